@@ -1,0 +1,69 @@
+"""Reads `contract.yaml`: YAML to the core's `Contract`, with errors that name file, line and path.
+
+Belongs here: finding and parsing the file. Does not: the rules of a contract (`core/contract.py`).
+"""
+
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from churn_platform.core.contract import Contract
+from churn_platform.errors import ContractError
+
+
+def default_contract_path() -> Path:
+    """The contract that ships inside the package."""
+    return Path(str(resources.files("churn_platform") / "contracts" / "streamflow.yaml"))
+
+
+def read_contract(path: Path) -> Contract:
+    """The contract in `path`.
+
+    Raises:
+        ContractError: the file is missing, is not YAML, or breaks a rule; one line a fault, with its line and path.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ContractError(f"{path}: there is no such contract; `churn init` writes one to start from.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ContractError(f"{path}: the contract cannot be read as UTF-8 text: {error}.") from None
+    try:
+        value, node = yaml.safe_load(text), yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError as error:
+        raise ContractError(f"{path}: not YAML: {' '.join(str(error).split())}.") from None
+    try:
+        return Contract.model_validate(value)
+    except ValidationError as error:
+        faults = [_fault(path, node, fault["loc"], fault["msg"], fault["input"]) for fault in error.errors()]
+        raise ContractError("\n".join(faults)) from None
+
+
+def _fault(path: Path, node: yaml.Node | None, where: tuple[int | str, ...], message: str, value: object) -> str:
+    dotted = ".".join(str(part) for part in where) or "(top level)"
+    shown = "" if isinstance(value, dict | list) else f" (found {value!r})"
+    return f"{path}:{_line(node, where)}: {dotted}: {message.removeprefix('Value error, ')}{shown}"
+
+
+def _line(node: yaml.Node | None, where: tuple[int | str, ...]) -> int:
+    """The line of the deepest part of `where` that is in the file, counted from 1."""
+    line = 1
+    for part in where:
+        child = _child(node, part)
+        if child is None:
+            break
+        node = child
+        line = node.start_mark.line + 1
+    return line
+
+
+def _child(node: yaml.Node | None, part: int | str) -> yaml.Node | None:
+    if isinstance(node, yaml.MappingNode):
+        return next((value for key, value in node.value if key.value == str(part)), None)
+    if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+        child: Any = node.value[part]
+        return child if isinstance(child, yaml.Node) else None
+    return None

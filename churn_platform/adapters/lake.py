@@ -1,0 +1,217 @@
+"""The lake: typed Parquet a table and as_of, every delivery kept, shown as it was known at any instant.
+
+A snapshot is what its manifest says (`snapshots/<as_of>.json`): files that no manifest names are never read, so a
+crash between two files publishes nothing. Belongs here: layout, publication, views by knowledge time.
+Does not: validation (`core/snapshot.py`).
+"""
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import pandas as pd
+
+from churn_platform.adapters.files import read_json, replacing, write_json
+from churn_platform.core.contract import Contract
+from churn_platform.core.digest import digest_of, frame_digest
+from churn_platform.core.snapshot import table_columns
+from churn_platform.errors import UsageError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Kind = Literal["first", "addition", "correction", "unchanged"]
+View = dict[str, dict[dt.date, Path]]
+"""table -> as_of -> the file that was known."""
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What one delivery changed."""
+
+    as_of: dt.date
+    kind: Kind
+    tables: tuple[str, ...]
+    rows: dict[str, int]
+    digest: str
+    """Digest of the snapshot as it now is."""
+
+
+def instant(day: dt.date) -> dt.datetime:
+    """The as_of date as an instant: midnight UTC."""
+    return dt.datetime(day.year, day.month, day.day, tzinfo=dt.UTC)
+
+
+class Lake:
+    """Snapshots under one folder, by one contract."""
+
+    def __init__(self, folder: Path, contract: Contract) -> None:
+        self.folder = folder
+        self.contract = contract
+
+    def publish(
+        self, as_of: dt.date, tables: Mapping[str, pd.DataFrame], arrived: dt.datetime, fingerprint: str
+    ) -> Publication:
+        """Publish validated tables atomically; tables equal to those known change nothing.
+
+        A first delivery counts as known at its as_of (labels: when they mature); a correction when it arrives.
+        """
+        manifest = self._manifest(as_of)
+        known = self._newest(manifest)
+        digests = {name: frame_digest(frame) for name, frame in tables.items()}
+        changed = [name for name in tables if known.get(name, {}).get("digest") != digests[name]]
+        kind: Kind = "unchanged" if not changed else "first"
+        if changed and known:
+            kind = "correction" if any(name in known for name in changed) else "addition"
+        if changed:
+            number = len(manifest["deliveries"]) + 1
+            entries = {}
+            for name in changed:
+                created = arrived if name in known else instant(self._first_known(name, as_of))
+                path = self._write(name, as_of, number, tables[name], created)
+                entries[name] = {
+                    "file": str(path.relative_to(self.folder)),
+                    "digest": digests[name],
+                    "rows": len(tables[name]),
+                    "created": created.isoformat(),
+                }
+            manifest["deliveries"].append(
+                {"number": number, "arrived": arrived.isoformat(), "kind": kind, "tables": entries}
+            )
+        if changed or manifest["fingerprint"] != fingerprint:
+            manifest["fingerprint"] = fingerprint
+            write_json(self._manifest_path(as_of), manifest)
+        newest = self._newest(manifest)
+        rows = {name: entry["rows"] for name, entry in newest.items()}
+        return Publication(as_of, kind, tuple(changed), rows, self._digest(newest))
+
+    def months(self) -> list[dt.date]:
+        """Every published as_of, oldest first."""
+        return sorted(dt.date.fromisoformat(path.stem) for path in (self.folder / "snapshots").glob("[0-9]*.json"))
+
+    def deliveries(self, as_of: dt.date) -> list[dict[str, Any]]:
+        """Every delivery of a month: number, arrived, kind, tables with rows and digests."""
+        return list(self._manifest(as_of)["deliveries"])
+
+    def fingerprint(self, as_of: dt.date) -> str | None:
+        """Fingerprint of the drop's files at the last delivery; None before the first."""
+        found: str | None = self._manifest(as_of)["fingerprint"]
+        return found
+
+    def digest(self, as_of: dt.date) -> str:
+        """Digest of the newest known content of a month."""
+        return self._digest(self._newest(self._manifest(as_of)))
+
+    def labelled(self) -> set[dt.date]:
+        """The months whose labels have been delivered."""
+        return {month for month in self.months() if self.has_labels(month)}
+
+    def has_labels(self, as_of: dt.date) -> bool:
+        """Whether labels of the month have been delivered."""
+        return self.contract.label.table in self._newest(self._manifest(as_of))
+
+    def view(self, known_at: dt.datetime, *, as_at_scoring: bool) -> View:
+        """The files known at an instant.
+
+        Args:
+            known_at: knowledge time; a delivery created later does not exist yet.
+            as_at_scoring: for feature tables, also leave out what came after as_of + delivery days.
+        """
+        view: View = {name: {} for name in self.contract.tables}
+        for as_of in self.months():
+            limit = known_at
+            if as_at_scoring:
+                limit = min(known_at, instant(as_of) + dt.timedelta(days=self.contract.delivery_days))
+            for delivery in self._manifest(as_of)["deliveries"]:
+                for name, entry in delivery["tables"].items():
+                    bound = known_at if name == self.contract.label.table else limit
+                    if dt.datetime.fromisoformat(entry["created"]) <= bound:
+                        view[name][as_of] = self.folder / entry["file"]
+        return view
+
+    def tables(self, as_of: dt.date, view: View | None = None) -> dict[str, pd.DataFrame]:
+        """The tables of a month, newest known or as in `view`, without the timestamp columns.
+
+        Raises:
+            UsageError: the month was never published.
+        """
+        if as_of not in self.months():
+            raise UsageError(f"There is no snapshot of {as_of}; published months: {self._listed()}.")
+        if view is None:
+            newest = self._newest(self._manifest(as_of))
+            return {name: self.read(self.folder / entry["file"]) for name, entry in newest.items()}
+        return {name: self.read(files[as_of]) for name, files in view.items() if as_of in files}
+
+    def read(self, path: Path, columns: list[str] | None = None) -> pd.DataFrame:
+        """One Parquet file of the lake; integers and booleans nullable, the timestamps left out."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        table = pq.ParquetFile(path).read(columns=columns)
+        table = table.drop_columns([c for c in ("event_timestamp", "created_timestamp") if c in table.column_names])
+        frame: pd.DataFrame = table.to_pandas(
+            types_mapper={pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}.get
+        )
+        return frame
+
+    def labels(self, as_of: dt.date, known_at: dt.datetime) -> pd.Series | None:
+        """The month's labels (rows,) as booleans indexed by entity, as known at an instant; None before they are."""
+        path = self.view(known_at, as_at_scoring=False)[self.contract.label.table].get(as_of)
+        if path is None:
+            return None
+        key, column = self.contract.entity.column, self.contract.label.column
+        frame = self.read(path, [key, column]).dropna()
+        return frame.set_index(key)[column].astype(float).astype(bool).rename(column)
+
+    def _first_known(self, table: str, as_of: dt.date) -> dt.date:
+        return self.contract.matures(as_of) if table == self.contract.label.table else as_of
+
+    def _write(self, table: str, as_of: dt.date, number: int, frame: pd.DataFrame, created: dt.datetime) -> Path:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        schema = self._schema(table)
+        body = pa.Table.from_pandas(frame, schema=pa.schema(list(schema)[:-2]), preserve_index=False)
+        # Microseconds: DuckDB will not cast Feast's nanosecond Parquet.
+        moment = schema.field("event_timestamp").type
+        for name, value in (("event_timestamp", instant(as_of)), ("created_timestamp", created)):
+            body = body.append_column(name, pa.repeat(pa.scalar(value, type=moment), len(frame)))
+        path = self.folder / table / f"as_of={as_of}" / f"delivery-{number:04d}.parquet"
+        with replacing(path) as temporary:
+            pq.write_table(body, temporary, compression="zstd")
+        return path
+
+    def _schema(self, table: str) -> "pa.Schema":
+        import pyarrow as pa
+
+        kinds = {"integer": pa.int64(), "float": pa.float64(), "boolean": pa.bool_(), "date": pa.date32()}
+        columns = table_columns(self.contract, table)
+        fields = [(name, kinds.get(column.dtype, pa.string())) for name, column in columns.items()]
+        moment = pa.timestamp("us", tz="UTC")
+        return pa.schema([*fields, ("event_timestamp", moment), ("created_timestamp", moment)])
+
+    def _manifest_path(self, as_of: dt.date) -> Path:
+        return self.folder / "snapshots" / f"{as_of}.json"
+
+    def _manifest(self, as_of: dt.date) -> dict[str, Any]:
+        path = self._manifest_path(as_of)
+        if not path.exists():
+            return {"as_of": as_of.isoformat(), "fingerprint": None, "deliveries": []}
+        manifest: dict[str, Any] = read_json(path)
+        return manifest
+
+    def _listed(self) -> str:
+        return ", ".join(month.isoformat() for month in self.months()) or "none yet"
+
+    @staticmethod
+    def _newest(manifest: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        newest: dict[str, dict[str, Any]] = {}
+        for delivery in manifest["deliveries"]:
+            newest.update(delivery["tables"])
+        return newest
+
+    @staticmethod
+    def _digest(newest: dict[str, dict[str, Any]]) -> str:
+        return digest_of({name: entry["digest"] for name, entry in newest.items()})

@@ -1,0 +1,80 @@
+"""The policy: every threshold the loop decides by, frozen and hashed into each decision.
+
+Belongs here: the numbers and their defaults. Does not: the rules that use them.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Algorithm = Literal["lightgbm", "hist_gradient_boosting", "logistic_regression", "random_forest"]
+DriftMethod = Literal["wasserstein", "jensenshannon"]
+
+
+class _Part(BaseModel):
+    """A frozen part of the policy; an unknown key is an error, not a silent no-op."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TrainingPolicy(_Part):
+    """What a candidate is trained on, and how."""
+
+    algorithm: Algorithm = "lightgbm"
+    trailing_months: int = Field(default=1, ge=1)
+    holdout_fraction: float = Field(default=0.25, gt=0, lt=1)
+    holdout_months: int = Field(default=1, ge=1)
+    salt: str = Field(default="churn-platform", min_length=1)
+    seed: int = Field(default=7, ge=0)
+    churn_rate_min: float = Field(default=0.005, ge=0, le=1)
+    churn_rate_max: float = Field(default=0.6, ge=0, le=1)
+
+
+class PromotionPolicy(_Part):
+    """What a candidate must show before it serves."""
+
+    delta: float = Field(default=0.01, ge=0, lt=1)
+    level: float = Field(default=0.95, gt=0.5, lt=1)
+    power: float = Field(default=0.8, gt=0.5, lt=1)
+    min_holdout_churners: int = Field(default=50, ge=2)
+
+
+class DriftPolicy(_Part):
+    """When a column counts as drifted, and when the share of them asks for a new model."""
+
+    share: float = Field(default=0.05, gt=0, le=1)
+    target: float = Field(default=0.05, gt=0, le=1)
+    prediction: float = Field(default=0.1, gt=0)
+    column_threshold: float = Field(default=0.1, gt=0)
+    null_share: float = Field(default=0.05, gt=0, le=1)
+    new_category_share: float = Field(default=0.01, gt=0, le=1)
+    few_values: int = Field(default=5, ge=1)
+    resamples: int = Field(default=500, ge=50)
+    alarm_rate: float = Field(default=0.05, gt=0, lt=1)
+    methods: dict[str, DriftMethod] = Field(default_factory=dict)
+
+
+class RetrainingPolicy(_Part):
+    """When the loop asks for a candidate."""
+
+    cooldown_cadences: int = Field(default=1, ge=0)
+    hysteresis: float = Field(default=0.8, gt=0, le=1)
+    max_age_cadences: int | None = Field(default=None, ge=1)
+    max_attempts: int = Field(default=3, ge=1)
+
+
+class ScoringPolicy(_Part):
+    """What the ranked list holds."""
+
+    listed: int = Field(default=500, ge=1)
+    reasons: int = Field(default=3, ge=1)
+
+
+class Policy(_Part):
+    """All thresholds of the loop."""
+
+    training: TrainingPolicy = TrainingPolicy()
+    promotion: PromotionPolicy = PromotionPolicy()
+    drift: DriftPolicy = DriftPolicy()
+    retraining: RetrainingPolicy = RetrainingPolicy()
+    scoring: ScoringPolicy = ScoringPolicy()

@@ -1,0 +1,236 @@
+"""Validation of one drop: raw tables in, typed tables or faults out; every rule comes from the contract.
+
+Belongs here: conversion to the contract's dtypes, the Pandera schema, the sentence for each fault.
+Does not: reading files (`adapters/drop_reader.py`) or publishing (`adapters/lake.py`).
+"""
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from churn_platform.core.contract import Column, Contract, Dtype
+
+if TYPE_CHECKING:
+    import pandera.pandas as pa
+
+TRUE_WORDS = ("true", "t", "yes", "y", "1", "1.0")
+FALSE_WORDS = ("false", "f", "no", "n", "0", "0.0")
+NULL_WORDS = ("", "null", "none", "nan", "na", "n/a")
+EXAMPLES = 3
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with one column of one table; `rows` are data rows counted from 1, the header not counted."""
+
+    table: str
+    column: str
+    problem: str
+    remedy: str
+    rows: tuple[int, ...] = ()
+    examples: tuple[str, ...] = ()
+
+    def sentence(self) -> str:
+        """The fault for a person: what, where, which values, what to do."""
+        where = f"table {self.table!r}" + (f", column {self.column!r}" if self.column else "")
+        shown = ", ".join(repr(example) for example in self.examples[:EXAMPLES])
+        lines = ", ".join(str(row) for row in self.rows[:EXAMPLES]) + (", ..." if len(self.rows) > EXAMPLES else "")
+        found = f" (found {shown} in row{'s' if len(self.rows) > 1 else ''} {lines})" if self.rows else ""
+        return f"{where}: {self.problem}{found}; {self.remedy}."
+
+
+def missing_tables(contract: Contract, present: set[str]) -> list[Fault]:
+    """A fault for each feature table that a first delivery lacks; labels may come later."""
+    return [
+        Fault(name, "", "there is no file for this table", f"deliver {name}.csv or {name}.parquet")
+        for name in contract.feature_tables
+        if name not in present
+    ]
+
+
+def conform(contract: Contract, name: str, raw: pd.DataFrame) -> tuple[pd.DataFrame, list[Fault]]:
+    """Convert `raw` to the contract's columns and dtypes and check every rule.
+
+    Args:
+        contract: the contract.
+        name: the table.
+        raw: (rows, columns), strings as read or values already typed.
+
+    Returns:
+        The typed table, sorted by entity, columns in the contract's order; and all faults, none meaning sound.
+    """
+    columns = table_columns(contract, name)
+    repeated = sorted({str(c) for c in raw.columns[raw.columns.duplicated()]})
+    if repeated:
+        remedy = "name every column once"
+        return raw, [Fault(name, column, "the header names this column twice", remedy) for column in repeated]
+    absent = [column for column in columns if column not in raw.columns]
+    if absent:
+        found = ", ".join(str(c) for c in raw.columns)
+        remedy = f"the file has the columns {found}: rename or add it"
+        return raw, [Fault(name, column, "the column is missing", remedy) for column in absent]
+    if raw.empty:
+        return raw, [Fault(name, "", "the table has no rows", "deliver the month's rows")]
+    typed, faults = {}, list[Fault]()
+    for column, spec in columns.items():
+        typed[column], bad = _convert(raw[column], spec.dtype)
+        faults += _value_fault(name, column, raw[column], bad, f"not {_article(spec.dtype)}", "mend the value")
+    frame = pd.DataFrame(typed)
+    faults += _broken_rules(name, frame, columns, contract.entity.column, {fault.column for fault in faults})
+    if not faults:
+        frame = frame.sort_values(contract.entity.column, kind="stable", ignore_index=True)
+    return frame, faults
+
+
+def table_columns(contract: Contract, name: str) -> dict[str, Column]:
+    """The entity column followed by the table's own columns."""
+    key = Column(dtype=contract.entity.dtype, description="The customer's key")
+    return {contract.entity.column: key, **contract.tables[name].columns}
+
+
+def feature_frame(contract: Contract, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """One row a customer of the snapshot: entity, then every feature and slice column; absent rows are null.
+
+    Args:
+        contract: the contract.
+        tables: the month's published feature tables.
+    """
+    key = contract.entity.column
+    wanted: dict[str, list[str]] = {}
+    for view in contract.feature_views.values():
+        wanted.setdefault(view.table, []).extend(view.features)
+    for name, table in contract.slice_tables.items():
+        if name not in wanted.setdefault(table, []):
+            wanted[table].append(name)
+    parts = [tables[table].set_index(key)[names] for table, names in wanted.items()]
+    joined = pd.concat(parts, axis=1, join="outer").sort_index()
+    joined.index.name = key
+    order = dict.fromkeys([*contract.features, *contract.slices])
+    return joined.reset_index()[[key, *order]]
+
+
+def canonical_dtypes(contract: Contract) -> dict[str, str]:
+    """The one pandas dtype of each feature, whichever store it was read from."""
+    kinds = {"integer": "Int64", "float": "float64", "boolean": "boolean"}
+    return {name: kinds.get(column.dtype, "object") for name, column in contract.features.items()}
+
+
+def _convert(values: pd.Series, dtype: Dtype) -> tuple[pd.Series, np.ndarray[Any, np.dtype[np.bool_]]]:
+    """The values in the column's dtype, and a mask of those that could not be read as it."""
+    if dtype in ("string", "category"):
+        text = values.astype(object).where(values.notna() & (values.astype(str) != ""), None)
+        return text.map(str, na_action="ignore"), np.zeros(len(values), dtype=bool)
+    if dtype == "boolean":
+        converted = _booleans(values)
+    elif dtype == "date":
+        converted = pd.to_datetime(_without_null_words(values), errors="coerce", format="ISO8601").dt.normalize()
+    else:
+        converted = pd.to_numeric(_without_null_words(values), errors="coerce").astype("Float64")
+        converted = converted.where(~np.isinf(converted.to_numpy(dtype=float, na_value=0.0)))
+        if dtype == "integer":
+            whole = converted.where((converted % 1 == 0).fillna(value=False))
+            converted = whole.astype("Int64")
+        else:
+            converted = converted.astype("float64")
+    bad = converted.isna().to_numpy() & _without_null_words(values).notna().to_numpy()
+    return converted, bad
+
+
+def _without_null_words(values: pd.Series) -> pd.Series:
+    if values.dtype != object and not isinstance(values.dtype, pd.StringDtype):
+        return values
+    null = values.isna() | values.astype(str).str.strip().str.lower().isin(NULL_WORDS)
+    return values.mask(null, None)
+
+
+def _booleans(values: pd.Series) -> pd.Series:
+    if pd.api.types.is_bool_dtype(values.dtype):
+        return values.astype("boolean")
+    words = values.astype(str).str.strip().str.lower()
+    truth = pd.Series(pd.NA, index=values.index, dtype="boolean")
+    return truth.mask(words.isin(TRUE_WORDS), other=True).mask(words.isin(FALSE_WORDS), other=False)
+
+
+def _broken_rules(
+    table: str, frame: pd.DataFrame, columns: Mapping[str, Column], key: str, unreadable: set[str]
+) -> list[Fault]:
+    """Faults that Pandera finds; columns with unreadable values are only judged on the readable ones."""
+    import pandera.errors
+
+    try:
+        _schema(columns, key, unreadable).validate(frame, lazy=True)
+    except pandera.errors.SchemaErrors as error:
+        cases = error.failure_cases
+        return [
+            _rule_fault(table, str(column), str(check), group, columns[str(column)])
+            for (column, check), group in cases.groupby(["column", "check"], sort=False)
+        ]
+    return []
+
+
+def _schema(columns: Mapping[str, Column], key: str, unreadable: set[str]) -> "pa.DataFrameSchema":
+    import pandera.pandas as pa
+
+    def checks(spec: Column) -> list["pa.Check"]:
+        found = []
+        if spec.values is not None:
+            found.append(pa.Check.isin(spec.values, error="values"))
+        if spec.min is not None:
+            found.append(pa.Check.ge(spec.min, error="min"))
+        if spec.max is not None:
+            found.append(pa.Check.le(spec.max, error="max"))
+        return found
+
+    return pa.DataFrameSchema(
+        {
+            name: pa.Column(
+                checks=checks(spec), nullable=spec.nullable or name in unreadable, unique=name == key, required=True
+            )
+            for name, spec in columns.items()
+        }
+    )
+
+
+def _rule_fault(table: str, column: str, check: str, cases: pd.DataFrame, spec: Column) -> Fault:
+    rows = tuple(int(row) + 1 for row in cases["index"].dropna())
+    examples = tuple(str(value) for value in cases["failure_case"].head(EXAMPLES))
+    many = f"{len(rows)} value{'s' if len(rows) != 1 else ''}"
+    problem, remedy = {
+        "values": (
+            f"{many} outside the allowed {_listed(spec.values)}",
+            "add the value to the contract or mend the file",
+        ),
+        "min": (f"{many} below the minimum {_number(spec.min)}", "mend the file or widen min in the contract"),
+        "max": (f"{many} above the maximum {_number(spec.max)}", "mend the file or widen max in the contract"),
+        "not_nullable": (f"{many} empty", "fill them or set nullable: true in the contract"),
+        "field_uniqueness": (f"{many} of a key that must be unique repeated", "deliver one row a customer"),
+    }.get(check, (f"{many} break {check}", "mend the file"))
+    return Fault(table, column, problem, remedy, rows, examples)
+
+
+def _value_fault(
+    table: str, column: str, raw: pd.Series, bad: np.ndarray[Any, np.dtype[np.bool_]], problem: str, remedy: str
+) -> list[Fault]:
+    rows = np.flatnonzero(bad)
+    if not len(rows):
+        return []
+    examples: list[Hashable] = raw.iloc[rows[:EXAMPLES]].tolist()
+    many = f"{len(rows)} value{'s' if len(rows) != 1 else ''}"
+    shown = tuple(str(example)[:60] for example in examples)
+    return [Fault(table, column, f"{many} {problem}", remedy, tuple(int(r) + 1 for r in rows), shown)]
+
+
+def _article(dtype: Dtype) -> str:
+    words = {"integer": "a whole number", "float": "a number", "boolean": "true or false"}
+    return words.get(dtype, "a date as 2024-01-31" if dtype == "date" else "text")
+
+
+def _listed(values: tuple[str, ...] | None) -> str:
+    return ", ".join(values or ())
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:g}"
