@@ -1,0 +1,198 @@
+"""The ledger on disk: one JSON line a receipt, one writer at a time, fsynced before it is acknowledged.
+
+Belongs here: the file, its lock, torn lines, the clock. Does not: what a receipt holds or how the
+chain is verified (`core/ledger.py`).
+"""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import filelock
+from pydantic import JsonValue
+
+from churn_platform.adapters.files import fsync_folder
+from churn_platform.core import ledger
+from churn_platform.core.ledger import Act, Break, Receipt
+from churn_platform.errors import HomeBusy, IntegrityError
+
+TAIL_BYTES = 16_384
+"""How much is read first to find the last line: several receipts of the usual 1-2 KB."""
+
+
+def utc_now() -> datetime:
+    """The present instant, in UTC."""
+    return datetime.now(UTC)
+
+
+class LedgerStore:
+    """The ledger in `folder` (`receipts.jsonl` and `ledger.lock`); readers take no lock.
+
+    A crash in the middle of an append leaves a torn last line. Its receipt was never acknowledged, so
+    readers pass over it and the next append cuts it away.
+    """
+
+    def __init__(self, folder: Path, now: Callable[[], datetime] = utc_now, lock_seconds: float = 30.0) -> None:
+        """Nothing is read or written yet.
+
+        Args:
+            folder: The ledger's own folder, made by the first append.
+            now: The clock; it must give aware datetimes.
+            lock_seconds: How long an append waits for another writer.
+        """
+        self.folder = folder
+        self.file = folder / "receipts.jsonl"
+        self._now = now
+        self._lock_seconds = lock_seconds
+
+    def append(
+        self,
+        *,
+        actor: str,
+        act: Act,
+        subject: str,
+        reason: str,
+        before: str | None = None,
+        after: str | None = None,
+        evidence: Mapping[str, JsonValue] | None = None,
+    ) -> Receipt:
+        """Record one act; when this returns, the receipt is on the disk.
+
+        Raises:
+            DataError: a field has the wrong form, or the evidence is no plain, finite JSON.
+            IntegrityError: the last receipt was changed.
+            HomeBusy: another process keeps the lock.
+            OSError: the disk refused the write; the ledger is as it was.
+        """
+        with self._locked(), self._opened() as descriptor:
+            last, end = _tail(descriptor)
+            receipt = ledger.append(
+                None if last is None else self._parsed(last),
+                time=self._now().astimezone(UTC).isoformat(timespec="microseconds"),
+                actor=actor,
+                act=act,
+                subject=subject,
+                reason=reason,
+                before=before,
+                after=after,
+                evidence=evidence,
+            )
+            _write_at(descriptor, end, ledger.to_line(receipt) + b"\n")
+        if last is None:
+            fsync_folder(self.folder)
+            fsync_folder(self.folder.parent)
+        return receipt
+
+    def head(self) -> Receipt | None:
+        """The newest receipt, None in an empty ledger; reads the end of the file only.
+
+        Raises:
+            IntegrityError: the receipt was changed.
+        """
+        try:
+            with self.file.open("rb") as stream:
+                last, _ = _tail(stream.fileno())
+        except FileNotFoundError:
+            return None
+        return None if last is None else self._parsed(last)
+
+    def receipts(self, act: Act | None = None) -> list[Receipt]:
+        """Every receipt, oldest first; those of one `act` where it is given.
+
+        Raises:
+            IntegrityError: the chain is broken anywhere, also at another act.
+        """
+        lines = self._lines()
+        broken = ledger.verify_lines(lines)
+        if broken is not None:
+            raise self._fault(broken.sequence, broken.detail)
+        receipts = (self._parsed(line, number) for number, line in enumerate(lines, start=1))
+        return [receipt for receipt in receipts if act in (None, receipt.act)]
+
+    def verify(self, anchor: str | None = None) -> Break | None:
+        """The first break of the chain, None where it holds.
+
+        Args:
+            anchor: The digest of a head recorded outside the ledger; a chain without it was cut.
+        """
+        return ledger.verify_lines(self._lines(), anchor)
+
+    def _lines(self) -> list[bytes]:
+        try:
+            return _whole_lines(self.file.read_bytes())
+        except FileNotFoundError:
+            return []
+
+    def _parsed(self, line: bytes, number: int | None = None) -> Receipt:
+        try:
+            return ledger.parse(line)
+        except IntegrityError as error:
+            raise self._fault(number or len(self._lines()), str(error)) from error
+
+    def _fault(self, number: int, detail: str) -> IntegrityError:
+        return IntegrityError(f"{self.file}, line {number}: {detail}; put the ledger back from a backup")
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(self.folder / "ledger.lock", timeout=self._lock_seconds)
+        try:
+            lock.acquire()
+        except filelock.Timeout as error:
+            raise HomeBusy(
+                f"another process has been writing to {self.file} for {self._lock_seconds:g} s; try again"
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[int]:
+        descriptor = os.open(self.file, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+
+def _whole_lines(data: bytes) -> list[bytes]:
+    """The lines of `data` without their ends and without a torn last one.
+
+    Torn is what has no line end, or holds NUL bytes: blocks that never reached the disk in a power cut.
+    Any other garbled line was written whole and changed later: it stays, for the reader to refuse.
+    """
+    lines = data.split(b"\n")[:-1]
+    return lines[:-1] if lines and b"\0" in lines[-1] else lines
+
+
+def _tail(descriptor: int) -> tuple[bytes | None, int]:
+    """The last whole line (None: there is none) and the offset behind it, reading only the end."""
+    size = os.fstat(descriptor).st_size
+    window = TAIL_BYTES
+    while True:
+        start = max(0, size - window)
+        data = os.pread(descriptor, size - start, start)
+        # the window may begin inside a line: what stands before its first line end does not count
+        skipped = 0 if start == 0 else data.find(b"\n") + 1
+        lines = _whole_lines(data[skipped:])
+        if lines:
+            return lines[-1], start + skipped + sum(len(line) + 1 for line in lines)
+        if start == 0:
+            return None, 0
+        window *= 2
+
+
+def _write_at(descriptor: int, offset: int, line: bytes) -> None:
+    """Cut what is torn behind `offset` and put `line` there, on the disk or not at all."""
+    try:
+        os.ftruncate(descriptor, offset)
+        written = os.pwrite(descriptor, line, offset)
+        while written < len(line):  # a full disk takes a part, and says why at the next write
+            written += os.pwrite(descriptor, line[written:], offset + written)
+        os.fsync(descriptor)
+    except OSError:
+        os.ftruncate(descriptor, offset)
+        raise

@@ -1,0 +1,241 @@
+"""The rules of the ledger: what a receipt holds, how receipts are chained, how a broken chain is found.
+
+Belongs here: the receipt, its canonical JSON and digest, appending to a head, verifying a chain.
+Does not: files, locks and the clock (`adapters/ledger_store.py`); what each act means to the loop.
+"""
+
+import hashlib
+import json
+import reprlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic_core import from_json
+
+from churn_platform.errors import DataError, IntegrityError
+
+GENESIS = "0" * 64
+"""The `previous` of the first receipt; as an anchor it says that nothing had been recorded yet."""
+
+DropAct = Literal["drop accepted", "drop corrected", "drop refused"]
+RetrainingAct = Literal["retraining requested", "retraining skipped", "decision"]
+PromotionAct = Literal["promotion intent", "promotion done", "production kept", "promotion void"]
+Act = Literal[DropAct, RetrainingAct, PromotionAct]
+"""What a receipt can record."""
+
+Fault = Literal["changed", "missing", "cut", "reordered", "duplicated"]
+"""How a chain can be broken."""
+
+
+def utc_time(value: str) -> str:
+    """`value` unchanged if it is an ISO 8601 instant in UTC.
+
+    Raises:
+        ValueError: it is no instant, or its offset is absent or not zero.
+    """
+    if datetime.fromisoformat(value).utcoffset() != timedelta(0):
+        raise ValueError(f"{value!r} is not in UTC; end it with +00:00")
+    return value
+
+
+UtcTime = Annotated[str, AfterValidator(utc_time)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+NonEmpty = Annotated[str, Field(min_length=1)]
+
+
+class Receipt(BaseModel):
+    """One recorded act: who did what to which subject, when and why, and the digests of its evidence."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sequence: int = Field(ge=1)
+    time: UtcTime
+    actor: NonEmpty
+    act: Act
+    subject: NonEmpty
+    before: str | None
+    after: str | None
+    reason: NonEmpty
+    evidence: dict[str, JsonValue]
+    previous: Sha256
+    digest: Sha256
+
+
+@dataclass(frozen=True)
+class Break:
+    """The first place where a chain does not hold.
+
+    Attributes:
+        sequence: The receipt that should stand there, counted from 1; in a file also the line number.
+        what: How it is broken.
+        detail: One sentence for a person.
+    """
+
+    sequence: int
+    what: Fault
+    detail: str
+
+
+class _Link(NamedTuple):
+    """What the chain needs of a receipt whose own digest holds."""
+
+    sequence: int
+    previous: str
+    digest: str
+
+
+def canonical_json(value: Any) -> str:  # noqa: ANN401 - whatever json can hold
+    """`value` as JSON with sorted keys and no whitespace: equal values give equal text.
+
+    Raises:
+        DataError: the value holds NaN, infinity, or something that JSON has no word for.
+    """
+    try:
+        text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        text.encode()  # a lone surrogate has no UTF-8: refused here, before anything is half written
+    except (TypeError, ValueError, RecursionError) as error:
+        raise DataError(f"the value has no canonical JSON ({error}); give plain, finite values") from error
+    return text
+
+
+def digest_of(value: Any) -> str:  # noqa: ANN401 - whatever json can hold
+    """Hex sha256 of the canonical JSON of `value`."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def append(
+    head: Receipt | None,
+    *,
+    time: str,
+    actor: str,
+    act: Act,
+    subject: str,
+    reason: str,
+    before: str | None = None,
+    after: str | None = None,
+    evidence: Mapping[str, JsonValue] | None = None,
+) -> Receipt:
+    """The receipt that follows `head` (the first one where `head` is None).
+
+    Raises:
+        DataError: a field has the wrong type or form, or the evidence is no plain, finite JSON.
+    """
+    fields = {
+        "sequence": 1 if head is None else head.sequence + 1,
+        "time": time,
+        "actor": actor,
+        "act": act,
+        "subject": subject,
+        "before": before,
+        "after": after,
+        "reason": reason,
+        "evidence": dict(evidence or {}),
+        "previous": GENESIS if head is None else head.digest,
+        "digest": GENESIS,
+    }
+    try:
+        # through JSON, as a reader will take it: what cannot be read back is never written
+        draft = Receipt.model_validate_json(canonical_json(fields))
+    except ValidationError as error:
+        raise DataError(f"the receipt of {act!r} on {subject!r} has {first_fault(error)}") from error
+    return draft.model_copy(update={"digest": digest_of(_body(draft))})
+
+
+def to_line(receipt: Receipt) -> bytes:
+    """The receipt as one line without its line end: canonical JSON, with the digest as the last key.
+
+    The digest stands last so that what it covers is the line itself: any changed byte is found
+    without parsing and writing the receipt again.
+    """
+    return f'{canonical_json(_body(receipt))[:-1]},"digest":"{receipt.digest}"}}'.encode()
+
+
+def parse(line: bytes) -> Receipt:
+    """The receipt on `line`.
+
+    Raises:
+        IntegrityError: the line does not match its digest, or is no receipt.
+    """
+    if _link_of_line(line) is None:
+        raise IntegrityError("the receipt does not match its digest")
+    try:
+        return Receipt.model_validate_json(line)
+    except ValidationError as error:
+        raise IntegrityError(f"the receipt has {first_fault(error)}") from error
+
+
+def verify(receipts: Iterable[Receipt], anchor: str | None = None) -> Break | None:
+    """The first break of a chain that should begin at receipt 1, None where it holds.
+
+    Args:
+        receipts: The whole chain, oldest first.
+        anchor: The digest of a head that was recorded outside the chain. It must be found in it:
+            a chain whose tail was cut holds in itself.
+    """
+    return _walk(map(_link_of_receipt, receipts), anchor)
+
+
+def verify_lines(lines: Iterable[bytes], anchor: str | None = None) -> Break | None:
+    """`verify` over the lines of a ledger file, one pass, without building the receipts."""
+    return _walk(map(_link_of_line, lines), anchor)
+
+
+def first_fault(error: ValidationError) -> str:
+    """The first fault that pydantic found, as "a wrong <field>: <sentence>"."""
+    fault = error.errors(include_url=False, include_context=False)[0]
+    field = ".".join(map(str, fault["loc"][:4])) or "form"
+    return f"a wrong {field}: {fault['msg']} (got {reprlib.repr(fault['input'])})"
+
+
+def _body(receipt: Receipt) -> dict[str, Any]:
+    return {name: value for name, value in receipt if name != "digest"}
+
+
+def _link_of_receipt(receipt: Receipt) -> _Link | None:
+    try:
+        sound = digest_of(_body(receipt)) == receipt.digest
+    except DataError:
+        return None
+    return _Link(receipt.sequence, receipt.previous, receipt.digest) if sound else None
+
+
+def _link_of_line(line: bytes) -> _Link | None:
+    covered, _, rest = line.rpartition(b',"digest":"')
+    digest = hashlib.sha256(covered + b"}").hexdigest()
+    if rest != f'{digest}"}}'.encode():
+        return None
+    try:
+        fields = from_json(line)
+        sequence, previous = fields["sequence"], fields["previous"]
+    except (ValueError, KeyError):
+        return None
+    return _Link(sequence, previous, digest) if type(sequence) is int else None
+
+
+def _walk(links: Iterator[_Link | None], anchor: str | None) -> Break | None:
+    count, head, anchored = 0, GENESIS, anchor in (None, GENESIS)
+    for link in links:
+        count += 1
+        if link is None or link.sequence != count or link.previous != head:
+            return _first_break(count, link, links)
+        head = link.digest
+        anchored = anchored or head == anchor
+    if anchored:
+        return None
+    unfound = f"the anchored head {anchor} is none of the {count} receipts"
+    return Break(count + 1, "cut", f"{unfound}: the tail was cut or rewritten")
+
+
+def _first_break(count: int, link: _Link | None, rest: Iterator[_Link | None]) -> Break:
+    if link is None:
+        return Break(count, "changed", f"receipt {count} does not match its digest")
+    if link.sequence == count:
+        return Break(count, "changed", f"receipt {count} does not follow the one before: one was rewritten")
+    if link.sequence < count:
+        return Break(count, "duplicated", f"receipt {link.sequence} stands a second time, in place {count}")
+    if any(other is not None and other.sequence == count for other in rest):
+        return Break(count, "reordered", f"receipt {link.sequence} stands in place {count}, before its turn")
+    return Break(count, "missing", f"receipt {count} is missing: receipt {link.sequence} stands in its place")
