@@ -1,0 +1,125 @@
+"""A candidate: a fitted model with everything that says what it is and what it has seen.
+
+Belongs here: fitting on a training dataset, the refits the gate needs, its identity. Does not: MLflow
+(`adapters/model_registry.py`).
+"""
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from churn_platform.core.contract import Contract
+from churn_platform.core.digest import digest_of
+from churn_platform.core.evaluation import Metrics, evaluate
+from churn_platform.core.model import ChurnModel, Recipe, load_model
+from churn_platform.core.promotion import ShuffledRefit
+from churn_platform.core.training_dataset import AS_OF, LABEL, Hashes, TrainingDataset, entity_hashes
+
+MODEL_FILE, PASSPORT, ENTITIES, SCHEMA = "model.skops", "passport.json", "training_entities.npy", "feature_schema.json"
+FILES = (MODEL_FILE, PASSPORT, ENTITIES, SCHEMA)
+"""What a version consists of, in the registry and in a release."""
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A fitted model and its passport; `version` is None before it is registered."""
+
+    model: ChurnModel
+    passport: dict[str, Any]
+    """digest, algorithm, as_of, months, dataset_digest, contract_hash, threshold, features, metrics: plain JSON."""
+    training_entities: Hashes
+    version: int | None = None
+
+    @property
+    def digest(self) -> str:
+        """Identity: the same data, recipe and code give the same digest."""
+        return str(self.passport["digest"])
+
+
+def candidate_of(files: Mapping[str, bytes], version: int) -> Candidate:
+    """The candidate in a version's files, whose digests the caller has verified.
+
+    Raises:
+        IntegrityError: the model file names a type that is not allowed.
+    """
+    passport = json.loads(files[PASSPORT])
+    features = tuple((feature["name"], feature["dtype"]) for feature in passport["features"])
+    entities = np.load(io.BytesIO(files[ENTITIES]), allow_pickle=False)
+    return Candidate(load_model(files[MODEL_FILE], features), passport, entities, version)
+
+
+def candidate_digest(dataset: TrainingDataset, recipe: Recipe, code_digest: str) -> str:
+    """The identity of what fitting `recipe` on `dataset` with this code makes."""
+    window = [month.isoformat() for month in dataset.window.training]
+    made_of = {"dataset": dataset.digest, "months": window, "recipe": recipe.__dict__, "code": code_digest}
+    return digest_of(json.loads(json.dumps(made_of)))
+
+
+def fit_candidate(contract: Contract, dataset: TrainingDataset, code_digest: str) -> Candidate:
+    """Fit the contract's recipe on the training rows and measure it on the holdout rows."""
+    recipe, rows = Recipe.of(contract), dataset.training_rows()
+    key = contract.entity.column
+    model = recipe.fit(rows, rows[LABEL], rows[key])
+    metrics = holdout_metrics(contract, dataset, model)
+    passport = {
+        "digest": candidate_digest(dataset, recipe, code_digest),
+        "model_name": contract.model_name,
+        "algorithm": recipe.algorithm,
+        "as_of": dataset.window.training[-1].isoformat(),
+        "months": [month.isoformat() for month in dataset.window.training],
+        "training_rows": len(rows),
+        "training_churners": int(rows[LABEL].sum()),
+        "dataset_digest": dataset.digest,
+        "contract_hash": contract.model_hash,
+        "code_digest": code_digest,
+        "threshold": model.threshold,
+        "features": [{"name": name, "dtype": dtype} for name, dtype in recipe.features],
+        "metrics": metrics.as_dict(),
+    }
+    return Candidate(model, passport, entity_hashes(rows[key]))
+
+
+def holdout_metrics(contract: Contract, dataset: TrainingDataset, model: ChurnModel) -> Metrics:
+    """The model's metrics on the holdout rows."""
+    rows = dataset.holdout_rows()
+    entities = rows[contract.entity.column].to_numpy(dtype=object)
+    labels = rows[LABEL].to_numpy(dtype=bool)
+    return evaluate(labels, model.probability(rows), model.threshold, entities)
+
+
+def forward_scores(contract: Contract, dataset: TrainingDataset) -> Floats | None:
+    """Scores of the same recipe, fitted one month earlier, on the holdout rows; None for the first month."""
+    rows = dataset.forward_rows()
+    if rows.empty:
+        return None
+    older = Recipe.of(contract).fit(rows, rows[LABEL], rows[contract.entity.column])
+    return older.probability(dataset.holdout_rows())
+
+
+def shuffled_refit(contract: Contract, dataset: TrainingDataset) -> ShuffledRefit:
+    """Refit the recipe on labels shuffled over all customers; score the holdout.
+
+    A label is shuffled once for each (entity, as_of), so that a holdout row that leaked into the training rows
+    carries its shuffled label there, is memorised, and shows.
+    """
+    key, recipe = contract.entity.column, Recipe.of(contract)
+    train, holdout = dataset.training_rows(), dataset.holdout_rows()
+    everyone = pd.concat([train, holdout])[[key, AS_OF, LABEL]].drop_duplicates([key, AS_OF])
+    rng = np.random.default_rng(recipe.seed)
+    everyone[LABEL] = rng.permutation(everyone[LABEL].to_numpy(dtype=bool))
+    shuffled = everyone.set_index([key, AS_OF])[LABEL]
+    train_labels = _looked_up(shuffled, train, key)
+    model = recipe.fit(train, train_labels, train[key])
+    return ShuffledRefit(model.probability(holdout), _looked_up(shuffled, holdout, key).to_numpy(dtype=bool))
+
+
+def _looked_up(labels: pd.Series, rows: pd.DataFrame, key: str) -> pd.Series:
+    index = pd.MultiIndex.from_frame(rows[[key, AS_OF]])
+    return pd.Series(labels.reindex(index).to_numpy(dtype=bool), index=rows.index)

@@ -1,0 +1,52 @@
+"""Gathers the evidence of one promotion: both models on the same holdout rows, and the refits the gate needs.
+
+Belongs here: which rows which model has seen, and who is scored on what. Does not: the judgement
+(`core/criteria`, `core/promotion.py`).
+"""
+
+from typing import Any
+
+import numpy as np
+
+from churn_platform.core.candidate import Candidate, forward_scores
+from churn_platform.core.contract import Contract
+from churn_platform.core.evidence import Evidence
+from churn_platform.core.training_dataset import LABEL, TrainingDataset, trained_on
+
+
+def gather(
+    contract: Contract, dataset: TrainingDataset, candidate: Candidate, production: Candidate | None, attempt: int
+) -> Evidence:
+    """Score candidate, production and the month-older recipe on the holdout rows of `dataset`.
+
+    Args:
+        contract: the contract, with the policy.
+        dataset: the candidate's training dataset.
+        candidate: the fitted candidate.
+        production: the version in production, None before the first; without hashed training entities (an imported
+            model) the comparison is not applicable.
+        attempt: the how-manieth candidate that is judged on this holdout.
+    """
+    rows = dataset.holdout_rows()
+    entities = rows[contract.entity.column]
+    incumbent: dict[str, Any] = {}
+    if production is not None:
+        known = len(production.training_entities) > 0
+        incumbent = {
+            "production_version": production.version,
+            "production_as_of": str(production.passport["as_of"]),
+            "production": production.model.probability(rows),
+            "production_saw": trained_on(entities, production.training_entities) if known else None,
+        }
+    return Evidence(
+        policy=contract.policy.promotion,
+        as_of=str(candidate.passport["as_of"]),
+        labels=rows[LABEL].to_numpy(dtype=bool),
+        entities=entities.to_numpy(dtype=object),
+        slices=rows[list(contract.slices)],
+        candidate=np.asarray(candidate.model.probability(rows)),
+        candidate_saw=trained_on(entities, candidate.training_entities),
+        forward=forward_scores(contract, dataset),
+        attempt=attempt,
+        **incumbent,
+    )

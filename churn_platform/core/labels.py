@@ -1,0 +1,84 @@
+"""Label plausibility: do this month's labels look like churn?
+
+Belongs here: rules over two months of labels. Does not: where labels come from (`adapters/lake.py`).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from churn_platform.core.policy import TrainingPolicy
+
+INDEPENDENT_P = 0.001
+"""Below this p-value two months of labels are taken as related."""
+
+
+@dataclass(frozen=True)
+class LabelPlausibility:
+    """Figures about a month's labels and a sentence for each thing that looks wrong."""
+
+    rows: int
+    churners: int
+    churn_rate: float
+    returned: int | None
+    """Entities labelled churned the month before that are labelled not churned now; None without such a month."""
+    churned_before: int | None
+    agreement: float | None
+    chance: float | None
+    """Agreement of two independent label sets with these churn rates."""
+    warnings: tuple[str, ...]
+
+    @property
+    def plausible(self) -> bool:
+        """Whether nothing looks wrong."""
+        return not self.warnings
+
+
+def judge_labels(current: pd.Series, previous: pd.Series | None, policy: TrainingPolicy) -> LabelPlausibility:
+    """Judge a month's labels by themselves and beside the month before.
+
+    Args:
+        current: (entities,) booleans indexed by entity.
+        previous: the same of the month before, or None.
+        policy: the plausible range of the churn rate.
+    """
+    rate = float(current.mean())
+    warnings = []
+    if not policy.churn_rate_min <= rate <= policy.churn_rate_max:
+        bounds = f"{policy.churn_rate_min:.1%} to {policy.churn_rate_max:.0%}"
+        warnings.append(f"The churn rate of {rate:.1%} lies outside {bounds}.")
+    returned = before = None
+    agreement = chance = None
+    if previous is not None:
+        both = pd.concat({"now": current, "then": previous}, axis=1, join="inner").astype(bool)
+        churned = both[both["then"]]
+        returned, before = int((~churned["now"]).sum()), int(previous.sum())
+        if returned:
+            warnings.append(
+                f"{returned:,} of {before:,} entities labelled churned last month come back as not churned: "
+                "churn here is not final, or the labels are wrong."
+            )
+        agreement, chance, independent = _agreement(both)
+        if independent and agreement is not None and chance is not None:
+            warnings.append(
+                f"The labels agree with last month's on {agreement:.1%} of {len(both):,} entities, chance is "
+                f"{chance:.1%}: "
+                "what drove churn last month says nothing about this month."
+            )
+    return LabelPlausibility(
+        len(current), int(current.sum()), rate, returned, before, agreement, chance, tuple(warnings)
+    )
+
+
+def _agreement(both: pd.DataFrame) -> tuple[float | None, float | None, bool]:
+    """Observed agreement, agreement by chance, and whether the two are independent (chi-square, 1 df)."""
+    now, then = both["now"].to_numpy(), both["then"].to_numpy()
+    if not len(both) or now.all() or not now.any() or then.all() or not then.any():
+        return None, None, False
+    p, q = now.mean(), then.mean()
+    agreement, chance = float((now == then).mean()), float(p * q + (1 - p) * (1 - q))
+    correlation = float(np.corrcoef(now, then)[0, 1])
+    from scipy.stats import chi2
+
+    return agreement, chance, bool(chi2.sf(len(both) * correlation**2, 1) > INDEPENDENT_P)

@@ -1,0 +1,79 @@
+"""What the loop does next: the oldest due month first, and its retraining before any newer month.
+
+Belongs here: the one pure rule that sensors, schedule and command line share. Does not: running anything.
+"""
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from churn_platform.core.promotion import Trigger
+from churn_platform.core.retraining import Verdict
+
+
+@dataclass(frozen=True)
+class MonthState:
+    """How far one month has come."""
+
+    as_of: dt.date
+    drop: str | None
+    """Fingerprint of the drop's files; None when only the lake has the month."""
+    settled: bool
+    """Whether the drop's files have stopped changing."""
+    published: str | None
+    """Fingerprint at the last publication."""
+    processed: bool
+    """Whether every monthly record was made from its inputs as they now are."""
+    inputs: str | None = None
+    """Digest of those inputs; None before the first publication."""
+
+    @property
+    def key(self) -> str:
+        """Names what the monthly job would process: the drop's files and the inputs of its records."""
+        return f"{self.drop}:{self.inputs}"
+
+    @property
+    def due(self) -> bool:
+        """Whether the monthly job has something to do."""
+        changed = self.drop is not None and self.drop != self.published
+        return (changed and self.settled) or (self.published is not None and not changed and not self.processed)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing to do. `key` names its evidence: the same key is never asked for twice."""
+
+    kind: Literal["monthly", "retraining", "scores"]
+    as_of: dt.date
+    reason: str
+    key: str
+    trigger: Trigger | None = None
+
+
+def next_step(
+    months: Sequence[MonthState], verdict: Verdict | None, *, unfinished: Trigger | None, stale_scores: bool
+) -> Step | None:
+    """The next thing to do, or None.
+
+    Args:
+        months: every month, in any order.
+        verdict: the retraining policy's answer for the newest processed month; None before there is one.
+        unfinished: trigger of the newest decision when it was never carried out (a run was killed).
+        stale_scores: whether the newest processed month was not scored by the model now in production.
+    """
+    due = sorted((month for month in months if month.due), key=lambda month: month.as_of)
+    newest = max((month.as_of for month in months if month.processed), default=None)
+    behind = newest is not None and any(month.as_of <= newest for month in due)
+    if newest is not None and not behind:
+        if unfinished is not None and verdict is not None:
+            return Step("retraining", newest, "The newest decision was not carried out.", verdict.key, unfinished)
+        if verdict is not None and verdict.trigger is not None:
+            return Step("retraining", newest, verdict.reason, verdict.key, verdict.trigger)
+        if stale_scores:
+            return Step("scores", newest, "The newest month was not scored by the model in production.", f"{newest}")
+    if due:
+        month = due[0]
+        why = "has no snapshot yet" if month.published is None else "is not processed as it now is"
+        return Step("monthly", month.as_of, f"The month {month.as_of} {why}.", month.key)
+    return None

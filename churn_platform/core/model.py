@@ -1,0 +1,147 @@
+"""The model: fit a recipe on training rows, score rows, give reasons, and become bytes that cannot run code.
+
+Belongs here: recipe, fitted model, its safe format. Does not: where models are kept (`adapters/`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from churn_platform.core.contract import Contract
+from churn_platform.core.evaluation import cheapest_threshold
+from churn_platform.core.policy import Algorithm
+from churn_platform.errors import DataError, IntegrityError
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+NONE = "(none)"
+MIN_CLASS_ROWS = 10
+
+# The only types a model file may name. skops would build anything it is told to trust, so the list is ours,
+# never the file's own.
+TRUSTED_TYPES = (
+    "churn_platform.core.estimator.SigmoidCalibrated",
+    "collections.OrderedDict",
+    "lightgbm.basic.Booster",
+    "lightgbm.sklearn.LGBMClassifier",
+    "numpy.dtype",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.tree._tree.Tree",
+)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a candidate is made: everything but the data."""
+
+    algorithm: Algorithm
+    seed: int
+    features: tuple[tuple[str, str], ...]
+    """(name, dtype) in the contract's order."""
+    missed_churner: float
+    needless_contact: float
+
+    @classmethod
+    def of(cls, contract: Contract) -> "Recipe":
+        """The recipe that a contract asks for."""
+        policy = contract.policy.training
+        features = tuple((name, column.dtype) for name, column in contract.features.items())
+        return cls(
+            policy.algorithm, policy.seed, features, contract.costs.missed_churner, contract.costs.needless_contact
+        )
+
+    def fit(self, rows: pd.DataFrame, labels: pd.Series, entities: pd.Series) -> "ChurnModel":
+        """Fit on training rows.
+
+        Args:
+            rows: (rows, any columns) holding at least the features.
+            labels: (rows,) booleans.
+            entities: (rows,) keys; rows of one entity stay in one calibration fold.
+
+        Raises:
+            DataError: too few rows of one class to fit and calibrate.
+        """
+        from churn_platform.core.estimator import build_pipeline
+
+        churners, stayers = int(labels.sum()), int((~labels.astype(bool)).sum())
+        if min(churners, stayers) < MIN_CLASS_ROWS:
+            raise DataError(
+                f"The training rows hold {churners} churners and {stayers} others; at least {MIN_CLASS_ROWS} of each "
+                "are needed: add months (policy.training.trailing_months) or check the labels."
+            )
+        categories = [name for name, dtype in self.features if dtype == "category"]
+        numbers = [name for name, dtype in self.features if dtype != "category"]
+        pipeline = build_pipeline(self.algorithm, categories, numbers, self.seed)
+        target = labels.to_numpy(dtype=int)
+        pipeline.fit(model_input(self.features, rows), target, classify__groups=pd.factorize(entities)[0])
+        classify = pipeline.named_steps["classify"]
+        classify.threshold = cheapest_threshold(
+            target, classify.out_of_fold_, self.missed_churner, self.needless_contact
+        )
+        del classify.out_of_fold_
+        return ChurnModel(pipeline, self.features)
+
+
+@dataclass(frozen=True)
+class ChurnModel:
+    """A fitted pipeline and the features it reads, in order."""
+
+    pipeline: Any
+    features: tuple[tuple[str, str], ...]
+
+    @property
+    def threshold(self) -> float:
+        """The probability from which a customer counts as leaving."""
+        return float(self.pipeline.named_steps["classify"].threshold)
+
+    def probability(self, rows: pd.DataFrame) -> Floats:
+        """Calibrated churn probability (rows,) of each row."""
+        return np.asarray(self.pipeline.predict_proba(model_input(self.features, rows))[:, 1])
+
+    def contributions(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """How far each feature moves each row's log-odds (rows, features)."""
+        prepare, classify = self.pipeline.named_steps["prepare"], self.pipeline.named_steps["classify"]
+        columns = classify.contributions(prepare.transform(model_input(self.features, rows)))
+        sources = [_source(name, self.features) for name in prepare.get_feature_names_out()]
+        summed = pd.DataFrame(columns.T).groupby(sources).sum().T
+        return summed.reindex(columns=[name for name, _ in self.features], fill_value=0.0)
+
+    def to_bytes(self) -> bytes:
+        """The model as a skops file: parameters and arrays, no code."""
+        import skops.io
+
+        return bytes(skops.io.dumps(self.pipeline))
+
+
+def load_model(content: bytes, features: tuple[tuple[str, str], ...]) -> ChurnModel:
+    """The model in a skops file whose digest the caller has verified.
+
+    Raises:
+        IntegrityError: the file names a type that is not on our list; nothing of it was built.
+    """
+    import skops.io
+
+    unknown = sorted(set(skops.io.get_untrusted_types(data=content)) - set(TRUSTED_TYPES))
+    if unknown:
+        raise IntegrityError(f"The model file names types that are not allowed ({', '.join(unknown)}): not loaded.")
+    return ChurnModel(skops.io.loads(content, trusted=list(TRUSTED_TYPES)), features)
+
+
+def model_input(features: tuple[tuple[str, str], ...], rows: pd.DataFrame) -> pd.DataFrame:
+    """The columns a pipeline reads: numbers and booleans as float64 with NaN for null, categories as text."""
+    columns: Mapping[str, Any] = {
+        name: rows[name].astype(object).where(rows[name].notna(), NONE).astype(str).to_numpy(dtype=object)
+        if dtype == "category"
+        else rows[name].astype("Float64").to_numpy(dtype="float64", na_value=np.nan)
+        for name, dtype in features
+    }
+    return pd.DataFrame(columns, copy=False)
+
+
+def _source(column: str, features: tuple[tuple[str, str], ...]) -> str:
+    """The feature that a transformed column was made from."""
+    bare = column.split("__", 1)[1].removeprefix("missingindicator_")
+    names = [name for name, _ in features if bare == name or bare.startswith(f"{name}_")]
+    return max(names, key=len)

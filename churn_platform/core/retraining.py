@@ -1,0 +1,163 @@
+"""The retraining policy: drift and realised performance in, a retraining or a reason to skip out.
+
+Belongs here: the alarm with hysteresis, the order of triggers, cool-down, the key of one piece of evidence.
+Does not: sensors (`defs/automation.py`).
+"""
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Any
+
+from churn_platform.core.contract import Contract, Span
+from churn_platform.core.digest import digest_of
+from churn_platform.core.promotion import DriftFigures, Trigger
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """What each drift figure is measured against this month: the policy's number, or the noise floor above it."""
+
+    share: float
+    target: float
+    prediction: float
+
+
+@dataclass(frozen=True)
+class Signals:
+    """What is known when the policy is asked."""
+
+    as_of: dt.date
+    """The newest processed month."""
+    labelled: dt.date | None
+    """The newest month with matured labels."""
+    snapshot_digest: str
+    production_version: int | None
+    production_as_of: dt.date | None
+    promoted_interval: tuple[float, float] | None
+    """Interval of production's AUC when it was promoted."""
+    drift_alarms: tuple[str, ...]
+    realised: dict[str, Any] | None
+    """Production's newest performance record."""
+    last_decision: dt.date | None
+    """Training as_of of the newest decision."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Retrain with this trigger, or skip; the sentence says why either way. `key` names the evidence."""
+
+    trigger: Trigger | None
+    reason: str
+    key: str
+
+    @property
+    def retrain(self) -> bool:
+        """Whether a candidate is asked for."""
+        return self.trigger is not None
+
+
+def drift_alarms(figures: DriftFigures, limits: Thresholds, hysteresis: float, *, alarmed: bool) -> tuple[str, ...]:
+    """Sentences for the drift figures that ask for a new model.
+
+    A figure raises the alarm above its threshold; once on (`alarmed`: for the same production model the month
+    before) it stays on until it falls under `hysteresis` times the threshold, so a figure near it does not flap.
+    """
+    ease = hysteresis if alarmed else 1.0
+    columns = f" ({', '.join(figures.drifted_columns)})" if figures.drifted_columns else ""
+    checks = (
+        ("drift share", figures.drift_share, limits.share, ".1%", columns),
+        ("target drift", figures.target_drift, limits.target, ".4f", ""),
+        ("prediction drift", figures.prediction_drift, limits.prediction, ".3f", ""),
+    )
+    return tuple(
+        f"{name} {value:{form}} is above {limit * ease:{form}}{note}"
+        for name, value, limit, form, note in checks
+        if value is not None and value > limit * ease
+    )
+
+
+def should_retrain(contract: Contract, signals: Signals) -> Verdict:
+    """Ask the policy once; pure."""
+    key = evidence_key(contract, signals)
+    blocked = _blocked(contract, signals)
+    if blocked:
+        return Verdict(None, blocked, key)
+    if signals.production_version is None:
+        return Verdict("first", "There is no production model yet.", key)
+    fallen = _performance_fell(signals)
+    if fallen:
+        return Verdict("performance", fallen, key)
+    if signals.drift_alarms:
+        return Verdict("drift", f"{_sentence('; '.join(signals.drift_alarms))}", key)
+    old = _too_old(contract, signals)
+    if old:
+        return Verdict("schedule", old, key)
+    return Verdict(None, _quiet(signals), key)
+
+
+def evidence_key(contract: Contract, signals: Signals) -> str:
+    """Names one piece of evidence: the month, its content, the production model, the policy."""
+    return digest_of(
+        {
+            "as_of": signals.as_of.isoformat(),
+            "snapshot": signals.snapshot_digest,
+            "labelled": signals.labelled.isoformat() if signals.labelled else None,
+            "policy": contract.policy_hash,
+        }
+    )
+
+
+def _blocked(contract: Contract, signals: Signals) -> str | None:
+    """Why no candidate can be made now, whatever the figures say."""
+    if signals.labelled is None:
+        return "No month has matured labels yet, so nothing can be trained."
+    if signals.production_as_of is not None and signals.labelled < signals.production_as_of:
+        return f"The newest matured month {signals.labelled} is older than production's {signals.production_as_of}."
+    if signals.last_decision is None:
+        return None
+    if signals.labelled <= signals.last_decision:
+        return f"No labels have matured since the decision on {signals.last_decision}."
+    cooldown = contract.policy.retraining.cooldown_cadences
+    earliest = _times(contract.step, cooldown).after(signals.last_decision)
+    if signals.labelled < earliest:
+        return f"Cooling down until {earliest} after the decision on {signals.last_decision}."
+    return None
+
+
+def _performance_fell(signals: Signals) -> str | None:
+    """Realised AUC below the interval at promotion, and its own interval below the AUC then."""
+    if signals.realised is None or signals.promoted_interval is None or signals.realised["metrics"] is None:
+        return None
+    auc, interval = signals.realised["metrics"]["auc"], signals.realised["metrics"]["auc_interval"]
+    low, high = signals.promoted_interval
+    if not (auc < low and interval[1] < (low + high) / 2):
+        return None
+    return (
+        f"Realised AUC {auc:.3f} on {signals.realised['as_of']} is below the interval [{low:.3f}, {high:.3f}] "
+        f"version {signals.production_version} had when it was promoted."
+    )
+
+
+def _too_old(contract: Contract, signals: Signals) -> str | None:
+    limit = contract.policy.retraining.max_age_cadences
+    if limit is None or signals.production_as_of is None:
+        return None
+    due = _times(contract.step, limit).after(signals.production_as_of)
+    if signals.as_of < due:
+        return None
+    return f"Production was trained on {signals.production_as_of}, {limit} cadences ago or more."
+
+
+def _quiet(signals: Signals) -> str:
+    realised = ""
+    if signals.realised is not None and signals.realised["metrics"] is not None:
+        realised = f", realised AUC {signals.realised['metrics']['auc']:.3f} on {signals.realised['as_of']}"
+    return f"Nothing asks for a new model: no drift alarm{realised}."
+
+
+def _times(span: Span, count: int) -> Span:
+    return Span(months=span.months * count, weeks=span.weeks * count, days=span.days * count)
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."

@@ -1,0 +1,141 @@
+"""The training dataset: which months, which rows train, which rows are the holdout, and their digests.
+
+Belongs here: the choice of months, the stable entity-disjoint holdout, row accounting. Does not: the
+point-in-time join itself (`adapters/feature_store.py`).
+"""
+
+import datetime as dt
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from churn_platform.core.contract import Contract
+from churn_platform.core.digest import frame_digest
+from churn_platform.core.policy import TrainingPolicy
+from churn_platform.core.snapshot import canonical_dtypes
+from churn_platform.errors import DataError, IntegrityError
+
+AS_OF, LABEL, HOLDOUT = "as_of", "label", "holdout"
+Hashes = np.ndarray[Any, np.dtype[np.uint64]]
+Mask = np.ndarray[Any, np.dtype[np.bool_]]
+
+
+@dataclass(frozen=True)
+class Window:
+    """The months of one training run, each oldest first."""
+
+    training: tuple[dt.date, ...]
+    holdout: tuple[dt.date, ...]
+    forward: tuple[dt.date, ...]
+    """What the same recipe would have trained on one month earlier; empty for the first month."""
+
+    @property
+    def months(self) -> tuple[dt.date, ...]:
+        """Every month that has to be read."""
+        return tuple(sorted({*self.training, *self.holdout, *self.forward}))
+
+
+def choose_window(labelled: Sequence[dt.date], policy: TrainingPolicy) -> Window:
+    """The trailing months by policy, ending with the newest month whose labels have matured.
+
+    Raises:
+        DataError: no month has matured labels.
+    """
+    months = sorted(labelled)
+    if not months:
+        raise DataError("No month has matured labels yet, so nothing can be trained: deliver the labels table.")
+    return Window(
+        training=tuple(months[-policy.trailing_months :]),
+        holdout=tuple(months[-policy.holdout_months :]),
+        forward=tuple(months[:-1][-policy.trailing_months :]),
+    )
+
+
+def matured_months(
+    months: Iterable[dt.date], labelled: set[dt.date], contract: Contract, cutoff: dt.date
+) -> list[dt.date]:
+    """Months up to `cutoff` (an as_of) that have labels which had matured by then."""
+    return [m for m in months if m in labelled and m <= cutoff and contract.matures(m) <= cutoff]
+
+
+def in_holdout(entities: Iterable[object], salt: str, fraction: float) -> Mask:
+    """Whether each entity belongs to the holdout, once and for all: sha256(salt + entity) < fraction.
+
+    Returns:
+        (entities,) booleans that depend on salt and entity alone.
+    """
+    limit = int(fraction * 2**64)
+    prefix = salt.encode()
+    return np.array(
+        [int.from_bytes(hashlib.sha256(prefix + str(e).encode()).digest()[:8]) < limit for e in entities], dtype=bool
+    )
+
+
+def entity_hashes(entities: Iterable[object]) -> Hashes:
+    """The first 64 bits of each entity's sha256, sorted and unique: a digest that can be intersected."""
+    hashes = (int.from_bytes(hashlib.sha256(str(e).encode()).digest()[:8]) for e in entities)
+    return np.unique(np.fromiter(hashes, dtype=np.uint64))
+
+
+def trained_on(entities: pd.Series, hashes: Hashes) -> Mask:
+    """Which of the entities (rows,) are among the hashed training entities."""
+    row_hashes = np.array([int.from_bytes(hashlib.sha256(str(e).encode()).digest()[:8]) for e in entities], np.uint64)
+    return np.isin(row_hashes, hashes)
+
+
+@dataclass(frozen=True)
+class TrainingDataset:
+    """Point-in-time features with matured labels; `frame` has entity, as_of, features, slices, label, holdout."""
+
+    frame: pd.DataFrame
+    window: Window
+    digest: str
+
+    def training_rows(self) -> pd.DataFrame:
+        """The rows a candidate is fitted on."""
+        return self._rows(self.window.training, holdout=False)
+
+    def holdout_rows(self) -> pd.DataFrame:
+        """The rows both models are scored on."""
+        return self._rows(self.window.holdout, holdout=True)
+
+    def forward_rows(self) -> pd.DataFrame:
+        """The rows the same recipe would have been fitted on one month earlier."""
+        return self._rows(self.window.forward, holdout=False)
+
+    def _rows(self, months: tuple[dt.date, ...], *, holdout: bool) -> pd.DataFrame:
+        frame = self.frame
+        chosen = frame[AS_OF].isin([m.isoformat() for m in months]) & (frame[HOLDOUT] == holdout)
+        return frame[chosen].reset_index(drop=True)
+
+
+def assemble(contract: Contract, spine: pd.DataFrame, joined: pd.DataFrame, window: Window) -> TrainingDataset:
+    """Bring the join's answer back onto the spine, row for row.
+
+    Args:
+        contract: the contract.
+        spine: (rows,) entity, as_of (ISO date), label, slices: what was asked.
+        joined: entity, as_of, features: what the feature store answered, in any order.
+        window: the months.
+
+    Raises:
+        IntegrityError: rows in are not rows out.
+    """
+    key = [contract.entity.column, AS_OF]
+    if len(joined) != len(spine) or joined.duplicated(key).any():
+        raise IntegrityError(
+            f"The feature store was asked for {len(spine)} rows and answered {len(joined)} "
+            f"({int(joined.duplicated(key).sum())} repeated): the join cannot be trusted."
+        )
+    answered = joined[[*key, *contract.features]].astype(canonical_dtypes(contract))
+    frame = spine.merge(answered, on=key, how="left", validate="one_to_one")
+    policy = contract.policy.training
+    frame[LABEL] = frame[LABEL].astype(bool)
+    frame[HOLDOUT] = in_holdout(frame[contract.entity.column], policy.salt, policy.holdout_fraction)
+    slices = [name for name in contract.slices if name not in contract.features]
+    frame = frame[[*key, *contract.features, *slices, LABEL, HOLDOUT]].sort_values(key, ignore_index=True)
+    return TrainingDataset(frame, window, frame_digest(frame))
