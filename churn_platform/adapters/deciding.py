@@ -1,0 +1,145 @@
+"""Decides on the candidate and carries the decision out: the I/O round `core/promotion.py`.
+
+Belongs here: loading both models, keeping the decision, the last verification before a promotion.
+Does not: the judgement itself.
+"""
+
+import datetime as dt
+from dataclasses import dataclass
+
+from churn_platform.adapters.home import Home
+from churn_platform.adapters.model_registry import CANDIDATE
+from churn_platform.adapters.promoting import decision_digest, keep, production_candidate, promote
+from churn_platform.adapters.training_data import load_training_dataset
+from churn_platform.core.candidate import shuffled_refit
+from churn_platform.core.gate import gather
+from churn_platform.core.promotion import Decision, DriftFigures, Trigger, decide
+from churn_platform.core.training_dataset import TrainingDataset
+from churn_platform.errors import DataError, IntegrityError
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a decision."""
+
+    sentence: str
+    version: int | None
+    auc: float | None
+    release: str | None
+
+
+def decide_candidate(home: Home, as_of: dt.date, trigger: Trigger) -> Decision:
+    """Judge the version behind the alias `candidate` against production; keep the decision and its receipt."""
+    dataset = _dataset(home, as_of)
+    version = _candidate_version(home)
+    candidate, production = home.registry.load(version), production_candidate(home)
+    if candidate.passport["dataset_digest"] != dataset.digest:
+        raise IntegrityError(
+            f"Version {version} was not trained on the training dataset of {as_of} as it now is: "
+            "materialize candidate_model again."
+        )
+    contract = home.contract
+    evidence = gather(contract, dataset, candidate, production, _attempt(home, dataset, candidate.digest))
+    decision = decide(
+        evidence,
+        shuffled_refit(contract, dataset),
+        candidate_version=version,
+        candidate_digest=candidate.digest,
+        trigger=trigger,
+        policy_hash=contract.policy_hash,
+        drift=drift_figures(home, as_of),
+        digests={"dataset": dataset.digest, "holdout": _holdout_name(home, dataset), "contract": contract.model_hash},
+    )
+    known = [Decision.model_validate(record) for record in home.records.decisions()]
+    if decision not in known:
+        home.records.add_decision(decision.model_dump(mode="json"))
+        home.ledger.append(
+            actor=home.settings.who,
+            act="decision",
+            subject=f"version {version}",
+            before=None if decision.production_version is None else f"version {decision.production_version}",
+            after=decision.decision,
+            reason=decision.reason,
+            evidence={"decision": decision_digest(decision), "trigger": trigger, "policy": decision.policy_hash},
+        )
+    return decision
+
+
+def newest_decision(home: Home) -> Decision:
+    """The newest decision.
+
+    Raises:
+        DataError: there is none.
+    """
+    records = home.records.decisions()
+    if not records:
+        raise DataError("There is no decision yet: materialize promotion_decision first.")
+    return Decision.model_validate(records[-1])
+
+
+def carry_out(home: Home, as_of: dt.date) -> Outcome:
+    """Promote exactly the version that the newest decision approves, or keep production and say why."""
+    decision = newest_decision(home)
+    version = _candidate_version(home)
+    why_not = decision.allows(version, home.registry.load(version).digest, home.contract.policy_hash)
+    pointer = home.releases.pointer()
+    if why_not is None and pointer is not None and pointer.version not in (decision.production_version, version):
+        why_not = (
+            f"Production is version {pointer.version} now, the decision compared with {decision.production_version}."
+        )
+    if why_not is None:
+        promote(home, decision, _dataset(home, as_of).training_rows())
+        return _outcome(home, f"Promoted version {version}: {decision.reason}")
+    keep(home, decision, why_not)
+    kept = "No model is in production" if pointer is None else f"Kept version {pointer.version}"
+    return _outcome(home, f"{kept}: {why_not}")
+
+
+def drift_figures(home: Home, as_of: dt.date) -> DriftFigures:
+    """What the month's drift report said; empty before there is a production model."""
+    result = (home.records.read("drift_report", as_of) or {}).get("result")
+    if result is None:
+        return DriftFigures()
+    return DriftFigures(
+        drift_share=result["share"],
+        drifted_columns=tuple(result["drifted_columns"]),
+        target_drift=result["target_drift"],
+        prediction_drift=result["prediction_drift"],
+    )
+
+
+def _outcome(home: Home, sentence: str) -> Outcome:
+    production = home.releases.production()
+    if production is None:
+        return Outcome(sentence, None, None, None)
+    folder = home.releases.folder / str(production.version)
+    return Outcome(sentence, production.version, float(str(production.metrics["auc"])), str(folder))
+
+
+def _dataset(home: Home, as_of: dt.date) -> TrainingDataset:
+    dataset = load_training_dataset(home, as_of)
+    if dataset is None:
+        raise DataError(f"No labels have matured up to {as_of}: there is nothing to decide on.")
+    return dataset
+
+
+def _candidate_version(home: Home) -> int:
+    version = home.registry.alias(CANDIDATE)
+    if version is None:
+        raise DataError("No version carries the alias `candidate`: materialize candidate_model first.")
+    return version
+
+
+def _holdout_name(home: Home, dataset: TrainingDataset) -> str:
+    policy = home.contract.policy.training
+    months = ",".join(month.isoformat() for month in dataset.window.holdout)
+    return f"{policy.salt}:{policy.holdout_fraction:g}:{months}"
+
+
+def _attempt(home: Home, dataset: TrainingDataset, digest: str) -> int:
+    """One more than the other candidates that were judged on the same holdout."""
+    holdout = _holdout_name(home, dataset)
+    others = {
+        record["candidate_digest"] for record in home.records.decisions() if record["evidence"]["holdout"] == holdout
+    }
+    return len(others - {digest}) + 1

@@ -1,0 +1,131 @@
+"""The home: one folder, every adapter on it, one run at a time.
+
+Belongs here: the layout under `CHURN_HOME` and the assembly of adapters. Does not: what they do.
+"""
+
+import contextlib
+import datetime as dt
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from churn_platform.adapters.contract_file import default_contract_path, read_contract
+from churn_platform.adapters.files import write_text
+from churn_platform.adapters.lake import Lake
+from churn_platform.adapters.ledger_store import LedgerStore, utc_now
+from churn_platform.adapters.records import Records
+from churn_platform.adapters.releases import Releases
+from churn_platform.core.contract import Contract
+from churn_platform.errors import HomeBusy
+from churn_platform.settings import Settings
+
+if TYPE_CHECKING:
+    from churn_platform.adapters.feature_store import FeatureStore
+    from churn_platform.adapters.model_registry import ModelRegistry
+
+DAGSTER_YAML = """# Written by `churn init`; yours to change.
+telemetry:
+  enabled: false
+concurrency:
+  runs:
+    max_concurrent_runs: 1   # one run at a time for a home
+run_monitoring:
+  enabled: true
+  free_slots_after_run_end_seconds: 60
+"""
+FOLDERS = ("drops", "lake", "feast", "artifacts", "releases", "ledger", "reports", "dagster")
+
+
+class Home:
+    """Everything under one `CHURN_HOME`. Building it reads nothing and writes nothing."""
+
+    def __init__(self, settings: Settings, now: Callable[[], dt.datetime] = utc_now) -> None:
+        self.settings = settings
+        self.folder = settings.home_folder
+        self.now = now
+
+    @property
+    def contract_path(self) -> Path:
+        """The contract in use: `CHURN_CONTRACT`, else the home's, else the one of the package."""
+        if self.settings.contract is not None:
+            return self.settings.contract
+        own = self.folder / "contract.yaml"
+        return own if own.exists() else default_contract_path()
+
+    @cached_property
+    def contract(self) -> Contract:
+        """The contract, read once."""
+        return read_contract(self.contract_path)
+
+    @property
+    def drops(self) -> Path:
+        """Where drops arrive, one sub-folder an as_of."""
+        return self.folder / "drops"
+
+    @property
+    def reports(self) -> Path:
+        """Reports for people, one sub-folder an as_of."""
+        return self.folder / "reports"
+
+    @cached_property
+    def lake(self) -> Lake:
+        """Published snapshots."""
+        return Lake(self.folder / "lake", self.contract)
+
+    @cached_property
+    def records(self) -> Records:
+        """What the loop derived: training datasets, drift, performance, scores, decisions."""
+        return Records(self.folder)
+
+    @cached_property
+    def feature_store(self) -> "FeatureStore":
+        """Feast."""
+        from churn_platform.adapters.feature_store import FeatureStore
+
+        return FeatureStore(self.folder / "feast", self.contract)
+
+    @cached_property
+    def registry(self) -> "ModelRegistry":
+        """MLflow's tracking store and registry."""
+        from churn_platform.adapters.model_registry import ModelRegistry
+
+        return ModelRegistry(self.folder, self.contract.model_name)
+
+    @cached_property
+    def releases(self) -> Releases:
+        """What serving loads."""
+        return Releases(self.folder / "releases")
+
+    @cached_property
+    def ledger(self) -> LedgerStore:
+        """The receipts."""
+        return LedgerStore(self.folder / "ledger", self.now)
+
+    def create(self) -> None:
+        """Make the folders, the Dagster configuration and the MLflow store; what exists stays as it is."""
+        for name in FOLDERS:
+            (self.folder / name).mkdir(parents=True, exist_ok=True)
+        configuration = self.folder / "dagster" / "dagster.yaml"
+        if not configuration.exists():
+            write_text(configuration, DAGSTER_YAML)
+
+    @contextlib.contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Hold the home: one run at a time, also between processes; nests within one process.
+
+        Raises:
+            HomeBusy: another process kept it for `CHURN_LOCK_SECONDS`.
+        """
+        from filelock import FileLock, Timeout
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.folder / "home.lock", timeout=self.settings.lock_seconds, is_singleton=True)
+        try:
+            with lock:
+                yield
+        except Timeout:
+            raise HomeBusy(
+                f"Another run has held {self.folder} for {self.settings.lock_seconds:.0f} seconds: wait for it, or "
+                "find it with `churn doctor`."
+            ) from None

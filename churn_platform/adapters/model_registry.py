@@ -1,0 +1,232 @@
+"""MLflow: the tracking store, the registry, and the safe loading of a version.
+
+Belongs here: everything that speaks MLflow. Does not: what a candidate is (`core/candidate.py`).
+"""
+
+import contextlib
+import hashlib
+import io
+import logging
+import tempfile
+from collections.abc import Iterator, Mapping
+from importlib import metadata, resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from churn_platform.adapters.files import write_json
+from churn_platform.core.candidate import ENTITIES, FILES, PASSPORT, SCHEMA, Candidate, candidate_of
+from churn_platform.core.digest import digest_of
+from churn_platform.core.model import TRUSTED_TYPES, model_input
+from churn_platform.errors import IntegrityError, UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from mlflow.tracking import MlflowClient
+
+CANDIDATE, PRODUCTION = "candidate", "production"
+LIBRARIES = ("scikit-learn", "lightgbm", "numpy", "skops")
+
+
+class ModelRegistry:
+    """One registered model in the MLflow store of one home."""
+
+    def __init__(self, home: Path, model_name: str) -> None:
+        self.home = home
+        self.model_name = model_name
+
+    @property
+    def tracking_uri(self) -> str:
+        """The store's address, as MLflow's own tools take it."""
+        return f"sqlite:///{self.home / 'mlflow.db'}"
+
+    def prepare(self) -> None:
+        """Create store, experiment and registered model once, under a lock.
+
+        Two processes that open a new SQLite store at the same time break it for ever; and without an explicit
+        location artifacts would go to ./mlruns of the working directory.
+        """
+        from filelock import FileLock
+
+        with FileLock(self.home / "mlflow.lock"), _quiet():
+            client = self._client()
+            if client.get_experiment_by_name(self.model_name) is None:
+                client.create_experiment(self.model_name, artifact_location=(self.home / "artifacts").as_uri())
+            if not client.search_registered_models(f"name='{self.model_name}'"):
+                client.create_registered_model(self.model_name)
+
+    def find(self, digest: str) -> int | None:
+        """The version that was made from the same data, recipe and code; None when there is none."""
+        found = self._client().search_model_versions(f"name='{self.model_name}' and tags.digest='{digest}'")
+        return min((int(version.version) for version in found), default=None)
+
+    def register(self, candidate: Candidate, sample: "pd.DataFrame", plots: Mapping[str, bytes], run_id: str) -> int:
+        """Log a candidate to the MLflow run and register it under the alias `candidate`.
+
+        Args:
+            candidate: the fitted candidate.
+            sample: (rows, features) training rows, for the signature only.
+            plots: name -> PNG.
+            run_id: the MLflow run, given explicitly: an ambient run decides nothing.
+
+        Returns:
+            The version.
+        """
+        client = self._client()
+        figures = {k: v for k, v in candidate.passport["metrics"].items() if isinstance(v, int | float)}
+        for name, value in figures.items():
+            client.log_metric(run_id, name, value)
+        parameters = candidate.model.pipeline.named_steps["classify"].estimator.get_params()
+        for name in ("algorithm", "as_of", "training_rows", "training_churners", "threshold", "dataset_digest"):
+            client.log_param(run_id, name, candidate.passport[name])
+        for name, value in parameters.items():
+            client.log_param(run_id, f"estimator.{name}", value)
+        with tempfile.TemporaryDirectory() as folder, _quiet():
+            files = self._side_files(candidate, Path(folder))
+            for name, png in plots.items():
+                (Path(folder) / f"{name}.png").write_bytes(png)
+                client.log_artifact(run_id, str(Path(folder) / f"{name}.png"), "plots")
+            client.log_artifact(run_id, str(files[SCHEMA]))
+            version = self._log_model(candidate, sample, files, run_id)
+        self._tag(version, candidate, run_id)
+        self.set_alias(CANDIDATE, version)
+        return version
+
+    def load(self, version: int) -> Candidate:
+        """A version's candidate; its bytes are checked against the digest recorded at registration.
+
+        Raises:
+            UsageError: there is no such version.
+            IntegrityError: a file does not match its digest, or names a type that is not allowed.
+        """
+        return candidate_of(self.files(version), version)
+
+    def files(self, version: int) -> dict[str, bytes]:
+        """A version's verified files by name: model, passport, training entities, feature schema.
+
+        Raises:
+            UsageError: there is no such version.
+            IntegrityError: a file does not match its digest.
+        """
+        from mlflow.exceptions import MlflowException
+
+        try:
+            tags = self._client().get_model_version(self.model_name, str(version)).tags
+        except MlflowException:
+            raise UsageError(f"{self.model_name} has no version {version}.") from None
+        files = self._stored_files(version)
+        for name, content in files.items():
+            found = hashlib.sha256(content).hexdigest()
+            if found != tags.get(f"sha256.{name}"):
+                raise IntegrityError(
+                    f"Version {version} of {self.model_name}: {name} does not match the digest recorded when it was "
+                    f"registered (recorded {str(tags.get(f'sha256.{name}'))[:12]}, found {found[:12]}): not loaded."
+                )
+        return files
+
+    def set_alias(self, alias: str, version: int) -> None:
+        """Point an alias at a version."""
+        self._client().set_registered_model_alias(self.model_name, alias, str(version))
+
+    def alias(self, alias: str) -> int | None:
+        """The version an alias points at."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return int(self._client().get_model_version_by_alias(self.model_name, alias).version)
+        except MlflowException:
+            return None
+
+    def tag_run(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Set tags on a run."""
+        for name, value in tags.items():
+            self._client().set_tag(run_id, name, value)
+
+    def anchor(self, version: int, ledger_head: str) -> None:
+        """Record the ledger's head on a version, outside the chain: a cut tail is found."""
+        self._client().set_model_version_tag(self.model_name, str(version), "ledger_head", ledger_head)
+
+    def _client(self) -> "MlflowClient":
+        from mlflow.tracking import MlflowClient
+
+        return MlflowClient(tracking_uri=self.tracking_uri, registry_uri=self.tracking_uri)
+
+    def _side_files(self, candidate: Candidate, folder: Path) -> dict[str, Path]:
+        """Write the files that go beside the model."""
+        schema = {"features": candidate.passport["features"], "contract_hash": candidate.passport["contract_hash"]}
+        write_json(folder / PASSPORT, candidate.passport)
+        write_json(folder / SCHEMA, schema)
+        np.save(folder / ENTITIES, candidate.training_entities, allow_pickle=False)
+        return {name: folder / name for name in (PASSPORT, SCHEMA, ENTITIES)}
+
+    def _log_model(self, candidate: Candidate, sample: "pd.DataFrame", files: Mapping[str, Path], run_id: str) -> int:
+        import mlflow
+        import mlflow.sklearn
+        from mlflow.models import infer_signature
+
+        mlflow.set_tracking_uri(self.tracking_uri)
+        rows = model_input(candidate.model.features, sample)
+        active = mlflow.active_run()
+        if active is None or active.info.run_id != run_id:
+            raise UsageError(f"MLflow's active run is not {run_id}: the model would be logged to the wrong run.")
+        info = mlflow.sklearn.log_model(
+            candidate.model.pipeline,
+            name="model",
+            signature=infer_signature(rows, candidate.model.pipeline.predict_proba(rows)),
+            serialization_format="skops",
+            skops_trusted_types=list(TRUSTED_TYPES),
+            pyfunc_predict_fn="predict_proba",
+            pip_requirements=[f"{name}=={metadata.version(name)}" for name in (*LIBRARIES, "churn-platform")],
+            extra_files=[str(path) for path in files.values()],
+            registered_model_name=self.model_name,
+        )
+        return int(info.registered_model_version)
+
+    def _stored_files(self, version: int) -> dict[str, bytes]:
+        """The files as they are in MLflow now, unverified; a missing one is empty."""
+        import mlflow.artifacts
+
+        with _quiet(), tempfile.TemporaryDirectory() as target:
+            uri = f"models:/{self.model_name}/{version}"
+            found = mlflow.artifacts.download_artifacts(uri, dst_path=target, tracking_uri=self.tracking_uri)
+            folders = (Path(found), Path(found) / "extra_files")
+            return {
+                name: next((path.read_bytes() for folder in folders if (path := folder / name).exists()), b"")
+                for name in FILES
+            }
+
+    def _tag(self, version: int, candidate: Candidate, run_id: str) -> None:
+        """Digests last: a version without them was cut off in the middle and is never found again."""
+        client = self._client()
+        tags = {
+            "as_of": candidate.passport["as_of"],
+            "algorithm": candidate.passport["algorithm"],
+            "mlflow_run": run_id,
+        }
+        for name, content in self._stored_files(version).items():
+            tags[f"sha256.{name}"] = hashlib.sha256(content).hexdigest()
+        for name, value in {**tags, "digest": candidate.digest}.items():
+            client.set_model_version_tag(self.model_name, str(version), name, value)
+
+
+def code_digest() -> str:
+    """Digest of the code and the libraries that decide what a fit gives."""
+    core = resources.files("churn_platform.core")
+    sources = {n: hashlib.sha256((core / n).read_bytes()).hexdigest() for n in ("estimator.py", "model.py")}
+    return digest_of({"libraries": {name: metadata.version(name) for name in LIBRARIES}, "sources": sources})
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """MLflow and alembic narrate every step on stdout and stderr."""
+    loggers = [logging.getLogger(name) for name in ("mlflow", "alembic")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,111 @@
+"""Runs drift and realised performance on a home: reads snapshots and releases, keeps the records.
+
+Belongs here: which rows are reference and current, and the records. Does not: statistics (`core/drift*.py`),
+Evidently (`adapters/drift_report.py`).
+"""
+
+import datetime as dt
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from churn_platform.adapters.home import Home
+from churn_platform.adapters.progress import Progress
+from churn_platform.adapters.promoting import production_candidate, released
+from churn_platform.core.drift import DriftResult
+from churn_platform.core.performance import realised
+from churn_platform.core.promotion import DriftFigures
+from churn_platform.core.retraining import Thresholds, drift_alarms
+from churn_platform.core.snapshot import feature_frame
+
+
+@dataclass(frozen=True)
+class DriftOutcome:
+    """A month's drift, or the note why there is none."""
+
+    result: DriftResult | None
+    alarms: tuple[str, ...]
+    note: str
+    html: Path
+
+
+def report_drift(home: Home, as_of: dt.date) -> DriftOutcome:
+    """Compare a month with every row of the months that production was trained on; keep report and record."""
+    html = home.reports / as_of.isoformat() / "drift.html"
+    record: dict[str, Any] = {"inputs": Progress(home).inputs(as_of), "production_version": None}
+    production = production_candidate(home)
+    if production is None:
+        home.records.write("drift_report", as_of, record | {"alarms": [], "result": None})
+        return DriftOutcome(None, (), "There is no production model yet, so there is nothing to compare with.", html)
+    from churn_platform.adapters.drift_report import DriftReporter
+
+    months = [dt.date.fromisoformat(month) for month in production.passport["months"]]
+    reference, reference_labels = _rows(home, months)
+    current, current_labels = _rows(home, [as_of])
+    result = DriftReporter().run(
+        home.contract,
+        reference[list(home.contract.features)],
+        current[list(home.contract.features)],
+        reference_labels=reference_labels,
+        current_labels=current_labels,
+        reference_predictions=production.model.probability(reference),
+        current_predictions=production.model.probability(current),
+        html=html,
+        json=html.with_suffix(".json"),
+        seed=home.contract.policy.training.seed,
+        title=f"Drift of {as_of} against {', '.join(production.passport['months'])} (version {production.version})",
+    )
+    alarms = _alarms(home, as_of, production.version, result)
+    note = f"{len(reference):,} rows of {', '.join(production.passport['months'])}"
+    record |= {"production_version": production.version, "alarms": list(alarms), "result": result.as_dict()}
+    home.records.write("drift_report", as_of, record)
+    return DriftOutcome(result, alarms, note, html)
+
+
+def evaluate_versions(home: Home, as_of: dt.date) -> list[dict[str, Any]]:
+    """Realised performance of every released version on the newest matured month up to `as_of`; keeps the record."""
+    progress = Progress(home)
+    window = progress.window(as_of)
+    evaluated = []
+    if window is not None:
+        month = window.training[-1]
+        rows, labels = _rows(home, [month])
+        if labels is not None:
+            truth = pd.Series(labels.to_numpy(), index=rows[home.contract.entity.column]).dropna().astype(bool)
+            versions = [released(home, version) for version in home.releases.versions()]
+            evaluated = [
+                realised(home.contract, rows, truth, version, month.isoformat())
+                for version in versions
+                if str(version.passport["as_of"]) <= month.isoformat()
+            ]
+    home.records.write("performance", as_of, {"inputs": progress.inputs(as_of), "evaluated": evaluated})
+    return evaluated
+
+
+def _rows(home: Home, months: list[dt.date]) -> tuple[pd.DataFrame, pd.Series | None]:
+    """Feature rows of whole months and their labels (rows,), null where unknown; None when no month has any."""
+    key = home.contract.entity.column
+    parts, labels = [], []
+    for month in months:
+        rows = feature_frame(home.contract, home.lake.tables(month))
+        known = home.lake.labels(month, home.now())
+        parts.append(rows)
+        labels.append(pd.Series(pd.NA, index=rows.index, dtype="boolean") if known is None else rows[key].map(known))
+    joined = pd.concat(labels, ignore_index=True).astype("boolean")
+    return pd.concat(parts, ignore_index=True), joined if joined.notna().any() else None
+
+
+def _alarms(home: Home, as_of: dt.date, version: int | None, result: DriftResult) -> tuple[str, ...]:
+    earlier = [month for month in home.records.months("drift_report") if month < as_of]
+    before = home.records.read("drift_report", earlier[-1]) if earlier else None
+    alarmed = before is not None and before["production_version"] == version and bool(before["alarms"])
+    figures = DriftFigures(
+        drift_share=result.share,
+        drifted_columns=tuple(result.drifted_columns),
+        target_drift=result.target_drift,
+        prediction_drift=result.prediction_drift,
+    )
+    limits = Thresholds(result.share_threshold, result.target_threshold, result.prediction_threshold)
+    return drift_alarms(figures, limits, home.contract.policy.retraining.hysteresis, alarmed=alarmed)

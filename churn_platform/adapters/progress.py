@@ -1,0 +1,134 @@
+"""How far a home has come: the state of every month and what the loop does next, read from the files alone.
+
+Belongs here: reading records, releases and ledger into the core's values. Does not: the rules (`core/loop.py`,
+`core/retraining.py`).
+"""
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Any
+
+from churn_platform.adapters.drop_reader import Drop, find_drops
+from churn_platform.adapters.home import Home
+from churn_platform.adapters.records import KINDS
+from churn_platform.core.digest import digest_of
+from churn_platform.core.ledger import Act
+from churn_platform.core.loop import MonthState, Step, next_step
+from churn_platform.core.performance import stand_down_reason
+from churn_platform.core.promotion import Decision, Trigger
+from churn_platform.core.retraining import Signals, Verdict, should_retrain
+from churn_platform.core.training_dataset import Window, choose_window, matured_months
+
+OUTCOMES: tuple[Act, ...] = ("promotion done", "production kept")
+
+
+class Progress:
+    """The state of one home at one moment; make a new one after every step."""
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        self.published = home.lake.months()
+        self.labelled = home.lake.labelled()
+        self.decisions = [Decision.model_validate(record) for record in home.records.decisions()]
+
+    def window(self, as_of: dt.date) -> Window | None:
+        """The months a candidate of this month is made from; None while no labels have matured."""
+        matured = self.matured(as_of)
+        return choose_window(matured, self.home.contract.policy.training) if matured else None
+
+    def matured(self, as_of: dt.date) -> list[dt.date]:
+        """Months up to `as_of` whose labels have been delivered and had matured by the newest published month."""
+        newest = self.published[-1] if self.published else as_of
+        known = matured_months(self.published, self.labelled, self.home.contract, newest)
+        return [month for month in known if month <= as_of]
+
+    def inputs(self, as_of: dt.date) -> str:
+        """Digest of every snapshot that the month's records are made from."""
+        window = self.window(as_of)
+        months = sorted({as_of, *(window.months if window else ())})
+        lake = self.home.lake
+        return digest_of({month.isoformat(): lake.digest(month) for month in months if month in self.published})
+
+    def months(self) -> list[MonthState]:
+        """Every month that has a drop or a snapshot, oldest first."""
+        drops = {drop.as_of: drop for drop in find_drops(self.home.drops, self.home.contract)}
+        return [self._state(as_of, drops.get(as_of)) for as_of in sorted({*drops, *self.published})]
+
+    def next_step(self) -> Step | None:
+        """What the loop does next."""
+        months = self.months()
+        newest = max((month.as_of for month in months if month.processed), default=None)
+        verdict = self.verdict(newest) if newest is not None else None
+        stale = newest is not None and self._stale(newest)
+        return next_step(months, verdict, unfinished=self.unfinished(), stale_scores=stale)
+
+    def verdict(self, as_of: dt.date) -> Verdict:
+        """The retraining policy's answer for a processed month."""
+        return should_retrain(self.home.contract, self._signals(as_of))
+
+    def unfinished(self) -> Trigger | None:
+        """The newest decision's trigger when no receipt says that it was carried out."""
+        if not self.decisions:
+            return None
+        newest = self.decisions[-1]
+        done = {str(r.evidence.get("decision")) for act in OUTCOMES for r in self.home.ledger.receipts(act)}
+        return None if digest_of(newest.model_dump(mode="json")) in done else newest.trigger
+
+    def performance(self) -> list[dict[str, Any]]:
+        """Every performance record of every version and month, oldest run first."""
+        records = self.home.records
+        found = [records.read("performance", month) for month in records.months("performance")]
+        return [entry for record in found if record is not None for entry in record["evaluated"]]
+
+    def stand_down(self) -> str | None:
+        """Why the model in production must stand down; None when it need not or there is none."""
+        pointer = self.home.releases.pointer()
+        if pointer is None:
+            return None
+        reason = stand_down_reason(self.performance(), pointer.version)
+        if reason is None and self.decisions:
+            newest = self.decisions[-1]
+            if newest.stand_down and newest.production_version == pointer.version:
+                return (
+                    f"Version {pointer.version} is no better than chance, and no candidate was better: {newest.reason}"
+                )
+        return reason
+
+    def _state(self, as_of: dt.date, drop: Drop | None) -> MonthState:
+        published = self.home.lake.fingerprint(as_of) if as_of in self.published else None
+        inputs = self.inputs(as_of) if published else None
+        records = [self.home.records.read(kind, as_of) for kind in KINDS] if published else [None]
+        processed = all(record is not None and record["inputs"] == inputs for record in records)
+        if drop is None:
+            return MonthState(as_of, None, settled=True, published=published, processed=processed, inputs=inputs)
+        age = self.home.now().timestamp() - drop.last_change
+        settled = drop.marked_complete or age >= self.home.settings.quiet_seconds
+        return MonthState(as_of, drop.fingerprint, settled, published, processed, inputs)
+
+    def _stale(self, as_of: dt.date) -> bool:
+        pointer, record = self.home.releases.pointer(), self.home.records.read("scores", as_of)
+        return pointer is not None and record is not None and record["version"] != pointer.version
+
+    def _signals(self, as_of: dt.date) -> Signals:
+        production = self.home.releases.production()
+        drift = self.home.records.read("drift_report", as_of) or {}
+        window = self.window(as_of)
+        own = [r for r in self.performance() if production is not None and r["version"] == production.version]
+        newer = [r for r in own if production is not None and r["as_of"] > production.training_as_of]
+        return Signals(
+            as_of=as_of,
+            labelled=window.training[-1] if window else None,
+            snapshot_digest=self.inputs(as_of),
+            production_version=None if production is None else production.version,
+            production_as_of=None if production is None else dt.date.fromisoformat(production.training_as_of),
+            promoted_interval=None if production is None else auc_interval(production.metrics),
+            drift_alarms=tuple(drift.get("alarms", ())),
+            realised=max(newer, key=lambda record: str(record["as_of"]), default=None),
+            last_decision=dt.date.fromisoformat(self.decisions[-1].as_of) if self.decisions else None,
+        )
+
+
+def auc_interval(metrics: Mapping[str, Any]) -> tuple[float, float]:
+    """The interval of the AUC in a release's metrics."""
+    low, high = metrics["auc_interval"]
+    return float(low), float(high)

@@ -1,0 +1,144 @@
+"""What a home knows, as plain JSON values: status, decisions, one customer explained.
+
+Belongs here: assembling answers for people and programs from records, releases and ledger. Reads only.
+Does not: how they are shown (`cli_show.py`).
+"""
+
+import datetime as dt
+from typing import Any
+
+from churn_platform.adapters.home import Home
+from churn_platform.adapters.progress import Progress
+from churn_platform.core.snapshot import feature_frame
+from churn_platform.errors import UsageError
+
+
+def status(home: Home) -> dict[str, Any]:
+    """Months, production, decisions, and what is due or why nothing is."""
+    progress = Progress(home)
+    step = progress.next_step()
+    processed = [month.as_of for month in progress.months() if month.processed]
+    reason = (
+        step.reason if step else progress.verdict(processed[-1]).reason if processed else "No drop has arrived yet."
+    )
+    return {
+        "home": str(home.folder),
+        "contract": home.contract.name,
+        "months": [month.isoformat() for month in progress.published],
+        "production": production(home, progress),
+        "decisions": [decision.model_dump(mode="json") for decision in progress.decisions],
+        "performance": progress.performance(),
+        "next": None if step is None else {"job": step.kind, "as_of": step.as_of.isoformat(), "reason": step.reason},
+        "reason": reason,
+    }
+
+
+def production(home: Home, progress: Progress) -> dict[str, Any] | None:
+    """The version in production; its AUC is the one on the holdout at its decision."""
+    pointer, manifest = home.releases.pointer(), home.releases.production()
+    if pointer is None or manifest is None:
+        return None
+    reason = progress.stand_down()
+    return {
+        "version": manifest.version,
+        "as_of": manifest.training_as_of,
+        "auc": manifest.metrics["auc"],
+        "stand_down": reason is not None,
+        "stand_down_reason": reason,
+        "algorithm": manifest.algorithm,
+        "threshold": manifest.threshold,
+        "since": pointer.activate_at,
+        "previous_version": pointer.previous_version,
+    }
+
+
+def find_decision(home: Home, as_of: str | None) -> dict[str, Any]:
+    """The newest decision, or the newest one of a month.
+
+    Raises:
+        UsageError: there is none.
+    """
+    decisions = [decision for decision in home.records.decisions() if as_of in (None, decision["as_of"])]
+    if not decisions:
+        known = ", ".join(d["as_of"] for d in home.records.decisions()) or "none yet"
+        raise UsageError(f"There is no decision{f' of {as_of}' if as_of else ''}; decisions so far: {known}.")
+    return decisions[-1]
+
+
+def explain(home: Home, entity: str, as_of: str | None) -> dict[str, Any]:
+    """One customer's probability, reasons and features as known then, by the version that scored the month.
+
+    Raises:
+        UsageError: an unknown month or customer, or a month that was not scored.
+    """
+    from churn_platform.adapters.promoting import released
+    from churn_platform.core.scoring import reasons
+
+    month = _scored_month(home, as_of)
+    record = home.records.read("scores", month) or {}
+    rows = feature_frame(home.contract, home.lake.tables(month))
+    key = home.contract.entity.column
+    row = rows[rows[key].astype(str) == entity].reset_index(drop=True)
+    if row.empty:
+        raise UsageError(f"There is no customer {entity!r} in the snapshot of {month}: check the {key}.")
+    version = released(home, int(record["version"]))
+    sentences = reasons(home.contract, row, version.model, home.contract.policy.scoring.reasons)
+    features = row[list(home.contract.features)].astype(object).where(row.notna(), None).iloc[0].to_dict()
+    probability = float(version.model.probability(row)[0])
+    return {
+        key: entity,
+        "as_of": month.isoformat(),
+        "probability": probability,
+        "prediction": int(probability >= version.model.threshold),
+        "reasons": sentences.iloc[0].tolist(),
+        "features": features,
+        "model": {
+            "name": home.contract.model_name,
+            "version": version.version,
+            "as_of": version.passport["as_of"],
+            "algorithm": version.passport["algorithm"],
+            "stand_down": record["stand_down"] is not None,
+        },
+    }
+
+
+def listed_scores(home: Home, top: int) -> tuple[dt.date, dict[str, Any], list[dict[str, Any]]]:
+    """The newest scored month, its record, and its `top` rows with reasons."""
+    import pandas as pd
+
+    month = _scored_month(home, None)
+    path = home.reports / month.isoformat() / "at_risk.parquet"
+    rows = pd.read_parquet(path).head(top)
+    return month, home.records.read("scores", month) or {}, rows.to_dict("records")  # type: ignore[return-value]
+
+
+def _scored_month(home: Home, as_of: str | None) -> dt.date:
+    """The newest scored month, or the asked one.
+
+    Raises:
+        UsageError: nothing was scored, or not that month.
+    """
+    records = {month: home.records.read("scores", month) or {} for month in home.records.months("scores")}
+    scored = [month for month, record in records.items() if record.get("version") is not None]
+    if not scored:
+        raise UsageError("No month has been scored yet: `churn run` scores once a model is in production.")
+    if as_of is None:
+        return scored[-1]
+    wanted = parse_as_of(as_of)
+    if wanted not in scored:
+        raise UsageError(
+            f"The month {as_of} was not scored; scored months: {', '.join(m.isoformat() for m in scored)}."
+        )
+    return wanted
+
+
+def parse_as_of(text: str) -> dt.date:
+    """An as_of as people type it.
+
+    Raises:
+        UsageError: it is no ISO date.
+    """
+    try:
+        return dt.date.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{text!r} is no date: write it as 2024-01-31.") from None

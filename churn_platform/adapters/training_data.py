@@ -1,0 +1,87 @@
+"""Reads and writes training datasets: spine from the lake, features through Feast, the published frame.
+
+Belongs here: the I/O round `core/training_dataset.py`. Does not: which rows are the holdout.
+"""
+
+import datetime as dt
+
+import pandas as pd
+
+from churn_platform.adapters.home import Home
+from churn_platform.adapters.progress import Progress
+from churn_platform.core.digest import frame_digest
+from churn_platform.core.snapshot import canonical_dtypes, feature_frame
+from churn_platform.core.training_dataset import AS_OF, LABEL, TrainingDataset, Window, assemble
+from churn_platform.errors import IntegrityError
+
+
+def build_training_dataset(home: Home, as_of: dt.date) -> TrainingDataset | None:
+    """Join, assemble and publish the dataset of a month; None (and a record that says so) without matured labels."""
+    progress = Progress(home)
+    window, known_at = progress.window(as_of), home.now()
+    record = {"inputs": progress.inputs(as_of), "known_at": known_at.isoformat()}
+    if window is None:
+        home.records.write("training_dataset", as_of, record | {"digest": None})
+        return None
+    spine = pd.concat([_spine(home, month, known_at) for month in window.months], ignore_index=True)
+    view = home.lake.view(known_at, as_at_scoring=True)
+    joined = home.feature_store.historical(view, spine)
+    dataset = assemble(home.contract, spine, joined, window)
+    months = {
+        name: [m.isoformat() for m in getattr(window, name)] for name in ("training", "holdout", "forward")
+    }  # fmt: skip
+    home.records.write("training_dataset", as_of, record | {"digest": dataset.digest, "window": months}, dataset.frame)
+    return dataset
+
+
+def load_training_dataset(home: Home, as_of: dt.date) -> TrainingDataset | None:
+    """The published dataset of a month; None when no labels had matured.
+
+    Raises:
+        IntegrityError: the file does not match the digest it was published with, or there is none.
+    """
+    record = home.records.read("training_dataset", as_of)
+    if record is None:
+        raise IntegrityError(f"There is no training dataset of {as_of}: materialize training_dataset first.")
+    if record["digest"] is None:
+        return None
+    frame = home.records.frame("training_dataset", as_of)
+    frame = frame.astype({**canonical_dtypes(home.contract), LABEL: "boolean"})
+    for name in (LABEL, "holdout"):
+        frame[name] = frame[name].astype(bool)
+    if frame_digest(frame) != record["digest"]:
+        raise IntegrityError(f"The training dataset of {as_of} is not what was published: materialize it again.")
+    window = {name: tuple(dt.date.fromisoformat(m) for m in months) for name, months in record["window"].items()}
+    return TrainingDataset(frame, Window(**window), record["digest"])
+
+
+def knowledge_time(home: Home, as_of: dt.date) -> dt.datetime:
+    """The knowledge time recorded with a month's dataset."""
+    record = home.records.read("training_dataset", as_of) or {}
+    return dt.datetime.fromisoformat(record.get("known_at", home.now().isoformat()))
+
+
+def oracle_mismatches(home: Home, dataset: TrainingDataset, known_at: dt.datetime) -> int:
+    """Cells of the dataset that differ from a direct read of the lake as known at scoring, without Feast."""
+    key, features = home.contract.entity.column, list(home.contract.features)
+    view, wrong = home.lake.view(known_at, as_at_scoring=True), 0
+    for month in dataset.window.months:
+        rows = dataset.frame[dataset.frame[AS_OF] == month.isoformat()]
+        truth = feature_frame(home.contract, home.lake.tables(month, view)).set_index(key).reindex(rows[key])
+        for name in features:
+            ours = rows[name].astype(object).where(rows[name].notna(), None).to_numpy()
+            theirs = truth[name].astype(object).where(truth[name].notna(), None).to_numpy()
+            wrong += int((ours != theirs).sum())
+    return wrong
+
+
+def _spine(home: Home, month: dt.date, known_at: dt.datetime) -> pd.DataFrame:
+    """Labelled entities of a month with their slices."""
+    key = home.contract.entity.column
+    labels = home.lake.labels(month, known_at)
+    if labels is None:
+        raise IntegrityError(f"The labels of {month} are gone from the lake.")
+    spine = labels.rename(LABEL).reset_index()
+    slices = [name for name in home.contract.slices if name not in home.contract.features]
+    extra = feature_frame(home.contract, home.lake.tables(month))[[key, *slices]]
+    return spine.assign(as_of=month.isoformat()).merge(extra, on=key, how="left", validate="one_to_one")

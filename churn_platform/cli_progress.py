@@ -1,0 +1,71 @@
+"""Progress of long work: a bar in a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+from churn_platform.core.loop import Step
+
+ASSETS = {"monthly": 7, "retraining": 5, "scores": 1}
+"""Dagster steps of each job, checks included."""
+
+
+class RunProgress:
+    """Shows each step of the loop while it runs; everything goes to stderr, so that `--json` stays clean."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._console = Console(stderr=True, quiet=quiet)
+        self._bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[asset]}"),
+            TimeElapsedColumn(),
+            console=self._console,
+            disable=quiet or not sys.stderr.isatty(),
+        )
+        self._task: TaskID | None = None
+        self._label = ""
+        self._started: dict[str, float] = {}
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def step(self, step: Step) -> None:
+        """A step begins."""
+        self._finish()
+        self._label = f"{step.as_of} {step.kind}"
+        self._task = self._bar.add_task(self._label, total=ASSETS[step.kind], asset="")
+        if self._bar.disable:
+            self._console.print(f"{self._label}: {step.reason}", highlight=False, soft_wrap=True)
+
+    def asset(self, name: str, state: str) -> None:
+        """An asset or a group of checks starts or is done."""
+        if state == "started":
+            self._started[name] = time.monotonic()
+            if self._task is not None:
+                self._bar.update(self._task, asset=name)
+            return
+        if self._task is not None:
+            self._bar.advance(self._task)
+        if self._bar.disable:
+            seconds = time.monotonic() - self._started.get(name, time.monotonic())
+            self._console.print(f"  {name:26} {seconds:6.1f} s", highlight=False)
+
+    def note(self, text: str) -> None:
+        """One line that stays."""
+        self._bar.console.print(text, highlight=False, soft_wrap=True)
+
+    def _finish(self) -> None:
+        if self._task is not None:
+            self._bar.update(self._task, completed=ASSETS[self._label.rsplit(" ", 1)[1]], asset="done")

@@ -1,0 +1,161 @@
+"""How answers look in a terminal: tables and sentences with rich. Belongs here: layout. Does not: facts."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+STYLES = {"pass": "green", "warn": "yellow", "fail": "red", "not_applicable": "dim"}
+DECISIONS = {"promoted": "green", "refused": "yellow", "pending": "cyan"}
+
+
+def figure(value: float | None, form: str = ".3f") -> str:
+    """A figure, or a dash where there is none."""
+    return "-" if value is None else format(value, form)
+
+
+def table(title: str, *columns: str, numbers: Iterable[str] = ()) -> Table:
+    """An empty table in the house style; the columns in `numbers` are right-aligned."""
+    made = Table(
+        title=title, title_justify="left", title_style="bold", header_style="bold", box=None, padding=(0, 2, 0, 0)
+    )
+    for column in columns:
+        made.add_column(column, justify="right" if column in set(numbers) else "left")
+    return made
+
+
+def show_status(console: Console, found: Mapping[str, Any]) -> None:
+    """The state of a home on one screen."""
+    console.print(f"[bold]{found['contract']}[/] in {found['home']}")
+    months = found["months"]
+    span = (
+        f"{len(months)} month{'s' if len(months) != 1 else ''}, {months[0]} to {months[-1]}"
+        if months
+        else "no month yet"
+    )
+    console.print(f"Months      {span}")
+    console.print(f"Production  {_production(found['production'])}")
+    if found["production"] and found["production"]["stand_down"]:
+        console.print(f"[red]Stand down[/]  {found['production']['stand_down_reason']}")
+    if found["decisions"]:
+        console.print()
+        console.print(decisions_table(found["decisions"]))
+    console.print()
+    due = found["next"]
+    console.print(
+        f"Next        {due['job']} of {due['as_of']}: {due['reason']} Type `churn run`." if due else found["reason"]
+    )
+
+
+def _production(found: Mapping[str, Any] | None) -> str:
+    if found is None:
+        return "no model yet"
+    return (
+        f"version {found['version']} ({found['algorithm']}), trained on {found['as_of']}, "
+        f"AUC {found['auc']:.3f} on the holdout at its decision"
+    )
+
+
+def decisions_table(decisions: Iterable[Mapping[str, Any]]) -> Table:
+    """One line a decision."""
+    numbers = ("candidate", "production", "forward", "drift")
+    made = table("Decisions", "month", "trigger", "decision", *numbers, "why", numbers=numbers)
+    for d in decisions:
+        made.add_row(
+            d["as_of"],
+            d["trigger"],
+            f"[{DECISIONS[d['decision']]}]{d['decision']}[/]",
+            figure(d["candidate_auc"]),
+            figure(d["production_auc"]),
+            figure(d["forward_auc"]),
+            figure(d["drift_share"], ".1%"),
+            d["reason"],
+        )
+    return made
+
+
+def show_decision(console: Console, d: Mapping[str, Any]) -> None:
+    """One decision with every finding's sentence."""
+    against = f"version {d['production_version']}" if d["production_version"] is not None else "no production model"
+    console.print(
+        f"[bold]{d['as_of']}[/]: version {d['candidate_version']} against {against}: "
+        f"[{DECISIONS[d['decision']]}]{d['decision']}[/] (trigger: {d['trigger']})"
+    )
+    console.print(d["reason"])
+    if d["stand_down"]:
+        console.print("[red]Production stands down: it is no better than chance and nothing better passed.[/]")
+    made = table("", "code", "criterion", "outcome", "finding")
+    for f in d["findings"]:
+        outcome = f["outcome"].replace("_", " ")
+        made.add_row(f["code"], f["title"], f"[{STYLES[f['outcome']]}]{outcome}[/]", f["detail"])
+    console.print(made)
+
+
+def show_scores(
+    console: Console, month: str, record: Mapping[str, Any], rows: list[Mapping[str, Any]], key: str
+) -> None:
+    """The top of the ranked list."""
+    if record["stand_down"]:
+        console.print(f"[red]Stand down:[/] {record['stand_down']}")
+    title = f"Most likely to leave, {month}, version {record['version']}, {record['customers']:,} customers scored"
+    made = table(title, "rank", "customer", "probability", "reasons", numbers=("rank", "probability"))
+    for row in rows:
+        said = "; ".join(str(value) for name, value in row.items() if name.startswith("reason_"))
+        made.add_row(str(row["rank"]), str(row[key]), f"{row['probability']:.3f}", said)
+    console.print(made)
+
+
+def show_explanation(console: Console, found: Mapping[str, Any], key: str) -> None:
+    """One customer."""
+    model = found["model"]
+    verdict = "leaves" if found["prediction"] else "stays"
+    console.print(
+        f"[bold]{found[key]}[/] on {found['as_of']}: probability {found['probability']:.3f}, predicted: {verdict} "
+        f"({model['name']} version {model['version']}, trained on {model['as_of']})"
+    )
+    if model["stand_down"]:
+        console.print("[red]The model stands down: do not act on this.[/]")
+    for number, reason in enumerate(found["reasons"], start=1):
+        console.print(f"  {number}. {reason}")
+    made = table("Features as known then", "feature", "value")
+    for name, value in found["features"].items():
+        made.add_row(name, "(none)" if value is None else str(value))
+    console.print(made)
+
+
+def show_history(console: Console, receipts: Iterable[Mapping[str, Any]]) -> None:
+    """The ledger, oldest first."""
+    made = table("History", "#", "time", "actor", "act", "subject", "reason", numbers=("#",))
+    for r in receipts:
+        made.add_row(str(r["sequence"]), r["time"][:19], r["actor"], r["act"], r["subject"], r["reason"])
+    console.print(made)
+
+
+def show_checkup(console: Console, checks: Iterable[Mapping[str, Any]]) -> None:
+    """What `churn doctor` found."""
+    made = table("", "check", "state", "found", "remedy")
+    colours = {"ok": "green", "warn": "yellow", "error": "red"}
+    for check in checks:
+        made.add_row(check["check"], f"[{colours[check['state']]}]{check['state']}[/]", check["found"], check["remedy"])
+    console.print(made)
+
+
+def show_story(console: Console, rows: Iterable[Mapping[str, Any]]) -> None:
+    """The table at the end of `churn demo`."""
+    numbers = ("drift", "realised AUC", "candidate", "production", "forward", "best possible")
+    made = table("What happened", "month", *numbers, "decision", "why", numbers=numbers)
+    for row in rows:
+        decision = row["decision"]
+        made.add_row(
+            row["month"],
+            figure(row["drift_share"], ".1%"),
+            figure(row["realised_auc"]),
+            figure(row["candidate_auc"]),
+            figure(row["production_auc"]),
+            figure(row["forward_auc"]),
+            figure(row["best_auc"]),
+            f"[{DECISIONS.get(decision, 'dim')}]{decision}[/]",
+            row["why"],
+        )
+    console.print(made)

@@ -1,0 +1,43 @@
+"""What Dagster loads: the assets, checks, jobs, sensors and schedule of `defs/`, with their resources.
+
+Named one by one: loading by folder needs the project's pyproject.toml beside the package, which a wheel does not have.
+"""
+
+import dagster as dg
+
+from churn_platform.defs import (
+    automation,
+    features,
+    ingestion,
+    monitoring,
+    progress_log,
+    promotion,
+    resources,
+    scoring,
+    training,
+)
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """Everything users see in the UI; runs in one process, because every process pays the imports again."""
+    return dg.Definitions(
+        assets=[
+            ingestion.snapshot,
+            features.feature_views,
+            features.training_dataset,
+            training.candidate_model,
+            promotion.promotion_decision,
+            promotion.production_model,
+            monitoring.drift_report,
+            monitoring.performance,
+            scoring.scores,
+        ],
+        asset_checks=[features.training_dataset_checks, promotion.promotion_gate],
+        jobs=[automation.monthly, automation.retraining],
+        sensors=[automation.drop_sensor, automation.drift_sensor],
+        schedules=[automation.monthly_schedule],
+        resources={"home": resources.HomeResource(), "mlflow": resources.mlflow_tracking},
+        loggers={"console": dg.colored_console_logger, "progress": progress_log.progress_logger},
+        executor=dg.in_process_executor,
+    )

@@ -1,0 +1,120 @@
+"""Automation: the jobs, the sensors and the schedule. Every one asks the same pure rule what comes next.
+
+Belongs here: turning a `Step` into a run request or a skip reason. Does not: the rule (`core/loop.py`).
+"""
+
+import dagster as dg
+
+from churn_platform.adapters.progress import Progress
+from churn_platform.core.loop import Step
+from churn_platform.defs.features import feature_views, training_dataset
+from churn_platform.defs.ingestion import snapshot
+from churn_platform.defs.monitoring import drift_report, performance
+from churn_platform.defs.partitions import as_of_partitions
+from churn_platform.defs.promotion import production_model, promotion_decision
+from churn_platform.defs.resources import HomeResource
+from churn_platform.defs.scoring import scores
+from churn_platform.defs.training import candidate_model
+
+EVIDENCE_TAG = "churn/evidence"
+ACTIVE = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+EVERY_MORNING = "0 6 * * *"
+
+monthly = dg.define_asset_job(
+    "monthly",
+    selection=dg.AssetSelection.assets(
+        snapshot, feature_views, training_dataset, drift_report, performance, scores
+    ),
+    description="For every drop, in order of as_of: publish, join, report drift, measure, score.",
+)  # fmt: skip
+retraining = dg.define_asset_job(
+    "retraining",
+    selection=dg.AssetSelection.assets(candidate_model, promotion_decision, production_model, scores),
+    description="When the policy asks: fit a candidate, decide, promote or keep, score again.",
+)
+
+
+@dg.sensor(
+    job=monthly,
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Requests the monthly job for the oldest drop that is complete and not yet processed, one a tick.",
+)
+def drop_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> dg.SensorResult:
+    """A drop is due when `_SUCCESS` is there or its files have been unchanged for a few seconds."""
+    return _answer(context, home, ("monthly",))
+
+
+@dg.sensor(
+    job=retraining,
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Requests a retraining when drift or realised performance asks for it; else says why not.",
+)
+def drift_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> dg.SensorResult:
+    """One run for one piece of evidence."""
+    return _answer(context, home, ("retraining", "scores"))
+
+
+@dg.schedule(
+    job=monthly,
+    cron_schedule=EVERY_MORNING,
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="The same as drop_sensor by the clock, every morning at six: for those who switch sensors off.",
+)
+def monthly_schedule(context: dg.ScheduleEvaluationContext, home: HomeResource) -> dg.RunRequest | dg.SkipReason:
+    """Request the oldest due month."""
+    step = Progress(home.open()).next_step()
+    if step is None or step.kind != "monthly":
+        return dg.SkipReason("No month is due." if step is None else f"First the {step.kind} of {step.as_of} is due.")
+    context.instance.add_dynamic_partitions("as_of", [step.as_of.isoformat()])
+    return dg.RunRequest(
+        run_key=f"monthly:{step.as_of}:{step.key}", partition_key=step.as_of.isoformat(), tags=_tags(step)
+    )
+
+
+def run_request(step: Step, attempt: int) -> dg.RunRequest:
+    """The run of one step; the key carries the evidence and the attempt, for a key is never run twice."""
+    config = {"ops": {"promotion_decision": {"config": {"trigger": step.trigger}}}} if step.trigger else {}
+    return dg.RunRequest(
+        run_key=f"{step.kind}:{step.as_of}:{step.key}:{attempt}",
+        partition_key=step.as_of.isoformat(),
+        run_config=config,
+        tags=_tags(step),
+        asset_selection=[dg.AssetKey("scores")] if step.kind == "scores" else None,
+    )
+
+
+def _answer(context: dg.SensorEvaluationContext, home: HomeResource, kinds: tuple[str, ...]) -> dg.SensorResult:
+    opened = home.open()
+    if context.instance.get_runs(dg.RunsFilter(statuses=ACTIVE), limit=1):
+        return dg.SensorResult(skip_reason="Another run is active: one run at a time for a home.")
+    progress = Progress(opened)
+    step = progress.next_step()
+    if step is None or step.kind not in kinds:
+        return dg.SensorResult(skip_reason=_why_not(progress, step))
+    failed = context.instance.get_runs_count(
+        dg.RunsFilter(tags=_tags(step), statuses=[dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED])
+    )
+    if failed >= opened.contract.policy.retraining.max_attempts:
+        return dg.SensorResult(
+            skip_reason=f"The {step.kind} of {step.as_of} failed {failed} times: look at its last run."
+        )
+    return dg.SensorResult(
+        run_requests=[run_request(step, failed + 1)],
+        dynamic_partitions_requests=[as_of_partitions.build_add_request([step.as_of.isoformat()])],
+    )
+
+
+def _tags(step: Step) -> dict[str, str]:
+    return {EVIDENCE_TAG: f"{step.kind}:{step.as_of}:{step.key}"[:200]}
+
+
+def _why_not(progress: Progress, step: Step | None) -> str:
+    if step is not None:
+        return f"First the {step.kind} of {step.as_of} is due: {step.reason}"
+    waiting = [month.as_of for month in progress.months() if not month.settled]
+    if waiting:
+        return f"The files of {waiting[0]} are still changing."
+    processed = [month.as_of for month in progress.months() if month.processed]
+    return progress.verdict(processed[-1]).reason if processed else "No drop has arrived yet."

@@ -1,0 +1,138 @@
+"""Features: the Feast views and the point-in-time training dataset with its checks."""
+
+import dagster as dg
+import pandas as pd
+
+from churn_platform.adapters.progress import Progress
+from churn_platform.adapters.training_data import (
+    build_training_dataset,
+    knowledge_time,
+    load_training_dataset,
+    oracle_mismatches,
+)
+from churn_platform.core.labels import LabelPlausibility, judge_labels
+from churn_platform.core.training_dataset import AS_OF, LABEL, TrainingDataset
+from churn_platform.defs.ingestion import snapshot
+from churn_platform.defs.partitions import as_of_partitions, month_of
+from churn_platform.defs.resources import HomeResource
+
+
+@dg.asset(partitions_def=as_of_partitions, group_name="features", deps=[snapshot], kinds={"feast", "duckdb"})
+def feature_views(context: dg.AssetExecutionContext, home: HomeResource) -> dg.MaterializeResult:
+    """The Feast repository generated from the contract, and the month's features in the online store.
+
+    The online store never goes back in time: an older month leaves it alone.
+    """
+    opened, as_of = home.open(), month_of(context)
+    store, now = opened.feature_store, opened.now()
+    names = store.apply(opened.lake.view(now, as_at_scoring=True))
+    written = store.materialize(opened.lake.view(now, as_at_scoring=False), as_of)
+    return dg.MaterializeResult(
+        metadata={
+            "feature views": ", ".join(names),
+            "features": len(opened.contract.features),
+            "online store": f"holds {store.online_as_of()}" + ("" if written else f"; {as_of} is older and stayed out"),
+            "repository": dg.MetadataValue.path(str(store.folder)),
+        }
+    )
+
+
+@dg.asset(partitions_def=as_of_partitions, group_name="features", deps=[feature_views], kinds={"feast", "pandas"})
+def training_dataset(context: dg.AssetExecutionContext, home: HomeResource) -> dg.MaterializeResult:
+    """Features as they were known when each month was scored, with matured labels and the stable holdout.
+
+    The holdout (a quarter of the customers, by a salted hash) never trains any model, in any month.
+    """
+    opened, as_of = home.open(), month_of(context)
+    dataset = build_training_dataset(opened, as_of)
+    if dataset is None:
+        return dg.MaterializeResult(metadata={"note": "No labels have matured yet: nothing to train on."})
+    return dg.MaterializeResult(metadata=_metadata(dataset))
+
+
+@dg.multi_asset_check(
+    name="training_dataset_checks",
+    specs=[
+        dg.AssetCheckSpec(
+            "no_feature_from_after_its_moment",
+            asset=training_dataset,
+            description="Every feature equals what the lake knew when its month was scored, joined without Feast.",
+        ),
+        dg.AssetCheckSpec(
+            "no_holdout_entity_in_training",
+            asset=training_dataset,
+            description="No customer of the holdout is among the training rows of any month.",
+        ),
+        dg.AssetCheckSpec(
+            "labels_plausible",
+            asset=training_dataset,
+            description="The labels look like churn: rate in range, churners stay away, months agree.",
+        ),
+    ],
+)
+def training_dataset_checks(context: dg.AssetCheckExecutionContext, home: HomeResource):  # noqa: ANN201 - generator
+    """Judge the published training dataset from the lake, without Feast."""
+    opened, as_of = home.open(), month_of(context)  # type: ignore[arg-type]
+    dataset = load_training_dataset(opened, as_of)
+    month = {"as_of": as_of.isoformat()}
+    if dataset is None:
+        for name in ("no_feature_from_after_its_moment", "no_holdout_entity_in_training", "labels_plausible"):
+            yield dg.AssetCheckResult(passed=True, check_name=name, metadata=month | {"note": "no matured labels yet"})
+        return
+    wrong = oracle_mismatches(opened, dataset, knowledge_time(opened, as_of))
+    yield dg.AssetCheckResult(
+        passed=not wrong, check_name="no_feature_from_after_its_moment",
+        metadata=month | {"rows compared": len(dataset.frame), "cells that differ": wrong},
+    )  # fmt: skip
+    key = opened.contract.entity.column
+    shared = set(dataset.training_rows()[key]) & set(dataset.holdout_rows()[key])
+    yield dg.AssetCheckResult(
+        passed=not shared,
+        check_name="no_holdout_entity_in_training",
+        metadata=month | {"customers in both": len(shared)},
+    )
+    newest = dataset.window.training[-1]
+    earlier = [m for m in Progress(opened).matured(as_of) if m < newest]
+    found = judge_labels(
+        opened.lake.labels(newest, opened.now()),
+        opened.lake.labels(earlier[-1], opened.now()) if earlier else None,
+        opened.contract.policy.training,
+    )
+    yield dg.AssetCheckResult(
+        passed=found.plausible, severity=dg.AssetCheckSeverity.WARN, check_name="labels_plausible",
+        description=" ".join(found.warnings) or "Nothing looks wrong.", metadata=month | _label_metadata(found),
+    )  # fmt: skip
+
+
+def _label_metadata(found: LabelPlausibility) -> dict[str, object]:
+    figures = {
+        "churn rate": found.churn_rate,
+        "churners": found.churners,
+        "churners that came back": found.returned,
+        "churned the month before": found.churned_before,
+        "agreement with last month": found.agreement,
+        "agreement by chance": found.chance,
+    }
+    return {name: value for name, value in figures.items() if value is not None}
+
+
+def _metadata(dataset: TrainingDataset) -> dict[str, object]:
+    train, holdout = dataset.training_rows(), dataset.holdout_rows()
+    rows = pd.DataFrame(
+        {
+            "rows": [len(train), len(holdout)],
+            "churners": [int(train[LABEL].sum()), int(holdout[LABEL].sum())],
+            "months": [", ".join(sorted(part[AS_OF].unique())) for part in (train, holdout)],
+        },
+        index=["training", "holdout"],
+    )
+    lines = ["| | rows | churners | months |", "| --- | ---: | ---: | --- |"]
+    lines += [f"| {name} | {r['rows']:,} | {r['churners']:,} | {r['months']} |" for name, r in rows.iterrows()]
+    return {
+        "rows": dg.MetadataValue.md("\n".join(lines)),
+        "dagster/row_count": len(dataset.frame),
+        "churn rate": float(train[LABEL].astype(float).mean()),
+        "months one cadence earlier (forward value)": ", ".join(m.isoformat() for m in dataset.window.forward)
+        or "none",
+        "digest": dataset.digest,
+    }

@@ -1,0 +1,64 @@
+"""Monitoring: what drifted since production was trained, and what production was really worth."""
+
+import dagster as dg
+
+from churn_platform.adapters.monitoring import DriftOutcome, evaluate_versions, report_drift
+from churn_platform.defs.features import training_dataset
+from churn_platform.defs.ingestion import snapshot
+from churn_platform.defs.partitions import as_of_partitions, month_of
+from churn_platform.defs.resources import HomeResource
+
+
+@dg.asset(partitions_def=as_of_partitions, group_name="monitoring", deps=[snapshot], kinds={"evidently"})
+def drift_report(context: dg.AssetExecutionContext, home: HomeResource) -> dg.MaterializeResult:
+    """Evidently's report of this month against everything the production model was trained on.
+
+    Reference = all rows of those months; method and threshold by column, with a noise floor from resampling.
+    """
+    outcome = report_drift(home.open(), month_of(context))
+    return dg.MaterializeResult(metadata=_drift_metadata(outcome))
+
+
+@dg.asset(partitions_def=as_of_partitions, group_name="monitoring", deps=[training_dataset], kinds={"sklearn"})
+def performance(context: dg.AssetExecutionContext, home: HomeResource) -> dg.MaterializeResult:
+    """Realised performance of every version that was ever in production, on the newest labels that have matured."""
+    evaluated = evaluate_versions(home.open(), month_of(context))
+    measured = [record for record in evaluated if record["metrics"] is not None]
+    lines = [
+        "| version | month | rows | AUC | 95% interval | PR AUC | Brier |",
+        "| ---: | --- | ---: | ---: | --- | ---: | ---: |",
+    ]
+    for record in measured:
+        m = record["metrics"]
+        low, high = m["auc_interval"]
+        lines.append(
+            f"| {record['version']} | {record['as_of']} | {record['rows']:,} | {m['auc']:.3f} "
+            f"| [{low:.3f}, {high:.3f}] | {m['pr_auc']:.3f} | {m['brier']:.4f} |"
+        )
+    if not measured:
+        return dg.MaterializeResult(
+            metadata={"note": "No version in production has matured labels to be judged on yet."}
+        )
+    return dg.MaterializeResult(
+        metadata={"performance": dg.MetadataValue.md("\n".join(lines)), "realised AUC": measured[-1]["metrics"]["auc"]}
+    )
+
+
+def _drift_metadata(outcome: DriftOutcome) -> dict[str, object]:
+    if outcome.result is None:
+        return {"note": outcome.note}
+    from churn_platform.adapters.drift_report import drift_plot_png
+    from churn_platform.adapters.plots import markdown_image
+
+    result = outcome.result
+    drifted = [f"- {column.column}: {column.reason}" for column in result.columns if column.drifted]
+    figures = {"target drift": result.target_drift, "prediction drift": result.prediction_drift}
+    return {
+        "drift share": round(result.share, 4),
+        "drifted columns": dg.MetadataValue.md("\n".join(drifted) or "none"),
+        **{name: round(value, 4) for name, value in figures.items() if value is not None},
+        "alarms": "; ".join(outcome.alarms) or "none",
+        "reference": outcome.note,
+        "plot": dg.MetadataValue.md(markdown_image(drift_plot_png(result), "drift by column")),
+        "report": dg.MetadataValue.url(outcome.html.as_uri()),
+    }

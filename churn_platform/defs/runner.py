@@ -1,0 +1,105 @@
+"""Runs the loop in this process, through Dagster, so that every run is in the UI.
+
+Belongs here: one step as one Dagster run, and the loop over steps. Does not: what comes next (`core/loop.py`).
+"""
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import dagster as dg
+
+from churn_platform.adapters.home import Home
+from churn_platform.adapters.progress import Progress
+from churn_platform.core.loop import Step
+from churn_platform.definitions import defs
+from churn_platform.defs.automation import run_request
+from churn_platform.defs.progress_log import OnAsset, listening
+from churn_platform.errors import ChurnError, UsageError
+
+IN_PROCESS = {"churn/in_process": "true", ".dagster/repository": "__repository__@churn_platform"}
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A finished step."""
+
+    step: Step
+    run_id: str
+
+
+class StepFailed(ChurnError):
+    """A run failed; the message is the asset's own."""
+
+
+def run_due(
+    home: Home, on_step: Callable[[Step], None], on_asset: OnAsset, through: dt.date | None = None
+) -> Iterator[Ran]:
+    """Run what is due, oldest first, until nothing is.
+
+    Args:
+        home: the home.
+        on_step: told each step before it runs.
+        on_asset: told each asset as it starts and ends.
+        through: the newest as_of to process; None for all.
+
+    Raises:
+        StepFailed: a run failed; what was finished before stays.
+    """
+    home.create()
+    with home.exclusive(), dg.DagsterInstance.get() as instance:
+        _close_dead_runs(instance)
+        while (step := Progress(home).next_step()) is not None and (through is None or step.as_of <= through):
+            on_step(step)
+            yield Ran(step, run_step(home, step, instance, on_asset))
+
+
+def run_step(home: Home, step: Step, instance: dg.DagsterInstance, on_asset: OnAsset) -> str:
+    """Run one step as one Dagster run; the run's id."""
+    request = run_request(step, attempt=1)
+    partition = step.as_of.isoformat()
+    instance.add_dynamic_partitions("as_of", [partition])
+    name = "monthly" if step.kind == "monthly" else "retraining"
+    loggers = {"progress": {"config": {}}}
+    with listening(on_asset):
+        result = (
+            defs()
+            .resolve_job_def(name)
+            .execute_in_process(
+                instance=instance,
+                partition_key=partition,
+                run_config={**request.run_config, "loggers": loggers},
+                tags={**request.tags, **IN_PROCESS},
+                asset_selection=request.asset_selection,
+                raise_on_error=False,
+            )
+        )
+    if not result.success:
+        raise StepFailed(_failure(result))
+    if Progress(home).next_step() == step:
+        raise StepFailed(
+            f"The {step.kind} of {step.as_of} ran but is still due: a record is missing; run `churn doctor`."
+        )
+    return result.run_id
+
+
+def _failure(result: dg.ExecuteInProcessResult) -> str:
+    """The message of the error that failed the run, our own where there is one."""
+    for event in result.get_step_failure_events():
+        data = event.step_failure_data
+        failure = data.user_failure_data
+        if failure is not None and failure.description:
+            return failure.description
+        error = data.error
+        while error is not None and error.cause is not None:
+            error = error.cause
+        if error is not None:
+            return f"{event.step_key}: {error.message.strip().split(': ', 1)[-1]}"
+    raise UsageError("The run failed before any asset started: see its log in the UI.")
+
+
+def _close_dead_runs(instance: dg.DagsterInstance) -> None:
+    """Mark runs that a kill left behind as canceled: this process holds the home, so none of them lives."""
+    left = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.NOT_STARTED]
+    for run in instance.get_runs(dg.RunsFilter(tags={"churn/in_process": "true"}, statuses=left)):
+        instance.report_run_canceled(run, message="The process that ran it is gone.")

@@ -1,0 +1,44 @@
+"""Scoring: every customer of the month, ranked by whatever is in production."""
+
+import dagster as dg
+
+from churn_platform.adapters.scoring import score_month
+from churn_platform.defs.features import feature_views
+from churn_platform.defs.monitoring import performance
+from churn_platform.defs.partitions import as_of_partitions, month_of
+from churn_platform.defs.promotion import production_model
+from churn_platform.defs.resources import HomeResource
+
+
+@dg.asset(
+    partitions_def=as_of_partitions,
+    group_name="scoring",
+    deps=[feature_views, performance, production_model],
+    kinds={"parquet", "csv"},
+)
+def scores(context: dg.AssetExecutionContext, home: HomeResource) -> dg.MaterializeResult:
+    """Every customer with probability and decile; the listed ones with their three strongest reasons in words.
+
+    A model that is no better than chance is never served silently: then every row carries `stand_down`.
+    """
+    opened = home.open()
+    scored = score_month(opened, month_of(context))
+    if scored is None:
+        return dg.MaterializeResult(metadata={"note": "There is no production model yet, so nobody was scored."})
+    key = opened.contract.entity.column
+    lines = ["| rank | customer | probability | strongest reason |", "| ---: | --- | ---: | --- |"]
+    lines += [
+        f"| {r['rank']} | {r[key]} | {r['probability']:.3f} | {r['reason_1']} |"
+        for _, r in scored.listed.head(10).iterrows()
+    ]
+    return dg.MaterializeResult(
+        metadata={
+            "customers": scored.customers,
+            "dagster/row_count": scored.customers,
+            "model version": scored.version,
+            "stand down": scored.stand_down or "no",
+            "at or above the threshold": scored.contacts,
+            "top 10": dg.MetadataValue.md("\n".join(lines)),
+            "list": dg.MetadataValue.path(str(scored.csv)),
+        }
+    )

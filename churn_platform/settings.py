@@ -1,0 +1,73 @@
+"""Settings: the only reader of the environment (`CHURN_*`), and the only writer of what the libraries read from it.
+
+Belongs here: where the home is, ports, telemetry switches. Does not: thresholds (the contract's policy).
+"""
+
+import os
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+LIBRARY_ENVIRONMENT = {
+    # Telemetry of every library off.
+    "DAGSTER_DISABLE_TELEMETRY": "yes",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "BENTOML_DO_NOT_TRACK": "true",
+    "DO_NOT_TRACK": "1",
+    # No network and no work MLflow would do by itself: resolving requirements, a model catalogue, uv.lock as artifact.
+    "MLFLOW_SKIP_PIP_REQUIREMENTS_CHECK": "true",
+    "MLFLOW_MODEL_CATALOG_URI": "",
+    "MLFLOW_LOG_UV_FILES": "false",
+    "MLFLOW_UV_AUTO_DETECT": "false",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "GIT_PYTHON_REFRESH": "quiet",
+    # Beta and deprecation notices of the libraries' own internals are no news to a user.
+    "PYTHONWARNINGS": "ignore",
+}
+
+
+class Settings(BaseSettings):
+    """Read from the environment; every field can be set as `CHURN_<NAME>`."""
+
+    model_config = SettingsConfigDict(env_prefix="CHURN_", frozen=True)
+
+    home: Path = Field(default=Path("churn_home"), description="Folder that holds everything the loop writes.")
+    contract: Path | None = Field(
+        default=None,
+        description="The contract; by default `contract.yaml` of the home, else the StreamFlow one of the package.",
+    )
+    ui_port: int = Field(default=3000, ge=1, le=65535, description="Port of the Dagster UI on 127.0.0.1.")
+    quiet_seconds: float = Field(
+        default=5.0, ge=0, description="A drop without `_SUCCESS` is due when its files are unchanged for so long."
+    )
+    lock_seconds: float = Field(
+        default=600.0, ge=0, description="How long a run waits for another run of the same home before it gives up."
+    )
+    actor: str = Field(default="", description="Who acts, for the ledger; by default the login name.")
+
+    @property
+    def home_folder(self) -> Path:
+        """The home as an absolute path."""
+        return self.home.expanduser().resolve()
+
+    @property
+    def who(self) -> str:
+        """The acting person for receipts."""
+        return self.actor or os.environ.get("USER") or os.environ.get("LOGNAME") or "unknown"
+
+
+def load_settings(home: Path | None = None) -> Settings:
+    """The settings, with `home` from the command line over the environment's."""
+    return Settings() if home is None else Settings(home=home)
+
+
+def prepare_environment(settings: Settings) -> None:
+    """Set what the libraries read from the environment: telemetry off, Dagster's home, this home for child processes.
+
+    What the user has set stays. Call it before the first heavy import.
+    """
+    for name, value in LIBRARY_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    os.environ["CHURN_HOME"] = str(settings.home_folder)
+    os.environ["DAGSTER_HOME"] = str(settings.home_folder / "dagster")
