@@ -34,23 +34,27 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Answer as JSON, for a 
 def main() -> None:
     """Run the command; an error of ours is one sentence, never a traceback."""
     warnings.simplefilter("ignore")
+    code = 0
     try:
         app()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
     except UsageError as error:
-        _fail(error, 2)
+        code = _say(error, 2)
     except ChurnError as error:
-        _fail(error, 1)
+        code = _say(error, 1)
     except PermissionError as error:
-        _fail(ChurnError(f"{error.filename} cannot be written: {error.strerror}; check its owner and mode."), 1)
+        code = _say(f"{error.filename} cannot be written: {error.strerror}; check its owner and mode.", 1)
     except OSError as error:
-        _fail(ChurnError(f"{error.strerror or error} ({error.filename or 'no file named'})."), 1)
+        code = _say(f"{error.strerror or error} ({error.filename or 'no file named'}).", 1)
     except KeyboardInterrupt:
-        _fail(ChurnError("Stopped. What was finished stays; run the same command again to go on."), 1)
-
-
-def _fail(error: Exception, code: int) -> None:
-    sys.stderr.write(f"churn: {error}\n")
+        code = _say("Stopped. What was finished stays; run the same command again to go on.", 1)
     sys.exit(code)
+
+
+def _say(sentence: object, code: int) -> int:
+    sys.stderr.write(f"churn: {sentence}\n")
+    return code
 
 
 def _home(folder: Path | None, *, must_exist: bool = True) -> "Home":

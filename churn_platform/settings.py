@@ -3,11 +3,14 @@
 Belongs here: where the home is, ports, telemetry switches. Does not: thresholds (the contract's policy).
 """
 
+import getpass
 import os
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from churn_platform.errors import UsageError
 
 LIBRARY_ENVIRONMENT = {
     # Telemetry of every library off.
@@ -38,6 +41,12 @@ class Settings(BaseSettings):
         description="The contract; by default `contract.yaml` of the home, else the StreamFlow one of the package.",
     )
     ui_port: int = Field(default=3000, ge=1, le=65535, description="Port of the Dagster UI on 127.0.0.1.")
+    reports_port: int = Field(
+        default=3001,
+        ge=1,
+        le=65535,
+        description="Port on 127.0.0.1 where `churn ui` shows the reports that the UI links to.",
+    )
     quiet_seconds: float = Field(
         default=5.0, ge=0, description="A drop without `_SUCCESS` is due when its files are unchanged for so long."
     )
@@ -54,12 +63,23 @@ class Settings(BaseSettings):
     @property
     def who(self) -> str:
         """The acting person for receipts."""
-        return self.actor or os.environ.get("USER") or os.environ.get("LOGNAME") or "unknown"
+        try:
+            return self.actor or getpass.getuser()
+        except (KeyError, OSError):  # in a container the user's number may have no name
+            return "unknown"
 
 
 def load_settings(home: Path | None = None) -> Settings:
-    """The settings, with `home` from the command line over the environment's."""
-    return Settings() if home is None else Settings(home=home)
+    """The settings, with `home` from the command line over the environment's.
+
+    Raises:
+        UsageError: a variable cannot be read as its field.
+    """
+    try:
+        return Settings() if home is None else Settings(home=home)
+    except ValidationError as error:
+        faults = [f"CHURN_{str(f['loc'][0]).upper()} is {f['input']!r}: {f['msg']}" for f in error.errors()]
+        raise UsageError("; ".join(faults)) from None
 
 
 def prepare_environment(settings: Settings) -> None:
@@ -70,4 +90,6 @@ def prepare_environment(settings: Settings) -> None:
     for name, value in LIBRARY_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     os.environ["CHURN_HOME"] = str(settings.home_folder)
+    if settings.contract is not None:  # child processes run in the home: a relative path would lead elsewhere
+        os.environ["CHURN_CONTRACT"] = str(settings.contract.expanduser().resolve())
     os.environ["DAGSTER_HOME"] = str(settings.home_folder / "dagster")

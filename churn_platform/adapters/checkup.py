@@ -38,7 +38,7 @@ def check_up(home: Home) -> list[Check]:
     for check in CHECKS:
         try:
             found += list(check(home))
-        except (ChurnError, OSError) as error:
+        except (ChurnError, OSError, ValueError, ImportError) as error:  # ValueError: a file that is no JSON any more
             name = check.__name__.strip("_").replace("_", " ")
             found.append(_check(name, "error", str(error), "mend what the sentence names, then run this again"))
     return found

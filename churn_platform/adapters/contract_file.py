@@ -33,7 +33,7 @@ def read_contract(path: Path) -> Contract:
         raise ContractError(f"{path}: the contract cannot be read as UTF-8 text: {error}.") from None
     try:
         value, node = yaml.safe_load(text), yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # a date such as 2024-13-01 is a ValueError of YAML's own
         raise ContractError(f"{path}: not YAML: {' '.join(str(error).split())}.") from None
     try:
         return Contract.model_validate(value)

@@ -16,46 +16,95 @@ from churn_platform.adapters.home import Home
 from churn_platform.errors import UsageError
 
 HOST = "127.0.0.1"
-WORKSPACE = """load_from:
-  - python_module:
-      module_name: churn_platform.definitions
-      location_name: churn_platform
-"""
+MODULE = "churn_platform.definitions"
+WORKSPACE = "load_from:\n  - grpc_server: {{host: {host}, port: {port}, location_name: churn_platform}}\n"
+START_SECONDS = 120.0
 
 
 def serve_ui(home: Home, port: int, say: Callable[[str], None]) -> int:
-    """Run webserver and daemon until Ctrl-C or until one of them ends; the exit code.
+    """Run code server, webserver, daemon and report server until Ctrl-C or until one ends; the exit code.
 
-    Bound to 127.0.0.1, because the webserver has no login.
+    Everything is bound to 127.0.0.1, because the webserver has no login. One code server for both: each on its own
+    would load the definitions again every minute.
 
     Raises:
-        UsageError: the port is taken.
+        UsageError: a port is taken.
     """
-    if not port_is_free(port):
-        raise UsageError(f"Port {port} on {HOST} is taken: stop what listens there or name another with --port.")
-    workspace = home.folder / "dagster" / "workspace.yaml"
-    write_text(workspace, WORKSPACE)
+    for taken, remedy in ((port, "--port"), (home.settings.reports_port, "CHURN_REPORTS_PORT")):
+        if not port_is_free(taken):
+            raise UsageError(f"Port {taken} on {HOST} is taken: stop what listens there or name another with {remedy}.")
     signal.signal(signal.SIGTERM, _interrupt)
-    children = [subprocess.Popen(command, cwd=home.folder) for command in commands(workspace, port)]
-    say(f"Dagster UI: http://{HOST}:{port} (home {home.folder}); it answers after about 20 seconds. Ctrl-C stops it.")
+    say("Loading the definitions ...")
+    children: list[subprocess.Popen[bytes]] = []
     try:
+        children = _start(home, port)
+        say(f"Dagster UI: http://{HOST}:{port} (home {home.folder}); it answers in a few seconds. Ctrl-C stops it.")
         while all(child.poll() is None for child in children):
             time.sleep(0.5)
     except KeyboardInterrupt:
         say("Stopping the UI and the daemon ...")
         return 0
     else:
+        say("A process of the UI ended by itself: its last lines above say why.")
         return 1
     finally:
         stop(children)
 
 
-def commands(workspace: Path, port: int) -> list[list[str]]:
-    """The command lines of webserver and daemon."""
-    where = ["-w", str(workspace)]
-    web = [sys.executable, "-m", "dagster_webserver", "-h", HOST, "-p", str(port), *where, "--log-level", "warning"]
-    daemon = [sys.executable, "-m", "dagster._daemon", "run", *where, "--log-level", "warning"]
-    return [web, daemon]
+def _start(home: Home, port: int) -> list[subprocess.Popen[bytes]]:
+    """Start the code server, wait until it listens, then start what asks it."""
+    code_port = free_port()
+    workspace = home.folder / "dagster" / "workspace.yaml"
+    write_text(workspace, WORKSPACE.format(host=HOST, port=code_port))
+    code, *others = commands(home, workspace, port, code_port)
+    children = [_child(home, code)]
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        while port_is_free(code_port) and children[0].poll() is None and time.monotonic() < deadline:
+            time.sleep(0.2)
+        children += [_child(home, command) for command in others]
+    except BaseException:
+        stop(children)
+        raise
+    return children
+
+
+def _child(home: Home, command: list[str]) -> subprocess.Popen[bytes]:
+    """A child in a session of its own: Ctrl-C reaches it through `stop`, once. The file server logs each request."""
+    quiet = subprocess.DEVNULL if "http.server" in command else None
+    return subprocess.Popen(command, cwd=home.folder, stdout=quiet, stderr=quiet, start_new_session=True)
+
+
+def report_url(home: Home, path: Path) -> str:
+    """Where `churn ui` shows a report: a browser does not follow a file:// link from the UI."""
+    return f"http://{HOST}:{home.settings.reports_port}/{path.relative_to(home.reports).as_posix()}"
+
+
+def commands(home: Home, workspace: Path, port: int, code_port: int) -> list[list[str]]:
+    """The command lines of code server, webserver, daemon and the file server of the reports."""
+    python, quiet, where = sys.executable, ["--log-level", "warning"], ["-w", str(workspace)]
+    return [
+        [python, "-m", "dagster", "code-server", "start", "-m", MODULE, "-h", HOST, "-p", str(code_port), *quiet],
+        [python, "-m", "dagster_webserver", "-h", HOST, "-p", str(port), *where, *quiet],
+        [python, "-m", "dagster._daemon", "run", *where, *quiet],
+        [
+            python,
+            "-m",
+            "http.server",
+            str(home.settings.reports_port),
+            "--bind",
+            HOST,
+            "--directory",
+            str(home.reports),
+        ],
+    ]
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nothing listens on now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
 
 
 def port_is_free(port: int) -> bool:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.model_registry import CANDIDATE
+from churn_platform.adapters.progress import Progress
 from churn_platform.adapters.promoting import decision_digest, keep, production_candidate, promote
 from churn_platform.adapters.training_data import load_training_dataset
-from churn_platform.core.candidate import shuffled_refit
+from churn_platform.core.candidate import Candidate, shuffled_refit
 from churn_platform.core.gate import gather
 from churn_platform.core.promotion import Decision, DriftFigures, Trigger, decide
 from churn_platform.core.training_dataset import TrainingDataset
@@ -29,10 +30,17 @@ class Outcome:
 
 
 def decide_candidate(home: Home, as_of: dt.date, trigger: Trigger) -> Decision:
-    """Judge the version behind the alias `candidate` against production; keep the decision and its receipt."""
+    """Judge the version behind the alias `candidate` against production; keep the decision and its receipt.
+
+    A decision that approved this candidate and was cut off while it was carried out stands: once the pointer has
+    moved, judging again would compare the version with itself and refuse it.
+    """
     dataset = _dataset(home, as_of)
     version = _candidate_version(home)
     candidate, production = home.registry.load(version), production_candidate(home)
+    standing = _cut_off(home, candidate, None if production is None else production.version)
+    if standing is not None:
+        return standing
     if candidate.passport["dataset_digest"] != dataset.digest:
         raise IntegrityError(
             f"Version {version} was not trained on the training dataset of {as_of} as it now is: "
@@ -50,9 +58,8 @@ def decide_candidate(home: Home, as_of: dt.date, trigger: Trigger) -> Decision:
         drift=drift_figures(home, as_of),
         digests={"dataset": dataset.digest, "holdout": _holdout_name(home, dataset), "contract": contract.model_hash},
     )
-    known = [Decision.model_validate(record) for record in home.records.decisions()]
-    if decision not in known:
-        home.records.add_decision(decision.model_dump(mode="json"))
+    home.records.add_decision(decision.model_dump(mode="json"))
+    if decision_digest(decision) not in {receipt.evidence["decision"] for receipt in home.ledger.receipts("decision")}:
         home.ledger.append(
             actor=home.settings.who,
             act="decision",
@@ -83,10 +90,7 @@ def carry_out(home: Home, as_of: dt.date) -> Outcome:
     version = _candidate_version(home)
     why_not = decision.allows(version, home.registry.load(version).digest, home.contract.policy_hash)
     pointer = home.releases.pointer()
-    if why_not is None and pointer is not None and pointer.version not in (decision.production_version, version):
-        why_not = (
-            f"Production is version {pointer.version} now, the decision compared with {decision.production_version}."
-        )
+    why_not = why_not or decision.lapsed(None if pointer is None else pointer.version)
     if why_not is None:
         promote(home, decision, _dataset(home, as_of).training_rows())
         return _outcome(home, f"Promoted version {version}: {decision.reason}")
@@ -106,6 +110,15 @@ def drift_figures(home: Home, as_of: dt.date) -> DriftFigures:
         target_drift=result["target_drift"],
         prediction_drift=result["prediction_drift"],
     )
+
+
+def _cut_off(home: Home, candidate: Candidate, production: int | None) -> Decision | None:
+    """The newest decision when it approves this candidate, still holds, and no receipt says it was carried out."""
+    if Progress(home).unfinished() is None or candidate.version is None:
+        return None
+    decision = newest_decision(home)
+    refused = decision.allows(candidate.version, candidate.digest, home.contract.policy_hash)
+    return decision if refused is None and decision.lapsed(production) is None else None
 
 
 def _outcome(home: Home, sentence: str) -> Outcome:

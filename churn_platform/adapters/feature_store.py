@@ -3,8 +3,11 @@
 Belongs here: everything that speaks Feast. Does not: which months or rows are asked for (`core/training_dataset.py`).
 """
 
+import atexit
 import datetime as dt
+import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +18,7 @@ import pandas as pd
 from churn_platform.adapters.files import read_json, write_json, write_text
 from churn_platform.adapters.lake import View, instant
 from churn_platform.core.contract import Contract
+from churn_platform.core.digest import digest_of
 
 if TYPE_CHECKING:
     import feast
@@ -60,10 +64,18 @@ class FeatureStore:
         Returns:
             The names of the feature views.
         """
-        changed = self.generate()
+        self.generate()
         self._link(view)
-        if changed or not (self.folder / "registry.db").exists():
-            self._store().apply(list(feast_objects(self.contract, self.folder / "offline").values()))
+        # The registry holds absolute paths: a copied home would go on reading the original's months. Written last, so
+        # that a kill before it registers again.
+        marker = self.folder / "applied.json"
+        wanted = {"contract": digest_of(self.contract.as_mapping()), "folder": str(self.folder.resolve())}
+        known = read_json(marker) if marker.exists() and (self.folder / "registry.db").exists() else None
+        if known != wanted:
+            store, objects = self._store(), feast_objects(self.contract, self.folder / "offline")
+            gone = [view for view in store.list_feature_views() if view.name not in self.contract.feature_views]
+            store.apply(list(objects.values()), objects_to_delete=gone, partial=False)
+            write_json(marker, wanted)
         return list(self.contract.feature_views)
 
     def historical(self, view: View, spine: pd.DataFrame) -> pd.DataFrame:
@@ -76,7 +88,7 @@ class FeatureStore:
             (rows, 2 + features) entity, as_of, features; the order of rows is the store's.
         """
         key = self.contract.entity.column
-        self._link(view)
+        self.apply(view)
         asked = spine[[key, "as_of"]].copy()
         asked["event_timestamp"] = pd.to_datetime(asked["as_of"]).dt.tz_localize("UTC").astype("datetime64[us, UTC]")
         job = self._store().get_historical_features(
@@ -95,7 +107,7 @@ class FeatureStore:
         newest = self.online_as_of()
         if newest is not None and as_of < newest:
             return False
-        self._link(view)
+        self.apply(view)
         moment = instant(as_of)
         with _quiet():
             self._store().materialize(start_date=moment - dt.timedelta(hours=1), end_date=moment)
@@ -108,17 +120,23 @@ class FeatureStore:
         return dt.date.fromisoformat(read_json(marker)["as_of"]) if marker.exists() else None
 
     def online(self, entity: str | int) -> dict[str, Any] | None:
-        """The features of one customer in the online store; None when it has no row there."""
-        key = self.contract.entity.column
+        """The features of one customer in the newest month of the online store; None when that month has no row of it.
+
+        The store ignores the TTL and goes on answering with an older month: such values are missing, as they are in
+        `historical`.
+        """
+        key, newest = self.contract.entity.column, self.online_as_of()
+        if newest is None:
+            return None
         with _quiet():
             response = self._store().get_online_features(
                 features=self._references(), entity_rows=[{key: entity}], include_feature_view_version_metadata=False
             )
-        seconds = [vector.event_timestamps[0].seconds for vector in response.proto.results]
-        if not any(seconds):
+        values, moment = response.to_dict(include_event_timestamps=True), int(instant(newest).timestamp())
+        current = {name for name in self.contract.features if values[f"{name}__ts"][0] == moment}
+        if not current:
             return None
-        values = response.to_dict()
-        return {name: values[name][0] for name in self.contract.features}
+        return {name: values[name][0] if name in current else None for name in self.contract.features}
 
     def _references(self) -> list[str]:
         return [f"{name}:{f}" for name, view in self.contract.feature_views.items() for f in view.features]
@@ -188,13 +206,22 @@ def import_feast() -> Any:  # noqa: ANN401 - the module
     if "feast" not in sys.modules:
         import typeguard
 
+        atexit.register(_mute_interpreter_exit)
+
         checked = typeguard.typechecked
         typeguard.typechecked = _unchecked
         try:
-            import feast  # noqa: F401
+            with warnings.catch_warnings():  # Feast turns deprecation warnings on for the whole process.
+                import feast  # noqa: F401
         finally:
             typeguard.typechecked = checked
     return sys.modules["feast"]
+
+
+def _mute_interpreter_exit() -> None:
+    """DuckDB 2.0's binding prints 40 lines of "leaked" objects when the interpreter is torn down; nothing is lost."""
+    sys.stderr.flush()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 def _unchecked(target: Any = None, **_: object) -> Any:  # noqa: ANN401 - stands in for a decorator of anything

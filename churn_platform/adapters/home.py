@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 DAGSTER_YAML = """# Written by `churn init`; yours to change.
 telemetry:
   enabled: false
+nux:
+  enabled: false             # no newsletter dialog over the lineage
 concurrency:
   runs:
     max_concurrent_runs: 1   # one run at a time for a home

@@ -51,7 +51,7 @@ def publish_drop(home: Home, as_of: dt.date) -> Publication:
     """
     drop = open_drop(home.drops / as_of.isoformat(), as_of, home.contract)
     known = as_of in home.lake.months()
-    if not drop.files:
+    if not drop.files or (drop.folder / INCOMING).exists():
         if not known:
             raise UsageError(f"There is no drop of {as_of} in {home.drops}: deliver it or use `churn ingest`.")
         return home.lake.publish(as_of, {}, home.now(), home.lake.fingerprint(as_of) or "")

@@ -130,13 +130,21 @@ class ModelRegistry:
         self._client().set_registered_model_alias(self.model_name, alias, str(version))
 
     def alias(self, alias: str) -> int | None:
-        """The version an alias points at."""
+        """The version an alias points at; None when there is no such alias.
+
+        Raises:
+            IntegrityError: the store cannot be read; that is not the same as no alias.
+        """
         from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
 
         try:
             return int(self._client().get_model_version_by_alias(self.model_name, alias).version)
-        except MlflowException:
-            return None
+        except (MlflowException, SQLAlchemyError) as error:
+            if getattr(error, "error_code", None) in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                return None
+            reason = str(error).splitlines()[0]
+            raise IntegrityError(f"{self.home / 'mlflow.db'} cannot be read ({reason}): restore it.") from error
 
     def tag_run(self, run_id: str, tags: Mapping[str, str]) -> None:
         """Set tags on a run."""
@@ -188,7 +196,8 @@ class ModelRegistry:
         import mlflow.artifacts
 
         with _quiet(), tempfile.TemporaryDirectory() as target:
-            uri = f"models:/{self.model_name}/{version}"
+            # Not models:/name/version: that is looked up in the store the process last set, whatever is passed here.
+            uri = self._client().get_model_version_download_uri(self.model_name, str(version))
             found = mlflow.artifacts.download_artifacts(uri, dst_path=target, tracking_uri=self.tracking_uri)
             folders = (Path(found), Path(found) / "extra_files")
             return {

@@ -55,7 +55,8 @@ def report_drift(home: Home, as_of: dt.date) -> DriftOutcome:
         html=html,
         json=html.with_suffix(".json"),
         seed=home.contract.policy.training.seed,
-        title=f"Drift of {as_of} against {', '.join(production.passport['months'])} (version {production.version})",
+        month=as_of.isoformat(),
+        reference_months=production.passport["months"],
     )
     alarms = _alarms(home, as_of, production.version, result)
     note = f"{len(reference):,} rows of {', '.join(production.passport['months'])}"

@@ -19,6 +19,7 @@ from churn_platform.core.promotion import Decision, Trigger
 from churn_platform.core.retraining import Signals, Verdict, should_retrain
 from churn_platform.core.training_dataset import Window, choose_window, matured_months
 
+VERDICTS: tuple[Act, ...] = ("retraining requested", "retraining skipped")
 OUTCOMES: tuple[Act, ...] = ("promotion done", "production kept")
 
 
@@ -65,6 +66,22 @@ class Progress:
     def verdict(self, as_of: dt.date) -> Verdict:
         """The retraining policy's answer for a processed month."""
         return should_retrain(self.home.contract, self._signals(as_of))
+
+    def record_verdict(self) -> None:
+        """Write the policy's answer for the newest processed month to the ledger, once for each piece of evidence."""
+        processed = [month.as_of for month in self.months() if month.processed]
+        if not processed:
+            return
+        verdict = self.verdict(processed[-1])
+        answered = {r.evidence.get("key") for act in VERDICTS for r in self.home.ledger.receipts(act)}
+        if verdict.key not in answered:
+            self.home.ledger.append(
+                actor=self.home.settings.who,
+                act="retraining requested" if verdict.retrain else "retraining skipped",
+                subject=processed[-1].isoformat(),
+                reason=verdict.reason,
+                evidence={"key": verdict.key, "trigger": verdict.trigger},
+            )
 
     def unfinished(self) -> Trigger | None:
         """The newest decision's trigger when no receipt says that it was carried out."""

@@ -51,7 +51,8 @@ def promote(home: Home, decision: Decision, sample: pd.DataFrame) -> None:
     version = decision.candidate_version
     candidate = home.registry.load(version)
     pointer = home.releases.pointer()
-    before = None if pointer is None else f"version {pointer.version}"
+    # Not the pointer's: when a kill is completed it has already moved.
+    before = None if decision.production_version is None else f"version {decision.production_version}"
     receipt = {
         "actor": home.settings.who,
         "subject": f"version {version}",
@@ -71,8 +72,10 @@ def promote(home: Home, decision: Decision, sample: pd.DataFrame) -> None:
 
 
 def keep(home: Home, decision: Decision, why: str) -> None:
-    """Record that production stays as it is."""
+    """Record that production stays as it is, and take back the alias of a promotion that was cut off and lapsed."""
     pointer = home.releases.pointer()
+    if pointer is not None and home.registry.alias(PRODUCTION) != pointer.version:
+        home.registry.set_alias(PRODUCTION, pointer.version)
     kept = "no model" if pointer is None else f"version {pointer.version}"
     home.ledger.append(
         actor=home.settings.who,

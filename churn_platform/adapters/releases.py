@@ -18,7 +18,8 @@ from pydantic import BaseModel, ValidationError
 
 from churn_platform.adapters.files import fsync_file, fsync_folder, sha256_file, write_json
 from churn_platform.core import release
-from churn_platform.core.ledger import GENESIS, digest_of, first_fault
+from churn_platform.core.digest import digest_of
+from churn_platform.core.ledger import GENESIS, first_fault
 from churn_platform.core.release import FeatureSpec, GoldenPrediction, Manifest, Pointer
 from churn_platform.errors import DataError, IntegrityError, UsageError
 

@@ -8,6 +8,7 @@ import datetime as dt
 import pandas as pd
 
 from churn_platform.adapters.home import Home
+from churn_platform.adapters.lake import View
 from churn_platform.adapters.progress import Progress
 from churn_platform.core.digest import frame_digest
 from churn_platform.core.snapshot import canonical_dtypes, feature_frame
@@ -23,8 +24,8 @@ def build_training_dataset(home: Home, as_of: dt.date) -> TrainingDataset | None
     if window is None:
         home.records.write("training_dataset", as_of, record | {"digest": None})
         return None
-    spine = pd.concat([_spine(home, month, known_at) for month in window.months], ignore_index=True)
     view = home.lake.view(known_at, as_at_scoring=True)
+    spine = pd.concat([_spine(home, month, known_at, view) for month in window.months], ignore_index=True)
     joined = home.feature_store.historical(view, spine)
     dataset = assemble(home.contract, spine, joined, window)
     months = {
@@ -75,13 +76,13 @@ def oracle_mismatches(home: Home, dataset: TrainingDataset, known_at: dt.datetim
     return wrong
 
 
-def _spine(home: Home, month: dt.date, known_at: dt.datetime) -> pd.DataFrame:
-    """Labelled entities of a month with their slices."""
+def _spine(home: Home, month: dt.date, known_at: dt.datetime, view: View) -> pd.DataFrame:
+    """Labelled entities of a month with their slices, both as they were known."""
     key = home.contract.entity.column
     labels = home.lake.labels(month, known_at)
     if labels is None:
         raise IntegrityError(f"The labels of {month} are gone from the lake.")
     spine = labels.rename(LABEL).reset_index()
     slices = [name for name in home.contract.slices if name not in home.contract.features]
-    extra = feature_frame(home.contract, home.lake.tables(month))[[key, *slices]]
+    extra = feature_frame(home.contract, home.lake.tables(month, view))[[key, *slices]]
     return spine.assign(as_of=month.isoformat()).merge(extra, on=key, how="left", validate="one_to_one")

@@ -29,7 +29,8 @@ class Column(_Part):
     """One column of one table.
 
     `min` and `max` are inclusive; `values` lists the allowed categories. `phrase` says a value in the words of
-    the retention team: `{value}` is replaced, e.g. "{value} failed payments in 90 days".
+    the retention team: `{value}` is replaced, and `{s}` by an s unless the value is 1, e.g. "{value} failed
+    payment{s} in 90 days".
     """
 
     dtype: Dtype
@@ -48,6 +49,10 @@ class Column(_Part):
             raise ValueError(f"min and max are for dtype integer or float, not {self.dtype}")
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError(f"min {self.min:g} is above max {self.max:g}")
+        try:
+            self.phrase.format(value="", s="")
+        except (KeyError, IndexError, ValueError, AttributeError):
+            raise ValueError(f"phrase may hold {{value}} and {{s}} only, not {self.phrase!r}") from None
         return self
 
 
@@ -124,10 +129,18 @@ class Contract(_Part):
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
-        faults = [*self._label_faults(), *self._view_faults(), *self._slice_faults()]
+        faults = [*self._key_faults(), *self._label_faults(), *self._view_faults(), *self._slice_faults()]
         if faults:
             raise ValueError("; ".join(faults))
         return self
+
+    def _key_faults(self) -> list[str]:
+        key = self.entity.column
+        return [
+            f"tables.{name}.columns.{key}: the entity column is implied, leave it out"
+            for name, table in self.tables.items()
+            if key in table.columns
+        ]
 
     def _label_faults(self) -> list[str]:
         table = self.tables.get(self.label.table)

@@ -1,18 +1,31 @@
 """Digests: one canonical JSON and one sha256 for everything that is compared later.
 
-Belongs here: how a value or a frame becomes a digest. Does not: where digests are kept.
+Belongs here: how a value or a frame becomes a digest. Does not: where digests are kept. The server imports this
+module, so pandas is imported only where a frame is at hand.
 """
 
 import hashlib
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+from churn_platform.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def canonical_json(value: Any) -> str:  # noqa: ANN401 - whatever json can hold
-    """`value` as JSON with sorted keys and no white space; NaN and infinity are refused."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    """`value` as JSON with sorted keys and no whitespace: equal values give equal text.
+
+    Raises:
+        DataError: the value holds NaN, infinity, or something that JSON has no word for.
+    """
+    try:
+        text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        text.encode()  # a lone surrogate has no UTF-8: refused here, before anything is half written
+    except (TypeError, ValueError, RecursionError) as error:
+        raise DataError(f"the value has no canonical JSON ({error}); give plain, finite values") from error
+    return text
 
 
 def digest_of(value: Any) -> str:  # noqa: ANN401 - whatever json can hold
@@ -20,11 +33,13 @@ def digest_of(value: Any) -> str:  # noqa: ANN401 - whatever json can hold
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
-def frame_digest(frame: pd.DataFrame) -> str:
+def frame_digest(frame: "pd.DataFrame") -> str:
     """Hex sha256 over names, dtypes and values of `frame`, row order included, index left out.
 
     Rows are hashed by pandas (64 bits a row, vectorised), the hashes by sha256: 1,000,000 rows in about a second.
     """
+    import pandas as pd
+
     digest = hashlib.sha256(canonical_json([[str(n), str(d)] for n, d in frame.dtypes.items()]).encode())
     digest.update(pd.util.hash_pandas_object(frame, index=False, categorize=True).to_numpy().tobytes())
     return digest.hexdigest()

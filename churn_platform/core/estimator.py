@@ -15,6 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from threadpoolctl import threadpool_limits
 
 from churn_platform.core.policy import Algorithm
 
@@ -40,21 +41,23 @@ class SigmoidCalibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Fit on X (rows, columns) and y (rows,) of 0/1; rows of one group stay in one fold."""
         labels = np.asarray(y, dtype=int)
         scores = np.empty(len(labels))
-        for fit_rows, score_rows in self._folds(labels, groups):
-            fold = clone(self.estimator).fit(X[fit_rows], labels[fit_rows])
-            scores[score_rows] = log_odds(fold.predict_proba(X[score_rows])[:, 1])
-        sigmoid = LogisticRegression(C=1e6).fit(scores[:, None], labels)
+        with _one_thread():
+            for fit_rows, score_rows in self._folds(labels, groups):
+                fold = self._fitted(X[fit_rows], labels[fit_rows])
+                scores[score_rows] = log_odds(fold.predict_proba(X[score_rows])[:, 1])
+            sigmoid = LogisticRegression(C=1e6).fit(scores[:, None], labels)
+            self.estimator_ = self._fitted(X, labels)
         self.slope_, self.intercept_ = float(sigmoid.coef_[0, 0]), float(sigmoid.intercept_[0])
         self.out_of_fold_ = self._probability(scores)
-        self.estimator_ = clone(self.estimator).fit(X, labels)
-        self.background_ = X.mean(axis=0)
+        filled, known = np.nan_to_num(X), np.maximum((~np.isnan(X)).sum(axis=0), 1)
+        self.background_ = filled.sum(axis=0) / known
         self.classes_ = np.array([0, 1])
         self.n_features_in_ = X.shape[1]
         return self
 
     def predict_proba(self, X: Floats) -> Floats:  # noqa: N803
         """Calibrated probabilities (rows, 2) of staying and of churning."""
-        churn = self._probability(log_odds(self.estimator_.predict_proba(X)[:, 1]))
+        churn = self._probability(self._log_odds(X))
         return np.column_stack([1 - churn, churn])
 
     def predict(self, X: Floats) -> Floats:  # noqa: N803
@@ -71,14 +74,23 @@ class SigmoidCalibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if booster is not None:
             values = booster.predict(X, pred_contrib=True)[:, :-1]
         else:
-            base = log_odds(self.estimator_.predict_proba(X)[:, 1])
+            base = self._log_odds(X)
             values = np.column_stack([base - self._without(X, column) for column in range(X.shape[1])])
         return np.asarray(values * self.slope_)
+
+    def _fitted(self, X: Floats, labels: Floats) -> Any:  # noqa: ANN401, N803 - whichever classifier was given
+        # HistGradientBoosting cannot bin a column without a single value; as a constant it is never split on.
+        empty = np.isnan(X).all(axis=0)
+        return clone(self.estimator).fit(np.where(empty, 0.0, X) if empty.any() else X, labels)
 
     def _without(self, X: Floats, column: int) -> Floats:  # noqa: N803
         changed = X.copy()
         changed[:, column] = self.background_[column]
-        return log_odds(self.estimator_.predict_proba(changed)[:, 1])
+        return self._log_odds(changed)
+
+    def _log_odds(self, X: Floats) -> Floats:  # noqa: N803
+        with _one_thread():
+            return log_odds(self.estimator_.predict_proba(X)[:, 1])
 
     def _probability(self, scores: Floats) -> Floats:
         return np.asarray(1 / (1 + np.exp(-(self.slope_ * scores + self.intercept_))))
@@ -88,6 +100,12 @@ class SigmoidCalibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if groups is None or len(np.unique(groups)) == len(groups):
             return StratifiedKFold(folds, shuffle=True, random_state=self.seed).split(labels, labels)
         return StratifiedGroupKFold(folds, shuffle=True, random_state=self.seed).split(labels, labels, groups)
+
+
+def _one_thread() -> threadpool_limits:
+    # HistGradientBoosting takes no number of threads: beside busy processes OpenMP's spinning made one fit take 7 s
+    # instead of 0.3 s, BLAS's a logistic regression four times as long.
+    return threadpool_limits(1)
 
 
 def log_odds(probability: Floats) -> Floats:
@@ -109,7 +127,7 @@ def _numbers(algorithm: Algorithm) -> Any:  # noqa: ANN401 - a transformer or sc
     """Boosted trees read a missing number as it is; the others get the median and a flag."""
     if algorithm in ("lightgbm", "hist_gradient_boosting"):
         return "passthrough"
-    impute = SimpleImputer(strategy="median", add_indicator=True)
+    impute = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
     return Pipeline([("impute", impute), ("scale", StandardScaler())]) if algorithm == "logistic_regression" else impute
 
 

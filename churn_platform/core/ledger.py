@@ -5,7 +5,6 @@ Does not: files, locks and the clock (`adapters/ledger_store.py`); what each act
 """
 
 import hashlib
-import json
 import reprlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from pydantic_core import from_json
 
+from churn_platform.core.digest import canonical_json, digest_of
 from churn_platform.errors import DataError, IntegrityError
 
 GENESIS = "0" * 64
@@ -85,25 +85,6 @@ class _Link(NamedTuple):
     sequence: int
     previous: str
     digest: str
-
-
-def canonical_json(value: Any) -> str:  # noqa: ANN401 - whatever json can hold
-    """`value` as JSON with sorted keys and no whitespace: equal values give equal text.
-
-    Raises:
-        DataError: the value holds NaN, infinity, or something that JSON has no word for.
-    """
-    try:
-        text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-        text.encode()  # a lone surrogate has no UTF-8: refused here, before anything is half written
-    except (TypeError, ValueError, RecursionError) as error:
-        raise DataError(f"the value has no canonical JSON ({error}); give plain, finite values") from error
-    return text
-
-
-def digest_of(value: Any) -> str:  # noqa: ANN401 - whatever json can hold
-    """Hex sha256 of the canonical JSON of `value`."""
-    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
 def append(

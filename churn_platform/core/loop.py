@@ -71,7 +71,8 @@ def next_step(
         if verdict is not None and verdict.trigger is not None:
             return Step("retraining", newest, verdict.reason, verdict.key, verdict.trigger)
         if stale_scores:
-            return Step("scores", newest, "The newest month was not scored by the model in production.", f"{newest}")
+            key = f"{newest}" if verdict is None else verdict.key
+            return Step("scores", newest, "The newest month was not scored by the model in production.", key)
     if due:
         month = due[0]
         why = "has no snapshot yet" if month.published is None else "is not processed as it now is"

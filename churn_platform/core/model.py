@@ -3,6 +3,7 @@
 Belongs here: recipe, fitted model, its safe format. Does not: where models are kept (`adapters/`).
 """
 
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,7 @@ from churn_platform.errors import DataError, IntegrityError
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 NONE = "(none)"
-MIN_CLASS_ROWS = 10
+MIN_CLASS_ENTITIES = 10
 
 # The only types a model file may name. skops would build anything it is told to trust, so the list is ours,
 # never the file's own.
@@ -61,15 +62,16 @@ class Recipe:
             entities: (rows,) keys; rows of one entity stay in one calibration fold.
 
         Raises:
-            DataError: too few rows of one class to fit and calibrate.
+            DataError: too few customers of one class to fit and calibrate.
         """
         from churn_platform.core.estimator import build_pipeline
 
-        churners, stayers = int(labels.sum()), int((~labels.astype(bool)).sum())
-        if min(churners, stayers) < MIN_CLASS_ROWS:
+        # Counted as entities: all rows of one entity lie in one fold, whose fit would then see one class only.
+        churners, stayers = (entities[labels.astype(bool) == churned].nunique() for churned in (True, False))
+        if min(churners, stayers) < MIN_CLASS_ENTITIES:
             raise DataError(
-                f"The training rows hold {churners} churners and {stayers} others; at least {MIN_CLASS_ROWS} of each "
-                "are needed: add months (policy.training.trailing_months) or check the labels."
+                f"The training rows hold {churners} churners and {stayers} others; at least {MIN_CLASS_ENTITIES} of "
+                "each are needed: add months (policy.training.trailing_months) or check the labels."
             )
         categories = [name for name, dtype in self.features if dtype == "category"]
         numbers = [name for name, dtype in self.features if dtype != "category"]
@@ -104,7 +106,7 @@ class ChurnModel:
         """How far each feature moves each row's log-odds (rows, features)."""
         prepare, classify = self.pipeline.named_steps["prepare"], self.pipeline.named_steps["classify"]
         columns = classify.contributions(prepare.transform(model_input(self.features, rows)))
-        sources = [_source(name, self.features) for name in prepare.get_feature_names_out()]
+        sources = _sources(prepare, self.features)
         summed = pd.DataFrame(columns.T).groupby(sources).sum().T
         return summed.reindex(columns=[name for name, _ in self.features], fill_value=0.0)
 
@@ -119,11 +121,14 @@ def load_model(content: bytes, features: tuple[tuple[str, str], ...]) -> ChurnMo
     """The model in a skops file whose digest the caller has verified.
 
     Raises:
-        IntegrityError: the file names a type that is not on our list; nothing of it was built.
+        IntegrityError: not a skops file, or one that names a type that is not on our list; nothing of it was built.
     """
     import skops.io
 
-    unknown = sorted(set(skops.io.get_untrusted_types(data=content)) - set(TRUSTED_TYPES))
+    try:
+        unknown = sorted(set(skops.io.get_untrusted_types(data=content)) - set(TRUSTED_TYPES))
+    except (zipfile.BadZipFile, KeyError, ValueError) as error:
+        raise IntegrityError(f"The model file is no skops file ({error}): not loaded.") from None
     if unknown:
         raise IntegrityError(f"The model file names types that are not allowed ({', '.join(unknown)}): not loaded.")
     return ChurnModel(skops.io.loads(content, trusted=list(TRUSTED_TYPES)), features)
@@ -140,8 +145,15 @@ def model_input(features: tuple[tuple[str, str], ...], rows: pd.DataFrame) -> pd
     return pd.DataFrame(columns, copy=False)
 
 
-def _source(column: str, features: tuple[tuple[str, str], ...]) -> str:
-    """The feature that a transformed column was made from."""
-    bare = column.split("__", 1)[1].removeprefix("missingindicator_")
-    names = [name for name, _ in features if bare == name or bare.startswith(f"{name}_")]
-    return max(names, key=len)
+def _sources(prepare: Any, features: tuple[tuple[str, str], ...]) -> list[str]:  # noqa: ANN401 - a ColumnTransformer
+    """The feature that each transformed column was made from: the categories first, as the pipeline has them."""
+    # Counted, not read from the columns' names: "plan_type_x" may be plan = "type_x" or plan_type = "x".
+    sources = []
+    categories = [name for name, dtype in features if dtype == "category"]
+    encoder = prepare.named_transformers_["category"]
+    for position, name in enumerate(categories):
+        rare = encoder.infrequent_categories_[position]
+        kept = len(encoder.categories_[position]) - (0 if rare is None else len(rare) - 1)
+        sources += [name] * kept
+    columns = prepare.get_feature_names_out()[len(sources) :]
+    return [*sources, *(name.removeprefix("number__").removeprefix("missingindicator_") for name in columns)]

@@ -38,10 +38,15 @@ def realised(
     """
     key = contract.entity.column
     known = rows[rows[key].isin(labels.index)]
+    record: dict[str, Any] = {"version": version.version, "as_of": as_of, "rows": 0, "metrics": None}
     if as_of <= str(version.passport["as_of"]):
+        if not len(version.training_entities):
+            return record | {
+                "note": f"Version {version.version} does not say which customers of {as_of} it trained on."
+            }
         known = known[~trained_on(known[key], version.training_entities)]
     truth = labels.reindex(known[key]).to_numpy(dtype=bool)
-    record: dict[str, Any] = {"version": version.version, "as_of": as_of, "rows": len(known), "metrics": None}
+    record["rows"] = len(known)
     if truth.all() or not truth.any():
         only = "churners" if len(truth) and truth.all() else "churners missing"
         return record | {"note": f"The labels of {as_of} hold one class only ({only}): nothing can be measured."}

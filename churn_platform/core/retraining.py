@@ -102,6 +102,7 @@ def evidence_key(contract: Contract, signals: Signals) -> str:
             "as_of": signals.as_of.isoformat(),
             "snapshot": signals.snapshot_digest,
             "labelled": signals.labelled.isoformat() if signals.labelled else None,
+            "production": signals.production_version,
             "policy": contract.policy_hash,
         }
     )

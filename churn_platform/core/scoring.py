@@ -56,12 +56,13 @@ def reasons(contract: Contract, rows: pd.DataFrame, model: ChurnModel, count: in
 
 def sentence(column: Column, name: str, value: object, push: float) -> str:
     """One reason: "3 failed payments in 90 days raises the risk"."""
-    effect = "raises the risk" if push > 0 else "lowers the risk"
+    effect = "raises the risk" if push > 0 else "lowers the risk" if push < 0 else "does not move the risk"
     said = column.description or name.replace("_", " ")
     if pd.isna(value):  # type: ignore[call-overload]
         return f"no value for {said[:1].lower()}{said[1:]} {effect}"
-    phrase = column.phrase or f"{said}: {{value}}"
-    return f"{phrase.format(value=shown(column, value))} {effect}"
+    number = shown(column, value)
+    phrase = column.phrase.format(value=number, s="" if number == "1" else "s") or f"{said}: {number}"
+    return f"{phrase} {effect}"
 
 
 def shown(column: Column, value: object) -> str:

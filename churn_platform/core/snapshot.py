@@ -20,6 +20,9 @@ TRUE_WORDS = ("true", "t", "yes", "y", "1", "1.0")
 FALSE_WORDS = ("false", "f", "no", "n", "0", "0.0")
 NULL_WORDS = ("", "null", "none", "nan", "na", "n/a")
 EXAMPLES = 3
+EXACT_FLOAT = 2**53
+"""Up to here a float64 tells neighbouring whole numbers apart."""
+Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,8 @@ class Fault:
         where = f"table {self.table!r}" + (f", column {self.column!r}" if self.column else "")
         shown = ", ".join(repr(example) for example in self.examples[:EXAMPLES])
         lines = ", ".join(str(row) for row in self.rows[:EXAMPLES]) + (", ..." if len(self.rows) > EXAMPLES else "")
-        found = f" (found {shown} in row{'s' if len(self.rows) > 1 else ''} {lines})" if self.rows else ""
+        seen = f"found {shown} " if shown else ""
+        found = f" ({seen}in row{'s' if len(self.rows) > 1 else ''} {lines})" if self.rows else ""
         return f"{where}: {self.problem}{found}; {self.remedy}."
 
 
@@ -63,23 +67,18 @@ def conform(contract: Contract, name: str, raw: pd.DataFrame) -> tuple[pd.DataFr
         The typed table, sorted by entity, columns in the contract's order; and all faults, none meaning sound.
     """
     columns = table_columns(contract, name)
-    repeated = sorted({str(c) for c in raw.columns[raw.columns.duplicated()]})
-    if repeated:
-        remedy = "name every column once"
-        return raw, [Fault(name, column, "the header names this column twice", remedy) for column in repeated]
-    absent = [column for column in columns if column not in raw.columns]
-    if absent:
-        found = ", ".join(str(c) for c in raw.columns)
-        remedy = f"the file has the columns {found}: rename or add it"
-        return raw, [Fault(name, column, "the column is missing", remedy) for column in absent]
+    header = _header_faults(name, raw, columns)
+    if header:
+        return raw, header
     if raw.empty:
         return raw, [Fault(name, "", "the table has no rows", "deliver the month's rows")]
-    typed, faults = {}, list[Fault]()
+    typed, unreadable, faults = {}, dict[str, Mask](), list[Fault]()
     for column, spec in columns.items():
-        typed[column], bad = _convert(raw[column], spec.dtype)
-        faults += _value_fault(name, column, raw[column], bad, f"not {_article(spec.dtype)}", "mend the value")
+        typed[column], unreadable[column] = _convert(raw[column], spec.dtype)
+        problem = f"not {_article(spec.dtype)}"
+        faults += _value_fault(name, column, raw[column], unreadable[column], problem, "mend the value")
     frame = pd.DataFrame(typed)
-    faults += _broken_rules(name, frame, columns, contract.entity.column, {fault.column for fault in faults})
+    faults += _broken_rules(name, frame, columns, contract.entity.column, unreadable)
     if not faults:
         frame = frame.sort_values(contract.entity.column, kind="stable", ignore_index=True)
     return frame, faults
@@ -103,8 +102,8 @@ def feature_frame(contract: Contract, tables: Mapping[str, pd.DataFrame]) -> pd.
     for view in contract.feature_views.values():
         wanted.setdefault(view.table, []).extend(view.features)
     for name, table in contract.slice_tables.items():
-        if name not in wanted.setdefault(table, []):
-            wanted[table].append(name)
+        if name not in contract.features:
+            wanted.setdefault(table, []).append(name)
     parts = [tables[table].set_index(key)[names] for table, names in wanted.items()]
     joined = pd.concat(parts, axis=1, join="outer").sort_index()
     joined.index.name = key
@@ -118,7 +117,17 @@ def canonical_dtypes(contract: Contract) -> dict[str, str]:
     return {name: kinds.get(column.dtype, "object") for name, column in contract.features.items()}
 
 
-def _convert(values: pd.Series, dtype: Dtype) -> tuple[pd.Series, np.ndarray[Any, np.dtype[np.bool_]]]:
+def _header_faults(name: str, raw: pd.DataFrame, columns: Mapping[str, Column]) -> list[Fault]:
+    repeated = sorted({str(column) for column in raw.columns[raw.columns.duplicated()]})
+    absent = [column for column in columns if column not in raw.columns]
+    remedy = f"the file has the columns {', '.join(str(column) for column in raw.columns)}: rename or add it"
+    return [
+        *(Fault(name, column, "the header names this column twice", "name every column once") for column in repeated),
+        *(Fault(name, column, "the column is missing", remedy) for column in absent),
+    ]
+
+
+def _convert(values: pd.Series, dtype: Dtype) -> tuple[pd.Series, Mask]:
     """The values in the column's dtype, and a mask of those that could not be read as it."""
     if dtype in ("string", "category"):
         text = values.astype(object).where(values.notna() & (values.astype(str) != ""), None)
@@ -126,15 +135,11 @@ def _convert(values: pd.Series, dtype: Dtype) -> tuple[pd.Series, np.ndarray[Any
     if dtype == "boolean":
         converted = _booleans(values)
     elif dtype == "date":
-        converted = pd.to_datetime(_without_null_words(values), errors="coerce", format="ISO8601").dt.normalize()
+        converted = _dates(_without_null_words(values))
+    elif dtype == "integer":
+        converted = _integers(values)
     else:
-        converted = pd.to_numeric(_without_null_words(values), errors="coerce").astype("Float64")
-        converted = converted.where(~np.isinf(converted.to_numpy(dtype=float, na_value=0.0)))
-        if dtype == "integer":
-            whole = converted.where((converted % 1 == 0).fillna(value=False))
-            converted = whole.astype("Int64")
-        else:
-            converted = converted.astype("float64")
+        converted = _numbers(values).astype("float64")
     bad = converted.isna().to_numpy() & _without_null_words(values).notna().to_numpy()
     return converted, bad
 
@@ -154,16 +159,48 @@ def _booleans(values: pd.Series) -> pd.Series:
     return truth.mask(words.isin(TRUE_WORDS), other=True).mask(words.isin(FALSE_WORDS), other=False)
 
 
+def _numbers(values: pd.Series) -> pd.Series:
+    """Float64; null where there is no number or an infinite one."""
+    numbers = pd.to_numeric(_without_null_words(values), errors="coerce").astype("Float64")
+    return numbers.where(~np.isinf(numbers.to_numpy(dtype=float, na_value=0.0)))
+
+
+def _integers(values: pd.Series) -> pd.Series:
+    """Int64, exact: a key of 18 digits read through a float would silently become its neighbour."""
+    if pd.api.types.is_signed_integer_dtype(values.dtype):
+        return values.astype("Int64")
+    numbers = _numbers(values)
+    exact = ((numbers % 1 == 0) & (numbers.abs() <= EXACT_FLOAT)).fillna(value=False)
+    whole = numbers.where(exact).astype("Int64")
+    text = values.astype(str).str.strip()
+    digits = text.str.fullmatch(r"[+-]?[0-9]{16,19}").to_numpy(dtype=bool)
+    read = [int(number) for number in text[digits]]
+    whole[digits] = pd.array([n if -(2**63) <= n < 2**63 else pd.NA for n in read], dtype="Int64")
+    return whole
+
+
+def _dates(values: pd.Series) -> pd.Series:
+    """Midnight of the date as written; a time zone is cut off, it would move the date."""
+    if isinstance(values.dtype, pd.DatetimeTZDtype):
+        values = values.dt.tz_localize(None)
+    elif values.dtype == object or isinstance(values.dtype, pd.StringDtype):
+        text = values.map(str, na_action="ignore").astype("string")
+        values = text.str.replace(r"([T ][0-9]{2}:[0-9]{2}.*?) ?(Z|[+-][0-9]{2}:?([0-9]{2})?)$", r"\1", regex=True)
+    return pd.to_datetime(values, errors="coerce", format="ISO8601").dt.normalize()
+
+
 def _broken_rules(
-    table: str, frame: pd.DataFrame, columns: Mapping[str, Column], key: str, unreadable: set[str]
+    table: str, frame: pd.DataFrame, columns: Mapping[str, Column], key: str, unreadable: Mapping[str, Mask]
 ) -> list[Fault]:
-    """Faults that Pandera finds; columns with unreadable values are only judged on the readable ones."""
+    """Faults that Pandera finds; a value that could not be read is no empty one."""
     import pandera.errors
 
     try:
-        _schema(columns, key, unreadable).validate(frame, lazy=True)
+        _schema(columns, key).validate(frame, lazy=True)
     except pandera.errors.SchemaErrors as error:
-        cases = error.failure_cases
+        found = error.failure_cases
+        rows = zip(found["column"], found["check"], found["index"], strict=True)
+        cases = found[[check != "not_nullable" or not unreadable[column][row] for column, check, row in rows]]
         return [
             _rule_fault(table, str(column), str(check), group, columns[str(column)])
             for (column, check), group in cases.groupby(["column", "check"], sort=False)
@@ -171,7 +208,7 @@ def _broken_rules(
     return []
 
 
-def _schema(columns: Mapping[str, Column], key: str, unreadable: set[str]) -> "pa.DataFrameSchema":
+def _schema(columns: Mapping[str, Column], key: str) -> "pa.DataFrameSchema":
     import pandera.pandas as pa
 
     def checks(spec: Column) -> list["pa.Check"]:
@@ -186,9 +223,7 @@ def _schema(columns: Mapping[str, Column], key: str, unreadable: set[str]) -> "p
 
     return pa.DataFrameSchema(
         {
-            name: pa.Column(
-                checks=checks(spec), nullable=spec.nullable or name in unreadable, unique=name == key, required=True
-            )
+            name: pa.Column(checks=checks(spec), nullable=spec.nullable, unique=name == key, required=True)
             for name, spec in columns.items()
         }
     )
@@ -196,7 +231,7 @@ def _schema(columns: Mapping[str, Column], key: str, unreadable: set[str]) -> "p
 
 def _rule_fault(table: str, column: str, check: str, cases: pd.DataFrame, spec: Column) -> Fault:
     rows = tuple(int(row) + 1 for row in cases["index"].dropna())
-    examples = tuple(str(value) for value in cases["failure_case"].head(EXAMPLES))
+    examples = tuple(str(value) for value in cases["failure_case"].head(EXAMPLES) if not pd.isna(value))
     many = f"{len(rows)} value{'s' if len(rows) != 1 else ''}"
     problem, remedy = {
         "values": (
@@ -211,9 +246,7 @@ def _rule_fault(table: str, column: str, check: str, cases: pd.DataFrame, spec: 
     return Fault(table, column, problem, remedy, rows, examples)
 
 
-def _value_fault(
-    table: str, column: str, raw: pd.Series, bad: np.ndarray[Any, np.dtype[np.bool_]], problem: str, remedy: str
-) -> list[Fault]:
+def _value_fault(table: str, column: str, raw: pd.Series, bad: Mask, problem: str, remedy: str) -> list[Fault]:
     rows = np.flatnonzero(bad)
     if not len(rows):
         return []

@@ -132,7 +132,12 @@ def assemble(contract: Contract, spine: pd.DataFrame, joined: pd.DataFrame, wind
             f"({int(joined.duplicated(key).sum())} repeated): the join cannot be trusted."
         )
     answered = joined[[*key, *contract.features]].astype(canonical_dtypes(contract))
-    frame = spine.merge(answered, on=key, how="left", validate="one_to_one")
+    frame = spine.merge(answered, on=key, how="inner", validate="one_to_one")
+    if len(frame) != len(spine):
+        raise IntegrityError(
+            f"The feature store answered {len(spine) - len(frame)} of {len(spine)} rows for others than were asked "
+            "for: the join cannot be trusted."
+        )
     policy = contract.policy.training
     frame[LABEL] = frame[LABEL].astype(bool)
     frame[HOLDOUT] = in_holdout(frame[contract.entity.column], policy.salt, policy.holdout_fraction)

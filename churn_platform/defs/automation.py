@@ -90,6 +90,7 @@ def _answer(context: dg.SensorEvaluationContext, home: HomeResource, kinds: tupl
     if context.instance.get_runs(dg.RunsFilter(statuses=ACTIVE), limit=1):
         return dg.SensorResult(skip_reason="Another run is active: one run at a time for a home.")
     progress = Progress(opened)
+    progress.record_verdict()
     step = progress.next_step()
     if step is None or step.kind not in kinds:
         return dg.SensorResult(skip_reason=_why_not(progress, step))

@@ -2,6 +2,8 @@
 
 import dagster as dg
 
+from churn_platform.adapters.dagster_ui import report_url
+from churn_platform.adapters.home import Home
 from churn_platform.adapters.monitoring import DriftOutcome, evaluate_versions, report_drift
 from churn_platform.defs.features import training_dataset
 from churn_platform.defs.ingestion import snapshot
@@ -15,8 +17,9 @@ def drift_report(context: dg.AssetExecutionContext, home: HomeResource) -> dg.Ma
 
     Reference = all rows of those months; method and threshold by column, with a noise floor from resampling.
     """
-    outcome = report_drift(home.open(), month_of(context))
-    return dg.MaterializeResult(metadata=_drift_metadata(outcome))
+    opened = home.open()
+    outcome = report_drift(opened, month_of(context))
+    return dg.MaterializeResult(metadata=_drift_metadata(opened, outcome))
 
 
 @dg.asset(partitions_def=as_of_partitions, group_name="monitoring", deps=[training_dataset], kinds={"sklearn"})
@@ -44,10 +47,10 @@ def performance(context: dg.AssetExecutionContext, home: HomeResource) -> dg.Mat
     )
 
 
-def _drift_metadata(outcome: DriftOutcome) -> dict[str, object]:
+def _drift_metadata(home: Home, outcome: DriftOutcome) -> dict[str, object]:
     if outcome.result is None:
         return {"note": outcome.note}
-    from churn_platform.adapters.drift_report import drift_plot_png
+    from churn_platform.adapters.drift_page import drift_plot_png
     from churn_platform.adapters.plots import markdown_image
 
     result = outcome.result
@@ -60,5 +63,6 @@ def _drift_metadata(outcome: DriftOutcome) -> dict[str, object]:
         "alarms": "; ".join(outcome.alarms) or "none",
         "reference": outcome.note,
         "plot": dg.MetadataValue.md(markdown_image(drift_plot_png(result), "drift by column")),
-        "report": dg.MetadataValue.url(outcome.html.as_uri()),
+        "report": dg.MetadataValue.url(report_url(home, outcome.html)),
+        "report file": dg.MetadataValue.path(str(outcome.html)),
     }

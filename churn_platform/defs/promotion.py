@@ -55,7 +55,7 @@ def promotion_gate(home: HomeResource):  # noqa: ANN201 - a generator of results
                 "code": finding.code,
                 "outcome": finding.outcome,
                 "as_of": decision.as_of,
-                "candidate version": decision.candidate_version,
+                "candidate version": str(decision.candidate_version),
             },
         )
 
@@ -72,7 +72,7 @@ def production_model(context: dg.AssetExecutionContext, home: HomeResource) -> d
     return dg.MaterializeResult(
         metadata={
             "outcome": outcome.sentence,
-            "production version": outcome.version if outcome.version is not None else "none",
+            "production version": "none" if outcome.version is None else str(outcome.version),
             "production AUC at its decision": outcome.auc if outcome.auc is not None else "none",
             "release": dg.MetadataValue.path(outcome.release) if outcome.release else "none",
         }
@@ -93,8 +93,8 @@ def _metadata(decision: Decision) -> dict[str, object]:
         "decision": decision.decision,
         "why": decision.reason,
         "trigger": decision.trigger,
-        "candidate version": decision.candidate_version,
-        "production version": decision.production_version if decision.production_version is not None else "none",
+        "candidate version": str(decision.candidate_version),
+        "production version": "none" if decision.production_version is None else str(decision.production_version),
         **{name: round(value, 4) for name, value in figures.items() if value is not None},
         "difference interval": "none" if interval is None else f"[{interval[0]:+.4f}, {interval[1]:+.4f}]",
         "findings": dg.MetadataValue.md(findings_table(decision.findings)),

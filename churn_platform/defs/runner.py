@@ -49,9 +49,15 @@ def run_due(
     home.create()
     with home.exclusive(), dg.DagsterInstance.get() as instance:
         _close_dead_runs(instance)
-        while (step := Progress(home).next_step()) is not None and (through is None or step.as_of <= through):
+        while (step := _next(home)) is not None and (through is None or step.as_of <= through):
             on_step(step)
             yield Ran(step, run_step(home, step, instance, on_asset))
+
+
+def _next(home: Home) -> Step | None:
+    progress = Progress(home)
+    progress.record_verdict()
+    return progress.next_step()
 
 
 def run_step(home: Home, step: Step, instance: dg.DagsterInstance, on_asset: OnAsset) -> str:

@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from churn_platform.adapters.dagster_ui import report_url
 from churn_platform.adapters.scoring import score_month
 from churn_platform.defs.features import feature_views
 from churn_platform.defs.monitoring import performance
@@ -35,10 +36,11 @@ def scores(context: dg.AssetExecutionContext, home: HomeResource) -> dg.Material
         metadata={
             "customers": scored.customers,
             "dagster/row_count": scored.customers,
-            "model version": scored.version,
+            "model version": str(scored.version),
             "stand down": scored.stand_down or "no",
             "at or above the threshold": scored.contacts,
             "top 10": dg.MetadataValue.md("\n".join(lines)),
-            "list": dg.MetadataValue.path(str(scored.csv)),
+            "list": dg.MetadataValue.url(report_url(opened, scored.csv)),
+            "list file": dg.MetadataValue.path(str(scored.csv)),
         }
     )

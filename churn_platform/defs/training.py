@@ -48,7 +48,7 @@ def candidate_model(
     figures = {name: round(value, 4) for name, value in metrics.items() if isinstance(value, float)}
     return dg.MaterializeResult(
         metadata={
-            "version": version,
+            "version": str(version),
             "registered": "now" if fresh else "earlier: same data, recipe and code",
             "algorithm": candidate.passport["algorithm"],
             "threshold": candidate.passport["threshold"],

@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections import UserDict
 from pathlib import Path
 
 import pytest
@@ -37,19 +37,13 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-class DyingFiles(Mapping):
+class DyingFiles(UserDict):
     """Hands out one file, then kills its process, as a power cut would."""
-
-    def __iter__(self):
-        yield from FILES
-
-    def __len__(self):
-        return len(FILES)
 
     def __getitem__(self, name):
         if name != "model.txt":
             os.kill(os.getpid(), signal.SIGKILL)
-        return FILES[name]
+        return super().__getitem__(name)
 
 
 @pytest.fixture
@@ -121,12 +115,9 @@ def test_a_version_never_changes_its_content(releases, files, fields):
     assert names(releases.folder) == ["1", "2", "3"]
 
 
-@pytest.mark.parametrize(
-    ("name", "sentence"),
-    [("../escaped", "cannot name a file"), ("/tmp/escaped", "cannot name"), ("manifest.json", "cannot name")],
-)
-def test_a_file_name_cannot_leave_the_release(tmp_path, name, sentence):
-    with pytest.raises(DataError, match=f"manifest of version 1 has a wrong files.*{sentence}"):
+@pytest.mark.parametrize("name", ["../escaped", "/escaped", "manifest.json"])
+def test_a_file_name_cannot_leave_the_release(tmp_path, name):
+    with pytest.raises(DataError, match=r"manifest of version 1 has a wrong files.*cannot name a file"):
         Releases(tmp_path / "releases").publish(1, FILES | {name: b"x"}, FIELDS)
     assert [path.name for path in tmp_path.rglob("*")] == ["releases"]
 
@@ -158,7 +149,7 @@ def test_an_error_midway_leaves_nothing_and_the_next_publish_works(tmp_path):
 
 def test_a_publisher_killed_midway_leaves_nothing_readable_and_the_next_publish_works(tmp_path):
     releases = Releases(tmp_path / "releases")
-    publish = multiprocessing.get_context("fork").Process(target=releases.publish, args=(1, DyingFiles(), FIELDS))
+    publish = multiprocessing.get_context("fork").Process(target=releases.publish, args=(1, DyingFiles(FILES), FIELDS))
     publish.start()
     publish.join()
     assert publish.exitcode == -signal.SIGKILL
@@ -214,10 +205,6 @@ def test_an_added_file_is_named(releases):
     (releases.folder / "2" / "payload.pkl").write_bytes(b"x")
     with pytest.raises(IntegrityError, match=r"payload\.pkl should be no file and is 2d711642"):
         releases.verify(2)
-    (releases.folder / "2" / "payload.pkl").unlink()
-    (releases.folder / "2" / "deeper").mkdir()
-    with pytest.raises(IntegrityError, match="deeper should be no file and is no plain file"):
-        releases.verify(2)
 
 
 def test_a_link_to_the_same_content_is_no_file_of_the_release(releases):
@@ -242,12 +229,8 @@ def test_a_version_or_file_that_is_not_there_is_wrong_use(releases):
         releases.path(2, "../1/model.txt")
 
 
-def test_before_the_first_promotion_nothing_is_in_production(releases):
-    assert releases.pointer() is None
-    assert releases.production() is None
-
-
 def test_each_move_of_the_pointer_names_what_it_replaced(releases):
+    assert (releases.pointer(), releases.production()) == (None, None)
     moves = [releases.point(version, **MOVE) for version in (1, 3, 3, 1)]
     assert [(move.version, move.previous_version) for move in moves] == [(1, None), (3, 1), (3, 1), (1, 3)]
     assert releases.pointer() == moves[-1]

@@ -27,9 +27,12 @@ def luck(level: float, attempts: int) -> float:
 def rule(evidence: Evidence) -> tuple[Outcome, str]:
     """Judge the paired interval (DeLong; bootstrap over entities where months are pooled)."""
     interval, level = evidence.difference.interval, evidence.policy.level
-    above = interval.above(0)
-    verdict = "lies above 0: more than noise" if above else "does not lie above 0: it may be noise"
-    return "pass" if above else "fail", (
+    verdict = "does not lie above 0: it may be noise"
+    if interval.above(0):
+        verdict = "lies above 0: more than noise"
+    elif interval.below(0):
+        verdict = "lies below 0: the candidate ranks worse"
+    return "pass" if interval.above(0) else "fail", (
         f"The {level:.0%} interval of the difference, [{interval.low:+.3f}, {interval.high:+.3f}], {verdict}. "
         f"{_power(evidence)}{_attempts(evidence)}"
     )
@@ -40,7 +43,7 @@ def _power(evidence: Evidence) -> str:
     if gain is None:
         return "The two models rank the customers alike."
     return (
-        f"A true gain under {gain:.3f} cannot be relied on to be seen with {evidence.churners:,} churners "
+        f"A true gain under {gain:.3f} cannot be seen reliably with {evidence.churners:,} churners "
         f"({evidence.policy.power:.0%} power)."
     )
 
@@ -49,7 +52,10 @@ def _attempts(evidence: Evidence) -> str:
     if evidence.attempt == 1:
         return ""
     chance = luck(evidence.policy.level, evidence.attempt)
-    return f" This is attempt {evidence.attempt} on this holdout: by then up to {chance:.0%} would pass by luck alone."
+    return (
+        f" This is attempt {evidence.attempt} on this holdout: by now luck alone would pass one that is no better up "
+        f"to {chance:.0%} of the time."
+    )
 
 
 CRITERION = Criterion("GATE002", "interval_above_zero", "Interval above zero", rule, needs="production")

@@ -1,0 +1,94 @@
+"""The home: its layout, which contract it uses, and that one run at a time holds it."""
+
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from churn_platform.adapters.contract_file import default_contract_path
+from churn_platform.adapters.home import DAGSTER_YAML, FOLDERS
+from churn_platform.errors import ContractError, HomeBusy
+from churn_platform_tests.small_business import make_home, open_home
+
+HOLD = """
+import sys, time
+from filelock import FileLock
+with FileLock(sys.argv[1]):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def held(tmp_path):
+    """Another process that holds the home in `tmp_path`; the process."""
+    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path / "home.lock")], stdout=subprocess.PIPE)
+    assert holder.stdout.readline() == b"held\n"
+    yield holder
+    holder.kill()
+    holder.wait()
+
+
+def test_opening_a_home_reads_nothing_and_writes_nothing(tmp_path):
+    home = open_home(tmp_path / "home")
+    assert (home.lake.folder, home.releases.folder, home.ledger.folder, home.feature_store.folder) == (
+        home.folder / "lake",
+        home.folder / "releases",
+        home.folder / "ledger",
+        home.folder / "feast",
+    )
+    assert home.registry.tracking_uri == f"sqlite:///{home.folder}/mlflow.db"
+    assert home.drops == home.folder / "drops"
+    assert home.reports == home.folder / "reports"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_creating_makes_every_folder_once_and_leaves_what_is_yours(tmp_path):
+    home = open_home(tmp_path / "home")
+    home.create()
+    assert sorted(path.name for path in home.folder.iterdir()) == sorted(FOLDERS)
+    configuration = home.folder / "dagster" / "dagster.yaml"
+    assert configuration.read_text() == DAGSTER_YAML
+    parsed = yaml.safe_load(DAGSTER_YAML)
+    assert parsed["telemetry"] == {"enabled": False}
+    assert parsed["concurrency"]["runs"]["max_concurrent_runs"] == 1
+    configuration.write_text("mine: true\n")
+    home.create()
+    assert configuration.read_text() == "mine: true\n"
+
+
+def test_the_contract_is_the_settings_then_the_homes_then_the_packages(tmp_path):
+    home = open_home(tmp_path / "bare")
+    assert home.contract_path == default_contract_path()
+    home = make_home(tmp_path / "home")
+    assert home.contract_path == home.folder / "contract.yaml"
+    assert home.contract.name == "gym"
+    named = open_home(home.folder, contract=default_contract_path())
+    assert named.contract.name == "streamflow"
+    with pytest.raises(ContractError, match=r"nowhere\.yaml: there is no such contract"):
+        _ = open_home(home.folder, contract=tmp_path / "nowhere.yaml").contract
+
+
+def test_holding_the_home_nests_in_one_process_and_ends(tmp_path):
+    home = open_home(tmp_path)
+    with home.exclusive(), open_home(tmp_path).exclusive():
+        pass
+    with home.exclusive():
+        pass
+
+
+def test_a_home_held_by_another_process_is_busy_with_a_sentence(tmp_path, held):
+    home = open_home(tmp_path, lock_seconds=0.2)
+    with (
+        pytest.raises(HomeBusy, match=rf"^Another run has held {tmp_path} for 0 seconds: wait for it"),
+        home.exclusive(),
+    ):
+        pytest.fail("two runs held one home")
+
+
+def test_a_killed_process_holds_the_home_no_longer(tmp_path, held):
+    held.kill()
+    held.wait()
+    with open_home(tmp_path, lock_seconds=0.2).exclusive():
+        assert (tmp_path / "home.lock").exists()

@@ -1,0 +1,246 @@
+"""From drop to snapshot: all or nothing, every fault at once, one receipt an act."""
+
+import datetime as dt
+
+import pandas as pd
+import pytest
+
+from churn_platform.adapters import ingestion
+from churn_platform.adapters.drop_reader import find_drops, open_drop
+from churn_platform.adapters.ingestion import publish_drop, take_in, validated
+from churn_platform.errors import DropRefused, UsageError
+from churn_platform_tests.small_business import FEBRUARY, JANUARY, deliver, make_home, month_tables, open_home
+
+
+@pytest.fixture
+def home(tmp_path):
+    return make_home(tmp_path / "home")
+
+
+@pytest.fixture
+def tables():
+    """A sound January of twelve customers."""
+    return month_tables(JANUARY, 12)
+
+
+@pytest.fixture
+def source(tmp_path):
+    """Write tables as CSV files outside the home; their folder."""
+
+    def write(tables, folder="source"):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        for name, table in tables.items():
+            table.to_csv(tmp_path / folder / f"{name}.csv", index=False)
+        return tmp_path / folder
+
+    return write
+
+
+def acts(home):
+    return [(receipt.act, receipt.subject) for receipt in home.ledger.receipts()]
+
+
+def test_a_sound_drop_is_published_and_accepted_with_its_digest(home, tables):
+    deliver(home, JANUARY, tables)
+    publication = publish_drop(home, JANUARY)
+    assert (publication.kind, publication.rows) == ("first", {"members": 12, "visits": 12, "leavers": 12})
+    (receipt,) = home.ledger.receipts()
+    assert (receipt.act, receipt.subject, receipt.actor) == ("drop accepted", "2024-01-31", "tester")
+    assert receipt.reason == "First delivery of members, visits, leavers."
+    drop = open_drop(home.drops / "2024-01-31", JANUARY, home.contract)
+    assert receipt.evidence == {"snapshot": publication.digest, "fingerprint": drop.fingerprint}
+    assert home.lake.digest(JANUARY) == publication.digest
+    assert home.lake.fingerprint(JANUARY) == drop.fingerprint
+
+
+def test_the_same_drop_again_publishes_nothing_and_writes_no_receipt(home, tables):
+    deliver(home, JANUARY, tables)
+    publish_drop(home, JANUARY)
+    deliver(home, JANUARY, tables)  # rewritten, with the same content
+    assert publish_drop(home, JANUARY).kind == "unchanged"
+    assert acts(home) == [("drop accepted", "2024-01-31")]
+
+
+def test_the_same_tables_as_parquet_and_in_another_order_are_the_same_snapshot(home, tables):
+    folder = deliver(home, JANUARY, tables)
+    publish_drop(home, JANUARY)
+    for name, table in tables.items():
+        (folder / f"{name}.csv").unlink()
+        table.sample(frac=1, random_state=1)[table.columns[::-1]].to_parquet(folder / f"{name}.parquet", index=False)
+    assert publish_drop(home, JANUARY).kind == "unchanged"
+
+
+def test_changed_files_are_a_correction_with_its_own_receipt(home, tables):
+    deliver(home, JANUARY, tables)
+    publish_drop(home, JANUARY)
+    tables["visits"]["hours"] = 3.5
+    deliver(home, JANUARY, tables)
+    assert publish_drop(home, JANUARY).tables == ("visits",)
+    assert acts(home) == [("drop accepted", "2024-01-31"), ("drop corrected", "2024-01-31")]
+    assert home.ledger.receipts()[1].reason == "Correction delivery of visits."
+
+
+def test_labels_that_come_later_are_accepted_by_themselves(home, tables):
+    labels = {"leavers": tables.pop("leavers")}
+    deliver(home, JANUARY, tables)
+    assert publish_drop(home, JANUARY).tables == ("members", "visits")
+    deliver(home, JANUARY, labels)
+    assert publish_drop(home, JANUARY).kind == "addition"
+    assert acts(home) == [("drop accepted", "2024-01-31")] * 2
+    assert home.lake.labelled() == {JANUARY}
+
+
+def test_a_refused_drop_publishes_nothing_and_writes_one_receipt_with_every_fault(home, tables):
+    del tables["members"]["town"]
+    tables["visits"]["hours"] = ["-1", "many", *["2"] * 10]
+    deliver(home, JANUARY, {"members": tables["members"], "visits": tables["visits"]})
+    with pytest.raises(DropRefused) as caught:
+        publish_drop(home, JANUARY)
+    sentences = caught.value.faults
+    assert len(sentences) == 3
+    assert sentences[0].startswith("table 'members', column 'town': the column is missing; the file has the columns ")
+    assert sentences[1].startswith("table 'visits', column 'hours': 1 value not a number (found 'many' in row 2)")
+    assert sentences[2].startswith(
+        "table 'visits', column 'hours': 1 value below the minimum 0 (found '-1.0' in row 1)"
+    )
+    assert str(caught.value).startswith("The drop of 2024-01-31 is refused, nothing was published (3 faults):\n  - ")
+    assert home.lake.months() == []
+    assert not list(home.lake.folder.rglob("*.parquet"))
+    (receipt,) = home.ledger.receipts()
+    assert (receipt.act, receipt.subject, receipt.reason) == ("drop refused", "2024-01-31", " ".join(sentences))
+
+
+def test_a_first_drop_without_a_feature_table_is_refused_and_without_labels_it_is_not(home, tables):
+    del tables["visits"], tables["leavers"]
+    deliver(home, JANUARY, tables)
+    with pytest.raises(DropRefused, match=r"table 'visits': there is no file for this table; deliver visits\.csv or"):
+        publish_drop(home, JANUARY)
+
+
+def test_a_file_that_cannot_be_read_is_a_fault_beside_the_others(home, tables):
+    tables["members"]["plan"] = "gold"
+    folder = deliver(home, JANUARY, tables)
+    (folder / "visits.csv").write_bytes(b"")
+    with pytest.raises(DropRefused) as caught:
+        publish_drop(home, JANUARY)
+    assert [fault.split(":")[0] for fault in caught.value.faults] == ["table 'members', column 'plan'", "visits.csv"]
+
+
+def test_a_refused_correction_leaves_the_snapshot_as_it_was(home, tables):
+    deliver(home, JANUARY, tables)
+    first = publish_drop(home, JANUARY)
+    tables["visits"]["hours"] = -1.0
+    deliver(home, JANUARY, tables)
+    with pytest.raises(DropRefused):
+        publish_drop(home, JANUARY)
+    assert home.lake.digest(JANUARY) == first.digest
+    assert [act for act, _ in acts(home)] == ["drop accepted", "drop refused"]
+
+
+def test_a_month_without_a_drop_is_an_error_until_it_has_been_published(home, tables):
+    with pytest.raises(
+        UsageError, match=r"There is no drop of 2024-01-31 in .*/drops: deliver it or use `churn ingest`"
+    ):
+        publish_drop(home, JANUARY)
+    folder = deliver(home, JANUARY, tables)
+    first = publish_drop(home, JANUARY)
+    for path in folder.iterdir():
+        path.unlink()
+    again = publish_drop(home, JANUARY)
+    assert (again.kind, again.digest) == ("unchanged", first.digest)
+
+
+def test_taking_in_copies_the_tables_and_marks_the_drop_complete(home, tables, source):
+    folder = source(tables)
+    (folder / "notes.txt").write_text("mine")
+    target = take_in(home, folder, JANUARY)
+    assert sorted(path.name for path in target.iterdir()) == ["_SUCCESS", "leavers.csv", "members.csv", "visits.csv"]
+    assert (target / "visits.csv").read_bytes() == (folder / "visits.csv").read_bytes()
+    (drop,) = find_drops(home.drops, home.contract)
+    assert drop.marked_complete
+    fingerprint = drop.fingerprint
+    take_in(home, folder, JANUARY)
+    assert find_drops(home.drops, home.contract)[0].fingerprint == fingerprint
+
+
+def test_taking_in_a_parquet_file_replaces_the_csv_of_its_table(home, tables, source):
+    take_in(home, source(tables), JANUARY)
+    other = source({}, "other")
+    tables["visits"].to_parquet(other / "visits.parquet", index=False)
+    publish_drop(home, JANUARY)
+    target = take_in(home, other, JANUARY)
+    assert sorted(path.name for path in target.glob("visits*")) == ["visits.parquet"]
+    assert publish_drop(home, JANUARY).kind == "unchanged"
+
+
+def test_taking_in_what_breaks_the_contract_copies_nothing(home, tables, source):
+    tables["visits"]["hours"] = -1.0
+    with pytest.raises(DropRefused, match="below the minimum 0"):
+        take_in(home, source(tables), JANUARY)
+    assert list(home.drops.iterdir()) == []
+    with pytest.raises(UsageError, match=r"expected members\.csv, visits\.csv, leavers\.csv \(or \.parquet\)"):
+        take_in(home, source({}, "empty"), JANUARY)
+    assert acts(home) == []
+
+
+class PowerCut(Exception):
+    """Raised where a process would die."""
+
+
+@pytest.mark.parametrize("after", [0, 1, 2])
+def test_half_of_a_drop_taken_in_is_no_drop_and_taking_in_again_completes_it(home, tables, source, monkeypatch, after):
+    copy, copies = ingestion._copy, []
+
+    def cut(one, other):
+        if len(copies) == after:
+            raise PowerCut
+        copies.append(other)
+        copy(one, other)
+
+    monkeypatch.setattr(ingestion, "_copy", cut)
+    with pytest.raises(PowerCut):
+        take_in(home, source(tables), JANUARY)
+    monkeypatch.undo()
+    assert find_drops(home.drops, home.contract) == []
+    with pytest.raises(UsageError, match="There is no drop of 2024-01-31"):
+        publish_drop(home, JANUARY)
+    take_in(home, source(tables), JANUARY)
+    assert [drop.as_of for drop in find_drops(home.drops, home.contract)] == [JANUARY]
+    assert publish_drop(home, JANUARY).kind == "first"
+
+
+def test_half_of_a_correction_taken_in_is_not_published(home, tables, source, monkeypatch):
+    take_in(home, source(tables), JANUARY)
+    first = publish_drop(home, JANUARY)
+    tables["members"]["months"] = 1
+    tables["visits"]["hours"] = 1.0
+    copy = ingestion._copy
+
+    def cut(one, other):
+        if other.name == "visits.csv":
+            raise PowerCut
+        copy(one, other)
+
+    monkeypatch.setattr(ingestion, "_copy", cut)
+    with pytest.raises(PowerCut):
+        take_in(home, source(tables), JANUARY)
+    assert (home.drops / "2024-01-31" / "members.csv").read_bytes() != b""
+    assert publish_drop(home, JANUARY).digest == first.digest
+    assert len(home.lake.deliveries(JANUARY)) == 1
+
+
+def test_validated_tables_are_typed_and_sorted_by_the_key(home, tables):
+    folder = deliver(home, JANUARY, {name: table[::-1] for name, table in tables.items()})
+    found = validated(home.contract, open_drop(folder, JANUARY, home.contract), first=True)
+    assert found["members"]["member"].tolist() == [f"m{n:05d}" for n in range(12)]
+    assert str(found["members"]["has_app"].dtype) == "boolean"
+    assert found["members"]["has_app"].isna().sum() == 3
+
+
+def test_a_delivery_arrives_when_the_clock_says(tmp_path, tables):
+    now = dt.datetime(2024, 3, 3, 4, 5, tzinfo=dt.UTC)
+    home = make_home(tmp_path / "home")
+    deliver(home, FEBRUARY, {name: pd.DataFrame(table) for name, table in month_tables(FEBRUARY, 5).items()})
+    publish_drop(open_home(home.folder, lambda: now), FEBRUARY)
+    assert home.lake.deliveries(FEBRUARY)[0]["arrived"] == "2024-03-03T04:05:00+00:00"
+    assert home.ledger.receipts()[0].time == "2024-03-03T04:05:00.000000+00:00"

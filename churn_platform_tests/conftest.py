@@ -1,0 +1,78 @@
+"""Shared fixtures: the libraries' environment, and one small home a session at three stages of its life.
+
+A home is built once and read by many tests. A test that changes one takes a `..._copy`.
+"""
+
+import os
+
+import pytest
+
+from churn_platform.settings import Settings, prepare_environment
+from churn_platform_tests.real_months import february_home, january_home, real_data  # noqa: F401 - fixtures
+
+
+@pytest.fixture(scope="session", autouse=True)
+def environment(tmp_path_factory):
+    """No telemetry, no network look-ups, and no test that writes into the folder it was started in."""
+    kept = dict(os.environ)
+    prepare_environment(Settings(home=tmp_path_factory.mktemp("environment")))
+    yield
+    os.environ.clear()
+    os.environ.update(kept)
+
+
+@pytest.fixture(scope="session")
+def small_contract():
+    """The gym: three tables, four features, two slices."""
+    from churn_platform_tests.small_business import declared
+
+    return declared()
+
+
+@pytest.fixture(scope="session")
+def january_decided(tmp_path_factory):
+    """January processed, version 1 approved, nothing in production yet. Read only."""
+    from churn_platform_tests.small_business import JANUARY, make_home, up_to_decision
+
+    return up_to_decision(make_home(tmp_path_factory.mktemp("january_decided") / "home"), JANUARY, "first")
+
+
+@pytest.fixture(scope="session")
+def january(january_decided, tmp_path_factory):
+    """Version 1 in production, January scored by it, nothing due. Read only."""
+    from churn_platform_tests.small_business import JANUARY, copied, up_to_scores
+
+    return up_to_scores(copied(january_decided, tmp_path_factory.mktemp("january") / "home"), JANUARY)
+
+
+@pytest.fixture(scope="session")
+def february_decided(january, tmp_path_factory):
+    """February processed, version 2 approved, version 1 still in production. Read only."""
+    from churn_platform_tests.small_business import FEBRUARY, copied, up_to_decision
+
+    home = copied(january, tmp_path_factory.mktemp("february_decided") / "home")
+    return up_to_decision(home, FEBRUARY, "performance")
+
+
+@pytest.fixture
+def january_decided_copy(january_decided, tmp_path):
+    """`january_decided`, to change."""
+    from churn_platform_tests.small_business import copied
+
+    return copied(january_decided, tmp_path / "home")
+
+
+@pytest.fixture
+def january_copy(january, tmp_path):
+    """`january`, to change."""
+    from churn_platform_tests.small_business import copied
+
+    return copied(january, tmp_path / "home")
+
+
+@pytest.fixture
+def february_decided_copy(february_decided, tmp_path):
+    """`february_decided`, to change."""
+    from churn_platform_tests.small_business import copied
+
+    return copied(february_decided, tmp_path / "home")

@@ -1,0 +1,84 @@
+"""Fixtures: the loop run once on the two real months, through Dagster, shared by every test that only reads it."""
+
+import datetime as dt
+import shutil
+from pathlib import Path
+
+import pytest
+
+from churn_platform.adapters.home import Home
+from churn_platform.settings import Settings, prepare_environment
+
+REAL = Path(__file__).parents[2] / "shared" / "data" / "streamflow"
+JANUARY, FEBRUARY = dt.date(2024, 1, 31), dt.date(2024, 2, 29)
+
+
+def open_home(folder: Path, **settings: object) -> Home:
+    """The home in `folder`, with the libraries' environment pointing at it."""
+    made = Settings(home=folder, quiet_seconds=0, actor="tester", **settings)
+    prepare_environment(made)
+    return Home(made)
+
+
+def run_all(home: Home) -> list[tuple[str, str]]:
+    """Run everything that is due; (job, as_of) of each run."""
+    from churn_platform.defs.runner import run_due
+
+    prepare_environment(home.settings)
+    return [(r.step.kind, r.step.as_of.isoformat()) for r in run_due(home, lambda _: None, lambda *_: None)]
+
+
+def take_in_month(home: Home, month: dt.date) -> None:
+    """Deliver a real month as a drop."""
+    from churn_platform.adapters.ingestion import take_in
+
+    home.create()
+    take_in(home, REAL / month.isoformat(), month)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder with the real drops; tests skip, saying so, where it is missing."""
+    if not REAL.is_dir():
+        pytest.skip(f"the real StreamFlow months are not at {REAL}")
+    return REAL
+
+
+@pytest.fixture(scope="session")
+def january_home(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A home after the first real month: version 1 in production."""
+    home = open_home(tmp_path_factory.mktemp("january") / "home")
+    take_in_month(home, JANUARY)
+    run_all(home)
+    return home
+
+
+@pytest.fixture(scope="session")
+def february_home(january_home: Home, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A home after both real months."""
+    home = copy_home(january_home, tmp_path_factory.mktemp("february") / "home")
+    take_in_month(home, FEBRUARY)
+    run_all(home)
+    return home
+
+
+def copy_home(home: Home, target: Path, **settings: object) -> Home:
+    """An independent copy of a home, for a test that changes it."""
+    shutil.copytree(home.folder, target, symlinks=True)
+    move_paths(home.folder, target)
+    return open_home(target, **settings)
+
+
+def move_paths(old: Path, new: Path) -> None:
+    """MLflow's store holds absolute artifact paths: point the copy's at the copy."""
+    import sqlite3
+
+    with sqlite3.connect(new / "mlflow.db") as store:
+        for table, column in (
+            ("experiments", "artifact_location"),
+            ("runs", "artifact_uri"),
+            ("model_versions", "source"),
+            ("model_versions", "storage_location"),
+            ("logged_models", "artifact_location"),
+        ):
+            store.execute(f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (str(old), str(new)))

@@ -1,0 +1,185 @@
+"""A gym: the smallest business that goes through the whole loop, and the steps of the loop without Dagster.
+
+Three tables, four features (a nullable boolean, an integer, a float and a category), two slices of which one is no
+feature. In January the new members leave, in February the old ones, so February's candidate beats January's.
+"""
+
+import contextlib
+import datetime as dt
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from churn_platform.adapters.deciding import carry_out, decide_candidate
+from churn_platform.adapters.home import Home
+from churn_platform.adapters.ingestion import publish_drop
+from churn_platform.adapters.monitoring import evaluate_versions, report_drift
+from churn_platform.adapters.progress import Progress
+from churn_platform.adapters.scoring import score_month
+from churn_platform.adapters.training_data import build_training_dataset, load_training_dataset
+from churn_platform.core.candidate import fit_candidate
+from churn_platform.core.contract import Contract
+from churn_platform.core.promotion import Trigger
+from churn_platform.core.training_dataset import LABEL
+from churn_platform.settings import Settings
+
+JANUARY, FEBRUARY = dt.date(2024, 1, 31), dt.date(2024, 2, 29)
+CUSTOMERS = 1500
+DECLARED: dict[str, Any] = {
+    "name": "gym",
+    "model_name": "gym_churn",
+    "entity": {"column": "member"},
+    "delivery_days": 5,
+    "tables": {
+        "members": {
+            "columns": {
+                "months": {"dtype": "integer", "min": 0, "phrase": "{value} months as a member"},
+                "plan": {"dtype": "category", "values": ["basic", "plus", "family"]},
+                "has_app": {"dtype": "boolean", "nullable": True},
+                "town": {"dtype": "category", "values": ["north", "south"]},
+            }
+        },
+        "visits": {"columns": {"hours": {"dtype": "float", "nullable": True, "min": 0}}},
+        "leavers": {"columns": {"has_left": {"dtype": "boolean"}}},
+    },
+    "label": {"table": "leavers", "column": "has_left"},
+    "feature_views": {
+        "members_fv": {"table": "members", "features": ["months", "plan", "has_app"]},
+        "visits_fv": {"table": "visits", "features": ["hours"]},
+    },
+    "slices": ["plan", "town"],
+    "policy": {
+        "training": {"algorithm": "logistic_regression"},
+        "promotion": {"min_holdout_churners": 30},
+        "scoring": {"listed": 20},
+    },
+}
+
+
+def declared(**changes: Any) -> Contract:
+    """The gym's contract with some of its top-level parts replaced."""
+    return Contract.model_validate({**DECLARED, **changes})
+
+
+def month_tables(as_of: dt.date, customers: int = CUSTOMERS) -> dict[str, pd.DataFrame]:
+    """The tables of one month, typed; every fifth `has_app` and every ninth `hours` is null."""
+    random = np.random.default_rng(as_of.toordinal())
+    number = np.arange(customers)
+    months = random.integers(0, 60, customers)
+    hours = np.round(random.gamma(2, 4, customers), 2)
+    longing = (30 - months) / 12 if as_of == JANUARY else (months - 30) / 12
+    leaves = random.random(customers) < 1 / (1 + np.exp(1 - longing))
+    key = pd.Series([f"m{n:05d}" for n in number], name="member")
+    has_app = pd.Series(random.random(customers) < 0.5, dtype="boolean").mask(number % 5 == 0)
+    members = {"months": months, "plan": random.choice(["basic", "plus", "family"], customers), "has_app": has_app}
+    return {
+        "members": pd.DataFrame({"member": key, **members, "town": np.where(number % 3 == 0, "north", "south")}),
+        "visits": pd.DataFrame({"member": key, "hours": pd.Series(hours).mask(number % 9 == 0)}),
+        "leavers": pd.DataFrame({"member": key, "has_left": leaves}),
+    }
+
+
+def deliver(home: Home, as_of: dt.date, tables: Mapping[str, pd.DataFrame] | None = None) -> Path:
+    """Write a month's tables as the CSV files of a complete drop."""
+    folder = home.drops / as_of.isoformat()
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, table in (month_tables(as_of) if tables is None else tables).items():
+        table.to_csv(folder / f"{name}.csv", index=False)
+    (folder / "_SUCCESS").touch()
+    return folder
+
+
+def make_home(
+    folder: Path, contract: Mapping[str, Any] = DECLARED, now: Callable[[], dt.datetime] | None = None
+) -> Home:
+    """A home with its own contract file and without a month."""
+    home = open_home(folder, now)
+    home.create()
+    (folder / "contract.yaml").write_text(yaml.safe_dump(dict(contract), sort_keys=False), encoding="utf-8")
+    return home
+
+
+def open_home(folder: Path, now: Callable[[], dt.datetime] | None = None, **settings: Any) -> Home:
+    """The home in `folder` as a new process would see it: nothing is cached."""
+    chosen = Settings(home=folder, actor="tester", **settings)
+    return Home(chosen) if now is None else Home(chosen, now)
+
+
+def copied(home: Home, folder: Path) -> Home:
+    """A copy of a home that a test may change.
+
+    MLflow records where an artifact is as an absolute path: in the copy it must not be the original's.
+    """
+    shutil.copytree(home.folder, folder, symlinks=True)
+    columns = {
+        "experiments": "artifact_location",
+        "runs": "artifact_uri",
+        "logged_models": "artifact_location",
+        "model_versions": "storage_location",
+    }
+    with contextlib.closing(sqlite3.connect(folder / "mlflow.db")) as database, database:
+        for table, column in columns.items():
+            database.execute(f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (str(home.folder), str(folder)))
+    return open_home(folder)
+
+
+@contextlib.contextmanager
+def mlflow_run(home: Home) -> Iterator[str]:
+    """An active MLflow run on the home's experiment, as dagster-mlflow starts one; its id."""
+    import mlflow
+
+    mlflow.set_tracking_uri(home.registry.tracking_uri)
+    mlflow.set_experiment(home.contract.model_name)
+    with mlflow.start_run() as run:
+        yield run.info.run_id
+
+
+def monthly(home: Home, as_of: dt.date) -> None:
+    """The monthly job: publish, join, report drift, measure, score."""
+    publish_drop(home, as_of)
+    now = home.now()
+    home.feature_store.apply(home.lake.view(now, as_at_scoring=True))
+    home.feature_store.materialize(home.lake.view(now, as_at_scoring=False), as_of)
+    build_training_dataset(home, as_of)
+    if home.releases.pointer() is None:
+        report_drift(home, as_of)
+    else:  # the real report costs seconds; what the loop reads of it is this record
+        record = {"inputs": Progress(home).inputs(as_of), "production_version": home.releases.pointer().version}
+        home.records.write("drift_report", as_of, record | {"alarms": [], "result": None})
+    evaluate_versions(home, as_of)
+    score_month(home, as_of)
+
+
+def candidate(home: Home, as_of: dt.date, code: str = "code") -> int:
+    """Fit the month's candidate and register it; its version."""
+    from churn_platform.adapters.plots import candidate_plots
+
+    home.registry.prepare()
+    dataset = load_training_dataset(home, as_of)
+    fitted = fit_candidate(home.contract, dataset, code)
+    holdout = dataset.holdout_rows()
+    plots = candidate_plots(holdout[LABEL].to_numpy(), fitted.model.probability(holdout))
+    with mlflow_run(home) as run_id:
+        return home.registry.register(fitted, dataset.training_rows(), plots, run_id)
+
+
+def up_to_decision(home: Home, as_of: dt.date, trigger: Trigger) -> Home:
+    """Deliver and process a month, up to a decision that approves its candidate and is not carried out."""
+    deliver(home, as_of)
+    monthly(home, as_of)
+    candidate(home, as_of)
+    decide_candidate(home, as_of, trigger)
+    return open_home(home.folder)
+
+
+def up_to_scores(home: Home, as_of: dt.date) -> Home:
+    """Carry the month's decision out and score the month again."""
+    carry_out(home, as_of)
+    score_month(home, as_of)
+    return open_home(home.folder)

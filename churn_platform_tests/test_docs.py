@@ -1,0 +1,64 @@
+"""The documents are true: commands, settings, assets and criteria that exist are named, and what is named exists."""
+
+import re
+from pathlib import Path
+
+import typer
+
+from churn_platform.cli import app
+from churn_platform.core.criteria import CRITERIA
+from churn_platform.definitions import defs
+from churn_platform.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def commands() -> set[str]:
+    return set(typer.main.get_command(app).commands)
+
+
+def test_every_command_has_a_row_and_every_row_is_a_command():
+    named = set(re.findall(r"^\| `churn (\w+)", README, flags=re.MULTILINE))
+    assert named == commands()
+
+
+def test_every_churn_command_in_the_documents_exists_with_its_options():
+    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]:
+        for name, rest in re.findall(
+            r"churn (demo|init|ingest|run|\w+)\b([^\n`|#]*)", page.read_text(encoding="utf-8")
+        ):
+            if f"churn {name}" in ("churn model", "churn label", "churn rate") or name not in commands():
+                continue
+            known = {option for p in typer.main.get_command(app).commands[name].params for option in p.opts}
+            assert set(re.findall(r"--[a-z-]+", rest)) <= known, f"{page.name}: churn {name}{rest}"
+
+
+def test_every_setting_has_its_row_with_its_default():
+    rows = dict(re.findall(r"^\| `(CHURN_\w+)` \| ([^|]+) \|", README, flags=re.MULTILINE))
+    assert set(rows) == {f"CHURN_{name.upper()}" for name in Settings.model_fields}
+    for name in ("ui_port", "reports_port", "quiet_seconds", "lock_seconds"):
+        assert float(rows[f"CHURN_{name.upper()}"]) == Settings.model_fields[name].default
+
+
+def test_the_first_two_commands_are_the_promised_ones():
+    first = re.search(r"## Try it\n\n```\n(.*?)```", README, flags=re.DOTALL).group(1).strip().splitlines()
+    assert first == ["pip install uv && uv run churn demo", "uv run pytest"]
+
+
+def test_every_asset_is_in_the_picture_of_the_loop():
+    picture = re.search(r"```mermaid\n(.*?)```", README, flags=re.DOTALL).group(1)
+    for key in defs().resolve_asset_graph().get_all_asset_keys():
+        assert key.to_user_string() in picture
+
+
+def test_links_and_pictures_exist():
+    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+        for target in re.findall(r"\]\(([^)#h][^)]*)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name} names {target}"
+
+
+def test_every_criterion_has_its_paragraph():
+    page = (ROOT / "docs" / "criteria.md").read_text(encoding="utf-8")
+    for criterion in CRITERIA:
+        assert re.search(rf"^#+ .*{criterion.code}.*", page, flags=re.MULTILINE), criterion.code

@@ -1,0 +1,125 @@
+"""Settings: every `CHURN_*` field, what the libraries are told, and that nobody else reads the environment."""
+
+import ast
+import os
+import pwd
+from pathlib import Path
+
+import pytest
+
+import churn_platform
+from churn_platform.errors import UsageError
+from churn_platform.settings import LIBRARY_ENVIRONMENT, Settings, load_settings, prepare_environment
+
+
+@pytest.fixture(autouse=True)
+def environ(monkeypatch):
+    """An environment in which nobody has set anything; what a test sets is gone after it."""
+    kept = dict(os.environ)
+    for name in kept:
+        if name.startswith(("CHURN_", "DAGSTER_")) or name in LIBRARY_ENVIRONMENT:
+            del os.environ[name]
+    yield monkeypatch
+    monkeypatch.undo()
+    os.environ.clear()
+    os.environ.update(kept)
+
+
+def test_the_defaults_hold_where_nothing_is_set():
+    found = load_settings()
+    assert found.home_folder == Path.cwd() / "churn_home"
+    assert found.contract is None
+    assert (found.ui_port, found.quiet_seconds, found.lock_seconds, found.actor) == (3000, 5.0, 600.0, "")
+
+
+FIELDS = {
+    "home": ("/srv/churn", Path("/srv/churn")),
+    "contract": ("/srv/contract.yaml", Path("/srv/contract.yaml")),
+    "ui_port": ("8080", 8080),
+    "reports_port": ("8081", 8081),
+    "quiet_seconds": ("0.5", 0.5),
+    "lock_seconds": ("0", 0.0),
+    "actor": ("Ada", "Ada"),
+}
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_every_field_is_read_from_its_own_variable(environ, name):
+    text, value = FIELDS[name]
+    environ.setenv(f"CHURN_{name.upper()}", text)
+    assert getattr(load_settings(), name) == value
+    assert Settings.model_fields[name].description
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("UI_PORT", "abc"), ("UI_PORT", "70000"), ("QUIET_SECONDS", "-1"), ("LOCK_SECONDS", "-0.1")]
+)
+def test_a_variable_that_cannot_be_read_is_named_with_its_value(environ, name, text):
+    environ.setenv(f"CHURN_{name}", text)
+    with pytest.raises(UsageError, match=rf"^CHURN_{name} is '{text}': Input should be "):
+        load_settings()
+
+
+def test_the_home_of_the_command_line_goes_before_the_environments(environ, tmp_path):
+    environ.setenv("CHURN_HOME", "/elsewhere")
+    assert load_settings(tmp_path).home_folder == tmp_path
+    environ.setenv("HOME", str(tmp_path))
+    assert load_settings(Path("~/churn")).home_folder == tmp_path / "churn"
+
+
+def test_who_acts_is_the_actor_then_the_login_name_then_unknown(environ):
+    environ.setenv("CHURN_ACTOR", "Ada")
+    assert load_settings().who == "Ada"
+    environ.delenv("CHURN_ACTOR")
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        environ.delenv(name, raising=False)
+    environ.setenv("USER", "grace")
+    assert load_settings().who == "grace"
+    environ.delenv("USER")
+    nobody = next(number for number in range(54321, 60000) if number not in {entry.pw_uid for entry in pwd.getpwall()})
+    environ.setattr(os, "getuid", lambda: nobody)
+    assert load_settings().who == "unknown"
+
+
+def test_the_libraries_are_told_to_stay_silent_and_off_the_network(tmp_path):
+    prepare_environment(Settings(home=tmp_path))
+    for name in ("DAGSTER_DISABLE_TELEMETRY", "MLFLOW_DISABLE_TELEMETRY", "BENTOML_DO_NOT_TRACK", "DO_NOT_TRACK"):
+        assert os.environ[name] in ("yes", "true", "1")
+    assert os.environ["BENTOML_DO_NOT_TRACK"] == "true"  # "1" is ignored by BentoML
+    assert os.environ["MLFLOW_MODEL_CATALOG_URI"] == ""
+    assert {name: os.environ[name] for name in LIBRARY_ENVIRONMENT} == LIBRARY_ENVIRONMENT
+
+
+def test_what_the_user_has_set_stays(environ, tmp_path):
+    for name in LIBRARY_ENVIRONMENT:
+        environ.setenv(name, "mine")
+    prepare_environment(Settings(home=tmp_path))
+    assert {os.environ[name] for name in LIBRARY_ENVIRONMENT} == {"mine"}
+
+
+def test_child_processes_find_the_same_home_and_contract_from_any_folder(environ, tmp_path):
+    environ.chdir(tmp_path)
+    prepare_environment(Settings(home=Path("here"), contract=Path("mine.yaml")))
+    assert os.environ["CHURN_HOME"] == str(tmp_path / "here")
+    assert os.environ["DAGSTER_HOME"] == str(tmp_path / "here" / "dagster")
+    assert os.environ["CHURN_CONTRACT"] == str(tmp_path / "mine.yaml")
+
+
+def test_no_contract_stays_no_contract(tmp_path):
+    prepare_environment(Settings(home=tmp_path))
+    assert "CHURN_CONTRACT" not in os.environ
+
+
+def test_preparing_and_importing_make_no_folder(tmp_path):
+    prepare_environment(Settings(home=tmp_path / "new"))
+    assert not (tmp_path / "new").exists()
+
+
+def test_nothing_else_in_the_package_reads_the_environment():
+    readers = set()
+    for path in Path(churn_platform.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            named = node.attr if isinstance(node, ast.Attribute) else node.name if isinstance(node, ast.alias) else ""
+            if named in ("environ", "getenv", "environb"):
+                readers.add(path.name)
+    assert readers == {"settings.py"}
