@@ -27,6 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+CTRL_C = 130
 HomeOption = Annotated[Path | None, typer.Option("--home", help="Folder that holds everything (else CHURN_HOME).")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Answer as JSON, for a program.")]
 
@@ -39,6 +40,8 @@ def main() -> None:
         app()
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        if code == CTRL_C:
+            _say("Stopped. What was finished stays; run the same command again to go on.", code)
     except UsageError as error:
         code = _say(error, 2)
     except ChurnError as error:
@@ -47,8 +50,6 @@ def main() -> None:
         code = _say(f"{error.filename} cannot be written: {error.strerror}; check its owner and mode.", 1)
     except OSError as error:
         code = _say(f"{error.strerror or error} ({error.filename or 'no file named'}).", 1)
-    except KeyboardInterrupt:
-        code = _say("Stopped. What was finished stays; run the same command again to go on.", 1)
     sys.exit(code)
 
 

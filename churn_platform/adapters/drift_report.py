@@ -91,9 +91,7 @@ class DriftReporter:
         evidence = measure(contract.features, policy, before, now, seed=seed)
         sampled = max(len(reference), len(current)) > self._evidently_rows
         rng = np.random.default_rng(seed)
-        frames = [
-            _frame(contract.features, evidence, _sample(rows, self._evidently_rows, rng)) for rows in (before, now)
-        ]
+        frames = [_frame(contract.features, _sample(rows, self._evidently_rows, rng)) for rows in (before, now)]
         answer = _ask(policy, contract.features, evidence, *frames)
         result = judge(policy, evidence, None if sampled else answer.values)
         shown = _shown(*frames) if sampled else "from all rows."
@@ -110,16 +108,16 @@ class DriftReporter:
         return result
 
 
-def _frame(features: dict[str, Column], evidence: Evidence, rows: Rows) -> pd.DataFrame:
-    """What Evidently is given: float64 for numbers, str for all else; only columns with values on both sides."""
+def _frame(features: dict[str, Column], rows: Rows) -> pd.DataFrame:
+    """What Evidently is given: float64 for numbers, str for all else, labels and predictions beside the features."""
     columns: dict[str, Any] = {}
-    for name in evidence.distances:
-        values = plain_values(name, features[name], rows.features[name])
-        columns[name] = _named(values, "True", "False") if features[name].dtype == "boolean" else values
-    if evidence.target is not None and rows.labels is not None:
+    for name, column in features.items():
+        values = plain_values(name, column, rows.features[name])
+        columns[name] = _named(values, "True", "False") if column.dtype == "boolean" else values
+    if rows.labels is not None:
         known = pd.to_numeric(rows.labels.astype("boolean")).astype("Float64").to_numpy(float, na_value=np.nan)
         columns[LABEL] = _named(known, "churned", "stayed")
-    if evidence.prediction is not None:
+    if rows.predictions is not None:
         columns[PREDICTION] = rows.predictions
     return pd.DataFrame(columns, index=range(len(rows.features)))
 
@@ -157,8 +155,9 @@ def _ask(
     current: pd.DataFrame,
 ) -> _Answer:
     """Evidently's report, with each column's method and the threshold that we judge by."""
-    # A sample can lose the few values that a column has, and Evidently crashes on an empty one.
-    columns = [name for name in current.columns if current[name].notna().any() and reference[name].notna().any()]
+    # Evidently crashes on an empty column; a sample can also lose the few values that one has.
+    filled = [set(frame.columns[frame.notna().any()]) for frame in (reference, current)]
+    columns = [name for name in current.columns if name in filled[0] & filled[1]]
     if not columns:
         return _Answer(bare_page(), {}, {})
     from evidently import DataDefinition, Dataset, Report

@@ -74,7 +74,7 @@ def promote(home: Home, decision: Decision, sample: pd.DataFrame) -> None:
 def keep(home: Home, decision: Decision, why: str) -> None:
     """Record that production stays as it is, and take back the alias of a promotion that was cut off and lapsed."""
     pointer = home.releases.pointer()
-    if pointer is not None and home.registry.alias(PRODUCTION) != pointer.version:
+    if pointer is not None and home.registry.alias(PRODUCTION) not in (None, pointer.version):
         home.registry.set_alias(PRODUCTION, pointer.version)
     kept = "no model" if pointer is None else f"version {pointer.version}"
     home.ledger.append(

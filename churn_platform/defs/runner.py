@@ -6,17 +6,23 @@ Belongs here: one step as one Dagster run, and the loop over steps. Does not: wh
 import datetime as dt
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import dagster as dg
+from dagster._core.instance.ref import InstanceRef
+from dagster._utils.error import SerializableErrorInfo
 
+from churn_platform import errors
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.progress import Progress
 from churn_platform.core.loop import Step
 from churn_platform.definitions import defs
 from churn_platform.defs.automation import run_request
 from churn_platform.defs.progress_log import OnAsset, listening
-from churn_platform.errors import ChurnError, UsageError
+from churn_platform.errors import ChurnError
 
+OURS = {kind.__name__ for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, ChurnError)}
+INTERRUPTIONS = ("KeyboardInterrupt", "DagsterExecutionInterruptedError")
 IN_PROCESS = {"churn/in_process": "true", ".dagster/repository": "__repository__@churn_platform"}
 
 
@@ -47,11 +53,21 @@ def run_due(
         StepFailed: a run failed; what was finished before stays.
     """
     home.create()
-    with home.exclusive(), dg.DagsterInstance.get() as instance:
+    with home.exclusive(), _instance(home) as instance:
         _close_dead_runs(instance)
         while (step := _next(home)) is not None and (through is None or step.as_of <= through):
             on_step(step)
             yield Ran(step, run_step(home, step, instance, on_asset))
+
+
+def _instance(home: Home) -> dg.DagsterInstance:
+    """The home's instance without the capture of stdout and stderr: it would swallow the progress bar, and Ctrl-C
+    would make each of its helper processes print a traceback.
+    """
+    nothing = {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
+    return dg.DagsterInstance.from_ref(
+        InstanceRef.from_dir(str(home.folder / "dagster"), overrides={"compute_logs": nothing})
+    )
 
 
 def _next(home: Home) -> Step | None:
@@ -81,7 +97,7 @@ def run_step(home: Home, step: Step, instance: dg.DagsterInstance, on_asset: OnA
             )
         )
     if not result.success:
-        raise StepFailed(_failure(result))
+        raise _failure(result)
     if Progress(home).next_step() == step:
         raise StepFailed(
             f"The {step.kind} of {step.as_of} ran but is still due: a record is missing; run `churn doctor`."
@@ -89,19 +105,25 @@ def run_step(home: Home, step: Step, instance: dg.DagsterInstance, on_asset: OnA
     return result.run_id
 
 
-def _failure(result: dg.ExecuteInProcessResult) -> str:
-    """The message of the error that failed the run, our own where there is one."""
-    for event in result.get_step_failure_events():
-        data = event.step_failure_data
-        failure = data.user_failure_data
+def _failure(result: dg.ExecuteInProcessResult) -> BaseException:
+    """The error that failed the run, with our own message where there is one; Ctrl-C stays Ctrl-C."""
+    ended = [event for event in result.all_events if event.event_type is dg.DagsterEventType.RUN_FAILURE]
+    for event in [*result.get_step_failure_events(), *ended]:  # a resource that fails has no step to blame
+        data: Any = event.event_specific_data
+        failure = getattr(data, "user_failure_data", None)
         if failure is not None and failure.description:
-            return failure.description
-        error = data.error
-        while error is not None and error.cause is not None:
-            error = error.cause
-        if error is not None:
-            return f"{event.step_key}: {error.message.strip().split(': ', 1)[-1]}"
-    raise UsageError("The run failed before any asset started: see its log in the UI.")
+            return StepFailed(failure.description)
+        chain = [data.error] if data.error else []
+        while chain and chain[-1].cause is not None:
+            chain.append(chain[-1].cause)
+        error = next((link for link in chain if link.cls_name in OURS), chain[-1] if chain else None)
+        if error is not None and error.cls_name not in INTERRUPTIONS:
+            return StepFailed(f"{event.step_key or _said(chain[0])}: {_said(error)}")
+    return KeyboardInterrupt()
+
+
+def _said(error: SerializableErrorInfo) -> str:
+    return error.message.strip().split(": ", 1)[-1]
 
 
 def _close_dead_runs(instance: dg.DagsterInstance) -> None:

@@ -84,7 +84,7 @@ def test_the_registered_model_gives_the_same_probability_through_mlflow_itself(j
 def test_the_signature_and_the_feature_schema_name_every_feature_in_order(january_decided, fitted):
     import mlflow.models
 
-    signature = mlflow.models.get_model_info(f"file://{stored(january_decided, 1)}").signature
+    signature = mlflow.models.get_model_info(str(stored(january_decided, 1))).signature
     assert [(column.name, str(column.type)) for column in signature.inputs] == [
         ("months", "DataType.double"),
         ("plan", "DataType.string"),

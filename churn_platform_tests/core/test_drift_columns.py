@@ -100,7 +100,7 @@ def test_nulls_within_the_policy_or_within_chance_are_no_drift():
 def test_a_new_category_above_the_policy_and_beyond_chance_is_named():
     before = ["DSL"] * 1000
     assert _check(CATEGORY, before, ["DSL"] * 970 + ["Cable"] * 30).reasons == ("new category 'Cable' in 3% of rows",)
-    assert _check(CATEGORY, before, ["DSL"] * 991 + ["Cable"] * 9).reasons == ()
+    assert _check(CATEGORY, before * 10, ["DSL"] * 9901 + ["Cable"] * 99).reasons == ()
 
 
 def test_a_rare_category_that_a_small_reference_missed_is_chance():

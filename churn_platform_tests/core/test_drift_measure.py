@@ -71,6 +71,14 @@ def test_a_distance_above_it_stands_beside_the_noise_of_so_few_rows():
     assert all(measured.threshold > 0.1 for measured in lifted)
 
 
+def test_a_category_of_keys_that_are_all_new_each_month_is_not_drift():
+    keys = [pd.DataFrame({"key": [f"{side}{number}" for number in range(150)]}) for side in "ab"]
+    policy = DriftPolicy(resamples=50)
+    evidence = measure({"key": Column(dtype="category")}, policy, Rows(keys[0]), Rows(keys[1]), seed=7)
+    assert evidence.distances["key"].value > 0.8
+    assert judge(policy, evidence).drifted_columns == []
+
+
 def test_the_false_alarm_rate_is_shared_out_over_every_test_of_the_month():
     """Six distances, one column with nulls, one category, target and predictions: ten tests."""
     random = np.random.default_rng(3)

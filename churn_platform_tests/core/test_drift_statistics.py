@@ -30,6 +30,16 @@ def test_a_shift_by_five_is_five_standard_deviations_of_one():
     assert normed_wasserstein(reference, reference + 5) == pytest.approx(5.0)
 
 
+def test_a_constant_reference_is_divided_by_a_thousandth_as_in_evidently():
+    assert normed_wasserstein(np.array([5.0, 5.0]), np.array([7.0])) == pytest.approx(2000.0)
+
+
+def test_two_like_samples_of_different_sizes_are_at_zero_exactly():
+    values = np.random.default_rng(2).normal(size=70)
+    assert normed_wasserstein(values, np.repeat(values, 3)) == 0.0
+    assert jensenshannon(values, values[::-1]) == 0.0
+
+
 @settings(max_examples=60, deadline=None)
 @given(reference=numbers, current=numbers)
 def test_normed_wasserstein_is_scipys_divided_by_the_references_deviation(reference, current):

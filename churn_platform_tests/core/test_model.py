@@ -45,10 +45,10 @@ def rows(month):
 
 @pytest.fixture(scope="module", autouse=True)
 def small_forest():
-    """The forest with 40 trees: 300 take 13 s to fit six times and 13 s to write, and show nothing more."""
+    """The forest with 20 trees: 300 take 13 s to fit six times and 13 s to write, and show nothing more."""
     forest = estimator._ALGORITHMS["random_forest"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(estimator._ALGORITHMS, "random_forest", lambda seed: forest(seed).set_params(n_estimators=40))
+        patch.setitem(estimator._ALGORITHMS, "random_forest", lambda seed: forest(seed).set_params(n_estimators=20))
         yield
 
 

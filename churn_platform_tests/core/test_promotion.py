@@ -43,27 +43,30 @@ def at_most(tries, rate=0.025):
     return binom.ppf(0.999, tries, rate)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_the_gate_promotes_an_equal_model_no_more_often_than_its_level_says(seed):
-    old, new = promotions(build(seed=seed, customers=700, candidate=1.5, production=1.5), tries=400, seed=seed)
+def test_the_gate_promotes_an_equal_model_no_more_often_than_its_level_says():
+    old, new = promotions(build(seed=1, customers=700, candidate=1.5, production=1.5), tries=400)
     assert new <= at_most(400)
     # Not because it never promotes: AUC alone is fooled all the time, the interval about as often as it may be.
     assert old >= 80
     assert new >= 1
 
 
-def test_the_gate_keeps_its_level_where_months_of_the_same_customers_are_pooled():
-    evidence = build(
-        seed=3, customers=120, months=2, candidate=1.5, production=1.5, slices=pd.DataFrame(index=range(240))
-    )
-    old, new = promotions(evidence, tries=100)
-    assert new <= at_most(100)
-    assert old >= 20
+def test_the_gate_keeps_its_level_where_months_are_pooled_as_rows_taken_for_customers_would_not():
+    # Whoever churns does so in all three months here: they hold no more proof than one.
+    one_month = build(seed=1, customers=200, candidate=1.5, production=1.5, slices=pd.DataFrame(index=range(200)))
+    pooled = picked(one_month, np.tile(np.arange(200), 3))
+    random, by_entity, by_row = np.random.default_rng(0), 0, 0
+    for _ in range(70):
+        null = exchanged(pooled, random)
+        better = should_promote(null.candidate_auc, null.production_auc)
+        by_entity += better and passes(null)
+        by_row += better and passes(changed(null, entities=np.arange(600).astype(object)))
+    assert 1 <= by_entity <= at_most(70) < by_row
 
 
 def test_fresh_models_of_one_worth_replace_each_other_no_more_often_than_the_level_says():
-    pairs = [build(seed=seed, customers=500, candidate=1.0, production=1.0) for seed in range(300)]
-    assert sum(map(passes, pairs)) <= at_most(300)
+    pairs = [build(seed=seed, customers=500, candidate=1.0, production=1.0) for seed in range(200)]
+    assert sum(map(passes, pairs)) <= at_most(200)
 
 
 def test_a_gain_of_the_detectable_size_is_promoted_about_as_often_as_the_power_says():
@@ -85,7 +88,7 @@ def test_never_do_both_directions_of_a_pair_pass(seed, one, other):
 
 
 @given(SEEDS, st.floats(0.2, 5), st.sampled_from([1, 2]))
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=10)
 def test_a_copy_of_production_on_another_scale_never_passes(seed, power, months):
     policy = PromotionPolicy(delta=0.0, min_holdout_churners=2)
     evidence = build(seed=seed, customers=200, months=months, policy=policy)
@@ -165,8 +168,7 @@ def test_the_probability_of_the_wrong_class_is_refused():
 
 
 @pytest.mark.parametrize("customers", [2, 3, 5, 20])
-@pytest.mark.parametrize("months", [1, 2])
-@pytest.mark.parametrize("production", [None, 2.0])
+@pytest.mark.parametrize(("months", "production"), [(1, None), (1, 2.0), (2, 2.0)])
 def test_a_handful_of_customers_is_refused_and_never_raises(customers, months, production):
     for seed in range(2):
         decision = decided(build(seed=seed, customers=customers, months=months, production=production, forward=1.0))

@@ -5,7 +5,7 @@ import datetime as dt
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from churn_platform.core.snapshot import (
@@ -135,6 +135,8 @@ def test_what_is_no_whole_number_of_64_bits_is_a_fault(read_as):
 
 
 @given(st.lists(WHOLE, min_size=1, max_size=8), st.booleans())
+@example([2**53 + 1, -(2**53) - 1], typed=False)
+@example([2**53 + 1, -(2**53) - 1], typed=True)
 @settings(deadline=None, max_examples=15)
 def test_no_whole_number_ever_becomes_its_neighbour(read_as, numbers, typed):
     values = pd.Series(pd.array(numbers, dtype="Int64")) if typed else [*map(str, numbers), ""]

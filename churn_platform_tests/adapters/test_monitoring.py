@@ -1,0 +1,82 @@
+"""Monitoring a home: drift against what production was trained on, and what it was really worth."""
+
+import dataclasses
+
+import pytest
+
+from churn_platform.adapters.monitoring import _alarms, evaluate_versions, report_drift
+from churn_platform.adapters.progress import Progress
+from churn_platform_tests.small_business import CUSTOMERS, FEBRUARY, JANUARY, copied
+
+
+@pytest.fixture(scope="module")
+def reported(february_decided, tmp_path_factory):
+    """February's real drift report on a home with version 1 in production: the home and the outcome."""
+    home = copied(february_decided, tmp_path_factory.mktemp("reported") / "home")
+    return home, report_drift(home, FEBRUARY)
+
+
+def test_before_there_is_a_production_model_there_is_a_note_and_a_record(january_decided_copy):
+    outcome = report_drift(january_decided_copy, JANUARY)
+    assert (outcome.result, outcome.alarms) == (None, ())
+    assert outcome.note == "There is no production model yet, so there is nothing to compare with."
+    assert not outcome.html.exists()
+    assert january_decided_copy.records.read("drift_report", JANUARY) == {
+        "inputs": Progress(january_decided_copy).inputs(JANUARY),
+        "production_version": None,
+        "alarms": [],
+        "result": None,
+    }
+
+
+def test_the_reference_is_every_row_of_the_months_that_production_was_trained_on(reported):
+    home, outcome = reported
+    assert outcome.note == "1,500 rows of 2024-01-31"
+    assert outcome.html == home.reports / "2024-02-29" / "drift.html"
+    assert outcome.html.stat().st_size > 10_000
+    assert outcome.html.with_suffix(".json").exists()
+    assert [column.column for column in outcome.result.columns] == ["months", "plan", "has_app", "hours"]
+
+
+def test_the_report_is_kept_with_figures_alarms_and_version(reported):
+    home, outcome = reported
+    record = home.records.read("drift_report", FEBRUARY)
+    assert record["inputs"] == Progress(home).inputs(FEBRUARY)
+    assert record["production_version"] == 1
+    assert record["alarms"] == list(outcome.alarms)
+    assert record["result"]["share"] == outcome.result.share
+    # the two months are drawn alike, column by column: only what the columns mean has changed
+    assert (outcome.result.share, outcome.alarms) == (0.0, ())
+    assert outcome.result.target_drift is not None
+    assert outcome.result.prediction_drift is not None
+
+
+def test_a_version_is_judged_on_the_newest_matured_month_with_all_its_customers(february_decided_copy):
+    (entry,) = evaluate_versions(february_decided_copy, FEBRUARY)
+    assert (entry["version"], entry["as_of"], entry["rows"]) == (1, "2024-02-29", CUSTOMERS)
+    low, high = entry["metrics"]["auc_interval"]
+    assert 0.1 < low < entry["metrics"]["auc"] < high < 0.25
+    record = february_decided_copy.records.read("performance", FEBRUARY)
+    assert record == {"inputs": Progress(february_decided_copy).inputs(FEBRUARY), "evaluated": [entry]}
+
+
+def test_the_month_it_was_trained_on_counts_with_the_customers_it_never_saw(january_copy):
+    (entry,) = evaluate_versions(january_copy, JANUARY)
+    assert (entry["as_of"], entry["rows"]) == ("2024-01-31", 371)
+    assert entry["metrics"]["auc"] == january_copy.releases.production().metrics["auc"]
+
+
+def test_without_labels_or_without_a_version_nothing_is_measured(january_decided_copy):
+    assert evaluate_versions(january_decided_copy, JANUARY) == []
+    assert january_decided_copy.records.read("performance", JANUARY)["evaluated"] == []
+
+
+def test_an_alarm_of_the_month_before_eases_the_threshold_for_the_same_version(reported, tmp_path):
+    home, result = copied(reported[0], tmp_path / "home"), reported[1].result
+    near = dataclasses.replace(result, share=0.9 * result.share_threshold, drifted_columns=("hours",))
+    alarm = f"drift share {near.share:.1%} is above {0.8 * result.share_threshold:.1%} (hours)"
+    for before, version, expected in ((["drift share"], 1, (alarm,)), (["drift share"], 2, ()), ([], 1, ())):
+        home.records.write("drift_report", JANUARY, {"production_version": 1, "alarms": before})
+        assert _alarms(home, FEBRUARY, version, near) == expected
+    home.records.write("drift_report", JANUARY, {"production_version": 1, "alarms": ["drift share"]})
+    assert _alarms(home, JANUARY, 1, near) == ()  # its own earlier report is not the month before

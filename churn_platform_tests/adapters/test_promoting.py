@@ -1,0 +1,187 @@
+"""Carrying a decision out: any kill leaves a home that the next run completes to one sound state."""
+
+import json
+
+import pytest
+
+from churn_platform.adapters.deciding import carry_out, decide_candidate, newest_decision
+from churn_platform.adapters.model_registry import PRODUCTION
+from churn_platform.adapters.progress import Progress
+from churn_platform.adapters.promoting import decision_digest, keep, production_candidate, promote, released
+from churn_platform.adapters.training_data import load_training_dataset
+from churn_platform.errors import IntegrityError
+from churn_platform_tests.small_business import FEBRUARY, JANUARY, open_home
+
+
+class PowerCut(Exception):
+    """Raised where a process would die."""
+
+
+def cut_at_receipt(home, act):
+    """Die before a receipt of this act is written."""
+    append = home.ledger.append
+
+    def cut(**fields):
+        if fields["act"] == act:
+            raise PowerCut
+        return append(**fields)
+
+    return home.ledger, "append", cut
+
+
+def cut_at(part, method):
+    def cut(*_, **__):
+        raise PowerCut
+
+    return part, method, cut
+
+
+STEPS = {
+    "intent": lambda home: cut_at_receipt(home, "promotion intent"),
+    "alias": lambda home: cut_at(home.registry, "set_alias"),
+    "release": lambda home: cut_at(home.releases, "publish"),
+    "pointer": lambda home: cut_at(home.releases, "point"),
+    "done": lambda home: cut_at_receipt(home, "promotion done"),
+    "anchor": lambda home: cut_at(home.registry, "anchor"),
+}
+"""What the process died before."""
+
+
+def killed(home, step, as_of, monkeypatch):
+    """Carry the newest decision out and die before `step`; the home as the next process finds it."""
+    with monkeypatch.context() as patch:
+        patch.setattr(*STEPS[step](home))
+        with pytest.raises(PowerCut):
+            carry_out(home, as_of)
+    return open_home(home.folder)
+
+
+def receipts(home, act):
+    return [(receipt.subject, receipt.before, receipt.after) for receipt in home.ledger.receipts(act)]
+
+
+def assert_in_production(home, version, decisions):
+    """Alias, pointer, release and ledger agree on one version, and nothing is left to do for the decision."""
+    pointer = home.releases.pointer()
+    assert pointer.version == home.registry.alias(PRODUCTION) == home.releases.production().version == version
+    assert home.releases.verify(version).candidate_digest == home.registry.load(version).digest
+    assert production_candidate(home).digest == newest_decision(home).candidate_digest
+    assert home.ledger.verify(pointer.ledger_head) is None
+    assert Progress(home).unfinished() is None
+    assert len(home.records.decisions()) == decisions
+    assert len(receipts(home, "decision")) == decisions
+
+
+@pytest.mark.parametrize("step", [step for step in STEPS if step != "anchor"])
+def test_killed_before_any_step_and_run_again_there_is_one_production_and_one_decision(
+    february_decided_copy, monkeypatch, step
+):
+    home = killed(february_decided_copy, step, FEBRUARY, monkeypatch)
+    assert production_candidate(home).version == (2 if step == "done" else 1)
+    due = Progress(home).next_step()
+    assert (due.kind, due.as_of, due.trigger) == ("retraining", FEBRUARY, "performance")
+    assert decide_candidate(home, FEBRUARY, due.trigger) == newest_decision(home)
+    carry_out(home, FEBRUARY)
+    home = open_home(home.folder)
+    assert_in_production(home, 2, decisions=2)
+    assert home.releases.pointer().previous_version == 1
+    assert receipts(home, "promotion done")[1:] == [("version 2", "version 1", "version 2")]
+    assert receipts(home, "production kept") == []
+
+
+@pytest.mark.parametrize("step", [step for step in STEPS if step != "anchor"])
+def test_the_first_promotion_is_completed_by_carrying_out_alone(january_decided_copy, monkeypatch, step):
+    home = killed(january_decided_copy, step, JANUARY, monkeypatch)
+    assert Progress(home).unfinished() == "first"
+    carry_out(home, JANUARY)
+    home = open_home(home.folder)
+    assert_in_production(home, 1, decisions=1)
+    assert home.releases.pointer().previous_version is None
+    assert receipts(home, "promotion done") == [("version 1", None, "version 1")]
+
+
+def test_killed_after_the_last_receipt_nothing_is_left_to_do(february_decided_copy, monkeypatch):
+    home = killed(february_decided_copy, "anchor", FEBRUARY, monkeypatch)
+    assert_in_production(home, 2, decisions=2)
+    assert len(receipts(home, "promotion done")) == 2
+
+
+def test_the_receipts_tell_who_what_and_why_with_the_digests(january):
+    intent, done = (january.ledger.receipts(act)[0] for act in ("promotion intent", "promotion done"))
+    decision = newest_decision(january)
+    for receipt in (intent, done):
+        assert (receipt.actor, receipt.subject, receipt.reason) == ("tester", "version 1", decision.reason)
+        assert receipt.evidence == {"decision": decision_digest(decision), "candidate": decision.candidate_digest}
+    pointer = january.releases.pointer()
+    assert pointer.ledger_head == intent.digest
+    assert pointer.as_of == "2024-01-31"
+    assert january.registry._client().get_model_version("gym_churn", "1").tags["ledger_head"] == done.digest
+
+
+def test_a_release_holds_all_that_serving_needs_and_reproduces_its_golden_predictions(january):
+    manifest, candidate = january.releases.verify(1), production_candidate(january)
+    assert [(feature.name, feature.dtype) for feature in manifest.features] == [
+        ("months", "integer"),
+        ("plan", "category"),
+        ("has_app", "boolean"),
+        ("hours", "float"),
+    ]
+    assert manifest.contract_hash == january.contract.model_hash
+    assert manifest.threshold == candidate.model.threshold
+    assert manifest.training_months == ["2024-01-31"]
+    assert manifest.metrics == candidate.passport["metrics"]
+    assert len(manifest.golden) == 5
+    rows = load_training_dataset(january, JANUARY).training_rows().head(5)
+    assert [golden.probability for golden in manifest.golden] == candidate.model.probability(rows).tolist()
+    for golden, (_, row) in zip(manifest.golden, rows.iterrows(), strict=True):
+        assert golden.features["months"] == row["months"]
+        assert (golden.features["has_app"] is None) == (row["has_app"] is not True and row["has_app"] is not False)
+
+
+def test_promoting_twice_is_one_release_and_the_pointer_does_not_move_again(january_copy):
+    home, decision = january_copy, newest_decision(january_copy)
+    before = home.releases.pointer_file.read_bytes(), (home.releases.folder / "1" / "manifest.json").read_bytes()
+    promote(home, decision, load_training_dataset(home, JANUARY).training_rows())
+    assert (
+        home.releases.pointer_file.read_bytes(),
+        (home.releases.folder / "1" / "manifest.json").read_bytes(),
+    ) == before
+    assert home.releases.versions() == [1]
+    assert_in_production(home, 1, decisions=1)
+
+
+def test_before_the_first_promotion_there_is_no_production(january_decided):
+    assert production_candidate(january_decided) is None
+
+
+def test_a_release_is_read_without_mlflow_and_never_when_it_was_changed(january_copy):
+    (january_copy.folder / "mlflow.db").unlink()
+    assert released(january_copy, 1).version == 1
+    path = january_copy.releases.path(1, "passport.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"threshold": 0.99}))
+    with pytest.raises(IntegrityError, match=r"release 1 was changed: passport\.json should be"):
+        production_candidate(january_copy)
+
+
+def test_keeping_production_is_a_receipt_and_moves_nothing(february_decided_copy):
+    home, decision = february_decided_copy, newest_decision(february_decided_copy)
+    before = home.releases.pointer_file.read_bytes()
+    keep(home, decision, "Not today.")
+    (kept,) = home.ledger.receipts("production kept")
+    assert (kept.subject, kept.before, kept.after, kept.reason) == ("version 1", "version 1", "version 1", "Not today.")
+    assert kept.evidence["decision"] == decision_digest(decision)
+    assert home.releases.pointer_file.read_bytes() == before
+    assert home.registry.alias(PRODUCTION) == 1
+    assert home.releases.versions() == [1]
+
+
+def test_keeping_takes_back_the_alias_of_a_promotion_that_was_cut_off(february_decided_copy, monkeypatch):
+    home = killed(february_decided_copy, "release", FEBRUARY, monkeypatch)
+    assert home.registry.alias(PRODUCTION) == 2
+    keep(home, newest_decision(home), "The policy has changed.")
+    assert home.registry.alias(PRODUCTION) == home.releases.pointer().version == 1
+
+
+def test_with_nothing_in_production_no_model_is_what_is_kept(january_decided_copy):
+    keep(january_decided_copy, newest_decision(january_decided_copy), "Not yet.")
+    assert receipts(january_decided_copy, "production kept") == [("no model", "no model", "no model")]

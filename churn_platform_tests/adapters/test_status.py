@@ -1,0 +1,175 @@
+"""Answers for people and programs: true to the files, and a sentence where there is nothing to answer."""
+
+import json
+
+import pytest
+
+from churn_platform.adapters.promoting import production_candidate
+from churn_platform.adapters.status import explain, find_decision, listed_scores, parse_as_of, production, status
+from churn_platform.errors import IntegrityError, UsageError
+from churn_platform_tests.small_business import CUSTOMERS, FEBRUARY, JANUARY, deliver, make_home, month_tables
+
+
+def test_the_status_of_a_finished_month(january):
+    found = status(january)
+    assert (found["home"], found["contract"]) == (str(january.folder), "gym")
+    assert found["months"] == ["2024-01-31"]
+    assert found["next"] is None
+    assert found["reason"] == "No labels have matured since the decision on 2024-01-31."
+    (decision,) = found["decisions"]
+    assert (decision["decision"], decision["trigger"], decision["candidate_version"]) == ("promoted", "first", 1)
+    assert (
+        found["production"].items()
+        >= {
+            "version": 1,
+            "as_of": "2024-01-31",
+            "auc": decision["candidate_auc"],
+            "stand_down": False,
+            "stand_down_reason": None,
+            "algorithm": "logistic_regression",
+            "previous_version": None,
+        }.items()
+    )
+    assert json.loads(json.dumps(found)) == found
+
+
+def test_each_decision_of_the_status_has_what_a_program_reads(february_decided):
+    found = status(february_decided)
+    assert [decision["as_of"] for decision in found["decisions"]] == ["2024-01-31", "2024-02-29"]
+    assert found["decisions"][1].keys() >= {
+        "as_of",
+        "candidate_version",
+        "production_version",
+        "decision",
+        "trigger",
+        "candidate_auc",
+        "production_auc",
+        "difference_interval",
+        "detectable_gain",
+        "forward_auc",
+        "drift_share",
+        "drifted_columns",
+        "target_drift",
+        "findings",
+    }
+    assert found["decisions"][1]["findings"][0].keys() >= {"code", "title", "outcome", "detail"}
+    assert found["next"] == {
+        "job": "retraining",
+        "as_of": "2024-02-29",
+        "reason": "The newest decision was not carried out.",
+    }
+    assert [entry["version"] for entry in found["performance"]] == [1]
+
+
+def test_production_that_stands_down_says_so_and_why(february_decided):
+    found = status(february_decided)["production"]
+    assert (found["version"], found["stand_down"]) == (1, True)
+    assert found["stand_down_reason"].startswith(
+        "Version 1 is no better than chance on the matured labels of 2024-02-29"
+    )
+
+
+def test_a_new_home_has_no_month_no_production_and_says_so(tmp_path):
+    home = make_home(tmp_path / "home")
+    found = status(home)
+    assert (found["months"], found["production"], found["decisions"], found["performance"]) == ([], None, [], [])
+    assert (found["next"], found["reason"]) == (None, "No drop has arrived yet.")
+    deliver(home, JANUARY, month_tables(JANUARY, 5))
+    assert status(home)["next"]["job"] == "monthly"
+
+
+def test_a_tampered_release_is_an_error_and_not_a_status(january_copy):
+    path = january_copy.releases.folder / "1" / "manifest.json"
+    path.write_text(path.read_text().replace('"threshold"', '"threshold" '))
+    with pytest.raises(IntegrityError, match=r"release 1 was changed: manifest\.json"):
+        status(january_copy)
+
+
+def test_decisions_are_found_by_month_and_the_newest_by_default(february_decided):
+    assert find_decision(february_decided, None)["as_of"] == "2024-02-29"
+    assert find_decision(february_decided, "2024-01-31")["candidate_version"] == 1
+    with pytest.raises(
+        UsageError, match=r"^There is no decision of 2023-12-31; decisions so far: 2024-01-31, 2024-02-29\.$"
+    ):
+        find_decision(february_decided, "2023-12-31")
+
+
+def test_without_a_decision_there_is_a_sentence(tmp_path):
+    with pytest.raises(UsageError, match=r"^There is no decision; decisions so far: none yet\.$"):
+        find_decision(make_home(tmp_path), None)
+
+
+def test_one_customer_is_explained_by_the_version_that_scored_the_month(january):
+    scored = january.records.frame("scores", JANUARY)
+    first = scored.iloc[0]
+    found = explain(january, first["member"], None)
+    assert found["member"] == first["member"]
+    assert found["as_of"] == "2024-01-31"
+    assert found["probability"] == pytest.approx(
+        first["probability"], rel=1e-12
+    )  # one row or 1,500: BLAS rounds otherwise
+    assert found["prediction"] == 1
+    assert found["prediction"] == int(first["probability"] >= production_candidate(january).model.threshold)
+    assert len(found["reasons"]) == 3
+    known = {name: table.set_index("member").loc[first["member"]] for name, table in month_tables(JANUARY).items()}
+    assert found["features"]["months"] == known["members"]["months"]
+    assert found["features"]["plan"] == known["members"]["plan"]
+    assert list(found["features"]) == ["months", "plan", "has_app", "hours"]
+    assert found["model"] == {
+        "name": "gym_churn",
+        "version": 1,
+        "as_of": "2024-01-31",
+        "algorithm": "logistic_regression",
+        "stand_down": False,
+    }
+
+
+def test_an_explanation_is_plain_json_with_null_as_null(january):
+    found = explain(january, "m00000", "2024-01-31")  # number 0: has_app and hours are null
+    again = json.loads(json.dumps(found))
+    assert again == found
+    assert (again["features"]["has_app"], again["features"]["hours"]) == (None, None)
+    assert any(reason.startswith("no value for ") for reason in found["reasons"])
+    last = january.records.frame("scores", JANUARY).iloc[-1]
+    assert explain(january, last["member"], None)["prediction"] == 0
+
+
+def test_an_unknown_customer_or_month_is_wrong_use_with_a_sentence(january):
+    with pytest.raises(
+        UsageError, match=r"^There is no customer 'nobody' in the snapshot of 2024-01-31: check the member\.$"
+    ):
+        explain(january, "nobody", None)
+    with pytest.raises(UsageError, match=r"^The month 2024-02-29 was not scored; scored months: 2024-01-31\.$"):
+        explain(january, "m00001", "2024-02-29")
+    with pytest.raises(UsageError, match=r"^'last month' is no date: write it as 2024-01-31\.$"):
+        explain(january, "m00001", "last month")
+
+
+def test_before_anything_is_scored_lists_and_explanations_say_so(january_decided):
+    for ask in (lambda: listed_scores(january_decided, 5), lambda: explain(january_decided, "m00001", None)):
+        with pytest.raises(
+            UsageError, match=r"^No month has been scored yet: `churn run` scores once a model is in prod"
+        ):
+            ask()
+
+
+def test_the_listed_customers_are_the_top_of_the_newest_scored_month(february_decided):
+    month, record, rows = listed_scores(february_decided, 3)
+    assert month == FEBRUARY
+    assert (record["version"], record["customers"]) == (1, CUSTOMERS)
+    assert [row["rank"] for row in rows] == [1, 2, 3]
+    assert all(row["reason_1"] and row["stand_down"] for row in rows)
+    assert len(listed_scores(february_decided, 5000)[2]) == 20
+
+
+def test_production_is_none_before_the_first_promotion(january_decided):
+    from churn_platform.adapters.progress import Progress
+
+    assert production(january_decided, Progress(january_decided)) is None
+
+
+def test_dates_are_read_as_people_write_them():
+    assert parse_as_of("2024-01-31") == JANUARY
+    for wrong in ("31.01.2024", "2024-02-30", ""):
+        with pytest.raises(UsageError, match="is no date: write it as 2024-01-31"):
+            parse_as_of(wrong)

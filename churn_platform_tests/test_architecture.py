@@ -1,0 +1,294 @@
+"""The rules that no single module can show: layers, what may be imported where, what only the contract knows.
+
+Read from the sources by AST, so that an import inside a function or under TYPE_CHECKING counts too; what a module
+really loads is asked of a fresh interpreter.
+"""
+
+import ast
+import builtins
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import churn_platform
+from churn_platform.adapters.contract_file import default_contract_path, read_contract
+
+PACKAGE = Path(churn_platform.__file__).parent
+ROOT = PACKAGE.parent
+LAYERS = {"core": 1, "adapters": 2, "defs": 3}
+BASE = {"errors": 0, "settings": 1}  # errors: for everybody; settings reads the environment: not for core
+OUTSIDE_CORE = {
+    "dagster", "dagster_mlflow", "mlflow", "feast", "evidently", "bentoml", "pyarrow", "duckdb", "requests", "urllib",
+    "http", "socket", "subprocess", "os", "pathlib", "shutil", "tempfile", "glob", "time", "logging", "sqlite3",
+    "sqlalchemy", "yaml", "filelock", "matplotlib", "typer", "rich",
+}  # fmt: skip
+IN_AND_OUT = {
+    "open", "read_text", "read_bytes", "write_text", "write_bytes", "mkdir", "rmdir", "unlink", "touch", "iterdir",
+    "rglob", "read_csv", "read_parquet", "to_csv", "to_parquet", "print", "input",
+}  # fmt: skip
+CLOCKS = {"now", "utcnow", "today", "monotonic", "perf_counter", "time_ns", "localtime", "gmtime"}
+CODE_CARRIERS = {"pickle", "joblib", "cloudpickle", "dill", "marshal", "shelve", "runpy", "code"}
+CODE_RUNNERS = {"eval", "exec", "compile", "__import__"}
+CODE_METHODS = {"eval", "read_pickle", "to_pickle", "unsafe_load", "full_load", "load_module"}
+HEAVY = {"feast", "mlflow", "evidently", "sklearn", "lightgbm", "scipy", "bentoml", "matplotlib", "pandera", "plotly"}
+
+
+def modules() -> list[Path]:
+    """Every module of the package and of the server."""
+    return sorted(path for folder in (PACKAGE, ROOT / "bento") for path in folder.rglob("*.py"))
+
+
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def where(path: Path, node: ast.AST) -> str:
+    return f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 1)}"
+
+
+def imports(tree: ast.Module) -> Iterator[tuple[ast.AST, str]]:
+    """Every dotted name that is imported anywhere in a module, `from a import b` as `a.b`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from ((node, f"{'.' * node.level}{node.module or ''}.{alias.name}") for alias in node.names)
+
+
+def calls(tree: ast.Module) -> Iterator[tuple[ast.AST, str, bool]]:
+    """Every call: the name that is called and whether it is a method."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            yield node, node.func.id, False
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            yield node, node.func.attr, True
+
+
+def uses(tree: ast.Module) -> Iterator[tuple[ast.AST, str]]:
+    """Every attribute that a module reads, called or handed on, and every builtin that it calls."""
+    yield from ((node, node.attr) for node in ast.walk(tree) if isinstance(node, ast.Attribute))
+    yield from ((node, name) for node, name, method in calls(tree) if not method and name in dir(builtins))
+
+
+def layer(dotted: str) -> int:
+    """How high a module of the package stands: errors 0, core 1, adapters 2, Dagster and the command line 3."""
+    part = dotted.split(".")[1] if "." in dotted else ""
+    return LAYERS.get(part, BASE.get(part, 3))
+
+
+def against_layers(name: str, tree: ast.Module) -> list[str]:
+    """The imports of a module (its dotted name) that point upwards, or that are relative and hide where they point."""
+    mine = layer(name)
+    wrong = []
+    for node, imported in imports(tree):
+        upwards = imported.startswith("churn_platform") and layer(imported) > mine
+        unclean = mine == 1 and name.split(".")[1] == "core" and imported.startswith("churn_platform.settings")
+        if imported.startswith(".") or upwards or unclean:
+            wrong.append(f"{name}:{node.lineno} imports {imported}")
+    return wrong
+
+
+def dotted_name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def fresh(code: str) -> set[str]:
+    """The modules outside the standard library, by top-level name and dotted, that `code` adds to a new process."""
+    script = f"import sys; before = set(sys.modules)\n{code}\nimport json; print(json.dumps(list(set(sys.modules) - before)))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr
+    names = {name for name in json.loads(done.stdout) if name.split(".")[0] not in sys.stdlib_module_names}
+    return {name for name in names if not name.startswith("_sysconfigdata")}  # the standard library's, named by machine
+
+
+def tops(names: set[str]) -> set[str]:
+    return {name.split(".")[0] for name in names}
+
+
+def test_imports_point_one_way_from_the_shell_over_adapters_to_core():
+    assert [fault for path in modules() for fault in against_layers(dotted_name(path), tree_of(path))] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        ("churn_platform.core.x", "def f():\n    from churn_platform.adapters.lake import Lake"),
+        ("churn_platform.core.x", "from churn_platform import adapters"),
+        ("churn_platform.core.x", "from ..adapters import lake"),
+        ("churn_platform.core.x", "import churn_platform.settings"),
+        ("churn_platform.adapters.x", "if TYPE_CHECKING:\n    from churn_platform.defs.runner import Ran"),
+        ("churn_platform.adapters.x", "import churn_platform.cli"),
+        ("churn_platform.errors", "from churn_platform.core.digest import digest_of"),
+    ],
+)
+def test_an_import_that_points_upwards_is_seen_wherever_it_stands(name, source):
+    assert len(against_layers(name, ast.parse(source))) == 1
+
+
+def test_core_imports_no_tool_that_reaches_outside():
+    found = [
+        f"{where(path, node)} imports {name}"
+        for path in (PACKAGE / "core").rglob("*.py")
+        for node, name in imports(tree_of(path))
+        if name.split(".")[0] in OUTSIDE_CORE
+    ]
+    assert found == []
+
+
+def test_core_reads_and_writes_nothing_and_has_no_clock():
+    found = [
+        f"{where(path, node)} uses {name}"
+        for path in (PACKAGE / "core").rglob("*.py")
+        for node, name in uses(tree_of(path))
+        if name in IN_AND_OUT | CLOCKS
+    ]
+    assert found == []
+
+
+def test_dagster_lives_in_defs_and_each_other_tool_behind_its_adapters():
+    allowed = {
+        "dagster": {"defs", "definitions.py"},
+        "dagster_mlflow": {"defs"},
+        "mlflow": {"adapters"},
+        "feast": {"adapters"},
+        "evidently": {"adapters"},
+        "typer": {"cli.py"},
+    }
+    found = [
+        f"{where(path, node)} imports {name}"
+        for path in PACKAGE.rglob("*.py")
+        for node, name in imports(tree_of(path))
+        if path.relative_to(PACKAGE).parts[0]
+        not in allowed.get(name.split(".")[0], {path.relative_to(PACKAGE).parts[0]})
+    ]
+    assert found == []
+
+
+def contract_words() -> tuple[set[str], set[str]]:
+    """Names of the shipped contract: those that can only be names, and plain words that are tables too."""
+    contract = read_contract(default_contract_path())
+    columns = {column for table in contract.tables.values() for column in table.columns}
+    names = {contract.entity.column, contract.model_name, *contract.tables, *columns, *contract.feature_views}
+    return {name for name in names if "_" in name}, {name for name in names if "_" not in name}
+
+
+def test_only_the_contract_knows_a_name_of_the_business():
+    names, plain = contract_words()
+    assert {"user_id", "churn_label", "subs_profile_fv", "labels", "users"} <= names | plain
+    word = re.compile(rf"\b({'|'.join(sorted(names))})\b|\b({'|'.join(sorted(plain))})\.(csv|parquet)\b")
+    files = [p for folder in (PACKAGE, ROOT / "bento") for p in folder.rglob("*") if p.is_file()]
+    texts = [
+        p for p in files if p.suffix in (".py", ".yaml", ".json", ".html", ".sql") and p != default_contract_path()
+    ]
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {match[0]}"
+        for path in texts
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+        if (match := word.search(line))
+    ]
+    assert found == []
+
+
+def test_no_table_of_the_business_is_looked_up_by_name():
+    _, plain = contract_words()
+    found = [
+        where(path, node)
+        for path in modules()
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant) and node.slice.value in plain
+    ]
+    assert found == []
+
+
+def test_the_package_itself_imports_nothing():
+    assert fresh("import churn_platform") == {"churn_platform"}
+    assert list(imports(tree_of(PACKAGE / "__init__.py"))) == []
+
+
+def test_dagster_loads_the_definitions_without_the_heavy_libraries():
+    loaded = tops(fresh("from churn_platform.definitions import defs; defs()"))
+    assert "dagster" in loaded
+    assert loaded & HEAVY == set()
+
+
+def test_the_command_line_answers_without_dagster_pandas_and_numpy():
+    loaded = tops(fresh("import churn_platform.cli"))
+    assert "typer" in loaded
+    assert loaded & (HEAVY | {"dagster", "dagster_shared", "pandas", "numpy", "pyarrow", "rich"}) == set()
+
+
+def test_what_the_server_reads_releases_with_is_pydantic_and_the_standard_library():
+    loaded = fresh("import pydantic; before |= set(sys.modules); import churn_platform.adapters.releases")
+    assert "churn_platform.adapters.releases" in loaded
+    assert tops(loaded) <= {"churn_platform", "pydantic", "pydantic_core", "annotated_types", "typing_inspection"}
+
+
+def test_importing_everything_writes_nothing(tmp_path):
+    names = [dotted_name(path) for path in PACKAGE.rglob("*.py")]
+    script = f"import importlib\nfor name in {names!r}: importlib.import_module(name)"
+    environment = {"PYTHONPATH": str(ROOT), "HOME": str(tmp_path), "PATH": "/usr/bin"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, env=environment, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_settings_touches_the_environment():
+    found = [
+        where(path, node)
+        for path in modules()
+        for node in ast.walk(tree_of(path))
+        if (isinstance(node, ast.Attribute) and node.attr in ("environ", "environb", "getenv", "putenv"))
+        or (isinstance(node, ast.alias) and node.name in ("environ", "environb", "getenv", "putenv"))
+    ]
+    assert {entry.split(":")[0] for entry in found} == {"churn_platform/settings.py"}
+
+
+def test_nothing_can_execute_code_from_a_file():
+    imported = [
+        f"{where(path, node)} imports {name}"
+        for path in modules()
+        for node, name in imports(tree_of(path))
+        if name.split(".")[0] in CODE_CARRIERS
+    ]
+    called = [
+        f"{where(path, node)} calls {name}"
+        for path in modules()
+        for node, name, method in calls(tree_of(path))
+        if name in (CODE_METHODS if method else CODE_RUNNERS)
+    ]
+    assert imported + called == []
+
+
+def undocumented(tree: ast.Module) -> Iterator[ast.AST]:
+    """The module, the public classes and functions, and the public methods of public classes without a docstring."""
+    nodes: list[ast.AST] = [tree]
+    while nodes:
+        node = nodes.pop()
+        if not ast.get_docstring(node):  # type: ignore[arg-type]
+            yield node
+        if isinstance(node, ast.Module | ast.ClassDef):
+            kinds = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+            nodes += [child for child in node.body if isinstance(child, kinds) and not child.name.startswith("_")]
+
+
+def test_every_module_class_function_and_method_says_what_it_is():
+    found = [
+        f"{where(path, node)} {getattr(node, 'name', 'module')}"
+        for path in modules()
+        for node in undocumented(tree_of(path))
+    ]
+    assert found == []
+
+
+def test_no_module_is_longer_than_300_lines():
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines()) for path in modules()}
+    assert {name: length for name, length in lengths.items() if length > 300} == {}
