@@ -19,6 +19,7 @@ from churn_platform.core.evaluation import Metrics, evaluate
 from churn_platform.core.model import ChurnModel, Recipe, load_model
 from churn_platform.core.promotion import ShuffledRefit
 from churn_platform.core.training_dataset import AS_OF, LABEL, Hashes, TrainingDataset, entity_hashes
+from churn_platform.errors import DataError
 
 MODEL_FILE, PASSPORT, ENTITIES, SCHEMA = "model.skops", "passport.json", "training_entities.npy", "feature_schema.json"
 FILES = (MODEL_FILE, PASSPORT, ENTITIES, SCHEMA)
@@ -95,11 +96,17 @@ def holdout_metrics(contract: Contract, dataset: TrainingDataset, model: ChurnMo
 
 
 def forward_scores(contract: Contract, dataset: TrainingDataset) -> Floats | None:
-    """Scores of the same recipe, fitted one month earlier, on the holdout rows; None for the first month."""
+    """Scores of the same recipe, fitted one month earlier, on the holdout rows.
+
+    None for the first month, and when the earlier month cannot be fitted.
+    """
     rows = dataset.forward_rows()
     if rows.empty:
         return None
-    older = Recipe.of(contract).fit(rows, rows[LABEL], rows[contract.entity.column])
+    try:
+        older = Recipe.of(contract).fit(rows, rows[LABEL], rows[contract.entity.column])
+    except DataError:  # too few churners that month: a figure that only warns must not stop the decision
+        return None
     return older.probability(dataset.holdout_rows())
 
 

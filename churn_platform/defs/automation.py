@@ -18,6 +18,7 @@ from churn_platform.defs.training import candidate_model
 
 EVIDENCE_TAG = "churn/evidence"
 ACTIVE = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+BUSY = "Another run is active: one run at a time for a home."
 EVERY_MORNING = "0 6 * * *"
 
 monthly = dg.define_asset_job(
@@ -64,6 +65,8 @@ def drift_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> dg.
 )
 def monthly_schedule(context: dg.ScheduleEvaluationContext, home: HomeResource) -> dg.RunRequest | dg.SkipReason:
     """Request the oldest due month."""
+    if _busy(context.instance):
+        return dg.SkipReason(BUSY)
     step = Progress(home.open()).next_step()
     if step is None or step.kind != "monthly":
         return dg.SkipReason("No month is due." if step is None else f"First the {step.kind} of {step.as_of} is due.")
@@ -87,8 +90,8 @@ def run_request(step: Step, attempt: int) -> dg.RunRequest:
 
 def _answer(context: dg.SensorEvaluationContext, home: HomeResource, kinds: tuple[str, ...]) -> dg.SensorResult:
     opened = home.open()
-    if context.instance.get_runs(dg.RunsFilter(statuses=ACTIVE), limit=1):
-        return dg.SensorResult(skip_reason="Another run is active: one run at a time for a home.")
+    if _busy(context.instance):
+        return dg.SensorResult(skip_reason=BUSY)
     progress = Progress(opened)
     progress.record_verdict()
     step = progress.next_step()
@@ -105,6 +108,10 @@ def _answer(context: dg.SensorEvaluationContext, home: HomeResource, kinds: tupl
         run_requests=[run_request(step, failed + 1)],
         dynamic_partitions_requests=[as_of_partitions.build_add_request([step.as_of.isoformat()])],
     )
+
+
+def _busy(instance: dg.DagsterInstance) -> bool:
+    return bool(instance.get_runs(dg.RunsFilter(statuses=ACTIVE), limit=1))
 
 
 def _tags(step: Step) -> dict[str, str]:

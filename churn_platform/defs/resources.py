@@ -63,4 +63,9 @@ def mlflow_tracking(context: dg.InitResourceContext) -> Iterator[Any]:
         "env_to_tag": [],
         "extra_tags": {"home": str(home.folder)},
     }
-    yield from tracking.resource_fn(context.replace_config(config))
+    for started in tracking.resource_fn(context.replace_config(config)):
+        try:
+            yield started
+        finally:
+            if started.active_run() is not None:  # the asset ends it when it is done, so it failed
+                started.end_run("FAILED")

@@ -225,13 +225,15 @@ def test_many_rows_are_judged_whole_and_shown_from_a_stated_sample(tmp_path):
     assert "from a random sample of 200 and 200 rows" in html
 
 
-def test_a_sample_that_loses_the_only_values_of_a_column_does_not_crash(tmp_path):
+def test_neither_a_sample_that_loses_a_columns_only_values_nor_a_month_without_labels_crashes(tmp_path):
     columns = {name: COLUMNS[name] for name in ("fee", "empty")}
     before, now = _month(1, rows=800), _month(2, rows=800)
     for rows in (before, now):
         rows.features.loc[[3, 4], "empty"] = 1.0
-    result, _, told = _run(tmp_path, _contract(columns), before, now, DriftReporter(evidently_rows=30))
-    assert set(told["evidently"]["values"]) == {"fee", LABEL, PREDICTION}
+    unlabelled = Rows(now.features, None, now.predictions)
+    result, _, told = _run(tmp_path, _contract(columns), before, unlabelled, DriftReporter(evidently_rows=30))
+    assert set(told["evidently"]["values"]) == {"fee", PREDICTION}
+    assert result.target_drift is None
     assert [column.value is not None for column in result.columns] == [True, True]
 
 
@@ -242,6 +244,13 @@ def test_a_month_with_nothing_to_compare_has_a_page_without_figures(tmp_path):
     assert (result.share, result.columns[0].reason) == (0.0, "empty in both")
     assert "<strong>empty</strong>: empty in both" in html
     assert told["evidently"]["values"] == {}
+
+
+def test_the_same_months_and_seed_give_the_same_json(tmp_path):
+    columns = {name: COLUMNS[name] for name in ("fee", "plan")}
+    pair = _month(1, rows=60), _month(2, rows=60)
+    told = [_run(tmp_path / name, _contract(columns), *pair)[2] for name in ("first", "second")]
+    assert told[0] == told[1]
 
 
 def test_a_month_without_rows_is_an_error_and_writes_nothing(tmp_path):

@@ -73,10 +73,10 @@ def test_without_labels_or_without_a_version_nothing_is_measured(january_decided
 
 def test_an_alarm_of_the_month_before_eases_the_threshold_for_the_same_version(reported, tmp_path):
     home, result = copied(reported[0], tmp_path / "home"), reported[1].result
-    near = dataclasses.replace(result, share=0.9 * result.share_threshold, drifted_columns=("hours",))
-    alarm = f"drift share {near.share:.1%} is above {0.8 * result.share_threshold:.1%} (hours)"
-    for before, version, expected in ((["drift share"], 1, (alarm,)), (["drift share"], 2, ()), ([], 1, ())):
+    near = dataclasses.replace(result, target_drift=0.9 * result.target_threshold)
+    alarm = f"target drift {near.target_drift:.4f} is above {0.8 * result.target_threshold:.4f}"
+    for before, version, expected in ((["target drift"], 1, (alarm,)), (["target drift"], 2, ()), ([], 1, ())):
         home.records.write("drift_report", JANUARY, {"production_version": 1, "alarms": before})
         assert _alarms(home, FEBRUARY, version, near) == expected
-    home.records.write("drift_report", JANUARY, {"production_version": 1, "alarms": ["drift share"]})
+    home.records.write("drift_report", JANUARY, {"production_version": 1, "alarms": ["target drift"]})
     assert _alarms(home, JANUARY, 1, near) == ()  # its own earlier report is not the month before

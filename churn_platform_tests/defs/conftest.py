@@ -1,0 +1,92 @@
+"""Shared by the tests of the Dagster shell: an instance, a tick, one asset on one home."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from churn_platform.adapters.home import Home
+from churn_platform.defs.resources import HomeResource, mlflow_tracking
+from churn_platform.settings import prepare_environment
+
+
+@pytest.fixture(autouse=True)
+def environ() -> Iterator[None]:
+    """What a test tells the libraries is gone after it."""
+    kept = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(kept)
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    """A Dagster instance of this test's own."""
+    with dg.DagsterInstance.ephemeral() as made:
+        yield made
+
+
+@pytest.fixture
+def tick(instance: dg.DagsterInstance) -> Callable[[dg.SensorDefinition, Home], dg.SensorResult]:
+    """Evaluate a sensor once on a home, its resource built as Dagster builds it."""
+
+    def evaluate(sensor: dg.SensorDefinition, home: Home) -> dg.SensorResult:
+        resource = HomeResource(folder=str(home.folder))
+        with dg.build_sensor_context(instance=instance, resources={"home": resource}) as context:
+            return sensor(context)
+
+    return evaluate
+
+
+@pytest.fixture
+def materialize(instance: dg.DagsterInstance) -> Callable[..., dg.ExecuteInProcessResult]:
+    """Run assets or checks on one month of a home as one Dagster run."""
+
+    def run(home: Home, month: object, *definitions: object, raising: bool = True, **config: Any):
+        prepare_environment(home.settings)
+        instance.add_dynamic_partitions("as_of", [str(month)])
+        return dg.materialize(
+            list(definitions),  # type: ignore[arg-type]
+            partition_key=str(month),
+            instance=instance,
+            resources={"home": HomeResource(folder=str(home.folder)), "mlflow": mlflow_tracking},
+            run_config=config or None,
+            raise_on_error=raising,
+        )
+
+    return run
+
+
+@pytest.fixture
+def shown(materialize) -> Callable[..., dict[str, Any]]:
+    """The metadata that one asset shows after a run, as plain values."""
+
+    def values(home: Home, month: object, asset: dg.AssetsDefinition, **config: Any) -> dict[str, Any]:
+        result = materialize(home, month, asset, **config)
+        metadata = result.asset_materializations_for_node(asset.key.to_user_string())[0].metadata
+        return {name: value.value for name, value in metadata.items()}
+
+    return values
+
+
+@pytest.fixture
+def held(tmp_path: Path) -> Iterator[Callable[[Path], None]]:
+    """Let another process hold a home."""
+    import subprocess
+    import sys
+
+    code = "import sys, time, filelock\nwith filelock.FileLock(sys.argv[1]): print('held', flush=True); time.sleep(120)"
+    holders = []
+
+    def hold(folder: Path) -> None:
+        command = [sys.executable, "-c", code, str(folder / "home.lock")]
+        holders.append(subprocess.Popen(command, stdout=subprocess.PIPE))
+        assert holders[-1].stdout.readline() == b"held\n"
+
+    yield hold
+    for holder in holders:
+        holder.kill()
+        holder.wait()

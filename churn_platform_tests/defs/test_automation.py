@@ -1,0 +1,311 @@
+"""Sensors, schedule and run requests: ticks on a temporary instance, homes as the adapters leave them."""
+
+import dataclasses
+import datetime as dt
+import os
+import time
+
+import dagster as dg
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from churn_platform.adapters.deciding import carry_out
+from churn_platform.adapters.progress import Progress
+from churn_platform.core.loop import Step
+from churn_platform.definitions import defs
+from churn_platform.defs.automation import EVIDENCE_TAG, drift_sensor, drop_sensor, monthly_schedule, run_request
+from churn_platform.defs.resources import HomeResource
+from churn_platform.errors import ContractError, IntegrityError
+from churn_platform.settings import prepare_environment
+from churn_platform_tests.small_business import (
+    FEBRUARY,
+    JANUARY,
+    deliver,
+    make_home,
+    month_tables,
+    monthly,
+    open_home,
+)
+
+MARCH = dt.date(2024, 3, 31)
+STEP = Step("retraining", JANUARY, "There is no production model yet.", "abc", "first")
+steps = st.builds(
+    Step,
+    kind=st.sampled_from(["monthly", "retraining", "scores"]),
+    as_of=st.sampled_from([JANUARY, FEBRUARY]),
+    reason=st.just("Because."),
+    key=st.text("ab:1", max_size=4),
+)
+
+
+@pytest.fixture
+def empty_home(tmp_path):
+    return make_home(tmp_path / "home")
+
+
+def aged(folder, seconds=60):
+    """Make the files of a drop older."""
+    then = time.time() - seconds
+    for path in folder.iterdir():
+        os.utime(path, (then, then))
+    return folder
+
+
+def skipped(result) -> str:
+    assert not result.run_requests
+    assert not result.dynamic_partitions_requests
+    return result.skip_reason.skip_message if isinstance(result.skip_reason, dg.SkipReason) else result.skip_reason
+
+
+def requested(result) -> dg.RunRequest:
+    assert result.skip_reason is None
+    [request] = result.run_requests
+    [partitions] = result.dynamic_partitions_requests
+    assert (partitions.partitions_def_name, partitions.partition_keys) == ("as_of", [request.partition_key])
+    return request
+
+
+def active(instance, status=dg.DagsterRunStatus.STARTED):
+    run = instance.create_run_for_job(job_def=defs().resolve_job_def("monthly"), status=dg.DagsterRunStatus.NOT_STARTED)
+    event = {"QUEUED": "PIPELINE_ENQUEUED", "STARTED": "PIPELINE_START"}.get(status.value, f"PIPELINE_{status.value}")
+    instance.report_dagster_event(dg.DagsterEvent(event_type_value=event, job_name="monthly"), run.run_id)
+    assert instance.get_run_by_id(run.run_id).status is status
+
+
+# Run requests
+
+
+def test_a_retraining_carries_what_asked_for_it():
+    request = run_request(STEP, attempt=1)
+    assert request.run_config == {"ops": {"promotion_decision": {"config": {"trigger": "first"}}}}
+    assert (request.partition_key, request.asset_selection) == ("2024-01-31", None)
+    assert request.tags == {EVIDENCE_TAG: "retraining:2024-01-31:abc"}
+
+
+def test_the_config_of_a_request_is_one_that_the_job_takes():
+    job = defs().resolve_job_def("retraining")
+    assert dg.validate_run_config(job, run_request(STEP, attempt=1).run_config)["ops"]["promotion_decision"]
+    with pytest.raises(dg.DagsterInvalidConfigError):
+        dg.validate_run_config(job, run_request(dataclasses.replace(STEP, trigger="whim"), attempt=1).run_config)
+
+
+def test_scoring_again_runs_the_scores_alone():
+    request = run_request(Step("scores", JANUARY, "Stale.", "abc"), attempt=1)
+    assert request.asset_selection == [dg.AssetKey("scores")]
+    assert request.run_config == {}
+
+
+@given(steps, st.integers(1, 12), steps, st.integers(1, 12))
+@settings(max_examples=300, deadline=None)
+def test_two_pieces_of_evidence_or_two_attempts_never_share_a_key_and_the_same_always_do(one, first, other, second):
+    same = (one.kind, one.as_of, one.key, first) == (other.kind, other.as_of, other.key, second)
+    assert (run_request(one, first).run_key == run_request(other, second).run_key) is same
+
+
+def test_a_changed_drop_is_another_piece_of_evidence(empty_home, tick):
+    folder = deliver(empty_home, JANUARY)
+    before = requested(tick(drop_sensor, empty_home))
+    with (folder / "leavers.csv").open("a") as stream:
+        stream.write("m99999,False\n")
+    after = requested(tick(drop_sensor, empty_home))
+    assert before.run_key != after.run_key
+    assert before.tags != after.tags
+
+
+# The drop sensor
+
+
+def test_nothing_is_requested_and_nothing_is_written_before_a_home_is_there(tmp_path, tick):
+    home = open_home(tmp_path / "home")
+    for sensor in (drop_sensor, drift_sensor):
+        assert skipped(tick(sensor, home)) == "No drop has arrived yet."
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_complete_drop_is_requested_with_its_partition(empty_home, tick):
+    deliver(empty_home, JANUARY)
+    request = requested(tick(drop_sensor, empty_home))
+    assert request.partition_key == "2024-01-31"
+    assert request.run_key.startswith("monthly:2024-01-31:")
+    assert request.run_key.endswith(":1")
+    assert request.run_config == {}
+
+
+def test_files_that_are_still_changing_are_waited_for(empty_home, tick):
+    folder = deliver(empty_home, JANUARY)
+    (folder / "_SUCCESS").unlink()
+    aged(folder, seconds=1)
+    assert skipped(tick(drop_sensor, empty_home)) == "The files of 2024-01-31 are still changing."
+    aged(folder, seconds=60)
+    assert requested(tick(drop_sensor, empty_home)).partition_key == "2024-01-31"
+
+
+def test_of_many_drops_the_oldest_is_requested_alone(empty_home, tick):
+    for month in (MARCH, JANUARY, FEBRUARY):
+        deliver(empty_home, month)
+    assert requested(tick(drop_sensor, empty_home)).partition_key == "2024-01-31"
+
+
+def test_the_next_month_is_requested_once_the_month_before_is_done(january_copy, tick):
+    deliver(january_copy, MARCH)
+    deliver(january_copy, FEBRUARY)
+    assert requested(tick(drop_sensor, january_copy)).partition_key == "2024-02-29"
+
+
+def test_the_same_state_gives_the_same_key_tick_after_tick(empty_home, tick):
+    deliver(empty_home, JANUARY)
+    assert len({requested(tick(drop_sensor, empty_home)).run_key for _ in range(3)}) == 1
+
+
+@pytest.mark.parametrize(
+    "status", [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+)
+def test_one_run_at_a_time(empty_home, tick, instance, status):
+    deliver(empty_home, JANUARY)
+    active(instance, status)
+    for sensor in (drop_sensor, drift_sensor):
+        assert skipped(tick(sensor, empty_home)) == "Another run is active: one run at a time for a home."
+
+
+def test_a_run_that_has_ended_is_in_nobodys_way(empty_home, tick, instance):
+    deliver(empty_home, JANUARY)
+    active(instance, dg.DagsterRunStatus.SUCCESS)
+    active(instance, dg.DagsterRunStatus.FAILURE)
+    assert requested(tick(drop_sensor, empty_home)).run_key.endswith(":1")
+
+
+def test_a_broken_drop_is_tried_three_times_and_mended_files_at_once(empty_home, tick, instance):
+    folder = deliver(empty_home, JANUARY)
+    (folder / "leavers.csv").write_text("member,has_left\nm00000,perhaps\n")
+    prepare_environment(empty_home.settings)
+    keys = []
+    for attempt in (1, 2, 3):
+        request = requested(tick(drop_sensor, empty_home))
+        keys.append(request.run_key)
+        assert request.run_key.endswith(f":{attempt}")
+        instance.add_dynamic_partitions("as_of", [request.partition_key])
+        result = (
+            defs()
+            .resolve_job_def("monthly")
+            .execute_in_process(
+                instance=instance, partition_key=request.partition_key, tags=request.tags, raise_on_error=False
+            )
+        )
+        assert not result.success
+    assert len(set(keys)) == 3
+    assert skipped(tick(drop_sensor, empty_home)) == "The monthly of 2024-01-31 failed 3 times: look at its last run."
+    deliver(empty_home, JANUARY)
+    assert requested(tick(drop_sensor, empty_home)).run_key.endswith(":1")
+
+
+# The drift sensor
+
+
+def test_what_asks_for_a_model_is_requested_once_with_its_trigger(january_copy, tick):
+    deliver(january_copy, FEBRUARY)
+    monthly(january_copy, FEBRUARY)
+    request = requested(tick(drift_sensor, january_copy))
+    assert request.partition_key == "2024-02-29"
+    assert request.run_config["ops"]["promotion_decision"]["config"] == {"trigger": "performance"}
+    verdict = Progress(january_copy).verdict(FEBRUARY)
+    assert request.run_key == f"retraining:2024-02-29:{verdict.key}:1"
+    assert skipped(tick(drop_sensor, january_copy)) == f"First the retraining of 2024-02-29 is due: {verdict.reason}"
+    assert "Realised AUC 0." in verdict.reason
+    receipts = january_copy.ledger.receipts("retraining requested")
+    assert [(r.subject, r.reason) for r in receipts if r.subject == "2024-02-29"] == [("2024-02-29", verdict.reason)]
+
+
+def test_a_quiet_month_is_skipped_with_its_figures(january_copy, tick):
+    deliver(january_copy, FEBRUARY, month_tables(JANUARY))
+    monthly(january_copy, FEBRUARY)
+    for sensor in (drift_sensor, drop_sensor):
+        said = skipped(tick(sensor, january_copy))
+        assert said.startswith("Nothing asks for a new model: no drift alarm, realised AUC 0.")
+        assert said.endswith(" on 2024-02-29.")
+    assert [r.subject for r in january_copy.ledger.receipts("retraining skipped")].count("2024-02-29") == 1
+
+
+def test_a_month_that_was_decided_is_not_asked_again(january_copy, tick):
+    said = skipped(tick(drift_sensor, january_copy))
+    assert said == "No labels have matured since the decision on 2024-01-31."
+
+
+def test_a_decision_that_was_not_carried_out_is_requested_with_its_own_trigger(february_decided_copy, tick):
+    request = requested(tick(drift_sensor, february_decided_copy))
+    assert request.run_key.startswith("retraining:2024-02-29:")
+    assert request.run_config["ops"]["promotion_decision"]["config"] == {"trigger": "performance"}
+
+
+def test_scores_of_the_model_before_are_made_again(february_decided_copy, tick):
+    carry_out(february_decided_copy, FEBRUARY)
+    request = requested(tick(drift_sensor, february_decided_copy))
+    assert request.run_key.startswith("scores:2024-02-29:")
+    assert request.asset_selection == [dg.AssetKey("scores")]
+
+
+def test_a_drop_goes_before_drift(january_copy, tick):
+    deliver(january_copy, FEBRUARY)
+    said = skipped(tick(drift_sensor, january_copy))
+    assert said == "First the monthly of 2024-02-29 is due: The month 2024-02-29 has no snapshot yet."
+
+
+# A failed read is not "nothing new"
+
+
+def test_a_broken_contract_is_an_error_of_the_tick(empty_home, tick):
+    deliver(empty_home, JANUARY)
+    (empty_home.folder / "contract.yaml").write_text("name: gym\n")
+    with pytest.raises(ContractError, match=r"contract\.yaml"):
+        tick(drop_sensor, empty_home)
+
+
+def test_a_broken_chain_of_receipts_is_an_error_of_the_tick(january_copy, tick):
+    receipts = january_copy.ledger.file
+    receipts.write_text(receipts.read_text().replace("accepted", "declined"))
+    for sensor in (drop_sensor, drift_sensor):
+        with pytest.raises(IntegrityError, match=r"receipts.jsonl, line 1"):
+            tick(sensor, january_copy)
+
+
+def test_a_pointer_that_cannot_be_read_is_an_error_of_the_tick(january_copy, tick):
+    january_copy.releases.pointer_file.write_text("{")
+    with pytest.raises(IntegrityError, match="production is no JSON"):
+        tick(drift_sensor, january_copy)
+
+
+# The schedule
+
+
+@pytest.fixture
+def morning(tmp_path):
+    """Evaluate the schedule once; what it answered and the partitions there are then."""
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+
+        def evaluate(home):
+            resources = {"home": HomeResource(folder=str(home.folder))}
+            with dg.build_schedule_context(instance=instance, resources=resources) as context:
+                return monthly_schedule(context), instance.get_dynamic_partitions("as_of")
+
+        evaluate.instance = instance
+        yield evaluate
+
+
+def test_the_schedule_requests_the_oldest_due_month_with_its_partition(empty_home, morning):
+    deliver(empty_home, FEBRUARY)
+    deliver(empty_home, JANUARY)
+    request, partitions = morning(empty_home)
+    assert request.partition_key == "2024-01-31"
+    assert request.run_key.startswith("monthly:2024-01-31:")
+    assert partitions == ["2024-01-31"]
+
+
+def test_the_schedule_says_why_it_requests_nothing(empty_home, january, february_decided, morning):
+    said = [morning(home)[0].skip_message for home in (empty_home, january, february_decided)]
+    assert said == ["No month is due.", "No month is due.", "First the retraining of 2024-02-29 is due."]
+
+
+def test_the_schedule_leaves_a_home_alone_on_which_a_run_is_active(empty_home, morning):
+    deliver(empty_home, JANUARY)
+    active(morning.instance)
+    assert morning(empty_home)[0].skip_message == "Another run is active: one run at a time for a home."

@@ -1,0 +1,116 @@
+"""Resources: a run holds its home, a tick does not; one MLflow run for each Dagster run, in the home's store."""
+
+import subprocess
+import sys
+
+import dagster as dg
+import pytest
+
+from churn_platform.defs.automation import drop_sensor
+from churn_platform.defs.ingestion import snapshot
+from churn_platform.defs.resources import HomeResource, mlflow_tracking
+from churn_platform.errors import UsageError
+from churn_platform.settings import prepare_environment
+from churn_platform_tests.small_business import JANUARY, deliver, make_home
+
+TRY = "import sys, filelock; filelock.FileLock(sys.argv[1], timeout=0).acquire()"
+
+
+@pytest.fixture
+def home(tmp_path):
+    made = make_home(tmp_path / "home")
+    deliver(made, JANUARY)
+    return made
+
+
+def free(folder) -> bool:
+    """Whether another process could take the home."""
+    command = [sys.executable, "-c", TRY, str(folder / "home.lock")]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def test_a_tick_does_not_wait_for_a_home_that_another_process_holds(home, tick, held, monkeypatch):
+    monkeypatch.setenv("CHURN_LOCK_SECONDS", "0")
+    held(home.folder)
+    assert tick(drop_sensor, home).run_requests[0].partition_key == "2024-01-31"
+
+
+def test_a_run_waits_and_then_says_who_is_in_its_way(home, materialize, held, monkeypatch):
+    monkeypatch.setenv("CHURN_LOCK_SECONDS", "0")
+    held(home.folder)
+    result = materialize(home, JANUARY, snapshot, raising=False)
+    assert not result.success
+    ended = next(event for event in result.all_events if event.event_type is dg.DagsterEventType.RUN_FAILURE)
+    assert f"Another run has held {home.folder} for 0 seconds" in str(ended.event_specific_data.error)
+    assert home.lake.months() == []
+
+
+def test_a_run_holds_its_home_from_start_to_end(home):
+    seen = []
+
+    @dg.asset
+    def probe(home: HomeResource) -> None:
+        seen.append(free(home.open().folder))
+
+    resource = HomeResource(folder=str(home.folder))
+    assert dg.materialize([probe], resources={"home": resource}).success
+    assert seen == [False]
+    assert free(home.folder)
+
+
+def test_a_run_makes_the_home_that_is_not_there_yet(tmp_path):
+    @dg.asset
+    def probe(home: HomeResource) -> None:
+        assert home.open().drops.is_dir()
+
+    assert dg.materialize([probe], resources={"home": HomeResource(folder=str(tmp_path / "new"))}).success
+
+
+def test_the_home_is_the_one_of_the_environment_unless_the_resource_names_another(tmp_path, monkeypatch):
+    monkeypatch.setenv("CHURN_HOME", str(tmp_path / "one"))
+    assert HomeResource().open().folder == tmp_path / "one"
+    assert HomeResource(folder=str(tmp_path / "two")).open().folder == tmp_path / "two"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_setting_that_cannot_be_read_is_named(monkeypatch):
+    monkeypatch.setenv("CHURN_LOCK_SECONDS", "soon")
+    with pytest.raises(UsageError, match="CHURN_LOCK_SECONDS is 'soon'"):
+        HomeResource().open()
+
+
+@pytest.fixture
+def linked(home):
+    """Run an asset that uses MLflow, or fails; (Dagster run, MLflow run) of it."""
+
+    def run(fails: bool) -> tuple[str, str]:
+        seen = []
+
+        @dg.asset(required_resource_keys={"mlflow"})
+        def probe(context: dg.AssetExecutionContext) -> None:
+            seen.append((context.run.run_id, context.resources.mlflow.active_run().info.run_id))
+            if fails:
+                raise ValueError("no labels")
+            context.resources.mlflow.end_run()
+
+        resources = {"home": HomeResource(folder=str(home.folder)), "mlflow": mlflow_tracking}
+        prepare_environment(home.settings)
+        assert dg.materialize([probe], resources=resources, raise_on_error=False).success is not fails
+        return seen[0]
+
+    return run
+
+
+def test_each_dagster_run_is_one_mlflow_run_in_the_homes_store_also_after_one_that_failed(home, linked):
+    from mlflow import MlflowClient
+
+    runs = [linked(fails) for fails in (False, True, False)]
+    client = MlflowClient(f"sqlite:///{home.folder}/mlflow.db")
+    experiment = client.get_experiment_by_name("gym_churn")
+    assert experiment.artifact_location == (home.folder / "artifacts").as_uri()
+    assert len({run_id for _, run_id in runs}) == 3
+    for dagster_id, run_id in runs:
+        run = client.get_run(run_id)
+        assert run.info.experiment_id == experiment.experiment_id
+        assert (run.data.tags["dagster_run_id"], run.data.tags["home"]) == (dagster_id, str(home.folder))
+    assert [client.get_run(run_id).info.status for _, run_id in runs] == ["FINISHED", "FAILED", "FINISHED"]
