@@ -49,7 +49,7 @@ def main() -> None:
     except PermissionError as error:
         code = _say(f"{error.filename} cannot be written: {error.strerror}; check its owner and mode.", 1)
     except OSError as error:
-        code = _say(f"{error.strerror or error} ({error.filename or 'no file named'}).", 1)
+        code = _say(f"{error.strerror or error}{f' ({error.filename})' if error.filename else ''}.", 1)
     sys.exit(code)
 
 
@@ -101,12 +101,15 @@ def init(home: HomeOption = None) -> None:
     opened = _home(home, must_exist=False)
     opened.create()
     own = opened.folder / "contract.yaml"
-    if not own.exists():
-        write_text(own, opened.contract_path.read_text(encoding="utf-8"))
+    source = own if own.exists() else opened.contract_path
     _ = opened.contract
+    if source != own:
+        write_text(own, source.read_text(encoding="utf-8"))
     opened.registry.prepare()
-    source = "the StreamFlow contract" if opened.settings.contract is None else str(default_contract_path())
-    typer.echo(f"Home ready at {opened.folder}, with {source} in contract.yaml: edit it for your own tables.")
+    names = {own: "your contract", default_contract_path(): "the StreamFlow contract"}
+    typer.echo(
+        f"Home ready at {opened.folder}, with {names.get(source, source)} in contract.yaml: edit it for your own tables."
+    )
     typer.echo("Next: put a month's files into drops/<as_of>/, or `churn ingest DIR --as-of DATE`, then `churn run`.")
 
 
@@ -124,8 +127,8 @@ def ingest(
     if not folder.is_dir():
         raise UsageError(f"{folder} is no folder: name the folder with the month's files.")
     opened = _home(home, must_exist=False)
-    opened.create()
     target = take_in(opened, folder, month)
+    opened.create()
     typer.echo(f"The drop of {month} is sound and in {target}. Next: `churn run`.")
 
 

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from churn_platform.errors import IntegrityError
+
 
 @contextlib.contextmanager
 def replacing(target: Path) -> Iterator[Path]:
@@ -42,8 +44,15 @@ def write_json(target: Path, value: Any) -> None:  # noqa: ANN401 - whatever jso
 
 
 def read_json(source: Path) -> Any:  # noqa: ANN401 - whatever json can hold
-    """The JSON value in `source`."""
-    return json.loads(source.read_text(encoding="utf-8"))
+    """The JSON value in `source`.
+
+    Raises:
+        IntegrityError: the file is no JSON any more.
+    """
+    try:
+        return json.loads(source.read_text(encoding="utf-8"))
+    except ValueError as error:  # also bytes that are no UTF-8
+        raise IntegrityError(f"{source} is no JSON any more ({error}); put it back from a backup.") from None
 
 
 def sha256_file(source: Path) -> str:

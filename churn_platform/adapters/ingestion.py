@@ -62,9 +62,11 @@ def publish_drop(home: Home, as_of: dt.date) -> Publication:
         _record(home, "drop refused", as_of, " ".join(refusal.faults)[:2000], {"fingerprint": fingerprint})
         raise
     publication = home.lake.publish(as_of, tables, home.now(), fingerprint)
-    if publication.kind != "unchanged":
-        act = "drop corrected" if publication.kind == "correction" else "drop accepted"
-        reason = f"{publication.kind.capitalize()} delivery of {', '.join(publication.tables)}."
+    # A kill between publication and receipt leaves nothing to publish, but the receipt to write.
+    if publication.kind != "unchanged" or not _recorded(home, as_of, publication.digest):
+        delivery = home.lake.deliveries(as_of)[-1]
+        act = "drop corrected" if delivery["kind"] == "correction" else "drop accepted"
+        reason = f"{delivery['kind'].capitalize()} delivery of {', '.join(delivery['tables'])}."
         _record(home, act, as_of, reason, {"snapshot": publication.digest, "fingerprint": fingerprint})
     return publication
 
@@ -104,6 +106,13 @@ def _copy(source: Path, target: Path) -> None:
         return
     with replacing(target) as temporary:
         shutil.copyfile(source, temporary)
+
+
+def _recorded(home: Home, as_of: dt.date, snapshot: str) -> bool:
+    """Whether a receipt says that this content of the month was published."""
+    return any(
+        r.subject == as_of.isoformat() and r.evidence.get("snapshot") == snapshot for r in home.ledger.receipts()
+    )
 
 
 def _record(home: Home, act: str, as_of: dt.date, reason: str, evidence: dict[str, str]) -> None:

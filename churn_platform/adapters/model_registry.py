@@ -135,6 +135,8 @@ class ModelRegistry:
         Raises:
             IntegrityError: the store cannot be read; that is not the same as no alias.
         """
+        if not (self.home / "mlflow.db").exists():  # asking MLflow would create it, outside the lock
+            return None
         from mlflow.exceptions import MlflowException
         from sqlalchemy.exc import SQLAlchemyError
 

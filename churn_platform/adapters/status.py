@@ -10,7 +10,7 @@ from typing import Any
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.progress import Progress
 from churn_platform.core.snapshot import feature_frame
-from churn_platform.errors import UsageError
+from churn_platform.errors import ContractError, UsageError
 
 
 def status(home: Home) -> dict[str, Any]:
@@ -70,12 +70,14 @@ def explain(home: Home, entity: str, as_of: str | None) -> dict[str, Any]:
 
     Raises:
         UsageError: an unknown month or customer, or a month that was not scored.
+        ContractError: the contract's entity, features or label are no longer those of the version.
     """
     from churn_platform.adapters.promoting import released
     from churn_platform.core.scoring import reasons
 
     month = _scored_month(home, as_of)
     record = home.records.read("scores", month) or {}
+    _same_contract(home, int(record["version"]))
     rows = feature_frame(home.contract, home.lake.tables(month))
     key = home.contract.entity.column
     row = rows[rows[key].astype(str) == entity].reset_index(drop=True)
@@ -103,13 +105,29 @@ def explain(home: Home, entity: str, as_of: str | None) -> dict[str, Any]:
 
 
 def listed_scores(home: Home, top: int) -> tuple[dt.date, dict[str, Any], list[dict[str, Any]]]:
-    """The newest scored month, its record, and its `top` rows with reasons."""
+    """The newest scored month, its record, and its `top` rows with reasons.
+
+    Raises:
+        UsageError: nothing was scored yet.
+        ContractError: the contract's entity, features or label are no longer those of the version that scored.
+    """
     import pandas as pd
 
     month = _scored_month(home, None)
+    record = home.records.read("scores", month) or {}
+    _same_contract(home, int(record["version"]))
     path = home.reports / month.isoformat() / "at_risk.parquet"
     rows = pd.read_parquet(path).head(top)
-    return month, home.records.read("scores", month) or {}, rows.to_dict("records")  # type: ignore[return-value]
+    return month, record, rows.to_dict("records")  # type: ignore[return-value]
+
+
+def _same_contract(home: Home, version: int) -> None:
+    """Tables and scores of a month can only be read with the names that they were written under."""
+    if home.releases.manifest(version).contract_hash != home.contract.model_hash:
+        raise ContractError(
+            f"Version {version} was trained under another contract: the entity, features or label of "
+            f"{home.contract_path} have changed since. Put them back, or make a new home for the new contract."
+        )
 
 
 def _scored_month(home: Home, as_of: str | None) -> dt.date:

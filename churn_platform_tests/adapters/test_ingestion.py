@@ -36,6 +36,14 @@ def source(tmp_path):
     return write
 
 
+class PowerCut(Exception):
+    """Raised where a process would die."""
+
+
+def cut_off(*_):
+    raise PowerCut
+
+
 def acts(home):
     return [(receipt.act, receipt.subject) for receipt in home.ledger.receipts()]
 
@@ -78,6 +86,20 @@ def test_changed_files_are_a_correction_with_its_own_receipt(home, tables):
     assert publish_drop(home, JANUARY).tables == ("visits",)
     assert acts(home) == [("drop accepted", "2024-01-31"), ("drop corrected", "2024-01-31")]
     assert home.ledger.receipts()[1].reason == "Correction delivery of visits."
+
+
+def test_a_publication_whose_receipt_was_cut_off_gets_it_once(home, tables, monkeypatch):
+    deliver(home, JANUARY, tables)
+    with monkeypatch.context() as patch:
+        patch.setattr(ingestion, "_record", cut_off)
+        with pytest.raises(PowerCut):
+            publish_drop(home, JANUARY)
+    assert (home.lake.months(), acts(home)) == ([JANUARY], [])
+    assert publish_drop(home, JANUARY).kind == "unchanged"
+    assert publish_drop(home, JANUARY).kind == "unchanged"
+    (receipt,) = home.ledger.receipts()
+    assert (receipt.act, receipt.reason) == ("drop accepted", "First delivery of members, visits, leavers.")
+    assert receipt.evidence["snapshot"] == home.lake.digest(JANUARY)
 
 
 def test_labels_that_come_later_are_accepted_by_themselves(home, tables):
@@ -181,10 +203,6 @@ def test_taking_in_what_breaks_the_contract_copies_nothing(home, tables, source)
     with pytest.raises(UsageError, match=r"expected members\.csv, visits\.csv, leavers\.csv \(or \.parquet\)"):
         take_in(home, source({}, "empty"), JANUARY)
     assert acts(home) == []
-
-
-class PowerCut(Exception):
-    """Raised where a process would die."""
 
 
 @pytest.mark.parametrize("after", [0, 1, 2])

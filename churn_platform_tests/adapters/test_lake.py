@@ -37,8 +37,9 @@ def lake(tmp_path, small_contract):
 
 
 def files(lake):
-    """Every file of the lake with its bytes."""
-    return {path.relative_to(lake.folder): path.read_bytes() for path in lake.folder.rglob("*") if path.is_file()}
+    """Every file of the lake with its bytes and its inode, which a rewrite changes."""
+    found = [path for path in lake.folder.rglob("*") if path.is_file()]
+    return {path.relative_to(lake.folder): (path.read_bytes(), path.stat().st_ino) for path in found}
 
 
 def hours_known(lake, at, *, as_at_scoring):

@@ -181,6 +181,8 @@ def test_a_version_that_was_cut_off_before_its_digest_is_never_found(january_dec
     client.set_model_version_tag("gym_churn", "1", "digest", fitted.digest)
     client.create_model_version("gym_churn", f"file://{stored(home, 1)}")
     assert home.registry.find(fitted.digest) == 1
+    client.set_model_version_tag("gym_churn", "2", "digest", fitted.digest)
+    assert home.registry.find(fitted.digest) == 1  # of two alike the first
 
 
 def test_loading_asks_this_homes_store_whatever_mlflow_was_last_set_to(january_decided, tmp_path, monkeypatch):
@@ -205,6 +207,11 @@ def test_a_store_that_cannot_be_read_is_not_the_same_as_no_alias(tmp_path):
     (tmp_path / "mlflow.db").write_text("this was a database once")
     with pytest.raises(IntegrityError, match=r"mlflow\.db cannot be read \(.*file is not a database.*\): restore it"):
         ModelRegistry(tmp_path, "gym_churn").alias(PRODUCTION)
+
+
+def test_asking_a_home_without_a_store_makes_none(tmp_path):
+    assert ModelRegistry(tmp_path, "gym_churn").alias(PRODUCTION) is None
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_unknown_version_is_wrong_use(january_decided):

@@ -1,6 +1,7 @@
 """What a candidate is, what it carries, and the refit that catches a leak."""
 
 import dataclasses
+import datetime as dt
 import io
 import json
 
@@ -82,9 +83,9 @@ def test_the_same_data_recipe_and_code_make_the_same_candidate(gym, two_months, 
     assert again.model.threshold == candidate.model.threshold
 
 
-def test_anything_else_changes_the_digest(declare, gym, two_months, month, dataset_of):
+def test_anything_else_changes_the_digest(declare, gym, two_months):
     recipe = Recipe.of(gym)
-    other_data = dataset_of(gym, month(seed=3))
+    other_data = dataclasses.replace(two_months, digest="other")
     other_window = dataclasses.replace(
         two_months, window=dataclasses.replace(two_months.window, training=two_months.window.months)
     )
@@ -137,6 +138,13 @@ def test_the_forward_scores_come_from_the_month_before(gym, two_months):
 
 def test_the_first_month_has_no_forward_scores(gym, month, dataset_of):
     assert forward_scores(gym, dataset_of(gym, month(customers=50))) is None
+
+
+def test_a_month_before_with_too_few_churners_has_no_forward_scores_and_stops_nothing(gym, month, dataset_of):
+    quiet = month(customers=200).assign(label=False)
+    dataset = dataset_of(gym, quiet, month(dt.date(2024, 2, 29), customers=200, seed=2))
+    assert len(dataset.forward_rows()) > 100
+    assert forward_scores(gym, dataset) is None
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])

@@ -134,9 +134,9 @@ def test_what_is_no_whole_number_of_64_bits_is_a_fault(read_as):
     assert plain(typed) == [1, *[None] * 13]
 
 
-@given(st.lists(WHOLE, min_size=1, max_size=8), st.booleans())
-@example([2**53 + 1, -(2**53) - 1], typed=False)
-@example([2**53 + 1, -(2**53) - 1], typed=True)
+@given(numbers=st.lists(WHOLE, min_size=1, max_size=8), typed=st.booleans())
+@example(numbers=[2**53 + 1, -(2**53) - 1], typed=False)
+@example(numbers=[2**53 + 1, -(2**53) - 1], typed=True)
 @settings(deadline=None, max_examples=15)
 def test_no_whole_number_ever_becomes_its_neighbour(read_as, numbers, typed):
     values = pd.Series(pd.array(numbers, dtype="Int64")) if typed else [*map(str, numbers), ""]

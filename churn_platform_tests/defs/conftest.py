@@ -1,6 +1,8 @@
 """Shared by the tests of the Dagster shell: an instance, a tick, one asset on one home."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ import dagster as dg
 import pytest
 
 from churn_platform.adapters.home import Home
+from churn_platform.defs.partitions import as_of_partitions
 from churn_platform.defs.resources import HomeResource, mlflow_tracking
 from churn_platform.settings import prepare_environment
 
@@ -73,11 +76,24 @@ def shown(materialize) -> Callable[..., dict[str, Any]]:
 
 
 @pytest.fixture
+def checked(materialize) -> Callable[..., dict[str, Any]]:
+    """The results of a group of checks on a month, by name; the asset they judge is left as it is."""
+
+    def run(home: Home, month: object, checks: dg.AssetChecksDefinition) -> dict[str, Any]:
+        [key] = {spec.asset_key for spec in checks.check_specs}
+
+        @dg.asset(key=key, partitions_def=as_of_partitions)
+        def untouched() -> None: ...
+
+        result = materialize(home, month, untouched, checks)
+        return {found.check_name: found for found in result.get_asset_check_evaluations()}
+
+    return run
+
+
+@pytest.fixture
 def held(tmp_path: Path) -> Iterator[Callable[[Path], None]]:
     """Let another process hold a home."""
-    import subprocess
-    import sys
-
     code = "import sys, time, filelock\nwith filelock.FileLock(sys.argv[1]): print('held', flush=True); time.sleep(120)"
     holders = []
 

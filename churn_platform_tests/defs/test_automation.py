@@ -7,6 +7,7 @@ import time
 
 import dagster as dg
 import pytest
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -66,11 +67,12 @@ def requested(result) -> dg.RunRequest:
     return request
 
 
+ORIGIN = RemoteJobOrigin(RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("churn_platform"), "churn"), "monthly")
+
+
 def active(instance, status=dg.DagsterRunStatus.STARTED):
-    run = instance.create_run_for_job(job_def=defs().resolve_job_def("monthly"), status=dg.DagsterRunStatus.NOT_STARTED)
-    event = {"QUEUED": "PIPELINE_ENQUEUED", "STARTED": "PIPELINE_START"}.get(status.value, f"PIPELINE_{status.value}")
-    instance.report_dagster_event(dg.DagsterEvent(event_type_value=event, job_name="monthly"), run.run_id)
-    assert instance.get_run_by_id(run.run_id).status is status
+    job = defs().resolve_job_def("monthly")
+    return instance.create_run_for_job(job_def=job, status=status, remote_job_origin=ORIGIN)
 
 
 # Run requests

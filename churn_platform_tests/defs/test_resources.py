@@ -80,7 +80,7 @@ def test_a_setting_that_cannot_be_read_is_named(monkeypatch):
 
 
 @pytest.fixture
-def linked(home):
+def linked(january_decided_copy):
     """Run an asset that uses MLflow, or fails; (Dagster run, MLflow run) of it."""
 
     def run(fails: bool) -> tuple[str, str]:
@@ -93,24 +93,27 @@ def linked(home):
                 raise ValueError("no labels")
             context.resources.mlflow.end_run()
 
-        resources = {"home": HomeResource(folder=str(home.folder)), "mlflow": mlflow_tracking}
-        prepare_environment(home.settings)
+        resources = {"home": HomeResource(folder=str(january_decided_copy.folder)), "mlflow": mlflow_tracking}
+        prepare_environment(january_decided_copy.settings)
         assert dg.materialize([probe], resources=resources, raise_on_error=False).success is not fails
         return seen[0]
 
     return run
 
 
-def test_each_dagster_run_is_one_mlflow_run_in_the_homes_store_also_after_one_that_failed(home, linked):
+def test_each_dagster_run_is_one_mlflow_run_in_the_homes_store_also_after_one_that_failed(january_decided_copy, linked):
     from mlflow import MlflowClient
 
     runs = [linked(fails) for fails in (False, True, False)]
-    client = MlflowClient(f"sqlite:///{home.folder}/mlflow.db")
+    client = MlflowClient(f"sqlite:///{january_decided_copy.folder}/mlflow.db")
     experiment = client.get_experiment_by_name("gym_churn")
-    assert experiment.artifact_location == (home.folder / "artifacts").as_uri()
+    assert experiment.artifact_location == (january_decided_copy.folder / "artifacts").as_uri()
     assert len({run_id for _, run_id in runs}) == 3
     for dagster_id, run_id in runs:
         run = client.get_run(run_id)
         assert run.info.experiment_id == experiment.experiment_id
-        assert (run.data.tags["dagster_run_id"], run.data.tags["home"]) == (dagster_id, str(home.folder))
+        assert (run.data.tags["dagster_run_id"], run.data.tags["home"]) == (
+            dagster_id,
+            str(january_decided_copy.folder),
+        )
     assert [client.get_run(run_id).info.status for _, run_id in runs] == ["FINISHED", "FAILED", "FINISHED"]

@@ -1,0 +1,70 @@
+"""The snapshot asset: what it shows of a delivery, and what it shows when it refuses one."""
+
+import dagster as dg
+import pytest
+
+from churn_platform.defs.ingestion import snapshot
+from churn_platform_tests.small_business import CUSTOMERS, JANUARY, deliver, make_home, open_home
+
+
+@pytest.fixture
+def home(tmp_path):
+    made = make_home(tmp_path / "home")
+    deliver(made, JANUARY)
+    return made
+
+
+def test_the_first_delivery_shows_its_tables_and_rows(home, shown):
+    values = shown(home, JANUARY, snapshot)
+    assert values["delivery"] == "first"
+    assert values["changed tables"] == "members, visits, leavers"
+    assert "| members | 1,500 |" in values["rows"]
+    assert values["dagster/row_count"] == CUSTOMERS
+    assert values["digest"] == home.lake.digest(JANUARY)
+    assert [d["kind"] for d in home.lake.deliveries(JANUARY)] == ["first"]
+
+
+def test_the_same_files_again_change_nothing(home, shown):
+    first = shown(home, JANUARY, snapshot)
+    again = shown(home, JANUARY, snapshot)
+    assert (again["delivery"], again["changed tables"]) == ("unchanged", "none")
+    assert again["digest"] == first["digest"]
+    assert len(home.lake.deliveries(JANUARY)) == 1
+
+
+def test_a_correction_stands_beside_what_was_delivered_before(home, shown):
+    shown(home, JANUARY, snapshot)
+    visits = home.drops / "2024-01-31" / "visits.csv"
+    visits.write_text(visits.read_text().replace(",8.", ",9."))
+    values = shown(home, JANUARY, snapshot)
+    assert (values["delivery"], values["changed tables"]) == ("correction", "visits")
+    assert "| 1 | " in values["deliveries"]
+    assert "| correction | visits |" in values["deliveries"]
+
+
+def test_a_broken_drop_fails_with_every_fault_and_publishes_nothing(home, materialize):
+    folder = home.drops / "2024-01-31"
+    (folder / "visits.csv").unlink()
+    members = folder / "members.csv"
+    members.write_text(members.read_text().replace("basic", "free"))
+    result = materialize(home, JANUARY, snapshot, raising=False)
+    [event] = result.get_step_failure_events()
+    failure = event.step_failure_data.user_failure_data
+    assert failure.description.startswith("The drop of 2024-01-31 is refused, nothing was published (2 faults):")
+    assert len(failure.metadata["faults"].value.splitlines()) == 2
+    assert "visits" in failure.metadata["faults"].value
+    assert "free" in failure.metadata["faults"].value
+    assert open_home(home.folder).lake.months() == []
+
+
+def test_a_refusal_is_not_tried_again_within_the_run(home, materialize):
+    (home.drops / "2024-01-31" / "visits.csv").unlink()
+    with pytest.raises(dg.Failure) as caught:
+        materialize(home, JANUARY, snapshot)
+    assert caught.value.allow_retries is False
+
+
+def test_a_month_without_a_drop_is_named(home, materialize):
+    result = materialize(home, "2024-03-31", snapshot, raising=False)
+    [event] = result.get_step_failure_events()
+    assert "There is no drop of 2024-03-31" in str(event.step_failure_data.error)

@@ -1,0 +1,41 @@
+"""Drift report and performance, as the UI shows them."""
+
+import pytest
+
+from churn_platform.adapters.ingestion import publish_drop
+from churn_platform.defs.monitoring import drift_report, performance
+from churn_platform_tests.small_business import FEBRUARY, JANUARY, deliver, month_tables
+
+
+def test_before_there_is_a_model_both_say_why_there_is_nothing_to_show(january_decided_copy, shown):
+    assert shown(january_decided_copy, JANUARY, drift_report) == {
+        "note": "There is no production model yet, so there is nothing to compare with."
+    }
+    assert shown(january_decided_copy, JANUARY, performance) == {
+        "note": "No version in production has matured labels to be judged on yet."
+    }
+
+
+def test_a_drifted_month_shows_its_columns_and_a_link_to_the_report(january_copy, shown):
+    tables = month_tables(FEBRUARY)
+    tables["visits"]["hours"] = tables["visits"]["hours"] * 3
+    deliver(january_copy, FEBRUARY, tables)
+    publish_drop(january_copy, FEBRUARY)
+    values = shown(january_copy, FEBRUARY, drift_report)
+    assert values["drift share"] == 0.25
+    assert values["drifted columns"].startswith("- hours: ")
+    assert "Drift share 25.0% is above 5.0% (hours)".lower() in values["alarms"].lower()
+    assert values["reference"] == "1,500 rows of 2024-01-31"
+    assert "data:image/png;base64," in values["plot"]
+    assert values["report"] == "http://127.0.0.1:3001/2024-02-29/drift.html"
+    assert values["report file"] == str(january_copy.reports / "2024-02-29" / "drift.html")
+    assert "hours" in (january_copy.reports / "2024-02-29" / "drift.html").read_text(encoding="utf-8")
+
+
+def test_performance_shows_the_realised_figures_of_each_version(january_copy, shown):
+    deliver(january_copy, FEBRUARY)
+    publish_drop(january_copy, FEBRUARY)
+    values = shown(january_copy, FEBRUARY, performance)
+    [entry] = january_copy.records.read("performance", FEBRUARY)["evaluated"]
+    assert values["realised AUC"] == pytest.approx(entry["metrics"]["auc"])
+    assert f"| 1 | 2024-02-29 | 1,500 | {entry['metrics']['auc']:.3f} | [" in values["performance"]

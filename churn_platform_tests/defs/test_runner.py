@@ -1,0 +1,127 @@
+"""The loop in this process: each step a run that the UI shows, and a sentence when one fails."""
+
+import datetime as dt
+import signal
+
+import dagster as dg
+import pytest
+
+from churn_platform.adapters.progress import Progress
+from churn_platform.definitions import defs
+from churn_platform.defs.runner import IN_PROCESS, StepFailed, _failure, run_due
+from churn_platform.errors import HomeBusy, IntegrityError
+from churn_platform.settings import prepare_environment
+from churn_platform_tests.small_business import FEBRUARY, JANUARY, deliver, make_home, open_home
+
+
+def run(home, through=None, on_asset=lambda *_: None):
+    """Run what is due; (job, as_of) of each run."""
+    prepare_environment(home.settings)
+    return [(ran.step.kind, ran.step.as_of) for ran in run_due(home, lambda _: None, on_asset, through)]
+
+
+def runs_of(home) -> list[dg.DagsterRun]:
+    with dg.DagsterInstance.from_config(str(home.folder / "dagster")) as instance:
+        return instance.get_runs()
+
+
+@pytest.fixture
+def broken(tmp_path):
+    """A home whose January cannot be read and whose February is sound."""
+    home = make_home(tmp_path / "home")
+    folder = deliver(home, JANUARY)
+    (folder / "leavers.csv").write_text("member,has_left\nm00000,perhaps\n")
+    deliver(home, FEBRUARY)
+    return home
+
+
+def test_nothing_due_is_no_run(january_copy):
+    assert run(january_copy) == []
+    assert runs_of(january_copy) == []
+
+
+def test_ctrl_c_is_ctrl_c_and_the_next_run_completes_what_was_cut_off(february_decided_copy):
+    def interrupt(name, state):
+        if (name, state) == ("promotion_decision", "started"):
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(february_decided_copy, on_asset=interrupt)
+    home, heard = open_home(february_decided_copy.folder), []
+    assert home.releases.pointer().version == 1
+    assert run(home, on_asset=lambda *told: heard.append(told)) == [("retraining", FEBRUARY)]
+
+    home = open_home(home.folder)
+    assert home.releases.pointer().version == home.records.read("scores", FEBRUARY)["version"] > 1
+    assert Progress(home).next_step() is None
+    order = ["candidate_model", "promotion_decision", "production_model", "promotion_gate", "scores"]
+    assert heard == [(name, state) for name in order for state in ("started", "done")]
+    done, cut = runs_of(home)
+    assert (done.job_name, done.status) == ("retraining", dg.DagsterRunStatus.SUCCESS)
+    assert cut.is_finished
+    assert not cut.is_success
+    assert (done.tags["dagster/partition"], done.tags["churn/in_process"]) == ("2024-02-29", "true")
+    assert done.run_config["ops"]["promotion_decision"]["config"] == {"trigger": "performance"}
+    assert run(home) == []
+
+
+def test_a_run_that_fails_says_why_in_the_assets_own_words_and_later_months_wait(broken):
+    with pytest.raises(StepFailed, match="The drop of 2024-01-31 is refused") as caught:
+        run(broken)
+    assert "has_left" in str(caught.value)
+    assert "perhaps" in str(caught.value)
+    [made] = runs_of(broken)
+    assert (made.status, made.tags["dagster/partition"]) == (dg.DagsterRunStatus.FAILURE, "2024-01-31")
+
+
+def test_a_resource_that_fails_is_an_error_and_not_ctrl_c(february_decided_copy):
+    (february_decided_copy.folder / "mlflow.db").write_bytes(b"no database" * 1000)
+    with pytest.raises(StepFailed, match="mlflow: file is not a database"):
+        run(february_decided_copy)
+
+
+def failure_of(error: BaseException, cause: BaseException | None = None) -> BaseException:
+    """What the command line is told of a run whose asset raised `error` from `cause`."""
+
+    @dg.asset
+    def probe() -> None:
+        raise error from cause
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        return _failure(dg.materialize([probe], instance=instance, raise_on_error=False))
+
+
+def test_an_error_of_ours_is_told_and_not_what_caused_it():
+    told = failure_of(IntegrityError("release 1 was changed: put it back"), FileNotFoundError("manifest.json"))
+    assert (type(told), str(told)) == (StepFailed, "probe: release 1 was changed: put it back")
+
+
+def test_of_an_error_that_is_not_ours_the_root_is_told():
+    told = failure_of(RuntimeError("the join failed"), ValueError("column: no such name"))
+    assert (type(told), str(told)) == (StepFailed, "probe: column: no such name")
+
+
+def test_ctrl_c_is_never_told_as_a_failure():
+    assert isinstance(failure_of(KeyboardInterrupt()), KeyboardInterrupt)
+
+
+def test_months_after_the_one_that_was_asked_for_are_left_for_later(broken):
+    assert run(broken, through=dt.date(2023, 12, 31)) == []
+    assert runs_of(broken) == []
+
+
+def test_runs_that_a_kill_left_behind_are_closed(january_copy):
+    with dg.DagsterInstance.from_config(str(january_copy.folder / "dagster")) as instance:
+        job = defs().resolve_job_def("monthly")
+        dead = instance.create_run_for_job(job_def=job, tags=IN_PROCESS, status=dg.DagsterRunStatus.STARTED)
+        other = instance.create_run_for_job(job_def=job, status=dg.DagsterRunStatus.STARTED)
+    assert run(january_copy) == []
+    status = {made.run_id: made.status for made in runs_of(january_copy)}
+    assert status == {dead.run_id: dg.DagsterRunStatus.CANCELED, other.run_id: dg.DagsterRunStatus.STARTED}
+
+
+def test_a_home_that_another_process_holds_is_left_to_it(january_copy, held):
+    held(january_copy.folder)
+    busy = open_home(january_copy.folder, lock_seconds=0)
+    with pytest.raises(HomeBusy, match="Another run has held"):
+        run(busy)
