@@ -108,7 +108,7 @@ def init(home: HomeOption = None) -> None:
     opened.registry.prepare()
     names = {own: "your contract", default_contract_path(): "the StreamFlow contract"}
     typer.echo(
-        f"Home ready at {opened.folder}, with {names.get(source, source)} in contract.yaml: edit it for your own tables."
+        f"Home ready at {opened.folder}, with {names.get(source, source)} in contract.yaml: edit it for your tables."
     )
     typer.echo("Next: put a month's files into drops/<as_of>/, or `churn ingest DIR --as-of DATE`, then `churn run`.")
 

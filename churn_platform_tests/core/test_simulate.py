@@ -28,7 +28,6 @@ WEEKLY = Contract.model_validate(
         "tables": {
             "members": {
                 "columns": {
-                    "member": {"dtype": "integer"},
                     "joined": {"dtype": "date", "nullable": True},
                     "nickname": {"dtype": "string", "nullable": True},
                     "visits": {"dtype": "integer", "nullable": True, "min": 0, "max": 7},

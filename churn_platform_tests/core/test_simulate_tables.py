@@ -105,9 +105,9 @@ def test_unlisted_categories_get_names_of_their_own():
     assert categories_of("plan", Column(dtype="category", values=("NA", "b"))) == ("NA", "b")
 
 
-def test_key_label_dates_and_free_text_have_no_look():
+def test_label_dates_and_free_text_have_no_look():
     column = {"dtype": "integer"}
-    contract = contract_of(key=column | {"dtype": "string"}, n=column, day={"dtype": "date"}, note={"dtype": "string"})
+    contract = contract_of(n=column, day={"dtype": "date"}, note={"dtype": "string"})
     assert list(looks_of(contract, np.random.default_rng(1))) == [("facts", "n")]
 
 
