@@ -13,7 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
-from churn_platform.adapters.drop_reader import find_drops
+from churn_platform.adapters.drop_reader import Drop, find_drops
 from churn_platform.adapters.files import read_json, write_json
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.ingestion import take_in
@@ -28,9 +28,10 @@ MARKER = "demo.json"
 
 def run_demo(home: Home, console: Console, *, months: int, users: int, data: Path | None, as_json: bool) -> None:
     """Take the drops in, run the loop, tell the story."""
+    drops = _real_drops(home, data) if data else []
     _claim(home, {"months": months, "users": users, "data": str(data.resolve()) if data else None})
     with RunProgress(quiet=as_json) as progress:
-        truth = _real_drops(home, data, progress) if data else _simulated_drops(home, months, users, progress)
+        truth = _taken_in(home, drops, progress) if data else _simulated_drops(home, months, users, progress)
         progress.note("Starting Dagster, Feast, MLflow and Evidently (the first time takes a little longer) ...")
         from churn_platform.defs.runner import run_due
 
@@ -83,7 +84,7 @@ def _claim(home: Home, wanted: dict[str, Any]) -> None:
     known = read_json(marker) if marker.exists() else None
     if known == wanted:
         return
-    if known is not None or home.lake.months():
+    if known is not None or home.lake.months() or find_drops(home.drops, home.contract):
         raise UsageError(
             f"{home.folder} already holds {'another demo' if known else 'months of its own'}: name an empty folder "
             "with --home, or delete this one."
@@ -92,10 +93,15 @@ def _claim(home: Home, wanted: dict[str, Any]) -> None:
     write_json(marker, wanted)
 
 
-def _real_drops(home: Home, data: Path, progress: RunProgress) -> dict[str, float]:
+def _real_drops(home: Home, data: Path) -> list[Drop]:
     drops = find_drops(data, home.contract)
     if not drops:
         raise UsageError(f"{data} holds no drops: expected sub-folders named by their as_of, such as 2024-01-31.")
+    return drops
+
+
+def _taken_in(home: Home, drops: list[Drop], progress: RunProgress) -> dict[str, float]:
+    """Nobody knows the best AUC of real months: no truth."""
     for drop in drops:
         take_in(home, drop.folder, drop.as_of)
         progress.note(f"{drop.as_of}: drop taken in ({len(drop.files)} tables)")

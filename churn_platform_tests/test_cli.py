@@ -332,6 +332,16 @@ def test_a_run_that_fails_ends_with_the_drops_faults(churn, tmp_path):
     assert "perhaps" in said
 
 
+def test_ctrl_c_is_said_in_a_sentence_with_its_own_exit_code(churn, january, environ):
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    environ.setattr("churn_platform.adapters.status.status", interrupted)
+    code, out, err = churn("status", home=january)
+    assert (code, out) == (130, "")
+    assert err.strip() == "churn: Stopped. What was finished stays; run the same command again to go on."
+
+
 # Making a home, taking a drop in
 
 
@@ -548,18 +558,3 @@ def test_reading_changes_nothing(answer, january_copy):
         answer(*command, home=january_copy)
     after = files_of(january_copy.folder)
     assert {name for name in {*before, *after} if before.get(name) != after.get(name)} <= {"mlflow.db", "mlflow.lock"}
-
-
-# demo
-
-
-def test_a_demo_never_touches_months_that_are_somebodys_own(churn, january_copy):
-    said = wrong(churn("demo", home=january_copy))
-    assert said.startswith(f"{january_copy.folder} already holds months of its own: name an empty folder with --home")
-    assert not (january_copy.folder / "demo.json").exists()
-
-
-def test_a_demo_on_a_folder_without_drops_says_what_it_expected(churn, tmp_path):
-    (tmp_path / "data").mkdir()
-    said = wrong(churn("demo", "--data", tmp_path / "data", home=tmp_path / "home"))
-    assert said == f"{tmp_path / 'data'} holds no drops: expected sub-folders named by their as_of, such as 2024-01-31."

@@ -48,7 +48,9 @@ def serve_ui(home: Home, port: int, say: Callable[[str], None]) -> int:
         say("A process of the UI ended by itself: its last lines above say why.")
         return 1
     finally:
+        kept = signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C would leave the children behind
         stop(children)
+        signal.signal(signal.SIGINT, kept)
 
 
 def _start(home: Home, port: int) -> list[subprocess.Popen[bytes]]:

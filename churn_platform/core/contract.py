@@ -16,6 +16,8 @@ from churn_platform.core.policy import Policy
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 Dtype = Literal["string", "category", "boolean", "integer", "float", "date"]
+RESERVED = ("as_of", "label", "holdout", "event_timestamp", "created_timestamp")
+"""Columns that the lake and the training dataset add."""
 MODEL_DTYPES = ("category", "boolean", "integer", "float")
 
 
@@ -136,11 +138,19 @@ class Contract(_Part):
 
     def _key_faults(self) -> list[str]:
         key = self.entity.column
-        return [
+        implied = [
             f"tables.{name}.columns.{key}: the entity column is implied, leave it out"
             for name, table in self.tables.items()
             if key in table.columns
         ]
+        named = [
+            ("entity.column", key),
+            *((f"tables.{t}.columns", c) for t, v in self.tables.items() for c in v.columns),
+        ]
+        reserved = [
+            f"{where}: {name!r} is a name of our own, rename it" for name in RESERVED for where, c in named if c == name
+        ]
+        return [*implied, *reserved]
 
     def _label_faults(self) -> list[str]:
         table = self.tables.get(self.label.table)

@@ -34,6 +34,11 @@ class MonthState:
         return f"{self.drop}:{self.inputs}"
 
     @property
+    def arriving(self) -> bool:
+        """Whether a drop of the month is still being copied; a newer month waits for it."""
+        return self.drop is not None and self.drop != self.published and not self.settled
+
+    @property
     def due(self) -> bool:
         """Whether the monthly job has something to do."""
         changed = self.drop is not None and self.drop != self.published
@@ -73,7 +78,8 @@ def next_step(
         if stale_scores:
             key = f"{newest}" if verdict is None else verdict.key
             return Step("scores", newest, "The newest month was not scored by the model in production.", key)
-    if due:
+    arriving = any(month.arriving and month.as_of < due[0].as_of for month in months) if due else False
+    if due and not arriving:
         month = due[0]
         why = "has no snapshot yet" if month.published is None else "is not processed as it now is"
         return Step("monthly", month.as_of, f"The month {month.as_of} {why}.", month.key)

@@ -72,4 +72,6 @@ def shown(column: Column, value: object) -> str:
     if column.dtype == "category":
         return str(value)
     number = float(str(value))
-    return f"{number:.0f}" if number == round(number) else f"{number:.1f}"
+    if number == round(number):
+        return f"{number:.0f}"
+    return f"{number:.1f}" if abs(number) >= 1 else f"{number:.2g}"

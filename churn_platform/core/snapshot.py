@@ -186,7 +186,8 @@ def _dates(values: pd.Series) -> pd.Series:
     elif values.dtype == object or isinstance(values.dtype, pd.StringDtype):
         text = values.map(str, na_action="ignore").astype("string")
         values = text.str.replace(r"([T ][0-9]{2}:[0-9]{2}.*?) ?(Z|[+-][0-9]{2}:?([0-9]{2})?)$", r"\1", regex=True)
-    return pd.to_datetime(values, errors="coerce", format="ISO8601").dt.normalize()
+    # One unit: the same dates in Parquet of another unit are no correction.
+    return pd.to_datetime(values, errors="coerce", format="ISO8601").dt.normalize().astype("datetime64[ns]")
 
 
 def _broken_rules(

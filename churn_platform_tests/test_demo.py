@@ -1,0 +1,190 @@
+"""`churn demo` on a simulated business: two like months, then a shift that the loop sees, answers and survives."""
+
+import contextlib
+import io
+import json
+import os
+import sys
+from dataclasses import dataclass
+
+import dagster as dg
+import pytest
+
+from churn_platform.adapters.files import read_json
+from churn_platform.adapters.home import Home
+from churn_platform.cli import main
+from churn_platform_tests.small_business import JANUARY, deliver, make_home, open_home
+
+MONTHS = ["2024-01-31", "2024-02-29", "2024-03-31"]
+ASKED = ("demo", "--users", "1500", "--months", "3")
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a command answered."""
+
+    code: object
+    out: str
+    err: str
+
+
+def churn(*arguments: object, home: object) -> Told:
+    """Run `churn` in this process, with an environment that is put back after it."""
+    kept, argv, out, err = dict(os.environ), sys.argv, io.StringIO(), io.StringIO()
+    sys.argv = ["churn", *(str(argument) for argument in arguments), "--home", str(home)]
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as end:
+            main()
+    finally:
+        sys.argv = argv
+        os.environ.clear()
+        os.environ.update(kept)
+    return Told(end.value.code, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory) -> tuple[Home, Told]:
+    """The demo, run once."""
+    folder = tmp_path_factory.mktemp("demo") / "home"
+    told = churn(*ASKED, home=folder)
+    assert told.code == 0, told.err
+    return open_home(folder), told
+
+
+@pytest.fixture(scope="module")
+def again(first) -> tuple[dict[str, object], dict[str, object], dict[str, object]]:
+    """The same demo once more: its answer as JSON, and what the home held before and after."""
+    home, _ = first
+    before = held(home)
+    told = churn(*ASKED, "--json", home=home.folder)
+    assert told.code == 0, told.err
+    return json.loads(told.out), before, held(home)
+
+
+def held(home: Home) -> dict[str, object]:
+    """What a run would add to."""
+    fresh = open_home(home.folder)
+    with dg.DagsterInstance.from_config(str(home.folder / "dagster")) as instance:
+        runs = [(run.job_name, run.tags["dagster/partition"], run.status.value) for run in instance.get_runs()]
+    return {
+        "runs": runs[::-1],
+        "receipts": [receipt.digest for receipt in fresh.ledger.receipts()],
+        "decisions": fresh.records.decisions(),
+        "versions": fresh.releases.versions(),
+        "deliveries": {month: len(fresh.lake.deliveries(month)) for month in fresh.lake.months()},
+    }
+
+
+def test_every_month_runs_and_the_first_and_the_shifted_one_are_retrained(first, again):
+    home, _ = first
+    assert [month.isoformat() for month in home.lake.months()] == MONTHS
+    assert again[1]["runs"] == [
+        ("monthly", "2024-01-31", "SUCCESS"),
+        ("retraining", "2024-01-31", "SUCCESS"),
+        ("monthly", "2024-02-29", "SUCCESS"),
+        ("monthly", "2024-03-31", "SUCCESS"),
+        ("retraining", "2024-03-31", "SUCCESS"),
+    ]
+
+
+def test_the_shift_is_seen_and_a_better_model_replaces_the_old_one(again):
+    found, _, _ = again
+    january, march = found["decisions"]
+    assert (january["as_of"], january["trigger"], january["decision"]) == ("2024-01-31", "first", "promoted")
+    assert (march["as_of"], march["trigger"], march["decision"]) == ("2024-03-31", "performance", "promoted")
+    assert march["difference_interval"][0] > 0
+    assert march["candidate_auc"] > march["production_auc"] + 0.1
+    assert (found["production"]["version"], found["production"]["as_of"]) == (2, "2024-03-31")
+    assert found["production"]["stand_down"] is False
+
+
+def test_the_story_has_a_row_a_month_with_the_best_auc_that_could_be(first, again):
+    home, _ = first
+    january, february, march = again[0]["story"]
+    assert [row["month"] for row in again[0]["story"]] == MONTHS
+    assert [row["decision"] for row in again[0]["story"]] == ["promoted", "kept", "promoted"]
+    truth = read_json(home.folder / "demo_truth.json")
+    assert {row["month"]: row["best_auc"] for row in again[0]["story"]} == truth
+    assert (january["drift_share"], january["realised_auc"]) == (None, None)
+    assert february["why"] == "no retraining asked for"
+    assert abs(february["realised_auc"] - january["candidate_auc"]) < 0.08
+    assert march["realised_auc"] < 0.65 < march["candidate_auc"]
+    assert march["drift_share"] > february["drift_share"]
+    for row in (january, march):
+        assert row["best_auc"] - 0.1 < row["candidate_auc"] < row["best_auc"] + 0.03
+
+
+def test_the_table_shows_the_story_and_what_to_type_next(first, again):
+    home, told = first
+    assert told.out.startswith("What happened")
+    lines = told.out.splitlines()
+    for row in again[0]["story"]:
+        line = next(line for line in lines if line.startswith(row["month"]))
+        assert f"{row['best_auc']:.3f}" in line
+        assert row["decision"] in line
+    for column in (
+        "month",
+        "drift",
+        "realised AUC",
+        "candidate",
+        "production",
+        "forward",
+        "best possible",
+        "decision",
+        "why",
+    ):
+        assert column in lines[1]
+    assert "In production: version 2, AUC 0." in told.out
+    for command in ("decision", "scores", "ui"):
+        assert f"churn {command} --home {home.folder}" in told.out
+    assert str(home.reports / "2024-03-31") in told.out
+
+
+def test_progress_goes_to_stderr_asset_by_asset(first):
+    _, told = first
+    assert "churn now follows" in told.err
+    for name in ("snapshot", "drift_report", "candidate_model", "promotion_gate", "scores"):
+        assert name in told.err
+        assert f"{name}  " not in told.out
+    assert "Traceback" not in told.err
+
+
+def test_the_same_demo_again_does_nothing_new(again):
+    _, before, after = again
+    assert after == before
+    assert set(before["deliveries"].values()) == {1}
+
+
+def test_another_demo_in_the_same_home_is_refused(first):
+    home, _ = first
+    told = churn("demo", "--users", "1500", "--months", "2", home=home.folder)
+    assert (told.code, told.out) == (2, "")
+    assert told.err.startswith(f"churn: {home.folder} already holds another demo: name an empty folder with --home")
+
+
+def test_a_demo_never_touches_months_that_are_somebodys_own(january):
+    told = churn("demo", home=january.folder)
+    assert (told.code, told.out) == (2, "")
+    assert told.err.startswith(f"churn: {january.folder} already holds months of its own: name an empty folder")
+    assert not (january.folder / "demo.json").exists()
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_real_data_without_drops_is_refused_and_leaves_no_home(tmp_path, there):
+    data, home = tmp_path / "data", tmp_path / "home"
+    if there:
+        data.mkdir()
+    told = churn("demo", "--data", data, home=home)
+    assert (told.code, told.out) == (2, "")
+    said = f"churn: {data} holds no drops: expected sub-folders named by their as_of, such as 2024-01-31.\n"
+    assert told.err == said
+    assert not home.exists()
+
+
+def test_a_demo_never_touches_drops_that_are_somebodys_own(tmp_path):
+    home = make_home(tmp_path / "home")
+    deliver(home, JANUARY)
+    told = churn("demo", home=home.folder)
+    assert told.code == 2
+    assert "already holds months of its own" in told.err
+    assert [path.name for path in home.drops.iterdir()] == ["2024-01-31"]
