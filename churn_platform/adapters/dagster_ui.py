@@ -3,6 +3,7 @@
 Belongs here: command lines, ports, signals. Does not: Dagster itself (`defs/`).
 """
 
+import os
 import signal
 import socket
 import subprocess
@@ -121,16 +122,25 @@ def port_is_free(port: int) -> bool:
 
 
 def stop(children: list[subprocess.Popen[bytes]], patience: float = 20.0) -> None:
-    """Ask the children to end, and end those that do not."""
+    """Ask the children and all that they started to end (a run then records that it was canceled); end who does not."""
     for child in children:
-        if child.poll() is None:
-            child.send_signal(signal.SIGINT)
+        _reaches(child, signal.SIGINT)
     deadline = time.monotonic() + patience
+    while any(_reaches(child, 0) for child in children) and time.monotonic() < deadline:
+        time.sleep(0.1)
     for child in children:
-        try:
-            child.wait(timeout=max(0.1, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            child.kill()
+        _reaches(child, signal.SIGKILL)
+        child.wait()
+
+
+def _reaches(child: subprocess.Popen[bytes], number: int) -> bool:
+    """Send a signal to the child's whole session; whether anybody is left in it."""
+    child.poll()  # else a child that has ended would count until somebody waits for it
+    try:
+        os.killpg(child.pid, number)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _interrupt(_signal: int, _frame: object) -> None:
