@@ -112,6 +112,16 @@ class Home:
         if not configuration.exists():
             write_text(configuration, DAGSTER_YAML)
 
+    def is_free(self) -> bool:
+        """Whether nobody holds the home at this moment; asks without waiting."""
+        from filelock import FileLock, Timeout
+
+        try:
+            with FileLock(self.folder / "home.lock", timeout=0):
+                return True
+        except Timeout:
+            return False
+
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[None]:
         """Hold the home: one run at a time, also between processes; nests within one process.

@@ -5,6 +5,7 @@ Belongs here: turning a `Step` into a run request or a skip reason. Does not: th
 
 import dagster as dg
 
+from churn_platform.adapters.home import Home
 from churn_platform.adapters.progress import Progress
 from churn_platform.core.loop import Step
 from churn_platform.defs.features import feature_views, training_dataset
@@ -19,6 +20,9 @@ from churn_platform.defs.training import candidate_model
 EVIDENCE_TAG = "churn/evidence"
 ACTIVE = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
 BUSY = "Another run is active: one run at a time for a home."
+UNDER_WAY = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+SILENT_SECONDS = 120.0
+"""A run holds its home, but for the seconds around its start and end; loading the libraries may take a minute."""
 EVERY_MORNING = "0 6 * * *"
 
 monthly = dg.define_asset_job(
@@ -65,9 +69,10 @@ def drift_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> dg.
 )
 def monthly_schedule(context: dg.ScheduleEvaluationContext, home: HomeResource) -> dg.RunRequest | dg.SkipReason:
     """Request the oldest due month."""
-    if _busy(context.instance):
+    opened = home.open()
+    if _busy(opened, context.instance):
         return dg.SkipReason(BUSY)
-    step = Progress(home.open()).next_step()
+    step = Progress(opened).next_step()
     if step is None or step.kind != "monthly":
         return dg.SkipReason("No month is due." if step is None else f"First the {step.kind} of {step.as_of} is due.")
     context.instance.add_dynamic_partitions("as_of", [step.as_of.isoformat()])
@@ -90,7 +95,7 @@ def run_request(step: Step, attempt: int) -> dg.RunRequest:
 
 def _answer(context: dg.SensorEvaluationContext, home: HomeResource, kinds: tuple[str, ...]) -> dg.SensorResult:
     opened = home.open()
-    if _busy(context.instance):
+    if _busy(opened, context.instance):
         return dg.SensorResult(skip_reason=BUSY)
     progress = Progress(opened)
     progress.record_verdict()
@@ -110,7 +115,14 @@ def _answer(context: dg.SensorEvaluationContext, home: HomeResource, kinds: tupl
     )
 
 
-def _busy(instance: dg.DagsterInstance) -> bool:
+def _busy(home: Home, instance: dg.DagsterInstance) -> bool:
+    """Whether a run is active. One that was killed counts as started for ever (Dagster never asks): it is closed."""
+    started = instance.get_run_records(dg.RunsFilter(statuses=UNDER_WAY))
+    for record in started if started and home.is_free() else []:
+        events = instance.get_records_for_run(record.dagster_run.run_id, limit=1, ascending=False).records
+        last = events[0].event_log_entry.timestamp if events else record.update_timestamp.timestamp()
+        if home.now().timestamp() - last > SILENT_SECONDS:
+            instance.report_run_canceled(record.dagster_run, message="The process that ran it is gone.")
     return bool(instance.get_runs(dg.RunsFilter(statuses=ACTIVE), limit=1))
 
 

@@ -12,7 +12,10 @@ from churn_platform.errors import UsageError
 from churn_platform_tests.small_business import make_home, open_home
 
 STUBBORN = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); print('up', flush=True); signal.pause()"
-POLITE = "print('up', flush=True); import signal; signal.pause()"
+# Set, not inherited: a shell starts its background jobs with SIGINT ignored.
+POLITE = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); print('up', flush=True); signal.pause()"
+)
 
 
 @pytest.fixture

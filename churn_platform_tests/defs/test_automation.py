@@ -15,6 +15,7 @@ from churn_platform.adapters.deciding import carry_out
 from churn_platform.adapters.progress import Progress
 from churn_platform.core.loop import Step
 from churn_platform.definitions import defs
+from churn_platform.defs import automation
 from churn_platform.defs.automation import EVIDENCE_TAG, drift_sensor, drop_sensor, monthly_schedule, run_request
 from churn_platform.defs.resources import HomeResource
 from churn_platform.errors import ContractError, IntegrityError
@@ -199,6 +200,33 @@ def test_a_broken_drop_is_tried_three_times_and_mended_files_at_once(empty_home,
     assert skipped(tick(drop_sensor, empty_home)) == "The monthly of 2024-01-31 failed 3 times: look at its last run."
     deliver(empty_home, JANUARY)
     assert requested(tick(drop_sensor, empty_home)).run_key.endswith(":1")
+
+
+def test_a_run_that_a_kill_left_behind_is_closed_and_the_month_requested(empty_home, tick, instance, monkeypatch):
+    """Dagster keeps it as started for ever, and no drop would be processed again."""
+    deliver(empty_home, JANUARY)
+    dead = active(instance)
+    assert skipped(tick(drop_sensor, empty_home)) == automation.BUSY
+    monkeypatch.setattr(automation, "SILENT_SECONDS", 0.0)
+    assert requested(tick(drop_sensor, empty_home)).partition_key == "2024-01-31"
+    assert instance.get_run_by_id(dead.run_id).status is dg.DagsterRunStatus.CANCELED
+
+
+def test_a_silent_run_whose_process_holds_the_home_is_left_alone(empty_home, tick, instance, held, monkeypatch):
+    deliver(empty_home, JANUARY)
+    living = active(instance)
+    monkeypatch.setattr(automation, "SILENT_SECONDS", 0.0)
+    held(empty_home.folder)
+    assert skipped(tick(drop_sensor, empty_home)) == automation.BUSY
+    assert instance.get_run_by_id(living.run_id).status is dg.DagsterRunStatus.STARTED
+
+
+def test_a_run_that_waits_in_the_queue_is_left_alone(empty_home, tick, instance, monkeypatch):
+    deliver(empty_home, JANUARY)
+    waiting = active(instance, dg.DagsterRunStatus.QUEUED)
+    monkeypatch.setattr(automation, "SILENT_SECONDS", 0.0)
+    assert skipped(tick(drop_sensor, empty_home)) == automation.BUSY
+    assert instance.get_run_by_id(waiting.run_id).status is dg.DagsterRunStatus.QUEUED
 
 
 # The drift sensor
