@@ -90,6 +90,8 @@ def prepare_environment(settings: Settings) -> None:
     for name, value in LIBRARY_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     os.environ["CHURN_HOME"] = str(settings.home_folder)
-    if settings.contract is not None:  # child processes run in the home: a relative path would lead elsewhere
+    if settings.contract is None:  # another home's, set earlier in this process, is not this one's
+        os.environ.pop("CHURN_CONTRACT", None)
+    else:  # child processes run in the home: a relative path would lead elsewhere
         os.environ["CHURN_CONTRACT"] = str(settings.contract.expanduser().resolve())
     os.environ["DAGSTER_HOME"] = str(settings.home_folder / "dagster")

@@ -14,8 +14,11 @@ JANUARY, FEBRUARY = dt.date(2024, 1, 31), dt.date(2024, 2, 29)
 
 
 def open_home(folder: Path, **settings: object) -> Home:
-    """The home in `folder`, with the libraries' environment pointing at it."""
-    made = Settings(home=folder, quiet_seconds=0, actor="tester", **settings)
+    """The home in `folder`, with the libraries' environment pointing at it.
+
+    The contract is named: an earlier test's own would be read from the environment and refuse every candidate.
+    """
+    made = Settings(home=folder, quiet_seconds=0, actor="tester", **{"contract": None, **settings})
     prepare_environment(made)
     return Home(made)
 

@@ -105,8 +105,9 @@ def test_child_processes_find_the_same_home_and_contract_from_any_folder(environ
     assert os.environ["CHURN_CONTRACT"] == str(tmp_path / "mine.yaml")
 
 
-def test_no_contract_stays_no_contract(tmp_path):
-    prepare_environment(Settings(home=tmp_path))
+def test_no_contract_stays_no_contract_also_after_a_home_that_had_one(environ, tmp_path):
+    prepare_environment(Settings(home=tmp_path, contract=Path("mine.yaml")))
+    prepare_environment(Settings(home=tmp_path, contract=None))
     assert "CHURN_CONTRACT" not in os.environ
 
 

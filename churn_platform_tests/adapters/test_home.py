@@ -92,3 +92,10 @@ def test_a_killed_process_holds_the_home_no_longer(tmp_path, held):
     held.wait()
     with open_home(tmp_path, lock_seconds=0.2).exclusive():
         assert (tmp_path / "home.lock").exists()
+
+
+def test_whether_a_home_is_free_is_answered_without_waiting(tmp_path, held):
+    assert not open_home(tmp_path).is_free()
+    held.kill()
+    held.wait()
+    assert open_home(tmp_path).is_free()
