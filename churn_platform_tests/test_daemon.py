@@ -100,7 +100,7 @@ def decided_promoted_and_scored(folder: Path) -> bool:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
-    """`churn ui` on an empty home of a small business, started as a user starts it."""
+    """`churn ui` on an empty home of a small business, started as a shell starts a background job: SIGINT ignored."""
     home = make_home(tmp_path_factory.mktemp("daemon") / "home")
     log, port, reports_port = home.folder.parent / "ui.log", free_port(), free_port()
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("CHURN_", "DAGSTER_HOME"))}
@@ -113,6 +113,7 @@ def running(tmp_path_factory):
         process = psutil.Popen(
             [*command, "--home", str(home.folder)],
             stdout=stream, stderr=subprocess.STDOUT, env=environment, cwd=home.folder.parent,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
         )  # fmt: skip
     started = Running(process, home.folder, port, reports_port, log)
     yield started

@@ -35,6 +35,8 @@ def serve_ui(home: Home, port: int, say: Callable[[str], None]) -> int:
         if not port_is_free(taken):
             raise UsageError(f"Port {taken} on {HOST} is taken: stop what listens there or name another with {remedy}.")
     signal.signal(signal.SIGTERM, _interrupt)
+    # A shell starts a background job with SIGINT ignored, and the children would inherit that: nothing could stop them.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     say("Loading the definitions ...")
     children: list[subprocess.Popen[bytes]] = []
     try:

@@ -13,7 +13,7 @@ import pandas as pd
 from churn_platform.adapters.files import sha256_file
 from churn_platform.core.contract import Contract
 from churn_platform.core.digest import digest_of
-from churn_platform.core.snapshot import FALSE_WORDS, NULL_WORDS, TRUE_WORDS, table_columns
+from churn_platform.core.snapshot import FALSE_WORDS, NULL_WORDS, TRUE_WORDS
 from churn_platform.errors import DropRefused
 
 if TYPE_CHECKING:
@@ -65,9 +65,9 @@ def open_drop(folder: Path, as_of: dt.date, contract: Contract) -> Drop:
     """The drop in `folder`; files that are no table of the contract are left alone."""
     files = {
         table: path
-        for table in contract.tables
+        for table in contract.deliverable
         for suffix in SUFFIXES
-        if (path := folder / f"{table}{suffix}").is_file()
+        if (path := folder / f"{contract.file_stem(table)}{suffix}").is_file()
     }
     newest = max((path.stat().st_mtime for path in files.values()), default=0.0)
     return Drop(as_of, folder, files, newest, (folder / SUCCESS).exists())
@@ -104,12 +104,12 @@ def _read_csv(path: Path, contract: Contract, name: str) -> "pa.Table":
     from pyarrow import csv
 
     arrow = {"integer": pa.int64(), "float": pa.float64(), "boolean": pa.bool_(), "date": pa.date32()}
-    columns = table_columns(contract, name)
+    columns = contract.delivered(name)
     try:
         return csv.read_csv(
             path,
             convert_options=csv.ConvertOptions(
-                column_types={n: arrow.get(c.dtype, pa.string()) for n, c in columns.items()},
+                column_types={c.source or n: arrow.get(c.dtype, pa.string()) for n, c in columns.items()},
                 null_values=["", *(w for w in NULL_WORDS if w), *(w.upper() for w in NULL_WORDS if w), "NaN", "None"],
                 true_values=[form for word in TRUE_WORDS for form in (word, word.capitalize(), word.upper())],
                 false_values=[form for word in FALSE_WORDS for form in (word, word.capitalize(), word.upper())],

@@ -181,7 +181,7 @@ def feast_objects(contract: Contract, offline: Path) -> dict[str, Any]:
     entity = feast.Entity(name=contract.entity.column, join_keys=[contract.entity.column], value_type=key_type)
     views = {}
     for name, spec in contract.feature_views.items():
-        columns = contract.tables[spec.table].columns
+        columns = contract.published[spec.table]
         source = feast.FileSource(
             name=f"{name}_source",
             path=str((offline / spec.table).resolve() / "*.parquet"),

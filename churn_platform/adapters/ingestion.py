@@ -14,6 +14,7 @@ from churn_platform.adapters.drop_reader import INCOMING, SUCCESS, Drop, open_dr
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.lake import Publication
 from churn_platform.core.contract import Contract
+from churn_platform.core.lake_tables import lake_tables
 from churn_platform.core.snapshot import conform, missing_tables
 from churn_platform.errors import DropRefused, UsageError
 
@@ -61,7 +62,7 @@ def publish_drop(home: Home, as_of: dt.date) -> Publication:
     except DropRefused as refusal:
         _record(home, "drop refused", as_of, " ".join(refusal.faults)[:2000], {"fingerprint": fingerprint})
         raise
-    publication = home.lake.publish(as_of, tables, home.now(), fingerprint)
+    publication = home.lake.publish(as_of, lake_tables(home.contract, tables, as_of), home.now(), fingerprint)
     # A kill between publication and receipt leaves nothing to publish, but the receipt to write.
     if publication.kind != "unchanged" or not _recorded(home, as_of, publication.digest):
         delivery = home.lake.deliveries(as_of)[-1]
@@ -82,18 +83,18 @@ def take_in(home: Home, source: Path, as_of: dt.date) -> Path:
     """
     drop = open_drop(source, as_of, home.contract)
     if not drop.files:
-        wanted = ", ".join(f"{name}.csv" for name in home.contract.tables)
+        wanted = ", ".join(f"{home.contract.file_stem(name)}.csv" for name in home.contract.tables)
         raise UsageError(f"{source} holds none of the contract's tables: expected {wanted} (or .parquet).")
     validated(home.contract, drop, first=as_of not in home.lake.months())
     target = home.drops / as_of.isoformat()
     target.mkdir(parents=True, exist_ok=True)
     (target / INCOMING).touch()
     (target / SUCCESS).unlink(missing_ok=True)
-    for name, path in drop.files.items():
+    for path in drop.files.values():
         _copy(path, target / path.name)
         for other in (".csv", ".parquet"):
             if other != path.suffix:
-                (target / f"{name}{other}").unlink(missing_ok=True)
+                (target / f"{path.stem}{other}").unlink(missing_ok=True)
     (target / SUCCESS).touch()
     (target / INCOMING).unlink()
     return target

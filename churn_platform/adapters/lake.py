@@ -16,7 +16,6 @@ import pandas as pd
 from churn_platform.adapters.files import read_json, replacing, write_json
 from churn_platform.core.contract import Contract
 from churn_platform.core.digest import digest_of, frame_digest
-from churn_platform.core.snapshot import table_columns
 from churn_platform.errors import UsageError
 
 if TYPE_CHECKING:
@@ -112,7 +111,7 @@ class Lake:
 
     def has_labels(self, as_of: dt.date) -> bool:
         """Whether labels of the month have been delivered."""
-        return self.contract.label.table in self._newest(self._manifest(as_of))
+        return self.contract.label_table in self._newest(self._manifest(as_of))
 
     def view(self, known_at: dt.datetime, *, as_at_scoring: bool) -> View:
         """The files known at an instant.
@@ -121,14 +120,14 @@ class Lake:
             known_at: knowledge time; a delivery created later does not exist yet.
             as_at_scoring: for feature tables, also leave out what came after as_of + delivery days.
         """
-        view: View = {name: {} for name in self.contract.tables}
+        view: View = {name: {} for name in self.contract.published}
         for as_of in self.months():
             limit = known_at
             if as_at_scoring:
                 limit = min(known_at, instant(as_of) + dt.timedelta(days=self.contract.delivery_days))
             for delivery in self._manifest(as_of)["deliveries"]:
                 for name, entry in delivery["tables"].items():
-                    bound = known_at if name == self.contract.label.table else limit
+                    bound = known_at if name == self.contract.label_table else limit
                     if dt.datetime.fromisoformat(entry["created"]) <= bound:
                         view[name][as_of] = self.folder / entry["file"]
         return view
@@ -160,7 +159,7 @@ class Lake:
 
     def labels(self, as_of: dt.date, known_at: dt.datetime) -> pd.Series | None:
         """The month's labels (rows,) as booleans indexed by entity, as known at an instant; None before they are."""
-        path = self.view(known_at, as_at_scoring=False)[self.contract.label.table].get(as_of)
+        path = self.view(known_at, as_at_scoring=False)[self.contract.label_table].get(as_of)
         if path is None:
             return None
         key, column = self.contract.entity.column, self.contract.label.column
@@ -168,7 +167,7 @@ class Lake:
         return frame.set_index(key)[column].astype(float).astype(bool).rename(column)
 
     def _first_known(self, table: str, as_of: dt.date) -> dt.date:
-        return self.contract.matures(as_of) if table == self.contract.label.table else as_of
+        return self.contract.matures(as_of) if table == self.contract.label_table else as_of
 
     def _write(self, table: str, as_of: dt.date, number: int, frame: pd.DataFrame, created: dt.datetime) -> Path:
         import pyarrow as pa
@@ -189,7 +188,7 @@ class Lake:
         import pyarrow as pa
 
         kinds = {"integer": pa.int64(), "float": pa.float64(), "boolean": pa.bool_(), "date": pa.date32()}
-        columns = table_columns(self.contract, table)
+        columns = self.contract.published[table]
         fields = [(name, kinds.get(column.dtype, pa.string())) for name, column in columns.items()]
         moment = pa.timestamp("us", tz="UTC")
         return pa.schema([*fields, ("event_timestamp", moment), ("created_timestamp", moment)])

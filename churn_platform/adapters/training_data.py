@@ -77,12 +77,11 @@ def oracle_mismatches(home: Home, dataset: TrainingDataset, known_at: dt.datetim
 
 
 def _spine(home: Home, month: dt.date, known_at: dt.datetime, view: View) -> pd.DataFrame:
-    """Labelled entities of a month with their slices, both as they were known."""
+    """Labelled entities of a month with their carried columns, both as they were known."""
     key = home.contract.entity.column
     labels = home.lake.labels(month, known_at)
     if labels is None:
         raise IntegrityError(f"The labels of {month} are gone from the lake.")
     spine = labels.rename(LABEL).reset_index()
-    slices = [name for name in home.contract.slices if name not in home.contract.features]
-    extra = feature_frame(home.contract, home.lake.tables(month, view))[[key, *slices]]
+    extra = feature_frame(home.contract, home.lake.tables(month, view))[[key, *home.contract.carried]]
     return spine.assign(as_of=month.isoformat()).merge(extra, on=key, how="left", validate="one_to_one")

@@ -59,8 +59,8 @@ def candidate_of(files: Mapping[str, bytes], version: int) -> Candidate:
 def candidate_digest(dataset: TrainingDataset, recipe: Recipe, code_digest: str) -> str:
     """The identity of what fitting `recipe` on `dataset` with this code makes."""
     window = [month.isoformat() for month in dataset.window.training]
-    made_of = {"dataset": dataset.digest, "months": window, "recipe": recipe.__dict__, "code": code_digest}
-    return digest_of(json.loads(json.dumps(made_of)))
+    made_of = {"dataset": dataset.digest, "months": window, "recipe": recipe.as_mapping(), "code": code_digest}
+    return digest_of(made_of)
 
 
 def fit_candidate(contract: Contract, dataset: TrainingDataset, code_digest: str) -> Candidate:

@@ -1,120 +1,45 @@
 """The contract: what a drop looks like, and the only place that knows a column's name.
 
-Belongs here: the model of `contract.yaml`, its rules and everything derived from it by pure functions.
-Does not: reading files (`adapters/contract_file.py`), validating rows (`core/snapshot.py`).
+Belongs here: the model of `contract.yaml`, its rules between parts and everything derived from it by pure functions.
+Does not: the parts themselves (`core/contract_parts.py`), reading files (`adapters/contract_file.py`), validating
+rows (`core/snapshot.py`).
 """
 
-import calendar
 import datetime as dt
 from functools import cached_property
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from churn_platform.core.contract_parts import (
+    Age,
+    Column,
+    ColumnCost,
+    Costs,
+    Dtype,
+    Entity,
+    FeatureView,
+    FileFormat,
+    Label,
+    Name,
+    Span,
+    Table,
+)
 from churn_platform.core.digest import digest_of
 from churn_platform.core.policy import Policy
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
-Dtype = Literal["string", "category", "boolean", "integer", "float", "date"]
+__all__ = ["Age", "Column", "ColumnCost", "Contract", "Costs", "Dtype", "Entity", "Span", "Table"]
+
 RESERVED = ("as_of", "label", "holdout", "event_timestamp", "created_timestamp")
 """Columns that the lake and the training dataset add."""
 MODEL_DTYPES = ("category", "boolean", "integer", "float")
-
-
-class _Part(BaseModel):
-    """A frozen part of the contract; an unknown key is an error, not a silent no-op."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Column(_Part):
-    """One column of one table.
-
-    `min` and `max` are inclusive; `values` lists the allowed categories. `phrase` says a value in the words of
-    the retention team: `{value}` is replaced, and `{s}` by an s unless the value is 1, e.g. "{value} failed
-    payment{s} in 90 days".
-    """
-
-    dtype: Dtype
-    nullable: bool = False
-    min: float | None = None
-    max: float | None = None
-    values: tuple[str, ...] | None = None
-    description: str = ""
-    phrase: str = ""
-
-    @model_validator(mode="after")
-    def _bounds_fit_the_dtype(self) -> Self:
-        if self.values is not None and self.dtype != "category":
-            raise ValueError(f"values are for dtype category, not {self.dtype}")
-        if (self.min is not None or self.max is not None) and self.dtype not in ("integer", "float"):
-            raise ValueError(f"min and max are for dtype integer or float, not {self.dtype}")
-        if self.min is not None and self.max is not None and self.min > self.max:
-            raise ValueError(f"min {self.min:g} is above max {self.max:g}")
-        try:
-            self.phrase.format(value="", s="")
-        except (KeyError, IndexError, ValueError, AttributeError):
-            raise ValueError(f"phrase may hold {{value}} and {{s}} only, not {self.phrase!r}") from None
-        return self
-
-
-class Table(_Part):
-    """One file of a drop; the entity column is implied and need not be listed."""
-
-    columns: dict[Name, Column] = Field(min_length=1)
-    description: str = ""
-
-
-class Entity(_Part):
-    """The customer's key, present and unique in every table."""
-
-    column: Name
-    dtype: Literal["string", "integer"] = "string"
-
-
-class Span(_Part):
-    """A length of time in calendar units; a month after 31 January is the last day of February."""
-
-    months: int = Field(default=0, ge=0)
-    weeks: int = Field(default=0, ge=0)
-    days: int = Field(default=0, ge=0)
-
-    def after(self, start: dt.date) -> dt.date:
-        """The date this span after `start`."""
-        month = start.month - 1 + self.months
-        year, month = start.year + month // 12, month % 12 + 1
-        day = min(start.day, calendar.monthrange(year, month)[1])
-        return dt.date(year, month, day) + dt.timedelta(weeks=self.weeks, days=self.days)
-
-
-class Label(_Part):
-    """Where the label is, and how long after as_of it is known."""
-
-    table: Name
-    column: Name
-    horizon: Span = Span()
-
-
-class FeatureView(_Part):
-    """One Feast feature view: some columns of one table."""
-
-    table: Name
-    features: tuple[Name, ...] = Field(min_length=1)
-    description: str = ""
-
-
-class Costs(_Part):
-    """What a wrong prediction costs, in any one currency; only the ratio matters to the threshold."""
-
-    missed_churner: float = Field(default=5.0, gt=0)
-    needless_contact: float = Field(default=1.0, gt=0)
-
-
 CADENCES: dict[str, Span] = {"month": Span(months=1), "week": Span(weeks=1), "day": Span(days=1)}
 
 
-class Contract(_Part):
+class Contract(BaseModel):
     """The whole contract; every schema, view, model column and API field is derived from it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: Name
     model_name: Name
@@ -122,6 +47,7 @@ class Contract(_Part):
     entity: Entity
     cadence: Literal["month", "week", "day"] = "month"
     delivery_days: int = Field(default=5, ge=0)
+    files: FileFormat = FileFormat()
     tables: dict[Name, Table] = Field(min_length=1)
     label: Label
     feature_views: dict[Name, FeatureView] = Field(min_length=1)
@@ -131,7 +57,11 @@ class Contract(_Part):
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
-        faults = [*self._key_faults(), *self._label_faults(), *self._view_faults(), *self._slice_faults()]
+        rules = (
+            self._key_faults, self._file_faults, self._age_faults, self._label_faults, self._view_faults,
+            self._slice_faults, self._cost_faults,
+        )  # fmt: skip
+        faults = [fault for rule in rules for fault in rule()]
         if faults:
             raise ValueError("; ".join(faults))
         return self
@@ -146,11 +76,35 @@ class Contract(_Part):
         named = [
             ("entity.column", key),
             *((f"tables.{t}.columns", c) for t, v in self.tables.items() for c in v.columns),
+            *((f"tables.{t}.ages", c) for t, v in self.tables.items() for c in v.ages),
         ]
         reserved = [
             f"{where}: {name!r} is a name of our own, rename it" for name in RESERVED for where, c in named if c == name
         ]
         return [*implied, *reserved]
+
+    def _file_faults(self) -> list[str]:
+        stems = [self.file_stem(name) for name in self.tables]
+        faults = [f"tables: two tables are read from the file {s!r}" for s in sorted({*stems}) if stems.count(s) > 1]
+        for name in self.tables:
+            headers = [column.source or own for own, column in self.delivered(name).items()]
+            faults += [
+                f"tables.{name}: two columns are read from the header {header!r}"
+                for header in sorted({*headers})
+                if headers.count(header) > 1
+            ]
+        return faults
+
+    def _age_faults(self) -> list[str]:
+        faults = []
+        for name, table in self.tables.items():
+            for age, spec in table.ages.items():
+                where, date = f"tables.{name}.ages.{age}", table.columns.get(spec.of)
+                if date is None or date.dtype != "date":
+                    faults.append(f"{where}.of: table {name!r} has no date column {spec.of!r}")
+                if age in table.columns or age == self.entity.column:
+                    faults.append(f"{where}: {age!r} is a column already, name the age otherwise")
+        return faults
 
     def _label_faults(self) -> list[str]:
         table = self.tables.get(self.label.table)
@@ -160,24 +114,27 @@ class Contract(_Part):
             return [f"label.column: table {self.label.table!r} has no column {self.label.column!r}"]
         if table.columns[self.label.column].dtype not in ("boolean", "integer", "float"):
             return [f"label.column: {self.label.column!r} must be boolean or 0/1"]
+        if self.wide and self.label_table in self.tables:
+            return [f"tables.{self.label_table}: the name is kept for the labels of {self.label.table!r}, rename it"]
         return []
 
     def _view_faults(self) -> list[str]:
         faults, seen = [], set[str]()
         for view_name, view in self.feature_views.items():
             where = f"feature_views.{view_name}"
-            table = self.tables.get(view.table)
-            if table is None:
+            if view.table not in self.tables:
                 faults.append(f"{where}.table: there is no table {view.table!r}")
                 continue
+            columns = self._columns(view.table)
             for feature in view.features:
-                column = table.columns.get(feature)
+                column = columns.get(feature)
                 if column is None:
                     faults.append(f"{where}.features: table {view.table!r} has no column {feature!r}")
-                elif column.dtype not in MODEL_DTYPES:
-                    faults.append(f"{where}.features: {feature!r} is a {column.dtype}, not a feature dtype")
                 elif (view.table, feature) == (self.label.table, self.label.column):
                     faults.append(f"{where}.features: {feature!r} is the label")
+                elif column.dtype not in MODEL_DTYPES:
+                    remedy = ": give it an age (tables.*.ages)" if column.dtype == "date" else ""
+                    faults.append(f"{where}.features: {feature!r} is a {column.dtype}, not a feature dtype{remedy}")
                 if feature in seen:
                     faults.append(f"{where}.features: {feature!r} is in two views")
                 seen.add(feature)
@@ -188,17 +145,75 @@ class Contract(_Part):
             f"slices: no feature table has a column {name!r}" for name in self.slices if self._home_of(name) is None
         ]
 
+    def _cost_faults(self) -> list[str]:
+        faults = []
+        for name in self.costs.columns:
+            home = self._home_of(name)
+            column = None if home is None else self._columns(home)[name]
+            if column is None:
+                faults.append(f"costs: no feature table has a column {name!r}")
+            elif column.dtype not in ("integer", "float") or column.nullable or (column.min is None or column.min < 0):
+                faults.append(f"costs: {name!r} must be a number that is never empty, with a min of at least 0")
+        return faults
+
+    def _columns(self, table: str) -> dict[str, Column]:
+        """The columns of a table with its ages, the label's too, without the key."""
+        spec = self.tables[table]
+        ages = {age: a.as_column(spec.columns[a.of]) for age, a in spec.ages.items() if a.of in spec.columns}
+        return {**spec.columns, **ages}
+
     def _home_of(self, column: str) -> str | None:
-        for table_name, table in self.tables.items():
-            if column in table.columns and table_name != self.label.table:
-                return table_name
+        for table in self.tables:
+            labels = table == self.label.table
+            if column in self._columns(table) and not (labels and (not self.wide or column == self.label.column)):
+                return table
         return None
+
+    @cached_property
+    def wide(self) -> bool:
+        """Whether the label is a column of a feature table; its labels are then kept apart (`label_table`)."""
+        return any(view.table == self.label.table for view in self.feature_views.values())
+
+    @cached_property
+    def label_table(self) -> str:
+        """Where the lake keeps the labels; also the name of a file that delivers labels alone."""
+        return f"{self.label.table}_label" if self.wide else self.label.table
+
+    @cached_property
+    def key(self) -> Column:
+        """The entity as a column."""
+        return Column(dtype=self.entity.dtype, source=self.entity.source, description="The customer's key")
+
+    @cached_property
+    def deliverable(self) -> tuple[str, ...]:
+        """The tables that a drop may hold: all of the contract's, and the labels alone where they are in a wide one."""
+        return tuple(dict.fromkeys([*self.tables, self.label_table]))
+
+    def file_stem(self, table: str) -> str:
+        """The name of a table's file, without suffix."""
+        return (self.tables[table].file if table in self.tables else "") or table
+
+    def delivered(self, table: str) -> dict[str, Column]:
+        """The columns that a table's file must hold: the entity, then the table's own."""
+        own = self.tables[table if table in self.tables else self.label.table].columns
+        if table not in self.tables:
+            own = {self.label.column: own[self.label.column]}
+        return {self.entity.column: self.key, **own}
+
+    @cached_property
+    def published(self) -> dict[str, dict[str, Column]]:
+        """Every table of the lake with its columns, the entity first: ages made, the labels of a wide table apart."""
+        tables = {name: {self.entity.column: self.key, **self._columns(name)} for name in self.tables}
+        if self.wide:
+            label = tables[self.label.table].pop(self.label.column)
+            tables[self.label_table] = {self.entity.column: self.key, self.label.column: label}
+        return tables
 
     @cached_property
     def features(self) -> dict[str, Column]:
         """Every model feature in the contract's order, name -> column."""
         return {
-            feature: self.tables[view.table].columns[feature]
+            feature: self.published[view.table][feature]
             for view in self.feature_views.values()
             for feature in view.features
         }
@@ -206,12 +221,13 @@ class Contract(_Part):
     @cached_property
     def feature_tables(self) -> tuple[str, ...]:
         """The tables that a month needs before it can be scored: all but the label's."""
-        return tuple(name for name in self.tables if name != self.label.table)
+        return tuple(name for name in self.published if name != self.label_table)
 
     @cached_property
-    def slice_tables(self) -> dict[str, str]:
-        """Slice column -> the table that holds it."""
-        return {name: home for name in self.slices if (home := self._home_of(name)) is not None}
+    def carried(self) -> dict[str, str]:
+        """Columns that are no features but travel with the rows (slices, costs) -> the table that holds each."""
+        wanted = dict.fromkeys([*self.slices, *self.costs.columns])
+        return {name: home for name in wanted if name not in self.features and (home := self._home_of(name))}
 
     @cached_property
     def step(self) -> Span:
@@ -221,13 +237,13 @@ class Contract(_Part):
     @cached_property
     def model_hash(self) -> str:
         """Digest over what a served model depends on: entity, features and dtypes, label. Not the policy."""
-        return digest_of(
-            {
-                "entity": self.entity.model_dump(),
-                "features": {name: column.dtype for name, column in self.features.items()},
-                "label": self.label.model_dump(mode="json"),
-            }
-        )
+        made_of: dict[str, Any] = {
+            "entity": self.entity.model_dump(exclude={"source"}),
+            "features": {name: column.dtype for name, column in self.features.items()},
+            "label": self.label.model_dump(mode="json"),
+        }
+        ages = {n: [a.of, a.unit] for t in self.tables.values() for n, a in t.ages.items() if n in self.features}
+        return digest_of(made_of | ({"ages": ages} if ages else {}))
 
     @cached_property
     def policy_hash(self) -> str:

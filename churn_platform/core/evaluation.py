@@ -131,15 +131,18 @@ def evaluate(
 
 
 def cheapest_threshold(
-    labels: LabelArray, probabilities: FloatArray, missed_churner: float, needless_contact: float
+    labels: LabelArray,
+    probabilities: FloatArray,
+    missed_churner: float | FloatArray,
+    needless_contact: float | FloatArray,
 ) -> float:
     """The threshold of least total cost on these rows; of equally cheap ones the largest.
 
     Args:
         labels: shape (n,), 0 or 1; one class is allowed.
         probabilities: shape (n,).
-        missed_churner: cost of each churner below the threshold, >= 0, in any unit.
-        needless_contact: cost of each stayer at or above it, >= 0, in the same unit.
+        missed_churner: cost of each churner below the threshold, >= 0, in any unit; one for all, or shape (n,).
+        needless_contact: cost of each stayer at or above it, likewise, in the same unit.
 
     Returns:
         0, 1, or the middle between two neighbouring probabilities.
@@ -150,8 +153,8 @@ def cheapest_threshold(
     """
     churned = checked_labels(labels, two_classes=False)
     values = checked_probabilities("probabilities", probabilities, churned.size)
-    _check_cost("a missed churner", missed_churner)
-    _check_cost("a needless contact", needless_contact)
+    missing = _checked_costs("a missed churner", missed_churner, churned)
+    contacting = _checked_costs("a needless contact", needless_contact, ~churned)
     distinct = np.unique(values)
     middle = (distinct[:-1] + distinct[1:]) / 2
     # The middle of two neighbouring floats rounds to one of them, and the lower one would not part them.
@@ -159,14 +162,21 @@ def cheapest_threshold(
     thresholds = np.concatenate(([0.0], inner, [1.0]))
     order = np.argsort(values)
     left_alone = np.searchsorted(values[order], thresholds, side="left")
-    missed = np.concatenate(([0], np.cumsum(churned[order])))[left_alone]
-    needless = (churned.size - left_alone) - (churned.sum() - missed)
-    costs = missed_churner * missed + needless_contact * needless
-    return float(thresholds[costs == costs.min()].max())
+    missed = np.concatenate(([0.0], np.cumsum(missing[order])))[left_alone]
+    saved = np.concatenate(([0.0], np.cumsum(contacting[order])))
+    costs = missed + (saved[-1] - saved[left_alone])
+    # Sums of figures such as 0.1 differ in the last bit where they are equal.
+    return float(thresholds[costs <= costs.min() + 1e-12 * (missing.sum() + contacting.sum())].max())
 
 
-def _check_cost(of: str, cost: float) -> None:
-    if math.isnan(cost):
+def _checked_costs(of: str, cost: float | FloatArray, incurred: BoolArray) -> FloatArray:
+    """The cost of each row (n,) where it is incurred, else 0."""
+    if np.ndim(cost) and np.shape(cost) != incurred.shape:
+        raise DataError(f"the costs of {of} are {np.size(cost):,} for {incurred.size:,} rows: one a row is needed")
+    costs = np.broadcast_to(np.asarray(cost, dtype=float), incurred.shape)
+    if np.isnan(costs).any():
         raise NotANumber(f"the cost of {of} is NaN: set it in the contract")
-    if not 0 <= cost < math.inf:
-        raise DataError(f"the cost of {of} is {cost:g}: costs are finite and not negative")
+    wrong = costs[~((costs >= 0) & (costs < math.inf))]
+    if wrong.size:
+        raise DataError(f"the cost of {of} is {wrong[0]:g}: costs are finite and not negative")
+    return np.where(incurred, costs, 0.0)

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from churn_platform.core.contract import Contract
+from churn_platform.core.contract import Contract, Costs
+from churn_platform.core.costs import RowCosts
 from churn_platform.core.evaluation import cheapest_threshold
 from churn_platform.core.policy import Algorithm
 from churn_platform.errors import DataError, IntegrityError
@@ -41,23 +42,24 @@ class Recipe:
     seed: int
     features: tuple[tuple[str, str], ...]
     """(name, dtype) in the contract's order."""
-    missed_churner: float
-    needless_contact: float
+    costs: Costs
 
     @classmethod
     def of(cls, contract: Contract) -> "Recipe":
         """The recipe that a contract asks for."""
         policy = contract.policy.training
         features = tuple((name, column.dtype) for name, column in contract.features.items())
-        return cls(
-            policy.algorithm, policy.seed, features, contract.costs.missed_churner, contract.costs.needless_contact
-        )
+        return cls(policy.algorithm, policy.seed, features, contract.costs)
+
+    def as_mapping(self) -> dict[str, Any]:
+        """The recipe as plain JSON values."""
+        return {**vars(self), "features": [list(f) for f in self.features], "costs": self.costs.model_dump(mode="json")}
 
     def fit(self, rows: pd.DataFrame, labels: pd.Series, entities: pd.Series) -> "ChurnModel":
         """Fit on training rows.
 
         Args:
-            rows: (rows, any columns) holding at least the features.
+            rows: (rows, any columns) holding at least the features and the columns of the costs.
             labels: (rows,) booleans.
             entities: (rows,) keys; rows of one entity stay in one calibration fold.
 
@@ -79,9 +81,8 @@ class Recipe:
         target = labels.to_numpy(dtype=int)
         pipeline.fit(model_input(self.features, rows), target, classify__groups=pd.factorize(entities)[0])
         classify = pipeline.named_steps["classify"]
-        classify.threshold = cheapest_threshold(
-            target, classify.out_of_fold_, self.missed_churner, self.needless_contact
-        )
+        costs = RowCosts.of(self.costs, rows)
+        classify.threshold = cheapest_threshold(target, classify.out_of_fold_, costs.missed, costs.needless)
         del classify.out_of_fold_
         return ChurnModel(pipeline, self.features)
 

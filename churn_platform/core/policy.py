@@ -17,13 +17,25 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class IngestionPolicy(_Part):
+    """How much of a table may be wrong before the drop is refused whole; below, the wrong rows are quarantined."""
+
+    quarantine_share: float = Field(default=0.01, ge=0, lt=1)
+
+
 class TrainingPolicy(_Part):
-    """What a candidate is trained on, and how."""
+    """What a candidate is trained on, and how.
+
+    A business with few churners a month pools older matured months, up to `pooled_months`: until the training rows
+    hold about `min_training_churners`, and the holdout about `policy.promotion.min_holdout_churners`.
+    """
 
     algorithm: Algorithm = "lightgbm"
     trailing_months: int = Field(default=1, ge=1)
+    min_training_churners: int = Field(default=100, ge=1)
     holdout_fraction: float = Field(default=0.25, gt=0, lt=1)
     holdout_months: int = Field(default=1, ge=1)
+    pooled_months: int = Field(default=6, ge=1)
     salt: str = Field(default="churn-platform", min_length=1)
     seed: int = Field(default=7, ge=0)
     churn_rate_min: float = Field(default=0.005, ge=0, le=1)
@@ -73,6 +85,7 @@ class ScoringPolicy(_Part):
 class Policy(_Part):
     """All thresholds of the loop."""
 
+    ingestion: IngestionPolicy = IngestionPolicy()
     training: TrainingPolicy = TrainingPolicy()
     promotion: PromotionPolicy = PromotionPolicy()
     drift: DriftPolicy = DriftPolicy()

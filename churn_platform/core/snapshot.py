@@ -66,7 +66,8 @@ def conform(contract: Contract, name: str, raw: pd.DataFrame) -> tuple[pd.DataFr
     Returns:
         The typed table, sorted by entity, columns in the contract's order; and all faults, none meaning sound.
     """
-    columns = table_columns(contract, name)
+    columns = contract.delivered(name)
+    raw = raw.rename(columns={spec.source: own for own, spec in columns.items() if spec.source})
     header = _header_faults(name, raw, columns)
     if header:
         return raw, header
@@ -84,14 +85,8 @@ def conform(contract: Contract, name: str, raw: pd.DataFrame) -> tuple[pd.DataFr
     return frame, faults
 
 
-def table_columns(contract: Contract, name: str) -> dict[str, Column]:
-    """The entity column followed by the table's own columns."""
-    key = Column(dtype=contract.entity.dtype, description="The customer's key")
-    return {contract.entity.column: key, **contract.tables[name].columns}
-
-
 def feature_frame(contract: Contract, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """One row a customer of the snapshot: entity, then every feature and slice column; absent rows are null.
+    """One row a customer of the snapshot: entity, every feature, every carried column; absent rows are null.
 
     Args:
         contract: the contract.
@@ -101,14 +96,12 @@ def feature_frame(contract: Contract, tables: Mapping[str, pd.DataFrame]) -> pd.
     wanted: dict[str, list[str]] = {}
     for view in contract.feature_views.values():
         wanted.setdefault(view.table, []).extend(view.features)
-    for name, table in contract.slice_tables.items():
-        if name not in contract.features:
-            wanted.setdefault(table, []).append(name)
+    for name, table in contract.carried.items():
+        wanted.setdefault(table, []).append(name)
     parts = [tables[table].set_index(key)[names] for table, names in wanted.items()]
     joined = pd.concat(parts, axis=1, join="outer").sort_index()
     joined.index.name = key
-    order = dict.fromkeys([*contract.features, *contract.slices])
-    return joined.reset_index()[[key, *order]]
+    return joined.reset_index()[[key, *contract.features, *contract.carried]]
 
 
 def canonical_dtypes(contract: Contract) -> dict[str, str]:

@@ -89,7 +89,7 @@ def trained_on(entities: pd.Series, hashes: Hashes) -> Mask:
 
 @dataclass(frozen=True)
 class TrainingDataset:
-    """Point-in-time features with matured labels; `frame` has entity, as_of, features, slices, label, holdout."""
+    """Features as they were known, and matured labels; `frame` has entity, as_of, features, carried, label, holdout."""
 
     frame: pd.DataFrame
     window: Window
@@ -118,7 +118,7 @@ def assemble(contract: Contract, spine: pd.DataFrame, joined: pd.DataFrame, wind
 
     Args:
         contract: the contract.
-        spine: (rows,) entity, as_of (ISO date), label, slices: what was asked.
+        spine: (rows,) entity, as_of (ISO date), label, carried columns: what was asked.
         joined: entity, as_of, features: what the feature store answered, in any order.
         window: the months.
 
@@ -141,6 +141,5 @@ def assemble(contract: Contract, spine: pd.DataFrame, joined: pd.DataFrame, wind
     policy = contract.policy.training
     frame[LABEL] = frame[LABEL].astype(bool)
     frame[HOLDOUT] = in_holdout(frame[contract.entity.column], policy.salt, policy.holdout_fraction)
-    slices = [name for name in contract.slices if name not in contract.features]
-    frame = frame[[*key, *contract.features, *slices, LABEL, HOLDOUT]].sort_values(key, ignore_index=True)
+    frame = frame[[*key, *contract.features, *contract.carried, LABEL, HOLDOUT]].sort_values(key, ignore_index=True)
     return TrainingDataset(frame, window, frame_digest(frame))

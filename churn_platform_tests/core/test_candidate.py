@@ -18,6 +18,7 @@ from churn_platform.core.candidate import (
     holdout_metrics,
     shuffled_refit,
 )
+from churn_platform.core.contract import Costs
 from churn_platform.core.evaluation import auc, chance_p_value
 from churn_platform.core.model import Recipe
 from churn_platform.core.training_dataset import TrainingDataset, entity_hashes
@@ -100,8 +101,8 @@ def test_anything_else_changes_the_digest(declare, gym, two_months):
                 {"algorithm": "lightgbm"},
                 {"seed": 8},
                 {"features": recipe.features[:-1]},
-                {"missed_churner": 6.0},
-                {"needless_contact": 2.0},
+                {"costs": Costs(missed_churner=6)},
+                {"costs": Costs(needless_contact=2)},
             )
         ),
     ]

@@ -61,6 +61,19 @@ def changed(declared, path, value):
         ("label.horizon", {"months": -1}, "greater than or equal to 0"),
         ("costs", {"missed_churner": 0}, "greater than 0"),
         ("costs", {"needless_contact": 0}, "greater than 0"),
+        ("costs", {"missed_churner": {"column": "nothing"}}, "costs: no feature table has a column 'nothing'"),
+        ("costs", {"missed_churner": {"column": "minutes"}}, "costs: 'minutes' must be a number that is never empty"),
+        ("costs", {"needless_contact": {"column": "region"}}, "costs: 'region' must be a number that is never empty"),
+        ("costs", {"missed_churner": {"column": "has_left"}}, "costs: no feature table has a column 'has_left'"),
+        ("tables.people.ages", {"tenure": {"of": "region"}}, "tables.people.ages.tenure.of: table 'people' has no date"),
+        ("tables.people.ages", {"region": {"of": "joined"}}, "tables.people.ages.region: 'region' is a column already"),
+        ("tables.people.ages", {"as_of": {"of": "joined"}}, "tables.people.ages: 'as_of' is a name of our own"),
+        ("tables.people.ages", {"tenure": {"of": "joined", "unit": "hours"}}, "'days', 'weeks', 'months' or 'years'"),
+        ("tables.people.file", "visits", "tables: two tables are read from the file 'visits'"),
+        ("tables.people.columns.region.source", "joined", "two columns are read from the header 'joined'"),
+        ("files", {"delimiter": ",", "decimal": ","}, "delimiter and decimal are both ','"),
+        ("files", {"encoding": "utf-9"}, "encoding 'utf-9' is unknown"),
+        ("files", {"delimiter": ", "}, "at most 1 character"),
     ],
 )  # fmt: skip
 def test_each_rule_refuses_what_breaks_it_and_says_so(declared, path, value, message):
@@ -101,7 +114,7 @@ def test_features_come_in_the_order_of_the_views(gym):
 
 def test_every_table_but_the_label_s_is_needed_before_a_month_can_be_scored(gym):
     assert gym.feature_tables == ("people", "visits", "plans")
-    assert gym.slice_tables == {"region": "people", "tier": "plans"}
+    assert gym.carried == {"region": "people"}, "the other slice is a feature"
 
 
 def test_the_contract_that_ships_declares_the_14_features_of_the_four_views(streamflow):
@@ -123,6 +136,57 @@ def test_the_contract_that_ships_spells_the_default_policy_out(streamflow):
     methods = shipped.drift.methods
     assert shipped.model_copy(update={"drift": shipped.drift.model_copy(update={"methods": {}})}) == Policy()
     assert len(methods) == 3
+
+
+def test_a_label_in_a_feature_table_has_a_table_of_its_own_in_the_lake(declared):
+    whole = changed(declared, "label", {"table": "plans", "column": "autopay"})
+    whole["feature_views"]["plans_fv"]["features"] = ["monthly_fee", "tier"]
+    wide = Contract.model_validate(whole)
+    assert (wide.wide, wide.label_table) == (True, "plans_label")
+    assert list(wide.published["plans"]) == ["member", "tier", "monthly_fee"]
+    assert list(wide.published["plans_label"]) == list(wide.delivered("plans_label")) == ["member", "autopay"]
+    assert list(wide.delivered("plans")) == ["member", "tier", "autopay", "monthly_fee"]
+    assert wide.feature_tables == ("people", "visits", "plans", "leavers")
+    assert wide.deliverable == (*wide.tables, "plans_label")
+    taken = changed(whole, "tables.plans_label", {"columns": {"x": {"dtype": "date"}}})
+    with pytest.raises(ValidationError, match="the name is kept for the labels of 'plans'"):
+        Contract.model_validate(taken)
+
+
+def test_a_label_in_a_table_of_its_own_stays_there(gym):
+    assert (gym.wide, gym.label_table, gym.deliverable) == (False, "leavers", tuple(gym.tables))
+    assert {name: list(columns) for name, columns in gym.published.items()} == {
+        name: list(gym.delivered(name)) for name in gym.tables
+    }
+
+
+def test_an_age_is_a_feature_and_its_unit_part_of_what_a_model_depends_on(declared):
+    hashes = set()
+    for unit in ("days", "months"):
+        whole = changed(declared, "tables.people.ages", {"tenure": {"of": "joined", "unit": unit}})
+        whole["feature_views"]["people_fv"] = {"table": "people", "features": ["tenure"]}
+        contract = Contract.model_validate(whole)
+        assert contract.features["tenure"].dtype == "integer"
+        assert contract.features["tenure"].phrase == f"{{value}} {unit[:-1]}{{s}} since joined"
+        assert "tenure" not in contract.delivered("people")
+        hashes.add(contract.model_hash)
+    assert len(hashes) == 2
+
+
+def test_costs_and_slices_that_are_no_features_travel_with_the_rows(declared):
+    whole = changed(declared, "costs", {"missed_churner": {"column": "monthly_fee", "times": 12}})
+    whole["feature_views"]["plans_fv"]["features"] = ["tier", "autopay"]
+    contract = Contract.model_validate(whole)
+    assert contract.carried == {"region": "people", "monthly_fee": "plans"}
+    assert contract.costs.columns == ("monthly_fee",)
+
+
+def test_a_file_and_a_header_may_have_names_of_their_own(declared):
+    whole = changed(declared, "tables.people.file", "Members 2024")
+    whole = changed(whole, "tables.people.columns.region.source", "Home Region")
+    contract = Contract.model_validate(whole)
+    assert (contract.file_stem("people"), contract.file_stem("visits")) == ("Members 2024", "visits")
+    assert contract.model_hash == Contract.model_validate(declared).model_hash
 
 
 def test_a_contract_survives_json(gym):

@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator
 from sklearn.preprocessing import FunctionTransformer
 
 from churn_platform.core import estimator
+from churn_platform.core.contract import ColumnCost, Costs
 from churn_platform.core.model import ChurnModel, Recipe, load_model, model_input
 from churn_platform.errors import DataError, IntegrityError
 
@@ -60,7 +61,9 @@ def fit(rows):
         train = rows(customers, seed)
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            return Recipe(algorithm, recipe_seed, features, missed, 1.0).fit(train, train["label"], train["member"])
+            return Recipe(algorithm, recipe_seed, features, Costs(missed_churner=missed)).fit(
+                train, train["label"], train["member"]
+            )
 
     return fitted
 
@@ -78,7 +81,9 @@ def logistic(fit):
 
 def test_the_recipe_is_what_the_contract_asks_for(declare, gym):
     contract = declare(costs={"missed_churner": 9, "needless_contact": 2}, policy={"training": {"seed": 3}})
-    assert Recipe.of(contract) == Recipe("lightgbm", 3, Recipe.of(gym).features, 9, 2)
+    assert Recipe.of(contract) == Recipe(
+        "lightgbm", 3, Recipe.of(gym).features, Costs(missed_churner=9, needless_contact=2)
+    )
     assert Recipe.of(gym).features == (
         ("monthly_fee", "float"), ("tier", "category"), ("autopay", "boolean"), ("visits", "integer"),
         ("minutes", "float"),
@@ -171,7 +176,9 @@ def test_a_category_that_reads_like_another_feature_keeps_its_contribution():
     churned = pd.Series(random.random(600) < np.where(plan == "type_x", 0.6, 0.2))
     features = (("plan_other", "float"), ("plan", "category"), ("plan_type", "category"))
     entities = pd.Series(np.arange(600))
-    strength = Recipe("logistic_regression", 7, features, 5, 1).fit(frame, churned, entities).contributions(frame).abs()
+    strength = (
+        Recipe("logistic_regression", 7, features, Costs()).fit(frame, churned, entities).contributions(frame).abs()
+    )
     assert strength["plan"].mean() > 0.5
     assert strength[["plan_type", "plan_other"]].mean().max() < 0.2
 
@@ -190,10 +197,21 @@ def test_the_threshold_follows_the_costs(fit, logistic, rows):
     assert answers.tolist() == (logistic.probability(test) >= logistic.threshold).astype(int).tolist()
 
 
+def test_the_threshold_follows_each_customer_s_own_cost(rows):
+    train = rows(600, 1).assign(value=0.5)
+    train.loc[train["label"], "value"] = 9.0  # the churners are the ones that are worth keeping
+    own = Recipe("logistic_regression", 7, FEATURES, Costs(missed_churner=ColumnCost(column="value")))
+    same = Recipe("logistic_regression", 7, FEATURES, Costs(missed_churner=9.0))
+    thresholds = [recipe.fit(train, train["label"], train["member"]).threshold for recipe in (own, same)]
+    assert thresholds[0] == pytest.approx(thresholds[1])
+    cheap = train.assign(value=0.5)
+    assert own.fit(cheap, cheap["label"], cheap["member"]).threshold > thresholds[0] + 0.1
+
+
 def test_the_rows_of_one_entity_never_calibrate_a_model_that_saw_it(fit, rows):
     train = rows(300, 1)
     twice = pd.concat([train, train], ignore_index=True)
-    recipe = Recipe("lightgbm", 7, FEATURES[2:4], 5, 1)
+    recipe = Recipe("lightgbm", 7, FEATURES[2:4], Costs())
     grouped = recipe.fit(twice, twice["label"], twice["member"])
     split = recipe.fit(twice, twice["label"], pd.Series(range(600)))
     assert split.pipeline[-1].slope_ > 1.2 * grouped.pipeline[-1].slope_
@@ -204,7 +222,7 @@ def test_too_few_customers_of_one_class_are_an_error_that_says_how_many(rows, ch
     train = rows(churners + others, 1)
     labels = pd.Series([True] * churners + [False] * others)
     with pytest.raises(DataError, match=f"hold {churners} churners and {others} others; at least 10 of each"):
-        Recipe("logistic_regression", 7, FEATURES, 5, 1).fit(train, labels, train["member"])
+        Recipe("logistic_regression", 7, FEATURES, Costs()).fit(train, labels, train["member"])
 
 
 def test_many_rows_of_one_churner_are_one_churner(rows):
@@ -212,13 +230,13 @@ def test_many_rows_of_one_churner_are_one_churner(rows):
     labels = pd.Series([True] * 100 + [False] * 200)
     entities = train["member"].where(~labels, "the one")
     with pytest.raises(DataError, match="hold 1 churners and 200 others"):
-        Recipe("logistic_regression", 7, FEATURES, 5, 1).fit(train, labels, entities)
+        Recipe("logistic_regression", 7, FEATURES, Costs()).fit(train, labels, entities)
 
 
 def test_ten_customers_of_each_class_are_enough(rows):
     train = rows(20, 1)
     labels = pd.Series([True] * 10 + [False] * 10)
-    model = Recipe("logistic_regression", 7, FEATURES[1:4], 5, 1).fit(train, labels, train["member"])
+    model = Recipe("logistic_regression", 7, FEATURES[1:4], Costs()).fit(train, labels, train["member"])
     assert np.isfinite(model.probability(train)).all()
 
 

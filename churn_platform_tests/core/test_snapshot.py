@@ -15,7 +15,6 @@ from churn_platform.core.snapshot import (
     conform,
     feature_frame,
     missing_tables,
-    table_columns,
 )
 
 WHOLE = st.integers(-(2**63), 2**63 - 1)
@@ -334,7 +333,7 @@ def test_a_first_delivery_needs_every_table_but_the_labels(gym):
 
 
 def test_the_key_comes_before_a_table_s_own_columns(gym):
-    columns = table_columns(gym, "plans")
+    columns = gym.delivered("plans")
     assert list(columns) == ["member", "tier", "autopay", "monthly_fee"]
     assert (columns["member"].dtype, columns["member"].nullable) == ("string", False)
 
@@ -381,7 +380,7 @@ def test_a_slice_that_is_a_feature_too_is_one_column_even_where_two_tables_have_
         "people": {"columns": {"tier": {"dtype": "category"}, "region": {"dtype": "category"}}},
     }
     contract = declare(tables=two)
-    assert contract.slice_tables["tier"] == "people"
+    assert contract.carried == {"region": "people"}
     frame = feature_frame(contract, {**tables, "people": tables["people"].assign(tier="other")})
     assert frame.columns.tolist() == ["member", "monthly_fee", "tier", "autopay", "visits", "minutes", "region"]
     assert plain(frame["tier"]) == [None, "basic", "plus"]

@@ -1,0 +1,165 @@
+"""The parts of a contract: columns, tables, the label, views, costs, and how its files are written.
+
+Belongs here: each part's shape and the rules it can check alone. Does not: rules between parts, and what is derived
+from the whole (`core/contract.py`).
+"""
+
+import calendar
+import codecs
+import datetime as dt
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
+Dtype = Literal["string", "category", "boolean", "integer", "float", "date"]
+AgeUnit = Literal["days", "weeks", "months", "years"]
+
+
+class _Part(BaseModel):
+    """A frozen part of the contract; an unknown key is an error, not a silent no-op."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Column(_Part):
+    """One column of one table.
+
+    `source` is its header in the file where that is no name of ours ("Monthly Fee"). `min` and `max` are inclusive;
+    `values` lists the allowed categories. `phrase` says a value in the words of the retention team: `{value}` is
+    replaced, and `{s}` by an s unless the value is 1, e.g. "{value} failed payment{s} in 90 days".
+    """
+
+    dtype: Dtype
+    source: str = ""
+    nullable: bool = False
+    min: float | None = None
+    max: float | None = None
+    values: tuple[str, ...] | None = None
+    description: str = ""
+    phrase: str = ""
+
+    @model_validator(mode="after")
+    def _bounds_fit_the_dtype(self) -> Self:
+        if self.values is not None and self.dtype != "category":
+            raise ValueError(f"values are for dtype category, not {self.dtype}")
+        if (self.min is not None or self.max is not None) and self.dtype not in ("integer", "float"):
+            raise ValueError(f"min and max are for dtype integer or float, not {self.dtype}")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min {self.min:g} is above max {self.max:g}")
+        try:
+            self.phrase.format(value="", s="")
+        except (KeyError, IndexError, ValueError, AttributeError):
+            raise ValueError(f"phrase may hold {{value}} and {{s}} only, not {self.phrase!r}") from None
+        return self
+
+
+class Age(_Part):
+    """An integer column made of the date column `of`: whole units from the date to as_of, rounded down.
+
+    A date is no feature: its distance to the as_of is. Null where the date is; a date after the as_of is a fault of
+    the drop, for it was not known then.
+    """
+
+    of: Name
+    unit: AgeUnit = "days"
+    description: str = ""
+    phrase: str = ""
+
+    def as_column(self, date: Column) -> Column:
+        """The age as a column of its own."""
+        said = self.description or f"{self.unit.capitalize()} since {self.of.replace('_', ' ')}"
+        phrase = self.phrase or f"{{value}} {self.unit.removesuffix('s')}{{s}} since {self.of.replace('_', ' ')}"
+        return Column(dtype="integer", nullable=date.nullable, min=0, description=said, phrase=phrase)
+
+
+class Table(_Part):
+    """One file of a drop; the entity column is implied and need not be listed.
+
+    `file` is the file's name without its suffix where that is not the table's name.
+    """
+
+    columns: dict[Name, Column] = Field(min_length=1)
+    ages: dict[Name, Age] = {}
+    file: str = ""
+    description: str = ""
+
+
+class Entity(_Part):
+    """The customer's key, present and unique in every table; `source` is its header where that differs."""
+
+    column: Name
+    dtype: Literal["string", "integer"] = "string"
+    source: str = ""
+
+
+class FileFormat(_Part):
+    """How the CSV files are written; Parquet says it itself."""
+
+    delimiter: str = Field(default=",", min_length=1, max_length=1)
+    decimal: Literal[".", ","] = "."
+    encoding: str = "utf-8"
+
+    @model_validator(mode="after")
+    def _can_be_told_apart(self) -> Self:
+        if self.delimiter == self.decimal:
+            raise ValueError(f"delimiter and decimal are both {self.decimal!r}: numbers could not be told apart")
+        try:
+            codecs.lookup(self.encoding)
+        except LookupError:
+            raise ValueError(f"encoding {self.encoding!r} is unknown: utf-8, cp1252 and latin-1 are usual") from None
+        return self
+
+
+class Span(_Part):
+    """A length of time in calendar units; a month after 31 January is the last day of February."""
+
+    months: int = Field(default=0, ge=0)
+    weeks: int = Field(default=0, ge=0)
+    days: int = Field(default=0, ge=0)
+
+    def after(self, start: dt.date) -> dt.date:
+        """The date this span after `start`."""
+        month = start.month - 1 + self.months
+        year, month = start.year + month // 12, month % 12 + 1
+        day = min(start.day, calendar.monthrange(year, month)[1])
+        return dt.date(year, month, day) + dt.timedelta(weeks=self.weeks, days=self.days)
+
+
+class Label(_Part):
+    """Where the label is, and how long after as_of it is known."""
+
+    table: Name
+    column: Name
+    horizon: Span = Span()
+
+
+class FeatureView(_Part):
+    """One Feast feature view: some columns of one table."""
+
+    table: Name
+    features: tuple[Name, ...] = Field(min_length=1)
+    description: str = ""
+
+
+class ColumnCost(_Part):
+    """A cost that differs from customer to customer: `times` the value of `column`, a number of a feature table."""
+
+    column: Name
+    times: float = Field(default=1.0, gt=0)
+
+
+Cost = Annotated[float, Field(gt=0)] | ColumnCost
+
+
+class Costs(_Part):
+    """What a wrong prediction costs, in any one currency; only the ratio matters to the threshold."""
+
+    missed_churner: Cost = 5.0
+    needless_contact: Cost = 1.0
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that the costs are read from, each once."""
+        costs = (self.missed_churner, self.needless_contact)
+        return tuple(dict.fromkeys(cost.column for cost in costs if isinstance(cost, ColumnCost)))

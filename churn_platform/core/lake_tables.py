@@ -1,0 +1,54 @@
+"""From validated tables to what the lake keeps: ages made of dates, the labels of a wide table apart.
+
+Belongs here: what is derived from a table when it is published. Does not: validation (`core/snapshot.py`), layout and
+knowledge times (`adapters/lake.py`).
+"""
+
+import datetime as dt
+from collections.abc import Mapping
+
+import pandas as pd
+
+from churn_platform.core.contract import Contract
+from churn_platform.core.contract_parts import AgeUnit
+
+
+def lake_tables(contract: Contract, tables: Mapping[str, pd.DataFrame], as_of: dt.date) -> dict[str, pd.DataFrame]:
+    """The tables as the lake publishes them, columns as in `contract.published`.
+
+    Labels that are delivered alone stand in place of those of a wide table; a wide table whose labels are not known
+    yet publishes none.
+
+    Args:
+        contract: the contract.
+        tables: validated tables of one drop, by name.
+        as_of: the month.
+    """
+    published = {}
+    for name, table in tables.items():
+        complete = _with_ages(contract, name, table, as_of)
+        if contract.wide and name == contract.label.table:
+            labels = table[[contract.entity.column, contract.label.column]].dropna(ignore_index=True)
+            if len(labels) and contract.label_table not in tables:
+                published[contract.label_table] = labels
+        published[name] = complete[list(contract.published[name])]
+    return published
+
+
+def age(dates: pd.Series, as_of: dt.date, unit: AgeUnit) -> pd.Series:
+    """Whole units from each date (rows,) to `as_of`, rounded down, Int64; null where the date is.
+
+    A month is complete on the same day of a later month, or on its last day where that day does not exist.
+    """
+    moment = pd.Timestamp(as_of)
+    if unit in ("days", "weeks"):
+        days: pd.Series = (moment - dates).dt.days.astype("Int64")
+        return days if unit == "days" else days // 7
+    not_yet = (dates.dt.day > moment.day) & (not moment.is_month_end)
+    months: pd.Series = (moment.year - dates.dt.year) * 12 + moment.month - dates.dt.month - not_yet
+    return (months if unit == "months" else months // 12).astype("Int64")
+
+
+def _with_ages(contract: Contract, name: str, table: pd.DataFrame, as_of: dt.date) -> pd.DataFrame:
+    ages = contract.tables[name].ages if name in contract.tables else {}
+    return table.assign(**{made: age(table[spec.of], as_of, spec.unit) for made, spec in ages.items()})
