@@ -78,6 +78,8 @@ class Lake:
                     "rows": len(tables[name]),
                     "created": created.isoformat(),
                 }
+                if name == self.contract.label_table:
+                    entries[name]["churners"] = int(tables[name][self.contract.label.column].astype("Float64").sum())
             manifest["deliveries"].append(
                 {"number": number, "arrived": arrived.isoformat(), "kind": kind, "tables": entries}
             )
@@ -112,6 +114,10 @@ class Lake:
     def has_labels(self, as_of: dt.date) -> bool:
         """Whether labels of the month have been delivered."""
         return self.contract.label_table in self._newest(self._manifest(as_of))
+
+    def churners(self, as_of: dt.date) -> int:
+        """How many customers of a labelled month churned, by the newest labels."""
+        return int(self._newest(self._manifest(as_of))[self.contract.label_table]["churners"])
 
     def view(self, known_at: dt.datetime, *, as_at_scoring: bool) -> View:
         """The files known at an instant.

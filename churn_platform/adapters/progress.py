@@ -14,10 +14,10 @@ from churn_platform.adapters.records import KINDS
 from churn_platform.core.digest import digest_of
 from churn_platform.core.ledger import Act
 from churn_platform.core.loop import MonthState, Step, next_step
-from churn_platform.core.performance import stand_down_reason
+from churn_platform.core.performance import measured, stand_down_reason
 from churn_platform.core.promotion import Decision, Trigger
 from churn_platform.core.retraining import Signals, Verdict, should_retrain
-from churn_platform.core.training_dataset import Window, choose_window, matured_months
+from churn_platform.core.window import Window, choose_window, matured_months
 
 VERDICTS: tuple[Act, ...] = ("retraining requested", "retraining skipped")
 OUTCOMES: tuple[Act, ...] = ("promotion done", "production kept")
@@ -34,8 +34,8 @@ class Progress:
 
     def window(self, as_of: dt.date) -> Window | None:
         """The months a candidate of this month is made from; None while no labels have matured."""
-        matured = self.matured(as_of)
-        return choose_window(matured, self.home.contract.policy.training) if matured else None
+        churners = {month: self.home.lake.churners(month) for month in self.matured(as_of)}
+        return choose_window(churners, self.home.contract.policy) if churners else None
 
     def matured(self, as_of: dt.date) -> list[dt.date]:
         """Months up to `as_of` whose labels have been delivered and had matured by the newest published month."""
@@ -102,8 +102,10 @@ class Progress:
         pointer = self.home.releases.pointer()
         if pointer is None:
             return None
-        reason = stand_down_reason(self.performance(), pointer.version)
-        if reason is None and self.decisions:
+        records, churners = self.performance(), self.home.contract.policy.promotion.min_holdout_churners
+        reason = stand_down_reason(records, pointer.version, churners)
+        # A quarter of the customers may be too few to tell from chance what all of them show to be better.
+        if not measured(records, pointer.version) and self.decisions:
             newest = self.decisions[-1]
             if newest.stand_down and newest.production_version == pointer.version:
                 return (

@@ -12,7 +12,8 @@ from churn_platform.adapters.lake import View
 from churn_platform.adapters.progress import Progress
 from churn_platform.core.digest import frame_digest
 from churn_platform.core.snapshot import canonical_dtypes, feature_frame
-from churn_platform.core.training_dataset import AS_OF, LABEL, TrainingDataset, Window, assemble
+from churn_platform.core.training_dataset import AS_OF, LABEL, TrainingDataset, assemble
+from churn_platform.core.window import Window
 from churn_platform.errors import IntegrityError
 
 

@@ -56,19 +56,49 @@ def realised(
     return record | {"metrics": metrics.as_dict(), "calibration": [_plain(row) for row in bins]}
 
 
-def stand_down_reason(records: Sequence[dict[str, Any]], version: int) -> str | None:
-    """Why a version must stand down: its newest realised AUC is no better than chance; None when it need not."""
-    own = [r for r in records if r["version"] == version and r["metrics"] is not None]
+def measured(records: Sequence[dict[str, Any]], version: int) -> bool:
+    """Whether a version's realised performance is known at all."""
+    return any(record["version"] == version and record["metrics"] is not None for record in records)
+
+
+def stand_down_reason(records: Sequence[dict[str, Any]], version: int, churners: int = 0) -> str | None:
+    """Why a version must stand down: its newest realised AUC is no better than chance; None when it need not.
+
+    Args:
+        records: performance records in any order; of one month the last counts.
+        version: the version.
+        churners: a newest month with fewer says little, so older ones are pooled with it until there are so many:
+            the mean of their AUCs, weighted by churners, with the months taken as independent.
+    """
+    own = {str(r["as_of"]): r["metrics"] for r in records if r["version"] == version and r["metrics"] is not None}
     if not own:
         return None
-    newest = max(own, key=lambda record: str(record["as_of"]))
-    low, high = newest["metrics"]["auc_interval"]
+    pooled: list[str] = []
+    for as_of in sorted(own, reverse=True):
+        pooled.append(as_of)
+        if sum(own[month].get("churners", churners) for month in pooled) >= churners:
+            break
+    auc, low, high = _pooled([own[month] for month in pooled])
     if low > CHANCE:
         return None
+    months = pooled[0] if len(pooled) == 1 else f"{pooled[-1]} to {pooled[0]}"
     return (
-        f"Version {version} is no better than chance on the matured labels of {newest['as_of']}: "
-        f"AUC {newest['metrics']['auc']:.3f} [{low:.3f}, {high:.3f}]."
+        f"Version {version} is no better than chance on the matured labels of {months}: "
+        f"AUC {auc:.3f} [{low:.3f}, {high:.3f}]."
     )
+
+
+def _pooled(metrics: Sequence[dict[str, Any]]) -> tuple[float, float, float]:
+    """AUC and interval of several months; of a single one its own."""
+    if len(metrics) == 1:
+        low, high = metrics[0]["auc_interval"]
+        return metrics[0]["auc"], low, high
+    weights = np.array([found["churners"] for found in metrics], dtype=float)
+    weights /= weights.sum()
+    auc = float(weights @ np.array([found["auc"] for found in metrics]))
+    halves = np.array([(found["auc_interval"][1] - found["auc_interval"][0]) / 2 for found in metrics])
+    half = float(np.sqrt((weights**2) @ (halves**2)))
+    return auc, auc - half, auc + half
 
 
 def _plain(row: dict[Any, Any]) -> dict[str, float]:

@@ -1,12 +1,12 @@
-"""The training dataset: which months, which rows train, which rows are the holdout, and their digests.
+"""The training dataset: which rows train, which rows are the holdout, and their digests.
 
-Belongs here: the choice of months, the stable entity-disjoint holdout, row accounting. Does not: the
-point-in-time join itself (`adapters/feature_store.py`).
+Belongs here: the stable entity-disjoint holdout, row accounting. Does not: the choice of months (`core/window.py`),
+the point-in-time join itself (`adapters/feature_store.py`).
 """
 
 import datetime as dt
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,51 +15,13 @@ import pandas as pd
 
 from churn_platform.core.contract import Contract
 from churn_platform.core.digest import frame_digest
-from churn_platform.core.policy import TrainingPolicy
 from churn_platform.core.snapshot import canonical_dtypes
-from churn_platform.errors import DataError, IntegrityError
+from churn_platform.core.window import Window
+from churn_platform.errors import IntegrityError
 
 AS_OF, LABEL, HOLDOUT = "as_of", "label", "holdout"
 Hashes = np.ndarray[Any, np.dtype[np.uint64]]
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
-
-
-@dataclass(frozen=True)
-class Window:
-    """The months of one training run, each oldest first."""
-
-    training: tuple[dt.date, ...]
-    holdout: tuple[dt.date, ...]
-    forward: tuple[dt.date, ...]
-    """What the same recipe would have trained on one month earlier; empty for the first month."""
-
-    @property
-    def months(self) -> tuple[dt.date, ...]:
-        """Every month that has to be read."""
-        return tuple(sorted({*self.training, *self.holdout, *self.forward}))
-
-
-def choose_window(labelled: Sequence[dt.date], policy: TrainingPolicy) -> Window:
-    """The trailing months by policy, ending with the newest month whose labels have matured.
-
-    Raises:
-        DataError: no month has matured labels.
-    """
-    months = sorted(labelled)
-    if not months:
-        raise DataError("No month has matured labels yet, so nothing can be trained: deliver the labels table.")
-    return Window(
-        training=tuple(months[-policy.trailing_months :]),
-        holdout=tuple(months[-policy.holdout_months :]),
-        forward=tuple(months[:-1][-policy.trailing_months :]),
-    )
-
-
-def matured_months(
-    months: Iterable[dt.date], labelled: set[dt.date], contract: Contract, cutoff: dt.date
-) -> list[dt.date]:
-    """Months up to `cutoff` (an as_of) that have labels which had matured by then."""
-    return [m for m in months if m in labelled and m <= cutoff and contract.matures(m) <= cutoff]
 
 
 def in_holdout(entities: Iterable[object], salt: str, fraction: float) -> Mask:

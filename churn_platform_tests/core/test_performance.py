@@ -119,6 +119,36 @@ def test_the_newest_month_with_metrics_decides():
     assert stand_down_reason([*good_then_bad, entry(None, "2024-05-31")], 3) is not None
 
 
+def months_of(*aucs, churners=20):
+    """One record a month, oldest first, each with an interval of 0.1 either way."""
+    return [
+        {
+            "version": 3,
+            "as_of": f"2024-0{n}-28",
+            "metrics": {"auc": auc, "auc_interval": [auc - 0.1, auc + 0.1], "churners": churners},
+        }
+        for n, auc in enumerate(aucs, start=1)
+    ]
+
+
+def test_a_month_with_few_churners_is_pooled_with_the_ones_before():
+    good = months_of(0.58, 0.58, 0.58, 0.58)
+    assert stand_down_reason(good, 3) is not None, "alone the newest month reaches 0.5"
+    assert stand_down_reason(good, 3, churners=60) is None, "three months together do not"
+    assert stand_down_reason(good, 3, churners=20) is not None, "the newest month has as many as asked for"
+    worthless = months_of(0.7, 0.5, 0.5, 0.5)
+    assert stand_down_reason(worthless, 3, churners=60) == (
+        "Version 3 is no better than chance on the matured labels of 2024-02-28 to 2024-04-28: "
+        "AUC 0.500 [0.442, 0.558]."
+    )
+    assert stand_down_reason(months_of(0.58), 3, churners=60) is not None, "no older month is there to help"
+
+
+def test_a_month_that_was_measured_twice_counts_once():
+    assert stand_down_reason([*months_of(0.52, 0.45), *months_of(0.52, 0.70)], 3, churners=20) is None
+    assert stand_down_reason([*months_of(0.52, 0.70), *months_of(0.52, 0.45)], 3, churners=20) is not None
+
+
 def test_records_of_other_versions_and_records_without_metrics_do_not_count():
     assert stand_down_reason([entry(0.4, version=2)], 3) is None
     assert stand_down_reason([entry(None)], 3) is None

@@ -9,17 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from churn_platform.core.policy import TrainingPolicy
 from churn_platform.core.training_dataset import (
-    Window,
     assemble,
-    choose_window,
     entity_hashes,
     in_holdout,
-    matured_months,
     trained_on,
 )
-from churn_platform.errors import DataError, IntegrityError
+from churn_platform.core.window import choose_window
+from churn_platform.errors import IntegrityError
 
 JANUARY, FEBRUARY, MARCH, APRIL = (dt.date(2024, m, d) for m, d in ((1, 31), (2, 29), (3, 31), (4, 30)))
 ENTITIES = st.lists(st.text(min_size=1, max_size=8) | st.integers(), unique_by=str, max_size=30)
@@ -41,7 +38,7 @@ def joined(gym, month):
 
 @pytest.fixture
 def window(gym):
-    return choose_window([JANUARY, FEBRUARY], gym.policy.training)
+    return choose_window({JANUARY: 1000, FEBRUARY: 1000}, gym.policy)
 
 
 def test_the_holdout_is_decided_by_the_first_64_bits_of_the_sha256_of_salt_and_entity():
@@ -85,39 +82,6 @@ def test_another_salt_draws_an_unrelated_holdout():
     entities = [f"m{n}" for n in range(20_000)]
     both = (in_holdout(entities, "one", 0.25) & in_holdout(entities, "two", 0.25)).mean()
     assert both == pytest.approx(1 / 16, abs=0.006)
-
-
-def test_the_window_ends_with_the_newest_matured_month():
-    months = [MARCH, JANUARY, FEBRUARY]
-    policy = TrainingPolicy(trailing_months=2, holdout_months=1)
-    assert choose_window(months, policy) == Window((FEBRUARY, MARCH), (MARCH,), (JANUARY, FEBRUARY))
-    assert choose_window(months, TrainingPolicy()) == Window((MARCH,), (MARCH,), (FEBRUARY,))
-    pooled = choose_window(months, TrainingPolicy(holdout_months=2))
-    assert pooled == Window((MARCH,), (FEBRUARY, MARCH), (FEBRUARY,))
-
-
-def test_the_first_month_has_no_forward_months_and_short_histories_take_what_there_is():
-    long = TrainingPolicy(trailing_months=6, holdout_months=6)
-    assert choose_window([JANUARY], long) == Window((JANUARY,), (JANUARY,), ())
-    assert choose_window([JANUARY, FEBRUARY], long) == Window((JANUARY, FEBRUARY), (JANUARY, FEBRUARY), (JANUARY,))
-
-
-def test_without_a_matured_month_nothing_can_be_trained():
-    with pytest.raises(DataError, match="No month has matured labels yet"):
-        choose_window([], TrainingPolicy())
-
-
-def test_every_month_of_a_window_is_read_once_oldest_first():
-    assert Window((FEBRUARY, MARCH), (MARCH,), (JANUARY, FEBRUARY)).months == (JANUARY, FEBRUARY, MARCH)
-
-
-def test_a_month_has_matured_when_its_labels_are_there_and_its_horizon_is_over(gym, declare):
-    months = [JANUARY, FEBRUARY, MARCH, APRIL]
-    assert matured_months(months, {JANUARY, MARCH, APRIL}, gym, MARCH) == [JANUARY, MARCH]
-    late = declare(label={"table": "leavers", "column": "has_left", "horizon": {"months": 1}})
-    assert matured_months(months, set(months), late, MARCH) == [JANUARY, FEBRUARY]
-    assert matured_months(months, set(months), late, dt.date(2024, 2, 28)) == []
-    assert matured_months(months, set(months), late, FEBRUARY) == [JANUARY]
 
 
 def test_rows_in_are_rows_out_each_with_its_own_features(gym, spine, joined, window):

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from churn_platform.core.comparison import paired_auc_difference
+from churn_platform.core.contract import Costs
 from churn_platform.core.criteria.self_test import CRITERION, ShuffledRefit, impostors, judge, shuffled_labels
 from churn_platform.core.model import Recipe
 from churn_platform.core.promotion import passes
@@ -29,7 +30,7 @@ def refit_of(recipe, seed, *, leaked, rows=4000):
 
 
 def shipped(features):
-    return Recipe("lightgbm", 7, features, 5.0, 1.0)
+    return Recipe("lightgbm", 7, features, Costs())
 
 
 def test_a_sound_gate_on_sound_evidence_passes_and_says_what_it_tried():

@@ -1,0 +1,86 @@
+"""Which months train and which are the holdout's: the newest matured ones, and older ones where churners are few."""
+
+import datetime as dt
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from churn_platform.core.policy import Policy, PromotionPolicy, TrainingPolicy
+from churn_platform.core.window import Window, choose_window, matured_months
+from churn_platform.errors import DataError
+
+JANUARY, FEBRUARY, MARCH, APRIL = (dt.date(2024, m, d) for m, d in ((1, 31), (2, 29), (3, 31), (4, 30)))
+MANY = dict.fromkeys((MARCH, JANUARY, FEBRUARY), 1000)
+
+
+def policy(**training):
+    return Policy(training=TrainingPolicy(**training))
+
+
+def test_the_window_ends_with_the_newest_matured_month():
+    two = policy(trailing_months=2, holdout_months=1)
+    assert choose_window(MANY, two) == Window((FEBRUARY, MARCH), (MARCH,), (JANUARY, FEBRUARY))
+    assert choose_window(MANY, Policy()) == Window((MARCH,), (MARCH,), (FEBRUARY,))
+    assert choose_window(MANY, policy(holdout_months=2)) == Window((MARCH,), (FEBRUARY, MARCH), (FEBRUARY,))
+
+
+def test_the_first_month_has_no_forward_months_and_short_histories_take_what_there_is():
+    long = policy(trailing_months=6, holdout_months=6)
+    assert choose_window({JANUARY: 1000}, long) == Window((JANUARY,), (JANUARY,), ())
+    both = (JANUARY, FEBRUARY)
+    assert choose_window(dict.fromkeys(both, 1000), long) == Window(both, both, (JANUARY,))
+
+
+def test_months_are_pooled_until_training_and_holdout_have_churners_enough():
+    # Of 140 churners a quarter, 35, is held out: two months for the 64 wanted; 105 are left to learn from.
+    few = choose_window(dict.fromkeys((JANUARY, FEBRUARY, MARCH, APRIL), 140), Policy())
+    assert few == Window((APRIL,), (MARCH, APRIL), (MARCH,))
+    fewer = choose_window(dict.fromkeys((JANUARY, FEBRUARY, MARCH, APRIL), 70), Policy())
+    assert fewer == Window((MARCH, APRIL), (JANUARY, FEBRUARY, MARCH, APRIL), (FEBRUARY, MARCH))
+
+
+def test_pooling_ends_at_its_limit_and_never_takes_fewer_months_than_asked_for():
+    rare = dict.fromkeys((JANUARY, FEBRUARY, MARCH, APRIL), 1)
+    assert choose_window(rare, policy(pooled_months=2)).holdout == (MARCH, APRIL)
+    assert choose_window(rare, policy(pooled_months=2, holdout_months=3)).holdout == (FEBRUARY, MARCH, APRIL)
+    assert choose_window(rare, policy(pooled_months=1)) == Window((APRIL,), (APRIL,), (MARCH,))
+
+
+def test_an_easier_policy_pools_less():
+    few = dict.fromkeys((JANUARY, FEBRUARY, MARCH, APRIL), 70)
+    easy = Policy(promotion=PromotionPolicy(min_holdout_churners=10), training=TrainingPolicy(min_training_churners=20))
+    assert choose_window(few, easy) == Window((APRIL,), (APRIL,), (MARCH,))
+
+
+@given(st.lists(st.integers(0, 2000), min_size=1, max_size=30), st.integers(1, 12), st.integers(1, 12))
+def test_the_holdout_is_the_shortest_run_of_newest_months_that_is_enough(counts, least, most):
+    months = [JANUARY + dt.timedelta(weeks=n) for n in range(len(counts))]
+    chosen = choose_window(
+        dict(zip(months, counts, strict=True)), policy(holdout_months=least, pooled_months=most)
+    ).holdout
+    assert list(chosen) == months[len(months) - len(chosen) :]
+    assert min(least, len(months)) <= len(chosen) <= max(least, most)
+    enough = 256.57  # (50 + 2 * sqrt(50)) / 0.25
+    if len(chosen) > least:
+        assert sum(counts[len(months) - len(chosen) + 1 :]) < enough
+    if len(chosen) < min(len(months), max(least, most)):
+        assert sum(counts[len(months) - len(chosen) :]) >= enough
+
+
+def test_without_a_matured_month_nothing_can_be_trained():
+    with pytest.raises(DataError, match="No month has matured labels yet"):
+        choose_window({}, Policy())
+
+
+def test_every_month_of_a_window_is_read_once_oldest_first():
+    assert Window((FEBRUARY, MARCH), (MARCH,), (JANUARY, FEBRUARY)).months == (JANUARY, FEBRUARY, MARCH)
+
+
+def test_a_month_has_matured_when_its_labels_are_there_and_its_horizon_is_over(gym, declare):
+    months = [JANUARY, FEBRUARY, MARCH, APRIL]
+    assert matured_months(months, {JANUARY, MARCH, APRIL}, gym, MARCH) == [JANUARY, MARCH]
+    late = declare(label={"table": "leavers", "column": "has_left", "horizon": {"months": 1}})
+    assert matured_months(months, set(months), late, MARCH) == [JANUARY, FEBRUARY]
+    assert matured_months(months, set(months), late, dt.date(2024, 2, 28)) == []
+    assert matured_months(months, set(months), late, FEBRUARY) == [JANUARY]
