@@ -117,6 +117,8 @@ def copied(home: Home, folder: Path) -> Home:
     MLflow records where an artifact is as an absolute path: in the copy it must not be the original's.
     """
     shutil.copytree(home.folder, folder, symlinks=True)
+    if not (folder / "mlflow.db").exists():  # nothing was trained yet
+        return open_home(folder)
     columns = {
         "experiments": "artifact_location",
         "runs": "artifact_uri",
@@ -150,7 +152,7 @@ def monthly(home: Home, as_of: dt.date) -> None:
     if home.releases.pointer() is None:
         report_drift(home, as_of)
     else:  # the real report costs seconds; what the loop reads of it is this record
-        record = {"inputs": Progress(home).inputs(as_of), "production_version": home.releases.pointer().version}
+        record = {**Progress(home).made_from(as_of), "production_version": home.releases.pointer().version}
         home.records.write("drift_report", as_of, record | {"alarms": [], "result": None})
     evaluate_versions(home, as_of)
     score_month(home, as_of)

@@ -34,7 +34,7 @@ class DriftOutcome:
 def report_drift(home: Home, as_of: dt.date) -> DriftOutcome:
     """Compare a month with every row of the months that production was trained on; keep report and record."""
     html = home.reports / as_of.isoformat() / "drift.html"
-    record: dict[str, Any] = {"inputs": Progress(home).inputs(as_of), "production_version": None}
+    record: dict[str, Any] = {**Progress(home).made_from(as_of), "production_version": None}
     production = production_candidate(home)
     if production is None:
         home.records.write("drift_report", as_of, record | {"alarms": [], "result": None})
@@ -81,7 +81,7 @@ def evaluate_versions(home: Home, as_of: dt.date) -> list[dict[str, Any]]:
                 for version in versions
                 if str(version.passport["as_of"]) <= month.isoformat()
             ]
-    home.records.write("performance", as_of, {"inputs": progress.inputs(as_of), "evaluated": evaluated})
+    home.records.write("performance", as_of, {**progress.made_from(as_of), "evaluated": evaluated})
     return evaluated
 
 

@@ -50,6 +50,10 @@ class Progress:
         lake = self.home.lake
         return digest_of({month.isoformat(): lake.digest(month) for month in months if month in self.published})
 
+    def made_from(self, as_of: dt.date) -> dict[str, str]:
+        """What a record of the month says it was made from: its own snapshot, and all of its inputs."""
+        return {"snapshot": self.home.lake.digest(as_of), "inputs": self.inputs(as_of)}
+
     def months(self) -> list[MonthState]:
         """Every month that has a drop or a snapshot, oldest first."""
         drops = {drop.as_of: drop for drop in find_drops(self.home.drops, self.home.contract)}
@@ -59,7 +63,7 @@ class Progress:
         """What the loop does next."""
         months = self.months()
         newest = max((month.as_of for month in months if month.processed), default=None)
-        verdict = self.verdict(newest) if newest is not None else None
+        verdict = self.verdict(newest) if newest is not None and self._up_to_date(newest) else None
         stale = newest is not None and self._stale(newest)
         return next_step(months, verdict, unfinished=self.unfinished(), stale_scores=stale)
 
@@ -115,14 +119,27 @@ class Progress:
 
     def _state(self, as_of: dt.date, drop: Drop | None) -> MonthState:
         published = self.home.lake.fingerprint(as_of) if as_of in self.published else None
-        inputs = self.inputs(as_of) if published else None
-        records = [self.home.records.read(kind, as_of) for kind in KINDS] if published else [None]
-        processed = all(record is not None and record["inputs"] == inputs for record in records)
+        inputs: str | None = None
+        records: list[dict[str, Any] | None] = [None]
+        # Labels and corrections of older months are news for the newest month alone: it is what is trained on next.
+        what = "inputs" if self.published and as_of == self.published[-1] else "snapshot"
+        if published:
+            inputs = self.made_from(as_of)[what]
+            records = [self.home.records.read(kind, as_of) for kind in KINDS]
+        processed = all(record is not None and record[what] == inputs for record in records)
         if drop is None:
             return MonthState(as_of, None, settled=True, published=published, processed=processed, inputs=inputs)
         age = self.home.now().timestamp() - drop.last_change
         settled = drop.marked_complete or age >= self.home.settings.quiet_seconds
         return MonthState(as_of, drop.fingerprint, settled, published, processed, inputs)
+
+    def _up_to_date(self, as_of: dt.date) -> bool:
+        """Whether the month's training dataset is of its inputs as they now are.
+
+        Not so when labels of an older month came while a newer one is published: that one is to be trained on.
+        """
+        record = self.home.records.read("training_dataset", as_of)
+        return record is not None and record["inputs"] == self.inputs(as_of)
 
     def _stale(self, as_of: dt.date) -> bool:
         pointer, record = self.home.releases.pointer(), self.home.records.read("scores", as_of)

@@ -32,7 +32,7 @@ class Scored:
 def score_month(home: Home, as_of: dt.date) -> Scored | None:
     """Rank every customer of a month; None (and a record that says so) before there is a production model."""
     progress = Progress(home)
-    record: dict[str, object] = {"inputs": progress.inputs(as_of)}
+    record: dict[str, object] = dict(progress.made_from(as_of))
     production = production_candidate(home)
     if production is None or production.version is None:
         home.records.write("scores", as_of, record | {"version": None, "stand_down": None, "customers": 0})

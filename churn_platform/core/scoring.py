@@ -6,7 +6,8 @@ Belongs here: ranks, deciles, sentences. Does not: the model (`core/model.py`) o
 import numpy as np
 import pandas as pd
 
-from churn_platform.core.contract import Column, Contract
+from churn_platform.core.contract import Column, ColumnCost, Contract
+from churn_platform.core.costs import RowCosts
 from churn_platform.core.model import ChurnModel
 
 REASON = "reason_{}"
@@ -21,11 +22,14 @@ def rank(contract: Contract, rows: pd.DataFrame, model: ChurnModel) -> pd.DataFr
         model: the model in production.
 
     Returns:
-        (customers,) entity, probability, rank from 1, decile 1 (highest risk) to 10. Equal probabilities are ranked
-        by entity, so the list is the same on every run.
+        (customers,) entity, probability, rank from 1, decile 1 (highest risk) to 10; where the cost of a missed
+        churner differs from customer to customer also expected_loss, probability times cost. Equal probabilities are
+        ranked by entity, so the list is the same on every run.
     """
     key = contract.entity.column
     scored = pd.DataFrame({key: rows[key], "probability": model.probability(rows)})
+    if isinstance(contract.costs.missed_churner, ColumnCost):
+        scored["expected_loss"] = scored["probability"] * RowCosts.of(contract.costs, rows).missed
     scored = scored.sort_values(["probability", key], ascending=[False, True], ignore_index=True)
     scored["rank"] = np.arange(1, len(scored) + 1)
     scored["decile"] = (scored["rank"] - 1) * 10 // len(scored) + 1

@@ -22,7 +22,7 @@ def test_before_there_is_a_production_model_there_is_a_note_and_a_record(january
     assert outcome.note == "There is no production model yet, so there is nothing to compare with."
     assert not outcome.html.exists()
     assert january_decided_copy.records.read("drift_report", JANUARY) == {
-        "inputs": Progress(january_decided_copy).inputs(JANUARY),
+        **Progress(january_decided_copy).made_from(JANUARY),
         "production_version": None,
         "alarms": [],
         "result": None,
@@ -57,7 +57,7 @@ def test_a_version_is_judged_on_the_newest_matured_month_with_all_its_customers(
     low, high = entry["metrics"]["auc_interval"]
     assert 0.1 < low < entry["metrics"]["auc"] < high < 0.25
     record = february_decided_copy.records.read("performance", FEBRUARY)
-    assert record == {"inputs": Progress(february_decided_copy).inputs(FEBRUARY), "evaluated": [entry]}
+    assert record == {**Progress(february_decided_copy).made_from(FEBRUARY), "evaluated": [entry]}
 
 
 def test_the_month_it_was_trained_on_counts_with_the_customers_it_never_saw(january_copy):

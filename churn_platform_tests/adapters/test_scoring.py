@@ -31,7 +31,7 @@ def test_the_record_says_by_whom_how_many_and_how_many_to_contact(january):
     contacts = int((scored["probability"] >= threshold).sum())
     assert 0 < contacts < CUSTOMERS
     assert record == {
-        "inputs": Progress(january).inputs(JANUARY),
+        **Progress(january).made_from(JANUARY),
         "version": 1,
         "stand_down": None,
         "customers": CUSTOMERS,

@@ -89,7 +89,7 @@ def test_a_dataset_is_loaded_as_it_was_built_and_its_record_says_what_from(home)
     pd.testing.assert_frame_equal(loaded.frame, built.frame)
     assert (loaded.digest, loaded.window) == (built.digest, built.window)
     assert home.records.read("training_dataset", JANUARY) == {
-        "inputs": Progress(home).inputs(JANUARY),
+        **Progress(home).made_from(JANUARY),
         "known_at": NOON.isoformat(),
         "digest": built.digest,
         "window": {"training": ["2024-01-31"], "holdout": ["2024-01-31"], "forward": []},
