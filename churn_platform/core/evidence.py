@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from churn_platform.core.comparison import AucDifference, auc_interval, paired_auc_difference
+from churn_platform.core.leaks import Alone
 from churn_platform.core.policy import PromotionPolicy
 from churn_platform.core.statistics import Interval, auc
 from churn_platform.errors import DataError
@@ -45,6 +46,8 @@ class Evidence:
     """Rows whose entity production trained on; None when it carries no digest of its training entities."""
     forward: Floats | None = None
     """Scores of the same recipe fitted one month earlier; None for the first month."""
+    alone: Alone | None = None
+    """How well each feature alone tells the label of the candidate's training rows; None when nobody asked."""
     attempt: int = 1
     """The how-manieth candidate that is judged on this holdout."""
 

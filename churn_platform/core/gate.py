@@ -11,6 +11,7 @@ import numpy as np
 from churn_platform.core.candidate import Candidate, forward_scores
 from churn_platform.core.contract import Contract
 from churn_platform.core.evidence import Evidence
+from churn_platform.core.leaks import judge_alone
 from churn_platform.core.training_dataset import LABEL, TrainingDataset, trained_on
 
 
@@ -29,6 +30,7 @@ def gather(
     """
     rows = dataset.holdout_rows()
     entities = rows[contract.entity.column]
+    trained = dataset.training_rows()
     incumbent: dict[str, Any] = {}
     if production is not None:
         known = len(production.training_entities) > 0
@@ -47,6 +49,7 @@ def gather(
         candidate=np.asarray(candidate.model.probability(rows)),
         candidate_saw=trained_on(entities, candidate.training_entities),
         forward=forward_scores(contract, dataset),
+        alone=judge_alone(contract, trained, trained[LABEL]),
         attempt=attempt,
         **incumbent,
     )

@@ -11,6 +11,7 @@ from churn_platform.adapters.training_data import (
     oracle_mismatches,
 )
 from churn_platform.core.labels import LabelPlausibility, judge_labels
+from churn_platform.core.leaks import Alone, judge_alone
 from churn_platform.core.training_dataset import AS_OF, LABEL, TrainingDataset
 from churn_platform.defs.ingestion import snapshot
 from churn_platform.defs.partitions import as_of_partitions, month_of
@@ -50,34 +51,40 @@ def training_dataset(context: dg.AssetExecutionContext, home: HomeResource) -> d
     return dg.MaterializeResult(metadata=_metadata(dataset))
 
 
-@dg.multi_asset_check(
-    name="training_dataset_checks",
-    specs=[
-        dg.AssetCheckSpec(
-            "no_feature_from_after_its_moment",
-            asset=training_dataset,
-            description="Every feature equals what the lake knew when its month was scored, joined without Feast.",
-        ),
-        dg.AssetCheckSpec(
-            "no_holdout_entity_in_training",
-            asset=training_dataset,
-            description="No customer of the holdout is among the training rows of any month.",
-        ),
-        dg.AssetCheckSpec(
-            "labels_plausible",
-            asset=training_dataset,
-            description="The labels look like churn: rate in range, churners stay away, months agree.",
-        ),
-    ],
+DATASET_CHECKS = (
+    dg.AssetCheckSpec(
+        "no_feature_from_after_its_moment",
+        asset=training_dataset,
+        description="Every feature equals what the lake knew when its month was scored, joined without Feast.",
+    ),
+    dg.AssetCheckSpec(
+        "no_holdout_entity_in_training",
+        asset=training_dataset,
+        description="No customer of the holdout is among the training rows of any month.",
+    ),
+    dg.AssetCheckSpec(
+        "labels_plausible",
+        asset=training_dataset,
+        description="The labels look like churn: rate in range, churners stay away, months agree.",
+    ),
+    dg.AssetCheckSpec(
+        "no_feature_tells_the_label",
+        asset=training_dataset,
+        description="No feature alone tells who churns: one that does is known only after churning (GATE011).",
+    ),
 )
+
+
+@dg.multi_asset_check(name="training_dataset_checks", specs=DATASET_CHECKS)
 def training_dataset_checks(context: dg.AssetCheckExecutionContext, home: HomeResource):  # noqa: ANN201 - generator
     """Judge the published training dataset from the lake, without Feast."""
     opened, as_of = home.open(), month_of(context)  # type: ignore[arg-type]
     dataset = load_training_dataset(opened, as_of)
     month = {"as_of": as_of.isoformat()}
     if dataset is None:
-        for name in ("no_feature_from_after_its_moment", "no_holdout_entity_in_training", "labels_plausible"):
-            yield dg.AssetCheckResult(passed=True, check_name=name, metadata=month | {"note": "no matured labels yet"})
+        for spec in DATASET_CHECKS:
+            note = month | {"note": "no matured labels yet"}
+            yield dg.AssetCheckResult(passed=True, check_name=spec.name, metadata=note)
         return
     wrong = oracle_mismatches(opened, dataset, knowledge_time(opened, as_of))
     yield dg.AssetCheckResult(
@@ -101,6 +108,21 @@ def training_dataset_checks(context: dg.AssetCheckExecutionContext, home: HomeRe
     yield dg.AssetCheckResult(
         passed=found.plausible, severity=dg.AssetCheckSeverity.WARN, check_name="labels_plausible",
         description=" ".join(found.warnings) or "Nothing looks wrong.", metadata=month | _label_metadata(found),
+    )  # fmt: skip
+    rows = dataset.training_rows()
+    yield _leak_result(judge_alone(opened.contract, rows, rows[LABEL]), month)
+
+
+def _leak_result(alone: Alone, month: dict[str, str]) -> dg.AssetCheckResult:
+    """WARN rather than ERROR: the candidate is refused by GATE011, the month's scores are not in doubt."""
+    lines = ["| feature | AUC alone |", "| --- | ---: |"]
+    lines += [f"| {name} | {auc:.3f} |" for name, auc in sorted(alone.aucs.items(), key=lambda found: -found[1])]
+    named = ", ".join(f"{name} (AUC {auc:.3f})" for name, auc in alone.leaks.items())
+    return dg.AssetCheckResult(
+        passed=not alone.leaks, severity=dg.AssetCheckSeverity.WARN, check_name="no_feature_tells_the_label",
+        description=f"Known only after churning? {named}" if named else "No feature alone tells who churns.",
+        metadata=month | {"limit": alone.limit, "beyond luck above": alone.certain}
+        | {"alone": dg.MetadataValue.md("\n".join(lines))},
     )  # fmt: skip
 
 

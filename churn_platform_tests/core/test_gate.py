@@ -7,6 +7,7 @@ import pytest
 
 from churn_platform.core.candidate import fit_candidate, forward_scores
 from churn_platform.core.gate import gather
+from churn_platform.core.leaks import judge_alone
 from churn_platform.core.training_dataset import entity_hashes
 
 
@@ -28,6 +29,13 @@ def test_both_models_are_scored_on_the_same_holdout_rows(gym, two_months, candid
     assert evidence.slices["tier"].tolist() == rows["tier"].tolist()
     assert (evidence.as_of, evidence.attempt, evidence.policy) == ("2024-02-29", 3, gym.policy.promotion)
     assert (evidence.production_version, evidence.production_as_of) == (1, "2024-01-31")
+
+
+def test_each_feature_is_judged_alone_on_the_rows_that_the_candidate_trained_on(gym, two_months, candidate):
+    rows = two_months.training_rows()
+    alone = gather(gym, two_months, candidate, None, attempt=1).alone
+    assert alone == judge_alone(gym, rows, rows["label"])
+    assert list(alone.aucs) == list(gym.features)
 
 
 def test_the_stable_holdout_was_seen_by_neither(gym, two_months, candidate, production):

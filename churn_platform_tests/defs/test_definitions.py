@@ -30,7 +30,12 @@ DEPENDENCIES = {
     "production_model": {"promotion_decision"},
     "scores": {"feature_views", "performance", "production_model"},
 }
-DATASET_CHECKS = {"no_feature_from_after_its_moment", "no_holdout_entity_in_training", "labels_plausible"}
+DATASET_CHECKS = {
+    "no_feature_from_after_its_moment",
+    "no_holdout_entity_in_training",
+    "labels_plausible",
+    "no_feature_tells_the_label",
+}
 
 
 @pytest.fixture(scope="module")
@@ -68,16 +73,16 @@ def test_every_check_is_described_on_its_asset_and_none_blocks(loaded):
     assert {n for n, s in specs.items() if s.asset_key == dg.AssetKey("training_dataset")} == DATASET_CHECKS
     gate = {n: s for n, s in specs.items() if s.asset_key == dg.AssetKey("promotion_decision")}
     assert set(gate) == {criterion.name for criterion in CRITERIA}
-    assert len(CRITERIA) == 10
+    assert len(CRITERIA) == 11
     for criterion in CRITERIA:
         assert gate[criterion.name].description.startswith(f"{criterion.code} {criterion.title}.")
-    assert len(specs) == 13
+    assert len(specs) == 15
     assert all(spec.description and not spec.blocking for spec in specs.values())
 
 
 JOBS = {
-    "monthly": ({"snapshot", "feature_views", "training_dataset", "drift_report", "performance", "scores"}, 3),
-    "retraining": ({"candidate_model", "promotion_decision", "production_model", "scores"}, 10),
+    "monthly": ({"snapshot", "feature_views", "training_dataset", "drift_report", "performance", "scores"}, 4),
+    "retraining": ({"candidate_model", "promotion_decision", "production_model", "scores"}, 11),
 }
 
 

@@ -1,4 +1,4 @@
-"""Feature views, training dataset and its three checks, as the UI shows them."""
+"""Feature views, training dataset and its four checks, as the UI shows them."""
 
 import dagster as dg
 import pytest
@@ -17,12 +17,17 @@ from churn_platform_tests.small_business import (
     open_home,
 )
 
-CHECKS = ["no_feature_from_after_its_moment", "no_holdout_entity_in_training", "labels_plausible"]
+CHECKS = [
+    "no_feature_from_after_its_moment",
+    "no_holdout_entity_in_training",
+    "labels_plausible",
+    "no_feature_tells_the_label",
+]
 
 
 @pytest.fixture
 def checks(checked):
-    """The results of the three checks on a month, by name."""
+    """The results of the four checks on a month, by name."""
     return lambda home, month: checked(home, month, training_dataset_checks)
 
 
@@ -79,6 +84,7 @@ def test_a_sound_dataset_passes_with_the_figures_that_were_compared(january_copy
     assert found[CHECKS[0]].metadata["cells that differ"].value == 0
     assert found[CHECKS[1]].metadata["customers in both"].value == 0
     assert found[CHECKS[2]].description == "Nothing looks wrong."
+    assert found[CHECKS[3]].description == "No feature alone tells who churns."
     assert {result.metadata["as_of"].value for result in found.values()} == {"2024-01-31"}
 
 
@@ -99,7 +105,7 @@ def tampered(home, change):
 def test_a_feature_that_the_lake_did_not_know_then_fails_the_first_check(january_copy, checks):
     tampered(january_copy, lambda frame: frame.__setitem__("months", frame["months"] + 1))
     found = checks(january_copy, JANUARY)
-    assert [result.passed for result in found.values()] == [False, True, True]
+    assert [result.passed for result in found.values()] == [False, True, True, True]
     assert found[CHECKS[0]].metadata["cells that differ"].value == 1500
     assert found[CHECKS[0]].severity == dg.AssetCheckSeverity.ERROR
 
@@ -112,6 +118,15 @@ def test_a_holdout_customer_among_the_training_rows_fails_the_second_check(janua
     found = checks(january_copy, JANUARY)
     assert not found[CHECKS[1]].passed
     assert found[CHECKS[1]].metadata["customers in both"].value == 1
+
+
+def test_a_feature_that_tells_the_label_warns_with_its_name_and_the_figures(january_copy, checks):
+    tampered(january_copy, lambda frame: frame.__setitem__("hours", frame["label"].map({True: 1.5, False: None})))
+    found = checks(january_copy, JANUARY)[CHECKS[3]]
+    assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert found.description == "Known only after churning? hours (AUC 1.000)"
+    assert found.metadata["alone"].value.splitlines()[2] == "| hours | 1.000 |"
+    assert found.metadata["limit"].value == 0.95 < found.metadata["beyond luck above"].value < 0.97
 
 
 def test_labels_that_do_not_look_like_churn_warn_with_their_figures(january_copy, checks, shown):

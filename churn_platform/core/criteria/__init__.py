@@ -1,4 +1,4 @@
-"""The promotion criteria, GATE001 to GATE010, in the order in which people read them."""
+"""The promotion criteria, GATE001 to GATE011, in the order in which people read them."""
 
 from churn_platform.core.criteria import (
     beats_production,
@@ -8,6 +8,7 @@ from churn_platform.core.criteria import (
     forward_value,
     interval_above_zero,
     newer_than_production,
+    no_leak,
     no_slice_worse,
     self_test,
     stands_on_its_own,
@@ -25,6 +26,7 @@ CRITERIA: tuple[Criterion, ...] = (
     enough_churners.CRITERION,
     forward_value.CRITERION,
     newer_than_production.CRITERION,
+    no_leak.CRITERION,
 )
 
 __all__ = ["CRITERIA", "Criterion", "Finding", "Outcome"]
