@@ -32,7 +32,7 @@ def _why_not(evidence: Evidence, gone: int) -> str:
     if not gone:
         return (
             f"The {total:,} holdout rows hold {remain}, so there is nothing to rank: not comparable; check the labels, "
-            "or pool more months (policy.training.holdout_months)."
+            "or pool more months (policy.training.pooled_months)."
         )
     who, way_out = ("a model", WAY_OUT) if evidence.compares else ("the candidate", "train it again with this holdout")
     return (

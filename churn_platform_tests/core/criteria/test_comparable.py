@@ -103,7 +103,7 @@ def test_a_holdout_of_one_class_gives_no_number_and_asks_for_labels_or_months(ch
     assert decision.decision == "refused"
     assert decision.candidate_auc is None
     assert f"hold {churners} churners and {stayers} others, so there is nothing to rank" in decision.reason
-    assert "pool more months (policy.training.holdout_months)" in decision.reason
+    assert "pool more months (policy.training.pooled_months)" in decision.reason
     assert WAY_OUT not in decision.reason
 
 

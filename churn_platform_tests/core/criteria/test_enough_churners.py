@@ -19,8 +19,8 @@ def test_fifty_of_each_class_are_enough_and_forty_nine_are_not(churners, stayers
 def test_the_refusal_names_the_policy_that_pools_more_months():
     detail = finding(with_counts(49, 300), "enough_churners").detail
     assert detail == (
-        "The holdout has 49 churners and 300 others, too few to decide: 50 of each are needed; pool more months "
-        "(policy.training.holdout_months)."
+        "The holdout has 49 churners and 300 others, too few to decide: 50 of each are needed; further months "
+        "are pooled as their labels mature, up to policy.training.pooled_months."
     )
 
 
