@@ -11,8 +11,8 @@ def rule(evidence: Evidence) -> tuple[Outcome, str]:
     if min(evidence.churners, evidence.stayers) >= wanted:
         return "pass", f"{found}; at least {wanted} of each are needed."
     return "fail", (
-        f"{found}, too few to decide: {wanted} of each are needed; further months are pooled as their labels mature, up "
-        "to policy.training.pooled_months."
+        f"{found}, too few to decide: {wanted} of each are needed; further months are pooled as their labels mature, "
+        "up to policy.training.pooled_months."
     )
 
 
