@@ -13,6 +13,7 @@ from churn_platform.adapters.model_registry import PRODUCTION
 from churn_platform.core.candidate import FILES, Candidate, candidate_of
 from churn_platform.core.digest import digest_of
 from churn_platform.core.promotion import Decision
+from churn_platform.core.serving_form import serving_files
 
 GOLDEN_ROWS = 5
 ACTIVATION_DELAY = dt.timedelta(seconds=2)
@@ -63,7 +64,8 @@ def promote(home: Home, decision: Decision, sample: pd.DataFrame) -> None:
     }
     intent = home.ledger.append(act="promotion intent", **receipt)  # type: ignore[arg-type]
     home.registry.set_alias(PRODUCTION, version)
-    home.releases.publish(version, home.registry.files(version), _manifest(home, candidate, sample))
+    files = {**home.registry.files(version), **serving_files(candidate.model)}
+    home.releases.publish(version, files, _manifest(home, candidate, sample))
     if pointer is None or pointer.version != version:
         activate_at = (home.now() + ACTIVATION_DELAY).isoformat()
         home.releases.point(version, ledger_head=intent.digest, activate_at=activate_at, as_of=decision.as_of)

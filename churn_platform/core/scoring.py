@@ -1,14 +1,16 @@
-"""The ranked list: every customer with probability and decile, the listed ones with their reasons in words.
+"""The ranked list: every customer with probability and decile, the listed ones with their reasons.
 
-Belongs here: ranks, deciles, sentences. Does not: the model (`core/model.py`) or where the list goes.
+Belongs here: ranks, deciles, which reasons. Does not: their words (`core/reasons.py`), the model (`core/model.py`) or
+where the list goes.
 """
 
 import numpy as np
 import pandas as pd
 
-from churn_platform.core.contract import Column, ColumnCost, Contract
+from churn_platform.core.contract import ColumnCost, Contract
 from churn_platform.core.costs import RowCosts
 from churn_platform.core.model import ChurnModel
+from churn_platform.core.reasons import sentence
 
 REASON = "reason_{}"
 
@@ -51,31 +53,10 @@ def reasons(contract: Contract, rows: pd.DataFrame, model: ChurnModel, count: in
     pushes = model.contributions(rows)
     order = np.argsort(-pushes.abs().to_numpy(), axis=1, kind="stable")[:, :count]
     names, strengths = list(pushes.columns), pushes.to_numpy()
+    values = rows[names].astype(object).where(rows[names].notna(), None).to_numpy()
     sentences = [
-        [sentence(contract.features[names[j]], names[j], rows.iloc[i][names[j]], strengths[i, j]) for j in chosen]
+        [sentence(contract.features[names[j]], names[j], values[i, j], strengths[i, j]) for j in chosen]
         for i, chosen in enumerate(order)
     ]
     return pd.DataFrame(sentences, index=rows.index, columns=[REASON.format(n + 1) for n in range(order.shape[1])])
 
-
-def sentence(column: Column, name: str, value: object, push: float) -> str:
-    """One reason: "3 failed payments in 90 days raises the risk"."""
-    effect = "raises the risk" if push > 0 else "lowers the risk" if push < 0 else "does not move the risk"
-    said = column.description or name.replace("_", " ")
-    if pd.isna(value):  # type: ignore[call-overload]
-        return f"no value for {said[:1].lower()}{said[1:]} {effect}"
-    number = shown(column, value)
-    phrase = column.phrase.format(value=number, s="" if number == "1" else "s") or f"{said}: {number}"
-    return f"{phrase} {effect}"
-
-
-def shown(column: Column, value: object) -> str:
-    """A value as a person writes it: yes or no, whole numbers whole, others to one decimal."""
-    if column.dtype == "boolean":
-        return "yes" if value else "no"
-    if column.dtype == "category":
-        return str(value)
-    number = float(str(value))
-    if number == round(number):
-        return f"{number:.0f}"
-    return f"{number:.1f}" if abs(number) >= 1 else f"{number:.2g}"

@@ -1,0 +1,30 @@
+"""Reasons in words: one feature's value and what it does to the risk, as the contract says it.
+
+Belongs here: the sentence. Does not: how strong a reason is (`core/model.py`, `core/scorer.py`).
+The server imports this module: no pandas.
+"""
+
+from churn_platform.core.contract import Column
+
+
+def sentence(column: Column, name: str, value: object, push: float) -> str:
+    """One reason: "3 failed payments in 90 days raises the risk"; `value` is None where it is null."""
+    effect = "raises the risk" if push > 0 else "lowers the risk" if push < 0 else "does not move the risk"
+    said = column.description or name.replace("_", " ")
+    if value is None:
+        return f"no value for {said[:1].lower()}{said[1:]} {effect}"
+    number = shown(column, value)
+    phrase = column.phrase.format(value=number, s="" if number == "1" else "s") or f"{said}: {number}"
+    return f"{phrase} {effect}"
+
+
+def shown(column: Column, value: object) -> str:
+    """A value as a person writes it: yes or no, whole numbers whole, others to one decimal."""
+    if column.dtype == "boolean":
+        return "yes" if value else "no"
+    if column.dtype == "category":
+        return str(value)
+    number = float(str(value))
+    if number == round(number):
+        return f"{number:.0f}"
+    return f"{number:.1f}" if abs(number) >= 1 else f"{number:.2g}"
