@@ -244,6 +244,21 @@ def ui(
 
 
 @app.command()
+def serve(
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port (else CHURN_API_PORT).")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; another than 127.0.0.1 needs API keys.")] = "127.0.0.1",
+    workers: Annotated[int | None, typer.Option(min=1, max=64, help="Processes (else CHURN_API_WORKERS).")] = None,
+    home: HomeOption = None,
+) -> None:
+    """The HTTP API that answers with the model in production (BentoML)."""
+    from churn_platform.cli_serve import serve as become_server
+
+    opened = _home(home)
+    settings = opened.settings
+    become_server(opened, host, port or settings.api_port, workers or settings.api_workers, typer.echo)
+
+
+@app.command()
 def doctor(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Versions, ports, write access, broken state, each with its remedy."""
     from churn_platform.adapters.checkup import check_up

@@ -6,6 +6,7 @@ Belongs here: where the home is, ports, telemetry switches. Does not: thresholds
 import getpass
 import os
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -28,6 +29,8 @@ LIBRARY_ENVIRONMENT = {
     # Beta and deprecation notices of the libraries' own internals are no news to a user.
     "PYTHONWARNINGS": "ignore",
 }
+
+KeyDigests = Annotated[str, Field(pattern=r"^([0-9a-f]{64}(,[0-9a-f]{64})*)?$")]
 
 
 class Settings(BaseSettings):
@@ -53,12 +56,30 @@ class Settings(BaseSettings):
     lock_seconds: float = Field(
         default=600.0, ge=0, description="How long a run waits for another run of the same home before it gives up."
     )
+    api_port: int = Field(default=3002, ge=1, le=65535, description="Port of the API (`churn serve`).")
+    api_workers: int = Field(
+        default=2, ge=1, le=64, description="Processes that serve the API; one that dies leaves the others answering."
+    )
+    api_keys: KeyDigests = Field(
+        default="", description="sha256 of each API key, in hex, separated by commas; empty: no key is asked for."
+    )
+    metrics_keys: KeyDigests = Field(
+        default="", description="The same for /metrics alone; empty: an API key opens it."
+    )
+    api_hosts: str = Field(
+        default="", description="Names, separated by commas, under which the API may be called besides localhost."
+    )
     actor: str = Field(default="", description="Who acts, for the ledger; by default the login name.")
 
     @property
     def home_folder(self) -> Path:
         """The home as an absolute path."""
         return self.home.expanduser().resolve()
+
+    @property
+    def served_names(self) -> frozenset[str]:
+        """The names of `api_hosts`."""
+        return frozenset(name.strip().lower() for name in self.api_hosts.split(",") if name.strip())
 
     @property
     def who(self) -> str:
@@ -95,3 +116,13 @@ def prepare_environment(settings: Settings) -> None:
     else:  # child processes run in the home: a relative path would lead elsewhere
         os.environ["CHURN_CONTRACT"] = str(settings.contract.expanduser().resolve())
     os.environ["DAGSTER_HOME"] = str(settings.home_folder / "dagster")
+
+
+def prepare_serving(settings: Settings, port: int, workers: int) -> None:
+    """Set what BentoML and its workers read from the environment, for one server of this home.
+
+    A BENTOML_HOME of each server's own: two that share one wipe each other's metrics.
+    """
+    prepare_environment(settings)
+    os.environ["BENTOML_HOME"] = str(settings.home_folder / "serving" / str(port))
+    os.environ["CHURN_API_PORT"], os.environ["CHURN_API_WORKERS"] = str(port), str(workers)

@@ -8,7 +8,7 @@ import datetime as dt
 import hashlib
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from churn_platform.adapters.booster import LightGBMBooster
 from churn_platform.adapters.releases import Releases
@@ -164,8 +164,8 @@ class ReleaseWatch:
         except UNUSABLE as error:
             self._refused(pointer.previous_version, str(error))
             return
-        kept, self._pending = self._pending, None
-        self._activate(stand_in)
+        kept = self._pending
+        self._activate(replace(stand_in, since=stand_in.manifest.created_at, previous_version=None))
         self._pending = kept
 
     def _activate(self, loaded: Loaded) -> None:

@@ -13,7 +13,7 @@ from churn_platform.adapters.files import replacing
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.progress import Progress
 from churn_platform.adapters.promoting import production_candidate
-from churn_platform.core.scoring import rank, reasons
+from churn_platform.core.scoring import decile_floors, rank, reasons
 from churn_platform.core.snapshot import feature_frame
 
 
@@ -53,5 +53,6 @@ def score_month(home: Home, as_of: dt.date) -> Scored | None:
             )
     contacts = int((ranked["probability"] >= production.model.threshold).sum())
     record |= {"version": production.version, "stand_down": stand_down, "customers": len(ranked), "contacts": contacts}
+    record["decile_floors"] = decile_floors(ranked)
     home.records.write("scores", as_of, record, ranked)
     return Scored(len(ranked), production.version, stand_down, contacts, listed, csv)

@@ -83,6 +83,12 @@ class ScoringPolicy(_Part):
     reasons: int = Field(default=3, ge=1)
 
 
+class ServingPolicy(_Part):
+    """What the API does for a customer whose features are missing or of an older month than the newest."""
+
+    stale_features: Literal["refuse", "answer"] = "refuse"
+
+
 class Policy(_Part):
     """All thresholds of the loop."""
 
@@ -92,3 +98,4 @@ class Policy(_Part):
     drift: DriftPolicy = DriftPolicy()
     retraining: RetrainingPolicy = RetrainingPolicy()
     scoring: ScoringPolicy = ScoringPolicy()
+    serving: ServingPolicy = ServingPolicy()

@@ -13,6 +13,7 @@ from churn_platform.core.model import ChurnModel
 from churn_platform.core.reasons import sentence
 
 REASON = "reason_{}"
+DECILES = 10
 
 
 def rank(contract: Contract, rows: pd.DataFrame, model: ChurnModel) -> pd.DataFrame:
@@ -34,8 +35,17 @@ def rank(contract: Contract, rows: pd.DataFrame, model: ChurnModel) -> pd.DataFr
         scored["expected_loss"] = scored["probability"] * RowCosts.of(contract.costs, rows).missed
     scored = scored.sort_values(["probability", key], ascending=[False, True], ignore_index=True)
     scored["rank"] = np.arange(1, len(scored) + 1)
-    scored["decile"] = (scored["rank"] - 1) * 10 // len(scored) + 1
+    scored["decile"] = (scored["rank"] - 1) * DECILES // len(scored) + 1
     return scored
+
+
+def decile_floors(ranked: pd.DataFrame) -> list[float]:
+    """The lowest probability in each of the deciles 9 to 1, ascending; empty for fewer than ten customers.
+
+    Serving finds a customer's decile with them, without the whole list.
+    """
+    lowest = ranked.groupby("decile")["probability"].min()
+    return [] if len(lowest) < DECILES else lowest.drop(DECILES).sort_values().tolist()
 
 
 def reasons(contract: Contract, rows: pd.DataFrame, model: ChurnModel, count: int) -> pd.DataFrame:

@@ -1,0 +1,185 @@
+"""Answers about customers: features from the online store, probability and reasons from the release in production.
+
+Belongs here: what an answer holds and when there is none. Does not: HTTP (`bento/routes.py`), request schemas
+(`bento/schema.py`), the model (`core/scorer.py`).
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bento.errors import Refusal
+from churn_platform.adapters.online_reader import Key, OnlineReader, OnlineRow
+from churn_platform.adapters.release_watch import Loaded, ReleaseWatch
+from churn_platform.adapters.score_history import ScoreHistory
+from churn_platform.core.contract import Contract
+from churn_platform.core.reasons import sentence
+from churn_platform.core.scorer import Row
+from churn_platform.errors import StoreDown
+
+RETRY_SECONDS = "5"
+
+
+@dataclass(frozen=True)
+class Given:
+    """One answer, as the prediction log keeps it."""
+
+    moment: float
+    key: Key
+    version: int
+    probability: float
+    features: Row
+    what_if: bool
+    stale: bool
+
+
+class Answers:
+    """Answers for one home; every method may raise `Refusal`."""
+
+    def __init__(
+        self,
+        contract: Contract,
+        reader: OnlineReader,
+        watch: ReleaseWatch,
+        history: ScoreHistory,
+        given: Callable[[list[Given]], None] = lambda _: None,
+    ) -> None:
+        self.contract, self.reader, self.watch, self.history = contract, reader, watch, history
+        self._given = given
+        self._key, self._features = contract.entity.column, contract.features
+        self._reasons = contract.policy.scoring.reasons
+        self._answers_stale = contract.policy.serving.stale_features == "answer"
+
+    async def predict(self, asked: Mapping[str, Any], request_id: str) -> dict[str, Any]:
+        """One customer's answer.
+
+        Args:
+            asked: a body that `Schemas.single` has validated.
+            request_id: goes into the answer.
+        """
+        loaded, key = self.loaded(), asked[self._key]
+        overrides = asked.get("features", {})
+        [row] = await self.rows([key])
+        values, behind = self._usable(key, row, overrides)
+        probability = loaded.scorer.probability([values])[0]
+        self._given([Given(time.time(), key, loaded.manifest.version, probability, values, bool(overrides), bool(behind))])
+        answer = self._scored(loaded, key, probability)
+        if asked.get("reasons", True):
+            answer["reasons"] = self._why(loaded, [values])[0]
+        assert row is not None  # noqa: S101 - `_usable` refuses None
+        return answer | {
+            "features_used": values,
+            "features_as_of": row.as_of.isoformat(),
+            "stale": bool(behind),
+            "what_if": sorted(overrides),
+            "model": self.model(loaded),
+            "request_id": request_id,
+        }
+
+    async def batch(self, asked: Mapping[str, Any], request_id: str) -> dict[str, Any]:
+        """Up to 1,000 customers, each with its answer or its error, in the order asked; reasons only if asked for.
+
+        Args:
+            asked: a body that `Schemas.batch` has validated.
+            request_id: goes into the answer.
+        """
+        loaded, keys = self.loaded(), asked["keys"]
+        results: list[dict[str, Any]] = [{self._key: key} for key in keys]
+        usable: list[tuple[int, OnlineRow, Row, bool]] = []
+        for number, row in enumerate(await self.rows(keys)):
+            try:
+                values, behind = self._usable(keys[number], row, {})
+            except Refusal as refusal:
+                results[number]["error"] = refusal.item()
+            else:
+                assert row is not None  # noqa: S101 - `_usable` refuses None
+                usable.append((number, row, values, bool(behind)))
+        rows, now = [values for _, _, values, _ in usable], time.time()
+        found = loaded.scorer.probability(rows) if rows else []
+        why = self._why(loaded, rows) if rows and asked.get("reasons", False) else None
+        for place, ((number, row, _, stale), probability) in enumerate(zip(usable, found, strict=True)):
+            results[number] = self._scored(loaded, keys[number], probability) | (
+                {"features_as_of": row.as_of.isoformat(), "stale": stale} | ({"reasons": why[place]} if why else {})
+            )
+        version = loaded.manifest.version
+        self._given(
+            [Given(now, keys[n], version, p, v, what_if=False, stale=s) for (n, _, v, s), p in zip(usable, found, strict=True)]
+        )
+        counts = {"answered": len(usable), "failed": len(keys) - len(usable)}
+        return {"results": results, **counts, "model": self.model(loaded), "request_id": request_id}
+
+    def loaded(self) -> Loaded:
+        """The release that answers now."""
+        loaded = self.watch.current
+        if loaded is None:
+            why = self.watch.refusal or "nothing has been promoted yet"
+            raise Refusal(
+                503, "no_model", f"No model can answer: {why}.", "Run `churn run`, or restore the release; then try again.",
+                headers={"Retry-After": RETRY_SECONDS},
+            )  # fmt: skip
+        return loaded
+
+    async def rows(self, keys: Sequence[Key]) -> list[OnlineRow | None]:
+        """The online rows of customers."""
+        try:
+            if self.reader.blocking:
+                return await asyncio.to_thread(self.reader.read, keys)
+            return self.reader.read(keys)
+        except StoreDown as error:
+            raise Refusal(
+                503, "store_down", str(error), "Try again in a few seconds.", headers={"Retry-After": RETRY_SECONDS}
+            ) from None
+
+    def model(self, loaded: Loaded) -> dict[str, Any]:
+        """What every answer says of its model."""
+        manifest, reason = loaded.manifest, self.stand_down(loaded)
+        return {
+            "name": manifest.model_name,
+            "version": manifest.version,
+            "sha256": loaded.sha256,
+            "stand_down": reason is not None,
+            "stand_down_reason": reason,
+        }
+
+    def stand_down(self, loaded: Loaded) -> str | None:
+        """Why the release must stand down; None when it need not, or was promoted after the last scoring."""
+        standing = self.history.standing()
+        return standing.stand_down if standing.version == loaded.manifest.version else None
+
+    def _usable(self, key: Key, row: OnlineRow | None, overrides: Mapping[str, Any]) -> tuple[Row, list[str]]:
+        """The features to score, and which of them are missing or old."""
+        if row is None:
+            raise Refusal(
+                404, "unknown_customer", f"The online store has no customer {key!r}.", f"Check the {self._key}."
+            )
+        behind = [name for name in row.behind if name not in overrides]
+        if behind and not self._answers_stale:
+            raise Refusal(
+                409, "stale_features",
+                f"{len(behind)} features of customer {key!r} are missing or older than the newest month "
+                f"(theirs {row.as_of}).",
+                "The customer may have left. Give the values in `features`, deliver a month with this customer, or set "
+                "policy.serving.stale_features to answer.",
+                missing_features=behind, features_as_of=row.as_of.isoformat(),
+            )  # fmt: skip
+        return ({**row.values, **overrides} if overrides else row.values), behind
+
+    def _scored(self, loaded: Loaded, key: Key, probability: float) -> dict[str, Any]:
+        return {
+            self._key: key,
+            "prediction": int(probability >= loaded.scorer.threshold),
+            "probability": probability,
+            "decile": self.history.standing().decile(loaded.manifest.version, probability),
+        }
+
+    def _why(self, loaded: Loaded, rows: Sequence[Row]) -> list[list[str]]:
+        """The strongest reasons of each row, in the contract's words."""
+        names, said = [name for name, _ in loaded.scorer.features], []
+        for row, pushes in zip(rows, loaded.scorer.contributions(rows).tolist(), strict=True):
+            order = sorted(range(len(names)), key=lambda place, pushed=pushes: -abs(pushed[place]))  # type: ignore[misc]
+            said.append(
+                [sentence(self._features[names[j]], names[j], row[names[j]], pushes[j]) for j in order[: self._reasons]]
+            )
+        return said

@@ -1,0 +1,192 @@
+"""The OpenAPI document, made from the contract: every path, every status, examples, the error envelope.
+
+Belongs here: the description. Does not: what is described (`bento/schema.py`, `bento/answers.py`).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from bento.schema import KEY_LENGTH, MAX_TOP, Schemas
+from churn_platform import __version__
+from churn_platform.core.contract import Column, Contract
+
+Json = dict[str, Any]
+STRING, INTEGER, NUMBER, BOOLEAN = ({"type": kind} for kind in ("string", "integer", "number", "boolean"))
+PROBABILITY = {"type": "number", "minimum": 0, "maximum": 1}
+DATE = {"type": "string", "format": "date"}
+REASONS = {"type": "array", "items": STRING, "description": "Strongest first, in words."}
+REFUSALS = {
+    400: "The Host header names another server, or the body was cut off.",
+    401: "The API key is missing or wrong.",
+    403: "The server asks no keys and was asked from elsewhere.",
+    404: "There is no such customer.",
+    405: "The path does not answer this method.",
+    408: "The body did not come in time.",
+    409: "Features are missing or older than the newest month: `missing_features` names them.",
+    413: "The body is longer than 1,000,000 bytes.",
+    415: "The body is not JSON.",
+    422: "The request is malformed.",
+    429: "Too many requests are being answered.",
+    500: "The server made a mistake.",
+    503: "No verified model, or the online store does not answer.",
+}
+EVERYWHERE = (400, 401, 403, 405, 429, 500)
+BODIES = (408, 413, 415, 422)
+
+
+def document(contract: Contract, schemas: Schemas) -> Json:
+    """The OpenAPI 3.1 document of the API on this contract."""
+    key, example = contract.entity.column, _example_key(contract)
+    requests = {
+        name: adapter.json_schema(ref_template="#/components/schemas/{model}")
+        for name, adapter in (("PredictRequest", schemas.single), ("BatchRequest", schemas.batch))
+    }
+    nested = {name: part for schema in requests.values() for name, part in schema.pop("$defs", {}).items()}
+    requests["PredictRequest"]["examples"] = [{key: example}, {key: example, "reasons": False}]
+    requests["BatchRequest"]["examples"] = [{"keys": [example]}]
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": f"{contract.model_name} API", "version": __version__, "description": contract.description},
+        "paths": _paths(_key_schema(contract)),
+        "components": {
+            "schemas": {**nested, **requests, **_answers(contract, _key_schema(contract), example)},
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+        },
+        "security": [{}, {"key": []}],
+    }
+
+
+def _paths(key: Json) -> Json:
+    listing = [
+        _parameter("top", {"type": "integer", "minimum": 1, "maximum": MAX_TOP, "default": 50}),
+        _parameter("offset", {"type": "integer", "minimum": 0, "maximum": 2**63 - 1, "default": 0}),
+    ]
+    customer = [{"name": "key", "in": "path", "required": True, "schema": key}]
+    return {
+        "/predict": {"post": _post("Churn probability of one customer, and why", "PredictRequest", "Answer", 404, 409, 503)},
+        "/predict/batch": {"post": _post("Churn probability of many customers", "BatchRequest", "BatchAnswer", 503)},
+        "/customers/at-risk": {"get": _get("Who is most likely to leave", "AtRisk", 422, parameters=listing)},
+        "/customers/{key}": {
+            "get": _get("One customer: now and in every scored month", "Customer", 404, 409, 422, 503, parameters=customer)
+        },
+        "/model": {"get": _get("The model in production", "Model", 503)},
+        "/health": {"get": _get("Whether the process lives", "Status")},
+        "/livez": {"get": _get("Whether the process lives", "Status")},
+        "/readyz": {"get": _get("Whether it can answer: a verified model, and features", "Status", 503)},
+        "/metrics": {"get": _text("Prometheus metrics", "text/plain")},
+        "/openapi.json": {"get": _get("This document", "Document")},
+        "/": {"get": _text("The page for people", "text/html")},
+    }
+
+
+def _post(summary: str, request: str, answered: str, *refusals: int) -> Json:
+    content = {"required": True, "content": {"application/json": {"schema": _ref(request)}}}
+    return {"summary": summary, "requestBody": content, "responses": _responses(answered, *refusals, *BODIES)}
+
+
+def _get(summary: str, answered: str, *refusals: int, parameters: list[Json] | None = None) -> Json:
+    described = {"summary": summary, "responses": _responses(answered, *refusals)}
+    return described | ({"parameters": parameters} if parameters else {})
+
+
+def _text(summary: str, kind: str) -> Json:
+    found = _responses("Status")
+    return {"summary": summary, "responses": found | {"200": {"description": "Text", "content": {kind: {"schema": STRING}}}}}
+
+
+def _responses(answered: str, *refusals: int) -> Json:
+    refused = {
+        str(status): {"description": REFUSALS[status], "content": {"application/json": {"schema": _ref("Error")}}}
+        for status in sorted({*EVERYWHERE, *refusals})
+    }
+    return {"200": {"description": "Answered", "content": {"application/json": {"schema": _ref(answered)}}}} | refused
+
+
+def _answers(contract: Contract, key: Json, example: str | int) -> Json:
+    name = contract.entity.column
+    scored = {
+        name: key,
+        "prediction": {"type": "integer", "enum": [0, 1], "description": "1 from the release's threshold on."},
+        "probability": PROBABILITY,
+        "decile": _or_null({"type": "integer", "minimum": 1, "maximum": 10, "description": "1 is the highest risk."}),
+    }
+    fresh = {"features_as_of": DATE, "stale": BOOLEAN}
+    used = _object({f: _value_schema(column) for f, column in contract.features.items()})
+    model = {"name": STRING, "version": INTEGER, "sha256": STRING, "stand_down": BOOLEAN, "stand_down_reason": _or_null(STRING)}
+    identified = {"request_id": STRING}
+    error = {"code": STRING, "message": STRING, "hint": STRING}
+    more = {"missing_features": {"type": "array", "items": STRING}, "features_as_of": DATE}
+    item = {**scored, **fresh, "reasons": REASONS}
+    failed = _object({name: key, "error": _object({**error, **more}, optional=tuple(more))})
+    month = {"as_of": DATE, "probability": PROBABILITY, "rank": INTEGER, "decile": INTEGER, "version": INTEGER}
+    listed = {name: key, "rank": INTEGER, "probability": PROBABILITY, "decile": INTEGER, "expected_loss": NUMBER, "reasons": REASONS}
+    answer = {
+        **scored, "reasons": REASONS, "features_used": used, **fresh,
+        "what_if": {"type": "array", "items": STRING, "description": "Features that the request gave."},
+        "model": _ref("ModelOfAnswer"), **identified,
+    }  # fmt: skip
+    envelope = {"error": _object({**error, **more, **identified}, optional=tuple(more))}
+    shown = {"code": "unknown_customer", "message": f"The online store has no customer {example!r}."}
+    return {
+        "Answer": _object(answer, optional=("reasons",)),
+        "BatchAnswer": _object({
+            "results": {"type": "array", "items": {"anyOf": [_object(item, optional=("reasons",)), failed]}},
+            "answered": INTEGER, "failed": INTEGER, "model": _ref("ModelOfAnswer"), **identified,
+        }),
+        "AtRisk": _object({
+            "as_of": _or_null(DATE), "version": _or_null(INTEGER), "stand_down": BOOLEAN, "customers_scored": INTEGER,
+            "listed": INTEGER, "offset": INTEGER,
+            "customers": {"type": "array", "items": _object(listed, optional=("expected_loss",))}, **identified,
+        }),
+        "Customer": _object({
+            name: key, "history": {"type": "array", "items": _object(month)}, "current": _or_null(_ref("Answer")),
+            "no_current": _or_null(_object({**error, **more}, optional=tuple(more))), **identified,
+        }),
+        "ModelOfAnswer": _object(model),
+        "Model": _object({
+            **model, "since": {"type": "string", "format": "date-time"}, "previous_version": _or_null(INTEGER),
+            "algorithm": STRING, "training_as_of": DATE, "training_months": {"type": "array", "items": DATE},
+            "threshold": PROBABILITY, "metrics": {"type": "object"}, "receipt": _or_null({"type": "object"}),
+            "refused_release": _or_null(STRING), **identified,
+        }),
+        "Status": _object(
+            {"status": STRING, "version": INTEGER, "features_as_of": DATE, **identified}, optional=("version", "features_as_of")
+        ),
+        "Document": {"type": "object"},
+        "Error": _object(envelope) | {"examples": [{"error": {**shown, "hint": f"Check the {name}.", "request_id": "6f1c"}}]},
+    }  # fmt: skip
+
+
+def _object(fields: Mapping[str, Json], optional: tuple[str, ...] = ()) -> Json:
+    required = [name for name in fields if name not in optional]
+    return {"type": "object", "properties": dict(fields), "required": required, "additionalProperties": False}
+
+
+def _value_schema(column: Column) -> Json:
+    """A value as the model saw it: any feature may be null there, a legal null or a missing one."""
+    kinds = {"category": "string", "boolean": "boolean", "integer": "integer"}
+    return {"type": [kinds.get(column.dtype, "number"), "null"], "description": column.description}
+
+
+def _key_schema(contract: Contract) -> Json:
+    if contract.entity.dtype == "integer":
+        return {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1}
+    return {"type": "string", "minLength": 1, "maxLength": KEY_LENGTH}
+
+
+def _example_key(contract: Contract) -> str | int:
+    return 1001 if contract.entity.dtype == "integer" else "C-1001"
+
+
+def _parameter(name: str, schema: Json) -> Json:
+    return {"name": name, "in": "query", "required": False, "schema": schema}
+
+
+def _or_null(schema: Json) -> Json:
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+def _ref(name: str) -> Json:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+

@@ -1,0 +1,222 @@
+"""The routes: what each path and method answers.
+
+Belongs here: the table of routes and their handlers. Does not: who may ask and limits (`bento/front.py`), what an
+answer about a customer holds (`bento/answers.py`).
+"""
+
+import asyncio
+import datetime as dt
+import mimetypes
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import parse_qsl
+
+from starlette.responses import Response
+
+from bento.answers import Answers
+from bento.errors import Refusal, answer
+from bento.metrics import Metrics
+from bento.openapi import document
+from bento.schema import Schemas, body, value
+from churn_platform.adapters.ledger_store import LedgerStore
+from churn_platform.errors import ChurnError, StoreDown
+
+PAGE = Path(__file__).parent / "page"
+PAGE_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+Access = Literal["open", "key", "metrics"]
+PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
+
+
+@dataclass
+class Asked:
+    """A request that passed the front; `said` is what its handler adds to the request log."""
+
+    request_id: str
+    body: bytes = b""
+    query: bytes = b""
+    rest: str = ""
+    """What follows the route's prefix in the path."""
+    said: dict[str, Any] = field(default_factory=dict)
+
+
+Handler = Callable[[Asked], Awaitable[Response]]
+
+
+@dataclass(frozen=True)
+class Route:
+    """One path, or every path below it where it ends in a slash."""
+
+    name: str
+    handlers: Mapping[str, Handler]
+    access: Access = "key"
+
+
+class Routes:
+    """The table, and the handlers on one set of answers."""
+
+    def __init__(self, answers: Answers, schemas: Schemas, ledger: LedgerStore, metrics: Metrics) -> None:
+        self._answers, self._schemas, self._ledger, self._metrics = answers, schemas, ledger, metrics
+        self._document = document(answers.contract, schemas)
+        get, post = self._get, self._post
+        self._table = {
+            "/predict": post("/predict", self._predict),
+            "/predict/batch": post("/predict/batch", self._batch),
+            "/customers/at-risk": get("/customers/at-risk", self._at_risk),
+            "/customers/": get("/customers/{key}", self._customer),
+            "/model": get("/model", self._model),
+            "/health": get("/health", self._alive, "open"),
+            "/livez": get("/livez", self._alive, "open"),
+            "/readyz": get("/readyz", self._ready, "open"),
+            "/metrics": get("/metrics", self._measured, "metrics"),
+            "/openapi.json": get("/openapi.json", self._described),
+            "/": get("/", self._page, "open"),
+            "/page/": get("/page/", self._page, "open"),
+        }
+
+    def find(self, path: str) -> tuple[Route, str] | None:
+        """The route of a path and the rest of the path; None where there is none."""
+        route = self._table.get(path)
+        if route is not None and (path == "/" or not path.endswith("/")):
+            return route, ""
+        for prefix in ("/customers/", "/page/"):
+            if path.startswith(prefix) and len(path) > len(prefix):
+                return self._table[prefix], path[len(prefix) :]
+        return None
+
+    @staticmethod
+    def _get(name: str, handler: Handler, access: Access = "key") -> Route:
+        return Route(name, {"GET": handler, "HEAD": handler}, access)
+
+    @staticmethod
+    def _post(name: str, handler: Handler) -> Route:
+        return Route(name, {"POST": handler})
+
+    async def _predict(self, asked: Asked) -> Response:
+        request = body(self._schemas.single, asked.body)
+        asked.said["key"] = request[self._schemas.key]
+        found = await self._answers.predict(request, asked.request_id)
+        asked.said["version"] = found["model"]["version"]
+        return answer(found)
+
+    async def _batch(self, asked: Asked) -> Response:
+        request = body(self._schemas.batch, asked.body)
+        asked.said["keys"] = len(request["keys"])
+        found = await self._answers.batch(request, asked.request_id)
+        asked.said["version"] = found["model"]["version"]
+        return answer(found)
+
+    async def _at_risk(self, asked: Asked) -> Response:
+        pairs = parse_qsl(asked.query.decode("latin-1"), keep_blank_values=True)
+        wanted = value(self._schemas.listing, dict(pairs))
+        history = self._answers.history
+        listed, standing = await asyncio.to_thread(history.at_risk), history.standing()
+        start, top = wanted.get("offset", 0), wanted.get("top", 50)
+        return answer(
+            {
+                "as_of": None if standing.as_of is None else standing.as_of.isoformat(),
+                "version": standing.version,
+                "stand_down": standing.stand_down is not None,
+                "customers_scored": standing.customers,
+                "listed": len(listed),
+                "offset": start,
+                "customers": listed[start : start + top],
+                "request_id": asked.request_id,
+            }
+        )
+
+    async def _customer(self, asked: Asked) -> Response:
+        """Score history, and the answer of now where there is one: a customer who left has a history only."""
+        key = value(self._schemas.path_key, asked.rest)
+        asked.said["key"] = key
+        scores = await asyncio.to_thread(self._answers.history.customer, key)
+        current, why_not = None, None
+        try:
+            current = await self._answers.predict({self._schemas.key: key}, asked.request_id)
+        except Refusal as refusal:
+            if not scores:
+                raise
+            why_not = refusal.item()
+        shown = {"history": scores, "current": current, "no_current": why_not}
+        return answer({self._schemas.key: key, **shown, "request_id": asked.request_id})
+
+    async def _model(self, asked: Asked) -> Response:
+        loaded = self._answers.loaded()
+        manifest, receipt = loaded.manifest, await asyncio.to_thread(self._receipt, loaded.manifest.version)
+        return answer(
+            {
+                **self._answers.model(loaded),
+                "since": loaded.since,
+                "previous_version": loaded.previous_version,
+                "algorithm": manifest.algorithm,
+                "training_as_of": manifest.training_as_of,
+                "training_months": manifest.training_months,
+                "threshold": manifest.threshold,
+                "metrics": manifest.metrics,
+                "receipt": receipt,
+                "refused_release": self._answers.watch.refusal,
+                "request_id": asked.request_id,
+            }
+        )
+
+    def _receipt(self, version: int) -> dict[str, Any] | None:
+        """The receipt of the promotion; None where the ledger is away or says nothing."""
+        try:
+            found = [r for r in self._ledger.receipts("promotion done") if r.subject == f"version {version}"]
+        except (ChurnError, OSError):
+            return None
+        kept = ("sequence", "time", "actor", "reason", "digest")
+        return {name: getattr(found[-1], name) for name in kept} if found else None
+
+    async def _alive(self, asked: Asked) -> Response:
+        return answer({"status": "alive", "request_id": asked.request_id})
+
+    async def _ready(self, asked: Asked) -> Response:
+        loaded = self._answers.loaded()
+        try:
+            reader = self._answers.reader
+            newest = await asyncio.to_thread(reader.newest) if reader.blocking else reader.newest()
+        except StoreDown as error:
+            raise Refusal(503, "store_down", str(error), "Try again in a few seconds.") from None
+        version = loaded.manifest.version
+        return answer(
+            {"status": "ready", "version": version, "features_as_of": newest.isoformat(), "request_id": asked.request_id}
+        )
+
+    async def _measured(self, _: Asked) -> Response:
+        loaded, now = self._answers.watch.current, dt.datetime.now(dt.UTC).timestamp()
+        if loaded is not None:
+            trained = dt.date.fromisoformat(loaded.manifest.training_as_of)
+            self._metrics.version.set(loaded.manifest.version)
+            self._metrics.model_age.set(now - _midnight(trained))
+            self._metrics.stand_down.set(self._answers.stand_down(loaded) is not None)
+        try:
+            reader = self._answers.reader
+            newest = await asyncio.to_thread(reader.newest) if reader.blocking else reader.newest()
+            self._metrics.features_age.set(now - _midnight(newest))
+        except StoreDown:  # the age then stays what it was; /readyz says that the store is down
+            pass
+        return Response(self._metrics.text(), media_type=PROMETHEUS)
+
+    async def _described(self, _: Asked) -> Response:
+        return answer(self._document)
+
+    async def _page(self, asked: Asked) -> Response:
+        """A file of `bento/page`, by its name alone: no path can lead out of the folder."""
+        name = asked.rest or "index.html"
+        path = PAGE / name
+        if name != Path(name).name or not path.is_file():
+            raise Refusal(404, "unknown_path", f"There is no page {name!r}.", "GET / is the page.")
+        kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+        return Response(path.read_bytes(), media_type=kind, headers=PAGE_HEADERS)
+
+
+def _midnight(day: dt.date) -> float:
+    return dt.datetime.combine(day, dt.time(), dt.UTC).timestamp()

@@ -1,0 +1,119 @@
+"""What a request may hold, made from the contract: the entity's name, the features, their types and ranges.
+
+Belongs here: validation of bodies and parameters. Does not: answering (`bento/answers.py`), the OpenAPI document
+(`bento/openapi.py`).
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, NotRequired, Required, cast
+
+from annotated_types import Ge, Le
+from pydantic import ConfigDict, Field, Strict, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
+
+from bento.errors import Refusal
+from churn_platform.core.contract import Column, Contract
+from churn_platform.core.ledger import first_fault
+
+MAX_KEYS, MAX_TOP, KEY_LENGTH = 1000, 1000, 256
+LARGEST = 2**63 - 1
+REMEDY = "GET /openapi.json describes every field"
+# Typed dicts, not models: a feature may be called `copy` or `json`, which are attributes of a model.
+_typed_dict = cast(Any, TypedDict)
+
+
+@dataclass(frozen=True)
+class Schemas:
+    """The validators of one contract."""
+
+    key: str
+    single: TypeAdapter[dict[str, Any]]
+    batch: TypeAdapter[dict[str, Any]]
+    path_key: TypeAdapter[str | int]
+    listing: TypeAdapter[dict[str, Any]]
+
+
+def schemas_of(contract: Contract) -> Schemas:
+    """The validators that a contract asks for."""
+    name, key, features = contract.entity.column, _key_type(contract), _features_type(contract)
+    reasons = Annotated[bool, Strict(), Field(description="Whether to say why, in words.")]
+    what_if = Annotated[features, Field(description="A what-if: these values in place of the customer's own.")]
+    single = {name: Required[key], "reasons": NotRequired[reasons], "features": NotRequired[what_if]}
+    keys = Annotated[list[key], Field(min_length=1, max_length=MAX_KEYS)]  # type: ignore[valid-type]
+    batch = {"keys": Required[keys], "reasons": NotRequired[reasons]}
+    listing = {
+        "top": NotRequired[Annotated[int, Ge(1), Le(MAX_TOP)]],
+        "offset": NotRequired[Annotated[int, Ge(0), Le(LARGEST)]],
+    }
+    return Schemas(
+        name,
+        *(TypeAdapter(_closed(title, fields)) for title, fields in (("PredictRequest", single), ("BatchRequest", batch))),
+        TypeAdapter(Annotated[int, Ge(-LARGEST - 1), Le(LARGEST)] if contract.entity.dtype == "integer" else key),
+        TypeAdapter(_closed("Listing", listing)),
+    )
+
+
+def body(adapter: TypeAdapter[dict[str, Any]], content: bytes) -> dict[str, Any]:
+    """A body as its schema has it.
+
+    Raises:
+        Refusal: 422 with the first fault.
+    """
+    try:
+        return adapter.validate_json(content)
+    except ValidationError as error:
+        raise malformed(error) from None
+
+
+def value(adapter: TypeAdapter[Any], given: Any) -> Any:  # noqa: ANN401 - whatever the adapter makes
+    """A parameter as its schema has it.
+
+    Raises:
+        Refusal: 422 with the first fault.
+    """
+    try:
+        return adapter.validate_python(given)
+    except ValidationError as error:
+        raise malformed(error) from None
+
+
+def malformed(error: ValidationError) -> Refusal:
+    """The refusal that a validation error becomes."""
+    return Refusal(422, "malformed", f"The request has {first_fault(error)}", REMEDY)
+
+
+def _key_type(contract: Contract) -> Any:  # noqa: ANN401 - a type
+    if contract.entity.dtype == "integer":
+        return Annotated[int, Strict(), Ge(-LARGEST - 1), Le(LARGEST), Field(description="The customer's key.")]
+    return Annotated[
+        str, Strict(), Field(min_length=1, max_length=KEY_LENGTH, description="The customer's key.")
+    ]
+
+
+def _features_type(contract: Contract) -> Any:  # noqa: ANN401 - a type
+    return _closed("Features", {name: NotRequired[_column_type(c)] for name, c in contract.features.items()})
+
+
+def _column_type(column: Column) -> Any:  # noqa: ANN401 - a type
+    said = Field(description=column.description)
+    kind: Any
+    if column.dtype == "category":
+        kind = Literal[column.values] if column.values else Annotated[str, Strict(), Field(max_length=KEY_LENGTH)]
+    elif column.dtype == "boolean":
+        kind = Annotated[bool, Strict()]
+    else:
+        whole = column.dtype == "integer"
+        low, high = column.min, column.max
+        bounds = [
+            *([] if low is None else [Ge(int(low) if whole else low)]),
+            *([] if high is None else [Le(int(high) if whole else high)]),
+        ]
+        kind = Annotated[(int if whole else float, Strict(), Field(allow_inf_nan=False) if not whole else Strict(), *bounds)]
+    return Annotated[kind | None if column.nullable else kind, said]
+
+
+def _closed(name: str, fields: dict[str, Any]) -> Any:  # noqa: ANN401 - a type
+    """A typed dict that refuses every other field."""
+    made = _typed_dict(name, fields)
+    made.__pydantic_config__ = ConfigDict(extra="forbid", title=name)
+    return made

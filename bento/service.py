@@ -1,0 +1,67 @@
+"""The BentoML service: workers, start and stop, packaging. `churn serve` runs it; so does `bentoml serve bento.service:ChurnService`.
+
+Belongs here: what BentoML is told. Does not: the API itself (`bento/front.py`, `bento/routes.py`).
+BentoML imports this module in its arbiter and in every worker: nothing is read before a worker is initialised.
+"""
+
+from typing import Any
+
+import bentoml
+from starlette.responses import Response
+
+from bento.assembly import Assembly
+from bento.errors import Refusal, answer
+from bento.front import Front, Holder
+from bento.metrics import Metrics
+from churn_platform.settings import load_settings, prepare_environment
+
+_settings = load_settings()
+_holder = Holder()
+
+
+@bentoml.service(
+    name="churn",
+    workers=_settings.api_workers,
+    traffic={"timeout": 30},
+    # Measured: tracing costs 0.7 ms a request although nobody reads it; BentoML's metrics have a label a path.
+    tracing={"excluded_urls": ".*"},
+    metrics={"enabled": False},
+    logging={"access": {"enabled": False}},
+    http={"port": _settings.api_port},
+)
+class ChurnService:
+    """Churn probabilities by the model in production."""
+
+    def __init__(self) -> None:
+        prepare_environment(_settings)
+        self._assembly = Assembly(_settings, Metrics())
+        self._assembly.start()
+        _holder.server = self._assembly.server
+
+    @bentoml.api(route="/predict")
+    async def predict(self, body: dict[str, Any], /) -> Any:  # noqa: ANN401 - a Response, or what to send as JSON
+        """One customer, for other BentoML services and for Python; over HTTP the front answers before this."""
+        return await self._said(self._assembly.predict(body))
+
+    @bentoml.api(route="/predict/batch")
+    async def predict_batch(self, body: dict[str, Any], /) -> Any:  # noqa: ANN401
+        """Many customers, in the same way."""
+        return await self._said(self._assembly.predict_batch(body))
+
+    async def __is_ready__(self) -> bool:
+        """A verified model is loaded."""
+        return self._assembly.watch.current is not None
+
+    @bentoml.on_shutdown
+    def stop(self) -> None:
+        """Write what the logs still hold."""
+        self._assembly.stop()
+
+    async def _said(self, pending: Any) -> Response:  # noqa: ANN401
+        try:
+            return answer(await pending)
+        except Refusal as refusal:
+            return refusal.response("-")
+
+
+ChurnService.add_asgi_middleware(Front, holder=_holder)

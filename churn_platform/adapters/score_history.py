@@ -1,0 +1,116 @@
+"""What batch scoring left in a home, as serving shows it: deciles, stand-down, the at-risk list, a customer's history.
+
+Belongs here: reading the records of scoring. Does not: writing them (`adapters/scoring.py`).
+The server imports this module: pyarrow is imported where a Parquet file is read, and pandas never.
+"""
+
+import datetime as dt
+import time
+from bisect import bisect_right
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from churn_platform.adapters.files import read_json
+from churn_platform.core.contract import Contract
+from churn_platform.errors import ChurnError
+
+LOOK_SECONDS = 1.0
+SCORES = Path("lake", "derived", "scores")
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The newest scored month.
+
+    Attributes:
+        as_of: The month; None before the first.
+        version: The version that scored it.
+        stand_down: Why that version must stand down; None when it need not.
+        floors: The lowest probability of deciles 9 to 1, ascending; empty where fewer than ten were scored.
+        customers: How many were scored.
+    """
+
+    as_of: dt.date | None = None
+    version: int | None = None
+    stand_down: str | None = None
+    floors: tuple[float, ...] = ()
+    customers: int = 0
+
+    def decile(self, version: int, probability: float) -> int | None:
+        """1 (highest risk) to 10 among the customers that this version scored last; None before it scored any."""
+        if version != self.version or not self.floors:
+            return None
+        return 10 - bisect_right(self.floors, probability)
+
+
+class ScoreHistory:
+    """The scores of one home."""
+
+    def __init__(self, home: Path, contract: Contract) -> None:
+        self._home, self._key = home, contract.entity
+        self._looked, self._seen = 0.0, (0, 0)
+        self._standing = Standing()
+        self._listed: tuple[tuple[int, int], list[dict[str, Any]]] = ((0, 0), [])
+
+    def standing(self) -> Standing:
+        """The newest scored month, looked up at most once a second; what cannot be read leaves the last one."""
+        if time.monotonic() - self._looked >= LOOK_SECONDS:
+            self._looked = time.monotonic()
+            try:
+                self._refresh()
+            except (ChurnError, OSError, KeyError, TypeError, ValueError):
+                return self._standing
+        return self._standing
+
+    def at_risk(self) -> list[dict[str, Any]]:
+        """The listed customers of the newest scored month with their reasons, most likely to leave first."""
+        import pyarrow.parquet as pq
+
+        standing = self.standing()
+        if standing.as_of is None:
+            return []
+        path = self._home / "reports" / standing.as_of.isoformat() / "at_risk.parquet"
+        try:
+            found = path.stat()
+        except FileNotFoundError:
+            return []
+        seen = (found.st_mtime_ns, found.st_ino)
+        if self._listed[0] != seen:
+            self._listed = (seen, [self._item(row) for row in pq.ParquetFile(path).read().to_pylist()])
+        return self._listed[1]
+
+    def customer(self, key: str | int) -> list[dict[str, Any]]:
+        """Every month in which a customer was scored, oldest first."""
+        import pyarrow.parquet as pq
+
+        name, found = self._key.column, []
+        for path in sorted((self._home / SCORES).glob("[0-9]*.parquet")):
+            table = pq.read_table(path, filters=[(name, "==", key)])
+            found += [
+                {"as_of": path.stem, **{k: row.get(k) for k in ("probability", "rank", "decile", "version")}}
+                for row in table.to_pylist()
+            ]
+        return found
+
+    def _item(self, row: dict[str, Any]) -> dict[str, Any]:
+        plain = {name: row[name] for name in (self._key.column, "rank", "probability", "decile")}
+        loss = {"expected_loss": row["expected_loss"]} if "expected_loss" in row else {}
+        reasons = [v for name, v in sorted(row.items()) if name.startswith("reason_") and v is not None]
+        return {**plain, **loss, "reasons": reasons}
+
+    def _refresh(self) -> None:
+        paths = sorted((self._home / SCORES).glob("[0-9]*.json"), reverse=True)
+        for path in paths:
+            found = path.stat()
+            seen = (found.st_mtime_ns, found.st_ino)
+            if seen == self._seen:
+                return
+            record = read_json(path)
+            if record.get("version") is None:  # before the first model
+                continue
+            month, floors = dt.date.fromisoformat(path.stem), tuple(record.get("decile_floors", ()))
+            version, customers = int(record["version"]), int(record["customers"])
+            self._standing = Standing(month, version, record["stand_down"], floors, customers)
+            self._seen = seen
+            return
