@@ -7,11 +7,11 @@ Belongs here: what an answer holds and when there is none. Does not: HTTP (`bent
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from bento.errors import Refusal
 from churn_platform.adapters.online_reader import Key, OnlineReader, OnlineRow
+from churn_platform.adapters.prediction_log import Answered
 from churn_platform.adapters.release_watch import Loaded, ReleaseWatch
 from churn_platform.adapters.score_history import ScoreHistory
 from churn_platform.core.contract import Contract
@@ -20,19 +20,6 @@ from churn_platform.core.scorer import Row
 from churn_platform.errors import StoreDown
 
 RETRY_SECONDS = "5"
-
-
-@dataclass(frozen=True)
-class Given:
-    """One answer, as the prediction log keeps it."""
-
-    moment: float
-    key: Key
-    version: int
-    probability: float
-    features: Row
-    what_if: bool
-    stale: bool
 
 
 class Answers:
@@ -44,7 +31,7 @@ class Answers:
         reader: OnlineReader,
         watch: ReleaseWatch,
         history: ScoreHistory,
-        given: Callable[[list[Given]], None] = lambda _: None,
+        given: Callable[[list[Answered]], None] = lambda _: None,
     ) -> None:
         self.contract, self.reader, self.watch, self.history = contract, reader, watch, history
         self._given = given
@@ -64,7 +51,9 @@ class Answers:
         [row] = await self.rows([key])
         values, behind = self._usable(key, row, overrides)
         probability = loaded.scorer.probability([values])[0]
-        self._given([Given(time.time(), key, loaded.manifest.version, probability, values, bool(overrides), bool(behind))])
+        self._given(
+            [Answered(time.time(), key, loaded.manifest.version, probability, values, bool(overrides), bool(behind))]
+        )
         answer = self._scored(loaded, key, probability)
         if asked.get("reasons", True):
             answer["reasons"] = self._why(loaded, [values])[0]
@@ -105,7 +94,10 @@ class Answers:
             )
         version = loaded.manifest.version
         self._given(
-            [Given(now, keys[n], version, p, v, what_if=False, stale=s) for (n, _, v, s), p in zip(usable, found, strict=True)]
+            [
+                Answered(now, keys[n], version, p, v, what_if=False, stale=s)
+                for (n, _, v, s), p in zip(usable, found, strict=True)
+            ]
         )
         counts = {"answered": len(usable), "failed": len(keys) - len(usable)}
         return {"results": results, **counts, "model": self.model(loaded), "request_id": request_id}
@@ -116,7 +108,7 @@ class Answers:
         if loaded is None:
             why = self.watch.refusal or "nothing has been promoted yet"
             raise Refusal(
-                503, "no_model", f"No model can answer: {why}.", "Run `churn run`, or restore the release; then try again.",
+                503, "no_model", f"No model can answer: {why}.", "Run `churn run`, or restore the release.",
                 headers={"Retry-After": RETRY_SECONDS},
             )  # fmt: skip
         return loaded

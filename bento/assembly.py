@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from bento.answers import Answers, Given
+from bento.answers import Answers
 from bento.background import Background
 from bento.front import Doors, Server
 from bento.metrics import Metrics
@@ -20,7 +20,7 @@ from bento.schema import schemas_of, value
 from churn_platform.adapters.contract_file import default_contract_path, read_contract
 from churn_platform.adapters.ledger_store import LedgerStore, utc_now
 from churn_platform.adapters.online_reader import open_online_reader
-from churn_platform.adapters.prediction_log import PredictionLog
+from churn_platform.adapters.prediction_log import Answered, PredictionLog
 from churn_platform.adapters.release_watch import Loaded, ReleaseWatch
 from churn_platform.adapters.releases import Releases
 from churn_platform.adapters.score_history import ScoreHistory
@@ -39,7 +39,7 @@ class Assembly:
         self.contract = contract_in_use(settings)
         self._metrics = metrics
         log = PredictionLog(home / "predictions", self.contract.entity.column)
-        self._given: Background[Given] = Background(log.write, limit=LOG_LIMIT, seconds=LOG_SECONDS)
+        self._given: Background[Answered] = Background(log.write, limit=LOG_LIMIT, seconds=LOG_SECONDS)
         self._lines: Background[dict[str, Any]] = Background(_print, limit=LINES_LIMIT, seconds=LINES_SECONDS)
         self.watch = ReleaseWatch(
             Releases(home / "releases"), self.contract, now=utc_now, activated=self._activated, refused=self._refused
@@ -72,7 +72,7 @@ class Assembly:
         """What POST /predict/batch answers, for a caller in Python."""
         return await self.answers.batch(value(self._schemas.batch, asked), secrets.token_hex(8))
 
-    def _answered(self, answers: list[Given]) -> None:
+    def _answered(self, answers: list[Answered]) -> None:
         self._given.add(answers)
         self._metrics.answered([one.probability for one in answers], sum(one.stale for one in answers))
         self._metrics.queue.set(len(self._given))

@@ -16,7 +16,14 @@ class Refusal(Exception):
     """A request that is answered with an error; the message says what, the hint what to do."""
 
     def __init__(
-        self, status: int, code: str, message: str, hint: str, *, headers: Mapping[str, str] | None = None, **more: Any
+        self,
+        status: int,
+        code: str,
+        message: str,
+        hint: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        **more: object,
     ) -> None:
         super().__init__(message)
         self.status, self.code, self.message, self.hint = status, code, message, hint
@@ -32,6 +39,6 @@ class Refusal(Exception):
         return Response(content, self.status, self.headers, JSON)
 
 
-def answer(value: Any) -> Response:
+def answer(value: object) -> Response:
     """A value as a JSON response."""
     return Response(to_json(value), media_type=JSON)

@@ -91,25 +91,7 @@ class Front:
     ) -> Response:  # fmt: skip
         self._holder.in_flight += 1
         try:
-            if found is None:
-                raise Refusal(404, "unknown_path", "There is no such path.", "GET /openapi.json lists the paths.")
-            route, asked.rest = found
-            _may_ask(server.doors, route, scope, headers)
-            handler = route.handlers.get(scope["method"])
-            if handler is None:
-                allowed = ", ".join(route.handlers)
-                raise Refusal(
-                    405, "method_not_allowed", f"{route.name} answers {allowed} only.", f"Use {allowed}.",
-                    headers={"Allow": allowed},
-                )  # fmt: skip
-            if self._holder.in_flight > MAX_IN_FLIGHT and route.access != "open":
-                raise Refusal(
-                    429, "overload", f"{MAX_IN_FLIGHT} requests are being answered.", "Try again in a second.",
-                    headers={"Retry-After": "1"},
-                )  # fmt: skip
-            if scope["method"] == "POST":
-                asked.body = await _body(headers, receive)
-            return await handler(asked)
+            return await self._handled(server.doors, scope, headers, receive, asked, found)
         except Refusal as refusal:
             return refusal.response(asked.request_id)
         except Exception:  # noqa: BLE001 - the last line of defence: a fault of ours gets the envelope, and is logged
@@ -118,6 +100,30 @@ class Front:
             return Refusal(500, "internal", "The server made a mistake.", hint).response(asked.request_id)
         finally:
             self._holder.in_flight -= 1
+
+    async def _handled(
+        self, doors: Doors, scope: Scope, headers: Mapping[str, str], receive: Receive, asked: Asked,
+        found: tuple[Route, str] | None,
+    ) -> Response:  # fmt: skip
+        if found is None:
+            raise Refusal(404, "unknown_path", "There is no such path.", "GET /openapi.json lists the paths.")
+        route, asked.rest = found
+        _may_ask(doors, route, scope, headers)
+        handler = route.handlers.get(scope["method"])
+        if handler is None:
+            allowed = ", ".join(route.handlers)
+            raise Refusal(
+                405, "method_not_allowed", f"{route.name} answers {allowed} only.", f"Use {allowed}.",
+                headers={"Allow": allowed},
+            )  # fmt: skip
+        if self._holder.in_flight > MAX_IN_FLIGHT and route.access != "open":
+            raise Refusal(
+                429, "overload", f"{MAX_IN_FLIGHT} requests are being answered.", "Try again in a second.",
+                headers={"Retry-After": "1"},
+            )  # fmt: skip
+        if scope["method"] == "POST":
+            asked.body = await _body(headers, receive)
+        return await handler(asked)
 
 
 def _request_id(headers: Mapping[str, str]) -> str:
@@ -173,7 +179,11 @@ async def _body(headers: Mapping[str, str], receive: Receive) -> bytes:
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != JSON or headers.get("content-encoding", "identity").lower() != "identity":
         raise Refusal(
-            415, "not_json", f"The body is {kind or 'of no type'}.", f"Send JSON with Content-Type: {JSON}.", headers=CLOSE
+            415,
+            "not_json",
+            f"The body is {kind or 'of no type'}.",
+            f"Send JSON with Content-Type: {JSON}.",
+            headers=CLOSE,
         )
     too_long = Refusal(
         413, "too_long", f"The body is longer than {MAX_BODY:,} bytes.", "Send fewer keys a request.", headers=CLOSE

@@ -39,7 +39,9 @@ class Metrics:
 
         self.version = gauge("churn_model_version", "Version that answers.", "mostrecent")
         self.model_age = gauge("churn_model_age_seconds", "Time since the model's training month.", "mostrecent")
-        self.features_age = gauge("churn_features_age_seconds", "Time since the newest month of features.", "mostrecent")
+        self.features_age = gauge(
+            "churn_features_age_seconds", "Time since the newest month of features.", "mostrecent"
+        )
         self.stand_down = gauge("churn_stand_down", "1 when the model is no better than chance.", "mostrecent")
         self.queue = gauge("churn_log_queue", "Entries of the prediction log that wait.", "livesum")
         self._by_route: dict[tuple[str, int], Counter] = {}

@@ -11,10 +11,13 @@ from churn_platform import __version__
 from churn_platform.core.contract import Column, Contract
 
 Json = dict[str, Any]
-STRING, INTEGER, NUMBER, BOOLEAN = ({"type": kind} for kind in ("string", "integer", "number", "boolean"))
-PROBABILITY = {"type": "number", "minimum": 0, "maximum": 1}
-DATE = {"type": "string", "format": "date"}
-REASONS = {"type": "array", "items": STRING, "description": "Strongest first, in words."}
+STRING: Json = {"type": "string"}
+INTEGER: Json = {"type": "integer"}
+NUMBER: Json = {"type": "number"}
+BOOLEAN: Json = {"type": "boolean"}
+PROBABILITY: Json = {"type": "number", "minimum": 0, "maximum": 1}
+DATE: Json = {"type": "string", "format": "date"}
+REASONS: Json = {"type": "array", "items": STRING, "description": "Strongest first, in words."}
 REFUSALS = {
     400: "The Host header names another server, or the body was cut off.",
     401: "The API key is missing or wrong.",
@@ -63,11 +66,15 @@ def _paths(key: Json) -> Json:
     ]
     customer = [{"name": "key", "in": "path", "required": True, "schema": key}]
     return {
-        "/predict": {"post": _post("Churn probability of one customer, and why", "PredictRequest", "Answer", 404, 409, 503)},
+        "/predict": {
+            "post": _post("Churn probability of one customer, and why", "PredictRequest", "Answer", 404, 409, 503)
+        },
         "/predict/batch": {"post": _post("Churn probability of many customers", "BatchRequest", "BatchAnswer", 503)},
         "/customers/at-risk": {"get": _get("Who is most likely to leave", "AtRisk", 422, parameters=listing)},
         "/customers/{key}": {
-            "get": _get("One customer: now and in every scored month", "Customer", 404, 409, 422, 503, parameters=customer)
+            "get": _get(
+                "One customer: now and in every scored month", "Customer", 404, 409, 422, 503, parameters=customer
+            )
         },
         "/model": {"get": _get("The model in production", "Model", 503)},
         "/health": {"get": _get("Whether the process lives", "Status")},
@@ -91,7 +98,10 @@ def _get(summary: str, answered: str, *refusals: int, parameters: list[Json] | N
 
 def _text(summary: str, kind: str) -> Json:
     found = _responses("Status")
-    return {"summary": summary, "responses": found | {"200": {"description": "Text", "content": {kind: {"schema": STRING}}}}}
+    return {
+        "summary": summary,
+        "responses": found | {"200": {"description": "Text", "content": {kind: {"schema": STRING}}}},
+    }
 
 
 def _responses(answered: str, *refusals: int) -> Json:
@@ -104,29 +114,43 @@ def _responses(answered: str, *refusals: int) -> Json:
 
 def _answers(contract: Contract, key: Json, example: str | int) -> Json:
     name = contract.entity.column
-    scored = {
+    scored: Json = {
         name: key,
         "prediction": {"type": "integer", "enum": [0, 1], "description": "1 from the release's threshold on."},
         "probability": PROBABILITY,
         "decile": _or_null({"type": "integer", "minimum": 1, "maximum": 10, "description": "1 is the highest risk."}),
     }
-    fresh = {"features_as_of": DATE, "stale": BOOLEAN}
+    fresh: Json = {"features_as_of": DATE, "stale": BOOLEAN}
     used = _object({f: _value_schema(column) for f, column in contract.features.items()})
-    model = {"name": STRING, "version": INTEGER, "sha256": STRING, "stand_down": BOOLEAN, "stand_down_reason": _or_null(STRING)}
-    identified = {"request_id": STRING}
-    error = {"code": STRING, "message": STRING, "hint": STRING}
-    more = {"missing_features": {"type": "array", "items": STRING}, "features_as_of": DATE}
+    model: Json = {
+        "name": STRING,
+        "version": INTEGER,
+        "sha256": STRING,
+        "stand_down": BOOLEAN,
+        "stand_down_reason": _or_null(STRING),
+    }
+    identified: Json = {"request_id": STRING}
+    error: Json = {"code": STRING, "message": STRING, "hint": STRING}
+    more: Json = {"missing_features": {"type": "array", "items": STRING}, "features_as_of": DATE}
     item = {**scored, **fresh, "reasons": REASONS}
     failed = _object({name: key, "error": _object({**error, **more}, optional=tuple(more))})
-    month = {"as_of": DATE, "probability": PROBABILITY, "rank": INTEGER, "decile": INTEGER, "version": INTEGER}
-    listed = {name: key, "rank": INTEGER, "probability": PROBABILITY, "decile": INTEGER, "expected_loss": NUMBER, "reasons": REASONS}
-    answer = {
+    month: Json = {"as_of": DATE, "probability": PROBABILITY, "rank": INTEGER, "decile": INTEGER, "version": INTEGER}
+    listed: Json = {
+        name: key,
+        "rank": INTEGER,
+        "probability": PROBABILITY,
+        "decile": INTEGER,
+        "expected_loss": NUMBER,
+        "reasons": REASONS,
+    }
+    answer: Json = {
         **scored, "reasons": REASONS, "features_used": used, **fresh,
         "what_if": {"type": "array", "items": STRING, "description": "Features that the request gave."},
         "model": _ref("ModelOfAnswer"), **identified,
     }  # fmt: skip
     envelope = {"error": _object({**error, **more, **identified}, optional=tuple(more))}
     shown = {"code": "unknown_customer", "message": f"The online store has no customer {example!r}."}
+    shown |= {"hint": f"Check the {name}.", "request_id": "6f1c0a93d2b84e57"}
     return {
         "Answer": _object(answer, optional=("reasons",)),
         "BatchAnswer": _object({
@@ -150,10 +174,11 @@ def _answers(contract: Contract, key: Json, example: str | int) -> Json:
             "refused_release": _or_null(STRING), **identified,
         }),
         "Status": _object(
-            {"status": STRING, "version": INTEGER, "features_as_of": DATE, **identified}, optional=("version", "features_as_of")
+            {"status": STRING, "version": INTEGER, "features_as_of": DATE, **identified},
+            optional=("version", "features_as_of"),
         ),
         "Document": {"type": "object"},
-        "Error": _object(envelope) | {"examples": [{"error": {**shown, "hint": f"Check the {name}.", "request_id": "6f1c"}}]},
+        "Error": _object(envelope) | {"examples": [{"error": shown}]},
     }  # fmt: skip
 
 
@@ -188,5 +213,3 @@ def _or_null(schema: Json) -> Json:
 
 def _ref(name: str) -> Json:
     return {"$ref": f"#/components/schemas/{name}"}
-
-

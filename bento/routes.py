@@ -187,7 +187,12 @@ class Routes:
             raise Refusal(503, "store_down", str(error), "Try again in a few seconds.") from None
         version = loaded.manifest.version
         return answer(
-            {"status": "ready", "version": version, "features_as_of": newest.isoformat(), "request_id": asked.request_id}
+            {
+                "status": "ready",
+                "version": version,
+                "features_as_of": newest.isoformat(),
+                "request_id": asked.request_id,
+            }
         )
 
     async def _measured(self, _: Asked) -> Response:

@@ -19,7 +19,7 @@ MAX_KEYS, MAX_TOP, KEY_LENGTH = 1000, 1000, 256
 LARGEST = 2**63 - 1
 REMEDY = "GET /openapi.json describes every field"
 # Typed dicts, not models: a feature may be called `copy` or `json`, which are attributes of a model.
-_typed_dict = cast(Any, TypedDict)
+_typed_dict = cast("Any", TypedDict)
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,10 @@ class Schemas:
 
 def schemas_of(contract: Contract) -> Schemas:
     """The validators that a contract asks for."""
-    name, key, features = contract.entity.column, _key_type(contract), _features_type(contract)
+    name, key = contract.entity.column, _key_type(contract)
     reasons = Annotated[bool, Strict(), Field(description="Whether to say why, in words.")]
-    what_if = Annotated[features, Field(description="A what-if: these values in place of the customer's own.")]
+    features: Any = _features_type(contract)
+    what_if: Any = Annotated[features, Field(description="A what-if: these values in place of the customer's own.")]
     single = {name: Required[key], "reasons": NotRequired[reasons], "features": NotRequired[what_if]}
     keys = Annotated[list[key], Field(min_length=1, max_length=MAX_KEYS)]  # type: ignore[valid-type]
     batch = {"keys": Required[keys], "reasons": NotRequired[reasons]}
@@ -45,11 +46,13 @@ def schemas_of(contract: Contract) -> Schemas:
         "top": NotRequired[Annotated[int, Ge(1), Le(MAX_TOP)]],
         "offset": NotRequired[Annotated[int, Ge(0), Le(LARGEST)]],
     }
+    path_key: Any = Annotated[int, Ge(-LARGEST - 1), Le(LARGEST)] if contract.entity.dtype == "integer" else key
     return Schemas(
-        name,
-        *(TypeAdapter(_closed(title, fields)) for title, fields in (("PredictRequest", single), ("BatchRequest", batch))),
-        TypeAdapter(Annotated[int, Ge(-LARGEST - 1), Le(LARGEST)] if contract.entity.dtype == "integer" else key),
-        TypeAdapter(_closed("Listing", listing)),
+        key=name,
+        single=TypeAdapter(_closed("PredictRequest", single)),
+        batch=TypeAdapter(_closed("BatchRequest", batch)),
+        path_key=TypeAdapter(path_key),
+        listing=TypeAdapter(_closed("Listing", listing)),
     )
 
 
@@ -85,9 +88,7 @@ def malformed(error: ValidationError) -> Refusal:
 def _key_type(contract: Contract) -> Any:  # noqa: ANN401 - a type
     if contract.entity.dtype == "integer":
         return Annotated[int, Strict(), Ge(-LARGEST - 1), Le(LARGEST), Field(description="The customer's key.")]
-    return Annotated[
-        str, Strict(), Field(min_length=1, max_length=KEY_LENGTH, description="The customer's key.")
-    ]
+    return Annotated[str, Strict(), Field(min_length=1, max_length=KEY_LENGTH, description="The customer's key.")]
 
 
 def _features_type(contract: Contract) -> Any:  # noqa: ANN401 - a type
@@ -108,7 +109,9 @@ def _column_type(column: Column) -> Any:  # noqa: ANN401 - a type
             *([] if low is None else [Ge(int(low) if whole else low)]),
             *([] if high is None else [Le(int(high) if whole else high)]),
         ]
-        kind = Annotated[(int if whole else float, Strict(), Field(allow_inf_nan=False) if not whole else Strict(), *bounds)]
+        kind = Annotated[
+            (int if whole else float, Strict(), Field(allow_inf_nan=False) if not whole else Strict(), *bounds)
+        ]
     return Annotated[kind | None if column.nullable else kind, said]
 
 

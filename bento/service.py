@@ -1,4 +1,4 @@
-"""The BentoML service: workers, start and stop, packaging. `churn serve` runs it; so does `bentoml serve bento.service:ChurnService`.
+"""The BentoML service: workers, start and stop, packaging. `churn serve` runs it, and `bentoml serve` does.
 
 Belongs here: what BentoML is told. Does not: the API itself (`bento/front.py`, `bento/routes.py`).
 BentoML imports this module in its arbiter and in every worker: nothing is read before a worker is initialised.
@@ -38,12 +38,12 @@ class ChurnService:
         self._assembly.start()
         _holder.server = self._assembly.server
 
-    @bentoml.api(route="/predict")
+    @bentoml.api(route="/predict")  # type: ignore[untyped-decorator]
     async def predict(self, body: dict[str, Any], /) -> Any:  # noqa: ANN401 - a Response, or what to send as JSON
         """One customer, for other BentoML services and for Python; over HTTP the front answers before this."""
         return await self._said(self._assembly.predict(body))
 
-    @bentoml.api(route="/predict/batch")
+    @bentoml.api(route="/predict/batch")  # type: ignore[untyped-decorator]
     async def predict_batch(self, body: dict[str, Any], /) -> Any:  # noqa: ANN401
         """Many customers, in the same way."""
         return await self._said(self._assembly.predict_batch(body))
@@ -52,7 +52,7 @@ class ChurnService:
         """A verified model is loaded."""
         return self._assembly.watch.current is not None
 
-    @bentoml.on_shutdown
+    @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     def stop(self) -> None:
         """Write what the logs still hold."""
         self._assembly.stop()
@@ -64,4 +64,4 @@ class ChurnService:
             return refusal.response("-")
 
 
-ChurnService.add_asgi_middleware(Front, holder=_holder)
+ChurnService.add_asgi_middleware(Front, holder=_holder)  # type: ignore[attr-defined]

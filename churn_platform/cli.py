@@ -246,7 +246,9 @@ def ui(
 @app.command()
 def serve(
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port (else CHURN_API_PORT).")] = None,
-    host: Annotated[str, typer.Option(help="Address to listen on; another than 127.0.0.1 needs API keys.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; another than 127.0.0.1 needs API keys.")
+    ] = "127.0.0.1",
     workers: Annotated[int | None, typer.Option(min=1, max=64, help="Processes (else CHURN_API_WORKERS).")] = None,
     home: HomeOption = None,
 ) -> None:

@@ -63,9 +63,7 @@ class Settings(BaseSettings):
     api_keys: KeyDigests = Field(
         default="", description="sha256 of each API key, in hex, separated by commas; empty: no key is asked for."
     )
-    metrics_keys: KeyDigests = Field(
-        default="", description="The same for /metrics alone; empty: an API key opens it."
-    )
+    metrics_keys: KeyDigests = Field(default="", description="The same for /metrics alone; empty: an API key opens it.")
     api_hosts: str = Field(
         default="", description="Names, separated by commas, under which the API may be called besides localhost."
     )

@@ -24,6 +24,7 @@ from churn_platform.errors import ChurnError, StoreDown
 Key = str | int
 STRING, INTEGER = 2, 4
 """Feast's ValueType of an entity key."""
+KEY_VERSION = 3
 MARKER = "online.json"
 LOCK_SECONDS = 1.0
 
@@ -58,11 +59,11 @@ class OnlineReader(Protocol):
 
 
 def open_online_reader(folder: Path, contract: Contract) -> OnlineReader:
-    """The fastest reader of the store that the Feast repository in `folder` names; nothing is read before it is asked."""
+    """The fastest reader of the store that the Feast repository in `folder` names; no customer is read yet."""
     configuration = folder / "feature_store.yaml"
     named = yaml.safe_load(configuration.read_text(encoding="utf-8")) if configuration.exists() else {}
     store = named.get("online_store") or {"type": "sqlite"}
-    if store.get("type") == "sqlite" and named.get("entity_key_serialization_version", 3) == 3:
+    if store.get("type") == "sqlite" and named.get("entity_key_serialization_version", KEY_VERSION) == KEY_VERSION:
         return SqliteReader(folder, contract, folder / str(store.get("path", "online_store.db")))
     from churn_platform.adapters.online_sdk import FeastReader
 

@@ -46,7 +46,7 @@ class FeastReader:
             answer = self._store.get_online_features(
                 features=self._references, entity_rows=asked, include_feature_view_version_metadata=False
             ).to_dict(include_event_timestamps=True)
-        except Exception as error:  # noqa: BLE001 - each store's client raises its own kind
+        except Exception as error:  # each store's client raises its own kind
             raise StoreDown(f"The online store does not answer ({error}): try again.") from error
         return [self._row(answer, number) for number in range(len(keys))]
 

@@ -7,31 +7,25 @@ pyarrow is imported with the first file.
 import datetime as dt
 import os
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
 
 from churn_platform.adapters.files import replacing
 from churn_platform.core.digest import digest_of
 
 
-class Answered(Protocol):
+@dataclass(frozen=True)
+class Answered:
     """One answer; `moment` in seconds since 1970."""
 
-    @property
-    def moment(self) -> float: ...  # noqa: D102
-    @property
-    def key(self) -> str | int: ...  # noqa: D102
-    @property
-    def version(self) -> int: ...  # noqa: D102
-    @property
-    def probability(self) -> float: ...  # noqa: D102
-    @property
-    def features(self) -> Any: ...  # noqa: ANN401, D102
-    @property
-    def what_if(self) -> bool: ...  # noqa: D102
-    @property
-    def stale(self) -> bool: ...  # noqa: D102
+    moment: float
+    key: str | int
+    version: int
+    probability: float
+    features: Mapping[str, object]
+    what_if: bool
+    stale: bool
 
 
 class PredictionLog:

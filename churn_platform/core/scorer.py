@@ -124,7 +124,8 @@ class FormScorer:
                 if column is not None:
                     matrix[number, offset + column] = 1.0
         # numpy reads None as NaN, True as 1
-        matrix[:, self._first_number :] = [[row[name] for name in self._numbers] for row in rows]
+        numbers: Any = [[row[name] for name in self._numbers] for row in rows]
+        matrix[:, self._first_number :] = numbers
         return matrix
 
 

@@ -69,4 +69,3 @@ def reasons(contract: Contract, rows: pd.DataFrame, model: ChurnModel, count: in
         for i, chosen in enumerate(order)
     ]
     return pd.DataFrame(sentences, index=rows.index, columns=[REASON.format(n + 1) for n in range(order.shape[1])])
-
