@@ -56,7 +56,9 @@ class Answers:
         )
         answer = self._scored(loaded, key, probability)
         if asked.get("reasons", True):
-            answer["reasons"] = self._why(loaded, [values])[0]
+            pushes = loaded.scorer.contributions([values]).tolist()
+            answer["reasons"] = self._why(loaded, [values], pushes)[0]
+            answer["contributions"] = dict(zip((name for name, _ in loaded.scorer.features), pushes[0], strict=True))
         assert row is not None  # noqa: S101 - `_usable` refuses None
         return answer | {
             "features_used": values,
@@ -87,7 +89,8 @@ class Answers:
                 usable.append((number, row, values, bool(behind)))
         rows, now = [values for _, _, values, _ in usable], time.time()
         found = loaded.scorer.probability(rows) if rows else []
-        why = self._why(loaded, rows) if rows and asked.get("reasons", False) else None
+        told = bool(rows) and asked.get("reasons", False)
+        why = self._why(loaded, rows, loaded.scorer.contributions(rows).tolist()) if told else None
         for place, ((number, row, _, stale), probability) in enumerate(zip(usable, found, strict=True)):
             results[number] = self._scored(loaded, keys[number], probability) | (
                 {"features_as_of": row.as_of.isoformat(), "stale": stale} | ({"reasons": why[place]} if why else {})
@@ -166,10 +169,10 @@ class Answers:
             "decile": self.history.standing().decile(loaded.manifest.version, probability),
         }
 
-    def _why(self, loaded: Loaded, rows: Sequence[Row]) -> list[list[str]]:
+    def _why(self, loaded: Loaded, rows: Sequence[Row], contributions: list[list[float]]) -> list[list[str]]:
         """The strongest reasons of each row, in the contract's words."""
         names, said = [name for name, _ in loaded.scorer.features], []
-        for row, pushes in zip(rows, loaded.scorer.contributions(rows).tolist(), strict=True):
+        for row, pushes in zip(rows, contributions, strict=True):
             order = sorted(range(len(names)), key=lambda place, pushed=pushes: -abs(pushed[place]))  # type: ignore[misc]
             said.append(
                 [sentence(self._features[names[j]], names[j], row[names[j]], pushes[j]) for j in order[: self._reasons]]

@@ -122,6 +122,9 @@ def _answers(contract: Contract, key: Json, example: str | int) -> Json:
     }
     fresh: Json = {"features_as_of": DATE, "stale": BOOLEAN}
     used = _object({f: _value_schema(column) for f, column in contract.features.items()})
+    pushes = _object(dict.fromkeys(contract.features, NUMBER)) | {
+        "description": "How far each feature moves the log-odds: above 0 it raises the risk."
+    }
     model: Json = {
         "name": STRING,
         "version": INTEGER,
@@ -144,7 +147,7 @@ def _answers(contract: Contract, key: Json, example: str | int) -> Json:
         "reasons": REASONS,
     }
     answer: Json = {
-        **scored, "reasons": REASONS, "features_used": used, **fresh,
+        **scored, "reasons": REASONS, "contributions": pushes, "features_used": used, **fresh,
         "what_if": {"type": "array", "items": STRING, "description": "Features that the request gave."},
         "model": _ref("ModelOfAnswer"), **identified,
     }  # fmt: skip
@@ -152,7 +155,7 @@ def _answers(contract: Contract, key: Json, example: str | int) -> Json:
     shown = {"code": "unknown_customer", "message": f"The online store has no customer {example!r}."}
     shown |= {"hint": f"Check the {name}.", "request_id": "6f1c0a93d2b84e57"}
     return {
-        "Answer": _object(answer, optional=("reasons",)),
+        "Answer": _object(answer, optional=("reasons", "contributions")),
         "BatchAnswer": _object({
             "results": {"type": "array", "items": {"anyOf": [_object(item, optional=("reasons",)), failed]}},
             "answered": INTEGER, "failed": INTEGER, "model": _ref("ModelOfAnswer"), **identified,
@@ -168,7 +171,8 @@ def _answers(contract: Contract, key: Json, example: str | int) -> Json:
         }),
         "ModelOfAnswer": _object(model),
         "Model": _object({
-            **model, "since": {"type": "string", "format": "date-time"}, "previous_version": _or_null(INTEGER),
+            **model, "entity": _object({"name": STRING, "dtype": {"type": "string", "enum": ["string", "integer"]}}),
+            "since": {"type": "string", "format": "date-time"}, "previous_version": _or_null(INTEGER),
             "algorithm": STRING, "training_as_of": DATE, "training_months": {"type": "array", "items": DATE},
             "threshold": PROBABILITY, "metrics": {"type": "object"}, "receipt": _or_null({"type": "object"}),
             "refused_release": _or_null(STRING), **identified,

@@ -153,6 +153,7 @@ class Routes:
         return answer(
             {
                 **self._answers.model(loaded),
+                "entity": {"name": self._schemas.key, "dtype": self._answers.contract.entity.dtype},
                 "since": loaded.since,
                 "previous_version": loaded.previous_version,
                 "algorithm": manifest.algorithm,
