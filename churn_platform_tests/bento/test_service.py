@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import datetime as dt
+import itertools
 import json
 import os
 import signal
@@ -224,7 +225,7 @@ def test_a_worker_that_is_killed_leaves_the_other_answering_and_comes_back(serve
     failed = [status for _, status, _ in found if status != 200]
     assert len(failed) <= 8  # what the killed worker had in its hands: one a connection
     moments = sorted(moment for moment, status, _ in found if status == 200)
-    assert max(b - a for a, b in zip(moments, moments[1:], strict=False)) < 5
+    assert max(b - a for a, b in itertools.pairwise(moments)) < 5
     deadline = time.monotonic() + PATIENCE
     while len(server.workers()) < 2 and time.monotonic() < deadline:
         time.sleep(0.2)
@@ -260,7 +261,7 @@ def test_the_service_is_usable_from_python_too(served, tmp_path):
     del environment["PROMETHEUS_MULTIPROC_DIR"]
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr
-    one, many, bad = json.loads([line for line in done.stdout.splitlines() if line.startswith("[")][0])
+    one, many, bad = json.loads(next(line for line in done.stdout.splitlines() if line.startswith("[")))
     assert one["probability"] == many["results"][0]["probability"]
     assert bad == 422
 
