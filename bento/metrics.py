@@ -16,13 +16,13 @@ TENTHS = tuple(number / 10 for number in range(1, 11))
 
 
 class Metrics:
-    """The metrics of one process."""
+    """The metrics of one process; with a `registry` of its own it shares them with no other."""
 
     def __init__(self, registry: "CollectorRegistry | None" = None) -> None:
         from prometheus_client import REGISTRY, Counter, Gauge, Histogram, disable_created_metrics
 
         disable_created_metrics()  # type: ignore[no-untyped-call]
-        self._registry = where = registry or REGISTRY
+        self._own, where = registry, registry or REGISTRY
         self._requests = Counter("churn_requests", "Answers by route and status.", ["route", "status"], registry=where)
         self._latency = Histogram(
             "churn_request_seconds", "Time to answer.", ["route"], buckets=LATENCY, registry=where
@@ -78,8 +78,10 @@ class Metrics:
         from prometheus_client import CollectorRegistry, generate_latest
         from prometheus_client.multiprocess import MultiProcessCollector
 
+        if self._own is not None:
+            return generate_latest(self._own)
         shared = CollectorRegistry()
         with contextlib.suppress(ValueError):  # one process alone: there is no shared folder
             MultiProcessCollector(shared)  # type: ignore[no-untyped-call]
             return generate_latest(shared)
-        return generate_latest(self._registry)
+        return generate_latest()

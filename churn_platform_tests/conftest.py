@@ -76,3 +76,26 @@ def february_decided_copy(february_decided, tmp_path):
     from churn_platform_tests.small_business import copied
 
     return copied(february_decided, tmp_path / "home")
+
+
+@pytest.fixture(scope="session")
+def served(january, tmp_path_factory):
+    """Version 2, boosted trees with a serving form, in production of the gym; January scored by it. Read only."""
+    from churn_platform.adapters.scoring import score_month
+    from churn_platform_tests.serving import boosted, point, publish
+    from churn_platform_tests.small_business import JANUARY, copied, open_home
+
+    home = copied(january, tmp_path_factory.mktemp("served") / "home")
+    publish(home, 2, boosted(home))
+    publish(home, 3, boosted(home, seed=8))
+    point(home, 2)
+    score_month(home, JANUARY)
+    return open_home(home.folder)
+
+
+@pytest.fixture
+def served_copy(served, tmp_path):
+    """`served`, to change."""
+    from churn_platform_tests.small_business import copied
+
+    return copied(served, tmp_path / "home")

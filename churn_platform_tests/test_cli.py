@@ -30,6 +30,7 @@ COMMANDS = {
     "scores": {"--top", "--home", "--json"},
     "explain": {"--as-of", "--home", "--json"},
     "ui": {"--port", "--home"},
+    "serve": {"--port", "--host", "--workers", "--home"},
     "doctor": {"--home", "--json"},
 }
 READING = [("status",), ("history",), ("decision",), ("scores",), ("explain", "m00001"), ("doctor",)]

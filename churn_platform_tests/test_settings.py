@@ -9,7 +9,7 @@ import pytest
 
 import churn_platform
 from churn_platform.errors import UsageError
-from churn_platform.settings import LIBRARY_ENVIRONMENT, Settings, load_settings, prepare_environment
+from churn_platform.settings import LIBRARY_ENVIRONMENT, Settings, load_settings, prepare_environment, prepare_serving
 
 
 @pytest.fixture(autouse=True)
@@ -39,6 +39,11 @@ FIELDS = {
     "reports_port": ("8081", 8081),
     "quiet_seconds": ("0.5", 0.5),
     "lock_seconds": ("0", 0.0),
+    "api_port": ("8082", 8082),
+    "api_workers": ("3", 3),
+    "api_keys": (f"{'a' * 64},{'b' * 64}", f"{'a' * 64},{'b' * 64}"),
+    "metrics_keys": ("c" * 64, "c" * 64),
+    "api_hosts": ("churn.example", "churn.example"),
     "actor": ("Ada", "Ada"),
 }
 
@@ -52,7 +57,8 @@ def test_every_field_is_read_from_its_own_variable(environ, name):
 
 
 @pytest.mark.parametrize(
-    ("name", "text"), [("UI_PORT", "abc"), ("UI_PORT", "70000"), ("QUIET_SECONDS", "-1"), ("LOCK_SECONDS", "-0.1")]
+    ("name", "text"),
+    [("UI_PORT", "abc"), ("UI_PORT", "70000"), ("QUIET_SECONDS", "-1"), ("LOCK_SECONDS", "-0.1"), ("API_WORKERS", "0")],
 )
 def test_a_variable_that_cannot_be_read_is_named_with_its_value(environ, name, text):
     environ.setenv(f"CHURN_{name}", text)
@@ -109,6 +115,27 @@ def test_no_contract_stays_no_contract_also_after_a_home_that_had_one(environ, t
     prepare_environment(Settings(home=tmp_path, contract=Path("mine.yaml")))
     prepare_environment(Settings(home=tmp_path, contract=None))
     assert "CHURN_CONTRACT" not in os.environ
+
+
+@pytest.mark.parametrize("text", ["a-key-in-the-clear", "a" * 63, "A" * 64, f"{'a' * 64},", f"{'a' * 64};{'b' * 64}"])
+def test_an_api_key_that_is_no_digest_is_refused_before_it_locks_everybody_out(environ, text):
+    environ.setenv("CHURN_API_KEYS", text)
+    with pytest.raises(UsageError, match=r"^CHURN_API_KEYS is .*: String should match pattern"):
+        load_settings()
+
+
+def test_the_names_under_which_the_api_may_be_called_are_lower_case_and_trimmed():
+    assert Settings(api_hosts=" Churn.Example, other ,,").served_names == {"churn.example", "other"}
+    assert Settings().served_names == frozenset()
+
+
+def test_each_server_of_a_home_has_a_bentoml_home_of_its_own(environ, tmp_path):
+    prepare_serving(Settings(home=tmp_path), 4000, 3)
+    assert os.environ["BENTOML_HOME"] == str(tmp_path / "serving" / "4000")
+    assert (os.environ["CHURN_API_PORT"], os.environ["CHURN_API_WORKERS"]) == ("4000", "3")
+    assert os.environ["BENTOML_DO_NOT_TRACK"] == "true"
+    prepare_serving(Settings(home=tmp_path), 4001, 1)
+    assert os.environ["BENTOML_HOME"] == str(tmp_path / "serving" / "4001")
 
 
 def test_preparing_and_importing_make_no_folder(tmp_path):

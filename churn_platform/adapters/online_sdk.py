@@ -22,7 +22,8 @@ class FeastReader:
 
     def __init__(self, folder: Path, contract: Contract) -> None:
         self._newest, self._contract = Newest(folder), contract
-        self._store = import_feast().FeatureStore(repo_path=str(folder))
+        self._folder = folder
+        self._store: Any = None
         self._references = [f"{name}:{f}" for name, view in contract.feature_views.items() for f in view.features]
 
     def newest(self) -> dt.date:
@@ -41,8 +42,10 @@ class FeastReader:
             StoreDown: the store does not answer.
         """
         self._newest.refresh()
-        asked = [{self._contract.entity.column: key} for key in keys]
+        asked: list[dict[str, Any]] = [{self._contract.entity.column: key} for key in keys]
         try:
+            # Made here, not before: a store that is away must not stop a server from starting.
+            self._store = self._store or import_feast().FeatureStore(repo_path=str(self._folder))
             answer = self._store.get_online_features(
                 features=self._references, entity_rows=asked, include_feature_view_version_metadata=False
             ).to_dict(include_event_timestamps=True)

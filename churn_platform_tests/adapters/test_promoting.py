@@ -185,3 +185,20 @@ def test_keeping_takes_back_the_alias_of_a_promotion_that_was_cut_off(february_d
 def test_with_nothing_in_production_no_model_is_what_is_kept(january_decided_copy):
     keep(january_decided_copy, newest_decision(january_decided_copy), "Not yet.")
     assert receipts(january_decided_copy, "production kept") == [("no model", "no model", "no model")]
+
+
+def test_a_promoted_model_of_boosted_trees_is_published_with_its_serving_form(january_decided_copy, monkeypatch):
+    from churn_platform.adapters import promoting
+
+    form = {"booster.txt": b"trees", "serving.json": b"{}"}
+    monkeypatch.setattr(promoting, "serving_files", lambda model: form)
+    carry_out(january_decided_copy, JANUARY)
+    manifest = january_decided_copy.releases.verify(1)
+    assert set(form) < set(manifest.files)
+    assert production_candidate(january_decided_copy).version == 1
+
+
+def test_another_algorithm_is_published_without_one(january):
+    assert set(january.releases.manifest(1).files) == {
+        "model.skops", "passport.json", "training_entities.npy", "feature_schema.json",
+    }  # fmt: skip

@@ -7,6 +7,7 @@ import pytest
 from churn_platform.adapters.progress import Progress
 from churn_platform.adapters.promoting import production_candidate
 from churn_platform.adapters.scoring import score_month
+from churn_platform.core.scoring import decile_floors
 from churn_platform_tests.small_business import CUSTOMERS, FEBRUARY, JANUARY, month_tables
 
 
@@ -36,6 +37,7 @@ def test_the_record_says_by_whom_how_many_and_how_many_to_contact(january):
         "stand_down": None,
         "customers": CUSTOMERS,
         "contacts": contacts,
+        "decile_floors": decile_floors(scored),
     }
 
 

@@ -45,6 +45,7 @@ def test_the_defaults_are_the_ones_that_the_documents_name():
         ("retraining", "max_age_cadences", 0),
         ("scoring", "listed", 0),
         ("scoring", "reasons", 0),
+        ("serving", "stale_features", "ignore"),
         ("promotion", "detla", 0.01),
     ],
 )

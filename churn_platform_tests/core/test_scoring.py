@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from churn_platform.core.reasons import sentence
-from churn_platform.core.scoring import rank, reasons
+from churn_platform.core.scoring import decile_floors, rank, reasons
 
 
 @pytest.fixture
@@ -62,3 +62,17 @@ def test_reasons_keep_the_index_of_their_rows_and_never_outnumber_the_features(g
     assert said.index.tolist() == [7, 3]
     assert said.shape == (2, 5)
     assert said.loc[3].tolist() == reasons(gym, customers, candidate.model, 5).loc[3].tolist()
+
+
+def test_the_floors_of_the_deciles_tell_a_customer_s_decile_without_the_list(gym, month, candidate):
+    ranked = rank(gym, month(customers=1000, seed=4), candidate.model)
+    floors = decile_floors(ranked)
+    assert floors == sorted(floors)
+    assert len(floors) == 9
+    assert floors[-1] == ranked.loc[ranked["decile"] == 1, "probability"].min()
+    assert floors[0] == ranked.loc[ranked["decile"] == 9, "probability"].min()
+
+
+def test_fewer_than_ten_customers_have_no_floors(gym, month, candidate):
+    assert decile_floors(rank(gym, month(customers=9, seed=4), candidate.model)) == []
+    assert len(decile_floors(rank(gym, month(customers=10, seed=4), candidate.model))) == 9

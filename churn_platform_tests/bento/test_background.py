@@ -1,0 +1,74 @@
+"""The queue that no request waits for."""
+
+import threading
+import time
+
+import pytest
+
+from bento.background import Background
+
+
+def waited(condition):
+    deadline = time.monotonic() + 30
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    return condition()
+
+
+def test_items_are_written_in_order_by_a_thread():
+    written = []
+    queue = Background(written.extend, limit=100, seconds=0.01)
+    queue.start()
+    queue.add([1, 2])
+    queue.add([3])
+    assert waited(lambda: written == [1, 2, 3])
+    assert len(queue) == 0
+    queue.stop()
+
+
+def test_what_waits_at_the_end_is_written():
+    written = []
+    queue = Background(written.extend, limit=100, seconds=3600)
+    queue.start()
+    queue.add([1])
+    queue.stop()
+    assert written == [1]
+
+
+def test_a_queue_that_was_never_started_is_emptied_too():
+    written = []
+    queue = Background(written.extend, limit=100, seconds=1)
+    queue.add([1])
+    queue.stop()
+    assert written == [1]
+
+
+def test_a_full_queue_drops_and_counts_and_never_waits():
+    gate = threading.Event()
+    queue = Background(lambda _: gate.wait(), limit=3, seconds=0.01)
+    queue.add([1, 2])
+    queue.add([3, 4, 5])
+    assert (len(queue), queue.dropped) == (3, 2)
+    queue.add([6])
+    assert queue.dropped == 3
+    gate.set()
+    queue.stop()
+
+
+@pytest.mark.parametrize("error", [OSError("the disk is full"), ValueError("no such type")])
+def test_a_failed_write_is_counted_and_told_and_the_next_is_tried(capsys, error):
+    written = []
+
+    def write(items):
+        if items == [1, 2]:
+            raise error
+        written.extend(items)
+
+    queue = Background(write, limit=100, seconds=0.01)
+    queue.start()
+    queue.add([1, 2])
+    assert waited(lambda: queue.dropped == 2)
+    queue.add([3])
+    assert waited(lambda: written == [3])
+    queue.stop()
+    assert f"2 log entries are lost: {error}" in capsys.readouterr().err

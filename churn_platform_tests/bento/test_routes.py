@@ -1,0 +1,126 @@
+"""The routes other than predictions: the list, a customer, the model, health, metrics, the page."""
+
+import pytest
+
+from bento import routes as routes_module
+from churn_platform_tests.small_business import JANUARY
+
+
+def test_the_at_risk_list_is_paged(served, api):
+    found = api.get("/customers/at-risk?top=3&offset=2").json()
+    everyone = api.get("/customers/at-risk?top=1000").json()
+    assert (found["as_of"], found["version"], found["stand_down"]) == (JANUARY.isoformat(), 2, False)
+    assert (found["customers_scored"], found["listed"], found["offset"]) == (1500, 20, 2)
+    assert [customer["rank"] for customer in found["customers"]] == [3, 4, 5]
+    assert found["customers"] == everyone["customers"][2:5]
+    assert len(everyone["customers"]) == 20
+    assert api.get("/customers/at-risk?offset=20").json()["customers"] == []
+    assert len(api.get("/customers/at-risk").json()["customers"]) == 20
+
+
+@pytest.mark.parametrize(
+    "query", ["top=0", "top=1001", "top=x", "offset=-1", "top=", "more=1", "offset=99999999999999999999"]
+)
+def test_a_wrong_parameter_is_422(api, is_refused, query):
+    is_refused(api.get(f"/customers/at-risk?{query}"), 422, "malformed")
+
+
+def test_a_customer_is_shown_as_it_is_now_and_was_scored(served, api):
+    found, now = api.get("/customers/m00001").json(), api.post("/predict", {"member": "m00001"}).json()
+    assert {**found["current"], "request_id": ""} == {**now, "request_id": ""}
+    [month] = found["history"]
+    assert (month["as_of"], month["version"]) == (JANUARY.isoformat(), 2)
+    assert month["probability"] == pytest.approx(now["probability"], abs=1e-12)
+    assert found["no_current"] is None
+
+
+def test_a_customer_who_left_the_online_store_has_a_history_only(served_copy, api_on, is_refused):
+    import sqlite3
+
+    with sqlite3.connect(served_copy.folder / "feast" / "online_store.db") as database:
+        for view in ("members_fv", "visits_fv"):
+            database.execute(f"DELETE FROM gym_{view}")
+    database.close()
+    api = api_on(served_copy)
+    found = api.get("/customers/m00001").json()
+    assert found["current"] is None
+    assert found["no_current"]["code"] == "unknown_customer"
+    assert len(found["history"]) == 1
+    is_refused(api.get("/customers/nobody"), 404, "unknown_customer")
+
+
+def test_a_key_may_hold_a_slash_and_must_not_be_too_long(api, is_refused):
+    assert "'a/b c'" in is_refused(api.get("/customers/a%2Fb%20c"), 404, "unknown_customer")["message"]
+    is_refused(api.get(f"/customers/{'x' * 257}"), 422, "malformed")
+
+
+def test_the_model_says_what_it_is_since_when_and_by_which_receipt(served, api):
+    found, manifest = api.get("/model").json(), served.releases.manifest(2)
+    assert (found["version"], found["previous_version"], found["algorithm"]) == (2, 1, "lightgbm")
+    assert (found["since"], found["training_as_of"]) == ("2024-02-01T00:00:00+00:00", "2024-01-31")
+    assert (found["threshold"], found["metrics"]) == (manifest.threshold, manifest.metrics)
+    assert (found["refused_release"], found["receipt"]) == (None, None)  # version 2 was not promoted by the loop
+
+
+def test_the_receipt_is_that_of_the_promotion_and_missing_where_the_ledger_is_away(january_copy, api_on):
+    api = api_on(january_copy)
+    [receipt] = january_copy.ledger.receipts("promotion done")
+    assert api.get("/model").json()["receipt"] == {
+        name: getattr(receipt, name) for name in ("sequence", "time", "actor", "reason", "digest")
+    }
+    (january_copy.folder / "ledger" / "receipts.jsonl").write_text("broken\n" * 3)
+    assert api.get("/model").json()["receipt"] is None
+
+
+def test_health_says_the_process_lives_and_readiness_with_what_it_answers(api):
+    for path in ("/health", "/livez"):
+        assert api.get(path).json()["status"] == "alive"
+    ready = api.get("/readyz").json()
+    assert (ready["status"], ready["version"], ready["features_as_of"]) == ("ready", 2, "2024-01-31")
+    assert api.request("HEAD", "/readyz").status_code == 200
+
+
+def test_the_metrics_have_units_and_bounded_labels(served, api_on):
+    api = api_on(served)
+    api.post("/predict", {"member": "m00001"})
+    api.post("/predict", {"member": "nobody"})
+    text = api.get("/metrics").text
+    for line in (
+        'churn_requests_total{route="/predict",status="200"} 1.0',
+        'churn_requests_total{route="/predict",status="404"} 1.0',
+        'churn_request_seconds_count{route="/predict"} 2.0',
+        "churn_probability_count 1.0", "churn_model_version 2.0", "churn_stand_down 0.0", "churn_refused_releases_total 0.0",
+        "churn_log_dropped_total 0.0", "churn_log_queue 1.0", "churn_stale_answers_total 0.0",
+    ):  # fmt: skip
+        assert line in text.splitlines()
+    ages = {
+        name: float(value)
+        for name, value in (line.split(" ") for line in text.splitlines() if "_age_seconds " in line and line[0] != "#")
+    }
+    assert set(ages) == {"churn_model_age_seconds", "churn_features_age_seconds"}
+    assert all(age > 3e7 for age in ages.values())
+
+
+def test_the_metrics_answer_without_a_model_and_without_a_store(served_copy, api_on):
+    served_copy.releases.pointer_file.unlink()
+    (served_copy.folder / "feast" / "online.json").unlink()
+    assert api_on(served_copy).get("/metrics").status_code == 200
+
+
+def test_the_page_is_ours_with_a_strict_policy_and_asks_nobody_else(api):
+    response = api.get("/")
+    assert (response.status_code, response.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    policy = dict(part.split(" ", 1) for part in response.headers["content-security-policy"].split("; "))
+    assert policy["default-src"] == "'none'"
+    assert policy["script-src"] == policy["connect-src"] == "'self'"
+    assert "http" not in response.text.replace("http-equiv", "")
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert api.get("/page/index.html").content == response.content
+
+
+@pytest.mark.parametrize(
+    "name", ["../service.py", "..%2Fservice.py", "%2e%2e/service.py", "no.html", "/etc/passwd", "a/b"]
+)
+def test_no_other_file_is_given_out(api, is_refused, name):
+    assert is_refused(api.get(f"/page/{name}"), 404, "unknown_path")
+    assert (routes_module.PAGE / "index.html").exists()

@@ -1,0 +1,285 @@
+"""The API as it is really run: `churn serve`, BentoML, two workers, real connections."""
+
+import asyncio
+import contextlib
+import datetime as dt
+import itertools
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import psutil
+import pyarrow.dataset as ds
+import pytest
+
+from churn_platform.adapters.dagster_ui import free_port
+from churn_platform_tests.serving import point
+from churn_platform_tests.small_business import copied
+
+pytestmark = pytest.mark.slow
+BODY = {"member": "m00001"}
+START_SECONDS, PATIENCE = 180, 60
+
+
+class Running:
+    """A server in a process of its own."""
+
+    def __init__(self, home, *options, **environment):
+        self.home, self.port = home, free_port()
+        self.log = home.folder / "server.log"
+        command = [Path(sys.executable).parent / "churn", "serve", "--home", home.folder, "--port", self.port, *options]
+        clean = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("CHURN_", "BENTOML_", "PROMETHEUS"))
+        }
+        with self.log.open("w") as out:
+            self.process = subprocess.Popen(
+                [str(part) for part in command],
+                stdout=out,
+                stderr=out,
+                env=clean | environment,
+                cwd="/",
+                start_new_session=True,
+            )
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def wait(self):
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline and self.process.poll() is None:
+            with contextlib.suppress(httpx.HTTPError):
+                if httpx.get(f"{self.url}/readyz").status_code == 200:
+                    return self
+            time.sleep(0.2)
+        pytest.fail(f"the server did not become ready:\n{self.log.read_text()}")
+
+    def workers(self):
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        return [child for child in children if "_bentoml_impl.worker.service" in " ".join(child.cmdline())]
+
+    def lines(self):
+        texts = self.log.read_text().splitlines()
+        return [json.loads(text) for text in texts if text.startswith("{")]
+
+    def end(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(PATIENCE)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def server(served, tmp_path_factory):
+    """Two workers on a copy of the gym; version 2 in production."""
+    made = Running(copied(served, tmp_path_factory.mktemp("server") / "home"), "--workers", "2")
+    yield made.wait()
+    made.end()
+
+
+async def load(url, seconds, found, connections=8, fresh=False):
+    """Predict without pause; append (time, status, version) of each answer."""
+
+    async def one():
+        limits = httpx.Limits(max_keepalive_connections=0) if fresh else httpx.Limits()
+        async with httpx.AsyncClient(base_url=url, limits=limits, timeout=30) as client:
+            end = time.monotonic() + seconds
+            while time.monotonic() < end:
+                try:
+                    response = await client.post("/predict", json=BODY)
+                except httpx.HTTPError as error:
+                    found.append((time.time(), type(error).__name__, None))
+                    continue
+                version = response.json()["model"]["version"] if response.status_code == 200 else None
+                found.append((time.time(), response.status_code, version))
+
+    await asyncio.gather(*(one() for _ in range(connections)))
+
+
+def test_two_workers_answer_every_route(server):
+    assert len(server.workers()) == 2
+    for path in (
+        "/",
+        "/model",
+        "/customers/at-risk",
+        "/customers/m00001",
+        "/health",
+        "/livez",
+        "/readyz",
+        "/metrics",
+        "/openapi.json",
+    ):
+        assert httpx.get(server.url + path).status_code == 200, path
+    assert httpx.post(f"{server.url}/predict", json=BODY).status_code == 200
+    assert httpx.post(f"{server.url}/predict/batch", json={"keys": ["m00001"]}).status_code == 200
+    for path in ("/docs.json", "/schema.json", "/healthz", "/static_content/index.css"):
+        assert httpx.get(server.url + path).json()["error"]["code"] == "unknown_path"
+
+
+def test_the_metrics_are_of_all_workers(server):
+    def counted():
+        text = httpx.get(f"{server.url}/metrics").text
+        return float(
+            next(line for line in text.splitlines() if line.startswith('churn_requests_total{route="/health"')).split()[
+                -1
+            ]
+        )
+
+    httpx.get(f"{server.url}/health")
+    before = counted()
+    for _ in range(40):
+        httpx.get(f"{server.url}/health")
+    assert counted() == before + 40
+
+
+def test_a_promotion_is_live_in_all_workers_within_three_seconds_at_one_instant_without_a_failed_request(server):
+    for version in (3, 2):
+        found = []
+
+        async def promoted(found=found, version=version):
+            running = asyncio.create_task(load(server.url, 6, found, fresh=True))
+            await asyncio.sleep(1)
+            instant = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=2)
+            point(server.home, version, instant)
+            await running
+            return instant.timestamp()
+
+        instant = asyncio.run(promoted())
+        assert {status for _, status, _ in found} == {200}
+        first_new = min(moment for moment, _, seen in found if seen == version)
+        last_old = max(moment for moment, _, seen in found if seen != version)
+        assert first_new >= instant
+        assert last_old < instant + 1
+
+
+def test_a_release_that_was_changed_is_refused_and_the_last_good_one_goes_on(server):
+    folder = server.home.releases.folder / "3"
+    good = (folder / "booster.txt").read_bytes()
+    pointer = server.home.releases.pointer_file.read_text()
+    try:
+        point(server.home, 3)
+        (folder / "booster.txt").write_bytes(good.replace(b"0", b"1"))
+        os.utime(server.home.releases.pointer_file)
+        server.home.releases.pointer_file.write_text(server.home.releases.pointer_file.read_text() + " ")
+        deadline = time.monotonic() + PATIENCE
+        told = []
+        while not told and time.monotonic() < deadline:
+            told = [line for line in server.lines() if line.get("event") == "release refused"]
+            time.sleep(0.2)
+        assert told[0]["version"] == 3
+        assert "booster.txt" in told[0]["reason"]
+        assert "booster.txt" in httpx.get(f"{server.url}/model").json()["refused_release"]
+        assert httpx.post(f"{server.url}/predict", json=BODY).json()["model"]["version"] in (2, 3)
+        metric = next(
+            line
+            for line in httpx.get(f"{server.url}/metrics").text.splitlines()
+            if line.startswith("churn_refused_releases_total")
+        )
+        assert float(metric.split()[-1]) >= 1
+    finally:
+        (folder / "booster.txt").write_bytes(good)
+        server.home.releases.pointer_file.write_text(pointer)
+
+
+def test_bodies_of_60_megabytes_and_half_requests_are_refused_and_the_server_lives(server):
+    def raw(*parts):
+        with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as wire:
+            for part in parts:
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                    wire.sendall(part)
+            with contextlib.suppress(ConnectionResetError):
+                return wire.recv(65536)
+        return b""
+
+    head = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    assert b" 413 " in raw(head + b"Content-Length: 60000000\r\n\r\n")
+    assert b" 415 " in raw(
+        head.replace(b"application/json", b"application/vnd.bentoml+pickle") + b"Content-Length: 3\r\n\r\nabc"
+    )
+    assert b" 415 " in raw(head.replace(b"application/json", b"multipart/form-data") + b"Content-Length: 3\r\n\r\nabc")
+    assert b" 408 " in raw(head + b"Content-Length: 20\r\n\r\n{")
+    assert b" 400 " in raw(head.replace(b"localhost", b"evil.example") + b"Content-Length: 2\r\n\r\n{}")
+    assert b" 400 " in raw(b"nonsense\r\n\r\n")
+    memory = max(worker.memory_info().rss for worker in server.workers())
+    assert memory < 350_000_000
+    assert httpx.post(f"{server.url}/predict", json=BODY).status_code == 200
+
+
+def test_a_worker_that_is_killed_leaves_the_other_answering_and_comes_back(server):
+    found = []
+
+    async def killed():
+        running = asyncio.create_task(load(server.url, 8, found, fresh=True))
+        await asyncio.sleep(1)
+        server.workers()[0].kill()
+        await running
+
+    asyncio.run(killed())
+    failed = [status for _, status, _ in found if status != 200]
+    assert len(failed) <= 8  # what the killed worker had in its hands: one a connection
+    moments = sorted(moment for moment, status, _ in found if status == 200)
+    assert max(b - a for a, b in itertools.pairwise(moments)) < 5
+    deadline = time.monotonic() + PATIENCE
+    while len(server.workers()) < 2 and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert len(server.workers()) == 2
+
+
+def test_another_server_on_the_same_home_does_not_touch_this_ones_metrics(server):
+    httpx.get(f"{server.url}/health")
+    other = Running(server.home, "--workers", "1")
+    try:
+        other.wait()
+        assert 'churn_requests_total{route="/health"' in httpx.get(f"{server.url}/metrics").text
+        assert 'route="/health"' not in httpx.get(f"{other.url}/metrics").text
+    finally:
+        other.end()
+
+
+def test_the_service_is_usable_from_python_too(served, tmp_path):
+    script = (
+        "import asyncio, json\nfrom bento.service import ChurnService\nservice = ChurnService()\n"
+        "one = asyncio.run(service.predict({'member': 'm00001'}))\n"
+        "many = asyncio.run(service.predict_batch({'keys': ['m00001']}))\n"
+        "bad = asyncio.run(service.predict({'member': 1}))\n"
+        "print(json.dumps([json.loads(one.body), json.loads(many.body), bad.status_code]))\nservice.stop()"
+    )
+    home = copied(served, tmp_path / "home")
+    environment = {
+        **os.environ,
+        "CHURN_HOME": str(home.folder),
+        "BENTOML_HOME": str(tmp_path / "bentoml"),
+        "PROMETHEUS_MULTIPROC_DIR": "",
+    }
+    del environment["PROMETHEUS_MULTIPROC_DIR"]
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    one, many, bad = json.loads(next(line for line in done.stdout.splitlines() if line.startswith("[")))
+    assert one["probability"] == many["results"][0]["probability"]
+    assert bad == 422
+
+
+def test_at_the_end_every_accepted_request_is_answered_and_the_logs_are_written(server):
+    """Last: it stops the server."""
+    found = []
+
+    async def stopped():
+        running = asyncio.create_task(load(server.url, 3, found))
+        await asyncio.sleep(1.5)
+        server.process.send_signal(signal.SIGTERM)
+        await running
+
+    asyncio.run(stopped())
+    assert server.process.wait(PATIENCE) == 0
+    assert not [status for _, status, _ in found if isinstance(status, int) and status != 200]
+    answered = sum(status == 200 for _, status, _ in found)
+    logged = ds.dataset(server.home.folder / "predictions", format="parquet").to_table()
+    assert logged.num_rows >= answered
+    assert set(logged["version"].to_pylist()) == {2, 3}

@@ -1,0 +1,81 @@
+"""What the tests of serving share: releases of boosted trees on the gym's home, and the API on it in this process."""
+
+import contextlib
+import datetime as dt
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import httpx
+from prometheus_client import CollectorRegistry
+
+from bento.assembly import Assembly
+from bento.front import Front, Holder
+from bento.metrics import Metrics
+from churn_platform.adapters.home import Home
+from churn_platform.adapters.promoting import _manifest
+from churn_platform.core.candidate import FILES, Candidate
+from churn_platform.core.digest import canonical_json
+from churn_platform.core.ledger import GENESIS
+from churn_platform.core.model import ChurnModel, Recipe
+from churn_platform.core.serving_form import serving_files
+from churn_platform.core.training_dataset import LABEL
+from churn_platform.settings import Settings
+from churn_platform_tests.small_business import JANUARY
+
+PAST = dt.datetime(2024, 2, 1, tzinfo=dt.UTC)
+
+
+def boosted(home: Home, seed: int = 7, trees: str = "lightgbm") -> ChurnModel:
+    """A model fitted on the gym's January; another seed is another model."""
+    from churn_platform.adapters.training_data import load_training_dataset
+
+    rows = load_training_dataset(home, JANUARY).training_rows()
+    rows = rows.sample(frac=0.8, random_state=seed)
+    features = tuple((name, column.dtype) for name, column in home.contract.features.items())
+    return Recipe(trees, seed, features, home.contract.costs).fit(rows, rows[LABEL], rows["member"])
+
+
+def publish(home: Home, version: int, model: ChurnModel, **changes: Any) -> None:
+    """Publish a model as a release, as a promotion does; `changes` replace fields of its manifest."""
+    from churn_platform.adapters.training_data import load_training_dataset
+
+    standing = home.releases.manifest(1)
+    passport = {
+        "model_name": standing.model_name, "algorithm": "lightgbm", "as_of": standing.training_as_of,
+        "features": [feature.model_dump() for feature in standing.features], "threshold": model.threshold,
+        "contract_hash": standing.contract_hash, "months": standing.training_months, "metrics": standing.metrics,
+        "digest": f"{version:064x}",
+    }  # fmt: skip
+    rows = load_training_dataset(home, JANUARY).training_rows()
+    manifest = {**_manifest(home, Candidate(model, passport, None, version), rows), **changes}
+    others = {name: (home.releases.folder / "1" / name).read_bytes() for name in FILES if name != "model.skops"}
+    others["passport.json"] = canonical_json(passport).encode()
+    home.releases.publish(version, {"model.skops": model.to_bytes(), **others, **serving_files(model)}, manifest)
+
+
+def point(home: Home, version: int, activate_at: dt.datetime = PAST) -> None:
+    """Put a published version into production."""
+    home.releases.point(version, ledger_head=GENESIS, activate_at=activate_at.isoformat(), as_of=JANUARY.isoformat())
+
+
+@contextlib.contextmanager
+def running(home: Home, **settings: Any) -> Iterator[tuple[Front, Assembly]]:
+    """The API on a home, in this process, without BentoML."""
+    made = Assembly(Settings(home=home.folder, **settings), Metrics(CollectorRegistry()))
+    made.start()
+    try:
+        yield Front(_nothing, Holder(made.server)), made
+    finally:
+        made.stop()
+
+
+async def _nothing(*_: object) -> None:
+    raise AssertionError("the front passed a request on")
+
+
+@contextlib.asynccontextmanager
+async def client(front: Front, address: str = "127.0.0.1") -> AsyncIterator[httpx.AsyncClient]:
+    """A client that is connected to a front; `address` is the server's own."""
+    transport = httpx.ASGITransport(front)
+    async with httpx.AsyncClient(transport=transport, base_url=f"http://{address}:3002") as made:
+        yield made
