@@ -107,6 +107,11 @@ class Lake:
         """Digest of the newest known content of a month."""
         return self._digest(self._newest(self._manifest(as_of)))
 
+    def feature_digest(self, as_of: dt.date) -> str:
+        """Digest of the newest known feature tables of a month: what its scores are made from."""
+        newest = self._newest(self._manifest(as_of))
+        return self._digest({name: entry for name, entry in newest.items() if name != self.contract.label_table})
+
     def labelled(self) -> set[dt.date]:
         """The months whose labels have been delivered."""
         return {month for month in self.months() if self.has_labels(month)}
