@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from churn_platform.errors import ChurnError, UsageError
 from churn_platform.settings import load_settings, prepare_environment
@@ -90,6 +91,40 @@ def demo(
     from churn_platform.cli_demo import run_demo
 
     run_demo(_home(home, must_exist=False), _console(), months=months, users=users, data=data, as_json=as_json)
+
+
+class _ListsScenarios(TyperCommand):
+    """A command whose help ends with the scenarios; they are looked up only when it is asked for."""
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401, ARG002 - the types are typer's own
+        """Write one line a scenario."""
+        from churn_platform.core.simulate import SCENARIOS
+
+        with formatter.section("Scenarios"):
+            formatter.write_dl([(name, scenario.summary) for name, scenario in SCENARIOS.items()])
+
+
+@app.command(cls=_ListsScenarios)
+def simulate(
+    out: Annotated[Path, typer.Argument(help="Folder for the drops and truth.json: empty, or an earlier simulation.")],
+    scenario: Annotated[str, typer.Option(help="What happens; see the list below.")] = "sudden-shift",
+    users: Annotated[int, typer.Option(help="Customers in every month, at least 50.")] = 5000,
+    months: Annotated[int, typer.Option(help="Months, or other cadences of the contract.")] = 6,
+    seed: Annotated[int, typer.Option(help="Chooses the business and its people.")] = 1,
+    contract: Annotated[Path | None, typer.Option(help="The tables to make (else StreamFlow's).")] = None,
+) -> None:
+    """Write the drops of a made-up business whose best possible model is known."""
+    from churn_platform.adapters.contract_file import default_contract_path
+    from churn_platform.cli_simulate import write_simulation
+    from churn_platform.core.simulate import find_scenario
+
+    chosen, source = find_scenario(scenario), contract or default_contract_path()
+    truth = write_simulation(out, chosen, source, users=users, months=months, seed=seed)
+    typer.echo(f"{chosen.name}: {chosen.summary}.")
+    for delivery in truth["deliveries"]:
+        typer.echo(f"  {delivery['folder']}{': ' if delivery['note'] else ''}{delivery['note']}")
+    typer.echo(f"The loop should {chosen.loop_should}.")
+    typer.echo(f"The truth is in {out / 'truth.json'}. Next: `churn demo --data {out}`.")
 
 
 @app.command()

@@ -1,7 +1,7 @@
 """`churn demo`: the whole loop on a simulated business or on real drops, told as a table at the end.
 
 Belongs here: preparing the drops and telling the story. Does not: the loop (`defs/runner.py`) or the simulator
-(`core/simulate.py`).
+(`core/simulate`).
 """
 
 import datetime as dt
@@ -109,10 +109,10 @@ def _taken_in(home: Home, drops: list[Drop], progress: RunProgress) -> dict[str,
 
 
 def _simulated_drops(home: Home, months: int, users: int, progress: RunProgress) -> dict[str, float]:
-    from churn_platform.core.simulate import simulate
+    from churn_platform.core.simulate import SUDDEN_SHIFT, simulate
 
     truth = {}
-    for month in simulate(home.contract, users, months, SEED):
+    for month in simulate(home.contract, users, months, SEED, scenario=SUDDEN_SHIFT):
         with tempfile.TemporaryDirectory() as folder:
             for name, table in month.tables.items():
                 table.to_csv(Path(folder) / f"{name}.csv", index=False)

@@ -21,6 +21,7 @@ from churn_platform_tests.small_business import DECLARED, JANUARY, deliver, make
 
 COMMANDS = {
     "demo": {"--months", "--users", "--data", "--home", "--json"},
+    "simulate": {"--scenario", "--users", "--months", "--seed", "--contract"},
     "init": {"--home"},
     "ingest": {"--as-of", "--home"},
     "run": {"--as-of", "--all", "--home", "--json"},

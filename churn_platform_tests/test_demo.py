@@ -29,9 +29,14 @@ class Told:
 
 
 def churn(*arguments: object, home: object) -> Told:
-    """Run `churn` in this process, with an environment that is put back after it."""
+    """Run `churn` on a home in this process, with an environment that is put back after it."""
+    return churn_alone(*arguments, "--home", home)
+
+
+def churn_alone(*arguments: object) -> Told:
+    """The same for a command that needs no home."""
     kept, argv, out, err = dict(os.environ), sys.argv, io.StringIO(), io.StringIO()
-    sys.argv = ["churn", *(str(argument) for argument in arguments), "--home", str(home)]
+    sys.argv = ["churn", *(str(argument) for argument in arguments)]
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as end:
             main()
