@@ -42,7 +42,7 @@ class SnapshotOfflineStore(DuckDBOfflineStore):  # type: ignore[misc]
     """
 
     @staticmethod
-    def get_historical_features(  # noqa: D102 - Feast's
+    def get_historical_features(
         config: Any,  # noqa: ANN401
         feature_views: list[Any],
         feature_refs: list[str],
@@ -52,6 +52,7 @@ class SnapshotOfflineStore(DuckDBOfflineStore):  # type: ignore[misc]
         full_feature_names: bool = False,  # noqa: FBT001, FBT002
         filter_by_created_timestamp: bool = False,  # noqa: FBT001, FBT002
     ) -> IbisRetrievalJob:
+        """The features of each asked row as known then, from the snapshots in reach; Feast's arguments and answer."""
         first, last = _reached(entity_df, feature_views)
         job = get_historical_features_ibis(
             config=config,
@@ -69,24 +70,26 @@ class SnapshotOfflineStore(DuckDBOfflineStore):  # type: ignore[misc]
         return job if joins is None else SnapshotJob(job, partial(_joined, entity_df, joins))
 
     @staticmethod
-    def pull_latest_from_table_or_query(  # noqa: D102 - Feast's
+    def pull_latest_from_table_or_query(
         config: Any,  # noqa: ANN401
         start_date: dt.datetime,
         end_date: dt.datetime,
         **asked: Any,  # noqa: ANN401
     ) -> IbisRetrievalJob:
+        """The newest row of each entity between two instants, for the online store; Feast's arguments and answer."""
         access = _access(config, _day(start_date), _day(end_date))
         return pull_latest_from_table_or_query_ibis(
             config=config, start_date=start_date, end_date=end_date, **asked, **access
         )
 
     @staticmethod
-    def pull_all_from_table_or_query(  # noqa: D102 - Feast's
+    def pull_all_from_table_or_query(
         config: Any,  # noqa: ANN401
         start_date: dt.datetime | None = None,
         end_date: dt.datetime | None = None,
         **asked: Any,  # noqa: ANN401
     ) -> IbisRetrievalJob:
+        """Every row between two instants; Feast's arguments and answer."""
         first, last = _day(start_date) if start_date else FIRST, _day(end_date) if end_date else LAST
         return pull_all_from_table_or_query_ibis(
             config=config, start_date=start_date, end_date=end_date, **asked, **_access(config, first, last)
