@@ -51,8 +51,9 @@ def reasons(contract: Contract, rows: pd.DataFrame, model: ChurnModel, count: in
     pushes = model.contributions(rows)
     order = np.argsort(-pushes.abs().to_numpy(), axis=1, kind="stable")[:, :count]
     names, strengths = list(pushes.columns), pushes.to_numpy()
+    values = [rows[name].array for name in names]  # a row of a mixed frame is built anew at each `iloc`: 0.6 ms
     sentences = [
-        [sentence(contract.features[names[j]], names[j], rows.iloc[i][names[j]], strengths[i, j]) for j in chosen]
+        [sentence(contract.features[names[j]], names[j], values[j][i], strengths[i, j]) for j in chosen]
         for i, chosen in enumerate(order)
     ]
     return pd.DataFrame(sentences, index=rows.index, columns=[REASON.format(n + 1) for n in range(order.shape[1])])
