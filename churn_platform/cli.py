@@ -83,14 +83,17 @@ def _print_json(value: Any) -> None:  # noqa: ANN401 - whatever json can hold
 def demo(
     months: Annotated[int, typer.Option(min=1, max=60, help="Months to simulate.")] = 4,
     users: Annotated[int, typer.Option(min=500, help="Customers to simulate.")] = 5000,
-    data: Annotated[Path | None, typer.Option(help="Folder with real drops (one sub-folder an as_of) instead.")] = None,
+    scenario: Annotated[str, typer.Option(help="What happens; `churn simulate --help` lists them.")] = "sudden-shift",
+    data: Annotated[Path | None, typer.Option(help="Folder with drops (one sub-folder an as_of) instead.")] = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run the whole loop on a simulated business, or on real drops with --data."""
+    """Run the whole loop on a simulated business, or on drops with --data."""
     from churn_platform.cli_demo import run_demo
+    from churn_platform.core.simulate import find_scenario
 
-    run_demo(_home(home, must_exist=False), _console(), months=months, users=users, data=data, as_json=as_json)
+    chosen, opened = find_scenario(scenario), _home(home, must_exist=False)
+    run_demo(opened, _console(), months=months, users=users, scenario=chosen, data=data, as_json=as_json)
 
 
 class _ListsScenarios(TyperCommand):
@@ -115,16 +118,12 @@ def simulate(
 ) -> None:
     """Write the drops of a made-up business whose best possible model is known."""
     from churn_platform.adapters.contract_file import default_contract_path
-    from churn_platform.cli_simulate import write_simulation
+    from churn_platform.cli_simulate import sentences, write_simulation
     from churn_platform.core.simulate import find_scenario
 
     chosen, source = find_scenario(scenario), contract or default_contract_path()
     truth = write_simulation(out, chosen, source, users=users, months=months, seed=seed)
-    typer.echo(f"{chosen.name}: {chosen.summary}.")
-    for delivery in truth["deliveries"]:
-        typer.echo(f"  {delivery['folder']}{': ' if delivery['note'] else ''}{delivery['note']}")
-    typer.echo(f"The loop should {chosen.loop_should}.")
-    typer.echo(f"The truth is in {out / 'truth.json'}. Next: `churn demo --data {out}`.")
+    typer.echo("\n".join(sentences(truth, out)))
 
 
 @app.command()

@@ -55,6 +55,17 @@ def read_truth(folder: Path) -> dict[str, Any] | None:
     return truth if isinstance(truth, dict) and {"scenario", "deliveries"} <= truth.keys() else None
 
 
+def sentences(truth: dict[str, Any], out: Path) -> list[str]:
+    """What was written, what the loop should do with it, and what to type next."""
+    listed = [f"  {one['folder']}{': ' if one['note'] else ''}{one['note']}" for one in truth["deliveries"]]
+    return [
+        f"{truth['scenario']}: {truth['summary']}.",
+        *listed,
+        f"The loop should {truth['loop_should']}.",
+        f"The truth is in {out / TRUTH}. Next: `churn demo --data {out}`.",
+    ]
+
+
 def _written(out: Path, delivery: Delivery) -> Delivery:
     """Write one delivery; it comes back without its tables, so that a year of months fits into memory."""
     folder = out.joinpath(*delivery.folder.split("/"))

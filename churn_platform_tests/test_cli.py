@@ -20,7 +20,7 @@ from churn_platform.core.criteria import CRITERIA
 from churn_platform_tests.small_business import DECLARED, JANUARY, deliver, make_home, month_tables, open_home
 
 COMMANDS = {
-    "demo": {"--months", "--users", "--data", "--home", "--json"},
+    "demo": {"--months", "--users", "--scenario", "--data", "--home", "--json"},
     "simulate": {"--scenario", "--users", "--months", "--seed", "--contract"},
     "init": {"--home"},
     "ingest": {"--as-of", "--home"},
