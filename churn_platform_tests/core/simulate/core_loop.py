@@ -19,7 +19,8 @@ from churn_platform.core.promotion import Decision, DriftFigures, decide
 from churn_platform.core.retraining import Signals, Thresholds, Verdict, drift_alarms, should_retrain
 from churn_platform.core.simulate import SimulatedMonth, best_auc
 from churn_platform.core.snapshot import conform, feature_frame
-from churn_platform.core.training_dataset import AS_OF, LABEL, TrainingDataset, assemble, choose_window, matured_months
+from churn_platform.core.training_dataset import AS_OF, LABEL, TrainingDataset, assemble
+from churn_platform.core.window import choose_window, matured_months
 
 
 @dataclass(frozen=True)
@@ -142,12 +143,16 @@ class CoreLoop:
 
     def dataset(self, as_of: dt.date) -> TrainingDataset:
         """The training dataset of a month."""
-        window = choose_window(self._matured(as_of), self.contract.policy.training)
-        slices = [name for name in self.contract.slices if name not in self.contract.features]
+        churners = {month: int(self.labels[month].sum()) for month in self._matured(as_of)}
+        window = choose_window(churners, self.contract.policy)
         spines, joined = [], []
         for month in window.months:
             rows = self.rows[month].assign(**{AS_OF: month.isoformat()})
-            spines.append(rows[[self.key, AS_OF, *slices]].assign(**{LABEL: rows[self.key].map(self.labels[month])}))
+            spines.append(
+                rows[[self.key, AS_OF, *self.contract.carried]].assign(
+                    **{LABEL: rows[self.key].map(self.labels[month])}
+                )
+            )
             joined.append(rows[[self.key, AS_OF, *self.contract.features]])
         return assemble(
             self.contract, pd.concat(spines, ignore_index=True), pd.concat(joined, ignore_index=True), window
