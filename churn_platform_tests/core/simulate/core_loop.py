@@ -184,4 +184,8 @@ class CoreLoop:
             return None
         month = self.months[dt.date.fromisoformat(decision.as_of)]
         rows = self.dataset(month.as_of if not self.contract.label.horizon.months else max(self.rows)).holdout_rows()
-        return best_auc(rows[LABEL].to_numpy(dtype=bool), month.chances[rows[self.key]].to_numpy())
+        chances = pd.concat(
+            {as_of: self.months[dt.date.fromisoformat(as_of)].chances for as_of in rows[AS_OF].unique()}
+        )
+        truth = chances[pd.MultiIndex.from_frame(rows[[AS_OF, self.key]])]
+        return best_auc(rows[LABEL].to_numpy(dtype=bool), truth.to_numpy())
