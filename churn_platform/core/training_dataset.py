@@ -69,6 +69,10 @@ class TrainingDataset:
         """The rows a candidate is fitted on."""
         return self._rows(self.window.training, holdout=False)
 
+    def newest_rows(self) -> pd.DataFrame:
+        """The training rows of the newest month: a feature that leaks since then is diluted among pooled months."""
+        return self._rows(self.window.training[-1:], holdout=False)
+
     def holdout_rows(self) -> pd.DataFrame:
         """The rows both models are scored on."""
         return self._rows(self.window.holdout, holdout=True)

@@ -110,7 +110,7 @@ def test_with_late_labels_a_month_is_judged_when_they_have_matured_and_trains_th
     assert fourth.realised_best == third.best
 
 
-@pytest.mark.parametrize("users", [1_000, pytest.param(6_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("users", [2_000, pytest.param(6_000, marks=pytest.mark.slow)])
 def test_a_leaking_feature_is_named_and_only_that_refuses_the_candidate_that_shines_by_it(users):
     contract = STREAMFLOW
     loop = CoreLoop(contract)
