@@ -50,8 +50,8 @@ def test_a_broken_drop_fails_with_every_fault_and_publishes_nothing(home, materi
     result = materialize(home, JANUARY, snapshot, raising=False)
     [event] = result.get_step_failure_events()
     failure = event.step_failure_data.user_failure_data
-    assert failure.description.startswith("The drop of 2024-01-31 is refused, nothing was published (2 faults):")
-    assert len(failure.metadata["faults"].value.splitlines()) == 2
+    assert failure.description.startswith("The drop of 2024-01-31 is refused, nothing was published (3 faults):")
+    assert len(failure.metadata["faults"].value.splitlines()) == 3
     assert "visits" in failure.metadata["faults"].value
     assert "free" in failure.metadata["faults"].value
     assert open_home(home.folder).lake.months() == []
