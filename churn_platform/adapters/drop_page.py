@@ -26,7 +26,7 @@ tr:last-child td{border-bottom:0}
 th{color:#5b6670;font-weight:600;font-size:.85rem;white-space:nowrap}td.n,th.n{text-align:right}
 code{font:.85em ui-monospace,monospace;background:#f0f1f2;border-radius:3px;padding:.1rem .3rem;overflow-wrap:anywhere}
 .refuses,.aside{color:#fff;border-radius:3px;padding:.1rem .45rem;font-size:.8rem;white-space:nowrap}
-.refuses{background:#c0392b}.aside{background:#b7791f}.dim{color:#5b6670}
+.rows{white-space:nowrap}.refuses{background:#c0392b}.aside{background:#b7791f}.dim{color:#5b6670}
 """
 
 
@@ -103,14 +103,17 @@ def _file(table: ValidatedTable) -> str:
 def _section(title: str, shown: Sequence[tuple[Fault, bool]]) -> str:
     if not shown:
         return ""
-    head = "".join(f"<th>{word}</th>" for word in ("", "column", "what is wrong", "rows", "found", "what to do"))
+    of = "column" if shown[0][0].file else "table"
+    head = "".join(f"<th>{word}</th>" for word in ("", of, "what is wrong", "rows", "found", "what to do"))
     rows = "".join(_fault(fault, refuses=refuses) for fault, refuses in shown)
     return f"<section><h2>{escape(title)}</h2><table><tr>{head}</tr>{rows}</table></section>"
 
 
 def _fault(fault: Fault, *, refuses: bool) -> str:
-    mark = '<span class="refuses">refuses</span>' if refuses else '<span class="aside">row</span>'
-    column = f"<code>{escape(fault.column)}</code>" if fault.column else ""
+    mark = '<span class="refuses">refuses</span>' if refuses else '<span class="aside">faulty rows</span>'
+    name = fault.column or ("" if fault.file else fault.table)
+    column = f"<code>{escape(name)}</code>" if name else ""
     examples = " ".join(f"<code>{escape(repr(example))}</code>" for example in fault.examples)
-    cells = (mark, column, escape(fault.problem), fault.shown_rows, examples, escape(fault.remedy))
+    rows = f'<span class="rows">{fault.shown_rows}</span>'
+    cells = (mark, column, escape(fault.problem), rows, examples, escape(fault.remedy))
     return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"

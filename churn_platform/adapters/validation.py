@@ -6,7 +6,7 @@ Belongs here: reading each file and asking the core about it. Does not: the rule
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -98,26 +98,35 @@ def _future(contract: Contract, drop: Drop, today: dt.date) -> list[Fault]:
 
 
 def _validated(contract: Contract, name: str, path: Path, as_of: dt.date) -> ValidatedTable:
-    raw, faults = read_table(path, contract, name)
-    sound = aside = None
-    keys = pd.Series(dtype=object)
-    if not faults:
-        sound, faults = conform(contract, name, raw, as_of=as_of, file=path.name)
-        if any(found.of_cells for found in faults) and not _is_text(raw):  # judged again with the words of the file
-            raw, _ = read_table(path, contract, name, as_text=True)
-            sound, faults = conform(contract, name, raw, as_of=as_of, file=path.name)
+    raw, sound, faults = _conformed(contract, name, path, as_of)
     allowed = contract.policy.ingestion.quarantine_share
     report = TableReport(name, path.name, len(raw), 0, tuple(faults), allowed)
-    if all(found.of_cells for found in faults) and sound is not None:
-        duplicates = len(raw) - len(sound) - len(report.faulty)
-        report = TableReport(name, path.name, len(raw), duplicates, tuple(faults), allowed)
-        keys = sound[contract.entity.column]
-        if len(report.faulty):
-            aside = quarantined_rows(report, raw)
-            header = contract.key.source or contract.entity.column
-            lost = convert(aside[header], contract.entity.dtype)[0].dropna()
-            keys = pd.concat([keys, lost]).drop_duplicates().sort_values(ignore_index=True)
-    return ValidatedTable(report, pd.DataFrame() if sound is None else sound, aside, keys)
+    if not all(found.of_cells for found in faults):
+        return ValidatedTable(report, sound, None, pd.Series(dtype=object))
+    report = replace(report, duplicates=len(raw) - len(sound) - len(report.faulty))
+    keys, aside = sound[contract.entity.column], None
+    if len(report.faulty):
+        lost = raw[contract.key.source or contract.entity.column].iloc[report.faulty]
+        readable = convert(lost.reset_index(drop=True), contract.entity.dtype)[0].dropna()
+        keys = pd.concat([keys, readable]).drop_duplicates().sort_values(ignore_index=True)
+        aside = None if report.refusals else quarantined_rows(report, raw)
+    return ValidatedTable(report, sound, aside, keys)
+
+
+def _conformed(
+    contract: Contract, name: str, path: Path, as_of: dt.date
+) -> tuple[pd.DataFrame, pd.DataFrame, list[Fault]]:
+    """The rows as delivered, the sound ones, and the faults, those of a CSV in the words of the file."""
+    raw, faults = read_table(path, contract, name)
+    if faults:
+        return raw, raw, faults
+    sound, faults = conform(contract, name, raw, as_of=as_of, file=path.name)
+    if any(found.of_cells for found in faults) and path.suffix == ".csv" and not _is_text(raw):
+        text, unreadable = read_table(path, contract, name, as_text=True)
+        if unreadable:
+            return text, text, unreadable
+        return text, *conform(contract, name, text, as_of=as_of, file=path.name)
+    return raw, sound, faults
 
 
 def _is_text(raw: pd.DataFrame) -> bool:

@@ -80,7 +80,7 @@ STRUCTURAL_KINDS = (
         "unmatched_customers", "{absent} of the month's {all} customers ({share}) are not in it, allowed are {allowed}",
         "deliver every table for the same customers or raise policy.ingestion.unmatched_share",
     ),
-    Kind("future", "the as_of {as_of} lies more than one {cadence} ahead", "mend the date; is the year {year} meant"),
+    Kind("future", "the as_of {as_of} lies more than one {cadence} ahead", "mend the date: the year typed is {year}"),
 )  # fmt: skip
 KINDS = {kind.code: kind for kind in (*CELL_KINDS, *STRUCTURAL_KINDS)}
 CELL_CODES = frozenset(kind.code for kind in CELL_KINDS)

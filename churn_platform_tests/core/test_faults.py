@@ -42,7 +42,7 @@ def test_one_row_is_said_in_the_singular_and_a_file_s_fault_without_rows():
 def test_a_fault_of_the_drop_names_no_table():
     found = fault("future", "", as_of="2042-01-31", cadence="month", year=2042)
     assert found.sentence() == (
-        "the drop: the as_of 2042-01-31 lies more than one month ahead; mend the date; is the year 2042 meant."
+        "the drop: the as_of 2042-01-31 lies more than one month ahead; mend the date: the year typed is 2042."
     )
 
 
