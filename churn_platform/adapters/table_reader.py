@@ -1,10 +1,11 @@
-"""Reads one file of a drop into a frame: typed at pyarrow's speed where every value fits, else as it stands.
+"""Reads one file of a drop into a frame: a column is typed at pyarrow's speed where every value fits, else text.
 
 Belongs here: CSV and Parquet to frames, and the faults that only reading shows. Does not: finding files
 (`adapters/drop_reader.py`), the first look at one (`adapters/drop_inspection.py`), judging values (`core/`).
 """
 
 import mmap
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyarrow import csv
 
+MIXED = 4
+"""Columns with a bad value, from which on all are read as text: each costs another try."""
+
 
 def read_table(path: Path, contract: Contract, name: str, *, as_text: bool = False) -> tuple[pd.DataFrame, list[Fault]]:
     """The rows in `path` in the file's order, and the faults that keep them from being read.
@@ -29,7 +33,7 @@ def read_table(path: Path, contract: Contract, name: str, *, as_text: bool = Fal
         path: a CSV or Parquet file.
         contract: the contract.
         name: the table.
-        as_text: every column of a CSV as it stands; else the contract's columns, typed when every value fits.
+        as_text: every column of a CSV as it stands; else the contract's columns, typed where every value fits.
 
     Returns:
         The rows under the file's own headers, empty when there is a fault.
@@ -74,32 +78,43 @@ def _read_csv(path: Path, contract: Contract, name: str, *, as_text: bool) -> tu
     import pyarrow as pa
     from pyarrow import csv
 
-    options = _typed(contract, name)
-    if not as_text:
-        try:
-            return _parse(path, contract, name, options)
-        except pa.ArrowInvalid:  # a value does not fit
-            pass
     read = csv.ReadOptions(encoding=contract.files.encoding)
     with csv.open_csv(path, read_options=read, parse_options=_parsing(path, contract, [])) as reader:
         header = reader.schema.names
-    strings = csv.ConvertOptions(column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=False)
-    return _parse(path, contract, name, strings)
+    if as_text:
+        strings = csv.ConvertOptions(column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=False)
+        return _parse(path, contract, name, strings)
+    types, bad = _types(contract, name, header), 0
+    while True:
+        try:
+            return _parse(path, contract, name, _typed(contract, types))
+        except pa.ArrowInvalid as error:  # a value does not fit its column
+            column = re.search(r"In CSV column #([0-9]+)", str(error))
+            if column is None or types.get(header[int(column[1])], pa.string()) == pa.string():
+                raise
+            types[header[int(column[1])]] = pa.string()
+            bad += 1
+            if bad == MIXED:
+                types = dict.fromkeys(types, pa.string())
 
 
-def _typed(contract: Contract, name: str) -> "csv.ConvertOptions":
+def _types(contract: Contract, name: str, header: list[str]) -> dict[str, "pa.DataType"]:
     """Columns of the contract alone. A whole-number key is read as text: its leading zeros would be lost."""
     import pyarrow as pa
-    from pyarrow import csv
 
     arrow = {"integer": pa.int64(), "float": pa.float64(), "boolean": pa.bool_(), "date": pa.date32()}
-    columns = contract.delivered(name)
-    types = {spec.source or own: arrow.get(spec.dtype, pa.string()) for own, spec in columns.items()}
+    columns = contract.delivered(name).items()
+    types = {spec.source or own: arrow.get(spec.dtype, pa.string()) for own, spec in columns}
     types[contract.key.source or contract.entity.column] = pa.string()
+    return {name: kind for name, kind in types.items() if name in header}
+
+
+def _typed(contract: Contract, types: dict[str, "pa.DataType"]) -> "csv.ConvertOptions":
+    from pyarrow import csv
+
     return csv.ConvertOptions(
         column_types=types,
         include_columns=list(types),
-        include_missing_columns=True,
         null_values=["", *(w for w in NULL_WORDS if w), *(w.upper() for w in NULL_WORDS if w), "NaN", "None"],
         true_values=[form for word in TRUE_WORDS for form in (word, word.capitalize(), word.upper())],
         false_values=[form for word in FALSE_WORDS for form in (word, word.capitalize(), word.upper())],

@@ -18,7 +18,7 @@ from churn_platform.adapters.table_reader import read_table
 from churn_platform.core.contract import Contract
 from churn_platform.core.conversion import convert
 from churn_platform.core.faults import Fault, fault
-from churn_platform.core.quarantine import TableReport, quarantined_rows, quarantined_sentence, unmatched
+from churn_platform.core.quarantine import TableReport, in_words_of, quarantined_rows, quarantined_sentence, unmatched
 from churn_platform.core.snapshot import conform, missing_tables
 
 
@@ -85,7 +85,7 @@ def validate(contract: Contract, drop: Drop, *, today: dt.date, known: Mapping[s
         if name not in drop.doubles
     }
     keys = dict(known or {}) | {n: t.keys for n, t in tables.items() if n in contract.feature_tables and len(t.keys)}
-    if set(keys) & set(tables) and not _all_equal(list(keys.values())):
+    if len(keys) > 1 and set(keys) & set(tables) and not _all_equal(list(keys.values())):
         files = {name: path.name for name, path in drop.files.items()}
         of_the_drop += unmatched(keys, files, contract.policy.ingestion.unmatched_share)
     return ValidatedDrop(drop.as_of, tables, tuple(of_the_drop))
@@ -108,7 +108,7 @@ def _validated(contract: Contract, name: str, path: Path, as_of: dt.date) -> Val
     if len(report.faulty):
         lost = raw[contract.key.source or contract.entity.column].iloc[report.faulty]
         readable = convert(lost.reset_index(drop=True), contract.entity.dtype)[0].dropna()
-        keys = pd.concat([keys, readable]).drop_duplicates().sort_values(ignore_index=True)
+        keys = pd.concat([keys, readable], ignore_index=True)
         aside = None if report.refusals else quarantined_rows(report, raw)
     return ValidatedTable(report, sound, aside, keys)
 
@@ -121,18 +121,14 @@ def _conformed(
     if faults:
         return raw, raw, faults
     sound, faults = conform(contract, name, raw, as_of=as_of, file=path.name)
-    if any(found.of_cells for found in faults) and path.suffix == ".csv" and not _is_text(raw):
+    if any(found.of_cells for found in faults) and path.suffix == ".csv":
         text, unreadable = read_table(path, contract, name, as_text=True)
         if unreadable:
             return text, text, unreadable
-        return text, *conform(contract, name, text, as_of=as_of, file=path.name)
+        return text, sound, [in_words_of(text, found) for found in faults]
     return raw, sound, faults
 
 
-def _is_text(raw: pd.DataFrame) -> bool:
-    return all(isinstance(dtype, pd.StringDtype) for dtype in raw.dtypes)
-
-
 def _all_equal(keys: list[pd.Series]) -> bool:
-    """Whether all sorted keys are the same: the usual case, and cheap to see."""
+    """Whether all keys are the same in the same order: the usual case, and cheap to see."""
     return all(len(own) == len(keys[0]) and bool((own == keys[0]).all()) for own in keys[1:])

@@ -6,14 +6,14 @@ finding faults in a table (`core/snapshot.py`), writing the rows (`adapters/lake
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from churn_platform.core.faults import EXAMPLES, Fault, Positions, fault, percent
+from churn_platform.core.faults import EXAMPLE_LENGTH, EXAMPLES, Fault, Positions, fault, percent
 
 ROW, REASONS = "row", "reasons"
 """Columns of a quarantine file before those of the table's own file."""
@@ -86,6 +86,14 @@ def quarantined_rows(report: TableReport, delivered: pd.DataFrame) -> pd.DataFra
     return aside
 
 
+def in_words_of(delivered: pd.DataFrame, found: Fault) -> Fault:
+    """The fault with its examples as they stand in the file (rows, columns), not as they were read: -1.50, not -1.5."""
+    if not found.examples:
+        return found
+    shown = delivered[found.column].iloc[found.positions[:EXAMPLES]]
+    return replace(found, examples=tuple(str(value)[:EXAMPLE_LENGTH] for value in shown))
+
+
 def quarantined_sentence(rows: Mapping[str, int]) -> str:
     """How many rows of which tables were put aside, for a person; empty when none was."""
     found = {table: count for table, count in rows.items() if count}
@@ -99,7 +107,7 @@ def unmatched(keys: Mapping[str, pd.Series], files: Mapping[str, str], share: fl
     """A fault for each feature table that lacks too many of the month's customers.
 
     Args:
-        keys: the distinct keys of each feature table of the month.
+        keys: the keys of each feature table of the month, in any order.
         files: the file of each table.
         share: the share of all customers that one table may lack.
     """

@@ -34,13 +34,14 @@ def broken_rules(
     import pandera.errors
 
     try:
-        _schema(contract, table, as_of).validate(frame, lazy=True, inplace=True)  # without a copy: nothing is coerced
+        schema(contract, table, as_of).validate(frame, lazy=True, inplace=True)  # without a copy: nothing is coerced
     except pandera.errors.SchemaErrors as found:
         return {(e.schema.name, e.check.name): ~e.check_output.to_numpy(dtype=bool) for e in found.schema_errors}
     return {}
 
 
-def _schema(contract: Contract, table: str, as_of: dt.date | None) -> "pa.DataFrameSchema":
+def schema(contract: Contract, table: str, as_of: dt.date | None = None) -> "pa.DataFrameSchema":
+    """The Pandera schema of one table of typed values; each check is named by the code of its kind of fault."""
     import pandera.pandas as pa
 
     def check(code: str, breaks: Rule) -> "pa.Check":
@@ -50,13 +51,13 @@ def _schema(contract: Contract, table: str, as_of: dt.date | None) -> "pa.DataFr
     ages = contract.tables[table].ages.values() if table in contract.tables else ()
     dated = {age.of for age in ages}
     key = contract.entity.column
-    schema = {}
+    columns = {}
     for name, spec in contract.delivered(table).items():
         rules = [*_rules(spec), *(_key_rules(spec) if name == key else _nullability(spec))]
         if as_of is not None and name in dated:
             rules.append(("after_as_of", _after(pd.Timestamp(as_of))))
-        schema[name] = pa.Column(checks=[check(code, rule) for code, rule in rules], nullable=True)
-    return pa.DataFrameSchema(schema)
+        columns[name] = pa.Column(checks=[check(code, rule) for code, rule in rules], nullable=True)
+    return pa.DataFrameSchema(columns)
 
 
 def bounds(spec: Column) -> Mapping[str, str]:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from churn_platform.adapters.table_reader import read_table
+from churn_platform.adapters.table_reader import MIXED, read_table
 from churn_platform.core.snapshot import conform
 from churn_platform_tests.small_business import declared
 
@@ -91,12 +91,27 @@ def test_the_words_for_true_and_false_are_booleans(csv, small_contract, word, va
     assert found["has_left"].tolist() == [value]
 
 
-def test_a_file_with_a_value_that_does_not_fit_is_read_as_it_stands(csv, small_contract):
+def test_only_a_column_with_a_value_that_does_not_fit_is_read_as_it_stands(csv, small_contract):
     path = csv(HEADER + "m1,three,basic,TRUE,north\nm2,,plus,,\n")
-    assert read(path, small_contract, "members").to_numpy().tolist() == [
-        ["m1", "three", "basic", "TRUE", "north"],
-        ["m2", "", "plus", "", ""],
-    ]
+    found = read(path, small_contract, "members")
+    assert found["months"].tolist() == ["three", ""]
+    assert found["has_app"].tolist() == [True, pd.NA]
+    assert found["town"].tolist() == ["north", ""]
+
+
+def test_columns_that_are_not_the_contract_s_never_matter(csv, small_contract):
+    path = csv("extra,member,more,hours\n1,m1,2,x\nn,m2,m,2.5\n", "visits")
+    assert read(path, small_contract, "visits").to_numpy().tolist() == [["m1", "x"], ["m2", "2.5"]]
+
+
+def test_a_file_with_many_bad_columns_is_read_as_text(csv):
+    tables = declared().as_mapping()["tables"]
+    columns = {f"c{n}": {"dtype": "float"} for n in range(MIXED + 3)}
+    tables["visits"]["columns"] |= columns
+    contract = declared(tables=tables)
+    path = csv(f"member,hours,{','.join(columns)}\nm1,1.5,{','.join('x' for _ in columns)}\n", "visits")
+    found = read(path, contract, "visits")
+    assert found.iloc[0].tolist() == ["m1", "1.5", *["x" for _ in columns]]
 
 
 def test_as_text_every_column_of_the_file_stands_as_it_is(csv, small_contract):

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from churn_platform.core.faults import fault
-from churn_platform.core.quarantine import TableReport, quarantined_rows, quarantined_sentence, unmatched
+from churn_platform.core.quarantine import TableReport, in_words_of, quarantined_rows, quarantined_sentence, unmatched
 
 
 def cells(code, *rows, column="fee", **words):
@@ -90,3 +90,11 @@ def test_a_table_that_lacks_too_many_of_the_month_s_customers_is_named_with_some
     )
     assert unmatched(keys, {}, 0.06) == []
     assert unmatched({}, {}, 0.05) == []
+
+
+def test_examples_are_shown_in_the_words_of_the_file():
+    delivered = pd.DataFrame({"fee": ["-1.50", "3", "x" * 100, "-2", "-3"]})
+    found = fault("below_min", "plans", "fee", positions=np.array([0, 2, 3, 4]), examples=[-1.5, -2], bound="0")
+    assert in_words_of(delivered, found).examples == ("-1.50", "x" * 60, "-2")
+    empty = cells("empty", 1)
+    assert in_words_of(delivered, empty) == empty
