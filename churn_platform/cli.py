@@ -161,9 +161,12 @@ def ingest(
     if not folder.is_dir():
         raise UsageError(f"{folder} is no folder: name the folder with the month's files.")
     opened = _home(home, must_exist=False)
-    target = take_in(opened, folder, month)
+    target, found = take_in(opened, folder, month)
     opened.create()
-    typer.echo(f"The drop of {month} is sound and in {target}. Next: `churn run`.")
+    said = found.quarantined_sentence
+    typer.echo(f"The drop of {month} is {'usable' if said else 'sound'} and in {target}. Next: `churn run`.")
+    if said:
+        typer.echo(f"{said} Reasons: {opened.reports / month.isoformat() / 'drop.html'}")
 
 
 @app.command()

@@ -15,6 +15,7 @@ import yaml
 from typer.testing import CliRunner
 
 from churn_platform.adapters.contract_file import default_contract_path
+from churn_platform.adapters.ingestion import publish_drop
 from churn_platform.cli import app, main
 from churn_platform.core.criteria import CRITERIA
 from churn_platform_tests.small_business import DECLARED, JANUARY, deliver, make_home, month_tables, open_home
@@ -329,7 +330,7 @@ def test_a_run_that_fails_ends_with_the_drops_faults(churn, tmp_path):
     home = make_home(tmp_path / "home")
     (deliver(home, JANUARY) / "leavers.csv").write_text("member,has_left\nm00000,perhaps\n")
     said = failed(churn("run", home=home))
-    assert said.startswith("The drop of 2024-01-31 is refused, nothing was published (1 fault):\n  - table 'leavers'")
+    assert said.startswith("The drop of 2024-01-31 is refused, nothing was published (2 faults):\n  - leavers.csv: ")
     assert "perhaps" in said
 
 
@@ -407,10 +408,38 @@ def test_ingest_of_broken_files_names_every_fault_and_leaves_nothing(churn, deli
     said = failed(churn("ingest", delivered, "--as-of", "2024-01-31", home=home))
     faults = said.splitlines()
     assert faults[0] == "The drop of 2024-01-31 is refused, nothing was published (4 faults):"
-    assert len(faults) == 5
+    assert len(faults) == 6
+    page = home.reports / "2024-01-31" / "drop.html"
+    assert faults[-1] == f"As a page: {page}"
+    assert "golden" in page.read_text()
     for word in ("table 'visits'", "-7", "golden", "has_left"):
         assert len([fault for fault in faults[1:] if word in fault]) == 1, word
     assert list(home.drops.iterdir()) == []
+
+
+def test_ingest_says_how_many_rows_are_put_aside_and_where_the_reasons_are(churn, delivered, tmp_path):
+    home = make_home(tmp_path / "home")
+    members = month_tables(JANUARY)["members"]
+    members.loc[3, "months"] = -7
+    members.to_csv(delivered / "members.csv", index=False)
+    code, out, err = churn("ingest", delivered, "--as-of", "2024-01-31", home=home)
+    assert (code, err) == (0, "")
+    assert out.splitlines() == [
+        f"The drop of 2024-01-31 is usable and in {home.drops / '2024-01-31'}. Next: `churn run`.",
+        f"1 row quarantined: members 1. Reasons: {home.reports / '2024-01-31' / 'drop.html'}",
+    ]
+
+
+def test_status_says_that_the_newest_month_has_rows_put_aside(churn, tmp_path):
+    home = make_home(tmp_path / "home")
+    members = month_tables(JANUARY)["members"]
+    members.loc[3, "months"] = -7
+    deliver(home, JANUARY, {**month_tables(JANUARY), "members": members})
+    publish_drop(home, JANUARY)
+    _, out, _ = churn("status", home=home)
+    assert "Quarantine  2024-01-31: 1 row quarantined: members 1. Reasons: " in out
+    answered = json.loads(churn("status", "--json", home=home)[1])["quarantine"]
+    assert answered["tables"]["members"]["quarantined"] == 1
 
 
 # Answers as JSON
