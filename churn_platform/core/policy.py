@@ -40,6 +40,7 @@ class TrainingPolicy(_Part):
     seed: int = Field(default=7, ge=0)
     churn_rate_min: float = Field(default=0.005, ge=0, le=1)
     churn_rate_max: float = Field(default=0.6, ge=0, le=1)
+    leak_auc: float = Field(default=0.95, gt=0.5, le=1)
 
 
 class PromotionPolicy(_Part):

@@ -11,6 +11,7 @@ def test_the_defaults_are_the_ones_that_the_documents_name():
     training, promotion, drift, retraining = policy.training, policy.promotion, policy.drift, policy.retraining
     assert (training.algorithm, training.trailing_months, training.holdout_fraction) == ("lightgbm", 1, 0.25)
     assert (training.holdout_months, training.churn_rate_min, training.churn_rate_max) == (1, 0.005, 0.6)
+    assert training.leak_auc == 0.95
     assert (promotion.delta, promotion.level, promotion.power, promotion.min_holdout_churners) == (0.01, 0.95, 0.8, 50)
     assert (drift.share, drift.target, drift.prediction, drift.column_threshold) == (0.05, 0.05, 0.1, 0.1)
     assert (drift.few_values, drift.alarm_rate) == (5, 0.05)
@@ -28,6 +29,8 @@ def test_the_defaults_are_the_ones_that_the_documents_name():
         ("training", "holdout_fraction", 1),
         ("training", "salt", ""),
         ("training", "seed", -1),
+        ("training", "leak_auc", 0.5),
+        ("training", "leak_auc", 1.1),
         ("promotion", "delta", -0.01),
         ("promotion", "level", 0.5),
         ("promotion", "level", 1),
