@@ -120,9 +120,8 @@ def _rest(found: Draft) -> Iterator[str]:
     yield ""
     yield _line(found, ("slices",), f"slices: {_flow(list(contract.slices))}")
     yield f"costs: {{missed_churner: 5, needless_contact: 1}}   {CONFIRM}: only their ratio matters"
-    for value in found.values:
-        cost = f"{{missed_churner: {{column: {_scalar(value)}, times: 1}}, needless_contact: 1}}"
-        yield f"# costs: {cost}   # or each customer's own"
+    for costs in found.costs:
+        yield f"# costs: {_flow(costs.model_dump())}   # or each customer's own"
 
 
 def _policy() -> Iterator[str]:

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import pandas as pd
 
 from churn_platform.core.contract import Contract, Entity
-from churn_platform.core.contract_parts import FileFormat, Label
+from churn_platform.core.contract_parts import ColumnCost, Costs, FileFormat, Label
 from churn_platform.core.draft_keys import LabelColumn, Sheet, guess_key, guess_label, labels_of
 from churn_platform.core.draft_leaks import reasons_left_out
 from churn_platform.core.draft_tables import LeftOut, Parts, Place, add_table, one_row_a_customer, sheets_of
 from churn_platform.core.draft_times import Times
-from churn_platform.core.draft_words import free_name, is_value, valid_name
+from churn_platform.core.draft_words import description, free_name, is_needless, is_value, valid_name
 from churn_platform.errors import UsageError
 
 SLICES, SLICE_VALUES, SLICE_SHARE = 3, 6, 0.05
@@ -35,8 +35,8 @@ class Draft:
     churn_rate: float
     as_of: dt.date | None
     """The month it was drafted from."""
-    values: tuple[str, ...]
-    """Columns that look like what a customer is worth, or costs."""
+    costs: tuple[Costs, ...]
+    """What the costs could be by columns; a suggestion, the contract has the defaults."""
 
 
 def draft(
@@ -117,7 +117,7 @@ def _completed(
         rows={sheet.name: len(sheet.frame) for sheet in sheets if sheet.name in contract.tables},
         churn_rate=label.rate,
         as_of=as_of,
-        values=_values(contract),
+        costs=_costs(contract),
     )
 
 
@@ -128,6 +128,8 @@ def _slices(contract: Contract, sheets: list[Sheet]) -> tuple[str, ...]:
     for view in contract.feature_views.values():
         for name in view.features:
             column = contract.published[view.table][name]
+            if not description(name):
+                continue  # nobody would know whom such a slice is about
             if column.dtype == "boolean" or (column.values and len(column.values) <= SLICE_VALUES):
                 shares = frames[view.table][column.source or name].value_counts(normalize=True)
                 if 1 < len(shares) <= SLICE_VALUES and shares.min() >= SLICE_SHARE:
@@ -135,10 +137,18 @@ def _slices(contract: Contract, sheets: list[Sheet]) -> tuple[str, ...]:
     return tuple(name for _, name in sorted(found, key=lambda pair: pair[0])[:SLICES])
 
 
-def _values(contract: Contract) -> tuple[str, ...]:
-    return tuple(
+def _costs(contract: Contract) -> tuple[Costs, ...]:
+    """Costs by the columns that look like what a customer is worth, or like the cost of one kind of mistake."""
+    numbers = [
         name
         for name, column in contract.features.items()
         if column.dtype in ("integer", "float") and not column.nullable and column.min is not None and column.min >= 0
         if is_value(column.source or name)
+    ]
+    needless = [name for name in numbers if is_needless(name)]
+    contact = ColumnCost(column=needless[0]) if needless else 1.0
+    return tuple(
+        Costs(missed_churner=ColumnCost(column=name), needless_contact=contact)
+        for name in numbers
+        if name not in needless
     )

@@ -124,6 +124,11 @@ def is_value(name: str) -> bool:
     return bool(set(tokens(name)) & (VALUE_WORDS | COST_WORDS))
 
 
+def is_needless(name: str) -> bool:
+    """Whether a name looks like the cost of contacting somebody who would have stayed."""
+    return bool(set(tokens(name)) & {"fp", "contact", "needless"})
+
+
 def _without_window(name: str) -> tuple[list[str], list[str]]:
     """The words of a name, and those of the window at its end: ["in", "90", "days"]."""
     words = tokens(name)
