@@ -45,7 +45,8 @@ class Guess:
 class _Read:
     dtype: Dtype
     values: pd.Series
-    """Without the empty ones, in the dtype where that is a number."""
+    """Without the empty ones and those that cannot be read, in the dtype where that is a number."""
+    unread: int = 0
     doubt: str = ""
     useless: str = ""
 
@@ -62,7 +63,7 @@ def guess_column(name: str, values: pd.Series, older: Sequence[pd.Series] = ()) 
     if older:
         values = pd.concat([values, *older], ignore_index=True)
     read = _read(name, values)
-    empty, distinct = len(values) - len(read.values), int(read.values.nunique())
+    empty, distinct = len(values) - len(read.values) - read.unread, int(read.values.nunique())
     doubts = [read.doubt]
     if 0 < empty <= FEW_EMPTY * len(values):
         doubts.append(f"{empty:,} of {len(values):,} empty")
@@ -102,8 +103,8 @@ def _typed_numbers(name: str, present: pd.Series) -> _Read:
     if pd.api.types.is_integer_dtype(present.dtype):
         return _Read("integer", present)
     finite = present[np.isfinite(present.to_numpy(dtype=float))]
-    doubt = f"{len(present) - len(finite):,} infinite" if len(finite) < len(present) else ""
-    return _Read("float", present if doubt == "" else finite, doubt)
+    infinite = len(present) - len(finite)
+    return _Read("float", finite, infinite, f"{infinite:,} infinite" if infinite else "")
 
 
 def _texts(name: str, present: pd.Series) -> _Read:
@@ -121,30 +122,31 @@ def _texts(name: str, present: pd.Series) -> _Read:
     numbers = numbers[np.isfinite(numbers.to_numpy(dtype=float))]
     if _nearly(len(numbers), len(filled)) and not filled.str.fullmatch(r"[+-]?0[0-9]+").any():
         whole = bool(filled.loc[numbers.index].str.fullmatch(r"[+-]?[0-9]{1,18}").all())
-        return _Read("integer" if whole else "float", numbers, _strangers(filled.drop(numbers.index), "no number"))
+        return _Read("integer" if whole else "float", numbers, *_strangers(filled.drop(numbers.index), "no number"))
     dates = pd.to_datetime(filled[filled.str.fullmatch(ISO_DATE)].str[:10], errors="coerce", format="%Y-%m-%d").dropna()
     if _nearly(len(dates), len(filled)):
-        return _Read("date", dates, _strangers(filled.drop(dates.index), "no date"))
-    return _Read(*_kind_of_text(texts))
+        return _Read("date", dates, *_strangers(filled.drop(dates.index), "no date"))
+    useless = _useless_text(texts)
+    return _Read("string" if useless else "category", texts, useless=useless)
 
 
-def _kind_of_text(texts: pd.Series) -> tuple[Dtype, pd.Series, str, str]:
+def _useless_text(texts: pd.Series) -> str:
     if texts.str.fullmatch(OTHER_DATE).mean() > UNIQUE_SHARE:
-        return "string", texts, "", "a date that is not written as 2024-01-31"
-    distinct = texts.nunique()
-    if distinct > max(LISTED, UNIQUE_SHARE * len(texts)):
-        return "string", texts, "", "nearly every text differs"
-    if texts.str.len().mean() > LONG_TEXT:
-        return "string", texts, "", "long texts"
-    return "category", texts, "", ""
+        return "a date that is not written as 2024-01-31"
+    if texts.nunique() > max(LISTED, UNIQUE_SHARE * len(texts)):
+        return "nearly every text differs"
+    return "long texts" if texts.str.len().mean() > LONG_TEXT else ""
 
 
 def _nearly(readable: int, of: int) -> bool:
     return readable > 0 and of - readable <= BAD_SHARE * of
 
 
-def _strangers(bad: pd.Series, what: str) -> str:
-    return f"{len(bad):,} {'is' if len(bad) == 1 else 'are'} {what}, as {str(bad.iloc[0])[:20]!r}" if len(bad) else ""
+def _strangers(bad: pd.Series, what: str) -> tuple[int, str]:
+    """How many values are unlike the others, and the doubt for them."""
+    if bad.empty:
+        return 0, ""
+    return len(bad), f"{len(bad):,} {'is' if len(bad) == 1 else 'are'} {what}, as {str(bad.iloc[0])[:20]!r}"
 
 
 def _bounds(read: _Read) -> tuple[float | None, float | None]:
