@@ -4,7 +4,9 @@ Belongs here: a line for each part of a contract or a drop, as plain values. Doe
 how the lines look (`cli_contract.py`).
 """
 
-from collections.abc import Iterable, Iterator
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,8 @@ from churn_platform.errors import DropRefused, UsageError
 
 Line = dict[str, Any]
 """`state` ("ok", "fail" or "note"), `drop`, `where` ("table" or "table.column") and `says`."""
-UNDATED = "1970-01-01"
+UNDATED = dt.date(1970, 1, 1)
+"""The as_of of a folder whose name is no date."""
 
 
 def check_contract(contract: Contract) -> list[Line]:
@@ -42,11 +45,9 @@ def check_drops(contract: Contract, folder: Path) -> list[Line]:
     Raises:
         UsageError: there is no file, or none is a table of the contract.
     """
-    import datetime as dt
-
     lines: list[Line] = []
     for as_of, path in drops_in(folder).items():
-        drop = open_drop(path, as_of or dt.date.fromisoformat(UNDATED), contract)
+        drop = open_drop(path, as_of or UNDATED, contract)
         if not drop.files:
             wanted = ", ".join(f"{contract.file_stem(name)}.csv" for name in contract.tables)
             raise UsageError(f"{path} holds none of the contract's tables: expected {wanted} (or .parquet).")
@@ -55,35 +56,62 @@ def check_drops(contract: Contract, folder: Path) -> list[Line]:
 
 
 def _check_drop(contract: Contract, drop: Drop) -> Iterator[Line]:
-    for fault in missing_tables(contract, {*drop.files}):
-        yield _failed(fault)
+    judged = _judged(contract, drop)
+    yield from (_failed(fault) for fault in judged.faults if fault.table not in drop.files)
     if contract.label_table not in drop.files and contract.label.table not in drop.files:
         yield {"state": "note", "where": contract.label_table, "says": "no labels yet: they may come later"}
     for name, path in drop.files.items():
-        try:
-            _, faults = conform(contract, name, read_table(path, contract, name))
-        except DropRefused as refusal:
-            yield from ({"state": "fail", "where": name, "says": fault} for fault in refusal.faults)
-        else:
-            yield from _columns(contract, name, path, faults)
+        yield from _columns(contract, name, path, judged)
     known = {path.name for path in drop.files.values()}
     for path in data_files(drop.folder).values():
         if path.name not in known:
             yield {"state": "note", "where": path.name, "says": "no table of the contract: it is left alone"}
 
 
-def _columns(contract: Contract, name: str, path: Path, faults: Iterable[Fault]) -> Iterator[Line]:
-    """Each column of a table that is sound, or its faults; a table that failed whole has no sound columns."""
-    found = [fault for fault in faults if fault.table == name]
-    whole = [fault for fault in found if not fault.column]
-    yield from (_failed(fault) for fault in whole)
-    for column, spec in contract.delivered(name).items():
-        mine = [fault for fault in found if fault.column == column]
-        yield from (_failed(fault) for fault in mine)
-        if not mine and not whole:
-            yield {"state": "ok", "where": f"{name}.{column}", "says": f"{spec.dtype} in {path.name}"}
+@dataclass(frozen=True)
+class _Said:
+    table: str
+    column: str
+    sentence: str
 
 
-def _failed(fault: Fault) -> Line:
+@dataclass(frozen=True)
+class _Judged:
+    """All that validation says of a drop, and the tables whose every column was looked at."""
+
+    faults: list[_Said]
+    whole: set[str]
+
+
+def _judged(contract: Contract, drop: Drop) -> _Judged:
+    """The only place that knows how a drop is validated."""
+    found, whole = [_said(fault) for fault in missing_tables(contract, {*drop.files})], set[str]()
+    for name, path in drop.files.items():
+        try:
+            frame, faults = conform(contract, name, read_table(path, contract, name))
+        except DropRefused as refusal:
+            found += [_Said(name, "", fault) for fault in refusal.faults]
+            continue
+        found += [_said(fault) for fault in faults]
+        if len(frame) and list(frame.columns) == list(contract.delivered(name)):
+            whole.add(name)
+    return _Judged(found, whole)
+
+
+def _said(fault: Fault) -> _Said:
+    return _Said(fault.table, fault.column, fault.sentence())
+
+
+def _columns(contract: Contract, name: str, path: Path, judged: _Judged) -> Iterator[Line]:
+    """The faults of a table, and a line for each column without one where all were looked at."""
+    faults = [fault for fault in judged.faults if fault.table == name]
+    yield from (_failed(fault) for fault in faults)
+    faulty = {fault.column for fault in faults}
+    for own, spec in contract.delivered(name).items() if name in judged.whole else ():
+        if not faulty & {own, spec.source}:
+            yield {"state": "ok", "where": f"{name}.{own}", "says": f"{spec.dtype} in {path.name}"}
+
+
+def _failed(fault: _Said) -> Line:
     where = f"{fault.table}.{fault.column}" if fault.column else fault.table
-    return {"state": "fail", "where": where, "says": fault.sentence()}
+    return {"state": "fail", "where": where, "says": fault.sentence}

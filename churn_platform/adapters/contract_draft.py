@@ -89,9 +89,9 @@ def _tables(found: Draft) -> Iterator[str]:
 
 
 def _table(found: Draft, name: str, table: Table) -> Iterator[str]:
-    yield f"  {_scalar(name)}:"
+    yield _line(found, ("tables", name), f"  {_scalar(name)}:")
     if table.file:
-        yield _line(found, ("tables", name), f"    file: {_scalar(table.file)}")
+        yield f"    file: {_scalar(table.file)}"
     yield "    columns:"
     for column, spec in table.columns.items():
         yield from _entry(found, ("tables", name, "columns", column), _column(spec))

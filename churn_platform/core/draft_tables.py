@@ -66,7 +66,7 @@ def sheets_of(
 
 def one_row_a_customer(sheets: list[Sheet], key: Key, made: Parts) -> list[Sheet]:
     """The sheets in which no customer is repeated; the others are left out whole."""
-    usable = []
+    usable, everybody = [], _everybody(sheets, key)
     for sheet in sheets:
         guess = sheet.guesses.get(key.header)
         if guess is None:
@@ -76,7 +76,16 @@ def one_row_a_customer(sheets: list[Sheet], key: Key, made: Parts) -> list[Sheet
             made.left_out.append(LeftOut(sheet.name, "", reason))
         else:
             usable.append(sheet)
+            absent = everybody - len(sheet.frame)
+            said = f"{absent:,} of {everybody:,} customers are not in it" if absent else ""
+            made.doubts[("tables", sheet.name)] = "; ".join(filter(None, [_dated(sheet.stem), said]))
     return usable
+
+
+def _everybody(sheets: list[Sheet], key: Key) -> int:
+    """How many customers there are in all tables that have one row for each."""
+    keys = [s.frame[key.header].astype(str) for s in sheets if key.header in s.guesses and s.guesses[key.header].unique]
+    return int(pd.concat(keys).nunique())
 
 
 def add_table(
@@ -106,7 +115,6 @@ def add_table(
     if columns:
         stem = "" if sheet.stem == sheet.name else sheet.stem
         made.tables[sheet.name] = Table(columns=columns, ages=ages, file=stem)
-        made.doubts[("tables", sheet.name)] = _dated(sheet.stem)
     if features:
         made.views[f"{sheet.name}_fv"] = FeatureView(table=sheet.name, features=tuple(features))
 

@@ -132,4 +132,14 @@ def test_labels_are_by_customer_whatever_their_order():
 
 def test_truth_is_read_from_every_way_to_write_it():
     said = pd.Series(["Yes", " n ", "1.0", "0", True, 0.0, None, "", "maybe"], dtype=object)
-    assert [None if pd.isna(v) else v for v in truths(said)] == [True, False, True, False, True, False, None, None, None]
+    assert [None if pd.isna(v) else v for v in truths(said)] == [
+        True,
+        False,
+        True,
+        False,
+        True,
+        False,
+        None,
+        None,
+        None,
+    ]

@@ -116,7 +116,9 @@ def test_an_age_is_named_after_its_date():
 
 
 def test_a_key_of_a_person_is_likelier_than_any_key_and_that_than_a_number():
-    likeness = {h: key_likeness(h) for h in ("customerID", "userid", "id", "row_key", "account_no", "email", "fee", "paid")}
+    likeness = {
+        h: key_likeness(h) for h in ("customerID", "userid", "id", "row_key", "account_no", "email", "fee", "paid")
+    }
     assert likeness == {
         "customerID": 3, "userid": 3, "id": 2, "row_key": 2, "account_no": 1, "email": 1, "fee": 0, "paid": 0,
     }  # fmt: skip
