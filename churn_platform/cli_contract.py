@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from churn_platform.adapters.home import Home
     from churn_platform.core.draft import Draft
 
-app = typer.Typer(help="The contract: what would fail.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="Check the contract, or what would fail if files were delivered.", no_args_is_help=True, rich_markup_mode=None
+)
 HomeOption = Annotated[Path | None, typer.Option("--home", help="Folder that holds everything (else CHURN_HOME).")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Answer as JSON, for a program.")]
 SHOWN = 12
@@ -30,7 +32,7 @@ SHOWN = 12
 
 @app.callback()
 def contract() -> None:
-    """The contract: what would fail."""
+    """Check the contract, or what would fail if files were delivered."""
 
 
 @app.command()

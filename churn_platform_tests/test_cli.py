@@ -21,7 +21,8 @@ from churn_platform_tests.small_business import DECLARED, JANUARY, deliver, make
 
 COMMANDS = {
     "demo": {"--months", "--users", "--data", "--home", "--json"},
-    "init": {"--home"},
+    "init": {"--from-drop", "--entity", "--label", "--as-of", "--home", "--json"},
+    "contract": set(),
     "ingest": {"--as-of", "--home"},
     "run": {"--as-of", "--all", "--home", "--json"},
     "status": {"--home", "--json"},

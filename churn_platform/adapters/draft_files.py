@@ -30,7 +30,7 @@ def drops_in(folder: Path) -> dict[dt.date | None, Path]:
     if not folder.is_dir():
         raise UsageError(f"{folder} is no folder: name the folder with a month's files, or with one folder a month.")
     if data_files(folder):
-        return {_date(folder.resolve()): folder}
+        return {_date(folder.absolute()): folder}
     dated = {date: entry for entry in folder.iterdir() if (date := _date(entry)) and data_files(entry)}
     if not dated:
         raise UsageError(f"{folder} holds no CSV or Parquet file, nor folders named by a date (2024-01-31) that do.")

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from churn_platform.core.draft_columns import FALSE_WORDS, TRUE_WORDS, Guess
+from churn_platform.core.draft_columns import Guess
 from churn_platform.core.draft_words import key_likeness, label_likeness, valid_name
+from churn_platform.core.snapshot import FALSE_WORDS, TRUE_WORDS
 from churn_platform.errors import UsageError
 
 SHOWN = 8

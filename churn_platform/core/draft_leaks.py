@@ -10,11 +10,12 @@ from collections.abc import Mapping
 import pandas as pd
 
 from churn_platform.core.contract import Column
-from churn_platform.core.draft_columns import NULL_WORDS, Guess
+from churn_platform.core.draft_columns import Guess
 from churn_platform.core.draft_keys import Key, LabelColumn, Sheet, truths
 from churn_platform.core.draft_words import key_likeness, known_late, label_likeness
 from churn_platform.core.leaks import leaks, single_feature_aucs
 from churn_platform.core.policy import TrainingPolicy
+from churn_platform.core.snapshot import NULL_WORDS
 
 LIMIT = TrainingPolicy().leak_auc
 FEWEST_FILLED = 5
