@@ -6,6 +6,7 @@ Belongs here: their arguments and their layout. Does not: facts (`adapters/contr
 
 import datetime as dt
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -88,7 +89,8 @@ def make_draft(
     write_text(own, text)
     read_contract(own)
     home.registry.prepare()
-    return {"contract": own, "drop": drop, **_guessed(drafted), "confirm": text.count(f"{CONFIRM}:")}
+    guessed = {"contract": own, "drop": drop, **_guessed(drafted), "confirm": text.count(f"{CONFIRM}:")}
+    return guessed | {"next": _next(home, drop, drafted.as_of)}
 
 
 def make_home(home: "Home") -> dict[str, Any]:
@@ -134,9 +136,20 @@ def show_draft(console: "Console", found: dict[str, Any]) -> None:
     console.print()
     places = "place" if found["confirm"] == 1 else "places"
     console.print(f'{found["confirm"]} {places} to look at are marked "# confirm" in the contract. Then:')
-    ingest = f"churn ingest {found['drop']} --as-of {found['as_of'] or 'DATE'}"
-    for command in ("churn contract check", ingest, "churn run"):
+    for command in found["next"]:
         console.print(f"  {command}", soft_wrap=True)
+
+
+def _next(home: "Home", drop: Path, as_of: dt.date | None) -> list[str]:
+    """What to type next, as it can be pasted into a shell."""
+    usual = type(home.settings).model_fields["home"].default
+    at = "" if home.settings.home == usual else f" --home {shlex.quote(str(home.settings.home))}"
+    files = shlex.quote(str(drop))
+    return [
+        f"churn contract check {files}{at}",
+        f"churn ingest {files} --as-of {as_of or 'DATE'}{at}",
+        f"churn run{at}",
+    ]
 
 
 def _guessed(found: "Draft") -> dict[str, Any]:

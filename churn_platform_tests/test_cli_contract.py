@@ -2,12 +2,15 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
 
 from churn_platform.adapters.contract_file import default_contract_path, read_contract
+from churn_platform.core.draft_columns import LISTED, OFTEN
+from churn_platform.core.draft_leaks import LIMIT
 from churn_platform_tests import test_cli
 from churn_platform_tests.other_businesses import MONTH, deliver_laundry, deliver_phone
 from churn_platform_tests.small_business import DECLARED, JANUARY, month_tables
@@ -50,7 +53,8 @@ def test_a_draft_is_told_on_one_screen_with_what_to_type_next(churn, phone, tmp_
     for said in (
         f"Drafted {home}/contract.yaml", "Entity   customer_id", "Label    customer_base.Churned",
         "status_code", "alone tells who churns, AUC 1.00", '6 places to look at are marked "# confirm"',
-        f"churn ingest {phone / MONTH.isoformat()} --as-of {MONTH}", "churn contract check", "churn run",
+        f"churn ingest {phone / MONTH.isoformat()} --as-of {MONTH} --home '{home}'",
+        f"churn contract check {phone / MONTH.isoformat()} --home '{home}'", f"churn run --home '{home}'",
     ):  # fmt: skip
         assert said in out
     contract = read_contract(home / "contract.yaml")
@@ -175,3 +179,19 @@ def test_a_drop_is_checked_line_by_line_and_a_fault_is_exit_code_1(churn, gym, t
 def test_a_check_of_nothing_is_wrong_use(churn, gym, tmp_path):
     assert "is no folder" in refused(churn("contract", "check", tmp_path / "x", "--contract", tmp_path / "gym.yaml"))
     assert "there is no such contract" in churn("contract", "check", "--contract", tmp_path / "x.yaml")[1]
+
+
+def test_the_how_to_page_shows_what_a_user_sees(churn, laundry, tmp_path):
+    page = (Path(__file__).parents[1] / "docs" / "your-own-tables.md").read_text(encoding="utf-8")
+    shutil.copytree(laundry, tmp_path / "laundry")
+    _, out, _ = churn("init", "--from-drop", "laundry", "--home", "my_home")
+    shown = page.partition("```\nEntity")[2].partition("```")[0]
+    assert [line.rstrip() for line in out.splitlines()[1:]] == [
+        "Entity" + shown.splitlines()[0],
+        *shown.splitlines()[1:],
+    ]
+    contract = (tmp_path / "my_home" / "contract.yaml").read_text()
+    for line in page.partition("```yaml\n")[2].partition("```")[0].splitlines():
+        assert line in contract.splitlines()
+    assert f"above {LIMIT} it is a leak" in page
+    assert f"at most {LISTED}, each seen {OFTEN} times" in page

@@ -65,7 +65,7 @@ def tokens(name: str) -> list[str]:
 
 
 def plain_words(name: str) -> str:
-    """The name as a person would say it: "failed_payments_90d" is "failed payments in 90 days"."""
+    """The name as a person would say it: "late_orders_90d" is "late orders in 90 days"."""
     words, window = _without_window(name)
     return " ".join([*(SHORT.get(word, word) for word in words), *window])
 
@@ -77,7 +77,7 @@ def description(name: str) -> str:
 
 
 def counted(name: str) -> str:
-    """The phrase for something counted: "failed_payments_90d" is "{value} failed payment{s} in 90 days"; else ""."""
+    """The phrase for something counted: "late_orders_90d" is "{value} late order{s} in 90 days"; else ""."""
     words, window = _without_window(name)
     words = [word for word in words if word not in COUNT_WORDS]
     if not words or not re.search(r"[a-z]{3,}(?<!s)s$", words[-1]) or words[-1].endswith(("ies", "us", "is")):
@@ -92,7 +92,7 @@ def is_count(name: str) -> bool:
 
 
 def age_name(date: str, unit: str) -> str:
-    """The name of the age of a date: "signup_date" is "days_since_signup"."""
+    """The name of the age of a date: "joined_date" is "days_since_joined"."""
     words = [word for word in tokens(date) if word not in ("date", "at", "on", "dt", "day", "time", "timestamp")]
     return "_".join([unit, "since", *(words or ["date"])])
 
