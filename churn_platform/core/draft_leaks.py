@@ -12,7 +12,7 @@ import pandas as pd
 from churn_platform.core.contract import Column
 from churn_platform.core.draft_columns import Guess
 from churn_platform.core.draft_keys import Key, LabelColumn, Sheet, truths
-from churn_platform.core.draft_words import key_likeness, known_late, label_likeness
+from churn_platform.core.draft_words import is_personal, key_likeness, known_late, label_likeness
 from churn_platform.core.leaks import leaks, single_feature_aucs
 from churn_platform.core.policy import TrainingPolicy
 from churn_platform.core.snapshot import NULL_WORDS
@@ -62,6 +62,8 @@ def _by_itself(header: str, guess: Guess) -> str:
         return guess.useless
     if guess.unique and guess.column.dtype in ("integer", "string") and key_likeness(header):
         return "another key: a value of its own for every customer"
+    if guess.column.dtype == "category" and is_personal(header):
+        return "personal: it says who somebody is"
     return ""
 
 

@@ -34,6 +34,10 @@ LATE_STEMS = (
 )  # fmt: skip
 LATE_WORDS = frozenset({"left", "exit", "exited", "lapsed", "leaver", "quit"})
 END_WORDS, DATE_WORDS = frozenset({"end", "ended", "closed"}), frozenset({"date", "day", "at", "on", "dt", "month"})
+PERSONAL_WORDS = frozenset({
+    "surname", "firstname", "lastname", "forename", "fullname", "email", "phone", "mobile", "iban", "address", "street",
+})  # fmt: skip
+WHOSE_NAME = frozenset({"first", "last", "full", "family", "given", "middle", "maiden"})
 VALUE_WORDS = frozenset({"clv", "ltv", "cltv", "value", "revenue", "arpu", "mrr", "arr", "spend", "spending", "margin"})
 COST_WORDS = frozenset({"cost", "costs", "fn", "fp"})
 
@@ -42,8 +46,8 @@ def valid_name(header: str, fallback: str = "column") -> str:
     """The header as a name: itself where it is one, else in small letters with underscores."""
     if re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", header):
         return header
-    plain = unicodedata.normalize("NFKD", header).encode("ascii", "ignore").decode()
-    name = re.sub(r"[^a-z0-9]+", "_", plain.lower()).strip("_")
+    plain = unicodedata.normalize("NFKD", header.casefold()).encode("ascii", "ignore").decode()
+    name = re.sub(r"[^a-z0-9]+", "_", plain).strip("_")
     return name if name[:1].isalpha() else f"{fallback}_{name}".rstrip("_")
 
 
@@ -67,7 +71,8 @@ def tokens(name: str) -> list[str]:
 def plain_words(name: str) -> str:
     """The name as a person would say it: "late_orders_90d" is "late orders in 90 days"."""
     words, window = _without_window(name)
-    return " ".join([*(SHORT.get(word, word) for word in words), *window])
+    said = " ".join([*(SHORT.get(word, word) for word in words), *window])
+    return said.replace(" of of ", " of ")
 
 
 def description(name: str) -> str:
@@ -79,7 +84,7 @@ def description(name: str) -> str:
 def counted(name: str) -> str:
     """The phrase for something counted: "late_orders_90d" is "{value} late order{s} in 90 days"; else ""."""
     words, window = _without_window(name)
-    words = [word for word in words if word not in COUNT_WORDS]
+    words = [word for word in words if word not in COUNT_WORDS | {"of"}]
     if not words or not re.search(r"[a-z]{3,}(?<!s)s$", words[-1]) or words[-1].endswith(("ies", "us", "is")):
         return ""
     return " ".join(["{value}", *words[:-1], f"{words[-1][:-1]}{{s}}", *window])
@@ -117,6 +122,12 @@ def known_late(name: str) -> bool:
     words = tokens(name)
     ends = bool(END_WORDS & set(words)) and bool(DATE_WORDS & set(words))
     return ends or words[:1] == ["last"] or any(word in LATE_WORDS or word.startswith(LATE_STEMS) for word in words)
+
+
+def is_personal(name: str) -> bool:
+    """Whether a name says that its texts tell who somebody is rather than what they do."""
+    words = set(tokens(name))
+    return bool(words & PERSONAL_WORDS) or ("name" in words and bool(words & (WHOSE_NAME | PEOPLE)))
 
 
 def is_value(name: str) -> bool:

@@ -78,6 +78,11 @@ def test_another_key_is_left_out_but_not_a_whole_amount_that_happens_to_differ()
     }
 
 
+def test_texts_that_say_who_somebody_is_are_left_out_but_a_yes_or_no_about_them_is_not():
+    found = reasons(surname=RANDOM.choice(["Li", "Ek", "Roy"], N), has_email=RANDOM.choice(["yes", "no"], N))
+    assert found == {"surname": "personal: it says who somebody is"}
+
+
 def test_what_comes_in_the_labels_own_table_is_delivered_with_it():
     noise = RANDOM.integers(0, 50, N)
     truth = labels_of(Sheet("x", "x", pd.DataFrame({"who": range(N), "left": LEFT}), {}), "left", KEY)

@@ -15,6 +15,7 @@ from churn_platform.core.draft_words import (
     free_name,
     is_count,
     is_needless,
+    is_personal,
     is_value,
     key_likeness,
     known_late,
@@ -31,7 +32,7 @@ from churn_platform.core.draft_words import (
         ("monthly_fee", "monthly_fee"),
         ("MonthlyCharges", "MonthlyCharges"),
         ("Monthly Fee (€)", "monthly_fee"),
-        ("Größe", "groe"),
+        ("Größe", "grosse"),
         ("Prénom", "prenom"),
         ("30d calls", "column_30d_calls"),
         ("_hidden", "hidden"),
@@ -78,6 +79,7 @@ def test_words_end_at_underscores_blanks_and_changes_of_case():
         ("avg_session_mins_1w", "average session minutes in 1 week"),
         ("MonthlyCharges", "monthly charges"),
         ("30d", "30d"),
+        ("NumOfProducts", "number of products"),
         ("spend_12m", "spend in 12 months"),
     ],
 )
@@ -93,7 +95,7 @@ def test_what_is_counted_is_said_with_its_plural():
     phrase = counted("failed_payments_90d")
     assert phrase == "{value} failed payment{s} in 90 days"
     assert Column(dtype="integer", phrase=phrase).phrase.format(value=1, s="") == "1 failed payment in 90 days"
-    assert counted("num_visits") == "{value} visit{s}"
+    assert counted("num_visits") == counted("NumOfVisits") == "{value} visit{s}"
 
 
 @pytest.mark.parametrize("name", ["tenure", "business", "status", "countries", "x1", "count", "gas", "analysis"])
@@ -145,6 +147,11 @@ def test_what_is_known_only_after_churning_is_told_by_its_name(name):
 )
 def test_a_name_that_only_resembles_one_is_not(name):
     assert not known_late(name)
+
+
+def test_a_persons_name_or_address_is_told_from_a_things():
+    names = ["Surname", "last_name", "customer_name", "e_mail", "email", "plan_name", "street", "name"]
+    assert [name for name in names if is_personal(name)] == ["Surname", "last_name", "customer_name", "email", "street"]
 
 
 def test_a_customers_worth_and_the_costs_are_told_by_their_names():
