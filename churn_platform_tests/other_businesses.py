@@ -1,6 +1,7 @@
 """Two businesses that are nothing like the shipped contract's, as the files they would deliver.
 
-A laundry: three tables of CSV, whole numbers as keys, a drop a week, labels that are known a calendar month later.
+A laundry: three tables of CSV, whole numbers as keys, a drop a week, labels that are known a calendar month later, a
+town that is one of 150, no group that is worth a slice.
 A phone company: one wide Parquet table, headers that are no names, a label of 0.0 and 1.0, each customer's own value.
 """
 
@@ -28,7 +29,7 @@ def laundry_tables(as_of: dt.date, customers: int = 1200) -> dict[str, pd.DataFr
         "client_no": client,
         "joined_on": joined,
         "town": [f"Town {n:03d}" for n in random.integers(0, 150, customers)],
-        "service": random.choice(["wash", "wash and iron"], customers),
+        "service": random.choice(["wash", "wash and iron"], customers, p=[0.97, 0.03]),
         "note": [f"rings twice, door {n}" for n in random.integers(0, 10**6, customers)],
     }
     spend = pd.Series(np.round(orders * random.uniform(5, 9, customers), 2)).mask(orders == 0)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from churn_platform.core.draft_columns import Guess
+from churn_platform.core.draft_columns import TEXT, Guess
 from churn_platform.core.draft_words import key_likeness, label_likeness, valid_name
 from churn_platform.core.snapshot import FALSE_WORDS, TRUE_WORDS
 from churn_platform.errors import UsageError
@@ -116,7 +116,7 @@ def labels_of(sheet: Sheet, header: str, key: Key) -> pd.Series:
 
 def truths(values: pd.Series) -> pd.Series:
     """A yes-or-no column (rows,) as nullable booleans, whichever way it is written."""
-    words = values.astype(object).map(str, na_action="ignore").astype("string").str.strip().str.lower()
+    words = values.astype(object).astype(TEXT).str.strip().str.lower()
     said = words.isin(TRUE_WORDS)
     return said.astype("boolean").mask(~said & ~words.isin(FALSE_WORDS).fillna(value=False))
 

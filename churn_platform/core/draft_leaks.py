@@ -10,10 +10,10 @@ from collections.abc import Mapping
 import pandas as pd
 
 from churn_platform.core.contract import Column
-from churn_platform.core.draft_columns import Guess
+from churn_platform.core.draft_columns import TEXT, Guess
 from churn_platform.core.draft_keys import Key, LabelColumn, Sheet, truths
 from churn_platform.core.draft_words import is_personal, key_likeness, known_late, label_likeness
-from churn_platform.core.leaks import leaks, single_feature_aucs
+from churn_platform.core.leaks import MOST_ROWS, leaks, single_feature_aucs
 from churn_platform.core.policy import TrainingPolicy
 from churn_platform.core.snapshot import NULL_WORDS
 
@@ -48,12 +48,14 @@ def reasons_left_out(
 
 def is_empty(values: pd.Series) -> pd.Series:
     """Whether each value (rows,) is missing, as read or typed."""
-    return values.isna() | values.astype(object).astype(str).str.strip().str.lower().isin(NULL_WORDS)
+    if values.dtype != object:
+        return values.isna()
+    return values.isna() | values.astype(TEXT).str.strip().str.lower().isin(NULL_WORDS)
 
 
 def as_dates(values: pd.Series) -> pd.Series:
     """Dates (rows,) as written, midnight, without a time zone; null where there is none."""
-    text = values.astype(object).map(str, na_action="ignore").astype("string").str.strip().str[:10]
+    text = values.astype(object).astype(TEXT).str.strip().str[:10]
     return pd.to_datetime(text, errors="coerce", format="%Y-%m-%d")
 
 
@@ -90,6 +92,8 @@ def _told_by_churn(sheet: Sheet, key: Key, labels: pd.Series, headers: list[str]
     known = labels.dropna().astype(bool)
     rows = sheet.frame.set_index(sheet.frame[key.header].astype(str))
     rows = rows.loc[rows.index.isin(known.index)]
+    if len(rows) > MOST_ROWS:
+        rows = rows.sample(MOST_ROWS, random_state=0)
     churned = known.reindex(rows.index)
     if churned.nunique() < 2:  # noqa: PLR2004 - both classes
         return {}

@@ -108,6 +108,7 @@ def test_the_laundry_is_understood():
     }  # fmt: skip
     assert contract.tables["clients"].ages["days_since_joined"].of == "joined_on"
     assert contract.features["town"].values is None
+    assert (contract.slices, ("slices",) in found.doubts) == ((), False)
     assert contract.features["service"].values == ("wash", "wash and iron")
     assert contract.features["spend_28d"].nullable
     assert {(out.column, out.reason) for out in found.left_out} == {

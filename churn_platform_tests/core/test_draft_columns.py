@@ -149,3 +149,9 @@ def test_older_drops_widen_the_rules_but_do_not_repeat_a_key():
     assert guess(["5", "5"], older=[pd.Series(["7", "9.5"])]).column.dtype == "float"
     assert guess(["a", "a"]).unique is False
     assert guess(["a", ""]).unique is False
+
+
+def test_a_long_column_of_texts_is_known_by_its_first_ones_and_a_stranger_first_does_no_harm():
+    numbers = [str(n) for n in range(3000)]
+    assert dtype(["n.v.", *numbers]) == "integer"
+    assert dtype([f"t{n % 40}" for n in range(1500)] + numbers[:100]) == "category"
