@@ -143,3 +143,8 @@ def test_truth_is_read_from_every_way_to_write_it():
         None,
         None,
     ]
+
+
+def test_a_tables_name_alone_makes_no_label_of_one_of_several_columns():
+    sheets = [sheet("churn_info", who=IDS, is_senior=FLAG, has_app=FLAG[::-1])]
+    assert "churn_info.is_senior, churn_info.has_app" in refused(guess_label, sheets, KEY, None)
