@@ -146,5 +146,5 @@ def test_truth_is_read_from_every_way_to_write_it():
 
 
 def test_a_tables_name_alone_makes_no_label_of_one_of_several_columns():
-    sheets = [sheet("churn_info", who=IDS, is_senior=FLAG, has_app=FLAG[::-1])]
-    assert "churn_info.is_senior, churn_info.has_app" in refused(guess_label, sheets, KEY, None)
+    sheets = [sheet("churn_info", who=IDS, is_senior=FLAG, fee=range(N))]
+    assert "the columns with two values are churn_info.is_senior." in refused(guess_label, sheets, KEY, None)
