@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from churn_platform import cli_contract
 from churn_platform.errors import ChurnError, UsageError
 from churn_platform.settings import load_settings, prepare_environment
 
@@ -28,6 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(cli_contract.app, name="contract")
 CTRL_C = 130
 HomeOption = Annotated[Path | None, typer.Option("--home", help="Folder that holds everything (else CHURN_HOME).")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Answer as JSON, for a program.")]
@@ -127,24 +129,35 @@ def simulate(
 
 
 @app.command()
-def init(home: HomeOption = None) -> None:
-    """Make a home: folders, the contract to edit, Dagster's configuration, MLflow's store."""
-    from churn_platform.adapters.contract_file import default_contract_path
-    from churn_platform.adapters.files import write_text
+def init(
+    from_drop: Annotated[
+        Path | None, typer.Option("--from-drop", help="Draft the contract from these files, or from the newest drop.")
+    ] = None,
+    entity: Annotated[str | None, typer.Option(help="With --from-drop: the column that is the customer's key.")] = None,
+    label: Annotated[str | None, typer.Option(help="With --from-drop: TABLE.COLUMN that says who churned.")] = None,
+    as_of: Annotated[
+        str | None, typer.Option("--as-of", help="With --from-drop: the files' date where no folder's name says it.")
+    ] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a home: folders, the contract to edit (or a draft of it), Dagster's configuration, MLflow's store."""
+    from churn_platform.adapters.status import parse_as_of
+    from churn_platform.cli_contract import make_draft, make_home, show_draft
 
     opened = _home(home, must_exist=False)
-    opened.create()
-    own = opened.folder / "contract.yaml"
-    source = own if own.exists() else opened.contract_path
-    _ = opened.contract
-    if source != own:
-        write_text(own, source.read_text(encoding="utf-8"))
-    opened.registry.prepare()
-    names = {own: "your contract", default_contract_path(): "the StreamFlow contract"}
-    typer.echo(
-        f"Home ready at {opened.folder}, with {names.get(source, source)} in contract.yaml: edit it for your tables."
-    )
-    typer.echo("Next: put a month's files into drops/<as_of>/, or `churn ingest DIR --as-of DATE`, then `churn run`.")
+    if from_drop is not None:
+        found = make_draft(opened, from_drop, entity, label, parse_as_of(as_of) if as_of else None)
+    elif entity or label or as_of:
+        raise UsageError("--entity, --label and --as-of tell a draft what it cannot guess: they need --from-drop.")
+    else:
+        found = make_home(opened)
+    if as_json:
+        _print_json(found)
+    elif from_drop is not None:
+        show_draft(_console(), found)
+    else:
+        typer.echo(found["says"])
 
 
 @app.command()

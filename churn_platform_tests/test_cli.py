@@ -23,7 +23,8 @@ from churn_platform_tests.small_business import DECLARED, JANUARY, deliver, make
 COMMANDS = {
     "demo": {"--months", "--users", "--scenario", "--data", "--home", "--json"},
     "simulate": {"--scenario", "--users", "--months", "--seed", "--contract"},
-    "init": {"--home"},
+    "init": {"--from-drop", "--entity", "--label", "--as-of", "--home", "--json"},
+    "contract": set(),
     "ingest": {"--as-of", "--home"},
     "run": {"--as-of", "--all", "--home", "--json"},
     "status": {"--home", "--json"},
