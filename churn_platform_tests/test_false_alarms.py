@@ -5,11 +5,17 @@ A tenth to a quarter of the months that `benchmarks/false_alarms.py` counts (200
 
 import pytest
 
-from benchmarks.false_alarms import GOAL, alarms_by_month
+from benchmarks.false_alarms import GOAL, alarms_by_month, alarms_of_strangers
 from churn_platform.adapters.contract_file import default_contract_path, read_contract
 from churn_platform.core.simulate import SCENARIOS
 
 STREAMFLOW = read_contract(default_contract_path())
+
+
+@pytest.mark.slow
+def test_where_nobody_stays_at_most_one_month_in_twenty_raises_an_alarm():
+    months = list(alarms_of_strangers(STREAMFLOW, 1_000, 6, 10))
+    assert sum(map(bool, months)) <= GOAL * len(months), [alarms for alarms in months if alarms]
 
 
 @pytest.mark.slow

@@ -106,7 +106,7 @@ def _columns(contract: Contract, name: str, path: Path, judged: _Judged) -> Iter
     yield from (_line(fault) for fault in faults)
     faulty = {fault.column for fault in faults}
     for own, spec in contract.delivered(name).items() if name in judged.whole else ():
-        if not faulty & {own, spec.source}:
+        if not faulty & {own, spec.source or own}:
             yield {"state": "ok", "where": f"{name}.{own}", "says": f"{spec.dtype} in {path.name}"}
 
 

@@ -64,6 +64,7 @@ def simulate(
     *,
     scenario: Scenario = QUIET,
     first: dt.date = FIRST,
+    people: int | None = None,
 ) -> Iterator[SimulatedMonth]:
     """Months of a made-up business that fits `contract`, one at a time; the same seed gives the same months.
 
@@ -76,6 +77,7 @@ def simulate(
         seed: chooses the business and its people, at least 0.
         scenario: what is different when.
         first: as_of of the first month; where it is a month's end, so is every other of a monthly cadence.
+        people: chooses other people of the same business, at least 0; None for those of `seed`.
 
     Raises:
         UsageError: a number below its minimum.
@@ -86,10 +88,12 @@ def simulate(
         if value < least:
             raise UsageError(f"simulate: {name} is {value}, but must be at least {least}.")
     world_seed, people_seed = np.random.SeedSequence(seed).spawn(2)
+    if people is not None:
+        people_seed = np.random.SeedSequence((seed, people))
     world = build_world(contract, np.random.default_rng(world_seed))
-    people = People(contract, world, users, np.random.default_rng(people_seed))
+    drawn = People(contract, world, users, np.random.default_rng(people_seed))
     as_ofs = (as_of_at(contract, first, month) for month in range(1, months + 1))
-    return _months(contract, world, people, as_ofs, scenario)
+    return _months(contract, world, drawn, as_ofs, scenario)
 
 
 def as_of_at(contract: Contract, first: dt.date, month: int) -> dt.date:

@@ -77,7 +77,7 @@ def test_a_gradual_shift_is_followed_with_new_models_to_near_the_best_possible(s
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_covariate_shift_alarms_and_the_old_model_stays_because_it_is_as_good_as_any(seed):
-    months = lived("covariate-shift", 6_000, 5, seed)
+    months = lived("covariate-shift", 6_000, 4, seed)
     assert months[2].alarms
     assert months[2].verdict.retrain
     assert not any(month.promoted for month in months[1:])
@@ -86,7 +86,7 @@ def test_a_covariate_shift_alarms_and_the_old_model_stays_because_it_is_as_good_
 
 @pytest.mark.slow
 def test_a_season_moves_the_churn_rate_and_no_other_model_is_promoted():
-    months = lived("seasonal", 6_000, 12, 1)
+    months = lived("seasonal", 6_000, 8, 1)
     assert any("target drift" in alarm for month in months for alarm in month.alarms)
     assert not any(month.promoted for month in months[1:])
     assert max(losses(months)) < NEAR

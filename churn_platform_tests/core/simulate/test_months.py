@@ -145,6 +145,18 @@ def test_the_same_seed_gives_the_same_months_and_another_seed_another_business(c
     assert not same(simulate(contract, 200, 3, 7), simulate(contract, 200, 3, 8))
 
 
+def test_other_people_of_the_same_business_are_other_rows_with_the_same_truth():
+    own, one, two = (next(simulate(STREAMFLOW, 4_000, 1, 7, people=people)) for people in (None, 1, 2))
+    assert not same([own], [one])
+    assert not same([one], [two])
+    assert same([one], simulate(STREAMFLOW, 4_000, 1, 7, people=1))
+    assert own.truth.drivers == one.truth.drivers == two.truth.drivers
+    assert max(drift(STREAMFLOW, one, two).values()) < 0.1
+    old = fitted(*matrix(STREAMFLOW, one))
+    features, target = matrix(STREAMFLOW, two)
+    assert two.truth.best_auc - roc_auc_score(target, old.predict(features)) < 0.03
+
+
 def test_neither_more_months_nor_a_later_shift_change_an_earlier_month():
     short = list(simulate(STREAMFLOW, 200, 2, 7))
     assert same(short, list(simulate(STREAMFLOW, 200, 5, 7))[:2])
