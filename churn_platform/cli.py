@@ -4,6 +4,7 @@ Belongs here: arguments, options, exit codes. Does not: facts (`adapters/status.
 Heavy imports live inside the commands, so that `--help` answers at once.
 """
 
+import errno
 import json
 import sys
 import warnings
@@ -31,6 +32,10 @@ app = typer.Typer(
 )
 app.add_typer(cli_contract.app, name="contract")
 CTRL_C = 130
+DISK = {
+    errno.ENOSPC: "The disk is full, nothing was half published: make room and run the same command again.",
+    errno.EROFS: "The home is on a read-only file system, nothing was published: mount it writable or choose another.",
+}
 HomeOption = Annotated[Path | None, typer.Option("--home", help="Folder that holds everything (else CHURN_HOME).")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Answer as JSON, for a program.")]
 
@@ -52,7 +57,8 @@ def main() -> None:
     except PermissionError as error:
         code = _say(f"{error.filename} cannot be written: {error.strerror}; check its owner and mode.", 1)
     except OSError as error:
-        code = _say(f"{error.strerror or error}{f' ({error.filename})' if error.filename else ''}.", 1)
+        named = f"{error.strerror or error}{f' ({error.filename})' if error.filename else ''}."
+        code = _say(DISK.get(error.errno or 0, named), 1)
     sys.exit(code)
 
 

@@ -3,6 +3,7 @@
 Every command runs through `main()`, in this process; the homes are those of a small business.
 """
 
+import errno
 import json
 import os
 import re
@@ -15,6 +16,7 @@ import yaml
 from typer.testing import CliRunner
 
 from churn_platform.adapters.contract_file import default_contract_path
+from churn_platform.adapters.drop_reader import find_drops
 from churn_platform.adapters.ingestion import publish_drop
 from churn_platform.cli import app, main
 from churn_platform.core.criteria import CRITERIA
@@ -429,6 +431,24 @@ def test_ingest_says_how_many_rows_are_put_aside_and_where_the_reasons_are(churn
         f"The drop of 2024-01-31 is usable and in {home.drops / '2024-01-31'}. Next: `churn run`.",
         f"1 row quarantined: members 1. Reasons: {home.reports / '2024-01-31' / 'drop.html'}",
     ]
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [(errno.ENOSPC, "The disk is full, "), (errno.EROFS, "The home is on a read-only file system, ")],
+)
+def test_a_disk_that_takes_nothing_is_said_in_a_sentence_and_no_drop_is_left(
+    churn, delivered, tmp_path, environ, number, said
+):
+    def refuse(*_, **__):
+        raise OSError(number, "whatever the system says", "whatever file")
+
+    home = make_home(tmp_path / "home")
+    with environ.context() as patch:
+        patch.setattr("shutil.copyfile", refuse)
+        assert failed(churn("ingest", delivered, "--as-of", "2024-01-31", home=home)).startswith(said)
+    assert find_drops(home.drops, home.contract) == []
+    assert churn("ingest", delivered, "--as-of", "2024-01-31", home=home)[0] == 0
 
 
 def test_status_says_that_the_newest_month_has_rows_put_aside(churn, tmp_path):

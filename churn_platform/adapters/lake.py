@@ -6,7 +6,7 @@ Does not: validation (`core/snapshot.py`).
 """
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -74,13 +74,12 @@ class Lake:
         ready = {name: to_arrow(frame, self.contract.published[name]) for name, frame in tables.items()}
         content = {name: (table_digest(table), _digest_of(quarantines, name)) for name, table in ready.items()}
         changed = [name for name in tables if _known_content(known.get(name, {})) != content[name]]
-        kind: Kind = "unchanged" if not changed else "first"
-        if changed and known:
-            kind = "correction" if any(name in known for name in changed) else "addition"
+        kind = _kind(changed, known)
         if changed:
             number = len(manifest["deliveries"]) + 1
-            of_the_changed = {name: found for name, found in quarantines.items() if name in changed}
-            aside = put_aside(self.folder.parent, f"{as_of}/{number}", of_the_changed)
+            aside = put_aside(
+                self.folder.parent, f"{as_of}/{number}", {n: q for n, q in quarantines.items() if n in changed}
+            )
             entries = {}
             for name in changed:
                 digest, _ = content[name]
@@ -88,9 +87,8 @@ class Lake:
                 entries[name] |= {"quarantine": aside[name]} if name in aside else {}
                 if name == self.contract.label_table:
                     entries[name]["churners"] = int(tables[name][self.contract.label.column].astype("Float64").sum())
-            manifest["deliveries"].append(
-                {"number": number, "arrived": arrived.isoformat(), "kind": kind, "tables": entries}
-            )
+            delivery = {"number": number, "arrived": arrived.isoformat(), "kind": kind, "tables": entries}
+            manifest["deliveries"].append(delivery)
         if changed or manifest["fingerprint"] != fingerprint:
             manifest["fingerprint"] = fingerprint
             write_json(self._manifest_path(as_of), manifest)
@@ -246,6 +244,12 @@ class Lake:
     @staticmethod
     def _digest(newest: dict[str, dict[str, Any]]) -> str:
         return digest_of({name: entry["digest"] for name, entry in newest.items()})
+
+
+def _kind(changed: Collection[str], known: Collection[str]) -> Kind:
+    if not changed or not known:
+        return "first" if changed else "unchanged"
+    return "correction" if any(name in known for name in changed) else "addition"
 
 
 def _digest_of(quarantines: Mapping[str, Quarantine], table: str) -> str:

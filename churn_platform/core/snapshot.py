@@ -83,11 +83,7 @@ def conform(
     values = _by_own_names(raw, columns)
     frame, broken = _converted(contract, values, columns)
     unreadable = {own: np.logical_or.reduce([m for (c, _), m in broken.items() if c == own]) for own, _ in broken}
-    for (column, code), mask in broken_rules(contract, name, frame, as_of).items():
-        # A value that could not be read is no empty one.
-        seen = mask & ~unreadable[column] if code in ("empty", "empty_key") and column in unreadable else mask
-        if seen.any():
-            broken[column, code] = seen
+    broken |= _readable_that_break_rules(broken_rules(contract, name, frame, as_of), unreadable)
     key = contract.entity.column
     order = frame[key].array.argsort()
     extra, conflicting = _repeated_keys(key, frame, order, unreadable)
@@ -98,11 +94,7 @@ def conform(
         for (column, code), mask in broken.items()
         if (mask & ~extra).any()
     ]
-    faulty = np.logical_or.reduce([extra, *broken.values()])
-    kept = order[~faulty[order]] if faulty.any() else order
-    sound = frame.take(kept)
-    sound.index = pd.RangeIndex(len(sound))
-    return sound, faults
+    return _sound(frame, order, np.logical_or.reduce([extra, *broken.values()])), faults
 
 
 def feature_frame(contract: Contract, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -163,6 +155,23 @@ def _converted(
             if mask.any():
                 broken[key, code] = mask
     return pd.DataFrame(typed, copy=False), broken
+
+
+def _readable_that_break_rules(broken: Broken, unreadable: Mapping[str, Mask]) -> Broken:
+    """Broken rules without the values that could not be read: they are no empty ones."""
+    found = {}
+    for (column, code), mask in broken.items():
+        seen = mask & ~unreadable[column] if code in ("empty", "empty_key") and column in unreadable else mask
+        if seen.any():
+            found[column, code] = seen
+    return found
+
+
+def _sound(frame: pd.DataFrame, order: Positions, faulty: Mask) -> pd.DataFrame:
+    """The rows that are not faulty, in order of their keys."""
+    sound = frame.take(order[~faulty[order]] if faulty.any() else order)
+    sound.index = pd.RangeIndex(len(sound))
+    return sound
 
 
 def _repeated_keys(

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from churn_platform.adapters.table_reader import MIXED, read_table
+from churn_platform.core.conversion import convert
 from churn_platform.core.snapshot import conform
 from churn_platform_tests.small_business import declared
 
@@ -276,3 +277,26 @@ def test_an_unsigned_number_that_overflows_is_a_fault_with_its_row(parquet, smal
 def test_typed_nan_is_null(parquet, small_contract):
     found = read(parquet("visits", member=["a"], hours=[np.nan]), small_contract, "visits")
     assert found["hours"].isna().all()
+
+
+WORDS = [
+    "", " ", "0", "1", "-1", " 7 ", "007", "1.0", "1.50", "1,5", "1,234", "1e3", "1e400", "inf", "-Infinity", "nan", "NaN",
+    "NULL", "null", "n/a", "true", "TRUE", "Yes", " no", "f", "maybe", "2024-01-31", "2024-02-30", "9999-12-31", "0001-01-01",
+    "20240131", "2024-01-31T10:00:00", "31/01/2024", "45322", "0x1F", "0X1F", "1_0", str(2**63 - 1), str(2**63),
+    "12345678901234567", "+4", "-0", "-0.0", ".5", "5.", "é", 'say "so"', "a\nb",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["integer", "float", "boolean", "date", "category"])
+def test_a_value_means_the_same_whether_its_file_could_be_read_typed_or_not(csv, dtype):
+    tables = declared().as_mapping()["tables"] | {"visits": {"columns": {"x": {"dtype": dtype, "nullable": True}}}}
+    views = {"members_fv": {"table": "members", "features": ["months"]}}
+    contract = declared(tables=tables, feature_views=views)
+
+    def meaning(path, as_text):
+        values, masks = convert(read(path, contract, "visits", as_text=as_text)["x"], dtype)
+        return None if values.isna().all() else values.iloc[0], list(masks), str(values.dtype)
+
+    for word in WORDS:
+        path = csv(pd.DataFrame({"member": ["m1"], "x": [word]}).to_csv(index=False), "visits")
+        assert meaning(path, as_text=False) == meaning(path, as_text=True), word
