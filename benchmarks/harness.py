@@ -127,4 +127,4 @@ def table(found: Mapping[str, Sequence[Measured]], floor: str) -> None:
 def verdict(what: str, value: float, goal: float, unit: str = "") -> None:
     """The figure beside its goal."""
     met = "met" if value <= goal else f"MISSED by {100 * (value / goal - 1):.0f}%"
-    print(f"{what}: {value:.2f}{unit}, goal <= {goal:g}{unit}: {met}", flush=True)
+    print(f"{what}: {value:.4g}{unit}, goal <= {goal:g}{unit}: {met}", flush=True)
