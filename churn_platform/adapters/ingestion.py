@@ -19,7 +19,7 @@ from churn_platform.adapters.validation import ValidatedDrop, ValidatedTable, va
 from churn_platform.core.lake_tables import lake_tables
 from churn_platform.core.ledger import Act
 from churn_platform.core.quarantine import quarantined_sentence
-from churn_platform.errors import DropRefused, UsageError
+from churn_platform.errors import ContractError, DropRefused, UsageError
 
 
 def publish_drop(home: Home, as_of: dt.date) -> Publication:
@@ -51,7 +51,16 @@ def publish_drop(home: Home, as_of: dt.date) -> Publication:
 
 
 def judged(home: Home, drop: Drop) -> ValidatedDrop:
-    """A drop against the home's contract and what the month's lake already knows."""
+    """A drop against the home's contract and what the month's lake already knows.
+
+    Raises:
+        ContractError: the contract has columns that the published months lack.
+    """
+    if lacking := home.lake.behind():
+        raise ContractError(
+            f"The contract has columns that the months published so far lack ({', '.join(lacking)}): a model needs "
+            f"them in every month. Put {home.contract_path} back, or make a new home for it and deliver the months there."
+        )
     known = home.lake.keys(drop.as_of) if drop.as_of in home.lake.months() else None
     return validate(home.contract, drop, today=home.now().date(), known=known)
 

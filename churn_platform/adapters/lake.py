@@ -110,6 +110,16 @@ class Lake:
             if name in self.contract.feature_tables
         }
 
+    def behind(self) -> list[str]:
+        """Columns of the contract, as table.column, that the newest published month lacks: another contract wrote it."""
+        import pyarrow.parquet as pq
+
+        months, lacking = self.months(), []
+        for name, entry in self._newest(self._manifest(months[-1])).items() if months else ():
+            written = set(pq.read_schema(self.folder / entry["file"]).names)
+            lacking += [f"{name}.{column}" for column in self.contract.published.get(name, ()) if column not in written]
+        return lacking
+
     def months(self) -> list[dt.date]:
         """Every published as_of, oldest first."""
         return sorted(dt.date.fromisoformat(path.stem) for path in (self.folder / "snapshots").glob("[0-9]*.json"))

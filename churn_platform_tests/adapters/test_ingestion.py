@@ -1,16 +1,18 @@
 """From drop to snapshot: all or nothing, every fault at once, one receipt an act."""
 
+import copy
 import datetime as dt
 import errno
 import shutil
 
 import pandas as pd
 import pytest
+import yaml
 
 from churn_platform.adapters import ingestion
 from churn_platform.adapters.drop_reader import find_drops, open_drop
 from churn_platform.adapters.ingestion import publish_drop, take_in
-from churn_platform.errors import DropRefused, UsageError
+from churn_platform.errors import ContractError, DropRefused, UsageError
 from churn_platform_tests.small_business import DECLARED, FEBRUARY, JANUARY, deliver, make_home, month_tables, open_home
 
 
@@ -470,3 +472,27 @@ def test_a_delivery_arrives_when_the_clock_says(tmp_path, tables):
     publish_drop(open_home(home.folder, lambda: now), FEBRUARY)
     assert home.lake.deliveries(FEBRUARY)[0]["arrived"] == "2024-03-03T04:05:00+00:00"
     assert home.ledger.receipts()[0].time == "2024-03-03T04:05:00.000000+00:00"
+
+
+def test_a_column_that_is_new_in_the_contract_is_refused_before_a_month_is_mixed(january_copy):
+    declared = copy.deepcopy(DECLARED)
+    declared["tables"]["visits"]["columns"]["lessons"] = {"dtype": "integer", "nullable": True}
+    (january_copy.folder / "contract.yaml").write_text(yaml.safe_dump(declared), encoding="utf-8")
+    home = open_home(january_copy.folder)
+    tables = month_tables(FEBRUARY)
+    tables["visits"]["lessons"] = 1
+    deliver(home, FEBRUARY, tables)
+    with pytest.raises(ContractError, match=r"months published so far lack \(visits.lessons\)"):
+        publish_drop(home, FEBRUARY)
+    assert home.lake.months() == [JANUARY]
+
+
+def test_a_column_that_the_contract_no_longer_names_is_no_hindrance(january_copy):
+    declared = copy.deepcopy(DECLARED)
+    del declared["tables"]["members"]["columns"]["town"]
+    (january_copy.folder / "contract.yaml").write_text(
+        yaml.safe_dump(declared | {"slices": ["plan"]}), encoding="utf-8"
+    )
+    home = open_home(january_copy.folder)
+    deliver(home, FEBRUARY)
+    assert publish_drop(home, FEBRUARY).kind == "first"
