@@ -59,7 +59,7 @@ def judged(home: Home, drop: Drop) -> ValidatedDrop:
     if lacking := home.lake.behind():
         raise ContractError(
             f"The contract has columns that the months published so far lack ({', '.join(lacking)}): a model needs "
-            f"them in every month. Put {home.contract_path} back, or make a new home for it and deliver the months there."
+            f"them in every month. Put {home.contract_path} back, or make a new home and deliver the months there."
         )
     known = home.lake.keys(drop.as_of) if drop.as_of in home.lake.months() else None
     return validate(home.contract, drop, today=home.now().date(), known=known)
