@@ -1,4 +1,4 @@
-.PHONY: check test slow demo screenshots
+.PHONY: check test slow demo bench screenshots
 
 check:  ## lint and types
 	uv run ruff check
@@ -13,6 +13,9 @@ slow:  ## daemons and whole demos
 
 demo:  ## the whole loop on a simulated business
 	uv run churn demo
+
+bench:  ## every figure of docs/benchmarks.md; half an hour
+	set -e; for question in point_in_time history drift scoring real_months; do uv run python -m benchmarks.$$question; done
 
 screenshots:  ## take the README's pictures from ./churn_home (needs chromium)
 	uv run python docs/screenshots.py

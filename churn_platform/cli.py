@@ -4,6 +4,7 @@ Belongs here: arguments, options, exit codes. Does not: facts (`adapters/status.
 Heavy imports live inside the commands, so that `--help` answers at once.
 """
 
+import errno
 import json
 import sys
 import warnings
@@ -11,7 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
+from churn_platform import cli_contract
 from churn_platform.errors import ChurnError, UsageError
 from churn_platform.settings import load_settings, prepare_environment
 
@@ -27,7 +30,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(cli_contract.app, name="contract")
 CTRL_C = 130
+DISK = {
+    errno.ENOSPC: "The disk is full, nothing was half published: make room and run the same command again.",
+    errno.EROFS: "The home is on a read-only file system, nothing was published: mount it writable or choose another.",
+}
 HomeOption = Annotated[Path | None, typer.Option("--home", help="Folder that holds everything (else CHURN_HOME).")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Answer as JSON, for a program.")]
 
@@ -49,7 +57,8 @@ def main() -> None:
     except PermissionError as error:
         code = _say(f"{error.filename} cannot be written: {error.strerror}; check its owner and mode.", 1)
     except OSError as error:
-        code = _say(f"{error.strerror or error}{f' ({error.filename})' if error.filename else ''}.", 1)
+        named = f"{error.strerror or error}{f' ({error.filename})' if error.filename else ''}."
+        code = _say(DISK.get(error.errno or 0, named), 1)
     sys.exit(code)
 
 
@@ -82,35 +91,79 @@ def _print_json(value: Any) -> None:  # noqa: ANN401 - whatever json can hold
 def demo(
     months: Annotated[int, typer.Option(min=1, max=60, help="Months to simulate.")] = 4,
     users: Annotated[int, typer.Option(min=500, help="Customers to simulate.")] = 5000,
-    data: Annotated[Path | None, typer.Option(help="Folder with real drops (one sub-folder an as_of) instead.")] = None,
+    scenario: Annotated[str, typer.Option(help="What happens; `churn simulate --help` lists them.")] = "sudden-shift",
+    data: Annotated[Path | None, typer.Option(help="Folder with drops (one sub-folder an as_of) instead.")] = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run the whole loop on a simulated business, or on real drops with --data."""
+    """Run the whole loop on a simulated business, or on drops with --data."""
     from churn_platform.cli_demo import run_demo
+    from churn_platform.core.simulate import find_scenario
 
-    run_demo(_home(home, must_exist=False), _console(), months=months, users=users, data=data, as_json=as_json)
+    chosen, opened = find_scenario(scenario), _home(home, must_exist=False)
+    run_demo(opened, _console(), months=months, users=users, scenario=chosen, data=data, as_json=as_json)
+
+
+class _ListsScenarios(TyperCommand):
+    """A command whose help ends with the scenarios; they are looked up only when it is asked for."""
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401, ARG002 - the types are typer's own
+        """Write one line a scenario."""
+        from churn_platform.core.simulate import SCENARIOS
+
+        with formatter.section("Scenarios"):
+            formatter.write_dl([(name, scenario.summary) for name, scenario in SCENARIOS.items()])
+
+
+@app.command(cls=_ListsScenarios)
+def simulate(
+    out: Annotated[Path, typer.Argument(help="Folder for the drops and truth.json: empty, or an earlier simulation.")],
+    scenario: Annotated[str, typer.Option(help="What happens; see the list below.")] = "sudden-shift",
+    users: Annotated[int, typer.Option(help="Customers in every month, at least 50.")] = 5000,
+    months: Annotated[int, typer.Option(help="Months, or other cadences of the contract.")] = 6,
+    seed: Annotated[int, typer.Option(help="Chooses the business and its people.")] = 1,
+    contract: Annotated[Path | None, typer.Option(help="The tables to make (else StreamFlow's).")] = None,
+) -> None:
+    """Write the drops of a made-up business whose best possible model is known."""
+    from churn_platform.adapters.contract_file import default_contract_path
+    from churn_platform.cli_simulate import sentences, write_simulation
+    from churn_platform.core.simulate import find_scenario
+
+    chosen, source = find_scenario(scenario), contract or default_contract_path()
+    truth = write_simulation(out, chosen, source, users=users, months=months, seed=seed)
+    typer.echo("\n".join(sentences(truth, out)))
 
 
 @app.command()
-def init(home: HomeOption = None) -> None:
-    """Make a home: folders, the contract to edit, Dagster's configuration, MLflow's store."""
-    from churn_platform.adapters.contract_file import default_contract_path
-    from churn_platform.adapters.files import write_text
+def init(
+    from_drop: Annotated[
+        Path | None, typer.Option("--from-drop", help="Draft the contract from these files, or from the newest drop.")
+    ] = None,
+    entity: Annotated[str | None, typer.Option(help="With --from-drop: the column that is the customer's key.")] = None,
+    label: Annotated[str | None, typer.Option(help="With --from-drop: TABLE.COLUMN that says who churned.")] = None,
+    as_of: Annotated[
+        str | None, typer.Option("--as-of", help="With --from-drop: the files' date where no folder's name says it.")
+    ] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a home: folders, the contract to edit (or a draft of it), Dagster's configuration, MLflow's store."""
+    from churn_platform.adapters.status import parse_as_of
+    from churn_platform.cli_contract import make_draft, make_home, show_draft
 
     opened = _home(home, must_exist=False)
-    opened.create()
-    own = opened.folder / "contract.yaml"
-    source = own if own.exists() else opened.contract_path
-    _ = opened.contract
-    if source != own:
-        write_text(own, source.read_text(encoding="utf-8"))
-    opened.registry.prepare()
-    names = {own: "your contract", default_contract_path(): "the StreamFlow contract"}
-    typer.echo(
-        f"Home ready at {opened.folder}, with {names.get(source, source)} in contract.yaml: edit it for your tables."
-    )
-    typer.echo("Next: put a month's files into drops/<as_of>/, or `churn ingest DIR --as-of DATE`, then `churn run`.")
+    if from_drop is not None:
+        found = make_draft(opened, from_drop, entity, label, parse_as_of(as_of) if as_of else None)
+    elif entity or label or as_of:
+        raise UsageError("--entity, --label and --as-of tell a draft what it cannot guess: they need --from-drop.")
+    else:
+        found = make_home(opened)
+    if as_json:
+        _print_json(found)
+    elif from_drop is not None:
+        show_draft(_console(), found)
+    else:
+        typer.echo(found["says"])
 
 
 @app.command()
@@ -127,9 +180,12 @@ def ingest(
     if not folder.is_dir():
         raise UsageError(f"{folder} is no folder: name the folder with the month's files.")
     opened = _home(home, must_exist=False)
-    target = take_in(opened, folder, month)
+    target, found = take_in(opened, folder, month)
     opened.create()
-    typer.echo(f"The drop of {month} is sound and in {target}. Next: `churn run`.")
+    said = found.quarantined_sentence
+    typer.echo(f"The drop of {month} is {'usable' if said else 'sound'} and in {target}. Next: `churn run`.")
+    if said:
+        typer.echo(f"{said} Reasons: {opened.reports / month.isoformat() / 'drop.html'}")
 
 
 @app.command()

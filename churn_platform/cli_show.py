@@ -1,6 +1,6 @@
 """How answers look in a terminal: tables and sentences with rich. Belongs here: layout. Does not: facts."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -38,6 +38,8 @@ def show_status(console: Console, found: Mapping[str, Any]) -> None:
     console.print(f"Production  {_production(found['production'])}")
     if found["production"] and found["production"]["stand_down"]:
         console.print(f"[red]Stand down[/]  {found['production']['stand_down_reason']}")
+    if aside := found["quarantine"]:
+        console.print(f"[yellow]Quarantine[/]  {aside['as_of']}: {aside['sentence']} Reasons: {aside['page']}")
     if found["decisions"]:
         console.print()
         console.print(decisions_table(found["decisions"]))
@@ -141,21 +143,60 @@ def show_checkup(console: Console, checks: Iterable[Mapping[str, Any]]) -> None:
     console.print(made)
 
 
-def show_story(console: Console, rows: Iterable[Mapping[str, Any]]) -> None:
-    """The table at the end of `churn demo`."""
-    numbers = ("drift", "realised AUC", "candidate", "production", "forward", "best possible")
-    made = table("What happened", "month", *numbers, "decision", "why", numbers=numbers)
+def show_story(console: Console, rows: Sequence[Mapping[str, Any]], truth: Mapping[str, Any] | None) -> None:
+    """The end of `churn demo`: a table with a row a month, then why, then what it was good for."""
+    if truth is not None:
+        console.print(f"[bold]{truth['scenario']}[/]: {truth['summary']}.")
+        console.print(f"The loop should {truth['loop_should']}.\n", soft_wrap=True)
+    numbers = ("drift", "in production", "first model kept", "best possible", "candidate")
+    made = table("What happened", "month", *numbers, "the loop", numbers=numbers)
     for row in rows:
-        decision = row["decision"]
-        made.add_row(
-            row["month"],
-            figure(row["drift_share"], ".1%"),
-            figure(row["realised_auc"]),
-            figure(row["candidate_auc"]),
-            figure(row["production_auc"]),
-            figure(row["forward_auc"]),
-            figure(row["best_auc"]),
-            f"[{DECISIONS.get(decision, 'dim')}]{decision}[/]",
-            row["why"],
-        )
+        figures = (row["realised_auc"], row["first_auc"], row["best_auc"], row["candidate_auc"])
+        drift = figure(row["drift_share"], ".1%")
+        made.add_row(row["month"], drift, *(figure(value) for value in figures), _did(row))
     console.print(made)
+    console.print("[dim]AUC on that month's customers: 0.5 is chance; candidate: on the holdout.[/]")
+    console.print("\n[bold]Why[/]")
+    for row in rows:
+        for number, sentence in enumerate(_month_sentences(row)):
+            console.print(f"{'' if number else row['month']:10}  {sentence}", soft_wrap=True)
+    console.print(f"\n{_in_the_end(rows)}", soft_wrap=True)
+
+
+def _did(row: Mapping[str, Any]) -> str:
+    """What the loop did in a month, in a few words."""
+    if row["refused"]:
+        return "[yellow]refused the drop[/]" + ("" if row["decision"] == "no month" else ", took in its repair")
+    if row["version"] is None:
+        return "no model yet" if row["in_production"] is None else f"[dim]kept version {row['in_production']}[/]"
+    word = f"[{DECISIONS[row['decision']]}]{row['decision']}[/] version {row['version']}"
+    kept = f", kept version {row['in_production']}" if row["decision"] == "refused" and row["in_production"] else ""
+    return word + kept
+
+
+def _month_sentences(row: Mapping[str, Any]) -> list[str]:
+    """What happened in the business and its files, what the loop saw, what it decided; nothing for a quiet month."""
+    said = []
+    if row["what_changed"] not in (None, "nothing"):
+        said.append(f"The business changed: {row['what_changed']}.")
+    said += [f"The files: {note.rstrip('.')}." for note in row["deliveries"]]
+    if row["refused"]:
+        said.append(f"Refused: {row['refused']}")
+    if row["asked"]:
+        said.append(f"The loop saw: {row['asked']}")
+    if row["version"] is not None:
+        said.append(f"{row['decision'].capitalize()}: {row['why']}")
+    return said
+
+
+def _in_the_end(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What the last measured month is worth with the loop and would be without it."""
+    measured = [row for row in rows if row["realised_auc"] is not None]
+    if not measured:
+        return "No month has come yet that a model in production could be measured on."
+    last = measured[-1]
+    best = "" if last["best_auc"] is None else f", where {last['best_auc']:.3f} is possible"
+    said = f"In {last['month']} the model in production is worth {last['realised_auc']:.3f}{best}."
+    if last["first_auc"] is None or last["first_auc"] == last["realised_auc"]:
+        return f"{said} It is still the first one: nothing better came."
+    return f"{said} Without the loop the first model would still serve, worth {last['first_auc']:.3f}."

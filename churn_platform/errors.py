@@ -13,6 +13,8 @@ ChurnError
 What does not belong here: findings and refusals of a promotion. Those are data, not errors.
 """
 
+from pathlib import Path
+
 
 class ChurnError(Exception):
     """Root of the tree; the CLI prints its message and exits 1."""
@@ -23,11 +25,12 @@ class ContractError(ChurnError):
 
 
 class DropRefused(ContractError):
-    """A drop broke the contract; `faults` holds one sentence a fault."""
+    """A drop broke the contract; `faults` holds one sentence a fault, `page` the file that shows them to people."""
 
-    def __init__(self, message: str, faults: tuple[str, ...] = ()) -> None:
+    def __init__(self, message: str, faults: tuple[str, ...] = (), page: Path | None = None) -> None:
         super().__init__(message)
         self.faults = faults
+        self.page = page
 
 
 class UsageError(ChurnError):

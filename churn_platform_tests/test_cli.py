@@ -3,6 +3,7 @@
 Every command runs through `main()`, in this process; the homes are those of a small business.
 """
 
+import errno
 import json
 import os
 import re
@@ -15,13 +16,17 @@ import yaml
 from typer.testing import CliRunner
 
 from churn_platform.adapters.contract_file import default_contract_path
+from churn_platform.adapters.drop_reader import find_drops
+from churn_platform.adapters.ingestion import publish_drop
 from churn_platform.cli import app, main
 from churn_platform.core.criteria import CRITERIA
 from churn_platform_tests.small_business import DECLARED, JANUARY, deliver, make_home, month_tables, open_home
 
 COMMANDS = {
-    "demo": {"--months", "--users", "--data", "--home", "--json"},
-    "init": {"--home"},
+    "demo": {"--months", "--users", "--scenario", "--data", "--home", "--json"},
+    "simulate": {"--scenario", "--users", "--months", "--seed", "--contract"},
+    "init": {"--from-drop", "--entity", "--label", "--as-of", "--home", "--json"},
+    "contract": set(),
     "ingest": {"--as-of", "--home"},
     "run": {"--as-of", "--all", "--home", "--json"},
     "status": {"--home", "--json"},
@@ -329,7 +334,7 @@ def test_a_run_that_fails_ends_with_the_drops_faults(churn, tmp_path):
     home = make_home(tmp_path / "home")
     (deliver(home, JANUARY) / "leavers.csv").write_text("member,has_left\nm00000,perhaps\n")
     said = failed(churn("run", home=home))
-    assert said.startswith("The drop of 2024-01-31 is refused, nothing was published (1 fault):\n  - table 'leavers'")
+    assert said.startswith("The drop of 2024-01-31 is refused, nothing was published (2 faults):\n  - leavers.csv: ")
     assert "perhaps" in said
 
 
@@ -407,10 +412,56 @@ def test_ingest_of_broken_files_names_every_fault_and_leaves_nothing(churn, deli
     said = failed(churn("ingest", delivered, "--as-of", "2024-01-31", home=home))
     faults = said.splitlines()
     assert faults[0] == "The drop of 2024-01-31 is refused, nothing was published (4 faults):"
-    assert len(faults) == 5
+    assert len(faults) == 6
+    page = home.reports / "2024-01-31" / "drop.html"
+    assert faults[-1] == f"As a page: {page}"
+    assert "golden" in page.read_text()
     for word in ("table 'visits'", "-7", "golden", "has_left"):
         assert len([fault for fault in faults[1:] if word in fault]) == 1, word
     assert list(home.drops.iterdir()) == []
+
+
+def test_ingest_says_how_many_rows_are_put_aside_and_where_the_reasons_are(churn, delivered, tmp_path):
+    home = make_home(tmp_path / "home")
+    members = month_tables(JANUARY)["members"]
+    members.loc[3, "months"] = -7
+    members.to_csv(delivered / "members.csv", index=False)
+    code, out, err = churn("ingest", delivered, "--as-of", "2024-01-31", home=home)
+    assert (code, err) == (0, "")
+    assert out.splitlines() == [
+        f"The drop of 2024-01-31 is usable and in {home.drops / '2024-01-31'}. Next: `churn run`.",
+        f"1 row quarantined: members 1. Reasons: {home.reports / '2024-01-31' / 'drop.html'}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [(errno.ENOSPC, "The disk is full, "), (errno.EROFS, "The home is on a read-only file system, ")],
+)
+def test_a_disk_that_takes_nothing_is_said_in_a_sentence_and_no_drop_is_left(
+    churn, delivered, tmp_path, environ, number, said
+):
+    def refuse(*_, **__):
+        raise OSError(number, "whatever the system says", "whatever file")
+
+    home = make_home(tmp_path / "home")
+    with environ.context() as patch:
+        patch.setattr("shutil.copyfile", refuse)
+        assert failed(churn("ingest", delivered, "--as-of", "2024-01-31", home=home)).startswith(said)
+    assert find_drops(home.drops, home.contract) == []
+    assert churn("ingest", delivered, "--as-of", "2024-01-31", home=home)[0] == 0
+
+
+def test_status_says_that_the_newest_month_has_rows_put_aside(churn, tmp_path):
+    home = make_home(tmp_path / "home")
+    members = month_tables(JANUARY)["members"]
+    members.loc[3, "months"] = -7
+    deliver(home, JANUARY, {**month_tables(JANUARY), "members": members})
+    publish_drop(home, JANUARY)
+    _, out, _ = churn("status", home=home)
+    assert "Quarantine  2024-01-31: 1 row quarantined: members 1. Reasons: " in out
+    answered = json.loads(churn("status", "--json", home=home)[1])["quarantine"]
+    assert answered["tables"]["members"]["quarantined"] == 1
 
 
 # Answers as JSON

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import dagster as dg
 import pytest
 
-from churn_platform.adapters.files import read_json
 from churn_platform.adapters.home import Home
 from churn_platform.cli import main
+from churn_platform.cli_simulate import read_truth
 from churn_platform_tests.small_business import JANUARY, deliver, make_home, open_home
 
 MONTHS = ["2024-01-31", "2024-02-29", "2024-03-31"]
@@ -29,9 +29,14 @@ class Told:
 
 
 def churn(*arguments: object, home: object) -> Told:
-    """Run `churn` in this process, with an environment that is put back after it."""
+    """Run `churn` on a home in this process, with an environment that is put back after it."""
+    return churn_alone(*arguments, "--home", home)
+
+
+def churn_alone(*arguments: object) -> Told:
+    """The same for a command that needs no home."""
     kept, argv, out, err = dict(os.environ), sys.argv, io.StringIO(), io.StringIO()
-    sys.argv = ["churn", *(str(argument) for argument in arguments), "--home", str(home)]
+    sys.argv = ["churn", *(str(argument) for argument in arguments)]
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as end:
             main()
@@ -98,51 +103,60 @@ def test_the_shift_is_seen_and_a_better_model_replaces_the_old_one(again):
     assert found["production"]["stand_down"] is False
 
 
-def test_the_story_has_a_row_a_month_with_the_best_auc_that_could_be(first, again):
+def test_the_story_has_a_row_a_month_with_what_changed_and_the_best_auc_that_could_be(first, again):
     home, _ = first
     january, february, march = again[0]["story"]
     assert [row["month"] for row in again[0]["story"]] == MONTHS
     assert [row["decision"] for row in again[0]["story"]] == ["promoted", "kept", "promoted"]
-    truth = read_json(home.folder / "demo_truth.json")
-    assert {row["month"]: row["best_auc"] for row in again[0]["story"]} == truth
-    assert (january["drift_share"], january["realised_auc"]) == (None, None)
+    truth = read_truth(home.folder / "simulated")
+    for row, month in zip(again[0]["story"], truth["months"], strict=True):
+        assert (row["best_auc"], row["what_changed"]) == (month["best_auc"], month["what_changed"])
+    assert (january["drift_share"], january["realised_auc"], january["first_auc"]) == (None, None, None)
     assert february["why"] == "no retraining asked for"
     assert abs(february["realised_auc"] - january["candidate_auc"]) < 0.08
-    assert march["realised_auc"] < 0.65 < march["candidate_auc"]
+    assert march["realised_auc"] == march["first_auc"] < 0.65 < march["candidate_auc"]
+    assert march["asked"].startswith("Realised AUC 0.")
     assert march["drift_share"] > february["drift_share"]
     for row in (january, march):
         assert row["best_auc"] - 0.1 < row["candidate_auc"] < row["best_auc"] + 0.03
 
 
+def test_the_answer_as_json_says_which_scenario_it_was_and_what_the_loop_should_do(again):
+    assert again[0]["scenario"] == "sudden-shift"
+    assert again[0]["loop_should"].startswith("see the old model fall")
+
+
 def test_the_table_shows_the_story_and_what_to_type_next(first, again):
     home, told = first
-    assert told.out.startswith("What happened")
+    assert told.out.startswith("sudden-shift: from the third month on other things drive churn, at once.\n")
     lines = told.out.splitlines()
     for row in again[0]["story"]:
         line = next(line for line in lines if line.startswith(row["month"]))
         assert f"{row['best_auc']:.3f}" in line
         assert row["decision"] in line
-    for column in (
-        "month",
-        "drift",
-        "realised AUC",
-        "candidate",
-        "production",
-        "forward",
-        "best possible",
-        "decision",
-        "why",
-    ):
-        assert column in lines[1]
+    [heads] = [line for line in lines if line.startswith("month ")]
+    for column in ("drift", "in production", "first model kept", "best possible", "candidate", "the loop"):
+        assert column in heads
     assert "In production: version 2, AUC 0." in told.out
     for command in ("decision", "scores", "ui"):
         assert f"churn {command} --home {home.folder}" in told.out
     assert str(home.reports / "2024-03-31") in told.out
 
 
+def test_below_the_table_stands_why_in_sentences(first, again):
+    march = again[0]["story"][2]
+    why = first[1].out.partition("\nWhy\n")[2].splitlines()
+    at = next(number for number, line in enumerate(why) if line.startswith("2024-03-31"))
+    assert why[at] == f"2024-03-31  The business changed: {march['what_changed']}."
+    assert why[at + 1] == f"            The loop saw: {march['asked']}"
+    assert why[at + 2] == f"            Promoted: {march['why']}"
+    assert not any(line.startswith("2024-02-29") for line in why)  # a quiet month needs no words
+
+
 def test_progress_goes_to_stderr_asset_by_asset(first):
     _, told = first
-    assert "churn now follows" in told.err
+    assert "Simulating 1,500 customers over 3 months: from the third month on" in told.err
+    assert "2024-03-31: taken in" in told.err
     for name in ("snapshot", "drift_report", "candidate_model", "promotion_gate", "scores"):
         assert name in told.err
         assert f"{name}  " not in told.out

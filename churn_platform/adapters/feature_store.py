@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from churn_platform.adapters.files import read_json, write_json, write_text
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 TTL = {"month": dt.timedelta(days=27), "week": dt.timedelta(days=6), "day": dt.timedelta(hours=23)}
 """Below one cadence: a customer missing from a snapshot is missing, never silently last month's."""
+
+ROW = "row asked"
+"""Feast answers in any order; no name of a contract holds a space."""
 
 FEATURES_PY = '''"""Feast definitions of {name}, generated from contract.json beside this file. Do not edit."""
 
@@ -85,18 +89,22 @@ class FeatureStore:
         and would empty every row whose file arrived after as_of.
 
         Returns:
-            (rows, 2 + features) entity, as_of, features; the order of rows is the store's.
+            (rows, 2 + features) entity, as_of, features, in the order of `spine`.
         """
+        import pyarrow as pa
+
         key = self.contract.entity.column
         self.apply(view)
-        asked = spine[[key, "as_of"]].copy()
-        asked["event_timestamp"] = pd.to_datetime(asked["as_of"]).dt.tz_localize("UTC").astype("datetime64[us, UTC]")
-        job = self._store().get_historical_features(
-            entity_df=asked[[key, "event_timestamp"]], features=self._references()
-        )
-        answer: pd.DataFrame = job.to_df()
-        answer["as_of"] = answer["event_timestamp"].dt.strftime("%Y-%m-%d")
-        return answer[[key, "as_of", *self.contract.features]]
+        codes, months = pd.factorize(spine["as_of"])
+        moments = pd.to_datetime(pd.Index(months)).tz_localize("UTC").as_unit("us")
+        asked = pd.DataFrame({key: spine[key].to_numpy(), "event_timestamp": moments[codes], ROW: range(len(spine))})
+        answer = self._store().get_historical_features(entity_df=asked, features=self._references()).to_arrow()
+        # Not to_df(): Feast's makes floats of integers and objects of booleans where a value is missing.
+        nullable = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
+        frame: pd.DataFrame = answer.sort_by(ROW).to_pandas(types_mapper=nullable.get)
+        codes, moments = pd.factorize(frame["event_timestamp"])
+        frame["as_of"] = np.array([moment.date().isoformat() for moment in moments], dtype=object)[codes]
+        return frame[[key, "as_of", *self.contract.features]]
 
     def materialize(self, view: View, as_of: dt.date) -> bool:
         """Write a month's features to the online store, unless it already holds a newer month.
@@ -151,7 +159,7 @@ class FeatureStore:
             "provider: local\n"
             "registry: registry.db\n"
             "online_store: {type: sqlite, path: online_store.db}\n"
-            "offline_store: {type: duckdb}\n"
+            "offline_store: {type: churn_platform.adapters.offline_store.SnapshotOfflineStore}\n"
             "entity_key_serialization_version: 3\n"
         )
 

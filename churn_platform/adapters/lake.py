@@ -6,16 +6,19 @@ Does not: validation (`core/snapshot.py`).
 """
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
-from churn_platform.adapters.files import read_json, replacing, write_json
+from churn_platform.adapters.arrow_tables import table_digest, to_arrow, write_stamped
+from churn_platform.adapters.files import read_json, write_json
+from churn_platform.adapters.quarantine_files import Quarantine, put_aside
 from churn_platform.core.contract import Contract
-from churn_platform.core.digest import digest_of, frame_digest
+from churn_platform.core.digest import digest_of
 from churn_platform.errors import UsageError
 
 if TYPE_CHECKING:
@@ -38,6 +41,9 @@ class Publication:
     """Digest of the snapshot as it now is."""
 
 
+NOTHING_ASIDE: Mapping[str, Quarantine] = MappingProxyType({})
+
+
 def instant(day: dt.date) -> dt.datetime:
     """The as_of date as an instant: midnight UTC."""
     return dt.datetime(day.year, day.month, day.day, tzinfo=dt.UTC)
@@ -51,44 +57,68 @@ class Lake:
         self.contract = contract
 
     def publish(
-        self, as_of: dt.date, tables: Mapping[str, pd.DataFrame], arrived: dt.datetime, fingerprint: str
+        self,
+        as_of: dt.date,
+        tables: Mapping[str, pd.DataFrame],
+        arrived: dt.datetime,
+        fingerprint: str,
+        quarantines: Mapping[str, Quarantine] = NOTHING_ASIDE,
     ) -> Publication:
         """Publish validated tables atomically; tables equal to those known change nothing.
 
-        A first delivery counts as known at its as_of (labels: when they mature); a correction when it arrives.
+        A first delivery counts as known at its as_of (labels: when they mature); a correction when it arrives. Rows
+        put aside are written before the manifest names them; other rows put aside are a delivery of their own.
         """
         manifest = self._manifest(as_of)
         known = self._newest(manifest)
-        digests = {name: frame_digest(frame) for name, frame in tables.items()}
-        changed = [name for name in tables if known.get(name, {}).get("digest") != digests[name]]
-        kind: Kind = "unchanged" if not changed else "first"
-        if changed and known:
-            kind = "correction" if any(name in known for name in changed) else "addition"
+        ready = {name: to_arrow(frame, self.contract.published[name]) for name, frame in tables.items()}
+        content = {name: (table_digest(table), _digest_of(quarantines, name)) for name, table in ready.items()}
+        changed = [name for name in tables if _known_content(known.get(name, {})) != content[name]]
+        kind = _kind(changed, known)
         if changed:
             number = len(manifest["deliveries"]) + 1
+            aside = put_aside(
+                self.folder.parent, f"{as_of}/{number}", {n: q for n, q in quarantines.items() if n in changed}
+            )
             entries = {}
             for name in changed:
-                # Ahead of the clock (a time zone, simulated months) is known when it arrives: no view would show it.
-                ahead = arrived < instant(as_of)
-                created = arrived if name in known or ahead else instant(self._first_known(name, as_of))
-                path = self._write(name, as_of, number, tables[name], created)
-                entries[name] = {
-                    "file": str(path.relative_to(self.folder)),
-                    "digest": digests[name],
-                    "rows": len(tables[name]),
-                    "created": created.isoformat(),
-                }
+                digest, _ = content[name]
+                entries[name] = self._entry(as_of, number, name, ready[name], digest, arrived, known.get(name))
+                entries[name] |= {"quarantine": aside[name]} if name in aside else {}
                 if name == self.contract.label_table:
                     entries[name]["churners"] = int(tables[name][self.contract.label.column].astype("Float64").sum())
-            manifest["deliveries"].append(
-                {"number": number, "arrived": arrived.isoformat(), "kind": kind, "tables": entries}
-            )
+            delivery = {"number": number, "arrived": arrived.isoformat(), "kind": kind, "tables": entries}
+            manifest["deliveries"].append(delivery)
         if changed or manifest["fingerprint"] != fingerprint:
             manifest["fingerprint"] = fingerprint
             write_json(self._manifest_path(as_of), manifest)
         newest = self._newest(manifest)
         rows = {name: entry["rows"] for name, entry in newest.items()}
         return Publication(as_of, kind, tuple(changed), rows, self._digest(newest))
+
+    def quarantines(self, as_of: dt.date) -> dict[str, dict[str, Any]]:
+        """Table -> what validation put aside or dropped of its newest delivery: counts, reasons, the rows' file."""
+        newest = self._newest(self._manifest(as_of))
+        return {name: entry["quarantine"] for name, entry in newest.items() if "quarantine" in entry}
+
+    def keys(self, as_of: dt.date) -> dict[str, pd.Series]:
+        """The keys (rows,) of each feature table of a month, as newest known."""
+        newest, key = self._newest(self._manifest(as_of)), self.contract.entity.column
+        return {
+            name: self.read(self.folder / entry["file"], [key])[key]
+            for name, entry in newest.items()
+            if name in self.contract.feature_tables
+        }
+
+    def behind(self) -> list[str]:
+        """Columns of the contract, as table.column, that the newest published month lacks: another contract wrote it."""
+        import pyarrow.parquet as pq
+
+        months, lacking = self.months(), []
+        for name, entry in self._newest(self._manifest(months[-1])).items() if months else ():
+            written = set(pq.read_schema(self.folder / entry["file"]).names)
+            lacking += [f"{name}.{column}" for column in self.contract.published.get(name, ()) if column not in written]
+        return lacking
 
     def months(self) -> list[dt.date]:
         """Every published as_of, oldest first."""
@@ -106,6 +136,11 @@ class Lake:
     def digest(self, as_of: dt.date) -> str:
         """Digest of the newest known content of a month."""
         return self._digest(self._newest(self._manifest(as_of)))
+
+    def feature_digest(self, as_of: dt.date) -> str:
+        """Digest of the newest known feature tables of a month: what its scores are made from."""
+        newest = self._newest(self._manifest(as_of))
+        return self._digest({name: entry for name, entry in newest.items() if name != self.contract.label_table})
 
     def labelled(self) -> set[dt.date]:
         """The months whose labels have been delivered."""
@@ -175,29 +210,26 @@ class Lake:
     def _first_known(self, table: str, as_of: dt.date) -> dt.date:
         return self.contract.matures(as_of) if table == self.contract.label_table else as_of
 
-    def _write(self, table: str, as_of: dt.date, number: int, frame: pd.DataFrame, created: dt.datetime) -> Path:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        schema = self._schema(table)
-        body = pa.Table.from_pandas(frame, schema=pa.schema(list(schema)[:-2]), preserve_index=False)
-        # Microseconds: DuckDB will not cast Feast's nanosecond Parquet.
-        moment = schema.field("event_timestamp").type
-        for name, value in (("event_timestamp", instant(as_of)), ("created_timestamp", created)):
-            body = body.append_column(name, pa.repeat(pa.scalar(value, type=moment), len(frame)))
-        path = self.folder / table / f"as_of={as_of}" / f"delivery-{number:04d}.parquet"
-        with replacing(path) as temporary:
-            pq.write_table(body, temporary, compression="zstd")
-        return path
-
-    def _schema(self, table: str) -> "pa.Schema":
-        import pyarrow as pa
-
-        kinds = {"integer": pa.int64(), "float": pa.float64(), "boolean": pa.bool_(), "date": pa.date32()}
-        columns = self.contract.published[table]
-        fields = [(name, kinds.get(column.dtype, pa.string())) for name, column in columns.items()]
-        moment = pa.timestamp("us", tz="UTC")
-        return pa.schema([*fields, ("event_timestamp", moment), ("created_timestamp", moment)])
+    def _entry(
+        self,
+        as_of: dt.date,
+        number: int,
+        name: str,
+        table: "pa.Table",
+        digest: str,
+        arrived: dt.datetime,
+        known: Mapping[str, Any] | None,
+    ) -> dict[str, Any]:
+        """Write a table; one whose rows are known already stays where and when it was."""
+        if known is not None and known["digest"] == digest:
+            return {part: known[part] for part in ("file", "digest", "rows", "created")}
+        # Ahead of the clock (a time zone, simulated months) is known when it arrives: no view would show it.
+        ahead = arrived < instant(as_of)
+        created = arrived if known is not None or ahead else instant(self._first_known(name, as_of))
+        path = self.folder / name / f"as_of={as_of}" / f"delivery-{number:04d}.parquet"
+        write_stamped(table, path, event=instant(as_of), created=created)
+        file = str(path.relative_to(self.folder))
+        return {"file": file, "digest": digest, "rows": table.num_rows, "created": created.isoformat()}
 
     def _manifest_path(self, as_of: dt.date) -> Path:
         return self.folder / "snapshots" / f"{as_of}.json"
@@ -222,3 +254,17 @@ class Lake:
     @staticmethod
     def _digest(newest: dict[str, dict[str, Any]]) -> str:
         return digest_of({name: entry["digest"] for name, entry in newest.items()})
+
+
+def _kind(changed: Collection[str], known: Collection[str]) -> Kind:
+    if not changed or not known:
+        return "first" if changed else "unchanged"
+    return "correction" if any(name in known for name in changed) else "addition"
+
+
+def _digest_of(quarantines: Mapping[str, Quarantine], table: str) -> str:
+    return quarantines[table].digest if table in quarantines else ""
+
+
+def _known_content(entry: Mapping[str, Any]) -> tuple[str, str]:
+    return str(entry.get("digest")), str(entry.get("quarantine", {}).get("digest", ""))

@@ -6,6 +6,7 @@ Belongs here: the I/O round `core/scoring.py`. Does not: ranks and reasons.
 import datetime as dt
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -30,9 +31,17 @@ class Scored:
 
 
 def score_month(home: Home, as_of: dt.date) -> Scored | None:
-    """Rank every customer of a month; None (and a record that says so) before there is a production model."""
+    """Rank every customer of a month; None (and a record that says so) before there is a production model.
+
+    The list of an older month stays as it was while its features do: late labels are no reason to rank by hindsight.
+    """
     progress = Progress(home)
-    record: dict[str, object] = dict(progress.made_from(as_of))
+    features = home.lake.feature_digest(as_of)
+    record: dict[str, object] = {**progress.made_from(as_of), "features": features}
+    kept = home.records.read("scores", as_of) if as_of < progress.published[-1] else None
+    if kept is not None and kept["version"] is not None and kept["features"] == features:
+        home.records.write("scores", as_of, kept | record)
+        return _kept(home, as_of, kept)
     production = production_candidate(home)
     if production is None or production.version is None:
         home.records.write("scores", as_of, record | {"version": None, "stand_down": None, "customers": 0})
@@ -45,7 +54,7 @@ def score_month(home: Home, as_of: dt.date) -> Scored | None:
     listed = ranked.head(policy.listed)
     chosen = rows.set_index(key).loc[listed[key]].reset_index()
     listed = pd.concat([listed, reasons(home.contract, chosen, production.model, policy.reasons)], axis=1)
-    csv = home.reports / as_of.isoformat() / "at_risk.csv"
+    csv = list_file(home, as_of)
     for path in (csv, csv.with_suffix(".parquet")):
         with replacing(path) as temporary:
             listed.to_csv(temporary, index=False) if path.suffix == ".csv" else listed.to_parquet(
@@ -56,3 +65,15 @@ def score_month(home: Home, as_of: dt.date) -> Scored | None:
     record["decile_floors"] = decile_floors(ranked)
     home.records.write("scores", as_of, record, ranked)
     return Scored(len(ranked), production.version, stand_down, contacts, listed, csv)
+
+
+def list_file(home: Home, as_of: dt.date) -> Path:
+    """The month's ranked list as CSV; the same list as Parquet is beside it."""
+    return home.reports / as_of.isoformat() / "at_risk.csv"
+
+
+def _kept(home: Home, as_of: dt.date, record: dict[str, Any]) -> Scored:
+    """What was scored when the month was the newest."""
+    csv = list_file(home, as_of)
+    listed = pd.read_parquet(csv.with_suffix(".parquet"))
+    return Scored(record["customers"], record["version"], record["stand_down"], record["contacts"], listed, csv)

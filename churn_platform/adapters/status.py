@@ -9,6 +9,7 @@ from typing import Any
 
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.progress import Progress
+from churn_platform.core.quarantine import quarantined_sentence
 from churn_platform.core.snapshot import feature_frame
 from churn_platform.errors import ContractError, UsageError
 
@@ -27,10 +28,19 @@ def status(home: Home) -> dict[str, Any]:
         "months": [month.isoformat() for month in progress.published],
         "production": production(home, progress),
         "decisions": [decision.model_dump(mode="json") for decision in progress.decisions],
+        "quarantine": quarantine(home, progress.published[-1]) if progress.published else None,
         "performance": progress.performance(),
         "next": None if step is None else {"job": step.kind, "as_of": step.as_of.isoformat(), "reason": step.reason},
         "reason": reason,
     }
+
+
+def quarantine(home: Home, as_of: dt.date) -> dict[str, Any] | None:
+    """What validation put aside of a month, one entry a table, and the page that says why; None when nothing."""
+    tables = {name: found for name, found in home.lake.quarantines(as_of).items() if found["quarantined"]}
+    said = quarantined_sentence({name: found["quarantined"] for name, found in tables.items()})
+    page = str(home.reports / as_of.isoformat() / "drop.html")
+    return {"as_of": as_of.isoformat(), "sentence": said, "tables": tables, "page": page} if said else None
 
 
 def production(home: Home, progress: Progress) -> dict[str, Any] | None:

@@ -4,6 +4,9 @@ Belongs here: the I/O round `core/training_dataset.py`. Does not: which rows are
 """
 
 import datetime as dt
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -11,7 +14,7 @@ from churn_platform.adapters.home import Home
 from churn_platform.adapters.lake import View
 from churn_platform.adapters.progress import Progress
 from churn_platform.core.digest import frame_digest
-from churn_platform.core.snapshot import canonical_dtypes, feature_frame
+from churn_platform.core.snapshot import canonical_dtypes
 from churn_platform.core.training_dataset import AS_OF, LABEL, TrainingDataset, assemble
 from churn_platform.core.window import Window
 from churn_platform.errors import IntegrityError
@@ -65,24 +68,36 @@ def knowledge_time(home: Home, as_of: dt.date) -> dt.datetime:
 
 def oracle_mismatches(home: Home, dataset: TrainingDataset, known_at: dt.datetime) -> int:
     """Cells of the dataset that differ from a direct read of the lake as known at scoring, without Feast."""
-    key, features = home.contract.entity.column, list(home.contract.features)
     view, wrong = home.lake.view(known_at, as_at_scoring=True), 0
+    dtypes: dict[str, Any] = {**canonical_dtypes(home.contract)}
     for month in dataset.window.months:
         rows = dataset.frame[dataset.frame[AS_OF] == month.isoformat()]
-        truth = feature_frame(home.contract, home.lake.tables(month, view)).set_index(key).reindex(rows[key])
-        for name in features:
-            ours = rows[name].astype(object).where(rows[name].notna(), None).to_numpy()
-            theirs = truth[name].astype(object).where(truth[name].notna(), None).to_numpy()
-            wrong += int((ours != theirs).sum())
+        for spec in home.contract.feature_views.values():
+            truth = _looked_up(home, view[spec.table].get(month), rows, spec.features)
+            for name in spec.features:
+                ours, theirs = rows[name].reset_index(drop=True), truth[name].astype(dtypes[name])
+                same = (ours == theirs).fillna(value=False) | (ours.isna() & theirs.isna())
+                wrong += int((~same).sum())
     return wrong
 
 
 def _spine(home: Home, month: dt.date, known_at: dt.datetime, view: View) -> pd.DataFrame:
     """Labelled entities of a month with their carried columns, both as they were known."""
-    key = home.contract.entity.column
     labels = home.lake.labels(month, known_at)
     if labels is None:
         raise IntegrityError(f"The labels of {month} are gone from the lake.")
-    spine = labels.rename(LABEL).reset_index()
-    extra = feature_frame(home.contract, home.lake.tables(month, view))[[key, *home.contract.carried]]
-    return spine.assign(as_of=month.isoformat()).merge(extra, on=key, how="left", validate="one_to_one")
+    spine = labels.rename(LABEL).reset_index().assign(as_of=month.isoformat())
+    wanted: dict[str, list[str]] = {}
+    for name, table in home.contract.carried.items():
+        wanted.setdefault(table, []).append(name)
+    parts = [_looked_up(home, view[table].get(month), spine, names) for table, names in wanted.items()]
+    return pd.concat([spine, *parts], axis=1)
+
+
+def _looked_up(home: Home, file: Path | None, rows: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """`columns` of a table's file for the entities of `rows` (rows,); null where the file has none or is not there."""
+    key = home.contract.entity.column
+    if file is None:
+        return pd.DataFrame(None, index=range(len(rows)), columns=list(columns), dtype=object)
+    table = home.lake.read(file, [key, *columns])
+    return table.set_index(key).reindex(rows[key]).reset_index(drop=True)

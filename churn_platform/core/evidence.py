@@ -47,7 +47,7 @@ class Evidence:
     forward: Floats | None = None
     """Scores of the same recipe fitted one month earlier; None for the first month."""
     alone: Alone | None = None
-    """How well each feature alone tells the label of the candidate's training rows; None when nobody asked."""
+    """How well each feature alone tells the label of the newest training rows; None when nobody asked."""
     attempt: int = 1
     """The how-manieth candidate that is judged on this holdout."""
 

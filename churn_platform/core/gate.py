@@ -30,7 +30,7 @@ def gather(
     """
     rows = dataset.holdout_rows()
     entities = rows[contract.entity.column]
-    trained = dataset.training_rows()
+    newest = dataset.newest_rows()
     incumbent: dict[str, Any] = {}
     if production is not None:
         known = len(production.training_entities) > 0
@@ -49,7 +49,7 @@ def gather(
         candidate=np.asarray(candidate.model.probability(rows)),
         candidate_saw=trained_on(entities, candidate.training_entities),
         forward=forward_scores(contract, dataset),
-        alone=judge_alone(contract, trained, trained[LABEL]),
+        alone=judge_alone(contract, newest, newest[LABEL]),
         attempt=attempt,
         **incumbent,
     )

@@ -31,7 +31,8 @@ def lake_tables(contract: Contract, tables: Mapping[str, pd.DataFrame], as_of: d
             labels = table[[contract.entity.column, contract.label.column]].dropna(ignore_index=True)
             if len(labels) and contract.label_table not in tables:
                 published[contract.label_table] = labels
-        published[name] = complete[list(contract.published[name])]
+        # Columns are shared, not copied: a million rows would be moved for nothing.
+        published[name] = pd.DataFrame({own: complete[own] for own in contract.published[name]}, copy=False)
     return published
 
 
@@ -51,4 +52,7 @@ def age(dates: pd.Series, as_of: dt.date, unit: AgeUnit) -> pd.Series:
 
 def _with_ages(contract: Contract, name: str, table: pd.DataFrame, as_of: dt.date) -> pd.DataFrame:
     ages = contract.tables[name].ages if name in contract.tables else {}
-    return table.assign(**{made: age(table[spec.of], as_of, spec.unit) for made, spec in ages.items()})
+    complete = table.copy(deep=False)
+    for made, spec in ages.items():
+        complete[made] = age(table[spec.of], as_of, spec.unit)
+    return complete

@@ -18,9 +18,13 @@ class _Part(BaseModel):
 
 
 class IngestionPolicy(_Part):
-    """How much of a table may be wrong before the drop is refused whole; below, the wrong rows are quarantined."""
+    """How much of a table may be wrong before the drop is refused whole; below, the wrong rows are quarantined.
+
+    `unmatched_share` is the share of a month's customers that any one feature table may lack.
+    """
 
     quarantine_share: float = Field(default=0.01, ge=0, lt=1)
+    unmatched_share: float = Field(default=0.05, ge=0, le=1)
 
 
 class TrainingPolicy(_Part):

@@ -63,9 +63,10 @@ def reasons(contract: Contract, rows: pd.DataFrame, model: ChurnModel, count: in
     pushes = model.contributions(rows)
     order = np.argsort(-pushes.abs().to_numpy(), axis=1, kind="stable")[:, :count]
     names, strengths = list(pushes.columns), pushes.to_numpy()
-    values = rows[names].astype(object).where(rows[names].notna(), None).to_numpy()
+    # Column by column: a row of a mixed frame is built anew at each `iloc`, 0.6 ms.
+    values = [rows[name].astype(object).where(rows[name].notna(), None).array for name in names]
     sentences = [
-        [sentence(contract.features[names[j]], names[j], values[i, j], strengths[i, j]) for j in chosen]
+        [sentence(contract.features[names[j]], names[j], values[j][i], strengths[i, j]) for j in chosen]
         for i, chosen in enumerate(order)
     ]
     return pd.DataFrame(sentences, index=rows.index, columns=[REASON.format(n + 1) for n in range(order.shape[1])])

@@ -30,23 +30,31 @@ def in_holdout(entities: Iterable[object], salt: str, fraction: float) -> Mask:
     Returns:
         (entities,) booleans that depend on salt and entity alone.
     """
-    limit = int(fraction * 2**64)
-    prefix = salt.encode()
-    return np.array(
-        [int.from_bytes(hashlib.sha256(prefix + str(e).encode()).digest()[:8]) < limit for e in entities], dtype=bool
-    )
+    hashes, limit = _hashed(entities, salt), int(fraction * 2**64)
+    return hashes < np.uint64(limit) if limit < 2**64 else np.ones(len(hashes), dtype=bool)
 
 
 def entity_hashes(entities: Iterable[object]) -> Hashes:
     """The first 64 bits of each entity's sha256, sorted and unique: a digest that can be intersected."""
-    hashes = (int.from_bytes(hashlib.sha256(str(e).encode()).digest()[:8]) for e in entities)
-    return np.unique(np.fromiter(hashes, dtype=np.uint64))
+    return np.unique(_hashed(entities))
 
 
 def trained_on(entities: pd.Series, hashes: Hashes) -> Mask:
     """Which of the entities (rows,) are among the hashed training entities."""
-    row_hashes = np.array([int.from_bytes(hashlib.sha256(str(e).encode()).digest()[:8]) for e in entities], np.uint64)
-    return np.isin(row_hashes, hashes)
+    return np.isin(_hashed(entities), hashes)
+
+
+def _hashed(entities: Iterable[object], salt: str = "") -> Hashes:
+    """The first 64 bits of sha256(salt + entity), one an entity (rows,); each distinct entity is hashed once."""
+    column = entities if isinstance(entities, pd.Series) else pd.Series(list(entities), dtype=object)
+    codes, distinct = pd.factorize(column, use_na_sentinel=False)
+    salted = hashlib.sha256(salt.encode())
+    digests = bytearray()
+    for text in map(str, distinct):
+        digest = salted.copy()
+        digest.update(text.encode())
+        digests += digest.digest()[:8]
+    return np.frombuffer(bytes(digests), dtype=">u8").astype(np.uint64)[codes]
 
 
 @dataclass(frozen=True)
@@ -60,6 +68,10 @@ class TrainingDataset:
     def training_rows(self) -> pd.DataFrame:
         """The rows a candidate is fitted on."""
         return self._rows(self.window.training, holdout=False)
+
+    def newest_rows(self) -> pd.DataFrame:
+        """The training rows of the newest month: a feature that leaks since then is diluted among pooled months."""
+        return self._rows(self.window.training[-1:], holdout=False)
 
     def holdout_rows(self) -> pd.DataFrame:
         """The rows both models are scored on."""
@@ -94,7 +106,10 @@ def assemble(contract: Contract, spine: pd.DataFrame, joined: pd.DataFrame, wind
             f"({int(joined.duplicated(key).sum())} repeated): the join cannot be trusted."
         )
     answered = joined[[*key, *contract.features]].astype(canonical_dtypes(contract))
-    frame = spine.merge(answered, on=key, how="inner", validate="one_to_one")
+    if all((answered[name].to_numpy() == spine[name].to_numpy()).all() for name in key):
+        frame = pd.concat([spine.reset_index(drop=True), answered[list(contract.features)]], axis=1)
+    else:
+        frame = spine.merge(answered, on=key, how="inner", validate="one_to_one")
     if len(frame) != len(spine):
         raise IntegrityError(
             f"The feature store answered {len(spine) - len(frame)} of {len(spine)} rows for others than were asked "

@@ -109,7 +109,7 @@ def training_dataset_checks(context: dg.AssetCheckExecutionContext, home: HomeRe
         passed=found.plausible, severity=dg.AssetCheckSeverity.WARN, check_name="labels_plausible",
         description=" ".join(found.warnings) or "Nothing looks wrong.", metadata=month | _label_metadata(found),
     )  # fmt: skip
-    rows = dataset.training_rows()
+    rows = dataset.newest_rows()
     yield _leak_result(judge_alone(opened.contract, rows, rows[LABEL]), month)
 
 

@@ -2,38 +2,84 @@
 
 import dagster as dg
 
+from churn_platform.adapters.dagster_ui import report_url
+from churn_platform.adapters.home import Home
 from churn_platform.adapters.ingestion import publish_drop
-from churn_platform.adapters.lake import Lake, Publication
+from churn_platform.adapters.lake import Publication
+from churn_platform.core.quarantine import quarantined_sentence
 from churn_platform.defs.partitions import as_of_partitions, month_of
 from churn_platform.defs.resources import HomeResource
 from churn_platform.errors import DropRefused
 
+WORST = 3
+"""Reasons shown a table; the page has all."""
+NO_ROW_QUARANTINED = "no_row_quarantined"
 
-@dg.asset(partitions_def=as_of_partitions, group_name="ingestion", kinds={"parquet", "pandera"})
+
+@dg.asset(
+    partitions_def=as_of_partitions,
+    group_name="ingestion",
+    kinds={"parquet", "pandera"},
+    check_specs=[
+        dg.AssetCheckSpec(
+            NO_ROW_QUARANTINED,
+            asset="snapshot",
+            description="Every row of the drop fits the contract; those that do not are put aside with their reasons.",
+        )
+    ],
+)
 def snapshot(context: dg.AssetExecutionContext, home: HomeResource) -> dg.MaterializeResult:
     """The month's tables, validated against the contract and published as typed Parquet, all or nothing.
 
-    The same files again change nothing; changed files are a correction, kept beside what was known before.
+    The same files again change nothing; changed files are a correction, kept beside what was known before. Up to the
+    contract's share of a table, rows with a fault are quarantined.
     """
     opened, as_of = home.open(), month_of(context)
     try:
         publication = publish_drop(opened, as_of)
     except DropRefused as refusal:
-        faults = dg.MetadataValue.md("\n".join(f"- {fault}" for fault in refusal.faults))
-        raise dg.Failure(description=str(refusal), metadata={"faults": faults}, allow_retries=False) from None
-    return dg.MaterializeResult(metadata=_metadata(opened.lake, publication))
+        metadata: dict[str, object] = {"faults": dg.MetadataValue.md("\n".join(f"- {f}" for f in refusal.faults))}
+        if refusal.page is not None:
+            metadata["page"] = dg.MetadataValue.url(report_url(opened, refusal.page))
+        raise dg.Failure(description=str(refusal), metadata=metadata, allow_retries=False) from None
+    return dg.MaterializeResult(metadata=_metadata(opened, publication), check_results=[_check(opened, publication)])
 
 
-def _metadata(lake: Lake, publication: Publication) -> dict[str, object]:
-    deliveries = lake.deliveries(publication.as_of)
+def _metadata(home: Home, publication: Publication) -> dict[str, object]:
+    deliveries = home.lake.deliveries(publication.as_of)
     lines = ["| delivery | arrived | kind | tables |", "| --- | --- | --- | --- |"]
     lines += [f"| {d['number']} | {d['arrived'][:19]} | {d['kind']} | {', '.join(d['tables'])} |" for d in deliveries]
-    rows = ["| table | rows |", "| --- | ---: |", *(f"| {name} | {n:,} |" for name, n in publication.rows.items())]
     return {
         "delivery": publication.kind,
         "changed tables": ", ".join(publication.tables) or "none",
-        "rows": dg.MetadataValue.md("\n".join(rows)),
+        "rows": dg.MetadataValue.md(_rows(home, publication)),
         "deliveries": dg.MetadataValue.md("\n".join(lines)),
         "dagster/row_count": max(publication.rows.values(), default=0),
         "digest": publication.digest,
     }
+
+
+def _rows(home: Home, publication: Publication) -> str:
+    """Every table with its published rows, those put aside or dropped, and the worst reasons."""
+    aside = home.lake.quarantines(publication.as_of)
+    lines = [
+        "| table | rows | quarantined | exact duplicates | worst reasons |",
+        "| --- | ---: | ---: | ---: | --- |",
+    ]
+    for name, rows in publication.rows.items():
+        found = aside.get(name, {"quarantined": 0, "duplicates": 0, "reasons": []})
+        reasons = " ".join(found["reasons"][:WORST]).replace("|", "\\|")
+        lines.append(f"| {name} | {rows:,} | {found['quarantined']:,} | {found['duplicates']:,} | {reasons} |")
+    return "\n".join(lines)
+
+
+def _check(home: Home, publication: Publication) -> dg.AssetCheckResult:
+    aside = home.lake.quarantines(publication.as_of)
+    said = quarantined_sentence({name: found["quarantined"] for name, found in aside.items()})
+    metadata: dict[str, object] = {"as_of": publication.as_of.isoformat(), "quarantined": said or "none"}
+    page = home.reports / publication.as_of.isoformat() / "drop.html"
+    if said and page.exists():
+        metadata["page"] = dg.MetadataValue.url(report_url(home, page))
+    return dg.AssetCheckResult(
+        passed=not said, check_name=NO_ROW_QUARANTINED, severity=dg.AssetCheckSeverity.WARN, metadata=metadata
+    )

@@ -7,6 +7,7 @@ from churn_platform.adapters.deciding import carry_out, decide_candidate, drift_
 from churn_platform.adapters.model_registry import CANDIDATE, PRODUCTION
 from churn_platform.adapters.progress import Progress
 from churn_platform.adapters.promoting import decision_digest
+from churn_platform.core.criteria import CRITERIA
 from churn_platform.core.promotion import DriftFigures
 from churn_platform.errors import DataError, IntegrityError
 from churn_platform_tests.small_business import (
@@ -43,7 +44,7 @@ def test_a_decision_holds_its_figures_and_a_finding_for_each_criterion(february_
         0.6 < first.difference_interval[0] < first.candidate_auc - first.production_auc < first.difference_interval[1]
     )
     assert first.forward_auc == pytest.approx(first.production_auc, abs=1e-9)
-    assert [finding.code for finding in first.findings] == [f"GATE{n:03d}" for n in range(1, 11)]
+    assert [finding.code for finding in first.findings] == [criterion.code for criterion in CRITERIA]
     assert {finding.code: finding.outcome for finding in first.findings}["GATE009"] == "warn"
     assert first.policy_hash == february_decided.contract.policy_hash
     assert first.evidence["holdout"] == "churn-platform:0.25:2024-02-29"

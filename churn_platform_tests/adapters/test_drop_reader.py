@@ -1,28 +1,11 @@
-"""Drops on disk: which folders are drops, when their files have changed, how CSV and Parquet become frames."""
+"""Drops on disk: which folders and files are drops, and when their files have changed."""
 
-import datetime as dt
 import os
 
-import pandas as pd
-import pytest
-
-from churn_platform.adapters.drop_reader import find_drops, open_drop, read_table
-from churn_platform.errors import DropRefused
-from churn_platform_tests.small_business import FEBRUARY, JANUARY
+from churn_platform.adapters.drop_reader import find_drops, open_drop
+from churn_platform_tests.small_business import FEBRUARY, JANUARY, declared
 
 HEADER = "member,months,plan,has_app,town\n"
-
-
-@pytest.fixture
-def csv(tmp_path):
-    """Write one table as CSV text or bytes; its path."""
-
-    def write(content, name="members"):
-        path = tmp_path / f"{name}.csv"
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return path
-
-    return write
 
 
 def test_drops_are_the_dated_folders_with_a_table_oldest_first(tmp_path, small_contract):
@@ -72,77 +55,19 @@ def test_the_fingerprint_changes_with_any_file_and_the_content_digest_with_bytes
     assert states[0][1] == states[1][1]
 
 
-def test_a_csv_is_typed_by_the_contract_and_null_stays_null(csv, small_contract):
-    path = csv(HEADER + "007,3,basic,TRUE,north\n008,4,plus,,south\n009,5,family,No,south\n")
-    found = read_table(path, small_contract, "members")
-    expected = pd.DataFrame(
-        {
-            "member": ["007", "008", "009"],
-            "months": pd.array([3, 4, 5], "Int64"),
-            "plan": ["basic", "plus", "family"],
-            "has_app": pd.array([True, None, False], "boolean"),
-            "town": ["north", "south", "south"],
-        }
-    )
-    pd.testing.assert_frame_equal(found, expected)
+def test_a_table_with_a_csv_and_a_parquet_file_has_a_double_that_the_fingerprint_sees(tmp_path, small_contract):
+    (tmp_path / "members.csv").write_text(HEADER)
+    alone = open_drop(tmp_path, JANUARY, small_contract)
+    (tmp_path / "members.parquet").write_text("x")
+    both = open_drop(tmp_path, JANUARY, small_contract)
+    assert (alone.doubles, both.doubles) == ({}, {"members": tmp_path / "members.parquet"})
+    assert both.files == alone.files
+    assert both.fingerprint != alone.fingerprint
 
 
-@pytest.mark.parametrize("word", ["", "NULL", "null", "None", "NaN", "nan", "NA", "n/a"])
-def test_the_words_for_nothing_are_null_in_a_number_and_text_in_a_text(csv, small_contract, word):
-    found = read_table(csv(f"member,hours\n{word},{word}\nm2,1.5\n", "visits"), small_contract, "visits")
-    assert found["member"].tolist() == [word, "m2"]
-    assert found["hours"].isna().tolist() == [True, False]
-    assert found["hours"].dtype == "float64"
-
-
-@pytest.mark.parametrize(
-    ("word", "value"),
-    [("true", True), ("T", True), ("yes", True), ("1", True), ("False", False), ("n", False), ("0", False)],
-)
-def test_the_words_for_true_and_false_are_booleans(csv, small_contract, word, value):
-    found = read_table(csv(f"member,has_left\nm1,{word}\n", "leavers"), small_contract, "leavers")
-    assert found["has_left"].tolist() == [value]
-
-
-def test_a_file_with_a_value_that_does_not_fit_is_read_as_it_stands(csv, small_contract):
-    path = csv(HEADER + "m1,three,basic,TRUE,north\nm2,,plus,,\n")
-    found = read_table(path, small_contract, "members")
-    assert found.to_numpy().tolist() == [["m1", "three", "basic", "TRUE", "north"], ["m2", "", "plus", "", ""]]
-
-
-def test_quotes_commas_line_ends_and_a_byte_order_mark_are_read(csv, small_contract):
-    text = '\ufeffmember,hours\r\n"m,1",1.5\r\n"m\n2",2.5\r\n'
-    found = read_table(csv(text, "visits"), small_contract, "visits")
-    assert list(found.columns) == ["member", "hours"]
-    assert found["member"].tolist() == ["m,1", "m\n2"]
-
-
-@pytest.mark.parametrize(
-    "content",
-    [b"", b"member,hours\nm1,1.5,extra\n", b"member,hours\n\xe9t\xe9,1.5\n"],
-    ids=["empty", "ragged", "latin"],
-)
-def test_a_csv_that_cannot_be_read_is_refused_by_name(csv, small_contract, content):
-    with pytest.raises(
-        DropRefused, match=r"^visits\.csv: the file cannot be read as csv: .*; deliver it again\.$"
-    ) as c:
-        read_table(csv(content, "visits"), small_contract, "visits")
-    assert c.value.faults == (str(c.value),)
-
-
-def test_a_parquet_file_keeps_its_types_and_a_cut_one_is_refused(tmp_path, small_contract):
-    path = tmp_path / "members.parquet"
-    frame = pd.DataFrame(
-        {
-            "member": ["m1", "m2"],
-            "months": pd.array([1, None], "Int64"),
-            "has_app": pd.array([None, True], "boolean"),
-            "joined": [dt.date(2020, 1, 1), None],
-        }
-    )
-    frame.to_parquet(path, index=False)
-    found = read_table(path, small_contract, "members")
-    pd.testing.assert_frame_equal(found, frame)
-    path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(DropRefused, match=r"members\.parquet: the file cannot be read as parquet"):
-        read_table(path, small_contract, "members")
+def test_a_file_is_found_by_the_name_that_the_contract_gives_it(tmp_path):
+    tables = declared().as_mapping()["tables"]
+    contract = declared(tables=tables | {"members": tables["members"] | {"file": "Member list"}})
+    (tmp_path / "Member list.csv").write_text(HEADER)
+    (tmp_path / "members.csv").write_text(HEADER)
+    assert open_drop(tmp_path, JANUARY, contract).files == {"members": tmp_path / "Member list.csv"}

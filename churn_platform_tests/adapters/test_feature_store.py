@@ -140,6 +140,21 @@ def test_a_customer_missing_this_month_is_null_and_not_last_months(two_months):
     assert found["bob", "2024-02-29"] == [None] * 4
 
 
+def test_the_answer_has_the_order_of_the_question_and_nullable_types(two_months):
+    asked = [(member, month) for month in (FEBRUARY, JANUARY) for member in ("cy", "nobody", "bob", "ann")]
+    spine = pd.DataFrame(
+        [(m, month.isoformat()) for m, month in asked], columns=["member", "as_of"], index=range(8, 0, -1)
+    )
+    found = two_months.store.historical(two_months.lake.view(FAR, as_at_scoring=True), spine)
+    assert list(zip(found["member"], found["as_of"], strict=True)) == [(m, month.isoformat()) for m, month in asked]
+    assert found[FEATURES].dtypes.astype(str).to_dict() == {
+        "months": "Int64",
+        "plan": "object",
+        "has_app": "boolean",
+        "hours": "float64",
+    }
+
+
 def test_null_stays_null_and_never_becomes_another_months_value(two_months):
     found = two_months.historical([("cy", JANUARY), ("ann", FEBRUARY)])
     assert found["cy", "2024-01-31"] == [9, "family", None, None]

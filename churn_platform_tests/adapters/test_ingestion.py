@@ -1,15 +1,19 @@
 """From drop to snapshot: all or nothing, every fault at once, one receipt an act."""
 
+import copy
 import datetime as dt
+import errno
+import shutil
 
 import pandas as pd
 import pytest
+import yaml
 
 from churn_platform.adapters import ingestion
 from churn_platform.adapters.drop_reader import find_drops, open_drop
-from churn_platform.adapters.ingestion import publish_drop, take_in, validated
-from churn_platform.errors import DropRefused, UsageError
-from churn_platform_tests.small_business import FEBRUARY, JANUARY, deliver, make_home, month_tables, open_home
+from churn_platform.adapters.ingestion import publish_drop, take_in
+from churn_platform.errors import ContractError, DropRefused, UsageError
+from churn_platform_tests.small_business import DECLARED, FEBRUARY, JANUARY, deliver, make_home, month_tables, open_home
 
 
 @pytest.fixture
@@ -119,13 +123,14 @@ def test_a_refused_drop_publishes_nothing_and_writes_one_receipt_with_every_faul
     with pytest.raises(DropRefused) as caught:
         publish_drop(home, JANUARY)
     sentences = caught.value.faults
-    assert len(sentences) == 3
-    assert sentences[0].startswith("table 'members', column 'town': the column is missing; the file has the columns ")
-    assert sentences[1].startswith("table 'visits', column 'hours': 1 value not a number (found 'many' in row 2)")
-    assert sentences[2].startswith(
-        "table 'visits', column 'hours': 1 value below the minimum 0 (found '-1.0' in row 1)"
+    assert len(sentences) == 4
+    assert sentences[0].startswith("members.csv, column 'town': the column is missing; the file has the columns ")
+    assert sentences[1].startswith(
+        "visits.csv: 2 of 12 rows are faulty (16.7%), more than the allowed 1%; mend the file"
     )
-    assert str(caught.value).startswith("The drop of 2024-01-31 is refused, nothing was published (3 faults):\n  - ")
+    assert sentences[2].startswith("visits.csv, column 'hours': 1 value not a number (found 'many' in row 2)")
+    assert sentences[3].startswith("visits.csv, column 'hours': 1 value below the minimum 0 (found '-1' in row 1)")
+    assert str(caught.value).startswith("The drop of 2024-01-31 is refused, nothing was published (4 faults):\n  - ")
     assert home.lake.months() == []
     assert not list(home.lake.folder.rglob("*.parquet"))
     (receipt,) = home.ledger.receipts()
@@ -145,7 +150,11 @@ def test_a_file_that_cannot_be_read_is_a_fault_beside_the_others(home, tables):
     (folder / "visits.csv").write_bytes(b"")
     with pytest.raises(DropRefused) as caught:
         publish_drop(home, JANUARY)
-    assert [fault.split(":")[0] for fault in caught.value.faults] == ["table 'members', column 'plan'", "visits.csv"]
+    assert [fault.split(":")[0] for fault in caught.value.faults] == [
+        "members.csv",
+        "members.csv, column 'plan'",
+        "visits.csv",
+    ]
 
 
 def test_a_refused_correction_leaves_the_snapshot_as_it_was(home, tables):
@@ -175,7 +184,7 @@ def test_a_month_without_a_drop_is_an_error_until_it_has_been_published(home, ta
 def test_taking_in_copies_the_tables_and_marks_the_drop_complete(home, tables, source):
     folder = source(tables)
     (folder / "notes.txt").write_text("mine")
-    target = take_in(home, folder, JANUARY)
+    target, _ = take_in(home, folder, JANUARY)
     assert sorted(path.name for path in target.iterdir()) == ["_SUCCESS", "leavers.csv", "members.csv", "visits.csv"]
     assert (target / "visits.csv").read_bytes() == (folder / "visits.csv").read_bytes()
     (drop,) = find_drops(home.drops, home.contract)
@@ -190,7 +199,7 @@ def test_taking_in_a_parquet_file_replaces_the_csv_of_its_table(home, tables, so
     other = source({}, "other")
     tables["visits"].to_parquet(other / "visits.parquet", index=False)
     publish_drop(home, JANUARY)
-    target = take_in(home, other, JANUARY)
+    target, _ = take_in(home, other, JANUARY)
     assert sorted(path.name for path in target.glob("visits*")) == ["visits.parquet"]
     assert publish_drop(home, JANUARY).kind == "unchanged"
 
@@ -247,12 +256,213 @@ def test_half_of_a_correction_taken_in_is_not_published(home, tables, source, mo
     assert len(home.lake.deliveries(JANUARY)) == 1
 
 
-def test_validated_tables_are_typed_and_sorted_by_the_key(home, tables):
-    folder = deliver(home, JANUARY, {name: table[::-1] for name, table in tables.items()})
-    found = validated(home.contract, open_drop(folder, JANUARY, home.contract), first=True)
-    assert found["members"]["member"].tolist() == [f"m{n:05d}" for n in range(12)]
-    assert str(found["members"]["has_app"].dtype) == "boolean"
-    assert found["members"]["has_app"].isna().sum() == 3
+@pytest.fixture
+def many():
+    """A sound January of 400 customers, as text: up to four rows of a table may be faulty."""
+    return {name: table.astype(object) for name, table in month_tables(JANUARY, 400).items()}
+
+
+def aside(home, delivery=1, table="visits"):
+    return home.folder / "quarantine" / "2024-01-31" / str(delivery) / f"{table}.csv"
+
+
+def test_faulty_rows_are_put_aside_counted_and_receipted_and_the_rest_is_published(home, many):
+    many["visits"].loc[[3, 7], "hours"] = ["-1", "many"]
+    many["visits"] = pd.concat([many["visits"], many["visits"][:1]])
+    deliver(home, JANUARY, many)
+    publication = publish_drop(home, JANUARY)
+    assert publication.rows == {"members": 400, "visits": 398, "leavers": 400}
+    assert aside(home).read_text().splitlines() == [
+        "row,reasons,member,hours",
+        "4,hours: below the minimum 0,m00003,-1",
+        "8,hours: not a number,m00007,many",
+    ]
+    found = home.lake.quarantines(JANUARY)
+    assert list(found) == ["visits"]
+    assert (found["visits"]["rows"], found["visits"]["quarantined"], found["visits"]["duplicates"]) == (401, 2, 1)
+    assert found["visits"]["file"] == "quarantine/2024-01-31/1/visits.csv"
+    (receipt,) = home.ledger.receipts()
+    assert receipt.reason == "First delivery of members, visits, leavers. 2 rows quarantined: visits 2."
+    assert receipt.evidence["quarantine"] == {"visits": found["visits"]["digest"]}
+    assert (home.reports / "2024-01-31" / "drop.html").exists()
+
+
+def test_the_same_faulty_files_again_change_nothing_but_bring_back_a_lost_page(home, many):
+    many["visits"].loc[3, "hours"] = "-1"
+    deliver(home, JANUARY, many)
+    first = publish_drop(home, JANUARY)
+    before = aside(home).read_bytes()
+    page = home.reports / "2024-01-31" / "drop.html"
+    page.unlink()
+    deliver(home, JANUARY, many)
+    again = publish_drop(home, JANUARY)
+    assert (again.kind, again.digest, aside(home).read_bytes()) == ("unchanged", first.digest, before)
+    assert page.exists()
+    assert acts(home) == [("drop accepted", "2024-01-31")]
+
+
+def test_other_faulty_rows_are_a_delivery_of_their_own_that_changes_no_table(home, many):
+    many["visits"].loc[3, "hours"] = "-1"
+    deliver(home, JANUARY, many)
+    first = publish_drop(home, JANUARY)
+    before = list(home.lake.folder.rglob("*.parquet"))
+    many["visits"].loc[3, "hours"] = "-2"
+    deliver(home, JANUARY, many)
+    second = publish_drop(home, JANUARY)
+    assert (second.kind, second.tables, second.digest) == ("correction", ("visits",), first.digest)
+    assert list(home.lake.folder.rglob("*.parquet")) == before
+    assert ("-1" in aside(home, 1).read_text(), "-2" in aside(home, 2).read_text()) == (True, True)
+    assert [act for act, _ in acts(home)] == ["drop accepted", "drop corrected"]
+    one, two = (delivery["tables"]["visits"] for delivery in home.lake.deliveries(JANUARY))
+    assert (one["file"], one["created"]) == (two["file"], two["created"])
+
+
+def test_a_mended_row_is_a_correction_and_leaves_the_quarantine(home, many):
+    many["visits"].loc[3, "hours"] = "-1"
+    deliver(home, JANUARY, many)
+    publish_drop(home, JANUARY)
+    many["visits"].loc[3, "hours"] = "1"
+    deliver(home, JANUARY, many)
+    assert publish_drop(home, JANUARY).rows["visits"] == 400
+    assert home.lake.quarantines(JANUARY) == {}
+    assert not (home.reports / "2024-01-31" / "drop.html").exists()
+    assert aside(home).exists()  # of the first delivery: what was left out then
+    assert not aside(home, 2).exists()
+
+
+def test_a_receipt_of_rows_put_aside_that_was_cut_off_is_written_once(home, many, monkeypatch):
+    deliver(home, JANUARY, many)
+    publish_drop(home, JANUARY)
+    many["visits"] = pd.concat([many["visits"], pd.DataFrame({"member": ["n1"], "hours": ["-1"]})])
+    deliver(home, JANUARY, many)
+    with monkeypatch.context() as patch:
+        patch.setattr(ingestion, "_record", cut_off)
+        with pytest.raises(PowerCut):
+            publish_drop(home, JANUARY)
+    for _ in range(2):
+        assert publish_drop(home, JANUARY).kind == "unchanged"
+    assert [act for act, _ in acts(home)] == ["drop accepted", "drop corrected"]
+
+
+def test_the_share_that_may_be_put_aside_is_the_contract_s(tmp_path, many):
+    home = make_home(tmp_path / "strict", {**DECLARED, "policy": {"ingestion": {"quarantine_share": 0.0}}})
+    many["visits"].loc[3, "hours"] = "-1"
+    deliver(home, JANUARY, many)
+    with pytest.raises(
+        DropRefused, match=r"visits\.csv: 1 of 400 rows are faulty \(0\.25%\), more than the allowed 0%"
+    ):
+        publish_drop(home, JANUARY)
+
+
+def test_a_refusal_names_its_page(home, tables):
+    tables["visits"]["hours"] = -1.0
+    deliver(home, JANUARY, tables)
+    with pytest.raises(DropRefused) as caught:
+        publish_drop(home, JANUARY)
+    assert caught.value.page == home.reports / "2024-01-31" / "drop.html"
+    assert str(caught.value).endswith(f"\nAs a page: {caught.value.page}")
+
+
+def test_taking_in_says_what_will_be_put_aside_and_publishes_nothing_yet(home, many, source):
+    many["visits"].loc[3, "hours"] = "-1"
+    target, found = take_in(home, source(many), JANUARY)
+    assert found.quarantined_sentence == "1 row quarantined: visits 1."
+    assert (home.lake.months(), (home.folder / "quarantine").exists()) == ([], False)
+    assert (target / "visits.csv").exists()
+
+
+@pytest.mark.parametrize("typed", [dt.date(2042, 1, 31), dt.date(2024, 4, 30)])
+def test_a_month_far_ahead_of_the_clock_is_refused_wherever_it_comes_from(tmp_path, tables, source, typed):
+    now = dt.datetime(2024, 3, 3, tzinfo=dt.UTC)
+    home = make_home(tmp_path / "home", now=lambda: now)
+    said = rf"the as_of {typed} lies more than one month ahead; mend the date: the year typed is {typed.year}\."
+    with pytest.raises(DropRefused, match=said):
+        take_in(home, source(tables), typed)
+    deliver(home, typed, tables)
+    with pytest.raises(DropRefused, match=said):
+        publish_drop(home, typed)
+    assert home.lake.months() == []
+
+
+def test_an_older_month_than_the_newest_is_taken_as_history(home, tables):
+    deliver(home, FEBRUARY, month_tables(FEBRUARY, 12))
+    publish_drop(home, FEBRUARY)
+    deliver(home, JANUARY, tables)
+    assert publish_drop(home, JANUARY).kind == "first"
+    assert home.lake.months() == [JANUARY, FEBRUARY]
+
+
+def test_labels_of_one_class_none_at_all_and_a_single_customer_are_accepted(home, tables):
+    tables["leavers"]["has_left"] = False
+    deliver(home, JANUARY, tables)
+    assert publish_drop(home, JANUARY).rows["leavers"] == 12
+    alone = {name: table[:1] for name, table in month_tables(FEBRUARY, 12).items() if name != "leavers"}
+    deliver(home, FEBRUARY, alone)
+    assert publish_drop(home, FEBRUARY).rows == {"members": 1, "visits": 1}
+
+
+def full(*_, **__):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+FULL_DISK = [
+    ("rows put aside", "churn_platform.adapters.quarantine_files.write_text"),
+    ("a table", "pyarrow.parquet.write_table"),
+    ("the fsync", "churn_platform.adapters.files.fsync_file"),
+    ("the rename", "pathlib.Path.replace"),
+    ("the manifest", "churn_platform.adapters.lake.write_json"),
+]
+
+
+@pytest.mark.parametrize("target", [target for _, target in FULL_DISK], ids=[where for where, _ in FULL_DISK])
+@pytest.mark.parametrize("known", [False, True], ids=["first", "correction"])
+def test_a_full_disk_publishes_nothing_and_the_next_run_completes(home, many, monkeypatch, target, known):
+    if known:
+        deliver(home, JANUARY, many)
+        publish_drop(home, JANUARY)
+    months, digest = home.lake.months(), home.lake.digest(JANUARY)
+    many["visits"].loc[3, "hours"] = "-1"
+    folder = deliver(home, JANUARY, many)
+    delivered = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with monkeypatch.context() as patch:
+        patch.setattr(target, full)
+        with pytest.raises(OSError, match="No space left on device"):
+            publish_drop(home, JANUARY)
+    assert (home.lake.months(), home.lake.digest(JANUARY)) == (months, digest)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == delivered
+    assert not list(home.folder.rglob("*.tmp"))
+    assert publish_drop(home, JANUARY).rows["visits"] == 399
+    assert publish_drop(home, JANUARY).kind == "unchanged"
+    assert len(acts(home)) == 1 + known
+
+
+def test_a_full_disk_while_taking_in_leaves_no_drop_that_anybody_processes(home, tables, source, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copyfile", full)
+        with pytest.raises(OSError, match="No space left on device"):
+            take_in(home, source(tables), JANUARY)
+    assert find_drops(home.drops, home.contract) == []
+    take_in(home, source(tables), JANUARY)
+    assert publish_drop(home, JANUARY).kind == "first"
+
+
+def test_a_read_only_home_publishes_and_takes_in_nothing_and_still_names_the_faults(home, tables, source, monkeypatch):
+    def read_only(*_, **__):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    deliver(home, JANUARY, tables)
+    sound = source(tables)
+    tables["visits"]["hours"] = -1.0
+    broken = source(tables, "broken")
+    monkeypatch.setattr("pathlib.Path.mkdir", read_only)
+    with pytest.raises(OSError, match="Read-only file system"):
+        publish_drop(home, JANUARY)
+    with pytest.raises(OSError, match="Read-only file system"):
+        take_in(home, sound, FEBRUARY)
+    with pytest.raises(DropRefused, match="below the minimum 0") as caught:
+        take_in(home, broken, FEBRUARY)
+    assert caught.value.page is None
+    assert (home.lake.months(), [path.name for path in home.drops.iterdir()]) == ([], ["2024-01-31"])
 
 
 def test_a_delivery_arrives_when_the_clock_says(tmp_path, tables):
@@ -262,3 +472,27 @@ def test_a_delivery_arrives_when_the_clock_says(tmp_path, tables):
     publish_drop(open_home(home.folder, lambda: now), FEBRUARY)
     assert home.lake.deliveries(FEBRUARY)[0]["arrived"] == "2024-03-03T04:05:00+00:00"
     assert home.ledger.receipts()[0].time == "2024-03-03T04:05:00.000000+00:00"
+
+
+def test_a_column_that_is_new_in_the_contract_is_refused_before_a_month_is_mixed(january_copy):
+    declared = copy.deepcopy(DECLARED)
+    declared["tables"]["visits"]["columns"]["lessons"] = {"dtype": "integer", "nullable": True}
+    (january_copy.folder / "contract.yaml").write_text(yaml.safe_dump(declared), encoding="utf-8")
+    home = open_home(january_copy.folder)
+    tables = month_tables(FEBRUARY)
+    tables["visits"]["lessons"] = 1
+    deliver(home, FEBRUARY, tables)
+    with pytest.raises(ContractError, match=r"months published so far lack \(visits.lessons\)"):
+        publish_drop(home, FEBRUARY)
+    assert home.lake.months() == [JANUARY]
+
+
+def test_a_column_that_the_contract_no_longer_names_is_no_hindrance(january_copy):
+    declared = copy.deepcopy(DECLARED)
+    del declared["tables"]["members"]["columns"]["town"]
+    (january_copy.folder / "contract.yaml").write_text(
+        yaml.safe_dump(declared | {"slices": ["plan"]}), encoding="utf-8"
+    )
+    home = open_home(january_copy.folder)
+    deliver(home, FEBRUARY)
+    assert publish_drop(home, FEBRUARY).kind == "first"

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from churn_platform.adapters.lake import Lake, instant
+from churn_platform.adapters.quarantine_files import Quarantine
 from churn_platform.core.snapshot import conform
 from churn_platform.errors import UsageError
 from churn_platform_tests.small_business import FEBRUARY, JANUARY, declared, month_tables
@@ -57,7 +58,7 @@ def test_a_first_delivery_is_published_whole_and_read_back_equal(lake):
     assert lake.fingerprint(JANUARY) == "fingerprint"
     assert lake.digest(JANUARY) == publication.digest
     for name, frame in lake.tables(JANUARY).items():
-        pd.testing.assert_frame_equal(frame, delivered[name])
+        pd.testing.assert_frame_equal(frame.astype(delivered[name].dtypes), delivered[name])
 
 
 def test_null_stays_null_and_types_are_those_of_the_contract(lake):
@@ -220,7 +221,7 @@ def test_a_crash_before_the_manifest_publishes_nothing(lake, monkeypatch, after,
     assert lake.months() == ([JANUARY] if known else [])
     assert lake.publish(JANUARY, corrected, ARRIVED, "g").kind == ("correction" if known else "first")
     for name, frame in lake.tables(JANUARY).items():
-        pd.testing.assert_frame_equal(frame, corrected[name])
+        pd.testing.assert_frame_equal(frame.astype(corrected[name].dtypes), corrected[name])
 
 
 def test_timestamps_in_parquet_are_microseconds_in_utc(lake):
@@ -259,3 +260,66 @@ def test_an_unknown_month_has_no_fingerprint_and_no_labels(lake):
     assert not lake.has_labels(JANUARY)
     assert lake.labels(JANUARY, FAR) is None
     assert lake.deliveries(JANUARY) == []
+
+
+# Rows put aside
+
+ASIDE = Quarantine("row,reasons\n2,why\n", {"rows": 7, "quarantined": 1, "duplicates": 0, "reasons": ["why"]})
+REPEATED = Quarantine("", {"rows": 8, "quarantined": 0, "duplicates": 2, "reasons": []})
+
+
+def test_rows_put_aside_are_named_by_the_delivery_and_by_the_newest_state(lake):
+    lake.publish(JANUARY, tables(), ARRIVED, "f", {"visits": ASIDE, "members": REPEATED})
+    [delivery] = lake.deliveries(JANUARY)
+    path = "quarantine/2024-01-31/1/visits.csv"
+    assert delivery["tables"]["visits"]["quarantine"] == {**ASIDE.summary, "file": path, "digest": ASIDE.digest}
+    assert (lake.folder.parent / path).read_text() == ASIDE.rows
+    assert {name: found["duplicates"] for name, found in lake.quarantines(JANUARY).items()} == {
+        "visits": 0,
+        "members": 2,
+    }
+    assert lake.quarantines(FEBRUARY) == {}
+
+
+def test_the_same_tables_and_rows_put_aside_again_change_nothing(lake):
+    first = lake.publish(JANUARY, tables(), ARRIVED, "f", {"visits": ASIDE})
+    before = files(lake)
+    again = lake.publish(JANUARY, tables(), ARRIVED + dt.timedelta(days=9), "f", {"visits": ASIDE})
+    assert (again.kind, again.digest, files(lake)) == ("unchanged", first.digest, before)
+
+
+def test_other_rows_put_aside_leave_the_table_where_and_since_when_it_was(lake):
+    first = lake.publish(JANUARY, tables(), ARRIVED, "f", {"visits": ASIDE})
+    later = ARRIVED + dt.timedelta(days=90)
+    other = Quarantine("row,reasons\n3,other\n", ASIDE.summary)
+    second = lake.publish(JANUARY, tables(), later, "g", {"visits": other})
+    assert (second.kind, second.tables, second.digest) == ("correction", ("visits",), first.digest)
+    one, two = (delivery["tables"]["visits"] for delivery in lake.deliveries(JANUARY))
+    assert {part: one[part] for part in ("file", "created", "digest", "rows")} == {
+        part: two[part] for part in ("file", "created", "digest", "rows")
+    }
+    assert two["quarantine"]["digest"] == other.digest
+    assert hours_known(lake, FAR, as_at_scoring=True) == hours_known(lake, FAR, as_at_scoring=False)
+    assert lake.publish(JANUARY, tables(), later, "h").kind == "correction"
+    assert lake.quarantines(JANUARY) == {}
+
+
+def test_a_crash_before_the_manifest_names_no_rows_put_aside(lake, monkeypatch):
+    def cut(*_):
+        raise PowerCut
+
+    with monkeypatch.context() as patch:
+        patch.setattr("churn_platform.adapters.lake.write_json", cut)
+        with pytest.raises(PowerCut):
+            lake.publish(JANUARY, tables(), ARRIVED, "f", {"visits": ASIDE, "members": ASIDE})
+    assert lake.quarantines(JANUARY) == {}
+    lake.publish(JANUARY, tables(), ARRIVED, "f", {"members": ASIDE})
+    assert [path.name for path in (lake.folder.parent / "quarantine").rglob("*.csv")] == ["members.csv"]
+
+
+def test_the_keys_of_a_month_are_those_of_its_feature_tables_as_newest_known(lake):
+    lake.publish(JANUARY, tables(customers=6), ARRIVED, "f")
+    lake.publish(JANUARY, only(tables(customers=3), "visits"), ARRIVED, "g")
+    assert {name: len(keys) for name, keys in lake.keys(JANUARY).items()} == {"members": 6, "visits": 3}
+    assert lake.keys(JANUARY)["visits"].tolist() == ["m00000", "m00001", "m00002"]
+    assert lake.keys(FEBRUARY) == {}

@@ -33,6 +33,7 @@ def test_the_record_says_by_whom_how_many_and_how_many_to_contact(january):
     assert 0 < contacts < CUSTOMERS
     assert record == {
         **Progress(january).made_from(JANUARY),
+        "features": january.lake.feature_digest(JANUARY),
         "version": 1,
         "stand_down": None,
         "customers": CUSTOMERS,
@@ -76,6 +77,28 @@ def test_scoring_again_gives_the_same_list_byte_for_byte(january_copy):
     assert (scored.csv, scored.version, scored.customers, scored.stand_down) == (csv, 1, CUSTOMERS, None)
     assert len(scored.listed) == 20
     assert csv.read_bytes() == before
+
+
+def test_late_labels_leave_the_list_of_an_older_month_as_it_was_and_other_features_do_not(february_decided, tmp_path):
+    from churn_platform.adapters.deciding import carry_out
+    from churn_platform.adapters.ingestion import publish_drop
+    from churn_platform_tests.small_business import copied, deliver, open_home
+
+    home = copied(february_decided, tmp_path / "home")
+    carry_out(home, FEBRUARY)
+    tables = month_tables(JANUARY)
+    tables["leavers"]["has_left"] = ~tables["leavers"]["has_left"]
+    deliver(home, JANUARY, tables)
+    publish_drop(home, JANUARY)
+    scored, record = score_month(home, JANUARY), home.records.read("scores", JANUARY)
+    assert (scored.version, scored.customers, len(scored.listed)) == (1, CUSTOMERS, 20)
+    assert record["snapshot"] == Progress(home).made_from(JANUARY)["snapshot"], "it counts as processed"
+    assert set(home.records.frame("scores", JANUARY)["version"]) == {1}
+
+    tables["visits"]["hours"] = 1.0
+    deliver(home, JANUARY, tables)
+    publish_drop(home, JANUARY)
+    assert score_month(open_home(home.folder), JANUARY).version == 2
 
 
 def test_a_model_no_better_than_chance_is_never_served_silently(january_copy):

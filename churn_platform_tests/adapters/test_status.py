@@ -4,8 +4,17 @@ import json
 
 import pytest
 
+from churn_platform.adapters.ingestion import publish_drop
 from churn_platform.adapters.promoting import production_candidate
-from churn_platform.adapters.status import explain, find_decision, listed_scores, parse_as_of, production, status
+from churn_platform.adapters.status import (
+    explain,
+    find_decision,
+    listed_scores,
+    parse_as_of,
+    production,
+    quarantine,
+    status,
+)
 from churn_platform.errors import IntegrityError, UsageError
 from churn_platform_tests.small_business import CUSTOMERS, FEBRUARY, JANUARY, deliver, make_home, month_tables
 
@@ -173,3 +182,17 @@ def test_dates_are_read_as_people_write_them():
     for wrong in ("31.01.2024", "2024-02-30", ""):
         with pytest.raises(UsageError, match="is no date: write it as 2024-01-31"):
             parse_as_of(wrong)
+
+
+def test_the_newest_month_s_rows_put_aside_are_said_with_their_page(tmp_path):
+    home = make_home(tmp_path / "home")
+    for month, hours in ((JANUARY, "-1"), (FEBRUARY, "2")):
+        tables = {name: table.astype(object) for name, table in month_tables(month, 200).items()}
+        tables["visits"].loc[3, "hours"] = hours
+        deliver(home, month, tables)
+        publish_drop(home, month)
+    assert status(home)["quarantine"] is None
+    found = quarantine(home, JANUARY)
+    assert (found["as_of"], found["sentence"]) == ("2024-01-31", "1 row quarantined: visits 1.")
+    assert found["tables"]["visits"]["reasons"][0].startswith("visits.csv, column 'hours': 1 value below the minimum 0")
+    assert found["page"].endswith("/reports/2024-01-31/drop.html")

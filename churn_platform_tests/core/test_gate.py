@@ -87,3 +87,14 @@ def test_before_the_first_promotion_there_is_no_production_and_no_month_before(g
     assert evidence.forward is None
     assert not evidence.compares
     assert evidence.as_of == "2024-01-31"
+
+
+def test_a_leak_since_the_newest_month_is_not_diluted_among_pooled_months(gym, two_months, candidate):
+    pooled = dataclasses.replace(
+        two_months, window=dataclasses.replace(two_months.window, training=two_months.window.months)
+    )
+    frame = pooled.frame.copy()
+    newest = frame["as_of"] == frame["as_of"].max()
+    frame.loc[newest, "monthly_fee"] = frame.loc[newest, "label"].astype(float)
+    leaking = dataclasses.replace(pooled, frame=frame)
+    assert list(gather(gym, leaking, candidate, None, 1).alone.leaks) == ["monthly_fee"]

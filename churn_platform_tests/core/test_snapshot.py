@@ -1,44 +1,20 @@
-"""What a drop's tables become, and every fault that keeps one out."""
+"""What a drop's tables become, and every fault that keeps a row or a whole table out."""
 
 import datetime as dt
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 
 from churn_platform.core.snapshot import (
-    NULL_WORDS,
-    Fault,
     canonical_dtypes,
     conform,
     feature_frame,
+    header_faults,
     missing_tables,
 )
 
-WHOLE = st.integers(-(2**63), 2**63 - 1)
-
-
-@pytest.fixture(scope="session")
-def read_as(declare):
-    """Conforms values as the only column of a table: the typed values and the faults."""
-
-    def read(given_forms, **spec):
-        contract = declare(
-            tables={
-                "t": {"columns": {"x": spec, "y": {"dtype": "float", "nullable": True}}},
-                "leavers": {"columns": {"has_left": {"dtype": "boolean"}}},
-            },
-            feature_views={"v": {"table": "t", "features": ["y"]}},
-            slices=[],
-        )
-        values = given_forms if isinstance(given_forms, pd.Series) else pd.Series(given_forms, dtype=object)
-        raw = pd.DataFrame({"member": [f"m{n:03d}" for n in range(len(values))], "x": values, "y": None})
-        frame, faults = conform(contract, "t", raw)
-        return frame["x"], faults
-
-    return read
+JANUARY = dt.date(2024, 1, 31)
 
 
 @pytest.fixture
@@ -47,194 +23,38 @@ def visits():
     return pd.DataFrame({"member": ["b", "a", "c"], "visits": ["1", "2", "3"], "minutes": ["10.5", "", "7"]})
 
 
+@pytest.fixture
+def wide(declare):
+    """One table that holds the label, too; `nullable` says whether labels may come later."""
+
+    def make(nullable):
+        columns = {"fee": {"dtype": "float"}, "gone": {"dtype": "boolean", "nullable": nullable}}
+        return declare(
+            tables={"all": {"columns": columns}},
+            label={"table": "all", "column": "gone"},
+            feature_views={"v": {"table": "all", "features": ["fee"]}},
+            slices=[],
+        )
+
+    return make
+
+
 def plain(values):
     """Values of a column with None for null."""
     return [None if pd.isna(value) else value for value in values]
 
 
-def test_booleans_are_read_from_every_usual_word(read_as):
-    yes = ["true", "True", "TRUE", "t", "yes", "Yes", "y", "1", "1.0", 1, 1.0, True, " yes "]
-    no = ["false", "False", "f", "no", "No", "n", "N", "0", "0.0", 0, 0.0, False, "NO"]
-    typed, faults = read_as([*yes, None, *no], dtype="boolean", nullable=True)
-    assert (typed.dtype, plain(typed), faults) == ("boolean", [True] * 13 + [None] + [False] * 13, [])
-
-
-@pytest.mark.parametrize(
-    "values",
-    [
-        pd.Series([True, False]),
-        pd.Series([True, False], dtype="boolean"),
-        pd.Series([1, 0], dtype="Int64"),
-        pd.Series([1.0, 0.0]),
-    ],
-)
-def test_booleans_that_are_typed_already_stay_what_they_are(read_as, values):
-    typed, faults = read_as(values, dtype="boolean")
-    assert (typed.dtype, plain(typed), faults) == ("boolean", [True, False], [])
-
-
-def test_what_is_neither_true_nor_false_is_a_fault(read_as):
-    bad = ["maybe", "2", 2, 0.5, "yess", "-1"]
-    _, faults = read_as(["yes", *bad], dtype="boolean")
-    assert [fault.sentence() for fault in faults] == [
-        "table 't', column 'x': 6 values not true or false (found 'maybe', '2', '2' in rows 2, 3, 4, ...); mend the value."
-    ]
-
-
-@pytest.mark.parametrize("dtype", ["boolean", "integer", "float", "date"])
-def test_a_null_that_the_contract_allows_stays_null_and_is_never_true(read_as, dtype):
-    words = [*NULL_WORDS, "NULL", "NaN", " N/A ", None, np.nan, pd.NA, pd.NaT]
-    typed, faults = read_as(words, dtype=dtype, nullable=True)
-    assert (plain(typed), faults) == ([None] * len(words), [])
-    _, refused = read_as(words, dtype=dtype)
-    assert [(f.problem, f.examples) for f in refused] == [(f"{len(words)} values empty", ())]
-    assert refused[0].rows == tuple(range(1, len(words) + 1))
-
-
-@pytest.mark.parametrize("dtype", ["string", "category"])
-def test_text_is_null_only_where_it_is_empty(read_as, dtype):
-    typed, faults = read_as(["", None, np.nan, "No", "nan", 7], dtype=dtype, nullable=True)
-    assert (plain(typed), faults) == ([None, None, None, "No", "nan", "7"], [])
-
-
-def test_typed_nulls_stay_null_in_every_dtype(read_as):
-    for dtype, typed in (
-        ("boolean", "boolean"),
-        ("integer", "Int64"),
-        ("float", "Float64"),
-        ("date", "datetime64[ns]"),
-    ):
-        values, faults = read_as(pd.Series([None, None], dtype=typed), dtype=dtype, nullable=True)
-        assert (plain(values), faults) == ([None, None], [])
-
-
-def test_whole_numbers_are_read_in_every_form(read_as):
-    typed, faults = read_as(["3", "3.0", " -7 ", "+4", "1e3", 3.0, 3, "0", None], dtype="integer", nullable=True)
-    assert (typed.dtype, plain(typed), faults) == ("Int64", [3, 3, -7, 4, 1000, 3, 3, 0, None], [])
-
-
-def test_what_is_no_whole_number_of_64_bits_is_a_fault(read_as):
-    bad = [
-        "2.5",
-        2.5,
-        "three",
-        "1,000",
-        "0x1F",
-        "inf",
-        "-inf",
-        "1e300",
-        1e300,
-        str(2**63),
-        str(-(2**63) - 1),
-        "9" * 400,
-    ]
-    typed, faults = read_as(["1", *bad, None], dtype="integer", nullable=True)
-    assert [(fault.problem, fault.rows) for fault in faults] == [("12 values not a whole number", tuple(range(2, 14)))]
-    assert plain(typed) == [1, *[None] * 13]
-
-
-@given(numbers=st.lists(WHOLE, min_size=1, max_size=8), typed=st.booleans())
-@example(numbers=[2**53 + 1, -(2**53) - 1], typed=False)
-@example(numbers=[2**53 + 1, -(2**53) - 1], typed=True)
-@settings(deadline=None, max_examples=15)
-def test_no_whole_number_ever_becomes_its_neighbour(read_as, numbers, typed):
-    values = pd.Series(pd.array(numbers, dtype="Int64")) if typed else [*map(str, numbers), ""]
-    read, faults = read_as(values, dtype="integer", nullable=True)
-    assert faults == []
-    assert plain(read) == ([*numbers] if typed else [*numbers, None])
-
-
-def test_numbers_are_read_in_every_form(read_as):
-    typed, faults = read_as(["3.5", " 2", "-1e-3", 4, "1e308", None], dtype="float", nullable=True)
-    assert (typed.dtype, plain(typed), faults) == ("float64", [3.5, 2.0, -0.001, 4.0, 1e308, None], [])
-
-
-def test_an_infinity_or_a_decimal_comma_is_a_fault(read_as):
-    typed, faults = read_as(["inf", "-Infinity", np.inf, -np.inf, "1,5", "abc", "1e400", "1"], dtype="float")
-    assert [(fault.problem, fault.rows) for fault in faults] == [("7 values not a number", (1, 2, 3, 4, 5, 6, 7))]
-    assert plain(typed) == [None] * 7 + [1.0]
-
-
-def test_a_typed_infinity_is_a_fault(read_as):
-    _, faults = read_as(pd.Series([1.0, np.inf, np.nan]), dtype="float", nullable=True)
-    assert [(fault.problem, fault.rows, fault.examples) for fault in faults] == [
-        ("1 value not a number", (2,), ("inf",))
-    ]
-
-
-def test_dates_are_read_as_written_whatever_their_time_and_zone(read_as):
-    forms = [
-        "2024-01-31", "20240131", "2024-01-31T23:30:00", "2024-01-31 23:30:00.25", "2024-01-31T23:30:00Z",
-        "2024-01-31T00:30:00+02:00", "2024-01-31 23:30:00 -0500", "2024-01-31T23:30+01", dt.date(2024, 1, 31),
-        dt.datetime(2024, 1, 31, 12), pd.Timestamp("2024-01-31T00:30:00", tz="Europe/Berlin"),
-    ]  # fmt: skip
-    typed, faults = read_as([*forms, None, "2024-02-29"], dtype="date", nullable=True)
-    assert faults == []
-    assert plain(typed) == [*[pd.Timestamp("2024-01-31")] * 11, None, pd.Timestamp("2024-02-29")]
-
-
-def test_typed_dates_keep_their_date(read_as):
-    for zone in (None, "UTC", "Asia/Tokyo"):
-        values = pd.Series(pd.to_datetime(["2024-01-31T00:30", None])).dt.tz_localize(zone)
-        typed, faults = read_as(values, dtype="date", nullable=True)
-        assert (typed.dtype, plain(typed), faults) == ("datetime64[ns]", [pd.Timestamp("2024-01-31"), None], [])
-
-
-def test_what_is_no_iso_date_is_a_fault(read_as):
-    bad = ["31/01/2024", "2024-02-30", "45322", "soon", "2024-13-01", 45322]
-    _, faults = read_as(["2024-01-31", *bad], dtype="date", nullable=True)
-    assert [(fault.problem, fault.rows) for fault in faults] == [
-        ("6 values not a date as 2024-01-31", (2, 3, 4, 5, 6, 7)),
-    ]  # fmt: skip
-
-
-def test_ranges_are_inclusive_and_name_their_bound(read_as):
-    _, faults = read_as(["0", "10", "-1", "11", "12", ""], dtype="integer", min=0, max=10, nullable=True)
-    assert [fault.sentence() for fault in faults] == [
-        (
-            "table 't', column 'x': 1 value below the minimum 0 (found '-1' in row 3); mend the file or widen min in the "
-            "contract."
-        ),
-        (
-            "table 't', column 'x': 2 values above the maximum 10 (found '11', '12' in rows 4, 5); mend the file or widen max "
-            "in the contract."
-        ),
-    ]
-    _, faults = read_as([0.5, 2.25, 2.5], dtype="float", min=0.5, max=2.25)
-    assert [(f.problem, f.rows, f.examples) for f in faults] == [("1 value above the maximum 2.25", (3,), ("2.5",))]
-
-
-def test_an_unknown_category_is_named_with_the_allowed_ones(read_as):
-    _, faults = read_as(["basic", "gold", "", "Basic"], dtype="category", values=["basic", "plus"], nullable=True)
-    assert [fault.sentence() for fault in faults] == [
-        (
-            "table 't', column 'x': 2 values outside the allowed basic, plus (found 'gold', 'Basic' in rows 2, 4); add the "
-            "value to the contract or mend the file."
-        )
-    ]
-
-
-def test_a_category_without_listed_values_takes_any(read_as):
-    assert read_as(["anything", "else"], dtype="category")[1] == []
-
-
-def test_only_the_first_three_rows_are_shown_and_all_are_kept(read_as):
-    _, faults = read_as([f"x{n}" for n in range(7)], dtype="float")
-    assert faults[0].rows == (1, 2, 3, 4, 5, 6, 7)
-    assert faults[0].sentence() == (
-        "table 't', column 'x': 7 values not a number (found 'x0', 'x1', 'x2' in rows 1, 2, 3, ...); mend the value."
-    )
-
-
-def test_a_long_value_is_shown_cut(read_as):
-    _, faults = read_as(["x" * 10_000], dtype="float")
-    assert len(faults[0].sentence()) < 150
+def found(faults):
+    """Each fault as column, code and rows."""
+    return {(fault.column, fault.code, fault.rows) for fault in faults}
 
 
 def test_a_sound_table_comes_out_typed_sorted_and_without_other_columns(gym, visits):
     frame, faults = conform(gym, "visits", visits.assign(shoe_size="43")[["minutes", "shoe_size", "visits", "member"]])
     assert faults == []
-    assert frame.columns.tolist() == ["member", "visits", "minutes"]
+    assert {name: str(dtype) for name, dtype in frame.dtypes.items()} == {
+        "member": "string", "visits": "Int64", "minutes": "float64",
+    }  # fmt: skip
     assert frame["member"].tolist() == ["a", "b", "c"]
     assert frame["visits"].tolist() == [2, 1, 3]
     assert plain(frame["minutes"]) == [None, 10.5, 7.0]
@@ -245,50 +65,138 @@ def test_a_typed_table_reads_like_the_same_table_as_strings(gym, visits):
     typed = visits.assign(
         visits=pd.array([1, 2, 3], dtype="Int64"), minutes=[10.5, np.nan, 7.0], member=visits["member"].astype("string")
     )
+    typed.index = [7, 8, 9]
     pd.testing.assert_frame_equal(conform(gym, "visits", typed)[0], conform(gym, "visits", visits)[0])
 
 
-def test_all_faults_of_a_table_are_found_at_once_with_rows_and_examples(declare):
+def test_the_raw_table_is_left_as_it_was(gym, visits):
+    before = visits.copy()
+    conform(gym, "visits", visits)
+    pd.testing.assert_frame_equal(visits, before)
+
+
+def test_all_faults_of_a_table_are_found_at_once_and_its_sound_rows_come_out(declare):
     raw = pd.DataFrame(
         {
-            "member": ["1", "x", "", "3", "3", "4"],
-            "tier": ["basic", "gold", "plus", "", "plus", "plus"],
-            "autopay": ["yes", "", "perhaps", "no", "no", "no"],
-            "monthly_fee": ["9.5", "", "-1", "free", "2", "3"],
+            "member": ["1", "x", "", "3", "3", "4", "5"],
+            "tier": ["basic", "gold", "plus", "", "plus", "plus", "plus"],
+            "autopay": ["yes", "", "perhaps", "no", "no", "no", ""],
+            "monthly_fee": ["9.5", "", "-1", "free", "2", "1,5", "3"],
         }
     )
     contract = declare(entity={"column": "member", "dtype": "integer"})
-    _, faults = conform(contract, "plans", raw)
-    assert {(f.column, f.problem, f.rows, f.examples) for f in faults} == {
-        ("member", "1 value not a whole number", (2,), ("x",)),
-        ("member", "1 value empty", (3,), ()),
-        ("member", "2 values of a key that must be unique repeated", (4, 5), ("3", "3")),
-        ("tier", "1 value outside the allowed basic, plus", (2,), ("gold",)),
-        ("tier", "1 value empty", (4,), ()),
-        ("autopay", "1 value not true or false", (3,), ("perhaps",)),
-        ("monthly_fee", "1 value not a number", (4,), ("free",)),
-        ("monthly_fee", "1 value empty", (2,), ()),
-        ("monthly_fee", "1 value below the minimum 0", (3,), ("-1.0",)),
+    frame, faults = conform(contract, "plans", raw)
+    assert found(faults) == {
+        ("member", "not_a_whole_number", (2,)),
+        ("member", "empty_key", (3,)),
+        ("member", "conflicting_key", (4, 5)),
+        ("tier", "unknown_category", (2,)),
+        ("tier", "empty", (4,)),
+        ("autopay", "not_a_boolean", (3,)),
+        ("monthly_fee", "not_a_number", (4,)),
+        ("monthly_fee", "decimal_comma", (6,)),
+        ("monthly_fee", "empty", (2,)),
+        ("monthly_fee", "below_min", (3,)),
     }
-    assert all(fault.table == "plans" for fault in faults)
+    assert all((fault.table, fault.of_cells) == ("plans", True) for fault in faults)
+    assert frame["member"].tolist() == [1, 5]
 
 
-def test_a_repeated_key_is_a_fault_and_says_what_to_do(gym, visits):
-    frame, faults = conform(gym, "visits", visits.assign(member=["b", "a", "b"]))
+def test_a_sentence_names_the_file_its_header_the_values_and_what_is_allowed(declared, declare):
+    tables = {**declared["tables"], "plans": {"columns": {**declared["tables"]["plans"]["columns"]}}}
+    tables["plans"]["columns"]["tier"] = {"dtype": "category", "values": ["basic", "plus"], "source": "Your Tier"}
+    raw = pd.DataFrame(
+        {"member": ["a", "b"], "Your Tier": ["gold", "plus"], "autopay": ["", ""], "monthly_fee": ["1", "-2"]}
+    )
+    _, faults = conform(declare(tables=tables), "plans", raw, file="plans.csv")
     assert [fault.sentence() for fault in faults] == [
         (
-            "table 'visits', column 'member': 2 values of a key that must be unique repeated (found 'b', 'b' in rows 1, 3); "
+            "plans.csv, column 'Your Tier': 1 value outside the allowed basic, plus (found 'gold' in row 1); add the value "
+            "to the contract or mend the file."
+        ),
+        (
+            "plans.csv, column 'monthly_fee': 1 value below the minimum 0 (found '-2' in row 2); mend the file or widen min "
+            "in the contract."
+        ),
+    ]
+
+
+def test_excel_s_number_of_a_date_is_translated(declare):
+    contract = declare()
+    raw = pd.DataFrame({"member": ["a", "b"], "joined": ["45322", "2024-01-31"], "region": ["x", "y"]})
+    [fault] = conform(contract, "people", raw)[1]
+    assert fault.sentence() == (
+        "table 'people', column 'joined': 1 value not a date: 45322 looks like Excel's number for 2024-01-31 (found "
+        "'45322' in row 1); save the column as text."
+    )
+
+
+def test_a_decimal_comma_is_read_where_the_contract_says_so(declare, visits):
+    raw = visits.assign(minutes=["10,5", "", "7"])
+    assert found(conform(declare(), "visits", raw)[1]) == {("minutes", "decimal_comma", (1,))}
+    frame, faults = conform(declare(files={"delimiter": ";", "decimal": ","}), "visits", raw)
+    assert (plain(frame["minutes"]), faults) == ([None, 10.5, 7.0], [])
+
+
+def test_exact_duplicates_leave_one_row_and_no_fault(gym, visits):
+    twice = pd.concat([visits, visits.iloc[[0, 0, 2]].assign(visits=["1", "1.0", "3"])])
+    frame, faults = conform(gym, "visits", twice)
+    assert faults == []
+    assert frame["member"].tolist() == ["a", "b", "c"]
+
+
+def test_every_row_of_a_key_with_other_values_is_a_fault(gym, visits):
+    raw = pd.concat([visits, visits.iloc[[0, 0]].assign(visits=["1", "9"])])
+    frame, faults = conform(gym, "visits", raw)
+    assert [fault.sentence() for fault in faults] == [
+        (
+            "table 'visits', column 'member': 2 values of a key repeated with other values (found 'b', 'b' in rows 1, 5); "
             "deliver one row a customer."
         )
     ]
-    assert frame["member"].tolist() == ["b", "a", "b"]
+    assert frame["member"].tolist() == ["a", "c"]
 
 
-def test_an_empty_key_is_a_fault_and_shows_no_value(gym, visits):
+def test_two_rows_that_cannot_be_read_are_no_exact_duplicates(gym, visits):
+    raw = pd.concat([visits, visits.iloc[[0]]]).assign(visits=["one", "2", "3", "eins"])
+    frame, faults = conform(gym, "visits", raw)
+    assert found(faults) == {("visits", "not_a_whole_number", (1, 4)), ("member", "conflicting_key", (1, 4))}
+    assert frame["member"].tolist() == ["a", "c"]
+
+
+def test_empty_keys_are_faults_of_their_own_and_never_duplicates(gym, visits):
     _, faults = conform(gym, "visits", visits.assign(member=["b", "", None]))
     assert [fault.sentence() for fault in faults] == [
-        "table 'visits', column 'member': 2 values empty (in rows 2, 3); fill them or set nullable: true in the contract."
+        "table 'visits', column 'member': 2 values empty (in rows 2, 3); every row needs its key."
     ]
+
+
+def test_a_text_key_keeps_its_leading_zeros_and_may_have_no_spaces_around_it(gym, visits):
+    frame, faults = conform(gym, "visits", visits.assign(member=["007", "07", "7 "]))
+    assert frame["member"].tolist() == ["007", "07"]
+    assert found(faults) == {("member", "key_with_spaces", (3,))}
+
+
+def test_a_whole_number_key_may_have_neither(declare, visits):
+    contract = declare(entity={"column": "member", "dtype": "integer"})
+    raw = pd.concat([visits, visits])[:5].assign(member=["007", " 8", "-09", "0", "10"])
+    frame, faults = conform(contract, "visits", raw)
+    assert frame["member"].tolist() == [0, 10]
+    assert found(faults) == {("member", "key_with_leading_zeros", (1, 3)), ("member", "key_with_spaces", (2,))}
+
+
+def test_a_single_customer_is_a_table(gym, visits):
+    frame, faults = conform(gym, "visits", visits[:1])
+    assert (frame["member"].tolist(), faults) == (["b"], [])
+
+
+def test_a_date_with_an_age_after_the_as_of_was_not_known_then(declared, declare):
+    tables = {**declared["tables"]}
+    tables["people"] = {**tables["people"], "ages": {"tenure": {"of": "joined", "unit": "months"}}}
+    raw = pd.DataFrame({"member": ["a", "b"], "joined": ["2024-01-31", "2024-02-01"], "region": ["x", "y"]})
+    frame, faults = conform(declare(tables=tables), "people", raw, as_of=JANUARY)
+    assert frame["member"].tolist() == ["a"]
+    assert [fault.problem for fault in faults] == ["1 value after the as_of 2024-01-31: not known then"]
 
 
 def test_faults_of_the_header_come_together_and_before_any_value_is_judged(gym, visits):
@@ -303,11 +211,31 @@ def test_faults_of_the_header_come_together_and_before_any_value_is_judged(gym, 
     ]
 
 
-def test_a_column_that_the_contract_does_not_know_may_not_repeat_either(gym, visits):
-    raw = pd.concat(
-        [visits, visits[["visits"]].set_axis(["x"], axis=1), visits[["visits"]].set_axis(["x"], axis=1)], axis=1
+def test_a_column_that_the_contract_does_not_know_may_not_repeat_either(gym):
+    header = ["member", "visits", "minutes", "x", "x"]
+    assert [(f.code, f.column) for f in header_faults(gym, "visits", header)] == [("repeated_column", "x")]
+
+
+def test_a_first_line_that_names_no_column_is_no_header(gym):
+    [fault] = header_faults(gym, "visits", ["m1", "3", "7.5"], "visits.csv")
+    assert fault.sentence() == (
+        "visits.csv: the first line names no column of the contract (found 'm1, 3, 7.5'); begin with a header line: "
+        "member, visits, minutes."
     )
-    assert [fault.column for fault in conform(gym, "visits", raw)[1]] == ["x"]
+
+
+def test_the_label_of_a_wide_table_may_be_absent_or_empty_only_where_it_may_be_null(wide):
+    raw = pd.DataFrame({"member": ["a", "b"], "fee": ["1", "2"]})
+    for later in (raw, raw.assign(gone="")):
+        frame, faults = conform(wide(nullable=True), "all", later)
+        assert (plain(frame["gone"]), str(frame["gone"].dtype), faults) == ([None, None], "boolean", [])
+    assert found(conform(wide(nullable=False), "all", raw)[1]) == {("gone", "missing_column", ())}
+    assert found(conform(wide(nullable=False), "all", raw.assign(gone=["yes", ""]))[1]) == {("gone", "empty", (2,))}
+
+
+def test_labels_of_a_wide_table_that_come_alone_must_be_there(wide):
+    raw = pd.DataFrame({"member": ["a"]})
+    assert found(conform(wide(nullable=True), "all_label", raw)[1]) == {("gone", "missing_column", ())}
 
 
 def test_an_empty_table_is_a_fault(gym, visits):
@@ -316,18 +244,12 @@ def test_an_empty_table_is_a_fault(gym, visits):
     ]
 
 
-def test_a_fault_of_one_row_says_row_and_one_without_rows_says_none():
-    assert Fault("t", "c", "1 value odd", "mend it", (4,), ("q",)).sentence() == (
-        "table 't', column 'c': 1 value odd (found 'q' in row 4); mend it."
-    )
-    assert Fault("t", "", "there is no file", "deliver it").sentence() == "table 't': there is no file; deliver it."
-
-
 def test_a_first_delivery_needs_every_table_but_the_labels(gym):
-    faults = missing_tables(gym, {"plans"})
+    faults = missing_tables(gym, {"plans"}, ("people.CSV", "plans.csv"))
     assert [fault.table for fault in faults] == ["people", "visits"]
     assert faults[0].sentence() == (
-        "table 'people': there is no file for this table; deliver people.csv or people.parquet."
+        "table 'people': there is no file for this table; deliver people.csv or people.parquet; the folder holds "
+        "people.CSV, plans.csv."
     )
     assert missing_tables(gym, {"plans", "people", "visits"}) == []
 

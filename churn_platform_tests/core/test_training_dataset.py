@@ -78,6 +78,16 @@ def test_the_share_of_the_holdout_is_close_to_the_fraction(fraction):
     assert share == pytest.approx(fraction, abs=4 * np.sqrt(fraction * (1 - fraction) / 20_000))
 
 
+def test_a_row_is_hashed_like_every_other_row_of_its_entity():
+    entities = pd.Series(["a", "b", "a", "c", "b", "a"], index=[9, 9, 3, 2, 1, 0])
+    plain = [int.from_bytes(hashlib.sha256(f"salt{e}".encode()).digest()[:8]) for e in entities]
+    for limit in plain:
+        assert in_holdout(entities, "salt", (limit + 4096) / 2**64).tolist() == [h < limit + 4096 for h in plain]
+    assert in_holdout(entities, "salt", 1.0).all()
+    assert not in_holdout(entities, "salt", 0.0).any()
+    assert in_holdout([], "salt", 0.5).tolist() == []
+
+
 def test_another_salt_draws_an_unrelated_holdout():
     entities = [f"m{n}" for n in range(20_000)]
     both = (in_holdout(entities, "one", 0.25) & in_holdout(entities, "two", 0.25)).mean()

@@ -11,7 +11,7 @@ WAY_OUT = "leave it out of its feature view, or fix its extraction so that it is
 
 
 def rule(evidence: Evidence) -> tuple[Outcome, str]:
-    """Fail when a feature's AUC alone lies above the limit beyond luck, on the rows the candidate trained on."""
+    """Fail when a feature's AUC alone lies above the limit beyond luck, on the newest rows the candidate trained on."""
     alone = evidence.alone
     if alone is None or not alone.aucs:
         return "not_applicable", "No feature was judged by itself."

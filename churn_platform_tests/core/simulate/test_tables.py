@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from churn_platform.core.contract import Column, Contract
-from churn_platform.core.simulate_tables import Levels, Numbers, categories_of, looks_of, table_frame
+from churn_platform.core.simulate.tables import Levels, Numbers, categories_of, looks_of, table_frame
 from churn_platform.errors import ContractError
 
 LATENT = np.concatenate([np.linspace(-8.0, 8.0, 81), np.random.default_rng(1).standard_normal(2_000)])

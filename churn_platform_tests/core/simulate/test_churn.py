@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from churn_platform.core.contract import Contract
-from churn_platform.core.simulate_churn import Relation, build_world
+from churn_platform.core.simulate.churn import Relation, build_world, leaking, tilted
 from churn_platform.errors import ContractError
 
 ROWS = 20_000
@@ -87,7 +87,7 @@ def test_what_moves_carries_the_new_relation_and_had_no_part_in_the_old_one(seed
     places = [world.features.index(key) for key in world.move]
     assert len(places) == 2
     assert (world.before.weights[places] == 0).all()
-    assert {name for _, name in world.move} <= set(world.drivers(world.after))
+    assert {name for _, name in world.move} <= set(world.drivers(1.0))
     still, moved = population(world, moved=False), population(world, moved=True)
     assert world.before.probability(still).mean() == world.before.probability(moved).mean()
 
@@ -100,7 +100,7 @@ def test_numbers_move_before_categories_do():
 
 def test_drivers_are_named_strongest_first():
     world = world_of(floats(14))
-    names = world.drivers(world.before)
+    names = world.drivers(0.0)
     strength = [abs(world.before.weights[world.features.index(("facts", name))]) for name in names]
     assert len(names) == 4
     assert strength == sorted(strength, reverse=True)
@@ -127,3 +127,44 @@ def test_features_that_cannot_vary_carry_nothing():
     assert world.before.weights[place] == world.after.weights[place] == 0
     with pytest.raises(ContractError, match="no feature can take two values"):
         world_of({"flat": {"dtype": "integer", "min": 4, "max": 4}})
+
+
+def test_what_moves_harmlessly_is_a_weak_driver_and_a_feature_without_a_part():
+    world = world_of(floats(14))
+    weights = [abs(world.before.weights[world.features.index(key)]) for key in world.harmless]
+    assert len(weights) == 2
+    assert 0 < weights[0] < np.abs(world.before.weights).max()
+    assert weights[1] == 0
+
+
+def test_distances_are_shares_of_the_whole_way_and_add_up():
+    world = world_of(floats(14))
+    assert world.distances(0.0, 0.0) == {}
+    assert world.distances(0.5, 0.0) == dict.fromkeys(world.move, 0.25)
+    assert world.distances(0.0, 1.0) == dict.fromkeys(world.harmless, 0.5)
+    both = world.distances(1.0, 1.0)
+    assert sum(both.values()) == pytest.approx(2.0)
+
+
+def test_tilting_multiplies_the_odds_and_keeps_the_order():
+    chance = np.array([0.1, 0.5, 0.9])
+    np.testing.assert_allclose(tilted(chance, np.log(3)), [0.25, 0.75, 27 / 28])
+    assert tilted(chance, 0.0) is chance
+
+
+def test_a_leaking_feature_puts_every_churner_above_all_others():
+    latent, churned = np.array([-5.0, 5.0, 0.0, 1.0]), np.array([True, False, False, True])
+    assert leaking(latent, churned)[churned].min() > leaking(latent, churned)[~churned].max() + 3
+    assert np.array_equal(leaking(latent, churned)[~churned], [0.0, 0.0])
+
+
+@pytest.mark.parametrize(
+    ("columns", "leaks"),
+    [
+        ({"a": {"dtype": "category"}, "b": {"dtype": "float", "nullable": True}, "c": {"dtype": "float"}}, "c"),
+        ({"a": {"dtype": "category"}, "b": {"dtype": "float", "nullable": True}}, "b"),
+        ({"a": {"dtype": "category"}, "b": {"dtype": "boolean"}}, "ab"),
+    ],
+)
+def test_a_number_that_is_never_null_leaks_before_others_do(columns, leaks):
+    assert world_of(columns).leak[1] in leaks

@@ -1,7 +1,7 @@
 """What makes a simulated entity churn: the old relation, the new one, and the features that move with it.
 
 Belongs here: weights, standardisation and the true probability. Does not: the people and the calendar
-(`core/simulate.py`), how a column is distributed (`core/simulate_tables.py`).
+(`months.py`), how a column is distributed (`tables.py`).
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from churn_platform.core.contract import Contract
-from churn_platform.core.simulate_tables import Floats, Key, Look, Numbers, looks_of
+from churn_platform.core.simulate.tables import Flags, Floats, Key, Look, Numbers, looks_of
 from churn_platform.errors import ContractError
 
 BEST_AUC = 0.83
@@ -23,6 +23,11 @@ REMAINING_CORRELATION = 0.1
 # In standard deviations: a normed Wasserstein distance of about 0.5, five times the usual drift threshold.
 MOVE = 0.5
 MOVED_FEATURES = 2
+# Of the strongest weight: what is weaker hardly counts.
+STRONG = 0.4
+HALF = 0.5
+# In standard deviations, above everyone who stays.
+LEAK = 4.0
 # The truth is fixed on people of its own, so it is the same business at 300 and at 300,000 entities.
 REFERENCE_ROWS = 10_000
 
@@ -51,16 +56,29 @@ class World:
     before: Relation
     after: Relation
     move: dict[Key, float]
+    """How far each feature of the new relation that moves goes, in standard deviations."""
+    harmless: dict[Key, float]
+    """The same of features that move while the old relation stays: a weak part of it, and one without a part in it."""
+    leak: Key
+    """The feature that is filled in after churning, where one is."""
 
     def probability(self, encoded: Floats, relation: float) -> Floats:
         """The true probability, the share `relation` of it by the new one; (n, features) -> (n,)."""
         return (1 - relation) * self.before.probability(encoded) + relation * self.after.probability(encoded)
 
-    def drivers(self, relation: Relation) -> tuple[str, ...]:
-        """The features that carry `relation`, strongest first, those that hardly count left out."""
-        order = np.argsort(-np.abs(relation.weights), kind="stable")
-        strong = 0.4 * np.abs(relation.weights).max()
-        return tuple(self.features[place][1] for place in order if abs(relation.weights[place]) >= strong)
+    def drivers(self, relation: float) -> tuple[str, ...]:
+        """The features that most of churn follows, strongest first, those that hardly count left out."""
+        weights = (self.after if relation > HALF else self.before).weights
+        return tuple(self.features[place][1] for place in _strong(weights))
+
+    def distances(self, features: float, covariates: float) -> dict[Key, float]:
+        """How far each feature has moved, in standard deviations, at these shares of the whole way."""
+        parts = [(key, features * far) for key, far in self.move.items()]
+        parts += [(key, covariates * far) for key, far in self.harmless.items()]
+        moved: dict[Key, float] = {}
+        for key, far in parts:
+            moved[key] = moved.get(key, 0.0) + far
+        return {key: far for key, far in moved.items() if far}
 
 
 def build_world(contract: Contract, rng: np.random.Generator) -> World:
@@ -85,11 +103,49 @@ def build_world(contract: Contract, rng: np.random.Generator) -> World:
         before=_relation(old, encoded, RATE_BEFORE),
         after=_relation(new, _encode(looks, features, latent), RATE_AFTER),
         move={features[place]: MOVE for place in moved},
+        harmless={features[place]: MOVE for place in _harmless(looks, features, old, varied)},
+        leak=_leak(contract, looks, features, old, varied),
     )
+
+
+def tilted(chance: Floats, log_odds: float) -> Floats:
+    """The probabilities with so much added to everyone's log-odds; (n,) -> (n,)."""
+    odds = chance / (1 - chance) * np.exp(log_odds)
+    return chance if log_odds == 0 else np.asarray(odds / (1 + odds))
+
+
+def leaking(latent: Floats, churned: Flags) -> Floats:
+    """The latent numbers of a feature as they are after churning: churners at the top, nobody else there; (n,)."""
+    return np.where(churned, LEAK + np.abs(latent), np.minimum(latent, 0.0))
 
 
 def _encode(looks: dict[Key, Look], features: tuple[Key, ...], latent: Floats) -> Floats:
     return np.column_stack([looks[key].encoded(latent[:, place]) for place, key in enumerate(features)])
+
+
+def _strong(weights: Floats) -> list[int]:
+    order = np.argsort(-np.abs(weights), kind="stable")
+    return [int(place) for place in order if abs(weights[place]) >= STRONG * np.abs(weights).max()]
+
+
+def _harmless(looks: dict[Key, Look], features: tuple[Key, ...], old: Floats, varied: np.ndarray) -> list[int]:
+    """The weakest driver and a feature without a part in the relation, numbers before others."""
+    by_kind = sorted(varied.tolist(), key=lambda place: not isinstance(looks[features[place]], Numbers))
+    strong = _strong(old)
+    weak = [place for place in by_kind if place in strong[1:]] or strong
+    return [weak[-1], *[place for place in by_kind if old[place] == 0][:1]]
+
+
+def _leak(
+    contract: Contract, looks: dict[Key, Look], features: tuple[Key, ...], old: Floats, varied: np.ndarray
+) -> Key:
+    """A number that is never null and has no part in the relation, as far as there is one."""
+
+    def unlikely(place: int) -> tuple[bool, bool, bool]:
+        table, name = features[place]
+        return not isinstance(looks[table, name], Numbers), contract.features[name].nullable, old[place] != 0
+
+    return features[min(varied.tolist(), key=unlikely)]
 
 
 def _weights(count: int, order: np.ndarray, rng: np.random.Generator) -> tuple[Floats, Floats, list[int]]:

@@ -1,7 +1,7 @@
 """The entities of a simulated business: their lasting traits, their keys, who leaves and who comes.
 
 Belongs here: what an entity is and how it changes from month to month. Does not: why it churns
-(`core/simulate_churn.py`), how a column is distributed (`core/simulate_tables.py`).
+(`churn.py`), how a column is distributed (`tables.py`).
 
 An entity has lasting traits, and for numbers a monthly wobble, all standard normal. Churners are gone next
 month; a newcomer with a new key takes over the traits of the one who left, as a market refills a segment. So
@@ -9,6 +9,7 @@ a quiet month is quiet in every feature, without the drift that survival alone w
 """
 
 import datetime as dt
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from churn_platform.core.contract import Contract
-from churn_platform.core.simulate_churn import World
-from churn_platform.core.simulate_tables import Flags, Floats, Key, Numbers, table_frame
+from churn_platform.core.simulate.churn import World
+from churn_platform.core.simulate.tables import Flags, Floats, Key, Numbers, table_frame
 
 FIRST_KEY = 1_000_001
 # Two months of one entity correlate by 0.85, distant ones by 0.7: recognisable, yet changing.
@@ -45,13 +46,13 @@ class People:
         self._next_key = FIRST_KEY + users
         self._joined = np.full(users, np.datetime64("NaT", "D"))
 
-    def latent(self, moved: float) -> dict[Key, Floats]:
-        """The normal numbers behind this month's columns, the moving ones moved by the share `moved`."""
+    def latent(self, distances: Mapping[Key, float]) -> dict[Key, Floats]:
+        """The normal numbers behind this month's columns, each moved by its distance."""
         result = {}
         for key, trait in self._traits.items():
             wobble = self._wobble.get(key)
             number = trait if wobble is None else np.sqrt(LASTING) * trait + np.sqrt(1 - LASTING) * wobble
-            result[key] = number + moved * self._world.move.get(key, 0.0)
+            result[key] = number + distances.get(key, 0.0)
         return result
 
     def chance(self, latent: dict[Key, Floats], relation: float) -> Floats:

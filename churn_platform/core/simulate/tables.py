@@ -1,7 +1,7 @@
 """How a simulated column looks: one latent normal number an entity becomes a value that the contract allows.
 
 Belongs here: distributions by the kind of a column, and the typed frame of one table. Does not: who churns
-and why (`core/simulate_churn.py`), who leaves and who comes (`core/simulate_people.py`).
+and why (`churn.py`), who leaves and who comes (`people.py`).
 """
 
 from collections.abc import Mapping

@@ -2,7 +2,6 @@
 
 import datetime as dt
 import io
-import json
 
 import lightgbm
 import numpy as np
@@ -13,8 +12,8 @@ from sklearn.metrics import roc_auc_score
 
 from churn_platform.adapters.contract_file import default_contract_path, read_contract
 from churn_platform.core.contract import Contract
-from churn_platform.core.digest import canonical_json
-from churn_platform.core.simulate import QUIET, Scenario, as_of_at, best_auc, simulate, sudden_shift, truth_json
+from churn_platform.core.simulate.months import as_of_at, best_auc, simulate
+from churn_platform.core.simulate.scenarios import SCENARIOS, SUDDEN_SHIFT
 from churn_platform.errors import ContractError, DataError, UsageError
 
 STREAMFLOW = read_contract(default_contract_path())
@@ -51,7 +50,7 @@ CONTRACTS = pytest.mark.parametrize("contract", [STREAMFLOW, WEEKLY], ids=lambda
 
 @pytest.fixture(scope="module")
 def shifted():
-    return list(simulate(STREAMFLOW, 5_000, 4, 1))
+    return list(simulate(STREAMFLOW, 5_000, 4, 1, scenario=SUDDEN_SHIFT))
 
 
 def rows(contract, month):
@@ -123,7 +122,7 @@ def faults(contract, table, frame):
 
 @CONTRACTS
 def test_every_table_of_every_month_fits_the_contract(contract):
-    for month in simulate(contract, 1_500, 4, 5):
+    for month in simulate(contract, 1_500, 4, 5, scenario=SUDDEN_SHIFT):
         assert list(month.tables) == list(contract.tables)
         for name, frame in month.tables.items():
             expected = [c for c in contract.tables[name].columns if c != contract.entity.column]
@@ -146,10 +145,22 @@ def test_the_same_seed_gives_the_same_months_and_another_seed_another_business(c
     assert not same(simulate(contract, 200, 3, 7), simulate(contract, 200, 3, 8))
 
 
+def test_other_people_of_the_same_business_are_other_rows_with_the_same_truth():
+    own, one, two = (next(simulate(STREAMFLOW, 4_000, 1, 7, people=people)) for people in (None, 1, 2))
+    assert not same([own], [one])
+    assert not same([one], [two])
+    assert same([one], simulate(STREAMFLOW, 4_000, 1, 7, people=1))
+    assert own.truth.drivers == one.truth.drivers == two.truth.drivers
+    assert max(drift(STREAMFLOW, one, two).values()) < 0.1
+    old = fitted(*matrix(STREAMFLOW, one))
+    features, target = matrix(STREAMFLOW, two)
+    assert two.truth.best_auc - roc_auc_score(target, old.predict(features)) < 0.03
+
+
 def test_neither_more_months_nor_a_later_shift_change_an_earlier_month():
     short = list(simulate(STREAMFLOW, 200, 2, 7))
     assert same(short, list(simulate(STREAMFLOW, 200, 5, 7))[:2])
-    assert same(short, list(simulate(STREAMFLOW, 200, 2, 7, shift_at=None)))
+    assert same(short, list(simulate(STREAMFLOW, 200, 5, 7, scenario=SUDDEN_SHIFT))[:2])
 
 
 def test_months_are_made_one_at_a_time():
@@ -223,7 +234,7 @@ def test_the_two_months_before_the_shift_are_alike(seed):
 
 
 def test_a_quiet_business_is_still_the_same_after_a_year():
-    months = list(simulate(STREAMFLOW, 3_000, 12, 4, shift_at=None))
+    months = list(simulate(STREAMFLOW, 3_000, 12, 4))
     assert max(drift(STREAMFLOW, months[0], months[-1]).values()) < 0.07
     assert {month.truth.what_changed for month in months} == {"nothing"}
     assert np.ptp([month.truth.churn_rate for month in months]) < 0.05
@@ -240,14 +251,14 @@ def test_the_truth_is_told_by_the_chances_and_the_drawn_labels(shifted):
 
 @pytest.mark.parametrize("seed", range(1, 7))
 def test_about_a_quarter_churn_and_the_best_auc_lies_above_078_in_every_business(seed):
-    for month in simulate(STREAMFLOW, 2_000, 3, seed):
+    for month in simulate(STREAMFLOW, 2_000, 3, seed, scenario=SUDDEN_SHIFT):
         assert 0.18 < month.truth.churn_rate < 0.29
         assert 0.78 < month.truth.best_auc < 0.88
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_model_is_good_until_the_shift_falls_to_chance_and_recovers_when_fitted_again(seed):
-    first, second, third = simulate(STREAMFLOW, 5_000, 3, seed)
+    first, second, third = simulate(STREAMFLOW, 5_000, 3, seed, scenario=SUDDEN_SHIFT)
     old = fitted(*matrix(STREAMFLOW, first))
     features, target = matrix(STREAMFLOW, second)
     assert second.truth.best_auc - roc_auc_score(target, old.predict(features)) < 0.03
@@ -264,7 +275,7 @@ def test_a_model_is_good_until_the_shift_falls_to_chance_and_recovers_when_fitte
 
 
 def test_another_business_falls_and_recovers_too():
-    first, second, third = simulate(WEEKLY, 5_000, 3, 2)
+    first, second, third = simulate(WEEKLY, 5_000, 3, 2, scenario=SUDDEN_SHIFT)
     old = fitted(*matrix(WEEKLY, first))
     scores = {}
     for month in (second, third):
@@ -283,20 +294,85 @@ def test_the_shift_moves_one_or_two_features_for_good_and_the_truth_names_them(s
     assert [month.truth.what_changed == "nothing" for month in shifted] == [True, True, False, True]
 
 
-def test_the_truth_as_json_is_plain_values(shifted):
-    told = json.loads(canonical_json(truth_json(shifted)))["months"]
-    assert [month["as_of"] for month in told] == ["2024-01-31", "2024-02-29", "2024-03-31", "2024-04-30"]
-    assert set(told[0]) == {"as_of", "best_auc", "churn_rate", "what_changed"}
-    assert told[2]["best_auc"] == shifted[2].truth.best_auc
-    assert told[2]["what_changed"].startswith("churn now follows ")
+def test_the_truth_names_what_drives_churn_now(shifted):
+    before, after = shifted[0].truth.drivers, shifted[2].truth.drivers
+    assert [month.truth.drivers for month in shifted] == [before, before, after, after]
+    assert before != after
+    assert shifted[2].truth.what_changed.startswith(f"churn now follows {', '.join(after)}; ")
+    features, target = matrix(STREAMFLOW, shifted[0])
+    encoded = features[list(before)].fillna(features[list(before)].median())
+    assert roc_auc_score(target, fitted(encoded, target).predict(encoded)) > 0.8
 
 
-def test_a_scenario_keeps_its_last_value_and_starts_from_nothing():
-    gradual = Scenario(relation=(0.0, 0.5, 1.0), features=(0.0,))
-    assert [gradual.at(month) for month in range(5)] == [(0, 0), (0, 0), (0.5, 0), (1, 0), (1, 0)]
-    assert [sudden_shift(3).at(month) for month in (2, 3, 9)] == [(0, 0), (1, 1), (1, 1)]
-    assert sudden_shift(1).at(1) == (1, 1)
-    assert QUIET.at(24) == (0, 0)
+def scenario_months(name, users=4_000, months=4, seed=2):
+    return list(simulate(STREAMFLOW, users, months, seed, scenario=SCENARIOS[name]))
+
+
+def test_a_gradual_shift_goes_a_quarter_further_each_month():
+    months = scenario_months("gradual-shift", months=6)
+    quarters = ["for 25% of customers", "for 50% of customers", "for 75% of customers", "distributed otherwise"]
+    assert [month.truth.what_changed for month in months[:2]] == ["nothing"] * 2
+    for month, said in zip(months[2:], quarters, strict=True):
+        assert said in month.truth.what_changed
+    old = fitted(*matrix(STREAMFLOW, months[0]))
+    reached = [roc_auc_score(y, old.predict(x)) for x, y in (matrix(STREAMFLOW, month) for month in months[1:])]
+    assert reached == sorted(reached, reverse=True)
+    assert reached[0] > 0.78
+    assert reached[-1] < 0.62
+
+
+def test_a_covariate_shift_moves_two_features_and_leaves_the_old_model_as_good_as_any():
+    months = scenario_months("covariate-shift")
+    moved = {name for name, distance in drift(STREAMFLOW, *months[1:3]).items() if distance > 0.1}
+    assert len(moved) == 2
+    assert months[2].truth.what_changed == f"distributed otherwise: {', '.join(n for n in moves_of(months[2]))}"
+    assert moved == set(moves_of(months[2]))
+    assert moved & set(months[0].truth.drivers)
+    old = fitted(*matrix(STREAMFLOW, months[0]))
+    features, target = matrix(STREAMFLOW, months[3])
+    assert months[3].truth.best_auc - roc_auc_score(target, old.predict(features)) < 0.03
+
+
+def moves_of(month):
+    return month.truth.what_changed.split("distributed otherwise: ")[1].split(", ")
+
+
+def test_a_seasonal_business_swings_through_the_year_and_keeps_its_relation():
+    months = scenario_months("seasonal", months=12)
+    rates = [month.truth.churn_rate for month in months]
+    assert max(rates) == max(rates[1:4])
+    assert min(rates) == min(rates[7:10])
+    assert max(rates) > 1.7 * min(rates)
+    assert {month.truth.drivers for month in months} == {months[0].truth.drivers}
+    assert max(drift(STREAMFLOW, months[0], months[8]).values()) < 0.07
+    assert "times last month's" in months[1].truth.what_changed
+
+
+def test_high_turnover_is_high_from_the_first_month_and_nothing_changes():
+    months = scenario_months("leavers")
+    assert all(0.33 < month.truth.churn_rate < 0.45 for month in months)
+    assert {month.truth.what_changed for month in months} == {"nothing"}
+    stayed = set(months[0].chances.index) & set(months[3].chances.index)
+    assert len(stayed) < 0.5 * 4_000
+
+
+def test_a_leak_tells_the_label_from_its_month_on_and_the_best_auc_is_that_without_it():
+    months = scenario_months("leak")
+    assert [month.truth.leak for month in months] == [None, None, months[2].truth.leak, months[2].truth.leak]
+    name = months[2].truth.leak
+    assert months[2].truth.what_changed == f"{name} is filled in after churning"
+    assert months[3].truth.what_changed == "nothing"
+    alone = [roc_auc_score(y, x[name].fillna(0)) for x, y in (matrix(STREAMFLOW, month) for month in months)]
+    assert max(alone[:2]) < 0.56
+    assert min(alone[2:]) > 0.97
+    assert all(month.truth.best_auc < 0.88 for month in months)
+    assert faults(STREAMFLOW, *next((t, f) for t, f in months[2].tables.items() if name in f)) == []
+
+
+def test_a_leak_in_another_business_takes_a_number_that_is_never_null():
+    months = list(simulate(WEEKLY, 2_000, 3, 4, scenario=SCENARIOS["leak"]))
+    assert months[2].truth.leak == "share"
+    assert faults(WEEKLY, "members", months[2].tables["members"]) == []
 
 
 @pytest.mark.parametrize(
@@ -305,7 +381,6 @@ def test_a_scenario_keeps_its_last_value_and_starts_from_nothing():
         ({"users": 49}, "users is 49, but must be at least 50"),
         ({"months": 0}, "months is 0, but must be at least 1"),
         ({"seed": -1}, "seed is -1, but must be at least 0"),
-        ({"shift_at": 0}, "shift_at is 0, but must be at least 1"),
     ],
 )
 def test_a_number_below_its_minimum_is_refused_before_the_first_month(wrong, message):

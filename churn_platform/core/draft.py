@@ -1,0 +1,154 @@
+"""A draft of a contract from the tables of a drop: everything that can be guessed, with what to confirm.
+
+Belongs here: putting the guesses together to a contract that validates. Does not: reading files
+(`adapters/draft_files.py`), writing YAML (`adapters/contract_draft.py`).
+"""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from churn_platform.core.contract import Contract, Entity
+from churn_platform.core.contract_parts import ColumnCost, Costs, FileFormat, Label
+from churn_platform.core.draft_keys import LabelColumn, Sheet, guess_key, guess_label, labels_of
+from churn_platform.core.draft_leaks import reasons_left_out
+from churn_platform.core.draft_tables import LeftOut, Parts, Place, add_table, one_row_a_customer, sheets_of
+from churn_platform.core.draft_times import Times
+from churn_platform.core.draft_words import description, free_name, is_needless, is_value, valid_name
+from churn_platform.errors import UsageError
+
+SLICES, SLICE_VALUES, SLICE_SHARE = 3, 6, 0.05
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A contract, and what a person should know about each guess in it."""
+
+    contract: Contract
+    doubts: Mapping[Place, str]
+    """Where in the contract -> why it is to be confirmed, e.g. ("tables", "users", "columns", "plan")."""
+    left_out: tuple[LeftOut, ...]
+    rows: Mapping[str, int]
+    """By table."""
+    churn_rate: float
+    as_of: dt.date | None
+    """The month it was drafted from."""
+    costs: tuple[Costs, ...]
+    """What the costs could be by columns; a suggestion, the contract has the defaults."""
+
+
+def draft(
+    frames: Mapping[str, pd.DataFrame],
+    *,
+    name: str,
+    older: Sequence[Mapping[str, pd.DataFrame]] = (),
+    as_of: dt.date | None = None,
+    files: FileFormat | None = None,
+    times: Times | None = None,
+    entity: str | None = None,
+    label: str | None = None,
+) -> Draft:
+    """A contract that the tables of a drop keep.
+
+    Args:
+        frames: the drop's tables by file stem, values as strings or typed, column names as in the files.
+        name: of the contract.
+        older: tables of older drops, which the contract must let through, too.
+        as_of: when the tables were true, if that is known.
+        files: how the CSV files are written.
+        times: cadence and horizon, as the dates of the drops suggest.
+        entity: the key's header, if told.
+        label: "table.column" of the label, if told.
+
+    Raises:
+        UsageError: no key or no label can be guessed, or nothing is left to learn from.
+    """
+    parts, times = Parts(), times or Times()
+    sheets = sheets_of(frames, older, parts)
+    key = guess_key(sheets, entity)
+    found = guess_label(sheets, key, label)
+    usable = one_row_a_customer(sheets, key, parts)
+    key_name = free_name(valid_name(key.header, "key"), "customer", parts.taken)
+    truth = next(labels_of(sheet, found.header, key) for sheet in usable if sheet.name == found.table)
+    usable.sort(key=lambda sheet: sheet.name == found.table)  # the label's table last
+    for sheet in usable:
+        out = reasons_left_out(sheet, key, found, truth, as_of, only_table=len(usable) == 1)
+        add_table(parts, sheet, key, found, out, as_of)
+    if not parts.views:
+        raise UsageError("Nothing is left to learn from: every column but the key and the label is left out.")
+    source = "" if key_name == key.header else key.header
+    entity_part = Entity(column=key_name, dtype="integer" if key.integer else "string", source=source)
+    parts.doubts[("entity",)] = key.doubt
+    return _completed(_contract(name, entity_part, found, parts, times, files), parts, usable, found, times, as_of)
+
+
+def _contract(
+    name: str, entity: Entity, label: LabelColumn, parts: Parts, times: Times, files: FileFormat | None
+) -> Contract:
+    return Contract(
+        name=name,
+        model_name=f"{name}_churn",
+        entity=entity,
+        cadence=times.cadence,
+        delivery_days=times.delivery_days,
+        files=files or FileFormat(),
+        tables=parts.tables,
+        label=Label(table=label.table, column=parts.label, horizon=times.horizon),
+        feature_views=parts.views,
+    )
+
+
+def _completed(
+    contract: Contract, parts: Parts, sheets: list[Sheet], label: LabelColumn, times: Times, as_of: dt.date | None
+) -> Draft:
+    slices = _slices(contract, sheets)
+    doubts = parts.doubts | {
+        ("label",): "; ".join(filter(None, [label.doubt, times.horizon_doubt])),
+        ("cadence",): times.cadence_doubt,
+        ("delivery_days",): times.delivery_doubt,
+        ("slices",): "which groups to watch is a choice" if slices else "",
+    }
+    return Draft(
+        contract=contract.model_copy(update={"slices": slices}),
+        doubts={place: doubt for place, doubt in doubts.items() if doubt},
+        left_out=tuple(parts.left_out),
+        rows={sheet.name: len(sheet.frame) for sheet in sheets if sheet.name in contract.tables},
+        churn_rate=label.rate,
+        as_of=as_of,
+        costs=_costs(contract),
+    )
+
+
+def _slices(contract: Contract, sheets: list[Sheet]) -> tuple[str, ...]:
+    """Up to three categories, then booleans, of few values that are each frequent."""
+    found = []
+    frames = {sheet.name: sheet.frame for sheet in sheets}
+    for view in contract.feature_views.values():
+        for name in view.features:
+            column = contract.published[view.table][name]
+            if not description(name):
+                continue  # nobody would know whom such a slice is about
+            if column.dtype == "boolean" or (column.values and len(column.values) <= SLICE_VALUES):
+                shares = frames[view.table][column.source or name].value_counts(normalize=True)
+                if 1 < len(shares) <= SLICE_VALUES and shares.min() >= SLICE_SHARE:
+                    found.append((column.dtype == "boolean", name))
+    return tuple(name for _, name in sorted(found, key=lambda pair: pair[0])[:SLICES])
+
+
+def _costs(contract: Contract) -> tuple[Costs, ...]:
+    """Costs by the columns that look like what a customer is worth, or like the cost of one kind of mistake."""
+    numbers = [
+        name
+        for name, column in contract.features.items()
+        if column.dtype in ("integer", "float") and not column.nullable and column.min is not None and column.min >= 0
+        if is_value(column.source or name)
+    ]
+    needless = [name for name in numbers if is_needless(name)]
+    contact = ColumnCost(column=needless[0]) if needless else 1.0
+    return tuple(
+        Costs(missed_churner=ColumnCost(column=name), needless_contact=contact)
+        for name in numbers
+        if name not in needless
+    )
