@@ -111,7 +111,7 @@ class Lake:
         }
 
     def behind(self) -> list[str]:
-        """Columns of the contract, as table.column, that the newest published month lacks: another contract wrote it."""
+        """Columns of the contract, as table.column, that the newest published month lacks: another wrote it."""
         import pyarrow.parquet as pq
 
         months, lacking = self.months(), []
