@@ -17,7 +17,8 @@ import pandas as pd
 
 from churn_platform.adapters.contract_file import default_contract_path, read_contract
 from churn_platform.core.contract import Contract
-from churn_platform.core.snapshot import _schema, feature_frame, table_columns
+from churn_platform.core.rules import schema
+from churn_platform.core.snapshot import feature_frame
 from churn_platform.settings import Settings, prepare_environment
 
 KINDS = {"integer": "Int64", "float": "float64", "boolean": "boolean", "date": "datetime64[ns]"}
@@ -28,11 +29,11 @@ def read(contract: Contract, folder: Path) -> dict[str, pd.DataFrame]:
     """A month's tables, typed by pandas and validated by Pandera."""
     tables = {}
     for name in contract.tables:
-        columns = table_columns(contract, name)
+        columns = contract.delivered(name)
         frame = pd.read_csv(folder / f"{name}.csv")
         for column, spec in columns.items():
             frame[column] = frame[column].astype(KINDS.get(spec.dtype, "object"))
-        tables[name] = _schema(columns, contract.entity.column).validate(frame[list(columns)], lazy=True)
+        tables[name] = schema(contract, name).validate(frame[list(columns)], lazy=True)
     return tables
 
 

@@ -7,6 +7,7 @@ Belongs here: frames to Arrow, digests of Arrow tables, writing them as Parquet.
 import datetime as dt
 import hashlib
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,10 +53,17 @@ def table_digest(table: "pa.Table") -> str:
     """
     digest = hashlib.sha256(canonical_json([[field.name, str(field.type)] for field in table.schema]).encode())
     digest.update(str(table.num_rows).encode())
-    for column in table.columns:
-        for part in _memory(column.combine_chunks()):
-            digest.update(part)
+    with ThreadPoolExecutor() as threads:  # hashing does not hold the interpreter
+        for column in threads.map(_column_digest, table.columns):
+            digest.update(column)
     return digest.hexdigest()
+
+
+def _column_digest(column: "pa.ChunkedArray") -> bytes:
+    digest = hashlib.sha256()
+    for part in _memory(column.combine_chunks()):
+        digest.update(part)
+    return digest.digest()
 
 
 def _memory(column: "pa.Array") -> Iterator[Any]:

@@ -54,7 +54,7 @@ def draft_from(
 
 def as_yaml(found: Draft) -> str:
     """The draft as the text of a contract."""
-    return "\n".join([*_head(found), "", *_tables(found), "", *_rest(found), "", *_policy()]) + "\n"
+    return "\n".join([*_head(found), "", *_tables(found), "", *_rest(found), "", *_policy(found)]) + "\n"
 
 
 def _head(found: Draft) -> Iterator[str]:
@@ -124,9 +124,14 @@ def _rest(found: Draft) -> Iterator[str]:
         yield f"# costs: {_flow(costs.model_dump())}   # or each customer's own"
 
 
-def _policy() -> Iterator[str]:
-    """The defaults as comments, so that nobody has to look them up and none is fixed by a draft."""
-    yield "# policy:                # the defaults; docs/criteria.md says what moves a decision"
+def _policy(found: Draft) -> Iterator[str]:
+    """What differs from the defaults, and these as comments: nobody has to look them up, none is fixed by a draft."""
+    drafted = found.contract.policy.ingestion.model_dump(exclude_defaults=True)
+    if drafted:
+        yield "policy:"
+        yield _line(found, ("policy", "ingestion"), f"  ingestion: {_flow(drafted)}")
+    head = "#" if drafted else "# policy:                #"
+    yield f"{head} the defaults; docs/criteria.md says what moves a decision"
     for name, part in Policy().model_dump(mode="json").items():
         yield from textwrap.wrap(
             f"{name}: {_flow(part)}", WIDTH, initial_indent="#   ", subsequent_indent="#     ", break_long_words=False

@@ -84,7 +84,7 @@ def _read_csv(path: Path, contract: Contract, name: str, *, as_text: bool) -> tu
     if as_text:
         strings = csv.ConvertOptions(column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=False)
         return _parse(path, contract, name, strings)
-    types, bad = _types(path, contract, name, header), 0
+    types, bad = _types(contract, name, header), 0
     while True:
         try:
             return _parse(path, contract, name, _typed(contract, types))
@@ -98,14 +98,12 @@ def _read_csv(path: Path, contract: Contract, name: str, *, as_text: bool) -> tu
                 types = dict.fromkeys(types, pa.string())
 
 
-def _types(path: Path, contract: Contract, name: str, header: list[str]) -> dict[str, "pa.DataType"]:
+def _types(contract: Contract, name: str, header: list[str]) -> dict[str, "pa.DataType"]:
     """Columns of the contract alone. A whole-number key is read as text: its leading zeros would be lost."""
     import pyarrow as pa
 
     arrow = {"integer": pa.int64(), "float": pa.float64(), "boolean": pa.bool_(), "date": pa.date32()}
     columns = contract.delivered(name).items()
-    if _holds(path, b"0x", b"0X"):
-        del arrow["integer"]  # pyarrow would read 0x1F as 31
     types = {spec.source or own: arrow.get(spec.dtype, pa.string()) for own, spec in columns}
     types[contract.key.source or contract.entity.column] = pa.string()
     return {name: kind for name, kind in types.items() if name in header}
@@ -150,13 +148,13 @@ def _parsing(path: Path, contract: Contract, ragged: list[Any]) -> "csv.ParseOpt
 
     # A line end within quotes makes pyarrow look for the ends of blocks row by row.
     return csv.ParseOptions(
-        delimiter=contract.files.delimiter, newlines_in_values=_holds(path, b'"'), invalid_row_handler=keep
+        delimiter=contract.files.delimiter, newlines_in_values=_has_quotes(path), invalid_row_handler=keep
     )
 
 
-def _holds(path: Path, *words: bytes) -> bool:
+def _has_quotes(path: Path) -> bool:
     with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        return any(content.find(word) >= 0 for word in words)
+        return content.find(b'"') >= 0
 
 
 def _read_parquet(path: Path, contract: Contract, name: str) -> tuple["pa.Table", list[Fault]]:

@@ -26,6 +26,8 @@ LARGEST = 2**63 - 1
 ISO_DATE = r"[0-9]{4}-?[0-9]{2}-?[0-9]{2}(?:[T ].*)?"
 OFFSET = r"([T ][0-9]{2}:[0-9]{2}.*?) ?(?:Z|[+-][0-9]{2}:?(?:[0-9]{2})?)$"
 INFINITE = r"(?i)[+-]?(?:inf|infinity|[0-9.]+e\+?[0-9]{3,})"
+HEXADECIMAL = r"0[xX][0-9a-fA-F]{1,15}"
+"""Read because pyarrow reads it: a value must not depend on whether its file could be read typed."""
 EXCEL_EPOCH = dt.date(1899, 12, 30)
 EXCEL_NUMBER = r"[2-7][0-9]{4}(?:\.0*)?"
 """20000 to 79999: 1954 to 2119."""
@@ -145,9 +147,10 @@ def _read_numbers(text: pd.Series) -> pd.Series:
 def _read_integers(text: pd.Series) -> pd.Series:
     """Int64, exact: a key of 18 digits read through a float would silently become its neighbour."""
     whole = _whole(_read_numbers(text))
-    digits = text.str.fullmatch(r"[+-]?[0-9]{16,19}").fillna(value=False).to_numpy(dtype=bool)
-    read = [int(number) for number in text[digits]]
-    whole[digits] = pd.array([n if -(2**63) <= n < 2**63 else pd.NA for n in read], dtype="Int64")
+    for form, base in ((r"[+-]?[0-9]{16,19}", 10), (HEXADECIMAL, 16)):
+        digits = text.str.fullmatch(form).fillna(value=False).to_numpy(dtype=bool)
+        read = [int(number, base) for number in text[digits]]
+        whole[digits] = pd.array([n if -(2**63) <= n < 2**63 else pd.NA for n in read], dtype="Int64")
     return whole
 
 

@@ -5,6 +5,7 @@ Belongs here: putting the guesses together to a contract that validates. Does no
 """
 
 import datetime as dt
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ from churn_platform.core.draft_leaks import reasons_left_out
 from churn_platform.core.draft_tables import LeftOut, Parts, Place, add_table, one_row_a_customer, sheets_of
 from churn_platform.core.draft_times import Times
 from churn_platform.core.draft_words import description, free_name, is_needless, is_value, valid_name
+from churn_platform.core.faults import percent
+from churn_platform.core.policy import IngestionPolicy, Policy
 from churn_platform.errors import UsageError
 
 SLICES, SLICE_VALUES, SLICE_SHARE = 3, 6, 0.05
@@ -97,7 +100,16 @@ def _contract(
         tables=parts.tables,
         label=Label(table=label.table, column=parts.label, horizon=times.horizon),
         feature_views=parts.views,
+        policy=Policy(ingestion=_ingestion(parts.absent_share)),
     )
+
+
+def _ingestion(absent: float) -> IngestionPolicy:
+    """Tables that only some customers are in, such as support tickets, may go on lacking the others, and some more."""
+    usual = IngestionPolicy()
+    if absent <= usual.unmatched_share / 2:
+        return usual
+    return IngestionPolicy(unmatched_share=min(1.0, math.ceil(150 * absent) / 100))
 
 
 def _completed(
@@ -108,6 +120,7 @@ def _completed(
         ("label",): "; ".join(filter(None, [label.doubt, times.horizon_doubt])),
         ("cadence",): times.cadence_doubt,
         ("delivery_days",): times.delivery_doubt,
+        ("policy", "ingestion"): _absent_doubt(contract, parts.absent_share),
         ("slices",): "which groups to watch is a choice" if slices else "",
     }
     return Draft(
@@ -152,3 +165,8 @@ def _costs(contract: Contract) -> tuple[Costs, ...]:
         for name in numbers
         if name not in needless
     )
+
+
+def _absent_doubt(contract: Contract, absent: float) -> str:
+    drafted = contract.policy.ingestion != IngestionPolicy()
+    return f"one table lacks {percent(absent)} of the customers" if drafted else ""

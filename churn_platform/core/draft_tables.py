@@ -43,6 +43,8 @@ class Parts:
     left_out: list[LeftOut] = field(default_factory=list)
     taken: set[str] = field(default_factory=set)
     label: str = ""
+    absent_share: float = 0.0
+    """The largest share of the customers that one table lacks."""
 
 
 def sheets_of(
@@ -78,6 +80,7 @@ def one_row_a_customer(sheets: list[Sheet], key: Key, made: Parts) -> list[Sheet
             usable.append(sheet)
             absent = everybody - len(sheet.frame)
             said = f"{absent:,} of {everybody:,} customers are not in it" if absent else ""
+            made.absent_share = max(made.absent_share, absent / everybody)
             made.doubts[("tables", sheet.name)] = "; ".join(filter(None, [_dated(sheet.stem), said]))
     return usable
 

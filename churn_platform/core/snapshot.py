@@ -7,6 +7,7 @@ Does not: reading values (`core/conversion.py`), the rules (`core/rules.py`), th
 
 import datetime as dt
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -83,9 +84,11 @@ def conform(
     values = _by_own_names(raw, columns)
     frame, broken = _converted(contract, values, columns)
     unreadable = {own: np.logical_or.reduce([m for (c, _), m in broken.items() if c == own]) for own, _ in broken}
-    broken |= _readable_that_break_rules(broken_rules(contract, name, frame, as_of), unreadable)
     key = contract.entity.column
-    order = frame[key].array.argsort()
+    with ThreadPoolExecutor(1) as beside:  # sorting text does not hold the interpreter
+        sorting = beside.submit(frame[key].array.argsort)
+        broken |= _readable_that_break_rules(broken_rules(contract, name, frame, as_of), unreadable)
+    order = sorting.result()
     extra, conflicting = _repeated_keys(key, frame, order, unreadable)
     if conflicting.any():
         broken[key, "conflicting_key"] = conflicting

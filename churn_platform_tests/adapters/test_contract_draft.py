@@ -80,6 +80,22 @@ def test_what_is_written_is_what_was_drafted(business, request, tmp_path):
     assert read_contract(tmp_path / "contract.yaml") == found.contract
 
 
+def test_a_table_that_only_some_customers_are_in_may_stay_so(tmp_path):
+    files = deliver_laundry(tmp_path / "laundry")
+    for path in files.glob("*/orders.csv"):
+        few = pd.read_csv(path)
+        few[few["orders_28d"] > 3].to_csv(path, index=False)  # only those who ordered much
+    _, found = draft_from(files, name="laundry")
+    text = as_yaml(found)
+    allowed = found.contract.policy.ingestion.unmatched_share
+    assert 0.7 < allowed <= 1
+    assert f"  ingestion: {{unmatched_share: {allowed:g}}}   # confirm: one table lacks" in text
+    home = home_with(tmp_path / "home", text)
+    take_in(home, files / LABELLED.isoformat(), LABELLED)
+    assert publish_drop(home, LABELLED).kind == "first"
+    assert read_contract(home.contract_path) == found.contract
+
+
 def test_names_and_values_that_yaml_would_take_for_something_else_stay_texts(tmp_path):
     table = pd.DataFrame(
         {

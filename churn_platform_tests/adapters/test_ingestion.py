@@ -92,6 +92,14 @@ def test_changed_files_are_a_correction_with_its_own_receipt(home, tables):
     assert home.ledger.receipts()[1].reason == "Correction delivery of visits."
 
 
+def test_a_correction_that_is_taken_back_has_its_own_receipt(home, tables):
+    for hours in (1.0, 2.0, 1.0):
+        tables["visits"]["hours"] = hours
+        deliver(home, JANUARY, tables)
+        publish_drop(home, JANUARY)
+    assert [act for act, _ in acts(home)] == ["drop accepted", "drop corrected", "drop corrected"]
+
+
 def test_a_publication_whose_receipt_was_cut_off_gets_it_once(home, tables, monkeypatch):
     deliver(home, JANUARY, tables)
     with monkeypatch.context() as patch:

@@ -72,8 +72,8 @@ def test_typed_nulls_stay_null_in_every_dtype():
 
 
 def test_whole_numbers_are_read_in_every_form():
-    words = ["3", "3.0", " -7 ", "+4", "1e3", 3.0, 3, "0", None, "007"]
-    assert read(words, "integer") == ([3, 3, -7, 4, 1000, 3, 3, 0, None, 7], "Int64", {})
+    words = ["3", "3.0", " -7 ", "+4", "1e3", 3.0, 3, "0", None, "007", "0x1F", "0XfF"]
+    assert read(words, "integer") == ([3, 3, -7, 4, 1000, 3, 3, 0, None, 7, 31, 255], "Int64", {})
 
 
 @pytest.mark.parametrize("dtype", ["int8", "int32", "uint8", "UInt64", "float32", "float64", "bool", "boolean"])
@@ -82,7 +82,7 @@ def test_a_whole_number_is_the_same_in_every_physical_type(dtype):
 
 
 def test_what_is_no_whole_number_of_64_bits_is_a_fault():
-    bad = ["2.5", 2.5, "three", "0x1F", "1_0", str(2**63), str(-(2**63) - 1), "9" * 400]
+    bad = ["2.5", 2.5, "three", "0x1G", "1_0", str(2**63), str(-(2**63) - 1), "9" * 400]
     values, _, faults = read(["1", *bad, None], "integer")
     assert (values, faults) == ([1, *[None] * 9], {"not_a_whole_number": list(range(2, 10))})
     unsigned = pd.Series([2**63 - 1, 2**63, 2**64 - 1], dtype="uint64")

@@ -145,6 +145,13 @@ def test_exact_duplicates_leave_one_row_and_no_fault(gym, visits):
     assert frame["member"].tolist() == ["a", "b", "c"]
 
 
+def test_of_exact_duplicates_with_a_fault_one_is_faulty(gym, visits):
+    raw = pd.concat([visits, visits.iloc[[0, 0]]]).assign(visits=["99", "2", "3", "99", "99"])
+    frame, faults = conform(gym, "visits", raw)
+    assert found(faults) == {("visits", "above_max", (1,))}
+    assert frame["member"].tolist() == ["a", "c"]
+
+
 def test_every_row_of_a_key_with_other_values_is_a_fault(gym, visits):
     raw = pd.concat([visits, visits.iloc[[0, 0]].assign(visits=["1", "9"])])
     frame, faults = conform(gym, "visits", raw)
