@@ -139,6 +139,15 @@ def test_the_metrics_are_of_all_workers(server):
     assert counted() == before + 40
 
 
+def test_nothing_that_the_openapi_document_allows_or_forbids_breaks_the_api(server, tmp_path):
+    command = [Path(sys.executable).parent / "schemathesis", "run", f"{server.url}/openapi.json", "--checks", "all"]
+    command += ["--max-examples", "40", "--no-color", "--seed", "1"]
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stdout
+    assert "Tested: 10" in done.stdout
+    assert "Traceback" not in server.log.read_text()
+
+
 def test_a_promotion_is_live_in_all_workers_within_three_seconds_at_one_instant_without_a_failed_request(server):
     for version in (3, 2):
         found = []

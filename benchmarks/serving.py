@@ -1,0 +1,210 @@
+"""How fast is the API? Beside a floor (FastAPI doing nothing) and a peer (the API as a course builds it).
+
+`python -m benchmarks.serving HOME [SECONDS]`: HOME has a model in production. One worker each; medians of 3 rounds in
+which every server has its turn; features are read from the online store on every request; the client is a process of
+its own. CPU a request is the server's alone and says more than requests a second on a busy machine.
+"""
+
+import asyncio
+import multiprocessing
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+from pydantic_core import to_json
+
+from churn_platform.adapters.dagster_ui import free_port
+from churn_platform.adapters.home import Home
+from churn_platform.settings import Settings
+
+ROUNDS, CONNECTIONS, CUSTOMERS = 3, (1, 16), 1000
+FLOOR = """
+import sys, uvicorn
+from fastapi import Body, FastAPI
+app = FastAPI()
+@app.post("/predict")
+def noop(asked: dict = Body()) -> dict:
+    return {"ok": True}
+@app.get("/readyz")
+def ready() -> dict:
+    return {}
+uvicorn.run(app, port=int(sys.argv[1]), log_level="critical", access_log=False)
+"""
+BARE = """
+import bentoml
+@bentoml.service(workers=1, tracing={"excluded_urls": ".*"}, metrics={"enabled": False})
+class Bare:
+    @bentoml.api
+    async def predict(self, user_id: str) -> str:
+        return "ok"
+"""
+
+
+@dataclass
+class Measured:
+    """One case: requests a second, median and 99th percentile in ms, CPU a request in ms."""
+
+    rate: float
+    p50: float
+    p99: float
+    cpu: float
+
+
+async def _one(port: int, requests: list[bytes], end: float, times: list[float]) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    number = len(times)
+    while time.perf_counter() < end:
+        started = time.perf_counter()
+        writer.write(requests[number % len(requests)])
+        number += 7
+        head = await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0]))
+        if not head.startswith(b"HTTP/1.1 200"):
+            raise RuntimeError(head.decode())
+        times.append(time.perf_counter() - started)
+    writer.close()
+
+
+def _load(port: int, bodies: list[bytes], path: str, connections: int, seconds: float) -> tuple[float, list[float]]:
+    """Requests without pause over kept connections; the seconds it took and the time of each."""
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: "
+    requests = [head.encode() + str(len(body)).encode() + b"\r\n\r\n" + body for body in bodies]
+    times: list[float] = []
+
+    async def run() -> float:
+        started = time.perf_counter()
+        await asyncio.gather(*(_one(port, requests, started + seconds, times) for _ in range(connections)))
+        return time.perf_counter() - started
+
+    return asyncio.run(run()), times
+
+
+def measure(
+    server: psutil.Process, port: int, bodies: list[bytes], path: str, connections: int, seconds: float
+) -> Measured:
+    """One case on one server."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        pool.apply(_load, (port, bodies, path, connections, 0.5))  # warm
+        before = _cpu(server)
+        took, times = pool.apply(_load, (port, bodies, path, connections, seconds))
+        used = _cpu(server) - before
+    times.sort()
+    return Measured(
+        len(times) / took, 1e3 * statistics.median(times), 1e3 * times[int(len(times) * 0.99)], 1e3 * used / len(times)
+    )
+
+
+def _family(process: psutil.Process) -> list[psutil.Process]:
+    return [process, *process.children(recursive=True)]
+
+
+def _cpu(process: psutil.Process) -> float:
+    return sum(one.cpu_times().user + one.cpu_times().system for one in _family(process))
+
+
+@contextmanager
+def started(
+    command: list[str], port: int, path: str = "/readyz", folder: Path | None = None
+) -> Iterator[tuple[psutil.Process, float]]:
+    """A server that answers, and how long that took."""
+    import httpx
+
+    begun = time.perf_counter()
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder)
+    try:
+        while child.poll() is None:
+            try:
+                if httpx.get(f"http://127.0.0.1:{port}{path}").status_code in (200, 404, 405):
+                    break
+            except httpx.HTTPError:
+                time.sleep(0.05)
+        yield psutil.Process(child.pid), time.perf_counter() - begun
+    finally:
+        child.terminate()
+        child.wait()
+
+
+def commands(home: Path) -> dict[str, tuple[list[str], int]]:
+    """Every server's command line and port."""
+    ports = {name: free_port() for name in ("floor", "ours", "peer")}
+    python, here = sys.executable, Path(__file__).parent
+    churn = [str(Path(python).parent / "churn"), "serve", "--home", str(home), "--workers", "1"]
+    return {
+        "floor": ([python, "-c", FLOOR, str(ports["floor"])], ports["floor"]),
+        "ours": ([*churn, "--port", str(ports["ours"])], ports["ours"]),
+        "peer": ([python, str(here / "course_api.py"), str(home), str(ports["peer"])], ports["peer"]),
+    }
+
+
+def cases(home: Home) -> list[tuple[str, str, str, list[bytes]]]:
+    """(name, server, path, bodies) over the customers of the newest month."""
+    key = home.contract.entity.column
+    keys = home.records.frame("scores", home.records.months("scores")[-1])[key].tolist()[:CUSTOMERS]
+    single = [to_json({key: one}) for one in keys]
+    short = [to_json({key: one, "reasons": False}) for one in keys]
+    return [
+        ("floor: FastAPI, no-op", "floor", "/predict", single),
+        ("/predict without reasons", "ours", "/predict", short),
+        ("/predict with reasons", "ours", "/predict", single),
+        ("/predict/batch, rows", "ours", "/predict/batch", [to_json({"keys": keys})]),
+        ("peer: the course's API", "peer", "/predict", single),
+    ]
+
+
+def run(home: Home, seconds: float) -> None:
+    """Measure everything and print the tables."""
+    servers = commands(home.folder)
+    found: dict[tuple[str, int], list[Measured]] = {}
+    asked = cases(home)
+    with (
+        started(*servers["floor"]) as (floor, _), started(*servers["ours"]) as (ours, boot),
+        started(*servers["peer"], path="/docs") as (peer, _),
+    ):  # fmt: skip
+        processes = {"floor": floor, "ours": ours, "peer": peer}
+        for _ in range(ROUNDS):
+            for name, server, path, bodies in asked:
+                for connections in CONNECTIONS:
+                    made = measure(processes[server], servers[server][1], bodies, path, connections, seconds)
+                    found.setdefault((name, connections), []).append(made)
+        memory = max(one.memory_full_info().pss for one in _family(ours)) / 1e6
+    _show(found)
+    print(f"memory of a worker {memory:.0f} MB (goal < 350)")
+    print(f"boot to ready {boot:.1f} s; a bare BentoML service {bare_boot():.1f} s (goal <= 1.6 x)")
+
+
+def bare_boot() -> float:
+    """How long a BentoML service that does nothing takes to answer."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "bare.py").write_text(BARE, encoding="utf-8")
+        port = free_port()
+        command = [sys.executable, "-m", "bentoml", "serve", "bare:Bare", "--port", str(port), "--host", "127.0.0.1"]
+        with started(command, port, folder=Path(folder)) as (_, took):
+            return took
+
+
+def _show(found: dict[tuple[str, int], list[Measured]]) -> None:
+    middle = {
+        case: Measured(*(statistics.median(getattr(one, f) for one in rounds) for f in ("rate", "p50", "p99", "cpu")))
+        for case, rounds in found.items()
+    }
+    print("| case | connections | requests/s | p50 ms | p99 ms | CPU ms a request | x floor |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+    for (name, connections), one in middle.items():
+        times = CUSTOMERS if name.endswith("rows") else 1
+        ratio = times * one.rate / middle["floor: FastAPI, no-op", connections].rate
+        print(
+            f"| {name} | {connections} | {times * one.rate:,.0f} | {one.p50:.2f} | {one.p99:.2f} | "
+            f"{one.cpu / times:.3f} | {ratio:.2f} |"
+        )
+
+
+if __name__ == "__main__":
+    folder, *wanted = sys.argv[1:]
+    run(Home(Settings(home=Path(folder))), float(wanted[0]) if wanted else 3.0)
