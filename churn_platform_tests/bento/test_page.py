@@ -1,0 +1,135 @@
+"""The page for people, in a real browser on a real server: look up, list, search, order, download, errors, a phone."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from churn_platform_tests.bento.test_service import Running
+from churn_platform_tests.small_business import copied
+
+pytestmark = pytest.mark.slow
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Debian's Chromium."""
+    if not CHROMIUM.exists():
+        pytest.skip(f"no browser at {CHROMIUM}: install Debian's chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def url(served, tmp_path_factory):
+    """One worker on a copy of the gym; version 2 in production, 20 customers listed."""
+    made = Running(copied(served, tmp_path_factory.mktemp("page") / "home"))
+    yield made.wait().url
+    made.end()
+
+
+@pytest.fixture
+def page(browser, url):
+    """The page, loaded, in a window of its own; it asks nobody else and complains of nothing."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+    opened, complaints, asked = context.new_page(), [], []
+    opened.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    opened.on("request", lambda request: asked.append(request.url))
+    opened.goto(url)
+    opened.wait_for_selector("#list tbody tr")
+    yield opened
+    assert [address for address in asked if not address.startswith((url, "data:", "blob:"))] == []
+    assert [text for text in complaints if "404" not in text] == []
+    context.close()
+
+
+def keys(page):
+    return page.locator("#list tbody tr button").all_inner_texts()
+
+
+def test_the_model_in_production_and_the_list_are_shown(page):
+    assert "version 2" in page.inner_text("#model")
+    assert "20 listed of 1,500 customers" in page.inner_text("#list-note")
+    assert len(keys(page)) == 20
+    assert page.locator("#list tbody tr").first.locator("li").count() == 3
+    assert page.locator("#stand-down").is_hidden()
+
+
+def test_a_customer_of_the_list_is_looked_up_with_probability_reasons_chart_and_history(page):
+    first = keys(page)[0]
+    page.locator("#list tbody button").first.click()
+    page.wait_for_selector(".verdict")
+    assert page.inner_text("#customer h3") == first
+    listed = page.locator("#list tbody tr").first.locator("td").nth(2).inner_text()
+    assert page.inner_text(".verdict").startswith(listed), "the list and the answer say the same"
+    assert page.locator("#customer .reasons li").count() == 3
+    assert page.locator("#customer .feature").count() == 4
+    assert page.locator("#customer .feature rect").count() == 4
+    assert "version" in page.inner_text("#customer .history")
+
+
+def test_a_key_is_typed_in_and_an_unknown_one_is_told_so(page):
+    page.fill("#key", "m00001")
+    page.press("#key", "Enter")
+    page.wait_for_selector(".verdict")
+    page.fill("#key", "nobody <b>bold</b>")
+    page.click("#lookup button")
+    page.wait_for_selector("#customer .error")
+    assert "nobody <b>bold</b>" in page.inner_text("#customer .error"), "a text stays a text"
+    assert page.locator("#customer b").count() == 0
+
+
+def test_the_list_is_searched_and_ordered(page):
+    ranked = keys(page)
+    page.click("[data-sort=rank]")
+    assert keys(page) == ranked[::-1]
+    page.click("[data-sort=key]")
+    assert keys(page) == sorted(ranked)
+    assert page.get_attribute("th:has([data-sort=key])", "aria-sort") == "ascending"
+    page.fill("#search", ranked[3])
+    assert keys(page) == [ranked[3]]
+    page.fill("#search", "no such customer")
+    assert page.inner_text("#range") == "Nobody matches."
+
+
+def test_the_list_is_downloaded_as_shown(page, tmp_path):
+    page.fill("#search", "months as a member")
+    shown = keys(page)
+    with page.expect_download() as download:
+        page.click("#download")
+    download.value.save_as(tmp_path / "list.csv")
+    rows = list(csv.DictReader((tmp_path / "list.csv").open(encoding="utf-8")))
+    assert [row["member"] for row in rows] == shown
+    assert all(0 <= float(row["probability"]) <= 1 and row["reason_1"] for row in rows)
+    assert download.value.suggested_filename == "at_risk_2024-01-31.csv"
+
+
+def test_on_a_phone_nothing_is_wider_than_the_screen(browser, url):
+    context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme="dark")
+    page = context.new_page()
+    page.goto(url)
+    page.wait_for_selector("#list tbody tr")
+    page.locator("#list tbody button").first.click()
+    page.wait_for_selector(".verdict")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    context.close()
+
+
+def test_everything_can_be_reached_by_its_name_and_by_keyboard(page):
+    assert page.get_by_label("Customer key").count() == 1
+    assert page.get_by_role("button", name="Look up").count() == 1
+    assert page.get_by_role("heading", name="Most likely to leave").count() == 1
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "key"
