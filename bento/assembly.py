@@ -27,7 +27,7 @@ from churn_platform.adapters.score_history import ScoreHistory
 from churn_platform.core.contract import Contract
 from churn_platform.settings import Settings
 
-LOG_LIMIT, LOG_SECONDS = 100_000, 30.0
+LOG_LIMIT, LOG_SECONDS = 50_000, 30.0
 LINES_LIMIT, LINES_SECONDS = 10_000, 0.2
 
 

@@ -19,7 +19,7 @@ class Background(Generic[T]):
     def __init__(self, write: Callable[[Sequence[T]], None], *, limit: int, seconds: float) -> None:
         self._write, self._limit, self._seconds = write, limit, seconds
         self._queue: deque[T] = deque()
-        self._stop = threading.Event()
+        self._stop, self._wake = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.dropped = 0
 
@@ -29,6 +29,8 @@ class Background(Generic[T]):
 
     def add(self, items: Sequence[T]) -> None:
         """Queue items; never waits."""
+        if len(self._queue) + len(items) > self._limit // 10:
+            self._wake.set()
         room = self._limit - len(self._queue)
         self._queue.extend(items[:room])
         self.dropped += max(len(items) - room, 0)
@@ -40,12 +42,15 @@ class Background(Generic[T]):
     def stop(self) -> None:
         """Write what is queued and end."""
         self._stop.set()
+        self._wake.set()
         if self._thread.is_alive():
             self._thread.join()
         self._empty()
 
     def _run(self) -> None:
-        while not self._stop.wait(self._seconds):
+        while not self._stop.is_set():
+            self._wake.wait(self._seconds)  # sooner when a tenth of the queue is full
+            self._wake.clear()
             self._empty()
 
     def _empty(self) -> None:

@@ -34,19 +34,24 @@ class LightGBMBooster:
         self._call("LGBM_BoosterGetNumFeature", self._handle, ctypes.byref(width))
         self._width = width.value
         self._row = np.zeros(self._width)
-        self._answer, self._length = ctypes.c_double(), ctypes.c_int64()
-        self._fast = self._prepared_row()
+        self._answer, self._why, self._length = np.zeros(1), np.zeros(self._width + 1), ctypes.c_int64()
+        self._fast = self._prepared_row(PROBABILITY, self._answer)
+        self._fast_why = self._prepared_row(CONTRIBUTIONS, self._why)
 
     def probability(self, matrix: Floats) -> Floats:
         """Uncalibrated probability (rows,) of each row of (rows, columns)."""
         if len(matrix) == 1:
             self._row[:] = matrix[0]
             self._call("LGBM_BoosterPredictForMatSingleRowFast", *self._fast)
-            return np.array([self._answer.value])
+            return self._answer.copy()
         return self._predict(matrix, PROBABILITY, 1)[:, 0]
 
     def contributions(self, matrix: Floats) -> Floats:
         """SHAP values of each column for each row (rows, columns)."""
+        if len(matrix) == 1:
+            self._row[:] = matrix[0]
+            self._call("LGBM_BoosterPredictForMatSingleRowFast", *self._fast_why)
+            return self._why[None, :-1].copy()
         return self._predict(matrix, CONTRIBUTIONS, self._width + 1)[:, :-1]
 
     def _predict(self, matrix: Floats, kind: int, columns: int) -> Floats:
@@ -59,16 +64,16 @@ class LightGBMBooster:
         )  # fmt: skip
         return answer
 
-    def _prepared_row(self) -> tuple[Any, ...]:
+    def _prepared_row(self, kind: int, answer: Floats) -> tuple[Any, ...]:
         """The arguments of the single-row call: parameters are read once, not 1,000 times a second."""
         configuration = ctypes.c_void_p()
         self._call(
-            "LGBM_BoosterPredictForMatSingleRowFastInit", self._handle, PROBABILITY, 0, ALL_TREES, FLOAT64,
+            "LGBM_BoosterPredictForMatSingleRowFastInit", self._handle, kind, 0, ALL_TREES, FLOAT64,
             ctypes.c_int32(self._width), PARAMETERS, ctypes.byref(configuration),
         )  # fmt: skip
         weakref.finalize(self, self._library.LGBM_FastConfigFree, configuration)
         row = ctypes.c_void_p(self._row.ctypes.data)
-        return configuration, row, ctypes.byref(self._length), ctypes.byref(self._answer)
+        return configuration, row, ctypes.byref(self._length), ctypes.c_void_p(answer.ctypes.data)
 
     def _call(self, name: str, *arguments: Any) -> None:  # noqa: ANN401 - C values
         if getattr(self._library, name)(*arguments) != 0:

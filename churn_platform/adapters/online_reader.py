@@ -12,6 +12,7 @@ import sqlite3
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,6 +28,7 @@ STRING, INTEGER = 2, 4
 KEY_VERSION = 3
 MARKER = "online.json"
 LOCK_SECONDS = 1.0
+CACHE_KB = 32_768
 
 
 @dataclass(frozen=True)
@@ -125,24 +127,26 @@ class SqliteReader:
             StoreDown: the store does not answer.
         """
         wanted = [self._key(key) for key in keys]
-        found: dict[bytes, dict[int, tuple[int, dict[str, Any]]]] = {}
-        for view, key, feature, value, moment in self._select(wanted):
-            views = found.setdefault(key, {})
-            if view not in views:
-                views[view] = (moment if isinstance(moment, int) else _seconds(moment), {})
-            views[view][1][feature] = decoded(value)
-        return [self._row(found[key]) if key in found else None for key in wanted]
+        found: dict[bytes, tuple[dict[str, Any], dict[int, Any]]] = {}
+        last: tuple[int, bytes] | None = None
+        values: dict[str, Any] = {}
+        for view, key, feature, value, moment in self._select(wanted):  # one customer's rows of a view come together
+            if (view, key) != last:
+                last = (view, key)
+                values, moments = found.setdefault(key, (dict.fromkeys(self._features), {}))
+                moments[view] = moment
+            values[feature] = decoded(value)
+        return [self._row(*found[key]) if key in found else None for key in wanted]
 
-    def _row(self, views: Mapping[int, tuple[int, dict[str, Any]]]) -> OnlineRow:
-        values: dict[str, Any] = dict.fromkeys(self._features)
+    def _row(self, values: dict[str, Any], moments: Mapping[int, Any]) -> OnlineRow:
+        # a feature that the contract no longer names stays in the store
+        named = values if len(values) == len(self._features) else {name: values[name] for name in self._features}
+        seconds = {view: at if isinstance(at, int) else _seconds(at) for view, at in moments.items()}
         behind: list[str] = []
         for number, features in enumerate(self._views):
-            moment, read = views.get(number, (0, {}))
-            values |= {name: read.get(name) for name in features}
-            if moment < self._newest.moment:
+            if seconds.get(number, 0) < self._newest.moment:
                 behind += features
-        oldest = min(moment for moment, _ in views.values())
-        return OnlineRow(values, dt.datetime.fromtimestamp(oldest, dt.UTC).date(), tuple(behind))
+        return OnlineRow(named, _day(min(seconds.values())), tuple(behind))
 
     def _select(self, keys: Sequence[bytes]) -> list[tuple[int, bytes, str, bytes, Any]]:
         # A store that was put in place anew is another file: the open connection would go on reading the old one.
@@ -167,6 +171,8 @@ class SqliteReader:
         try:
             address = f"{self._database.resolve().as_uri()}?mode=ro"
             self._connection = sqlite3.connect(address, uri=True, timeout=LOCK_SECONDS, check_same_thread=False)
+            # Not mmap, as fast: a file that is truncated under it kills the process.
+            self._connection.execute(f"PRAGMA cache_size = -{CACHE_KB}")
         except sqlite3.Error as error:
             raise StoreDown(f"{self._database} cannot be opened ({error}): materialize feature_views.") from None
 
@@ -187,6 +193,7 @@ def entity_key(contract: Contract) -> Callable[[Key], bytes]:
     return text
 
 
+@lru_cache(maxsize=65_536)
 def decoded(value: bytes) -> str | float | bool | None:
     """One value of Feast's protobuf message `Value`: empty is null, else one field of the kinds that features have.
 
@@ -207,6 +214,11 @@ def decoded(value: bytes) -> str | float | bool | None:
         number, _ = _varint(value, 1)
         return bool(number) if tag == 0x38 else number - (1 << 64) if number >> 63 else number  # noqa: PLR2004
     raise StoreDown(f"the online store holds a value of an unknown kind ({value[:8]!r}): materialize the views again.")
+
+
+@lru_cache(maxsize=256)
+def _day(seconds: int) -> dt.date:
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).date()
 
 
 def _varint(value: bytes, start: int) -> tuple[int, int]:

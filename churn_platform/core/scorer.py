@@ -97,6 +97,10 @@ class FormScorer:
         self._first_number = offset
         self._numbers = [name for name, dtype in self.features if dtype != "category"]
         self._width = offset + len(self._numbers)
+        # Where each feature's columns begin, and the features' places among them in the contract's order.
+        self._starts = [*(start for _, start, _, _ in self._categories), *range(offset, self._width)]
+        have = [*(name for name, *_ in self._categories), *self._numbers]
+        self._order = [have.index(name) for name, _ in self.features]
 
     def probability(self, rows: Sequence[Row]) -> list[float]:
         """Calibrated churn probability of each row."""
@@ -108,11 +112,8 @@ class FormScorer:
     def contributions(self, rows: Sequence[Row]) -> Floats:
         """How far each feature moves each row's log-odds (rows, features)."""
         columns = self._booster.contributions(self._matrix(rows)) * self._form.slope
-        starts = [offset for _, offset, _, _ in self._categories]
-        parts = [np.add.reduceat(columns[:, : self._first_number], starts, axis=1)] if starts else []
-        moved = np.concatenate([*parts, columns[:, self._first_number :]], axis=1)
-        have = [*(name for name, *_ in self._categories), *self._numbers]
-        return moved[:, [have.index(name) for name, _ in self.features]]
+        summed: Floats = np.add.reduceat(columns, self._starts, axis=1)
+        return summed[:, self._order]
 
     def _matrix(self, rows: Sequence[Row]) -> Floats:
         """The rows as the booster reads them (rows, columns)."""

@@ -26,6 +26,15 @@ def test_items_are_written_in_order_by_a_thread():
     queue.stop()
 
 
+def test_a_queue_that_fills_is_emptied_before_its_time():
+    written = []
+    queue = Background(written.extend, limit=100, seconds=3600)
+    queue.start()
+    queue.add(list(range(11)))
+    assert waited(lambda: len(written) == 11)
+    queue.stop()
+
+
 def test_what_waits_at_the_end_is_written():
     written = []
     queue = Background(written.extend, limit=100, seconds=3600)
