@@ -42,7 +42,7 @@ class SnapshotOfflineStore(DuckDBOfflineStore):  # type: ignore[misc]
     """
 
     @staticmethod
-    def get_historical_features(  # noqa: D102 - Feast's
+    def get_historical_features(
         config: Any,  # noqa: ANN401
         feature_views: list[Any],
         feature_refs: list[str],
@@ -52,6 +52,7 @@ class SnapshotOfflineStore(DuckDBOfflineStore):  # type: ignore[misc]
         full_feature_names: bool = False,  # noqa: FBT001, FBT002
         filter_by_created_timestamp: bool = False,  # noqa: FBT001, FBT002
     ) -> IbisRetrievalJob:
+        """Feast's interface; the short way where each timestamp reaches one snapshot, else Feast's join."""
         first, last = _reached(entity_df, feature_views)
         job = get_historical_features_ibis(
             config=config,
@@ -69,24 +70,26 @@ class SnapshotOfflineStore(DuckDBOfflineStore):  # type: ignore[misc]
         return job if joins is None else SnapshotJob(job, partial(_joined, entity_df, joins))
 
     @staticmethod
-    def pull_latest_from_table_or_query(  # noqa: D102 - Feast's
+    def pull_latest_from_table_or_query(
         config: Any,  # noqa: ANN401
         start_date: dt.datetime,
         end_date: dt.datetime,
         **asked: Any,  # noqa: ANN401
     ) -> IbisRetrievalJob:
+        """Feast's interface, for materialization: only the snapshots between the two dates are opened."""
         access = _access(config, _day(start_date), _day(end_date))
         return pull_latest_from_table_or_query_ibis(
             config=config, start_date=start_date, end_date=end_date, **asked, **access
         )
 
     @staticmethod
-    def pull_all_from_table_or_query(  # noqa: D102 - Feast's
+    def pull_all_from_table_or_query(
         config: Any,  # noqa: ANN401
         start_date: dt.datetime | None = None,
         end_date: dt.datetime | None = None,
         **asked: Any,  # noqa: ANN401
     ) -> IbisRetrievalJob:
+        """Feast's interface: only the snapshots between the dates are opened; without dates all."""
         first, last = _day(start_date) if start_date else FIRST, _day(end_date) if end_date else LAST
         return pull_all_from_table_or_query_ibis(
             config=config, start_date=start_date, end_date=end_date, **asked, **_access(config, first, last)
