@@ -5,23 +5,17 @@ Heavy imports live inside the commands, so that `--help` answers at once.
 """
 
 import errno
-import json
 import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
-from churn_platform import cli_contract
+from churn_platform import cli_answers, cli_contract
+from churn_platform.cli_base import HomeOption, JsonOption, make_console, open_home, print_json
 from churn_platform.errors import ChurnError, UsageError
-from churn_platform.settings import load_settings, prepare_environment
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from churn_platform.adapters.home import Home
 
 app = typer.Typer(
     help="A churn model that keeps itself honest: monthly drops in, an honestly promoted production model out.",
@@ -36,8 +30,6 @@ DISK = {
     errno.ENOSPC: "The disk is full, nothing was half published: make room and run the same command again.",
     errno.EROFS: "The home is on a read-only file system, nothing was published: mount it writable or choose another.",
 }
-HomeOption = Annotated[Path | None, typer.Option("--home", help="Folder that holds everything (else CHURN_HOME).")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Answer as JSON, for a program.")]
 
 
 def main() -> None:
@@ -67,26 +59,6 @@ def _say(sentence: object, code: int) -> int:
     return code
 
 
-def _home(folder: Path | None, *, must_exist: bool = True) -> "Home":
-    from churn_platform.adapters.home import Home
-
-    settings = load_settings(folder)
-    if must_exist and not (settings.home_folder / "lake").is_dir():
-        raise UsageError(f"There is no home at {settings.home_folder}: `churn init` or `churn demo` makes one.")
-    prepare_environment(settings)
-    return Home(settings)
-
-
-def _console() -> "Console":
-    from rich.console import Console
-
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 160)
-
-
-def _print_json(value: Any) -> None:  # noqa: ANN401 - whatever json can hold
-    sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")
-
-
 @app.command()
 def demo(
     months: Annotated[int, typer.Option(min=1, max=60, help="Months to simulate.")] = 4,
@@ -100,8 +72,8 @@ def demo(
     from churn_platform.cli_demo import run_demo
     from churn_platform.core.simulate import find_scenario
 
-    chosen, opened = find_scenario(scenario), _home(home, must_exist=False)
-    run_demo(opened, _console(), months=months, users=users, scenario=chosen, data=data, as_json=as_json)
+    chosen, opened = find_scenario(scenario), open_home(home, must_exist=False)
+    run_demo(opened, make_console(), months=months, users=users, scenario=chosen, data=data, as_json=as_json)
 
 
 class _ListsScenarios(TyperCommand):
@@ -151,7 +123,7 @@ def init(
     from churn_platform.adapters.status import parse_as_of
     from churn_platform.cli_contract import make_draft, make_home, show_draft
 
-    opened = _home(home, must_exist=False)
+    opened = open_home(home, must_exist=False)
     if from_drop is not None:
         found = make_draft(opened, from_drop, entity, label, parse_as_of(as_of) if as_of else None)
     elif entity or label or as_of:
@@ -159,9 +131,9 @@ def init(
     else:
         found = make_home(opened)
     if as_json:
-        _print_json(found)
+        print_json(found)
     elif from_drop is not None:
-        show_draft(_console(), found)
+        show_draft(make_console(), found)
     else:
         typer.echo(found["says"])
 
@@ -179,7 +151,7 @@ def ingest(
     month = parse_as_of(as_of)
     if not folder.is_dir():
         raise UsageError(f"{folder} is no folder: name the folder with the month's files.")
-    opened = _home(home, must_exist=False)
+    opened = open_home(home, must_exist=False)
     target, found = take_in(opened, folder, month)
     opened.create()
     said = found.quarantined_sentence
@@ -203,7 +175,7 @@ def run(
     if as_of is not None and every:
         raise UsageError("--as-of and --all exclude each other: name a month or take all.")
     through = parse_as_of(as_of) if as_of else None
-    opened = _home(home)
+    opened = open_home(home)
     with RunProgress(quiet=as_json) as progress:
         progress.note("Looking at what is due ...")
         from churn_platform.defs.runner import run_due
@@ -211,78 +183,14 @@ def run(
         ran = list(run_due(opened, progress.step, progress.asset, through))
     found = status(opened)
     if as_json:
-        _print_json({"ran": [{"job": r.step.kind, "as_of": r.step.as_of, "run_id": r.run_id} for r in ran], **found})
+        print_json({"ran": [{"job": r.step.kind, "as_of": r.step.as_of, "run_id": r.run_id} for r in ran], **found})
         return
     typer.echo(f"{len(ran)} run{'s' if len(ran) != 1 else ''} done." if ran else "Nothing to do.")
-    show_status(_console(), found)
+    show_status(make_console(), found)
 
 
-@app.command()
-def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """Months, the model in production, every decision, and what is due."""
-    from churn_platform.adapters import status as answers
-    from churn_platform.cli_show import show_status
-
-    found = answers.status(_home(home))
-    _print_json(found) if as_json else show_status(_console(), found)
-
-
-@app.command()
-def history(home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """The ledger: every receipt, oldest first; a broken chain is an error."""
-    from churn_platform.cli_show import show_history
-
-    receipts = [receipt.model_dump(mode="json") for receipt in _home(home).ledger.receipts()]
-    _print_json(receipts) if as_json else show_history(_console(), receipts)
-
-
-@app.command()
-def decision(
-    as_of: Annotated[str | None, typer.Argument(help="The month; the newest decision by default.")] = None,
-    home: HomeOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Why a candidate was promoted or refused: every finding with its sentence."""
-    from churn_platform.adapters.status import find_decision, parse_as_of
-    from churn_platform.cli_show import show_decision
-
-    wanted = parse_as_of(as_of).isoformat() if as_of else None
-    found = find_decision(_home(home), wanted)
-    _print_json(found) if as_json else show_decision(_console(), found)
-
-
-@app.command()
-def scores(
-    top: Annotated[int, typer.Option(min=1, help="How many of the listed customers.")] = 20,
-    home: HomeOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Who is most likely to leave, and why."""
-    from churn_platform.adapters.status import listed_scores
-    from churn_platform.cli_show import show_scores
-
-    opened = _home(home)
-    month, record, rows = listed_scores(opened, top)
-    if as_json:
-        _print_json({"as_of": month, **record, "listed": rows})
-        return
-    show_scores(_console(), month.isoformat(), record, list(rows), opened.contract.entity.column)
-
-
-@app.command()
-def explain(
-    user: Annotated[str, typer.Argument(help="The customer's key.")],
-    as_of: Annotated[str | None, typer.Option("--as-of", help="The month; the newest scored one by default.")] = None,
-    home: HomeOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """One customer: probability, reasons, features as known then, model version."""
-    from churn_platform.adapters import status as answers
-    from churn_platform.cli_show import show_explanation
-
-    opened = _home(home)
-    found = answers.explain(opened, user, as_of)
-    _print_json(found) if as_json else show_explanation(_console(), found, opened.contract.entity.column)
+for answer in (cli_answers.status, cli_answers.history, cli_answers.decision, cli_answers.scores, cli_answers.explain):
+    app.command()(answer)
 
 
 @app.command()
@@ -293,7 +201,7 @@ def ui(
     """The Dagster UI on 127.0.0.1 with the daemon; sensors and schedule are on."""
     from churn_platform.adapters.dagster_ui import serve_ui
 
-    opened = _home(home, must_exist=False)
+    opened = open_home(home, must_exist=False)
     opened.create()
     _ = opened.contract
     raise typer.Exit(serve_ui(opened, port or opened.settings.ui_port, typer.echo))
@@ -311,7 +219,7 @@ def serve(
     """The HTTP API that answers with the model in production (BentoML)."""
     from churn_platform.cli_serve import serve as become_server
 
-    opened = _home(home)
+    opened = open_home(home)
     settings = opened.settings
     become_server(opened, host, port or settings.api_port, workers or settings.api_workers, typer.echo)
 
@@ -322,7 +230,7 @@ def doctor(home: HomeOption = None, as_json: JsonOption = False) -> None:
     from churn_platform.adapters.checkup import check_up
     from churn_platform.cli_show import show_checkup
 
-    checks = check_up(_home(home, must_exist=False))
-    _print_json(checks) if as_json else show_checkup(_console(), checks)
+    checks = check_up(open_home(home, must_exist=False))
+    print_json(checks) if as_json else show_checkup(make_console(), checks)
     if any(check["state"] == "error" for check in checks):
         raise typer.Exit(1)

@@ -5,14 +5,13 @@ Belongs here: their arguments and their layout. Does not: facts (`adapters/contr
 """
 
 import datetime as dt
-import json
 import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from churn_platform.cli_base import HomeOption, JsonOption, print_json
 from churn_platform.errors import ContractError, UsageError
 from churn_platform.settings import load_settings
 
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="Check the contract, or what would fail if files were delivered.", no_args_is_help=True, rich_markup_mode=None
 )
-HomeOption = Annotated[Path | None, typer.Option("--home", help="Folder that holds everything (else CHURN_HOME).")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Answer as JSON, for a program.")]
 SHOWN = 12
 """Columns that are left out are many in a wide table: so many are shown, all are in the contract."""
 
@@ -57,7 +54,7 @@ def check(
     faults = sum(line["state"] == "fail" for line in lines)
     if as_json:
         answer = {"contract": path, "ok": not faults, "lines": lines}
-        sys.stdout.write(json.dumps(answer, indent=2, default=str) + "\n")
+        print_json(answer)
     else:
         _show_check(path, lines, faults)
     raise typer.Exit(int(faults > 0))

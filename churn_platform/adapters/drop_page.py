@@ -24,7 +24,7 @@ table{border-collapse:collapse;width:100%%}
 th,td{text-align:left;padding:.4rem 1rem .4rem 0;border-bottom:1px solid #eee;vertical-align:top}
 tr:last-child td{border-bottom:0}
 th{color:#5b6670;font-weight:600;font-size:.85rem;white-space:nowrap}td.n,th.n{text-align:right}
-code{font:.85em ui-monospace,monospace;background:#f0f1f2;border-radius:3px;padding:.1rem .3rem;overflow-wrap:break-word}
+code{font:.85em ui-monospace,monospace;background:#f0f1f2;border-radius:3px;padding:.1rem .3rem}
 .refuses,.aside{color:#fff;border-radius:3px;padding:.1rem .45rem;font-size:.8rem;white-space:nowrap}
 .rows{white-space:nowrap}.refuses{background:#c0392b}.aside{background:#b7791f}.dim{color:#5b6670}
 """
