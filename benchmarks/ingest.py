@@ -1,19 +1,13 @@
-"""Validation and ingest against what pyarrow needs to read the same CSV and write it as Parquet.
+"""Validation and ingest of 1,000,000 rows x 15 columns: what a month costs before anything is learned from it.
 
-Question: how much does a month cost before anything is learned from it? Floor: `read_csv` and `write_table` (zstd) of
-the same file. Ours: `publish_drop` on a home, that is reading, validating, publishing, receipt. Each in a process of
-its own with its imports done before the clock starts; medians. Goal: at most 3 x.
-
-Usage: uv run python benchmarks/ingest.py [--quick]
+Floor: pyarrow reads the same CSV and writes it as Parquet (zstd). Ours: `publish_drop` on a home, that is reading,
+validating, publishing, receipt; once on sound rows, once with 0.5% of them quarantined. Imports are not counted.
 """
 
 import argparse
 import datetime as dt
-import statistics
-import subprocess
-import sys
 import tempfile
-import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +16,9 @@ import pyarrow as pa
 import yaml
 from pyarrow import csv
 
+from benchmarks import harness
+
+ROWS, QUICK_ROWS = 1_000_000, 100_000
 AS_OF = dt.date(2024, 1, 31)
 GOAL = 3.0
 PLANS = ["basic", "plus", "family", "student"]
@@ -87,71 +84,68 @@ def write_month(path: Path, rows: int, faulty: int) -> None:
     csv.write_csv(pa.table(columns), path, csv.WriteOptions(quoting_style="needed"))
 
 
-def floor(path: Path) -> float:
-    """Seconds of pyarrow alone."""
+def _floor(options: argparse.Namespace, clock: harness.Clock) -> dict[str, Any]:
     import pyarrow.parquet as pq
 
-    started = time.perf_counter()
-    pq.write_table(csv.read_csv(path), path.with_suffix(".floor.parquet"), compression="zstd")
-    return time.perf_counter() - started
+    path = Path(options.file)
+    with clock.running():
+        pq.write_table(csv.read_csv(path), path.with_suffix(".floor.parquet"), compression="zstd")
+    return {}
 
 
-def ours(path: Path) -> float:
-    """Seconds of `publish_drop`; a small month goes first so that every import is done."""
+def _ours(options: argparse.Namespace, clock: harness.Clock) -> dict[str, Any]:
+    """A small month goes first, so that every import is done."""
     from churn_platform.adapters.home import Home
     from churn_platform.adapters.ingestion import publish_drop
     from churn_platform.settings import Settings
 
+    path = Path(options.file)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         home = Home(Settings(home=Path(folder) / "home"))
         home.create()
         (home.folder / "contract.yaml").write_text(yaml.safe_dump(CONTRACT))
-        for as_of, source in ((dt.date(2023, 12, 31), path.with_name("small.csv")), (AS_OF, path)):
-            drop = home.drops / as_of.isoformat()
-            drop.mkdir()
-            (drop / "customers.csv").symlink_to(source)
-            started = time.perf_counter()
-            publication = publish_drop(home, as_of)
-            seconds = time.perf_counter() - started
+        _delivered(home, dt.date(2023, 12, 31), path.with_name("small.csv"))
+        publish_drop(home, dt.date(2023, 12, 31))
+        _delivered(home, AS_OF, path)
+        with clock.running():
+            publication = publish_drop(home, AS_OF)
         aside = sum(found["quarantined"] for found in home.lake.quarantines(AS_OF).values())
-        lines = sum(1 for _ in path.open()) - 1
-        if publication.rows["customers"] + aside != lines:
-            raise SystemExit(f"{publication.rows} and {aside} put aside of {lines} rows: something was lost")
-    return seconds
+    return {"published": publication.rows["customers"], "quarantined": aside}
 
 
-def measured(path: Path, runs: int) -> tuple[float, float]:
-    """Median seconds of floor and ours, each run in a new process, by turns: a noisy machine is noisy to both."""
-    found: dict[str, list[float]] = {"floor": [], "ours": []}
-    for _ in range(runs):
-        for what, seconds in found.items():
-            command = [sys.executable, __file__, "--one", what, str(path)]
-            seconds.append(float(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
-    return statistics.median(found["floor"]), statistics.median(found["ours"])
+def _delivered(home: Any, as_of: dt.date, source: Path) -> None:  # noqa: ANN401 - a Home
+    drop = home.drops / as_of.isoformat()
+    drop.mkdir()
+    (drop / "customers.csv").symlink_to(source)
 
 
-def main() -> None:
-    """Print one line a case, the worst first."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--quick", action="store_true", help="a tenth of the rows, one run")
-    parser.add_argument("--one", nargs=2, metavar=("WHAT", "FILE"), help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.one:
-        print({"floor": floor, "ours": ours}[asked.one[0]](Path(asked.one[1])))
-        return
-    rows, runs = (100_000, 1) if asked.quick else (1_000_000, 3)
+FLOOR, SOUND, FAULTY = "floor: pyarrow", "ours, sound rows", "ours, 0.5% quarantined"
+CONTENDERS = {FLOOR: _floor, SOUND: _ours, FAULTY: _ours}
+
+
+def _report(options: argparse.Namespace) -> None:
+    rows = QUICK_ROWS if options.quick else ROWS
     with tempfile.TemporaryDirectory() as folder:
+        files = {name: Path(folder) / f"{place}.csv" for place, name in enumerate(CONTENDERS)}
         write_month(Path(folder) / "small.csv", 200, 1)
-        print(f"{'rows':>9}  {'faulty':>7}  {'floor s':>8}  {'ours s':>8}  {'ratio':>6}  goal {GOAL:g}")
-        lines = []
-        for faulty in (rows // 200, 0):
-            path = Path(folder) / f"month_{faulty}.csv"
-            write_month(path, rows, faulty)
-            least, own = measured(path, runs)
-            lines.append((own / least, f"{rows:>9,}  {faulty:>7,}  {least:8.2f}  {own:8.2f}  {own / least:6.2f}"))
-            path.unlink()
-        print("\n".join(line for _, line in sorted(lines, reverse=True)))
+        write_month(files[SOUND], rows, 0)
+        write_month(files[FAULTY], rows, rows // 200)
+        files[FLOOR].symlink_to(files[SOUND])
+        measures: dict[str, Callable[[], harness.Measured]] = {
+            name: lambda name=name: harness.run(name, file=files[name]) for name in CONTENDERS
+        }
+        found = harness.in_turns(measures, 1 if options.quick else harness.ROUNDS)
+    harness.table(found, FLOOR)
+    for name in (FAULTY, SOUND):
+        told = found[name][0].told
+        if told["published"] + told["quarantined"] != rows:
+            raise SystemExit(f"{told} of {rows} rows: something was lost")
+        harness.verdict(f"{name} / pyarrow", harness.median(found[name]) / harness.median(found[FLOOR]), GOAL)
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--file", help=argparse.SUPPRESS)
 
 
 if __name__ == "__main__":
-    main()
+    harness.main(CONTENDERS, _arguments, _report)

@@ -1,10 +1,11 @@
 """How fast is the API? Beside a floor (FastAPI doing nothing) and a peer (the API as a course builds it).
 
-`python -m benchmarks.serving HOME [SECONDS]`: HOME has a model in production. One worker each; medians of 3 rounds in
+`python -m benchmarks.serving [--home HOME]`. One worker each; medians of 3 rounds in
 which every server has its turn; features are read from the online store on every request; the client is a process of
 its own. CPU a request is the server's alone and says more than requests a second on a busy machine.
 """
 
+import argparse
 import asyncio
 import multiprocessing
 import statistics
@@ -158,7 +159,7 @@ def cases(home: Home) -> list[tuple[str, str, str, list[bytes]]]:
     ]
 
 
-def run(home: Home, seconds: float) -> None:
+def run(home: Home, seconds: float, rounds: int) -> None:
     """Measure everything and print the tables."""
     servers = commands(home.folder)
     found: dict[tuple[str, int], list[Measured]] = {}
@@ -168,7 +169,7 @@ def run(home: Home, seconds: float) -> None:
         started(*servers["peer"], path="/docs") as (peer, _),
     ):  # fmt: skip
         processes = {"floor": floor, "ours": ours, "peer": peer}
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             for name, server, path, bodies in asked:
                 for connections in CONNECTIONS:
                     made = measure(processes[server], servers[server][1], bodies, path, connections, seconds)
@@ -205,6 +206,21 @@ def _show(found: dict[tuple[str, int], list[Measured]]) -> None:
         )
 
 
+def main() -> None:
+    """Serve the home that is named, or a simulated one of 7,000 customers."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--home", type=Path, help="a home with a model in production (else a simulated one)")
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
+    parser.add_argument("--quick", action="store_true", help="one short round, to try the script")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        home = asked.home or Path(folder) / "home"
+        if asked.home is None:
+            churn = str(Path(sys.executable).parent / "churn")
+            subprocess.run([churn, "demo", "--home", home, "--users", "7000", "--months", "2", "--json"],
+                check=True, capture_output=True)  # fmt: skip
+        run(Home(Settings(home=home)), 0.5 if asked.quick else asked.seconds, 1 if asked.quick else ROUNDS)
+
+
 if __name__ == "__main__":
-    folder, *wanted = sys.argv[1:]
-    run(Home(Settings(home=Path(folder))), float(wanted[0]) if wanted else 3.0)
+    main()

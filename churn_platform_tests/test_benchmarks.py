@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-HELPERS = {"__init__", "harness", "business", "bare_months"}
+HELPERS = {"__init__", "harness", "business", "bare_months", "course_api"}
+NO_FLOOR = {"false_alarms"}  # a rate beside its goal
 QUESTIONS = sorted({path.stem for path in (ROOT / "benchmarks").glob("*.py")} - HELPERS)
 
 
@@ -28,5 +29,5 @@ def test_a_benchmark_runs_at_its_small_size(question):
     if "real months are not at" in done.stderr:
         pytest.skip(done.stderr)
     assert done.returncode == 0, done.stderr
-    assert "x floor" in done.stdout
+    assert "x floor" in done.stdout or question in NO_FLOOR
     assert "goal <=" in done.stdout
