@@ -4,6 +4,7 @@ Belongs here: the metrics and their text. Does not: when they are counted. prome
 metrics are made: it looks at that moment whether several processes share a folder.
 """
 
+import collections
 import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
 LATENCY = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
-TENTHS = tuple(number / 10 for number in range(1, 11))
+TENTHS = tuple(f"{number / 10:.1f}" for number in range(10))
 
 
 class Metrics:
@@ -27,9 +28,9 @@ class Metrics:
         self._latency = Histogram(
             "churn_request_seconds", "Time to answer.", ["route"], buckets=LATENCY, registry=where
         )
-        self._probability = Histogram(
-            "churn_probability", "Probabilities that were answered.", buckets=TENTHS, registry=where
-        )
+        # Counters, not a histogram: that takes one probability at a time, 5 ms for a batch of a thousand.
+        tenths = Counter("churn_probabilities", "Answers by the tenth that begins at `from`.", ["from"], registry=where)
+        self._tenths = [tenths.labels(tenth) for tenth in TENTHS]
         self._stale = Counter("churn_stale_answers", "Answers from missing or old features.", registry=where)
         self._refused = Counter("churn_refused_releases", "Releases that could not be verified.", registry=where)
         self._dropped = Counter("churn_log_dropped", "Entries of the prediction log that are lost.", registry=where)
@@ -59,8 +60,8 @@ class Metrics:
 
     def answered(self, probabilities: Sequence[float], stale: int) -> None:
         """Count answers and those of them that were stale."""
-        for probability in probabilities:
-            self._probability.observe(probability)
+        for tenth, count in collections.Counter(min(int(p * 10), 9) for p in probabilities).items():
+            self._tenths[tenth].inc(count)
         if stale:
             self._stale.inc(stale)
 

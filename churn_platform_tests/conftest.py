@@ -95,7 +95,11 @@ def served(january, tmp_path_factory):
 
 @pytest.fixture
 def served_copy(served, tmp_path):
-    """`served`, to change."""
+    """`served`, to change; without the predictions that servers of this session have logged in it."""
+    import shutil
+
     from churn_platform_tests.small_business import copied
 
-    return copied(served, tmp_path / "home")
+    home = copied(served, tmp_path / "home")
+    shutil.rmtree(home.folder / "predictions", ignore_errors=True)
+    return home

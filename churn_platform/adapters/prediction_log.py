@@ -5,14 +5,16 @@ pyarrow is imported with the first file.
 """
 
 import datetime as dt
+import hashlib
 import os
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic_core import to_json
+
 from churn_platform.adapters.files import replacing
-from churn_platform.core.digest import digest_of
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class PredictionLog:
         self._folder, self._entity = folder, entity
 
     def write(self, answers: Sequence[Answered]) -> None:
-        """Append a lot of answers: time, key, version, probability, digest of the features, what-if, stale."""
+        """Append a lot of answers: time, key, version, probability, sha256 of the features as JSON, what-if, stale."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -46,7 +48,7 @@ class PredictionLog:
                 self._entity: [one.key for one in answers],
                 "version": pa.array([one.version for one in answers], pa.int64()),
                 "probability": pa.array([one.probability for one in answers], pa.float64()),
-                "features": [digest_of(dict(one.features)) for one in answers],
+                "features": [hashlib.sha256(to_json(one.features)).hexdigest() for one in answers],
                 "what_if": pa.array([one.what_if for one in answers], pa.bool_()),
                 "stale": pa.array([one.stale for one in answers], pa.bool_()),
             }

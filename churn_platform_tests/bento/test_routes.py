@@ -82,14 +82,14 @@ def test_health_says_the_process_lives_and_readiness_with_what_it_answers(api):
 
 def test_the_metrics_have_units_and_bounded_labels(served, api_on):
     api = api_on(served)
-    api.post("/predict", {"member": "m00001"})
+    tenth = f"{int(api.post('/predict', {'member': 'm00001'}).json()['probability'] * 10) / 10:.1f}"
     api.post("/predict", {"member": "nobody"})
     text = api.get("/metrics").text
     for line in (
         'churn_requests_total{route="/predict",status="200"} 1.0',
         'churn_requests_total{route="/predict",status="404"} 1.0',
         'churn_request_seconds_count{route="/predict"} 2.0',
-        "churn_probability_count 1.0", "churn_model_version 2.0", "churn_stand_down 0.0", "churn_refused_releases_total 0.0",
+        'churn_probabilities_total{from="' + tenth + '"} 1.0', "churn_model_version 2.0", "churn_stand_down 0.0", "churn_refused_releases_total 0.0",
         "churn_log_dropped_total 0.0", "churn_log_queue 1.0", "churn_stale_answers_total 0.0",
     ):  # fmt: skip
         assert line in text.splitlines()
