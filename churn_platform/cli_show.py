@@ -196,6 +196,11 @@ def _in_the_end(rows: Sequence[Mapping[str, Any]]) -> str:
         return "No month has come yet that a model in production could be measured on."
     last = measured[-1]
     best = "" if last["best_auc"] is None else f", where {last['best_auc']:.3f} is possible"
+    if last["decision"] == "promoted":
+        return (
+            f"In {last['month']} the model in production had come to be worth {last['realised_auc']:.3f}{best}: "
+            f"version {last['version']} replaced it, worth {last['candidate_auc']:.3f} on customers that neither had seen."
+        )
     said = f"In {last['month']} the model in production is worth {last['realised_auc']:.3f}{best}."
     if last["first_auc"] is None or last["first_auc"] == last["realised_auc"]:
         return f"{said} It is still the first one: nothing better came."

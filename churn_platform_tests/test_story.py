@@ -110,6 +110,11 @@ def test_the_end_compares_the_last_measured_month_with_and_without_the_loop():
         "would still serve, worth 0.530.\n"
     )
     assert "It is still the first one: nothing better came." in shown(row(FEBRUARY))
+    replaced = row(MARCH, realised_auc=0.49, decision="promoted", version=2, candidate_auc=0.65, why="It is better.")
+    assert shown(row(FEBRUARY), replaced).endswith(
+        f"In {MARCH} the model in production had come to be worth 0.490, where 0.820 is possible: version 2 replaced it, "
+        "worth 0.650 on customers that neither had seen.\n"
+    )
     late = row(MARCH, realised_auc=None, first_auc=None)
     assert f"In {FEBRUARY} the model" in shown(row(FEBRUARY), late)
     assert "No month has come yet" in shown(late)
