@@ -199,7 +199,7 @@ def _in_the_end(rows: Sequence[Mapping[str, Any]]) -> str:
     if last["decision"] == "promoted":
         return (
             f"In {last['month']} the model in production had come to be worth {last['realised_auc']:.3f}{best}: "
-            f"version {last['version']} replaced it, worth {last['candidate_auc']:.3f} on customers that neither had seen."
+            f"version {last['version']} replaced it, worth {last['candidate_auc']:.3f} on customers neither had seen."
         )
     said = f"In {last['month']} the model in production is worth {last['realised_auc']:.3f}{best}."
     if last["first_auc"] is None or last["first_auc"] == last["realised_auc"]:

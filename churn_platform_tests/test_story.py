@@ -113,7 +113,7 @@ def test_the_end_compares_the_last_measured_month_with_and_without_the_loop():
     replaced = row(MARCH, realised_auc=0.49, decision="promoted", version=2, candidate_auc=0.65, why="It is better.")
     assert shown(row(FEBRUARY), replaced).endswith(
         f"In {MARCH} the model in production had come to be worth 0.490, where 0.820 is possible: version 2 replaced it, "
-        "worth 0.650 on customers that neither had seen.\n"
+        "worth 0.650 on customers neither had seen.\n"
     )
     late = row(MARCH, realised_auc=None, first_auc=None)
     assert f"In {FEBRUARY} the model" in shown(row(FEBRUARY), late)
