@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NotRequired, Required, cast
 
 from annotated_types import Ge, Le
-from pydantic import ConfigDict, Field, Strict, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, Strict, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from bento.errors import Refusal
@@ -112,7 +112,14 @@ def _column_type(column: Column) -> Any:  # noqa: ANN401 - a type
         kind = Annotated[
             (int if whole else float, Strict(), Field(allow_inf_nan=False) if not whole else Strict(), *bounds)
         ]
+    if column.dtype == "integer":
+        kind = Annotated[kind, BeforeValidator(_whole)]
     return Annotated[kind | None if column.nullable else kind, said]
+
+
+def _whole(given: Any) -> Any:  # noqa: ANN401 - whatever JSON holds
+    """JSON knows no integers: 3.0 is 3."""
+    return int(given) if isinstance(given, float) and given.is_integer() else given
 
 
 def _closed(name: str, fields: dict[str, Any]) -> Any:  # noqa: ANN401 - a type
