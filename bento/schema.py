@@ -87,7 +87,8 @@ def malformed(error: ValidationError) -> Refusal:
 
 def _key_type(contract: Contract) -> Any:  # noqa: ANN401 - a type
     if contract.entity.dtype == "integer":
-        return Annotated[int, Strict(), Ge(-LARGEST - 1), Le(LARGEST), Field(description="The customer's key.")]
+        key = Annotated[int, Strict(), Ge(-LARGEST - 1), Le(LARGEST), Field(description="The customer's key.")]
+        return Annotated[key, BeforeValidator(_whole)]
     return Annotated[str, Strict(), Field(min_length=1, max_length=KEY_LENGTH, description="The customer's key.")]
 
 

@@ -58,6 +58,7 @@ def test_the_prediction_is_1_from_the_threshold_on(served, api):
 def test_without_reasons_nothing_else_changes(api):
     full, short = (api.post("/predict", {"member": KEY, "reasons": wanted}).json() for wanted in (True, False))
     assert len(full.pop("reasons")) == 3
+    assert list(full.pop("contributions")) == list(full["features_used"])
     assert {**full, "request_id": ""} == {**short, "request_id": ""}
 
 

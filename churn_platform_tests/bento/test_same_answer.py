@@ -1,5 +1,8 @@
 """One customer, one answer, whoever is asked: the list, the API, the batch, the command line, the model in MLflow."""
 
+import datetime as dt
+import time
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -22,6 +25,9 @@ def real(february_home):
     listed = home.records.frame("scores", FEBRUARY).set_index(key)["probability"]
     rows = feature_frame(home.contract, home.lake.tables(FEBRUARY))
     registered = dict(zip(rows[key], home.registry.load(version).model.probability(rows), strict=True))
+    # A promotion of a moment ago is live at its instant only: until then the version before answers.
+    active = dt.datetime.fromisoformat(home.releases.pointer().activate_at)
+    time.sleep(max(0.0, (active - dt.datetime.now(dt.UTC)).total_seconds() + 0.1))
     with running(home) as made:
         yield home, Api(*made), listed, registered
 

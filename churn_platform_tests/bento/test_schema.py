@@ -19,6 +19,7 @@ def test_the_entity_has_its_own_name_and_type():
     gym, newspaper = schemas_of(declared()), schemas_of(Contract.model_validate(NEWSPAPER))
     assert taken(gym.single, {"member": "m1"}) == {"member": "m1"}
     assert taken(newspaper.single, {"reader_no": 7}) == {"reader_no": 7}
+    assert taken(newspaper.single, {"reader_no": 7.0}) == {"reader_no": 7}, "JSON knows no integers"
     for adapter, wrong in (
         (gym.single, {"member": 7}),
         (newspaper.single, {"reader_no": "7"}),
