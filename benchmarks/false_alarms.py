@@ -87,14 +87,7 @@ def alarms_of(contract: Contract, reference: Rows, current: Rows, *, alarmed: bo
     policy = contract.policy
     evidence = measure(contract.features, policy.drift, reference, current, seed=policy.training.seed)
     result = judge(policy.drift, evidence)
-    figures = DriftFigures(
-        drift_share=result.share,
-        drifted_columns=tuple(result.drifted_columns),
-        target_drift=result.target_drift,
-        prediction_drift=result.prediction_drift,
-    )
-    limits = Thresholds(result.share_threshold, result.target_threshold, result.prediction_threshold)
-    return drift_alarms(figures, limits, policy.retraining.hysteresis, alarmed=alarmed)
+    return drift_alarms(DriftFigures.of(result), Thresholds.of(result), policy.retraining.hysteresis, alarmed=alarmed)
 
 
 def share_of(months: list[tuple[str, ...]]) -> float:

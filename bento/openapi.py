@@ -17,6 +17,7 @@ NUMBER: Json = {"type": "number"}
 BOOLEAN: Json = {"type": "boolean"}
 PROBABILITY: Json = {"type": "number", "minimum": 0, "maximum": 1}
 DATE: Json = {"type": "string", "format": "date"}
+IDENTIFIED: Json = {"request_id": STRING}
 REASONS: Json = {"type": "array", "items": STRING, "description": "Strongest first, in words."}
 REFUSALS = {
     400: "The Host header names another server, or the body was cut off.",
@@ -113,6 +114,20 @@ def _responses(answered: str, *refusals: int) -> Json:
 
 
 def _answers(contract: Contract, key: Json, example: str | int) -> Json:
+    """Every answer by its name."""
+    return {
+        **_predictions(contract, key), **_lists(contract.entity.column, key), **_models(),
+        "Status": _object(
+            {"status": STRING, "version": INTEGER, "features_as_of": DATE, **IDENTIFIED},
+            optional=("version", "features_as_of"),
+        ),
+        "Document": {"type": "object"},
+        "Error": _error(contract.entity.column, example),
+    }  # fmt: skip
+
+
+def _predictions(contract: Contract, key: Json) -> Json:
+    """One customer's answer, and many."""
     name = contract.entity.column
     scored: Json = {
         name: key,
@@ -125,65 +140,72 @@ def _answers(contract: Contract, key: Json, example: str | int) -> Json:
     pushes = _object(dict.fromkeys(contract.features, NUMBER)) | {
         "description": "How far each feature moves the log-odds: above 0 it raises the risk."
     }
-    model: Json = {
-        "name": STRING,
-        "version": INTEGER,
-        "sha256": STRING,
-        "stand_down": BOOLEAN,
-        "stand_down_reason": _or_null(STRING),
-    }
-    identified: Json = {"request_id": STRING}
-    error: Json = {"code": STRING, "message": STRING, "hint": STRING}
-    more: Json = {"missing_features": {"type": "array", "items": STRING}, "features_as_of": DATE}
-    item = {**scored, **fresh, "reasons": REASONS}
-    failed = _object({name: key, "error": _object({**error, **more}, optional=tuple(more))})
-    month: Json = {"as_of": DATE, "probability": PROBABILITY, "rank": INTEGER, "decile": INTEGER, "version": INTEGER}
-    listed: Json = {
-        name: key,
-        "rank": INTEGER,
-        "probability": PROBABILITY,
-        "decile": INTEGER,
-        "expected_loss": NUMBER,
-        "reasons": REASONS,
-    }
     answer: Json = {
         **scored, "reasons": REASONS, "contributions": pushes, "features_used": used, **fresh,
         "what_if": {"type": "array", "items": STRING, "description": "Features that the request gave."},
-        "model": _ref("ModelOfAnswer"), **identified,
+        "model": _ref("ModelOfAnswer"), **IDENTIFIED,
     }  # fmt: skip
-    envelope = {"error": _object({**error, **more, **identified}, optional=tuple(more))}
-    shown = {"code": "unknown_customer", "message": f"The online store has no customer {example!r}."}
-    shown |= {"hint": f"Check the {name}.", "request_id": "6f1c0a93d2b84e57"}
+    item = _object({**scored, **fresh, "reasons": REASONS}, optional=("reasons",))
+    failed = _object({name: key, "error": _refusal()})
+    results: Json = {"type": "array", "items": {"anyOf": [item, failed]}}
+    counts: Json = {"answered": INTEGER, "failed": INTEGER}
     return {
         "Answer": _object(answer, optional=("reasons", "contributions")),
-        "BatchAnswer": _object({
-            "results": {"type": "array", "items": {"anyOf": [_object(item, optional=("reasons",)), failed]}},
-            "answered": INTEGER, "failed": INTEGER, "model": _ref("ModelOfAnswer"), **identified,
-        }),
+        "BatchAnswer": _object({"results": results, **counts, "model": _ref("ModelOfAnswer"), **IDENTIFIED}),
+    }
+
+
+def _lists(name: str, key: Json) -> Json:
+    """The ranked list, and one customer in every month."""
+    month: Json = {"as_of": DATE, "probability": PROBABILITY, "rank": INTEGER, "decile": INTEGER, "version": INTEGER}
+    listed: Json = {
+        name: key, "rank": INTEGER, "probability": PROBABILITY, "decile": INTEGER, "expected_loss": NUMBER,
+        "reasons": REASONS,
+    }  # fmt: skip
+    return {
         "AtRisk": _object({
             "as_of": _or_null(DATE), "version": _or_null(INTEGER), "stand_down": BOOLEAN, "customers_scored": INTEGER,
             "listed": INTEGER, "offset": INTEGER,
-            "customers": {"type": "array", "items": _object(listed, optional=("expected_loss",))}, **identified,
+            "customers": {"type": "array", "items": _object(listed, optional=("expected_loss",))}, **IDENTIFIED,
         }),
         "Customer": _object({
             name: key, "history": {"type": "array", "items": _object(month)}, "current": _or_null(_ref("Answer")),
-            "no_current": _or_null(_object({**error, **more}, optional=tuple(more))), **identified,
+            "no_current": _or_null(_refusal()), **IDENTIFIED,
         }),
+    }  # fmt: skip
+
+
+def _models() -> Json:
+    """The model, as an answer names it and as it is asked for."""
+    model: Json = {
+        "name": STRING, "version": INTEGER, "sha256": STRING, "stand_down": BOOLEAN,
+        "stand_down_reason": _or_null(STRING),
+    }  # fmt: skip
+    return {
         "ModelOfAnswer": _object(model),
         "Model": _object({
             **model, "entity": _object({"name": STRING, "dtype": {"type": "string", "enum": ["string", "integer"]}}),
             "since": {"type": "string", "format": "date-time"}, "previous_version": _or_null(INTEGER),
             "algorithm": STRING, "training_as_of": DATE, "training_months": {"type": "array", "items": DATE},
             "threshold": PROBABILITY, "metrics": {"type": "object"}, "receipt": _or_null({"type": "object"}),
-            "refused_release": _or_null(STRING), **identified,
+            "refused_release": _or_null(STRING), **IDENTIFIED,
         }),
-        "Status": _object(
-            {"status": STRING, "version": INTEGER, "features_as_of": DATE, **identified},
-            optional=("version", "features_as_of"),
-        ),
-        "Document": {"type": "object"},
-        "Error": _object(envelope) | {"examples": [{"error": shown}]},
     }  # fmt: skip
+
+
+def _error(name: str, example: str | int) -> Json:
+    """The envelope of every refusal, with an example."""
+    shown = {
+        "code": "unknown_customer", "message": f"The online store has no customer {example!r}.",
+        "hint": f"Check the {name}.", "request_id": "6f1c0a93d2b84e57",
+    }  # fmt: skip
+    return _object({"error": _refusal(**IDENTIFIED)}) | {"examples": [{"error": shown}]}
+
+
+def _refusal(**more: Json) -> Json:
+    """What a refusal says."""
+    some: Json = {"missing_features": {"type": "array", "items": STRING}, "features_as_of": DATE}
+    return _object({"code": STRING, "message": STRING, "hint": STRING, **some, **more}, optional=tuple(some))
 
 
 def _object(fields: Mapping[str, Json], optional: tuple[str, ...] = ()) -> Json:

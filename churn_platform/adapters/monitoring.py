@@ -102,11 +102,5 @@ def _alarms(home: Home, as_of: dt.date, version: int | None, result: DriftResult
     earlier = [month for month in home.records.months("drift_report") if month < as_of]
     before = home.records.read("drift_report", earlier[-1]) if earlier else None
     alarmed = before is not None and before["production_version"] == version and bool(before["alarms"])
-    figures = DriftFigures(
-        drift_share=result.share,
-        drifted_columns=tuple(result.drifted_columns),
-        target_drift=result.target_drift,
-        prediction_drift=result.prediction_drift,
-    )
-    limits = Thresholds(result.share_threshold, result.target_threshold, result.prediction_threshold)
-    return drift_alarms(figures, limits, home.contract.policy.retraining.hysteresis, alarmed=alarmed)
+    hysteresis = home.contract.policy.retraining.hysteresis
+    return drift_alarms(DriftFigures.of(result), Thresholds.of(result), hysteresis, alarmed=alarmed)

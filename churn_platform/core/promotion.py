@@ -15,6 +15,7 @@ from churn_platform.core.criteria.interval_above_zero import detectable_gain
 from churn_platform.core.criteria.self_test import ShuffledRefit
 from churn_platform.core.criteria.self_test import judge as judge_self
 from churn_platform.core.digest import digest_of
+from churn_platform.core.drift import DriftResult
 from churn_platform.core.evidence import Evidence
 from churn_platform.core.statistics import Interval
 
@@ -35,6 +36,16 @@ class DriftFigures(_Record):
     drifted_columns: tuple[str, ...] = ()
     target_drift: float | None = None
     prediction_drift: float | None = None
+
+    @classmethod
+    def of(cls, result: DriftResult) -> "DriftFigures":
+        """The figures of a month's drift."""
+        return cls(
+            drift_share=result.share,
+            drifted_columns=tuple(result.drifted_columns),
+            target_drift=result.target_drift,
+            prediction_drift=result.prediction_drift,
+        )
 
 
 class Decision(_Record):

@@ -10,6 +10,7 @@ from typing import Any
 
 from churn_platform.core.contract import Contract, Span
 from churn_platform.core.digest import digest_of
+from churn_platform.core.drift import DriftResult
 from churn_platform.core.promotion import DriftFigures, Trigger
 
 
@@ -20,6 +21,11 @@ class Thresholds:
     share: float
     target: float
     prediction: float
+
+    @classmethod
+    def of(cls, result: DriftResult) -> "Thresholds":
+        """The thresholds that a month's drift was judged by."""
+        return cls(result.share_threshold, result.target_threshold, result.prediction_threshold)
 
 
 @dataclass(frozen=True)

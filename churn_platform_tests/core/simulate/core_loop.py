@@ -107,13 +107,7 @@ class CoreLoop:
         current = self._side([as_of.isoformat()], labelled=as_of in self._matured(as_of))
         evidence = measure(self.contract.features, policy.drift, reference, current, seed=policy.training.seed)
         result = judge(policy.drift, evidence)
-        figures = DriftFigures(
-            drift_share=result.share,
-            drifted_columns=tuple(result.drifted_columns),
-            target_drift=result.target_drift,
-            prediction_drift=result.prediction_drift,
-        )
-        limits = Thresholds(result.share_threshold, result.target_threshold, result.prediction_threshold)
+        figures, limits = DriftFigures.of(result), Thresholds.of(result)
         before = self.alarmed == (self.production.version, True)
         alarms = drift_alarms(figures, limits, policy.retraining.hysteresis, alarmed=before)
         self.alarmed = self.production.version, bool(alarms)
