@@ -29,11 +29,8 @@ def show_status(console: Console, found: Mapping[str, Any]) -> None:
     """The state of a home on one screen."""
     console.print(f"[bold]{found['contract']}[/] in {found['home']}")
     months = found["months"]
-    span = (
-        f"{len(months)} month{'s' if len(months) != 1 else ''}, {months[0]} to {months[-1]}"
-        if months
-        else "no month yet"
-    )
+    several = f"{len(months)} months, {months[0]} to {months[-1]}" if len(months) > 1 else None
+    span = several or (f"1 month, {months[0]}" if months else "no month yet")
     console.print(f"Months      {span}")
     console.print(f"Production  {_production(found['production'])}")
     if found["production"] and found["production"]["stand_down"]:

@@ -610,3 +610,17 @@ def test_reading_changes_nothing(answer, january_copy):
         answer(*command, home=january_copy)
     after = files_of(january_copy.folder)
     assert {name for name in {*before, *after} if before.get(name) != after.get(name)} <= {"mlflow.db", "mlflow.lock"}
+
+
+def test_a_single_month_is_told_as_one(capsys):
+    from churn_platform.cli_base import make_console
+    from churn_platform.cli_show import show_status
+
+    found = {"contract": "gym", "home": "here", "production": None, "decisions": [], "next": None, "reason": "Nothing."}
+    for months, said in (
+        ([], "no month yet"),
+        (["2024-01-31"], "1 month, 2024-01-31\n"),
+        (["2024-01-31", "2024-02-29"], "2 months, 2024-01-31 to 2024-02-29"),
+    ):
+        show_status(make_console(), found | {"months": months, "quarantine": None})
+        assert f"Months      {said}" in capsys.readouterr().out
