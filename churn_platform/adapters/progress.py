@@ -124,7 +124,7 @@ class Progress:
         # Labels and corrections of older months are news for the newest month alone: it is what is trained on next.
         what = "inputs" if self.published and as_of == self.published[-1] else "snapshot"
         if published:
-            inputs = self.made_from(as_of)[what]
+            inputs = self.inputs(as_of) if what == "inputs" else self.home.lake.digest(as_of)
             records = [self.home.records.read(kind, as_of) for kind in KINDS]
         processed = all(record is not None and record[what] == inputs for record in records)
         if drop is None:
