@@ -22,8 +22,20 @@ GENESIS = "0" * 64
 
 DropAct = Literal["drop accepted", "drop corrected", "drop refused"]
 RetrainingAct = Literal["retraining requested", "retraining skipped", "decision"]
+ApprovalAct = Literal["approval requested", "approval", "rejection", "approval lapsed"]
 PromotionAct = Literal["promotion intent", "promotion done", "production kept", "promotion void"]
-Act = Literal[DropAct, RetrainingAct, PromotionAct]
+RollbackAct = Literal["rollback intent", "rollback done", "rollback void", "version blocked", "version unblocked"]
+ProposalAct = Literal["promotion proposed", "rollback proposed"]
+StateAct = Literal[
+    "release published",
+    "stand-down began",
+    "stand-down ended",
+    "policy changed",
+    "recovery",
+    "customer forgotten",
+    "home restored",
+]
+Act = Literal[DropAct, RetrainingAct, ApprovalAct, PromotionAct, RollbackAct, ProposalAct, StateAct]
 """What a receipt can record."""
 
 Fault = Literal["changed", "missing", "cut", "reordered", "duplicated"]
