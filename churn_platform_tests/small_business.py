@@ -111,6 +111,13 @@ def open_home(folder: Path, now: Callable[[], dt.datetime] | None = None, **sett
     return Home(chosen) if now is None else Home(chosen, now)
 
 
+def with_policy(home: Home, **promotion: Any) -> Home:
+    """The same home under another promotion policy."""
+    policy = {**DECLARED["policy"], "promotion": {**DECLARED["policy"]["promotion"], **promotion}}
+    (home.folder / "contract.yaml").write_text(yaml.safe_dump({**DECLARED, "policy": policy}, sort_keys=False))
+    return open_home(home.folder)
+
+
 def copied(home: Home, folder: Path) -> Home:
     """A copy of a home that a test may change, and that leads a test which asks MLflow itself to no other home."""
     shutil.copytree(home.folder, folder, symlinks=True)
@@ -169,6 +176,6 @@ def up_to_decision(home: Home, as_of: dt.date, trigger: Trigger) -> Home:
 
 def up_to_scores(home: Home, as_of: dt.date) -> Home:
     """Carry the month's decision out and score the month again."""
-    carry_out(home, as_of)
+    carry_out(home)
     score_month(home, as_of)
     return open_home(home.folder)

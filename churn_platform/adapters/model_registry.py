@@ -132,6 +132,11 @@ class ModelRegistry:
         """Point an alias at a version."""
         self._client().set_registered_model_alias(self.model_name, alias, str(version))
 
+    def remove_alias(self, alias: str) -> None:
+        """Point an alias at nothing; no alias is no error."""
+        if self.alias(alias) is not None:
+            self._client().delete_registered_model_alias(self.model_name, alias)
+
     def alias(self, alias: str) -> int | None:
         """The version an alias points at; None when there is no such alias.
 

@@ -200,6 +200,9 @@ def test_an_alias_moves_and_an_unknown_one_is_none(january_decided_copy):
     assert (registry.alias(CANDIDATE), registry.alias(PRODUCTION)) == (1, None)
     registry.set_alias(PRODUCTION, 1)
     assert registry.alias(PRODUCTION) == 1
+    for _ in range(2):
+        registry.remove_alias(PRODUCTION)
+        assert (registry.alias(CANDIDATE), registry.alias(PRODUCTION)) == (1, None)
     assert ModelRegistry(january_decided_copy.folder, "other_model").alias(PRODUCTION) is None
 
 
