@@ -22,9 +22,10 @@ def backup(
     as_json: JsonOption = False,
 ) -> None:
     """The whole home in one file, taken between runs, every file with its digest."""
-    from churn_platform.adapters.backup import back_up, contents
+    from churn_platform.adapters.backup import back_up, contents, free_target
 
     opened, begun = open_home(home), time.monotonic()
+    free_target(opened, file)
     total = sum(path.stat().st_size for path in contents(opened.folder).values())
     with _bar(f"Backing up {opened.folder}", total, quiet=as_json) as told:
         made = back_up(opened, file, told)
@@ -48,9 +49,11 @@ def restore(
 ) -> None:
     """A home out of its backup, to a place where there is none; verified before it is put there."""
     from churn_platform.adapters.backup import opened as opened_archive
+    from churn_platform.adapters.restoring import free_place
     from churn_platform.adapters.restoring import restore as put_back
 
     new, begun = open_home(home, must_exist=False), time.monotonic()
+    free_place(new.folder)
     with opened_archive(file) as (_, said):
         total = said.size
     with _bar(f"Restoring {new.folder}", total, quiet=as_json) as told:

@@ -35,6 +35,7 @@ def test_what_cannot_be_done_is_one_sentence(churn, january, tmp_path):
     (tmp_path / "a.zip").write_text("no zip")
     assert "exists already" in wrong(churn("backup", "a.zip", home=january))
     assert "There is no backup at b.zip." in wrong(churn("restore", "b.zip", home=tmp_path / "new"))
+    assert "is not empty" in wrong(churn("restore", "a.zip", home=january))
     assert "damaged or no backup" in failed(churn("restore", "a.zip", home=tmp_path / "new"))
     assert not (tmp_path / "new").exists()
 

@@ -73,11 +73,7 @@ def back_up(home: Home, target: Path, on_file: OnFile = lambda _name, _size: Non
         HomeBusy: a run holds the home.
         IntegrityError: what was written does not read back.
     """
-    target = target.expanduser().resolve()
-    if target.exists():
-        raise UsageError(f"{target} exists already: a backup never replaces another file; name a new one.")
-    if target.is_relative_to(home.folder):
-        raise UsageError(f"{target} lies in the home that it would hold: name a file outside {home.folder}.")
+    target = free_target(home, target)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
     try:
@@ -92,6 +88,20 @@ def back_up(home: Home, target: Path, on_file: OnFile = lambda _name, _size: Non
     finally:
         temporary.unlink(missing_ok=True)
     return written
+
+
+def free_target(home: Home, target: Path) -> Path:
+    """The archive's absolute path.
+
+    Raises:
+        UsageError: it exists or lies in the home.
+    """
+    target = target.expanduser().resolve()
+    if target.exists():
+        raise UsageError(f"{target} exists already: a backup never replaces another file; name a new one.")
+    if target.is_relative_to(home.folder):
+        raise UsageError(f"{target} lies in the home that it would hold: name a file outside {home.folder}.")
+    return target
 
 
 def contents(folder: Path) -> dict[str, Path]:

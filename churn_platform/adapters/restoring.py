@@ -25,9 +25,7 @@ def restore(file: Path, home: Home, on_file: OnFile = lambda _name, _size: None)
         UsageError: there is a home already, no such backup, or no room.
         IntegrityError: the backup was damaged, or the home in it was.
     """
-    place = home.folder
-    if place.exists() and (not place.is_dir() or any(place.iterdir())):
-        raise UsageError(f"{place} is not empty: a restore never replaces a home; name another with --home.")
+    place = free_place(home.folder)
     for leftover in place.parent.glob(f".{place.name}.*.restoring"):
         shutil.rmtree(leftover)
     staging = place.with_name(f".{place.name}.{uuid.uuid4().hex}.restoring")
@@ -60,6 +58,17 @@ def restore(file: Path, home: Home, on_file: OnFile = lambda _name, _size: None)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return said
+
+
+def free_place(place: Path) -> Path:
+    """The folder for a home, where there is none yet.
+
+    Raises:
+        UsageError: something is there.
+    """
+    if place.exists() and (not place.is_dir() or any(place.iterdir())):
+        raise UsageError(f"{place} is not empty: a restore never replaces a home; name another with --home.")
+    return place
 
 
 def verify_restored(home: Home, said: Archive) -> None:
