@@ -9,7 +9,7 @@ import io
 import logging
 import tempfile
 from collections.abc import Iterator, Mapping
-from importlib import metadata, resources
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,8 +17,8 @@ import numpy as np
 
 from churn_platform.adapters.artifact_paths import relocate
 from churn_platform.adapters.files import write_json
+from churn_platform.adapters.provenance import FITTING
 from churn_platform.core.candidate import ENTITIES, FILES, PASSPORT, SCHEMA, Candidate, candidate_of
-from churn_platform.core.digest import digest_of
 from churn_platform.core.model import TRUSTED_TYPES, model_input
 from churn_platform.errors import IntegrityError, UsageError
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 CANDIDATE, PRODUCTION = "candidate", "production"
-LIBRARIES = ("scikit-learn", "lightgbm", "numpy", "skops")
 
 
 class ModelRegistry:
@@ -201,7 +200,7 @@ class ModelRegistry:
             serialization_format="skops",
             skops_trusted_types=list(TRUSTED_TYPES),
             pyfunc_predict_fn="predict_proba",
-            pip_requirements=[f"{name}=={metadata.version(name)}" for name in (*LIBRARIES, "churn-platform")],
+            pip_requirements=[f"{name}=={metadata.version(name)}" for name in (*FITTING, "churn-platform")],
             extra_files=[str(path) for path in files.values()],
             registered_model_name=self.model_name,
         )
@@ -234,13 +233,6 @@ class ModelRegistry:
             tags[f"sha256.{name}"] = hashlib.sha256(content).hexdigest()
         for name, value in {**tags, "digest": candidate.digest}.items():
             client.set_model_version_tag(self.model_name, str(version), name, value)
-
-
-def code_digest() -> str:
-    """Digest of the code and the libraries that decide what a fit gives."""
-    core = resources.files("churn_platform.core")
-    sources = {n: hashlib.sha256((core / n).read_bytes()).hexdigest() for n in ("estimator.py", "model.py")}
-    return digest_of({"libraries": {name: metadata.version(name) for name in LIBRARIES}, "sources": sources})
 
 
 @contextlib.contextmanager
