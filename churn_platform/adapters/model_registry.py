@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from churn_platform.adapters.artifact_paths import relocate
 from churn_platform.adapters.files import write_json
 from churn_platform.adapters.provenance import FITTING
 from churn_platform.core.candidate import ENTITIES, FILES, PASSPORT, SCHEMA, Candidate, candidate_of
@@ -34,6 +35,7 @@ class ModelRegistry:
     def __init__(self, home: Path, model_name: str) -> None:
         self.home = home
         self.model_name = model_name
+        self._at_home = False
 
     @property
     def tracking_uri(self) -> str:
@@ -49,6 +51,7 @@ class ModelRegistry:
         from filelock import FileLock
 
         with FileLock(self.home / "mlflow.lock"), _quiet():
+            self._relocate()
             client = self._client()
             if client.get_experiment_by_name(self.model_name) is None:
                 client.create_experiment(self.model_name, artifact_location=(self.home / "artifacts").as_uri())
@@ -166,6 +169,12 @@ class ModelRegistry:
 
         return MlflowClient(tracking_uri=self.tracking_uri, registry_uri=self.tracking_uri)
 
+    def _relocate(self) -> None:
+        """Once a process: a home that was restored, copied or renamed since."""
+        if not self._at_home:
+            relocate(self.home / "mlflow.db", self.home / "artifacts")
+            self._at_home = True
+
     def _side_files(self, candidate: Candidate, folder: Path) -> dict[str, Path]:
         """Write the files that go beside the model."""
         schema = {"features": candidate.passport["features"], "contract_hash": candidate.passport["contract_hash"]}
@@ -201,6 +210,7 @@ class ModelRegistry:
         """The files as they are in MLflow now, unverified; a missing one is empty."""
         import mlflow.artifacts
 
+        self._relocate()
         with _quiet(), tempfile.TemporaryDirectory() as target:
             # Not models:/name/version: that is looked up in the store the process last set, whatever is passed here.
             uri = self._client().get_model_version_download_uri(self.model_name, str(version))
