@@ -116,12 +116,12 @@ def write_bentofile(stage: Path, loaded: Loaded) -> None:
     BentoML would pin the named packages only, and ask the network for what these need.
     """
     declared: dict[str, Any] = yaml.safe_load((stage / "bento" / "bentofile.yaml").read_text(encoding="utf-8"))
-    declared["include"] = [f"{name}/**" for name in (*PACKAGES, FOLDER)]
-    declared["labels"] |= {
-        "model": loaded.manifest.model_name,
-        "model_version": str(loaded.manifest.version),
-        "sha256": loaded.sha256[:63],
+    named = {"model": loaded.manifest.model_name, "model_version": str(loaded.manifest.version)}
+    inside = {
+        "include": [f"{name}/**" for name in (*PACKAGES, FOLDER)],
+        "labels": {"project": "churn-platform", **named},
     }
+    declared |= inside
     declared["python"]["packages"] = pinned(line.partition("==")[0] for line in declared["python"]["packages"])
     (stage / "bentofile.yaml").write_text(yaml.safe_dump(declared, sort_keys=False), encoding="utf-8")
 
@@ -181,8 +181,8 @@ def _copy(paths: Iterable[Path], root: Path, target: Path) -> None:
 
 def _bentoml(*words: str, folder: Path | None = None) -> str:
     """What BentoML's command line answers; a process of its own, for importing it changes logging and signals."""
-    command = [sys.executable, "-m", "bentoml", *words]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, env=build_environment() | WIDE)
+    command, environment = [sys.executable, "-m", "bentoml", *words], build_environment() | WIDE
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, env=environment)
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
         raise DataError(f"BentoML could not {words[0]} ({' '.join(said)}).")

@@ -36,7 +36,7 @@ class Watched:
         self.clock, self.activated, self.prepared, self.refused = Clock(), [], [], []
         self.watch = ReleaseWatch(
             home.releases, home.contract, now=self.clock, activated=lambda held: self.activated.append(held.current.manifest.version),
-            reread=lambda: open_home(home.folder).contract, prepared=lambda held: self.prepared.append(held),
+            reread=lambda: open_home(home.folder).contract, prepared=self.prepared.append,
             refused=lambda version, reason: self.refused.append((version, reason)),
         )  # fmt: skip
 

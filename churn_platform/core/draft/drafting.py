@@ -13,11 +13,11 @@ import pandas as pd
 
 from churn_platform.core.contract import ANSWERED, Contract, Entity
 from churn_platform.core.contract_parts import ColumnCost, Costs, FileFormat, Label
-from churn_platform.core.draft_keys import LabelColumn, Sheet, guess_key, guess_label, labels_of
-from churn_platform.core.draft_leaks import reasons_left_out
-from churn_platform.core.draft_tables import LeftOut, Parts, Place, add_table, one_row_a_customer, sheets_of
-from churn_platform.core.draft_times import Times
-from churn_platform.core.draft_words import description, free_name, is_needless, is_value, valid_name
+from churn_platform.core.draft.keys import LabelColumn, Sheet, guess_key, guess_label, labels_of
+from churn_platform.core.draft.leaks import reasons_left_out
+from churn_platform.core.draft.tables import LeftOut, Parts, Place, add_table, one_row_a_customer, sheets_of
+from churn_platform.core.draft.times import Times
+from churn_platform.core.draft.words import description, free_name, is_needless, is_value, valid_name
 from churn_platform.core.faults import percent
 from churn_platform.core.policy import IngestionPolicy, Policy
 from churn_platform.errors import UsageError
