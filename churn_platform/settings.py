@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from churn_platform.errors import UsageError
@@ -67,6 +67,13 @@ class Settings(BaseSettings):
     api_hosts: str = Field(
         default="", description="Names, separated by commas, under which the API may be called besides localhost."
     )
+    alert_urls: SecretStr = Field(
+        default=SecretStr(""),
+        description="Who hears of events: Apprise URLs, separated by blanks or lines; they hold secrets.",
+    )
+    alert_urls_file: Path | None = Field(
+        default=None, description="A file with those URLs, one a line, instead; `#` begins a comment."
+    )
     actor: str = Field(default="", description="Who acts, for the ledger; by default the login name.")
 
     @property
@@ -78,6 +85,28 @@ class Settings(BaseSettings):
     def served_names(self) -> frozenset[str]:
         """The names of `api_hosts`."""
         return frozenset(name.strip().lower() for name in self.api_hosts.split(",") if name.strip())
+
+    @property
+    def alerts_wanted(self) -> bool:
+        """Whether any receiver of alerts is set."""
+        return self.alert_urls_file is not None or bool(self.alert_urls.get_secret_value().strip())
+
+    def alert_receivers(self) -> tuple[str, ...]:
+        """The URLs of those who hear of events; they hold secrets: never log or store them.
+
+        Raises:
+            UsageError: the file that `alert_urls_file` names cannot be read.
+        """
+        text = self.alert_urls.get_secret_value()
+        if self.alert_urls_file is not None:
+            path = self.alert_urls_file.expanduser()
+            try:
+                text += f"\n{path.read_text(encoding='utf-8')}"
+            except (OSError, UnicodeDecodeError) as error:
+                why = getattr(error, "strerror", None) or "no UTF-8 text"
+                raise UsageError(f"CHURN_ALERT_URLS_FILE names {path}, which cannot be read: {why}.") from None
+        lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
+        return tuple(dict.fromkeys(url for line in lines for url in line.split()))
 
     @property
     def who(self) -> str:
@@ -113,6 +142,8 @@ def prepare_environment(settings: Settings) -> None:
         os.environ.pop("CHURN_CONTRACT", None)
     else:  # child processes run in the home: a relative path would lead elsewhere
         os.environ["CHURN_CONTRACT"] = str(settings.contract.expanduser().resolve())
+    if settings.alert_urls_file is not None:
+        os.environ["CHURN_ALERT_URLS_FILE"] = str(settings.alert_urls_file.expanduser().resolve())
     os.environ["DAGSTER_HOME"] = str(settings.home_folder / "dagster")
 
 

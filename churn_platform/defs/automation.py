@@ -5,6 +5,7 @@ Belongs here: turning a `Step` into a run request or a skip reason. Does not: th
 
 import dagster as dg
 
+from churn_platform.adapters.alerting import Alerter
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.progress import Progress
 from churn_platform.core.loop import Step
@@ -61,6 +62,20 @@ def drift_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> dg.
     return _answer(context, home, ("retraining", "scores"))
 
 
+@dg.sensor(
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Tells people what happened: promotions, refusals, refused drops and the like; requests no run.",
+)
+def alert_sensor(home: HomeResource) -> dg.SkipReason:
+    """Every event once, to the receivers of CHURN_ALERT_URLS; it follows the ledger, so failed runs count too."""
+    opened = home.open()
+    if not opened.settings.alerts_wanted:
+        return dg.SkipReason("No receiver is set (CHURN_ALERT_URLS).")
+    done = Alerter(opened).send()
+    return dg.SkipReason(" ".join([f"{done.sent} sent.", *done.problems]))
+
+
 @dg.schedule(
     job=monthly,
     cron_schedule=EVERY_MORNING,
@@ -99,6 +114,7 @@ def _answer(context: dg.SensorEvaluationContext, home: HomeResource, kinds: tupl
         return dg.SensorResult(skip_reason=BUSY)
     progress = Progress(opened)
     progress.record_verdict()
+    progress.record_stand_down()
     step = progress.next_step()
     if step is None or step.kind not in kinds:
         return dg.SensorResult(skip_reason=_why_not(progress, step))
