@@ -5,6 +5,7 @@ Belongs here: where the home is, ports, telemetry switches. Does not: thresholds
 
 import getpass
 import os
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -105,7 +106,7 @@ class Settings(BaseSettings):
             except (OSError, UnicodeDecodeError) as error:
                 why = getattr(error, "strerror", None) or "no UTF-8 text"
                 raise UsageError(f"CHURN_ALERT_URLS_FILE names {path}, which cannot be read: {why}.") from None
-        lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
+        lines = [re.split(r"(?:^|\s)#", line, maxsplit=1)[0] for line in text.splitlines()]
         return tuple(dict.fromkeys(url for line in lines for url in line.split()))
 
     @property

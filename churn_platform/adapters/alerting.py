@@ -186,8 +186,6 @@ class Alerter:
                     done.sent += 1
                 told.failures = 0
             _advance(item, told)
-            if item.message is not None:
-                write_state(self.file, state)
 
     def _items(self, state: State, found: Sequence[str]) -> list[Item]:
         """Everything that some receiver has not been told: the receipts in their order, then the notices in theirs."""

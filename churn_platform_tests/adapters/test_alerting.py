@@ -303,6 +303,9 @@ def test_what_stops_and_what_comes_back_is_told_once_each(watched, receiver):
     assert receiver.titles == ["gym: the daemon is down", "gym: the daemon runs again", "gym: the daemon is down"]
     assert [message["type"] for message in receiver.got] == ["failure", "success", "failure"]
     assert receiver.got[0]["body"] == "No heartbeat for 300 s."
+    promoted(alerter)
+    assert watched(receiver.url).send().sent == 1
+    assert receiver.titles[-1] == "gym: promoted version 1"
 
 
 def test_a_ledger_that_was_put_back_from_a_backup_is_followed_from_there(watched, receiver):
