@@ -29,20 +29,22 @@ def open_home(folder: Path | None, *, must_exist: bool = True) -> "Home":
 
     Raises:
         UsageError: it must exist and does not.
+        WrongLayout: it is a home of another version.
     """
     from churn_platform.adapters.home import Home
 
     settings = load_settings(folder)
     if must_exist and not (settings.home_folder / "lake").is_dir():
         raise UsageError(f"There is no home at {settings.home_folder}: `churn init` or `churn demo` makes one.")
+    home = Home(settings)
+    home.check_layout()
     prepare_environment(settings)
-    opened = Home(settings)
     if settings.alerts_wanted and settings.home_folder.is_dir():
         from churn_platform.adapters.alerting import Alerter
 
-        Alerter(opened).begin()
-    OPENED.append(opened)
-    return opened
+        Alerter(home).begin()
+    OPENED.append(home)
+    return home
 
 
 def tell_people() -> list[str]:

@@ -36,6 +36,8 @@ COMMANDS = {
     "explain": {"--as-of", "--home", "--json"},
     "ui": {"--port", "--home"},
     "serve": {"--port", "--host", "--workers", "--home"},
+    "backup": {"--home", "--json"},
+    "restore": {"--home", "--json"},
     "alert": {"--test", "--home", "--json"},
     "doctor": {"--home", "--json"},
 }
