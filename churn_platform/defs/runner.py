@@ -57,8 +57,8 @@ def run_due(
     home.create()
     with home.exclusive(), _instance(home) as instance:
         _close_dead_runs(instance)
-        recover(home)
         Alerter(home).begin()
+        recover(home)
         while (step := _next(home)) is not None and (through is None or step.as_of <= through):
             on_step(step)
             try:
