@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from churn_platform.adapters.contract_file import default_contract_path, read_contract
-from churn_platform.adapters.files import write_text
+from churn_platform.adapters.dagster_config import write_configuration
 from churn_platform.adapters.lake import Lake
 from churn_platform.adapters.ledger_store import LedgerStore, utc_now
 from churn_platform.adapters.records import Records
@@ -24,18 +24,6 @@ if TYPE_CHECKING:
     from churn_platform.adapters.feature_store import FeatureStore
     from churn_platform.adapters.model_registry import ModelRegistry
 
-DAGSTER_YAML = """# Written by `churn init`; yours to change.
-telemetry:
-  enabled: false
-nux:
-  enabled: false             # no newsletter dialog over the lineage
-concurrency:
-  runs:
-    max_concurrent_runs: 1   # one run at a time for a home
-run_monitoring:
-  enabled: true
-  free_slots_after_run_end_seconds: 60
-"""
 FOLDERS = ("drops", "lake", "feast", "artifacts", "releases", "ledger", "reports", "dagster")
 
 
@@ -92,7 +80,7 @@ class Home:
         """MLflow's tracking store and registry."""
         from churn_platform.adapters.model_registry import ModelRegistry
 
-        return ModelRegistry(self.folder, self.contract.model_name)
+        return ModelRegistry(self.folder, self.contract.model_name, self.settings.mlflow_uri)
 
     @cached_property
     def releases(self) -> Releases:
@@ -108,9 +96,7 @@ class Home:
         """Make the folders, the Dagster configuration and the MLflow store; what exists stays as it is."""
         for name in FOLDERS:
             (self.folder / name).mkdir(parents=True, exist_ok=True)
-        configuration = self.folder / "dagster" / "dagster.yaml"
-        if not configuration.exists():
-            write_text(configuration, DAGSTER_YAML)
+        write_configuration(self.folder / "dagster", on_postgres=self.settings.dagster_on_postgres)
 
     def is_free(self) -> bool:
         """Whether nobody holds the home at this moment; asks without waiting."""
