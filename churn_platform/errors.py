@@ -8,6 +8,7 @@ ChurnError
 │   └── NotANumber       a score or a metric is NaN
 ├── IntegrityError       something written earlier was changed: a digest or a chain does not match
 ├── StoreDown            the online store, or MLflow's server, does not answer
+├── WrongLayout          the home was laid out by another version of the platform
 └── HomeBusy             another run holds this home
 
 What does not belong here: findings and refusals of a promotion. Those are data, not errors.
@@ -47,6 +48,10 @@ class NotANumber(DataError):
 
 class IntegrityError(ChurnError):
     """Something written earlier does not match its digest or its chain any more."""
+
+
+class WrongLayout(ChurnError):
+    """The home was laid out by a version of the platform that this one does not understand."""
 
 
 class StoreDown(ChurnError):

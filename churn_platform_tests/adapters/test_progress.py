@@ -107,7 +107,7 @@ def test_from_processed_to_promoted_to_scored_and_then_nothing(january_decided_c
     due = Progress(home).next_step()
     assert (due.kind, due.as_of, due.trigger) == ("retraining", JANUARY, "first")
     assert due.reason == "The newest decision was not carried out."
-    carry_out(home, JANUARY)
+    carry_out(home)
     assert Progress(open_home(home.folder)).unfinished() is None
     assert step(home) == ("scores", JANUARY)
     score_month(home, JANUARY)
