@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -42,6 +42,13 @@ ADDRESSES = ("dagster_postgres", "mlflow_uri")
 KeyDigests = Annotated[str, Field(pattern=r"^([0-9a-f]{64}(,[0-9a-f]{64})*)?$")]
 
 
+def _read_by_dagster(url: SecretStr) -> SecretStr:
+    """Refuse a URL without its driver: SQLAlchemy 2.1 would take another, with which Dagster cannot NOTIFY."""
+    if url.get_secret_value() and not url.get_secret_value().startswith("postgresql+psycopg2://"):
+        raise ValueError("it should be postgresql+psycopg2://user:password@host:port/database")
+    return url
+
+
 class Settings(BaseSettings):
     """Read from the environment; every field can be set as `CHURN_<NAME>`."""
 
@@ -55,7 +62,7 @@ class Settings(BaseSettings):
     profile: Path | None = Field(
         default=None, description="A file of NAME=value lines read beside the environment, which goes first."
     )
-    dagster_postgres: SecretStr = Field(
+    dagster_postgres: Annotated[SecretStr, AfterValidator(_read_by_dagster)] = Field(
         default=SecretStr(""),
         description="URL of the Postgres database that holds Dagster's storage; empty: SQLite in the home.",
     )

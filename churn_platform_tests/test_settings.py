@@ -36,7 +36,10 @@ def test_the_defaults_hold_where_nothing_is_set():
 FIELDS = {
     "home": ("/srv/churn", Path("/srv/churn")),
     "contract": ("/srv/contract.yaml", Path("/srv/contract.yaml")),
-    "dagster_postgres": ("postgresql://churn:pw@db:5432/dagster", SecretStr("postgresql://churn:pw@db:5432/dagster")),
+    "dagster_postgres": (
+        "postgresql+psycopg2://churn:pw@db:5432/dagster",
+        SecretStr("postgresql+psycopg2://churn:pw@db:5432/dagster"),
+    ),
     "mlflow_uri": ("http://mlflow:5000/sub", "http://mlflow:5000/sub"),
     "ui_port": ("8080", 8080),
     "reports_port": ("8081", 8081),
@@ -98,14 +101,23 @@ def test_an_address_that_cannot_be_read_is_named_without_what_it_may_hold(enviro
     assert "geheim" not in str(told.value)
 
 
-def test_the_password_of_the_database_is_shown_nowhere(environ):
+def test_the_database_is_named_with_the_driver_that_dagster_can_use(environ):
     environ.setenv("CHURN_DAGSTER_POSTGRES", "postgresql://churn:geheim@db/dagster")
+    with pytest.raises(
+        UsageError, match=r"^CHURN_DAGSTER_POSTGRES is set: .*should be postgresql\+psycopg2://"
+    ) as told:
+        load_settings()
+    assert "geheim" not in str(told.value)
+
+
+def test_the_password_of_the_database_is_shown_nowhere(environ):
+    environ.setenv("CHURN_DAGSTER_POSTGRES", "postgresql+psycopg2://churn:geheim@db/dagster")
     assert load_settings().dagster_on_postgres
     assert "geheim" not in repr(load_settings()) + str(load_settings().model_dump())
 
 
 def test_servers_of_one_home_are_handed_on_and_not_those_of_an_earlier_one(environ, tmp_path):
-    url = "postgresql://churn:pw@db/dagster"
+    url = "postgresql+psycopg2://churn:pw@db/dagster"
     prepare_environment(Settings(home=tmp_path, dagster_postgres=url, mlflow_uri="http://mlflow:5000"))
     assert (os.environ["CHURN_DAGSTER_POSTGRES"], os.environ["CHURN_MLFLOW_URI"]) == (url, "http://mlflow:5000")
     prepare_environment(Settings(home=tmp_path, dagster_postgres="", mlflow_uri=""))

@@ -8,7 +8,7 @@ from dagster._core.instance.ref import InstanceRef
 from churn_platform.adapters.dagster_config import EMBEDDED, NAME, ON_POSTGRES, names_postgres, write_configuration
 from churn_platform.errors import UsageError
 
-URL = "postgresql://churn:geheim@127.0.0.1:1/dagster"
+URL = "postgresql+psycopg2://churn:geheim@127.0.0.1:1/dagster"
 
 
 @pytest.fixture
