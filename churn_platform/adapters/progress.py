@@ -20,7 +20,6 @@ from churn_platform.core.retraining import Signals, Verdict, should_retrain
 from churn_platform.core.window import Window, choose_window, matured_months
 
 VERDICTS: tuple[Act, ...] = ("retraining requested", "retraining skipped")
-STAND_DOWNS: tuple[Act, ...] = ("stand-down began", "stand-down ended")
 OUTCOMES: tuple[Act, ...] = ("promotion done", "production kept")
 
 
@@ -87,22 +86,6 @@ class Progress:
                 reason=verdict.reason,
                 evidence={"key": verdict.key, "trigger": verdict.trigger},
             )
-
-    def record_stand_down(self) -> None:
-        """Write to the ledger that the model in production stands down, or no longer does; once each."""
-        pointer, reason = self.home.releases.pointer(), self.stand_down()
-        last = next((r for r in reversed(self.home.ledger.receipts()) if r.act in STAND_DOWNS), None)
-        standing = last.subject if last is not None and last.act == "stand-down began" else None
-        subject = None if pointer is None or reason is None else f"version {pointer.version}"
-        if standing is not None and standing != subject:
-            gone = pointer is None or standing != f"version {pointer.version}"
-            why = "It is no longer in production." if gone else "It is better than chance again."
-            self._record_state("stand-down ended", standing, why)
-        if subject is not None and reason is not None and standing != subject:
-            self._record_state("stand-down began", subject, reason)
-
-    def _record_state(self, act: Act, subject: str, reason: str) -> None:
-        self.home.ledger.append(actor=self.home.settings.who, act=act, subject=subject, reason=reason)
 
     def unfinished(self) -> Trigger | None:
         """The newest decision's trigger when no receipt says that it was carried out."""

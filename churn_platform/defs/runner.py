@@ -17,6 +17,7 @@ from churn_platform.adapters.alerting import Alerter
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.progress import Progress
 from churn_platform.adapters.promoting import recover
+from churn_platform.adapters.state_receipts import record_policy
 from churn_platform.core.loop import Step
 from churn_platform.definitions import defs
 from churn_platform.defs.automation import run_request
@@ -59,6 +60,7 @@ def run_due(
         _close_dead_runs(instance)
         Alerter(home).begin()
         recover(home)
+        record_policy(home)
         while (step := _next(home)) is not None and (through is None or step.as_of <= through):
             on_step(step)
             try:
@@ -81,7 +83,6 @@ def _instance(home: Home) -> dg.DagsterInstance:
 def _next(home: Home) -> Step | None:
     progress = Progress(home)
     progress.record_verdict()
-    progress.record_stand_down()
     return progress.next_step()
 
 

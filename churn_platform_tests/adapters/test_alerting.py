@@ -80,11 +80,10 @@ def test_every_event_is_told_once_in_order_also_by_the_next_process(watched, rec
 def test_a_decision_is_told_with_the_sentences_of_its_findings(february_decided_copy, receiver):
     home = Home(Settings(home=february_decided_copy.folder, actor="ada", alert_urls=SecretStr(receiver.url)))
     from churn_platform.adapters.deciding import carry_out, newest_decision
-    from churn_platform_tests.small_business import FEBRUARY
 
     alerter = Alerter(home)
     alerter.begin()
-    carry_out(home, FEBRUARY)
+    carry_out(home)
     alerter.send()
     assert receiver.titles == ["gym: promoted version 2"]
     findings = [finding for finding in newest_decision(home).findings if finding.outcome != "not_applicable"]

@@ -206,26 +206,3 @@ def test_labels_count_when_the_newest_month_shows_that_they_have_matured(tmp_pat
     assert progress.matured(MARCH) == [JANUARY]
     assert Progress(home).inputs(JANUARY) == before
     assert progress.inputs(FEBRUARY) != progress.inputs(JANUARY)
-
-
-def test_a_stand_down_is_recorded_when_it_begins_and_when_it_ends_once_each(february_decided_copy):
-    def recorded():
-        home = open_home(february_decided_copy.folder)
-        Progress(home).record_stand_down()
-        return [(r.act, r.subject) for r in home.ledger.receipts() if r.act.startswith("stand-down")]
-
-    began = ("stand-down began", "version 1")
-    assert recorded() == [began]
-    assert recorded() == [began]
-    reason = open_home(february_decided_copy.folder).ledger.receipts("stand-down began")[0].reason
-    assert reason.startswith("Version 1 is no better than chance on the matured labels of 2024-02-29")
-    carry_out(february_decided_copy, FEBRUARY)
-    ended = ("stand-down ended", "version 1")
-    assert recorded() == [began, ended]
-    assert recorded() == [began, ended]
-
-
-def test_a_model_that_serves_well_has_no_stand_down_on_record(january_copy):
-    before = january_copy.ledger.head()
-    Progress(january_copy).record_stand_down()
-    assert january_copy.ledger.head() == before
