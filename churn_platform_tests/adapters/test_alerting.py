@@ -311,10 +311,12 @@ def test_a_ledger_that_was_put_back_from_a_backup_is_followed_from_there(watched
     alerter = watched(receiver.url)
     alerter.begin()
     promoted(alerter)
-    backup = alerter.home.ledger.file.read_bytes()
+    files = (alerter.home.ledger.file, alerter.home.ledger.anchor_file)
+    backup = [path.read_bytes() for path in files]
     promoted(alerter, 2)
     alerter.send()
-    alerter.home.ledger.file.write_bytes(backup)
+    for path, content in zip(files, backup, strict=True):
+        path.write_bytes(content)
     alerter.send()
     promoted(alerter, 3)
     assert alerter.send().sent == 1
