@@ -9,7 +9,14 @@ import pytest
 
 import churn_platform
 from churn_platform.errors import UsageError
-from churn_platform.settings import LIBRARY_ENVIRONMENT, Settings, load_settings, prepare_environment, prepare_serving
+from churn_platform.settings import (
+    LIBRARY_ENVIRONMENT,
+    Settings,
+    build_environment,
+    load_settings,
+    prepare_environment,
+    prepare_serving,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -44,6 +51,7 @@ FIELDS = {
     "api_keys": (f"{'a' * 64},{'b' * 64}", f"{'a' * 64},{'b' * 64}"),
     "metrics_keys": ("c" * 64, "c" * 64),
     "api_hosts": ("churn.example", "churn.example"),
+    "prediction_log": ("/srv/log", Path("/srv/log")),
     "actor": ("Ada", "Ada"),
 }
 
@@ -151,3 +159,11 @@ def test_nothing_else_in_the_package_reads_the_environment():
             if named in ("environ", "getenv", "environb"):
                 readers.add(path.name)
     assert readers == {"settings.py"}
+
+
+def test_a_tool_that_builds_gets_no_setting_of_a_home_and_no_telemetry(environ):
+    environ.setenv("CHURN_HOME", "/srv/churn")
+    environ.setenv("BENTOML_HOME", "/srv/bentoml")
+    found = build_environment()
+    assert not [name for name in found if name.startswith("CHURN_")]
+    assert (found["BENTOML_HOME"], found["BENTOML_DO_NOT_TRACK"]) == ("/srv/bentoml", "true")
