@@ -86,6 +86,9 @@ def stage(home: Home, value: str | int, folder: Path) -> Staged:
 
 def _tables(staged: Staged, key: Key) -> None:
     """Every CSV and Parquet file of the home that has the key's column and a row of the customer."""
+    log = staged.home.settings.prediction_log
+    if log is not None and not log.resolve().is_relative_to(staged.home.folder):
+        staged.unread.append(str(log))
     home, files = staged.home, staged.home.contract.files
     for path in sorted(path for suffix in SUFFIXES for path in home.folder.rglob(f"*{suffix}") if path.is_file()):
         top = path.relative_to(home.folder).parts[0]

@@ -33,7 +33,9 @@ from churn_platform_tests.small_business import (
 def lived_in(february_decided, tmp_path_factory):
     """Two months, two versions, the second in production, a log of predictions, quarantined rows. Read only."""
     home = up_to_scores(copied(february_decided, tmp_path_factory.mktemp("lived_in") / "home"), FEBRUARY)
-    answers = [Answered(1e9, key, 2, 0.5, {}, what_if=False, stale=False) for key in ("m00004", "m00007", "m00004")]
+    answers = [
+        Answered(1e9, key, 2, FEBRUARY, 0.5, {}, what_if=False, stale=False) for key in ("m00004", "m00007", "m00004")
+    ]
     PredictionLog(home.folder / "predictions", "member").write(answers)
     return home
 
@@ -78,7 +80,7 @@ def test_no_file_and_no_store_names_the_customer_afterwards(home):
 def test_the_prediction_log_and_the_list_lose_the_rows_and_keep_the_others(home):
     listed = pd.read_parquet(home.reports / str(FEBRUARY) / "at_risk.parquet")
     key = listed["member"].iloc[3]
-    answers = [Answered(2e9, k, 2, 0.5, {}, what_if=False, stale=False) for k in (key, "m99999")]
+    answers = [Answered(2e9, k, 2, FEBRUARY, 0.5, {}, what_if=False, stale=False) for k in (key, "m99999")]
     PredictionLog(home.folder / "predictions", "member").write(answers)
     found = forget(home, key, "ann", "asked")
     assert found.rows["predictions"] == 1
