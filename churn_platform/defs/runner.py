@@ -17,6 +17,7 @@ from churn_platform.adapters.forgetting import finish as finish_forgetting
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.progress import Progress
 from churn_platform.adapters.promoting import recover
+from churn_platform.adapters.state_receipts import record_policy
 from churn_platform.core.loop import Step
 from churn_platform.definitions import defs
 from churn_platform.defs.automation import run_request
@@ -59,6 +60,7 @@ def run_due(
         _close_dead_runs(instance)
         recover(home)
         finish_forgetting(home)
+        record_policy(home)
         while (step := _next(home)) is not None and (through is None or step.as_of <= through):
             on_step(step)
             yield Ran(step, run_step(home, step, instance, on_asset))
