@@ -38,6 +38,7 @@ COMMANDS = {
     "serve": {"--port", "--host", "--workers", "--home"},
     "backup": {"--home", "--json"},
     "restore": {"--home", "--json"},
+    "forget": {"--by", "--reason", "--home", "--json"},
     "doctor": {"--home", "--json"},
 }
 READING = [("status",), ("history",), ("decision",), ("scores",), ("explain", "m00001"), ("doctor",)]

@@ -13,6 +13,7 @@ from dagster._core.instance.ref import InstanceRef
 from dagster._utils.error import SerializableErrorInfo
 
 from churn_platform import errors
+from churn_platform.adapters.forgetting import finish as finish_forgetting
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.progress import Progress
 from churn_platform.adapters.promoting import recover
@@ -58,6 +59,7 @@ def run_due(
     with home.exclusive(), _instance(home) as instance:
         _close_dead_runs(instance)
         recover(home)
+        finish_forgetting(home)
         record_policy(home)
         while (step := _next(home)) is not None and (through is None or step.as_of <= through):
             on_step(step)
