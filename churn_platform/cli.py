@@ -194,7 +194,7 @@ def run(
 for answer in (cli_answers.status, cli_answers.history, cli_answers.decision, cli_answers.scores, cli_answers.explain):
     app.command()(answer)
 
-for whole in (cli_home.backup, cli_home.restore):
+for whole in (cli_home.backup, cli_home.restore, cli_home.forget):
     app.command()(whole)
 
 

@@ -38,6 +38,7 @@ COMMANDS = {
     "serve": {"--port", "--host", "--workers", "--home"},
     "backup": {"--home", "--json"},
     "restore": {"--home", "--json"},
+    "forget": {"--by", "--reason", "--home", "--json"},
     "alert": {"--test", "--home", "--json"},
     "doctor": {"--home", "--json"},
 }

@@ -14,6 +14,7 @@ from dagster._utils.error import SerializableErrorInfo
 
 from churn_platform import errors
 from churn_platform.adapters.alerting import Alerter
+from churn_platform.adapters.forgetting import finish as finish_forgetting
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.progress import Progress
 from churn_platform.adapters.promoting import recover
@@ -60,6 +61,7 @@ def run_due(
         _close_dead_runs(instance)
         Alerter(home).begin()
         recover(home)
+        finish_forgetting(home)
         record_policy(home)
         while (step := _next(home)) is not None and (through is None or step.as_of <= through):
             on_step(step)
