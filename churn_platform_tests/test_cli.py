@@ -40,7 +40,7 @@ COMMANDS = {
     "restore": {"--home", "--json"},
     "forget": {"--by", "--reason", "--home", "--json"},
     "alert": {"--test", "--home", "--json"},
-    "doctor": {"--home", "--json"},
+    "doctor": {"--fix", "--home", "--json"},
 }
 READING = [("status",), ("history",), ("decision",), ("scores",), ("explain", "m00001"), ("doctor",)]
 HOLD = "import sys, time, filelock\nwith filelock.FileLock(sys.argv[1]): print('held', flush=True); time.sleep(120)"

@@ -98,6 +98,24 @@ class Releases:
             )
         return pointer
 
+    def pointer_readable(self) -> bool:
+        """Whether the pointer's file says something, or is not there."""
+        try:
+            self._read_pointer()
+        except IntegrityError:
+            return False
+        return True
+
+    def repoint(self, fields: Mapping[str, Any]) -> Pointer:
+        """Write a lost pointer again, whole, as receipts say it was.
+
+        Raises:
+            DataError: a field has the wrong form.
+        """
+        pointer = _valid(Pointer, fields, "the pointer to production")
+        write_json(self.pointer_file, pointer.model_dump())
+        return pointer
+
     def production(self) -> Manifest | None:
         """The manifest of the version in production; None before the first promotion."""
         pointer = self.pointer()
