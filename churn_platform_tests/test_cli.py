@@ -38,6 +38,8 @@ COMMANDS = {
     "serve": {"--port", "--host", "--workers", "--home"},
     "backup": {"--home", "--json"},
     "restore": {"--home", "--json"},
+    "forget": {"--by", "--reason", "--home", "--json"},
+    "alert": {"--test", "--home", "--json"},
     "doctor": {"--home", "--json"},
 }
 READING = [("status",), ("history",), ("decision",), ("scores",), ("explain", "m00001"), ("doctor",)]
@@ -618,7 +620,15 @@ def test_a_single_month_is_told_as_one(capsys):
     from churn_platform.cli_base import make_console
     from churn_platform.cli_show import show_status
 
-    found = {"contract": "gym", "home": "here", "production": None, "decisions": [], "next": None, "reason": "Nothing."}
+    found = {
+        "contract": "gym",
+        "home": "here",
+        "production": None,
+        "decisions": [],
+        "next": None,
+        "reason": "Nothing.",
+        "alerts": [],
+    }
     for months, said in (
         ([], "no month yet"),
         (["2024-01-31"], "1 month, 2024-01-31\n"),

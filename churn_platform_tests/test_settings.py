@@ -59,6 +59,8 @@ FIELDS = {
     "metrics_keys": ("c" * 64, "c" * 64),
     "api_hosts": ("churn.example", "churn.example"),
     "prediction_log": ("/srv/log", Path("/srv/log")),
+    "alert_urls": ("json://pa55word@host", SecretStr("json://pa55word@host")),
+    "alert_urls_file": ("/run/secrets/alerts", Path("/run/secrets/alerts")),
     "actor": ("Ada", "Ada"),
 }
 
@@ -69,6 +71,29 @@ def test_every_field_is_read_from_its_own_variable(environ, name):
     environ.setenv(f"CHURN_{name.upper()}", text)
     assert getattr(load_settings(), name) == value
     assert Settings.model_fields[name].description
+
+
+def test_receivers_of_alerts_stand_in_the_variable_in_a_file_or_in_both_each_once(environ, tmp_path):
+    assert not load_settings().alerts_wanted
+    (tmp_path / "urls").write_text("# ops\njson://b\njson://c?to=x,y  # the second\n")
+    environ.setenv("CHURN_ALERT_URLS", " json://a  json://b\n")
+    assert load_settings().alert_receivers() == ("json://a", "json://b")
+    environ.setenv("CHURN_ALERT_URLS_FILE", str(tmp_path / "urls"))
+    assert load_settings().alerts_wanted
+    assert load_settings().alert_receivers() == ("json://a", "json://b", "json://c?to=x,y")
+
+
+def test_processes_that_run_elsewhere_find_the_file_of_receivers(environ, tmp_path):
+    environ.chdir(tmp_path)
+    environ.setenv("CHURN_ALERT_URLS_FILE", "urls")
+    prepare_environment(load_settings())
+    assert os.environ["CHURN_ALERT_URLS_FILE"] == str(tmp_path / "urls")
+
+
+def test_no_text_of_the_settings_holds_a_secret(environ):
+    environ.setenv("CHURN_ALERT_URLS", "json://me:pa55word@host")
+    found = load_settings()
+    assert "pa55word" not in f"{found!r} {found} {found.model_dump()} {found.model_dump_json()}"
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ class Home:
     @cached_property
     def ledger(self) -> LedgerStore:
         """The receipts."""
-        return LedgerStore(self.folder / "ledger", self.now)
+        return LedgerStore(self.folder / "ledger", self.now, anchor_file=self.folder / "anchor.json")
 
     def create(self) -> None:
         """Make the folders, the Dagster configuration and the note of the layout; what exists stays as it is.
