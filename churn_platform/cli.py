@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from churn_platform import cli_answers, cli_contract, cli_home, cli_watch
+from churn_platform import cli_answers, cli_contract, cli_home, cli_ledger, cli_watch
 from churn_platform.cli_base import HomeOption, JsonOption, make_console, open_home, print_json, tell_people
 from churn_platform.errors import ChurnError, UsageError
 
@@ -191,7 +191,7 @@ def run(
     show_status(make_console(), found)
 
 
-for answer in (cli_answers.status, cli_answers.history, cli_answers.decision, cli_answers.scores, cli_answers.explain):
+for answer in (cli_answers.status, cli_ledger.history, cli_answers.decision, cli_answers.scores, cli_answers.explain):
     app.command()(answer)
 
 for whole in (cli_home.backup, cli_home.restore, cli_home.forget):

@@ -138,14 +138,6 @@ def show_explanation(console: Console, found: Mapping[str, Any], key: str) -> No
     console.print(made)
 
 
-def show_history(console: Console, receipts: Iterable[Mapping[str, Any]]) -> None:
-    """The ledger, oldest first."""
-    made = table("History", "#", "time", "actor", "act", "subject", "reason", numbers=("#",))
-    for r in receipts:
-        made.add_row(str(r["sequence"]), r["time"][:19], r["actor"], r["act"], r["subject"], r["reason"])
-    console.print(made)
-
-
 def show_checkup(console: Console, checks: Iterable[Mapping[str, Any]]) -> None:
     """What `churn doctor` found."""
     made = table("", "check", "state", "found", "remedy")

@@ -30,7 +30,7 @@ COMMANDS = {
     "ingest": {"--as-of", "--home"},
     "run": {"--as-of", "--all", "--home", "--json"},
     "status": {"--home", "--json"},
-    "history": {"--home", "--json"},
+    "history": {"--at", "--act", "--version", "--since", "--until", "--by", "--last", "--home", "--json"},
     "decision": {"--home", "--json"},
     "scores": {"--top", "--home", "--json"},
     "explain": {"--as-of", "--home", "--json"},
@@ -549,6 +549,40 @@ def test_history_holds_every_receipt_in_order(answer, january):
     acts = [receipt["act"] for receipt in found]
     assert acts.index("drop accepted") < acts.index("decision") < acts.index("promotion done")
     assert {receipt["actor"] for receipt in found} == {"tester"}
+
+
+def test_history_is_filtered_and_says_so_when_nothing_is_left(churn, answer, january):
+    found = answer("history", "--act", "promotion", "--version", 1, "--by", "Tester", "--last", 2, home=january)
+    assert [receipt["act"] for receipt in found] == ["promotion intent", "promotion done"]
+    assert answer("history", "--until", "2024-01-31", home=january) == []
+    assert churn("history", "--until", "2024-01-31", home=january)[1] == "No receipt matches.\n"
+    assert "no act 'coup'" in wrong(churn("history", "--act", "coup", home=january))
+    assert "goes without the filters" in wrong(churn("history", "--at", "2024-01-31", "--last", 1, home=january))
+
+
+def test_history_fits_a_hundred_columns_with_every_reason_whole(january, capsys):
+    from rich.console import Console
+
+    from churn_platform.cli_ledger import _show_receipts
+
+    receipts = [receipt.model_dump(mode="json") for receipt in january.ledger.receipts()]
+    _show_receipts(Console(width=100, highlight=False), receipts, filtered=False)
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 100
+    flat = " ".join(out.split())
+    for receipt in receipts:
+        assert " ".join(receipt["reason"].split()) in flat
+
+
+def test_history_at_an_instant_tells_what_was_in_production(churn, answer, january):
+    since = january.releases.pointer().activate_at
+    found = answer("history", "--at", since, home=january)
+    assert (found["version"], found["since"]) == (1, since)
+    code, out, _ = churn("history", "--at", since, home=january)
+    assert code == 0
+    assert "Version 1 was in production: tester put it there" in out
+    assert "`churn decision 2024-01-31`" in out
+    assert answer("history", "--at", "2024-01-15", home=january)["version"] is None
 
 
 def test_doctor_says_of_every_part_what_it_found(answer, january):

@@ -50,6 +50,7 @@ FIELDS = {
     "mlflow_uri": ("http://mlflow:5000/sub", "http://mlflow:5000/sub"),
     "ui_port": ("8080", 8080),
     "reports_port": ("8081", 8081),
+    "reports_url": ("https://dagster.example/reports", "https://dagster.example/reports"),
     "quiet_seconds": ("0.5", 0.5),
     "lock_seconds": ("0", 0.0),
     "api_port": ("8082", 8082),
