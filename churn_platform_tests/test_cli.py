@@ -3,6 +3,7 @@
 Every command runs through `main()`, in this process; the homes are those of a small business.
 """
 
+import datetime as dt
 import errno
 import json
 import os
@@ -10,6 +11,7 @@ import re
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 import yaml
@@ -575,6 +577,8 @@ def test_history_fits_a_hundred_columns_with_every_reason_whole(january, capsys)
 
 def test_history_at_an_instant_tells_what_was_in_production(churn, answer, january):
     since = january.releases.pointer().activate_at
+    activated = dt.datetime.fromisoformat(since)
+    time.sleep(max(0.0, (activated - dt.datetime.now(dt.UTC)).total_seconds()))  # until then it lies in the future
     found = answer("history", "--at", since, home=january)
     assert (found["version"], found["since"]) == (1, since)
     code, out, _ = churn("history", "--at", since, home=january)
