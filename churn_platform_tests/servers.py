@@ -53,12 +53,21 @@ class Served:
         pytest.fail(f"the server did not become ready:\n{self.log.read_text()}")
 
     def workers(self):
-        children = psutil.Process(self.process.pid).children(recursive=True)
-        return [child for child in children if "_bentoml_impl.worker.service" in " ".join(child.cmdline())]
+        found = []
+        for child in psutil.Process(self.process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.Error):  # killed, and not buried yet
+                if "_bentoml_impl.worker.service" in " ".join(child.cmdline()):
+                    found.append(child)
+        return found
 
     def lines(self):
         texts = self.log.read_text().splitlines()
         return [json.loads(text) for text in texts if text.startswith("{")]
+
+    def answered(self):
+        """How many /predict the workers say they have answered."""
+        asked = [line for line in self.lines() if line.get("route") == "/predict"]
+        return sum(line["status"] == 200 for line in asked)
 
     def end(self):
         if self.process.poll() is None:
