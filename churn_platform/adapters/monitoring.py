@@ -15,6 +15,7 @@ import pandas as pd
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.progress import Progress
 from churn_platform.adapters.promoting import production_candidate, released
+from churn_platform.adapters.state_receipts import record_stand_down
 from churn_platform.core.drift import DriftResult
 from churn_platform.core.performance import realised
 from churn_platform.core.promotion import DriftFigures
@@ -85,9 +86,11 @@ def evaluate_versions(home: Home, as_of: dt.date) -> list[dict[str, Any]]:
                 for version in versions
                 if str(version.passport["as_of"]) <= month.isoformat()
             ]
-    answered = review_answers(home, [] if window is None else window.training[-ANSWERED_MONTHS:])
+    matured = [month for month in progress.published if window is not None and month <= window.training[-1]]
+    answered = review_answers(home, matured[-ANSWERED_MONTHS:])
     record = {**progress.made_from(as_of), "evaluated": evaluated, "answered": answered}
     home.records.write("performance", as_of, record)
+    record_stand_down(home)
     return evaluated
 
 
