@@ -110,7 +110,9 @@ def test_a_promotion_is_live_in_all_workers_at_one_instant_without_a_failed_or_s
         assert min(active) >= instant
         windows.append(max(active) - min(active))
         usual = sorted(one.seconds for one in found)[len(found) // 2]
-        assert max(one.seconds for one in found) < max(20 * usual, 0.5)
+        assert max(one.seconds for one in found) < max(
+            40 * usual, 1.0
+        )  # loading a release takes 3 ms; the rest is other work
     assert sorted(windows)[1] < 0.01  # beside other work on the machine not every one of four
 
 
