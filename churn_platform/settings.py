@@ -101,6 +101,9 @@ class Settings(BaseSettings):
     api_hosts: str = Field(
         default="", description="Names, separated by commas, under which the API may be called besides localhost."
     )
+    exporter_port: int = Field(
+        default=3003, ge=1, le=65535, description="Port of the metrics of the home (`churn exporter`)."
+    )
     prediction_log: Path | None = Field(
         default=None,
         description="Folder of what the API answered; by default `predictions` of the home, and none for a Bento.",

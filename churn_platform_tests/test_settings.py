@@ -58,6 +58,7 @@ FIELDS = {
     "api_keys": (f"{'a' * 64},{'b' * 64}", f"{'a' * 64},{'b' * 64}"),
     "metrics_keys": ("c" * 64, "c" * 64),
     "api_hosts": ("churn.example", "churn.example"),
+    "exporter_port": ("8083", 8083),
     "prediction_log": ("/srv/log", Path("/srv/log")),
     "alert_urls": ("json://pa55word@host", SecretStr("json://pa55word@host")),
     "alert_urls_file": ("/run/secrets/alerts", Path("/run/secrets/alerts")),
