@@ -237,6 +237,7 @@ def serve(
 
 
 app.command()(cli_watch.alert)
+app.command()(cli_watch.exporter)
 
 
 @app.command()

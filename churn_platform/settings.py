@@ -79,6 +79,11 @@ class Settings(BaseSettings):
         le=65535,
         description="Port on 127.0.0.1 where `churn ui` shows the reports that the UI links to.",
     )
+    reports_url: str = Field(
+        default="",
+        pattern=r"^(https?://\S+)?$",
+        description="Where the reports can be opened, when not on CHURN_REPORTS_PORT of 127.0.0.1.",
+    )
     quiet_seconds: float = Field(
         default=5.0, ge=0, description="A drop without `_SUCCESS` is due when its files are unchanged for so long."
     )
@@ -95,6 +100,9 @@ class Settings(BaseSettings):
     metrics_keys: KeyDigests = Field(default="", description="The same for /metrics alone; empty: an API key opens it.")
     api_hosts: str = Field(
         default="", description="Names, separated by commas, under which the API may be called besides localhost."
+    )
+    exporter_port: int = Field(
+        default=3003, ge=1, le=65535, description="Port of the metrics of the home (`churn exporter`)."
     )
     prediction_log: Path | None = Field(
         default=None,
