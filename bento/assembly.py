@@ -19,7 +19,7 @@ from bento.routes import Routes
 from bento.schema import schemas_of, value
 from churn_platform.adapters.contract_file import default_contract_path, read_contract
 from churn_platform.adapters.ledger_store import LedgerStore, utc_now
-from churn_platform.adapters.online_reader import open_online_reader
+from churn_platform.adapters.online_reader import OnlineReader
 from churn_platform.adapters.prediction_log import Answered, PredictionLog
 from churn_platform.adapters.release_watch import Loaded, ReleaseWatch
 from churn_platform.adapters.releases import Releases
@@ -44,7 +44,7 @@ class Assembly:
         self.watch = ReleaseWatch(
             Releases(home / "releases"), self.contract, now=utc_now, activated=self._activated, refused=self._refused
         )
-        reader = open_online_reader(home / "feast", self.contract)
+        reader = OnlineReader(home / "feast", self.contract, settings.online_password.get_secret_value())
         history = ScoreHistory(home, self.contract)
         self.answers = Answers(self.contract, reader, self.watch, history, self._answered)
         self._schemas = schemas_of(self.contract)

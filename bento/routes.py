@@ -182,8 +182,7 @@ class Routes:
     async def _ready(self, asked: Asked) -> Response:
         loaded = self._answers.loaded()
         try:
-            reader = self._answers.reader
-            newest = await asyncio.to_thread(reader.newest) if reader.blocking else reader.newest()
+            newest = await self._answers.reader.newest()
         except StoreDown as error:
             raise Refusal(503, "store_down", str(error), "Try again in a few seconds.") from None
         version = loaded.manifest.version
@@ -204,8 +203,7 @@ class Routes:
             self._metrics.model_age.set(now - _midnight(trained))
             self._metrics.stand_down.set(self._answers.stand_down(loaded) is not None)
         try:
-            reader = self._answers.reader
-            newest = await asyncio.to_thread(reader.newest) if reader.blocking else reader.newest()
+            newest = await self._answers.reader.newest()
             self._metrics.features_age.set(now - _midnight(newest))
         except StoreDown:  # the age then stays what it was; /readyz says that the store is down
             pass

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from churn_platform.errors import UsageError
@@ -26,6 +26,9 @@ LIBRARY_ENVIRONMENT = {
     "MLFLOW_UV_AUTO_DETECT": "false",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "GIT_PYTHON_REFRESH": "quiet",
+    # Feast writes UTC without saying so: a Postgres of another time zone would move every row's moment.
+    "PGTZ": "UTC",
+    "PGCONNECT_TIMEOUT": "10",
     # Beta and deprecation notices of the libraries' own internals are no news to a user.
     "PYTHONWARNINGS": "ignore",
 }
@@ -66,6 +69,14 @@ class Settings(BaseSettings):
     metrics_keys: KeyDigests = Field(default="", description="The same for /metrics alone; empty: an API key opens it.")
     api_hosts: str = Field(
         default="", description="Names, separated by commas, under which the API may be called besides localhost."
+    )
+    online_store: str = Field(
+        default="",
+        description="Where the online features are: `redis://host:6379/0` or `postgresql://user@host/database`; "
+        "empty: SQLite in the home.",
+    )
+    online_password: SecretStr = Field(
+        default=SecretStr(""), description="Password of that store; no file ever holds it."
     )
     actor: str = Field(default="", description="Who acts, for the ledger; by default the login name.")
 
