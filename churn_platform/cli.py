@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from churn_platform import cli_answers, cli_contract
+from churn_platform import cli_answers, cli_contract, cli_home
 from churn_platform.cli_base import HomeOption, JsonOption, make_console, open_home, print_json
 from churn_platform.errors import ChurnError, UsageError
 
@@ -192,6 +192,9 @@ def run(
 for answer in (cli_answers.status, cli_answers.history, cli_answers.decision, cli_answers.scores, cli_answers.explain):
     app.command()(answer)
 
+for whole in (cli_home.backup, cli_home.restore):
+    app.command()(whole)
+
 
 @app.command()
 def ui(
@@ -222,6 +225,25 @@ def serve(
     opened = open_home(home)
     settings = opened.settings
     become_server(opened, host, port or settings.api_port, workers or settings.api_workers, typer.echo)
+
+
+@app.command()
+def bento(
+    output: Annotated[
+        Path | None, typer.Option(help="Also write it as an archive: .bento, .tar.gz, .tar.xz, .tar.bz2, .tar or .zip.")
+    ] = None,
+    customers: Annotated[
+        bool, typer.Option("--customers/--no-customers", help="With the customers' newest features and scores inside.")
+    ] = True,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Build a Bento with the release in production inside; `bentoml serve` runs it from anywhere."""
+    from churn_platform.adapters.bento_build import build_bento
+    from churn_platform.cli_serve import built_facts, built_sentences
+
+    built = build_bento(open_home(home), customers=customers, output=output)
+    print_json(built_facts(built)) if as_json else typer.echo("\n".join(built_sentences(built)))
 
 
 @app.command()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from churn_platform.adapters.home import Home
-    from churn_platform.core.draft import Draft
+    from churn_platform.core.draft.drafting import Draft
 
 app = typer.Typer(
     help="Check the contract, or what would fail if files were delivered.", no_args_is_help=True, rich_markup_mode=None
@@ -71,7 +71,7 @@ def make_draft(
     from churn_platform.adapters.contract_draft import CONFIRM, as_yaml, draft_from
     from churn_platform.adapters.contract_file import read_contract
     from churn_platform.adapters.files import write_text
-    from churn_platform.core.draft_words import valid_name
+    from churn_platform.core.draft.words import valid_name
 
     own = home.folder / "contract.yaml"
     if own.exists():

@@ -78,6 +78,10 @@ class Settings(BaseSettings):
     online_password: SecretStr = Field(
         default=SecretStr(""), description="Password of that store; no file ever holds it."
     )
+    prediction_log: Path | None = Field(
+        default=None,
+        description="Folder of what the API answered; by default `predictions` of the home, and none for a Bento.",
+    )
     actor: str = Field(default="", description="Who acts, for the ledger; by default the login name.")
 
     @property
@@ -135,3 +139,9 @@ def prepare_serving(settings: Settings, port: int, workers: int) -> None:
     prepare_environment(settings)
     os.environ["BENTOML_HOME"] = str(settings.home_folder / "serving" / str(port))
     os.environ["CHURN_API_PORT"], os.environ["CHURN_API_WORKERS"] = str(port), str(workers)
+
+
+def build_environment() -> dict[str, str]:
+    """The environment of a tool that builds: that of the caller, telemetry off, without settings of any home."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("CHURN_")}
+    return LIBRARY_ENVIRONMENT | kept

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from churn_platform.adapters.contract_file import default_contract_path, read_contract
-from churn_platform.core.draft_columns import LISTED, OFTEN
-from churn_platform.core.draft_leaks import LIMIT
+from churn_platform.core.draft.columns import LISTED, OFTEN
+from churn_platform.core.draft.leaks import LIMIT
 from churn_platform_tests import test_cli
 from churn_platform_tests.drafted_businesses import MONTH, deliver_laundry, deliver_phone
 from churn_platform_tests.small_business import DECLARED, JANUARY, month_tables

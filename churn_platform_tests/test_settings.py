@@ -6,10 +6,18 @@ import pwd
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 import churn_platform
 from churn_platform.errors import UsageError
-from churn_platform.settings import LIBRARY_ENVIRONMENT, Settings, load_settings, prepare_environment, prepare_serving
+from churn_platform.settings import (
+    LIBRARY_ENVIRONMENT,
+    Settings,
+    build_environment,
+    load_settings,
+    prepare_environment,
+    prepare_serving,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -44,6 +52,9 @@ FIELDS = {
     "api_keys": (f"{'a' * 64},{'b' * 64}", f"{'a' * 64},{'b' * 64}"),
     "metrics_keys": ("c" * 64, "c" * 64),
     "api_hosts": ("churn.example", "churn.example"),
+    "online_store": ("redis://cache/1", "redis://cache/1"),
+    "online_password": ("geheim", SecretStr("geheim")),
+    "prediction_log": ("/srv/log", Path("/srv/log")),
     "actor": ("Ada", "Ada"),
 }
 
@@ -54,6 +65,12 @@ def test_every_field_is_read_from_its_own_variable(environ, name):
     environ.setenv(f"CHURN_{name.upper()}", text)
     assert getattr(load_settings(), name) == value
     assert Settings.model_fields[name].description
+
+
+def test_the_password_of_the_online_store_is_never_shown(environ):
+    environ.setenv("CHURN_ONLINE_PASSWORD", "geheim")
+    found = load_settings()
+    assert "geheim" not in f"{found!r} {found} {found.model_dump_json()}"
 
 
 @pytest.mark.parametrize(
@@ -151,3 +168,11 @@ def test_nothing_else_in_the_package_reads_the_environment():
             if named in ("environ", "getenv", "environb"):
                 readers.add(path.name)
     assert readers == {"settings.py"}
+
+
+def test_a_tool_that_builds_gets_no_setting_of_a_home_and_no_telemetry(environ):
+    environ.setenv("CHURN_HOME", "/srv/churn")
+    environ.setenv("BENTOML_HOME", "/srv/bentoml")
+    found = build_environment()
+    assert not [name for name in found if name.startswith("CHURN_")]
+    assert (found["BENTOML_HOME"], found["BENTOML_DO_NOT_TRACK"]) == ("/srv/bentoml", "true")

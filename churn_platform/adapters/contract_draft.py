@@ -1,6 +1,6 @@
 """Drafts `contract.yaml` from a folder of files, and writes it to be read: one line a column, doubts at their ends.
 
-Belongs here: which drop a draft is made from, and the YAML's text. Does not: the guesses (`core/draft.py`), reading
+Belongs here: which drop a draft is made from, and the YAML's text. Does not: the guesses (`core/draft`), reading
 files (`adapters/draft_files.py`).
 """
 
@@ -15,8 +15,8 @@ import yaml
 from churn_platform.adapters.draft_files import data_files, detect_format, drops_in, read_tables
 from churn_platform.core.contract import Column, Table
 from churn_platform.core.contract_parts import FileFormat
-from churn_platform.core.draft import Draft, draft
-from churn_platform.core.draft_times import guess_times
+from churn_platform.core.draft.drafting import Draft, draft
+from churn_platform.core.draft.times import guess_times
 from churn_platform.core.policy import Policy
 from churn_platform.errors import UsageError
 

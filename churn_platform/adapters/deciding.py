@@ -10,10 +10,19 @@ from dataclasses import dataclass
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.model_registry import CANDIDATE
 from churn_platform.adapters.progress import Progress
-from churn_platform.adapters.promoting import decision_digest, keep, production_candidate, promote
+from churn_platform.adapters.promoting import (
+    decision_digest,
+    keep,
+    production_candidate,
+    promote,
+    recover,
+    restore_alias,
+)
+from churn_platform.adapters.provenance import provenance
 from churn_platform.adapters.training_data import load_training_dataset
 from churn_platform.core.candidate import Candidate, shuffled_refit
 from churn_platform.core.gate import gather
+from churn_platform.core.moves import carried_out
 from churn_platform.core.promotion import Decision, DriftFigures, Trigger, decide
 from churn_platform.core.training_dataset import TrainingDataset
 from churn_platform.errors import DataError, IntegrityError
@@ -67,7 +76,14 @@ def decide_candidate(home: Home, as_of: dt.date, trigger: Trigger) -> Decision:
             before=None if decision.production_version is None else f"version {decision.production_version}",
             after=decision.decision,
             reason=decision.reason,
-            evidence={"decision": decision_digest(decision), "trigger": trigger, "policy": decision.policy_hash},
+            evidence={
+                "decision": decision_digest(decision),
+                "trigger": trigger,
+                "candidate": decision.candidate_digest,
+                "policy": decision.policy_hash,
+                **decision.evidence,
+                **provenance(),
+            },
         )
     return decision
 
@@ -84,15 +100,20 @@ def newest_decision(home: Home) -> Decision:
     return Decision.model_validate(records[-1])
 
 
-def carry_out(home: Home, as_of: dt.date) -> Outcome:
+def carry_out(home: Home) -> Outcome:
     """Promote exactly the version that the newest decision approves, or keep production and say why."""
+    recover(home)
+    restore_alias(home)
     decision = newest_decision(home)
     version = _candidate_version(home)
     why_not = decision.allows(version, home.registry.load(version).digest, home.contract.policy_hash)
     pointer = home.releases.pointer()
-    why_not = why_not or decision.lapsed(None if pointer is None else pointer.version)
+    production = None if pointer is None else pointer.version
+    done = carried_out(home.ledger.receipts()).get(decision_digest(decision))
+    why_not = why_not or decision.lapsed(production, None if done is None else done.time)
     if why_not is None:
-        promote(home, decision, _dataset(home, as_of).training_rows())
+        if done is None:
+            promote(home, decision)
         return _outcome(home, f"Promoted version {version}: {decision.reason}")
     keep(home, decision, why_not)
     kept = "No model is in production" if pointer is None else f"Kept version {pointer.version}"

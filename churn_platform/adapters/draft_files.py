@@ -1,7 +1,7 @@
 """Reads the files of a drop that no contract describes yet: which drops there are, how they are written, their tables.
 
 Belongs here: finding drops, detecting delimiter, decimal and encoding, reading without guessing a dtype.
-Does not: what the values mean (`core/draft.py`); reading by a contract (`adapters/drop_reader.py`).
+Does not: what the values mean (`core/draft`); reading by a contract (`adapters/drop_reader.py`).
 """
 
 import csv as text_csv

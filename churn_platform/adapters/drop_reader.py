@@ -8,7 +8,6 @@ import datetime as dt
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from churn_platform.adapters.files import sha256_file
 from churn_platform.core.contract import Contract
 from churn_platform.core.digest import digest_of
 
@@ -35,10 +34,6 @@ class Drop:
         files = self.files | {f"{name} (double)": path for name, path in self.doubles.items()}
         stats = {name: (path.name, path.stat().st_size, path.stat().st_mtime_ns) for name, path in files.items()}
         return digest_of({name: list(stat) for name, stat in stats.items()})
-
-    def content_digest(self) -> str:
-        """Digest over the bytes of every file."""
-        return digest_of({name: sha256_file(path) for name, path in self.files.items()})
 
 
 def find_drops(folder: Path, contract: Contract) -> list[Drop]:

@@ -51,7 +51,27 @@ class Month:
         return int(dt.datetime.combine(self.as_of, dt.time(), dt.UTC).timestamp())
 
 
-class Reader(Protocol):
+class OnlineReader(Protocol):
+    """Reads customers for the API."""
+
+    async def newest(self) -> dt.date:
+        """The newest month in the store; also shows that the store answers.
+
+        Raises:
+            StoreDown: there is no month yet, or the store does not answer.
+        """
+        ...
+
+    async def read(self, keys: Sequence[Key]) -> list[OnlineRow | None]:
+        """The row of each key, None where the store knows no such customer.
+
+        Raises:
+            StoreDown: there is no month yet, or the store does not answer.
+        """
+        ...
+
+
+class StoreReader(Protocol):
     """Reads one store; not for two threads at once."""
 
     async def read(self, keys: Sequence[Key], month: Month) -> list[OnlineRow | None]:
@@ -67,14 +87,14 @@ class Reader(Protocol):
         ...
 
 
-class OnlineReader:
+class FollowingReader:
     """Reads whichever store the home's newest month is in: a new month and another store are seen without a restart."""
 
     def __init__(self, folder: Path, contract: Contract, password: str = "") -> None:
         self._folder, self._contract, self._password = folder, contract, password
         self._file, self._seen = folder / MARKER, (0, 0)
         self._month = Month(dt.date.min, "")
-        self.reader: Reader | None = None
+        self.reader: StoreReader | None = None
 
     async def newest(self) -> dt.date:
         """The newest month in the store; also shows that the store answers.
@@ -94,7 +114,7 @@ class OnlineReader:
         reader = self._current()
         return await reader.read(keys, self._month)
 
-    def _current(self) -> Reader:
+    def _current(self) -> StoreReader:
         """The reader of the newest month; that nothing has changed costs 2 microseconds to see."""
         try:
             found = self._file.stat()
@@ -115,6 +135,11 @@ class OnlineReader:
         return opened
 
 
+def open_online_reader(folder: Path, contract: Contract, password: str = "") -> FollowingReader:
+    """The reader of the Feast repository in `folder`; nothing is read yet."""
+    return FollowingReader(folder, contract, password)
+
+
 def read_month(folder: Path) -> Month:
     """The newest month of the Feast repository in `folder`.
 
@@ -129,7 +154,7 @@ def read_month(folder: Path) -> Month:
         raise StoreDown(f"{file} names no newest month ({error}): materialize feature_views first.") from None
 
 
-def open_reader(folder: Path, contract: Contract, address: OnlineAddress) -> Reader:
+def open_reader(folder: Path, contract: Contract, address: OnlineAddress) -> StoreReader:
     """The fastest reader of a store; no customer is read yet."""
     file = folder / "feature_store.yaml"
     named = yaml.safe_load(file.read_text(encoding="utf-8")) if file.exists() else {}

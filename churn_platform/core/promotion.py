@@ -92,15 +92,24 @@ class Decision(_Record):
             return "The policy has changed since the decision: decide again."
         return None
 
-    def lapsed(self, production_version: int | None) -> str | None:
+    def lapsed(self, production_version: int | None, carried_out: str | None = None) -> str | None:
         """None while production is what this decision compared with, or what it approved; else why it lapsed.
 
-        Without it a decision of an earlier month, carried out once more, would take production back in time.
+        Without it a decision of an earlier month, carried out once more, would take production back in time, and one
+        that was rolled back would come back by itself.
+
+        Args:
+            production_version: what is in production now.
+            carried_out: when the decision was carried out; None when it was not.
         """
-        if production_version in (self.production_version, self.candidate_version):
+        if production_version == self.candidate_version:
+            return None
+        now = "none" if production_version is None else f"version {production_version}"
+        if carried_out is not None:
+            return f"The decision was carried out at {carried_out}, and {now} is in production since: decide again."
+        if production_version == self.production_version:
             return None
         then = "no model" if self.production_version is None else f"version {self.production_version}"
-        now = "none" if production_version is None else f"version {production_version}"
         return f"The decision was made with {then} in production, now it is {now}: decide again."
 
 

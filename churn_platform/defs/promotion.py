@@ -63,12 +63,12 @@ def promotion_gate(home: HomeResource):  # noqa: ANN201 - a generator of results
 @dg.asset(
     partitions_def=as_of_partitions, group_name="promotion", deps=[promotion_decision], kinds={"mlflow", "python"}
 )
-def production_model(context: dg.AssetExecutionContext, home: HomeResource) -> dg.MaterializeResult:
+def production_model(home: HomeResource) -> dg.MaterializeResult:
     """Verifies the decision again for exactly this candidate: promoted, or production is kept and says why.
 
     A promotion sets the alias `production`, publishes the release for serving and writes the receipt.
     """
-    outcome = carry_out(home.open(), month_of(context))
+    outcome = carry_out(home.open())
     return dg.MaterializeResult(
         metadata={
             "outcome": outcome.sentence,

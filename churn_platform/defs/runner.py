@@ -15,6 +15,7 @@ from dagster._utils.error import SerializableErrorInfo
 from churn_platform import errors
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.progress import Progress
+from churn_platform.adapters.promoting import recover
 from churn_platform.core.loop import Step
 from churn_platform.definitions import defs
 from churn_platform.defs.automation import run_request
@@ -55,6 +56,7 @@ def run_due(
     home.create()
     with home.exclusive(), _instance(home) as instance:
         _close_dead_runs(instance)
+        recover(home)
         while (step := _next(home)) is not None and (through is None or step.as_of <= through):
             on_step(step)
             yield Ran(step, run_step(home, step, instance, on_asset))

@@ -1,17 +1,16 @@
 """Deciding: bound to one candidate, one policy and one holdout; carried out for exactly that, or kept with a reason."""
 
 import pytest
-import yaml
 
 from churn_platform.adapters.deciding import carry_out, decide_candidate, drift_figures, newest_decision
 from churn_platform.adapters.model_registry import CANDIDATE, PRODUCTION
 from churn_platform.adapters.progress import Progress
 from churn_platform.adapters.promoting import decision_digest
+from churn_platform.adapters.provenance import provenance
 from churn_platform.core.criteria import CRITERIA
 from churn_platform.core.promotion import DriftFigures
 from churn_platform.errors import DataError, IntegrityError
 from churn_platform_tests.small_business import (
-    DECLARED,
     FEBRUARY,
     JANUARY,
     candidate,
@@ -19,14 +18,8 @@ from churn_platform_tests.small_business import (
     make_home,
     month_tables,
     open_home,
+    with_policy,
 )
-
-
-def with_policy(home, **promotion):
-    """The same home under another promotion policy."""
-    policy = {**DECLARED["policy"], "promotion": {**DECLARED["policy"]["promotion"], **promotion}}
-    (home.folder / "contract.yaml").write_text(yaml.safe_dump({**DECLARED, "policy": policy}, sort_keys=False))
-    return open_home(home.folder)
 
 
 def kept(home):
@@ -59,7 +52,11 @@ def test_the_decision_is_in_the_ledger_with_its_digest(february_decided):
         "decision": decision_digest(decision),
         "trigger": "performance",
         "policy": decision.policy_hash,
+        "candidate": decision.candidate_digest,
+        **decision.evidence,
+        **provenance(),
     }
+    assert set(decision.evidence) == {"dataset", "holdout", "contract"}
 
 
 def test_deciding_again_is_the_same_decision_and_writes_nothing(february_decided_copy):
@@ -89,7 +86,7 @@ def test_a_decision_whose_receipt_was_cut_off_gets_it_once(february_decided_copy
 
 
 def test_an_approved_candidate_is_promoted_and_the_outcome_says_so(february_decided_copy):
-    outcome = carry_out(february_decided_copy, FEBRUARY)
+    outcome = carry_out(february_decided_copy)
     assert outcome.sentence.startswith("Promoted version 2: The candidate's AUC is 0.8590, production's 0.14")
     assert (outcome.version, outcome.release) == (2, str(february_decided_copy.releases.folder / "2"))
     assert outcome.auc == newest_decision(february_decided_copy).candidate_auc
@@ -102,7 +99,7 @@ def test_a_refused_decision_keeps_production_and_writes_why(february_decided_cop
     assert (decision.decision, decision.approved) == ("refused", False)
     assert "is not more than the policy's 0.9" in decision.reason
     before = home.releases.pointer_file.read_bytes()
-    outcome = carry_out(home, FEBRUARY)
+    outcome = carry_out(home)
     assert outcome.sentence == f"Kept version 1: {decision.reason}"
     assert outcome.version == 1
     assert home.releases.pointer_file.read_bytes() == before
@@ -122,7 +119,7 @@ def test_production_that_is_no_better_than_chance_stands_down_when_nothing_bette
 def test_another_candidate_than_the_approved_one_is_not_promoted(february_decided_copy):
     home = february_decided_copy
     home.registry.set_alias(CANDIDATE, 1)
-    outcome = carry_out(home, FEBRUARY)
+    outcome = carry_out(home)
     assert outcome.sentence == "Kept version 1: The decision approved version 2, not version 1."
     assert home.releases.versions() == [1]
     assert kept(home) == ["The decision approved version 2, not version 1."]
@@ -130,9 +127,7 @@ def test_another_candidate_than_the_approved_one_is_not_promoted(february_decide
 
 def test_another_policy_than_the_decisions_is_not_carried_out(february_decided_copy):
     home = with_policy(february_decided_copy, min_holdout_churners=31)
-    assert (
-        carry_out(home, FEBRUARY).sentence == "Kept version 1: The policy has changed since the decision: decide again."
-    )
+    assert carry_out(home).sentence == "Kept version 1: The policy has changed since the decision: decide again."
     assert home.releases.pointer().version == 1
     assert Progress(home).unfinished() is None
 
@@ -147,7 +142,7 @@ def test_production_that_moved_since_the_decision_is_not_taken_back(february_dec
         client.create_model_version("gym_churn", client.get_model_version_download_uri("gym_churn", version))
     pointer = home.releases.pointer().model_dump(include={"ledger_head", "activate_at", "as_of"})
     home.releases.point(3, **pointer)
-    assert carry_out(home, FEBRUARY).sentence == (
+    assert carry_out(home).sentence == (
         "Kept version 3: The decision was made with version 1 in production, now it is version 3: decide again."
     )
     assert home.registry.alias(PRODUCTION) == 3
@@ -155,7 +150,7 @@ def test_production_that_moved_since_the_decision_is_not_taken_back(february_dec
 
 def test_carrying_out_once_more_promotes_nothing_new(january_copy):
     before = january_copy.releases.pointer_file.read_bytes()
-    assert carry_out(january_copy, JANUARY).version == 1
+    assert carry_out(january_copy).version == 1
     assert january_copy.releases.pointer_file.read_bytes() == before
 
 
@@ -188,7 +183,7 @@ def test_without_candidate_labels_or_decision_there_is_a_sentence(february_decid
         decide_candidate(home, FEBRUARY, "manual")
     new = make_home(tmp_path / "new")
     with pytest.raises(DataError, match="There is no decision yet: materialize promotion_decision first"):
-        carry_out(new, JANUARY)
+        carry_out(new)
     tables = month_tables(JANUARY, 40)
     del tables["leavers"]
     deliver(new, JANUARY, tables)
@@ -203,7 +198,7 @@ def test_a_tampered_candidate_is_neither_judged_nor_promoted(february_decided_co
     for path in (home.folder / "artifacts").rglob("model.skops"):
         path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(IntegrityError, match=r"Version 2 of gym_churn: model\.skops does not match the digest"):
-        carry_out(home, FEBRUARY)
+        carry_out(home)
     with pytest.raises(IntegrityError, match=r"Version 2 of gym_churn: model\.skops does not match the digest"):
         decide_candidate(home, FEBRUARY, "manual")
     assert home.releases.pointer().version == 1

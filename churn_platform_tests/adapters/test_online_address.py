@@ -2,7 +2,7 @@
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from churn_platform.adapters.feast_library import import_feast
@@ -60,6 +60,7 @@ def test_what_is_written_and_shown_names_the_variable_and_never_the_password(tex
     assert not names_store({"online_store": address.configuration()}, online_address(text.replace("@", "@x")))
 
 
+@settings(deadline=None)  # the first example imports Feast
 @given(password=st.text(min_size=1, max_size=20))
 def test_feast_reads_any_password_out_of_its_connection_string(password):
     import_feast()

@@ -8,7 +8,7 @@ import pytest
 from churn_platform.adapters import online_postgres
 from churn_platform.adapters.feature_store import FeatureStore
 from churn_platform.adapters.online_address import online_address
-from churn_platform.adapters.online_reader import OnlineReader
+from churn_platform.adapters.online_reader import open_online_reader
 from churn_platform.errors import StoreDown
 from churn_platform_tests.small_business import JANUARY
 
@@ -26,7 +26,7 @@ def test_a_database_that_is_away_is_told_quickly_and_used_again_when_it_is_back(
     folder, database = stored
 
     async def through_an_outage():
-        reader = OnlineReader(folder, january.contract)
+        reader = open_online_reader(folder, january.contract)
         [before] = await reader.read(["m00001"])
         postgres_server.ask(f"ALTER DATABASE {database} ALLOW_CONNECTIONS false")
         postgres_server.ask(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'")
@@ -49,7 +49,7 @@ def test_a_query_that_waits_for_a_lock_is_given_up(january, stored, postgres_ser
 
     async def read():
         with pytest.raises(StoreDown, match=r"statement timeout|no answer in time"):
-            await OnlineReader(folder, january.contract).read(["m00001"])
+            await open_online_reader(folder, january.contract).read(["m00001"])
 
     with postgres_server.connect(database) as other, other.transaction():
         other.execute("LOCK TABLE gym_visits_fv")
@@ -60,7 +60,7 @@ def test_requests_that_wait_share_a_query(january, stored, postgres_server):
     folder, _ = stored
 
     async def read():
-        reader = OnlineReader(folder, january.contract)
+        reader = open_online_reader(folder, january.contract)
         await reader.read(["m00001"])
         found = reader.reader
         asked, ask = [], found._found

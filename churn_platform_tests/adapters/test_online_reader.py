@@ -11,7 +11,7 @@ import pytest
 from churn_platform.adapters.feature_store import FeatureStore
 from churn_platform.adapters.online_address import OnlineAddress, online_address
 from churn_platform.adapters.online_postgres import PostgresReader
-from churn_platform.adapters.online_reader import OnlineReader, read_month
+from churn_platform.adapters.online_reader import open_online_reader, read_month
 from churn_platform.adapters.online_redis import RedisReader
 from churn_platform.adapters.online_sdk import FeastReader
 from churn_platform.adapters.online_sqlite import SqliteReader
@@ -31,7 +31,7 @@ class Stored:
         self.key = entity_key(self.contract)
 
     def reader(self):
-        return OnlineReader(self.folder, self.contract)
+        return open_online_reader(self.folder, self.contract)
 
     def read(self, *keys):
         return asyncio.run(self.reader().read(keys))
@@ -206,7 +206,7 @@ def test_a_correction_of_the_month_arrives(stored):
     tables = month_tables(JANUARY)
     deliver(home, JANUARY, tables)
     monthly_features(home, JANUARY)
-    reader = OnlineReader(home.folder / "feast", home.contract)
+    reader = open_online_reader(home.folder / "feast", home.contract)
     [before] = asyncio.run(reader.read(["m00051"]))
     tables["members"].loc[51, "months"] += 1
     deliver(home, JANUARY, tables)

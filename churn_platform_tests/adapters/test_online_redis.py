@@ -6,7 +6,7 @@ import pytest
 
 from churn_platform.adapters.feature_store import FeatureStore
 from churn_platform.adapters.online_address import online_address
-from churn_platform.adapters.online_reader import OnlineReader
+from churn_platform.adapters.online_reader import open_online_reader
 from churn_platform.errors import StoreDown
 from churn_platform_tests.small_business import JANUARY, declared
 
@@ -22,7 +22,7 @@ def stored(january, tmp_path, redis_server):
 
 def test_a_redis_that_lost_everything_is_down_and_not_without_customers(january, stored):
     folder, client = stored
-    reader = OnlineReader(folder, january.contract)
+    reader = open_online_reader(folder, january.contract)
     assert asyncio.run(reader.read(["nobody"])) == [None]
     client.flushdb()
     for keys in (["m00001"], ["nobody"]):
@@ -34,7 +34,7 @@ def test_a_redis_that_lost_everything_is_down_and_not_without_customers(january,
 
 def test_a_thousand_customers_are_one_round_trip(january, stored):
     folder, client = stored
-    reader = OnlineReader(folder, january.contract)
+    reader = open_online_reader(folder, january.contract)
 
     async def read():
         await reader.read(["m00001"])
@@ -55,7 +55,7 @@ def test_features_of_views_that_take_turns_come_in_the_contracts_order(january, 
     folder, _ = stored
     views = declared().feature_views
     turned = declared(feature_views={name: views[name].model_dump() for name in reversed(views)})
-    [row] = asyncio.run(OnlineReader(folder, turned).read(["m00001"]))
-    [known] = asyncio.run(OnlineReader(folder, january.contract).read(["m00001"]))
+    [row] = asyncio.run(open_online_reader(folder, turned).read(["m00001"]))
+    [known] = asyncio.run(open_online_reader(folder, january.contract).read(["m00001"]))
     assert list(row.values) == list(turned.features)
     assert row.values == known.values

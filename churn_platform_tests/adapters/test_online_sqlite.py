@@ -8,7 +8,7 @@ import sqlite3
 
 import pytest
 
-from churn_platform.adapters.online_reader import OnlineReader
+from churn_platform.adapters.online_reader import open_online_reader
 from churn_platform.adapters.online_sqlite import SqliteReader
 from churn_platform.errors import StoreDown
 from churn_platform_tests.small_business import JANUARY
@@ -28,7 +28,7 @@ def read(reader, *keys):
 
 def test_a_new_month_and_a_store_put_in_place_anew_are_seen_without_a_restart(store, tmp_path):
     folder, contract = store
-    reader = OnlineReader(folder, contract)
+    reader = open_online_reader(folder, contract)
     assert asyncio.run(reader.newest()) == JANUARY
     assert isinstance(reader.reader, SqliteReader)
     other = tmp_path / "other.db"
@@ -45,7 +45,7 @@ def test_a_new_month_and_a_store_put_in_place_anew_are_seen_without_a_restart(st
 
 def test_a_store_that_is_away_is_down_and_answers_again_when_it_is_back(store):
     folder, contract = store
-    reader = OnlineReader(folder, contract)
+    reader = open_online_reader(folder, contract)
     away = (folder / "online_store.db").rename(folder / "away.db")
     with pytest.raises(StoreDown, match="cannot be opened"):
         read(reader, "m00001")
@@ -57,7 +57,7 @@ def test_a_damaged_store_is_down(store):
     folder, contract = store
     (folder / "online_store.db").write_bytes(b"no database" * 1000)
     with pytest.raises(StoreDown, match=r"cannot be opened \(file is not a database\)"):
-        asyncio.run(OnlineReader(folder, contract).newest())
+        asyncio.run(open_online_reader(folder, contract).newest())
 
 
 def test_a_table_that_is_not_there_is_down(store):
@@ -66,7 +66,7 @@ def test_a_table_that_is_not_there_is_down(store):
         database.execute("DROP TABLE gym_visits_fv")
     database.close()
     with pytest.raises(StoreDown, match="does not answer"):
-        read(OnlineReader(folder, contract), "m00001")
+        read(open_online_reader(folder, contract), "m00001")
 
 
 def test_moments_that_older_versions_wrote_as_text_are_read(store):
@@ -74,5 +74,5 @@ def test_moments_that_older_versions_wrote_as_text_are_read(store):
     with sqlite3.connect(folder / "online_store.db") as database:
         database.execute("UPDATE gym_visits_fv SET event_ts = '2023-12-31 00:00:00'")
     database.close()
-    [row] = read(OnlineReader(folder, contract), "m00001")
+    [row] = read(open_online_reader(folder, contract), "m00001")
     assert (row.as_of, row.behind) == (dt.date(2023, 12, 31), ("hours",))

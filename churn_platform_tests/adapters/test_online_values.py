@@ -3,7 +3,7 @@
 import struct
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from churn_platform.adapters.feast_library import import_feast
@@ -51,6 +51,7 @@ def test_a_value_of_an_unknown_kind_is_no_feature():
         decoded(struct.pack("<B", 0x7A) + b"abc")
 
 
+@settings(deadline=None)  # the first example imports Feast
 @given(view=st.text(max_size=12), feature=st.text(max_size=12))
 def test_fields_are_named_as_feast_names_them(view, feature):
     import_feast()

@@ -96,7 +96,9 @@ def test_one_request_that_stays_unanswered_ends_the_connection_for_replies_have_
 
     async def one_answer(reader, writer):
         await reader.read(100)
-        writer.write(b"+OK\r\n+FIRST\r\n")
+        writer.write(b"+OK\r\n")
+        await reader.read(100)
+        writer.write(b"+FIRST\r\n")
         await reader.read()
 
     async def ask():

@@ -85,7 +85,7 @@ def test_late_labels_leave_the_list_of_an_older_month_as_it_was_and_other_featur
     from churn_platform_tests.small_business import copied, deliver, open_home
 
     home = copied(february_decided, tmp_path / "home")
-    carry_out(home, FEBRUARY)
+    carry_out(home)
     tables = month_tables(JANUARY)
     tables["leavers"]["has_left"] = ~tables["leavers"]["has_left"]
     deliver(home, JANUARY, tables)

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from churn_platform.adapters import score_history
-from churn_platform.adapters.online_reader import entity_key
+from churn_platform.adapters.online_values import entity_key
 from churn_platform.adapters.promoting import released
 from churn_platform.adapters.status import explain
 from churn_platform_tests.serving import point
@@ -73,6 +73,16 @@ def test_a_what_if_takes_the_given_values_and_says_so(served, api):
     assert found["probability"] == pytest.approx(model.probability(row)[0], abs=1e-12)
     assert found["probability"] != api.post("/predict", {"member": KEY}).json()["probability"]
     assert api.post("/predict", {"member": KEY}).json()["features_used"]["months"] != 59
+
+
+def test_a_what_if_that_gives_every_feature_asks_no_store_and_needs_no_customer(served_copy, api_on):
+    (served_copy.folder / "feast" / "online.json").unlink()
+    api = api_on(served_copy)
+    given = {"hours": 2.5, "has_app": None, "plan": "plus", "months": 3}
+    found = api.post("/predict", {"member": "nobody", "features": given}).json()
+    assert found["features_used"] == given
+    assert list(found["features_used"]) == ["months", "plan", "has_app", "hours"]
+    assert (found["features_as_of"], found["stale"], found["what_if"]) == (None, False, sorted(given))
 
 
 def test_a_customer_with_legal_nulls_gets_a_prediction_and_an_unknown_one_a_404(api, is_refused):

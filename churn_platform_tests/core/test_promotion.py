@@ -215,6 +215,14 @@ def test_a_decision_lapses_when_production_is_no_longer_what_it_compared_with():
     assert first.lapsed(1) == "The decision was made with no model in production, now it is version 1: decide again."
 
 
+def test_a_decision_that_was_carried_out_is_not_carried_out_again_after_a_rollback():
+    decision = decided(build(seed=0))
+    assert decision.lapsed(2, "2024-03-01T06:00:00+00:00") is None
+    assert decision.lapsed(1, "2024-03-01T06:00:00+00:00") == (
+        "The decision was carried out at 2024-03-01T06:00:00+00:00, and version 1 is in production since: decide again."
+    )
+
+
 @pytest.mark.parametrize(
     ("candidate", "production", "decision", "stands_down"),
     [

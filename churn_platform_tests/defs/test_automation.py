@@ -268,7 +268,7 @@ def test_a_decision_that_was_not_carried_out_is_requested_with_its_own_trigger(f
 
 
 def test_scores_of_the_model_before_are_made_again(february_decided_copy, tick):
-    carry_out(february_decided_copy, FEBRUARY)
+    carry_out(february_decided_copy)
     request = requested(tick(drift_sensor, february_decided_copy))
     assert request.run_key.startswith("scores:2024-02-29:")
     assert request.asset_selection == [dg.AssetKey("scores")]

@@ -2,24 +2,16 @@
 
 import dagster as dg
 import pytest
-import yaml
 
 from churn_platform.core.criteria import CRITERIA
 from churn_platform.defs.promotion import production_model, promotion_decision, promotion_gate
-from churn_platform_tests.small_business import DECLARED, FEBRUARY, JANUARY, candidate, open_home
+from churn_platform_tests.small_business import FEBRUARY, JANUARY, candidate, open_home, with_policy
 
 
 @pytest.fixture
 def gate(checked):
     """The results of the gate's checks, by name."""
     return lambda home, month: checked(home, month, promotion_gate)
-
-
-def with_policy(home, **promotion):
-    """The home under another promotion policy."""
-    policy = {**DECLARED["policy"], "promotion": {**DECLARED["policy"]["promotion"], **promotion}}
-    (home.folder / "contract.yaml").write_text(yaml.safe_dump({**DECLARED, "policy": policy}, sort_keys=False))
-    return open_home(home.folder)
 
 
 def refused(home):

@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
-from churn_platform.core.draft_columns import guess_column
-from churn_platform.core.draft_keys import Key, Sheet, guess_key, guess_label, labels_of, truths
+from churn_platform.core.draft.columns import guess_column
+from churn_platform.core.draft.keys import Key, Sheet, guess_key, guess_label, labels_of, truths
 from churn_platform.errors import UsageError
 
 N = 40

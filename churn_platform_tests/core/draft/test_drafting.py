@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from churn_platform.core.contract import Age, Contract, Span
 from churn_platform.core.contract_parts import ColumnCost, FileFormat
-from churn_platform.core.draft import draft
-from churn_platform.core.draft_times import guess_times
+from churn_platform.core.draft.drafting import draft
+from churn_platform.core.draft.times import guess_times
 from churn_platform.core.lake_tables import lake_tables
 from churn_platform.core.snapshot import conform
 from churn_platform.errors import UsageError

@@ -1,6 +1,6 @@
 """The tables of a draft: which sheets it can use, and each one's columns, ages and view.
 
-Belongs here: one table after the other. Does not: the whole (`core/draft.py`).
+Belongs here: one table after the other. Does not: the whole (`core/draft`).
 """
 
 import datetime as dt
@@ -11,10 +11,10 @@ import pandas as pd
 
 from churn_platform.core.contract import Age, Column, Table
 from churn_platform.core.contract_parts import FeatureView
-from churn_platform.core.draft_columns import guess_column
-from churn_platform.core.draft_keys import Key, LabelColumn, Sheet
-from churn_platform.core.draft_leaks import as_dates
-from churn_platform.core.draft_words import age_name, counted, description, free_name, plain_words, valid_name
+from churn_platform.core.draft.columns import guess_column
+from churn_platform.core.draft.keys import Key, LabelColumn, Sheet
+from churn_platform.core.draft.leaks import as_dates
+from churn_platform.core.draft.words import age_name, counted, description, free_name, plain_words, valid_name
 
 LONG_DAYS = 730
 """Ages are told in months where half of them are longer."""

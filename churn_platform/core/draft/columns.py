@@ -1,7 +1,7 @@
 """What a column's values give away: its dtype, whether it may be empty, its range or its categories.
 
-Belongs here: one column at a time, values as read from a file or typed. Does not: names (`core/draft_words.py`), keys
-and labels (`core/draft_keys.py`), what is a leak (`core/draft_leaks.py`).
+Belongs here: one column at a time, values as read from a file or typed. Does not: names (`core/draft/words.py`), keys
+and labels (`core/draft/keys.py`), what is a leak (`core/draft/leaks.py`).
 """
 
 import math
@@ -14,7 +14,7 @@ import pandas as pd
 
 from churn_platform.core.contract import Column, Dtype
 from churn_platform.core.conversion import FALSE_WORDS, NULL_WORDS, TRUE_WORDS
-from churn_platform.core.draft_words import is_count
+from churn_platform.core.draft.words import is_count
 
 TEXT: Final = "string[pyarrow]"
 """Texts that Arrow works on: several times as fast as Python's, which counts at a million rows."""

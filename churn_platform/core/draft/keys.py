@@ -1,7 +1,7 @@
 """The key and the label of a draft: guessed from names and values, or taken as told.
 
 Belongs here: the sheets a draft is made of, which column is the customer's key, which one says who churned.
-Does not: what becomes of the other columns (`core/draft_leaks.py`, `core/draft.py`).
+Does not: what becomes of the other columns (`core/draft/leaks.py`, `core/draft`).
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from churn_platform.core.conversion import FALSE_WORDS, TRUE_WORDS
-from churn_platform.core.draft_columns import TEXT, Guess
-from churn_platform.core.draft_words import key_likeness, label_likeness, valid_name
+from churn_platform.core.draft.columns import TEXT, Guess
+from churn_platform.core.draft.words import key_likeness, label_likeness, valid_name
 from churn_platform.errors import UsageError
 
 SHOWN = 8

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from churn_platform.core.draft_columns import LISTED, OFTEN, guess_column, round_up
+from churn_platform.core.draft.columns import LISTED, OFTEN, guess_column, round_up
 
 
 def guess(values, name="x", **options):

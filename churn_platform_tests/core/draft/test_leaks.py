@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from churn_platform.core.draft_columns import guess_column
-from churn_platform.core.draft_keys import Key, LabelColumn, Sheet, labels_of
-from churn_platform.core.draft_leaks import as_dates, is_empty, reasons_left_out
+from churn_platform.core.draft.columns import guess_column
+from churn_platform.core.draft.keys import Key, LabelColumn, Sheet, labels_of
+from churn_platform.core.draft.leaks import as_dates, is_empty, reasons_left_out
 
 AS_OF = dt.date(2024, 1, 31)
 N = 400

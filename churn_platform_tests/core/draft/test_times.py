@@ -5,7 +5,7 @@ import datetime as dt
 import pytest
 
 from churn_platform.core.contract import Span
-from churn_platform.core.draft_times import DAYS, guess_times
+from churn_platform.core.draft.times import DAYS, guess_times
 from churn_platform_tests.drafted_businesses import LABELLED, SUNDAYS
 
 MONTH_ENDS = [dt.date(2024, 1, 31), dt.date(2024, 2, 29), dt.date(2024, 3, 31), dt.date(2024, 4, 30)]

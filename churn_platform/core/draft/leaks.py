@@ -1,7 +1,7 @@
 """Which columns of a draft are no features, and why: keys, constants, texts, and what is known only after churning.
 
 Belongs here: the reason for each column that is left out. Does not: how well a column alone tells the label
-(`core/leaks.py`), what a column's values look like (`core/draft_columns.py`).
+(`core/leaks.py`), what a column's values look like (`core/draft/columns.py`).
 """
 
 import datetime as dt
@@ -11,9 +11,9 @@ import pandas as pd
 
 from churn_platform.core.contract import Column
 from churn_platform.core.conversion import NULL_WORDS
-from churn_platform.core.draft_columns import TEXT, Guess
-from churn_platform.core.draft_keys import Key, LabelColumn, Sheet, truths
-from churn_platform.core.draft_words import is_personal, key_likeness, known_late, label_likeness
+from churn_platform.core.draft.columns import TEXT, Guess
+from churn_platform.core.draft.keys import Key, LabelColumn, Sheet, truths
+from churn_platform.core.draft.words import is_personal, key_likeness, known_late, label_likeness
 from churn_platform.core.leaks import MOST_ROWS, leaks, single_feature_aucs
 from churn_platform.core.policy import TrainingPolicy
 

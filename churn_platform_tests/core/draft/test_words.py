@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from churn_platform.core.contract import RESERVED
 from churn_platform.core.contract_parts import Column
-from churn_platform.core.draft_words import (
+from churn_platform.core.draft.words import (
     age_name,
     counted,
     description,

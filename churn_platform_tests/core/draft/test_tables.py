@@ -5,8 +5,8 @@ import datetime as dt
 import pandas as pd
 import pytest
 
-from churn_platform.core.draft_keys import Key, LabelColumn
-from churn_platform.core.draft_tables import UNDATED, LeftOut, Parts, add_table, one_row_a_customer, sheets_of
+from churn_platform.core.draft.keys import Key, LabelColumn
+from churn_platform.core.draft.tables import UNDATED, LeftOut, Parts, add_table, one_row_a_customer, sheets_of
 
 AS_OF = dt.date(2024, 1, 31)
 KEY, LABEL = Key("ID", integer=True), LabelColumn("a", "left", 0.5)

@@ -1,0 +1,91 @@
+"""Moves of production: what a promotion and a rollback have in common, read from and written to receipts.
+
+Belongs here: the move as a value, which one was cut off, what stood in production before which. Does not: whether a
+candidate may be promoted (`core/promotion.py`, `core/approval.py`), carrying a move out (`adapters/promoting.py`).
+Imports pydantic and the standard library only: the server reads receipts with it.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import JsonValue
+
+from churn_platform.core.ledger import Receipt
+
+Kind = Literal["promotion", "rollback"]
+KINDS: tuple[Kind, ...] = ("promotion", "rollback")
+DONE = tuple(f"{kind} done" for kind in KINDS)
+
+
+def named(version: int | None) -> str | None:
+    """A version as receipts name it."""
+    return None if version is None else f"version {version}"
+
+
+def version_of(name: str | None) -> int | None:
+    """The version that a receipt names; None where it names none."""
+    number = (name or "").removeprefix("version ")
+    return int(number) if number.isdecimal() else None
+
+
+@dataclass(frozen=True)
+class Move:
+    """Production goes from `before` (None: no model) to `version`.
+
+    `evidence` names at least the `decision` that approved the version, its `candidate` digest and the `as_of` it was
+    trained on, so that a move that was cut off is completed from its intent alone.
+    """
+
+    kind: Kind
+    version: int
+    before: int | None
+    actor: str
+    reason: str
+    evidence: Mapping[str, JsonValue]
+
+    @classmethod
+    def of(cls, intent: Receipt) -> "Move":
+        """The move that a receipt announces or records."""
+        kind: Kind = "promotion" if intent.act.startswith("promotion") else "rollback"
+        version = version_of(intent.after) or version_of(intent.subject) or 0
+        return cls(kind, version, version_of(intent.before), intent.actor, intent.reason, intent.evidence)
+
+    @property
+    def as_of(self) -> str:
+        """The month that the version was trained on."""
+        return str(self.evidence["as_of"])
+
+    def receipt(self, **evidence: JsonValue) -> dict[str, Any]:
+        """The fields of a receipt about this move, but its act; `evidence` is added to the move's own."""
+        return {
+            "actor": self.actor,
+            "subject": f"version {self.version}",
+            "before": named(self.before),
+            "after": f"version {self.version}",
+            "reason": self.reason,
+            "evidence": {**self.evidence, **evidence},
+        }
+
+
+def open_intent(receipts: Iterable[Receipt]) -> Receipt | None:
+    """The intent that was neither carried out nor voided: a process was killed in the middle of the move."""
+    found: Receipt | None = None
+    for receipt in receipts:
+        kind, _, state = receipt.act.rpartition(" ")
+        if kind in KINDS and state == "intent":
+            found = receipt
+        elif kind in KINDS and state in ("done", "void"):
+            found = None
+    return found
+
+
+def carried_out(receipts: Iterable[Receipt]) -> dict[str, Receipt]:
+    """The last promotion of each decision that was carried out, by the decision's digest."""
+    return {str(r.evidence.get("decision")): r for r in receipts if r.act == "promotion done"}
+
+
+def promotions(receipts: Iterable[Receipt]) -> dict[int, Receipt]:
+    """The last promotion of each version that was ever in production."""
+    found = {version_of(receipt.subject): receipt for receipt in receipts if receipt.act == "promotion done"}
+    return {version: receipt for version, receipt in found.items() if version is not None}
