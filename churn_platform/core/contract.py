@@ -252,10 +252,15 @@ class Contract(BaseModel):
         ages = {n: [a.of, a.unit] for t in self.tables.values() for n, a in t.ages.items() if n in self.features}
         return digest_of(made_of | ({"ages": ages} if ages else {}))
 
+    @property
+    def decided_by(self) -> dict[str, Any]:
+        """What a decision is bound to, as plain JSON values: policy and costs."""
+        return {"policy": self.policy.model_dump(mode="json"), "costs": self.costs.model_dump(mode="json")}
+
     @cached_property
     def policy_hash(self) -> str:
         """Digest over the policy and the costs: a decision is bound to it."""
-        return digest_of({"policy": self.policy.model_dump(mode="json"), "costs": self.costs.model_dump()})
+        return digest_of(self.decided_by)
 
     def matures(self, as_of: dt.date) -> dt.date:
         """The date at which the label of `as_of` is known."""
