@@ -82,6 +82,11 @@ class Settings(BaseSettings):
         le=65535,
         description="Port on 127.0.0.1 where `churn ui` shows the reports that the UI links to.",
     )
+    reports_url: str = Field(
+        default="",
+        pattern=r"^(https?://\S+)?$",
+        description="Where the reports can be opened, when not on CHURN_REPORTS_PORT of 127.0.0.1.",
+    )
     quiet_seconds: float = Field(
         default=5.0, ge=0, description="A drop without `_SUCCESS` is due when its files are unchanged for so long."
     )
@@ -106,6 +111,9 @@ class Settings(BaseSettings):
     )
     online_password: SecretStr = Field(
         default=SecretStr(""), description="Password of that store; no file ever holds it."
+    )
+    exporter_port: int = Field(
+        default=3003, ge=1, le=65535, description="Port of the metrics of the home (`churn exporter`)."
     )
     prediction_log: Path | None = Field(
         default=None,

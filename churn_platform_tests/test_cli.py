@@ -40,6 +40,7 @@ COMMANDS = {
     "restore": {"--home", "--json"},
     "forget": {"--by", "--reason", "--home", "--json"},
     "alert": {"--test", "--home", "--json"},
+    "exporter": {"--port", "--host", "--home"},
     "doctor": {"--home", "--json"},
 }
 READING = [("status",), ("history",), ("decision",), ("scores",), ("explain", "m00001"), ("doctor",)]
