@@ -63,6 +63,11 @@ class Home:
         """Reports for people, one sub-folder an as_of."""
         return self.folder / "reports"
 
+    @property
+    def predictions(self) -> Path:
+        """The prediction log of the API."""
+        return self.settings.prediction_log or self.folder / "predictions"
+
     @cached_property
     def lake(self) -> Lake:
         """Published snapshots."""

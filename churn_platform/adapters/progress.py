@@ -105,6 +105,12 @@ class Progress:
         found = [records.read("performance", month) for month in records.months("performance")]
         return [entry for record in found if record is not None for entry in record["evaluated"]]
 
+    def answered(self) -> list[dict[str, Any]]:
+        """What the API answered and what that was worth, as the newest run saw it."""
+        months = self.home.records.months("performance")
+        record = self.home.records.read("performance", months[-1]) if months else None
+        return [] if record is None else record.get("answered", [])
+
     def stand_down(self) -> str | None:
         """Why the model in production must stand down; None when it need not or there is none."""
         pointer = self.home.releases.pointer()
