@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from churn_platform.core.contract_parts import REFERENCE
 from churn_platform.errors import UsageError
 
 LIBRARY_ENVIRONMENT = {
@@ -32,6 +33,9 @@ LIBRARY_ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "5",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
     "GIT_PYTHON_REFRESH": "quiet",
+    # Feast writes UTC without saying so: a Postgres of another time zone would move every row's moment.
+    "PGTZ": "UTC",
+    "PGCONNECT_TIMEOUT": "10",
     # Beta and deprecation notices of the libraries' own internals are no news to a user.
     "PYTHONWARNINGS": "ignore",
 }
@@ -79,6 +83,11 @@ class Settings(BaseSettings):
         le=65535,
         description="Port on 127.0.0.1 where `churn ui` shows the reports that the UI links to.",
     )
+    reports_url: str = Field(
+        default="",
+        pattern=r"^(https?://\S+)?$",
+        description="Where the reports can be opened, when not on CHURN_REPORTS_PORT of 127.0.0.1.",
+    )
     quiet_seconds: float = Field(
         default=5.0, ge=0, description="A drop without `_SUCCESS` is due when its files are unchanged for so long."
     )
@@ -95,6 +104,17 @@ class Settings(BaseSettings):
     metrics_keys: KeyDigests = Field(default="", description="The same for /metrics alone; empty: an API key opens it.")
     api_hosts: str = Field(
         default="", description="Names, separated by commas, under which the API may be called besides localhost."
+    )
+    online_store: str = Field(
+        default="",
+        description="Where the online features are: `redis://host:6379/0` or `postgresql://user@host/database`; "
+        "empty: SQLite in the home.",
+    )
+    online_password: SecretStr = Field(
+        default=SecretStr(""), description="Password of that store; no file ever holds it."
+    )
+    exporter_port: int = Field(
+        default=3003, ge=1, le=65535, description="Port of the metrics of the home (`churn exporter`)."
     )
     prediction_log: Path | None = Field(
         default=None,
@@ -194,6 +214,29 @@ def _read_profile() -> None:
         if value is not None:
             os.environ.setdefault(name, value)
     os.environ[PROFILE] = str(path)  # child processes run in the home
+
+
+def expand(text: str) -> str:
+    """`text` with each `${NAME}` replaced by that variable, or by the content of the file that NAME_FILE names.
+
+    Raises:
+        UsageError: a variable is not set, or its file cannot be read; no value is shown.
+    """
+
+    def value(found: re.Match[str]) -> str:
+        name = found[1]
+        if name in os.environ:
+            return os.environ[name]
+        file = os.environ.get(f"{name}_FILE")
+        if file is None:
+            raise UsageError(f"{name} is not set: set it, or {name}_FILE to a file that holds it.")
+        try:
+            return Path(file).expanduser().read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            why = getattr(error, "strerror", None) or "no UTF-8 text"
+            raise UsageError(f"{name}_FILE names {file}, which cannot be read: {why}.") from None
+
+    return REFERENCE.sub(value, text)
 
 
 def prepare_environment(settings: Settings) -> None:

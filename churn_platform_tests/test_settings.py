@@ -14,6 +14,7 @@ from churn_platform.settings import (
     LIBRARY_ENVIRONMENT,
     Settings,
     build_environment,
+    expand,
     load_settings,
     prepare_environment,
     prepare_serving,
@@ -50,6 +51,7 @@ FIELDS = {
     "mlflow_uri": ("http://mlflow:5000/sub", "http://mlflow:5000/sub"),
     "ui_port": ("8080", 8080),
     "reports_port": ("8081", 8081),
+    "reports_url": ("https://dagster.example/reports", "https://dagster.example/reports"),
     "quiet_seconds": ("0.5", 0.5),
     "lock_seconds": ("0", 0.0),
     "api_port": ("8082", 8082),
@@ -57,6 +59,9 @@ FIELDS = {
     "api_keys": (f"{'a' * 64},{'b' * 64}", f"{'a' * 64},{'b' * 64}"),
     "metrics_keys": ("c" * 64, "c" * 64),
     "api_hosts": ("churn.example", "churn.example"),
+    "online_store": ("redis://cache/1", "redis://cache/1"),
+    "online_password": ("geheim", SecretStr("geheim")),
+    "exporter_port": ("8083", 8083),
     "prediction_log": ("/srv/log", Path("/srv/log")),
     "alert_urls": ("json://pa55word@host", SecretStr("json://pa55word@host")),
     "alert_urls_file": ("/run/secrets/alerts", Path("/run/secrets/alerts")),
@@ -70,6 +75,12 @@ def test_every_field_is_read_from_its_own_variable(environ, name):
     environ.setenv(f"CHURN_{name.upper()}", text)
     assert getattr(load_settings(), name) == value
     assert Settings.model_fields[name].description
+
+
+def test_the_password_of_the_online_store_is_never_shown(environ):
+    environ.setenv("CHURN_ONLINE_PASSWORD", "geheim")
+    found = load_settings()
+    assert "geheim" not in f"{found!r} {found} {found.model_dump_json()}"
 
 
 def test_receivers_of_alerts_stand_in_the_variable_in_a_file_or_in_both_each_once(environ, tmp_path):
@@ -251,3 +262,15 @@ def test_a_tool_that_builds_gets_no_setting_of_a_home_and_no_telemetry(environ):
     found = build_environment()
     assert not [name for name in found if name.startswith("CHURN_")]
     assert (found["BENTOML_HOME"], found["BENTOML_DO_NOT_TRACK"]) == ("/srv/bentoml", "true")
+
+
+def test_variables_in_a_text_are_replaced_from_the_environment_or_the_file_that_is_named(environ, tmp_path):
+    (tmp_path / "secret").write_text("s3cret\n")
+    environ.setenv("CRM_USER", "crm")
+    environ.setenv("CRM_PASSWORD_FILE", str(tmp_path / "secret"))
+    assert expand("pg://${CRM_USER}:${CRM_PASSWORD}@db/$HOME") == "pg://crm:s3cret@db/$HOME"
+    with pytest.raises(UsageError, match=r"^CRM_URL is not set: set it, or CRM_URL_FILE to a file that holds it\.$"):
+        expand("${CRM_URL}")
+    environ.setenv("CRM_URL_FILE", "gone")
+    with pytest.raises(UsageError, match=r"^CRM_URL_FILE names gone, which cannot be read: No such file"):
+        expand("${CRM_URL}")

@@ -16,6 +16,7 @@ from churn_platform.core.contract_parts import (
     Column,
     ColumnCost,
     Costs,
+    DatabaseSource,
     Dtype,
     Entity,
     FeatureView,
@@ -35,7 +36,7 @@ RESERVED = ("as_of", "label", "holdout", "event_timestamp", "created_timestamp")
 ANSWERED = (
     "prediction", "probability", "decile", "rank", "expected_loss", "reasons", "contributions", "features",
     "features_used", "features_as_of", "stale", "what_if", "model", "version", "request_id", "error", "history",
-    "current", "no_current", "time",
+    "current", "no_current", "time", "answers",
 )  # fmt: skip
 """Fields beside the customer's key in requests, answers, lists and logs: the key may have none of these names."""
 MODEL_DTYPES = ("category", "boolean", "integer", "float")
@@ -190,6 +191,11 @@ class Contract(BaseModel):
     def key(self) -> Column:
         """The entity as a column."""
         return Column(dtype=self.entity.dtype, source=self.entity.source, description="The customer's key")
+
+    @cached_property
+    def pulled(self) -> dict[str, DatabaseSource]:
+        """The tables that are read from a database, each with its source."""
+        return {name: table.source for name, table in self.tables.items() if table.source is not None}
 
     @cached_property
     def deliverable(self) -> tuple[str, ...]:
