@@ -50,6 +50,7 @@ async function showModel() {
     const auc = model.metrics && model.metrics.auc;
     $("model").textContent = `${model.name} version ${model.version}, in production since ${model.since.slice(0, 10)}`
       + (auc ? `, AUC ${auc.toFixed(3)} at its decision.` : ".");
+    if (model.refused_release) $("model").textContent += ` A newer release was refused, this one goes on: ${model.refused_release}.`;
     $("stand-down").hidden = !model.stand_down;
     if (model.stand_down) $("stand-down").textContent = `The model stands down: do not act on this list. ${model.stand_down_reason || ""}`;
   } catch (error) {
