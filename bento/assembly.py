@@ -105,7 +105,8 @@ class Assembly:
     def _reader(self, contract: Contract) -> OnlineReader:
         if self._baked is not None and not self._baked.customers:
             return NoCustomers()
-        return open_online_reader(self._home / "feast", contract)
+        password = self._settings.online_password.get_secret_value()
+        return open_online_reader(self._home / "feast", contract, password)
 
     def _answered(self, entity: str, answers: list[Answered]) -> None:
         if self._log_folder is not None:
