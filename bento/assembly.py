@@ -103,7 +103,7 @@ class Assembly:
         return View(held, answers, schemas, Routes(answers, schemas, self._ledger, self._metrics, self._baked))
 
     def _reader(self, contract: Contract) -> OnlineReader:
-        if self._baked is not None and not self._baked.customers:
+        if self._baked is not None and not self._baked.store:
             return NoCustomers()
         password = self._settings.online_password.get_secret_value()
         return open_online_reader(self._home / "feast", contract, password)
