@@ -27,14 +27,17 @@ def open_home(folder: Path | None, *, must_exist: bool = True) -> "Home":
 
     Raises:
         UsageError: it must exist and does not.
+        WrongLayout: it is a home of another version.
     """
     from churn_platform.adapters.home import Home
 
     settings = load_settings(folder)
     if must_exist and not (settings.home_folder / "lake").is_dir():
         raise UsageError(f"There is no home at {settings.home_folder}: `churn init` or `churn demo` makes one.")
+    home = Home(settings)
+    home.check_layout()
     prepare_environment(settings)
-    return Home(settings)
+    return home
 
 
 def make_console() -> "Console":

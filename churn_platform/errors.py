@@ -7,6 +7,7 @@ ChurnError
 ├── DataError            the data cannot support the step (no labels, one class, no rows)
 │   └── NotANumber       a score or a metric is NaN
 ├── IntegrityError       something written earlier was changed: a digest or a chain does not match
+├── WrongLayout          the home was laid out by another version of the platform
 ├── StoreDown            the online store does not answer
 └── HomeBusy             another run holds this home
 
@@ -47,6 +48,10 @@ class NotANumber(DataError):
 
 class IntegrityError(ChurnError):
     """Something written earlier does not match its digest or its chain any more."""
+
+
+class WrongLayout(ChurnError):
+    """The home was laid out by a version of the platform that this one does not understand."""
 
 
 class StoreDown(ChurnError):

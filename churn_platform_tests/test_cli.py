@@ -36,6 +36,8 @@ COMMANDS = {
     "explain": {"--as-of", "--home", "--json"},
     "ui": {"--port", "--home"},
     "serve": {"--port", "--host", "--workers", "--home"},
+    "backup": {"--home", "--json"},
+    "restore": {"--home", "--json"},
     "doctor": {"--home", "--json"},
 }
 READING = [("status",), ("history",), ("decision",), ("scores",), ("explain", "m00001"), ("doctor",)]

@@ -9,15 +9,16 @@ import io
 import logging
 import tempfile
 from collections.abc import Iterator, Mapping
-from importlib import metadata, resources
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from churn_platform.adapters.artifact_paths import relocate
 from churn_platform.adapters.files import write_json
+from churn_platform.adapters.provenance import FITTING
 from churn_platform.core.candidate import ENTITIES, FILES, PASSPORT, SCHEMA, Candidate, candidate_of
-from churn_platform.core.digest import digest_of
 from churn_platform.core.model import TRUSTED_TYPES, model_input
 from churn_platform.errors import IntegrityError, UsageError
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 CANDIDATE, PRODUCTION = "candidate", "production"
-LIBRARIES = ("scikit-learn", "lightgbm", "numpy", "skops")
 
 
 class ModelRegistry:
@@ -35,6 +35,7 @@ class ModelRegistry:
     def __init__(self, home: Path, model_name: str) -> None:
         self.home = home
         self.model_name = model_name
+        self._at_home = False
 
     @property
     def tracking_uri(self) -> str:
@@ -50,6 +51,7 @@ class ModelRegistry:
         from filelock import FileLock
 
         with FileLock(self.home / "mlflow.lock"), _quiet():
+            self._relocate()
             client = self._client()
             if client.get_experiment_by_name(self.model_name) is None:
                 client.create_experiment(self.model_name, artifact_location=(self.home / "artifacts").as_uri())
@@ -167,6 +169,12 @@ class ModelRegistry:
 
         return MlflowClient(tracking_uri=self.tracking_uri, registry_uri=self.tracking_uri)
 
+    def _relocate(self) -> None:
+        """Once a process: a home that was restored, copied or renamed since."""
+        if not self._at_home:
+            relocate(self.home / "mlflow.db", self.home / "artifacts")
+            self._at_home = True
+
     def _side_files(self, candidate: Candidate, folder: Path) -> dict[str, Path]:
         """Write the files that go beside the model."""
         schema = {"features": candidate.passport["features"], "contract_hash": candidate.passport["contract_hash"]}
@@ -192,7 +200,7 @@ class ModelRegistry:
             serialization_format="skops",
             skops_trusted_types=list(TRUSTED_TYPES),
             pyfunc_predict_fn="predict_proba",
-            pip_requirements=[f"{name}=={metadata.version(name)}" for name in (*LIBRARIES, "churn-platform")],
+            pip_requirements=[f"{name}=={metadata.version(name)}" for name in (*FITTING, "churn-platform")],
             extra_files=[str(path) for path in files.values()],
             registered_model_name=self.model_name,
         )
@@ -202,6 +210,7 @@ class ModelRegistry:
         """The files as they are in MLflow now, unverified; a missing one is empty."""
         import mlflow.artifacts
 
+        self._relocate()
         with _quiet(), tempfile.TemporaryDirectory() as target:
             # Not models:/name/version: that is looked up in the store the process last set, whatever is passed here.
             uri = self._client().get_model_version_download_uri(self.model_name, str(version))
@@ -224,13 +233,6 @@ class ModelRegistry:
             tags[f"sha256.{name}"] = hashlib.sha256(content).hexdigest()
         for name, value in {**tags, "digest": candidate.digest}.items():
             client.set_model_version_tag(self.model_name, str(version), name, value)
-
-
-def code_digest() -> str:
-    """Digest of the code and the libraries that decide what a fit gives."""
-    core = resources.files("churn_platform.core")
-    sources = {n: hashlib.sha256((core / n).read_bytes()).hexdigest() for n in ("estimator.py", "model.py")}
-    return digest_of({"libraries": {name: metadata.version(name) for name in LIBRARIES}, "sources": sources})
 
 
 @contextlib.contextmanager

@@ -37,6 +37,7 @@ class HomeResource(dg.ConfigurableResource):
         """The home's adapters; nothing is read or written yet."""
         if self._home is None:
             self._home = Home(load_settings(Path(self.folder) if self.folder else None))
+            self._home.check_layout()
         return self._home
 
 
