@@ -7,6 +7,7 @@ Does not: the judgement itself.
 import datetime as dt
 from dataclasses import dataclass
 
+from churn_platform.adapters.approval_requests import ask, kept_by_people, record_lapse
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.model_registry import CANDIDATE
 from churn_platform.adapters.progress import Progress
@@ -101,23 +102,40 @@ def newest_decision(home: Home) -> Decision:
 
 
 def carry_out(home: Home) -> Outcome:
-    """Promote exactly the version that the newest decision approves, or keep production and say why."""
+    """Promote exactly the version that the newest decision approves, ask for an approval, or keep production."""
     recover(home)
-    restore_alias(home)
     decision = newest_decision(home)
-    version = _candidate_version(home)
-    why_not = decision.allows(version, home.registry.load(version).digest, home.contract.policy_hash)
-    pointer = home.releases.pointer()
-    production = None if pointer is None else pointer.version
+    restore_alias(home)
+    record_lapse(home, deep=True)
     done = carried_out(home.ledger.receipts()).get(decision_digest(decision))
-    why_not = why_not or decision.lapsed(production, None if done is None else done.time)
-    if why_not is None:
-        if done is None:
-            promote(home, decision)
-        return _outcome(home, f"Promoted version {version}: {decision.reason}")
-    keep(home, decision, why_not)
-    kept = "No model is in production" if pointer is None else f"Kept version {pointer.version}"
-    return _outcome(home, f"{kept}: {why_not}")
+    why_not = _why_not(home, decision, None if done is None else done.time)
+    kept = _kept(home)
+    if why_not is not None:
+        keep(home, decision, why_not)
+        return _outcome(home, f"{kept}: {why_not}")
+    if done is None and decision.decision == "pending":
+        return _outcome(home, f"{kept}: {ask(home, decision)}")
+    if done is None:
+        promote(home, decision)
+    return _outcome(home, f"Promoted version {decision.candidate_version}: {decision.reason}")
+
+
+def _why_not(home: Home, decision: Decision, carried_out_at: str | None) -> str | None:
+    """None when the decision holds for what is the candidate now, and no person stands against it."""
+    version, policy = _candidate_version(home), home.contract.policy_hash
+    digest, pointer = home.registry.load(version).digest, home.releases.pointer()
+    changed = decision.holds(version, digest, policy) if decision.passed else decision.reason
+    production = None if pointer is None else pointer.version
+    return (
+        changed
+        or decision.lapsed(production, carried_out_at)
+        or (kept_by_people(home.ledger.receipts(), decision) if production != version else None)
+    )
+
+
+def _kept(home: Home) -> str:
+    pointer = home.releases.pointer()
+    return "No model is in production" if pointer is None else f"Kept version {pointer.version}"
 
 
 def drift_figures(home: Home, as_of: dt.date) -> DriftFigures:

@@ -127,6 +127,18 @@ class ModelRegistry:
                 )
         return files
 
+    def has(self, version: int) -> bool:
+        """Whether the registry knows the version, so that an alias can point at it."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self._client().get_model_version(self.model_name, str(version))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return False
+        return True
+
     def set_alias(self, alias: str, version: int) -> None:
         """Point an alias at a version."""
         self._client().set_registered_model_alias(self.model_name, alias, str(version))

@@ -132,7 +132,7 @@ def _recovered(home: Home, version: int, before: int | None, said: str, evidence
 
 
 def _production(home: Home) -> int | None:
-    pointer = home.releases.pointer()
+    pointer = home.releases.read_pointer()
     return None if pointer is None else pointer.version
 
 
@@ -166,7 +166,7 @@ def keep(home: Home, decision: Decision, why: str) -> None:
 def _finish(home: Home, planned: Move, intent: Receipt) -> Receipt:
     """Alias, pointer and the last receipt; the release stands."""
     home.registry.set_alias(PRODUCTION, planned.version)
-    pointer = home.releases.pointer()
+    pointer = home.releases.read_pointer()
     if pointer is None or pointer.version != planned.version:
         activate_at = (home.now() + ACTIVATION_DELAY).isoformat()
         pointer = home.releases.point(

@@ -4,12 +4,10 @@ Belongs here: making a release from a registered version. Does not: releases on 
 production (`adapters/promoting.py`).
 """
 
-import datetime as dt
-
 import pandas as pd
 
 from churn_platform.adapters.home import Home
-from churn_platform.adapters.training_data import load_training_dataset
+from churn_platform.adapters.training_data import dataset_month, load_training_dataset
 from churn_platform.core.candidate import Candidate
 from churn_platform.core.digest import digest_of
 from churn_platform.core.moves import Move
@@ -25,14 +23,9 @@ def publish(home: Home, planned: Move) -> None:
     if version in home.releases.versions():
         manifest = home.releases.verify(version)
     else:
-        candidate, dataset = (
-            home.registry.load(version),
-            load_training_dataset(home, dt.date.fromisoformat(planned.as_of)),
-        )
-        if dataset is None:
-            raise DataError(f"There is no training dataset of {planned.as_of}: its release needs golden predictions.")
+        candidate = home.registry.load(version)
         files = {**home.registry.files(version), **serving_files(candidate.model)}
-        manifest = home.releases.publish(version, files, manifest_of(home, candidate, dataset.training_rows()))
+        manifest = home.releases.publish(version, files, manifest_of(home, candidate, _sample(home, candidate)))
     if manifest.candidate_digest != planned.evidence["candidate"]:
         raise IntegrityError(
             f"Version {version} is not what its decision was about: its digest is {manifest.candidate_digest[:12]}."
@@ -51,6 +44,17 @@ def publish(home: Home, planned: Move) -> None:
                 "files": dict(manifest.files),
             },
         )
+
+
+def _sample(home: Home, candidate: Candidate) -> pd.DataFrame:
+    """Rows for the golden predictions: those it was trained on; any others show the model as well."""
+    months = home.records.months("training_dataset")
+    own = dataset_month(home, candidate.passport["dataset_digest"])
+    for month in (own, *reversed(months)):
+        dataset = None if month is None else load_training_dataset(home, month)
+        if dataset is not None:
+            return dataset.training_rows()
+    raise DataError("There is no training dataset, and a release needs golden predictions: materialize it first.")
 
 
 def manifest_of(home: Home, candidate: Candidate, sample: pd.DataFrame) -> dict[str, object]:

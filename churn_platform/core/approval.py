@@ -5,7 +5,7 @@ judgement of a candidate (`core/promotion.py`), carrying anything out (`adapters
 Imports pydantic and the standard library only: the server reads receipts with it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
@@ -129,7 +129,7 @@ def lapse(request: Request, present: Bound, now: datetime) -> str | None:
     asked = request.bound
     moved = f"Production moved from {_model(asked.production)} to {_model(present.production)}."
     changes = (
-        (present.version != asked.version, f"Version {present.version} is a newer candidate."),
+        (present.version != asked.version, f"Version {present.version} is the candidate now."),
         (present.production not in (asked.production, asked.version), moved),
         (present.policy != asked.policy, "The policy has changed since the decision."),
         (present.candidate != asked.candidate, f"The digest of version {asked.version} is no longer what was judged."),
@@ -140,20 +140,19 @@ def lapse(request: Request, present: Bound, now: datetime) -> str | None:
     return next((sentence for changed, sentence in changes if changed), None)
 
 
-def objection(receipts: Sequence[Receipt], present: Bound, now: datetime) -> str | None:
-    """None when the version waits for an approval of exactly what is there now; else the sentence why it does not."""
-    mine = [request for request in requests(receipts) if request.version == present.version]
+def objection(receipts: Iterable[Receipt], version: int) -> str | None:
+    """None when the version waits for an approval; else the sentence why it does not.
+
+    What has lapsed by now must have its receipt already: the writer records it first.
+    """
+    mine = [request for request in requests(receipts) if request.version == version]
     if not mine:
-        return f"Version {present.version} does not wait for an approval."
-    newest = mine[-1]
-    if newest.state != "pending":
-        return newest.sentence()
-    lapsed = lapse(newest, present, now)
-    return None if lapsed is None else f"The request to approve version {present.version} has lapsed: {lapsed}"
+        return f"Version {version} does not wait for an approval."
+    return None if mine[-1].state == "pending" else mine[-1].sentence()
 
 
-def may_ask(receipts: Sequence[Receipt], present: Bound) -> str | None:
-    """None when the candidate may be asked for; else why not: it is asked for already, or has been answered.
+def answered(receipts: Iterable[Receipt], present: Bound) -> str | None:
+    """None when the candidate may be asked for; else what has become of the request that its decision made.
 
     A request that lapsed may be made again by the same decision: nobody said no.
     """
