@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from churn_platform import cli_answers, cli_contract, cli_home
+from churn_platform import cli_answers, cli_contract, cli_home, cli_promotion
 from churn_platform.cli_base import HomeOption, JsonOption, make_console, open_home, print_json
 from churn_platform.errors import ChurnError, UsageError
 
@@ -191,6 +191,10 @@ def run(
 
 for answer in (cli_answers.status, cli_answers.history, cli_answers.decision, cli_answers.scores, cli_answers.explain):
     app.command()(answer)
+
+for decided in (cli_promotion.approve, cli_promotion.reject, cli_promotion.rollback, cli_promotion.unblock):
+    app.command()(decided)
+
 
 for whole in (cli_home.backup, cli_home.restore):
     app.command()(whole)

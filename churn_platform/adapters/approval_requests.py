@@ -12,7 +12,6 @@ from churn_platform.adapters.promoting import decision_digest
 from churn_platform.adapters.provenance import provenance
 from churn_platform.adapters.training_data import dataset_month
 from churn_platform.core.approval import Bound, Request, answered, barred, blocked, lapse, pending, until
-from churn_platform.core.ledger import Receipt
 from churn_platform.core.moves import named
 from churn_platform.core.promotion import Decision
 from churn_platform.errors import UsageError
@@ -89,16 +88,12 @@ def record_lapse(home: Home, *, deep: bool = False) -> str | None:
 
 
 def ask(home: Home, decision: Decision) -> str:
-    """Ask people for the approval of a pending decision, once; says what is to be done, or who has answered already.
-
-    Raises:
-        IntegrityError: the candidate is no longer what was decided on.
-    """
+    """Ask people for the approval of a pending decision, once; says what is to be done."""
     receipts, now = home.ledger.receipts(), home.now()
     bound = bound_now(home, decision)
     already = answered(receipts, bound)
     if already is not None:
-        return already
+        return f"{already.sentence()} {how_to_answer(decision)}"
     lapses = until(now, home.contract.policy.promotion.approval_days)
     receipt = home.ledger.append(
         actor=home.settings.who,
@@ -118,9 +113,13 @@ def how_to_answer(decision: Decision) -> str:
     return f"`churn approve {version} --by NAME --reason TEXT` promotes it, `churn reject {version} ...` does not."
 
 
-def kept_by_people(receipts: list[Receipt], decision: Decision) -> str | None:
-    """None when no person stands against promoting the version by itself; else the sentence who does."""
-    version = decision.candidate_version
-    if decision.decision == "pending":  # a rejected version may be asked for again, by another decision
-        return barred(receipts).get(version) if version in blocked(receipts) else None
-    return barred(receipts).get(version)
+def kept_by_people(home: Home, decision: Decision) -> str | None:
+    """None when no person stands against promoting the version, or asking for it; else the sentence who does.
+
+    A version that was rejected is never promoted by itself, but asked for again when it was judged anew.
+    """
+    receipts, version = home.ledger.receipts(), decision.candidate_version
+    if decision.decision != "pending" or version in blocked(receipts):
+        return barred(receipts).get(version)
+    request = answered(receipts, bound_now(home, decision))
+    return None if request is None or request.state == "pending" else request.sentence()

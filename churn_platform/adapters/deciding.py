@@ -129,7 +129,7 @@ def _why_not(home: Home, decision: Decision, carried_out_at: str | None) -> str 
     return (
         changed
         or decision.lapsed(production, carried_out_at)
-        or (kept_by_people(home.ledger.receipts(), decision) if production != version else None)
+        or (kept_by_people(home, decision) if production != version else None)
     )
 
 

@@ -151,13 +151,14 @@ def objection(receipts: Iterable[Receipt], version: int) -> str | None:
     return None if mine[-1].state == "pending" else mine[-1].sentence()
 
 
-def answered(receipts: Iterable[Receipt], present: Bound) -> str | None:
-    """None when the candidate may be asked for; else what has become of the request that its decision made.
+def answered(receipts: Iterable[Receipt], present: Bound) -> Request | None:
+    """The request for the same candidate on the same evidence that waits or was answered; None when none was made.
 
-    A request that lapsed may be made again by the same decision: nobody said no.
+    Another trigger makes another decision of it, but no other question. A request that lapsed may be made again:
+    nobody said no.
     """
-    same = [r for r in requests(receipts) if r.bound.decision == present.decision and r.state != "lapsed"]
-    return same[-1].sentence() if same else None
+    asked = [r for r in requests(receipts) if replace(r.bound, decision=present.decision) == present]
+    return asked[-1] if asked and asked[-1].state != "lapsed" else None
 
 
 def barred(receipts: Iterable[Receipt]) -> dict[int, str]:

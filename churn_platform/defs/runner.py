@@ -13,6 +13,7 @@ from dagster._core.instance.ref import InstanceRef
 from dagster._utils.error import SerializableErrorInfo
 
 from churn_platform import errors
+from churn_platform.adapters.approval_requests import record_lapse
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.progress import Progress
 from churn_platform.adapters.promoting import recover
@@ -54,9 +55,10 @@ def run_due(
         StepFailed: a run failed; what was finished before stays.
     """
     home.create()
-    with home.exclusive(), _instance(home) as instance:
+    with home.exclusive("`churn run`"), _instance(home) as instance:
         _close_dead_runs(instance)
         recover(home)
+        record_lapse(home)
         while (step := _next(home)) is not None and (through is None or step.as_of <= through):
             on_step(step)
             yield Ran(step, run_step(home, step, instance, on_asset))
