@@ -232,6 +232,25 @@ def serve(
 
 
 @app.command()
+def bento(
+    output: Annotated[
+        Path | None, typer.Option(help="Also write it as an archive: .bento, .tar.gz, .tar.xz, .tar.bz2, .tar or .zip.")
+    ] = None,
+    customers: Annotated[
+        bool, typer.Option("--customers/--no-customers", help="With the customers' newest features and scores inside.")
+    ] = True,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Build a Bento with the release in production inside; `bentoml serve` runs it from anywhere."""
+    from churn_platform.adapters.bento_build import build_bento
+    from churn_platform.cli_serve import built_facts, built_sentences
+
+    built = build_bento(open_home(home), customers=customers, output=output)
+    print_json(built_facts(built)) if as_json else typer.echo("\n".join(built_sentences(built)))
+
+
+@app.command()
 def doctor(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Versions, ports, write access, broken state, each with its remedy."""
     from churn_platform.adapters.checkup import check_up

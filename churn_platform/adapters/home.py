@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from churn_platform.adapters.contract_file import default_contract_path, read_contract
-from churn_platform.adapters.files import read_json, write_json, write_text
+from churn_platform.adapters.dagster_config import write_configuration
+from churn_platform.adapters.files import read_json, write_json
 from churn_platform.adapters.lake import Lake
 from churn_platform.adapters.ledger_store import LedgerStore, utc_now
 from churn_platform.adapters.records import Records
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from churn_platform.adapters.feature_store import FeatureStore
     from churn_platform.adapters.model_registry import ModelRegistry
 
+<<<<<<< HEAD
 DAGSTER_YAML = """# Written by `churn init`; yours to change.
 telemetry:
   enabled: false
@@ -39,6 +41,8 @@ run_monitoring:
 """
 HOLDER = "home.holder"
 """Says who holds the home, while somebody does."""
+=======
+>>>>>>> main
 LAYOUT = 1
 """Which files lie where in a home; another number is another layout. A home without `home.json` has the first."""
 VERSION_FILE = "home.json"
@@ -98,7 +102,7 @@ class Home:
         """MLflow's tracking store and registry."""
         from churn_platform.adapters.model_registry import ModelRegistry
 
-        return ModelRegistry(self.folder, self.contract.model_name)
+        return ModelRegistry(self.folder, self.contract.model_name, self.settings.mlflow_uri)
 
     @cached_property
     def releases(self) -> Releases:
@@ -108,7 +112,7 @@ class Home:
     @cached_property
     def ledger(self) -> LedgerStore:
         """The receipts."""
-        return LedgerStore(self.folder / "ledger", self.now)
+        return LedgerStore(self.folder / "ledger", self.now, anchor_file=self.folder / "anchor.json")
 
     def create(self) -> None:
         """Make the folders, the Dagster configuration and the note of the layout; what exists stays as it is.
@@ -119,9 +123,7 @@ class Home:
         self.check_layout()
         for name in FOLDERS:
             (self.folder / name).mkdir(parents=True, exist_ok=True)
-        configuration = self.folder / "dagster" / "dagster.yaml"
-        if not configuration.exists():
-            write_text(configuration, DAGSTER_YAML)
+        write_configuration(self.folder / "dagster", on_postgres=self.settings.dagster_on_postgres)
         if not (self.folder / VERSION_FILE).exists():
             write_json(self.folder / VERSION_FILE, {"layout": LAYOUT})
 

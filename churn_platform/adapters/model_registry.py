@@ -17,10 +17,11 @@ import numpy as np
 
 from churn_platform.adapters.artifact_paths import relocate
 from churn_platform.adapters.files import write_json
+from churn_platform.adapters.mlflow_server import MARKER, MlflowServer, check_place
 from churn_platform.adapters.provenance import FITTING
 from churn_platform.core.candidate import ENTITIES, FILES, PASSPORT, SCHEMA, Candidate, candidate_of
 from churn_platform.core.model import TRUSTED_TYPES, model_input
-from churn_platform.errors import IntegrityError, UsageError
+from churn_platform.errors import ChurnError, IntegrityError, UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,17 +31,22 @@ CANDIDATE, PRODUCTION = "candidate", "production"
 
 
 class ModelRegistry:
-    """One registered model in the MLflow store of one home."""
+    """One registered model of one home: in the home's own MLflow store, or on the server at `server`."""
 
-    def __init__(self, home: Path, model_name: str) -> None:
+    def __init__(self, home: Path, model_name: str, server: str = "") -> None:
         self.home = home
         self.model_name = model_name
+        self.server = MlflowServer(home, server) if server else None
         self._at_home = False
 
     @property
     def tracking_uri(self) -> str:
         """The store's address, as MLflow's own tools take it."""
-        return f"sqlite:///{self.home / 'mlflow.db'}"
+        return self.server.uri if self.server else f"sqlite:///{self.home / 'mlflow.db'}"
+
+    def away(self) -> str | None:
+        """Why the store cannot be used at this moment, as a sentence; None when it can be tried."""
+        return self.server.away() if self.server else None
 
     def prepare(self) -> None:
         """Create store, experiment and registered model once, under a lock.
@@ -53,6 +59,9 @@ class ModelRegistry:
         with FileLock(self.home / "mlflow.lock"), _quiet():
             self._relocate()
             client = self._client()
+            if self.server is not None:
+                self.server.claim(client, self.model_name)
+                return
             if client.get_experiment_by_name(self.model_name) is None:
                 client.create_experiment(self.model_name, artifact_location=(self.home / "artifacts").as_uri())
             if not client.search_registered_models(f"name='{self.model_name}'"):
@@ -115,7 +124,9 @@ class ModelRegistry:
 
         try:
             tags = self._client().get_model_version(self.model_name, str(version)).tags
-        except MlflowException:
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise self._unreadable(error) from error
             raise UsageError(f"{self.model_name} has no version {version}.") from None
         files = self._stored_files(version)
         for name, content in files.items():
@@ -153,8 +164,10 @@ class ModelRegistry:
 
         Raises:
             IntegrityError: the store cannot be read; that is not the same as no alias.
+            StoreDown: the server does not answer.
         """
-        if not (self.home / "mlflow.db").exists():  # asking MLflow would create it, outside the lock
+        if self.server is None and not any((self.home / name).exists() for name in ("mlflow.db", MARKER)):
+            # Asking MLflow would create the store, outside the lock.
             return None
         from mlflow.exceptions import MlflowException
         from sqlalchemy.exc import SQLAlchemyError
@@ -164,8 +177,7 @@ class ModelRegistry:
         except (MlflowException, SQLAlchemyError) as error:
             if getattr(error, "error_code", None) in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 return None
-            reason = str(error).splitlines()[0]
-            raise IntegrityError(f"{self.home / 'mlflow.db'} cannot be read ({reason}): restore it.") from error
+            raise self._unreadable(error) from error
 
     def tag_run(self, run_id: str, tags: Mapping[str, str]) -> None:
         """Set tags on a run."""
@@ -176,14 +188,20 @@ class ModelRegistry:
         """Record the ledger's head on a version, outside the chain: a cut tail is found."""
         self._client().set_model_version_tag(self.model_name, str(version), "ledger_head", ledger_head)
 
+    def _unreadable(self, error: Exception) -> ChurnError:
+        if self.server is not None:
+            return self.server.down(error)
+        return IntegrityError(f"{self.home / 'mlflow.db'} cannot be read ({str(error).splitlines()[0]}): restore it.")
+
     def _client(self) -> "MlflowClient":
+        check_place(self.home, on_server=self.server is not None)
         from mlflow.tracking import MlflowClient
 
         return MlflowClient(tracking_uri=self.tracking_uri, registry_uri=self.tracking_uri)
 
     def _relocate(self) -> None:
         """Once a process: a home that was restored, copied or renamed since."""
-        if not self._at_home:
+        if self.server is None and not self._at_home:
             relocate(self.home / "mlflow.db", self.home / "artifacts")
             self._at_home = True
 

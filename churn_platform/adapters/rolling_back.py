@@ -104,7 +104,7 @@ def _check_release(home: Home, target: int, pointer: Pointer) -> None:
     Raises:
         IntegrityError: the release is damaged or missing, or the registry has no such version.
     """
-    from churn_platform.adapters.release_watch import load_release
+    from churn_platform.adapters.release_loading import load_release
 
     if target not in home.releases.versions():
         raise IntegrityError(

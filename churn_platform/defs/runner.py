@@ -17,6 +17,7 @@ from churn_platform.adapters.approval_requests import record_lapse
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.progress import Progress
 from churn_platform.adapters.promoting import recover
+from churn_platform.adapters.state_receipts import record_policy
 from churn_platform.core.loop import Step
 from churn_platform.definitions import defs
 from churn_platform.defs.automation import run_request
@@ -58,6 +59,7 @@ def run_due(
     with home.exclusive("`churn run`"), _instance(home) as instance:
         _close_dead_runs(instance)
         recover(home)
+        record_policy(home)
         record_lapse(home)
         while (step := _next(home)) is not None and (through is None or step.as_of <= through):
             on_step(step)

@@ -5,10 +5,10 @@ import subprocess
 import sys
 
 import pytest
-import yaml
 
 from churn_platform.adapters.contract_file import default_contract_path
-from churn_platform.adapters.home import DAGSTER_YAML, FOLDERS, LAYOUT, VERSION_FILE
+from churn_platform.adapters.dagster_config import EMBEDDED
+from churn_platform.adapters.home import FOLDERS, LAYOUT, VERSION_FILE
 from churn_platform.errors import ContractError, HomeBusy, WrongLayout
 from churn_platform_tests.small_business import make_home, open_home
 
@@ -50,10 +50,7 @@ def test_creating_makes_every_folder_once_and_leaves_what_is_yours(tmp_path):
     home.create()
     assert sorted(path.name for path in home.folder.iterdir()) == sorted([*FOLDERS, VERSION_FILE])
     configuration = home.folder / "dagster" / "dagster.yaml"
-    assert configuration.read_text() == DAGSTER_YAML
-    parsed = yaml.safe_load(DAGSTER_YAML)
-    assert parsed["telemetry"] == {"enabled": False}
-    assert parsed["concurrency"]["runs"]["max_concurrent_runs"] == 1
+    assert configuration.read_text() == EMBEDDED
     configuration.write_text("mine: true\n")
     home.create()
     assert configuration.read_text() == "mine: true\n"
