@@ -26,23 +26,8 @@ if TYPE_CHECKING:
     from churn_platform.adapters.feature_store import FeatureStore
     from churn_platform.adapters.model_registry import ModelRegistry
 
-<<<<<<< HEAD
-DAGSTER_YAML = """# Written by `churn init`; yours to change.
-telemetry:
-  enabled: false
-nux:
-  enabled: false             # no newsletter dialog over the lineage
-concurrency:
-  runs:
-    max_concurrent_runs: 1   # one run at a time for a home
-run_monitoring:
-  enabled: true
-  free_slots_after_run_end_seconds: 60
-"""
 HOLDER = "home.holder"
 """Says who holds the home, while somebody does."""
-=======
->>>>>>> main
 LAYOUT = 1
 """Which files lie where in a home; another number is another layout. A home without `home.json` has the first."""
 VERSION_FILE = "home.json"
