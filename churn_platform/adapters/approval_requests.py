@@ -11,9 +11,17 @@ from churn_platform.adapters.model_registry import CANDIDATE
 from churn_platform.adapters.promoting import decision_digest
 from churn_platform.adapters.provenance import provenance
 from churn_platform.adapters.training_data import dataset_month
-from churn_platform.core.approval import Bound, Request, answered, barred, blocked, lapse, pending, until
+from churn_platform.core.approval import (
+    Bound,
+    Request,
+    answered,
+    lapse,
+    pending,
+    until,
+)
 from churn_platform.core.moves import named
 from churn_platform.core.promotion import Decision
+from churn_platform.core.standing import barred, blocked
 from churn_platform.errors import UsageError
 
 PATIENCE = 5.0
@@ -93,7 +101,7 @@ def ask(home: Home, decision: Decision) -> str:
     bound = bound_now(home, decision)
     already = answered(receipts, bound)
     if already is not None:
-        return f"{already.sentence()} {how_to_answer(decision)}"
+        return f"{already.sentence()} {how_to_answer(decision.candidate_version)}"
     lapses = until(now, home.contract.policy.promotion.approval_days)
     receipt = home.ledger.append(
         actor=home.settings.who,
@@ -104,12 +112,13 @@ def ask(home: Home, decision: Decision) -> str:
         reason=decision.reason,
         evidence={**bound.evidence(), "as_of": decision.as_of, "until": lapses, **provenance()},
     )
-    return f"{Request(bound, receipt.time, lapses, receipt.digest).sentence()} {how_to_answer(decision)}"
+    return (
+        f"{Request(bound, receipt.time, lapses, receipt.digest).sentence()} {how_to_answer(decision.candidate_version)}"
+    )
 
 
-def how_to_answer(decision: Decision) -> str:
+def how_to_answer(version: int) -> str:
     """The commands, as people type them."""
-    version = decision.candidate_version
     return f"`churn approve {version} --by NAME --reason TEXT` promotes it, `churn reject {version} ...` does not."
 
 

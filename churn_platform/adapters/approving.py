@@ -10,16 +10,11 @@ from churn_platform.adapters.approval_requests import PATIENCE, bound_now, recor
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.promoting import move, recover
 from churn_platform.adapters.provenance import provenance
-from churn_platform.core.approval import (
-    blocked,
-    blocked_sentence,
-    moment,
-    objection,
-    pending,
-)
+from churn_platform.core.approval import moment, objection, pending
 from churn_platform.core.ledger import Receipt
-from churn_platform.core.moves import Move, named
+from churn_platform.core.moves import DONE, Move, named
 from churn_platform.core.promotion import Decision
+from churn_platform.core.standing import blocked, blocked_sentence
 from churn_platform.errors import ContractError, IntegrityError, UsageError
 
 
@@ -83,9 +78,7 @@ def _decision_on(home: Home, version: int, receipts: list[Receipt]) -> Decision:
     """
     pointer = home.releases.read_pointer()
     if pointer is not None and pointer.version == version:
-        done = [
-            r for r in receipts if r.act in ("promotion done", "rollback done") and r.subject == f"version {version}"
-        ]
+        done = [r for r in receipts if r.act in DONE and r.subject == f"version {version}"]
         who = f": {done[-1].actor} {_did(done[-1])} at {moment(done[-1].time)} ({done[-1].reason})" if done else ""
         raise UsageError(f"Version {version} is already in production{who}.")
     decisions = [Decision.model_validate(record) for record in home.records.decisions()]

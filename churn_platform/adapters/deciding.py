@@ -42,13 +42,13 @@ class Outcome:
 def decide_candidate(home: Home, as_of: dt.date, trigger: Trigger) -> Decision:
     """Judge the version behind the alias `candidate` against production; keep the decision and its receipt.
 
-    A decision that approved this candidate and was cut off while it was carried out stands: once the pointer has
-    moved, judging again would compare the version with itself and refuse it.
+    A decision that approved this candidate and was cut off, or that put it into production, stands: once the pointer
+    has moved, judging again would compare the version with itself and refuse it.
     """
     dataset = _dataset(home, as_of)
     version = _candidate_version(home)
     candidate, production = home.registry.load(version), production_candidate(home)
-    standing = _cut_off(home, candidate, None if production is None else production.version)
+    standing = _standing(home, candidate, None if production is None else production.version)
     if standing is not None:
         return standing
     if candidate.passport["dataset_digest"] != dataset.digest:
@@ -151,13 +151,16 @@ def drift_figures(home: Home, as_of: dt.date) -> DriftFigures:
     )
 
 
-def _cut_off(home: Home, candidate: Candidate, production: int | None) -> Decision | None:
-    """The newest decision when it approves this candidate, still holds, and no receipt says it was carried out."""
-    if Progress(home).unfinished() is None or candidate.version is None:
+def _standing(home: Home, candidate: Candidate, production: int | None) -> Decision | None:
+    """The newest decision where it holds for this candidate, and was cut off or is what put it into production."""
+    decisions = Progress(home).decisions
+    if not decisions or candidate.version is None:
         return None
-    decision = newest_decision(home)
-    refused = decision.allows(candidate.version, candidate.digest, home.contract.policy_hash)
-    return decision if refused is None and decision.lapsed(production) is None else None
+    newest, in_production = decisions[-1], production == candidate.version
+    if not in_production and (Progress(home).unfinished() is None or not newest.approved):
+        return None
+    changed = newest.holds(candidate.version, candidate.digest, home.contract.policy_hash)
+    return newest if changed is None and newest.passed and newest.lapsed(production) is None else None
 
 
 def _outcome(home: Home, sentence: str) -> Outcome:

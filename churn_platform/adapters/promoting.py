@@ -11,12 +11,13 @@ from pydantic import JsonValue
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.model_registry import PRODUCTION
 from churn_platform.adapters.publishing import publish
-from churn_platform.core.approval import blocked, unused
+from churn_platform.core.approval import unused
 from churn_platform.core.candidate import FILES, Candidate, candidate_of
 from churn_platform.core.digest import digest_of
 from churn_platform.core.ledger import Act, Receipt
 from churn_platform.core.moves import Move, named, open_intent
 from churn_platform.core.promotion import Decision
+from churn_platform.core.standing import blocked
 from churn_platform.errors import DataError, IntegrityError, UsageError
 
 ACTIVATION_DELAY = dt.timedelta(seconds=2)

@@ -8,10 +8,11 @@ from churn_platform.adapters.approval_requests import PATIENCE, record_lapse, si
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.promoting import move, recover
 from churn_platform.adapters.provenance import provenance
-from churn_platform.core.approval import Signature, blocked, moment
+from churn_platform.core.approval import Signature, moment
 from churn_platform.core.ledger import Receipt
 from churn_platform.core.moves import Move, promotions, version_of
 from churn_platform.core.release import Pointer
+from churn_platform.core.standing import blocked
 from churn_platform.errors import ChurnError, IntegrityError, UsageError
 
 

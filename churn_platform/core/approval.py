@@ -1,14 +1,15 @@
 """Approval: the request that a passing candidate makes, the answers people give, and when a request lapses.
 
-Belongs here: requests, answers, overrides, blocked and rejected versions, all read from receipts alone. Does not: the
-judgement of a candidate (`core/promotion.py`), carrying anything out (`adapters/approving.py`).
+Belongs here: requests and answers, read from receipts alone. Does not: what people said of versions besides
+(`core/standing.py`), the judgement of a candidate (`core/promotion.py`), carrying anything out
+(`adapters/approving.py`).
 Imports pydantic and the standard library only: the server reads receipts with it.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from churn_platform.core.ledger import Receipt
 from churn_platform.core.moves import version_of
@@ -77,6 +78,12 @@ class Request:
     def version(self) -> int:
         """The version that is to be approved."""
         return self.bound.version
+
+    def as_dict(self) -> dict[str, Any]:
+        """What people and programs are told of it."""
+        answer = {} if self.answer is None else asdict(self.answer)
+        told = {"version": self.version, "state": self.state, "since": self.asked, "until": self.until}
+        return {**told, "by": None, "reason": None, "at": None, **answer, "sentence": self.sentence()}
 
     def sentence(self) -> str:
         """What has become of it, for people."""
@@ -159,58 +166,6 @@ def answered(receipts: Iterable[Receipt], present: Bound) -> Request | None:
     """
     asked = [r for r in requests(receipts) if replace(r.bound, decision=present.decision) == present]
     return asked[-1] if asked and asked[-1].state != "lapsed" else None
-
-
-def barred(receipts: Iterable[Receipt]) -> dict[int, str]:
-    """The versions that are never promoted by themselves, with the sentence why: blocked or rejected ones."""
-    receipts = list(receipts)
-    said = {
-        version: f"Version {version} was rejected by {who.by} at {moment(who.at)}: {who.reason}"
-        for version, who in rejected(receipts).items()
-    }
-    return said | {version: blocked_sentence(version, who) for version, who in blocked(receipts).items()}
-
-
-def blocked_sentence(version: int, who: Signature) -> str:
-    """Why a version is blocked, and the way out."""
-    return (
-        f"Version {version} is blocked since {who.by} rolled it back at {moment(who.at)} ({who.reason}): "
-        f"`churn unblock {version}` allows it again."
-    )
-
-
-def blocked(receipts: Iterable[Receipt]) -> dict[int, Signature]:
-    """The versions that were rolled back and not unblocked since, with who blocked them."""
-    found: dict[int, Signature] = {}
-    for receipt in receipts:
-        version = version_of(receipt.subject)
-        if version is not None and receipt.act == "version blocked":
-            found[version] = Signature.of(receipt)
-        elif version is not None and receipt.act == "version unblocked":
-            found.pop(version, None)
-    return found
-
-
-def rejected(receipts: Iterable[Receipt]) -> dict[int, Signature]:
-    """The versions whose last answer was a rejection, with who gave it."""
-    found: dict[int, Signature] = {}
-    for receipt in receipts:
-        version = version_of(receipt.subject)
-        if version is not None and receipt.act == "rejection":
-            found[version] = Signature.of(receipt)
-        elif version is not None and receipt.act == "approval":
-            found.pop(version, None)
-    return found
-
-
-def overrides(receipts: Iterable[Receipt]) -> dict[int, Signature]:
-    """The versions that were promoted against the decision, with who did it; they are told of for ever."""
-    found: dict[int, Signature] = {}
-    for receipt in receipts:
-        version = version_of(receipt.subject)
-        if version is not None and receipt.act == "approval" and receipt.evidence.get("override") is True:
-            found[version] = Signature.of(receipt)
-    return found
 
 
 def unused(receipts: Iterable[Receipt]) -> Receipt | None:

@@ -9,8 +9,9 @@ from churn_platform.adapters.deciding import carry_out, decide_candidate, newest
 from churn_platform.adapters.model_registry import CANDIDATE, PRODUCTION
 from churn_platform.adapters.progress import Progress
 from churn_platform.adapters.promoting import decision_digest, recover
-from churn_platform.core.approval import overrides, pending
+from churn_platform.core.approval import pending
 from churn_platform.core.moves import DONE
+from churn_platform.core.standing import overrides
 from churn_platform.errors import ContractError, HomeBusy, IntegrityError, UsageError
 from churn_platform_tests.adapters.test_promoting import STEPS, PowerCut, cut_at_receipt
 from churn_platform_tests.small_business import FEBRUARY, JANUARY, candidate, open_home, with_policy

@@ -11,7 +11,8 @@ from churn_platform.adapters.progress import Progress
 from churn_platform.adapters.promoting import production_candidate, recover
 from churn_platform.adapters.rolling_back import roll_back, unblock
 from churn_platform.adapters.scoring import score_month
-from churn_platform.core.approval import blocked, pending
+from churn_platform.core.approval import pending
+from churn_platform.core.standing import blocked
 from churn_platform.errors import IntegrityError, UsageError
 from churn_platform_tests.adapters.test_promoting import STEPS, PowerCut, cut_at_receipt
 from churn_platform_tests.small_business import (

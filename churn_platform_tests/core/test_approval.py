@@ -11,13 +11,9 @@ from churn_platform.core import ledger
 from churn_platform.core.approval import (
     Bound,
     answered,
-    barred,
-    blocked,
     lapse,
     objection,
-    overrides,
     pending,
-    rejected,
     requests,
     until,
     unused,
@@ -218,34 +214,6 @@ def test_a_lapsed_request_may_be_made_again_and_another_trigger_is_no_other_ques
     office.now += dt.timedelta(days=DAYS + 1)
     office.settle()
     assert answered(office.receipts, other) is None
-
-
-def test_versions_are_blocked_until_they_are_unblocked():
-    office = Office()
-    office.write("version blocked", "version 2", "Bob")
-    office.write("version blocked", "version 3", "Bob")
-    office.write("version unblocked", "version 2", "Ann")
-    assert {version: who.by for version, who in blocked(office.receipts).items()} == {3: "Bob"}
-    assert barred(office.receipts) == {
-        3: "Version 3 is blocked since Bob rolled it back at 2024-03-01 06:00 UTC (why): `churn unblock 3` allows it again."
-    }
-
-
-def test_a_rejection_bars_a_version_until_it_is_approved():
-    office = Office()
-    office.write("rejection", "version 2", "Bob", request=None)
-    assert rejected(office.receipts)[2].by == "Bob"
-    assert barred(office.receipts) == {2: "Version 2 was rejected by Bob at 2024-03-01 06:00 UTC: why"}
-    office.write("approval", "version 2", "Ann", request=None, override=True)
-    assert rejected(office.receipts) == barred(office.receipts) == {}
-
-
-def test_an_override_is_told_for_ever_and_an_approval_is_none():
-    office = Office()
-    office.write("approval", "version 2", "Ann", request=None, override=True)
-    office.write("approval", "version 3", "Ann", request=None, override=False)
-    office.write("approval", "version 2", "Bob", request=None, override=False)
-    assert {version: who.by for version, who in overrides(office.receipts).items()} == {2: "Ann"}
 
 
 @pytest.mark.parametrize("act", ["promotion intent", "approval lapsed"])
