@@ -38,6 +38,10 @@ COMMANDS = {
     "serve": {"--port", "--host", "--workers", "--home"},
     "backup": {"--home", "--json"},
     "restore": {"--home", "--json"},
+    "approve": {"--by", "--reason", "--override", "--home", "--json"},
+    "reject": {"--by", "--reason", "--home", "--json"},
+    "rollback": {"--to", "--by", "--reason", "--home", "--json"},
+    "unblock": {"--by", "--reason", "--home", "--json"},
     "doctor": {"--home", "--json"},
 }
 READING = [("status",), ("history",), ("decision",), ("scores",), ("explain", "m00001"), ("doctor",)]
@@ -624,5 +628,5 @@ def test_a_single_month_is_told_as_one(capsys):
         (["2024-01-31"], "1 month, 2024-01-31\n"),
         (["2024-01-31", "2024-02-29"], "2 months, 2024-01-31 to 2024-02-29"),
     ):
-        show_status(make_console(), found | {"months": months, "quarantine": None})
+        show_status(make_console(), found | {"months": months, "quarantine": None, "pending": None, "blocked": {}})
         assert f"Months      {said}" in capsys.readouterr().out

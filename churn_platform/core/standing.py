@@ -1,4 +1,4 @@
-"""The standing of versions by people's word: blocked, rejected, promoted against the decision; read from receipts alone.
+"""The standing of versions by people's word: blocked, rejected, overridden; read from receipts alone.
 
 Belongs here: who said it, why, and the sentences. Does not: requests for an approval (`core/approval.py`).
 Imports pydantic and the standard library only: the server reads receipts with it.
