@@ -13,8 +13,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from churn_platform import cli_answers, cli_contract, cli_home, cli_promotion
-from churn_platform.cli_base import HomeOption, JsonOption, make_console, open_home, print_json
+from churn_platform import cli_answers, cli_contract, cli_home, cli_ledger, cli_promotion, cli_watch
+from churn_platform.cli_base import HomeOption, JsonOption, make_console, open_home, print_json, tell_people
 from churn_platform.errors import ChurnError, UsageError
 
 app = typer.Typer(
@@ -51,6 +51,8 @@ def main() -> None:
     except OSError as error:
         named = f"{error.strerror or error}{f' ({error.filename})' if error.filename else ''}."
         code = _say(DISK.get(error.errno or 0, named), 1)
+    for problem in tell_people():
+        sys.stderr.write(f"churn: {problem}\n")
     sys.exit(code)
 
 
@@ -189,14 +191,13 @@ def run(
     show_status(make_console(), found)
 
 
-for answer in (cli_answers.status, cli_answers.history, cli_answers.decision, cli_answers.scores, cli_answers.explain):
+for answer in (cli_answers.status, cli_ledger.history, cli_answers.decision, cli_answers.scores, cli_answers.explain):
     app.command()(answer)
 
 for decided in (cli_promotion.approve, cli_promotion.reject, cli_promotion.rollback, cli_promotion.unblock):
     app.command()(decided)
 
-
-for whole in (cli_home.backup, cli_home.restore):
+for whole in (cli_home.backup, cli_home.restore, cli_home.forget):
     app.command()(whole)
 
 
@@ -229,6 +230,10 @@ def serve(
     opened = open_home(home)
     settings = opened.settings
     become_server(opened, host, port or settings.api_port, workers or settings.api_workers, typer.echo)
+
+
+app.command()(cli_watch.alert)
+app.command()(cli_watch.exporter)
 
 
 @app.command()

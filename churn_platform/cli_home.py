@@ -68,6 +68,36 @@ def restore(
     typer.echo("Next: `churn status`, `churn run`.")
 
 
+def forget(
+    user: Annotated[str, typer.Argument(help="The customer's key.")],
+    by: Annotated[str, typer.Option("--by", help="Who asks for it, for the ledger.")],
+    reason: Annotated[str, typer.Option(help="Why, for the ledger; it must not name the customer.")] = "On request.",
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove a customer's rows from every file and store of the home; the ledger keeps only that it happened."""
+    from dataclasses import asdict
+
+    from churn_platform.adapters.forgetting import forget as forget_customer
+
+    opened = open_home(home)
+    found = forget_customer(opened, user, by, reason)
+    if as_json:
+        print_json(asdict(found))
+        return
+    where = ", ".join(f"{place} {count:,}" for place, count in found.rows.items())
+    typer.echo(f"Forgotten ({found.subject} in the ledger). Rows left out: {where or 'none'}.")
+    for what, listed in (
+        ("Trained on the customer", [f"version {version}" for version in found.versions]),
+        ("Nobody knows whether trained on the customer", [f"version {version}" for version in found.unknown]),
+        ("Not read, so not searched", found.unread),
+        ("Changed meanwhile and left as they are: run this again", found.changed),
+    ):
+        if listed:
+            typer.echo(f"{what}: {', '.join(listed)}.")
+    typer.echo("Backups made before still hold the customer, and so does whoever delivers the drops.")
+
+
 def _figures(made: "Archive") -> dict[str, object]:
     return {"files": len(made.files), "bytes": made.size, "made_at": made.made_at, "receipts": made.receipts}
 

@@ -43,7 +43,7 @@ def defs() -> dg.Definitions:
             approval.rollback_job,
             approval.unblocking_job,
         ],
-        sensors=[automation.drop_sensor, automation.drift_sensor],
+        sensors=[automation.drop_sensor, automation.drift_sensor, automation.alert_sensor],
         schedules=[automation.monthly_schedule],
         resources={"home": resources.HomeResource(), "mlflow": resources.mlflow_tracking},
         loggers={"console": dg.colored_console_logger, "progress": progress_log.progress_logger},

@@ -5,6 +5,7 @@ Belongs here: where the home is, ports, telemetry switches. Does not: thresholds
 
 import getpass
 import os
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -78,6 +79,11 @@ class Settings(BaseSettings):
         le=65535,
         description="Port on 127.0.0.1 where `churn ui` shows the reports that the UI links to.",
     )
+    reports_url: str = Field(
+        default="",
+        pattern=r"^(https?://\S+)?$",
+        description="Where the reports can be opened, when not on CHURN_REPORTS_PORT of 127.0.0.1.",
+    )
     quiet_seconds: float = Field(
         default=5.0, ge=0, description="A drop without `_SUCCESS` is due when its files are unchanged for so long."
     )
@@ -95,9 +101,19 @@ class Settings(BaseSettings):
     api_hosts: str = Field(
         default="", description="Names, separated by commas, under which the API may be called besides localhost."
     )
+    exporter_port: int = Field(
+        default=3003, ge=1, le=65535, description="Port of the metrics of the home (`churn exporter`)."
+    )
     prediction_log: Path | None = Field(
         default=None,
         description="Folder of what the API answered; by default `predictions` of the home, and none for a Bento.",
+    )
+    alert_urls: SecretStr = Field(
+        default=SecretStr(""),
+        description="Who hears of events: Apprise URLs, separated by blanks or lines; they hold secrets.",
+    )
+    alert_urls_file: Path | None = Field(
+        default=None, description="A file with those URLs, one a line, instead; `#` begins a comment."
     )
     actor: str = Field(default="", description="Who acts, for the ledger; by default the login name.")
 
@@ -115,6 +131,28 @@ class Settings(BaseSettings):
     def served_names(self) -> frozenset[str]:
         """The names of `api_hosts`."""
         return frozenset(name.strip().lower() for name in self.api_hosts.split(",") if name.strip())
+
+    @property
+    def alerts_wanted(self) -> bool:
+        """Whether any receiver of alerts is set."""
+        return self.alert_urls_file is not None or bool(self.alert_urls.get_secret_value().strip())
+
+    def alert_receivers(self) -> tuple[str, ...]:
+        """The URLs of those who hear of events; they hold secrets: never log or store them.
+
+        Raises:
+            UsageError: the file that `alert_urls_file` names cannot be read.
+        """
+        text = self.alert_urls.get_secret_value()
+        if self.alert_urls_file is not None:
+            path = self.alert_urls_file.expanduser()
+            try:
+                text += f"\n{path.read_text(encoding='utf-8')}"
+            except (OSError, UnicodeDecodeError) as error:
+                why = getattr(error, "strerror", None) or "no UTF-8 text"
+                raise UsageError(f"CHURN_ALERT_URLS_FILE names {path}, which cannot be read: {why}.") from None
+        lines = [re.split(r"(?:^|\s)#", line, maxsplit=1)[0] for line in text.splitlines()]
+        return tuple(dict.fromkeys(url for line in lines for url in line.split()))
 
     @property
     def who(self) -> str:
@@ -180,6 +218,8 @@ def prepare_environment(settings: Settings) -> None:
         os.environ["CHURN_CONTRACT"] = str(settings.contract.expanduser().resolve())
     _hand_on("CHURN_DAGSTER_POSTGRES", settings.dagster_postgres.get_secret_value())
     _hand_on("CHURN_MLFLOW_URI", settings.mlflow_uri)
+    if settings.alert_urls_file is not None:
+        os.environ["CHURN_ALERT_URLS_FILE"] = str(settings.alert_urls_file.expanduser().resolve())
     os.environ["DAGSTER_HOME"] = str(settings.home_folder / "dagster")
 
 

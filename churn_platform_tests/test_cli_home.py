@@ -47,3 +47,23 @@ def test_a_home_of_another_layout_is_said_by_every_command(churn, january_copy, 
     (january_copy.folder / "home.json").write_text(json.dumps({"layout": 7}))
     said = failed(churn(*command, home=january_copy))
     assert said.startswith(f"{january_copy.folder} has layout 7 and this version of the platform knows layout 1 only: ")
+
+
+def test_a_forgotten_customer_is_unknown_and_the_loop_has_nothing_to_do(churn, answer, january_copy):
+    code, out, _ = churn("forget", "m00001", "--by", "ann", home=january_copy)
+    assert code == 0
+    assert "Rows left out: drops 3, lake " in out
+    assert "Backups made before still hold the customer" in out
+    assert wrong(churn("explain", "m00001", home=january_copy)).startswith("There is no customer 'm00001'")
+    assert "was forgotten on" in wrong(churn("forget", "m00001", "--by", "ann", home=january_copy))
+    assert "Nothing in" in wrong(churn("forget", "nobody", "--by", "ann", home=january_copy))
+    assert answer("run", home=january_copy)["ran"] == []
+    told = answer("forget", "m00002", "--by", "ann", home=january_copy)
+    assert told["rows"]["drops"] == 3
+    assert set(told) == {"subject", "rows", "versions", "unknown", "unread", "changed"}
+
+
+def test_forgetting_names_who_asks(churn, january_copy):
+    code, out, err = churn("forget", "m00001", home=january_copy)
+    assert (code, out) == (2, "")
+    assert "Missing option '--by'" in err

@@ -50,6 +50,7 @@ FIELDS = {
     "mlflow_uri": ("http://mlflow:5000/sub", "http://mlflow:5000/sub"),
     "ui_port": ("8080", 8080),
     "reports_port": ("8081", 8081),
+    "reports_url": ("https://dagster.example/reports", "https://dagster.example/reports"),
     "quiet_seconds": ("0.5", 0.5),
     "lock_seconds": ("0", 0.0),
     "api_port": ("8082", 8082),
@@ -57,7 +58,10 @@ FIELDS = {
     "api_keys": (f"{'a' * 64},{'b' * 64}", f"{'a' * 64},{'b' * 64}"),
     "metrics_keys": ("c" * 64, "c" * 64),
     "api_hosts": ("churn.example", "churn.example"),
+    "exporter_port": ("8083", 8083),
     "prediction_log": ("/srv/log", Path("/srv/log")),
+    "alert_urls": ("json://pa55word@host", SecretStr("json://pa55word@host")),
+    "alert_urls_file": ("/run/secrets/alerts", Path("/run/secrets/alerts")),
     "actor": ("Ada", "Ada"),
 }
 
@@ -68,6 +72,29 @@ def test_every_field_is_read_from_its_own_variable(environ, name):
     environ.setenv(f"CHURN_{name.upper()}", text)
     assert getattr(load_settings(), name) == value
     assert Settings.model_fields[name].description
+
+
+def test_receivers_of_alerts_stand_in_the_variable_in_a_file_or_in_both_each_once(environ, tmp_path):
+    assert not load_settings().alerts_wanted
+    (tmp_path / "urls").write_text("# ops\njson://b\njson://c?to=x,y  # the second\n")
+    environ.setenv("CHURN_ALERT_URLS", " json://a  json://b\n")
+    assert load_settings().alert_receivers() == ("json://a", "json://b")
+    environ.setenv("CHURN_ALERT_URLS_FILE", str(tmp_path / "urls"))
+    assert load_settings().alerts_wanted
+    assert load_settings().alert_receivers() == ("json://a", "json://b", "json://c?to=x,y")
+
+
+def test_processes_that_run_elsewhere_find_the_file_of_receivers(environ, tmp_path):
+    environ.chdir(tmp_path)
+    environ.setenv("CHURN_ALERT_URLS_FILE", "urls")
+    prepare_environment(load_settings())
+    assert os.environ["CHURN_ALERT_URLS_FILE"] == str(tmp_path / "urls")
+
+
+def test_no_text_of_the_settings_holds_a_secret(environ):
+    environ.setenv("CHURN_ALERT_URLS", "json://me:pa55word@host")
+    found = load_settings()
+    assert "pa55word" not in f"{found!r} {found} {found.model_dump()} {found.model_dump_json()}"
 
 
 @pytest.mark.parametrize(

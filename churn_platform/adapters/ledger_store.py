@@ -125,6 +125,22 @@ class LedgerStore:
         receipts = (self._parsed(line, number) for number, line in enumerate(lines, start=1))
         return [receipt for receipt in receipts if act in (None, receipt.act)]
 
+    def since(self, sequence: int) -> list[Receipt]:
+        """The receipts after `sequence`, oldest first; reads the end of the file only, as far back as needed.
+
+        Raises:
+            IntegrityError: one of them was changed; the chain before them is not looked at.
+        """
+        try:
+            with self.file.open("rb") as stream:
+                for lines, whole in _tails(stream.fileno()):
+                    found = self._newer(lines, sequence)
+                    if whole or (lines and (not found or found[0].sequence == sequence + 1)):
+                        return found
+        except FileNotFoundError:
+            pass
+        return []
+
     def verify(self, anchor: str | None = None) -> Break | None:
         """The first break of the chain, None where it holds.
 
@@ -165,6 +181,17 @@ class LedgerStore:
                 f"{self.file} {ends}, but {self.anchor_file} says that receipt {anchor.sequence} "
                 f"({anchor.digest[:12]}) was written: the tail was cut or rewritten; put the ledger back from a backup"
             )
+
+    def _newer(self, lines: list[bytes], sequence: int) -> list[Receipt]:
+        """The receipts at the end of `lines` that come after `sequence`; older ones are not looked at."""
+        found: list[Receipt] = []
+        for line in reversed(lines):
+            receipt = self._parsed(line, found[-1].sequence - 1 if found else None)
+            if receipt.sequence > sequence:
+                found.append(receipt)
+            if receipt.sequence <= sequence + 1:
+                break
+        return found[::-1]
 
     def _lines(self) -> list[bytes]:
         try:
@@ -230,6 +257,19 @@ def _tail(descriptor: int) -> tuple[bytes | None, int]:
         if start == 0:
             return None, 0
         window *= 2
+
+
+def _tails(descriptor: int) -> Iterator[tuple[list[bytes], bool]]:
+    """The whole lines at the end of the file, more of them each time; and whether these are all."""
+    size = os.fstat(descriptor).st_size
+    window = TAIL_BYTES
+    while True:
+        start = max(0, size - window)
+        data = os.pread(descriptor, size - start, start)
+        yield _whole_lines(data if start == 0 else data[data.find(b"\n") + 1 :]), start == 0
+        if start == 0:
+            return
+        window *= 4
 
 
 def _write_at(descriptor: int, offset: int, line: bytes) -> None:

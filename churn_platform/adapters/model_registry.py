@@ -72,6 +72,13 @@ class ModelRegistry:
         found = self._client().search_model_versions(f"name='{self.model_name}' and tags.digest='{digest}'")
         return min((int(version.version) for version in found), default=None)
 
+    def versions(self) -> list[int]:
+        """Every version that was registered whole, ascending; none where there is no store."""
+        if not (self.home / "mlflow.db").exists():
+            return []
+        found = self._client().search_model_versions(f"name='{self.model_name}'", max_results=10_000)
+        return sorted(int(version.version) for version in found if "digest" in version.tags)
+
     def register(self, candidate: Candidate, sample: "pd.DataFrame", plots: Mapping[str, bytes], run_id: str) -> int:
         """Log a candidate to the MLflow run and register it under the alias `candidate`.
 

@@ -8,6 +8,7 @@ import datetime as dt
 from dataclasses import asdict
 from typing import Any
 
+from churn_platform.adapters.alerting import Alerter
 from churn_platform.adapters.approval_requests import how_to_answer, waiting
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.progress import Progress
@@ -16,7 +17,7 @@ from churn_platform.core.ledger import Receipt
 from churn_platform.core.quarantine import quarantined_sentence
 from churn_platform.core.snapshot import feature_frame
 from churn_platform.core.standing import blocked, overrides, word
-from churn_platform.errors import ContractError, UsageError
+from churn_platform.errors import ChurnError, ContractError, UsageError
 
 
 def status(home: Home) -> dict[str, Any]:
@@ -40,6 +41,7 @@ def status(home: Home) -> dict[str, Any]:
         "performance": progress.performance(),
         "next": None if step is None else {"job": step.kind, "as_of": step.as_of.isoformat(), "reason": step.reason},
         "reason": reason,
+        "alerts": alerts(home),
     }
 
 
@@ -55,6 +57,16 @@ def pending(home: Home) -> dict[str, Any] | None:
 def with_word(decision: dict[str, Any], receipts: list[Receipt]) -> dict[str, Any]:
     """A decision's record with what people said of it: `approval` and `overridden`."""
     return {**decision, **word(receipts, digest_of(decision))}
+
+
+def alerts(home: Home) -> list[dict[str, Any]]:
+    """Every receiver of alerts with what it was sent and what waits for it; one without a name says why none is."""
+    try:
+        return Alerter(home).waiting()
+    except ChurnError as error:
+        return [
+            {"receiver": "", "sent": 0, "unsent": 0, "lost": 0, "error": str(error), "failures": 0, "next_try": None}
+        ]
 
 
 def quarantine(home: Home, as_of: dt.date) -> dict[str, Any] | None:

@@ -5,6 +5,7 @@ Belongs here: turning a `Step` into a run request or a skip reason. Does not: th
 
 import dagster as dg
 
+from churn_platform.adapters.alerting import Alerter
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.progress import Progress
 from churn_platform.core.loop import Step
@@ -61,6 +62,20 @@ def drop_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> dg.S
 def drift_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> dg.SensorResult:
     """One run for one piece of evidence."""
     return _answer(context, home, ("retraining", "scores"))
+
+
+@dg.sensor(
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Tells people what happened: promotions, refusals, refused drops and the like; requests no run.",
+)
+def alert_sensor(home: HomeResource) -> dg.SkipReason:
+    """Every event once, to the receivers of CHURN_ALERT_URLS; it follows the ledger, so failed runs count too."""
+    opened = home.open()
+    if not opened.settings.alerts_wanted:
+        return dg.SkipReason("No receiver is set (CHURN_ALERT_URLS).")
+    done = Alerter(opened).send()
+    return dg.SkipReason(" ".join([f"{done.sent} sent.", *done.problems]))
 
 
 @dg.schedule(

@@ -13,7 +13,9 @@ from dagster._core.instance.ref import InstanceRef
 from dagster._utils.error import SerializableErrorInfo
 
 from churn_platform import errors
+from churn_platform.adapters.alerting import Alerter
 from churn_platform.adapters.approval_requests import record_lapse
+from churn_platform.adapters.forgetting import finish as finish_forgetting
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.progress import Progress
 from churn_platform.adapters.promoting import recover
@@ -58,12 +60,18 @@ def run_due(
     home.create()
     with home.exclusive("`churn run`"), _instance(home) as instance:
         _close_dead_runs(instance)
+        Alerter(home).begin()
         recover(home)
+        finish_forgetting(home)
         record_policy(home)
         record_lapse(home)
         while (step := _next(home)) is not None and (through is None or step.as_of <= through):
             on_step(step)
-            yield Ran(step, run_step(home, step, instance, on_asset))
+            try:
+                ran = Ran(step, run_step(home, step, instance, on_asset))
+            finally:
+                Alerter(home).send()
+            yield ran
 
 
 def _instance(home: Home) -> dg.DagsterInstance:

@@ -331,3 +331,30 @@ def test_many_processes_at_once_write_one_sound_chain_and_its_head_is_the_anchor
     assert [receipt.sequence for receipt in receipts] == list(range(1, 151))
     assert {(r.actor, r.subject) for r in receipts} == {(a, f"version {n}") for a in actors for n in range(25)}
     assert reader.anchor().digest == receipts[-1].digest
+
+
+@pytest.mark.parametrize("window", [1, 300, 16_384])
+def test_the_receipts_after_one_are_read_whatever_the_window_cuts(tmp_path, monkeypatch, window):
+    monkeypatch.setattr(ledger_store, "TAIL_BYTES", window)
+    store, written = filled(tmp_path, 40)
+    for sequence in (0, 1, 17, 39, 40, 41):
+        assert store.since(sequence) == written[sequence:]
+    assert store_in(tmp_path / "new").since(0) == []
+
+
+def test_the_receipts_after_one_are_read_from_the_end_however_large_the_file(tmp_path, monkeypatch):
+    store, written = filled(tmp_path, 400)
+    read = []
+    pread = os.pread
+    monkeypatch.setattr(os, "pread", lambda *where: read.append(where[1]) or pread(*where))
+    assert store.since(398) == written[398:]
+    assert sum(read) <= ledger_store.TAIL_BYTES < store.file.stat().st_size / 4
+
+
+def test_a_changed_receipt_after_one_is_named(tmp_path):
+    store, _ = filled(tmp_path, 5)
+    lines = store.file.read_bytes().splitlines(keepends=True)
+    store.file.write_bytes(b"".join([*lines[:3], lines[3].replace(b"It is so", b"It is no"), lines[4]]))
+    assert len(store.since(4)) == 1
+    with pytest.raises(IntegrityError, match="line 4: the receipt does not match its digest"):
+        store.since(2)

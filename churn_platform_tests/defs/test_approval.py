@@ -29,9 +29,8 @@ def run(instance):
 
 
 def outcome(result):
-    [event] = result.get_job_success_events() and [
-        event for event in result.all_events if event.event_type is dg.DagsterEventType.STEP_OUTPUT
-    ]
+    assert result.success
+    [event] = [event for event in result.all_events if event.event_type is dg.DagsterEventType.STEP_OUTPUT]
     return event.event_specific_data.metadata["outcome"].value
 
 

@@ -18,10 +18,18 @@ from churn_platform.adapters.progress import Progress
 from churn_platform.core.loop import Step
 from churn_platform.definitions import defs
 from churn_platform.defs import automation
-from churn_platform.defs.automation import EVIDENCE_TAG, drift_sensor, drop_sensor, monthly_schedule, run_request
+from churn_platform.defs.automation import (
+    EVIDENCE_TAG,
+    alert_sensor,
+    drift_sensor,
+    drop_sensor,
+    monthly_schedule,
+    run_request,
+)
 from churn_platform.defs.resources import HomeResource
 from churn_platform.errors import ContractError, IntegrityError
 from churn_platform.settings import prepare_environment
+from churn_platform_tests.receiver import receiving
 from churn_platform_tests.small_business import (
     FEBRUARY,
     JANUARY,
@@ -370,3 +378,27 @@ def test_the_schedule_leaves_a_home_alone_on_which_a_run_is_active(empty_home, m
     deliver(empty_home, JANUARY)
     active(morning.instance)
     assert morning(empty_home)[0].skip_message == "Another run is active: one run at a time for a home."
+
+
+# Alerts
+
+
+def test_the_alert_sensor_says_that_nobody_is_to_be_told(january_copy, tick):
+    assert tick(alert_sensor, january_copy).skip_message == "No receiver is set (CHURN_ALERT_URLS)."
+
+
+def test_the_alert_sensor_tells_what_happened_since_its_last_tick(january_copy, tick, monkeypatch):
+    def said():
+        return tick(alert_sensor, january_copy).skip_message
+
+    with receiving() as receiver:
+        monkeypatch.setenv("CHURN_ALERT_URLS", receiver.url)
+        assert said() == "0 sent."
+        rollback = {"act": "rollback done", "subject": "version 2", "after": "version 1"}
+        january_copy.ledger.append(actor="ada", reason="So.", **rollback)
+        assert said() == "1 sent."
+        assert said() == "0 sent."
+        january_copy.ledger.append(actor="ada", act="promotion done", subject="version 3", reason="So.")
+        receiver.status = 500
+        assert said() == "0 sent. An alert did not reach json 1: it answered 500. It is tried again later."
+    assert receiver.titles == ["gym: rolled back to version 1"]
