@@ -34,7 +34,7 @@ def defs() -> dg.Definitions:
             monitoring.performance,
             scoring.scores,
         ],
-        asset_checks=[features.training_dataset_checks, promotion.promotion_gate, promotion.nothing_waits_for_approval],
+        asset_checks=[features.training_dataset_checks, promotion.promotion_gate, promotion.approval],
         jobs=[
             automation.monthly,
             automation.retraining,

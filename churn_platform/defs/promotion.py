@@ -83,8 +83,17 @@ def production_model(home: HomeResource) -> dg.MaterializeResult:
     )
 
 
-@dg.asset_check(asset=production_model, description="WARN while a candidate that passed waits for a person's word.")
-def nothing_waits_for_approval(home: HomeResource) -> dg.AssetCheckResult:
+@dg.multi_asset_check(
+    name="approval",
+    specs=[
+        dg.AssetCheckSpec(
+            "nothing_waits_for_approval",
+            asset=production_model,
+            description="WARN while a candidate that passed waits for a person's word.",
+        )
+    ],
+)
+def approval(home: HomeResource) -> dg.AssetCheckResult:
     """Whether nobody is waited for; approval_job and rejection_job answer."""
     request = waiting(home.open())
     said = "No candidate waits for an approval."

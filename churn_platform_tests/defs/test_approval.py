@@ -4,7 +4,7 @@ import dagster as dg
 import pytest
 
 from churn_platform.definitions import defs
-from churn_platform.defs.promotion import nothing_waits_for_approval, production_model
+from churn_platform.defs.promotion import approval, production_model
 from churn_platform.settings import prepare_environment
 from churn_platform_tests.small_business import FEBRUARY, open_home, with_policy
 
@@ -79,7 +79,7 @@ def test_the_asset_and_its_check_say_that_a_candidate_waits(materialize, februar
 
     home = with_policy(february_decided_copy, mode="approval")
     decide_candidate(home, FEBRUARY, "performance")
-    result = materialize(home, FEBRUARY, production_model, nothing_waits_for_approval)
+    result = materialize(home, FEBRUARY, production_model, approval)
     [shown] = result.asset_materializations_for_node("production_model")
     assert shown.metadata["waits for approval"].value == "version 2"
     assert shown.metadata["outcome"].value.startswith("Kept version 1: Version 2 passed and waits for an approval")
@@ -89,6 +89,6 @@ def test_the_asset_and_its_check_say_that_a_candidate_waits(materialize, februar
 
 
 def test_where_nobody_waits_the_check_passes(materialize, february_decided_copy):
-    result = materialize(february_decided_copy, FEBRUARY, production_model, nothing_waits_for_approval)
+    result = materialize(february_decided_copy, FEBRUARY, production_model, approval)
     [check] = result.get_asset_check_evaluations()
     assert (check.passed, check.description) == (True, "No candidate waits for an approval.")
