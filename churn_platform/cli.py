@@ -191,7 +191,14 @@ def run(
     show_status(make_console(), found)
 
 
-for answer in (cli_answers.status, cli_ledger.history, cli_answers.decision, cli_answers.scores, cli_answers.explain):
+for answer in (
+    cli_answers.status,
+    cli_ledger.history,
+    cli_ledger.verify,
+    cli_answers.decision,
+    cli_answers.scores,
+    cli_answers.explain,
+):
     app.command()(answer)
 
 for decided in (cli_promotion.approve, cli_promotion.reject, cli_promotion.rollback, cli_promotion.unblock):

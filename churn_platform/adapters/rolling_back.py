@@ -130,6 +130,5 @@ def _planned(receipts: list[Receipt], target: int, left: int, who: tuple[str, st
     evidence |= {
         "blocks": left if back else None,
         "unblocks": target if target in blocked(receipts) else None,
-        **provenance(),
     }
     return Move("rollback", target, left, *who, evidence)

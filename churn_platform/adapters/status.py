@@ -39,6 +39,7 @@ def status(home: Home) -> dict[str, Any]:
         "decisions": [with_word(decision.model_dump(mode="json"), receipts) for decision in progress.decisions],
         "quarantine": quarantine(home, progress.published[-1]) if progress.published else None,
         "performance": progress.performance(),
+        "answered": progress.answered(),
         "next": None if step is None else {"job": step.kind, "as_of": step.as_of.isoformat(), "reason": step.reason},
         "reason": reason,
         "alerts": alerts(home),
