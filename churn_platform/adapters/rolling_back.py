@@ -44,7 +44,7 @@ def roll_back(home: Home, by: str, reason: str, to: int | None = None) -> str:
         planned = _planned(receipts, target, left, (by, reason))
         move(home, planned)
         record_lapse(home)
-    said = [f"Version {target} is in production again, rolled back from version {left} by {by}: {reason}"]
+    said = [f"Version {target} is in production again in place of version {left}, by {by}: {reason}"]
     if planned.evidence["blocks"] is not None:
         said.append(f"Version {left} is blocked: it is not promoted by itself until `churn unblock {left}`.")
     if planned.evidence["unblocks"] is not None:

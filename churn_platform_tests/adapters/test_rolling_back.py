@@ -48,7 +48,7 @@ def test_the_version_before_is_back_and_the_one_that_was_left_is_blocked(februar
     home = february_copy
     said = roll_back(home, *BOB)
     assert said == (
-        "Version 1 is in production again, rolled back from version 2 by Bob: Retention complains. "
+        "Version 1 is in production again in place of version 2, by Bob: Retention complains. "
         "Version 2 is blocked: it is not promoted by itself until `churn unblock 2`."
     )
     assert_in_production(home, 1)
@@ -79,7 +79,7 @@ def test_forward_again_by_hand_unblocks_and_says_so(february_copy):
     home = february_copy
     roll_back(home, *BOB)
     said = roll_back(home, "Ann", "It was the campaign.", to=2)
-    assert said.startswith("Version 2 is in production again, rolled back from version 1 by Ann: It was the campaign.")
+    assert said.startswith("Version 2 is in production again in place of version 1, by Ann: It was the campaign.")
     assert " Version 2 was blocked by Bob at " in said
     assert said.endswith(" and is so no more.")
     assert_in_production(home, 2)
@@ -144,7 +144,7 @@ def test_after_a_rollback_the_next_month_compares_with_what_is_back_and_may_be_p
     assert (decision.production_version, decision.decision) == (1, "promoted")
     assert carry_out(home).sentence.startswith("Promoted version 3: ")
     assert_in_production(home, 3)
-    assert roll_back(home, *BOB).startswith("Version 1 is in production again, rolled back from version 3")
+    assert roll_back(home, *BOB).startswith("Version 1 is in production again in place of version 3")
     assert set(blocked(home.ledger.receipts())) == {2, 3}
 
 
