@@ -691,7 +691,7 @@ def test_what_the_api_answered_is_told_with_its_worth():
     console = Console(width=200, record=True)
     found = {
         "contract": "gym", "home": "here", "production": None, "decisions": [], "quarantine": None, "alerts": [],
-        "months": ["2024-01-31"], "next": None, "reason": "",
+        "months": ["2024-01-31"], "next": None, "reason": "", "pending": None, "blocked": {},
     }  # fmt: skip
     one = {"version": 2, "as_of": "2024-01-31", "customers": 1500, "rows": 371, "moved": True, "distance": 0.31}
     unknown = one | {"metrics": None, "note": "Nothing is known.", "moved": False}
