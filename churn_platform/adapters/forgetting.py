@@ -52,7 +52,7 @@ def forget(home: Home, user: str, by: str, reason: str) -> Forgotten:
         HomeBusy: a run holds the home.
     """
     key = _key(home, user)
-    with home.exclusive():
+    with home.exclusive("`churn forget`"):
         finish(home)
         folder = home.folder / FOLDER
         staged = stage(home, key, folder / FILES)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from churn_platform.adapters.files import replacing, sha256_file
 from churn_platform.adapters.home import Home
-from churn_platform.adapters.promoting import publish
+from churn_platform.adapters.publishing import publish
 from churn_platform.core import release
 from churn_platform.core.candidate import candidate_of
 from churn_platform.core.digest import digest_of

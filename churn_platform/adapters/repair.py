@@ -46,7 +46,7 @@ def repair(home: Home) -> list[Repair]:
     Raises:
         HomeBusy: a run holds the home.
     """
-    with home.exclusive():
+    with home.exclusive("`churn doctor --fix`"):
         if broken := home.ledger.verify():
             said = f"Receipt {broken.sequence}: {broken.detail}. Nothing can be proved by it any more: {RESTORE}."
             return [Repair("ledger", done=False, says=said)]
@@ -62,10 +62,8 @@ def repair(home: Home) -> list[Repair]:
 def _pointer(home: Home) -> Iterator[Repair]:
     """The pointer first: every other step asks it."""
     try:
-        home.releases.pointer()
+        home.releases.read_pointer()  # where its release is gone, that is the next step's
     except IntegrityError as error:
-        if home.releases.pointer_readable():  # its release is gone: the next step
-            return
         said = rebuild_pointer(home)
         _receipt(home, "pointer", f"{said} It had become unreadable: {error}")
         yield Repair("pointer", done=True, says=said)
