@@ -230,6 +230,7 @@ def serve(
 
 
 app.command()(cli_watch.alert)
+app.command()(cli_watch.exporter)
 
 
 @app.command()

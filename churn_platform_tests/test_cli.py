@@ -36,10 +36,12 @@ COMMANDS = {
     "explain": {"--as-of", "--home", "--json"},
     "ui": {"--port", "--home"},
     "serve": {"--port", "--host", "--workers", "--home"},
+    "bento": {"--output", "--customers", "--home", "--json"},
     "backup": {"--home", "--json"},
     "restore": {"--home", "--json"},
     "forget": {"--by", "--reason", "--home", "--json"},
     "alert": {"--test", "--home", "--json"},
+    "exporter": {"--port", "--host", "--home"},
     "doctor": {"--home", "--json"},
 }
 READING = [("status",), ("history",), ("decision",), ("scores",), ("explain", "m00001"), ("doctor",)]
@@ -650,6 +652,26 @@ def test_reading_changes_nothing(answer, january_copy):
     assert {name for name in {*before, *after} if before.get(name) != after.get(name)} <= {"mlflow.db", "mlflow.lock"}
 
 
+def test_what_the_api_answered_is_told_with_its_worth():
+    from rich.console import Console
+
+    from churn_platform.cli_show import show_status
+
+    console = Console(width=200, record=True)
+    found = {
+        "contract": "gym", "home": "here", "production": None, "decisions": [], "quarantine": None, "alerts": [],
+        "months": ["2024-01-31"], "next": None, "reason": "",
+    }  # fmt: skip
+    one = {"version": 2, "as_of": "2024-01-31", "customers": 1500, "rows": 371, "moved": True, "distance": 0.31}
+    unknown = one | {"metrics": None, "note": "Nothing is known.", "moved": False}
+    show_status(console, found | {"answered": [one | {"metrics": {"auc": 0.8125}}, unknown]})
+    said = console.export_text()
+    assert (
+        "version 2 to 1,500 customers of 2024-01-31: AUC 0.812 on 371 matured labels, 0.31 from what it learnt" in said
+    )
+    assert "version 2 to 1,500 customers of 2024-01-31: Nothing is known.\n" in said
+
+
 def test_a_single_month_is_told_as_one(capsys):
     from churn_platform.cli_base import make_console
     from churn_platform.cli_show import show_status
@@ -662,6 +684,7 @@ def test_a_single_month_is_told_as_one(capsys):
         "next": None,
         "reason": "Nothing.",
         "alerts": [],
+        "answered": [],
     }
     for months, said in (
         ([], "no month yet"),
