@@ -133,7 +133,7 @@ def test_only_the_proxy_can_be_reached_and_only_from_this_machine_unless_said_ot
     assert published == {"proxy": ["127.0.0.1:8443:8443"]}
     assert composed.said["networks"]["inside"]["internal"] is True
     outside = {name for name, service in composed.services.items() if "outside" in service.said["networks"]}
-    assert outside == {"proxy", "dagster-code"}
+    assert outside == {"proxy", "dagster-code", "exporter"}
 
 
 @pytest.mark.parametrize("name", services("others"))

@@ -1,7 +1,10 @@
 """The stack, started once for all tests of this folder; the logs of every service are shown when one fails."""
 
+import json
 import os
 import shutil
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -10,12 +13,34 @@ from churn_platform_tests.stack.native import Native
 
 
 @pytest.fixture(scope="session")
-def stack(real_data, tmp_path_factory):
+def told():
+    """A receiver of alerts on this machine: its Apprise URL, and the messages as they come."""
+    messages: list[dict] = []
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self):
+            messages.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_):
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"json://127.0.0.1:{server.server_port}/", messages
+    server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def stack(real_data, told, tmp_path_factory):
     """Every service of docker/compose.yaml but Grafana, healthy."""
-    native = Native(tmp_path_factory.mktemp("stack"))
+    native = Native(tmp_path_factory.mktemp("stack"), CHURN_ALERT_URLS=told[0])
     try:
         native.up()
         yield native
+        if kept := os.environ.get("CHURN_STACK_LOGS"):
+            (Path(kept) / "figures.json").write_text(json.dumps(native.figures, indent=2))
     finally:
         native.down()
 

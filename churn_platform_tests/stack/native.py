@@ -19,6 +19,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
+
 from churn_platform.adapters.dagster_ui import free_port
 from churn_platform_tests.compose import DOCKER, Composed, compose, read_env
 
@@ -34,8 +36,9 @@ START_SECONDS = 240.0
 class Native:
     """The services of the file as processes; `folder` holds their data, their files and their logs."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **variables: str) -> None:
         self.folder = folder
+        self.figures: dict[str, float] = {}
         self.docker = folder / "docker"
         shutil.copytree(DOCKER, self.docker, ignore=shutil.ignore_patterns(".env", "secrets"))
         environment = {"PATH": f"{CADDY.parent}:{os.environ['PATH']}", "HOME": str(folder)}
@@ -44,7 +47,7 @@ class Native:
         ).stdout
         self.api_key = re.search(r"API key\s+(\w+)", shown)[1]
         self.proxy_password = re.search(r"reports\s+churn\s+(\w+)", shown)[1]
-        self.values = read_env(self.docker / ".env")
+        self.values = read_env(self.docker / ".env") | variables
         self.composed: Composed = compose(self.values)
         self.ports = {
             (name, port): free_port() for name, service in self.composed.services.items() for port in service.ports
@@ -54,7 +57,7 @@ class Native:
         self._wanted: set[str] = set()
         self._lock = threading.RLock()
         self._ended = threading.Event()
-        for name in ("home", "mlflow", "prometheus", "logs", "caddy"):
+        for name in ("home", "mlflow", "prometheus", "redis", "logs", "caddy"):
             (folder / name).mkdir()
         self._render()
 
@@ -192,6 +195,15 @@ class Native:
             assert time.monotonic() - began < seconds, f"not within {seconds:.0f} s: {what}\n{self.last_lines()}"
             time.sleep(1)
         return time.monotonic() - began
+
+    def memory(self) -> dict[str, float]:
+        """Megabytes that each service and what it started do not share with others."""
+        found = {}
+        for name in sorted(self._wanted):
+            everyone = [psutil.Process(self.processes[name].pid)]
+            everyone += everyone[0].children(recursive=True)
+            found[name] = round(sum(one.memory_full_info().uss for one in everyone) / 1e6)
+        return found
 
     def last_lines(self, count: int = 15) -> str:
         """The end of every log."""
