@@ -397,6 +397,15 @@ def test_prometheus_has_the_key_where_it_looks_for_it(composed):
         assert (DOCKER / "prometheus" / name).exists()
 
 
+@pytest.mark.parametrize("name", ["prepare.sh", "try.sh"])
+def test_a_script_is_sound_shell_and_asks_what_is_there(composed, name):
+    done = subprocess.run(["sh", "-n", DOCKER / name], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for service, command in re.findall(r"exec -T ([\w-]+) (churn [\w /-]+)", (DOCKER / name).read_text()):
+        assert service in composed.services
+        parsed(command.split())
+
+
 def test_reading_the_file_is_compose_s_own_way():
     values = {"GIVEN": "x", "EMPTY": ""}
     texts = {"${GIVEN}": "x", "${NONE}": "", "${EMPTY:-d}-": "d-", "$${GIVEN}": "${GIVEN}", "${GIVEN:?m}": "x"}
