@@ -3,6 +3,7 @@
 Every command runs through `main()`, in this process; the homes are those of a small business.
 """
 
+import datetime as dt
 import errno
 import json
 import os
@@ -10,6 +11,7 @@ import re
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 import yaml
@@ -31,6 +33,7 @@ COMMANDS = {
     "run": {"--as-of", "--all", "--home", "--json"},
     "status": {"--home", "--json"},
     "history": {"--at", "--act", "--version", "--since", "--until", "--by", "--last", "--home", "--json"},
+    "verify": {"--anchor", "--deep", "--home", "--json"},
     "decision": {"--home", "--json"},
     "scores": {"--top", "--home", "--json"},
     "explain": {"--as-of", "--home", "--json"},
@@ -39,6 +42,10 @@ COMMANDS = {
     "bento": {"--output", "--customers", "--home", "--json"},
     "backup": {"--home", "--json"},
     "restore": {"--home", "--json"},
+    "approve": {"--by", "--reason", "--override", "--home", "--json"},
+    "reject": {"--by", "--reason", "--home", "--json"},
+    "rollback": {"--to", "--by", "--reason", "--home", "--json"},
+    "unblock": {"--by", "--reason", "--home", "--json"},
     "forget": {"--by", "--reason", "--home", "--json"},
     "alert": {"--test", "--home", "--json"},
     "exporter": {"--port", "--host", "--home"},
@@ -552,6 +559,28 @@ def test_history_holds_every_receipt_in_order(answer, january):
     assert {receipt["actor"] for receipt in found} == {"tester"}
 
 
+def test_verify_says_what_holds_and_the_head_to_keep(churn, answer, january, environ):
+    environ.setenv("CHURN_API_PORT", "1")
+    found = answer("verify", "--deep", home=january)
+    assert (found["verified"], found["breaks"]) == (True, [])
+    head = january.ledger.head()
+    assert found["head"] == {"sequence": head.sequence, "digest": head.digest}
+    assert answer("verify", "--anchor", head.digest, home=january)["verified"]
+    code, out, _ = churn("verify", home=january)
+    assert (code, f"Head: receipt {head.sequence}, {head.digest}" in out) == (0, True)
+    assert "at least its first 12 digits" in wrong(churn("verify", "--anchor", "abc", home=january))
+
+
+def test_verify_ends_with_one_and_names_the_first_break(churn, answer, january_copy, environ):
+    environ.setenv("CHURN_API_PORT", "1")
+    file = january_copy.ledger.file
+    file.write_bytes(file.read_bytes()[:200] + b"#" + file.read_bytes()[201:])
+    found = answer("verify", home=january_copy, code=1)
+    assert found["first_break"].startswith(f"{file}, line 1: receipt 1 does not match its digest")
+    code, out, _ = churn("verify", home=january_copy)
+    assert (code, out.split("\n")[0][:12]) == (1, "First break:")
+
+
 def test_history_is_filtered_and_says_so_when_nothing_is_left(churn, answer, january):
     found = answer("history", "--act", "promotion", "--version", 1, "--by", "Tester", "--last", 2, home=january)
     assert [receipt["act"] for receipt in found] == ["promotion intent", "promotion done"]
@@ -577,6 +606,8 @@ def test_history_fits_a_hundred_columns_with_every_reason_whole(january, capsys)
 
 def test_history_at_an_instant_tells_what_was_in_production(churn, answer, january):
     since = january.releases.pointer().activate_at
+    activated = dt.datetime.fromisoformat(since)
+    time.sleep(max(0.0, (activated - dt.datetime.now(dt.UTC)).total_seconds()))  # until then it lies in the future
     found = answer("history", "--at", since, home=january)
     assert (found["version"], found["since"]) == (1, since)
     code, out, _ = churn("history", "--at", since, home=january)
@@ -660,7 +691,7 @@ def test_what_the_api_answered_is_told_with_its_worth():
     console = Console(width=200, record=True)
     found = {
         "contract": "gym", "home": "here", "production": None, "decisions": [], "quarantine": None, "alerts": [],
-        "months": ["2024-01-31"], "next": None, "reason": "",
+        "months": ["2024-01-31"], "next": None, "reason": "", "pending": None, "blocked": {},
     }  # fmt: skip
     one = {"version": 2, "as_of": "2024-01-31", "customers": 1500, "rows": 371, "moved": True, "distance": 0.31}
     unknown = one | {"metrics": None, "note": "Nothing is known.", "moved": False}
@@ -691,5 +722,26 @@ def test_a_single_month_is_told_as_one(capsys):
         (["2024-01-31"], "1 month, 2024-01-31\n"),
         (["2024-01-31", "2024-02-29"], "2 months, 2024-01-31 to 2024-02-29"),
     ):
-        show_status(make_console(), found | {"months": months, "quarantine": None})
+        show_status(make_console(), found | {"months": months, "quarantine": None, "pending": None, "blocked": {}})
         assert f"Months      {said}" in capsys.readouterr().out
+
+
+def test_ingest_without_a_folder_reads_the_tables_of_the_contract_from_their_database(churn, environ, tmp_path):
+    from churn_platform_tests.databases import store
+
+    said = wrong(churn("ingest", "--as-of", "2024-01-31", home=make_home(tmp_path / "files")))
+    assert said == "The contract reads no table from a database: name the folder with the month's files."
+    source = {"url": "${CRM_URL}", "as_of_column": "valid_on"}
+    tables = {n: {**t, "source": {**source, "table": n}} for n, t in DECLARED["tables"].items()}
+    home = make_home(tmp_path / "home", {**DECLARED, "tables": tables})
+    said = wrong(churn("ingest", "--as-of", "2024-01-31", home=home))
+    assert said.startswith("tables.members.source.url: CRM_URL is not set")
+    url = f"sqlite:///{tmp_path / 'crm.db'}"
+    store(url, JANUARY, month_tables(JANUARY, 60))
+    environ.setenv("CRM_URL", url)
+    code, out, err = churn("ingest", "--as-of", "2024-01-31", home=home)
+    assert (code, err) == (0, "")
+    assert out == f"The drop of 2024-01-31 is sound and in {home.drops / '2024-01-31'}. Next: `churn run`.\n"
+    assert publish_drop(home, JANUARY).rows == {"members": 60, "visits": 60, "leavers": 60}
+    code, _, err = churn("ingest", "--as-of", "2024-02-29", home=home)
+    assert (code, err) == (1, "churn: tables.members.source: the database has no rows of 2024-02-29.\n")

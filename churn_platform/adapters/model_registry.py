@@ -145,6 +145,31 @@ class ModelRegistry:
                 )
         return files
 
+    def has(self, version: int) -> bool:
+        """Whether the registry knows the version, so that an alias can point at it."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self._client().get_model_version(self.model_name, str(version))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return False
+        return True
+
+    def tags(self) -> dict[int, dict[str, str]]:
+        """Every finished version's tags; a version that was cut off while it was registered has no digest.
+
+        Raises:
+            IntegrityError: the store cannot be read.
+            StoreDown: the server does not answer.
+        """
+        if self.server is None and not (self.home / "mlflow.db").exists():
+            return {}
+        self.alias(PRODUCTION)  # a store that cannot be read is told in our words
+        found = self._client().search_model_versions(f"name='{self.model_name}'")
+        return {int(one.version): dict(one.tags) for one in found if "digest" in one.tags}
+
     def set_alias(self, alias: str, version: int) -> None:
         """Point an alias at a version."""
         self._client().set_registered_model_alias(self.model_name, alias, str(version))
