@@ -105,8 +105,7 @@ class _Wire(asyncio.Protocol):
             self._end("closed")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # Not asked by isinstance: the server's loop is uvloop, whose transports are none of asyncio's classes.
-        self._transport = cast("asyncio.Transport", transport)
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
 
     def data_received(self, data: bytes) -> None:
         self._parser.feed(data)
