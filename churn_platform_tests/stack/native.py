@@ -184,7 +184,9 @@ class Native:
         )
         return done.returncode == 0
 
-    def wait(self, what: str, seconds: float, ready: Callable[[], object]) -> float:
+    def wait(
+        self, what: str, seconds: float, ready: Callable[[], object], why_not: Callable[[], str] = lambda: ""
+    ) -> float:
         """Poll until `ready`; the seconds that it took.
 
         Raises:
@@ -192,7 +194,7 @@ class Native:
         """
         began = time.monotonic()
         while not ready():
-            assert time.monotonic() - began < seconds, f"not within {seconds:.0f} s: {what}\n{self.last_lines()}"
+            assert time.monotonic() - began < seconds, f"not within {seconds:.0f} s: {what}. {why_not()}"
             time.sleep(1)
         return time.monotonic() - began
 
