@@ -1,4 +1,4 @@
-.PHONY: check test slow stack demo bench screenshots
+.PHONY: check test slow stack soak demo bench screenshots
 
 check:  ## lint and types
 	uv run ruff check
@@ -13,6 +13,9 @@ slow:  ## daemons and whole demos
 
 stack:  ## every server of docker/ on this machine, with faults
 	uv run pytest -m stack
+
+soak:  ## ten minutes of load on a real server with a promotion every 20 s
+	uv run pytest -m soak
 
 demo:  ## the whole loop on a simulated business
 	uv run churn demo
