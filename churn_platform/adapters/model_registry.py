@@ -74,7 +74,7 @@ class ModelRegistry:
 
     def versions(self) -> list[int]:
         """Every version that was registered whole, ascending; none where there is no store."""
-        if not (self.home / "mlflow.db").exists():
+        if self.server is None and not (self.home / "mlflow.db").exists():
             return []
         found = self._client().search_model_versions(f"name='{self.model_name}'", max_results=10_000)
         return sorted(int(version.version) for version in found if "digest" in version.tags)
@@ -215,6 +215,12 @@ class ModelRegistry:
 
     def _client(self) -> "MlflowClient":
         check_place(self.home, on_server=self.server is not None)
+        lost = self.server is None and not (self.home / "mlflow.db").exists()
+        if lost and (self.home / "releases" / "production").exists():  # MLflow would begin a new one at version 1
+            raise IntegrityError(
+                f"{self.home / 'mlflow.db'} is gone while a version is in production: put it back from a backup "
+                "(`churn restore FILE --home NEW`); the model in production goes on serving."
+            )
         from mlflow.tracking import MlflowClient
 
         return MlflowClient(tracking_uri=self.tracking_uri, registry_uri=self.tracking_uri)
