@@ -9,6 +9,8 @@ import pytest
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.parser import text_string_to_metric_families
 
+from churn_platform.adapters.alerting import Alerter
+from churn_platform.adapters.dagster_ui import DAEMON
 from churn_platform.adapters.exporter import HomeCollector, Watch
 from churn_platform.adapters.watched_home import WatchedHome
 from churn_platform.core.watching import DagsterState, JobState
@@ -112,12 +114,29 @@ def test_people_are_told_once_that_the_daemon_died_and_once_that_it_is_back(janu
         dagster, complaints = Dagster(), []
         watch = Watch(WatchedHome(home), dagster, complaints.append)
         watch.round()
-        for silence in (200, 300, 400, 5, 5):
+        for silence in (200, 300, 400, 0, 0):
             dagster.silent_for(silence)
             watch.round()
     assert receiver.titles == ["gym: the daemon is down", "gym: the daemon runs again"]
     assert "no drop is processed until" in receiver.got[0]["body"]
     assert complaints == []
+
+
+def test_a_sign_of_life_from_before_the_daemon_was_told_to_be_down_is_none(january_copy):
+    with receiving() as receiver:
+        home = open_home(january_copy.folder, alert_urls=receiver.url)
+        dagster = Dagster()
+        watch = Watch(WatchedHome(home), dagster, print)
+        watch.round()
+        dagster.silent_for(20)
+        Alerter(home).seen(DAEMON, up=False, sentence="A process of `churn ui` ended by itself.")
+        for silence in (25, 200):
+            dagster.silent_for(silence)
+            watch.round()
+        dagster.silent_for(0)
+        watch.round()
+    assert receiver.titles == ["gym: the daemon is down", "gym: the daemon runs again"]
+    assert receiver.got[0]["body"] == "A process of `churn ui` ended by itself."
 
 
 def test_a_home_that_never_had_a_daemon_misses_none(january_copy):
