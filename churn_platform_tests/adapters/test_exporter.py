@@ -4,6 +4,7 @@ import dataclasses
 import re
 import time
 import urllib.request
+from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry, start_http_server
@@ -77,6 +78,13 @@ def test_one_scrape_has_every_part_of_the_home_with_help_texts_units_and_bounded
         assert {label for sample in family.samples for label in sample.labels} <= LABELS
         assert ("timestamp" in family.name) == family.name.endswith("timestamp_seconds")
     assert complaints == []
+
+
+def test_every_metric_of_a_home_is_in_the_documents(exporter, february_decided):
+    page = (Path(__file__).parents[2] / "docs" / "watching.md").read_text(encoding="utf-8")
+    names = {sample.name for family in exporter(february_decided)[0]() for sample in family.samples}
+    assert len(names) > 25
+    assert {name for name in names if f"`{name}`" not in page} == set()
 
 
 def test_a_change_of_the_home_is_in_the_next_scrape(exporter, january_copy):
