@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from churn_platform import cli_answers, cli_contract, cli_home, cli_ledger, cli_watch
+from churn_platform import cli_answers, cli_contract, cli_home, cli_ledger, cli_promotion, cli_watch
 from churn_platform.cli_base import HomeOption, JsonOption, make_console, open_home, print_json, tell_people
 from churn_platform.errors import ChurnError, UsageError
 
@@ -201,6 +201,9 @@ for answer in (
     cli_answers.explain,
 ):
     app.command()(answer)
+
+for decided in (cli_promotion.approve, cli_promotion.reject, cli_promotion.rollback, cli_promotion.unblock):
+    app.command()(decided)
 
 for whole in (cli_home.backup, cli_home.restore, cli_home.forget):
     app.command()(whole)

@@ -42,6 +42,10 @@ COMMANDS = {
     "bento": {"--output", "--customers", "--home", "--json"},
     "backup": {"--home", "--json"},
     "restore": {"--home", "--json"},
+    "approve": {"--by", "--reason", "--override", "--home", "--json"},
+    "reject": {"--by", "--reason", "--home", "--json"},
+    "rollback": {"--to", "--by", "--reason", "--home", "--json"},
+    "unblock": {"--by", "--reason", "--home", "--json"},
     "forget": {"--by", "--reason", "--home", "--json"},
     "alert": {"--test", "--home", "--json"},
     "exporter": {"--port", "--host", "--home"},
@@ -687,7 +691,7 @@ def test_what_the_api_answered_is_told_with_its_worth():
     console = Console(width=200, record=True)
     found = {
         "contract": "gym", "home": "here", "production": None, "decisions": [], "quarantine": None, "alerts": [],
-        "months": ["2024-01-31"], "next": None, "reason": "",
+        "months": ["2024-01-31"], "next": None, "reason": "", "pending": None, "blocked": {},
     }  # fmt: skip
     one = {"version": 2, "as_of": "2024-01-31", "customers": 1500, "rows": 371, "moved": True, "distance": 0.31}
     unknown = one | {"metrics": None, "note": "Nothing is known.", "moved": False}
@@ -718,7 +722,7 @@ def test_a_single_month_is_told_as_one(capsys):
         (["2024-01-31"], "1 month, 2024-01-31\n"),
         (["2024-01-31", "2024-02-29"], "2 months, 2024-01-31 to 2024-02-29"),
     ):
-        show_status(make_console(), found | {"months": months, "quarantine": None})
+        show_status(make_console(), found | {"months": months, "quarantine": None, "pending": None, "blocked": {}})
         assert f"Months      {said}" in capsys.readouterr().out
 
 
