@@ -17,6 +17,7 @@ from typing import Any
 from churn_platform.adapters.files import fsync_folder, read_json, sha256_file, write_json
 from churn_platform.adapters.forgetting_plan import stage
 from churn_platform.adapters.home import Home
+from churn_platform.adapters.online_erasing import erase, rows_held
 from churn_platform.adapters.online_values import entity_key
 from churn_platform.core.candidate import ENTITIES
 from churn_platform.core.forgetting import salted, told
@@ -54,13 +55,14 @@ def forget(home: Home, user: str, by: str, reason: str) -> Forgotten:
         UsageError: no file and no store holds the customer, or the key cannot be one.
         IntegrityError: a file of the lake was changed; nothing was forgotten.
         HomeBusy: a run holds the home.
+        StoreDown: the online store does not answer; nothing was forgotten.
     """
     key = _key(home, user)
     with home.exclusive():
         finish(home)
         folder = home.folder / FOLDER
         staged = stage(home, key, folder / FILES)
-        online = _online_rows(home, key)
+        online = _online_rows(home, key) + rows_held(home.online, home.contract, key)
         if not staged.files and not online:
             _clear(folder)
             raise UsageError(_nobody(home, key))
@@ -87,6 +89,7 @@ def finish(home: Home) -> Forgotten | None:
 def _carry_out(home: Home, plan: dict[str, Any]) -> Forgotten:
     changed = [name for name, digests in plan["files"].items() if not _replaced(home, name, digests)]
     _forget_online(home, plan["key"])
+    erase(home.online, home.contract, plan["key"])
     for database in sorted((home.folder / "dagster").rglob("*.db")):
         _untell(database, plan["key"])
     known = salted(plan["salt"], plan["key"])
