@@ -93,6 +93,19 @@ class ServingPolicy(_Part):
     stale_features: Literal["refuse", "answer"] = "refuse"
 
 
+class VerdictPolicy(_Part):
+    """How versions that are not in production are followed, and when one is proposed.
+
+    Scored every month are production and the `followed_versions` newest others, compared on up to `months` newest
+    matured months. `looks` share the error of `policy.promotion.level`. With `automatic` a proposal is carried out.
+    """
+
+    followed_versions: int = Field(default=6, ge=0)
+    months: int = Field(default=3, ge=1)
+    looks: int = Field(default=12, ge=1)
+    automatic: bool = False
+
+
 class Policy(_Part):
     """All thresholds of the loop."""
 
@@ -103,3 +116,4 @@ class Policy(_Part):
     retraining: RetrainingPolicy = RetrainingPolicy()
     scoring: ScoringPolicy = ScoringPolicy()
     serving: ServingPolicy = ServingPolicy()
+    verdict: VerdictPolicy = VerdictPolicy()

@@ -1,0 +1,187 @@
+"""What became of a replay: the AUC of each month, and each decision judged by what matured since, side by side.
+
+Belongs here: living through all months under each policy, and measuring it on today's labels. Does not: one month's
+steps (`core/replay.py`), how a decision is judged (`core/scoreboard.py`), tables and plots.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from churn_platform.core.candidate import Candidate
+from churn_platform.core.contract import Contract
+from churn_platform.core.gain import AucParts, Gain, MonthPair, gain_over
+from churn_platform.core.history import History
+from churn_platform.core.policy import PromotionPolicy
+from churn_platform.core.replay import Alternative, Fits, Lived, Loop
+from churn_platform.core.scoreboard import Judged, Totals, judge, judging_months, totals
+from churn_platform.core.statistics import KeyArray
+from churn_platform.errors import DataError
+
+OnMonth = Callable[[str, dt.date], None]
+
+
+@dataclass(frozen=True)
+class ReplayedMonth:
+    """One month under one policy; `auc` is that of the version in production when the month came."""
+
+    as_of: str
+    version: int | None
+    auc: float | None
+    trigger: str | None
+    candidate: int | None
+    decision: str | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Replay:
+    """One policy's past."""
+
+    name: str
+    months: tuple[ReplayedMonth, ...]
+    judged: tuple[Judged, ...]
+    mean_auc: float | None
+    """Over the months that every policy of the replay was measured on."""
+
+    @property
+    def promotions(self) -> int:
+        """How often a model came into production, the first included."""
+        return sum(month.decision == "promoted" for month in self.months)
+
+    @property
+    def totals(self) -> Totals:
+        """Right, wrong, needless and missed decisions."""
+        return totals(self.judged)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {
+            "policy": self.name,
+            "mean_auc": self.mean_auc,
+            "promotions": self.promotions,
+            **self.totals.as_dict(),
+            "months": [asdict(month) for month in self.months],
+            "judged": [one.as_dict() for one in self.judged],
+        }
+
+
+class Scores:
+    """Every version's ranking of every month on today's labels, made once whichever policies share the version."""
+
+    def __init__(self, contract: Contract, history: History) -> None:
+        self.key, self.history = contract.entity.column, history
+        self._known: dict[tuple[str, dt.date], tuple[KeyArray, AucParts | None]] = {}
+
+    def of(self, version: Candidate, month: dt.date) -> tuple[KeyArray, AucParts | None]:
+        """The labelled customers of a month (rows,) and how the version ranked them; None where it cannot be told.
+
+        Raises:
+            DataError: the month is not later than the version's training: its rows may have trained it.
+        """
+        if month.isoformat() <= version.passport["as_of"]:
+            raise DataError(f"Version {version.version} was trained on {version.passport['as_of']}, not before {month}.")
+        place = (version.digest, month)
+        if place not in self._known:
+            self._known[place] = self._ranked(version, month)
+        return self._known[place]
+
+    def auc(self, version: Candidate | None, month: dt.date) -> float | None:
+        """The version's AUC on all customers of a month; None where there is none."""
+        parts = None if version is None else self.of(version, month)[1]
+        return None if parts is None else parts.auc
+
+    def gain(self, candidate: Candidate, incumbent: Candidate | None, months: Sequence[str]) -> Gain | None:
+        """Candidate over incumbent, None standing for chance, on the months later than both trained on."""
+        seen = [str(version.passport["as_of"]) for version in (candidate, incumbent) if version is not None]
+        pairs = []
+        for month in months:
+            if month <= max(seen):
+                continue
+            entities, ours = self.of(candidate, dt.date.fromisoformat(month))
+            if ours is None:
+                continue
+            theirs = ours.of_chance() if incumbent is None else self.of(incumbent, dt.date.fromisoformat(month))[1]
+            if theirs is not None:
+                pairs.append(MonthPair(month, entities, ours, theirs))
+        return gain_over(pairs)
+
+    def _ranked(self, version: Candidate, month: dt.date) -> tuple[KeyArray, AucParts | None]:
+        rows, labels = self.history.rows(month), self.history.labels(month)
+        if labels is None:
+            return np.array([], dtype=object), None
+        known = rows[rows[self.key].isin(labels.index)]
+        entities = known[self.key].to_numpy(dtype=object)
+        truth = labels.reindex(entities).to_numpy(dtype=bool)
+        return entities, AucParts.of(truth, version.model.probability(known)) if len(truth) else None
+
+
+def replay(
+    alternatives: Sequence[Alternative],
+    history: History,
+    code_digest: str,
+    gate: PromotionPolicy,
+    on_month: OnMonth = lambda _, __: None,
+) -> list[Replay]:
+    """Live through all months under each policy and judge every decision by the same measure.
+
+    Args:
+        alternatives: the policies, at least one, of one business.
+        history: its months.
+        code_digest: of the code that fits.
+        gate: the thresholds by which decisions are judged afterwards, whatever policy made them.
+        on_month: told policy and month before each is lived.
+
+    Raises:
+        DataError: no month to replay.
+    """
+    if not history.months:
+        raise DataError("There is no month to replay yet: `churn run` publishes the months of the drops.")
+    fits, scores = Fits(), Scores(alternatives[0].contract, history)
+    lives = []
+    for alternative in alternatives:
+        loop, lived = Loop(alternative, history, fits, code_digest), []
+        for month in history.months:
+            on_month(alternative.name, month)
+            lived.append(loop.live(month))
+        lives.append((loop, [_month(one, scores) for one in lived]))
+    measured = [{m.as_of: m.auc for m in months if m.auc is not None} for _, months in lives]
+    common = set.intersection(*(set(aucs) for aucs in measured))
+    return [
+        Replay(
+            loop.alternative.name,
+            tuple(months),
+            tuple(_judged(loop, history, scores, gate)),
+            float(np.mean([aucs[month] for month in sorted(common)])) if common else None,
+        )
+        for (loop, months), aucs in zip(lives, measured, strict=True)
+    ]
+
+
+def _month(lived: Lived, scores: Scores) -> ReplayedMonth:
+    decision, production = lived.decision, lived.production
+    later = production is not None and production.passport["as_of"] < lived.as_of.isoformat()
+    return ReplayedMonth(
+        as_of=lived.as_of.isoformat(),
+        version=None if production is None else production.version,
+        auc=scores.auc(production, lived.as_of) if later else None,
+        trigger=lived.verdict.trigger,
+        candidate=None if decision is None else decision.candidate_version,
+        decision=None if decision is None else decision.decision,
+        reason=lived.verdict.reason if decision is None else decision.reason,
+    )
+
+
+def _judged(loop: Loop, history: History, scores: Scores, gate: PromotionPolicy) -> list[Judged]:
+    newest = max(history.months)
+    matured = [month.isoformat() for month in history.matured(loop.contract, newest)]
+    found = []
+    for index, decision in enumerate(loop.decisions):
+        months, final = judging_months(loop.decisions, index, matured)
+        incumbent = None if decision.production_version is None else loop.versions[decision.production_version]
+        gain = scores.gain(loop.versions[decision.candidate_version], incumbent, months)
+        found.append(judge(decision, gain, gate, final=final))
+    return found
