@@ -65,9 +65,7 @@ def candidate_digest(dataset: TrainingDataset, recipe: Recipe, code_digest: str)
     return digest_of(made_of)
 
 
-def fit_candidate(
-    contract: Contract, dataset: TrainingDataset, code_digest: str, fit: Fit = Recipe.fit
-) -> Candidate:
+def fit_candidate(contract: Contract, dataset: TrainingDataset, code_digest: str, fit: Fit = Recipe.fit) -> Candidate:
     """Fit the contract's recipe on the training rows and measure it on the holdout rows."""
     recipe, rows = Recipe.of(contract), dataset.training_rows()
     key = contract.entity.column

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from churn_platform.core.contract import Contract
+from churn_platform.core.statistics import BoolArray, KeyArray
 from churn_platform.core.training_dataset import AS_OF, LABEL, TrainingDataset, assemble
 from churn_platform.core.window import choose_window, matured_months
 
@@ -25,6 +26,15 @@ class Month:
 
     rows: pd.DataFrame
     labels: tuple[tuple[dt.date, pd.Series], ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """Which of a month's rows have a label, shape (rows,); those rows' customers and labels, shape (known.sum(),)."""
+
+    known: BoolArray
+    entities: KeyArray
+    churned: BoolArray
 
 
 class History:
@@ -47,13 +57,26 @@ class History:
         known = {month for month in self.months if month <= cutoff and self.labels(month, cutoff) is not None}
         return matured_months(self.months, known, contract, cutoff)
 
+    def labelled(self, contract: Contract, month: dt.date, cutoff: dt.date | None = None) -> Labelled | None:
+        """The month's labelled rows as known in the month `cutoff`, or today; None before there was a label."""
+        labels = self.labels(month, cutoff)
+        if labels is None:
+            return None
+        # As objects: pandas looks Arrow's strings up one by one, 40 ms for 7,000.
+        keys = self.rows(month)[contract.entity.column].to_numpy(dtype=object)
+        places = pd.Index(labels.index.to_numpy(dtype=object)).get_indexer(pd.Index(keys))
+        known = places >= 0
+        return Labelled(known, keys[known], labels.to_numpy(dtype=bool)[places[known]])
+
     def known(self, contract: Contract, months: list[dt.date], cutoff: dt.date) -> tuple[pd.DataFrame, pd.Series]:
         """All rows of some months, and their labels (rows,) as known at `cutoff`, null where unknown."""
         key, parts, labels = contract.entity.column, [], []
         for month in months:
             rows, found = self.rows(month), self.labels(month, cutoff)
             parts.append(rows)
-            labels.append(pd.Series(pd.NA, index=rows.index, dtype="boolean") if found is None else rows[key].map(found))
+            labels.append(
+                pd.Series(pd.NA, index=rows.index, dtype="boolean") if found is None else rows[key].map(found)
+            )
         return pd.concat(parts, ignore_index=True), pd.concat(labels, ignore_index=True).astype("boolean")
 
     def dataset(self, contract: Contract, cutoff: dt.date) -> TrainingDataset | None:

@@ -98,11 +98,13 @@ class VerdictPolicy(_Part):
 
     Scored every month are production and the `followed_versions` newest others, compared on up to `months` newest
     matured months. `looks` share the error of `policy.promotion.level`. With `automatic` a proposal is carried out.
+    `judged_months` are the later months that judge a decision on the scoreboard.
     """
 
     followed_versions: int = Field(default=6, ge=0)
     months: int = Field(default=3, ge=1)
     looks: int = Field(default=12, ge=1)
+    judged_months: int = Field(default=6, ge=1)
     automatic: bool = False
 
 

@@ -1,7 +1,8 @@
 """The loop's decisions over all past months, once more, under one policy or another; nothing is kept.
 
-Belongs here: the order of a month's steps by the loop's own rules, and fits shared between policies. Does not: the
-rules themselves, reading the past (`adapters/replaying.py`), what became of the decisions (`core/replay_result.py`).
+Belongs here: the order of a month's steps by the loop's own rules. Does not: the rules themselves, what policies share
+(`core/replay_memory.py`), reading the past (`adapters/replaying.py`), what became of the decisions
+(`core/replay_result.py`).
 """
 
 import dataclasses
@@ -9,20 +10,18 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import Any
 
-import pandas as pd
+import numpy as np
 
-from churn_platform.core.candidate import Candidate, fit_candidate, shuffled_refit
+from churn_platform.core.candidate import Candidate
+from churn_platform.core.comparison import auc_interval
 from churn_platform.core.contract import Contract
-from churn_platform.core.digest import digest_of, frame_digest
 from churn_platform.core.drift import DriftResult, judge
 from churn_platform.core.drift_measure import Rows, measure
-from churn_platform.core.gate import gather
-from churn_platform.core.history import History
-from churn_platform.core.model import ChurnModel, Recipe
-from churn_platform.core.performance import realised
 from churn_platform.core.policy import Policy
 from churn_platform.core.promotion import Decision, DriftFigures, decide
+from churn_platform.core.replay_memory import Memory
 from churn_platform.core.retraining import Signals, Thresholds, Verdict, drift_alarms, should_retrain
+from churn_platform.core.statistics import auc
 
 NEVER_AGAIN = "This policy never retrains."
 
@@ -57,40 +56,17 @@ class Lived:
     as_of: dt.date
     production: Candidate | None
     worth: dict[str, Any] | None
-    """Production's performance record on the newest matured month; None when it was not measured."""
+    """Production on the newest matured month (`as_of`, `version`, `metrics`); None when it trained on that month."""
     alarms: tuple[str, ...]
     verdict: Verdict
     decision: Decision | None
 
 
-class Fits:
-    """Fits each recipe on the same rows once; `made` counts them, `asked` what they were asked for."""
-
-    def __init__(self) -> None:
-        self.asked = 0
-        self._known: dict[str, ChurnModel] = {}
-
-    @property
-    def made(self) -> int:
-        """How many models were fitted."""
-        return len(self._known)
-
-    def fit(self, recipe: Recipe, rows: pd.DataFrame, labels: pd.Series, entities: pd.Series) -> ChurnModel:
-        """As `Recipe.fit`."""
-        self.asked += 1
-        names = dict.fromkeys([*(name for name, _ in recipe.features), *recipe.costs.columns])
-        seen = rows[list(names)].assign(__label=labels.to_numpy(), __entity=entities.to_numpy())
-        key = digest_of({"recipe": recipe.as_mapping(), "rows": frame_digest(seen)})
-        if key not in self._known:
-            self._known[key] = recipe.fit(rows, labels, entities)
-        return self._known[key]
-
-
 class Loop:
     """One business under one policy; ask `live` for every month, oldest first."""
 
-    def __init__(self, alternative: Alternative, history: History, fits: Fits, code_digest: str = "code") -> None:
-        self.alternative, self.history, self.fits, self.code_digest = alternative, history, fits, code_digest
+    def __init__(self, alternative: Alternative, memory: Memory) -> None:
+        self.alternative, self.memory, self.history = alternative, memory, memory.history
         self.contract = alternative.contract
         self.versions: dict[int, Candidate] = {}
         self.production: Candidate | None = None
@@ -115,7 +91,6 @@ class Loop:
     def _signals(self, as_of: dt.date, alarms: tuple[str, ...], worth: dict[str, Any] | None) -> Signals:
         matured, production = self.history.matured(self.contract, as_of), self.production
         passport = {} if production is None else production.passport
-        newer = worth is not None and worth["as_of"] > passport["as_of"]
         interval = passport["metrics"]["auc_interval"] if passport else None
         return Signals(
             as_of=as_of,
@@ -125,7 +100,7 @@ class Loop:
             production_as_of=dt.date.fromisoformat(passport["as_of"]) if passport else None,
             promoted_interval=None if interval is None else (float(interval[0]), float(interval[1])),
             drift_alarms=alarms,
-            realised=worth if newer else None,
+            realised=worth,
             last_decision=dt.date.fromisoformat(self.decisions[-1].as_of) if self.decisions else None,
         )
 
@@ -149,29 +124,33 @@ class Loop:
     def _side(self, production: Candidate, months: list[dt.date], cutoff: dt.date) -> Rows:
         rows, labels = self.history.known(self.contract, months, cutoff)
         features = rows[list(self.contract.features)]
-        return Rows(features, labels if labels.notna().any() else None, production.model.probability(rows))
+        predictions = np.concatenate([self.memory.probability(production, month) for month in months])
+        return Rows(features, labels if labels.notna().any() else None, predictions)
 
     def _worth(self, as_of: dt.date) -> dict[str, Any] | None:
-        matured = self.history.matured(self.contract, as_of)
-        if self.production is None or not matured or matured[-1].isoformat() < self.production.passport["as_of"]:
+        """Production on the newest matured month, when that came after its training: what the policy reads of it."""
+        matured, production = self.history.matured(self.contract, as_of), self.production
+        if production is None or not matured or matured[-1].isoformat() <= production.passport["as_of"]:
             return None
         newest = matured[-1]
-        labels = self.history.labels(newest, as_of)
-        if labels is None:
+        found = self.memory.labelled(self.contract, newest, as_of)
+        if found is None or found.churned.all() or not found.churned.any():
             return None
-        return realised(self.contract, self.history.rows(newest), labels, self.production, newest.isoformat())
+        truth, scores = found.churned, self.memory.probability(production, newest)[found.known]
+        figures = {"auc": auc(truth, scores), "auc_interval": auc_interval(truth, scores).as_list()}
+        return {"as_of": newest.isoformat(), "version": production.version, "metrics": figures}
 
     def _decided(self, as_of: dt.date, verdict: Verdict, figures: DriftFigures) -> Decision | None:
-        dataset = self.history.dataset(self.contract, as_of)
+        dataset = self.memory.dataset(self.contract, as_of)
         if dataset is None or verdict.trigger is None:
             return None
-        fitted = fit_candidate(self.contract, dataset, self.code_digest, self.fits.fit)
+        fitted = self.memory.candidate(self.contract, dataset)
         candidate = dataclasses.replace(fitted, version=len(self.versions) + 1)
         holdout = ",".join(month.isoformat() for month in dataset.window.holdout)
         attempt = 1 + sum(decision.evidence["holdout"] == holdout for decision in self.decisions)
         decision = decide(
-            gather(self.contract, dataset, candidate, self.production, attempt, self.fits.fit),
-            shuffled_refit(self.contract, dataset, self.fits.fit),
+            self.memory.evidence(self.contract, dataset, candidate, self.production, attempt),
+            self.memory.refit(self.contract, dataset),
             candidate_version=len(self.versions) + 1,
             candidate_digest=candidate.digest,
             trigger=verdict.trigger,

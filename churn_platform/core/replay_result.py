@@ -15,8 +15,9 @@ from churn_platform.core.candidate import Candidate
 from churn_platform.core.contract import Contract
 from churn_platform.core.gain import AucParts, Gain, MonthPair, gain_over
 from churn_platform.core.history import History
-from churn_platform.core.policy import PromotionPolicy
-from churn_platform.core.replay import Alternative, Fits, Lived, Loop
+from churn_platform.core.policy import Policy
+from churn_platform.core.replay import Alternative, Lived, Loop
+from churn_platform.core.replay_memory import Memory
 from churn_platform.core.scoreboard import Judged, Totals, judge, judging_months, totals
 from churn_platform.core.statistics import KeyArray
 from churn_platform.errors import DataError
@@ -72,8 +73,8 @@ class Replay:
 class Scores:
     """Every version's ranking of every month on today's labels, made once whichever policies share the version."""
 
-    def __init__(self, contract: Contract, history: History) -> None:
-        self.key, self.history = contract.entity.column, history
+    def __init__(self, contract: Contract, memory: Memory) -> None:
+        self.contract, self.memory = contract, memory
         self._known: dict[tuple[str, dt.date], tuple[KeyArray, AucParts | None]] = {}
 
     def of(self, version: Candidate, month: dt.date) -> tuple[KeyArray, AucParts | None]:
@@ -83,7 +84,7 @@ class Scores:
             DataError: the month is not later than the version's training: its rows may have trained it.
         """
         if month.isoformat() <= version.passport["as_of"]:
-            raise DataError(f"Version {version.version} was trained on {version.passport['as_of']}, not before {month}.")
+            raise DataError(f"Version {version.version} may have seen rows of {month}: name a later month.")
         place = (version.digest, month)
         if place not in self._known:
             self._known[place] = self._ranked(version, month)
@@ -110,20 +111,17 @@ class Scores:
         return gain_over(pairs)
 
     def _ranked(self, version: Candidate, month: dt.date) -> tuple[KeyArray, AucParts | None]:
-        rows, labels = self.history.rows(month), self.history.labels(month)
-        if labels is None:
+        found = self.memory.labelled(self.contract, month)
+        if found is None or not found.churned.size:
             return np.array([], dtype=object), None
-        known = rows[rows[self.key].isin(labels.index)]
-        entities = known[self.key].to_numpy(dtype=object)
-        truth = labels.reindex(entities).to_numpy(dtype=bool)
-        return entities, AucParts.of(truth, version.model.probability(known)) if len(truth) else None
+        return found.entities, AucParts.of(found.churned, self.memory.probability(version, month)[found.known])
 
 
 def replay(
     alternatives: Sequence[Alternative],
     history: History,
     code_digest: str,
-    gate: PromotionPolicy,
+    measure: Policy,
     on_month: OnMonth = lambda _, __: None,
 ) -> list[Replay]:
     """Live through all months under each policy and judge every decision by the same measure.
@@ -132,7 +130,7 @@ def replay(
         alternatives: the policies, at least one, of one business.
         history: its months.
         code_digest: of the code that fits.
-        gate: the thresholds by which decisions are judged afterwards, whatever policy made them.
+        measure: the policy by whose thresholds decisions are judged afterwards, whichever made them.
         on_month: told policy and month before each is lived.
 
     Raises:
@@ -140,10 +138,11 @@ def replay(
     """
     if not history.months:
         raise DataError("There is no month to replay yet: `churn run` publishes the months of the drops.")
-    fits, scores = Fits(), Scores(alternatives[0].contract, history)
+    memory = Memory(history, code_digest)
+    scores = Scores(alternatives[0].contract, memory)
     lives = []
     for alternative in alternatives:
-        loop, lived = Loop(alternative, history, fits, code_digest), []
+        loop, lived = Loop(alternative, memory), []
         for month in history.months:
             on_month(alternative.name, month)
             lived.append(loop.live(month))
@@ -154,7 +153,7 @@ def replay(
         Replay(
             loop.alternative.name,
             tuple(months),
-            tuple(_judged(loop, history, scores, gate)),
+            tuple(_judged(loop, history, scores, measure)),
             float(np.mean([aucs[month] for month in sorted(common)])) if common else None,
         )
         for (loop, months), aucs in zip(lives, measured, strict=True)
@@ -175,13 +174,13 @@ def _month(lived: Lived, scores: Scores) -> ReplayedMonth:
     )
 
 
-def _judged(loop: Loop, history: History, scores: Scores, gate: PromotionPolicy) -> list[Judged]:
+def _judged(loop: Loop, history: History, scores: Scores, measure: Policy) -> list[Judged]:
     newest = max(history.months)
     matured = [month.isoformat() for month in history.matured(loop.contract, newest)]
     found = []
     for index, decision in enumerate(loop.decisions):
-        months, final = judging_months(loop.decisions, index, matured)
+        months, final = judging_months(loop.decisions, index, matured, measure.verdict.judged_months)
         incumbent = None if decision.production_version is None else loop.versions[decision.production_version]
         gain = scores.gain(loop.versions[decision.candidate_version], incumbent, months)
-        found.append(judge(decision, gain, gate, final=final))
+        found.append(judge(decision, gain, measure.promotion, final=final))
     return found

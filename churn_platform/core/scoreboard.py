@@ -52,7 +52,7 @@ class Judged:
     interval: tuple[float, float] | None
     gained: float | None
     final: bool
-    """Whether no later month can change it: another version has come into production since."""
+    """Whether no later month can change it."""
     sentence: str
 
     def as_dict(self) -> dict[str, Any]:
@@ -77,23 +77,26 @@ class Totals:
         return asdict(self)
 
 
-def judging_months(decisions: Sequence[Decided], index: int, matured: Iterable[str]) -> tuple[list[str], bool]:
+def judging_months(
+    decisions: Sequence[Decided], index: int, matured: Iterable[str], most: int
+) -> tuple[list[str], bool]:
     """The months that judge decision `index`, and whether no later one will.
 
-    Months after it, as long as nothing but its two versions was in production: what a model is worth after it was
-    replaced for good is no longer that decision's matter. The month of the next promotion still counts: its customers
-    were scored before.
+    The first `most` months after it, as long as nothing but its two versions was in production: what a model is worth
+    after it was replaced for good is no longer that decision's matter. The month of the next promotion still counts:
+    its customers were scored before.
 
     Args:
         decisions: all decisions, oldest first.
         index: which one.
         matured: months with matured labels, ISO dates.
+        most: so that judging does not grow with the history.
     """
     own = decisions[index]
     pair = {own.candidate_version, own.production_version}
     end = next((later.as_of for later in decisions[index + 1 :] if _others(later, pair)), None)
     months = sorted(month for month in matured if month > own.as_of and (end is None or month <= end))
-    return months, end is not None
+    return months[:most], end is not None or len(months) >= most
 
 
 def _others(later: Decided, pair: set[int | None]) -> bool:

@@ -114,7 +114,7 @@ MUTANTS = (
     Mutant("NaN compared as an AUC", "criteria/beats_production.py",
            "if not all(math.isfinite(value)", "if any(math.isinf(value)", (BEATS,)),
     Mutant("the probability of the wrong class", "model.py",
-           "(model_input(self.features, rows))[:, 1])", "(model_input(self.features, rows))[:, 0])",
+           "predict_proba(columns)[:, 1])", "predict_proba(columns)[:, 0])",
            ("test_model.py",)),
     Mutant("the classes in the wrong order", "estimator.py",
            "np.column_stack([1 - churn, churn])", "np.column_stack([churn, 1 - churn])", ("test_estimator.py",)),
