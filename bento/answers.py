@@ -5,6 +5,7 @@ Belongs here: what an answer holds and when there is none. Does not: HTTP (`bent
 """
 
 import asyncio
+import datetime as dt
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -12,7 +13,8 @@ from typing import Any
 from bento.errors import Refusal
 from churn_platform.adapters.online_reader import Key, OnlineReader, OnlineRow
 from churn_platform.adapters.prediction_log import Answered
-from churn_platform.adapters.release_watch import Loaded, ReleaseWatch
+from churn_platform.adapters.release_loading import Loaded
+from churn_platform.adapters.release_watch import Held
 from churn_platform.adapters.score_history import ScoreHistory
 from churn_platform.core.contract import Contract
 from churn_platform.core.reasons import sentence
@@ -29,11 +31,11 @@ class Answers:
         self,
         contract: Contract,
         reader: OnlineReader,
-        watch: ReleaseWatch,
+        held: Held,
         history: ScoreHistory,
         given: Callable[[list[Answered]], None] = lambda _: None,
     ) -> None:
-        self.contract, self.reader, self.watch, self.history = contract, reader, watch, history
+        self.contract, self.reader, self.held, self.history = contract, reader, held, history
         self._given = given
         self._key, self._features = contract.entity.column, contract.features
         self._reasons = contract.policy.scoring.reasons
@@ -48,21 +50,17 @@ class Answers:
         """
         loaded, key = self.loaded(), asked[self._key]
         overrides = asked.get("features", {})
-        [row] = await self.rows([key])
-        values, behind = self._usable(key, row, overrides)
-        probability = loaded.scorer.probability([values])[0]
-        self._given(
-            [Answered(time.time(), key, loaded.manifest.version, probability, values, bool(overrides), bool(behind))]
-        )
+        values, behind, as_of = await self._features_of(key, overrides)
+        probability, version = loaded.scorer.probability([values])[0], loaded.manifest.version
+        self._given([Answered(time.time(), key, version, as_of, probability, values, bool(overrides), bool(behind))])
         answer = self._scored(loaded, key, probability)
         if asked.get("reasons", True):
             pushes = loaded.scorer.contributions([values]).tolist()
             answer["reasons"] = self._why(loaded, [values], pushes)[0]
             answer["contributions"] = dict(zip((name for name, _ in loaded.scorer.features), pushes[0], strict=True))
-        assert row is not None  # noqa: S101 - `_usable` refuses None
         return answer | {
             "features_used": values,
-            "features_as_of": row.as_of.isoformat(),
+            "features_as_of": None if as_of is None else as_of.isoformat(),
             "stale": bool(behind),
             "what_if": sorted(overrides),
             "model": self.model(loaded),
@@ -98,8 +96,8 @@ class Answers:
         version = loaded.manifest.version
         self._given(
             [
-                Answered(now, keys[n], version, p, v, what_if=False, stale=s)
-                for (n, _, v, s), p in zip(usable, found, strict=True)
+                Answered(now, keys[n], version, r.as_of, p, v, what_if=False, stale=s)
+                for (n, r, v, s), p in zip(usable, found, strict=True)
             ]
         )
         counts = {"answered": len(usable), "failed": len(keys) - len(usable)}
@@ -107,9 +105,9 @@ class Answers:
 
     def loaded(self) -> Loaded:
         """The release that answers now."""
-        loaded = self.watch.current
+        loaded = self.held.current
         if loaded is None:
-            why = self.watch.refusal or "nothing has been promoted yet"
+            why = self.held.refusal or "nothing has been promoted yet"
             raise Refusal(
                 503, "no_model", f"No model can answer: {why}.", "Run `churn run`, or restore the release.",
                 headers={"Retry-After": RETRY_SECONDS},
@@ -124,8 +122,9 @@ class Answers:
             return self.reader.read(keys)
         except StoreDown as error:
             raise Refusal(
-                503, "store_down", str(error), "Try again in a few seconds.", headers={"Retry-After": RETRY_SECONDS}
-            ) from None
+                503, "store_down", str(error), "Try again in a few seconds; GET /readyz says what is missing.",
+                headers={"Retry-After": RETRY_SECONDS},
+            ) from None  # fmt: skip
 
     def model(self, loaded: Loaded) -> dict[str, Any]:
         """What every answer says of its model."""
@@ -142,6 +141,15 @@ class Answers:
         """Why the release must stand down; None when it need not, or was promoted after the last scoring."""
         standing = self.history.standing()
         return standing.stand_down if standing.version == loaded.manifest.version else None
+
+    async def _features_of(self, key: Key, overrides: Mapping[str, Any]) -> tuple[Row, list[str], dt.date | None]:
+        """The features to score, which of them are missing or old, and their month; None where all were given."""
+        if len(overrides) == len(self._features):  # the store need not answer, nor know the customer
+            return {name: overrides[name] for name in self._features}, [], None
+        [row] = await self.rows([key])
+        values, behind = self._usable(key, row, overrides)
+        assert row is not None  # noqa: S101 - `_usable` refuses None
+        return values, behind, row.as_of
 
     def _usable(self, key: Key, row: OnlineRow | None, overrides: Mapping[str, Any]) -> tuple[Row, list[str]]:
         """The features to score, and which of them are missing or old."""

@@ -5,7 +5,9 @@ Belongs here: the assembly, and starting and stopping its threads. Does not: Ben
 
 import secrets
 import sys
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +18,13 @@ from bento.background import Background
 from bento.front import Doors, Server
 from bento.metrics import Metrics
 from bento.routes import Routes
-from bento.schema import schemas_of, value
+from bento.schema import Schemas, schemas_of, value
+from churn_platform.adapters.baked import NoCustomers, read_note
 from churn_platform.adapters.contract_file import default_contract_path, read_contract
 from churn_platform.adapters.ledger_store import LedgerStore, utc_now
-from churn_platform.adapters.online_reader import open_online_reader
+from churn_platform.adapters.online_reader import OnlineReader, open_online_reader
 from churn_platform.adapters.prediction_log import Answered, PredictionLog
-from churn_platform.adapters.release_watch import Loaded, ReleaseWatch
+from churn_platform.adapters.release_watch import Held, ReleaseWatch
 from churn_platform.adapters.releases import Releases
 from churn_platform.adapters.score_history import ScoreHistory
 from churn_platform.core.contract import Contract
@@ -31,26 +34,33 @@ LOG_LIMIT, LOG_SECONDS = 50_000, 30.0
 LINES_LIMIT, LINES_SECONDS = 10_000, 0.2
 
 
+@dataclass(frozen=True)
+class View:
+    """All that is made of one contract; a request meets one view from its first byte to its last."""
+
+    held: Held
+    answers: Answers
+    schemas: Schemas
+    routes: Routes
+
+
 class Assembly:
     """The API of one home in one process."""
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        home = settings.home_folder
-        self.contract = contract_in_use(settings)
-        self._metrics = metrics
-        log = PredictionLog(home / "predictions", self.contract.entity.column)
-        self._given: Background[Answered] = Background(log.write, limit=LOG_LIMIT, seconds=LOG_SECONDS)
+        self._settings, self._home, self._metrics = settings, settings.home_folder, metrics
+        self._baked = read_note(self._home)
+        self._ledger = LedgerStore(self._home / "ledger")
+        self._given: Background[tuple[str, Answered]] = Background(self._log, limit=LOG_LIMIT, seconds=LOG_SECONDS)
         self._lines: Background[dict[str, Any]] = Background(_print, limit=LINES_LIMIT, seconds=LINES_SECONDS)
         self.watch = ReleaseWatch(
-            Releases(home / "releases"), self.contract, now=utc_now, activated=self._activated, refused=self._refused
-        )
-        reader = open_online_reader(home / "feast", self.contract)
-        history = ScoreHistory(home, self.contract)
-        self.answers = Answers(self.contract, reader, self.watch, history, self._answered)
-        self._schemas = schemas_of(self.contract)
-        routes = Routes(self.answers, self._schemas, LedgerStore(home / "ledger"), metrics)
+            Releases(self._home / "releases"), contract_in_use(settings), now=utc_now,
+            reread=lambda: contract_in_use(settings),
+            prepared=self._prepare, activated=self._activated, refused=self._refused,
+        )  # fmt: skip
+        self.view = self._next = self._viewed(self.watch.held)
         doors = Doors(_split(settings.api_keys), _split(settings.metrics_keys), settings.served_names)
-        self.server = Server(routes, doors, metrics, lambda line: self._lines.add([line]))
+        self.server = Server(self.view.routes, doors, metrics, lambda line: self._lines.add([line]))
 
     def start(self) -> None:
         """Load the release in production and start the threads."""
@@ -66,26 +76,63 @@ class Assembly:
 
     async def predict(self, asked: object) -> dict[str, Any]:
         """What POST /predict answers, for a caller in Python."""
-        return await self.answers.predict(value(self._schemas.single, asked), secrets.token_hex(8))
+        view = self.view
+        return await view.answers.predict(value(view.schemas.single, asked), secrets.token_hex(8))
 
     async def predict_batch(self, asked: object) -> dict[str, Any]:
         """What POST /predict/batch answers, for a caller in Python."""
-        return await self.answers.batch(value(self._schemas.batch, asked), secrets.token_hex(8))
+        view = self.view
+        return await view.answers.batch(value(view.schemas.batch, asked), secrets.token_hex(8))
 
-    def _answered(self, answers: list[Answered]) -> None:
-        self._given.add(answers)
+    def _viewed(self, held: Held) -> View:
+        contract = held.contract
+        entity, history = contract.entity.column, ScoreHistory(self._home, contract)
+        answers = Answers(
+            contract, self._reader(contract), held, history, lambda answered: self._answered(entity, answered)
+        )
+        schemas = schemas_of(contract)
+        return View(held, answers, schemas, Routes(answers, schemas, self._ledger, self._metrics, self._baked))
+
+    def _reader(self, contract: Contract) -> OnlineReader:
+        if self._baked is not None and not self._baked.customers:
+            return NoCustomers()
+        return open_online_reader(self._home / "feast", contract)
+
+    def _answered(self, entity: str, answers: list[Answered]) -> None:
+        if self._log_folder is not None:
+            self._given.add([(entity, one) for one in answers])
         self._metrics.answered([one.probability for one in answers], sum(one.stale for one in answers))
         self._metrics.queue.set(len(self._given))
         if self._given.dropped:
             self._metrics.dropped(self._given.dropped)
 
-    def _activated(self, loaded: Loaded) -> None:
+    @property
+    def _log_folder(self) -> Path | None:
+        """Where the prediction log is kept; a Bento is not written into."""
+        own = None if self._baked else self._home / "predictions"
+        return self._settings.prediction_log or own
+
+    def _log(self, lot: Sequence[tuple[str, Answered]]) -> None:
+        assert self._log_folder is not None  # noqa: S101 - nothing is queued then
+        for entity in dict.fromkeys(entity for entity, _ in lot):
+            PredictionLog(self._log_folder, entity).write([one for name, one in lot if name == entity])
+
+    def _prepare(self, held: Held) -> None:
+        self._next = self._viewed(held)
+
+    def _activated(self, held: Held) -> None:
+        if held is not self.view.held:
+            self.view = self._next
+            self.server.routes = self.view.routes
+        loaded = held.current
+        assert loaded is not None  # noqa: S101 - it was activated
         self._metrics.version.set(loaded.manifest.version)
-        self._lines.add([{"event": "release active", "version": loaded.manifest.version, "since": loaded.since}])
+        line = {"event": "release active", "time": time.time(), "version": loaded.manifest.version}
+        self._lines.add([line | {"since": loaded.since}])
 
     def _refused(self, version: int | None, reason: str) -> None:
         self._metrics.refused()
-        self._lines.add([{"event": "release refused", "version": version, "reason": reason}])
+        self._lines.add([{"event": "release refused", "time": time.time(), "version": version, "reason": reason}])
 
 
 def contract_in_use(settings: Settings) -> Contract:

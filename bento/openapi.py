@@ -115,11 +115,14 @@ def _responses(answered: str, *refusals: int) -> Json:
 
 def _answers(contract: Contract, key: Json, example: str | int) -> Json:
     """Every answer by its name."""
+    ready: Json = {
+        "version": INTEGER, "features_as_of": _or_null(DATE), "missing": {"type": "array", "items": STRING},
+        "baked_at": _or_null({"type": "string", "format": "date-time"}),
+    }  # fmt: skip
     return {
         **_predictions(contract, key), **_lists(contract.entity.column, key), **_models(),
         "Status": _object(
-            {"status": STRING, "version": INTEGER, "features_as_of": DATE, **IDENTIFIED},
-            optional=("version", "features_as_of"),
+            {"status": STRING, **ready, **IDENTIFIED}, optional=tuple(ready)
         ),
         "Document": {"type": "object"},
         "Error": _error(contract.entity.column, example),
@@ -141,7 +144,9 @@ def _predictions(contract: Contract, key: Json) -> Json:
         "description": "How far each feature moves the log-odds: above 0 it raises the risk."
     }
     answer: Json = {
-        **scored, "reasons": REASONS, "contributions": pushes, "features_used": used, **fresh,
+        **scored, "reasons": REASONS, "contributions": pushes, "features_used": used,
+        "features_as_of": _or_null(DATE | {"description": "Null where the request gave every feature."}),
+        "stale": BOOLEAN,
         "what_if": {"type": "array", "items": STRING, "description": "Features that the request gave."},
         "model": _ref("ModelOfAnswer"), **IDENTIFIED,
     }  # fmt: skip

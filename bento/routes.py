@@ -5,6 +5,7 @@ answer about a customer holds (`bento/answers.py`).
 """
 
 import asyncio
+import contextlib
 import datetime as dt
 import mimetypes
 from collections.abc import Awaitable, Callable, Mapping
@@ -20,6 +21,7 @@ from bento.errors import Refusal, answer
 from bento.metrics import Metrics
 from bento.openapi import document
 from bento.schema import Schemas, body, value
+from churn_platform.adapters.baked import Baked
 from churn_platform.adapters.ledger_store import LedgerStore
 from churn_platform.errors import ChurnError, StoreDown
 
@@ -62,8 +64,11 @@ class Route:
 class Routes:
     """The table, and the handlers on one set of answers."""
 
-    def __init__(self, answers: Answers, schemas: Schemas, ledger: LedgerStore, metrics: Metrics) -> None:
+    def __init__(
+        self, answers: Answers, schemas: Schemas, ledger: LedgerStore, metrics: Metrics, baked: Baked | None = None
+    ) -> None:
         self._answers, self._schemas, self._ledger, self._metrics = answers, schemas, ledger, metrics
+        self._baked = baked
         self._document = document(answers.contract, schemas)
         get, post = self._get, self._post
         self._table = {
@@ -162,7 +167,7 @@ class Routes:
                 "threshold": manifest.threshold,
                 "metrics": manifest.metrics,
                 "receipt": receipt,
-                "refused_release": self._answers.watch.refusal,
+                "refused_release": self._answers.held.refusal,
                 "request_id": asked.request_id,
             }
         )
@@ -180,35 +185,40 @@ class Routes:
         return answer({"status": "alive", "request_id": asked.request_id})
 
     async def _ready(self, asked: Asked) -> Response:
-        loaded = self._answers.loaded()
-        try:
-            reader = self._answers.reader
-            newest = await asyncio.to_thread(reader.newest) if reader.blocking else reader.newest()
-        except StoreDown as error:
-            raise Refusal(503, "store_down", str(error), "Try again in a few seconds.") from None
-        version = loaded.manifest.version
+        """Ready to answer; `missing` names what a Bento was built without, `baked_at` says since when it stands."""
+        loaded, missing = self._answers.loaded(), []
+        newest: dt.date | None = None
+        if self._baked is not None and not self._baked.customers:
+            missing = ["the customers: only what-ifs that give every feature are answered"]
+        else:
+            newest = await self._newest()
         return answer(
             {
                 "status": "ready",
-                "version": version,
-                "features_as_of": newest.isoformat(),
+                "version": loaded.manifest.version,
+                "features_as_of": None if newest is None else newest.isoformat(),
+                "missing": missing,
+                "baked_at": None if self._baked is None else self._baked.built_at,
                 "request_id": asked.request_id,
             }
         )
 
+    async def _newest(self) -> dt.date:
+        try:
+            reader = self._answers.reader
+            return await asyncio.to_thread(reader.newest) if reader.blocking else reader.newest()
+        except StoreDown as error:
+            raise Refusal(503, "store_down", str(error), "Try again in a few seconds.") from None
+
     async def _measured(self, _: Asked) -> Response:
-        loaded, now = self._answers.watch.current, dt.datetime.now(dt.UTC).timestamp()
+        loaded, now = self._answers.held.current, dt.datetime.now(dt.UTC).timestamp()
         if loaded is not None:
             trained = dt.date.fromisoformat(loaded.manifest.training_as_of)
             self._metrics.version.set(loaded.manifest.version)
             self._metrics.model_age.set(now - _midnight(trained))
             self._metrics.stand_down.set(self._answers.stand_down(loaded) is not None)
-        try:
-            reader = self._answers.reader
-            newest = await asyncio.to_thread(reader.newest) if reader.blocking else reader.newest()
-            self._metrics.features_age.set(now - _midnight(newest))
-        except StoreDown:  # the age then stays what it was; /readyz says that the store is down
-            pass
+        with contextlib.suppress(Refusal):  # the age then stays what it was; /readyz says that the store is down
+            self._metrics.features_age.set(now - _midnight(await self._newest()))
         return Response(self._metrics.text(), media_type=PROMETHEUS)
 
     async def _described(self, _: Asked) -> Response:

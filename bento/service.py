@@ -13,9 +13,11 @@ from bento.assembly import Assembly
 from bento.errors import Refusal, answer
 from bento.front import Front, Holder
 from bento.metrics import Metrics
-from churn_platform.settings import load_settings, prepare_environment
+from churn_platform.adapters.baked import settings_in_use
+from churn_platform.settings import prepare_environment
 
-_settings = load_settings()
+_settings = settings_in_use()
+prepare_environment(_settings)
 _holder = Holder()
 
 
@@ -33,7 +35,6 @@ class ChurnService:
     """Churn probabilities by the model in production."""
 
     def __init__(self) -> None:
-        prepare_environment(_settings)
         self._assembly = Assembly(_settings, Metrics())
         self._assembly.start()
         _holder.server = self._assembly.server

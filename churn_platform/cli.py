@@ -13,8 +13,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from churn_platform import cli_answers, cli_contract
-from churn_platform.cli_base import HomeOption, JsonOption, make_console, open_home, print_json
+from churn_platform import cli_answers, cli_contract, cli_home, cli_ledger, cli_verdict, cli_watch
+from churn_platform.cli_base import HomeOption, JsonOption, make_console, open_home, print_json, tell_people
 from churn_platform.errors import ChurnError, UsageError
 
 app = typer.Typer(
@@ -51,6 +51,8 @@ def main() -> None:
     except OSError as error:
         named = f"{error.strerror or error}{f' ({error.filename})' if error.filename else ''}."
         code = _say(DISK.get(error.errno or 0, named), 1)
+    for problem in tell_people():
+        sys.stderr.write(f"churn: {problem}\n")
     sys.exit(code)
 
 
@@ -189,8 +191,13 @@ def run(
     show_status(make_console(), found)
 
 
-for answer in (cli_answers.status, cli_answers.history, cli_answers.decision, cli_answers.scores, cli_answers.explain):
+for answer in (cli_answers.status, cli_ledger.history, cli_answers.decision, cli_answers.scores, cli_answers.explain):
     app.command()(answer)
+for look in (cli_verdict.replay,):
+    app.command()(look)
+
+for whole in (cli_home.backup, cli_home.restore, cli_home.forget):
+    app.command()(whole)
 
 
 @app.command()
@@ -222,6 +229,28 @@ def serve(
     opened = open_home(home)
     settings = opened.settings
     become_server(opened, host, port or settings.api_port, workers or settings.api_workers, typer.echo)
+
+
+app.command()(cli_watch.alert)
+
+
+@app.command()
+def bento(
+    output: Annotated[
+        Path | None, typer.Option(help="Also write it as an archive: .bento, .tar.gz, .tar.xz, .tar.bz2, .tar or .zip.")
+    ] = None,
+    customers: Annotated[
+        bool, typer.Option("--customers/--no-customers", help="With the customers' newest features and scores inside.")
+    ] = True,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Build a Bento with the release in production inside; `bentoml serve` runs it from anywhere."""
+    from churn_platform.adapters.bento_build import build_bento
+    from churn_platform.cli_serve import built_facts, built_sentences
+
+    built = build_bento(open_home(home), customers=customers, output=output)
+    print_json(built_facts(built)) if as_json else typer.echo("\n".join(built_sentences(built)))
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""The commands that only answer: status, history, decision, scores, explain.
+"""The commands that only answer: status, decision, scores, explain.
 
 Belongs here: their arguments. Does not: facts (`adapters/status.py`) and layout (`cli_show.py`). `cli.py` registers
 them.
@@ -18,14 +18,6 @@ def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
 
     found = answers.status(open_home(home))
     print_json(found) if as_json else show_status(make_console(), found)
-
-
-def history(home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """The ledger: every receipt, oldest first; a broken chain is an error."""
-    from churn_platform.cli_show import show_history
-
-    receipts = [receipt.model_dump(mode="json") for receipt in open_home(home).ledger.receipts()]
-    print_json(receipts) if as_json else show_history(make_console(), receipts)
 
 
 def decision(

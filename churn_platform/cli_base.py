@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from churn_platform.adapters.home import Home
 
+OPENED: list["Home"] = []
+"""The homes that the command has opened: what happened in them is told when it ends."""
 HomeOption = Annotated[Path | None, typer.Option("--home", help="Folder that holds everything (else CHURN_HOME).")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Answer as JSON, for a program.")]
 
@@ -27,14 +29,34 @@ def open_home(folder: Path | None, *, must_exist: bool = True) -> "Home":
 
     Raises:
         UsageError: it must exist and does not.
+        WrongLayout: it is a home of another version.
     """
     from churn_platform.adapters.home import Home
 
     settings = load_settings(folder)
     if must_exist and not (settings.home_folder / "lake").is_dir():
         raise UsageError(f"There is no home at {settings.home_folder}: `churn init` or `churn demo` makes one.")
+    home = Home(settings)
+    home.check_layout()
     prepare_environment(settings)
-    return Home(settings)
+    if settings.alerts_wanted and settings.home_folder.is_dir():
+        from churn_platform.adapters.alerting import Alerter
+
+        Alerter(home).begin()
+    OPENED.append(home)
+    return home
+
+
+def tell_people() -> list[str]:
+    """Send the alerts of what the command did; a sentence for each receiver that it did not reach."""
+    problems: list[str] = []
+    while OPENED:
+        opened = OPENED.pop()
+        if opened.settings.alerts_wanted and (opened.folder / "ledger").is_dir():
+            from churn_platform.adapters.alerting import Alerter
+
+            problems += Alerter(opened).send().problems
+    return problems
 
 
 def make_console() -> "Console":

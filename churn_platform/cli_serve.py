@@ -1,17 +1,22 @@
-"""`churn serve`: the API on one home, run by BentoML.
+"""`churn serve`: the API on one home, run by BentoML; and what `churn bento` says of what it built.
 
-Belongs here: where it may listen, and the command line of BentoML. Does not: the API (`bento/`).
+Belongs here: where the API may listen, the command line of BentoML, words. Does not: the API (`bento/`), building
+(`adapters/bento_build.py`).
 """
 
 import ipaddress
 import os
 import sys
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from churn_platform.adapters.dagster_ui import HOST, port_is_free
 from churn_platform.adapters.home import Home
 from churn_platform.errors import UsageError
 from churn_platform.settings import prepare_serving
+
+if TYPE_CHECKING:
+    from churn_platform.adapters.bento_build import Built
 
 SERVICE = "bento.service:ChurnService"
 
@@ -36,6 +41,29 @@ def serve(home: Home, host: str, port: int, workers: int, say: Callable[[str], N
     command = [sys.executable, "-m", "bentoml", "serve", SERVICE, "--host", host, "--port", str(port), "--quiet"]
     # Not the caller's folder: one of its own called `bento` would be imported instead.
     os.execv(sys.executable, [*command, "--working-dir", str(home.folder)])  # noqa: S606 - our own interpreter
+
+
+def built_facts(built: "Built") -> dict[str, Any]:
+    """What was built, for a program."""
+    output = None if built.output is None else str(built.output)
+    inside = built.baked.model_dump(mode="json")
+    return {"tag": built.tag, "path": str(built.path), "size_bytes": built.size, "output": output, **inside}
+
+
+def built_sentences(built: "Built") -> list[str]:
+    """What was built, for a person: what is inside, and how it is run."""
+    baked = built.baked
+    who = f"{baked.customers:,} customers' features of {baked.features_as_of}" if baked.customers else "no customers"
+    lines = [f"Built {built.tag}: version {baked.version} and {who}, {built.size / 1e6:.1f} MB, in {built.path}."]
+    if not baked.customers:
+        lines += ["It answers what-ifs that give every feature; with CHURN_HOME set, what that home holds."]
+    if built.output is not None:
+        lines += [f"Archive: {built.output} (elsewhere: `bentoml import {built.output.name}`)."]
+    return [
+        *lines,
+        f"Run:   BENTOML_DO_NOT_TRACK=true bentoml serve {built.tag}",
+        f"Image: bentoml containerize {built.tag}",
+    ]
 
 
 def _is_loopback(host: str) -> bool:

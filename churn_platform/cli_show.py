@@ -37,6 +37,9 @@ def show_status(console: Console, found: Mapping[str, Any]) -> None:
         console.print(f"[red]Stand down[/]  {found['production']['stand_down_reason']}")
     if aside := found["quarantine"]:
         console.print(f"[yellow]Quarantine[/]  {aside['as_of']}: {aside['sentence']} Reasons: {aside['page']}")
+    for receiver in found["alerts"]:
+        if receiver["unsent"] or not receiver["receiver"]:
+            console.print(f"[yellow]Alerts[/]      {unsent_sentence(receiver)}")
     if found["decisions"]:
         console.print()
         console.print(decisions_table(found["decisions"]))
@@ -44,6 +47,18 @@ def show_status(console: Console, found: Mapping[str, Any]) -> None:
     due = found["next"]
     console.print(
         f"Next        {due['job']} of {due['as_of']}: {due['reason']} Type `churn run`." if due else found["reason"]
+    )
+
+
+def unsent_sentence(receiver: Mapping[str, Any]) -> str:
+    """What waits for a receiver of alerts, and why."""
+    if not receiver["receiver"]:
+        return str(receiver["error"])
+    many = f"{receiver['unsent']} alert{'s wait' if receiver['unsent'] != 1 else ' waits'} for {receiver['receiver']}"
+    if not receiver["failures"]:
+        return f"{many}: `churn alert` sends now."
+    return (
+        f"{many}: it {receiver['error']} at try {receiver['failures']}; the next is after {receiver['next_try'][:16]}."
     )
 
 
@@ -120,14 +135,6 @@ def show_explanation(console: Console, found: Mapping[str, Any], key: str) -> No
     made = table("Features as known then", "feature", "value")
     for name, value in found["features"].items():
         made.add_row(name, "(none)" if value is None else str(value))
-    console.print(made)
-
-
-def show_history(console: Console, receipts: Iterable[Mapping[str, Any]]) -> None:
-    """The ledger, oldest first."""
-    made = table("History", "#", "time", "actor", "act", "subject", "reason", numbers=("#",))
-    for r in receipts:
-        made.add_row(str(r["sequence"]), r["time"][:19], r["actor"], r["act"], r["subject"], r["reason"])
     console.print(made)
 
 

@@ -35,7 +35,7 @@ def defs() -> dg.Definitions:
         ],
         asset_checks=[features.training_dataset_checks, promotion.promotion_gate],
         jobs=[automation.monthly, automation.retraining],
-        sensors=[automation.drop_sensor, automation.drift_sensor],
+        sensors=[automation.drop_sensor, automation.drift_sensor, automation.alert_sensor],
         schedules=[automation.monthly_schedule],
         resources={"home": resources.HomeResource(), "mlflow": resources.mlflow_tracking},
         loggers={"console": dg.colored_console_logger, "progress": progress_log.progress_logger},

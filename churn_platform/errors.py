@@ -7,7 +7,8 @@ ChurnError
 ├── DataError            the data cannot support the step (no labels, one class, no rows)
 │   └── NotANumber       a score or a metric is NaN
 ├── IntegrityError       something written earlier was changed: a digest or a chain does not match
-├── StoreDown            the online store does not answer
+├── StoreDown            the online store, or MLflow's server, does not answer
+├── WrongLayout          the home was laid out by another version of the platform
 └── HomeBusy             another run holds this home
 
 What does not belong here: findings and refusals of a promotion. Those are data, not errors.
@@ -49,8 +50,12 @@ class IntegrityError(ChurnError):
     """Something written earlier does not match its digest or its chain any more."""
 
 
+class WrongLayout(ChurnError):
+    """The home was laid out by a version of the platform that this one does not understand."""
+
+
 class StoreDown(ChurnError):
-    """The online store does not answer, or holds no month yet; trying again later may help."""
+    """A store does not answer, or the online store holds no month yet; trying again later may help."""
 
 
 class HomeBusy(ChurnError):

@@ -5,10 +5,13 @@ Belongs here: where the home is, ports, telemetry switches. Does not: thresholds
 
 import getpass
 import os
+import re
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, ValidationError
+from dotenv import dotenv_values
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from churn_platform.errors import UsageError
@@ -25,12 +28,26 @@ LIBRARY_ENVIRONMENT = {
     "MLFLOW_LOG_UV_FILES": "false",
     "MLFLOW_UV_AUTO_DETECT": "false",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    # A server that restarts is waited for, for about a minute; then the run fails and is tried again later.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "5",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
     "GIT_PYTHON_REFRESH": "quiet",
     # Beta and deprecation notices of the libraries' own internals are no news to a user.
     "PYTHONWARNINGS": "ignore",
 }
 
+PROFILE = "CHURN_PROFILE"
+ADDRESSES = ("dagster_postgres", "mlflow_uri")
+"""Of servers; what they say is for the libraries too, and never for a log."""
+
 KeyDigests = Annotated[str, Field(pattern=r"^([0-9a-f]{64}(,[0-9a-f]{64})*)?$")]
+
+
+def _read_by_dagster(url: SecretStr) -> SecretStr:
+    """Refuse a URL without its driver: SQLAlchemy 2.1 would take another, with which Dagster cannot NOTIFY."""
+    if url.get_secret_value() and not url.get_secret_value().startswith("postgresql+psycopg2://"):
+        raise ValueError("it should be postgresql+psycopg2://user:password@host:port/database")
+    return url
 
 
 class Settings(BaseSettings):
@@ -42,6 +59,18 @@ class Settings(BaseSettings):
     contract: Path | None = Field(
         default=None,
         description="The contract; by default `contract.yaml` of the home, else the StreamFlow one of the package.",
+    )
+    profile: Path | None = Field(
+        default=None, description="A file of NAME=value lines read beside the environment, which goes first."
+    )
+    dagster_postgres: Annotated[SecretStr, AfterValidator(_read_by_dagster)] = Field(
+        default=SecretStr(""),
+        description="URL of the Postgres database that holds Dagster's storage; empty: SQLite in the home.",
+    )
+    mlflow_uri: str = Field(
+        default="",
+        pattern=r"^(https?://[^@/\s]+(/[^@\s]*)?)?$",
+        description="MLflow's server, its login in MLFLOW_TRACKING_USERNAME and _PASSWORD; empty: SQLite in the home.",
     )
     ui_port: int = Field(default=3000, ge=1, le=65535, description="Port of the Dagster UI on 127.0.0.1.")
     reports_port: int = Field(
@@ -67,6 +96,17 @@ class Settings(BaseSettings):
     api_hosts: str = Field(
         default="", description="Names, separated by commas, under which the API may be called besides localhost."
     )
+    prediction_log: Path | None = Field(
+        default=None,
+        description="Folder of what the API answered; by default `predictions` of the home, and none for a Bento.",
+    )
+    alert_urls: SecretStr = Field(
+        default=SecretStr(""),
+        description="Who hears of events: Apprise URLs, separated by blanks or lines; they hold secrets.",
+    )
+    alert_urls_file: Path | None = Field(
+        default=None, description="A file with those URLs, one a line, instead; `#` begins a comment."
+    )
     actor: str = Field(default="", description="Who acts, for the ledger; by default the login name.")
 
     @property
@@ -75,9 +115,36 @@ class Settings(BaseSettings):
         return self.home.expanduser().resolve()
 
     @property
+    def dagster_on_postgres(self) -> bool:
+        """Whether Dagster's storage is on a server."""
+        return bool(self.dagster_postgres.get_secret_value())
+
+    @property
     def served_names(self) -> frozenset[str]:
         """The names of `api_hosts`."""
         return frozenset(name.strip().lower() for name in self.api_hosts.split(",") if name.strip())
+
+    @property
+    def alerts_wanted(self) -> bool:
+        """Whether any receiver of alerts is set."""
+        return self.alert_urls_file is not None or bool(self.alert_urls.get_secret_value().strip())
+
+    def alert_receivers(self) -> tuple[str, ...]:
+        """The URLs of those who hear of events; they hold secrets: never log or store them.
+
+        Raises:
+            UsageError: the file that `alert_urls_file` names cannot be read.
+        """
+        text = self.alert_urls.get_secret_value()
+        if self.alert_urls_file is not None:
+            path = self.alert_urls_file.expanduser()
+            try:
+                text += f"\n{path.read_text(encoding='utf-8')}"
+            except (OSError, UnicodeDecodeError) as error:
+                why = getattr(error, "strerror", None) or "no UTF-8 text"
+                raise UsageError(f"CHURN_ALERT_URLS_FILE names {path}, which cannot be read: {why}.") from None
+        lines = [re.split(r"(?:^|\s)#", line, maxsplit=1)[0] for line in text.splitlines()]
+        return tuple(dict.fromkeys(url for line in lines for url in line.split()))
 
     @property
     def who(self) -> str:
@@ -89,16 +156,44 @@ class Settings(BaseSettings):
 
 
 def load_settings(home: Path | None = None) -> Settings:
-    """The settings, with `home` from the command line over the environment's.
+    """The settings, with `home` from the command line over the environment's, and that over the profile's.
 
     Raises:
-        UsageError: a variable cannot be read as its field.
+        UsageError: a variable cannot be read as its field, or the profile is not there or names no setting.
     """
+    _read_profile()
     try:
         return Settings() if home is None else Settings(home=home)
     except ValidationError as error:
-        faults = [f"CHURN_{str(f['loc'][0]).upper()} is {f['input']!r}: {f['msg']}" for f in error.errors()]
+        faults = [f"CHURN_{str(f['loc'][0]).upper()} is {_shown(f)}: {f['msg']}" for f in error.errors()]
         raise UsageError("; ".join(faults)) from None
+
+
+def _shown(fault: ErrorDetails) -> str:
+    """The value that is at fault; of an address only that it was given, for it may hold a password."""
+    return "set" if str(fault["loc"][0]) in ADDRESSES else repr(fault["input"])
+
+
+def _read_profile() -> None:
+    """Set what the profile says and the environment does not, so that libraries and child processes see it too.
+
+    Raises:
+        UsageError: there is no such file, or it sets a CHURN_ variable that is no setting.
+    """
+    named = os.environ.get(PROFILE)
+    if not named:
+        return
+    path = Path(named).expanduser().resolve()
+    if not path.is_file():
+        raise UsageError(f"{PROFILE} is {named!r}: there is no such file.")
+    known = {f"CHURN_{name.upper()}" for name in Settings.model_fields}
+    values = dotenv_values(path, interpolate=False)
+    for name, value in values.items():
+        if name.startswith("CHURN_") and name not in known:
+            raise UsageError(f"{path} sets {name}, which is no setting: the README lists them.")
+        if value is not None:
+            os.environ.setdefault(name, value)
+    os.environ[PROFILE] = str(path)  # child processes run in the home
 
 
 def prepare_environment(settings: Settings) -> None:
@@ -113,7 +208,18 @@ def prepare_environment(settings: Settings) -> None:
         os.environ.pop("CHURN_CONTRACT", None)
     else:  # child processes run in the home: a relative path would lead elsewhere
         os.environ["CHURN_CONTRACT"] = str(settings.contract.expanduser().resolve())
+    _hand_on("CHURN_DAGSTER_POSTGRES", settings.dagster_postgres.get_secret_value())
+    _hand_on("CHURN_MLFLOW_URI", settings.mlflow_uri)
+    if settings.alert_urls_file is not None:
+        os.environ["CHURN_ALERT_URLS_FILE"] = str(settings.alert_urls_file.expanduser().resolve())
     os.environ["DAGSTER_HOME"] = str(settings.home_folder / "dagster")
+
+
+def _hand_on(name: str, value: str) -> None:
+    if value:
+        os.environ[name] = value
+    else:  # another home's, set earlier in this process, is not this one's
+        os.environ.pop(name, None)
 
 
 def prepare_serving(settings: Settings, port: int, workers: int) -> None:
@@ -124,3 +230,9 @@ def prepare_serving(settings: Settings, port: int, workers: int) -> None:
     prepare_environment(settings)
     os.environ["BENTOML_HOME"] = str(settings.home_folder / "serving" / str(port))
     os.environ["CHURN_API_PORT"], os.environ["CHURN_API_WORKERS"] = str(port), str(workers)
+
+
+def build_environment() -> dict[str, str]:
+    """The environment of a tool that builds: that of the caller, telemetry off, without settings of any home."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("CHURN_")}
+    return LIBRARY_ENVIRONMENT | kept

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import httpx
+import yaml
 from prometheus_client import CollectorRegistry
 
 from bento.assembly import Assembly
@@ -20,7 +21,7 @@ from churn_platform.core.model import ChurnModel, Recipe
 from churn_platform.core.serving_form import serving_files
 from churn_platform.core.training_dataset import LABEL
 from churn_platform.settings import Settings
-from churn_platform_tests.small_business import JANUARY
+from churn_platform_tests.small_business import JANUARY, open_home
 
 PAST = dt.datetime(2024, 2, 1, tzinfo=dt.UTC)
 
@@ -36,14 +37,14 @@ def boosted(home: Home, seed: int = 7, trees: str = "lightgbm") -> ChurnModel:
 
 
 def publish(home: Home, version: int, model: ChurnModel, **changes: Any) -> None:
-    """Publish a model as a release, as a promotion does; `changes` replace fields of its manifest."""
+    """Publish a model under the home's contract, as a promotion does; `changes` replace fields of its manifest."""
     from churn_platform.adapters.training_data import load_training_dataset
 
     standing = home.releases.manifest(1)
     passport = {
         "model_name": standing.model_name, "algorithm": "lightgbm", "as_of": standing.training_as_of,
-        "features": [feature.model_dump() for feature in standing.features], "threshold": model.threshold,
-        "contract_hash": standing.contract_hash, "months": standing.training_months, "metrics": standing.metrics,
+        "features": [{"name": name, "dtype": column.dtype} for name, column in home.contract.features.items()],
+        "threshold": model.threshold, "contract_hash": home.contract.model_hash, "months": standing.training_months, "metrics": standing.metrics,
         "digest": f"{version:064x}",
     }  # fmt: skip
     rows = load_training_dataset(home, JANUARY).training_rows()
@@ -51,6 +52,13 @@ def publish(home: Home, version: int, model: ChurnModel, **changes: Any) -> None
     others = {name: (home.releases.folder / "1" / name).read_bytes() for name in FILES if name != "model.skops"}
     others["passport.json"] = canonical_json(passport).encode()
     home.releases.publish(version, {"model.skops": model.to_bytes(), **others, **serving_files(model)}, manifest)
+
+
+def with_contract(home: Home, **changes: Any) -> Home:
+    """The home after somebody replaced parts of its contract file."""
+    declared = yaml.safe_load((home.folder / "contract.yaml").read_text(encoding="utf-8"))
+    (home.folder / "contract.yaml").write_text(yaml.safe_dump(declared | changes, sort_keys=False), encoding="utf-8")
+    return open_home(home.folder)
 
 
 def point(home: Home, version: int, activate_at: dt.datetime = PAST) -> None:

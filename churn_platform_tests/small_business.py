@@ -7,7 +7,6 @@ feature. In January the new members leave, in February the old ones, so February
 import contextlib
 import datetime as dt
 import shutil
-import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from churn_platform.adapters.artifact_paths import relocate
 from churn_platform.adapters.deciding import carry_out, decide_candidate
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.ingestion import publish_drop
@@ -119,22 +119,9 @@ def with_policy(home: Home, **promotion: Any) -> Home:
 
 
 def copied(home: Home, folder: Path) -> Home:
-    """A copy of a home that a test may change.
-
-    MLflow records where an artifact is as an absolute path: in the copy it must not be the original's.
-    """
+    """A copy of a home that a test may change, and that leads a test which asks MLflow itself to no other home."""
     shutil.copytree(home.folder, folder, symlinks=True)
-    if not (folder / "mlflow.db").exists():  # nothing was trained yet
-        return open_home(folder)
-    columns = {
-        "experiments": "artifact_location",
-        "runs": "artifact_uri",
-        "logged_models": "artifact_location",
-        "model_versions": "storage_location",
-    }
-    with contextlib.closing(sqlite3.connect(folder / "mlflow.db")) as database, database:
-        for table, column in columns.items():
-            database.execute(f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (str(home.folder), str(folder)))
+    relocate(folder / "mlflow.db", folder / "artifacts")
     return open_home(folder)
 
 

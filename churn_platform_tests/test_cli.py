@@ -30,12 +30,16 @@ COMMANDS = {
     "ingest": {"--as-of", "--home"},
     "run": {"--as-of", "--all", "--home", "--json"},
     "status": {"--home", "--json"},
-    "history": {"--home", "--json"},
+    "history": {"--at", "--act", "--version", "--since", "--until", "--by", "--last", "--home", "--json"},
     "decision": {"--home", "--json"},
     "scores": {"--top", "--home", "--json"},
     "explain": {"--as-of", "--home", "--json"},
     "ui": {"--port", "--home"},
     "serve": {"--port", "--host", "--workers", "--home"},
+    "backup": {"--home", "--json"},
+    "restore": {"--home", "--json"},
+    "forget": {"--by", "--reason", "--home", "--json"},
+    "alert": {"--test", "--home", "--json"},
     "doctor": {"--home", "--json"},
 }
 READING = [("status",), ("history",), ("decision",), ("scores",), ("explain", "m00001"), ("doctor",)]
@@ -546,6 +550,40 @@ def test_history_holds_every_receipt_in_order(answer, january):
     assert {receipt["actor"] for receipt in found} == {"tester"}
 
 
+def test_history_is_filtered_and_says_so_when_nothing_is_left(churn, answer, january):
+    found = answer("history", "--act", "promotion", "--version", 1, "--by", "Tester", "--last", 2, home=january)
+    assert [receipt["act"] for receipt in found] == ["promotion intent", "promotion done"]
+    assert answer("history", "--until", "2024-01-31", home=january) == []
+    assert churn("history", "--until", "2024-01-31", home=january)[1] == "No receipt matches.\n"
+    assert "no act 'coup'" in wrong(churn("history", "--act", "coup", home=january))
+    assert "goes without the filters" in wrong(churn("history", "--at", "2024-01-31", "--last", 1, home=january))
+
+
+def test_history_fits_a_hundred_columns_with_every_reason_whole(january, capsys):
+    from rich.console import Console
+
+    from churn_platform.cli_ledger import _show_receipts
+
+    receipts = [receipt.model_dump(mode="json") for receipt in january.ledger.receipts()]
+    _show_receipts(Console(width=100, highlight=False), receipts, filtered=False)
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 100
+    flat = " ".join(out.split())
+    for receipt in receipts:
+        assert " ".join(receipt["reason"].split()) in flat
+
+
+def test_history_at_an_instant_tells_what_was_in_production(churn, answer, january):
+    since = january.releases.pointer().activate_at
+    found = answer("history", "--at", since, home=january)
+    assert (found["version"], found["since"]) == (1, since)
+    code, out, _ = churn("history", "--at", since, home=january)
+    assert code == 0
+    assert "Version 1 was in production: tester put it there" in out
+    assert "`churn decision 2024-01-31`" in out
+    assert answer("history", "--at", "2024-01-15", home=january)["version"] is None
+
+
 def test_doctor_says_of_every_part_what_it_found(answer, january):
     found = answer("doctor", home=january)
     names = [check["check"] for check in found]
@@ -616,7 +654,15 @@ def test_a_single_month_is_told_as_one(capsys):
     from churn_platform.cli_base import make_console
     from churn_platform.cli_show import show_status
 
-    found = {"contract": "gym", "home": "here", "production": None, "decisions": [], "next": None, "reason": "Nothing."}
+    found = {
+        "contract": "gym",
+        "home": "here",
+        "production": None,
+        "decisions": [],
+        "next": None,
+        "reason": "Nothing.",
+        "alerts": [],
+    }
     for months, said in (
         ([], "no month yet"),
         (["2024-01-31"], "1 month, 2024-01-31\n"),

@@ -183,7 +183,7 @@ def test_every_job_sensor_and_schedule_is_in_the_ui_described_and_on(told):
     assert set(jobs) == {"monthly", "retraining"}
     assert all(jobs.values())
     sensors = {sensor["name"]: sensor for sensor in repository["sensors"]}
-    assert set(sensors) == {"drop_sensor", "drift_sensor"}
+    assert set(sensors) == {"drop_sensor", "drift_sensor", "alert_sensor"}
     assert {sensor["sensorState"]["status"] for sensor in sensors.values()} == {"RUNNING"}
     schedules = {schedule["name"]: schedule for schedule in repository["schedules"]}
     assert set(schedules) == {"monthly_schedule"}

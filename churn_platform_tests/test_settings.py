@@ -6,10 +6,18 @@ import pwd
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 import churn_platform
 from churn_platform.errors import UsageError
-from churn_platform.settings import LIBRARY_ENVIRONMENT, Settings, load_settings, prepare_environment, prepare_serving
+from churn_platform.settings import (
+    LIBRARY_ENVIRONMENT,
+    Settings,
+    build_environment,
+    load_settings,
+    prepare_environment,
+    prepare_serving,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -35,6 +43,11 @@ def test_the_defaults_hold_where_nothing_is_set():
 FIELDS = {
     "home": ("/srv/churn", Path("/srv/churn")),
     "contract": ("/srv/contract.yaml", Path("/srv/contract.yaml")),
+    "dagster_postgres": (
+        "postgresql+psycopg2://churn:pw@db:5432/dagster",
+        SecretStr("postgresql+psycopg2://churn:pw@db:5432/dagster"),
+    ),
+    "mlflow_uri": ("http://mlflow:5000/sub", "http://mlflow:5000/sub"),
     "ui_port": ("8080", 8080),
     "reports_port": ("8081", 8081),
     "quiet_seconds": ("0.5", 0.5),
@@ -44,16 +57,42 @@ FIELDS = {
     "api_keys": (f"{'a' * 64},{'b' * 64}", f"{'a' * 64},{'b' * 64}"),
     "metrics_keys": ("c" * 64, "c" * 64),
     "api_hosts": ("churn.example", "churn.example"),
+    "prediction_log": ("/srv/log", Path("/srv/log")),
+    "alert_urls": ("json://pa55word@host", SecretStr("json://pa55word@host")),
+    "alert_urls_file": ("/run/secrets/alerts", Path("/run/secrets/alerts")),
     "actor": ("Ada", "Ada"),
 }
 
 
-@pytest.mark.parametrize("name", Settings.model_fields)
+@pytest.mark.parametrize("name", [name for name in Settings.model_fields if name != "profile"])
 def test_every_field_is_read_from_its_own_variable(environ, name):
     text, value = FIELDS[name]
     environ.setenv(f"CHURN_{name.upper()}", text)
     assert getattr(load_settings(), name) == value
     assert Settings.model_fields[name].description
+
+
+def test_receivers_of_alerts_stand_in_the_variable_in_a_file_or_in_both_each_once(environ, tmp_path):
+    assert not load_settings().alerts_wanted
+    (tmp_path / "urls").write_text("# ops\njson://b\njson://c?to=x,y  # the second\n")
+    environ.setenv("CHURN_ALERT_URLS", " json://a  json://b\n")
+    assert load_settings().alert_receivers() == ("json://a", "json://b")
+    environ.setenv("CHURN_ALERT_URLS_FILE", str(tmp_path / "urls"))
+    assert load_settings().alerts_wanted
+    assert load_settings().alert_receivers() == ("json://a", "json://b", "json://c?to=x,y")
+
+
+def test_processes_that_run_elsewhere_find_the_file_of_receivers(environ, tmp_path):
+    environ.chdir(tmp_path)
+    environ.setenv("CHURN_ALERT_URLS_FILE", "urls")
+    prepare_environment(load_settings())
+    assert os.environ["CHURN_ALERT_URLS_FILE"] == str(tmp_path / "urls")
+
+
+def test_no_text_of_the_settings_holds_a_secret(environ):
+    environ.setenv("CHURN_ALERT_URLS", "json://me:pa55word@host")
+    found = load_settings()
+    assert "pa55word" not in f"{found!r} {found} {found.model_dump()} {found.model_dump_json()}"
 
 
 @pytest.mark.parametrize(
@@ -64,6 +103,59 @@ def test_a_variable_that_cannot_be_read_is_named_with_its_value(environ, name, t
     environ.setenv(f"CHURN_{name}", text)
     with pytest.raises(UsageError, match=rf"^CHURN_{name} is '{text}': Input should be "):
         load_settings()
+
+
+def test_a_profile_is_read_beside_the_environment_which_goes_first(environ, tmp_path):
+    (tmp_path / "stack.env").write_text(
+        "# the stack\nCHURN_MLFLOW_URI=http://mlflow:5000\nCHURN_ACTOR='Ada'\nMLFLOW_TRACKING_PASSWORD=pa$$word\n"
+    )
+    environ.chdir(tmp_path)
+    environ.setenv("CHURN_PROFILE", "stack.env")
+    environ.setenv("CHURN_ACTOR", "Grace")
+    found = load_settings()
+    assert (found.mlflow_uri, found.actor, found.profile) == ("http://mlflow:5000", "Grace", tmp_path / "stack.env")
+    assert os.environ["MLFLOW_TRACKING_PASSWORD"] == "pa$$word"  # for MLflow's own client, and for child processes
+
+
+def test_a_profile_that_is_not_there_or_names_no_setting_is_told(environ, tmp_path):
+    environ.setenv("CHURN_PROFILE", str(tmp_path / "none.env"))
+    with pytest.raises(UsageError, match=r"^CHURN_PROFILE is '.*none\.env': there is no such file\.$"):
+        load_settings()
+    (tmp_path / "none.env").write_text("CHURN_MLFOW_URI=http://mlflow:5000\n")
+    with pytest.raises(UsageError, match=r"none\.env sets CHURN_MLFOW_URI, which is no setting"):
+        load_settings()
+
+
+@pytest.mark.parametrize("uri", ["http://ada:geheim@mlflow:5000", "sqlite:///geheim.db", "mlflow:5000 geheim"])
+def test_an_address_that_cannot_be_read_is_named_without_what_it_may_hold(environ, uri):
+    environ.setenv("CHURN_MLFLOW_URI", uri)
+    with pytest.raises(UsageError, match=r"^CHURN_MLFLOW_URI is set: ") as told:
+        load_settings()
+    assert "geheim" not in str(told.value)
+
+
+def test_the_database_is_named_with_the_driver_that_dagster_can_use(environ):
+    environ.setenv("CHURN_DAGSTER_POSTGRES", "postgresql://churn:geheim@db/dagster")
+    with pytest.raises(
+        UsageError, match=r"^CHURN_DAGSTER_POSTGRES is set: .*should be postgresql\+psycopg2://"
+    ) as told:
+        load_settings()
+    assert "geheim" not in str(told.value)
+
+
+def test_the_password_of_the_database_is_shown_nowhere(environ):
+    environ.setenv("CHURN_DAGSTER_POSTGRES", "postgresql+psycopg2://churn:geheim@db/dagster")
+    assert load_settings().dagster_on_postgres
+    assert "geheim" not in repr(load_settings()) + str(load_settings().model_dump())
+
+
+def test_servers_of_one_home_are_handed_on_and_not_those_of_an_earlier_one(environ, tmp_path):
+    url = "postgresql+psycopg2://churn:pw@db/dagster"
+    prepare_environment(Settings(home=tmp_path, dagster_postgres=url, mlflow_uri="http://mlflow:5000"))
+    assert (os.environ["CHURN_DAGSTER_POSTGRES"], os.environ["CHURN_MLFLOW_URI"]) == (url, "http://mlflow:5000")
+    prepare_environment(Settings(home=tmp_path, dagster_postgres="", mlflow_uri=""))
+    assert "CHURN_DAGSTER_POSTGRES" not in os.environ
+    assert "CHURN_MLFLOW_URI" not in os.environ
 
 
 def test_the_home_of_the_command_line_goes_before_the_environments(environ, tmp_path):
@@ -151,3 +243,11 @@ def test_nothing_else_in_the_package_reads_the_environment():
             if named in ("environ", "getenv", "environb"):
                 readers.add(path.name)
     assert readers == {"settings.py"}
+
+
+def test_a_tool_that_builds_gets_no_setting_of_a_home_and_no_telemetry(environ):
+    environ.setenv("CHURN_HOME", "/srv/churn")
+    environ.setenv("BENTOML_HOME", "/srv/bentoml")
+    found = build_environment()
+    assert not [name for name in found if name.startswith("CHURN_")]
+    assert (found["BENTOML_HOME"], found["BENTOML_DO_NOT_TRACK"]) == ("/srv/bentoml", "true")

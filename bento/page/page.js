@@ -111,7 +111,7 @@ function customer(key, found, history) {
   if (threshold !== undefined) part(".threshold").style.left = percent(threshold);
   part(".legend").textContent = `${found.decile === null ? "Not ranked yet" : `Risk group ${found.decile} of 10 (1 is the highest)`}`
     + (threshold === undefined ? "." : `; contact from ${percent(threshold)}.`)
-    + ` Features of ${String(found.features_as_of).slice(0, 10)}${found.stale ? ", which is out of date" : ""}.`;
+    + (found.features_as_of === null ? " Features as given." : ` Features of ${found.features_as_of}${found.stale ? ", which is out of date" : ""}.`);
   part(".reasons").replaceChildren(...(found.reasons || []).map((reason) => element("li", reason)));
   part(".chart").append(chart(found.features_used, found.contributions));
   part(".history-title").hidden = history.length === 0;

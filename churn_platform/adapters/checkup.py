@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from importlib import metadata
 from typing import Literal
 
+from churn_platform.adapters.alerting import Alerter
 from churn_platform.adapters.dagster_ui import HOST, port_is_free
 from churn_platform.adapters.drop_reader import INCOMING
 from churn_platform.adapters.home import Home
@@ -130,6 +131,19 @@ def _production(home: Home) -> Iterator[Check]:
         yield _check("production", "ok", f"version {pointer.version}: release, digests and alias agree", "")
 
 
+def _alerts(home: Home) -> Iterator[Check]:
+    receivers = Alerter(home).waiting()
+    if not receivers:
+        yield _check("alerts", "ok", "no receiver is set (CHURN_ALERT_URLS)", "")
+    for receiver in receivers:
+        failed = f"it {receiver['error']} at {receiver['failures']} tries, {receiver['unsent']} wait"
+        found = failed if receiver["failures"] else f"{receiver['sent']} sent, {receiver['unsent']} wait"
+        lost = f", {receiver['lost']} given up" if receiver["lost"] else ""
+        remedy = "try it with `churn alert --test`" if receiver["failures"] else ""
+        state: State = "warn" if receiver["failures"] else "ok"
+        yield _check("alerts", state, f"{receiver['receiver']}: {found}{lost}", remedy)
+
+
 CHECKS: tuple[Callable[[Home], Iterator[Check]], ...] = (
     _versions,
     _port,
@@ -139,6 +153,7 @@ CHECKS: tuple[Callable[[Home], Iterator[Check]], ...] = (
     _lake,
     _ledger,
     _production,
+    _alerts,
 )
 
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from churn_platform.adapters.alerting import Alerter
 from churn_platform.adapters.files import write_text
 from churn_platform.adapters.home import Home
 from churn_platform.errors import UsageError
@@ -20,6 +21,8 @@ HOST = "127.0.0.1"
 MODULE = "churn_platform.definitions"
 WORKSPACE = "load_from:\n  - grpc_server: {{host: {host}, port: {port}, location_name: churn_platform}}\n"
 START_SECONDS = 120.0
+DAEMON = "The daemon"
+ENDED = "A process of `churn ui` ended by itself: no drop is processed until `churn ui` is started again."
 
 
 def serve_ui(home: Home, port: int, say: Callable[[str], None]) -> int:
@@ -41,6 +44,7 @@ def serve_ui(home: Home, port: int, say: Callable[[str], None]) -> int:
     children: list[subprocess.Popen[bytes]] = []
     try:
         children = _start(home, port)
+        Alerter(home).seen(DAEMON, up=True, sentence=f"`churn ui` was started again on {home.folder.name}.")
         say(f"Dagster UI: http://{HOST}:{port} (home {home.folder}); it answers in a few seconds. Ctrl-C stops it.")
         while all(child.poll() is None for child in children):
             time.sleep(0.5)
@@ -49,6 +53,7 @@ def serve_ui(home: Home, port: int, say: Callable[[str], None]) -> int:
         return 0
     else:
         say("A process of the UI ended by itself: its last lines above say why.")
+        Alerter(home).seen(DAEMON, up=False, sentence=ENDED)
         return 1
     finally:
         kept = signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C would leave the children behind

@@ -18,6 +18,7 @@ from churn_platform.adapters.promoting import (
     recover,
     restore_alias,
 )
+from churn_platform.adapters.provenance import provenance
 from churn_platform.adapters.training_data import load_training_dataset
 from churn_platform.core.candidate import Candidate, shuffled_refit
 from churn_platform.core.gate import gather
@@ -75,7 +76,14 @@ def decide_candidate(home: Home, as_of: dt.date, trigger: Trigger) -> Decision:
             before=None if decision.production_version is None else f"version {decision.production_version}",
             after=decision.decision,
             reason=decision.reason,
-            evidence={"decision": decision_digest(decision), "trigger": trigger, "policy": decision.policy_hash},
+            evidence={
+                "decision": decision_digest(decision),
+                "trigger": trigger,
+                "candidate": decision.candidate_digest,
+                "policy": decision.policy_hash,
+                **decision.evidence,
+                **provenance(),
+            },
         )
     return decision
 

@@ -11,31 +11,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from churn_platform.adapters.contract_file import default_contract_path, read_contract
-from churn_platform.adapters.files import write_text
+from churn_platform.adapters.dagster_config import write_configuration
+from churn_platform.adapters.files import read_json, write_json
 from churn_platform.adapters.lake import Lake
 from churn_platform.adapters.ledger_store import LedgerStore, utc_now
 from churn_platform.adapters.records import Records
 from churn_platform.adapters.releases import Releases
 from churn_platform.core.contract import Contract
-from churn_platform.errors import HomeBusy
+from churn_platform.errors import HomeBusy, WrongLayout
 from churn_platform.settings import Settings
 
 if TYPE_CHECKING:
     from churn_platform.adapters.feature_store import FeatureStore
     from churn_platform.adapters.model_registry import ModelRegistry
 
-DAGSTER_YAML = """# Written by `churn init`; yours to change.
-telemetry:
-  enabled: false
-nux:
-  enabled: false             # no newsletter dialog over the lineage
-concurrency:
-  runs:
-    max_concurrent_runs: 1   # one run at a time for a home
-run_monitoring:
-  enabled: true
-  free_slots_after_run_end_seconds: 60
-"""
+LAYOUT = 1
+"""Which files lie where in a home; another number is another layout. A home without `home.json` has the first."""
+VERSION_FILE = "home.json"
 FOLDERS = ("drops", "lake", "feast", "artifacts", "releases", "ledger", "reports", "dagster")
 
 
@@ -92,7 +84,7 @@ class Home:
         """MLflow's tracking store and registry."""
         from churn_platform.adapters.model_registry import ModelRegistry
 
-        return ModelRegistry(self.folder, self.contract.model_name)
+        return ModelRegistry(self.folder, self.contract.model_name, self.settings.mlflow_uri)
 
     @cached_property
     def releases(self) -> Releases:
@@ -102,15 +94,35 @@ class Home:
     @cached_property
     def ledger(self) -> LedgerStore:
         """The receipts."""
-        return LedgerStore(self.folder / "ledger", self.now)
+        return LedgerStore(self.folder / "ledger", self.now, anchor_file=self.folder / "anchor.json")
 
     def create(self) -> None:
-        """Make the folders, the Dagster configuration and the MLflow store; what exists stays as it is."""
+        """Make the folders, the Dagster configuration and the note of the layout; what exists stays as it is.
+
+        Raises:
+            WrongLayout: the home is of another version.
+        """
+        self.check_layout()
         for name in FOLDERS:
             (self.folder / name).mkdir(parents=True, exist_ok=True)
-        configuration = self.folder / "dagster" / "dagster.yaml"
-        if not configuration.exists():
-            write_text(configuration, DAGSTER_YAML)
+        write_configuration(self.folder / "dagster", on_postgres=self.settings.dagster_on_postgres)
+        if not (self.folder / VERSION_FILE).exists():
+            write_json(self.folder / VERSION_FILE, {"layout": LAYOUT})
+
+    def check_layout(self) -> None:
+        """Refuse a home whose files lie where this version would not look for them.
+
+        Raises:
+            WrongLayout: it says another layout than `LAYOUT`, or none that can be read.
+        """
+        file = self.folder / VERSION_FILE
+        found = read_json(file) if file.exists() else {"layout": LAYOUT}
+        layout = found.get("layout") if isinstance(found, dict) else None
+        if layout != LAYOUT:
+            raise WrongLayout(
+                f"{self.folder} has layout {layout!r} and this version of the platform knows layout {LAYOUT} only: "
+                "use the version that wrote it, or name another home with --home; nothing was read or changed."
+            )
 
     def is_free(self) -> bool:
         """Whether nobody holds the home at this moment; asks without waiting."""

@@ -39,7 +39,8 @@ def publish_drop(home: Home, as_of: dt.date) -> Publication:
     fingerprint, found = drop.fingerprint, judged(home, drop)
     if found.refusals:
         refusal = _refusal(home, found)
-        _record(home, "drop refused", as_of, " ".join(refusal.faults)[:2000], {"fingerprint": fingerprint})
+        said = " ".join(found.unnamed_sentences)[:2000]
+        _record(home, "drop refused", as_of, said, {"fingerprint": fingerprint})
         raise refusal
     tables = lake_tables(home.contract, {name: table.sound for name, table in found.tables.items()}, as_of)
     quarantines = {name: made for name, table in found.tables.items() if (made := _quarantine(table)) is not None}

@@ -13,9 +13,10 @@ from pathlib import Path
 import filelock
 from pydantic import JsonValue
 
+from churn_platform.adapters.anchor_file import read_anchor, write_anchor
 from churn_platform.adapters.files import fsync_folder
 from churn_platform.core import ledger
-from churn_platform.core.ledger import Act, Break, Receipt
+from churn_platform.core.ledger import Act, Anchor, Break, Receipt
 from churn_platform.errors import HomeBusy, IntegrityError
 
 TAIL_BYTES = 16_384
@@ -34,16 +35,24 @@ class LedgerStore:
     readers pass over it and the next append cuts it away.
     """
 
-    def __init__(self, folder: Path, now: Callable[[], datetime] = utc_now, lock_seconds: float = 30.0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        now: Callable[[], datetime] = utc_now,
+        lock_seconds: float = 30.0,
+        anchor_file: Path | None = None,
+    ) -> None:
         """Nothing is read or written yet.
 
         Args:
             folder: The ledger's own folder, made by the first append.
             now: The clock; it must give aware datetimes.
             lock_seconds: How long an append waits for another writer.
+            anchor_file: Where every append leaves the head's number and digest, outside of `folder`; None: nowhere.
         """
         self.folder = folder
         self.file = folder / "receipts.jsonl"
+        self.anchor_file = anchor_file
         self._now = now
         self._lock_seconds = lock_seconds
 
@@ -62,14 +71,17 @@ class LedgerStore:
 
         Raises:
             DataError: a field has the wrong form, or the evidence is no plain, finite JSON.
-            IntegrityError: the last receipt was changed.
+            IntegrityError: the last receipt was changed, or the tail was cut.
             HomeBusy: another process keeps the lock.
-            OSError: the disk refused the write; the ledger is as it was.
+            OSError: the disk refused the write; the ledger is as it was, or holds the receipt and the anchor is one
+                behind.
         """
         with self._locked(), self._opened() as descriptor:
             last, end = _tail(descriptor)
+            head = None if last is None else self._parsed(last)
+            self._uncut(head)
             receipt = ledger.append(
-                None if last is None else self._parsed(last),
+                head,
                 time=self._now().astimezone(UTC).isoformat(timespec="microseconds"),
                 actor=actor,
                 act=act,
@@ -80,6 +92,8 @@ class LedgerStore:
                 evidence=evidence,
             )
             _write_at(descriptor, end, ledger.to_line(receipt) + b"\n")
+            if self.anchor_file is not None:  # after the receipt: a kill between the two leaves the anchor one behind
+                write_anchor(self.anchor_file, Anchor(sequence=receipt.sequence, digest=receipt.digest))
         if last is None:
             fsync_folder(self.folder)
             fsync_folder(self.folder.parent)
@@ -111,6 +125,22 @@ class LedgerStore:
         receipts = (self._parsed(line, number) for number, line in enumerate(lines, start=1))
         return [receipt for receipt in receipts if act in (None, receipt.act)]
 
+    def since(self, sequence: int) -> list[Receipt]:
+        """The receipts after `sequence`, oldest first; reads the end of the file only, as far back as needed.
+
+        Raises:
+            IntegrityError: one of them was changed; the chain before them is not looked at.
+        """
+        try:
+            with self.file.open("rb") as stream:
+                for lines, whole in _tails(stream.fileno()):
+                    found = self._newer(lines, sequence)
+                    if whole or (lines and (not found or found[0].sequence == sequence + 1)):
+                        return found
+        except FileNotFoundError:
+            pass
+        return []
+
     def verify(self, anchor: str | None = None) -> Break | None:
         """The first break of the chain, None where it holds.
 
@@ -118,6 +148,50 @@ class LedgerStore:
             anchor: The digest of a head recorded outside the ledger; a chain without it was cut.
         """
         return ledger.verify_lines(self._lines(), anchor)
+
+    def anchor(self) -> Anchor | None:
+        """The head as it was left outside the ledger; None where it never was.
+
+        Raises:
+            IntegrityError: the file was changed.
+        """
+        return None if self.anchor_file is None else read_anchor(self.anchor_file)
+
+    def snapshot(self) -> tuple[list[bytes], Anchor | None]:
+        """The lines of the ledger and the anchor of one moment, also while another process appends.
+
+        Raises:
+            IntegrityError: the anchor's file was changed.
+        """
+        before = self.anchor()
+        while True:
+            lines, after = self._lines(), self.anchor()
+            if after == before:
+                return lines, after
+            before = after
+
+    def _uncut(self, head: Receipt | None) -> None:
+        """Refuse to write behind a cut tail: the new head would overwrite the anchor that shows it."""
+        anchor = self.anchor()
+        if anchor is None or (head is not None and head.sequence > anchor.sequence):
+            return
+        if head is None or (head.sequence, head.digest) != (anchor.sequence, anchor.digest):
+            ends = "is empty" if head is None else f"ends with receipt {head.sequence} ({head.digest[:12]})"
+            raise IntegrityError(
+                f"{self.file} {ends}, but {self.anchor_file} says that receipt {anchor.sequence} "
+                f"({anchor.digest[:12]}) was written: the tail was cut or rewritten; put the ledger back from a backup"
+            )
+
+    def _newer(self, lines: list[bytes], sequence: int) -> list[Receipt]:
+        """The receipts at the end of `lines` that come after `sequence`; older ones are not looked at."""
+        found: list[Receipt] = []
+        for line in reversed(lines):
+            receipt = self._parsed(line, found[-1].sequence - 1 if found else None)
+            if receipt.sequence > sequence:
+                found.append(receipt)
+            if receipt.sequence <= sequence + 1:
+                break
+        return found[::-1]
 
     def _lines(self) -> list[bytes]:
         try:
@@ -183,6 +257,19 @@ def _tail(descriptor: int) -> tuple[bytes | None, int]:
         if start == 0:
             return None, 0
         window *= 2
+
+
+def _tails(descriptor: int) -> Iterator[tuple[list[bytes], bool]]:
+    """The whole lines at the end of the file, more of them each time; and whether these are all."""
+    size = os.fstat(descriptor).st_size
+    window = TAIL_BYTES
+    while True:
+        start = max(0, size - window)
+        data = os.pread(descriptor, size - start, start)
+        yield _whole_lines(data if start == 0 else data[data.find(b"\n") + 1 :]), start == 0
+        if start == 0:
+            return
+        window *= 4
 
 
 def _write_at(descriptor: int, offset: int, line: bytes) -> None:

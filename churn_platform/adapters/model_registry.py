@@ -9,37 +9,44 @@ import io
 import logging
 import tempfile
 from collections.abc import Iterator, Mapping
-from importlib import metadata, resources
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from churn_platform.adapters.artifact_paths import relocate
 from churn_platform.adapters.files import write_json
+from churn_platform.adapters.mlflow_server import MARKER, MlflowServer, check_place
+from churn_platform.adapters.provenance import FITTING
 from churn_platform.core.candidate import ENTITIES, FILES, PASSPORT, SCHEMA, Candidate, candidate_of
-from churn_platform.core.digest import digest_of
 from churn_platform.core.model import TRUSTED_TYPES, model_input
-from churn_platform.errors import IntegrityError, UsageError
+from churn_platform.errors import ChurnError, IntegrityError, UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
     from mlflow.tracking import MlflowClient
 
 CANDIDATE, PRODUCTION = "candidate", "production"
-LIBRARIES = ("scikit-learn", "lightgbm", "numpy", "skops")
 
 
 class ModelRegistry:
-    """One registered model in the MLflow store of one home."""
+    """One registered model of one home: in the home's own MLflow store, or on the server at `server`."""
 
-    def __init__(self, home: Path, model_name: str) -> None:
+    def __init__(self, home: Path, model_name: str, server: str = "") -> None:
         self.home = home
         self.model_name = model_name
+        self.server = MlflowServer(home, server) if server else None
+        self._at_home = False
 
     @property
     def tracking_uri(self) -> str:
         """The store's address, as MLflow's own tools take it."""
-        return f"sqlite:///{self.home / 'mlflow.db'}"
+        return self.server.uri if self.server else f"sqlite:///{self.home / 'mlflow.db'}"
+
+    def away(self) -> str | None:
+        """Why the store cannot be used at this moment, as a sentence; None when it can be tried."""
+        return self.server.away() if self.server else None
 
     def prepare(self) -> None:
         """Create store, experiment and registered model once, under a lock.
@@ -50,7 +57,11 @@ class ModelRegistry:
         from filelock import FileLock
 
         with FileLock(self.home / "mlflow.lock"), _quiet():
+            self._relocate()
             client = self._client()
+            if self.server is not None:
+                self.server.claim(client, self.model_name)
+                return
             if client.get_experiment_by_name(self.model_name) is None:
                 client.create_experiment(self.model_name, artifact_location=(self.home / "artifacts").as_uri())
             if not client.search_registered_models(f"name='{self.model_name}'"):
@@ -60,6 +71,13 @@ class ModelRegistry:
         """The version that was made from the same data, recipe and code; None when there is none."""
         found = self._client().search_model_versions(f"name='{self.model_name}' and tags.digest='{digest}'")
         return min((int(version.version) for version in found), default=None)
+
+    def versions(self) -> list[int]:
+        """Every version that was registered whole, ascending; none where there is no store."""
+        if not (self.home / "mlflow.db").exists():
+            return []
+        found = self._client().search_model_versions(f"name='{self.model_name}'", max_results=10_000)
+        return sorted(int(version.version) for version in found if "digest" in version.tags)
 
     def register(self, candidate: Candidate, sample: "pd.DataFrame", plots: Mapping[str, bytes], run_id: str) -> int:
         """Log a candidate to the MLflow run and register it under the alias `candidate`.
@@ -113,7 +131,9 @@ class ModelRegistry:
 
         try:
             tags = self._client().get_model_version(self.model_name, str(version)).tags
-        except MlflowException:
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise self._unreadable(error) from error
             raise UsageError(f"{self.model_name} has no version {version}.") from None
         files = self._stored_files(version)
         for name, content in files.items():
@@ -139,8 +159,10 @@ class ModelRegistry:
 
         Raises:
             IntegrityError: the store cannot be read; that is not the same as no alias.
+            StoreDown: the server does not answer.
         """
-        if not (self.home / "mlflow.db").exists():  # asking MLflow would create it, outside the lock
+        if self.server is None and not any((self.home / name).exists() for name in ("mlflow.db", MARKER)):
+            # Asking MLflow would create the store, outside the lock.
             return None
         from mlflow.exceptions import MlflowException
         from sqlalchemy.exc import SQLAlchemyError
@@ -150,8 +172,7 @@ class ModelRegistry:
         except (MlflowException, SQLAlchemyError) as error:
             if getattr(error, "error_code", None) in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 return None
-            reason = str(error).splitlines()[0]
-            raise IntegrityError(f"{self.home / 'mlflow.db'} cannot be read ({reason}): restore it.") from error
+            raise self._unreadable(error) from error
 
     def tag_run(self, run_id: str, tags: Mapping[str, str]) -> None:
         """Set tags on a run."""
@@ -162,10 +183,22 @@ class ModelRegistry:
         """Record the ledger's head on a version, outside the chain: a cut tail is found."""
         self._client().set_model_version_tag(self.model_name, str(version), "ledger_head", ledger_head)
 
+    def _unreadable(self, error: Exception) -> ChurnError:
+        if self.server is not None:
+            return self.server.down(error)
+        return IntegrityError(f"{self.home / 'mlflow.db'} cannot be read ({str(error).splitlines()[0]}): restore it.")
+
     def _client(self) -> "MlflowClient":
+        check_place(self.home, on_server=self.server is not None)
         from mlflow.tracking import MlflowClient
 
         return MlflowClient(tracking_uri=self.tracking_uri, registry_uri=self.tracking_uri)
+
+    def _relocate(self) -> None:
+        """Once a process: a home that was restored, copied or renamed since."""
+        if self.server is None and not self._at_home:
+            relocate(self.home / "mlflow.db", self.home / "artifacts")
+            self._at_home = True
 
     def _side_files(self, candidate: Candidate, folder: Path) -> dict[str, Path]:
         """Write the files that go beside the model."""
@@ -192,7 +225,7 @@ class ModelRegistry:
             serialization_format="skops",
             skops_trusted_types=list(TRUSTED_TYPES),
             pyfunc_predict_fn="predict_proba",
-            pip_requirements=[f"{name}=={metadata.version(name)}" for name in (*LIBRARIES, "churn-platform")],
+            pip_requirements=[f"{name}=={metadata.version(name)}" for name in (*FITTING, "churn-platform")],
             extra_files=[str(path) for path in files.values()],
             registered_model_name=self.model_name,
         )
@@ -202,6 +235,7 @@ class ModelRegistry:
         """The files as they are in MLflow now, unverified; a missing one is empty."""
         import mlflow.artifacts
 
+        self._relocate()
         with _quiet(), tempfile.TemporaryDirectory() as target:
             # Not models:/name/version: that is looked up in the store the process last set, whatever is passed here.
             uri = self._client().get_model_version_download_uri(self.model_name, str(version))
@@ -224,13 +258,6 @@ class ModelRegistry:
             tags[f"sha256.{name}"] = hashlib.sha256(content).hexdigest()
         for name, value in {**tags, "digest": candidate.digest}.items():
             client.set_model_version_tag(self.model_name, str(version), name, value)
-
-
-def code_digest() -> str:
-    """Digest of the code and the libraries that decide what a fit gives."""
-    core = resources.files("churn_platform.core")
-    sources = {n: hashlib.sha256((core / n).read_bytes()).hexdigest() for n in ("estimator.py", "model.py")}
-    return digest_of({"libraries": {name: metadata.version(name) for name in LIBRARIES}, "sources": sources})
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ import pandas as pd
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.progress import Progress
 from churn_platform.adapters.promoting import production_candidate, released
+from churn_platform.adapters.state_receipts import record_stand_down
 from churn_platform.core.drift import DriftResult
 from churn_platform.core.performance import realised
 from churn_platform.core.promotion import DriftFigures
@@ -82,6 +83,7 @@ def evaluate_versions(home: Home, as_of: dt.date) -> list[dict[str, Any]]:
                 if str(version.passport["as_of"]) <= month.isoformat()
             ]
     home.records.write("performance", as_of, {**progress.made_from(as_of), "evaluated": evaluated})
+    record_stand_down(home)
     return evaluated
 
 

@@ -19,11 +19,12 @@ from churn_platform.adapters.files import replacing
 
 @dataclass(frozen=True)
 class Answered:
-    """One answer; `moment` in seconds since 1970."""
+    """One answer; `moment` in seconds since 1970, `as_of` the month of its features, None where all were given."""
 
     moment: float
     key: str | int
     version: int
+    as_of: dt.date | None
     probability: float
     features: Mapping[str, object]
     what_if: bool

@@ -45,10 +45,12 @@ class Progress:
 
     def inputs(self, as_of: dt.date) -> str:
         """Digest of every snapshot that the month's records are made from."""
+        return inputs_digest({month: self.home.lake.digest(month) for month in self.input_months(as_of)})
+
+    def input_months(self, as_of: dt.date) -> list[dt.date]:
+        """The published months that the month's records are made from."""
         window = self.window(as_of)
-        months = sorted({as_of, *(window.months if window else ())})
-        lake = self.home.lake
-        return digest_of({month.isoformat(): lake.digest(month) for month in months if month in self.published})
+        return [month for month in sorted({as_of, *(window.months if window else ())}) if month in self.published]
 
     def made_from(self, as_of: dt.date) -> dict[str, str]:
         """What a record of the month says it was made from: its own snapshot, and all of its inputs."""
@@ -162,6 +164,11 @@ class Progress:
             realised=max(newer, key=lambda record: str(record["as_of"]), default=None),
             last_decision=dt.date.fromisoformat(self.decisions[-1].as_of) if self.decisions else None,
         )
+
+
+def inputs_digest(snapshots: Mapping[dt.date, str]) -> str:
+    """Digest of the snapshots that records are made from: month -> digest of its snapshot."""
+    return digest_of({month.isoformat(): digest for month, digest in snapshots.items()})
 
 
 def auc_interval(metrics: Mapping[str, Any]) -> tuple[float, float]:

@@ -1,31 +1,20 @@
 """Keeps a server on the release in production: watches the pointer, verifies, changes over at the named instant.
 
-Belongs here: loading a release for serving and the one thread that does it. Does not: publishing
-(`adapters/releases.py`), HTTP. MLflow, Dagster and the ledger are not asked: they may be away.
+Belongs here: the one thread that does it. Does not: loading a release (`adapters/release_loading.py`), HTTP. MLflow,
+Dagster and the ledger are not asked: they may be away.
 """
 
 import datetime as dt
-import hashlib
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from churn_platform.adapters.booster import LightGBMBooster
+from churn_platform.adapters.release_loading import Loaded, fits, load_release
 from churn_platform.adapters.releases import Releases
 from churn_platform.core.contract import Contract
-from churn_platform.core.release import FeatureSpec, Manifest, Pointer
-from churn_platform.core.scorer import (
-    BOOSTER_FILE,
-    FORM_FILE,
-    FormScorer,
-    ModelScorer,
-    Scorer,
-    ServingForm,
-    check_golden,
-)
-from churn_platform.errors import ChurnError, IntegrityError
+from churn_platform.core.release import Pointer
+from churn_platform.errors import ChurnError
 
-MODEL_FILE = "model.skops"
 POLL_SECONDS = 0.25
 RETRY_SECONDS = 10.0
 """A refused release is looked at again so often: it may have been restored."""
@@ -33,43 +22,21 @@ UNUSABLE = (ChurnError, OSError, ValueError, KeyError)
 """What a damaged release can raise while it is read."""
 
 
-@dataclass(frozen=True)
-class Loaded:
-    """A verified release that can answer."""
+@dataclass(eq=False)
+class Held:
+    """What answers under one contract: the release of now, None until one could be verified, and why none newer."""
 
-    manifest: Manifest
-    scorer: Scorer
-    sha256: str
-    """Of the model file."""
-    since: str
-    """The instant from which it serves."""
-    previous_version: int | None
-
-
-def load_release(releases: Releases, contract: Contract, version: int, pointer: Pointer) -> Loaded:
-    """Verify a release and load it: every digest, the contract, the features in order, the golden predictions.
-
-    Raises:
-        IntegrityError: it must not serve; says why.
-    """
-    manifest = releases.verify(version)
-    if manifest.contract_hash != contract.model_hash:
-        raise IntegrityError(
-            f"release {version} was trained under another contract: entity, features or label have changed; restart "
-            "the server with the contract of the release"
-        )
-    expected = [FeatureSpec(name=name, dtype=column.dtype) for name, column in contract.features.items()]
-    if manifest.features != expected:
-        raise IntegrityError(f"release {version} reads the features in another order than the contract names them")
-    scorer = _scorer(manifest, lambda name: _verified(releases, manifest, name))
-    check_golden(scorer, manifest.golden)
-    return Loaded(manifest, scorer, manifest.files[MODEL_FILE], pointer.activate_at, pointer.previous_version)
+    contract: Contract
+    current: Loaded | None = None
+    refusal: str | None = None
 
 
 class ReleaseWatch:
-    """The release that answers now, in `current`; None until one could be verified.
+    """The release that answers now, in `held.current`.
 
-    A request reads `current` once and keeps it: one answer is of one model.
+    A request reads `held` once and its release once, and keeps both: one answer is of one contract and one model.
+    A release of another contract than the one held has the contract read again; fits it, then contract and release
+    change at one instant, as `held` does.
     """
 
     def __init__(
@@ -78,18 +45,40 @@ class ReleaseWatch:
         contract: Contract,
         *,
         now: Callable[[], dt.datetime],
-        activated: Callable[[Loaded], None] = lambda _: None,
+        reread: Callable[[], Contract] | None = None,
+        prepared: Callable[[Held], None] = lambda _: None,
+        activated: Callable[[Held], None] = lambda _: None,
         refused: Callable[[int | None, str], None] = lambda *_: None,
     ) -> None:
-        self.current: Loaded | None = None
-        self.refusal: str | None = None
-        self._releases, self._contract, self._now = releases, contract, now
-        self._activated, self._refused = activated, refused
+        """Nothing is read yet.
+
+        Args:
+            releases: the releases of a home.
+            contract: the contract in use.
+            now: the clock.
+            reread: reads the contract in use anew.
+            prepared: is told of another contract before its release is active: what can be made ready may be.
+            activated: is told what answers from now on.
+            refused: is told a version that cannot serve, and why.
+        """
+        self.held = Held(contract)
+        self._releases, self._now, self._reread = releases, now, reread or (lambda: contract)
+        self._prepared, self._activated, self._refused = prepared, activated, refused
         self._seen: tuple[int, int] | None = None
-        self._pending: Loaded | None = None
+        self._pending: _Pending | None = None
         self._retry_at = 0.0
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+
+    @property
+    def current(self) -> Loaded | None:
+        """The release that answers now."""
+        return self.held.current
+
+    @property
+    def refusal(self) -> str | None:
+        """Why the release in production does not serve; None where it does."""
+        return self.held.refusal
 
     def start(self) -> None:
         """Load what is in production now, then go on watching in a thread."""
@@ -109,7 +98,7 @@ class ReleaseWatch:
             self._take()
         left = POLL_SECONDS
         if self._pending is not None:
-            left = (dt.datetime.fromisoformat(self._pending.since) - self._now()).total_seconds()
+            left = (dt.datetime.fromisoformat(self._pending.loaded.since) - self._now()).total_seconds()
             if left <= 0:
                 self._activate(self._pending)
                 left = POLL_SECONDS
@@ -138,17 +127,26 @@ class ReleaseWatch:
             pointer = self._releases.pointer()
             if pointer is None:
                 return
-            self._pending = load_release(self._releases, self._contract, pointer.version, pointer)
-            self.refusal = None
+            self._pending = self._load(pointer.version, pointer)
+            self.held.refusal = None
         except UNUSABLE as error:
             self._refuse(None if pointer is None else pointer.version, str(error))
         if pointer is not None and self.current is None:
             self._stand_in(pointer)
 
+    def _load(self, version: int, pointer: Pointer) -> "_Pending":
+        held = self.held
+        if not fits(self._releases.manifest(version), held.contract):
+            held = Held(self._reread())
+        loaded = load_release(self._releases, held.contract, version, pointer)
+        if held is not self.held:
+            self._prepared(held)
+        return _Pending(loaded, held)
+
     def _refuse(self, version: int | None, reason: str) -> None:
         self._retry_at = self._now().timestamp() + RETRY_SECONDS
         if reason != self.refusal:
-            self.refusal = reason
+            self.held.refusal = reason
             self._refused(version, reason)
 
     def _stand_in(self, pointer: Pointer) -> None:
@@ -160,31 +158,25 @@ class ReleaseWatch:
         if pointer.previous_version is None or active:
             return
         try:
-            stand_in = load_release(self._releases, self._contract, pointer.previous_version, pointer)
+            stand_in = self._load(pointer.previous_version, pointer)
         except UNUSABLE as error:
             self._refused(pointer.previous_version, str(error))
             return
         kept = self._pending
-        self._activate(replace(stand_in, since=stand_in.manifest.created_at, previous_version=None))
+        loaded = replace(stand_in.loaded, since=stand_in.loaded.manifest.created_at, previous_version=None)
+        self._activate(_Pending(loaded, stand_in.held))
         self._pending = kept
 
-    def _activate(self, loaded: Loaded) -> None:
-        self.current, self._pending = loaded, None
-        self._activated(loaded)
+    def _activate(self, pending: "_Pending") -> None:
+        held, self._pending = pending.held, None
+        held.current = pending.loaded
+        self.held = held
+        self._activated(held)
 
 
-def _verified(releases: Releases, manifest: Manifest, name: str) -> bytes:
-    """A file's bytes, compared with the manifest as they are used: the file may have changed since it was verified."""
-    content = (releases.folder / str(manifest.version) / name).read_bytes()
-    if hashlib.sha256(content).hexdigest() != manifest.files[name]:
-        raise IntegrityError(f"release {manifest.version} was changed while it was read: {name}")
-    return content
+@dataclass(frozen=True)
+class _Pending:
+    """A verified release that waits for its instant, and what will hold it."""
 
-
-def _scorer(manifest: Manifest, read: Callable[[str], bytes]) -> Scorer:
-    if FORM_FILE in manifest.files:
-        return FormScorer(ServingForm.model_validate_json(read(FORM_FILE)), LightGBMBooster(read(BOOSTER_FILE)))
-    from churn_platform.core.model import load_model
-
-    features = tuple((feature.name, feature.dtype) for feature in manifest.features)
-    return ModelScorer(load_model(read(MODEL_FILE), features))
+    loaded: Loaded
+    held: Held

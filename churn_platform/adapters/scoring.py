@@ -14,6 +14,7 @@ from churn_platform.adapters.files import replacing
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.progress import Progress
 from churn_platform.adapters.promoting import production_candidate
+from churn_platform.adapters.state_receipts import record_stand_down
 from churn_platform.core.scoring import decile_floors, rank, reasons
 from churn_platform.core.snapshot import feature_frame
 
@@ -64,6 +65,7 @@ def score_month(home: Home, as_of: dt.date) -> Scored | None:
     record |= {"version": production.version, "stand_down": stand_down, "customers": len(ranked), "contacts": contacts}
     record["decile_floors"] = decile_floors(ranked)
     home.records.write("scores", as_of, record, ranked)
+    record_stand_down(home)
     return Scored(len(ranked), production.version, stand_down, contacts, listed, csv)
 
 

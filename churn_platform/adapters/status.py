@@ -7,11 +7,12 @@ Does not: how they are shown (`cli_show.py`).
 import datetime as dt
 from typing import Any
 
+from churn_platform.adapters.alerting import Alerter
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.progress import Progress
 from churn_platform.core.quarantine import quarantined_sentence
 from churn_platform.core.snapshot import feature_frame
-from churn_platform.errors import ContractError, UsageError
+from churn_platform.errors import ChurnError, ContractError, UsageError
 
 
 def status(home: Home) -> dict[str, Any]:
@@ -32,7 +33,18 @@ def status(home: Home) -> dict[str, Any]:
         "performance": progress.performance(),
         "next": None if step is None else {"job": step.kind, "as_of": step.as_of.isoformat(), "reason": step.reason},
         "reason": reason,
+        "alerts": alerts(home),
     }
+
+
+def alerts(home: Home) -> list[dict[str, Any]]:
+    """Every receiver of alerts with what it was sent and what waits for it; one without a name says why none is."""
+    try:
+        return Alerter(home).waiting()
+    except ChurnError as error:
+        return [
+            {"receiver": "", "sent": 0, "unsent": 0, "lost": 0, "error": str(error), "failures": 0, "next_try": None}
+        ]
 
 
 def quarantine(home: Home, as_of: dt.date) -> dict[str, Any] | None:

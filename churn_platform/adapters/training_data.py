@@ -13,6 +13,7 @@ import pandas as pd
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.lake import View
 from churn_platform.adapters.progress import Progress
+from churn_platform.core.contract import Contract
 from churn_platform.core.digest import frame_digest
 from churn_platform.core.snapshot import canonical_dtypes
 from churn_platform.core.training_dataset import AS_OF, LABEL, TrainingDataset, assemble
@@ -50,14 +51,19 @@ def load_training_dataset(home: Home, as_of: dt.date) -> TrainingDataset | None:
         raise IntegrityError(f"There is no training dataset of {as_of}: materialize training_dataset first.")
     if record["digest"] is None:
         return None
-    frame = home.records.frame("training_dataset", as_of)
-    frame = frame.astype({**canonical_dtypes(home.contract), LABEL: "boolean"})
-    for name in (LABEL, "holdout"):
-        frame[name] = frame[name].astype(bool)
+    frame = typed(home.contract, home.records.frame("training_dataset", as_of))
     if frame_digest(frame) != record["digest"]:
         raise IntegrityError(f"The training dataset of {as_of} is not what was published: materialize it again.")
     window = {name: tuple(dt.date.fromisoformat(m) for m in months) for name, months in record["window"].items()}
     return TrainingDataset(frame, Window(**window), record["digest"])
+
+
+def typed(contract: Contract, frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a published dataset in the types that its digest is over."""
+    frame = frame.astype({**canonical_dtypes(contract), LABEL: "boolean"})
+    for name in (LABEL, "holdout"):
+        frame[name] = frame[name].astype(bool)
+    return frame
 
 
 def knowledge_time(home: Home, as_of: dt.date) -> dt.datetime:

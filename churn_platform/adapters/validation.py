@@ -52,8 +52,17 @@ class ValidatedDrop:
     @property
     def sentences(self) -> tuple[str, ...]:
         """Every fault that the drop has, one sentence each: the drop's, then each file's."""
+        return tuple(found.sentence() for found in self._faults)
+
+    @property
+    def unnamed_sentences(self) -> tuple[str, ...]:
+        """The same without the values found: the ledger keeps them for ever, and a value may be a customer's key."""
+        return tuple(found.sentence(examples=False) for found in self._faults)
+
+    @property
+    def _faults(self) -> tuple[Fault, ...]:
         files = (f for t in self.tables.values() for f in (*t.report.refusals, *t.report.worst_first))
-        return tuple(found.sentence() for found in (*self.of_the_drop, *files))
+        return (*self.of_the_drop, *files)
 
     @property
     def quarantined_sentence(self) -> str:

@@ -32,6 +32,12 @@ __all__ = ["Age", "Column", "ColumnCost", "Contract", "Costs", "Dtype", "Entity"
 
 RESERVED = ("as_of", "label", "holdout", "event_timestamp", "created_timestamp")
 """Columns that the lake and the training dataset add."""
+ANSWERED = (
+    "prediction", "probability", "decile", "rank", "expected_loss", "reasons", "contributions", "features",
+    "features_used", "features_as_of", "stale", "what_if", "model", "version", "request_id", "error", "history",
+    "current", "no_current", "time",
+)  # fmt: skip
+"""Fields beside the customer's key in requests, answers, lists and logs: the key may have none of these names."""
 MODEL_DTYPES = ("category", "boolean", "integer", "float")
 CADENCES: dict[str, Span] = {"month": Span(months=1), "week": Span(weeks=1), "day": Span(days=1)}
 
@@ -81,7 +87,8 @@ class Contract(BaseModel):
         reserved = [
             f"{where}: {name!r} is a name of our own, rename it" for name in RESERVED for where, c in named if c == name
         ]
-        return [*implied, *reserved]
+        taken = [f"entity.column: {key!r} is a field of the API's answers, give it another name and `source: {key}`"]
+        return [*implied, *reserved, *(taken if key in ANSWERED else [])]
 
     def _file_faults(self) -> list[str]:
         stems = [self.file_stem(name) for name in self.tables]
@@ -245,10 +252,15 @@ class Contract(BaseModel):
         ages = {n: [a.of, a.unit] for t in self.tables.values() for n, a in t.ages.items() if n in self.features}
         return digest_of(made_of | ({"ages": ages} if ages else {}))
 
+    @property
+    def decided_by(self) -> dict[str, Any]:
+        """What a decision is bound to, as plain JSON values: policy and costs."""
+        return {"policy": self.policy.model_dump(mode="json"), "costs": self.costs.model_dump(mode="json")}
+
     @cached_property
     def policy_hash(self) -> str:
         """Digest over the policy and the costs: a decision is bound to it."""
-        return digest_of({"policy": self.policy.model_dump(mode="json"), "costs": self.costs.model_dump()})
+        return digest_of(self.decided_by)
 
     def matures(self, as_of: dt.date) -> dt.date:
         """The date at which the label of `as_of` is known."""

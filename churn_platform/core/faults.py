@@ -129,9 +129,9 @@ class Fault:
         shown = ", ".join(str(row) for row in (self.positions[:EXAMPLES] + 1).tolist())
         return shown + (", ..." if len(self.positions) > EXAMPLES else "")
 
-    def sentence(self) -> str:
-        """The fault for a person: where, what, which values, what to do."""
-        shown = ", ".join(repr(example) for example in self.examples)
+    def sentence(self, *, examples: bool = True) -> str:
+        """The fault for a person: where, what, which values (unless without `examples`), what to do."""
+        shown = ", ".join(repr(example) for example in self.examples) if examples else ""
         rows = f"in row{'s' if len(self.positions) > 1 else ''} {self.shown_rows}" if len(self.positions) else ""
         found = " ".join(part for part in (f"found {shown}" if shown else "", rows) if part)
         return f"{self.where}: {self.problem}{f' ({found})' if found else ''}; {self.remedy}."

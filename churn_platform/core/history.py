@@ -1,103 +1,125 @@
-"""The past as it was known: every month's rows at scoring, and its labels from the month on in which they came.
+"""The ledger as history: which receipts are asked for, and what was in production at an instant.
 
-Belongs here: what could be trained on at any month. Does not: reading it (`adapters/replaying.py`), the loop that
-lives through it again (`core/replay.py`).
+Belongs here: the filters, instants as people type them, the rule of activation. Does not: reading the ledger
+(`adapters/ledger_store.py`), how it is shown (`cli_ledger.py`).
 """
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any, get_args
 
-import pandas as pd
+from churn_platform.core.ledger import Act, Receipt
+from churn_platform.core.moves import DONE, version_of
+from churn_platform.errors import UsageError
 
-from churn_platform.core.contract import Contract
-from churn_platform.core.statistics import BoolArray, KeyArray
-from churn_platform.core.training_dataset import AS_OF, LABEL, TrainingDataset, assemble
-from churn_platform.core.window import choose_window, matured_months
+DAY = dt.timedelta(days=1)
+MOMENT = dt.timedelta(microseconds=1)
 
 
-@dataclass(frozen=True, eq=False)
-class Month:
-    """One month.
+def acts() -> tuple[str, ...]:
+    """Every act that a receipt can record."""
 
-    `rows` has one row a customer as known at scoring (entity, features, carried columns). `labels` are pairs of the
-    month from which on they were known, and the labels (booleans by entity); oldest first, empty while there are none.
+    def words(kind: Any) -> tuple[str, ...]:  # noqa: ANN401 - a Literal, or a union of them
+        return tuple(word for part in get_args(kind) for word in ((part,) if isinstance(part, str) else words(part)))
+
+    return words(Act)
+
+
+def instant(text: str, *, end: bool) -> dt.datetime:
+    """An instant as people type it; a date alone means its first moment, or its last one where `end` is true.
+
+    Raises:
+        UsageError: it is neither a date nor an instant.
     """
-
-    rows: pd.DataFrame
-    labels: tuple[tuple[dt.date, pd.Series], ...] = ()
-
-
-@dataclass(frozen=True, eq=False)
-class Labelled:
-    """Which of a month's rows have a label, shape (rows,); those rows' customers and labels, shape (known.sum(),)."""
-
-    known: BoolArray
-    entities: KeyArray
-    churned: BoolArray
+    try:
+        day = dt.date.fromisoformat(text)
+    except ValueError:
+        try:
+            moment = dt.datetime.fromisoformat(text)
+        except ValueError:
+            raise UsageError(f"{text!r} is no date and no instant: write 2024-01-31 or 2024-01-31T18:00.") from None
+        return moment if moment.tzinfo is not None else moment.replace(tzinfo=dt.UTC)
+    first = dt.datetime(day.year, day.month, day.day, tzinfo=dt.UTC)
+    return first + DAY - MOMENT if end else first
 
 
-class History:
-    """All months of a business; what its policy was does not matter here."""
+@dataclass(frozen=True)
+class Filters:
+    """Which receipts are asked for; None asks for all."""
 
-    def __init__(self, months: Mapping[dt.date, Month]) -> None:
-        self.months = dict(sorted(months.items()))
+    act: str | None = None
+    """Words of an act: `promotion` asks for its intents too."""
+    version: int | None = None
+    since: dt.datetime | None = None
+    until: dt.datetime | None = None
+    by: str | None = None
+    last: int | None = None
 
-    def rows(self, month: dt.date) -> pd.DataFrame:
-        """The month's rows as known at scoring."""
-        return self.months[month].rows
+    def __post_init__(self) -> None:
+        """Refuse an act that no receipt can have.
 
-    def labels(self, month: dt.date, cutoff: dt.date | None = None) -> pd.Series | None:
-        """The month's labels as known in the month `cutoff`, or today; None before they were."""
-        known = [labels for since, labels in self.months[month].labels if cutoff is None or since <= cutoff]
-        return known[-1] if known else None
+        Raises:
+            UsageError: there is no such act.
+        """
+        if self.act is not None and not any(self.act in act for act in acts()):
+            raise UsageError(f"There is no act {self.act!r}; acts are: {', '.join(acts())}.")
 
-    def matured(self, contract: Contract, cutoff: dt.date) -> list[dt.date]:
-        """Months whose labels were known and had matured in the month `cutoff`, oldest first."""
-        known = {month for month in self.months if month <= cutoff and self.labels(month, cutoff) is not None}
-        return matured_months(self.months, known, contract, cutoff)
+    def chosen(self, receipts: Iterable[Receipt]) -> list[Receipt]:
+        """The receipts that every filter lets pass, in their order; the newest `last` of them."""
+        found = [receipt for receipt in receipts if self._passes(receipt)]
+        return found if self.last is None else found[max(0, len(found) - self.last) :]
 
-    def labelled(self, contract: Contract, month: dt.date, cutoff: dt.date | None = None) -> Labelled | None:
-        """The month's labelled rows as known in the month `cutoff`, or today; None before there was a label."""
-        labels = self.labels(month, cutoff)
-        if labels is None:
-            return None
-        # As objects: pandas looks Arrow's strings up one by one, 40 ms for 7,000.
-        keys = self.rows(month)[contract.entity.column].to_numpy(dtype=object)
-        places = pd.Index(labels.index.to_numpy(dtype=object)).get_indexer(pd.Index(keys))
-        known = places >= 0
-        return Labelled(known, keys[known], labels.to_numpy(dtype=bool)[places[known]])
+    def _passes(self, receipt: Receipt) -> bool:
+        time = dt.datetime.fromisoformat(receipt.time)
+        named = {version_of(name) for name in (receipt.subject, receipt.before, receipt.after)}
+        return (
+            (self.act is None or self.act in receipt.act)
+            and (self.version is None or self.version in named)
+            and (self.since is None or time >= self.since)
+            and (self.until is None or time <= self.until)
+            and (self.by is None or receipt.actor.casefold() == self.by.casefold())
+        )
 
-    def known(self, contract: Contract, months: list[dt.date], cutoff: dt.date) -> tuple[pd.DataFrame, pd.Series]:
-        """All rows of some months, and their labels (rows,) as known at `cutoff`, null where unknown."""
-        key, parts, labels = contract.entity.column, [], []
-        for month in months:
-            rows, found = self.rows(month), self.labels(month, cutoff)
-            parts.append(rows)
-            labels.append(
-                pd.Series(pd.NA, index=rows.index, dtype="boolean") if found is None else rows[key].map(found)
-            )
-        return pd.concat(parts, ignore_index=True), pd.concat(labels, ignore_index=True).astype("boolean")
 
-    def dataset(self, contract: Contract, cutoff: dt.date) -> TrainingDataset | None:
-        """The training dataset that the month `cutoff` would have made; None before labels had matured."""
-        churners = {}
-        for month in self.matured(contract, cutoff):
-            labels = self.labels(month, cutoff)
-            churners[month] = 0 if labels is None else int(labels.sum())
-        if not churners:
-            return None
-        window = choose_window(churners, contract.policy)
-        spines = [self._spine(contract, month, cutoff) for month in window.months]
-        spine = pd.concat(spines, ignore_index=True)
-        key = [contract.entity.column, AS_OF]
-        asked = [*key, *contract.carried, LABEL]
-        return assemble(contract, spine[asked], spine[[*key, *contract.features]], window)
+@dataclass(frozen=True)
+class Standing:
+    """What was in production at an instant."""
 
-    def _spine(self, contract: Contract, month: dt.date, cutoff: dt.date) -> pd.DataFrame:
-        """Every labelled customer with the month's row; null where the snapshot had none."""
-        labels = self.labels(month, cutoff)
-        rows = self.rows(month).set_index(contract.entity.column)
-        found = rows.reindex(pd.Series([], dtype=object) if labels is None else labels.index)
-        found.index.name = contract.entity.column
-        return found.assign(**{LABEL: labels, AS_OF: month.isoformat()}).reset_index()
+    version: int
+    since: dt.datetime
+    """When it was activated."""
+    before: int | None
+    """The version that it replaced; None for the first."""
+    receipt: Receipt
+    """The promotion or rollback that put it there."""
+    until: dt.datetime | None
+    """When the next one was activated; None while none was."""
+    next: Receipt | None
+
+
+def activation(done: Receipt) -> dt.datetime:
+    """When the servers changed over to what a finished move put into production."""
+    return dt.datetime.fromisoformat(str(done.evidence.get("activate_at", done.time)))
+
+
+def in_production(receipts: Iterable[Receipt], at: dt.datetime) -> Standing | None:
+    """What was in production at `at`, by activation; None before the first promotion.
+
+    The chain's order decides between moves that were both active: a clock that was set back changes nothing.
+    """
+    moves = [receipt for receipt in receipts if receipt.act in DONE]
+    active = [receipt for receipt in moves if activation(receipt) <= at]
+    if not active:
+        return None
+    standing = active[-1]
+    later = [r for r in moves if r.sequence > standing.sequence]
+    following = min(later, key=activation, default=None)
+    return Standing(
+        version=version_of(standing.after) or 0,
+        since=activation(standing),
+        before=version_of(standing.before),
+        receipt=standing,
+        until=None if following is None else activation(following),
+        next=following,
+    )

@@ -76,6 +76,15 @@ class Receipt(BaseModel):
     digest: Sha256
 
 
+class Anchor(BaseModel):
+    """A head of the chain as it was recorded outside of it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sequence: int = Field(ge=1)
+    digest: Sha256
+
+
 @dataclass(frozen=True)
 class Break:
     """The first place where a chain does not hold.

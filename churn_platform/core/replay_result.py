@@ -14,7 +14,7 @@ import numpy as np
 from churn_platform.core.candidate import Candidate
 from churn_platform.core.contract import Contract
 from churn_platform.core.gain import AucParts, Gain, MonthPair, gain_over
-from churn_platform.core.history import History
+from churn_platform.core.replay_history import History
 from churn_platform.core.policy import Policy
 from churn_platform.core.replay import Alternative, Lived, Loop
 from churn_platform.core.replay_memory import Memory

@@ -5,6 +5,7 @@ Belongs here: turning a `Step` into a run request or a skip reason. Does not: th
 
 import dagster as dg
 
+from churn_platform.adapters.alerting import Alerter
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.progress import Progress
 from churn_platform.core.loop import Step
@@ -23,6 +24,8 @@ BUSY = "Another run is active: one run at a time for a home."
 UNDER_WAY = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 SILENT_SECONDS = 120.0
 """A run holds its home, but for the seconds around its start and end; loading the libraries may take a minute."""
+RETRY_SECONDS = 60.0
+"""Before the second attempt; twice as long before each further one."""
 EVERY_MORNING = "0 6 * * *"
 
 monthly = dg.define_asset_job(
@@ -59,6 +62,20 @@ def drop_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> dg.S
 def drift_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> dg.SensorResult:
     """One run for one piece of evidence."""
     return _answer(context, home, ("retraining", "scores"))
+
+
+@dg.sensor(
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Tells people what happened: promotions, refusals, refused drops and the like; requests no run.",
+)
+def alert_sensor(home: HomeResource) -> dg.SkipReason:
+    """Every event once, to the receivers of CHURN_ALERT_URLS; it follows the ledger, so failed runs count too."""
+    opened = home.open()
+    if not opened.settings.alerts_wanted:
+        return dg.SkipReason("No receiver is set (CHURN_ALERT_URLS).")
+    done = Alerter(opened).send()
+    return dg.SkipReason(" ".join([f"{done.sent} sent.", *done.problems]))
 
 
 @dg.schedule(
@@ -102,13 +119,17 @@ def _answer(context: dg.SensorEvaluationContext, home: HomeResource, kinds: tupl
     step = progress.next_step()
     if step is None or step.kind not in kinds:
         return dg.SensorResult(skip_reason=_why_not(progress, step))
-    failed = context.instance.get_runs_count(
-        dg.RunsFilter(tags=_tags(step), statuses=[dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED])
-    )
+    failures = _failures(context.instance, step)
+    failed = len(failures)
     if failed >= opened.contract.policy.retraining.max_attempts:
         return dg.SensorResult(
             skip_reason=f"The {step.kind} of {step.as_of} failed {failed} times: look at its last run."
         )
+    if (wait := _still_to_wait(failures, opened.now().timestamp())) > 0:
+        said = f"The {step.kind} of {step.as_of} failed: attempt {failed + 1} in {wait:.0f} seconds."
+        return dg.SensorResult(skip_reason=said)
+    if step.kind == "retraining" and (away := opened.registry.away()) is not None:
+        return dg.SensorResult(skip_reason=f"{away} The retraining of {step.as_of} waits for it.")
     return dg.SensorResult(
         run_requests=[run_request(step, failed + 1)],
         dynamic_partitions_requests=[as_of_partitions.build_add_request([step.as_of.isoformat()])],
@@ -124,6 +145,20 @@ def _busy(home: Home, instance: dg.DagsterInstance) -> bool:
         if home.now().timestamp() - last > SILENT_SECONDS:
             instance.report_run_canceled(record.dagster_run, message="The process that ran it is gone.")
     return bool(instance.get_runs(dg.RunsFilter(statuses=ACTIVE), limit=1))
+
+
+def _failures(instance: dg.DagsterInstance, step: Step) -> list[dg.RunRecord]:
+    """The failed runs of one step, newest first."""
+    ended = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+    return list(instance.get_run_records(dg.RunsFilter(tags=_tags(step), statuses=ended)))
+
+
+def _still_to_wait(failures: list[dg.RunRecord], now: float) -> float:
+    """Seconds until the next attempt: what failed for want of a server is tried again later and later."""
+    if not failures:
+        return 0.0
+    since = max(record.update_timestamp.timestamp() for record in failures)
+    return since + RETRY_SECONDS * 2 ** (len(failures) - 1) - now
 
 
 def _tags(step: Step) -> dict[str, str]:

@@ -12,6 +12,7 @@ import dagster as dg
 from pydantic import Field, PrivateAttr
 
 from churn_platform.adapters.home import Home
+from churn_platform.adapters.state_receipts import record_policy
 from churn_platform.settings import load_settings, prepare_environment
 
 
@@ -31,12 +32,14 @@ class HomeResource(dg.ConfigurableResource):
         prepare_environment(home.settings)
         home.create()
         with home.exclusive():
+            record_policy(home)
             yield self
 
     def open(self) -> Home:
         """The home's adapters; nothing is read or written yet."""
         if self._home is None:
             self._home = Home(load_settings(Path(self.folder) if self.folder else None))
+            self._home.check_layout()
         return self._home
 
 

@@ -13,9 +13,12 @@ from dagster._core.instance.ref import InstanceRef
 from dagster._utils.error import SerializableErrorInfo
 
 from churn_platform import errors
+from churn_platform.adapters.alerting import Alerter
+from churn_platform.adapters.forgetting import finish as finish_forgetting
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.progress import Progress
 from churn_platform.adapters.promoting import recover
+from churn_platform.adapters.state_receipts import record_policy
 from churn_platform.core.loop import Step
 from churn_platform.definitions import defs
 from churn_platform.defs.automation import run_request
@@ -56,10 +59,17 @@ def run_due(
     home.create()
     with home.exclusive(), _instance(home) as instance:
         _close_dead_runs(instance)
+        Alerter(home).begin()
         recover(home)
+        finish_forgetting(home)
+        record_policy(home)
         while (step := _next(home)) is not None and (through is None or step.as_of <= through):
             on_step(step)
-            yield Ran(step, run_step(home, step, instance, on_asset))
+            try:
+                ran = Ran(step, run_step(home, step, instance, on_asset))
+            finally:
+                Alerter(home).send()
+            yield ran
 
 
 def _instance(home: Home) -> dg.DagsterInstance:

@@ -20,8 +20,9 @@ def candidate_model(
 
     The same data, recipe and code are the same version: nothing is registered twice.
     """
-    from churn_platform.adapters.model_registry import CANDIDATE, code_digest
+    from churn_platform.adapters.model_registry import CANDIDATE
     from churn_platform.adapters.plots import candidate_plots, markdown_image
+    from churn_platform.adapters.provenance import code_digest
     from churn_platform.core.candidate import candidate_digest, fit_candidate
     from churn_platform.core.model import Recipe
 

@@ -31,7 +31,7 @@ def port():
 def test_a_sound_home_has_nothing_to_mend(january):
     home, said = january, found(january)
     assert {name: state for name, (state, _) in said.items() if name not in ("port", "disk")} == dict.fromkeys(
-        ("python", "libraries", "write access", "contract", "drops", "lake", "ledger", "production"), "ok"
+        ("python", "libraries", "write access", "contract", "drops", "lake", "ledger", "production", "alerts"), "ok"
     )
     assert said["contract"][1] == f"gym: 4 features, {home.folder}/contract.yaml"
     assert said["lake"][1] == "1 months"

@@ -6,6 +6,7 @@ from churn_platform.adapters.deciding import carry_out, decide_candidate, drift_
 from churn_platform.adapters.model_registry import CANDIDATE, PRODUCTION
 from churn_platform.adapters.progress import Progress
 from churn_platform.adapters.promoting import decision_digest
+from churn_platform.adapters.provenance import provenance
 from churn_platform.core.criteria import CRITERIA
 from churn_platform.core.promotion import DriftFigures
 from churn_platform.errors import DataError, IntegrityError
@@ -51,7 +52,11 @@ def test_the_decision_is_in_the_ledger_with_its_digest(february_decided):
         "decision": decision_digest(decision),
         "trigger": "performance",
         "policy": decision.policy_hash,
+        "candidate": decision.candidate_digest,
+        **decision.evidence,
+        **provenance(),
     }
+    assert set(decision.evidence) == {"dataset", "holdout", "contract"}
 
 
 def test_deciding_again_is_the_same_decision_and_writes_nothing(february_decided_copy):

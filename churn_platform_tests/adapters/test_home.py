@@ -1,14 +1,15 @@
 """The home: its layout, which contract it uses, and that one run at a time holds it."""
 
+import json
 import subprocess
 import sys
 
 import pytest
-import yaml
 
 from churn_platform.adapters.contract_file import default_contract_path
-from churn_platform.adapters.home import DAGSTER_YAML, FOLDERS
-from churn_platform.errors import ContractError, HomeBusy
+from churn_platform.adapters.dagster_config import EMBEDDED
+from churn_platform.adapters.home import FOLDERS, LAYOUT, VERSION_FILE
+from churn_platform.errors import ContractError, HomeBusy, WrongLayout
 from churn_platform_tests.small_business import make_home, open_home
 
 HOLD = """
@@ -47,12 +48,9 @@ def test_opening_a_home_reads_nothing_and_writes_nothing(tmp_path):
 def test_creating_makes_every_folder_once_and_leaves_what_is_yours(tmp_path):
     home = open_home(tmp_path / "home")
     home.create()
-    assert sorted(path.name for path in home.folder.iterdir()) == sorted(FOLDERS)
+    assert sorted(path.name for path in home.folder.iterdir()) == sorted([*FOLDERS, VERSION_FILE])
     configuration = home.folder / "dagster" / "dagster.yaml"
-    assert configuration.read_text() == DAGSTER_YAML
-    parsed = yaml.safe_load(DAGSTER_YAML)
-    assert parsed["telemetry"] == {"enabled": False}
-    assert parsed["concurrency"]["runs"]["max_concurrent_runs"] == 1
+    assert configuration.read_text() == EMBEDDED
     configuration.write_text("mine: true\n")
     home.create()
     assert configuration.read_text() == "mine: true\n"
@@ -99,3 +97,21 @@ def test_whether_a_home_is_free_is_answered_without_waiting(tmp_path, held):
     held.kill()
     held.wait()
     assert open_home(tmp_path).is_free()
+
+
+def test_a_home_carries_the_number_of_its_layout_and_one_without_has_the_first(tmp_path):
+    home = make_home(tmp_path / "home")
+    assert json.loads((home.folder / VERSION_FILE).read_text()) == {"layout": LAYOUT}
+    (home.folder / VERSION_FILE).unlink()
+    home.check_layout()
+    assert LAYOUT == 1
+
+
+@pytest.mark.parametrize("said", ['{"layout": 2}', "{}", "[]", '{"layout": "1"}'])
+def test_a_home_of_another_layout_is_refused_and_left_as_it_is(tmp_path, said):
+    home = make_home(tmp_path / "home")
+    (home.folder / VERSION_FILE).write_text(said)
+    for touch in (home.check_layout, home.create):
+        with pytest.raises(WrongLayout, match="knows layout 1 only: use the version that wrote it"):
+            touch()
+    assert (home.folder / VERSION_FILE).read_text() == said

@@ -142,7 +142,9 @@ def test_a_refused_drop_publishes_nothing_and_writes_one_receipt_with_every_faul
     assert home.lake.months() == []
     assert not list(home.lake.folder.rglob("*.parquet"))
     (receipt,) = home.ledger.receipts()
-    assert (receipt.act, receipt.subject, receipt.reason) == ("drop refused", "2024-01-31", " ".join(sentences))
+    assert (receipt.act, receipt.subject) == ("drop refused", "2024-01-31")
+    said = " ".join(sentences).replace("found 'many' in", "in").replace("found '-1' in", "in")
+    assert receipt.reason == said, "a value found may be a customer's key, and the ledger is for ever"
 
 
 def test_a_first_drop_without_a_feature_table_is_refused_and_without_labels_it_is_not(home, tables):

@@ -257,3 +257,104 @@ def test_a_full_disk_is_an_error_and_leaves_the_ledger_as_it_was(tmp_path, room)
     assert store.file.read_bytes() == whole
     assert store.head() == receipts[1]
     assert record(store).sequence == 3
+
+
+def anchored(folder):
+    return LedgerStore(folder / "ledger", now=lambda: NOON, anchor_file=folder / "anchor.json")
+
+
+def test_every_append_leaves_the_head_outside_the_ledger(tmp_path):
+    store = anchored(tmp_path)
+    assert store.anchor() is None
+    for number in (1, 2, 3):
+        receipt = record(store)
+        assert (store.anchor().sequence, store.anchor().digest) == (number, receipt.digest)
+    lines, anchor = store.snapshot()
+    assert (len(lines), anchor) == (3, store.anchor())
+
+
+@pytest.mark.parametrize("keep", [0, 1, 2])
+def test_behind_a_cut_tail_nothing_is_written_and_the_anchor_stays(tmp_path, keep):
+    store = anchored(tmp_path)
+    for _ in range(3):
+        record(store)
+    store.file.write_bytes(b"".join(store.file.read_bytes().splitlines(keepends=True)[:keep]))
+    left, anchor = store.file.read_bytes(), store.anchor()
+    with pytest.raises(IntegrityError, match=r"anchor\.json says that receipt 3 .* the tail was cut or rewritten"):
+        record(store)
+    assert (store.file.read_bytes(), store.anchor()) == (left, anchor)
+
+
+def test_behind_a_rewritten_head_nothing_is_written(tmp_path):
+    store, other = anchored(tmp_path), LedgerStore(tmp_path / "other", now=lambda: NOON)
+    record(store)
+    record(other, actor="a forger")
+    store.file.write_bytes(other.file.read_bytes())
+    with pytest.raises(IntegrityError, match="the tail was cut or rewritten"):
+        record(store)
+
+
+def test_a_kill_between_receipt_and_anchor_leaves_the_anchor_one_behind_and_the_next_append_goes_on(
+    tmp_path, monkeypatch
+):
+    store = anchored(tmp_path)
+    first = record(store)
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger_store, "write_anchor", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            record(store)
+    assert [receipt.sequence for receipt in store.receipts()] == [1, 2]
+    assert store.anchor().digest == first.digest
+    third = record(store)
+    assert (third.sequence, store.anchor().sequence) == (3, 3)
+
+
+def append_some(folder, actor):
+    store = anchored(folder)
+    for number in range(25):
+        record(store, f"version {number}", actor=actor)
+
+
+def test_many_processes_at_once_write_one_sound_chain_and_its_head_is_the_anchor(tmp_path):
+    context, actors = multiprocessing.get_context("fork"), [f"writer {number}" for number in range(6)]
+    processes = [context.Process(target=append_some, args=(tmp_path, actor)) for actor in actors]
+    for process in processes:
+        process.start()
+    reader, sound = anchored(tmp_path), True
+    while any(process.is_alive() for process in processes):
+        lines, anchor = reader.snapshot()
+        head = ledger.parse(lines[-1]).sequence if lines else 0
+        sound = sound and (anchor is None or anchor.sequence in (head, head - 1))
+    assert sound
+    assert [process.exitcode for process in processes] == [0] * 6
+    receipts = reader.receipts()
+    assert [receipt.sequence for receipt in receipts] == list(range(1, 151))
+    assert {(r.actor, r.subject) for r in receipts} == {(a, f"version {n}") for a in actors for n in range(25)}
+    assert reader.anchor().digest == receipts[-1].digest
+
+
+@pytest.mark.parametrize("window", [1, 300, 16_384])
+def test_the_receipts_after_one_are_read_whatever_the_window_cuts(tmp_path, monkeypatch, window):
+    monkeypatch.setattr(ledger_store, "TAIL_BYTES", window)
+    store, written = filled(tmp_path, 40)
+    for sequence in (0, 1, 17, 39, 40, 41):
+        assert store.since(sequence) == written[sequence:]
+    assert store_in(tmp_path / "new").since(0) == []
+
+
+def test_the_receipts_after_one_are_read_from_the_end_however_large_the_file(tmp_path, monkeypatch):
+    store, written = filled(tmp_path, 400)
+    read = []
+    pread = os.pread
+    monkeypatch.setattr(os, "pread", lambda *where: read.append(where[1]) or pread(*where))
+    assert store.since(398) == written[398:]
+    assert sum(read) <= ledger_store.TAIL_BYTES < store.file.stat().st_size / 4
+
+
+def test_a_changed_receipt_after_one_is_named(tmp_path):
+    store, _ = filled(tmp_path, 5)
+    lines = store.file.read_bytes().splitlines(keepends=True)
+    store.file.write_bytes(b"".join([*lines[:3], lines[3].replace(b"It is so", b"It is no"), lines[4]]))
+    assert len(store.since(4)) == 1
+    with pytest.raises(IntegrityError, match="line 4: the receipt does not match its digest"):
+        store.since(2)

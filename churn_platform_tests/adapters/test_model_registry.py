@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from sklearn.preprocessing import FunctionTransformer
 
-from churn_platform.adapters.model_registry import CANDIDATE, PRODUCTION, ModelRegistry, code_digest
+from churn_platform.adapters.model_registry import CANDIDATE, PRODUCTION, ModelRegistry
 from churn_platform.adapters.training_data import load_training_dataset
 from churn_platform.core.candidate import FILES, Candidate, candidate_digest, fit_candidate
 from churn_platform.core.model import Recipe, model_input
@@ -260,11 +260,6 @@ def test_february_is_another_version_of_the_same_model(february_decided):
     assert (registry.alias(CANDIDATE), registry.alias(PRODUCTION)) == (2, 1)
     assert registry.load(2).passport["as_of"] == FEBRUARY.isoformat()
     assert isinstance(registry.load(1), Candidate)
-
-
-def test_the_digest_of_the_code_is_stable():
-    assert code_digest() == code_digest()
-    assert len(code_digest()) == 64
 
 
 PREPARE = """

@@ -10,12 +10,19 @@ from churn_platform.adapters.prediction_log import Answered, PredictionLog
 
 MOMENT = dt.datetime(2024, 3, 1, 23, 59, 59, 250_000, tzinfo=dt.UTC).timestamp()
 FEATURES = {"months": 3, "plan": "plus", "has_app": None, "hours": 2.5}
-
+AS_OF = dt.date(2024, 2, 29)
 DIGEST = hashlib.sha256(b'{"months":3,"plan":"plus","has_app":null,"hours":2.5}').hexdigest()
 
 
 def answered(**changes):
-    fields = {"moment": MOMENT, "key": "m00001", "version": 2, "probability": 0.25, "features": FEATURES}
+    fields = {
+        "moment": MOMENT,
+        "key": "m00001",
+        "version": 2,
+        "as_of": AS_OF,
+        "probability": 0.25,
+        "features": FEATURES,
+    }
     return Answered(**{**fields, "what_if": False, "stale": False, **changes})
 
 

@@ -8,11 +8,10 @@ import time
 import pytest
 
 from churn_platform.adapters.ledger_store import utc_now
-from churn_platform.adapters.release_watch import RETRY_SECONDS, ReleaseWatch, load_release
-from churn_platform.core.contract import Contract
-from churn_platform.core.scorer import FormScorer, ModelScorer
+from churn_platform.adapters.release_watch import RETRY_SECONDS, ReleaseWatch
 from churn_platform.errors import IntegrityError
-from churn_platform_tests.serving import boosted, point, publish
+from churn_platform_tests.serving import boosted, point, publish, with_contract
+from churn_platform_tests.small_business import open_home
 
 ROW = {"months": 4, "plan": "plus", "has_app": None, "hours": 3.5}
 
@@ -34,9 +33,10 @@ class Watched:
     """A watch on a home with a clock of its own, and what it told."""
 
     def __init__(self, home):
-        self.clock, self.activated, self.refused = Clock(), [], []
+        self.clock, self.activated, self.prepared, self.refused = Clock(), [], [], []
         self.watch = ReleaseWatch(
-            home.releases, home.contract, now=self.clock, activated=lambda one: self.activated.append(one.manifest.version),
+            home.releases, home.contract, now=self.clock, activated=lambda held: self.activated.append(held.current.manifest.version),
+            reread=lambda: open_home(home.folder).contract, prepared=self.prepared.append,
             refused=lambda version, reason: self.refused.append((version, reason)),
         )  # fmt: skip
 
@@ -56,22 +56,6 @@ def watched(served_copy):
 
 def spoil(home, version, name, content=b"changed"):
     (home.releases.folder / str(version) / name).write_bytes(content)
-
-
-def test_a_release_with_a_serving_form_answers_without_its_pipeline_and_as_it(served):
-    from churn_platform.adapters.promoting import released
-
-    loaded = load_release(served.releases, served.contract, 2, served.releases.pointer())
-    assert isinstance(loaded.scorer, FormScorer)
-    assert loaded.sha256 == loaded.manifest.files["model.skops"]
-    assert (loaded.since, loaded.previous_version) == ("2024-02-01T00:00:00+00:00", 1)
-    pipeline = ModelScorer(released(served, 2).model)
-    assert loaded.scorer.probability([ROW]) == pytest.approx(pipeline.probability([ROW]), abs=1e-12)
-
-
-def test_an_algorithm_without_a_serving_form_answers_by_its_pipeline(served):
-    loaded = load_release(served.releases, served.contract, 1, served.releases.pointer())
-    assert isinstance(loaded.scorer, ModelScorer)
 
 
 @pytest.mark.parametrize("name", ["booster.txt", "serving.json", "model.skops", "manifest.json"])
@@ -102,23 +86,6 @@ def test_a_refused_release_is_told_once_and_taken_when_it_was_mended(watched):
     spoil(home, 3, "booster.txt", good)
     made.watch.poll()
     assert (made.version, made.watch.refusal) == (3, None)
-
-
-def test_a_release_of_another_contract_is_refused(served_copy):
-    declared = served_copy.contract.model_dump(mode="json")
-    declared["tables"]["members"]["columns"]["months"]["dtype"] = "float"
-    other = Contract.model_validate(declared)
-    with pytest.raises(IntegrityError, match="release 2 was trained under another contract"):
-        load_release(served_copy.releases, other, 2, served_copy.releases.pointer())
-
-
-def test_a_release_with_the_features_in_another_order_is_refused(served):
-    declared = served.contract.model_dump(mode="json")
-    declared["feature_views"] = dict(reversed(declared["feature_views"].items()))
-    other = Contract.model_validate(declared)
-    assert other.model_hash == served.contract.model_hash
-    with pytest.raises(IntegrityError, match="in another order than the contract"):
-        load_release(served.releases, other, 2, served.releases.pointer())
 
 
 def test_a_release_that_does_not_reproduce_its_golden_predictions_is_refused(watched):
@@ -235,3 +202,42 @@ def test_the_thread_takes_a_promotion_by_itself_and_ends_when_it_is_told(served_
     assert watch.current.manifest.version == 3
     watch.stop()
     assert not watch._thread.is_alive()
+
+
+FEWER = {"members_fv": {"table": "members", "features": ["months", "plan"]}}
+
+
+def test_a_release_of_another_contract_has_the_contract_read_again_and_both_change_at_one_instant(watched):
+    made, home = watched
+    before = made.watch.held
+    changed = with_contract(home, feature_views=FEWER)
+    publish(changed, 4, boosted(changed))
+    point(changed, 4, made.clock() + dt.timedelta(seconds=2))
+    made.watch.poll()
+    [prepared] = made.prepared
+    assert list(prepared.contract.features) == ["months", "plan"]
+    assert (made.version, prepared.current, made.watch.held) == (2, None, before)
+    made.clock.move(2)
+    made.watch.poll()
+    assert (made.version, made.watch.held, before.current.manifest.version) == (4, prepared, 2)
+    point(home, 3)  # of the first contract, which is not in place any more
+    made.watch.poll()
+    assert (made.version, made.refused[-1][0]) == (4, 3)
+    assert "put the contract of the release in place" in made.watch.refusal
+
+
+def test_a_release_whose_contract_is_not_in_place_is_refused_until_it_is(watched):
+    made, home = watched
+    contract = (home.folder / "contract.yaml").read_text()
+    changed = with_contract(home, feature_views=FEWER)
+    publish(changed, 4, boosted(changed))
+    fitting = (home.folder / "contract.yaml").read_text()
+    for wrong in (contract, "name: 7"):
+        (home.folder / "contract.yaml").write_text(wrong)
+        point(changed, 4)
+        made.watch.poll()
+        assert (made.version, made.refused[-1][0]) == (2, 4)
+    (home.folder / "contract.yaml").write_text(fitting)
+    made.clock.move(RETRY_SECONDS)
+    made.watch.poll()
+    assert (made.version, made.watch.refusal) == (4, None)

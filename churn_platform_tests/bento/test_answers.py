@@ -75,6 +75,16 @@ def test_a_what_if_takes_the_given_values_and_says_so(served, api):
     assert api.post("/predict", {"member": KEY}).json()["features_used"]["months"] != 59
 
 
+def test_a_what_if_that_gives_every_feature_asks_no_store_and_needs_no_customer(served_copy, api_on):
+    (served_copy.folder / "feast" / "online.json").unlink()
+    api = api_on(served_copy)
+    given = {"hours": 2.5, "has_app": None, "plan": "plus", "months": 3}
+    found = api.post("/predict", {"member": "nobody", "features": given}).json()
+    assert found["features_used"] == given
+    assert list(found["features_used"]) == ["months", "plan", "has_app", "hours"]
+    assert (found["features_as_of"], found["stale"], found["what_if"]) == (None, False, sorted(given))
+
+
 def test_a_customer_with_legal_nulls_gets_a_prediction_and_an_unknown_one_a_404(api, is_refused):
     found = api.post("/predict", {"member": "m00000"})
     assert found.status_code == 200

@@ -11,7 +11,7 @@ from bento.errors import Refusal
 from bento.metrics import Metrics
 from churn_platform.adapters.contract_file import default_contract_path, read_contract
 from churn_platform.settings import Settings
-from churn_platform_tests.serving import point
+from churn_platform_tests.serving import boosted, client, point, publish, with_contract
 from churn_platform_tests.small_business import DECLARED
 
 
@@ -72,3 +72,63 @@ def test_nothing_is_written_before_it_is_started(served_copy):
     made = Assembly(Settings(home=served_copy.folder), Metrics(CollectorRegistry()))
     assert made.watch.current is None
     assert sorted(str(path) for path in served_copy.folder.rglob("*")) == before
+
+
+def test_a_promotion_under_another_contract_changes_schemas_document_and_model_at_once(served_copy, api_on):
+    api = api_on(served_copy)
+    body = {"member": "m00001", "features": {"has_app": True}}
+    assert list(api.post("/predict", body).json()["features_used"]) == ["months", "plan", "has_app", "hours"]
+    view = {"members_fv": {"table": "members", "features": ["months", "plan"]}}
+    changed = with_contract(served_copy, feature_views=view)
+    publish(changed, 4, boosted(changed))
+    point(changed, 4)
+    earlier, front = api.assembly.view, api.front
+
+    async def asked_before_answered_after():
+        """A request whose body comes after the change: it meets the contract that its first byte met."""
+
+        async def body_after_the_change():
+            yield b'{"member": "m00001", '
+            api.assembly.watch.poll()
+            yield b'"features": {"has_app": true}}'
+
+        async with client(front) as one:
+            headers = {"content-type": "application/json"}
+            return await one.post("/predict", content=body_after_the_change(), headers=headers)
+
+    late = asyncio.run(asked_before_answered_after())
+    assert (late.status_code, late.json()["model"]["version"]) == (200, 2)
+    assert api.assembly.view is not earlier
+    assert api.post("/predict", body).json()["error"]["code"] == "malformed"  # the feature is gone
+    found = api.post("/predict", {"member": "m00001"}).json()
+    assert (found["model"]["version"], list(found["features_used"])) == (4, ["months", "plan"])
+    features = api.get("/openapi.json").json()["components"]["schemas"]["Features"]
+    assert list(features["properties"]) == ["months", "plan"]
+    assert asyncio.run(api.assembly.predict({"member": "m00001"}))["model"]["version"] == 4
+
+
+def test_a_baked_home_logs_predictions_only_where_it_is_told_to(served_copy, api_on, tmp_path):
+    note = {"version": 2, "built_at": "2024-03-01T00:00:00+00:00", "features_as_of": "2024-01-31", "customers": 9}
+    (served_copy.folder / "baked.json").write_text(json.dumps(note))
+    for settings in ({}, {"prediction_log": tmp_path / "log"}):
+        api = api_on(served_copy, **settings)
+        assert api.post("/predict", {"member": "m00001"}).status_code == 200
+        api.assembly.stop()
+    assert not (served_copy.folder / "predictions").exists()
+    assert len(list((tmp_path / "log").rglob("*.parquet"))) == 1
+
+
+def test_a_baked_home_without_customers_answers_what_is_given_whole_and_says_what_is_missing(
+    served_copy, api_on, is_refused
+):
+    note = {"version": 2, "built_at": "2024-03-01T00:00:00+00:00", "features_as_of": None, "customers": 0}
+    (served_copy.folder / "baked.json").write_text(json.dumps(note))
+    api = api_on(served_copy)
+    ready = api.get("/readyz").json()
+    assert (ready["status"], ready["features_as_of"], ready["baked_at"]) == ("ready", None, note["built_at"])
+    assert ready["missing"] == ["the customers: only what-ifs that give every feature are answered"]
+    is_refused(api.post("/predict", {"member": "m00001"}), 503, "store_down")
+    whole = {"months": 3, "plan": "plus", "has_app": None, "hours": 2.5}
+    assert api.post("/predict", {"member": "m00001", "features": whole}).json()["features_used"] == whole
+    whole.pop("hours")
+    is_refused(api.post("/predict", {"member": "m00001", "features": whole}), 503, "store_down")

@@ -256,7 +256,7 @@ def test_a_fault_of_ours_has_the_envelope_and_says_nothing_of_its_inside(
     async def broken(*_):
         raise RuntimeError("a secret")
 
-    monkeypatch.setattr(api.assembly.answers, "predict", broken)
+    monkeypatch.setattr(api.assembly.view.answers, "predict", broken)
     response = api.post("/predict", BODY)
     is_refused(response, 500, "internal")
     assert "secret" not in response.text

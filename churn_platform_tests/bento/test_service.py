@@ -14,66 +14,15 @@ import time
 from pathlib import Path
 
 import httpx
-import psutil
 import pyarrow.dataset as ds
 import pytest
 
-from churn_platform.adapters.dagster_ui import free_port
+from churn_platform_tests.servers import PATIENCE, Running, load
 from churn_platform_tests.serving import point
 from churn_platform_tests.small_business import copied
 
 pytestmark = pytest.mark.slow
 BODY = {"member": "m00001"}
-START_SECONDS, PATIENCE = 180, 60
-
-
-class Running:
-    """A server in a process of its own."""
-
-    def __init__(self, home, *options, **environment):
-        self.home, self.port = home, free_port()
-        self.log = home.folder / "server.log"
-        command = [Path(sys.executable).parent / "churn", "serve", "--home", home.folder, "--port", self.port, *options]
-        clean = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("CHURN_", "BENTOML_", "PROMETHEUS"))
-        }
-        with self.log.open("w") as out:
-            self.process = subprocess.Popen(
-                [str(part) for part in command],
-                stdout=out,
-                stderr=out,
-                env=clean | environment,
-                cwd="/",
-                start_new_session=True,
-            )
-        self.url = f"http://127.0.0.1:{self.port}"
-
-    def wait(self):
-        deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline and self.process.poll() is None:
-            with contextlib.suppress(httpx.HTTPError):
-                if httpx.get(f"{self.url}/readyz").status_code == 200:
-                    return self
-            time.sleep(0.2)
-        pytest.fail(f"the server did not become ready:\n{self.log.read_text()}")
-
-    def workers(self):
-        children = psutil.Process(self.process.pid).children(recursive=True)
-        return [child for child in children if "_bentoml_impl.worker.service" in " ".join(child.cmdline())]
-
-    def lines(self):
-        texts = self.log.read_text().splitlines()
-        return [json.loads(text) for text in texts if text.startswith("{")]
-
-    def end(self):
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(PATIENCE)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
 
 
 @pytest.fixture(scope="module")
@@ -82,25 +31,6 @@ def server(served, tmp_path_factory):
     made = Running(copied(served, tmp_path_factory.mktemp("server") / "home"), "--workers", "2")
     yield made.wait()
     made.end()
-
-
-async def load(url, seconds, found, connections=8, fresh=False):
-    """Predict without pause; append (time, status, version) of each answer."""
-
-    async def one():
-        limits = httpx.Limits(max_keepalive_connections=0) if fresh else httpx.Limits()
-        async with httpx.AsyncClient(base_url=url, limits=limits, timeout=30) as client:
-            end = time.monotonic() + seconds
-            while time.monotonic() < end:
-                try:
-                    response = await client.post("/predict", json=BODY)
-                except httpx.HTTPError as error:
-                    found.append((time.time(), type(error).__name__, None))
-                    continue
-                version = response.json()["model"]["version"] if response.status_code == 200 else None
-                found.append((time.time(), response.status_code, version))
-
-    await asyncio.gather(*(one() for _ in range(connections)))
 
 
 def test_two_workers_answer_every_route(server):

@@ -38,6 +38,8 @@ def changed(declared, path, value):
         ("tables.visits.columns.visits.phrase", "{value.real} visits", "phrase may hold {value} and {s} only"),
         ("tables.visits.columns.visits.phrase", "{value visits", "phrase may hold {value} and {s} only"),
         ("tables.visits.columns.member", {"dtype": "string"}, "tables.visits.columns.member: the entity column is"),
+        ("entity.column", "model", "entity.column: 'model' is a field of the API's answers, give it another name and"),
+        ("entity.column", "reasons", "another name and `source: reasons`"),
         ("label.table", "nowhere", "label.table: there is no table 'nowhere'"),
         ("label.column", "nothing", "label.column: table 'leavers' has no column 'nothing'"),
         ("tables.leavers.columns.has_left.dtype", "date", "label.column: 'has_left' must be boolean or 0/1"),

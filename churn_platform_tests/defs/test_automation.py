@@ -3,6 +3,7 @@
 import dataclasses
 import datetime as dt
 import os
+import re
 import time
 
 import dagster as dg
@@ -11,15 +12,24 @@ from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobO
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from churn_platform.adapters.dagster_ui import free_port
 from churn_platform.adapters.deciding import carry_out
 from churn_platform.adapters.progress import Progress
 from churn_platform.core.loop import Step
 from churn_platform.definitions import defs
 from churn_platform.defs import automation
-from churn_platform.defs.automation import EVIDENCE_TAG, drift_sensor, drop_sensor, monthly_schedule, run_request
+from churn_platform.defs.automation import (
+    EVIDENCE_TAG,
+    alert_sensor,
+    drift_sensor,
+    drop_sensor,
+    monthly_schedule,
+    run_request,
+)
 from churn_platform.defs.resources import HomeResource
 from churn_platform.errors import ContractError, IntegrityError
 from churn_platform.settings import prepare_environment
+from churn_platform_tests.receiver import receiving
 from churn_platform_tests.small_business import (
     FEBRUARY,
     JANUARY,
@@ -178,13 +188,26 @@ def test_a_run_that_has_ended_is_in_nobodys_way(empty_home, tick, instance):
     assert requested(tick(drop_sensor, empty_home)).run_key.endswith(":1")
 
 
-def test_a_broken_drop_is_tried_three_times_and_mended_files_at_once(empty_home, tick, instance):
+def waited_for(tick, monkeypatch, home, attempt) -> dg.RunRequest:
+    """The request for an attempt, after looking that a further one is not made at once."""
+    if attempt > 1:
+        said = skipped(tick(drop_sensor, home))
+        told = re.fullmatch(rf"The monthly of 2024-01-31 failed: attempt {attempt} in (\d+) seconds\.", said)
+        assert 0.8 < int(told[1]) / (60 * 2 ** (attempt - 2)) <= 1, said
+    with monkeypatch.context() as patience:
+        patience.setattr(automation, "RETRY_SECONDS", 0.0)
+        return requested(tick(drop_sensor, home))
+
+
+def test_a_broken_drop_is_tried_three_times_each_later_and_mended_files_at_once(
+    empty_home, tick, instance, monkeypatch
+):
     folder = deliver(empty_home, JANUARY)
     (folder / "leavers.csv").write_text("member,has_left\nm00000,perhaps\n")
     prepare_environment(empty_home.settings)
     keys = []
     for attempt in (1, 2, 3):
-        request = requested(tick(drop_sensor, empty_home))
+        request = waited_for(tick, monkeypatch, empty_home, attempt)
         keys.append(request.run_key)
         assert request.run_key.endswith(f":{attempt}")
         instance.add_dynamic_partitions("as_of", [request.partition_key])
@@ -280,6 +303,22 @@ def test_a_drop_goes_before_drift(january_copy, tick):
     assert said == "First the monthly of 2024-02-29 is due: The month 2024-02-29 has no snapshot yet."
 
 
+def test_a_retraining_waits_for_an_mlflow_server_that_is_away_without_using_up_an_attempt(
+    empty_home, tick, monkeypatch
+):
+    deliver(empty_home, JANUARY)
+    monthly(empty_home, JANUARY)
+    monkeypatch.setenv("CHURN_MLFLOW_URI", f"http://127.0.0.1:{free_port()}")
+    said = skipped(tick(drift_sensor, empty_home))
+    assert re.fullmatch(
+        r"MLflow at http://127\.0\.0\.1:\d+ does not answer \(.*refused.*\)\. "
+        r"The retraining of 2024-01-31 waits for it\.",
+        said,
+    )
+    monkeypatch.delenv("CHURN_MLFLOW_URI")
+    assert requested(tick(drift_sensor, empty_home)).run_key.endswith(":1")
+
+
 # A failed read is not "nothing new"
 
 
@@ -339,3 +378,27 @@ def test_the_schedule_leaves_a_home_alone_on_which_a_run_is_active(empty_home, m
     deliver(empty_home, JANUARY)
     active(morning.instance)
     assert morning(empty_home)[0].skip_message == "Another run is active: one run at a time for a home."
+
+
+# Alerts
+
+
+def test_the_alert_sensor_says_that_nobody_is_to_be_told(january_copy, tick):
+    assert tick(alert_sensor, january_copy).skip_message == "No receiver is set (CHURN_ALERT_URLS)."
+
+
+def test_the_alert_sensor_tells_what_happened_since_its_last_tick(january_copy, tick, monkeypatch):
+    def said():
+        return tick(alert_sensor, january_copy).skip_message
+
+    with receiving() as receiver:
+        monkeypatch.setenv("CHURN_ALERT_URLS", receiver.url)
+        assert said() == "0 sent."
+        rollback = {"act": "rollback done", "subject": "version 2", "after": "version 1"}
+        january_copy.ledger.append(actor="ada", reason="So.", **rollback)
+        assert said() == "1 sent."
+        assert said() == "0 sent."
+        january_copy.ledger.append(actor="ada", act="promotion done", subject="version 3", reason="So.")
+        receiver.status = 500
+        assert said() == "0 sent. An alert did not reach json 1: it answered 500. It is tried again later."
+    assert receiver.titles == ["gym: rolled back to version 1"]

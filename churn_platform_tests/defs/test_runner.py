@@ -11,6 +11,7 @@ from churn_platform.definitions import defs
 from churn_platform.defs.runner import IN_PROCESS, StepFailed, _failure, run_due
 from churn_platform.errors import HomeBusy, IntegrityError
 from churn_platform.settings import prepare_environment
+from churn_platform_tests.receiver import receiving
 from churn_platform_tests.small_business import FEBRUARY, JANUARY, deliver, make_home, open_home
 
 
@@ -125,3 +126,12 @@ def test_a_home_that_another_process_holds_is_left_to_it(january_copy, held):
     busy = open_home(january_copy.folder, lock_seconds=0)
     with pytest.raises(HomeBusy, match="Another run has held"):
         run(busy)
+
+
+def test_people_are_told_of_a_run_that_fails_and_of_each_step_before_the_next(broken, monkeypatch):
+    with receiving() as receiver:
+        home = open_home(broken.folder, alert_urls=receiver.url)
+        with pytest.raises(StepFailed):
+            run(home)
+        assert receiver.titles == ["gym: the drop of 2024-01-31 is refused"]
+        assert "perhaps" in receiver.got[0]["body"]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from churn_platform.core.contract import Contract, Entity
+from churn_platform.core.contract import ANSWERED, Contract, Entity
 from churn_platform.core.contract_parts import ColumnCost, Costs, FileFormat, Label
 from churn_platform.core.draft.keys import LabelColumn, Sheet, guess_key, guess_label, labels_of
 from churn_platform.core.draft.leaks import reasons_left_out
@@ -73,7 +73,8 @@ def draft(
     key = guess_key(sheets, entity)
     found = guess_label(sheets, key, label)
     usable = one_row_a_customer(sheets, key, parts)
-    key_name = free_name(valid_name(key.header, "key"), "customer", parts.taken)
+    key_name = valid_name(key.header, "key")
+    key_name = free_name(f"customer_{key_name}" if key_name in ANSWERED else key_name, "customer", parts.taken)
     truth = next(labels_of(sheet, found.header, key) for sheet in usable if sheet.name == found.table)
     usable.sort(key=lambda sheet: sheet.name == found.table)  # the label's table last
     for sheet in usable:

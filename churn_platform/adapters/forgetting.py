@@ -1,0 +1,225 @@
+"""Forgets a customer: files put in place of those with the rows, rows deleted from stores, the receipt.
+
+All new files are made ready first (`adapters/forgetting_plan.py`), then a plan is written: from there on a kill leaves
+what the next command completes, before it nothing has changed. Belongs here: that order. Does not: what a changed file
+holds.
+"""
+
+import contextlib
+import secrets
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from churn_platform.adapters.files import fsync_folder, read_json, sha256_file, write_json
+from churn_platform.adapters.forgetting_plan import stage
+from churn_platform.adapters.home import Home
+from churn_platform.adapters.online_reader import entity_key
+from churn_platform.core.candidate import ENTITIES
+from churn_platform.core.forgetting import salted, told
+from churn_platform.errors import IntegrityError, UsageError
+
+FOLDER, PLAN, FILES = "forgetting", "plan.json", "files"
+BUSY_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """What forgetting a customer came to.
+
+    Attributes:
+        subject: How the ledger names the customer: by a salted hash.
+        rows: Where -> rows left out.
+        versions: Versions that were trained on the customer.
+        unknown: Versions whose training customers cannot be read.
+        unread: Files of rows that cannot be read.
+        changed: Files that somebody else changed meanwhile and that were left as they are.
+    """
+
+    subject: str
+    rows: dict[str, int]
+    versions: list[int]
+    unknown: list[int]
+    unread: list[str]
+    changed: list[str]
+
+
+def forget(home: Home, user: str, by: str, reason: str) -> Forgotten:
+    """Remove every row of a customer from the home and record that it happened.
+
+    Raises:
+        UsageError: no file and no store holds the customer, or the key cannot be one.
+        IntegrityError: a file of the lake was changed; nothing was forgotten.
+        HomeBusy: a run holds the home.
+    """
+    key = _key(home, user)
+    with home.exclusive():
+        finish(home)
+        folder = home.folder / FOLDER
+        staged = stage(home, key, folder / FILES)
+        online = _online_rows(home, key)
+        if not staged.files and not online:
+            _clear(folder)
+            raise UsageError(_nobody(home, key))
+        versions, unknown = _trained_on(home, key)
+        salt = secrets.token_hex(16)
+        rows = dict(staged.rows) | ({"online store": online} if online else {})
+        plan = {
+            "key": key, "by": by, "reason": reason, "salt": salt, "files": staged.files, "digests": staged.digests,
+            "rows": rows, "versions": versions, "unknown": unknown, "unread": staged.unread,
+        }  # fmt: skip
+        write_json(folder / PLAN, plan)
+        return _carry_out(home, plan)
+
+
+def finish(home: Home) -> Forgotten | None:
+    """Complete what a kill cut off; None when nothing was. The caller holds the home."""
+    folder = home.folder / FOLDER
+    if (folder / PLAN).exists():
+        return _carry_out(home, read_json(folder / PLAN))
+    _clear(folder)
+    return None
+
+
+def _carry_out(home: Home, plan: dict[str, Any]) -> Forgotten:
+    changed = [name for name, digests in plan["files"].items() if not _replaced(home, name, digests)]
+    _forget_online(home, plan["key"])
+    for database in sorted((home.folder / "dagster").rglob("*.db")):
+        _untell(database, plan["key"])
+    known = salted(plan["salt"], plan["key"])
+    found = Forgotten(
+        f"customer {known[:12]}", plan["rows"], plan["versions"], plan["unknown"], plan["unread"], changed
+    )
+    if known not in {receipt.evidence["customer"] for receipt in home.ledger.receipts("customer forgotten")}:
+        evidence = {"customer": known, "salt": plan["salt"], "digests": plan["digests"], **asdict(found)}
+        home.ledger.append(
+            actor=plan["by"],
+            act="customer forgotten",
+            subject=evidence.pop("subject"),
+            reason=plan["reason"],
+            evidence=evidence,
+        )
+    _clear(home.folder / FOLDER)
+    return found
+
+
+def _replaced(home: Home, name: str, digests: dict[str, str]) -> bool:
+    """Put one new file in place, unless that is done; False when the file is neither the old nor the new one."""
+    target, source = home.folder / name, home.folder / FOLDER / FILES / name
+    standing = sha256_file(target) if target.exists() else None
+    if standing == digests["before"]:
+        source.replace(target)
+        fsync_folder(target.parent)
+        return True
+    return standing in (None, digests["after"])
+
+
+def _clear(folder: Path) -> None:
+    """The plan first: it names the customer, and without it the files mean nothing."""
+    (folder / PLAN).unlink(missing_ok=True)
+    if folder.exists():
+        fsync_folder(folder)
+        shutil.rmtree(folder)
+
+
+def _key(home: Home, user: str) -> str | int:
+    if home.contract.entity.dtype != "integer":
+        return user.strip()
+    try:
+        return int(user)
+    except ValueError:
+        raise UsageError(f"{user!r} is no {home.contract.entity.column}: it is a whole number.") from None
+
+
+def _nobody(home: Home, key: str | int) -> str:
+    for receipt in home.ledger.receipts("customer forgotten"):
+        if receipt.evidence["customer"] == salted(str(receipt.evidence["salt"]), key):
+            return (
+                f"That {home.contract.entity.column} was forgotten on {receipt.time[:10]}, and nothing holds it since."
+            )
+    return f"Nothing in {home.folder} holds a customer {key!r}: check the {home.contract.entity.column}."
+
+
+def _trained_on(home: Home, key: str | int) -> tuple[list[int], list[int]]:
+    """The versions whose training customers include this one, and those that cannot say."""
+    import io
+
+    import numpy as np
+    import pandas as pd
+
+    from churn_platform.core.training_dataset import trained_on
+
+    found: list[int] = []
+    unknown: list[int] = []
+    released = home.releases.versions()
+    for version in sorted({*released, *home.registry.versions()}):
+        try:
+            if version in released:
+                content = home.releases.path(version, ENTITIES).read_bytes()
+            else:
+                content = home.registry.files(version)[ENTITIES]
+            hashes = np.load(io.BytesIO(content), allow_pickle=False)
+        except (IntegrityError, UsageError, OSError, ValueError):
+            unknown.append(version)
+            continue
+        if trained_on(pd.Series([key]), hashes)[0]:
+            found.append(version)
+    return found, unknown
+
+
+@contextlib.contextmanager
+def _store(database: Path) -> Iterator[sqlite3.Connection]:
+    """A SQLite store in which what is deleted is overwritten, too."""
+    try:
+        with contextlib.closing(sqlite3.connect(database, timeout=BUSY_SECONDS)) as store:
+            store.execute("PRAGMA secure_delete = ON")
+            with store:
+                yield store
+            store.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    except sqlite3.Error as error:
+        raise IntegrityError(
+            f"{database} cannot be written ({error}): the customer is not forgotten yet, run the command again."
+        ) from None
+
+
+def _columns(store: sqlite3.Connection) -> list[tuple[str, str]]:
+    tables = [name for (name,) in store.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    return [(t, column) for t in tables for _, column, *_ in store.execute(f'PRAGMA table_info("{t}")')]
+
+
+def _online_rows(home: Home, key: str | int) -> int:
+    database = home.feature_store.folder / "online_store.db"
+    if not database.exists():
+        return 0
+    with _store(database) as store:
+        tables = [table for table, column in _columns(store) if column == "entity_key"]
+        count = 'SELECT COUNT(DISTINCT entity_key) FROM "{}" WHERE entity_key = ?'
+        found = [
+            store.execute(count.format(table), (entity_key(home.contract)(key),)).fetchone()[0] for table in tables
+        ]
+    return sum(found)
+
+
+def _forget_online(home: Home, key: str | int) -> None:
+    database = home.feature_store.folder / "online_store.db"
+    if database.exists():
+        with _store(database) as store:
+            for table, column in _columns(store):
+                if column == "entity_key":
+                    own = entity_key(home.contract)(key)
+                    store.execute(f'DELETE FROM "{table}" WHERE entity_key = ?', (own,))  # noqa: S608 - Feast's names
+
+
+def _untell(database: Path, key: str | int) -> None:
+    """Dagster's history shows the head of the list and examples of faults with each run."""
+    with _store(database) as store:
+        for table, column in _columns(store):
+            for form, instead in told(key):
+                store.execute(
+                    f'UPDATE "{table}" SET "{column}" = replace("{column}", ?, ?) '  # noqa: S608 - Dagster's names
+                    f'WHERE typeof("{column}") = \'text\' AND instr("{column}", ?) > 0',
+                    (form, instead, form),
+                )

@@ -1,0 +1,107 @@
+"""The commands about the ledger: history.
+
+Belongs here: their arguments and how their answers look. Does not: facts (`core/history.py`, `adapters/`). `cli.py`
+registers them.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from churn_platform.cli_base import HomeOption, JsonOption, make_console, open_home, print_json
+from churn_platform.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+INDENT, DIGITS = 6, 12
+
+
+def history(
+    at: Annotated[
+        str | None, typer.Option("--at", help="What was in production then: a date (its end) or an instant, in UTC.")
+    ] = None,
+    act: Annotated[str | None, typer.Option("--act", help="Only acts with these words, as promotion or drop.")] = None,
+    version: Annotated[int | None, typer.Option(min=1, help="Only what is about this version.")] = None,
+    since: Annotated[str | None, typer.Option("--since", help="From this date or instant on.")] = None,
+    until: Annotated[str | None, typer.Option("--until", help="Up to this date (its end) or instant.")] = None,
+    by: Annotated[str | None, typer.Option("--by", help="Only what this person or process did.")] = None,
+    last: Annotated[int | None, typer.Option(min=1, help="Only the newest so many.")] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """The ledger, oldest first; with --at what was in production then, and why."""
+    from churn_platform.core.history import Filters, instant
+
+    filters = Filters(
+        act=act,
+        version=version,
+        since=instant(since, end=False) if since else None,
+        until=instant(until, end=True) if until else None,
+        by=by,
+        last=last,
+    )
+    if at is not None:
+        if filters != Filters():
+            raise UsageError("--at asks what was in production then: it goes without the filters.")
+        from churn_platform.adapters.past import was_in_production
+
+        found = was_in_production(open_home(home), at)
+        print_json(found) if as_json else _show_standing(make_console(), found)
+        return
+    receipts = [receipt.model_dump(mode="json") for receipt in filters.chosen(open_home(home).ledger.receipts())]
+    print_json(receipts) if as_json else _show_receipts(make_console(), receipts, filtered=filters != Filters())
+
+
+def _show_receipts(console: "Console", receipts: Iterable[Mapping[str, Any]], *, filtered: bool) -> None:
+    """Two lines a receipt, the second its reason: a table of seven columns would leave a reason no room."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    from churn_platform.cli_show import table
+
+    shown = list(receipts)
+    if not shown:
+        console.print("No receipt matches." if filtered else "The ledger is empty: nothing has been done yet.")
+        return
+    heads = table("", "#", "time (UTC)", "act", "subject", "by", "from -> to", numbers=("#",))
+    for r in shown:
+        heads.add_row(
+            str(r["sequence"]), r["time"][:16].replace("T", " "), r["act"], r["subject"], r["actor"], _moved(r)
+        )
+    lines = console.render_lines(heads, console.options.update(overflow="ellipsis", no_wrap=True))
+    rows = ["".join(segment.text for segment in line).rstrip() for line in lines]
+    title = len(rows) - len(shown)
+    console.print(Text("\n".join(rows[:title]), style="bold"))
+    for row, r in zip(rows[title:], shown, strict=True):
+        console.print(Text(row, overflow="ellipsis", no_wrap=True))
+        console.print(Padding(Text(r["reason"], style="dim"), (0, 0, 0, INDENT), expand=False))
+
+
+def _moved(receipt: Mapping[str, Any]) -> str:
+    """What a receipt moved, digests by their beginning; what a decision came to."""
+    before, after = ("-" if end is None else end[:DIGITS] for end in (receipt["before"], receipt["after"]))
+    if before == after:
+        return ""
+    return after if receipt["act"] == "decision" else f"{before} -> {after}"
+
+
+def _show_standing(console: "Console", found: Mapping[str, Any]) -> None:
+    console.print(found["sentence"])
+    if found["version"] is None:
+        return
+    console.print(f"Why         {found['reason']}")
+    decision, approval = found["decision"], found["approval"]
+    if decision is not None and "as_of" in decision:
+        console.print(
+            f"Decision    of {decision['as_of']} (trigger: {decision['trigger']}), digest {decision['digest'][:12]}; "
+            f"`churn decision {decision['as_of']}` shows its findings."
+        )
+    elif decision is not None:
+        console.print(f"Decision    {decision['digest'][:12]}, whose record is not in the home any more.")
+    if approval is not None:
+        over = "[yellow]overrode the refusal[/]" if approval["override"] else "approved it"
+        console.print(f"Approval    {approval['by']} {over}: {approval['reason']}")
+    receipt = found["receipt"]
+    console.print(f"Receipt     {receipt['sequence']}, {receipt['act']}, {receipt['time'][:19].replace('T', ' ')} UTC")

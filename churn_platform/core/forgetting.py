@@ -1,0 +1,52 @@
+"""Forgetting a customer: what may stand in place of a key, and how digests of changed content follow.
+
+Belongs here: those rules. Does not: files and stores (`adapters/forgetting.py`, `adapters/customer_rows.py`).
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from html import escape
+
+from pydantic import JsonValue
+
+FORGOTTEN = "(forgotten)"
+
+
+def salted(salt: str, key: str | int) -> str:
+    """Hex sha256 of salt and key: who has the key can ask whether it was forgotten, the ledger alone names nobody."""
+    return hashlib.sha256(f"{salt}:{key}".encode()).hexdigest()
+
+
+def told(key: str | int) -> list[tuple[str, str]]:
+    """How sentences, pages and tables name a key among other text, and what they say instead.
+
+    Quoted as an example of a fault (as text, HTML and JSON), or as a cell of a Markdown table. The bare key is no
+    pattern: a key 12 is in every date.
+    """
+    named, instead = repr(str(key)), repr(FORGOTTEN)
+    forms = {named: instead, escape(named): escape(instead), f"| {key} |": f"| {FORGOTTEN} |"}
+    return list((forms | {json.dumps(form)[1:-1]: said for form, said in forms.items()}).items())
+
+
+def untold(text: str, key: str | int) -> str:
+    """`text` without the places that name the key."""
+    for form, instead in told(key):
+        text = text.replace(form, instead)
+    return text
+
+
+def remapped(value: JsonValue, change: Callable[[str], str]) -> JsonValue:
+    """A JSON value with `change` applied to every text in it; the names of fields stay."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, list):
+        return [remapped(item, change) for item in value]
+    if isinstance(value, dict):
+        return {name: remapped(item, change) for name, item in value.items()}
+    return value
+
+
+def following(digests: Mapping[str, str], key: str | int) -> Callable[[str], str]:
+    """The change of a record's texts: digests of changed content become the new ones, and the key is not told."""
+    return lambda text: digests[text] if text in digests else untold(text, key)

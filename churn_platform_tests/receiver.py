@@ -1,0 +1,63 @@
+"""A real receiver of alerts: an HTTP server on this machine that keeps what it is sent and can be told to fail."""
+
+import contextlib
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+class Receiver:
+    """What it was sent, oldest first; `status` is what it answers."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.status = 200
+        self.got: list[dict[str, Any]] = []
+
+    @property
+    def url(self) -> str:
+        """Its Apprise URL, with a secret in it."""
+        return f"json://tester:pa55word@127.0.0.1:{self.port}/hook/s3cret-token"
+
+    @property
+    def titles(self) -> list[str]:
+        """The titles of the messages that it took."""
+        return [message["title"] for message in self.got]
+
+
+@contextlib.contextmanager
+def receiving(port: int = 0) -> Iterator[Receiver]:
+    """A receiver that answers until the block ends."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            if receiver.status == 200:
+                receiver.got.append({"title": body["title"], "body": body["message"], "type": body["type"]})
+            self.send_response(receiver.status)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    receiver = Receiver(server.server_port)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield receiver
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@contextlib.contextmanager
+def mute() -> Iterator[str]:
+    """The URL of a receiver that takes the connection and never answers."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield f"json://127.0.0.1:{listener.getsockname()[1]}/hook"
