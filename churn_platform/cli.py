@@ -193,7 +193,7 @@ def run(
 
 for answer in (cli_answers.status, cli_ledger.history, cli_answers.decision, cli_answers.scores, cli_answers.explain):
     app.command()(answer)
-for look in (cli_verdict.replay,):
+for look in (cli_verdict.replay, cli_verdict.scoreboard):
     app.command()(look)
 
 for whole in (cli_home.backup, cli_home.restore, cli_home.forget):

@@ -5,9 +5,9 @@ registers them.
 """
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -80,3 +80,33 @@ def show_replay(console: "Console", replays: Sequence["Replay"]) -> None:
 
 def _did(decision: str | None) -> str:
     return {"promoted": "[green]+[/]", "pending": "[cyan]?[/]", "refused": "[yellow]-[/]"}.get(decision or "", " ")
+
+
+def scoreboard(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Was the gate right? Each past decision by what labels that matured later say of both versions."""
+    from churn_platform.adapters.scoreboard import scoreboard as answers
+
+    found = answers(open_home(home))
+    print_json(found) if as_json else show_scoreboard(make_console(), found)
+
+
+def show_scoreboard(console: "Console", found: Mapping[str, Any]) -> None:
+    """A row a decision, then totals."""
+    from churn_platform.cli_show import DECISIONS, figure, table
+
+    numbers = ("candidate", "incumbent", "difference", "gained")
+    made = table("Was the gate right?", "month", "decision", "gate", *numbers, "what later months say", numbers=numbers)
+    says = {"right": "[green]right[/]", "wrong": "[red]wrong[/]", "open": "[dim]open[/]"}
+    for one in found["decisions"]:
+        figures = [figure(one[name]) for name in ("candidate_auc", "incumbent_auc")]
+        figures += [figure(one["difference"], "+.3f"), figure(one["gained"], "+,.4g")]
+        what = f"[{DECISIONS[one['decision']]}]{one['decision']}[/] version {one['candidate']}"
+        made.add_row(one["as_of"], what, says[one["judgement"]], *figures, one["sentence"])
+    console.print(made)
+    sums = found["totals"]
+    console.print(
+        f"{sums['decisions']} decisions: {sums['right']} right, {sums['wrong']} wrong ({sums['needless']} needless "
+        f"promotions, {sums['missed']} better candidates missed), {sums['open']} open. Following them gained "
+        f"{sums['gained']:+,.4g} {found['gained']}, beside the opposite of each.",
+        soft_wrap=True,
+    )

@@ -50,8 +50,8 @@ def replay_png(replays: Sequence[Replay]) -> bytes:
         at = [index for index, month in enumerate(one.months) if month.auc is not None]
         aucs = [month.auc for month in one.months if month.auc is not None]
         mean = "" if one.mean_auc is None else f", mean AUC {one.mean_auc:.3f}"
-        style = {"ls": ("-", "--", ":", "-.")[number % 4], "lw": 3 if number == 0 else 2}
-        axes.plot(at, aucs, color=colour, label=f"{one.name}{mean}", **style)
+        dashes, width = ("-", "--", ":", "-.")[number % 4], 3 if number == 0 else 2
+        axes.plot(at, aucs, color=colour, label=f"{one.name}{mean}", ls=dashes, lw=width)
         worth = dict(zip(at, aucs, strict=True))
         moved = [i for i in worth if one.months[i].decision == "promoted"]
         axes.plot(moved, [worth[i] for i in moved], "o", color=colour, ms=8, mec="white", zorder=3)
@@ -59,7 +59,7 @@ def replay_png(replays: Sequence[Replay]) -> bytes:
     step = max(1, len(months) // 12)
     axes.set_xticks(range(0, len(months), step), months[::step], rotation=40, ha="right")
     axes.axhline(0.5, color=INK, lw=0.8, alpha=0.5)
-    axes.set_ylabel("AUC of the model in production on that month's customers", color=INK)
+    axes.set_ylabel("AUC on the month's customers", color=INK)
     axes.set_title("The same months under other policies (a dot: a new model is promoted)", color=INK, fontsize=11)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)

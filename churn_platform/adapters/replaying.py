@@ -13,9 +13,9 @@ import pandas as pd
 from churn_platform.adapters.contract_file import read_policy
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.lake import instant
-from churn_platform.adapters.model_registry import code_digest
-from churn_platform.core.replay_history import History, Month
+from churn_platform.adapters.provenance import code_digest
 from churn_platform.core.replay import Alternative, with_policy
+from churn_platform.core.replay_history import History, Month
 from churn_platform.core.replay_result import OnMonth, Replay, replay
 from churn_platform.core.snapshot import feature_frame
 from churn_platform.errors import ContractError, UsageError
@@ -45,8 +45,8 @@ def replay_home(home: Home, files: Sequence[Path], on_month: OnMonth = lambda _,
 def history_of(home: Home) -> History:
     """Every published month as it was known.
 
-    A month's tables are those of its scoring: what came up to `delivery_days` after it. Labels are known in a month when
-    they were there as many days after its as_of.
+    A month's tables are those of its scoring: what came up to `delivery_days` after it. Labels are known in a month
+    when they were there as many days after its as_of.
 
     Raises:
         UsageError: no month was published.

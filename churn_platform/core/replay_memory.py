@@ -16,8 +16,8 @@ from churn_platform.core.criteria.self_test import ShuffledRefit
 from churn_platform.core.digest import digest_of, frame_digest
 from churn_platform.core.evidence import Evidence
 from churn_platform.core.gate import gather
-from churn_platform.core.replay_history import History, Labelled
 from churn_platform.core.model import ChurnModel, Recipe, model_input
+from churn_platform.core.replay_history import History, Labelled
 from churn_platform.core.training_dataset import TrainingDataset
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
