@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from churn_platform.adapters.feature_store import import_feast
+from churn_platform.adapters.feast_library import import_feast
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.training_data import load_training_dataset
 from churn_platform.core.model import model_input

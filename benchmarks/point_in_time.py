@@ -17,7 +17,8 @@ import pandas as pd
 from benchmarks import harness
 from benchmarks.business import fill, months_of
 from churn_platform.adapters.contract_file import default_contract_path, read_contract
-from churn_platform.adapters.feature_store import FeatureStore, import_feast
+from churn_platform.adapters.feast_library import import_feast
+from churn_platform.adapters.feature_store import FeatureStore
 from churn_platform.adapters.lake import Lake, View
 from churn_platform.core.contract import Contract
 from churn_platform.core.digest import frame_digest

@@ -4,14 +4,14 @@ Belongs here: what an answer holds and when there is none. Does not: HTTP (`bent
 (`bento/schema.py`), the model (`core/scorer.py`).
 """
 
-import asyncio
 import datetime as dt
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bento.errors import Refusal
-from churn_platform.adapters.online_reader import Key, OnlineReader, OnlineRow
+from churn_platform.adapters.online_reader import OnlineReader, OnlineRow
+from churn_platform.adapters.online_values import Key
 from churn_platform.adapters.prediction_log import Answered
 from churn_platform.adapters.release_loading import Loaded
 from churn_platform.adapters.release_watch import Held
@@ -117,9 +117,7 @@ class Answers:
     async def rows(self, keys: Sequence[Key]) -> list[OnlineRow | None]:
         """The online rows of customers."""
         try:
-            if self.reader.blocking:
-                return await asyncio.to_thread(self.reader.read, keys)
-            return self.reader.read(keys)
+            return await self.reader.read(keys)
         except StoreDown as error:
             raise Refusal(
                 503, "store_down", str(error), "Try again in a few seconds; GET /readyz says what is missing.",

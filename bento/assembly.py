@@ -51,6 +51,7 @@ class Assembly:
         self._settings, self._home, self._metrics = settings, settings.home_folder, metrics
         self._baked = read_note(self._home)
         self._ledger = LedgerStore(self._home / "ledger")
+        self._logs: dict[str, PredictionLog] = {}
         self._given: Background[tuple[str, Answered]] = Background(self._log, limit=LOG_LIMIT, seconds=LOG_SECONDS)
         self._lines: Background[dict[str, Any]] = Background(_print, limit=LINES_LIMIT, seconds=LINES_SECONDS)
         self.watch = ReleaseWatch(
@@ -96,7 +97,8 @@ class Assembly:
     def _reader(self, contract: Contract) -> OnlineReader:
         if self._baked is not None and not self._baked.customers:
             return NoCustomers()
-        return open_online_reader(self._home / "feast", contract)
+        password = self._settings.online_password.get_secret_value()
+        return open_online_reader(self._home / "feast", contract, password)
 
     def _answered(self, entity: str, answers: list[Answered]) -> None:
         if self._log_folder is not None:
@@ -115,7 +117,8 @@ class Assembly:
     def _log(self, lot: Sequence[tuple[str, Answered]]) -> None:
         assert self._log_folder is not None  # noqa: S101 - nothing is queued then
         for entity in dict.fromkeys(entity for entity, _ in lot):
-            PredictionLog(self._log_folder, entity).write([one for name, one in lot if name == entity])
+            log = self._logs.setdefault(entity, PredictionLog(self._log_folder, entity))
+            log.write([one for name, one in lot if name == entity])
 
     def _prepare(self, held: Held) -> None:
         self._next = self._viewed(held)

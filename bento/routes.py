@@ -205,8 +205,7 @@ class Routes:
 
     async def _newest(self) -> dt.date:
         try:
-            reader = self._answers.reader
-            return await asyncio.to_thread(reader.newest) if reader.blocking else reader.newest()
+            return await self._answers.reader.newest()
         except StoreDown as error:
             raise Refusal(503, "store_down", str(error), "Try again in a few seconds.") from None
 

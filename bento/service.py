@@ -12,12 +12,14 @@ from starlette.responses import Response
 from bento.assembly import Assembly
 from bento.errors import Refusal, answer
 from bento.front import Front, Holder
+from bento.heads import guard_heads
 from bento.metrics import Metrics
 from churn_platform.adapters.baked import settings_in_use
 from churn_platform.settings import prepare_environment
 
 _settings = settings_in_use()
 prepare_environment(_settings)
+guard_heads()
 _holder = Holder()
 
 

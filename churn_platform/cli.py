@@ -191,7 +191,14 @@ def run(
     show_status(make_console(), found)
 
 
-for answer in (cli_answers.status, cli_ledger.history, cli_answers.decision, cli_answers.scores, cli_answers.explain):
+for answer in (
+    cli_answers.status,
+    cli_ledger.history,
+    cli_ledger.verify,
+    cli_answers.decision,
+    cli_answers.scores,
+    cli_answers.explain,
+):
     app.command()(answer)
 for look in (cli_verdict.replay, cli_verdict.scoreboard):
     app.command()(look)
@@ -232,6 +239,7 @@ def serve(
 
 
 app.command()(cli_watch.alert)
+app.command()(cli_watch.exporter)
 
 
 @app.command()

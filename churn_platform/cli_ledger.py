@@ -1,4 +1,4 @@
-"""The commands about the ledger: history.
+"""The commands about the ledger: history, verify.
 
 Belongs here: their arguments and how their answers look. Does not: facts (`core/history.py`, `adapters/`). `cli.py`
 registers them.
@@ -52,6 +52,46 @@ def history(
         return
     receipts = [receipt.model_dump(mode="json") for receipt in filters.chosen(open_home(home).ledger.receipts())]
     print_json(receipts) if as_json else _show_receipts(make_console(), receipts, filtered=filters != Filters())
+
+
+def verify(
+    anchor: Annotated[
+        str | None, typer.Option("--anchor", help="Digest of a head that you kept elsewhere; the ledger must hold it.")
+    ] = None,
+    deep: Annotated[bool, typer.Option("--deep", help="Also compute every digest of every file again.")] = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Whether the ledger holds and agrees with MLflow, releases and server. Exit code 1 when anything is broken."""
+    import re
+
+    from churn_platform.adapters.verifying import LEAST_DIGITS, summary, verify_home
+
+    if anchor is not None and not re.fullmatch(f"[0-9a-f]{{{LEAST_DIGITS},64}}", anchor):
+        raise UsageError(f"--anchor takes the digest of a receipt, at least its first {LEAST_DIGITS} digits.")
+    opened = open_home(home)
+    found = summary(opened, verify_home(opened, anchor, deep=deep))
+    print_json(found) if as_json else _show_verified(make_console(), found)
+    if not found["verified"]:
+        raise typer.Exit(1)
+
+
+def _show_verified(console: "Console", found: Mapping[str, Any]) -> None:
+    from rich.text import Text
+
+    words = {"holds": ("holds", "green"), "broken": ("BROKEN", "red"), "said": ("-", "dim")}
+    if found["first_break"] is not None:
+        console.print(Text(f"First break: {found['first_break']}", style="red"))
+    for finding in found["findings"]:
+        word, style = words[finding["state"]]
+        console.print(Text.assemble(f"{finding['check']:11} ", (f"{word:7}", style), finding["detail"]))
+    if found["verified"]:
+        console.print(f"Verified: {found['checked']:,} things checked, nothing is broken.")
+    else:
+        many = len(found["breaks"])
+        console.print(f"{many} break{'s' if many > 1 else ''} found. Put what is broken back from a backup.")
+    if found["head"] is not None:
+        console.print(f"Head: receipt {found['head']['sequence']}, {found['head']['digest']}", soft_wrap=True)
 
 
 def _show_receipts(console: "Console", receipts: Iterable[Mapping[str, Any]], *, filtered: bool) -> None:

@@ -37,6 +37,8 @@ def show_status(console: Console, found: Mapping[str, Any]) -> None:
         console.print(f"[red]Stand down[/]  {found['production']['stand_down_reason']}")
     if aside := found["quarantine"]:
         console.print(f"[yellow]Quarantine[/]  {aside['as_of']}: {aside['sentence']} Reasons: {aside['page']}")
+    for one in found["answered"]:
+        console.print(f"Answered    {_answered(one)}")
     for receiver in found["alerts"]:
         if receiver["unsent"] or not receiver["receiver"]:
             console.print(f"[yellow]Alerts[/]      {unsent_sentence(receiver)}")
@@ -69,6 +71,14 @@ def _production(found: Mapping[str, Any] | None) -> str:
         f"version {found['version']} ({found['algorithm']}), trained on {found['as_of']}, "
         f"AUC {found['auc']:.3f} on the holdout at its decision"
     )
+
+
+def _answered(one: Mapping[str, Any]) -> str:
+    """What the API answered about a month by one version, and what that was worth."""
+    metrics = one["metrics"]
+    worth = one["note"] if metrics is None else f"AUC {metrics['auc']:.3f} on {one['rows']:,} matured labels"
+    far = f", {one['distance']:.2f} from what it learnt" if one["moved"] else ""
+    return f"version {one['version']} to {one['customers']:,} customers of {one['as_of']}: {worth}{far}"
 
 
 def decisions_table(decisions: Iterable[Mapping[str, Any]]) -> Table:

@@ -1,4 +1,7 @@
-"""`churn alert`: telling people. Belongs here: arguments and words. Does not: what is told (`adapters/alerting.py`)."""
+"""`churn alert` and `churn exporter`: telling people and Prometheus.
+
+Belongs here: arguments and words. Does not: what is told (`adapters/alerting.py`, `adapters/exporter.py`).
+"""
 
 from typing import Annotated, Any
 
@@ -32,6 +35,19 @@ def alert(
             typer.echo(_line(receiver, test=test))
     if failed := [receiver["receiver"] for receiver in found if receiver["error"]]:
         raise ChurnError(f"Not reached: {', '.join(failed)}.")
+
+
+def exporter(
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port (else CHURN_EXPORTER_PORT).")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    home: HomeOption = None,
+) -> None:
+    """Metrics of the home for Prometheus: daemon, jobs, snapshot, production, drift, performance, ledger, alerts."""
+    from churn_platform.adapters.exporter import serve
+    from churn_platform.defs.health import DagsterHealth
+
+    opened = open_home(home)
+    serve(opened, host, port or opened.settings.exporter_port, DagsterHealth(opened).read, typer.echo)
 
 
 def _sent(alerter: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - imported inside the command

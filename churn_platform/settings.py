@@ -32,6 +32,9 @@ LIBRARY_ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "5",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
     "GIT_PYTHON_REFRESH": "quiet",
+    # Feast writes UTC without saying so: a Postgres of another time zone would move every row's moment.
+    "PGTZ": "UTC",
+    "PGCONNECT_TIMEOUT": "10",
     # Beta and deprecation notices of the libraries' own internals are no news to a user.
     "PYTHONWARNINGS": "ignore",
 }
@@ -79,6 +82,11 @@ class Settings(BaseSettings):
         le=65535,
         description="Port on 127.0.0.1 where `churn ui` shows the reports that the UI links to.",
     )
+    reports_url: str = Field(
+        default="",
+        pattern=r"^(https?://\S+)?$",
+        description="Where the reports can be opened, when not on CHURN_REPORTS_PORT of 127.0.0.1.",
+    )
     quiet_seconds: float = Field(
         default=5.0, ge=0, description="A drop without `_SUCCESS` is due when its files are unchanged for so long."
     )
@@ -95,6 +103,17 @@ class Settings(BaseSettings):
     metrics_keys: KeyDigests = Field(default="", description="The same for /metrics alone; empty: an API key opens it.")
     api_hosts: str = Field(
         default="", description="Names, separated by commas, under which the API may be called besides localhost."
+    )
+    online_store: str = Field(
+        default="",
+        description="Where the online features are: `redis://host:6379/0` or `postgresql://user@host/database`; "
+        "empty: SQLite in the home.",
+    )
+    online_password: SecretStr = Field(
+        default=SecretStr(""), description="Password of that store; no file ever holds it."
+    )
+    exporter_port: int = Field(
+        default=3003, ge=1, le=65535, description="Port of the metrics of the home (`churn exporter`)."
     )
     prediction_log: Path | None = Field(
         default=None,

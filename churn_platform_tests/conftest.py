@@ -9,6 +9,7 @@ import pytest
 
 from churn_platform.settings import Settings, prepare_environment
 from churn_platform_tests.real_months import february_home, january_home, real_data  # noqa: F401 - fixtures
+from churn_platform_tests.stores import postgres_server, redis_server  # noqa: F401 - fixtures
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx
 import psutil
@@ -52,12 +53,21 @@ class Served:
         pytest.fail(f"the server did not become ready:\n{self.log.read_text()}")
 
     def workers(self):
-        children = psutil.Process(self.process.pid).children(recursive=True)
-        return [child for child in children if "_bentoml_impl.worker.service" in " ".join(child.cmdline())]
+        found = []
+        for child in psutil.Process(self.process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.Error):  # killed, and not buried yet
+                if "_bentoml_impl.worker.service" in " ".join(child.cmdline()):
+                    found.append(child)
+        return found
 
     def lines(self):
         texts = self.log.read_text().splitlines()
         return [json.loads(text) for text in texts if text.startswith("{")]
+
+    def answered(self):
+        """How many /predict the workers say they have answered."""
+        asked = [line for line in self.lines() if line.get("route") == "/predict"]
+        return sum(line["status"] == 200 for line in asked)
 
     def end(self):
         if self.process.poll() is None:
@@ -77,20 +87,32 @@ class Running(Served):
         super().__init__(command, home.folder / "server.log", **environment)
 
 
-async def load(url, seconds, found, connections=8, fresh=False):
-    """Predict without pause; append (time, status, version) of each answer."""
+class Answer(NamedTuple):
+    """One request under load: when it was answered, its status or error, its version, how long it took."""
+
+    moment: float
+    status: int | str
+    version: int | None
+    seconds: float
+
+
+async def load(url, seconds, found, connections=8, fresh=False, pause=0.0):
+    """Predict again and again, each connection with a pause after each answer; append every `Answer`."""
 
     async def one():
         limits = httpx.Limits(max_keepalive_connections=0) if fresh else httpx.Limits()
         async with httpx.AsyncClient(base_url=url, limits=limits, timeout=30) as client:
             end = time.monotonic() + seconds
             while time.monotonic() < end:
+                started, version = time.monotonic(), None
                 try:
                     response = await client.post("/predict", json=BODY)
+                    status = response.status_code
+                    version = response.json()["model"]["version"] if status == 200 else None
                 except httpx.HTTPError as error:
-                    found.append((time.time(), type(error).__name__, None))
-                    continue
-                version = response.json()["model"]["version"] if response.status_code == 200 else None
-                found.append((time.time(), response.status_code, version))
+                    status = type(error).__name__
+                found.append(Answer(time.time(), status, version, time.monotonic() - started))
+                if pause:
+                    await asyncio.sleep(pause)
 
     await asyncio.gather(*(one() for _ in range(connections)))

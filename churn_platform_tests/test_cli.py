@@ -3,6 +3,7 @@
 Every command runs through `main()`, in this process; the homes are those of a small business.
 """
 
+import datetime as dt
 import errno
 import json
 import os
@@ -10,6 +11,7 @@ import re
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 import yaml
@@ -31,15 +33,18 @@ COMMANDS = {
     "run": {"--as-of", "--all", "--home", "--json"},
     "status": {"--home", "--json"},
     "history": {"--at", "--act", "--version", "--since", "--until", "--by", "--last", "--home", "--json"},
+    "verify": {"--anchor", "--deep", "--home", "--json"},
     "decision": {"--home", "--json"},
     "scores": {"--top", "--home", "--json"},
     "explain": {"--as-of", "--home", "--json"},
     "ui": {"--port", "--home"},
     "serve": {"--port", "--host", "--workers", "--home"},
+    "bento": {"--output", "--customers", "--home", "--json"},
     "backup": {"--home", "--json"},
     "restore": {"--home", "--json"},
     "forget": {"--by", "--reason", "--home", "--json"},
     "alert": {"--test", "--home", "--json"},
+    "exporter": {"--port", "--host", "--home"},
     "doctor": {"--home", "--json"},
 }
 READING = [("status",), ("history",), ("decision",), ("scores",), ("explain", "m00001"), ("doctor",)]
@@ -550,6 +555,28 @@ def test_history_holds_every_receipt_in_order(answer, january):
     assert {receipt["actor"] for receipt in found} == {"tester"}
 
 
+def test_verify_says_what_holds_and_the_head_to_keep(churn, answer, january, environ):
+    environ.setenv("CHURN_API_PORT", "1")
+    found = answer("verify", "--deep", home=january)
+    assert (found["verified"], found["breaks"]) == (True, [])
+    head = january.ledger.head()
+    assert found["head"] == {"sequence": head.sequence, "digest": head.digest}
+    assert answer("verify", "--anchor", head.digest, home=january)["verified"]
+    code, out, _ = churn("verify", home=january)
+    assert (code, f"Head: receipt {head.sequence}, {head.digest}" in out) == (0, True)
+    assert "at least its first 12 digits" in wrong(churn("verify", "--anchor", "abc", home=january))
+
+
+def test_verify_ends_with_one_and_names_the_first_break(churn, answer, january_copy, environ):
+    environ.setenv("CHURN_API_PORT", "1")
+    file = january_copy.ledger.file
+    file.write_bytes(file.read_bytes()[:200] + b"#" + file.read_bytes()[201:])
+    found = answer("verify", home=january_copy, code=1)
+    assert found["first_break"].startswith(f"{file}, line 1: receipt 1 does not match its digest")
+    code, out, _ = churn("verify", home=january_copy)
+    assert (code, out.split("\n")[0][:12]) == (1, "First break:")
+
+
 def test_history_is_filtered_and_says_so_when_nothing_is_left(churn, answer, january):
     found = answer("history", "--act", "promotion", "--version", 1, "--by", "Tester", "--last", 2, home=january)
     assert [receipt["act"] for receipt in found] == ["promotion intent", "promotion done"]
@@ -575,6 +602,8 @@ def test_history_fits_a_hundred_columns_with_every_reason_whole(january, capsys)
 
 def test_history_at_an_instant_tells_what_was_in_production(churn, answer, january):
     since = january.releases.pointer().activate_at
+    activated = dt.datetime.fromisoformat(since)
+    time.sleep(max(0.0, (activated - dt.datetime.now(dt.UTC)).total_seconds()))  # until then it lies in the future
     found = answer("history", "--at", since, home=january)
     assert (found["version"], found["since"]) == (1, since)
     code, out, _ = churn("history", "--at", since, home=january)
@@ -650,6 +679,26 @@ def test_reading_changes_nothing(answer, january_copy):
     assert {name for name in {*before, *after} if before.get(name) != after.get(name)} <= {"mlflow.db", "mlflow.lock"}
 
 
+def test_what_the_api_answered_is_told_with_its_worth():
+    from rich.console import Console
+
+    from churn_platform.cli_show import show_status
+
+    console = Console(width=200, record=True)
+    found = {
+        "contract": "gym", "home": "here", "production": None, "decisions": [], "quarantine": None, "alerts": [],
+        "months": ["2024-01-31"], "next": None, "reason": "",
+    }  # fmt: skip
+    one = {"version": 2, "as_of": "2024-01-31", "customers": 1500, "rows": 371, "moved": True, "distance": 0.31}
+    unknown = one | {"metrics": None, "note": "Nothing is known.", "moved": False}
+    show_status(console, found | {"answered": [one | {"metrics": {"auc": 0.8125}}, unknown]})
+    said = console.export_text()
+    assert (
+        "version 2 to 1,500 customers of 2024-01-31: AUC 0.812 on 371 matured labels, 0.31 from what it learnt" in said
+    )
+    assert "version 2 to 1,500 customers of 2024-01-31: Nothing is known.\n" in said
+
+
 def test_a_single_month_is_told_as_one(capsys):
     from churn_platform.cli_base import make_console
     from churn_platform.cli_show import show_status
@@ -662,6 +711,7 @@ def test_a_single_month_is_told_as_one(capsys):
         "next": None,
         "reason": "Nothing.",
         "alerts": [],
+        "answered": [],
     }
     for months, said in (
         ([], "no month yet"),

@@ -1,5 +1,11 @@
 """`churn alert` as people and programs meet it, and what every command tells when it ends."""
 
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+
 import pytest
 
 from churn_platform.adapters.dagster_ui import free_port
@@ -71,3 +77,32 @@ def test_a_file_of_receivers_that_is_gone_stops_no_command(churn, answer, enviro
     assert churn("run", home=january_copy)[0] == 0
     [check] = [check for check in answer("doctor", home=january_copy, code=1) if check["check"] == "alerts"]
     assert check["state"] == "error"
+
+
+def test_the_exporter_answers_on_this_machine_alone_and_ends_when_asked(january_copy):
+    port = free_port()
+    command = [sys.executable, "-c", "from churn_platform.cli import main; main()", "exporter", "--port", str(port)]
+    process = subprocess.Popen(
+        [*command, "--home", str(january_copy.folder)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout.readline().startswith(f"Metrics: http://127.0.0.1:{port}/metrics")
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+            text = answer.read().decode()
+        assert "churn_production_version 1.0\n" in text
+        assert 'churn_source_up{source="daemon"} 1.0\n' in text
+        assert len({line.split("churn_")[1] for line in text.splitlines() if line.startswith("# HELP")}) > 20
+    finally:
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err) == (0, "", "")
+
+
+def test_an_exporter_on_a_taken_port_names_it_and_the_way_out(churn, january_copy):
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        code, out, err = churn("exporter", "--port", server.getsockname()[1], home=january_copy)
+    assert (code, out) == (2, "")
+    assert err.startswith("churn: Port ")
+    assert "--port" in err

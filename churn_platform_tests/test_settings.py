@@ -50,6 +50,7 @@ FIELDS = {
     "mlflow_uri": ("http://mlflow:5000/sub", "http://mlflow:5000/sub"),
     "ui_port": ("8080", 8080),
     "reports_port": ("8081", 8081),
+    "reports_url": ("https://dagster.example/reports", "https://dagster.example/reports"),
     "quiet_seconds": ("0.5", 0.5),
     "lock_seconds": ("0", 0.0),
     "api_port": ("8082", 8082),
@@ -57,6 +58,9 @@ FIELDS = {
     "api_keys": (f"{'a' * 64},{'b' * 64}", f"{'a' * 64},{'b' * 64}"),
     "metrics_keys": ("c" * 64, "c" * 64),
     "api_hosts": ("churn.example", "churn.example"),
+    "online_store": ("redis://cache/1", "redis://cache/1"),
+    "online_password": ("geheim", SecretStr("geheim")),
+    "exporter_port": ("8083", 8083),
     "prediction_log": ("/srv/log", Path("/srv/log")),
     "alert_urls": ("json://pa55word@host", SecretStr("json://pa55word@host")),
     "alert_urls_file": ("/run/secrets/alerts", Path("/run/secrets/alerts")),
@@ -70,6 +74,12 @@ def test_every_field_is_read_from_its_own_variable(environ, name):
     environ.setenv(f"CHURN_{name.upper()}", text)
     assert getattr(load_settings(), name) == value
     assert Settings.model_fields[name].description
+
+
+def test_the_password_of_the_online_store_is_never_shown(environ):
+    environ.setenv("CHURN_ONLINE_PASSWORD", "geheim")
+    found = load_settings()
+    assert "geheim" not in f"{found!r} {found} {found.model_dump_json()}"
 
 
 def test_receivers_of_alerts_stand_in_the_variable_in_a_file_or_in_both_each_once(environ, tmp_path):

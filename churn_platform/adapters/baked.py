@@ -11,7 +11,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from churn_platform.adapters.files import read_json
-from churn_platform.adapters.online_reader import Key, OnlineRow
+from churn_platform.adapters.online_reader import OnlineRow
+from churn_platform.adapters.online_values import Key
 from churn_platform.core.ledger import UtcTime
 from churn_platform.errors import IntegrityError, StoreDown
 from churn_platform.settings import Settings, load_settings
@@ -67,9 +68,7 @@ def read_note(home: Path) -> Baked | None:
 class NoCustomers:
     """The store of a Bento that was built without customers."""
 
-    blocking = False
-
-    def newest(self) -> dt.date:
+    async def newest(self) -> dt.date:
         """There is no month.
 
         Raises:
@@ -79,11 +78,11 @@ class NoCustomers:
             "This Bento was built without customers: give every feature in `features`, or start it with CHURN_HOME."
         )
 
-    def read(self, keys: Sequence[Key]) -> list[OnlineRow | None]:  # noqa: ARG002 - the interface's
+    async def read(self, keys: Sequence[Key]) -> list[OnlineRow | None]:  # noqa: ARG002 - the interface's
         """There is no customer.
 
         Raises:
             StoreDown: always.
         """
-        self.newest()
+        await self.newest()
         return []

@@ -86,8 +86,9 @@ def _child(home: Home, command: list[str]) -> subprocess.Popen[bytes]:
 
 
 def report_url(home: Home, path: Path) -> str:
-    """Where `churn ui` shows a report: a browser does not follow a file:// link from the UI."""
-    return f"http://{HOST}:{home.settings.reports_port}/{path.relative_to(home.reports).as_posix()}"
+    """Where a report can be opened: a browser does not follow a file:// link from the UI."""
+    place = home.settings.reports_url.rstrip("/") or f"http://{HOST}:{home.settings.reports_port}"
+    return f"{place}/{path.relative_to(home.reports).as_posix()}"
 
 
 def commands(home: Home, workspace: Path, port: int, code_port: int) -> list[list[str]]:

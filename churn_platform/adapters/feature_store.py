@@ -3,11 +3,7 @@
 Belongs here: everything that speaks Feast. Does not: which months or rows are asked for (`core/training_dataset.py`).
 """
 
-import atexit
 import datetime as dt
-import os
-import sys
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,10 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from churn_platform.adapters.feast_library import import_feast, open_feast, quiet
 from churn_platform.adapters.files import read_json, write_json, write_text
 from churn_platform.adapters.lake import View, instant
+from churn_platform.adapters.online_address import OnlineAddress
+from churn_platform.adapters.online_reader import MARKER, read_month
 from churn_platform.core.contract import Contract
 from churn_platform.core.digest import digest_of
+from churn_platform.errors import StoreDown
 
 if TYPE_CHECKING:
     import feast
@@ -44,11 +44,12 @@ globals().update(feast_objects(_contract, _here / "offline"))
 
 
 class FeatureStore:
-    """The Feast repository of one home."""
+    """The Feast repository of one home; the online store is at `address`."""
 
-    def __init__(self, folder: Path, contract: Contract) -> None:
+    def __init__(self, folder: Path, contract: Contract, address: OnlineAddress | None = None) -> None:
         self.folder = folder
         self.contract = contract
+        self.address = address or OnlineAddress()
 
     def generate(self) -> bool:
         """Write the repository's files (feature_store.yaml, features.py, contract.json); True if any changed."""
@@ -74,11 +75,14 @@ class FeatureStore:
         # that a kill before it registers again.
         marker = self.folder / "applied.json"
         wanted = {"contract": digest_of(self.contract.as_mapping()), "folder": str(self.folder.resolve())}
+        if self.address.said:  # another store has none of the tables yet
+            wanted["store"] = self.address.said
         known = read_json(marker) if marker.exists() and (self.folder / "registry.db").exists() else None
         if known != wanted:
             store, objects = self._store(), feast_objects(self.contract, self.folder / "offline")
             gone = [view for view in store.list_feature_views() if view.name not in self.contract.feature_views]
-            store.apply(list(objects.values()), objects_to_delete=gone, partial=False)
+            with self._written():
+                store.apply(list(objects.values()), objects_to_delete=gone, partial=False)
             write_json(marker, wanted)
         return list(self.contract.feature_views)
 
@@ -117,15 +121,18 @@ class FeatureStore:
             return False
         self.apply(view)
         moment = instant(as_of)
-        with _quiet():
+        with quiet(), self._written():
             self._store().materialize(start_date=moment - dt.timedelta(hours=1), end_date=moment)
-        write_json(self.folder / "online.json", {"as_of": as_of.isoformat()})
+        named = {"store": self.address.said} if self.address.said else {}
+        write_json(self.folder / MARKER, {"as_of": as_of.isoformat()} | named)
         return True
 
     def online_as_of(self) -> dt.date | None:
-        """The newest month in the online store."""
-        marker = self.folder / "online.json"
-        return dt.date.fromisoformat(read_json(marker)["as_of"]) if marker.exists() else None
+        """The newest month in the online store; None too where that month went to another store."""
+        if not (self.folder / MARKER).exists():
+            return None
+        month = read_month(self.folder)
+        return month.as_of if month.store == self.address.said else None
 
     def online(self, entity: str | int) -> dict[str, Any] | None:
         """The features of one customer in the newest month of the online store; None when that month has no row of it.
@@ -136,7 +143,7 @@ class FeatureStore:
         key, newest = self.contract.entity.column, self.online_as_of()
         if newest is None:
             return None
-        with _quiet():
+        with quiet():
             response = self._store().get_online_features(
                 features=self._references(), entity_rows=[{key: entity}], include_feature_view_version_metadata=False
             )
@@ -150,7 +157,18 @@ class FeatureStore:
         return [f"{name}:{f}" for name, view in self.contract.feature_views.items() for f in view.features]
 
     def _store(self) -> "feast.FeatureStore":
-        return import_feast().FeatureStore(repo_path=str(self.folder))
+        return open_feast(self.folder, self.address)
+
+    @contextmanager
+    def _written(self) -> Iterator[None]:
+        """What the clients of network stores raise, as one sentence."""
+        try:
+            yield
+        except Exception as error:
+            if type(error).__module__.partition(".")[0] not in ("redis", "psycopg", "psycopg_pool"):
+                raise
+            said = " ".join(str(error).split())
+            raise StoreDown(f"The online store {self.address.said} cannot be written ({said}): try again.") from None
 
     def _configuration(self) -> str:
         return (
@@ -158,7 +176,7 @@ class FeatureStore:
             f"project: {self.contract.name}\n"
             "provider: local\n"
             "registry: registry.db\n"
-            "online_store: {type: sqlite, path: online_store.db}\n"
+            f"online_store: {_flow(self.address.configuration())}\n"
             "offline_store: {type: churn_platform.adapters.offline_store.SnapshotOfflineStore}\n"
             "entity_key_serialization_version: 3\n"
         )
@@ -209,41 +227,11 @@ def feast_objects(contract: Contract, offline: Path) -> dict[str, Any]:
     return {"entity": entity, **views, "service": service}
 
 
-def import_feast() -> Any:  # noqa: ANN401 - the module
-    """Import Feast without typeguard's decorator, which parses Feast's sources again: 2.4 s instead of 7.4 s."""
-    if "feast" not in sys.modules:
-        import typeguard
+def _flow(values: dict[str, Any]) -> str:
+    """A mapping as YAML on one line."""
+    import yaml
 
-        atexit.register(_mute_interpreter_exit)
-
-        checked = typeguard.typechecked
-        typeguard.typechecked = _unchecked
-        try:
-            with warnings.catch_warnings():  # Feast turns deprecation warnings on for the whole process.
-                import feast  # noqa: F401
-        finally:
-            typeguard.typechecked = checked
-    return sys.modules["feast"]
-
-
-def _mute_interpreter_exit() -> None:
-    """DuckDB 2.0's binding prints 40 lines of "leaked" objects when the interpreter is torn down; nothing is lost."""
-    sys.stderr.flush()
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-
-
-def _unchecked(target: Any = None, **_: object) -> Any:  # noqa: ANN401 - stands in for a decorator of anything
-    return target if target is not None else lambda decorated: decorated
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Feast prints a progress bar and coloured lines to stdout and stderr; ours is the only progress shown."""
-    import contextlib
-    import io
-
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        yield
+    return str(yaml.safe_dump(values, default_flow_style=True, sort_keys=False, width=1000)).strip()
 
 
 def _holds(path: Path, text: str) -> bool:

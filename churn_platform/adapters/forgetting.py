@@ -17,7 +17,7 @@ from typing import Any
 from churn_platform.adapters.files import fsync_folder, read_json, sha256_file, write_json
 from churn_platform.adapters.forgetting_plan import stage
 from churn_platform.adapters.home import Home
-from churn_platform.adapters.online_reader import entity_key
+from churn_platform.adapters.online_values import entity_key
 from churn_platform.core.candidate import ENTITIES
 from churn_platform.core.forgetting import salted, told
 from churn_platform.errors import IntegrityError, UsageError

@@ -15,6 +15,7 @@ from churn_platform.adapters.dagster_config import write_configuration
 from churn_platform.adapters.files import read_json, write_json
 from churn_platform.adapters.lake import Lake
 from churn_platform.adapters.ledger_store import LedgerStore, utc_now
+from churn_platform.adapters.online_address import OnlineAddress, online_address
 from churn_platform.adapters.records import Records
 from churn_platform.adapters.releases import Releases
 from churn_platform.core.contract import Contract
@@ -62,6 +63,11 @@ class Home:
         """Reports for people, one sub-folder an as_of."""
         return self.folder / "reports"
 
+    @property
+    def predictions(self) -> Path:
+        """The prediction log of the API."""
+        return self.settings.prediction_log or self.folder / "predictions"
+
     @cached_property
     def lake(self) -> Lake:
         """Published snapshots."""
@@ -77,7 +83,12 @@ class Home:
         """Feast."""
         from churn_platform.adapters.feature_store import FeatureStore
 
-        return FeatureStore(self.folder / "feast", self.contract)
+        return FeatureStore(self.folder / "feast", self.contract, self.online)
+
+    @cached_property
+    def online(self) -> OnlineAddress:
+        """Where the online store is."""
+        return online_address(self.settings.online_store, self.settings.online_password.get_secret_value())
 
     @cached_property
     def registry(self) -> "ModelRegistry":

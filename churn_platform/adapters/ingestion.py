@@ -16,6 +16,7 @@ from churn_platform.adapters.home import Home
 from churn_platform.adapters.lake import Publication
 from churn_platform.adapters.quarantine_files import Quarantine
 from churn_platform.adapters.validation import ValidatedDrop, ValidatedTable, validate
+from churn_platform.core.digest import digest_of
 from churn_platform.core.lake_tables import lake_tables
 from churn_platform.core.ledger import Act
 from churn_platform.core.quarantine import quarantined_sentence
@@ -127,7 +128,7 @@ def _record_delivery(home: Home, publication: Publication, fingerprint: str) -> 
     """The receipt of an accepted delivery, with what was put aside of its tables; none when it is there already."""
     delivery = home.lake.deliveries(publication.as_of)[-1]
     kept = {name: entry["quarantine"] for name, entry in delivery["tables"].items() if "quarantine" in entry}
-    content: dict[str, Any] = {"snapshot": publication.digest}
+    content: dict[str, Any] = {"snapshot": publication.digest, "delivery": digest_of(delivery)}
     if aside := {name: entry["digest"] for name, entry in kept.items() if "digest" in entry}:
         content["quarantine"] = aside
     if publication.kind == "unchanged" and _recorded(home, publication.as_of, content):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pandas as pd
 
 from churn_platform.adapters.arrow_tables import table_digest, to_arrow, write_stamped
-from churn_platform.adapters.files import read_json, write_json
+from churn_platform.adapters.files import read_json, sha256_file, write_json
 from churn_platform.adapters.quarantine_files import Quarantine, put_aside
 from churn_platform.core.contract import Contract
 from churn_platform.core.digest import digest_of
@@ -128,6 +128,11 @@ class Lake:
         """Every delivery of a month: number, arrived, kind, tables with rows and digests."""
         return list(self._manifest(as_of)["deliveries"])
 
+    def snapshots(self, as_of: dt.date) -> list[str]:
+        """Digest of the month's content after each delivery, oldest first: what the receipts of drops name."""
+        deliveries = self._manifest(as_of)["deliveries"]
+        return [self._digest(self._newest({"deliveries": deliveries[: n + 1]})) for n in range(len(deliveries))]
+
     def fingerprint(self, as_of: dt.date) -> str | None:
         """Fingerprint of the drop's files at the last delivery; None before the first."""
         found: str | None = self._manifest(as_of)["fingerprint"]
@@ -224,14 +229,15 @@ class Lake:
     ) -> dict[str, Any]:
         """Write a table; one whose rows are known already stays where and when it was."""
         if known is not None and known["digest"] == digest:
-            return {part: known[part] for part in ("file", "digest", "rows", "created")}
+            return {part: known[part] for part in ("file", "sha256", "digest", "rows", "created")}
         # Ahead of the clock (a time zone, simulated months) is known when it arrives: no view would show it.
         ahead = arrived < instant(as_of)
         created = arrived if known is not None or ahead else instant(self._first_known(name, as_of))
         path = self.folder / name / f"as_of={as_of}" / f"delivery-{number:04d}.parquet"
         write_stamped(table, path, event=instant(as_of), created=created)
         file = str(path.relative_to(self.folder))
-        return {"file": file, "digest": digest, "rows": table.num_rows, "created": created.isoformat()}
+        stored = {"file": file, "sha256": sha256_file(path), "digest": digest}
+        return {**stored, "rows": table.num_rows, "created": created.isoformat()}
 
     def _manifest_path(self, as_of: dt.date) -> Path:
         return self.folder / "snapshots" / f"{as_of}.json"

@@ -145,6 +145,19 @@ class ModelRegistry:
                 )
         return files
 
+    def tags(self) -> dict[int, dict[str, str]]:
+        """Every finished version's tags; a version that was cut off while it was registered has no digest.
+
+        Raises:
+            IntegrityError: the store cannot be read.
+            StoreDown: the server does not answer.
+        """
+        if self.server is None and not (self.home / "mlflow.db").exists():
+            return {}
+        self.alias(PRODUCTION)  # a store that cannot be read is told in our words
+        found = self._client().search_model_versions(f"name='{self.model_name}'")
+        return {int(one.version): dict(one.tags) for one in found if "digest" in one.tags}
+
     def set_alias(self, alias: str, version: int) -> None:
         """Point an alias at a version."""
         self._client().set_registered_model_alias(self.model_name, alias, str(version))

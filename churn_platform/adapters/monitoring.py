@@ -5,6 +5,7 @@ Evidently (`adapters/drift_report.py`).
 """
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ from churn_platform.core.performance import realised
 from churn_platform.core.promotion import DriftFigures
 from churn_platform.core.retraining import Thresholds, drift_alarms
 from churn_platform.core.snapshot import feature_frame
+
+ANSWERED_MONTHS = 2
+"""Of how many matured months the answers are judged: labels come with the next drop at the earliest."""
 
 
 @dataclass(frozen=True)
@@ -82,9 +86,33 @@ def evaluate_versions(home: Home, as_of: dt.date) -> list[dict[str, Any]]:
                 for version in versions
                 if str(version.passport["as_of"]) <= month.isoformat()
             ]
-    home.records.write("performance", as_of, {**progress.made_from(as_of), "evaluated": evaluated})
+    matured = [month for month in progress.published if window is not None and month <= window.training[-1]]
+    answered = review_answers(home, matured[-ANSWERED_MONTHS:])
+    record = {**progress.made_from(as_of), "evaluated": evaluated, "answered": answered}
+    home.records.write("performance", as_of, record)
     record_stand_down(home)
     return evaluated
+
+
+def review_answers(home: Home, months: Sequence[dt.date]) -> list[dict[str, Any]]:
+    """What the API answered about these matured months, by month and version; tidies the prediction log first."""
+    from churn_platform.adapters.prediction_log import last_answers, tidy
+    from churn_platform.core.answered import review
+
+    folder, key = home.predictions, home.contract.entity.column
+    tidy(folder, home.now().date(), home.contract.policy.serving.keep_answers_days)
+    found = []
+    answers = last_answers(folder, key, months)
+    for number, month in sorted({*zip(answers["version"].astype(int), answers["features_as_of"], strict=True)}):
+        labels = home.lake.labels(month, home.now())
+        if labels is None or number not in home.releases.versions():
+            continue
+        rows = answers[(answers["version"] == number) & (answers["features_as_of"] == month)]
+        version, truth = released(home, number), labels.dropna().astype(bool)
+        learnt, _ = _rows(home, [dt.date.fromisoformat(one) for one in version.passport["months"]])
+        reference = version.model.probability(learnt)
+        found.append(review(home.contract, rows, truth, version, month.isoformat(), reference))
+    return found
 
 
 def _rows(home: Home, months: list[dt.date]) -> tuple[pd.DataFrame, pd.Series | None]:

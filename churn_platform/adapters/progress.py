@@ -10,6 +10,7 @@ from typing import Any
 
 from churn_platform.adapters.drop_reader import Drop, find_drops
 from churn_platform.adapters.home import Home
+from churn_platform.adapters.online_reader import read_month
 from churn_platform.adapters.records import KINDS
 from churn_platform.core.digest import digest_of
 from churn_platform.core.ledger import Act
@@ -18,6 +19,7 @@ from churn_platform.core.performance import measured, stand_down_reason
 from churn_platform.core.promotion import Decision, Trigger
 from churn_platform.core.retraining import Signals, Verdict, should_retrain
 from churn_platform.core.window import Window, choose_window, matured_months
+from churn_platform.errors import StoreDown
 
 VERDICTS: tuple[Act, ...] = ("retraining requested", "retraining skipped")
 OUTCOMES: tuple[Act, ...] = ("promotion done", "production kept")
@@ -103,6 +105,12 @@ class Progress:
         found = [records.read("performance", month) for month in records.months("performance")]
         return [entry for record in found if record is not None for entry in record["evaluated"]]
 
+    def answered(self) -> list[dict[str, Any]]:
+        """What the API answered and what that was worth, as the newest run saw it."""
+        months = self.home.records.months("performance")
+        record = self.home.records.read("performance", months[-1]) if months else None
+        return [] if record is None else record.get("answered", [])
+
     def stand_down(self) -> str | None:
         """Why the model in production must stand down; None when it need not or there is none."""
         pointer = self.home.releases.pointer()
@@ -128,12 +136,22 @@ class Progress:
         if published:
             inputs = self.inputs(as_of) if what == "inputs" else self.home.lake.digest(as_of)
             records = [self.home.records.read(kind, as_of) for kind in KINDS]
-        processed = all(record is not None and record[what] == inputs for record in records)
+        absent = self._absent_from(as_of) if what == "inputs" else ""
+        processed = not absent and all(record is not None and record[what] == inputs for record in records)
         if drop is None:
-            return MonthState(as_of, None, settled=True, published=published, processed=processed, inputs=inputs)
+            return MonthState(as_of, None, True, published, processed, inputs, absent)  # noqa: FBT003 - settled
         age = self.home.now().timestamp() - drop.last_change
         settled = drop.marked_complete or age >= self.home.settings.quiet_seconds
-        return MonthState(as_of, drop.fingerprint, settled, published, processed, inputs)
+        return MonthState(as_of, drop.fingerprint, settled, published, processed, inputs, absent)
+
+    def _absent_from(self, newest: dt.date) -> str:
+        """The online store that has yet to get the newest month: it is another one than before, or lost its rows."""
+        wanted = self.home.online.said
+        try:
+            month = read_month(self.home.folder / "feast")
+        except StoreDown:
+            return wanted or "SQLite"
+        return "" if month.store == wanted and month.as_of >= newest else wanted or "SQLite"
 
     def _up_to_date(self, as_of: dt.date) -> bool:
         """Whether the month's training dataset is of its inputs as they now are.

@@ -10,6 +10,7 @@ import pandas as pd
 
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.model_registry import PRODUCTION
+from churn_platform.adapters.provenance import provenance
 from churn_platform.adapters.training_data import load_training_dataset
 from churn_platform.core.candidate import FILES, Candidate, candidate_of
 from churn_platform.core.digest import digest_of
@@ -182,7 +183,7 @@ def _finish(home: Home, planned: Move, intent: Receipt) -> Receipt:
         pointer = home.releases.point(
             planned.version, ledger_head=intent.digest, activate_at=activate_at, as_of=planned.as_of
         )
-    receipt = planned.receipt(intent=intent.digest, activate_at=pointer.activate_at)
+    receipt = planned.receipt(intent=intent.digest, activate_at=pointer.activate_at, **provenance())
     done = home.ledger.append(act=f"{planned.kind} done", **receipt)  # type: ignore[arg-type]
     home.registry.anchor(planned.version, done.digest)
     return done

@@ -10,10 +10,13 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from churn_platform.adapters.files import read_json, replacing, write_json
+from churn_platform.adapters.files import read_json, replacing, sha256_file, write_json
+from churn_platform.core.digest import digest_of
 
 Kind = Literal["training_dataset", "drift_report", "performance", "scores"]
 KINDS: tuple[Kind, ...] = ("training_dataset", "drift_report", "performance", "scores")
+DIGESTS = "sha256"
+"""The key of a record's file under which the digests of the record and of its rows stand."""
 
 
 class Records:
@@ -31,17 +34,43 @@ class Records:
         return self.folder(kind) / f"{as_of}{suffix}"
 
     def write(self, kind: Kind, as_of: dt.date, record: dict[str, Any], frame: pd.DataFrame | None = None) -> None:
-        """Write a record and its rows; the record last, so that it never names rows that are not there."""
+        """Write a record and its rows; the record last, so that it never names rows that are not there.
+
+        Without a frame the rows stay as they are. The file carries the digests of both, for `broken`.
+        """
+        path = self.path(kind, as_of, ".json")
+        rows = (read_json(path).get(DIGESTS) or {}).get("rows") if frame is None and path.exists() else None
         if frame is not None:
-            with replacing(self.path(kind, as_of, ".parquet")) as temporary:
+            with replacing(path.with_suffix(".parquet")) as temporary:
                 frame.to_parquet(temporary, index=False)
-        write_json(self.path(kind, as_of, ".json"), record)
+            rows = sha256_file(path.with_suffix(".parquet"))
+        write_json(path, record | {DIGESTS: {"record": digest_of(record), "rows": rows}})
 
     def read(self, kind: Kind, as_of: dt.date) -> dict[str, Any] | None:
         """A record; None when the step has not run for the month."""
         path = self.path(kind, as_of, ".json")
         record: dict[str, Any] | None = read_json(path) if path.exists() else None
+        if record is not None:
+            record.pop(DIGESTS, None)
         return record
+
+    def broken(self, kind: Kind, as_of: dt.date) -> str | None:
+        """None while record and rows are what was written, else the sentence what is not.
+
+        Raises:
+            IntegrityError: the record is no JSON any more.
+        """
+        path = self.path(kind, as_of, ".json")
+        record = read_json(path)
+        digests = record.pop(DIGESTS, None) or {}
+        if digest_of(record) != digests.get("record"):
+            return f"{path} is not what was written: it was changed by hand, or is of another make"
+        rows = path.with_suffix(".parquet")
+        if digests["rows"] is not None and not rows.exists():
+            return f"{rows} is gone"
+        if digests["rows"] is not None and sha256_file(rows) != digests["rows"]:
+            return f"{rows} is not what was written"
+        return None
 
     def frame(self, kind: Kind, as_of: dt.date) -> pd.DataFrame:
         """The rows of a record; integers and booleans nullable, as in the lake."""
@@ -59,11 +88,15 @@ class Records:
 
     def decisions(self) -> list[dict[str, Any]]:
         """Every decision, oldest first."""
-        return [read_json(path) for path in sorted((self.home / "ledger" / "decisions").glob("[0-9]*.json"))]
+        return [read_json(path) for path in self.decision_files()]
+
+    def decision_files(self) -> list[Path]:
+        """The file of every decision, oldest first."""
+        return sorted((self.home / "ledger" / "decisions").glob("[0-9]*.json"))
 
     def add_decision(self, decision: dict[str, Any]) -> Path:
         """Keep a decision under the next number; the same decision again keeps its place."""
-        for path in sorted((self.home / "ledger" / "decisions").glob("[0-9]*.json")):
+        for path in self.decision_files():
             if read_json(path) == decision:
                 return path
         number = len(self.decisions()) + 1

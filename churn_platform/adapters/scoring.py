@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from churn_platform.adapters.files import replacing
+from churn_platform.adapters.files import replacing, sha256_file
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.progress import Progress
 from churn_platform.adapters.promoting import production_candidate
@@ -63,7 +63,7 @@ def score_month(home: Home, as_of: dt.date) -> Scored | None:
             )
     contacts = int((ranked["probability"] >= production.model.threshold).sum())
     record |= {"version": production.version, "stand_down": stand_down, "customers": len(ranked), "contacts": contacts}
-    record["decile_floors"] = decile_floors(ranked)
+    record |= {"decile_floors": decile_floors(ranked), "list": sha256_file(csv.with_suffix(".parquet"))}
     home.records.write("scores", as_of, record, ranked)
     record_stand_down(home)
     return Scored(len(ranked), production.version, stand_down, contacts, listed, csv)

@@ -31,6 +31,7 @@ def status(home: Home) -> dict[str, Any]:
         "decisions": [decision.model_dump(mode="json") for decision in progress.decisions],
         "quarantine": quarantine(home, progress.published[-1]) if progress.published else None,
         "performance": progress.performance(),
+        "answered": progress.answered(),
         "next": None if step is None else {"job": step.kind, "as_of": step.as_of.isoformat(), "reason": step.reason},
         "reason": reason,
         "alerts": alerts(home),

@@ -35,7 +35,7 @@ RESERVED = ("as_of", "label", "holdout", "event_timestamp", "created_timestamp")
 ANSWERED = (
     "prediction", "probability", "decile", "rank", "expected_loss", "reasons", "contributions", "features",
     "features_used", "features_as_of", "stale", "what_if", "model", "version", "request_id", "error", "history",
-    "current", "no_current", "time",
+    "current", "no_current", "time", "answers",
 )  # fmt: skip
 """Fields beside the customer's key in requests, answers, lists and logs: the key may have none of these names."""
 MODEL_DTYPES = ("category", "boolean", "integer", "float")

@@ -27,11 +27,13 @@ class MonthState:
     """Whether every monthly record was made from its inputs as they now are."""
     inputs: str | None = None
     """Digest of those inputs; None before the first publication."""
+    absent_from: str = ""
+    """The online store that has yet to get the newest month; empty where it has it."""
 
     @property
     def key(self) -> str:
-        """Names what the monthly job would process: the drop's files and the inputs of its records."""
-        return f"{self.drop}:{self.inputs}"
+        """Names what the monthly job would process: the drop's files, the inputs of its records, where they must go."""
+        return f"{self.drop}:{self.inputs}" + (f":{self.absent_from}" if self.absent_from else "")
 
     @property
     def arriving(self) -> bool:

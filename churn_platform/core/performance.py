@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from churn_platform.core.candidate import Candidate
 from churn_platform.core.contract import Contract
@@ -44,7 +45,7 @@ def realised(
             return record | {
                 "note": f"Version {version.version} does not say which customers of {as_of} it trained on."
             }
-        known = known[~trained_on(known[key], version.training_entities)]
+        known = known[~seen_in_training(known[key], version, as_of)]
     truth = labels.reindex(known[key]).to_numpy(dtype=bool)
     record["rows"] = len(known)
     if truth.all() or not truth.any():
@@ -54,6 +55,18 @@ def realised(
     metrics = evaluate(truth, probability, version.model.threshold)
     bins = calibration_bins(truth, probability).to_dict("records")
     return record | {"metrics": metrics.as_dict(), "calibration": [_plain(row) for row in bins]}
+
+
+def seen_in_training(keys: pd.Series, version: Candidate, as_of: str) -> NDArray[np.bool_]:
+    """Which of these customers a version may have learnt this month's labels from, shape (customers,).
+
+    None of them in a month after its training; all of them where a version does not say whom it was trained on.
+    """
+    if as_of > str(version.passport["as_of"]):
+        return np.zeros(len(keys), dtype=bool)
+    if not len(version.training_entities):
+        return np.ones(len(keys), dtype=bool)
+    return trained_on(keys, version.training_entities)
 
 
 def measured(records: Sequence[dict[str, Any]], version: int) -> bool:

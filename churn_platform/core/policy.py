@@ -88,9 +88,13 @@ class ScoringPolicy(_Part):
 
 
 class ServingPolicy(_Part):
-    """What the API does for a customer whose features are missing or of an older month than the newest."""
+    """What the API does, and how long the log of what it answered is kept.
+
+    `stale_features`: what a customer gets whose features are missing or of an older month than the newest.
+    """
 
     stale_features: Literal["refuse", "answer"] = "refuse"
+    keep_answers_days: int = Field(default=400, ge=1)
 
 
 class VerdictPolicy(_Part):

@@ -1,5 +1,7 @@
 """Monitoring: what drifted since production was trained, and what production was really worth."""
 
+from typing import Any
+
 import dagster as dg
 
 from churn_platform.adapters.dagster_ui import report_url
@@ -25,8 +27,18 @@ def drift_report(context: dg.AssetExecutionContext, home: HomeResource) -> dg.Ma
 @dg.asset(partitions_def=as_of_partitions, group_name="monitoring", deps=[training_dataset], kinds={"sklearn"})
 def performance(context: dg.AssetExecutionContext, home: HomeResource) -> dg.MaterializeResult:
     """Realised performance of every version that was ever in production, on the newest labels that have matured."""
-    evaluated = evaluate_versions(home.open(), month_of(context))
-    measured = [record for record in evaluated if record["metrics"] is not None]
+    opened, as_of = home.open(), month_of(context)
+    measured = [record for record in evaluate_versions(opened, as_of) if record["metrics"] is not None]
+    answered = (opened.records.read("performance", as_of) or {})["answered"]
+    metadata: dict[str, object] = {"answered": dg.MetadataValue.md(_answered_table(answered))} if answered else {}
+    if not measured:
+        metadata["note"] = "No version in production has matured labels to be judged on yet."
+        return dg.MaterializeResult(metadata=metadata)
+    metadata["performance"] = dg.MetadataValue.md(_performance_table(measured))
+    return dg.MaterializeResult(metadata=metadata | {"realised AUC": measured[-1]["metrics"]["auc"]})
+
+
+def _performance_table(measured: list[dict[str, Any]]) -> str:
     lines = [
         "| version | month | rows | AUC | 95% interval | PR AUC | Brier |",
         "| ---: | --- | ---: | ---: | --- | ---: | ---: |",
@@ -38,13 +50,22 @@ def performance(context: dg.AssetExecutionContext, home: HomeResource) -> dg.Mat
             f"| {record['version']} | {record['as_of']} | {record['rows']:,} | {m['auc']:.3f} "
             f"| [{low:.3f}, {high:.3f}] | {m['pr_auc']:.3f} | {m['brier']:.4f} |"
         )
-    if not measured:
-        return dg.MaterializeResult(
-            metadata={"note": "No version in production has matured labels to be judged on yet."}
+    return "\n".join(lines)
+
+
+def _answered_table(answered: list[dict[str, Any]]) -> str:
+    """What was answered through the API; a distance shows who was asked about as much as what the model says."""
+    lines = [
+        "| version | month | customers | answers | with a label | realised AUC | distance | more than chance |",
+        "| ---: | --- | ---: | ---: | ---: | ---: | ---: | --- |",
+    ]
+    for one in answered:
+        auc = "-" if one["metrics"] is None else f"{one['metrics']['auc']:.3f}"
+        lines.append(
+            f"| {one['version']} | {one['as_of']} | {one['customers']:,} | {one['answers']:,} | {one['rows']:,} "
+            f"| {auc} | {one['distance']:.3f} | {'yes' if one['moved'] else 'no'} |"
         )
-    return dg.MaterializeResult(
-        metadata={"performance": dg.MetadataValue.md("\n".join(lines)), "realised AUC": measured[-1]["metrics"]["auc"]}
-    )
+    return "\n".join(lines)
 
 
 def _drift_metadata(home: Home, outcome: DriftOutcome) -> dict[str, object]:

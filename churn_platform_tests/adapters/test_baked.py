@@ -1,5 +1,7 @@
 """A server finds the home that was baked beside its sources, unless another is named."""
 
+import asyncio
+
 import pytest
 
 from churn_platform.adapters.baked import FOLDER, NOTE, Baked, NoCustomers, read_note, settings_in_use
@@ -45,4 +47,4 @@ def test_a_note_that_cannot_be_read_is_said(tmp_path):
 
 def test_a_store_without_customers_says_what_to_do():
     with pytest.raises(StoreDown, match="give every feature in `features`, or start it with CHURN_HOME"):
-        NoCustomers().read(["m00001"])
+        asyncio.run(NoCustomers().read(["m00001"]))

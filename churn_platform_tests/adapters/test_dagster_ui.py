@@ -83,6 +83,8 @@ def test_a_report_has_an_address_that_a_browser_follows(tmp_path):
     home = open_home(tmp_path, reports_port=3999)
     path = home.reports / "2024-01-31" / "drift.html"
     assert report_url(home, path) == "http://127.0.0.1:3999/2024-01-31/drift.html"
+    behind = open_home(home.folder, reports_url="https://dagster.example/reports/")
+    assert report_url(behind, path) == "https://dagster.example/reports/2024-01-31/drift.html"
 
 
 def test_children_are_asked_to_end_and_the_ended_ones_left_alone(child):

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from churn_platform.adapters.feature_store import FeatureStore, import_feast
+from churn_platform.adapters.feast_library import import_feast
+from churn_platform.adapters.feature_store import FeatureStore
 from churn_platform.adapters.lake import Lake, instant
 from churn_platform.core.snapshot import conform
 from churn_platform_tests.small_business import DECLARED, FEBRUARY, JANUARY, declared

@@ -12,6 +12,7 @@ import yaml
 from churn_platform.adapters import ingestion
 from churn_platform.adapters.drop_reader import find_drops, open_drop
 from churn_platform.adapters.ingestion import publish_drop, take_in
+from churn_platform.core.digest import digest_of
 from churn_platform.errors import ContractError, DropRefused, UsageError
 from churn_platform_tests.small_business import DECLARED, FEBRUARY, JANUARY, deliver, make_home, month_tables, open_home
 
@@ -60,7 +61,12 @@ def test_a_sound_drop_is_published_and_accepted_with_its_digest(home, tables):
     assert (receipt.act, receipt.subject, receipt.actor) == ("drop accepted", "2024-01-31", "tester")
     assert receipt.reason == "First delivery of members, visits, leavers."
     drop = open_drop(home.drops / "2024-01-31", JANUARY, home.contract)
-    assert receipt.evidence == {"snapshot": publication.digest, "fingerprint": drop.fingerprint}
+    assert receipt.evidence == {
+        "snapshot": publication.digest,
+        "delivery": digest_of(home.lake.deliveries(JANUARY)[0]),
+        "fingerprint": drop.fingerprint,
+    }
+    assert home.lake.snapshots(JANUARY) == [publication.digest]
     assert home.lake.digest(JANUARY) == publication.digest
     assert home.lake.fingerprint(JANUARY) == drop.fingerprint
 

@@ -1,10 +1,13 @@
 """Monitoring a home: drift against what production was trained on, and what it was really worth."""
 
 import dataclasses
+import datetime as dt
+import json
 
 import pytest
 
 from churn_platform.adapters.monitoring import _alarms, evaluate_versions, report_drift
+from churn_platform.adapters.prediction_log import Answered, PredictionLog
 from churn_platform.adapters.progress import Progress
 from churn_platform_tests.small_business import CUSTOMERS, FEBRUARY, JANUARY, copied
 
@@ -57,7 +60,7 @@ def test_a_version_is_judged_on_the_newest_matured_month_with_all_its_customers(
     low, high = entry["metrics"]["auc_interval"]
     assert 0.1 < low < entry["metrics"]["auc"] < high < 0.25
     record = february_decided_copy.records.read("performance", FEBRUARY)
-    assert record == {**Progress(february_decided_copy).made_from(FEBRUARY), "evaluated": [entry]}
+    assert record == {**Progress(february_decided_copy).made_from(FEBRUARY), "evaluated": [entry], "answered": []}
 
 
 def test_the_month_it_was_trained_on_counts_with_the_customers_it_never_saw(january_copy):
@@ -69,6 +72,45 @@ def test_the_month_it_was_trained_on_counts_with_the_customers_it_never_saw(janu
 def test_without_labels_or_without_a_version_nothing_is_measured(january_decided_copy):
     assert evaluate_versions(january_decided_copy, JANUARY) == []
     assert january_decided_copy.records.read("performance", JANUARY)["evaluated"] == []
+
+
+def answer(home, as_of, keys, version=1, days_ago=0, probability=None):
+    """Log answers by the API about a month."""
+    scores = home.records.frame("scores", JANUARY).set_index("member")["probability"]
+    moment = home.now().timestamp() - 86_400 * days_ago
+    PredictionLog(home.predictions, "member").write(
+        [
+            Answered(moment, key, version, as_of, probability or scores[key], {}, what_if=False, stale=False)
+            for key in keys
+        ]
+    )
+
+
+def test_what_the_api_answered_is_judged_on_the_labels_of_the_month_that_it_answered_about(february_decided_copy):
+    home = february_decided_copy
+    everybody = [f"m{number:05d}" for number in range(CUSTOMERS)]
+    answer(home, JANUARY, everybody)
+    answer(home, FEBRUARY, everybody[:200])
+    answer(home, FEBRUARY, everybody[:200], version=9)  # of no release
+    evaluate_versions(home, FEBRUARY)
+    january, february = home.records.read("performance", FEBRUARY)["answered"]
+    assert (january["version"], january["as_of"], january["customers"], january["rows"]) == (1, "2024-01-31", 1500, 371)
+    assert january["metrics"]["auc"] == pytest.approx(home.releases.manifest(1).metrics["auc"], abs=1e-12)
+    assert (february["as_of"], february["customers"], february["rows"]) == ("2024-02-29", 200, 200)
+    assert Progress(home).answered() == [january, february]
+    assert not january["moved"]
+    json.dumps([january, february])
+
+
+def test_the_prediction_log_is_tidied_by_the_run_and_kept_as_long_as_the_policy_says(january_copy):
+    answer(january_copy, JANUARY, ["m00001", "m00002"], days_ago=10)
+    answer(january_copy, JANUARY, ["m00001"], days_ago=10)
+    answer(january_copy, JANUARY, ["m00001"], days_ago=401)
+    evaluate_versions(january_copy, JANUARY)
+    day = (january_copy.now() - dt.timedelta(days=10)).date()
+    assert [path.name for path in january_copy.predictions.iterdir()] == [f"{day}.parquet"]
+    [answered] = january_copy.records.read("performance", JANUARY)["answered"]
+    assert (answered["customers"], answered["answers"]) == (2, 3)
 
 
 def test_an_alarm_of_the_month_before_eases_the_threshold_for_the_same_version(reported, tmp_path):

@@ -102,6 +102,21 @@ def test_a_month_is_processed_when_every_record_was_made_from_its_inputs(home):
     assert step(home) == ("retraining", JANUARY)
 
 
+def test_a_month_is_due_again_for_an_online_store_that_has_not_got_it(january):
+    """Another store than before, or one that lost its rows: `churn run` brings the newest month there."""
+    assert all(month.processed for month in Progress(january).months())
+    address = "redis://127.0.0.1:1/0"
+    (moved,) = Progress(open_home(january.folder, online_store=address)).months()
+    assert (moved.due, moved.absent_from) == (True, address)
+    assert moved.key.endswith(address)
+
+
+def test_a_month_is_due_again_when_nobody_knows_what_is_in_the_online_store(january_copy):
+    (january_copy.folder / "feast" / "online.json").unlink()
+    (lost,) = Progress(january_copy).months()
+    assert (lost.due, lost.absent_from) == (True, "SQLite")
+
+
 def test_from_processed_to_promoted_to_scored_and_then_nothing(january_decided_copy):
     home = january_decided_copy
     due = Progress(home).next_step()

@@ -16,6 +16,7 @@ from churn_platform.adapters.promoting import (
     released,
     restore_alias,
 )
+from churn_platform.adapters.provenance import provenance
 from churn_platform.adapters.training_data import load_training_dataset
 from churn_platform.errors import IntegrityError
 from churn_platform_tests.small_business import FEBRUARY, JANUARY, open_home, with_policy
@@ -215,7 +216,12 @@ def test_the_receipts_tell_who_what_and_why_with_the_digests(january):
     for receipt in (intent, done):
         assert (receipt.actor, receipt.subject, receipt.reason) == ("tester", "version 1", decision.reason)
     assert intent.evidence == evidence
-    assert done.evidence == {**evidence, "intent": intent.digest, "activate_at": pointer.activate_at}
+    assert done.evidence == {
+        **evidence,
+        "intent": intent.digest,
+        "activate_at": pointer.activate_at,
+        **provenance(),
+    }
     assert intent.sequence < published.sequence < done.sequence
     assert published.evidence["candidate"] == decision.candidate_digest
     assert published.evidence["files"] == january.releases.manifest(1).files

@@ -61,3 +61,23 @@ def test_decisions_keep_their_order_and_the_same_one_keeps_its_place(records):
     assert records.add_decision(made[3]) == paths[3]
     assert len(records.decisions()) == 11
     assert paths[0].name == "000001.json"
+
+
+def test_a_record_and_its_rows_are_what_was_written_until_somebody_changes_them(tmp_path):
+    records = Records(tmp_path)
+    records.write("scores", JANUARY, {"version": 1}, pd.DataFrame({"rank": [1, 2]}))
+    assert records.read("scores", JANUARY) == {"version": 1}
+    assert records.broken("scores", JANUARY) is None
+    records.write("scores", JANUARY, {"version": 1, "features": "f"})  # the rows stay
+    assert records.broken("scores", JANUARY) is None
+    rows, record = (records.path("scores", JANUARY, suffix) for suffix in (".parquet", ".json"))
+    kept = rows.read_bytes()
+    rows.write_bytes(kept + b"x")
+    assert records.broken("scores", JANUARY) == f"{rows} is not what was written"
+    rows.unlink()
+    assert records.broken("scores", JANUARY) == f"{rows} is gone"
+    rows.write_bytes(kept)
+    record.write_text(record.read_text().replace('"version": 1', '"version": 2'))
+    assert "changed by hand" in records.broken("scores", JANUARY)
+    record.write_text('{"version": 2}')
+    assert "of another make" in records.broken("scores", JANUARY)

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from churn_platform.adapters.files import sha256_file
 from churn_platform.adapters.progress import Progress
 from churn_platform.adapters.promoting import production_candidate
 from churn_platform.adapters.scoring import score_month
@@ -39,6 +40,7 @@ def test_the_record_says_by_whom_how_many_and_how_many_to_contact(january):
         "customers": CUSTOMERS,
         "contacts": contacts,
         "decile_floors": decile_floors(scored),
+        "list": sha256_file(january.reports / "2024-01-31" / "at_risk.parquet"),
     }
 
 

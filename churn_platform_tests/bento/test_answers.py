@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from churn_platform.adapters import score_history
-from churn_platform.adapters.online_reader import entity_key
+from churn_platform.adapters.online_values import entity_key
 from churn_platform.adapters.promoting import released
 from churn_platform.adapters.status import explain
 from churn_platform_tests.serving import point

@@ -1,6 +1,7 @@
 """The front: what is no request of ours is refused cheaply, with an honest status and one envelope."""
 
 import asyncio
+import contextlib
 import hashlib
 import json
 
@@ -245,6 +246,34 @@ def test_too_many_requests_in_flight_are_429_with_a_time_to_wait(api, is_refused
     is_refused(second, 429, "overload")
     assert second.headers["retry-after"] == "1"
     assert (health.status_code, first.status_code) == (200, 200)
+    assert api.get("/model").status_code == 200
+
+
+def test_only_requests_in_flight_count_however_the_earlier_ones_ended(served, api_on, monkeypatch):
+    api = api_on(served)
+    monkeypatch.setattr(front_module, "MAX_IN_FLIGHT", 1)
+    monkeypatch.setattr(front_module, "BODY_SECONDS", 0.05)
+    json_type = {"content-type": "application/json"}
+
+    async def never():
+        yield b"{"
+        await asyncio.sleep(1)
+
+    async def given_up():
+        async with client(api.front) as one:
+            pending = asyncio.create_task(one.post("/predict", content=never(), headers=json_type))
+            await asyncio.sleep(0.01)
+            pending.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await pending
+
+    for _ in range(3):
+        assert api.post("/predict", BODY).status_code == 200
+        assert api.post("/predict", content=b"{", headers=json_type).status_code == 422
+        assert api.post("/predict", content=never(), headers=json_type).status_code == 408
+        assert api.get("/nowhere").status_code == 404
+        asyncio.run(given_up())
+    assert api.front._holder.in_flight == 0
     assert api.get("/model").status_code == 200
 
 

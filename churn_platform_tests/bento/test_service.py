@@ -6,6 +6,7 @@ import datetime as dt
 import itertools
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -78,24 +79,41 @@ def test_nothing_that_the_openapi_document_allows_or_forbids_breaks_the_api(serv
     assert "Traceback" not in server.log.read_text()
 
 
-def test_a_promotion_is_live_in_all_workers_within_three_seconds_at_one_instant_without_a_failed_request(server):
-    for version in (3, 2):
-        found = []
+def promoted_under_load(server, version):
+    """The answers round a promotion, its instant, and when each worker says it was active."""
+    found = []
 
-        async def promoted(found=found, version=version):
-            running = asyncio.create_task(load(server.url, 6, found, fresh=True))
-            await asyncio.sleep(1)
-            instant = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=2)
-            point(server.home, version, instant)
-            await running
-            return instant.timestamp()
+    async def promoted():
+        running = asyncio.create_task(load(server.url, 5, found, fresh=True))
+        await asyncio.sleep(1)
+        instant = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=2)
+        point(server.home, version, instant)
+        await running
+        return instant.timestamp()
 
-        instant = asyncio.run(promoted())
-        assert {status for _, status, _ in found} == {200}
-        first_new = min(moment for moment, _, seen in found if seen == version)
-        last_old = max(moment for moment, _, seen in found if seen != version)
-        assert first_new >= instant
-        assert last_old < instant + 1
+    instant = asyncio.run(promoted())
+    active = [line for line in server.lines() if line.get("event") == "release active" and line["version"] == version]
+    return found, instant, [line["time"] for line in active if line["time"] > instant - 1]
+
+
+def test_a_promotion_is_live_in_all_workers_at_one_instant_without_a_failed_or_slow_request(server):
+    windows = []
+    for version in (3, 2, 3, 2):
+        found, instant, active = promoted_under_load(server, version)
+        assert {one.status for one in found} == {200}
+        old = [one for one in found if one.version != version]
+        new = [one for one in found if one.version == version]
+        assert min(one.moment for one in new) >= instant
+        # who asked before the instant may be answered after it; nobody who asked after it gets the old model
+        assert max(one.moment - one.seconds for one in old) < instant + 0.05
+        assert len(active) == 2
+        assert min(active) >= instant
+        windows.append(max(active) - min(active))
+        usual = sorted(one.seconds for one in found)[len(found) // 2]
+        assert max(one.seconds for one in found) < max(
+            40 * usual, 1.0
+        )  # loading a release takes 3 ms; the rest is other work
+    assert sorted(windows)[1] < 0.01  # beside other work on the machine not every one of four
 
 
 def test_a_release_that_was_changed_is_refused_and_the_last_good_one_goes_on(server):
@@ -138,6 +156,13 @@ def test_bodies_of_60_megabytes_and_half_requests_are_refused_and_the_server_liv
         return b""
 
     head = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    long = b"k" * 1_000_000
+    assert b" 431 " in raw(b"GET /customers/" + long)
+    assert b" 431 " in raw(head + b"X-Padding: " + long)
+    assert b" 408 " in raw(head)  # a head that never ends
+    assert b" 413 " in raw(head + b"Content-Length: 1000013\r\n\r\n", b'{"member": "' + long + b'"}')
+    chunk = b"186a0\r\n" + b" " * 100_000 + b"\r\n"
+    assert b" 413 " in raw(head + b"Transfer-Encoding: chunked\r\n\r\n", *([chunk] * 600))  # 60 MB without a length
     assert b" 413 " in raw(head + b"Content-Length: 60000000\r\n\r\n")
     assert b" 415 " in raw(
         head.replace(b"application/json", b"application/vnd.bentoml+pickle") + b"Content-Length: 3\r\n\r\nabc"
@@ -161,9 +186,9 @@ def test_a_worker_that_is_killed_leaves_the_other_answering_and_comes_back(serve
         await running
 
     asyncio.run(killed())
-    failed = [status for _, status, _ in found if status != 200]
+    failed = [one.status for one in found if one.status != 200]
     assert len(failed) <= 8  # what the killed worker had in its hands: one a connection
-    moments = sorted(moment for moment, status, _ in found if status == 200)
+    moments = sorted(one.moment for one in found if one.status == 200)
     assert max(b - a for a, b in itertools.pairwise(moments)) < 5
     deadline = time.monotonic() + PATIENCE
     while len(server.workers()) < 2 and time.monotonic() < deadline:
@@ -205,20 +230,63 @@ def test_the_service_is_usable_from_python_too(served, tmp_path):
     assert bad == 422
 
 
-def test_at_the_end_every_accepted_request_is_answered_and_the_logs_are_written(server):
+def test_three_thousand_random_paths_and_methods_leave_the_metrics_small(server):
+    random = secrets.token_hex
+
+    async def ask():
+        async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
+            for number in range(3000):
+                method = ("GET", "POST", "PUT", "DELETE", random(4).upper())[number % 5]
+                path = (f"/{random(8)}", f"/customers/{random(8)}", f"/page/{random(8)}", f"/predict/{random(8)}")
+                await client.request(method, path[number % 4] if number % 7 else f"/{random(8)}?{random(8)}=1")
+
+    asyncio.run(ask())
+    text = httpx.get(f"{server.url}/metrics").text
+    assert len(text.encode()) < 100_000
+    assert len([line for line in text.splitlines() if line.startswith("churn_requests_total")]) < 100
+
+
+def test_a_thousand_half_heads_take_no_place_from_anybody(server):
+    wires = [socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) for _ in range(1000)]
+    try:
+        for wire in wires:
+            wire.sendall(b"POST /predict HTTP/1.1\r\nHost:")
+        assert httpx.post(f"{server.url}/predict", json=BODY).status_code == 200
+        assert all(b" 408 " in wire.recv(100) for wire in wires)
+        for worker in server.workers():
+            assert len(worker.net_connections()) < 50
+    finally:
+        for wire in wires:
+            wire.close()
+
+
+def test_a_hundred_half_bodies_at_the_end_are_still_answered_and_the_logs_are_written(server):
     """Last: it stops the server."""
+    body = json.dumps(BODY).encode()
+    head = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: "
+    wires = [socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) for _ in range(100)]
     found = []
+    for wire in wires:
+        wire.sendall(head + str(len(body)).encode() + b"\r\n\r\n" + body[:5])
+    time.sleep(0.5)  # the workers have them in their hands
+    before = server.answered()
 
     async def stopped():
-        running = asyncio.create_task(load(server.url, 3, found))
-        await asyncio.sleep(1.5)
+        running = asyncio.create_task(load(server.url, 3, found, fresh=True))
+        await asyncio.sleep(1)
         server.process.send_signal(signal.SIGTERM)
+        await asyncio.sleep(0.5)
+        for wire in wires:
+            wire.sendall(body[5:])
         await running
 
     asyncio.run(stopped())
+    assert all(wire.recv(65536).startswith(b"HTTP/1.1 200") for wire in wires)
     assert server.process.wait(PATIENCE) == 0
-    assert not [status for _, status, _ in found if isinstance(status, int) and status != 200]
-    answered = sum(status == 200 for _, status, _ in found)
+    assert not [one for one in found if isinstance(one.status, int) and one.status != 200]
+    answered = sum(one.status == 200 for one in found) + len(wires)
+    # Who comes too late is refused at the door or reset in the kernel's queue; what a worker took came to its client.
+    assert server.answered() - before == answered
     logged = ds.dataset(server.home.folder / "predictions", format="parquet").to_table()
     assert logged.num_rows >= answered
     assert set(logged["version"].to_pylist()) == {2, 3}

@@ -1,0 +1,84 @@
+"""Feast's Redis online store, read in one round trip a call: a hash a customer, a field a feature and a view's moment.
+
+Belongs here: what is asked and how replies are read. Does not: the connection (`adapters/redis_connection.py`).
+The server imports this module: the standard library and hiredis.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from churn_platform.adapters.online_address import OnlineAddress
+from churn_platform.adapters.online_reader import MARKER, Month, OnlineRow, ages_of
+from churn_platform.adapters.online_values import Key, decoded, entity_key, field_name, seconds_of
+from churn_platform.core.contract import Contract
+from churn_platform.errors import StoreDown, UsageError
+
+try:
+    from churn_platform.adapters.redis_connection import RedisConnection
+except ModuleNotFoundError as error:
+    raise UsageError(f"{error.name} is not installed: install churn-platform[redis].") from None
+
+SIZE = b"*1\r\n$6\r\nDBSIZE\r\n"
+
+
+class RedisReader:
+    """The hashes of one contract in one Redis database."""
+
+    def __init__(self, contract: Contract, address: OnlineAddress) -> None:
+        self._address, self._key, self._ages = address, entity_key(contract), ages_of(contract)
+        views = contract.feature_views
+        held = [feature for view in views.values() for feature in view.features]
+        fields = [field_name(name, feature) for name, view in views.items() for feature in view.features]
+        fields += [f"_ts:{name}".encode() for name in views]
+        self._features, self._place = tuple(contract.features), [held.index(name) for name in contract.features]
+        self._in_order = self._place == list(range(len(held)))
+        self._count = len(held)
+        self._project = contract.name.encode()
+        # HMGET key field...: all but the key is the same in every request.
+        self._head = b"*%d\r\n$5\r\nHMGET\r\n" % (len(fields) + 2)
+        self._tail = self._project + b"\r\n" + b"".join(b"$%d\r\n%b\r\n" % (len(name), name) for name in fields)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._connection: RedisConnection | None = None
+
+    async def read(self, keys: Sequence[Key], month: Month) -> list[OnlineRow | None]:
+        """The row of each key, None where the store knows no such customer.
+
+        Raises:
+            StoreDown: the store does not answer, or has lost all that it held.
+        """
+        if not keys:
+            return []
+        head, tail, extra, parts = self._head, self._tail, len(self._project), []
+        for key in keys:
+            written = self._key(key)
+            parts.append(b"%b$%d\r\n%b%b" % (head, len(written) + extra, written, tail))
+        replies = await self._ask(b"".join(parts), len(parts))
+        rows = [self._row(reply, month.moment) for reply in replies]
+        if None in rows and not (await self._ask(SIZE, 1))[0]:
+            raise StoreDown(
+                f"Redis at {self._address.host}:{self._address.port} holds nothing, it has lost the rows of "
+                f"{month.as_of}: delete feast/{MARKER} of the home and run `churn run`."
+            )
+        return rows
+
+    def close(self) -> None:
+        """End the connection once what is under way is answered."""
+        if self._connection is not None and self._loop is not None and not self._loop.is_closed():
+            self._connection.close()
+        self._connection = None
+
+    async def _ask(self, commands: bytes, replies: int) -> list[Any]:
+        loop = asyncio.get_running_loop()
+        if self._connection is None or self._loop is not loop:  # a connection belongs to the loop that made it
+            self._loop, self._connection = loop, RedisConnection(self._address)
+        return await self._connection.ask(commands, replies)
+
+    def _row(self, reply: list[bytes | None], newest: int) -> OnlineRow | None:
+        moments = tuple(map(seconds_of, reply[self._count :]))
+        if not any(moments):
+            return None
+        values: list[Any] = list(map(decoded, reply[: self._count]))
+        if not self._in_order:
+            values = [values[place] for place in self._place]
+        return OnlineRow(dict(zip(self._features, values, strict=True)), *self._ages(moments, newest))

@@ -1,0 +1,41 @@
+"""What Dagster's storage says of daemon and jobs, as plain values for the exporter.
+
+Belongs here: reading the instance. Does not: what it means (`core/watching.py`), metrics (`adapters/exporter.py`).
+"""
+
+import dagster as dg
+
+from churn_platform.adapters.home import Home
+from churn_platform.core.watching import DagsterState, JobState
+from churn_platform.defs.automation import monthly, retraining
+
+BROKEN = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+
+
+class DagsterHealth:
+    """Reads one home's Dagster storage; the instance is opened at the first reading and kept."""
+
+    def __init__(self, home: Home) -> None:
+        self._folder = home.folder / "dagster"
+        self._instance: dg.DagsterInstance | None = None
+
+    def read(self) -> DagsterState:
+        """The state now; one query for the daemons and two a job."""
+        if self._instance is None:
+            self._instance = dg.DagsterInstance.from_config(str(self._folder))
+        beats = self._instance.get_daemon_heartbeats()
+        jobs = {job.name: self._job(self._instance, job.name) for job in (monthly, retraining)}
+        return DagsterState({kind.lower(): beat.timestamp for kind, beat in beats.items()}, jobs)
+
+    def _job(self, instance: dg.DagsterInstance, name: str) -> JobState:
+        return JobState(
+            _ended(instance, name, [dg.DagsterRunStatus.SUCCESS]),
+            _ended(instance, name, BROKEN),
+        )
+
+
+def _ended(instance: dg.DagsterInstance, job: str, statuses: list[dg.DagsterRunStatus]) -> float | None:
+    records = instance.get_run_records(
+        dg.RunsFilter(job_name=job, statuses=statuses), limit=1, order_by="update_timestamp"
+    )
+    return records[0].end_time or records[0].update_timestamp.timestamp() if records else None

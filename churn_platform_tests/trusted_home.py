@@ -1,0 +1,54 @@
+"""A home with one of every kind of file that a verification looks at, and the ways to break each.
+
+Two versions that were in production, a correction with a quarantined row, scores by both.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from churn_platform.adapters.deciding import carry_out
+from churn_platform.adapters.home import Home
+from churn_platform.adapters.ingestion import publish_drop
+from churn_platform.adapters.scoring import score_month
+from churn_platform_tests.small_business import FEBRUARY, JANUARY, copied, deliver, month_tables, open_home
+
+
+def whole_life(february_decided: Home, folder: Path) -> Home:
+    """`february_decided` carried on: version 2 promoted, February scored, January corrected with a faulty row."""
+    home = copied(february_decided, folder)
+    carry_out(home)
+    score_month(open_home(folder), FEBRUARY)
+    tables = month_tables(JANUARY)
+    tables["visits"]["hours"] = tables["visits"]["hours"] + 1.0
+    tables["visits"].loc[3, "hours"] = -5.0
+    deliver(home, JANUARY, tables)
+    publish_drop(open_home(folder), JANUARY)
+    return open_home(folder)
+
+
+def lines(home: Home, change: Callable[[list[bytes]], list[bytes]]) -> None:
+    """Rewrite the lines of the ledger."""
+    file = home.ledger.file
+    file.write_bytes(b"".join(change(file.read_bytes().splitlines(keepends=True))))
+
+
+def edit_json(path: Path, change: Callable[[dict], object]) -> None:
+    """Change a JSON file in place."""
+    value = json.loads(path.read_text(encoding="utf-8"))
+    change(value)
+    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+
+
+def flip(path: Path, at: float = 0.5) -> None:
+    """Change one bit of a file, `at` a share of its length."""
+    content = bytearray(path.read_bytes())
+    content[int(at * (len(content) - 1))] ^= 1
+    path.write_bytes(bytes(content))
+
+
+def swap(one: Path, other: Path) -> None:
+    """Exchange the contents of two files."""
+    first, second = one.read_bytes(), other.read_bytes()
+    one.write_bytes(second)
+    other.write_bytes(first)
