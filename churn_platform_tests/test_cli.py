@@ -35,6 +35,8 @@ COMMANDS = {
     "history": {"--at", "--act", "--version", "--since", "--until", "--by", "--last", "--home", "--json"},
     "verify": {"--anchor", "--deep", "--home", "--json"},
     "decision": {"--home", "--json"},
+    "scoreboard": {"--home", "--json"},
+    "replay": {"--policy", "--plot", "--home", "--json"},
     "scores": {"--top", "--home", "--json"},
     "explain": {"--as-of", "--home", "--json"},
     "ui": {"--port", "--home"},

@@ -10,6 +10,7 @@ from typing import Any
 from churn_platform.adapters.alerting import Alerter
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.progress import Progress
+from churn_platform.adapters.verdict import standing_proposal
 from churn_platform.core.quarantine import quarantined_sentence
 from churn_platform.core.snapshot import feature_frame
 from churn_platform.errors import ChurnError, ContractError, UsageError
@@ -32,6 +33,7 @@ def status(home: Home) -> dict[str, Any]:
         "quarantine": quarantine(home, progress.published[-1]) if progress.published else None,
         "performance": progress.performance(),
         "answered": progress.answered(),
+        "proposal": standing_proposal(home),
         "next": None if step is None else {"job": step.kind, "as_of": step.as_of.isoformat(), "reason": step.reason},
         "reason": reason,
         "alerts": alerts(home),
