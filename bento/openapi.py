@@ -17,6 +17,7 @@ NUMBER: Json = {"type": "number"}
 BOOLEAN: Json = {"type": "boolean"}
 PROBABILITY: Json = {"type": "number", "minimum": 0, "maximum": 1}
 DATE: Json = {"type": "string", "format": "date"}
+MOMENT: Json = {"type": "string", "format": "date-time"}
 IDENTIFIED: Json = {"request_id": STRING}
 REASONS: Json = {"type": "array", "items": STRING, "description": "Strongest first, in words."}
 REFUSALS = {
@@ -190,9 +191,11 @@ def _models() -> Json:
         "ModelOfAnswer": _object(model),
         "Model": _object({
             **model, "entity": _object({"name": STRING, "dtype": {"type": "string", "enum": ["string", "integer"]}}),
-            "since": {"type": "string", "format": "date-time"}, "previous_version": _or_null(INTEGER),
+            "since": MOMENT, "previous_version": _or_null(INTEGER),
             "algorithm": STRING, "training_as_of": DATE, "training_months": {"type": "array", "items": DATE},
             "threshold": PROBABILITY, "metrics": {"type": "object"}, "receipt": _or_null({"type": "object"}),
+            "overridden": _or_null(_object({"by": STRING, "reason": STRING, "at": MOMENT})),
+            "pending": _or_null(_object({"version": INTEGER, "since": MOMENT, "lapses": MOMENT})),
             "refused_release": _or_null(STRING), **IDENTIFIED,
         }),
     }  # fmt: skip

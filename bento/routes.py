@@ -9,7 +9,7 @@ import contextlib
 import datetime as dt
 import mimetypes
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import parse_qsl
@@ -23,6 +23,9 @@ from bento.openapi import document
 from bento.schema import Schemas, body, value
 from churn_platform.adapters.baked import Baked
 from churn_platform.adapters.ledger_store import LedgerStore
+from churn_platform.core.approval import pending
+from churn_platform.core.moves import DONE
+from churn_platform.core.standing import overrides
 from churn_platform.errors import ChurnError, StoreDown
 
 PAGE = Path(__file__).parent / "page"
@@ -154,7 +157,7 @@ class Routes:
 
     async def _model(self, asked: Asked) -> Response:
         loaded = self._answers.loaded()
-        manifest, receipt = loaded.manifest, await asyncio.to_thread(self._receipt, loaded.manifest.version)
+        manifest, told = loaded.manifest, await asyncio.to_thread(self._told, loaded.manifest.version)
         return answer(
             {
                 **self._answers.model(loaded),
@@ -166,20 +169,31 @@ class Routes:
                 "training_months": manifest.training_months,
                 "threshold": manifest.threshold,
                 "metrics": manifest.metrics,
-                "receipt": receipt,
+                **told,
                 "refused_release": self._answers.held.refusal,
                 "request_id": asked.request_id,
             }
         )
 
-    def _receipt(self, version: int) -> dict[str, Any] | None:
-        """The receipt of the promotion; None where the ledger is away or says nothing."""
+    def _told(self, version: int) -> dict[str, Any]:
+        """What the ledger says: the receipt of the move that put the version into production, who overrode its
+        decision, the candidate that waits for an approval; each None where the ledger is away or says nothing.
+        """
+        told: dict[str, Any] = {"receipt": None, "overridden": None, "pending": None}
         try:
-            found = [r for r in self._ledger.receipts("promotion done") if r.subject == f"version {version}"]
+            receipts = self._ledger.receipts()
         except (ChurnError, OSError):
-            return None
-        kept = ("sequence", "time", "actor", "reason", "digest")
-        return {name: getattr(found[-1], name) for name in kept} if found else None
+            return told
+        moves = [r for r in receipts if r.act in DONE and r.subject == f"version {version}"]
+        kept = ("sequence", "time", "act", "actor", "reason", "digest")
+        forced, request = overrides(receipts).get(version), pending(receipts)
+        if moves:
+            told["receipt"] = {name: getattr(moves[-1], name) for name in kept}
+        if forced is not None:
+            told["overridden"] = asdict(forced)
+        if request is not None and dt.datetime.now(dt.UTC) <= dt.datetime.fromisoformat(request.until):
+            told["pending"] = {"version": request.version, "since": request.asked, "lapses": request.until}
+        return told
 
     async def _alive(self, asked: Asked) -> Response:
         return answer({"status": "alive", "request_id": asked.request_id})

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from churn_platform import cli_answers, cli_contract, cli_home, cli_ledger, cli_verdict, cli_watch
+from churn_platform import cli_answers, cli_contract, cli_home, cli_ledger, cli_promotion, cli_verdict, cli_watch
 from churn_platform.cli_base import HomeOption, JsonOption, make_console, open_home, print_json, tell_people
 from churn_platform.errors import ChurnError, UsageError
 
@@ -142,19 +142,20 @@ def init(
 
 @app.command()
 def ingest(
-    folder: Annotated[Path, typer.Argument(help="Folder with the month's files.")],
     as_of: Annotated[str, typer.Option("--as-of", help="The date at which the tables were true, as 2024-01-31.")],
+    folder: Annotated[
+        Path | None, typer.Argument(help="Folder with the month's files; not needed where a database has every table.")
+    ] = None,
     home: HomeOption = None,
 ) -> None:
-    """Validate a month's files and take them in as a drop; `churn run` processes it."""
-    from churn_platform.adapters.ingestion import take_in
+    """Validate a month's files and database tables and take them in as a drop; `churn run` processes it."""
+    from churn_platform.adapters.ingestion import gathered, take_in
     from churn_platform.adapters.status import parse_as_of
 
     month = parse_as_of(as_of)
-    if not folder.is_dir():
-        raise UsageError(f"{folder} is no folder: name the folder with the month's files.")
     opened = open_home(home, must_exist=False)
-    target, found = take_in(opened, folder, month)
+    with gathered(opened, folder, month) as files:
+        target, found = take_in(opened, files, month)
     opened.create()
     said = found.quarantined_sentence
     typer.echo(f"The drop of {month} is {'usable' if said else 'sound'} and in {target}. Next: `churn run`.")
@@ -202,6 +203,9 @@ for answer in (
     app.command()(answer)
 for look in (cli_verdict.replay, cli_verdict.scoreboard):
     app.command()(look)
+
+for decided in (cli_promotion.approve, cli_promotion.reject, cli_promotion.rollback, cli_promotion.unblock):
+    app.command()(decided)
 
 for whole in (cli_home.backup, cli_home.restore, cli_home.forget):
     app.command()(whole)

@@ -6,8 +6,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from churn_platform.cli_people import STATES, said_of, show_people, standing
+
 STYLES = {"pass": "green", "warn": "yellow", "fail": "red", "not_applicable": "dim"}
-DECISIONS = {"promoted": "green", "refused": "yellow", "pending": "cyan"}
 
 
 def figure(value: float | None, form: str = ".3f") -> str:
@@ -37,6 +38,7 @@ def show_status(console: Console, found: Mapping[str, Any]) -> None:
         console.print(f"[red]Stand down[/]  {found['production']['stand_down_reason']}")
     if proposal := found["proposal"]:
         console.print(f"[yellow]Proposed[/]    {proposal['sentence']} Type `{proposal['command']}`.", soft_wrap=True)
+    show_people(console, found)
     if aside := found["quarantine"]:
         console.print(f"[yellow]Quarantine[/]  {aside['as_of']}: {aside['sentence']} Reasons: {aside['page']}")
     for one in found["answered"]:
@@ -91,12 +93,12 @@ def decisions_table(decisions: Iterable[Mapping[str, Any]]) -> Table:
         made.add_row(
             d["as_of"],
             d["trigger"],
-            f"[{DECISIONS[d['decision']]}]{d['decision']}[/]",
+            standing(d),
             figure(d["candidate_auc"]),
             figure(d["production_auc"]),
             figure(d["forward_auc"]),
             figure(d["drift_share"], ".1%"),
-            d["reason"],
+            said_of(d) + d["reason"],
         )
     return made
 
@@ -106,9 +108,9 @@ def show_decision(console: Console, d: Mapping[str, Any]) -> None:
     against = f"version {d['production_version']}" if d["production_version"] is not None else "no production model"
     console.print(
         f"[bold]{d['as_of']}[/]: version {d['candidate_version']} against {against}: "
-        f"[{DECISIONS[d['decision']]}]{d['decision']}[/] (trigger: {d['trigger']})"
+        f"{standing(d)} (trigger: {d['trigger']})"
     )
-    console.print(d["reason"])
+    console.print(said_of(d) + d["reason"])
     if d["stand_down"]:
         console.print("[red]Production stands down: it is no better than chance and nothing better passed.[/]")
     made = table("", "code", "criterion", "outcome", "finding")
@@ -185,7 +187,7 @@ def _did(row: Mapping[str, Any]) -> str:
         return "[yellow]refused the drop[/]" + ("" if row["decision"] == "no month" else ", took in its repair")
     if row["version"] is None:
         return "no model yet" if row["in_production"] is None else f"[dim]kept version {row['in_production']}[/]"
-    word = f"[{DECISIONS[row['decision']]}]{row['decision']}[/] version {row['version']}"
+    word = f"[{STATES[row['decision']]}]{row['decision']}[/] version {row['version']}"
     kept = f", kept version {row['in_production']}" if row["decision"] == "refused" and row["in_production"] else ""
     return word + kept
 

@@ -6,6 +6,7 @@ Named one by one: loading by folder needs the project's pyproject.toml beside th
 import dagster as dg
 
 from churn_platform.defs import (
+    approval,
     automation,
     features,
     ingestion,
@@ -33,8 +34,15 @@ def defs() -> dg.Definitions:
             monitoring.performance,
             scoring.scores,
         ],
-        asset_checks=[features.training_dataset_checks, promotion.promotion_gate],
-        jobs=[automation.monthly, automation.retraining],
+        asset_checks=[features.training_dataset_checks, promotion.promotion_gate, promotion.approval],
+        jobs=[
+            automation.monthly,
+            automation.retraining,
+            approval.approval_job,
+            approval.rejection_job,
+            approval.rollback_job,
+            approval.unblocking_job,
+        ],
         sensors=[automation.drop_sensor, automation.drift_sensor, automation.alert_sensor],
         schedules=[automation.monthly_schedule],
         resources={"home": resources.HomeResource(), "mlflow": resources.mlflow_tracking},

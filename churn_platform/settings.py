@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from churn_platform.core.contract_parts import REFERENCE
 from churn_platform.errors import UsageError
 
 LIBRARY_ENVIRONMENT = {
@@ -213,6 +214,29 @@ def _read_profile() -> None:
         if value is not None:
             os.environ.setdefault(name, value)
     os.environ[PROFILE] = str(path)  # child processes run in the home
+
+
+def expand(text: str) -> str:
+    """`text` with each `${NAME}` replaced by that variable, or by the content of the file that NAME_FILE names.
+
+    Raises:
+        UsageError: a variable is not set, or its file cannot be read; no value is shown.
+    """
+
+    def value(found: re.Match[str]) -> str:
+        name = found[1]
+        if name in os.environ:
+            return os.environ[name]
+        file = os.environ.get(f"{name}_FILE")
+        if file is None:
+            raise UsageError(f"{name} is not set: set it, or {name}_FILE to a file that holds it.")
+        try:
+            return Path(file).expanduser().read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            why = getattr(error, "strerror", None) or "no UTF-8 text"
+            raise UsageError(f"{name}_FILE names {file}, which cannot be read: {why}.") from None
+
+    return REFERENCE.sub(value, text)
 
 
 def prepare_environment(settings: Settings) -> None:

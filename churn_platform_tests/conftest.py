@@ -55,6 +55,42 @@ def february_decided(january, tmp_path_factory):
     return up_to_decision(home, FEBRUARY, "performance")
 
 
+@pytest.fixture(scope="session")
+def february_pending(february_decided, tmp_path_factory):
+    """As `february_decided`, under a policy with approval: version 2 passed and waits. Read only."""
+    from churn_platform.adapters.deciding import carry_out, decide_candidate
+    from churn_platform_tests.small_business import FEBRUARY, copied, open_home, with_policy
+
+    home = with_policy(copied(february_decided, tmp_path_factory.mktemp("pending") / "home"), mode="approval")
+    decide_candidate(home, FEBRUARY, "performance")
+    carry_out(home)
+    return open_home(home.folder)
+
+
+@pytest.fixture(scope="session")
+def february(february_decided, tmp_path_factory):
+    """Version 2 in production after version 1, February scored by it, nothing due. Read only."""
+    from churn_platform_tests.small_business import FEBRUARY, copied, up_to_scores
+
+    return up_to_scores(copied(february_decided, tmp_path_factory.mktemp("february") / "home"), FEBRUARY)
+
+
+@pytest.fixture
+def february_pending_copy(february_pending, tmp_path):
+    """`february_pending`, to change."""
+    from churn_platform_tests.small_business import copied
+
+    return copied(february_pending, tmp_path / "home")
+
+
+@pytest.fixture
+def february_copy(february, tmp_path):
+    """`february`, to change."""
+    from churn_platform_tests.small_business import copied
+
+    return copied(february, tmp_path / "home")
+
+
 @pytest.fixture
 def january_decided_copy(january_decided, tmp_path):
     """`january_decided`, to change."""

@@ -13,7 +13,7 @@ from bento.assembly import Assembly
 from bento.front import Front, Holder
 from bento.metrics import Metrics
 from churn_platform.adapters.home import Home
-from churn_platform.adapters.promoting import _manifest
+from churn_platform.adapters.publishing import manifest_of
 from churn_platform.core.candidate import FILES, Candidate
 from churn_platform.core.digest import canonical_json
 from churn_platform.core.ledger import GENESIS
@@ -48,7 +48,7 @@ def publish(home: Home, version: int, model: ChurnModel, **changes: Any) -> None
         "digest": f"{version:064x}",
     }  # fmt: skip
     rows = load_training_dataset(home, JANUARY).training_rows()
-    manifest = {**_manifest(home, Candidate(model, passport, None, version), rows), **changes}
+    manifest = {**manifest_of(home, Candidate(model, passport, None, version), rows), **changes}
     others = {name: (home.releases.folder / "1" / name).read_bytes() for name in FILES if name != "model.skops"}
     others["passport.json"] = canonical_json(passport).encode()
     home.releases.publish(version, {"model.skops": model.to_bytes(), **others, **serving_files(model)}, manifest)

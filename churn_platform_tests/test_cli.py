@@ -44,6 +44,10 @@ COMMANDS = {
     "bento": {"--output", "--customers", "--home", "--json"},
     "backup": {"--home", "--json"},
     "restore": {"--home", "--json"},
+    "approve": {"--by", "--reason", "--override", "--home", "--json"},
+    "reject": {"--by", "--reason", "--home", "--json"},
+    "rollback": {"--to", "--by", "--reason", "--home", "--json"},
+    "unblock": {"--by", "--reason", "--home", "--json"},
     "forget": {"--by", "--reason", "--home", "--json"},
     "alert": {"--test", "--home", "--json"},
     "exporter": {"--port", "--host", "--home"},
@@ -689,7 +693,7 @@ def test_what_the_api_answered_is_told_with_its_worth():
     console = Console(width=200, record=True)
     found = {
         "contract": "gym", "home": "here", "production": None, "decisions": [], "quarantine": None, "alerts": [],
-        "months": ["2024-01-31"], "next": None, "reason": "",
+        "months": ["2024-01-31"], "next": None, "reason": "", "pending": None, "blocked": {},
     }  # fmt: skip
     one = {"version": 2, "as_of": "2024-01-31", "customers": 1500, "rows": 371, "moved": True, "distance": 0.31}
     unknown = one | {"metrics": None, "note": "Nothing is known.", "moved": False}
@@ -720,5 +724,26 @@ def test_a_single_month_is_told_as_one(capsys):
         (["2024-01-31"], "1 month, 2024-01-31\n"),
         (["2024-01-31", "2024-02-29"], "2 months, 2024-01-31 to 2024-02-29"),
     ):
-        show_status(make_console(), found | {"months": months, "quarantine": None})
+        show_status(make_console(), found | {"months": months, "quarantine": None, "pending": None, "blocked": {}})
         assert f"Months      {said}" in capsys.readouterr().out
+
+
+def test_ingest_without_a_folder_reads_the_tables_of_the_contract_from_their_database(churn, environ, tmp_path):
+    from churn_platform_tests.databases import store
+
+    said = wrong(churn("ingest", "--as-of", "2024-01-31", home=make_home(tmp_path / "files")))
+    assert said == "The contract reads no table from a database: name the folder with the month's files."
+    source = {"url": "${CRM_URL}", "as_of_column": "valid_on"}
+    tables = {n: {**t, "source": {**source, "table": n}} for n, t in DECLARED["tables"].items()}
+    home = make_home(tmp_path / "home", {**DECLARED, "tables": tables})
+    said = wrong(churn("ingest", "--as-of", "2024-01-31", home=home))
+    assert said.startswith("tables.members.source.url: CRM_URL is not set")
+    url = f"sqlite:///{tmp_path / 'crm.db'}"
+    store(url, JANUARY, month_tables(JANUARY, 60))
+    environ.setenv("CRM_URL", url)
+    code, out, err = churn("ingest", "--as-of", "2024-01-31", home=home)
+    assert (code, err) == (0, "")
+    assert out == f"The drop of 2024-01-31 is sound and in {home.drops / '2024-01-31'}. Next: `churn run`.\n"
+    assert publish_drop(home, JANUARY).rows == {"members": 60, "visits": 60, "leavers": 60}
+    code, _, err = churn("ingest", "--as-of", "2024-02-29", home=home)
+    assert (code, err) == (1, "churn: tables.members.source: the database has no rows of 2024-02-29.\n")

@@ -14,6 +14,7 @@ from churn_platform.settings import (
     LIBRARY_ENVIRONMENT,
     Settings,
     build_environment,
+    expand,
     load_settings,
     prepare_environment,
     prepare_serving,
@@ -261,3 +262,15 @@ def test_a_tool_that_builds_gets_no_setting_of_a_home_and_no_telemetry(environ):
     found = build_environment()
     assert not [name for name in found if name.startswith("CHURN_")]
     assert (found["BENTOML_HOME"], found["BENTOML_DO_NOT_TRACK"]) == ("/srv/bentoml", "true")
+
+
+def test_variables_in_a_text_are_replaced_from_the_environment_or_the_file_that_is_named(environ, tmp_path):
+    (tmp_path / "secret").write_text("s3cret\n")
+    environ.setenv("CRM_USER", "crm")
+    environ.setenv("CRM_PASSWORD_FILE", str(tmp_path / "secret"))
+    assert expand("pg://${CRM_USER}:${CRM_PASSWORD}@db/$HOME") == "pg://crm:s3cret@db/$HOME"
+    with pytest.raises(UsageError, match=r"^CRM_URL is not set: set it, or CRM_URL_FILE to a file that holds it\.$"):
+        expand("${CRM_URL}")
+    environ.setenv("CRM_URL_FILE", "gone")
+    with pytest.raises(UsageError, match=r"^CRM_URL_FILE names gone, which cannot be read: No such file"):
+        expand("${CRM_URL}")

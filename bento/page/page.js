@@ -49,7 +49,9 @@ async function showModel() {
     $("key-heading").textContent = state.entity;
     const auc = model.metrics && model.metrics.auc;
     $("model").textContent = `${model.name} version ${model.version}, in production since ${model.since.slice(0, 10)}`
-      + (auc ? `, AUC ${auc.toFixed(3)} at its decision.` : ".");
+      + (auc ? `, AUC ${auc.toFixed(3)} at its decision.` : ".")
+      + (model.overridden ? ` Promoted against its decision by ${model.overridden.by}: ${model.overridden.reason}` : "")
+      + (model.pending ? ` Version ${model.pending.version} waits for an approval until ${model.pending.lapses.slice(0, 10)}.` : "");
     $("stand-down").hidden = !model.stand_down;
     if (model.stand_down) $("stand-down").textContent = `The model stands down: do not act on this list. ${model.stand_down_reason || ""}`;
   } catch (error) {

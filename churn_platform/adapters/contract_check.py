@@ -59,6 +59,9 @@ def check_drops(contract: Contract, folder: Path) -> list[Line]:
 def _check_drop(contract: Contract, drop: Drop) -> Iterator[Line]:
     judged = _judged(contract, drop)
     yield from (_line(fault) for fault in judged.faults if fault.table not in drop.files)
+    for name in contract.pulled:
+        if name not in drop.files:
+            yield {"state": "note", "where": name, "says": "it is read from its database when the drop is taken in"}
     if contract.label_table not in drop.files and contract.label.table not in drop.files:
         yield {"state": "note", "where": contract.label_table, "says": "no labels yet: they may come later"}
     for name, path in drop.files.items():
@@ -88,7 +91,9 @@ class _Judged:
 def _judged(contract: Contract, drop: Drop) -> _Judged:
     """The only place that knows how a drop is validated."""
     found = validate(contract, drop, today=drop.as_of, known=None)
-    said = [_said(fault, refuses=True) for fault in found.of_the_drop]
+    pulled = contract.pulled
+    of_the_drop = [f for f in found.of_the_drop if f.code != "missing_table" or f.table not in pulled]
+    said = [_said(fault, refuses=True) for fault in of_the_drop]
     for report in (table.report for table in found.tables.values()):
         said += [_said(fault, refuses=True) for fault in report.refusals]
         said += [_said(fault, refuses=bool(report.refusals)) for fault in report.worst_first]

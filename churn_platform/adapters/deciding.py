@@ -7,6 +7,7 @@ Does not: the judgement itself.
 import datetime as dt
 from dataclasses import dataclass
 
+from churn_platform.adapters.approval_requests import ask, kept_by_people, record_lapse
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.model_registry import CANDIDATE
 from churn_platform.adapters.progress import Progress
@@ -41,13 +42,13 @@ class Outcome:
 def decide_candidate(home: Home, as_of: dt.date, trigger: Trigger) -> Decision:
     """Judge the version behind the alias `candidate` against production; keep the decision and its receipt.
 
-    A decision that approved this candidate and was cut off while it was carried out stands: once the pointer has
-    moved, judging again would compare the version with itself and refuse it.
+    A decision that approved this candidate and was cut off, or that put it into production, stands: once the pointer
+    has moved, judging again would compare the version with itself and refuse it.
     """
     dataset = _dataset(home, as_of)
     version = _candidate_version(home)
     candidate, production = home.registry.load(version), production_candidate(home)
-    standing = _cut_off(home, candidate, None if production is None else production.version)
+    standing = _standing(home, candidate, None if production is None else production.version)
     if standing is not None:
         return standing
     if candidate.passport["dataset_digest"] != dataset.digest:
@@ -101,23 +102,40 @@ def newest_decision(home: Home) -> Decision:
 
 
 def carry_out(home: Home) -> Outcome:
-    """Promote exactly the version that the newest decision approves, or keep production and say why."""
+    """Promote exactly the version that the newest decision approves, ask for an approval, or keep production."""
     recover(home)
-    restore_alias(home)
     decision = newest_decision(home)
-    version = _candidate_version(home)
-    why_not = decision.allows(version, home.registry.load(version).digest, home.contract.policy_hash)
-    pointer = home.releases.pointer()
-    production = None if pointer is None else pointer.version
+    restore_alias(home)
+    record_lapse(home, deep=True)
     done = carried_out(home.ledger.receipts()).get(decision_digest(decision))
-    why_not = why_not or decision.lapsed(production, None if done is None else done.time)
-    if why_not is None:
-        if done is None:
-            promote(home, decision)
-        return _outcome(home, f"Promoted version {version}: {decision.reason}")
-    keep(home, decision, why_not)
-    kept = "No model is in production" if pointer is None else f"Kept version {pointer.version}"
-    return _outcome(home, f"{kept}: {why_not}")
+    why_not = _why_not(home, decision, None if done is None else done.time)
+    kept = _kept(home)
+    if why_not is not None:
+        keep(home, decision, why_not)
+        return _outcome(home, f"{kept}: {why_not}")
+    if done is None and decision.decision == "pending":
+        return _outcome(home, f"{kept}: {ask(home, decision)}")
+    if done is None:
+        promote(home, decision)
+    return _outcome(home, f"Promoted version {decision.candidate_version}: {decision.reason}")
+
+
+def _why_not(home: Home, decision: Decision, carried_out_at: str | None) -> str | None:
+    """None when the decision holds for what is the candidate now, and no person stands against it."""
+    version, policy = _candidate_version(home), home.contract.policy_hash
+    digest, pointer = home.registry.load(version).digest, home.releases.pointer()
+    changed = decision.holds(version, digest, policy) if decision.passed else decision.reason
+    production = None if pointer is None else pointer.version
+    return (
+        changed
+        or decision.lapsed(production, carried_out_at)
+        or (kept_by_people(home, decision) if production != version else None)
+    )
+
+
+def _kept(home: Home) -> str:
+    pointer = home.releases.pointer()
+    return "No model is in production" if pointer is None else f"Kept version {pointer.version}"
 
 
 def drift_figures(home: Home, as_of: dt.date) -> DriftFigures:
@@ -133,13 +151,16 @@ def drift_figures(home: Home, as_of: dt.date) -> DriftFigures:
     )
 
 
-def _cut_off(home: Home, candidate: Candidate, production: int | None) -> Decision | None:
-    """The newest decision when it approves this candidate, still holds, and no receipt says it was carried out."""
-    if Progress(home).unfinished() is None or candidate.version is None:
+def _standing(home: Home, candidate: Candidate, production: int | None) -> Decision | None:
+    """The newest decision where it holds for this candidate, and was cut off or is what put it into production."""
+    decisions = Progress(home).decisions
+    if not decisions or candidate.version is None:
         return None
-    decision = newest_decision(home)
-    refused = decision.allows(candidate.version, candidate.digest, home.contract.policy_hash)
-    return decision if refused is None and decision.lapsed(production) is None else None
+    newest, in_production = decisions[-1], production == candidate.version
+    if not in_production and (Progress(home).unfinished() is None or not newest.approved):
+        return None
+    changed = newest.holds(candidate.version, candidate.digest, home.contract.policy_hash)
+    return newest if changed is None and newest.passed and newest.lapsed(production) is None else None
 
 
 def _outcome(home: Home, sentence: str) -> Outcome:

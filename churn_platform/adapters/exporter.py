@@ -84,6 +84,7 @@ class Watch:
                 self._verified = time.monotonic()
                 if fault := self._watched.verify():
                     self._complain(f"verification: {fault}")
+                    self._verified = None  # a promotion may be under way: look again in the next round
             home = self._watched.home
             if not home.settings.alerts_wanted:
                 return

@@ -5,6 +5,7 @@ Belongs here: the layout under `CHURN_HOME` and the assembly of adapters. Does n
 
 import contextlib
 import datetime as dt
+import os
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from churn_platform.adapters.feature_store import FeatureStore
     from churn_platform.adapters.model_registry import ModelRegistry
 
+HOLDER = "home.holder"
+"""Says who holds the home, while somebody does."""
 LAYOUT = 1
 """Which files lie where in a home; another number is another layout. A home without `home.json` has the first."""
 VERSION_FILE = "home.json"
@@ -146,21 +149,50 @@ class Home:
             return False
 
     @contextlib.contextmanager
-    def exclusive(self) -> Iterator[None]:
+    def exclusive(self, doing: str = "a run", seconds: float | None = None) -> Iterator[None]:
         """Hold the home: one run at a time, also between processes; nests within one process.
 
+        Args:
+            doing: what the holder does, for those who find the home held.
+            seconds: how long to wait for another process; `CHURN_LOCK_SECONDS` by default.
+
         Raises:
-            HomeBusy: another process kept it for `CHURN_LOCK_SECONDS`.
+            HomeBusy: another process kept it for so long; says which.
         """
         from filelock import FileLock, Timeout
 
         self.folder.mkdir(parents=True, exist_ok=True)
+        patience = self.settings.lock_seconds if seconds is None else seconds
         lock = FileLock(self.folder / "home.lock", timeout=self.settings.lock_seconds, is_singleton=True)
         try:
-            with lock:
+            with lock.acquire(timeout=patience), self._named(doing, outermost=lock.lock_counter == 1):
                 yield
         except Timeout:
             raise HomeBusy(
-                f"Another run has held {self.folder} for {self.settings.lock_seconds:.0f} seconds: wait for it, or "
+                f"{self._holder()} has held {self.folder} for {patience:.0f} seconds: wait for it, or "
                 "find it with `churn doctor`."
             ) from None
+
+    @contextlib.contextmanager
+    def _named(self, doing: str, *, outermost: bool) -> Iterator[None]:
+        """Say who holds the home while it is held; a disk that is full is no reason not to hold it."""
+        holder = self.folder / HOLDER
+        if outermost:
+            since = self.now().isoformat(timespec="seconds")
+            with contextlib.suppress(OSError):
+                holder.write_text(f"{doing} of {self.settings.who} (process {os.getpid()}, since {since})")
+        try:
+            yield
+        finally:
+            if outermost:
+                holder.unlink(missing_ok=True)
+
+    def _holder(self) -> str:
+        """Who holds the home; only asked while somebody does."""
+        try:
+            said = (self.folder / HOLDER).read_text(encoding="utf-8")
+        except OSError:
+            said = ""
+        if not said:
+            return "Another run"
+        return f"{said[:1].upper()}{said[1:]}"

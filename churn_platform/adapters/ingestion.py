@@ -4,8 +4,11 @@ Belongs here: the order of those steps, shared by the asset and `churn ingest`. 
 (`adapters/validation.py`), the layout (`adapters/lake.py`), the page (`adapters/drop_page.py`).
 """
 
+import contextlib
 import datetime as dt
 import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +102,35 @@ def take_in(home: Home, source: Path, as_of: dt.date) -> tuple[Path, ValidatedDr
     (target / SUCCESS).touch()
     (target / INCOMING).unlink()
     return target, found
+
+
+@contextlib.contextmanager
+def gathered(home: Home, folder: Path | None, as_of: dt.date) -> Iterator[Path]:
+    """A folder with all files of a drop: those of `folder`, and the contract's database tables that it does not hold.
+
+    Raises:
+        UsageError: there is no folder and no table in a database; or a source cannot be used as it is written.
+        DataError: a database does not answer, refuses, or has no rows of the month.
+    """
+    pulled = home.contract.pulled
+    if folder is not None and not folder.is_dir():
+        raise UsageError(f"{folder} is no folder: name the folder with the month's files.")
+    if not pulled:
+        if folder is None:
+            raise UsageError("The contract reads no table from a database: name the folder with the month's files.")
+        yield folder
+        return
+    from churn_platform.adapters.database_tables import pull
+
+    with tempfile.TemporaryDirectory(prefix="churn-drop-") as name:
+        staging, by_hand = Path(name), set[str]()
+        if folder is not None:
+            drop = open_drop(folder, as_of, home.contract)
+            by_hand = {*drop.files, *drop.doubles}
+            for path in (*drop.files.values(), *drop.doubles.values()):
+                (staging / path.name).symlink_to(path.resolve())
+        pull(home.contract, as_of, staging, [table for table in pulled if table in by_hand])
+        yield staging
 
 
 def _copy(source: Path, target: Path) -> None:

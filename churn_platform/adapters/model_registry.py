@@ -145,6 +145,18 @@ class ModelRegistry:
                 )
         return files
 
+    def has(self, version: int) -> bool:
+        """Whether the registry knows the version, so that an alias can point at it."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self._client().get_model_version(self.model_name, str(version))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return False
+        return True
+
     def tags(self) -> dict[int, dict[str, str]]:
         """Every finished version's tags; a version that was cut off while it was registered has no digest.
 

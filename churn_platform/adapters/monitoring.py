@@ -16,7 +16,7 @@ from churn_platform.adapters.home import Home
 from churn_platform.adapters.progress import Progress
 from churn_platform.adapters.promoting import production_candidate, released
 from churn_platform.adapters.state_receipts import record_stand_down
-from churn_platform.adapters.verdict import Labelled, Look, record_proposal
+from churn_platform.adapters.verdict import Labelled, Look, carry_out_proposal, record_proposal
 from churn_platform.core.drift import DriftResult
 from churn_platform.core.performance import realised
 from churn_platform.core.promotion import DriftFigures
@@ -88,6 +88,8 @@ def evaluate_versions(home: Home, as_of: dt.date) -> list[dict[str, Any]]:
     record = {**made_from, "evaluated": evaluated, "verdict": verdict, "answered": answered}
     home.records.write("performance", as_of, record)
     record_proposal(home, proposal, {**made_from, "policy": home.contract.policy_hash})
+    if proposal is not None and home.contract.policy.verdict.automatic:
+        carry_out_proposal(home, proposal)
     record_stand_down(home)
     return evaluated
 

@@ -22,7 +22,8 @@ from churn_platform.core.window import Window, choose_window, matured_months
 from churn_platform.errors import StoreDown
 
 VERDICTS: tuple[Act, ...] = ("retraining requested", "retraining skipped")
-OUTCOMES: tuple[Act, ...] = ("promotion done", "production kept")
+OUTCOMES: tuple[Act, ...] = ("promotion done", "production kept", "approval requested")
+"""What ends the loop's work on a decision; an approval that is asked for is a person's work."""
 
 
 class Progress:
@@ -122,9 +123,9 @@ class Progress:
         if not measured(records, pointer.version) and self.decisions:
             newest = self.decisions[-1]
             if newest.stand_down and newest.production_version == pointer.version:
-                return (
-                    f"Version {pointer.version} is no better than chance, and no candidate was better: {newest.reason}"
-                )
+                better = f"version {newest.candidate_version}, which is better, is not approved"
+                why = better if newest.passed else f"no candidate was better: {newest.reason}"
+                return f"Version {pointer.version} is no better than chance, and {why}"
         return reason
 
     def _state(self, as_of: dt.date, drop: Drop | None) -> MonthState:

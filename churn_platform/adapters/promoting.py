@@ -6,21 +6,21 @@ recovery. Does not: whether to promote (`core/promotion.py`, `adapters/deciding.
 
 import datetime as dt
 
-import pandas as pd
+from pydantic import JsonValue
 
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.model_registry import PRODUCTION
 from churn_platform.adapters.provenance import provenance
-from churn_platform.adapters.training_data import load_training_dataset
+from churn_platform.adapters.publishing import publish
+from churn_platform.core.approval import unused
 from churn_platform.core.candidate import FILES, Candidate, candidate_of
 from churn_platform.core.digest import digest_of
-from churn_platform.core.ledger import Receipt
+from churn_platform.core.ledger import Act, Receipt
 from churn_platform.core.moves import Move, named, open_intent
 from churn_platform.core.promotion import Decision
-from churn_platform.core.serving_form import serving_files
+from churn_platform.core.standing import blocked
 from churn_platform.errors import DataError, IntegrityError, UsageError
 
-GOLDEN_ROWS = 5
 ACTIVATION_DELAY = dt.timedelta(seconds=2)
 """All serving workers load the release first and change over at one instant."""
 
@@ -53,15 +53,9 @@ def find_decision(home: Home, digest: str) -> Decision | None:
 
 
 def promote(home: Home, decision: Decision) -> Receipt:
-    """Put the approved version into production; doing it again completes what is missing.
-
-    Args:
-        home: the home.
-        decision: an approved decision whose `allows` was asked.
-    """
+    """Put an approved decision's version into production; doing it again completes what is missing."""
     evidence = {"decision": decision_digest(decision), "candidate": decision.candidate_digest, "as_of": decision.as_of}
-    before = decision.production_version
-    version, who = decision.candidate_version, home.settings.who
+    before, version, who = decision.production_version, decision.candidate_version, home.settings.who
     return move(home, Move("promotion", version, before, who, decision.reason, evidence))
 
 
@@ -81,39 +75,10 @@ def move(home: Home, planned: Move) -> Receipt:
     return _finish(home, planned, intent)
 
 
-def publish(home: Home, planned: Move) -> None:
-    """Have the version's release on the disk, verified, and its receipt in the ledger, once."""
-    version = planned.version
-    if version in home.releases.versions():
-        manifest = home.releases.verify(version)
-    else:
-        candidate, dataset = home.registry.load(version), load_training_dataset(home, month_of(planned))
-        if dataset is None:
-            raise DataError(f"There is no training dataset of {planned.as_of}: its release needs golden predictions.")
-        files = {**home.registry.files(version), **serving_files(candidate.model)}
-        manifest = home.releases.publish(version, files, _manifest(home, candidate, dataset.training_rows()))
-    if manifest.candidate_digest != planned.evidence["candidate"]:
-        raise IntegrityError(
-            f"Version {version} is not what its decision was about: its digest is {manifest.candidate_digest[:12]}."
-        )
-    known = {receipt.subject for receipt in home.ledger.receipts("release published")}
-    if f"version {version}" not in known:
-        home.ledger.append(
-            actor=home.settings.who,
-            act="release published",
-            subject=f"version {version}",
-            after=f"version {version}",
-            reason=f"The release that serving loads, for the {planned.kind} of version {version}.",
-            evidence={
-                "candidate": manifest.candidate_digest,
-                "manifest": digest_of(manifest.model_dump(mode="json")),
-                "files": dict(manifest.files),
-            },
-        )
-
-
 def recover(home: Home) -> str | None:
     """Complete the move that a kill cut off; void it when it cannot be completed and the pointer has not moved.
+
+    An approval after which nothing was begun is carried out, or lapses, in the same way.
 
     Returns:
         What was done, in a sentence; None when nothing had been cut off.
@@ -121,12 +86,15 @@ def recover(home: Home) -> str | None:
     Raises:
         IntegrityError: a store cannot be read; nothing was changed.
     """
-    intent = open_intent(home.ledger.receipts())
+    receipts = home.ledger.receipts()
+    intent, approval = open_intent(receipts), unused(receipts)
+    if intent is None and approval is not None:
+        return _take_up(home, approval)
     if intent is None:
         return None
-    planned, pointer = Move.of(intent), home.releases.pointer()
-    moved = pointer is not None and pointer.version == planned.version
-    why_not = None if moved else _why_not(home, planned, None if pointer is None else pointer.version)
+    planned, production = Move.of(intent), _production(home)
+    moved = production == planned.version
+    why_not = None if moved else _why_not(home, planned, production)
     what = f"The {planned.kind} of version {planned.version} was cut off"
     if why_not is None:
         _finish(home, planned, intent)
@@ -134,17 +102,40 @@ def recover(home: Home) -> str | None:
     else:
         _void(home, planned, intent, why_not)
         said = f"{what} before the pointer moved, and cannot be completed: {why_not}"
-    standing = home.releases.pointer()
+    return _recovered(home, planned.version, planned.before, said, {"intent": intent.digest})
+
+
+def _take_up(home: Home, approval: Receipt) -> str:
+    """Carry out an approval that was cut off before anything moved, or let it lapse."""
+    planned = Move.approved(approval)
+    why_not = _why_not(home, planned, _production(home))
+    what = f"The promotion of version {planned.version}, approved by {planned.actor}, was cut off before it began"
+    if why_not is None:
+        move(home, planned)
+        said = f"{what}: it was completed."
+    else:
+        said = f"{what}, and cannot be completed: {why_not}"
+        receipt = planned.receipt() | {"actor": home.settings.who, "reason": said}
+        home.ledger.append(act="approval lapsed", **receipt)
+    return _recovered(home, planned.version, planned.before, said, {"approval": approval.digest})
+
+
+def _recovered(home: Home, version: int, before: int | None, said: str, evidence: dict[str, JsonValue]) -> str:
     home.ledger.append(
         actor=home.settings.who,
         act="recovery",
-        subject=f"version {planned.version}",
-        before=named(planned.before),
-        after=None if standing is None else f"version {standing.version}",
+        subject=f"version {version}",
+        before=named(before),
+        after=named(_production(home)),
         reason=said,
-        evidence={"intent": intent.digest},
+        evidence=evidence,
     )
     return said
+
+
+def _production(home: Home) -> int | None:
+    pointer = home.releases.read_pointer()
+    return None if pointer is None else pointer.version
 
 
 def restore_alias(home: Home) -> None:
@@ -177,16 +168,30 @@ def keep(home: Home, decision: Decision, why: str) -> None:
 def _finish(home: Home, planned: Move, intent: Receipt) -> Receipt:
     """Alias, pointer and the last receipt; the release stands."""
     home.registry.set_alias(PRODUCTION, planned.version)
-    pointer = home.releases.pointer()
+    pointer = home.releases.read_pointer()
     if pointer is None or pointer.version != planned.version:
         activate_at = (home.now() + ACTIVATION_DELAY).isoformat()
         pointer = home.releases.point(
             planned.version, ledger_head=intent.digest, activate_at=activate_at, as_of=planned.as_of
         )
-    receipt = planned.receipt(intent=intent.digest, activate_at=pointer.activate_at, **provenance())
+    _block(home, planned)
+    evidence = {"intent": intent.digest, "activate_at": pointer.activate_at, **provenance()}
+    receipt = planned.receipt(**evidence)
     done = home.ledger.append(act=f"{planned.kind} done", **receipt)  # type: ignore[arg-type]
     home.registry.anchor(planned.version, done.digest)
     return done
+
+
+def _block(home: Home, planned: Move) -> None:
+    """A version that is rolled back is blocked, one that a rollback brings back is not: each recorded once."""
+    known = blocked(home.ledger.receipts())
+    acts: list[tuple[str, Act]] = [("blocks", "version blocked"), ("unblocks", "version unblocked")]
+    for name, act in acts:
+        version = planned.evidence.get(name)
+        if isinstance(version, int) and (version in known) == (name == "unblocks"):
+            home.ledger.append(
+                actor=planned.actor, act=act, subject=f"version {version}", reason=planned.reason, evidence={}
+            )
 
 
 def _why_not(home: Home, planned: Move, production: int | None) -> str | None:
@@ -202,18 +207,22 @@ def _why_not(home: Home, planned: Move, production: int | None) -> str | None:
 
 
 def _lapsed(home: Home, planned: Move, production: int | None) -> str | None:
+    """None when the promotion still is what was decided or approved; else the sentence why not."""
     decision = find_decision(home, str(planned.evidence["decision"]))
     if decision is None:
         return "Its decision is not in the home any more: decide again."
-    digest = home.registry.load(planned.version).digest
-    return decision.allows(planned.version, digest, home.contract.policy_hash) or decision.lapsed(production)
+    if production != planned.before:
+        return f"Production is {named(production) or 'no model'} now, it was {named(planned.before) or 'no model'}."
+    version, digest, policy = planned.version, home.registry.load(planned.version).digest, home.contract.policy_hash
+    if "approval" not in planned.evidence:
+        return decision.allows(version, digest, policy)
+    return decision.holds(version, digest, decision.policy_hash if planned.evidence["override"] else policy)
 
 
 def _void(home: Home, planned: Move, intent: Receipt, why: str) -> None:
     """Take the alias back and record that production did not move."""
     restore_alias(home)
-    pointer = home.releases.pointer()
-    kept = None if pointer is None else f"version {pointer.version}"
+    kept = named(_production(home))
     home.ledger.append(
         actor=home.settings.who,
         act=f"{planned.kind} void",  # type: ignore[arg-type]
@@ -223,29 +232,3 @@ def _void(home: Home, planned: Move, intent: Receipt, why: str) -> None:
         reason=why,
         evidence={**planned.evidence, "intent": intent.digest},
     )
-
-
-def month_of(planned: Move) -> dt.date:
-    """The month that the version was trained on."""
-    return dt.date.fromisoformat(planned.as_of)
-
-
-def _manifest(home: Home, candidate: Candidate, sample: pd.DataFrame) -> dict[str, object]:
-    passport = candidate.passport
-    rows = sample[[feature["name"] for feature in passport["features"]]].head(GOLDEN_ROWS)
-    probabilities = candidate.model.probability(rows)
-    values = rows.astype(object).where(rows.notna(), None).to_dict("records")
-    golden = [{"features": v, "probability": float(p)} for v, p in zip(values, probabilities, strict=True)]
-    return {
-        "model_name": passport["model_name"],
-        "algorithm": passport["algorithm"],
-        "features": passport["features"],
-        "threshold": passport["threshold"],
-        "contract_hash": passport["contract_hash"],
-        "training_as_of": passport["as_of"],
-        "training_months": passport["months"],
-        "metrics": passport["metrics"],
-        "golden": golden,
-        "candidate_digest": candidate.digest,
-        "created_at": home.now().isoformat(),
-    }

@@ -75,7 +75,7 @@ class Releases:
             IntegrityError: the release was changed, or the pointer in place cannot be read.
         """
         self.verify(version)
-        current = self._read_pointer()
+        current = self.read_pointer()
         replaced = None if current is None else current.version
         if current is not None and current.version == version:
             replaced = current.previous_version
@@ -90,13 +90,25 @@ class Releases:
         Raises:
             IntegrityError: the pointer cannot be read, or names a version that has no release.
         """
-        pointer = self._read_pointer()
+        pointer = self.read_pointer()
         if pointer is not None and not self._folder(pointer.version).is_dir():
             raise IntegrityError(
                 f"{self.pointer_file} names version {pointer.version}, which has no release; "
                 f"publish it again, or point at one of {self.versions()}"
             )
         return pointer
+
+    def read_pointer(self) -> Pointer | None:
+        """What the pointer says, whether or not the release is there; `pointer` asks for the release too.
+
+        Raises:
+            IntegrityError: the pointer cannot be read.
+        """
+        remedy = f"remove it and point at one of {self.versions()} again"
+        try:
+            return _read(Pointer, self.pointer_file.read_bytes(), str(self.pointer_file), remedy)
+        except FileNotFoundError:
+            return None
 
     def production(self) -> Manifest | None:
         """The manifest of the version in production; None before the first promotion."""
@@ -188,13 +200,6 @@ class Releases:
                 f"{offered}); a version never changes: register a new one"
             )
         return standing
-
-    def _read_pointer(self) -> Pointer | None:
-        remedy = f"remove it and point at one of {self.versions()} again"
-        try:
-            return _read(Pointer, self.pointer_file.read_bytes(), str(self.pointer_file), remedy)
-        except FileNotFoundError:
-            return None
 
     def _fault(self, version: int, name: str, expected: str, found: str) -> IntegrityError:
         fault = f"release {version} was changed: {name} should be {expected} and is {found}"

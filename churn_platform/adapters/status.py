@@ -5,14 +5,19 @@ Does not: how they are shown (`cli_show.py`).
 """
 
 import datetime as dt
+from dataclasses import asdict
 from typing import Any
 
 from churn_platform.adapters.alerting import Alerter
+from churn_platform.adapters.approval_requests import how_to_answer, waiting
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.progress import Progress
 from churn_platform.adapters.verdict import standing_proposal
+from churn_platform.core.digest import digest_of
+from churn_platform.core.ledger import Receipt
 from churn_platform.core.quarantine import quarantined_sentence
 from churn_platform.core.snapshot import feature_frame
+from churn_platform.core.standing import blocked, overrides, word
 from churn_platform.errors import ChurnError, ContractError, UsageError
 
 
@@ -24,12 +29,15 @@ def status(home: Home) -> dict[str, Any]:
     reason = (
         step.reason if step else progress.verdict(processed[-1]).reason if processed else "No drop has arrived yet."
     )
+    receipts = home.ledger.receipts()
     return {
         "home": str(home.folder),
         "contract": home.contract.name,
         "months": [month.isoformat() for month in progress.published],
         "production": production(home, progress),
-        "decisions": [decision.model_dump(mode="json") for decision in progress.decisions],
+        "pending": pending(home),
+        "blocked": {version: asdict(who) for version, who in blocked(receipts).items()},
+        "decisions": [with_word(decision.model_dump(mode="json"), receipts) for decision in progress.decisions],
         "quarantine": quarantine(home, progress.published[-1]) if progress.published else None,
         "performance": progress.performance(),
         "answered": progress.answered(),
@@ -38,6 +46,20 @@ def status(home: Home) -> dict[str, Any]:
         "reason": reason,
         "alerts": alerts(home),
     }
+
+
+def pending(home: Home) -> dict[str, Any] | None:
+    """The candidate that waits for a person's word; `lapsed` says why it waits no more, before that is recorded."""
+    found = waiting(home)
+    if found is None:
+        return None
+    request, lapsed = found
+    return {**request.as_dict(), "lapsed": lapsed, "how": how_to_answer(request.version)}
+
+
+def with_word(decision: dict[str, Any], receipts: list[Receipt]) -> dict[str, Any]:
+    """A decision's record with what people said of it: `approval` and `overridden`."""
+    return {**decision, **word(receipts, digest_of(decision))}
 
 
 def alerts(home: Home) -> list[dict[str, Any]]:
@@ -64,6 +86,7 @@ def production(home: Home, progress: Progress) -> dict[str, Any] | None:
     if pointer is None or manifest is None:
         return None
     reason = progress.stand_down()
+    forced = overrides(home.ledger.receipts()).get(manifest.version)
     return {
         "version": manifest.version,
         "as_of": manifest.training_as_of,
@@ -74,6 +97,7 @@ def production(home: Home, progress: Progress) -> dict[str, Any] | None:
         "threshold": manifest.threshold,
         "since": pointer.activate_at,
         "previous_version": pointer.previous_version,
+        "overridden": None if forced is None else asdict(forced),
     }
 
 
@@ -87,7 +111,7 @@ def find_decision(home: Home, as_of: str | None) -> dict[str, Any]:
     if not decisions:
         known = ", ".join(d["as_of"] for d in home.records.decisions()) or "none yet"
         raise UsageError(f"There is no decision{f' of {as_of}' if as_of else ''}; decisions so far: {known}.")
-    return decisions[-1]
+    return with_word(decisions[-1], home.ledger.receipts())
 
 
 def explain(home: Home, entity: str, as_of: str | None) -> dict[str, Any]:

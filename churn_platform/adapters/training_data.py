@@ -87,6 +87,16 @@ def oracle_mismatches(home: Home, dataset: TrainingDataset, known_at: dt.datetim
     return wrong
 
 
+def dataset_month(home: Home, digest: str) -> dt.date | None:
+    """The newest month whose published dataset has this digest; None when it was remade from other data since.
+
+    It is later than the months the dataset trains on where labels mature later.
+    """
+    records = home.records
+    found = (month for month in reversed(records.months("training_dataset")))
+    return next((m for m in found if (records.read("training_dataset", m) or {}).get("digest") == digest), None)
+
+
 def _spine(home: Home, month: dt.date, known_at: dt.datetime, view: View) -> pd.DataFrame:
     """Labelled entities of a month with their carried columns, both as they were known."""
     labels = home.lake.labels(month, known_at)

@@ -16,9 +16,13 @@ from churn_platform.adapters.versions import Versions
 from churn_platform.core.candidate import Candidate
 from churn_platform.core.digest import digest_of
 from churn_platform.core.gain import AucParts, Gain, MonthPair, gain_over
-from churn_platform.core.verdict import Contender, Proposal, followed, look_level, propose, unwanted
-from churn_platform.errors import IntegrityError, UsageError
+from churn_platform.core.moves import promotions
+from churn_platform.core.standing import barred
+from churn_platform.core.verdict import Contender, Proposal, followed, look_level, propose
+from churn_platform.errors import IntegrityError, StoreDown, UsageError
 
+BY_ITSELF = "policy.verdict.automatic"
+"""Who signs what the policy lets the loop do by itself."""
 Labelled = tuple[pd.DataFrame, pd.Series]
 """A month's rows that have a label, and the labels (rows,) as booleans."""
 
@@ -33,19 +37,19 @@ class Look:
         self.home = home
         pointer = home.releases.pointer()
         self.production = None if pointer is None else pointer.version
-        known, self.released = Versions(home), set(home.releases.versions())
+        known, self.served = Versions(home), set(promotions(home.ledger.receipts()))
         decided = {int(record["candidate_version"]) for record in home.records.decisions()}
         self.versions: dict[int, Candidate] = {}
         self.faults: dict[int, str] = {}
         newest = home.contract.policy.verdict.followed_versions
-        known_versions = set() if pointer is None else self.released | decided
+        known_versions = set() if pointer is None else known.released | decided
         for version in followed(known_versions, self.production, newest):
             self._read(known, version)
 
     def _read(self, known: Versions, version: int) -> None:
         try:
             candidate = known.load(version)
-        except (IntegrityError, UsageError) as error:
+        except (IntegrityError, StoreDown, UsageError) as error:
             if version == self.production:
                 raise
             # One that does not serve must not stop the month: its entry says what is wrong.
@@ -58,7 +62,7 @@ class Look:
 
     def state(self, version: int) -> str:
         """What became of a version: production, retired or refused."""
-        return "production" if version == self.production else "retired" if version in self.released else "refused"
+        return "production" if version == self.production else "retired" if version in self.served else "refused"
 
     def verdict(self, months: Mapping[dt.date, Labelled]) -> tuple[dict[str, Any], Proposal | None]:
         """Compare every followed version with production on these months; plain JSON values, and the proposal."""
@@ -66,10 +70,10 @@ class Look:
         production = self.versions.get(self.production or 0)
         if production is None or self.production is None:
             return {"compared": [], "proposal": None}, None
-        barred = unwanted(self.home.ledger.receipts())
+        unwanted = barred(self.home.ledger.receipts())
         ranked = _Ranked(self.home.contract.entity.column, months)
         contenders = [
-            Contender(version, version in self.released, version in barred, ranked.gain(candidate, production))
+            Contender(version, version in self.served, version in unwanted, ranked.gain(candidate, production))
             for version, candidate in self.versions.items()
             if version != self.production
         ]
@@ -130,6 +134,24 @@ def record_proposal(home: Home, proposal: Proposal | None, evidence: Mapping[str
     )
 
 
+def carry_out_proposal(home: Home, proposal: Proposal) -> str:
+    """Put the proposed version into production in the name of the policy; the sentence what was done.
+
+    It is the same act as a person's, with the proposal as its reason; a version that was refused stays told of as one
+    that was promoted against its decision.
+
+    Raises:
+        ChurnError: as `roll_back` and `approve`.
+    """
+    if proposal.act == "rollback proposed":
+        from churn_platform.adapters.rolling_back import roll_back
+
+        return roll_back(home, BY_ITSELF, proposal.sentence, to=proposal.version)
+    from churn_platform.adapters.approving import approve
+
+    return approve(home, proposal.version, BY_ITSELF, proposal.sentence, override=True)
+
+
 def standing_proposal(home: Home) -> dict[str, Any] | None:
     """The newest look's proposal while it stands, with the command that carries it out; None when there is none.
 
@@ -142,7 +164,7 @@ def standing_proposal(home: Home) -> dict[str, Any] | None:
     if proposal is None or pointer is None or pointer.version != proposal["production"]:
         return None
     version = int(proposal["version"])
-    if version in unwanted(home.ledger.receipts()):
+    if version in barred(home.ledger.receipts()):
         return None
     rollback = proposal["act"] == "rollback proposed"
     command = f"churn rollback --to {version}" if rollback else f"churn approve {version} --override"

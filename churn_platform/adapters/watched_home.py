@@ -18,8 +18,9 @@ from churn_platform.adapters.home import Home
 from churn_platform.adapters.lake import instant
 from churn_platform.adapters.progress import auc_interval
 from churn_platform.adapters.records import Kind
+from churn_platform.adapters.verifying import verify_home
 from churn_platform.core.watching import DagsterState, Standing
-from churn_platform.errors import IntegrityError
+from churn_platform.errors import ChurnError
 
 Source = Callable[[], Iterable[Metric]]
 
@@ -140,18 +141,18 @@ class WatchedHome:
         if self._verified is None:
             return
         when, fault = self._verified
-        yield gauge("churn_verify_sound", "1 when ledger, anchor and release held at the last verification.", not fault)
+        yield gauge(
+            "churn_verify_sound", "1 when all that `churn verify` checks held at the last verification.", not fault
+        )
         yield stamp("churn_verify_last", "When they were last verified.", when)
 
     def verify(self) -> str:
-        """Verify the chain of receipts, its anchors and the release in production; the fault, empty where all holds."""
+        """What `churn verify` checks, and the files of the release in production; the fault, empty where all holds."""
+        fault = next((finding.detail for finding in verify_home(self.home) if finding.state == "broken"), "")
         try:
-            pointer = self.home.releases.pointer()
-            broken = self.home.ledger.verify(None if pointer is None else pointer.ledger_head)
-            fault = "" if broken is None else f"receipt {broken.sequence}: {broken.detail}"
-            if pointer is not None:
+            if not fault and (pointer := self.home.releases.pointer()) is not None:
                 self.home.releases.verify(pointer.version)
-        except (IntegrityError, OSError) as error:
+        except (ChurnError, OSError) as error:
             fault = str(error)
         self._verified = self.home.now(), fault
         return fault

@@ -16,6 +16,7 @@ from churn_platform.core.contract_parts import (
     Column,
     ColumnCost,
     Costs,
+    DatabaseSource,
     Dtype,
     Entity,
     FeatureView,
@@ -190,6 +191,11 @@ class Contract(BaseModel):
     def key(self) -> Column:
         """The entity as a column."""
         return Column(dtype=self.entity.dtype, source=self.entity.source, description="The customer's key")
+
+    @cached_property
+    def pulled(self) -> dict[str, DatabaseSource]:
+        """The tables that are read from a database, each with its source."""
+        return {name: table.source for name, table in self.tables.items() if table.source is not None}
 
     @cached_property
     def deliverable(self) -> tuple[str, ...]:

@@ -7,12 +7,17 @@ from the whole (`core/contract.py`).
 import calendar
 import codecs
 import datetime as dt
+import re
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 Dtype = Literal["string", "category", "boolean", "integer", "float", "date"]
+REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+"""A variable of the environment in a URL."""
+SECRET = re.compile(r"://[^/@\s]*:[^/@\s]+@|[?&](?:password|passwd|pwd)=[^&\s]", re.IGNORECASE)
+AS_OF = re.compile(r"(?<![:\w]):as_of\b")
 AgeUnit = Literal["days", "weeks", "months", "years"]
 
 
@@ -73,8 +78,33 @@ class Age(_Part):
         return Column(dtype="integer", nullable=date.nullable, min=0, description=said, phrase=phrase)
 
 
+class DatabaseSource(_Part):
+    """Where a table is read from when that is a database: a URL, and a query or a table with its as_of column.
+
+    `url` is SQLAlchemy's; `${NAME}` in it stands for a variable of the environment, and a password always does. The
+    query gives the rows of one month by its parameter `:as_of`, a date.
+    """
+
+    url: str
+    query: str = ""
+    table: str = ""
+    as_of_column: str = ""
+
+    @model_validator(mode="after")
+    def _is_a_source_without_a_secret(self) -> Self:
+        if SECRET.search(REFERENCE.sub("", self.url)):
+            raise ValueError("url holds a password: put it into a variable of the environment, as ${CRM_URL}")
+        if bool(self.query) == bool(self.table):
+            raise ValueError("source needs a query, or a table with its as_of_column, and not both")
+        if self.query and not AS_OF.search(self.query):
+            raise ValueError("query has no :as_of: it would give the same rows for every month")
+        if bool(self.table) != bool(self.as_of_column):
+            raise ValueError("table and as_of_column go together: the rows of one month are asked for")
+        return self
+
+
 class Table(_Part):
-    """One file of a drop; the entity column is implied and need not be listed.
+    """One file of a drop, or one table of a database; the entity column is implied and need not be listed.
 
     `file` is the file's name without its suffix where that is not the table's name.
     """
@@ -82,6 +112,7 @@ class Table(_Part):
     columns: dict[Name, Column] = Field(min_length=1)
     ages: dict[Name, Age] = {}
     file: str = ""
+    source: DatabaseSource | None = None
     description: str = ""
 
 

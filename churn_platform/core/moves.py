@@ -51,6 +51,14 @@ class Move:
         version = version_of(intent.after) or version_of(intent.subject) or 0
         return cls(kind, version, version_of(intent.before), intent.actor, intent.reason, intent.evidence)
 
+    @classmethod
+    def approved(cls, approval: Receipt) -> "Move":
+        """The promotion that a person's approval asks for."""
+        names = ("decision", "candidate", "as_of", "override")
+        evidence = {name: approval.evidence[name] for name in names} | {"approval": approval.digest}
+        version, before = version_of(approval.subject) or 0, version_of(approval.before)
+        return cls("promotion", version, before, approval.actor, approval.reason, evidence)
+
     @property
     def as_of(self) -> str:
         """The month that the version was trained on."""

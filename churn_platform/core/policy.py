@@ -48,8 +48,13 @@ class TrainingPolicy(_Part):
 
 
 class PromotionPolicy(_Part):
-    """What a candidate must show before it serves."""
+    """What a candidate must show before it serves, and whether a person must say yes as well.
 
+    With `mode: approval` a candidate that passes waits up to `approval_days` for an answer.
+    """
+
+    mode: Literal["automatic", "approval"] = "automatic"
+    approval_days: int = Field(default=14, ge=1)
     delta: float = Field(default=0.01, ge=0, lt=1)
     level: float = Field(default=0.95, gt=0.5, lt=1)
     power: float = Field(default=0.8, gt=0.5, lt=1)

@@ -49,7 +49,7 @@ class DriftFigures(_Record):
 
 
 class Decision(_Record):
-    """Promoted or refused, with everything that led there; `approved_version` is what may be promoted."""
+    """Promoted, refused, or pending a person's approval, with everything that led there."""
 
     as_of: str
     candidate_version: int
@@ -76,14 +76,23 @@ class Decision(_Record):
     evidence: dict[str, str]
 
     @property
-    def approved(self) -> bool:
+    def passed(self) -> bool:
         """Whether every criterion let the candidate pass."""
+        return self.decision != "refused"
+
+    @property
+    def approved(self) -> bool:
+        """Whether the candidate is promoted without a person's approval."""
         return self.decision == "promoted"
 
     def allows(self, version: int, digest: str, policy_hash: str) -> str | None:
-        """None when this decision approves exactly this candidate under this policy, else the sentence why not."""
-        if not self.approved:
-            return self.reason
+        """None when this decision promotes exactly this candidate under this policy, else the sentence why not."""
+        if self.decision == "pending":
+            return f"Version {self.candidate_version} passed and needs an approval."
+        return self.reason if not self.approved else self.holds(version, digest, policy_hash)
+
+    def holds(self, version: int, digest: str, policy_hash: str) -> str | None:
+        """None when this decision, whatever it says, is about exactly this candidate and policy; else why not."""
         if version != self.candidate_version:
             return f"The decision approved version {self.candidate_version}, not version {version}."
         if digest != self.candidate_digest:
@@ -139,15 +148,14 @@ def decide(
     findings = _unsound_findings(unsound) if unsound else _findings(evidence, refit, _seed(candidate_digest))
     refusals = [finding for finding in findings if finding.refuses]
     figures = _Figures() if unsound else _Figures.of(evidence)
-    stands_down = bool(
-        refusals and figures.production_interval is not None and figures.production_interval.low <= CHANCE
-    )
+    at_chance = figures.production_interval is not None and figures.production_interval.low <= CHANCE
+    passed: Literal["promoted", "pending"] = "pending" if evidence.policy.mode == "approval" else "promoted"
     return Decision(
         as_of=evidence.as_of,
         candidate_version=candidate_version,
         candidate_digest=candidate_digest,
         production_version=evidence.production_version,
-        decision="refused" if refusals else "promoted",
+        decision="refused" if refusals else passed,
         trigger=trigger,
         reason=" ".join(finding.detail for finding in refusals) or findings[0].detail,
         candidate_auc=figures.candidate_auc,
@@ -159,7 +167,7 @@ def decide(
         forward_auc=figures.forward_auc,
         **drift.model_dump(),
         findings=tuple(findings),
-        stand_down=stands_down,
+        stand_down=at_chance and (bool(refusals) or passed == "pending"),
         attempt=evidence.attempt,
         policy_hash=policy_hash,
         evidence=digests,

@@ -8,13 +8,12 @@ therefore shared out (Bonferroni) over the versions of a look and over `policy.v
 together a false proposal comes at most that often, however many versions are followed.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from churn_platform.core.criteria.beats_production import should_promote
 from churn_platform.core.gain import Gain
-from churn_platform.core.ledger import Receipt
 from churn_platform.core.policy import PromotionPolicy, VerdictPolicy
 
 Act = Literal["rollback proposed", "promotion proposed"]
@@ -51,22 +50,6 @@ class Proposal:
         return asdict(self)
 
 
-def unwanted(receipts: Iterable[Receipt]) -> set[int]:
-    """Versions that people do not want by themselves: blocked by a rollback and not unblocked since, or rejected."""
-    found: set[int] = set()
-    for receipt in receipts:
-        version = _version(receipt.subject)
-        if receipt.act in ("version blocked", "rejection"):
-            found.add(version)
-        elif receipt.act in ("version unblocked", "approval"):
-            found.discard(version)
-        elif receipt.act == "rollback done":
-            found.discard(version)
-            if isinstance(left := receipt.evidence.get("blocks"), int):
-                found.add(left)
-    return found
-
-
 def followed(versions: Collection[int], production: int | None, newest: int) -> list[int]:
     """Whom to score: production and the `newest` others, ascending; never more, whatever the history.
 
@@ -90,8 +73,8 @@ def propose(
 ) -> Proposal | None:
     """The one proposal of a look: of those that beat production, the one whose interval begins highest; or None.
 
-    Beating asks for what the gate asks for, more than delta and an interval above 0, at the level of `look_level`. A
-    version that was rolled back (blocked) is compared, and counted, but never proposed.
+    Beating asks for what the gate asks for, more than delta and an interval above 0, at the level of `look_level`. One
+    that people blocked or rejected is compared, and counted, but never proposed.
     """
     measured = [c for c in contenders if c.gain is not None and c.gain.churners >= gate.min_holdout_churners]
     level = look_level(gate.level, max(len(measured), 1), policy.looks)
@@ -101,11 +84,6 @@ def propose(
         if contender.gain is not None and not contender.blocked and _beats(contender.gain, gate.delta, level)
     ]
     return max(found, key=lambda one: (one.interval[0], one.version), default=None)
-
-
-def _version(subject: str) -> int:
-    number = subject.removeprefix("version ")
-    return int(number) if number.isdecimal() else 0
 
 
 def _beats(gain: Gain, delta: float, level: float) -> bool:

@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from churn_platform.adapters.approval_requests import waiting
 from churn_platform.adapters.deciding import carry_out, decide_candidate, newest_decision
 from churn_platform.core.criteria import CRITERIA, Finding
 from churn_platform.core.promotion import Decision, Trigger
@@ -68,15 +69,37 @@ def production_model(home: HomeResource) -> dg.MaterializeResult:
 
     A promotion sets the alias `production`, publishes the release for serving and writes the receipt.
     """
-    outcome = carry_out(home.open())
+    opened = home.open()
+    outcome = carry_out(opened)
+    request = waiting(opened)
     return dg.MaterializeResult(
         metadata={
             "outcome": outcome.sentence,
+            "waits for approval": "none" if request is None else f"version {request[0].version}",
             "production version": "none" if outcome.version is None else str(outcome.version),
             "production AUC at its decision": outcome.auc if outcome.auc is not None else "none",
             "release": dg.MetadataValue.path(outcome.release) if outcome.release else "none",
         }
     )
+
+
+@dg.multi_asset_check(
+    name="approval",
+    specs=[
+        dg.AssetCheckSpec(
+            "nothing_waits_for_approval",
+            asset=production_model,
+            description="WARN while a candidate that passed waits for a person's word.",
+        )
+    ],
+)
+def approval(home: HomeResource) -> dg.AssetCheckResult:
+    """Whether nobody is waited for; approval_job and rejection_job answer."""
+    request = waiting(home.open())
+    said = "No candidate waits for an approval."
+    if request is not None:
+        said = f"{request[0].sentence()} Answer with approval_job or rejection_job, or with `churn approve`."
+    return dg.AssetCheckResult(passed=request is None, severity=dg.AssetCheckSeverity.WARN, description=said)
 
 
 def _metadata(decision: Decision) -> dict[str, object]:

@@ -11,7 +11,9 @@ from typing import Any
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
+from churn_platform.adapters.approval_requests import record_lapse
 from churn_platform.adapters.home import Home
+from churn_platform.adapters.promoting import recover
 from churn_platform.adapters.state_receipts import record_policy
 from churn_platform.settings import load_settings, prepare_environment
 
@@ -32,7 +34,9 @@ class HomeResource(dg.ConfigurableResource):
         prepare_environment(home.settings)
         home.create()
         with home.exclusive():
+            recover(home)
             record_policy(home)
+            record_lapse(home)
             yield self
 
     def open(self) -> Home:

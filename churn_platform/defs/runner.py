@@ -14,6 +14,7 @@ from dagster._utils.error import SerializableErrorInfo
 
 from churn_platform import errors
 from churn_platform.adapters.alerting import Alerter
+from churn_platform.adapters.approval_requests import record_lapse
 from churn_platform.adapters.forgetting import finish as finish_forgetting
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.progress import Progress
@@ -57,12 +58,13 @@ def run_due(
         StepFailed: a run failed; what was finished before stays.
     """
     home.create()
-    with home.exclusive(), _instance(home) as instance:
+    with home.exclusive("`churn run`"), _instance(home) as instance:
         _close_dead_runs(instance)
         Alerter(home).begin()
         recover(home)
         finish_forgetting(home)
         record_policy(home)
+        record_lapse(home)
         while (step := _next(home)) is not None and (through is None or step.as_of <= through):
             on_step(step)
             try:

@@ -137,3 +137,18 @@ def test_a_folder_of_another_business_is_refused_with_the_files_that_are_expecte
 
 def test_a_folder_without_a_date_in_its_name_can_be_checked(drop):
     assert not faults(check_drops(CONTRACT, drop.rename(drop.with_name("delivery"))))
+
+
+def test_a_table_that_is_read_from_a_database_is_a_note_and_no_fault(drop):
+    source = {"url": "${CRM_URL}", "table": "visits", "as_of_column": "valid_on"}
+    tables = {**DECLARED["tables"], "visits": {**DECLARED["tables"]["visits"], "source": source}}
+    contract = declared(tables=tables)
+    assert faults(check_drops(contract, drop)) == []
+    (drop / "visits.csv").unlink()
+    lines = check_drops(contract, drop)
+    assert faults(lines) == []
+    assert [line["says"] for line in lines if line["where"] == "visits"] == [
+        "it is read from its database when the drop is taken in"
+    ]
+    (drop / "members.csv").unlink()
+    assert [line["where"] for line in faults(check_drops(contract, drop))] == ["members"]

@@ -17,9 +17,8 @@ from churn_platform.adapters.promoting import (
     restore_alias,
 )
 from churn_platform.adapters.provenance import provenance
-from churn_platform.adapters.training_data import load_training_dataset
 from churn_platform.errors import IntegrityError
-from churn_platform_tests.small_business import FEBRUARY, JANUARY, open_home, with_policy
+from churn_platform_tests.small_business import FEBRUARY, open_home, with_policy
 
 
 class PowerCut(Exception):
@@ -230,26 +229,6 @@ def test_the_receipts_tell_who_what_and_why_with_the_digests(january):
     assert january.registry._client().get_model_version("gym_churn", "1").tags["ledger_head"] == done.digest
 
 
-def test_a_release_holds_all_that_serving_needs_and_reproduces_its_golden_predictions(january):
-    manifest, candidate = january.releases.verify(1), production_candidate(january)
-    assert [(feature.name, feature.dtype) for feature in manifest.features] == [
-        ("months", "integer"),
-        ("plan", "category"),
-        ("has_app", "boolean"),
-        ("hours", "float"),
-    ]
-    assert manifest.contract_hash == january.contract.model_hash
-    assert manifest.threshold == candidate.model.threshold
-    assert manifest.training_months == ["2024-01-31"]
-    assert manifest.metrics == candidate.passport["metrics"]
-    assert len(manifest.golden) == 5
-    rows = load_training_dataset(january, JANUARY).training_rows().head(5)
-    assert [golden.probability for golden in manifest.golden] == candidate.model.probability(rows).tolist()
-    for golden, (_, row) in zip(manifest.golden, rows.iterrows(), strict=True):
-        assert golden.features["months"] == row["months"]
-        assert (golden.features["has_app"] is None) == (row["has_app"] is not True and row["has_app"] is not False)
-
-
 def test_promoting_twice_is_one_release_and_the_pointer_does_not_move_again(january_copy):
     home, decision = january_copy, newest_decision(january_copy)
     before = home.releases.pointer_file.read_bytes(), (home.releases.folder / "1" / "manifest.json").read_bytes()
@@ -304,20 +283,3 @@ def test_without_production_there_is_no_alias(january_decided_copy):
 def test_with_nothing_in_production_no_model_is_what_is_kept(january_decided_copy):
     keep(january_decided_copy, newest_decision(january_decided_copy), "Not yet.")
     assert receipts(january_decided_copy, "production kept") == [("no model", "no model", "no model")]
-
-
-def test_a_promoted_model_of_boosted_trees_is_published_with_its_serving_form(january_decided_copy, monkeypatch):
-    from churn_platform.adapters import promoting
-
-    form = {"booster.txt": b"trees", "serving.json": b"{}"}
-    monkeypatch.setattr(promoting, "serving_files", lambda model: form)
-    carry_out(january_decided_copy)
-    manifest = january_decided_copy.releases.verify(1)
-    assert set(form) < set(manifest.files)
-    assert production_candidate(january_decided_copy).version == 1
-
-
-def test_another_algorithm_is_published_without_one(january):
-    assert set(january.releases.manifest(1).files) == {
-        "model.skops", "passport.json", "training_entities.npy", "feature_schema.json",
-    }  # fmt: skip

@@ -4,8 +4,10 @@ import json
 
 import pytest
 
+from churn_platform.adapters.approving import approve, reject
 from churn_platform.adapters.ingestion import publish_drop
 from churn_platform.adapters.promoting import production_candidate
+from churn_platform.adapters.rolling_back import roll_back
 from churn_platform.adapters.status import (
     explain,
     find_decision,
@@ -16,7 +18,16 @@ from churn_platform.adapters.status import (
     status,
 )
 from churn_platform.errors import IntegrityError, UsageError
-from churn_platform_tests.small_business import CUSTOMERS, FEBRUARY, JANUARY, deliver, make_home, month_tables
+from churn_platform_tests.small_business import (
+    CUSTOMERS,
+    FEBRUARY,
+    JANUARY,
+    deliver,
+    make_home,
+    month_tables,
+    open_home,
+    with_policy,
+)
 
 
 def test_the_status_of_a_finished_month(january):
@@ -196,3 +207,40 @@ def test_the_newest_month_s_rows_put_aside_are_said_with_their_page(tmp_path):
     assert (found["as_of"], found["sentence"]) == ("2024-01-31", "1 row quarantined: visits 1.")
     assert found["tables"]["visits"]["reasons"][0].startswith("visits.csv, column 'hours': 1 value below the minimum 0")
     assert found["page"].endswith("/reports/2024-01-31/drop.html")
+
+
+def test_a_candidate_that_waits_is_in_the_status_with_the_command_that_answers(february_pending):
+    found = status(february_pending)
+    waits = found["pending"]
+    (request,) = february_pending.ledger.receipts("approval requested")
+    assert (waits["version"], waits["state"], waits["since"], waits["until"], waits["lapsed"]) == (
+        2, "pending", request.time, request.evidence["until"], None,
+    )  # fmt: skip
+    assert waits["how"].startswith("`churn approve 2 --by NAME --reason TEXT`")
+    assert [decision["decision"] for decision in found["decisions"]] == ["promoted", "promoted", "pending"]
+    assert [decision["approval"] and decision["approval"]["state"] for decision in found["decisions"]] == [
+        None, None, "pending",
+    ]  # fmt: skip
+    assert found["next"] is None
+    assert february_pending.ledger.head().act == "approval requested"
+
+
+def test_a_request_that_lapsed_is_told_before_anybody_recorded_it(february_pending_copy):
+    found = status(with_policy(february_pending_copy, mode="approval", delta=0.02))
+    assert found["pending"]["lapsed"] == "The policy has changed since the decision."
+
+
+def test_an_override_stays_with_version_and_decision_and_a_rollback_shows_what_is_blocked(february_pending_copy):
+    home = february_pending_copy
+    reject(home, 2, "Bob", "No.")
+    approve(home, 2, "Ann", "The board wants it.", override=True)
+    home = open_home(home.folder)
+    forced = status(home)["production"]["overridden"]
+    assert (forced["by"], forced["reason"]) == ("Ann", "The board wants it.")
+    decision = find_decision(home, "2024-02-29")
+    assert (decision["overridden"], decision["approval"]["state"]) == (forced, "rejected")
+    roll_back(home, "Bob", "I said so.")
+    found = status(open_home(home.folder))
+    assert found["production"]["overridden"] is None
+    assert found["blocked"][2]["by"] == "Bob"
+    assert found["decisions"][-1]["overridden"] == forced

@@ -126,6 +126,38 @@ def test_a_policy_that_follows_nobody_compares_nothing(overtaken_copy):
     assert home.records.read("performance", MARCH)["verdict"] == {"compared": [], "proposal": None}
 
 
+def by_itself(home):
+    """The home with a policy that carries proposals out."""
+    path = home.folder / "contract.yaml"
+    declared = yaml.safe_load(path.read_text(encoding="utf-8"))
+    declared["policy"]["verdict"] = {"automatic": True}
+    path.write_text(yaml.safe_dump(declared, sort_keys=False), encoding="utf-8")
+    return open_home(home.folder)
+
+
+def test_with_an_automatic_policy_a_promotion_is_carried_out_and_signed_by_the_policy(overtaken_copy):
+    home = by_itself(overtaken_copy)
+    evaluate_versions(home, MARCH)
+    assert home.releases.pointer().version == 2
+    done = home.ledger.receipts("promotion done")[-1]
+    assert (done.actor, done.subject) == ("policy.verdict.automatic", "version 2")
+    assert "A promotion of version 2 is proposed" in done.reason
+    assert standing_proposal(home) is None
+    evaluate_versions(home, MARCH)
+    assert home.releases.pointer().version == 2
+
+
+def test_with_an_automatic_policy_a_rollback_is_carried_out_and_what_was_left_is_blocked(february_decided, tmp_path):
+    home = march(up_to_scores(copied(february_decided, tmp_path / "home"), FEBRUARY), like_january=True)
+    home = by_itself(home)
+    evaluate_versions(home, MARCH)
+    assert home.releases.pointer().version == 1
+    assert home.ledger.receipts("rollback done")[-1].actor == "policy.verdict.automatic"
+    evaluate_versions(home, MARCH)
+    assert home.releases.pointer().version == 1
+    assert home.records.read("performance", MARCH)["verdict"]["compared"][0]["blocked"]
+
+
 def test_a_refused_version_that_was_changed_does_not_stop_the_month(overtaken_copy):
     (model,) = [
         path

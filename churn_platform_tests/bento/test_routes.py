@@ -62,11 +62,36 @@ def test_the_model_says_what_it_is_since_when_and_by_which_receipt(served, api):
     assert (found["refused_release"], found["receipt"]) == (None, None)  # version 2 was not promoted by the loop
 
 
+def test_the_model_says_which_candidate_waits_for_an_approval_and_who_overrode_its_own_decision(
+    february_pending_copy, api_on
+):
+    home = february_pending_copy
+    (request,) = home.ledger.receipts("approval requested")
+    found = api_on(home).get("/model").json()
+    assert found["pending"] == {"version": 2, "since": request.time, "lapses": request.evidence["until"]}
+    assert found["overridden"] is None
+    evidence = {"request": request.digest, "override": True}
+    approval = home.ledger.append(actor="Ann", act="approval", subject="version 1", reason="Now.", evidence=evidence)
+    found = api_on(home).get("/model").json()
+    assert found["pending"] is None
+    assert found["overridden"] == {"by": "Ann", "reason": "Now.", "at": approval.time}
+
+
+def test_a_request_whose_time_is_over_waits_no_more_even_before_its_lapse_is_recorded(february_pending_copy, api_on):
+    home = february_pending_copy
+    (request,) = home.ledger.receipts("approval requested")
+    over = {**request.evidence, "until": "2024-03-01T00:00:00+00:00"}
+    home.ledger.append(
+        actor="tester", act="approval requested", subject="version 2", before="version 1", reason="r", evidence=over
+    )
+    assert api_on(home).get("/model").json()["pending"] is None
+
+
 def test_the_receipt_is_that_of_the_promotion_and_missing_where_the_ledger_is_away(january_copy, api_on):
     api = api_on(january_copy)
     [receipt] = january_copy.ledger.receipts("promotion done")
     assert api.get("/model").json()["receipt"] == {
-        name: getattr(receipt, name) for name in ("sequence", "time", "actor", "reason", "digest")
+        name: getattr(receipt, name) for name in ("sequence", "time", "act", "actor", "reason", "digest")
     }
     (january_copy.folder / "ledger" / "receipts.jsonl").write_text("broken\n" * 3)
     assert api.get("/model").json()["receipt"] is None

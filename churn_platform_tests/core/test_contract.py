@@ -4,6 +4,7 @@ import copy
 import datetime as dt
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -76,6 +77,13 @@ def changed(declared, path, value):
         ("files", {"delimiter": ",", "decimal": ","}, "delimiter and decimal are both ','"),
         ("files", {"encoding": "utf-9"}, "encoding 'utf-9' is unknown"),
         ("files", {"delimiter": ", "}, "at most 1 character"),
+        ("tables.visits.source", {"url": "${CRM}"}, "source needs a query, or a table with its as_of_column"),
+        ("tables.visits.source", {"url": "${CRM}", "table": "v"}, "table and as_of_column go together"),
+        ("tables.visits.source", {"url": "${CRM}", "query": "q", "as_of_column": "c"}, "query has no :as_of"),
+        ("tables.visits.source", {"url": "${CRM}", "query": ":as_of", "table": "v"}, "and not both"),
+        ("tables.visits.source", {"url": "${CRM}", "query": "SELECT 1"}, "query has no :as_of: it would give the same"),
+        ("tables.visits.source", {"url": "${CRM}", "query": "x::as_of"}, "query has no :as_of"),
+        ("tables.visits.source", {"query": ":as_of"}, "Field required"),
     ],
 )  # fmt: skip
 def test_each_rule_refuses_what_breaks_it_and_says_so(declared, path, value, message):
@@ -287,3 +295,51 @@ def test_a_label_matures_a_horizon_after_as_of(declare):
     late = declare(label={"table": "leavers", "column": "has_left", "horizon": {"months": 1}})
     assert late.matures(dt.date(2024, 1, 31)) == dt.date(2024, 2, 29)
     assert declare().matures(dt.date(2024, 1, 31)) == dt.date(2024, 1, 31)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://crm:pa55word@db/crm",
+        "postgresql+psycopg2://crm:pa55word${MORE}@db:5432/crm?x=1",
+        "postgresql://db/crm?user=crm&password=pa55word",
+        "mssql+pyodbc://db/crm?PWD=pa55word",
+    ],
+)
+def test_a_password_in_a_contract_is_refused_without_showing_it(declared, tmp_path, url):
+    from churn_platform.adapters.contract_file import read_contract
+    from churn_platform.errors import ContractError
+
+    source = {"url": url, "query": "SELECT :as_of"}
+    path = tmp_path / "contract.yaml"
+    path.write_text(yaml.safe_dump(changed(declared, "tables.visits.source", source)))
+    with pytest.raises(
+        ContractError, match=r"contract\.yaml:[0-9]+: tables\.visits\.source: url holds a password"
+    ) as refused:
+        read_contract(path)
+    assert "pa55word" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "${CRM_URL}",
+        "postgresql+psycopg2://crm:${CRM_PASSWORD}@db:5432/crm",
+        "postgresql://crm@db/crm?host=/tmp/socket:1",
+        "postgresql://db/crm?password=${CRM_PASSWORD}",
+        "sqlite:////srv/crm.db",
+    ],
+)
+def test_a_url_without_a_password_may_stand_in_the_contract(declared, url):
+    source = {"url": url, "query": "SELECT * FROM visits WHERE day = :as_of"}
+    contract = Contract.model_validate(changed(declared, "tables.visits.source", source))
+    assert contract.pulled["visits"].url == url
+
+
+def test_where_a_table_comes_from_changes_neither_the_model_nor_the_policy(declared):
+    source = {"url": "${CRM_URL}", "table": "crm.visits", "as_of_column": "day"}
+    files, base = (
+        Contract.model_validate(declared),
+        Contract.model_validate(changed(declared, "tables.visits.source", source)),
+    )
+    assert (files.model_hash, files.policy_hash) == (base.model_hash, base.policy_hash)

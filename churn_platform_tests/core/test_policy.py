@@ -13,6 +13,7 @@ def test_the_defaults_are_the_ones_that_the_documents_name():
     assert (training.holdout_months, training.churn_rate_min, training.churn_rate_max) == (1, 0.005, 0.6)
     assert training.leak_auc == 0.95
     assert (promotion.delta, promotion.level, promotion.power, promotion.min_holdout_churners) == (0.01, 0.95, 0.8, 50)
+    assert (promotion.mode, promotion.approval_days) == ("automatic", 14)
     assert (drift.share, drift.target, drift.prediction, drift.column_threshold) == (0.05, 0.05, 0.1, 0.1)
     assert (drift.few_values, drift.alarm_rate) == (5, 0.05)
     assert (retraining.cooldown_cadences, retraining.hysteresis, retraining.max_age_cadences) == (1, 0.8, None)
@@ -36,6 +37,8 @@ def test_the_defaults_are_the_ones_that_the_documents_name():
         ("promotion", "level", 1),
         ("promotion", "power", 1),
         ("promotion", "min_holdout_churners", 1),
+        ("promotion", "mode", "manual"),
+        ("promotion", "approval_days", 0),
         ("drift", "share", 0),
         ("drift", "methods", {"visits": "psi"}),
         ("drift", "resamples", 49),

@@ -195,11 +195,28 @@ def test_a_decision_approves_one_version_with_one_digest_under_one_policy():
     assert decision.allows(2, DIGEST, "other") == "The policy has changed since the decision: decide again."
 
 
-@pytest.mark.parametrize("state", ["refused", "pending"])
-def test_what_was_not_approved_allows_nothing_and_says_why(state):
+@pytest.mark.parametrize(
+    ("state", "passed", "said"),
+    [("refused", False, "Why not."), ("pending", True, "Version 2 passed and needs an approval.")],
+)
+def test_what_was_not_approved_allows_nothing_and_says_why(state, passed, said):
     decision = decided(build(seed=0)).model_copy(update={"decision": state, "reason": "Why not."})
-    assert not decision.approved
-    assert decision.allows(2, DIGEST, "policy") == "Why not."
+    assert (decision.approved, decision.passed) == (False, passed)
+    assert decision.allows(2, DIGEST, "policy") == said
+    assert decision.holds(2, DIGEST, "policy") is None
+
+
+@pytest.mark.parametrize(("production", "stands_down"), [(30.0, True), (2.0, False)])
+def test_with_approval_a_passing_candidate_is_pending_and_production_stands_down_until_then(production, stands_down):
+    policy = PromotionPolicy(mode="approval")
+    decision = decided(build(seed=0, production=production, policy=policy))
+    assert (decision.decision, decision.passed, decision.stand_down) == ("pending", True, stands_down)
+    automatic = decided(build(seed=0, production=production))
+    assert (automatic.decision, automatic.findings) == ("promoted", decision.findings)
+
+
+def test_with_approval_a_refused_candidate_is_refused_all_the_same():
+    assert decided(build(seed=0, candidate=30.0, policy=PromotionPolicy(mode="approval"))).decision == "refused"
 
 
 def test_a_decision_lapses_when_production_is_no_longer_what_it_compared_with():

@@ -6,14 +6,13 @@ from hypothesis import strategies as st
 
 from churn_platform.adapters.contract_file import default_contract_path, read_contract
 from churn_platform.core.gain import Gain
-from churn_platform.core.ledger import append
 from churn_platform.core.policy import Policy, PromotionPolicy, VerdictPolicy
 from churn_platform.core.replay import Alternative, Loop, with_policy
 from churn_platform.core.replay_history import History
 from churn_platform.core.replay_memory import Memory
 from churn_platform.core.simulate import SCENARIOS, simulate
 from churn_platform.core.statistics import Interval
-from churn_platform.core.verdict import Contender, followed, look_level, propose, unwanted
+from churn_platform.core.verdict import Contender, followed, look_level, propose
 from churn_platform.core.version_scores import Scores
 from churn_platform_tests.core.simulate.core_loop import lived_month
 
@@ -91,29 +90,6 @@ def test_more_versions_ask_for_more_certainty_even_blocked_ones():
 def test_of_several_the_one_with_the_highest_lower_end_is_proposed():
     sure, promising = contender(1, 0.1, 0.005), contender(3, 0.12, 0.03)
     assert propose(POLICY, GATE, 2, [promising, sure]).version == 1
-
-
-def receipts(*acts):
-    made, head = [], None
-    for act, subject, evidence in acts:
-        head = append(
-            head, time="2024-01-01T00:00:00+00:00", actor="a", act=act, subject=subject, reason="r", evidence=evidence
-        )
-        made.append(head)
-    return made
-
-
-def test_what_people_blocked_or_rejected_is_unwanted_until_they_say_otherwise():
-    blocked = ("version blocked", "version 2", {})
-    assert unwanted(receipts(blocked)) == {2}
-    assert unwanted(receipts(blocked, ("version unblocked", "version 2", {}))) == set()
-    assert unwanted(receipts(("rejection", "version 3", {}))) == {3}
-    assert unwanted(receipts(("rejection", "version 3", {}), ("approval", "version 3", {}))) == set()
-    assert unwanted(receipts(("rollback done", "version 1", {"blocks": 2}))) == {2}
-    assert (
-        unwanted(receipts(("rollback done", "version 1", {"blocks": 2}), ("rollback done", "version 2", {}))) == set()
-    )
-    assert unwanted(receipts(("drop accepted", "2024-01-31", {}))) == set()
 
 
 def looks(alternative, users, months, seed, scenario):

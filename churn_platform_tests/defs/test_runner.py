@@ -55,7 +55,7 @@ def test_ctrl_c_is_ctrl_c_and_the_next_run_completes_what_was_cut_off(february_d
     home = open_home(home.folder)
     assert home.releases.pointer().version == home.records.read("scores", FEBRUARY)["version"] > 1
     assert Progress(home).next_step() is None
-    order = ["candidate_model", "promotion_decision", "production_model", "promotion_gate", "scores"]
+    order = ["candidate_model", "promotion_decision", "production_model", "promotion_gate", "approval", "scores"]
     assert heard == [(name, state) for name in order for state in ("started", "done")]
     done, cut = runs_of(home)
     assert (done.job_name, done.status) == ("retraining", dg.DagsterRunStatus.SUCCESS)

@@ -1,0 +1,79 @@
+"""The standing of versions by people's word: blocked, rejected, overridden; read from receipts alone.
+
+Belongs here: who said it, why, and the sentences. Does not: requests for an approval (`core/approval.py`).
+Imports pydantic and the standard library only: the server reads receipts with it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+from churn_platform.core.approval import Signature, moment, requests
+from churn_platform.core.ledger import Receipt
+from churn_platform.core.moves import version_of
+
+
+def barred(receipts: Iterable[Receipt]) -> dict[int, str]:
+    """The versions that are never promoted by themselves, with the sentence why: blocked or rejected ones."""
+    receipts = list(receipts)
+    said = {
+        version: f"Version {version} was rejected by {who.by} at {moment(who.at)}: {who.reason}"
+        for version, who in rejected(receipts).items()
+    }
+    return said | {version: blocked_sentence(version, who) for version, who in blocked(receipts).items()}
+
+
+def blocked_sentence(version: int, who: Signature) -> str:
+    """Why a version is blocked, and the way out."""
+    return (
+        f"Version {version} is blocked since {who.by} rolled it back at {moment(who.at)} ({who.reason}): "
+        f"`churn unblock {version}` allows it again."
+    )
+
+
+def blocked(receipts: Iterable[Receipt]) -> dict[int, Signature]:
+    """The versions that were rolled back and not unblocked since, with who blocked them."""
+    found: dict[int, Signature] = {}
+    for receipt in receipts:
+        version = version_of(receipt.subject)
+        if version is not None and receipt.act == "version blocked":
+            found[version] = Signature.of(receipt)
+        elif version is not None and receipt.act == "version unblocked":
+            found.pop(version, None)
+    return found
+
+
+def rejected(receipts: Iterable[Receipt]) -> dict[int, Signature]:
+    """The versions whose last answer was a rejection, with who gave it."""
+    found: dict[int, Signature] = {}
+    for receipt in receipts:
+        version = version_of(receipt.subject)
+        if version is not None and receipt.act == "rejection":
+            found[version] = Signature.of(receipt)
+        elif version is not None and receipt.act == "approval":
+            found.pop(version, None)
+    return found
+
+
+def overrides(receipts: Iterable[Receipt]) -> dict[int, Signature]:
+    """The versions that were promoted against the decision, with who did it; they are told of for ever."""
+    found: dict[int, Signature] = {}
+    for receipt in receipts:
+        version = version_of(receipt.subject)
+        if version is not None and receipt.act == "approval" and receipt.evidence.get("override") is True:
+            found[version] = Signature.of(receipt)
+    return found
+
+
+def word(receipts: Iterable[Receipt], decision: str) -> dict[str, Any]:
+    """What people said of a decision, as plain JSON: `approval` (its request) and `overridden`, each None or a record.
+
+    Args:
+        receipts: the ledger.
+        decision: the decision's digest.
+    """
+    receipts = list(receipts)
+    asked = [request for request in requests(receipts) if request.bound.decision == decision]
+    against = [r for r in receipts if r.act == "approval" and r.evidence.get("decision") == decision]
+    forced = [Signature.of(r) for r in against if r.evidence.get("override") is True]
+    return {"approval": asked[-1].as_dict() if asked else None, "overridden": asdict(forced[-1]) if forced else None}
