@@ -92,7 +92,8 @@ def scoreboard(home: HomeOption = None, as_json: JsonOption = False) -> None:
 
 def show_scoreboard(console: "Console", found: Mapping[str, Any]) -> None:
     """A row a decision, then totals."""
-    from churn_platform.cli_show import DECISIONS, figure, table
+    from churn_platform.cli_people import STATES
+    from churn_platform.cli_show import figure, table
 
     numbers = ("candidate", "incumbent", "difference", "gained")
     made = table("Was the gate right?", "month", "decision", "gate", *numbers, "what later months say", numbers=numbers)
@@ -100,7 +101,7 @@ def show_scoreboard(console: "Console", found: Mapping[str, Any]) -> None:
     for one in found["decisions"]:
         figures = [figure(one[name]) for name in ("candidate_auc", "incumbent_auc")]
         figures += [figure(one["difference"], "+.3f"), figure(one["gained"], "+,.4g")]
-        what = f"[{DECISIONS[one['decision']]}]{one['decision']}[/] version {one['candidate']}"
+        what = f"[{STATES[one['decision']]}]{one['decision']}[/] version {one['candidate']}"
         made.add_row(one["as_of"], what, says[one["judgement"]], *figures, one["sentence"])
     console.print(made)
     sums = found["totals"]
