@@ -43,7 +43,7 @@ class Memory:
         """The candidate of a dataset, without a version."""
         return self._once(
             ("candidate", self._named(contract, dataset)),
-            lambda: fit_candidate(contract, dataset, self.code_digest, self.fit),
+            lambda: fit_candidate(contract, dataset, self.code_digest, fit=self.fit),
         )
 
     def refit(self, contract: Contract, dataset: TrainingDataset) -> ShuffledRefit:
