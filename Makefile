@@ -1,4 +1,4 @@
-.PHONY: check test slow demo bench screenshots
+.PHONY: check test slow soak demo bench screenshots
 
 check:  ## lint and types
 	uv run ruff check
@@ -10,6 +10,9 @@ test:  ## the test suite
 
 slow:  ## daemons and whole demos
 	uv run pytest -m slow
+
+soak:  ## ten minutes of load on a real server with a promotion every 20 s
+	uv run pytest -m soak
 
 demo:  ## the whole loop on a simulated business
 	uv run churn demo

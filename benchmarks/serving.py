@@ -1,8 +1,9 @@
 """How fast is the API? Beside a floor (FastAPI doing nothing) and a peer (the API as a course builds it).
 
-`python -m benchmarks.serving [--home HOME]`. One worker each; medians of 3 rounds in
-which every server has its turn; features are read from the online store on every request; the client is a process of
-its own. CPU a request is the server's alone and says more than requests a second on a busy machine.
+`python -m benchmarks.serving [--home HOME]`. One worker each; medians of 3 rounds in which every server has its turn;
+features are read from the online store (SQLite, Redis, Postgres: real ones, on this machine) on every request; the
+client is a process of its own. CPU a request is the server's alone, without the store's, and says more than requests a
+second on a busy machine.
 """
 
 import argparse
@@ -14,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,10 +23,14 @@ import psutil
 from pydantic_core import to_json
 
 from churn_platform.adapters.dagster_ui import free_port
+from churn_platform.adapters.feature_store import FeatureStore
 from churn_platform.adapters.home import Home
-from churn_platform.settings import Settings
+from churn_platform.adapters.online_address import online_address
+from churn_platform.settings import Settings, prepare_environment
+from churn_platform_tests.stores import PostgresServer, RedisServer
 
 ROUNDS, CONNECTIONS, CUSTOMERS = 3, (1, 16), 1000
+STORES = ("SQLite", "Redis", "Postgres")
 FLOOR = """
 import sys, uvicorn
 from fastapi import Body, FastAPI
@@ -124,6 +129,7 @@ def started(
             try:
                 if httpx.get(f"http://127.0.0.1:{port}{path}").status_code in (200, 404, 405):
                     break
+                time.sleep(0.05)
             except httpx.HTTPError:
                 time.sleep(0.05)
         yield psutil.Process(child.pid), time.perf_counter() - begun
@@ -132,16 +138,42 @@ def started(
         child.wait()
 
 
-def commands(home: Path) -> dict[str, tuple[list[str], int]]:
+def on_store(home: Home, address: str, folder: Path) -> Path:
+    """The same home with its newest month in another online store: all but `feast` is the original's."""
+    folder.mkdir()
+    for path in home.folder.iterdir():
+        if path.name not in ("feast", "predictions", "serving"):
+            (folder / path.name).symlink_to(path)
+    as_of = home.records.months("scores")[-1]
+    store = FeatureStore(folder / "feast", home.contract, online_address(address))
+    store.materialize(home.lake.view(home.now(), as_at_scoring=False), as_of)
+    return folder
+
+
+@contextmanager
+def stores() -> Iterator[dict[str, str]]:
+    """A Redis and a Postgres; their addresses."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "redis").mkdir()
+        redis, postgres = RedisServer(Path(folder) / "redis", "--save", ""), PostgresServer(Path(folder) / "postgres")
+        redis.start()
+        try:
+            yield {"redis": redis.new(), "postgres": postgres.new()}
+        finally:
+            redis.stop()
+            postgres.stop()
+
+
+def commands(homes: dict[str, Path]) -> dict[str, tuple[list[str], int]]:
     """Every server's command line and port."""
-    ports = {name: free_port() for name in ("floor", "ours", "peer")}
     python, here = sys.executable, Path(__file__).parent
-    churn = [str(Path(python).parent / "churn"), "serve", "--home", str(home), "--workers", "1"]
-    return {
-        "floor": ([python, "-c", FLOOR, str(ports["floor"])], ports["floor"]),
-        "ours": ([*churn, "--port", str(ports["ours"])], ports["ours"]),
-        "peer": ([python, str(here / "course_api.py"), str(home), str(ports["peer"])], ports["peer"]),
-    }
+    ports = {name: free_port() for name in ("floor", *homes, "peer")}
+    found = {"floor": ([python, "-c", FLOOR, str(ports["floor"])], ports["floor"])}
+    for name, home in homes.items():
+        serve = [str(Path(python).parent / "churn"), "serve", "--home", str(home), "--workers", "1"]
+        found[name] = ([*serve, "--port", str(ports[name])], ports[name])
+    peer = [python, str(here / "course_api.py"), str(homes["SQLite"]), str(ports["peer"])]
+    return found | {"peer": (peer, ports["peer"])}
 
 
 def cases(home: Home) -> list[tuple[str, str, str, list[bytes]]]:
@@ -150,34 +182,48 @@ def cases(home: Home) -> list[tuple[str, str, str, list[bytes]]]:
     keys = home.records.frame("scores", home.records.months("scores")[-1])[key].tolist()[:CUSTOMERS]
     single = [to_json({key: one}) for one in keys]
     short = [to_json({key: one, "reasons": False}) for one in keys]
-    return [
-        ("floor: FastAPI, no-op", "floor", "/predict", single),
-        ("/predict without reasons", "ours", "/predict", short),
-        ("/predict with reasons", "ours", "/predict", single),
-        ("/predict/batch, rows", "ours", "/predict/batch", [to_json({"keys": keys})]),
-        ("peer: the course's API", "peer", "/predict", single),
-    ]
+    found = [("floor: FastAPI, no-op", "floor", "/predict", single)]
+    for store in STORES:
+        found += [
+            (f"{store}: /predict without reasons", store, "/predict", short),
+            (f"{store}: /predict with reasons", store, "/predict", single),
+            (f"{store}: /predict/batch without reasons, rows", store, "/predict/batch", [to_json({"keys": keys})]),
+        ]
+    return [*found, ("peer: the course's API", "peer", "/predict", single)]
 
 
 def run(home: Home, seconds: float, rounds: int) -> None:
     """Measure everything and print the tables."""
-    servers = commands(home.folder)
     found: dict[tuple[str, int], list[Measured]] = {}
     asked = cases(home)
-    with (
-        started(*servers["floor"]) as (floor, _), started(*servers["ours"]) as (ours, boot),
-        started(*servers["peer"], path="/docs") as (peer, _),
-    ):  # fmt: skip
-        processes = {"floor": floor, "ours": ours, "peer": peer}
+    with ExitStack() as stack:
+        addresses = stack.enter_context(stores())
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        homes = {"SQLite": home.folder}
+        homes |= {name: on_store(home, addresses[name.lower()], folder / name) for name in STORES[1:]}
+        servers, running, boot = commands(homes), {}, {}
+        for name, (command, port) in servers.items():
+            path = "/docs" if name == "peer" else "/readyz"
+            running[name], boot[name] = stack.enter_context(started(command, port, path=path))
         for _ in range(rounds):
             for name, server, path, bodies in asked:
                 for connections in CONNECTIONS:
-                    made = measure(processes[server], servers[server][1], bodies, path, connections, seconds)
+                    made = measure(running[server], servers[server][1], bodies, path, connections, seconds)
                     found.setdefault((name, connections), []).append(made)
-        memory = max(one.memory_full_info().pss for one in _family(ours)) / 1e6
+        memory = max(one.memory_full_info().pss for one in _family(running["SQLite"])) / 1e6
     _show(found)
     print(f"memory of a worker {memory:.0f} MB (goal < 350)")
-    print(f"boot to ready {boot:.1f} s; a bare BentoML service {bare_boot():.1f} s (goal <= 1.6 x)")
+    churn = [str(Path(sys.executable).parent / "churn"), "serve", "--home", str(home.folder), "--workers", "1"]
+    ours, bare = [], []
+    for _ in range(rounds):
+        port = free_port()
+        with started([*churn, "--port", str(port)], port) as (_, took):
+            ours.append(took)
+        bare.append(bare_boot())
+    print(
+        f"boot to ready {statistics.median(ours):.2f} s; a bare BentoML service {statistics.median(bare):.2f} s: "
+        f"{statistics.median(ours) / statistics.median(bare):.2f} x (goal <= 1.6 x)"
+    )
 
 
 def bare_boot() -> float:
@@ -195,15 +241,25 @@ def _show(found: dict[tuple[str, int], list[Measured]]) -> None:
         case: Measured(*(statistics.median(getattr(one, f) for one in rounds) for f in ("rate", "p50", "p99", "cpu")))
         for case, rounds in found.items()
     }
-    print("| case | connections | requests/s | p50 ms | p99 ms | CPU ms a request | x floor |")
-    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+    print("| case | connections | requests/s | p50 ms | p99 ms | p99 / p50 | CPU ms a request | x floor |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     for (name, connections), one in middle.items():
         times = CUSTOMERS if name.endswith("rows") else 1
         ratio = times * one.rate / middle["floor: FastAPI, no-op", connections].rate
         print(
             f"| {name} | {connections} | {times * one.rate:,.0f} | {one.p50:.2f} | {one.p99:.2f} | "
-            f"{one.cpu / times:.3f} | {ratio:.2f} |"
+            f"{one.p99 / one.p50:.1f} | {one.cpu / times:.4f} | {ratio:.2f} |"
         )
+    for store in STORES:
+        for connections in CONNECTIONS:
+            rows = middle[f"{store}: /predict/batch without reasons, rows", connections]
+            for kind in ("without", "with"):
+                single = middle[f"{store}: /predict {kind} reasons", connections]
+                ratio, cpu = CUSTOMERS * rows.rate / single.rate, CUSTOMERS * single.cpu / rows.cpu
+                print(
+                    f"{store}, {connections} connections: rows of a batch / single calls {kind} reasons {ratio:.1f} x "
+                    f"(by CPU {cpu:.1f} x; goal 20 x)"
+                )
 
 
 def main() -> None:
@@ -219,6 +275,7 @@ def main() -> None:
             churn = str(Path(sys.executable).parent / "churn")
             subprocess.run([churn, "demo", "--home", home, "--users", "7000", "--months", "2", "--json"],
                 check=True, capture_output=True)  # fmt: skip
+        prepare_environment(Settings(home=home))
         run(Home(Settings(home=home)), 0.5 if asked.quick else asked.seconds, 1 if asked.quick else ROUNDS)
 
 

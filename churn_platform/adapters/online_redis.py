@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from churn_platform.adapters.online_address import OnlineAddress
-from churn_platform.adapters.online_reader import MARKER, Month, OnlineRow, ages_of
+from churn_platform.adapters.online_reader import MARKER, Month, OnlineRow, ages_of, values_of
 from churn_platform.adapters.online_values import Key, decoded, entity_key, field_name, seconds_of
 from churn_platform.core.contract import Contract
 from churn_platform.errors import StoreDown, UsageError
@@ -28,12 +28,9 @@ class RedisReader:
     def __init__(self, contract: Contract, address: OnlineAddress) -> None:
         self._address, self._key, self._ages = address, entity_key(contract), ages_of(contract)
         views = contract.feature_views
-        held = [feature for view in views.values() for feature in view.features]
         fields = [field_name(name, feature) for name, view in views.items() for feature in view.features]
+        self._values, self._count = values_of(contract), len(fields)
         fields += [f"_ts:{name}".encode() for name in views]
-        self._features, self._place = tuple(contract.features), [held.index(name) for name in contract.features]
-        self._in_order = self._place == list(range(len(held)))
-        self._count = len(held)
         self._project = contract.name.encode()
         # HMGET key field...: all but the key is the same in every request.
         self._head = b"*%d\r\n$5\r\nHMGET\r\n" % (len(fields) + 2)
@@ -78,7 +75,4 @@ class RedisReader:
         moments = tuple(map(seconds_of, reply[self._count :]))
         if not any(moments):
             return None
-        values: list[Any] = list(map(decoded, reply[: self._count]))
-        if not self._in_order:
-            values = [values[place] for place in self._place]
-        return OnlineRow(dict(zip(self._features, values, strict=True)), *self._ages(moments, newest))
+        return OnlineRow(self._values(map(decoded, reply[: self._count])), *self._ages(moments, newest))

@@ -15,9 +15,8 @@ import re
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic_core import to_json
 
@@ -31,8 +30,7 @@ DAY_FILE = re.compile(rf"\d{{4}}-\d\d-\d\d{re.escape(SUFFIX)}")
 HOLDS = b"holds"
 
 
-@dataclass(frozen=True)
-class Answered:
+class Answered(NamedTuple):
     """One answer; `moment` in seconds since 1970, `as_of` the month of its features, None where all were given."""
 
     moment: float
@@ -59,10 +57,10 @@ class PredictionLog:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        moments = [dt.datetime.fromtimestamp(one.moment, dt.UTC) for one in answers]
+        first = dt.datetime.fromtimestamp(answers[0].moment, dt.UTC)
         table = pa.table(
             {
-                "time": pa.array(moments, pa.timestamp("us", tz="UTC")),
+                "time": pa.array([round(one.moment * 1e6) for one in answers], pa.timestamp("us", tz="UTC")),
                 self._entity: [one.key for one in answers],
                 "version": pa.array([one.version for one in answers], pa.int64()),
                 "features_as_of": pa.array([one.as_of for one in answers], pa.date32()),
@@ -73,11 +71,11 @@ class PredictionLog:
             }
         )
         # The process in the name: two workers write at the same second.
-        name = f"{moments[0]:%H%M%S}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        target = self.folder / f"{moments[0]:%Y-%m-%d}" / f"{name}{SUFFIX}"
+        name = f"{first:%H%M%S}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        target = self.folder / f"{first:%Y-%m-%d}" / f"{name}{SUFFIX}"
         with replacing(target) as temporary:
             pq.write_table(table, temporary)
-        self._note(target, f"{moments[0]:%Y-%m-%d %H}")
+        self._note(target, f"{first:%Y-%m-%d %H}")
 
     def _note(self, written: Path, hour: str) -> None:
         if self._hour != hour and len(self._written) > 1:

@@ -37,6 +37,15 @@ def listener():
     return start
 
 
+def test_the_loop_that_servers_run_on_is_as_good(redis_server):
+    uvloop = pytest.importorskip("uvloop")
+
+    async def ask():
+        return await RedisConnection(online_address(redis_server.new())).ask(command("PING"), 1)
+
+    assert uvloop.run(ask()) == [b"PONG"]
+
+
 def test_requests_that_are_under_way_together_get_their_own_replies_over_one_connection(redis_server):
     address = online_address(redis_server.new())
     client = redis_server.client(int(address.database))
