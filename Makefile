@@ -1,4 +1,4 @@
-.PHONY: check test slow demo bench screenshots
+.PHONY: check test slow stack soak demo bench screenshots
 
 check:  ## lint and types
 	uv run ruff check
@@ -11,11 +11,17 @@ test:  ## the test suite
 slow:  ## daemons and whole demos
 	uv run pytest -m slow
 
+stack:  ## every server of docker/ on this machine, with faults
+	uv run pytest -m stack
+
+soak:  ## ten minutes of load on a real server with a promotion every 20 s
+	uv run pytest -m soak
+
 demo:  ## the whole loop on a simulated business
 	uv run churn demo
 
 bench:  ## every figure of docs/benchmarks.md; three quarters of an hour
-	set -e; for question in ingest point_in_time history drift scoring false_alarms serving ledger real_months; do uv run python -m benchmarks.$$question; done
+	set -e; for question in ingest point_in_time history drift scoring false_alarms serving ledger replay real_months; do uv run python -m benchmarks.$$question; done
 
 screenshots:  ## take the README's pictures from ./churn_home (needs chromium)
 	uv run python docs/screenshots.py

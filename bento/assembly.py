@@ -3,8 +3,10 @@
 Belongs here: the assembly, and starting and stopping its threads. Does not: BentoML (`bento/service.py`).
 """
 
+import importlib
 import secrets
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,6 +34,8 @@ from churn_platform.settings import Settings
 
 LOG_LIMIT, LOG_SECONDS = 50_000, 30.0
 LINES_LIMIT, LINES_SECONDS = 10_000, 0.2
+WARM_SECONDS = 2.0
+"""pyarrow takes 0.4 s to import: soon after the start, not while the first list or log entries wait for it."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,8 @@ class Assembly:
             reread=lambda: contract_in_use(settings),
             prepared=self._prepare, activated=self._activated, refused=self._refused,
         )  # fmt: skip
+        self._warm = threading.Timer(WARM_SECONDS, importlib.import_module, ["pyarrow.parquet"])
+        self._warm.daemon = True
         self.view = self._next = self._viewed(self.watch.held)
         doors = Doors(_split(settings.api_keys), _split(settings.metrics_keys), settings.served_names)
         self.server = Server(self.view.routes, doors, metrics, lambda line: self._lines.add([line]))
@@ -68,9 +74,11 @@ class Assembly:
         self._given.start()
         self._lines.start()
         self.watch.start()
+        self._warm.start()
 
     def stop(self) -> None:
         """Stop the threads and write what the logs still hold."""
+        self._warm.cancel()
         self.watch.stop()
         self._given.stop()
         self._lines.stop()
@@ -95,7 +103,7 @@ class Assembly:
         return View(held, answers, schemas, Routes(answers, schemas, self._ledger, self._metrics, self._baked))
 
     def _reader(self, contract: Contract) -> OnlineReader:
-        if self._baked is not None and not self._baked.customers:
+        if self._baked is not None and not self._baked.store:
             return NoCustomers()
         password = self._settings.online_password.get_secret_value()
         return open_online_reader(self._home / "feast", contract, password)

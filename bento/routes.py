@@ -202,7 +202,7 @@ class Routes:
         """Ready to answer; `missing` names what a Bento was built without, `baked_at` says since when it stands."""
         loaded, missing = self._answers.loaded(), []
         newest: dt.date | None = None
-        if self._baked is not None and not self._baked.customers:
+        if self._baked is not None and not self._baked.store:
             missing = ["the customers: only what-ifs that give every feature are answered"]
         else:
             newest = await self._newest()

@@ -17,7 +17,7 @@ from churn_platform.core.ledger import first_fault
 
 MAX_KEYS, MAX_TOP, KEY_LENGTH = 1000, 1000, 256
 LARGEST = 2**63 - 1
-REMEDY = "GET /openapi.json describes every field"
+REMEDY = "GET /openapi.json describes every field."
 # Typed dicts, not models: a feature may be called `copy` or `json`, which are attributes of a model.
 _typed_dict = cast("Any", TypedDict)
 

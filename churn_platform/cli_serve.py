@@ -53,10 +53,12 @@ def built_facts(built: "Built") -> dict[str, Any]:
 def built_sentences(built: "Built") -> list[str]:
     """What was built, for a person: what is inside, and how it is run."""
     baked = built.baked
-    who = f"{baked.customers:,} customers' features of {baked.features_as_of}" if baked.customers else "no customers"
-    lines = [f"Built {built.tag}: version {baked.version} and {who}, {built.size / 1e6:.1f} MB, in {built.path}."]
-    if not baked.customers:
+    inside = f"{baked.customers:,} customers' features of {baked.features_as_of}" if baked.customers else "no customers"
+    lines = [f"Built {built.tag}: version {baked.version} and {inside}, {built.size / 1e6:.1f} MB, in {built.path}."]
+    if not baked.store:
         lines += ["It answers what-ifs that give every feature; with CHURN_HOME set, what that home holds."]
+    elif baked.store != "sqlite":
+        lines += [f"It reads features from {baked.store}; give it CHURN_ONLINE_PASSWORD where that asks for one."]
     if built.output is not None:
         lines += [f"Archive: {built.output} (elsewhere: `bentoml import {built.output.name}`)."]
     return [

@@ -12,6 +12,11 @@ from churn_platform_tests.real_months import february_home, january_home, real_d
 from churn_platform_tests.stores import postgres_server, redis_server  # noqa: F401 - fixtures
 
 
+def pytest_addoption(parser):
+    """How long a soak lasts; CI takes a short one."""
+    parser.addoption("--soak-seconds", type=float, default=600.0, help="length of the soak (pytest -m soak)")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def environment(tmp_path_factory):
     """No telemetry, no network look-ups, and no test that writes into the folder it was started in."""

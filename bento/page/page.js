@@ -51,7 +51,8 @@ async function showModel() {
     $("model").textContent = `${model.name} version ${model.version}, in production since ${model.since.slice(0, 10)}`
       + (auc ? `, AUC ${auc.toFixed(3)} at its decision.` : ".")
       + (model.overridden ? ` Promoted against its decision by ${model.overridden.by}: ${model.overridden.reason}` : "")
-      + (model.pending ? ` Version ${model.pending.version} waits for an approval until ${model.pending.lapses.slice(0, 10)}.` : "");
+      + (model.pending ? ` Version ${model.pending.version} waits for an approval until ${model.pending.lapses.slice(0, 10)}.` : "")
+      + (model.refused_release ? ` A newer release was refused, this one goes on: ${model.refused_release}.` : "");
     $("stand-down").hidden = !model.stand_down;
     if (model.stand_down) $("stand-down").textContent = `The model stands down: do not act on this list. ${model.stand_down_reason || ""}`;
   } catch (error) {

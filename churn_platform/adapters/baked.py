@@ -28,8 +28,9 @@ class Baked(BaseModel):
     Attributes:
         version: The version that was in production.
         built_at: When, in UTC.
-        features_as_of: The month of the features inside; None where the Bento holds no customers.
-        customers: How many customers' features are inside; 0 where it was built without.
+        features_as_of: The newest month of the online store at the build; None where there is no store.
+        store: "sqlite" where it is inside, the address of one that is not, "" for none.
+        customers: How many customers' features are inside.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,6 +38,7 @@ class Baked(BaseModel):
     version: int
     built_at: UtcTime
     features_as_of: dt.date | None
+    store: str
     customers: int
 
 

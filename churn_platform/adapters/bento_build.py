@@ -11,7 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,19 +20,21 @@ from typing import Any
 import yaml
 
 from churn_platform.adapters.baked import FOLDER, NOTE, SOURCES, Baked
-from churn_platform.adapters.files import read_json, write_json
+from churn_platform.adapters.files import write_json
 from churn_platform.adapters.home import Home
-from churn_platform.adapters.online_reader import MARKER
+from churn_platform.adapters.online_reader import MARKER, read_month
 from churn_platform.adapters.release_loading import Loaded, load_release
 from churn_platform.adapters.releases import Releases
 from churn_platform.adapters.score_history import SCORES
 from churn_platform.core.release import Pointer
-from churn_platform.errors import DataError, UsageError
+from churn_platform.errors import DataError, StoreDown, UsageError
 from churn_platform.settings import build_environment
 
 PACKAGES = ("bento", "churn_platform")
 WIDE = {"COLUMNS": "10000"}
 """Or BentoML breaks a long path in two lines."""
+DRIVERS = {"redis": ["hiredis"], "rediss": ["hiredis"], "postgresql": ["psycopg", "psycopg-binary"]}
+"""What a store with an address needs beside the packages of the build file."""
 SUFFIXES = (".bento", ".tar", ".tar.gz", ".tar.xz", ".tar.bz2", ".zip")
 
 
@@ -60,8 +62,8 @@ def build_bento(home: Home, *, customers: bool = True, output: Path | None = Non
 
     Args:
         home: the home; nothing is written into it.
-        customers: with the customers' features and scores of the newest month; without, the Bento answers what-ifs
-            that give every feature, unless a home or store is named where it runs.
+        customers: with the customers' features and scores of the newest month. A store with an address (Redis,
+            Postgres) is read where it is, either way; without both, only what-ifs that give every feature are answered.
         output: an archive to write beside BentoML's store; its suffix names its kind.
 
     Raises:
@@ -80,7 +82,7 @@ def build_bento(home: Home, *, customers: bool = True, output: Path | None = Non
         baked = bake(home, pointer, stage / FOLDER, customers=customers)
         # What lies in the Bento is verified, not what it was copied from.
         inside = load_release(Releases(stage / FOLDER / "releases"), home.contract, pointer.version, pointer)
-        write_bentofile(stage, inside)
+        write_bentofile(stage, inside, DRIVERS.get(baked.store.partition(":")[0], []))
         version = f"v{baked.version}-{dt.datetime.fromisoformat(baked.built_at):%Y%m%d%H%M%S%f}"
         said = _bentoml("build", "-f", "bentofile.yaml", "--version", version, "--output", "tag", ".", folder=stage)
     tag = said.strip().splitlines()[-1].removeprefix("__tag__:")
@@ -100,18 +102,19 @@ def bake(home: Home, pointer: Pointer, target: Path, *, customers: bool) -> Bake
     _copy([home.ledger.file], home.folder, target)  # the receipt that /model shows
     scored = sorted((home.folder / SCORES).glob("[0-9]*.json"))[-1:]
     _copy(scored, home.folder, target)  # deciles, and whether the model stands down
-    as_of, count = None, 0
+    as_of, store, count = _bake_store(home, target / "feast", customers=customers)
     if customers:
         month = [path.with_suffix(".parquet") for path in scored]
         _copy([*month, *(home.reports / path.stem / "at_risk.parquet" for path in scored)], home.folder, target)
-        as_of, count = _bake_store(home, target / "feast")
-    baked = Baked(version=pointer.version, built_at=home.now().isoformat(), features_as_of=as_of, customers=count)
+    built_at = home.now().isoformat()
+    baked = Baked(version=pointer.version, built_at=built_at, features_as_of=as_of, store=store, customers=count)
     write_json(target / NOTE, baked.model_dump(mode="json"))
     return baked
 
 
-def write_bentofile(stage: Path, loaded: Loaded) -> None:
-    """The build file: that of `bento/`, with the baked home, and every package at the version that is installed here.
+def write_bentofile(stage: Path, loaded: Loaded, drivers: Sequence[str] = ()) -> None:
+    """The build file: that of `bento/`, with the baked home, and every package at the version that is installed here,
+    also those of the store's `drivers`.
 
     BentoML would pin the named packages only, and ask the network for what these need.
     """
@@ -122,7 +125,8 @@ def write_bentofile(stage: Path, loaded: Loaded) -> None:
         "labels": {"project": "churn-platform", **named},
     }
     declared |= inside
-    declared["python"]["packages"] = pinned(line.partition("==")[0] for line in declared["python"]["packages"])
+    named_packages = [line.partition("==")[0] for line in declared["python"]["packages"]]
+    declared["python"]["packages"] = pinned([*named_packages, *drivers])
     (stage / "bentofile.yaml").write_text(yaml.safe_dump(declared, sort_keys=False), encoding="utf-8")
 
 
@@ -151,24 +155,34 @@ def _production(home: Home) -> Pointer:
     return pointer
 
 
-def _bake_store(home: Home, target: Path) -> tuple[dt.date | None, int]:
-    """A snapshot of the online store, whole although the loop may be writing it; its month and customers."""
+def _bake_store(home: Home, target: Path, *, customers: bool) -> tuple[dt.date | None, str, int]:
+    """What the Bento knows of the online store: the newest month, the store, and how many customers came with it.
+
+    A store with an address stays where it is, and its password outside. SQLite is copied, whole although the loop may
+    be writing it.
+    """
     source, contract = home.folder / "feast", home.contract
-    configuration = yaml.safe_load((source / "feature_store.yaml").read_text(encoding="utf-8"))
-    store = configuration["online_store"]
-    if store.get("type") != "sqlite":  # its address may hold a password, and it is no file
-        return None, 0
+    try:
+        month = read_month(source)
+    except StoreDown:  # nothing was materialized yet
+        return None, "", 0
+    if not (month.store or customers):
+        return None, "", 0
     _copy([source / "feature_store.yaml", source / MARKER], source, target)
-    view = next(iter(contract.feature_views))
+    if month.store:
+        return month.as_of, month.store, 0
+    configuration = yaml.safe_load((source / "feature_store.yaml").read_text(encoding="utf-8"))
+    path = configuration["online_store"]["path"]
     with (
-        closing(sqlite3.connect(f"{(source / store['path']).as_uri()}?mode=ro", uri=True)) as live,
-        closing(sqlite3.connect(target / store["path"])) as copy,
+        closing(sqlite3.connect(f"{(source / path).as_uri()}?mode=ro", uri=True)) as live,
+        closing(sqlite3.connect(target / path)) as copy,
     ):
         live.backup(copy)
-        table = f'"{contract.name}_{view}"'  # those who left are in it too, with the features of their last month
+        # Those who left are in it too, with the features of their last month.
+        table = f'"{contract.name}_{next(iter(contract.feature_views))}"'
         newest = f"SELECT count(DISTINCT entity_key) FROM {table} WHERE event_ts = (SELECT max(event_ts) FROM {table})"  # noqa: S608 - a name of the contract
         [count] = copy.execute(newest).fetchone()
-    return dt.date.fromisoformat(read_json(target / MARKER)["as_of"]), int(count)
+    return month.as_of, "sqlite", int(count)
 
 
 def _copy(paths: Iterable[Path], root: Path, target: Path) -> None:

@@ -178,6 +178,16 @@ class Lake:
                         view[name][as_of] = self.folder / entry["file"]
         return view
 
+    def digests(self, view: View, months: Collection[dt.date]) -> dict[str, str]:
+        """`<table> <as_of>` -> digest of the content, for every file of `view` in these months."""
+        known = {
+            self.folder / entry["file"]: entry["digest"]
+            for month in months
+            for delivery in self._manifest(month)["deliveries"]
+            for entry in delivery["tables"].values()
+        }
+        return {f"{name} {m}": known[files[m]] for name, files in view.items() for m in sorted(months) if m in files}
+
     def tables(self, as_of: dt.date, view: View | None = None) -> dict[str, pd.DataFrame]:
         """The tables of a month, newest known or as in `view`, without the timestamp columns.
 
@@ -206,8 +216,10 @@ class Lake:
     def labels(self, as_of: dt.date, known_at: dt.datetime) -> pd.Series | None:
         """The month's labels (rows,) as booleans indexed by entity, as known at an instant; None before they are."""
         path = self.view(known_at, as_at_scoring=False)[self.contract.label_table].get(as_of)
-        if path is None:
-            return None
+        return None if path is None else self.read_labels(path)
+
+    def read_labels(self, path: Path) -> pd.Series:
+        """The labels (rows,) in one file of the label table, as booleans indexed by entity."""
         key, column = self.contract.entity.column, self.contract.label.column
         frame = self.read(path, [key, column]).dropna()
         return frame.set_index(key)[column].astype(float).astype(bool).rename(column)

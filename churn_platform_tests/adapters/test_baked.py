@@ -8,7 +8,13 @@ from churn_platform.adapters.baked import FOLDER, NOTE, Baked, NoCustomers, read
 from churn_platform.adapters.files import write_json
 from churn_platform.errors import IntegrityError, StoreDown
 
-FACTS = {"version": 2, "built_at": "2024-03-01T00:00:00+00:00", "features_as_of": "2024-02-29", "customers": 7}
+FACTS = {
+    "version": 2,
+    "built_at": "2024-03-01T00:00:00+00:00",
+    "features_as_of": "2024-02-29",
+    "store": "sqlite",
+    "customers": 7,
+}
 
 
 @pytest.fixture
@@ -47,4 +53,4 @@ def test_a_note_that_cannot_be_read_is_said(tmp_path):
 
 def test_a_store_without_customers_says_what_to_do():
     with pytest.raises(StoreDown, match="give every feature in `features`, or start it with CHURN_HOME"):
-        asyncio.run(NoCustomers().read(["m00001"]))
+        asyncio.run(asyncio.run(NoCustomers().read(["m00001"])))

@@ -16,12 +16,13 @@ import pytest
 import yaml
 
 import churn_platform
-from churn_platform.adapters.bento_build import bake, build_bento, pinned
+from churn_platform.adapters.bento_build import DRIVERS, bake, build_bento, pinned, write_bentofile
+from churn_platform.adapters.release_loading import load_release
 from churn_platform.adapters.releases import Releases
 from churn_platform.errors import IntegrityError, UsageError
 from churn_platform_tests.servers import PROGRAMS, Served
 from churn_platform_tests.serving import client, running
-from churn_platform_tests.small_business import open_home
+from churn_platform_tests.small_business import JANUARY, open_home
 
 ROOT = Path(churn_platform.__file__).parents[1]
 EVERY_FEATURE = {"months": 3, "plan": "plus", "has_app": None, "hours": 2.5}
@@ -81,6 +82,43 @@ def test_without_customers_no_key_of_any_customer_is_in_any_file(served, tmp_pat
     assert (baked.customers, baked.features_as_of) == (0, None)
     assert not [f for f in (tmp_path / "baked").rglob("*") if f.is_file() and b"m00001" in f.read_bytes()]
     assert (tmp_path / "baked" / "lake" / "derived" / "scores" / "2024-01-31.json").exists()
+
+
+@pytest.mark.parametrize("customers", [True, False])
+def test_a_store_with_an_address_is_read_where_it_is_and_its_password_is_not_baked(
+    served_copy, tmp_path, redis_server, customers
+):
+    address = redis_server.new()
+    home = open_home(served_copy.folder, online_store=address)
+    home.feature_store.materialize(home.lake.view(home.now(), as_at_scoring=False), JANUARY)
+    home = open_home(served_copy.folder, online_store=address, online_password="not a secret to keep")
+    baked = bake(home, home.releases.pointer(), tmp_path / "baked", customers=customers)
+    assert (baked.store, baked.customers, baked.features_as_of) == (address, 0, JANUARY)
+    assert {name for name in files(tmp_path / "baked") if name.startswith("feast/")} == {
+        "feast/feature_store.yaml", "feast/online.json",
+    }  # fmt: skip
+    assert not [f for f in (tmp_path / "baked").rglob("*") if f.is_file() and b"secret to keep" in f.read_bytes()]
+
+    async def asked(front):
+        async with client(front) as made:
+            return (await made.post("/predict", json={"member": "m00001"})).json(), (await made.get("/readyz")).json()
+
+    with running(open_home(tmp_path / "baked")) as (front, _):
+        found, ready = asyncio.run(asked(front))
+    assert found["features_as_of"] == "2024-01-31"
+    assert (ready["features_as_of"], ready["missing"]) == ("2024-01-31", [])
+
+
+def test_the_build_file_names_the_driver_of_the_store(served, tmp_path):
+    shutil.copytree(ROOT / "bento", tmp_path / "bento")
+    pointer = served.releases.pointer()
+    loaded = load_release(served.releases, served.contract, pointer.version, pointer)
+    for drivers in ((), DRIVERS["redis"], DRIVERS["postgresql"]):
+        write_bentofile(tmp_path, loaded, drivers)
+        found = yaml.safe_load((tmp_path / "bentofile.yaml").read_text())
+        names = {line.partition("==")[0] for line in found["python"]["packages"]}
+        assert names & {"hiredis", "psycopg", "psycopg-binary"} == set(drivers)
+        assert found["labels"]["model_version"] == "2"
 
 
 def test_a_store_that_is_being_written_is_copied_whole(served_copy, tmp_path):

@@ -108,7 +108,13 @@ def test_a_promotion_under_another_contract_changes_schemas_document_and_model_a
 
 
 def test_a_baked_home_logs_predictions_only_where_it_is_told_to(served_copy, api_on, tmp_path):
-    note = {"version": 2, "built_at": "2024-03-01T00:00:00+00:00", "features_as_of": "2024-01-31", "customers": 9}
+    note = {
+        "version": 2,
+        "built_at": "2024-03-01T00:00:00+00:00",
+        "features_as_of": "2024-01-31",
+        "store": "sqlite",
+        "customers": 9,
+    }
     (served_copy.folder / "baked.json").write_text(json.dumps(note))
     for settings in ({}, {"prediction_log": tmp_path / "log"}):
         api = api_on(served_copy, **settings)
@@ -121,7 +127,7 @@ def test_a_baked_home_logs_predictions_only_where_it_is_told_to(served_copy, api
 def test_a_baked_home_without_customers_answers_what_is_given_whole_and_says_what_is_missing(
     served_copy, api_on, is_refused
 ):
-    note = {"version": 2, "built_at": "2024-03-01T00:00:00+00:00", "features_as_of": None, "customers": 0}
+    note = {"version": 2, "built_at": "2024-03-01T00:00:00+00:00", "features_as_of": None, "store": "", "customers": 0}
     (served_copy.folder / "baked.json").write_text(json.dumps(note))
     api = api_on(served_copy)
     ready = api.get("/readyz").json()

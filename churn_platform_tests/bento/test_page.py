@@ -1,11 +1,13 @@
 """The page for people, in a real browser on a real server: look up, list, search, order, download, errors, a phone."""
 
 import csv
+import time
 from pathlib import Path
 
+import httpx
 import pytest
 
-from churn_platform_tests.bento.test_service import Running
+from churn_platform_tests.servers import PATIENCE, Running
 from churn_platform_tests.small_business import copied
 
 pytestmark = pytest.mark.slow
@@ -30,11 +32,16 @@ def browser():
 
 
 @pytest.fixture(scope="module")
-def url(served, tmp_path_factory):
-    """One worker on a copy of the gym; version 2 in production, 20 customers listed."""
-    made = Running(copied(served, tmp_path_factory.mktemp("page") / "home"))
-    yield made.wait().url
+def server(served, tmp_path_factory):
+    """A server on a copy of the gym; version 2 in production, 20 customers listed."""
+    made = Running(copied(served, tmp_path_factory.mktemp("page") / "home"), "--workers", "1")
+    yield made.wait()
     made.end()
+
+
+@pytest.fixture(scope="module")
+def url(server):
+    return server.url
 
 
 @pytest.fixture
@@ -133,3 +140,19 @@ def test_everything_can_be_reached_by_its_name_and_by_keyboard(page):
     assert page.evaluate("document.activeElement.className") == "skip"
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.id") == "key"
+
+
+def test_a_refused_release_is_told_on_the_page(server, page):
+    """Last: version 3 is spoiled."""
+    (server.home.releases.folder / "3" / "booster.txt").write_bytes(b"changed")
+    pointer = server.home.releases.pointer_file
+    pointer.write_text(pointer.read_text().replace('"version": 2', '"version": 3'))
+    deadline = time.monotonic() + PATIENCE
+    while not httpx.get(f"{server.url}/model").json()["refused_release"] and time.monotonic() < deadline:
+        time.sleep(0.1)
+    page.reload()
+    page.wait_for_selector("#list tbody tr")
+    said = page.inner_text("#model")
+    assert "version 2" in said
+    assert "A newer release was refused, this one goes on: " in said
+    assert "booster.txt" in said
