@@ -34,6 +34,8 @@ def opened(stack):
     def fresh():
         return open_home(
             stack.home,
+            online_store=environment["CHURN_ONLINE_STORE"],
+            online_password=environment["CHURN_ONLINE_PASSWORD"],
             dagster_postgres=environment["CHURN_DAGSTER_POSTGRES"],
             mlflow_uri=environment["CHURN_MLFLOW_URI"],
         )
