@@ -1,4 +1,4 @@
-.PHONY: check test slow soak demo bench screenshots
+.PHONY: check test slow stack soak demo bench screenshots
 
 check:  ## lint and types
 	uv run ruff check
@@ -10,6 +10,9 @@ test:  ## the test suite
 
 slow:  ## daemons and whole demos
 	uv run pytest -m slow
+
+stack:  ## every server of docker/ on this machine, with faults
+	uv run pytest -m stack
 
 soak:  ## ten minutes of load on a real server with a promotion every 20 s
 	uv run pytest -m soak

@@ -196,6 +196,7 @@ for answer in (
     cli_answers.status,
     cli_ledger.history,
     cli_ledger.verify,
+    cli_ledger.reproduce,
     cli_answers.decision,
     cli_answers.scores,
     cli_answers.explain,

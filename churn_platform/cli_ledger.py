@@ -1,4 +1,4 @@
-"""The commands about the ledger: history, verify.
+"""The commands about the ledger and what rests on it: history, verify, reproduce.
 
 Belongs here: their arguments and how their answers look. Does not: facts (`core/history.py`, `adapters/`). `cli.py`
 registers them.
@@ -74,6 +74,36 @@ def verify(
     print_json(found) if as_json else _show_verified(make_console(), found)
     if not found["verified"]:
         raise typer.Exit(1)
+
+
+def reproduce(
+    version: Annotated[int, typer.Argument(min=1, help="The version to make again.")],
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a version again from the lake as known then; exit code 1 when anything differs, and what changed."""
+    from churn_platform.adapters.reproducing import reproduce as make_again
+
+    found = make_again(open_home(home), version)
+    print_json(found) if as_json else _show_reproduced(make_console(), found)
+    if not found["reproduced"]:
+        raise typer.Exit(1)
+
+
+def _show_reproduced(console: "Console", found: Mapping[str, Any]) -> None:
+    from churn_platform.cli_show import table
+
+    console.print(found["sentence"], style="green" if found["reproduced"] else "red")
+    if found["compared"]:
+        made = table("", "compared", "recorded", "made again", "")
+        for one in found["compared"]:
+            made.add_row(
+                one["what"], one["recorded"][:20], one["found"][:20], "same" if one["same"] else "[red]differs[/]"
+            )
+        console.print(made)
+    for name in ("changed", "noted"):
+        for sentence in found[name]:
+            console.print(f"{name.capitalize():9} {sentence}", markup=False)
 
 
 def _show_verified(console: "Console", found: Mapping[str, Any]) -> None:

@@ -58,5 +58,9 @@ class StoreDown(ChurnError):
     """A store does not answer, or the online store holds no month yet; trying again later may help."""
 
 
+class StoreEmpty(StoreDown):
+    """The online store answers and has lost all that it held; the loop fills it again."""
+
+
 class HomeBusy(ChurnError):
     """Another run holds this home."""

@@ -66,7 +66,8 @@ class Service:
         asked = re.search(r"(?:--port[= ]|-p )(\d+)", words)
         if asked:
             return {int(asked[1])}
-        return {int(self.environment["CHURN_API_PORT"])} if "serve" in self.command else set()
+        setting = {"serve": "CHURN_API_PORT", "exporter": "CHURN_EXPORTER_PORT"}
+        return {int(self.environment[name]) for word, name in setting.items() if word in self.command}
 
 
 @dataclass(frozen=True)

@@ -152,13 +152,14 @@ def monthly(home: Home, as_of: dt.date) -> None:
     score_month(home, as_of)
 
 
-def candidate(home: Home, as_of: dt.date, code: str = "code") -> int:
-    """Fit the month's candidate and register it; its version."""
+def candidate(home: Home, as_of: dt.date, code: str | None = None) -> int:
+    """Fit the month's candidate and register it; its version. Another `code` makes another version of the same data."""
     from churn_platform.adapters.plots import candidate_plots
+    from churn_platform.adapters.provenance import code_digest, made_with
 
     home.registry.prepare()
     dataset = load_training_dataset(home, as_of)
-    fitted = fit_candidate(home.contract, dataset, code)
+    fitted = fit_candidate(home.contract, dataset, code or code_digest(), made_with())
     holdout = dataset.holdout_rows()
     plots = candidate_plots(holdout[LABEL].to_numpy(), fitted.model.probability(holdout))
     with mlflow_run(home) as run_id:

@@ -33,6 +33,7 @@ COMMANDS = {
     "run": {"--as-of", "--all", "--home", "--json"},
     "status": {"--home", "--json"},
     "history": {"--at", "--act", "--version", "--since", "--until", "--by", "--last", "--home", "--json"},
+    "reproduce": {"--home", "--json"},
     "verify": {"--anchor", "--deep", "--home", "--json"},
     "decision": {"--home", "--json"},
     "scores": {"--top", "--home", "--json"},
@@ -579,6 +580,17 @@ def test_verify_ends_with_one_and_names_the_first_break(churn, answer, january_c
     assert found["first_break"].startswith(f"{file}, line 1: receipt 1 does not match its digest")
     code, out, _ = churn("verify", home=january_copy)
     assert (code, out.split("\n")[0][:12]) == (1, "First break:")
+
+
+def test_reproduce_makes_a_version_again_and_ends_with_one_when_it_cannot(churn, answer, january_copy):
+    found = answer("reproduce", 1, home=january_copy)
+    assert (found["reproduced"], found["changed"]) == (True, [])
+    assert "Version 1 is reproduced" in churn("reproduce", 1, home=january_copy)[1]
+    for path in (january_copy.folder / "lake" / "visits").rglob("*.parquet"):
+        path.unlink()
+    code, out, _ = churn("reproduce", 1, home=january_copy)
+    assert (code, "is not reproduced" in out, "visits of 2024-01-31" in " ".join(out.split())) == (1, True, True)
+    assert "has no version 7" in wrong(churn("reproduce", 7, home=january_copy))
 
 
 def test_history_is_filtered_and_says_so_when_nothing_is_left(churn, answer, january):

@@ -133,7 +133,7 @@ def test_only_the_proxy_can_be_reached_and_only_from_this_machine_unless_said_ot
     assert published == {"proxy": ["127.0.0.1:8443:8443"]}
     assert composed.said["networks"]["inside"]["internal"] is True
     outside = {name for name, service in composed.services.items() if "outside" in service.said["networks"]}
-    assert outside == {"proxy", "dagster-code"}
+    assert outside == {"proxy", "dagster-code", "exporter"}
 
 
 @pytest.mark.parametrize("name", services("others"))
@@ -395,6 +395,15 @@ def test_prometheus_has_the_key_where_it_looks_for_it(composed):
     assert composed.services["prometheus"].said["secrets"] == ["metrics_key"]
     for name in said["rule_files"]:
         assert (DOCKER / "prometheus" / name).exists()
+
+
+@pytest.mark.parametrize("name", ["prepare.sh", "try.sh"])
+def test_a_script_is_sound_shell_and_asks_what_is_there(composed, name):
+    done = subprocess.run(["sh", "-n", DOCKER / name], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for service, command in re.findall(r"exec -T ([\w-]+) (churn [\w /-]+)", (DOCKER / name).read_text()):
+        assert service in composed.services
+        parsed(command.split())
 
 
 def test_reading_the_file_is_compose_s_own_way():

@@ -13,6 +13,7 @@ import yaml
 from churn_platform_tests.compose import DOCKER
 
 RULES = DOCKER / "prometheus" / "rules.yml"
+ADAPTERS = DOCKER.parent / "churn_platform" / "adapters"
 METRIC = re.compile(r"\b(churn_\w+)")
 COMPARISON = re.compile(r"^(?P<measured>.+) (?P<sign>[<>]=?|==) (?P<limit>[\d.]+)$", flags=re.DOTALL)
 
@@ -43,7 +44,7 @@ def expressions() -> dict[str, str]:
 
 @cache
 def exported() -> frozenset[str]:
-    """Every metric of ours, as Prometheus names it."""
+    """Every metric of ours, as Prometheus names it: the API's, and those that the exporter's source makes."""
     from prometheus_client import CollectorRegistry
     from prometheus_client.parser import text_string_to_metric_families
 
@@ -52,7 +53,11 @@ def exported() -> frozenset[str]:
     metrics = Metrics(CollectorRegistry())
     metrics.request("/predict", 200, 0.01)
     families = text_string_to_metric_families(metrics.text().decode())
-    return frozenset(sample.name for family in families for sample in family.samples)
+    home = (ADAPTERS / "watched_home.py").read_text() + (ADAPTERS / "exporter.py").read_text()
+    made = re.findall(r"(gauge|stamp|GaugeMetricFamily|CounterMetricFamily)\(\s*f?\"(churn_\w+)", home)
+    suffix = {"stamp": "_timestamp_seconds", "CounterMetricFamily": "_total"}
+    told = {name + suffix.get(kind, "") for kind, name in made} | {"churn_job_last_success_timestamp_seconds"}
+    return frozenset(sample.name for family in families for sample in family.samples) | told
 
 
 @pytest.mark.parametrize("place", expressions())

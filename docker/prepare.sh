@@ -21,6 +21,7 @@ printf %s "$metrics" > secrets/metrics_key
 chmod 755 secrets
 chmod 644 secrets/metrics_key
 sed -e "s|^POSTGRES_PASSWORD=.*|POSTGRES_PASSWORD=$(secret)|" \
+    -e "s|^REDIS_PASSWORD=.*|REDIS_PASSWORD=$(secret)|" \
     -e "s|^MLFLOW_PASSWORD=.*|MLFLOW_PASSWORD=$mlflow|" \
     -e "s|^MLFLOW_SECRET=.*|MLFLOW_SECRET=$(secret)|" \
     -e "s|^GRAFANA_PASSWORD=.*|GRAFANA_PASSWORD=$grafana|" \

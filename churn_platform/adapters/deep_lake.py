@@ -70,7 +70,7 @@ def check_lake(home: Home, receipts: Sequence[Receipt]) -> Iterator[Finding]:
         for delivery in home.lake.deliveries(as_of):
             for table, entry in delivery["tables"].items():
                 files += 1 + ("file" in entry.get("quarantine", {}))
-                faults += _file_faults(home, as_of, table, entry)
+                faults += file_faults(home, as_of, table, entry)
     yield from (broken("lake", fault) for fault in faults)
     if not faults:
         yield holds("lake", f"{len(months)} months, {files} files as their manifests and receipts say", files)
@@ -103,7 +103,8 @@ def _manifest_faults(home: Home, as_of: dt.date, own: list[Receipt], receipts: S
         yield f"{path}: its fingerprint is of no drop that a receipt names"
 
 
-def _file_faults(home: Home, as_of: dt.date, table: str, entry: Mapping[str, Any]) -> Iterator[str]:
+def file_faults(home: Home, as_of: dt.date, table: str, entry: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with a table's file, and with the rows that were put aside of it."""
     path = home.lake.folder / entry["file"]
     if not path.exists():
         yield f"{path} is gone: {table} of {as_of}"

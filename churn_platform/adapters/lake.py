@@ -178,6 +178,16 @@ class Lake:
                         view[name][as_of] = self.folder / entry["file"]
         return view
 
+    def digests(self, view: View, months: Collection[dt.date]) -> dict[str, str]:
+        """`<table> <as_of>` -> digest of the content, for every file of `view` in these months."""
+        known = {
+            self.folder / entry["file"]: entry["digest"]
+            for month in months
+            for delivery in self._manifest(month)["deliveries"]
+            for entry in delivery["tables"].values()
+        }
+        return {f"{name} {m}": known[files[m]] for name, files in view.items() for m in sorted(months) if m in files}
+
     def tables(self, as_of: dt.date, view: View | None = None) -> dict[str, pd.DataFrame]:
         """The tables of a month, newest known or as in `view`, without the timestamp columns.
 

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from churn_platform.adapters.online_address import OnlineAddress
-from churn_platform.adapters.online_reader import MARKER, Month, OnlineRow, ages_of, values_of
+from churn_platform.adapters.online_reader import Month, OnlineRow, ages_of, values_of
 from churn_platform.adapters.online_values import Key, decoded, entity_key, field_name, seconds_of
 from churn_platform.core.contract import Contract
-from churn_platform.errors import StoreDown, UsageError
+from churn_platform.errors import StoreEmpty, UsageError
 
 try:
     from churn_platform.adapters.redis_connection import RedisConnection
@@ -42,7 +42,8 @@ class RedisReader:
         """The row of each key, None where the store knows no such customer.
 
         Raises:
-            StoreDown: the store does not answer, or has lost all that it held.
+            StoreDown: the store does not answer.
+            StoreEmpty: it has lost all that it held.
         """
         if not keys:
             return []
@@ -53,9 +54,9 @@ class RedisReader:
         replies = await self._ask(b"".join(parts), len(parts))
         rows = [self._row(reply, month.moment) for reply in replies]
         if None in rows and not (await self._ask(SIZE, 1))[0]:
-            raise StoreDown(
+            raise StoreEmpty(
                 f"Redis at {self._address.host}:{self._address.port} holds nothing, it has lost the rows of "
-                f"{month.as_of}: delete feast/{MARKER} of the home and run `churn run`."
+                f"{month.as_of}: the daemon brings them back, or `churn run`."
             )
         return rows
 

@@ -5,6 +5,7 @@ data (`adapters/lake.py`).
 """
 
 import hashlib
+import platform
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -52,6 +53,11 @@ def fitting_parts() -> dict[str, dict[str, str]]:
         "libraries": {name: metadata.version(name) for name in FITTING},
         "sources": {name: hashlib.sha256((PACKAGE / "core" / name).read_bytes()).hexdigest() for name in SOURCES},
     }
+
+
+def made_with() -> dict[str, dict[str, str]]:
+    """`fitting_parts`, and the machine: it is no part of the digest, but the last bit of a float may depend on it."""
+    return {**fitting_parts(), "machine": {"processor": platform.machine(), "python": platform.python_version()}}
 
 
 def code_digest() -> str:

@@ -63,8 +63,17 @@ def candidate_digest(dataset: TrainingDataset, recipe: Recipe, code_digest: str)
     return digest_of(made_of)
 
 
-def fit_candidate(contract: Contract, dataset: TrainingDataset, code_digest: str) -> Candidate:
-    """Fit the contract's recipe on the training rows and measure it on the holdout rows."""
+def fit_candidate(
+    contract: Contract, dataset: TrainingDataset, code_digest: str, made_with: Mapping[str, Any] | None = None
+) -> Candidate:
+    """Fit the contract's recipe on the training rows and measure it on the holdout rows.
+
+    Args:
+        contract: the contract.
+        dataset: the training dataset.
+        code_digest: digest of the code and libraries that fit.
+        made_with: what that digest is of, to name what changed when the version cannot be reproduced.
+    """
     recipe, rows = Recipe.of(contract), dataset.training_rows()
     key = contract.entity.column
     model = recipe.fit(rows, rows[LABEL], rows[key])
@@ -83,8 +92,22 @@ def fit_candidate(contract: Contract, dataset: TrainingDataset, code_digest: str
         "threshold": model.threshold,
         "features": [{"name": name, "dtype": dtype} for name, dtype in recipe.features],
         "metrics": metrics.as_dict(),
+        "made_from": made_from(contract, dataset) | {"with": dict(made_with or {})},
     }
     return Candidate(model, passport, entity_hashes(rows[key]))
+
+
+def made_from(contract: Contract, dataset: TrainingDataset) -> dict[str, Any]:
+    """What the same version can be made from again: recipe, holdout, months, and what the lake was asked."""
+    window, training = dataset.window, contract.policy.training
+    return {
+        "recipe": Recipe.of(contract).as_mapping(),
+        "holdout": {"salt": training.salt, "fraction": training.holdout_fraction},
+        "slices": list(contract.slices),
+        "window": {part: [m.isoformat() for m in getattr(window, part)] for part in ("training", "holdout", "forward")},
+        "known_at": None if dataset.origin is None else dataset.origin.known_at,
+        "tables": {} if dataset.origin is None else dict(dataset.origin.tables),
+    }
 
 
 def holdout_metrics(contract: Contract, dataset: TrainingDataset, model: ChurnModel) -> Metrics:

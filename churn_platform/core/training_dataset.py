@@ -6,7 +6,7 @@ the point-in-time join itself (`adapters/feature_store.py`).
 
 import datetime as dt
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,12 +58,22 @@ def _hashed(entities: Iterable[object], salt: str = "") -> Hashes:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """What a dataset was read from: the instant of knowledge (ISO, UTC), and the digest of each table's month."""
+
+    known_at: str
+    tables: Mapping[str, str]
+    """`<table> <as_of>` -> digest of its content."""
+
+
+@dataclass(frozen=True)
 class TrainingDataset:
     """Features as they were known, and matured labels; `frame` has entity, as_of, features, carried, label, holdout."""
 
     frame: pd.DataFrame
     window: Window
     digest: str
+    origin: Origin | None = None
 
     def training_rows(self) -> pd.DataFrame:
         """The rows a candidate is fitted on."""

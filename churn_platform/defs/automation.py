@@ -7,6 +7,7 @@ import dagster as dg
 
 from churn_platform.adapters.alerting import Alerter
 from churn_platform.adapters.home import Home
+from churn_platform.adapters.online_upkeep import notice_lost_rows
 from churn_platform.adapters.progress import Progress
 from churn_platform.core.loop import Step
 from churn_platform.defs.features import feature_views, training_dataset
@@ -114,6 +115,7 @@ def _answer(context: dg.SensorEvaluationContext, home: HomeResource, kinds: tupl
     opened = home.open()
     if _busy(opened, context.instance):
         return dg.SensorResult(skip_reason=BUSY)
+    notice_lost_rows(opened)
     progress = Progress(opened)
     progress.record_verdict()
     step = progress.next_step()
@@ -131,7 +133,9 @@ def _answer(context: dg.SensorEvaluationContext, home: HomeResource, kinds: tupl
     if step.kind == "retraining" and (away := opened.registry.away()) is not None:
         return dg.SensorResult(skip_reason=f"{away} The retraining of {step.as_of} waits for it.")
     return dg.SensorResult(
-        run_requests=[run_request(step, failed + 1)],
+        # Not `failed + 1`: a month that was processed and lost from the online store since has a good run already, and
+        # a key is never run twice.
+        run_requests=[run_request(step, context.instance.get_runs_count(dg.RunsFilter(tags=_tags(step))) + 1)],
         dynamic_partitions_requests=[as_of_partitions.build_add_request([step.as_of.isoformat()])],
     )
 

@@ -17,6 +17,7 @@ from churn_platform.adapters.alerting import Alerter
 from churn_platform.adapters.approval_requests import record_lapse
 from churn_platform.adapters.forgetting import finish as finish_forgetting
 from churn_platform.adapters.home import Home
+from churn_platform.adapters.online_upkeep import notice_lost_rows
 from churn_platform.adapters.progress import Progress
 from churn_platform.adapters.promoting import recover
 from churn_platform.adapters.state_receipts import record_policy
@@ -85,6 +86,7 @@ def _instance(home: Home) -> dg.DagsterInstance:
 
 
 def _next(home: Home) -> Step | None:
+    notice_lost_rows(home)
     progress = Progress(home)
     progress.record_verdict()
     return progress.next_step()

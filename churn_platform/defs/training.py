@@ -22,7 +22,7 @@ def candidate_model(
     """
     from churn_platform.adapters.model_registry import CANDIDATE
     from churn_platform.adapters.plots import candidate_plots, markdown_image
-    from churn_platform.adapters.provenance import code_digest
+    from churn_platform.adapters.provenance import code_digest, made_with
     from churn_platform.core.candidate import candidate_digest, fit_candidate
     from churn_platform.core.model import Recipe
 
@@ -36,7 +36,7 @@ def candidate_model(
     fresh = version is None
     holdout = dataset.holdout_rows()
     if version is None:
-        candidate = fit_candidate(opened.contract, dataset, code)
+        candidate = fit_candidate(opened.contract, dataset, code, made_with())
         plots = candidate_plots(holdout[LABEL].to_numpy(), candidate.model.probability(holdout))
         version = registry.register(candidate, dataset.training_rows(), plots, run_id)
     else:

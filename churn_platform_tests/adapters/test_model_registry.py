@@ -14,6 +14,7 @@ import pytest
 from sklearn.preprocessing import FunctionTransformer
 
 from churn_platform.adapters.model_registry import CANDIDATE, PRODUCTION, ModelRegistry
+from churn_platform.adapters.provenance import code_digest, made_with
 from churn_platform.adapters.training_data import load_training_dataset
 from churn_platform.core.candidate import FILES, Candidate, candidate_digest, fit_candidate
 from churn_platform.core.model import Recipe, model_input
@@ -24,7 +25,9 @@ from churn_platform_tests.small_business import FEBRUARY, JANUARY, declared, mlf
 @pytest.fixture(scope="session")
 def fitted(january_decided):
     """January's candidate fitted once more, as it was before it was registered."""
-    return fit_candidate(january_decided.contract, load_training_dataset(january_decided, JANUARY), "code")
+    return fit_candidate(
+        january_decided.contract, load_training_dataset(january_decided, JANUARY), code_digest(), made_with()
+    )
 
 
 @pytest.fixture(scope="session")
@@ -167,10 +170,13 @@ def test_a_model_of_a_type_that_is_not_ours_is_not_built_even_with_its_digest(ja
 def test_the_same_data_recipe_and_code_are_found_and_any_other_is_not(january_decided):
     dataset, recipe = load_training_dataset(january_decided, JANUARY), Recipe.of(january_decided.contract)
     registry = january_decided.registry
-    assert registry.find(candidate_digest(dataset, recipe, "code")) == 1
+    assert registry.find(candidate_digest(dataset, recipe, code_digest())) == 1
     assert registry.find(candidate_digest(dataset, recipe, "other code")) is None
-    assert registry.find(candidate_digest(dataset, dataclasses.replace(recipe, seed=8), "code")) is None
-    assert ModelRegistry(january_decided.folder, "other_model").find(candidate_digest(dataset, recipe, "code")) is None
+    assert registry.find(candidate_digest(dataset, dataclasses.replace(recipe, seed=8), code_digest())) is None
+    assert (
+        ModelRegistry(january_decided.folder, "other_model").find(candidate_digest(dataset, recipe, code_digest()))
+        is None
+    )
 
 
 def test_a_version_that_was_cut_off_before_its_digest_is_never_found(january_decided_copy, fitted):

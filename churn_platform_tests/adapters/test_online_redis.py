@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+import uvloop
 
 from churn_platform.adapters.feature_store import FeatureStore
 from churn_platform.adapters.online_address import online_address
@@ -26,10 +27,17 @@ def test_a_redis_that_lost_everything_is_down_and_not_without_customers(january,
     assert asyncio.run(reader.read(["nobody"])) == [None]
     client.flushdb()
     for keys in (["m00001"], ["nobody"]):
-        with pytest.raises(StoreDown, match=r"has lost the rows of 2024-01-31: delete feast/online.json"):
+        with pytest.raises(StoreDown, match=r"has lost the rows of 2024-01-31: the daemon brings them back"):
             asyncio.run(reader.read(keys))
     with pytest.raises(StoreDown, match="has lost the rows"):
         asyncio.run(reader.newest())
+
+
+def test_it_answers_on_the_loop_that_the_server_uses(january, stored):
+    folder, _ = stored
+    reader = open_online_reader(folder, january.contract)
+    [row] = uvloop.run(reader.read(["m00001"]))
+    assert row.as_of == JANUARY
 
 
 def test_a_thousand_customers_are_one_round_trip(january, stored):

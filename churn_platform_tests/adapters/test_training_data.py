@@ -93,7 +93,9 @@ def test_a_dataset_is_loaded_as_it_was_built_and_its_record_says_what_from(home)
         "known_at": NOON.isoformat(),
         "digest": built.digest,
         "window": {"training": ["2024-01-31"], "holdout": ["2024-01-31"], "forward": []},
+        "tables": dict(built.origin.tables),
     }
+    assert loaded.origin == built.origin
     assert knowledge_time(home, JANUARY) == NOON
     assert build_training_dataset(home, JANUARY).digest == built.digest
 
@@ -176,3 +178,24 @@ def test_a_labelled_customer_without_features_is_a_row_of_nulls(home):
     assert len(frame) == 60
     assert frame.set_index("member").loc["m00000", ["months", "plan", "has_app", "hours", "town"]].isna().all()
     assert load_training_dataset(home, JANUARY).digest == build_training_dataset(home, JANUARY).digest
+
+
+def test_a_dataset_says_what_it_was_read_from_and_can_be_joined_again_after_a_correction(january_copy, tmp_path):
+    from churn_platform.adapters.feature_store import FeatureStore
+    from churn_platform.adapters.ingestion import publish_drop
+    from churn_platform.adapters.training_data import join, load_training_dataset
+    from churn_platform_tests.small_business import JANUARY, deliver, month_tables, open_home
+
+    dataset = load_training_dataset(january_copy, JANUARY)
+    entries = january_copy.lake.deliveries(JANUARY)[0]["tables"]
+    assert dataset.origin.tables == {f"{name} 2024-01-31": entry["digest"] for name, entry in entries.items()}
+    tables = month_tables(JANUARY)
+    tables["leavers"]["has_left"] = ~tables["leavers"]["has_left"]
+    deliver(january_copy, JANUARY, tables)
+    publish_drop(january_copy, JANUARY)
+    home = open_home(january_copy.folder)
+    known_at = dt.datetime.fromisoformat(dataset.origin.known_at)
+    again = join(home.lake, FeatureStore(tmp_path / "feast", home.contract), dataset.window, known_at)
+    assert (again.digest, again.origin) == (dataset.digest, dataset.origin)
+    later = join(home.lake, FeatureStore(tmp_path / "feast", home.contract), dataset.window, home.now())
+    assert later.digest != dataset.digest

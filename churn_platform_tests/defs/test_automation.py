@@ -303,6 +303,16 @@ def test_a_drop_goes_before_drift(january_copy, tick):
     assert said == "First the monthly of 2024-02-29 is due: The month 2024-02-29 has no snapshot yet."
 
 
+def test_a_month_that_was_lost_from_the_online_store_after_its_good_run_is_requested_under_a_new_key(
+    empty_home, tick, instance
+):
+    deliver(empty_home, JANUARY)
+    first = requested(tick(drop_sensor, empty_home))
+    job = defs().resolve_job_def("monthly")
+    instance.create_run_for_job(job_def=job, status=dg.DagsterRunStatus.SUCCESS, tags=first.tags)
+    assert requested(tick(drop_sensor, empty_home)).run_key != first.run_key
+
+
 def test_a_retraining_waits_for_an_mlflow_server_that_is_away_without_using_up_an_attempt(
     empty_home, tick, monkeypatch
 ):

@@ -11,15 +11,33 @@ from typing import Any
 TARGET = Path(__file__).parent / "dashboards" / "churn.json"
 DAY = 86_400
 SINGLE: tuple[tuple[str, str, str, float | None], ...] = (
-    ("In production: version", "max(churn_model_version)", "none", None),
-    ("Age of its training month", "max(churn_model_age_seconds)", "s", 200 * DAY),
-    ("Age of the features", "max(churn_features_age_seconds)", "s", 40 * DAY),
-    ("Stands down", "max(churn_stand_down)", "none", 1),
-    ("Workers' scrape", 'min(up{job="api"})', "none", None),
+    ("In production: version", "max(churn_production_version)", "none", None),
+    ("Age of its training month", "max(churn_production_age_seconds)", "s", 200 * DAY),
+    ("Age of the newest snapshot", "max(churn_snapshot_age_seconds)", "s", 40 * DAY),
+    ("Stands down", "max(churn_production_stand_down)", "none", 1),
+    ("Daemon", "min(churn_daemon_up)", "bool_on_off", None),
     ("Alerts that fire", 'count(ALERTS{alertstate="firing"}) or vector(0)', "none", 1),
+    (
+        "Since the last good monthly run",
+        'time() - max(churn_job_last_success_timestamp_seconds{job="monthly"})',
+        "s",
+        40 * DAY,
+    ),
+    ("Candidates that wait for a person", "max(churn_approvals_pending)", "none", 1),
+    ("Ledger and release agree", "min(churn_verify_sound)", "bool_yes_no", None),
+    ("Columns that drifted", "max(churn_drift_share)", "percentunit", 0.3),
+    ("Quarantined rows", "max(churn_snapshot_quarantined_rows)", "none", None),
+    ("API workers' scrape", 'min(up{job="api"})', "bool_on_off", None),
 )
 """Title, expression, unit, from where it is red."""
 GRAPHS: tuple[tuple[str, str, dict[str, str]], ...] = (
+    ("AUC: promised and realised", "none", {
+        "at its decision": "max(churn_promoted_auc)",
+        "interval from": "max(churn_promoted_auc_low)",
+        "interval to": "max(churn_promoted_auc_high)",
+        "realised": "max(churn_realised_auc)",
+    }),
+    ("Receipts by act", "none", {"{{act}}": "sum by (act) (churn_receipts_total)"}),
     ("Answers a second by status", "reqps", {"{{status}}": "sum by (status) (rate(churn_requests_total[5m]))"}),
     ("Time to predict", "s", {
         "99 of 100": 'histogram_quantile(0.99, sum by (le) (rate(churn_request_seconds_bucket{route="/predict"}[5m])))',
