@@ -15,6 +15,7 @@ from pathlib import Path
 from churn_platform_tests.mutations.mutants import Mutant
 
 ROOT = Path(__file__).parents[2]
+SECONDS, TIMED_OUT = 900, -1
 # A bug of the patch itself would be "caught" by any test that merely runs it.
 BROKEN = ("NameError", "SyntaxError", "ImportError", "AttributeError", "UnboundLocalError", "IndentationError")
 
@@ -62,15 +63,18 @@ def run_guards(package: Path, guards: Iterable[str]) -> Tried:
         encoding="utf-8",
     )
     environment = {**os.environ, "PYTHONPATH": str(package), "HYPOTHESIS_STORAGE_DIRECTORY": str(package / "examples")}
-    done = subprocess.run(
-        [*command, f"--rootdir={ROOT}", f"--basetemp={package / 'temporary'}", *files],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env=environment,
-        check=False,
-        timeout=300,
-    )
+    try:
+        done = subprocess.run(
+            [*command, f"--rootdir={ROOT}", f"--basetemp={package / 'temporary'}", *files],
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            env=environment,
+            check=False,
+            timeout=SECONDS,
+        )
+    except subprocess.TimeoutExpired:  # one that hangs is not caught, and does not take the others along
+        return Tried(TIMED_OUT, f"the guards did not finish within {SECONDS} seconds")
     return Tried(done.returncode, (done.stdout + done.stderr)[-6000:])
 
 
