@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from churn_platform import cli_answers, cli_contract, cli_home, cli_ledger, cli_promotion, cli_watch
+from churn_platform import cli_answers, cli_contract, cli_home, cli_ledger, cli_promotion, cli_verdict, cli_watch
 from churn_platform.cli_base import HomeOption, JsonOption, make_console, open_home, print_json, tell_people
 from churn_platform.errors import ChurnError, UsageError
 
@@ -202,6 +202,8 @@ for answer in (
     cli_answers.explain,
 ):
     app.command()(answer)
+for look in (cli_verdict.replay, cli_verdict.scoreboard):
+    app.command()(look)
 
 for decided in (cli_promotion.approve, cli_promotion.reject, cli_promotion.rollback, cli_promotion.unblock):
     app.command()(decided)

@@ -36,6 +36,8 @@ COMMANDS = {
     "reproduce": {"--home", "--json"},
     "verify": {"--anchor", "--deep", "--home", "--json"},
     "decision": {"--home", "--json"},
+    "scoreboard": {"--home", "--json"},
+    "replay": {"--policy", "--plot", "--home", "--json"},
     "scores": {"--top", "--home", "--json"},
     "explain": {"--as-of", "--home", "--json"},
     "ui": {"--port", "--home"},

@@ -230,3 +230,12 @@ def test_a_decision_whose_receipt_a_kill_took_gets_it_when_the_step_runs_again(f
     assert [r.evidence["decision"] for r in home.ledger.receipts("decision")][-1] == decision_digest(decided)
     decide_candidate(home, FEBRUARY, "performance")
     assert len(home.ledger.receipts("decision")) == 2
+
+
+def test_what_put_a_candidate_into_production_stands_when_it_is_decided_on_again(february_copy):
+    home, decision = february_copy, newest_decision(february_copy)
+    head = home.ledger.head()
+    assert decide_candidate(home, FEBRUARY, "manual") == decision
+    assert carry_out(home).sentence == f"Promoted version 2: {decision.reason}"
+    assert home.ledger.head() == head
+    assert len(home.records.decisions()) == 2

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from churn_platform_tests.real_months import open_home
 from churn_platform_tests.stack.native import Native
 
 
@@ -43,6 +44,24 @@ def stack(real_data, told, tmp_path_factory):
             (Path(kept) / "figures.json").write_text(json.dumps(native.figures, indent=2))
     finally:
         native.down()
+
+
+@pytest.fixture(scope="session")
+def opened(stack):
+    """How to open the stack's home in this process, with the settings of the service that runs the jobs."""
+    environment = stack.environment("dagster-code")
+    os.environ.update({name: environment[name] for name in environment if name.startswith(("MLFLOW_", "PG"))})
+
+    def fresh():
+        return open_home(
+            stack.home,
+            online_store=environment["CHURN_ONLINE_STORE"],
+            online_password=environment["CHURN_ONLINE_PASSWORD"],
+            dagster_postgres=environment["CHURN_DAGSTER_POSTGRES"],
+            mlflow_uri=environment["CHURN_MLFLOW_URI"],
+        )
+
+    return fresh
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -1,0 +1,67 @@
+"""What people and machines ask of the stack: the ways in, shared by its tests."""
+
+import json
+import shutil
+import urllib.parse
+import urllib.request
+
+import httpx
+
+from churn_platform.adapters.progress import Progress
+from churn_platform_tests.real_months import REAL
+
+MINUTES = 60
+CUSTOMER = "7590-VHVEG"
+
+
+def drop(stack, month):
+    """Copy a real month in, as a person would."""
+    shutil.copytree(REAL / month.isoformat(), stack.home / "drops" / month.isoformat())
+
+
+def promoted(home, version, month) -> bool:
+    scores, pointer = home.records.read("scores", month), home.releases.pointer()
+    done = pointer is not None and pointer.version == version and scores is not None and scores["version"] == version
+    return done and Progress(home).next_step() is None
+
+
+def due(home) -> str:
+    return (
+        f"due: {Progress(home).next_step()}; production: {home.releases.pointer()}; months: {Progress(home).months()}"
+    )
+
+
+def graphql(stack, query):
+    url = f"http://127.0.0.1:{stack.port('dagster-webserver', 3000)}/graphql"
+    answered = httpx.post(url, json={"query": query}, timeout=30).json()
+    assert "errors" not in answered, answered["errors"]
+    return answered["data"]
+
+
+def runs(stack):
+    query = "{ runsOrError { ... on Runs { results { jobName status tags { key value } } } } }"
+    return [(run["jobName"], run["status"]) for run in graphql(stack, query)["runsOrError"]["results"]]
+
+
+def predict(stack, key=CUSTOMER, **body):
+    return httpx.post(
+        f"http://127.0.0.1:{stack.port('api', 3002)}/predict",
+        json={"user_id": key, **body}, headers={"Authorization": f"Bearer {stack.api_key}"}, timeout=10,
+    )  # fmt: skip
+
+
+def through_the_proxy(stack, name, path="/", **asked):
+    """Ask a name that only the proxy knows, with its own certificate."""
+    port = stack.port("proxy", 8443)
+    with httpx.Client(verify=False) as client:
+        return client.get(
+            f"https://127.0.0.1:{port}{path}", timeout=20,
+            headers={"Host": f"{name}.localhost", **asked.pop("headers", {})},
+            extensions={"sni_hostname": f"{name}.localhost"}, **asked,
+        )  # fmt: skip
+
+
+def measured(stack, expression):
+    port, asked = stack.port("prometheus", 9090), urllib.parse.quote(expression)
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/query?query={asked}", timeout=10) as response:
+        return json.load(response)["data"]["result"]
