@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from churn_platform.adapters.artifact_paths import relocate
+from churn_platform.adapters.artifact_paths import check_not_lost, relocate
 from churn_platform.adapters.files import write_json
 from churn_platform.adapters.mlflow_server import MARKER, MlflowServer, check_place
 from churn_platform.adapters.provenance import FITTING
@@ -215,12 +215,8 @@ class ModelRegistry:
 
     def _client(self) -> "MlflowClient":
         check_place(self.home, on_server=self.server is not None)
-        lost = self.server is None and not (self.home / "mlflow.db").exists()
-        if lost and (self.home / "releases" / "production").exists():  # MLflow would begin a new one at version 1
-            raise IntegrityError(
-                f"{self.home / 'mlflow.db'} is gone while a version is in production: put it back from a backup "
-                "(`churn restore FILE --home NEW`); the model in production goes on serving."
-            )
+        if self.server is None:
+            check_not_lost(self.home)
         from mlflow.tracking import MlflowClient
 
         return MlflowClient(tracking_uri=self.tracking_uri, registry_uri=self.tracking_uri)
