@@ -4,6 +4,7 @@ Goes on where `test_stack.py` ends, on the same start of every service.
 """
 
 import json
+import os
 import signal
 import time
 
@@ -70,8 +71,17 @@ def test_a_month_is_completed_through_faults_of_everything_around_it(stack, open
     stack.wait("the API serves it", 30, lambda: predict(stack).json()["model"]["version"] == 2)
 
 
-def test_embedded_and_stack_come_to_the_same_decisions_scores_and_digests(stack, opened, february_home):
-    there, here = opened(), february_home
+@pytest.fixture(scope="module")
+def embedded(request):
+    """Both months by the embedded loop, which must not see the servers that the stack's home has named."""
+    with pytest.MonkeyPatch.context() as without:
+        for name in [name for name in os.environ if name.startswith(("CHURN_", "DAGSTER_HOME"))]:
+            without.delenv(name)
+        return request.getfixturevalue("february_home")
+
+
+def test_embedded_and_stack_come_to_the_same_decisions_scores_and_digests(stack, opened, embedded):
+    there, here = opened(), embedded
     told = {"decided_at", "at", "time", "duration_seconds"}
     for month in (JANUARY, FEBRUARY):
         mine, other = ([d for d in h.records.decisions() if d["as_of"] == month.isoformat()] for h in (there, here))
