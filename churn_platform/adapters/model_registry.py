@@ -215,8 +215,7 @@ class ModelRegistry:
 
     def _client(self) -> "MlflowClient":
         check_place(self.home, on_server=self.server is not None)
-        if self.server is None:
-            check_not_lost(self.home)
+        check_not_lost(self.home, on_server=self.server is not None)
         from mlflow.tracking import MlflowClient
 
         return MlflowClient(tracking_uri=self.tracking_uri, registry_uri=self.tracking_uri)
@@ -224,8 +223,7 @@ class ModelRegistry:
     def _relocate(self) -> None:
         """Once a process: a home that was restored, copied or renamed since."""
         if self.server is None and not self._at_home:
-            relocate(self.home / "mlflow.db", self.home / "artifacts")
-            self._at_home = True
+            self._at_home = relocate(self.home / "mlflow.db", self.home / "artifacts") or True
 
     def _side_files(self, candidate: Candidate, folder: Path) -> dict[str, Path]:
         """Write the files that go beside the model."""
