@@ -6,7 +6,6 @@ the ledger the instant at which half of it is there.
 Every point costs three forks and no import: the victim, the same command again, and the coordinator that waits for both.
 """
 
-import faulthandler
 import json
 import os
 import re
@@ -25,7 +24,7 @@ from churn_platform.adapters.home import Home
 from churn_platform_tests.small_business import copied, open_home
 
 OPERATIONS = ("replace", "rename", "unlink", "link", "symlink", "mkdir", "rmdir", "fsync", "ftruncate", "pwrite")
-SECONDS = 300
+SECONDS = 240
 AT_ONCE = 2
 _LEFT_ALONE: list[Any] = []
 Act = Callable[[Home], object]
@@ -102,7 +101,6 @@ def forked(act: Callable[[], object], log: Path) -> int:
         os.dup2(sink, 2)
         _LEFT_ALONE.append(ibis.options.default_backend)  # its threads did not come along: neither used nor closed
         ibis.options.default_backend = None
-        faulthandler.dump_traceback_later(SECONDS - 10, file=sink)
         act()
         os._exit(0)
     except BaseException:  # noqa: BLE001 - whatever it is, the parent reads it in the log

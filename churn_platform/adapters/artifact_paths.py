@@ -1,6 +1,7 @@
 """Where MLflow says its artifacts are: absolute addresses in its database, made right when a home has moved.
 
-Belongs here: those columns. Does not: anything else of MLflow (`adapters/model_registry.py`).
+Belongs here: those columns, and that the database is there at all. Does not: anything else of MLflow
+(`adapters/model_registry.py`).
 """
 
 import contextlib
@@ -53,3 +54,16 @@ def relocate(database: Path, artifacts: Path) -> bool:
             "again when nobody else writes to it, else put it back from a backup."
         ) from None
     return bool(strangers)
+
+
+def check_not_lost(home: Path, *, on_server: bool) -> None:
+    """Refuse a home whose store is gone: MLflow would begin a new one, and number its versions from 1 again.
+
+    Raises:
+        IntegrityError: there is no store while a version is in production.
+    """
+    if not on_server and not (home / "mlflow.db").exists() and (home / "releases" / "production").exists():
+        raise IntegrityError(
+            f"{home / 'mlflow.db'} is gone while a version is in production: put it back from a backup "
+            "(`churn restore FILE --home NEW`); the model in production goes on serving."
+        )

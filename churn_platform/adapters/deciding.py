@@ -50,6 +50,7 @@ def decide_candidate(home: Home, as_of: dt.date, trigger: Trigger) -> Decision:
     candidate, production = home.registry.load(version), production_candidate(home)
     standing = _standing(home, candidate, None if production is None else production.version)
     if standing is not None:
+        _record(home, standing)
         return standing
     if candidate.passport["dataset_digest"] != dataset.digest:
         raise IntegrityError(
@@ -69,23 +70,7 @@ def decide_candidate(home: Home, as_of: dt.date, trigger: Trigger) -> Decision:
         digests={"dataset": dataset.digest, "holdout": _holdout_name(home, dataset), "contract": contract.model_hash},
     )
     home.records.add_decision(decision.model_dump(mode="json"))
-    if decision_digest(decision) not in {receipt.evidence["decision"] for receipt in home.ledger.receipts("decision")}:
-        home.ledger.append(
-            actor=home.settings.who,
-            act="decision",
-            subject=f"version {version}",
-            before=None if decision.production_version is None else f"version {decision.production_version}",
-            after=decision.decision,
-            reason=decision.reason,
-            evidence={
-                "decision": decision_digest(decision),
-                "trigger": trigger,
-                "candidate": decision.candidate_digest,
-                "policy": decision.policy_hash,
-                **decision.evidence,
-                **provenance(),
-            },
-        )
+    _record(home, decision)
     return decision
 
 
@@ -149,6 +134,27 @@ def drift_figures(home: Home, as_of: dt.date) -> DriftFigures:
         target_drift=result["target_drift"],
         prediction_drift=result["prediction_drift"],
     )
+
+
+def _record(home: Home, decision: Decision) -> None:
+    """The receipt of a decision, once: a kill may have come between the decision's file and its receipt."""
+    if decision_digest(decision) not in {receipt.evidence["decision"] for receipt in home.ledger.receipts("decision")}:
+        home.ledger.append(
+            actor=home.settings.who,
+            act="decision",
+            subject=f"version {decision.candidate_version}",
+            before=None if decision.production_version is None else f"version {decision.production_version}",
+            after=decision.decision,
+            reason=decision.reason,
+            evidence={
+                "decision": decision_digest(decision),
+                "trigger": decision.trigger,
+                "candidate": decision.candidate_digest,
+                "policy": decision.policy_hash,
+                **decision.evidence,
+                **provenance(),
+            },
+        )
 
 
 def _standing(home: Home, candidate: Candidate, production: int | None) -> Decision | None:

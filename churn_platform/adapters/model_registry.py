@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from churn_platform.adapters.artifact_paths import relocate
+from churn_platform.adapters.artifact_paths import check_not_lost, relocate
 from churn_platform.adapters.files import write_json
 from churn_platform.adapters.mlflow_server import MARKER, MlflowServer, check_place
 from churn_platform.adapters.provenance import FITTING
@@ -74,7 +74,7 @@ class ModelRegistry:
 
     def versions(self) -> list[int]:
         """Every version that was registered whole, ascending; none where there is no store."""
-        if not (self.home / "mlflow.db").exists():
+        if self.server is None and not (self.home / "mlflow.db").exists():
             return []
         found = self._client().search_model_versions(f"name='{self.model_name}'", max_results=10_000)
         return sorted(int(version.version) for version in found if "digest" in version.tags)
@@ -215,6 +215,7 @@ class ModelRegistry:
 
     def _client(self) -> "MlflowClient":
         check_place(self.home, on_server=self.server is not None)
+        check_not_lost(self.home, on_server=self.server is not None)
         from mlflow.tracking import MlflowClient
 
         return MlflowClient(tracking_uri=self.tracking_uri, registry_uri=self.tracking_uri)
@@ -222,8 +223,7 @@ class ModelRegistry:
     def _relocate(self) -> None:
         """Once a process: a home that was restored, copied or renamed since."""
         if self.server is None and not self._at_home:
-            relocate(self.home / "mlflow.db", self.home / "artifacts")
-            self._at_home = True
+            self._at_home = relocate(self.home / "mlflow.db", self.home / "artifacts") or True
 
     def _side_files(self, candidate: Candidate, folder: Path) -> dict[str, Path]:
         """Write the files that go beside the model."""

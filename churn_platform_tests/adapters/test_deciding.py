@@ -219,6 +219,19 @@ def test_the_drift_figures_are_those_of_the_months_report(january_copy):
     )
 
 
+def test_a_decision_whose_receipt_a_kill_took_gets_it_when_the_step_runs_again(february_decided_copy):
+    home = february_decided_copy
+    lines = home.ledger.file.read_bytes().splitlines(keepends=True)
+    assert b'"act":"decision"' in lines[-1]
+    home.ledger.file.write_bytes(b"".join(lines[:-1]))
+    home.ledger.anchor_file.unlink()
+    home = open_home(home.folder)
+    decided = decide_candidate(home, FEBRUARY, "performance")
+    assert [r.evidence["decision"] for r in home.ledger.receipts("decision")][-1] == decision_digest(decided)
+    decide_candidate(home, FEBRUARY, "performance")
+    assert len(home.ledger.receipts("decision")) == 2
+
+
 def test_what_put_a_candidate_into_production_stands_when_it_is_decided_on_again(february_copy):
     home, decision = february_copy, newest_decision(february_copy)
     head = home.ledger.head()
