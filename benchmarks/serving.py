@@ -63,13 +63,12 @@ class Measured:
     cpu: float
 
 
-async def _one(port: int, requests: list[bytes], end: float, times: list[float]) -> None:
+async def _one(port: int, requests: list[bytes], end: float, times: list[float], number: int) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    number = len(times)
     while time.perf_counter() < end:
         started = time.perf_counter()
         writer.write(requests[number % len(requests)])
-        number += 7
+        number += 17
         head = await reader.readuntil(b"\r\n\r\n")
         await reader.readexactly(int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0]))
         if not head.startswith(b"HTTP/1.1 200"):
@@ -86,7 +85,7 @@ def _load(port: int, bodies: list[bytes], path: str, connections: int, seconds: 
 
     async def run() -> float:
         started = time.perf_counter()
-        await asyncio.gather(*(_one(port, requests, started + seconds, times) for _ in range(connections)))
+        await asyncio.gather(*(_one(port, requests, started + seconds, times, n) for n in range(connections)))
         return time.perf_counter() - started
 
     return asyncio.run(run()), times
@@ -179,15 +178,16 @@ def commands(homes: dict[str, Path]) -> dict[str, tuple[list[str], int]]:
 def cases(home: Home) -> list[tuple[str, str, str, list[bytes]]]:
     """(name, server, path, bodies) over the customers of the newest month."""
     key = home.contract.entity.column
-    keys = home.records.frame("scores", home.records.months("scores")[-1])[key].tolist()[:CUSTOMERS]
+    keys = home.records.frame("scores", home.records.months("scores")[-1])[key].tolist()
     single = [to_json({key: one}) for one in keys]
     short = [to_json({key: one, "reasons": False}) for one in keys]
+    lots = [to_json({"keys": keys[n : n + CUSTOMERS]}) for n in range(0, len(keys) - CUSTOMERS, CUSTOMERS)]
     found = [("floor: FastAPI, no-op", "floor", "/predict", single)]
     for store in STORES:
         found += [
             (f"{store}: /predict without reasons", store, "/predict", short),
             (f"{store}: /predict with reasons", store, "/predict", single),
-            (f"{store}: /predict/batch without reasons, rows", store, "/predict/batch", [to_json({"keys": keys})]),
+            (f"{store}: /predict/batch without reasons, rows", store, "/predict/batch", lots),
         ]
     return [*found, ("peer: the course's API", "peer", "/predict", single)]
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from churn_platform import cli_answers, cli_contract, cli_home, cli_ledger, cli_promotion, cli_watch
+from churn_platform import cli_answers, cli_contract, cli_home, cli_ledger, cli_promotion, cli_verdict, cli_watch
 from churn_platform.cli_base import HomeOption, JsonOption, make_console, open_home, print_json, tell_people
 from churn_platform.errors import ChurnError, UsageError
 
@@ -202,6 +202,8 @@ for answer in (
     cli_answers.explain,
 ):
     app.command()(answer)
+for look in (cli_verdict.replay, cli_verdict.scoreboard):
+    app.command()(look)
 
 for decided in (cli_promotion.approve, cli_promotion.reject, cli_promotion.rollback, cli_promotion.unblock):
     app.command()(decided)
@@ -265,12 +267,21 @@ def bento(
 
 
 @app.command()
-def doctor(home: HomeOption = None, as_json: JsonOption = False) -> None:
+def doctor(
+    fix: Annotated[bool, typer.Option("--fix", help="Repair first what the home itself proves; never guess.")] = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Versions, ports, write access, broken state, each with its remedy."""
     from churn_platform.adapters.checkup import check_up
+    from churn_platform.cli_home import fixed
     from churn_platform.cli_show import show_checkup
 
+    repairs = fixed(open_home(home), quiet=as_json) if fix else []
     checks = check_up(open_home(home, must_exist=False))
-    print_json(checks) if as_json else show_checkup(make_console(), checks)
-    if any(check["state"] == "error" for check in checks):
+    if as_json:
+        print_json({"repairs": repairs, "checks": checks} if fix else checks)
+    else:
+        show_checkup(make_console(), checks)
+    if any(check["state"] == "error" for check in checks) or not all(repair["done"] for repair in repairs):
         raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""The commands over a whole home: backup and restore.
+"""The commands over a whole home: backup, restore, forget, and what `churn doctor --fix` says.
 
 Belongs here: their arguments and what they say. Does not: what they do (`adapters/`). `cli.py` registers them.
 """
@@ -96,6 +96,25 @@ def forget(
         if listed:
             typer.echo(f"{what}: {', '.join(listed)}.")
     typer.echo("Backups made before still hold the customer, and so does whoever delivers the drops.")
+
+
+def fixed(home: "Home", *, quiet: bool) -> list[dict[str, object]]:
+    """Repair a home and say what was done, one sentence a repair: what, done, says."""
+    from dataclasses import asdict
+
+    from churn_platform.adapters.repair import Repair, repair
+    from churn_platform.defs.runner import close_dead_runs
+
+    found = repair(home)
+    if dead := close_dead_runs(home):
+        found.append(
+            Repair("runs", done=True, says=f"{dead} run(s) of a killed process marked as canceled in Dagster.")
+        )
+    if not quiet:
+        for one in found:
+            typer.echo(f"{'Repaired' if one.done else 'NOT repaired'}: {one.says}")
+        typer.echo("" if found else "Nothing to repair.\n", nl=bool(found))
+    return [asdict(one) for one in found]
 
 
 def _figures(made: "Archive") -> dict[str, object]:

@@ -36,6 +36,8 @@ def show_status(console: Console, found: Mapping[str, Any]) -> None:
     console.print(f"Production  {_production(found['production'])}")
     if found["production"] and found["production"]["stand_down"]:
         console.print(f"[red]Stand down[/]  {found['production']['stand_down_reason']}")
+    if proposal := found["proposal"]:
+        console.print(f"[yellow]Proposed[/]    {proposal['sentence']} Type `{proposal['command']}`.", soft_wrap=True)
     show_people(console, found)
     if aside := found["quarantine"]:
         console.print(f"[yellow]Quarantine[/]  {aside['as_of']}: {aside['sentence']} Reasons: {aside['page']}")

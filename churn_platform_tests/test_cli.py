@@ -36,6 +36,8 @@ COMMANDS = {
     "reproduce": {"--home", "--json"},
     "verify": {"--anchor", "--deep", "--home", "--json"},
     "decision": {"--home", "--json"},
+    "scoreboard": {"--home", "--json"},
+    "replay": {"--policy", "--plot", "--home", "--json"},
     "scores": {"--top", "--home", "--json"},
     "explain": {"--as-of", "--home", "--json"},
     "ui": {"--port", "--home"},
@@ -50,7 +52,7 @@ COMMANDS = {
     "forget": {"--by", "--reason", "--home", "--json"},
     "alert": {"--test", "--home", "--json"},
     "exporter": {"--port", "--host", "--home"},
-    "doctor": {"--home", "--json"},
+    "doctor": {"--fix", "--home", "--json"},
 }
 READING = [("status",), ("history",), ("decision",), ("scores",), ("explain", "m00001"), ("doctor",)]
 HOLD = "import sys, time, filelock\nwith filelock.FileLock(sys.argv[1]): print('held', flush=True); time.sleep(120)"

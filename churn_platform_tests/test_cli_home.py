@@ -67,3 +67,26 @@ def test_forgetting_names_who_asks(churn, january_copy):
     code, out, err = churn("forget", "m00001", home=january_copy)
     assert (code, out) == (2, "")
     assert "Missing option '--by'" in err
+
+
+def test_doctor_repairs_says_what_and_a_second_time_has_nothing_to_do(churn, answer, january_copy):
+    path = january_copy.releases.folder / "1" / "passport.json"
+    path.write_bytes(path.read_bytes() + b" ")
+    assert churn("doctor", home=january_copy)[0] == 1
+    code, out, _ = churn("doctor", "--fix", home=january_copy)
+    assert (code, out.splitlines()[0]) == (
+        0,
+        "Repaired: Release 1: passport.json made again from the registry, as its manifest says.",
+    )
+    found = answer("doctor", "--fix", home=january_copy)
+    assert found["repairs"] == []
+    assert {check["check"] for check in found["checks"]} >= {"ledger", "production"}
+
+
+def test_what_doctor_cannot_repair_ends_with_an_error_and_the_command_that_helps(churn, january_copy):
+    (january_copy.drops / "2024-01-31" / "_INCOMING").touch()
+    code, out, _ = churn("doctor", "--fix", home=january_copy)
+    assert code == 1
+    assert out.startswith(
+        "NOT repaired: The drop of 2024-01-31 is half taken in: run `churn ingest DIR --as-of 2024-01-31`"
+    )

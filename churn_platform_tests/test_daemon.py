@@ -180,13 +180,14 @@ def test_every_asset_and_check_is_in_the_ui_with_a_group_and_a_description(told)
 def test_every_job_sensor_and_schedule_is_in_the_ui_described_and_on(told):
     [repository] = told["repositoriesOrError"]["nodes"]
     jobs = {job["name"]: job["description"] for job in repository["jobs"] if not job["name"].startswith("__")}
-    assert set(jobs) == {"monthly", "retraining"}
+    answers = {"approval_job", "rejection_job", "rollback_job", "unblocking_job"}
+    assert set(jobs) == {"monthly", "retraining", "pull"} | answers
     assert all(jobs.values())
     sensors = {sensor["name"]: sensor for sensor in repository["sensors"]}
     assert set(sensors) == {"drop_sensor", "drift_sensor", "alert_sensor"}
     assert {sensor["sensorState"]["status"] for sensor in sensors.values()} == {"RUNNING"}
     schedules = {schedule["name"]: schedule for schedule in repository["schedules"]}
-    assert set(schedules) == {"monthly_schedule"}
+    assert set(schedules) == {"monthly_schedule", "pull_schedule"}
     assert {schedule["scheduleState"]["status"] for schedule in schedules.values()} == {"RUNNING"}
     assert all(found["description"] for found in [*sensors.values(), *schedules.values()])
 

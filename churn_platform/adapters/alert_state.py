@@ -44,8 +44,8 @@ class State(BaseModel):
 
     receivers: dict[str, Told] = {}
     notices: list[Notice] = []
-    down: list[str] = []
-    """What was told to be down and not yet to be back."""
+    down: dict[str, AwareDatetime] = {}
+    """What was told to be down and not yet to be back, and when."""
 
     def notify(self, message: Message, now: dt.datetime) -> None:
         """Add a notice; of many the newest stay."""

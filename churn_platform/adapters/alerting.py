@@ -87,19 +87,23 @@ class Alerter:
             {"receiver": name, "error": receivers.send(url, message) or ""} for name, url in self.receivers().items()
         ]
 
-    def seen(self, what: str, *, up: bool, sentence: str) -> None:
+    def seen(self, what: str, *, up: bool, sentence: str, sign: dt.datetime | None = None) -> None:
         """Keep a notice for the next `send` when something that runs has stopped, and when it is back; once each.
 
         Args:
             what: its name, "The daemon".
             up: whether it runs.
             sentence: what people are told beside that.
+            sign: its last sign of life; one from before it was told to be down proves nothing. None: it is seen now.
         """
 
         def keep(state: State, _: dict[str, str]) -> None:
-            if up == (what not in state.down):
+            since = state.down.get(what)
+            if up == (since is None) or (up and sign is not None and since is not None and sign <= since):
                 return
-            state.down = [other for other in state.down if other != what] + ([] if up else [what])
+            state.down = {other: when for other, when in state.down.items() if other != what}
+            if not up:
+                state.down[what] = self.home.now()
             title = f"{self.home.contract.name}: {what[:1].lower()}{what[1:]} {'runs again' if up else 'is down'}"
             state.notify(Message(title, sentence, "success" if up else "failure"), self.home.now())
 

@@ -4,6 +4,7 @@ Belongs here: reading what the home says now, the receipts of asking and lapsing
 (`core/approval.py`), people's answers (`adapters/approving.py`).
 """
 
+import contextlib
 from dataclasses import replace
 
 from churn_platform.adapters.home import Home
@@ -22,7 +23,7 @@ from churn_platform.core.approval import (
 from churn_platform.core.moves import named
 from churn_platform.core.promotion import Decision
 from churn_platform.core.standing import barred, blocked
-from churn_platform.errors import UsageError
+from churn_platform.errors import HomeBusy, UsageError
 
 PATIENCE = 5.0
 """Seconds that a person's command waits for another one; a run takes longer, and is named instead."""
@@ -93,6 +94,14 @@ def record_lapse(home: Home, *, deep: bool = False) -> str | None:
         evidence={**request.bound.evidence(), "request": request.receipt},
     )
     return why
+
+
+def record_lapse_if_free(home: Home) -> None:
+    """`record_lapse` for who does not hold the home; while somebody does, it is left to them."""
+    found = waiting(home)
+    if found is not None and found[1] is not None:
+        with contextlib.suppress(HomeBusy), home.exclusive("a sensor", 0):
+            record_lapse(home)
 
 
 def ask(home: Home, decision: Decision) -> str:

@@ -77,7 +77,7 @@ def back_up(home: Home, target: Path, on_file: OnFile = lambda _name, _size: Non
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
     try:
-        with home.exclusive():
+        with home.exclusive("`churn backup`"):
             written = _write(home, temporary, on_file)
         fsync_file(temporary)
         with opened(temporary) as (archive, found):

@@ -126,7 +126,7 @@ def _production(home: Home) -> Iterator[Check]:
     alias = home.registry.alias(PRODUCTION)
     if alias != pointer.version:
         found = f"release says version {pointer.version}, MLflow's alias {alias}"
-        yield _check("production", "error", found, "run `churn run`: it completes a cut promotion")
+        yield _check("production", "error", found, "run `churn doctor --fix`")
     else:
         yield _check("production", "ok", f"version {pointer.version}: release, digests and alias agree", "")
 

@@ -11,6 +11,7 @@ import yaml
 from pydantic import ValidationError
 
 from churn_platform.core.contract import Contract
+from churn_platform.core.policy import Policy
 from churn_platform.errors import ContractError
 
 
@@ -25,21 +26,52 @@ def read_contract(path: Path) -> Contract:
     Raises:
         ContractError: the file is missing, is not YAML, or breaks a rule; one line a fault, with its line and path.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ContractError(f"{path}: there is no such contract; `churn init` writes one to start from.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ContractError(f"{path}: the contract cannot be read as UTF-8 text: {error}.") from None
-    try:
-        value, node = yaml.safe_load(text), yaml.compose(text, Loader=yaml.SafeLoader)
-    except (yaml.YAMLError, ValueError) as error:  # a date such as 2024-13-01 is a ValueError of YAML's own
-        raise ContractError(f"{path}: not YAML: {' '.join(str(error).split())}.") from None
+    value, node = _parsed(path, "contract", "`churn init` writes one to start from")
     try:
         return Contract.model_validate(value)
     except ValidationError as error:
         faults = [_fault(path, node, fault["loc"], fault["msg"], fault["input"]) for fault in error.errors()]
         raise ContractError("\n".join(faults)) from None
+
+
+def read_policy(path: Path, contract: Contract) -> Policy:
+    """The policy that the file's `policy:` section makes of the contract's: what it does not name stays.
+
+    Raises:
+        ContractError: the file is missing, is not YAML, holds something else, or breaks a rule of the policy; one line
+            a fault, with its line and path.
+    """
+    value, node = _parsed(path, "policy", "write a `policy:` section as in the contract")
+    if not isinstance(value, dict) or not isinstance(value.get("policy"), dict):
+        raise ContractError(f"{path}: there is no `policy:` section; write one as in the contract.")
+    others = [str(name) for name in value if name != "policy"]
+    if others:
+        raise ContractError(f"{path}: {others[0]}: only a `policy:` section is read here, remove it.")
+    merged: dict[str, Any] = contract.policy.model_dump(mode="json")
+    for name, section in value["policy"].items():
+        known = merged.get(name)
+        merged[name] = {**known, **section} if isinstance(known, dict) and isinstance(section, dict) else section
+    try:
+        return Policy.model_validate(merged)
+    except ValidationError as error:
+        faults = [
+            _fault(path, node, ("policy", *fault["loc"]), fault["msg"], fault["input"]) for fault in error.errors()
+        ]
+        raise ContractError("\n".join(faults)) from None
+
+
+def _parsed(path: Path, what: str, remedy: str) -> tuple[Any, yaml.Node | None]:
+    """The file's values, and its nodes, which know their lines."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ContractError(f"{path}: there is no such {what}; {remedy}.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ContractError(f"{path}: the {what} cannot be read as UTF-8 text: {error}.") from None
+    try:
+        return yaml.safe_load(text), yaml.compose(text, Loader=yaml.SafeLoader)
+    except (yaml.YAMLError, ValueError) as error:  # a date such as 2024-13-01 is a ValueError of YAML's own
+        raise ContractError(f"{path}: not YAML: {' '.join(str(error).split())}.") from None
 
 
 def _fault(path: Path, node: yaml.Node | None, where: tuple[int | str, ...], message: str, value: object) -> str:

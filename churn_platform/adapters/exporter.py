@@ -88,9 +88,10 @@ class Watch:
             home = self._watched.home
             if not home.settings.alerts_wanted:
                 return
-            alerter, alive = Alerter(home), self._dagster().daemon_alive(home.now().timestamp())
+            alerter, state = Alerter(home), self._dagster()
+            alive = state.daemon_alive(home.now().timestamp())
             if alive is not None:
-                alerter.seen(DAEMON, up=alive, sentence=BACK if alive else SILENT)
+                alerter.seen(DAEMON, up=alive, sentence=BACK if alive else SILENT, sign=state.last_sign)
             for problem in alerter.send().problems:
                 self._complain(problem)
         except Exception as error:  # noqa: BLE001 - Dagster's database may be away: the next round comes

@@ -5,11 +5,8 @@ what the next command completes, before it nothing has changed. Belongs here: th
 holds.
 """
 
-import contextlib
 import secrets
 import shutil
-import sqlite3
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +14,12 @@ from typing import Any
 from churn_platform.adapters.files import fsync_folder, read_json, sha256_file, write_json
 from churn_platform.adapters.forgetting_plan import stage
 from churn_platform.adapters.home import Home
-from churn_platform.adapters.online_values import entity_key
+from churn_platform.adapters.online_forgetting import columns_of, count_rows, delete_rows, overwriting
 from churn_platform.core.candidate import ENTITIES
 from churn_platform.core.forgetting import salted, told
 from churn_platform.errors import IntegrityError, UsageError
 
 FOLDER, PLAN, FILES = "forgetting", "plan.json", "files"
-BUSY_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -56,11 +52,11 @@ def forget(home: Home, user: str, by: str, reason: str) -> Forgotten:
         HomeBusy: a run holds the home.
     """
     key = _key(home, user)
-    with home.exclusive():
+    with home.exclusive("`churn forget`"):
         finish(home)
         folder = home.folder / FOLDER
         staged = stage(home, key, folder / FILES)
-        online = _online_rows(home, key)
+        online = count_rows(home, key)
         if not staged.files and not online:
             _clear(folder)
             raise UsageError(_nobody(home, key))
@@ -86,7 +82,7 @@ def finish(home: Home) -> Forgotten | None:
 
 def _carry_out(home: Home, plan: dict[str, Any]) -> Forgotten:
     changed = [name for name, digests in plan["files"].items() if not _replaced(home, name, digests)]
-    _forget_online(home, plan["key"])
+    delete_rows(home, plan["key"])
     for database in sorted((home.folder / "dagster").rglob("*.db")):
         _untell(database, plan["key"])
     known = salted(plan["salt"], plan["key"])
@@ -170,53 +166,10 @@ def _trained_on(home: Home, key: str | int) -> tuple[list[int], list[int]]:
     return found, unknown
 
 
-@contextlib.contextmanager
-def _store(database: Path) -> Iterator[sqlite3.Connection]:
-    """A SQLite store in which what is deleted is overwritten, too."""
-    try:
-        with contextlib.closing(sqlite3.connect(database, timeout=BUSY_SECONDS)) as store:
-            store.execute("PRAGMA secure_delete = ON")
-            with store:
-                yield store
-            store.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    except sqlite3.Error as error:
-        raise IntegrityError(
-            f"{database} cannot be written ({error}): the customer is not forgotten yet, run the command again."
-        ) from None
-
-
-def _columns(store: sqlite3.Connection) -> list[tuple[str, str]]:
-    tables = [name for (name,) in store.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-    return [(t, column) for t in tables for _, column, *_ in store.execute(f'PRAGMA table_info("{t}")')]
-
-
-def _online_rows(home: Home, key: str | int) -> int:
-    database = home.feature_store.folder / "online_store.db"
-    if not database.exists():
-        return 0
-    with _store(database) as store:
-        tables = [table for table, column in _columns(store) if column == "entity_key"]
-        count = 'SELECT COUNT(DISTINCT entity_key) FROM "{}" WHERE entity_key = ?'
-        found = [
-            store.execute(count.format(table), (entity_key(home.contract)(key),)).fetchone()[0] for table in tables
-        ]
-    return sum(found)
-
-
-def _forget_online(home: Home, key: str | int) -> None:
-    database = home.feature_store.folder / "online_store.db"
-    if database.exists():
-        with _store(database) as store:
-            for table, column in _columns(store):
-                if column == "entity_key":
-                    own = entity_key(home.contract)(key)
-                    store.execute(f'DELETE FROM "{table}" WHERE entity_key = ?', (own,))  # noqa: S608 - Feast's names
-
-
 def _untell(database: Path, key: str | int) -> None:
     """Dagster's history shows the head of the list and examples of faults with each run."""
-    with _store(database) as store:
-        for table, column in _columns(store):
+    with overwriting(database) as store:
+        for table, column in columns_of(store):
             for form, instead in told(key):
                 store.execute(
                     f'UPDATE "{table}" SET "{column}" = replace("{column}", ?, ?) '  # noqa: S608 - Dagster's names

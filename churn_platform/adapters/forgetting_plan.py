@@ -20,7 +20,7 @@ from churn_platform.adapters.files import fsync_file, read_json, sha256_file
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.lake import Lake
 from churn_platform.adapters.progress import Progress, inputs_digest
-from churn_platform.adapters.records import Records
+from churn_platform.adapters.records import DIGESTS, Records
 from churn_platform.adapters.training_data import typed
 from churn_platform.core.digest import digest_of, frame_digest
 from churn_platform.core.forgetting import following, remapped, untold
@@ -75,6 +75,8 @@ def stage(home: Home, value: str | int, folder: Path) -> Staged:
     contract = home.contract
     key = Key(value, {contract.entity.column, *([contract.key.source] if contract.key.source else [])})
     _tables(staged, key)
+    for digests in list(staged.files.values()):  # manifests and records name files by these, too
+        _follow(staged, digests["before"], digests["after"])
     _fingerprints(staged)
     _snapshots(staged, value)
     _inputs(staged)
@@ -135,6 +137,10 @@ def _snapshots(staged: Staged, value: str | int) -> None:
         if staged.of(home.lake.folder / "snapshots" / f"{as_of}.json") is not None:
             _follow(staged, whole, lake.digest(as_of))
             _follow(staged, features, lake.feature_digest(as_of))
+            for old, new in zip(home.lake.snapshots(as_of), lake.snapshots(as_of), strict=True):
+                _follow(staged, old, new)
+            for earlier, later in zip(home.lake.deliveries(as_of), lake.deliveries(as_of), strict=True):
+                _follow(staged, digest_of(earlier), digest_of(later))
 
 
 def _entry(staged: Staged, table: str, entry: dict[str, Any]) -> None:
@@ -182,6 +188,9 @@ def _records(staged: Staged, value: str | int) -> None:
             rows = pq.read_table(scored, columns=["probability"])["probability"].to_numpy()
             threshold = home.releases.manifest(int(str(record["version"]))).threshold
             record |= {"customers": len(rows), "contacts": int((rows >= threshold).sum())}
+        if isinstance(record, dict) and isinstance(made := record.get(DIGESTS), dict):
+            whole = {name: part for name, part in record.items() if name != DIGESTS}
+            record[DIGESTS] = {**made, "record": digest_of(whole)}
         _put_json(staged, path, record)
 
 

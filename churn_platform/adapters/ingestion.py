@@ -133,6 +133,23 @@ def gathered(home: Home, folder: Path | None, as_of: dt.date) -> Iterator[Path]:
         yield staging
 
 
+def pull_drop(home: Home, as_of: dt.date) -> Path:
+    """Take in a month whose tables are all in databases; the drop's folder. A refusal is a receipt too.
+
+    Raises:
+        DropRefused: the rows break the contract; nothing was taken in.
+        UsageError: a source cannot be used as it is written.
+        DataError: a database does not answer, refuses, or has no rows of the month.
+    """
+    with gathered(home, None, as_of) as files:
+        try:
+            return take_in(home, files, as_of)[0]
+        except DropRefused as refusal:
+            told = " ".join(refusal.faults)[:2000]
+            _record(home, "drop refused", as_of, told, {"fingerprint": digest_of(list(refusal.faults))})
+            raise
+
+
 def _copy(source: Path, target: Path) -> None:
     if target.exists() and sha256_file(target) == sha256_file(source):
         return

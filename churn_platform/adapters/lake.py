@@ -216,8 +216,10 @@ class Lake:
     def labels(self, as_of: dt.date, known_at: dt.datetime) -> pd.Series | None:
         """The month's labels (rows,) as booleans indexed by entity, as known at an instant; None before they are."""
         path = self.view(known_at, as_at_scoring=False)[self.contract.label_table].get(as_of)
-        if path is None:
-            return None
+        return None if path is None else self.read_labels(path)
+
+    def read_labels(self, path: Path) -> pd.Series:
+        """The labels (rows,) in one file of the label table, as booleans indexed by entity."""
         key, column = self.contract.entity.column, self.contract.label.column
         frame = self.read(path, [key, column]).dropna()
         return frame.set_index(key)[column].astype(float).astype(bool).rename(column)

@@ -16,6 +16,7 @@ from churn_platform.adapters.home import Home
 from churn_platform.adapters.progress import Progress
 from churn_platform.adapters.promoting import production_candidate, released
 from churn_platform.adapters.state_receipts import record_stand_down
+from churn_platform.adapters.verdict import Labelled, Look, carry_out_proposal, record_proposal
 from churn_platform.core.drift import DriftResult
 from churn_platform.core.performance import realised
 from churn_platform.core.promotion import DriftFigures
@@ -71,27 +72,51 @@ def report_drift(home: Home, as_of: dt.date) -> DriftOutcome:
 
 
 def evaluate_versions(home: Home, as_of: dt.date) -> list[dict[str, Any]]:
-    """Realised performance of every released version on the newest matured month up to `as_of`; keeps the record."""
+    """Realised performance of the versions that are followed, on the newest matured month up to `as_of`.
+
+    Keeps the record, with the verdict of time: whether one of them should be in production instead.
+    """
     progress = Progress(home)
-    window = progress.window(as_of)
-    evaluated = []
-    if window is not None:
-        month = window.training[-1]
-        rows, labels = _rows(home, [month])
-        if labels is not None:
-            truth = pd.Series(labels.to_numpy(), index=rows[home.contract.entity.column]).dropna().astype(bool)
-            versions = [released(home, version) for version in home.releases.versions()]
-            evaluated = [
-                realised(home.contract, rows, truth, version, month.isoformat())
-                for version in versions
-                if str(version.passport["as_of"]) <= month.isoformat()
-            ]
-    matured = [month for month in progress.published if window is not None and month <= window.training[-1]]
+    matured, made_from = progress.matured(as_of), progress.made_from(as_of)
+    look, evaluated = Look(home), list[dict[str, Any]]()
+    newest = matured[-home.contract.policy.verdict.months :]
+    months = {month: found for month in newest if (found := _labelled(home, month)) is not None}
+    if matured and matured[-1] in months:
+        evaluated = _evaluated(home, look, matured[-1], months[matured[-1]])
+    verdict, proposal = look.verdict(months)
     answered = review_answers(home, matured[-ANSWERED_MONTHS:])
-    record = {**progress.made_from(as_of), "evaluated": evaluated, "answered": answered}
+    record = {**made_from, "evaluated": evaluated, "verdict": verdict, "answered": answered}
     home.records.write("performance", as_of, record)
+    record_proposal(home, proposal, {**made_from, "policy": home.contract.policy_hash})
+    if proposal is not None and home.contract.policy.verdict.automatic:
+        carry_out_proposal(home, proposal)
     record_stand_down(home)
     return evaluated
+
+
+def _evaluated(home: Home, look: Look, month: dt.date, labelled: Labelled) -> list[dict[str, Any]]:
+    """An entry a followed version, production's last; the others are of later months than they trained on."""
+    rows, labels = labelled
+    truth, day = pd.Series(labels.to_numpy(), index=rows[home.contract.entity.column]), month.isoformat()
+    entries = []
+    for number, version in look.versions.items():
+        trained = str(version.passport["as_of"])
+        if trained < day or (number == look.production and trained == day):
+            entries.append(realised(home.contract, rows, truth, version, day) | {"state": look.state(number)})
+    unread = [
+        {"version": number, "as_of": day, "rows": 0, "metrics": None, "note": why, "state": look.state(number)}
+        for number, why in look.faults.items()
+    ]
+    return sorted([*entries, *unread], key=lambda entry: (entry["state"] == "production", entry["version"]))
+
+
+def _labelled(home: Home, month: dt.date) -> Labelled | None:
+    """A month's rows that have a label; None when there is none."""
+    rows, labels = _rows(home, [month])
+    if labels is None:
+        return None
+    known = labels.notna().to_numpy(dtype=bool)
+    return rows[known].reset_index(drop=True), labels[known].astype(bool).reset_index(drop=True)
 
 
 def review_answers(home: Home, months: Sequence[dt.date]) -> list[dict[str, Any]]:

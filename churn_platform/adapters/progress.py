@@ -69,7 +69,8 @@ class Progress:
         months = self.months()
         newest = max((month.as_of for month in months if month.processed), default=None)
         verdict = self.verdict(newest) if newest is not None and self._up_to_date(newest) else None
-        stale = newest is not None and self._stale(newest)
+        # With a newer month published, that one is scored when it is processed; the older list stays as it was.
+        stale = newest is not None and newest == self.published[-1] and self._stale(newest)
         return next_step(months, verdict, unfinished=self.unfinished(), stale_scores=stale)
 
     def verdict(self, as_of: dt.date) -> Verdict:

@@ -98,6 +98,16 @@ class Releases:
             )
         return pointer
 
+    def repoint(self, fields: Mapping[str, Any]) -> Pointer:
+        """Write a lost pointer again, whole, as receipts say it was.
+
+        Raises:
+            DataError: a field has the wrong form.
+        """
+        pointer = _valid(Pointer, fields, "the pointer to production")
+        write_json(self.pointer_file, pointer.model_dump())
+        return pointer
+
     def read_pointer(self) -> Pointer | None:
         """What the pointer says, whether or not the release is there; `pointer` asks for the release too.
 

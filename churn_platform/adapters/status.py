@@ -12,6 +12,7 @@ from churn_platform.adapters.alerting import Alerter
 from churn_platform.adapters.approval_requests import how_to_answer, waiting
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.progress import Progress
+from churn_platform.adapters.verdict import standing_proposal
 from churn_platform.core.digest import digest_of
 from churn_platform.core.ledger import Receipt
 from churn_platform.core.quarantine import quarantined_sentence
@@ -40,6 +41,7 @@ def status(home: Home) -> dict[str, Any]:
         "quarantine": quarantine(home, progress.published[-1]) if progress.published else None,
         "performance": progress.performance(),
         "answered": progress.answered(),
+        "proposal": standing_proposal(home),
         "next": None if step is None else {"job": step.kind, "as_of": step.as_of.isoformat(), "reason": step.reason},
         "reason": reason,
         "alerts": alerts(home),

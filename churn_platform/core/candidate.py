@@ -6,7 +6,7 @@ Belongs here: fitting on a training dataset, the refits the gate needs, its iden
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,8 @@ FILES = (MODEL_FILE, PASSPORT, ENTITIES, SCHEMA)
 """What a version consists of, in the registry and in a release."""
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
+Fit = Callable[[Recipe, pd.DataFrame, pd.Series, pd.Series], ChurnModel]
+"""`Recipe.fit`, or one that remembers what it has fitted before (`core/replay.py`)."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,11 @@ def candidate_digest(dataset: TrainingDataset, recipe: Recipe, code_digest: str)
 
 
 def fit_candidate(
-    contract: Contract, dataset: TrainingDataset, code_digest: str, made_with: Mapping[str, Any] | None = None
+    contract: Contract,
+    dataset: TrainingDataset,
+    code_digest: str,
+    made_with: Mapping[str, Any] | None = None,
+    fit: Fit = Recipe.fit,
 ) -> Candidate:
     """Fit the contract's recipe on the training rows and measure it on the holdout rows.
 
@@ -73,10 +79,11 @@ def fit_candidate(
         dataset: the training dataset.
         code_digest: digest of the code and libraries that fit.
         made_with: what that digest is of, to name what changed when the version cannot be reproduced.
+        fit: fits the recipe.
     """
     recipe, rows = Recipe.of(contract), dataset.training_rows()
     key = contract.entity.column
-    model = recipe.fit(rows, rows[LABEL], rows[key])
+    model = fit(recipe, rows, rows[LABEL], rows[key])
     metrics = holdout_metrics(contract, dataset, model)
     passport = {
         "digest": candidate_digest(dataset, recipe, code_digest),
@@ -118,7 +125,7 @@ def holdout_metrics(contract: Contract, dataset: TrainingDataset, model: ChurnMo
     return evaluate(labels, model.probability(rows), model.threshold, entities)
 
 
-def forward_scores(contract: Contract, dataset: TrainingDataset) -> Floats | None:
+def forward_scores(contract: Contract, dataset: TrainingDataset, fit: Fit = Recipe.fit) -> Floats | None:
     """Scores of the same recipe, fitted one month earlier, on the holdout rows.
 
     None for the first month, and when the earlier month cannot be fitted.
@@ -127,13 +134,13 @@ def forward_scores(contract: Contract, dataset: TrainingDataset) -> Floats | Non
     if rows.empty:
         return None
     try:
-        older = Recipe.of(contract).fit(rows, rows[LABEL], rows[contract.entity.column])
+        older = fit(Recipe.of(contract), rows, rows[LABEL], rows[contract.entity.column])
     except DataError:  # too few churners that month: a figure that only warns must not stop the decision
         return None
     return older.probability(dataset.holdout_rows())
 
 
-def shuffled_refit(contract: Contract, dataset: TrainingDataset) -> ShuffledRefit:
+def shuffled_refit(contract: Contract, dataset: TrainingDataset, fit: Fit = Recipe.fit) -> ShuffledRefit:
     """Refit the recipe on labels shuffled over all customers; score the holdout.
 
     A label is shuffled once for each (entity, as_of), so that a holdout row that leaked into the training rows
@@ -146,7 +153,7 @@ def shuffled_refit(contract: Contract, dataset: TrainingDataset) -> ShuffledRefi
     everyone[LABEL] = rng.permutation(everyone[LABEL].to_numpy(dtype=bool))
     shuffled = everyone.set_index([key, AS_OF])[LABEL]
     train_labels = _looked_up(shuffled, train, key)
-    model = recipe.fit(train, train_labels, train[key])
+    model = fit(recipe, train, train_labels, train[key])
     return ShuffledRefit(model.probability(holdout), _looked_up(shuffled, holdout, key).to_numpy(dtype=bool))
 
 

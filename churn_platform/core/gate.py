@@ -8,15 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from churn_platform.core.candidate import Candidate, forward_scores
+from churn_platform.core.candidate import Candidate, Fit, forward_scores
 from churn_platform.core.contract import Contract
 from churn_platform.core.evidence import Evidence
 from churn_platform.core.leaks import judge_alone
+from churn_platform.core.model import Recipe
 from churn_platform.core.training_dataset import LABEL, TrainingDataset, trained_on
 
 
 def gather(
-    contract: Contract, dataset: TrainingDataset, candidate: Candidate, production: Candidate | None, attempt: int
+    contract: Contract,
+    dataset: TrainingDataset,
+    candidate: Candidate,
+    production: Candidate | None,
+    attempt: int,
+    fit: Fit = Recipe.fit,
 ) -> Evidence:
     """Score candidate, production and the month-older recipe on the holdout rows of `dataset`.
 
@@ -27,6 +33,7 @@ def gather(
         production: the version in production, None before the first; without hashed training entities (an imported
             model) the comparison is not applicable.
         attempt: the how-manieth candidate that is judged on this holdout.
+        fit: fits the month-older recipe.
     """
     rows = dataset.holdout_rows()
     entities = rows[contract.entity.column]
@@ -48,7 +55,7 @@ def gather(
         slices=rows[list(contract.slices)],
         candidate=np.asarray(candidate.model.probability(rows)),
         candidate_saw=trained_on(entities, candidate.training_entities),
-        forward=forward_scores(contract, dataset),
+        forward=forward_scores(contract, dataset, fit),
         alone=judge_alone(contract, newest, newest[LABEL]),
         attempt=attempt,
         **incumbent,

@@ -101,7 +101,11 @@ class ChurnModel:
 
     def probability(self, rows: pd.DataFrame) -> Floats:
         """Calibrated churn probability (rows,) of each row."""
-        return np.asarray(self.pipeline.predict_proba(model_input(self.features, rows))[:, 1])
+        return self.of_columns(model_input(self.features, rows))
+
+    def of_columns(self, columns: pd.DataFrame) -> Floats:
+        """As `probability`, of rows that `model_input` has made ready: many versions score the same ones."""
+        return np.asarray(self.pipeline.predict_proba(columns)[:, 1])
 
     def contributions(self, rows: pd.DataFrame) -> pd.DataFrame:
         """How far each feature moves each row's log-odds (rows, features)."""

@@ -102,6 +102,21 @@ class ServingPolicy(_Part):
     keep_answers_days: int = Field(default=400, ge=1)
 
 
+class VerdictPolicy(_Part):
+    """How versions that are not in production are followed, and when one is proposed.
+
+    Scored every month are production and the `followed_versions` newest others, compared on up to `months` newest
+    matured months. `looks` share the error of `policy.promotion.level`. With `automatic` a proposal is carried out.
+    `judged_months` are the later months that judge a decision on the scoreboard.
+    """
+
+    followed_versions: int = Field(default=6, ge=0)
+    months: int = Field(default=3, ge=1)
+    looks: int = Field(default=12, ge=1)
+    judged_months: int = Field(default=6, ge=1)
+    automatic: bool = False
+
+
 class Policy(_Part):
     """All thresholds of the loop."""
 
@@ -112,3 +127,4 @@ class Policy(_Part):
     retraining: RetrainingPolicy = RetrainingPolicy()
     scoring: ScoringPolicy = ScoringPolicy()
     serving: ServingPolicy = ServingPolicy()
+    verdict: VerdictPolicy = VerdictPolicy()

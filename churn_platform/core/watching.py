@@ -66,3 +66,9 @@ class DagsterState:
         if not self.heartbeats:
             return None
         return now - max(self.heartbeats.values()) <= DAEMON_SILENT_SECONDS
+
+    @property
+    def last_sign(self) -> dt.datetime | None:
+        """The newest sign of life of a daemon; None where none ever worked."""
+        newest = max(self.heartbeats.values(), default=None)
+        return None if newest is None else dt.datetime.fromtimestamp(newest, dt.UTC)

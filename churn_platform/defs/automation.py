@@ -6,6 +6,7 @@ Belongs here: turning a `Step` into a run request or a skip reason. Does not: th
 import dagster as dg
 
 from churn_platform.adapters.alerting import Alerter
+from churn_platform.adapters.approval_requests import record_lapse_if_free
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.online_upkeep import notice_lost_rows
 from churn_platform.adapters.progress import Progress
@@ -115,6 +116,7 @@ def _answer(context: dg.SensorEvaluationContext, home: HomeResource, kinds: tupl
     opened = home.open()
     if _busy(opened, context.instance):
         return dg.SensorResult(skip_reason=BUSY)
+    record_lapse_if_free(opened)
     notice_lost_rows(opened)
     progress = Progress(opened)
     progress.record_verdict()

@@ -8,6 +8,7 @@ import dagster as dg
 from churn_platform.adapters.home import Home
 from churn_platform.core.watching import DagsterState, JobState
 from churn_platform.defs.automation import monthly, retraining
+from churn_platform.defs.pulling import pull
 
 BROKEN = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
@@ -24,7 +25,7 @@ class DagsterHealth:
         if self._instance is None:
             self._instance = dg.DagsterInstance.from_config(str(self._folder))
         beats = self._instance.get_daemon_heartbeats()
-        jobs = {job.name: self._job(self._instance, job.name) for job in (monthly, retraining)}
+        jobs = {job.name: self._job(self._instance, job.name) for job in (monthly, retraining, pull)}
         return DagsterState({kind.lower(): beat.timestamp for kind, beat in beats.items()}, jobs)
 
     def _job(self, instance: dg.DagsterInstance, name: str) -> JobState:

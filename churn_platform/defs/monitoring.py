@@ -26,28 +26,36 @@ def drift_report(context: dg.AssetExecutionContext, home: HomeResource) -> dg.Ma
 
 @dg.asset(partitions_def=as_of_partitions, group_name="monitoring", deps=[training_dataset], kinds={"sklearn"})
 def performance(context: dg.AssetExecutionContext, home: HomeResource) -> dg.MaterializeResult:
-    """Realised performance of every version that was ever in production, on the newest labels that have matured."""
+    """Realised performance of production and of the newest retired and refused versions, on the newest matured labels.
+
+    When one of them beats production on rows that neither trained on, a rollback or promotion is proposed.
+    """
     opened, as_of = home.open(), month_of(context)
     measured = [record for record in evaluate_versions(opened, as_of) if record["metrics"] is not None]
-    answered = (opened.records.read("performance", as_of) or {})["answered"]
+    record = opened.records.read("performance", as_of) or {}
+    answered, proposal = record["answered"], record["verdict"]["proposal"]
     metadata: dict[str, object] = {"answered": dg.MetadataValue.md(_answered_table(answered))} if answered else {}
+    metadata["proposal"] = "none" if proposal is None else proposal["sentence"]
     if not measured:
-        metadata["note"] = "No version in production has matured labels to be judged on yet."
+        metadata["note"] = "No version has matured labels to be judged on yet."
         return dg.MaterializeResult(metadata=metadata)
     metadata["performance"] = dg.MetadataValue.md(_performance_table(measured))
-    return dg.MaterializeResult(metadata=metadata | {"realised AUC": measured[-1]["metrics"]["auc"]})
+    production = [entry for entry in measured if entry["state"] == "production"]
+    if production:
+        metadata["realised AUC"] = production[-1]["metrics"]["auc"]
+    return dg.MaterializeResult(metadata=metadata)
 
 
 def _performance_table(measured: list[dict[str, Any]]) -> str:
     lines = [
-        "| version | month | rows | AUC | 95% interval | PR AUC | Brier |",
-        "| ---: | --- | ---: | ---: | --- | ---: | ---: |",
+        "| version | | month | rows | AUC | 95% interval | PR AUC | Brier |",
+        "| ---: | --- | --- | ---: | ---: | --- | ---: | ---: |",
     ]
     for record in measured:
         m = record["metrics"]
         low, high = m["auc_interval"]
         lines.append(
-            f"| {record['version']} | {record['as_of']} | {record['rows']:,} | {m['auc']:.3f} "
+            f"| {record['version']} | {record['state']} | {record['as_of']} | {record['rows']:,} | {m['auc']:.3f} "
             f"| [{low:.3f}, {high:.3f}] | {m['pr_auc']:.3f} | {m['brier']:.4f} |"
         )
     return "\n".join(lines)

@@ -60,7 +60,7 @@ def run_due(
     """
     home.create()
     with home.exclusive("`churn run`"), _instance(home) as instance:
-        _close_dead_runs(instance)
+        _close_dead(instance)
         Alerter(home).begin()
         recover(home)
         finish_forgetting(home)
@@ -142,8 +142,18 @@ def _said(error: SerializableErrorInfo) -> str:
     return error.message.strip().split(": ", 1)[-1]
 
 
-def _close_dead_runs(instance: dg.DagsterInstance) -> None:
-    """Mark runs that a kill left behind as canceled: this process holds the home, so none of them lives."""
+def close_dead_runs(home: Home) -> int:
+    """Mark the runs that a killed `churn run` left behind as canceled; how many there were."""
+    if not (home.folder / "dagster" / "history").exists():
+        return 0
+    with home.exclusive(), _instance(home) as instance:
+        return _close_dead(instance)
+
+
+def _close_dead(instance: dg.DagsterInstance) -> int:
+    """This process holds the home, so no run that a command of ours began lives."""
     left = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.NOT_STARTED]
-    for run in instance.get_runs(dg.RunsFilter(tags={"churn/in_process": "true"}, statuses=left)):
+    dead = instance.get_runs(dg.RunsFilter(tags={"churn/in_process": "true"}, statuses=left))
+    for run in dead:
         instance.report_run_canceled(run, message="The process that ran it is gone.")
+    return len(dead)

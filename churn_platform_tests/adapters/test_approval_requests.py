@@ -1,10 +1,12 @@
 """Requests: asked once, told with what they are bound to, lapsed once with a sentence."""
 
 import datetime as dt
+import subprocess
+import sys
 
 import pytest
 
-from churn_platform.adapters.approval_requests import ask, record_lapse, waiting
+from churn_platform.adapters.approval_requests import ask, record_lapse, record_lapse_if_free, waiting
 from churn_platform.adapters.approving import approve
 from churn_platform.adapters.deciding import carry_out, newest_decision
 from churn_platform.adapters.model_registry import CANDIDATE
@@ -85,3 +87,17 @@ def test_a_request_lapses_after_the_policys_days_and_may_be_made_again(february_
     again = later(days=16)
     assert "waits for an approval until" in carry_out(again).sentence
     assert approve(again, 2, *ANN).startswith("Version 2 is in production")
+
+
+def test_a_sensor_records_a_lapse_unless_somebody_holds_the_home(february_pending_copy):
+    home = with_policy(february_pending_copy, mode="approval", delta=0.02)
+    code = "import sys, time, filelock\nwith filelock.FileLock(sys.argv[1]): print('held', flush=True); time.sleep(120)"
+    holder = subprocess.Popen([sys.executable, "-c", code, str(home.folder / "home.lock")], stdout=subprocess.PIPE)
+    assert holder.stdout.readline() == b"held\n"
+    record_lapse_if_free(home)
+    assert home.ledger.receipts("approval lapsed") == []
+    holder.kill()
+    holder.wait()
+    for _ in range(2):
+        record_lapse_if_free(home)
+    assert len(home.ledger.receipts("approval lapsed")) == 1

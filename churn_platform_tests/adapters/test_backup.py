@@ -71,7 +71,7 @@ def test_files_that_links_lead_to_are_kept_and_a_ring_of_links_ends(tmp_path):
 
 def test_a_store_that_is_written_meanwhile_is_copied_as_it_was_at_one_instant(january_copy, tmp_path):
     """The bytes of an open SQLite file are of no instant; two counters that always agree must agree in the copy."""
-    path, stop = january_copy.folder / "dagster" / "busy.db", threading.Event()
+    path, stop, begun = january_copy.folder / "dagster" / "busy.db", threading.Event(), threading.Event()
     with sqlite3.connect(path) as store:
         store.execute("PRAGMA journal_mode = WAL")
         store.executescript(
@@ -82,10 +82,12 @@ def test_a_store_that_is_written_meanwhile_is_copied_as_it_was_at_one_instant(ja
         with sqlite3.connect(path) as store:
             while not stop.is_set():
                 store.executescript("BEGIN; UPDATE a SET n = n + 1; UPDATE b SET n = n + 1; COMMIT")
+                begun.set()
 
     writer = threading.Thread(target=write)
     writer.start()
     try:
+        assert begun.wait(60)
         back_up(january_copy, tmp_path / "a.zip")
     finally:
         stop.set()

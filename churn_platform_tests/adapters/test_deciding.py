@@ -217,3 +217,12 @@ def test_the_drift_figures_are_those_of_the_months_report(january_copy):
     assert drift_figures(january_copy, FEBRUARY) == DriftFigures(
         drift_share=0.25, drifted_columns=("months",), target_drift=0.02, prediction_drift=None
     )
+
+
+def test_what_put_a_candidate_into_production_stands_when_it_is_decided_on_again(february_copy):
+    home, decision = february_copy, newest_decision(february_copy)
+    head = home.ledger.head()
+    assert decide_candidate(home, FEBRUARY, "manual") == decision
+    assert carry_out(home).sentence == f"Promoted version 2: {decision.reason}"
+    assert home.ledger.head() == head
+    assert len(home.records.decisions()) == 2

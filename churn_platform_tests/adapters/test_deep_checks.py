@@ -37,6 +37,16 @@ def test_a_sound_home_holds_in_every_depth(sound):
     assert held["lake"] == 8
 
 
+def test_a_home_that_forgot_customers_one_after_the_other_still_holds(home):
+    from churn_platform.adapters.forgetting import forget
+
+    for customer in ("m00007", "m00003"):  # the second is among the quarantined rows
+        forget(open_home(home.folder), customer, "Ann", "Asked for it.")
+        assert verified(home)["breaks"] == []
+    flip(home.folder / KINDS["corrected delivery"])
+    assert not verified(home)["verified"]
+
+
 KINDS = {
     "decision": "ledger/decisions/000001.json",
     "model of a release": "releases/2/model.skops",

@@ -4,11 +4,14 @@ import dataclasses
 import re
 import time
 import urllib.request
+from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.parser import text_string_to_metric_families
 
+from churn_platform.adapters.alerting import Alerter
+from churn_platform.adapters.dagster_ui import DAEMON
 from churn_platform.adapters.exporter import HomeCollector, Watch
 from churn_platform.adapters.watched_home import WatchedHome
 from churn_platform.core.watching import DagsterState, JobState
@@ -77,6 +80,13 @@ def test_one_scrape_has_every_part_of_the_home_with_help_texts_units_and_bounded
     assert complaints == []
 
 
+def test_every_metric_of_a_home_is_in_the_documents(exporter, february_decided):
+    page = (Path(__file__).parents[2] / "docs" / "watching.md").read_text(encoding="utf-8")
+    names = {sample.name for family in exporter(february_decided)[0]() for sample in family.samples}
+    assert len(names) > 25
+    assert {name for name in names if f"`{name}`" not in page} == set()
+
+
 def test_a_change_of_the_home_is_in_the_next_scrape(exporter, january_copy):
     scrape, _ = exporter(january_copy)
     assert samples(scrape())["churn_production_stand_down"] == 0
@@ -112,12 +122,29 @@ def test_people_are_told_once_that_the_daemon_died_and_once_that_it_is_back(janu
         dagster, complaints = Dagster(), []
         watch = Watch(WatchedHome(home), dagster, complaints.append)
         watch.round()
-        for silence in (200, 300, 400, 5, 5):
+        for silence in (200, 300, 400, 0, 0):
             dagster.silent_for(silence)
             watch.round()
     assert receiver.titles == ["gym: the daemon is down", "gym: the daemon runs again"]
     assert "no drop is processed until" in receiver.got[0]["body"]
     assert complaints == []
+
+
+def test_a_sign_of_life_from_before_the_daemon_was_told_to_be_down_is_none(january_copy):
+    with receiving() as receiver:
+        home = open_home(january_copy.folder, alert_urls=receiver.url)
+        dagster = Dagster()
+        watch = Watch(WatchedHome(home), dagster, print)
+        watch.round()
+        dagster.silent_for(20)
+        Alerter(home).seen(DAEMON, up=False, sentence="A process of `churn ui` ended by itself.")
+        for silence in (25, 200):
+            dagster.silent_for(silence)
+            watch.round()
+        dagster.silent_for(0)
+        watch.round()
+    assert receiver.titles == ["gym: the daemon is down", "gym: the daemon runs again"]
+    assert receiver.got[0]["body"] == "A process of `churn ui` ended by itself."
 
 
 def test_a_home_that_never_had_a_daemon_misses_none(january_copy):

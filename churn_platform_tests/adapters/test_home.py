@@ -85,6 +85,27 @@ def test_a_home_held_by_another_process_is_busy_with_a_sentence(tmp_path, held):
         pytest.fail("two runs held one home")
 
 
+def test_who_finds_a_home_held_is_told_by_whom_since_when_and_for_what(tmp_path):
+    code = (
+        "import sys, time; from pathlib import Path; from churn_platform.adapters.home import Home\n"
+        "from churn_platform.settings import Settings\n"
+        "home = Home(Settings(home=Path(sys.argv[1]), actor='ann'))\n"
+        "with home.exclusive('`churn run`'): print('held', flush=True); time.sleep(120)"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE)
+    assert holder.stdout.readline() == b"held\n"
+    said = rf"^`churn run` of ann \(process {holder.pid}, since 20.*\) has held {tmp_path} for 0 seconds: wait for it"
+    try:
+        with pytest.raises(HomeBusy, match=said), open_home(tmp_path).exclusive("another", 0.1):
+            pytest.fail("two runs held one home")
+    finally:
+        holder.kill()
+        holder.wait()
+    with open_home(tmp_path).exclusive("another", 0.1):
+        assert (tmp_path / "home.holder").read_text().startswith("another of tester ")
+    assert not (tmp_path / "home.holder").exists()
+
+
 def test_a_killed_process_holds_the_home_no_longer(tmp_path, held):
     held.kill()
     held.wait()

@@ -212,6 +212,13 @@ def test_an_alias_moves_and_an_unknown_one_is_none(january_decided_copy):
     assert ModelRegistry(january_decided_copy.folder, "other_model").alias(PRODUCTION) is None
 
 
+def test_a_version_is_known_until_it_is_deleted(january_decided_copy):
+    registry = january_decided_copy.registry
+    assert (registry.has(1), registry.has(2)) == (True, False)
+    registry._client().delete_model_version("gym_churn", "1")
+    assert not registry.has(1)
+
+
 def test_a_store_that_cannot_be_read_is_not_the_same_as_no_alias(tmp_path):
     (tmp_path / "mlflow.db").write_text("this was a database once")
     with pytest.raises(IntegrityError, match=r"mlflow\.db cannot be read \(.*file is not a database.*\): restore it"):

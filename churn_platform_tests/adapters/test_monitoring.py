@@ -60,7 +60,15 @@ def test_a_version_is_judged_on_the_newest_matured_month_with_all_its_customers(
     low, high = entry["metrics"]["auc_interval"]
     assert 0.1 < low < entry["metrics"]["auc"] < high < 0.25
     record = february_decided_copy.records.read("performance", FEBRUARY)
-    assert record == {**Progress(february_decided_copy).made_from(FEBRUARY), "evaluated": [entry], "answered": []}
+    assert entry["state"] == "production"
+    waiting = {"version": 2, "blocked": False, "level": record["verdict"]["compared"][0]["level"]}
+    nothing_later = waiting | {"months": [], "difference": None, "interval": None}
+    assert record == {
+        **Progress(february_decided_copy).made_from(FEBRUARY),
+        "evaluated": [entry],
+        "verdict": {"compared": [nothing_later], "proposal": None},
+        "answered": [],
+    }
 
 
 def test_the_month_it_was_trained_on_counts_with_the_customers_it_never_saw(january_copy):

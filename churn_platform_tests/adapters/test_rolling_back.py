@@ -1,5 +1,6 @@
 """Rolling back: alias, pointer and loop follow; what was left is blocked; a bad release moves nothing."""
 
+import asyncio
 import datetime as dt
 
 import pytest
@@ -15,6 +16,7 @@ from churn_platform.core.approval import pending
 from churn_platform.core.standing import blocked
 from churn_platform.errors import IntegrityError, UsageError
 from churn_platform_tests.adapters.test_promoting import STEPS, PowerCut, cut_at_receipt
+from churn_platform_tests.servers import PROGRAMS, Running, load
 from churn_platform_tests.small_business import (
     FEBRUARY,
     candidate,
@@ -260,3 +262,38 @@ def test_a_rollback_that_was_cut_off_is_voided_when_its_release_was_lost_since(f
     assert_in_production(home, 2)
     assert acts(home, "version blocked") == []
     assert acts(home, "rollback void") == [("rollback void", "version 1", "version 2", "version 2")]
+
+
+@pytest.mark.slow
+def test_running_servers_follow_a_rollback_within_3_seconds_without_a_failed_request(february_copy):
+    home = february_copy
+    server = Running(home, "--workers", "2").wait()
+    try:
+        for arguments, old, new in (((), 2, 1), (("--to", "2"), 1, 2)):
+            found = answers_during(server, ["rollback", *arguments, "--by", "Bob", "--reason", "Slow."])
+            done = open_home(home.folder).ledger.receipts("rollback done")[-1]
+            moved = dt.datetime.fromisoformat(done.time).timestamp()
+            assert {answer.status for answer in found} == {200}
+            assert {answer.version for answer in found} == {old, new}
+            # who asked before the change may be answered after it
+            last = max(answer.moment - answer.seconds for answer in found if answer.version == old)
+            assert last - moved < 3
+            assert open_home(home.folder).registry.alias(PRODUCTION) == new
+    finally:
+        server.end()
+
+
+def answers_during(server, command):
+    """Every answer under load while a command runs, and for four seconds after it."""
+    found = []
+
+    async def all_of_it():
+        loading = asyncio.create_task(load(server.url, 60, found, connections=2, fresh=True, pause=0.02))
+        program = [str(PROGRAMS / "churn"), *command, "--home", str(server.home.folder)]
+        running = await asyncio.create_subprocess_exec(*program, stdout=asyncio.subprocess.DEVNULL)
+        assert await running.wait() == 0
+        await asyncio.sleep(4)
+        loading.cancel()
+
+    asyncio.run(all_of_it())
+    return found

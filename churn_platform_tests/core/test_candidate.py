@@ -84,6 +84,22 @@ def test_the_same_data_recipe_and_code_make_the_same_candidate(gym, two_months, 
     assert again.model.threshold == candidate.model.threshold
 
 
+@pytest.mark.parametrize("algorithm", ["logistic_regression", "lightgbm"])
+def test_nothing_of_a_candidate_but_its_metrics_hangs_on_the_holdout(declare, month, dataset_of, algorithm):
+    contract = declare(policy={"training": {"algorithm": algorithm}})
+    dataset = dataset_of(contract, month(customers=600, seed=1))
+    frame = dataset.frame.copy()
+    holdout = frame["holdout"]
+    frame.loc[holdout, "label"] = ~frame.loc[holdout, "label"]
+    frame.loc[holdout, "monthly_fee"] = frame.loc[holdout, "monthly_fee"].to_numpy()[::-1]
+    honest = fit_candidate(contract, dataset, "code")
+    other = fit_candidate(contract, dataclasses.replace(dataset, frame=frame), "code")
+    assert other.passport["metrics"]["auc"] != honest.passport["metrics"]["auc"]
+    assert np.array_equal(other.model.probability(dataset.frame), honest.model.probability(dataset.frame))
+    assert other.model.threshold == honest.model.threshold
+    assert np.array_equal(other.training_entities, honest.training_entities)
+
+
 def test_anything_else_changes_the_digest(declare, gym, two_months):
     recipe = Recipe.of(gym)
     other_data = dataclasses.replace(two_months, digest="other")

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from churn_platform.core.comparison import auc_interval, paired_auc_difference
 from churn_platform.core.policy import PromotionPolicy
 from churn_platform.core.promotion import judge
 from churn_platform.errors import DataError
@@ -199,3 +200,15 @@ def test_other_scores_give_other_figures_on_the_same_rows():
     assert swapped.candidate_auc == ONE_MONTH.production_auc
     assert swapped.production_auc == before == ONE_MONTH.candidate_auc
     assert ONE_MONTH.with_scores(ONE_MONTH.production).theirs.tolist() == ONE_MONTH.theirs.tolist()
+
+
+@pytest.mark.parametrize("months", [1, 3])
+@pytest.mark.parametrize("level", [0.95, 0.8])
+def test_the_difference_is_candidate_minus_production_at_the_policys_level_customer_by_customer(months, level):
+    evidence = build(customers=600, months=months, policy=PromotionPolicy(level=level))
+    y, ours, theirs, keys = evidence.y, evidence.ours, evidence.theirs, evidence.keys
+    assert evidence.difference == paired_auc_difference(y, ours, theirs, level, keys)
+    assert evidence.difference.candidate_auc == evidence.candidate_auc > evidence.production_auc
+    assert evidence.difference.interval.above(0)
+    assert evidence.candidate_interval == auc_interval(y, ours, level, keys)
+    assert evidence.production_interval == auc_interval(y, theirs, level, keys)

@@ -18,6 +18,9 @@ def test_the_defaults_are_the_ones_that_the_documents_name():
     assert (drift.few_values, drift.alarm_rate) == (5, 0.05)
     assert (retraining.cooldown_cadences, retraining.hysteresis, retraining.max_age_cadences) == (1, 0.8, None)
     assert (policy.scoring.listed, policy.scoring.reasons) == (500, 3)
+    verdict = policy.verdict
+    assert (verdict.followed_versions, verdict.months, verdict.looks, verdict.judged_months) == (6, 3, 12, 6)
+    assert verdict.automatic is False
 
 
 @pytest.mark.parametrize(
@@ -39,6 +42,9 @@ def test_the_defaults_are_the_ones_that_the_documents_name():
         ("promotion", "min_holdout_churners", 1),
         ("promotion", "mode", "manual"),
         ("promotion", "approval_days", 0),
+        ("verdict", "followed_versions", -1),
+        ("verdict", "months", 0),
+        ("verdict", "looks", 0),
         ("drift", "share", 0),
         ("drift", "methods", {"visits": "psi"}),
         ("drift", "resamples", 49),

@@ -174,6 +174,18 @@ def test_the_salt_and_the_fraction_of_the_policy_decide(declare, spine, joined, 
     assert held(salt="a", holdout_fraction=0.1) < held(salt="a", holdout_fraction=0.6)
 
 
+def test_a_customer_stays_on_the_same_side_of_the_holdout_in_every_month_and_window(gym, month, dataset_of):
+    january, february = month(JANUARY, 400, seed=1), month(FEBRUARY, 400, seed=2)
+    sides = [
+        dataset_of(gym, *months).frame.drop_duplicates("member").set_index("member")["holdout"]
+        for months in ((january,), (january, february), (february,))
+    ]
+    policy = gym.policy.training
+    expected = in_holdout(sides[0].index, policy.salt, policy.holdout_fraction)
+    for side in sides:
+        assert side[sides[0].index].tolist() == expected.tolist()
+
+
 def test_the_first_month_has_no_forward_rows(gym, month, dataset_of):
     assert dataset_of(gym, month(JANUARY, 40)).forward_rows().empty
 

@@ -121,16 +121,15 @@ def test_both_sensors_and_the_schedule_are_described_and_on(loaded):
     repository = loaded.get_repository_def()
     sensors = {sensor.name: sensor for sensor in repository.sensor_defs}
     schedules = {schedule.name: schedule for schedule in repository.schedule_defs}
-    assert {name: sensor.job_name for name, sensor in sensors.items()} == {
-        "drop_sensor": "monthly",
-        "drift_sensor": "retraining",
-    }
-    assert {name: schedule.job_name for name, schedule in schedules.items()} == {"monthly_schedule": "monthly"}
+    jobs = {name: [job.job_name for job in sensor.targets] for name, sensor in sensors.items()}
+    assert jobs == {"drop_sensor": ["monthly"], "drift_sensor": ["retraining"], "alert_sensor": []}
+    clock = {name: schedule.job_name for name, schedule in schedules.items()}
+    assert clock == {"monthly_schedule": "monthly", "pull_schedule": "pull"}
     assert all(len(found.description) > 50 for found in [*sensors.values(), *schedules.values()])
     assert {sensor.default_status for sensor in sensors.values()} == {dg.DefaultSensorStatus.RUNNING}
     assert {schedule.default_status for schedule in schedules.values()} == {dg.DefaultScheduleStatus.RUNNING}
     assert {sensor.minimum_interval_seconds for sensor in sensors.values()} == {30}
-    assert {schedule.cron_schedule for schedule in schedules.values()} == {"0 6 * * *"}
+    assert {schedule.cron_schedule for schedule in schedules.values()} == {"0 5 * * *", "0 6 * * *"}
 
 
 def test_every_resource_and_logger_is_described(loaded):

@@ -13,7 +13,7 @@ from churn_platform.defs.health import DagsterHealth
 def test_a_home_on_which_nothing_ever_ran_has_neither_daemon_nor_runs(january_copy):
     state = DagsterHealth(january_copy).read()
     assert state.daemon_alive(time.time()) is None
-    assert state.jobs == {"monthly": JobState(None, None), "retraining": JobState(None, None)}
+    assert state.jobs == dict.fromkeys(("monthly", "retraining", "pull"), JobState(None, None))
 
 
 def test_signs_of_life_and_ends_of_runs_are_seen_as_they_come(january_copy):

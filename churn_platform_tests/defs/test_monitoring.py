@@ -12,7 +12,8 @@ def test_before_there_is_a_model_both_say_why_there_is_nothing_to_show(january_d
         "note": "There is no production model yet, so there is nothing to compare with."
     }
     assert shown(january_decided_copy, JANUARY, performance) == {
-        "note": "No version in production has matured labels to be judged on yet."
+        "note": "No version has matured labels to be judged on yet.",
+        "proposal": "none",
     }
 
 
@@ -38,4 +39,4 @@ def test_performance_shows_the_realised_figures_of_each_version(january_copy, sh
     values = shown(january_copy, FEBRUARY, performance)
     [entry] = january_copy.records.read("performance", FEBRUARY)["evaluated"]
     assert values["realised AUC"] == pytest.approx(entry["metrics"]["auc"])
-    assert f"| 1 | 2024-02-29 | 1,500 | {entry['metrics']['auc']:.3f} | [" in values["performance"]
+    assert f"| 1 | production | 2024-02-29 | 1,500 | {entry['metrics']['auc']:.3f} | [" in values["performance"]

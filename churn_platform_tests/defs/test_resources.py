@@ -117,3 +117,21 @@ def test_each_dagster_run_is_one_mlflow_run_in_the_homes_store_also_after_one_th
             str(january_decided_copy.folder),
         )
     assert [client.get_run(run_id).info.status for _, run_id in runs] == ["FINISHED", "FAILED", "FINISHED"]
+
+
+def test_a_run_first_completes_the_move_that_was_cut_off(february_copy, monkeypatch):
+    from churn_platform.adapters.rolling_back import roll_back
+    from churn_platform_tests.adapters.test_promoting import STEPS, PowerCut
+
+    @dg.asset
+    def probe(home: HomeResource) -> int:
+        return home.open().releases.pointer().version
+
+    with monkeypatch.context() as patch:
+        patch.setattr(*STEPS["pointer"](february_copy))
+        with pytest.raises(PowerCut):
+            roll_back(february_copy, "Bob", "Wrong.")
+    resource = HomeResource(folder=str(february_copy.folder))
+    result = dg.materialize([probe], resources={"home": resource})
+    assert result.output_for_node("probe") == 1
+    assert len(february_copy.ledger.receipts("recovery")) == 1

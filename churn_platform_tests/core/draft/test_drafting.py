@@ -211,3 +211,16 @@ def test_a_key_named_like_a_name_of_ours_is_renamed():
     found = draft({"t": table}, name="p", entity="label", as_of=MONTH)
     assert (found.contract.entity.column, found.contract.entity.source) == ("customer_label", "label")
     conforms(found, {"t": table})
+
+
+@pytest.mark.parametrize("header", ["model", "version", "reasons"])
+def test_a_key_that_is_called_like_a_field_of_the_answers_gets_another_name(header):
+    table = pd.DataFrame(
+        {
+            header: [f"k{n}" for n in range(40)],
+            "visits": [n % 7 for n in range(40)],
+            "churned": [n % 3 == 0 for n in range(40)],
+        }
+    )
+    found = draft({"people": as_read(table)}, name="shop", as_of=JANUARY, entity=header, label="people.churned")
+    assert (found.contract.entity.column, found.contract.entity.source) == (f"customer_{header}", header)

@@ -1,0 +1,58 @@
+"""Pulling: the customers' databases are read when a month is over; the drop is then processed like any other."""
+
+import dagster as dg
+
+from churn_platform.adapters.alerting import Alerter
+from churn_platform.adapters.ingestion import pull_drop
+from churn_platform.adapters.status import parse_as_of
+from churn_platform.core.pulling import due_pull
+from churn_platform.defs.resources import HomeResource
+from churn_platform.errors import ChurnError, DropRefused
+
+EVERY_MORNING = "0 5 * * *"
+DATABASE = "The customers' database"
+
+
+class PullConfig(dg.Config):
+    """Which month is read."""
+
+    as_of: str
+
+
+@dg.op(description="Reads the contract's tables of one month from their databases and takes them in as a drop.")
+def pull_month(context: dg.OpExecutionContext, config: PullConfig, home: HomeResource) -> None:
+    """Nothing is taken in unless every table was read and the drop is not refused."""
+    opened = home.open()
+    try:
+        target = pull_drop(opened, parse_as_of(config.as_of))
+    except DropRefused as refusal:
+        raise dg.Failure(description=str(refusal), allow_retries=False) from None
+    except ChurnError as error:
+        Alerter(opened).seen(DATABASE, up=False, sentence=str(error))
+        raise dg.Failure(description=str(error)) from None
+    Alerter(opened).seen(DATABASE, up=True, sentence=f"The drop of {config.as_of} is taken in.")
+    context.log.info("The drop of %s is in %s.", config.as_of, target)
+
+
+@dg.job(description="Reads a month from the customers' databases, where the contract says that they hold its tables.")
+def pull() -> None:
+    """One op."""
+    pull_month()
+
+
+@dg.schedule(
+    job=pull,
+    cron_schedule=EVERY_MORNING,
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Every morning at five: reads a month that is over, or matured labels, from the customers' databases.",
+)
+def pull_schedule(home: HomeResource) -> dg.RunRequest | dg.SkipReason:
+    """One month a morning; it is tried again the next morning when it could not be read."""
+    opened = home.open()
+    today = opened.now().date()
+    as_of, why = due_pull(opened.contract, opened.lake.months(), opened.lake.labelled(), today)
+    if as_of is None:
+        return dg.SkipReason(why)
+    return dg.RunRequest(
+        run_key=f"pull:{as_of}:{today}", run_config={"ops": {"pull_month": {"config": {"as_of": as_of.isoformat()}}}}
+    )

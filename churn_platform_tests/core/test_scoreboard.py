@@ -1,0 +1,135 @@
+"""Was the gate right: better, not better or open by the gate's own measure, and what following it gained."""
+
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from churn_platform.core.gain import Gain
+from churn_platform.core.policy import PromotionPolicy
+from churn_platform.core.scoreboard import judge, judging_months, shown, totals
+
+POLICY = PromotionPolicy()
+MONTHS = [f"2024-{month:02}-28" for month in range(1, 11)]
+
+
+@dataclass(frozen=True)
+class Made:
+    """A decision as the scoreboard reads it."""
+
+    as_of: str = "2024-01-28"
+    candidate_version: int = 2
+    production_version: int | None = 1
+    decision: str = "promoted"
+
+
+def gained(difference, error, churners=200, incumbent=0.6, months=("2024-02-28", "2024-03-28")):
+    return Gain(months, incumbent + difference, incumbent, error, churners, 1000)
+
+
+GAINS = st.builds(gained, st.floats(-0.3, 0.3), st.floats(0, 0.2), st.integers(0, 300))
+
+
+@pytest.mark.parametrize(
+    ("difference", "error", "expected"),
+    [
+        (0.05, 0.02, "better"),
+        (0.05, 0.03, "open"),  # the interval reaches 0
+        (0.005, 0.001, "not better"),  # certain, and not worth it
+        (0.005, 0.0026, "open"),  # the interval reaches past delta
+        (-0.05, 0.02, "not better"),
+        (-0.05, 0.04, "open"),
+        (0.0, 0.0, "not better"),
+    ],
+)
+def test_better_is_more_than_delta_and_beyond_noise_as_the_gate_asks(difference, error, expected):
+    assert shown(gained(difference, error), POLICY) == expected
+
+
+def test_a_first_model_is_measured_against_chance_without_delta():
+    assert shown(gained(0.005, 0.001, incumbent=0.5), POLICY, first=True) == "better"
+    assert shown(gained(-0.01, 0.001, incumbent=0.5), POLICY, first=True) == "not better"
+
+
+def test_too_few_churners_or_no_month_leave_it_open():
+    assert shown(gained(0.2, 0.01, churners=49), POLICY) == "open"
+    assert shown(gained(0.2, 0.01, churners=50), POLICY) == "better"
+    assert shown(None, POLICY) == "open"
+
+
+@given(GAINS)
+def test_what_is_right_of_a_promotion_is_wrong_of_a_refusal(gain):
+    promoted, refused = (judge(Made(decision=word), gain, POLICY) for word in ("promoted", "refused"))
+    mirror = {"right": "wrong", "wrong": "right", "open": "open"}
+    assert refused.judgement == mirror[promoted.judgement]
+    assert refused.gained == -promoted.gained
+    assert judge(Made(decision="pending"), gain, POLICY).judgement == promoted.judgement
+
+
+@given(GAINS)
+def test_better_and_not_better_exclude_each_other_and_more_noise_only_opens(gain):
+    found = shown(gain, POLICY)
+    blurred = Gain(
+        gain.months, gain.candidate_auc, gain.incumbent_auc, gain.standard_error * 2, gain.churners, gain.rows
+    )
+    assert shown(blurred, POLICY) in (found, "open")
+    if found == "better":
+        assert gain.difference > POLICY.delta
+    if found == "not better":
+        assert gain.interval(POLICY.level).high <= POLICY.delta
+
+
+def test_the_gain_is_in_auc_times_months_unless_costs_say_it():
+    assert judge(Made(), gained(0.05, 0.01), POLICY).gained == pytest.approx(0.1)
+    assert judge(Made(), gained(0.05, 0.01), POLICY, gained=-7.0).gained == -7.0
+    assert judge(Made(), None, POLICY).gained is None
+
+
+def test_the_sentence_names_both_versions_the_months_and_the_figures():
+    said = judge(Made(), gained(0.05, 0.01), POLICY).sentence
+    assert said == (
+        "On 1,000 rows of 2024-02-28 to 2024-03-28 version 2 has AUC 0.650, version 1 0.600: +0.050 [+0.030, +0.070]; "
+        "version 2 was better."
+    )
+    assert judge(Made(), gained(0.05, 0.04), POLICY).sentence.endswith("too early to tell.")
+    assert judge(Made(), gained(0.05, 0.04), POLICY, final=True).sentence.endswith("it can no longer be told.")
+    assert judge(Made(), gained(0.2, 0.01, churners=3), POLICY).sentence.endswith("with 3 churners too few to tell.")
+    assert "chance" in judge(Made(production_version=None), None, POLICY).sentence
+
+
+def test_the_months_after_a_decision_judge_it_until_another_version_comes():
+    first = Made(MONTHS[0], 1, None)
+    refused = Made(MONTHS[2], 2, 1, "refused")
+    promoted = Made(MONTHS[5], 3, 1)
+    decisions = [first, refused, promoted]
+    assert judging_months(decisions, 0, MONTHS, 99) == (MONTHS[1:6], True)
+    assert judging_months(decisions, 1, MONTHS, 99) == (MONTHS[3:6], True), "the replaced month was still served"
+    assert judging_months(decisions, 2, MONTHS, 99) == (MONTHS[6:], False)
+
+
+def test_a_refusal_afterwards_ends_nothing_and_a_rollback_to_the_incumbent_neither():
+    decisions = [Made(MONTHS[0], 2, 1), Made(MONTHS[1], 3, 2, "refused"), Made(MONTHS[3], 4, 1, "refused")]
+    assert judging_months(decisions, 0, MONTHS, 99) == (MONTHS[1:], False)
+
+
+def test_an_override_that_no_decision_promoted_ends_it_when_it_is_seen_in_production():
+    decisions = [Made(MONTHS[0], 2, 1), Made(MONTHS[2], 3, 2, "refused"), Made(MONTHS[4], 4, 3, "refused")]
+    assert judging_months(decisions, 0, MONTHS, 99) == (MONTHS[1:5], True)
+
+
+@given(st.integers(1, 12), st.permutations(MONTHS))
+def test_at_most_so_many_months_judge_and_then_it_is_final(most, months):
+    found, final = judging_months([Made(MONTHS[1])], 0, months, most)
+    assert found == MONTHS[2:][:most]
+    assert final == (len(MONTHS[2:]) >= most)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["promoted", "refused"]), GAINS), max_size=8))
+def test_totals_add_up(made):
+    judged = [judge(Made(decision=word), gain, POLICY) for word, gain in made]
+    found = totals(judged)
+    assert found.decisions == found.right + found.wrong + found.open == len(made)
+    assert found.wrong == found.needless + found.missed
+    assert found.needless == sum(one.judgement == "wrong" and one.decision == "promoted" for one in judged)
+    assert found.gained == pytest.approx(sum(one.gained for one in judged))

@@ -1,0 +1,56 @@
+"""The loop on the gym without Dagster: each step as its asset does it, and `churn run` as the steps that are due."""
+
+import datetime as dt
+
+from churn_platform.adapters.deciding import carry_out, decide_candidate
+from churn_platform.adapters.forgetting import finish as finish_forgetting
+from churn_platform.adapters.home import Home
+from churn_platform.adapters.model_registry import CANDIDATE
+from churn_platform.adapters.progress import Progress
+from churn_platform.adapters.promoting import recover
+from churn_platform.adapters.scoring import score_month
+from churn_platform.adapters.training_data import load_training_dataset
+from churn_platform.core.candidate import candidate_digest
+from churn_platform.core.model import Recipe
+from churn_platform.core.promotion import Trigger
+from churn_platform_tests.small_business import candidate, monthly, open_home
+
+CODE = "code"
+
+
+def train(home: Home, as_of: dt.date) -> int:
+    """`candidate_model`: the same data, recipe and code are the same version."""
+    home.registry.prepare()
+    dataset = load_training_dataset(home, as_of)
+    found = home.registry.find(candidate_digest(dataset, Recipe.of(home.contract), CODE))
+    if found is None:
+        return candidate(home, as_of, CODE)
+    home.registry.set_alias(CANDIDATE, found)
+    return found
+
+
+def retrain(home: Home, as_of: dt.date, trigger: Trigger) -> None:
+    """The job `retraining`."""
+    train(home, as_of)
+    decide_candidate(home, as_of, trigger)
+    carry_out(home)
+    score_month(home, as_of)
+
+
+def run(home: Home) -> list[str]:
+    """`churn run`: what is due, oldest first, until nothing is; the steps that ran."""
+    ran: list[str] = []
+    with home.exclusive():
+        recover(home)
+        finish_forgetting(home)
+        while (step := Progress(home).next_step()) is not None:
+            assert len(ran) < 20, f"the loop goes round in circles: {ran}"
+            if step.kind == "monthly":
+                monthly(home, step.as_of)
+            elif step.kind == "retraining":
+                retrain(home, step.as_of, step.trigger)
+            else:
+                score_month(home, step.as_of)
+            ran.append(f"{step.kind} {step.as_of}")
+            home = open_home(home.folder)
+    return ran

@@ -1,0 +1,157 @@
+"""Killed at any durable operation of any command, the same command again leaves exactly what one run would have.
+
+Every command is run once to count its points (each rename, unlink, fsync, commit ..., half way through a line of the
+ledger), then killed at each of them in a fork of this process. `CHURN_CRASH_POINTS=all` dies at every point of every
+command; by default those of a move of production are exhausted and the others sampled evenly.
+"""
+
+import contextlib
+import datetime as dt
+import os
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from churn_platform.adapters.deciding import carry_out, decide_candidate
+from churn_platform.adapters.forgetting import forget
+from churn_platform.adapters.home import Home
+from churn_platform.adapters.ingestion import take_in
+from churn_platform.adapters.model_registry import PRODUCTION
+from churn_platform.adapters.progress import Progress
+from churn_platform.adapters.promoting import production_candidate
+from churn_platform.adapters.records import KINDS
+from churn_platform.adapters.training_data import load_training_dataset
+from churn_platform.core.moves import DONE, open_intent, version_of
+from churn_platform.errors import UsageError
+from churn_platform_tests.crash_points import Command, points_of, survived
+from churn_platform_tests.loop_steps import run, train
+from churn_platform_tests.small_business import FEBRUARY, copied, deliver, make_home, monthly, open_home
+
+pytestmark = pytest.mark.slow
+SAMPLE = int(os.environ.get("CRASH_SAMPLE", "12"))
+EXHAUSTED = ("promote",)
+KEY = "m00004"
+NOISE = {"promotion intent", "promotion void", "rollback intent", "rollback void", "recovery"}
+"""Acts of which a kill leaves one more; each of the others is done once."""
+
+
+def sound(home: Home) -> None:
+    """What holds at every instant, between a kill and the next command too: one production version, and it serves."""
+    pointer = home.releases.pointer()
+    assert pointer is not None
+    assert production_candidate(home).version == pointer.version
+    assert home.ledger.verify(pointer.ledger_head) is None
+    Progress(home).next_step()
+    for month in home.lake.months():
+        home.lake.tables(month)
+    for kind in KINDS:
+        for month in home.records.months(kind):
+            home.records.read(kind, month)
+    for month in home.records.months("training_dataset"):
+        if (
+            home.records.path("training_dataset", month, ".parquet").exists()
+            and not home.folder.joinpath("forgetting").exists()
+        ):
+            load_training_dataset(home, month)
+
+
+def story(home: Home) -> dict[str, Any]:
+    """What a home has come to, without what a kill may leave behind: version numbers, times, recoveries."""
+    sound(home)
+    pointer, receipts = home.releases.pointer(), home.ledger.receipts()
+    moved = [receipt for receipt in receipts if receipt.act in DONE]
+    assert home.registry.alias(PRODUCTION) == pointer.version == version_of(moved[-1].after)
+    assert open_intent(receipts) is None
+    assert Progress(home).next_step() is None
+    for version in home.releases.versions():
+        home.releases.verify(version)
+    return {
+        "production": production_candidate(home).digest,
+        "registered": sorted(home.registry.load(version).digest for version in home.registry.versions()),
+        "released": sorted(home.releases.manifest(version).candidate_digest for version in home.releases.versions()),
+        "lake": {str(m): [home.lake.digest(m), len(home.lake.deliveries(m))] for m in home.lake.months()},
+        "records": {f"{kind} {m}": _record(home, kind, m) for kind in KINDS for m in home.records.months(kind)},
+        "decisions": [[d["as_of"], d["decision"], d["candidate_digest"]] for d in home.records.decisions()],
+        "acts": dict(Counter(receipt.act for receipt in receipts if receipt.act not in NOISE)),
+        "rows of the forgotten": sum(KEY in set(home.lake.tables(m)["members"]["member"]) for m in home.lake.months()),
+        "left": sorted(path.name for path in home.folder.iterdir() if path.name in ("forgetting",)),
+    }
+
+
+def _record(home: Home, kind: str, month: dt.date) -> list[Any]:
+    record = home.records.read(kind, month)
+    return [record.get(name) for name in ("snapshot", "inputs", "digest", "customers", "stand_down")]
+
+
+def again(home: Home) -> None:
+    run(home)
+
+
+def forgotten(home: Home) -> object:
+    return forget(home, KEY, "ann", "asked")
+
+
+def forgotten_again(home: Home) -> None:
+    """The command again: it completes the first, or does it, or says that it was done."""
+    with contextlib.suppress(UsageError):
+        forget(home, KEY, "ann", "asked")
+    run(home)
+
+
+@pytest.fixture(scope="module")
+def commands(january, tmp_path_factory):
+    """Each command with the home it starts from: the loop's steps one after the other through February."""
+    folder = tmp_path_factory.mktemp("stages")
+    files = make_home(folder / "files")
+    deliver(files, FEBRUARY)
+    (files.drops / str(FEBRUARY)).rename(folder / "february")
+    stages: dict[str, Home] = {"ingest": copied(january, folder / "ingest")}
+
+    def stage(name: str, before: str, act: Any) -> None:
+        stages[name] = copied(stages[before], folder / name)
+        act(open_home(stages[name].folder))
+
+    stage("monthly", "ingest", lambda home: take_in(home, folder / "february", FEBRUARY))
+    stage("train", "monthly", lambda home: monthly(home, FEBRUARY))
+    stage("decide", "train", lambda home: train(home, FEBRUARY))
+    stage("promote", "decide", lambda home: decide_candidate(home, FEBRUARY, "performance"))
+    stage("forget", "promote", run)
+    acts = {
+        "monthly": lambda home: monthly(home, FEBRUARY),
+        "train": lambda home: train(home, FEBRUARY),
+        "decide": lambda home: decide_candidate(home, FEBRUARY, "performance"),
+        "promote": carry_out,
+    }
+    made = {name: Command(name, stages[name], act, again) for name, act in acts.items()}
+    made["ingest"] = Command(
+        "ingest",
+        stages["ingest"],
+        lambda h: take_in(h, folder / "february", FEBRUARY),
+        lambda h: (take_in(h, folder / "february", FEBRUARY), run(h)),
+    )
+    made["forget"] = Command("forget", stages["forget"], forgotten, forgotten_again)
+    return made, {"forget": story(stages["forget"])}
+
+
+@pytest.mark.parametrize("name", ["ingest", "monthly", "train", "decide", "promote", "forget"])
+def test_killed_at_any_point_the_same_again_comes_to_the_same(commands, tmp_path, name, record_property):
+    command = commands[0][name]
+    passed = points_of(command, tmp_path)
+    every = os.environ.get("CHURN_CRASH_POINTS") == "all" or name in EXHAUSTED
+    step = 1 if every else max(1, -(-len(passed) // SAMPLE))
+    points = list(range(0, len(passed), step))
+    undisturbed = copied(command.start, tmp_path / "undisturbed")
+    command.act(open_home(undisturbed.folder))
+    if name != "forget":
+        run(open_home(undisturbed.folder))
+    wanted = story(open_home(undisturbed.folder))
+    wrong = {
+        f"{point} {passed[point]}": found
+        if isinstance(found, str)
+        else {k: (found[k], wanted[k]) for k in wanted if found[k] != wanted[k]}
+        for point, found in survived(command, points, tmp_path, sound, story)
+        if found != wanted
+    }
+    print(f"{name}: died at {len(points)} of {len(passed)} points")
+    assert wrong == {}
