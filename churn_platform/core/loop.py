@@ -72,7 +72,9 @@ def next_step(
     due = sorted((month for month in months if month.due), key=lambda month: month.as_of)
     newest = max((month.as_of for month in months if month.processed), default=None)
     behind = newest is not None and any(month.as_of <= newest for month in due)
-    if newest is not None and not behind:
+    # A month that the online store has lost is no less the newest: an older one would be scored again without end.
+    lost = any(month.absent_from and month.published is not None for month in due)
+    if newest is not None and not behind and not lost:
         if unfinished is not None and verdict is not None:
             return Step("retraining", newest, "The newest decision was not carried out.", verdict.key, unfinished)
         if verdict is not None and verdict.trigger is not None:

@@ -28,6 +28,8 @@ SILENT_SECONDS = 120.0
 """A run holds its home, but for the seconds around its start and end; loading the libraries may take a minute."""
 RETRY_SECONDS = 60.0
 """Before the second attempt; twice as long before each further one."""
+LONGEST_WAIT = 5
+"""Doublings: about half an hour."""
 EVERY_MORNING = "0 6 * * *"
 
 monthly = dg.define_asset_job(
@@ -123,21 +125,21 @@ def _answer(context: dg.SensorEvaluationContext, home: HomeResource, kinds: tupl
     step = progress.next_step()
     if step is None or step.kind not in kinds:
         return dg.SensorResult(skip_reason=_why_not(progress, step))
-    failures = _failures(context.instance, step)
-    failed = len(failures)
+    runs = _ended_runs(context.instance, step)
+    failed = sum(record.dagster_run.status is not dg.DagsterRunStatus.SUCCESS for record in runs)
     if failed >= opened.contract.policy.retraining.max_attempts:
         return dg.SensorResult(
             skip_reason=f"The {step.kind} of {step.as_of} failed {failed} times: look at its last run."
         )
-    if (wait := _still_to_wait(failures, opened.now().timestamp())) > 0:
-        said = f"The {step.kind} of {step.as_of} failed: attempt {failed + 1} in {wait:.0f} seconds."
+    if (wait := _still_to_wait(runs, opened.now().timestamp())) > 0:
+        said = f"The {step.kind} of {step.as_of} ran and is due again: attempt {len(runs) + 1} in {wait:.0f} seconds."
         return dg.SensorResult(skip_reason=said)
     if step.kind == "retraining" and (away := opened.registry.away()) is not None:
         return dg.SensorResult(skip_reason=f"{away} The retraining of {step.as_of} waits for it.")
     return dg.SensorResult(
-        # Not `failed + 1`: a month that was processed and lost from the online store since has a good run already, and
-        # a key is never run twice.
-        run_requests=[run_request(step, context.instance.get_runs_count(dg.RunsFilter(tags=_tags(step))) + 1)],
+        # Not `failed + 1`: a month that the online store has lost since has a good run already, and a key is never run
+        # twice.
+        run_requests=[run_request(step, len(runs) + 1)],
         dynamic_partitions_requests=[as_of_partitions.build_add_request([step.as_of.isoformat()])],
     )
 
@@ -153,18 +155,18 @@ def _busy(home: Home, instance: dg.DagsterInstance) -> bool:
     return bool(instance.get_runs(dg.RunsFilter(statuses=ACTIVE), limit=1))
 
 
-def _failures(instance: dg.DagsterInstance, step: Step) -> list[dg.RunRecord]:
-    """The failed runs of one step, newest first."""
-    ended = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+def _ended_runs(instance: dg.DagsterInstance, step: Step) -> list[dg.RunRecord]:
+    """The runs of one step that have ended, well or not."""
+    ended = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED, dg.DagsterRunStatus.SUCCESS]
     return list(instance.get_run_records(dg.RunsFilter(tags=_tags(step), statuses=ended)))
 
 
-def _still_to_wait(failures: list[dg.RunRecord], now: float) -> float:
-    """Seconds until the next attempt: what failed for want of a server is tried again later and later."""
-    if not failures:
+def _still_to_wait(runs: list[dg.RunRecord], now: float) -> float:
+    """Seconds until the step is run again: what failed for want of a server, or is due again, later and later."""
+    if not runs:
         return 0.0
-    since = max(record.update_timestamp.timestamp() for record in failures)
-    return since + RETRY_SECONDS * 2 ** (len(failures) - 1) - now
+    since = max(record.update_timestamp.timestamp() for record in runs)
+    return since + RETRY_SECONDS * 2 ** min(len(runs) - 1, LONGEST_WAIT) - now
 
 
 def _tags(step: Step) -> dict[str, str]:

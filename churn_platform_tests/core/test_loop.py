@@ -43,6 +43,16 @@ def asked(*months, verdict=WAIT, unfinished=None, stale_scores=False):
     return next_step(months, verdict, unfinished=unfinished, stale_scores=stale_scores)
 
 
+def test_a_newest_month_that_the_online_store_has_lost_comes_before_an_older_months_scores_and_models():
+    lost = dataclasses.replace(done(FEBRUARY), processed=False, absent_from="redis://host/0")
+    step = asked(done(JANUARY), lost, verdict=DRIFT, stale_scores=True)
+    assert (step.kind, step.as_of) == ("monthly", FEBRUARY)
+    assert asked(done(JANUARY), lost, unfinished="drift").as_of == FEBRUARY
+    # What has not been published yet waits for the older month's model, as ever.
+    new_one = dataclasses.replace(new(FEBRUARY), absent_from="redis://host/0")
+    assert asked(done(JANUARY), new_one, verdict=DRIFT).kind == "retraining"
+
+
 STATES = st.builds(
     MonthState,
     as_of=st.just(JANUARY),

@@ -192,7 +192,9 @@ def waited_for(tick, monkeypatch, home, attempt) -> dg.RunRequest:
     """The request for an attempt, after looking that a further one is not made at once."""
     if attempt > 1:
         said = skipped(tick(drop_sensor, home))
-        told = re.fullmatch(rf"The monthly of 2024-01-31 failed: attempt {attempt} in (\d+) seconds\.", said)
+        told = re.fullmatch(
+            rf"The monthly of 2024-01-31 ran and is due again: attempt {attempt} in (\d+) seconds\.", said
+        )
         assert 0.8 < int(told[1]) / (60 * 2 ** (attempt - 2)) <= 1, said
     with monkeypatch.context() as patience:
         patience.setattr(automation, "RETRY_SECONDS", 0.0)
@@ -304,12 +306,14 @@ def test_a_drop_goes_before_drift(january_copy, tick):
 
 
 def test_a_month_that_was_lost_from_the_online_store_after_its_good_run_is_requested_under_a_new_key(
-    empty_home, tick, instance
+    empty_home, tick, instance, monkeypatch
 ):
     deliver(empty_home, JANUARY)
     first = requested(tick(drop_sensor, empty_home))
     job = defs().resolve_job_def("monthly")
     instance.create_run_for_job(job_def=job, status=dg.DagsterRunStatus.SUCCESS, tags=first.tags)
+    assert "ran and is due again: attempt 2 in" in skipped(tick(drop_sensor, empty_home))
+    monkeypatch.setattr(automation, "RETRY_SECONDS", 0.0)
     assert requested(tick(drop_sensor, empty_home)).run_key != first.run_key
 
 
