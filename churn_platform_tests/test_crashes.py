@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from churn_platform.adapters.approving import approve
 from churn_platform.adapters.deciding import carry_out, decide_candidate
 from churn_platform.adapters.forgetting import forget
 from churn_platform.adapters.home import Home
@@ -21,16 +22,17 @@ from churn_platform.adapters.model_registry import PRODUCTION
 from churn_platform.adapters.progress import Progress
 from churn_platform.adapters.promoting import production_candidate
 from churn_platform.adapters.records import KINDS
+from churn_platform.adapters.rolling_back import roll_back
 from churn_platform.adapters.training_data import load_training_dataset
 from churn_platform.core.moves import DONE, open_intent, version_of
 from churn_platform.errors import UsageError
 from churn_platform_tests.crash_points import Command, points_of, survived
 from churn_platform_tests.loop_steps import run, train
-from churn_platform_tests.small_business import FEBRUARY, copied, deliver, make_home, monthly, open_home
+from churn_platform_tests.small_business import FEBRUARY, copied, deliver, make_home, monthly, open_home, with_policy
 
 pytestmark = pytest.mark.slow
 SAMPLE = 5
-EXHAUSTED = ("promote",)
+EXHAUSTED = ("promote", "rollback", "approve")
 KEY = "m00004"
 NOISE = {"promotion intent", "promotion void", "rollback intent", "rollback void", "recovery"}
 """Acts of which a kill leaves one more; each of the others is done once."""
@@ -92,11 +94,30 @@ def forgotten(home: Home) -> object:
     return forget(home, KEY, "ann", "asked")
 
 
-def forgotten_again(home: Home) -> None:
-    """The command again: it completes the first, or does it, or says that it was done."""
-    with contextlib.suppress(UsageError):
-        forget(home, KEY, "ann", "asked")
-    run(home)
+def rolled_back(home: Home) -> object:
+    return roll_back(home, "ann", "it promised too much", to=1)
+
+
+def approved(home: Home) -> object:
+    return approve(home, 2, "ann", "it is the better one")
+
+
+def again_unless_done(act: Any) -> Any:
+    """The command again, which may say that the first one was completed."""
+
+    def once_more(home: Home) -> None:
+        with contextlib.suppress(UsageError):
+            act(home)
+        run(home)
+
+    return once_more
+
+
+def waiting(home: Home) -> None:
+    """February's candidate passes, and waits for a person's word."""
+    home = with_policy(home, mode="approval")
+    decide_candidate(home, FEBRUARY, "performance")
+    carry_out(home)
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +138,8 @@ def commands(january, tmp_path_factory):
     stage("decide", "train", lambda home: train(home, FEBRUARY))
     stage("promote", "decide", lambda home: decide_candidate(home, FEBRUARY, "performance"))
     stage("forget", "promote", run)
+    stages["rollback"] = stages["forget"]
+    stage("approve", "decide", waiting)
     acts = {
         "monthly": lambda home: monthly(home, FEBRUARY),
         "train": lambda home: train(home, FEBRUARY),
@@ -130,21 +153,22 @@ def commands(january, tmp_path_factory):
         lambda h: take_in(h, folder / "february", FEBRUARY),
         lambda h: (take_in(h, folder / "february", FEBRUARY), run(h)),
     )
-    made["forget"] = Command("forget", stages["forget"], forgotten, forgotten_again)
-    return made, {"forget": story(stages["forget"])}
+    made["forget"] = Command("forget", stages["forget"], forgotten, again_unless_done(forgotten))
+    made["rollback"] = Command("rollback", stages["rollback"], rolled_back, again_unless_done(rolled_back))
+    made["approve"] = Command("approve", stages["approve"], approved, again_unless_done(approved))
+    return made
 
 
-@pytest.mark.parametrize("name", ["ingest", "monthly", "train", "decide", "promote", "forget"])
-def test_killed_at_any_point_the_same_again_comes_to_the_same(commands, tmp_path, name, record_property):
-    command = commands[0][name]
+@pytest.mark.parametrize("name", ["ingest", "monthly", "train", "decide", "promote", "approve", "rollback", "forget"])
+def test_killed_at_any_point_the_same_again_comes_to_the_same(commands, tmp_path, name):
+    command = commands[name]
     passed = points_of(command, tmp_path)
     every = os.environ.get("CHURN_CRASH_POINTS") == "all" or name in EXHAUSTED
     step = 1 if every else max(1, -(-len(passed) // SAMPLE))
     points = list(range(0, len(passed), step))
     undisturbed = copied(command.start, tmp_path / "undisturbed")
     command.act(open_home(undisturbed.folder))
-    if name != "forget":
-        run(open_home(undisturbed.folder))
+    run(open_home(undisturbed.folder))
     wanted = story(open_home(undisturbed.folder))
     wrong = {
         f"{point} {passed[point]}": found
