@@ -706,6 +706,7 @@ def test_what_the_api_answered_is_told_with_its_worth():
     found = {
         "contract": "gym", "home": "here", "production": None, "decisions": [], "quarantine": None, "alerts": [],
         "months": ["2024-01-31"], "next": None, "reason": "", "pending": None, "blocked": {},
+        "proposal": None,
     }  # fmt: skip
     one = {"version": 2, "as_of": "2024-01-31", "customers": 1500, "rows": 371, "moved": True, "distance": 0.31}
     unknown = one | {"metrics": None, "note": "Nothing is known.", "moved": False}
@@ -730,6 +731,7 @@ def test_a_single_month_is_told_as_one(capsys):
         "reason": "Nothing.",
         "alerts": [],
         "answered": [],
+        "proposal": None,
     }
     for months, said in (
         ([], "no month yet"),

@@ -85,8 +85,9 @@ def test_a_week_without_labels_is_scored_and_its_drift_known_once_there_is_a_mod
 def test_realised_performance_is_that_of_the_week_whose_labels_came(eight_weeks):
     home, _ = eight_weeks
     newest = home.records.read("performance", WEEKS[7])["evaluated"]
-    assert [(entry["version"], entry["as_of"]) for entry in newest] == [(2, WEEKS[2].isoformat())]
-    assert newest[0]["metrics"]["auc"] > 0.65
+    assert {entry["as_of"] for entry in newest} == {WEEKS[2].isoformat()}
+    worth = {entry["version"]: entry["metrics"]["auc"] for entry in newest if entry["metrics"] is not None}
+    assert worth[2] > 0.65
 
 
 def test_an_integer_key_an_age_and_a_category_of_many_values_reach_the_model(eight_weeks):

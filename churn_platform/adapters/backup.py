@@ -18,7 +18,7 @@ from typing import IO, Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from churn_platform.adapters.files import fsync_file, fsync_folder, sha256_file
-from churn_platform.adapters.home import LAYOUT, Home
+from churn_platform.adapters.home import HOLDER, LAYOUT, Home
 from churn_platform.core.ledger import Sha256, first_fault
 from churn_platform.errors import IntegrityError, UsageError
 
@@ -26,8 +26,8 @@ FORMAT = 1
 MANIFEST, INSIDE = "manifest.json", "home/"
 PACKED = frozenset({".parquet", ".png", ".gz", ".zip"})
 """Compressed already."""
-NOT_KEPT = ("feast/offline/", "serving/")
-"""Links that Feast's next use makes again, and the working files of running servers."""
+NOT_KEPT = ("feast/offline/", "serving/", HOLDER)
+"""Links that Feast's next use makes again, the working files of running servers, and who holds the home right now."""
 SQLITE = b"SQLite format 3\0"
 CHUNK = 1 << 20
 

@@ -46,6 +46,7 @@ def test_every_file_of_the_home_is_in_it_with_its_digest_its_size_and_its_time(j
             assert said.files[name] == Entry(sha256=sha256_file(path), size=stat.st_size, changed=stat.st_mtime_ns)
         assert set(said.files) == set(contents(january.folder))
         assert {"mlflow.db", "home.json", "contract.yaml", "releases/production"} <= set(said.files)
+    assert "home.holder" not in said.files
     assert not [name for name in said.files if name.endswith((".lock", ".tmp")) or name.startswith("feast/offline")]
 
 
