@@ -45,6 +45,7 @@ def decide_candidate(home: Home, as_of: dt.date, trigger: Trigger) -> Decision:
     A decision that approved this candidate and was cut off, or that put it into production, stands: once the pointer
     has moved, judging again would compare the version with itself and refuse it.
     """
+    _complete(home)
     dataset = _dataset(home, as_of)
     version = _candidate_version(home)
     candidate, production = home.registry.load(version), production_candidate(home)
@@ -134,6 +135,13 @@ def drift_figures(home: Home, as_of: dt.date) -> DriftFigures:
         target_drift=result["target_drift"],
         prediction_drift=result["prediction_drift"],
     )
+
+
+def _complete(home: Home) -> None:
+    """The receipt of a decision that a kill left without: on other data by now it would never be made again."""
+    recorded = {receipt.evidence["decision"] for receipt in home.ledger.receipts("decision")}
+    if len(home.records.decisions()) > len(recorded):
+        _record(home, newest_decision(home))
 
 
 def _record(home: Home, decision: Decision) -> None:

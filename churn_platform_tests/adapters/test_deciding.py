@@ -8,8 +8,10 @@ from churn_platform.adapters.progress import Progress
 from churn_platform.adapters.promoting import decision_digest
 from churn_platform.adapters.provenance import provenance
 from churn_platform.core.criteria import CRITERIA
+from churn_platform.core.digest import digest_of
 from churn_platform.core.promotion import DriftFigures
 from churn_platform.errors import DataError, IntegrityError
+from churn_platform_tests.loop_steps import run
 from churn_platform_tests.small_business import (
     FEBRUARY,
     JANUARY,
@@ -83,6 +85,22 @@ def test_a_decision_whose_receipt_was_cut_off_gets_it_once(february_decided_copy
     decide_candidate(home, FEBRUARY, "drift")
     assert (len(home.records.decisions()), len(home.ledger.receipts("decision"))) == (3, 3)
     assert home.ledger.receipts("decision")[-1].evidence["decision"] == decision_digest(decision)
+
+
+def test_a_decision_whose_receipt_was_cut_off_gets_it_though_its_data_are_others_by_now(february_decided_copy):
+    home = february_decided_copy
+    lines = home.ledger.file.read_bytes().splitlines(keepends=True)
+    assert b'"act":"decision"' in lines[-1]
+    home.ledger.file.write_bytes(b"".join(lines[:-1]))
+    home.ledger.anchor_file.unlink()
+    cut_off, corrected = newest_decision(home), month_tables(FEBRUARY)
+    corrected["leavers"].loc[:200, "has_left"] = False
+    deliver(home, FEBRUARY, corrected)
+    assert run(open_home(home.folder)) == ["monthly 2024-02-29", "retraining 2024-02-29"]
+    recorded = [receipt.evidence["decision"] for receipt in home.ledger.receipts("decision")]
+    kept = [digest_of(record) for record in home.records.decisions()]
+    assert recorded == kept
+    assert decision_digest(cut_off) == kept[1] != kept[2]
 
 
 def test_an_approved_candidate_is_promoted_and_the_outcome_says_so(february_decided_copy):
