@@ -62,7 +62,9 @@ def live(served):
 
 
 def files(folder):
-    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    """Every file but Python's own bytecode, which any interpreter may leave beside the sources that it runs."""
+    found = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc")
+    return {str(path.relative_to(folder)) for path in found}
 
 
 def test_what_is_baked_is_the_contract_the_release_and_what_an_answer_needs(served, tmp_path):
