@@ -41,7 +41,8 @@ def test_a_whole_number_is_the_key_in_every_form_that_is_read_as_it(tmp_path):
     assert found == (b"member,n\n77,e\n-7,f\nx7,g\n", 4)
 
 
-@given(st.lists(st.tuples(st.sampled_from(["m1", "m2", "m3"]), st.text("ab,\"\n\r ;'", max_size=6)), max_size=12))
+# No lone carriage return: pandas' own parser ends some of those files with "Buffer overflow caught".
+@given(st.lists(st.tuples(st.sampled_from(["m1", "m2", "m3"]), st.text("ab,\"\n ;'", max_size=6)), max_size=12))
 def test_what_pandas_reads_afterwards_is_what_it_read_before_without_the_customer(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("rows") / "a.csv"
     pd.DataFrame(rows, columns=["member", "note"]).to_csv(path, index=False)
