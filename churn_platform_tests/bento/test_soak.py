@@ -1,6 +1,6 @@
 """A soak: two workers for a long time at half of their top rate, with a promotion every 20 seconds.
 
-`uv run pytest -m soak --soak-seconds 600`. The rate is paced, whatever the answers take; the figures are printed.
+`uv run pytest -m soak --soak-seconds=600`. The rate is paced, whatever the answers take; the figures are printed.
 """
 
 import asyncio

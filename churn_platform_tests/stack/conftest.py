@@ -41,6 +41,7 @@ def stack(real_data, told, tmp_path_factory):
         native.up()
         yield native
         if kept := os.environ.get("CHURN_STACK_LOGS"):
+            Path(kept).mkdir(parents=True, exist_ok=True)
             (Path(kept) / "figures.json").write_text(json.dumps(native.figures, indent=2))
     finally:
         native.down()
