@@ -54,6 +54,23 @@ def test_what_was_appended_is_read_back_by_another_store(tmp_path):
     assert store.verify(anchor=first.digest) is None
 
 
+def test_a_store_that_has_read_the_ledger_sees_what_is_appended_and_what_is_changed_since(tmp_path):
+    store, receipts = filled(tmp_path, 2)
+    assert store.receipts() == receipts
+    store.receipts().clear()
+    assert store.receipts() == receipts
+    other = record(store_in(tmp_path), "version 3")
+    assert store.receipts() == [*receipts, other]
+    content = store.file.read_bytes()
+    store.file.write_bytes(content.replace(b'"version 2"', b'"version 9"'))
+    with pytest.raises(IntegrityError, match="line 2"):
+        store.receipts()
+    store.file.write_bytes(content)
+    assert store.receipts() == [*receipts, other]
+    store.file.unlink()
+    assert store.receipts() == []
+
+
 def test_the_file_is_plain_json_lines(tmp_path):
     store, receipts = filled(tmp_path, 3)
     assert store.file == tmp_path / "ledger" / "receipts.jsonl"
