@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from churn_platform.core.approval import Signature, moment, requests
-from churn_platform.core.ledger import Receipt
+from churn_platform.core.ledger import Act, Receipt
 from churn_platform.core.moves import version_of
 
 
@@ -33,26 +33,12 @@ def blocked_sentence(version: int, who: Signature) -> str:
 
 def blocked(receipts: Iterable[Receipt]) -> dict[int, Signature]:
     """The versions that were rolled back and not unblocked since, with who blocked them."""
-    found: dict[int, Signature] = {}
-    for receipt in receipts:
-        version = version_of(receipt.subject)
-        if version is not None and receipt.act == "version blocked":
-            found[version] = Signature.of(receipt)
-        elif version is not None and receipt.act == "version unblocked":
-            found.pop(version, None)
-    return found
+    return _standing(receipts, "version blocked", "version unblocked")
 
 
 def rejected(receipts: Iterable[Receipt]) -> dict[int, Signature]:
     """The versions whose last answer was a rejection, with who gave it."""
-    found: dict[int, Signature] = {}
-    for receipt in receipts:
-        version = version_of(receipt.subject)
-        if version is not None and receipt.act == "rejection":
-            found[version] = Signature.of(receipt)
-        elif version is not None and receipt.act == "approval":
-            found.pop(version, None)
-    return found
+    return _standing(receipts, "rejection", "approval")
 
 
 def overrides(receipts: Iterable[Receipt]) -> dict[int, Signature]:
@@ -77,3 +63,15 @@ def word(receipts: Iterable[Receipt], decision: str) -> dict[str, Any]:
     against = [r for r in receipts if r.act == "approval" and r.evidence.get("decision") == decision]
     forced = [Signature.of(r) for r in against if r.evidence.get("override") is True]
     return {"approval": asked[-1].as_dict() if asked else None, "overridden": asdict(forced[-1]) if forced else None}
+
+
+def _standing(receipts: Iterable[Receipt], given: Act, taken_back: Act) -> dict[int, Signature]:
+    """The versions on which the one act was not followed by the other, with who did it last."""
+    found: dict[int, Signature] = {}
+    for receipt in receipts:
+        version = version_of(receipt.subject)
+        if version is not None and receipt.act == given:
+            found[version] = Signature.of(receipt)
+        elif version is not None and receipt.act == taken_back:
+            found.pop(version, None)
+    return found
