@@ -5,11 +5,12 @@ Belongs here: reading what the home says now, the receipts of asking and lapsing
 """
 
 import contextlib
+from collections.abc import Iterator
 from dataclasses import replace
 
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.model_registry import CANDIDATE
-from churn_platform.adapters.promoting import decision_digest
+from churn_platform.adapters.promoting import decision_digest, recover
 from churn_platform.adapters.provenance import provenance
 from churn_platform.adapters.training_data import dataset_month
 from churn_platform.core.approval import (
@@ -39,6 +40,18 @@ def signed(by: str, reason: str) -> tuple[str, str]:
     if not by or not reason:
         raise UsageError("--by and --reason must not be empty: the ledger keeps who did it and why.")
     return by, reason
+
+
+@contextlib.contextmanager
+def acting(home: Home, act: str) -> Iterator[None]:
+    """Hold the home for a person's act, named as who finds it held will read it; completes a cut-off move first.
+
+    Raises:
+        HomeBusy: a run holds the home.
+    """
+    with home.exclusive(f"{act}, a process", PATIENCE):
+        recover(home)
+        yield
 
 
 def bound_now(home: Home, decision: Decision, candidate: str | None = None) -> Bound:

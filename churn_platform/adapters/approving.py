@@ -6,9 +6,9 @@ Belongs here: what is checked before, the receipts, holding the home meanwhile. 
 
 from typing import Any
 
-from churn_platform.adapters.approval_requests import PATIENCE, bound_now, record_lapse, signed
+from churn_platform.adapters.approval_requests import acting, bound_now, record_lapse, signed
 from churn_platform.adapters.home import Home
-from churn_platform.adapters.promoting import move, recover
+from churn_platform.adapters.promoting import move
 from churn_platform.adapters.provenance import provenance
 from churn_platform.core.approval import moment, objection, pending
 from churn_platform.core.ledger import Receipt
@@ -35,8 +35,7 @@ def approve(home: Home, version: int, by: str, reason: str, *, override: bool = 
         HomeBusy: a run holds the home.
     """
     by, reason = signed(by, reason)
-    with home.exclusive(f"the approval of version {version} by {by}, a process", PATIENCE):
-        recover(home)
+    with acting(home, f"the approval of version {version} by {by}"):
         record_lapse(home, deep=True)
         receipts = home.ledger.receipts()
         decision = _decision_on(home, version, receipts)
@@ -58,8 +57,7 @@ def reject(home: Home, version: int, by: str, reason: str) -> str:
         HomeBusy: a run holds the home.
     """
     by, reason = signed(by, reason)
-    with home.exclusive(f"the rejection of version {version} by {by}, a process", PATIENCE):
-        recover(home)
+    with acting(home, f"the rejection of version {version} by {by}"):
         record_lapse(home, deep=True)
         receipts = home.ledger.receipts()
         decision = _decision_on(home, version, receipts)

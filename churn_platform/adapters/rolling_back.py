@@ -4,9 +4,9 @@ Belongs here: which version that is, whether its release stands, unblocking. Doe
 (`adapters/promoting.py`).
 """
 
-from churn_platform.adapters.approval_requests import PATIENCE, record_lapse, signed
+from churn_platform.adapters.approval_requests import acting, record_lapse, signed
 from churn_platform.adapters.home import Home
-from churn_platform.adapters.promoting import move, recover
+from churn_platform.adapters.promoting import move
 from churn_platform.adapters.provenance import provenance
 from churn_platform.core.approval import Signature, moment
 from churn_platform.core.ledger import Receipt
@@ -33,8 +33,7 @@ def roll_back(home: Home, by: str, reason: str, to: int | None = None) -> str:
         HomeBusy: a run holds the home.
     """
     by, reason = signed(by, reason)
-    with home.exclusive(f"the rollback by {by}, a process", PATIENCE):
-        recover(home)
+    with acting(home, f"the rollback by {by}"):
         receipts = home.ledger.receipts()
         pointer = home.releases.read_pointer()
         if pointer is None:
@@ -61,8 +60,7 @@ def unblock(home: Home, version: int, by: str, reason: str) -> str:
         HomeBusy: a run holds the home.
     """
     by, reason = signed(by, reason)
-    with home.exclusive(f"the unblocking of version {version} by {by}, a process", PATIENCE):
-        recover(home)
+    with acting(home, f"the unblocking of version {version} by {by}"):
         known = blocked(home.ledger.receipts())
         if version not in known:
             names = ", ".join(str(number) for number in sorted(known)) or "none"

@@ -227,9 +227,9 @@ def test_a_model_of_another_contract_is_not_approved_even_with_an_override(febru
 
 
 def test_a_home_that_a_run_holds_is_said_with_the_run(february_pending_copy, monkeypatch):
-    from churn_platform.adapters import approving
+    from churn_platform.adapters import approval_requests
 
-    monkeypatch.setattr(approving, "PATIENCE", 0.1)
+    monkeypatch.setattr(approval_requests, "PATIENCE", 0.1)
     held, over = threading.Event(), threading.Event()
 
     def hold():
