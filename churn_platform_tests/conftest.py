@@ -80,6 +80,14 @@ def february(february_decided, tmp_path_factory):
     return up_to_scores(copied(february_decided, tmp_path_factory.mktemp("february") / "home"), FEBRUARY)
 
 
+@pytest.fixture(scope="session")
+def sound(february_decided, tmp_path_factory):
+    """Two versions that were in production, January corrected after version 1 was trained on it. Read only."""
+    from churn_platform_tests.trusted_home import whole_life
+
+    return whole_life(february_decided, tmp_path_factory.mktemp("sound") / "home")
+
+
 @pytest.fixture
 def february_pending_copy(february_pending, tmp_path):
     """`february_pending`, to change."""

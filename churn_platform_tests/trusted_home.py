@@ -6,11 +6,13 @@ Two versions that were in production, a correction with a quarantined row, score
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from churn_platform.adapters.deciding import carry_out
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.ingestion import publish_drop
 from churn_platform.adapters.scoring import score_month
+from churn_platform.adapters.verifying import summary, verify_home
 from churn_platform_tests.small_business import FEBRUARY, JANUARY, copied, deliver, month_tables, open_home
 
 
@@ -25,6 +27,18 @@ def whole_life(february_decided: Home, folder: Path) -> Home:
     deliver(home, JANUARY, tables)
     publish_drop(open_home(folder), JANUARY)
     return open_home(folder)
+
+
+def verification(home: Home, anchor: str | None = None, *, deep: bool = False, **settings: object) -> dict[str, Any]:
+    """What `churn verify` finds, with no server beside it unless the settings name its port."""
+    opened = open_home(home.folder, **({"api_port": 1} | settings))
+    return summary(opened, verify_home(opened, anchor, deep=deep))
+
+
+def assert_told(found: dict[str, Any], sentence: str) -> None:
+    """A verification failed, and one of its breaks says `sentence`."""
+    assert not found["verified"]
+    assert any(sentence in fault for fault in found["breaks"]), found["breaks"]
 
 
 def lines(home: Home, change: Callable[[list[bytes]], list[bytes]]) -> None:

@@ -10,13 +10,7 @@ from churn_platform.adapters import provenance
 from churn_platform.adapters.reproducing import reproduce
 from churn_platform.errors import DataError, IntegrityError, UsageError
 from churn_platform_tests.small_business import DECLARED, JANUARY, copied, open_home
-from churn_platform_tests.trusted_home import edit_json, flip, whole_life
-
-
-@pytest.fixture(scope="module")
-def sound(february_decided, tmp_path_factory):
-    """January was corrected after version 1 had been trained on it. Read only."""
-    return whole_life(february_decided, tmp_path_factory.mktemp("sound") / "home")
+from churn_platform_tests.trusted_home import edit_json, flip
 
 
 @pytest.fixture
