@@ -65,3 +65,16 @@ def measured(stack, expression):
     port, asked = stack.port("prometheus", 9090), urllib.parse.quote(expression)
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/query?query={asked}", timeout=10) as response:
         return json.load(response)["data"]["result"]
+
+
+def until_all_answer(stack, expressions):
+    """Wait until Prometheus has a series for every expression, by its place in dashboard or alerts."""
+    silent = dict(expressions)
+
+    def all_answer():
+        predict(stack)
+        for place in [place for place, asked in silent.items() if measured(stack, asked)]:
+            del silent[place]
+        return not silent
+
+    stack.wait("every expression returns a series", 3 * MINUTES, all_answer, lambda: str(silent))

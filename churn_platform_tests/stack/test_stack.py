@@ -9,11 +9,11 @@ from churn_platform_tests.stack.asking import (
     MINUTES,
     drop,
     due,
-    measured,
     predict,
     promoted,
     runs,
     through_the_proxy,
+    until_all_answer,
 )
 from churn_platform_tests.test_dashboards import expressions
 
@@ -57,14 +57,7 @@ def test_the_proxy_asks_for_a_login_before_what_has_none_and_leads_to_each_name(
 
 
 def test_every_expression_that_one_month_can_answer_returns_a_series(stack):
-    silent = {
+    wanted = {
         place: asked for place, asked in expressions().items() if not any(name in asked for name in OF_A_SECOND_MONTH)
     }
-
-    def all_answer():
-        predict(stack)
-        for place in [place for place, asked in silent.items() if measured(stack, asked)]:
-            del silent[place]
-        return not silent
-
-    stack.wait("every expression returns a series", 3 * MINUTES, all_answer, lambda: str(silent))
+    until_all_answer(stack, wanted)

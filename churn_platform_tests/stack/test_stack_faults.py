@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from churn_platform_tests.real_months import FEBRUARY, JANUARY
-from churn_platform_tests.stack.asking import MINUTES, drop, due, measured, predict, promoted, runs
+from churn_platform_tests.stack.asking import MINUTES, drop, due, predict, promoted, runs, until_all_answer
 from churn_platform_tests.test_dashboards import expressions
 
 pytestmark = pytest.mark.stack
@@ -139,12 +139,4 @@ def test_what_each_service_takes(stack):
 
 
 def test_every_expression_of_dashboard_and_alerts_returns_a_series(stack):
-    silent = dict(expressions())
-
-    def all_answer():
-        predict(stack)
-        for place in [place for place, asked in silent.items() if measured(stack, asked)]:
-            del silent[place]
-        return not silent
-
-    stack.wait("every expression returns a series", 3 * MINUTES, all_answer, lambda: str(silent))
+    until_all_answer(stack, expressions())
