@@ -68,20 +68,4 @@ def february_home(january_home: Home, tmp_path_factory: pytest.TempPathFactory) 
 def copy_home(home: Home, target: Path, **settings: object) -> Home:
     """An independent copy of a home, for a test that changes it."""
     shutil.copytree(home.folder, target, symlinks=True)
-    move_paths(home.folder, target)
     return open_home(target, **settings)
-
-
-def move_paths(old: Path, new: Path) -> None:
-    """MLflow's store holds absolute artifact paths: point the copy's at the copy."""
-    import sqlite3
-
-    with sqlite3.connect(new / "mlflow.db") as store:
-        for table, column in (
-            ("experiments", "artifact_location"),
-            ("runs", "artifact_uri"),
-            ("model_versions", "source"),
-            ("model_versions", "storage_location"),
-            ("logged_models", "artifact_location"),
-        ):
-            store.execute(f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (str(old), str(new)))

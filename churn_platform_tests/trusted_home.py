@@ -13,6 +13,7 @@ from churn_platform.adapters.home import Home
 from churn_platform.adapters.ingestion import publish_drop
 from churn_platform.adapters.scoring import score_month
 from churn_platform.adapters.verifying import summary, verify_home
+from churn_platform.core.digest import digest_of
 from churn_platform_tests.small_business import FEBRUARY, JANUARY, copied, deliver, month_tables, open_home
 
 
@@ -39,6 +40,21 @@ def assert_told(found: dict[str, Any], sentence: str) -> None:
     """A verification failed, and one of its breaks says `sentence`."""
     assert not found["verified"]
     assert any(sentence in fault for fault in found["breaks"]), found["breaks"]
+
+
+def recorded_digests(home: Home) -> dict[str, str]:
+    """Place -> digest, for every digest of the lake that a receipt may name."""
+    found = {}
+    for as_of in home.lake.months():
+        for number, delivery in enumerate(home.lake.deliveries(as_of)):
+            place = f"{as_of}/{number + 1}"
+            found[f"{place} snapshot"] = home.lake.snapshots(as_of)[number]
+            found[f"{place} delivery"] = digest_of(delivery)
+            for table, entry in delivery["tables"].items():
+                found[f"{place} {table}"] = entry["digest"]
+                if aside := entry.get("quarantine", {}).get("digest"):
+                    found[f"{place} {table} quarantine"] = aside
+    return found
 
 
 def lines(home: Home, change: Callable[[list[bytes]], list[bytes]]) -> None:

@@ -52,9 +52,3 @@ def write_configuration(folder: Path, *, on_postgres: bool) -> None:
     wanted = ON_POSTGRES if on_postgres else EMBEDDED
     if found is None or (found == EMBEDDED and found != wanted):
         write_text(file, wanted)
-
-
-def names_postgres(folder: Path) -> bool:
-    """Whether the dagster.yaml in `folder` takes its storage from the settings."""
-    file = folder / NAME
-    return file.exists() and POSTGRES_VARIABLE in file.read_text(encoding="utf-8")

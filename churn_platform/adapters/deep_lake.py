@@ -24,24 +24,6 @@ STAMPS = ["event_timestamp", "created_timestamp"]
 DROPS = ("drop accepted", "drop corrected")
 
 
-def recorded_digests(home: Home) -> dict[str, str]:
-    """Place -> digest, for every digest of the lake that a receipt may name.
-
-    What rewrites files of the lake asks before and after: its receipt's `digests` is the mapping of those that differ.
-    """
-    found = {}
-    for as_of in home.lake.months():
-        for number, delivery in enumerate(home.lake.deliveries(as_of)):
-            place = f"{as_of}/{number + 1}"
-            found[f"{place} snapshot"] = home.lake.snapshots(as_of)[number]
-            found[f"{place} delivery"] = digest_of(delivery)
-            for table, entry in delivery["tables"].items():
-                found[f"{place} {table}"] = entry["digest"]
-                if aside := entry.get("quarantine", {}).get("digest"):
-                    found[f"{place} {table} quarantine"] = aside
-    return found
-
-
 def current(receipts: Sequence[Receipt], digest: str, sequence: int) -> str:
     """What a digest that receipt `sequence` names has become by the forgetting of customers since."""
     for receipt in receipts:

@@ -8,7 +8,7 @@ from churn_platform.adapters.approval_requests import acting, record_lapse, sign
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.promoting import move
 from churn_platform.adapters.provenance import provenance
-from churn_platform.core.approval import Signature, moment
+from churn_platform.core.approval import moment
 from churn_platform.core.ledger import Receipt
 from churn_platform.core.moves import Move, promotions, version_of
 from churn_platform.core.release import Pointer
@@ -69,11 +69,6 @@ def unblock(home: Home, version: int, by: str, reason: str) -> str:
         subject = f"version {version}"
         home.ledger.append(actor=by, act="version unblocked", subject=subject, reason=reason, evidence=evidence)
     return f"Version {version} is no longer blocked: {reason}"
-
-
-def blocked_versions(home: Home) -> dict[int, Signature]:
-    """The blocked versions, with who blocked them."""
-    return blocked(home.ledger.receipts())
 
 
 def _target(receipts: list[Receipt], left: int, to: int | None) -> int:

@@ -5,7 +5,7 @@ from dagster import DagsterInstance
 from dagster._core.errors import DagsterInvalidConfigError
 from dagster._core.instance.ref import InstanceRef
 
-from churn_platform.adapters.dagster_config import EMBEDDED, NAME, ON_POSTGRES, names_postgres, write_configuration
+from churn_platform.adapters.dagster_config import EMBEDDED, NAME, ON_POSTGRES, POSTGRES_VARIABLE, write_configuration
 from churn_platform.errors import UsageError
 
 URL = "postgresql+psycopg2://churn:geheim@127.0.0.1:1/dagster"
@@ -50,10 +50,10 @@ def test_without_the_variable_dagster_itself_refuses_to_start(file, monkeypatch)
 
 def test_an_untouched_file_follows_to_postgres_and_one_of_your_own_stays(file):
     write_configuration(file.parent, on_postgres=False)
-    assert not names_postgres(file.parent)
+    assert POSTGRES_VARIABLE not in file.read_text()
     write_configuration(file.parent, on_postgres=True)
     assert file.read_text() == ON_POSTGRES
-    assert names_postgres(file.parent)
+    assert POSTGRES_VARIABLE in file.read_text()
     file.write_text("mine: true\n")
     write_configuration(file.parent, on_postgres=True)
     assert file.read_text() == "mine: true\n"

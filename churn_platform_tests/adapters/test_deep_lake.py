@@ -4,11 +4,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from churn_platform.adapters.arrow_tables import table_digest
-from churn_platform.adapters.deep_lake import STAMPS, check_lake, current, recorded_digests
+from churn_platform.adapters.deep_lake import STAMPS, check_lake, current
 from churn_platform.adapters.files import sha256_file
 from churn_platform.core import ledger
 from churn_platform_tests.small_business import JANUARY, copied, open_home
-from churn_platform_tests.trusted_home import edit_json
+from churn_platform_tests.trusted_home import edit_json, recorded_digests
 
 ACT = {"time": "2024-02-29T06:00:00+00:00", "actor": "Ann", "subject": "a customer", "reason": "Asked for it."}
 
