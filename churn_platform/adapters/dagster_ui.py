@@ -4,6 +4,7 @@ Belongs here: command lines, ports, signals. Does not: Dagster itself (`defs/`).
 """
 
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -18,6 +19,8 @@ from churn_platform.adapters.home import Home
 from churn_platform.errors import UsageError
 
 HOST = "127.0.0.1"
+OURS = range(20_000, 32_768)
+"""Ports below those that Linux hands out to outgoing connections."""
 MODULE = "churn_platform.definitions"
 WORKSPACE = "load_from:\n  - grpc_server: {{host: {host}, port: {port}, location_name: churn_platform}}\n"
 START_SECONDS = 120.0
@@ -113,9 +116,20 @@ def commands(home: Home, workspace: Path, port: int, code_port: int) -> list[lis
 
 def free_port() -> int:
     """A port of 127.0.0.1 that nothing listens on now."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+    return free_ports(1)[0]
+
+
+def free_ports(count: int) -> list[int]:
+    """Different ports of 127.0.0.1 that nothing listens on now.
+
+    Not out of those that the system hands out: until a server listens, any outgoing connection may take one of them.
+    """
+    found: list[int] = []
+    while len(found) < count:
+        port = secrets.choice(OURS)
+        if port not in found and port_is_free(port):
+            found.append(port)
+    return found
 
 
 def port_is_free(port: int) -> bool:

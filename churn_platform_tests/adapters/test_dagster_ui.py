@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from churn_platform.adapters.dagster_ui import commands, free_port, port_is_free, report_url, serve_ui, stop
+from churn_platform.adapters.dagster_ui import commands, free_port, free_ports, port_is_free, report_url, serve_ui, stop
 from churn_platform.errors import UsageError
 from churn_platform_tests.small_business import make_home, open_home
 
@@ -54,6 +54,12 @@ def test_a_port_is_free_until_something_listens_on_it(taken):
     port = free_port()
     assert port != taken
     assert port_is_free(port)
+
+
+def test_free_ports_differ_and_are_none_that_an_outgoing_connection_takes():
+    found = free_ports(200)
+    assert len(set(found)) == 200
+    assert max(found) < 32_768
 
 
 @pytest.mark.parametrize("which", ["ui", "reports"])

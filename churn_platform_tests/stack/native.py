@@ -21,7 +21,7 @@ from pathlib import Path
 
 import psutil
 
-from churn_platform.adapters.dagster_ui import free_port
+from churn_platform.adapters.dagster_ui import free_ports
 from churn_platform_tests.compose import DOCKER, Composed, compose, read_env
 
 PURELIB = Path(sysconfig.get_path("purelib"))
@@ -49,9 +49,8 @@ class Native:
         self.proxy_password = re.search(r"reports\s+churn\s+(\w+)", shown)[1]
         self.values = read_env(self.docker / ".env") | variables
         self.composed: Composed = compose(self.values)
-        self.ports = {
-            (name, port): free_port() for name, service in self.composed.services.items() for port in service.ports
-        }
+        places = [(name, port) for name, service in self.composed.services.items() for port in service.ports]
+        self.ports = dict(zip(places, free_ports(len(places)), strict=True))
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.restarts: dict[str, int] = {}
         self._wanted: set[str] = set()
