@@ -21,9 +21,10 @@ from bento.front import Doors, Server
 from bento.metrics import Metrics
 from bento.routes import Routes
 from bento.schema import Schemas, schemas_of, value
+from bento.told import Told
 from churn_platform.adapters.baked import NoCustomers, read_note
 from churn_platform.adapters.contract_file import default_contract_path, read_contract
-from churn_platform.adapters.ledger_store import LedgerStore, utc_now
+from churn_platform.adapters.ledger_store import utc_now
 from churn_platform.adapters.online_reader import OnlineReader, open_online_reader
 from churn_platform.adapters.prediction_log import Answered, PredictionLog
 from churn_platform.adapters.release_watch import Held, ReleaseWatch
@@ -54,7 +55,7 @@ class Assembly:
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self._settings, self._home, self._metrics = settings, settings.home_folder, metrics
         self._baked = read_note(self._home)
-        self._ledger = LedgerStore(self._home / "ledger")
+        self._told = Told(self._home)
         self._logs: dict[str, PredictionLog] = {}
         self._given: Background[tuple[str, Answered]] = Background(self._log, limit=LOG_LIMIT, seconds=LOG_SECONDS)
         self._lines: Background[dict[str, Any]] = Background(_print, limit=LINES_LIMIT, seconds=LINES_SECONDS)
@@ -100,7 +101,7 @@ class Assembly:
             contract, self._reader(contract), held, history, lambda answered: self._answered(entity, answered)
         )
         schemas = schemas_of(contract)
-        return View(held, answers, schemas, Routes(answers, schemas, self._ledger, self._metrics, self._baked))
+        return View(held, answers, schemas, Routes(answers, schemas, self._told, self._metrics, self._baked))
 
     def _reader(self, contract: Contract) -> OnlineReader:
         if self._baked is not None and not self._baked.store:

@@ -9,7 +9,7 @@ import contextlib
 import datetime as dt
 import mimetypes
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import parse_qsl
@@ -22,11 +22,7 @@ from bento.metrics import Metrics
 from bento.openapi import document
 from bento.schema import Schemas, body, value
 from churn_platform.adapters.baked import Baked
-from churn_platform.adapters.ledger_store import LedgerStore
-from churn_platform.core.approval import pending
-from churn_platform.core.moves import DONE
-from churn_platform.core.standing import overrides
-from churn_platform.errors import ChurnError, StoreDown
+from churn_platform.errors import StoreDown
 
 PAGE = Path(__file__).parent / "page"
 PAGE_HEADERS = {
@@ -53,6 +49,8 @@ class Asked:
 
 
 Handler = Callable[[Asked], Awaitable[Response]]
+Told = Callable[[int], dict[str, Any]]
+"""What the home says of a version (`bento/told.py`)."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +66,9 @@ class Routes:
     """The table, and the handlers on one set of answers."""
 
     def __init__(
-        self, answers: Answers, schemas: Schemas, ledger: LedgerStore, metrics: Metrics, baked: Baked | None = None
+        self, answers: Answers, schemas: Schemas, told: Told, metrics: Metrics, baked: Baked | None = None
     ) -> None:
-        self._answers, self._schemas, self._ledger, self._metrics = answers, schemas, ledger, metrics
+        self._answers, self._schemas, self._told, self._metrics = answers, schemas, told, metrics
         self._baked = baked
         self._document = document(answers.contract, schemas)
         get, post = self._get, self._post
@@ -174,26 +172,6 @@ class Routes:
                 "request_id": asked.request_id,
             }
         )
-
-    def _told(self, version: int) -> dict[str, Any]:
-        """What the ledger says: the receipt of the move that put the version into production, who overrode its
-        decision, the candidate that waits for an approval; each None where the ledger is away or says nothing.
-        """
-        told: dict[str, Any] = {"receipt": None, "overridden": None, "pending": None}
-        try:
-            receipts = self._ledger.receipts()
-        except (ChurnError, OSError):
-            return told
-        moves = [r for r in receipts if r.act in DONE and r.subject == f"version {version}"]
-        kept = ("sequence", "time", "act", "actor", "reason", "digest")
-        forced, request = overrides(receipts).get(version), pending(receipts)
-        if moves:
-            told["receipt"] = {name: getattr(moves[-1], name) for name in kept}
-        if forced is not None:
-            told["overridden"] = asdict(forced)
-        if request is not None and dt.datetime.now(dt.UTC) <= dt.datetime.fromisoformat(request.until):
-            told["pending"] = {"version": request.version, "since": request.asked, "lapses": request.until}
-        return told
 
     async def _alive(self, asked: Asked) -> Response:
         return answer({"status": "alive", "request_id": asked.request_id})

@@ -52,6 +52,7 @@ async function showModel() {
       + (auc ? `, AUC ${auc.toFixed(3)} at its decision.` : ".")
       + (model.overridden ? ` Promoted against its decision by ${model.overridden.by}: ${model.overridden.reason}` : "")
       + (model.pending ? ` Version ${model.pending.version} waits for an approval until ${model.pending.lapses.slice(0, 10)}.` : "")
+      + (model.proposal ? ` ${model.proposal.sentence}` : "")
       + (model.refused_release ? ` A newer release was refused, this one goes on: ${model.refused_release}.` : "");
     $("stand-down").hidden = !model.stand_down;
     if (model.stand_down) $("stand-down").textContent = `The model stands down: do not act on this list. ${model.stand_down_reason || ""}`;

@@ -22,6 +22,7 @@ from churn_platform.core.performance import realised
 from churn_platform.core.promotion import DriftFigures
 from churn_platform.core.retraining import Thresholds, drift_alarms
 from churn_platform.core.snapshot import feature_frame
+from churn_platform.errors import IntegrityError
 
 ANSWERED_MONTHS = 2
 """Of how many matured months the answers are judged: labels come with the next drop at the earliest."""
@@ -122,7 +123,7 @@ def _labelled(home: Home, month: dt.date) -> Labelled | None:
 def review_answers(home: Home, months: Sequence[dt.date]) -> list[dict[str, Any]]:
     """What the API answered about these matured months, by month and version; tidies the prediction log first."""
     from churn_platform.adapters.prediction_log import last_answers, tidy
-    from churn_platform.core.answered import review
+    from churn_platform.core.answered import review, unjudged
 
     folder, key = home.predictions, home.contract.entity.column
     tidy(folder, home.now().date(), home.contract.policy.serving.keep_answers_days)
@@ -133,7 +134,12 @@ def review_answers(home: Home, months: Sequence[dt.date]) -> list[dict[str, Any]
         if labels is None or number not in home.releases.versions():
             continue
         rows = answers[(answers["version"] == number) & (answers["features_as_of"] == month)]
-        version, truth = released(home, number), labels.dropna().astype(bool)
+        try:
+            version = released(home, number)
+        except IntegrityError as error:  # it does not serve: its answers must not stop the month
+            found.append(unjudged(rows, number, month.isoformat(), str(error)))
+            continue
+        truth = labels.dropna().astype(bool)
         learnt, _ = _rows(home, [dt.date.fromisoformat(one) for one in version.passport["months"]])
         reference = version.model.probability(learnt)
         found.append(review(home.contract, rows, truth, version, month.isoformat(), reference))

@@ -90,7 +90,7 @@ class Progress:
                 act="retraining requested" if verdict.retrain else "retraining skipped",
                 subject=processed[-1].isoformat(),
                 reason=verdict.reason,
-                evidence={"key": verdict.key, "trigger": verdict.trigger},
+                evidence={"key": verdict.key, "trigger": verdict.trigger, "fallen": verdict.fallen},
             )
 
     def unfinished(self) -> Trigger | None:
@@ -109,8 +109,7 @@ class Progress:
 
     def answered(self) -> list[dict[str, Any]]:
         """What the API answered and what that was worth, as the newest run saw it."""
-        months = self.home.records.months("performance")
-        record = self.home.records.read("performance", months[-1]) if months else None
+        record = self.home.records.newest("performance")
         return [] if record is None else record.get("answered", [])
 
     def stand_down(self) -> str | None:

@@ -6,12 +6,13 @@ that was killed is seen. Belongs here: their paths and atomic writing. Does not:
 
 import datetime as dt
 from pathlib import Path
-from typing import Any, Literal
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any, Literal
 
 from churn_platform.adapters.files import read_json, replacing, sha256_file, write_json
 from churn_platform.core.digest import digest_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Kind = Literal["training_dataset", "drift_report", "performance", "scores"]
 KINDS: tuple[Kind, ...] = ("training_dataset", "drift_report", "performance", "scores")
@@ -33,7 +34,7 @@ class Records:
         """The file of one record."""
         return self.folder(kind) / f"{as_of}{suffix}"
 
-    def write(self, kind: Kind, as_of: dt.date, record: dict[str, Any], frame: pd.DataFrame | None = None) -> None:
+    def write(self, kind: Kind, as_of: dt.date, record: dict[str, Any], frame: "pd.DataFrame | None" = None) -> None:
         """Write a record and its rows; the record last, so that it never names rows that are not there.
 
         Without a frame the rows stay as they are. The file carries the digests of both, for `broken`.
@@ -54,6 +55,11 @@ class Records:
             record.pop(DIGESTS, None)
         return record
 
+    def newest(self, kind: Kind) -> dict[str, Any] | None:
+        """The record of the newest month that has one; None before the first."""
+        months = self.months(kind)
+        return self.read(kind, months[-1]) if months else None
+
     def broken(self, kind: Kind, as_of: dt.date) -> str | None:
         """None while record and rows are what was written, else the sentence what is not.
 
@@ -72,8 +78,9 @@ class Records:
             return f"{rows} is not what was written"
         return None
 
-    def frame(self, kind: Kind, as_of: dt.date) -> pd.DataFrame:
+    def frame(self, kind: Kind, as_of: dt.date) -> "pd.DataFrame":
         """The rows of a record; integers and booleans nullable, as in the lake."""
+        import pandas as pd
         import pyarrow as pa
         import pyarrow.parquet as pq
 

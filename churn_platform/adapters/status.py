@@ -12,12 +12,11 @@ from churn_platform.adapters.alerting import Alerter
 from churn_platform.adapters.approval_requests import how_to_answer, waiting
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.progress import Progress
-from churn_platform.adapters.verdict import standing_proposal
 from churn_platform.core.digest import digest_of
 from churn_platform.core.ledger import Receipt
 from churn_platform.core.quarantine import quarantined_sentence
 from churn_platform.core.snapshot import feature_frame
-from churn_platform.core.standing import blocked, overrides, word
+from churn_platform.core.standing import blocked, overrides, standing_proposal, word
 from churn_platform.errors import ChurnError, ContractError, UsageError
 
 
@@ -41,7 +40,7 @@ def status(home: Home) -> dict[str, Any]:
         "quarantine": quarantine(home, progress.published[-1]) if progress.published else None,
         "performance": progress.performance(),
         "answered": progress.answered(),
-        "proposal": standing_proposal(home),
+        "proposal": proposal(home),
         "next": None if step is None else {"job": step.kind, "as_of": step.as_of.isoformat(), "reason": step.reason},
         "reason": reason,
         "alerts": alerts(home),
@@ -55,6 +54,13 @@ def pending(home: Home) -> dict[str, Any] | None:
         return None
     request, lapsed = found
     return {**request.as_dict(), "lapsed": lapsed, "how": how_to_answer(request.version)}
+
+
+def proposal(home: Home) -> dict[str, Any] | None:
+    """What time proposes while it stands, with the command that carries it out."""
+    pointer = home.releases.pointer()
+    version = None if pointer is None else pointer.version
+    return standing_proposal(home.records.newest("performance"), version, home.ledger.receipts())
 
 
 def with_word(decision: dict[str, Any], receipts: list[Receipt]) -> dict[str, Any]:

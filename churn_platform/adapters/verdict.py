@@ -5,7 +5,7 @@ one is proposed (`core/verdict.py`), realised performance (`adapters/monitoring.
 """
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -150,25 +150,6 @@ def carry_out_proposal(home: Home, proposal: Proposal) -> str:
     from churn_platform.adapters.approving import approve
 
     return approve(home, proposal.version, BY_ITSELF, proposal.sentence, override=True)
-
-
-def standing_proposal(home: Home) -> dict[str, Any] | None:
-    """The newest look's proposal while it stands, with the command that carries it out; None when there is none.
-
-    It lapses when production changes or the version is blocked or rejected, and with the next look.
-    """
-    months: Sequence[dt.date] = home.records.months("performance")
-    record = home.records.read("performance", months[-1]) if months else None
-    proposal: dict[str, Any] | None = (record or {}).get("verdict", {}).get("proposal")
-    pointer = home.releases.pointer()
-    if proposal is None or pointer is None or pointer.version != proposal["production"]:
-        return None
-    version = int(proposal["version"])
-    if version in barred(home.ledger.receipts()):
-        return None
-    rollback = proposal["act"] == "rollback proposed"
-    command = f"churn rollback --to {version}" if rollback else f"churn approve {version} --override"
-    return {**proposal, "command": f"{command} --by NAME --reason TEXT"}
 
 
 def _compared(contender: Contender, level: float) -> dict[str, Any]:

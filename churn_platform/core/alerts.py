@@ -102,6 +102,8 @@ def _words(receipt: Receipt, decision: Mapping[str, Any] | None) -> tuple[str, S
         return f"version {decision['candidate_version']} was not promoted after all", "warning", ""
     if receipt.act == "retraining requested" and receipt.evidence.get("trigger") == "performance":
         return "performance fell", "failure", "A candidate is trained and compared with production."
+    if receipt.act == "retraining skipped" and receipt.evidence.get("fallen"):
+        return "performance fell", "failure", "No candidate can be trained yet; production stays as it is."
     if receipt.act not in PLAIN:
         return None
     title, severity, more = PLAIN[receipt.act]

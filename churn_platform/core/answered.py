@@ -41,11 +41,11 @@ def review(
     key = contract.entity.column
     given = answers["probability"].to_numpy(float)
     moved = predictions_measured(contract.policy.drift, reference, given, seed=contract.policy.training.seed)
-    record: dict[str, Any] = {
-        "version": version.version, "as_of": as_of, "customers": len(answers), "answers": int(answers["answers"].sum()),
-        "distance": round(moved.value, 6), "distance_threshold": round(moved.threshold, 6),
-        "moved": moved.value >= moved.threshold, "metrics": None,
-    }  # fmt: skip
+    record = _counted(answers, version.version, as_of) | {
+        "distance": round(moved.value, 6),
+        "distance_threshold": round(moved.threshold, 6),
+        "moved": moved.value >= moved.threshold,
+    }
     known = answers[answers[key].isin(labels.index)]
     known = known[~seen_in_training(known[key], version, as_of)]
     truth = labels.reindex(known[key]).to_numpy(dtype=bool)
@@ -54,6 +54,17 @@ def review(
         return record | {"note": _nothing_to_measure(len(answers), truth)}
     metrics = evaluate(truth, known["probability"].to_numpy(float), version.model.threshold)
     return record | {"metrics": metrics.as_dict()}
+
+
+def unjudged(answers: pd.DataFrame, version: int, as_of: str, why: str) -> dict[str, Any]:
+    """The answers of a version that cannot be read any more: `review` without figures, the note says why."""
+    return _counted(answers, version, as_of) | {"note": why}
+
+
+def _counted(answers: pd.DataFrame, version: int | None, as_of: str) -> dict[str, Any]:
+    counted = {"customers": len(answers), "answers": int(answers["answers"].sum()), "rows": 0}
+    none = {"distance": None, "distance_threshold": None, "moved": False, "metrics": None}
+    return {"version": version, "as_of": as_of, **counted, **none}
 
 
 def _nothing_to_measure(customers: int, truth: NDArray[np.bool_]) -> str:

@@ -50,11 +50,15 @@ class Signals:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Retrain with this trigger, or skip; the sentence says why either way. `key` names the evidence."""
+    """Retrain with this trigger, or skip; the sentence says why either way. `key` names the evidence.
+
+    `fallen` says how performance fell where that is news and still no candidate may be made.
+    """
 
     trigger: Trigger | None
     reason: str
     key: str
+    fallen: str | None = None
 
     @property
     def retrain(self) -> bool:
@@ -87,7 +91,8 @@ def should_retrain(contract: Contract, signals: Signals) -> Verdict:
     key = evidence_key(contract, signals)
     blocked = _blocked(contract, signals)
     if blocked:
-        return Verdict(None, blocked, key)
+        fallen = _performance_fell(signals) if _measured_since(signals) else None
+        return Verdict(None, f"{fallen} {blocked}" if fallen else blocked, key, fallen)
     if signals.production_version is None:
         return Verdict("first", "There is no production model yet.", key)
     fallen = _performance_fell(signals)
@@ -129,6 +134,13 @@ def _blocked(contract: Contract, signals: Signals) -> str | None:
     if signals.labelled < earliest:
         return f"Cooling down until {earliest} after the decision on {signals.last_decision}."
     return None
+
+
+def _measured_since(signals: Signals) -> bool:
+    """Whether production was measured on a later month than the newest decision's: what is older was answered by it."""
+    if signals.realised is None or signals.last_decision is None:
+        return False
+    return str(signals.realised["as_of"]) > signals.last_decision.isoformat()
 
 
 def _performance_fell(signals: Signals) -> str | None:

@@ -1,10 +1,11 @@
-"""The standing of versions by people's word: blocked, rejected, overridden; read from receipts alone.
+"""The standing of versions: blocked, rejected, overridden by people, proposed by time.
 
-Belongs here: who said it, why, and the sentences. Does not: requests for an approval (`core/approval.py`).
+Belongs here: who said it, why, and the sentences; read from receipts and the newest look. Does not:
+requests for an approval (`core/approval.py`).
 Imports pydantic and the standard library only: the server reads receipts with it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -63,6 +64,26 @@ def word(receipts: Iterable[Receipt], decision: str) -> dict[str, Any]:
     against = [r for r in receipts if r.act == "approval" and r.evidence.get("decision") == decision]
     forced = [Signature.of(r) for r in against if r.evidence.get("override") is True]
     return {"approval": asked[-1].as_dict() if asked else None, "overridden": asdict(forced[-1]) if forced else None}
+
+
+def standing_proposal(
+    look: Mapping[str, Any] | None, production: int | None, receipts: Iterable[Receipt]
+) -> dict[str, Any] | None:
+    """The newest look's proposal while it stands, with the command that carries it out; None when there is none.
+
+    It lapses when production changes or the version is blocked or rejected, and with the next look.
+
+    Args:
+        look: the newest performance record; None before the first.
+        production: the version in production; None before the first.
+        receipts: the ledger.
+    """
+    proposal: dict[str, Any] | None = (look or {}).get("verdict", {}).get("proposal")
+    if proposal is None or production != proposal["production"] or proposal["version"] in barred(receipts):
+        return None
+    version, rollback = proposal["version"], proposal["act"] == "rollback proposed"
+    command = f"churn rollback --to {version}" if rollback else f"churn approve {version} --override"
+    return {**proposal, "command": f"{command} --by NAME --reason TEXT"}
 
 
 def _standing(receipts: Iterable[Receipt], given: Act, taken_back: Act) -> dict[int, Signature]:

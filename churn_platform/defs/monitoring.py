@@ -69,9 +69,10 @@ def _answered_table(answered: list[dict[str, Any]]) -> str:
     ]
     for one in answered:
         auc = "-" if one["metrics"] is None else f"{one['metrics']['auc']:.3f}"
+        distance = "-" if one["distance"] is None else f"{one['distance']:.3f}"
         lines.append(
             f"| {one['version']} | {one['as_of']} | {one['customers']:,} | {one['answers']:,} | {one['rows']:,} "
-            f"| {auc} | {one['distance']:.3f} | {'yes' if one['moved'] else 'no'} |"
+            f"| {auc} | {distance} | {'yes' if one['moved'] else 'no'} |"
         )
     return "\n".join(lines)
 

@@ -10,6 +10,7 @@ from churn_platform.adapters.monitoring import _alarms, evaluate_versions, repor
 from churn_platform.adapters.prediction_log import Answered, PredictionLog
 from churn_platform.adapters.progress import Progress
 from churn_platform_tests.small_business import CUSTOMERS, FEBRUARY, JANUARY, copied
+from churn_platform_tests.trusted_home import flip
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +109,19 @@ def test_what_the_api_answered_is_judged_on_the_labels_of_the_month_that_it_answ
     assert Progress(home).answered() == [january, february]
     assert not january["moved"]
     json.dumps([january, february])
+
+
+def test_a_retired_release_that_was_damaged_does_not_stop_the_month(february_copy):
+    home = february_copy
+    assert home.releases.pointer().version == 2
+    answer(home, FEBRUARY, ["m00001", "m00002"])
+    flip(home.releases.path(1, "model.skops"))
+    evaluate_versions(home, FEBRUARY)
+    record = home.records.read("performance", FEBRUARY)
+    [answered] = record["answered"]
+    assert (answered["version"], answered["customers"], answered["metrics"]) == (1, 2, None)
+    assert "model.skops" in answered["note"]
+    assert "model.skops" in next(entry for entry in record["evaluated"] if entry["version"] == 1)["note"]
 
 
 def test_the_prediction_log_is_tidied_by_the_run_and_kept_as_long_as_the_policy_says(january_copy):

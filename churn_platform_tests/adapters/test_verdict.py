@@ -6,10 +6,11 @@ import json
 import pytest
 import yaml
 
+from bento.told import Told
 from churn_platform.adapters import status
 from churn_platform.adapters.lake import instant
 from churn_platform.adapters.monitoring import evaluate_versions
-from churn_platform.adapters.verdict import standing_proposal
+from churn_platform.adapters.status import proposal
 from churn_platform.core.verdict import look_level
 from churn_platform_tests.small_business import FEBRUARY, JANUARY, copied, month_tables, open_home, up_to_scores
 
@@ -77,9 +78,16 @@ def test_nothing_moves_by_itself(overtaken):
 
 def test_status_shows_it_with_the_command_that_carries_it_out(overtaken):
     found = status.status(overtaken)["proposal"]
-    assert found == standing_proposal(overtaken)
+    assert found == proposal(overtaken)
     assert found["command"] == "churn approve 2 --override --by NAME --reason TEXT"
     assert found["version"] == 2
+
+
+def test_the_api_says_it_of_the_version_in_production(overtaken):
+    found = proposal(overtaken)
+    told = Told(overtaken.folder)
+    assert told(1)["proposal"] == {name: found[name] for name in ("version", "sentence", "command")}
+    assert told(2)["proposal"] is None
 
 
 def test_a_proposal_lapses_when_production_has_changed_or_people_do_not_want_the_version(
@@ -87,13 +95,13 @@ def test_a_proposal_lapses_when_production_has_changed_or_people_do_not_want_the
 ):
     home = overtaken_copy
     home.ledger.append(actor="Ada", act="version blocked", subject="version 2", reason="It was wrong.")
-    assert standing_proposal(home) is None
+    assert proposal(home) is None
     home.ledger.append(actor="Ada", act="version unblocked", subject="version 2", reason="It was not.")
-    assert standing_proposal(home) is not None
+    assert proposal(home) is not None
     home = up_to_scores(home, FEBRUARY)
     assert home.releases.pointer().version == 2
-    assert standing_proposal(home) is None
-    assert standing_proposal(february_decided) is None
+    assert proposal(home) is None
+    assert proposal(february_decided) is None
 
 
 def test_a_blocked_version_is_compared_and_never_proposed(overtaken_copy):
@@ -108,10 +116,10 @@ def test_a_retired_version_that_is_better_again_is_proposed_for_a_rollback(febru
     home = up_to_scores(copied(february_decided, tmp_path / "home"), FEBRUARY)
     home = march(home, like_january=True)
     evaluate_versions(home, MARCH)
-    proposal = home.records.read("performance", MARCH)["verdict"]["proposal"]
-    assert (proposal["act"], proposal["version"], proposal["production"]) == ("rollback proposed", 1, 2)
+    made = home.records.read("performance", MARCH)["verdict"]["proposal"]
+    assert (made["act"], made["version"], made["production"]) == ("rollback proposed", 1, 2)
     assert home.ledger.receipts("rollback proposed")[0].subject == "version 1"
-    assert standing_proposal(home)["command"] == "churn rollback --to 1 --by NAME --reason TEXT"
+    assert proposal(home)["command"] == "churn rollback --to 1 --by NAME --reason TEXT"
     states = [entry["state"] for entry in home.records.read("performance", MARCH)["evaluated"]]
     assert states == ["retired", "production"]
 
@@ -142,7 +150,7 @@ def test_with_an_automatic_policy_a_promotion_is_carried_out_and_signed_by_the_p
     done = home.ledger.receipts("promotion done")[-1]
     assert (done.actor, done.subject) == ("policy.verdict.automatic", "version 2")
     assert "A promotion of version 2 is proposed" in done.reason
-    assert standing_proposal(home) is None
+    assert proposal(home) is None
     evaluate_versions(home, MARCH)
     assert home.releases.pointer().version == 2
 

@@ -94,6 +94,15 @@ def test_only_a_retraining_that_performance_asked_for_is_told(trigger):
     assert (None if made is None else made.title) == ("gym: performance fell" if trigger == "performance" else None)
 
 
+def test_a_retraining_that_was_skipped_is_told_only_when_performance_fell():
+    skipped = receipt("retraining skipped", "2024-02-29", evidence={"fallen": None})
+    assert message_of(skipped, "gym", None) is None
+    fell = receipt("retraining skipped", "2024-02-29", evidence={"fallen": "It fell."})
+    made = message_of(fell, "gym", None)
+    assert (made.title, made.severity) == ("gym: performance fell", "failure")
+    assert "No candidate can be trained yet" in made.body
+
+
 @pytest.mark.parametrize(
     ("act", "title", "severity"),
     [

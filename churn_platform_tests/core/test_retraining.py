@@ -161,6 +161,21 @@ def test_cooling_down_lasts_calendar_months(declare, cadences, labelled, trigger
         assert verdict.reason == f"Cooling down until {end} after the decision on 2024-01-31."
 
 
+def test_performance_that_fell_while_cooling_down_is_told_although_nothing_is_trained(declare):
+    contract = declare(policy={"retraining": {"cooldown_cadences": 4}})
+    verdict = asked(contract, realised=FALLEN)
+    assert verdict.trigger is None
+    assert verdict.fallen == asked(declare(), realised=FALLEN).reason
+    assert verdict.reason == f"{verdict.fallen} Cooling down until 2024-05-31 after the decision on 2024-01-31."
+    assert asked(contract).fallen is None
+
+
+def test_a_fall_that_the_newest_decision_answered_is_no_news(gym):
+    verdict = asked(gym, realised=FALLEN, last_decision=APRIL)
+    assert verdict.fallen is None
+    assert verdict.reason == "No labels have matured since the decision on 2024-04-30."
+
+
 def test_cooling_down_is_over_before_the_end_of_a_longer_month(gym):
     verdict = asked(gym, last_decision=FEBRUARY, production_as_of=FEBRUARY, labelled=MARCH, drift_alarms=(ALARM,))
     assert verdict.trigger == "drift"

@@ -1,0 +1,53 @@
+"""What the home says of the version in production: its receipt, an override, who waits, what time proposes.
+
+Belongs here: reading ledger and records for `GET /model`. Does not: what they mean (`core/standing.py`).
+"""
+
+import datetime as dt
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from churn_platform.adapters.ledger_store import LedgerStore
+from churn_platform.adapters.records import Records
+from churn_platform.core.approval import pending
+from churn_platform.core.ledger import Receipt
+from churn_platform.core.moves import DONE
+from churn_platform.core.standing import overrides, standing_proposal
+from churn_platform.errors import ChurnError
+
+
+class Told:
+    """Reads ledger and records of one home."""
+
+    def __init__(self, home: Path) -> None:
+        self._ledger, self._records = LedgerStore(home / "ledger"), Records(home)
+
+    def __call__(self, version: int) -> dict[str, Any]:
+        """The receipt of the move that put the version into production, who overrode its decision, the candidate that
+        waits for an approval, the proposal that stands; each None where nothing is said or it cannot be read.
+        """
+        told: dict[str, Any] = {"receipt": None, "overridden": None, "pending": None, "proposal": None}
+        try:
+            receipts = self._ledger.receipts()
+        except (ChurnError, OSError):
+            return told
+        moves = [r for r in receipts if r.act in DONE and r.subject == f"version {version}"]
+        kept = ("sequence", "time", "act", "actor", "reason", "digest")
+        forced, request = overrides(receipts).get(version), pending(receipts)
+        if moves:
+            told["receipt"] = {name: getattr(moves[-1], name) for name in kept}
+        if forced is not None:
+            told["overridden"] = asdict(forced)
+        if request is not None and dt.datetime.now(dt.UTC) <= dt.datetime.fromisoformat(request.until):
+            told["pending"] = {"version": request.version, "since": request.asked, "lapses": request.until}
+        told["proposal"] = self._proposal(version, receipts)
+        return told
+
+    def _proposal(self, version: int, receipts: list[Receipt]) -> dict[str, Any] | None:
+        try:
+            record = self._records.newest("performance")
+        except (ChurnError, OSError):
+            return None
+        found = standing_proposal(record, version, receipts)
+        return None if found is None else {name: found[name] for name in ("version", "sentence", "command")}
