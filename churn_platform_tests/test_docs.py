@@ -12,6 +12,7 @@ from churn_platform.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
 
 
 def commands() -> dict[str, set[str]]:
@@ -25,7 +26,7 @@ def commands() -> dict[str, set[str]]:
 
 
 def test_every_command_has_a_row_and_every_row_is_a_command():
-    named = set(re.findall(r"^\| `churn ([a-z]+(?: [a-z]+)*)", README, flags=re.MULTILINE))
+    named = set(re.findall(r"^\| `churn ([a-z]+(?: [a-z]+)*)", COMMANDS, flags=re.MULTILINE))
     assert named == set(commands())
 
 
@@ -40,7 +41,7 @@ def test_every_churn_command_in_the_documents_exists_with_its_options():
 
 
 def test_every_setting_has_its_row_with_its_default():
-    rows = dict(re.findall(r"^\| `(CHURN_\w+)` \| ([^|]+) \|", README, flags=re.MULTILINE))
+    rows = dict(re.findall(r"^\| `(CHURN_\w+)` \| ([^|]+) \|", COMMANDS, flags=re.MULTILINE))
     assert set(rows) == {f"CHURN_{name.upper()}" for name in Settings.model_fields}
     for name in ("ui_port", "reports_port", "quiet_seconds", "lock_seconds"):
         assert float(rows[f"CHURN_{name.upper()}"]) == Settings.model_fields[name].default
