@@ -210,7 +210,7 @@ def _read_profile() -> None:
     values = dotenv_values(path, interpolate=False)
     for name, value in values.items():
         if name.startswith("CHURN_") and name not in known:
-            raise UsageError(f"{path} sets {name}, which is no setting: the README lists them.")
+            raise UsageError(f"{path} sets {name}, which is no setting: docs/commands.md lists them.")
         if value is not None:
             os.environ.setdefault(name, value)
     os.environ[PROFILE] = str(path)  # child processes run in the home

@@ -11,7 +11,6 @@ from dataclasses import replace
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.model_registry import CANDIDATE
 from churn_platform.adapters.promoting import decision_digest, recover
-from churn_platform.adapters.provenance import provenance
 from churn_platform.adapters.training_data import dataset_month
 from churn_platform.core.approval import (
     Bound,
@@ -132,7 +131,7 @@ def ask(home: Home, decision: Decision) -> str:
         before=named(bound.production),
         after=f"version {decision.candidate_version}",
         reason=decision.reason,
-        evidence={**bound.evidence(), "as_of": decision.as_of, "until": lapses, **provenance()},
+        evidence={**bound.evidence(), "as_of": decision.as_of, "until": lapses},
     )
     return (
         f"{Request(bound, receipt.time, lapses, receipt.digest).sentence()} {how_to_answer(decision.candidate_version)}"

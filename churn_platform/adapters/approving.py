@@ -9,7 +9,6 @@ from typing import Any
 from churn_platform.adapters.approval_requests import acting, bound_now, record_lapse, signed
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.promoting import move
-from churn_platform.adapters.provenance import provenance
 from churn_platform.core.approval import moment, objection, pending
 from churn_platform.core.ledger import Receipt
 from churn_platform.core.moves import DONE, Move, named
@@ -138,7 +137,6 @@ def _answer(home: Home, decision: Decision, by: str, reason: str) -> dict[str, A
             "as_of": decision.as_of,
             "request": request.receipt if mine and request is not None else None,
             "login": home.settings.who,
-            **provenance(),
         },
     }
 

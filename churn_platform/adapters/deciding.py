@@ -19,7 +19,6 @@ from churn_platform.adapters.promoting import (
     recover,
     restore_alias,
 )
-from churn_platform.adapters.provenance import provenance
 from churn_platform.adapters.training_data import load_training_dataset
 from churn_platform.core.candidate import Candidate, shuffled_refit
 from churn_platform.core.gate import gather
@@ -160,7 +159,6 @@ def _record(home: Home, decision: Decision) -> None:
                 "candidate": decision.candidate_digest,
                 "policy": decision.policy_hash,
                 **decision.evidence,
-                **provenance(),
             },
         )
 

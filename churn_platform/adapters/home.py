@@ -17,6 +17,7 @@ from churn_platform.adapters.files import read_json, write_json
 from churn_platform.adapters.lake import Lake
 from churn_platform.adapters.ledger_store import LedgerStore, utc_now
 from churn_platform.adapters.online_address import OnlineAddress, online_address
+from churn_platform.adapters.provenance import provenance
 from churn_platform.adapters.records import Records
 from churn_platform.adapters.releases import Releases
 from churn_platform.core.contract import Contract
@@ -108,7 +109,9 @@ class Home:
     @cached_property
     def ledger(self) -> LedgerStore:
         """The receipts."""
-        return LedgerStore(self.folder / "ledger", self.now, anchor_file=self.folder / "anchor.json")
+        return LedgerStore(
+            self.folder / "ledger", self.now, anchor_file=self.folder / "anchor.json", made_by=provenance
+        )
 
     def create(self) -> None:
         """Make the folders, the Dagster configuration and the note of the layout; what exists stays as it is.

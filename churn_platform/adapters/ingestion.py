@@ -25,6 +25,9 @@ from churn_platform.core.ledger import Act
 from churn_platform.core.quarantine import quarantined_sentence
 from churn_platform.errors import ContractError, DropRefused, UsageError
 
+UNCOMPARED = ("fingerprint", "code", "lock")
+"""What a receipt says besides the content: times of files, the installation."""
+
 
 def publish_drop(home: Home, as_of: dt.date) -> Publication:
     """Publish the drop of a month as a snapshot and write the receipt; a refusal is a receipt too.
@@ -191,7 +194,7 @@ def _record_delivery(home: Home, publication: Publication, fingerprint: str) -> 
 def _recorded(home: Home, as_of: dt.date, content: dict[str, Any]) -> bool:
     """Whether a receipt says that this content of the month was published."""
     return any(
-        r.subject == as_of.isoformat() and {n: v for n, v in r.evidence.items() if n != "fingerprint"} == content
+        r.subject == as_of.isoformat() and {n: v for n, v in r.evidence.items() if n not in UNCOMPARED} == content
         for r in home.ledger.receipts()
     )
 

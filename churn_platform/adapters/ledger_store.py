@@ -41,6 +41,7 @@ class LedgerStore:
         now: Callable[[], datetime] = utc_now,
         lock_seconds: float = 30.0,
         anchor_file: Path | None = None,
+        made_by: Callable[[], Mapping[str, JsonValue]] = dict,
     ) -> None:
         """Nothing is read or written yet.
 
@@ -49,11 +50,12 @@ class LedgerStore:
             now: The clock; it must give aware datetimes.
             lock_seconds: How long an append waits for another writer.
             anchor_file: Where every append leaves the head's number and digest, outside of `folder`; None: nowhere.
+            made_by: What the evidence of every receipt says of the installation that acted.
         """
         self.folder = folder
         self.file = folder / "receipts.jsonl"
         self.anchor_file = anchor_file
-        self._now = now
+        self._now, self._made_by = now, made_by
         self._lock_seconds = lock_seconds
         # The lines that were verified last and their receipts: a step asks a dozen times, `GET /model` every time.
         self._read: tuple[list[bytes], list[Receipt]] = ([], [])
@@ -91,7 +93,7 @@ class LedgerStore:
                 reason=reason,
                 before=before,
                 after=after,
-                evidence=evidence,
+                evidence={**self._made_by(), **(evidence or {})},
             )
             _write_at(descriptor, end, ledger.to_line(receipt) + b"\n")
             if self.anchor_file is not None:  # after the receipt: a kill between the two leaves the anchor one behind

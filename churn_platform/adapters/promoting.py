@@ -10,7 +10,6 @@ from pydantic import JsonValue
 
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.model_registry import PRODUCTION
-from churn_platform.adapters.provenance import provenance
 from churn_platform.adapters.publishing import publish
 from churn_platform.core.approval import unused
 from churn_platform.core.candidate import FILES, Candidate, candidate_of
@@ -175,7 +174,7 @@ def _finish(home: Home, planned: Move, intent: Receipt) -> Receipt:
             planned.version, ledger_head=intent.digest, activate_at=activate_at, as_of=planned.as_of
         )
     _block(home, planned)
-    evidence = {"intent": intent.digest, "activate_at": pointer.activate_at, **provenance()}
+    evidence = {"intent": intent.digest, "activate_at": pointer.activate_at}
     receipt = planned.receipt(**evidence)
     done = home.ledger.append(act=f"{planned.kind} done", **receipt)  # type: ignore[arg-type]
     home.registry.anchor(planned.version, done.digest)

@@ -7,7 +7,6 @@ Belongs here: which version that is, whether its release stands, unblocking. Doe
 from churn_platform.adapters.approval_requests import acting, record_lapse, signed
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.promoting import move
-from churn_platform.adapters.provenance import provenance
 from churn_platform.core.approval import moment
 from churn_platform.core.ledger import Receipt
 from churn_platform.core.moves import Move, promotions, version_of
@@ -65,7 +64,7 @@ def unblock(home: Home, version: int, by: str, reason: str) -> str:
         if version not in known:
             names = ", ".join(str(number) for number in sorted(known)) or "none"
             raise UsageError(f"Version {version} is not blocked; blocked versions: {names}.")
-        evidence = {"login": home.settings.who, **provenance()}
+        evidence = {"login": home.settings.who}
         subject = f"version {version}"
         home.ledger.append(actor=by, act="version unblocked", subject=subject, reason=reason, evidence=evidence)
     return f"Version {version} is no longer blocked: {reason}"

@@ -8,7 +8,6 @@ from typing import Any
 
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.progress import Progress
-from churn_platform.adapters.provenance import provenance
 from churn_platform.core.ledger import Receipt
 from churn_platform.core.states import changes, stand_down_act
 
@@ -39,7 +38,6 @@ def record_policy(home: Home) -> None:
             "policy": contract.decided_by,
             "changed": {change.field: [change.old, change.new] for change in changed},
             "contract": contract.model_hash,
-            **provenance(),
         },
     )
 

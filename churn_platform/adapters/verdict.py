@@ -11,7 +11,6 @@ from typing import Any
 import pandas as pd
 
 from churn_platform.adapters.home import Home
-from churn_platform.adapters.provenance import provenance
 from churn_platform.adapters.versions import Versions
 from churn_platform.core.candidate import Candidate
 from churn_platform.core.digest import digest_of
@@ -129,7 +128,6 @@ def record_proposal(home: Home, proposal: Proposal | None, evidence: Mapping[str
             "difference": proposal.difference,
             "interval": list(proposal.interval),
             "level": proposal.level,
-            **provenance(),
         },
     )
 

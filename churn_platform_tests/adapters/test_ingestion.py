@@ -12,6 +12,7 @@ import yaml
 from churn_platform.adapters import ingestion
 from churn_platform.adapters.drop_reader import find_drops, open_drop
 from churn_platform.adapters.ingestion import publish_drop, take_in
+from churn_platform.adapters.provenance import provenance
 from churn_platform.core.digest import digest_of
 from churn_platform.errors import ContractError, DropRefused, UsageError
 from churn_platform_tests.small_business import DECLARED, FEBRUARY, JANUARY, deliver, make_home, month_tables, open_home
@@ -65,6 +66,7 @@ def test_a_sound_drop_is_published_and_accepted_with_its_digest(home, tables):
         "snapshot": publication.digest,
         "delivery": digest_of(home.lake.deliveries(JANUARY)[0]),
         "fingerprint": drop.fingerprint,
+        **provenance(),
     }
     assert home.lake.snapshots(JANUARY) == [publication.digest]
     assert home.lake.digest(JANUARY) == publication.digest

@@ -211,6 +211,7 @@ def test_the_receipts_tell_who_what_and_why_with_the_digests(january):
         "decision": decision_digest(decision),
         "candidate": decision.candidate_digest,
         "as_of": "2024-01-31",
+        **provenance(),
     }
     for receipt in (intent, done):
         assert (receipt.actor, receipt.subject, receipt.reason) == ("tester", "version 1", decision.reason)
@@ -219,7 +220,6 @@ def test_the_receipts_tell_who_what_and_why_with_the_digests(january):
         **evidence,
         "intent": intent.digest,
         "activate_at": pointer.activate_at,
-        **provenance(),
     }
     assert intent.sequence < published.sequence < done.sequence
     assert published.evidence["candidate"] == decision.candidate_digest

@@ -66,3 +66,10 @@ def test_the_sources_that_fit_exist_and_are_digested():
     assert set(fitting_parts()["sources"]) == set(module.SOURCES)
     content = (PACKAGE / "core" / "estimator.py").read_bytes()
     assert fitting_parts()["sources"]["estimator.py"] == hashlib.sha256(content).hexdigest()
+
+
+def test_every_receipt_names_the_code_and_the_lock_file_that_acted(sound):
+    receipts = sound.ledger.receipts()
+    assert len({receipt.act for receipt in receipts}) > 6
+    for receipt in receipts:
+        assert provenance().items() <= receipt.evidence.items(), receipt.act
