@@ -208,7 +208,7 @@ for look in (cli_verdict.replay, cli_verdict.scoreboard):
 for decided in (cli_promotion.approve, cli_promotion.reject, cli_promotion.rollback, cli_promotion.unblock):
     app.command()(decided)
 
-for whole in (cli_home.backup, cli_home.restore, cli_home.forget):
+for whole in (cli_home.backup, cli_home.restore, cli_home.move, cli_home.forget):
     app.command()(whole)
 
 

@@ -1,4 +1,4 @@
-"""The commands over a whole home: backup, restore, forget, and what `churn doctor --fix` says.
+"""The commands over a whole home: backup, restore, move, forget, and what `churn doctor --fix` says.
 
 Belongs here: their arguments and what they say. Does not: what they do (`adapters/`). `cli.py` registers them.
 """
@@ -66,6 +66,29 @@ def restore(
         f"{made.receipts:,} receipts and every release as recorded; {time.monotonic() - begun:.1f} s."
     )
     typer.echo("Next: `churn status`, `churn run`.")
+
+
+def move(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """A home's MLflow history and online rows to the servers of the settings; compared before anything is switched."""
+    from dataclasses import asdict
+
+    from rich.console import Console
+
+    from churn_platform.adapters.mlflow_move import move as move_to_server
+
+    opened, begun = open_home(home), time.monotonic()
+    with Console(stderr=True).status(f"Moving {opened.folder} ...") as shown:
+        moved = move_to_server(opened, lambda done, all_: shown.update(f"{done} of {all_} runs and models copied"))
+    if as_json:
+        print_json(asdict(moved))
+        return
+    typer.echo(
+        f"{len(moved.versions):,} versions, {moved.runs:,} runs and {moved.files:,} files of {opened.folder} are at "
+        f"{moved.server}, compared one by one; {time.monotonic() - begun:.1f} s. The old store is kept: {moved.kept}."
+    )
+    if moved.left:
+        typer.echo(f"Not the loop's, so left in it: {', '.join(moved.left)}.")
+    typer.echo("Next, with the same settings: `churn verify`, `churn run`.")
 
 
 def forget(

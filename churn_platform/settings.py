@@ -29,6 +29,7 @@ LIBRARY_ENVIRONMENT = {
     "MLFLOW_LOG_UV_FILES": "false",
     "MLFLOW_UV_AUTO_DETECT": "false",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     # A server that restarts is waited for, for about a minute; then the run fails and is tried again later.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "5",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",

@@ -43,11 +43,11 @@ class Served:
                 start_new_session=True,
             )
 
-    def wait(self):
+    def wait(self, path="/readyz"):
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and self.process.poll() is None:
             with contextlib.suppress(httpx.HTTPError):
-                if httpx.get(f"{self.url}/readyz").status_code == 200:
+                if httpx.get(f"{self.url}{path}").status_code == 200:
                     return self
             time.sleep(0.2)
         pytest.fail(f"the server did not become ready:\n{self.log.read_text()}")

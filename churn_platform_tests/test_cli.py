@@ -45,6 +45,7 @@ COMMANDS = {
     "bento": {"--output", "--customers", "--home", "--json"},
     "backup": {"--home", "--json"},
     "restore": {"--home", "--json"},
+    "move": {"--home", "--json"},
     "approve": {"--by", "--reason", "--override", "--home", "--json"},
     "reject": {"--by", "--reason", "--home", "--json"},
     "rollback": {"--to", "--by", "--reason", "--home", "--json"},

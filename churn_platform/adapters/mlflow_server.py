@@ -81,10 +81,10 @@ def check_place(home: Path, *, on_server: bool) -> None:
     Raises:
         UsageError: they are in the home and the settings name a server, or the other way round.
     """
-    if on_server and (home / "mlflow.db").exists():
+    if on_server and (home / "mlflow.db").exists() and not (home / MARKER).exists():
         raise UsageError(
             f"The models of this home are in its own MLflow store ({home / 'mlflow.db'}), and CHURN_MLFLOW_URI names a "
-            "server: unset it, or start a home for the server (docs/stack.md says how)."
+            "server: unset it, or take the home there with `churn move`."
         )
     if not on_server and (home / MARKER).exists():
         raise UsageError(

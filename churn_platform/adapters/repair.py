@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
-from churn_platform.adapters import forgetting
+from churn_platform.adapters import forgetting, mlflow_move
 from churn_platform.adapters.drop_reader import INCOMING, SUFFIXES
 from churn_platform.adapters.files import read_json
 from churn_platform.adapters.home import Home
@@ -100,6 +100,12 @@ def _forgetting(home: Home) -> Iterator[Repair]:
         yield Repair("forgetting", done=True, says=said)
 
 
+def _server(home: Home) -> Iterator[Repair]:
+    if (moved := mlflow_move.finish(home)) is not None:  # writes the receipt
+        said = f"The move to {moved.server} was cut off after its switch: it was completed."
+        yield Repair("server", done=True, says=said)
+
+
 def _alias(home: Home) -> Iterator[Repair]:
     pointer, alias = home.releases.pointer(), home.registry.alias(PRODUCTION)
     if pointer is None or alias == pointer.version:
@@ -170,6 +176,7 @@ STEPS: tuple[tuple[str, Callable[[Home], Iterator[Repair]]], ...] = (
     ("release", _releases),
     ("move", _moves),
     ("forgetting", _forgetting),
+    ("server", _server),
     ("alias", _alias),
     ("temporary files", _temporaries),
     ("drop", _drops),

@@ -34,6 +34,7 @@ StateAct = Literal[
     "recovery",
     "customer forgotten",
     "home restored",
+    "home moved",
 ]
 Act = Literal[DropAct, RetrainingAct, ApprovalAct, PromotionAct, RollbackAct, ProposalAct, StateAct]
 """What a receipt can record."""

@@ -13,6 +13,7 @@ from pydantic import Field, PrivateAttr
 
 from churn_platform.adapters.approval_requests import record_lapse
 from churn_platform.adapters.home import Home
+from churn_platform.adapters.mlflow_move import finish as finish_move
 from churn_platform.adapters.promoting import recover
 from churn_platform.adapters.state_receipts import record_policy
 from churn_platform.settings import load_settings, prepare_environment
@@ -34,6 +35,7 @@ class HomeResource(dg.ConfigurableResource):
         prepare_environment(home.settings)
         home.create()
         with home.exclusive():
+            finish_move(home)
             recover(home)
             record_policy(home)
             record_lapse(home)

@@ -17,6 +17,7 @@ from churn_platform.adapters.alerting import Alerter
 from churn_platform.adapters.approval_requests import record_lapse
 from churn_platform.adapters.forgetting import finish as finish_forgetting
 from churn_platform.adapters.home import Home
+from churn_platform.adapters.mlflow_move import finish as finish_move
 from churn_platform.adapters.online_upkeep import notice_lost_rows
 from churn_platform.adapters.progress import Progress
 from churn_platform.adapters.promoting import recover
@@ -64,6 +65,7 @@ def run_due(
         Alerter(home).begin()
         recover(home)
         finish_forgetting(home)
+        finish_move(home)
         record_policy(home)
         record_lapse(home)
         while (step := _next(home)) is not None and (through is None or step.as_of <= through):
