@@ -1,12 +1,19 @@
-"""A real receiver of alerts: an HTTP server on this machine that keeps what it is sent and can be told to fail."""
+"""Real receivers of alerts on this machine: an HTTP server that can be told to fail, and a mail server."""
 
 import contextlib
+import email
+import email.policy
 import json
 import socket
 import threading
 from collections.abc import Iterator
+from email.message import EmailMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from aiosmtpd.controller import Controller
+
+from churn_platform.adapters.dagster_ui import free_port
 
 
 class Receiver:
@@ -61,3 +68,21 @@ def mute() -> Iterator[str]:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         yield f"json://127.0.0.1:{listener.getsockname()[1]}/hook"
+
+
+@contextlib.contextmanager
+def mailbox() -> Iterator[tuple[str, list[EmailMessage]]]:
+    """A real SMTP server: the Apprise URL that mails two people through it, and the mails that it took."""
+    got: list[EmailMessage] = []
+
+    class Handler:
+        async def handle_DATA(self, _server: object, _session: object, envelope: Any) -> str:  # noqa: N802 - its name
+            got.append(email.message_from_bytes(envelope.content, policy=email.policy.default))
+            return "250 OK"
+
+    server = Controller(Handler(), hostname="127.0.0.1", port=free_port())
+    server.start()
+    try:
+        yield f"mailto://127.0.0.1:{server.port}?from=churn@gym.example&to=ann@gym.example,bob@gym.example", got
+    finally:
+        server.stop()

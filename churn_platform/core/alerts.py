@@ -67,9 +67,9 @@ def message_of(receipt: Receipt, business: str, decision: Mapping[str, Any] | No
         return None
     title, severity, more = found
     findings = [] if decision is None else finding_lines(decision)
-    parts = [receipt.reason, more, "\n".join(findings)]
+    # A blank line between findings: each is several lines in a mail, and Teams joins what only a line break parts.
     signed = f"Receipt {receipt.sequence}, {receipt.time[:19].replace('T', ' ')} UTC, by {receipt.actor}."
-    body = "\n\n".join(part for part in [*parts, signed] if part)
+    body = "\n\n".join(part for part in [receipt.reason, more, *findings, signed] if part)
     return Message(f"{business}: {title}", body, severity)
 
 

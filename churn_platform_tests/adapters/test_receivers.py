@@ -11,7 +11,7 @@ from churn_platform.adapters import receivers
 from churn_platform.adapters.dagster_ui import free_port
 from churn_platform.adapters.receivers import names, send
 from churn_platform.core.alerts import Message
-from churn_platform_tests.receiver import mute, receiving
+from churn_platform_tests.receiver import mailbox, mute, receiving
 
 HELLO = Message("gym: promoted version 2", "Better by <0.1> & more.\n\nGATE001: pass.", "success")
 
@@ -20,6 +20,18 @@ def test_a_message_arrives_as_it_is_with_its_severity():
     with receiving() as receiver:
         assert send(receiver.url, HELLO) is None
     assert receiver.got == [{"title": HELLO.title, "body": HELLO.body, "type": "success"}]
+
+
+def test_a_mail_shows_the_title_as_subject_and_the_body_as_it_is_once_to_each_person():
+    long = "GATE001 Beats production: FAIL. " + "The candidate's AUC of 0.71 <is> below & für niemanden gut. " * 5
+    message = Message("gym: version 2 is refused", f"Version 1 stays in production.\n\n{long.strip()}", "warning")
+    with mailbox() as (url, got):
+        assert send(url, message) is None
+    assert sorted(mail["To"] for mail in got) == ["ann@gym.example", "bob@gym.example"]
+    for mail in got:
+        assert (mail["Subject"], mail["From"]) == (message.title, "churn@gym.example")
+        assert mail.get_content_type() == "text/plain"
+        assert mail.get_content().replace("\r\n", "\n").strip() == message.body
 
 
 @pytest.mark.parametrize("status", [404, 500])
