@@ -18,19 +18,11 @@ from churn_platform.adapters.files import sha256_file
 from churn_platform.adapters.findings import Finding, broken, holds
 from churn_platform.adapters.home import Home
 from churn_platform.core.digest import digest_of
+from churn_platform.core.forgetting import current
 from churn_platform.core.ledger import Receipt
 
 STAMPS = ["event_timestamp", "created_timestamp"]
 DROPS = ("drop accepted", "drop corrected")
-
-
-def current(receipts: Sequence[Receipt], digest: str, sequence: int) -> str:
-    """What a digest that receipt `sequence` names has become by the forgetting of customers since."""
-    for receipt in receipts:
-        if receipt.act == "customer forgotten" and receipt.sequence > sequence:
-            mapping: Any = receipt.evidence.get("digests", {})
-            digest = str(mapping.get(digest, digest))
-    return digest
 
 
 def check_lake(home: Home, receipts: Sequence[Receipt]) -> Iterator[Finding]:
@@ -62,8 +54,8 @@ def _manifest_faults(home: Home, as_of: dt.date, own: list[Receipt], receipts: S
     path = home.lake.folder / "snapshots" / f"{as_of}.json"
     published = {
         (
-            current(receipts, str(r.evidence["snapshot"]), r.sequence),
-            current(receipts, str(r.evidence["delivery"]), r.sequence),
+            current(receipts, r.evidence["snapshot"], r.sequence),
+            current(receipts, r.evidence["delivery"], r.sequence),
         ): r
         for r in own
     }
@@ -81,7 +73,8 @@ def _manifest_faults(home: Home, as_of: dt.date, own: list[Receipt], receipts: S
     if order != sorted(order):
         yield f"{path}: its deliveries stand in another order than their receipts"
     fingerprint, drop = home.lake.fingerprint(as_of), open_drop(home.drops / as_of.isoformat(), as_of, home.contract)
-    if fingerprint not in {r.evidence.get("fingerprint") for r in own} | {drop.fingerprint}:
+    known = {current(receipts, r.evidence.get("fingerprint"), r.sequence) for r in own}
+    if fingerprint not in known | {drop.fingerprint}:
         yield f"{path}: its fingerprint is of no drop that a receipt names"
 
 

@@ -20,13 +20,13 @@ from churn_platform.adapters.lake import Publication
 from churn_platform.adapters.quarantine_files import Quarantine
 from churn_platform.adapters.validation import ValidatedDrop, ValidatedTable, validate
 from churn_platform.core.digest import digest_of
+from churn_platform.core.forgetting import current
 from churn_platform.core.lake_tables import lake_tables
 from churn_platform.core.ledger import Act
 from churn_platform.core.quarantine import quarantined_sentence
 from churn_platform.errors import ContractError, DropRefused, UsageError
 
-UNCOMPARED = ("fingerprint", "code", "lock")
-"""What a receipt says besides the content: times of files, the installation."""
+DELIVERED: tuple[Act, ...] = ("drop accepted", "drop corrected")
 
 
 def publish_drop(home: Home, as_of: dt.date) -> Publication:
@@ -192,10 +192,12 @@ def _record_delivery(home: Home, publication: Publication, fingerprint: str) -> 
 
 
 def _recorded(home: Home, as_of: dt.date, content: dict[str, Any]) -> bool:
-    """Whether a receipt says that this content of the month was published."""
+    """Whether a receipt says that this content of the month was published, by its digests as they now are."""
+    receipts = home.ledger.receipts()
     return any(
-        r.subject == as_of.isoformat() and {n: v for n, v in r.evidence.items() if n not in UNCOMPARED} == content
-        for r in home.ledger.receipts()
+        {name: current(receipts, receipt.evidence.get(name), receipt.sequence) for name in content} == content
+        for receipt in receipts
+        if receipt.subject == as_of.isoformat() and receipt.act in DELIVERED
     )
 
 

@@ -5,10 +5,13 @@ Belongs here: those rules. Does not: files and stores (`adapters/forgetting.py`,
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
+from typing import Any
 
 from pydantic import JsonValue
+
+from churn_platform.core.ledger import Receipt
 
 FORGOTTEN = "(forgotten)"
 
@@ -16,6 +19,17 @@ FORGOTTEN = "(forgotten)"
 def salted(salt: str, key: str | int) -> str:
     """Hex sha256 of salt and key: who has the key can ask whether it was forgotten, the ledger alone names nobody."""
     return hashlib.sha256(f"{salt}:{key}".encode()).hexdigest()
+
+
+def current(receipts: Sequence[Receipt], digest: Any, sequence: int) -> Any:  # noqa: ANN401 - as evidence holds it
+    """What a digest that receipt `sequence` names, or a mapping of digests, has become by the forgetting since."""
+    if isinstance(digest, dict):
+        return {name: current(receipts, value, sequence) for name, value in digest.items()}
+    for receipt in receipts:
+        if receipt.act == "customer forgotten" and receipt.sequence > sequence:
+            mapping: Any = receipt.evidence.get("digests", {})
+            digest = mapping.get(digest, digest)
+    return digest
 
 
 def told(key: str | int) -> list[tuple[str, str]]:

@@ -27,6 +27,7 @@ from churn_platform_tests.small_business import (
     open_home,
     up_to_scores,
 )
+from churn_platform_tests.trusted_home import verification
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +115,19 @@ def test_the_loop_has_nothing_to_do_and_everything_still_verifies(home, which):
         assert digests[digest] == home.lake.digest(month) != digest
     for receipt in home.ledger.receipts("drop accepted"):
         assert digests[receipt.evidence["snapshot"]] in {home.lake.digest(month) for month in home.lake.months()}
+
+
+def test_a_month_that_is_processed_again_is_not_accepted_a_second_time(home):
+    accepted = len(home.ledger.receipts("drop accepted"))
+    forget(home, "m00004", "ann", "asked")
+    publish_drop(open_home(home.folder), FEBRUARY)
+    assert len(home.ledger.receipts("drop accepted")) == accepted
+
+
+def test_a_drop_that_is_replaced_afterwards_is_no_break(home):
+    forget(home, "m00004", "ann", "asked")
+    (home.drops / str(FEBRUARY) / "visits.csv").write_text("another delivery, which no run has seen yet")
+    assert verification(home, deep=True)["breaks"] == []
 
 
 def test_counts_are_those_of_what_is_left(home):
