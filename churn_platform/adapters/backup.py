@@ -5,6 +5,7 @@ was unpacked (`adapters/restoring.py`).
 """
 
 import contextlib
+import glob
 import hashlib
 import os
 import shutil
@@ -78,6 +79,8 @@ def back_up(home: Home, target: Path, on_file: OnFile = lambda _name, _size: Non
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
     try:
         with home.exclusive("`churn backup`"):
+            for leftover in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):  # of a killed one
+                leftover.unlink()
             written = _write(home, temporary, on_file)
         fsync_file(temporary)
         with opened(temporary) as (archive, found):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from churn_platform.adapters.artifact_paths import check_not_lost, relocate
-from churn_platform.adapters.files import write_json
+from churn_platform.adapters.files import replacing, write_json
 from churn_platform.adapters.mlflow_server import MARKER, MlflowServer, check_place
 from churn_platform.adapters.provenance import FITTING
 from churn_platform.core.candidate import ENTITIES, FILES, PASSPORT, SCHEMA, Candidate, candidate_of
@@ -51,21 +51,34 @@ class ModelRegistry:
     def prepare(self) -> None:
         """Create store, experiment and registered model once, under a lock.
 
-        Two processes that open a new SQLite store at the same time break it for ever; and without an explicit
-        location artifacts would go to ./mlruns of the working directory.
+        A new store is made beside its place and put there whole: MLflow migrates an empty file in many commits, and a
+        store that was cut off within them, or that a second process opened meanwhile, is broken for ever.
+
+        Raises:
+            IntegrityError: the store is gone while a version is in production.
         """
         from filelock import FileLock
 
+        store = self.home / "mlflow.db"
         with FileLock(self.home / "mlflow.lock"), _quiet():
             self._relocate()
-            client = self._client()
             if self.server is not None:
-                self.server.claim(client, self.model_name)
-                return
-            if client.get_experiment_by_name(self.model_name) is None:
-                client.create_experiment(self.model_name, artifact_location=(self.home / "artifacts").as_uri())
-            if not client.search_registered_models(f"name='{self.model_name}'"):
-                client.create_registered_model(self.model_name)
+                self.server.claim(self._client(), self.model_name)
+            elif store.exists():
+                self._furnish(self._client())
+            else:
+                self._check_place()
+                for leftover in self.home.glob(f".{store.name}.*.tmp*"):
+                    leftover.unlink()
+                with replacing(store) as temporary:
+                    self._furnish(_client_of(f"sqlite:///{temporary}"))
+
+    def _furnish(self, client: "MlflowClient") -> None:
+        """Without an explicit location artifacts would go to ./mlruns of the working directory."""
+        if client.get_experiment_by_name(self.model_name) is None:
+            client.create_experiment(self.model_name, artifact_location=(self.home / "artifacts").as_uri())
+        if not client.search_registered_models(f"name='{self.model_name}'"):
+            client.create_registered_model(self.model_name)
 
     def find(self, digest: str) -> int | None:
         """The version that was made from the same data, recipe and code; None when there is none."""
@@ -214,11 +227,12 @@ class ModelRegistry:
         return IntegrityError(f"{self.home / 'mlflow.db'} cannot be read ({str(error).splitlines()[0]}): restore it.")
 
     def _client(self) -> "MlflowClient":
+        self._check_place()
+        return _client_of(self.tracking_uri)
+
+    def _check_place(self) -> None:
         check_place(self.home, on_server=self.server is not None)
         check_not_lost(self.home, on_server=self.server is not None)
-        from mlflow.tracking import MlflowClient
-
-        return MlflowClient(tracking_uri=self.tracking_uri, registry_uri=self.tracking_uri)
 
     def _relocate(self) -> None:
         """Once a process: a home that was restored, copied or renamed since."""
@@ -283,6 +297,12 @@ class ModelRegistry:
             tags[f"sha256.{name}"] = hashlib.sha256(content).hexdigest()
         for name, value in {**tags, "digest": candidate.digest}.items():
             client.set_model_version_tag(self.model_name, str(version), name, value)
+
+
+def _client_of(uri: str) -> "MlflowClient":
+    from mlflow.tracking import MlflowClient
+
+    return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
 @contextlib.contextmanager

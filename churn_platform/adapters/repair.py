@@ -60,9 +60,9 @@ def repair(home: Home) -> list[Repair]:
 
 
 def _pointer(home: Home) -> Iterator[Repair]:
-    """The pointer first: every other step asks it."""
+    """After the releases, for it names a whole one only; before every step that asks it."""
     try:
-        home.releases.read_pointer()  # where its release is gone, that is the next step's
+        home.releases.read_pointer()  # where its release is gone, that was the step before
     except IntegrityError as error:
         said = rebuild_pointer(home)
         _receipt(home, "pointer", f"{said} It had become unreadable: {error}")
@@ -172,8 +172,8 @@ def _lake(home: Home) -> Iterator[Repair]:
 
 
 STEPS: tuple[tuple[str, Callable[[Home], Iterator[Repair]]], ...] = (
-    ("pointer", _pointer),
     ("release", _releases),
+    ("pointer", _pointer),
     ("move", _moves),
     ("forgetting", _forgetting),
     ("server", _server),
