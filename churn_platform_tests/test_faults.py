@@ -1,14 +1,12 @@
 """What breaks around the loop: a clear error, the model in production still answers, and the same command again goes on.
 
 The faults are real: another process holds MLflow's store, a limit of the system refuses the write, another user may not
-write, the clock stands wrong, a model file tries to run code.
+write, the clock stands wrong.
 """
 
 import contextlib
 import datetime as dt
-import hashlib
 import os
-import pickle
 import resource
 import shutil
 import sqlite3
@@ -127,39 +125,6 @@ def test_a_promotion_under_a_clock_set_back_is_in_the_ledger_in_its_order(februa
     carry_out(open_home(home.folder, lambda: dt.datetime(2023, 6, 1, tzinfo=dt.UTC)))
     serving(home, 2)
     assert repair(open_home(home.folder)) == []
-
-
-class Runs:
-    """Unpickling it makes a file."""
-
-    def __init__(self, trace):
-        self.trace = str(trace)
-
-    def __reduce__(self):
-        return (os.mkdir, (self.trace,))
-
-
-@pytest.mark.parametrize("known", [False, True], ids=["other digest", "its digest recorded"])
-def test_a_pickle_in_the_registry_is_never_run_whatever_its_digest(february_decided_copy, tmp_path, known):
-    home, trace = february_decided_copy, tmp_path / "it ran"
-    content = pickle.dumps(Runs(trace))
-    folder = next(path.parent for path in (home.folder / "artifacts").rglob("model.skops") if _of(home, path, 2))
-    for name in ("model.skops", "model.pkl"):
-        (folder / name).write_bytes(content)
-    if known:
-        digest = hashlib.sha256(content).hexdigest()
-        home.registry._client().set_model_version_tag(home.registry.model_name, "2", "sha256.model.skops", digest)
-    with pytest.raises(IntegrityError):
-        carry_out(open_home(home.folder))
-    assert not trace.exists()
-    serving(home, 1)
-    pickle.loads(content)
-    assert trace.exists(), "the pickle would have run"
-
-
-def _of(home, path, version):
-    found = home.registry._client().get_model_version_download_uri(home.registry.model_name, str(version))
-    return Path(found.removeprefix("file://")) in path.parents
 
 
 def test_one_flipped_bit_of_a_release_is_found_before_it_serves_and_mended(february_decided_copy):

@@ -3,12 +3,9 @@
 Belongs here: everything that speaks MLflow. Does not: what a candidate is (`core/candidate.py`).
 """
 
-import contextlib
 import hashlib
-import io
-import logging
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,8 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from churn_platform.adapters.artifact_paths import check_not_lost, relocate
-from churn_platform.adapters.files import replacing, write_json
+from churn_platform.adapters.files import write_json
 from churn_platform.adapters.mlflow_server import MARKER, MlflowServer, check_place
+from churn_platform.adapters.mlflow_store import client_of, prepare_store, quiet
 from churn_platform.adapters.provenance import FITTING
 from churn_platform.core.candidate import ENTITIES, FILES, PASSPORT, SCHEMA, Candidate, candidate_of
 from churn_platform.core.model import TRUSTED_TYPES, model_input
@@ -51,34 +49,18 @@ class ModelRegistry:
     def prepare(self) -> None:
         """Create store, experiment and registered model once, under a lock.
 
-        A new store is made beside its place and put there whole: MLflow migrates an empty file in many commits, and a
-        store that was cut off within them, or that a second process opened meanwhile, is broken for ever.
-
         Raises:
             IntegrityError: the store is gone while a version is in production.
         """
         from filelock import FileLock
 
-        store = self.home / "mlflow.db"
-        with FileLock(self.home / "mlflow.lock"), _quiet():
+        with FileLock(self.home / "mlflow.lock"), quiet():
             self._relocate()
             if self.server is not None:
                 self.server.claim(self._client(), self.model_name)
-            elif store.exists():
-                self._furnish(self._client())
-            else:
-                self._check_place()
-                for leftover in self.home.glob(f".{store.name}.*.tmp*"):
-                    leftover.unlink()
-                with replacing(store) as temporary:
-                    self._furnish(_client_of(f"sqlite:///{temporary}"))
-
-    def _furnish(self, client: "MlflowClient") -> None:
-        """Without an explicit location artifacts would go to ./mlruns of the working directory."""
-        if client.get_experiment_by_name(self.model_name) is None:
-            client.create_experiment(self.model_name, artifact_location=(self.home / "artifacts").as_uri())
-        if not client.search_registered_models(f"name='{self.model_name}'"):
-            client.create_registered_model(self.model_name)
+                return
+            self._check_place()
+            prepare_store(self.home / "mlflow.db", self.model_name, self.home / "artifacts")
 
     def find(self, digest: str) -> int | None:
         """The version that was made from the same data, recipe and code; None when there is none."""
@@ -113,7 +95,7 @@ class ModelRegistry:
             client.log_param(run_id, name, candidate.passport[name])
         for name, value in parameters.items():
             client.log_param(run_id, f"estimator.{name}", value)
-        with tempfile.TemporaryDirectory() as folder, _quiet():
+        with tempfile.TemporaryDirectory() as folder, quiet():
             files = self._side_files(candidate, Path(folder))
             for name, png in plots.items():
                 (Path(folder) / f"{name}.png").write_bytes(png)
@@ -228,7 +210,7 @@ class ModelRegistry:
 
     def _client(self) -> "MlflowClient":
         self._check_place()
-        return _client_of(self.tracking_uri)
+        return client_of(self.tracking_uri)
 
     def _check_place(self) -> None:
         check_place(self.home, on_server=self.server is not None)
@@ -275,7 +257,7 @@ class ModelRegistry:
         import mlflow.artifacts
 
         self._relocate()
-        with _quiet(), tempfile.TemporaryDirectory() as target:
+        with quiet(), tempfile.TemporaryDirectory() as target:
             # Not models:/name/version: that is looked up in the store the process last set, whatever is passed here.
             uri = self._client().get_model_version_download_uri(self.model_name, str(version))
             found = mlflow.artifacts.download_artifacts(uri, dst_path=target, tracking_uri=self.tracking_uri)
@@ -297,24 +279,3 @@ class ModelRegistry:
             tags[f"sha256.{name}"] = hashlib.sha256(content).hexdigest()
         for name, value in {**tags, "digest": candidate.digest}.items():
             client.set_model_version_tag(self.model_name, str(version), name, value)
-
-
-def _client_of(uri: str) -> "MlflowClient":
-    from mlflow.tracking import MlflowClient
-
-    return MlflowClient(tracking_uri=uri, registry_uri=uri)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """MLflow and alembic narrate every step on stdout and stderr."""
-    loggers = [logging.getLogger(name) for name in ("mlflow", "alembic")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

@@ -19,7 +19,7 @@ from churn_platform.core.evaluation import Metrics, evaluate
 from churn_platform.core.model import ChurnModel, Recipe, load_model
 from churn_platform.core.promotion import ShuffledRefit
 from churn_platform.core.training_dataset import AS_OF, LABEL, Hashes, TrainingDataset, entity_hashes
-from churn_platform.errors import DataError
+from churn_platform.errors import DataError, IntegrityError
 
 MODEL_FILE, PASSPORT, ENTITIES, SCHEMA = "model.skops", "passport.json", "training_entities.npy", "feature_schema.json"
 FILES = (MODEL_FILE, PASSPORT, ENTITIES, SCHEMA)
@@ -50,12 +50,16 @@ def candidate_of(files: Mapping[str, bytes], version: int) -> Candidate:
     """The candidate in a version's files, whose digests the caller has verified.
 
     Raises:
-        IntegrityError: the model file names a type that is not allowed.
+        IntegrityError: the model file is none, or names a type that is not allowed; nothing of it was built.
     """
     passport = json.loads(files[PASSPORT])
     features = tuple((feature["name"], feature["dtype"]) for feature in passport["features"])
     entities = np.load(io.BytesIO(files[ENTITIES]), allow_pickle=False)
-    return Candidate(load_model(files[MODEL_FILE], features), passport, entities, version)
+    try:
+        model = load_model(files[MODEL_FILE], features)
+    except IntegrityError as error:
+        raise IntegrityError(f"Version {version}: {error}") from None
+    return Candidate(model, passport, entities, version)
 
 
 def candidate_digest(dataset: TrainingDataset, recipe: Recipe, code_digest: str) -> str:

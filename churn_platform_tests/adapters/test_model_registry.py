@@ -4,7 +4,6 @@ import dataclasses
 import json
 import pickletools
 import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -273,25 +272,3 @@ def test_february_is_another_version_of_the_same_model(february_decided):
     assert (registry.alias(CANDIDATE), registry.alias(PRODUCTION)) == (2, 1)
     assert registry.load(2).passport["as_of"] == FEBRUARY.isoformat()
     assert isinstance(registry.load(1), Candidate)
-
-
-PREPARE = """
-import sys
-from pathlib import Path
-from churn_platform.settings import Settings, prepare_environment
-prepare_environment(Settings(home=Path(sys.argv[1])))
-from churn_platform.adapters.model_registry import ModelRegistry
-print(ModelRegistry(Path(sys.argv[1]), "gym_churn").prepare())
-"""
-
-
-@pytest.mark.slow
-def test_two_processes_that_prepare_a_new_store_at_once_leave_it_sound(tmp_path):
-    command = [sys.executable, "-c", PREPARE, str(tmp_path)]
-    both = [subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]
-    outcomes = [(*process.communicate(timeout=300), process.returncode) for process in both]
-    assert outcomes == [(b"None\n", b"", 0)] * 2
-    client = ModelRegistry(tmp_path, "gym_churn")._client()
-    assert [experiment.name for experiment in client.search_experiments()].count("gym_churn") == 1
-    assert len(client.search_registered_models()) == 1
-    assert ModelRegistry(tmp_path, "gym_churn").alias(PRODUCTION) is None
