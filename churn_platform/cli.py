@@ -30,6 +30,8 @@ DISK = {
     errno.ENOSPC: "The disk is full, nothing was half published: make room and run the same command again.",
     errno.EROFS: "The home is on a read-only file system, nothing was published: mount it writable or choose another.",
 }
+SQLITE_FULL = "database or disk is full"
+"""As SQLite says it; Dagster and MLflow pass it on as errors of their own kinds."""
 
 
 def main() -> None:
@@ -51,6 +53,10 @@ def main() -> None:
     except OSError as error:
         named = f"{error.strerror or error}{f' ({error.filename})' if error.filename else ''}."
         code = _say(DISK.get(error.errno or 0, named), 1)
+    except Exception as error:
+        if SQLITE_FULL not in str(error):
+            raise
+        code = _say(DISK[errno.ENOSPC], 1)
     for problem in tell_people():
         sys.stderr.write(f"churn: {problem}\n")
     sys.exit(code)
