@@ -49,7 +49,7 @@ def publish(folder: Path, as_of: dt.date, tables: dict[str, pd.DataFrame]) -> No
 def registered(contract: Contract, folder: Path, offline: Path) -> Any:  # noqa: ANN401 - a feast.FeatureStore
     """Feast's repository."""
     from churn_platform.adapters.feast_library import import_feast
-    from churn_platform.adapters.feature_store import feast_objects
+    from churn_platform.adapters.feast_objects import feast_objects
 
     folder.mkdir()
     (folder / "feature_store.yaml").write_text(

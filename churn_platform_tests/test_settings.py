@@ -61,6 +61,10 @@ FIELDS = {
     "api_hosts": ("churn.example", "churn.example"),
     "online_store": ("redis://cache/1", "redis://cache/1"),
     "online_password": ("geheim", SecretStr("geheim")),
+    "feast_registry": ("postgresql://churn@db/feast", "postgresql://churn@db/feast"),
+    "feast_registry_password": ("geheim", SecretStr("geheim")),
+    "offline_store": ("postgresql://churn@db/feast", "postgresql://churn@db/feast"),
+    "offline_password": ("geheim", SecretStr("geheim")),
     "exporter_port": ("8083", 8083),
     "prediction_log": ("/srv/log", Path("/srv/log")),
     "alert_urls": ("json://pa55word@host", SecretStr("json://pa55word@host")),
@@ -77,8 +81,9 @@ def test_every_field_is_read_from_its_own_variable(environ, name):
     assert Settings.model_fields[name].description
 
 
-def test_the_password_of_the_online_store_is_never_shown(environ):
-    environ.setenv("CHURN_ONLINE_PASSWORD", "geheim")
+@pytest.mark.parametrize("name", ["ONLINE", "OFFLINE", "FEAST_REGISTRY"])
+def test_the_password_of_a_store_is_never_shown(environ, name):
+    environ.setenv(f"CHURN_{name}_PASSWORD", "geheim")
     found = load_settings()
     assert "geheim" not in f"{found!r} {found} {found.model_dump_json()}"
 

@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterator, Sequence
 
 from churn_platform.adapters.deep_lake import check_lake
 from churn_platform.adapters.files import sha256_file
-from churn_platform.adapters.findings import Finding, broken, holds
+from churn_platform.adapters.findings import Finding, broken, holds, said
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.records import KINDS
 from churn_platform.core.candidate import FILES
 from churn_platform.core.digest import digest_of
 from churn_platform.core.ledger import Receipt
 from churn_platform.core.moves import version_of
-from churn_platform.errors import ChurnError
+from churn_platform.errors import ChurnError, StoreDown
 
 Check = Callable[[Home, Sequence[Receipt]], Iterator[Finding]]
 
@@ -28,6 +28,7 @@ def deep_checks() -> tuple[tuple[str, Check], ...]:
         ("releases", check_releases),
         ("MLflow", check_registry),
         ("lake", check_lake),
+        ("offline copy", check_copy),
         ("records", check_records),
     )
 
@@ -112,6 +113,20 @@ def check_registry(home: Home, receipts: Sequence[Receipt]) -> Iterator[Finding]
             if sha256_file(home.releases.folder / str(version) / name) != tags[version].get(f"sha256.{name}"):
                 yield broken("MLflow", f"{name} of version {version} is not the same in MLflow and in its release")
     yield holds("MLflow", f"{len(tags)} versions, {files} files read", files)
+
+
+def check_copy(home: Home, _: Sequence[Receipt]) -> Iterator[Finding]:
+    """Every snapshot in the database that training rows are joined in against the lake's file."""
+    if home.offline is None:
+        return
+    try:
+        wrong, compared = home.offline.differing()
+    except StoreDown as error:
+        yield said("offline copy", str(error))
+        return
+    yield from (broken("offline copy", f"{fault}: drop the schema, the next run copies it again") for fault in wrong)
+    if not wrong:
+        yield holds("offline copy", f"{compared} snapshots as the lake has them", compared)
 
 
 def check_records(home: Home, _: Sequence[Receipt]) -> Iterator[Finding]:

@@ -48,26 +48,30 @@ def _unchecked(target: Any = None, **_: object) -> Any:  # noqa: ANN401 - stands
     return target if target is not None else lambda decorated: decorated
 
 
-def open_feast(folder: Path, address: OnlineAddress) -> "feast.FeatureStore":
+def open_feast(folder: Path, address: OnlineAddress, **sections: Any) -> "feast.FeatureStore":  # noqa: ANN401
     """Feast on a repository; the password of a network store is added here, no file has it.
+
+    `sections` stand in place of other parts of feature_store.yaml, with their passwords.
 
     Raises:
         UsageError: what the store needs is not installed.
     """
     feast = import_feast()
-    if address.kind == "sqlite":
+    if address.kind != "sqlite":
+        sections["online_store"] = address.with_secret()
+    if not sections:
         return feast.FeatureStore(repo_path=str(folder))
     import yaml
     from feast.repo_config import RepoConfig
 
     named = yaml.safe_load((folder / "feature_store.yaml").read_text(encoding="utf-8"))
     try:
-        configuration = RepoConfig(**{**named, "online_store": address.with_secret()}, repo_path=folder)
-        _ = configuration.online_store
+        configuration = RepoConfig(**{**named, **sections}, repo_path=folder)
+        _ = configuration.online_store, configuration.offline_store, configuration.registry
     except ImportError:  # also Feast's own kind
-        raise UsageError(
-            f"The online store {address.said} needs more packages: install churn-platform[{address.kind}]."
-        ) from None
+        kind = address.kind if address.kind != "sqlite" else "postgres"
+        what = f"The online store {address.said}" if address.said else "Feast on Postgres"
+        raise UsageError(f"{what} needs more packages: install churn-platform[{kind}].") from None
     store = feast.FeatureStore(config=configuration)
     store.repo_path = folder
     return store

@@ -12,11 +12,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from churn_platform.adapters.feast_library import import_feast, open_feast, quiet
+from churn_platform.adapters.feast_files import APPLIED, POSTGRES, repository_files
+from churn_platform.adapters.feast_library import open_feast, quiet
+from churn_platform.adapters.feast_objects import feast_objects
+from churn_platform.adapters.feast_registry import claimed_project, clear_history, owner_of, registered
 from churn_platform.adapters.files import read_json, write_json, write_text
 from churn_platform.adapters.lake import View, instant
+from churn_platform.adapters.offline_copy import OfflineCopy, Shown
 from churn_platform.adapters.online_address import OnlineAddress
 from churn_platform.adapters.online_reader import MARKER, read_month
+from churn_platform.adapters.postgres_address import PostgresAddress
+from churn_platform.adapters.postgres_rows import why_away
 from churn_platform.core.contract import Contract
 from churn_platform.core.digest import digest_of
 from churn_platform.errors import StoreDown
@@ -24,40 +30,37 @@ from churn_platform.errors import StoreDown
 if TYPE_CHECKING:
     import feast
 
-TTL = {"month": dt.timedelta(days=27), "week": dt.timedelta(days=6), "day": dt.timedelta(hours=23)}
-"""Below one cadence: a customer missing from a snapshot is missing, never silently last month's."""
-
 ROW = "row asked"
 """Feast answers in any order; no name of a contract holds a space."""
 
-FEATURES_PY = '''"""Feast definitions of {name}, generated from contract.json beside this file. Do not edit."""
-
-from pathlib import Path
-
-from churn_platform.adapters.feature_store import feast_objects
-from churn_platform.core.contract import Contract
-
-_here = Path(__file__).parent
-_contract = Contract.model_validate_json((_here / "contract.json").read_text(encoding="utf-8"))
-globals().update(feast_objects(_contract, _here / "offline"))
-'''
-
 
 class FeatureStore:
-    """The Feast repository of one home; the online store is at `address`."""
+    """The Feast repository of one home.
 
-    def __init__(self, folder: Path, contract: Contract, address: OnlineAddress | None = None) -> None:
+    Attributes:
+        address: Where the online store is.
+        registry: Where Feast's registry is; None: a file in the folder.
+        offline: The copy of the lake that features are joined in; None: the lake's own files, by DuckDB.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        contract: Contract,
+        address: OnlineAddress | None = None,
+        registry: PostgresAddress | None = None,
+        offline: OfflineCopy | None = None,
+    ) -> None:
         self.folder = folder
         self.contract = contract
         self.address = address or OnlineAddress()
+        self.registry, self.offline = registry, offline
+        self._copied_to = None if offline is None else offline.address
+        self._shown: Shown = {}
 
     def generate(self) -> bool:
         """Write the repository's files (feature_store.yaml, features.py, contract.json); True if any changed."""
-        wanted = {
-            "feature_store.yaml": self._configuration(),
-            "features.py": FEATURES_PY.format(name=self.contract.name),
-            "contract.json": self.contract.model_dump_json(indent=2) + "\n",
-        }
+        wanted = repository_files(self.contract, self.address, self.registry, self._copied_to)
         changed = [n for n, text in wanted.items() if not _holds(self.folder / n, text)]
         for name in changed:
             write_text(self.folder / name, wanted[name])
@@ -70,20 +73,12 @@ class FeatureStore:
             The names of the feature views.
         """
         self.generate()
-        self._link(view)
-        # The registry holds absolute paths: a copied home would go on reading the original's months. Written last, so
-        # that a kill before it registers again.
-        marker = self.folder / "applied.json"
-        wanted = {"contract": digest_of(self.contract.as_mapping()), "folder": str(self.folder.resolve())}
-        if self.address.said:  # another store has none of the tables yet
-            wanted["store"] = self.address.said
-        known = read_json(marker) if marker.exists() and (self.folder / "registry.db").exists() else None
-        if known != wanted:
-            store, objects = self._store(), feast_objects(self.contract, self.folder / "offline")
-            gone = [view for view in store.list_feature_views() if view.name not in self.contract.feature_views]
-            with self._written():
-                store.apply(list(objects.values()), objects_to_delete=gone, partial=False)
-            write_json(marker, wanted)
+        if self.offline is None:
+            self._link(view)
+        else:
+            self._shown = self.offline.show(view)
+        with self._written():
+            self._register()
         return list(self.contract.feature_views)
 
     def historical(self, view: View, spine: pd.DataFrame) -> pd.DataFrame:
@@ -102,7 +97,8 @@ class FeatureStore:
         codes, months = pd.factorize(spine["as_of"])
         moments = pd.to_datetime(pd.Index(months)).tz_localize("UTC").as_unit("us")
         asked = pd.DataFrame({key: spine[key].to_numpy(), "event_timestamp": moments[codes], ROW: range(len(spine))})
-        answer = self._store().get_historical_features(entity_df=asked, features=self._references()).to_arrow()
+        with self._written():
+            answer = self._store().get_historical_features(entity_df=asked, features=self._references()).to_arrow()
         # Not to_df(): Feast's makes floats of integers and objects of booleans where a value is missing.
         nullable = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
         frame: pd.DataFrame = answer.sort_by(ROW).to_pandas(types_mapper=nullable.get)
@@ -153,33 +149,60 @@ class FeatureStore:
             return None
         return {name: values[name][0] if name in current else None for name in self.contract.features}
 
+    def _register(self) -> None:
+        """Register the objects where the registry does not hold them, or not as they are now."""
+        # The registry holds absolute paths: a copied home would go on reading the original's months. Written last, so
+        # that a kill before it registers again.
+        marker = self.folder / APPLIED
+        wanted = {"contract": digest_of(self.contract.as_mapping()), "folder": str(self.folder.resolve())}
+        places = {"store": self.address, "registry": self.registry, "offline": self._copied_to}
+        wanted |= {name: place.said for name, place in places.items() if place and place.said}
+        known = read_json(marker) if marker.exists() else {}
+        registry_file = self.folder / "registry.db"
+        if self.registry is None and registry_file.exists() and known == wanted:
+            return
+        store, project = self._store(), []
+        if self.registry is not None:  # others write there, too
+            project = [claimed_project(store, owner_of(self.folder), self.registry.said)]
+            if known == wanted | {"registered": registered(store)}:
+                return
+            clear_history(store)
+        gone = [view for view in store.list_feature_views() if view.name not in self.contract.feature_views]
+        objects = feast_objects(self.contract, None if self.offline else self.folder / "offline")
+        store.apply([*project, *objects.values()], objects_to_delete=gone, partial=False)
+        write_json(marker, wanted | ({"registered": registered(store)} if project else {}))
+
+    def away(self) -> str | None:
+        """Why Feast's databases cannot be used now, as a sentence; None when they answer or there are none."""
+        places = [self.registry, self._copied_to]
+        return next((said for place in places if place and (said := why_away(place))), None)
+
     def _references(self) -> list[str]:
         return [f"{name}:{f}" for name, view in self.contract.feature_views.items() for f in view.features]
 
     def _store(self) -> "feast.FeatureStore":
-        return open_feast(self.folder, self.address)
+        sections = {}
+        if self.registry is not None:
+            sections["registry"] = self.registry.registry(secret=True)
+        if self._copied_to is not None:
+            sections["offline_store"] = self._copied_to.offline(POSTGRES, secret=True) | {"shown": self._shown}
+        return open_feast(self.folder, self.address, **sections)
 
     @contextmanager
     def _written(self) -> Iterator[None]:
-        """What the clients of network stores raise, as one sentence."""
+        """What the clients of network stores raise, as one sentence; the offline copy has its own."""
         try:
             yield
         except Exception as error:
-            if type(error).__module__.partition(".")[0] not in ("redis", "psycopg", "psycopg_pool"):
+            client = type(error).__module__.partition(".")[0]
+            if client not in ("redis", "psycopg", "psycopg_pool", "sqlalchemy"):
                 raise
-            said = " ".join(str(error).split())
+            said = " ".join(str(getattr(error, "orig", error)).split())  # without SQL and its parameters
+            if client == "sqlalchemy" and self.registry is not None:
+                raise StoreDown(
+                    f"The Feast registry {self.registry.said} does not answer as it should ({said}): try again."
+                ) from None
             raise StoreDown(f"The online store {self.address.said} cannot be written ({said}): try again.") from None
-
-    def _configuration(self) -> str:
-        return (
-            f"# Generated from the contract of {self.contract.name}. Do not edit.\n"
-            f"project: {self.contract.name}\n"
-            "provider: local\n"
-            "registry: registry.db\n"
-            f"online_store: {_flow(self.address.configuration())}\n"
-            "offline_store: {type: churn_platform.adapters.offline_store.SnapshotOfflineStore}\n"
-            "entity_key_serialization_version: 3\n"
-        )
 
     def _link(self, view: View) -> None:
         """Make offline/<table>/<as_of>.parquet point at the files of `view`, and nothing else."""
@@ -194,44 +217,6 @@ class FeatureStore:
                 if not link.is_symlink() or link.readlink() != target:
                     link.unlink(missing_ok=True)
                     link.symlink_to(target)
-
-
-def feast_objects(contract: Contract, offline: Path) -> dict[str, Any]:
-    """The contract as Feast objects by variable name: one entity, a source and a view a feature view, one service."""
-    feast = import_feast()
-    from feast import types, value_type
-    from feast.data_format import ParquetFormat
-
-    kinds = {"integer": types.Int64, "float": types.Float64, "boolean": types.Bool, "category": types.String}
-    key_type = value_type.ValueType.INT64 if contract.entity.dtype == "integer" else value_type.ValueType.STRING
-    entity = feast.Entity(name=contract.entity.column, join_keys=[contract.entity.column], value_type=key_type)
-    views = {}
-    for name, spec in contract.feature_views.items():
-        columns = contract.published[spec.table]
-        source = feast.FileSource(
-            name=f"{name}_source",
-            path=str((offline / spec.table).resolve() / "*.parquet"),
-            file_format=ParquetFormat(),
-            timestamp_field="event_timestamp",
-            created_timestamp_column="created_timestamp",
-        )
-        fields = [
-            feast.Field(name=f, dtype=kinds[columns[f].dtype], description=columns[f].description)
-            for f in spec.features
-        ]
-        views[name] = feast.FeatureView(
-            name=name, entities=[entity], ttl=TTL[contract.cadence], schema=fields, source=source, online=True,
-            description=spec.description or contract.tables[spec.table].description,
-        )  # fmt: skip
-    service = feast.FeatureService(name=contract.model_name, features=list(views.values()))
-    return {"entity": entity, **views, "service": service}
-
-
-def _flow(values: dict[str, Any]) -> str:
-    """A mapping as YAML on one line."""
-    import yaml
-
-    return str(yaml.safe_dump(values, default_flow_style=True, sort_keys=False, width=1000)).strip()
 
 
 def _holds(path: Path, text: str) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from churn_platform.adapters.feast_files import APPLIED
 from churn_platform.adapters.files import fsync_folder, read_json, sha256_file, write_json
 from churn_platform.adapters.forgetting_plan import stage
 from churn_platform.adapters.home import Home
@@ -56,13 +57,13 @@ def forget(home: Home, user: str, by: str, reason: str) -> Forgotten:
         finish(home)
         folder = home.folder / FOLDER
         staged = stage(home, key, folder / FILES)
-        online = count_rows(home, key)
-        if not staged.files and not online:
+        elsewhere = {"online store": count_rows(home, key), "offline copy": _copied(home, key)}
+        if not staged.files and not any(elsewhere.values()):
             _clear(folder)
             raise UsageError(_nobody(home, key))
         versions, unknown = _trained_on(home, key)
         salt = secrets.token_hex(16)
-        rows = dict(staged.rows) | ({"online store": online} if online else {})
+        rows = dict(staged.rows) | {where: count for where, count in elsewhere.items() if count}
         plan = {
             "key": key, "by": by, "reason": reason, "salt": salt, "files": staged.files, "digests": staged.digests,
             "rows": rows, "versions": versions, "unknown": unknown, "unread": staged.unread,
@@ -83,6 +84,8 @@ def finish(home: Home) -> Forgotten | None:
 def _carry_out(home: Home, plan: dict[str, Any]) -> Forgotten:
     changed = [name for name, digests in plan["files"].items() if not _replaced(home, name, digests)]
     delete_rows(home, plan["key"])
+    if home.offline is not None:  # the lake's new files have other names there
+        home.offline.prune()
     for database in sorted((home.folder / "dagster").rglob("*.db")):
         _untell(database, plan["key"])
     known = salted(plan["salt"], plan["key"])
@@ -100,6 +103,16 @@ def _carry_out(home: Home, plan: dict[str, Any]) -> Forgotten:
         )
     _clear(home.folder / FOLDER)
     return found
+
+
+def _copied(home: Home, key: str | int) -> int:
+    """How many rows of the customer are in the database that training rows are joined in."""
+    if home.offline is not None:
+        return home.offline.count(key)
+    applied = home.folder / "feast" / APPLIED
+    if applied.exists() and (place := read_json(applied).get("offline")):
+        raise UsageError(f"The home's rows are in {place}, too, and CHURN_OFFLINE_STORE is not set: set it.")
+    return 0
 
 
 def _replaced(home: Home, name: str, digests: dict[str, str]) -> bool:

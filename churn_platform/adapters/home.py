@@ -17,6 +17,7 @@ from churn_platform.adapters.files import read_json, write_json
 from churn_platform.adapters.lake import Lake
 from churn_platform.adapters.ledger_store import LedgerStore, utc_now
 from churn_platform.adapters.online_address import OnlineAddress, online_address
+from churn_platform.adapters.postgres_address import postgres_address
 from churn_platform.adapters.provenance import provenance
 from churn_platform.adapters.records import Records
 from churn_platform.adapters.releases import Releases
@@ -27,6 +28,7 @@ from churn_platform.settings import Settings
 if TYPE_CHECKING:
     from churn_platform.adapters.feature_store import FeatureStore
     from churn_platform.adapters.model_registry import ModelRegistry
+    from churn_platform.adapters.offline_copy import OfflineCopy
 
 HOLDER = "home.holder"
 """Says who holds the home, while somebody does."""
@@ -87,12 +89,30 @@ class Home:
         """Feast."""
         from churn_platform.adapters.feature_store import FeatureStore
 
-        return FeatureStore(self.folder / "feast", self.contract, self.online)
+        chosen = self.settings
+        registry = postgres_address(
+            "CHURN_FEAST_REGISTRY", chosen.feast_registry,
+            "CHURN_FEAST_REGISTRY_PASSWORD", chosen.feast_registry_password.get_secret_value(),
+        )  # fmt: skip
+        return FeatureStore(self.folder / "feast", self.contract, self.online, registry, self.offline)
 
     @cached_property
     def online(self) -> OnlineAddress:
         """Where the online store is."""
         return online_address(self.settings.online_store, self.settings.online_password.get_secret_value())
+
+    @cached_property
+    def offline(self) -> "OfflineCopy | None":
+        """The copy of the lake in Postgres that training rows are joined in; None: the lake's own files are."""
+        address = postgres_address(
+            "CHURN_OFFLINE_STORE", self.settings.offline_store,
+            "CHURN_OFFLINE_PASSWORD", self.settings.offline_password.get_secret_value(),
+        )  # fmt: skip
+        if address is None:
+            return None
+        from churn_platform.adapters.offline_copy import OfflineCopy
+
+        return OfflineCopy(address, self.lake, self.folder / "feast")
 
     @cached_property
     def registry(self) -> "ModelRegistry":

@@ -24,6 +24,8 @@ from feast.infra.offline_stores.ibis import (
     pull_latest_from_table_or_query_ibis,
 )
 
+from churn_platform.core.reach import reached
+
 FIRST, LAST = dt.date.min, dt.date.max
 Files = dict[dt.date, Path]
 
@@ -129,21 +131,14 @@ def _joins(views: Sequence[Any], references: Sequence[str], entities: pd.DataFra
     for view in views:
         source, name = view.batch_source, view.projection.name_to_use()
         files = _files(source)
-        reached = {moment: [day for day in files if _in_reach(day, moment, view.ttl)] for moment in asked}
-        if any(len(days) > 1 for days in reached.values()):
+        reach = reached(files, asked, view.ttl)
+        if reach is None:
             return None
-        reach = {moment: days[0] for moment, days in reached.items() if days}
         renamed = source.field_mapping or view.projection.join_key_map
         if renamed or not all(_is_snapshot(files[day], source.timestamp_field, day) for day in set(reach.values())):
             return None
         joins.append(_Join(view, [r.split(":")[1] for r in references if r.startswith(f"{name}:")], files, reach))
     return joins if all(join.paths for join in joins) else None
-
-
-def _in_reach(day: dt.date, moment: pd.Timestamp, ttl: dt.timedelta | None) -> bool:
-    """Feast's condition: not later than asked, and not older than the view's time to live."""
-    age = moment - pd.Timestamp(day, tz="UTC")
-    return age >= pd.Timedelta(0) and (not ttl or age <= ttl)
 
 
 def _is_snapshot(path: Path, column: str, day: dt.date) -> bool:

@@ -134,14 +134,21 @@ def _answer(context: dg.SensorEvaluationContext, home: HomeResource, kinds: tupl
     if (wait := _still_to_wait(runs, opened.now().timestamp())) > 0:
         said = f"The {step.kind} of {step.as_of} ran and is due again: attempt {len(runs) + 1} in {wait:.0f} seconds."
         return dg.SensorResult(skip_reason=said)
-    if step.kind == "retraining" and (away := opened.registry.away()) is not None:
-        return dg.SensorResult(skip_reason=f"{away} The retraining of {step.as_of} waits for it.")
+    if (away := _away(opened, step)) is not None:
+        return dg.SensorResult(skip_reason=f"{away} The {step.kind} of {step.as_of} waits for it.")
     return dg.SensorResult(
         # Not `failed + 1`: a month that the online store has lost since has a good run already, and a key is never run
         # twice.
         run_requests=[run_request(step, len(runs) + 1)],
         dynamic_partitions_requests=[as_of_partitions.build_add_request([step.as_of.isoformat()])],
     )
+
+
+def _away(home: Home, step: Step) -> str | None:
+    """Why a server that the step needs cannot be used now; None when it can."""
+    if step.kind == "retraining":
+        return home.registry.away()
+    return home.feature_store.away() if step.kind == "monthly" else None
 
 
 def _busy(home: Home, instance: dg.DagsterInstance) -> bool:

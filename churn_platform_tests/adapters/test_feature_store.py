@@ -1,4 +1,4 @@
-"""Feast on the real thing: what was known then, joined to what was asked, against a join written in plain pandas."""
+"""Feast on the real thing: what was known then, joined to what was asked; random histories: test_point_in_time.py."""
 
 import datetime as dt
 import importlib.util
@@ -7,7 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -80,52 +79,6 @@ def two_months(tmp_path_factory, small_contract):
     assert built.materialize(JANUARY)
     assert built.materialize(FEBRUARY)
     return built
-
-
-def random_history(business, random, members):
-    """Three months of up to `members` customers each, with corrections at random times; what was delivered."""
-    delivered = []
-    for month in MONTHS:
-        for days in [0, *sorted(random.uniform(0, 12, random.integers(0, 3)))]:
-            arrived = instant(month) + dt.timedelta(days=days)
-            there = random.random((2, members)) < 0.8
-            there[:, 0] = True  # a delivered table has at least one row
-            rows = [
-                (
-                    f"m{n}",
-                    int(random.integers(0, 99)),
-                    str(random.choice(["basic", "plus", "family"])),
-                    [True, False, None][random.integers(3)],
-                )
-                for n in np.flatnonzero(there[0])
-            ]
-            hours = [
-                (f"m{n}", None if random.random() < 0.2 else float(random.random())) for n in np.flatnonzero(there[1])
-            ]
-            business.deliver(month, rows, hours, arrived)
-            delivered.append((month, arrived, {r[0]: r[1:] for r in rows}, dict(hours)))
-    return delivered
-
-
-def naive(delivered, member, month, known_at):
-    """What was known of a member when its month was scored: the last delivery in time, and nothing of another month."""
-    limit = min(known_at, instant(month) + dt.timedelta(days=5))
-    known = [entry for entry in delivered if entry[0] == month and entry[1] <= limit]
-    if not known:
-        return [None, None, None, None]
-    _, _, members, hours = known[-1]
-    return [*members.get(member, (None, None, None)), hours.get(member)]
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_historical_features_equal_a_join_written_in_plain_python(business, seed):
-    random = np.random.default_rng(seed)
-    delivered = random_history(business, random, 12)
-    asked = [(f"m{n}", month) for month in MONTHS for n in range(14) if random.random() < 0.9]
-    random.shuffle(asked)
-    for known_at in (FAR, instant(FEBRUARY) + dt.timedelta(days=2)):
-        wanted = {(m, month.isoformat()): naive(delivered, m, month, known_at) for m, month in asked}
-        assert business.historical(asked, known_at) == wanted
 
 
 def test_rows_in_are_rows_out_also_for_customers_and_months_that_are_not_there(two_months):

@@ -333,6 +333,19 @@ def test_a_retraining_waits_for_an_mlflow_server_that_is_away_without_using_up_a
     assert requested(tick(drift_sensor, empty_home)).run_key.endswith(":1")
 
 
+@pytest.mark.parametrize("setting", ["CHURN_OFFLINE_STORE", "CHURN_FEAST_REGISTRY"])
+def test_a_month_waits_for_a_database_of_feast_that_is_away_without_using_up_an_attempt(
+    empty_home, tick, monkeypatch, setting
+):
+    deliver(empty_home, JANUARY)
+    monkeypatch.setenv(setting, f"postgresql://nobody@127.0.0.1:{free_port()}/none")
+    said = skipped(tick(drop_sensor, empty_home))
+    assert said.startswith("Postgres at postgresql://nobody@127.0.0.1:")
+    assert said.endswith("try again. The monthly of 2024-01-31 waits for it.")
+    monkeypatch.delenv(setting)
+    assert requested(tick(drop_sensor, empty_home)).run_key.endswith(":1")
+
+
 # A failed read is not "nothing new"
 
 
