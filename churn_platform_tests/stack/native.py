@@ -203,7 +203,7 @@ class Native:
         for name in sorted(self._wanted):
             everyone = [psutil.Process(self.processes[name].pid)]
             everyone += everyone[0].children(recursive=True)
-            found[name] = round(sum(one.memory_full_info().uss for one in everyone) / 1e6)
+            found[name] = round(sum(_own_memory(one) for one in everyone) / 1e6)
         return found
 
     def last_lines(self, count: int = 15) -> str:
@@ -285,3 +285,10 @@ class Native:
                 text = text.replace(f"host: {host}, port: {port}", f"host: 127.0.0.1, port: {here}")
                 text = re.sub(rf"(https?_port) {port}\b", rf"\1 {here}", text) if host == name else text
             path.write_text(text)
+
+
+def _own_memory(process: psutil.Process) -> int:
+    """Bytes that a process shares with none; 0 once it has ended, as a run's process may at any instant."""
+    with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+        return int(process.memory_full_info().uss)
+    return 0
