@@ -20,8 +20,8 @@ soak:  ## ten minutes of load on a real server with a promotion every 20 s
 demo:  ## the whole loop on a simulated business
 	uv run churn demo
 
-bench:  ## every figure of docs/benchmarks.md; three quarters of an hour
-	set -e; for question in ingest point_in_time history drift scoring false_alarms serving ledger replay real_months; do uv run python -m benchmarks.$$question; done
+bench:  ## every figure of docs/benchmarks.md; more than an hour
+	set -e; for question in ingest point_in_time materialization history drift scoring false_alarms serving ledger replay real_months; do uv run python -m benchmarks.$$question; done
 
 screenshots:  ## take the README's pictures from ./churn_home (needs chromium)
 	uv run python docs/screenshots.py

@@ -6,6 +6,7 @@ Belongs here: where the home is, ports, telemetry switches. Does not: thresholds
 import getpass
 import os
 import re
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -261,6 +262,8 @@ def prepare_environment(settings: Settings) -> None:
     """
     for name, value in LIBRARY_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    os.environ["TZ"] = "UTC"  # Feast reads and writes SQLite's instants in the machine's time zone, and means UTC
+    time.tzset()
     os.environ["CHURN_HOME"] = str(settings.home_folder)
     if settings.contract is None:  # another home's, set earlier in this process, is not this one's
         os.environ.pop("CHURN_CONTRACT", None)

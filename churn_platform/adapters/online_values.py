@@ -4,6 +4,7 @@ Belongs here: bytes, the same in every store. Does not: where they are (`adapter
 to Feast's own. The server imports this module: the standard library only.
 """
 
+import math
 import struct
 from collections.abc import Callable
 from functools import lru_cache
@@ -63,6 +64,25 @@ def seconds_of(timestamp: bytes | None) -> int:
     return _varint(timestamp, 1)[0] if timestamp and timestamp[0] == 0x08 else 0  # noqa: PLR2004 - field `seconds`
 
 
+def encoded(value: str | float | bool | None) -> bytes:  # noqa: FBT001 - any feature
+    """A value as Feast's protobuf message `Value`; null, and a float that is no number, are empty."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return b""
+    if isinstance(value, bool):
+        return b"\x38\x01" if value else b"\x38\x00"
+    if isinstance(value, int):
+        return b"\x20" + _as_varint(value & (1 << 64) - 1)
+    if isinstance(value, float):
+        return b"\x29" + struct.pack("<d", value)
+    text = value.encode()
+    return b"\x12" + _as_varint(len(text)) + text
+
+
+def encoded_seconds(seconds: int) -> bytes:
+    """Whole seconds as Feast's protobuf message `Timestamp`."""
+    return b"\x08" + _as_varint(seconds & (1 << 64) - 1) if seconds else b""
+
+
 def field_name(view: str, feature: str) -> bytes:
     """The field of a Redis hash that holds a feature: murmur3 of both names, 32 bits, little endian."""
     data, hashed = f"{view}:{feature}".encode(), 0
@@ -81,6 +101,15 @@ def field_name(view: str, feature: str) -> bytes:
 def _rotated(number: int, bits: int) -> int:
     number &= 0xFFFFFFFF
     return (number << bits | number >> (32 - bits)) & 0xFFFFFFFF
+
+
+def _as_varint(number: int) -> bytes:
+    made = bytearray()
+    while number > 0x7F:  # noqa: PLR2004 - seven bits a byte
+        made.append(number & 0x7F | 0x80)
+        number >>= 7
+    made.append(number)
+    return bytes(made)
 
 
 def _varint(value: bytes, start: int) -> tuple[int, int]:

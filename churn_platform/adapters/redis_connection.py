@@ -23,8 +23,8 @@ PAUSE_SECONDS = 0.2
 class RedisConnection:
     """Connects when first asked, and again after the connection was lost."""
 
-    def __init__(self, address: OnlineAddress) -> None:
-        self._address = address
+    def __init__(self, address: OnlineAddress, read_seconds: float | None = None) -> None:
+        self._address, self._read_seconds = address, read_seconds or READ_SECONDS
         self._lock = asyncio.Lock()
         self._wire: _Wire | None = None
         self._failed_at, self._why = -PAUSE_SECONDS, ""
@@ -64,7 +64,9 @@ class RedisConnection:
     async def _connect(self) -> "_Wire":
         where, context = self._address, ssl.create_default_context() if self._address.tls else None
         loop = asyncio.get_running_loop()
-        _, wire = await loop.create_connection(lambda: _Wire(where), where.host, where.port, ssl=context)
+        _, wire = await loop.create_connection(
+            lambda: _Wire(where, self._read_seconds), where.host, where.port, ssl=context
+        )
         commands: list[tuple[Any, ...]] = [("SELECT", where.database)]
         if where.password:
             commands.insert(0, ("AUTH", *([where.user] if where.user else []), where.password))
@@ -78,7 +80,8 @@ class RedisConnection:
 
 
 class _Wire(asyncio.Protocol):
-    def __init__(self, address: OnlineAddress) -> None:
+    def __init__(self, address: OnlineAddress, read_seconds: float) -> None:
+        self._limit = read_seconds
         self._where = f"Redis at {address.host}:{address.port}"
         self._parser = hiredis.Reader()
         self._waiting: deque[tuple[asyncio.Future[list[Any]], int]] = deque()
@@ -93,7 +96,7 @@ class _Wire(asyncio.Protocol):
         self._waiting.append((future, replies))
         assert self._transport is not None  # noqa: S101 - `connection_made` came before
         self._transport.write(commands)
-        limit = loop.call_later(READ_SECONDS, self._late, future)
+        limit = loop.call_later(self._limit, self._late, future)
         try:
             return await future
         finally:
@@ -139,7 +142,7 @@ class _Wire(asyncio.Protocol):
 
     def _late(self, future: "asyncio.Future[list[Any]]") -> None:
         if not future.done():
-            self._end(f"no answer in {READ_SECONDS:.0f} s")
+            self._end(f"no answer in {self._limit:.0f} s")
 
     def _end(self, why: str) -> None:
         """Replies have no number: with one of them missing, the connection is worth nothing."""
