@@ -116,10 +116,10 @@ def _copied(home: Home, key: str | int) -> int:
 
 
 def _replaced(home: Home, name: str, digests: dict[str, str]) -> bool:
-    """Put one new file in place, unless that is done; False when the file is neither the old nor the new one."""
+    """Put one new file in place, unless that is done; False when somebody changed the file, or delivered it again."""
     target, source = home.folder / name, home.folder / FOLDER / FILES / name
     standing = sha256_file(target) if target.exists() else None
-    if standing == digests["before"]:
+    if standing == digests["before"] and source.exists():
         source.replace(target)
         fsync_folder(target.parent)
         return True

@@ -253,6 +253,25 @@ def test_a_file_that_changed_meanwhile_is_left_and_named(home, monkeypatch):
     assert "m00004" not in home.folder.joinpath("lake", "snapshots", f"{JANUARY}.json").read_text()
 
 
+def test_a_file_that_was_delivered_again_after_it_was_replaced_is_left_and_named(home, monkeypatch):
+    """The new file went into place before the kill: there is none left to put there, and the rest is completed."""
+    from churn_platform.adapters import forgetting
+
+    path = home.drops / str(FEBRUARY) / "leavers.csv"
+    delivered = path.read_bytes()
+    monkeypatch.setattr(forgetting, "_carry_out", lambda *_: None)
+    forget(home, "m00004", "ann", "asked")
+    monkeypatch.undo()
+    name = str(path.relative_to(home.folder))
+    (home.folder / FOLDER / forgetting.FILES / name).replace(path)
+    path.write_bytes(delivered)
+    with home.exclusive():
+        found = forgetting.finish(home)
+    assert found.changed == [name]
+    assert path.read_bytes() == delivered
+    assert not (home.folder / FOLDER).exists()
+
+
 def test_a_home_that_runs_is_waited_for(home):
     import filelock
 
