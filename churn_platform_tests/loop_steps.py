@@ -52,5 +52,5 @@ def run(home: Home) -> list[str]:
             else:
                 score_month(home, step.as_of)
             ran.append(f"{step.kind} {step.as_of}")
-            home = open_home(home.folder)
+            home = open_home(home.folder, home.now)
     return ran
