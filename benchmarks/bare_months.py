@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from churn_platform.adapters.contract_file import default_contract_path, read_contract
+from churn_platform.adapters.contracts.file import default_contract_path, read_contract
 from churn_platform.core.contract import Contract
 from churn_platform.core.rules import schema
 from churn_platform.core.snapshot import feature_frame
@@ -48,8 +48,8 @@ def publish(folder: Path, as_of: dt.date, tables: dict[str, pd.DataFrame]) -> No
 
 def registered(contract: Contract, folder: Path, offline: Path) -> Any:  # noqa: ANN401 - a feast.FeatureStore
     """Feast's repository."""
-    from churn_platform.adapters.feast_library import import_feast
-    from churn_platform.adapters.feast_objects import feast_objects
+    from churn_platform.adapters.features.feast_library import import_feast
+    from churn_platform.adapters.features.feast_objects import feast_objects
 
     folder.mkdir()
     (folder / "feature_store.yaml").write_text(

@@ -11,9 +11,9 @@ from typing import Any
 
 import pandas as pd
 
-from churn_platform.adapters.feast_library import import_feast
+from churn_platform.adapters.features.feast_library import import_feast
+from churn_platform.adapters.features.training_data import load_training_dataset
 from churn_platform.adapters.home import Home
-from churn_platform.adapters.training_data import load_training_dataset
 from churn_platform.core.model import model_input
 from churn_platform.core.training_dataset import LABEL
 from churn_platform.settings import Settings, prepare_environment

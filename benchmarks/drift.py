@@ -15,10 +15,10 @@ import pandas as pd
 
 from benchmarks import harness
 from benchmarks.business import tables_of
-from churn_platform.adapters import drift_report
-from churn_platform.adapters.contract_file import default_contract_path, read_contract
+from churn_platform.adapters.contracts.file import default_contract_path, read_contract
+from churn_platform.adapters.drift import report as drift_report
 from churn_platform.core.contract import Contract
-from churn_platform.core.drift_measure import Rows, measure
+from churn_platform.core.drift.measure import Rows, measure
 from churn_platform.core.snapshot import feature_frame
 
 ROWS, QUICK_ROWS = 1_000_000, 30_000

@@ -14,10 +14,10 @@ import argparse
 from collections import Counter
 from collections.abc import Iterator
 
-from churn_platform.adapters.contract_file import default_contract_path, read_contract
+from churn_platform.adapters.contracts.file import default_contract_path, read_contract
 from churn_platform.core.contract import Contract
-from churn_platform.core.drift import judge
-from churn_platform.core.drift_measure import Rows, measure
+from churn_platform.core.drift.measure import Rows, measure
+from churn_platform.core.drift.result import judge
 from churn_platform.core.model import ChurnModel, Recipe
 from churn_platform.core.promotion import DriftFigures
 from churn_platform.core.retraining import Thresholds, drift_alarms

@@ -44,7 +44,7 @@ def _month(options: argparse.Namespace, clock: harness.Clock) -> dict[str, Any]:
     from evidently import presets  # noqa: F401 - imported before the clock runs
     from sklearn import pipeline  # noqa: F401
 
-    from churn_platform.adapters.feast_library import import_feast
+    from churn_platform.adapters.features.feast_library import import_feast
     from churn_platform.definitions import defs
 
     import_feast()

@@ -95,8 +95,8 @@ def _floor(options: argparse.Namespace, clock: harness.Clock) -> dict[str, Any]:
 
 def _ours(options: argparse.Namespace, clock: harness.Clock) -> dict[str, Any]:
     """A small month goes first, so that every import is done."""
+    from churn_platform.adapters.drops.ingestion import publish_drop
     from churn_platform.adapters.home import Home
-    from churn_platform.adapters.ingestion import publish_drop
     from churn_platform.settings import Settings
 
     path = Path(options.file)

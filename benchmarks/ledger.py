@@ -16,7 +16,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from benchmarks import harness
-from churn_platform.adapters.ledger_store import LedgerStore
+from churn_platform.adapters.ledger.store import LedgerStore
 from churn_platform.core import ledger
 
 RECEIPTS, QUICK_RECEIPTS, EARLY, APPENDS = 100_000, 3_000, 1_000, 300

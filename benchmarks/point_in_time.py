@@ -22,12 +22,12 @@ from pyarrow import csv
 
 from benchmarks import harness
 from benchmarks.business import fill, months_of
-from churn_platform.adapters.contract_file import default_contract_path, read_contract
-from churn_platform.adapters.feast_library import import_feast
-from churn_platform.adapters.feature_store import FeatureStore
+from churn_platform.adapters.contracts.file import default_contract_path, read_contract
+from churn_platform.adapters.features.feast_library import import_feast
+from churn_platform.adapters.features.feature_store import FeatureStore
+from churn_platform.adapters.features.offline_copy import OfflineCopy, view_of
+from churn_platform.adapters.features.postgres_address import PostgresAddress, postgres_address
 from churn_platform.adapters.lake import Lake, View
-from churn_platform.adapters.offline_copy import OfflineCopy, view_of
-from churn_platform.adapters.postgres_address import PostgresAddress, postgres_address
 from churn_platform.core.contract import Contract
 from churn_platform.core.digest import frame_digest
 from churn_platform.core.snapshot import canonical_dtypes
@@ -84,7 +84,7 @@ def _feast(options: argparse.Namespace, clock: harness.Clock) -> dict[str, Any]:
     store = FeatureStore(options.folder / "feast_own", question.contract)
     store.apply(question.view)
     configuration = store.folder / "feature_store.yaml"
-    kind = "churn_platform.adapters.offline_store.SnapshotOfflineStore"
+    kind = "churn_platform.adapters.features.offline_store.SnapshotOfflineStore"
     configuration.write_text(configuration.read_text().replace(kind, "duckdb"))
     features = [f"{name}:{f}" for name, view in question.contract.feature_views.items() for f in view.features]
     with clock.running():

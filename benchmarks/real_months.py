@@ -18,7 +18,7 @@ OURS, FLOOR = "ours: churn demo --data", "floor: bare script of the same calls"
 
 def _ours(data: Path) -> harness.Measured:
     with tempfile.TemporaryDirectory() as home:
-        command = "from churn_platform.cli import main; main()"
+        command = "from churn_platform.cli.app import main; main()"
         return harness.command(sys.executable, "-c", command, "demo", "--data", str(data), "--home", f"{home}/home")
 
 

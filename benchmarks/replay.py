@@ -16,13 +16,13 @@ from typing import Any, cast
 import pandas as pd
 
 from benchmarks import harness
-from churn_platform.adapters.contract_file import default_contract_path, read_contract
+from churn_platform.adapters.contracts.file import default_contract_path, read_contract
 from churn_platform.core.contract import Contract
 from churn_platform.core.model import ChurnModel, Recipe
-from churn_platform.core.replay import Alternative
-from churn_platform.core.replay_history import History, Month
-from churn_platform.core.replay_memory import Memory
-from churn_platform.core.replay_result import replay
+from churn_platform.core.replay.history import History, Month
+from churn_platform.core.replay.memory import Memory
+from churn_platform.core.replay.policies import Alternative
+from churn_platform.core.replay.result import replay
 from churn_platform.core.simulate import SCENARIOS, simulate
 from churn_platform.core.snapshot import conform, feature_frame
 

@@ -16,7 +16,7 @@ import pandas as pd
 
 from benchmarks import harness
 from benchmarks.business import tables_of
-from churn_platform.adapters.contract_file import default_contract_path, read_contract
+from churn_platform.adapters.contracts.file import default_contract_path, read_contract
 from churn_platform.core.model import ChurnModel, Recipe, load_model, model_input
 from churn_platform.core.scoring import rank, reasons
 from churn_platform.core.snapshot import feature_frame

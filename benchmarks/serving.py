@@ -23,9 +23,9 @@ import psutil
 from pydantic_core import to_json
 
 from churn_platform.adapters.dagster_ui import free_port
-from churn_platform.adapters.feature_store import FeatureStore
+from churn_platform.adapters.features.feature_store import FeatureStore
 from churn_platform.adapters.home import Home
-from churn_platform.adapters.online_address import online_address
+from churn_platform.adapters.online.address import online_address
 from churn_platform.settings import Settings, prepare_environment
 from churn_platform_tests.stores import PostgresServer, RedisServer
 

@@ -10,12 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bento.errors import Refusal
-from churn_platform.adapters.online_reader import OnlineReader, OnlineRow
-from churn_platform.adapters.online_values import Key
-from churn_platform.adapters.prediction_log import Answered
-from churn_platform.adapters.release_loading import Loaded
-from churn_platform.adapters.release_watch import Held
-from churn_platform.adapters.score_history import ScoreHistory
+from churn_platform.adapters.online.reader import OnlineReader
+from churn_platform.adapters.online.rows import OnlineRow
+from churn_platform.adapters.online.values import Key
+from churn_platform.adapters.serving.prediction_log import Answered
+from churn_platform.adapters.serving.release_loading import Loaded
+from churn_platform.adapters.serving.release_watch import Held
+from churn_platform.adapters.serving.score_history import ScoreHistory
 from churn_platform.core.contract import Contract
 from churn_platform.core.reasons import sentence
 from churn_platform.core.scorer import Row

@@ -22,14 +22,14 @@ from bento.metrics import Metrics
 from bento.routes import Routes
 from bento.schema import Schemas, schemas_of, value
 from bento.told import Told
-from churn_platform.adapters.baked import NoCustomers, read_note
-from churn_platform.adapters.contract_file import default_contract_path, read_contract
-from churn_platform.adapters.ledger_store import utc_now
-from churn_platform.adapters.online_reader import OnlineReader, open_online_reader
-from churn_platform.adapters.prediction_log import Answered, PredictionLog
-from churn_platform.adapters.release_watch import Held, ReleaseWatch
-from churn_platform.adapters.releases import Releases
-from churn_platform.adapters.score_history import ScoreHistory
+from churn_platform.adapters.contracts.file import default_contract_path, read_contract
+from churn_platform.adapters.ledger.store import utc_now
+from churn_platform.adapters.online.reader import OnlineReader, open_online_reader
+from churn_platform.adapters.serving.baked import NoCustomers, read_note
+from churn_platform.adapters.serving.prediction_log import Answered, PredictionLog
+from churn_platform.adapters.serving.release_watch import Held, ReleaseWatch
+from churn_platform.adapters.serving.releases import Releases
+from churn_platform.adapters.serving.score_history import ScoreHistory
 from churn_platform.core.contract import Contract
 from churn_platform.settings import Settings
 

@@ -1,6 +1,6 @@
 """Work that no request waits for: a bounded queue, emptied by one thread.
 
-Belongs here: the queue. Does not: what is written (`adapters/prediction_log.py`, `bento/front.py`).
+Belongs here: the queue. Does not: what is written (`adapters/serving/prediction_log.py`, `bento/front.py`).
 """
 
 import contextlib

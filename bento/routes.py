@@ -21,7 +21,7 @@ from bento.errors import Refusal, answer
 from bento.metrics import Metrics
 from bento.openapi import document
 from bento.schema import Schemas, body, value
-from churn_platform.adapters.baked import Baked
+from churn_platform.adapters.serving.baked import Baked
 from churn_platform.errors import StoreDown
 
 PAGE = Path(__file__).parent / "page"

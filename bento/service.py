@@ -15,7 +15,7 @@ from bento.errors import Refusal, answer
 from bento.front import Front, Holder
 from bento.heads import guard_heads
 from bento.metrics import Metrics
-from churn_platform.adapters.baked import settings_in_use
+from churn_platform.adapters.serving.baked import settings_in_use
 from churn_platform.settings import prepare_environment
 
 _settings = settings_in_use()

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from churn_platform.adapters.ledger_store import LedgerStore
+from churn_platform.adapters.ledger.store import LedgerStore
 from churn_platform.adapters.records import Records
 from churn_platform.core.approval import pending
 from churn_platform.core.ledger import Receipt

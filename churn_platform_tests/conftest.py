@@ -63,7 +63,7 @@ def february_decided(january, tmp_path_factory):
 @pytest.fixture(scope="session")
 def february_pending(february_decided, tmp_path_factory):
     """As `february_decided`, under a policy with approval: version 2 passed and waits. Read only."""
-    from churn_platform.adapters.deciding import carry_out, decide_candidate
+    from churn_platform.adapters.promotion.deciding import carry_out, decide_candidate
     from churn_platform_tests.small_business import FEBRUARY, copied, open_home, with_policy
 
     home = with_policy(copied(february_decided, tmp_path_factory.mktemp("pending") / "home"), mode="approval")

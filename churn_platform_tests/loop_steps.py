@@ -2,14 +2,14 @@
 
 import datetime as dt
 
-from churn_platform.adapters.deciding import carry_out, decide_candidate
-from churn_platform.adapters.forgetting import finish as finish_forgetting
+from churn_platform.adapters.features.training_data import load_training_dataset
 from churn_platform.adapters.home import Home
-from churn_platform.adapters.model_registry import CANDIDATE
+from churn_platform.adapters.models.registry import CANDIDATE
 from churn_platform.adapters.progress import Progress
-from churn_platform.adapters.promoting import recover
+from churn_platform.adapters.promotion.deciding import carry_out, decide_candidate
+from churn_platform.adapters.promotion.promoting import recover
 from churn_platform.adapters.scoring import score_month
-from churn_platform.adapters.training_data import load_training_dataset
+from churn_platform.adapters.upkeep.forgetting import finish as finish_forgetting
 from churn_platform.core.candidate import candidate_digest
 from churn_platform.core.model import Recipe
 from churn_platform.core.promotion import Trigger

@@ -33,7 +33,7 @@ def run_all(home: Home) -> list[tuple[str, str]]:
 
 def take_in_month(home: Home, month: dt.date) -> None:
     """Deliver a real month as a drop."""
-    from churn_platform.adapters.ingestion import take_in
+    from churn_platform.adapters.drops.ingestion import take_in
 
     home.create()
     take_in(home, REAL / month.isoformat(), month)

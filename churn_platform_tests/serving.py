@@ -13,7 +13,7 @@ from bento.assembly import Assembly
 from bento.front import Front, Holder
 from bento.metrics import Metrics
 from churn_platform.adapters.home import Home
-from churn_platform.adapters.publishing import manifest_of
+from churn_platform.adapters.promotion.publishing import manifest_of
 from churn_platform.core.candidate import FILES, Candidate
 from churn_platform.core.digest import canonical_json
 from churn_platform.core.ledger import GENESIS
@@ -28,7 +28,7 @@ PAST = dt.datetime(2024, 2, 1, tzinfo=dt.UTC)
 
 def boosted(home: Home, seed: int = 7, trees: str = "lightgbm") -> ChurnModel:
     """A model fitted on the gym's January; another seed is another model."""
-    from churn_platform.adapters.training_data import load_training_dataset
+    from churn_platform.adapters.features.training_data import load_training_dataset
 
     rows = load_training_dataset(home, JANUARY).training_rows()
     rows = rows.sample(frac=0.8, random_state=seed)
@@ -38,7 +38,7 @@ def boosted(home: Home, seed: int = 7, trees: str = "lightgbm") -> ChurnModel:
 
 def publish(home: Home, version: int, model: ChurnModel, **changes: Any) -> None:
     """Publish a model under the home's contract, as a promotion does; `changes` replace fields of its manifest."""
-    from churn_platform.adapters.training_data import load_training_dataset
+    from churn_platform.adapters.features.training_data import load_training_dataset
 
     standing = home.releases.manifest(1)
     passport = {

@@ -15,14 +15,14 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from churn_platform.adapters.artifact_paths import relocate
-from churn_platform.adapters.deciding import carry_out, decide_candidate
+from churn_platform.adapters.drops.ingestion import publish_drop
+from churn_platform.adapters.features.training_data import build_training_dataset, load_training_dataset
 from churn_platform.adapters.home import Home
-from churn_platform.adapters.ingestion import publish_drop
+from churn_platform.adapters.models.artifact_paths import relocate
 from churn_platform.adapters.monitoring import evaluate_versions, report_drift
 from churn_platform.adapters.progress import Progress
+from churn_platform.adapters.promotion.deciding import carry_out, decide_candidate
 from churn_platform.adapters.scoring import score_month
-from churn_platform.adapters.training_data import build_training_dataset, load_training_dataset
 from churn_platform.core.candidate import fit_candidate
 from churn_platform.core.contract import Contract
 from churn_platform.core.promotion import Trigger
@@ -154,8 +154,8 @@ def monthly(home: Home, as_of: dt.date) -> None:
 
 def candidate(home: Home, as_of: dt.date, code: str | None = None) -> int:
     """Fit the month's candidate and register it; its version. Another `code` makes another version of the same data."""
+    from churn_platform.adapters.ledger.provenance import code_digest, made_with
     from churn_platform.adapters.plots import candidate_plots
-    from churn_platform.adapters.provenance import code_digest, made_with
 
     home.registry.prepare()
     dataset = load_training_dataset(home, as_of)

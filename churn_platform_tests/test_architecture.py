@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 import churn_platform
-from churn_platform.adapters.contract_file import default_contract_path, read_contract
+from churn_platform.adapters.contracts.file import default_contract_path, read_contract
 
 PACKAGE = Path(churn_platform.__file__).parent
 ROOT = PACKAGE.parent
@@ -124,7 +124,7 @@ def test_imports_point_one_way_from_the_shell_over_adapters_to_core():
         ("churn_platform.core.x", "from ..adapters import lake"),
         ("churn_platform.core.x", "import churn_platform.settings"),
         ("churn_platform.adapters.x", "if TYPE_CHECKING:\n    from churn_platform.defs.runner import Ran"),
-        ("churn_platform.adapters.x", "import churn_platform.cli"),
+        ("churn_platform.adapters.x", "import churn_platform.cli.app"),
         ("churn_platform.errors", "from churn_platform.core.digest import digest_of"),
     ],
 )
@@ -159,7 +159,7 @@ def test_dagster_lives_in_defs_and_each_other_tool_behind_its_adapters():
         "mlflow": {"adapters"},
         "feast": {"adapters"},
         "evidently": {"adapters"},
-        "typer": {path.name for path in PACKAGE.glob("cli*.py")},
+        "typer": {"cli"},
     }
     found = [
         f"{where(path, node)} imports {name}"
@@ -219,14 +219,14 @@ def test_dagster_loads_the_definitions_without_the_heavy_libraries():
 
 
 def test_the_command_line_answers_without_dagster_pandas_and_numpy():
-    loaded = tops(fresh("import churn_platform.cli"))
+    loaded = tops(fresh("import churn_platform.cli.app"))
     assert "typer" in loaded
     assert loaded & (HEAVY | {"dagster", "dagster_shared", "pandas", "numpy", "pyarrow", "rich"}) == set()
 
 
 def test_what_the_server_reads_releases_with_is_pydantic_and_the_standard_library():
-    loaded = fresh("import pydantic; before |= set(sys.modules); import churn_platform.adapters.releases")
-    assert "churn_platform.adapters.releases" in loaded
+    loaded = fresh("import pydantic; before |= set(sys.modules); import churn_platform.adapters.serving.releases")
+    assert "churn_platform.adapters.serving.releases" in loaded
     assert tops(loaded) <= {"churn_platform", "pydantic", "pydantic_core", "annotated_types", "typing_inspection"}
 
 

@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from churn_platform.adapters.approving import approve, reject
-from churn_platform.adapters.model_registry import PRODUCTION
-from churn_platform.adapters.rolling_back import roll_back
+from churn_platform.adapters.models.registry import PRODUCTION
+from churn_platform.adapters.promotion.approving import approve, reject
+from churn_platform.adapters.promotion.rolling_back import roll_back
 from churn_platform.core.approval import pending
 from churn_platform.core.moves import DONE
 from churn_platform.errors import UsageError

@@ -224,7 +224,7 @@ def parsed(command: list[str]) -> None:
         return
     assert metadata.entry_points(group="console_scripts", name=program)
     if program == "churn":
-        from churn_platform.cli import app
+        from churn_platform.cli.app import app
 
         root: click.Command = typer.main.get_command(app)
     elif program == "mlflow":

@@ -14,20 +14,20 @@ from typing import Any
 
 import pytest
 
-from churn_platform.adapters.approving import approve, reject
-from churn_platform.adapters.backup import back_up, copy_checked, opened
-from churn_platform.adapters.deciding import carry_out, decide_candidate
-from churn_platform.adapters.forgetting import forget
+from churn_platform.adapters.drops.ingestion import take_in
+from churn_platform.adapters.features.training_data import load_training_dataset
 from churn_platform.adapters.home import Home
-from churn_platform.adapters.ingestion import take_in
-from churn_platform.adapters.model_registry import PRODUCTION
+from churn_platform.adapters.models.registry import PRODUCTION
 from churn_platform.adapters.progress import Progress
-from churn_platform.adapters.promoting import production_candidate
+from churn_platform.adapters.promotion.approving import approve, reject
+from churn_platform.adapters.promotion.deciding import carry_out, decide_candidate
+from churn_platform.adapters.promotion.promoting import production_candidate
+from churn_platform.adapters.promotion.rolling_back import roll_back, unblock
 from churn_platform.adapters.records import KINDS
-from churn_platform.adapters.repair import repair
-from churn_platform.adapters.restoring import restore
-from churn_platform.adapters.rolling_back import roll_back, unblock
-from churn_platform.adapters.training_data import load_training_dataset
+from churn_platform.adapters.upkeep.backup import back_up, copy_checked, opened
+from churn_platform.adapters.upkeep.forgetting import forget
+from churn_platform.adapters.upkeep.repair import repair
+from churn_platform.adapters.upkeep.restoring import restore
 from churn_platform.core.moves import DONE, open_intent, version_of
 from churn_platform.errors import UsageError
 from churn_platform_tests.crash_points import Command, points_of, survived

@@ -109,7 +109,7 @@ def running(tmp_path_factory):
         "CHURN_REPORTS_PORT": str(reports_port),
         "PYTHONPATH": str(Path(churn_platform.__file__).parents[1]),
     }
-    command = [sys.executable, "-c", "from churn_platform.cli import main; main()", "ui", "--port", str(port)]
+    command = [sys.executable, "-c", "from churn_platform.cli.app import main; main()", "ui", "--port", str(port)]
     with log.open("wb") as stream:
         process = psutil.Popen(
             [*command, "--home", str(home.folder)],

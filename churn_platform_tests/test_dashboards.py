@@ -13,7 +13,7 @@ import yaml
 from churn_platform_tests.compose import DOCKER
 
 RULES = DOCKER / "prometheus" / "rules.yml"
-ADAPTERS = DOCKER.parent / "churn_platform" / "adapters"
+WATCHING = DOCKER.parent / "churn_platform" / "adapters" / "watching"
 METRIC = re.compile(r"\b(churn_\w+)")
 COMPARISON = re.compile(r"^(?P<measured>.+) (?P<sign>[<>]=?|==) (?P<limit>[\d.]+)$", flags=re.DOTALL)
 
@@ -53,7 +53,7 @@ def exported() -> frozenset[str]:
     metrics = Metrics(CollectorRegistry())
     metrics.request("/predict", 200, 0.01)
     families = text_string_to_metric_families(metrics.text().decode())
-    home = (ADAPTERS / "watched_home.py").read_text() + (ADAPTERS / "exporter.py").read_text()
+    home = (WATCHING / "watched_home.py").read_text() + (WATCHING / "exporter.py").read_text()
     made = re.findall(r"(gauge|stamp|GaugeMetricFamily|CounterMetricFamily)\(\s*f?\"(churn_\w+)", home)
     suffix = {"stamp": "_timestamp_seconds", "CounterMetricFamily": "_total"}
     told = {name + suffix.get(kind, "") for kind, name in made} | {"churn_job_last_success_timestamp_seconds"}

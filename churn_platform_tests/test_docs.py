@@ -5,7 +5,7 @@ from pathlib import Path
 
 import typer
 
-from churn_platform.cli import app
+from churn_platform.cli.app import app
 from churn_platform.core.criteria import CRITERIA
 from churn_platform.definitions import defs
 from churn_platform.settings import Settings

@@ -112,7 +112,7 @@ def test_every_customer_is_ranked_once_by_the_model_in_production(february_home:
 def test_batch_scores_explanation_release_and_mlflow_give_the_same_probability(february_home: Home):
     import mlflow.pyfunc
 
-    from churn_platform.adapters.promoting import released
+    from churn_platform.adapters.promotion.promoting import released
     from churn_platform.adapters.status import explain
     from churn_platform.core.model import model_input
     from churn_platform.core.snapshot import feature_frame
@@ -173,8 +173,8 @@ def test_an_incumbent_scored_on_rows_it_was_trained_on_is_not_applicable_never_a
     """The old comparison: production had seen the rows it was compared on, read 0.83 for 0.62, and won for ever."""
     from dataclasses import replace
 
-    from churn_platform.adapters.promoting import production_candidate
-    from churn_platform.adapters.training_data import load_training_dataset
+    from churn_platform.adapters.features.training_data import load_training_dataset
+    from churn_platform.adapters.promotion.promoting import production_candidate
     from churn_platform.core.candidate import fit_candidate, shuffled_refit
     from churn_platform.core.gate import gather
     from churn_platform.core.promotion import DriftFigures, decide
@@ -197,7 +197,7 @@ def test_an_incumbent_scored_on_rows_it_was_trained_on_is_not_applicable_never_a
 
 
 def test_a_correction_is_kept_beside_what_was_known(february_home: Home, tmp_path: Path):
-    from churn_platform.adapters.ingestion import take_in
+    from churn_platform.adapters.drops.ingestion import take_in
 
     home = copy_home(february_home, tmp_path / "home")
     corrected = tmp_path / "corrected"
@@ -216,7 +216,7 @@ def test_a_correction_is_kept_beside_what_was_known(february_home: Home, tmp_pat
 
 
 def test_the_shipped_forest_recipe_lands_where_the_course_was(february_home: Home):
-    from churn_platform.adapters.training_data import load_training_dataset
+    from churn_platform.adapters.features.training_data import load_training_dataset
     from churn_platform.core.candidate import fit_candidate
     from churn_platform.core.contract import Contract
 
@@ -229,7 +229,7 @@ def test_the_shipped_forest_recipe_lands_where_the_course_was(february_home: Hom
 def test_killed_between_decision_and_promotion_the_next_run_completes_it(
     january_home: Home, tmp_path: Path, monkeypatch
 ):
-    from churn_platform.adapters import deciding
+    from churn_platform.adapters.promotion import deciding
     from churn_platform.defs.runner import StepFailed
 
     home = copy_home(january_home, tmp_path / "home")

@@ -17,9 +17,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from churn_platform.adapters.deciding import carry_out
-from churn_platform.adapters.ingestion import publish_drop
-from churn_platform.adapters.publishing import publish
+from churn_platform.adapters.drops.ingestion import publish_drop
+from churn_platform.adapters.promotion.deciding import carry_out
+from churn_platform.adapters.promotion.publishing import publish
 from churn_platform.core.moves import Move
 from churn_platform.errors import DropRefused, IntegrityError
 from churn_platform_tests.crash_points import ended, forked

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import skops.io
 
-from churn_platform.adapters.deciding import carry_out
-from churn_platform.adapters.promoting import production_candidate
-from churn_platform.adapters.release_loading import load_release
+from churn_platform.adapters.promotion.deciding import carry_out
+from churn_platform.adapters.promotion.promoting import production_candidate
+from churn_platform.adapters.serving.release_loading import load_release
 from churn_platform.core.candidate import FILES
 from churn_platform.errors import IntegrityError
 from churn_platform_tests.serving import running

@@ -6,11 +6,11 @@ import shutil
 import pandas as pd
 import pytest
 
-from churn_platform.adapters.contract_file import default_contract_path, read_contract
-from churn_platform.adapters.drop_reader import find_drops, open_drop
-from churn_platform.adapters.ingestion import publish_drop, take_in
-from churn_platform.adapters.validation import validate
-from churn_platform.cli_simulate import read_truth, write_simulation
+from churn_platform.adapters.contracts.file import default_contract_path, read_contract
+from churn_platform.adapters.drops.ingestion import publish_drop, take_in
+from churn_platform.adapters.drops.reader import find_drops, open_drop
+from churn_platform.adapters.drops.validation import validate
+from churn_platform.cli.simulate import read_truth, write_simulation
 from churn_platform.core.simulate import SCENARIOS, simulate
 from churn_platform.errors import UsageError
 from churn_platform_tests.small_business import DECLARED, make_home

@@ -5,8 +5,8 @@ import io
 import pytest
 from rich.console import Console
 
-from churn_platform.cli_show import show_story
-from churn_platform.cli_story import story
+from churn_platform.cli.show import show_story
+from churn_platform.cli.story import story
 from churn_platform_tests.small_business import make_home
 
 JANUARY, FEBRUARY, MARCH = "2024-01-31", "2024-02-29", "2024-03-31"

@@ -11,15 +11,15 @@ from collections import Counter as Tally
 from dataclasses import replace
 from pathlib import Path
 
-from churn_platform.adapters.approving import approve, reject
-from churn_platform.adapters.backup import back_up
-from churn_platform.adapters.forgetting import finish, forget
+from churn_platform.adapters.drops.ingestion import take_in
 from churn_platform.adapters.home import Home
-from churn_platform.adapters.ingestion import take_in
-from churn_platform.adapters.promoting import recover
-from churn_platform.adapters.repair import repair
-from churn_platform.adapters.restoring import restore
-from churn_platform.adapters.rolling_back import roll_back, unblock
+from churn_platform.adapters.promotion.approving import approve, reject
+from churn_platform.adapters.promotion.promoting import recover
+from churn_platform.adapters.promotion.rolling_back import roll_back, unblock
+from churn_platform.adapters.upkeep.backup import back_up
+from churn_platform.adapters.upkeep.forgetting import finish, forget
+from churn_platform.adapters.upkeep.repair import repair
+from churn_platform.adapters.upkeep.restoring import restore
 from churn_platform_tests.loop_steps import retrain, run
 from churn_platform_tests.small_business import with_policy
 from churn_platform_tests.trust_course import BROKEN, HALF, Command, Course, Death

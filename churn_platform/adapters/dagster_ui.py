@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from churn_platform.adapters.alerting import Alerter
 from churn_platform.adapters.files import write_text
 from churn_platform.adapters.home import Home
+from churn_platform.adapters.watching.alerting import Alerter
 from churn_platform.errors import UsageError
 
 HOST = "127.0.0.1"

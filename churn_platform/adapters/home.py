@@ -11,24 +11,24 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from churn_platform.adapters.contract_file import default_contract_path, read_contract
+from churn_platform.adapters.contracts.file import default_contract_path, read_contract
 from churn_platform.adapters.dagster_config import write_configuration
+from churn_platform.adapters.features.postgres_address import postgres_address
 from churn_platform.adapters.files import read_json, write_json
 from churn_platform.adapters.lake import Lake
-from churn_platform.adapters.ledger_store import LedgerStore, utc_now
-from churn_platform.adapters.online_address import OnlineAddress, online_address
-from churn_platform.adapters.postgres_address import postgres_address
-from churn_platform.adapters.provenance import provenance
+from churn_platform.adapters.ledger.provenance import provenance
+from churn_platform.adapters.ledger.store import LedgerStore, utc_now
+from churn_platform.adapters.online.address import OnlineAddress, online_address
 from churn_platform.adapters.records import Records
-from churn_platform.adapters.releases import Releases
+from churn_platform.adapters.serving.releases import Releases
 from churn_platform.core.contract import Contract
 from churn_platform.errors import HomeBusy, WrongLayout
 from churn_platform.settings import Settings
 
 if TYPE_CHECKING:
-    from churn_platform.adapters.feature_store import FeatureStore
-    from churn_platform.adapters.model_registry import ModelRegistry
-    from churn_platform.adapters.offline_copy import OfflineCopy
+    from churn_platform.adapters.features.feature_store import FeatureStore
+    from churn_platform.adapters.features.offline_copy import OfflineCopy
+    from churn_platform.adapters.models.registry import ModelRegistry
 
 HOLDER = "home.holder"
 """Says who holds the home, while somebody does."""
@@ -87,7 +87,7 @@ class Home:
     @cached_property
     def feature_store(self) -> "FeatureStore":
         """Feast."""
-        from churn_platform.adapters.feature_store import FeatureStore
+        from churn_platform.adapters.features.feature_store import FeatureStore
 
         chosen = self.settings
         registry = postgres_address(
@@ -110,14 +110,14 @@ class Home:
         )  # fmt: skip
         if address is None:
             return None
-        from churn_platform.adapters.offline_copy import OfflineCopy
+        from churn_platform.adapters.features.offline_copy import OfflineCopy
 
         return OfflineCopy(address, self.lake, self.folder / "feast")
 
     @cached_property
     def registry(self) -> "ModelRegistry":
         """MLflow's tracking store and registry."""
-        from churn_platform.adapters.model_registry import ModelRegistry
+        from churn_platform.adapters.models.registry import ModelRegistry
 
         return ModelRegistry(self.folder, self.contract.model_name, self.settings.mlflow_uri)
 

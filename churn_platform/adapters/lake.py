@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import pandas as pd
 
 from churn_platform.adapters.arrow_tables import table_digest, to_arrow, write_stamped
+from churn_platform.adapters.drops.quarantine_files import Quarantine, put_aside
 from churn_platform.adapters.files import read_json, sha256_file, write_json
-from churn_platform.adapters.quarantine_files import Quarantine, put_aside
 from churn_platform.core.contract import Contract
 from churn_platform.core.digest import digest_of
 from churn_platform.errors import UsageError

@@ -1,7 +1,7 @@
 """Runs drift and realised performance on a home: reads snapshots and releases, keeps the records.
 
-Belongs here: which rows are reference and current, and the records. Does not: statistics (`core/drift*.py`),
-Evidently (`adapters/drift_report.py`).
+Belongs here: which rows are reference and current, and the records. Does not: statistics (`core/drift/`),
+Evidently (`adapters/drift/report.py`).
 """
 
 import datetime as dt
@@ -12,12 +12,12 @@ from typing import Any
 
 import pandas as pd
 
+from churn_platform.adapters.hindsight.verdict import Labelled, Look, carry_out_proposal, record_proposal
 from churn_platform.adapters.home import Home
+from churn_platform.adapters.ledger.state_receipts import record_stand_down
 from churn_platform.adapters.progress import Progress
-from churn_platform.adapters.promoting import production_candidate, released
-from churn_platform.adapters.state_receipts import record_stand_down
-from churn_platform.adapters.verdict import Labelled, Look, carry_out_proposal, record_proposal
-from churn_platform.core.drift import DriftResult
+from churn_platform.adapters.promotion.promoting import production_candidate, released
+from churn_platform.core.drift.result import DriftResult
 from churn_platform.core.performance import realised
 from churn_platform.core.promotion import DriftFigures
 from churn_platform.core.retraining import Thresholds, drift_alarms
@@ -46,7 +46,7 @@ def report_drift(home: Home, as_of: dt.date) -> DriftOutcome:
     if production is None:
         home.records.write("drift_report", as_of, record | {"alarms": [], "result": None})
         return DriftOutcome(None, (), "There is no production model yet, so there is nothing to compare with.", html)
-    from churn_platform.adapters.drift_report import DriftReporter
+    from churn_platform.adapters.drift.report import DriftReporter
 
     months = [dt.date.fromisoformat(month) for month in production.passport["months"]]
     reference, reference_labels = _rows(home, months)
@@ -122,7 +122,7 @@ def _labelled(home: Home, month: dt.date) -> Labelled | None:
 
 def review_answers(home: Home, months: Sequence[dt.date]) -> list[dict[str, Any]]:
     """What the API answered about these matured months, by month and version; tidies the prediction log first."""
-    from churn_platform.adapters.prediction_log import last_answers, tidy
+    from churn_platform.adapters.serving.prediction_log import last_answers, tidy
     from churn_platform.core.answered import review, unjudged
 
     folder, key = home.predictions, home.contract.entity.column

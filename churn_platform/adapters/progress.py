@@ -8,9 +8,9 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import Any
 
-from churn_platform.adapters.drop_reader import Drop, find_drops
+from churn_platform.adapters.drops.reader import Drop, find_drops
 from churn_platform.adapters.home import Home
-from churn_platform.adapters.online_reader import read_month
+from churn_platform.adapters.online.reader import read_month
 from churn_platform.adapters.records import KINDS
 from churn_platform.core.digest import digest_of
 from churn_platform.core.ledger import Act

@@ -12,9 +12,9 @@ import pandas as pd
 
 from churn_platform.adapters.files import replacing, sha256_file
 from churn_platform.adapters.home import Home
+from churn_platform.adapters.ledger.state_receipts import record_stand_down
 from churn_platform.adapters.progress import Progress
-from churn_platform.adapters.promoting import production_candidate
-from churn_platform.adapters.state_receipts import record_stand_down
+from churn_platform.adapters.promotion.promoting import production_candidate
 from churn_platform.core.scoring import decile_floors, rank, reasons
 from churn_platform.core.snapshot import feature_frame
 

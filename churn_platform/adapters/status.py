@@ -1,17 +1,17 @@
 """What a home knows, as plain JSON values: status, decisions, one customer explained.
 
 Belongs here: assembling answers for people and programs from records, releases and ledger. Reads only.
-Does not: how they are shown (`cli_show.py`).
+Does not: how they are shown (`cli/show.py`).
 """
 
 import datetime as dt
 from dataclasses import asdict
 from typing import Any
 
-from churn_platform.adapters.alerting import Alerter
-from churn_platform.adapters.approval_requests import how_to_answer, waiting
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.progress import Progress
+from churn_platform.adapters.promotion.approval_requests import how_to_answer, waiting
+from churn_platform.adapters.watching.alerting import Alerter
 from churn_platform.core.digest import digest_of
 from churn_platform.core.ledger import Receipt
 from churn_platform.core.quarantine import quarantined_sentence
@@ -127,7 +127,7 @@ def explain(home: Home, entity: str, as_of: str | None) -> dict[str, Any]:
         UsageError: an unknown month or customer, or a month that was not scored.
         ContractError: the contract's entity, features or label are no longer those of the version.
     """
-    from churn_platform.adapters.promoting import released
+    from churn_platform.adapters.promotion.promoting import released
     from churn_platform.core.scoring import reasons
 
     month = _scored_month(home, as_of)

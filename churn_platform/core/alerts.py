@@ -1,7 +1,7 @@
 """What people are told: a receipt of the ledger as a message, or none.
 
 Belongs here: which acts are worth a message, its words and severity, how long a receiver that failed is left alone.
-Does not: sending and keeping count (`adapters/alerting.py`), the receipts themselves (`core/ledger.py`).
+Does not: sending and keeping count (`adapters/watching/alerting.py`), the receipts themselves (`core/ledger.py`).
 """
 
 import datetime as dt

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from churn_platform.core.candidate import Candidate
 from churn_platform.core.contract import Contract
-from churn_platform.core.drift_measure import predictions_measured
-from churn_platform.core.drift_statistics import Floats
+from churn_platform.core.drift.measure import predictions_measured
+from churn_platform.core.drift.statistics import Floats
 from churn_platform.core.evaluation import evaluate
 from churn_platform.core.performance import seen_in_training
 

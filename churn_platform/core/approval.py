@@ -2,7 +2,7 @@
 
 Belongs here: requests and answers, read from receipts alone. Does not: what people said of versions besides
 (`core/standing.py`), the judgement of a candidate (`core/promotion.py`), carrying anything out
-(`adapters/approving.py`).
+(`adapters/promotion/approving.py`).
 Imports pydantic and the standard library only: the server reads receipts with it.
 """
 

@@ -1,7 +1,7 @@
 """A candidate: a fitted model with everything that says what it is and what it has seen.
 
 Belongs here: fitting on a training dataset, the refits the gate needs, its identity. Does not: MLflow
-(`adapters/model_registry.py`).
+(`adapters/models/registry.py`).
 """
 
 import io
@@ -27,7 +27,7 @@ FILES = (MODEL_FILE, PASSPORT, ENTITIES, SCHEMA)
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Fit = Callable[[Recipe, pd.DataFrame, pd.Series, pd.Series], ChurnModel]
-"""`Recipe.fit`, or one that remembers what it has fitted before (`core/replay.py`)."""
+"""`Recipe.fit`, or one that remembers what it has fitted before (`core/replay/policies.py`)."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The contract: what a drop looks like, and the only place that knows a column's name.
 
 Belongs here: the model of `contract.yaml`, its rules between parts and everything derived from it by pure functions.
-Does not: the parts themselves (`core/contract_parts.py`), reading files (`adapters/contract_file.py`), validating
+Does not: the parts themselves (`core/contract_parts.py`), reading files (`adapters/contracts/file.py`), validating
 rows (`core/snapshot.py`).
 """
 

@@ -1,7 +1,7 @@
 """From values as delivered to the contract's dtypes, with the kind of fault of every value that cannot be read.
 
-Belongs here: reading text or typed values as one dtype, whichever file they come from. Does not: ranges, categories
-and keys (`core/rules.py`), files (`adapters/table_reader.py`). Text is held by Arrow: a million Python strings would
+Belongs here: reading text or typed values as one dtype, whichever file they come from. Does not: ranges, categories and
+keys (`core/rules.py`), files (`adapters/drops/table_reader.py`). Text is held by Arrow: a million Python strings would
 cost more than everything else.
 """
 

@@ -1,7 +1,7 @@
 """Every kind of fault that a drop can have, what it says and what to do: the only place that words them.
 
 Belongs here: the kinds, a fault and its sentence. Does not: finding faults (`core/conversion.py`, `core/rules.py`,
-`core/snapshot.py`, `adapters/drop_inspection.py`) or what follows from them (`core/quarantine.py`). The table in
+`core/snapshot.py`, `adapters/drops/inspection.py`) or what follows from them (`core/quarantine.py`). The table in
 `docs/drops.md` shows every kind; a test keeps it true.
 """
 

@@ -1,6 +1,7 @@
 """Forgetting a customer: what may stand in place of a key, and how digests of changed content follow.
 
-Belongs here: those rules. Does not: files and stores (`adapters/forgetting.py`, `adapters/customer_rows.py`).
+Belongs here: those rules. Does not: files and stores (`adapters/upkeep/forgetting.py`,
+`adapters/upkeep/customer_rows.py`).
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """The ledger as history: which receipts are asked for, and what was in production at an instant.
 
 Belongs here: the filters, instants as people type them, the rule of activation. Does not: reading the ledger
-(`adapters/ledger_store.py`), how it is shown (`cli_ledger.py`).
+(`adapters/ledger/store.py`), how it is shown (`cli/ledger.py`).
 """
 
 import datetime as dt

@@ -1,7 +1,7 @@
 """The rules of the ledger: what a receipt holds, how receipts are chained, how a broken chain is found.
 
 Belongs here: the receipt, its canonical JSON and digest, appending to a head, verifying a chain.
-Does not: files, locks and the clock (`adapters/ledger_store.py`); what each act means to the loop.
+Does not: files, locks and the clock (`adapters/ledger/store.py`); what each act means to the loop.
 """
 
 import hashlib

@@ -1,8 +1,8 @@
 """Moves of production: what a promotion and a rollback have in common, read from and written to receipts.
 
 Belongs here: the move as a value, which one was cut off, what stood in production before which. Does not: whether a
-candidate may be promoted (`core/promotion.py`, `core/approval.py`), carrying a move out (`adapters/promoting.py`).
-Imports pydantic and the standard library only: the server reads receipts with it.
+candidate may be promoted (`core/promotion.py`, `core/approval.py`), carrying a move out
+(`adapters/promotion/promoting.py`). Imports pydantic and the standard library only: the server reads receipts with it.
 """
 
 from collections.abc import Iterable, Mapping

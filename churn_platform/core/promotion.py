@@ -15,7 +15,7 @@ from churn_platform.core.criteria.interval_above_zero import detectable_gain
 from churn_platform.core.criteria.self_test import ShuffledRefit
 from churn_platform.core.criteria.self_test import judge as judge_self
 from churn_platform.core.digest import digest_of
-from churn_platform.core.drift import DriftResult
+from churn_platform.core.drift.result import DriftResult
 from churn_platform.core.evidence import Evidence
 from churn_platform.core.statistics import Interval
 

@@ -1,7 +1,7 @@
 """Which month is due to be read from the customers' databases, by the calendar alone.
 
-Belongs here: the as_of that follows another, and when it is due. Does not: reading (`adapters/database_tables.py`), the
-clock.
+Belongs here: the as_of that follows another, and when it is due. Does not: reading
+(`adapters/drops/database_tables.py`), the clock.
 """
 
 import datetime as dt

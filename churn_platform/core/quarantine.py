@@ -2,7 +2,7 @@
 
 Belongs here: the share that may be put aside, the rows with their reasons, customers that a table lacks. Does not:
 finding faults in a table (`core/snapshot.py`), writing the rows (`adapters/lake.py`) or the page
-(`adapters/drop_page.py`).
+(`adapters/drops/page.py`).
 """
 
 from collections.abc import Mapping

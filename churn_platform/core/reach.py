@@ -1,6 +1,7 @@
 """Which snapshot a moment reaches: the rule of a point-in-time join where each snapshot has one date.
 
-Belongs here: that rule. Does not: joining rows (`adapters/offline_store.py`, `adapters/offline_postgres.py`).
+Belongs here: that rule. Does not: joining rows (`adapters/features/offline_store.py`,
+`adapters/features/offline_postgres.py`).
 """
 
 import datetime as dt

@@ -1,7 +1,7 @@
 """Whether a version was made again, and if not, which of its inputs is not what it was.
 
 Belongs here: naming the changed inputs, comparing two candidates bit for bit. Does not: reading lake and registry
-(`adapters/reproducing.py`).
+(`adapters/proof/reproducing.py`).
 """
 
 from collections.abc import Iterator, Mapping

@@ -10,7 +10,7 @@ from typing import Any
 
 from churn_platform.core.contract import Contract, Span
 from churn_platform.core.digest import digest_of
-from churn_platform.core.drift import DriftResult
+from churn_platform.core.drift.result import DriftResult
 from churn_platform.core.promotion import DriftFigures, Trigger
 
 

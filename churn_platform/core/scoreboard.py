@@ -1,7 +1,7 @@
 """Was the gate right? Each decision judged by what labels that matured later say of both versions.
 
 Belongs here: which months judge a decision, the judgement, what the decision gained, totals. Does not: scoring
-(`adapters/scoreboard.py`), a proposal to act on it (`core/verdict.py`).
+(`adapters/hindsight/scoreboard.py`), a proposal to act on it (`core/verdict.py`).
 """
 
 from collections.abc import Iterable, Sequence

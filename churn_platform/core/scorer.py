@@ -1,7 +1,7 @@
 """Scores rows that are plain mappings, as serving needs it: one customer in microseconds, a thousand in milliseconds.
 
 Belongs here: the serving form of a model (its preprocessing as plain values), and the two scorers. Does not: how a
-form is made (`core/serving_form.py`), the boosted trees themselves (`adapters/booster.py`), reasons in words.
+form is made (`core/serving_form.py`), the boosted trees themselves (`adapters/serving/booster.py`), reasons in words.
 Imports neither scikit-learn nor pandas nor LightGBM at module level: the server imports this module.
 """
 

@@ -2,7 +2,7 @@
 
 Belongs here: the header, the order of conversion, rules and keys, and what a snapshot's tables are joined to.
 Does not: reading values (`core/conversion.py`), the rules (`core/rules.py`), the words (`core/faults.py`), files
-(`adapters/table_reader.py`), what may be put aside (`core/quarantine.py`).
+(`adapters/drops/table_reader.py`), what may be put aside (`core/quarantine.py`).
 """
 
 import datetime as dt

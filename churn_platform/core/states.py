@@ -1,6 +1,6 @@
 """What changed since the ledger said it last: fields of the policy, and whether production stands down.
 
-Belongs here: the two rules. Does not: reading the contract, writing receipts (`adapters/state_receipts.py`).
+Belongs here: the two rules. Does not: reading the contract, writing receipts (`adapters/ledger/state_receipts.py`).
 """
 
 from collections.abc import Iterator, Mapping

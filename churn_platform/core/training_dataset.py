@@ -1,7 +1,7 @@
 """The training dataset: which rows train, which rows are the holdout, and their digests.
 
 Belongs here: the stable entity-disjoint holdout, row accounting. Does not: the choice of months (`core/window.py`),
-the point-in-time join itself (`adapters/feature_store.py`).
+the point-in-time join itself (`adapters/features/feature_store.py`).
 """
 
 import datetime as dt

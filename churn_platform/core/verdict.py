@@ -1,7 +1,7 @@
 """The verdict of time: a version that is not in production and yet, on labels that matured since, is the better one.
 
 Belongs here: who is followed, when a rollback or promotion is proposed, how false proposals are held down. Does not:
-scoring (`adapters/verdict.py`), carrying a proposal out (`adapters/promoting.py`).
+scoring (`adapters/hindsight/verdict.py`), carrying a proposal out (`adapters/promotion/promoting.py`).
 
 Every month several versions are looked at, and some would look better by luck. The error of the gate's level is
 therefore shared out (Bonferroni) over the versions of a look and over `policy.verdict.looks` looks: in so many looks

@@ -13,7 +13,7 @@ from churn_platform.core.candidate import Candidate
 from churn_platform.core.contract import Contract
 from churn_platform.core.costs import RowCosts
 from churn_platform.core.gain import AucParts, Gain, MonthPair, gain_over
-from churn_platform.core.replay_memory import Memory
+from churn_platform.core.replay.memory import Memory
 from churn_platform.core.statistics import BoolArray, KeyArray
 from churn_platform.errors import DataError
 

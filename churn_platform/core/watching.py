@@ -1,7 +1,7 @@
 """What a watcher wants to know of a home at a glance, folded from receipts one by one.
 
 Belongs here: the standing that receipts leave, what Dagster's storage says in plain values, when a daemon counts as
-dead. Does not: metrics (`adapters/exporter.py`), reading files or Dagster.
+dead. Does not: metrics (`adapters/watching/exporter.py`), reading files or Dagster.
 """
 
 import datetime as dt

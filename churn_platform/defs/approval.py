@@ -1,7 +1,8 @@
 """People's word in the UI: jobs whose launchpad asks for version, name and reason.
 
-Belongs here: the forms. Does not: what happens (`adapters/approving.py`, `adapters/rolling_back.py`), which is the same
-as by the commands `churn approve`, `reject`, `rollback` and `unblock`.
+Belongs here: the forms. Does not: what happens (`adapters/promotion/approving.py`,
+`adapters/promotion/rolling_back.py`), which is the same as by the commands `churn approve`, `reject`, `rollback` and
+`unblock`.
 """
 
 from collections.abc import Callable
@@ -9,8 +10,8 @@ from collections.abc import Callable
 import dagster as dg
 from pydantic import Field
 
-from churn_platform.adapters.approving import approve, reject
-from churn_platform.adapters.rolling_back import roll_back, unblock
+from churn_platform.adapters.promotion.approving import approve, reject
+from churn_platform.adapters.promotion.rolling_back import roll_back, unblock
 from churn_platform.defs.resources import HomeResource
 from churn_platform.errors import ChurnError
 

@@ -5,11 +5,11 @@ Belongs here: turning a `Step` into a run request or a skip reason. Does not: th
 
 import dagster as dg
 
-from churn_platform.adapters.alerting import Alerter
-from churn_platform.adapters.approval_requests import record_lapse_if_free
 from churn_platform.adapters.home import Home
-from churn_platform.adapters.online_upkeep import notice_lost_rows
+from churn_platform.adapters.online.upkeep import notice_lost_rows
 from churn_platform.adapters.progress import Progress
+from churn_platform.adapters.promotion.approval_requests import record_lapse_if_free
+from churn_platform.adapters.watching.alerting import Alerter
 from churn_platform.core.loop import Step
 from churn_platform.defs.features import feature_views, training_dataset
 from churn_platform.defs.ingestion import snapshot

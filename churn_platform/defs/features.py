@@ -3,13 +3,13 @@
 import dagster as dg
 import pandas as pd
 
-from churn_platform.adapters.progress import Progress
-from churn_platform.adapters.training_data import (
+from churn_platform.adapters.features.training_data import (
     build_training_dataset,
     knowledge_time,
     load_training_dataset,
     oracle_mismatches,
 )
+from churn_platform.adapters.progress import Progress
 from churn_platform.core.labels import LabelPlausibility, judge_labels
 from churn_platform.core.leaks import Alone, judge_alone
 from churn_platform.core.training_dataset import AS_OF, LABEL, TrainingDataset

@@ -1,6 +1,7 @@
 """What Dagster's storage says of daemon and jobs, as plain values for the exporter.
 
-Belongs here: reading the instance. Does not: what it means (`core/watching.py`), metrics (`adapters/exporter.py`).
+Belongs here: reading the instance. Does not: what it means (`core/watching.py`), metrics
+(`adapters/watching/exporter.py`).
 """
 
 import dagster as dg

@@ -3,8 +3,8 @@
 import dagster as dg
 
 from churn_platform.adapters.dagster_ui import report_url
+from churn_platform.adapters.drops.ingestion import publish_drop
 from churn_platform.adapters.home import Home
-from churn_platform.adapters.ingestion import publish_drop
 from churn_platform.adapters.lake import Publication
 from churn_platform.core.quarantine import quarantined_sentence
 from churn_platform.defs.partitions import as_of_partitions, month_of

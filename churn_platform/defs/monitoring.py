@@ -80,7 +80,7 @@ def _answered_table(answered: list[dict[str, Any]]) -> str:
 def _drift_metadata(home: Home, outcome: DriftOutcome) -> dict[str, object]:
     if outcome.result is None:
         return {"note": outcome.note}
-    from churn_platform.adapters.drift_page import drift_plot_png
+    from churn_platform.adapters.drift.page import drift_plot_png
     from churn_platform.adapters.plots import markdown_image
 
     result = outcome.result

@@ -2,8 +2,8 @@
 
 import dagster as dg
 
-from churn_platform.adapters.approval_requests import waiting
-from churn_platform.adapters.deciding import carry_out, decide_candidate, newest_decision
+from churn_platform.adapters.promotion.approval_requests import waiting
+from churn_platform.adapters.promotion.deciding import carry_out, decide_candidate, newest_decision
 from churn_platform.core.criteria import CRITERIA, Finding
 from churn_platform.core.promotion import Decision, Trigger
 from churn_platform.defs.partitions import as_of_partitions, month_of

@@ -2,9 +2,9 @@
 
 import dagster as dg
 
-from churn_platform.adapters.alerting import Alerter
-from churn_platform.adapters.ingestion import pull_drop
+from churn_platform.adapters.drops.ingestion import pull_drop
 from churn_platform.adapters.status import parse_as_of
+from churn_platform.adapters.watching.alerting import Alerter
 from churn_platform.core.pulling import due_pull
 from churn_platform.defs.resources import HomeResource
 from churn_platform.errors import ChurnError, DropRefused

@@ -11,11 +11,11 @@ from typing import Any
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
-from churn_platform.adapters.approval_requests import record_lapse
 from churn_platform.adapters.home import Home
-from churn_platform.adapters.mlflow_move import finish as finish_move
-from churn_platform.adapters.promoting import recover
-from churn_platform.adapters.state_receipts import record_policy
+from churn_platform.adapters.ledger.state_receipts import record_policy
+from churn_platform.adapters.models.mlflow_move import finish as finish_move
+from churn_platform.adapters.promotion.approval_requests import record_lapse
+from churn_platform.adapters.promotion.promoting import recover
 from churn_platform.settings import load_settings, prepare_environment
 
 

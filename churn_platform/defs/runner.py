@@ -13,15 +13,15 @@ from dagster._core.instance.ref import InstanceRef
 from dagster._utils.error import SerializableErrorInfo
 
 from churn_platform import errors
-from churn_platform.adapters.alerting import Alerter
-from churn_platform.adapters.approval_requests import record_lapse
-from churn_platform.adapters.forgetting import finish as finish_forgetting
 from churn_platform.adapters.home import Home
-from churn_platform.adapters.mlflow_move import finish as finish_move
-from churn_platform.adapters.online_upkeep import notice_lost_rows
+from churn_platform.adapters.ledger.state_receipts import record_policy
+from churn_platform.adapters.models.mlflow_move import finish as finish_move
+from churn_platform.adapters.online.upkeep import notice_lost_rows
 from churn_platform.adapters.progress import Progress
-from churn_platform.adapters.promoting import recover
-from churn_platform.adapters.state_receipts import record_policy
+from churn_platform.adapters.promotion.approval_requests import record_lapse
+from churn_platform.adapters.promotion.promoting import recover
+from churn_platform.adapters.upkeep.forgetting import finish as finish_forgetting
+from churn_platform.adapters.watching.alerting import Alerter
 from churn_platform.core.loop import Step
 from churn_platform.definitions import defs
 from churn_platform.defs.automation import run_request

@@ -4,7 +4,7 @@ from typing import Any
 
 import dagster as dg
 
-from churn_platform.adapters.training_data import load_training_dataset
+from churn_platform.adapters.features.training_data import load_training_dataset
 from churn_platform.core.training_dataset import LABEL
 from churn_platform.defs.features import training_dataset
 from churn_platform.defs.partitions import as_of_partitions, month_of
@@ -20,9 +20,9 @@ def candidate_model(
 
     The same data, recipe and code are the same version: nothing is registered twice.
     """
-    from churn_platform.adapters.model_registry import CANDIDATE
+    from churn_platform.adapters.ledger.provenance import code_digest, made_with
+    from churn_platform.adapters.models.registry import CANDIDATE
     from churn_platform.adapters.plots import candidate_plots, markdown_image
-    from churn_platform.adapters.provenance import code_digest, made_with
     from churn_platform.core.candidate import candidate_digest, fit_candidate
     from churn_platform.core.model import Recipe
 

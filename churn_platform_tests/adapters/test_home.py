@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from churn_platform.adapters.contract_file import default_contract_path
+from churn_platform.adapters.contracts.file import default_contract_path
 from churn_platform.adapters.dagster_config import EMBEDDED
 from churn_platform.adapters.home import FOLDERS, LAYOUT, VERSION_FILE
 from churn_platform.errors import ContractError, HomeBusy, WrongLayout

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from churn_platform.adapters.drops.quarantine_files import Quarantine
 from churn_platform.adapters.lake import Lake, instant
-from churn_platform.adapters.quarantine_files import Quarantine
 from churn_platform.core.snapshot import conform
 from churn_platform.errors import UsageError
 from churn_platform_tests.small_business import FEBRUARY, JANUARY, declared, month_tables

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from churn_platform.adapters.monitoring import _alarms, evaluate_versions, report_drift
-from churn_platform.adapters.prediction_log import Answered, PredictionLog
 from churn_platform.adapters.progress import Progress
+from churn_platform.adapters.serving.prediction_log import Answered, PredictionLog
 from churn_platform_tests.small_business import CUSTOMERS, FEBRUARY, JANUARY, copied
 from churn_platform_tests.trusted_home import flip
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from churn_platform.adapters.feature_store import FeatureStore
+from churn_platform.adapters.features.feature_store import FeatureStore
+from churn_platform.adapters.features.offline_copy import OfflineCopy
+from churn_platform.adapters.features.postgres_address import postgres_address
 from churn_platform.adapters.lake import Lake
-from churn_platform.adapters.offline_copy import OfflineCopy
-from churn_platform.adapters.postgres_address import postgres_address
 from churn_platform_tests.point_in_time import answer, contract_with, histories, moments, publish, questions
 
 DTYPES = {"months": "Int64", "plan": "object", "has_app": "boolean", "hours": "float64"}

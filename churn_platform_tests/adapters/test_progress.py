@@ -5,10 +5,10 @@ import os
 
 import pytest
 
-from churn_platform.adapters.deciding import carry_out
-from churn_platform.adapters.ingestion import publish_drop
+from churn_platform.adapters.drops.ingestion import publish_drop
 from churn_platform.adapters.progress import Progress, auc_interval
-from churn_platform.adapters.promoting import keep
+from churn_platform.adapters.promotion.deciding import carry_out
+from churn_platform.adapters.promotion.promoting import keep
 from churn_platform.adapters.scoring import score_month
 from churn_platform.core.loop import MonthState
 from churn_platform_tests.small_business import (

@@ -6,7 +6,7 @@ import pytest
 
 from churn_platform.adapters.files import sha256_file
 from churn_platform.adapters.progress import Progress
-from churn_platform.adapters.promoting import production_candidate
+from churn_platform.adapters.promotion.promoting import production_candidate
 from churn_platform.adapters.scoring import score_month
 from churn_platform.core.scoring import decile_floors
 from churn_platform_tests.small_business import CUSTOMERS, FEBRUARY, JANUARY, month_tables
@@ -82,8 +82,8 @@ def test_scoring_again_gives_the_same_list_byte_for_byte(january_copy):
 
 
 def test_late_labels_leave_the_list_of_an_older_month_as_it_was_and_other_features_do_not(february_decided, tmp_path):
-    from churn_platform.adapters.deciding import carry_out
-    from churn_platform.adapters.ingestion import publish_drop
+    from churn_platform.adapters.drops.ingestion import publish_drop
+    from churn_platform.adapters.promotion.deciding import carry_out
     from churn_platform_tests.small_business import copied, deliver, open_home
 
     home = copied(february_decided, tmp_path / "home")
@@ -117,7 +117,7 @@ def test_a_model_no_better_than_chance_is_never_served_silently(january_copy):
 
 
 def test_a_customer_in_one_table_alone_is_scored_too(january_copy):
-    from churn_platform.adapters.ingestion import publish_drop
+    from churn_platform.adapters.drops.ingestion import publish_drop
     from churn_platform_tests.small_business import deliver
 
     tables = month_tables(JANUARY, 40)

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from churn_platform.adapters.approving import approve, reject
-from churn_platform.adapters.ingestion import publish_drop
-from churn_platform.adapters.promoting import production_candidate
-from churn_platform.adapters.rolling_back import roll_back
+from churn_platform.adapters.drops.ingestion import publish_drop
+from churn_platform.adapters.promotion.approving import approve, reject
+from churn_platform.adapters.promotion.promoting import production_candidate
+from churn_platform.adapters.promotion.rolling_back import roll_back
 from churn_platform.adapters.status import (
     explain,
     find_decision,

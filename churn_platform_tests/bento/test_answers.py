@@ -6,9 +6,9 @@ import sqlite3
 import pytest
 import yaml
 
-from churn_platform.adapters import score_history
-from churn_platform.adapters.online_values import entity_key
-from churn_platform.adapters.promoting import released
+from churn_platform.adapters.online.values import entity_key
+from churn_platform.adapters.promotion.promoting import released
+from churn_platform.adapters.serving import score_history
 from churn_platform.adapters.status import explain
 from churn_platform_tests.serving import point
 from churn_platform_tests.small_business import DECLARED, JANUARY

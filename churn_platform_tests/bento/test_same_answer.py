@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from churn_platform.adapters.online_postgres import PostgresReader
-from churn_platform.adapters.online_redis import RedisReader
-from churn_platform.adapters.online_sqlite import SqliteReader
+from churn_platform.adapters.online.postgres import PostgresReader
+from churn_platform.adapters.online.redis import RedisReader
+from churn_platform.adapters.online.sqlite import SqliteReader
 from churn_platform.adapters.status import explain
 from churn_platform.core.model import model_input
 from churn_platform.core.snapshot import feature_frame

@@ -307,7 +307,7 @@ def test_a_label_matures_a_horizon_after_as_of(declare):
     ],
 )
 def test_a_password_in_a_contract_is_refused_without_showing_it(declared, tmp_path, url):
-    from churn_platform.adapters.contract_file import read_contract
+    from churn_platform.adapters.contracts.file import read_contract
     from churn_platform.errors import ContractError
 
     source = {"url": url, "query": "SELECT :as_of"}

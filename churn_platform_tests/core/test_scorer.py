@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from churn_platform.adapters.booster import LightGBMBooster
+from churn_platform.adapters.serving.booster import LightGBMBooster
 from churn_platform.core.model import Recipe
 from churn_platform.core.release import GoldenPrediction
 from churn_platform.core.scorer import BOOSTER_FILE, FORM_FILE, FormScorer, ModelScorer, ServingForm, check_golden

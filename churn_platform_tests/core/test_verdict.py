@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from churn_platform.adapters.contract_file import default_contract_path, read_contract
+from churn_platform.adapters.contracts.file import default_contract_path, read_contract
 from churn_platform.core.gain import Gain
 from churn_platform.core.policy import Policy, PromotionPolicy, VerdictPolicy
-from churn_platform.core.replay import Alternative, Loop, with_policy
-from churn_platform.core.replay_history import History
-from churn_platform.core.replay_memory import Memory
+from churn_platform.core.replay.history import History
+from churn_platform.core.replay.memory import Memory
+from churn_platform.core.replay.policies import Alternative, Loop, with_policy
 from churn_platform.core.simulate import SCENARIOS, simulate
 from churn_platform.core.statistics import Interval
 from churn_platform.core.verdict import Contender, followed, look_level, propose

@@ -8,8 +8,8 @@ import pytest
 
 from churn_platform.core.contract import Costs
 from churn_platform.core.evaluation import auc, paired_auc_difference
-from churn_platform.core.replay_history import History, Month
-from churn_platform.core.replay_memory import Memory
+from churn_platform.core.replay.history import History, Month
+from churn_platform.core.replay.memory import Memory
 from churn_platform.core.version_scores import Scores
 from churn_platform.errors import DataError
 

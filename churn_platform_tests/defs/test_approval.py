@@ -75,7 +75,7 @@ def test_a_refusal_fails_the_run_with_its_sentence_and_is_not_tried_again(run, f
 
 
 def test_the_asset_and_its_check_say_that_a_candidate_waits(materialize, february_decided_copy):
-    from churn_platform.adapters.deciding import decide_candidate
+    from churn_platform.adapters.promotion.deciding import decide_candidate
 
     home = with_policy(february_decided_copy, mode="approval")
     decide_candidate(home, FEBRUARY, "performance")

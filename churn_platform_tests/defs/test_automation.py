@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from churn_platform.adapters.dagster_ui import free_port
-from churn_platform.adapters.deciding import carry_out
 from churn_platform.adapters.progress import Progress
+from churn_platform.adapters.promotion.deciding import carry_out
 from churn_platform.core.loop import Step
 from churn_platform.definitions import defs
 from churn_platform.defs import automation

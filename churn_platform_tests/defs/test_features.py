@@ -3,7 +3,7 @@
 import dagster as dg
 import pytest
 
-from churn_platform.adapters.ingestion import publish_drop
+from churn_platform.adapters.drops.ingestion import publish_drop
 from churn_platform.core.digest import frame_digest
 from churn_platform.defs.features import feature_views, training_dataset, training_dataset_checks
 from churn_platform_tests.small_business import (

@@ -120,8 +120,8 @@ def test_each_dagster_run_is_one_mlflow_run_in_the_homes_store_also_after_one_th
 
 
 def test_a_run_first_completes_the_move_that_was_cut_off(february_copy, monkeypatch):
-    from churn_platform.adapters.rolling_back import roll_back
-    from churn_platform_tests.adapters.test_promoting import STEPS, PowerCut
+    from churn_platform.adapters.promotion.rolling_back import roll_back
+    from churn_platform_tests.adapters.promotion.test_promoting import STEPS, PowerCut
 
     @dg.asset
     def probe(home: HomeResource) -> int:

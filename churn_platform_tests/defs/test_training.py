@@ -16,7 +16,7 @@ def client(january_decided_copy):
 def test_a_candidate_is_registered_once_for_the_same_data_recipe_and_code(
     january_decided_copy, shown, client, monkeypatch
 ):
-    monkeypatch.setattr("churn_platform.adapters.provenance.code_digest", lambda: "other code than version 1's")
+    monkeypatch.setattr("churn_platform.adapters.ledger.provenance.code_digest", lambda: "other code than version 1's")
     first = shown(january_decided_copy, JANUARY, candidate_model)
     again = shown(january_decided_copy, JANUARY, candidate_model)
     assert (first["version"], first["registered"]) == ("2", "now")

@@ -1,7 +1,7 @@
 """A draft of a contract from the tables of a drop: everything that can be guessed, with what to confirm.
 
 Belongs here: putting the guesses together to a contract that validates. Does not: reading files
-(`adapters/draft_files.py`), writing YAML (`adapters/contract_draft.py`).
+(`adapters/contracts/draft_files.py`), writing YAML (`adapters/contracts/draft.py`).
 """
 
 import datetime as dt

@@ -1,6 +1,6 @@
 """What the dates of the drops give away: the cadence, and how long after its month a label is known.
 
-Belongs here: guesses from dates alone. Does not: which drops there are (`adapters/draft_files.py`).
+Belongs here: guesses from dates alone. Does not: which drops there are (`adapters/contracts/draft_files.py`).
 """
 
 import datetime as dt

@@ -10,9 +10,9 @@ import pandas as pd
 
 from churn_platform.core.contract import Contract
 from churn_platform.core.promotion import Decision
-from churn_platform.core.replay import Alternative, Loop
-from churn_platform.core.replay_history import History, Month
-from churn_platform.core.replay_memory import Memory
+from churn_platform.core.replay.history import History, Month
+from churn_platform.core.replay.memory import Memory
+from churn_platform.core.replay.policies import Alternative, Loop
 from churn_platform.core.retraining import Verdict
 from churn_platform.core.simulate import SimulatedMonth, best_auc
 from churn_platform.core.snapshot import conform, feature_frame

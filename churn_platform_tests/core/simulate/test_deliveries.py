@@ -7,7 +7,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from churn_platform.adapters.contract_file import default_contract_path, read_contract
+from churn_platform.adapters.contracts.file import default_contract_path, read_contract
 from churn_platform.core.digest import canonical_json
 from churn_platform.core.simulate.deliveries import deliver, truth_json
 from churn_platform.core.simulate.months import simulate

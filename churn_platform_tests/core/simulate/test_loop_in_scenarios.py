@@ -5,7 +5,7 @@ One business a scenario here; many seeds and long years are `slow`.
 
 import pytest
 
-from churn_platform.adapters.contract_file import default_contract_path, read_contract
+from churn_platform.adapters.contracts.file import default_contract_path, read_contract
 from churn_platform.core.simulate import SCENARIOS, simulate
 from churn_platform_tests.core.simulate.core_loop import CoreLoop, Lived
 

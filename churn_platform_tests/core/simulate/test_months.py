@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import wasserstein_distance
 from sklearn.metrics import roc_auc_score
 
-from churn_platform.adapters.contract_file import default_contract_path, read_contract
+from churn_platform.adapters.contracts.file import default_contract_path, read_contract
 from churn_platform.core.contract import Contract
 from churn_platform.core.simulate.months import as_of_at, best_auc, simulate
 from churn_platform.core.simulate.scenarios import SCENARIOS, SUDDEN_SHIFT

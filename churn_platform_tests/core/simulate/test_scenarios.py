@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from churn_platform.adapters.contract_file import default_contract_path, read_contract
+from churn_platform.adapters.contracts.file import default_contract_path, read_contract
 from churn_platform.core.simulate.scenarios import EVENT, QUIET, SCENARIOS, Moment, Scenario, find_scenario
 from churn_platform.errors import UsageError
 

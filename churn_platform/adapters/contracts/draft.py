@@ -1,0 +1,171 @@
+"""Drafts `contract.yaml` from a folder of files, and writes it to be read: one line a column, doubts at their ends.
+
+Belongs here: which drop a draft is made from, and the YAML's text. Does not: the guesses (`core/draft`), reading
+files (`adapters/contracts/draft_files.py`).
+"""
+
+import datetime as dt
+import textwrap
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from churn_platform.adapters.contracts.draft_files import data_files, detect_format, drops_in, read_tables
+from churn_platform.core.contract import Column, Table
+from churn_platform.core.contract_parts import FileFormat
+from churn_platform.core.draft.drafting import Draft, draft
+from churn_platform.core.draft.times import guess_times
+from churn_platform.core.policy import Policy
+from churn_platform.errors import UsageError
+
+WIDTH = 110
+OLDER = 3
+"""So many older drops are read for what the contract must let through."""
+CONFIRM = "# confirm"
+
+
+def draft_from(
+    folder: Path, *, name: str, as_of: dt.date | None = None, entity: str | None = None, label: str | None = None
+) -> tuple[Path, Draft]:
+    """The draft from the newest drop under `folder` that has labels, and that drop; older ones show the cadence.
+
+    Raises:
+        UsageError: there is no file, or no key or label can be guessed from any drop.
+    """
+    drops = drops_in(folder)
+    dates = [date for date in drops if date is not None]
+    first: UsageError | None = None
+    newest_first = list(reversed(drops.items()))
+    for place, (date, path) in enumerate(newest_first):
+        files = data_files(path)
+        written = detect_format(files.values())
+        frames = read_tables(files, written)
+        older = [read_tables(data_files(other), written) for _, other in newest_first[place + 1 : place + 1 + OLDER]]
+        times = guess_times(dates, date) if date else None
+        told: dict[str, Any] = {"files": written, "times": times, "entity": entity, "label": label}
+        try:
+            return path, draft(frames, name=name, older=older, as_of=date or as_of, **told)
+        except UsageError as error:
+            first = first or error
+    raise first or UsageError(f"{folder} holds no drop.")
+
+
+def as_yaml(found: Draft) -> str:
+    """The draft as the text of a contract."""
+    return "\n".join([*_head(found), "", *_tables(found), "", *_rest(found), "", *_policy(found)]) + "\n"
+
+
+def _head(found: Draft) -> Iterator[str]:
+    contract = found.contract
+    rows, tables = max(found.rows.values()), len(found.rows)
+    said = f"{tables} table{'s' if tables > 1 else ''}, {rows:,} customers"
+    yield f"# Drafted by `churn init --from-drop` from the files{f' of {found.as_of}' if found.as_of else ''}: {said}."
+    yield f'# Look at every "{CONFIRM}". A column that was left out is a comment with the reason: to have it, take the'
+    yield "# number sign away and name it in feature_views."
+    yield f"name: {_scalar(contract.name)}"
+    yield f"model_name: {_scalar(contract.model_name)}"
+    yield 'description: ""      # what the business sells, who its customers are, what churn is'
+    entity = contract.entity.model_dump(exclude_defaults=True) | {"dtype": contract.entity.dtype}
+    yield _line(found, ("entity",), f"entity: {_flow(entity)}")
+    yield _line(found, ("cadence",), f"cadence: {contract.cadence}")
+    yield _line(found, ("delivery_days",), f"delivery_days: {contract.delivery_days}")
+    if contract.files != FileFormat():
+        yield f"files: {_flow(contract.files.model_dump())}"
+
+
+def _tables(found: Draft) -> Iterator[str]:
+    yield "tables:"
+    for out in found.left_out:
+        if not out.column:
+            yield f"  # left out: {out.table}: {out.reason}"
+    for name, table in found.contract.tables.items():
+        yield from _table(found, name, table)
+    kept = {*found.contract.tables}
+    for out in found.left_out:
+        if out.column and out.table not in kept:
+            yield f"  # left out: {out.table}.{out.column}: {out.reason}"
+
+
+def _table(found: Draft, name: str, table: Table) -> Iterator[str]:
+    yield _line(found, ("tables", name), f"  {_scalar(name)}:")
+    if table.file:
+        yield f"    file: {_scalar(table.file)}"
+    yield "    columns:"
+    for column, spec in table.columns.items():
+        yield from _entry(found, ("tables", name, "columns", column), _column(spec))
+    for out in found.left_out:
+        if out.table == name and out.spec is not None:
+            yield f"      # {_scalar(out.column)}: {_flow(_column(out.spec))}   # left out: {out.reason}"
+    if table.ages:
+        yield "    ages:"
+        for age, made in table.ages.items():
+            yield from _entry(found, ("tables", name, "ages", age), made.model_dump(exclude_defaults=True))
+
+
+def _rest(found: Draft) -> Iterator[str]:
+    contract = found.contract
+    horizon = contract.label.horizon.model_dump(exclude_defaults=True) or {"months": 0}
+    label = {"table": contract.label.table, "column": contract.label.column, "horizon": horizon}
+    yield _line(found, ("label",), f"label: {_flow(label)}")
+    yield ""
+    yield "feature_views:"
+    for name, view in contract.feature_views.items():
+        text = f"{{table: {_scalar(view.table)}, features: {_flow(list(view.features))}}}"
+        yield from [
+            f"  {_scalar(name)}:",
+            *textwrap.wrap(text, WIDTH, initial_indent=" " * 4, subsequent_indent=" " * 6),
+        ]
+    yield ""
+    yield _line(found, ("slices",), f"slices: {_flow(list(contract.slices))}")
+    yield f"costs: {{missed_churner: 5, needless_contact: 1}}   {CONFIRM}: only their ratio matters"
+    for costs in found.costs:
+        yield f"# costs: {_flow(costs.model_dump())}   # or each customer's own"
+
+
+def _policy(found: Draft) -> Iterator[str]:
+    """What differs from the defaults, and these as comments: nobody has to look them up, none is fixed by a draft."""
+    drafted = found.contract.policy.ingestion.model_dump(exclude_defaults=True)
+    if drafted:
+        yield "policy:"
+        yield _line(found, ("policy", "ingestion"), f"  ingestion: {_flow(drafted)}")
+    head = "#" if drafted else "# policy:                #"
+    yield f"{head} the defaults; docs/criteria.md says what moves a decision"
+    for name, part in Policy().model_dump(mode="json").items():
+        yield from textwrap.wrap(
+            f"{name}: {_flow(part)}", WIDTH, initial_indent="#   ", subsequent_indent="#     ", break_long_words=False
+        )
+
+
+def _column(spec: Column) -> dict[str, Any]:
+    """Only what a reader needs, the dtype first."""
+    said = {"dtype": spec.dtype} | spec.model_dump(mode="json", exclude_defaults=True)
+    return {
+        key: int(value) if isinstance(value, float) and value.is_integer() else value for key, value in said.items()
+    }
+
+
+def _entry(found: Draft, place: tuple[str, ...], spec: Mapping[str, Any]) -> Iterator[str]:
+    name, text = _scalar(place[-1]), _flow(spec)
+    if len(name) + len(text) <= WIDTH:
+        yield _line(found, place, f"      {name}: {text}")
+    else:
+        yield f"      {name}:"
+        yield _line(found, place, f"        {text}")
+
+
+def _line(found: Draft, place: tuple[str, ...], text: str) -> str:
+    doubt = found.doubts.get(place)
+    return f"{text}   {CONFIRM}: {doubt}" if doubt else text
+
+
+def _flow(value: object) -> str:
+    """A value on one line, as YAML that is safe within another."""
+    text: str = yaml.safe_dump(value, default_flow_style=True, width=10**9, allow_unicode=True, sort_keys=False)
+    return text.strip()
+
+
+def _scalar(text: str) -> str:
+    """A text as it stands within a flow mapping or as a key."""
+    return _flow([text])[1:-1]

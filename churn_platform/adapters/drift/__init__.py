@@ -1,0 +1,1 @@
+"""Evidently's drift report and the page made of it."""

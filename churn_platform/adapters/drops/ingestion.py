@@ -1,0 +1,205 @@
+"""Drop in, snapshot out: judges a drop, publishes all or nothing, writes the receipt and the page.
+
+Belongs here: the order of those steps, shared by the asset and `churn ingest`. Does not: judging
+(`adapters/drops/validation.py`), the layout (`adapters/lake.py`), the page (`adapters/drops/page.py`).
+"""
+
+import contextlib
+import datetime as dt
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from churn_platform.adapters.drops.page import show_drop
+from churn_platform.adapters.drops.quarantine_files import Quarantine
+from churn_platform.adapters.drops.reader import INCOMING, SUCCESS, SUFFIXES, Drop, open_drop
+from churn_platform.adapters.drops.validation import ValidatedDrop, ValidatedTable, validate
+from churn_platform.adapters.files import replacing, sha256_file
+from churn_platform.adapters.home import Home
+from churn_platform.adapters.lake import Publication
+from churn_platform.core.digest import digest_of
+from churn_platform.core.forgetting import current
+from churn_platform.core.lake_tables import lake_tables
+from churn_platform.core.ledger import Act
+from churn_platform.core.quarantine import quarantined_sentence
+from churn_platform.errors import ContractError, DropRefused, UsageError
+
+DELIVERED: tuple[Act, ...] = ("drop accepted", "drop corrected")
+
+
+def publish_drop(home: Home, as_of: dt.date) -> Publication:
+    """Publish the drop of a month as a snapshot and write the receipt; a refusal is a receipt too.
+
+    Rows put aside and the page for people (`reports/<as_of>/drop.html`) come with it.
+
+    Raises:
+        UsageError: there is no drop of that month and nothing was published earlier.
+        DropRefused: the drop broke the contract.
+    """
+    drop = open_drop(home.drops / as_of.isoformat(), as_of, home.contract)
+    if not (drop.files or drop.doubles) or (drop.folder / INCOMING).exists():
+        if as_of not in home.lake.months():
+            raise UsageError(f"There is no drop of {as_of} in {home.drops}: deliver it or use `churn ingest`.")
+        return home.lake.publish(as_of, {}, home.now(), home.lake.fingerprint(as_of) or "")
+    fingerprint, found = drop.fingerprint, judged(home, drop)
+    if found.refusals:
+        refusal = _refusal(home, found)
+        said = " ".join(found.unnamed_sentences)[:2000]
+        _record(home, "drop refused", as_of, said, {"fingerprint": fingerprint})
+        raise refusal
+    tables = lake_tables(home.contract, {name: table.sound for name, table in found.tables.items()}, as_of)
+    quarantines = {name: made for name, table in found.tables.items() if (made := _quarantine(table)) is not None}
+    publication = home.lake.publish(as_of, tables, home.now(), fingerprint, quarantines)
+    show_drop(home, found)
+    # A kill between publication and receipt leaves nothing to publish, but the receipt to write.
+    _record_delivery(home, publication, fingerprint)
+    return publication
+
+
+def judged(home: Home, drop: Drop) -> ValidatedDrop:
+    """A drop against the home's contract and what the month's lake already knows.
+
+    Raises:
+        ContractError: the contract has columns that the published months lack.
+    """
+    if lacking := home.lake.behind():
+        raise ContractError(
+            f"The contract has columns that the months published so far lack ({', '.join(lacking)}): a model needs "
+            f"them in every month. Put {home.contract_path} back, or make a new home and deliver the months there."
+        )
+    known = home.lake.keys(drop.as_of) if drop.as_of in home.lake.months() else None
+    return validate(home.contract, drop, today=home.now().date(), known=known)
+
+
+def take_in(home: Home, source: Path, as_of: dt.date) -> tuple[Path, ValidatedDrop]:
+    """Validate the files in `source` and copy them into the home as the drop of `as_of`.
+
+    The copy is marked as incoming until every file is there, so nobody processes half of it.
+
+    Returns:
+        The drop's folder in the home, and what validation found.
+
+    Raises:
+        UsageError: `source` holds no table of the contract.
+        DropRefused: the files break the contract; nothing was copied.
+    """
+    drop = open_drop(source, as_of, home.contract)
+    if not (drop.files or drop.doubles):
+        wanted = ", ".join(f"{home.contract.file_stem(name)}.csv" for name in home.contract.tables)
+        raise UsageError(f"{source} holds none of the contract's tables: expected {wanted} (or .parquet).")
+    found = judged(home, drop)
+    if found.refusals:
+        raise _refusal(home, found)
+    show_drop(home, found)
+    target = home.drops / as_of.isoformat()
+    target.mkdir(parents=True, exist_ok=True)
+    (target / INCOMING).touch()
+    (target / SUCCESS).unlink(missing_ok=True)
+    for path in drop.files.values():
+        _copy(path, target / path.name)
+        for other in SUFFIXES:
+            if other != path.suffix:
+                (target / f"{path.stem}{other}").unlink(missing_ok=True)
+    (target / SUCCESS).touch()
+    (target / INCOMING).unlink()
+    return target, found
+
+
+@contextlib.contextmanager
+def gathered(home: Home, folder: Path | None, as_of: dt.date) -> Iterator[Path]:
+    """A folder with all files of a drop: those of `folder`, and the contract's database tables that it does not hold.
+
+    Raises:
+        UsageError: there is no folder and no table in a database; or a source cannot be used as it is written.
+        DataError: a database does not answer, refuses, or has no rows of the month.
+    """
+    pulled = home.contract.pulled
+    if folder is not None and not folder.is_dir():
+        raise UsageError(f"{folder} is no folder: name the folder with the month's files.")
+    if not pulled:
+        if folder is None:
+            raise UsageError("The contract reads no table from a database: name the folder with the month's files.")
+        yield folder
+        return
+    from churn_platform.adapters.drops.database_tables import pull
+
+    with tempfile.TemporaryDirectory(prefix="churn-drop-") as name:
+        staging, by_hand = Path(name), set[str]()
+        if folder is not None:
+            drop = open_drop(folder, as_of, home.contract)
+            by_hand = {*drop.files, *drop.doubles}
+            for path in (*drop.files.values(), *drop.doubles.values()):
+                (staging / path.name).symlink_to(path.resolve())
+        pull(home.contract, as_of, staging, [table for table in pulled if table in by_hand])
+        yield staging
+
+
+def pull_drop(home: Home, as_of: dt.date) -> Path:
+    """Take in a month whose tables are all in databases; the drop's folder. A refusal is a receipt too.
+
+    Raises:
+        DropRefused: the rows break the contract; nothing was taken in.
+        UsageError: a source cannot be used as it is written.
+        DataError: a database does not answer, refuses, or has no rows of the month.
+    """
+    with gathered(home, None, as_of) as files:
+        try:
+            return take_in(home, files, as_of)[0]
+        except DropRefused as refusal:
+            told = " ".join(refusal.faults)[:2000]
+            _record(home, "drop refused", as_of, told, {"fingerprint": digest_of(list(refusal.faults))})
+            raise
+
+
+def _copy(source: Path, target: Path) -> None:
+    if target.exists() and sha256_file(target) == sha256_file(source):
+        return
+    with replacing(target) as temporary:
+        shutil.copyfile(source, temporary)
+
+
+def _refusal(home: Home, found: ValidatedDrop) -> DropRefused:
+    """The refusal with every fault, and the page that shows them."""
+    page = show_drop(home, found)
+    listed = "\n".join(f"  - {fault}" for fault in found.sentences)
+    many = f"{len(found.sentences)} fault{'s' if len(found.sentences) > 1 else ''}"
+    message = f"The drop of {found.as_of} is refused, nothing was published ({many}):\n{listed}"
+    return DropRefused(message + (f"\nAs a page: {page}" if page else ""), found.sentences, page)
+
+
+def _quarantine(table: ValidatedTable) -> Quarantine | None:
+    if table.aside is None and not table.report.duplicates:
+        return None
+    rows = "" if table.aside is None else table.aside.to_csv(index=False, lineterminator="\n")
+    return Quarantine(rows, table.report.summary())
+
+
+def _record_delivery(home: Home, publication: Publication, fingerprint: str) -> None:
+    """The receipt of an accepted delivery, with what was put aside of its tables; none when it is there already."""
+    delivery = home.lake.deliveries(publication.as_of)[-1]
+    kept = {name: entry["quarantine"] for name, entry in delivery["tables"].items() if "quarantine" in entry}
+    content: dict[str, Any] = {"snapshot": publication.digest, "delivery": digest_of(delivery)}
+    if aside := {name: entry["digest"] for name, entry in kept.items() if "digest" in entry}:
+        content["quarantine"] = aside
+    if publication.kind == "unchanged" and _recorded(home, publication.as_of, content):
+        return
+    said = quarantined_sentence({name: entry["quarantined"] for name, entry in kept.items()})
+    reason = f"{delivery['kind'].capitalize()} delivery of {', '.join(delivery['tables'])}. {said}".strip()
+    act: Act = "drop corrected" if delivery["kind"] == "correction" else "drop accepted"
+    _record(home, act, publication.as_of, reason, content | {"fingerprint": fingerprint})
+
+
+def _recorded(home: Home, as_of: dt.date, content: dict[str, Any]) -> bool:
+    """Whether a receipt says that this content of the month was published, by its digests as they now are."""
+    receipts = home.ledger.receipts()
+    return any(
+        {name: current(receipts, receipt.evidence.get(name), receipt.sequence) for name in content} == content
+        for receipt in receipts
+        if receipt.subject == as_of.isoformat() and receipt.act in DELIVERED
+    )
+
+
+def _record(home: Home, act: Act, as_of: dt.date, reason: str, evidence: dict[str, Any]) -> None:
+    home.ledger.append(actor=home.settings.who, act=act, subject=as_of.isoformat(), reason=reason, evidence=evidence)

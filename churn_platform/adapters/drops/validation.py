@@ -1,0 +1,143 @@
+"""A drop's files judged as a whole: sound tables, rows put aside, and every fault of every file at once.
+
+Belongs here: reading each file and asking the core about it. Does not: the rules (`core/snapshot.py`,
+`core/quarantine.py`), what follows (`adapters/drops/ingestion.py`).
+"""
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from churn_platform.adapters.drops.inspection import listing
+from churn_platform.adapters.drops.reader import Drop
+from churn_platform.adapters.drops.table_reader import read_table
+from churn_platform.core.contract import Contract
+from churn_platform.core.conversion import convert
+from churn_platform.core.faults import Fault, fault
+from churn_platform.core.quarantine import TableReport, in_words_of, quarantined_rows, quarantined_sentence, unmatched
+from churn_platform.core.snapshot import conform, missing_tables
+
+
+@dataclass(frozen=True)
+class ValidatedTable:
+    """One file of a drop after validation."""
+
+    report: TableReport
+    sound: pd.DataFrame
+    """The rows without a fault, typed, sorted by entity."""
+    aside: pd.DataFrame | None
+    """The rows with a fault as they stood in the file, with number and reasons; None when there are none."""
+    keys: pd.Series
+    """Every key that can be read, of faulty rows too."""
+
+
+@dataclass(frozen=True)
+class ValidatedDrop:
+    """A drop after validation; nothing is published or refused yet."""
+
+    as_of: dt.date
+    tables: dict[str, ValidatedTable]
+    of_the_drop: tuple[Fault, ...]
+    """Faults that are no single file's."""
+
+    @cached_property
+    def refusals(self) -> tuple[Fault, ...]:
+        """What refuses the drop; empty when it can be published."""
+        return (*self.of_the_drop, *(f for table in self.tables.values() for f in table.report.refusals))
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """Every fault that the drop has, one sentence each: the drop's, then each file's."""
+        return tuple(found.sentence() for found in self._faults)
+
+    @property
+    def unnamed_sentences(self) -> tuple[str, ...]:
+        """The same without the values found: the ledger keeps them for ever, and a value may be a customer's key."""
+        return tuple(found.sentence(examples=False) for found in self._faults)
+
+    @property
+    def _faults(self) -> tuple[Fault, ...]:
+        files = (f for t in self.tables.values() for f in (*t.report.refusals, *t.report.worst_first))
+        return (*self.of_the_drop, *files)
+
+    @property
+    def quarantined_sentence(self) -> str:
+        """How many rows of which tables are put aside; empty when none is."""
+        return quarantined_sentence({name: len(t.report.faulty) for name, t in self.tables.items()})
+
+
+def validate(contract: Contract, drop: Drop, *, today: dt.date, known: Mapping[str, pd.Series] | None) -> ValidatedDrop:
+    """Read and judge every file of a drop.
+
+    Args:
+        contract: the contract.
+        drop: the drop.
+        today: a month further ahead than one cadence is a slip of the pen.
+        known: keys of the month's feature tables that were published before; None for a first delivery, which must
+            bring every feature table.
+    """
+    of_the_drop = [
+        *_future(contract, drop, today),
+        *([] if known is not None else missing_tables(contract, set(drop.files), listing(drop.folder))),
+        *(
+            fault("two_files", name, examples=[drop.files[name].name, other.name])
+            for name, other in drop.doubles.items()
+        ),
+    ]
+    tables = {
+        name: _validated(contract, name, path, drop.as_of)
+        for name, path in drop.files.items()
+        if name not in drop.doubles
+    }
+    keys = dict(known or {}) | {n: t.keys for n, t in tables.items() if n in contract.feature_tables and len(t.keys)}
+    if len(keys) > 1 and set(keys) & set(tables) and not _all_equal(list(keys.values())):
+        files = {name: path.name for name, path in drop.files.items()}
+        of_the_drop += unmatched(keys, files, contract.policy.ingestion.unmatched_share)
+    return ValidatedDrop(drop.as_of, tables, tuple(of_the_drop))
+
+
+def _future(contract: Contract, drop: Drop, today: dt.date) -> list[Fault]:
+    if drop.as_of <= contract.step.after(today):
+        return []
+    return [fault("future", "", as_of=drop.as_of, cadence=contract.cadence, year=drop.as_of.year)]
+
+
+def _validated(contract: Contract, name: str, path: Path, as_of: dt.date) -> ValidatedTable:
+    raw, sound, faults = _conformed(contract, name, path, as_of)
+    allowed = contract.policy.ingestion.quarantine_share
+    report = TableReport(name, path.name, len(raw), 0, tuple(faults), allowed)
+    if not all(found.of_cells for found in faults):
+        return ValidatedTable(report, sound, None, pd.Series(dtype=object))
+    report = replace(report, duplicates=len(raw) - len(sound) - len(report.faulty))
+    keys, aside = sound[contract.entity.column], None
+    if len(report.faulty):
+        lost = raw[contract.key.source or contract.entity.column].iloc[report.faulty]
+        readable = convert(lost.reset_index(drop=True), contract.entity.dtype)[0].dropna()
+        keys = pd.concat([keys, readable], ignore_index=True)
+        aside = None if report.refusals else quarantined_rows(report, raw)
+    return ValidatedTable(report, sound, aside, keys)
+
+
+def _conformed(
+    contract: Contract, name: str, path: Path, as_of: dt.date
+) -> tuple[pd.DataFrame, pd.DataFrame, list[Fault]]:
+    """The rows as delivered, the sound ones, and the faults, those of a CSV in the words of the file."""
+    raw, faults = read_table(path, contract, name)
+    if faults:
+        return raw, raw, faults
+    sound, faults = conform(contract, name, raw, as_of=as_of, file=path.name)
+    if any(found.of_cells for found in faults) and path.suffix == ".csv":
+        text, unreadable = read_table(path, contract, name, as_text=True)
+        if unreadable:
+            return text, text, unreadable
+        return text, sound, [in_words_of(text, found) for found in faults]
+    return raw, sound, faults
+
+
+def _all_equal(keys: list[pd.Series]) -> bool:
+    """Whether all keys are the same in the same order: the usual case, and cheap to see."""
+    return all(len(own) == len(keys[0]) and bool((own == keys[0]).all()) for own in keys[1:])

@@ -1,0 +1,1 @@
+"""Feast: its repository, point-in-time joins, the training datasets made through it."""

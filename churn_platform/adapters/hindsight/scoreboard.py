@@ -1,0 +1,61 @@
+"""The scoreboard of a home: every decision in the light of the labels that matured since. Reads only.
+
+Belongs here: the I/O round `core/scoreboard.py`. Does not: the judgement.
+"""
+
+from typing import Any
+
+from churn_platform.adapters.hindsight.replaying import history_of
+from churn_platform.adapters.home import Home
+from churn_platform.adapters.ledger.provenance import code_digest
+from churn_platform.adapters.models.versions import Versions
+from churn_platform.core.contract import Contract
+from churn_platform.core.promotion import Decision
+from churn_platform.core.replay.memory import Memory
+from churn_platform.core.scoreboard import Judged, judge, judging_months, totals
+from churn_platform.core.version_scores import Scores
+
+IN_COSTS, IN_AUC = "in the contract's costs", "in AUC times months"
+
+
+def scoreboard(home: Home) -> dict[str, Any]:
+    """Every decision judged, totals, and the unit of what was gained, as plain JSON values.
+
+    Raises:
+        UsageError: no month was published, or MLflow no longer has a version that was decided on.
+        ContractError: the lake was written under another contract.
+        IntegrityError: a version's files were changed.
+    """
+    contract, history = home.contract, history_of(home)
+    scores, versions = Scores(contract, Memory(history, code_digest())), Versions(home)
+    decisions = [Decision.model_validate(record) for record in home.records.decisions()]
+    matured = [month.isoformat() for month in history.matured(contract, max(history.months))]
+    judged = [_judged(contract, scores, versions, decisions, index, matured) for index in range(len(decisions))]
+    return {
+        "gained": IN_COSTS if _has_costs(contract) else IN_AUC,
+        "totals": totals(judged).as_dict(),
+        "decisions": [one.as_dict() for one in judged],
+    }
+
+
+def _judged(
+    contract: Contract, scores: Scores, versions: Versions, decisions: list[Decision], index: int, matured: list[str]
+) -> Judged:
+    decision, policy = decisions[index], contract.policy
+    months, final = judging_months(decisions, index, matured, policy.verdict.judged_months)
+    pair = [v for v in (decision.candidate_version, decision.production_version) if v is not None]
+    if not months or not all(versions.fits_contract(version) for version in pair):
+        return judge(decision, None, policy.promotion, final=final)
+    candidate, *rest = [versions.load(version) for version in pair]
+    incumbent = rest[0] if rest else None
+    gain = scores.gain(candidate, incumbent, months)
+    gained = None
+    if gain is not None and _has_costs(contract):
+        saved = scores.saved(candidate, incumbent, gain.months)
+        gained = -saved if decision.decision == "refused" else saved
+    return judge(decision, gain, policy.promotion, gained=gained, final=final)
+
+
+def _has_costs(contract: Contract) -> bool:
+    """Whether the contract itself says what errors cost; the defaults are nobody's money."""
+    return "costs" in contract.model_fields_set

@@ -1,0 +1,1 @@
+"""The online store: where it is, Feast's encoding of its rows, and reading them without Feast."""

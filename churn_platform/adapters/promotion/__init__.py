@@ -1,0 +1,1 @@
+"""Production moves: deciding, publishing, promoting, people's approval, rolling back."""

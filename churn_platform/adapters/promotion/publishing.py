@@ -1,0 +1,79 @@
+"""Publishes a version for serving: its verified files, its manifest with golden predictions, its receipt.
+
+Belongs here: making a release from a registered version. Does not: releases on disk (`adapters/serving/releases.py`),
+moving production (`adapters/promotion/promoting.py`).
+"""
+
+import pandas as pd
+
+from churn_platform.adapters.features.training_data import dataset_month, load_training_dataset
+from churn_platform.adapters.home import Home
+from churn_platform.core.candidate import Candidate
+from churn_platform.core.digest import digest_of
+from churn_platform.core.moves import Move
+from churn_platform.core.serving_form import serving_files
+from churn_platform.errors import DataError, IntegrityError
+
+GOLDEN_ROWS = 5
+
+
+def publish(home: Home, planned: Move) -> None:
+    """Have the version's release on the disk, verified, and its receipt in the ledger, once."""
+    version = planned.version
+    if version in home.releases.versions():
+        manifest = home.releases.verify(version)
+    else:
+        candidate = home.registry.load(version)
+        files = {**home.registry.files(version), **serving_files(candidate.model)}
+        manifest = home.releases.publish(version, files, manifest_of(home, candidate, _sample(home, candidate)))
+    if manifest.candidate_digest != planned.evidence["candidate"]:
+        raise IntegrityError(
+            f"Version {version} is not what its decision was about: its digest is {manifest.candidate_digest[:12]}."
+        )
+    known = {receipt.subject for receipt in home.ledger.receipts("release published")}
+    if f"version {version}" not in known:
+        home.ledger.append(
+            actor=home.settings.who,
+            act="release published",
+            subject=f"version {version}",
+            after=f"version {version}",
+            reason=f"The release that serving loads, for the {planned.kind} of version {version}.",
+            evidence={
+                "candidate": manifest.candidate_digest,
+                "manifest": digest_of(manifest.model_dump(mode="json")),
+                "files": dict(manifest.files),
+            },
+        )
+
+
+def _sample(home: Home, candidate: Candidate) -> pd.DataFrame:
+    """Rows for the golden predictions: those it was trained on; any others show the model as well."""
+    months = home.records.months("training_dataset")
+    own = dataset_month(home, candidate.passport["dataset_digest"])
+    for month in (own, *reversed(months)):
+        dataset = None if month is None else load_training_dataset(home, month)
+        if dataset is not None:
+            return dataset.training_rows()
+    raise DataError("There is no training dataset, and a release needs golden predictions: materialize it first.")
+
+
+def manifest_of(home: Home, candidate: Candidate, sample: pd.DataFrame) -> dict[str, object]:
+    """The fields of a release's manifest; the first rows of `sample` (rows, features) become golden predictions."""
+    passport = candidate.passport
+    rows = sample[[feature["name"] for feature in passport["features"]]].head(GOLDEN_ROWS)
+    probabilities = candidate.model.probability(rows)
+    values = rows.astype(object).where(rows.notna(), None).to_dict("records")
+    golden = [{"features": v, "probability": float(p)} for v, p in zip(values, probabilities, strict=True)]
+    return {
+        "model_name": passport["model_name"],
+        "algorithm": passport["algorithm"],
+        "features": passport["features"],
+        "threshold": passport["threshold"],
+        "contract_hash": passport["contract_hash"],
+        "training_as_of": passport["as_of"],
+        "training_months": passport["months"],
+        "metrics": passport["metrics"],
+        "golden": golden,
+        "candidate_digest": candidate.digest,
+        "created_at": home.now().isoformat(),
+    }

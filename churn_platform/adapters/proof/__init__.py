@@ -1,0 +1,1 @@
+"""What the ledger says, proven again: verification, every digest, a version made once more."""

@@ -1,0 +1,151 @@
+"""Every digest computed again: decisions, releases, MLflow's files, records, and the lake.
+
+Belongs here: files against the digests recorded of them, and those against each other. Does not: the lake's own layout
+(`adapters/proof/deep_lake.py`), the chain (`adapters/proof/verifying.py`). Reports for people, the prediction log and
+Dagster's history are evidence of nothing and not looked at.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from churn_platform.adapters.files import sha256_file
+from churn_platform.adapters.home import Home
+from churn_platform.adapters.proof.deep_lake import check_lake
+from churn_platform.adapters.proof.findings import Finding, broken, holds, said
+from churn_platform.adapters.records import KINDS
+from churn_platform.core.candidate import FILES
+from churn_platform.core.digest import digest_of
+from churn_platform.core.ledger import Receipt
+from churn_platform.core.moves import version_of
+from churn_platform.errors import ChurnError, StoreDown
+
+Check = Callable[[Home, Sequence[Receipt]], Iterator[Finding]]
+
+
+def deep_checks() -> tuple[tuple[str, Check], ...]:
+    """The checks in the order in which their breaks are told: what decides first, what it was made from last."""
+    return (
+        ("decisions", check_decisions),
+        ("releases", check_releases),
+        ("MLflow", check_registry),
+        ("lake", check_lake),
+        ("offline copy", check_copy),
+        ("records", check_records),
+    )
+
+
+def check_decisions(home: Home, receipts: Sequence[Receipt]) -> Iterator[Finding]:
+    """The decision records, in their order, against the digests in their receipts."""
+    folder = home.folder / "ledger" / "decisions"
+    recorded = list(dict.fromkeys(str(r.evidence["decision"]) for r in receipts if r.act == "decision"))
+    paths = home.records.decision_files()
+    standing = [digest_of(record) for record in home.records.decisions()]
+    faults = [
+        f"{path} is no decision that a receipt names: it was changed, added, or a run was cut off before its receipt"
+        for path, digest in zip(paths, standing, strict=True)
+        if digest not in recorded
+    ]
+    faults += [
+        f"the record of the decision in receipt {_of(receipts, digest)} is gone from {folder}"
+        for digest in recorded
+        if digest not in standing
+    ]
+    if not faults and standing != recorded:
+        faults.append(f"the records in {folder} stand in another order than their receipts, or twice")
+    yield from (broken("decisions", fault) for fault in faults)
+    if not faults:
+        yield holds("decisions", f"{len(standing)} records as their receipts say", len(standing))
+
+
+def check_releases(home: Home, receipts: Sequence[Receipt]) -> Iterator[Finding]:
+    """Every file of every release against its manifest, the manifest against the receipt of its publication."""
+    published = {version_of(r.subject): r for r in receipts if r.act == "release published"}
+    versions, files = home.releases.versions(), 0
+    for version in sorted({*versions, *(v for v in published if v is not None)}):
+        folder = home.releases.folder / str(version)
+        if version not in versions:
+            yield broken(
+                "releases",
+                f"{folder} is gone: receipt {published[version].sequence} published it",
+            )
+            continue
+        try:
+            manifest = home.releases.verify(version)
+        except ChurnError as error:
+            yield broken("releases", str(error))
+            continue
+        files += len(manifest.files) + 2
+        receipt = published.get(version)
+        if receipt is None:
+            yield broken("releases", f"{folder}: no receipt says that it was published")
+        elif digest_of(manifest.model_dump(mode="json")) != receipt.evidence["manifest"]:
+            yield broken(
+                "releases",
+                f"{folder / 'manifest.json'} is not what receipt {receipt.sequence} published",
+            )
+    yield holds("releases", f"{len(versions)} releases, {files} files read", files)
+
+
+def check_registry(home: Home, receipts: Sequence[Receipt]) -> Iterator[Finding]:
+    """MLflow's files against their tags, the tags against the receipts of decisions and against the releases."""
+    tags = home.registry.tags()
+    judged = {version_of(r.subject): r for r in receipts if r.act == "decision"}
+    files, released = 0, set(home.releases.versions())
+    for version in sorted({*tags, *(v for v in judged if v is not None)}):
+        if version not in tags:
+            yield broken(
+                "MLflow", f"version {version}, judged in receipt {judged[version].sequence}, is gone from MLflow"
+            )
+            continue
+        try:
+            home.registry.files(version)
+            passport = home.registry.load(version).passport
+        except ChurnError as error:
+            yield broken("MLflow", str(error))
+            continue
+        files += len(FILES)
+        receipt = judged.get(version)
+        digest = tags[version]["digest"]
+        if passport["digest"] != digest or (receipt is not None and receipt.evidence["candidate"] != digest):
+            yield broken(
+                "MLflow", f"version {version} is not the candidate that was judged: its digest is {digest[:12]}"
+            )
+        for name in FILES if version in released else ():
+            if sha256_file(home.releases.folder / str(version) / name) != tags[version].get(f"sha256.{name}"):
+                yield broken("MLflow", f"{name} of version {version} is not the same in MLflow and in its release")
+    yield holds("MLflow", f"{len(tags)} versions, {files} files read", files)
+
+
+def check_copy(home: Home, _: Sequence[Receipt]) -> Iterator[Finding]:
+    """Every snapshot in the database that training rows are joined in against the lake's file."""
+    if home.offline is None:
+        return
+    try:
+        wrong, compared = home.offline.differing()
+    except StoreDown as error:
+        yield said("offline copy", str(error))
+        return
+    yield from (broken("offline copy", f"{fault}: drop the schema, the next run copies it again") for fault in wrong)
+    if not wrong:
+        yield holds("offline copy", f"{compared} snapshots as the lake has them", compared)
+
+
+def check_records(home: Home, _: Sequence[Receipt]) -> Iterator[Finding]:
+    """Every record and its rows against the digests that were written with them, the ranked lists against theirs."""
+    count, faults = 0, []
+    for kind in KINDS:
+        for as_of in home.records.months(kind):
+            count += 1
+            if (fault := home.records.broken(kind, as_of)) is not None:
+                faults.append(fault)
+    for as_of in home.records.months("scores"):
+        recorded = (home.records.read("scores", as_of) or {}).get("list")
+        path = home.reports / as_of.isoformat() / "at_risk.parquet"
+        if recorded is not None and (not path.exists() or sha256_file(path) != recorded):
+            faults.append(f"{path} is not the list that was made")
+    yield from (broken("records", fault) for fault in faults)
+    if not faults:
+        yield holds("records", f"{count} records with their rows", count)
+
+
+def _of(receipts: Sequence[Receipt], digest: str) -> int:
+    return next(r.sequence for r in receipts if r.evidence.get("decision") == digest)

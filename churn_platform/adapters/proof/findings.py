@@ -1,0 +1,36 @@
+"""What a verification finds: that something holds, that it is broken, or that it could not be asked.
+
+Belongs here: the value. Does not: the checks (`adapters/proof/verifying.py`, `adapters/proof/deep_checks.py`).
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One finding of one check; `count` is how many things it covers."""
+
+    check: str
+    state: Literal["holds", "broken", "said"]
+    detail: str
+    count: int = 1
+
+    def as_dict(self) -> dict[str, Any]:
+        """The finding as plain JSON values."""
+        return asdict(self)
+
+
+def holds(check: str, detail: str, count: int = 1) -> Finding:
+    """Something is as it was recorded."""
+    return Finding(check, "holds", detail, count)
+
+
+def broken(check: str, detail: str) -> Finding:
+    """Something is not as it was recorded."""
+    return Finding(check, "broken", detail)
+
+
+def said(check: str, detail: str) -> Finding:
+    """Something could not be asked, which is no fault."""
+    return Finding(check, "said", detail, 0)

@@ -1,0 +1,1 @@
+"""Releases and everything that a server needs of a home; imports no heavy library."""

@@ -1,0 +1,112 @@
+"""One customer's rows in a CSV or Parquet file: the same file without them, all other rows as they stood.
+
+Belongs here: finding and leaving out rows by key. Does not: which files there are (`adapters/upkeep/forgetting.py`).
+"""
+
+import csv
+import io
+import sys
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+SUFFIXES = (".csv", ".parquet")
+BYTE_ORDER_MARK = "\ufeff"
+
+
+@dataclass(frozen=True)
+class Key:
+    """The customer and how files name the column of the key."""
+
+    value: str | int
+    columns: Collection[str]
+
+    def named_by(self, cell: str) -> bool:
+        """Whether a cell of a text file holds the key, in any form that validation reads as it."""
+        if isinstance(self.value, str):
+            return cell.strip() == self.value
+        try:
+            return float(cell) == self.value
+        except ValueError:
+            return False
+
+
+def without_customer(path: Path, key: Key, *, delimiter: str, encoding: str) -> tuple[bytes, int] | None:
+    """The file's bytes without the customer's rows, and how many rows that leaves out; None when it has none.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is no table (pyarrow's errors are ValueErrors).
+    """
+    if path.suffix == ".parquet":
+        return _parquet(path, key)
+    content = path.read_bytes()
+    if str(key.value).encode(encoding.removesuffix("-sig"), "surrogateescape") not in content:
+        return None
+    return _csv(content, key, delimiter, encoding)
+
+
+def _csv(content: bytes, key: Key, delimiter: str, encoding: str) -> tuple[bytes, int] | None:
+    text = content.decode(encoding, "surrogateescape")
+    rows = _records(text, delimiter)
+    header, kept, gone = next(rows, ([], "")), [], 0
+    places = [i for i, name in enumerate(header[0]) if name.strip().lstrip(BYTE_ORDER_MARK).strip('"') in key.columns]
+    kept.append(header[1])
+    for cells, lines in rows:
+        if any(place < len(cells) and key.named_by(cells[place]) for place in places):
+            gone += 1
+        else:
+            kept.append(lines)
+    return ("".join(kept).encode(encoding, "surrogateescape"), gone) if gone else None
+
+
+def _records(text: str, delimiter: str) -> Iterator[tuple[list[str], str]]:
+    """Each record's cells, and its lines as they stand; a record with a line end within quotes has several."""
+    lines: list[str] = []
+
+    def feed() -> Iterator[str]:
+        for line in io.StringIO(text, newline=""):
+            lines.append(line)
+            yield line
+
+    csv.field_size_limit(sys.maxsize)
+    for cells in csv.reader(feed(), delimiter=delimiter):
+        yield cells, "".join(lines)
+        lines.clear()
+
+
+def _parquet(path: Path, key: Key) -> tuple[bytes, int] | None:
+    with pq.ParquetFile(path) as file:
+        named = [name for name in file.schema_arrow.names if name in key.columns]
+        if not named:
+            return None
+        column = file.read(columns=named[:1]).column(0)
+        if pa.types.is_dictionary(column.type):
+            column = column.cast(column.type.value_type)
+        own = pc.fill_null(pc.equal(_comparable(column, key), key.value), False)  # noqa: FBT003 - Arrow's own
+        gone = pc.sum(own).as_py() or 0
+        if not gone:
+            return None
+        kept = file.read().filter(pc.invert(own))
+    sink = io.BytesIO()
+    pq.write_table(kept, sink, compression="zstd")
+    return sink.getvalue(), gone
+
+
+def _comparable(column: "pa.ChunkedArray", key: Key) -> "pa.ChunkedArray":
+    if isinstance(key.value, str):
+        return pc.utf8_trim_whitespace(column.cast(pa.string()))
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        return pa.chunked_array([pa.array([_number(text) for text in column.to_pylist()], pa.float64())])
+    return column.cast(pa.float64())
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return None

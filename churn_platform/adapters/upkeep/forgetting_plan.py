@@ -1,0 +1,224 @@
+"""What forgetting a customer changes, made ready beside the home's files before any of them is touched.
+
+Belongs here: every file that holds the customer's rows or a digest of such a file, as it will be. Does not: putting the
+files in place, the stores, the receipt (`adapters/upkeep/forgetting.py`).
+"""
+
+import json
+import os
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from churn_platform.adapters.arrow_tables import table_digest
+from churn_platform.adapters.drops.reader import open_drop
+from churn_platform.adapters.features.training_data import typed
+from churn_platform.adapters.files import fsync_file, read_json, sha256_file
+from churn_platform.adapters.home import Home
+from churn_platform.adapters.lake import Lake
+from churn_platform.adapters.progress import Progress, inputs_digest
+from churn_platform.adapters.records import DIGESTS, Records
+from churn_platform.adapters.upkeep.customer_rows import SUFFIXES, Key, without_customer
+from churn_platform.core.digest import digest_of, frame_digest
+from churn_platform.core.forgetting import following, remapped, untold
+from churn_platform.errors import IntegrityError
+
+NOT_SEARCHED = ("artifacts", "releases", "dagster", "serving", "forgetting", "feast")
+"""Folders without customers' rows by key, and those that are no files of rows."""
+DELIVERED = ("drops", "simulated")
+"""Written as the contract says; all other files are the home's own."""
+STAMPS = ("event_timestamp", "created_timestamp")
+
+
+@dataclass
+class Staged:
+    """The new files under `folder`, each at its own path in the home."""
+
+    home: Home
+    folder: Path
+    files: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Path in the home -> sha256 of the file before and after."""
+    digests: dict[str, str] = field(default_factory=dict)
+    """Every digest of content that changes -> the one that takes its place."""
+    rows: Counter[str] = field(default_factory=Counter)
+    """Top folder -> rows left out."""
+    unread: list[str] = field(default_factory=list)
+    """Files of rows that cannot be read, so that nobody knows whether the customer is in them."""
+
+    def put(self, path: Path, content: bytes) -> Path:
+        """Write what will take the place of `path`, with its time: that is part of how a drop is recognised."""
+        relative, time = path.relative_to(self.home.folder), path.stat()
+        target = self.folder / relative
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+        os.utime(target, ns=(time.st_atime_ns, time.st_mtime_ns))
+        fsync_file(target)
+        self.files[relative.as_posix()] = {"before": sha256_file(path), "after": sha256_file(target)}
+        return target
+
+    def of(self, path: Path) -> Path | None:
+        """The new file for a path; None where it stays as it is."""
+        relative = path.relative_to(self.home.folder)
+        return self.folder / relative if relative.as_posix() in self.files else None
+
+
+def stage(home: Home, value: str | int, folder: Path) -> Staged:
+    """Make every file ready that changes when the customer with this key is forgotten.
+
+    Raises:
+        IntegrityError: a file of the lake is not what its manifest says; forgetting would hide it.
+    """
+    staged = Staged(home, folder)
+    contract = home.contract
+    key = Key(value, {contract.entity.column, *([contract.key.source] if contract.key.source else [])})
+    _tables(staged, key)
+    for digests in list(staged.files.values()):  # manifests and records name files by these, too
+        _follow(staged, digests["before"], digests["after"])
+    _fingerprints(staged)
+    _snapshots(staged, value)
+    _inputs(staged)
+    _datasets(staged)
+    _records(staged, value)
+    _pages(staged, value)
+    return staged
+
+
+def _tables(staged: Staged, key: Key) -> None:
+    """Every CSV and Parquet file of the home that has the key's column and a row of the customer."""
+    log = staged.home.settings.prediction_log
+    if log is not None and not log.resolve().is_relative_to(staged.home.folder):
+        staged.unread.append(str(log))
+    home, files = staged.home, staged.home.contract.files
+    for path in sorted(path for suffix in SUFFIXES for path in home.folder.rglob(f"*{suffix}") if path.is_file()):
+        top = path.relative_to(home.folder).parts[0]
+        if top in NOT_SEARCHED or path.name.startswith("."):
+            continue
+        delimiter, encoding = (files.delimiter, files.encoding) if top in DELIVERED else (",", "utf-8")
+        try:
+            found = without_customer(path, key, delimiter=delimiter, encoding=encoding)
+        except (OSError, ValueError):
+            staged.unread.append(path.relative_to(home.folder).as_posix())
+            continue
+        if found is not None:
+            staged.put(path, found[0])
+            staged.rows[top] += found[1]
+
+
+def _fingerprints(staged: Staged) -> None:
+    """The drops that the lake was published from, as they will be recognised."""
+    home = staged.home
+    for as_of in home.lake.months():
+        drop = open_drop(home.drops / as_of.isoformat(), as_of, home.contract)
+        after = replace(
+            drop,
+            files={name: staged.of(path) or path for name, path in drop.files.items()},
+            doubles={name: staged.of(path) or path for name, path in drop.doubles.items()},
+        )
+        if drop.fingerprint == home.lake.fingerprint(as_of) != after.fingerprint:
+            staged.digests[drop.fingerprint] = after.fingerprint
+
+
+def _snapshots(staged: Staged, value: str | int) -> None:
+    """The lake's manifests, and the digests of the months as they will be."""
+    home, before = staged.home, {}
+    for as_of in home.lake.months():
+        path = home.lake.folder / "snapshots" / f"{as_of}.json"
+        manifest = read_json(path)
+        before[as_of] = (home.lake.digest(as_of), home.lake.feature_digest(as_of))
+        for delivery in manifest["deliveries"]:
+            for name, entry in delivery["tables"].items():
+                _entry(staged, name, entry)
+        _put_json(staged, path, remapped(manifest, following(staged.digests, value)))
+    lake = Lake(staged.folder / "lake", home.contract)
+    for as_of, (whole, features) in before.items():
+        if staged.of(home.lake.folder / "snapshots" / f"{as_of}.json") is not None:
+            _follow(staged, whole, lake.digest(as_of))
+            _follow(staged, features, lake.feature_digest(as_of))
+            for old, new in zip(home.lake.snapshots(as_of), lake.snapshots(as_of), strict=True):
+                _follow(staged, old, new)
+            for earlier, later in zip(home.lake.deliveries(as_of), lake.deliveries(as_of), strict=True):
+                _follow(staged, digest_of(earlier), digest_of(later))
+
+
+def _entry(staged: Staged, table: str, entry: dict[str, Any]) -> None:
+    """One table of a delivery: rows and churners counted again, its digests recorded in `staged`."""
+    home = staged.home
+    path = home.lake.folder / entry["file"]
+    if (after := staged.of(path)) is not None:
+        if entry["digest"] not in staged.digests:
+            _unchanged(path, entry["digest"], _lake_digest(path))
+            _follow(staged, entry["digest"], _lake_digest(after))
+        entry["rows"] = pq.read_metadata(after).num_rows
+        if table == home.contract.label_table:
+            labels = home.lake.read(after)[home.contract.label.column]
+            entry["churners"] = int(labels.astype("Float64").sum())
+    aside = entry.get("quarantine", {})
+    if "file" in aside and (after := staged.of(home.folder / aside["file"])) is not None:
+        _follow(staged, aside["digest"], digest_of(after.read_text(encoding="utf-8")))
+
+
+def _inputs(staged: Staged) -> None:
+    """What records say they were made from, for every month as its window is now."""
+    home, progress = staged.home, Progress(staged.home)
+    for as_of in progress.published:
+        before = {month: home.lake.digest(month) for month in progress.input_months(as_of)}
+        after = {month: staged.digests.get(digest, digest) for month, digest in before.items()}
+        _follow(staged, inputs_digest(before), inputs_digest(after))
+
+
+def _datasets(staged: Staged) -> None:
+    home = staged.home
+    records = Records(staged.folder)
+    for as_of in home.records.months("training_dataset"):
+        record = home.records.read("training_dataset", as_of) or {}
+        if staged.of(home.records.path("training_dataset", as_of, ".parquet")) is not None:
+            after = frame_digest(typed(home.contract, records.frame("training_dataset", as_of)))
+            _follow(staged, str(record["digest"]), after)
+
+
+def _records(staged: Staged, value: str | int) -> None:
+    home = staged.home
+    for path in sorted((home.folder / "lake" / "derived").rglob("*.json")):
+        record = remapped(read_json(path), following(staged.digests, value))
+        scored = staged.of(path.with_suffix(".parquet"))
+        if isinstance(record, dict) and scored is not None and "contacts" in record:
+            rows = pq.read_table(scored, columns=["probability"])["probability"].to_numpy()
+            threshold = home.releases.manifest(int(str(record["version"]))).threshold
+            record |= {"customers": len(rows), "contacts": int((rows >= threshold).sum())}
+        if isinstance(record, dict) and isinstance(made := record.get(DIGESTS), dict):
+            whole = {name: part for name, part in record.items() if name != DIGESTS}
+            record[DIGESTS] = {**made, "record": digest_of(whole)}
+        _put_json(staged, path, record)
+
+
+def _pages(staged: Staged, value: str | int) -> None:
+    for path in sorted(staged.home.reports.rglob("*.html")):
+        before = path.read_text(encoding="utf-8")
+        if (after := untold(before, value)) != before:
+            staged.put(path, after.encode())
+
+
+def _put_json(staged: Staged, path: Path, value: Any) -> None:  # noqa: ANN401 - whatever json can hold
+    if value != read_json(path):
+        staged.put(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
+
+
+def _follow(staged: Staged, before: str, after: str) -> None:
+    if before != after:
+        staged.digests[before] = after
+
+
+def _lake_digest(path: Path) -> str:
+    table = pq.ParquetFile(path).read()
+    return table_digest(table.drop_columns([name for name in STAMPS if name in table.column_names]))
+
+
+def _unchanged(path: Path, recorded: str, found: str) -> None:
+    if recorded != found:
+        raise IntegrityError(
+            f"{path} is not what the lake published (recorded {recorded[:12]}, found {found[:12]}): nothing was "
+            "forgotten, since that would hide it; put the file back from a backup."
+        )

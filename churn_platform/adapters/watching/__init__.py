@@ -1,0 +1,1 @@
+"""Telling people and Prometheus what happens to a home."""

@@ -1,0 +1,1 @@
+"""The command line: `app` names the commands, each other file the arguments and words of some of them."""

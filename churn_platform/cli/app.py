@@ -1,0 +1,299 @@
+"""The `churn` command. Exit code 0 also for a refused candidate, 1 for an error, 2 for wrong use.
+
+Belongs here: arguments, options, exit codes. Does not: facts (`adapters/status.py`) and layout (`cli/show.py`).
+Heavy imports live inside the commands, so that `--help` answers at once.
+"""
+
+import errno
+import sys
+import warnings
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from churn_platform.cli import answers as cli_answers
+from churn_platform.cli import contract as cli_contract
+from churn_platform.cli import home as cli_home
+from churn_platform.cli import ledger as cli_ledger
+from churn_platform.cli import promotion as cli_promotion
+from churn_platform.cli import verdict as cli_verdict
+from churn_platform.cli import watch as cli_watch
+from churn_platform.cli.base import HomeOption, JsonOption, make_console, open_home, print_json, tell_people
+from churn_platform.errors import ChurnError, UsageError
+
+app = typer.Typer(
+    help="A churn model that keeps itself honest: monthly drops in, an honestly promoted production model out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.add_typer(cli_contract.app, name="contract")
+CTRL_C = 130
+DISK = {
+    errno.ENOSPC: "The disk is full, nothing was half published: make room and run the same command again.",
+    errno.EROFS: "The home is on a read-only file system, nothing was published: mount it writable or choose another.",
+}
+SQLITE_FULL = "database or disk is full"
+"""As SQLite says it; Dagster and MLflow pass it on as errors of their own kinds."""
+
+
+def main() -> None:
+    """Run the command; an error of ours is one sentence, never a traceback."""
+    warnings.simplefilter("ignore")
+    code = 0
+    try:
+        app()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        if code == CTRL_C:
+            _say("Stopped. What was finished stays; run the same command again to go on.", code)
+    except UsageError as error:
+        code = _say(error, 2)
+    except ChurnError as error:
+        code = _say(error, 1)
+    except PermissionError as error:
+        code = _say(f"{error.filename} cannot be written: {error.strerror}; check its owner and mode.", 1)
+    except OSError as error:
+        named = f"{error.strerror or error}{f' ({error.filename})' if error.filename else ''}."
+        code = _say(DISK.get(error.errno or 0, named), 1)
+    except Exception as error:
+        if SQLITE_FULL not in str(error):
+            raise
+        code = _say(DISK[errno.ENOSPC], 1)
+    for problem in tell_people():
+        sys.stderr.write(f"churn: {problem}\n")
+    sys.exit(code)
+
+
+def _say(sentence: object, code: int) -> int:
+    sys.stderr.write(f"churn: {sentence}\n")
+    return code
+
+
+@app.command()
+def demo(
+    months: Annotated[int, typer.Option(min=1, max=60, help="Months to simulate.")] = 4,
+    users: Annotated[int, typer.Option(min=500, help="Customers to simulate.")] = 5000,
+    scenario: Annotated[str, typer.Option(help="What happens; `churn simulate --help` lists them.")] = "sudden-shift",
+    data: Annotated[Path | None, typer.Option(help="Folder with drops (one sub-folder an as_of) instead.")] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run the whole loop on a simulated business, or on drops with --data."""
+    from churn_platform.cli.demo import run_demo
+    from churn_platform.core.simulate import find_scenario
+
+    chosen, opened = find_scenario(scenario), open_home(home, must_exist=False)
+    run_demo(opened, make_console(), months=months, users=users, scenario=chosen, data=data, as_json=as_json)
+
+
+class _ListsScenarios(TyperCommand):
+    """A command whose help ends with the scenarios; they are looked up only when it is asked for."""
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401, ARG002 - the types are typer's own
+        """Write one line a scenario."""
+        from churn_platform.core.simulate import SCENARIOS
+
+        with formatter.section("Scenarios"):
+            formatter.write_dl([(name, scenario.summary) for name, scenario in SCENARIOS.items()])
+
+
+@app.command(cls=_ListsScenarios)
+def simulate(
+    out: Annotated[Path, typer.Argument(help="Folder for the drops and truth.json: empty, or an earlier simulation.")],
+    scenario: Annotated[str, typer.Option(help="What happens; see the list below.")] = "sudden-shift",
+    users: Annotated[int, typer.Option(help="Customers in every month, at least 50.")] = 5000,
+    months: Annotated[int, typer.Option(help="Months, or other cadences of the contract.")] = 6,
+    seed: Annotated[int, typer.Option(help="Chooses the business and its people.")] = 1,
+    contract: Annotated[Path | None, typer.Option(help="The tables to make (else StreamFlow's).")] = None,
+) -> None:
+    """Write the drops of a made-up business whose best possible model is known."""
+    from churn_platform.adapters.contracts.file import default_contract_path
+    from churn_platform.cli.simulate import sentences, write_simulation
+    from churn_platform.core.simulate import find_scenario
+
+    chosen, source = find_scenario(scenario), contract or default_contract_path()
+    truth = write_simulation(out, chosen, source, users=users, months=months, seed=seed)
+    typer.echo("\n".join(sentences(truth, out)))
+
+
+@app.command()
+def init(
+    from_drop: Annotated[
+        Path | None, typer.Option("--from-drop", help="Draft the contract from these files, or from the newest drop.")
+    ] = None,
+    entity: Annotated[str | None, typer.Option(help="With --from-drop: the column that is the customer's key.")] = None,
+    label: Annotated[str | None, typer.Option(help="With --from-drop: TABLE.COLUMN that says who churned.")] = None,
+    as_of: Annotated[
+        str | None, typer.Option("--as-of", help="With --from-drop: the files' date where no folder's name says it.")
+    ] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a home: folders, the contract to edit (or a draft of it), Dagster's configuration, MLflow's store."""
+    from churn_platform.adapters.status import parse_as_of
+    from churn_platform.cli.contract import make_draft, make_home, show_draft
+
+    opened = open_home(home, must_exist=False)
+    if from_drop is not None:
+        found = make_draft(opened, from_drop, entity, label, parse_as_of(as_of) if as_of else None)
+    elif entity or label or as_of:
+        raise UsageError("--entity, --label and --as-of tell a draft what it cannot guess: they need --from-drop.")
+    else:
+        found = make_home(opened)
+    if as_json:
+        print_json(found)
+    elif from_drop is not None:
+        show_draft(make_console(), found)
+    else:
+        typer.echo(found["says"])
+
+
+@app.command()
+def ingest(
+    as_of: Annotated[str, typer.Option("--as-of", help="The date at which the tables were true, as 2024-01-31.")],
+    folder: Annotated[
+        Path | None, typer.Argument(help="Folder with the month's files; not needed where a database has every table.")
+    ] = None,
+    home: HomeOption = None,
+) -> None:
+    """Validate a month's files and database tables and take them in as a drop; `churn run` processes it."""
+    from churn_platform.adapters.drops.ingestion import gathered, take_in
+    from churn_platform.adapters.status import parse_as_of
+
+    month = parse_as_of(as_of)
+    opened = open_home(home, must_exist=False)
+    with gathered(opened, folder, month) as files:
+        target, found = take_in(opened, files, month)
+    opened.create()
+    said = found.quarantined_sentence
+    typer.echo(f"The drop of {month} is {'usable' if said else 'sound'} and in {target}. Next: `churn run`.")
+    if said:
+        typer.echo(f"{said} Reasons: {opened.reports / month.isoformat() / 'drop.html'}")
+
+
+@app.command()
+def run(
+    as_of: Annotated[str | None, typer.Option("--as-of", help="Process the months up to this one.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Process all due months (the default).")] = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Process what is due, oldest month first, and retrain where the policy asks. Every run is in the UI."""
+    from churn_platform.adapters.status import parse_as_of, status
+    from churn_platform.cli.progress import RunProgress
+    from churn_platform.cli.show import show_status
+
+    if as_of is not None and every:
+        raise UsageError("--as-of and --all exclude each other: name a month or take all.")
+    through = parse_as_of(as_of) if as_of else None
+    opened = open_home(home)
+    with RunProgress(quiet=as_json) as progress:
+        progress.note("Looking at what is due ...")
+        from churn_platform.defs.runner import run_due
+
+        ran = list(run_due(opened, progress.step, progress.asset, through))
+    found = status(opened)
+    if as_json:
+        print_json({"ran": [{"job": r.step.kind, "as_of": r.step.as_of, "run_id": r.run_id} for r in ran], **found})
+        return
+    typer.echo(f"{len(ran)} run{'s' if len(ran) != 1 else ''} done." if ran else "Nothing to do.")
+    show_status(make_console(), found)
+
+
+for answer in (
+    cli_answers.status,
+    cli_ledger.history,
+    cli_ledger.verify,
+    cli_ledger.reproduce,
+    cli_answers.decision,
+    cli_answers.scores,
+    cli_answers.explain,
+):
+    app.command()(answer)
+for look in (cli_verdict.replay, cli_verdict.scoreboard):
+    app.command()(look)
+
+for decided in (cli_promotion.approve, cli_promotion.reject, cli_promotion.rollback, cli_promotion.unblock):
+    app.command()(decided)
+
+for whole in (cli_home.backup, cli_home.restore, cli_home.move, cli_home.forget):
+    app.command()(whole)
+
+
+@app.command()
+def ui(
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port on 127.0.0.1 (else CHURN_UI_PORT).")] = None,
+    home: HomeOption = None,
+) -> None:
+    """The Dagster UI on 127.0.0.1 with the daemon; sensors and schedule are on."""
+    from churn_platform.adapters.dagster_ui import serve_ui
+
+    opened = open_home(home, must_exist=False)
+    opened.create()
+    _ = opened.contract
+    raise typer.Exit(serve_ui(opened, port or opened.settings.ui_port, typer.echo))
+
+
+@app.command()
+def serve(
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port (else CHURN_API_PORT).")] = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; another than 127.0.0.1 needs API keys.")
+    ] = "127.0.0.1",
+    workers: Annotated[int | None, typer.Option(min=1, max=64, help="Processes (else CHURN_API_WORKERS).")] = None,
+    home: HomeOption = None,
+) -> None:
+    """The HTTP API that answers with the model in production (BentoML)."""
+    from churn_platform.cli.serve import serve as become_server
+
+    opened = open_home(home)
+    settings = opened.settings
+    become_server(opened, host, port or settings.api_port, workers or settings.api_workers, typer.echo)
+
+
+app.command()(cli_watch.alert)
+app.command()(cli_watch.exporter)
+
+
+@app.command()
+def bento(
+    output: Annotated[
+        Path | None, typer.Option(help="Also write it as an archive: .bento, .tar.gz, .tar.xz, .tar.bz2, .tar or .zip.")
+    ] = None,
+    customers: Annotated[
+        bool, typer.Option("--customers/--no-customers", help="With the customers' newest features and scores inside.")
+    ] = True,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Build a Bento with the release in production inside; `bentoml serve` runs it from anywhere."""
+    from churn_platform.adapters.serving.bento_build import build_bento
+    from churn_platform.cli.serve import built_facts, built_sentences
+
+    built = build_bento(open_home(home), customers=customers, output=output)
+    print_json(built_facts(built)) if as_json else typer.echo("\n".join(built_sentences(built)))
+
+
+@app.command()
+def doctor(
+    fix: Annotated[bool, typer.Option("--fix", help="Repair first what the home itself proves; never guess.")] = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Versions, ports, write access, broken state, each with its remedy."""
+    from churn_platform.adapters.upkeep.checkup import check_up
+    from churn_platform.cli.home import fixed
+    from churn_platform.cli.show import show_checkup
+
+    repairs = fixed(open_home(home), quiet=as_json) if fix else []
+    checks = check_up(open_home(home, must_exist=False))
+    if as_json:
+        print_json({"repairs": repairs, "checks": checks} if fix else checks)
+    else:
+        show_checkup(make_console(), checks)
+    if any(check["state"] == "error" for check in checks) or not all(repair["done"] for repair in repairs):
+        raise typer.Exit(1)

@@ -1,0 +1,71 @@
+"""What every command shares: the options for home and JSON, opening the home, the console.
+
+Belongs here: those. Does not: any command (`cli/app.py`, `cli/answers.py`).
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from churn_platform.errors import UsageError
+from churn_platform.settings import load_settings, prepare_environment
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from churn_platform.adapters.home import Home
+
+OPENED: list["Home"] = []
+"""The homes that the command has opened: what happened in them is told when it ends."""
+HomeOption = Annotated[Path | None, typer.Option("--home", help="Folder that holds everything (else CHURN_HOME).")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Answer as JSON, for a program.")]
+
+
+def open_home(folder: Path | None, *, must_exist: bool = True) -> "Home":
+    """The home of the command line or the environment, with the libraries' environment prepared.
+
+    Raises:
+        UsageError: it must exist and does not.
+        WrongLayout: it is a home of another version.
+    """
+    from churn_platform.adapters.home import Home
+
+    settings = load_settings(folder)
+    if must_exist and not (settings.home_folder / "lake").is_dir():
+        raise UsageError(f"There is no home at {settings.home_folder}: `churn init` or `churn demo` makes one.")
+    home = Home(settings)
+    home.check_layout()
+    prepare_environment(settings)
+    if settings.alerts_wanted and settings.home_folder.is_dir():
+        from churn_platform.adapters.watching.alerting import Alerter
+
+        Alerter(home).begin()
+    OPENED.append(home)
+    return home
+
+
+def tell_people() -> list[str]:
+    """Send the alerts of what the command did; a sentence for each receiver that it did not reach."""
+    problems: list[str] = []
+    while OPENED:
+        opened = OPENED.pop()
+        if opened.settings.alerts_wanted and (opened.folder / "ledger").is_dir():
+            from churn_platform.adapters.watching.alerting import Alerter
+
+            problems += Alerter(opened).send().problems
+    return problems
+
+
+def make_console() -> "Console":
+    """A console as wide as the terminal; 160 columns where there is none."""
+    from rich.console import Console
+
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+
+
+def print_json(value: Any) -> None:  # noqa: ANN401 - whatever json can hold
+    """Write a value for a program to stdout."""
+    sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")

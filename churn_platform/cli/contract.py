@@ -1,0 +1,178 @@
+"""`churn contract check`, and how a draft of `churn init --from-drop` is made and told.
+
+Belongs here: their arguments and their layout. Does not: facts (`adapters/contracts/draft.py`,
+`adapters/contracts/check.py`).
+"""
+
+import datetime as dt
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from churn_platform.cli.base import HomeOption, JsonOption, print_json
+from churn_platform.errors import ContractError, UsageError
+from churn_platform.settings import load_settings
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from churn_platform.adapters.home import Home
+    from churn_platform.core.draft.drafting import Draft
+
+app = typer.Typer(
+    help="Check the contract, or what would fail if files were delivered.", no_args_is_help=True, rich_markup_mode=None
+)
+SHOWN = 12
+"""Columns that are left out are many in a wide table: so many are shown, all are in the contract."""
+
+
+@app.callback()
+def contract() -> None:
+    """Check the contract, or what would fail if files were delivered."""
+
+
+@app.command()
+def check(
+    folder: Annotated[Path | None, typer.Argument(help="A drop, or a folder of drops, to try it on.")] = None,
+    file: Annotated[Path | None, typer.Option("--contract", help="The contract (else the home's).")] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say line by line what is wrong with the contract, or what would fail if DIR were delivered."""
+    from churn_platform.adapters.contracts.check import check_contract, check_drops
+    from churn_platform.adapters.contracts.file import read_contract
+    from churn_platform.adapters.home import Home
+
+    path = file or Home(load_settings(home)).contract_path
+    try:
+        found = read_contract(path)
+        lines = check_contract(found) if folder is None else check_drops(found, folder)
+    except ContractError as error:
+        lines = [{"state": "fail", "drop": None, "where": "contract", "says": said} for said in str(error).splitlines()]
+    faults = sum(line["state"] == "fail" for line in lines)
+    if as_json:
+        answer = {"contract": path, "ok": not faults, "lines": lines}
+        print_json(answer)
+    else:
+        _show_check(path, lines, faults)
+    raise typer.Exit(int(faults > 0))
+
+
+def make_draft(
+    home: "Home", folder: Path, entity: str | None, label: str | None, as_of: dt.date | None
+) -> dict[str, Any]:
+    """Draft the home's contract from a folder of files; what was guessed, as plain values.
+
+    Raises:
+        UsageError: the home has a contract, `CHURN_CONTRACT` names one, or no draft can be made.
+    """
+    from churn_platform.adapters.contracts.draft import CONFIRM, as_yaml, draft_from
+    from churn_platform.adapters.contracts.file import read_contract
+    from churn_platform.adapters.files import write_text
+    from churn_platform.core.draft.words import valid_name
+
+    own = home.folder / "contract.yaml"
+    if own.exists():
+        raise UsageError(f"{own} exists and is not overwritten: move it away, or draft into another --home.")
+    if home.settings.contract is not None:
+        raise UsageError(f"CHURN_CONTRACT names {home.settings.contract}: unset it, or the draft would not be used.")
+    drop, drafted = draft_from(
+        folder, name=valid_name(home.folder.name, "churn"), as_of=as_of, entity=entity, label=label
+    )
+    text = as_yaml(drafted)
+    home.create()
+    write_text(own, text)
+    read_contract(own)
+    home.registry.prepare()
+    guessed = {"contract": own, "drop": drop, **_guessed(drafted), "confirm": text.count(f"{CONFIRM}:")}
+    return guessed | {"next": _next(home, drop, drafted.as_of)}
+
+
+def make_home(home: "Home") -> dict[str, Any]:
+    """Make a home with the contract in use as its own, to edit; one that is there stays."""
+    from churn_platform.adapters.contracts.file import default_contract_path
+    from churn_platform.adapters.files import write_text
+
+    home.create()
+    own = home.folder / "contract.yaml"
+    source = own if own.exists() else home.contract_path
+    _ = home.contract
+    if source != own:
+        write_text(own, source.read_text(encoding="utf-8"))
+    home.registry.prepare()
+    names = {own: "your contract", default_contract_path(): "the StreamFlow contract"}
+    says = (
+        f"Home ready at {home.folder}, with {names.get(source, source)} in contract.yaml: edit it for your tables.\n"
+        "Next: put a month's files into drops/<as_of>/, or `churn ingest DIR --as-of DATE`, then `churn run`."
+    )
+    return {"contract": own, "home": home.folder, "says": says}
+
+
+def show_draft(console: "Console", found: dict[str, Any]) -> None:
+    """What was guessed, on one screen, and what to type next."""
+    from churn_platform.cli.show import table
+
+    console.print(f"Drafted {found['contract']}")
+    console.print(f"Entity   {found['entity']}")
+    console.print(f"Label    {found['label']}, {found['churn_rate']:.1%} churn")
+    console.print()
+    tables = table("Tables", "table", "rows", "features", numbers=("rows", "features"))
+    for row in found["tables"]:
+        tables.add_row(row["table"], f"{row['rows']:,}", str(row["features"]))
+    console.print(tables)
+    if found["left_out"]:
+        console.print()
+        left = table("Left out", "column", "why")
+        for row in found["left_out"][:SHOWN]:
+            left.add_row(".".join(filter(None, [row["table"], row["column"]])), row["reason"])
+        console.print(left)
+        if len(found["left_out"]) > SHOWN:
+            console.print(f"and {len(found['left_out']) - SHOWN} more, in the contract")
+    console.print()
+    places = "place" if found["confirm"] == 1 else "places"
+    console.print(f'{found["confirm"]} {places} to look at are marked "# confirm" in the contract. Then:')
+    for command in found["next"]:
+        console.print(f"  {command}", soft_wrap=True)
+
+
+def _next(home: "Home", drop: Path, as_of: dt.date | None) -> list[str]:
+    """What to type next, as it can be pasted into a shell."""
+    usual = type(home.settings).model_fields["home"].default
+    at = "" if home.settings.home == usual else f" --home {shlex.quote(str(home.settings.home))}"
+    files = shlex.quote(str(drop))
+    return [
+        f"churn contract check {files}{at}",
+        f"churn ingest {files} --as-of {as_of or 'DATE'}{at}",
+        f"churn run{at}",
+    ]
+
+
+def _guessed(found: "Draft") -> dict[str, Any]:
+    contract = found.contract
+    views = {view.table: len(view.features) for view in contract.feature_views.values()}
+    return {
+        "entity": contract.entity.column,
+        "label": f"{contract.label.table}.{contract.label.column}",
+        "churn_rate": found.churn_rate,
+        "as_of": found.as_of,
+        "cadence": contract.cadence,
+        "tables": [{"table": n, "rows": rows, "features": views.get(n, 0)} for n, rows in found.rows.items()],
+        "features": list(contract.features),
+        "left_out": [{"table": o.table, "column": o.column, "reason": o.reason} for o in found.left_out],
+        "doubts": [{"where": ".".join(place), "reason": doubt} for place, doubt in found.doubts.items()],
+    }
+
+
+def _show_check(path: Path, lines: list[dict[str, Any]], faults: int) -> None:
+    typer.echo(str(path))
+    width = max((len(line["where"]) for line in lines), default=0)
+    drop = None
+    for line in lines:
+        if line["drop"] != drop:
+            drop = line["drop"]
+            typer.echo(f"\n{drop}")
+        typer.echo(f"{line['state']:<4}  {line['where']:<{width}}  {line['says']}")
+    verdict = f"{faults} fault{'s' if faults > 1 else ''}: it would be refused." if faults else "Nothing would fail."
+    typer.echo(f"\n{verdict}")

@@ -1,0 +1,172 @@
+"""The commands over a whole home: backup, restore, move, forget, and what `churn doctor --fix` says.
+
+Belongs here: their arguments and what they say. Does not: what they do (`adapters/`). `cli/app.py` registers them.
+"""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from churn_platform.cli.base import HomeOption, JsonOption, open_home, print_json
+
+if TYPE_CHECKING:
+    from churn_platform.adapters.home import Home
+    from churn_platform.adapters.upkeep.backup import Archive, OnFile
+
+
+def backup(
+    file: Annotated[Path, typer.Argument(help="The archive to write; it must not exist.")],
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """The whole home in one file, taken between runs, every file with its digest."""
+    from churn_platform.adapters.upkeep.backup import back_up, contents, free_target
+
+    opened, begun = open_home(home), time.monotonic()
+    free_target(opened, file)
+    total = sum(path.stat().st_size for path in contents(opened.folder).values())
+    with _bar(f"Backing up {opened.folder}", total, quiet=as_json) as told:
+        made = back_up(opened, file, told)
+    if as_json:
+        print_json({"file": str(file), **_figures(made)})
+        return
+    size, packed = made.size / 1e6, file.expanduser().stat().st_size / 1e6
+    typer.echo(
+        f"{len(made.files):,} files ({size:,.1f} MB) of {opened.folder} are in {file} ({packed:,.1f} MB) and "
+        f"read back, {made.receipts:,} receipts; {time.monotonic() - begun:.1f} s."
+    )
+    if outside := _contract_outside(opened):
+        typer.echo(f"The contract in use lies outside the home and is not in it: {outside}")
+    typer.echo(f"Back again: churn restore {file} --home NEW")
+
+
+def restore(
+    file: Annotated[Path, typer.Argument(help="An archive that `churn backup` wrote.")],
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """A home out of its backup, to a place where there is none; verified before it is put there."""
+    from churn_platform.adapters.upkeep.backup import opened as opened_archive
+    from churn_platform.adapters.upkeep.restoring import free_place
+    from churn_platform.adapters.upkeep.restoring import restore as put_back
+
+    new, begun = open_home(home, must_exist=False), time.monotonic()
+    free_place(new.folder)
+    with opened_archive(file) as (_, said):
+        total = said.size
+    with _bar(f"Restoring {new.folder}", total, quiet=as_json) as told:
+        made = put_back(file, new, told)
+    if as_json:
+        print_json({"home": str(new.folder), **_figures(made)})
+        return
+    typer.echo(
+        f"{new.folder} is the home of {made.made_at[:19]} again: {len(made.files):,} files, the ledger's "
+        f"{made.receipts:,} receipts and every release as recorded; {time.monotonic() - begun:.1f} s."
+    )
+    typer.echo("Next: `churn status`, `churn run`.")
+
+
+def move(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """A home's MLflow history and online rows to the servers of the settings; compared before anything is switched."""
+    from dataclasses import asdict
+
+    from rich.console import Console
+
+    from churn_platform.adapters.models.mlflow_move import move as move_to_server
+
+    opened, begun = open_home(home), time.monotonic()
+    with Console(stderr=True).status(f"Moving {opened.folder} ...") as shown:
+        moved = move_to_server(opened, lambda done, all_: shown.update(f"{done} of {all_} runs and models copied"))
+    if as_json:
+        print_json(asdict(moved))
+        return
+    typer.echo(
+        f"{len(moved.versions):,} versions, {moved.runs:,} runs and {moved.files:,} files of {opened.folder} are at "
+        f"{moved.server}, compared one by one; {time.monotonic() - begun:.1f} s. The old store is kept: {moved.kept}."
+    )
+    if moved.left:
+        typer.echo(f"Not the loop's, so left in it: {', '.join(moved.left)}.")
+    typer.echo("Next, with the same settings: `churn verify`, `churn run`.")
+
+
+def forget(
+    user: Annotated[str, typer.Argument(help="The customer's key.")],
+    by: Annotated[str, typer.Option("--by", help="Who asks for it, for the ledger.")],
+    reason: Annotated[str, typer.Option(help="Why, for the ledger; it must not name the customer.")] = "On request.",
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove a customer's rows from every file and store of the home; the ledger keeps only that it happened."""
+    from dataclasses import asdict
+
+    from churn_platform.adapters.upkeep.forgetting import forget as forget_customer
+
+    opened = open_home(home)
+    found = forget_customer(opened, user, by, reason)
+    if as_json:
+        print_json(asdict(found))
+        return
+    where = ", ".join(f"{place} {count:,}" for place, count in found.rows.items())
+    typer.echo(f"Forgotten ({found.subject} in the ledger). Rows left out: {where or 'none'}.")
+    for what, listed in (
+        ("Trained on the customer", [f"version {version}" for version in found.versions]),
+        ("Nobody knows whether trained on the customer", [f"version {version}" for version in found.unknown]),
+        ("Not read, so not searched", found.unread),
+        ("Changed meanwhile and left as they are: run this again", found.changed),
+    ):
+        if listed:
+            typer.echo(f"{what}: {', '.join(listed)}.")
+    typer.echo("Backups made before still hold the customer, and so does whoever delivers the drops.")
+
+
+def fixed(home: "Home", *, quiet: bool) -> list[dict[str, object]]:
+    """Repair a home and say what was done, one sentence a repair: what, done, says."""
+    from dataclasses import asdict
+
+    from churn_platform.adapters.upkeep.repair import Repair, repair
+    from churn_platform.defs.runner import close_dead_runs
+
+    found = repair(home)
+    if dead := close_dead_runs(home):
+        found.append(
+            Repair("runs", done=True, says=f"{dead} run(s) of a killed process marked as canceled in Dagster.")
+        )
+    if not quiet:
+        for one in found:
+            typer.echo(f"{'Repaired' if one.done else 'NOT repaired'}: {one.says}")
+        typer.echo("" if found else "Nothing to repair.\n", nl=bool(found))
+    return [asdict(one) for one in found]
+
+
+def _figures(made: "Archive") -> dict[str, object]:
+    return {"files": len(made.files), "bytes": made.size, "made_at": made.made_at, "receipts": made.receipts}
+
+
+def _contract_outside(home: "Home") -> str | None:
+    """The contract, where it is a file of the user's own that is not in the home."""
+    path = home.settings.contract
+    return None if path is None or path.resolve().is_relative_to(home.folder) else str(path)
+
+
+class _bar:  # noqa: N801 - used as a statement
+    """A bar of bytes on stderr in a terminal, one line elsewhere; gives the function that is told each file."""
+
+    def __init__(self, label: str, total: int, *, quiet: bool) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+        console = Console(stderr=True, quiet=quiet)
+        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+        self._bar = Progress(*columns, console=console, disable=quiet or not console.is_terminal)
+        self._task = self._bar.add_task(label, total=total)
+        if self._bar.disable:
+            console.print(f"{label}: {total / 1e6:,.1f} MB ...", highlight=False, soft_wrap=True)
+
+    def __enter__(self) -> "OnFile":
+        self._bar.start()
+        return lambda _name, size: self._bar.advance(self._task, size)
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()

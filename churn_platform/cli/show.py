@@ -1,0 +1,225 @@
+"""How answers look in a terminal: tables and sentences with rich. Belongs here: layout. Does not: facts."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from churn_platform.cli.people import STATES, said_of, show_people, standing
+
+STYLES = {"pass": "green", "warn": "yellow", "fail": "red", "not_applicable": "dim"}
+
+
+def figure(value: float | None, form: str = ".3f") -> str:
+    """A figure, or a dash where there is none."""
+    return "-" if value is None else format(value, form)
+
+
+def table(title: str, *columns: str, numbers: Iterable[str] = ()) -> Table:
+    """An empty table in the house style; the columns in `numbers` are right-aligned."""
+    made = Table(
+        title=title, title_justify="left", title_style="bold", header_style="bold", box=None, padding=(0, 2, 0, 0)
+    )
+    for column in columns:
+        made.add_column(column, justify="right" if column in set(numbers) else "left")
+    return made
+
+
+def show_status(console: Console, found: Mapping[str, Any]) -> None:
+    """The state of a home on one screen."""
+    console.print(f"[bold]{found['contract']}[/] in {found['home']}")
+    months = found["months"]
+    several = f"{len(months)} months, {months[0]} to {months[-1]}" if len(months) > 1 else None
+    span = several or (f"1 month, {months[0]}" if months else "no month yet")
+    console.print(f"Months      {span}")
+    console.print(f"Production  {_production(found['production'])}")
+    if found["production"] and found["production"]["stand_down"]:
+        console.print(f"[red]Stand down[/]  {found['production']['stand_down_reason']}")
+    if proposal := found["proposal"]:
+        console.print(f"[yellow]Proposed[/]    {proposal['sentence']} Type `{proposal['command']}`.", soft_wrap=True)
+    show_people(console, found)
+    if aside := found["quarantine"]:
+        console.print(f"[yellow]Quarantine[/]  {aside['as_of']}: {aside['sentence']} Reasons: {aside['page']}")
+    for one in found["answered"]:
+        console.print(f"Answered    {_answered(one)}")
+    for receiver in found["alerts"]:
+        if receiver["unsent"] or not receiver["receiver"]:
+            console.print(f"[yellow]Alerts[/]      {unsent_sentence(receiver)}")
+    if found["decisions"]:
+        console.print()
+        console.print(decisions_table(found["decisions"]))
+    console.print()
+    due = found["next"]
+    console.print(
+        f"Next        {due['job']} of {due['as_of']}: {due['reason']} Type `churn run`." if due else found["reason"]
+    )
+
+
+def unsent_sentence(receiver: Mapping[str, Any]) -> str:
+    """What waits for a receiver of alerts, and why."""
+    if not receiver["receiver"]:
+        return str(receiver["error"])
+    many = f"{receiver['unsent']} alert{'s wait' if receiver['unsent'] != 1 else ' waits'} for {receiver['receiver']}"
+    if not receiver["failures"]:
+        return f"{many}: `churn alert` sends now."
+    return (
+        f"{many}: it {receiver['error']} at try {receiver['failures']}; the next is after {receiver['next_try'][:16]}."
+    )
+
+
+def _production(found: Mapping[str, Any] | None) -> str:
+    if found is None:
+        return "no model yet"
+    return (
+        f"version {found['version']} ({found['algorithm']}), trained on {found['as_of']}, "
+        f"AUC {found['auc']:.3f} on the holdout at its decision"
+    )
+
+
+def _answered(one: Mapping[str, Any]) -> str:
+    """What the API answered about a month by one version, and what that was worth."""
+    metrics = one["metrics"]
+    worth = one["note"] if metrics is None else f"AUC {metrics['auc']:.3f} on {one['rows']:,} matured labels"
+    far = f", {one['distance']:.2f} from what it learnt" if one["moved"] else ""
+    return f"version {one['version']} to {one['customers']:,} customers of {one['as_of']}: {worth}{far}"
+
+
+def decisions_table(decisions: Iterable[Mapping[str, Any]]) -> Table:
+    """One line a decision."""
+    numbers = ("candidate", "production", "forward", "drift")
+    made = table("Decisions", "month", "trigger", "decision", *numbers, "why", numbers=numbers)
+    for d in decisions:
+        made.add_row(
+            d["as_of"],
+            d["trigger"],
+            standing(d),
+            figure(d["candidate_auc"]),
+            figure(d["production_auc"]),
+            figure(d["forward_auc"]),
+            figure(d["drift_share"], ".1%"),
+            said_of(d) + d["reason"],
+        )
+    return made
+
+
+def show_decision(console: Console, d: Mapping[str, Any]) -> None:
+    """One decision with every finding's sentence."""
+    against = f"version {d['production_version']}" if d["production_version"] is not None else "no production model"
+    console.print(
+        f"[bold]{d['as_of']}[/]: version {d['candidate_version']} against {against}: "
+        f"{standing(d)} (trigger: {d['trigger']})"
+    )
+    console.print(said_of(d) + d["reason"])
+    if d["stand_down"]:
+        console.print("[red]Production stands down: it is no better than chance and nothing better passed.[/]")
+    made = table("", "code", "criterion", "outcome", "finding")
+    for f in d["findings"]:
+        outcome = f["outcome"].replace("_", " ")
+        made.add_row(f["code"], f["title"], f"[{STYLES[f['outcome']]}]{outcome}[/]", f["detail"])
+    console.print(made)
+
+
+def show_scores(
+    console: Console, month: str, record: Mapping[str, Any], rows: list[Mapping[str, Any]], key: str
+) -> None:
+    """The top of the ranked list."""
+    if record["stand_down"]:
+        console.print(f"[red]Stand down:[/] {record['stand_down']}")
+    title = f"Most likely to leave, {month}, version {record['version']}, {record['customers']:,} customers scored"
+    made = table(title, "rank", "customer", "probability", "reasons", numbers=("rank", "probability"))
+    for row in rows:
+        said = "; ".join(str(value) for name, value in row.items() if name.startswith("reason_"))
+        made.add_row(str(row["rank"]), str(row[key]), f"{row['probability']:.3f}", said)
+    console.print(made)
+
+
+def show_explanation(console: Console, found: Mapping[str, Any], key: str) -> None:
+    """One customer."""
+    model = found["model"]
+    verdict = "leaves" if found["prediction"] else "stays"
+    console.print(
+        f"[bold]{found[key]}[/] on {found['as_of']}: probability {found['probability']:.3f}, predicted: {verdict} "
+        f"({model['name']} version {model['version']}, trained on {model['as_of']})"
+    )
+    if model["stand_down"]:
+        console.print("[red]The model stands down: do not act on this.[/]")
+    for number, reason in enumerate(found["reasons"], start=1):
+        console.print(f"  {number}. {reason}")
+    made = table("Features as known then", "feature", "value")
+    for name, value in found["features"].items():
+        made.add_row(name, "(none)" if value is None else str(value))
+    console.print(made)
+
+
+def show_checkup(console: Console, checks: Iterable[Mapping[str, Any]]) -> None:
+    """What `churn doctor` found."""
+    made = table("", "check", "state", "found", "remedy")
+    colours = {"ok": "green", "warn": "yellow", "error": "red"}
+    for check in checks:
+        made.add_row(check["check"], f"[{colours[check['state']]}]{check['state']}[/]", check["found"], check["remedy"])
+    console.print(made)
+
+
+def show_story(console: Console, rows: Sequence[Mapping[str, Any]], truth: Mapping[str, Any] | None) -> None:
+    """The end of `churn demo`: a table with a row a month, then why, then what it was good for."""
+    if truth is not None:
+        console.print(f"[bold]{truth['scenario']}[/]: {truth['summary']}.")
+        console.print(f"The loop should {truth['loop_should']}.\n", soft_wrap=True)
+    numbers = ("drift", "in production", "first model kept", "best possible", "candidate")
+    made = table("What happened", "month", *numbers, "the loop", numbers=numbers)
+    for row in rows:
+        figures = (row["realised_auc"], row["first_auc"], row["best_auc"], row["candidate_auc"])
+        drift = figure(row["drift_share"], ".1%")
+        made.add_row(row["month"], drift, *(figure(value) for value in figures), _did(row))
+    console.print(made)
+    console.print("[dim]AUC on that month's customers: 0.5 is chance; candidate: on the holdout.[/]")
+    console.print("\n[bold]Why[/]")
+    for row in rows:
+        for number, sentence in enumerate(_month_sentences(row)):
+            console.print(f"{'' if number else row['month']:10}  {sentence}", soft_wrap=True)
+    console.print(f"\n{_in_the_end(rows)}", soft_wrap=True)
+
+
+def _did(row: Mapping[str, Any]) -> str:
+    """What the loop did in a month, in a few words."""
+    if row["refused"]:
+        return "[yellow]refused the drop[/]" + ("" if row["decision"] == "no month" else ", took in its repair")
+    if row["version"] is None:
+        return "no model yet" if row["in_production"] is None else f"[dim]kept version {row['in_production']}[/]"
+    word = f"[{STATES[row['decision']]}]{row['decision']}[/] version {row['version']}"
+    kept = f", kept version {row['in_production']}" if row["decision"] == "refused" and row["in_production"] else ""
+    return word + kept
+
+
+def _month_sentences(row: Mapping[str, Any]) -> list[str]:
+    """What happened in the business and its files, what the loop saw, what it decided; nothing for a quiet month."""
+    said = []
+    if row["what_changed"] not in (None, "nothing"):
+        said.append(f"The business changed: {row['what_changed']}.")
+    said += [f"The files: {note.rstrip('.')}." for note in row["deliveries"]]
+    if row["refused"]:
+        said.append(f"Refused: {row['refused']}")
+    if row["asked"]:
+        said.append(f"The loop saw: {row['asked']}")
+    if row["version"] is not None:
+        said.append(f"{row['decision'].capitalize()}: {row['why']}")
+    return said
+
+
+def _in_the_end(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What the last measured month is worth with the loop and would be without it."""
+    measured = [row for row in rows if row["realised_auc"] is not None]
+    if not measured:
+        return "No month has come yet that a model in production could be measured on."
+    last = measured[-1]
+    best = "" if last["best_auc"] is None else f", where {last['best_auc']:.3f} is possible"
+    if last["decision"] == "promoted":
+        return (
+            f"In {last['month']} the model in production had come to be worth {last['realised_auc']:.3f}{best}: "
+            f"version {last['version']} replaced it, worth {last['candidate_auc']:.3f} on customers neither had seen."
+        )
+    said = f"In {last['month']} the model in production is worth {last['realised_auc']:.3f}{best}."
+    if last["first_auc"] is None or last["first_auc"] == last["realised_auc"]:
+        return f"{said} It is still the first one: nothing better came."
+    return f"{said} Without the loop the first model would still serve, worth {last['first_auc']:.3f}."

@@ -1,0 +1,113 @@
+"""The commands that look back: replay and scoreboard.
+
+Belongs here: their arguments and tables. Does not: facts (`adapters/hindsight/replaying.py`,
+`adapters/hindsight/scoreboard.py`). `cli/app.py` registers them.
+"""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from churn_platform.cli.base import HomeOption, JsonOption, make_console, open_home, print_json
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from churn_platform.core.replay.result import Replay
+
+PolicyOption = Annotated[
+    list[Path] | None, typer.Option("--policy", help="YAML with a `policy:` section; repeat for several.")
+]
+
+
+def replay(
+    policy: PolicyOption = None,
+    plot: Annotated[Path | None, typer.Option(help="Write a picture here: .png, or .html with the table.")] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """What the loop would have decided in every past month: this policy, never, always, and those of --policy."""
+    from churn_platform.adapters.hindsight.replay_plot import check_target, write_plot
+    from churn_platform.adapters.hindsight.replaying import replay_home
+
+    if plot is not None:
+        check_target(plot)
+    opened = open_home(home)
+    from rich.console import Console
+
+    with Console(stderr=True, quiet=as_json).status("Reading the months ...") as shown:
+
+        def on_month(name: str, month: dt.date) -> None:
+            shown.update(f"{name}: {month}")
+
+        replays = replay_home(opened, policy or [], on_month)
+    if plot is not None:
+        write_plot(replays, plot)
+    if as_json:
+        print_json([one.as_dict() for one in replays])
+        return
+    console = make_console()
+    show_replay(console, replays)
+    if plot is not None:
+        console.print(f"Picture: {plot}", soft_wrap=True)
+
+
+def show_replay(console: "Console", replays: Sequence["Replay"]) -> None:
+    """A row a policy, then a row a month."""
+    from churn_platform.cli.show import figure, table
+
+    numbers = ("mean AUC", "candidates", "promotions", "needless", "missed", "right", "wrong", "open")
+    made = table("The same months under each policy", "policy", *numbers, numbers=numbers)
+    for one in replays:
+        counts = one.totals
+        cells = (counts.decisions, one.promotions, counts.needless, counts.missed, counts.right, counts.wrong)
+        made.add_row(one.name, figure(one.mean_auc), *map(str, cells), str(counts.open))
+    console.print(made)
+    names = [one.name for one in replays]
+    months = table("AUC of the model in production on each month's customers", "month", *names, numbers=names)
+    for row in zip(*(one.months for one in replays), strict=True):
+        months.add_row(row[0].as_of, *(f"{figure(month.auc)} {_did(month.decision)}" for month in row))
+    console.print(months)
+    console.print(
+        "[dim]+ a candidate was promoted, - one was refused, judged by labels that matured later: needless promotions "
+        "were not better, missed candidates were; open: too early to tell.[/]",
+        soft_wrap=True,
+    )
+
+
+def _did(decision: str | None) -> str:
+    return {"promoted": "[green]+[/]", "pending": "[cyan]?[/]", "refused": "[yellow]-[/]"}.get(decision or "", " ")
+
+
+def scoreboard(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Was the gate right? Each past decision by what labels that matured later say of both versions."""
+    from churn_platform.adapters.hindsight.scoreboard import scoreboard as answers
+
+    found = answers(open_home(home))
+    print_json(found) if as_json else show_scoreboard(make_console(), found)
+
+
+def show_scoreboard(console: "Console", found: Mapping[str, Any]) -> None:
+    """A row a decision, then totals."""
+    from churn_platform.cli.people import STATES
+    from churn_platform.cli.show import figure, table
+
+    numbers = ("candidate", "incumbent", "difference", "gained")
+    made = table("Was the gate right?", "month", "decision", "gate", *numbers, "what later months say", numbers=numbers)
+    says = {"right": "[green]right[/]", "wrong": "[red]wrong[/]", "open": "[dim]open[/]"}
+    for one in found["decisions"]:
+        figures = [figure(one[name]) for name in ("candidate_auc", "incumbent_auc")]
+        figures += [figure(one["difference"], "+.3f"), figure(one["gained"], "+,.4g")]
+        what = f"[{STATES[one['decision']]}]{one['decision']}[/] version {one['candidate']}"
+        made.add_row(one["as_of"], what, says[one["judgement"]], *figures, one["sentence"])
+    console.print(made)
+    sums = found["totals"]
+    console.print(
+        f"{sums['decisions']} decisions: {sums['right']} right, {sums['wrong']} wrong ({sums['needless']} needless "
+        f"promotions, {sums['missed']} better candidates missed), {sums['open']} open. Following them gained "
+        f"{sums['gained']:+,.4g} {found['gained']}, beside the opposite of each.",
+        soft_wrap=True,
+    )

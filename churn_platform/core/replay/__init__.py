@@ -1,0 +1,1 @@
+"""The loop's past once more under another policy."""

@@ -1,0 +1,65 @@
+"""The two settings that name a Postgres database: what they may be, and that no secret leaves them."""
+
+import pytest
+import yaml
+
+from churn_platform.adapters.features.feast_files import POSTGRES, repository_files
+from churn_platform.adapters.features.postgres_address import postgres_address
+from churn_platform.adapters.online.address import OnlineAddress
+from churn_platform.errors import UsageError
+from churn_platform_tests.small_business import declared
+
+SETTING, VARIABLE = "CHURN_OFFLINE_STORE", "CHURN_OFFLINE_PASSWORD"
+
+
+def read(text, password=""):
+    return postgres_address(SETTING, text, VARIABLE, password)
+
+
+def test_nothing_is_in_the_home():
+    assert read("") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port"),
+    [
+        ("postgresql://churn@db/features", "db", 5432),
+        ("postgresql://churn@db:6000/features?sslmode=require", "db", 6000),
+        ("postgresql://churn@/features?host=/run/pg", "/run/pg", 5432),
+    ],
+)
+def test_an_address_is_said_to_psycopg_and_to_feast_alike(text, host, port):
+    found = read(text)
+    assert found.said == text
+    assert (found.connection()["host"], found.connection()["port"]) == (host, port)
+    assert found.connection()["options"] == "-c TimeZone=UTC"
+    assert (found.offline(POSTGRES)["host"], found.offline(POSTGRES)["port"]) == (host, port)
+
+
+@pytest.mark.parametrize(
+    "text", ["redis://host/0", "mysql://a@host/db", "postgresql://host/db", "postgresql://u@h", "h:1"]
+)
+def test_anything_else_is_refused_with_what_it_may_be(text):
+    with pytest.raises(UsageError, match=r"^CHURN_OFFLINE_STORE is '.*': give postgresql://user@host:5432/database"):
+        read(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["postgresql://churn:geheim@db/features", "redis://:geheim@db/0", "x://a:geheim@b:c/d"]
+)
+def test_a_password_in_the_address_is_refused_without_being_shown(text):
+    with pytest.raises(UsageError, match="CHURN_OFFLINE_PASSWORD") as caught:
+        read(text)
+    assert "geheim" not in str(caught.value)
+
+
+def test_the_files_of_the_repository_name_the_variable_and_never_the_password():
+    found = read("postgresql://churn@db/features", "geheim")
+    files = repository_files(declared(), OnlineAddress(), found, found)
+    assert "geheim" not in "".join(files.values()) + repr(found) + found.said
+    named = yaml.safe_load(files["feature_store.yaml"])
+    assert named["offline_store"]["password"] == "${CHURN_OFFLINE_PASSWORD}"
+    assert named["registry"]["sqlalchemy_config_kwargs"]["connect_args"]["password"] == "${CHURN_OFFLINE_PASSWORD}"
+    assert found.connection()["password"] == "geheim"
+    assert found.offline(POSTGRES, secret=True)["password"] == "geheim"
+    assert "password" not in str(repository_files(declared(), OnlineAddress(), None, None))

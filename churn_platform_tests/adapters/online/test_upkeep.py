@@ -1,0 +1,44 @@
+"""A Redis that lost its rows: noticed, and only then."""
+
+import pytest
+
+from churn_platform.adapters.dagster_ui import free_port
+from churn_platform.adapters.online.reader import MARKER
+from churn_platform.adapters.online.upkeep import notice_lost_rows
+from churn_platform.adapters.progress import Progress
+from churn_platform_tests.small_business import JANUARY, open_home
+
+
+@pytest.fixture
+def on_redis(january_copy, redis_server):
+    """January's home with its online store on a Redis database of its own, and a client of that."""
+    home = open_home(january_copy.folder, online_store=redis_server.new())
+    home.feature_store.materialize(home.lake.view(home.now(), as_at_scoring=False), JANUARY)
+    return home, redis_server.client(int(home.online.database))
+
+
+def test_rows_that_are_lost_make_the_month_due_again(on_redis):
+    home, client = on_redis
+    assert not notice_lost_rows(home)
+    assert Progress(home).next_step() is None
+    client.flushdb()
+    assert Progress(home).next_step() is None  # only asking the store shows it
+    assert notice_lost_rows(home)
+    step = Progress(home).next_step()
+    assert (step.kind, step.as_of) == ("monthly", JANUARY)
+    home.feature_store.materialize(home.lake.view(home.now(), as_at_scoring=False), JANUARY)
+    assert not notice_lost_rows(home)
+    assert Progress(home).next_step() is None
+
+
+def test_a_store_that_does_not_answer_may_still_hold_them(january_copy):
+    note = january_copy.folder / "feast" / MARKER
+    note.write_text(note.read_text().replace("}", f', "store": "redis://127.0.0.1:{free_port()}/0"}}'))
+    home = open_home(january_copy.folder, online_store="redis://127.0.0.1:1/0")
+    assert not notice_lost_rows(home)
+    assert note.exists()
+
+
+def test_the_homes_own_store_is_not_asked(january_copy):
+    (january_copy.folder / "feast" / "online_store.db").write_bytes(b"no database")
+    assert not notice_lost_rows(january_copy)

@@ -1,0 +1,113 @@
+"""What batch scoring left, as serving shows it."""
+
+import datetime as dt
+import json
+
+import pandas as pd
+import pytest
+
+from churn_platform.adapters.serving import score_history
+from churn_platform.adapters.serving.score_history import ScoreHistory, Standing
+from churn_platform_tests.small_business import CUSTOMERS, JANUARY
+
+
+@pytest.fixture
+def history(served_copy, monkeypatch):
+    """The history of a home that may change; every question is looked up."""
+    monkeypatch.setattr(score_history, "LOOK_SECONDS", 0.0)
+    return ScoreHistory(served_copy.folder, served_copy.contract)
+
+
+def record(home, month, **changes):
+    path = home.folder / "lake" / "derived" / "scores" / f"{month}.json"
+    standing = json.loads((path.parent / f"{JANUARY}.json").read_text())
+    path.write_text(json.dumps({**standing, **changes}))
+
+
+def test_the_standing_is_the_newest_scored_month(history):
+    standing = history.standing()
+    assert (standing.as_of, standing.version, standing.stand_down) == (JANUARY, 2, None)
+    assert standing.customers == CUSTOMERS
+    assert len(standing.floors) == 9
+
+
+def test_every_customer_has_the_decile_of_the_list(served, history):
+    scores = served.records.frame("scores", JANUARY)
+    standing, wrong = history.standing(), []
+    for probability, decile in zip(scores["probability"], scores["decile"], strict=True):
+        found = standing.decile(2, probability)
+        # customers of one probability may lie on both sides of a border; serving says the riskier decile
+        tied = probability in standing.floors and found == decile - 1
+        wrong += [] if found == decile or tied else [(probability, decile, found)]
+    assert wrong == []
+    assert {standing.decile(2, p) for p in scores["probability"]} == set(range(1, 11))
+    assert (standing.decile(2, 1.0), standing.decile(2, 0.0)) == (1, 10)
+
+
+def test_a_version_that_scored_nothing_yet_has_no_deciles(history):
+    assert history.standing().decile(3, 0.5) is None
+    assert Standing().decile(3, 0.5) is None
+
+
+def test_a_new_month_and_its_stand_down_are_seen(served_copy, history):
+    assert history.standing().stand_down is None
+    record(served_copy, "2024-02-29", stand_down="Version 2 is no better than chance.")
+    assert history.standing().as_of == dt.date(2024, 2, 29)
+    assert history.standing().stand_down == "Version 2 is no better than chance."
+
+
+def test_a_month_that_no_model_scored_is_passed_over(served_copy, history):
+    record(served_copy, "2024-02-29", version=None)
+    assert history.standing().as_of == JANUARY
+
+
+def test_a_record_that_cannot_be_read_leaves_the_last_one(served_copy, history):
+    history.standing()
+    (served_copy.folder / "lake" / "derived" / "scores" / "2024-02-29.json").write_text("{")
+    assert history.standing().as_of == JANUARY
+
+
+def test_a_home_that_was_never_scored_has_an_empty_standing(served_copy, tmp_path):
+    history = ScoreHistory(tmp_path, served_copy.contract)
+    assert history.standing() == Standing()
+    assert history.at_risk() == []
+    assert history.customer("m00001") == []
+
+
+def test_the_at_risk_list_is_the_one_of_the_report_with_reasons(served_copy, history):
+    listed = pd.read_parquet(served_copy.reports / JANUARY.isoformat() / "at_risk.parquet")
+    found = history.at_risk()
+    assert [item["member"] for item in found] == listed["member"].tolist()
+    assert [item["probability"] for item in found] == listed["probability"].tolist()
+    assert found[0]["reasons"] == listed.loc[0, ["reason_1", "reason_2", "reason_3"]].tolist()
+    assert set(found[0]) == {"member", "rank", "probability", "decile", "reasons"}
+
+
+def test_a_list_that_was_written_anew_is_read_again_and_else_kept(served_copy, history):
+    path = served_copy.reports / JANUARY.isoformat() / "at_risk.parquet"
+    assert history.at_risk() is history.at_risk()
+    pd.read_parquet(path).head(3).to_parquet(path, index=False)
+    assert len(history.at_risk()) == 3
+    path.unlink()
+    assert history.at_risk() == []
+
+
+def test_a_customer_s_history_is_every_month_it_was_scored_in(served_copy, history):
+    scores = served_copy.records.frame("scores", JANUARY).set_index("member")
+    later = served_copy.records.path("scores", dt.date(2024, 2, 29), ".parquet")
+    scores.reset_index().query("member != 'm00002'").assign(rank=1).to_parquet(later, index=False)
+    first, second = history.customer("m00001")
+    assert first == {
+        "as_of": "2024-01-31", "probability": scores.loc["m00001", "probability"], "version": 2,
+        "rank": scores.loc["m00001", "rank"], "decile": scores.loc["m00001", "decile"],
+    }  # fmt: skip
+    assert (second["as_of"], second["rank"]) == ("2024-02-29", 1)
+    assert [month["as_of"] for month in history.customer("m00002")] == ["2024-01-31"]
+    assert history.customer("nobody") == []
+
+
+def test_the_standing_is_looked_up_at_most_once_a_second(served_copy, monkeypatch):
+    history = ScoreHistory(served_copy.folder, served_copy.contract)
+    assert history.standing().as_of == JANUARY
+    monkeypatch.setattr(history, "_refresh", lambda: pytest.fail("looked up again"))
+    assert history.standing().as_of == JANUARY

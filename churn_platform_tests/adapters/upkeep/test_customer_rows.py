@@ -1,0 +1,86 @@
+"""A file without one customer's rows is the same file otherwise, byte for byte where it is text."""
+
+import io
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from churn_platform.adapters.upkeep.customer_rows import Key, without_customer
+
+NAMED = {"member", "Member No"}
+
+
+def text(path, content, key="m2", delimiter=",", encoding="utf-8"):
+    path.write_bytes(content.encode(encoding))
+    return without_customer(path, Key(key, NAMED), delimiter=delimiter, encoding=encoding)
+
+
+def test_the_rows_go_and_every_other_byte_stays(tmp_path):
+    kept = '\ufeff"member",note\r\nm1,"two\r\nlines, m2"\r\nm22,m2\r\n'
+    found = text(tmp_path / "a.csv", kept + 'm2,x\r\n"m2","a\nb"\r\n m2 ,y\r\nm3,z')
+    assert found == ((kept + "m3,z").encode(), 3)
+
+
+def test_a_file_without_the_customer_or_the_column_is_left_alone(tmp_path):
+    assert text(tmp_path / "a.csv", "member,note\nm1,m2\n") is None
+    assert text(tmp_path / "a.csv", "other,note\nm2,m2\n") is None
+    assert text(tmp_path / "a.csv", "") is None
+
+
+def test_the_key_has_the_header_delimiter_and_encoding_of_the_contract(tmp_path):
+    found = text(tmp_path / "a.csv", "Größe;Member No\n1;jürgen\n2;m1\n", "jürgen", ";", "cp1252")
+    assert found == ("Größe;Member No\n2;m1\n".encode("cp1252"), 1)
+
+
+def test_a_whole_number_is_the_key_in_every_form_that_is_read_as_it(tmp_path):
+    found = text(tmp_path / "a.csv", "member,n\n7,a\n007,b\n7.0,c\n 7,d\n77,e\n-7,f\nx7,g\n", 7)
+    assert found == (b"member,n\n77,e\n-7,f\nx7,g\n", 4)
+
+
+# No lone carriage return: pandas' own parser ends some of those files with "Buffer overflow caught".
+@given(st.lists(st.tuples(st.sampled_from(["m1", "m2", "m3"]), st.text("ab,\"\n ;'", max_size=6)), max_size=12))
+def test_what_pandas_reads_afterwards_is_what_it_read_before_without_the_customer(tmp_path_factory, rows):
+    path = tmp_path_factory.mktemp("rows") / "a.csv"
+    pd.DataFrame(rows, columns=["member", "note"]).to_csv(path, index=False)
+    before = pd.read_csv(path, dtype=str, keep_default_na=False)
+    found = without_customer(path, Key("m2", NAMED), delimiter=",", encoding="utf-8")
+    wanted = before[before["member"] != "m2"].reset_index(drop=True)
+    if found is None:
+        assert len(wanted) == len(before)
+    else:
+        pd.testing.assert_frame_equal(pd.read_csv(io.BytesIO(found[0]), dtype=str, keep_default_na=False), wanted)
+        assert found[1] == len(before) - len(wanted)
+
+
+@pytest.mark.parametrize(
+    ("key", "column"),
+    [
+        ("m2", pa.array(["m1", "m2", None, " m2"])),
+        ("m2", pa.array(["m1", "m2", None, "m2"]).dictionary_encode()),
+        (2, pa.array([1, 2, None, 2])),
+        (2, pa.array([1.0, 2.0, None, 2.0])),
+        (2, pa.array(["1", "2", None, "002"])),
+    ],
+    ids=["text", "dictionary", "integer", "float", "number as text"],
+)
+def test_parquet_rows_go_whatever_the_keys_type_and_the_schema_stays(tmp_path, key, column):
+    table = pa.table({"member": column, "n": [1, 2, 3, 4]})
+    pq.write_table(table, tmp_path / "a.parquet")
+    content, gone = without_customer(tmp_path / "a.parquet", Key(key, NAMED), delimiter=",", encoding="utf-8")
+    left = pq.read_table(io.BytesIO(content))
+    assert (left["n"].to_pylist(), gone) == ([1, 3], 2)
+    assert left.schema.equals(pq.read_table(tmp_path / "a.parquet").schema)
+    assert (
+        without_customer(tmp_path / "a.parquet", Key(9 if key == 2 else "m9", NAMED), delimiter=",", encoding="utf-8")
+        is None
+    )
+
+
+def test_what_is_no_table_is_an_error(tmp_path):
+    (tmp_path / "a.parquet").write_bytes(b"PAR1 not really")
+    with pytest.raises((ValueError, OSError)):
+        without_customer(tmp_path / "a.parquet", Key("m2", NAMED), delimiter=",", encoding="utf-8")

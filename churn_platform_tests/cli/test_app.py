@@ -1,0 +1,764 @@
+"""The `churn` command as people and programs meet it: options, exit codes, one sentence for what is wrong, clean JSON.
+
+Every command runs through `main()`, in this process; the homes are those of a small business.
+"""
+
+import datetime as dt
+import errno
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from churn_platform.adapters.contracts.file import default_contract_path
+from churn_platform.adapters.drops.ingestion import publish_drop
+from churn_platform.adapters.drops.reader import find_drops
+from churn_platform.cli.app import app, main
+from churn_platform.core.criteria import CRITERIA
+from churn_platform_tests.small_business import DECLARED, JANUARY, deliver, make_home, month_tables, open_home
+
+COMMANDS = {
+    "demo": {"--months", "--users", "--scenario", "--data", "--home", "--json"},
+    "simulate": {"--scenario", "--users", "--months", "--seed", "--contract"},
+    "init": {"--from-drop", "--entity", "--label", "--as-of", "--home", "--json"},
+    "contract": set(),
+    "ingest": {"--as-of", "--home"},
+    "run": {"--as-of", "--all", "--home", "--json"},
+    "status": {"--home", "--json"},
+    "history": {"--at", "--act", "--version", "--since", "--until", "--by", "--last", "--home", "--json"},
+    "reproduce": {"--home", "--json"},
+    "verify": {"--anchor", "--deep", "--home", "--json"},
+    "decision": {"--home", "--json"},
+    "scoreboard": {"--home", "--json"},
+    "replay": {"--policy", "--plot", "--home", "--json"},
+    "scores": {"--top", "--home", "--json"},
+    "explain": {"--as-of", "--home", "--json"},
+    "ui": {"--port", "--home"},
+    "serve": {"--port", "--host", "--workers", "--home"},
+    "bento": {"--output", "--customers", "--home", "--json"},
+    "backup": {"--home", "--json"},
+    "restore": {"--home", "--json"},
+    "move": {"--home", "--json"},
+    "approve": {"--by", "--reason", "--override", "--home", "--json"},
+    "reject": {"--by", "--reason", "--home", "--json"},
+    "rollback": {"--to", "--by", "--reason", "--home", "--json"},
+    "unblock": {"--by", "--reason", "--home", "--json"},
+    "forget": {"--by", "--reason", "--home", "--json"},
+    "alert": {"--test", "--home", "--json"},
+    "exporter": {"--port", "--host", "--home"},
+    "doctor": {"--fix", "--home", "--json"},
+}
+READING = [("status",), ("history",), ("decision",), ("scores",), ("explain", "m00001"), ("doctor",)]
+HOLD = "import sys, time, filelock\nwith filelock.FileLock(sys.argv[1]): print('held', flush=True); time.sleep(120)"
+
+
+@pytest.fixture(autouse=True)
+def environ(monkeypatch, tmp_path):
+    """A folder and an environment of each test's own; what a command tells the libraries is gone after it."""
+    kept = dict(os.environ)
+    for name in kept:
+        if name.startswith(("CHURN_", "DAGSTER_HOME")):
+            del os.environ[name]
+    monkeypatch.chdir(tmp_path)
+    yield monkeypatch
+    monkeypatch.undo()
+    os.environ.clear()
+    os.environ.update(kept)
+
+
+@pytest.fixture
+def churn(monkeypatch, capfd):
+    """Run `churn` as a shell would: (exit code, stdout, stderr)."""
+
+    def run(*arguments: object, home=None) -> tuple[int, str, str]:
+        at = [] if home is None else ["--home", str(getattr(home, "folder", home))]
+        monkeypatch.setattr(sys, "argv", ["churn", *(str(argument) for argument in arguments), *at])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main()
+        out, err = capfd.readouterr()
+        assert "Traceback" not in out + err
+        return end.value.code, out, err
+
+    return run
+
+
+@pytest.fixture
+def answer(churn):
+    """Run a reporting command with --json: what it answers, with nothing else on stdout."""
+
+    def run(*arguments: object, home=None, code: int = 0):
+        found, out, _ = churn(*arguments, "--json", home=home)
+        assert found == code
+        return json.loads(out, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+
+    return run
+
+
+def files_of(folder) -> dict[str, int]:
+    return {str(p.relative_to(folder)): p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file()}
+
+
+def with_contract(home, **changes):
+    (home.folder / "contract.yaml").write_text(yaml.safe_dump({**DECLARED, **changes}, sort_keys=False))
+    return home
+
+
+# Help
+
+
+def test_the_help_lists_every_command_with_a_sentence():
+    result = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "200"})
+    assert result.exit_code == 0
+    commands = result.output.partition("Commands:\n")[2]
+    listed = dict(re.findall(r"^  ([a-z]+) +(.+)$", commands, flags=re.MULTILINE))
+    assert set(listed) == set(COMMANDS)
+    assert all(len(sentence) > 20 for sentence in listed.values())
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_a_command_lists_its_options_and_says_what_each_does(command):
+    result = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"})
+    assert result.exit_code == 0
+    options = re.findall(r"^  (--[a-z-]+).*?  +(.*)$", result.output, flags=re.MULTILINE)
+    assert {name for name, _ in options} - {"--help"} == COMMANDS[command]
+    assert all(len(sentence) > 10 for _, sentence in options)
+
+
+def test_without_a_command_the_help_is_shown(churn):
+    _, out, err = churn()
+    assert "Commands:" in out + err
+
+
+# Wrong use: exit code 2 and one sentence
+
+
+def wrong(found: tuple[int, str, str]) -> str:
+    """The one sentence of a command that was used wrongly."""
+    code, out, err = found
+    assert (code, out) == (2, "")
+    assert err.startswith("churn: ")
+    assert err.count("\n") == 1
+    return err.removeprefix("churn: ").strip()
+
+
+@pytest.mark.parametrize("command", [*READING, ("run",)], ids=lambda command: command[0])
+def test_without_a_home_a_command_says_how_to_make_one(churn, tmp_path, command):
+    if command == ("doctor",):
+        assert churn(*command, home=tmp_path / "no")[0] == 0  # what is wrong before there is a home, too
+    else:
+        said = wrong(churn(*command, home=tmp_path / "no"))
+        assert said == f"There is no home at {tmp_path / 'no'}: `churn init` or `churn demo` makes one."
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_home_is_the_option_else_the_variable_else_the_folder_here(churn, environ, tmp_path):
+    assert f"no home at {tmp_path / 'churn_home'}" in wrong(churn("status"))
+    environ.setenv("CHURN_HOME", str(tmp_path / "mine"))
+    assert f"no home at {tmp_path / 'mine'}" in wrong(churn("status"))
+    assert f"no home at {tmp_path / 'other'}" in wrong(churn("status", home=tmp_path / "other"))
+
+
+@pytest.mark.parametrize("date", ["2024-13-01", "31.01.2024", "january", ""])
+def test_a_date_that_is_none_is_named_with_the_form_it_should_have(churn, january, tmp_path, date):
+    said = f"{date!r} is no date: write it as 2024-01-31."
+    assert wrong(churn("ingest", tmp_path, "--as-of", date, home=tmp_path / "home")) == said
+    if date:
+        assert wrong(churn("run", "--as-of", date, home=january)) == said
+        assert wrong(churn("decision", date, home=january)) == said
+        assert wrong(churn("explain", "m00001", "--as-of", date, home=january)) == said
+
+
+def test_one_month_and_all_months_exclude_each_other(churn, january):
+    said = wrong(churn("run", "--as-of", "2024-01-31", "--all", home=january))
+    assert said == "--as-of and --all exclude each other: name a month or take all."
+
+
+def test_a_folder_without_tables_or_no_folder_is_not_taken_in_and_leaves_no_home(churn, tmp_path):
+    (tmp_path / "empty").mkdir()
+    said = wrong(churn("ingest", "empty", "--as-of", "2024-01-31", home=tmp_path / "home"))
+    assert said.startswith("empty holds none of the contract's tables: expected users.csv, ")
+    said = wrong(churn("ingest", "nowhere", "--as-of", "2024-01-31", home=tmp_path / "home"))
+    assert said == "nowhere is no folder: name the folder with the month's files."
+    assert [path.name for path in tmp_path.iterdir()] == ["empty"]
+
+
+def test_an_unknown_customer_or_month_is_named_with_the_known_ones(churn, january):
+    said = wrong(churn("explain", "nobody", home=january))
+    assert said == "There is no customer 'nobody' in the snapshot of 2024-01-31: check the member."
+    said = wrong(churn("explain", "m00001", "--as-of", "2024-02-29", home=january))
+    assert said == "The month 2024-02-29 was not scored; scored months: 2024-01-31."
+    said = wrong(churn("decision", "2024-02-29", home=january))
+    assert said == "There is no decision of 2024-02-29; decisions so far: 2024-01-31."
+
+
+def test_before_the_first_run_there_is_nothing_to_tell(churn, tmp_path):
+    home = make_home(tmp_path / "home")
+    assert wrong(churn("decision", home=home)) == "There is no decision; decisions so far: none yet."
+    for command in (("scores",), ("explain", "m00001")):
+        said = "No month has been scored yet: `churn run` scores once a model is in production."
+        assert wrong(churn(*command, home=home)) == said
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("fly",),
+        ("status", "--colour"),
+        ("ingest",),
+        ("explain",),
+        ("demo", "--months", "0"),
+        ("demo", "--users", "10"),
+        ("scores", "--top", "0"),
+        ("ui", "--port", "70000"),
+        ("ui", "--port", "here"),
+    ],
+    ids=" ".join,
+)
+def test_an_argument_that_cannot_be_is_wrong_use(churn, tmp_path, arguments):
+    code, out, err = churn(*arguments)
+    assert (code, out) == (2, "")
+    assert "Error: " in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_variable_that_cannot_be_read_is_wrong_use(churn, environ, tmp_path):
+    environ.setenv("CHURN_UI_PORT", "soon")
+    assert wrong(churn("status", home=tmp_path)).startswith("CHURN_UI_PORT is 'soon': Input should be ")
+
+
+@pytest.mark.parametrize("remedy", ["--port", "CHURN_REPORTS_PORT"])
+def test_the_ui_on_a_taken_port_names_it_and_the_way_out(churn, environ, tmp_path, remedy):
+    with socket.socket() as taken, socket.socket() as probe:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        probe.bind(("127.0.0.1", 0))
+        ports = {"--port": taken.getsockname()[1], "CHURN_REPORTS_PORT": probe.getsockname()[1]}
+        probe.close()
+        if remedy == "CHURN_REPORTS_PORT":
+            ports = dict(zip(ports, reversed(ports.values()), strict=True))
+        environ.setenv("CHURN_REPORTS_PORT", str(ports["CHURN_REPORTS_PORT"]))
+        said = wrong(churn("ui", "--port", ports["--port"], home=tmp_path / "home"))
+    number = ports[remedy]
+    assert said == f"Port {number} on 127.0.0.1 is taken: stop what listens there or name another with {remedy}."
+
+
+# Errors: exit code 1 and a sentence that says what to do
+
+
+def failed(found: tuple[int, str, str]) -> str:
+    """What a command says that failed; before it only the progress of `churn run`."""
+    code, out, err = found
+    progress, _, said = err.partition("churn: ")
+    assert (code, out) == (1, "")
+    assert progress == "" or progress.startswith("Looking at what is due ...\n")
+    return said.strip()
+
+
+@pytest.mark.parametrize(
+    "command", [("status",), ("scores",), ("explain", "m00001"), ("run",), ("ui",), ("init",)], ids=" ".join
+)
+def test_a_broken_contract_is_named_with_its_line(churn, january_copy, command):
+    contract = january_copy.folder / "contract.yaml"
+    contract.write_text(contract.read_text().replace("delivery_days: 5", "delivery_days: soon"))
+    line = contract.read_text().splitlines().index("delivery_days: soon") + 1
+    said = failed(churn(*command, home=january_copy))
+    assert said.startswith(f"{contract}:{line}: delivery_days: Input should be a valid integer")
+    assert said.endswith("(found 'soon')")
+
+
+def test_a_contract_that_is_not_there_is_named(churn, environ, january, tmp_path):
+    environ.setenv("CHURN_CONTRACT", "mine.yaml")
+    assert failed(churn("status", home=january)).startswith("mine.yaml: there is no such contract; ")
+
+
+def test_a_tampered_release_is_an_error_of_every_command_that_needs_its_model(churn, answer, january_copy):
+    for path in (january_copy.folder / "releases" / "1").glob("model.*"):
+        path.write_bytes(path.read_bytes() + b" ")
+    said = failed(churn("explain", "m00001", home=january_copy))
+    assert said.startswith("release 1 was changed: model.")
+    assert "point at another version" in said
+    checks = {check["check"]: check for check in answer("doctor", home=january_copy, code=1)}
+    assert checks["production"]["state"] == "error"
+    assert "release 1 was changed" in checks["production"]["found"]
+    assert checks["production"]["remedy"]
+
+
+def test_a_tampered_ledger_is_an_error_of_its_history(churn, answer, january_copy):
+    receipts = january_copy.ledger.file
+    receipts.write_text(receipts.read_text().replace("tester", "tempter", 1))
+    assert f"{receipts}, line 1: " in failed(churn("history", home=january_copy))
+    checks = {check["check"]: check for check in answer("doctor", home=january_copy, code=1)}
+    assert (checks["ledger"]["state"], checks["ledger"]["remedy"]) == ("error", "restore ledger/ from a backup")
+
+
+@pytest.mark.parametrize(
+    ("file", "command"),
+    [
+        ("lake/derived/scores/2024-01-31.json", "scores"),
+        ("lake/snapshots/2024-01-31.json", "status"),
+        ("ledger/decisions/000001.json", "decision"),
+    ],
+)
+def test_a_file_that_is_no_json_any_more_is_named(churn, january_copy, file, command):
+    (january_copy.folder / file).write_text("{")
+    said = failed(churn(command, home=january_copy))
+    assert said.startswith(f"{january_copy.folder / file} is no JSON any more")
+    assert said.endswith("put it back from a backup.")
+
+
+def test_a_contract_with_other_features_than_the_models_is_said_and_not_guessed_at(churn, january_copy):
+    views = {**DECLARED["feature_views"]}
+    del views["visits_fv"]
+    with_contract(january_copy, feature_views=views)
+    for command in (("scores",), ("explain", "m00001")):
+        said = failed(churn(*command, home=january_copy))
+        assert said.startswith("Version 1 was trained under another contract: ")
+    assert churn("status", home=january_copy)[0] == 0
+
+
+def test_a_report_that_was_deleted_is_named(churn, january_copy):
+    path = january_copy.reports / "2024-01-31" / "at_risk.parquet"
+    path.unlink()
+    assert failed(churn("scores", home=january_copy)) == f"No such file or directory ({path})."
+
+
+def test_a_home_that_cannot_be_a_folder_is_named(churn, tmp_path):
+    (tmp_path / "file").write_text("")
+    assert str(tmp_path / "file") in failed(churn("init", home=tmp_path / "file" / "home"))
+
+
+def test_a_home_that_another_process_holds_is_an_error(churn, environ, january_copy):
+    environ.setenv("CHURN_LOCK_SECONDS", "0")
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(january_copy.folder / "home.lock")], stdout=subprocess.PIPE
+    )
+    assert holder.stdout.readline() == b"held\n"
+    found = churn("run", home=january_copy)
+    holder.kill()
+    holder.wait()
+    assert failed(found).startswith(f"Another run has held {january_copy.folder} for 0 seconds")
+
+
+def test_a_run_that_fails_ends_with_the_drops_faults(churn, tmp_path):
+    home = make_home(tmp_path / "home")
+    (deliver(home, JANUARY) / "leavers.csv").write_text("member,has_left\nm00000,perhaps\n")
+    said = failed(churn("run", home=home))
+    assert said.startswith("The drop of 2024-01-31 is refused, nothing was published (2 faults):\n  - leavers.csv: ")
+    assert "perhaps" in said
+
+
+def test_ctrl_c_is_said_in_a_sentence_with_its_own_exit_code(churn, january, environ):
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    environ.setattr("churn_platform.adapters.status.status", interrupted)
+    code, out, err = churn("status", home=january)
+    assert (code, out) == (130, "")
+    assert err.strip() == "churn: Stopped. What was finished stays; run the same command again to go on."
+
+
+# Making a home, taking a drop in
+
+
+def test_init_makes_a_home_with_a_contract_to_edit_and_leaves_yours_alone(churn, tmp_path):
+    home = tmp_path / "home"
+    code, out, err = churn("init", home=home)
+    assert (code, err) == (0, "")
+    assert out.startswith(f"Home ready at {home}, with the StreamFlow contract in contract.yaml")
+    assert (home / "contract.yaml").read_text() == default_contract_path().read_text()
+    assert {"drops", "lake", "feast", "artifacts", "releases", "ledger", "reports", "dagster"} <= {
+        p.name for p in home.iterdir()
+    }
+
+    own = (home / "contract.yaml").read_text().replace("delta: 0.01", "delta: 0.02")
+    (home / "contract.yaml").write_text(own)
+    before = files_of(home)
+    code, out, _ = churn("init", home=home)
+    assert code == 0
+    assert "with your contract in contract.yaml" in out
+    after = files_of(home)
+    assert {name for name in after if after[name] != before.get(name)} <= {"mlflow.db", "mlflow.lock"}
+    assert (home / "contract.yaml").read_text() == own
+
+
+def test_init_takes_the_contract_of_the_variable_but_no_broken_one(churn, environ, tmp_path):
+    mine = tmp_path / "mine.yaml"
+    environ.setenv("CHURN_CONTRACT", str(mine))
+    mine.write_text("name: gym\n")
+    failed(churn("init", home=tmp_path / "home"))
+    assert not (tmp_path / "home" / "contract.yaml").exists()
+    mine.write_text(yaml.safe_dump(DECLARED, sort_keys=False))
+    _, out, _ = churn("init", home=tmp_path / "home")
+    assert f"with {mine} in contract.yaml" in out
+    assert (tmp_path / "home" / "contract.yaml").read_text() == mine.read_text()
+
+
+@pytest.fixture
+def delivered(tmp_path):
+    """A folder with January's files, outside any home."""
+    elsewhere = make_home(tmp_path / "elsewhere")
+    return deliver(elsewhere, JANUARY).rename(tmp_path / "delivered")
+
+
+def test_ingest_takes_a_sound_drop_in_and_says_what_is_next(churn, delivered, tmp_path):
+    home = make_home(tmp_path / "home")
+    code, out, err = churn("ingest", delivered, "--as-of", "2024-01-31", home=home)
+    target = home.drops / "2024-01-31"
+    assert (code, err) == (0, "")
+    assert out == f"The drop of 2024-01-31 is sound and in {target}. Next: `churn run`.\n"
+    assert {path.name for path in target.iterdir()} == {"members.csv", "visits.csv", "leavers.csv", "_SUCCESS"}
+    assert (target / "visits.csv").read_bytes() == (delivered / "visits.csv").read_bytes()
+
+
+def test_ingest_of_broken_files_names_every_fault_and_leaves_nothing(churn, delivered, tmp_path):
+    home = make_home(tmp_path / "home")
+    (delivered / "visits.csv").unlink()
+    members = month_tables(JANUARY)["members"]
+    members.loc[3, "months"] = -7
+    members.loc[4, "plan"] = "golden"
+    members.to_csv(delivered / "members.csv", index=False)
+    month_tables(JANUARY)["leavers"].drop(columns="has_left").to_csv(delivered / "leavers.csv", index=False)
+    said = failed(churn("ingest", delivered, "--as-of", "2024-01-31", home=home))
+    faults = said.splitlines()
+    assert faults[0] == "The drop of 2024-01-31 is refused, nothing was published (4 faults):"
+    assert len(faults) == 6
+    page = home.reports / "2024-01-31" / "drop.html"
+    assert faults[-1] == f"As a page: {page}"
+    assert "golden" in page.read_text()
+    for word in ("table 'visits'", "-7", "golden", "has_left"):
+        assert len([fault for fault in faults[1:] if word in fault]) == 1, word
+    assert list(home.drops.iterdir()) == []
+
+
+def test_ingest_says_how_many_rows_are_put_aside_and_where_the_reasons_are(churn, delivered, tmp_path):
+    home = make_home(tmp_path / "home")
+    members = month_tables(JANUARY)["members"]
+    members.loc[3, "months"] = -7
+    members.to_csv(delivered / "members.csv", index=False)
+    code, out, err = churn("ingest", delivered, "--as-of", "2024-01-31", home=home)
+    assert (code, err) == (0, "")
+    assert out.splitlines() == [
+        f"The drop of 2024-01-31 is usable and in {home.drops / '2024-01-31'}. Next: `churn run`.",
+        f"1 row quarantined: members 1. Reasons: {home.reports / '2024-01-31' / 'drop.html'}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [(errno.ENOSPC, "The disk is full, "), (errno.EROFS, "The home is on a read-only file system, ")],
+)
+def test_a_disk_that_takes_nothing_is_said_in_a_sentence_and_no_drop_is_left(
+    churn, delivered, tmp_path, environ, number, said
+):
+    def refuse(*_, **__):
+        raise OSError(number, "whatever the system says", "whatever file")
+
+    home = make_home(tmp_path / "home")
+    with environ.context() as patch:
+        patch.setattr("shutil.copyfile", refuse)
+        assert failed(churn("ingest", delivered, "--as-of", "2024-01-31", home=home)).startswith(said)
+    assert find_drops(home.drops, home.contract) == []
+    assert churn("ingest", delivered, "--as-of", "2024-01-31", home=home)[0] == 0
+
+
+def test_status_says_that_the_newest_month_has_rows_put_aside(churn, tmp_path):
+    home = make_home(tmp_path / "home")
+    members = month_tables(JANUARY)["members"]
+    members.loc[3, "months"] = -7
+    deliver(home, JANUARY, {**month_tables(JANUARY), "members": members})
+    publish_drop(home, JANUARY)
+    _, out, _ = churn("status", home=home)
+    assert "Quarantine  2024-01-31: 1 row quarantined: members 1. Reasons: " in out
+    answered = json.loads(churn("status", "--json", home=home)[1])["quarantine"]
+    assert answered["tables"]["members"]["quarantined"] == 1
+
+
+# Answers as JSON
+
+STATUS = {"months", "production", "decisions"}
+PRODUCTION = {"version", "as_of", "auc", "stand_down"}
+DECISION = {
+    "as_of", "candidate_version", "production_version", "decision", "trigger", "candidate_auc", "production_auc",
+    "difference_interval", "detectable_gain", "forward_auc", "drift_share", "drifted_columns", "target_drift",
+    "findings",
+}  # fmt: skip
+
+
+def test_status_holds_months_production_and_every_decision(answer, february_decided):
+    found = answer("status", home=february_decided)
+    assert set(found) >= STATUS
+    assert found["months"] == ["2024-01-31", "2024-02-29"]
+    assert set(found["production"]) >= PRODUCTION
+    assert (found["production"]["version"], found["production"]["as_of"]) == (1, "2024-01-31")
+    assert found["production"]["stand_down"] is True  # what made customers leave has turned round
+    first, second = found["decisions"]
+    assert set(first) >= DECISION
+    assert set(second) >= DECISION
+    assert found["production"]["auc"] == pytest.approx(first["candidate_auc"])
+    assert (first["candidate_version"], first["production_version"], first["trigger"]) == (1, None, "first")
+    assert (second["candidate_version"], second["production_version"], second["trigger"]) == (2, 1, "performance")
+    assert (first["difference_interval"], first["production_auc"]) == (None, None)
+    low, high = second["difference_interval"]
+    assert 0 < low < second["candidate_auc"] - second["production_auc"] < high
+    assert second["drifted_columns"] == []
+    for finding in second["findings"]:
+        assert set(finding) >= {"code", "title", "outcome", "detail"}
+    assert [finding["code"] for finding in second["findings"]] == [criterion.code for criterion in CRITERIA]
+
+
+def test_status_of_a_new_home_has_no_production(answer, tmp_path):
+    found = answer("status", home=make_home(tmp_path / "home"))
+    assert (found["months"], found["production"], found["decisions"]) == ([], None, [])
+    assert found["reason"] == "No drop has arrived yet."
+
+
+def test_explain_holds_probability_reasons_features_and_model(answer, january):
+    found = answer("explain", "m00009", home=january)
+    assert 0 < found["probability"] < 1
+    assert len(found["reasons"]) == 3
+    assert all(re.search(r"(raises|lowers) the risk", reason) for reason in found["reasons"])
+    row = month_tables(JANUARY)["members"].loc[9]
+    assert set(found["features"]) == {"months", "plan", "has_app", "hours"}
+    assert (found["features"]["months"], found["features"]["plan"]) == (row["months"], row["plan"])
+    assert found["features"]["hours"] is None  # every ninth customer has no visits on record
+    assert found["model"]["name"] == "gym_churn"
+    assert (found["model"]["version"], found["model"]["as_of"]) == (1, "2024-01-31")
+    assert found["model"]["stand_down"] is answer("status", home=january)["production"]["stand_down"] is False
+    assert answer("explain", "m00009", "--as-of", "2024-01-31", home=january) == found
+
+
+def test_scores_hold_the_top_in_order_with_their_reasons(answer, january):
+    found = answer("scores", "--top", 3, home=january)
+    assert (found["as_of"], found["version"], found["customers"]) == ("2024-01-31", 1, 1500)
+    assert [row["rank"] for row in found["listed"]] == [1, 2, 3]
+    first, second, third = (row["probability"] for row in found["listed"])
+    assert 1 > first >= second >= third > 0
+    assert all(row["reason_1"] for row in found["listed"])
+    assert len(answer("scores", home=january)["listed"]) == 20
+    explained = answer("explain", found["listed"][0]["member"], home=january)
+    assert explained["probability"] == pytest.approx(first, abs=1e-12)
+    assert explained["reasons"][0] == found["listed"][0]["reason_1"]
+
+
+def test_decision_is_the_newest_or_the_months(answer, february_decided):
+    newest, first = answer("decision", home=february_decided), answer("decision", "2024-01-31", home=february_decided)
+    assert (newest["as_of"], first["as_of"]) == ("2024-02-29", "2024-01-31")
+    assert [first, newest] == answer("status", home=february_decided)["decisions"]
+    assert set(newest) >= DECISION
+
+
+def test_history_holds_every_receipt_in_order(answer, january):
+    found = answer("history", home=january)
+    assert [receipt["sequence"] for receipt in found] == list(range(1, len(found) + 1))
+    acts = [receipt["act"] for receipt in found]
+    assert acts.index("drop accepted") < acts.index("decision") < acts.index("promotion done")
+    assert {receipt["actor"] for receipt in found} == {"tester"}
+
+
+def test_verify_says_what_holds_and_the_head_to_keep(churn, answer, january, environ):
+    environ.setenv("CHURN_API_PORT", "1")
+    found = answer("verify", "--deep", home=january)
+    assert (found["verified"], found["breaks"]) == (True, [])
+    head = january.ledger.head()
+    assert found["head"] == {"sequence": head.sequence, "digest": head.digest}
+    assert answer("verify", "--anchor", head.digest, home=january)["verified"]
+    code, out, _ = churn("verify", home=january)
+    assert (code, f"Head: receipt {head.sequence}, {head.digest}" in out) == (0, True)
+    assert "at least its first 12 digits" in wrong(churn("verify", "--anchor", "abc", home=january))
+
+
+def test_verify_ends_with_one_and_names_the_first_break(churn, answer, january_copy, environ):
+    environ.setenv("CHURN_API_PORT", "1")
+    file = january_copy.ledger.file
+    file.write_bytes(file.read_bytes()[:200] + b"#" + file.read_bytes()[201:])
+    found = answer("verify", home=january_copy, code=1)
+    assert found["first_break"].startswith(f"{file}, line 1: receipt 1 does not match its digest")
+    code, out, _ = churn("verify", home=january_copy)
+    assert (code, out.split("\n")[0][:12]) == (1, "First break:")
+
+
+def test_reproduce_makes_a_version_again_and_ends_with_one_when_it_cannot(churn, answer, january_copy):
+    found = answer("reproduce", 1, home=january_copy)
+    assert (found["reproduced"], found["changed"]) == (True, [])
+    assert "Version 1 is reproduced" in churn("reproduce", 1, home=january_copy)[1]
+    for path in (january_copy.folder / "lake" / "visits").rglob("*.parquet"):
+        path.unlink()
+    code, out, _ = churn("reproduce", 1, home=january_copy)
+    assert (code, "is not reproduced" in out, "visits of 2024-01-31" in " ".join(out.split())) == (1, True, True)
+    assert "has no version 7" in wrong(churn("reproduce", 7, home=january_copy))
+
+
+def test_history_is_filtered_and_says_so_when_nothing_is_left(churn, answer, january):
+    found = answer("history", "--act", "promotion", "--version", 1, "--by", "Tester", "--last", 2, home=january)
+    assert [receipt["act"] for receipt in found] == ["promotion intent", "promotion done"]
+    assert answer("history", "--until", "2024-01-31", home=january) == []
+    assert churn("history", "--until", "2024-01-31", home=january)[1] == "No receipt matches.\n"
+    assert "no act 'coup'" in wrong(churn("history", "--act", "coup", home=january))
+    assert "goes without the filters" in wrong(churn("history", "--at", "2024-01-31", "--last", 1, home=january))
+
+
+def test_history_fits_a_hundred_columns_with_every_reason_whole(january, capsys):
+    from rich.console import Console
+
+    from churn_platform.cli.ledger import _show_receipts
+
+    receipts = [receipt.model_dump(mode="json") for receipt in january.ledger.receipts()]
+    _show_receipts(Console(width=100, highlight=False), receipts, filtered=False)
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 100
+    flat = " ".join(out.split())
+    for receipt in receipts:
+        assert " ".join(receipt["reason"].split()) in flat
+
+
+def test_history_at_an_instant_tells_what_was_in_production(churn, answer, january):
+    since = january.releases.pointer().activate_at
+    activated = dt.datetime.fromisoformat(since)
+    time.sleep(max(0.0, (activated - dt.datetime.now(dt.UTC)).total_seconds()))  # until then it lies in the future
+    found = answer("history", "--at", since, home=january)
+    assert (found["version"], found["since"]) == (1, since)
+    code, out, _ = churn("history", "--at", since, home=january)
+    assert code == 0
+    assert "Version 1 was in production: tester put it there" in out
+    assert "`churn decision 2024-01-31`" in out
+    assert answer("history", "--at", "2024-01-15", home=january)["version"] is None
+
+
+def test_doctor_says_of_every_part_what_it_found(answer, january):
+    found = answer("doctor", home=january)
+    names = [check["check"] for check in found]
+    assert {"python", "libraries", "port", "write access", "contract", "lake", "ledger", "production"} <= set(names)
+    assert all(set(check) == {"check", "state", "found", "remedy"} for check in found)
+    assert {check["check"] for check in found if check["state"] != "ok"} <= {"port", "disk"}
+    assert all(check["remedy"] for check in found if check["state"] != "ok")
+
+
+def test_a_second_run_has_nothing_to_do(churn, answer, january_copy):
+    found = answer("run", home=january_copy)
+    assert found["ran"] == []
+    assert found["months"] == ["2024-01-31"]
+    code, out, _ = churn("run", home=january_copy)
+    assert code == 0
+    assert out.startswith("Nothing to do.\n")
+
+
+def test_a_refusal_is_a_sound_run_with_exit_code_0_and_clean_json(answer, february_decided_copy):
+    home = with_contract(
+        february_decided_copy,
+        policy={**DECLARED["policy"], "promotion": {"min_holdout_churners": 30, "delta": 0.9}},
+    )
+    found = answer("run", "--all", home=home)
+    [ran] = found["ran"]
+    assert (ran["job"], ran["as_of"]) == ("retraining", "2024-02-29")
+    newest = found["decisions"][-1]
+    assert newest["decision"] == "refused"
+    assert newest["findings"][0]["outcome"] == "fail"
+    assert found["production"]["version"] == 1
+    assert open_home(home.folder).releases.pointer().version == 1
+
+
+# Answers for people
+
+
+@pytest.mark.parametrize("command", READING, ids=lambda command: command[0])
+def test_what_a_person_reads_holds_what_the_json_holds(churn, answer, february_decided, command):
+    code, out, err = churn(*command, home=february_decided)
+    assert (code, err) == (0, "")
+    found = answer(*command, home=february_decided)
+    expected = {
+        "status": lambda: [
+            "2 months, 2024-01-31 to 2024-02-29",
+            "version 1 (logistic_regression)",
+            "promoted",
+            "first",
+        ],
+        "history": lambda: ["drop accepted", "promotion done", "tester"],
+        "decision": lambda: [f["code"] for f in found["findings"]] + ["version 2 against version 1", "promoted"],
+        "scores": lambda: [f"{found['listed'][0]['probability']:.3f}", found["listed"][0]["member"], "1,500 customers"],
+        "explain": lambda: [f"probability {found['probability']:.3f}", *found["reasons"], "gym_churn version 1"],
+        "doctor": lambda: [check["check"] for check in found],
+    }
+    for words in expected[command[0]]():
+        assert words in out, words
+
+
+def test_reading_changes_nothing(answer, january_copy):
+    before = files_of(january_copy.folder)
+    for command in READING:
+        answer(*command, home=january_copy)
+    after = files_of(january_copy.folder)
+    assert {name for name in {*before, *after} if before.get(name) != after.get(name)} <= {"mlflow.db", "mlflow.lock"}
+
+
+def test_what_the_api_answered_is_told_with_its_worth():
+    from rich.console import Console
+
+    from churn_platform.cli.show import show_status
+
+    console = Console(width=200, record=True)
+    found = {
+        "contract": "gym", "home": "here", "production": None, "decisions": [], "quarantine": None, "alerts": [],
+        "months": ["2024-01-31"], "next": None, "reason": "", "pending": None, "blocked": {},
+        "proposal": None,
+    }  # fmt: skip
+    one = {"version": 2, "as_of": "2024-01-31", "customers": 1500, "rows": 371, "moved": True, "distance": 0.31}
+    unknown = one | {"metrics": None, "note": "Nothing is known.", "moved": False}
+    show_status(console, found | {"answered": [one | {"metrics": {"auc": 0.8125}}, unknown]})
+    said = console.export_text()
+    assert (
+        "version 2 to 1,500 customers of 2024-01-31: AUC 0.812 on 371 matured labels, 0.31 from what it learnt" in said
+    )
+    assert "version 2 to 1,500 customers of 2024-01-31: Nothing is known.\n" in said
+
+
+def test_a_single_month_is_told_as_one(capsys):
+    from churn_platform.cli.base import make_console
+    from churn_platform.cli.show import show_status
+
+    found = {
+        "contract": "gym",
+        "home": "here",
+        "production": None,
+        "decisions": [],
+        "next": None,
+        "reason": "Nothing.",
+        "alerts": [],
+        "answered": [],
+        "proposal": None,
+    }
+    for months, said in (
+        ([], "no month yet"),
+        (["2024-01-31"], "1 month, 2024-01-31\n"),
+        (["2024-01-31", "2024-02-29"], "2 months, 2024-01-31 to 2024-02-29"),
+    ):
+        show_status(make_console(), found | {"months": months, "quarantine": None, "pending": None, "blocked": {}})
+        assert f"Months      {said}" in capsys.readouterr().out
+
+
+def test_ingest_without_a_folder_reads_the_tables_of_the_contract_from_their_database(churn, environ, tmp_path):
+    from churn_platform_tests.databases import store
+
+    said = wrong(churn("ingest", "--as-of", "2024-01-31", home=make_home(tmp_path / "files")))
+    assert said == "The contract reads no table from a database: name the folder with the month's files."
+    source = {"url": "${CRM_URL}", "as_of_column": "valid_on"}
+    tables = {n: {**t, "source": {**source, "table": n}} for n, t in DECLARED["tables"].items()}
+    home = make_home(tmp_path / "home", {**DECLARED, "tables": tables})
+    said = wrong(churn("ingest", "--as-of", "2024-01-31", home=home))
+    assert said.startswith("tables.members.source.url: CRM_URL is not set")
+    url = f"sqlite:///{tmp_path / 'crm.db'}"
+    store(url, JANUARY, month_tables(JANUARY, 60))
+    environ.setenv("CRM_URL", url)
+    code, out, err = churn("ingest", "--as-of", "2024-01-31", home=home)
+    assert (code, err) == (0, "")
+    assert out == f"The drop of 2024-01-31 is sound and in {home.drops / '2024-01-31'}. Next: `churn run`.\n"
+    assert publish_drop(home, JANUARY).rows == {"members": 60, "visits": 60, "leavers": 60}
+    code, _, err = churn("ingest", "--as-of", "2024-02-29", home=home)
+    assert (code, err) == (1, "churn: tables.members.source: the database has no rows of 2024-02-29.\n")
