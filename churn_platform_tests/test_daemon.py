@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,15 @@ from churn_platform.core.criteria import CRITERIA
 from churn_platform.definitions import defs
 from churn_platform.defs.runner import run_due
 from churn_platform.settings import prepare_environment
-from churn_platform_tests.small_business import CUSTOMERS, FEBRUARY, JANUARY, deliver, make_home, open_home
+from churn_platform_tests.small_business import (
+    CUSTOMERS,
+    FEBRUARY,
+    JANUARY,
+    deliver,
+    make_home,
+    month_tables,
+    open_home,
+)
 
 pytestmark = pytest.mark.slow
 MINUTES = 60
@@ -202,6 +211,29 @@ def test_the_log_holds_no_warning(told, running):
     log = running.log.read_text(errors="replace")
     assert f"Dagster UI: http://127.0.0.1:{running.port}" in log
     assert re.findall(r"^.*(?:warning|error|traceback|exception).*$", log, flags=re.IGNORECASE | re.MULTILINE) == []
+
+
+def test_the_command_line_beside_the_daemon_does_nothing_twice(told, running):
+    """`churn run` starts while the daemon's own run of the same correction is under way: one waits for the other."""
+    home, tables = open_home(running.folder), month_tables(JANUARY)
+    corrected = tables["visits"].assign(hours=tables["visits"]["hours"] + 1)
+    deliver(home, JANUARY, tables | {"visits": corrected})
+    states = "{ runsOrError { ... on Runs { results { status } } } }"
+
+    def statuses() -> set[str]:
+        return {run["status"] for run in running.ask(states)["runsOrError"]["results"]}
+
+    running.wait("the correction's run has started", 2 * MINUTES, lambda: "STARTED" in statuses())
+    command = [sys.executable, "-c", "from churn_platform.cli.app import main; main()"]
+    for words in (["run"], ["verify"]):
+        done = subprocess.run(
+            [*command, *words, "--home", str(running.folder)], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    running.wait("its runs have ended", 2 * MINUTES, lambda: statuses() == {"SUCCESS"})
+    acts = Counter(receipt.act for receipt in open_home(running.folder).ledger.receipts())
+    assert (acts["drop accepted"], acts["drop corrected"], acts["promotion done"]) == (1, 1, 1)
+    assert open_home(running.folder).releases.versions() == [1]
 
 
 def test_ctrl_c_pressed_twice_within_a_run_ends_every_process_and_the_next_run_completes_the_month(told, running):
