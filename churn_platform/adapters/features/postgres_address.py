@@ -35,11 +35,8 @@ class PostgresAddress:
 
     def connection(self) -> dict[str, Any]:
         """The keywords of psycopg.connect; times are UTC whatever the server's own zone."""
-        where = self.where
-        return {
-            "host": where.host, "port": where.port, "dbname": where.database, "user": where.user,
-            "password": where.password or None, "sslmode": where.sslmode, "connect_timeout": CONNECT_SECONDS,
-            "options": "-c TimeZone=UTC", "application_name": "churn",
+        return self.where.postgres() | {
+            "connect_timeout": CONNECT_SECONDS, "options": "-c TimeZone=UTC", "application_name": "churn",
         }  # fmt: skip
 
     def registry(self, *, secret: bool = False) -> dict[str, Any]:

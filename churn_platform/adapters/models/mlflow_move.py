@@ -19,6 +19,7 @@ from churn_platform.adapters.models.artifact_paths import relocate
 from churn_platform.adapters.models.mlflow_copy import MlflowCopy, OnCopied, unknown_sources
 from churn_platform.adapters.models.mlflow_history import read_history
 from churn_platform.adapters.models.mlflow_server import MARKER, MlflowServer
+from churn_platform.adapters.models.mlflow_store import client_of
 from churn_platform.adapters.proof.deep_checks import check_registry
 from churn_platform.adapters.proof.findings import Finding
 from churn_platform.adapters.proof.verifying import verify_home
@@ -158,8 +159,8 @@ def _journal(home: Home) -> str:
 
 def _copy(home: Home, server: MlflowServer, owner: str, on_copied: OnCopied) -> tuple[Moved, str]:
     """Write everything to the server and read it back; what it came to, and the old store's digest."""
-    name, client = home.contract.model_name, _client(server.uri)
-    source = _client(_as_before(home).registry.tracking_uri)
+    name, client = home.contract.model_name, client_of(server.uri)
+    source = client_of(_as_before(home).registry.tracking_uri)
     store, last = sha256_file(home.folder / "mlflow.db"), _newest_number(home.folder / "mlflow.db", name)
     history = read_history(source, name)
     if lost := next(iter(unknown_sources(history)), None):
@@ -215,12 +216,6 @@ def _left(client: "MlflowClient", name: str) -> Iterator[str]:
     for model in client.search_registered_models():
         if model.name != name:
             yield f"model {model.name}"
-
-
-def _client(uri: str) -> "MlflowClient":
-    from mlflow.tracking import MlflowClient
-
-    return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
 @contextlib.contextmanager

@@ -52,6 +52,13 @@ class OnlineAddress:
         secret = self.password if self.kind == "postgres" else json.dumps(self.password).replace(",", "\\u002c")
         return self._section(secret if self.password else "")
 
+    def postgres(self) -> dict[str, Any]:
+        """Where the database is and who asks, as keywords of psycopg.connect."""
+        return {
+            "host": self.host, "port": self.port, "dbname": self.database, "user": self.user,
+            "password": self.password or None, "sslmode": self.sslmode,
+        }  # fmt: skip
+
     def _section(self, secret: str) -> dict[str, Any]:
         if self.kind == "sqlite":
             return {"type": "sqlite", "path": "online_store.db"}

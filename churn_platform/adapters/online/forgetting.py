@@ -104,10 +104,7 @@ def _postgres(home: Home, own: bytes, *, delete: bool) -> int:
 
     where, found = home.feature_store.address, 0
     try:
-        with psycopg.connect(
-            host=where.host, port=where.port, dbname=where.database, user=where.user, password=where.password or None,
-            sslmode=where.sslmode, connect_timeout=int(BUSY_SECONDS),
-        ) as store:  # fmt: skip
+        with psycopg.connect(**where.postgres(), connect_timeout=int(BUSY_SECONDS)) as store:
             for view in home.contract.feature_views:
                 table = sql.Identifier("public", f"{home.contract.name}_{view}")
                 count = sql.SQL("SELECT COUNT(DISTINCT entity_key) FROM {} WHERE entity_key = %s").format(table)

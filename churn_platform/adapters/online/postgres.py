@@ -99,10 +99,9 @@ class PostgresReader:
         return found
 
     async def _connected(self) -> "psycopg.AsyncConnection[Any]":
-        where = self._address
         return await psycopg.AsyncConnection.connect(
-            host=where.host, port=where.port, dbname=where.database, user=where.user, password=where.password or None,
-            sslmode=where.sslmode, connect_timeout=CONNECT_SECONDS, application_name="churn serve", autocommit=True,
+            **self._address.postgres(), connect_timeout=CONNECT_SECONDS, application_name="churn serve",
+            autocommit=True,
             options=f"-c statement_timeout={READ_SECONDS:.0f}s -c default_transaction_read_only=on",
         )  # fmt: skip
 

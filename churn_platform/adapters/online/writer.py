@@ -131,10 +131,7 @@ def write_postgres(address: OnlineAddress, project: str, month: Iterator[Batch])
     except ModuleNotFoundError as error:
         raise UsageError(f"{error.name} is not installed: install churn-platform[postgres].") from None
     try:
-        with psycopg.connect(
-            host=address.host, port=address.port, dbname=address.database, user=address.user,
-            password=address.password or None, sslmode=address.sslmode, connect_timeout=WRITE_SECONDS,
-        ) as store:  # fmt: skip
+        with psycopg.connect(**address.postgres(), connect_timeout=WRITE_SECONDS) as store:
             for view, parts in groupby(month, lambda batch: batch.view):
                 _copy(store, f'public."{project}_{view}"', parts)
     except psycopg.Error as error:
