@@ -48,10 +48,7 @@ class Life(RuleBasedStateMachine):
     @initialize(start=st.sampled_from(("rolled back", "pending", "february")), untouched=st.booleans(), death=deaths)
     def begin(self, start: str, untouched: bool, death: Death | None) -> None:
         """Where a version is blocked it is often made and judged again at once: it passes, and must not come up."""
-        known = self.starts[start]
-        copied(open_home(known.home), self.folder / "home")
-        self.business = Business(known.copy(self.folder / "home"), self.folder, self.told)
-        self.business.look("run")
+        self.business = begun(self.starts[start], self.folder, self.told)
         if start == "rolled back" and not untouched:
             self.business.retrain(death)
 
@@ -195,18 +192,25 @@ def starts(january, tmp_path_factory):
     return {business.course.home.name: business.course for business in (second, third, fourth)}
 
 
-def people_act(start: Course, folder: Path, told: Counter[str], death: Death | None) -> None:
-    """What few of the drawn sequences come to: each word of a person, perhaps killed on its way, and one refused."""
-    folder.mkdir()
+def begun(start: Course, folder: Path, told: Counter[str]) -> Business:
+    """A copy of a start in `folder`."""
+    folder.mkdir(exist_ok=True)
     copied(open_home(start.home), folder / "home")
     business = Business(start.copy(folder / "home"), folder, told)
     business.look("run")
+    return business
+
+
+def people_act(business: Business, death: Death | None) -> None:
+    """What few of the drawn sequences come to: each word of a person, perhaps killed on its way, and one refused."""
     business.approve("pending", death, override=False)
     business.approve("production", override=True)
     business.roll_back(None, death)
     business.retrain(death)
     business.unblock("blocked", death)
     business.unblock("production")
+    business.retrain(death)
+    business.reject("pending", death)
     business.forget(death, anew=True)
     business.forget(anew=False)
     business.back_up(death)
@@ -214,21 +218,12 @@ def people_act(start: Course, folder: Path, told: Counter[str], death: Death | N
     business.run()
 
 
-def judged_again(start: Course, folder: Path, told: Counter[str]) -> None:
-    """A version that was rolled back passes once more, and stays where people put it."""
-    folder.mkdir()
-    copied(open_home(start.home), folder / "home")
-    business = Business(start.copy(folder / "home"), folder, told)
-    business.look("run")
-    business.retrain()
-
-
 def test_no_sequence_of_commands_and_crashes_makes_a_home_untrue(starts, tmp_path):
     Life.starts, Life.files, Life.told = starts, tmp_path, Counter()
     wanted = os.environ.get("CHURN_SEQUENCES")
-    judged_again(starts["rolled back"], tmp_path / "judged", Life.told)
-    people_act(starts["pending"], tmp_path / "alive", Life.told, None)
-    people_act(starts["pending"], tmp_path / "killed", Life.told, Death(500, again=True))
+    begun(starts["rolled back"], tmp_path / "judged", Life.told).retrain()  # it passes, and stays where people put it
+    people_act(begun(starts["pending"], tmp_path / "alive", Life.told), None)
+    people_act(begun(starts["pending"], tmp_path / "killed", Life.told), Death(500, again=True))
     try:
         run_state_machine_as_test(
             Life,

@@ -21,7 +21,7 @@ COMPLETING = {
     "version blocked", "version unblocked", "approval lapsed", "release published",
 }  # fmt: skip
 LOOP = COMPLETING | {
-    "drop accepted", "drop corrected", "drop refused", "decision", "production kept", "approval requested",
+    "drop accepted", "drop corrected", "drop repeated", "drop refused", "decision", "production kept", "approval requested",
     "promotion proposed", "rollback proposed", "stand-down began", "stand-down ended", "customer forgotten",
 }  # fmt: skip
 MAY = {
@@ -182,6 +182,11 @@ def _accepted(trust: Trust, receipt: Receipt, _facts: Facts) -> Trust:
     return replace(trust, months={**trust.months, month: known + 1})
 
 
+def _repeated(trust: Trust, receipt: Receipt, _facts: Facts) -> Trust:
+    assert receipt["subject"] in trust.months, f"{receipt['subject']} came again, and never before"
+    return trust
+
+
 RULES: Mapping[str, Callable[[Trust, Receipt, Facts], Trust]] = {
     "promotion intent": _promotion_intent,
     "rollback intent": _rollback_intent,
@@ -198,4 +203,5 @@ RULES: Mapping[str, Callable[[Trust, Receipt, Facts], Trust]] = {
     "decision": _decision,
     "drop accepted": _accepted,
     "drop corrected": _accepted,
+    "drop repeated": _repeated,
 }

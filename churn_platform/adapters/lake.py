@@ -89,12 +89,18 @@ class Lake:
                     entries[name]["churners"] = int(tables[name][self.contract.label.column].astype("Float64").sum())
             delivery = {"number": number, "arrived": arrived.isoformat(), "kind": kind, "tables": entries}
             manifest["deliveries"].append(delivery)
-        if changed or manifest["fingerprint"] != fingerprint:
             manifest["fingerprint"] = fingerprint
             write_json(self._manifest_path(as_of), manifest)
         newest = self._newest(manifest)
         rows = {name: entry["rows"] for name, entry in newest.items()}
         return Publication(as_of, kind, tuple(changed), rows, self._digest(newest))
+
+    def acknowledge(self, as_of: dt.date, fingerprint: str) -> None:
+        """Note that the drop's files, as they now are, hold what is known of the month."""
+        manifest = self._manifest(as_of)
+        if manifest["fingerprint"] != fingerprint:
+            manifest["fingerprint"] = fingerprint
+            write_json(self._manifest_path(as_of), manifest)
 
     def quarantines(self, as_of: dt.date) -> dict[str, dict[str, Any]]:
         """Table -> what validation put aside or dropped of its newest delivery: counts, reasons, the rows' file."""
@@ -134,7 +140,7 @@ class Lake:
         return [self._digest(self._newest({"deliveries": deliveries[: n + 1]})) for n in range(len(deliveries))]
 
     def fingerprint(self, as_of: dt.date) -> str | None:
-        """Fingerprint of the drop's files at the last delivery; None before the first."""
+        """Fingerprint of the drop's files as they were last acknowledged; None before the first delivery."""
         found: str | None = self._manifest(as_of)["fingerprint"]
         return found
 

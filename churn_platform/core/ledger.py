@@ -20,7 +20,7 @@ from churn_platform.errors import DataError, IntegrityError
 GENESIS = "0" * 64
 """The `previous` of the first receipt; as an anchor it says that nothing had been recorded yet."""
 
-DropAct = Literal["drop accepted", "drop corrected", "drop refused"]
+DropAct = Literal["drop accepted", "drop corrected", "drop repeated", "drop refused"]
 RetrainingAct = Literal["retraining requested", "retraining skipped", "decision"]
 ApprovalAct = Literal["approval requested", "approval", "rejection", "approval lapsed"]
 PromotionAct = Literal["promotion intent", "promotion done", "production kept", "promotion void"]

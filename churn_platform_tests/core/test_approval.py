@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from churn_platform.core import ledger
 from churn_platform.core.approval import (
     Bound,
-    answered,
     lapse,
     objection,
     pending,
     requests,
+    standing_request,
     until,
     unused,
 )
@@ -56,7 +56,7 @@ class Office:
         """A decision on a candidate passes and asks."""
         self.bound = Bound(version, f"c{version}", f"d{tag}", "t0", self.bound.policy, self.production)
         self.settle()
-        if version != self.production and answered(self.receipts, self.present()) is None:
+        if version != self.production and standing_request(self.receipts, self.present()) is None:
             self.write(
                 "approval requested", f"version {version}", before=named(self.production),
                 **self.present().evidence(), until=until(self.now, DAYS),
@@ -208,14 +208,23 @@ def test_an_answer_to_another_request_answers_nothing():
 def test_a_lapsed_request_may_be_made_again_and_another_trigger_is_no_other_question():
     office, request = asked()
     other = replace(office.present(), decision="another trigger")
-    assert answered(office.receipts, other) == request
-    assert answered(office.receipts, replace(other, policy="p9")) is None
+    assert standing_request(office.receipts, other) == request
+    assert standing_request(office.receipts, replace(other, policy="p9")) is None
     no, _ = asked()
     no.answer("rejection", 2)
-    assert answered(no.receipts, other).state == "rejected"
+    assert standing_request(no.receipts, other).state == "rejected"
     office.now += dt.timedelta(days=DAYS + 1)
     office.settle()
-    assert answered(office.receipts, other) is None
+    assert standing_request(office.receipts, other) is None
+
+
+def test_what_was_approved_and_has_left_production_is_a_new_question():
+    office, _ = asked()
+    office.answer("approval", 2)
+    office.production = 1
+    assert standing_request(office.receipts, office.present()) is None
+    office.decide(2, 1)
+    assert pending(office.receipts).version == 2
 
 
 @pytest.mark.parametrize("act", ["promotion intent", "approval lapsed"])

@@ -8,7 +8,7 @@ import contextlib
 import datetime as dt
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +39,11 @@ def publish_drop(home: Home, as_of: dt.date) -> Publication:
         DropRefused: the drop broke the contract.
     """
     drop = open_drop(home.drops / as_of.isoformat(), as_of, home.contract)
+    published = as_of in home.lake.months()
+    if published:  # a kill may have come between a publication and its receipt
+        _record_delivery(home, as_of)
     if not (drop.files or drop.doubles) or (drop.folder / INCOMING).exists():
-        if as_of not in home.lake.months():
+        if not published:
             raise UsageError(f"There is no drop of {as_of} in {home.drops}: deliver it or use `churn ingest`.")
         return home.lake.publish(as_of, {}, home.now(), home.lake.fingerprint(as_of) or "")
     fingerprint, found = drop.fingerprint, judged(home, drop)
@@ -53,8 +56,11 @@ def publish_drop(home: Home, as_of: dt.date) -> Publication:
     quarantines = {name: made for name, table in found.tables.items() if (made := _quarantine(table)) is not None}
     publication = home.lake.publish(as_of, tables, home.now(), fingerprint, quarantines)
     show_drop(home, found)
-    # A kill between publication and receipt leaves nothing to publish, but the receipt to write.
-    _record_delivery(home, publication, fingerprint)
+    if publication.kind == "unchanged":
+        _record_repetition(home, publication, fingerprint)
+        home.lake.acknowledge(as_of, fingerprint)
+    else:
+        _record_delivery(home, as_of)
     return publication
 
 
@@ -176,28 +182,36 @@ def _quarantine(table: ValidatedTable) -> Quarantine | None:
     return Quarantine(rows, table.report.summary())
 
 
-def _record_delivery(home: Home, publication: Publication, fingerprint: str) -> None:
-    """The receipt of an accepted delivery, with what was put aside of its tables; none when it is there already."""
-    delivery = home.lake.deliveries(publication.as_of)[-1]
+def _record_delivery(home: Home, as_of: dt.date) -> None:
+    """The receipt of the newest delivery, with what was put aside of its tables; none when it is there already."""
+    delivery = home.lake.deliveries(as_of)[-1]
     kept = {name: entry["quarantine"] for name, entry in delivery["tables"].items() if "quarantine" in entry}
-    content: dict[str, Any] = {"snapshot": publication.digest, "delivery": digest_of(delivery)}
+    content: dict[str, Any] = {"snapshot": home.lake.digest(as_of), "delivery": digest_of(delivery)}
     if aside := {name: entry["digest"] for name, entry in kept.items() if "digest" in entry}:
         content["quarantine"] = aside
-    if publication.kind == "unchanged" and _recorded(home, publication.as_of, content):
+    if _recorded(home, as_of, content, DELIVERED):
         return
     said = quarantined_sentence({name: entry["quarantined"] for name, entry in kept.items()})
     reason = f"{delivery['kind'].capitalize()} delivery of {', '.join(delivery['tables'])}. {said}".strip()
     act: Act = "drop corrected" if delivery["kind"] == "correction" else "drop accepted"
-    _record(home, act, publication.as_of, reason, content | {"fingerprint": fingerprint})
+    _record(home, act, as_of, reason, content | {"fingerprint": home.lake.fingerprint(as_of)})
 
 
-def _recorded(home: Home, as_of: dt.date, content: dict[str, Any]) -> bool:
-    """Whether a receipt says that this content of the month was published, by its digests as they now are."""
+def _record_repetition(home: Home, publication: Publication, fingerprint: str) -> None:
+    """The receipt of files that came again and hold what is known; before the lake says so, lest a kill lose it."""
+    as_of, content = publication.as_of, {"fingerprint": fingerprint}
+    if not _recorded(home, as_of, content, (*DELIVERED, "drop repeated")):
+        said = "Delivered again with the content that is known: nothing was published."
+        _record(home, "drop repeated", as_of, said, {"snapshot": publication.digest, **content})
+
+
+def _recorded(home: Home, as_of: dt.date, content: Mapping[str, Any], acts: Collection[Act]) -> bool:
+    """Whether a receipt of one of `acts` names all of this of the month, by its digests as they now are."""
     receipts = home.ledger.receipts()
     return any(
         {name: current(receipts, receipt.evidence.get(name), receipt.sequence) for name in content} == content
         for receipt in receipts
-        if receipt.subject == as_of.isoformat() and receipt.act in DELIVERED
+        if receipt.subject == as_of.isoformat() and receipt.act in acts
     )
 
 

@@ -15,9 +15,9 @@ from churn_platform.adapters.promotion.promoting import decision_digest, recover
 from churn_platform.core.approval import (
     Bound,
     Request,
-    answered,
     lapse,
     pending,
+    standing_request,
     until,
 )
 from churn_platform.core.moves import named
@@ -120,7 +120,7 @@ def ask(home: Home, decision: Decision) -> str:
     """Ask people for the approval of a pending decision, once; says what is to be done."""
     receipts, now = home.ledger.receipts(), home.now()
     bound = bound_now(home, decision)
-    already = answered(receipts, bound)
+    already = standing_request(receipts, bound)
     if already is not None:
         return f"{already.sentence()} {how_to_answer(decision.candidate_version)}"
     lapses = until(now, home.contract.policy.promotion.approval_days)
@@ -151,5 +151,5 @@ def kept_by_people(home: Home, decision: Decision) -> str | None:
     receipts, version = home.ledger.receipts(), decision.candidate_version
     if decision.decision != "pending" or version in blocked(receipts):
         return barred(receipts).get(version)
-    request = answered(receipts, bound_now(home, decision))
+    request = standing_request(receipts, bound_now(home, decision))
     return None if request is None or request.state == "pending" else request.sentence()

@@ -12,6 +12,7 @@ import yaml
 from churn_platform.adapters.drops import ingestion
 from churn_platform.adapters.drops.ingestion import publish_drop, take_in
 from churn_platform.adapters.drops.reader import find_drops, open_drop
+from churn_platform.adapters.lake import Lake
 from churn_platform.adapters.ledger.provenance import provenance
 from churn_platform.core.digest import digest_of
 from churn_platform.errors import ContractError, DropRefused, UsageError
@@ -73,12 +74,49 @@ def test_a_sound_drop_is_published_and_accepted_with_its_digest(home, tables):
     assert home.lake.fingerprint(JANUARY) == drop.fingerprint
 
 
-def test_the_same_drop_again_publishes_nothing_and_writes_no_receipt(home, tables):
-    deliver(home, JANUARY, tables)
+def test_the_same_drop_again_publishes_nothing_and_has_one_receipt(home, tables):
+    folder = deliver(home, JANUARY, tables)
     publish_drop(home, JANUARY)
     deliver(home, JANUARY, tables)  # rewritten, with the same content
-    assert publish_drop(home, JANUARY).kind == "unchanged"
-    assert acts(home) == [("drop accepted", "2024-01-31")]
+    for _ in range(2):
+        assert publish_drop(home, JANUARY).kind == "unchanged"
+    assert acts(home) == [("drop accepted", "2024-01-31"), ("drop repeated", "2024-01-31")]
+    fingerprint = open_drop(folder, JANUARY, home.contract).fingerprint
+    evidence = {"snapshot": home.lake.digest(JANUARY), "fingerprint": fingerprint, **provenance()}
+    assert home.ledger.receipts()[-1].evidence == evidence
+    assert home.lake.fingerprint(JANUARY) == fingerprint
+    assert len(home.lake.deliveries(JANUARY)) == 1
+
+
+@pytest.mark.parametrize(("where", "step"), [(ingestion, "_record"), (Lake, "acknowledge")])
+def test_a_repetition_that_was_cut_off_comes_again_and_has_one_receipt(home, tables, monkeypatch, where, step):
+    deliver(home, JANUARY, tables)
+    publish_drop(home, JANUARY)
+    deliver(home, JANUARY, tables)
+    before = home.lake.fingerprint(JANUARY)
+    with monkeypatch.context() as patch:
+        patch.setattr(where, step, cut_off)
+        with pytest.raises(PowerCut):
+            publish_drop(home, JANUARY)
+    assert home.lake.fingerprint(JANUARY) == before  # so that the drop is still seen as changed
+    publish_drop(home, JANUARY)
+    assert acts(home) == [("drop accepted", "2024-01-31"), ("drop repeated", "2024-01-31")]
+    assert home.lake.fingerprint(JANUARY) != before
+
+
+def test_a_delivery_whose_receipt_was_cut_off_gets_it_before_the_next_one(home, tables, monkeypatch):
+    deliver(home, JANUARY, tables)
+    with monkeypatch.context() as patch:
+        patch.setattr(ingestion, "_record", cut_off)
+        with pytest.raises(PowerCut):
+            publish_drop(home, JANUARY)
+    first = home.lake.fingerprint(JANUARY)
+    tables["visits"]["hours"] = 3.5
+    deliver(home, JANUARY, tables)
+    publish_drop(home, JANUARY)
+    assert acts(home) == [("drop accepted", "2024-01-31"), ("drop corrected", "2024-01-31")]
+    assert [r.evidence["fingerprint"] for r in home.ledger.receipts()] == [first, home.lake.fingerprint(JANUARY)]
+    assert [r.evidence["snapshot"] for r in home.ledger.receipts()] == home.lake.snapshots(JANUARY)
 
 
 def test_the_same_tables_as_parquet_and_in_another_order_are_the_same_snapshot(home, tables):
@@ -316,7 +354,7 @@ def test_the_same_faulty_files_again_change_nothing_but_bring_back_a_lost_page(h
     again = publish_drop(home, JANUARY)
     assert (again.kind, again.digest, aside(home).read_bytes()) == ("unchanged", first.digest, before)
     assert page.exists()
-    assert acts(home) == [("drop accepted", "2024-01-31")]
+    assert acts(home) == [("drop accepted", "2024-01-31"), ("drop repeated", "2024-01-31")]
 
 
 def test_other_faulty_rows_are_a_delivery_of_their_own_that_changes_no_table(home, many):

@@ -4,6 +4,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from churn_platform.adapters.arrow_tables import table_digest
+from churn_platform.adapters.drops.ingestion import publish_drop
+from churn_platform.adapters.drops.reader import open_drop
 from churn_platform.adapters.files import sha256_file
 from churn_platform.adapters.proof.deep_lake import STAMPS, check_lake, current
 from churn_platform.core import ledger
@@ -54,6 +56,25 @@ def test_a_rewritten_lake_holds_by_the_receipt_that_says_so_and_not_without_it(h
         actor="Ann", act="customer forgotten", subject="a customer", reason="Asked.", evidence={"digests": mapping}
     )
     assert faults(home) == []
+
+
+def test_a_drop_that_comes_again_in_other_files_holds_whatever_its_files_become(home):
+    for _ in range(2):
+        with (home.drops / "2024-01-31" / "visits.csv").open("a") as visits:
+            visits.write("\n")
+        assert faults(home) == []
+        publish_drop(open_home(home.folder), JANUARY)
+    with (home.drops / "2024-01-31" / "visits.csv").open("a") as visits:
+        visits.write("\n")
+    assert faults(home) == []
+
+
+def test_a_changed_drop_that_the_lake_was_made_to_pass_over_is_found(home):
+    (home.drops / "2024-01-31" / "visits.csv").touch()
+    changed = open_drop(home.drops / "2024-01-31", JANUARY, home.contract)
+    home.lake.acknowledge(JANUARY, changed.fingerprint)
+    [fault] = faults(home)
+    assert "its fingerprint is of no drop that a receipt names" in fault
 
 
 def test_two_customers_forgotten_one_after_the_other_are_followed_through_both(home):
