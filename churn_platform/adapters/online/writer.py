@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 COLUMNS = "entity_key, feature_name, value, value_text, event_ts, created_ts"
 UPDATES = ", ".join(f"{name} = excluded.{name}" for name in ("value", "value_text", "event_ts", "created_ts"))
+FILL = 50
+"""Percent of a Postgres page that rows take at first: the next month's version of each fits beside it, so that no index
+changes (a heap-only update), and takes the place of the one before the month after."""
 NULL = b"\xff\xff\xff\xff"
 POSTGRES_ZERO = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 
@@ -142,6 +145,9 @@ def write_postgres(address: OnlineAddress, project: str, month: Iterator[Batch])
 def _copy(store: "psycopg.Connection[Any]", table: str, parts: Iterator[Batch]) -> None:
     """An empty table takes the rows themselves; else they are put aside and take the place of the older ones."""
     filled = store.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone() is not None  # noqa: S608 - names of the contract
+    fill = store.execute("SELECT reloptions FROM pg_class WHERE oid = %s::regclass", (table,)).fetchone()
+    if fill is not None and f"fillfactor={FILL}" not in (fill[0] or ()):
+        store.execute(f"ALTER TABLE {table} SET (fillfactor = {FILL})")
     target = "pg_temp.fresh" if filled else table
     if filled:
         store.execute(f"CREATE TEMP TABLE fresh (LIKE {table}) ON COMMIT DROP")

@@ -185,6 +185,22 @@ def test_a_month_that_is_cut_off_is_not_the_newest_and_the_next_try_is_whole(add
     assert stored(store) == stored(whole)
 
 
+def test_a_month_over_another_changes_no_index_in_postgres(postgres_server, tmp_path):
+    """A heap-only update costs a quarter of one that enters every row into two indexes again."""
+    address, contract = online_address(postgres_server.new()), declared()
+    FeatureStore(tmp_path / "feast", contract, address).apply({name: {} for name in contract.tables})
+    keys = [b"%06d" % number for number in range(3_000)]
+    for month in (JANUARY, FEBRUARY):
+        hours = pa.array([month.month + number / 7 for number in range(3_000)])
+        batch = Batch("visits_fv", keys, {"hours": hours}, instant(month), instant(month))
+        write_month(address, tmp_path, contract.name, iter([batch]))
+    with postgres_server.connect(address.database) as asked:
+        counted = "SELECT n_tup_ins, n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = %s"
+        inserted, updated, heap_only = asked.execute(counted, (f"{contract.name}_visits_fv",)).fetchone()
+    assert (inserted, updated) == (3_000, 3_000)
+    assert heap_only > 2_900
+
+
 def test_a_store_that_is_away_is_one_sentence(tmp_path):
     batch = Batch("visits_fv", [b"k"], {"hours": pa.array([1.0])}, instant(JANUARY), instant(JANUARY))
     for said in ("redis://127.0.0.1:1/0", "postgresql://churn@127.0.0.1:1/features"):
