@@ -4,6 +4,8 @@ Belongs here: reading the instance. Does not: what it means (`core/watching.py`)
 (`adapters/watching/exporter.py`).
 """
 
+import threading
+
 import dagster as dg
 
 from churn_platform.adapters.home import Home
@@ -20,11 +22,13 @@ class DagsterHealth:
     def __init__(self, home: Home) -> None:
         self._folder = home.folder / "dagster"
         self._instance: dg.DagsterInstance | None = None
+        self._opening = threading.Lock()
 
     def read(self) -> DagsterState:
         """The state now; one query for the daemons and two a job."""
-        if self._instance is None:
-            self._instance = dg.DagsterInstance.from_config(str(self._folder))
+        with self._opening:  # two first readers would make the storage of a new home at once
+            if self._instance is None:
+                self._instance = dg.DagsterInstance.from_config(str(self._folder))
         beats = self._instance.get_daemon_heartbeats()
         jobs = {job.name: self._job(self._instance, job.name) for job in (monthly, retraining, pull)}
         return DagsterState({kind.lower(): beat.timestamp for kind, beat in beats.items()}, jobs)

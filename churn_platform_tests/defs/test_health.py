@@ -1,6 +1,8 @@
 """What Dagster's own storage says of daemon and jobs."""
 
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import dagster as dg
 from dagster._daemon.types import DaemonHeartbeat
@@ -14,6 +16,17 @@ def test_a_home_on_which_nothing_ever_ran_has_neither_daemon_nor_runs(january_co
     state = DagsterHealth(january_copy).read()
     assert state.daemon_alive(time.time()) is None
     assert state.jobs == dict.fromkeys(("monthly", "retraining", "pull"), JobState(None, None))
+
+
+def test_readers_that_come_first_all_at_once_are_all_answered(january_copy):
+    health, at_once = DagsterHealth(january_copy), threading.Barrier(4)
+
+    def read(_):
+        at_once.wait()
+        return health.read()
+
+    with ThreadPoolExecutor(4) as readers:
+        assert all(state.heartbeats == {} for state in readers.map(read, range(4)))
 
 
 def test_signs_of_life_and_ends_of_runs_are_seen_as_they_come(january_copy):

@@ -117,11 +117,11 @@ def serve(home: Home, host: str, port: int, dagster: Callable[[], DagsterState],
     watched, registry = WatchedHome(home), CollectorRegistry()
     registry.register(HomeCollector(watched.sources(dagster), complain))
     watch = Watch(watched, dagster, complain)
+    watch.round()  # first: it imports what a scrape imports, too, and two threads in SQLAlchemy's circle fail
     server, thread = start_http_server(port, addr=host, registry=registry)
     say(f"Metrics: http://{host}:{server.server_port}/metrics (home {home.folder}). Ctrl-C stops it.")
-    while not ended.is_set():
+    while not ended.wait(ROUND_SECONDS):
         watch.round()
-        ended.wait(ROUND_SECONDS)
     server.shutdown()
     server.server_close()
     thread.join()
