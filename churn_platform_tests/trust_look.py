@@ -68,7 +68,9 @@ class Files:
             record = json.loads(content)
             names = ("candidate_version", "decision", "policy_hash", "production_version")
             canonical = json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-            found[hashlib.sha256(canonical.encode()).hexdigest()] = Decided(*(record[name] for name in names))
+            digest = hashlib.sha256(canonical.encode()).hexdigest()
+            found.pop(digest, None)  # decided once more: it is the newest now
+            found[digest] = Decided(*(record[name] for name in names))
         return found
 
     def facts(self, policy: str, now: dt.datetime) -> Facts:

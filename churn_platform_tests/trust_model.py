@@ -7,6 +7,7 @@ in the ledger comes as `Facts`. Which receipts may be written at all is said in 
 import datetime as dt
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,11 @@ class Asked:
     until: str
     receipt: str
 
+    @property
+    def question(self) -> tuple[Any, ...]:
+        """What is asked: the same for every trigger."""
+        return self.version, self.production, self.policy, self.dataset
+
 
 @dataclass(frozen=True)
 class Begun:
@@ -71,14 +77,16 @@ class Trust:
     """Every promotion: the version, and what was in production before."""
     blocked: frozenset[int] = frozenset()
     rejected: frozenset[int] = frozenset()
+    refused: frozenset[tuple[Any, ...]] = frozenset()
+    """Questions that people said no to: they are not asked again."""
     request: Asked | None = None
     approval: Begun | None = None
     """Given, and nothing begun since."""
     intent: Begun | None = None
     months: Mapping[str, int] = field(default_factory=dict)
     """Month -> how many deliveries of it were accepted."""
-    decided: frozenset[str] = frozenset()
-    """The decisions that have a receipt."""
+    decided: tuple[str, ...] = ()
+    """The decisions, one a receipt."""
     counts: Mapping[str, int] = field(default_factory=dict)
 
     def counted(self, act: str) -> "Trust":
@@ -140,7 +148,8 @@ class Trust:
         if not override and (decision.outcome == "refused" or not waits):
             return None
         request = None if waits else now.request
-        given = replace(now, request=request, rejected=now.rejected - {version}).counted("approval")
+        refused = frozenset(question for question in now.refused if question[0] != version)
+        given = replace(now, request=request, rejected=now.rejected - {version}, refused=refused).counted("approval")
         return given.moved(Begun("promotion", version, now.production, "", override, "")).lapsed(facts, deep=False)
 
     def rejected_by(self, version: int, facts: Facts) -> "Trust | None":
@@ -148,7 +157,8 @@ class Trust:
         now = self.settled(facts).lapsed(facts)
         if now.request is None or now.request.version != version or version == now.production:
             return None
-        return replace(now, request=None, rejected=now.rejected | {version}).counted("rejection")
+        refused = now.refused | {now.request.question}
+        return replace(now, request=None, rejected=now.rejected | {version}, refused=refused).counted("rejection")
 
     def rolled_back(self, to: int | None, facts: Facts) -> "Trust | None":
         """Production goes to a version that was in production; what is left is blocked when it came later."""

@@ -122,7 +122,8 @@ def _approval(trust: Trust, receipt: Receipt, facts: Facts) -> Trust:
     assert version not in trust.blocked, f"version {version} is blocked and was approved"
     waits = request is not None and request.version == version
     assert waits or receipt["evidence"]["override"], f"version {version} did not wait and was approved"
-    after = replace(trust, approval=_begun(receipt, "promotion"), rejected=trust.rejected - {version})
+    refused = frozenset(question for question in trust.refused if question[0] != version)
+    after = replace(trust, approval=_begun(receipt, "promotion"), rejected=trust.rejected - {version}, refused=refused)
     return replace(after, request=None) if waits else after
 
 
@@ -130,7 +131,8 @@ def _rejection(trust: Trust, receipt: Receipt, _facts: Facts) -> Trust:
     version = _version(receipt["subject"])
     assert trust.request is not None, f"version {version} did not wait and was rejected"
     assert trust.request.version == version, f"version {version} did not wait and was rejected"
-    return replace(trust, request=None, rejected=trust.rejected | {version})
+    refused = trust.refused | {trust.request.question}
+    return replace(trust, request=None, rejected=trust.rejected | {version}, refused=refused)
 
 
 def _asked(trust: Trust, receipt: Receipt, facts: Facts) -> Trust:
@@ -140,9 +142,9 @@ def _asked(trust: Trust, receipt: Receipt, facts: Facts) -> Trust:
     assert version not in trust.blocked, f"version {version} is blocked and was asked for by itself"
     before = None if receipt["before"] is None else _version(receipt["before"])
     names = ("policy", "decision", "dataset", "until")
-    return replace(
-        trust, request=Asked(version, before, receipt=receipt["digest"], **{name: evidence[name] for name in names})
-    )
+    request = Asked(version, before, receipt=receipt["digest"], **{name: evidence[name] for name in names})
+    assert request.question not in trust.refused, f"version {version} was rejected and is asked for again"
+    return replace(trust, request=request)
 
 
 def _lapsed(trust: Trust, receipt: Receipt, facts: Facts) -> Trust:
@@ -171,8 +173,9 @@ def _unblocked(trust: Trust, receipt: Receipt, _facts: Facts) -> Trust:
 def _decision(trust: Trust, receipt: Receipt, facts: Facts) -> Trust:
     digest = receipt["evidence"]["decision"]
     assert digest in facts.decisions, "a receipt of a decision that is not in the home"
-    assert digest not in trust.decided, "one decision, two receipts"
-    return replace(trust, decided=trust.decided | {digest})
+    promotions = [version for version, _ in trust.promoted].count(_version(receipt["subject"]))
+    assert trust.decided.count(digest) <= promotions, "one decision, two receipts, and no promotion between them"
+    return replace(trust, decided=(*trust.decided, digest))
 
 
 def _accepted(trust: Trust, receipt: Receipt, _facts: Facts) -> Trust:

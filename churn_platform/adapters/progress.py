@@ -97,9 +97,12 @@ class Progress:
         """The newest decision's trigger when no receipt says that it was carried out."""
         if not self.decisions:
             return None
-        newest = self.decisions[-1]
-        done = {str(r.evidence.get("decision")) for act in OUTCOMES for r in self.home.ledger.receipts(act)}
-        return None if digest_of(newest.model_dump(mode="json")) in done else newest.trigger
+        newest, ended = self.decisions[-1], False
+        digest = digest_of(newest.model_dump(mode="json"))
+        for receipt in self.home.ledger.receipts():
+            if receipt.act in ("decision", *OUTCOMES) and receipt.evidence.get("decision") == digest:
+                ended = receipt.act != "decision"  # made once more after a rollback, it is to be carried out once more
+        return None if ended else newest.trigger
 
     def performance(self) -> list[dict[str, Any]]:
         """Every performance record of every version and month, oldest run first."""

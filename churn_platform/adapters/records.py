@@ -102,10 +102,7 @@ class Records:
         return sorted((self.home / "ledger" / "decisions").glob("[0-9]*.json"))
 
     def add_decision(self, decision: dict[str, Any]) -> Path:
-        """Keep a decision under the next number; the same decision again keeps its place."""
-        for path in self.decision_files():
-            if read_json(path) == decision:
-                return path
+        """Keep a decision under the next number."""
         number = len(self.decisions()) + 1
         path = self.home / "ledger" / "decisions" / f"{number:06d}.json"
         write_json(path, decision)

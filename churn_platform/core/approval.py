@@ -158,16 +158,6 @@ def objection(receipts: Iterable[Receipt], version: int) -> str | None:
     return None if mine[-1].state == "pending" else mine[-1].sentence()
 
 
-def standing_request(receipts: Iterable[Receipt], present: Bound) -> Request | None:
-    """The request for the same candidate on the same evidence that waits or was rejected; None when it may be made.
-
-    Another trigger makes another decision of it, but no other question. What lapsed may be asked again, for nobody
-    said no; and what was approved, for that approval was used: the version has left production since.
-    """
-    asked = [r for r in requests(receipts) if replace(r.bound, decision=present.decision) == present]
-    return asked[-1] if asked and asked[-1].state in ("pending", "rejected") else None
-
-
 def unused(receipts: Iterable[Receipt]) -> Receipt | None:
     """The approval after which the process was killed: no move of production names it, and it did not lapse."""
     found: Receipt | None = None

@@ -89,8 +89,15 @@ def open_intent(receipts: Iterable[Receipt]) -> Receipt | None:
 
 
 def carried_out(receipts: Iterable[Receipt]) -> dict[str, Receipt]:
-    """The last promotion of each decision that was carried out, by the decision's digest."""
-    return {str(r.evidence.get("decision")): r for r in receipts if r.act == "promotion done"}
+    """The promotion by which each decision was carried out since it was last made, by the decision's digest."""
+    found: dict[str, Receipt] = {}
+    for receipt in receipts:
+        decision = str(receipt.evidence.get("decision"))
+        if receipt.act == "decision":
+            found.pop(decision, None)
+        elif receipt.act == "promotion done":
+            found[decision] = receipt
+    return found
 
 
 def promotions(receipts: Iterable[Receipt]) -> dict[int, Receipt]:

@@ -1,15 +1,15 @@
 """The standing of versions: blocked, rejected, overridden by people, proposed by time.
 
-Belongs here: who said it, why, and the sentences; read from receipts and the newest look. Does not:
-requests for an approval (`core/approval.py`).
+Belongs here: who said it, why, the sentences, and whether a question was answered by it; read from receipts and the
+newest look. Does not: requests for an approval (`core/approval.py`).
 Imports pydantic and the standard library only: the server reads receipts with it.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
-from churn_platform.core.approval import Signature, moment, requests
+from churn_platform.core.approval import Bound, Request, Signature, moment, requests
 from churn_platform.core.ledger import Act, Receipt
 from churn_platform.core.moves import version_of
 
@@ -40,6 +40,19 @@ def blocked(receipts: Iterable[Receipt]) -> dict[int, Signature]:
 def rejected(receipts: Iterable[Receipt]) -> dict[int, Signature]:
     """The versions whose last answer was a rejection, with who gave it."""
     return _standing(receipts, "rejection", "approval")
+
+
+def standing_request(receipts: Iterable[Receipt], present: Bound) -> Request | None:
+    """The request for the same candidate on the same evidence that waits or was rejected; None when it may be made.
+
+    Another trigger makes another decision of it, but no other question. What lapsed may be asked again, for nobody
+    said no; and what was approved since, for an approval is used once: the version has left production again.
+    """
+    receipts = list(receipts)
+    asked = [r for r in requests(receipts) if replace(r.bound, decision=present.decision) == present]
+    if not asked or asked[-1].state == "pending":
+        return asked[-1] if asked else None
+    return asked[-1] if asked[-1].state == "rejected" and present.version in rejected(receipts) else None
 
 
 def overrides(receipts: Iterable[Receipt]) -> dict[int, Signature]:

@@ -54,12 +54,12 @@ def test_a_record_is_never_there_without_its_rows(records, monkeypatch):
     assert records.read("scores", JANUARY) is None
 
 
-def test_decisions_keep_their_order_and_the_same_one_keeps_its_place(records):
+def test_decisions_keep_their_order_and_their_numbers(records):
     made = [{"as_of": f"{JANUARY + dt.timedelta(days=n)}", "decision": "refused"} for n in range(11)]
     paths = [records.add_decision(decision) for decision in made]
     assert records.decisions() == made
-    assert records.add_decision(made[3]) == paths[3]
-    assert len(records.decisions()) == 11
+    assert records.add_decision(made[3]).name == "000012.json"
+    assert records.decisions() == [*made, made[3]]
     assert paths[0].name == "000001.json"
 
 

@@ -14,11 +14,11 @@ from churn_platform.core.approval import (
     objection,
     pending,
     requests,
-    standing_request,
     until,
     unused,
 )
 from churn_platform.core.moves import named
+from churn_platform.core.standing import standing_request
 
 START = dt.datetime(2024, 3, 1, 6, tzinfo=dt.UTC)
 DAYS = 14
@@ -225,6 +225,10 @@ def test_what_was_approved_and_has_left_production_is_a_new_question():
     assert standing_request(office.receipts, office.present()) is None
     office.decide(2, 1)
     assert pending(office.receipts).version == 2
+    office.answer("rejection", 2)
+    assert standing_request(office.receipts, office.present()).state == "rejected"
+    office.write("approval", "version 2", "Ann", request=None, override=True)  # against the rejection
+    assert standing_request(office.receipts, office.present()) is None
 
 
 @pytest.mark.parametrize("act", ["promotion intent", "approval lapsed"])

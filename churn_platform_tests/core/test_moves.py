@@ -58,4 +58,6 @@ def test_a_voided_move_was_not_carried_out_and_the_last_promotion_of_a_version_c
         ("promotion done", 1), ("promotion void", 2), ("promotion done", 3), ("rollback done", 1), ("promotion done", 3)
     )  # fmt: skip
     assert {digest: done.sequence for digest, done in carried_out(receipts).items()} == {"d1": 1, "d3": 5}
+    again = [*receipts, *chain(("decision", 3))]
+    assert set(carried_out(again)) == {"d1"}
     assert {version: done.sequence for version, done in promotions(receipts).items()} == {1: 1, 3: 5}

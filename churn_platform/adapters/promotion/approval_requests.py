@@ -17,12 +17,11 @@ from churn_platform.core.approval import (
     Request,
     lapse,
     pending,
-    standing_request,
     until,
 )
 from churn_platform.core.moves import named
 from churn_platform.core.promotion import Decision
-from churn_platform.core.standing import barred, blocked
+from churn_platform.core.standing import barred, blocked, standing_request
 from churn_platform.errors import HomeBusy, UsageError
 
 PATIENCE = 5.0

@@ -50,7 +50,6 @@ def decide_candidate(home: Home, as_of: dt.date, trigger: Trigger) -> Decision:
     candidate, production = home.registry.load(version), production_candidate(home)
     standing = _standing(home, candidate, None if production is None else production.version)
     if standing is not None:
-        _record(home, standing)
         return standing
     if candidate.passport["dataset_digest"] != dataset.digest:
         raise IntegrityError(
@@ -69,8 +68,9 @@ def decide_candidate(home: Home, as_of: dt.date, trigger: Trigger) -> Decision:
         drift=drift_figures(home, as_of),
         digests={"dataset": dataset.digest, "holdout": _holdout_name(home, dataset), "contract": contract.model_hash},
     )
-    home.records.add_decision(decision.model_dump(mode="json"))
-    _record(home, decision)
+    if not _made(home, decision):
+        home.records.add_decision(decision.model_dump(mode="json"))
+        _complete(home)
     return decision
 
 
@@ -136,31 +136,36 @@ def drift_figures(home: Home, as_of: dt.date) -> DriftFigures:
     )
 
 
+def _made(home: Home, decision: Decision) -> bool:
+    """Whether the newest decision says the same and was not carried out since: then nothing new was decided.
+
+    After a rollback the same comparison is a decision of its own, or the version could never come back.
+    """
+    newest = home.records.decisions()[-1:]
+    same = newest == [decision.model_dump(mode="json")]
+    return same and decision_digest(decision) not in carried_out(home.ledger.receipts())
+
+
 def _complete(home: Home) -> None:
-    """The receipt of a decision that a kill left without: on other data by now it would never be made again."""
-    recorded = {receipt.evidence["decision"] for receipt in home.ledger.receipts("decision")}
-    if len(home.records.decisions()) > len(recorded):
-        _record(home, newest_decision(home))
-
-
-def _record(home: Home, decision: Decision) -> None:
-    """The receipt of a decision, once: a kill may have come between the decision's file and its receipt."""
-    if decision_digest(decision) not in {receipt.evidence["decision"] for receipt in home.ledger.receipts("decision")}:
-        home.ledger.append(
-            actor=home.settings.who,
-            act="decision",
-            subject=f"version {decision.candidate_version}",
-            before=None if decision.production_version is None else f"version {decision.production_version}",
-            after=decision.decision,
-            reason=decision.reason,
-            evidence={
-                "decision": decision_digest(decision),
-                "trigger": decision.trigger,
-                "candidate": decision.candidate_digest,
-                "policy": decision.policy_hash,
-                **decision.evidence,
-            },
-        )
+    """The newest decision's receipt, where it has none: a kill may have come between the decision's file and it."""
+    if len(home.records.decisions()) == len(home.ledger.receipts("decision")):
+        return
+    decision = newest_decision(home)
+    home.ledger.append(
+        actor=home.settings.who,
+        act="decision",
+        subject=f"version {decision.candidate_version}",
+        before=None if decision.production_version is None else f"version {decision.production_version}",
+        after=decision.decision,
+        reason=decision.reason,
+        evidence={
+            "decision": decision_digest(decision),
+            "trigger": decision.trigger,
+            "candidate": decision.candidate_digest,
+            "policy": decision.policy_hash,
+            **decision.evidence,
+        },
+    )
 
 
 def _standing(home: Home, candidate: Candidate, production: int | None) -> Decision | None:

@@ -36,7 +36,7 @@ def deep_checks() -> tuple[tuple[str, Check], ...]:
 def check_decisions(home: Home, receipts: Sequence[Receipt]) -> Iterator[Finding]:
     """The decision records, in their order, against the digests in their receipts."""
     folder = home.folder / "ledger" / "decisions"
-    recorded = list(dict.fromkeys(str(r.evidence["decision"]) for r in receipts if r.act == "decision"))
+    recorded = [str(r.evidence["decision"]) for r in receipts if r.act == "decision"]
     paths = home.records.decision_files()
     standing = [digest_of(record) for record in home.records.decisions()]
     faults = [
@@ -46,11 +46,14 @@ def check_decisions(home: Home, receipts: Sequence[Receipt]) -> Iterator[Finding
     ]
     faults += [
         f"the record of the decision in receipt {_of(receipts, digest)} is gone from {folder}"
-        for digest in recorded
+        for digest in dict.fromkeys(recorded)
         if digest not in standing
     ]
     if not faults and standing != recorded:
-        faults.append(f"the records in {folder} stand in another order than their receipts, or twice")
+        faults.append(
+            f"the {len(standing)} records in {folder} stand in another order than their {len(recorded)} receipts, or "
+            "not as often"
+        )
     yield from (broken("decisions", fault) for fault in faults)
     if not faults:
         yield holds("decisions", f"{len(standing)} records as their receipts say", len(standing))

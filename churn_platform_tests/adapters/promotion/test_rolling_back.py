@@ -9,8 +9,9 @@ from churn_platform.adapters.models.registry import PRODUCTION
 from churn_platform.adapters.progress import Progress
 from churn_platform.adapters.promotion.approving import approve
 from churn_platform.adapters.promotion.deciding import carry_out, decide_candidate, newest_decision
-from churn_platform.adapters.promotion.promoting import production_candidate, recover
+from churn_platform.adapters.promotion.promoting import decision_digest, production_candidate, recover
 from churn_platform.adapters.promotion.rolling_back import roll_back, unblock
+from churn_platform.adapters.proof.deep_checks import check_decisions
 from churn_platform.adapters.scoring import score_month
 from churn_platform.core.approval import pending
 from churn_platform.core.standing import blocked
@@ -98,6 +99,27 @@ def test_a_decision_that_was_carried_out_is_not_carried_out_again_after_a_rollba
     unblock(home, 2, "Ann", "Fine again.")
     assert "is in production since: decide again" in carry_out(home).sentence
     assert_in_production(home, 1)
+
+
+@pytest.mark.parametrize("mode", ["automatic", "approval"])
+def test_once_it_is_free_again_the_same_decision_is_made_anew_and_carried_out(february_copy, mode):
+    home = with_policy(february_copy, mode=mode)
+    for _ in range(2):
+        roll_back(home, *BOB)
+        unblock(home, 2, "Ann", "Fine again.")
+        made = decide_candidate(home, FEBRUARY, "manual")
+        assert decide_candidate(home, FEBRUARY, "manual") == made
+        assert Progress(home).unfinished() == "manual"
+        said = carry_out(home).sentence
+        if mode == "approval":
+            assert "Version 2 passed and waits for an approval" in said
+            approve(home, 2, "Ann", "Once more.")
+        assert_in_production(home, 2)
+        assert Progress(home).unfinished() is None
+    receipts = home.ledger.receipts()
+    recorded = [r.evidence["decision"] for r in receipts if r.act == "decision"]
+    assert recorded[-1] == recorded[-2] == decision_digest(made)
+    assert [finding.state for finding in check_decisions(home, receipts)] == ["holds"]
 
 
 def test_a_blocked_version_is_promoted_neither_by_itself_nor_by_an_approval(february_copy):

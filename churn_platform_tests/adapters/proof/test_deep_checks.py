@@ -154,9 +154,9 @@ FORGERIES = {
     "a version gone from MLflow": (
         lambda home: home.registry._client().delete_model_version("gym_churn", "1"), "version 1, judged in receipt"
     ),
-    "two decisions exchanged": (lambda home: swap(*decisions(home, 1, 2)), "stand in another order than their receipts"),
+    "two decisions exchanged": (lambda home: swap(*decisions(home, 1, 2)), "2 records"),
     "a decision twice": (
-        lambda home: shutil.copyfile(*decisions(home, 1, 3)), "in another order than their receipts, or twice"
+        lambda home: shutil.copyfile(*decisions(home, 1, 3)), "in another order than their 2 receipts, or not as often"
     ),
     "a decision added": (
         lambda home: decisions(home, 3)[0].write_text(json.dumps({"as_of": "2024-03-31", "decision": "promoted"})),
