@@ -3,6 +3,7 @@
 Two versions that were in production, a correction with a quarantined row, scores by both.
 """
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from churn_platform.adapters.home import Home
 from churn_platform.adapters.promotion.deciding import carry_out
 from churn_platform.adapters.proof.verifying import summary, verify_home
 from churn_platform.adapters.scoring import score_month
+from churn_platform.core.candidate import MODEL_FILE
 from churn_platform.core.digest import digest_of
 from churn_platform_tests.small_business import FEBRUARY, JANUARY, copied, deliver, month_tables, open_home
 
@@ -34,6 +36,15 @@ def verification(home: Home, anchor: str | None = None, *, deep: bool = False, *
     """What `churn verify` finds, with no server beside it unless the settings name its port."""
     opened = open_home(home.folder, **({"api_port": 1} | settings))
     return summary(opened, verify_home(opened, anchor, deep=deep))
+
+
+def exchange_model(home: Home, version: int, other: int) -> None:
+    """The model file of another version in place of a version's own in MLflow, with the tag that fits."""
+    own, new = (home.registry.files(number)[MODEL_FILE] for number in (version, other))
+    [stored] = [path for path in (home.folder / "artifacts").rglob(MODEL_FILE) if path.read_bytes() == own]
+    stored.write_bytes(new)
+    tag = f"sha256.{MODEL_FILE}", hashlib.sha256(new).hexdigest()
+    home.registry._client().set_model_version_tag(home.registry.model_name, str(version), *tag)
 
 
 def assert_told(found: dict[str, Any], sentence: str) -> None:

@@ -100,6 +100,15 @@ def carried_out(receipts: Iterable[Receipt]) -> dict[str, Receipt]:
     return found
 
 
+def judged_files(receipts: Iterable[Receipt], version: int) -> dict[str, str]:
+    """Name -> sha256 of the version's files as its newest decision judged them; empty without one that says so."""
+    found: JsonValue = {}
+    for receipt in receipts:
+        if receipt.act == "decision" and version_of(receipt.subject) == version:
+            found = receipt.evidence.get("files", {})
+    return {name: str(digest) for name, digest in found.items()} if isinstance(found, dict) else {}
+
+
 def promotions(receipts: Iterable[Receipt]) -> dict[int, Receipt]:
     """The last promotion of each version that was ever in production."""
     found = {version_of(receipt.subject): receipt for receipt in receipts if receipt.act == "promotion done"}

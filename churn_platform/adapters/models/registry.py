@@ -122,6 +122,22 @@ class ModelRegistry:
             UsageError: there is no such version.
             IntegrityError: a file does not match its digest.
         """
+        recorded, files = self.recorded(version), self._stored_files(version)
+        for name, content in files.items():
+            found = hashlib.sha256(content).hexdigest()
+            if found != recorded.get(name):
+                raise IntegrityError(
+                    f"Version {version} of {self.model_name}: {name} does not match the digest recorded when it was "
+                    f"registered (recorded {str(recorded.get(name))[:12]}, found {found[:12]}): not loaded."
+                )
+        return files
+
+    def recorded(self, version: int) -> dict[str, str]:
+        """Name -> sha256 of a version's files, as MLflow's tags say since it was registered.
+
+        Raises:
+            UsageError: there is no such version.
+        """
         from mlflow.exceptions import MlflowException
 
         try:
@@ -130,15 +146,7 @@ class ModelRegistry:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise self._unreadable(error) from error
             raise UsageError(f"{self.model_name} has no version {version}.") from None
-        files = self._stored_files(version)
-        for name, content in files.items():
-            found = hashlib.sha256(content).hexdigest()
-            if found != tags.get(f"sha256.{name}"):
-                raise IntegrityError(
-                    f"Version {version} of {self.model_name}: {name} does not match the digest recorded when it was "
-                    f"registered (recorded {str(tags.get(f'sha256.{name}'))[:12]}, found {found[:12]}): not loaded."
-                )
-        return files
+        return {name: str(tags[f"sha256.{name}"]) for name in FILES if f"sha256.{name}" in tags}
 
     def has(self, version: int) -> bool:
         """Whether the registry knows the version, so that an alias can point at it."""

@@ -12,6 +12,7 @@ from churn_platform.adapters.features.training_data import dataset_month
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.models.registry import CANDIDATE
 from churn_platform.adapters.promotion.promoting import decision_digest, recover
+from churn_platform.adapters.promotion.publishing import check_judged
 from churn_platform.core.approval import (
     Bound,
     Request,
@@ -22,7 +23,7 @@ from churn_platform.core.approval import (
 from churn_platform.core.moves import named
 from churn_platform.core.promotion import Decision
 from churn_platform.core.standing import barred, blocked, standing_request
-from churn_platform.errors import HomeBusy, UsageError
+from churn_platform.errors import HomeBusy, IntegrityError, UsageError
 
 PATIENCE = 5.0
 """Seconds that a person's command waits for another one; a run takes longer, and is named instead."""
@@ -86,8 +87,17 @@ def waiting(home: Home, *, deep: bool = False) -> tuple[Request, str | None] | N
     if not deep:
         return request, lapse(request, bound_now(home, newest), home.now())
     candidate = home.registry.alias(CANDIDATE) or newest.candidate_version
-    bound = bound_now(home, newest, home.registry.load(newest.candidate_version).digest)
+    bound = bound_now(home, newest, _digest_now(home, newest.candidate_version))
     return request, lapse(request, replace(bound, version=candidate), home.now())
+
+
+def _digest_now(home: Home, version: int) -> str:
+    """The candidate's digest, by files that are those that were judged; else that it is not what it was."""
+    try:
+        check_judged(home, version, home.registry.recorded(version))
+        return home.registry.load(version).digest
+    except (IntegrityError, UsageError):  # damaged, exchanged or gone: no answer could carry it out
+        return "changed"
 
 
 def record_lapse(home: Home, *, deep: bool = False) -> str | None:

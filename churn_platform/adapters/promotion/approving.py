@@ -10,6 +10,7 @@ from typing import Any
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.promotion.approval_requests import acting, bound_now, record_lapse, signed
 from churn_platform.adapters.promotion.promoting import move
+from churn_platform.adapters.promotion.publishing import check_judged
 from churn_platform.core.approval import moment, objection, pending
 from churn_platform.core.ledger import Receipt
 from churn_platform.core.moves import DONE, Move, named
@@ -107,6 +108,7 @@ def _check_servable(home: Home, decision: Decision, receipts: list[Receipt]) -> 
     changed = decision.holds(version, digest, decision.policy_hash)
     if changed is not None:
         raise IntegrityError(changed)
+    check_judged(home, version, home.registry.recorded(version))
 
 
 def _against(decision: Decision, receipts: list[Receipt]) -> str | None:

@@ -163,6 +163,7 @@ def _complete(home: Home) -> None:
             "trigger": decision.trigger,
             "candidate": decision.candidate_digest,
             "policy": decision.policy_hash,
+            "files": dict(home.registry.recorded(decision.candidate_version)),
             **decision.evidence,
         },
     )

@@ -4,13 +4,15 @@ Belongs here: making a release from a registered version. Does not: releases on 
 moving production (`adapters/promotion/promoting.py`).
 """
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from churn_platform.adapters.features.training_data import dataset_month, load_training_dataset
 from churn_platform.adapters.home import Home
 from churn_platform.core.candidate import Candidate
 from churn_platform.core.digest import digest_of
-from churn_platform.core.moves import Move
+from churn_platform.core.moves import Move, judged_files
 from churn_platform.core.serving_form import serving_files
 from churn_platform.errors import DataError, IntegrityError
 
@@ -22,7 +24,9 @@ def publish(home: Home, planned: Move) -> None:
     version = planned.version
     if version in home.releases.versions():
         manifest = home.releases.verify(version)
+        check_judged(home, version, manifest.files)
     else:
+        check_judged(home, version, home.registry.recorded(version))
         candidate = home.registry.load(version)
         files = {**home.registry.files(version), **serving_files(candidate.model)}
         manifest = home.releases.publish(version, files, manifest_of(home, candidate, _sample(home, candidate)))
@@ -44,6 +48,25 @@ def publish(home: Home, planned: Move) -> None:
                 "files": dict(manifest.files),
             },
         )
+
+
+def check_judged(home: Home, version: int, digests: Mapping[str, str]) -> None:
+    """Refuse a version whose files are not those that were judged: the candidate's digest is of what it was made from.
+
+    Args:
+        home: the home.
+        version: the version.
+        digests: name -> sha256 of its files now.
+
+    Raises:
+        IntegrityError: a file is another one than the receipt of the newest decision on the version says.
+    """
+    for name, judged in judged_files(home.ledger.receipts(), version).items():
+        if digests.get(name) != judged:
+            raise IntegrityError(
+                f"{name} of version {version} is not the file that was judged (sha256 {str(digests.get(name))[:12]}, "
+                f"judged {judged[:12]}): train and decide again."
+            )
 
 
 def _sample(home: Home, candidate: Candidate) -> pd.DataFrame:

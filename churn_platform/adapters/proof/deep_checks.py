@@ -15,7 +15,7 @@ from churn_platform.adapters.records import KINDS
 from churn_platform.core.candidate import FILES
 from churn_platform.core.digest import digest_of
 from churn_platform.core.ledger import Receipt
-from churn_platform.core.moves import version_of
+from churn_platform.core.moves import judged_files, version_of
 from churn_platform.errors import ChurnError, StoreDown
 
 Check = Callable[[Home, Sequence[Receipt]], Iterator[Finding]]
@@ -112,6 +112,9 @@ def check_registry(home: Home, receipts: Sequence[Receipt]) -> Iterator[Finding]
             yield broken(
                 "MLflow", f"version {version} is not the candidate that was judged: its digest is {digest[:12]}"
             )
+        for name, sha256 in judged_files(receipts, version).items():
+            if tags[version].get(f"sha256.{name}") != sha256:
+                yield broken("MLflow", f"{name} of version {version} is not the file that was judged")
         for name in FILES if version in released else ():
             if sha256_file(home.releases.folder / str(version) / name) != tags[version].get(f"sha256.{name}"):
                 yield broken("MLflow", f"{name} of version {version} is not the same in MLflow and in its release")

@@ -10,11 +10,13 @@ from churn_platform.adapters.promotion.approving import approve, reject
 from churn_platform.adapters.promotion.deciding import carry_out, decide_candidate, newest_decision
 from churn_platform.adapters.promotion.promoting import decision_digest, recover
 from churn_platform.core.approval import pending
+from churn_platform.core.candidate import MODEL_FILE
 from churn_platform.core.moves import DONE
 from churn_platform.core.standing import overrides
 from churn_platform.errors import ContractError, HomeBusy, IntegrityError, UsageError
 from churn_platform_tests.adapters.promotion.test_promoting import STEPS, PowerCut, cut_at_receipt
 from churn_platform_tests.small_business import FEBRUARY, JANUARY, candidate, open_home, with_policy
+from churn_platform_tests.trusted_home import exchange_model, verification
 
 ANN = ("Ann", "Looks right to me.")
 
@@ -30,6 +32,38 @@ def refused(home):
     decide_candidate(home, FEBRUARY, "performance")
     carry_out(home)
     return open_home(home.folder)
+
+
+def damage(home):
+    [stored] = [
+        path for path in (home.folder / "artifacts").rglob(MODEL_FILE)
+        if path.read_bytes() == home.registry.files(2)[MODEL_FILE]
+    ]  # fmt: skip
+    stored.write_bytes(stored.read_bytes() + b"junk")
+
+
+def delete(home):
+    home.registry._client().delete_model_version(home.registry.model_name, "2")
+
+
+@pytest.mark.parametrize("change", [lambda home: exchange_model(home, 2, 1), damage, delete])
+def test_a_model_that_was_exchanged_damaged_or_deleted_is_not_promoted_and_its_request_lapses(
+    february_pending_copy, change
+):
+    home = february_pending_copy
+    change(home)
+    with pytest.raises((IntegrityError, UsageError)) as said:
+        approve(home, 2, *ANN)
+    assert any(told in str(said.value) for told in ("not the file that was judged", "recorded when", "no version 2"))
+    (lapse,) = home.ledger.receipts("approval lapsed")
+    assert lapse.reason == "The digest of version 2 is no longer what was judged."
+    with pytest.raises(UsageError, match="no longer what was judged"):
+        reject(home, 2, *ANN)
+    with pytest.raises((IntegrityError, UsageError)):
+        approve(home, 2, *ANN, override=True)
+    assert done(home)[-1][1] == "version 1"
+    assert home.releases.pointer().version == home.registry.alias(PRODUCTION) == 1
+    assert verification(home, deep=True)["breaks"]
 
 
 def test_an_approved_candidate_is_in_production_in_the_name_of_who_approved_it(february_pending_copy):

@@ -55,6 +55,7 @@ def test_the_decision_is_in_the_ledger_with_its_digest(february_decided):
         "trigger": "performance",
         "policy": decision.policy_hash,
         "candidate": decision.candidate_digest,
+        "files": february_decided.registry.recorded(2),
         **decision.evidence,
         **provenance(),
     }

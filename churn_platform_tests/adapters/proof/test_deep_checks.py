@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from churn_platform_tests.small_business import copied, open_home
-from churn_platform_tests.trusted_home import assert_told, edit_json, flip, swap, verification
+from churn_platform_tests.trusted_home import assert_told, edit_json, exchange_model, flip, swap, verification
 
 
 @pytest.fixture
@@ -91,18 +91,6 @@ def forged_release(home):
     (folder / "manifest.sha256").write_text(hashlib.sha256((folder / "manifest.json").read_bytes()).hexdigest())
 
 
-def forged_model(home):
-    """Another model under MLflow's version 2, with the tag that fits."""
-    [content] = [p for p in (home.folder / "artifacts").rglob("model.skops") if p.read_bytes() == model_of(home, 2)]
-    content.write_bytes(model_of(home, 1))
-    tag = hashlib.sha256(model_of(home, 1)).hexdigest()
-    home.registry._client().set_model_version_tag("gym_churn", "2", "sha256.model.skops", tag)
-
-
-def model_of(home, version):
-    return (home.folder / "releases" / str(version) / "model.skops").read_bytes()
-
-
 def set_tag(home, version, name, value):
     home.registry._client().set_model_version_tag("gym_churn", str(version), name, value)
 
@@ -149,7 +137,9 @@ FORGERIES = {
     "a release that nobody published": (
         lambda home: shutil.copytree(home.folder / "releases" / "1", home.folder / "releases" / "7"), "release 7"
     ),
-    "another model in MLflow, with its tag": (forged_model, "model.skops of version 2 is not the same in MLflow and"),
+    "another model in MLflow, with its tag": (
+        lambda home: exchange_model(home, 2, 1), "model.skops of version 2 is not the file that was judged"
+    ),
     "another digest of a version": (lambda home: set_tag(home, 1, "digest", "f" * 64), "not the candidate that was judged"),
     "a version gone from MLflow": (
         lambda home: home.registry._client().delete_model_version("gym_churn", "1"), "version 1, judged in receipt"
