@@ -33,7 +33,7 @@ ADDRESS = re.compile(r"(?<![\w.@-])([a-z][a-z-]*):(\d{4,5})\b")
 def prepared(tmp_path_factory):
     """A copy of docker/ after `prepare.sh`, and what that showed."""
     folder = tmp_path_factory.mktemp("prepared") / "docker"
-    shutil.copytree(DOCKER, folder, ignore=shutil.ignore_patterns(".env", "secrets"))
+    shutil.copytree(DOCKER, folder, ignore=shutil.ignore_patterns("*.env", "secrets"))
     done = subprocess.run(
         ["sh", folder / "prepare.sh"], capture_output=True, text=True, check=True,
         env={"PATH": f"{CADDY.parent}:{os.environ['PATH']}", "HOME": str(folder)},
@@ -96,7 +96,7 @@ def test_no_secret_is_in_git():
     example = read_env(DOCKER / ".env.example")
     assert {name for name in example if re.search(r"PASSWORD|SECRET|KEYS", name) and example[name]} == set()
     ignored = (ROOT / ".gitignore").read_text().splitlines()
-    assert {"/docker/.env", "/docker/secrets/"} <= set(ignored)
+    assert {"/docker/.env", "/docker/home.env", "/docker/secrets/"} <= set(ignored)
 
 
 # What a service may do
@@ -133,7 +133,7 @@ def test_only_the_proxy_can_be_reached_and_only_from_this_machine_unless_said_ot
     assert published == {"proxy": ["127.0.0.1:8443:8443"]}
     assert composed.said["networks"]["inside"]["internal"] is True
     outside = {name for name, service in composed.services.items() if "outside" in service.said["networks"]}
-    assert outside == {"proxy", "dagster-code", "exporter"}
+    assert outside == {"proxy", "dagster-code", "exporter", "grafana"}
 
 
 @pytest.mark.parametrize("name", services("others"))
@@ -397,7 +397,7 @@ def test_prometheus_has_the_key_where_it_looks_for_it(composed):
         assert (DOCKER / "prometheus" / name).exists()
 
 
-@pytest.mark.parametrize("name", ["prepare.sh", "try.sh"])
+@pytest.mark.parametrize("name", ["prepare.sh", "try.sh", "deliver.sh"])
 def test_a_script_is_sound_shell_and_asks_what_is_there(composed, name):
     done = subprocess.run(["sh", "-n", DOCKER / name], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

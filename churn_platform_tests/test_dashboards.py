@@ -30,13 +30,20 @@ def panels() -> tuple[dict, ...]:
     return tuple(panel for one in found for panel in one)
 
 
+@cache
+def told() -> tuple[dict, ...]:
+    """The rules that Grafana tells people by."""
+    path = DOCKER / "grafana" / "provisioning" / "alerting" / "churn.yaml"
+    groups = yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]
+    return tuple(rule for group in groups for rule in group["rules"])
+
+
 def expressions() -> dict[str, str]:
     """Every PromQL expression by where it stands; of an alert what it measures, which is there while nothing fires."""
     found = {f"alert {name}": COMPARISON.match(rule["expr"])["measured"] for name, rule in alerts().items()}
     for panel in panels():
         found |= {f"panel {panel['title']} {t['refId']}": t["expr"] for t in panel["targets"]}
-    told = yaml.safe_load((DOCKER / "grafana" / "provisioning" / "alerting" / "churn.yaml").read_text())
-    for rule in [rule for group in told["groups"] for rule in group["rules"]]:
+    for rule in told():
         queries = [query["model"] for query in rule["data"] if query["datasourceUid"] == "prometheus"]
         found |= {f"Grafana {rule['title']}": query["expr"] for query in queries}
     return found
@@ -99,3 +106,23 @@ def test_prometheus_itself_reads_the_rules():
     done = subprocess.run(["promtool", "check", "rules", RULES], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"SUCCESS: {len(alerts())} rules found" in done.stdout
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool comes with Debian's prometheus; .ci/run has it")
+def test_grafana_tells_each_alert_by_its_own_name(tmp_path):
+    """`alertname` is Grafana's own label, the same for all; and it puts variables of the environment for a dollar sign."""
+    [rule] = told()
+    assert "$" not in json.dumps(rule)
+    assert ".Labels.rule" in rule["annotations"]["summary"]
+    asked = expressions()[f"Grafana {rule['title']}"]
+    firing = [{"series": f'ALERTS{{alertname="{n}",alertstate="firing",severity="s"}}', "values": "1"} for n in "AB"]
+    named = [{"labels": f'{{rule="{name}", severity="s"}}', "value": 1} for name in "AB"]
+    tests = [
+        {"input_series": series, "promql_expr_test": [{"expr": asked, "eval_time": "0m", "exp_samples": samples}]}
+        for series, samples in ((firing, named), ([], [{"labels": "{}", "value": 0}]))
+    ]
+    (tmp_path / "told.yml").write_text(json.dumps({"tests": tests}))
+    done = subprocess.run(
+        ["promtool", "test", "rules", tmp_path / "told.yml"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -20,7 +20,9 @@ has_production() { $compose exec -T dagster-code churn status --json | grep -q '
 series() { $compose exec -T prometheus promtool query instant http://127.0.0.1:9090 "$1" | grep -q '=>'; }
 
 $compose exec -T dagster-code churn simulate /tmp/simulated --users 2000 --months 2
-$compose exec -T dagster-code sh -c 'cp -r /tmp/simulated/20* /srv/churn/drops/'
+made=$(mktemp -d)
+$compose exec -T dagster-code tar -C /tmp/simulated -c . | tar -C "$made" -x
+for month in "$made"/20*; do sh docker/deliver.sh "$month" "$(basename "$month")"; done
 until_ready 900 "version 1 is in production" has_production
 until_ready 60 "the API answers with it" ask /model
 ask "/customers/at-risk?top=3"

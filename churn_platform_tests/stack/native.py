@@ -40,7 +40,7 @@ class Native:
         self.folder = folder
         self.figures: dict[str, float] = {}
         self.docker = folder / "docker"
-        shutil.copytree(DOCKER, self.docker, ignore=shutil.ignore_patterns(".env", "secrets"))
+        shutil.copytree(DOCKER, self.docker, ignore=shutil.ignore_patterns("*.env", "secrets"))
         environment = {"PATH": f"{CADDY.parent}:{os.environ['PATH']}", "HOME": str(folder)}
         shown = subprocess.run(
             ["sh", self.docker / "prepare.sh"], capture_output=True, text=True, check=True, env=environment
@@ -78,7 +78,7 @@ class Native:
         }
         said = {key: self.translated(name, value) for key, value in self.composed.services[name].environment.items()}
         found = {**kept, "HOME": str(self.folder), "MPLCONFIGDIR": str(self.folder / "matplotlib"), **said}
-        return {**found, "PATH": f"{PROGRAMS}:{found['PATH']}"}
+        return {**found, "PATH": f"{PROGRAMS}:{REDIS}:{found['PATH']}"}
 
     def translated(self, name: str, word: str) -> str:
         """A word of a service's command, environment or health check as it is here."""
@@ -107,7 +107,7 @@ class Native:
             listens = f"127.0.0.1:{self.port('prometheus', 9090)}"
             return ["prometheus", *words, f"--web.listen-address={listens}"]
         if name == "redis":
-            return [str(REDIS / "redis-server"), *words[1:]]
+            return words
         if name == "proxy":
             return [str(CADDY), *words[1:]]
         return [str(PROGRAMS / words[0]), *words[1:]]
@@ -167,14 +167,7 @@ class Native:
         if check[0] == "wget":  # the image has it, this machine may not
             check = ["python", "-c", f"import urllib.request as u; u.urlopen({check[-1]!r}, timeout=5)"]
         if check[0] == "pg_isready":
-            check = [
-                str(POSTGRES / "pg_isready"),
-                *check[1:],
-                "-h",
-                "127.0.0.1",
-                "-p",
-                str(self.port("postgres", 5432)),
-            ]
+            check = [str(POSTGRES / "pg_isready"), *check[1:], "-p", str(self.port("postgres", 5432))]
         if check[0] == "redis-cli":
             check = [str(REDIS / "redis-cli"), "-p", str(self.port("redis", 6379)), *check[1:]]
         program = check[0] if "/" in check[0] else str(PROGRAMS / check[0])
