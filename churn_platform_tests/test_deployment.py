@@ -99,3 +99,10 @@ def test_the_documents_deliver_a_drop_by_the_script_for_it():
     assert "sh docker/deliver.sh FOLDER 2024-01-31" in STACK
     assert not re.search(r"compose\.yaml cp ", STACK)
     assert "sh docker/deliver.sh" in (DOCKER / "try.sh").read_text()
+
+
+def test_a_delivery_without_folder_or_date_says_in_one_sentence_what_to_do(tmp_path):
+    for words, said in (((tmp_path,), "and its date"), ((tmp_path / "none", "2024-01-31"), "is no folder")):
+        done = subprocess.run(["sh", DOCKER / "deliver.sh", *words], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert said in done.stderr
