@@ -79,7 +79,7 @@ def show_replay(console: "Console", replays: Sequence["Replay"]) -> None:
 
 
 def _did(decision: str | None) -> str:
-    return {"promoted": "[green]+[/]", "pending": "[cyan]?[/]", "refused": "[yellow]-[/]"}.get(decision or "", " ")
+    return {"promoted": "[green]+[/]", "refused": "[yellow]-[/]"}.get(decision or "", " ")
 
 
 def scoreboard(home: HomeOption = None, as_json: JsonOption = False) -> None:

@@ -4,16 +4,20 @@ Belongs here: which months judge a decision, the judgement, what the decision ga
 (`adapters/hindsight/scoreboard.py`), a proposal to act on it (`core/verdict.py`).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol
 
 from churn_platform.core.criteria.beats_production import should_promote
 from churn_platform.core.gain import Gain
+from churn_platform.core.ledger import Receipt
+from churn_platform.core.moves import DONE, version_of
 from churn_platform.core.policy import PromotionPolicy
 
 Judgement = Literal["right", "wrong", "open"]
 Shown = Literal["better", "not better", "open"]
+Takeover = tuple[str, int]
+"""The newest month there was (an ISO date), and the version that came into production then."""
 
 
 class Decided(Protocol):
@@ -78,30 +82,38 @@ class Totals:
 
 
 def judging_months(
-    decisions: Sequence[Decided], index: int, matured: Iterable[str], most: int
+    own: Decided, takeovers: Iterable[Takeover], matured: Iterable[str], most: int
 ) -> tuple[list[str], bool]:
-    """The months that judge decision `index`, and whether no later one will.
+    """The months that judge a decision, and whether no later one will.
 
     The first `most` months after it, as long as nothing but its two versions was in production: what a model is worth
-    after it was replaced for good is no longer that decision's matter. The month of the next promotion still counts:
+    after it was replaced for good is no longer that decision's matter. The month of the next takeover still counts:
     its customers were scored before.
 
     Args:
-        decisions: all decisions, oldest first.
-        index: which one.
+        own: the decision.
+        takeovers: what came into production after it, oldest first.
         matured: months with matured labels, ISO dates.
         most: so that judging does not grow with the history.
     """
-    own = decisions[index]
     pair = {own.candidate_version, own.production_version}
-    end = next((later.as_of for later in decisions[index + 1 :] if _others(later, pair)), None)
+    end = next((month for month, version in takeovers if version not in pair), None)
     months = sorted(month for month in matured if month > own.as_of and (end is None or month <= end))
     return months[:most], end is not None or len(months) >= most
 
 
-def _others(later: Decided, pair: set[int | None]) -> bool:
-    promoted = later.decision == "promoted" and later.candidate_version not in pair
-    return promoted or later.production_version not in pair
+def takeovers(receipts: Iterable[Receipt]) -> list[list[Takeover]]:
+    """For each decision, in order, what came into production after it: by the loop, an approval or a rollback."""
+    newest, found = "", list[list[Takeover]]()
+    for receipt in receipts:
+        if receipt.act in ("drop accepted", "drop corrected"):
+            newest = max(newest, receipt.subject)
+        elif receipt.act == "decision":
+            found.append([])
+        elif receipt.act in DONE and (version := version_of(receipt.subject)) is not None:
+            for one in found:
+                one.append((newest, version))
+    return found
 
 
 def shown(gain: Gain | None, policy: PromotionPolicy, *, first: bool = False) -> Shown:

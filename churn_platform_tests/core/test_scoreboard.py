@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from churn_platform.core.gain import Gain
+from churn_platform.core.ledger import append
 from churn_platform.core.policy import PromotionPolicy
-from churn_platform.core.scoreboard import judge, judging_months, shown, totals
+from churn_platform.core.scoreboard import judge, judging_months, shown, takeovers, totals
 
 POLICY = PromotionPolicy()
 MONTHS = [f"2024-{month:02}-28" for month in range(1, 11)]
@@ -99,30 +100,43 @@ def test_the_sentence_names_both_versions_the_months_and_the_figures():
 
 
 def test_the_months_after_a_decision_judge_it_until_another_version_comes():
-    first = Made(MONTHS[0], 1, None)
+    comes = [(MONTHS[5], 3)]
+    assert judging_months(Made(MONTHS[0], 1, None), comes, MONTHS, 99) == (MONTHS[1:6], True)
     refused = Made(MONTHS[2], 2, 1, "refused")
-    promoted = Made(MONTHS[5], 3, 1)
-    decisions = [first, refused, promoted]
-    assert judging_months(decisions, 0, MONTHS, 99) == (MONTHS[1:6], True)
-    assert judging_months(decisions, 1, MONTHS, 99) == (MONTHS[3:6], True), "the replaced month was still served"
-    assert judging_months(decisions, 2, MONTHS, 99) == (MONTHS[6:], False)
+    assert judging_months(refused, comes, MONTHS, 99) == (MONTHS[3:6], True), "the replaced month was still served"
+    assert judging_months(Made(MONTHS[5], 3, 1), comes, MONTHS, 99) == (MONTHS[6:], False)
+    assert judging_months(Made(MONTHS[5], 3, 1), [], MONTHS, 99) == (MONTHS[6:], False)
 
 
-def test_a_refusal_afterwards_ends_nothing_and_a_rollback_to_the_incumbent_neither():
-    decisions = [Made(MONTHS[0], 2, 1), Made(MONTHS[1], 3, 2, "refused"), Made(MONTHS[3], 4, 1, "refused")]
-    assert judging_months(decisions, 0, MONTHS, 99) == (MONTHS[1:], False)
-
-
-def test_an_override_that_no_decision_promoted_ends_it_when_it_is_seen_in_production():
-    decisions = [Made(MONTHS[0], 2, 1), Made(MONTHS[2], 3, 2, "refused"), Made(MONTHS[4], 4, 3, "refused")]
-    assert judging_months(decisions, 0, MONTHS, 99) == (MONTHS[1:5], True)
+def test_a_rollback_to_the_incumbent_and_the_candidate_once_more_end_nothing():
+    comes = [(MONTHS[0], 2), (MONTHS[3], 1), (MONTHS[6], 2)]
+    assert judging_months(Made(MONTHS[0], 2, 1), comes, MONTHS, 99) == (MONTHS[1:], False)
 
 
 @given(st.integers(1, 12), st.permutations(MONTHS))
 def test_at_most_so_many_months_judge_and_then_it_is_final(most, months):
-    found, final = judging_months([Made(MONTHS[1])], 0, months, most)
+    found, final = judging_months(Made(MONTHS[1]), [], months, most)
     assert found == MONTHS[2:][:most]
     assert final == (len(MONTHS[2:]) >= most)
+
+
+def test_what_came_into_production_is_read_from_the_ledger_whoever_brought_it():
+    acts = [
+        ("drop accepted", MONTHS[0]), ("decision", "version 1"), ("promotion done", "version 1"),
+        ("drop accepted", MONTHS[1]), ("decision", "version 2"), ("drop corrected", MONTHS[0]),
+        ("drop accepted", MONTHS[2]), ("approval", "version 2"), ("promotion done", "version 2"),
+        ("drop accepted", MONTHS[3]), ("rollback done", "version 1"), ("decision", "version 3"),
+    ]  # fmt: skip
+    receipts = []
+    for act, subject in acts:
+        receipts.append(
+            append(
+                receipts[-1] if receipts else None,
+                time="2024-03-01T06:00:00+00:00", actor="a", act=act, subject=subject, reason="why", evidence={},
+            )
+        )  # fmt: skip
+    later = [(MONTHS[2], 2), (MONTHS[3], 1)]
+    assert takeovers(receipts) == [[(MONTHS[0], 1), *later], later, []]
 
 
 @given(st.lists(st.tuples(st.sampled_from(["promoted", "refused"]), GAINS), max_size=8))

