@@ -148,7 +148,7 @@ def _made(home: Home, decision: Decision) -> bool:
 
 def _complete(home: Home) -> None:
     """The newest decision's receipt, where it has none: a kill may have come between the decision's file and it."""
-    if len(home.records.decisions()) == len(home.ledger.receipts("decision")):
+    if len(home.records.decisions()) <= len(home.ledger.receipts("decision")):
         return
     decision = newest_decision(home)
     home.ledger.append(
