@@ -43,9 +43,6 @@ LIBRARY_ENVIRONMENT = {
 }
 
 PROFILE = "CHURN_PROFILE"
-ADDRESSES = ("dagster_postgres", "mlflow_uri")
-"""Of servers; what they say is for the libraries too, and never for a log."""
-
 KeyDigests = Annotated[str, Field(pattern=r"^([0-9a-f]{64}(,[0-9a-f]{64})*)?$")]
 
 
@@ -103,7 +100,9 @@ class Settings(BaseSettings):
     api_keys: KeyDigests = Field(
         default="", description="sha256 of each API key, in hex, separated by commas; empty: no key is asked for."
     )
-    metrics_keys: KeyDigests = Field(default="", description="The same for /metrics alone; empty: an API key opens it.")
+    metrics_keys: KeyDigests = Field(
+        default="", description="sha256 of each key for /metrics alone; empty: an API key opens it."
+    )
     api_hosts: str = Field(
         default="", description="Names, separated by commas, under which the API may be called besides localhost."
     )
@@ -201,13 +200,16 @@ def load_settings(home: Path | None = None) -> Settings:
     try:
         return Settings() if home is None else Settings(home=home)
     except ValidationError as error:
-        faults = [f"CHURN_{str(f['loc'][0]).upper()} is {_shown(f)}: {f['msg']}" for f in error.errors()]
-        raise UsageError("; ".join(faults)) from None
+        raise UsageError("; ".join(_said(fault) for fault in error.errors())) from None
 
 
-def _shown(fault: ErrorDetails) -> str:
-    """The value that is at fault; of an address only that it was given, for it may hold a password."""
-    return "set" if str(fault["loc"][0]) in ADDRESSES else repr(fault["input"])
+def _said(fault: ErrorDetails) -> str:
+    """The setting at fault and what it takes; its value where that is to be a number, for a text may hold a secret."""
+    name = str(fault["loc"][0])
+    field, variable = Settings.model_fields[name], f"CHURN_{name.upper()}"
+    if field.annotation in (int, float):
+        return f"{variable} is {fault['input']!r}: {fault['msg']}"
+    return f"{variable} cannot be what it says (not shown here): {field.description} {fault['msg']}"
 
 
 def _read_profile() -> None:

@@ -13,9 +13,6 @@ from churn_platform.core.ledger import Act, Receipt
 from churn_platform.core.moves import DONE, version_of
 from churn_platform.errors import UsageError
 
-DAY = dt.timedelta(days=1)
-MOMENT = dt.timedelta(microseconds=1)
-
 
 def acts() -> tuple[str, ...]:
     """Every act that a receipt can record."""
@@ -27,10 +24,10 @@ def acts() -> tuple[str, ...]:
 
 
 def instant(text: str, *, end: bool) -> dt.datetime:
-    """An instant as people type it; a date alone means its first moment, or its last one where `end` is true.
+    """An instant as people type it, in UTC; a date alone means its first moment, or its last one where `end` is true.
 
     Raises:
-        UsageError: it is neither a date nor an instant.
+        UsageError: it is neither a date nor an instant that UTC has.
     """
     try:
         day = dt.date.fromisoformat(text)
@@ -39,9 +36,13 @@ def instant(text: str, *, end: bool) -> dt.datetime:
             moment = dt.datetime.fromisoformat(text)
         except ValueError:
             raise UsageError(f"{text!r} is no date and no instant: write 2024-01-31 or 2024-01-31T18:00.") from None
-        return moment if moment.tzinfo is not None else moment.replace(tzinfo=dt.UTC)
-    first = dt.datetime(day.year, day.month, day.day, tzinfo=dt.UTC)
-    return first + DAY - MOMENT if end else first
+        try:
+            return (moment if moment.tzinfo is not None else moment.replace(tzinfo=dt.UTC)).astimezone(dt.UTC)
+        except OverflowError:
+            raise UsageError(
+                f"{text!r} lies outside the years 1 to 9999 in UTC: write a later or earlier one."
+            ) from None
+    return dt.datetime.combine(day, dt.time.max if end else dt.time.min, dt.UTC)
 
 
 @dataclass(frozen=True)

@@ -110,8 +110,10 @@ def test_an_act_that_no_receipt_can_have_is_wrong_use_and_the_sentence_lists_the
     ("text", "first", "last"),
     [
         ("2024-02-15", "2024-02-15T00:00:00+00:00", "2024-02-15T23:59:59.999999+00:00"),
+        ("9999-12-31", "9999-12-31T00:00:00+00:00", "9999-12-31T23:59:59.999999+00:00"),
+        ("0001-01-01", "0001-01-01T00:00:00+00:00", "0001-01-01T23:59:59.999999+00:00"),
         ("2024-02-15T10:00", "2024-02-15T10:00:00+00:00", "2024-02-15T10:00:00+00:00"),
-        ("2024-02-15T10:00+01:00", "2024-02-15T10:00:00+01:00", "2024-02-15T10:00:00+01:00"),
+        ("2024-02-15T10:00+01:00", "2024-02-15T09:00:00+00:00", "2024-02-15T09:00:00+00:00"),
     ],
 )
 def test_a_date_is_its_first_or_its_last_moment_and_an_instant_itself(text, first, last):
@@ -122,4 +124,10 @@ def test_a_date_is_its_first_or_its_last_moment_and_an_instant_itself(text, firs
 @pytest.mark.parametrize("text", ["", "yesterday", "2024-13-01", "15.02.2024"])
 def test_what_is_no_date_and_no_instant_is_wrong_use(text):
     with pytest.raises(UsageError, match="is no date and no instant: write 2024-01-31"):
+        instant(text, end=True)
+
+
+@pytest.mark.parametrize("text", ["9999-12-31T23:59-01:00", "0001-01-01T00:00+01:00"])
+def test_an_instant_that_utc_does_not_have_is_wrong_use(text):
+    with pytest.raises(UsageError, match="outside the years 1 to 9999"):
         instant(text, end=True)

@@ -67,7 +67,7 @@ def postgres_address(setting: str, text: str, variable: str, password: str) -> P
     """The database that a setting names, with the password of another variable; None where it is empty.
 
     Raises:
-        UsageError: it is no such address, or it holds a password.
+        UsageError: it is no such address, or it holds a password; nothing of it is shown.
     """
     if not text:
         return None
@@ -78,5 +78,5 @@ def postgres_address(setting: str, text: str, variable: str, password: str) -> P
     except UsageError:
         where = OnlineAddress()
     if where.kind != "postgres":
-        raise UsageError(f"{setting} is {text!r}: give {EXAMPLE}, or nothing to keep it in the home.")
+        raise UsageError(f"{setting} is no address of a database: give {EXAMPLE}, or nothing to keep it in the home.")
     return PostgresAddress(where, variable)

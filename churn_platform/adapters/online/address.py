@@ -80,25 +80,25 @@ def online_address(text: str, password: str = "") -> OnlineAddress:
     """The store that a setting names.
 
     Raises:
-        UsageError: it cannot be read, or it holds a password; says what it may be.
+        UsageError: it cannot be read, or it holds a password; says what it may be, and nothing of what it is.
     """
     if not text:
         return OnlineAddress()
     try:
         parts = urlsplit(text)
         kind, port = KINDS.get(parts.scheme), parts.port
-    except ValueError as error:
-        raise UsageError(f"CHURN_ONLINE_STORE cannot be read ({error}): give {EXAMPLES}.") from None
+    except ValueError:  # whose words may hold a part of a password
+        raise UsageError(f"CHURN_ONLINE_STORE cannot be read as an address: give {EXAMPLES}.") from None
     if parts.password is not None:
         raise UsageError("CHURN_ONLINE_STORE holds a password: put it into CHURN_ONLINE_PASSWORD instead.")
     options = dict(parse_qsl(parts.query))
     host = options.get("host", parts.hostname or "")
     if kind is None or not host or set(options) - OPTIONS[kind]:
-        raise UsageError(f"CHURN_ONLINE_STORE is {text!r}: give {EXAMPLES}.")
+        raise UsageError(f"CHURN_ONLINE_STORE is no address of a store: give {EXAMPLES}.")
     database, user = unquote(parts.path.strip("/")), unquote(parts.username or "")
     database = database or ("0" if kind == "redis" else "")
     if (kind == "redis" and not database.isdecimal()) or (kind == "postgres" and not (database and user)):
-        raise UsageError(f"CHURN_ONLINE_STORE is {text!r}, without a database or a user: give {EXAMPLES}.")
+        raise UsageError(f"CHURN_ONLINE_STORE names no database or no user: give {EXAMPLES}.")
     return OnlineAddress(
         kind, text, host, port or PORTS[kind], database, user, password, parts.scheme == "rediss",
         options.get("sslmode", "prefer"),

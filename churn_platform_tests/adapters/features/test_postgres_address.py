@@ -40,7 +40,7 @@ def test_an_address_is_said_to_psycopg_and_to_feast_alike(text, host, port):
     "text", ["redis://host/0", "mysql://a@host/db", "postgresql://host/db", "postgresql://u@h", "h:1"]
 )
 def test_anything_else_is_refused_with_what_it_may_be(text):
-    with pytest.raises(UsageError, match=r"^CHURN_OFFLINE_STORE is '.*': give postgresql://user@host:5432/database"):
+    with pytest.raises(UsageError, match=r"^CHURN_OFFLINE_STORE is no address .*: give postgresql://user@host:5432/"):
         read(text)
 
 
@@ -49,6 +49,16 @@ def test_anything_else_is_refused_with_what_it_may_be(text):
 )
 def test_a_password_in_the_address_is_refused_without_being_shown(text):
     with pytest.raises(UsageError, match="CHURN_OFFLINE_PASSWORD") as caught:
+        read(text)
+    assert "geheim" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["churn:geheim@db/features", "host=db password=geheim", "postgresql://churn@db/f?password=geheim", "x://[geheim"],
+)
+def test_nothing_of_what_is_no_address_is_shown(text):
+    with pytest.raises(UsageError, match="give postgresql://user@host") as caught:
         read(text)
     assert "geheim" not in str(caught.value)
 

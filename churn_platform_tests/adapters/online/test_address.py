@@ -47,6 +47,15 @@ def test_a_password_in_the_address_is_refused_without_being_shown():
     assert "geheim" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "text", ["churn:geheim@cache/0", "redis://cache/0?password=geheim", "redis://:geheim/1@cache", "redis://u@h/geheim"]
+)
+def test_nothing_of_what_is_no_address_is_shown(text):
+    with pytest.raises(UsageError, match="redis://host:6379/0") as caught:
+        online_address(text)
+    assert "geheim" not in str(caught.value)
+
+
 @pytest.mark.parametrize("text", ["redis://churn@cache/3", "postgresql://churn@db/features"])
 def test_what_is_written_and_shown_names_the_variable_and_never_the_password(text):
     address = online_address(text, "geheim")
