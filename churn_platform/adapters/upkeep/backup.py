@@ -13,7 +13,7 @@ import sqlite3
 import uuid
 import zipfile
 from collections.abc import Callable, Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import IO, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -70,7 +70,7 @@ def back_up(home: Home, target: Path, on_file: OnFile = lambda _name, _size: Non
     """Write the whole home to one new file, between runs: the home is held, SQLite stores are copied through SQLite.
 
     Raises:
-        UsageError: `target` exists or lies in the home.
+        UsageError: `target` exists or lies in the home, or a file has a name that no archive can hold.
         HomeBusy: a run holds the home.
         IntegrityError: what was written does not read back.
     """
@@ -108,7 +108,11 @@ def free_target(home: Home, target: Path) -> Path:
 
 
 def contents(folder: Path) -> dict[str, Path]:
-    """Every file of a home that a backup keeps, by its name in the archive; links are followed, once each folder."""
+    """Every file of a home that a backup keeps, by its name in the archive; links are followed, once each folder.
+
+    Raises:
+        UsageError: a file has a name that no archive can hold.
+    """
     found: dict[str, Path] = {}
     seen: set[Path] = set()
     for place, folders, names in os.walk(folder, followlinks=True):
@@ -121,7 +125,7 @@ def contents(folder: Path) -> dict[str, Path]:
             path = Path(place) / name
             inside = path.relative_to(folder).as_posix()
             if _kept(inside) and path.is_file():
-                found[inside] = path
+                found[_writable(inside, folder)] = path
     return dict(sorted(found.items()))
 
 
@@ -170,6 +174,13 @@ def copy_checked(archive: zipfile.ZipFile, said: Archive, name: str, target: Pat
     if target is not None:
         os.utime(target, ns=(entry.changed, entry.changed))
         fsync_file(target)
+
+
+def _writable(name: str, folder: Path) -> str:
+    shown = os.fsencode(name).decode(errors="backslashreplace")
+    if shown != name:
+        raise UsageError(f"{shown} in {folder} has a name that is no UTF-8, which no backup can hold: rename the file.")
+    return name
 
 
 def _kept(name: str) -> bool:
@@ -240,8 +251,8 @@ def _read_manifest(archive: zipfile.ZipFile, file: Path) -> Archive:
             f"{file} is a backup in format {said.format} of a home with layout {said.layout}; this version of the "
             f"platform knows format {FORMAT} and layout {LAYOUT}: restore it with the version that made it."
         )
-    if outside := next((name for name in said.files if not _inside(name)), None):
-        raise IntegrityError(f"{file} names {outside!r}, which would lie outside the home: nothing was restored.")
+    if outside := [name for name in said.files if not _inside(name)]:
+        raise IntegrityError(f"{file} names {outside[0]!r}, which would lie outside the home: nothing was restored.")
     stored, listed = sorted(archive.namelist()), sorted([MANIFEST, *(INSIDE + name for name in said.files)])
     if stored != listed:
         odd = sorted(set(stored) ^ set(listed)) or [name for name in stored if stored.count(name) > 1]
@@ -256,8 +267,8 @@ def _read_all(archive: zipfile.ZipFile) -> bytes:
 
 
 def _inside(name: str) -> bool:
-    parts = name.split("/")
-    return all(part not in ("", ".", "..") for part in parts) and not any(c in name for c in "\\\0:")
+    path = PurePath(name)  # in the words of this system: a colon or backslash leads out of a folder on Windows only
+    return path.as_posix() == name and not path.anchor and path.name != "" and ".." not in path.parts
 
 
 def room_for(said: Archive, folder: Path) -> None:

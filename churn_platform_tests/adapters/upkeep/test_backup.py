@@ -1,6 +1,7 @@
 """A home in one archive: every file with its digest, taken while nobody runs, and nothing that leads out of it."""
 
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from churn_platform.adapters.upkeep.backup import (
     opened,
     room_for,
 )
+from churn_platform.adapters.upkeep.restoring import restore
 from churn_platform.errors import HomeBusy, IntegrityError, UsageError
 from churn_platform_tests.small_business import make_home, open_home
 
@@ -142,7 +144,7 @@ def test_a_backup_that_was_interrupted_leaves_no_file(january_copy, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["../outside", "/etc/outside", "a/../../outside", "a//b", "./a", "a\\..\\b", "c:outside", "a\0b"]
+    "name", ["../outside", "/etc/outside", "a/../../outside", "..", ".", "", "a//b", "./a", "a\0b"]
 )
 def test_a_name_that_leads_out_of_the_home_is_refused(archive, name):
     def add(said, members):
@@ -151,6 +153,44 @@ def test_a_name_that_leads_out_of_the_home_is_refused(archive, name):
 
     with pytest.raises(IntegrityError, match=r"outside the home|does not hold what"), opened(rewritten(archive, add)):
         pytest.fail("it was opened")
+
+
+NAMES = [
+    "sent 10:30.txt",
+    "c:members.csv",
+    "..\\members.csv",
+    "a\nb",
+    "Kündigungen ✓.csv",
+    " ",
+    "...",
+    "-rf",
+    "%2e%2e",
+    "'",
+]
+
+
+def test_every_name_that_a_file_can_have_comes_back_whole(tmp_path):
+    """What people lay into a drop's folder, whatever it is called, must not stand in the way of a backup."""
+    home = make_home(tmp_path / "home")
+    (home.drops / "2024-03-31 (1:2)").mkdir()
+    for number, name in enumerate(NAMES):
+        (home.drops / "2024-03-31 (1:2)" / name).write_text(str(number))
+    back_up(home, tmp_path / "a.zip")
+    restored = open_home(tmp_path / "restored")
+    restore(tmp_path / "a.zip", restored)
+    found = {path.name: path.read_text() for path in (restored.drops / "2024-03-31 (1:2)").iterdir()}
+    assert found == {name: str(number) for number, name in enumerate(NAMES)}
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9.csv", b"caf\xe9/members.csv"])
+def test_a_name_that_no_archive_can_hold_is_told_before_anything_is_written(tmp_path, name):
+    home = make_home(tmp_path / "home")
+    path = home.drops / os.fsdecode(name)
+    path.parent.mkdir(exist_ok=True)
+    path.touch()
+    with pytest.raises(UsageError, match=r"^drops/caf\\xe9.* has a name that is no UTF-8, .*: rename the file\.$"):
+        back_up(home, tmp_path / "a.zip")
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
 
 
 def test_an_archive_holds_what_its_manifest_lists_and_nothing_else(archive):
