@@ -23,11 +23,14 @@ def salted(salt: str, key: str | int) -> str:
 
 
 def current(receipts: Sequence[Receipt], digest: Any, sequence: int) -> Any:  # noqa: ANN401 - as evidence holds it
-    """What a digest that receipt `sequence` names, or a mapping of digests, has become by the forgetting since."""
+    """What a digest that receipt `sequence` names, or a mapping of digests, has become since.
+
+    By forgetting, or by a repair that could not make a release's manifest as it was.
+    """
     if isinstance(digest, dict):
         return {name: current(receipts, value, sequence) for name, value in digest.items()}
     for receipt in receipts:
-        if receipt.act == "customer forgotten" and receipt.sequence > sequence:
+        if receipt.act in ("customer forgotten", "recovery") and receipt.sequence > sequence:
             mapping: Any = receipt.evidence.get("digests", {})
             digest = mapping.get(digest, digest)
     return digest

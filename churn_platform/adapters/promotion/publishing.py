@@ -20,8 +20,12 @@ GOLDEN_ROWS = 5
 
 
 def publish(home: Home, planned: Move) -> None:
-    """Have the version's release on the disk, verified, and its receipt in the ledger, once."""
+    """Have the version's release on the disk, verified, and its receipt in the ledger, once.
+
+    A release that was lost is made as its receipt says it was, up to the moment of its making.
+    """
     version = planned.version
+    known = next((r for r in home.ledger.receipts("release published") if r.subject == f"version {version}"), None)
     if version in home.releases.versions():
         manifest = home.releases.verify(version)
         check_judged(home, version, manifest.files)
@@ -29,13 +33,15 @@ def publish(home: Home, planned: Move) -> None:
         check_judged(home, version, home.registry.recorded(version))
         candidate = home.registry.load(version)
         files = {**home.registry.files(version), **serving_files(candidate.model)}
-        manifest = home.releases.publish(version, files, manifest_of(home, candidate, _sample(home, candidate)))
+        fields = manifest_of(home, candidate, _sample(home, candidate))
+        if known is not None:
+            fields["created_at"] = known.evidence.get("created_at", fields["created_at"])
+        manifest = home.releases.publish(version, files, fields)
     if manifest.candidate_digest != planned.evidence["candidate"]:
         raise IntegrityError(
             f"Version {version} is not what its decision was about: its digest is {manifest.candidate_digest[:12]}."
         )
-    known = {receipt.subject for receipt in home.ledger.receipts("release published")}
-    if f"version {version}" not in known:
+    if known is None:
         home.ledger.append(
             actor=home.settings.who,
             act="release published",
@@ -46,6 +52,7 @@ def publish(home: Home, planned: Move) -> None:
                 "candidate": manifest.candidate_digest,
                 "manifest": digest_of(manifest.model_dump(mode="json")),
                 "files": dict(manifest.files),
+                "created_at": manifest.created_at,
             },
         )
 

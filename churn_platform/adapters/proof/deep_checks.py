@@ -14,6 +14,7 @@ from churn_platform.adapters.proof.findings import Finding, broken, holds, said
 from churn_platform.adapters.records import KINDS
 from churn_platform.core.candidate import FILES
 from churn_platform.core.digest import digest_of
+from churn_platform.core.forgetting import current
 from churn_platform.core.ledger import Receipt
 from churn_platform.core.moves import judged_files, version_of
 from churn_platform.errors import ChurnError, StoreDown
@@ -80,7 +81,7 @@ def check_releases(home: Home, receipts: Sequence[Receipt]) -> Iterator[Finding]
         receipt = published.get(version)
         if receipt is None:
             yield broken("releases", f"{folder}: no receipt says that it was published")
-        elif digest_of(manifest.model_dump(mode="json")) != receipt.evidence["manifest"]:
+        elif digest_of(manifest.model_dump(mode="json")) != _current(receipts, receipt, "manifest"):
             yield broken(
                 "releases",
                 f"{folder / 'manifest.json'} is not what receipt {receipt.sequence} published",
@@ -151,6 +152,10 @@ def check_records(home: Home, _: Sequence[Receipt]) -> Iterator[Finding]:
     yield from (broken("records", fault) for fault in faults)
     if not faults:
         yield holds("records", f"{count} records with their rows", count)
+
+
+def _current(receipts: Sequence[Receipt], receipt: Receipt, name: str) -> object:
+    return current(receipts, receipt.evidence[name], receipt.sequence)
 
 
 def _of(receipts: Sequence[Receipt], digest: str) -> int:

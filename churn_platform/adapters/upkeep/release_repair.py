@@ -15,6 +15,7 @@ from churn_platform.adapters.promotion.publishing import publish
 from churn_platform.core import release
 from churn_platform.core.candidate import candidate_of
 from churn_platform.core.digest import digest_of
+from churn_platform.core.forgetting import current
 from churn_platform.core.moves import DONE, Move, promotions, version_of
 from churn_platform.core.release import Manifest
 from churn_platform.core.serving_form import serving_files
@@ -110,8 +111,9 @@ def _again(home: Home, version: int, content: Mapping[str, bytes]) -> tuple[str,
         if aside.exists() and not folder.exists():
             aside.rename(folder)
         raise
-    manifest = digest_of(home.releases.verify(version).model_dump(mode="json"))
-    return (
-        f"Release {version} was published again from the registry, its files as receipt {said.sequence} says.",
-        {str(said.evidence["manifest"]): manifest},
-    )
+    before = current(receipts, said.evidence["manifest"], said.sequence)
+    after = digest_of(home.releases.verify(version).model_dump(mode="json"))
+    done = f"Release {version} was published again from the registry"
+    if after == before:
+        return f"{done}, as receipt {said.sequence} says.", {}
+    return f"{done}, its files as receipt {said.sequence} says, its manifest with other golden rows.", {before: after}

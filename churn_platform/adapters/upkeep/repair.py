@@ -28,6 +28,8 @@ from churn_platform.errors import ChurnError, IntegrityError
 RESTORE = "put the home back from a backup: `churn restore FILE --home NEW`"
 AN_HOUR = 3600.0
 """Where others than the holder of the home write, a younger leftover may still be somebody's work."""
+FAULTS = (ChurnError, OSError, ValueError)
+"""What a step may meet without the next one being in vain."""
 SHARED = ("drops", "predictions", "simulated")
 NOT_OURS = ("serving", "dagster", "artifacts")
 
@@ -54,10 +56,15 @@ def repair(home: Home) -> list[Repair]:
         found: list[Repair] = []
         for name, step in STEPS:
             try:
-                found += list(step(home))
-            except (ChurnError, OSError, ValueError) as error:
-                found.append(Repair(name, done=False, says=f"{error} If that does not help, {RESTORE}."))
+                for one in step(home):  # each is kept as it comes: it has its receipt, whatever follows
+                    found.append(one)  # noqa: PERF402
+            except FAULTS as error:
+                found.append(_left(name, error))
     return found
+
+
+def _left(name: str, error: Exception, prefix: str = "") -> Repair:
+    return Repair(name, done=False, says=f"{prefix}{error} If that does not help, {RESTORE}.")
 
 
 def _pointer(home: Home) -> Iterator[Repair]:
@@ -78,15 +85,33 @@ def _pointer(home: Home) -> Iterator[Repair]:
 
 
 def _releases(home: Home) -> Iterator[Repair]:
+    """Production first, and each for itself: one that nothing can make whole is no reason to leave the others."""
     published = {version_of(receipt.subject) for receipt in home.ledger.receipts("release published")}
-    for version in sorted({*home.releases.versions(), *(v for v in published if v is not None)}):
+    versions, production = {*home.releases.versions(), *(v for v in published if v is not None)}, _production(home)
+    for version in sorted(versions, key=lambda version: (version != production, version)):
         try:
             home.releases.verify(version)
         except ChurnError as fault:
-            said, digests = rebuild(home, version)
-            evidence: dict[str, JsonValue] = {"digests": dict(digests)} if digests else {}
-            _receipt(home, f"version {version}", f"{said} It had this fault: {fault}", evidence)
-            yield Repair("release", done=True, says=said)
+            try:
+                yield _release(home, version, fault)
+            except FAULTS as error:
+                yield _left("release", error, f"Release {version} stays as it is. ")
+
+
+def _release(home: Home, version: int, fault: ChurnError) -> Repair:
+    said, digests = rebuild(home, version)
+    evidence: dict[str, JsonValue] = {"digests": dict(digests)} if digests else {}
+    _receipt(home, f"version {version}", f"{said} It had this fault: {fault}", evidence)
+    return Repair("release", done=True, says=said)
+
+
+def _production(home: Home) -> int | None:
+    """What the pointer names; None where it cannot be read, which is the next step's work."""
+    try:
+        pointer = home.releases.read_pointer()
+    except IntegrityError:
+        return None
+    return None if pointer is None else pointer.version
 
 
 def _moves(home: Home) -> Iterator[Repair]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import time
 
 import pytest
@@ -10,6 +11,7 @@ from churn_platform.adapters.drops.reader import INCOMING
 from churn_platform.adapters.models.registry import PRODUCTION
 from churn_platform.adapters.progress import Progress
 from churn_platform.adapters.promotion.promoting import production_candidate
+from churn_platform.adapters.proof.deep_checks import check_releases
 from churn_platform.adapters.upkeep.repair import repair
 from churn_platform.errors import HomeBusy
 from churn_platform_tests.small_business import FEBRUARY, JANUARY, copied, open_home, up_to_scores
@@ -74,20 +76,37 @@ def test_a_file_that_was_added_to_a_release_is_put_aside_not_deleted(home):
 
 
 @pytest.mark.parametrize("how", ["manifest", "folder"])
-def test_a_release_whose_manifest_is_lost_is_published_again_with_the_files_of_its_receipt(home, how):
-    import shutil
-
-    before = home.releases.manifest(2).files
+def test_a_release_whose_manifest_is_lost_is_published_again_byte_for_byte(home, how):
+    folder = home.releases.folder / "2"
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
     if how == "manifest":
-        (home.releases.folder / "2" / "manifest.json").write_text("{}")
+        (folder / "manifest.json").write_text("{}")
     else:
-        shutil.rmtree(home.releases.folder / "2")
+        shutil.rmtree(folder)
     repaired(home, "release")
-    assert home.releases.verify(2).files == before
-    receipt = home.ledger.receipts("recovery")[-1]
-    published = [r for r in home.ledger.receipts("release published") if r.subject == "version 2"]
-    assert len(published) == 1
-    assert list(receipt.evidence["digests"]) == [published[0].evidence["manifest"]]
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert "digests" not in home.ledger.receipts("recovery")[-1].evidence
+    assert len(home.ledger.receipts("release published")) == 2
+
+
+def test_a_release_whose_golden_rows_are_gone_is_published_with_others_and_verification_follows_the_receipt(home):
+    """The dataset it was trained on was made anew meanwhile, as after a correction; then the first one comes back."""
+    record, rows = (home.records.path("training_dataset", FEBRUARY, suffix) for suffix in (".json", ".parquet"))
+    aside = {path: path.read_bytes() for path in (record, rows)}
+    manifests = [home.releases.manifest(2)]
+    for path in aside:
+        path.unlink()
+    for _ in range(3):
+        shutil.rmtree(home.releases.folder / "2")
+        repaired(home, "release")
+        manifests.append(home.releases.manifest(2))
+        assert [one.detail for one in check_releases(home, home.ledger.receipts()) if one.state != "holds"] == []
+        if len(manifests) == 3:
+            [path.write_bytes(content) for path, content in aside.items()]
+    assert manifests[0] == manifests[3] != manifests[1] == manifests[2]
+    said = [list(receipt.evidence.get("digests", {}).items()) for receipt in home.ledger.receipts("recovery")]
+    [there], [], [back] = said
+    assert there == back[::-1]
 
 
 def test_a_release_that_nothing_proves_is_left_as_it_is(home):
@@ -97,6 +116,32 @@ def test_a_release_that_nothing_proves_is_left_as_it_is(home):
     path = home.releases.folder / "2" / "passport.json"
     path.write_bytes(path.read_bytes() + b" ")
     left(home, "release", "does not match the digest recorded when it was registered")
+
+
+def test_a_release_that_is_hopeless_stops_no_other_and_none_is_forgotten(home):
+    """Version 1 is retired and damaged in the registry, too; 2 is in production and comes first."""
+    for path in (home.folder / "artifacts").rglob("model.skops"):
+        if path.read_bytes() == (home.releases.folder / "1" / "model.skops").read_bytes():
+            path.write_bytes(path.read_bytes() + b" ")
+    for version in "12":
+        path = home.releases.folder / version / "model.skops"
+        path.write_bytes(path.read_bytes() + b" ")
+    first, second = repair(open_home(home.folder))
+    assert (first.what, first.done, second.what, second.done) == ("release", True, "release", False)
+    assert second.says.startswith("Release 1 stays as it is. Version 1 of gym_churn: model.skops does not match")
+    assert home.releases.verify(2).version == 2
+    assert [receipt.subject for receipt in home.ledger.receipts("recovery")] == ["version 2"]
+
+
+def test_what_a_step_repaired_before_it_failed_is_told(home):
+    """Its receipt is written: who reads the answer must not look for it in the ledger."""
+    record = home.records.path("scores", FEBRUARY, ".json")
+    home.records.path("drift_report", FEBRUARY, ".json").write_text("{")
+    record.unlink()
+    record.mkdir()  # of the same step, and no file
+    first, second = repair(open_home(home.folder))
+    assert (first.what, first.done, second.what, second.done) == ("record", True, "record", False)
+    assert len(home.ledger.receipts("recovery")) == 1
 
 
 def test_an_alias_follows_the_pointer(home):
