@@ -5,13 +5,19 @@ Belongs here: files against the digests recorded of them, and those against each
 Dagster's history are evidence of nothing and not looked at.
 """
 
+import datetime as dt
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
 
 from churn_platform.adapters.files import sha256_file
 from churn_platform.adapters.home import Home
+from churn_platform.adapters.progress import VERDICTS
 from churn_platform.adapters.proof.deep_lake import check_lake
 from churn_platform.adapters.proof.findings import Finding, broken, holds, said
 from churn_platform.adapters.records import KINDS
+from churn_platform.adapters.scoring import list_file
 from churn_platform.core.candidate import FILES
 from churn_platform.core.digest import digest_of
 from churn_platform.core.forgetting import current
@@ -136,9 +142,12 @@ def check_copy(home: Home, _: Sequence[Receipt]) -> Iterator[Finding]:
         yield holds("offline copy", f"{compared} snapshots as the lake has them", compared)
 
 
-def check_records(home: Home, _: Sequence[Receipt]) -> Iterator[Finding]:
-    """Every record and its rows against the digests that were written with them, the ranked lists against theirs."""
-    count, faults = 0, []
+def check_records(home: Home, receipts: Sequence[Receipt]) -> Iterator[Finding]:
+    """Every record and its rows against the digests that were written with them, the ranked lists against theirs.
+
+    No receipt names those digests: who writes a record with the digests that fit is not found.
+    """
+    count, faults = 0, list(_missing(home, receipts))
     for kind in KINDS:
         for as_of in home.records.months(kind):
             count += 1
@@ -146,12 +155,32 @@ def check_records(home: Home, _: Sequence[Receipt]) -> Iterator[Finding]:
                 faults.append(fault)
     for as_of in home.records.months("scores"):
         recorded = (home.records.read("scores", as_of) or {}).get("list")
-        path = home.reports / as_of.isoformat() / "at_risk.parquet"
-        if recorded is not None and (not path.exists() or sha256_file(path) != recorded):
-            faults.append(f"{path} is not the list that was made")
+        if recorded is not None:
+            faults += _list_faults(list_file(home, as_of), recorded)
     yield from (broken("records", fault) for fault in faults)
     if not faults:
         yield holds("records", f"{count} records with their rows", count)
+
+
+def _missing(home: Home, receipts: Sequence[Receipt]) -> Iterator[str]:
+    """Records of months that were whole when a receipt said whether to retrain, and that no repair removed since."""
+    processed = {r.subject: r for r in receipts if r.act in VERDICTS}
+    for month, receipt in processed.items():
+        later = [r for r in receipts[receipt.sequence :] if r.act == "recovery" and r.subject == month]
+        for kind in KINDS:
+            path = home.records.path(kind, dt.date.fromisoformat(month), ".json")
+            if not path.exists() and not any(r.evidence.get("record", kind) == kind for r in later):
+                yield f"{path} is gone: receipt {receipt.sequence} was written after it (`churn run` makes it again)"
+
+
+def _list_faults(csv: Path, recorded: str) -> Iterator[str]:
+    rows = csv.with_suffix(".parquet")
+    if not rows.exists() or sha256_file(rows) != recorded:
+        yield f"{rows} is not the list that was made"
+    elif not csv.exists():
+        yield f"{csv} is gone"
+    elif csv.read_bytes() != pd.read_parquet(rows).to_csv(index=False).encode():
+        yield f"{csv} does not say what {rows.name} beside it says"
 
 
 def _current(receipts: Sequence[Receipt], receipt: Receipt, name: str) -> object:

@@ -185,7 +185,7 @@ def _records(home: Home) -> Iterator[Repair]:
             except (ChurnError, OSError, ValueError) as fault:
                 path.unlink()
                 said = f"The {kind} record of {path.stem} was not what had been written: `churn run` makes it again."
-                _receipt(home, path.stem, f"{said} {fault}")
+                _receipt(home, path.stem, f"{said} {fault}", {"record": kind})
                 yield Repair("record", done=True, says=said)
 
 

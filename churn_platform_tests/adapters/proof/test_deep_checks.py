@@ -6,7 +6,9 @@ import shutil
 
 import pytest
 
-from churn_platform_tests.small_business import copied, open_home
+from churn_platform.adapters.progress import Progress
+from churn_platform.adapters.upkeep.repair import repair
+from churn_platform_tests.small_business import FEBRUARY, copied, open_home
 from churn_platform_tests.trusted_home import assert_told, edit_json, exchange_model, flip, swap, verification
 
 
@@ -58,6 +60,7 @@ KINDS = {
     "record of performance": "lake/derived/performance/2024-02-29.json",
     "record of a dataset": "lake/derived/training_dataset/2024-01-31.json",
     "ranked list": "reports/2024-02-29/at_risk.parquet",
+    "ranked list for people": "reports/2024-01-31/at_risk.csv",
 }
 
 
@@ -153,6 +156,25 @@ FORGERIES = {
         "000003.json is no decision that a receipt names",
     ),
 }  # fmt: skip
+
+
+def test_a_record_that_is_gone_is_named_when_a_receipt_was_written_after_it_and_no_repair_removed_it(february_copy):
+    home = february_copy
+    Progress(home).record_verdict()
+    written = home.ledger.head().sequence
+    for kind in ("scores", "drift_report"):
+        home.records.path(kind, FEBRUARY, ".json").write_text("{")
+    assert {one.what for one in repair(open_home(home.folder))} == {"record"}
+    assert verified(home)["breaks"] == []
+    home.records.path("performance", FEBRUARY, ".json").unlink()
+    assert_told(verified(home), f"performance/{FEBRUARY}.json is gone: receipt {written} was written after it")
+
+
+def test_the_list_that_people_read_says_what_the_list_of_the_record_says(home):
+    path = home.reports / str(FEBRUARY) / "at_risk.csv"
+    first, *rows = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([first, *rows[1:]]))
+    assert_told(verified(home), f"{path} does not say what at_risk.parquet beside it says")
 
 
 @pytest.mark.parametrize("name", FORGERIES)
