@@ -111,9 +111,7 @@ class Settings(BaseSettings):
         description="Where the online features are: `redis://host:6379/0` or `postgresql://user@host/database`; "
         "empty: SQLite in the home.",
     )
-    online_password: SecretStr = Field(
-        default=SecretStr(""), description="Password of that store; no file ever holds it."
-    )
+    online_password: SecretStr = Field(default=SecretStr(""), description="Its password; no file ever holds it.")
     feast_registry: str = Field(
         default="",
         description="Where Feast's definitions are: `postgresql://user@host/database`; empty: a file in the home.",
