@@ -3,6 +3,7 @@
 Belongs here: finding and leaving out rows by key. Does not: which files there are (`adapters/upkeep/forgetting.py`).
 """
 
+import codecs
 import csv
 import io
 import sys
@@ -34,27 +35,42 @@ class Key:
         except ValueError:
             return False
 
+    def may_be_in(self, text: str) -> bool:
+        """False only where no cell can hold the key: quotes may stand anywhere in one, a number has many forms."""
+        return not isinstance(self.value, str) or self.value.replace('"', "") in text.replace('"', "")
+
 
 def without_customer(path: Path, key: Key, *, delimiter: str, encoding: str) -> tuple[bytes, int] | None:
     """The file's bytes without the customer's rows, and how many rows that leaves out; None when it has none.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is no table (pyarrow's errors are ValueErrors).
+        ValueError: it is no table (pyarrow's errors are ValueErrors), or a text in another encoding.
     """
     if path.suffix == ".parquet":
         return _parquet(path, key)
     content = path.read_bytes()
-    if str(key.value).encode(encoding.removesuffix("-sig"), "surrogateescape") not in content:
-        return None
-    return _csv(content, key, delimiter, encoding)
+    return _csv(content, key, delimiter, _without_mark(encoding, content))
+
+
+def _without_mark(encoding: str, content: bytes) -> str:
+    """The same encoding with the byte order mark as a character of the text: it is written again as it stood."""
+    name = codecs.lookup(encoding).name
+    if name in ("utf-16", "utf-32"):
+        big = content.startswith(codecs.BOM_UTF16_BE if name == "utf-16" else codecs.BOM_UTF32_BE)
+        return f"{name}-be" if big else f"{name}-le"
+    return name.removesuffix("-sig")
 
 
 def _csv(content: bytes, key: Key, delimiter: str, encoding: str) -> tuple[bytes, int] | None:
     text = content.decode(encoding, "surrogateescape")
+    if "\0" not in text and not key.may_be_in(text):
+        return None
     rows = _records(text, delimiter)
     header, kept, gone = next(rows, ([], "")), [], 0
     places = [i for i, name in enumerate(header[0]) if name.strip().lstrip(BYTE_ORDER_MARK).strip('"') in key.columns]
+    if not places and "\0" in text:
+        raise ValueError(f"no text in {encoding}")
     kept.append(header[1])
     for cells, lines in rows:
         if any(place < len(cells) and key.named_by(cells[place]) for place in places):

@@ -1,12 +1,14 @@
 """A file without one customer's rows is the same file otherwise, byte for byte where it is text."""
 
+import codecs
+import csv
 import io
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from churn_platform.adapters.upkeep.customer_rows import Key, without_customer
@@ -39,6 +41,7 @@ def test_the_key_has_the_header_delimiter_and_encoding_of_the_contract(tmp_path)
 def test_a_whole_number_is_the_key_in_every_form_that_is_read_as_it(tmp_path):
     found = text(tmp_path / "a.csv", "member,n\n7,a\n007,b\n7.0,c\n 7,d\n77,e\n-7,f\nx7,g\n", 7)
     assert found == (b"member,n\n77,e\n-7,f\nx7,g\n", 4)
+    assert text(tmp_path / "b.csv", "member,n\n1e1,a\n11,b\n", 10) == (b"member,n\n11,b\n", 1)
 
 
 # No lone carriage return: pandas' own parser ends some of those files with "Buffer overflow caught".
@@ -54,6 +57,50 @@ def test_what_pandas_reads_afterwards_is_what_it_read_before_without_the_custome
     else:
         pd.testing.assert_frame_equal(pd.read_csv(io.BytesIO(found[0]), dtype=str, keep_default_na=False), wanted)
         assert found[1] == len(before) - len(wanted)
+
+
+KEYS = ["m2", "m22", 'm"2"', " m2", "jürgen", "note"]
+ENCODINGS = ["utf-8", "utf-8-sig", "UTF-8-SIG", "utf-16", "UTF16", "utf-16-le", "utf-16-be", "latin-1", "cp1252"]
+
+
+def marked(content, encoding, mark):
+    """`content` as programs write it: some with a byte order mark whatever the encoding is called, some without."""
+    name = codecs.lookup(encoding).name.removesuffix("-sig")
+    if name == "utf-16":
+        return (mark + content).encode(f"utf-16-{'be' if mark else 'le'}")
+    return ((mark if name.startswith("utf") else "") + content).encode(name)
+
+
+@given(
+    st.sampled_from(ENCODINGS),
+    st.sampled_from(["", "\ufeff"]),
+    st.sampled_from(KEYS[:-1]),
+    st.lists(st.tuples(st.sampled_from(KEYS), st.sampled_from(KEYS)), max_size=8),
+)
+@example("utf-16", "\ufeff", "m2", [("m2", "m2")])
+@example("UTF-8-SIG", "\ufeff", "jürgen", [("jürgen", "m2")])
+@example("utf-8", "", 'm"2"', [('m"2"', "m2")])
+def test_in_no_encoding_a_cell_of_the_decoded_text_holds_the_key_and_all_others_stay(
+    tmp_path_factory, encoding, mark, key, rows
+):
+    """The bytes are those of the same text without the rows: the mark, too, stands where it stood."""
+
+    def written(kept):
+        stream = io.StringIO(newline="")
+        csv.writer(stream).writerows([("member", "note"), *kept])
+        return marked(stream.getvalue(), encoding, mark)
+
+    path = tmp_path_factory.getbasetemp() / "encoded.csv"
+    path.write_bytes(written(rows))
+    found = without_customer(path, Key(key.strip(), NAMED), delimiter=",", encoding=encoding)
+    kept = [row for row in rows if row[0].strip() != key.strip()]
+    assert found == (None if kept == rows else (written(kept), len(rows) - len(kept)))
+
+
+def test_a_text_in_another_encoding_is_not_taken_for_one_without_the_customer(tmp_path):
+    (tmp_path / "a.csv").write_bytes("member,note\nm2,x\n".encode("utf-16"))
+    with pytest.raises(ValueError, match="no text in utf-8"):
+        without_customer(tmp_path / "a.csv", Key("m2", NAMED), delimiter=",", encoding="utf-8")
 
 
 @pytest.mark.parametrize(
