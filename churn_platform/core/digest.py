@@ -28,6 +28,11 @@ def canonical_json(value: Any) -> str:  # noqa: ANN401 - whatever json can hold
     return text
 
 
+def readable(text: str) -> str:
+    """`text` as canonical JSON can hold it: what has no UTF-8, as a name in another encoding, as its escape."""
+    return text.encode(errors="backslashreplace").decode()
+
+
 def digest_of(value: Any) -> str:  # noqa: ANN401 - whatever json can hold
     """Hex sha256 of the canonical JSON of `value`."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()

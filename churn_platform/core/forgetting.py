@@ -6,10 +6,12 @@ Belongs here: those rules. Does not: files and stores (`adapters/upkeep/forgetti
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any
 
+import numpy as np
 from pydantic import JsonValue
 
 from churn_platform.core.ledger import Receipt
@@ -20,6 +22,12 @@ FORGOTTEN = "(forgotten)"
 def salted(salt: str, key: str | int) -> str:
     """Hex sha256 of salt and key: who has the key can ask whether it was forgotten, the ledger alone names nobody."""
     return hashlib.sha256(f"{salt}:{key}".encode()).hexdigest()
+
+
+def names(text: str, key: str | int) -> bool:
+    """Whether a sentence holds the key as a word of its own, in any case; a whole number also with zeros before it."""
+    word, zeros = re.escape(" ".join(str(key).split())), "0*" if isinstance(key, int) else ""
+    return re.search(rf"(?<!\w){zeros}{word}(?!\w)", text, re.IGNORECASE) is not None
 
 
 def current(receipts: Sequence[Receipt], digest: Any, sequence: int) -> Any:  # noqa: ANN401 - as evidence holds it
@@ -52,6 +60,19 @@ def untold(text: str, key: str | int) -> str:
     for form, instead in told(key):
         text = text.replace(form, instead)
     return text
+
+
+def contacts_left(before: np.ndarray, contacts: int, after: np.ndarray) -> int:
+    """How many rows are still at or above the threshold that `contacts` rows were; the threshold itself may be lost.
+
+    Args:
+        before: (rows,) probabilities.
+        contacts: how many of them were at or above it.
+        after: (fewer rows,) those that are left.
+    """
+    if not contacts:
+        return 0
+    return int((after >= np.sort(before)[-contacts]).sum())
 
 
 def remapped(value: JsonValue, change: Callable[[str], str]) -> JsonValue:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from churn_platform.core.digest import canonical_json, digest_of, frame_digest
+from churn_platform.core.digest import canonical_json, digest_of, frame_digest, readable
 from churn_platform.errors import DataError
 
 JSON = st.recursive(
@@ -99,3 +99,14 @@ def test_rows_columns_names_and_dtypes_are_part_of_the_digest():
         FRAME.drop(columns="fee"),
     ]
     assert len({frame_digest(frame) for frame in [FRAME, *others]}) == 7
+
+
+@given(st.text(st.characters(exclude_categories=[])))
+def test_any_text_is_readable_as_json_and_one_that_has_utf_8_stays(text):
+    assert canonical_json(readable(text))
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        assert readable(text) != text
+    else:
+        assert readable(text) == text

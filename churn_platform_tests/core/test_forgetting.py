@@ -2,11 +2,13 @@
 
 import json
 
+import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from churn_platform.core.faults import fault
-from churn_platform.core.forgetting import FORGOTTEN, following, remapped, salted, untold
+from churn_platform.core.forgetting import FORGOTTEN, contacts_left, following, names, remapped, salted, untold
 from churn_platform.core.quarantine import quarantined_sentence
 
 KEYS = st.one_of(st.integers(0, 10**9), st.text(min_size=1, max_size=12).filter(str.strip))
@@ -47,3 +49,27 @@ def test_texts_are_changed_wherever_they_stand_and_nothing_else():
     record = {"old": ["old", {"a": "old", "n": 1, "none": None, "yes": True}], "b": 0.5}
     changed = remapped(record, following({"old": "new"}, "k"))
     assert changed == {"old": ["new", {"a": "new", "n": 1, "none": None, "yes": True}], "b": 0.5}
+
+
+@given(KEYS, st.sampled_from(["Letter of {}.", "{}", "({})", "{}: gone", "for\n{}"]))
+def test_a_sentence_names_a_key_that_is_a_word_of_it_in_any_case(key, sentence):
+    assert names(" ".join(sentence.format(key).split()), key)
+    assert not names(" ".join(sentence.format(f"x{key}x").split()), f"x{key}")
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "named"),
+    [
+        ("Letter of M1.", "m1", True), ("m10 and am1", "m1", False), ("no. 007", 7, True), ("in 2007, 70 of 77", 7, False),
+        ("a.b", "a.b", True), ("aXb", "a.b", False),
+    ],
+)  # fmt: skip
+def test_a_key_within_a_longer_word_is_not_named(text, key, named):
+    assert names(text, key) is named
+
+
+@given(st.lists(st.sampled_from([0.1, 0.2, 0.3, 0.4]), min_size=1, max_size=12), st.floats(0, 0.5), st.data())
+def test_contacts_are_counted_without_the_threshold_as_with_it(probabilities, threshold, data):
+    before = np.array(probabilities)
+    after = np.delete(before, data.draw(st.integers(0, len(before) - 1)))
+    assert contacts_left(before, int((before >= threshold).sum()), after) == int((after >= threshold).sum())

@@ -4,6 +4,7 @@ Belongs here: the I/O round `core/scoreboard.py`. Does not: the judgement.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from churn_platform.adapters.hindsight.replaying import history_of
@@ -15,6 +16,7 @@ from churn_platform.core.promotion import Decision
 from churn_platform.core.replay.memory import Memory
 from churn_platform.core.scoreboard import Judged, Takeover, judge, judging_months, takeovers, totals
 from churn_platform.core.version_scores import Scores
+from churn_platform.errors import IntegrityError, UsageError
 
 IN_COSTS, IN_AUC = "in the contract's costs", "in AUC times months"
 
@@ -23,9 +25,9 @@ def scoreboard(home: Home) -> dict[str, Any]:
     """Every decision judged, totals, and the unit of what was gained, as plain JSON values.
 
     Raises:
-        UsageError: no month was published, or MLflow no longer has a version that was decided on.
+        UsageError: no month was published.
         ContractError: the lake was written under another contract.
-        IntegrityError: a version's files were changed.
+        StoreDown: MLflow's server does not answer.
     """
     contract, history = home.contract, history_of(home)
     scores, versions = Scores(contract, Memory(history, code_digest())), Versions(home)
@@ -54,8 +56,10 @@ def _judged(
     policy = contract.policy
     months, final = judging_months(decision, later, matured, policy.verdict.judged_months)
     pair = [v for v in (decision.candidate_version, decision.production_version) if v is not None]
-    if not months or not all(versions.fits_contract(version) for version in pair):
+    if not months:
         return judge(decision, None, policy.promotion, final=final)
+    if why := next(filter(None, (_unusable(versions, version) for version in pair)), None):
+        return replace(judge(decision, None, policy.promotion, final=final), sentence=f"Not judged: {why}")
     candidate, *rest = [versions.load(version) for version in pair]
     incumbent = rest[0] if rest else None
     gain = scores.gain(candidate, incumbent, months)
@@ -64,6 +68,16 @@ def _judged(
         saved = scores.saved(candidate, incumbent, gain.months)
         gained = -saved if decision.decision == "refused" else saved
     return judge(decision, gain, policy.promotion, gained=gained, final=final)
+
+
+def _unusable(versions: Versions, version: int) -> str | None:
+    """Why a version cannot be scored, which leaves its decisions open and no others; None when it can."""
+    try:
+        if versions.fits_contract(version):
+            return None
+    except (UsageError, IntegrityError) as error:
+        return str(error)
+    return f"version {version} was trained under another contract."
 
 
 def _has_costs(contract: Contract) -> bool:

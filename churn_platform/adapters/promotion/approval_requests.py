@@ -20,6 +20,7 @@ from churn_platform.core.approval import (
     pending,
     until,
 )
+from churn_platform.core.digest import readable
 from churn_platform.core.moves import named
 from churn_platform.core.promotion import Decision
 from churn_platform.core.standing import barred, blocked, standing_request
@@ -33,11 +34,14 @@ def signed(by: str, reason: str) -> tuple[str, str]:
     """A name and a reason, without blanks around them.
 
     Raises:
-        UsageError: one of them is empty.
+        UsageError: one of them is empty, or no text that can be written.
     """
     by, reason = " ".join(by.split()), " ".join(reason.split())
     if not by or not reason:
         raise UsageError("--by and --reason must not be empty: the ledger keeps who did it and why.")
+    for option, text in (("--by", by), ("--reason", reason)):
+        if readable(text) != text:
+            raise UsageError(f"{option} {readable(text)} is no UTF-8: type it in a terminal of UTF-8, or in ASCII.")
     return by, reason
 
 

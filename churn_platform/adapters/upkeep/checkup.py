@@ -13,6 +13,7 @@ from typing import Literal
 from churn_platform.adapters.dagster_ui import HOST, port_is_free
 from churn_platform.adapters.drops.reader import INCOMING
 from churn_platform.adapters.home import Home
+from churn_platform.adapters.upkeep import forgetting
 from churn_platform.adapters.watching.alerting import Alerter
 from churn_platform.errors import ChurnError
 
@@ -105,6 +106,12 @@ def _lake(home: Home) -> Iterator[Check]:
         yield _check("lake", "ok", f"{len(months)} months", "")
 
 
+def _forgetting(home: Home) -> Iterator[Check]:
+    if (plan := home.folder / forgetting.FOLDER / forgetting.PLAN).exists():
+        found = f"a customer is not wholly forgotten yet, and {plan} names the key"
+        yield _check("forgetting", "error", found, "run `churn doctor --fix`, which completes it or says what prevents")
+
+
 def _ledger(home: Home) -> Iterator[Check]:
     pointer = home.releases.pointer()
     broken = home.ledger.verify(None if pointer is None else pointer.ledger_head)
@@ -151,6 +158,7 @@ CHECKS: tuple[Callable[[Home], Iterator[Check]], ...] = (
     _contract,
     _drops,
     _lake,
+    _forgetting,
     _ledger,
     _production,
     _alerts,

@@ -5,19 +5,27 @@ leaves what the next command completes, before it nothing has changed. Belongs h
 changed file holds.
 """
 
+import contextlib
+import datetime as dt
+import errno
 import secrets
 import shutil
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from churn_platform.adapters.features.feast_files import APPLIED
-from churn_platform.adapters.files import fsync_folder, read_json, sha256_file, write_json
+from churn_platform.adapters.files import fsync_folder, read_json, replacing, sha256_file, write_json
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.online.forgetting import columns_of, count_rows, delete_rows, overwriting
+from churn_platform.adapters.promotion.approval_requests import signed
+from churn_platform.adapters.upkeep.forgetting_places import check_writable, history
 from churn_platform.adapters.upkeep.forgetting_plan import stage
-from churn_platform.core.candidate import ENTITIES
-from churn_platform.core.forgetting import salted, told
+from churn_platform.adapters.upkeep.forgetting_subject import key_of, nobody, trained_versions
+from churn_platform.core import ledger
+from churn_platform.core.digest import readable
+from churn_platform.core.forgetting import names, salted, told
 from churn_platform.errors import IntegrityError, UsageError
 
 FOLDER, PLAN, FILES = "forgetting", "plan.json", "files"
@@ -48,28 +56,56 @@ def forget(home: Home, user: str, by: str, reason: str) -> Forgotten:
     """Remove every row of a customer from the home and record that it happened.
 
     Raises:
-        UsageError: no file and no store holds the customer, or the key cannot be one.
-        IntegrityError: a file of the lake was changed; nothing was forgotten.
+        UsageError: no file and no store holds the customer, the key cannot be one, `by` or `reason` cannot stand in
+            the ledger, or a folder cannot be written; nothing was forgotten.
+        IntegrityError: a file of the lake or the ledger was changed; nothing was forgotten.
         HomeBusy: a run holds the home.
     """
-    key = _key(home, user)
+    key = key_of(home, user)
+    by, reason = signed(by, reason)
+    for option, text in (("--by", by), ("--reason", reason)):
+        if names(text, key):
+            raise UsageError(f"{option} names the customer and the ledger keeps it for ever: say it without the key.")
     with home.exclusive("`churn forget`"):
         finish(home)
-        folder = home.folder / FOLDER
-        staged = stage(home, key, folder / FILES)
-        elsewhere = {"online store": count_rows(home, key), "offline copy": _copied(home, key)}
-        if not staged.files and not any(elsewhere.values()):
-            _clear(folder)
-            raise UsageError(_nobody(home, key))
-        versions, unknown = _trained_on(home, key)
-        salt = secrets.token_hex(16)
-        rows = dict(staged.rows) | {where: count for where, count in elsewhere.items() if count}
-        plan = {
-            "key": key, "by": by, "reason": reason, "salt": salt, "files": staged.files, "digests": staged.digests,
-            "rows": rows, "versions": versions, "unknown": unknown, "unread": staged.unread,
-        }  # fmt: skip
-        write_json(folder / PLAN, plan)
+        with _nothing_left(home.folder / FOLDER):
+            plan = _plan(home, key, by, reason)
+            write_json(home.folder / FOLDER / PLAN, plan)
         return _carry_out(home, plan)
+
+
+def _plan(home: Home, key: str | int, by: str, reason: str) -> dict[str, Any]:
+    """What will be done, as whoever completes it reads it: once it is written, nothing may stand in its way."""
+    staged = stage(home, key, home.folder / FOLDER / FILES)
+    elsewhere = {"online store": count_rows(home, key), "offline copy": _copied(home, key)}
+    if not staged.files and not any(elsewhere.values()):
+        raise UsageError(nobody(home, key))
+    versions, unknown = trained_versions(home, key)
+    rows = dict(staged.rows) | {where: count for where, count in elsewhere.items() if count}
+    plan = {
+        "key": key, "by": by, "reason": reason, "salt": secrets.token_hex(16), "files": staged.files,
+        "digests": staged.digests, "rows": rows, "versions": versions, "unknown": unknown, "unread": staged.unread,
+    }  # fmt: skip
+    check_writable(home, staged.files)
+    anchor = home.ledger.anchor()
+    if broken := home.ledger.verify(None if anchor is None else anchor.digest):
+        raise IntegrityError(
+            f"{home.ledger.file}: {broken.detail}; nothing was forgotten, since no receipt can follow: put the ledger "
+            "back from a backup."
+        )
+    made_at = home.now().astimezone(dt.UTC).isoformat()
+    ledger.append(None, time=made_at, **_receipt(plan, _found(plan, list(staged.files))))
+    return plan
+
+
+@contextlib.contextmanager
+def _nothing_left(folder: Path) -> Iterator[None]:
+    """Remove what was made ready when it comes to no plan."""
+    try:
+        yield
+    except BaseException:
+        _clear(folder)
+        raise
 
 
 def finish(home: Home) -> Forgotten | None:
@@ -86,23 +122,36 @@ def _carry_out(home: Home, plan: dict[str, Any]) -> Forgotten:
     delete_rows(home, plan["key"])
     if home.offline is not None:  # the lake's new files have other names there
         home.offline.prune()
-    for database in sorted((home.folder / "dagster").rglob("*.db")):
+    for database in history(home):
         _untell(database, plan["key"])
-    known = salted(plan["salt"], plan["key"])
-    found = Forgotten(
-        f"customer {known[:12]}", plan["rows"], plan["versions"], plan["unknown"], plan["unread"], changed
-    )
-    if known not in {receipt.evidence["customer"] for receipt in home.ledger.receipts("customer forgotten")}:
-        evidence = {"customer": known, "salt": plan["salt"], "digests": plan["digests"], **asdict(found)}
-        home.ledger.append(
-            actor=plan["by"],
-            act="customer forgotten",
-            subject=evidence.pop("subject"),
-            reason=plan["reason"],
-            evidence=evidence,
-        )
+    found = _found(plan, changed)
+    receipt = _receipt(plan, found)
+    if receipt["evidence"]["customer"] not in {r.evidence["customer"] for r in home.ledger.receipts(receipt["act"])}:
+        home.ledger.append(**receipt)
     _clear(home.folder / FOLDER)
     return found
+
+
+def _found(plan: dict[str, Any], changed: list[str]) -> Forgotten:
+    known = salted(plan["salt"], plan["key"])
+    return Forgotten(
+        subject=f"customer {known[:12]}",
+        **{name: plan[name] for name in ("rows", "versions", "unknown", "unread")},
+        changed=[readable(name) for name in changed],
+    )
+
+
+def _receipt(plan: dict[str, Any], found: Forgotten) -> dict[str, Any]:
+    """The fields of the receipt; it names the customer by the salted hash alone."""
+    known = salted(plan["salt"], plan["key"])
+    evidence = {"customer": known, "salt": plan["salt"], "digests": plan["digests"], **asdict(found)}
+    return {
+        "actor": plan["by"],
+        "act": "customer forgotten",
+        "subject": evidence.pop("subject"),
+        "reason": plan["reason"],
+        "evidence": evidence,
+    }
 
 
 def _copied(home: Home, key: str | int) -> int:
@@ -116,14 +165,34 @@ def _copied(home: Home, key: str | int) -> int:
 
 
 def _replaced(home: Home, name: str, digests: dict[str, str]) -> bool:
-    """Put one new file in place, unless that is done; False when somebody changed the file, or delivered it again."""
+    """Put one new file in place, unless that is done; False when somebody changed the file, or delivered it again.
+
+    Raises:
+        IntegrityError: it cannot be put there.
+    """
     target, source = home.folder / name, home.folder / FOLDER / FILES / name
     standing = sha256_file(target) if target.exists() else None
-    if standing == digests["before"] and source.exists():
+    if standing != digests["before"] or not source.exists():
+        return standing in (None, digests["after"])
+    try:
+        _move(source, target)
+    except OSError as error:
+        raise IntegrityError(
+            f"{target} cannot be replaced ({error.strerror}): the customer is not forgotten yet, `churn doctor --fix` "
+            f"completes it as soon as {target.parent} can be written."
+        ) from None
+    return True
+
+
+def _move(source: Path, target: Path) -> None:
+    try:
         source.replace(target)
-        fsync_folder(target.parent)
-        return True
-    return standing in (None, digests["after"])
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        with replacing(target) as temporary:  # a folder of the home that is a disk of its own
+            shutil.copy2(source, temporary)
+    fsync_folder(target.parent)
 
 
 def _clear(folder: Path) -> None:
@@ -132,51 +201,6 @@ def _clear(folder: Path) -> None:
     if folder.exists():
         fsync_folder(folder)
         shutil.rmtree(folder)
-
-
-def _key(home: Home, user: str) -> str | int:
-    if home.contract.entity.dtype != "integer":
-        return user.strip()
-    try:
-        return int(user)
-    except ValueError:
-        raise UsageError(f"{user!r} is no {home.contract.entity.column}: it is a whole number.") from None
-
-
-def _nobody(home: Home, key: str | int) -> str:
-    for receipt in home.ledger.receipts("customer forgotten"):
-        if receipt.evidence["customer"] == salted(str(receipt.evidence["salt"]), key):
-            return (
-                f"That {home.contract.entity.column} was forgotten on {receipt.time[:10]}, and nothing holds it since."
-            )
-    return f"Nothing in {home.folder} holds a customer {key!r}: check the {home.contract.entity.column}."
-
-
-def _trained_on(home: Home, key: str | int) -> tuple[list[int], list[int]]:
-    """The versions whose training customers include this one, and those that cannot say."""
-    import io
-
-    import numpy as np
-    import pandas as pd
-
-    from churn_platform.core.training_dataset import trained_on
-
-    found: list[int] = []
-    unknown: list[int] = []
-    released = home.releases.versions()
-    for version in sorted({*released, *home.registry.versions()}):
-        try:
-            if version in released:
-                content = home.releases.path(version, ENTITIES).read_bytes()
-            else:
-                content = home.registry.files(version)[ENTITIES]
-            hashes = np.load(io.BytesIO(content), allow_pickle=False)
-        except (IntegrityError, UsageError, OSError, ValueError):
-            unknown.append(version)
-            continue
-        if trained_on(pd.Series([key]), hashes)[0]:
-            found.append(version)
-    return found, unknown
 
 
 def _untell(database: Path, key: str | int) -> None:

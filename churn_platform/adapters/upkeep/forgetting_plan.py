@@ -22,8 +22,8 @@ from churn_platform.adapters.lake import Lake
 from churn_platform.adapters.progress import Progress, inputs_digest
 from churn_platform.adapters.records import DIGESTS, Records
 from churn_platform.adapters.upkeep.customer_rows import SUFFIXES, Key, without_customer
-from churn_platform.core.digest import digest_of, frame_digest
-from churn_platform.core.forgetting import following, remapped, untold
+from churn_platform.core.digest import digest_of, frame_digest, readable
+from churn_platform.core.forgetting import contacts_left, following, remapped, untold
 from churn_platform.errors import IntegrityError
 
 NOT_SEARCHED = ("artifacts", "releases", "dagster", "serving", "forgetting", "feast")
@@ -90,7 +90,7 @@ def _tables(staged: Staged, key: Key) -> None:
     """Every CSV and Parquet file of the home that has the key's column and a row of the customer."""
     log = staged.home.settings.prediction_log
     if log is not None and not log.resolve().is_relative_to(staged.home.folder):
-        staged.unread.append(str(log))
+        staged.unread.append(readable(str(log)))
     home, files = staged.home, staged.home.contract.files
     for path in sorted(path for suffix in SUFFIXES for path in home.folder.rglob(f"*{suffix}") if path.is_file()):
         top = path.relative_to(home.folder).parts[0]
@@ -100,11 +100,11 @@ def _tables(staged: Staged, key: Key) -> None:
         try:
             found = without_customer(path, key, delimiter=delimiter, encoding=encoding)
         except (OSError, ValueError):
-            staged.unread.append(path.relative_to(home.folder).as_posix())
+            staged.unread.append(readable(path.relative_to(home.folder).as_posix()))
             continue
         if found is not None:
             staged.put(path, found[0])
-            staged.rows[top] += found[1]
+            staged.rows[readable(top)] += found[1]
 
 
 def _fingerprints(staged: Staged) -> None:
@@ -186,8 +186,8 @@ def _records(staged: Staged, value: str | int) -> None:
         scored = staged.of(path.with_suffix(".parquet"))
         if isinstance(record, dict) and scored is not None and "contacts" in record:
             rows = pq.read_table(scored, columns=["probability"])["probability"].to_numpy()
-            threshold = home.releases.manifest(int(str(record["version"]))).threshold
-            record |= {"customers": len(rows), "contacts": int((rows >= threshold).sum())}
+            before = pq.read_table(path.with_suffix(".parquet"), columns=["probability"])["probability"].to_numpy()
+            record |= {"customers": len(rows), "contacts": contacts_left(before, int(str(record["contacts"])), rows)}
         if isinstance(record, dict) and isinstance(made := record.get(DIGESTS), dict):
             whole = {name: part for name, part in record.items() if name != DIGESTS}
             record[DIGESTS] = {**made, "record": digest_of(whole)}

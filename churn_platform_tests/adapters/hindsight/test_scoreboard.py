@@ -1,6 +1,7 @@
 """The scoreboard of a real home: what matured labels say of each decision, in costs where the contract has them."""
 
 import datetime as dt
+import shutil
 
 import pytest
 import yaml
@@ -81,7 +82,20 @@ def test_a_version_of_another_contract_is_left_open(in_march, tmp_path):
     declared = yaml.safe_load(path.read_text(encoding="utf-8"))
     declared["feature_views"]["members_fv"]["features"].remove("has_app")
     path.write_text(yaml.safe_dump(declared, sort_keys=False), encoding="utf-8")
-    assert [one["judgement"] for one in scoreboard(open_home(home.folder))["decisions"]] == ["open", "open"]
+    found = scoreboard(open_home(home.folder))["decisions"]
+    assert [one["judgement"] for one in found] == ["open", "open"]
+    assert [one["sentence"] for one in found] == [
+        f"Not judged: version {version} was trained under another contract." for version in (1, 2)
+    ]
+
+
+def test_decisions_on_a_version_that_was_removed_are_open_with_the_reason_and_all_others_are_judged(in_march, tmp_path):
+    home = copied(in_march, tmp_path / "home")
+    shutil.rmtree(home.releases.folder / "2")
+    home.registry._client().delete_model_version(home.contract.model_name, "2")
+    first, second = scoreboard(open_home(home.folder))["decisions"]
+    assert (first["judgement"], second["judgement"]) == ("wrong", "open")
+    assert second["sentence"] == "Not judged: gym_churn has no version 2."
 
 
 def test_before_a_month_there_is_no_scoreboard_and_before_a_decision_an_empty_one(tmp_path, january_decided_copy):

@@ -1,0 +1,58 @@
+"""Whether this process may write wherever forgetting will: asked before a plan stands that must be completed.
+
+Belongs here: the folders and stores, and the sentence that names the one at fault. Does not: writing to them
+(`adapters/upkeep/forgetting.py`).
+"""
+
+import os
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+
+from churn_platform.adapters.home import Home
+from churn_platform.errors import UsageError
+
+
+def history(home: Home) -> list[Path]:
+    """Dagster's databases, which show the head of the list and examples of faults with each run."""
+    return sorted((home.folder / "dagster").rglob("*.db"))
+
+
+def check_writable(home: Home, files: Iterable[str]) -> None:
+    """Refuse before anything is changed what could not be carried out.
+
+    Args:
+        home: the home.
+        files: paths in it of the files that will be replaced.
+
+    Raises:
+        UsageError: a folder or a store cannot be written; names it.
+    """
+    targets = [home.folder / name for name in files]
+    online = home.folder / "feast" / "online_store.db"
+    stores = [store for store in (home.ledger.file, online, *history(home)) if store.exists()]
+    for folder in sorted({home.folder, *(path.parent for path in (*targets, *stores))}):
+        _allow(folder, may=_access(folder, os.W_OK | os.X_OK))
+    for store in stores:
+        _allow(store, may=_access(store, os.W_OK))
+    for target in targets:
+        _allow(target, may=not _kept_by_others(target))
+
+
+def _access(path: Path, mode: int) -> bool:
+    return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
+
+
+def _kept_by_others(file: Path) -> bool:
+    """Whether a sticky folder lets nobody but other users replace the file."""
+    folder = file.parent.stat()
+    return bool(folder.st_mode & stat.S_ISVTX) and os.geteuid() not in (0, folder.st_uid, file.stat().st_uid)
+
+
+def _allow(path: Path, *, may: bool) -> None:
+    if not may:
+        found = path.stat()
+        raise UsageError(
+            f"{path} cannot be changed by user {os.geteuid()} (its owner is {found.st_uid}, its mode "
+            f"{stat.filemode(found.st_mode)}), so nobody was forgotten: give write access, or run this as the owner."
+        )
