@@ -54,7 +54,8 @@ def test_texts_are_changed_wherever_they_stand_and_nothing_else():
 @given(KEYS, st.sampled_from(["Letter of {}.", "{}", "({})", "{}: gone", "for\n{}"]))
 def test_a_sentence_names_a_key_that_is_a_word_of_it_in_any_case(key, sentence):
     assert names(" ".join(sentence.format(key).split()), key)
-    assert not names(" ".join(sentence.format(f"x{key}x").split()), f"x{key}")
+    if str(key).isalnum():
+        assert not names(sentence.format(f"x{key}x"), f"x{key}")
 
 
 @pytest.mark.parametrize(
