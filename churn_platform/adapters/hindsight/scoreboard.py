@@ -27,6 +27,7 @@ def scoreboard(home: Home) -> dict[str, Any]:
     Raises:
         UsageError: no month was published.
         ContractError: the lake was written under another contract.
+        IntegrityError: the ledger is broken.
         StoreDown: MLflow's server does not answer.
     """
     contract, history = home.contract, history_of(home)
