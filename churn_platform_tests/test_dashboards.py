@@ -60,10 +60,11 @@ def exported() -> frozenset[str]:
     metrics = Metrics(CollectorRegistry())
     metrics.request("/predict", 200, 0.01)
     families = text_string_to_metric_families(metrics.text().decode())
-    home = (WATCHING / "watched_home.py").read_text() + (WATCHING / "exporter.py").read_text()
+    home = "".join(path.read_text(encoding="utf-8") for path in WATCHING.glob("*.py"))
     made = re.findall(r"(gauge|stamp|GaugeMetricFamily|CounterMetricFamily)\(\s*f?\"(churn_\w+)", home)
     suffix = {"stamp": "_timestamp_seconds", "CounterMetricFamily": "_total"}
-    told = {name + suffix.get(kind, "") for kind, name in made} | {"churn_job_last_success_timestamp_seconds"}
+    jobs = {f"churn_job_last_{end}_timestamp_seconds" for end in ("success", "failure")}
+    told = {name + suffix.get(kind, "") for kind, name in made} | jobs
     return frozenset(sample.name for family in families for sample in family.samples) | told
 
 

@@ -62,7 +62,7 @@ def verify(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Whether the ledger holds and agrees with MLflow, releases and server. Exit code 1 when anything is broken."""
+    """Whether the ledger holds and agrees with MLflow, releases and server. Exit code 1 when not, or not to be seen."""
     import re
 
     from churn_platform.adapters.proof.verifying import LEAST_DIGITS, summary, verify_home
@@ -109,7 +109,9 @@ def _show_reproduced(console: "Console", found: Mapping[str, Any]) -> None:
 def _show_verified(console: "Console", found: Mapping[str, Any]) -> None:
     from rich.text import Text
 
-    words = {"holds": ("holds", "green"), "broken": ("BROKEN", "red"), "said": ("-", "dim")}
+    words = {
+        "holds": ("holds", "green"), "broken": ("BROKEN", "red"), "unseen": ("unseen", "yellow"), "said": ("-", "dim"),
+    }  # fmt: skip
     if found["first_break"] is not None:
         console.print(Text(f"First break: {found['first_break']}", style="red"))
     for finding in found["findings"]:
@@ -117,9 +119,10 @@ def _show_verified(console: "Console", found: Mapping[str, Any]) -> None:
         console.print(Text.assemble(f"{finding['check']:11} ", (f"{word:7}", style), finding["detail"]))
     if found["verified"]:
         console.print(f"Verified: {found['checked']:,} things checked, nothing is broken.")
-    else:
-        many = len(found["breaks"])
+    elif many := len(found["breaks"]):
         console.print(f"{many} break{'s' if many > 1 else ''} found. Put what is broken back from a backup.")
+    else:
+        console.print("What could be looked at holds; what could not is not verified: run this again when it answers.")
     if found["head"] is not None:
         console.print(f"Head: receipt {found['head']['sequence']}, {found['head']['digest']}", soft_wrap=True)
 

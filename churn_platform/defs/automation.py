@@ -31,6 +31,9 @@ RETRY_SECONDS = 60.0
 LONGEST_WAIT = 5
 """Doublings: about half an hour."""
 EVERY_MORNING = "0 6 * * *"
+MEND = "Look at its last run in Dagster, mend what it says, then `churn run`, or start the job there."
+SERVERS = {"retraining": "The MLflow server", "monthly": "The database of Feast"}
+"""What a step waits for while it is away."""
 
 monthly = dg.define_asset_job(
     "monthly",
@@ -128,13 +131,16 @@ def _answer(context: dg.SensorEvaluationContext, home: HomeResource, kinds: tupl
     runs = _ended_runs(context.instance, step)
     failed = sum(record.dagster_run.status is not dg.DagsterRunStatus.SUCCESS for record in runs)
     if failed >= opened.contract.policy.retraining.max_attempts:
-        return dg.SensorResult(
-            skip_reason=f"The {step.kind} of {step.as_of} failed {failed} times: look at its last run."
-        )
+        what, times = f"{step.kind} of {step.as_of}", f"failed {failed} times"
+        Alerter(opened).gave_up(f"the {what}", step.key, f"It {times} and is not tried again by itself. {MEND}")
+        return dg.SensorResult(skip_reason=f"The {what} {times}: look at its last run.")
     if (wait := _still_to_wait(runs, opened.now().timestamp())) > 0:
         said = f"The {step.kind} of {step.as_of} ran and is due again: attempt {len(runs) + 1} in {wait:.0f} seconds."
         return dg.SensorResult(skip_reason=said)
-    if (away := _away(opened, step)) is not None:
+    away = _away(opened, step)
+    if step.kind in SERVERS:
+        Alerter(opened).seen(SERVERS[step.kind], up=away is None, sentence=away or f"The {step.kind} goes on.")
+    if away is not None:
         return dg.SensorResult(skip_reason=f"{away} The {step.kind} of {step.as_of} waits for it.")
     return dg.SensorResult(
         # Not `failed + 1`: a month that the online store has lost since has a good run already, and a key is never run

@@ -18,6 +18,7 @@ import yaml
 from typer.testing import CliRunner
 
 from churn_platform.adapters.contracts.file import default_contract_path
+from churn_platform.adapters.dagster_ui import free_port
 from churn_platform.adapters.drops.ingestion import publish_drop
 from churn_platform.adapters.drops.reader import find_drops
 from churn_platform.cli.app import app, main
@@ -583,6 +584,16 @@ def test_verify_ends_with_one_and_names_the_first_break(churn, answer, january_c
     assert found["first_break"].startswith(f"{file}, line 1: receipt 1 does not match its digest")
     code, out, _ = churn("verify", home=january_copy)
     assert (code, out.split("\n")[0][:12]) == (1, "First break:")
+
+
+def test_verify_ends_with_one_and_words_of_its_own_while_mlflow_is_away(churn, january, environ):
+    environ.setenv("CHURN_API_PORT", "1")
+    environ.setenv("CHURN_MLFLOW_URI", f"http://127.0.0.1:{free_port()}")
+    code, out, err = churn("verify", home=january)
+    assert (code, err) == (1, "")
+    assert "unseen not verified: MLflow at http://127.0.0.1:" in " ".join(out.split())
+    assert "What could be looked at holds" in out
+    assert "broken" not in out.lower()
 
 
 def test_reproduce_makes_a_version_again_and_ends_with_one_when_it_cannot(churn, answer, january_copy):

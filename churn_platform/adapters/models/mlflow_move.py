@@ -137,7 +137,7 @@ def _check_sound(home: Home) -> None:
         yield from verify_home(before)
         yield from check_registry(before, before.ledger.receipts())
 
-    if fault := next((finding.detail for finding in findings() if finding.state == "broken"), None):
+    if fault := next((finding.detail for finding in findings() if finding.state in ("broken", "unseen")), None):
         raise IntegrityError(
             f"The home is not sound, so nothing was moved: {fault}. Mend it first (`churn verify --deep`, "
             "`churn doctor --fix`, with CHURN_MLFLOW_URI unset)."

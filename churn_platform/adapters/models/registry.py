@@ -169,8 +169,13 @@ class ModelRegistry:
         """
         if self.server is None and not (self.home / "mlflow.db").exists():
             return {}
+        from mlflow.exceptions import MlflowException
+
         self.alias(PRODUCTION)  # a store that cannot be read is told in our words
-        found = self._client().search_model_versions(f"name='{self.model_name}'")
+        try:
+            found = self._client().search_model_versions(f"name='{self.model_name}'")
+        except MlflowException as error:  # a server that went away since
+            raise self._unreadable(error) from error
         return {int(one.version): dict(one.tags) for one in found if "digest" in one.tags}
 
     def set_alias(self, alias: str, version: int) -> None:

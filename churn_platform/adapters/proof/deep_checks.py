@@ -15,7 +15,8 @@ from churn_platform.adapters.files import sha256_file
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.progress import VERDICTS
 from churn_platform.adapters.proof.deep_lake import check_lake
-from churn_platform.adapters.proof.findings import Finding, broken, holds, said
+from churn_platform.adapters.proof.findings import Finding, broken, holds
+from churn_platform.adapters.proof.verifying import answering
 from churn_platform.adapters.records import KINDS
 from churn_platform.adapters.scoring import list_file
 from churn_platform.core.candidate import FILES
@@ -97,7 +98,7 @@ def check_releases(home: Home, receipts: Sequence[Receipt]) -> Iterator[Finding]
 
 def check_registry(home: Home, receipts: Sequence[Receipt]) -> Iterator[Finding]:
     """MLflow's files against their tags, the tags against the receipts of decisions and against the releases."""
-    tags = home.registry.tags()
+    tags = answering(home).tags()
     judged = {version_of(r.subject): r for r in receipts if r.act == "decision"}
     files, released = 0, set(home.releases.versions())
     for version in sorted({*tags, *(v for v in judged if v is not None)}):
@@ -109,6 +110,8 @@ def check_registry(home: Home, receipts: Sequence[Receipt]) -> Iterator[Finding]
         try:
             home.registry.files(version)
             passport = home.registry.load(version).passport
+        except StoreDown:
+            raise
         except ChurnError as error:
             yield broken("MLflow", str(error))
             continue
@@ -132,11 +135,7 @@ def check_copy(home: Home, _: Sequence[Receipt]) -> Iterator[Finding]:
     """Every snapshot in the database that training rows are joined in against the lake's file."""
     if home.offline is None:
         return
-    try:
-        wrong, compared = home.offline.differing()
-    except StoreDown as error:
-        yield said("offline copy", str(error))
-        return
+    wrong, compared = home.offline.differing()
     yield from (broken("offline copy", f"{fault}: drop the schema, the next run copies it again") for fault in wrong)
     if not wrong:
         yield holds("offline copy", f"{compared} snapshots as the lake has them", compared)

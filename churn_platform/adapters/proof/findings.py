@@ -1,4 +1,4 @@
-"""What a verification finds: that something holds, that it is broken, or that it could not be asked.
+"""What a verification finds: that something holds, is broken, could not be looked at, or need not be there.
 
 Belongs here: the value. Does not: the checks (`adapters/proof/verifying.py`, `adapters/proof/deep_checks.py`).
 """
@@ -12,7 +12,7 @@ class Finding:
     """One finding of one check; `count` is how many things it covers."""
 
     check: str
-    state: Literal["holds", "broken", "said"]
+    state: Literal["holds", "broken", "unseen", "said"]
     detail: str
     count: int = 1
 
@@ -31,6 +31,16 @@ def broken(check: str, detail: str) -> Finding:
     return Finding(check, "broken", detail)
 
 
+def unseen(check: str, detail: str) -> Finding:
+    """Something could not be looked at: neither sound nor broken, so nothing is verified by it."""
+    return Finding(check, "unseen", f"not verified: {detail}", 0)
+
+
 def said(check: str, detail: str) -> Finding:
-    """Something could not be asked, which is no fault."""
+    """Something was not there to be asked, which is no fault."""
     return Finding(check, "said", detail, 0)
+
+
+def model(version: int | None) -> str:
+    """A version in a sentence."""
+    return "no model" if version is None else f"version {version}"

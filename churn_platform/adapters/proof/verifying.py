@@ -1,42 +1,30 @@
 """Whether the ledger holds, and whether ledger, MLflow, release pointer and a running server say the same.
 
-Belongs here: the chain, its anchors, the agreement on production. Does not: digests of files
-(`adapters/proof/deep_checks.py`), the rules of a chain (`core/ledger.py`). Reads only.
+Belongs here: the anchors, the agreement on production, which findings count. Does not: digests of files
+(`adapters/proof/deep_checks.py`), the running server (`adapters/proof/running_server.py`). Reads only.
 """
 
-import datetime as dt
-import json
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from churn_platform.adapters.home import Home
-from churn_platform.adapters.models.registry import PRODUCTION
-from churn_platform.adapters.proof.findings import Finding, broken, holds, said
-from churn_platform.core import ledger
+from churn_platform.adapters.models.registry import PRODUCTION, ModelRegistry
+from churn_platform.adapters.proof.chain import Chain
+from churn_platform.adapters.proof.findings import Finding, broken, holds, model, said, unseen
+from churn_platform.adapters.proof.running_server import check_server
 from churn_platform.core.ledger import GENESIS, Receipt
 from churn_platform.core.moves import DONE, named, open_intent, version_of
-from churn_platform.errors import ChurnError
+from churn_platform.errors import ChurnError, StoreDown
 
-ANSWER_SECONDS = 3.0
-SETTLED = dt.timedelta(seconds=1)
-"""How long after its activation a version may take to be everywhere."""
 LEAST_DIGITS = 12
+LOOKS = 5
+"""How often a check that found a break is made while each time receipts were added meanwhile."""
 
-
-@dataclass
-class Chain:
-    """The ledger as it was read once, for every check."""
-
-    receipts: list[Receipt] = field(default_factory=list)
-    digests: list[str] = field(default_factory=list)
-    sound: bool = False
+Check = Callable[[], Iterator[Finding]]
 
 
 def verify_home(home: Home, anchor: str | None = None, *, deep: bool = False) -> list[Finding]:
-    """Every finding, in the order of the checks; one that cannot run is a break of its own, and the others still run.
+    """Every finding, in the order of the checks; one that cannot run is a finding of its own, and the others still run.
 
     Args:
         home: the home.
@@ -44,38 +32,67 @@ def verify_home(home: Home, anchor: str | None = None, *, deep: bool = False) ->
         deep: also compute every digest of every file again.
     """
     chain, found = Chain(), []
-    checks: list[tuple[str, Callable[[], Iterator[Finding]]]] = [
+    checks: list[tuple[str, Check]] = [
         ("chain", lambda: _chain(home, chain)),
         ("anchors", lambda: _anchors(home, chain, anchor)),
         ("production", lambda: _production(home, chain)),
-        ("server", lambda: _server(home, chain)),
+        ("server", lambda: check_server(home, chain)),
     ]
     if deep:
         from churn_platform.adapters.proof.deep_checks import deep_checks
 
         checks += [(name, lambda check=check: check(home, chain.receipts)) for name, check in deep_checks()]  # type: ignore[misc]
     for name, check in checks:
-        try:
-            found += list(check())
-        except (ChurnError, OSError, ValueError, KeyError, TypeError) as error:  # what a changed file may lead to
-            text = (
-                str(error) if isinstance(error, ChurnError | OSError) else f"a file cannot be read as it was: {error!r}"
-            )
-            found.append(broken(name, text))
+        found += _settled(home, chain, name, check)
+    return found
+
+
+def _settled(home: Home, chain: Chain, name: str, check: Check) -> list[Finding]:
+    """What a check finds; a break counts once no receipt was added between the reading of the ledger and its end."""
+
+    def again() -> Iterator[Finding]:
+        yield from (finding for finding in _chain(home, chain) if finding.state == "broken")
+        yield from check()
+
+    found = _made(name, check)
+    for look in range(LOOKS):
+        if all(finding.state != "broken" for finding in found) or not chain.moved(home.ledger):
+            return found
+        if look < LOOKS - 1:
+            found = _made(name, again)
+    return [
+        *(finding for finding in found if finding.state != "broken"),
+        unseen(name, f"receipts were added at each of {LOOKS} looks, so nothing is of one moment; run this again"),
+    ]
+
+
+def _made(name: str, check: Check) -> list[Finding]:
+    """The findings of a check up to where it could not go on, and why not."""
+    found: list[Finding] = []
+    try:
+        for finding in check():
+            found.append(finding)  # noqa: PERF402 - what was found before a fault stays found
+    except StoreDown as error:
+        found.append(unseen(name, str(error)))
+    except (ChurnError, OSError) as error:
+        found.append(broken(name, str(error)))
+    except (ValueError, KeyError, TypeError) as error:  # what a changed file may lead to
+        found.append(broken(name, f"a file cannot be read as it was: {error!r}"))
     return found
 
 
 def summary(home: Home, found: Sequence[Finding]) -> dict[str, Any]:
     """The findings as plain JSON values, with the head that a person may keep elsewhere."""
-    faults = [finding.detail for finding in found if finding.state == "broken"]
+    faults, missed = ([f.detail for f in found if f.state == state] for state in ("broken", "unseen"))
     try:
         head = home.ledger.head()
     except ChurnError:
         head = None
     return {
-        "verified": not faults,
+        "verified": not faults and not missed,
         "first_break": faults[0] if faults else None,
         "breaks": faults,
+        "not_verified": missed,
         "findings": [finding.as_dict() for finding in found],
         "checked": sum(finding.count for finding in found if finding.state == "holds"),
         "head": None if head is None else {"sequence": head.sequence, "digest": head.digest},
@@ -83,14 +100,12 @@ def summary(home: Home, found: Sequence[Finding]) -> dict[str, Any]:
 
 
 def _chain(home: Home, chain: Chain) -> Iterator[Finding]:
-    lines, _ = home.ledger.snapshot()
-    fault = ledger.verify_lines(lines)
+    fault = chain.read(home.ledger)
     if fault is not None:
         yield broken("chain", f"{home.ledger.file}, line {fault.sequence}: {fault.detail}")
         return
-    chain.receipts = [ledger.parse(line) for line in lines]
-    chain.digests, chain.sound = [receipt.digest for receipt in chain.receipts], True
-    yield holds("chain", f"{len(lines):,} receipts, each follows the one before", len(lines))
+    count = len(chain.receipts)
+    yield holds("chain", f"{count:,} receipts, each follows the one before", count)
 
 
 def _anchors(home: Home, chain: Chain, kept: str | None) -> Iterator[Finding]:
@@ -98,7 +113,7 @@ def _anchors(home: Home, chain: Chain, kept: str | None) -> Iterator[Finding]:
     if not chain.sound:
         yield said("anchors", "not compared: the chain itself does not hold")
         return
-    anchor = home.ledger.anchor()
+    anchor = chain.anchor
     if anchor is None and len(chain.digests) > 1:
         yield broken(
             "anchors", f"{home.ledger.anchor_file} is gone: it holds the head of the ledger after every receipt"
@@ -125,7 +140,7 @@ def _recorded_heads(home: Home, kept: str | None) -> Iterator[tuple[str, str]]:
     pointer = home.releases.pointer()
     if pointer is not None:
         yield str(home.releases.pointer_file), pointer.ledger_head
-    for version, tags in sorted(home.registry.tags().items()):
+    for version, tags in sorted(answering(home).tags().items()):
         if "ledger_head" in tags:
             yield f"MLflow's version {version}", tags["ledger_head"]
 
@@ -140,36 +155,53 @@ def _cut(who: str, digest: str, chain: Chain) -> str:
 
 def _production(home: Home, chain: Chain) -> Iterator[Finding]:
     """Ledger, pointer and alias must name one version; the pointer must be what the last move wrote."""
-    pointer, alias = home.releases.pointer(), home.registry.alias(PRODUCTION)
+    pointer = home.releases.pointer()
     pointed = None if pointer is None else pointer.version
+    try:
+        aliases = [("MLflow's alias", answering(home).alias(PRODUCTION))]
+    except StoreDown as error:
+        aliases = []
+        yield unseen("production", str(error))
+    elsewhere = [("the release pointer", pointed), *aliases]
     if not chain.sound:
         yield said("production", "the ledger is not asked: its chain does not hold")
-        if alias != pointed:
-            yield broken("production", f"the release pointer names {_model(pointed)}, MLflow's alias {_model(alias)}")
+        if len({version for _, version in elsewhere}) > 1:
+            yield broken("production", ", ".join(f"{who} names {model(version)}" for who, version in elsewhere))
         return
     intent = open_intent(chain.receipts)
     if intent is not None:
-        yield broken(
-            "production",
-            f"the move to {intent.subject} was cut off (receipt {intent.sequence} announces it, none says that it is "
-            "done): `churn run` completes it",
-        )
+        announced = f"receipt {intent.sequence} announces it, none says that it is done"
+        if home.is_free():
+            yield broken(
+                "production", f"the move to {intent.subject} was cut off ({announced}): `churn run` completes it"
+            )
+        else:
+            yield unseen("production", f"the move to {intent.subject} is under way, or was cut off ({announced})")
         return
     moves = [receipt for receipt in chain.receipts if receipt.act in DONE]
     recorded = version_of(moves[-1].after) if moves else None
-    if not recorded == pointed == alias:
-        yield broken(
-            "production",
-            f"the ledger says {_model(recorded)} is in production, the release pointer {_model(pointed)}, MLflow's "
-            f"alias {_model(alias)}",
-        )
+    if {version for _, version in elsewhere} != {recorded}:
+        others = ", ".join(f"{who} {model(version)}" for who, version in elsewhere)
+        yield broken("production", f"the ledger says {model(recorded)} is in production, {others}")
         return
     if pointer is not None:
         faults = list(_pointer_faults(pointer.model_dump(), moves[-1]))
         yield from (broken("production", f"{home.releases.pointer_file} {fault}") for fault in faults)
         if faults:
             return
-    yield holds("production", f"ledger, MLflow's alias and release pointer name {_model(recorded)}", 3)
+    agreeing = ["ledger", *(["MLflow's alias"] if aliases else [])]
+    yield holds("production", f"{', '.join(agreeing)} and release pointer name {model(recorded)}", len(agreeing) + 1)
+
+
+def answering(home: Home) -> ModelRegistry:
+    """MLflow, asked first whether it answers: its own client goes on trying for minutes.
+
+    Raises:
+        StoreDown: it does not.
+    """
+    if (away := home.registry.away()) is not None:
+        raise StoreDown(away)
+    return home.registry
 
 
 def _pointer_faults(pointer: Mapping[str, Any], move: Receipt) -> Iterator[str]:
@@ -182,54 +214,4 @@ def _pointer_faults(pointer: Mapping[str, Any], move: Receipt) -> Iterator[str]:
         if value is not None and pointer[name] != value:
             yield f"has {name} {pointer[name]}, receipt {move.sequence} says {value}"
     if named(pointer["previous_version"]) != move.before:
-        yield f"says that {_model(pointer['previous_version'])} came before, receipt {move.sequence} {move.before}"
-
-
-def _server(home: Home, chain: Chain) -> Iterator[Finding]:
-    """Ask whoever listens on the port of the settings; that nobody does is no fault."""
-    port, pointer = home.settings.api_port, home.releases.pointer()
-    status, answer = _asked(port, "/model")
-    if status in (401, 403):
-        status, answer = _asked(port, "/readyz")
-    version = answer.get("version")
-    if status is None:
-        yield said("server", f"nobody answers on 127.0.0.1:{port}")
-        return
-    if not isinstance(version, int):
-        yield said("server", f"what answers on 127.0.0.1:{port} names no model (status {status})")
-        return
-    own = (answer.get("receipt") or {}).get("digest")
-    if own is not None and chain.sound and own not in chain.digests:
-        yield said("server", f"what answers on 127.0.0.1:{port} serves another home")
-        return
-    active = pointer is None or home.now() >= dt.datetime.fromisoformat(pointer.activate_at) + SETTLED
-    pointed = None if pointer is None else pointer.version
-    if version == pointed:
-        yield holds("server", f"127.0.0.1:{port} answers with version {version}")
-    elif active:
-        yield broken("server", f"127.0.0.1:{port} answers with version {version}, in production is {_model(pointed)}")
-    else:
-        yield said("server", f"127.0.0.1:{port} answers with version {version} until version {pointed} is activated")
-
-
-def _asked(port: int, path: str) -> tuple[int | None, dict[str, Any]]:
-    """Status and answer of a GET; no status where nobody answers."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(f"http://127.0.0.1:{port}{path}", timeout=ANSWER_SECONDS) as response:
-            status, content = int(response.status), response.read()
-    except urllib.error.HTTPError as error:
-        status, content = error.code, b""
-    except (OSError, urllib.error.URLError):
-        return None, {}
-    except Exception as error:  # noqa: BLE001 - whatever else listens there may say anything
-        return 0, {"error": repr(error)}
-    try:
-        answer = json.loads(content)
-    except ValueError:
-        return status, {}
-    return status, answer if isinstance(answer, dict) else {}
-
-
-def _model(version: int | None) -> str:
-    return "no model" if version is None else f"version {version}"
+        yield f"says that {model(pointer['previous_version'])} came before, receipt {move.sequence} {move.before}"

@@ -28,7 +28,7 @@ class Told(BaseModel):
 
 
 class Notice(BaseModel):
-    """An event that is no act and so no receipt: a daemon that stopped."""
+    """An event that is no act and so no receipt: a daemon that stopped, a run that is not tried again."""
 
     number: int
     time: AwareDatetime
@@ -46,6 +46,8 @@ class State(BaseModel):
     notices: list[Notice] = []
     down: dict[str, AwareDatetime] = {}
     """What was told to be down and not yet to be back, and when."""
+    given_up: dict[str, str] = {}
+    """What was told not to be tried again -> the evidence it was tried on."""
 
     def notify(self, message: Message, now: dt.datetime) -> None:
         """Add a notice; of many the newest stay."""

@@ -1,7 +1,8 @@
 """Tells people what happened: follows the ledger, tells every receiver each event once, keeps what was not sent.
 
-Belongs here: what is due to whom, one sender at a time. Does not: the words (`core/alerts.py`), the sending itself
-(`adapters/watching/receivers.py`), how far each receiver has been told (`adapters/watching/alert_state.py`).
+Belongs here: one sender at a time, what waits, what a home notices. Does not: what there is to tell
+(`adapters/watching/alert_items.py`), the words (`core/alerts.py`), the sending itself (`adapters/watching/receivers.py`),
+how far each receiver has been told (`adapters/watching/alert_state.py`).
 """
 
 import datetime as dt
@@ -11,21 +12,10 @@ from typing import Any
 
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.watching import receivers
+from churn_platform.adapters.watching.alert_items import Item, advance, after, items
 from churn_platform.adapters.watching.alert_state import State, Told, read_state, write_state
-from churn_platform.core.alerts import MOST_TRIES, OLDEST, Message, message_of, next_try, repeats
-from churn_platform.core.digest import digest_of
-from churn_platform.core.ledger import Receipt
+from churn_platform.core.alerts import MOST_TRIES, OLDEST, Message, next_try
 from churn_platform.errors import ChurnError
-
-
-@dataclass(frozen=True)
-class Item:
-    """One thing to tell: a receipt or a notice."""
-
-    number: int
-    time: dt.datetime
-    message: Message | None
-    of_ledger: bool
 
 
 @dataclass
@@ -109,6 +99,23 @@ class Alerter:
 
         self._round(keep, wait=5.0)
 
+    def gave_up(self, what: str, evidence: str, sentence: str) -> None:
+        """Keep a notice for the next `send` that something is not tried again; once for one piece of evidence.
+
+        Args:
+            what: what was tried, "the monthly of 2024-02-29".
+            evidence: what it was tried on; another is another event.
+            sentence: what people are told beside that.
+        """
+
+        def keep(state: State, _: dict[str, str]) -> None:
+            if state.given_up.get(what) != evidence:
+                state.given_up = {**state.given_up, what: evidence}
+                title = f"{self.home.contract.name}: {what} failed"
+                state.notify(Message(title, sentence, "failure"), self.home.now())
+
+        self._round(keep, wait=5.0)
+
     def waiting(self) -> list[dict[str, Any]]:
         """Every receiver: what it was sent, what waits for it, why, and when it is asked again. Reads only.
 
@@ -121,7 +128,7 @@ class Alerter:
         answers = []
         for name in found:
             told = state.receivers.get(name) or self._new(state)
-            unsent = [item for item in items if item.message is not None and _after(item, told)]
+            unsent = [item for item in items if item.message is not None and after(item, told)]
             again = next_try(told.failures, told.tried) if told.failures and told.tried else None
             answers.append(
                 {"receiver": name, "sent": told.sent, "unsent": len(unsent), "lost": told.lost, "error": told.error,
@@ -167,7 +174,7 @@ class Alerter:
     def _tell(self, name: str, url: str, state: State, items: Sequence[Item], done: Sent, *, anyway: bool) -> None:
         told, now = state.receivers[name], self.home.now()
         for item in items:
-            if not _after(item, told):
+            if not after(item, told):
                 continue
             if item.message is not None and now - item.time > OLDEST:
                 told.lost += 1
@@ -189,37 +196,8 @@ class Alerter:
                     told.sent += 1
                     done.sent += 1
                 told.failures = 0
-            _advance(item, told)
+            advance(item, told)
 
     def _items(self, state: State, found: Sequence[str]) -> list[Item]:
-        """Everything that some receiver has not been told: the receipts in their order, then the notices in theirs."""
         told = [state.receivers[name] for name in found if name in state.receivers]
-        if not told:
-            return []
-        receipts = self.home.ledger.since(min(own.sequence for own in told))
-        notices = [Item(n.number, n.time, Message(n.title, n.body, n.severity), of_ledger=False) for n in state.notices]
-        return [*self._receipts(receipts), *notices]
-
-    def _receipts(self, receipts: Sequence[Receipt]) -> list[Item]:
-        wanted = {str(r.evidence["decision"]) for r in receipts if "decision" in r.evidence}
-        decisions = {digest_of(record): record for record in self.home.records.decisions()} if wanted else {}
-        refusals = any(r.act == "drop refused" for r in receipts)
-        earlier = self.home.ledger.receipts("drop refused") if refusals else []
-        items = []
-        for receipt in receipts:
-            told = any(repeats(receipt, other) for other in earlier if other.sequence < receipt.sequence)
-            decision = decisions.get(str(receipt.evidence.get("decision")))
-            message = None if told else message_of(receipt, self.home.contract.name, decision)
-            items.append(Item(receipt.sequence, dt.datetime.fromisoformat(receipt.time), message, of_ledger=True))
-        return items
-
-
-def _after(item: Item, told: Told) -> bool:
-    return item.number > (told.sequence if item.of_ledger else told.notice)
-
-
-def _advance(item: Item, told: Told) -> None:
-    if item.of_ledger:
-        told.sequence = item.number
-    else:
-        told.notice = item.number
+        return items(self.home, min(own.sequence for own in told), state.notices) if told else []

@@ -4,6 +4,7 @@ Belongs here: one answer from many sources, the HTTP server, the round between s
 (`adapters/watching/watched_home.py`).
 """
 
+import importlib
 import signal
 import sys
 import threading
@@ -24,6 +25,10 @@ from churn_platform.errors import UsageError
 
 ROUND_SECONDS = 30.0
 VERIFY_SECONDS = 900.0
+SHARED = (
+    "alembic.config", "alembic.command", "sqlalchemy.orm", "sqlalchemy.dialects.sqlite", "sqlalchemy.dialects.mysql"
+)  # fmt: skip
+"""What a scrape and a round both import, so it is there before either: two threads in SQLAlchemy's circle fail."""
 SILENT = (
     f"No daemon has given a sign of life for {DAEMON_SILENT_SECONDS / 60:.0f} minutes: no drop is processed until "
     "`churn ui` or the daemon is started again."
@@ -67,7 +72,7 @@ class HomeCollector(Collector):
 
 
 class Watch:
-    """What is done between scrapes: verify now and then, tell people about the daemon, send what waits."""
+    """What is done between scrapes: tell people about the daemon, send what waits, verify now and then."""
 
     def __init__(
         self, watched: WatchedHome, dagster: Callable[[], DagsterState], complain: Callable[[str], None]
@@ -76,26 +81,35 @@ class Watch:
         self._dagster = dagster
         self._complain = complain
         self._verified: float | None = None
+        self._said = ""
 
     def round(self) -> None:
-        """One round; a fault of it is said and the next one comes all the same."""
-        try:
-            if self._verified is None or time.monotonic() - self._verified > VERIFY_SECONDS:
-                self._verified = time.monotonic()
-                if fault := self._watched.verify():
-                    self._complain(f"verification: {fault}")
-                    self._verified = None  # a promotion may be under way: look again in the next round
-            home = self._watched.home
-            if not home.settings.alerts_wanted:
-                return
-            alerter, state = Alerter(home), self._dagster()
-            alive = state.daemon_alive(home.now().timestamp())
-            if alive is not None:
-                alerter.seen(DAEMON, up=alive, sentence=BACK if alive else SILENT, sign=state.last_sign)
-            for problem in alerter.send().problems:
-                self._complain(problem)
-        except Exception as error:  # noqa: BLE001 - Dagster's database may be away: the next round comes
-            self._complain(f"the round failed: {type(error).__name__}: {' '.join(str(error).split())[:300]}")
+        """One round, the daemon first: a verification may wait. A fault is said; the next round comes all the same."""
+        for part in (self._tell, self._verify):
+            try:
+                part()
+            except Exception as error:  # noqa: BLE001 - Dagster's database may be away: the next round comes
+                self._complain(f"the round failed: {type(error).__name__}: {' '.join(str(error).split())[:300]}")
+
+    def _tell(self) -> None:
+        home = self._watched.home
+        if not home.settings.alerts_wanted:
+            return
+        alerter, state = Alerter(home), self._dagster()
+        alive = state.daemon_alive(home.now().timestamp())
+        if alive is not None:
+            alerter.seen(DAEMON, up=alive, sentence=BACK if alive else SILENT, sign=state.last_sign)
+        for problem in alerter.send().problems:
+            self._complain(problem)
+
+    def _verify(self) -> None:
+        if self._verified is not None and time.monotonic() - self._verified <= VERIFY_SECONDS:
+            return
+        fault = self._watched.verify()
+        self._verified = None if fault else time.monotonic()  # what is wrong is looked at again in the next round
+        if fault and fault != self._said:
+            self._complain(f"verification: {fault}")
+        self._said = fault
 
 
 def serve(home: Home, host: str, port: int, dagster: Callable[[], DagsterState], say: Callable[[str], None]) -> None:
@@ -117,11 +131,13 @@ def serve(home: Home, host: str, port: int, dagster: Callable[[], DagsterState],
     watched, registry = WatchedHome(home), CollectorRegistry()
     registry.register(HomeCollector(watched.sources(dagster), complain))
     watch = Watch(watched, dagster, complain)
-    watch.round()  # first: it imports what a scrape imports, too, and two threads in SQLAlchemy's circle fail
+    for shared in SHARED:
+        importlib.import_module(shared)
     server, thread = start_http_server(port, addr=host, registry=registry)
     say(f"Metrics: http://{host}:{server.server_port}/metrics (home {home.folder}). Ctrl-C stops it.")
-    while not ended.wait(ROUND_SECONDS):
+    while not ended.is_set():
         watch.round()
+        ended.wait(ROUND_SECONDS)
     server.shutdown()
     server.server_close()
     thread.join()

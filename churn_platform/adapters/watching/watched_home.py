@@ -1,7 +1,7 @@
 """A home as metrics: each part of it one source, read from its files.
 
 Belongs here: which file says what, names, units and help texts of the metrics. Does not: serving them
-(`adapters/watching/exporter.py`), Dagster's storage (`defs/health.py`).
+(`adapters/watching/exporter.py`), what Dagster's storage says (`adapters/watching/metrics.py`).
 Time stamps are seconds since the epoch (UTC), shares and AUCs are between 0 and 1.
 """
 
@@ -13,14 +13,17 @@ from typing import Any
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
+from churn_platform.adapters.files import read_json
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.lake import instant
 from churn_platform.adapters.progress import auc_interval
 from churn_platform.adapters.proof.verifying import verify_home
 from churn_platform.adapters.records import Kind
 from churn_platform.adapters.watching.alerting import Alerter
+from churn_platform.adapters.watching.metrics import daemon_metrics, gauge, stamp
 from churn_platform.core.watching import DagsterState, Standing
-from churn_platform.errors import ChurnError
+from churn_platform.core.window import matured_months
+from churn_platform.errors import ChurnError, StoreDown
 
 Source = Callable[[], Iterable[Metric]]
 
@@ -33,6 +36,7 @@ class WatchedHome:
         self._standing = Standing()
         self._following = threading.Lock()
         self._verified: tuple[dt.datetime, str] | None = None
+        self._missed = ""
 
     def sources(self, dagster: Callable[[], DagsterState]) -> dict[str, Source]:
         """Name -> source.
@@ -61,6 +65,11 @@ class WatchedHome:
             age = (self.home.now() - instant(months[-1])).total_seconds()
             yield gauge("churn_snapshot_age_seconds", "Time since the as_of of the newest snapshot.", age)
             yield gauge("churn_snapshot_quarantined_rows", "Rows put aside of the newest snapshot.", aside)
+        labelled = (month for month in reversed(months) if self.home.lake.has_labels(month))
+        for month in labelled:
+            if matured_months([month], {month}, self.home.contract, months[-1]):
+                yield stamp("churn_labelled_as_of", "The newest month whose labels have matured.", instant(month))
+                break
 
     def production(self) -> Iterator[Metric]:
         """The version in production and its age."""
@@ -135,9 +144,18 @@ class WatchedHome:
             yield stamp("churn_approval_pending_since", "Since when a candidate waits.", standing.waiting_since)
         if "decision" in standing.last:
             yield stamp("churn_decision", "When the newest decision was made.", standing.last["decision"])
+        for file in self.home.records.decision_files()[-1:]:
+            month = dt.date.fromisoformat(read_json(file)["as_of"])
+            yield stamp("churn_decision_as_of", "The month that the newest decision was made on.", instant(month))
 
     def verification(self) -> Iterator[Metric]:
-        """The newest verification that `verify` made; nothing before the first."""
+        """The newest verification that `verify` made; nothing before the first.
+
+        Raises:
+            StoreDown: a part of it could not be looked at, and what could was sound: that is neither.
+        """
+        if self._missed:
+            raise StoreDown(self._missed)
         if self._verified is None:
             return
         when, fault = self._verified
@@ -147,15 +165,20 @@ class WatchedHome:
         yield stamp("churn_verify_last", "When they were last verified.", when)
 
     def verify(self) -> str:
-        """What `churn verify` checks, and the files of the release in production; the fault, empty where all holds."""
-        fault = next((finding.detail for finding in verify_home(self.home) if finding.state == "broken"), "")
+        """What `churn verify` checks, and the files of the release in production.
+
+        Returns:
+            The first break, else what could not be looked at; empty where all holds.
+        """
+        found = verify_home(self.home)
+        fault, missed = (next((f.detail for f in found if f.state == state), "") for state in ("broken", "unseen"))
         try:
             if not fault and (pointer := self.home.releases.pointer()) is not None:
                 self.home.releases.verify(pointer.version)
         except (ChurnError, OSError) as error:
             fault = str(error)
-        self._verified = self.home.now(), fault
-        return fault
+        self._verified, self._missed = (self.home.now(), fault), "" if fault else missed
+        return fault or missed
 
     def alerts(self) -> Iterator[Metric]:
         """What waits for each receiver of alerts."""
@@ -188,32 +211,3 @@ class WatchedHome:
             if record is not None and wanted(record):
                 return month, record
         return None, None
-
-
-def daemon_metrics(state: DagsterState, now: float) -> Iterator[Metric]:
-    """Daemon and jobs, as Dagster's storage tells them."""
-    yield gauge("churn_daemon_up", "1 while a daemon works on the home.", state.daemon_alive(now) is True)
-    beats = GaugeMetricFamily(
-        "churn_daemon_heartbeat_timestamp_seconds", "The last sign of life of each daemon.", labels=["daemon"]
-    )
-    for daemon, beat in state.heartbeats.items():
-        beats.add_metric([daemon], beat)
-    yield beats
-    for name, said in (("success", "succeeded"), ("failure", "failed or was canceled")):
-        ended = GaugeMetricFamily(
-            f"churn_job_last_{name}_timestamp_seconds", f"When a run of the job last {said}.", labels=["job"]
-        )
-        for job, found in state.jobs.items():
-            if (when := getattr(found, name)) is not None:
-                ended.add_metric([job], when)
-        yield ended
-
-
-def gauge(name: str, said: str, value: Any) -> Metric:  # noqa: ANN401 - whatever float takes
-    """A gauge without labels."""
-    return GaugeMetricFamily(name, said, value=float(value))
-
-
-def stamp(name: str, said: str, when: dt.datetime) -> Metric:
-    """An instant, under a name with its unit."""
-    return gauge(f"{name}_timestamp_seconds", said, when.timestamp())

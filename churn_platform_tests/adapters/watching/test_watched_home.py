@@ -6,7 +6,8 @@ import shutil
 import pytest
 
 from churn_platform.adapters.lake import instant
-from churn_platform.adapters.watching.watched_home import WatchedHome, daemon_metrics
+from churn_platform.adapters.watching.metrics import daemon_metrics
+from churn_platform.adapters.watching.watched_home import WatchedHome
 from churn_platform.core.watching import DagsterState, JobState
 from churn_platform_tests.small_business import FEBRUARY, JANUARY, deliver, make_home, month_tables, monthly, open_home
 
