@@ -1,9 +1,13 @@
 """`churn alert` as people and programs meet it, and what every command tells when it ends."""
 
+import contextlib
+import http.server
+import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import urllib.request
 
 import pytest
@@ -79,23 +83,52 @@ def test_a_file_of_receivers_that_is_gone_stops_no_command(churn, answer, enviro
     assert check["state"] == "error"
 
 
-def test_the_exporter_answers_on_this_machine_alone_and_ends_when_asked(january_copy):
+@contextlib.contextmanager
+def hesitating():
+    """An MLflow server that answers a header a moment for as long as the block lasts, then goes away; its URL."""
+    over = threading.Event()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(503)
+            self.flush_headers()
+            while not over.wait(0.5):
+                self.send_header("Wait", "a moment")
+                self.flush_headers()
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        over.set()
+        server.shutdown()
+
+
+def test_the_exporter_answers_whole_while_mlflow_keeps_its_first_verification_waiting_and_ends_when_asked(january_copy):
     port = free_port()
     command = [sys.executable, "-c", "from churn_platform.cli.app import main; main()", "exporter", "--port", str(port)]
-    process = subprocess.Popen(
-        [*command, "--home", str(january_copy.folder)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    try:
-        assert process.stdout.readline().startswith(f"Metrics: http://127.0.0.1:{port}/metrics")
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
-            text = answer.read().decode()
-        assert 'churn_source_up{source="daemon"} 1.0\n' in text
-        assert "churn_production_version 1.0\n" in text
-        assert len({line.split("churn_")[1] for line in text.splitlines() if line.startswith("# HELP")}) > 20
-    finally:
-        process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=30)
-    assert (process.returncode, out, err) == (0, "", "")
+    with hesitating() as mlflow:
+        process = subprocess.Popen(
+            [*command, "--home", str(january_copy.folder)], env=os.environ | {"CHURN_MLFLOW_URI": mlflow},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        try:
+            assert process.stdout.readline().startswith(f"Metrics: http://127.0.0.1:{port}/metrics")
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+                text = answer.read().decode()
+        finally:
+            process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=60)
+    assert "} 0.0\n" not in text.partition("# HELP churn_source_up")[2].partition("# HELP")[0]
+    assert 'churn_source_up{source="daemon"} 1.0\n' in text
+    assert "churn_production_version 1.0\n" in text
+    assert "churn_verify_sound" not in text
+    assert len({line.split("churn_")[1] for line in text.splitlines() if line.startswith("# HELP")}) > 20
+    assert (process.returncode, out, err.count("\n")) == (0, "", 1)
+    assert err.startswith("churn exporter: verification: not verified: MLflow at http://127.0.0.1:")
 
 
 def test_an_exporter_on_a_taken_port_names_it_and_the_way_out(churn, january_copy):

@@ -222,7 +222,18 @@ def test_a_broken_drop_is_tried_three_times_each_later_and_mended_files_at_once(
         )
         assert not result.success
     assert len(set(keys)) == 3
-    assert skipped(tick(drop_sensor, empty_home)) == "The monthly of 2024-01-31 failed 3 times: look at its last run."
+    with receiving() as receiver:
+        monkeypatch.setenv("CHURN_ALERT_URLS", receiver.url)
+        tick(alert_sensor, empty_home)
+        for _ in range(2):
+            said = skipped(tick(drop_sensor, empty_home))
+            assert said == "The monthly of 2024-01-31 failed 3 times: look at its last run."
+            tick(alert_sensor, empty_home)
+    assert receiver.titles == ["gym: the monthly of 2024-01-31 failed"]
+    assert receiver.got[0]["body"].startswith(
+        "It failed 3 times and is not tried again by itself. Look at its last run"
+    )
+    monkeypatch.delenv("CHURN_ALERT_URLS")
     deliver(empty_home, JANUARY)
     assert requested(tick(drop_sensor, empty_home)).run_key.endswith(":1")
 
@@ -317,20 +328,27 @@ def test_a_month_that_was_lost_from_the_online_store_after_its_good_run_is_reque
     assert requested(tick(drop_sensor, empty_home)).run_key != first.run_key
 
 
-def test_a_retraining_waits_for_an_mlflow_server_that_is_away_without_using_up_an_attempt(
+def test_a_retraining_waits_for_an_mlflow_server_that_is_away_without_using_up_an_attempt_and_people_are_told(
     empty_home, tick, monkeypatch
 ):
     deliver(empty_home, JANUARY)
     monthly(empty_home, JANUARY)
-    monkeypatch.setenv("CHURN_MLFLOW_URI", f"http://127.0.0.1:{free_port()}")
-    said = skipped(tick(drift_sensor, empty_home))
-    assert re.fullmatch(
-        r"MLflow at http://127\.0\.0\.1:\d+ does not answer \(.*refused.*\)\. "
-        r"The retraining of 2024-01-31 waits for it\.",
-        said,
-    )
-    monkeypatch.delenv("CHURN_MLFLOW_URI")
-    assert requested(tick(drift_sensor, empty_home)).run_key.endswith(":1")
+    with receiving() as receiver:
+        monkeypatch.setenv("CHURN_ALERT_URLS", receiver.url)
+        tick(alert_sensor, empty_home)
+        monkeypatch.setenv("CHURN_MLFLOW_URI", f"http://127.0.0.1:{free_port()}")
+        for _ in range(2):
+            said = skipped(tick(drift_sensor, empty_home))
+            assert re.fullmatch(
+                r"MLflow at http://127\.0\.0\.1:\d+ does not answer \(.*refused.*\)\. "
+                r"The retraining of 2024-01-31 waits for it\.",
+                said,
+            )
+        monkeypatch.delenv("CHURN_MLFLOW_URI")
+        assert requested(tick(drift_sensor, empty_home)).run_key.endswith(":1")
+        tick(alert_sensor, empty_home)
+    told = [title for title in receiver.titles if "MLflow" in title]
+    assert told == ["gym: the MLflow server is down", "gym: the MLflow server runs again"]
 
 
 @pytest.mark.parametrize("setting", ["CHURN_OFFLINE_STORE", "CHURN_FEAST_REGISTRY"])

@@ -1,8 +1,8 @@
 """Tells people what happened: follows the ledger, tells every receiver each event once, keeps what was not sent.
 
-Belongs here: one sender at a time, what waits, what a home notices. Does not: what there is to tell
-(`adapters/watching/alert_items.py`), the words (`core/alerts.py`), the sending itself (`adapters/watching/receivers.py`),
-how far each receiver has been told (`adapters/watching/alert_state.py`).
+Belongs here: one sender at a time, what waits, what a home notices. Does not: what there is to tell, and the words
+(`adapters/watching/alert_items.py`, `core/alerts.py`), the sending itself (`adapters/watching/receivers.py`), how far
+each receiver has been told (`adapters/watching/alert_state.py`).
 """
 
 import datetime as dt

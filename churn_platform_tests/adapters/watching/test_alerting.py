@@ -17,7 +17,7 @@ from churn_platform.core.alerts import MOST_TRIES, OLDEST
 from churn_platform.errors import DropRefused
 from churn_platform.settings import Settings
 from churn_platform_tests.receiver import mute, receiving
-from churn_platform_tests.small_business import JANUARY, deliver, make_home, month_tables
+from churn_platform_tests.small_business import JANUARY, deliver, make_home, month_tables, open_home
 
 
 class Clock:
@@ -343,3 +343,14 @@ def test_a_quiet_round_writes_nothing(watched, receiver):
         alerter.send()
     assert alerter.file.stat().st_mtime_ns == before
     assert json.loads(alerter.file.read_text())["receivers"]["json 1"]["sent"] == 1
+
+
+def test_what_is_given_up_is_told_once_for_one_piece_of_evidence(january_copy):
+    with receiving() as receiver:
+        home = open_home(january_copy.folder, alert_urls=receiver.url)
+        Alerter(home).begin()
+        for evidence in ("files", "files", "mended files", "mended files"):
+            Alerter(home).gave_up("the monthly of 2024-02-29", evidence, "It failed 3 times.")
+            Alerter(home).send()
+    assert receiver.titles == ["gym: the monthly of 2024-02-29 failed"] * 2
+    assert receiver.got[0]["body"] == "It failed 3 times."

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.parser import text_string_to_metric_families
 
-from churn_platform.adapters.dagster_ui import DAEMON
+from churn_platform.adapters.dagster_ui import DAEMON, free_port
 from churn_platform.adapters.watching.alerting import Alerter
 from churn_platform.adapters.watching.exporter import HomeCollector, Watch
 from churn_platform.adapters.watching.watched_home import WatchedHome
@@ -154,12 +154,33 @@ def test_a_home_that_never_had_a_daemon_misses_none(january_copy):
     assert receiver.got == []
 
 
-def test_a_round_survives_that_dagsters_storage_is_away(january_copy):
+def test_a_round_survives_that_dagsters_storage_is_away_and_verifies_all_the_same(january_copy):
     def away():
         raise ConnectionError("the database is away")
 
     complaints = []
     home = open_home(january_copy.folder, alert_urls="json://127.0.0.1:1/x")
-    watch = Watch(WatchedHome(home), away, complaints.append)
-    watch.round()
+    watched = WatchedHome(home)
+    Watch(watched, away, complaints.append).round()
     assert complaints == ["the round failed: ConnectionError: the database is away"]
+    assert [metric.name for metric in watched.verification()][:1] == ["churn_verify_sound"]
+
+
+def test_an_mlflow_that_is_away_is_no_break_says_so_once_and_is_asked_again_until_it_answers(january_copy):
+    kept, complaints = january_copy.folder, []
+    away = open_home(kept, mlflow_uri=f"http://127.0.0.1:{free_port()}")
+    watched = WatchedHome(away)
+    watch, collector = Watch(watched, Dagster(), complaints.append), HomeCollector(
+        {"verify": watched.verification}, lambda _: None
+    )  # fmt: skip
+    for _ in range(2):
+        watch.round()
+        found = samples(collector.collect())
+        assert found["churn_source_up", "verify"] == 0
+        assert "churn_verify_sound" not in found
+    [said] = complaints
+    assert said.startswith("verification: not verified: MLflow at http://127.0.0.1:")
+    watched.home = open_home(kept)
+    watch.round()
+    found = samples(collector.collect())
+    assert (found["churn_source_up", "verify"], found["churn_verify_sound"]) == (1, 1)

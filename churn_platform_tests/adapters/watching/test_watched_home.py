@@ -41,6 +41,17 @@ def test_a_new_month_is_the_newest_snapshot_with_its_age_and_rows_put_aside(janu
     assert found["churn_snapshot_as_of_timestamp_seconds"] == instant(FEBRUARY).timestamp()
     assert found["churn_snapshot_age_seconds"] == 10 * 86_400
     assert found["churn_snapshot_quarantined_rows"] == 3
+    assert found["churn_labelled_as_of_timestamp_seconds"] == instant(FEBRUARY).timestamp()
+
+
+def test_the_newest_matured_month_and_that_of_the_newest_decision_lag_behind_a_month_without_labels(january_copy):
+    tables = month_tables(FEBRUARY)
+    del tables["leavers"]
+    deliver(january_copy, FEBRUARY, tables)
+    monthly(january_copy, FEBRUARY)
+    watched = WatchedHome(january_copy)
+    assert values(watched.snapshot())["churn_labelled_as_of_timestamp_seconds"] == instant(JANUARY).timestamp()
+    assert values(watched.ledger())["churn_decision_as_of_timestamp_seconds"] == instant(JANUARY).timestamp()
 
 
 def test_production_has_its_version_its_age_and_its_auc_at_the_decision(january):
