@@ -170,7 +170,7 @@ def _replaced(home: Home, name: str, digests: dict[str, str]) -> bool:
     Raises:
         IntegrityError: it cannot be put there.
     """
-    target, source = home.folder / name, home.folder / FOLDER / FILES / name
+    target, source = (home.folder / name).resolve(), home.folder / FOLDER / FILES / name  # the file behind a link
     standing = sha256_file(target) if target.exists() else None
     if standing != digests["before"] or not source.exists():
         return standing in (None, digests["after"])

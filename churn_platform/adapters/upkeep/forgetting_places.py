@@ -1,6 +1,7 @@
-"""Whether this process may write wherever forgetting will: asked before a plan stands that must be completed.
+"""Where forgetting reads and writes: the files it searches, and whether this process may write wherever it will.
 
-Belongs here: the folders and stores, and the sentence that names the one at fault. Does not: writing to them
+Belongs here: the files, folders and stores, and the sentence that names the one at fault, which is asked for before a
+plan stands that must be completed. Does not: rows (`adapters/upkeep/forgetting_plan.py`), writing
 (`adapters/upkeep/forgetting.py`).
 """
 
@@ -10,7 +11,32 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from churn_platform.adapters.home import Home
+from churn_platform.adapters.upkeep.customer_rows import SUFFIXES
 from churn_platform.errors import UsageError
+
+NOT_SEARCHED = ("artifacts", "releases", "dagster", "serving", "forgetting", "feast")
+"""Folders without customers' rows by key, and those that are no files of rows."""
+
+
+def searched(home: Home) -> list[Path]:
+    """Every file of rows, also where a folder of the home is a link to a place outside."""
+    root, known, found = home.folder.resolve(), set[Path](), list[Path]()
+    for name, folders, files in os.walk(home.folder, followlinks=True):
+        here, skipped = Path(name), NOT_SEARCHED if name == str(home.folder) else ()
+        if (real := here.resolve()) in known:
+            folders.clear()
+            continue
+        known.add(real)
+        folders[:] = [name for name in folders if name not in skipped and not _leads_back(here / name, root)]
+        folders.sort(key=lambda name: (here / name).is_symlink())  # a folder's own name before a link to it
+        found += [here / name for name in files if name.endswith(SUFFIXES) and not name.startswith(".")]
+    return sorted(path for path in found if path.is_file())
+
+
+def _leads_back(folder: Path, root: Path) -> bool:
+    """Whether it is a link to a folder in or around the home, which has a name of its own there."""
+    real = folder.resolve()
+    return folder.is_symlink() and (real.is_relative_to(root) or root.is_relative_to(real))
 
 
 def history(home: Home) -> list[Path]:
@@ -28,7 +54,7 @@ def check_writable(home: Home, files: Iterable[str]) -> None:
     Raises:
         UsageError: a folder or a store cannot be written; names it.
     """
-    targets = [home.folder / name for name in files]
+    targets = [(home.folder / name).resolve() for name in files]
     online = home.folder / "feast" / "online_store.db"
     stores = [store for store in (home.ledger.file, online, *history(home)) if store.exists()]
     for folder in sorted({home.folder, *(path.parent for path in (*targets, *stores))}):

@@ -21,13 +21,12 @@ from churn_platform.adapters.home import Home
 from churn_platform.adapters.lake import Lake
 from churn_platform.adapters.progress import Progress, inputs_digest
 from churn_platform.adapters.records import DIGESTS, Records
-from churn_platform.adapters.upkeep.customer_rows import SUFFIXES, Key, without_customer
+from churn_platform.adapters.upkeep.customer_rows import Key, without_customer
+from churn_platform.adapters.upkeep.forgetting_places import searched
 from churn_platform.core.digest import digest_of, frame_digest, readable
 from churn_platform.core.forgetting import contacts_left, following, remapped, untold
 from churn_platform.errors import IntegrityError
 
-NOT_SEARCHED = ("artifacts", "releases", "dagster", "serving", "forgetting", "feast")
-"""Folders without customers' rows by key, and those that are no files of rows."""
 DELIVERED = ("drops", "simulated")
 """Written as the contract says; all other files are the home's own."""
 STAMPS = ("event_timestamp", "created_timestamp")
@@ -92,10 +91,8 @@ def _tables(staged: Staged, key: Key) -> None:
     if log is not None and not log.resolve().is_relative_to(staged.home.folder):
         staged.unread.append(readable(str(log)))
     home, files = staged.home, staged.home.contract.files
-    for path in sorted(path for suffix in SUFFIXES for path in home.folder.rglob(f"*{suffix}") if path.is_file()):
+    for path in searched(home):
         top = path.relative_to(home.folder).parts[0]
-        if top in NOT_SEARCHED or path.name.startswith("."):
-            continue
         delimiter, encoding = (files.delimiter, files.encoding) if top in DELIVERED else (",", "utf-8")
         try:
             found = without_customer(path, key, delimiter=delimiter, encoding=encoding)

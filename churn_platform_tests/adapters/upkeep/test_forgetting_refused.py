@@ -3,8 +3,10 @@
 import os
 import shutil
 
+import pandas as pd
 import pytest
 
+from churn_platform.adapters.progress import Progress
 from churn_platform.adapters.upkeep import forgetting
 from churn_platform.adapters.upkeep.checkup import check_up
 from churn_platform.adapters.upkeep.forgetting import FOLDER, forget
@@ -125,3 +127,21 @@ def test_another_customer_is_forgotten_when_an_old_version_was_removed(home):
         found = forget(open_home(home.folder), key, "ann", "asked")
         assert set(found.versions) <= {2}
         assert open_home(home.folder).records.read("scores", JANUARY)["contacts"] == contacts
+
+
+def test_rows_behind_a_link_go_and_the_link_stays(home, tmp_path):
+    """Drops that lie elsewhere, a single file that does, and links in a circle."""
+    (tmp_path / "elsewhere").mkdir()
+    elsewhere, file = tmp_path / "elsewhere" / "drops", home.reports / str(FEBRUARY) / "at_risk.csv"
+    home.drops.rename(elsewhere)
+    home.drops.symlink_to(elsewhere)
+    (elsewhere / "back").symlink_to(home.folder)
+    (elsewhere / "newest").symlink_to(elsewhere / str(FEBRUARY))
+    key = pd.read_csv(file)["member"].iloc[3]
+    file.rename(tmp_path / "list.csv")
+    file.symlink_to(tmp_path / "list.csv")
+    found = forget(home, key, "ann", "asked")
+    assert (found.rows["drops"], found.changed) == (6, [])
+    assert [path for path in (*elsewhere.glob("*/*.csv"), tmp_path / "list.csv") if key in path.read_text()] == []
+    assert file.is_symlink()
+    assert Progress(open_home(home.folder)).next_step() is None
