@@ -266,14 +266,20 @@ class ModelRegistry:
         return int(info.registered_model_version)
 
     def _stored_files(self, version: int) -> dict[str, bytes]:
-        """The files as they are in MLflow now, unverified; a missing one is empty."""
+        """The files as they are in MLflow now, unverified; a missing one is empty, also when all of them are."""
         import mlflow.artifacts
+        from mlflow.exceptions import MlflowException
 
         self._relocate()
         with quiet(), tempfile.TemporaryDirectory() as target:
             # Not models:/name/version: that is looked up in the store the process last set, whatever is passed here.
             uri = self._client().get_model_version_download_uri(self.model_name, str(version))
-            found = mlflow.artifacts.download_artifacts(uri, dst_path=target, tracking_uri=self.tracking_uri)
+            try:
+                found = mlflow.artifacts.download_artifacts(uri, dst_path=target, tracking_uri=self.tracking_uri)
+            except MlflowException as error:
+                if "No such artifact" not in str(error):
+                    raise
+                return dict.fromkeys(FILES, b"")
             folders = (Path(found), Path(found) / "extra_files")
             return {
                 name: next((path.read_bytes() for folder in folders if (path := folder / name).exists()), b"")

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pickletools
+import shutil
 import subprocess
 import zipfile
 from pathlib import Path
@@ -149,6 +150,13 @@ def test_a_changed_file_is_named_and_the_version_never_loaded(january_decided_co
         path.write_bytes(content[:-1] if change == "cut" else content[:-9] + bytes([content[-9] ^ 1]) + content[-8:])
     said = rf"Version 1 of gym_churn: {name} does not match the digest recorded when it was registered .*: not loaded"
     with pytest.raises(IntegrityError, match=said):
+        january_decided_copy.registry.load(1)
+
+
+@pytest.mark.parametrize("level", [0, 1], ids=["artifacts", "model"])
+def test_a_version_whose_folder_is_gone_is_one_with_changed_files(january_decided_copy, level):
+    shutil.rmtree(stored_file(january_decided_copy, 1, "model.skops").parents[level])
+    with pytest.raises(IntegrityError, match=r"^Version 1 of gym_churn: .* does not match the digest recorded"):
         january_decided_copy.registry.load(1)
 
 
