@@ -5,7 +5,6 @@ from the whole (`core/contract.py`).
 """
 
 import calendar
-import codecs
 import datetime as dt
 import re
 from typing import Annotated, Literal, Self
@@ -136,9 +135,9 @@ class FileFormat(_Part):
         if self.delimiter == self.decimal:
             raise ValueError(f"delimiter and decimal are both {self.decimal!r}: numbers could not be told apart")
         try:
-            codecs.lookup(self.encoding)
-        except LookupError:
-            raise ValueError(f"encoding {self.encoding!r} is unknown: utf-8, cp1252 and latin-1 are usual") from None
+            "a".encode(self.encoding)
+        except LookupError:  # unknown, or none of text, such as base64
+            raise ValueError(f"encoding {self.encoding!r} is none of text: utf-8, cp1252, latin-1 are usual") from None
         return self
 
 
