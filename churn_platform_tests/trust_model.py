@@ -93,6 +93,18 @@ class Trust:
         """One more of an act."""
         return replace(self, counts={**self.counts, act: self.counts.get(act, 0) + 1})
 
+    def wanted(self, version: int) -> "Trust":
+        """After a person said yes to a version: nothing that was said against it holds."""
+        refused = frozenset(question for question in self.refused if question[0] != version)
+        return replace(self, rejected=self.rejected - {version}, refused=refused)
+
+    def unwanted(self) -> "Trust":
+        """After a person said no to the version that waits."""
+        asked = self.request
+        assert asked is not None
+        refused = self.refused | {asked.question}
+        return replace(self, request=None, rejected=self.rejected | {asked.version}, refused=refused)
+
     @property
     def barred(self) -> frozenset[int]:
         """Versions that people keep out: none of them comes up by itself."""
@@ -148,8 +160,7 @@ class Trust:
         if not override and (decision.outcome == "refused" or not waits):
             return None
         request = None if waits else now.request
-        refused = frozenset(question for question in now.refused if question[0] != version)
-        given = replace(now, request=request, rejected=now.rejected - {version}, refused=refused).counted("approval")
+        given = replace(now.wanted(version), request=request).counted("approval")
         return given.moved(Begun("promotion", version, now.production, "", override, "")).lapsed(facts, deep=False)
 
     def rejected_by(self, version: int, facts: Facts) -> "Trust | None":
@@ -157,8 +168,7 @@ class Trust:
         now = self.settled(facts).lapsed(facts)
         if now.request is None or now.request.version != version or version == now.production:
             return None
-        refused = now.refused | {now.request.question}
-        return replace(now, request=None, rejected=now.rejected | {version}, refused=refused).counted("rejection")
+        return now.unwanted().counted("rejection")
 
     def rolled_back(self, to: int | None, facts: Facts) -> "Trust | None":
         """Production goes to a version that was in production; what is left is blocked when it came later."""

@@ -122,8 +122,7 @@ def _approval(trust: Trust, receipt: Receipt, facts: Facts) -> Trust:
     assert version not in trust.blocked, f"version {version} is blocked and was approved"
     waits = request is not None and request.version == version
     assert waits or receipt["evidence"]["override"], f"version {version} did not wait and was approved"
-    refused = frozenset(question for question in trust.refused if question[0] != version)
-    after = replace(trust, approval=_begun(receipt, "promotion"), rejected=trust.rejected - {version}, refused=refused)
+    after = replace(trust.wanted(version), approval=_begun(receipt, "promotion"))
     return replace(after, request=None) if waits else after
 
 
@@ -131,8 +130,7 @@ def _rejection(trust: Trust, receipt: Receipt, _facts: Facts) -> Trust:
     version = _version(receipt["subject"])
     assert trust.request is not None, f"version {version} did not wait and was rejected"
     assert trust.request.version == version, f"version {version} did not wait and was rejected"
-    refused = trust.refused | {trust.request.question}
-    return replace(trust, request=None, rejected=trust.rejected | {version}, refused=refused)
+    return trust.unwanted()
 
 
 def _asked(trust: Trust, receipt: Receipt, facts: Facts) -> Trust:

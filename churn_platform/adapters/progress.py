@@ -15,6 +15,7 @@ from churn_platform.adapters.records import KINDS
 from churn_platform.core.digest import digest_of
 from churn_platform.core.ledger import Act
 from churn_platform.core.loop import MonthState, Step, next_step
+from churn_platform.core.moves import carried_out
 from churn_platform.core.performance import measured, stand_down_reason
 from churn_platform.core.promotion import Decision, Trigger
 from churn_platform.core.retraining import Signals, Verdict, should_retrain
@@ -97,11 +98,8 @@ class Progress:
         """The newest decision's trigger when no receipt says that it was carried out."""
         if not self.decisions:
             return None
-        newest, ended = self.decisions[-1], False
-        digest = digest_of(newest.model_dump(mode="json"))
-        for receipt in self.home.ledger.receipts():
-            if receipt.act in ("decision", *OUTCOMES) and receipt.evidence.get("decision") == digest:
-                ended = receipt.act != "decision"  # made once more after a rollback, it is to be carried out once more
+        newest = self.decisions[-1]
+        ended = digest_of(newest.model_dump(mode="json")) in carried_out(self.home.ledger.receipts(), OUTCOMES)
         return None if ended else newest.trigger
 
     def performance(self) -> list[dict[str, Any]]:

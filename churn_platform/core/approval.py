@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from churn_platform.core.ledger import Receipt
-from churn_platform.core.moves import version_of
+from churn_platform.core.moves import model_named, version_of
 
 State = Literal["pending", "approved", "rejected", "lapsed"]
 ANSWERS: dict[str, State] = {"approval": "approved", "rejection": "rejected", "approval lapsed": "lapsed"}
@@ -134,7 +134,7 @@ def lapse(request: Request, present: Bound, now: datetime) -> str | None:
         now: an aware datetime.
     """
     asked = request.bound
-    moved = f"Production moved from {_model(asked.production)} to {_model(present.production)}."
+    moved = f"Production moved from {model_named(asked.production)} to {model_named(present.production)}."
     changes = (
         (present.version != asked.version, f"Version {present.version} is the candidate now."),
         (present.production not in (asked.production, asked.version), moved),
@@ -175,7 +175,3 @@ def _answers(receipt: Receipt, request: Request) -> bool:
 
 def _superseded(receipt: Receipt) -> Signature:
     return Signature(receipt.actor, f"Version {version_of(receipt.subject)} is a newer candidate.", receipt.time)
-
-
-def _model(version: int | None) -> str:
-    return "no model" if version is None else f"version {version}"

@@ -39,6 +39,9 @@ StateAct = Literal[
 Act = Literal[DropAct, RetrainingAct, ApprovalAct, PromotionAct, RollbackAct, ProposalAct, StateAct]
 """What a receipt can record."""
 
+DELIVERED: tuple[Act, ...] = ("drop accepted", "drop corrected")
+"""What a delivery of a month is recorded by, once each."""
+
 Fault = Literal["changed", "missing", "cut", "reordered", "duplicated"]
 """How a chain can be broken."""
 

@@ -5,7 +5,7 @@ candidate may be promoted (`core/promotion.py`, `core/approval.py`), carrying a 
 (`adapters/promotion/promoting.py`). Imports pydantic and the standard library only: the server reads receipts with it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -21,6 +21,11 @@ DONE = tuple(f"{kind} done" for kind in KINDS)
 def named(version: int | None) -> str | None:
     """A version as receipts name it."""
     return None if version is None else f"version {version}"
+
+
+def model_named(version: int | None) -> str:
+    """A version, or that there is none, in a sentence."""
+    return named(version) or "no model"
 
 
 def version_of(name: str | None) -> int | None:
@@ -88,24 +93,26 @@ def open_intent(receipts: Iterable[Receipt]) -> Receipt | None:
     return found
 
 
-def carried_out(receipts: Iterable[Receipt]) -> dict[str, Receipt]:
-    """The promotion by which each decision was carried out since it was last made, by the decision's digest."""
+def carried_out(receipts: Iterable[Receipt], by: Collection[str] = ("promotion done",)) -> dict[str, Receipt]:
+    """The receipt by which each decision was carried out since it was last made, by the decision's digest.
+
+    Args:
+        receipts: the ledger.
+        by: the acts that count.
+    """
     found: dict[str, Receipt] = {}
     for receipt in receipts:
         decision = str(receipt.evidence.get("decision"))
         if receipt.act == "decision":
             found.pop(decision, None)
-        elif receipt.act == "promotion done":
+        elif receipt.act in by:
             found[decision] = receipt
     return found
 
 
-def judged_files(receipts: Iterable[Receipt], version: int) -> dict[str, str]:
-    """Name -> sha256 of the version's files as its newest decision judged them; empty without one that says so."""
-    found: JsonValue = {}
-    for receipt in receipts:
-        if receipt.act == "decision" and version_of(receipt.subject) == version:
-            found = receipt.evidence.get("files", {})
+def judged_files(decision: Receipt | None) -> dict[str, str]:
+    """Name -> sha256 of a version's files, as a decision judged them; empty where no receipt says it."""
+    found = {} if decision is None else decision.evidence.get("files")
     return {name: str(digest) for name, digest in found.items()} if isinstance(found, dict) else {}
 
 

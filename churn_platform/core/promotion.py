@@ -17,6 +17,7 @@ from churn_platform.core.criteria.self_test import judge as judge_self
 from churn_platform.core.digest import digest_of
 from churn_platform.core.drift.result import DriftResult
 from churn_platform.core.evidence import Evidence
+from churn_platform.core.moves import model_named
 from churn_platform.core.statistics import Interval
 
 __all__ = ["Decision", "DriftFigures", "ShuffledRefit", "Trigger", "decide", "judge", "should_promote"]
@@ -118,7 +119,7 @@ class Decision(_Record):
             return f"The decision was carried out at {carried_out}, and {now} is in production since: decide again."
         if production_version == self.production_version:
             return None
-        then = "no model" if self.production_version is None else f"version {self.production_version}"
+        then = model_named(self.production_version)
         return f"The decision was made with {then} in production, now it is {now}: decide again."
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 
 from churn_platform.core.criteria.beats_production import should_promote
 from churn_platform.core.gain import Gain
-from churn_platform.core.ledger import Receipt
+from churn_platform.core.ledger import DELIVERED, Receipt
 from churn_platform.core.moves import DONE, version_of
 from churn_platform.core.policy import PromotionPolicy
 
@@ -106,7 +106,7 @@ def takeovers(receipts: Iterable[Receipt]) -> list[list[Takeover]]:
     """For each decision, in order, what came into production after it: by the loop, an approval or a rollback."""
     newest, found = "", list[list[Takeover]]()
     for receipt in receipts:
-        if receipt.act in ("drop accepted", "drop corrected"):
+        if receipt.act in DELIVERED:
             newest = max(newest, receipt.subject)
         elif receipt.act == "decision":
             found.append([])

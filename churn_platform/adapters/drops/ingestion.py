@@ -22,11 +22,9 @@ from churn_platform.adapters.lake import Publication
 from churn_platform.core.digest import digest_of
 from churn_platform.core.forgetting import current
 from churn_platform.core.lake_tables import lake_tables
-from churn_platform.core.ledger import Act
+from churn_platform.core.ledger import DELIVERED, Act
 from churn_platform.core.quarantine import quarantined_sentence
 from churn_platform.errors import ContractError, DropRefused, UsageError
-
-DELIVERED: tuple[Act, ...] = ("drop accepted", "drop corrected")
 
 
 def publish_drop(home: Home, as_of: dt.date) -> Publication:
@@ -45,7 +43,7 @@ def publish_drop(home: Home, as_of: dt.date) -> Publication:
     if not (drop.files or drop.doubles) or (drop.folder / INCOMING).exists():
         if not published:
             raise UsageError(f"There is no drop of {as_of} in {home.drops}: deliver it or use `churn ingest`.")
-        return home.lake.publish(as_of, {}, home.now(), home.lake.fingerprint(as_of) or "")
+        return home.lake.publish(as_of, {}, home.now(), "")
     fingerprint, found = drop.fingerprint, judged(home, drop)
     if found.refusals:
         refusal = _refusal(home, found)

@@ -12,7 +12,7 @@ from churn_platform.adapters.features.training_data import dataset_month
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.models.registry import CANDIDATE
 from churn_platform.adapters.promotion.promoting import decision_digest, recover
-from churn_platform.adapters.promotion.publishing import check_judged
+from churn_platform.adapters.promotion.publishing import judged_version
 from churn_platform.core.approval import (
     Bound,
     Request,
@@ -20,6 +20,7 @@ from churn_platform.core.approval import (
     pending,
     until,
 )
+from churn_platform.core.candidate import candidate_of
 from churn_platform.core.digest import readable
 from churn_platform.core.moves import named
 from churn_platform.core.promotion import Decision
@@ -98,8 +99,7 @@ def waiting(home: Home, *, deep: bool = False) -> tuple[Request, str | None] | N
 def _digest_now(home: Home, version: int) -> str:
     """The candidate's digest, by files that are those that were judged; else that it is not what it was."""
     try:
-        check_judged(home, version, home.registry.recorded(version))
-        return home.registry.load(version).digest
+        return candidate_of(judged_version(home, version), version).digest
     except (IntegrityError, UsageError):  # damaged, exchanged or gone: no answer could carry it out
         return "changed"
 

@@ -10,8 +10,9 @@ from typing import Any
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.promotion.approval_requests import acting, bound_now, record_lapse, signed
 from churn_platform.adapters.promotion.promoting import move
-from churn_platform.adapters.promotion.publishing import check_judged
+from churn_platform.adapters.promotion.publishing import judged_version
 from churn_platform.core.approval import moment, objection, pending
+from churn_platform.core.candidate import candidate_of
 from churn_platform.core.ledger import Receipt
 from churn_platform.core.moves import DONE, Move, named
 from churn_platform.core.promotion import Decision
@@ -104,11 +105,10 @@ def _check_servable(home: Home, decision: Decision, receipts: list[Receipt]) -> 
             f"Version {version} was trained under another contract (entity, features or label): it could not serve. "
             "Put the contract back, or train another candidate."
         )
-    digest = home.registry.load(version).digest
+    digest = candidate_of(judged_version(home, version), version).digest
     changed = decision.holds(version, digest, decision.policy_hash)
     if changed is not None:
         raise IntegrityError(changed)
-    check_judged(home, version, home.registry.recorded(version))
 
 
 def _against(decision: Decision, receipts: list[Receipt]) -> str | None:

@@ -15,7 +15,7 @@ from churn_platform.core.approval import unused
 from churn_platform.core.candidate import FILES, Candidate, candidate_of
 from churn_platform.core.digest import digest_of
 from churn_platform.core.ledger import Act, Receipt
-from churn_platform.core.moves import Move, named, open_intent
+from churn_platform.core.moves import Move, model_named, named, open_intent
 from churn_platform.core.promotion import Decision
 from churn_platform.core.standing import blocked
 from churn_platform.errors import DataError, IntegrityError, UsageError
@@ -152,7 +152,7 @@ def restore_alias(home: Home) -> None:
 def keep(home: Home, decision: Decision, why: str) -> None:
     """Record that production stays as it is."""
     pointer = home.releases.pointer()
-    kept = "no model" if pointer is None else f"version {pointer.version}"
+    kept = model_named(None if pointer is None else pointer.version)
     home.ledger.append(
         actor=home.settings.who,
         act="production kept",
@@ -211,7 +211,7 @@ def _lapsed(home: Home, planned: Move, production: int | None) -> str | None:
     if decision is None:
         return "Its decision is not in the home any more: decide again."
     if production != planned.before:
-        return f"Production is {named(production) or 'no model'} now, it was {named(planned.before) or 'no model'}."
+        return f"Production is {model_named(production)} now, it was {model_named(planned.before)}."
     version, digest, policy = planned.version, home.registry.load(planned.version).digest, home.contract.policy_hash
     if "approval" not in planned.evidence:
         return decision.allows(version, digest, policy)

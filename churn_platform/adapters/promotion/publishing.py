@@ -4,15 +4,16 @@ Belongs here: making a release from a registered version. Does not: releases on 
 moving production (`adapters/promotion/promoting.py`).
 """
 
+import hashlib
 from collections.abc import Mapping
 
 import pandas as pd
 
 from churn_platform.adapters.features.training_data import dataset_month, load_training_dataset
 from churn_platform.adapters.home import Home
-from churn_platform.core.candidate import Candidate
+from churn_platform.core.candidate import Candidate, candidate_of
 from churn_platform.core.digest import digest_of
-from churn_platform.core.moves import Move, judged_files
+from churn_platform.core.moves import Move, judged_files, version_of
 from churn_platform.core.serving_form import serving_files
 from churn_platform.errors import DataError, IntegrityError
 
@@ -28,11 +29,11 @@ def publish(home: Home, planned: Move) -> None:
     known = next((r for r in home.ledger.receipts("release published") if r.subject == f"version {version}"), None)
     if version in home.releases.versions():
         manifest = home.releases.verify(version)
-        check_judged(home, version, manifest.files)
+        _check_judged(home, version, manifest.files)
     else:
-        check_judged(home, version, home.registry.recorded(version))
-        candidate = home.registry.load(version)
-        files = {**home.registry.files(version), **serving_files(candidate.model)}
+        files = judged_version(home, version)
+        candidate = candidate_of(files, version)
+        files |= serving_files(candidate.model)
         fields = manifest_of(home, candidate, _sample(home, candidate))
         if known is not None:
             fields["created_at"] = known.evidence.get("created_at", fields["created_at"])
@@ -57,18 +58,22 @@ def publish(home: Home, planned: Move) -> None:
         )
 
 
-def check_judged(home: Home, version: int, digests: Mapping[str, str]) -> None:
-    """Refuse a version whose files are not those that were judged: the candidate's digest is of what it was made from.
-
-    Args:
-        home: the home.
-        version: the version.
-        digests: name -> sha256 of its files now.
+def judged_version(home: Home, version: int) -> dict[str, bytes]:
+    """A version's verified files out of MLflow, which are those that were judged.
 
     Raises:
-        IntegrityError: a file is another one than the receipt of the newest decision on the version says.
+        UsageError: there is no such version.
+        IntegrityError: a file is another one than was registered, or than the newest decision on the version judged.
     """
-    for name, judged in judged_files(home.ledger.receipts(), version).items():
+    files = home.registry.files(version)
+    _check_judged(home, version, {name: hashlib.sha256(content).hexdigest() for name, content in files.items()})
+    return files
+
+
+def _check_judged(home: Home, version: int, digests: Mapping[str, str]) -> None:
+    """The candidate's digest is of what it was made from; this is of the bytes: name -> sha256."""
+    own = [r for r in home.ledger.receipts("decision") if version_of(r.subject) == version]
+    for name, judged in judged_files(own[-1] if own else None).items():
         if digests.get(name) != judged:
             raise IntegrityError(
                 f"{name} of version {version} is not the file that was judged (sha256 {str(digests.get(name))[:12]}, "

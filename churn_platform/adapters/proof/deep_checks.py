@@ -122,7 +122,7 @@ def check_registry(home: Home, receipts: Sequence[Receipt]) -> Iterator[Finding]
             yield broken(
                 "MLflow", f"version {version} is not the candidate that was judged: its digest is {digest[:12]}"
             )
-        for name, sha256 in judged_files(receipts, version).items():
+        for name, sha256 in judged_files(receipt).items():
             if tags[version].get(f"sha256.{name}") != sha256:
                 yield broken("MLflow", f"{name} of version {version} is not the file that was judged")
         for name in FILES if version in released else ():

@@ -18,10 +18,9 @@ from churn_platform.adapters.home import Home
 from churn_platform.adapters.proof.findings import Finding, broken, holds
 from churn_platform.core.digest import digest_of
 from churn_platform.core.forgetting import current
-from churn_platform.core.ledger import Receipt
+from churn_platform.core.ledger import DELIVERED, Receipt
 
 STAMPS = ["event_timestamp", "created_timestamp"]
-DELIVERED = ("drop accepted", "drop corrected")
 
 
 def check_lake(home: Home, receipts: Sequence[Receipt]) -> Iterator[Finding]:

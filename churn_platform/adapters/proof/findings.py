@@ -39,8 +39,3 @@ def unseen(check: str, detail: str) -> Finding:
 def said(check: str, detail: str) -> Finding:
     """Something was not there to be asked, which is no fault."""
     return Finding(check, "said", detail, 0)
-
-
-def model(version: int | None) -> str:
-    """A version in a sentence."""
-    return "no model" if version is None else f"version {version}"

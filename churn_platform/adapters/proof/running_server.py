@@ -13,7 +13,8 @@ from typing import Any
 
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.proof.chain import Chain
-from churn_platform.adapters.proof.findings import Finding, broken, holds, model, said
+from churn_platform.adapters.proof.findings import Finding, broken, holds, said
+from churn_platform.core.moves import model_named
 
 ANSWER_SECONDS = 3.0
 SETTLED = dt.timedelta(seconds=1)
@@ -42,7 +43,9 @@ def check_server(home: Home, chain: Chain) -> Iterator[Finding]:
     if version == pointed:
         yield holds("server", f"127.0.0.1:{port} answers with version {version}")
     elif active:
-        yield broken("server", f"127.0.0.1:{port} answers with version {version}, in production is {model(pointed)}")
+        yield broken(
+            "server", f"127.0.0.1:{port} answers with version {version}, in production is {model_named(pointed)}"
+        )
     else:
         yield said("server", f"127.0.0.1:{port} answers with version {version} until version {pointed} is activated")
 

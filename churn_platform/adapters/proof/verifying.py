@@ -10,10 +10,10 @@ from typing import Any
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.models.registry import PRODUCTION, ModelRegistry
 from churn_platform.adapters.proof.chain import Chain
-from churn_platform.adapters.proof.findings import Finding, broken, holds, model, said, unseen
+from churn_platform.adapters.proof.findings import Finding, broken, holds, said, unseen
 from churn_platform.adapters.proof.running_server import check_server
 from churn_platform.core.ledger import GENESIS, Receipt
-from churn_platform.core.moves import DONE, named, open_intent, version_of
+from churn_platform.core.moves import DONE, model_named, named, open_intent, version_of
 from churn_platform.errors import ChurnError, StoreDown
 
 LEAST_DIGITS = 12
@@ -166,7 +166,7 @@ def _production(home: Home, chain: Chain) -> Iterator[Finding]:
     if not chain.sound:
         yield said("production", "the ledger is not asked: its chain does not hold")
         if len({version for _, version in elsewhere}) > 1:
-            yield broken("production", ", ".join(f"{who} names {model(version)}" for who, version in elsewhere))
+            yield broken("production", ", ".join(f"{who} names {model_named(version)}" for who, version in elsewhere))
         return
     intent = open_intent(chain.receipts)
     if intent is not None:
@@ -181,8 +181,8 @@ def _production(home: Home, chain: Chain) -> Iterator[Finding]:
     moves = [receipt for receipt in chain.receipts if receipt.act in DONE]
     recorded = version_of(moves[-1].after) if moves else None
     if {version for _, version in elsewhere} != {recorded}:
-        others = ", ".join(f"{who} {model(version)}" for who, version in elsewhere)
-        yield broken("production", f"the ledger says {model(recorded)} is in production, {others}")
+        others = ", ".join(f"{who} {model_named(version)}" for who, version in elsewhere)
+        yield broken("production", f"the ledger says {model_named(recorded)} is in production, {others}")
         return
     if pointer is not None:
         faults = list(_pointer_faults(pointer.model_dump(), moves[-1]))
@@ -190,7 +190,9 @@ def _production(home: Home, chain: Chain) -> Iterator[Finding]:
         if faults:
             return
     agreeing = ["ledger", *(["MLflow's alias"] if aliases else [])]
-    yield holds("production", f"{', '.join(agreeing)} and release pointer name {model(recorded)}", len(agreeing) + 1)
+    yield holds(
+        "production", f"{', '.join(agreeing)} and release pointer name {model_named(recorded)}", len(agreeing) + 1
+    )
 
 
 def answering(home: Home) -> ModelRegistry:
@@ -214,4 +216,4 @@ def _pointer_faults(pointer: Mapping[str, Any], move: Receipt) -> Iterator[str]:
         if value is not None and pointer[name] != value:
             yield f"has {name} {pointer[name]}, receipt {move.sequence} says {value}"
     if named(pointer["previous_version"]) != move.before:
-        yield f"says that {model(pointer['previous_version'])} came before, receipt {move.sequence} {move.before}"
+        yield f"says that {model_named(pointer['previous_version'])} came before, receipt {move.sequence} {move.before}"

@@ -51,6 +51,14 @@ def cut_off(*_):
     raise PowerCut
 
 
+def published_until(home, monkeypatch, where, step):
+    """January published up to a step, at which the process dies."""
+    with monkeypatch.context() as patch:
+        patch.setattr(where, step, cut_off)
+        with pytest.raises(PowerCut):
+            publish_drop(home, JANUARY)
+
+
 def acts(home):
     return [(receipt.act, receipt.subject) for receipt in home.ledger.receipts()]
 
@@ -94,10 +102,7 @@ def test_a_repetition_that_was_cut_off_comes_again_and_has_one_receipt(home, tab
     publish_drop(home, JANUARY)
     deliver(home, JANUARY, tables)
     before = home.lake.fingerprint(JANUARY)
-    with monkeypatch.context() as patch:
-        patch.setattr(where, step, cut_off)
-        with pytest.raises(PowerCut):
-            publish_drop(home, JANUARY)
+    published_until(home, monkeypatch, where, step)
     assert home.lake.fingerprint(JANUARY) == before  # so that the drop is still seen as changed
     publish_drop(home, JANUARY)
     assert acts(home) == [("drop accepted", "2024-01-31"), ("drop repeated", "2024-01-31")]
@@ -106,10 +111,7 @@ def test_a_repetition_that_was_cut_off_comes_again_and_has_one_receipt(home, tab
 
 def test_a_delivery_whose_receipt_was_cut_off_gets_it_before_the_next_one(home, tables, monkeypatch):
     deliver(home, JANUARY, tables)
-    with monkeypatch.context() as patch:
-        patch.setattr(ingestion, "_record", cut_off)
-        with pytest.raises(PowerCut):
-            publish_drop(home, JANUARY)
+    published_until(home, monkeypatch, ingestion, "_record")
     first = home.lake.fingerprint(JANUARY)
     tables["visits"]["hours"] = 3.5
     deliver(home, JANUARY, tables)
@@ -148,10 +150,7 @@ def test_a_correction_that_is_taken_back_has_its_own_receipt(home, tables):
 
 def test_a_publication_whose_receipt_was_cut_off_gets_it_once(home, tables, monkeypatch):
     deliver(home, JANUARY, tables)
-    with monkeypatch.context() as patch:
-        patch.setattr(ingestion, "_record", cut_off)
-        with pytest.raises(PowerCut):
-            publish_drop(home, JANUARY)
+    published_until(home, monkeypatch, ingestion, "_record")
     assert (home.lake.months(), acts(home)) == ([JANUARY], [])
     assert publish_drop(home, JANUARY).kind == "unchanged"
     assert publish_drop(home, JANUARY).kind == "unchanged"
@@ -391,10 +390,7 @@ def test_a_receipt_of_rows_put_aside_that_was_cut_off_is_written_once(home, many
     publish_drop(home, JANUARY)
     many["visits"] = pd.concat([many["visits"], pd.DataFrame({"member": ["n1"], "hours": ["-1"]})])
     deliver(home, JANUARY, many)
-    with monkeypatch.context() as patch:
-        patch.setattr(ingestion, "_record", cut_off)
-        with pytest.raises(PowerCut):
-            publish_drop(home, JANUARY)
+    published_until(home, monkeypatch, ingestion, "_record")
     for _ in range(2):
         assert publish_drop(home, JANUARY).kind == "unchanged"
     assert [act for act, _ in acts(home)] == ["drop accepted", "drop corrected"]
