@@ -26,7 +26,7 @@ from churn_platform.core.contract_parts import (
     Span,
     Table,
 )
-from churn_platform.core.digest import digest_of
+from churn_platform.core.digest import digest_of, hashed_values
 from churn_platform.core.policy import Policy
 
 __all__ = ["Age", "Column", "ColumnCost", "Contract", "Costs", "Dtype", "Entity", "Span", "Table"]
@@ -253,7 +253,7 @@ class Contract(BaseModel):
         made_of: dict[str, Any] = {
             "entity": self.entity.model_dump(exclude={"source"}),
             "features": {name: column.dtype for name, column in self.features.items()},
-            "label": self.label.model_dump(mode="json"),
+            "label": hashed_values(self.label),
         }
         ages = {n: [a.of, a.unit] for t in self.tables.values() for n, a in t.ages.items() if n in self.features}
         return digest_of(made_of | ({"ages": ages} if ages else {}))
@@ -261,7 +261,7 @@ class Contract(BaseModel):
     @property
     def decided_by(self) -> dict[str, Any]:
         """What a decision is bound to, as plain JSON values: policy and costs."""
-        return {"policy": self.policy.model_dump(mode="json"), "costs": self.costs.model_dump(mode="json")}
+        return {"policy": hashed_values(self.policy), "costs": hashed_values(self.costs)}
 
     @cached_property
     def policy_hash(self) -> str:

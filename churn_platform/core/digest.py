@@ -12,6 +12,10 @@ from churn_platform.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
+    from pydantic import BaseModel
+
+ADDED: dict[str, Any] = {"added": True}
+"""Goes into `json_schema_extra` of a field that a later version of the platform adds to the contract or the policy."""
 
 
 def canonical_json(value: Any) -> str:  # noqa: ANN401 - whatever json can hold
@@ -36,6 +40,22 @@ def readable(text: str) -> str:
 def digest_of(value: Any) -> str:  # noqa: ANN401 - whatever json can hold
     """Hex sha256 of the canonical JSON of `value`."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def hashed_values(model: "BaseModel") -> dict[str, Any]:
+    """The JSON values of a part of the contract that go into its digest.
+
+    A field marked `ADDED` is left out while it has its default: a contract that does not use it keeps the digest it
+    had before the field existed, so a new version of the platform changes no policy and lapses no approval.
+    """
+    values: dict[str, Any] = model.model_dump(mode="json")
+    for name, field in type(model).model_fields.items():
+        value = getattr(model, name)
+        if field.json_schema_extra == ADDED and value == field.get_default(call_default_factory=True):
+            del values[name]
+        elif hasattr(type(value), "model_fields"):
+            values[name] = hashed_values(value)
+    return values
 
 
 def frame_digest(frame: "pd.DataFrame") -> str:

@@ -8,8 +8,10 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel, Field
 
-from churn_platform.core.digest import canonical_json, digest_of, frame_digest, readable
+from churn_platform.adapters.contracts.file import default_contract_path, read_contract
+from churn_platform.core.digest import ADDED, canonical_json, digest_of, frame_digest, hashed_values, readable
 from churn_platform.errors import DataError
 
 JSON = st.recursive(
@@ -110,3 +112,24 @@ def test_any_text_is_readable_as_json_and_one_that_has_utf_8_stays(text):
         assert readable(text) != text
     else:
         assert readable(text) == text
+
+
+class _Inner(BaseModel):
+    old: int = 1
+    new: int = Field(default=2, json_schema_extra=ADDED)
+
+
+class _Outer(BaseModel):
+    inner: _Inner = _Inner()
+    several: tuple[int, ...] = ()
+
+
+def test_an_added_field_counts_once_it_is_used():
+    assert hashed_values(_Outer()) == {"inner": {"old": 1}, "several": []}
+    assert hashed_values(_Outer(inner=_Inner(new=3))) == {"inner": {"old": 1, "new": 3}, "several": []}
+
+
+def test_the_digests_of_the_shipped_contract_are_those_of_0_1_0():
+    contract = read_contract(default_contract_path())
+    assert contract.policy_hash == "72f5c39b4d27b29db9365bafd64213a11fd7bbebdbf54668d068ad22626d662d"
+    assert contract.model_hash == "5932da1cf273605a5dc09ddf142f6fe4642566aeb048aa8271df078d66867170"
