@@ -9,6 +9,7 @@ import pytest
 
 from churn_platform.settings import Settings, prepare_environment
 from churn_platform_tests.real_months import february_home, january_home, real_data  # noqa: F401 - fixtures
+from churn_platform_tests.shared_homes import made_once
 from churn_platform_tests.stores import postgres_server, redis_server  # noqa: F401 - fixtures
 
 
@@ -38,26 +39,34 @@ def small_contract():
 @pytest.fixture(scope="session")
 def january_decided(tmp_path_factory):
     """January processed, version 1 approved, nothing in production yet. Read only."""
-    from churn_platform_tests.small_business import JANUARY, make_home, up_to_decision
+    from churn_platform_tests.small_business import JANUARY, make_home, open_home, up_to_decision
 
-    return up_to_decision(make_home(tmp_path_factory.mktemp("january_decided") / "home"), JANUARY, "first")
+    def make(folder):
+        up_to_decision(make_home(folder), JANUARY, "first")
+
+    return open_home(made_once(tmp_path_factory, "january_decided", make))
 
 
 @pytest.fixture(scope="session")
 def january(january_decided, tmp_path_factory):
     """Version 1 in production, January scored by it, nothing due. Read only."""
-    from churn_platform_tests.small_business import JANUARY, copied, up_to_scores
+    from churn_platform_tests.small_business import JANUARY, copied, open_home, up_to_scores
 
-    return up_to_scores(copied(january_decided, tmp_path_factory.mktemp("january") / "home"), JANUARY)
+    def make(folder):
+        up_to_scores(copied(january_decided, folder), JANUARY)
+
+    return open_home(made_once(tmp_path_factory, "january", make))
 
 
 @pytest.fixture(scope="session")
 def february_decided(january, tmp_path_factory):
     """February processed, version 2 approved, version 1 still in production. Read only."""
-    from churn_platform_tests.small_business import FEBRUARY, copied, up_to_decision
+    from churn_platform_tests.small_business import FEBRUARY, copied, open_home, up_to_decision
 
-    home = copied(january, tmp_path_factory.mktemp("february_decided") / "home")
-    return up_to_decision(home, FEBRUARY, "performance")
+    def make(folder):
+        up_to_decision(copied(january, folder), FEBRUARY, "performance")
+
+    return open_home(made_once(tmp_path_factory, "february_decided", make))
 
 
 @pytest.fixture(scope="session")
@@ -66,26 +75,32 @@ def february_pending(february_decided, tmp_path_factory):
     from churn_platform.adapters.promotion.deciding import carry_out, decide_candidate
     from churn_platform_tests.small_business import FEBRUARY, copied, open_home, with_policy
 
-    home = with_policy(copied(february_decided, tmp_path_factory.mktemp("pending") / "home"), mode="approval")
-    decide_candidate(home, FEBRUARY, "performance")
-    carry_out(home)
-    return open_home(home.folder)
+    def make(folder):
+        home = with_policy(copied(february_decided, folder), mode="approval")
+        decide_candidate(home, FEBRUARY, "performance")
+        carry_out(home)
+
+    return open_home(made_once(tmp_path_factory, "february_pending", make))
 
 
 @pytest.fixture(scope="session")
 def february(february_decided, tmp_path_factory):
     """Version 2 in production after version 1, February scored by it, nothing due. Read only."""
-    from churn_platform_tests.small_business import FEBRUARY, copied, up_to_scores
+    from churn_platform_tests.small_business import FEBRUARY, copied, open_home, up_to_scores
 
-    return up_to_scores(copied(february_decided, tmp_path_factory.mktemp("february") / "home"), FEBRUARY)
+    def make(folder):
+        up_to_scores(copied(february_decided, folder), FEBRUARY)
+
+    return open_home(made_once(tmp_path_factory, "february", make))
 
 
 @pytest.fixture(scope="session")
 def sound(february_decided, tmp_path_factory):
     """Two versions that were in production, January corrected after version 1 was trained on it. Read only."""
+    from churn_platform_tests.small_business import open_home
     from churn_platform_tests.trusted_home import whole_life
 
-    return whole_life(february_decided, tmp_path_factory.mktemp("sound") / "home")
+    return open_home(made_once(tmp_path_factory, "sound", lambda folder: whole_life(february_decided, folder)))
 
 
 @pytest.fixture
@@ -135,12 +150,14 @@ def served(january, tmp_path_factory):
     from churn_platform_tests.serving import boosted, point, publish
     from churn_platform_tests.small_business import JANUARY, copied, open_home
 
-    home = copied(january, tmp_path_factory.mktemp("served") / "home")
-    publish(home, 2, boosted(home))
-    publish(home, 3, boosted(home, seed=8))
-    point(home, 2)
-    score_month(home, JANUARY)
-    return open_home(home.folder)
+    def make(folder):
+        home = copied(january, folder)
+        publish(home, 2, boosted(home))
+        publish(home, 3, boosted(home, seed=8))
+        point(home, 2)
+        score_month(home, JANUARY)
+
+    return open_home(made_once(tmp_path_factory, "served", make))
 
 
 @pytest.fixture

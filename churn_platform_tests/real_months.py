@@ -8,6 +8,7 @@ import pytest
 
 from churn_platform.adapters.home import Home
 from churn_platform.settings import Settings, prepare_environment
+from churn_platform_tests.shared_homes import made_once
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "streamflow"
 JANUARY, FEBRUARY = dt.date(2024, 1, 31), dt.date(2024, 2, 29)
@@ -50,19 +51,25 @@ def real_data() -> Path:
 @pytest.fixture(scope="session")
 def january_home(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Home:
     """A home after the first real month: version 1 in production."""
-    home = open_home(tmp_path_factory.mktemp("january") / "home")
-    take_in_month(home, JANUARY)
-    run_all(home)
-    return home
+
+    def make(folder: Path) -> None:
+        home = open_home(folder)
+        take_in_month(home, JANUARY)
+        run_all(home)
+
+    return open_home(made_once(tmp_path_factory, "real_january", make))
 
 
 @pytest.fixture(scope="session")
 def february_home(january_home: Home, tmp_path_factory: pytest.TempPathFactory) -> Home:
     """A home after both real months."""
-    home = copy_home(january_home, tmp_path_factory.mktemp("february") / "home")
-    take_in_month(home, FEBRUARY)
-    run_all(home)
-    return home
+
+    def make(folder: Path) -> None:
+        home = copy_home(january_home, folder)
+        take_in_month(home, FEBRUARY)
+        run_all(home)
+
+    return open_home(made_once(tmp_path_factory, "real_february", make))
 
 
 def copy_home(home: Home, target: Path, **settings: object) -> Home:

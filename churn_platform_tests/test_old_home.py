@@ -1,0 +1,113 @@
+"""A home written by version 0.1.0 keeps working: opened, verified, answered, run, served, rolled back, restored.
+
+The archive holds a gym of 700 members after three months: version 1 is in production again after a rollback from
+version 2, one member was forgotten, one row is quarantined, and version 3 waits for an approval.
+"""
+
+import datetime as dt
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from churn_platform_tests.loop_steps import run
+from churn_platform_tests.serving import running
+from churn_platform_tests.small_business import deliver, month_tables, open_home
+from churn_platform_tests.trusted_home import verification
+
+ARCHIVE = Path(__file__).parent / "homes" / "gym-0.1.0.tar.xz"
+WRITTEN = dt.datetime(2026, 12, 1, tzinfo=dt.UTC)
+"""A day after the home was written: version 3 still waits."""
+APRIL = dt.date(2024, 4, 30)
+MEMBERS = 700
+LEDGER = "ledger/receipts.jsonl"
+
+
+def opened(folder):
+    return open_home(folder, lambda: WRITTEN)
+
+
+@pytest.fixture
+def old(tmp_path):
+    with tarfile.open(ARCHIVE) as archive:
+        # Feast's views link to the lake by absolute paths, which are made again when the home has moved.
+        archive.extractall(tmp_path, filter="tar")
+    return opened(tmp_path / "gym_home")
+
+
+def test_it_opens_with_what_it_knew_and_nothing_is_due(old):
+    from churn_platform.adapters.status import explain, listed_scores, status
+
+    before = (old.folder / LEDGER).read_bytes()
+    found = status(old)
+    assert found["months"] == ["2024-01-31", "2024-02-29", "2024-03-31"]
+    assert found["production"]["version"] == 1
+    assert (found["pending"]["version"], found["pending"]["lapsed"]) == (3, None)
+    assert set(found["blocked"]) == {2}
+    assert [decision["decision"] for decision in found["decisions"]] == ["promoted", "promoted", "pending"]
+    assert found["next"] is None
+    assert found["production"]["stand_down"]
+    month, record, rows = listed_scores(old, 5)
+    assert (month.isoformat(), record["version"], len(rows)) == ("2024-03-31", 1, 5)
+    assert explain(old, rows[0]["member"], None)["probability"] == rows[0]["probability"]
+    assert (old.folder / LEDGER).read_bytes() == before
+
+
+def test_it_verifies_deeply_and_opening_changes_no_receipt(old):
+    before = (old.folder / LEDGER).read_bytes()
+    found = verification(old, deep=True)
+    assert found["verified"], found["breaks"]
+    assert (old.folder / LEDGER).read_bytes() == before
+
+
+def test_the_approval_that_waits_is_given_and_rolled_back(old):
+    from churn_platform.adapters.promotion.approving import approve
+    from churn_platform.adapters.promotion.rolling_back import roll_back
+
+    approve(old, 3, "Ann", "Checked with the team.")
+    assert opened(old.folder).releases.pointer().version == 3
+    roll_back(opened(old.folder), "Bob", "Back again.")
+    assert opened(old.folder).releases.pointer().version == 1
+    assert verification(opened(old.folder))["verified"]
+
+
+def test_its_next_month_is_run(old):
+    known = (old.folder / LEDGER).read_bytes()
+    deliver(old, APRIL, month_tables(APRIL, MEMBERS))
+    ran = run(opened(old.folder))
+    assert ran[0] == "monthly 2024-04-30"
+    home = opened(old.folder)
+    assert home.records.read("scores", APRIL)["version"] == 1
+    assert (old.folder / LEDGER).read_bytes().startswith(known)
+    found = verification(home, deep=True)
+    assert found["verified"], found["breaks"]
+
+
+def test_it_is_served_with_the_same_probabilities(old):
+    import asyncio
+
+    from churn_platform_tests.serving import client
+
+    expected = old.records.frame("scores", dt.date(2024, 3, 31)).set_index("member")["probability"]
+
+    async def ask(front, member):
+        async with client(front) as made:
+            return await made.request("POST", "/predict", json={"member": member})
+
+    with running(old) as (front, _):
+        answer = asyncio.run(ask(front, "m00011")).json()
+        assert (answer["probability"], answer["model"]["version"]) == (pytest.approx(expected["m00011"]), 1)
+        assert asyncio.run(ask(front, "m09999")).status_code == 404
+
+
+def test_it_is_restored_from_a_backup_elsewhere(old, tmp_path):
+    from churn_platform.adapters.upkeep.backup import back_up
+    from churn_platform.adapters.upkeep.restoring import restore, verify_restored
+
+    known = (old.folder / LEDGER).read_bytes()
+    back_up(old, tmp_path / "backup.zip")
+    target = opened(tmp_path / "restored")
+    said = restore(tmp_path / "backup.zip", target)
+    verify_restored(opened(target.folder), said)
+    assert (target.folder / LEDGER).read_bytes().startswith(known)
+    assert verification(opened(target.folder), deep=True)["verified"]
