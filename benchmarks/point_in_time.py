@@ -3,39 +3,29 @@
 Peer: Feast with its own DuckDB store. Floor: plain DuckDB SQL on the same Parquet by someone who knows that a month
 is one exact timestamp (an equality join; the general windowed SQL is shown too), answered as a pandas frame.
 Ours: `FeatureStore.historical`, links, registry, Feast and the frame included; imports are not counted.
-In Postgres: ours with the snapshots copied before, and plain SQL over them, rows in and out by COPY.
 All answers are compared cell by cell, nulls included.
 """
 
 import argparse
-import io
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pandas as pd
-import psycopg
-import pyarrow as pa
-from pyarrow import csv
 
 from benchmarks import harness
 from benchmarks.business import fill, months_of
 from churn_platform.adapters.contracts.file import default_contract_path, read_contract
 from churn_platform.adapters.features.feast_library import import_feast
 from churn_platform.adapters.features.feature_store import FeatureStore
-from churn_platform.adapters.features.offline_copy import OfflineCopy, view_of
-from churn_platform.adapters.features.postgres_address import PostgresAddress, postgres_address
 from churn_platform.adapters.lake import Lake, View
 from churn_platform.core.contract import Contract
 from churn_platform.core.digest import frame_digest
 from churn_platform.core.snapshot import canonical_dtypes
-from churn_platform_tests.stores import PostgresServer
 
 MONTHS = 6
 GOAL, GOAL_MEGABYTES = 4.0, 8_000
-POSTGRES, POSTGRES_FLOOR = "ours in Postgres", "floor: SQL in Postgres"
 OURS, FEAST, FLOOR, WINDOW = "ours", "Feast's own DuckDB store", "floor: DuckDB SQL, equality", "DuckDB SQL, windowed"
 
 
@@ -134,54 +124,7 @@ def _asked(question: _Question) -> pd.DataFrame:
     return pd.DataFrame({question.key: question.spine[question.key], "event_timestamp": moments})
 
 
-def _postgres(options: argparse.Namespace, clock: harness.Clock) -> dict[str, Any]:
-    question = _Question(options.folder)
-    import_feast()
-    copy = OfflineCopy(_address(options), question.lake, options.folder / "feast_postgres")
-    store = FeatureStore(options.folder / "feast_postgres", question.contract, offline=copy)
-    began = time.perf_counter()
-    store.apply(question.view)
-    copied = time.perf_counter() - began
-    with clock.running():
-        answer = store.historical(question.view, question.spine)
-    return question.told(answer) | {"seconds to copy": round(copied, 1)}
-
-
-def _postgres_floor(options: argparse.Namespace, clock: harness.Clock) -> dict[str, Any]:
-    question = _Question(options.folder)
-    copy = OfflineCopy(_address(options), question.lake, options.folder / "feast_postgres")
-    copy.show(question.view)
-    key, columns, joins = question.key, [], ""
-    for number, spec in enumerate(question.contract.feature_views.values()):
-        columns += [f"v{number}.{feature}" for feature in spec.features]
-        joins += f" LEFT JOIN {view_of(question.contract, spec.table)} v{number} USING ({key}, event_timestamp)"
-    query = f"SELECT {key}, event_timestamp, {', '.join(columns)} FROM asked {joins}"
-    given, taken = io.BytesIO(), io.BytesIO()
-    with clock.running(), psycopg.connect(**_address(options).connection()) as connection:
-        csv.write_csv(pa.Table.from_pandas(_asked(question), preserve_index=False), given)
-        connection.execute("SET work_mem = '128MB'; SET jit = off")
-        connection.execute(f"CREATE TEMP TABLE asked ({key} text, event_timestamp timestamptz)")
-        with connection.cursor().copy("COPY asked FROM STDIN (FORMAT csv, HEADER)") as rows:
-            rows.write(given.getbuffer())
-        connection.execute("ANALYZE asked")
-        with connection.cursor().copy(f"COPY ({query}) TO STDOUT (FORMAT csv, HEADER)") as rows:
-            for part in rows:
-                taken.write(part)
-        taken.seek(0)
-        values = csv.ConvertOptions(true_values=["t"], false_values=["f"], null_values=[""], strings_can_be_null=True)
-        answer = csv.read_csv(taken, convert_options=values).to_pandas()
-    days = pd.to_datetime(answer["event_timestamp"], utc=True).dt.strftime("%Y-%m-%d")
-    return question.told(answer.assign(as_of=days))
-
-
-def _address(options: argparse.Namespace) -> PostgresAddress:
-    found = postgres_address("--address", options.address, "", "")
-    assert found is not None
-    return found
-
-
 CONTENDERS = {OURS: _ours, FEAST: _feast, FLOOR: _equality, WINDOW: _windowed}
-IN_POSTGRES = {POSTGRES: _postgres, POSTGRES_FLOOR: _postgres_floor}
 
 
 def _report(options: argparse.Namespace) -> None:
@@ -191,27 +134,14 @@ def _report(options: argparse.Namespace) -> None:
         fill(Lake(Path(folder) / "lake", contract), customers, months_of(contract, MONTHS))
         measures = {name: lambda name=name: harness.run(name, folder=folder) for name in CONTENDERS}
         found = harness.in_turns(measures, 1 if options.quick else harness.ROUNDS)
-        server = PostgresServer(Path(folder) / "postgres")
-        try:
-            address = server.new()
-            measures = {
-                name: lambda name=name: harness.run(name, folder=folder, address=address) for name in IN_POSTGRES
-            }
-            found_there = harness.in_turns(measures, 1 if options.quick else harness.ROUNDS)
-        finally:
-            server.stop()
     told = found[OURS][0].told
     print(f"{customers:,} customers x {MONTHS} months x {len(contract.features)} features: {told}")
-    answers = {one.told["digest"] for runs in [*found.values(), *found_there.values()] for one in runs}
+    answers = {one.told["digest"] for runs in found.values() for one in runs}
     if len(answers) != 1:
-        raise SystemExit(f"The answers differ: { {n: runs[0].told for n, runs in (found | found_there).items()} }")
+        raise SystemExit(f"The answers differ: { {n: runs[0].told for n, runs in found.items()} }")
     print("The answers of all contenders are equal in every cell, nulls included.")
     harness.table(found, FLOOR)
     harness.verdict("ours / floor", harness.median(found[OURS]) / harness.median(found[FLOOR]), GOAL)
-    harness.table(found_there, POSTGRES_FLOOR)
-    print(f"In Postgres, first: {found_there[POSTGRES][0].told['seconds to copy']} s to copy the snapshots")
-    ratio = harness.median(found_there[POSTGRES]) / harness.median(found_there[POSTGRES_FLOOR])
-    harness.verdict("ours in Postgres / floor", ratio, GOAL)
     with tempfile.TemporaryDirectory() as folder:
         fill(Lake(Path(folder) / "lake", contract), many, months_of(contract, MONTHS))
         large = harness.run(OURS, folder=folder)
@@ -221,8 +151,7 @@ def _report(options: argparse.Namespace) -> None:
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--address", help=argparse.SUPPRESS)
 
 
 if __name__ == "__main__":
-    harness.main(CONTENDERS | IN_POSTGRES, _arguments, _report)
+    harness.main(CONTENDERS, _arguments, _report)

@@ -119,13 +119,6 @@ class Settings(BaseSettings):
     feast_registry_password: SecretStr = Field(
         default=SecretStr(""), description="Password of that database; no file ever holds it."
     )
-    offline_store: str = Field(
-        default="",
-        description="Where training rows are joined: `postgresql://user@host/database`; empty: DuckDB on the lake.",
-    )
-    offline_password: SecretStr = Field(
-        default=SecretStr(""), description="Password of that database; no file ever holds it."
-    )
     exporter_port: int = Field(
         default=3003, ge=1, le=65535, description="Port of the metrics of the home (`churn exporter`)."
     )

@@ -63,8 +63,6 @@ FIELDS = {
     "online_password": ("geheim", SecretStr("geheim")),
     "feast_registry": ("postgresql://churn@db/feast", "postgresql://churn@db/feast"),
     "feast_registry_password": ("geheim", SecretStr("geheim")),
-    "offline_store": ("postgresql://churn@db/feast", "postgresql://churn@db/feast"),
-    "offline_password": ("geheim", SecretStr("geheim")),
     "exporter_port": ("8083", 8083),
     "prediction_log": ("/srv/log", Path("/srv/log")),
     "alert_urls": ("json://pa55word@host", SecretStr("json://pa55word@host")),

@@ -27,7 +27,6 @@ from churn_platform.settings import Settings
 
 if TYPE_CHECKING:
     from churn_platform.adapters.features.feature_store import FeatureStore
-    from churn_platform.adapters.features.offline_copy import OfflineCopy
     from churn_platform.adapters.models.registry import ModelRegistry
 
 HOLDER = "home.holder"
@@ -94,25 +93,12 @@ class Home:
             "CHURN_FEAST_REGISTRY", chosen.feast_registry,
             "CHURN_FEAST_REGISTRY_PASSWORD", chosen.feast_registry_password.get_secret_value(),
         )  # fmt: skip
-        return FeatureStore(self.folder / "feast", self.contract, self.online, registry, self.offline)
+        return FeatureStore(self.folder / "feast", self.contract, self.online, registry)
 
     @cached_property
     def online(self) -> OnlineAddress:
         """Where the online store is."""
         return online_address(self.settings.online_store, self.settings.online_password.get_secret_value())
-
-    @cached_property
-    def offline(self) -> "OfflineCopy | None":
-        """The copy of the lake in Postgres that training rows are joined in; None: the lake's own files are."""
-        address = postgres_address(
-            "CHURN_OFFLINE_STORE", self.settings.offline_store,
-            "CHURN_OFFLINE_PASSWORD", self.settings.offline_password.get_secret_value(),
-        )  # fmt: skip
-        if address is None:
-            return None
-        from churn_platform.adapters.features.offline_copy import OfflineCopy
-
-        return OfflineCopy(address, self.lake, self.folder / "feast")
 
     @cached_property
     def registry(self) -> "ModelRegistry":

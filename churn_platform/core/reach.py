@@ -1,7 +1,6 @@
 """Which snapshot a moment reaches: the rule of a point-in-time join where each snapshot has one date.
 
-Belongs here: that rule. Does not: joining rows (`adapters/features/offline_store.py`,
-`adapters/features/offline_postgres.py`).
+`adapters/features/offline_store.py` joins by it.
 """
 
 import datetime as dt

@@ -351,10 +351,8 @@ def test_a_retraining_waits_for_an_mlflow_server_that_is_away_without_using_up_a
     assert told == ["gym: the MLflow server is down", "gym: the MLflow server runs again"]
 
 
-@pytest.mark.parametrize("setting", ["CHURN_OFFLINE_STORE", "CHURN_FEAST_REGISTRY"])
-def test_a_month_waits_for_a_database_of_feast_that_is_away_without_using_up_an_attempt(
-    empty_home, tick, monkeypatch, setting
-):
+def test_a_month_waits_for_a_database_of_feast_that_is_away_without_using_up_an_attempt(empty_home, tick, monkeypatch):
+    setting = "CHURN_FEAST_REGISTRY"
     deliver(empty_home, JANUARY)
     monkeypatch.setenv(setting, f"postgresql://nobody@127.0.0.1:{free_port()}/none")
     said = skipped(tick(drop_sensor, empty_home))

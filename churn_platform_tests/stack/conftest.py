@@ -60,8 +60,6 @@ def opened(stack):
             online_password=environment["CHURN_ONLINE_PASSWORD"],
             feast_registry=environment["CHURN_FEAST_REGISTRY"],
             feast_registry_password=environment["CHURN_FEAST_REGISTRY_PASSWORD"],
-            offline_store=environment["CHURN_OFFLINE_STORE"],
-            offline_password=environment["CHURN_OFFLINE_PASSWORD"],
             dagster_postgres=environment["CHURN_DAGSTER_POSTGRES"],
             mlflow_uri=environment["CHURN_MLFLOW_URI"],
         )

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from churn_platform.adapters.features.feast_library import import_feast
-from churn_platform.adapters.features.offline_copy import query_of, view_of
 from churn_platform.core.contract import Contract
 
 TTL = {"month": dt.timedelta(days=27), "week": dt.timedelta(days=6), "day": dt.timedelta(hours=23)}
@@ -17,8 +16,8 @@ TTL = {"month": dt.timedelta(days=27), "week": dt.timedelta(days=6), "day": dt.t
 STAMPS = {"timestamp_field": "event_timestamp", "created_timestamp_column": "created_timestamp"}
 
 
-def feast_objects(contract: Contract, offline: Path | None) -> dict[str, Any]:
-    """The contract as Feast objects by variable name; `offline` holds the snapshots, None where Postgres does."""
+def feast_objects(contract: Contract, offline: Path) -> dict[str, Any]:
+    """The contract as Feast objects by variable name; the folder `offline` holds the snapshots."""
     feast = import_feast()
     from feast import types, value_type
 
@@ -34,20 +33,15 @@ def feast_objects(contract: Contract, offline: Path | None) -> dict[str, Any]:
         ]
         views[name] = feast.FeatureView(
             name=name, entities=[entity], ttl=TTL[contract.cadence], schema=fields, online=True,
-            source=_source(contract, name, spec.table, offline),
+            source=_source(name, offline / spec.table),
             description=spec.description or contract.tables[spec.table].description,
         )  # fmt: skip
     service = feast.FeatureService(name=contract.model_name, features=list(views.values()))
     return {"entity": entity, **views, "service": service}
 
 
-def _source(contract: Contract, name: str, table: str, offline: Path | None) -> Any:  # noqa: ANN401 - Feast's
-    if offline is None:
-        from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import PostgreSQLSource
-
-        # A query: of a table's name Feast does not see that it changed.
-        return PostgreSQLSource(name=f"{name}_source", query=query_of(view_of(contract, table)), **STAMPS)
+def _source(name: str, folder: Path) -> Any:  # noqa: ANN401 - Feast's
     from feast.data_format import ParquetFormat
 
-    path = str((offline / table).resolve() / "*.parquet")
+    path = str(folder.resolve() / "*.parquet")
     return import_feast().FileSource(name=f"{name}_source", path=path, file_format=ParquetFormat(), **STAMPS)

@@ -12,13 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from churn_platform.adapters.features.feast_files import APPLIED, POSTGRES, repository_files
+from churn_platform.adapters.features.feast_files import APPLIED, COPIED, repository_files
 from churn_platform.adapters.features.feast_library import open_feast, quiet
 from churn_platform.adapters.features.feast_objects import feast_objects
 from churn_platform.adapters.features.feast_registry import claimed_project, clear_history, owner_of, registered
-from churn_platform.adapters.features.offline_copy import OfflineCopy, Shown
 from churn_platform.adapters.features.postgres_address import PostgresAddress
-from churn_platform.adapters.features.postgres_rows import why_away
 from churn_platform.adapters.files import read_json, write_json, write_text
 from churn_platform.adapters.lake import View, instant
 from churn_platform.adapters.online.address import OnlineAddress
@@ -42,7 +40,6 @@ class FeatureStore:
     Attributes:
         address: Where the online store is.
         registry: Where Feast's registry is; None: a file in the folder.
-        offline: The copy of the lake that features are joined in; None: the lake's own files, by DuckDB.
     """
 
     def __init__(
@@ -51,18 +48,15 @@ class FeatureStore:
         contract: Contract,
         address: OnlineAddress | None = None,
         registry: PostgresAddress | None = None,
-        offline: OfflineCopy | None = None,
     ) -> None:
         self.folder = folder
         self.contract = contract
         self.address = address or OnlineAddress()
-        self.registry, self.offline = registry, offline
-        self._copied_to = None if offline is None else offline.address
-        self._shown: Shown = {}
+        self.registry = registry
 
     def generate(self) -> bool:
         """Write the repository's files (feature_store.yaml, features.py, contract.json); True if any changed."""
-        wanted = repository_files(self.contract, self.address, self.registry, self._copied_to)
+        wanted = repository_files(self.contract, self.address, self.registry)
         changed = [n for n, text in wanted.items() if not _holds(self.folder / n, text)]
         for name in changed:
             write_text(self.folder / name, wanted[name])
@@ -75,10 +69,7 @@ class FeatureStore:
             The names of the feature views.
         """
         self.generate()
-        if self.offline is None:
-            self._link(view)
-        else:
-            self._shown = self.offline.show(view)
+        self._link(view)
         with self._written():
             self._register()
         return list(self.contract.feature_views)
@@ -161,9 +152,11 @@ class FeatureStore:
         # that a kill before it registers again.
         marker = self.folder / APPLIED
         wanted = {"contract": digest_of(self.contract.as_mapping()), "folder": str(self.folder.resolve())}
-        places = {"store": self.address, "registry": self.registry, "offline": self._copied_to}
+        places = {"store": self.address, "registry": self.registry}
         wanted |= {name: place.said for name, place in places.items() if place and place.said}
         known = read_json(marker) if marker.exists() else {}
+        if COPIED in known:
+            wanted[COPIED] = known[COPIED]
         registry_file = self.folder / "registry.db"
         if self.registry is None and registry_file.exists() and known == wanted:
             return
@@ -174,14 +167,13 @@ class FeatureStore:
                 return
             clear_history(store)
         gone = [view for view in store.list_feature_views() if view.name not in self.contract.feature_views]
-        objects = feast_objects(self.contract, None if self.offline else self.folder / "offline")
+        objects = feast_objects(self.contract, self.folder / "offline")
         store.apply([*project, *objects.values()], objects_to_delete=gone, partial=False)
         write_json(marker, wanted | ({"registered": registered(store)} if project else {}))
 
     def away(self) -> str | None:
-        """Why Feast's databases cannot be used now, as a sentence; None when they answer or there are none."""
-        places = [self.registry, self._copied_to]
-        return next((said for place in places if place and (said := why_away(place))), None)
+        """Why Feast's registry cannot be used now, as a sentence; None when it answers or is a file."""
+        return None if self.registry is None else self.registry.away()
 
     def _references(self) -> list[str]:
         return [f"{name}:{f}" for name, view in self.contract.feature_views.items() for f in view.features]
@@ -190,13 +182,11 @@ class FeatureStore:
         sections = {}
         if self.registry is not None:
             sections["registry"] = self.registry.registry(secret=True)
-        if self._copied_to is not None:
-            sections["offline_store"] = self._copied_to.offline(POSTGRES, secret=True) | {"shown": self._shown}
         return open_feast(self.folder, self.address, **sections)
 
     @contextmanager
     def _written(self) -> Iterator[None]:
-        """What the clients of network stores raise, as one sentence; the offline copy has its own."""
+        """What the clients of network stores raise, as one sentence."""
         try:
             yield
         except Exception as error:

@@ -1,7 +1,6 @@
-"""A Postgres database that a setting names: Feast's registry, or the copy that training rows are joined in.
+"""The Postgres database that holds Feast's registry, as a setting names it.
 
-Belongs here: the setting read, and the words in which psycopg and feature_store.yaml say it. Does not: what is kept
-there. A password comes from its own variable alone: files, errors and the address in words never hold it.
+A password comes from its own variable alone: files, errors and the address in words never hold it.
 """
 
 import re
@@ -49,13 +48,22 @@ class PostgresAddress:
             "sqlalchemy_config_kwargs": {"connect_args": arguments},
         }  # fmt: skip
 
-    def offline(self, kind: str, *, secret: bool = False) -> dict[str, Any]:
-        """The `offline_store` of feature_store.yaml, of this type."""
-        where = self.where
-        return {
-            "type": kind, "host": where.host, "port": where.port, "database": where.database, "user": where.user,
-            "password": "", "sslmode": where.sslmode, "db_schema": "public", **self._password(secret=secret),
-        }  # fmt: skip
+    def away(self) -> str | None:
+        """Why the database cannot be used now, as a sentence; None when it answers.
+
+        Raises:
+            UsageError: psycopg is not installed.
+        """
+        try:
+            import psycopg
+        except ModuleNotFoundError as error:
+            raise UsageError(f"{error.name} is not installed: install churn-platform[postgres].") from None
+        try:
+            psycopg.connect(**self.connection()).close()
+        except psycopg.Error as error:
+            reason = " ".join(str(error).split())
+            return f"Postgres at {self.said} does not answer ({reason}): try again."
+        return None
 
     def _password(self, *, secret: bool) -> dict[str, str]:
         if not self.where.password:

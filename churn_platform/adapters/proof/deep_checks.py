@@ -36,7 +36,6 @@ def deep_checks() -> tuple[tuple[str, Check], ...]:
         ("releases", check_releases),
         ("MLflow", check_registry),
         ("lake", check_lake),
-        ("offline copy", check_copy),
         ("records", check_records),
     )
 
@@ -129,16 +128,6 @@ def check_registry(home: Home, receipts: Sequence[Receipt]) -> Iterator[Finding]
             if sha256_file(home.releases.folder / str(version) / name) != tags[version].get(f"sha256.{name}"):
                 yield broken("MLflow", f"{name} of version {version} is not the same in MLflow and in its release")
     yield holds("MLflow", f"{len(tags)} versions, {files} files read", files)
-
-
-def check_copy(home: Home, _: Sequence[Receipt]) -> Iterator[Finding]:
-    """Every snapshot in the database that training rows are joined in against the lake's file."""
-    if home.offline is None:
-        return
-    wrong, compared = home.offline.differing()
-    yield from (broken("offline copy", f"{fault}: drop the schema, the next run copies it again") for fault in wrong)
-    if not wrong:
-        yield holds("offline copy", f"{compared} snapshots as the lake has them", compared)
 
 
 def check_records(home: Home, receipts: Sequence[Receipt]) -> Iterator[Finding]:

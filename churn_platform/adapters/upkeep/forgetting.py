@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from churn_platform.adapters.features.feast_files import APPLIED
+from churn_platform.adapters.features.feast_files import APPLIED, COPIED
 from churn_platform.adapters.files import fsync_folder, read_json, replacing, sha256_file, write_json
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.online.forgetting import columns_of, count_rows, delete_rows, overwriting
@@ -77,7 +77,8 @@ def forget(home: Home, user: str, by: str, reason: str) -> Forgotten:
 def _plan(home: Home, key: str | int, by: str, reason: str) -> dict[str, Any]:
     """What will be done, as whoever completes it reads it: once it is written, nothing may stand in its way."""
     staged = stage(home, key, home.folder / FOLDER / FILES)
-    elsewhere = {"online store": count_rows(home, key), "offline copy": _copied(home, key)}
+    _refuse_a_copy(home)
+    elsewhere = {"online store": count_rows(home, key)}
     if not staged.files and not any(elsewhere.values()):
         raise UsageError(nobody(home, key))
     versions, unknown = trained_versions(home, key)
@@ -120,8 +121,6 @@ def finish(home: Home) -> Forgotten | None:
 def _carry_out(home: Home, plan: dict[str, Any]) -> Forgotten:
     changed = [name for name, digests in plan["files"].items() if not _replaced(home, name, digests)]
     delete_rows(home, plan["key"])
-    if home.offline is not None:  # the lake's new files have other names there
-        home.offline.prune()
     for database in history(home):
         _untell(database, plan["key"])
     found = _found(plan, changed)
@@ -154,14 +153,20 @@ def _receipt(plan: dict[str, Any], found: Forgotten) -> dict[str, Any]:
     }
 
 
-def _copied(home: Home, key: str | int) -> int:
-    """How many rows of the customer are in the database that training rows are joined in."""
-    if home.offline is not None:
-        return home.offline.count(key)
+def _refuse_a_copy(home: Home) -> None:
+    """Refuse while a database holds the copy of the feature tables that 0.1.0 made there.
+
+    Raises:
+        UsageError: such a copy was made, and nobody said that it is gone.
+    """
     applied = home.folder / "feast" / APPLIED
-    if applied.exists() and (place := read_json(applied).get("offline")):
-        raise UsageError(f"The home's rows are in {place}, too, and CHURN_OFFLINE_STORE is not set: set it.")
-    return 0
+    place = read_json(applied).get(COPIED) if applied.exists() else None
+    if place:
+        schema = f"churn_{home.contract.name}"
+        raise UsageError(
+            f"Version 0.1.0 copied the feature tables to the schema {schema} in {place}, which may hold the customer: "
+            f"drop the schema there, delete {applied}, then forget the customer again."
+        )
 
 
 def _replaced(home: Home, name: str, digests: dict[str, str]) -> bool:

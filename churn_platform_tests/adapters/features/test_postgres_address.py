@@ -1,15 +1,17 @@
-"""The two settings that name a Postgres database: what they may be, and that no secret leaves them."""
+"""The setting that names the Postgres database of Feast's registry: what it may be, and that no secret leaves it."""
+
+from urllib.parse import quote
 
 import pytest
 import yaml
 
-from churn_platform.adapters.features.feast_files import POSTGRES, repository_files
+from churn_platform.adapters.features.feast_files import repository_files
 from churn_platform.adapters.features.postgres_address import postgres_address
 from churn_platform.adapters.online.address import OnlineAddress
 from churn_platform.errors import UsageError
 from churn_platform_tests.small_business import declared
 
-SETTING, VARIABLE = "CHURN_OFFLINE_STORE", "CHURN_OFFLINE_PASSWORD"
+SETTING, VARIABLE = "CHURN_FEAST_REGISTRY", "CHURN_FEAST_REGISTRY_PASSWORD"
 
 
 def read(text, password=""):
@@ -33,14 +35,14 @@ def test_an_address_is_said_to_psycopg_and_to_feast_alike(text, host, port):
     assert found.said == text
     assert (found.connection()["host"], found.connection()["port"]) == (host, port)
     assert found.connection()["options"] == "-c TimeZone=UTC"
-    assert (found.offline(POSTGRES)["host"], found.offline(POSTGRES)["port"]) == (host, port)
+    assert f"host={quote(host)}&port={port}" in found.registry()["path"]
 
 
 @pytest.mark.parametrize(
     "text", ["redis://host/0", "mysql://a@host/db", "postgresql://host/db", "postgresql://u@h", "h:1"]
 )
 def test_anything_else_is_refused_with_what_it_may_be(text):
-    with pytest.raises(UsageError, match=r"^CHURN_OFFLINE_STORE is no address .*: give postgresql://user@host:5432/"):
+    with pytest.raises(UsageError, match=r"^CHURN_FEAST_REGISTRY is no address .*: give postgresql://user@host:5432/"):
         read(text)
 
 
@@ -48,7 +50,7 @@ def test_anything_else_is_refused_with_what_it_may_be(text):
     "text", ["postgresql://churn:geheim@db/features", "redis://:geheim@db/0", "x://a:geheim@b:c/d"]
 )
 def test_a_password_in_the_address_is_refused_without_being_shown(text):
-    with pytest.raises(UsageError, match="CHURN_OFFLINE_PASSWORD") as caught:
+    with pytest.raises(UsageError, match="CHURN_FEAST_REGISTRY_PASSWORD") as caught:
         read(text)
     assert "geheim" not in str(caught.value)
 
@@ -65,11 +67,13 @@ def test_nothing_of_what_is_no_address_is_shown(text):
 
 def test_the_files_of_the_repository_name_the_variable_and_never_the_password():
     found = read("postgresql://churn@db/features", "geheim")
-    files = repository_files(declared(), OnlineAddress(), found, found)
+    files = repository_files(declared(), OnlineAddress(), found)
     assert "geheim" not in "".join(files.values()) + repr(found) + found.said
     named = yaml.safe_load(files["feature_store.yaml"])
-    assert named["offline_store"]["password"] == "${CHURN_OFFLINE_PASSWORD}"
-    assert named["registry"]["sqlalchemy_config_kwargs"]["connect_args"]["password"] == "${CHURN_OFFLINE_PASSWORD}"
+    assert (
+        named["registry"]["sqlalchemy_config_kwargs"]["connect_args"]["password"] == "${CHURN_FEAST_REGISTRY_PASSWORD}"
+    )
     assert found.connection()["password"] == "geheim"
-    assert found.offline(POSTGRES, secret=True)["password"] == "geheim"
-    assert "password" not in str(repository_files(declared(), OnlineAddress(), None, None))
+    secret = found.registry(secret=True)["sqlalchemy_config_kwargs"]["connect_args"]
+    assert secret["password"] == "geheim"
+    assert "password" not in str(repository_files(declared(), OnlineAddress(), None))

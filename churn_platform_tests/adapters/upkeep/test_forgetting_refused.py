@@ -1,5 +1,6 @@
 """Forgetting that cannot be carried out changes nothing; what stands between plan and end is said, and completed."""
 
+import json
 import os
 import shutil
 
@@ -145,3 +146,17 @@ def test_rows_behind_a_link_go_and_the_link_stays(home, tmp_path):
     assert [path for path in (*elsewhere.glob("*/*.csv"), tmp_path / "list.csv") if key in path.read_text()] == []
     assert file.is_symlink()
     assert Progress(open_home(home.folder)).next_step() is None
+
+
+def test_a_copy_in_a_database_that_0_1_0_made_is_dropped_by_its_owner_first(february_copy):
+    february_copy.feature_store.apply(february_copy.lake.view(february_copy.now(), as_at_scoring=True))
+    marker = february_copy.folder / "feast" / "applied.json"
+    place = "postgresql://churn@db/feast"
+    marker.write_text(json.dumps(json.loads(marker.read_text()) | {"offline": place}))
+    home = open_home(february_copy.folder)
+    # Registering again keeps the note.
+    home.feature_store.apply(home.lake.view(home.now(), as_at_scoring=True))
+    with pytest.raises(UsageError, match=f"churn_gym in {place}"):
+        forget(home, "m00001", "ann", "asked")
+    marker.unlink()
+    assert forget(home, "m00001", "ann", "asked").rows
