@@ -276,6 +276,11 @@ def prepare_environment(settings: Settings) -> None:
     os.environ["DAGSTER_HOME"] = str(settings.home_folder / "dagster")
 
 
+def dagster_is_temporary() -> bool:
+    """Whether this is a process of `dagster dev` or `dg dev` without DAGSTER_HOME: its UI shows no run of any home."""
+    return "DAGSTER_IS_DEV_CLI" in os.environ and not os.environ.get("DAGSTER_HOME")
+
+
 def _hand_on(name: str, value: str) -> None:
     if value:
         os.environ[name] = value
