@@ -236,7 +236,7 @@ class Costs(_Part):
     """Cost of leaving a churner alone: one number for all, or a column with each customer's own. Example: `{column:
     fee, times: 12}`"""
     needless_contact: Cost = 1.0
-    """Cost of contacting a customer who would have stayed. Example: `1`"""
+    """Cost of contacting a customer who would have stayed. Example: `2.5`"""
 
     @property
     def columns(self) -> tuple[str, ...]:

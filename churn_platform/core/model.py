@@ -172,7 +172,7 @@ def _number(values: pd.Series, dtype: str) -> Floats:
             first = values[unreadable].iloc[0]
             raise DataError(f"Column {values.name} holds {first!r}, which is not a value of {dtype}: correct it.")
         values = read
-    return values.astype("Float64").to_numpy(dtype="float64", na_value=np.nan)
+    return np.asarray(values.astype("Float64").to_numpy(dtype="float64", na_value=np.nan))
 
 
 def _sources(prepare: Any, features: tuple[tuple[str, str], ...]) -> list[str]:  # noqa: ANN401 - a ColumnTransformer

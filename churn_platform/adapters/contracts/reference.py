@@ -6,7 +6,7 @@ It ends with an example, as YAML.
 
 import json
 import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -64,6 +64,22 @@ class Entry:
 def entries() -> list[Entry]:
     """Every field of the contract, section by section; a part that is used twice has one section."""
     return list(_entries(Contract, TOP, set()))
+
+
+def meaning_at(where: Iterable[int | str]) -> str:
+    """What the field means that an error of pydantic is at: a path of fields, names of the contract and positions."""
+    model: type[BaseModel] | None = Contract
+    meaning = ""
+    named = False
+    for part in where:
+        field = None if named or model is None else model.model_fields.get(str(part))
+        named = False
+        if field is not None:
+            entry = Entry(TOP, str(part), field, _models(field.annotation))
+            meaning = entry.meaning
+            model = entry.parts[0] if entry.parts else None
+            named = bool(_named(entry))
+    return meaning
 
 
 def page() -> str:

@@ -9,11 +9,20 @@ import yaml
 from pydantic import BaseModel, Field, TypeAdapter
 
 from churn_platform.adapters.contracts import reference
-from churn_platform.adapters.contracts.file import default_contract_path
-from churn_platform.adapters.contracts.reference import Entry, entries, page, schema_text, shipped_schema, write_schema
+from churn_platform.adapters.contracts.file import default_contract_path, read_contract
+from churn_platform.adapters.contracts.reference import (
+    Entry,
+    entries,
+    meaning_at,
+    page,
+    schema_text,
+    shipped_schema,
+    write_schema,
+)
 from churn_platform.core.contract import Contract
 from churn_platform.core.contract_parts import Costs
 from churn_platform.core.digest import ADDED, hashed_values
+from churn_platform.errors import ContractError
 from churn_platform_tests.small_business import DECLARED
 
 WRITE = "write it with: uv run python docs/contract_reference.py"
@@ -127,3 +136,31 @@ def test_an_older_schema_next_to_a_contract_is_replaced_and_this_versions_stays(
     before = written.stat()
     write_schema(tmp_path)
     assert (written.stat().st_ino, written.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+@pytest.mark.parametrize(
+    ("where", "place"),
+    [
+        (("delivery_days",), "delivery_days"),
+        (("policy", "promotion", "delta"), "policy.promotion.delta"),
+        (("tables", "columns", "columns", "file", "dtype"), "tables.NAME.columns.NAME.dtype"),
+        (("costs", "missed_churner", "ColumnCost", "times"), "costs.missed_churner.times"),
+        (("label", "horizon", "months"), "label.horizon.months"),
+        (("slices", 0), "slices"),
+        ((), ""),
+    ],
+)
+def test_an_error_finds_the_meaning_of_its_field(where, place):
+    meanings = {entry.place: entry.meaning for entry in entries()} | {"": ""}
+    assert meaning_at(where) == meanings[place]
+
+
+def test_an_error_of_a_contract_says_what_the_field_means(tmp_path):
+    wrong = {**DECLARED, "delivery_days": "soon", "policy": {"promotion": {"detla": 0.1}}}
+    (tmp_path / "contract.yaml").write_text(yaml.safe_dump(wrong, sort_keys=False))
+    with pytest.raises(ContractError) as refused:
+        read_contract(tmp_path / "contract.yaml")
+    days, misspelt = str(refused.value).splitlines()
+    assert days.endswith(f"(found 'soon'). Meaning: {meaning_at(['delivery_days'])}")
+    assert "policy.promotion.detla" in misspelt
+    assert "Meaning" not in misspelt
