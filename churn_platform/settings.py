@@ -1,7 +1,4 @@
-"""Settings: the only reader of the environment (`CHURN_*`), and the only writer of what the libraries read from it.
-
-Belongs here: where the home is, ports, telemetry switches. Does not: thresholds (the contract's policy).
-"""
+"""Settings: the only reader of the environment (`CHURN_*`), and the only writer of what the libraries read from it."""
 
 import getpass
 import os
@@ -19,8 +16,7 @@ from churn_platform.core.contract_parts import REFERENCE
 from churn_platform.errors import UsageError
 
 LIBRARY_ENVIRONMENT = {
-    # Telemetry of every library off.
-    "DAGSTER_DISABLE_TELEMETRY": "yes",
+    "DAGSTER_DISABLE_TELEMETRY": "yes",  # telemetry of every library off
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "BENTOML_DO_NOT_TRACK": "true",
     "DO_NOT_TRACK": "1",

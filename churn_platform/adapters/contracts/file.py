@@ -16,6 +16,10 @@ from churn_platform.core.policy import Policy
 from churn_platform.errors import ContractError
 
 
+OWN_WORDS = ("extra_forbidden", "value_error")
+"""Faults of pydantic that are not about the value of one field: a name that does not exist, a rule of our own."""
+
+
 def default_contract_path() -> Path:
     """The contract that ships inside the package."""
     return Path(str(resources.files("churn_platform") / "contracts" / "streamflow.yaml"))
@@ -78,7 +82,7 @@ def _fault(path: Path, node: yaml.Node | None, fault: ErrorDetails, *above: str)
     where = (*above, *fault["loc"])
     dotted = ".".join(str(part) for part in where) or "(top level)"
     shown = "" if isinstance(fault["input"], dict | list) else f" (found {fault['input']!r})"
-    meaning = "" if fault["type"] == "extra_forbidden" else meaning_at(where)
+    meaning = "" if fault["type"] in OWN_WORDS else meaning_at(where)
     explained = f". Meaning: {meaning}" if meaning else ""
     return f"{path}:{_line(node, where)}: {dotted}: {fault['msg'].removeprefix('Value error, ')}{shown}{explained}"
 
