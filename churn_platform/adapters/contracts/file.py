@@ -15,7 +15,6 @@ from churn_platform.core.contract import Contract
 from churn_platform.core.policy import Policy
 from churn_platform.errors import ContractError
 
-
 OWN_WORDS = ("extra_forbidden", "value_error")
 """Faults of pydantic that are not about the value of one field: a name that does not exist, a rule of our own."""
 
