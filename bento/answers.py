@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from bento.errors import Refusal
 from churn_platform.adapters.online.reader import OnlineReader
 from churn_platform.adapters.online.rows import OnlineRow
 from churn_platform.adapters.online.values import Key
@@ -21,6 +20,8 @@ from churn_platform.core.contract import Contract
 from churn_platform.core.reasons import sentence
 from churn_platform.core.scorer import Row
 from churn_platform.errors import StoreDown
+
+from .errors import Refusal
 
 RETRY_SECONDS = "5"
 

@@ -15,13 +15,6 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from bento.answers import Answers
-from bento.background import Background
-from bento.front import Doors, Server
-from bento.metrics import Metrics
-from bento.routes import Routes
-from bento.schema import Schemas, schemas_of, value
-from bento.told import Told
 from churn_platform.adapters.contracts.file import default_contract_path, read_contract
 from churn_platform.adapters.ledger.store import utc_now
 from churn_platform.adapters.online.reader import OnlineReader, open_online_reader
@@ -32,6 +25,14 @@ from churn_platform.adapters.serving.releases import Releases
 from churn_platform.adapters.serving.score_history import ScoreHistory
 from churn_platform.core.contract import Contract
 from churn_platform.settings import Settings
+
+from .answers import Answers
+from .background import Background
+from .front import Doors, Server
+from .metrics import Metrics
+from .routes import Routes
+from .schema import Schemas, schemas_of, value
+from .told import Told
 
 LOG_LIMIT, LOG_SECONDS = 50_000, 30.0
 LINES_LIMIT, LINES_SECONDS = 10_000, 0.2

@@ -20,9 +20,9 @@ from typing import Any
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from bento.errors import JSON, Refusal
-from bento.metrics import Metrics
-from bento.routes import Asked, Route, Routes
+from .errors import JSON, Refusal
+from .metrics import Metrics
+from .routes import Asked, Route, Routes
 
 MAX_BODY = 1_000_000
 BODY_SECONDS = 5.0

@@ -11,7 +11,7 @@ from pydantic_core import to_json
 from uvicorn.config import HTTP_PROTOCOLS
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from bento.errors import Refusal
+from .errors import Refusal
 
 HEAD_SECONDS = 5.0
 MAX_HEAD = 65_536

@@ -4,10 +4,11 @@ Belongs here: the description of paths. Does not: that of answers (`bento/openap
 (`bento/schema.py`, `bento/answers.py`).
 """
 
-from bento.openapi_schemas import STRING, Json, answer_schemas, example_key, key_schema, ref
-from bento.schema import MAX_TOP, Schemas
 from churn_platform import __version__
 from churn_platform.core.contract import Contract
+
+from .openapi_schemas import STRING, Json, answer_schemas, example_key, key_schema, ref
+from .schema import MAX_TOP, Schemas
 
 REFUSALS = {
     400: "The Host header names another server, or the body was cut off.",

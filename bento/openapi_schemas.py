@@ -6,8 +6,9 @@ Belongs here: the schemas by name. Does not: paths and statuses (`bento/openapi.
 from collections.abc import Mapping
 from typing import Any
 
-from bento.schema import KEY_LENGTH
 from churn_platform.core.contract import Column, Contract
+
+from .schema import KEY_LENGTH
 
 Json = dict[str, Any]
 STRING: Json = {"type": "string"}

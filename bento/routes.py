@@ -16,13 +16,14 @@ from urllib.parse import parse_qsl
 
 from starlette.responses import Response
 
-from bento.answers import Answers
-from bento.errors import Refusal, answer
-from bento.metrics import Metrics
-from bento.openapi import document
-from bento.schema import Schemas, body, value
 from churn_platform.adapters.serving.baked import Baked
 from churn_platform.errors import StoreDown
+
+from .answers import Answers
+from .errors import Refusal, answer
+from .metrics import Metrics
+from .openapi import document
+from .schema import Schemas, body, value
 
 PAGE = Path(__file__).parent / "page"
 PAGE_HEADERS = {

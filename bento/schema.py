@@ -11,9 +11,10 @@ from annotated_types import Ge, Le
 from pydantic import BeforeValidator, ConfigDict, Field, Strict, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
-from bento.errors import Refusal
 from churn_platform.core.contract import Column, Contract
 from churn_platform.core.ledger import first_fault
+
+from .errors import Refusal
 
 MAX_KEYS, MAX_TOP, KEY_LENGTH = 1000, 1000, 256
 LARGEST = 2**63 - 1

@@ -5,18 +5,29 @@ BentoML imports this module in its arbiter and in every worker: nothing is read 
 """
 
 import gc
+import sys
+from pathlib import Path
 from typing import Any
 
 import bentoml
+from bentoml.exceptions import BentoMLException
 from starlette.responses import Response
 
-from bento.assembly import Assembly
-from bento.errors import Refusal, answer
-from bento.front import Front, Holder
-from bento.heads import guard_heads
-from bento.metrics import Metrics
 from churn_platform.adapters.serving.baked import settings_in_use
 from churn_platform.settings import prepare_environment
+
+from .assembly import Assembly
+from .errors import Refusal, answer
+from .front import Front, Holder
+from .heads import guard_heads
+from .metrics import Metrics
+
+# BentoML imports this module in the folder that it builds from, and would build an empty Bento from any other.
+if "build" in sys.argv and not (Path.cwd() / "bento" / "service.py").exists():
+    raise BentoMLException(
+        f"There is no folder bento/ in {Path.cwd()}. Run `churn bento`, which builds a Bento with the model in "
+        "production inside, or run `bentoml build -f bento/bentofile.yaml .` in the project's folder."
+    )
 
 _settings = settings_in_use()
 prepare_environment(_settings)

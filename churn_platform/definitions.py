@@ -18,11 +18,19 @@ from churn_platform.defs import (
     scoring,
     training,
 )
+from churn_platform.settings import dagster_is_temporary
+
+TEMPORARY = (
+    "DAGSTER_HOME is not set, so this UI shows no runs of your home and forgets its own: run `churn ui`, "
+    "or set DAGSTER_HOME to the absolute path of churn_home/dagster."
+)
 
 
 @dg.definitions
 def defs() -> dg.Definitions:
     """Everything users see in the UI; runs in one process, because every process pays the imports again."""
+    if dagster_is_temporary():
+        dg.get_dagster_logger().warning(TEMPORARY)
     return dg.Definitions(
         assets=[
             ingestion.snapshot,

@@ -1,7 +1,4 @@
-"""Settings: the only reader of the environment (`CHURN_*`), and the only writer of what the libraries read from it.
-
-Belongs here: where the home is, ports, telemetry switches. Does not: thresholds (the contract's policy).
-"""
+"""Settings: the only reader of the environment (`CHURN_*`), and the only writer of what the libraries read from it."""
 
 import getpass
 import os
@@ -19,8 +16,7 @@ from churn_platform.core.contract_parts import REFERENCE
 from churn_platform.errors import UsageError
 
 LIBRARY_ENVIRONMENT = {
-    # Telemetry of every library off.
-    "DAGSTER_DISABLE_TELEMETRY": "yes",
+    "DAGSTER_DISABLE_TELEMETRY": "yes",  # telemetry of every library off
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "BENTOML_DO_NOT_TRACK": "true",
     "DO_NOT_TRACK": "1",
@@ -267,6 +263,11 @@ def prepare_environment(settings: Settings) -> None:
     if settings.alert_urls_file is not None:
         os.environ["CHURN_ALERT_URLS_FILE"] = str(settings.alert_urls_file.expanduser().resolve())
     os.environ["DAGSTER_HOME"] = str(settings.home_folder / "dagster")
+
+
+def dagster_is_temporary() -> bool:
+    """Whether this is a process of `dagster dev` or `dg dev` without DAGSTER_HOME: its UI shows no run of any home."""
+    return "DAGSTER_IS_DEV_CLI" in os.environ and not os.environ.get("DAGSTER_HOME")
 
 
 def _hand_on(name: str, value: str) -> None:

@@ -6,6 +6,7 @@ import pwd
 from pathlib import Path
 
 import pytest
+from dotenv import dotenv_values
 from pydantic import SecretStr
 
 import churn_platform
@@ -14,6 +15,7 @@ from churn_platform.settings import (
     LIBRARY_ENVIRONMENT,
     Settings,
     build_environment,
+    dagster_is_temporary,
     expand,
     load_settings,
     prepare_environment,
@@ -283,3 +285,23 @@ def test_variables_in_a_text_are_replaced_from_the_environment_or_the_file_that_
     environ.setenv("CRM_URL_FILE", "gone")
     with pytest.raises(UsageError, match=r"^CRM_URL_FILE names gone, which cannot be read: No such file"):
         expand("${CRM_URL}")
+
+
+@pytest.mark.parametrize(
+    ("variables", "temporary"),
+    [
+        ({"DAGSTER_IS_DEV_CLI": "1"}, True),
+        ({"DAGSTER_IS_DEV_CLI": "1", "DAGSTER_HOME": "/srv/dagster"}, False),
+        ({}, False),
+    ],
+)
+def test_a_ui_that_shows_no_home_is_known(environ, variables, temporary):
+    environ.delenv("DAGSTER_HOME", raising=False)
+    for name, value in variables.items():
+        environ.setenv(name, value)
+    assert dagster_is_temporary() is temporary
+
+
+def test_dagsters_own_command_sends_no_telemetry_from_the_projects_folder():
+    values = dotenv_values(Path(__file__).parents[1] / ".env")
+    assert values["DAGSTER_DISABLE_TELEMETRY"] == LIBRARY_ENVIRONMENT["DAGSTER_DISABLE_TELEMETRY"]

@@ -122,13 +122,18 @@ class Home:
     def create(self) -> None:
         """Make the folders, the Dagster configuration and the note of the layout; what exists stays as it is.
 
+        The schema that editors read is that of this version of the platform.
+
         Raises:
             WrongLayout: the home is of another version.
         """
+        from churn_platform.adapters.contracts.reference import write_schema
+
         self.check_layout()
         for name in FOLDERS:
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         write_configuration(self.folder / "dagster", on_postgres=self.settings.dagster_on_postgres)
+        write_schema(self.folder)
         if not (self.folder / VERSION_FILE).exists():
             write_json(self.folder / VERSION_FILE, {"layout": LAYOUT})
 

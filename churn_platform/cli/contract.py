@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from churn_platform.core.draft.drafting import Draft
 
 app = typer.Typer(
-    help="Check the contract, or what would fail if files were delivered.", no_args_is_help=True, rich_markup_mode=None
+    help="Check the contract or a month's files, or print its schema.", no_args_is_help=True, rich_markup_mode=None
 )
 SHOWN = 12
 """Columns that are left out are many in a wide table: so many are shown, all are in the contract."""
@@ -30,7 +30,7 @@ SHOWN = 12
 
 @app.callback()
 def contract() -> None:
-    """Check the contract, or what would fail if files were delivered."""
+    """Check the contract or a month's files, or print its schema."""
 
 
 @app.command()
@@ -58,6 +58,14 @@ def check(
     else:
         _show_check(path, lines, faults)
     raise typer.Exit(int(faults > 0))
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of the contract, for editors and other tools."""
+    from churn_platform.adapters.contracts.reference import shipped_schema
+
+    typer.echo(shipped_schema(), nl=False)
 
 
 def make_draft(

@@ -18,7 +18,7 @@ from churn_platform.settings import prepare_serving
 if TYPE_CHECKING:
     from churn_platform.adapters.serving.bento_build import Built
 
-SERVICE = "bento.service:ChurnService"
+SERVICE = "churn_platform._bento.service:ChurnService"
 
 
 def serve(home: Home, host: str, port: int, workers: int, say: Callable[[str], None]) -> None:

@@ -39,6 +39,8 @@ ANSWERED = (
     "current", "no_current", "time", "answers",
 )  # fmt: skip
 """Fields beside the customer's key in requests, answers, lists and logs: the key may have none of these names."""
+DELIVERY_DAYS = "Days after the as_of in which a correction still changes what a model trains on. Example: `10`"
+SLICES = "Columns whose groups of customers are compared on their own; see GATE007. Example: `[plan, town]`"
 MODEL_DTYPES = ("category", "boolean", "integer", "float")
 CADENCES: dict[str, Span] = {"month": Span(months=1), "week": Span(weeks=1), "day": Span(days=1)}
 
@@ -48,19 +50,19 @@ class Contract(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: Name
-    model_name: Name
-    description: str = ""
-    entity: Entity
-    cadence: Literal["month", "week", "day"] = "month"
-    delivery_days: int = Field(default=5, ge=0)
-    files: FileFormat = FileFormat()
-    tables: dict[Name, Table] = Field(min_length=1)
-    label: Label
-    feature_views: dict[Name, FeatureView] = Field(min_length=1)
-    slices: tuple[Name, ...] = ()
-    costs: Costs = Costs()
-    policy: Policy = Policy()
+    name: Name = Field(description="Name of the business, part of the names in Feast. Example: `gym`")
+    model_name: Name = Field(description="Name of the registered model in MLflow. Example: `gym_churn`")
+    description: str = Field(default="", description="What the business sells, and what churn is. Example: `A gym`")
+    entity: Entity = Field(description="The customer's key.")
+    cadence: Literal["month", "week", "day"] = Field(default="month", description="Time between drops. Example: `week`")
+    delivery_days: int = Field(default=5, ge=0, description=DELIVERY_DAYS)
+    files: FileFormat = Field(default=FileFormat(), description="How CSV files are written.")
+    tables: dict[Name, Table] = Field(min_length=1, description="Tables of a drop.")
+    label: Label = Field(description="Who churned, and when that is known.")
+    feature_views: dict[Name, FeatureView] = Field(min_length=1, description="What the model learns from, by view.")
+    slices: tuple[Name, ...] = Field(default=(), description=SLICES)
+    costs: Costs = Field(default=Costs(), description="What a wrong prediction costs.")
+    policy: Policy = Field(default=Policy(), description="The thresholds that the loop decides by.")
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:

@@ -23,7 +23,7 @@ AgeUnit = Literal["days", "weeks", "months", "years"]
 class _Part(BaseModel):
     """A frozen part of the contract; an unknown key is an error, not a silent no-op."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class Column(_Part):
@@ -35,13 +35,23 @@ class Column(_Part):
     """
 
     dtype: Dtype
+    """Kind of the values. A `date` cannot be a feature; give it an age. Example: `category`"""
     source: str = ""
+    """Header of the column in the file, where it differs from the column's name. Example: `Monthly Fee`"""
     nullable: bool = False
+    """Whether a value may be missing. A missing value in another column is a fault. Example: `true`"""
     min: float | None = None
+    """Smallest allowed value, for `integer` and `float`. A smaller value is a fault. Example: `0`"""
     max: float | None = None
+    """Largest allowed value, for `integer` and `float`. A larger value is a fault. Example: `200`"""
     values: tuple[str, ...] | None = None
+    """Allowed values, for `category`. Any other value is a fault. Without the list every text is allowed. Example:
+    `[basic, plus]`"""
     description: str = ""
+    """What the column is. Reasons use it where there is no `phrase`. Example: `Failed payments in 90 days`"""
     phrase: str = ""
+    """One value in the words of the retention team: `{value}` becomes the value, `{s}` an s unless the value is 1.
+    Example: `'{value} failed payment{s} in 90 days'`"""
 
     @model_validator(mode="after")
     def _bounds_fit_the_dtype(self) -> Self:
@@ -66,9 +76,13 @@ class Age(_Part):
     """
 
     of: Name
+    """Date column of the same table that the age is counted from. Example: `joined_on`"""
     unit: AgeUnit = "days"
+    """Unit of the age; only whole units count. Example: `months`"""
     description: str = ""
+    """What the age is; by default made from `unit` and `of`. Example: `Months since joining`"""
     phrase: str = ""
+    """One value in the words of the retention team, as for a column. Example: `'a customer for {value} month{s}'`"""
 
     def as_column(self, date: Column) -> Column:
         """The age as a column of its own."""
@@ -85,9 +99,15 @@ class DatabaseSource(_Part):
     """
 
     url: str
+    """SQLAlchemy's URL of the database. `${NAME}` is a variable of the environment; a password must be in one. Example:
+    `${CRM_URL}`"""
     query: str = ""
+    """SQL that returns one month's rows; its parameter `:as_of` is the date. Example: `SELECT * FROM members WHERE
+    month_end = :as_of`"""
     table: str = ""
+    """Table that is read in place of a query; needs `as_of_column`. Example: `crm.members`"""
     as_of_column: str = ""
+    """Column of that table that holds the as_of of a row. Example: `month_end`"""
 
     @model_validator(mode="after")
     def _is_a_source_without_a_secret(self) -> Self:
@@ -109,26 +129,40 @@ class Table(_Part):
     """
 
     columns: dict[Name, Column] = Field(min_length=1)
+    """Columns of the table, name to column; leave out the entity's key, which every table
+    has. Example: `{tenure: {dtype: integer}}`"""
     ages: dict[Name, Age] = {}
+    """Integer columns made from date columns, name to age. Example: `{days_since_joined: {of:
+    joined_on}}`"""
     file: str = ""
+    """Name of the table's file without its suffix, where it differs from the table's name. Example: `members_export`"""
     source: DatabaseSource | None = None
+    """Database that the table is read from; by default it is a file of the drop. Example: `{url:
+    '${CRM_URL}', table: members, as_of_column: month_end}`"""
     description: str = ""
+    """What one row of the table is. Example: `One row per member`"""
 
 
 class Entity(_Part):
     """The customer's key, present and unique in every table; `source` is its header where that differs."""
 
     column: Name
+    """Name of the customer's key, in every table and in the API. Example: `customer_id`"""
     dtype: Literal["string", "integer"] = "string"
+    """Kind of the key. Text keys keep leading zeros. Example: `integer`"""
     source: str = ""
+    """Header of the key in the files, where it differs from `column`. Example: `Customer ID`"""
 
 
 class FileFormat(_Part):
     """How the CSV files are written; Parquet says it itself."""
 
     delimiter: str = Field(default=",", min_length=1, max_length=1)
+    """Character between the cells of a CSV file. Example: `;`"""
     decimal: Literal[".", ","] = "."
+    """Decimal sign of numbers in CSV files. Example: `','`"""
     encoding: str = "utf-8"
+    """Encoding of the CSV files, as Python names it. Example: `cp1252`"""
 
     @model_validator(mode="after")
     def _can_be_told_apart(self) -> Self:
@@ -145,8 +179,11 @@ class Span(_Part):
     """A length of time in calendar units; a month after 31 January is the last day of February."""
 
     months: int = Field(default=0, ge=0)
+    """Calendar months. A month after 31 January is the last day of February. Example: `1`"""
     weeks: int = Field(default=0, ge=0)
+    """Weeks, added to the months. Example: `2`"""
     days: int = Field(default=0, ge=0)
+    """Days, added to months and weeks. Example: `10`"""
 
     def after(self, start: dt.date) -> dt.date:
         """The date this span after `start`."""
@@ -160,23 +197,33 @@ class Label(_Part):
     """Where the label is, and how long after as_of it is known."""
 
     table: Name
+    """Table that holds the label. Example: `labels`"""
     column: Name
+    """Column that says who churned: boolean, or 1 for churned and 0 for stayed. Example: `has_left`"""
     horizon: Span = Span()
+    """How long after the as_of the label is known; by default at the as_of. Example:
+    `{months: 1}`"""
 
 
 class FeatureView(_Part):
     """One Feast feature view: some columns of one table."""
 
     table: Name
+    """Table that the features are columns of. Example: `members`"""
     features: tuple[Name, ...] = Field(min_length=1)
+    """Columns the model learns from; ages count as columns. Each is in one view only. Example: `[tenure, plan]`"""
     description: str = ""
+    """What the view is for; shown in Feast. Example: `Who the customer is`"""
 
 
 class ColumnCost(_Part):
     """A cost that differs from customer to customer: `times` the value of `column`, a number of a feature table."""
 
     column: Name
+    """Number column of a feature table that holds the cost of each customer; it must have `min: 0` or more and no
+    missing values. Example: `fee`"""
     times: float = Field(default=1.0, gt=0)
+    """Factor for the value, for instance the months that a kept customer stays. Example: `12`"""
 
 
 Cost = Annotated[float, Field(gt=0)] | ColumnCost
@@ -186,7 +233,10 @@ class Costs(_Part):
     """What a wrong prediction costs, in any one currency; only the ratio matters to the threshold."""
 
     missed_churner: Cost = 5.0
+    """Cost of leaving a churner alone: one number for all, or a column with each customer's own. Example: `{column:
+    fee, times: 12}`"""
     needless_contact: Cost = 1.0
+    """Cost of contacting a customer who would have stayed. Example: `2.5`"""
 
     @property
     def columns(self) -> tuple[str, ...]:

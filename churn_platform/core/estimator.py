@@ -1,6 +1,6 @@
 """The candidate's estimator: one scikit-learn pipeline with all preprocessing, calibrated by a sigmoid.
 
-Belongs here: the four algorithms and the calibrated classifier. Does not: data frames' meaning (`core/model.py`).
+Belongs here: the four algorithms and the calibrated classifier. Does not: what columns mean (`core/model.py`).
 Imports scikit-learn at module level; import it inside functions.
 """
 
@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
+import pandas as pd
+from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
@@ -17,6 +18,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from threadpoolctl import threadpool_limits
 
+from churn_platform.core.model import model_input
 from churn_platform.core.policy import Algorithm
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
@@ -114,13 +116,40 @@ def log_odds(probability: Floats) -> Floats:
     return np.asarray(np.log(p / (1 - p)))
 
 
-def build_pipeline(algorithm: Algorithm, categories: list[str], numbers: list[str], seed: int) -> Pipeline:
-    """An unfitted pipeline: one-hot categories, numbers as the algorithm needs them, calibrated classifier."""
+class ReadRows(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """The first step of a pipeline: makes the columns of `model_input`, so MLflow's users can give rows as they are."""
+
+    def __init__(self, features: tuple[tuple[str, str], ...] = ()) -> None:
+        self.features = features
+
+    def fit(self, X: pd.DataFrame, y: Floats | None = None) -> Self:  # noqa: ARG002, N803 - scikit-learn's names
+        """Learn nothing."""
+        return self
+
+    def transform(self, X: pd.DataFrame) -> pd.DataFrame:  # noqa: N803
+        """The columns that the next step reads."""
+        return model_input(self.features, X)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+
+def build_pipeline(algorithm: Algorithm, features: tuple[tuple[str, str], ...], seed: int) -> Pipeline:
+    """An unfitted pipeline: rows read, one-hot categories, numbers as the algorithm needs them, calibrated classifier.
+
+    Args:
+        algorithm: one of the policy's.
+        features: (name, dtype) of each.
+        seed: of whatever the fit draws.
+    """
+    categories = [name for name, dtype in features if dtype == "category"]
+    numbers = [name for name, dtype in features if dtype != "category"]
     encoder = OneHotEncoder(
         handle_unknown="infrequent_if_exist", min_frequency=10, max_categories=30, sparse_output=False
     )
     prepare = ColumnTransformer([("category", encoder, categories), ("number", _numbers(algorithm), numbers)])
-    return Pipeline([("prepare", prepare), ("classify", SigmoidCalibrated(_ALGORITHMS[algorithm](seed), seed))])
+    classify = SigmoidCalibrated(_ALGORITHMS[algorithm](seed), seed)
+    return Pipeline([("read", ReadRows(features)), ("prepare", prepare), ("classify", classify)])
 
 
 def _numbers(algorithm: Algorithm) -> Any:  # noqa: ANN401 - a transformer or scikit-learn's word for none

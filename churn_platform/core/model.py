@@ -6,12 +6,12 @@ Belongs here: recipe, fitted model, its safe format. Does not: where models are 
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 
-from churn_platform.core.contract import Contract, Costs
+from churn_platform.core.contract import Contract, Costs, Dtype
 from churn_platform.core.costs import RowCosts
 from churn_platform.core.evaluation import cheapest_threshold
 from churn_platform.core.policy import Algorithm
@@ -24,6 +24,7 @@ MIN_CLASS_ENTITIES = 10
 # The only types a model file may name. skops would build anything it is told to trust, so the list is ours,
 # never the file's own.
 TRUSTED_TYPES = (
+    "churn_platform.core.estimator.ReadRows",
     "churn_platform.core.estimator.SigmoidCalibrated",
     "collections.OrderedDict",
     "lightgbm.basic.Booster",
@@ -75,9 +76,7 @@ class Recipe:
                 f"The training rows hold {churners} churners and {stayers} others; at least {MIN_CLASS_ENTITIES} of "
                 "each are needed: add months (policy.training.trailing_months) or check the labels."
             )
-        categories = [name for name, dtype in self.features if dtype == "category"]
-        numbers = [name for name, dtype in self.features if dtype != "category"]
-        pipeline = build_pipeline(self.algorithm, categories, numbers, self.seed)
+        pipeline = build_pipeline(self.algorithm, self.features, self.seed)
         target = labels.to_numpy(dtype=int)
         pipeline.fit(model_input(self.features, rows), target, classify__groups=pd.factorize(entities)[0])
         classify = pipeline.named_steps["classify"]
@@ -140,14 +139,40 @@ def load_model(content: bytes, features: tuple[tuple[str, str], ...]) -> ChurnMo
 
 
 def model_input(features: tuple[tuple[str, str], ...], rows: pd.DataFrame) -> pd.DataFrame:
-    """The columns a pipeline reads: numbers and booleans as float64 with NaN for null, categories as text."""
+    """The columns that the encoder and the classifier read: numbers as float64 with NaN for null, categories as text.
+
+    Rows are read as the lake holds them and as pandas reads a CSV file: booleans as text or objects, whole numbers with
+    gaps as floats. Columns that were made here pass as they are.
+
+    Raises:
+        DataError: a value of a number or boolean cannot be read as one.
+    """
     columns: Mapping[str, Any] = {
-        name: rows[name].astype(object).where(rows[name].notna(), NONE).astype(str).to_numpy(dtype=object)
-        if dtype == "category"
-        else rows[name].astype("Float64").to_numpy(dtype="float64", na_value=np.nan)
-        for name, dtype in features
+        name: _category(rows[name]) if dtype == "category" else _number(rows[name], dtype) for name, dtype in features
     }
     return pd.DataFrame(columns, copy=False)
+
+
+def _category(values: pd.Series) -> np.ndarray[Any, np.dtype[np.object_]]:
+    if values.dtype == object and pd.api.types.infer_dtype(values, skipna=False) == "string":
+        return values.to_numpy(dtype=object)
+    if values.dtype.kind == "f" and (values.dropna() % 1 == 0).all():
+        values = values.astype("Int64")  # codes with gaps: 3, not 3.0
+    return values.astype(object).where(values.notna(), NONE).astype(str).to_numpy(dtype=object)
+
+
+def _number(values: pd.Series, dtype: str) -> Floats:
+    if values.dtype == np.float64:
+        return values.to_numpy(dtype="float64")
+    if pd.api.types.infer_dtype(values) in ("string", "mixed"):
+        from churn_platform.core.conversion import convert
+
+        read, faults = convert(values, cast("Dtype", dtype))
+        for unreadable in faults.values():
+            first = values[unreadable].iloc[0]
+            raise DataError(f"Column {values.name} holds {first!r}, which is not a value of {dtype}: correct it.")
+        values = read
+    return np.asarray(values.astype("Float64").to_numpy(dtype="float64", na_value=np.nan))
 
 
 def _sources(prepare: Any, features: tuple[tuple[str, str], ...]) -> list[str]:  # noqa: ANN401 - a ColumnTransformer

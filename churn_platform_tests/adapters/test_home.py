@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from churn_platform.adapters.contracts.file import default_contract_path
+from churn_platform.adapters.contracts.reference import SCHEMA_FILE, shipped_schema
 from churn_platform.adapters.dagster_config import EMBEDDED
 from churn_platform.adapters.home import FOLDERS, LAYOUT, VERSION_FILE
 from churn_platform.errors import ContractError, HomeBusy, WrongLayout
@@ -48,12 +49,14 @@ def test_opening_a_home_reads_nothing_and_writes_nothing(tmp_path):
 def test_creating_makes_every_folder_once_and_leaves_what_is_yours(tmp_path):
     home = open_home(tmp_path / "home")
     home.create()
-    assert sorted(path.name for path in home.folder.iterdir()) == sorted([*FOLDERS, VERSION_FILE])
+    assert sorted(path.name for path in home.folder.iterdir()) == sorted([*FOLDERS, VERSION_FILE, SCHEMA_FILE])
     configuration = home.folder / "dagster" / "dagster.yaml"
     assert configuration.read_text() == EMBEDDED
     configuration.write_text("mine: true\n")
+    (home.folder / SCHEMA_FILE).write_text("an older version's")
     home.create()
     assert configuration.read_text() == "mine: true\n"
+    assert (home.folder / SCHEMA_FILE).read_text(encoding="utf-8") == shipped_schema()
 
 
 def test_the_contract_is_the_settings_then_the_homes_then_the_packages(tmp_path):

@@ -272,7 +272,7 @@ def test_a_broken_contract_is_named_with_its_line(churn, january_copy, command):
     line = contract.read_text().splitlines().index("delivery_days: soon") + 1
     said = failed(churn(*command, home=january_copy))
     assert said.startswith(f"{contract}:{line}: delivery_days: Input should be a valid integer")
-    assert said.endswith("(found 'soon')")
+    assert "(found 'soon')" in said
 
 
 def test_a_contract_that_is_not_there_is_named(churn, environ, january, tmp_path):

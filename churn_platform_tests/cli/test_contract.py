@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import jsonschema
 import pandas as pd
 import pytest
 import yaml
@@ -60,6 +61,19 @@ def test_a_draft_is_told_on_one_screen_with_what_to_type_next(churn, phone, tmp_
     contract = read_contract(home / "contract.yaml")
     assert (contract.name, contract.model_name) == ("my_home", "my_home_churn")
     assert (home / "mlflow.db").exists()
+
+
+def test_an_editor_finds_the_schema_that_the_head_of_a_contract_names(churn, phone, tmp_path):
+    for home, more in ((tmp_path / "drafted", ("--from-drop", phone)), (tmp_path / "plain", ())):
+        churn("init", *more, home=home)
+        head = (home / "contract.yaml").read_text(encoding="utf-8").splitlines()[:2]
+        schema = home / head[0].removeprefix("# yaml-language-server: $schema=")
+        code, out, err = churn("contract", "schema")
+        assert (code, err, out) == (0, "", schema.read_text(encoding="utf-8"))
+        declared = yaml.safe_load((home / "contract.yaml").read_text(encoding="utf-8"))
+        jsonschema.Draft7Validator(json.loads(out)).validate(declared)
+        page = head[1].partition("docs/")[2].partition(",")[0]
+        assert (Path(__file__).parents[2] / "docs" / page).exists()
 
 
 def test_what_it_says_to_type_next_works(churn, phone, tmp_path):

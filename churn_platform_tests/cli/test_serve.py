@@ -35,7 +35,7 @@ def test_it_becomes_bentoml_on_our_service_with_host_port_and_workers(january, b
     serve(january, "127.0.0.1", port, 3, said.append)
     [(program, command)] = became
     assert program == sys.executable
-    assert command[1:5] == ["-m", "bentoml", "serve", "bento.service:ChurnService"]
+    assert command[1:5] == ["-m", "bentoml", "serve", "churn_platform._bento.service:ChurnService"]
     chosen = options(command)
     assert (chosen["--host"], chosen["--port"]) == ("127.0.0.1", str(port))
     assert (os.environ["CHURN_API_WORKERS"], os.environ["CHURN_HOME"]) == ("3", str(january.folder))

@@ -103,7 +103,7 @@ def test_contributions_to_a_linear_model_are_exact(linear):
 
 def test_contributions_to_lightgbm_and_its_expected_value_sum_to_the_log_odds(linear):
     x, y = linear
-    fitted = build_pipeline("lightgbm", [], [], 7).named_steps["classify"].fit(x, y)
+    fitted = build_pipeline("lightgbm", (), 7).named_steps["classify"].fit(x, y)
     pushes = fitted.contributions(x)
     expected = fitted.estimator_.booster_.predict(x, pred_contrib=True)[:, -1]
     total = pushes.sum(axis=1) + fitted.slope_ * expected + fitted.intercept_
@@ -150,6 +150,8 @@ def test_log_odds_stay_finite_at_0_and_1():
     ],
 )  # fmt: skip
 def test_each_algorithm_has_its_recipe_and_the_seed(algorithm, name, fixed):
-    classifier = build_pipeline(algorithm, ["tier"], ["fee"], 11).named_steps["classify"].estimator
+    classifier = (
+        build_pipeline(algorithm, (("tier", "category"), ("fee", "float")), 11).named_steps["classify"].estimator
+    )
     assert type(classifier).__name__ == name
     assert {**fixed, "random_state": 11}.items() <= classifier.get_params().items()

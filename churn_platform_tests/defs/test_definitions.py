@@ -137,3 +137,16 @@ def test_every_resource_and_logger_is_described(loaded):
     assert "CHURN_HOME" in HomeResource.model_fields["folder"].description
     assert loaded.resources["mlflow"].description
     assert loaded.loggers["progress"].description
+
+
+def test_a_ui_without_a_home_is_told_what_to_type(monkeypatch):
+    monkeypatch.setenv("DAGSTER_IS_DEV_CLI", "1")
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    warned = []
+    monkeypatch.setattr(dg.get_dagster_logger(), "warning", warned.append)
+    defs()
+    assert [text for text in warned if "churn ui" in text and "DAGSTER_HOME" in text] == warned
+    assert len(warned) == 1
+    monkeypatch.setenv("DAGSTER_HOME", "/srv/dagster")
+    defs()
+    assert len(warned) == 1

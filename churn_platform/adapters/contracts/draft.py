@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from churn_platform.adapters.contracts.draft_files import data_files, detect_format, drops_in, read_tables
+from churn_platform.adapters.contracts.reference import SCHEMA_FILE
 from churn_platform.core.contract import Column, Table
 from churn_platform.core.contract_parts import FileFormat
 from churn_platform.core.draft.drafting import Draft, draft
@@ -61,6 +62,8 @@ def _head(found: Draft) -> Iterator[str]:
     contract = found.contract
     rows, tables = max(found.rows.values()), len(found.rows)
     said = f"{tables} table{'s' if tables > 1 else ''}, {rows:,} customers"
+    yield f"# yaml-language-server: $schema={SCHEMA_FILE}"
+    yield "# Every field: docs/contract.md, or `churn contract schema`."
     yield f"# Drafted by `churn init --from-drop` from the files{f' of {found.as_of}' if found.as_of else ''}: {said}."
     yield f'# Look at every "{CONFIRM}". A column that was left out is a comment with the reason: to have it, take the'
     yield "# number sign away and name it in feature_views."

@@ -9,10 +9,14 @@ from typing import Any
 
 import yaml
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from churn_platform.core.contract import Contract
 from churn_platform.core.policy import Policy
 from churn_platform.errors import ContractError
+
+OWN_WORDS = ("extra_forbidden", "value_error")
+"""Faults of pydantic that are not about the value of one field: a name that does not exist, a rule of our own."""
 
 
 def default_contract_path() -> Path:
@@ -30,8 +34,7 @@ def read_contract(path: Path) -> Contract:
     try:
         return Contract.model_validate(value)
     except ValidationError as error:
-        faults = [_fault(path, node, fault["loc"], fault["msg"], fault["input"]) for fault in error.errors()]
-        raise ContractError("\n".join(faults)) from None
+        raise ContractError("\n".join(_fault(path, node, fault) for fault in error.errors())) from None
 
 
 def read_policy(path: Path, contract: Contract) -> Policy:
@@ -54,10 +57,7 @@ def read_policy(path: Path, contract: Contract) -> Policy:
     try:
         return Policy.model_validate(merged)
     except ValidationError as error:
-        faults = [
-            _fault(path, node, ("policy", *fault["loc"]), fault["msg"], fault["input"]) for fault in error.errors()
-        ]
-        raise ContractError("\n".join(faults)) from None
+        raise ContractError("\n".join(_fault(path, node, fault, "policy") for fault in error.errors())) from None
 
 
 def _parsed(path: Path, what: str, remedy: str) -> tuple[Any, yaml.Node | None]:
@@ -74,10 +74,16 @@ def _parsed(path: Path, what: str, remedy: str) -> tuple[Any, yaml.Node | None]:
         raise ContractError(f"{path}: not YAML: {' '.join(str(error).split())}.") from None
 
 
-def _fault(path: Path, node: yaml.Node | None, where: tuple[int | str, ...], message: str, value: object) -> str:
+def _fault(path: Path, node: yaml.Node | None, fault: ErrorDetails, *above: str) -> str:
+    """One fault with its place and value, and what the field means where there is one."""
+    from churn_platform.adapters.contracts.reference import meaning_at
+
+    where = (*above, *fault["loc"])
     dotted = ".".join(str(part) for part in where) or "(top level)"
-    shown = "" if isinstance(value, dict | list) else f" (found {value!r})"
-    return f"{path}:{_line(node, where)}: {dotted}: {message.removeprefix('Value error, ')}{shown}"
+    shown = "" if isinstance(fault["input"], dict | list) else f" (found {fault['input']!r})"
+    meaning = "" if fault["type"] in OWN_WORDS else meaning_at(where)
+    explained = f". Meaning: {meaning}" if meaning else ""
+    return f"{path}:{_line(node, where)}: {dotted}: {fault['msg'].removeprefix('Value error, ')}{shown}{explained}"
 
 
 def _line(node: yaml.Node | None, where: tuple[int | str, ...]) -> int:

@@ -1,7 +1,4 @@
-"""MLflow: the tracking store, the registry, and the safe loading of a version.
-
-Belongs here: everything that speaks MLflow. Does not: what a candidate is (`core/candidate.py`).
-"""
+"""MLflow: the tracking store, the registry, and the safe loading of a version."""
 
 import hashlib
 import tempfile
@@ -18,7 +15,7 @@ from churn_platform.adapters.models.artifact_paths import check_not_lost, reloca
 from churn_platform.adapters.models.mlflow_server import MARKER, MlflowServer, check_place
 from churn_platform.adapters.models.mlflow_store import client_of, prepare_store, quiet
 from churn_platform.core.candidate import ENTITIES, FILES, PASSPORT, SCHEMA, Candidate, candidate_of
-from churn_platform.core.model import TRUSTED_TYPES, model_input
+from churn_platform.core.model import TRUSTED_TYPES
 from churn_platform.errors import ChurnError, IntegrityError, UsageError
 
 if TYPE_CHECKING:
@@ -75,16 +72,13 @@ class ModelRegistry:
         return sorted(int(version.version) for version in found if "digest" in version.tags)
 
     def register(self, candidate: Candidate, sample: "pd.DataFrame", plots: Mapping[str, bytes], run_id: str) -> int:
-        """Log a candidate to the MLflow run and register it under the alias `candidate`.
+        """Log a candidate to the MLflow run and register it under the alias `candidate`; the version.
 
         Args:
             candidate: the fitted candidate.
-            sample: (rows, features) training rows, for the signature only.
+            sample: (rows, features) training rows, for the shape of the answer in the signature.
             plots: name -> PNG.
             run_id: the MLflow run, given explicitly: an ambient run decides nothing.
-
-        Returns:
-            The version.
         """
         client = self._client()
         figures = {k: v for k, v in candidate.passport["metrics"].items() if isinstance(v, int | float)}
@@ -245,17 +239,20 @@ class ModelRegistry:
     def _log_model(self, candidate: Candidate, sample: "pd.DataFrame", files: Mapping[str, Path], run_id: str) -> int:
         import mlflow
         import mlflow.sklearn
-        from mlflow.models import infer_signature
+        from mlflow.models import ModelSignature, infer_signature
+        from mlflow.types.schema import AnyType, ColSpec, Schema
 
         mlflow.set_tracking_uri(self.tracking_uri)
-        rows = model_input(candidate.model.features, sample)
         active = mlflow.active_run()
         if active is None or active.info.run_id != run_id:
             raise UsageError(f"MLflow's active run is not {run_id}: the model would be logged to the wrong run.")
+        # Any type: MLflow would refuse a boolean or a whole number with gaps. The pipeline reads and checks the values.
+        inputs = Schema([ColSpec(AnyType(), name) for name, _ in candidate.model.features])
+        outputs = infer_signature(sample, candidate.model.pipeline.predict_proba(sample)).outputs
         info = mlflow.sklearn.log_model(
             candidate.model.pipeline,
             name="model",
-            signature=infer_signature(rows, candidate.model.pipeline.predict_proba(rows)),
+            signature=ModelSignature(inputs, outputs),
             serialization_format="skops",
             skops_trusted_types=list(TRUSTED_TYPES),
             pyfunc_predict_fn="predict_proba",

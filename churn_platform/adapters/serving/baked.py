@@ -21,6 +21,9 @@ from churn_platform.settings import Settings, load_settings
 FOLDER, NOTE = "baked_home", "baked.json"
 SOURCES = Path(__file__).resolve().parents[3]
 """Where the packages lie: in a Bento its folder `src`."""
+_INSTALLED = SOURCES / "churn_platform" / "_bento"
+API = _INSTALLED if (_INSTALLED / "service.py").exists() else SOURCES / "bento"
+"""The folder of the API's modules: inside the package in a wheel, next to it in a checkout or a Bento."""
 
 
 class Baked(BaseModel):

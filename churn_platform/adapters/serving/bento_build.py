@@ -22,7 +22,7 @@ import yaml
 from churn_platform.adapters.files import write_json
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.online.reader import MARKER, read_month
-from churn_platform.adapters.serving.baked import FOLDER, NOTE, SOURCES, Baked
+from churn_platform.adapters.serving.baked import API, FOLDER, NOTE, SOURCES, Baked
 from churn_platform.adapters.serving.release_loading import Loaded, load_release
 from churn_platform.adapters.serving.releases import Releases
 from churn_platform.adapters.serving.score_history import SCORES
@@ -30,7 +30,7 @@ from churn_platform.core.release import Pointer
 from churn_platform.errors import DataError, StoreDown, UsageError
 from churn_platform.settings import build_environment
 
-PACKAGES = ("bento", "churn_platform")
+PACKAGES = {"bento": API, "churn_platform": SOURCES / "churn_platform"}
 WIDE = {"COLUMNS": "10000"}
 """Or BentoML breaks a long path in two lines."""
 DRIVERS = {"redis": ["hiredis"], "rediss": ["hiredis"], "postgresql": ["psycopg", "psycopg-binary"]}
@@ -76,9 +76,9 @@ def build_bento(home: Home, *, customers: bool = True, output: Path | None = Non
     pointer = _production(home)
     with tempfile.TemporaryDirectory(prefix="churn-bento-") as folder:
         stage = Path(folder)
-        for package in PACKAGES:
+        for package, source in PACKAGES.items():
             ignored = shutil.ignore_patterns("__pycache__")
-            shutil.copytree(SOURCES / package, stage / package, ignore=ignored)
+            shutil.copytree(source, stage / package, ignore=ignored)
         baked = bake(home, pointer, stage / FOLDER, customers=customers)
         # What lies in the Bento is verified, not what it was copied from.
         inside = load_release(Releases(stage / FOLDER / "releases"), home.contract, pointer.version, pointer)

@@ -1,6 +1,7 @@
 """Feast's registry in a real Postgres: read by others, one home's a project, and never needed to serve."""
 
 import asyncio
+import importlib
 
 import pytest
 
@@ -93,3 +94,8 @@ def test_serving_does_not_need_the_registry_and_what_does_says_so_in_one_sentenc
     assert "does not answer" in away.feature_store.away()
     [row] = asyncio.run(open_online_reader(home.folder / "feast", home.contract).read(["m00001"]))
     assert row.values["months"] is not None
+
+
+def test_what_feasts_own_ui_imports_is_installed():
+    """`feast ui` needs grpcio-reflection, which Feast does not ask for."""
+    assert importlib.import_module("feast.ui_server").get_app
