@@ -13,15 +13,12 @@ import numpy as np
 import pandas as pd
 
 from churn_platform.core.contract import Column, Contract
-from churn_platform.core.conversion import convert, excel_day
+from churn_platform.core.conversion import EXACT_FLOAT, EXACT_FLOAT32, Masks, Writing, convert, excel_day
 from churn_platform.core.faults import Fault, Mask, Positions, fault
 from churn_platform.core.rules import bounds, broken_rules
 
 Broken = dict[tuple[str, str], Mask]
 """(column, code of the kind) -> the rows (rows,) that have that fault."""
-
-WRITTEN_KEYS = {"key_with_spaces": r"\s+.*|.*\s+", "key_with_leading_zeros": r"\s*[+-]?0+[0-9]+\s*"}
-"""What a whole-number key may not look like in a text."""
 
 
 def missing_tables(contract: Contract, present: set[str], found: tuple[str, ...] = ()) -> list[Fault]:
@@ -145,9 +142,13 @@ def _converted(
 ) -> tuple[pd.DataFrame, Broken]:
     typed, broken = {}, Broken()
     for column, spec in columns.items():
-        typed[column], masks = convert(raw[column], spec.dtype, contract.files.decimal)
+        typed[column], masks = convert(raw[column], spec.dtype, Writing.of(contract.files, spec))
         broken |= {(column, code): mask for code, mask in masks.items()}
     key = contract.entity.column
+    if raw[key].dtype.kind == "f":
+        for code in ("not_a_whole_number", "infinite"):
+            broken.pop((key, code), None)
+        broken |= {(key, code): mask for code, mask in _float_key_faults(raw[key]).items()}
     if columns[key].dtype == "integer" and raw[key].dtype in (object, "string"):
         text = raw[key].astype("string[pyarrow]")
         for code, form in (
@@ -158,6 +159,15 @@ def _converted(
             if mask.any():
                 broken[key, code] = mask
     return pd.DataFrame(typed, copy=False), broken
+
+
+def _float_key_faults(key: pd.Series) -> Masks:
+    """Keys that a file holds as floating-point numbers: a fraction is no key, and large ones have lost digits."""
+    numbers = key.to_numpy(dtype=float, na_value=np.nan)
+    fraction = ~np.isnan(numbers) & (np.isinf(numbers) | (np.trunc(numbers) != numbers))
+    lost = ~fraction & (np.abs(numbers) >= (EXACT_FLOAT32 if key.dtype == np.float32 else EXACT_FLOAT))
+    found = {"key_with_fraction": fraction, "key_with_lost_digits": lost}
+    return {code: mask for code, mask in found.items() if mask.any()}
 
 
 def _readable_that_break_rules(broken: Broken, unreadable: Mapping[str, Mask]) -> Broken:
@@ -209,6 +219,7 @@ def _cell_fault(
     seen = [] if code in ("empty", "empty_key") else [str(value) for value in raw.iloc[positions[:3]].tolist()]
     details: dict[str, object] = {"as_of": as_of, "bound": bounds(spec).get(code, "")}
     details["values"] = ", ".join(spec.values or ())
+    details["form"] = spec.date_format or "2024-01-31"
     if code == "excel_date":
         details |= {"first": seen[0], "date": excel_day(seen[0])}
     return fault(code, table, spec.source or column, file=file, positions=positions, examples=seen, **details)

@@ -14,6 +14,7 @@ import pandas as pd
 
 from churn_platform.adapters.drops.inspection import encoding_fault, inspect
 from churn_platform.core.contract import Contract
+from churn_platform.core.contract_parts import Column, FileFormat
 from churn_platform.core.conversion import FALSE_WORDS, NULL_WORDS, TRUE_WORDS
 from churn_platform.core.faults import Fault, fault
 from churn_platform.core.snapshot import header_faults
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyarrow import csv
 
+NULL_SPELLINGS = ["", *(w for w in NULL_WORDS if w), *(w.upper() for w in NULL_WORDS if w), "NaN", "None"]
 MIXED = 4
 """Columns with a bad value, from which on all are read as text: each costs another try."""
 
@@ -104,9 +106,19 @@ def _types(contract: Contract, name: str, header: list[str]) -> dict[str, "pa.Da
 
     arrow = {"integer": pa.int64(), "float": pa.float64(), "boolean": pa.bool_(), "date": pa.date32()}
     columns = contract.delivered(name).items()
-    types = {spec.source or own: arrow.get(spec.dtype, pa.string()) for own, spec in columns}
+    types = {
+        spec.source or own: arrow.get(spec.dtype, pa.string()) if _pyarrow_reads(contract.files, spec) else pa.string()
+        for own, spec in columns
+    }
     types[contract.key.source or contract.entity.column] = pa.string()
     return {name: kind for name, kind in types.items() if name in header}
+
+
+def _pyarrow_reads(files: FileFormat, spec: Column) -> bool:
+    """Whether the column has no declaration that only `core/conversion.py` can follow."""
+    numbers = spec.dtype in ("integer", "float")
+    separated = numbers and (spec.thousands or files.thousands or spec.decimal not in ("", files.decimal))
+    return not (separated or spec.unit or spec.date_format or spec.missing)
 
 
 def _typed(contract: Contract, types: dict[str, "pa.DataType"]) -> "csv.ConvertOptions":
@@ -115,7 +127,7 @@ def _typed(contract: Contract, types: dict[str, "pa.DataType"]) -> "csv.ConvertO
     return csv.ConvertOptions(
         column_types=types,
         include_columns=list(types),
-        null_values=["", *(w for w in NULL_WORDS if w), *(w.upper() for w in NULL_WORDS if w), "NaN", "None"],
+        null_values=[*NULL_SPELLINGS, *contract.files.missing],
         true_values=[form for word in TRUE_WORDS for form in (word, word.capitalize(), word.upper())],
         false_values=[form for word in FALSE_WORDS for form in (word, word.capitalize(), word.upper())],
         strings_can_be_null=False,

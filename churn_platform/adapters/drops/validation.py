@@ -16,7 +16,7 @@ from churn_platform.adapters.drops.inspection import listing
 from churn_platform.adapters.drops.reader import Drop
 from churn_platform.adapters.drops.table_reader import read_table
 from churn_platform.core.contract import Contract
-from churn_platform.core.conversion import convert
+from churn_platform.core.conversion import Writing, convert
 from churn_platform.core.faults import Fault, fault
 from churn_platform.core.quarantine import TableReport, in_words_of, quarantined_rows, quarantined_sentence, unmatched
 from churn_platform.core.snapshot import conform, missing_tables
@@ -116,7 +116,9 @@ def _validated(contract: Contract, name: str, path: Path, as_of: dt.date) -> Val
     keys, aside = sound[contract.entity.column], None
     if len(report.faulty):
         lost = raw[contract.key.source or contract.entity.column].iloc[report.faulty]
-        readable = convert(lost.reset_index(drop=True), contract.entity.dtype)[0].dropna()
+        readable = convert(
+            lost.reset_index(drop=True), contract.entity.dtype, Writing.of(contract.files, contract.key)
+        )[0].dropna()
         keys = pd.concat([keys, readable], ignore_index=True)
         aside = None if report.refusals else quarantined_rows(report, raw)
     return ValidatedTable(report, sound, aside, keys)
