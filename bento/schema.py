@@ -18,6 +18,7 @@ from .errors import Refusal
 
 MAX_KEYS, MAX_TOP, KEY_LENGTH = 1000, 1000, 256
 LARGEST = 2**63 - 1
+EXACT_FLOAT = 2**53
 REMEDY = "GET /openapi.json describes every field."
 # Typed dicts, not models: a feature may be called `copy` or `json`, which are attributes of a model.
 _typed_dict = cast("Any", TypedDict)
@@ -120,8 +121,9 @@ def _column_type(column: Column) -> Any:  # noqa: ANN401 - a type
 
 
 def _whole(given: Any) -> Any:  # noqa: ANN401 - whatever JSON holds
-    """JSON knows no integers: 3.0 is 3."""
-    return int(given) if isinstance(given, float) and given.is_integer() else given
+    """JSON knows no integers: 3.0 is 3. From 2**53 on such a number has lost digits: it stays one and is refused."""
+    exact = isinstance(given, float) and given.is_integer() and abs(given) < EXACT_FLOAT
+    return int(given) if exact else given
 
 
 def _closed(name: str, fields: dict[str, Any]) -> Any:  # noqa: ANN401 - a type

@@ -11,12 +11,15 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from churn_platform.core.digest import ADDED
+
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 Dtype = Literal["string", "category", "boolean", "integer", "float", "date"]
 REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 """A variable of the environment in a URL."""
 SECRET = re.compile(r"://[^/@\s]*:[^/@\s]+@|[?&](?:password|passwd|pwd)=[^&\s]", re.IGNORECASE)
 AS_OF = re.compile(r"(?<![:\w]):as_of\b")
+NUMBERED_DATES = ("excel", "epoch_seconds")
 AgeUnit = Literal["days", "weeks", "months", "years"]
 
 
@@ -32,6 +35,10 @@ class Column(_Part):
     `source` is its header in the file where that is no name of ours ("Monthly Fee"). `min` and `max` are inclusive;
     `values` lists the allowed categories. `phrase` says a value in the words of the retention team: `{value}` is
     replaced, and `{s}` by an s unless the value is 1, e.g. "{value} failed payment{s} in 90 days".
+
+    The rest describes how the file writes the values. `missing` lists texts that mean no value, such as "-1" or
+    "9999-12-31". `decimal` and `thousands` override those of `files`. `unit` is a currency or percent sign that is
+    removed; 12% is read as 12. `date_format` is `excel` (day numbers), `epoch_seconds`, or a format such as %d.%m.%Y.
     """
 
     dtype: Dtype
@@ -52,6 +59,29 @@ class Column(_Part):
     phrase: str = ""
     """One value in the words of the retention team: `{value}` becomes the value, `{s}` an s unless the value is 1.
     Example: `'{value} failed payment{s} in 90 days'`"""
+    missing: tuple[str, ...] = Field(default=(), json_schema_extra=ADDED)
+    """Texts of this column that mean no value, as they are in the file. Example: `['-1', '9999-12-31']`"""
+    decimal: Literal["", ".", ","] = Field(default="", json_schema_extra=ADDED)
+    """Decimal sign of this column, where it differs from `files.decimal`. Example: `','`"""
+    thousands: str = Field(default="", max_length=1, json_schema_extra=ADDED)
+    """Separator between groups of three digits, where it differs from `files.thousands`. Example: `'.'`"""
+    unit: str = Field(default="", json_schema_extra=ADDED)
+    """Currency or percent sign that is removed before the number is read; 12.5% is read as 12.5. Example: `€`"""
+    date_format: str = Field(default="", json_schema_extra=ADDED)
+    """How dates are written, where not as 2024-01-31: `excel`, `epoch_seconds` or a format. Example: `'%d.%m.%Y'`"""
+
+    @model_validator(mode="after")
+    def _is_read_as_its_dtype(self) -> Self:
+        for name in ("decimal", "thousands", "unit"):
+            if getattr(self, name) and self.dtype not in ("integer", "float"):
+                raise ValueError(f"{name} is for dtype integer or float, not {self.dtype}")
+        if self.date_format and self.dtype != "date":
+            raise ValueError(f"date_format is for dtype date, not {self.dtype}")
+        if self.date_format not in ("", *NUMBERED_DATES) and not re.search("%[a-yA-Y]", self.date_format):
+            raise ValueError(
+                f"date_format must be excel, epoch_seconds or a format such as %d.%m.%Y, not {self.date_format!r}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _bounds_fit_the_dtype(self) -> Self:
@@ -155,7 +185,10 @@ class Entity(_Part):
 
 
 class FileFormat(_Part):
-    """How the CSV files are written; Parquet says it itself."""
+    """How the files are written.
+
+    `thousands` separates groups of three digits. `missing` lists words that mean no value in every column.
+    """
 
     delimiter: str = Field(default=",", min_length=1, max_length=1)
     """Character between the cells of a CSV file. Example: `;`"""
@@ -163,9 +196,15 @@ class FileFormat(_Part):
     """Decimal sign of numbers in CSV files. Example: `','`"""
     encoding: str = "utf-8"
     """Encoding of the CSV files, as Python names it. Example: `cp1252`"""
+    thousands: str = Field(default="", max_length=1, json_schema_extra=ADDED)
+    """Separator between groups of three digits. Example: `'.'`"""
+    missing: tuple[str, ...] = Field(default=(), json_schema_extra=ADDED)
+    """Words that mean no value, in every column. Example: `[NULL, '-']`"""
 
     @model_validator(mode="after")
     def _can_be_told_apart(self) -> Self:
+        if self.thousands in (self.decimal, self.delimiter) and self.thousands:
+            raise ValueError(f"thousands is {self.thousands!r}, as decimal or delimiter is: numbers would be ambiguous")
         if self.delimiter == self.decimal:
             raise ValueError(f"delimiter and decimal are both {self.decimal!r}: numbers could not be told apart")
         try:

@@ -1,18 +1,18 @@
 """From values as delivered to the contract's dtypes, with the kind of fault of every value that cannot be read.
 
-Belongs here: reading text or typed values as one dtype, whichever file they come from. Does not: ranges, categories and
-keys (`core/rules.py`), files (`adapters/drops/table_reader.py`). Text is held by Arrow: a million Python strings would
-cost more than everything else.
+Text is held by Arrow: a million Python strings would cost more than everything else.
 """
 
 import datetime as dt
+import re
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
-from churn_platform.core.contract import Dtype
+from churn_platform.core.contract_parts import Column, Dtype, FileFormat
 from churn_platform.core.faults import Mask
 
 TRUE_WORDS = ("true", "t", "yes", "y", "1", "1.0")
@@ -20,14 +20,17 @@ FALSE_WORDS = ("false", "f", "no", "n", "0", "0.0")
 NULL_WORDS = ("", "null", "none", "nan", "na", "n/a")
 TEXT: Final = "string[pyarrow]"
 DATE: Final = "datetime64[s]"
+EXACT_FLOAT32 = 2**24
 EXACT_FLOAT = 2**53
-"""Up to here a float64 tells neighbouring whole numbers apart."""
+"""From here on a float32, a float64 no longer tells neighbouring whole numbers apart."""
 LARGEST = 2**63 - 1
 ISO_DATE = r"[0-9]{4}-?[0-9]{2}-?[0-9]{2}(?:[T ].*)?"
 OFFSET = r"([T ][0-9]{2}:[0-9]{2}.*?) ?(?:Z|[+-][0-9]{2}:?(?:[0-9]{2})?)$"
 INFINITE = r"(?i)[+-]?(?:inf|infinity|[0-9.]+e\+?[0-9]{3,})"
 HEXADECIMAL = r"0[xX][0-9a-fA-F]{1,15}"
 """Read because pyarrow reads it: a value must not depend on whether its file could be read typed."""
+SPACE = "[ \u00a0\u202f]"
+EPOCH = dt.datetime(1970, 1, 1)
 EXCEL_EPOCH = dt.date(1899, 12, 30)
 EXCEL_NUMBER = r"[2-7][0-9]{4}(?:\.0*)?"
 """20000 to 79999: 1954 to 2119."""
@@ -37,29 +40,61 @@ Masks = dict[str, Mask]
 """Code of a kind -> the values (rows,) that have it."""
 
 
-def convert(values: pd.Series, dtype: Dtype, decimal: str = ".") -> tuple[pd.Series, Masks]:
+@dataclass(frozen=True)
+class Writing:
+    """How the values of one column are written in its file."""
+
+    decimal: str = "."
+    thousands: str = ""
+    unit: str = ""
+    date_format: str = ""
+    missing: tuple[str, ...] = ()
+    """Texts that mean no value, in addition to `NULL_WORDS` of all dtypes but text."""
+
+    @classmethod
+    def of(cls, files: FileFormat, column: Column) -> "Writing":
+        """As the contract describes it; a word that is one of the column's `values` is a value."""
+        words = [word for word in files.missing if word not in (column.values or ())]
+        return cls(
+            decimal=column.decimal or files.decimal,
+            thousands=column.thousands or files.thousands,
+            unit=column.unit,
+            date_format=column.date_format,
+            missing=(*words, *column.missing),
+        )
+
+
+def convert(values: pd.Series, dtype: Dtype, writing: Writing | None = None) -> tuple[pd.Series, Masks]:
     """The values (rows,) in the contract's dtype, null where they cannot be read, and why they cannot.
 
     Args:
         values: text as it stood in a file, or values typed already.
         dtype: the contract's.
-        decimal: the decimal sign of text.
+        writing: how text is written, and which values are missing.
 
     Returns:
         The typed values (text: `string[pyarrow]`, whole numbers: `Int64`, numbers: `float64`, booleans: `boolean`,
         dates: `datetime64[s]`), and a mask for each kind of fault that occurs; no value has two.
     """
+    writing = writing or Writing()
     if dtype in ("string", "category"):
-        return _text(values), {}
-    read, classify = _READERS[dtype]
+        text = _text(values)
+        return (text.mask(text.str.strip().isin(writing.missing), None) if writing.missing else text), {}
+    converted, masks = _converted(values, dtype, writing)
+    if not writing.missing:
+        return converted, masks
+    # By value as well: -1 is also written -1.0, and a typed value has no text.
+    words, _ = _converted(pd.Series(writing.missing, dtype=TEXT), dtype, replace(writing, missing=()))
+    return converted.mask(converted.isin(words.dropna()), None), masks
+
+
+def _converted(values: pd.Series, dtype: Dtype, writing: Writing) -> tuple[pd.Series, Masks]:
     if _is_text(values):
-        return _from_text(values.astype(TEXT).str.strip(), read, classify, decimal)
+        return _from_text(values.astype(TEXT).str.strip(), dtype, writing)
     if isinstance(values.dtype, pd.DatetimeTZDtype) or values.dtype.kind == "M":
-        if dtype == "date":
-            return _midnight(values), {}
-        return _from_text(values.astype(TEXT), read, classify, decimal)
+        return (_midnight(values), {}) if dtype == "date" else _from_text(values.astype(TEXT), dtype, writing)
     if dtype == "date":  # numbers
-        return _from_text(values.astype(TEXT), read, classify, decimal)
+        return _from_text(_text(values), dtype, writing)
     return _from_numbers(values, dtype)
 
 
@@ -74,28 +109,48 @@ def _is_text(values: pd.Series) -> bool:
 
 def _text(values: pd.Series) -> pd.Series:
     text: pd.Series = values.astype(TEXT)
+    if values.dtype.kind == "f":
+        numbers = _floats(values)
+        whole = np.isfinite(numbers) & (np.trunc(numbers) == numbers)
+        text[whole] = pd.Series([str(int(number)) for number in numbers[whole]], dtype=TEXT).to_numpy()
     return text.mask(text == "", None) if (text == "").any() else text
 
 
-def _from_text(
-    text: pd.Series,
-    read: Callable[[pd.Series], pd.Series],
-    classify: Callable[[pd.Series], pd.Series],
-    decimal: str,
-) -> tuple[pd.Series, Masks]:
+def _from_text(text: pd.Series, dtype: Dtype, writing: Writing) -> tuple[pd.Series, Masks]:
     """Read everything at once; only what was not read is looked at more closely."""
+    read, classify = _READERS[dtype]
+    if writing.missing:
+        text = text.mask(text.isin(writing.missing), None)
     wrong_sign = pd.Series(data=False, index=text.index)
     plain = text
-    if decimal == ",":
-        wrong_sign = text.str.fullmatch(r"[+-]?[0-9]*\.[0-9]+").fillna(value=False).astype(bool)
-        plain = text.mask(wrong_sign, None).str.replace(",", ".", regex=False)
-    converted = read(plain)
+    if dtype in ("integer", "float"):
+        plain = _without_signs(text, writing)
+        if writing.decimal == ",":
+            wrong_sign = plain.str.fullmatch(r"[+-]?[0-9]*\.[0-9]+").fillna(value=False).astype(bool)
+            plain = plain.mask(wrong_sign, None).str.replace(",", ".", regex=False)
+    converted = _formatted_dates(plain, writing.date_format) if writing.date_format else read(plain)
     left = text[converted.isna().to_numpy() & text.notna().to_numpy()]
     left = left[~left.str.lower().isin(NULL_WORDS)]
     if left.empty:
         return converted, {}
-    codes = classify(left).mask(wrong_sign[left.index], "decimal_point")
+    codes = classify(left)
+    if writing.date_format:
+        codes[:] = "not_a_date"
+    codes = codes.mask(wrong_sign[left.index], "decimal_point")
     return converted, {str(code): text.index.isin(codes.index[codes == code]) for code in codes.unique()}
+
+
+def _without_signs(text: pd.Series, writing: Writing) -> pd.Series:
+    """Numbers without the unit and, where the groups of three digits are right, without their separators."""
+    if writing.unit:
+        unit = re.escape(writing.unit)
+        text = text.str.replace(rf"^([+-]?){SPACE}*{unit}{SPACE}*", r"\1", regex=True)
+        text = text.str.replace(rf"{SPACE}*{unit}$", "", regex=True)
+    if writing.thousands:
+        separator = SPACE if writing.thousands in SPACE else re.escape(writing.thousands)
+        grouped = text.str.fullmatch(rf"[+-]?[0-9]{{1,3}}({separator}[0-9]{{3}})+({re.escape(writing.decimal)}[0-9]*)?")
+        text = text.where(~grouped.fillna(value=False).astype(bool), text.str.replace(separator, "", regex=True))
+    return text
 
 
 def _from_numbers(values: pd.Series, dtype: Dtype) -> tuple[pd.Series, Masks]:
@@ -155,7 +210,7 @@ def _read_integers(text: pd.Series) -> pd.Series:
 
 
 def _whole(numbers: pd.Series) -> pd.Series:
-    exact = (numbers % 1 == 0) & (numbers.abs() <= EXACT_FLOAT)
+    exact = (numbers % 1 == 0) & (numbers.abs() < EXACT_FLOAT)
     return numbers.where(exact).astype("Int64")
 
 
@@ -171,6 +226,22 @@ def _read_dates(text: pd.Series) -> pd.Series:
         known = {word: _far_date(word) for word in far.unique()}
         dates[far.index] = far.map(known).to_numpy(dtype=DATE)
     return dates
+
+
+def _formatted_dates(text: pd.Series, date_format: str) -> pd.Series:
+    known = {word: _formatted_date(word, date_format) for word in text.dropna().unique()}
+    return text.map(known).astype(DATE) if known else pd.Series(pd.NaT, index=text.index, dtype=DATE)
+
+
+def _formatted_date(word: str, date_format: str) -> np.datetime64:
+    try:
+        if date_format == "excel":
+            return np.datetime64(excel_day(word), "s")
+        if date_format == "epoch_seconds":
+            return np.datetime64((EPOCH + dt.timedelta(seconds=float(word))).date(), "s")
+        return np.datetime64(dt.datetime.strptime(word, date_format).date(), "s")
+    except (ValueError, OverflowError):
+        return np.datetime64("NaT", "s")
 
 
 def _far_date(word: str) -> np.datetime64:

@@ -32,12 +32,21 @@ CELL_KINDS = (
     Kind("not_a_number", "not a number", "mend the value"),
     Kind("not_a_whole_number", "not a whole number", "mend the value"),
     Kind("not_a_boolean", "not true or false", "mend the value"),
-    Kind("not_a_date", "not a date as 2024-01-31", "mend the value"),
-    Kind("date_in_another_form", "a date in another form", "write it as 2024-01-31"),
-    Kind("excel_date", "not a date: {first} looks like Excel's number for {date}", "save the column as text"),
+    Kind("not_a_date", "not a date as {form}", "fix the value, or set date_format of the column in the contract"),
+    Kind(
+        "date_in_another_form", "a date in another form",
+        "write it as 2024-01-31, or set date_format of the column in the contract, such as %d.%m.%Y",
+    ),
+    Kind(
+        "excel_date", "not a date: {first} looks like Excel's number for {date}",
+        "save the column as text, or set date_format: excel of the column in the contract",
+    ),
     Kind("decimal_comma", "with a decimal comma", 'set files.decimal: "," in the contract or write a point'),
     Kind("decimal_point", "with a decimal point", 'set files.decimal: "." in the contract or write a comma'),
-    Kind("thousands_separator", "with a thousands separator", "write the digits without one"),
+    Kind(
+        "thousands_separator", "with a thousands separator",
+        "write the digits without one, or set thousands of the column in the contract",
+    ),
     Kind("infinite", "infinite or beyond what a number can hold", "write a finite number"),
     Kind("empty", "empty", "fill them or set nullable: true in the contract"),
     Kind("empty_key", "empty", "every row needs its key"),
@@ -51,11 +60,21 @@ CELL_KINDS = (
         "key_with_leading_zeros", "with leading zeros in a whole-number key",
         "set entity.dtype: string in the contract or write them without",
     ),
+    Kind("key_with_fraction", "of the key with a fraction", "write the key as text or a whole number"),
+    Kind(
+        "key_with_lost_digits", "of the key that a floating-point number cannot hold: digits are lost",
+        "write the key as text or as an integer",
+    ),
+    Kind(
+        "label_not_binary", "of the label other than 0 and 1",
+        'write 1 for churned and 0 for not, or list texts that mean "not known" under missing of the column '
+        'in the contract, such as missing: ["9"]',
+    ),
     Kind("conflicting_key", "of a key repeated with other values", "deliver one row a customer"),
 )  # fmt: skip
 STRUCTURAL_KINDS = (
     Kind("missing_table", "there is no file for this table", "deliver {stem}.csv or {stem}.parquet{found}"),
-    Kind("two_files", "there is a CSV and a Parquet file of this table", "remove the one that is not meant"),
+    Kind("two_files", "there are two files of this table", "remove the one that is not meant"),
     Kind("empty_file", "the file is empty", "deliver it again"),
     Kind("no_rows", "the table has no rows", "deliver the month's rows"),
     Kind("excel_file", "this is an Excel file", "save the sheet as CSV"),
@@ -63,6 +82,11 @@ STRUCTURAL_KINDS = (
     Kind("other_format", "this is a {format} file", "deliver it as {suffix}"),
     Kind("unreadable", "the file cannot be read as {suffix}: {reason}", "deliver it again"),
     Kind("wrong_encoding", "the text is not {encoding}{row}", "set files.encoding in the contract{likely}"),
+    Kind("nul_bytes", "the text holds NUL bytes, the first in line {line}", "deliver it again"),
+    Kind(
+        "open_quote", "the quote that opens in line {line} is not closed in its cell",
+        "close it, and double the quotes within quoted text",
+    ),
     Kind(
         "wrong_delimiter", "the header is one column that holds {found}",
         'set files.delimiter: "{found}" in the contract (it is "{delimiter}")',

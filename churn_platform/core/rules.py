@@ -54,6 +54,8 @@ def schema(contract: Contract, table: str, as_of: dt.date | None = None) -> "pa.
     columns = {}
     for name, spec in contract.delivered(table).items():
         rules = [*_rules(spec), *(_key_rules(spec) if name == key else _nullability(spec))]
+        if name == contract.label.column and table in (contract.label.table, contract.label_table):
+            rules.append(("label_not_binary", lambda values: values.notna() & ~values.isin([0, 1])))
         if as_of is not None and name in dated:
             rules.append(("after_as_of", _after(pd.Timestamp(as_of))))
         columns[name] = pa.Column(checks=[check(code, rule) for code, rule in rules], nullable=True)

@@ -13,15 +13,12 @@ import numpy as np
 import pandas as pd
 
 from churn_platform.core.contract import Column, Contract
-from churn_platform.core.conversion import convert, excel_day
+from churn_platform.core.conversion import EXACT_FLOAT, EXACT_FLOAT32, Masks, Writing, convert, excel_day
 from churn_platform.core.faults import Fault, Mask, Positions, fault
 from churn_platform.core.rules import bounds, broken_rules
 
 Broken = dict[tuple[str, str], Mask]
 """(column, code of the kind) -> the rows (rows,) that have that fault."""
-
-WRITTEN_KEYS = {"key_with_spaces": r"\s+.*|.*\s+", "key_with_leading_zeros": r"\s*[+-]?0+[0-9]+\s*"}
-"""What a whole-number key may not look like in a text."""
 
 
 def missing_tables(contract: Contract, present: set[str], found: tuple[str, ...] = ()) -> list[Fault]:
@@ -90,6 +87,7 @@ def conform(
         broken |= _readable_that_break_rules(broken_rules(contract, name, frame, as_of), unreadable)
     order = sorting.result()
     extra, conflicting = _repeated_keys(key, frame, order, unreadable)
+    extra |= _repeated_headers(contract, name, raw)
     if conflicting.any():
         broken[key, "conflicting_key"] = conflicting
     faults = [
@@ -145,9 +143,13 @@ def _converted(
 ) -> tuple[pd.DataFrame, Broken]:
     typed, broken = {}, Broken()
     for column, spec in columns.items():
-        typed[column], masks = convert(raw[column], spec.dtype, contract.files.decimal)
+        typed[column], masks = convert(raw[column], spec.dtype, Writing.of(contract.files, spec))
         broken |= {(column, code): mask for code, mask in masks.items()}
     key = contract.entity.column
+    if raw[key].dtype.kind == "f":
+        for code in ("not_a_whole_number", "infinite"):
+            broken.pop((key, code), None)
+        broken |= {(key, code): mask for code, mask in _float_key_faults(raw[key]).items()}
     if columns[key].dtype == "integer" and raw[key].dtype in (object, "string"):
         text = raw[key].astype("string[pyarrow]")
         for code, form in (
@@ -158,6 +160,15 @@ def _converted(
             if mask.any():
                 broken[key, code] = mask
     return pd.DataFrame(typed, copy=False), broken
+
+
+def _float_key_faults(key: pd.Series) -> Masks:
+    """Keys that a file holds as floating-point numbers: a fraction is no key, and large ones have lost digits."""
+    numbers = key.to_numpy(dtype=float, na_value=np.nan)
+    fraction = ~np.isnan(numbers) & (np.isinf(numbers) | (np.trunc(numbers) != numbers))
+    lost = ~fraction & (np.abs(numbers) >= (EXACT_FLOAT32 if key.dtype == np.float32 else EXACT_FLOAT))
+    found = {"key_with_fraction": fraction, "key_with_lost_digits": lost}
+    return {code: mask for code, mask in found.items() if mask.any()}
 
 
 def _readable_that_break_rules(broken: Broken, unreadable: Mapping[str, Mask]) -> Broken:
@@ -195,6 +206,17 @@ def _repeated_keys(
     return extra, conflicting
 
 
+def _repeated_headers(contract: Contract, name: str, raw: pd.DataFrame) -> Mask:
+    """Rows that repeat the header, as in files that were put one after the other: they are no customers."""
+    headers = [spec.source or own for own, spec in contract.delivered(name).items() if (spec.source or own) in raw]
+    texts = {header: raw[header] for header in headers if raw[header].dtype in (object, "string")}
+    repeated = np.full(len(raw), len(texts) == len(headers))
+    for header, values in texts.items():
+        if repeated.any():
+            repeated &= (values == header).fillna(value=False).to_numpy(dtype=bool)
+    return repeated
+
+
 def _cell_fault(
     table: str,
     column: str,
@@ -209,6 +231,7 @@ def _cell_fault(
     seen = [] if code in ("empty", "empty_key") else [str(value) for value in raw.iloc[positions[:3]].tolist()]
     details: dict[str, object] = {"as_of": as_of, "bound": bounds(spec).get(code, "")}
     details["values"] = ", ".join(spec.values or ())
+    details["form"] = spec.date_format or "2024-01-31"
     if code == "excel_date":
         details |= {"first": seen[0], "date": excel_day(seen[0])}
     return fault(code, table, spec.source or column, file=file, positions=positions, examples=seen, **details)

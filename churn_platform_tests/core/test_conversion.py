@@ -8,7 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from churn_platform.core.conversion import NULL_WORDS, convert, excel_day
+from churn_platform.core.contract_parts import Column, FileFormat
+from churn_platform.core.conversion import NULL_WORDS, Writing, convert, excel_day
 
 WHOLE = st.integers(-(2**63), 2**63 - 1)
 NUMBERS = ("integer", "float")
@@ -17,7 +18,7 @@ NUMBERS = ("integer", "float")
 def read(values, dtype, decimal="."):
     """The values with None for null, the dtype, and the rows (from 1) of each kind of fault."""
     series = values if isinstance(values, pd.Series) else pd.Series(values, dtype=object)
-    typed, masks = convert(series, dtype, decimal)
+    typed, masks = convert(series, dtype, Writing(decimal=decimal))
     plain = [None if pd.isna(value) else value for value in typed]
     return plain, str(typed.dtype), {code: (np.flatnonzero(mask) + 1).tolist() for code, mask in masks.items()}
 
@@ -189,3 +190,116 @@ def test_a_date_in_a_number_column_is_a_fault():
     values = pd.Series(pd.to_datetime(["2024-01-31"]))
     assert read(values, "float")[2] == {"not_a_number": [1]}
     assert read(values, "boolean")[2] == {"not_a_boolean": [1]}
+
+
+def written(values, dtype, **how):
+    series = values if isinstance(values, pd.Series) else pd.Series(values, dtype=object)
+    typed, masks = convert(series, dtype, Writing(**how))
+    return [None if pd.isna(value) else value for value in typed], set(masks)
+
+
+@pytest.mark.parametrize("dtype", ["integer", "float", "string", "category", "boolean"])
+def test_a_declared_word_is_no_value_in_any_dtype(dtype):
+    words = ["-", "?", "\\N", "#N/A", "<NA>", " - "]
+    assert written(["1", *words], dtype, missing=tuple(words[:5])) == (
+        [{"integer": 1, "float": 1.0, "boolean": True}.get(dtype, "1"), *[None] * 6], set(),
+    )  # fmt: skip
+
+
+def test_a_number_that_stands_for_no_value_is_missing_in_every_form():
+    for values in (["-1", "-1.0", "999", "5"], pd.Series([-1.0, -1, 999, 5]), pd.Series([-1, -1, 999, 5])):
+        for dtype in NUMBERS:
+            assert written(values, dtype, missing=("-1", "999")) == ([None, None, None, 5], set())
+    dates = ["9999-12-31", "9999-12-31T00:00:00", "0000-00-00", "2024-01-31"]
+    missing = ("9999-12-31", "0000-00-00")
+    assert written(dates, "date", missing=missing) == ([None, None, None, pd.Timestamp("2024-01-31")], set())
+    typed = pd.Series(np.array(["9999-12-31", "2024-01-31"], dtype="datetime64[s]"))
+    assert written(typed, "date", missing=missing) == ([None, pd.Timestamp("2024-01-31")], set())
+
+
+def test_a_word_that_is_a_category_stays_one():
+    files = FileFormat(missing=("NA", "-"))
+    country = Column(dtype="category", values=("NA", "DE"))
+    assert Writing.of(files, country).missing == ("-",)
+    assert Writing.of(files, Column(dtype="category", missing=("x",))).missing == ("NA", "-", "x")
+
+
+@pytest.mark.parametrize(
+    ("how", "words", "values"),
+    [
+        ({"unit": "\u20ac"}, ["\u20ac 29.90", "29.90 \u20ac", "\u20ac29.90", "-\u20ac5", "\u20ac\u00a0-5", "7"], [29.9, 29.9, 29.9, -5, -5, 7]),
+        ({"unit": "%"}, ["12.5%", "12.5 %", "0"], [12.5, 12.5, 0]),
+        ({"unit": "EUR"}, ["EUR 1", "2 EUR"], [1, 2]),
+        ({"thousands": ","}, ["1,234.50", "12,345,678", "1234", "-1,000"], [1234.5, 12345678, 1234, -1000]),
+        ({"thousands": ".", "decimal": ","}, ["1.234,5", "0,5", "1.234"], [1234.5, 0.5, 1234]),
+        ({"thousands": " "}, ["1 234", "1\u00a0234", "1\u202f234.5"], [1234, 1234, 1234.5]),
+        ({"thousands": "'"}, ["1'234.5"], [1234.5]),
+    ],
+)  # fmt: skip
+def test_declared_signs_are_removed_from_numbers(how, words, values):
+    assert written(words, "float", **how) == (values, set())
+
+
+@pytest.mark.parametrize(
+    ("how", "word"),
+    [
+        ({"unit": "\u20ac"}, "$ 5"),
+        ({"thousands": ","}, "1,5"),
+        ({"thousands": ","}, "12,34,567"),
+        ({"thousands": ".", "decimal": ","}, "1.5"),
+        ({"thousands": ".", "decimal": ","}, "1.2345"),
+        ({}, "(12.00)"),
+        ({}, "5%"),
+    ],
+)
+def test_a_sign_in_another_place_is_a_fault_and_never_another_number(how, word):
+    values, codes = written([word], "float", **how)
+    assert (values, len(codes)) == ([None], 1)
+
+
+@given(numbers=st.lists(st.integers(-(10**12), 10**12), min_size=1, max_size=6))
+@settings(deadline=None, max_examples=20)
+def test_grouped_digits_are_the_same_number(numbers):
+    assert written([f"{n:,}" for n in numbers], "integer", thousands=",") == (numbers, set())
+
+
+@pytest.mark.parametrize(
+    ("date_format", "word", "date"),
+    [
+        ("excel", "45322", "2024-01-31"),
+        ("excel", "45322.75", "2024-01-31"),
+        ("%Y%m%d", "20220305", "2022-03-05"),
+        ("%d.%m.%Y", "05.03.2022", "2022-03-05"),
+        ("%m/%d/%Y", "03/05/2022", "2022-03-05"),
+        ("%d.%m.%Y", "31.12.9999", "9999-12-31"),
+        ("epoch_seconds", "1640000000", "2021-12-20"),
+        ("epoch_seconds", "-1", "1969-12-31"),
+    ],
+)
+def test_a_declared_date_format_is_read(date_format, word, date):
+    expected = pd.Series([date], dtype="datetime64[s]")[0] if date < "2262" else dt.datetime.fromisoformat(date)
+    assert written([word, "", None], "date", date_format=date_format) == ([expected, None, None], set())
+
+
+@pytest.mark.parametrize(
+    ("date_format", "word"), [("%d.%m.%Y", "2022-03-05"), ("excel", "soon"), ("epoch_seconds", "1e99")]
+)
+def test_a_date_in_another_than_the_declared_format_is_a_fault(date_format, word):
+    assert written([word], "date", date_format=date_format) == ([None], {"not_a_date"})
+
+
+def test_typed_numbers_are_dates_by_a_declared_format():
+    for numbers in (pd.Series([45322.0, np.nan]), pd.Series([45322, None], dtype="Int64")):
+        assert written(numbers, "date", date_format="excel") == ([pd.Timestamp("2024-01-31"), None], set())
+
+
+@given(numbers=st.lists(st.floats(allow_nan=False), min_size=1, max_size=6))
+@example(numbers=[100938.0, 1.0, -0.0, 1.5, 2.0**53, 1e300])
+@settings(deadline=None, max_examples=30)
+def test_a_whole_float_is_written_as_an_integer(numbers):
+    for dtype in ("string", "category"):
+        texts, codes = written(pd.Series(numbers), dtype)
+        assert not codes
+        for number, text in zip(numbers, texts, strict=True):
+            assert float(text) == number
+            assert (text.lstrip("-").isdigit()) == (np.isfinite(number) and number % 1 == 0)

@@ -125,10 +125,9 @@ def test_excel_s_number_of_a_date_is_translated(declare):
     contract = declare()
     raw = pd.DataFrame({"member": ["a", "b"], "joined": ["45322", "2024-01-31"], "region": ["x", "y"]})
     [fault] = conform(contract, "people", raw)[1]
-    assert fault.sentence() == (
-        "table 'people', column 'joined': 1 value not a date: 45322 looks like Excel's number for 2024-01-31 (found "
-        "'45322' in row 1); save the column as text."
-    )
+    assert (fault.code, fault.column, fault.rows) == ("excel_date", "joined", (1,))
+    assert "2024-01-31" in fault.says
+    assert "date_format: excel" in fault.remedy
 
 
 def test_a_decimal_comma_is_read_where_the_contract_says_so(declare, visits):
@@ -190,6 +189,39 @@ def test_a_whole_number_key_may_have_neither(declare, visits):
     frame, faults = conform(contract, "visits", raw)
     assert frame["member"].tolist() == [0, 10]
     assert found(faults) == {("member", "key_with_leading_zeros", (1, 3)), ("member", "key_with_spaces", (2,))}
+
+
+@pytest.mark.parametrize("dtype", ["string", "integer"])
+def test_a_key_of_floating_point_numbers_is_whole_or_a_fault(declare, visits, dtype):
+    contract = declare(entity={"column": "member", "dtype": dtype})
+    whole = conform(contract, "visits", visits.assign(member=[100938.0, 7.0, 2.0**53 - 1]))[0]
+    assert sorted(str(key) for key in whole["member"]) == ["100938", "7", "9007199254740991"]
+    for keys, code in (([1.5, 7.0, np.inf], "key_with_fraction"), ([2.0**53, 7.0, -(2.0**60)], "key_with_lost_digits")):
+        frame, faults = conform(contract, "visits", visits.assign(member=keys))
+        assert found(faults) == {("member", code, (1, 3))}
+        assert frame["member"].tolist() == ["7" if dtype == "string" else 7]
+    single = conform(contract, "visits", visits.assign(member=np.array([2**24, 7, 8], dtype="float32")))[1]
+    assert found(single) == {("member", "key_with_lost_digits", (1,))}
+
+
+@pytest.mark.parametrize("dtype", ["integer", "float"])
+def test_a_label_other_than_0_and_1_is_a_fault_unless_it_is_declared_missing(declare, dtype):
+    def contract(**more):
+        column = {"dtype": dtype, "nullable": True, **more}
+        return declare(
+            tables={"visits": {"columns": {"visits": {"dtype": "integer"}}}, "outcome": {"columns": {"left": column}}},
+            label={"table": "outcome", "column": "left"},
+            feature_views={"v": {"table": "visits", "features": ["visits"]}},
+            slices=[],
+        )
+
+    raw = pd.DataFrame({"member": ["a", "b", "c", "d"], "left": ["0", "9", "1", "2"]})
+    [fault] = conform(contract(), "outcome", raw)[1]
+    assert (fault.code, fault.rows) == ("label_not_binary", (2, 4))
+    assert "missing" in fault.remedy
+    frame, faults = conform(contract(missing=["9"]), "outcome", raw)
+    assert found(faults) == {("left", "label_not_binary", (4,))}
+    assert plain(frame["left"]) == [0, None, 1]
 
 
 def test_a_single_customer_is_a_table(gym, visits):

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from churn_platform.adapters.drops.delivered_file import is_text
 from churn_platform.adapters.drops.inspection import listing
 from churn_platform.adapters.drops.reader import Drop
 from churn_platform.adapters.drops.table_reader import read_table
 from churn_platform.core.contract import Contract
-from churn_platform.core.conversion import convert
+from churn_platform.core.conversion import Writing, convert
 from churn_platform.core.faults import Fault, fault
 from churn_platform.core.quarantine import TableReport, in_words_of, quarantined_rows, quarantined_sentence, unmatched
 from churn_platform.core.snapshot import conform, missing_tables
@@ -116,7 +117,9 @@ def _validated(contract: Contract, name: str, path: Path, as_of: dt.date) -> Val
     keys, aside = sound[contract.entity.column], None
     if len(report.faulty):
         lost = raw[contract.key.source or contract.entity.column].iloc[report.faulty]
-        readable = convert(lost.reset_index(drop=True), contract.entity.dtype)[0].dropna()
+        readable = convert(
+            lost.reset_index(drop=True), contract.entity.dtype, Writing.of(contract.files, contract.key)
+        )[0].dropna()
         keys = pd.concat([keys, readable], ignore_index=True)
         aside = None if report.refusals else quarantined_rows(report, raw)
     return ValidatedTable(report, sound, aside, keys)
@@ -130,7 +133,7 @@ def _conformed(
     if faults:
         return raw, raw, faults
     sound, faults = conform(contract, name, raw, as_of=as_of, file=path.name)
-    if any(found.of_cells for found in faults) and path.suffix == ".csv":
+    if any(found.of_cells for found in faults) and is_text(path):
         text, unreadable = read_table(path, contract, name, as_text=True)
         if unreadable:
             return text, text, unreadable
