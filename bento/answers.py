@@ -41,7 +41,7 @@ class Answers:
         self._given = given
         self._key, self._features = contract.entity.column, contract.features
         self._reasons = contract.policy.scoring.reasons
-        self._answers_stale = contract.policy.serving.stale_features == "answer"
+        self.answers_stale = contract.policy.serving.stale_features == "answer"
 
     async def predict(self, asked: Mapping[str, Any], request_id: str) -> dict[str, Any]:
         """One customer's answer.
@@ -80,7 +80,7 @@ class Answers:
         results: list[dict[str, Any]] = []
         usable: list[tuple[int, OnlineRow]] = []
         for number, row in enumerate(await self.rows(keys)):
-            if row is not None and (not row.behind or self._answers_stale):
+            if row is not None and (not row.behind or self.answers_stale):
                 usable.append((number, row))
                 results.append({})  # its answer comes when all are scored together
                 continue
@@ -152,7 +152,7 @@ class Answers:
                 404, "unknown_customer", f"The online store has no customer {key!r}.", f"Check the {self._key}."
             )
         behind = [name for name in row.behind if name not in overrides]
-        if behind and not self._answers_stale:
+        if behind and not self.answers_stale:
             raise Refusal(
                 409, "stale_features",
                 f"{len(behind)} features of customer {key!r} are missing or older than the newest month "

@@ -3,6 +3,7 @@
 Belongs here: the assembly, and starting and stopping its threads. Does not: BentoML (`bento/service.py`).
 """
 
+import datetime as dt
 import importlib
 import secrets
 import sys
@@ -17,7 +18,7 @@ from pydantic_core import to_json
 
 from churn_platform.adapters.contracts.file import default_contract_path, read_contract
 from churn_platform.adapters.ledger.store import utc_now
-from churn_platform.adapters.online.reader import OnlineReader, open_online_reader
+from churn_platform.adapters.online.reader import OnlineReader, newest_published, open_online_reader
 from churn_platform.adapters.serving.baked import NoCustomers, read_note
 from churn_platform.adapters.serving.prediction_log import Answered, PredictionLog
 from churn_platform.adapters.serving.release_watch import Held, ReleaseWatch
@@ -102,7 +103,11 @@ class Assembly:
             contract, self._reader(contract), held, history, lambda answered: self._answered(entity, answered)
         )
         schemas = schemas_of(contract)
-        return View(held, answers, schemas, Routes(answers, schemas, self._told, self._metrics, self._baked))
+        routes = Routes(answers, schemas, self._told, self._metrics, self._baked, self._published)
+        return View(held, answers, schemas, routes)
+
+    def _published(self) -> dt.date | None:
+        return newest_published(self._home / "lake")
 
     def _reader(self, contract: Contract) -> OnlineReader:
         if self._baked is not None and not self._baked.store:

@@ -27,6 +27,7 @@ def answer_schemas(contract: Contract) -> Json:
     key, example = key_schema(contract), example_key(contract)
     ready: Json = {
         "version": INTEGER, "features_as_of": _or_null(DATE), "missing": {"type": "array", "items": STRING},
+        "published_as_of": _or_null(DATE), "stale": BOOLEAN,
         "baked_at": _or_null({"type": "string", "format": "date-time"}),
     }  # fmt: skip
     return {

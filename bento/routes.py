@@ -16,14 +16,15 @@ from urllib.parse import parse_qsl
 
 from starlette.responses import Response
 
+from churn_platform.adapters.online.rows import all_older
 from churn_platform.adapters.serving.baked import Baked
 from churn_platform.errors import StoreDown
 
-from .answers import Answers
+from .answers import RETRY_SECONDS, Answers
 from .errors import Refusal, answer
 from .metrics import Metrics
 from .openapi import document
-from .schema import Schemas, body, value
+from .schema import Schemas, body, named_once, value
 
 PAGE = Path(__file__).parent / "page"
 PAGE_HEADERS = {
@@ -34,6 +35,7 @@ PAGE_HEADERS = {
     "Cache-Control": "no-cache",
 }
 Access = Literal["open", "key", "metrics"]
+SAMPLE = 20
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -53,6 +55,9 @@ Handler = Callable[[Asked], Awaitable[Response]]
 Told = Callable[[int], dict[str, Any]]
 """What the home says of a version (`bento/told.py`)."""
 
+Published = Callable[[], dt.date | None]
+"""The newest month that the lake has published; None where there is no lake."""
+
 
 @dataclass(frozen=True)
 class Route:
@@ -67,10 +72,17 @@ class Routes:
     """The table, and the handlers on one set of answers."""
 
     def __init__(
-        self, answers: Answers, schemas: Schemas, told: Told, metrics: Metrics, baked: Baked | None = None
+        self,
+        answers: Answers,
+        schemas: Schemas,
+        told: Told,
+        metrics: Metrics,
+        baked: Baked | None = None,
+        published: Published = lambda: None,
     ) -> None:
         self._answers, self._schemas, self._told, self._metrics = answers, schemas, told, metrics
         self._baked = baked
+        self._published = published
         self._document = document(answers.contract, schemas)
         get, post = self._get, self._post
         self._table = {
@@ -122,7 +134,7 @@ class Routes:
 
     async def _at_risk(self, asked: Asked) -> Response:
         pairs = parse_qsl(asked.query.decode("latin-1"), keep_blank_values=True)
-        wanted = value(self._schemas.listing, dict(pairs))
+        wanted = value(self._schemas.listing, named_once(pairs))
         history = self._answers.history
         listed, standing = await asyncio.to_thread(history.at_risk), history.standing()
         start, top = wanted.get("offset", 0), wanted.get("top", 50)
@@ -178,23 +190,48 @@ class Routes:
         return answer({"status": "alive", "request_id": asked.request_id})
 
     async def _ready(self, asked: Asked) -> Response:
-        """Ready to answer; `missing` names what a Bento was built without, `baked_at` says since when it stands."""
+        """Ready to answer; `missing` names what a Bento was built without, `baked_at` when it was built.
+
+        Not ready while a newer month than the online store's is published, unless the policy answers with old features.
+        """
         loaded, missing = self._answers.loaded(), []
         newest: dt.date | None = None
+        published: dt.date | None = None
         if self._baked is not None and not self._baked.store:
             missing = ["the customers: only what-ifs that give every feature are answered"]
         else:
             newest = await self._newest()
+            published = await asyncio.to_thread(self._published)
+        stale = newest is not None and (await self._lacks(newest) or (published is not None and newest < published))
+        if stale and not self._answers.answers_stale:
+            raise Refusal(
+                503, "features_behind",
+                f"The online store does not hold the features of {published or newest}, the newest published month.",
+                "A run of that month writes them: `churn run`, or look at the run that failed. To be ready with older "
+                "features, set policy.serving.stale_features to answer.",
+                headers={"Retry-After": RETRY_SECONDS},
+            )  # fmt: skip
         return answer(
             {
                 "status": "ready",
                 "version": loaded.manifest.version,
                 "features_as_of": None if newest is None else newest.isoformat(),
+                "published_as_of": None if published is None else published.isoformat(),
+                "stale": stale,
                 "missing": missing,
                 "baked_at": None if self._baked is None else self._baked.built_at,
                 "request_id": asked.request_id,
             }
         )
+
+    async def _lacks(self, newest: dt.date) -> bool:
+        """Whether the store has lost the rows of its newest month, by some of the customers that were listed then."""
+        history = self._answers.history
+        if history.standing().as_of != newest:
+            return False
+        listed = await asyncio.to_thread(history.at_risk)
+        keys = [customer[self._schemas.key] for customer in listed[:SAMPLE]]
+        return bool(keys) and all_older(await self._answers.rows(keys), self._answers.contract)
 
     async def _newest(self) -> dt.date:
         try:

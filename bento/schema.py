@@ -4,6 +4,8 @@ Belongs here: validation of bodies and parameters. Does not: answering (`bento/a
 (`bento/openapi.py`).
 """
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NotRequired, Required, cast
 
@@ -65,9 +67,27 @@ def body(adapter: TypeAdapter[dict[str, Any]], content: bytes) -> dict[str, Any]
         Refusal: 422 with the first fault.
     """
     try:
-        return adapter.validate_json(content)
+        found = adapter.validate_json(content)
     except ValidationError as error:
         raise malformed(error) from None
+    fields = len(found) + sum(len(part) for part in found.values() if isinstance(part, dict))
+    if content.count(b":") > fields:  # a name that comes twice, or a colon in a text; reading again costs time
+        json.loads(content, object_pairs_hook=named_once)
+    return found
+
+
+def named_once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """The pairs as a dict.
+
+    Raises:
+        Refusal: 422 where a name comes twice; a JSON reader would keep the last value.
+    """
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise Refusal(422, "malformed", f"The request gives {twice[:KEY_LENGTH]!r} twice.", "Give each field once.")
+    return found
 
 
 def value(adapter: TypeAdapter[Any], given: Any) -> Any:  # noqa: ANN401 - whatever the adapter makes

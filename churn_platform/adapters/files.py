@@ -40,7 +40,12 @@ def write_text(target: Path, text: str) -> None:
 
 def write_json(target: Path, value: Any) -> None:  # noqa: ANN401 - whatever json can hold
     """Write `value` as indented JSON; NaN and infinity are refused, they are not JSON."""
-    write_text(target, json.dumps(value, indent=2, allow_nan=False) + "\n")
+    write_text(target, as_json(value))
+
+
+def as_json(value: Any) -> str:  # noqa: ANN401 - whatever json can hold
+    """The text that `write_json` writes for `value`."""
+    return json.dumps(value, indent=2, allow_nan=False) + "\n"
 
 
 def read_json(source: Path) -> Any:  # noqa: ANN401 - whatever json can hold

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from churn_platform.adapters.contracts.file import default_contract_path, read_contract
 from churn_platform.adapters.dagster_config import write_configuration
+from churn_platform.adapters.drops.file_digests import FileDigests
 from churn_platform.adapters.features.postgres_address import postgres_address
 from churn_platform.adapters.files import read_json, write_json
 from churn_platform.adapters.lake import Lake
@@ -62,6 +63,11 @@ class Home:
     def drops(self) -> Path:
         """Where drops arrive, one sub-folder an as_of."""
         return self.folder / "drops"
+
+    @cached_property
+    def drop_digests(self) -> FileDigests:
+        """The digests of the drops' files, by which a drop is recognised."""
+        return FileDigests(self.drops, self.folder / "lake" / "drop_files.json")
 
     @property
     def reports(self) -> Path:

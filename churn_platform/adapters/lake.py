@@ -1,8 +1,7 @@
 """The lake: typed Parquet a table and as_of, every delivery kept, shown as it was known at any instant.
 
 A snapshot is what its manifest says (`snapshots/<as_of>.json`): files that no manifest names are never read, so a
-crash between two files publishes nothing. Belongs here: layout, publication, views by knowledge time.
-Does not: validation (`core/snapshot.py`).
+crash between two files publishes nothing.
 """
 
 import datetime as dt
@@ -71,18 +70,17 @@ class Lake:
         """
         manifest = self._manifest(as_of)
         known = self._newest(manifest)
-        ready = {name: to_arrow(frame, self.contract.published[name]) for name, frame in tables.items()}
-        content = {name: (table_digest(table), _digest_of(quarantines, name)) for name, table in ready.items()}
+        ready = self._typed(tables)
+        content = _contents(ready, quarantines)
         changed = [name for name in tables if _known_content(known.get(name, {})) != content[name]]
         kind = _kind(changed, known)
         if changed:
             number = len(manifest["deliveries"]) + 1
-            aside = put_aside(
-                self.folder.parent, f"{as_of}/{number}", {n: q for n, q in quarantines.items() if n in changed}
-            )
+            changed_aside = {name: made for name, made in quarantines.items() if name in changed}
+            aside = put_aside(self.folder.parent, f"{as_of}/{number}", changed_aside)
             entries = {}
             for name in changed:
-                digest, _ = content[name]
+                digest = content[name][0]
                 entries[name] = self._entry(as_of, number, name, ready[name], digest, arrived, known.get(name))
                 entries[name] |= {"quarantine": aside[name]} if name in aside else {}
                 if name == self.contract.label_table:
@@ -92,8 +90,13 @@ class Lake:
             manifest["fingerprint"] = fingerprint
             write_json(self._manifest_path(as_of), manifest)
         newest = self._newest(manifest)
-        rows = {name: entry["rows"] for name, entry in newest.items()}
-        return Publication(as_of, kind, tuple(changed), rows, self._digest(newest))
+        return Publication(as_of, kind, tuple(changed), {n: e["rows"] for n, e in newest.items()}, self._digest(newest))
+
+    def holds(self, as_of: dt.date, tables: Mapping[str, pd.DataFrame], quarantines: Mapping[str, Quarantine]) -> bool:
+        """Whether validated tables are those known of the month."""
+        known = self._newest(self._manifest(as_of))
+        content = _contents(self._typed(tables), quarantines)
+        return all(_known_content(known.get(name, {})) == content[name] for name in tables)
 
     def acknowledge(self, as_of: dt.date, fingerprint: str) -> None:
         """Note that the drop's files, as they now are, hold what is known of the month."""
@@ -201,7 +204,8 @@ class Lake:
             UsageError: the month was never published.
         """
         if as_of not in self.months():
-            raise UsageError(f"There is no snapshot of {as_of}; published months: {self._listed()}.")
+            listed = ", ".join(month.isoformat() for month in self.months()) or "none yet"
+            raise UsageError(f"There is no snapshot of {as_of}; published months: {listed}.")
         if view is None:
             newest = self._newest(self._manifest(as_of))
             return {name: self.read(self.folder / entry["file"]) for name, entry in newest.items()}
@@ -229,6 +233,9 @@ class Lake:
         key, column = self.contract.entity.column, self.contract.label.column
         frame = self.read(path, [key, column]).dropna()
         return frame.set_index(key)[column].astype(float).astype(bool).rename(column)
+
+    def _typed(self, tables: Mapping[str, pd.DataFrame]) -> "dict[str, pa.Table]":
+        return {name: to_arrow(frame, self.contract.published[name]) for name, frame in tables.items()}
 
     def _first_known(self, table: str, as_of: dt.date) -> dt.date:
         return self.contract.matures(as_of) if table == self.contract.label_table else as_of
@@ -265,9 +272,6 @@ class Lake:
         manifest: dict[str, Any] = read_json(path)
         return manifest
 
-    def _listed(self) -> str:
-        return ", ".join(month.isoformat() for month in self.months()) or "none yet"
-
     @staticmethod
     def _newest(manifest: dict[str, Any]) -> dict[str, dict[str, Any]]:
         newest: dict[str, dict[str, Any]] = {}
@@ -286,8 +290,10 @@ def _kind(changed: Collection[str], known: Collection[str]) -> Kind:
     return "correction" if any(name in known for name in changed) else "addition"
 
 
-def _digest_of(quarantines: Mapping[str, Quarantine], table: str) -> str:
-    return quarantines[table].digest if table in quarantines else ""
+def _contents(tables: "Mapping[str, pa.Table]", quarantines: Mapping[str, Quarantine]) -> dict[str, tuple[str, str]]:
+    """Table -> digest of its rows, and of its quarantined rows."""
+    aside = {name: quarantine.digest for name, quarantine in quarantines.items()}
+    return {name: (table_digest(table), aside.get(name, "")) for name, table in tables.items()}
 
 
 def _known_content(entry: Mapping[str, Any]) -> tuple[str, str]:

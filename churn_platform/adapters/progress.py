@@ -62,7 +62,7 @@ class Progress:
 
     def months(self) -> list[MonthState]:
         """Every month that has a drop or a snapshot, oldest first."""
-        drops = {drop.as_of: drop for drop in find_drops(self.home.drops, self.home.contract)}
+        drops = {drop.as_of: drop for drop in find_drops(self.home.drops, self.home.contract, self.home.drop_digests)}
         return [self._state(as_of, drops.get(as_of)) for as_of in sorted({*drops, *self.published})]
 
     def next_step(self) -> Step | None:
@@ -144,7 +144,7 @@ class Progress:
             return MonthState(as_of, None, True, published, processed, inputs, absent)  # noqa: FBT003 - settled
         age = self.home.now().timestamp() - drop.last_change
         settled = drop.marked_complete or age >= self.home.settings.quiet_seconds
-        return MonthState(as_of, drop.fingerprint, settled, published, processed, inputs, absent)
+        return MonthState(as_of, drop.fingerprint_as(published), settled, published, processed, inputs, absent)
 
     def _absent_from(self, newest: dt.date) -> str:
         """The online store that has yet to get the newest month: it is another one than before, or lost its rows."""

@@ -4,9 +4,6 @@ Belongs here: arguments, options, exit codes. Does not: facts (`adapters/status.
 Heavy imports live inside the commands, so that `--help` answers at once.
 """
 
-import errno
-import sys
-import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,57 +17,25 @@ from churn_platform.cli import ledger as cli_ledger
 from churn_platform.cli import promotion as cli_promotion
 from churn_platform.cli import verdict as cli_verdict
 from churn_platform.cli import watch as cli_watch
-from churn_platform.cli.base import HomeOption, JsonOption, make_console, open_home, print_json, tell_people
-from churn_platform.errors import ChurnError, UsageError
+from churn_platform.cli.base import HomeOption, JsonOption, make_console, open_home, print_json
+from churn_platform.cli.boundary import options
+from churn_platform.cli.boundary import run as run_command
+from churn_platform.errors import UsageError
 
 app = typer.Typer(
     help="A churn model that keeps itself honest: monthly drops in, an honestly promoted production model out.",
+    callback=options,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 app.add_typer(cli_contract.app, name="contract")
-CTRL_C = 130
-DISK = {
-    errno.ENOSPC: "The disk is full, nothing was half published: make room and run the same command again.",
-    errno.EROFS: "The home is on a read-only file system, nothing was published: mount it writable or choose another.",
-}
-SQLITE_FULL = "database or disk is full"
-"""As SQLite says it; Dagster and MLflow pass it on as errors of their own kinds."""
 
 
 def main() -> None:
-    """Run the command; an error of ours is one sentence, never a traceback."""
-    warnings.simplefilter("ignore")
-    code = 0
-    try:
-        app()
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else int(end.code is not None)
-        if code == CTRL_C:
-            _say("Stopped. What was finished stays; run the same command again to go on.", code)
-    except UsageError as error:
-        code = _say(error, 2)
-    except ChurnError as error:
-        code = _say(error, 1)
-    except PermissionError as error:
-        code = _say(f"{error.filename} cannot be written: {error.strerror}; check its owner and mode.", 1)
-    except OSError as error:
-        named = f"{error.strerror or error}{f' ({error.filename})' if error.filename else ''}."
-        code = _say(DISK.get(error.errno or 0, named), 1)
-    except Exception as error:
-        if SQLITE_FULL not in str(error):
-            raise
-        code = _say(DISK[errno.ENOSPC], 1)
-    for problem in tell_people():
-        sys.stderr.write(f"churn: {problem}\n")
-    sys.exit(code)
-
-
-def _say(sentence: object, code: int) -> int:
-    sys.stderr.write(f"churn: {sentence}\n")
-    return code
+    """Run the command; an error is one sentence with an exit code, never a traceback."""
+    run_command(app)
 
 
 @app.command()

@@ -17,7 +17,7 @@ from churn_platform.core.faults import Mask
 
 TRUE_WORDS = ("true", "t", "yes", "y", "1", "1.0")
 FALSE_WORDS = ("false", "f", "no", "n", "0", "0.0")
-NULL_WORDS = ("", "null", "none", "nan", "na", "n/a")
+NULL_WORDS = ("", "null", "none", "nan", "-nan", "+nan", "-nan(ind)", "na", "n/a")
 TEXT: Final = "string[pyarrow]"
 DATE: Final = "datetime64[s]"
 EXACT_FLOAT32 = 2**24

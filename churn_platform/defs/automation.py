@@ -5,6 +5,7 @@ Belongs here: turning a `Step` into a run request or a skip reason. Does not: th
 
 import dagster as dg
 
+from churn_platform.adapters.drops.ingestion import recognise_drop
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.online.upkeep import notice_lost_rows
 from churn_platform.adapters.progress import Progress
@@ -23,6 +24,7 @@ from churn_platform.defs.training import candidate_model
 EVIDENCE_TAG = "churn/evidence"
 ACTIVE = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
 BUSY = "Another run is active: one run at a time for a home."
+RECOGNISED = "The drop of {} has other times than at its publication and the same content: nothing is due."
 UNDER_WAY = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 SILENT_SECONDS = 120.0
 """A run holds its home, but for the seconds around its start and end; loading the libraries may take a minute."""
@@ -96,6 +98,8 @@ def monthly_schedule(context: dg.ScheduleEvaluationContext, home: HomeResource) 
     opened = home.open()
     if _busy(opened, context.instance):
         return dg.SkipReason(BUSY)
+    while recognise_drop(opened) is not None:
+        pass
     step = Progress(opened).next_step()
     if step is None or step.kind != "monthly":
         return dg.SkipReason("No month is due." if step is None else f"First the {step.kind} of {step.as_of} is due.")
@@ -119,10 +123,8 @@ def run_request(step: Step, attempt: int) -> dg.RunRequest:
 
 def _answer(context: dg.SensorEvaluationContext, home: HomeResource, kinds: tuple[str, ...]) -> dg.SensorResult:
     opened = home.open()
-    if _busy(opened, context.instance):
-        return dg.SensorResult(skip_reason=BUSY)
-    record_lapse_if_free(opened)
-    notice_lost_rows(opened)
+    if (not_now := _why_not_now(opened, context.instance)) is not None:
+        return dg.SensorResult(skip_reason=not_now)
     progress = Progress(opened)
     progress.record_verdict()
     step = progress.next_step()
@@ -148,6 +150,16 @@ def _answer(context: dg.SensorEvaluationContext, home: HomeResource, kinds: tupl
         run_requests=[run_request(step, len(runs) + 1)],
         dynamic_partitions_requests=[as_of_partitions.build_add_request([step.as_of.isoformat()])],
     )
+
+
+def _why_not_now(home: Home, instance: dg.DagsterInstance) -> str | None:
+    """Why this tick looks for no step; notes first what has changed in the home since the last one."""
+    if _busy(home, instance):
+        return BUSY
+    record_lapse_if_free(home)
+    notice_lost_rows(home)
+    copied = recognise_drop(home)  # one a tick: reading a large drop takes a while
+    return None if copied is None else RECOGNISED.format(copied)
 
 
 def _away(home: Home, step: Step) -> str | None:

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import os
+import subprocess
 
 import pytest
 
@@ -102,6 +103,24 @@ def test_a_month_is_processed_when_every_record_was_made_from_its_inputs(home):
     assert step(home) == ("retraining", JANUARY)
 
 
+COPIES = {
+    "tar of GNU's format": "tar --format=gnu -cf {there}.tar -C {here} . && mkdir {there} && tar -xf {there}.tar -C {there}",
+    "cp -r": "cp -r {here} {there}",
+    "touched": "cp -a {here} {there} && find {there}/drops -type f -exec touch {{}} +",
+}
+
+
+@pytest.mark.parametrize("copy", COPIES)
+def test_nothing_is_due_in_a_copy_whose_files_have_other_times(january, tmp_path, copy):
+    here, there = january.folder, tmp_path / "there"
+    subprocess.run(["/bin/sh", "-c", COPIES[copy].format(here=here, there=there)], check=True)
+    times = [{file.stat().st_mtime_ns for file in home.glob("drops/*/*.csv")} for home in (here, there)]
+    assert not times[0] & times[1]
+    (month,) = Progress(open_home(there)).months()
+    assert (month.due, month.arriving, month.drop) == (False, False, month.published)
+    assert step(open_home(there)) == step(january)
+
+
 def test_a_month_is_due_again_for_an_online_store_that_has_not_got_it(january):
     """Another store than before, or one that lost its rows: `churn run` brings the newest month there."""
     assert all(month.processed for month in Progress(january).months())
@@ -157,6 +176,8 @@ def test_a_new_drop_and_a_correction_of_an_old_one_make_their_month_due(january_
 def test_a_rewritten_drop_with_the_same_content_is_due_once_and_changes_no_record(january_copy):
     home = january_copy
     deliver(home, JANUARY)
+    assert step(home) is None  # the same bytes
+    deliver(home, JANUARY, {name: table.iloc[::-1] for name, table in month_tables(JANUARY).items()})
     assert step(home) == ("monthly", JANUARY)
     publish_drop(home, JANUARY)
     assert step(home) is None

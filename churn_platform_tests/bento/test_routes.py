@@ -1,9 +1,13 @@
 """The routes other than predictions: the list, a customer, the model, health, metrics, the page."""
 
+import shutil
+import sqlite3
+
 import pytest
+import yaml
 
 from bento import routes as routes_module
-from churn_platform_tests.small_business import JANUARY
+from churn_platform_tests.small_business import DECLARED, JANUARY
 
 
 def test_the_at_risk_list_is_paged(served, api):
@@ -103,6 +107,45 @@ def test_health_says_the_process_lives_and_readiness_with_what_it_answers(api):
     ready = api.get("/readyz").json()
     assert (ready["status"], ready["version"], ready["features_as_of"]) == ("ready", 2, "2024-01-31")
     assert api.request("HEAD", "/readyz").status_code == 200
+
+
+def published(home, month):
+    """A newer month in the lake, whose features have yet to reach the online store."""
+    snapshots = home.folder / "lake" / "snapshots"
+    shutil.copyfile(snapshots / "2024-01-31.json", snapshots / f"{month}.json")
+
+
+def test_it_is_not_ready_while_a_newer_month_than_the_online_stores_is_published(served_copy, api_on, is_refused):
+    api = api_on(served_copy)
+    ready = api.get("/readyz").json()
+    assert (ready["published_as_of"], ready["stale"]) == ("2024-01-31", False)
+    published(served_copy, "2024-02-29")
+    message = is_refused(api.get("/readyz"), 503, "features_behind")["message"]
+    assert "2024-01-31" in message
+    assert "2024-02-29" in message
+
+
+def test_it_is_not_ready_while_the_online_store_has_rows_of_an_older_month_only(served_copy, api_on, is_refused):
+    """As a store on a server that was put back from an older backup than the home."""
+    with sqlite3.connect(served_copy.folder / "feast" / "online_store.db") as database:
+        for view in served_copy.contract.feature_views:
+            database.execute(f"UPDATE gym_{view} SET event_ts = event_ts - 2678400")
+    database.close()
+    is_refused(api_on(served_copy).get("/readyz"), 503, "features_behind")
+
+
+def test_by_policy_it_is_ready_with_older_features_and_says_so(served_copy, api_on):
+    declared = {**DECLARED, "policy": {**DECLARED["policy"], "serving": {"stale_features": "answer"}}}
+    (served_copy.folder / "contract.yaml").write_text(yaml.safe_dump(declared, sort_keys=False))
+    published(served_copy, "2024-02-29")
+    ready = api_on(served_copy).get("/readyz").json()
+    assert (ready["status"], ready["features_as_of"], ready["published_as_of"], ready["stale"]) == (
+        "ready", "2024-01-31", "2024-02-29", True,
+    )  # fmt: skip
+
+
+def test_a_parameter_that_comes_twice_is_422(api, is_refused):
+    assert "'top'" in is_refused(api.get("/customers/at-risk?top=1&top=2"), 422, "malformed")["message"]
 
 
 def test_the_metrics_have_units_and_bounded_labels(served, api_on):

@@ -70,3 +70,24 @@ def test_a_category_without_a_list_takes_any_text_of_a_decent_length():
     assert taken(newspaper, {"reader_no": 1, "features": {"city": "anywhere"}})["features"] == {"city": "anywhere"}
     with pytest.raises(Refusal):
         taken(newspaper, {"reader_no": 1, "features": {"city": "x" * 257}})
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        (b'{"member": "m1", "member": "m2"}', "member"),
+        (b'{"member": "m1", "features": {"months": 1, "m\\u006fnths": 2}}', "months"),
+        (b'{"member": "m1", "features": {"months": 1}, "features": {}}', "features"),
+        (b'{"reasons": true, "member": "a:b", "reasons": true}', "reasons"),
+    ],
+)
+def test_a_field_that_comes_twice_is_refused_and_named(content, name):
+    with pytest.raises(Refusal) as refusal:
+        body(schemas_of(declared()).single, content)
+    assert (refusal.value.status, refusal.value.code) == (422, "malformed")
+    assert repr(name) in refusal.value.message
+
+
+def test_a_colon_in_a_key_is_no_second_field():
+    assert taken(schemas_of(declared()).single, {"member": "a:b:c"}) == {"member": "a:b:c"}
+    assert taken(schemas_of(declared()).batch, {"keys": ["a:b", "c:d"]}) == {"keys": ["a:b", "c:d"]}

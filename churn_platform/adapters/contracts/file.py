@@ -3,6 +3,7 @@
 Belongs here: finding and parsing the file. Does not: the rules of a contract (`core/contract.py`).
 """
 
+from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -69,9 +70,31 @@ def _parsed(path: Path, what: str, remedy: str) -> tuple[Any, yaml.Node | None]:
     except (OSError, UnicodeDecodeError) as error:
         raise ContractError(f"{path}: the {what} cannot be read as UTF-8 text: {error}.") from None
     try:
-        return yaml.safe_load(text), yaml.compose(text, Loader=yaml.SafeLoader)
+        value = yaml.safe_load(text)
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
     except (yaml.YAMLError, ValueError) as error:  # a date such as 2024-13-01 is a ValueError of YAML's own
         raise ContractError(f"{path}: not YAML: {' '.join(str(error).split())}.") from None
+    if doubled := list(_doubled(path, node)):
+        raise ContractError("\n".join(doubled))
+    return value, node
+
+
+def _doubled(path: Path, node: yaml.Node | None, where: tuple[str, ...] = ()) -> Iterator[str]:
+    """A sentence for each key that a mapping has twice: YAML would keep the last one without a word."""
+    if isinstance(node, yaml.SequenceNode):
+        for number, child in enumerate(node.value):
+            yield from _doubled(path, child, (*where, str(number)))
+    if not isinstance(node, yaml.MappingNode):
+        return
+    lines: dict[str, int] = {}
+    for key, child in node.value:
+        name = str(key.value)
+        line = key.start_mark.line + 1
+        dotted = ".".join((*where, name))
+        if name in lines:
+            yield f"{path}:{line}: {dotted}: this key is already set in line {lines[name]}; keep one of the two."
+        lines.setdefault(name, line)
+        yield from _doubled(path, child, (*where, name))
 
 
 def _fault(path: Path, node: yaml.Node | None, fault: ErrorDetails, *above: str) -> str:

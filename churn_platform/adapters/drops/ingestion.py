@@ -17,7 +17,7 @@ import pandas as pd
 from churn_platform.adapters.drops.delivered_file import stem_of, table_files
 from churn_platform.adapters.drops.page import show_drop
 from churn_platform.adapters.drops.quarantine_files import Quarantine
-from churn_platform.adapters.drops.reader import INCOMING, SUCCESS, Drop, open_drop
+from churn_platform.adapters.drops.reader import BY_CONTENT, INCOMING, SUCCESS, Drop, open_drop
 from churn_platform.adapters.drops.sources import delivery
 from churn_platform.adapters.drops.validation import ValidatedDrop, ValidatedTable, validate
 from churn_platform.adapters.files import replacing, sha256_file
@@ -28,7 +28,7 @@ from churn_platform.core.forgetting import current
 from churn_platform.core.lake_tables import lake_tables
 from churn_platform.core.ledger import DELIVERED, Act
 from churn_platform.core.quarantine import quarantined_sentence
-from churn_platform.errors import ContractError, DropRefused, UsageError
+from churn_platform.errors import ContractError, DropRefused, HomeBusy, UsageError
 
 
 def publish_drop(home: Home, as_of: dt.date) -> Publication:
@@ -40,7 +40,7 @@ def publish_drop(home: Home, as_of: dt.date) -> Publication:
         UsageError: there is no drop of that month and nothing was published earlier.
         DropRefused: the drop broke the contract.
     """
-    drop = open_drop(home.drops / as_of.isoformat(), as_of, home.contract)
+    drop = open_drop(home.drops / as_of.isoformat(), as_of, home.contract, home.drop_digests)
     published = as_of in home.lake.months()
     if published:  # a kill may have come between a publication and its receipt
         _record_delivery(home, as_of)
@@ -48,22 +48,70 @@ def publish_drop(home: Home, as_of: dt.date) -> Publication:
         if not published:
             raise UsageError(f"There is no drop of {as_of} in {home.drops}: deliver it or use `churn ingest`.")
         return home.lake.publish(as_of, {}, home.now(), "")
-    fingerprint, found = drop.fingerprint, judged(home, drop)
+    fingerprint = drop.fingerprint_as(home.lake.fingerprint(as_of))
+    found = judged(home, drop)
     if found.refusals:
         refusal = _refusal(home, found)
         said = " ".join(found.unnamed_sentences)[:2000]
         _record(home, "drop refused", as_of, said, {"fingerprint": fingerprint})
         raise refusal
-    tables = lake_tables(home.contract, {name: table.sound for name, table in found.tables.items()}, as_of)
-    quarantines = {name: made for name, table in found.tables.items() if (made := _quarantine(table)) is not None}
+    tables, quarantines = _publishable(home, found)
     publication = home.lake.publish(as_of, tables, home.now(), fingerprint, quarantines)
     show_drop(home, found)
     if publication.kind == "unchanged":
-        _record_repetition(home, publication, fingerprint)
+        _record_repetition(home, as_of, publication.digest, fingerprint)
         home.lake.acknowledge(as_of, fingerprint)
     else:
         _record_delivery(home, as_of)
     return publication
+
+
+def recognise_drop(home: Home) -> dt.date | None:
+    """Find the oldest drop that an earlier version published and whose files have other times since: it was copied.
+
+    Earlier versions recognised a drop by its files' times. Where its content is that of the lake, a receipt says so and
+    the drop is recognised by content from then on.
+
+    Returns:
+        The month; None where there is none.
+    """
+    for as_of in home.lake.months():
+        recorded = home.lake.fingerprint(as_of)
+        if recorded is None or recorded.startswith(BY_CONTENT):
+            continue
+        drop = open_drop(home.drops / as_of.isoformat(), as_of, home.contract, home.drop_digests)
+        if not drop.files or (drop.folder / INCOMING).exists() or drop.fingerprint_as(recorded) == recorded:
+            continue
+        fingerprint = drop.fingerprint
+        if fingerprint in _CHANGED:
+            continue
+        if not _is_published(home, drop):
+            _CHANGED.add(fingerprint)
+            continue
+        with contextlib.suppress(HomeBusy), home.exclusive("recognising a drop", 0):
+            _record_repetition(home, as_of, home.lake.digest(as_of), fingerprint)
+            home.lake.acknowledge(as_of, fingerprint)
+            return as_of
+    return None
+
+
+_CHANGED: set[str] = set()
+"""Fingerprints of drops that are not what was published, so that a sensor reads each of them once."""
+
+
+def _is_published(home: Home, drop: Drop) -> bool:
+    """Whether the drop's files hold what the lake has of the month."""
+    try:
+        found = judged(home, drop)
+    except ContractError:
+        return False
+    return not found.refusals and home.lake.holds(drop.as_of, *_publishable(home, found))
+
+
+def _publishable(home: Home, found: ValidatedDrop) -> tuple[dict[str, pd.DataFrame], dict[str, Quarantine]]:
+    """The tables of a valid drop as the lake keeps them, and what was put aside of them."""
+    tables = lake_tables(home.contract, {name: table.sound for name, table in found.tables.items()}, found.as_of)
+    return tables, {name: made for name, table in found.tables.items() if (made := _quarantine(table)) is not None}
 
 
 def judged(home: Home, drop: Drop) -> ValidatedDrop:
@@ -214,12 +262,12 @@ def _labelled(home: Home, as_of: dt.date) -> tuple[int, int]:
     return int(labels[key].isin(customers).sum()), customers.nunique()
 
 
-def _record_repetition(home: Home, publication: Publication, fingerprint: str) -> None:
+def _record_repetition(home: Home, as_of: dt.date, snapshot: str, fingerprint: str) -> None:
     """The receipt of files that came again and hold what is known; before the lake says so, lest a kill lose it."""
-    as_of, content = publication.as_of, {"fingerprint": fingerprint}
+    content = {"fingerprint": fingerprint}
     if not _recorded(home, as_of, content, (*DELIVERED, "drop repeated")):
         said = "Delivered again with the content that is known: nothing was published."
-        _record(home, "drop repeated", as_of, said, {"snapshot": publication.digest, **content})
+        _record(home, "drop repeated", as_of, said, {"snapshot": snapshot, **content})
 
 
 def _recorded(home: Home, as_of: dt.date, content: Mapping[str, Any], acts: Collection[Act]) -> bool:

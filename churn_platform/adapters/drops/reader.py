@@ -9,10 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from churn_platform.adapters.drops.delivered_file import table_files
+from churn_platform.adapters.drops.file_digests import FileDigests
 from churn_platform.core.contract import Contract
 from churn_platform.core.digest import digest_of
 
 SUCCESS, INCOMING = "_SUCCESS", "_INCOMING"
+BY_CONTENT = "content:"
+"""How a fingerprint of content begins; earlier versions recorded one of names, sizes and modification times."""
 
 
 @dataclass(frozen=True)
@@ -28,15 +31,33 @@ class Drop:
     doubles: dict[str, Path] = field(default_factory=dict)
     """Tables that have a second file."""
 
+    digests: FileDigests = field(default_factory=FileDigests, compare=False, repr=False)
+
     @property
     def fingerprint(self) -> str:
-        """Changes when a file is added, removed, resized or rewritten; cheap, it reads no content."""
-        files = self.files | {f"{name} (double)": path for name, path in self.doubles.items()}
-        stats = {name: (path.name, path.stat().st_size, path.stat().st_mtime_ns) for name, path in files.items()}
-        return digest_of({name: list(stat) for name, stat in stats.items()})
+        """Changes when a file is added, removed, renamed or has other bytes; a copy has the same."""
+        digests = {name: [path.name, self.digests.of(path)] for name, path in self._all.items()}
+        self.digests.save()  # a drop at a time: a process that is killed has not read all of them in vain
+        return BY_CONTENT + digest_of(digests)
+
+    def fingerprint_as(self, recorded: str | None) -> str:
+        """`recorded` where these files are known by it, also from an earlier version; else their own fingerprint."""
+        if recorded is not None and not recorded.startswith(BY_CONTENT) and recorded == self._by_times:
+            return recorded
+        return self.fingerprint
+
+    @property
+    def _all(self) -> dict[str, Path]:
+        return self.files | {f"{name} (double)": path for name, path in self.doubles.items()}
+
+    @property
+    def _by_times(self) -> str:
+        """The fingerprint of earlier versions."""
+        stats = {name: (path.name, path.stat()) for name, path in self._all.items()}
+        return digest_of({name: [file, found.st_size, found.st_mtime_ns] for name, (file, found) in stats.items()})
 
 
-def find_drops(folder: Path, contract: Contract) -> list[Drop]:
+def find_drops(folder: Path, contract: Contract, digests: FileDigests | None = None) -> list[Drop]:
     """Every drop under `folder` (one sub-folder an as_of, named by its date), oldest first.
 
     A folder that is still being written by `churn ingest` is not a drop yet.
@@ -47,16 +68,20 @@ def find_drops(folder: Path, contract: Contract) -> list[Drop]:
             as_of = dt.date.fromisoformat(entry.name)
         except ValueError:
             continue
-        if entry.is_dir() and not (entry / INCOMING).exists() and (drop := open_drop(entry, as_of, contract)).files:
+        if not entry.is_dir() or (entry / INCOMING).exists():
+            continue
+        drop = open_drop(entry, as_of, contract, digests)
+        if drop.files:
             drops.append(drop)
     return drops
 
 
-def open_drop(folder: Path, as_of: dt.date, contract: Contract) -> Drop:
+def open_drop(folder: Path, as_of: dt.date, contract: Contract, digests: FileDigests | None = None) -> Drop:
     """The drop in `folder`; files that are no table of the contract are left alone."""
     found = table_files(folder)
     of_table = {table: found.get(contract.file_stem(table), []) for table in contract.deliverable}
     files = {table: paths[0] for table, paths in of_table.items() if paths}
     doubles = {table: paths[1] for table, paths in of_table.items() if paths[1:]}
     newest = max((path.stat().st_mtime for path in (*files.values(), *doubles.values())), default=0.0)
-    return Drop(as_of, folder, files, newest, (folder / SUCCESS).exists(), doubles)
+    complete = (folder / SUCCESS).exists()
+    return Drop(as_of, folder, files, newest, complete, doubles, digests or FileDigests())

@@ -100,13 +100,15 @@ class FeatureStore:
         return frame[[key, "as_of", *self.contract.features]]
 
     def materialize(self, view: View, as_of: dt.date) -> bool:
-        """Write a month's features to the online store, unless it already holds a newer month.
+        """Write a month's features to the online store, unless a newer month is published or already there.
+
+        An empty store waits for the newest month too: with an older one it would answer with old features.
 
         Returns:
-            False when the online store was left alone: SQLite would go back in time, it keeps no newest timestamp.
+            False when the online store was left alone.
         """
-        newest = self.online_as_of()
-        if newest is not None and as_of < newest:
+        newest = max([*self._months(view), *([online] if (online := self.online_as_of()) else [])], default=as_of)
+        if as_of < newest:
             return False
         self.apply(view)
         moment = instant(as_of)
@@ -119,6 +121,10 @@ class FeatureStore:
         named = {"store": self.address.said} if self.address.said else {}
         write_json(self.folder / MARKER, {"as_of": as_of.isoformat()} | named)
         return True
+
+    def _months(self, view: View) -> set[dt.date]:
+        """The months that have a row of a feature table in `view`."""
+        return {month for feature_view in self.contract.feature_views.values() for month in view[feature_view.table]}
 
     def online_as_of(self) -> dt.date | None:
         """The newest month in the online store; None too where that month went to another store."""

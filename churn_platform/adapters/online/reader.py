@@ -126,6 +126,12 @@ def read_month(folder: Path) -> Month:
         raise StoreDown(f"{file} names no newest month ({error}): materialize feature_views first.") from None
 
 
+def newest_published(lake: Path) -> dt.date | None:
+    """The newest month that has a manifest in the folder of the lake; None where there is none."""
+    months = [path.stem for path in (lake / "snapshots").glob("[0-9]*.json")]
+    return dt.date.fromisoformat(max(months)) if months else None
+
+
 def open_reader(folder: Path, contract: Contract, address: OnlineAddress) -> StoreReader:
     """The fastest reader of a store; no customer is read yet."""
     file = folder / "feature_store.yaml"

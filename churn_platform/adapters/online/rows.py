@@ -5,7 +5,7 @@ Belongs here: the row, the month, and both made of what a store holds. Does not:
 """
 
 import datetime as dt
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -25,6 +25,11 @@ class OnlineRow(NamedTuple):
     values: dict[str, Any]
     as_of: dt.date
     behind: tuple[str, ...]
+
+
+def all_older(rows: Sequence[OnlineRow | None], contract: Contract) -> bool:
+    """Whether every row is missing or of an older month in all of its views: the store lacks the newest month."""
+    return all(row is None or len(row.behind) == len(contract.features) for row in rows)
 
 
 @dataclass(frozen=True)

@@ -1,35 +1,69 @@
-"""Notices that the online store has lost its rows, so that the loop writes them again by itself.
-
-Belongs here: that. Does not: writing them (`feature_store.py`), what is due (`progress.py`).
-"""
+"""Notices that the online store has lost the newest month's rows, so that the loop writes them again by itself."""
 
 import asyncio
-from typing import TYPE_CHECKING
+import datetime as dt
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from churn_platform.adapters.online.reader import MARKER, FollowingReader
+from churn_platform.adapters.features.feast_files import APPLIED
+from churn_platform.adapters.online.reader import MARKER, FollowingReader, read_month
+from churn_platform.adapters.online.rows import all_older
 from churn_platform.errors import StoreDown, StoreEmpty
 
 if TYPE_CHECKING:
     from churn_platform.adapters.home import Home
 
+SAMPLE = 20
+"""Customers of the newest month that are asked for."""
+
 
 def notice_lost_rows(home: "Home") -> bool:
-    """Take back the note of a month whose rows a store on a server has lost; whether that was so.
+    """Take back the note of a month whose rows the store has lost, or holds of older months only; whether that was so.
 
     Without the note the month is due again and its rows are written. A store that does not answer may still hold them.
     """
-    if not home.online.said:
-        return False
     folder = home.folder / "feast"
-    reader = FollowingReader(folder, home.contract, home.settings.online_password.get_secret_value())
     try:
-        asyncio.run(reader.newest())
+        month = read_month(folder)
+    except StoreDown:
+        return False
+    if month.store != home.online.said:
+        return False
+    if not month.store and not (folder / "online_store.db").exists():
+        (folder / APPLIED).unlink(missing_ok=True)  # Feast makes the tables when it registers
+        (folder / MARKER).unlink()
+        return True
+    if not _lost(home, month.as_of):
+        return False
+    (folder / MARKER).unlink(missing_ok=True)
+    return True
+
+
+def _lost(home: "Home", as_of: dt.date) -> bool:
+    reader = FollowingReader(home.folder / "feast", home.contract, home.settings.online_password.get_secret_value())
+    keys = _sample(home, as_of)
+    try:
+        if not keys:
+            asyncio.run(reader.newest())
+            return False
+        return all_older(asyncio.run(reader.read(keys)), home.contract)
     except StoreEmpty:
-        (folder / MARKER).unlink(missing_ok=True)
         return True
     except StoreDown:
         return False
     finally:
         if reader.reader is not None:
             reader.reader.close()
-    return False
+
+
+def _sample(home: "Home", as_of: dt.date) -> Sequence[Any]:
+    """The keys of some customers whose rows of the month must be in the store; none where the lake lacks the month."""
+    import pyarrow.parquet as pq
+
+    table = next(iter(home.contract.feature_views.values())).table
+    path = home.lake.view(home.now(), as_at_scoring=False)[table].get(as_of)
+    if path is None:
+        return []
+    key = home.contract.entity.column
+    batch = next(pq.ParquetFile(path).iter_batches(SAMPLE, columns=[key]), None)
+    return [] if batch is None else batch[key].to_pylist()

@@ -140,13 +140,23 @@ def _production(home: Home) -> int | None:
 def restore_alias(home: Home) -> None:
     """Have MLflow's alias say what the pointer says: the pointer is what is in production.
 
-    Somebody may have moved the alias by hand, and deleting a version deletes its alias in silence.
+    Somebody may have moved the alias by hand, and deleting a version deletes its alias in silence. A version that was
+    deleted can have none: its release goes on serving, and verification names it.
     """
     pointer = home.releases.pointer()
     if pointer is None:
         home.registry.remove_alias(PRODUCTION)
-    elif home.registry.alias(PRODUCTION) != pointer.version:
+    elif home.registry.alias(PRODUCTION) != pointer.version and home.registry.has(pointer.version):
         home.registry.set_alias(PRODUCTION, pointer.version)
+
+
+def lost_version(version: int) -> str:
+    """What it means that the version in production was deleted in MLflow, and what to do."""
+    return (
+        f"Version {version} is in production and was deleted in MLflow, which cannot make it again under its number. "
+        "Its release still serves. Put another version into production with `churn rollback`, or wait for the next "
+        "promotion."
+    )
 
 
 def keep(home: Home, decision: Decision, why: str) -> None:

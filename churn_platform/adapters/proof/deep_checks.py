@@ -1,8 +1,6 @@
 """Every digest computed again: decisions, releases, MLflow's files, records, and the lake.
 
-Belongs here: files against the digests recorded of them, and those against each other. Does not: the lake's own layout
-(`adapters/proof/deep_lake.py`), the chain (`adapters/proof/verifying.py`). Reports for people, the prediction log and
-Dagster's history are evidence of nothing and not looked at.
+Reports for people, the prediction log and Dagster's history are evidence of nothing and not looked at.
 """
 
 import datetime as dt
@@ -16,12 +14,11 @@ from churn_platform.adapters.home import Home
 from churn_platform.adapters.progress import VERDICTS
 from churn_platform.adapters.proof.deep_lake import check_lake
 from churn_platform.adapters.proof.findings import Finding, broken, holds
+from churn_platform.adapters.proof.recorded_files import check_decisions, check_releases
 from churn_platform.adapters.proof.verifying import answering
 from churn_platform.adapters.records import KINDS
 from churn_platform.adapters.scoring import list_file
 from churn_platform.core.candidate import FILES
-from churn_platform.core.digest import digest_of
-from churn_platform.core.forgetting import current
 from churn_platform.core.ledger import Receipt
 from churn_platform.core.moves import judged_files, version_of
 from churn_platform.errors import ChurnError, StoreDown
@@ -38,61 +35,6 @@ def deep_checks() -> tuple[tuple[str, Check], ...]:
         ("lake", check_lake),
         ("records", check_records),
     )
-
-
-def check_decisions(home: Home, receipts: Sequence[Receipt]) -> Iterator[Finding]:
-    """The decision records, in their order, against the digests in their receipts."""
-    folder = home.folder / "ledger" / "decisions"
-    recorded = [str(r.evidence["decision"]) for r in receipts if r.act == "decision"]
-    paths = home.records.decision_files()
-    standing = [digest_of(record) for record in home.records.decisions()]
-    faults = [
-        f"{path} is no decision that a receipt names: it was changed, added, or a run was cut off before its receipt"
-        for path, digest in zip(paths, standing, strict=True)
-        if digest not in recorded
-    ]
-    faults += [
-        f"the record of the decision in receipt {_of(receipts, digest)} is gone from {folder}"
-        for digest in dict.fromkeys(recorded)
-        if digest not in standing
-    ]
-    if not faults and standing != recorded:
-        faults.append(
-            f"the {len(standing)} records in {folder} stand in another order than their {len(recorded)} receipts, or "
-            "not as often"
-        )
-    yield from (broken("decisions", fault) for fault in faults)
-    if not faults:
-        yield holds("decisions", f"{len(standing)} records as their receipts say", len(standing))
-
-
-def check_releases(home: Home, receipts: Sequence[Receipt]) -> Iterator[Finding]:
-    """Every file of every release against its manifest, the manifest against the receipt of its publication."""
-    published = {version_of(r.subject): r for r in receipts if r.act == "release published"}
-    versions, files = home.releases.versions(), 0
-    for version in sorted({*versions, *(v for v in published if v is not None)}):
-        folder = home.releases.folder / str(version)
-        if version not in versions:
-            yield broken(
-                "releases",
-                f"{folder} is gone: receipt {published[version].sequence} published it",
-            )
-            continue
-        try:
-            manifest = home.releases.verify(version)
-        except ChurnError as error:
-            yield broken("releases", str(error))
-            continue
-        files += len(manifest.files) + 2
-        receipt = published.get(version)
-        if receipt is None:
-            yield broken("releases", f"{folder}: no receipt says that it was published")
-        elif digest_of(manifest.model_dump(mode="json")) != _current(receipts, receipt, "manifest"):
-            yield broken(
-                "releases",
-                f"{folder / 'manifest.json'} is not what receipt {receipt.sequence} published",
-            )
-    yield holds("releases", f"{len(versions)} releases, {files} files read", files)
 
 
 def check_registry(home: Home, receipts: Sequence[Receipt]) -> Iterator[Finding]:
@@ -169,11 +111,3 @@ def _list_faults(csv: Path, recorded: str) -> Iterator[str]:
         yield f"{csv} is gone"
     elif csv.read_bytes() != pd.read_parquet(rows).to_csv(index=False).encode():
         yield f"{csv} does not say what {rows.name} beside it says"
-
-
-def _current(receipts: Sequence[Receipt], receipt: Receipt, name: str) -> object:
-    return current(receipts, receipt.evidence[name], receipt.sequence)
-
-
-def _of(receipts: Sequence[Receipt], digest: str) -> int:
-    return next(r.sequence for r in receipts if r.evidence.get("decision") == digest)

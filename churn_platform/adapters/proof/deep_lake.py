@@ -38,11 +38,15 @@ def check_lake(home: Home, receipts: Sequence[Receipt]) -> Iterator[Finding]:
     files = 0
     for month in sorted(months):
         as_of, own = dt.date.fromisoformat(month), of_month.get(month, [])
-        faults += _manifest_faults(home, as_of, own, receipts)
-        for delivery in home.lake.deliveries(as_of):
-            for table, entry in delivery["tables"].items():
-                files += 1 + ("file" in entry.get("quarantine", {}))
-                faults += file_faults(home, as_of, table, entry)
+        try:
+            faults += _manifest_faults(home, as_of, own, receipts)
+            for delivery in home.lake.deliveries(as_of):
+                for table, entry in delivery["tables"].items():
+                    files += 1 + ("file" in entry.get("quarantine", {}))
+                    faults += file_faults(home, as_of, table, entry)
+        except (KeyError, TypeError, AttributeError) as error:  # a name in the manifest was changed
+            path = home.lake.folder / "snapshots" / f"{month}.json"
+            faults.append(f"{path} cannot be read as it was written ({error!r}): restore it from a backup")
     yield from (broken("lake", fault) for fault in faults)
     if not faults:
         yield holds("lake", f"{len(months)} months, {files} files as their manifests and receipts say", files)

@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from churn_platform.adapters.home import Home
+from churn_platform.adapters.library_errors import sentence_of
 from churn_platform.adapters.models.registry import PRODUCTION, ModelRegistry
 from churn_platform.adapters.proof.chain import Chain
 from churn_platform.adapters.proof.findings import Finding, broken, holds, said, unseen
+from churn_platform.adapters.proof.recorded_files import check_decisions, check_production_release
 from churn_platform.adapters.proof.running_server import check_server
 from churn_platform.core.ledger import GENESIS, Receipt
 from churn_platform.core.moves import DONE, model_named, named, open_intent, version_of
@@ -21,6 +23,7 @@ LOOKS = 5
 """How often a check that found a break is made while each time receipts were added meanwhile."""
 
 Check = Callable[[], Iterator[Finding]]
+FilesCheck = Callable[[Home, Sequence[Receipt]], Iterator[Finding]]
 
 
 def verify_home(home: Home, anchor: str | None = None, *, deep: bool = False) -> list[Finding]:
@@ -29,7 +32,7 @@ def verify_home(home: Home, anchor: str | None = None, *, deep: bool = False) ->
     Args:
         home: the home.
         anchor: digest of a head (or at least its first 12 digits) that a person kept elsewhere.
-        deep: also compute every digest of every file again.
+        deep: compute every digest of every file again, not only those of the decisions and of production's release.
     """
     chain, found = Chain(), []
     checks: list[tuple[str, Check]] = [
@@ -42,6 +45,11 @@ def verify_home(home: Home, anchor: str | None = None, *, deep: bool = False) ->
         from churn_platform.adapters.proof.deep_checks import deep_checks
 
         checks += [(name, lambda check=check: check(home, chain.receipts)) for name, check in deep_checks()]  # type: ignore[misc]
+    else:
+        checks += [
+            ("decisions", lambda: _recorded(home, chain, "decisions", check_decisions)),
+            ("releases", lambda: _recorded(home, chain, "releases", check_production_release)),
+        ]
     for name, check in checks:
         found += _settled(home, chain, name, check)
     return found
@@ -56,7 +64,7 @@ def _settled(home: Home, chain: Chain, name: str, check: Check) -> list[Finding]
 
     found = _made(name, check)
     for look in range(LOOKS):
-        if all(finding.state != "broken" for finding in found) or not chain.moved(home.ledger):
+        if all(finding.state in ("holds", "said") for finding in found) or not chain.moved(home.ledger):
             return found
         if look < LOOKS - 1:
             found = _made(name, again)
@@ -74,10 +82,8 @@ def _made(name: str, check: Check) -> list[Finding]:
             found.append(finding)  # noqa: PERF402 - what was found before a fault stays found
     except StoreDown as error:
         found.append(unseen(name, str(error)))
-    except (ChurnError, OSError) as error:
-        found.append(broken(name, str(error)))
-    except (ValueError, KeyError, TypeError) as error:  # what a changed file may lead to
-        found.append(broken(name, f"a file cannot be read as it was: {error!r}"))
+    except Exception as error:  # noqa: BLE001 - what a changed file may lead a library to raise
+        found.append(broken(name, sentence_of(error)))
     return found
 
 
@@ -193,6 +199,13 @@ def _production(home: Home, chain: Chain) -> Iterator[Finding]:
     yield holds(
         "production", f"{', '.join(agreeing)} and release pointer name {model_named(recorded)}", len(agreeing) + 1
     )
+
+
+def _recorded(home: Home, chain: Chain, name: str, check: FilesCheck) -> Iterator[Finding]:
+    if not chain.sound:
+        yield said(name, "not compared: the chain itself does not hold")
+        return
+    yield from check(home, chain.receipts)
 
 
 def answering(home: Home) -> ModelRegistry:

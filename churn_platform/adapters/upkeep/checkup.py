@@ -13,9 +13,9 @@ from typing import Literal
 from churn_platform.adapters.dagster_ui import HOST, port_is_free
 from churn_platform.adapters.drops.reader import INCOMING
 from churn_platform.adapters.home import Home
+from churn_platform.adapters.library_errors import sentence_of
 from churn_platform.adapters.upkeep import forgetting
 from churn_platform.adapters.watching.alerting import Alerter
-from churn_platform.errors import ChurnError
 
 Check = dict[str, str]
 State = Literal["ok", "warn", "error"]
@@ -40,9 +40,9 @@ def check_up(home: Home) -> list[Check]:
     for check in CHECKS:
         try:
             found += list(check(home))
-        except (ChurnError, OSError, ValueError, ImportError) as error:  # ValueError: a file that is no JSON any more
+        except Exception as error:  # noqa: BLE001 - whatever a library raises, the other checks still run
             name = check.__name__.strip("_").replace("_", " ")
-            found.append(_check(name, "error", str(error), "mend what the sentence names, then run this again"))
+            found.append(_check(name, "error", sentence_of(error), "fix the problem, then run this again"))
     return found
 
 
@@ -131,7 +131,10 @@ def _production(home: Home) -> Iterator[Check]:
     from churn_platform.adapters.models.registry import PRODUCTION
 
     alias = home.registry.alias(PRODUCTION)
-    if alias != pointer.version:
+    if alias != pointer.version and not home.registry.has(pointer.version):
+        found = f"version {pointer.version} serves from its release; it was deleted in MLflow"
+        yield _check("production", "error", found, "`churn rollback`, or restore the home from a backup")
+    elif alias != pointer.version:
         found = f"release says version {pointer.version}, MLflow's alias {alias}"
         yield _check("production", "error", found, "run `churn doctor --fix`")
     else:

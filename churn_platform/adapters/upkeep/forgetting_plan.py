@@ -48,7 +48,7 @@ class Staged:
     """Files of rows that cannot be read, so that nobody knows whether the customer is in them."""
 
     def put(self, path: Path, content: bytes) -> Path:
-        """Write what will take the place of `path`, with its time: that is part of how a drop is recognised."""
+        """Write what will take the place of `path`, with its time: earlier versions recognise a drop by it."""
         relative, time = path.relative_to(self.home.folder), path.stat()
         target = self.folder / relative
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -114,8 +114,9 @@ def _fingerprints(staged: Staged) -> None:
             files={name: staged.of(path) or path for name, path in drop.files.items()},
             doubles={name: staged.of(path) or path for name, path in drop.doubles.items()},
         )
-        if drop.fingerprint == home.lake.fingerprint(as_of) != after.fingerprint:
-            staged.digests[drop.fingerprint] = after.fingerprint
+        recorded = home.lake.fingerprint(as_of)
+        if recorded is not None and drop.fingerprint_as(recorded) == recorded != after.fingerprint_as(recorded):
+            staged.digests[recorded] = after.fingerprint
 
 
 def _snapshots(staged: Staged, value: str | int) -> None:

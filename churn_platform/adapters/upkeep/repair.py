@@ -17,9 +17,10 @@ from churn_platform.adapters.drops.reader import INCOMING
 from churn_platform.adapters.features.training_data import load_training_dataset
 from churn_platform.adapters.files import read_json
 from churn_platform.adapters.home import Home
+from churn_platform.adapters.library_errors import sentence_of
 from churn_platform.adapters.models import mlflow_move
 from churn_platform.adapters.models.registry import PRODUCTION
-from churn_platform.adapters.promotion.promoting import recover, restore_alias
+from churn_platform.adapters.promotion.promoting import lost_version, recover, restore_alias
 from churn_platform.adapters.records import KINDS
 from churn_platform.adapters.upkeep import forgetting
 from churn_platform.adapters.upkeep.release_repair import rebuild, rebuild_pointer
@@ -29,8 +30,6 @@ from churn_platform.errors import ChurnError, IntegrityError
 RESTORE = "put the home back from a backup: `churn restore FILE --home NEW`"
 AN_HOUR = 3600.0
 """Where others than the holder of the home write, a younger leftover may still be somebody's work."""
-FAULTS = (ChurnError, OSError, ValueError)
-"""What a step may meet without the next one being in vain."""
 SHARED = ("drops", "predictions", "simulated")
 NOT_OURS = ("serving", "dagster", "artifacts")
 
@@ -59,13 +58,13 @@ def repair(home: Home) -> list[Repair]:
             try:
                 for one in step(home):  # each is kept as it comes: it has its receipt, whatever follows
                     found.append(one)  # noqa: PERF402
-            except FAULTS as error:
+            except Exception as error:  # noqa: BLE001 - whatever a library raises, the next step is not in vain
                 found.append(_left(name, error))
     return found
 
 
 def _left(name: str, error: Exception, prefix: str = "") -> Repair:
-    return Repair(name, done=False, says=f"{prefix}{error} If that does not help, {RESTORE}.")
+    return Repair(name, done=False, says=f"{prefix}{sentence_of(error)} If that does not help, {RESTORE}.")
 
 
 def _pointer(home: Home) -> Iterator[Repair]:
@@ -95,7 +94,7 @@ def _releases(home: Home) -> Iterator[Repair]:
         except ChurnError as fault:
             try:
                 yield _release(home, version, fault)
-            except FAULTS as error:
+            except Exception as error:  # noqa: BLE001 - as above
                 yield _left("release", error, f"Release {version} stays as it is. ")
 
 
@@ -136,6 +135,9 @@ def _server(home: Home) -> Iterator[Repair]:
 def _alias(home: Home) -> Iterator[Repair]:
     pointer, alias = home.releases.pointer(), home.registry.alias(PRODUCTION)
     if pointer is None or alias == pointer.version:
+        return
+    if not home.registry.has(pointer.version):
+        yield Repair("alias", done=False, says=f"{lost_version(pointer.version)} Or {RESTORE}.")
         return
     restore_alias(home)
     was = "no version" if alias is None else f"version {alias}"

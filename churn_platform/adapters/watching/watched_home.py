@@ -23,7 +23,7 @@ from churn_platform.adapters.watching.alerting import Alerter
 from churn_platform.adapters.watching.metrics import daemon_metrics, gauge, stamp
 from churn_platform.core.watching import DagsterState, Standing
 from churn_platform.core.window import matured_months
-from churn_platform.errors import ChurnError, StoreDown
+from churn_platform.errors import StoreDown
 
 Source = Callable[[], Iterable[Metric]]
 
@@ -165,18 +165,13 @@ class WatchedHome:
         yield stamp("churn_verify_last", "When they were last verified.", when)
 
     def verify(self) -> str:
-        """What `churn verify` checks, and the files of the release in production.
+        """What `churn verify` checks.
 
         Returns:
             The first break, else what could not be looked at; empty where all holds.
         """
         found = verify_home(self.home)
         fault, missed = (next((f.detail for f in found if f.state == state), "") for state in ("broken", "unseen"))
-        try:
-            if not fault and (pointer := self.home.releases.pointer()) is not None:
-                self.home.releases.verify(pointer.version)
-        except (ChurnError, OSError) as error:
-            fault = str(error)
         self._verified, self._missed = (self.home.now(), fault), "" if fault else missed
         return fault or missed
 

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 import churn_platform
-from churn_platform.adapters.contracts.file import default_contract_path, read_contract
+from churn_platform.adapters.contracts.file import default_contract_path, read_contract, read_policy
 from churn_platform.errors import ContractError
 from churn_platform_tests.small_business import DECLARED, declared
 
@@ -128,3 +128,23 @@ def test_a_missing_file_says_how_to_get_one_and_a_folder_is_no_file(tmp_path):
         read_contract(tmp_path / "nowhere.yaml")
     with pytest.raises(ContractError, match="cannot be read as UTF-8 text"):
         read_contract(tmp_path)
+
+
+def test_a_key_that_comes_twice_is_named_with_both_lines(tmp_path):
+    path = tmp_path / "contract.yaml"
+    text = default_contract_path().read_text(encoding="utf-8")
+    path.write_text(f"{text}\npolicy: {{promotion: {{delta: 0.1, delta: 0.2}}}}\nname: other\n", encoding="utf-8")
+    lines = text.count("\n") + 2, text.count("\n") + 3
+    with pytest.raises(ContractError) as refused:
+        read_contract(path)
+    first, *more = str(refused.value).splitlines()
+    faults = [first, *more]
+    assert any(fault.startswith(f"{path}:{lines[0]}: policy.promotion.delta:") for fault in faults)
+    assert any(fault.startswith(f"{path}:{lines[1]}: name:") for fault in faults)
+
+
+def test_a_policy_that_sets_a_value_twice_is_refused(tmp_path, small_contract):
+    path = tmp_path / "policy.yaml"
+    path.write_text("policy:\n  promotion:\n    delta: 0.1\n    delta: 0.2\n")
+    with pytest.raises(ContractError, match=r":4: policy\.promotion\.delta: .* line 3"):
+        read_policy(path, small_contract)

@@ -3,6 +3,7 @@
 import os
 
 from churn_platform.adapters.drops.reader import find_drops, open_drop
+from churn_platform.core.digest import digest_of
 from churn_platform_tests.small_business import FEBRUARY, JANUARY, declared
 
 HEADER = "member,months,plan,has_app,town\n"
@@ -35,21 +36,42 @@ def test_a_drop_knows_its_newest_change_and_whether_it_is_marked_complete(tmp_pa
     assert (empty.files, empty.last_change) == ({}, 0.0)
 
 
-def test_the_fingerprint_changes_with_any_file(tmp_path, small_contract):
+def test_the_fingerprint_is_of_names_and_bytes_and_of_no_times(tmp_path, small_contract):
     def state():
         return open_drop(tmp_path, JANUARY, small_contract).fingerprint
 
     members = tmp_path / "members.csv"
     members.write_text("member\nm1\n")
     states = [state()]
-    assert state() == states[0]
-    os.utime(members, ns=(0, members.stat().st_mtime_ns + 1))
-    states.append(state())
-    members.write_text("member\nm2\n")
+    changed = members.stat().st_mtime_ns
+    for other in (0, changed + 1, changed // 10**9 * 10**9):  # touched, and as GNU tar puts it back
+        os.utime(members, ns=(0, other))
+        assert state() == states[0]
+    members.write_text("member\nm2\n")  # as long, and with the time of before
+    os.utime(members, ns=(changed, changed))
     states.append(state())
     (tmp_path / "visits.csv").write_text("member\n")
     states.append(state())
+    members.rename(tmp_path / "members.parquet")
+    states.append(state())
     assert len(set(states)) == 4
+
+
+def by_times(folder):
+    """The fingerprint that versions up to 2026 recorded."""
+    found = {path.stem: [path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in folder.glob("*.csv")}
+    return digest_of(found)
+
+
+def test_a_drop_that_an_earlier_version_published_is_known_by_the_fingerprint_of_that_version(tmp_path, small_contract):
+    (tmp_path / "members.csv").write_text(HEADER)
+    (tmp_path / "visits.csv").write_text("member\n")
+    recorded = by_times(tmp_path)
+    drop = open_drop(tmp_path, JANUARY, small_contract)
+    assert drop.fingerprint_as(recorded) == recorded
+    assert drop.fingerprint_as(None) == drop.fingerprint_as(drop.fingerprint) == drop.fingerprint != recorded
+    os.utime(tmp_path / "members.csv", (0, 0))
+    assert drop.fingerprint_as(recorded) == drop.fingerprint
 
 
 def test_a_table_with_a_csv_and_a_parquet_file_has_a_double_that_the_fingerprint_sees(tmp_path, small_contract):

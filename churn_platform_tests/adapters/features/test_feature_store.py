@@ -75,8 +75,8 @@ def two_months(tmp_path_factory, small_contract):
         [("ann", 3, "basic", True), ("bob", 7, "plus", False), ("cy", 9, "family", None)],
         [("ann", 1.5), ("bob", 2.5), ("cy", None)],
     )
-    built.deliver(FEBRUARY, [("ann", 4, "basic", None), ("cy", 10, "plus", False)], [("ann", None), ("cy", 0.0)])
     assert built.materialize(JANUARY)
+    built.deliver(FEBRUARY, [("ann", 4, "basic", None), ("cy", 10, "plus", False)], [("ann", None), ("cy", 0.0)])
     assert built.materialize(FEBRUARY)
     return built
 
@@ -142,8 +142,8 @@ def test_a_customer_who_is_only_in_an_older_month_is_missing_online_too(two_mont
 
 def test_a_table_that_lacks_the_customer_this_month_is_null_online(business):
     business.deliver(JANUARY, [("ann", 3, "basic", True)], [("ann", 1.0), ("bob", 2.0)])
-    business.deliver(FEBRUARY, [("ann", 4, "basic", True)], [("bob", 5.0)])
     business.materialize(JANUARY)
+    business.deliver(FEBRUARY, [("ann", 4, "basic", True)], [("bob", 5.0)])
     business.materialize(FEBRUARY)
     assert business.store.online("ann") == {"months": 4, "plan": "basic", "has_app": True, "hours": None}
     assert business.store.online("bob") == {"months": None, "plan": None, "has_app": None, "hours": 5.0}
@@ -161,6 +161,16 @@ def test_the_online_store_never_goes_back_in_time_and_takes_a_correction_of_its_
     business.deliver(FEBRUARY, [("ann", 40, "basic", True)], [("ann", 2.0)], FAR)
     assert business.materialize(FEBRUARY)
     assert business.store.online("ann")["months"] == 40
+
+
+def test_an_empty_online_store_waits_for_the_newest_month(business):
+    """After a restore with an empty store every month may be processed again, the oldest first."""
+    business.deliver(JANUARY, [("ann", 3, "basic", True)], [("ann", 1.0)])
+    business.deliver(FEBRUARY, [("ann", 4, "basic", True)], [("ann", 2.0)])
+    assert not business.materialize(JANUARY)
+    assert business.store.online_as_of() is None
+    assert business.materialize(FEBRUARY)
+    assert business.store.online("ann")["months"] == 4
 
 
 def test_a_numeric_key_works_offline_and_online(tmp_path):

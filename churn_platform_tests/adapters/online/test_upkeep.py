@@ -1,5 +1,7 @@
 """A Redis that lost its rows: noticed, and only then."""
 
+import sqlite3
+
 import pytest
 
 from churn_platform.adapters.dagster_ui import free_port
@@ -39,6 +41,45 @@ def test_a_store_that_does_not_answer_may_still_hold_them(january_copy):
     assert note.exists()
 
 
-def test_the_homes_own_store_is_not_asked(january_copy):
+@pytest.fixture
+def restored(january_copy):
+    """January's home with its SQLite store at a month before, as another backup had it."""
+    with sqlite3.connect(january_copy.folder / "feast" / "online_store.db") as database:
+        for view in january_copy.contract.feature_views:
+            database.execute(f"UPDATE gym_{view} SET event_ts = event_ts - 2678400")
+    database.close()
+    return january_copy
+
+
+def materialized(home):
+    return home.feature_store.materialize(home.lake.view(home.now(), as_at_scoring=False), JANUARY)
+
+
+def test_a_store_that_holds_an_older_month_only_is_filled_again(restored):
+    assert notice_lost_rows(restored)
+    step = Progress(open_home(restored.folder)).next_step()
+    assert (step.kind, step.as_of) == ("monthly", JANUARY)
+    assert materialized(restored)
+    assert not notice_lost_rows(restored)
+
+
+def test_a_store_whose_file_is_gone_is_made_and_filled_again(january_copy):
+    (january_copy.folder / "feast" / "online_store.db").unlink()
+    assert notice_lost_rows(january_copy)
+    assert not notice_lost_rows(january_copy)
+    assert materialized(open_home(january_copy.folder))
+    assert january_copy.feature_store.online("m00001") is not None
+
+
+def test_one_customer_who_is_older_than_the_others_is_no_loss(january_copy):
+    with sqlite3.connect(january_copy.folder / "feast" / "online_store.db") as database:
+        for view in january_copy.contract.feature_views:
+            key = database.execute(f"SELECT min(entity_key) FROM gym_{view}").fetchone()
+            database.execute(f"UPDATE gym_{view} SET event_ts = 0 WHERE entity_key = ?", key)
+    database.close()
+    assert not notice_lost_rows(january_copy)
+
+
+def test_a_damaged_store_of_the_home_is_left_to_people(january_copy):
     (january_copy.folder / "feast" / "online_store.db").write_bytes(b"no database")
     assert not notice_lost_rows(january_copy)

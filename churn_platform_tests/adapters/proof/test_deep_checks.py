@@ -153,7 +153,7 @@ FORGERIES = {
     ),
     "a decision added": (
         lambda home: decisions(home, 3)[0].write_text(json.dumps({"as_of": "2024-03-31", "decision": "promoted"})),
-        "000003.json is no decision that a receipt names",
+        "000003.json is not a decision that a receipt records",
     ),
 }  # fmt: skip
 

@@ -70,7 +70,8 @@ def test_a_drop_that_comes_again_in_other_files_holds_whatever_its_files_become(
 
 
 def test_a_changed_drop_that_the_lake_was_made_to_pass_over_is_found(home):
-    (home.drops / "2024-01-31" / "visits.csv").touch()
+    with (home.drops / "2024-01-31" / "visits.csv").open("a") as visits:
+        visits.write("\n")
     changed = open_drop(home.drops / "2024-01-31", JANUARY, home.contract)
     home.lake.acknowledge(JANUARY, changed.fingerprint)
     [fault] = faults(home)

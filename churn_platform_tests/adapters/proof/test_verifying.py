@@ -28,7 +28,11 @@ def test_a_sound_home_holds_with_every_head_as_anchor(sound):
     for receipt in receipts:
         assert verification(sound, receipt.digest)["verified"]
     assert verification(sound, receipts[-1].digest[:12])["verified"]
-    assert {finding["check"] for finding in found["findings"]} == {"chain", "anchors", "production", "server"}
+    checks = ["chain", "anchors", "production", "server", "decisions", "releases"]
+    assert list(dict.fromkeys(finding["check"] for finding in found["findings"])) == checks
+    held = {finding["check"]: finding["count"] for finding in found["findings"] if finding["state"] == "holds"}
+    files = list((sound.releases.folder / "2").iterdir())
+    assert (held["decisions"], held["releases"]) == (2, len(files))
 
 
 def test_a_home_in_which_nothing_happened_yet_holds(tmp_path):
@@ -210,3 +214,50 @@ def test_a_server_of_another_home_is_said_and_no_fault(sound):
     state, detail = about_server(sound, {"/model": {"version": 7, "receipt": {"digest": "e" * 64}}}, later(sound))
     assert state == "said"
     assert "serves another home" in detail
+
+
+def small_files(home):
+    """What every verification reads: production's release, and what lies in the ledger's folder."""
+    ledger = [path for path in home.ledger.folder.rglob("*") if path.is_file() and path.suffix != ".lock"]
+    return [*(home.releases.folder / "2").iterdir(), *ledger, home.ledger.anchor_file]
+
+
+def test_one_changed_byte_of_productions_release_or_of_the_ledgers_folder_is_found_and_named(home):
+    files = small_files(home)
+    assert {"booster.txt", "model.skops", "000001.json", "000002.json", "receipts.jsonl"} & {f.name for f in files} >= {
+        "model.skops", "000001.json", "000002.json", "receipts.jsonl"
+    }  # fmt: skip
+    for path in files:
+        content = path.read_bytes()
+        for at in (0.0, 0.3, 0.8):
+            flip(path, at)
+            found = verification(home)
+            assert not found["verified"], (path, at)
+            assert any(path.name in fault or str(path.parent) in fault for fault in found["breaks"]), (
+                path,
+                at,
+                found["breaks"],
+            )
+            path.write_bytes(content)
+    assert verification(home)["verified"]
+
+
+@pytest.mark.parametrize(("old", "new"), [(b"  ", b"\t "), (b'": ', b'":  '), (b"}\n", b'},"as_of":"2024-01-31"}\n')])
+def test_a_decision_record_is_compared_byte_for_byte(home, old, new):
+    path = home.folder / "ledger" / "decisions" / "000001.json"
+    content = path.read_bytes()
+    assert old in content
+    path.write_bytes(content.replace(old, new, 1))
+    assert_told(verification(home), "000001.json")
+
+
+def test_a_decision_record_that_is_gone_is_named_by_its_receipt(home):
+    (home.folder / "ledger" / "decisions" / "000002.json").unlink()
+    receipt = home.ledger.receipts("decision")[1].sequence
+    assert_told(verification(home), f"the decision in receipt {receipt} ")
+
+
+def test_a_damaged_release_that_is_not_in_production_is_left_to_the_deep_verification(home):
+    flip(home.releases.folder / "1" / "model.skops")
+    assert verification(home)["verified"]
+    assert_told(verification(home, deep=True), "releases/1")

@@ -1,0 +1,321 @@
+"""The boundary of every command: whatever a library raises is one sentence with a code, and never a traceback.
+
+The first half raises each library's own exceptions inside every command; the second half damages a real home.
+"""
+
+import json
+import os
+import shutil
+import sqlite3
+import sys
+
+import pytest
+
+from churn_platform.adapters.library_errors import LONGEST, sentence_of
+from churn_platform.adapters.models.artifact_paths import relocate
+from churn_platform.cli import app as app_module
+from churn_platform.cli import base
+from churn_platform.cli.app import main
+from churn_platform.errors import DataError
+from churn_platform_tests.small_business import FEBRUARY, JANUARY, copied, deliver
+from churn_platform_tests.test_docs import commands
+
+ACT = ("--by", "ann", "--reason", "because")
+CALLS = {
+    "demo": (),
+    "simulate": ("out",),
+    "init": (),
+    "ingest": ("drop", "--as-of", "2024-03-31"),
+    "run": (),
+    "status": (),
+    "history": (),
+    "verify": (),
+    "reproduce": ("2",),
+    "decision": (),
+    "scores": (),
+    "explain": ("m00001",),
+    "replay": (),
+    "scoreboard": (),
+    "approve": ("2", *ACT),
+    "reject": ("2", *ACT),
+    "rollback": ACT,
+    "unblock": ("1", *ACT),
+    "backup": ("file.tar",),
+    "restore": ("file.tar",),
+    "move": (),
+    "forget": ("m00001", *ACT),
+    "ui": (),
+    "serve": (),
+    "alert": (),
+    "exporter": (),
+    "bento": (),
+    "doctor": (),
+    "contract check": (),
+}
+
+
+def mlflow_error():
+    from mlflow.exceptions import MlflowException
+
+    return MlflowException("Model Version (name=gym, version=2) not found")
+
+
+def sql_error():
+    from sqlalchemy.exc import OperationalError
+
+    return OperationalError("SELECT * WHERE key = ?", {"key": "m00001"}, sqlite3.OperationalError("disk I/O error"))
+
+
+def feast_error():
+    from feast.errors import FeatureViewNotFoundException
+
+    return FeatureViewNotFoundException("members_fv")
+
+
+def dagster_error():
+    from dagster import DagsterInvariantViolationError
+
+    return DagsterInvariantViolationError("No such job.\nAnd more.")
+
+
+def bentoml_error():
+    from bentoml.exceptions import BentoMLException
+
+    return BentoMLException("no Bento of this name")
+
+
+def duckdb_error():
+    import duckdb
+
+    return duckdb.IOException("No files found")
+
+
+def arrow_error():
+    import pyarrow as pa
+
+    return pa.ArrowInvalid("Parquet magic bytes not found in footer.")
+
+
+def redis_error():
+    from redis.exceptions import ConnectionError as RedisDown
+
+    return RedisDown("Connection refused")
+
+
+def psycopg_error():
+    import psycopg
+
+    return psycopg.OperationalError("connection failed")
+
+
+def yaml_error():
+    import yaml
+
+    return yaml.YAMLError("mapping values are not allowed here")
+
+
+def json_error():
+    return json.JSONDecodeError("Expecting value", "x", 0)
+
+
+def record_error():
+    from churn_platform.core.promotion import Decision
+
+    try:
+        Decision.model_validate({})
+    except ValueError as error:
+        return error
+    raise AssertionError
+
+
+ERRORS = {
+    "MLFLOW_FAILED": mlflow_error,
+    "DATABASE_FAILED": sql_error,
+    "FEAST_FAILED": feast_error,
+    "DAGSTER_FAILED": dagster_error,
+    "BENTOML_FAILED": bentoml_error,
+    "TABLE_FILE_UNREADABLE (DuckDB)": duckdb_error,
+    "TABLE_FILE_UNREADABLE": arrow_error,
+    "STORE_FAILED": redis_error,
+    "DATABASE_FAILED (psycopg)": psycopg_error,
+    "DATABASE_LOCKED": lambda: sqlite3.OperationalError("database is locked"),
+    "DATABASE_DAMAGED": lambda: sqlite3.DatabaseError("database disk image is malformed"),
+    "FILE_UNREADABLE": json_error,
+    "FILE_UNREADABLE (YAML)": yaml_error,
+    "RECORD_UNREADABLE": lambda: KeyError("as_of"),
+    "RECORD_UNREADABLE (pydantic)": record_error,
+    "OUT_OF_MEMORY": MemoryError,
+    "UNEXPECTED": lambda: RuntimeError("x" * 10_000),
+}
+
+
+@pytest.mark.parametrize("code", ERRORS)
+def test_an_error_of_a_library_is_one_short_line_with_a_code_and_a_way_out(code):
+    said = sentence_of(ERRORS[code]())
+    assert said.endswith(f"[{code.partition(' ')[0]}]")
+    assert "\n" not in said
+    assert len(said) < LONGEST + 250
+    assert "m00001" not in said, "parameters of a statement are customers' values"
+
+
+def test_an_error_of_ours_is_its_own_sentence():
+    assert sentence_of(DataError("There is no decision yet.")) == "There is no decision yet."
+
+
+@pytest.fixture(autouse=True)
+def environ(monkeypatch, tmp_path):
+    kept = dict(os.environ)
+    for name in kept:
+        if name.startswith(("CHURN_", "DAGSTER_HOME")):
+            del os.environ[name]
+    monkeypatch.chdir(tmp_path)
+    yield
+    monkeypatch.undo()
+    os.environ.clear()
+    os.environ.update(kept)
+
+
+@pytest.fixture
+def churn(monkeypatch, capfd):
+    """Run `churn` as a shell would: (exit code, stdout, stderr)."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["churn", *arguments])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main()
+        out, err = capfd.readouterr()
+        return end.value.code, out, err
+
+    return run
+
+
+def test_the_calls_are_of_every_command():
+    assert set(CALLS) == set(commands())
+
+
+@pytest.mark.parametrize("command", CALLS)
+def test_whatever_a_library_raises_in_a_command_is_one_sentence_and_exit_code_1(command, churn, monkeypatch, capfd):
+
+    raised = []
+
+    def fails(*_, **__):
+        raise raised[-1]
+
+    for module in [module for name, module in sys.modules.items() if name.startswith("churn_platform.cli")]:
+        for called in ("open_home", "load_settings", "write_simulation"):
+            if hasattr(module, called):
+                monkeypatch.setattr(module, called, fails)
+    for code, made in ERRORS.items():
+        raised.append(made())
+        exit_code, out, err = churn(*command.split(), *CALLS[command])
+        assert (exit_code, out) == (1, ""), (code, err)
+        assert [line for line in err.splitlines() if not line.startswith("Looking")] == [
+            f"churn: {sentence_of(raised[-1])}"
+        ]
+
+
+def test_debug_shows_the_traceback_before_the_sentence(churn, monkeypatch):
+    def fails(*_, **__):
+        raise mlflow_error()
+
+    monkeypatch.setattr(base, "load_settings", fails)
+    code, _, err = churn("--debug", "status")
+    assert (code, err.startswith("Traceback"), err.splitlines()[-1].startswith("churn: MLflow")) == (1, True, True)
+    assert "Traceback" not in churn("status")[2], "it is of one command"
+
+
+def test_an_error_while_alerts_are_sent_is_one_sentence_too(churn, monkeypatch):
+    from churn_platform.cli import boundary
+
+    def fails():
+        raise sql_error()
+
+    monkeypatch.setattr(boundary, "tell_people", fails)
+    monkeypatch.setattr(app_module.cli_answers, "open_home", lambda _: fails())
+    code, _, err = churn("status")
+    assert (code, len(err.splitlines()), "Traceback" in err) == (1, 2, False)
+
+
+def garbage(*names):
+    def damage(folder):
+        for path in [path for name in names for path in folder.glob(name)]:
+            path.write_bytes(b"garbage " * 200)
+
+    return damage
+
+
+def cut(*names):
+    def damage(folder):
+        for path in [path for name in names for path in folder.glob(name)]:
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+    return damage
+
+
+def emptied(*names):
+    def damage(folder):
+        for path in [path for name in names for path in folder.glob(name)]:
+            path.write_text("{}")
+
+    return damage
+
+
+FAULTS = {
+    "mlflow.db is garbage": garbage("mlflow.db"),
+    "Feast's registry is garbage": garbage("feast/registry.db"),
+    "Feast's registry is cut": cut("feast/registry.db"),
+    "the online store is garbage": garbage("feast/online_store.db"),
+    "Parquet of the lake is cut": cut(f"lake/*/as_of={FEBRUARY}/*.parquet"),
+    "rows of records are cut": cut(f"lake/derived/*/{FEBRUARY}.parquet"),
+    "records have no fields": emptied(f"lake/derived/*/{FEBRUARY}.json"),
+    "a manifest has no fields": emptied(f"lake/snapshots/{FEBRUARY}.json"),
+    "decisions have no fields": emptied("ledger/decisions/*.json"),
+    "the pointer has no fields": emptied("releases/production"),
+    "the model is garbage": garbage("releases/2/model.skops", "releases/2/booster.txt"),
+    "the note of the online month has no fields": emptied("feast/online.json", "feast/applied.json"),
+    "MLflow's artifacts are gone": lambda folder: shutil.rmtree(folder / "artifacts"),
+    "the ledger is garbage": garbage("ledger/receipts.jsonl"),
+}
+ASKED = [
+    "status", "history", "decision", "scores", "explain m00001", "verify", "reproduce 2", "scoreboard", "doctor",
+    "contract check", "approve 2", "reject 2", "unblock 1", "backup file.tar", "doctor --fix", "rollback", "run",
+]  # fmt: skip
+"""From those that read to those that write."""
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_in_a_damaged_home_every_command_works_or_says_why_not_in_one_sentence(fault, february, tmp_path, churn):
+    home = copied(february, tmp_path / "home")
+    deliver(home, JANUARY)
+    FAULTS[fault](home.folder)
+    failed = []
+    for asked in ASKED:
+        act = ACT if asked.split()[0] in ("approve", "reject", "unblock", "rollback") else ()
+        code, out, err = churn(*asked.split(), *act, "--home", str(home.folder))
+        assert "Traceback" not in out + err, (asked, err)
+        said = [line for line in err.splitlines() if line.startswith("churn: ")]
+        assert code in (0, 1, 2), (asked, code)
+        if code and asked not in ("verify", "doctor", "doctor --fix", "reproduce 2"):
+            assert len(said) == 1, (asked, err)
+        assert "[UNEXPECTED]" not in err, (asked, err)
+        failed += [asked] if code == 1 else []
+    assert failed, "nobody noticed"
+
+
+def test_a_production_version_deleted_in_mlflow_stops_no_command_that_is_advised(february, tmp_path, churn):
+    home = copied(february, tmp_path / "home")
+    relocate(home.folder / "mlflow.db", home.folder / "artifacts")
+    home.registry._client().delete_model_version(home.registry.model_name, "2")
+    at = ("--home", str(home.folder))
+    code, out, err = churn("doctor", *at)
+    assert (code, "deleted in MLflow" in " ".join(out.split()), "churn rollback" in out, err) == (1, True, True, "")
+    code, out, err = churn("doctor", "--fix", "--json", *at)
+    [repair] = json.loads(out)["repairs"]
+    assert (code, repair["what"], repair["done"], "Traceback" in err) == (1, "alias", False, False)
+    assert "churn rollback" in repair["says"]
+    assert churn("run", *at)[0] == 0
+    code, out, err = churn("rollback", *ACT, *at)
+    assert (code, err) == (0, "")
+    assert home.releases.pointer().version == 1
+    assert churn("doctor", *at)[0] == 0
