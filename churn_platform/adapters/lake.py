@@ -63,11 +63,13 @@ class Lake:
         arrived: dt.datetime,
         fingerprint: str,
         quarantines: Mapping[str, Quarantine] = NOTHING_ASIDE,
+        compared: Mapping[str, Any] | None = None,
     ) -> Publication:
         """Publish validated tables atomically; tables equal to those known change nothing.
 
         A first delivery counts as known at its as_of (labels: when they mature); a correction when it arrives. Rows
         put aside are written before the manifest names them; other rows put aside are a delivery of their own.
+        `compared` is kept with the delivery: the month next to the months before (`core/month_comparison.py`).
         """
         manifest = self._manifest(as_of)
         known = self._newest(manifest)
@@ -88,6 +90,7 @@ class Lake:
                 if name == self.contract.label_table:
                     entries[name]["churners"] = int(tables[name][self.contract.label.column].astype("Float64").sum())
             delivery = {"number": number, "arrived": arrived.isoformat(), "kind": kind, "tables": entries}
+            delivery |= {"compared": dict(compared)} if compared is not None else {}
             manifest["deliveries"].append(delivery)
             manifest["fingerprint"] = fingerprint
             write_json(self._manifest_path(as_of), manifest)
@@ -107,13 +110,25 @@ class Lake:
         newest = self._newest(self._manifest(as_of))
         return {name: entry["quarantine"] for name, entry in newest.items() if "quarantine" in entry}
 
+    def compared(self, as_of: dt.date) -> dict[str, Any] | None:
+        """The month next to the months before, as its newest delivery found it; None where that is not known."""
+        found = [delivery["compared"] for delivery in self._manifest(as_of)["deliveries"] if "compared" in delivery]
+        return found[-1] if found else None
+
+    def entries(self, as_of: dt.date) -> dict[str, dict[str, Any]]:
+        """Table -> its newest known entry in the manifest: file, digest, rows."""
+        return self._newest(self._manifest(as_of))
+
     def keys(self, as_of: dt.date) -> dict[str, pd.Series]:
-        """The keys (rows,) of each feature table of a month, as newest known."""
-        newest, key = self._newest(self._manifest(as_of)), self.contract.entity.column
+        """The keys (rows,) of each table of a month, as newest known; text is held by Arrow."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        key = self.contract.entity.column
+        types = {pa.int64(): pd.Int64Dtype(), pa.string(): pd.StringDtype("pyarrow")}
         return {
-            name: self.read(self.folder / entry["file"], [key])[key]
-            for name, entry in newest.items()
-            if name in self.contract.feature_tables
+            name: pq.ParquetFile(self.folder / entry["file"]).read(columns=[key]).to_pandas(types_mapper=types.get)[key]
+            for name, entry in self.entries(as_of).items()
         }
 
     def behind(self) -> list[str]:

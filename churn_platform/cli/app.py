@@ -183,9 +183,11 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Process what is due, oldest month first, and retrain where the policy asks. Every run is in the UI."""
+    from churn_platform.adapters.month_warnings import listed as listed_warnings
+    from churn_platform.adapters.month_warnings import warnings_of
     from churn_platform.adapters.status import parse_as_of, status
     from churn_platform.cli.progress import RunProgress
-    from churn_platform.cli.show import show_status
+    from churn_platform.cli.show import show_status, show_warnings
 
     if as_of is not None and every:
         raise UsageError("--as-of and --all exclude each other: name a month or take all.")
@@ -197,10 +199,14 @@ def run(
 
         ran = list(run_due(opened, progress.step, progress.asset, through))
     found = status(opened)
+    earlier = sorted({r.step.as_of for r in ran} - {parse_as_of(month) for month in found["months"][-1:]})
+    of_earlier = [one for month in earlier for one in listed_warnings(month, warnings_of(opened, month))]
     if as_json:
-        print_json({"ran": [{"job": r.step.kind, "as_of": r.step.as_of, "run_id": r.run_id} for r in ran], **found})
+        steps = [{"job": r.step.kind, "as_of": r.step.as_of, "run_id": r.run_id} for r in ran]
+        print_json({"ran": steps, **found, "warnings": [*of_earlier, *found["warnings"]]})
         return
     typer.echo(f"{len(ran)} run{'s' if len(ran) != 1 else ''} done." if ran else "Nothing to do.")
+    show_warnings(make_console(), of_earlier)
     show_status(make_console(), found)
 
 

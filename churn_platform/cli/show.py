@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from churn_platform.cli.people import STATES, said_of, show_people, standing
@@ -39,6 +40,7 @@ def show_status(console: Console, found: Mapping[str, Any]) -> None:
     if proposal := found["proposal"]:
         console.print(f"[yellow]Proposed[/]    {proposal['sentence']} Type `{proposal['command']}`.", soft_wrap=True)
     show_people(console, found)
+    show_warnings(console, found["warnings"])
     if aside := found["quarantine"]:
         console.print(f"[yellow]Quarantine[/]  {aside['as_of']}: {aside['sentence']} Reasons: {aside['page']}")
     for one in found["answered"]:
@@ -54,6 +56,15 @@ def show_status(console: Console, found: Mapping[str, Any]) -> None:
     console.print(
         f"Next        {due['job']} of {due['as_of']}: {due['reason']} Type `churn run`." if due else found["reason"]
     )
+
+
+def show_warnings(console: Console, warnings: Iterable[Mapping[str, str]]) -> None:
+    """One line for each warning of a month, with its code."""
+    for one in warnings:
+        if one["code"] != "ROWS_QUARANTINED":  # the line on the quarantine names the page, too
+            console.print(
+                f"[yellow]Warning[/]     {one['as_of']} {one['code']}: {escape(one['sentence'])}", soft_wrap=True
+            )
 
 
 def unsent_sentence(receiver: Mapping[str, Any]) -> str:

@@ -7,6 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from churn_platform.core.digest import ADDED
+
 Algorithm = Literal["lightgbm", "hist_gradient_boosting", "logistic_regression", "random_forest"]
 DriftMethod = Literal["wasserstein", "jensenshannon"]
 
@@ -20,11 +22,17 @@ class _Part(BaseModel):
 class IngestionPolicy(_Part):
     """How much of a table may be wrong before the drop is refused whole; below, the wrong rows are quarantined.
 
-    `unmatched_share` is the share of a month's customers that any one feature table may lack.
+    `unmatched_share` is the share of a month's customers that any one feature table may lack. `near_key_share` is the
+    share of its keys that may match a key of the month before, or of another table, only after blanks, case, leading
+    zeros or a trailing `.0` are removed; more refuse the drop. `repeated_month` is what happens to a drop that equals
+    another month in every table. When more customers than `changed_share` are new or gone, the month has a warning.
     """
 
     quarantine_share: float = Field(default=0.01, ge=0, lt=1)
     unmatched_share: float = Field(default=0.05, ge=0, le=1)
+    near_key_share: float = Field(default=0.01, ge=0, le=1, json_schema_extra=ADDED)
+    repeated_month: Literal["refuse", "warn"] = Field(default="refuse", json_schema_extra=ADDED)
+    changed_share: float = Field(default=0.3, ge=0, le=1, json_schema_extra=ADDED)
 
 
 class TrainingPolicy(_Part):

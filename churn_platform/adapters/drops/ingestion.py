@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from churn_platform.adapters.drops.comparing import compared
 from churn_platform.adapters.drops.page import show_drop
 from churn_platform.adapters.drops.quarantine_files import Quarantine
 from churn_platform.adapters.drops.reader import INCOMING, SUCCESS, SUFFIXES, Drop, open_drop
@@ -23,6 +24,7 @@ from churn_platform.core.digest import digest_of
 from churn_platform.core.forgetting import current
 from churn_platform.core.lake_tables import lake_tables
 from churn_platform.core.ledger import DELIVERED, Act
+from churn_platform.core.month_comparison import change_sentence
 from churn_platform.core.quarantine import quarantined_sentence
 from churn_platform.errors import ContractError, DropRefused, UsageError
 
@@ -52,7 +54,8 @@ def publish_drop(home: Home, as_of: dt.date) -> Publication:
         raise refusal
     tables = lake_tables(home.contract, {name: table.sound for name, table in found.tables.items()}, as_of)
     quarantines = {name: made for name, table in found.tables.items() if (made := _quarantine(table)) is not None}
-    publication = home.lake.publish(as_of, tables, home.now(), fingerprint, quarantines)
+    comparison = None if found.comparison is None else found.comparison.as_dict()
+    publication = home.lake.publish(as_of, tables, home.now(), fingerprint, quarantines, comparison)
     show_drop(home, found)
     if publication.kind == "unchanged":
         _record_repetition(home, publication, fingerprint)
@@ -63,7 +66,7 @@ def publish_drop(home: Home, as_of: dt.date) -> Publication:
 
 
 def judged(home: Home, drop: Drop) -> ValidatedDrop:
-    """A drop against the home's contract and what the month's lake already knows.
+    """A drop against the home's contract, what the lake already knows of the month, and the months before.
 
     Raises:
         ContractError: the contract has columns that the published months lack.
@@ -74,7 +77,8 @@ def judged(home: Home, drop: Drop) -> ValidatedDrop:
             f"them in every month. Put {home.contract_path} back, or make a new home and deliver the months there."
         )
     known = home.lake.keys(drop.as_of) if drop.as_of in home.lake.months() else None
-    return validate(home.contract, drop, today=home.now().date(), known=known)
+    found = validate(home.contract, drop, today=home.now().date(), known=known)
+    return compared(home.lake, drop, found)
 
 
 def take_in(home: Home, source: Path, as_of: dt.date) -> tuple[Path, ValidatedDrop]:
@@ -190,9 +194,13 @@ def _record_delivery(home: Home, as_of: dt.date) -> None:
     if _recorded(home, as_of, content, DELIVERED):
         return
     said = quarantined_sentence({name: entry["quarantined"] for name, entry in kept.items()})
-    reason = f"{delivery['kind'].capitalize()} delivery of {', '.join(delivery['tables'])}. {said}".strip()
+    change = change_sentence(delivery.get("compared"))
+    parts = [f"{delivery['kind'].capitalize()} delivery of {', '.join(delivery['tables'])}.", said, change]
+    reason = " ".join(part for part in parts if part)
     act: Act = "drop corrected" if delivery["kind"] == "correction" else "drop accepted"
-    _record(home, act, as_of, reason, content | {"fingerprint": home.lake.fingerprint(as_of)})
+    evidence = content | {"fingerprint": home.lake.fingerprint(as_of)}
+    evidence |= {"compared": delivery["compared"]} if "compared" in delivery else {}
+    _record(home, act, as_of, reason, evidence)
 
 
 def _record_repetition(home: Home, publication: Publication, fingerprint: str) -> None:
