@@ -1,8 +1,7 @@
 """The lake: typed Parquet a table and as_of, every delivery kept, shown as it was known at any instant.
 
 A snapshot is what its manifest says (`snapshots/<as_of>.json`): files that no manifest names are never read, so a
-crash between two files publishes nothing. Belongs here: layout, publication, views by knowledge time.
-Does not: validation (`core/snapshot.py`).
+crash between two files publishes nothing.
 """
 
 import datetime as dt
@@ -69,7 +68,7 @@ class Lake:
 
         A first delivery counts as known at its as_of (labels: when they mature); a correction when it arrives. Rows
         put aside are written before the manifest names them; other rows put aside are a delivery of their own.
-        `compared` is kept with the delivery: the month next to the months before (`core/month_comparison.py`).
+        `compared` (`core/month_comparison.py`) is kept with the delivery.
         """
         manifest = self._manifest(as_of)
         known = self._newest(manifest)
@@ -107,13 +106,12 @@ class Lake:
 
     def quarantines(self, as_of: dt.date) -> dict[str, dict[str, Any]]:
         """Table -> what validation put aside or dropped of its newest delivery: counts, reasons, the rows' file."""
-        newest = self._newest(self._manifest(as_of))
-        return {name: entry["quarantine"] for name, entry in newest.items() if "quarantine" in entry}
+        return {n: entry["quarantine"] for n, entry in self.entries(as_of).items() if "quarantine" in entry}
 
     def compared(self, as_of: dt.date) -> dict[str, Any] | None:
         """The month next to the months before, as its newest delivery found it; None where that is not known."""
-        found = [delivery["compared"] for delivery in self._manifest(as_of)["deliveries"] if "compared" in delivery]
-        return found[-1] if found else None
+        deliveries = self._manifest(as_of)["deliveries"]
+        return next((one["compared"] for one in reversed(deliveries) if "compared" in one), None)
 
     def entries(self, as_of: dt.date) -> dict[str, dict[str, Any]]:
         """Table -> its newest known entry in the manifest: file, digest, rows."""
@@ -126,17 +124,15 @@ class Lake:
 
         key = self.contract.entity.column
         types = {pa.int64(): pd.Int64Dtype(), pa.string(): pd.StringDtype("pyarrow")}
-        return {
-            name: pq.ParquetFile(self.folder / entry["file"]).read(columns=[key]).to_pandas(types_mapper=types.get)[key]
-            for name, entry in self.entries(as_of).items()
-        }
+        files = {name: pq.ParquetFile(self.folder / entry["file"]) for name, entry in self.entries(as_of).items()}
+        return {name: file.read(columns=[key]).to_pandas(types_mapper=types.get)[key] for name, file in files.items()}
 
     def behind(self) -> list[str]:
         """Columns of the contract, as table.column, that the newest published month lacks: another wrote it."""
         import pyarrow.parquet as pq
 
         months, lacking = self.months(), []
-        for name, entry in self._newest(self._manifest(months[-1])).items() if months else ():
+        for name, entry in self.entries(months[-1]).items() if months else ():
             written = set(pq.read_schema(self.folder / entry["file"]).names)
             lacking += [f"{name}.{column}" for column in self.contract.published.get(name, ()) if column not in written]
         return lacking
@@ -161,12 +157,11 @@ class Lake:
 
     def digest(self, as_of: dt.date) -> str:
         """Digest of the newest known content of a month."""
-        return self._digest(self._newest(self._manifest(as_of)))
+        return self._digest(self.entries(as_of))
 
     def feature_digest(self, as_of: dt.date) -> str:
         """Digest of the newest known feature tables of a month: what its scores are made from."""
-        newest = self._newest(self._manifest(as_of))
-        return self._digest({name: entry for name, entry in newest.items() if name != self.contract.label_table})
+        return self._digest({n: entry for n, entry in self.entries(as_of).items() if n != self.contract.label_table})
 
     def labelled(self) -> set[dt.date]:
         """The months whose labels have been delivered."""
@@ -174,11 +169,11 @@ class Lake:
 
     def has_labels(self, as_of: dt.date) -> bool:
         """Whether labels of the month have been delivered."""
-        return self.contract.label_table in self._newest(self._manifest(as_of))
+        return self.contract.label_table in self.entries(as_of)
 
     def churners(self, as_of: dt.date) -> int:
         """How many customers of a labelled month churned, by the newest labels."""
-        return int(self._newest(self._manifest(as_of))[self.contract.label_table]["churners"])
+        return int(self.entries(as_of)[self.contract.label_table]["churners"])
 
     def view(self, known_at: dt.datetime, *, as_at_scoring: bool) -> View:
         """The files known at an instant.
@@ -218,8 +213,7 @@ class Lake:
         if as_of not in self.months():
             raise UsageError(f"There is no snapshot of {as_of}; published months: {self._listed()}.")
         if view is None:
-            newest = self._newest(self._manifest(as_of))
-            return {name: self.read(self.folder / entry["file"]) for name, entry in newest.items()}
+            return {name: self.read(self.folder / entry["file"]) for name, entry in self.entries(as_of).items()}
         return {name: self.read(files[as_of]) for name, files in view.items() if as_of in files}
 
     def read(self, path: Path, columns: list[str] | None = None) -> pd.DataFrame:
@@ -249,15 +243,9 @@ class Lake:
         return self.contract.matures(as_of) if table == self.contract.label_table else as_of
 
     def _entry(
-        self,
-        as_of: dt.date,
-        number: int,
-        name: str,
-        table: "pa.Table",
-        digest: str,
-        arrived: dt.datetime,
+        self, as_of: dt.date, number: int, name: str, table: "pa.Table", digest: str, arrived: dt.datetime,
         known: Mapping[str, Any] | None,
-    ) -> dict[str, Any]:
+    ) -> dict[str, Any]:  # fmt: skip
         """Write a table; one whose rows are known already stays where and when it was."""
         if known is not None and known["digest"] == digest:
             return {part: known[part] for part in ("file", "sha256", "digest", "rows", "created")}

@@ -101,7 +101,7 @@ def _evaluated(home: Home, look: Look, month: dt.date, labelled: Labelled) -> li
     rows, labels = labelled
     truth, day = pd.Series(labels.to_numpy(), index=rows[home.contract.entity.column]), month.isoformat()
     sentence = repetition_sentence(home.lake.compared(month))
-    repeated = {"warning": f"In {day} {sentence}"} if sentence else {}
+    repeated = {"warning": f"The data of {day} is in doubt. {sentence}"} if sentence else {}
     entries = []
     for number, version in look.versions.items():
         trained = str(version.passport["as_of"])

@@ -1,6 +1,7 @@
 """Collects the warnings of a month from its records, whoever found them, and records them in the ledger."""
 
 import datetime as dt
+from collections.abc import Collection
 from typing import Any
 
 from churn_platform.adapters.home import Home
@@ -9,6 +10,7 @@ from churn_platform.core.ledger import Receipt
 from churn_platform.core.month_warnings import (
     RAISED,
     MonthWarning,
+    of_checks,
     of_comparison,
     of_decision,
     of_drift,
@@ -38,11 +40,19 @@ def warnings_of(home: Home, as_of: dt.date, progress: Progress | None = None) ->
         *of_quarantine(quarantined_sentence(counts)),
         *_of_label_count(home, as_of, compared),
         *of_labels(training.get("labels"), policy.training),
+        *of_checks(training.get("failed_checks", {})),
         *_of_drift(home, as_of, progress),
         *of_performance(performance.get("evaluated", ())),
         *of_scores(home.records.read("scores", as_of)),
         *of_decision(_decision(home, as_of, progress)),
     ]
+
+
+def warnings_of_months(home: Home, months: Collection[dt.date] = ()) -> list[dict[str, str]]:
+    """The warnings of these months and of the newest published one as plain JSON values, oldest month first."""
+    progress = Progress(home)
+    wanted = sorted({*months, *progress.published[-1:]} & set(progress.published))
+    return [one for month in wanted for one in listed(month, warnings_of(home, month, progress))]
 
 
 def listed(as_of: dt.date, warnings: list[MonthWarning]) -> list[dict[str, str]]:
@@ -83,10 +93,12 @@ def _of_label_count(home: Home, as_of: dt.date, compared: dict[str, Any] | None)
 
 def _of_drift(home: Home, as_of: dt.date, progress: Progress) -> list[MonthWarning]:
     record = home.records.read("drift_report", as_of)
-    if record is None or record.get("result") is None:
-        return []
+    pointer = home.releases.pointer()
+    if record is None or record["result"] is None or pointer is None or pointer.version != record["production_version"]:
+        return []  # what an earlier version drifted from is no news of the one in production
     verdict = progress.verdict(as_of)
-    return of_drift(record, trainable=verdict.retrain or _requested(home, as_of), why_not=verdict.reason)
+    why_not = "" if verdict.retrain or _requested(home, as_of) else verdict.reason
+    return of_drift(record, labelled=as_of in progress.matured(as_of), why_not=why_not)
 
 
 def _requested(home: Home, as_of: dt.date) -> bool:

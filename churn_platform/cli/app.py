@@ -163,16 +163,15 @@ def ingest(
     """Validate a month's files and database tables and take them in as a drop; `churn run` processes it."""
     from churn_platform.adapters.drops.ingestion import gathered, take_in
     from churn_platform.adapters.status import parse_as_of
+    from churn_platform.cli.show import ingest_sentences
 
     month = parse_as_of(as_of)
     opened = open_home(home, must_exist=False)
     with gathered(opened, folder, month) as files:
         target, found = take_in(opened, files, month)
     opened.create()
-    said = found.quarantined_sentence
-    typer.echo(f"The drop of {month} is {'usable' if said else 'sound'} and in {target}. Next: `churn run`.")
-    if said:
-        typer.echo(f"{said} Reasons: {opened.reports / month.isoformat() / 'drop.html'}")
+    page = opened.reports / month.isoformat() / "drop.html"
+    typer.echo("\n".join(ingest_sentences(found, target, page)))
 
 
 @app.command()
@@ -183,11 +182,10 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Process what is due, oldest month first, and retrain where the policy asks. Every run is in the UI."""
-    from churn_platform.adapters.month_warnings import listed as listed_warnings
-    from churn_platform.adapters.month_warnings import warnings_of
+    from churn_platform.adapters.month_warnings import warnings_of_months
     from churn_platform.adapters.status import parse_as_of, status
     from churn_platform.cli.progress import RunProgress
-    from churn_platform.cli.show import show_status, show_warnings
+    from churn_platform.cli.show import show_status
 
     if as_of is not None and every:
         raise UsageError("--as-of and --all exclude each other: name a month or take all.")
@@ -199,14 +197,11 @@ def run(
 
         ran = list(run_due(opened, progress.step, progress.asset, through))
     found = status(opened)
-    earlier = sorted({r.step.as_of for r in ran} - {parse_as_of(month) for month in found["months"][-1:]})
-    of_earlier = [one for month in earlier for one in listed_warnings(month, warnings_of(opened, month))]
+    found["warnings"] = warnings_of_months(opened, {r.step.as_of for r in ran})
     if as_json:
-        steps = [{"job": r.step.kind, "as_of": r.step.as_of, "run_id": r.run_id} for r in ran]
-        print_json({"ran": steps, **found, "warnings": [*of_earlier, *found["warnings"]]})
+        print_json({"ran": [{"job": r.step.kind, "as_of": r.step.as_of, "run_id": r.run_id} for r in ran], **found})
         return
     typer.echo(f"{len(ran)} run{'s' if len(ran) != 1 else ''} done." if ran else "Nothing to do.")
-    show_warnings(make_console(), of_earlier)
     show_status(make_console(), found)
 
 

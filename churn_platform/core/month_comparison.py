@@ -71,6 +71,14 @@ class CustomerChange:
 
 
 @dataclass(frozen=True)
+class Lacking:
+    """The customers of a month that one of its tables lacks."""
+
+    count: int
+    examples: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class MonthComparison:
     """A month next to the months published before."""
 
@@ -78,8 +86,8 @@ class MonthComparison:
     """Customers of the month."""
     customers: CustomerChange | None
     """None for the first month."""
-    lacking: Mapping[str, int]
-    """Table -> how many of the month's customers it lacks."""
+    lacking: Mapping[str, Lacking]
+    """Table -> the customers of the other tables that it lacks."""
     repeated: Mapping[str, dt.date]
     """Table -> the other month whose table is equal cell for cell."""
     repeated_month: dt.date | None
@@ -94,7 +102,7 @@ class MonthComparison:
         return {
             "count": self.count,
             "customers": None if self.customers is None else self.customers.as_dict(),
-            "lacking": dict(self.lacking),
+            "lacking": {table: found.count for table, found in self.lacking.items()},
             "repeated": {table: month.isoformat() for table, month in self.repeated.items()},
             "repeated_month": None if self.repeated_month is None else self.repeated_month.isoformat(),
             "extra_columns": {table: list(names) for table, names in self.extra_columns.items()},

@@ -22,6 +22,7 @@ Code = Literal[
     "CHURN_RATE_IMPLAUSIBLE",
     "LABELS_IMPLAUSIBLE",
     "LABELS_PARTIAL",
+    "CHECK_FAILED",
     "DRIFT_WITHOUT_LABELS",
     "NEW_CATEGORY",
     "UNKNOWN_CATEGORY_SHARE",
@@ -101,6 +102,11 @@ def of_labels(found: Mapping[str, Any] | None, policy: TrainingPolicy) -> list[M
     ]
 
 
+def of_checks(failed: Mapping[str, str]) -> list[MonthWarning]:
+    """Warnings of the checks of the training dataset that failed, by name with their sentence."""
+    return [MonthWarning("CHECK_FAILED", name, f"Check {name} failed. {said}") for name, said in failed.items()]
+
+
 def of_label_count(labelled: int, customers: int) -> list[MonthWarning]:
     """Warning of labels that came for some of the customers only; a month without any label has none yet."""
     if not 0 < labelled < customers:
@@ -110,21 +116,22 @@ def of_label_count(labelled: int, customers: int) -> list[MonthWarning]:
     return [MonthWarning("LABELS_PARTIAL", "labels", said)]
 
 
-def of_drift(record: Mapping[str, Any] | None, *, trainable: bool, why_not: str = "") -> list[MonthWarning]:
+def of_drift(record: Mapping[str, Any] | None, *, labelled: bool, why_not: str = "") -> list[MonthWarning]:
     """Warnings of a drift report: drift that no retraining can answer, and categories the model has never seen.
 
     Args:
         record: the drift report's record.
-        trainable: whether a candidate can be trained on labels that came since production was trained.
-        why_not: why none can be trained.
+        labelled: whether the labels of the month are known.
+        why_not: why no candidate can be trained; empty where one can.
     """
     result = (record or {}).get("result")
     if record is None or result is None:
         return []
     found = []
-    if record["alarms"] and not trainable:
+    if record["alarms"] and (why_not or not labelled):
         alarms = "; ".join(record["alarms"])
-        said = f"{alarms[:1].upper()}{alarms[1:]}, and no candidate can be trained on it. {why_not}".rstrip()
+        missing = "The labels of this month have not come, so a candidate learns from earlier months only."
+        said = f"{alarms[:1].upper()}{alarms[1:]}. {f'No candidate can be trained: {why_not}' if why_not else missing}"
         found.append(MonthWarning("DRIFT_WITHOUT_LABELS", "drift", said))
     return [*found, *_of_categories(result, record["production_version"])]
 
@@ -233,7 +240,7 @@ def _of_repetition(compared: Mapping[str, Any]) -> list[MonthWarning]:
         MonthWarning(
             "TABLE_SAME_AS_BEFORE",
             table,
-            f"{table} equals {same} cell for cell: the export probably delivered that month's file again.",
+            f"{table} equals the table of {same} cell for cell: the export probably delivered that month again.",
         )
         for table, same in compared["repeated"].items()
     ]

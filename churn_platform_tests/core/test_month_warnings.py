@@ -91,18 +91,26 @@ def drift(unknown=None, alarms=("drift share 40.0% is above 5.0%",)):
     return {"production_version": 3, "alarms": list(alarms), "result": {"columns": [column]}}
 
 
-def test_drift_is_a_warning_only_where_no_candidate_can_answer_it():
-    assert codes(of_drift(drift(), trainable=False, why_not="No labels.")) == [("DRIFT_WITHOUT_LABELS", "drift")]
-    assert of_drift(drift(), trainable=True) == []
-    assert of_drift(drift(alarms=()), trainable=False) == []
-    assert of_drift(None, trainable=False) == of_drift({"result": None}, trainable=False) == []
+@pytest.mark.parametrize(
+    ("labelled", "why_not", "warned"),
+    [(True, "", False), (False, "", True), (True, "Cooling down.", True), (False, "No labels.", True)],
+)
+def test_drift_is_a_warning_only_where_no_candidate_can_answer_it(labelled, why_not, warned):
+    found = of_drift(drift(), labelled=labelled, why_not=why_not)
+    assert codes(found) == ([("DRIFT_WITHOUT_LABELS", "drift")] if warned else [])
+    assert all(why_not in warning.sentence for warning in found)
+    assert of_drift(drift(alarms=()), labelled=labelled, why_not=why_not) == []
+
+
+def test_a_month_without_a_drift_report_has_no_warning_of_drift():
+    assert of_drift(None, labelled=False) == of_drift({"result": None}, labelled=False) == []
 
 
 @pytest.mark.parametrize(
     ("unknown", "code"), [({"Plus": 0.02}, "NEW_CATEGORY"), ({"M": 0.4, "N": 0.2}, "UNKNOWN_CATEGORY_SHARE")]
 )
 def test_a_category_that_the_model_never_saw_is_named_with_its_share(unknown, code):
-    (warning,) = of_drift(drift(unknown, alarms=()), trainable=True)
+    (warning,) = of_drift(drift(unknown, alarms=()), labelled=True)
     assert (warning.code, warning.about) == (code, "plan")
     assert all(repr(category) in warning.sentence for category in unknown)
 

@@ -14,10 +14,11 @@ from churn_platform.adapters.drops.reader import Drop
 from churn_platform.adapters.drops.validation import ValidatedDrop
 from churn_platform.adapters.lake import Lake
 from churn_platform.core.contract import Contract
-from churn_platform.core.faults import Fault, fault
+from churn_platform.core.faults import EXAMPLES, Fault, fault
 from churn_platform.core.lake_tables import lake_tables
 from churn_platform.core.month_comparison import (
     CustomerChange,
+    Lacking,
     MonthComparison,
     compare_customers,
     everyone,
@@ -25,6 +26,7 @@ from churn_platform.core.month_comparison import (
     repeated_month,
     repeated_tables,
 )
+from churn_platform.core.month_warnings import of_comparison
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,7 +38,12 @@ def compared(lake: Lake, drop: Drop, found: ValidatedDrop) -> ValidatedDrop:
         return found
     comparison = _comparison(lake, drop, found)
     faults = _faults(lake.contract, comparison)
-    return replace(found, comparison=comparison, of_the_drop=(*found.of_the_drop, *faults))
+    if faults:
+        return replace(found, of_the_drop=(*found.of_the_drop, *faults))
+    earlier = [month for month in lake.months() if month < drop.as_of]
+    before = lake.compared(earlier[-1]) if earlier else None
+    warnings = of_comparison(comparison.as_dict(), before, lake.contract.policy.ingestion)
+    return replace(found, comparison=comparison, warnings=tuple(warnings))
 
 
 def _comparison(lake: Lake, drop: Drop, found: ValidatedDrop) -> MonthComparison:
@@ -53,12 +60,17 @@ def _comparison(lake: Lake, drop: Drop, found: ValidatedDrop) -> MonthComparison
     return MonthComparison(
         count=len(everyone(features)) if features else 0,
         customers=_customers(lake, features, earlier[-1]) if earlier and features else None,
-        lacking={name: len(keys) for name, keys in lacking(features).items()} if features else {},
+        lacking=_lacking(features),
         repeated=repeated,
         repeated_month=None if content.unchanged else repeated_month(content.own, content.others, repeated),
         extra_columns=extra,
         new_columns=_new_columns(extra, lake.compared(earlier[-1]) if earlier else None),
     )
+
+
+def _lacking(features: Mapping[str, pd.Series]) -> dict[str, Lacking]:
+    found = lacking(features) if features else {}
+    return {name: Lacking(len(keys), tuple(map(str, keys.head(EXAMPLES)))) for name, keys in found.items()}
 
 
 def _faults(contract: Contract, comparison: MonthComparison) -> list[Fault]:

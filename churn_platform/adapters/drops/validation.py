@@ -19,6 +19,7 @@ from churn_platform.core.contract import Contract
 from churn_platform.core.conversion import convert
 from churn_platform.core.faults import Fault, fault
 from churn_platform.core.month_comparison import MonthComparison
+from churn_platform.core.month_warnings import MonthWarning
 from churn_platform.core.quarantine import (
     TableReport,
     differing,
@@ -52,7 +53,9 @@ class ValidatedDrop:
     of_the_drop: tuple[Fault, ...]
     """Faults that are no single file's."""
     comparison: MonthComparison | None = None
-    """The month next to those published before; None for a drop that is refused anyway."""
+    """The month next to those published before; None for a drop that is refused."""
+    warnings: tuple[MonthWarning, ...] = ()
+    """What the comparison shows and does not refuse."""
 
     @cached_property
     def refusals(self) -> tuple[Fault, ...]:

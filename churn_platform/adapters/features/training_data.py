@@ -57,6 +57,13 @@ def label_plausibility(home: Home, progress: Progress, as_of: dt.date, window: W
     return {"as_of": newest.isoformat(), **found, "warnings": list(found["warnings"])}
 
 
+def record_failed_checks(home: Home, as_of: dt.date, failed: dict[str, str]) -> None:
+    """Keep the failed checks of a month's dataset with its record, so that its warnings name them."""
+    record = home.records.read("training_dataset", as_of) or {}
+    if failed != record.get("failed_checks", {}):
+        home.records.write("training_dataset", as_of, record | {"failed_checks": failed})
+
+
 def join(lake: Lake, store: "FeatureStore", window: Window, known_at: dt.datetime) -> TrainingDataset:
     """The dataset of a window as it was known at an instant, whatever has been corrected since; writes nothing.
 
