@@ -18,7 +18,7 @@ from churn_platform.adapters.serving.release_watch import Held
 from churn_platform.adapters.serving.score_history import ScoreHistory
 from churn_platform.core.contract import Contract
 from churn_platform.core.reasons import sentence
-from churn_platform.core.scorer import Row
+from churn_platform.core.scorer import Row, seen
 from churn_platform.errors import StoreDown
 
 from .errors import Refusal
@@ -200,7 +200,8 @@ class Answers:
         names, said = [name for name, _ in loaded.scorer.features], []
         for row, pushes in zip(rows, contributions, strict=True):
             order = sorted(range(len(names)), key=lambda place, pushed=pushes: -abs(pushed[place]))  # type: ignore[misc]
-            said.append(
-                [sentence(self._features[names[j]], names[j], row[names[j]], pushes[j]) for j in order[: self._reasons]]
-            )
+            said.append([self._reason(loaded, names[j], row[names[j]], pushes[j]) for j in order[: self._reasons]])
         return said
+
+    def _reason(self, loaded: Loaded, name: str, value: object, push: float) -> str:
+        return sentence(self._features[name], name, value, push, seen=seen(loaded.scorer, name, value))

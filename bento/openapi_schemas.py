@@ -107,6 +107,9 @@ def _models() -> Json:
             "overridden": _or_null(_object({"by": STRING, "reason": STRING, "at": MOMENT})),
             "pending": _or_null(_object({"version": INTEGER, "since": MOMENT, "lapses": MOMENT})),
             "proposal": _or_null(_object({"version": INTEGER, "sentence": STRING, "command": STRING})),
+            "warnings": {"type": "array", "items": _object(
+                {"as_of": DATE, "code": STRING, "about": STRING, "sentence": STRING}
+            )},
             "refused_release": _or_null(STRING), **IDENTIFIED,
         }),
     }  # fmt: skip

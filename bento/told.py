@@ -12,6 +12,7 @@ from churn_platform.adapters.ledger.store import LedgerStore
 from churn_platform.adapters.records import Records
 from churn_platform.core.approval import pending
 from churn_platform.core.ledger import Receipt
+from churn_platform.core.month_warnings import newest_warnings
 from churn_platform.core.moves import DONE
 from churn_platform.core.standing import overrides, standing_proposal
 from churn_platform.errors import ChurnError
@@ -25,9 +26,10 @@ class Told:
 
     def __call__(self, version: int) -> dict[str, Any]:
         """The receipt of the move that put the version into production, who overrode its decision, the candidate that
-        waits for an approval, the proposal that stands; each None where nothing is said or it cannot be read.
+        waits for an approval, the proposal that stands, each None where there is none or it cannot be read; and the
+        warnings of the newest month.
         """
-        told: dict[str, Any] = {"receipt": None, "overridden": None, "pending": None, "proposal": None}
+        told: dict[str, Any] = {"receipt": None, "overridden": None, "pending": None, "proposal": None, "warnings": []}
         try:
             receipts = self._ledger.receipts()
         except (ChurnError, OSError):
@@ -42,6 +44,7 @@ class Told:
         if request is not None and dt.datetime.now(dt.UTC) <= dt.datetime.fromisoformat(request.until):
             told["pending"] = {"version": request.version, "since": request.asked, "lapses": request.until}
         told["proposal"] = self._proposal(version, receipts)
+        told["warnings"] = newest_warnings(receipts)
         return told
 
     def _proposal(self, version: int, receipts: list[Receipt]) -> dict[str, Any] | None:

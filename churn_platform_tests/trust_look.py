@@ -128,7 +128,9 @@ def asked(home: Home, *, whole: bool, contents: bool) -> dict[str, Any]:
 def tables_of(as_of: dt.date, content: int) -> dict[str, pd.DataFrame]:
     """A month's tables; who leaves turns round every month, so that each month's candidate beats the last."""
     tables = dict(month_tables(JANUARY if as_of.month % 2 else FEBRUARY))
-    tables["visits"] = tables["visits"].assign(hours=(tables["visits"]["hours"] + content / 100).round(2))
+    # The number of the month keeps a later month from being equal to an earlier one: such a drop is refused.
+    hours = tables["visits"]["hours"] + content / 100 + as_of.month
+    tables["visits"] = tables["visits"].assign(hours=hours.round(2))
     return tables
 
 

@@ -23,6 +23,7 @@ COMPLETING = {
 LOOP = COMPLETING | {
     "drop accepted", "drop corrected", "drop repeated", "drop refused", "decision", "production kept", "approval requested",
     "promotion proposed", "rollback proposed", "stand-down began", "stand-down ended", "customer forgotten",
+    "warnings raised", "warnings cleared",
 }  # fmt: skip
 MAY = {
     "run": LOOP,

@@ -62,11 +62,13 @@ class Lake:
         arrived: dt.datetime,
         fingerprint: str,
         quarantines: Mapping[str, Quarantine] = NOTHING_ASIDE,
+        compared: Mapping[str, Any] | None = None,
     ) -> Publication:
         """Publish validated tables atomically; tables equal to those known change nothing.
 
         A first delivery counts as known at its as_of (labels: when they mature); a correction when it arrives. Rows
         put aside are written before the manifest names them; other rows put aside are a delivery of their own.
+        `compared` (`core/month_comparison.py`) is kept with the delivery.
         """
         manifest = self._manifest(as_of)
         known = self._newest(manifest)
@@ -86,6 +88,7 @@ class Lake:
                 if name == self.contract.label_table:
                     entries[name]["churners"] = int(tables[name][self.contract.label.column].astype("Float64").sum())
             delivery = {"number": number, "arrived": arrived.isoformat(), "kind": kind, "tables": entries}
+            delivery |= {"compared": dict(compared)} if compared is not None else {}
             manifest["deliveries"].append(delivery)
             manifest["fingerprint"] = fingerprint
             write_json(self._manifest_path(as_of), manifest)
@@ -107,24 +110,33 @@ class Lake:
 
     def quarantines(self, as_of: dt.date) -> dict[str, dict[str, Any]]:
         """Table -> what validation put aside or dropped of its newest delivery: counts, reasons, the rows' file."""
-        newest = self._newest(self._manifest(as_of))
-        return {name: entry["quarantine"] for name, entry in newest.items() if "quarantine" in entry}
+        return {n: entry["quarantine"] for n, entry in self.entries(as_of).items() if "quarantine" in entry}
+
+    def compared(self, as_of: dt.date) -> dict[str, Any] | None:
+        """The month next to the months before, as its newest delivery found it; None where that is not known."""
+        deliveries = self._manifest(as_of)["deliveries"]
+        return next((one["compared"] for one in reversed(deliveries) if "compared" in one), None)
+
+    def entries(self, as_of: dt.date) -> dict[str, dict[str, Any]]:
+        """Table -> its newest known entry in the manifest: file, digest, rows."""
+        return self._newest(self._manifest(as_of))
 
     def keys(self, as_of: dt.date) -> dict[str, pd.Series]:
-        """The keys (rows,) of each feature table of a month, as newest known."""
-        newest, key = self._newest(self._manifest(as_of)), self.contract.entity.column
-        return {
-            name: self.read(self.folder / entry["file"], [key])[key]
-            for name, entry in newest.items()
-            if name in self.contract.feature_tables
-        }
+        """The keys (rows,) of each table of a month, as newest known; text is held by Arrow."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        key = self.contract.entity.column
+        types = {pa.int64(): pd.Int64Dtype(), pa.string(): pd.StringDtype("pyarrow")}
+        files = {name: pq.ParquetFile(self.folder / entry["file"]) for name, entry in self.entries(as_of).items()}
+        return {name: file.read(columns=[key]).to_pandas(types_mapper=types.get)[key] for name, file in files.items()}
 
     def behind(self) -> list[str]:
         """Columns of the contract, as table.column, that the newest published month lacks: another wrote it."""
         import pyarrow.parquet as pq
 
         months, lacking = self.months(), []
-        for name, entry in self._newest(self._manifest(months[-1])).items() if months else ():
+        for name, entry in self.entries(months[-1]).items() if months else ():
             written = set(pq.read_schema(self.folder / entry["file"]).names)
             lacking += [f"{name}.{column}" for column in self.contract.published.get(name, ()) if column not in written]
         return lacking
@@ -149,12 +161,11 @@ class Lake:
 
     def digest(self, as_of: dt.date) -> str:
         """Digest of the newest known content of a month."""
-        return self._digest(self._newest(self._manifest(as_of)))
+        return self._digest(self.entries(as_of))
 
     def feature_digest(self, as_of: dt.date) -> str:
         """Digest of the newest known feature tables of a month: what its scores are made from."""
-        newest = self._newest(self._manifest(as_of))
-        return self._digest({name: entry for name, entry in newest.items() if name != self.contract.label_table})
+        return self._digest({n: entry for n, entry in self.entries(as_of).items() if n != self.contract.label_table})
 
     def labelled(self) -> set[dt.date]:
         """The months whose labels have been delivered."""
@@ -162,11 +173,11 @@ class Lake:
 
     def has_labels(self, as_of: dt.date) -> bool:
         """Whether labels of the month have been delivered."""
-        return self.contract.label_table in self._newest(self._manifest(as_of))
+        return self.contract.label_table in self.entries(as_of)
 
     def churners(self, as_of: dt.date) -> int:
         """How many customers of a labelled month churned, by the newest labels."""
-        return int(self._newest(self._manifest(as_of))[self.contract.label_table]["churners"])
+        return int(self.entries(as_of)[self.contract.label_table]["churners"])
 
     def view(self, known_at: dt.datetime, *, as_at_scoring: bool) -> View:
         """The files known at an instant.
@@ -207,8 +218,7 @@ class Lake:
             listed = ", ".join(month.isoformat() for month in self.months()) or "none yet"
             raise UsageError(f"There is no snapshot of {as_of}; published months: {listed}.")
         if view is None:
-            newest = self._newest(self._manifest(as_of))
-            return {name: self.read(self.folder / entry["file"]) for name, entry in newest.items()}
+            return {name: self.read(self.folder / entry["file"]) for name, entry in self.entries(as_of).items()}
         return {name: self.read(files[as_of]) for name, files in view.items() if as_of in files}
 
     def read(self, path: Path, columns: list[str] | None = None) -> pd.DataFrame:
@@ -241,15 +251,9 @@ class Lake:
         return self.contract.matures(as_of) if table == self.contract.label_table else as_of
 
     def _entry(
-        self,
-        as_of: dt.date,
-        number: int,
-        name: str,
-        table: "pa.Table",
-        digest: str,
-        arrived: dt.datetime,
+        self, as_of: dt.date, number: int, name: str, table: "pa.Table", digest: str, arrived: dt.datetime,
         known: Mapping[str, Any] | None,
-    ) -> dict[str, Any]:
+    ) -> dict[str, Any]:  # fmt: skip
         """Write a table; one whose rows are known already stays where and when it was."""
         if known is not None and known["digest"] == digest:
             return {part: known[part] for part in ("file", "sha256", "digest", "rows", "created")}

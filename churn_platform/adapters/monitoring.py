@@ -18,6 +18,7 @@ from churn_platform.adapters.ledger.state_receipts import record_stand_down
 from churn_platform.adapters.progress import Progress
 from churn_platform.adapters.promotion.promoting import production_candidate, released
 from churn_platform.core.drift.result import DriftResult
+from churn_platform.core.month_warnings import repetition_sentence
 from churn_platform.core.performance import realised
 from churn_platform.core.promotion import DriftFigures
 from churn_platform.core.retraining import Thresholds, drift_alarms
@@ -99,11 +100,14 @@ def _evaluated(home: Home, look: Look, month: dt.date, labelled: Labelled) -> li
     """An entry a followed version, production's last; the others are of later months than they trained on."""
     rows, labels = labelled
     truth, day = pd.Series(labels.to_numpy(), index=rows[home.contract.entity.column]), month.isoformat()
+    sentence = repetition_sentence(home.lake.compared(month))
+    repeated = {"warning": f"The data of {day} is in doubt. {sentence}"} if sentence else {}
     entries = []
     for number, version in look.versions.items():
         trained = str(version.passport["as_of"])
         if trained < day or (number == look.production and trained == day):
-            entries.append(realised(home.contract, rows, truth, version, day) | {"state": look.state(number)})
+            found = realised(home.contract, rows, truth, version, day)
+            entries.append(found | {"state": look.state(number)} | repeated)
     unread = [
         {"version": number, "as_of": day, "rows": 0, "metrics": None, "note": why, "state": look.state(number)}
         for number, why in look.faults.items()

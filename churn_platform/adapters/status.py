@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from churn_platform.adapters.home import Home
+from churn_platform.adapters.month_warnings import warnings_of_months
 from churn_platform.adapters.progress import Progress
 from churn_platform.adapters.promotion.approval_requests import how_to_answer, waiting
 from churn_platform.adapters.watching.alerting import Alerter
@@ -38,6 +39,7 @@ def status(home: Home) -> dict[str, Any]:
         "blocked": {version: asdict(who) for version, who in blocked(receipts).items()},
         "decisions": [with_word(decision.model_dump(mode="json"), receipts) for decision in progress.decisions],
         "quarantine": quarantine(home, progress.published[-1]) if progress.published else None,
+        "warnings": warnings_of_months(home),
         "performance": progress.performance(),
         "answered": progress.answered(),
         "proposal": proposal(home),

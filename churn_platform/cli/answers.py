@@ -40,14 +40,17 @@ def scores(
     as_json: JsonOption = False,
 ) -> None:
     """Who is most likely to leave, and why."""
+    from churn_platform.adapters.month_warnings import listed, warnings_of
     from churn_platform.adapters.status import listed_scores
-    from churn_platform.cli.show import show_scores
+    from churn_platform.cli.show import show_scores, show_warnings
 
     opened = open_home(home)
     month, record, rows = listed_scores(opened, top)
+    warnings = listed(month, warnings_of(opened, month))
     if as_json:
-        print_json({"as_of": month, **record, "listed": rows})
+        print_json({"as_of": month, **record, "listed": rows, "warnings": warnings})
         return
+    show_warnings(make_console(), warnings)
     show_scores(make_console(), month.isoformat(), record, list(rows), opened.contract.entity.column)
 
 

@@ -129,16 +129,15 @@ def ingest(
     """Validate a month's files and database tables and take them in as a drop; `churn run` processes it."""
     from churn_platform.adapters.drops.ingestion import gathered, take_in
     from churn_platform.adapters.status import parse_as_of
+    from churn_platform.cli.show import ingest_sentences
 
     month = parse_as_of(as_of)
     opened = open_home(home, must_exist=False)
     with gathered(opened, files or (), month) as folder:
         target, found = take_in(opened, folder, month)
     opened.create()
-    said = found.quarantined_sentence
-    typer.echo(f"The drop of {month} is {'usable' if said else 'sound'} and in {target}. Next: `churn run`.")
-    if said:
-        typer.echo(f"{said} Reasons: {opened.reports / month.isoformat() / 'drop.html'}")
+    page = opened.reports / month.isoformat() / "drop.html"
+    typer.echo("\n".join(ingest_sentences(found, target, page)))
 
 
 @app.command()
@@ -149,6 +148,7 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Process what is due, oldest month first, and retrain where the policy asks. Every run is in the UI."""
+    from churn_platform.adapters.month_warnings import warnings_of_months
     from churn_platform.adapters.status import parse_as_of, status
     from churn_platform.cli.progress import RunProgress
     from churn_platform.cli.show import show_status
@@ -163,6 +163,7 @@ def run(
 
         ran = list(run_due(opened, progress.step, progress.asset, through))
     found = status(opened)
+    found["warnings"] = warnings_of_months(opened, {r.step.as_of for r in ran})
     if as_json:
         print_json({"ran": [{"job": r.step.kind, "as_of": r.step.as_of, "run_id": r.run_id} for r in ran], **found})
         return

@@ -1,12 +1,18 @@
 """How answers look in a terminal: tables and sentences with rich. Belongs here: layout. Does not: facts."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from churn_platform.cli.people import STATES, said_of, show_people, standing
+from churn_platform.core.month_comparison import change_sentence
+
+if TYPE_CHECKING:
+    from churn_platform.adapters.drops.validation import ValidatedDrop
 
 STYLES = {"pass": "green", "warn": "yellow", "fail": "red", "not_applicable": "dim"}
 
@@ -39,6 +45,7 @@ def show_status(console: Console, found: Mapping[str, Any]) -> None:
     if proposal := found["proposal"]:
         console.print(f"[yellow]Proposed[/]    {proposal['sentence']} Type `{proposal['command']}`.", soft_wrap=True)
     show_people(console, found)
+    show_warnings(console, found["warnings"])
     if aside := found["quarantine"]:
         console.print(f"[yellow]Quarantine[/]  {aside['as_of']}: {aside['sentence']} Reasons: {aside['page']}")
     for one in found["answered"]:
@@ -54,6 +61,25 @@ def show_status(console: Console, found: Mapping[str, Any]) -> None:
     console.print(
         f"Next        {due['job']} of {due['as_of']}: {due['reason']} Type `churn run`." if due else found["reason"]
     )
+
+
+def ingest_sentences(found: "ValidatedDrop", target: Path, page: Path) -> list[str]:
+    """What `churn ingest` says of an accepted drop: where it is, what was quarantined, how it compares."""
+    aside = found.quarantined_sentence
+    said = [f"The drop of {found.as_of} is {'usable' if aside else 'sound'} and in {target}. Next: `churn run`."]
+    said += [f"{aside} Reasons: {page}"] if aside else []
+    change = change_sentence(None if found.comparison is None else found.comparison.as_dict())
+    said += [change] if change else []
+    return said + [f"Warning {warning.code}: {warning.sentence}" for warning in found.warnings]
+
+
+def show_warnings(console: Console, warnings: Iterable[Mapping[str, str]]) -> None:
+    """One line for each warning of a month, with its code."""
+    for one in warnings:
+        if one["code"] != "ROWS_QUARANTINED":  # the line on the quarantine names the page, too
+            console.print(
+                f"[yellow]Warning[/]     {one['as_of']} {one['code']}: {escape(one['sentence'])}", soft_wrap=True
+            )
 
 
 def unsent_sentence(receiver: Mapping[str, Any]) -> str:

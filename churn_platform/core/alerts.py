@@ -39,6 +39,7 @@ PLAIN: dict[str, tuple[str, Severity, str]] = {
     "rollback proposed": ("a rollback is proposed: {subject}", "warning", ""),
     "stand-down began": ("{subject} stands down", "failure", "Scores, status and API say so until it ends."),
     "stand-down ended": ("{subject} no longer stands down", "success", ""),
+    "warnings raised": ("warnings of {subject}", "warning", "Nothing was stopped. `churn status` shows them again."),
     "recovery": ("recovered: {subject}", "warning", ""),
 }
 """Acts with one message each: title, severity, what else to say."""

@@ -104,6 +104,19 @@ STRUCTURAL_KINDS = (
         "unmatched_customers", "{absent} of the month's {all} customers ({share}) are not in it, allowed are {allowed}",
         "deliver every table for the same customers or raise policy.ingestion.unmatched_share",
     ),
+    Kind(
+        "keys_differ_between_tables",
+        "{near} of its {all} keys match a key of the month's other tables only after {how}", "{repair}",
+    ),
+    Kind(
+        "keys_nearly_match", "{near} of the month's {all} keys match a key of {before} only after {how}",
+        "{repair}; if the keys of {before} are the wrong ones, deliver that month again first; if these are other "
+        "customers, raise policy.ingestion.near_key_share",
+    ),
+    Kind(
+        "month_repeated", "every table equals the one of {same} cell for cell",
+        "export the month again; if nothing has changed since {same}, set policy.ingestion.repeated_month: warn",
+    ),
     Kind("future", "the as_of {as_of} lies more than one {cadence} ahead", "mend the date: the year typed is {year}"),
 )  # fmt: skip
 KINDS = {kind.code: kind for kind in (*CELL_KINDS, *STRUCTURAL_KINDS)}

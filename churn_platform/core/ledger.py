@@ -30,6 +30,8 @@ StateAct = Literal[
     "release published",
     "stand-down began",
     "stand-down ended",
+    "warnings raised",
+    "warnings cleared",
     "policy changed",
     "recovery",
     "customer forgotten",

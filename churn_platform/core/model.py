@@ -6,6 +6,7 @@ Belongs here: recipe, fitted model, its safe format. Does not: where models are 
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
@@ -113,6 +114,15 @@ class ChurnModel:
         sources = _sources(prepare, self.features)
         summed = pd.DataFrame(columns.T).groupby(sources).sum().T
         return summed.reindex(columns=[name for name, _ in self.features], fill_value=0.0)
+
+    @cached_property
+    def categories(self) -> dict[str, frozenset[str]]:
+        """Category feature -> the values it was trained on, rare ones and `(none)` for null included."""
+        names = [name for name, dtype in self.features if dtype == "category"]
+        if not names:
+            return {}
+        encoder = self.pipeline.named_steps["prepare"].named_transformers_["category"]
+        return {name: frozenset(known) for name, known in zip(names, encoder.categories_, strict=True)}
 
     def to_bytes(self) -> bytes:
         """The model as a skops file: parameters and arrays, no code."""

@@ -94,10 +94,17 @@ def stand_down_reason(records: Sequence[dict[str, Any]], version: int, churners:
     auc, low, high = _pooled([own[month] for month in pooled])
     if low > CHANCE:
         return None
+    repeated = sorted(
+        {
+            str(r["warning"])
+            for r in records
+            if r["version"] == version and r.get("warning") and str(r["as_of"]) in pooled
+        }
+    )
     months = pooled[0] if len(pooled) == 1 else f"{pooled[-1]} to {pooled[0]}"
     return (
         f"Version {version} is no better than chance on the matured labels of {months}: "
-        f"AUC {auc:.3f} [{low:.3f}, {high:.3f}]."
+        f"AUC {auc:.3f} [{low:.3f}, {high:.3f}]." + "".join(f" {sentence}" for sentence in repeated)
     )
 
 

@@ -7,6 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from churn_platform.core.digest import ADDED
+
 Algorithm = Literal["lightgbm", "hist_gradient_boosting", "logistic_regression", "random_forest"]
 DriftMethod = Literal["wasserstein", "jensenshannon"]
 
@@ -18,16 +20,20 @@ class _Part(BaseModel):
 
 
 class IngestionPolicy(_Part):
-    """How much of a table may be wrong before the drop is refused whole; below, the wrong rows are quarantined.
-
-    `unmatched_share` is the share of a month's customers that any one feature table may lack.
-    """
+    """How much of a table may be wrong before the drop is refused; below that, the wrong rows are quarantined."""
 
     quarantine_share: float = Field(default=0.01, ge=0, lt=1)
     """Largest share of faulty rows of a table that is quarantined. Above it the drop is refused. Example: `0.02`"""
     unmatched_share: float = Field(default=0.05, ge=0, le=1)
     """Largest share of a month's customers that a feature table may lack. Above it the drop is refused. Example: `0.5`
     """
+    near_key_share: float = Field(default=0.01, ge=0, le=1, json_schema_extra=ADDED)
+    """Share of the customers whose keys may match only after zeros, case, blanks or `.0` are removed. Above it the drop is
+    refused. Example: `0`"""
+    repeated_month: Literal["refuse", "warn"] = Field(default="refuse", json_schema_extra=ADDED)
+    """What happens to a month whose tables all equal those of another month, cell for cell. Example: `warn`"""
+    changed_share: float = Field(default=0.3, ge=0, le=1, json_schema_extra=ADDED)
+    """Share of new or gone customers above which a month is reported. Example: `0.5`"""
 
 
 class TrainingPolicy(_Part):

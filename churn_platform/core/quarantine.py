@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from churn_platform.core.faults import EXAMPLE_LENGTH, EXAMPLES, Fault, Positions, fault, percent
+from churn_platform.core.month_comparison import everyone, lacking, near_tables
 
 ROW, REASONS = "row", "reasons"
 """Columns of a quarantine file before those of the table's own file."""
@@ -103,6 +104,24 @@ def quarantined_sentence(rows: Mapping[str, int]) -> str:
     return f"{total:,} row{'s' if total > 1 else ''} quarantined: {', '.join(f'{t} {n:,}' for t, n in found.items())}."
 
 
+def differing(keys: Mapping[str, pd.Series], files: Mapping[str, str], share: float) -> list[Fault]:
+    """A fault for each table of a month that writes the same customers' keys in another way than the other tables.
+
+    Args:
+        keys: the keys of each table of the month, in any order.
+        files: the file of each table.
+        share: the share of a table's keys that may do so.
+    """
+    faults = []
+    for table, near in near_tables(keys).items():
+        if near.count > share * len(keys[table]):
+            words: dict[str, Any] = {"near": f"{near.count:,}", "all": f"{len(keys[table]):,}"}
+            words |= {"how": near.spelling.how, "repair": near.spelling.repair}
+            file = files.get(table, "")
+            faults.append(fault("keys_differ_between_tables", table, file=file, examples=near.examples, **words))
+    return faults
+
+
 def unmatched(keys: Mapping[str, pd.Series], files: Mapping[str, str], share: float) -> list[Fault]:
     """A fault for each feature table that lacks too many of the month's customers.
 
@@ -111,13 +130,14 @@ def unmatched(keys: Mapping[str, pd.Series], files: Mapping[str, str], share: fl
         files: the file of each table.
         share: the share of all customers that one table may lack.
     """
-    everyone = pd.concat(list(keys.values())).drop_duplicates() if keys else pd.Series(dtype=object)
+    if not keys:
+        return []
+    customers = len(everyone(keys))
     faults = []
-    for table, own in keys.items():
-        absent = everyone[~everyone.isin(own)]
-        if len(absent) > share * len(everyone):
-            words: dict[str, Any] = {"absent": f"{len(absent):,}", "all": f"{len(everyone):,}"}
-            words |= {"share": percent(len(absent) / len(everyone)), "allowed": percent(share)}
+    for table, absent in lacking(keys).items():
+        if len(absent) > share * customers:
+            words: dict[str, Any] = {"absent": f"{len(absent):,}", "all": f"{customers:,}"}
+            words |= {"share": percent(len(absent) / customers), "allowed": percent(share)}
             examples = absent.head(EXAMPLES).tolist()
             file = files.get(table, "")
             faults.append(fault("unmatched_customers", table, file=file, examples=examples, **words))

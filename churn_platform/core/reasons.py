@@ -6,16 +6,27 @@ The server imports this module: no pandas.
 
 from churn_platform.core.contract import Column
 
+UNSEEN = "is new to the model, which knows nothing about it"
 
-def sentence(column: Column, name: str, value: object, push: float) -> str:
-    """One reason: "3 failed payments in 90 days raises the risk"; `value` is None where it is null."""
-    effect = "raises the risk" if push > 0 else "lowers the risk" if push < 0 else "does not move the risk"
+
+def sentence(column: Column, name: str, value: object, push: float, *, seen: bool = True) -> str:
+    """One reason: "3 failed payments in 90 days raises the risk"; `value` is None where it is null.
+
+    With `seen` false the model was never trained on the value: what it does to the risk is then unknown.
+    """
+    effect = UNSEEN if not seen else _effect(push)
     said = column.description or name.replace("_", " ")
     if value is None:
         return f"no value for {said[:1].lower()}{said[1:]} {effect}"
     number = shown(column, value)
     phrase = column.phrase.format(value=number, s="" if number == "1" else "s") or f"{said}: {number}"
     return f"{phrase} {effect}"
+
+
+def _effect(push: float) -> str:
+    if push == 0:
+        return "does not move the risk"
+    return "raises the risk" if push > 0 else "lowers the risk"
 
 
 def shown(column: Column, value: object) -> str:

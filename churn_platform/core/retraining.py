@@ -151,9 +151,10 @@ def _performance_fell(signals: Signals) -> str | None:
     low, high = signals.promoted_interval
     if not (auc < low and interval[1] < (low + high) / 2):
         return None
+    repeated = signals.realised.get("warning")
     return (
         f"Realised AUC {auc:.3f} on {signals.realised['as_of']} is below the interval [{low:.3f}, {high:.3f}] "
-        f"version {signals.production_version} had when it was promoted."
+        f"version {signals.production_version} had when it was promoted." + (f" {repeated}" if repeated else "")
     )
 
 

@@ -5,7 +5,7 @@ form is made (`core/serving_form.py`), the boosted trees themselves (`adapters/s
 Imports neither scikit-learn nor pandas nor LightGBM at module level: the server imports this module.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -34,6 +34,11 @@ class Scorer(Protocol):
     features: tuple[tuple[str, str], ...]
     threshold: float
 
+    @property
+    def categories(self) -> Mapping[str, Collection[str]]:
+        """Category feature -> the values it was trained on, `(none)` for null."""
+        ...
+
     def probability(self, rows: Sequence[Row]) -> list[float]:
         """Calibrated churn probability of each row."""
         ...
@@ -41,6 +46,12 @@ class Scorer(Protocol):
     def contributions(self, rows: Sequence[Row]) -> Floats:
         """How far each feature moves each row's log-odds (rows, features)."""
         ...
+
+
+def seen(scorer: Scorer, name: str, value: object) -> bool:
+    """Whether the model was trained on a value; always true of a number, which it can place between others."""
+    known = scorer.categories.get(name)
+    return known is None or (NONE if value is None else str(value)) in known
 
 
 class Booster(Protocol):
@@ -86,6 +97,7 @@ class FormScorer:
     def __init__(self, form: ServingForm, booster: Booster) -> None:
         self.features = tuple((feature.name, feature.dtype) for feature in form.features)
         self.threshold = form.threshold
+        self.categories: Mapping[str, Collection[str]] = {n: one.columns for n, one in form.encodings.items()}
         self._form, self._booster = form, booster
         self._categories: list[tuple[str, int, dict[str, int], int | None]] = []
         offset = 0
@@ -135,6 +147,7 @@ class ModelScorer:
 
     def __init__(self, model: "ChurnModel") -> None:
         self.features, self.threshold, self._model = model.features, model.threshold, model
+        self.categories: Mapping[str, Collection[str]] = model.categories
 
     def probability(self, rows: Sequence[Row]) -> list[float]:
         """Calibrated churn probability of each row."""

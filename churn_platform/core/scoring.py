@@ -9,7 +9,7 @@ import pandas as pd
 
 from churn_platform.core.contract import ColumnCost, Contract
 from churn_platform.core.costs import RowCosts
-from churn_platform.core.model import ChurnModel
+from churn_platform.core.model import NONE, ChurnModel
 from churn_platform.core.reasons import sentence
 
 REASON = "reason_{}"
@@ -65,8 +65,12 @@ def reasons(contract: Contract, rows: pd.DataFrame, model: ChurnModel, count: in
     names, strengths = list(pushes.columns), pushes.to_numpy()
     # Column by column: a row of a mixed frame is built anew at each `iloc`, 0.6 ms.
     values = [rows[name].astype(object).where(rows[name].notna(), None).array for name in names]
-    sentences = [
-        [sentence(contract.features[names[j]], names[j], values[j][i], strengths[i, j]) for j in chosen]
-        for i, chosen in enumerate(order)
-    ]
+    known = [model.categories.get(name) for name in names]
+
+    def reason(i: int, j: int) -> str:
+        value, own = values[j][i], known[j]
+        seen = own is None or (NONE if value is None else str(value)) in own
+        return sentence(contract.features[names[j]], names[j], value, strengths[i, j], seen=seen)
+
+    sentences = [[reason(i, j) for j in chosen] for i, chosen in enumerate(order)]
     return pd.DataFrame(sentences, index=rows.index, columns=[REASON.format(n + 1) for n in range(order.shape[1])])

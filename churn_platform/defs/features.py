@@ -8,6 +8,7 @@ from churn_platform.adapters.features.training_data import (
     knowledge_time,
     load_training_dataset,
     oracle_mismatches,
+    record_failed_checks,
 )
 from churn_platform.adapters.progress import Progress
 from churn_platform.core.labels import LabelPlausibility, judge_labels
@@ -110,7 +111,23 @@ def training_dataset_checks(context: dg.AssetCheckExecutionContext, home: HomeRe
         description=" ".join(found.warnings) or "Nothing looks wrong.", metadata=month | _label_metadata(found),
     )  # fmt: skip
     rows = dataset.newest_rows()
-    yield _leak_result(judge_alone(opened.contract, rows, rows[LABEL]), month)
+    alone = judge_alone(opened.contract, rows, rows[LABEL])
+    yield _leak_result(alone, month)
+    record_failed_checks(opened, as_of, _failed(wrong, len(shared), alone))
+
+
+def _failed(wrong: int, shared: int, alone: Alone) -> dict[str, str]:
+    """The failed checks with a sentence each; the plausibility of the labels has figures of its own in the record."""
+    found = {}
+    if wrong:
+        said = f"{wrong:,} cells differ from what the lake knew when their month was scored."
+        found["no_feature_from_after_its_moment"] = said
+    if shared:
+        found["no_holdout_entity_in_training"] = f"{shared:,} customers of the holdout are in the training rows."
+    if alone.leaks:
+        named = ", ".join(f"{name} (AUC {auc:.3f})" for name, auc in alone.leaks.items())
+        found["no_feature_tells_the_label"] = f"Probably known only after churning: {named}."
+    return found
 
 
 def _leak_result(alone: Alone, month: dict[str, str]) -> dg.AssetCheckResult:

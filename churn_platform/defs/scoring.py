@@ -3,8 +3,10 @@
 import dagster as dg
 
 from churn_platform.adapters.dagster_ui import report_url
+from churn_platform.adapters.month_warnings import record_warnings
 from churn_platform.adapters.scoring import score_month
 from churn_platform.defs.features import feature_views
+from churn_platform.defs.ingestion import warnings_metadata
 from churn_platform.defs.monitoring import performance
 from churn_platform.defs.partitions import as_of_partitions, month_of
 from churn_platform.defs.promotion import production_model
@@ -22,10 +24,12 @@ def scores(context: dg.AssetExecutionContext, home: HomeResource) -> dg.Material
 
     A model that is no better than chance is never served silently: then every row carries `stand_down`.
     """
-    opened = home.open()
-    scored = score_month(opened, month_of(context))
+    opened, as_of = home.open(), month_of(context)
+    scored = score_month(opened, as_of)
+    warnings = warnings_metadata(record_warnings(opened, as_of))
     if scored is None:
-        return dg.MaterializeResult(metadata={"note": "There is no production model yet, so nobody was scored."})
+        note = "There is no production model yet, so nobody was scored."
+        return dg.MaterializeResult(metadata={"note": note, "warnings": warnings})
     key = opened.contract.entity.column
     lines = ["| rank | customer | probability | strongest reason |", "| ---: | --- | ---: | --- |"]
     lines += [
@@ -34,6 +38,7 @@ def scores(context: dg.AssetExecutionContext, home: HomeResource) -> dg.Material
     ]
     return dg.MaterializeResult(
         metadata={
+            "warnings": warnings,
             "customers": scored.customers,
             "dagster/row_count": scored.customers,
             "model version": str(scored.version),

@@ -319,9 +319,13 @@ def test_a_crash_before_the_manifest_names_no_rows_put_aside(lake, monkeypatch):
     assert [path.name for path in (lake.folder.parent / "quarantine").rglob("*.csv")] == ["members.csv"]
 
 
-def test_the_keys_of_a_month_are_those_of_its_feature_tables_as_newest_known(lake):
+def test_the_keys_of_a_month_are_those_of_its_tables_as_newest_known(lake):
     lake.publish(JANUARY, tables(customers=6), ARRIVED, "f")
     lake.publish(JANUARY, only(tables(customers=3), "visits"), ARRIVED, "g")
-    assert {name: len(keys) for name, keys in lake.keys(JANUARY).items()} == {"members": 6, "visits": 3}
+    assert {name: len(keys) for name, keys in lake.keys(JANUARY).items()} == {
+        "members": 6,
+        "visits": 3,
+        "leavers": 6,
+    }
     assert lake.keys(JANUARY)["visits"].tolist() == ["m00000", "m00001", "m00002"]
     assert lake.keys(FEBRUARY) == {}

@@ -112,6 +112,7 @@ def test_a_retraining_that_was_skipped_is_told_only_when_performance_fell():
         ("drop refused", "the drop of version 2 is refused", "failure"),
         ("stand-down began", "version 2 stands down", "failure"),
         ("stand-down ended", "version 2 no longer stands down", "success"),
+        ("warnings raised", "warnings of version 2", "warning"),
         ("rollback done", "rolled back to version 1", "warning"),
         ("promotion proposed", "a promotion is proposed: version 2", "info"),
         ("rollback proposed", "a rollback is proposed: version 2", "warning"),

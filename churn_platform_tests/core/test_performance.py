@@ -111,6 +111,13 @@ def test_the_reason_names_version_month_and_figures():
     )
 
 
+def test_the_reason_names_data_that_came_again_in_the_months_that_decide():
+    doubt = {**entry(0.47), "warning": "The data of 2024-03-31 is in doubt."}
+    assert stand_down_reason([doubt], 3).endswith("The data of 2024-03-31 is in doubt.")
+    older = {**entry(0.6, "2024-02-29"), "warning": "The data of 2024-02-29 is in doubt."}
+    assert "doubt" not in stand_down_reason([older, entry(0.47)], 3)
+
+
 def test_the_newest_month_with_metrics_decides():
     good_then_bad = [entry(0.4, "2024-04-30"), entry(0.6, "2024-03-31")]
     bad_then_good = [entry(0.4, "2024-03-31"), entry(0.6, "2024-04-30")]

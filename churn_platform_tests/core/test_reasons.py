@@ -37,6 +37,15 @@ def test_the_contract_that_ships_says_failed_payments_in_its_own_words(streamflo
         assert shown(column, value) in sentence(column, name, value, 0.2)
 
 
+def test_a_value_that_the_model_never_saw_has_no_effect_on_the_risk():
+    plan = Column(dtype="category", description="Plan")
+    for push in (-0.5, 0.5):
+        said = sentence(plan, "plan", "Monthly", push, seen=False)
+        assert said.startswith("Plan: Monthly")
+        assert "the risk" not in said
+        assert "new to the model" in said
+
+
 @pytest.mark.parametrize(
     ("dtype", "value", "text"),
     [

@@ -69,6 +69,12 @@ def test_a_fall_below_the_interval_at_promotion_is_the_trigger_performance(gym):
     )
 
 
+def test_a_fall_on_data_that_came_again_says_so(gym):
+    verdict = asked(gym, realised={**FALLEN, "warning": "The data of 2024-04-30 is in doubt."})
+    assert verdict.trigger == "performance"
+    assert verdict.reason.endswith("when it was promoted. The data of 2024-04-30 is in doubt.")
+
+
 @pytest.mark.parametrize(
     ("realised", "trigger"),
     [

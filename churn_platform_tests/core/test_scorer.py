@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from churn_platform.adapters.serving.booster import LightGBMBooster
 from churn_platform.core.model import Recipe
 from churn_platform.core.release import GoldenPrediction
-from churn_platform.core.scorer import BOOSTER_FILE, FORM_FILE, FormScorer, ModelScorer, ServingForm, check_golden
+from churn_platform.core.scorer import BOOSTER_FILE, FORM_FILE, FormScorer, ModelScorer, ServingForm, check_golden, seen
 from churn_platform.core.serving_form import serving_files
 from churn_platform.errors import IntegrityError
 
@@ -91,6 +91,15 @@ def test_any_other_pipeline_answers_for_plain_rows_as_for_a_frame(linear, rows):
     model, scorer = linear
     np.testing.assert_allclose(scorer.probability(rows), model.probability(frame(rows)), rtol=0, atol=1e-12)
     np.testing.assert_allclose(scorer.contributions(rows), model.contributions(frame(rows)), rtol=0, atol=1e-12)
+
+
+def test_a_value_is_seen_exactly_when_the_model_was_trained_on_it(boosted, linear):
+    for model, scorer in (boosted, linear):
+        assert {name: set(known) for name, known in scorer.categories.items()} == model.categories
+        assert seen(scorer, "tier", "plus")
+        assert seen(scorer, "city", None)
+        assert not seen(scorer, "city", "never seen")
+        assert seen(scorer, "visits", 10**9)
 
 
 def test_features_and_threshold_are_those_of_the_model(boosted, linear):

@@ -56,6 +56,15 @@ def test_reasons_follow_the_strength_and_the_sign_of_each_contribution(gym, cust
             assert said.iloc[row, place] == sentence(gym.features[name], name, value, pushes.loc[row, name])
 
 
+def test_a_value_that_the_model_was_not_trained_on_is_no_reason_for_a_risk(gym, customers, candidate):
+    (name,) = candidate.model.categories
+    rows = customers.head(4).assign(**{name: "never seen"})
+    said = reasons(gym, rows, candidate.model, 99)
+    about = [sentence for sentence in said.to_numpy().ravel() if "never seen" in sentence]
+    assert len(about) == 4
+    assert all("new to the model" in sentence and "the risk" not in sentence for sentence in about)
+
+
 def test_reasons_keep_the_index_of_their_rows_and_never_outnumber_the_features(gym, customers, candidate):
     chosen = customers.iloc[[7, 3]]
     said = reasons(gym, chosen, candidate.model, 99)

@@ -9,7 +9,8 @@ from churn_platform_tests.small_business import FEBRUARY, JANUARY
 
 def test_before_there_is_a_model_nobody_is_scored(january_decided_copy, shown):
     assert shown(january_decided_copy, JANUARY, scores) == {
-        "note": "There is no production model yet, so nobody was scored."
+        "note": "There is no production model yet, so nobody was scored.",
+        "warnings": "none",
     }
 
 
@@ -33,3 +34,8 @@ def test_a_model_that_stands_down_says_so_over_its_list(february_decided_copy, s
     values = shown(home, FEBRUARY, scores)
     assert values["stand down"].startswith("Version 1 is no better than chance")
     assert home.records.frame("scores", FEBRUARY)["stand_down"].all()
+
+
+def test_the_warnings_of_the_month_are_shown_and_recorded(february_copy, shown):
+    assert "LABELS_IMPLAUSIBLE" in shown(february_copy, FEBRUARY, scores)["warnings"]
+    assert [receipt.subject for receipt in february_copy.ledger.receipts("warnings raised")] == ["2024-02-29"]

@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 
+from churn_platform.adapters.drops.comparing import compared
 from churn_platform.adapters.drops.delivered_file import stem_of, table_files
 from churn_platform.adapters.drops.page import show_drop
 from churn_platform.adapters.drops.quarantine_files import Quarantine
@@ -27,6 +28,7 @@ from churn_platform.core.digest import digest_of
 from churn_platform.core.forgetting import current
 from churn_platform.core.lake_tables import lake_tables
 from churn_platform.core.ledger import DELIVERED, Act
+from churn_platform.core.month_comparison import change_sentence
 from churn_platform.core.quarantine import quarantined_sentence
 from churn_platform.errors import ContractError, DropRefused, HomeBusy, UsageError
 
@@ -56,7 +58,8 @@ def publish_drop(home: Home, as_of: dt.date) -> Publication:
         _record(home, "drop refused", as_of, said, {"fingerprint": fingerprint})
         raise refusal
     tables, quarantines = _publishable(home, found)
-    publication = home.lake.publish(as_of, tables, home.now(), fingerprint, quarantines)
+    comparison = None if found.comparison is None else found.comparison.as_dict()
+    publication = home.lake.publish(as_of, tables, home.now(), fingerprint, quarantines, comparison)
     show_drop(home, found)
     if publication.kind == "unchanged":
         _record_repetition(home, as_of, publication.digest, fingerprint)
@@ -115,7 +118,7 @@ def _publishable(home: Home, found: ValidatedDrop) -> tuple[dict[str, pd.DataFra
 
 
 def judged(home: Home, drop: Drop) -> ValidatedDrop:
-    """A drop against the home's contract and what the month's lake already knows.
+    """A drop against the home's contract, what the lake already knows of the month, and the months before.
 
     Raises:
         ContractError: the contract has columns that the published months lack.
@@ -126,7 +129,8 @@ def judged(home: Home, drop: Drop) -> ValidatedDrop:
             f"them in every month. Put {home.contract_path} back, or make a new home and deliver the months there."
         )
     known = home.lake.keys(drop.as_of) if drop.as_of in home.lake.months() else None
-    return validate(home.contract, drop, today=home.now().date(), known=known)
+    found = validate(home.contract, drop, today=home.now().date(), known=known)
+    return compared(home.lake, drop, found)
 
 
 def take_in(home: Home, source: Path, as_of: dt.date) -> tuple[Path, ValidatedDrop]:
@@ -242,7 +246,9 @@ def _record_delivery(home: Home, as_of: dt.date) -> None:
     if _recorded(home, as_of, content, DELIVERED):
         return
     said = quarantined_sentence({name: entry["quarantined"] for name, entry in kept.items()})
-    reason = f"{delivery['kind'].capitalize()} delivery of {', '.join(delivery['tables'])}. {said}".strip()
+    change = change_sentence(delivery.get("compared"))
+    parts = [f"{delivery['kind'].capitalize()} delivery of {', '.join(delivery['tables'])}.", said, change]
+    reason = " ".join(part for part in parts if part)
     act: Act = "drop corrected" if delivery["kind"] == "correction" else "drop accepted"
     evidence = content | {"fingerprint": home.lake.fingerprint(as_of)}
     if home.contract.label_table in delivery["tables"]:
@@ -250,6 +256,7 @@ def _record_delivery(home: Home, as_of: dt.date) -> None:
         evidence["labelled"] = [labelled, customers]
         if labelled < customers:
             reason += f" {labelled:,} of {customers:,} customers have a label."
+    evidence |= {"compared": delivery["compared"]} if "compared" in delivery else {}
     _record(home, act, as_of, reason, evidence)
 
 

@@ -12,6 +12,7 @@ from churn_platform.adapters.drops.validation import ValidatedDrop, ValidatedTab
 from churn_platform.adapters.files import write_text
 from churn_platform.adapters.home import Home
 from churn_platform.core.faults import Fault, percent
+from churn_platform.core.month_comparison import change_sentence
 
 REFUSED, ASIDE = "#c0392b", "#b7791f"
 _STYLE = """
@@ -31,10 +32,12 @@ code{font:.85em ui-monospace,monospace;background:#f0f1f2;border-radius:3px;padd
 
 
 def show_drop(home: Home, found: ValidatedDrop) -> Path | None:
-    """Write the page of a drop that has something to show, else remove an older one; where it is."""
+    """Write the page of a drop that has faults or warnings, else remove an older one; where it is."""
     path = home.reports / found.as_of.isoformat() / "drop.html"
     try:
-        if found.refusals or any(t.report.faults or t.report.duplicates for t in found.tables.values()):
+        files = any(table.report.faults or table.report.duplicates for table in found.tables.values())
+        lacking = found.comparison is not None and found.comparison.lacking
+        if found.refusals or files or found.warnings or lacking:
             write_text(path, page(found))
             return path
         path.unlink(missing_ok=True)
@@ -48,7 +51,7 @@ def page(found: ValidatedDrop) -> str:
     colour = REFUSED if found.refusals else ASIDE
     files = [_file(table) for table in found.tables.values() if table.report.faults]
     drop = _section("The drop", [(fault, True) for fault in found.of_the_drop])
-    body = "".join([_head(found), _files(found), drop, *files])
+    body = "".join([_head(found), _compared(found), _files(found), drop, *files])
     return (
         f'<!DOCTYPE html><html lang="en"><head><meta charset="UTF-8"><title>Drop {found.as_of}</title>'
         f'<meta name="viewport" content="width=device-width"><style>{_STYLE % colour}</style></head>'
@@ -71,9 +74,23 @@ def _head(found: ValidatedDrop) -> str:
             f"{aside} They are left out of this month as they stood, with row number and reasons, in "
             f"<code>quarantine/{found.as_of}/</code>; deliver them mended as a correction."
             if aside
-            else "Rows that repeat another one exactly were dropped."
+            else "Nothing was quarantined. Rows that repeat another one exactly were dropped."
         )
     return f'<section class="head"><h1>{title}</h1><p>{said}</p></section>'
+
+
+def _compared(found: ValidatedDrop) -> str:
+    """The drop next to the months before: warnings, and customers that a table lacks with the first of their keys."""
+    comparison = found.comparison
+    if comparison is None or not (found.warnings or comparison.lacking):
+        return ""
+    change = change_sentence(comparison.as_dict())
+    said = [change] if change else []
+    said += [f"{warning.code}: {warning.sentence}" for warning in found.warnings]
+    for table, lacks in comparison.lacking.items():
+        first = ", ".join(repr(key) for key in lacks.examples)
+        said.append(f"{table} lacks {lacks.count:,} of the month's {comparison.count:,} customers, first {first}.")
+    return f"<section><h2>Compared</h2>{''.join(f'<p>{escape(sentence)}</p>' for sentence in said)}</section>"
 
 
 def _files(found: ValidatedDrop) -> str:

@@ -19,7 +19,16 @@ from churn_platform.adapters.drops.table_reader import read_table
 from churn_platform.core.contract import Contract
 from churn_platform.core.conversion import Writing, convert
 from churn_platform.core.faults import Fault, fault
-from churn_platform.core.quarantine import TableReport, in_words_of, quarantined_rows, quarantined_sentence, unmatched
+from churn_platform.core.month_comparison import MonthComparison
+from churn_platform.core.month_warnings import MonthWarning
+from churn_platform.core.quarantine import (
+    TableReport,
+    differing,
+    in_words_of,
+    quarantined_rows,
+    quarantined_sentence,
+    unmatched,
+)
 from churn_platform.core.snapshot import conform, missing_tables
 
 
@@ -44,6 +53,10 @@ class ValidatedDrop:
     tables: dict[str, ValidatedTable]
     of_the_drop: tuple[Fault, ...]
     """Faults that are no single file's."""
+    comparison: MonthComparison | None = None
+    """The month next to those published before; None for a drop that is refused."""
+    warnings: tuple[MonthWarning, ...] = ()
+    """What the comparison shows and does not refuse."""
 
     @cached_property
     def refusals(self) -> tuple[Fault, ...]:
@@ -94,11 +107,19 @@ def validate(contract: Contract, drop: Drop, *, today: dt.date, known: Mapping[s
         for name, path in drop.files.items()
         if name not in drop.doubles
     }
-    keys = dict(known or {}) | {n: t.keys for n, t in tables.items() if n in contract.feature_tables and len(t.keys)}
-    if len(keys) > 1 and set(keys) & set(tables) and not _all_equal(list(keys.values())):
-        files = {name: path.name for name, path in drop.files.items()}
-        of_the_drop += unmatched(keys, files, contract.policy.ingestion.unmatched_share)
+    keys = dict(known or {}) | {name: table.keys for name, table in tables.items() if len(table.keys)}
+    if len(keys) > 1 and set(keys) & set(tables):
+        of_the_drop += _between_tables(contract, keys, {name: path.name for name, path in drop.files.items()})
     return ValidatedDrop(drop.as_of, tables, tuple(of_the_drop))
+
+
+def _between_tables(contract: Contract, keys: Mapping[str, pd.Series], files: Mapping[str, str]) -> list[Fault]:
+    """Keys that are written in two ways, else customers that a feature table lacks."""
+    policy = contract.policy.ingestion
+    if found := differing(keys, files, policy.near_key_share):
+        return found
+    features = {name: own for name, own in keys.items() if name in contract.feature_tables}
+    return unmatched(features, files, policy.unmatched_share)
 
 
 def _future(contract: Contract, drop: Drop, today: dt.date) -> list[Fault]:
@@ -139,8 +160,3 @@ def _conformed(
             return text, text, unreadable
         return text, sound, [in_words_of(text, found) for found in faults]
     return raw, sound, faults
-
-
-def _all_equal(keys: list[pd.Series]) -> bool:
-    """Whether all keys are the same in the same order: the usual case, and cheap to see."""
-    return all(len(own) == len(keys[0]) and bool((own == keys[0]).all()) for own in keys[1:])

@@ -5,7 +5,7 @@ Belongs here: the I/O round `core/training_dataset.py`. Does not: which rows are
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from churn_platform.adapters.lake import Lake, View
 from churn_platform.adapters.progress import Progress
 from churn_platform.core.contract import Contract
 from churn_platform.core.digest import frame_digest
+from churn_platform.core.labels import judge_labels
 from churn_platform.core.snapshot import canonical_dtypes
 from churn_platform.core.training_dataset import AS_OF, LABEL, Origin, TrainingDataset, assemble
 from churn_platform.core.window import Window
@@ -39,8 +40,28 @@ def build_training_dataset(home: Home, as_of: dt.date) -> TrainingDataset | None
     }  # fmt: skip
     tables = {} if dataset.origin is None else dict(dataset.origin.tables)
     record |= {"digest": dataset.digest, "window": months, "tables": tables}
+    record["labels"] = label_plausibility(home, progress, as_of, window)
     home.records.write("training_dataset", as_of, record, dataset.frame)
     return dataset
+
+
+def label_plausibility(home: Home, progress: Progress, as_of: dt.date, window: Window) -> dict[str, Any]:
+    """Whether the newest labels of a window look like churn, next to those of the matured month before."""
+    newest = window.training[-1]
+    earlier = [month for month in progress.matured(as_of) if month < newest]
+    labels = home.lake.labels(newest, home.now())
+    if labels is None:
+        raise IntegrityError(f"The labels of {newest} are gone from the lake.")
+    before = home.lake.labels(earlier[-1], home.now()) if earlier else None
+    found = asdict(judge_labels(labels, before, home.contract.policy.training))
+    return {"as_of": newest.isoformat(), **found, "warnings": list(found["warnings"])}
+
+
+def record_failed_checks(home: Home, as_of: dt.date, failed: dict[str, str]) -> None:
+    """Keep the failed checks of a month's dataset with its record, so that its warnings name them."""
+    record = home.records.read("training_dataset", as_of) or {}
+    if failed != record.get("failed_checks", {}):
+        home.records.write("training_dataset", as_of, record | {"failed_checks": failed})
 
 
 def join(lake: Lake, store: "FeatureStore", window: Window, known_at: dt.datetime) -> TrainingDataset:

@@ -4,7 +4,8 @@ Belongs here: the method a column gets, null shares, new categories, empty and c
 Does not: distances and noise (`core/drift/statistics.py`), the result of a month (`core/drift/result.py`).
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -42,6 +43,8 @@ class ColumnCheck:
     null_share_current: float
     reasons: tuple[str, ...] = ()
     note: str = ""
+    unknown: Mapping[str, float] = field(default_factory=dict)
+    """Categories that the reference never had -> their share of the rows now."""
 
 
 def plain_values(name: str, column: Column, series: pd.Series) -> Values:
@@ -108,8 +111,10 @@ def precheck(
     """
     comparable = len(reference.values) > 0 and len(current.values) > 0
     reasons = _null_move(policy, reference, current, level)
+    unknown = {}
     if comparable and column.dtype == "category":
-        reasons += _new_categories(policy, reference, current, level)
+        unknown = _new_categories(policy, reference, current, level)
+        reasons += [f"new category {category!r} in {percent(share)} of rows" for category, share in unknown.items()]
     return ColumnCheck(
         column=name,
         method=column_method(name, column, reference.values, policy) if comparable else None,
@@ -117,6 +122,7 @@ def precheck(
         null_share_current=current.null_share,
         reasons=tuple(reasons),
         note=_note(column, reference.values, current.values),
+        unknown=unknown,
     )
 
 
@@ -134,15 +140,15 @@ def _null_move(policy: DriftPolicy, reference: Side, current: Side, level: float
     return [f"{percent(current.null_share)} null, was {percent(reference.null_share)}"]
 
 
-def _new_categories(policy: DriftPolicy, reference: Side, current: Side, level: float) -> list[str]:
-    """A reason a category that the reference never had, in more rows than the policy allows and chance gives."""
+def _new_categories(policy: DriftPolicy, reference: Side, current: Side, level: float) -> dict[str, float]:
+    """The categories that the reference never had, in more rows than the policy allows and chance gives."""
     counts = pd.Series(current.values).value_counts()
     new = counts[~counts.index.isin(pd.unique(reference.values)) & (counts / current.rows > policy.new_category_share)]
-    return [
-        f"new category {str(category)!r} in {percent(count / current.rows)} of rows"
+    return {
+        str(category): count / current.rows
         for category, count in new.items()
         if chance_only_current(int(count), len(reference.values), len(current.values)) <= level / len(counts)
-    ]
+    }
 
 
 def _note(column: Column, before: Values, now: Values) -> str:

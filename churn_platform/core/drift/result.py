@@ -6,7 +6,7 @@ Evidently and its page (`adapters/drift/report.py`), whether to retrain.
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from churn_platform.core.drift.columns import ColumnCheck
@@ -28,6 +28,8 @@ class ColumnDrift:
     reason: str
     null_share_reference: float
     null_share_current: float
+    unknown_categories: Mapping[str, float] = field(default_factory=dict)
+    """Categories that the reference never had -> their share of the rows now."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,7 @@ def _judged(check: ColumnCheck, own: Measured | None, given: float | None, polic
         reason=_reason(check, value, threshold, policy),
         null_share_reference=check.null_share_reference,
         null_share_current=check.null_share_current,
+        unknown_categories=dict(check.unknown),
     )
 
 

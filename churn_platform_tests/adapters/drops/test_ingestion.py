@@ -76,6 +76,7 @@ def test_a_sound_drop_is_published_and_accepted_with_its_digest(home, tables):
         "snapshot": publication.digest,
         "delivery": digest_of(home.lake.deliveries(JANUARY)[0]),
         "fingerprint": drop.fingerprint,
+        "compared": home.lake.compared(JANUARY),
         **provenance(),
     }
     assert home.lake.snapshots(JANUARY) == [publication.digest]

@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from churn_platform.adapters.lake import instant
+from churn_platform.adapters.month_warnings import record_warnings
 from churn_platform.adapters.watching.metrics import daemon_metrics
 from churn_platform.adapters.watching.watched_home import WatchedHome
 from churn_platform.core.watching import DagsterState, JobState
@@ -145,3 +146,10 @@ def test_a_daemon_that_never_was_is_not_up_and_each_part_has_its_sign_of_life():
         ("churn_job_last_failure_timestamp_seconds", "retraining"): 95.0,
     }  # fmt: skip
     assert values(daemon_metrics(state, 1000.0))["churn_daemon_up"] == 0
+
+
+def test_the_warnings_of_the_newest_month_are_counted_by_code(february_copy):
+    watched = WatchedHome(february_copy)
+    assert not [name for name in values(watched.snapshot()) if "churn_month_warnings" in name]
+    record_warnings(february_copy, FEBRUARY)
+    assert values(watched.snapshot())["churn_month_warnings", "LABELS_IMPLAUSIBLE"] == 2

@@ -1,0 +1,115 @@
+"""Collects the warnings of a month from its records, whoever found them, and records them in the ledger."""
+
+import datetime as dt
+from collections.abc import Collection
+from typing import Any
+
+from churn_platform.adapters.home import Home
+from churn_platform.adapters.progress import Progress
+from churn_platform.core.ledger import Receipt
+from churn_platform.core.month_warnings import (
+    RAISED,
+    MonthWarning,
+    of_checks,
+    of_comparison,
+    of_decision,
+    of_drift,
+    of_label_count,
+    of_labels,
+    of_performance,
+    of_quarantine,
+    of_scores,
+    recorded,
+    same_warnings,
+)
+from churn_platform.core.quarantine import quarantined_sentence
+
+
+def warnings_of(home: Home, as_of: dt.date, progress: Progress | None = None) -> list[MonthWarning]:
+    """Every warning of a published month, from the manifest and the records as they now are."""
+    progress = progress or Progress(home)
+    policy = home.contract.policy
+    earlier = [month for month in progress.published if month < as_of]
+    before = home.lake.compared(earlier[-1]) if earlier else None
+    compared = home.lake.compared(as_of)
+    counts = {name: found["quarantined"] for name, found in home.lake.quarantines(as_of).items()}
+    training = home.records.read("training_dataset", as_of) or {}
+    performance = home.records.read("performance", as_of) or {}
+    return [
+        *of_comparison(compared, before, policy.ingestion),
+        *of_quarantine(quarantined_sentence(counts)),
+        *_of_label_count(home, as_of, compared),
+        *of_labels(training.get("labels"), policy.training),
+        *of_checks(training.get("failed_checks", {})),
+        *_of_drift(home, as_of, progress),
+        *of_performance(performance.get("evaluated", ())),
+        *of_scores(home.records.read("scores", as_of)),
+        *of_decision(_decision(home, as_of, progress)),
+    ]
+
+
+def warnings_of_months(home: Home, months: Collection[dt.date] = ()) -> list[dict[str, str]]:
+    """The warnings of these months and of the newest published one as plain JSON values, oldest month first."""
+    progress = Progress(home)
+    wanted = sorted({*months, *progress.published[-1:]} & set(progress.published))
+    return [one for month in wanted for one in listed(month, warnings_of(home, month, progress))]
+
+
+def listed(as_of: dt.date, warnings: list[MonthWarning]) -> list[dict[str, str]]:
+    """The warnings of a month as plain JSON values, each with its month."""
+    return [{"as_of": as_of.isoformat(), **warning.as_dict()} for warning in warnings]
+
+
+def record_warnings(home: Home, as_of: dt.date) -> list[MonthWarning]:
+    """Write a receipt when the month's warnings are others than those last recorded, so that alerts follow."""
+    found = warnings_of(home, as_of)
+    values: list[Any] = [warning.as_dict() for warning in found]
+    last = last_receipt(home.ledger.receipts(), as_of)
+    if same_warnings(values, recorded(last)):
+        return found
+    sentences = " ".join(warning.sentence for warning in found)
+    home.ledger.append(
+        actor=home.settings.who,
+        act="warnings raised" if found else "warnings cleared",
+        subject=as_of.isoformat(),
+        reason=sentences[:2000] or "The warnings recorded before no longer hold.",
+        evidence={"warnings": values, "snapshot": home.lake.digest(as_of)},
+    )
+    return found
+
+
+def last_receipt(receipts: list[Receipt], as_of: dt.date) -> Receipt | None:
+    """The newest receipt of a month's warnings; None when it never had one."""
+    found = [r for r in receipts if r.act in RAISED and r.subject == as_of.isoformat()]
+    return found[-1] if found else None
+
+
+def _of_label_count(home: Home, as_of: dt.date, compared: dict[str, Any] | None) -> list[MonthWarning]:
+    entry = home.lake.entries(as_of).get(home.contract.label_table)
+    if compared is None or entry is None:
+        return []
+    return of_label_count(entry["rows"], compared["count"])
+
+
+def _of_drift(home: Home, as_of: dt.date, progress: Progress) -> list[MonthWarning]:
+    record = home.records.read("drift_report", as_of)
+    pointer = home.releases.pointer()
+    if record is None or record["result"] is None or pointer is None or pointer.version != record["production_version"]:
+        return []  # what an earlier version drifted from is no news of the one in production
+    verdict = progress.verdict(as_of)
+    why_not = "" if verdict.retrain or _requested(home, as_of) else verdict.reason
+    return of_drift(record, labelled=as_of in progress.matured(as_of), why_not=why_not)
+
+
+def _requested(home: Home, as_of: dt.date) -> bool:
+    """Whether a retraining was requested on the evidence of a month."""
+    return any(receipt.subject == as_of.isoformat() for receipt in home.ledger.receipts("retraining requested"))
+
+
+def _decision(home: Home, as_of: dt.date, progress: Progress) -> dict[str, Any] | None:
+    """The decision that was made on the month while it was the newest one."""
+    if not progress.decisions or not _requested(home, as_of):
+        return None
+    window = progress.window(as_of)
+    newest = progress.decisions[-1].model_dump(mode="json")
+    return newest if window is not None and newest["as_of"] == window.training[-1].isoformat() else None

@@ -1,0 +1,263 @@
+"""The warnings of a month: what a record of it knows and a person should hear, each with a stable code.
+
+A warning never stops the loop; what must stop it is a fault of the drop or a criterion of the decision. The sentences
+are kept in the ledger, so they hold no key of a customer.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from churn_platform.core.ledger import DELIVERED, Act, Receipt
+from churn_platform.core.policy import IngestionPolicy, TrainingPolicy
+
+Code = Literal[
+    "CUSTOMERS_CHANGED",
+    "KEYS_NEARLY_MATCH",
+    "TABLE_LACKS_CUSTOMERS",
+    "TABLE_SAME_AS_BEFORE",
+    "MONTH_SAME_AS_BEFORE",
+    "NEW_COLUMN",
+    "ROWS_QUARANTINED",
+    "CHURN_RATE_IMPLAUSIBLE",
+    "LABELS_IMPLAUSIBLE",
+    "LABELS_PARTIAL",
+    "CHECK_FAILED",
+    "DRIFT_WITHOUT_LABELS",
+    "NEW_CATEGORY",
+    "UNKNOWN_CATEGORY_SHARE",
+    "PERFORMANCE_ON_REPEATED_DATA",
+    "LIST_OF_THE_PAST",
+    "DECISION_WARNING",
+]
+RAISED: tuple[Act, ...] = ("warnings raised", "warnings cleared")
+"""The acts that record the warnings of a month."""
+LACKING_GROWTH = 2
+"""A table that lists some customers only warns when it lacks more than so many times last month's share."""
+
+
+@dataclass(frozen=True)
+class MonthWarning:
+    """One warning: its code, what it is about (a table, a column, a criterion), and a sentence for a person."""
+
+    code: Code
+    about: str
+    sentence: str
+
+    def as_dict(self) -> dict[str, str]:
+        """Plain JSON values."""
+        return asdict(self)
+
+
+def of_comparison(
+    compared: Mapping[str, Any] | None, before: Mapping[str, Any] | None, policy: IngestionPolicy
+) -> list[MonthWarning]:
+    """Warnings of a month that was compared with the months before at its publication.
+
+    Args:
+        compared: what the lake keeps of the comparison; None for a month of an older version.
+        before: the same of the month before; None where it is not known.
+        policy: the shares above which there is a warning.
+    """
+    if compared is None:
+        return []
+    return [
+        *_of_customers(compared["customers"], policy),
+        *_of_lacking(compared, before, policy),
+        *_of_repetition(compared),
+        *(
+            MonthWarning(
+                "NEW_COLUMN",
+                table,
+                f"The file of {table} has new columns that the contract does not name: {', '.join(columns)}. "
+                "They are not used; add them to the contract if the model should know them.",
+            )
+            for table, columns in compared["new_columns"].items()
+        ),
+    ]
+
+
+def of_quarantine(sentence: str) -> list[MonthWarning]:
+    """Warning of rows that were put aside, from the sentence that counts them."""
+    if not sentence:
+        return []
+    return [MonthWarning("ROWS_QUARANTINED", "rows", f"{sentence} The drop's page lists the reasons.")]
+
+
+def of_labels(found: Mapping[str, Any] | None, policy: TrainingPolicy) -> list[MonthWarning]:
+    """Warnings of the plausibility of a month's labels.
+
+    Args:
+        found: `labels` of the training dataset's record: the month, its churn rate, a sentence for what looks wrong.
+        policy: the plausible range of the churn rate.
+    """
+    if not found:
+        return []
+    outside = not policy.churn_rate_min <= found["churn_rate"] <= policy.churn_rate_max
+    codes: list[Code] = ["CHURN_RATE_IMPLAUSIBLE"] if outside else []
+    codes += ["LABELS_IMPLAUSIBLE"] * (len(found["warnings"]) - len(codes))
+    return [
+        MonthWarning(code, str(found["as_of"]), f"Labels of {found['as_of']}: {sentence}")
+        for code, sentence in zip(codes, found["warnings"], strict=True)
+    ]
+
+
+def of_checks(failed: Mapping[str, str]) -> list[MonthWarning]:
+    """Warnings of the checks of the training dataset that failed, by name with their sentence."""
+    return [MonthWarning("CHECK_FAILED", name, f"Check {name} failed. {said}") for name, said in failed.items()]
+
+
+def of_label_count(labelled: int, customers: int) -> list[MonthWarning]:
+    """Warning of labels that came for some of the customers only; a month without any label has none yet."""
+    if not 0 < labelled < customers:
+        return []
+    share = labelled / customers
+    said = f"{labelled:,} of {customers:,} customers have a label ({share:.0%}); the others are left out of training."
+    return [MonthWarning("LABELS_PARTIAL", "labels", said)]
+
+
+def of_drift(record: Mapping[str, Any] | None, *, labelled: bool, why_not: str = "") -> list[MonthWarning]:
+    """Warnings of a drift report: drift that no retraining can answer, and categories the model has never seen.
+
+    Args:
+        record: the drift report's record.
+        labelled: whether the labels of the month are known.
+        why_not: why no candidate can be trained; empty where one can.
+    """
+    result = (record or {}).get("result")
+    if record is None or result is None:
+        return []
+    found = []
+    if record["alarms"] and (why_not or not labelled):
+        alarms = "; ".join(record["alarms"])
+        missing = "The labels of this month have not come, so a candidate learns from earlier months only."
+        said = f"{alarms[:1].upper()}{alarms[1:]}. {f'No candidate can be trained: {why_not}' if why_not else missing}"
+        found.append(MonthWarning("DRIFT_WITHOUT_LABELS", "drift", said))
+    return [*found, *_of_categories(result, record["production_version"])]
+
+
+def of_performance(entries: Iterable[Mapping[str, Any]]) -> list[MonthWarning]:
+    """Warnings of performance that was measured on a month whose tables equal another month's."""
+    return [
+        MonthWarning("PERFORMANCE_ON_REPEATED_DATA", str(entry["as_of"]), str(entry["warning"]))
+        for entry in entries
+        if entry.get("warning") and entry.get("state") == "production"
+    ]
+
+
+def of_scores(record: Mapping[str, Any] | None) -> list[MonthWarning]:
+    """Warning of a list that names customers of the past."""
+    note = (record or {}).get("list_note")
+    return [MonthWarning("LIST_OF_THE_PAST", "list", str(note))] if note else []
+
+
+def of_decision(decision: Mapping[str, Any] | None) -> list[MonthWarning]:
+    """Warnings of the criteria that warned in the month's decision."""
+    findings = [] if decision is None else decision["findings"]
+    return [
+        MonthWarning("DECISION_WARNING", finding["code"], f"{finding['code']} {finding['title']}: {finding['detail']}")
+        for finding in findings
+        if finding["outcome"] == "warn"
+    ]
+
+
+def repetition_sentence(compared: Mapping[str, Any] | None) -> str:
+    """Which tables of a month equal another month's; empty where none does."""
+    return " ".join(warning.sentence for warning in _of_repetition(compared)) if compared else ""
+
+
+def newest_warnings(receipts: Iterable[Receipt]) -> list[dict[str, Any]]:
+    """The warnings of the newest published month as the ledger last recorded them, each with its month."""
+    newest, last = "", None
+    for receipt in receipts:
+        if receipt.act in DELIVERED:
+            newest = max(newest, receipt.subject)
+        elif receipt.act in RAISED and receipt.subject >= newest:
+            last = receipt
+    return recorded(last) if last is not None and last.subject == newest else []
+
+
+def recorded(receipt: Receipt | None) -> list[dict[str, Any]]:
+    """The warnings that a receipt records, each with its month; none where there is no receipt."""
+    if receipt is None:
+        return []
+    values: Any = receipt.evidence["warnings"]
+    return [{"as_of": receipt.subject, **value} for value in values]
+
+
+def same_warnings(found: Sequence[Mapping[str, str]], told: Sequence[Mapping[str, str]]) -> bool:
+    """Whether two lists of warnings are about the same: figures in a sentence may differ."""
+    return {(one["code"], one["about"]) for one in found} == {(one["code"], one["about"]) for one in told}
+
+
+def _of_customers(change: Mapping[str, Any] | None, policy: IngestionPolicy) -> list[MonthWarning]:
+    if change is None:
+        return []
+    found = []
+    if change["share"] > policy.changed_share:
+        before = change["still"] + change["gone"]
+        said = (
+            f"Of the {change['customers']:,} customers {change['new']:,} are new since {change['before']}, and "
+            f"{change['gone']:,} of the {before:,} of that month are gone. Check that the files are of the same "
+            "customer base, complete, and written with the same keys."
+        )
+        found.append(MonthWarning("CUSTOMERS_CHANGED", change["before"], said))
+    if change["near"]:
+        said = (
+            f"{change['near']:,} keys match one of {change['before']} only after blanks, case, leading zeros or a "
+            "trailing .0 are removed: they count as other customers. Write every key as in that month."
+        )
+        found.append(MonthWarning("KEYS_NEARLY_MATCH", change["before"], said))
+    return found
+
+
+def _of_lacking(
+    compared: Mapping[str, Any], before: Mapping[str, Any] | None, policy: IngestionPolicy
+) -> list[MonthWarning]:
+    """Tables that lack more customers than single faulty rows explain, and many more than in the month before."""
+    customers = compared["count"]
+    found = []
+    for table, count in compared["lacking"].items():
+        usual = _lacking_share(before, table)
+        if count > policy.quarantine_share * customers and count > LACKING_GROWTH * usual * customers:
+            said = f"{table} lacks {count:,} of the {customers:,} customers: their values of it are unknown this month."
+            found.append(MonthWarning("TABLE_LACKS_CUSTOMERS", table, said))
+    return found
+
+
+def _lacking_share(compared: Mapping[str, Any] | None, table: str) -> float:
+    if compared is None or not compared["count"]:
+        return 0.0
+    return float(compared["lacking"].get(table, 0) / compared["count"])
+
+
+def _of_repetition(compared: Mapping[str, Any]) -> list[MonthWarning]:
+    month = compared["repeated_month"]
+    if month is not None:
+        said = f"Every table equals the one of {month} cell for cell: the export probably delivered that month again."
+        return [MonthWarning("MONTH_SAME_AS_BEFORE", month, said)]
+    return [
+        MonthWarning(
+            "TABLE_SAME_AS_BEFORE",
+            table,
+            f"{table} equals the table of {same} cell for cell: the export probably delivered that month again.",
+        )
+        for table, same in compared["repeated"].items()
+    ]
+
+
+def _of_categories(result: Mapping[str, Any], version: int | None) -> list[MonthWarning]:
+    """Categories that the model was not trained on."""
+    found = []
+    for column in result["columns"]:
+        unknown = column.get("unknown_categories") or {}
+        if not unknown:
+            continue
+        share = sum(unknown.values())
+        named = ", ".join(f"{category!r} in {part:.0%} of the rows" for category, part in unknown.items())
+        code: Code = "UNKNOWN_CATEGORY_SHARE" if share > 1 / 2 else "NEW_CATEGORY"
+        said = f"{column['column']} has values that version {version} was not trained on: {named}."
+        if code == "UNKNOWN_CATEGORY_SHARE":
+            said += " It knows nothing about most customers' value: do not rely on its reasons about this column."
+        found.append(MonthWarning(code, column["column"], said))
+    return found

@@ -1,0 +1,118 @@
+"""A month's warnings come from its records, whoever found them, and reach ledger, alerts, status, terminal and API."""
+
+import pytest
+
+from bento.told import Told
+from churn_platform.adapters.files import read_json, write_json
+from churn_platform.adapters.monitoring import evaluate_versions
+from churn_platform.adapters.month_warnings import record_warnings, warnings_of, warnings_of_months
+from churn_platform.adapters.status import status
+from churn_platform.adapters.watching.alert_items import items
+from churn_platform.cli.show import show_status
+from churn_platform_tests.small_business import FEBRUARY, JANUARY, open_home
+
+
+def codes(found):
+    return {warning["code"] for warning in found}
+
+
+def change_record(home, kind, **values):
+    home.records.write(kind, FEBRUARY, (home.records.read(kind, FEBRUARY) or {}) | values)
+
+
+def change_comparison(home, as_of, **values):
+    path = home.folder / "lake" / "snapshots" / f"{as_of}.json"
+    manifest = read_json(path)
+    manifest["deliveries"][-1]["compared"] |= values
+    write_json(path, manifest)
+
+
+@pytest.fixture
+def home(february_copy):
+    """The gym in February: who left in January is back, so its labels are in doubt."""
+    return february_copy
+
+
+def test_what_the_label_check_found_is_in_the_record_and_a_warning(home):
+    found = home.records.read("training_dataset", FEBRUARY)["labels"]
+    assert found["as_of"] == "2024-02-29"
+    assert found["returned"] > 0
+    assert codes(warnings_of_months(home)) == {"LABELS_IMPLAUSIBLE"}
+    assert {warning["as_of"] for warning in warnings_of_months(home, [JANUARY])} == {"2024-02-29"}
+
+
+def test_a_receipt_is_written_once_for_the_same_warnings_and_once_when_they_are_gone(home):
+    for _ in range(2):
+        record_warnings(home, FEBRUARY)
+    (receipt,) = home.ledger.receipts("warnings raised")
+    assert (receipt.subject, codes(receipt.evidence["warnings"])) == ("2024-02-29", {"LABELS_IMPLAUSIBLE"})
+    labels = home.records.read("training_dataset", FEBRUARY)["labels"]
+    change_record(home, "training_dataset", labels={**labels, "warnings": []})
+    for _ in range(2):
+        record_warnings(home, FEBRUARY)
+    assert len(home.ledger.receipts("warnings cleared")) == 1
+    assert Told(home.folder)(2)["warnings"] == []
+
+
+def test_alerts_status_terminal_and_server_show_the_same_warnings(home, capsys):
+    from rich.console import Console
+
+    before = home.ledger.head().sequence
+    record_warnings(home, FEBRUARY)
+    told = [item.message for item in items(home, before, []) if item.message is not None]
+    assert [message.title for message in told] == ["gym: warnings of 2024-02-29"]
+    found = status(open_home(home.folder))["warnings"]
+    assert codes(found) == {"LABELS_IMPLAUSIBLE"}
+    assert all(warning["sentence"] in told[0].body for warning in found)
+    assert Told(home.folder)(2)["warnings"] == found
+    show_status(Console(width=200), status(home))
+    assert "LABELS_IMPLAUSIBLE" in capsys.readouterr().out
+
+
+def test_drift_that_no_candidate_can_answer_is_a_warning(home):
+    version = home.releases.pointer().version
+    column = {"column": "plan", "unknown_categories": {"premium": 0.6}}
+    drift = {
+        "production_version": version,
+        "alarms": ["drift share 40.0% is above 5.0%"],
+        "result": {"columns": [column]},
+    }
+    change_record(home, "drift_report", **drift)
+    found = warnings_of(home, FEBRUARY)
+    (unanswered,) = [warning for warning in found if warning.code == "DRIFT_WITHOUT_LABELS"]
+    assert "No labels have matured since the decision on 2024-02-29" in unanswered.sentence
+    assert "UNKNOWN_CATEGORY_SHARE" in {warning.code for warning in found}
+    subject = {"actor": "tester", "subject": "2024-02-29", "reason": "Drift."}
+    home.ledger.append(act="retraining requested", **subject)
+    assert "DRIFT_WITHOUT_LABELS" not in {warning.code for warning in warnings_of(home, FEBRUARY)}
+
+
+def test_failed_checks_and_a_list_of_the_past_are_warnings(home):
+    change_record(home, "training_dataset", failed_checks={"no_holdout_entity_in_training": "3 customers."})
+    change_record(home, "scores", list_note="Every customer of the list has a label.")
+    assert {"CHECK_FAILED", "LIST_OF_THE_PAST"} <= {warning.code for warning in warnings_of(home, FEBRUARY)}
+
+
+def test_labels_of_some_customers_are_counted(home):
+    count = home.lake.compared(FEBRUARY)["count"]
+    change_comparison(home, FEBRUARY, count=count * 2)
+    (partial,) = [warning for warning in warnings_of(home, FEBRUARY) if warning.code == "LABELS_PARTIAL"]
+    assert f"{count:,} of {2 * count:,}" in partial.sentence
+
+
+def test_performance_on_repeated_data_carries_the_warning(home):
+    change_comparison(home, FEBRUARY, repeated={"visits": "2024-01-31"})
+    entries = evaluate_versions(home, FEBRUARY)
+    assert entries
+    assert all("visits equals the table of 2024-01-31" in entry["warning"] for entry in entries)
+    assert {"TABLE_SAME_AS_BEFORE", "PERFORMANCE_ON_REPEATED_DATA"} <= {w.code for w in warnings_of(home, FEBRUARY)}
+
+
+def test_records_and_manifests_of_an_older_version_have_no_warnings(home):
+    path = home.folder / "lake" / "snapshots" / "2024-02-29.json"
+    manifest = read_json(path)
+    del manifest["deliveries"][-1]["compared"]
+    write_json(path, manifest)
+    record = home.records.read("training_dataset", FEBRUARY)
+    home.records.write("training_dataset", FEBRUARY, {k: v for k, v in record.items() if k != "labels"})
+    assert warnings_of(home, FEBRUARY) == []
