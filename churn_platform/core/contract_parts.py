@@ -11,6 +11,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from churn_platform.core.digest import ADDED
+
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 Dtype = Literal["string", "category", "boolean", "integer", "float", "date"]
 REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -157,11 +159,16 @@ class Span(_Part):
 
 
 class Label(_Part):
-    """Where the label is, and how long after as_of it is known."""
+    """Where the label is, and how long after as_of it is known.
+
+    `period` says when the customers it names left: in the time `after` the as_of, or in the time `before` it. Of
+    a month whose labels are all known, those who stayed can still leave only where the label is of the time before.
+    """
 
     table: Name
     column: Name
     horizon: Span = Span()
+    period: Literal["after", "before"] = Field(default="after", json_schema_extra=ADDED)
 
 
 class FeatureView(_Part):
