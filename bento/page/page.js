@@ -111,7 +111,7 @@ function customer(key, found, history) {
   part(".verdict").append(percent(found.probability), " ", element("small", verdict(found)));
   part(".meter").setAttribute("aria-label", `Probability ${percent(found.probability)}`);
   part(".fill").style.width = percent(found.probability);
-  const threshold = state.threshold;
+  const threshold = found.already_left ? undefined : state.threshold;
   part(".threshold").hidden = threshold === undefined;
   if (threshold !== undefined) part(".threshold").style.left = percent(threshold);
   const group = found.already_left ? "Not in the list"
@@ -153,7 +153,7 @@ async function loadList() {
     const left = found.already_left ? ` ${found.already_left.toLocaleString("en")} of them have already left.` : "";
     const trained = state.rows.filter((row) => row.trained_on).length;
     $("list-note").textContent = `${state.rows.length.toLocaleString("en")} listed of ${state.total.toLocaleString("en")} customers on ${found.as_of}, by version ${found.version}.${left}`
-      + (trained ? ` * marks ${trained.toLocaleString("en")} rows that the version was trained on.` : "");
+      + (trained ? ` The version was trained on the ${trained.toLocaleString("en")} rows marked\u00a0*.` : "");
     $("list-warning").hidden = !found.list_note;
     $("list-warning").textContent = found.list_note || "";
     showList();
@@ -186,7 +186,7 @@ function listed(row) {
   const look = element("button", row.key);
   look.type = "button";
   look.addEventListener("click", () => { $("key").value = row.key; showCustomer(row.key); $("lookup-title").scrollIntoView({ block: "nearest" }); });
-  key.append(look, row.trained_on ? " *" : "");
+  key.append(look, row.trained_on ? "\u00a0*" : "");
   const probability = element("td", percent(row.probability), "number");
   const strip = element("span", undefined, "probability");
   strip.style.width = percent(row.probability);

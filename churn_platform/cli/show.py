@@ -143,9 +143,9 @@ def show_scores(
     made = table(title, "rank", "customer", *numbers[1:], "reasons", numbers=numbers)
     for row in rows:
         said = "; ".join(str(value) for name, value in row.items() if name.startswith("reason_"))
-        probability = f"{row['probability']:.3f}" + ("*" if row.get("trained_on") else "")
-        figures = [probability, f"{row['expected_loss']:,.2f}"] if losses else [probability]
-        made.add_row(str(row["rank"]), str(row[key]), *figures, said)
+        customer = f"{row[key]} *" if row.get("trained_on") else str(row[key])
+        loss = [f"{row['expected_loss']:,.2f}"] if losses else []
+        made.add_row(str(row["rank"]), customer, f"{row['probability']:.3f}", *loss, said)
     console.print(made)
     if any(row.get("trained_on") for row in rows):
         console.print(f"[dim]* Version {record['version']} was trained on this row, so it knew the outcome.[/]")

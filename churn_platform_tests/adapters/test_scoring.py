@@ -8,6 +8,7 @@ from churn_platform.adapters.files import sha256_file
 from churn_platform.adapters.progress import Progress
 from churn_platform.adapters.promotion.promoting import production_candidate
 from churn_platform.adapters.scoring import score_month
+from churn_platform.adapters.serving.score_history import ScoreHistory
 from churn_platform.core.scoring import decile_floors
 from churn_platform_tests.serving import with_contract
 from churn_platform_tests.small_business import (
@@ -232,3 +233,18 @@ def test_where_all_have_left_the_list_is_empty_and_says_so(january_copy):
     assert (scored.customers, scored.already_left, scored.contacts, len(scored.listed)) == (30, 30, 0, 0)
     assert "2024-02-29" in scored.list_note
     assert len(pd.read_csv(scored.csv)) == 0
+
+
+def test_costs_by_customer_put_the_highest_expected_loss_first_in_every_file(january_copy):
+    home = with_contract(january_copy, costs={"missed_churner": {"column": "hours", "times": 10}})
+    assert Progress(home).next_step().kind == "scores", "other costs are another list"
+    scored = score_month(home, JANUARY)
+    listed, everyone = pd.read_csv(scored.csv), home.records.frame("scores", JANUARY)
+    at_risk = everyone[~everyone["already_left"]]
+    assert listed["expected_loss"].tolist() == at_risk["expected_loss"].nlargest(20).tolist()
+    assert listed["rank"].tolist() == list(range(1, 21))
+    assert not listed["probability"].is_monotonic_decreasing
+    assert at_risk.groupby("decile")["probability"].min().is_monotonic_decreasing
+    served = ScoreHistory(home.folder, home.contract).at_risk()
+    assert [item["expected_loss"] for item in served] == listed["expected_loss"].tolist()
+    assert [item["rank"] for item in served] == list(range(1, 21))
