@@ -55,7 +55,7 @@ class Answers:
         values, behind, as_of = await self._features_of(key, overrides)
         probability, version = loaded.scorer.probability([values])[0], loaded.manifest.version
         self._given([Answered(time.time(), key, version, as_of, probability, values, bool(overrides), bool(behind))])
-        answer = self._scored(loaded, key, probability)
+        answer = self._scored(loaded, key, probability, as_of)
         if asked.get("reasons", True):
             pushes = loaded.scorer.contributions([values]).tolist()
             answer["reasons"] = self._why(loaded, [values], pushes)[0]
@@ -163,12 +163,15 @@ class Answers:
             )  # fmt: skip
         return ({**row.values, **overrides} if overrides else row.values), behind
 
-    def _scored(self, loaded: Loaded, key: Key, probability: float) -> dict[str, Any]:
+    def _scored(self, loaded: Loaded, key: Key, probability: float, as_of: dt.date | None) -> dict[str, Any]:
+        standing = self.history.standing()
+        already_left = standing.has_left(key, as_of)
         return {
             self._key: key,
             "prediction": int(probability >= loaded.scorer.threshold),
             "probability": probability,
-            "decile": self.history.standing().decile(loaded.manifest.version, probability),
+            "decile": None if already_left else standing.decile(loaded.manifest.version, probability),
+            "already_left": already_left,
         }
 
     def _scored_all(
@@ -181,12 +184,14 @@ class Answers:
         answers, log = [], []
         for (number, row), probability in zip(usable, found, strict=True):
             key, stale = keys[number], bool(row.behind)
+            already_left = standing.has_left(key, row.as_of)
             answers.append(
                 {
                     name: key,
                     "prediction": int(probability >= threshold),
                     "probability": probability,
-                    "decile": standing.decile(version, probability),
+                    "decile": None if already_left else standing.decile(version, probability),
+                    "already_left": already_left,
                     "features_as_of": months[row.as_of],
                     "stale": stale,
                 }

@@ -19,6 +19,7 @@ PROBABILITY: Json = {"type": "number", "minimum": 0, "maximum": 1}
 DATE: Json = {"type": "string", "format": "date"}
 MOMENT: Json = {"type": "string", "format": "date-time"}
 IDENTIFIED: Json = {"request_id": STRING}
+TRAINED_ON: Json = {"type": "boolean", "description": "Whether the model was trained on this row."}
 REASONS: Json = {"type": "array", "items": STRING, "description": "Strongest first, in words."}
 
 
@@ -48,6 +49,7 @@ def _predictions(contract: Contract, key: Json) -> Json:
         "prediction": {"type": "integer", "enum": [0, 1], "description": "1 from the release's threshold on."},
         "probability": PROBABILITY,
         "decile": _or_null({"type": "integer", "minimum": 1, "maximum": 10, "description": "1 is the highest risk."}),
+        "already_left": {"type": "boolean", "description": "Known to have left in the newest scored month."},
     }
     fresh: Json = {"features_as_of": DATE, "stale": BOOLEAN}
     used = _object({f: _value_schema(column) for f, column in contract.features.items()})
@@ -73,16 +75,21 @@ def _predictions(contract: Contract, key: Json) -> Json:
 
 def _lists(name: str, key: Json) -> Json:
     """The ranked list, and one customer in every month."""
-    month: Json = {"as_of": DATE, "probability": PROBABILITY, "rank": INTEGER, "decile": INTEGER, "version": INTEGER}
+    month: Json = {
+        "as_of": DATE, "probability": PROBABILITY, "rank": _or_null(INTEGER), "decile": _or_null(INTEGER),
+        "version": INTEGER, "already_left": _or_null(BOOLEAN), "trained_on": _or_null(TRAINED_ON),
+    }  # fmt: skip
     listed: Json = {
         name: key, "rank": INTEGER, "probability": PROBABILITY, "decile": INTEGER, "expected_loss": NUMBER,
-        "reasons": REASONS,
+        "trained_on": TRAINED_ON, "reasons": REASONS,
     }  # fmt: skip
     return {
         "AtRisk": _object({
-            "as_of": _or_null(DATE), "version": _or_null(INTEGER), "stand_down": BOOLEAN, "customers_scored": INTEGER,
+            "as_of": _or_null(DATE), "version": _or_null(INTEGER), "stand_down": BOOLEAN,
+            "list_note": _or_null(STRING), "customers_scored": INTEGER, "already_left": INTEGER,
             "listed": INTEGER, "offset": INTEGER,
-            "customers": {"type": "array", "items": _object(listed, optional=("expected_loss",))}, **IDENTIFIED,
+            "customers": {"type": "array", "items": _object(listed, optional=("expected_loss", "trained_on"))},
+            **IDENTIFIED,
         }),
         "Customer": _object({
             name: key, "history": {"type": "array", "items": _object(month)}, "current": _or_null(ref("Answer")),
@@ -103,7 +110,8 @@ def _models() -> Json:
             **model, "entity": _object({"name": STRING, "dtype": {"type": "string", "enum": ["string", "integer"]}}),
             "since": MOMENT, "previous_version": _or_null(INTEGER),
             "algorithm": STRING, "training_as_of": DATE, "training_months": {"type": "array", "items": DATE},
-            "threshold": PROBABILITY, "metrics": {"type": "object"}, "receipt": _or_null({"type": "object"}),
+            "threshold": PROBABILITY, "costs_given": BOOLEAN,
+            "metrics": {"type": "object"}, "receipt": _or_null({"type": "object"}),
             "overridden": _or_null(_object({"by": STRING, "reason": STRING, "at": MOMENT})),
             "pending": _or_null(_object({"version": INTEGER, "since": MOMENT, "lapses": MOMENT})),
             "proposal": _or_null(_object({"version": INTEGER, "sentence": STRING, "command": STRING})),

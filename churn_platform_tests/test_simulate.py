@@ -63,6 +63,7 @@ def test_late_labels_bring_a_contract_whose_labels_mature_a_month_later_and_drop
     written(tmp_path, "late-labels", months=3)
     contract = read_contract(tmp_path / "contract.yaml")
     assert contract == SCENARIOS["late-labels"].contract(read_contract(SHIPPED))
+    assert (contract.label.period, read_contract(SHIPPED).label.period) == ("after", "before")
     assert all(contract.label.table not in drop.files for drop in find_drops(tmp_path, contract))
     late = find_drops(tmp_path / "labels", contract)
     assert [(drop.as_of.isoformat(), list(drop.files)) for drop in late] == [

@@ -29,6 +29,7 @@ function element(tag, text, className) {
   return made;
 }
 
+const money = (value) => value.toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 const percent = (value) => `${(100 * value).toFixed(1)}%`;
 const plain = (value) => value === null ? "none" : typeof value === "boolean" ? (value ? "yes" : "no")
   : typeof value === "number" ? String(Math.round(value * 1000) / 1000) : String(value);
@@ -45,7 +46,8 @@ async function showModel() {
     const model = await ask("/model");
     state.entity = model.entity.name;
     state.whole = model.entity.dtype === "integer";
-    state.threshold = model.threshold;
+    // Without costs in the contract the threshold rests on defaults, so it is not advice about whom to contact.
+    state.threshold = model.costs_given ? model.threshold : undefined;
     $("key-heading").textContent = state.entity;
     const auc = model.metrics && model.metrics.auc;
     $("model").textContent = `${model.name} version ${model.version}, in production since ${model.since.slice(0, 10)}`
@@ -107,23 +109,33 @@ function customer(key, found, history) {
   const card = $("template-customer").content.cloneNode(true);
   const part = (selector) => card.querySelector(selector);
   part("h3").textContent = key;
-  const leaves = found.prediction === 1;
-  part(".verdict").append(percent(found.probability), " ", element("small", leaves ? "likely to leave: contact" : "likely to stay"));
+  part(".verdict").append(percent(found.probability), " ", element("small", verdict(found)));
   part(".meter").setAttribute("aria-label", `Probability ${percent(found.probability)}`);
   part(".fill").style.width = percent(found.probability);
-  const threshold = state.threshold;
+  const threshold = found.already_left ? undefined : state.threshold;
   part(".threshold").hidden = threshold === undefined;
   if (threshold !== undefined) part(".threshold").style.left = percent(threshold);
-  part(".legend").textContent = `${found.decile === null ? "Not ranked yet" : `Risk group ${found.decile} of 10 (1 is the highest)`}`
+  const group = found.already_left ? "Not in the list"
+    : found.decile === null ? "Not ranked yet" : `Risk group ${found.decile} of 10 (1 is the highest)`;
+  part(".legend").textContent = group
     + (threshold === undefined ? "." : `; contact from ${percent(threshold)}.`)
     + (found.features_as_of === null ? " Features as given." : ` Features of ${found.features_as_of}${found.stale ? ", which is out of date" : ""}.`);
   part(".reasons").replaceChildren(...(found.reasons || []).map((reason) => element("li", reason)));
   part(".chart").append(chart(found.features_used, found.contributions));
   part(".history-title").hidden = history.length === 0;
-  part(".history").replaceChildren(...history.map((month) =>
-    element("li", `${month.as_of}: ${percent(month.probability)}, group ${month.decile}, version ${month.version}`)));
+  part(".history").replaceChildren(...history.map((month) => {
+    const group = month.already_left ? "had already left" : `group ${month.decile}`;
+    const trained = month.trained_on ? ", a training row of this version" : "";
+    return element("li", `${month.as_of}: ${percent(month.probability)}, ${group}, version ${month.version}${trained}`);
+  }));
   part(".model").textContent = `Answered by ${found.model.name} version ${found.model.version}.`;
   return card;
+}
+
+function verdict(found) {
+  if (found.already_left) return "has already left";
+  if (state.threshold === undefined) return found.decile === null ? "" : `decile ${found.decile}`;
+  return found.prediction === 1 ? "likely to leave: contact" : "likely to stay";
 }
 
 async function loadList() {
@@ -136,7 +148,15 @@ async function loadList() {
       $("list-note").textContent = "No month has been scored yet.";
       return showList();
     }
-    $("list-note").textContent = `${state.rows.length.toLocaleString("en")} listed of ${state.total.toLocaleString("en")} customers on ${found.as_of}, by version ${found.version}.`;
+    state.losses = state.rows.some((row) => row.expected_loss !== undefined);
+    $("list-title").textContent = state.losses ? "Highest expected loss" : "Most likely to leave";
+    $("loss-heading").hidden = !state.losses;
+    const left = found.already_left ? ` ${found.already_left.toLocaleString("en")} of them have already left.` : "";
+    const trained = state.rows.filter((row) => row.trained_on).length;
+    $("list-note").textContent = `${state.rows.length.toLocaleString("en")} listed of ${state.total.toLocaleString("en")} customers on ${found.as_of}, by version ${found.version}.${left}`
+      + (trained ? ` The version was trained on the ${trained.toLocaleString("en")} rows marked\u00a0*.` : "");
+    $("list-warning").hidden = !found.list_note;
+    $("list-warning").textContent = found.list_note || "";
     showList();
   } catch (error) {
     $("list-note").replaceChildren(failure(error));
@@ -167,7 +187,7 @@ function listed(row) {
   const look = element("button", row.key);
   look.type = "button";
   look.addEventListener("click", () => { $("key").value = row.key; showCustomer(row.key); $("lookup-title").scrollIntoView({ block: "nearest" }); });
-  key.append(look);
+  key.append(look, row.trained_on ? "\u00a0*" : "");
   const probability = element("td", percent(row.probability), "number");
   const strip = element("span", undefined, "probability");
   strip.style.width = percent(row.probability);
@@ -176,15 +196,21 @@ function listed(row) {
   reasons.append(...(row.reasons || []).map((reason) => element("li", reason)));
   const why = element("td");
   why.append(reasons);
-  line.append(element("td", row.rank, "number"), key, probability, why);
+  line.append(element("td", row.rank, "number"), key, probability);
+  if (state.losses) line.append(element("td", money(row.expected_loss), "number"));
+  line.append(why);
   return line;
 }
 
 function csv() {
   // A cell that starts like a formula would be run by a spreadsheet: a quote before it keeps it text.
   const cell = (value) => `"${String(value).replace(/^([=+\-@\t\r])/, "'$1").replaceAll('"', '""')}"`;
-  const lines = [["rank", state.entity, "probability", "reason_1", "reason_2", "reason_3"].join(",")];
-  for (const row of state.shown) lines.push([row.rank, cell(row.key), row.probability, ...(row.reasons || []).map(cell)].join(","));
+  const losses = (row) => state.losses ? [row.expected_loss] : [];
+  const heading = ["rank", state.entity, "probability", ...(state.losses ? ["expected_loss"] : [])];
+  const lines = [[...heading, "reason_1", "reason_2", "reason_3"].join(",")];
+  for (const row of state.shown) {
+    lines.push([row.rank, cell(row.key), row.probability, ...losses(row), ...(row.reasons || []).map(cell)].join(","));
+  }
   return new Blob([lines.join("\r\n") + "\r\n"], { type: "text/csv;charset=utf-8" });
 }
 
@@ -200,7 +226,7 @@ $("download").addEventListener("click", (event) => {
 });
 for (const heading of document.querySelectorAll("[data-sort]")) {
   heading.addEventListener("click", () => {
-    state.down = state.sort === heading.dataset.sort ? !state.down : heading.dataset.sort === "probability";
+    state.down = state.sort === heading.dataset.sort ? !state.down : ["probability", "expected_loss"].includes(heading.dataset.sort);
     state.sort = heading.dataset.sort;
     showList();
   });

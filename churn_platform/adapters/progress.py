@@ -71,7 +71,7 @@ class Progress:
         newest = max((month.as_of for month in months if month.processed), default=None)
         verdict = self.verdict(newest) if newest is not None and self._up_to_date(newest) else None
         # With a newer month published, that one is scored when it is processed; the older list stays as it was.
-        stale = newest is not None and newest == self.published[-1] and self._stale(newest)
+        stale = self._why_stale(newest) if newest is not None and newest == self.published[-1] else ""
         return next_step(months, verdict, unfinished=self.unfinished(), stale_scores=stale)
 
     def verdict(self, as_of: dt.date) -> Verdict:
@@ -163,9 +163,17 @@ class Progress:
         record = self.home.records.read("training_dataset", as_of)
         return record is not None and record["inputs"] == self.inputs(as_of)
 
-    def _stale(self, as_of: dt.date) -> bool:
+    def _why_stale(self, as_of: dt.date) -> str:
+        """Why the month's list must be made again; empty when it need not."""
         pointer, record = self.home.releases.pointer(), self.home.records.read("scores", as_of)
-        return pointer is not None and record is not None and record["version"] != pointer.version
+        if pointer is None or record is None:
+            return ""
+        if record["version"] != pointer.version:
+            return "The newest month was not scored by the model in production."
+        contract = self.home.contract
+        if record.get("list_hash", contract.list_hash) == contract.list_hash or self.home.lake.behind():
+            return ""
+        return "The contract's words, costs or list have changed since the newest month was scored."
 
     def _signals(self, as_of: dt.date) -> Signals:
         production = self.home.releases.production()

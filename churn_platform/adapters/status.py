@@ -125,6 +125,8 @@ def find_decision(home: Home, as_of: str | None) -> dict[str, Any]:
 def explain(home: Home, entity: str, as_of: str | None) -> dict[str, Any]:
     """One customer's probability, reasons and features as known then, by the version that scored the month.
 
+    `rank`, `decile`, `already_left` and `trained_on` are those of the month's list; null where it does not have them.
+
     Raises:
         UsageError: an unknown month or customer, or a month that was not scored.
         ContractError: the contract's entity, features or label are no longer those of the version.
@@ -134,7 +136,7 @@ def explain(home: Home, entity: str, as_of: str | None) -> dict[str, Any]:
 
     month = _scored_month(home, as_of)
     record = home.records.read("scores", month) or {}
-    _same_contract(home, int(record["version"]))
+    _same_contract(home, int(record["version"]), month)
     rows = feature_frame(home.contract, home.lake.tables(month))
     key = home.contract.entity.column
     row = rows[rows[key].astype(str) == entity].reset_index(drop=True)
@@ -149,6 +151,8 @@ def explain(home: Home, entity: str, as_of: str | None) -> dict[str, Any]:
         "as_of": month.isoformat(),
         "probability": probability,
         "prediction": int(probability >= version.model.threshold),
+        **_listed_as(home, month, entity),
+        "costs_given": home.contract.costs_given,
         "reasons": sentences.iloc[0].tolist(),
         "features": features,
         "model": {
@@ -162,29 +166,59 @@ def explain(home: Home, entity: str, as_of: str | None) -> dict[str, Any]:
 
 
 def listed_scores(home: Home, top: int) -> tuple[dt.date, dict[str, Any], list[dict[str, Any]]]:
-    """The newest scored month, its record, and its `top` rows with reasons.
+    """The newest scored month, its record, and its `top` rows with reasons, as they were made.
+
+    `production_version` in the record is the version in production now: after an approval or a rollback, or under
+    another contract, the list is still that of the version which scored the month.
 
     Raises:
         UsageError: nothing was scored yet.
-        ContractError: the contract's entity, features or label are no longer those of the version that scored.
+        ContractError: the list was made under another key.
     """
     import pandas as pd
 
-    month = _scored_month(home, None)
-    record = home.records.read("scores", month) or {}
-    _same_contract(home, int(record["version"]))
+    month, key = _scored_month(home, None), home.contract.entity.column
+    record, pointer = home.records.read("scores", month) or {}, home.releases.pointer()
     path = home.reports / month.isoformat() / "at_risk.parquet"
     rows = pd.read_parquet(path).head(top)
+    if key not in rows.columns:
+        raise ContractError(
+            f"{path} has no column {key!r}: {home.contract_path} names another key than when the month was scored. "
+            "Put the old key back, or make a new home for the new contract."
+        )
+    record["production_version"] = None if pointer is None else pointer.version
     return month, record, rows.to_dict("records")  # type: ignore[return-value]
 
 
-def _same_contract(home: Home, version: int) -> None:
-    """Tables and scores of a month can only be read with the names that they were written under."""
-    if home.releases.manifest(version).contract_hash != home.contract.model_hash:
+def _listed_as(home: Home, month: dt.date, entity: str) -> dict[str, Any]:
+    """What the month's list says of one customer; values that an earlier version did not write are null."""
+    import pandas as pd
+
+    frame, key = home.records.frame("scores", month), home.contract.entity.column
+    row = frame[frame[key].astype(str) == entity].iloc[:1]
+    found: dict[str, Any] = {}
+    for name in ("rank", "decile", "expected_loss", "already_left", "trained_on"):
+        value = row[name].iloc[0] if name in row.columns and len(row) else None
+        found[name] = None if value is None or pd.isna(value) else getattr(value, "item", lambda v=value: v)()
+    if found["expected_loss"] is None:
+        del found["expected_loss"]
+    return found
+
+
+def _same_contract(home: Home, version: int, month: dt.date) -> None:
+    """The features of a month can only be explained by a version that reads them under the contract's names."""
+    if home.releases.manifest(version).contract_hash == home.contract.model_hash:
+        return
+    said = f"Version {version}, which scored {month}, was trained under another contract: "
+    production = home.releases.production()
+    if production is not None and production.contract_hash == home.contract.model_hash:
         raise ContractError(
-            f"Version {version} was trained under another contract: the entity, features or label of "
-            f"{home.contract_path} have changed since. Put them back, or make a new home for the new contract."
+            f"{said}version {production.version} is in production now. Type `churn run`: it scores {month} with it."
         )
+    raise ContractError(
+        f"{said}the entity, features or label of {home.contract_path} have changed since. Put them back, or make a new "
+        "home for the new contract."
+    )
 
 
 def _scored_month(home: Home, as_of: str | None) -> dt.date:
@@ -195,6 +229,10 @@ def _scored_month(home: Home, as_of: str | None) -> dt.date:
     """
     records = {month: home.records.read("scores", month) or {} for month in home.records.months("scores")}
     scored = [month for month, record in records.items() if record.get("version") is not None]
+    if not scored and (pointer := home.releases.pointer()) is not None:
+        raise UsageError(
+            f"No month has been scored yet. Version {pointer.version} is in production: type `churn run` to score."
+        )
     if not scored:
         raise UsageError("No month has been scored yet: `churn run` scores once a model is in production.")
     if as_of is None:

@@ -152,22 +152,42 @@ def show_scores(
     """The top of the ranked list."""
     if record["stand_down"]:
         console.print(f"[red]Stand down:[/] {record['stand_down']}")
-    title = f"Most likely to leave, {month}, version {record['version']}, {record['customers']:,} customers scored"
-    made = table(title, "rank", "customer", "probability", "reasons", numbers=("rank", "probability"))
+    if note := record.get("list_note"):
+        console.print(f"[yellow]{note}[/]", soft_wrap=True)
+    if (now := record.get("production_version")) not in (None, record["version"]):
+        console.print(
+            f"[yellow]Version {now} is in production now, this list is by version {record['version']}: "
+            "`churn run` makes the list of the new version.[/]",
+            soft_wrap=True,
+        )
+    losses = any("expected_loss" in row for row in rows)
+    headed = "Highest expected loss" if losses else "Most likely to leave"
+    title = f"{headed}, {month}, version {record['version']}, {record['customers']:,} customers scored"
+    if left := record.get("already_left"):
+        title += f", {left:,} of them have already left"
+    numbers = ("rank", "probability", *(["expected loss"] if losses else []))
+    made = table(title, "rank", "customer", *numbers[1:], "reasons", numbers=numbers)
     for row in rows:
         said = "; ".join(str(value) for name, value in row.items() if name.startswith("reason_"))
-        made.add_row(str(row["rank"]), str(row[key]), f"{row['probability']:.3f}", said)
+        customer = f"{row[key]} *" if row.get("trained_on") else str(row[key])
+        loss = [f"{row['expected_loss']:,.2f}"] if losses else []
+        made.add_row(str(row["rank"]), customer, f"{row['probability']:.3f}", *loss, said)
     console.print(made)
+    if any(row.get("trained_on") for row in rows):
+        console.print(f"[dim]* Version {record['version']} was trained on this row, so it knew the outcome.[/]")
 
 
 def show_explanation(console: Console, found: Mapping[str, Any], key: str) -> None:
     """One customer."""
     model = found["model"]
-    verdict = "leaves" if found["prediction"] else "stays"
     console.print(
-        f"[bold]{found[key]}[/] on {found['as_of']}: probability {found['probability']:.3f}, predicted: {verdict} "
+        f"[bold]{found[key]}[/] on {found['as_of']}: probability {found['probability']:.3f}{_place(found)} "
         f"({model['name']} version {model['version']}, trained on {model['as_of']})"
     )
+    if found.get("already_left"):
+        console.print("[yellow]Has already left[/]: the label of the month is known, so the customer is not listed.")
+    if found.get("trained_on"):
+        console.print(f"[yellow]Training row[/]: version {model['version']} knew the outcome of this customer.")
     if model["stand_down"]:
         console.print("[red]The model stands down: do not act on this.[/]")
     for number, reason in enumerate(found["reasons"], start=1):
@@ -176,6 +196,16 @@ def show_explanation(console: Console, found: Mapping[str, Any], key: str) -> No
     for name, value in found["features"].items():
         made.add_row(name, "(none)" if value is None else str(value))
     console.print(made)
+
+
+def _place(found: Mapping[str, Any]) -> str:
+    """Rank and decile; the prediction in words only where the costs that the threshold rests on were given."""
+    said = ""
+    if found.get("costs_given") and not found.get("already_left"):
+        said += f", predicted: {'leaves' if found['prediction'] else 'stays'}"
+    if found.get("rank") is not None:
+        said += f", rank {found['rank']:,}, decile {found['decile']}"
+    return said
 
 
 def show_checkup(console: Console, checks: Iterable[Mapping[str, Any]]) -> None:

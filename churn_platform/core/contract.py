@@ -36,7 +36,7 @@ RESERVED = ("as_of", "label", "holdout", "event_timestamp", "created_timestamp")
 ANSWERED = (
     "prediction", "probability", "decile", "rank", "expected_loss", "reasons", "contributions", "features",
     "features_used", "features_as_of", "stale", "what_if", "model", "version", "request_id", "error", "history",
-    "current", "no_current", "time", "answers",
+    "current", "no_current", "time", "answers", "already_left", "trained_on",
 )  # fmt: skip
 """Fields beside the customer's key in requests, answers, lists and logs: the key may have none of these names."""
 DELIVERY_DAYS = "Days after the as_of in which a correction still changes what a model trains on. Example: `10`"
@@ -255,10 +255,29 @@ class Contract(BaseModel):
         made_of: dict[str, Any] = {
             "entity": self.entity.model_dump(exclude={"source"}),
             "features": {name: column.dtype for name, column in self.features.items()},
-            "label": hashed_values(self.label),
+            # When the churners left does not change what the model reads or predicts.
+            "label": {name: value for name, value in hashed_values(self.label).items() if name != "period"},
         }
         ages = {n: [a.of, a.unit] for t in self.tables.values() for n, a in t.ages.items() if n in self.features}
         return digest_of(made_of | ({"ages": ages} if ages else {}))
+
+    @cached_property
+    def list_hash(self) -> str:
+        """Digest over what the ranked list takes from the contract besides the model: words, costs, length, period."""
+        words = {name: [column.description, column.phrase] for name, column in self.features.items()}
+        return digest_of(
+            {
+                "words": words,
+                "costs": hashed_values(self.costs),
+                "scoring": hashed_values(self.policy.scoring),
+                "period": self.label.period,
+            }
+        )
+
+    @property
+    def costs_given(self) -> bool:
+        """Whether the author of the contract gave the costs: only then does the threshold say whom to contact."""
+        return "costs" in self.model_fields_set
 
     @property
     def decided_by(self) -> dict[str, Any]:

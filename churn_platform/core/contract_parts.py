@@ -30,16 +30,7 @@ class _Part(BaseModel):
 
 
 class Column(_Part):
-    """One column of one table.
-
-    `source` is its header in the file where that is no name of ours ("Monthly Fee"). `min` and `max` are inclusive;
-    `values` lists the allowed categories. `phrase` says a value in the words of the retention team: `{value}` is
-    replaced, and `{s}` by an s unless the value is 1, e.g. "{value} failed payment{s} in 90 days".
-
-    The rest describes how the file writes the values. `missing` lists texts that mean no value, such as "-1" or
-    "9999-12-31". `decimal` and `thousands` override those of `files`. `unit` is a currency or percent sign that is
-    removed; 12% is read as 12. `date_format` is `excel` (day numbers), `epoch_seconds`, or a format such as %d.%m.%Y.
-    """
+    """One column of one table, and how the file writes its values."""
 
     dtype: Dtype
     """Kind of the values. A `date` cannot be a feature; give it an age. Example: `category`"""
@@ -242,6 +233,9 @@ class Label(_Part):
     horizon: Span = Span()
     """How long after the as_of the label is known; by default at the as_of. Example:
     `{months: 1}`"""
+    period: Literal["after", "before"] = Field(default="after", json_schema_extra=ADDED)
+    """Whether the label is of the time `after` the as_of or `before` it. In a month whose labels are all known, customers
+    who stayed can still leave only where the label is of the time before. Example: `before`"""
 
 
 class FeatureView(_Part):

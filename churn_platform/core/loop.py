@@ -59,7 +59,7 @@ class Step:
 
 
 def next_step(
-    months: Sequence[MonthState], verdict: Verdict | None, *, unfinished: Trigger | None, stale_scores: bool
+    months: Sequence[MonthState], verdict: Verdict | None, *, unfinished: Trigger | None, stale_scores: str
 ) -> Step | None:
     """The next thing to do, or None.
 
@@ -67,7 +67,7 @@ def next_step(
         months: every month, in any order.
         verdict: the retraining policy's answer for the newest processed month; None before there is one.
         unfinished: trigger of the newest decision when it was never carried out (a run was killed).
-        stale_scores: whether the newest processed month was not scored by the model now in production.
+        stale_scores: why the list of the newest processed month must be made again; empty when it need not.
     """
     due = sorted((month for month in months if month.due), key=lambda month: month.as_of)
     newest = max((month.as_of for month in months if month.processed), default=None)
@@ -81,7 +81,7 @@ def next_step(
             return Step("retraining", newest, verdict.reason, verdict.key, verdict.trigger)
         if stale_scores:
             key = f"{newest}" if verdict is None else verdict.key
-            return Step("scores", newest, "The newest month was not scored by the model in production.", key)
+            return Step("scores", newest, stale_scores, key)
     arriving = any(month.arriving and month.as_of < due[0].as_of for month in months) if due else False
     if due and not arriving:
         month = due[0]

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import yaml
 
 from churn_platform.adapters.drops.ingestion import publish_drop
 from churn_platform.adapters.promotion.approving import approve, reject
@@ -17,11 +18,14 @@ from churn_platform.adapters.status import (
     quarantine,
     status,
 )
-from churn_platform.errors import IntegrityError, UsageError
+from churn_platform.errors import ContractError, IntegrityError, UsageError
+from churn_platform_tests.serving import boosted, point, publish, with_contract
 from churn_platform_tests.small_business import (
     CUSTOMERS,
+    DECLARED,
     FEBRUARY,
     JANUARY,
+    copied,
     deliver,
     make_home,
     month_tables,
@@ -244,3 +248,67 @@ def test_an_override_stays_with_version_and_decision_and_a_rollback_shows_what_i
     assert found["production"]["overridden"] is None
     assert found["blocked"][2]["by"] == "Bob"
     assert found["decisions"][-1]["overridden"] == forced
+
+
+def test_after_a_rollback_the_list_is_that_of_the_version_that_made_it(february, tmp_path):
+    home = copied(february, tmp_path / "home")
+    roll_back(home, "Bob", "I said so.")
+    home = open_home(home.folder)
+    month, record, rows = listed_scores(home, 3)
+    assert (month, record["version"], record["production_version"]) == (FEBRUARY, 2, 1)
+    assert [row["version"] for row in rows] == [2, 2, 2]
+    assert explain(home, rows[0]["member"], None)["model"]["version"] == 2
+
+
+def test_a_version_of_another_contract_in_production_leaves_the_list_readable(january_copy):
+    """An approval of a version with other features: the month's list is by the version before it."""
+    home, features = january_copy, ["months", "plan"]
+    declared = DECLARED | {"feature_views": {"members_fv": {"table": "members", "features": features}}}
+    (home.folder / "contract.yaml").write_text(yaml.safe_dump(declared), encoding="utf-8")
+    home = open_home(home.folder)
+    publish(home, 2, boosted(home))
+    point(home, 2)
+    home = open_home(home.folder)
+    _, record, rows = listed_scores(home, 1)
+    assert (record["version"], record["production_version"], rows[0]["rank"]) == (1, 2, 1)
+    with pytest.raises(ContractError, match=r"version 2 is in production now\. Type `churn run`"):
+        explain(home, "m00001", None)
+
+
+def test_a_list_under_another_key_is_refused_with_both_files(january_copy):
+    declared = DECLARED | {"entity": {"column": "person", "source": "member"}}
+    (january_copy.folder / "contract.yaml").write_text(yaml.safe_dump(declared), encoding="utf-8")
+    with pytest.raises(ContractError, match=r"at_risk\.parquet has no column 'person': .*contract\.yaml"):
+        listed_scores(open_home(january_copy.folder), 1)
+
+
+def test_a_first_version_that_was_approved_and_has_scored_nothing_is_named(january_decided_copy):
+    from churn_platform.adapters.promotion.deciding import carry_out
+
+    carry_out(january_decided_copy)
+    with pytest.raises(UsageError, match=r"^No month has been scored yet\. Version 1 is in production: .*`churn run`"):
+        listed_scores(open_home(january_decided_copy.folder), 1)
+
+
+def test_an_explanation_marks_those_who_have_left_and_training_rows(january):
+    scored = january.records.frame("scores", JANUARY)
+    first, last = (explain(january, scored["member"].iloc[place], None) for place in (0, -1))
+    assert (first["rank"], first["decile"], first["already_left"]) == (1, 1, False)
+    assert first["trained_on"] == scored["trained_on"].iloc[0]
+    assert (last["rank"], last["decile"], last["already_left"]) == (None, None, True)
+    assert "expected_loss" not in first
+    assert json.loads(json.dumps([first, last])) == [first, last]
+
+
+def test_an_explanation_of_a_month_that_an_earlier_version_scored_has_no_marks(january_copy):
+    scored = january_copy.records.frame("scores", JANUARY).drop(columns=["already_left", "trained_on"])
+    record = january_copy.records.read("scores", JANUARY)
+    january_copy.records.write("scores", JANUARY, record, scored.assign(rank=7, decile=2))
+    found = explain(january_copy, "m00001", None)
+    assert [found[name] for name in ("rank", "decile", "already_left", "trained_on")] == [7, 2, None, None]
+
+
+def test_only_costs_of_the_author_make_the_threshold_a_prediction_in_words(january_copy):
+    assert explain(january_copy, "m00001", None)["costs_given"] is False
+    home = with_contract(january_copy, costs={"missed_churner": 5, "needless_contact": 1})
+    assert explain(home, "m00001", None)["costs_given"] is True

@@ -45,7 +45,21 @@ def test_an_answer_names_its_model_and_decile(served, api):
         "stand_down_reason": None,
     }  # fmt: skip
     scores = served.records.frame("scores", JANUARY).set_index("member")
-    assert found["decile"] == scores.loc[KEY, "decile"]
+    [stays] = scores.index[scores["rank"] == 1]
+    found = api.post("/predict", {"member": stays}).json()
+    assert (found["decile"], found["already_left"]) == (1, False)
+
+
+def test_a_customer_who_has_left_is_marked_and_has_no_decile(served, api):
+    scores = served.records.frame("scores", JANUARY).set_index("member")
+    left, stays = scores.index[-1], scores.index[0]
+    for found in (api.post("/predict", {"member": left}).json(), api.get(f"/customers/{left}").json()["current"]):
+        assert (found["already_left"], found["decile"]) == (True, None)
+    [month] = api.get(f"/customers/{left}").json()["history"]
+    assert (month["already_left"], month["rank"], month["decile"]) == (True, None, None)
+    rows = api.post("/predict/batch", {"keys": [left, stays]}).json()["results"]
+    assert [row["already_left"] for row in rows] == [True, False]
+    assert [row["decile"] for row in rows] == [None, 1]
 
 
 def test_the_prediction_is_1_from_the_threshold_on(served, api):

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from churn_platform_tests.servers import PATIENCE, Running
-from churn_platform_tests.small_business import copied
+from churn_platform_tests.small_business import JANUARY, copied
 
 pytestmark = pytest.mark.slow
 CHROMIUM = Path("/usr/bin/chromium")
@@ -83,6 +83,29 @@ def test_a_customer_of_the_list_is_looked_up_with_probability_reasons_chart_and_
     assert page.locator("#customer .feature").count() == 4
     assert page.locator("#customer .feature rect").count() == 4
     assert "version" in page.inner_text("#customer .history")
+
+
+def test_a_list_of_the_past_says_so_and_one_who_has_left_is_not_to_be_contacted(server, page):
+    scores = server.home.records.frame("scores", JANUARY)
+    left = scores.loc[scores["already_left"], "member"].iloc[0]
+    assert "2024-01-31" in page.inner_text("#list-warning")
+    assert "500 of them have already left" in page.inner_text("#list-note")
+    assert left not in keys(page)
+    page.fill("#key", left)
+    page.press("#key", "Enter")
+    page.wait_for_selector(".verdict")
+    assert page.inner_text(".verdict small") == "has already left"
+    assert "had already left" in page.inner_text("#customer .history")
+
+
+def test_without_costs_in_the_contract_nobody_is_told_whom_to_contact(server, page):
+    assert httpx.get(f"{server.url}/model").json()["costs_given"] is False
+    page.locator("#list tbody button").first.click()
+    page.wait_for_selector(".verdict")
+    assert page.inner_text(".verdict small") == "decile 1"
+    assert "contact" not in page.inner_text("#customer")
+    assert page.locator("#customer .threshold").is_hidden()
+    assert page.locator("#loss-heading").is_hidden()
 
 
 def test_a_key_is_typed_in_and_an_unknown_one_is_told_so(page):

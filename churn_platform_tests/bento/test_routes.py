@@ -15,6 +15,11 @@ def test_the_at_risk_list_is_paged(served, api):
     everyone = api.get("/customers/at-risk?top=1000").json()
     assert (found["as_of"], found["version"], found["stand_down"]) == (JANUARY.isoformat(), 2, False)
     assert (found["customers_scored"], found["listed"], found["offset"]) == (1500, 20, 2)
+    assert found["already_left"] == 500
+    assert "2024-01-31" in found["list_note"]
+    scores = served.records.frame("scores", JANUARY)
+    left = set(scores.loc[scores["already_left"], "member"])
+    assert not left & {customer["member"] for customer in everyone["customers"]}
     assert [customer["rank"] for customer in found["customers"]] == [3, 4, 5]
     assert found["customers"] == everyone["customers"][2:5]
     assert len(everyone["customers"]) == 20

@@ -242,11 +242,41 @@ def test_the_policy_hash_changes_with_policy_and_costs_only(declared, gym, path,
 
 @pytest.mark.parametrize(
     ("path", "value"),
-    [("slices", []), ("description", "A gym."), ("tables.visits.columns.visits.max", 99), ("delivery_days", 9)],
+    [
+        ("slices", []),
+        ("description", "A gym."),
+        ("tables.visits.columns.visits.max", 99),
+        ("delivery_days", 9),
+        ("label.period", "before"),
+    ],
 )
 def test_neither_hash_changes_with_what_neither_model_nor_decision_depends_on(declared, gym, path, value):
     other = Contract.model_validate(changed(declared, path, value))
     assert (other.model_hash, other.policy_hash) == (gym.model_hash, gym.policy_hash)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "changes"),
+    [
+        ("tables.visits.columns.minutes.description", "Minutes", True),
+        ("tables.visits.columns.minutes.phrase", "{value} minutes", True),
+        ("costs", {"missed_churner": 6}, True),
+        ("policy", {"training": {"algorithm": "logistic_regression"}, "scoring": {"listed": 9}}, True),
+        ("label.period", "before", True),
+        ("costs", {"missed_churner": 5, "needless_contact": 1}, False),
+        ("policy", {"promotion": {"delta": 0.02}}, False),
+        ("tables.visits.columns.visits.max", 99, False),
+    ],
+)
+def test_the_list_hash_changes_with_what_a_list_shows(declared, gym, path, value, changes):
+    other = Contract.model_validate(changed(declared, path, value))
+    assert (other.list_hash != gym.list_hash) == changes
+
+
+def test_costs_are_given_where_the_author_wrote_them_even_as_they_are_by_default(declared, gym):
+    other = Contract.model_validate(changed(declared, "costs", {"missed_churner": 5, "needless_contact": 1}))
+    assert (gym.costs_given, other.costs_given) == (False, True)
+    assert other.policy_hash == gym.policy_hash
 
 
 @pytest.mark.parametrize(

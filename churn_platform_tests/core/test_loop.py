@@ -39,13 +39,13 @@ def copying(as_of):
     return dataclasses.replace(new(as_of), settled=False)
 
 
-def asked(*months, verdict=WAIT, unfinished=None, stale_scores=False):
+def asked(*months, verdict=WAIT, unfinished=None, stale_scores=""):
     return next_step(months, verdict, unfinished=unfinished, stale_scores=stale_scores)
 
 
 def test_a_newest_month_that_the_online_store_has_lost_comes_before_an_older_months_scores_and_models():
     lost = dataclasses.replace(done(FEBRUARY), processed=False, absent_from="redis://host/0")
-    step = asked(done(JANUARY), lost, verdict=DRIFT, stale_scores=True)
+    step = asked(done(JANUARY), lost, verdict=DRIFT, stale_scores="The list is old.")
     assert (step.kind, step.as_of) == ("monthly", FEBRUARY)
     assert asked(done(JANUARY), lost, unfinished="drift").as_of == FEBRUARY
     # What has not been published yet waits for the older month's model, as ever.
@@ -95,7 +95,7 @@ def test_a_retraining_of_the_newest_processed_month_comes_before_a_newer_month()
 
 def test_a_retraining_waits_for_an_older_month_that_is_due():
     for older in (new(JANUARY), corrected(JANUARY), stale(JANUARY)):
-        step = asked(older, done(FEBRUARY), verdict=DRIFT, unfinished="drift", stale_scores=True)
+        step = asked(older, done(FEBRUARY), verdict=DRIFT, unfinished="drift", stale_scores="The list is old.")
         assert (step.kind, step.as_of) == ("monthly", JANUARY)
 
 
@@ -119,24 +119,24 @@ def test_a_decision_that_was_not_carried_out_is_run_again_with_its_own_trigger()
 
 
 def test_scores_by_an_older_model_are_made_again_after_any_retraining():
-    step = asked(done(JANUARY), done(FEBRUARY), new(MARCH), stale_scores=True)
+    step = asked(done(JANUARY), done(FEBRUARY), new(MARCH), stale_scores="The list is old.")
     assert (step.kind, step.as_of, step.trigger) == ("scores", FEBRUARY, None)
-    assert step.reason == "The newest month was not scored by the model in production."
-    assert asked(done(FEBRUARY), verdict=DRIFT, stale_scores=True).kind == "retraining"
+    assert step.reason == "The list is old."
+    assert asked(done(FEBRUARY), verdict=DRIFT, stale_scores="The list is old.").kind == "retraining"
 
 
 def test_the_key_of_scores_is_that_of_the_evidence_so_another_model_is_another_key():
     keys = {
-        asked(done(JANUARY), verdict=Verdict(None, "", key), stale_scores=True).key
+        asked(done(JANUARY), verdict=Verdict(None, "", key), stale_scores="The list is old.").key
         for key in ("version 1", "version 2")
     }
     assert keys == {"version 1", "version 2"}
-    assert asked(done(JANUARY), verdict=None, stale_scores=True).key == "2024-01-31"
+    assert asked(done(JANUARY), verdict=None, stale_scores="The list is old.").key == "2024-01-31"
 
 
 def test_before_any_month_is_processed_nothing_is_retrained_or_scored():
-    assert asked(verdict=DRIFT, unfinished="first", stale_scores=True) is None
-    assert asked(new(JANUARY), verdict=DRIFT, unfinished="first", stale_scores=True).kind == "monthly"
+    assert asked(verdict=DRIFT, unfinished="first", stale_scores="The list is old.") is None
+    assert asked(new(JANUARY), verdict=DRIFT, unfinished="first", stale_scores="The list is old.").kind == "monthly"
 
 
 def test_files_that_are_still_changing_are_not_due():

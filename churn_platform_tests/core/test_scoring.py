@@ -1,10 +1,18 @@
-"""The ranked list: ranks, deciles and reasons that a person can read."""
+"""The ranked list: who can still leave, ranks, deciles and reasons that a person can read."""
 
+import datetime as dt
+
+import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from churn_platform.core.costs import RowCosts
 from churn_platform.core.reasons import sentence
-from churn_platform.core.scoring import decile_floors, rank, reasons
+from churn_platform.core.scoring import decile_floors, list_note, outcomes, rank, reasons
+
+MONTH = dt.date(2024, 3, 31)
 
 
 @pytest.fixture
@@ -14,7 +22,7 @@ def customers(month):
 
 def test_everybody_is_ranked_once_most_likely_first(gym, customers, candidate):
     ranked = rank(gym, customers, candidate.model)
-    assert ranked.columns.tolist() == ["member", "probability", "rank", "decile"]
+    assert ranked.columns.tolist() == ["member", "probability", "rank", "decile", "already_left"]
     assert sorted(ranked["member"]) == sorted(customers["member"])
     assert ranked["rank"].tolist() == list(range(1, 96))
     assert ranked["probability"].is_monotonic_decreasing
@@ -85,3 +93,81 @@ def test_the_floors_of_the_deciles_tell_a_customer_s_decile_without_the_list(gym
 def test_fewer_than_ten_customers_have_no_floors(gym, month, candidate):
     assert decile_floors(rank(gym, month(customers=9, seed=4), candidate.model)) == []
     assert len(decile_floors(rank(gym, month(customers=10, seed=4), candidate.model))) == 9
+
+
+@given(st.dictionaries(st.integers(0, 30), st.sampled_from([True, False, None]), min_size=1))
+@settings(max_examples=50, deadline=None)
+def test_only_a_known_positive_label_of_the_scored_month_says_that_a_customer_has_left(customers):
+    """Customers without a label can still leave; labels of people who are not scored do not matter."""
+    known = {key: label for key, label in customers.items() if label is not None}
+    labels = pd.Series(known | {99: True}, dtype=bool)
+    found = outcomes(pd.Series(list(customers)), labels)
+    assert found.already_left.tolist() == [label is True for label in customers.values()]
+    assert found.known.tolist() == [label is not None for label in customers.values()]
+    assert found.complete == (None not in customers.values())
+
+
+def test_without_labels_everybody_can_still_leave():
+    found = outcomes(pd.Series(["a", "b"]), None)
+    assert (found.already_left.any(), found.known.any()) == (False, False)
+
+
+@pytest.mark.parametrize(
+    ("labels", "period", "noted"),
+    [
+        ({"a": True, "b": False}, "after", "of the past"),
+        ({"a": True, "b": False}, "before", None),
+        ({"a": True, "b": True}, "before", "has already left"),
+        ({"a": True}, "after", None),
+        (None, "after", None),
+    ],
+)
+def test_a_list_of_the_past_is_noted_with_the_way_out(declare, labels, period, noted):
+    contract = declare(label={"table": "leavers", "column": "has_left", "period": period})
+    found = outcomes(pd.Series(["a", "b"]), None if labels is None else pd.Series(labels, dtype=bool))
+    said = list_note(contract, MONTH, found)
+    assert (said is None) == (noted is None)
+    if noted is not None:
+        assert noted in said
+        assert "2024-03-31" in said
+
+
+def test_those_who_have_left_have_no_rank_and_no_decile_and_count_in_no_floor(gym, month, candidate):
+    rows = month(customers=200, seed=4)
+    probability = candidate.model.probability(rows)
+    left = probability > np.sort(probability)[-51]  # the 50 most likely to leave
+    ranked = rank(gym, rows, candidate.model, left)
+    assert ranked["already_left"].sum() == 50
+    assert ranked.loc[ranked["already_left"], ["rank", "decile"]].isna().all(axis=None)
+    at_risk = ranked[~ranked["already_left"]]
+    assert at_risk["rank"].tolist() == list(range(1, 151))
+    assert at_risk["decile"].value_counts().tolist() == [15] * 10
+    alone = rank(gym, rows[~left], candidate.model)
+    assert at_risk["member"].tolist() == alone["member"].tolist()
+    assert decile_floors(ranked) == decile_floors(alone)
+
+
+def test_when_everybody_has_left_the_list_is_empty(gym, month, candidate):
+    rows = month(customers=12, seed=4)
+    ranked = rank(gym, rows, candidate.model, np.ones(12, dtype=bool))
+    assert ranked["rank"].isna().all()
+    assert decile_floors(ranked) == []
+    assert reasons(gym, rows.head(0), candidate.model, 3).columns.tolist() == ["reason_1", "reason_2", "reason_3"]
+
+
+def test_where_each_customer_has_a_cost_the_rank_is_by_expected_loss_and_the_decile_by_probability(
+    declare, month, candidate
+):
+    contract = declare(costs={"missed_churner": {"column": "monthly_fee", "times": 12}, "needless_contact": 3})
+    rows = month(customers=95, seed=4)
+    ranked = rank(contract, rows, candidate.model)
+    worth = (
+        ranked["probability"]
+        * pd.Series(RowCosts.of(contract.costs, rows).missed, index=rows["member"])[ranked["member"]].to_numpy()
+    )
+    assert ranked["expected_loss"].tolist() == worth.tolist()
+    assert ranked["rank"].tolist() == list(range(1, 96))
+    assert ranked["expected_loss"].is_monotonic_decreasing
+    assert not ranked["probability"].is_monotonic_decreasing
+    by_risk = rank(declare(), rows, candidate.model).set_index("member")["decile"]
+    assert ranked["decile"].tolist() == by_risk[ranked["member"]].tolist()

@@ -111,6 +111,7 @@ def _rest(found: Draft) -> Iterator[str]:
     contract = found.contract
     horizon = contract.label.horizon.model_dump(exclude_defaults=True) or {"months": 0}
     label = {"table": contract.label.table, "column": contract.label.column, "horizon": horizon}
+    label["period"] = contract.label.period
     yield _line(found, ("label",), f"label: {_flow(label)}")
     yield ""
     yield "feature_views:"
@@ -122,7 +123,8 @@ def _rest(found: Draft) -> Iterator[str]:
         ]
     yield ""
     yield _line(found, ("slices",), f"slices: {_flow(list(contract.slices))}")
-    yield f"costs: {{missed_churner: 5, needless_contact: 1}}   {CONFIRM}: only their ratio matters"
+    # A comment, because nobody has given these costs: see `Contract.costs_given`.
+    yield f"# costs: {{missed_churner: 5, needless_contact: 1}}   {CONFIRM}: only their ratio matters"
     for costs in found.costs:
         yield f"# costs: {_flow(costs.model_dump())}   # or each customer's own"
 

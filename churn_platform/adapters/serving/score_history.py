@@ -1,6 +1,5 @@
 """What batch scoring left in a home, as serving shows it: deciles, stand-down, the at-risk list, a customer's history.
 
-Belongs here: reading the records of scoring. Does not: writing them (`adapters/scoring.py`).
 The server imports this module: pyarrow is imported where a Parquet file is read, and pandas never.
 """
 
@@ -29,6 +28,8 @@ class Standing:
         stand_down: Why that version must stand down; None when it need not.
         floors: The lowest probability of deciles 9 to 1, ascending; empty where fewer than ten were scored.
         customers: How many were scored.
+        already_left: The scored customers who are known to have left; they have no rank and no decile.
+        list_note: A sentence for people who read the list; None for an ordinary one.
     """
 
     as_of: dt.date | None = None
@@ -36,12 +37,18 @@ class Standing:
     stand_down: str | None = None
     floors: tuple[float, ...] = ()
     customers: int = 0
+    already_left: frozenset[str | int] = frozenset()
+    list_note: str | None = None
 
     def decile(self, version: int, probability: float) -> int | None:
         """1 (highest risk) to 10 among the customers that this version scored last; None before it scored any."""
         if version != self.version or not self.floors:
             return None
         return 10 - bisect_right(self.floors, probability)
+
+    def has_left(self, key: str | int, as_of: dt.date | None) -> bool:
+        """Whether a customer is known to have left; `as_of` is the month of the features, None where all were given."""
+        return key in self.already_left and as_of in (None, self.as_of)
 
 
 class ScoreHistory:
@@ -85,19 +92,26 @@ class ScoreHistory:
         import pyarrow.parquet as pq
 
         name, found = self._key.column, []
+        shown = ("probability", "rank", "decile", "version", "already_left", "trained_on")
         for path in sorted((self._home / SCORES).glob("[0-9]*.parquet")):
             table = pq.read_table(path, filters=[(name, "==", key)])
-            found += [
-                {"as_of": path.stem, **{k: row.get(k) for k in ("probability", "rank", "decile", "version")}}
-                for row in table.to_pylist()
-            ]
+            found += [{"as_of": path.stem, **{k: row.get(k) for k in shown}} for row in table.to_pylist()]
         return found
 
     def _item(self, row: dict[str, Any]) -> dict[str, Any]:
-        plain = {name: row[name] for name in (self._key.column, "rank", "probability", "decile")}
-        loss = {"expected_loss": row["expected_loss"]} if "expected_loss" in row else {}
+        plain: dict[str, Any] = {name: row[name] for name in (self._key.column, "rank", "probability", "decile")}
+        more: dict[str, Any] = {name: row[name] for name in ("expected_loss", "trained_on") if name in row}
         reasons = [v for name, v in sorted(row.items()) if name.startswith("reason_") and v is not None]
-        return {**plain, **loss, "reasons": reasons}
+        return {**plain, **more, "reasons": reasons}
+
+    def _already_left(self, scores: Path) -> frozenset[str | int]:
+        """The customers of a scored month who had left; nobody where the rows are not there, as in a Bento."""
+        import pyarrow.parquet as pq
+
+        if not scores.exists():
+            return frozenset()
+        table = pq.read_table(scores, columns=[self._key.column], filters=[("already_left", "==", True)])
+        return frozenset(table[self._key.column].to_pylist())
 
     def _refresh(self) -> None:
         paths = sorted((self._home / SCORES).glob("[0-9]*.json"), reverse=True)
@@ -111,6 +125,8 @@ class ScoreHistory:
                 continue
             month, floors = dt.date.fromisoformat(path.stem), tuple(record.get("decile_floors", ()))
             version, customers = int(record["version"]), int(record["customers"])
-            self._standing = Standing(month, version, record["stand_down"], floors, customers)
+            left = self._already_left(path.with_suffix(".parquet")) if record.get("already_left") else frozenset()
+            note = record.get("list_note")
+            self._standing = Standing(month, version, record["stand_down"], floors, customers, left, note)
             self._seen = seen
             return

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from churn_platform.adapters.arrow_tables import table_digest
@@ -183,13 +185,24 @@ def _records(staged: Staged, value: str | int) -> None:
         record = remapped(read_json(path), following(staged.digests, value))
         scored = staged.of(path.with_suffix(".parquet"))
         if isinstance(record, dict) and scored is not None and "contacts" in record:
-            rows = pq.read_table(scored, columns=["probability"])["probability"].to_numpy()
-            before = pq.read_table(path.with_suffix(".parquet"), columns=["probability"])["probability"].to_numpy()
-            record |= {"customers": len(rows), "contacts": contacts_left(before, int(str(record["contacts"])), rows)}
+            rows, before = _at_risk(scored), _at_risk(path.with_suffix(".parquet"))
+            customers = pq.read_metadata(scored).num_rows
+            record |= {"customers": customers, "contacts": contacts_left(before, int(str(record["contacts"])), rows)}
+            if "already_left" in record:
+                record["already_left"] = customers - len(rows)
         if isinstance(record, dict) and isinstance(made := record.get(DIGESTS), dict):
             whole = {name: part for name, part in record.items() if name != DIGESTS}
             record[DIGESTS] = {**made, "record": digest_of(whole)}
         _put_json(staged, path, record)
+
+
+def _at_risk(scores: Path) -> np.ndarray:
+    """The probabilities of the scored customers who can still leave; in files of earlier versions, of all."""
+    table = pq.read_table(scores)
+    if "already_left" in table.column_names:
+        table = table.filter(pc.invert(table["already_left"]))
+    found: np.ndarray = table["probability"].to_numpy()
+    return found
 
 
 def _pages(staged: Staged, value: str | int) -> None:

@@ -99,7 +99,7 @@ def _contract(
         delivery_days=times.delivery_days,
         files=files or FileFormat(),
         tables=parts.tables,
-        label=Label(table=label.table, column=parts.label, horizon=times.horizon),
+        label=Label(table=label.table, column=parts.label, horizon=times.horizon, period=times.period),
         feature_views=parts.views,
         policy=Policy(ingestion=_ingestion(parts.absent_share)),
     )

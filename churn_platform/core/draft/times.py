@@ -16,6 +16,8 @@ Cadence = Literal["month", "week", "day"]
 DAYS: dict[Cadence, int] = {"month": 5, "week": 2, "day": 0}
 """Days in which a correction still counts, for each cadence."""
 MONTH_OF_DAYS = range(27, 33)
+Period = Literal["after", "before"]
+PERIODS = "does it say who left after the as_of, or before it (`period`)?"
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,8 @@ class Times:
     delivery_days: int = DAYS["month"]
     delivery_doubt: str = "a later correction does not change what its model trains on"
     horizon: Span = field(default_factory=Span)
-    horizon_doubt: str = "the label came with its drop"
+    period: Period = "before"
+    horizon_doubt: str = f"the label came with its drop; {PERIODS}"
 
 
 def guess_times(as_ofs: Sequence[dt.date], labelled: dt.date) -> Times:
@@ -44,6 +47,8 @@ def guess_times(as_ofs: Sequence[dt.date], labelled: dt.date) -> Times:
     cadence: Cadence = "day" if gap <= 3 else "week" if gap <= 13 else "month"  # noqa: PLR2004 - days
     fits = {"day": gap == 1, "week": gap == 7, "month": 28 <= gap <= 31}[cadence]  # noqa: PLR2004 - days
     said = "the newest drop has its labels"
+    # A label that is known at once can only say who has left already.
+    period: Period = "after" if waiting else "before"
     if waiting:
         said = f"the newest {waiting} drop{'s have' if waiting > 1 else ' has'} no labels yet"
     return Times(
@@ -51,7 +56,8 @@ def guess_times(as_ofs: Sequence[dt.date], labelled: dt.date) -> Times:
         cadence_doubt="" if fits else f"{gap:g} days lie between the drops",
         delivery_days=DAYS[cadence],
         horizon=_horizon(cadence, waiting),
-        horizon_doubt=said,
+        period=period,
+        horizon_doubt=f"{said}; {PERIODS}",
     )
 
 

@@ -76,6 +76,7 @@ class Scenario:
         # Not a copy with an update: that would keep the digests which the old one has already worked out.
         declared = contract.model_dump(mode="json", exclude_unset=True)
         declared["label"]["horizon"] = contract.step.model_dump(exclude_defaults=True)
+        declared["label"]["period"] = "after"
         return Contract.model_validate(declared)
 
 

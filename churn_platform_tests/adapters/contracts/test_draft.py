@@ -171,7 +171,7 @@ def test_the_laundrys_own_drops_pass_and_a_model_comes_of_them(laundry, tmp_path
 
 def test_the_phone_companys_own_drop_passes_with_each_customers_own_costs(phone, tmp_path):
     text = as_yaml(draft_from(phone, name="phone")[1])
-    text = re.sub(r"\ncosts: .*\n# costs: (.*?)   #", r"\ncosts: \1   #", text)
+    text = re.sub(r"\n# costs: .*\n# costs: (.*?)   #", r"\ncosts: \1   #", text)
     home = home_with(tmp_path / "home", text)
     assert home.contract.costs.columns == ("customer_value",)
     take_in(home, phone / MONTH.isoformat(), MONTH)

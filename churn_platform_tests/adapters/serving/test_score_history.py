@@ -29,10 +29,38 @@ def test_the_standing_is_the_newest_scored_month(history):
     assert (standing.as_of, standing.version, standing.stand_down) == (JANUARY, 2, None)
     assert standing.customers == CUSTOMERS
     assert len(standing.floors) == 9
+    assert standing.list_note.startswith("The list is of the past")
+
+
+def test_those_who_have_left_are_known_while_their_features_are_of_the_scored_month(served, history):
+    scores, standing = served.records.frame("scores", JANUARY), history.standing()
+    left = scores.loc[scores["already_left"], "member"]
+    assert standing.already_left == frozenset(left)
+    assert len(left) == 500
+    assert standing.has_left(left.iloc[0], JANUARY)
+    assert standing.has_left(left.iloc[0], None)
+    assert not standing.has_left(left.iloc[0], dt.date(2024, 2, 29))
+    assert not standing.has_left(scores.loc[~scores["already_left"], "member"].iloc[0], JANUARY)
+
+
+def test_a_month_of_an_earlier_version_of_the_platform_is_read_as_before(served_copy):
+    scores = served_copy.records.frame("scores", JANUARY).drop(columns=["already_left", "trained_on"])
+    known = served_copy.records.read("scores", JANUARY)
+    old = {name: known[name] for name in known if name not in ("already_left", "list_note", "list_hash")}
+    served_copy.records.write("scores", JANUARY, old, scores.assign(rank=1, decile=1))
+    path = served_copy.reports / JANUARY.isoformat() / "at_risk.parquet"
+    pd.read_parquet(path).drop(columns="trained_on").to_parquet(path, index=False)
+    history = ScoreHistory(served_copy.folder, served_copy.contract)
+    standing = history.standing()
+    assert (standing.as_of, standing.already_left, standing.list_note) == (JANUARY, frozenset(), None)
+    assert set(history.at_risk()[0]) == {"member", "rank", "probability", "decile", "reasons"}
+    [month] = history.customer("m00001")
+    assert (month["rank"], month["already_left"], month["trained_on"]) == (1, None, None)
 
 
 def test_every_customer_has_the_decile_of_the_list(served, history):
     scores = served.records.frame("scores", JANUARY)
+    scores = scores[~scores["already_left"]]
     standing, wrong = history.standing(), []
     for probability, decile in zip(scores["probability"], scores["decile"], strict=True):
         found = standing.decile(2, probability)
@@ -80,7 +108,7 @@ def test_the_at_risk_list_is_the_one_of_the_report_with_reasons(served_copy, his
     assert [item["member"] for item in found] == listed["member"].tolist()
     assert [item["probability"] for item in found] == listed["probability"].tolist()
     assert found[0]["reasons"] == listed.loc[0, ["reason_1", "reason_2", "reason_3"]].tolist()
-    assert set(found[0]) == {"member", "rank", "probability", "decile", "reasons"}
+    assert set(found[0]) == {"member", "rank", "probability", "decile", "trained_on", "reasons"}
 
 
 def test_a_list_that_was_written_anew_is_read_again_and_else_kept(served_copy, history):
@@ -96,11 +124,14 @@ def test_a_customer_s_history_is_every_month_it_was_scored_in(served_copy, histo
     scores = served_copy.records.frame("scores", JANUARY).set_index("member")
     later = served_copy.records.path("scores", dt.date(2024, 2, 29), ".parquet")
     scores.reset_index().query("member != 'm00002'").assign(rank=1).to_parquet(later, index=False)
-    first, second = history.customer("m00001")
+    member = scores.index[0]
+    first, second = history.customer(member)
     assert first == {
-        "as_of": "2024-01-31", "probability": scores.loc["m00001", "probability"], "version": 2,
-        "rank": scores.loc["m00001", "rank"], "decile": scores.loc["m00001", "decile"],
+        "as_of": "2024-01-31", "probability": scores.loc[member, "probability"], "version": 2,
+        "rank": 1, "decile": 1, "already_left": False, "trained_on": scores.loc[member, "trained_on"],
     }  # fmt: skip
+    left = scores.index[-1]
+    assert [history.customer(left)[0][name] for name in ("rank", "decile", "already_left")] == [None, None, True]
     assert (second["as_of"], second["rank"]) == ("2024-02-29", 1)
     assert [month["as_of"] for month in history.customer("m00002")] == ["2024-01-31"]
     assert history.customer("nobody") == []

@@ -137,7 +137,10 @@ def test_counts_are_those_of_what_is_left(home):
     forget(home, key, "ann", "asked")
     home = open_home(home.folder)
     assert home.lake.churners(FEBRUARY) == churners - 1
-    assert home.records.read("scores", FEBRUARY)["customers"] == record["customers"] - 1
+    left = home.records.read("scores", FEBRUARY)
+    assert left["customers"] == record["customers"] - 1
+    assert left["already_left"] == record["already_left"] - 1
+    assert left["contacts"] == record["contacts"]
     assert {entry["rows"] for entry in home.lake.deliveries(FEBRUARY)[0]["tables"].values()} == {len(labels) - 1}
 
 

@@ -16,6 +16,7 @@ DAILY = [dt.date(2024, 1, 1) + dt.timedelta(days=n) for n in range(40)]
 def test_the_cadence_is_the_usual_gap_between_drops(as_ofs, cadence):
     found = guess_times(as_ofs, as_ofs[-1])
     assert (found.cadence, found.cadence_doubt, found.horizon) == (cadence, "", Span())
+    assert found.period == "before", "who leaves later cannot be known at once"
     assert found.delivery_days == DAYS[cadence]
 
 
@@ -46,3 +47,5 @@ def test_the_horizon_is_how_long_the_newest_drops_wait_for_their_labels(as_ofs, 
     found = guess_times(as_ofs, labelled)
     assert found.horizon == horizon
     assert "no labels yet" in found.horizon_doubt
+    assert found.period == "after"
+    assert "`period`" in found.horizon_doubt
