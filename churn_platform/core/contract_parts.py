@@ -189,11 +189,15 @@ class Span(_Part):
 
 
 class Label(_Part):
-    """Where the label is, and how long after as_of it is known."""
+    """Where the label is, and how long after as_of it is known.
+
+    `inverted`: the column says who stayed, as `is_active` does. Labels are turned over when they are published.
+    """
 
     table: Name
     column: Name
     horizon: Span = Span()
+    inverted: bool = Field(default=False, json_schema_extra=ADDED)
 
 
 class FeatureView(_Part):
