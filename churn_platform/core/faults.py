@@ -74,7 +74,7 @@ CELL_KINDS = (
 )  # fmt: skip
 STRUCTURAL_KINDS = (
     Kind("missing_table", "there is no file for this table", "deliver {stem}.csv or {stem}.parquet{found}"),
-    Kind("two_files", "there is a CSV and a Parquet file of this table", "remove the one that is not meant"),
+    Kind("two_files", "there are two files of this table", "remove the one that is not meant"),
     Kind("empty_file", "the file is empty", "deliver it again"),
     Kind("no_rows", "the table has no rows", "deliver the month's rows"),
     Kind("excel_file", "this is an Excel file", "save the sheet as CSV"),
@@ -82,6 +82,11 @@ STRUCTURAL_KINDS = (
     Kind("other_format", "this is a {format} file", "deliver it as {suffix}"),
     Kind("unreadable", "the file cannot be read as {suffix}: {reason}", "deliver it again"),
     Kind("wrong_encoding", "the text is not {encoding}{row}", "set files.encoding in the contract{likely}"),
+    Kind("nul_bytes", "the text holds NUL bytes, the first in line {line}", "deliver it again"),
+    Kind(
+        "open_quote", "the quote that opens in line {line} is not closed in its cell",
+        "close it, and double the quotes within quoted text",
+    ),
     Kind(
         "wrong_delimiter", "the header is one column that holds {found}",
         'set files.delimiter: "{found}" in the contract (it is "{delimiter}")',

@@ -87,6 +87,7 @@ def conform(
         broken |= _readable_that_break_rules(broken_rules(contract, name, frame, as_of), unreadable)
     order = sorting.result()
     extra, conflicting = _repeated_keys(key, frame, order, unreadable)
+    extra |= _repeated_headers(contract, name, raw)
     if conflicting.any():
         broken[key, "conflicting_key"] = conflicting
     faults = [
@@ -203,6 +204,17 @@ def _repeated_keys(
     conflicting = np.zeros(len(frame), dtype=bool)
     conflicting[left.index[left.duplicated(keep=False)]] = True
     return extra, conflicting
+
+
+def _repeated_headers(contract: Contract, name: str, raw: pd.DataFrame) -> Mask:
+    """Rows that repeat the header, as in files that were put one after the other: they are no customers."""
+    headers = [spec.source or own for own, spec in contract.delivered(name).items() if (spec.source or own) in raw]
+    texts = {header: raw[header] for header in headers if raw[header].dtype in (object, "string")}
+    repeated = np.full(len(raw), len(texts) == len(headers))
+    for header, values in texts.items():
+        if repeated.any():
+            repeated &= (values == header).fillna(value=False).to_numpy(dtype=bool)
+    return repeated
 
 
 def _cell_fault(

@@ -1,8 +1,4 @@
-"""Reads the files of a drop that no contract describes yet: which drops there are, how they are written, their tables.
-
-Belongs here: finding drops, detecting delimiter, decimal and encoding, reading without guessing a dtype.
-Does not: what the values mean (`core/draft`); reading by a contract (`adapters/drops/reader.py`).
-"""
+"""Files of a drop that no contract describes yet: which drops there are, how they are written, their tables."""
 
 import csv as text_csv
 import datetime as dt
@@ -12,11 +8,21 @@ from pathlib import Path
 
 import pandas as pd
 
-from churn_platform.adapters.drops.reader import SUFFIXES
+from churn_platform.adapters.drops.delivered_file import (
+    BrokenText,
+    Text,
+    is_text,
+    open_text,
+    raw_bytes,
+    suffix_of,
+    table_files,
+)
+from churn_platform.adapters.drops.encodings import likely_encoding, marked_encoding
+from churn_platform.adapters.drops.inspection import DELIMITERS
 from churn_platform.core.contract_parts import FileFormat
+from churn_platform.core.faults import EXAMPLE_LENGTH, fault
 from churn_platform.errors import UsageError
 
-DELIMITERS = (",", ";", "\t", "|")
 SAMPLE_LINES, SAMPLE_BYTES = 50, 1 << 20
 COMMA, POINT = r"[+-]?[0-9]+,[0-9]+", r"[+-]?[0-9]+\.[0-9]+"
 
@@ -41,20 +47,20 @@ def data_files(folder: Path) -> dict[str, Path]:
     """The tables of a drop by file stem; Parquet where there are both, as `open_drop` has it."""
     if not folder.is_dir():
         return {}
-    found = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES and path.is_file())
-    return {path.stem: path for path in found}
+    return {stem: paths[-1] for stem, paths in table_files(folder).items()}
 
 
 def detect_format(paths: Iterable[Path]) -> FileFormat:
-    """How the CSV files among `paths` are written.
+    """How the CSV files among `paths` are written, apart from what each file says by itself: its mark, `sep=;`.
 
     Raises:
-        UsageError: two of them are written differently.
+        UsageError: two of them are written differently, or one is not a CSV file.
     """
-    samples = {path: _sample(path) for path in paths if path.suffix == ".csv"}
-    encodings = {path: code for path, raw in samples.items() if (code := _encoding(raw))}
+    raws = {path: _raw(path) for path in paths if is_text(path)}
+    unmarked = {path: raw for path, raw in raws.items() if not marked_encoding(raw, "")[0]}
+    encodings = {path: code for path, raw in unmarked.items() if (code := likely_encoding(raw))}
     encoding = _agreed("encoding", encodings) or "utf-8"
-    texts = {path: raw.decode(encoding, errors="replace") for path, raw in samples.items()}
+    texts = {path: _sample(path, raw, encoding) for path, raw in raws.items()}
     delimiters = {path: found for path, text in texts.items() if (found := _delimiter(text))}
     delimiter = _agreed("delimiter", delimiters) or ","
     decimals = {path: found for path, text in texts.items() if (found := _decimal(text, delimiter))}
@@ -72,10 +78,10 @@ def read_tables(files: Mapping[str, Path], written: FileFormat) -> dict[str, pd.
     tables = {}
     for stem, path in files.items():
         try:
-            tables[stem] = _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path, written)
+            tables[stem] = _read_csv(path, written) if is_text(path) else _read_parquet(path)
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             reason = " ".join(str(error).split())[:200]
-            raise UsageError(f"{path.name} cannot be read as {path.suffix[1:]}: {reason}.") from None
+            raise UsageError(f"{path.name} cannot be read as {suffix_of(path)[1:]}: {reason}.") from None
         repeated = tables[stem].columns[tables[stem].columns.duplicated()].tolist()
         if repeated:
             raise UsageError(f"{path.name} names the column {repeated[0]!r} twice: name every column once.")
@@ -89,22 +95,23 @@ def _date(path: Path) -> dt.date | None:
         return None
 
 
-def _sample(path: Path) -> bytes:
-    """Whole lines from the start of a file."""
-    with path.open("rb") as file:
-        raw = file.read(SAMPLE_BYTES)
-        return raw + file.readline()
-
-
-def _encoding(raw: bytes) -> str:
-    """Empty where every encoding reads the same."""
-    if raw.isascii():
-        return ""
+def _raw(path: Path) -> "memoryview[int]":
     try:
-        raw.decode("utf-8")
-    except UnicodeDecodeError:
-        return "cp1252"
-    return "utf-8"
+        return raw_bytes(path)
+    except OSError as error:
+        raise UsageError(f"{path.name} cannot be read as CSV: {error}.") from None
+
+
+def _sample(path: Path, raw: "memoryview[int]", encoding: str) -> str:
+    """The first lines of a file as text; a delimiter that the file names by itself is shown by them as well."""
+    return str(_opened(path, raw, FileFormat(encoding=encoding)).content[:SAMPLE_BYTES], "utf-8", "replace")
+
+
+def _opened(path: Path, raw: "memoryview[int]", written: FileFormat) -> Text:
+    try:
+        return open_text(raw, written.encoding, written.delimiter)
+    except UnicodeError as error:
+        raise UsageError(f"{path.name} is not text in {written.encoding}: {error}.") from None
 
 
 def _delimiter(text: str) -> str:
@@ -157,14 +164,22 @@ def _read_csv(path: Path, written: FileFormat) -> pd.DataFrame:
     import pyarrow as pa
     from pyarrow import csv
 
-    options = {
-        "parse_options": csv.ParseOptions(delimiter=written.delimiter),
-        "read_options": csv.ReadOptions(encoding=written.encoding),
-    }
-    with csv.open_csv(path, **options) as reader:
-        strings = dict.fromkeys(reader.schema.names, pa.string())
-    convert = csv.ConvertOptions(column_types=strings, strings_can_be_null=False)
-    frame: pd.DataFrame = csv.read_csv(path, convert_options=convert, **options).to_pandas()
+    text = _opened(path, raw_bytes(path), written)
+    strings = dict.fromkeys(text.header, pa.string())
+    try:
+        table, ragged = text.parse(csv.ConvertOptions(column_types=strings, strings_can_be_null=False))
+    except BrokenText as broken:
+        found = fault(broken.code, path.name, file=path.name, line=f"{broken.line:,}", examples=[broken.example])
+        raise UsageError(found.sentence()) from None
+    if ragged:
+        seen = f"{len(ragged):,} row{'s' if len(ragged) > 1 else ''} with more or fewer cells than the header"
+        first = f"the first is row {ragged[0].number - 1}: {ragged[0].text[:EXAMPLE_LENGTH]!r}"
+        raise UsageError(
+            f"{path.name} cannot be read as csv: {seen} ({first}); quote cells that hold a delimiter or a line end."
+        )
+    frame: pd.DataFrame = table.to_pandas()
+    header = (frame == list(frame.columns)).all(axis=1)
+    frame = frame[~header].reset_index(drop=True) if header.any() else frame
     return frame if written.decimal == "." else frame.apply(_with_points)
 
 

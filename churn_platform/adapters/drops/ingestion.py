@@ -12,9 +12,10 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from churn_platform.adapters.drops.delivered_file import stem_of, table_files
 from churn_platform.adapters.drops.page import show_drop
 from churn_platform.adapters.drops.quarantine_files import Quarantine
-from churn_platform.adapters.drops.reader import INCOMING, SUCCESS, SUFFIXES, Drop, open_drop
+from churn_platform.adapters.drops.reader import INCOMING, SUCCESS, Drop, open_drop
 from churn_platform.adapters.drops.validation import ValidatedDrop, ValidatedTable, validate
 from churn_platform.adapters.files import replacing, sha256_file
 from churn_platform.adapters.home import Home
@@ -103,9 +104,9 @@ def take_in(home: Home, source: Path, as_of: dt.date) -> tuple[Path, ValidatedDr
     (target / SUCCESS).unlink(missing_ok=True)
     for path in drop.files.values():
         _copy(path, target / path.name)
-        for other in SUFFIXES:
-            if other != path.suffix:
-                (target / f"{path.stem}{other}").unlink(missing_ok=True)
+        for other in table_files(target).get(stem_of(path), []):
+            if other.name != path.name:
+                other.unlink()
     (target / SUCCESS).touch()
     (target / INCOMING).unlink()
     return target, found

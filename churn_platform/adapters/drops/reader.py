@@ -8,10 +8,10 @@ import datetime as dt
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from churn_platform.adapters.drops.delivered_file import table_files
 from churn_platform.core.contract import Contract
 from churn_platform.core.digest import digest_of
 
-SUFFIXES = (".csv", ".parquet")
 SUCCESS, INCOMING = "_SUCCESS", "_INCOMING"
 
 
@@ -26,7 +26,7 @@ class Drop:
     """Newest modification time of its files, seconds since the epoch."""
     marked_complete: bool
     doubles: dict[str, Path] = field(default_factory=dict)
-    """Tables that have a second file of the other format."""
+    """Tables that have a second file."""
 
     @property
     def fingerprint(self) -> str:
@@ -54,10 +54,8 @@ def find_drops(folder: Path, contract: Contract) -> list[Drop]:
 
 def open_drop(folder: Path, as_of: dt.date, contract: Contract) -> Drop:
     """The drop in `folder`; files that are no table of the contract are left alone."""
-    of_table = {
-        table: [path for suffix in SUFFIXES if (path := folder / f"{contract.file_stem(table)}{suffix}").is_file()]
-        for table in contract.deliverable
-    }
+    found = table_files(folder)
+    of_table = {table: found.get(contract.file_stem(table), []) for table in contract.deliverable}
     files = {table: paths[0] for table, paths in of_table.items() if paths}
     doubles = {table: paths[1] for table, paths in of_table.items() if paths[1:]}
     newest = max((path.stat().st_mtime for path in (*files.values(), *doubles.values())), default=0.0)

@@ -1,10 +1,5 @@
-"""Reads one file of a drop into a frame: a column is typed at pyarrow's speed where every value fits, else text.
+"""Reads one file of a drop into a frame: a column is typed at pyarrow's speed where every value fits, else text."""
 
-Belongs here: CSV and Parquet to frames, and the faults that only reading shows. Does not: finding files
-(`adapters/drops/reader.py`), the first look at one (`adapters/drops/inspection.py`), judging values (`core/`).
-"""
-
-import mmap
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from churn_platform.adapters.drops.delivered_file import Text, suffix_of
 from churn_platform.adapters.drops.inspection import encoding_fault, inspect
 from churn_platform.core.contract import Contract
 from churn_platform.core.contract_parts import Column, FileFormat
@@ -42,19 +38,20 @@ def read_table(path: Path, contract: Contract, name: str, *, as_text: bool = Fal
     """
     import pyarrow as pa
 
-    faults = inspect(path, contract, name)
-    if faults:
-        return pd.DataFrame(), faults
+    text = None
     try:
-        if path.suffix == ".parquet":
+        text, faults = inspect(path, contract, name)
+        if faults:
+            return pd.DataFrame(), faults
+        if text is None:
             table, faults = _read_parquet(path, contract, name)
         else:
-            table, faults = _read_csv(path, contract, name, as_text=as_text)
+            table, faults = _read_text(text, path, contract, name, as_text=as_text)
     except (pa.ArrowException, OSError, UnicodeError) as error:
-        if path.suffix == ".csv" and (isinstance(error, UnicodeError) or "UTF" in str(error)):
+        if text is not None and (isinstance(error, UnicodeError) or "UTF" in str(error)):
             return pd.DataFrame(), [encoding_fault(path, contract, name)]
         reason = " ".join(str(error).split())[:200]
-        return pd.DataFrame(), [fault("unreadable", name, file=path.name, suffix=path.suffix[1:], reason=reason)]
+        return pd.DataFrame(), [fault("unreadable", name, file=path.name, suffix=suffix_of(path)[1:], reason=reason)]
     return (pd.DataFrame(), faults) if faults else (_frame(table), [])
 
 
@@ -76,20 +73,20 @@ def _frame(table: "pa.Table") -> pd.DataFrame:
     return frame
 
 
-def _read_csv(path: Path, contract: Contract, name: str, *, as_text: bool) -> tuple["pa.Table", list[Fault]]:
+def _read_text(
+    text: Text, path: Path, contract: Contract, name: str, *, as_text: bool
+) -> tuple["pa.Table", list[Fault]]:
     import pyarrow as pa
     from pyarrow import csv
 
-    read = csv.ReadOptions(encoding=contract.files.encoding)
-    with csv.open_csv(path, read_options=read, parse_options=_parsing(path, contract, [])) as reader:
-        header = reader.schema.names
+    header = text.header
     if as_text:
         strings = csv.ConvertOptions(column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=False)
-        return _parse(path, contract, name, strings)
+        return _rows(text.parse(strings), path, name)
     types, bad = _types(contract, name, header), 0
     while True:
         try:
-            return _parse(path, contract, name, _typed(contract, types))
+            return _rows(text.parse(_typed(contract, types)), path, name)
         except pa.ArrowInvalid as error:  # a value does not fit its column
             column = re.search(r"In CSV column #([0-9]+)", str(error))
             if column is None or types.get(header[int(column[1])], pa.string()) == pa.string():
@@ -98,6 +95,16 @@ def _read_csv(path: Path, contract: Contract, name: str, *, as_text: bool) -> tu
             bad += 1
             if bad == MIXED:
                 types = dict.fromkeys(types, pa.string())
+
+
+def _rows(parsed: tuple["pa.Table", list[Any]], path: Path, name: str) -> tuple["pa.Table", list[Fault]]:
+    """The rows, or the fault that some have more or fewer cells than the header."""
+    table, ragged = parsed
+    if not ragged:
+        return table, []
+    positions = np.array([row.number - 2 for row in ragged])
+    examples = [row.text for row in ragged[:3]]
+    return table, [fault("ragged_rows", name, file=path.name, positions=positions, examples=examples)]
 
 
 def _types(contract: Contract, name: str, header: list[str]) -> dict[str, "pa.DataType"]:
@@ -135,40 +142,6 @@ def _typed(contract: Contract, types: dict[str, "pa.DataType"]) -> "csv.ConvertO
     )
 
 
-def _parse(path: Path, contract: Contract, name: str, convert: "csv.ConvertOptions") -> tuple["pa.Table", list[Fault]]:
-    """The rows, or the fault that some have more or fewer cells than the header."""
-    from pyarrow import csv
-
-    ragged: list[Any] = []
-    for threads in (True, False):  # row numbers are known without threads only
-        ragged.clear()
-        read = csv.ReadOptions(encoding=contract.files.encoding, use_threads=threads)
-        table = csv.read_csv(path, read, _parsing(path, contract, ragged), convert)
-        if not ragged:
-            return table, []
-    positions = np.array([row.number - 2 for row in ragged])
-    examples = [row.text for row in ragged[:3]]
-    return table, [fault("ragged_rows", name, file=path.name, positions=positions, examples=examples)]
-
-
-def _parsing(path: Path, contract: Contract, ragged: list[Any]) -> "csv.ParseOptions":
-    from pyarrow import csv
-
-    def keep(row: Any) -> str:  # noqa: ANN401 - pyarrow's InvalidRow
-        ragged.append(row)
-        return "skip"
-
-    # A line end within quotes makes pyarrow look for the ends of blocks row by row.
-    return csv.ParseOptions(
-        delimiter=contract.files.delimiter, newlines_in_values=_has_quotes(path), invalid_row_handler=keep
-    )
-
-
-def _has_quotes(path: Path) -> bool:
-    with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        return content.find(b'"') >= 0
-
-
 def _read_parquet(path: Path, contract: Contract, name: str) -> tuple["pa.Table", list[Fault]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -198,11 +171,24 @@ def _plain(column: "pa.ChunkedArray") -> "pa.ChunkedArray":
     if pa.types.is_integer(kind):
         return column if kind == pa.uint64() else column.cast(pa.int64())
     if pa.types.is_floating(kind):
-        return column.cast(pa.float64())
+        return column if kind == pa.float32() else column.cast(pa.float64())
     if pa.types.is_decimal(kind):
-        try:
-            return column.cast(pa.int64())
-        except pa.ArrowInvalid:
-            return column.cast(pa.float64())
+        return _plain_decimal(column)
     known = pa.types.is_boolean(kind) or pa.types.is_temporal(kind) or pa.types.is_null(kind)
     return column if known and not pa.types.is_time(kind) else column.cast(pa.string())
+
+
+def _plain_decimal(column: "pa.ChunkedArray") -> "pa.ChunkedArray":
+    """Whole numbers of up to 64 bits, text where whole numbers are longer, else floating-point numbers."""
+    import pyarrow as pa
+
+    widest = pa.decimal256(76, 0)
+    for kinds in ((pa.int64(),), (widest, pa.string())):
+        try:
+            whole = column
+            for kind in kinds:
+                whole = whole.cast(kind)
+        except pa.ArrowInvalid:
+            continue
+        return whole
+    return column.cast(pa.float64())

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from churn_platform.adapters.drops.delivered_file import is_text
 from churn_platform.adapters.drops.inspection import listing
 from churn_platform.adapters.drops.reader import Drop
 from churn_platform.adapters.drops.table_reader import read_table
@@ -132,7 +133,7 @@ def _conformed(
     if faults:
         return raw, raw, faults
     sound, faults = conform(contract, name, raw, as_of=as_of, file=path.name)
-    if any(found.of_cells for found in faults) and path.suffix == ".csv":
+    if any(found.of_cells for found in faults) and is_text(path):
         text, unreadable = read_table(path, contract, name, as_text=True)
         if unreadable:
             return text, text, unreadable

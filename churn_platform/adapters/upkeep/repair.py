@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
-from churn_platform.adapters.drops.reader import INCOMING, SUFFIXES
+from churn_platform.adapters.drops.delivered_file import suffix_of
+from churn_platform.adapters.drops.reader import INCOMING
 from churn_platform.adapters.features.training_data import load_training_dataset
 from churn_platform.adapters.files import read_json
 from churn_platform.adapters.home import Home
@@ -162,7 +163,7 @@ def _temporaries(home: Home) -> Iterator[Repair]:
 def _drops(home: Home) -> Iterator[Repair]:
     """What a killed `churn ingest` left: with files in it nobody but its sender can say which are of which delivery."""
     for marker in sorted(home.drops.glob(f"*/{INCOMING}")):
-        month, files = marker.parent.name, [p for p in marker.parent.iterdir() if p.suffix in SUFFIXES]
+        month, files = marker.parent.name, [p for p in marker.parent.iterdir() if suffix_of(p)]
         if files:
             said = f"The drop of {month} is half taken in: run `churn ingest DIR --as-of {month}` again."
             yield Repair("drop", done=False, says=said)

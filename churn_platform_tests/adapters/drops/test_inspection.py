@@ -6,7 +6,8 @@ import zipfile
 
 import pytest
 
-from churn_platform.adapters.drops.inspection import LISTED, header_of, inspect, listing
+from churn_platform.adapters.drops.delivered_file import header_of
+from churn_platform.adapters.drops.inspection import LISTED, inspect, listing
 from churn_platform_tests.small_business import declared
 
 
@@ -17,7 +18,7 @@ def said(tmp_path, small_contract):
     def ask(content, *, contract=None, name="visits.csv"):
         path = tmp_path / name
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return [fault.sentence() for fault in inspect(path, contract or small_contract, "visits")]
+        return [fault.sentence() for fault in inspect(path, contract or small_contract, "visits")[1]]
 
     return ask
 
@@ -63,7 +64,7 @@ def test_another_format_under_the_name_of_a_csv_is_named(said, content, form):
     assert said(content) == [f"visits.csv: this is a {form} file; deliver it as csv."]
 
 
-@pytest.mark.parametrize(("delimiter", "shown"), [(";", ";"), ("\t", "\\t"), ("|", "|")])
+@pytest.mark.parametrize(("delimiter", "shown"), [(";", ";"), ("\t", "\\t"), ("|", "|"), (" ", "a blank")])
 def test_another_delimiter_is_found_and_the_setting_named(said, delimiter, shown):
     assert said(f"member{delimiter}hours\nm1{delimiter}1\n") == [
         (
@@ -104,12 +105,21 @@ def test_a_header_in_another_encoding_is_said_to_be_in_the_header(said):
     ]
 
 
-def test_utf_16_is_recognised(said):
-    [sentence] = said("member,hours\nm1,1\n".encode("utf-16"), contract=declared(files={"encoding": "cp1252"}))
-    assert sentence == "visits.csv: the text is not cp1252; set files.encoding in the contract, likely to utf-16."
-    [sentence] = said("member,hours\nm1,1\n".encode("utf-16"))
-    assert sentence.startswith("visits.csv: the text is not utf-8 in the header")
-    assert sentence.endswith("likely to utf-16.")
+def test_a_mark_says_how_a_file_is_written_and_without_one_the_encoding_is_named(said):
+    for encoding in ("utf-8-sig", "utf-16", "utf-32"):
+        assert said("member,hours\nm1,1\n".encode(encoding), contract=declared(files={"encoding": "cp1252"})) == []
+    for encoding in ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"):
+        content = "member,hours\nm1,1\n".encode(encoding)
+        [sentence] = said(content)
+        assert sentence.endswith(f"likely to {encoding}.")
+        assert said(content, contract=declared(files={"encoding": encoding})) == []
+
+
+def test_nul_bytes_and_a_quote_that_is_not_closed_are_named_with_their_line(said):
+    [sentence] = said("member,hours\nm1,1\nm\x002,2\n")
+    assert "NUL bytes, the first in line 3" in sentence
+    [sentence] = said('member,hours\nm1,1\nm2,"2\nm3,3\nm4,"4"\n')
+    assert "the quote that opens in line 3 is not closed" in sentence
 
 
 def test_a_character_that_the_head_cuts_in_two_is_no_fault():

@@ -120,12 +120,8 @@ def test_a_first_drop_needs_every_feature_table_and_a_correction_does_not(judge,
 def test_a_table_with_two_files_is_ambiguous(judge, tables):
     judge(tables)
     found = judge({"visits": month_tables(JANUARY, 400)["visits"]}, suffix="parquet")
-    assert [fault.sentence() for fault in found.refusals] == [
-        (
-            "table 'visits': there is a CSV and a Parquet file of this table (found 'visits.csv', 'visits.parquet'); remove the "
-            "one that is not meant."
-        )
-    ]
+    [fault] = found.refusals
+    assert (fault.code, fault.examples) == ("two_files", ("visits.csv", "visits.parquet"))
 
 
 def test_the_tables_of_a_month_must_be_of_the_same_customers(judge, tables):
