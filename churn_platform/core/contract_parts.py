@@ -234,8 +234,11 @@ class Label(_Part):
     """How long after the as_of the label is known; by default at the as_of. Example:
     `{months: 1}`"""
     period: Literal["after", "before"] = Field(default="after", json_schema_extra=ADDED)
-    """Whether the label is of the time `after` the as_of or `before` it. In a month whose labels are all known, customers
-    who stayed can still leave only where the label is of the time before. Example: `before`"""
+    """Whether the label is of the time `after` the as_of or `before` it. In a month whose labels are all known,
+    customers who stayed can still leave only where the label is of the time before. Example: `before`"""
+    inverted: bool = Field(default=False, json_schema_extra=ADDED)
+    """Whether the column says who stayed, as `is_active` does. Labels are turned over when they are published. Example:
+    `true`"""
 
 
 class FeatureView(_Part):

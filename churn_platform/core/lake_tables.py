@@ -16,8 +16,8 @@ from churn_platform.core.contract_parts import AgeUnit
 def lake_tables(contract: Contract, tables: Mapping[str, pd.DataFrame], as_of: dt.date) -> dict[str, pd.DataFrame]:
     """The tables as the lake publishes them, columns as in `contract.published`.
 
-    Labels that are delivered alone stand in place of those of a wide table; a wide table whose labels are not known
-    yet publishes none.
+    Labels that are delivered alone replace those of a wide table; a wide table whose labels are not known yet publishes
+    none. Labels that say who stayed are turned over here, so all later steps read churn.
 
     Args:
         contract: the contract.
@@ -27,13 +27,20 @@ def lake_tables(contract: Contract, tables: Mapping[str, pd.DataFrame], as_of: d
     published = {}
     for name, table in tables.items():
         complete = _with_ages(contract, name, table, as_of)
+        if contract.label.inverted and name in (contract.label.table, contract.label_table):
+            complete[contract.label.column] = turned_over(complete[contract.label.column])
         if contract.wide and name == contract.label.table:
-            labels = table[[contract.entity.column, contract.label.column]].dropna(ignore_index=True)
+            labels = complete[[contract.entity.column, contract.label.column]].dropna(ignore_index=True)
             if len(labels) and contract.label_table not in tables:
                 published[contract.label_table] = labels
         # Columns are shared, not copied: a million rows would be moved for nothing.
         published[name] = pd.DataFrame({own: complete[own] for own in contract.published[name]}, copy=False)
     return published
+
+
+def turned_over(labels: pd.Series) -> pd.Series:
+    """Who churned, from labels (rows,) that say who stayed; null stays null."""
+    return ~labels if pd.api.types.is_bool_dtype(labels.dtype) else 1 - labels
 
 
 def age(dates: pd.Series, as_of: dt.date, unit: AgeUnit) -> pd.Series:

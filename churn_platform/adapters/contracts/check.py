@@ -1,8 +1,4 @@
-"""What would fail if a folder were delivered: each table and column against the contract, without a home.
-
-Belongs here: a line for each part of a contract or a drop, as plain values. Does not: the rules (`core/snapshot.py`),
-how the lines look (`cli/contract.py`).
-"""
+"""What would fail if a folder were delivered: each table and column against the contract, without a home."""
 
 import datetime as dt
 from collections.abc import Iterator, Sequence
@@ -20,8 +16,8 @@ from churn_platform.errors import UsageError
 
 Line = dict[str, Any]
 """`state` ("ok", "fail" or "note"), `drop`, `where` ("table" or "table.column") and `says`."""
-UNDATED = dt.date(1970, 1, 1)
-"""The as_of of a folder whose name is no date."""
+UNDATED = dt.date(9000, 1, 1)
+"""The as_of of a folder whose name is not a date: no date in its files lies after it."""
 
 
 def check_contract(contract: Contract) -> list[Line]:
@@ -47,15 +43,20 @@ def check_files(contract: Contract, named: Sequence[Path]) -> list[Line]:
         return check_drops(contract, given.folder)
 
 
-def check_drops(contract: Contract, folder: Path) -> list[Line]:
-    """What would be said of each drop under `folder`, a line a table and column, oldest drop first.
+def check_drops(contract: Contract, folder: Path, *, undated: dt.date | None = None) -> list[Line]:
+    """What would be reported for each drop under `folder`, one line per table and column, oldest drop first.
+
+    Args:
+        contract: the contract.
+        folder: a drop, or a folder of drops.
+        undated: the as_of of a folder whose name is not a date, where it is known.
 
     Raises:
         UsageError: there is no file, or none is a table of the contract.
     """
     lines: list[Line] = []
     for as_of, path in drops_in(folder).items():
-        drop = open_drop(path, as_of or UNDATED, contract)
+        drop = open_drop(path, as_of or undated or UNDATED, contract)
         if not drop.files:
             wanted = ", ".join(f"{contract.file_stem(name)}.csv" for name in contract.tables)
             raise UsageError(f"{path} holds none of the contract's tables: expected {wanted} (or .parquet).")

@@ -1,8 +1,4 @@
-"""Drafts `contract.yaml` from a folder of files, and writes it to be read: one line a column, doubts at their ends.
-
-Belongs here: which drop a draft is made from, and the YAML's text. Does not: the guesses (`core/draft`), reading
-files (`adapters/contracts/draft_files.py`).
-"""
+"""Drafts `contract.yaml` from a folder of files, checks it on them, and writes it with doubts at the ends of lines."""
 
 import datetime as dt
 import textwrap
@@ -12,45 +8,64 @@ from typing import Any
 
 import yaml
 
+from churn_platform.adapters.contracts.check import check_drops
 from churn_platform.adapters.contracts.draft_files import data_files, detect_format, drops_in, read_tables
 from churn_platform.adapters.contracts.reference import SCHEMA_FILE
 from churn_platform.core.contract import Column, Table
 from churn_platform.core.contract_parts import FileFormat
 from churn_platform.core.draft.drafting import Draft, draft
+from churn_platform.core.draft.label import NoLabelError
 from churn_platform.core.draft.times import guess_times
 from churn_platform.core.policy import Policy
 from churn_platform.errors import UsageError
 
 WIDTH = 110
-OLDER = 3
-"""So many older drops are read for what the contract must let through."""
+OTHERS = 3
+"""So many drops before the one that is drafted from, and after it, are read for what the contract must let through."""
 CONFIRM = "# confirm"
 
 
 def draft_from(
     folder: Path, *, name: str, as_of: dt.date | None = None, entity: str | None = None, label: str | None = None
 ) -> tuple[Path, Draft]:
-    """The draft from the newest drop under `folder` that has labels, and that drop; older ones show the cadence.
+    """The draft from the newest drop under `folder` that has labels, and that drop; the others show the cadence.
 
     Raises:
-        UsageError: there is no file, or no key or label can be guessed from any drop.
+        UsageError: there is no file, no key or label can be guessed from any drop, or the draft would refuse a drop
+            that it was made from.
     """
     drops = drops_in(folder)
     dates = [date for date in drops if date is not None]
-    first: UsageError | None = None
-    newest_first = list(reversed(drops.items()))
-    for place, (date, path) in enumerate(newest_first):
+    first: NoLabelError | None = None
+    oldest_first = list(drops.items())
+    for place, (date, path) in reversed(list(enumerate(oldest_first))):
         files = data_files(path)
-        written = detect_format(files.values())
-        frames = read_tables(files, written)
-        older = [read_tables(data_files(other), written) for _, other in newest_first[place + 1 : place + 1 + OLDER]]
+        written = detect_format(files.values()).model_copy(update={"decimal": "."})  # each column shows its own
+        near = oldest_first[max(place - OTHERS, 0) : place] + oldest_first[place + 1 :][:OTHERS]
+        others = [read_tables(data_files(other), written) for _, other in near]
+        later = {stem for _, newer in oldest_first[place + 1 :] for stem in files if stem not in data_files(newer)}
         times = guess_times(dates, date) if date else None
-        told: dict[str, Any] = {"files": written, "times": times, "entity": entity, "label": label}
+        given: dict[str, Any] = {"files": written, "times": times, "entity": entity, "label": label}
         try:
-            return path, draft(frames, name=name, older=older, as_of=date or as_of, **told)
-        except UsageError as error:
+            frames = read_tables(files, written)
+            found = draft(frames, name=name, others=others, later=later, as_of=date or as_of, **given)
+        except NoLabelError as error:
             first = first or error
+            continue
+        _check(found, [path, *(other for _, other in near)], as_of)
+        return path, found
     raise first or UsageError(f"{folder} holds no drop.")
+
+
+def _check(found: Draft, drops: list[Path], as_of: dt.date | None) -> None:
+    """Refuse a draft that would refuse the files that it was made from: one of the two is wrong."""
+    for drop in drops:
+        faults = [line for line in check_drops(found.contract, drop, undated=as_of) if line["state"] == "fail"]
+        if faults:
+            others = f" ({len(faults) - 1} more)" if len(faults) > 1 else ""
+            raise UsageError(
+                f"No draft was written, it would refuse its own files: {drop.name}: {faults[0]['says']}{others}"
+            )
 
 
 def as_yaml(found: Draft) -> str:
@@ -75,7 +90,9 @@ def _head(found: Draft) -> Iterator[str]:
     yield _line(found, ("cadence",), f"cadence: {contract.cadence}")
     yield _line(found, ("delivery_days",), f"delivery_days: {contract.delivery_days}")
     if contract.files != FileFormat():
-        yield f"files: {_flow(contract.files.model_dump())}"
+        usual = contract.files.model_dump(include={"delimiter", "decimal", "encoding"})
+        others = contract.files.model_dump(mode="json", exclude_defaults=True)
+        yield _line(found, ("files",), f"files: {_flow(usual | others)}")
 
 
 def _tables(found: Draft) -> Iterator[str]:
@@ -110,7 +127,7 @@ def _table(found: Draft, name: str, table: Table) -> Iterator[str]:
 def _rest(found: Draft) -> Iterator[str]:
     contract = found.contract
     horizon = contract.label.horizon.model_dump(exclude_defaults=True) or {"months": 0}
-    label = {"table": contract.label.table, "column": contract.label.column, "horizon": horizon}
+    label = contract.label.model_dump(mode="json", exclude_defaults=True, exclude={"horizon"}) | {"horizon": horizon}
     label["period"] = contract.label.period
     yield _line(found, ("label",), f"label: {_flow(label)}")
     yield ""

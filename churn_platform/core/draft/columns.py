@@ -1,36 +1,34 @@
-"""What a column's values give away: its dtype, whether it may be empty, its range or its categories.
-
-Belongs here: one column at a time, values as read from a file or typed. Does not: names (`core/draft/words.py`), keys
-and labels (`core/draft/keys.py`), what is a leak (`core/draft/leaks.py`).
-"""
+"""What a column's values suggest: its dtype, how it is written, whether it may be empty, its range or categories."""
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from churn_platform.core.contract import Column, Dtype
-from churn_platform.core.conversion import FALSE_WORDS, NULL_WORDS, TRUE_WORDS
-from churn_platform.core.draft.words import is_count
+from churn_platform.core.conversion import TEXT
+from churn_platform.core.draft.sentinels import date_sentinels, number_sentinels
+from churn_platform.core.draft.texts import Form, guess_form, is_null_word, missing_doubt
+from churn_platform.core.draft.words import is_count, is_row_number
 
-TEXT: Final = "string[pyarrow]"
-"""Texts that Arrow works on: several times as fast as Python's, which counts at a million rows."""
-BAD_SHARE = 0.001
-"""Up to this share of values may be unreadable as the dtype of all others; at least one in a thousand rows."""
 LISTED = 20
 OFTEN = 10
 """A category whose every value occurs so often has hardly more values than those seen."""
 UNIQUE_SHARE = 0.5
 LONG_TEXT = 60
+SHOWN = 4
+NUMBER_LIKE = r"\(?[+-]?(?:[€$£¥]\s*)?[0-9]+(?:[,.' ][0-9]+)+\s*(?:[€$£¥%]|[A-Za-z]{0,3})\)?-?"
 MARGIN = 5
 SAFE_BOUND, SMALLEST = 1e15, 1e-6
 FEW_EMPTY = 0.01
-HEAD = 1000
-ISO_DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)? ?(Z|[+-][0-9]{2}:?([0-9]{2})?)?)?"
-OTHER_DATE = r"[0-9]{1,2}[./-][0-9]{1,2}[./-][0-9]{2,4}( .*)?"
+REPEATED_SHARE = 0.01
+"""Up to this share of the rows may repeat a key or lack it: they would be quarantined."""
+
+
+Counts = np.ndarray[Any, np.dtype[np.integer[Any]]]
 
 
 @dataclass(frozen=True)
@@ -40,47 +38,58 @@ class Guess:
     column: Column
     distinct: int
     unique: bool
-    """Whether every row has a value of its own."""
-    doubt: str = ""
-    useless: str = ""
-
-
-@dataclass(frozen=True)
-class _Read:
-    dtype: Dtype
+    """Whether nearly every row has a value of its own."""
     values: pd.Series
-    """Without the empty ones and those that cannot be read, in the dtype where that is a number."""
-    unread: int = 0
+    """The newest drop's (rows,), in the dtype, null where missing or unreadable."""
     doubt: str = ""
     useless: str = ""
+    decimal: str = ""
+    """The sign of its fractions as written; empty where there are none."""
+    whole: bool = False
+    """Whether all numbers are whole, however they are written."""
 
 
-def guess_column(name: str, values: pd.Series, older: Sequence[pd.Series] = ()) -> Guess:
+def guess_column(name: str, values: pd.Series, others: Sequence[pd.Series] = ()) -> Guess:
     """The column's dtype and rules, as its values (rows,) suggest.
 
     Args:
-        name: tells a count that was only 0 and 1 so far from a yes or no.
+        name: the header: tells a count that was only 0 and 1 so far from yes and no, and a date from a number.
         values: strings as read, or typed; a null word is empty except in a text.
-        older: the same column in older drops, which the rules must let through, too.
+        others: the same column in other drops, which the rules must let through, too.
     """
-    texts = values.astype(object).astype(TEXT)
-    unique = bool(texts.notna().all() and texts.is_unique and not (texts == "").any())
-    if older:
-        values = pd.concat([values, *older], ignore_index=True)
-    read = _read(name, values)
-    empty, distinct = len(values) - len(read.values) - read.unread, int(read.values.nunique())
-    doubts = [read.doubt]
+    rows, repeated = len(values), int(repeated_rows(values).sum())
+    numbered = _are_row_numbers(name, values)
+    if others:
+        values = pd.concat([values, *others], ignore_index=True)
+    codes, distinct = pd.factorize(_plain(values))
+    counts = np.bincount(codes[codes >= 0], minlength=len(distinct))
+    form = _form(name, pd.Series(distinct), counts)
+    typed = form.values.reindex(codes).reset_index(drop=True)
+    present, kinds = typed.dropna(), int(form.values.nunique())
+    unread = int(counts[list(form.unread)].sum())
+    empty = len(values) - len(present) - unread
+    doubts = [*form.doubts, *(_alike(form.values) if form.dtype == "category" else ())]
     if 0 < empty <= FEW_EMPTY * len(values):
         doubts.append(f"{empty:,} of {len(values):,} empty")
-    useless = read.useless
-    if not len(read.values):
-        useless = "always empty"
-    elif distinct == 1:
-        useless = "the same value everywhere" if not empty else "the same value wherever it is not empty"
-    least, most = _bounds(read)
-    column = Column(dtype=read.dtype, nullable=empty > 0, min=least, max=most, values=_categories(read))
-    doubt = "; ".join(filter(None, doubts))
-    return Guess(column, distinct, unique, doubt, useless)
+    least, most = _bounds(form.dtype, form.values.dropna())
+    listed = _categories(present) if form.dtype == "category" else None
+    column = Column(dtype=form.dtype, nullable=empty > 0, min=least, max=most, values=listed, **form.written)
+    return Guess(
+        column=column,
+        distinct=kinds,
+        unique=repeated <= REPEATED_SHARE * rows,
+        values=typed.iloc[:rows],
+        doubt="; ".join(doubts),
+        useless="row numbers" if numbered else _constant(kinds, empty) or _useless(form, counts),
+        decimal=form.decimal,
+        whole=form.dtype == "integer" or (form.dtype == "float" and bool((form.values.dropna() % 1 == 0).all())),
+    )
+
+
+def repeated_rows(values: pd.Series) -> pd.Series:
+    """Whether each value (rows,) is empty, or repeats an earlier one."""
+    texts = values.astype(object).astype(TEXT)
+    return pd.Series(texts.isna() | (texts == "").fillna(value=True) | texts.duplicated())
 
 
 def round_up(number: float) -> float:
@@ -89,83 +98,100 @@ def round_up(number: float) -> float:
     return float(next(step * power for step in (1, 2, 5, 10) if step * power >= number * (1 - 1e-12)))
 
 
-def _read(name: str, values: pd.Series) -> _Read:
+def _are_row_numbers(name: str, values: pd.Series) -> bool:
+    """Whether an index was written as a column: the rows are counted, and the name names nobody."""
+    if not is_row_number(name):
+        return False
+    numbers = pd.to_numeric(values, errors="coerce").astype("Float64")
+    return bool(numbers.notna().all() and (numbers.diff().dropna() == 1).all())
+
+
+def _plain(values: pd.Series) -> pd.Series:
+    """Whole numbers as texts, dates as midnight, texts without empty ones: what `_form` knows."""
     if isinstance(values.dtype, pd.CategoricalDtype):
         values = values.astype(object)
-    present = values.dropna()
     if pd.api.types.is_bool_dtype(values.dtype):
-        return _Read("boolean", present)
+        return values.astype("boolean")
     if pd.api.types.is_datetime64_any_dtype(values.dtype):
-        return _Read("date", present)
-    if pd.api.types.is_numeric_dtype(values.dtype):
-        return _typed_numbers(name, present)
-    return _texts(name, present)
+        local = values.dt.tz_localize(None) if isinstance(values.dtype, pd.DatetimeTZDtype) else values
+        return pd.Series(local.dt.normalize().astype("datetime64[s]"))
+    if pd.api.types.is_float_dtype(values.dtype):
+        return values.astype("float64")
+    texts = values.astype(object).astype(TEXT)
+    return texts.mask(texts == "", None)
 
 
-def _typed_numbers(name: str, present: pd.Series) -> _Read:
-    if bool(present.isin([0, 1]).all()) and not is_count(name):
-        return _Read("boolean", present)
-    if pd.api.types.is_integer_dtype(present.dtype):
-        return _Read("integer", present)
-    finite = present[np.isfinite(present.to_numpy(dtype=float))]
-    infinite = len(present) - len(finite)
-    return _Read("float", finite, infinite, f"{infinite:,} infinite" if infinite else "")
+def _form(name: str, distinct: pd.Series, counts: Counts) -> Form:
+    """The form of distinct values, those that stand for a missing one taken out."""
+    if pd.api.types.is_bool_dtype(distinct.dtype):
+        return Form("boolean", distinct)
+    if pd.api.types.is_datetime64_any_dtype(distinct.dtype):
+        return _without_sentinels(Form("date", distinct), distinct.dt.strftime("%Y-%m-%d"))
+    if pd.api.types.is_float_dtype(distinct.dtype):
+        return _form_of_floats(name, distinct, counts)
+    texts = distinct.astype(TEXT)
+    found = guess_form(name, texts, counts)
+    if found is not None:
+        return _without_sentinels(found, texts)
+    missing = is_null_word(texts)
+    present = texts[~missing]
+    useless = present.empty or _useless_text(present, counts)
+    return Form("string", texts.mask(missing, None)) if useless else Form("category", texts)
 
 
-def _texts(name: str, present: pd.Series) -> _Read:
-    """Numbers, dates, yes and no where nearly all texts are; else a category, or free text."""
-    texts = present.astype(TEXT)
-    texts = texts[texts != ""]
-    words = texts.str.strip()
-    filled = words[~words.str.lower().isin(NULL_WORDS)]
-    if filled.empty:
-        return _Read("string", texts)
-    if set(filled.str.lower().unique()) <= {*TRUE_WORDS, *FALSE_WORDS}:
-        digits = set(filled.unique()) <= {"0", "1"}
-        return _Read("integer", pd.to_numeric(filled)) if digits and is_count(name) else _Read("boolean", filled)
-    numbers = _numbers(filled)
-    if _nearly(len(numbers), len(filled)) and not filled.str.fullmatch(r"[+-]?0[0-9]+").any():
-        whole = bool(filled.loc[numbers.index].str.fullmatch(r"[+-]?[0-9]{1,18}").all())
-        return _Read("integer" if whole else "float", numbers, *_strangers(filled.drop(numbers.index), "no number"))
-    dates = pd.to_datetime(filled[filled.str.fullmatch(ISO_DATE)].str[:10], errors="coerce", format="%Y-%m-%d").dropna()
-    if _nearly(len(dates), len(filled)):
-        return _Read("date", dates, *_strangers(filled.drop(dates.index), "no date"))
-    useless = _useless_text(texts)
-    return _Read("string" if useless else "category", texts, useless=useless)
+def _form_of_floats(name: str, distinct: pd.Series, counts: Counts) -> Form:
+    if bool(distinct.dropna().isin([0, 1]).all()) and not is_count(name):
+        return Form("boolean", distinct.astype("Float64").astype("boolean"))
+    infinite = np.isinf(distinct)
+    said = (f"{int(counts[infinite].sum()):,} infinite",) if infinite.any() else ()
+    form = Form("float", distinct.mask(infinite), doubts=said, unread=tuple(np.flatnonzero(infinite)))
+    return _without_sentinels(form, distinct.astype(str))
 
 
-def _numbers(filled: pd.Series) -> pd.Series:
-    """The finite numbers among texts; none where hardly any of the first is one, for trying a million takes long."""
-    if len(filled) > HEAD and len(_numbers(filled.head(HEAD))) < HEAD / 2:
-        return pd.Series(dtype="float64")
-    numbers = pd.to_numeric(filled, errors="coerce").astype("Float64").astype("float64")
-    return numbers[np.isfinite(numbers)]
+def _without_sentinels(form: Form, texts: pd.Series) -> Form:
+    if form.dtype not in ("integer", "float", "date"):
+        return form
+    mask = (date_sentinels if form.dtype == "date" else number_sentinels)(form.values)
+    mask = mask.fillna(value=False).astype(bool)
+    if not mask.any():
+        return form
+    words = tuple(sorted({*form.written.get("missing", ()), *(str(text).strip() for text in texts[mask])}))
+    others = tuple(doubt for doubt in form.doubts if doubt != missing_doubt(form.written.get("missing", ())))
+    return replace(
+        form,
+        values=form.values.mask(mask),
+        written=form.written | {"missing": words},
+        doubts=(*others, missing_doubt(words)),
+    )
 
 
-def _useless_text(texts: pd.Series) -> str:
-    if texts.str.fullmatch(OTHER_DATE).mean() > UNIQUE_SHARE:
-        return "a date that is not written as 2024-01-31"
-    if texts.nunique() > max(LISTED, UNIQUE_SHARE * len(texts)):
+def _useless(form: Form, counts: Counts) -> str:
+    return _useless_text(form.values.dropna(), counts) if form.dtype == "string" else ""
+
+
+def _useless_text(texts: pd.Series, counts: Counts) -> str:
+    rows = counts[texts.index]
+    numeric = texts.str.strip().str.fullmatch(NUMBER_LIKE)
+    if len(texts) and rows[numeric.to_numpy(dtype=bool)].sum() > UNIQUE_SHARE * rows.sum():
+        return f"numbers in a form that cannot be read, as {texts[numeric].iloc[0]!r}"
+    if len(texts) > max(LISTED, UNIQUE_SHARE * rows.sum()):
         return "nearly every text differs"
-    return "long texts" if texts.str.len().mean() > LONG_TEXT else ""
+    return "long texts" if np.average(texts.str.len(), weights=rows) > LONG_TEXT else ""
 
 
-def _nearly(readable: int, of: int) -> bool:
-    return readable > 0 and of - readable <= BAD_SHARE * of
+def _constant(kinds: int, empty: int) -> str:
+    if not kinds:
+        return "always empty"
+    if kinds > 1:
+        return ""
+    return "the same value everywhere" if not empty else "the same value wherever it is not empty"
 
 
-def _strangers(bad: pd.Series, what: str) -> tuple[int, str]:
-    """How many values are unlike the others, and the doubt for them."""
-    if bad.empty:
-        return 0, ""
-    return len(bad), f"{len(bad):,} {'is' if len(bad) == 1 else 'are'} {what}, as {str(bad.iloc[0])[:20]!r}"
-
-
-def _bounds(read: _Read) -> tuple[float | None, float | None]:
+def _bounds(dtype: Dtype, numbers: pd.Series) -> tuple[float | None, float | None]:
     """Round bounds well outside of what was seen; 0 stays a bound where nothing is negative."""
-    if read.dtype not in ("integer", "float") or read.values.empty:
+    if dtype not in ("integer", "float") or numbers.empty:
         return None, None
-    least, most = float(read.values.min()), float(read.values.max())
+    least, most = float(numbers.min()), float(numbers.max())
     if max(-least, most) > SAFE_BOUND:
         return (0.0 if least >= 0 else None), None
     upper = round_up(max(MARGIN * most, SMALLEST)) if most > 0 else None
@@ -173,8 +199,17 @@ def _bounds(read: _Read) -> tuple[float | None, float | None]:
     return lower, upper
 
 
-def _categories(read: _Read) -> tuple[str, ...] | None:
-    if read.dtype != "category":
-        return None
-    counts = read.values.value_counts()
+def _categories(present: pd.Series) -> tuple[str, ...] | None:
+    counts = present.value_counts()
     return tuple(sorted(counts.index)) if len(counts) <= LISTED and counts.min() >= OFTEN else None
+
+
+def _alike(distinct: pd.Series) -> list[str]:
+    """A doubt for categories that differ by case or blanks only."""
+    texts = distinct.dropna()
+    folded = texts.str.strip().str.casefold().str.replace(r"\s+", " ", regex=True)
+    twins = folded[folded.duplicated()].head(1)
+    if twins.empty:
+        return []
+    words = sorted(texts[folded == twins.iloc[0]].head(SHOWN))
+    return [f"{', '.join(map(repr, words))} differ by case or blanks only: one value?"]

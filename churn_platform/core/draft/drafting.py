@@ -1,23 +1,21 @@
-"""A draft of a contract from the tables of a drop: everything that can be guessed, with what to confirm.
-
-Belongs here: putting the guesses together to a contract that validates. Does not: reading files
-(`adapters/contracts/draft_files.py`), writing YAML (`adapters/contracts/draft.py`).
-"""
+"""A draft of a contract from the tables of a drop: everything that can be guessed, with what to confirm."""
 
 import datetime as dt
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
 from churn_platform.core.contract import ANSWERED, Contract, Entity
 from churn_platform.core.contract_parts import ColumnCost, Costs, FileFormat, Label
-from churn_platform.core.draft.keys import LabelColumn, Sheet, guess_key, guess_label, labels_of
+from churn_platform.core.draft.keys import Sheet, guess_key, listed
+from churn_platform.core.draft.label import LabelColumn, guess_label, labels_of
 from churn_platform.core.draft.leaks import reasons_left_out
 from churn_platform.core.draft.tables import LeftOut, Parts, Place, add_table, one_row_a_customer, sheets_of
 from churn_platform.core.draft.times import Times
 from churn_platform.core.draft.words import description, free_name, is_needless, is_value, valid_name
+from churn_platform.core.draft.written import written_in
 from churn_platform.core.faults import percent
 from churn_platform.core.policy import IngestionPolicy, Policy
 from churn_platform.errors import UsageError
@@ -46,7 +44,8 @@ def draft(
     frames: Mapping[str, pd.DataFrame],
     *,
     name: str,
-    older: Sequence[Mapping[str, pd.DataFrame]] = (),
+    others: Sequence[Mapping[str, pd.DataFrame]] = (),
+    later: Collection[str] = (),
     as_of: dt.date | None = None,
     files: FileFormat | None = None,
     times: Times | None = None,
@@ -58,51 +57,68 @@ def draft(
     Args:
         frames: the drop's tables by file stem, values as strings or typed, column names as in the files.
         name: of the contract.
-        older: tables of older drops, which the contract must let through, too.
+        others: tables of other drops, which the contract must let through, too.
+        later: the file stems that a newer drop does not have yet.
         as_of: when the tables were true, if that is known.
         files: how the CSV files are written.
         times: cadence and horizon, as the dates of the drops suggest.
-        entity: the key's header, if told.
-        label: "table.column" of the label, if told.
+        entity: the key's header, if given.
+        label: "table.column" of the label, if given.
 
     Raises:
         UsageError: no key or no label can be guessed, or nothing is left to learn from.
     """
-    parts, times = Parts(), times or Times()
-    sheets = sheets_of(frames, older, parts)
+    parts = Parts()
+    times = times or Times()
+    sheets = sheets_of(frames, others, parts)
+    if not sheets:
+        raise UsageError(f"No file has rows: {listed(frames)}.")
     key = guess_key(sheets, entity)
-    found = guess_label(sheets, key, label)
     usable = one_row_a_customer(sheets, key, parts)
+    found = guess_label(usable, key, label)
     key_name = valid_name(key.header, "key")
     key_name = free_name(f"customer_{key_name}" if key_name in ANSWERED else key_name, "customer", parts.taken)
-    truth = next(labels_of(sheet, found.header, key) for sheet in usable if sheet.name == found.table)
+    truth = next(labels_of(sheet, found, key) for sheet in usable if sheet.name == found.table)
     usable.sort(key=lambda sheet: sheet.name == found.table)  # the label's table last
+    only_table = len(usable) == 1
     for sheet in usable:
-        out = reasons_left_out(sheet, key, found, truth, as_of, only_table=len(usable) == 1)
+        late = sheet.stem in later
+        out = reasons_left_out(sheet, key, found, truth, as_of, only_table=only_table, delivered_later=late)
         add_table(parts, sheet, key, found, out, as_of)
     if not parts.views:
-        raise UsageError("Nothing is left to learn from: every column but the key and the label is left out.")
+        why = [f"{out.table}.{out.column or '*'} ({out.reason})" for out in parts.left_out]
+        raise UsageError(f"Nothing is left to learn from; left out are {listed(why)}.")
     source = "" if key_name == key.header else key.header
     entity_part = Entity(column=key_name, dtype="integer" if key.integer else "string", source=source)
-    parts.doubts[("entity",)] = key.doubt
-    return _completed(_contract(name, entity_part, found, parts, times, files), parts, usable, found, times, as_of)
+    parts.doubts["entity",] = key.doubt
+    written = written_in(files or FileFormat(), usable, key, parts)
+    return _completed(_contract(name, entity_part, found, parts, times, written), parts, usable, found, times, as_of)
 
 
-def _contract(
-    name: str, entity: Entity, label: LabelColumn, parts: Parts, times: Times, files: FileFormat | None
-) -> Contract:
+def _contract(name: str, entity: Entity, label: LabelColumn, parts: Parts, times: Times, files: FileFormat) -> Contract:
     return Contract(
         name=name,
         model_name=f"{name}_churn",
         entity=entity,
         cadence=times.cadence,
         delivery_days=times.delivery_days,
-        files=files or FileFormat(),
+        files=files,
         tables=parts.tables,
-        label=Label(table=label.table, column=parts.label, horizon=times.horizon, period=times.period),
+        label=Label(
+            table=label.table,
+            column=parts.label,
+            horizon=times.horizon,
+            period=times.period,
+            inverted=label.inverted,
+        ),
         feature_views=parts.views,
-        policy=Policy(ingestion=_ingestion(parts.absent_share)),
+        policy=Policy(ingestion=_ingestion(_absent_share(parts))),
     )
+
+
+def _absent_share(parts: Parts) -> float:
+    """The largest share of the customers that one table of features lacks; labels may be of some customers only."""
+    return max(parts.absent[view.table] for view in parts.views.values())
 
 
 def _ingestion(absent: float) -> IngestionPolicy:
@@ -121,7 +137,7 @@ def _completed(
         ("label",): "; ".join(filter(None, [label.doubt, times.horizon_doubt])),
         ("cadence",): times.cadence_doubt,
         ("delivery_days",): times.delivery_doubt,
-        ("policy", "ingestion"): _absent_doubt(contract, parts.absent_share),
+        ("policy", "ingestion"): _absent_doubt(contract, _absent_share(parts)),
         ("slices",): "which groups to watch is a choice" if slices else "",
     }
     return Draft(

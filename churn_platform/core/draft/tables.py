@@ -1,20 +1,20 @@
-"""The tables of a draft: which sheets it can use, and each one's columns, ages and view.
-
-Belongs here: one table after the other. Does not: the whole (`core/draft`).
-"""
+"""The tables of a draft: which sheets it can use, and each one's columns, ages and view."""
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
 from churn_platform.core.contract import Age, Column, Table
 from churn_platform.core.contract_parts import FeatureView
-from churn_platform.core.draft.columns import guess_column
-from churn_platform.core.draft.keys import Key, LabelColumn, Sheet
-from churn_platform.core.draft.leaks import as_dates
+from churn_platform.core.draft.columns import guess_column, repeated_rows
+from churn_platform.core.draft.keys import Key, Sheet, keys_of, why_not_one_row
+from churn_platform.core.draft.label import LabelColumn
+from churn_platform.core.draft.matching import why_no_match
+from churn_platform.core.draft.rows import why_no_customer
 from churn_platform.core.draft.words import age_name, counted, description, free_name, plain_words, valid_name
+from churn_platform.errors import UsageError
 
 LONG_DAYS = 730
 """Ages are told in months where half of them are longer."""
@@ -43,23 +43,23 @@ class Parts:
     left_out: list[LeftOut] = field(default_factory=list)
     taken: set[str] = field(default_factory=set)
     label: str = ""
-    absent_share: float = 0.0
-    """The largest share of the customers that one table lacks."""
+    absent: dict[str, float] = field(default_factory=dict)
+    """By table: the share of the customers that it lacks."""
 
 
 def sheets_of(
-    frames: Mapping[str, pd.DataFrame], older: Sequence[Mapping[str, pd.DataFrame]], made: Parts
+    frames: Mapping[str, pd.DataFrame], others: Sequence[Mapping[str, pd.DataFrame]], made: Parts
 ) -> list[Sheet]:
-    """The tables with what their columns look like; one without rows or with the key alone is left out."""
+    """The tables with what their columns look like; one without rows is left out."""
     sheets, taken = [], set[str]()
     for stem, frame in frames.items():
         name = free_name(valid_name(stem, "table"), "table", taken)
         if frame.empty:
             made.left_out.append(LeftOut(name, "", "the file has no rows"))
             continue
-        before = [drop[stem] for drop in older if stem in drop]
+        elsewhere = [drop[stem] for drop in others if stem in drop]
         guesses = {
-            str(h): guess_column(str(h), frame[h], [drop[h] for drop in before if h in drop.columns])
+            str(h): guess_column(str(h), frame[h], [drop[h] for drop in elsewhere if h in drop.columns])
             for h in frame.columns
         }
         sheets.append(Sheet(stem, name, frame, guesses))
@@ -67,28 +67,49 @@ def sheets_of(
 
 
 def one_row_a_customer(sheets: list[Sheet], key: Key, made: Parts) -> list[Sheet]:
-    """The sheets in which no customer is repeated; the others are left out whole."""
-    usable, everybody = [], _everybody(sheets, key)
+    """The sheets with one row for each customer; the others are left out completely.
+
+    Raises:
+        UsageError: a row is no customer's, or the sheets speak of different customers.
+    """
+    usable = []
     for sheet in sheets:
         guess = sheet.guesses.get(key.header)
         if guess is None:
             made.left_out.append(LeftOut(sheet.name, "", f"it has no column {key.header!r}"))
         elif not guess.unique:
-            reason = f"{key.header!r} repeats or is empty: bring it to one row a customer first"
-            made.left_out.append(LeftOut(sheet.name, "", reason))
+            made.left_out.append(LeftOut(sheet.name, "", why_not_one_row(sheet, key.header)))
         else:
             usable.append(sheet)
-            absent = everybody - len(sheet.frame)
-            said = f"{absent:,} of {everybody:,} customers are not in it" if absent else ""
-            made.absent_share = max(made.absent_share, absent / everybody)
-            made.doubts[("tables", sheet.name)] = "; ".join(filter(None, [_dated(sheet.stem), said]))
-    return usable
+    strange = "; ".join(filter(None, (why_no_customer(sheet.stem, sheet.frame, key.header) for sheet in usable)))
+    if strange:
+        raise UsageError(f"{strange}.")
+    distinct = {sheet.name: _distinct(sheet, key) for sheet in usable}
+    keys = {sheet.name: keys_of(distinct[sheet.name], key) for sheet in usable}
+    apart = why_no_match({sheet.stem: keys[sheet.name] for sheet in usable}, key.header)
+    if apart:
+        raise UsageError(apart)
+    everybody = int(pd.concat(list(keys.values())).nunique())
+    for sheet in usable:
+        absent = everybody - len(keys[sheet.name])
+        made.absent[sheet.name] = absent / everybody
+        repeated = len(sheet.frame) - len(distinct[sheet.name].frame)
+        said = [
+            _dated(sheet.stem),
+            f"{absent:,} of {everybody:,} customers are not in it" if absent else "",
+            f"{repeated:,} of {len(sheet.frame):,} rows repeat or lack {key.header!r}" if repeated else "",
+        ]
+        made.doubts[("tables", sheet.name)] = "; ".join(filter(None, said))
+    return list(distinct.values())
 
 
-def _everybody(sheets: list[Sheet], key: Key) -> int:
-    """How many customers there are in all tables that have one row for each."""
-    keys = [s.frame[key.header].astype(str) for s in sheets if key.header in s.guesses and s.guesses[key.header].unique]
-    return int(pd.concat(keys).nunique())
+def _distinct(sheet: Sheet, key: Key) -> Sheet:
+    """The sheet without the few rows that repeat a key or lack it."""
+    repeated = repeated_rows(sheet.frame[key.header]).to_numpy()
+    if not repeated.any():
+        return sheet
+    guesses = {h: replace(g, values=g.values[~repeated].reset_index(drop=True)) for h, g in sheet.guesses.items()}
+    return replace(sheet, frame=sheet.frame[~repeated].reset_index(drop=True), guesses=guesses)
 
 
 def add_table(
@@ -103,23 +124,37 @@ def add_table(
         is_label = (sheet.name, header) == (label.table, label.header)
         column = _worded(guess.column, name, header, feature=not is_label)
         if header in out:
-            made.left_out.append(LeftOut(sheet.name, name, out[header], column))
+            made.left_out.append(LeftOut(sheet.name, name, out[header], column if header.strip() else None))
             continue
-        columns[name], place = column, ("tables", sheet.name, "columns", name)
-        made.doubts[place] = guess.doubt
+        columns[name] = column
+        made.doubts["tables", sheet.name, "columns", name] = guess.doubt
         if is_label:
             made.label = name
         elif column.dtype == "date":
             age, spec = _age(name, sheet, header, made, as_of)
-            ages[age], features = spec, [*features, age]
+            ages[age] = spec
+            features.append(age)
             made.doubts[("tables", sheet.name, "ages", age)] = "" if as_of else UNDATED
         else:
             features.append(name)
+    if made.label in columns and sheet.name == label.table:
+        columns[made.label] = _label_column(columns[made.label], label, wide=bool(features))
+        made.doubts["tables", sheet.name, "columns", made.label] = ""
     if columns:
         stem = "" if sheet.stem == sheet.name else sheet.stem
         made.tables[sheet.name] = Table(columns=columns, ages=ages, file=stem)
     if features:
         made.views[f"{sheet.name}_fv"] = FeatureView(table=sheet.name, features=tuple(features))
+
+
+def _label_column(column: Column, label: LabelColumn, *, wide: bool) -> Column:
+    """The label as yes and no; in a table of features it may be empty, as it is for customers of the newest month."""
+    return Column(
+        dtype="boolean",
+        source=column.source,
+        nullable=column.nullable or wide or bool(label.missing),
+        missing=tuple(sorted({*column.missing, *label.missing})) if column.dtype == "boolean" else label.missing,
+    )
 
 
 def _worded(column: Column, name: str, header: str, *, feature: bool) -> Column:
@@ -132,7 +167,7 @@ def _worded(column: Column, name: str, header: str, *, feature: bool) -> Column:
 
 
 def _age(name: str, sheet: Sheet, header: str, made: Parts, as_of: dt.date | None) -> tuple[str, Age]:
-    dates = as_dates(sheet.frame[header])
+    dates = sheet.guesses[header].values
     moment = pd.Timestamp(as_of) if as_of else dates.max()
     unit = "months" if (moment - dates).dt.days.median() > LONG_DAYS else "days"
     age = free_name(age_name(name, unit), sheet.name, made.taken)

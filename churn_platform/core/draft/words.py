@@ -26,8 +26,14 @@ LABEL_WORDS = {
     "churn": 4, "churned": 4, "churner": 4, "churns": 4, "attrition": 4, "attrited": 4,
     "label": 2, "labels": 2, "target": 2, "left": 2, "leaver": 2, "leavers": 2, "leaves": 2, "cancel": 2,
     "cancels": 2, "cancelled": 2, "canceled": 2, "exited": 2, "lapsed": 2, "lost": 2, "terminated": 2, "quit": 2,
-    "gone": 2, "unsubscribed": 2, "outcome": 1, "outcomes": 1, "y": 1,
+    "gone": 2, "unsubscribed": 2, "outcome": 1, "outcomes": 1, "y": 1, "inactive": 1,
 }  # fmt: skip
+STAY_WORDS = {
+    "retained": 2, "retention": 2, "stayed": 2, "stays": 2, "remained": 2, "remains": 2, "renewed": 2, "kept": 2,
+    "active": 1, "alive": 1, "loyal": 1, "current": 1,
+}  # fmt: skip
+"""Words of a label that says the opposite of churn."""
+NEGATIONS = frozenset({"not", "non", "never"})
 LATE_STEMS = (
     "cancel", "churn", "terminat", "reason", "refund", "attrit", "unsubscrib", "deactivat", "winback", "closure",
     "offboard",
@@ -39,6 +45,10 @@ PERSONAL_WORDS = frozenset({
 })  # fmt: skip
 WHOSE_NAME = frozenset({"first", "last", "full", "family", "given", "middle", "maiden"})
 VALUE_WORDS = frozenset({"clv", "ltv", "cltv", "value", "revenue", "arpu", "mrr", "arr", "spend", "spending", "margin"})
+ROW_WORDS = frozenset({
+    "index", "idx", "row", "rows", "rownumber", "rownum", "rowid", "number", "num", "no", "nr", "line", "record", "x",
+    "lp",
+})  # fmt: skip
 COST_WORDS = frozenset({"cost", "costs", "fn", "fp"})
 
 
@@ -102,6 +112,14 @@ def age_name(date: str, unit: str) -> str:
     return "_".join([unit, "since", *(words or ["date"])])
 
 
+def is_row_number(name: str) -> bool:
+    """Whether a header names a row rather than a customer: none at all, "Unnamed: 0", "index", "row number"."""
+    words = tokens(name)
+    if not words:
+        return name.strip() in ("", "#")
+    return words[0] == "unnamed" or set(words) <= ROW_WORDS
+
+
 def key_likeness(header: str) -> int:
     """How much a header looks like the customer's key: 0 not at all, 3 most."""
     words = set(tokens(header))
@@ -114,7 +132,14 @@ def key_likeness(header: str) -> int:
 
 def label_likeness(name: str) -> int:
     """How much a column's or a table's name looks like the label's: 0 not at all."""
-    return sum(LABEL_WORDS.get(word, 0) for word in tokens(name))
+    return sum(LABEL_WORDS.get(word, STAY_WORDS.get(word, 0)) for word in tokens(name))
+
+
+def names_who_stayed(name: str) -> bool:
+    """Whether a label's name says who stayed: "retained", "is_active", "not_churned"; but not "not_renewed"."""
+    words = tokens(name)
+    negated = words[:1] == ["no"] or not NEGATIONS.isdisjoint(words)
+    return negated == STAY_WORDS.keys().isdisjoint(words)
 
 
 def known_late(name: str) -> bool:

@@ -114,7 +114,7 @@ class People:
 
     def _raw(self, key: Key, latent: dict[Key, Floats], churned: Flags) -> npt.NDArray[Any]:
         if key == (self._contract.label.table, self._contract.label.column):
-            return churned.astype(np.float64)
+            return (~churned if self._contract.label.inverted else churned).astype(np.float64)
         if key in latent:
             return self._world.looks[key].values(latent[key])
         if self._contract.tables[key[0]].columns[key[1]].dtype == "date":

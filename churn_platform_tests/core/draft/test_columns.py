@@ -44,7 +44,7 @@ def test_whole_numbers_are_integers(values):
     assert dtype(values) == "integer"
 
 
-@pytest.mark.parametrize("values", [["1.5", "2"], ["1.0", "3.0"], ["1e3", "2"], pd.Series([1.0, 3.0])])
+@pytest.mark.parametrize("values", [["1.5", "2"], ["1.0", "3.0"], ["1e+3", "2"], pd.Series([1.0, 3.0])])
 def test_numbers_written_with_a_fraction_are_floats_even_where_all_are_whole(values):
     assert dtype(values) == "float"
 
@@ -64,11 +64,6 @@ def test_codes_with_leading_zeros_are_no_numbers():
 )
 def test_iso_dates_are_dates_and_other_ways_to_write_them_are_said(values):
     assert dtype(values) == "date"
-
-
-def test_a_date_written_otherwise_is_said_so():
-    found = guess(["31.01.2024", "01.02.2024"] * 20)
-    assert (found.column.dtype, found.useless) == ("string", "a date that is not written as 2024-01-31")
 
 
 def test_a_few_texts_are_a_category_whose_values_are_listed_when_each_is_frequent():
@@ -112,9 +107,9 @@ def test_a_column_may_be_empty_where_it_is_seen_to_be_and_few_empty_ones_are_to_
 
 def test_one_stranger_in_a_thousand_numbers_is_confirmed_and_two_make_a_text():
     numbers = [str(n) for n in range(5, 1004)]
-    found = guess([*numbers, "n.v."])
-    assert (found.column.dtype, found.doubt) == ("integer", "1 is no number, as 'n.v.'")
-    assert dtype([*numbers, "n.v.", "?"]) == "string"
+    found = guess([*numbers, "12x"])
+    assert (found.column.dtype, found.doubt) == ("integer", "1 is no number, as '12x'")
+    assert dtype([*numbers, "12x", "13x"]) == "string"
     assert guess(pd.Series([1.5, np.inf])).doubt == "1 infinite"
 
 
@@ -138,15 +133,16 @@ def test_a_round_figure_is_the_next_one_two_or_five(number):
 def test_bounds_hold_every_number_seen(values):
     column = guess(pd.Series(values)).column
     if column.dtype == "float":
-        assert column.min is None or column.min <= min(values)
-        assert column.max is None or column.max >= max(values)
+        seen = [value for value in values if str(value) not in column.missing]
+        assert column.min is None or column.min <= min(seen)
+        assert column.max is None or column.max >= max(seen)
 
 
 def test_older_drops_widen_the_rules_but_do_not_repeat_a_key():
     older = [pd.Series(["a", "", "c"], dtype=object)]
-    found = guess(["a", "b", "c"], older=older)
+    found = guess(["a", "b", "c"], others=older)
     assert (found.unique, found.column.nullable) == (True, True)
-    assert guess(["5", "5"], older=[pd.Series(["7", "9.5"])]).column.dtype == "float"
+    assert guess(["5", "5"], others=[pd.Series(["7", "9.5"])]).column.dtype == "float"
     assert guess(["a", "a"]).unique is False
     assert guess(["a", ""]).unique is False
 
@@ -155,3 +151,136 @@ def test_a_long_column_of_texts_is_known_by_its_first_ones_and_a_stranger_first_
     numbers = [str(n) for n in range(3000)]
     assert dtype(["n.v.", *numbers]) == "integer"
     assert dtype([f"t{n % 40}" for n in range(1500)] + numbers[:100]) == "category"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [["", "null", None, " NA ", "x", "y"], [np.nan, None, "n/a", "NaN", 1.5, 2.5], [pd.NaT, "", "None", "yes"]],
+)
+def test_null_words_are_missing_values(values):
+    found = guess(values * 20).values
+    present = [value for value in values if str(value) in ("no", "1.5", "2.5", "yes")]
+    assert found.notna().sum() == 20 * len(present)
+
+
+def test_dates_are_read_as_written():
+    said = ["2024-01-31T23:30:00-05:00", dt.date(2024, 1, 31), pd.Timestamp("2024-01-31 12:00"), None]
+    assert guess(said).values.tolist()[:3] == [pd.Timestamp("2024-01-31")] * 3
+
+
+@pytest.mark.parametrize(
+    ("words", "form", "first"),
+    [
+        (["31.01.2024", "01.02.2024"], "%d.%m.%Y", "2024-01-31"),
+        (["01/31/2024", "02/01/2024"], "%m/%d/%Y", "2024-01-31"),
+        (["31/01/2024", "01/02/2024"], "%d/%m/%Y", "2024-01-31"),
+        (["31.01.2024 07:30", "01.02.2024 17:05"], "%d.%m.%Y %H:%M", "2024-01-31"),
+        (["20240131", "20240201"], "%Y%m%d", "2024-01-31"),
+        (["31-Jan-2024", "01-Feb-2024"], "%d-%b-%Y", "2024-01-31"),
+    ],
+)
+def test_dates_in_another_form_are_dates_with_their_form(words, form, first):
+    found = guess(words * 20, "joined")
+    assert (found.column.dtype, found.column.date_format) == ("date", form)
+    assert found.values[0] == pd.Timestamp(first)
+
+
+def test_a_day_that_may_be_a_month_is_confirmed():
+    assert "day or month first?" in guess(["01/02/2024", "03/04/2024"] * 20).doubt
+    assert "day or month first?" not in guess(["01/02/2024", "13/04/2024"] * 20).doubt
+
+
+@pytest.mark.parametrize("typed", [False, True])
+def test_day_numbers_of_excel_and_seconds_since_1970_are_dates_to_confirm(typed):
+    for numbers, form in (
+        ([44000 + n % 300 for n in range(900)], "excel"),
+        ([1640000000 + 86400 * n for n in range(90)], "epoch_seconds"),
+    ):
+        values = pd.Series(numbers) if typed else [str(n) for n in numbers]
+        found = guess(values, "joined")
+        assert (found.column.dtype, found.column.date_format) == ("date", form)
+        assert str(numbers[0]) in found.doubt
+    assert guess([str(44000 + n % 300) for n in range(900)], "salary").column.dtype == "integer"
+    assert guess([str(44000 + n) for n in range(900)], "who").column.dtype == "integer"
+
+
+@pytest.mark.parametrize(
+    ("word", "written", "dtype"),
+    [
+        ("1,5", {"decimal": ","}, "float"),
+        ("1.234,50", {"decimal": ",", "thousands": "."}, "float"),
+        ("1,234.50", {"decimal": ".", "thousands": ","}, "float"),
+        ("1 234,50", {"decimal": ",", "thousands": " "}, "float"),
+        ("€ 9.90", {"decimal": ".", "unit": "€"}, "float"),
+        ("12.5%", {"decimal": ".", "unit": "%"}, "float"),
+        ("1'234.50", {"decimal": ".", "thousands": "'"}, "float"),
+    ],
+)
+def test_signs_are_read_by_column_next_to_gaps(word, written, dtype):
+    found = guess([word, word.replace("5", "7"), "NULL", word.replace("5", "3")] * 30)
+    assert (found.column.dtype, found.decimal, found.column.nullable) == (dtype, written["decimal"], True)
+    assert (found.column.thousands, found.column.unit) == (written.get("thousands", ""), written.get("unit", ""))
+
+
+def test_a_point_before_three_digits_groups_them_where_small_numbers_have_none():
+    grouped = guess([f"{n:,}".replace(",", ".") for n in range(0, 4000, 37)])
+    assert (grouped.column.dtype, grouped.column.thousands, grouped.values.max()) == ("integer", ".", 3996)
+    assert "thousands" in grouped.doubt
+    assert guess(["0.125", "1.250", "2"]).column.thousands == ""
+    assert "not as thousands" in guess(["1.125", "1.250"]).doubt
+
+
+def test_codes_with_an_e_are_no_numbers():
+    assert guess(["1E2", "2E5", "12E3"] * 20).column.values == ("12E3", "1E2", "2E5")
+
+
+@pytest.mark.parametrize("word", ["-", "?", "\\N", "#N/A", "<NA>", "unknown", "k.A.", "keine"])
+def test_gap_words_among_numbers_are_missing_values_to_confirm(word):
+    found = guess([word if n % 6 == 0 else str(n % 40) for n in range(240)])
+    assert (found.column.dtype, found.column.missing, found.column.nullable) == ("integer", (word,), True)
+    assert repr(word) in found.doubt
+
+
+def test_a_gap_word_among_yes_and_no_is_a_missing_value():
+    assert guess(["yes", "no", "unknown"] * 20).column.missing == ("unknown",)
+    assert guess(["yes", "unknown"] * 20).column.dtype == "category"
+
+
+@pytest.mark.parametrize(
+    ("gap", "others", "missing"),
+    [
+        (-1, [0, 3, 17, 40], ("-1",)), (999, [0, 1, 2, 5], ("999",)), (-999, [0.5, 1.5, 9.5], ("-999.0",)),
+        (-1, [-3, -2, 0, 4], ()), (-1, [0, 1], ()), (99, [20, 45, 80], ()),
+    ],
+)  # fmt: skip
+def test_numbers_that_mean_missing_set_no_bounds(gap, others, missing):
+    found = guess(pd.Series([gap, *others] * 20))
+    assert found.column.missing == missing
+    if missing:
+        assert found.column.max <= 10 * max(others)
+        assert (found.column.min, found.column.nullable) == (0, True)
+        assert missing[0] in found.doubt
+
+
+@pytest.mark.parametrize("gap", ["1900-01-01", "9999-12-31", "0000-00-00", "1970-01-01"])
+def test_dates_that_mean_missing_are_confirmed(gap):
+    found = guess([gap, "2023-05-01", "2023-07-09", "2021-01-04"] * 20)
+    assert (found.column.dtype, found.column.missing, found.column.nullable) == ("date", (gap,), True)
+    assert gap in found.doubt
+
+
+def test_categories_that_differ_by_case_or_blanks_are_named():
+    found = guess(["Basic", "Basic ", "BASIC", "Max"] * 20)
+    assert found.column.values == ("BASIC", "Basic", "Basic ", "Max")
+    assert all(repr(word) in found.doubt for word in ("Basic", "Basic ", "BASIC"))
+    assert guess(["Basic", "Max"] * 20).doubt == ""
+
+
+@pytest.mark.parametrize("header", ["", "Unnamed: 0", "index", "RowNumber"])
+def test_rows_that_are_numbered_are_no_feature(header):
+    assert guess([str(n) for n in range(50)], header).useless == "row numbers"
+    assert guess([str(n * 7 % 50) for n in range(50)], header).useless == ""
+
+
+def test_numbers_in_a_form_that_cannot_be_read_are_said():
+    assert "'(0.50)'" in guess(["(0.50)", "(1.50)", "2.50"] * 20).useless

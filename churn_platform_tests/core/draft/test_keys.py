@@ -1,10 +1,10 @@
-"""Which column is the customer's key, and which says who churned."""
+"""Which column is the customer's key."""
 
 import pandas as pd
 import pytest
 
 from churn_platform.core.draft.columns import guess_column
-from churn_platform.core.draft.keys import Key, Sheet, guess_key, guess_label, labels_of, truths
+from churn_platform.core.draft.keys import Key, Sheet, guess_key
 from churn_platform.errors import UsageError
 
 N = 40
@@ -56,10 +56,44 @@ def test_two_columns_that_could_be_the_key_are_named():
     assert "one, two" in said
 
 
-def test_no_unique_column_is_said_with_the_likely_ones():
-    said = refused(guess_key, [sheet("a", user_id=IDS[:20] * 2, fee=FLAG)], None)
-    assert "no column is unique in most files" in said
-    assert said.endswith("--entity with one of user_id.")
+def test_a_log_of_events_is_named_with_its_rows_per_customer_and_the_query_to_write():
+    said = refused(guess_key, [sheet("visits", user_id=IDS[:20] * 2, fee=FLAG)], None)
+    for fact in ("visits", "'user_id'", "20 of 40 rows", "2.0 rows per customer", "`source:`"):
+        assert fact in said
+    assert "--entity" not in said
+
+
+def test_columns_that_repeat_are_not_offered_as_a_key():
+    said = refused(guess_key, [sheet("a", who=IDS, plan=FLAG), sheet("b", x=FLAG), sheet("c", x=FLAG)], None)
+    assert said.endswith("--entity with one of who.")
+    said = refused(guess_key, [sheet("a", plan=FLAG, city=FLAG)], None)
+    assert "every column repeats" in said
+    assert "plan" not in said
+
+
+@pytest.mark.parametrize("header", ["", "Unnamed: 0", "index", "Row Number"])
+def test_row_numbers_are_no_key_unless_it_is_said(header):
+    numbered = sheet("a", **{header: [str(n) for n in range(N)], "who": IDS})
+    assert guess_key([numbered], None).header == "who"
+    alone = sheet("a", **{header: [str(n) for n in range(N)], "plan": FLAG})
+    refused(guess_key, [alone], None)
+    if header:
+        assert guess_key([alone], header).header == header
+
+
+def test_keys_of_19_digits_and_whole_keys_with_a_decimal_point_are_whole_numbers():
+    long = [str(1582218195625938945 + n) for n in range(N)]
+    pointed = [f"{1001 + n}.0" for n in range(N)]
+    for keys in (long, pointed, pd.Series(pointed).astype(float)):
+        assert guess_key([sheet("a", customer_id=keys, plan=FLAG)], None).integer
+    twenty = [str(10**19 + n) for n in range(N)]
+    assert not guess_key([sheet("a", customer_id=twenty, plan=FLAG)], None).integer
+
+
+def test_a_few_repeated_keys_do_not_hide_the_key():
+    many = [f"c{n}" for n in range(1000)]
+    frame = {"customer_id": [*many, "c0", ""], "plan": FLAG * 25 + FLAG[:2]}
+    assert guess_key([sheet("a", **frame)], None).header == "customer_id"
 
 
 def test_a_key_that_is_told_is_taken_by_its_header_or_its_name():
@@ -70,81 +104,4 @@ def test_a_key_that_is_told_is_taken_by_its_header_or_its_name():
 def test_a_key_that_is_told_but_cannot_be_is_refused():
     sheets = [sheet("a", who=IDS, plan=FLAG)]
     assert "no file has such a column; the columns are who, plan." in refused(guess_key, sheets, "whom")
-    assert "repeated in every file" in refused(guess_key, sheets, "plan")
-
-
-KEY = Key("who", integer=False)
-
-
-def test_the_label_is_a_yes_or_no_whose_name_speaks_of_churn():
-    sheets = [sheet("a", who=IDS, is_senior=FLAG, churned=["yes", "no", "no", "no"] * 10)]
-    found = guess_label(sheets, KEY, None)
-    assert (found.table, found.header, found.rate, found.doubt) == ("a", "churned", 0.25, "guessed from its name")
-
-
-def test_the_label_may_be_told_by_its_tables_name_when_it_is_alone_there():
-    sheets = [sheet("a", who=IDS, is_senior=FLAG), sheet("leavers", who=IDS, flag=FLAG)]
-    assert (guess_label(sheets, KEY, None).table, guess_label(sheets, KEY, None).header) == ("leavers", "flag")
-
-
-def test_the_surer_name_wins():
-    sheets = [sheet("a", who=IDS, target=FLAG), sheet("b", who=IDS, churn=FLAG[::-1])]
-    assert guess_label(sheets, KEY, None).header == "churn"
-
-
-def test_two_labels_that_say_the_same_are_one_and_two_that_differ_are_named():
-    same = [sheet("a", who=IDS, churned=FLAG), sheet("b", who=IDS[::-1], churned=[f == "yes" for f in FLAG[::-1]])]
-    assert guess_label(same, KEY, None).table == "a"
-    differ = [sheet("a", who=IDS, churned=FLAG), sheet("b", who=IDS, churned=FLAG[::-1])]
-    assert "--label with one of a.churned, b.churned." in refused(guess_label, differ, KEY, None)
-
-
-def test_without_a_label_the_columns_with_two_values_are_named():
-    said = refused(guess_label, [sheet("a", who=IDS, is_senior=FLAG, fee=range(N))], KEY, None)
-    assert said == "No label can be guessed: say --label TABLE.COLUMN; the columns with two values are a.is_senior."
-    assert "no column holds yes and no" in refused(guess_label, [sheet("a", who=IDS, fee=range(N))], KEY, None)
-
-
-def test_a_label_that_is_told_is_taken_without_a_doubt_but_an_odd_rate_is_said():
-    sheets = [sheet("a", **{"who": IDS, "Is Active": ["yes"] * 30 + ["no"] * 10, "gone": [0] * N})]
-    found = guess_label(sheets, KEY, "a.Is Active")
-    assert (found.header, found.doubt) == ("Is Active", "75% churn: the right way round?")
-    assert guess_label(sheets, KEY, "a.is_active") == found
-    assert guess_label(sheets, KEY, "a.gone").doubt == "nobody churned"
-
-
-def test_a_label_that_is_told_but_cannot_be_is_refused():
-    sheets = [sheet("a", who=IDS, flag=FLAG, plan=["S", "M"] * (N // 2))]
-    assert "there is no such column; those with two values are a.flag." in refused(guess_label, sheets, KEY, "a.x")
-    assert "not S, M." in refused(guess_label, sheets, KEY, "a.plan")
-
-
-def test_a_table_that_repeats_customers_holds_no_label():
-    sheets = [sheet("events", who=IDS[:20] * 2, churned=FLAG), sheet("a", who=IDS, left=FLAG)]
-    assert guess_label(sheets, KEY, None).table == "a"
-
-
-def test_labels_are_by_customer_whatever_their_order():
-    found = labels_of(sheet("a", who=["b", "a", "c"], churned=["yes", "no", ""]), "churned", KEY)
-    assert found.index.tolist() == ["a", "b", "c"]
-    assert [None if pd.isna(v) else v for v in found] == [False, True, None]
-
-
-def test_truth_is_read_from_every_way_to_write_it():
-    said = pd.Series(["Yes", " n ", "1.0", "0", True, 0.0, None, "", "maybe"], dtype=object)
-    assert [None if pd.isna(v) else v for v in truths(said)] == [
-        True,
-        False,
-        True,
-        False,
-        True,
-        False,
-        None,
-        None,
-        None,
-    ]
-
-
-def test_a_tables_name_alone_makes_no_label_of_one_of_several_columns():
-    sheets = [sheet("churn_info", who=IDS, is_senior=FLAG, fee=range(N))]
-    assert "the columns with two values are churn_info.is_senior." in refused(guess_label, sheets, KEY, None)
+    assert "'plan' is empty or repeats in 38 of 40 rows" in refused(guess_key, sheets, "plan")

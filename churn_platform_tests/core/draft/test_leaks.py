@@ -1,14 +1,15 @@
 """Which columns a draft leaves out, and why."""
 
 import datetime as dt
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-import pytest
 
 from churn_platform.core.draft.columns import guess_column
-from churn_platform.core.draft.keys import Key, LabelColumn, Sheet, labels_of
-from churn_platform.core.draft.leaks import as_dates, is_empty, reasons_left_out
+from churn_platform.core.draft.keys import Key, Sheet
+from churn_platform.core.draft.label import LabelColumn, labels_of
+from churn_platform.core.draft.leaks import reasons_left_out
 
 AS_OF = dt.date(2024, 1, 31)
 N = 400
@@ -20,7 +21,7 @@ KEY, LABEL = Key("who", integer=True), LabelColumn("a", "left", 0.25)
 def reasons(name="a", *, as_of=AS_OF, only_table=True, labels=LEFT, **columns):
     frame = pd.DataFrame({"who": np.arange(N), "left": LEFT, **columns})
     sheet = Sheet(name, name, frame, {h: guess_column(h, frame[h]) for h in frame.columns})
-    truth = labels_of(Sheet("a", "a", frame.assign(left=labels), {}), "left", KEY)
+    truth = labels_of(replace(sheet, frame=frame.assign(left=labels)), LABEL, KEY)
     return reasons_left_out(sheet, KEY, LABEL, truth, as_of, only_table=only_table)
 
 
@@ -85,7 +86,9 @@ def test_texts_that_say_who_somebody_is_are_left_out_but_a_yes_or_no_about_them_
 
 def test_what_comes_in_the_labels_own_table_is_delivered_with_it():
     noise = RANDOM.integers(0, 50, N)
-    truth = labels_of(Sheet("x", "x", pd.DataFrame({"who": range(N), "left": LEFT}), {}), "left", KEY)
+    frame = pd.DataFrame({"who": range(N), "left": LEFT})
+    own = Sheet("x", "x", frame, {h: guess_column(h, frame[h]) for h in frame.columns})
+    truth = labels_of(own, LABEL, KEY)
     for name, label, why in [
         ("labels", LabelColumn("labels", "left", 0.2), "delivered with the label"),
         ("cancellations", LABEL, "known only after churning, by its table's name"),
@@ -106,15 +109,21 @@ def test_customers_without_a_label_are_not_judged():
     assert list(reasons(score=leak, labels=unknown)) == ["score"]
 
 
-@pytest.mark.parametrize(
-    "values", [["", "null", None, " NA "], [np.nan, None, "n/a", "NaN"], [pd.NA, pd.NaT, "", "None"]]
-)
-def test_null_words_are_empty(values):
-    assert is_empty(pd.Series(values, dtype=object)).all()
-    assert not is_empty(pd.Series([0, "x", False], dtype=object)).any()
+def test_a_labels_table_that_comes_after_the_others_is_delivered_with_the_label_whatever_its_name():
+    frame = pd.DataFrame({"who": range(N), "left": LEFT, "closed_via": RANDOM.choice(["web", "phone"], N)})
+    sheet = Sheet("status", "status", frame, {h: guess_column(h, frame[h]) for h in frame.columns})
+    label = LabelColumn("status", "left", 0.25)
+    truth = labels_of(sheet, label, KEY)
+    said = {"only_table": False}
+    assert reasons_left_out(sheet, KEY, label, truth, AS_OF, **said) == {}
+    assert reasons_left_out(sheet, KEY, label, truth, AS_OF, delivered_later=True, **said) == {
+        "closed_via": "delivered with the label"
+    }
+    named = replace(sheet, name="outcome")
+    assert reasons_left_out(named, KEY, replace(label, table="outcome"), truth, AS_OF, **said) == {
+        "closed_via": "delivered with the label"
+    }
 
 
-def test_dates_are_read_as_written():
-    said = pd.Series(["2024-01-31T23:30:00-05:00", dt.date(2024, 1, 31), pd.Timestamp("2024-01-31 12:00"), None, "?"])
-    assert as_dates(said).tolist()[:3] == [pd.Timestamp("2024-01-31")] * 3
-    assert as_dates(said).isna().tolist() == [False, False, False, True, True]
+def test_a_column_without_a_name_is_left_out():
+    assert list(reasons(**{"": RANDOM.choice(["a", "b"], N)})) == [""]

@@ -5,11 +5,13 @@ import datetime as dt
 import pandas as pd
 import pytest
 
-from churn_platform.core.draft.keys import Key, LabelColumn
+from churn_platform.core.draft.keys import Key
+from churn_platform.core.draft.label import LabelColumn
 from churn_platform.core.draft.tables import UNDATED, LeftOut, Parts, add_table, one_row_a_customer, sheets_of
+from churn_platform.errors import UsageError
 
 AS_OF = dt.date(2024, 1, 31)
-KEY, LABEL = Key("ID", integer=True), LabelColumn("a", "left", 0.5)
+KEY, LABEL = Key("ID", integer=False), LabelColumn("a", "left", 0.5)
 
 
 def frame(**columns):
@@ -34,11 +36,13 @@ def test_a_file_without_rows_or_without_the_key_or_with_it_twice_is_left_out_who
     }
     usable = one_row_a_customer(sheets_of(frames, [], parts), KEY, parts)
     assert [sheet.name for sheet in usable] == ["a"]
-    assert parts.left_out == [
+    assert parts.left_out[:2] == [
         LeftOut("empty", "", "the file has no rows"),
         LeftOut("other", "", "it has no column 'ID'"),
-        LeftOut("events", "", "'ID' repeats or is empty: bring it to one row a customer first"),
     ]
+    assert parts.left_out[2].table == "events"
+    assert "2.0 rows per customer" in parts.left_out[2].reason
+    assert "`source:`" in parts.left_out[2].reason
 
 
 def test_tables_and_columns_keep_what_they_are_called_in_the_files():
@@ -114,3 +118,66 @@ def test_a_table_that_lacks_customers_is_to_be_confirmed():
     sheets = sheets_of({"a": frame(), "b": frame().iloc[1:]}, [], parts)
     one_row_a_customer(sheets, KEY, parts)
     assert parts.doubts == {("tables", "a"): "", ("tables", "b"): "1 of 4 customers are not in it"}
+
+
+def refused(frames):
+    parts = Parts()
+    with pytest.raises(UsageError) as refusal:
+        one_row_a_customer(sheets_of(frames, [], parts), KEY, parts)
+    return str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (lambda key: key.lstrip("0"), "leading zeros"),
+        (lambda key: f"{key} ", "blanks"),
+        (str.upper, "upper or lower case"),
+        (lambda key: f"cust-{key}", "a prefix"),
+    ],
+)
+def test_tables_whose_keys_match_only_after_a_repair_are_refused_with_it(change, what):
+    keys = [f"00{n}ab" for n in range(100, 200)]
+    frames = {
+        "a": pd.DataFrame({"ID": keys, "x": range(100)}),
+        "b": pd.DataFrame({"ID": [change(key) for key in keys], "y": range(100)}),
+    }
+    said = refused(frames)
+    assert f"differ by {what}" in said
+    assert repr(change(keys[0])) in said
+    assert repr(keys[0]) in said
+
+
+def test_tables_of_different_customers_are_refused_and_one_of_some_customers_is_not():
+    keys = [f"c{n}" for n in range(100)]
+    frames = {
+        "a": pd.DataFrame({"ID": keys, "x": range(100)}),
+        "b": pd.DataFrame({"ID": [f"d{n}zz{n}" for n in range(100)]}),
+    }
+    assert "100 of 100 customers of a are not in b" in refused(frames)
+    some = {"a": frames["a"], "b": frames["a"].iloc[:10]}
+    parts = Parts()
+    assert len(one_row_a_customer(sheets_of(some, [], parts), KEY, parts)) == 2
+    assert parts.absent == {"a": 0.0, "b": 0.9}
+
+
+@pytest.mark.parametrize(("row", "word"), [("Total", "'Total'"), ("ID", "header")])
+def test_a_row_that_is_no_customer_is_refused_with_its_number(row, word):
+    said = refused({"a": pd.DataFrame({"ID": ["a", "b", row], "x": [1, 2, 3]})})
+    assert "a, row 3" in said
+    assert word in said
+
+
+def test_a_few_rows_that_repeat_a_key_are_confirmed_and_left_out():
+    keys = [*(f"c{n}" for n in range(1000)), "c7", ""]
+    parts = Parts()
+    (sheet,) = one_row_a_customer(sheets_of({"a": pd.DataFrame({"ID": keys, "x": range(1002)})}, [], parts), KEY, parts)
+    assert len(sheet.frame) == len(sheet.guesses["x"].values) == 1000
+    assert "2 of 1,002 rows" in parts.doubts[("tables", "a")]
+
+
+def test_the_label_of_a_table_of_features_may_be_empty_as_next_months_is():
+    parts = added({"a": frame(fee=[1, 2, 3, 4], left=["yes", "no", "no", "no"])})
+    assert parts.tables["a"].columns["left"].nullable
+    parts = added({"a": frame(left=["yes", "no", "no", "no"]), "b": frame(fee=[1, 2, 3, 4])})
+    assert not parts.tables["a"].columns["left"].nullable

@@ -1,0 +1,30 @@
+"""Rows of a file that are no customer's: a total at the end, the header once more."""
+
+import pandas as pd
+
+TOTALS = frozenset({
+    "total", "totals", "grand total", "subtotal", "sum", "summe", "gesamt", "gesamtsumme", "total general", "totale",
+    "razem", "suma", "totaal", "average", "mean",
+})  # fmt: skip
+
+
+def why_no_customer(stem: str, frame: pd.DataFrame, header: str) -> str:
+    """Which row of the file is no customer's and what to do; empty without such a row.
+
+    Args:
+        stem: the file's name.
+        frame: (rows, columns) the table as read.
+        header: the key's column.
+    """
+    keys = frame[header]
+    if pd.api.types.is_numeric_dtype(keys.dtype):
+        return ""
+    words = keys.astype("string[pyarrow]").str.strip().reset_index(drop=True)
+    again = words.index[(words == header).fillna(value=False)]
+    if len(again):
+        return f"{stem}, row {again[0] + 1:,} is the header once more: remove the row and export one table per file"
+    totals = words.index[words.str.lower().isin(TOTALS)]
+    if len(totals):
+        row = totals[0]
+        return f"{stem}, row {row + 1:,} is {words[row]!r}, which is no customer: remove the row"
+    return ""

@@ -1,0 +1,237 @@
+"""How a column of texts is written: numbers, dates or yes and no, their signs, and the words for a missing value."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from churn_platform.core.contract import Dtype
+from churn_platform.core.conversion import FALSE_WORDS, LARGEST, NULL_WORDS, TRUE_WORDS
+from churn_platform.core.draft.dates import ZERO_DATE, guess_date_format
+from churn_platform.core.draft.words import is_count
+
+BAD_SHARE = 0.001
+"""Up to this share of values may be unreadable as the dtype of all others; at least one in a thousand rows."""
+GAP_WORDS = frozenset({
+    "-", "--", "---", "?", ".", "*", "\\n", "#n/a", "#n/v", "#na", "#value!", "#div/0!", "#ref!", "<na>", "<null>",
+    "(null)", "(blank)", "n.a.", "n.v.", "k.a.", "nil", "nat", "unknown", "unbekannt", "missing", "not available",
+    "tbd",
+})  # fmt: skip
+"""What tools and people write where a number or a date is missing, next to the null words that are always read so."""
+GAP_KINDS = 3
+"""So many other words may mean "missing" among numbers."""
+GAP_LENGTH = 20
+FEW_NUMBERS = 5
+"""A word among fewer distinct numbers may be a code of its own rather than a gap."""
+READABLE_SHARE = 0.5
+HEAD = 1000
+MOST_WORDS = 50
+UNITS = r"[€$£¥₹%]|EUR|USD|GBP|CHF|PLN|SEK|NOK|DKK|CZK|HUF|zł|kr\.?|Kč|Ft|R\$"
+UNIT_AROUND = rf"^([+-]?)\s*(?:{UNITS})\s*|\s*(?:{UNITS})$"
+GROUP_SIGNS = (",", ".", "'", " ", "\u00a0", "\u202f")
+
+
+@dataclass(frozen=True)
+class Form:
+    """What distinct texts are.
+
+    `values` holds each in the dtype, null where it is missing or unreadable; `unread` are the places of those that are
+    unreadable. `written` is what a column of the contract says about the way its texts are written, `decimal` the sign
+    of its fractions, empty where there are none.
+    """
+
+    dtype: Dtype
+    values: pd.Series
+    written: dict[str, Any] = field(default_factory=dict)
+    doubts: tuple[str, ...] = ()
+    decimal: str = ""
+    unread: tuple[int, ...] = ()
+
+
+def guess_form(name: str, texts: pd.Series, counts: np.ndarray[Any, Any]) -> Form | None:
+    """How `texts` are written, or None where they are neither numbers nor dates nor yes and no.
+
+    Args:
+        name: the header: tells a count from yes and no, and a date from a number.
+        texts: the distinct values, as in the file.
+        counts: the rows that each is in, (texts,).
+    """
+    words = texts.str.strip()
+    filled = words[~is_null_word(words)]
+    rows = pd.Series(counts, index=words.index)[filled.index]
+    if filled.empty:
+        return None
+    found = _yes_and_no(name, filled) or _dates(name, filled, rows) or _numbers(filled, rows)
+    return None if found is None else replace(found, values=found.values.reindex(words.index))
+
+
+def is_null_word(texts: pd.Series) -> pd.Series:
+    """Whether each text (rows,) is a word that is read as missing in every column but a text."""
+    return pd.Series(texts.str.strip().str.lower().isin(NULL_WORDS))
+
+
+def missing_doubt(missing: Sequence[str]) -> str:
+    """What is to be confirmed about words that are read as missing."""
+    return f"{', '.join(map(repr, missing))} read as missing" if missing else ""
+
+
+def _yes_and_no(name: str, filled: pd.Series) -> Form | None:
+    if len(filled) > MOST_WORDS:
+        return None
+    lower = filled.str.lower()
+    true, false, gap = (lower.isin(words) for words in (TRUE_WORDS, FALSE_WORDS, GAP_WORDS))
+    counted = is_count(name) and set(lower) <= {"0", "1"}
+    if counted or not (true | false | gap).all() or (gap.any() and not (true.any() and false.any())):
+        return None
+    missing = tuple(sorted(set(filled[gap])))
+    written: dict[str, Any] = {"missing": missing} if missing else {}
+    return Form("boolean", true.astype("boolean").mask(gap), written, (missing_doubt(missing),) if missing else ())
+
+
+def _dates(name: str, filled: pd.Series, rows: pd.Series) -> Form | None:
+    gaps = filled.str.lower().isin(GAP_WORDS)
+    found = guess_date_format(name, filled[~gaps], rows)
+    if found is None:
+        return None
+    left = filled[~filled.index.isin(found.dates.index)]
+    missing, unread = _split(left, distinct=len(found.dates))
+    if not _acceptable(rows, unread):
+        return None
+    doubts = [found.doubt, missing_doubt(missing), _strangers(unread, rows, "no date")]
+    written: dict[str, Any] = {"date_format": found.form} if found.form else {}
+    written |= {"missing": missing} if missing else {}
+    return Form("date", found.dates, written, tuple(filter(None, doubts)), unread=tuple(unread.index))
+
+
+def _numbers(filled: pd.Series, rows: pd.Series) -> Form | None:
+    if len(filled) > HEAD and _signs(filled.head(HEAD), rows) is None:
+        return None
+    signs = _signs(filled, rows)
+    if signs is None:
+        return None
+    decimal, thousands, unit, doubt = signs
+    bare = _without_unit(filled)
+    readable = bare[_matches(bare, decimal, thousands)]
+    # Leading zeros belong to codes ("007").
+    if readable.str.fullmatch(r"[+-]?0[0-9]+").any():
+        return None
+    left = filled[~filled.index.isin(readable.index)]
+    missing, unread = _split(left, distinct=len(readable))
+    if not _acceptable(rows, unread):
+        return None
+    plain = readable.str.replace(thousands, "", regex=False) if thousands else readable
+    plain = plain.str.replace(decimal, ".", regex=False) if decimal == "," else plain
+    whole = bool(plain.str.fullmatch(r"[+-]?[0-9]+").all())
+    numbers = _whole_numbers(plain) if whole else pd.to_numeric(plain).astype("float64")
+    if numbers is None:
+        return None  # beyond 64 bits: a key or a code
+    fraction = decimal if readable.str.contains(decimal, regex=False).any() else ""
+    written: dict[str, Any] = {}
+    written |= {"missing": missing} if missing else {}
+    written |= {"thousands": thousands} if thousands else {}
+    written |= {"unit": unit} if unit else {}
+    doubts = [doubt, f"the sign {unit} is removed" if unit else "", missing_doubt(missing)]
+    doubts.append(_strangers(unread, rows, "no number"))
+    dtype: Dtype = "integer" if whole else "float"
+    return Form(dtype, numbers, written, tuple(filter(None, doubts)), fraction, tuple(unread.index))
+
+
+def _signs(filled: pd.Series, rows: pd.Series) -> tuple[str, str, str, str] | None:
+    """Decimal sign, thousands sign, unit and doubt of the way in which most texts are numbers; None where few are."""
+    bare = _without_unit(filled)
+    found = []
+    for place, (decimal, thousands) in enumerate(_candidates(bare)):
+        readable = int(rows[bare.index[_matches(bare, decimal, thousands)]].sum())
+        found.append((readable, -place, decimal, thousands))
+    readable, _, decimal, thousands = max(found)
+    if readable < READABLE_SHARE * int(rows[filled.index].sum()):
+        return None
+    units = set(filled[bare != filled].str.findall(UNITS).explode().dropna())
+    if len(units) > 1:
+        return None  # amounts of several currencies are not comparable
+    return decimal, thousands, next(iter(units), ""), _sign_doubt(bare, decimal, thousands)
+
+
+def _candidates(bare: pd.Series) -> list[tuple[str, str]]:
+    """(decimal, thousands) in order of preference."""
+    grouped = [sign for sign in GROUP_SIGNS if _groups(bare, sign)]
+    first = [("," if sign == "." else ".", sign) for sign in grouped]
+    usual = [(".", ""), (",", "")]
+    both = [(".", ","), (",", "."), *((d, sign) for sign in GROUP_SIGNS[2:] for d in (".", ","))]
+    return [*first, *usual, *both]
+
+
+def _groups(bare: pd.Series, sign: str) -> bool:
+    """Whether a sign that could be a decimal one groups digits: always three after it, and small numbers without it."""
+    signed = bare[bare.str.contains(sign, regex=False)]
+    group = rf"[+-]?[1-9][0-9]{{0,2}}({re.escape(sign)}[0-9]{{3}})+"
+    if signed.empty or not signed.str.fullmatch(group).all():
+        return False
+    others = bare.drop(signed.index)
+    small = others.str.fullmatch(r"[+-]?[0-9]{1,3}")
+    long = others.str.fullmatch(r"[+-]?[0-9]{4,}")
+    repeated = signed.str.count(re.escape(sign)) > 1
+    return bool(repeated.any() or sign == "," or (small.any() and not long.any()))
+
+
+def _sign_doubt(bare: pd.Series, decimal: str, thousands: str) -> str:
+    if thousands:
+        shown = bare[bare.str.contains(thousands, regex=False)]
+        first = str(shown.iloc[0]) if len(shown) else ""
+        said = {" ": "blanks", "\u00a0": "blanks", "\u202f": "blanks"}.get(thousands, thousands)
+        return f"{said} read as the thousands separator, as in {first}" if first else ""
+    signed = bare[bare.str.contains(decimal, regex=False)]
+    grouped = signed.str.fullmatch(rf"[+-]?[1-9][0-9]{{0,2}}{re.escape(decimal)}[0-9]{{3}}")
+    if len(signed) and grouped.all():
+        return f"{signed.iloc[0]} read as a fraction, not as thousands"
+    return ""
+
+
+def _without_unit(words: pd.Series) -> pd.Series:
+    if not words.str.contains(UNITS, regex=True).any():
+        return words
+    return words.str.replace(UNIT_AROUND, r"\1", regex=True)
+
+
+def _matches(bare: pd.Series, decimal: str, thousands: str) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Which texts are numbers so written. An exponent needs a sign: 1E2 is a code, 1e+02 a number."""
+    point = re.escape(decimal)
+    digits = rf"(?:[0-9]{{1,3}}(?:{re.escape(thousands)}[0-9]{{3}})+|[0-9]+)" if thousands else "[0-9]+"
+    form = rf"[+-]?(?:{digits}(?:{point}[0-9]*)?|{point}[0-9]+)(?:[eE][+-][0-9]{{1,2}})?"
+    return bare.str.fullmatch(form).fillna(value=False).to_numpy(dtype=bool)
+
+
+def _split(left: pd.Series, distinct: int) -> tuple[tuple[str, ...], pd.Series]:
+    """The texts that are left: those that mean a missing value, and those that cannot be read."""
+    lower = left.str.lower()
+    known = lower.isin(GAP_WORDS) | left.str.fullmatch(ZERO_DATE)
+    others = left[~known]
+    wordy = others[~others.str.contains(r"[0-9]", regex=True) & (others.str.len() <= GAP_LENGTH)]
+    if not len(wordy) or lower[~known].nunique() > GAP_KINDS or distinct < FEW_NUMBERS:
+        wordy = wordy.iloc[:0]
+    missing = left[known | left.index.isin(wordy.index)]
+    return tuple(sorted(set(missing))), left.drop(missing.index)
+
+
+def _acceptable(rows: pd.Series, unread: pd.Series) -> bool:
+    return int(rows[unread.index].sum()) <= BAD_SHARE * int(rows.sum())
+
+
+def _whole_numbers(plain: pd.Series) -> pd.Series | None:
+    """Int64, exact; None where one is beyond 64 bits."""
+    if plain.str.len().max() < len(str(LARGEST)):
+        return plain.astype("int64").astype("Int64")
+    numbers = [int(text) for text in plain]
+    if max(map(abs, numbers)) > LARGEST:
+        return None
+    return pd.Series(numbers, index=plain.index, dtype="Int64")
+
+
+def _strangers(unread: pd.Series, rows: pd.Series, what: str) -> str:
+    if unread.empty:
+        return ""
+    count = int(rows[unread.index].sum())
+    return f"{count:,} {'is' if count == 1 else 'are'} {what}, as {str(unread.iloc[0])[:20]!r}"
