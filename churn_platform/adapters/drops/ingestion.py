@@ -129,7 +129,9 @@ def gathered(home: Home, folder: Path | None, as_of: dt.date) -> Iterator[Path]:
         return
     from churn_platform.adapters.drops.database_tables import pull
 
-    with tempfile.TemporaryDirectory(prefix="churn-drop-") as name:
+    # In the home: /tmp may be memory, and `churn doctor --fix` removes what a killed process left.
+    place = home.drops if home.drops.is_dir() else None
+    with tempfile.TemporaryDirectory(prefix=".delivery.", suffix=".tmp", dir=place) as name:
         staging, by_hand = Path(name), set[str]()
         if folder is not None:
             drop = open_drop(folder, as_of, home.contract)
