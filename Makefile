@@ -1,4 +1,4 @@
-.PHONY: check test slow stack soak demo bench screenshots
+.PHONY: check test slow stack docker soak demo bench screenshots
 
 check:  ## lint and types
 	uv run ruff check
@@ -13,6 +13,9 @@ slow:  ## daemons and whole demos
 
 stack:  ## every server of docker/ on this machine, with faults
 	uv run pytest -m stack
+
+docker:  ## docker/ in real containers: build, trial, backup, restore
+	uv run pytest -m docker
 
 soak:  ## ten minutes of load on a real server with a promotion every 20 s
 	uv run pytest -m soak

@@ -79,6 +79,7 @@ class Front:
         found = server.routes.find(scope["path"])
         response = await self._answer(server, scope, headers, receive, asked, found)
         response.headers["X-Request-ID"] = asked.request_id
+        response.headers["X-Content-Type-Options"] = "nosniff"
         await response(scope, receive, send)
         seconds, name = time.perf_counter() - started, found[0].name if found else NOWHERE
         server.metrics.request(name, response.status_code, seconds)

@@ -2,7 +2,6 @@
 needs. There is no Docker in this test; the real one is a job of the workflow.
 """
 
-import ast
 import configparser
 import hashlib
 import json
@@ -119,13 +118,28 @@ def test_a_service_has_no_more_rights_than_it_needs(composed, name):
 @each
 def test_a_service_comes_back_by_itself_and_says_whether_it_is_well(composed, name):
     service = composed.services[name].said
-    if service["restart"] == "no":  # runs once; who waits for it waits for its end
-        assert "healthcheck" not in service
+    if service["restart"] == "no":  # runs one command; who waits for it waits for its end
+        assert service["healthcheck"] == {"disable": True}
         return
     assert service["restart"] == "unless-stopped"
     check = service["healthcheck"]
     assert check["test"][0] in ("CMD", "CMD-SHELL")
     assert set(check) == {"test", "interval", "timeout", "retries", "start_period"}
+    assert seconds(check["start_period"]) >= 300  # a slow start is not a failure, and a quick one does not wait for it
+    assert seconds(check["interval"]) <= 15  # `up --wait` ends one interval after the slowest service is there
+
+
+def seconds(text: str) -> int:
+    return int(text.removesuffix("s"))
+
+
+def test_every_service_starts_with_the_stack_except_those_that_run_one_command(composed):
+    said = {name: service.said for name, service in composed.services.items()}
+    assert {name for name in said if said[name]["restart"] == "no"} == {"home", "maintenance"}
+    assert {name: service["profiles"] for name, service in said.items() if "profiles" in service} == {
+        "maintenance": ["maintenance"]
+    }
+    assert {target for _, target, _ in composed.services["maintenance"].mounts} == {"/srv/churn", "/srv/mlflow"}
 
 
 def test_only_the_proxy_can_be_reached_and_only_from_this_machine_unless_said_otherwise(composed):
@@ -150,7 +164,7 @@ def test_what_a_service_waits_for_is_there_and_can_become_so(composed, name):
     for other, wanted in composed.services[name].said.get("depends_on", {}).items():
         target = composed.services[other].said
         if wanted["condition"] == "service_healthy":
-            assert "healthcheck" in target
+            assert "test" in target["healthcheck"]
         else:
             assert (wanted["condition"], target["restart"]) == ("service_completed_successfully", "no")
 
@@ -203,11 +217,9 @@ def test_every_address_leads_to_a_service_that_listens_there(composed):
 
 @each
 def test_a_health_check_asks_the_service_itself(composed, name):
-    check = composed.services[name].said.get("healthcheck", {"test": []})["test"]
+    check = composed.services[name].said["healthcheck"].get("test", [])
     for port in re.findall(r"127\.0\.0\.1:(\d+)|-p (\d+)", " ".join(check)):
         assert int("".join(port)) in composed.services[name].ports
-    for code in [part for part, before in zip(check[1:], check, strict=False) if before == "-c"]:
-        ast.parse(code)
 
 
 # Our own commands and settings
@@ -221,6 +233,8 @@ def parsed(command: list[str]) -> None:
     """
     program, *words = command
     if program == "python":
+        assert words[:2] == ["-m", "churn_platform.probe"]
+        assert len(words) == 3
         return
     assert metadata.entry_points(group="console_scripts", name=program)
     if program == "churn":
@@ -250,8 +264,9 @@ def parsed(command: list[str]) -> None:
 def test_a_command_of_ours_and_its_options_exist(composed, name):
     service = composed.services[name]
     parsed([service.here(word) for word in service.command])
-    check = service.said.get("healthcheck", {"test": ["CMD", "python"]})["test"]
-    parsed(check[1:])
+    check = service.said["healthcheck"]
+    if "test" in check:
+        parsed(check["test"][1:])
 
 
 @pytest.mark.parametrize("command", ["churn serve --listen 0.0.0.0", "dagster-daemon walk", "mlflow server --login"])
@@ -335,7 +350,8 @@ def test_telemetry_is_off_in_every_service_that_has_any(composed):
 def test_an_image_is_built_from_what_is_there_and_runs_as_nobody(composed, name):
     text = (DOCKER / name).read_text()
     bases = re.findall(r"^FROM (\S+)", text, flags=re.MULTILINE)
-    assert all(PINNED.match(base) for base in bases), bases
+    own = set(re.findall(r"^FROM \S+ AS (\w+)", text, flags=re.MULTILINE))
+    assert all(PINNED.match(base) for base in bases if base not in own), bases
     for line in re.findall(r"^COPY (?!--from)(.+)$", text, flags=re.MULTILINE):
         assert all((ROOT / source).exists() for source in line.split()[:-1]), line
         kept = set(re.findall(r"^!(\S+)$", (ROOT / ".dockerignore").read_text(), flags=re.MULTILINE))
@@ -347,19 +363,39 @@ def test_an_image_is_built_from_what_is_there_and_runs_as_nobody(composed, name)
         and (service.is_ours or name.startswith("proxy"))
     }
     assert users == set(re.findall(r"^USER (\S+)$", text, flags=re.MULTILINE))
-    assert "HEALTHCHECK" in text
+
+
+def stages() -> dict[str, str]:
+    """Name -> instructions of each stage of the Dockerfile; the last one is the image and has no name."""
+    text = (DOCKER / "Dockerfile").read_text().replace("\\\n", " ")
+    parts = re.split(r"^FROM \S+(?: AS (\w+))?\n", text, flags=re.MULTILINE)
+    return {name or "": body for name, body in zip(parts[1::2], parts[2::2], strict=True)}
 
 
 def test_the_image_holds_what_the_lock_says_and_the_drivers_of_the_stack():
     text = (DOCKER / "Dockerfile").read_text()
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    syncs = re.findall(r"uv sync (.+)$", text, flags=re.MULTILINE)
-    assert len(syncs) == 2
-    for options in syncs:
-        assert "--locked" in options
-        assert set(re.findall(r"--extra (\w+)", options)) <= set(project["optional-dependencies"])
+    [options] = re.findall(r"uv export (.+)$", stages()["locked"], flags=re.MULTILINE)
+    assert {"--locked", "--no-dev", "--no-emit-project"} <= set(options.split())
+    assert re.findall(r"--extra (\w+)", options) == ["stack"]
+    assert "stack" in project["optional-dependencies"]
+    assert "uv pip sync --require-hashes requirements.txt" in stages()["libraries"]
+    assert "uv pip install --no-deps ." in stages()["project"]
     volumes = re.findall(r"install -d -o churn -g churn (.+?)(?: \\|$)", text, flags=re.MULTILINE)[0].split()
     assert volumes == ["/srv/churn", "/srv/mlflow"]
+
+
+def test_a_changed_line_of_code_makes_a_small_layer():
+    """The libraries' stage sees the list of their versions and no file of the project, and is copied on its own."""
+    assert re.findall(r"^COPY (.+)$", stages()["libraries"], flags=re.MULTILINE) == [
+        "--from=locked /app/requirements.txt ./"
+    ]
+    copies = re.findall(r"^COPY --from=(\w+) (\S+) (\S+)$", stages()[""], flags=re.MULTILINE)
+    assert copies == [("libraries", "/app/.venv", "/app/.venv"), ("project", "/app/.venv", "/app/.venv")]
+
+
+def test_a_container_of_one_command_gets_no_health_check_from_the_image():
+    assert not re.search(r"^HEALTHCHECK", (DOCKER / "Dockerfile").read_text(), flags=re.MULTILINE)
 
 
 # The proxy

@@ -115,12 +115,16 @@ def make_home(home: "Home") -> dict[str, Any]:
     _ = home.contract
     if source != own:
         write_text(own, source.read_text(encoding="utf-8"))
-    home.registry.prepare()
+    away = home.registry.away()
+    if away is None:
+        home.registry.prepare()
     names = {own: "your contract", default_contract_path(): "the StreamFlow contract"}
     says = (
         f"Home ready at {home.folder}, with {names.get(source, source)} in contract.yaml: edit it for your tables.\n"
         "Next: put a month's files into drops/<as_of>/, or `churn ingest DIR --as-of DATE`, then `churn run`."
     )
+    if away is not None:
+        says += f"\n{away} The first run creates the home's experiment and registered model there."
     return {"contract": own, "home": home.folder, "says": says}
 
 

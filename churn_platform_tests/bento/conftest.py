@@ -52,6 +52,7 @@ def api_on():
 def refused(response, status, code):
     """A refusal is one envelope with a code, what, what to do, and the request's id."""
     assert (response.status_code, response.headers["content-type"]) == (status, "application/json")
+    assert response.headers["x-content-type-options"] == "nosniff"
     error = response.json()["error"]
     assert error["code"] == code
     assert error["message"]

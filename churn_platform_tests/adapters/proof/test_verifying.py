@@ -200,6 +200,15 @@ def test_a_server_that_answers_with_another_version_after_the_activation_is_a_br
     assert about_server(sound, {"/model": {"version": 1}}, lambda: activated)[0] == "said"
 
 
+def test_a_server_on_another_address_is_asked_there(sound):
+    """In containers the API is not on this machine: CHURN_API_ADDRESS goes before the port."""
+    with listening({"/model": {"version": 2}}) as port:
+        opened = open_home(sound.folder, api_port=1, api_address=f"localhost:{port}")
+        [finding] = [f for f in verify_home(opened) if f.check == "server"]
+    assert finding.state == "holds"
+    assert f"localhost:{port}" in finding.detail
+
+
 def test_a_server_behind_a_key_is_asked_whether_it_is_ready(sound):
     assert about_server(sound, {"/model": 401, "/readyz": {"version": 2}})[0] == "holds"
     assert about_server(sound, {"/model": 401, "/readyz": {"version": 1}}, later(sound))[0] == "broken"
