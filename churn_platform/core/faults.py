@@ -80,6 +80,10 @@ STRUCTURAL_KINDS = (
         "unmatched_customers", "{absent} of the month's {all} customers ({share}) are not in it, allowed are {allowed}",
         "deliver every table for the same customers or raise policy.ingestion.unmatched_share",
     ),
+    Kind(
+        "as_of_too_close", "the as_of {as_of} lies {days} from {other}, which is published; the cadence is a {cadence}",
+        "deliver it under {other} if it is the same {cadence}; else mend the date, or set cadence in the contract",
+    ),
     Kind("future", "the as_of {as_of} lies more than one {cadence} ahead", "mend the date: the year typed is {year}"),
 )  # fmt: skip
 KINDS = {kind.code: kind for kind in (*CELL_KINDS, *STRUCTURAL_KINDS)}

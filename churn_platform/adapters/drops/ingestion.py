@@ -73,8 +73,9 @@ def judged(home: Home, drop: Drop) -> ValidatedDrop:
             f"The contract has columns that the months published so far lack ({', '.join(lacking)}): a model needs "
             f"them in every month. Put {home.contract_path} back, or make a new home and deliver the months there."
         )
-    known = home.lake.keys(drop.as_of) if drop.as_of in home.lake.months() else None
-    return validate(home.contract, drop, today=home.now().date(), known=known)
+    published = home.lake.months()
+    known = home.lake.keys(drop.as_of) if drop.as_of in published else None
+    return validate(home.contract, drop, today=home.now().date(), known=known, published=published)
 
 
 def take_in(home: Home, source: Path, as_of: dt.date) -> tuple[Path, ValidatedDrop]:
