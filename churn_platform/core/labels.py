@@ -84,13 +84,21 @@ def with_a_rate(labels: pd.Series | None) -> pd.Series | None:
     return None if labels is None or bool(labels.dropna().all()) else labels
 
 
-def turned_over(low: float, high: float) -> bool:
-    """Whether the interval of a fitted model's AUC on later labels is evidence against the labels, not the model.
+def below_chance(low: float, high: float) -> bool:
+    """Whether the interval of a fitted model's AUC on later labels lies below 0.5.
 
-    A model that knows nothing any more has 0.5. Wholly below it, the labels hold who stayed (or the business did turn
-    over: a person has to say which).
+    A model that knows nothing any more has 0.5. Below it, the labels may hold who stayed.
     """
     return low <= high < CHANCE
+
+
+def turned_over(low: float, high: float) -> bool:
+    """Whether the AUC lies so far below 0.5 that it speaks of the labels and not of the model.
+
+    An interval of twice the width must lie below 0.5: one in forty models at chance is below by one width, hardly any
+    by two.
+    """
+    return low <= high and (low + high) / 2 + (high - low) < CHANCE
 
 
 def _agreement(both: pd.DataFrame) -> tuple[float | None, float | None, bool]:

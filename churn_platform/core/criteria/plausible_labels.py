@@ -5,7 +5,7 @@ A month whose label column held who stayed promoted an upside-down model: its AU
 
 from churn_platform.core.criteria.base import Criterion, Outcome
 from churn_platform.core.evidence import Evidence
-from churn_platform.core.labels import turned_over
+from churn_platform.core.labels import below_chance
 
 WAY_OUT = (
     "check what the label column means; deliver the month's labels again if they are wrong, approve the version if "
@@ -18,10 +18,10 @@ def rule(evidence: Evidence) -> tuple[Outcome, str]:
     doubts = list(evidence.label_doubts)
     if evidence.compares and evidence.comparable:
         interval = evidence.production_interval
-        if turned_over(interval.low, interval.high):
+        if below_chance(interval.low, interval.high):
             doubts.append(
                 f"Production's AUC is {evidence.production_auc:.3f}, its interval [{interval.low:.3f}, "
-                f"{interval.high:.3f}] lies below 0.5, which is chance: the labels look turned over."
+                f"{interval.high:.3f}] lies below 0.5, which is chance: the labels may be turned over."
             )
     if not doubts:
         return "pass", "The labels look like churn, and production does not rank the wrong way round."

@@ -2,6 +2,7 @@
 
 import pytest
 
+from churn_platform.core.labels import below_chance, turned_over
 from churn_platform.core.policy import PromotionPolicy
 from churn_platform_tests.core.evidence_builder import build, changed, decided, finding
 
@@ -38,6 +39,13 @@ def test_turned_over_labels_are_no_evidence_that_production_is_at_chance():
     low, high = decided(at_chance).production_interval
     assert low <= 0.5 <= high
     assert decided(changed(at_chance, policy=PromotionPolicy(mode="approval"))).stand_down
+
+
+def test_only_an_auc_far_below_chance_acquits_the_model():
+    assert below_chance(0.434, 0.496)
+    assert not turned_over(0.434, 0.496)
+    assert turned_over(0.125, 0.232)
+    assert not below_chance(0.45, 0.5)
 
 
 def test_a_production_model_at_chance_is_replaced_without_a_person():
