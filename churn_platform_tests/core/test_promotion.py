@@ -121,7 +121,7 @@ def test_the_first_candidate_needs_no_opponent_but_stands_on_its_own():
     assert (decision.production_version, decision.production_auc, decision.detectable_gain) == (None, None, None)
     outcomes = {f.code: f.outcome for f in decision.findings}
     assert [code for code in CODES if outcomes[code] == "pass"] == [
-        "GATE001", "GATE003", "GATE004", "GATE005", "GATE008",
+        "GATE001", "GATE003", "GATE004", "GATE005", "GATE008", "GATE012",
     ]  # fmt: skip
     assert set(outcomes.values()) == {"pass", "not_applicable"}
     assert decided(build(seed=0, production=None, candidate=30.0), trigger="first").decision == "refused"

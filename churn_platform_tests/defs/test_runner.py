@@ -162,7 +162,7 @@ def test_a_training_that_cannot_be_made_is_a_green_recorded_refusal_and_new_labe
 
 def test_a_retraining_that_a_person_asks_for_is_made_once_and_with_the_changed_algorithm(february_copy):
     home = february_copy
-    with pytest.raises(UsageError, match="Version 2 .* was made from the same data under the same policy"):
+    with pytest.raises(UsageError, match=r"Version 2 .* was made from the same data under the same policy"):
         request_retraining(home, "Ann", "Again.")
     contract = home.folder / "contract.yaml"
     contract.write_text(contract.read_text().replace("logistic_regression", "random_forest"))
