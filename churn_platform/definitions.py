@@ -51,6 +51,7 @@ def defs() -> dg.Definitions:
             approval.rejection_job,
             approval.rollback_job,
             approval.unblocking_job,
+            approval.retraining_request_job,
             pulling.pull,
         ],
         sensors=[automation.drop_sensor, automation.drift_sensor, automation.alert_sensor],

@@ -9,29 +9,36 @@ from churn_platform.adapters.progress import Progress
 from churn_platform.adapters.promotion.deciding import carry_out, decide_candidate
 from churn_platform.adapters.promotion.promoting import recover
 from churn_platform.adapters.scoring import score_month
+from churn_platform.adapters.training_requests import record_refused_training
 from churn_platform.adapters.upkeep.forgetting import finish as finish_forgetting
 from churn_platform.core.candidate import candidate_digest
 from churn_platform.core.model import Recipe
 from churn_platform.core.promotion import Trigger
+from churn_platform.errors import DataError
 from churn_platform_tests.small_business import candidate, monthly, open_home
 
 CODE = "code"
 
 
-def train(home: Home, as_of: dt.date) -> int:
-    """`candidate_model`: the same data, recipe and code are the same version."""
+def train(home: Home, as_of: dt.date) -> int | None:
+    """`candidate_model`: the same data, recipe and code are the same version; None where it cannot be trained."""
     home.registry.prepare()
     dataset = load_training_dataset(home, as_of)
     found = home.registry.find(candidate_digest(dataset, Recipe.of(home.contract), CODE))
     if found is None:
-        return candidate(home, as_of, CODE)
+        try:
+            return candidate(home, as_of, CODE)
+        except DataError as error:
+            record_refused_training(home, as_of, dataset, f"No candidate can be trained: {error}")
+            return None
     home.registry.set_alias(CANDIDATE, found)
     return found
 
 
 def retrain(home: Home, as_of: dt.date, trigger: Trigger) -> None:
     """The job `retraining`."""
-    train(home, as_of)
+    if train(home, as_of) is None:
+        return
     decide_candidate(home, as_of, trigger)
     carry_out(home)
     score_month(home, as_of)

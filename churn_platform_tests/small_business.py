@@ -1,7 +1,7 @@
 """A gym: the smallest business that goes through the whole loop, and the steps of the loop without Dagster.
 
 Three tables, four features (a nullable boolean, an integer, a float and a category), two slices of which one is no
-feature. In January the new members leave, in February the old ones, so February's candidate beats January's.
+feature. In January the new members leave, in February those who come often, so February's candidate beats January's.
 """
 
 import contextlib
@@ -73,7 +73,7 @@ def month_tables(as_of: dt.date, customers: int = CUSTOMERS) -> dict[str, pd.Dat
     number = np.arange(customers)
     months = random.integers(0, 60, customers)
     hours = np.round(random.gamma(2, 4, customers), 2)
-    longing = (30 - months) / 12 if as_of == JANUARY else (months - 30) / 12
+    longing = (30 - months) / 12 if as_of == JANUARY else (hours - 8) / 4
     leaves = random.random(customers) < 1 / (1 + np.exp(1 - longing))
     key = pd.Series([f"m{n:05d}" for n in number], name="member")
     has_app = pd.Series(random.random(customers) < 0.5, dtype="boolean").mask(number % 5 == 0)

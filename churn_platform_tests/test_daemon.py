@@ -189,7 +189,7 @@ def test_every_asset_and_check_is_in_the_ui_with_a_group_and_a_description(told)
 def test_every_job_sensor_and_schedule_is_in_the_ui_described_and_on(told):
     [repository] = told["repositoriesOrError"]["nodes"]
     jobs = {job["name"]: job["description"] for job in repository["jobs"] if not job["name"].startswith("__")}
-    answers = {"approval_job", "rejection_job", "rollback_job", "unblocking_job"}
+    answers = {"approval_job", "rejection_job", "rollback_job", "unblocking_job", "retraining_request_job"}
     assert set(jobs) == {"monthly", "retraining", "pull"} | answers
     assert all(jobs.values())
     sensors = {sensor["name"]: sensor for sensor in repository["sensors"]}

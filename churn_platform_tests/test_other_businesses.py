@@ -123,7 +123,7 @@ def test_the_labels_of_a_wide_table_are_kept_apart_from_its_features(phone):
     assert "churn" not in tables["lines"]
     assert tables["lines"]["line"].str.startswith("049").all(), "keys keep their leading zero"
     truth = lines(MONTHS[0])
-    assert phone.lake.churners(MONTHS[0]) == int(truth["churn"].sum())
+    assert phone.lake.classes(MONTHS[0]).churners == int(truth["churn"].sum())
     assert len(phone.lake.labels(MONTHS[0], phone.now())) == int(truth["churn"].notna().sum())
     assert len(phone.records.frame("scores", MONTHS[1])) == len(truth), "customers without a label are scored too"
 

@@ -18,6 +18,7 @@ from churn_platform.adapters.drops.quarantine_files import Quarantine, put_aside
 from churn_platform.adapters.files import read_json, sha256_file, write_json
 from churn_platform.core.contract import Contract
 from churn_platform.core.digest import digest_of
+from churn_platform.core.window import Classes
 from churn_platform.errors import UsageError
 
 if TYPE_CHECKING:
@@ -86,7 +87,8 @@ class Lake:
                 entries[name] = self._entry(as_of, number, name, ready[name], digest, arrived, known.get(name))
                 entries[name] |= {"quarantine": aside[name]} if name in aside else {}
                 if name == self.contract.label_table:
-                    entries[name]["churners"] = int(tables[name][self.contract.label.column].astype("Float64").sum())
+                    labels = tables[name][self.contract.label.column].astype("Float64")
+                    entries[name] |= {"churners": int(labels.sum()), "labels": int(labels.count())}
             delivery = {"number": number, "arrived": arrived.isoformat(), "kind": kind, "tables": entries}
             delivery |= {"compared": dict(compared)} if compared is not None else {}
             manifest["deliveries"].append(delivery)
@@ -175,9 +177,12 @@ class Lake:
         """Whether labels of the month have been delivered."""
         return self.contract.label_table in self.entries(as_of)
 
-    def churners(self, as_of: dt.date) -> int:
-        """How many customers of a labelled month churned, by the newest labels."""
-        return int(self.entries(as_of)[self.contract.label_table]["churners"])
+    def classes(self, as_of: dt.date) -> Classes:
+        """How many customers of a labelled month churned and stayed, by the newest labels."""
+        entry = self.entries(as_of)[self.contract.label_table]
+        churners = int(entry["churners"])
+        labels = int(entry.get("labels", entry["rows"]))  # older manifests count rows alone
+        return Classes(churners, labels - churners)
 
     def view(self, known_at: dt.datetime, *, as_at_scoring: bool) -> View:
         """The files known at an instant.

@@ -17,12 +17,15 @@ from churn_platform.adapters.home import Home
 from churn_platform.adapters.ledger.state_receipts import record_stand_down
 from churn_platform.adapters.progress import Progress
 from churn_platform.adapters.promotion.promoting import production_candidate, released
+from churn_platform.core.drift.ages import aged_reference
 from churn_platform.core.drift.result import DriftResult
+from churn_platform.core.labels import with_a_rate
 from churn_platform.core.month_warnings import repetition_sentence
 from churn_platform.core.performance import realised
 from churn_platform.core.promotion import DriftFigures
 from churn_platform.core.retraining import Thresholds, drift_alarms
 from churn_platform.core.snapshot import feature_frame
+from churn_platform.core.training_dataset import AS_OF
 from churn_platform.errors import IntegrityError
 
 ANSWERED_MONTHS = 2
@@ -40,7 +43,10 @@ class DriftOutcome:
 
 
 def report_drift(home: Home, as_of: dt.date) -> DriftOutcome:
-    """Compare a month with every row of the months that production was trained on; keep report and record."""
+    """Compare a month with every row of the months that production was trained on; keep report and record.
+
+    Ages of the reference, and what production says of it, are those of the reference's customers as they are now old.
+    """
     html = home.reports / as_of.isoformat() / "drift.html"
     record: dict[str, Any] = {**Progress(home).made_from(as_of), "production_version": None}
     production = production_candidate(home)
@@ -50,14 +56,15 @@ def report_drift(home: Home, as_of: dt.date) -> DriftOutcome:
     from churn_platform.adapters.drift.report import DriftReporter
 
     months = [dt.date.fromisoformat(month) for month in production.passport["months"]]
-    reference, reference_labels = _rows(home, months)
+    known, reference_labels = _rows(home, months)
     current, current_labels = _rows(home, [as_of])
+    reference = aged_reference(home.contract, known, known[AS_OF], current, as_of)
     result = DriftReporter().run(
         home.contract,
         reference[list(home.contract.features)],
         current[list(home.contract.features)],
         reference_labels=reference_labels,
-        current_labels=current_labels,
+        current_labels=with_a_rate(current_labels),
         reference_predictions=production.model.probability(reference),
         current_predictions=production.model.probability(current),
         html=html,
@@ -157,7 +164,7 @@ def _rows(home: Home, months: list[dt.date]) -> tuple[pd.DataFrame, pd.Series | 
     for month in months:
         rows = feature_frame(home.contract, home.lake.tables(month))
         known = home.lake.labels(month, home.now())
-        parts.append(rows)
+        parts.append(rows.assign(**{AS_OF: month}))
         labels.append(pd.Series(pd.NA, index=rows.index, dtype="boolean") if known is None else rows[key].map(known))
     joined = pd.concat(labels, ignore_index=True).astype("boolean")
     return pd.concat(parts, ignore_index=True), joined if joined.notna().any() else None

@@ -18,8 +18,8 @@ from churn_platform.core.loop import MonthState, Step, next_step
 from churn_platform.core.moves import carried_out
 from churn_platform.core.performance import measured, stand_down_reason
 from churn_platform.core.promotion import Decision, Trigger
-from churn_platform.core.retraining import Signals, Verdict, should_retrain
-from churn_platform.core.window import Window, choose_window, matured_months
+from churn_platform.core.retraining import Signals, Verdict, open_request, should_retrain, training_key
+from churn_platform.core.window import Classes, Window, choose_window, matured_months
 from churn_platform.errors import StoreDown
 
 VERDICTS: tuple[Act, ...] = ("retraining requested", "retraining skipped")
@@ -38,8 +38,15 @@ class Progress:
 
     def window(self, as_of: dt.date) -> Window | None:
         """The months a candidate of this month is made from; None while no labels have matured."""
-        churners = {month: self.home.lake.churners(month) for month in self.matured(as_of)}
-        return choose_window(churners, self.home.contract.policy) if churners else None
+        return choose_window(self._classes(as_of), self.home.contract.policy)
+
+    def left_out(self, as_of: dt.date) -> dict[str, str]:
+        """The matured months that no candidate of this month is made from, each with the sentence why."""
+        found = {month: classes.why_not_trained(month) for month, classes in self._classes(as_of).items()}
+        return {month.isoformat(): why for month, why in found.items() if why is not None}
+
+    def _classes(self, as_of: dt.date) -> dict[dt.date, Classes]:
+        return {month: self.home.lake.classes(month) for month in self.matured(as_of)}
 
     def matured(self, as_of: dt.date) -> list[dt.date]:
         """Months up to `as_of` whose labels have been delivered and had matured by the newest published month."""
@@ -59,6 +66,17 @@ class Progress:
     def made_from(self, as_of: dt.date) -> dict[str, str]:
         """What a record of the month says it was made from: its own snapshot, and all of its inputs."""
         return {"snapshot": self.home.lake.digest(as_of), "inputs": self.inputs(as_of)}
+
+    def refused_training(self, as_of: dt.date) -> str | None:
+        """Why the month's dataset could not be trained on under this policy; None when it was not tried."""
+        record = self.home.records.read("training_dataset", as_of)
+        tried = {} if record is None else training_key(str(record["digest"]), self.home.contract.policy_hash)
+        refused = self.home.ledger.receipts("training refused")
+        return next((r.reason for r in reversed(refused) if tried and tried.items() <= r.evidence.items()), None)
+
+    def _newer_left_out(self, as_of: dt.date, window: Window | None) -> tuple[str, ...]:
+        newest = "" if window is None else window.training[-1].isoformat()
+        return tuple(why for month, why in self.left_out(as_of).items() if month > newest)
 
     def months(self) -> list[MonthState]:
         """Every month that has a drop or a snapshot, oldest first."""
@@ -191,6 +209,9 @@ class Progress:
             drift_alarms=tuple(drift.get("alarms", ())),
             realised=max(newer, key=lambda record: str(record["as_of"]), default=None),
             last_decision=dt.date.fromisoformat(self.decisions[-1].as_of) if self.decisions else None,
+            left_out=self._newer_left_out(as_of, window),
+            refused=self.refused_training(as_of),
+            asked=open_request(self.home.ledger.receipts()),
         )
 
 

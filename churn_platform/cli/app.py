@@ -184,7 +184,7 @@ for answer in (
 for look in (cli_verdict.replay, cli_verdict.scoreboard):
     app.command()(look)
 
-for decided in (cli_promotion.approve, cli_promotion.reject, cli_promotion.rollback, cli_promotion.unblock):
+for decided in cli_promotion.COMMANDS:
     app.command()(decided)
 
 for whole in (cli_home.backup, cli_home.restore, cli_home.move, cli_home.forget):

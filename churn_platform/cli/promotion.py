@@ -1,4 +1,4 @@
-"""The commands by which people decide on versions: approve, reject, rollback, unblock.
+"""The commands by which people decide on versions: approve, reject, rollback, unblock, and ask for a new one: retrain.
 
 Belongs here: their arguments and what they say. Does not: what they do (`adapters/promotion/approving.py`,
 `adapters/promotion/rolling_back.py`). `cli/app.py` registers them.
@@ -73,5 +73,21 @@ def unblock(
     _say(version, act(open_home(home), version, by, reason), as_json=as_json)
 
 
+def retrain(
+    by: ByOption,
+    reason: ReasonOption,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask for a new candidate now, whatever the policy says; `churn run` trains and judges it."""
+    from churn_platform.adapters.training_requests import request_retraining
+
+    said = request_retraining(open_home(home), by, reason)
+    print_json({"says": said}) if as_json else typer.echo(said)
+
+
 def _say(version: int | None, said: str, *, as_json: bool) -> None:
     print_json({"version": version, "says": said}) if as_json else typer.echo(said)
+
+
+COMMANDS = (approve, reject, rollback, unblock, retrain)

@@ -84,7 +84,11 @@ def fit_candidate(
         code_digest: digest of the code and libraries that fit.
         made_with: what that digest is of, to name what changed when the version cannot be reproduced.
         fit: fits the recipe.
+
+    Raises:
+        DataError: the training rows or the holdout rows hold too few customers of one class.
     """
+    _require_two_classes(dataset.holdout_rows()[LABEL])
     recipe, rows = Recipe.of(contract), dataset.training_rows()
     key = contract.entity.column
     model = fit(recipe, rows, rows[LABEL], rows[key])
@@ -106,6 +110,16 @@ def fit_candidate(
         "made_from": made_from(contract, dataset) | {"with": dict(made_with or {})},
     }
     return Candidate(model, passport, entity_hashes(rows[key]))
+
+
+def _require_two_classes(labels: pd.Series) -> None:
+    churners = int(labels.sum())
+    stayers = len(labels) - churners
+    if not churners or not stayers:
+        raise DataError(
+            f"The holdout rows hold {churners} churners and {stayers} others, so a candidate cannot be measured. Older "
+            "months are pooled as labels mature, up to policy.training.pooled_months."
+        )
 
 
 def made_from(contract: Contract, dataset: TrainingDataset) -> dict[str, Any]:
@@ -148,7 +162,8 @@ def shuffled_refit(contract: Contract, dataset: TrainingDataset, fit: Fit = Reci
     """Refit the recipe on labels shuffled over all customers; score the holdout.
 
     A label is shuffled once for each (entity, as_of), so that a holdout row that leaked into the training rows
-    carries its shuffled label there, is memorised, and shows.
+    carries its shuffled label there, is memorised, and shows. Where chance leaves the training rows too few of one
+    class, there is no refit and the self-test fails with the reason.
     """
     key, recipe = contract.entity.column, Recipe.of(contract)
     train, holdout = dataset.training_rows(), dataset.holdout_rows()
@@ -157,7 +172,10 @@ def shuffled_refit(contract: Contract, dataset: TrainingDataset, fit: Fit = Reci
     everyone[LABEL] = rng.permutation(everyone[LABEL].to_numpy(dtype=bool))
     shuffled = everyone.set_index([key, AS_OF])[LABEL]
     train_labels = _looked_up(shuffled, train, key)
-    model = fit(recipe, train, train_labels, train[key])
+    try:
+        model = fit(recipe, train, train_labels, train[key])
+    except DataError as error:
+        return ShuffledRefit(np.empty(0), np.empty(0, dtype=bool), why_not=str(error))
     return ShuffledRefit(model.probability(holdout), _looked_up(shuffled, holdout, key).to_numpy(dtype=bool))
 
 

@@ -6,6 +6,7 @@ rows (`core/snapshot.py`).
 """
 
 import datetime as dt
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Any, Literal, Self
 
@@ -288,6 +289,19 @@ class Contract(BaseModel):
     def policy_hash(self) -> str:
         """Digest over the policy and the costs: a decision is bound to it."""
         return digest_of(self.decided_by)
+
+    def too_close(self, as_of: dt.date, others: Iterable[dt.date]) -> dt.date | None:
+        """Another as_of that belongs to the same step of the cadence; None when there is none.
+
+        Two as_ofs of one cadence are at least three quarters of a step apart: a month's last Friday may come 28 days
+        after the one before, a weekly extract a day early.
+        """
+        for other in sorted(others):
+            earlier, later = sorted((as_of, other))
+            step = self.step.after(earlier) - earlier
+            if dt.timedelta(0) < later - earlier < step * 0.75:
+                return other
+        return None
 
     def matures(self, as_of: dt.date) -> dt.date:
         """The date at which the label of `as_of` is known."""

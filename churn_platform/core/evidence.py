@@ -48,6 +48,8 @@ class Evidence:
     """Scores of the same recipe fitted one month earlier; None for the first month."""
     alone: Alone | None = None
     """How well each feature alone tells the label of the newest training rows; None when nobody asked."""
+    label_doubts: tuple[str, ...] = ()
+    """Why the labels of the months that train and judge the candidate look wrong, one sentence each."""
     attempt: int = 1
     """The how-manieth candidate that is judged on this holdout."""
 

@@ -117,6 +117,10 @@ STRUCTURAL_KINDS = (
         "month_repeated", "every table equals the one of {same} cell for cell",
         "export the month again; if nothing has changed since {same}, set policy.ingestion.repeated_month: warn",
     ),
+    Kind(
+        "as_of_too_close", "the as_of {as_of} lies {days} from {other}, which is published; the cadence is a {cadence}",
+        "deliver it under {other} if it is the same {cadence}; else mend the date, or set cadence in the contract",
+    ),
     Kind("future", "the as_of {as_of} lies more than one {cadence} ahead", "mend the date: the year typed is {year}"),
 )  # fmt: skip
 KINDS = {kind.code: kind for kind in (*CELL_KINDS, *STRUCTURAL_KINDS)}

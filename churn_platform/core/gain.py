@@ -41,6 +41,11 @@ class AucParts:
     parts: FloatArray
     churners: int
 
+    def interval(self, level: float) -> Interval:
+        """Two-sided interval of the AUC at `level`, within [0, 1]."""
+        half = quantile_of_normal(level) * math.sqrt(float(self.parts @ self.parts))
+        return Interval(max(self.auc - half, 0.0), min(self.auc + half, 1.0))
+
     @property
     def rows(self) -> int:
         """How many customers were ranked."""

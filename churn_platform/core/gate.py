@@ -11,9 +11,10 @@ import numpy as np
 from churn_platform.core.candidate import Candidate, Fit, forward_scores
 from churn_platform.core.contract import Contract
 from churn_platform.core.evidence import Evidence
+from churn_platform.core.labels import judge_labels
 from churn_platform.core.leaks import judge_alone
 from churn_platform.core.model import Recipe
-from churn_platform.core.training_dataset import LABEL, TrainingDataset, trained_on
+from churn_platform.core.training_dataset import AS_OF, LABEL, TrainingDataset, trained_on
 
 
 def gather(
@@ -57,6 +58,18 @@ def gather(
         candidate_saw=trained_on(entities, candidate.training_entities),
         forward=forward_scores(contract, dataset, fit),
         alone=judge_alone(contract, newest, newest[LABEL]),
+        label_doubts=label_doubts(contract, dataset),
         attempt=attempt,
         **incumbent,
     )
+
+
+def label_doubts(contract: Contract, dataset: TrainingDataset) -> tuple[str, ...]:
+    """Why the labels of the training and holdout months look wrong, one sentence each, oldest month first."""
+    frame = dataset.frame
+    found = []
+    for month in sorted({*dataset.window.training, *dataset.window.holdout}):
+        labels = frame[LABEL][frame[AS_OF] == month.isoformat()]
+        doubts = judge_labels(labels, None, contract.policy.training).doubts
+        found += [f"{month}: {doubt}" for doubt in doubts]
+    return tuple(found)

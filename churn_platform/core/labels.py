@@ -10,6 +10,7 @@ import pandas as pd
 
 from churn_platform.core.policy import TrainingPolicy
 
+CHANCE = 0.5
 INDEPENDENT_P = 0.001
 """Below this p-value two months of labels are taken as related."""
 
@@ -28,6 +29,11 @@ class LabelPlausibility:
     chance: float | None
     """Agreement of two independent label sets with these churn rates."""
     warnings: tuple[str, ...]
+    doubts: tuple[str, ...] = ()
+    """Those of the warnings that keep a model from being promoted by itself.
+
+    Churners who come back, or months that say nothing about each other, are normal in some businesses.
+    """
 
     @property
     def plausible(self) -> bool:
@@ -45,9 +51,11 @@ def judge_labels(current: pd.Series, previous: pd.Series | None, policy: Trainin
     """
     rate = float(current.mean())
     warnings = []
+    doubts = []
     if not policy.churn_rate_min <= rate <= policy.churn_rate_max:
         bounds = f"{policy.churn_rate_min:.1%} to {policy.churn_rate_max:.0%}"
-        warnings.append(f"The churn rate of {rate:.1%} lies outside {bounds}.")
+        doubts.append(f"The churn rate of {rate:.1%} lies outside {bounds}.")
+        warnings.append(doubts[-1])
     returned = before = None
     agreement = chance = None
     if previous is not None:
@@ -67,8 +75,30 @@ def judge_labels(current: pd.Series, previous: pd.Series | None, policy: Trainin
                 "what drove churn last month says nothing about this month."
             )
     return LabelPlausibility(
-        len(current), int(current.sum()), rate, returned, before, agreement, chance, tuple(warnings)
+        len(current), int(current.sum()), rate, returned, before, agreement, chance, tuple(warnings), tuple(doubts)
     )
+
+
+def with_a_rate(labels: pd.Series | None) -> pd.Series | None:
+    """The labels (rows,), or None where every known one is a churner: a list of cancellations has no churn rate."""
+    return None if labels is None or bool(labels.dropna().all()) else labels
+
+
+def below_chance(low: float, high: float) -> bool:
+    """Whether the interval of a fitted model's AUC on later labels lies below 0.5.
+
+    A model that knows nothing any more has 0.5. Below it, the labels may hold who stayed.
+    """
+    return low <= high < CHANCE
+
+
+def turned_over(low: float, high: float) -> bool:
+    """Whether the AUC lies so far below 0.5 that it speaks of the labels and not of the model.
+
+    An interval of twice the width must lie below 0.5: one in forty models at chance is below by one width, hardly any
+    by two.
+    """
+    return low <= high and (low + high) / 2 + (high - low) < CHANCE
 
 
 def _agreement(both: pd.DataFrame) -> tuple[float | None, float | None, bool]:

@@ -21,7 +21,9 @@ GENESIS = "0" * 64
 """The `previous` of the first receipt; as an anchor it says that nothing had been recorded yet."""
 
 DropAct = Literal["drop accepted", "drop corrected", "drop repeated", "drop refused"]
-RetrainingAct = Literal["retraining requested", "retraining skipped", "decision"]
+RetrainingAct = Literal[
+    "retraining requested", "retraining skipped", "manual retraining requested", "training refused", "decision"
+]
 ApprovalAct = Literal["approval requested", "approval", "rejection", "approval lapsed"]
 PromotionAct = Literal["promotion intent", "promotion done", "production kept", "promotion void"]
 RollbackAct = Literal["rollback intent", "rollback done", "rollback void", "version blocked", "version unblocked"]

@@ -75,11 +75,16 @@ class Recipe:
         if min(churners, stayers) < MIN_CLASS_ENTITIES:
             raise DataError(
                 f"The training rows hold {churners} churners and {stayers} others; at least {MIN_CLASS_ENTITIES} of "
-                "each are needed: add months (policy.training.trailing_months) or check the labels."
+                "each are needed. Older months are pooled as labels mature, up to policy.training.pooled_months."
             )
         pipeline = build_pipeline(self.algorithm, self.features, self.seed)
         target = labels.to_numpy(dtype=int)
-        pipeline.fit(model_input(self.features, rows), target, classify__groups=pd.factorize(entities)[0])
+        try:
+            pipeline.fit(model_input(self.features, rows), target, classify__groups=pd.factorize(entities)[0])
+        except ValueError as error:  # scikit-learn's word for rows that it cannot learn from
+            raise DataError(
+                f"The {self.algorithm} cannot be fitted on the {len(rows):,} training rows: {error}"
+            ) from error
         classify = pipeline.named_steps["classify"]
         costs = RowCosts.of(self.costs, rows)
         classify.threshold = cheapest_threshold(target, classify.out_of_fold_, costs.missed, costs.needless)

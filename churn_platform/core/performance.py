@@ -3,7 +3,7 @@
 Belongs here: which rows count, the record, the stand-down rule. Does not: when it runs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from churn_platform.core.candidate import Candidate
 from churn_platform.core.contract import Contract
 from churn_platform.core.curves import calibration_bins
 from churn_platform.core.evaluation import evaluate
+from churn_platform.core.labels import turned_over
 from churn_platform.core.training_dataset import trained_on
 
 CHANCE = 0.5
@@ -54,7 +55,18 @@ def realised(
     probability = version.model.probability(known)
     metrics = evaluate(truth, probability, version.model.threshold)
     bins = calibration_bins(truth, probability).to_dict("records")
+    if turned_over(metrics.auc_interval.low, metrics.auc_interval.high):
+        record["doubt"] = turned_over_sentence(version.version, as_of, metrics.as_dict())
     return record | {"metrics": metrics.as_dict(), "calibration": [_plain(row) for row in bins]}
+
+
+def turned_over_sentence(version: int | None, as_of: str, metrics: Mapping[str, Any]) -> str:
+    """What an interval wholly below 0.5 says of the labels, and what to do."""
+    low, high = metrics["auc_interval"]
+    return (
+        f"Version {version} has AUC {metrics['auc']:.3f} [{low:.3f}, {high:.3f}] on the labels of {as_of}, below 0.5: "
+        f"the labels look turned over. Check what their column means and deliver {as_of} again if they are wrong."
+    )
 
 
 def seen_in_training(keys: pd.Series, version: Candidate, as_of: str) -> NDArray[np.bool_]:
@@ -77,6 +89,8 @@ def measured(records: Sequence[dict[str, Any]], version: int) -> bool:
 def stand_down_reason(records: Sequence[dict[str, Any]], version: int, churners: int = 0) -> str | None:
     """Why a version must stand down: its newest realised AUC is no better than chance; None when it need not.
 
+    A month on which its interval lies wholly below 0.5 says something of the labels and is left out.
+
     Args:
         records: performance records in any order; of one month the last counts.
         version: the version.
@@ -84,6 +98,7 @@ def stand_down_reason(records: Sequence[dict[str, Any]], version: int, churners:
             the mean of their AUCs, weighted by churners, with the months taken as independent.
     """
     own = {str(r["as_of"]): r["metrics"] for r in records if r["version"] == version and r["metrics"] is not None}
+    own = {as_of: metrics for as_of, metrics in own.items() if not turned_over(*metrics["auc_interval"])}
     if not own:
         return None
     pooled: list[str] = []

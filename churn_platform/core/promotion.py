@@ -17,6 +17,7 @@ from churn_platform.core.criteria.self_test import judge as judge_self
 from churn_platform.core.digest import digest_of
 from churn_platform.core.drift.result import DriftResult
 from churn_platform.core.evidence import Evidence
+from churn_platform.core.labels import turned_over
 from churn_platform.core.moves import model_named
 from churn_platform.core.statistics import Interval
 
@@ -24,6 +25,7 @@ __all__ = ["Decision", "DriftFigures", "ShuffledRefit", "Trigger", "decide", "ju
 
 Trigger = Literal["first", "performance", "drift", "schedule", "manual"]
 CHANCE = 0.5
+NEED_APPROVAL = {criterion.code for criterion in CRITERIA if criterion.warning_needs_approval}
 
 
 class _Record(BaseModel):
@@ -149,8 +151,10 @@ def decide(
     findings = _unsound_findings(unsound) if unsound else _findings(evidence, refit, _seed(candidate_digest))
     refusals = [finding for finding in findings if finding.refuses]
     figures = _Figures() if unsound else _Figures.of(evidence)
-    at_chance = figures.production_interval is not None and figures.production_interval.low <= CHANCE
-    passed: Literal["promoted", "pending"] = "pending" if evidence.policy.mode == "approval" else "promoted"
+    at_chance = figures.production_interval is not None and _at_chance(figures.production_interval)
+    doubted = [finding for finding in findings if finding.code in NEED_APPROVAL and finding.outcome == "warn"]
+    asks = bool(doubted) or evidence.policy.mode == "approval"
+    passed: Literal["promoted", "pending"] = "pending" if asks else "promoted"
     return Decision(
         as_of=evidence.as_of,
         candidate_version=candidate_version,
@@ -158,7 +162,7 @@ def decide(
         production_version=evidence.production_version,
         decision="refused" if refusals else passed,
         trigger=trigger,
-        reason=" ".join(finding.detail for finding in refusals) or findings[0].detail,
+        reason=" ".join(finding.detail for finding in refusals or doubted) or findings[0].detail,
         candidate_auc=figures.candidate_auc,
         candidate_interval=_pair(figures.candidate_interval),
         production_auc=figures.production_auc,
@@ -173,6 +177,10 @@ def decide(
         policy_hash=policy_hash,
         evidence=digests,
     )
+
+
+def _at_chance(interval: Interval) -> bool:
+    return interval.low <= CHANCE and not turned_over(interval.low, interval.high)
 
 
 def _seed(digest: str) -> int:

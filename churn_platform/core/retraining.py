@@ -5,12 +5,15 @@ Does not: sensors (`defs/automation.py`).
 """
 
 import datetime as dt
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from churn_platform.core.contract import Contract, Span
 from churn_platform.core.digest import digest_of
 from churn_platform.core.drift.result import DriftResult
+from churn_platform.core.labels import turned_over
+from churn_platform.core.ledger import Receipt
 from churn_platform.core.promotion import DriftFigures, Trigger
 
 
@@ -26,6 +29,19 @@ class Thresholds:
     def of(cls, result: DriftResult) -> "Thresholds":
         """The thresholds that a month's drift was judged by."""
         return cls(result.share_threshold, result.target_threshold, result.prediction_threshold)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A person's request for a retraining; `receipt` is its digest."""
+
+    by: str
+    reason: str
+    receipt: str
+
+    def sentence(self) -> str:
+        """Who asked, and why."""
+        return f"{self.by} asked for a retraining: {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -46,6 +62,12 @@ class Signals:
     """Production's newest performance record."""
     last_decision: dt.date | None
     """Training as_of of the newest decision."""
+    left_out: tuple[str, ...] = ()
+    """Why matured months later than `labelled` cannot be trained on."""
+    refused: str | None = None
+    """Why a training on exactly this data under this policy could not be made; None when it was not tried."""
+    asked: Asked | None = None
+    """A person's request for a retraining that nothing has answered yet."""
 
 
 @dataclass(frozen=True)
@@ -93,47 +115,83 @@ def should_retrain(contract: Contract, signals: Signals) -> Verdict:
     if blocked:
         fallen = _performance_fell(signals) if _measured_since(signals) else None
         return Verdict(None, f"{fallen} {blocked}" if fallen else blocked, key, fallen)
-    if signals.production_version is None:
-        return Verdict("first", "There is no production model yet.", key)
-    fallen = _performance_fell(signals)
-    if fallen:
-        return Verdict("performance", fallen, key)
-    if signals.drift_alarms:
-        return Verdict("drift", f"{_sentence('; '.join(signals.drift_alarms))}", key)
-    old = _too_old(contract, signals)
-    if old:
-        return Verdict("schedule", old, key)
-    return Verdict(None, _quiet(signals), key)
+    trigger, reason = _asks_for_a_model(contract, signals)
+    return Verdict(trigger, reason, key)
+
+
+def training_key(dataset: str, policy: str) -> dict[str, str]:
+    """What a training depends on: the same dataset under the same policy is not tried again by itself."""
+    return {"dataset": dataset, "policy": policy}
+
+
+def open_request(receipts: Iterable[Receipt]) -> Asked | None:
+    """The newest request of a person that no decision and no refused training has answered."""
+    found: Asked | None = None
+    for receipt in receipts:
+        if receipt.act == "manual retraining requested":
+            found = Asked(receipt.actor, receipt.reason, receipt.digest)
+        elif receipt.act in ("decision", "training refused"):
+            found = None
+    return found
 
 
 def evidence_key(contract: Contract, signals: Signals) -> str:
     """Names one piece of evidence: the month, its content, the production model, the policy."""
-    return digest_of(
-        {
-            "as_of": signals.as_of.isoformat(),
-            "snapshot": signals.snapshot_digest,
-            "labelled": signals.labelled.isoformat() if signals.labelled else None,
-            "production": signals.production_version,
-            "policy": contract.policy_hash,
-        }
+    evidence = {
+        "as_of": signals.as_of.isoformat(),
+        "snapshot": signals.snapshot_digest,
+        "labelled": signals.labelled.isoformat() if signals.labelled else None,
+        "production": signals.production_version,
+        "policy": contract.policy_hash,
+    }
+    if signals.refused is not None:
+        evidence["refused"] = signals.refused
+    if signals.asked is not None:
+        evidence["asked"] = signals.asked.receipt
+    return digest_of(evidence)
+
+
+def _asks_for_a_model(contract: Contract, signals: Signals) -> tuple[Trigger | None, str]:
+    """The first trigger that applies, and the sentence why; None where nothing asks for a new model."""
+    fallen, old = _performance_fell(signals), _too_old(contract, signals)
+    found: tuple[tuple[Trigger, str | None], ...] = (
+        ("manual", None if signals.asked is None else signals.asked.sentence()),
+        ("first", "There is no production model yet." if signals.production_version is None else None),
+        ("performance", fallen),
+        ("drift", _sentence("; ".join(signals.drift_alarms)) if signals.drift_alarms else None),
+        ("schedule", old),
     )
+    return next(((trigger, why) for trigger, why in found if why), (None, _quiet(signals)))
 
 
 def _blocked(contract: Contract, signals: Signals) -> str | None:
     """Why no candidate can be made now, whatever the figures say."""
-    if signals.labelled is None:
-        return "No month has matured labels yet, so nothing can be trained."
-    if signals.production_as_of is not None and signals.labelled < signals.production_as_of:
-        return f"The newest matured month {signals.labelled} is older than production's {signals.production_as_of}."
+    if signals.labelled is None and signals.left_out:
+        why: str | None = "No month can be trained on."
+    elif signals.labelled is None:
+        why = "No month has matured labels yet, so nothing can be trained."
+    else:
+        why = _too_early(contract, signals, signals.labelled)
+    return " ".join([why, *signals.left_out]) if why else None
+
+
+def _too_early(contract: Contract, signals: Signals, labelled: dt.date) -> str | None:
+    """Why a candidate of the newest labels is not made yet; a person's request is never too early."""
+    if signals.asked is not None:
+        return None
+    if signals.refused is not None:
+        return f"{signals.refused} It is tried again with the next labels."
+    if signals.production_as_of is not None and labelled < signals.production_as_of:
+        return f"The newest matured month {labelled} is older than production's {signals.production_as_of}."
     if signals.last_decision is None:
         return None
-    if signals.labelled <= signals.last_decision:
-        return f"No labels have matured since the decision on {signals.last_decision}."
     cooldown = contract.policy.retraining.cooldown_cadences
     earliest = _times(contract.step, cooldown).after(signals.last_decision)
-    if signals.labelled < earliest:
-        return f"Cooling down until {earliest} after the decision on {signals.last_decision}."
-    return None
+    if labelled <= signals.last_decision:
+        return f"No labels have matured since the decision on {signals.last_decision}."
+    return (
+        f"Cooling down until {earliest} after the decision on {signals.last_decision}." if labelled < earliest else None
+    )
 
 
 def _measured_since(signals: Signals) -> bool:
@@ -149,6 +207,8 @@ def _performance_fell(signals: Signals) -> str | None:
         return None
     auc, interval = signals.realised["metrics"]["auc"], signals.realised["metrics"]["auc_interval"]
     low, high = signals.promoted_interval
+    if turned_over(*interval):
+        return None
     if not (auc < low and interval[1] < (low + high) / 2):
         return None
     repeated = signals.realised.get("warning")
@@ -170,6 +230,8 @@ def _too_old(contract: Contract, signals: Signals) -> str | None:
 
 def _quiet(signals: Signals) -> str:
     realised = ""
+    if signals.realised is not None and signals.realised.get("doubt"):
+        return f"Nothing asks for a new model: no drift alarm. {signals.realised['doubt']}"
     if signals.realised is not None and signals.realised["metrics"] is not None:
         realised = f", realised AUC {signals.realised['metrics']['auc']:.3f} on {signals.realised['as_of']}"
     return f"Nothing asks for a new model: no drift alarm{realised}."

@@ -4,7 +4,7 @@ Belongs here: which months judge a decision, the judgement, what the decision ga
 (`adapters/hindsight/scoreboard.py`), a proposal to act on it (`core/verdict.py`).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol
 
@@ -102,17 +102,49 @@ def judging_months(
     return months[:most], end is not None or len(months) >= most
 
 
-def takeovers(receipts: Iterable[Receipt]) -> list[list[Takeover]]:
-    """For each decision, in order, what came into production after it: by the loop, an approval or a rollback."""
-    newest, found = "", list[list[Takeover]]()
+@dataclass(frozen=True)
+class Event:
+    """One thing that happened in a life of the loop, in order: a month came, a decision was made, a version took over.
+
+    A takeover is dated by the newest month that had come, whatever month the version was trained on: where a label
+    takes time, the old version has scored every month in between.
+    """
+
+    month: str | None = None
+    version: int | None = None
+
+    @property
+    def is_decision(self) -> bool:
+        """Whether neither a month came nor a version took over."""
+        return self.month is None and self.version is None
+
+
+DECIDED = Event()
+
+
+def events(receipts: Iterable[Receipt]) -> Iterator[Event]:
+    """What the ledger says that happened; a takeover by the loop, an approval or a rollback."""
     for receipt in receipts:
         if receipt.act in DELIVERED:
-            newest = max(newest, receipt.subject)
+            yield Event(month=receipt.subject)
         elif receipt.act == "decision":
-            found.append([])
+            yield DECIDED
         elif receipt.act in DONE and (version := version_of(receipt.subject)) is not None:
-            for one in found:
-                one.append((newest, version))
+            yield Event(version=version)
+
+
+def takeovers(happened: Iterable[Event]) -> list[list[Takeover]]:
+    """For each decision, in order, what came into production after it, each with the newest month there was."""
+    newest = ""
+    found = list[list[Takeover]]()
+    for event in happened:
+        if event.is_decision:
+            found.append([])
+        elif event.version is not None:
+            for later in found:
+                later.append((newest, event.version))
+        else:
+            newest = max(newest, event.month or "")
     return found
 
 

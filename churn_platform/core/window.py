@@ -11,7 +11,26 @@ from dataclasses import dataclass
 
 from churn_platform.core.contract import Contract
 from churn_platform.core.policy import Policy
-from churn_platform.errors import DataError
+
+
+@dataclass(frozen=True)
+class Classes:
+    """How many labelled customers of a month churned, and how many stayed."""
+
+    churners: int
+    stayers: int
+
+    def why_not_trained(self, month: dt.date) -> str | None:
+        """None when the month can take part in a training; else the sentence why it is left out.
+
+        A month without churners is a quiet month of a small business. One without stayers is a list of cancellations.
+        """
+        if self.stayers:
+            return None
+        return (
+            f"All {self.churners:,} labels of {month} are churners, so the month is left out of training: deliver its "
+            "labels again with the customers who stayed."
+        )
 
 
 @dataclass(frozen=True)
@@ -29,33 +48,36 @@ class Window:
         return tuple(sorted({*self.training, *self.holdout, *self.forward}))
 
 
-def choose_window(churners: Mapping[dt.date, int], policy: Policy) -> Window:
-    """The trailing months by policy, ending with the newest month whose labels have matured.
+def choose_window(classes: Mapping[dt.date, Classes], policy: Policy) -> Window | None:
+    """The trailing months by policy, ending with the newest month that can be trained on; None without one.
 
-    Where churners are few, older months are pooled: the holdout reaches back until it holds enough churners to
-    decide, the training rows until there is enough to learn from, neither beyond `pooled_months`.
+    Where churners or stayers are few, older months are pooled: the holdout reaches back until it holds enough of each
+    to decide, the training rows until there is enough to learn from, neither beyond `pooled_months`.
 
     Args:
-        churners: churners of all customers, for each month with matured labels.
+        classes: the labelled customers of each month with matured labels, by class.
         policy: the policy.
-
-    Raises:
-        DataError: no month has matured labels.
     """
-    months, training = sorted(churners), policy.training
+    months = sorted(month for month, found in classes.items() if found.why_not_trained(month) is None)
+    training = policy.training
     if not months:
-        raise DataError("No month has matured labels yet, so nothing can be trained: deliver the labels table.")
+        return None
     # By chance a holdout gets fewer than its share; two standard deviations (of a count: its root) more will do.
     needed = policy.promotion.min_holdout_churners
     held = (needed + 2 * math.sqrt(needed)) / training.holdout_fraction
     taught = training.min_training_churners / (1 - training.holdout_fraction)
 
     def trailing(known: Sequence[dt.date], least: int, wanted: float) -> tuple[dt.date, ...]:
-        count, found = 0, 0
+        count = 0
+        churners = 0
+        stayers = 0
         for month in reversed(known):
-            if count >= least and (found >= wanted or count >= training.pooled_months):
+            enough = min(churners, stayers) >= wanted
+            if count >= least and (enough or count >= training.pooled_months):
                 break
-            count, found = count + 1, found + churners[month]
+            count += 1
+            churners += classes[month].churners
+            stayers += classes[month].stayers
         return tuple(known[len(known) - count :])
 
     return Window(

@@ -1,8 +1,8 @@
 """People's word in the UI: jobs whose launchpad asks for version, name and reason.
 
 Belongs here: the forms. Does not: what happens (`adapters/promotion/approving.py`,
-`adapters/promotion/rolling_back.py`), which is the same as by the commands `churn approve`, `reject`, `rollback` and
-`unblock`.
+`adapters/promotion/rolling_back.py`, `adapters/training_requests.py`), which is the same as by the commands
+`churn approve`, `reject`, `rollback`, `unblock` and `retrain`.
 """
 
 from collections.abc import Callable
@@ -12,6 +12,7 @@ from pydantic import Field
 
 from churn_platform.adapters.promotion.approving import approve, reject
 from churn_platform.adapters.promotion.rolling_back import roll_back, unblock
+from churn_platform.adapters.training_requests import request_retraining
 from churn_platform.defs.resources import HomeResource
 from churn_platform.errors import ChurnError
 
@@ -34,6 +35,13 @@ class Approval(Word):
         default=False,
         description="Promote it against its decision; ledger, status and API tell of it for ever.",
     )
+
+
+class RetrainingRequest(dg.Config):
+    """A person's request for a new candidate."""
+
+    by: str = Field(description="Who asks: your name. The ledger keeps it.")
+    reason: str = Field(description="Why. The ledger keeps it.")
 
 
 class Rollback(dg.Config):
@@ -77,6 +85,18 @@ def roll_production_back(context: dg.OpExecutionContext, config: Rollback, home:
 def unblock_version(context: dg.OpExecutionContext, config: Word, home: HomeResource) -> None:
     """Unblock a version."""
     _done(context, lambda: unblock(home.open(), config.version, config.by, config.reason))
+
+
+@dg.op(description="Ask for a new candidate in your name; the sensor starts its training.")
+def ask_for_a_retraining(context: dg.OpExecutionContext, config: RetrainingRequest, home: HomeResource) -> None:
+    """Request a retraining."""
+    _done(context, lambda: request_retraining(home.open(), config.by, config.reason))
+
+
+@dg.job(tags=ONCE, description="Ask for a retraining now, whatever the policy says.")
+def retraining_request_job() -> None:
+    """One op."""
+    ask_for_a_retraining()
 
 
 @dg.job(tags=ONCE, description="Approve a candidate that passed and waits; with override also one that was refused.")

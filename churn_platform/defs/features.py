@@ -82,10 +82,15 @@ def training_dataset_checks(context: dg.AssetCheckExecutionContext, home: HomeRe
     opened, as_of = home.open(), month_of(context)  # type: ignore[arg-type]
     dataset = load_training_dataset(opened, as_of)
     month = {"as_of": as_of.isoformat()}
+    left_out = list(Progress(opened).left_out(as_of).values())
     if dataset is None:
+        note = " ".join(left_out) or "no matured labels yet"
         for spec in DATASET_CHECKS:
-            note = month | {"note": "no matured labels yet"}
-            yield dg.AssetCheckResult(passed=True, check_name=spec.name, metadata=note)
+            passed = not left_out or spec.name != "labels_plausible"
+            metadata = month | {"note": note}
+            yield dg.AssetCheckResult(
+                passed=passed, severity=dg.AssetCheckSeverity.WARN, check_name=spec.name, metadata=metadata
+            )
         return
     wrong = oracle_mismatches(opened, dataset, knowledge_time(opened, as_of))
     yield dg.AssetCheckResult(
@@ -107,8 +112,9 @@ def training_dataset_checks(context: dg.AssetCheckExecutionContext, home: HomeRe
         opened.contract.policy.training,
     )
     yield dg.AssetCheckResult(
-        passed=found.plausible, severity=dg.AssetCheckSeverity.WARN, check_name="labels_plausible",
-        description=" ".join(found.warnings) or "Nothing looks wrong.", metadata=month | _label_metadata(found),
+        passed=found.plausible and not left_out, severity=dg.AssetCheckSeverity.WARN, check_name="labels_plausible",
+        description=" ".join([*found.warnings, *left_out]) or "Nothing looks wrong.",
+        metadata=month | _label_metadata(found),
     )  # fmt: skip
     rows = dataset.newest_rows()
     alone = judge_alone(opened.contract, rows, rows[LABEL])

@@ -1,53 +1,72 @@
 """Training: the candidate, fitted, measured, logged and registered."""
 
+import datetime as dt
+from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
 
 from churn_platform.adapters.features.training_data import load_training_dataset
-from churn_platform.core.training_dataset import LABEL
+from churn_platform.core.training_dataset import LABEL, TrainingDataset
 from churn_platform.defs.features import training_dataset
 from churn_platform.defs.partitions import as_of_partitions, month_of
 from churn_platform.defs.resources import HomeResource
 from churn_platform.errors import DataError
 
 
-@dg.asset(partitions_def=as_of_partitions, group_name="training", deps=[training_dataset], kinds={"sklearn", "mlflow"})
+@dg.asset(
+    partitions_def=as_of_partitions,
+    group_name="training",
+    deps=[training_dataset],
+    kinds={"sklearn", "mlflow"},
+    output_required=False,
+)
 def candidate_model(
     context: dg.AssetExecutionContext, home: HomeResource, mlflow: dg.ResourceParam[Any]
-) -> dg.MaterializeResult:
+) -> Iterator[dg.MaterializeResult]:
     """One scikit-learn pipeline fitted on the training rows, registered in MLflow as `candidate`.
 
-    The same data, recipe and code are the same version: nothing is registered twice.
+    The same data, recipe and code are the same version: nothing is registered twice. A training that the data cannot
+    support is recorded with its reason; the run stays green and what follows is skipped.
     """
     from churn_platform.adapters.ledger.provenance import code_digest, made_with
     from churn_platform.adapters.models.registry import CANDIDATE
     from churn_platform.adapters.plots import candidate_plots, markdown_image
+    from churn_platform.adapters.training_requests import record_refused_training
     from churn_platform.core.candidate import candidate_digest, fit_candidate
     from churn_platform.core.model import Recipe
 
     opened, as_of = home.open(), month_of(context)
-    dataset = load_training_dataset(opened, as_of)
-    if dataset is None:
-        raise DataError(f"No labels have matured up to {as_of}: there is nothing to train on.")
+    published = load_training_dataset(opened, as_of)
     registry, code = opened.registry, code_digest()
     run_id = mlflow.active_run().info.run_id
-    version = registry.find(candidate_digest(dataset, Recipe.of(opened.contract), code))
+    try:
+        dataset = _labelled(published, as_of)
+        version = registry.find(candidate_digest(dataset, Recipe.of(opened.contract), code))
+        candidate = (
+            registry.load(version)
+            if version is not None
+            else fit_candidate(opened.contract, dataset, code, made_with())
+        )
+    except DataError as error:
+        why = f"No candidate can be trained: {error}"
+        record_refused_training(opened, as_of, published, why)
+        registry.tag_run(run_id, {"as_of": as_of.isoformat(), "refused": why})
+        mlflow.end_run()
+        _show_refusal(context, as_of.isoformat(), why)
+        return
     fresh = version is None
     holdout = dataset.holdout_rows()
+    plots = candidate_plots(holdout[LABEL].to_numpy(), candidate.model.probability(holdout))
     if version is None:
-        candidate = fit_candidate(opened.contract, dataset, code, made_with())
-        plots = candidate_plots(holdout[LABEL].to_numpy(), candidate.model.probability(holdout))
         version = registry.register(candidate, dataset.training_rows(), plots, run_id)
     else:
-        candidate = registry.load(version)
-        plots = candidate_plots(holdout[LABEL].to_numpy(), candidate.model.probability(holdout))
         registry.set_alias(CANDIDATE, version)
     registry.tag_run(run_id, {"as_of": as_of.isoformat(), "version": str(version), "fitted": str(fresh).lower()})
     mlflow.end_run()
     metrics = candidate.passport["metrics"]
     figures = {name: round(value, 4) for name, value in metrics.items() if isinstance(value, float)}
-    return dg.MaterializeResult(
+    yield dg.MaterializeResult(
         metadata={
             "version": str(version),
             "registered": "now" if fresh else "earlier: same data, recipe and code",
@@ -59,3 +78,15 @@ def candidate_model(
             "digest": candidate.digest,
         }
     )
+
+
+def _labelled(dataset: TrainingDataset | None, as_of: dt.date) -> TrainingDataset:
+    if dataset is None:
+        raise DataError(f"No labels have matured up to {as_of}: there is nothing to train on.")
+    return dataset
+
+
+def _show_refusal(context: dg.AssetExecutionContext, as_of: str, why: str) -> None:
+    """The reason where people look for it in the UI: the run's log and the asset's events."""
+    context.log.warning(why)
+    context.log_event(dg.AssetObservation(asset_key=context.asset_key, partition=as_of, description=why))

@@ -200,7 +200,7 @@ def test_realised_performance_below_the_interval_at_promotion_asks_for_a_retrain
     low, high = auc_interval(home.releases.production().metrics)
     assert 0.75 < low < 0.8462 < high < 0.95
     assert verdict.trigger == "performance"
-    assert verdict.reason.startswith("Realised AUC 0.1")
+    assert verdict.reason.startswith("Realised AUC 0.4")
     assert f"is below the interval [{low:.3f}, {high:.3f}] version 1 had when it was promoted" in verdict.reason
     assert progress.stand_down().startswith("Version 1 is no better than chance on the matured labels of 2024-02-29")
     assert [(entry["version"], entry["as_of"]) for entry in progress.performance()] == [(1, "2024-02-29")]

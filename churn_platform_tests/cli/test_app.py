@@ -51,6 +51,7 @@ COMMANDS = {
     "reject": {"--by", "--reason", "--home", "--json"},
     "rollback": {"--to", "--by", "--reason", "--home", "--json"},
     "unblock": {"--by", "--reason", "--home", "--json"},
+    "retrain": {"--by", "--reason", "--home", "--json"},
     "forget": {"--by", "--reason", "--home", "--json"},
     "alert": {"--test", "--home", "--json"},
     "exporter": {"--port", "--host", "--home"},

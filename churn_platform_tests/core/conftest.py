@@ -16,7 +16,7 @@ import yaml
 from churn_platform.core.candidate import Candidate, fit_candidate
 from churn_platform.core.contract import Contract
 from churn_platform.core.training_dataset import TrainingDataset, assemble
-from churn_platform.core.window import choose_window
+from churn_platform.core.window import Classes, choose_window
 
 JANUARY, FEBRUARY = dt.date(2024, 1, 31), dt.date(2024, 2, 29)
 DECLARED: dict[str, Any] = {
@@ -110,7 +110,9 @@ def dataset_of() -> Callable[..., TrainingDataset]:
 
 def _dataset_of(contract: Contract, *months: pd.DataFrame) -> TrainingDataset:
     rows = pd.concat(months, ignore_index=True)
-    window = choose_window({dt.date.fromisoformat(m): 1000 for m in rows["as_of"].unique()}, contract.policy)
+    window = choose_window(
+        {dt.date.fromisoformat(m): Classes(1000, 1000) for m in rows["as_of"].unique()}, contract.policy
+    )
     spine = rows[["member", "as_of", "label", "region"]]
     return assemble(contract, spine, rows[["member", "as_of", *contract.features]], window)
 

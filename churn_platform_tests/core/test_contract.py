@@ -374,3 +374,23 @@ def test_where_a_table_comes_from_changes_neither_the_model_nor_the_policy(decla
         Contract.model_validate(changed(declared, "tables.visits.source", source)),
     )
     assert (files.model_hash, files.policy_hash) == (base.model_hash, base.policy_hash)
+
+
+@pytest.mark.parametrize(
+    ("cadence", "as_of", "other", "close"),
+    [
+        ("month", (2024, 1, 31), (2024, 1, 30), True),
+        ("month", (2024, 1, 30), (2024, 1, 31), True),
+        ("month", (2024, 1, 31), (2024, 2, 15), True),
+        ("month", (2024, 2, 29), (2024, 1, 31), False),
+        ("month", (2024, 2, 23), (2024, 1, 26), False),  # last Fridays
+        ("month", (2024, 1, 31), (2024, 1, 31), False),  # a correction
+        ("week", (2024, 1, 5), (2024, 1, 8), True),
+        ("week", (2024, 1, 5), (2024, 1, 11), False),
+        ("day", (2024, 1, 5), (2024, 1, 6), False),
+    ],
+)
+def test_two_as_ofs_within_one_step_of_the_cadence_are_too_close(declare, cadence, as_of, other, close):
+    published = [dt.date(2023, 6, 30), dt.date(*other)]
+    found = declare(cadence=cadence).too_close(dt.date(*as_of), published)
+    assert found == (dt.date(*other) if close else None)

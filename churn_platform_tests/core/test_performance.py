@@ -99,7 +99,7 @@ def entry(low, as_of="2024-03-31", version=3):
 
 
 @pytest.mark.parametrize(
-    ("low", "stands_down"), [(0.501, False), (0.5, True), (0.499, True), (0.7, False), (0.3, True)]
+    ("low", "stands_down"), [(0.501, False), (0.5, True), (0.499, True), (0.7, False), (0.43, True)]
 )
 def test_a_version_stands_down_when_its_interval_reaches_one_half(low, stands_down):
     assert (stand_down_reason([entry(low)], 3) is not None) is stands_down
@@ -119,11 +119,27 @@ def test_the_reason_names_data_that_came_again_in_the_months_that_decide():
 
 
 def test_the_newest_month_with_metrics_decides():
-    good_then_bad = [entry(0.4, "2024-04-30"), entry(0.6, "2024-03-31")]
-    bad_then_good = [entry(0.4, "2024-03-31"), entry(0.6, "2024-04-30")]
+    good_then_bad = [entry(0.45, "2024-04-30"), entry(0.6, "2024-03-31")]
+    bad_then_good = [entry(0.45, "2024-03-31"), entry(0.6, "2024-04-30")]
     assert stand_down_reason(good_then_bad, 3) is not None
     assert stand_down_reason(bad_then_good, 3) is None
     assert stand_down_reason([*good_then_bad, entry(None, "2024-05-31")], 3) is not None
+
+
+def test_a_month_below_one_half_speaks_of_its_labels_and_the_month_before_decides():
+    turned = entry(0.15, "2024-04-30")
+    assert stand_down_reason([turned], 3) is None
+    assert stand_down_reason([turned, entry(0.6, "2024-03-31")], 3) is None
+    assert "2024-03-31" in stand_down_reason([turned, entry(0.45, "2024-03-31")], 3)
+
+
+def test_labels_the_other_way_round_are_a_doubt_in_the_record(gym, version, month):
+    march = month(seed=6)
+    record = realised(gym, march, ~labels_of(march), version, "2024-03-31")
+    assert record["metrics"]["auc_interval"][1] < 0.5
+    assert "2024-03-31" in record["doubt"]
+    assert f"AUC {record['metrics']['auc']:.3f}" in record["doubt"]
+    assert "doubt" not in realised(gym, march, labels_of(march), version, "2024-03-31")
 
 
 def months_of(*aucs, churners=20):

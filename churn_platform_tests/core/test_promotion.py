@@ -17,7 +17,7 @@ from churn_platform.core.promotion import Decision, DriftFigures, judge, passes,
 from churn_platform_tests.core.evidence_builder import DIGEST, build, changed, decided, picked, with_counts
 
 SEEDS = st.integers(0, 2**32 - 1)
-CODES = [f"GATE{number:03d}" for number in range(1, 12)]
+CODES = [f"GATE{number:03d}" for number in range(1, 13)]
 
 
 def exchanged(evidence, random):
@@ -121,7 +121,7 @@ def test_the_first_candidate_needs_no_opponent_but_stands_on_its_own():
     assert (decision.production_version, decision.production_auc, decision.detectable_gain) == (None, None, None)
     outcomes = {f.code: f.outcome for f in decision.findings}
     assert [code for code in CODES if outcomes[code] == "pass"] == [
-        "GATE001", "GATE003", "GATE004", "GATE005", "GATE008",
+        "GATE001", "GATE003", "GATE004", "GATE005", "GATE008", "GATE012",
     ]  # fmt: skip
     assert set(outcomes.values()) == {"pass", "not_applicable"}
     assert decided(build(seed=0, production=None, candidate=30.0), trigger="first").decision == "refused"
@@ -259,11 +259,11 @@ def test_production_stands_down_exactly_when_it_is_at_chance_and_nothing_better_
     assert found.stand_down is stands_down
 
 
-def test_production_stands_down_when_it_is_worse_than_chance():
+def test_production_that_ranks_the_wrong_way_round_is_evidence_against_the_labels_and_does_not_stand_down():
     evidence = build(seed=4, candidate=30.0)
     found = decided(evidence.with_scores(evidence.candidate, 1 - evidence.production))
     assert found.production_interval[1] < 0.5
-    assert found.stand_down
+    assert (found.decision, found.stand_down) == ("refused", False)
 
 
 def test_rows_in_another_order_give_the_same_decision():
@@ -295,6 +295,6 @@ def test_a_decision_cannot_be_altered():
         decision.decision = "promoted"
 
 
-def test_the_criteria_are_eleven_with_codes_in_order_and_names_that_differ():
+def test_the_criteria_are_twelve_with_codes_in_order_and_names_that_differ():
     assert [criterion.code for criterion in CRITERIA] == CODES
-    assert len({criterion.name for criterion in CRITERIA}) == len({criterion.title for criterion in CRITERIA}) == 11
+    assert len({criterion.name for criterion in CRITERIA}) == len({criterion.title for criterion in CRITERIA}) == 12

@@ -7,8 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from churn_platform.core.ledger import append
 from churn_platform.core.promotion import DriftFigures
-from churn_platform.core.retraining import Signals, Thresholds, Verdict, drift_alarms, evidence_key, should_retrain
+from churn_platform.core.retraining import (
+    Asked,
+    Signals,
+    Thresholds,
+    Verdict,
+    drift_alarms,
+    evidence_key,
+    open_request,
+    should_retrain,
+)
 
 JANUARY, FEBRUARY, MARCH, APRIL, MAY = (
     dt.date(2024, month, day) for month, day in ((1, 31), (2, 29), (3, 31), (4, 30), (5, 31))
@@ -254,3 +264,58 @@ def test_more_drift_never_silences_an_alarm_and_an_alarm_never_makes_the_next_ha
 
     assert count(more, standing=alarmed) >= count(0, standing=alarmed)
     assert count(0, standing=True) >= count(0, standing=False)
+
+
+ANN = Asked("Ann", "Another algorithm.", "receipt")
+
+
+def test_a_persons_request_is_answered_before_any_other_trigger_and_without_a_cool_down(gym):
+    for changes in ({}, {"last_decision": APRIL}, {"refused": "Too few."}, {"drift_alarms": (ALARM,)}):
+        verdict = asked(gym, asked=ANN, **changes)
+        assert (verdict.trigger, verdict.reason) == ("manual", "Ann asked for a retraining: Another algorithm.")
+    assert asked(gym, asked=ANN).key != asked(gym).key
+
+
+def test_a_request_without_anything_to_train_on_waits(gym):
+    assert asked(gym, asked=ANN, labelled=None, production_as_of=None).trigger is None
+
+
+def test_what_could_not_be_trained_is_not_tried_again_on_the_same_data(gym):
+    why = "No candidate can be trained: too few churners."
+    verdict = asked(gym, production_version=None, production_as_of=None, last_decision=None, refused=why)
+    assert (verdict.trigger, verdict.reason.startswith(why)) == (None, True)
+    assert asked(gym, production_version=None, production_as_of=None, last_decision=None).trigger == "first"
+
+
+def test_months_that_are_left_out_are_named_with_the_reason_to_wait(gym):
+    why = "All 300 labels of 2024-04-30 are churners."
+    assert asked(gym, labelled=JANUARY, left_out=(why,)).reason.endswith(f"the decision on 2024-01-31. {why}")
+    nothing = asked(gym, labelled=None, production_version=None, production_as_of=None, left_out=(why,))
+    assert nothing.reason == f"No month can be trained on. {why}"
+
+
+def test_turned_over_labels_are_not_a_fallen_model(gym):
+    turned = performance(0.18, 0.15, 0.21) | {"doubt": "The labels look turned over."}
+    verdict = asked(gym, realised=turned)
+    assert (verdict.trigger, verdict.fallen) == (None, None)
+    assert "The labels look turned over." in verdict.reason
+    assert asked(gym, realised=performance(0.5, 0.46, 0.54)).trigger == "performance"
+
+
+def test_a_request_is_open_until_a_decision_or_a_refused_training_answers_it():
+    def after(*acts):
+        receipts = []
+        for act in acts:
+            receipts.append(
+                append(
+                    receipts[-1] if receipts else None,
+                    time="2024-03-01T06:00:00+00:00", actor="Ann", act=act, subject="2024-02-29", reason="Why.",
+                )
+            )  # fmt: skip
+        return open_request(receipts)
+
+    assert after() is None
+    assert after("decision", "manual retraining requested").by == "Ann"
+    assert after("manual retraining requested", "production kept", "retraining requested").reason == "Why."
+    assert after("manual retraining requested", "decision") is None
+    assert after("manual retraining requested", "training refused") is None

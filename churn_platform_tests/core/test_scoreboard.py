@@ -1,5 +1,6 @@
 """Was the gate right: better, not better or open by the gate's own measure, and what following it gained."""
 
+import datetime as dt
 from dataclasses import dataclass
 
 import pytest
@@ -9,7 +10,8 @@ from hypothesis import strategies as st
 from churn_platform.core.gain import Gain
 from churn_platform.core.ledger import append
 from churn_platform.core.policy import PromotionPolicy
-from churn_platform.core.scoreboard import judge, judging_months, shown, takeovers, totals
+from churn_platform.core.replay.result import lived_events
+from churn_platform.core.scoreboard import events, judge, judging_months, shown, takeovers, totals
 
 POLICY = PromotionPolicy()
 MONTHS = [f"2024-{month:02}-28" for month in range(1, 11)]
@@ -136,7 +138,76 @@ def test_what_came_into_production_is_read_from_the_ledger_whoever_brought_it():
             )
         )  # fmt: skip
     later = [(MONTHS[2], 2), (MONTHS[3], 1)]
-    assert takeovers(receipts) == [[(MONTHS[0], 1), *later], later, []]
+    assert takeovers(events(receipts)) == [[(MONTHS[0], 1), *later], later, []]
+
+
+@dataclass(frozen=True)
+class Lived:
+    """A replayed month as `lived_events` reads it."""
+
+    as_of: dt.date
+    decision: object | None
+
+
+@dataclass(frozen=True)
+class Promoted(Made):
+    """A decision that says whether it promotes."""
+
+    @property
+    def approved(self) -> bool:
+        return self.decision == "promoted"
+
+
+def receipts_of(acts):
+    made = []
+    for act, subject in acts:
+        made.append(
+            append(
+                made[-1] if made else None,
+                time="2024-03-01T06:00:00+00:00", actor="a", act=act, subject=subject, reason="why", evidence={},
+            )
+        )  # fmt: skip
+    return made
+
+
+@given(
+    st.integers(0, 3),
+    st.lists(st.sampled_from([None, "promoted", "refused"]), min_size=1, max_size=12),
+    st.integers(1, 8),
+)
+def test_a_replay_under_the_same_policy_judges_the_same_decisions_on_the_same_months(horizon, answers, most):
+    """A life: month after month comes; once labels have matured, a candidate of that month is promoted or refused."""
+    months = [dt.date(2024 + n // 12, n % 12 + 1, 28) for n in range(len(answers))]
+    lived, acts, decisions, production = [], [], [], None
+    for number, (month, answer) in enumerate(zip(months, answers, strict=True)):
+        acts.append(("drop accepted", month.isoformat()))
+        decision = None
+        if number >= horizon:
+            if horizon:
+                acts.append(("drop corrected", months[number - horizon].isoformat()))
+            if answer is not None:
+                trained = months[number - horizon].isoformat()
+                decision = Promoted(trained, len(decisions) + 1, production, answer)
+                decisions.append(decision)
+                acts.append(("decision", f"version {decision.candidate_version}"))
+                if decision.approved:
+                    production = decision.candidate_version
+                    acts.append(("promotion done", f"version {production}"))
+        lived.append(Lived(month, decision))
+    matured = [month.isoformat() for month in months[: max(len(months) - horizon, 0)]]
+    by_ledger, by_replay = takeovers(events(receipts_of(acts))), takeovers(lived_events(lived))
+    assert len(by_ledger) == len(by_replay) == len(decisions)
+    for decision, ours, theirs in zip(decisions, by_ledger, by_replay, strict=True):
+        assert judging_months(decision, ours, matured, most) == judging_months(decision, theirs, matured, most)
+
+
+def test_a_takeover_is_dated_by_the_newest_month_and_not_by_the_month_trained_on():
+    """With labels two months late, version 2 is trained on January and takes over in March."""
+    first, second = Promoted(MONTHS[0], 1, None), Promoted(MONTHS[1], 2, 1)
+    lived = [Lived(dt.date.fromisoformat(month), None) for month in MONTHS[:2]]
+    lived += [Lived(dt.date.fromisoformat(MONTHS[2]), first), Lived(dt.date.fromisoformat(MONTHS[3]), second)]
+    months, final = judging_months(first, takeovers(lived_events(lived))[0], MONTHS, 99)
+    assert (months, final) == (MONTHS[1:4], True)
 
 
 @given(st.lists(st.tuples(st.sampled_from(["promoted", "refused"]), GAINS), max_size=8))

@@ -15,7 +15,7 @@ from churn_platform.core.training_dataset import (
     in_holdout,
     trained_on,
 )
-from churn_platform.core.window import choose_window
+from churn_platform.core.window import Classes, choose_window
 from churn_platform.errors import IntegrityError
 
 JANUARY, FEBRUARY, MARCH, APRIL = (dt.date(2024, m, d) for m, d in ((1, 31), (2, 29), (3, 31), (4, 30)))
@@ -38,7 +38,7 @@ def joined(gym, month):
 
 @pytest.fixture
 def window(gym):
-    return choose_window({JANUARY: 1000, FEBRUARY: 1000}, gym.policy)
+    return choose_window(dict.fromkeys((JANUARY, FEBRUARY), Classes(1000, 1000)), gym.policy)
 
 
 def test_the_holdout_is_decided_by_the_first_64_bits_of_the_sha256_of_salt_and_entity():

@@ -2,16 +2,14 @@
 
 import datetime as dt
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from churn_platform.core.policy import Policy, PromotionPolicy, TrainingPolicy
-from churn_platform.core.window import Window, choose_window, matured_months
-from churn_platform.errors import DataError
+from churn_platform.core.window import Classes, Window, choose_window, matured_months
 
 JANUARY, FEBRUARY, MARCH, APRIL = (dt.date(2024, m, d) for m, d in ((1, 31), (2, 29), (3, 31), (4, 30)))
-MANY = dict.fromkeys((MARCH, JANUARY, FEBRUARY), 1000)
+MANY = dict.fromkeys((MARCH, JANUARY, FEBRUARY), Classes(1000, 9000))
 
 
 def policy(**training):
@@ -27,50 +25,71 @@ def test_the_window_ends_with_the_newest_matured_month():
 
 def test_the_first_month_has_no_forward_months_and_short_histories_take_what_there_is():
     long = policy(trailing_months=6, holdout_months=6)
-    assert choose_window({JANUARY: 1000}, long) == Window((JANUARY,), (JANUARY,), ())
+    assert choose_window({JANUARY: Classes(1000, 9000)}, long) == Window((JANUARY,), (JANUARY,), ())
     both = (JANUARY, FEBRUARY)
-    assert choose_window(dict.fromkeys(both, 1000), long) == Window(both, both, (JANUARY,))
+    assert choose_window(dict.fromkeys(both, Classes(1000, 9000)), long) == Window(both, both, (JANUARY,))
 
 
 def test_months_are_pooled_until_training_and_holdout_have_churners_enough():
     # Of 140 churners a quarter, 35, is held out: two months for the 64 wanted; 105 are left to learn from.
-    few = choose_window(dict.fromkeys((JANUARY, FEBRUARY, MARCH, APRIL), 140), Policy())
+    few = choose_window(dict.fromkeys((JANUARY, FEBRUARY, MARCH, APRIL), Classes(140, 9000)), Policy())
     assert few == Window((APRIL,), (MARCH, APRIL), (MARCH,))
-    fewer = choose_window(dict.fromkeys((JANUARY, FEBRUARY, MARCH, APRIL), 70), Policy())
+    fewer = choose_window(dict.fromkeys((JANUARY, FEBRUARY, MARCH, APRIL), Classes(70, 9000)), Policy())
     assert fewer == Window((MARCH, APRIL), (JANUARY, FEBRUARY, MARCH, APRIL), (FEBRUARY, MARCH))
 
 
 def test_pooling_ends_at_its_limit_and_never_takes_fewer_months_than_asked_for():
-    rare = dict.fromkeys((JANUARY, FEBRUARY, MARCH, APRIL), 1)
+    rare = dict.fromkeys((JANUARY, FEBRUARY, MARCH, APRIL), Classes(1, 9000))
     assert choose_window(rare, policy(pooled_months=2)).holdout == (MARCH, APRIL)
     assert choose_window(rare, policy(pooled_months=2, holdout_months=3)).holdout == (FEBRUARY, MARCH, APRIL)
     assert choose_window(rare, policy(pooled_months=1)) == Window((APRIL,), (APRIL,), (MARCH,))
 
 
 def test_an_easier_policy_pools_less():
-    few = dict.fromkeys((JANUARY, FEBRUARY, MARCH, APRIL), 70)
+    few = dict.fromkeys((JANUARY, FEBRUARY, MARCH, APRIL), Classes(70, 9000))
     easy = Policy(promotion=PromotionPolicy(min_holdout_churners=10), training=TrainingPolicy(min_training_churners=20))
     assert choose_window(few, easy) == Window((APRIL,), (APRIL,), (MARCH,))
 
 
-@given(st.lists(st.integers(0, 2000), min_size=1, max_size=30), st.integers(1, 12), st.integers(1, 12))
-def test_the_holdout_is_the_shortest_run_of_newest_months_that_is_enough(counts, least, most):
+COUNTS = st.lists(st.tuples(st.integers(0, 2000), st.integers(1, 2000)), min_size=1, max_size=30)
+
+
+@given(COUNTS, st.integers(1, 12), st.integers(1, 12))
+def test_the_holdout_is_the_shortest_run_of_newest_months_with_enough_of_both_classes(counts, least, most):
     months = [JANUARY + dt.timedelta(weeks=n) for n in range(len(counts))]
-    chosen = choose_window(
-        dict(zip(months, counts, strict=True)), policy(holdout_months=least, pooled_months=most)
-    ).holdout
+    classes = {month: Classes(*found) for month, found in zip(months, counts, strict=True)}
+    chosen = choose_window(classes, policy(holdout_months=least, pooled_months=most)).holdout
+
+    def scarcer(number):
+        newest = counts[len(counts) - number :]
+        return min(sum(churners for churners, _ in newest), sum(stayers for _, stayers in newest))
+
     assert list(chosen) == months[len(months) - len(chosen) :]
     assert min(least, len(months)) <= len(chosen) <= max(least, most)
     enough = 256.57  # (50 + 2 * sqrt(50)) / 0.25
     if len(chosen) > least:
-        assert sum(counts[len(months) - len(chosen) + 1 :]) < enough
+        assert scarcer(len(chosen) - 1) < enough
     if len(chosen) < min(len(months), max(least, most)):
-        assert sum(counts[len(months) - len(chosen) :]) >= enough
+        assert scarcer(len(chosen)) >= enough
 
 
-def test_without_a_matured_month_nothing_can_be_trained():
-    with pytest.raises(DataError, match="No month has matured labels yet"):
-        choose_window({}, Policy())
+def test_months_are_pooled_until_there_are_stayers_enough_too():
+    few_stayed = dict.fromkeys((JANUARY, FEBRUARY, MARCH, APRIL), Classes(9000, 140))
+    assert choose_window(few_stayed, Policy()) == Window((APRIL,), (MARCH, APRIL), (MARCH,))
+
+
+def test_a_month_of_churners_only_is_left_out_with_a_sentence_and_one_of_stayers_only_is_pooled():
+    with_cancellations = MANY | {APRIL: Classes(300, 0)}
+    assert choose_window(with_cancellations, Policy()) == choose_window(MANY, Policy())
+    assert "All 300 labels of 2024-04-30 are churners" in Classes(300, 0).why_not_trained(APRIL)
+    assert Classes(0, 300).why_not_trained(APRIL) is None
+    quiet = choose_window(MANY | {APRIL: Classes(0, 300)}, Policy())
+    assert quiet == Window((MARCH, APRIL), (MARCH, APRIL), (MARCH,))
+
+
+def test_without_a_month_to_train_on_there_is_no_window():
+    assert choose_window({}, Policy()) is None
+    assert choose_window({JANUARY: Classes(300, 0)}, Policy()) is None
 
 
 def test_every_month_of_a_window_is_read_once_oldest_first():

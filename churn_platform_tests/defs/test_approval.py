@@ -3,6 +3,7 @@
 import dagster as dg
 import pytest
 
+from churn_platform.adapters.progress import Progress
 from churn_platform.definitions import defs
 from churn_platform.defs.promotion import approval, production_model
 from churn_platform.settings import prepare_environment
@@ -13,6 +14,7 @@ JOBS = {
     "rejection_job": ("reject_version", {"version", "by", "reason"}),
     "rollback_job": ("roll_production_back", {"to", "by", "reason"}),
     "unblocking_job": ("unblock_version", {"version", "by", "reason"}),
+    "retraining_request_job": ("ask_for_a_retraining", {"by", "reason"}),
 }
 
 
@@ -92,3 +94,13 @@ def test_where_nobody_waits_the_check_passes(materialize, february_decided_copy)
     result = materialize(february_decided_copy, FEBRUARY, production_model, approval)
     [check] = result.get_asset_check_evaluations()
     assert (check.passed, check.description) == (True, "No candidate waits for an approval.")
+
+
+def test_a_retraining_asked_for_in_the_ui_is_the_next_step(run, february_copy):
+    home = february_copy
+    assert "A retraining on 2024-02-29 is requested by Ann" in outcome(
+        run(with_policy(home, delta=0.02), "retraining_request_job", by="Ann", reason="Another delta.")
+    )
+    step = Progress(open_home(home.folder)).next_step()
+    assert (step.kind, step.as_of, step.trigger) == ("retraining", FEBRUARY, "manual")
+    assert "Ann asked for a retraining: Another delta." in step.reason

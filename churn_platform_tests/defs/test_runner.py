@@ -7,12 +7,13 @@ import dagster as dg
 import pytest
 
 from churn_platform.adapters.progress import Progress
+from churn_platform.adapters.training_requests import request_retraining
 from churn_platform.definitions import defs
 from churn_platform.defs.runner import IN_PROCESS, StepFailed, _failure, run_due
-from churn_platform.errors import HomeBusy, IntegrityError
+from churn_platform.errors import HomeBusy, IntegrityError, UsageError
 from churn_platform.settings import prepare_environment
 from churn_platform_tests.receiver import receiving
-from churn_platform_tests.small_business import FEBRUARY, JANUARY, deliver, make_home, open_home
+from churn_platform_tests.small_business import FEBRUARY, JANUARY, deliver, make_home, month_tables, open_home
 
 
 def run(home, through=None, on_asset=lambda *_: None):
@@ -137,3 +138,42 @@ def test_people_are_told_of_a_run_that_fails_and_of_each_step_before_the_next(br
         body = receiver.got[0]["body"]
         assert "leavers.csv: 1 of 1 rows are faulty" in body
         assert "perhaps" not in body  # a receipt holds no value of the files: customers can be forgotten
+
+
+def test_a_training_that_cannot_be_made_is_a_green_recorded_refusal_and_new_labels_are_tried(tmp_path):
+    home = make_home(tmp_path / "home")
+    deliver(home, JANUARY, month_tables(JANUARY, 24))
+    assert run(home) == [("monthly", JANUARY), ("retraining", JANUARY)]
+    assert {made.status for made in runs_of(home)} == {dg.DagsterRunStatus.SUCCESS}
+    home = open_home(home.folder)
+    [refused] = home.ledger.receipts("training refused")
+    assert (refused.subject, "at least 10 of each are needed" in refused.reason) == ("2024-01-31", True)
+    assert Progress(home).verdict(JANUARY).reason.startswith(refused.reason)
+    assert home.records.decisions() == []
+    assert run(home) == []
+
+    deliver(home, FEBRUARY)
+    assert run(home) == [("monthly", FEBRUARY), ("retraining", FEBRUARY)]
+    home = open_home(home.folder)
+    assert [decision["decision"] for decision in home.records.decisions()] == ["promoted"]
+    assert home.records.read("scores", FEBRUARY)["version"] == 1
+    assert len(home.ledger.receipts("training refused")) == 1
+
+
+def test_a_retraining_that_a_person_asks_for_is_made_once_and_with_the_changed_algorithm(february_copy):
+    home = february_copy
+    with pytest.raises(UsageError, match=r"Version 2 .* was made from the same data under the same policy"):
+        request_retraining(home, "Ann", "Again.")
+    contract = home.folder / "contract.yaml"
+    contract.write_text(contract.read_text().replace("logistic_regression", "random_forest"))
+    home = open_home(home.folder)
+    request_retraining(home, "Ann", "Compare with a forest.")
+    with pytest.raises(UsageError, match="Ann has asked for a retraining already"):
+        request_retraining(home, "Bob", "Me too.")
+    assert run(home) == [("retraining", FEBRUARY)]
+    home = open_home(home.folder)
+    newest = home.records.decisions()[-1]
+    assert (newest["trigger"], newest["candidate_version"]) == ("manual", 3)
+    [asked] = home.ledger.receipts("manual retraining requested")
+    assert (asked.actor, asked.reason) == ("Ann", "Compare with a forest.")
+    assert run(home) == []

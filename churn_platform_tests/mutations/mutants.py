@@ -24,6 +24,7 @@ CRITERIA = "criteria/test_{}.py"
 BEATS, INTERVAL = CRITERIA.format("beats_production"), CRITERIA.format("interval_above_zero")
 SELF_TEST, COMPARABLE = CRITERIA.format("self_test"), CRITERIA.format("comparable")
 GATE, EVIDENCE, PROMOTION = ("test_gate.py",), ("test_evidence.py",), ("test_promotion.py",)
+PLAUSIBLE = CRITERIA.format("plausible_labels")
 CANDIDATE, DATASET = ("test_candidate.py",), ("test_training_dataset.py",)
 
 REFIT_SIGMOID = """model = fit(recipe, rows, rows[LABEL], rows[key])
@@ -102,6 +103,10 @@ MUTANTS = (
            "brier < baseline", "brier > baseline", (CRITERIA.format("stands_on_its_own"),)),
     Mutant("back in time", "criteria/newer_than_production.py",
            "fromisoformat(ours) < dt", "fromisoformat(ours) > dt", (CRITERIA.format("newer_than_production"),)),
+    Mutant("turned-over labels promote by themselves", "promotion.py",
+           "asks = bool(doubted) or evidence.policy.mode", "asks = evidence.policy.mode", (PLAUSIBLE,)),
+    Mutant("a model at chance taken for turned-over labels", "labels.py",
+           "return low <= high < CHANCE", "return low < CHANCE", (PLAUSIBLE,)),
     # the holdout
     Mutant("another salt every month", "training_dataset.py",
            "in_holdout(frame[contract.entity.column], policy.salt,",

@@ -128,8 +128,9 @@ def judged(home: Home, drop: Drop) -> ValidatedDrop:
             f"The contract has columns that the months published so far lack ({', '.join(lacking)}): a model needs "
             f"them in every month. Put {home.contract_path} back, or make a new home and deliver the months there."
         )
-    known = home.lake.keys(drop.as_of) if drop.as_of in home.lake.months() else None
-    found = validate(home.contract, drop, today=home.now().date(), known=known)
+    published = home.lake.months()
+    known = home.lake.keys(drop.as_of) if drop.as_of in published else None
+    found = validate(home.contract, drop, today=home.now().date(), known=known, published=published)
     return compared(home.lake, drop, found)
 
 

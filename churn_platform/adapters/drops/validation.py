@@ -5,7 +5,7 @@ Belongs here: reading each file and asking the core about it. Does not: the rule
 """
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -84,7 +84,14 @@ class ValidatedDrop:
         return quarantined_sentence({name: len(t.report.faulty) for name, t in self.tables.items()})
 
 
-def validate(contract: Contract, drop: Drop, *, today: dt.date, known: Mapping[str, pd.Series] | None) -> ValidatedDrop:
+def validate(
+    contract: Contract,
+    drop: Drop,
+    *,
+    today: dt.date,
+    known: Mapping[str, pd.Series] | None,
+    published: Collection[dt.date] = (),
+) -> ValidatedDrop:
     """Read and judge every file of a drop.
 
     Args:
@@ -93,9 +100,11 @@ def validate(contract: Contract, drop: Drop, *, today: dt.date, known: Mapping[s
         today: a month further ahead than one cadence is a slip of the pen.
         known: keys of the month's feature tables that were published before; None for a first delivery, which must
             bring every feature table.
+        published: the months that the lake holds; a new one may not lie within one cadence of another.
     """
     of_the_drop = [
         *_future(contract, drop, today),
+        *_too_close(contract, drop, published),
         *([] if known is not None else missing_tables(contract, set(drop.files), listing(drop.folder))),
         *(
             fault("two_files", name, examples=[drop.files[name].name, other.name])
@@ -126,6 +135,15 @@ def _future(contract: Contract, drop: Drop, today: dt.date) -> list[Fault]:
     if drop.as_of <= contract.step.after(today):
         return []
     return [fault("future", "", as_of=drop.as_of, cadence=contract.cadence, year=drop.as_of.year)]
+
+
+def _too_close(contract: Contract, drop: Drop, published: Collection[dt.date]) -> list[Fault]:
+    other = None if drop.as_of in published else contract.too_close(drop.as_of, published)
+    if other is None:
+        return []
+    days = abs((drop.as_of - other).days)
+    apart = f"{days} day{'s' if days != 1 else ''}"
+    return [fault("as_of_too_close", "", as_of=drop.as_of, other=other, days=apart, cadence=contract.cadence)]
 
 
 def _validated(contract: Contract, name: str, path: Path, as_of: dt.date) -> ValidatedTable:

@@ -30,7 +30,9 @@ def build_training_dataset(home: Home, as_of: dt.date) -> TrainingDataset | None
     """Join, assemble and publish the dataset of a month; None (and a record that says so) without matured labels."""
     progress = Progress(home)
     window, known_at = progress.window(as_of), home.now()
-    record: dict[str, Any] = {**progress.made_from(as_of), "known_at": known_at.isoformat()}
+    record: dict[str, Any] = {
+        **progress.made_from(as_of), "known_at": known_at.isoformat(), "left_out": progress.left_out(as_of),
+    }  # fmt: skip
     if window is None:
         home.records.write("training_dataset", as_of, record | {"digest": None})
         return None

@@ -14,7 +14,7 @@ from churn_platform.adapters.models.versions import Versions
 from churn_platform.core.contract import Contract
 from churn_platform.core.promotion import Decision
 from churn_platform.core.replay.memory import Memory
-from churn_platform.core.scoreboard import Judged, Takeover, judge, judging_months, takeovers, totals
+from churn_platform.core.scoreboard import Judged, Takeover, events, judge, judging_months, takeovers, totals
 from churn_platform.core.version_scores import Scores
 from churn_platform.errors import IntegrityError, UsageError
 
@@ -34,7 +34,7 @@ def scoreboard(home: Home) -> dict[str, Any]:
     scores, versions = Scores(contract, Memory(history, code_digest())), Versions(home)
     decisions = [Decision.model_validate(record) for record in home.records.decisions()]
     matured = [month.isoformat() for month in history.matured(contract, max(history.months))]
-    after = [*takeovers(home.ledger.receipts()), []]  # the newest may have been cut off before its receipt
+    after = [*takeovers(events(home.ledger.receipts())), []]  # the newest may have been cut off before its receipt
     judged = [
         _judged(contract, scores, versions, decision, later, matured)
         for decision, later in zip(decisions, after, strict=False)

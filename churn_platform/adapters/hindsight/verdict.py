@@ -15,6 +15,7 @@ from churn_platform.adapters.models.versions import Versions
 from churn_platform.core.candidate import Candidate
 from churn_platform.core.digest import digest_of
 from churn_platform.core.gain import AucParts, Gain, MonthPair, gain_over
+from churn_platform.core.labels import turned_over
 from churn_platform.core.moves import promotions
 from churn_platform.core.standing import barred
 from churn_platform.core.verdict import Contender, Proposal, followed, look_level, propose
@@ -70,7 +71,7 @@ class Look:
         if production is None or self.production is None:
             return {"compared": [], "proposal": None}, None
         unwanted = barred(self.home.ledger.receipts())
-        ranked = _Ranked(self.home.contract.entity.column, months)
+        ranked = _Ranked(self.home.contract.entity.column, months, gate.level)
         contenders = [
             Contender(version, version in self.served, version in unwanted, ranked.gain(candidate, production))
             for version, candidate in self.versions.items()
@@ -86,17 +87,25 @@ class Look:
 class _Ranked:
     """How each version ranked each month, once."""
 
-    def __init__(self, key: str, months: Mapping[dt.date, Labelled]) -> None:
-        self.key, self.months = key, months
+    def __init__(self, key: str, months: Mapping[dt.date, Labelled], level: float) -> None:
+        self.key = key
+        self.months = months
+        self.level = level
         self._known: dict[tuple[int | None, dt.date], AucParts | None] = {}
 
     def gain(self, candidate: Candidate, production: Candidate) -> Gain | None:
-        """The candidate over production on the months later than both trained on."""
+        """The candidate over production on the months later than both trained on.
+
+        A month on which production ranks the wrong way round compares nothing: its labels look turned over.
+        """
         seen = max(str(candidate.passport["as_of"]), str(production.passport["as_of"]))
         pairs = []
         for month, (rows, _) in self.months.items():
             ours, theirs = self._parts(candidate, month), self._parts(production, month)
-            if month.isoformat() > seen and ours is not None and theirs is not None:
+            if month.isoformat() <= seen or ours is None or theirs is None:
+                continue
+            interval = theirs.interval(self.level)
+            if not turned_over(interval.low, interval.high):
                 pairs.append(MonthPair(month.isoformat(), rows[self.key].to_numpy(dtype=object), ours, theirs))
         return gain_over(pairs)
 

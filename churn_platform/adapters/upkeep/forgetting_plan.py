@@ -153,8 +153,8 @@ def _entry(staged: Staged, table: str, entry: dict[str, Any]) -> None:
             _follow(staged, entry["digest"], _lake_digest(after))
         entry["rows"] = pq.read_metadata(after).num_rows
         if table == home.contract.label_table:
-            labels = home.lake.read(after)[home.contract.label.column]
-            entry["churners"] = int(labels.astype("Float64").sum())
+            labels = home.lake.read(after)[home.contract.label.column].astype("Float64")
+            entry |= {"churners": int(labels.sum()), "labels": int(labels.count())}
     aside = entry.get("quarantine", {})
     if "file" in aside and (after := staged.of(home.folder / aside["file"])) is not None:
         _follow(staged, aside["digest"], digest_of(after.read_text(encoding="utf-8")))

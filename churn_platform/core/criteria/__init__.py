@@ -1,4 +1,4 @@
-"""The promotion criteria, GATE001 to GATE011, in the order in which people read them."""
+"""The promotion criteria, GATE001 to GATE012, in the order in which people read them."""
 
 from churn_platform.core.criteria import (
     beats_production,
@@ -10,6 +10,7 @@ from churn_platform.core.criteria import (
     newer_than_production,
     no_leak,
     no_slice_worse,
+    plausible_labels,
     self_test,
     stands_on_its_own,
 )
@@ -27,6 +28,7 @@ CRITERIA: tuple[Criterion, ...] = (
     forward_value.CRITERION,
     newer_than_production.CRITERION,
     no_leak.CRITERION,
+    plausible_labels.CRITERION,
 )
 
 __all__ = ["CRITERIA", "Criterion", "Finding", "Outcome"]

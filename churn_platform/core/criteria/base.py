@@ -37,7 +37,8 @@ class Criterion:
 
     `needs` says what must be there before the rule is asked: nothing, sound holdout rows, or also a production
     model to compare with. Where it is not there the finding is "not applicable", which refuses only for a criterion
-    that `must_pass`.
+    that `must_pass`. A warning lets the candidate pass; of a criterion whose `warning_needs_approval` it lets it pass
+    only with a person's approval, whatever the policy's mode.
     """
 
     code: str
@@ -46,6 +47,7 @@ class Criterion:
     rule: Callable[[Evidence], tuple[Outcome, str]]
     needs: Literal["nothing", "rows", "production"] = "rows"
     must_pass: bool = False
+    warning_needs_approval: bool = False
 
     def judge(self, evidence: Evidence) -> Finding:
         """Apply the rule, or say why it does not apply."""

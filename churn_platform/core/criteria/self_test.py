@@ -30,6 +30,8 @@ class ShuffledRefit:
 
     scores: Floats
     labels: Mask
+    why_not: str = ""
+    """Why the recipe could not be refitted."""
 
 
 def impostors(evidence: Evidence, seed: int) -> Iterator[tuple[str, list[Evidence]]]:
@@ -80,6 +82,8 @@ def judge(evidence: Evidence, passes: Passes, refit: ShuffledRefit, seed: int) -
 def shuffled_labels(evidence: Evidence, refit: ShuffledRefit) -> tuple[bool, str]:
     """Whether the refit is at chance on the shuffled labels of the rows compared, and the sentence with its figures."""
     rows = evidence.labels.shape
+    if refit.why_not:
+        return False, f"the recipe could not be refitted on shuffled labels ({refit.why_not.rstrip('.')})"
     if refit.scores.shape != rows or refit.labels.shape != rows:
         return False, f"the refit on shuffled labels gave {refit.scores.size:,} scores for {rows[0]:,} holdout rows"
     scores, labels = refit.scores[evidence.sound_rows], refit.labels[evidence.sound_rows]

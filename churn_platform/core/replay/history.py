@@ -13,7 +13,7 @@ import pandas as pd
 from churn_platform.core.contract import Contract
 from churn_platform.core.statistics import BoolArray, KeyArray
 from churn_platform.core.training_dataset import AS_OF, LABEL, TrainingDataset, assemble
-from churn_platform.core.window import choose_window, matured_months
+from churn_platform.core.window import Classes, Window, choose_window, matured_months
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,15 +79,21 @@ class History:
             )
         return pd.concat(parts, ignore_index=True), pd.concat(labels, ignore_index=True).astype("boolean")
 
-    def dataset(self, contract: Contract, cutoff: dt.date) -> TrainingDataset | None:
-        """The training dataset that the month `cutoff` would have made; None before labels had matured."""
-        churners = {}
+    def window(self, contract: Contract, cutoff: dt.date) -> Window | None:
+        """The months that the month `cutoff` would have trained on; None before labels had matured."""
+        classes = {}
         for month in self.matured(contract, cutoff):
             labels = self.labels(month, cutoff)
-            churners[month] = 0 if labels is None else int(labels.sum())
-        if not churners:
+            churners = 0 if labels is None else int(labels.sum())
+            stayers = 0 if labels is None else len(labels) - churners
+            classes[month] = Classes(churners, stayers)
+        return choose_window(classes, contract.policy)
+
+    def dataset(self, contract: Contract, cutoff: dt.date) -> TrainingDataset | None:
+        """The training dataset that the month `cutoff` would have made; None before labels had matured."""
+        window = self.window(contract, cutoff)
+        if window is None:
             return None
-        window = choose_window(churners, contract.policy)
         spines = [self._spine(contract, month, cutoff) for month in window.months]
         spine = pd.concat(spines, ignore_index=True)
         key = [contract.entity.column, AS_OF]

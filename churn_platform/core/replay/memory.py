@@ -62,7 +62,9 @@ class Memory:
     ) -> Evidence:
         """The evidence of a decision; policies number their versions each for itself, so the version counts too."""
         incumbent = None if production is None else (production.version, production.digest)
-        gate = digest_of([contract.policy.promotion.model_dump(mode="json"), contract.policy.training.leak_auc])
+        training = contract.policy.training
+        limits = [training.leak_auc, training.churn_rate_min, training.churn_rate_max]
+        gate = digest_of([contract.policy.promotion.model_dump(mode="json"), limits])
         return self._once(
             ("evidence", self._named(contract, dataset), incumbent, gate, attempt),
             lambda: gather(contract, dataset, candidate, production, attempt, self.fit),

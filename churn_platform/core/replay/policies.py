@@ -15,13 +15,16 @@ import numpy as np
 from churn_platform.core.candidate import Candidate
 from churn_platform.core.comparison import auc_interval
 from churn_platform.core.contract import Contract
+from churn_platform.core.drift.ages import age_units, aged_reference
 from churn_platform.core.drift.measure import Rows, measure
 from churn_platform.core.drift.result import DriftResult, judge
+from churn_platform.core.labels import with_a_rate
 from churn_platform.core.policy import Policy
 from churn_platform.core.promotion import Decision, DriftFigures, decide
 from churn_platform.core.replay.memory import Memory
 from churn_platform.core.retraining import Signals, Thresholds, Verdict, drift_alarms, should_retrain
 from churn_platform.core.statistics import auc
+from churn_platform.errors import DataError
 
 NEVER_AGAIN = "This policy never retrains."
 
@@ -79,7 +82,12 @@ class Loop:
         figures, alarms = self._drift(as_of)
         worth = self._worth(as_of) if self.alternative.watches else None
         verdict = self._verdict(as_of, alarms, worth)
-        decision = self._decided(as_of, verdict, figures) if verdict.trigger is not None else None
+        decision = None
+        if verdict.trigger is not None:
+            try:
+                decision = self._decided(as_of, verdict, figures)
+            except DataError as error:  # recorded as a refused training where it happened
+                verdict = Verdict(None, f"No candidate can be trained: {error}", verdict.key)
         return Lived(as_of, production, worth, alarms, verdict, decision)
 
     def _verdict(self, as_of: dt.date, alarms: tuple[str, ...], worth: dict[str, Any] | None) -> Verdict:
@@ -89,12 +97,12 @@ class Loop:
         return verdict
 
     def _signals(self, as_of: dt.date, alarms: tuple[str, ...], worth: dict[str, Any] | None) -> Signals:
-        matured, production = self.history.matured(self.contract, as_of), self.production
+        window, production = self.history.window(self.contract, as_of), self.production
         passport = {} if production is None else production.passport
         interval = passport["metrics"]["auc_interval"] if passport else None
         return Signals(
             as_of=as_of,
-            labelled=matured[-1] if matured else None,
+            labelled=window.training[-1] if window else None,
             snapshot_digest=as_of.isoformat(),
             production_version=None if production is None else production.version,
             production_as_of=dt.date.fromisoformat(passport["as_of"]) if passport else None,
@@ -117,7 +125,8 @@ class Loop:
     def _measured_drift(self, production: Candidate, as_of: dt.date) -> DriftResult:
         policy = self.contract.policy
         months = [dt.date.fromisoformat(month) for month in production.passport["months"]]
-        reference, current = self._side(production, months, as_of), self._side(production, [as_of], as_of)
+        current = self._side(production, [as_of], as_of)
+        reference = self._aged(production, self._side(production, months, as_of), months, current, as_of)
         measured = measure(self.contract.features, policy.drift, reference, current, seed=policy.training.seed)
         return judge(policy.drift, measured)
 
@@ -125,7 +134,17 @@ class Loop:
         rows, labels = self.history.known(self.contract, months, cutoff)
         features = rows[list(self.contract.features)]
         predictions = np.concatenate([self.memory.probability(production, month) for month in months])
-        return Rows(features, labels if labels.notna().any() else None, predictions)
+        return Rows(features, with_a_rate(labels), predictions)
+
+    def _aged(
+        self, production: Candidate, reference: Rows, months: list[dt.date], current: Rows, as_of: dt.date
+    ) -> Rows:
+        """The reference as the calendar has aged it, with what production says of it then."""
+        if not age_units(self.contract):
+            return reference
+        known = [month for month in months for _ in range(len(self.history.rows(month)))]
+        features = aged_reference(self.contract, reference.features, known, current.features, as_of)
+        return Rows(features, reference.labels, production.model.probability(features))
 
     def _worth(self, as_of: dt.date) -> dict[str, Any] | None:
         """Production on the newest matured month, when that came after its training: what the policy reads of it."""

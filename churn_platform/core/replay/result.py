@@ -5,7 +5,7 @@ steps (`core/replay/policies.py`), how a decision is judged (`core/scoreboard.py
 """
 
 import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,7 +15,17 @@ from churn_platform.core.policy import Policy
 from churn_platform.core.replay.history import History
 from churn_platform.core.replay.memory import Memory
 from churn_platform.core.replay.policies import Alternative, Lived, Loop
-from churn_platform.core.scoreboard import Judged, Totals, judge, judging_months, totals
+from churn_platform.core.scoreboard import (
+    DECIDED,
+    Event,
+    Judged,
+    Takeover,
+    Totals,
+    judge,
+    judging_months,
+    takeovers,
+    totals,
+)
 from churn_platform.core.version_scores import Scores
 from churn_platform.errors import DataError
 
@@ -92,22 +102,32 @@ def replay(
     scores = Scores(alternatives[0].contract, memory)
     lives = []
     for alternative in alternatives:
-        loop, lived = Loop(alternative, memory), []
+        loop, lived = Loop(alternative, memory), list[Lived]()
         for month in history.months:
             on_month(alternative.name, month)
             lived.append(loop.live(month))
-        lives.append((loop, [_month(one, scores) for one in lived]))
-    measured = [{m.as_of: m.auc for m in months if m.auc is not None} for _, months in lives]
+        lives.append((loop, [_month(one, scores) for one in lived], takeovers(lived_events(lived))))
+    measured = [{m.as_of: m.auc for m in months if m.auc is not None} for _, months, _ in lives]
     common = set.intersection(*(set(aucs) for aucs in measured))
     return [
         Replay(
             loop.alternative.name,
             tuple(months),
-            tuple(_judged(loop, history, scores, measure)),
+            tuple(_judged(loop, later, history, scores, measure)),
             float(np.mean([aucs[month] for month in sorted(common)])) if common else None,
         )
-        for (loop, months), aucs in zip(lives, measured, strict=True)
+        for (loop, months, later), aucs in zip(lives, measured, strict=True)
     ]
+
+
+def lived_events(lived: Iterable[Lived]) -> Iterator[Event]:
+    """What happened in a replayed life, as a ledger would say it."""
+    for one in lived:
+        yield Event(month=one.as_of.isoformat())
+        if one.decision is not None:
+            yield DECIDED
+            if one.decision.approved:
+                yield Event(version=one.decision.candidate_version)
 
 
 def _month(lived: Lived, scores: Scores) -> ReplayedMonth:
@@ -124,13 +144,12 @@ def _month(lived: Lived, scores: Scores) -> ReplayedMonth:
     )
 
 
-def _judged(loop: Loop, history: History, scores: Scores, measure: Policy) -> list[Judged]:
+def _judged(loop: Loop, later: list[list[Takeover]], history: History, scores: Scores, measure: Policy) -> list[Judged]:
     newest = max(history.months)
     matured = [month.isoformat() for month in history.matured(loop.contract, newest)]
     found = []
-    for index, decision in enumerate(loop.decisions):
-        takeovers = [(one.as_of, one.candidate_version) for one in loop.decisions[index + 1 :] if one.approved]
-        months, final = judging_months(decision, takeovers, matured, measure.verdict.judged_months)
+    for decision, after in zip(loop.decisions, later, strict=True):
+        months, final = judging_months(decision, after, matured, measure.verdict.judged_months)
         incumbent = None if decision.production_version is None else loop.versions[decision.production_version]
         gain = scores.gain(loop.versions[decision.candidate_version], incumbent, months)
         found.append(judge(decision, gain, measure.promotion, final=final))

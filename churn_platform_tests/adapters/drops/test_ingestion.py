@@ -601,3 +601,23 @@ def test_a_column_that_the_contract_no_longer_names_is_no_hindrance(january_copy
     home = open_home(january_copy.folder)
     deliver(home, FEBRUARY)
     assert publish_drop(home, FEBRUARY).kind == "first"
+
+
+def test_a_second_as_of_within_one_cadence_is_refused_and_a_correction_of_the_first_is_not(tmp_path):
+    home = make_home(tmp_path / "home")
+    for day in (30, 31):
+        deliver(home, dt.date(2024, 1, day), month_tables(JANUARY, 40))
+    first = dt.date(2024, 1, 30)
+    publish_drop(home, first)
+    with pytest.raises(DropRefused) as refused:
+        publish_drop(home, JANUARY)
+    [fault] = refused.value.faults
+    assert "2024-01-31" in fault
+    assert "1 day from 2024-01-30" in fault
+    assert home.lake.months() == [first]
+    assert home.ledger.receipts("drop refused")[-1].subject == "2024-01-31"
+    deliver(home, first, month_tables(JANUARY, 41))
+    assert publish_drop(home, first).kind == "correction"
+    deliver(home, FEBRUARY, month_tables(FEBRUARY, 40))
+    publish_drop(home, FEBRUARY)
+    assert home.lake.months() == [first, FEBRUARY]

@@ -133,10 +133,10 @@ def test_a_drop_that_is_replaced_afterwards_is_no_break(home):
 def test_counts_are_those_of_what_is_left(home):
     labels = home.lake.labels(FEBRUARY, home.now())
     key = labels[labels].index[0]
-    churners, record = home.lake.churners(FEBRUARY), home.records.read("scores", FEBRUARY)
+    churners, record = home.lake.classes(FEBRUARY).churners, home.records.read("scores", FEBRUARY)
     forget(home, key, "ann", "asked")
     home = open_home(home.folder)
-    assert home.lake.churners(FEBRUARY) == churners - 1
+    assert home.lake.classes(FEBRUARY).churners == churners - 1
     left = home.records.read("scores", FEBRUARY)
     assert left["customers"] == record["customers"] - 1
     assert left["already_left"] == record["already_left"] - 1

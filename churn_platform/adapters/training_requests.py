@@ -1,0 +1,88 @@
+"""Receipts about trainings: a person's request for one, and one that could not be made."""
+
+import datetime as dt
+
+from churn_platform.adapters.features.training_data import load_training_dataset
+from churn_platform.adapters.home import Home
+from churn_platform.adapters.progress import Progress
+from churn_platform.adapters.promotion.approval_requests import acting, signed
+from churn_platform.core.promotion import Decision
+from churn_platform.core.retraining import open_request, training_key
+from churn_platform.core.training_dataset import TrainingDataset
+from churn_platform.errors import UsageError
+
+
+def request_retraining(home: Home, by: str, reason: str) -> str:
+    """Ask for a candidate of the newest month, whatever the policy says; the sentence that it is recorded.
+
+    Args:
+        home: the home.
+        by: the name of the person.
+        reason: why, for the ledger.
+
+    Raises:
+        UsageError: nothing can be trained, or the newest decision is about the same data under the same policy.
+        HomeBusy: a run holds the home.
+    """
+    by, reason = signed(by, reason)
+    with acting(home, f"the request of {by} for a retraining"):
+        progress = Progress(home)
+        as_of = _newest_processed(progress)
+        _check_trainable(home, progress, as_of)
+        home.ledger.append(
+            actor=by,
+            act="manual retraining requested",
+            subject=as_of.isoformat(),
+            reason=reason,
+            evidence={"login": home.settings.who, "policy": home.contract.policy_hash},
+        )
+    return (
+        f"A retraining on {as_of} is requested by {by}: {reason} `churn run` trains and judges the candidate; where "
+        "the Dagster daemon runs, it starts by itself."
+    )
+
+
+def record_refused_training(home: Home, as_of: dt.date, dataset: TrainingDataset | None, why: str) -> None:
+    """Write the receipt of a training that could not be made: a normal outcome, tried again with other data."""
+    digest = "None" if dataset is None else dataset.digest
+    home.ledger.append(
+        actor=home.settings.who,
+        act="training refused",
+        subject=as_of.isoformat(),
+        reason=why,
+        evidence=dict(training_key(digest, home.contract.policy_hash)),
+    )
+
+
+def _newest_processed(progress: Progress) -> dt.date:
+    months = progress.months()
+    processed = [month.as_of for month in months if month.processed]
+    if not processed:
+        raise UsageError("No month has been processed yet, so nothing can be trained: type `churn run` first.")
+    due = [month.as_of for month in months if month.due and month.as_of <= processed[-1]]
+    if due:
+        raise UsageError(f"The month {due[0]} has to be processed first: type `churn run`, then ask again.")
+    return processed[-1]
+
+
+def _check_trainable(home: Home, progress: Progress, as_of: dt.date) -> None:
+    waiting = open_request(home.ledger.receipts())
+    if waiting is not None:
+        raise UsageError(f"{waiting.by} has asked for a retraining already ({waiting.reason}): type `churn run`.")
+    dataset = load_training_dataset(home, as_of)
+    if dataset is None:
+        raise UsageError(progress.verdict(as_of).reason)
+    same = _decided_on(progress.decisions, dataset.digest, home.contract.policy_hash)
+    if same is not None:
+        raise UsageError(
+            f"Version {same.candidate_version} ({same.decision}) was made from the same data under the same policy: "
+            "deliver new data or change the policy in the contract, then ask again."
+        )
+
+
+def _decided_on(decisions: list[Decision], dataset: str, policy: str) -> Decision | None:
+    """The newest decision, where it is about this dataset under this policy."""
+    newest = decisions[-1] if decisions else None
+    if newest is None or (newest.evidence["dataset"], newest.policy_hash) != (dataset, policy):
+        return None
+    return newest
