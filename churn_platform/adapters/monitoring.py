@@ -58,7 +58,7 @@ def report_drift(home: Home, as_of: dt.date) -> DriftOutcome:
     months = [dt.date.fromisoformat(month) for month in production.passport["months"]]
     known, reference_labels = _rows(home, months)
     current, current_labels = _rows(home, [as_of])
-    reference = aged_reference(home.contract, known, known[AS_OF], current, as_of)
+    reference = aged_reference(home.contract, known, known[AS_OF].tolist(), current, as_of)
     result = DriftReporter().run(
         home.contract,
         reference[list(home.contract.features)],

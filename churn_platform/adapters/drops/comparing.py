@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from churn_platform.adapters.arrow_tables import table_digest, to_arrow
-from churn_platform.adapters.drops.inspection import HEAD, header_of
+from churn_platform.adapters.drops.delivered_file import PARQUET, open_text, raw_bytes, suffix_of
 from churn_platform.adapters.drops.reader import Drop
 from churn_platform.adapters.drops.validation import ValidatedDrop
 from churn_platform.adapters.lake import Lake
@@ -159,12 +159,11 @@ def _extra_columns(contract: Contract, drop: Drop) -> dict[str, list[str]]:
 
 
 def _header(path: Path, contract: Contract) -> list[str]:
-    if path.suffix == ".parquet":
+    if suffix_of(path) == PARQUET:
         import pyarrow.parquet as pq
 
         return [str(name) for name in pq.read_schema(path).names]
-    with path.open("rb") as stream:
-        return header_of(stream.read(HEAD), contract.files.encoding, contract.files.delimiter)
+    return open_text(raw_bytes(path), contract.files.encoding, contract.files.delimiter).header
 
 
 def _new_columns(extra: Mapping[str, list[str]], before: Mapping[str, Any] | None) -> dict[str, list[str]]:
