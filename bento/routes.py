@@ -209,7 +209,8 @@ class Routes:
         if stale and not self._answers.answers_stale:
             raise Refusal(
                 503, "features_behind",
-                f"The online store does not hold the features of {published or newest}, the newest published month.",
+                f"The online store holds {newest} as its newest month and lacks features of {published or newest}, "
+                "which is published.",
                 "A run of that month writes them: `churn run`, or look at the run that failed. To be ready with older "
                 "features, set policy.serving.stale_features to answer.",
                 headers={"Retry-After": RETRY_SECONDS},

@@ -102,9 +102,12 @@ def _packages(error: BaseException) -> set[str]:
     return {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
 
 
-def _message(error: BaseException) -> str:
-    """The first part of the message, on one line: without SQL, whose parameters may be customers' values."""
-    said: Any = getattr(error, "orig", None) or error
-    text = re.split(r"\[SQL:|For further information visit", str(said))[0]
-    line = " ".join(text.split()).rstrip(".")
+def one_line(text: str) -> str:
+    """A library's message on one line, cut where it is long; without SQL, whose parameters may be customers' values."""
+    line = " ".join(re.split(r"\[SQL:|For further information visit", text)[0].split()).rstrip(".")
     return line if len(line) <= LONGEST else f"{line[:LONGEST]} ..."
+
+
+def _message(error: BaseException) -> str:
+    said: Any = getattr(error, "orig", None) or error
+    return one_line(str(said))

@@ -39,7 +39,8 @@ def run(app: Callable[[], object]) -> None:
         problems = tell_people()
     except Exception as error:  # noqa: BLE001 - as above
         problems = []
-        code = code or _failed(error)
+        failed = _failed(error)
+        code = code or failed
     for problem in problems:
         sys.stderr.write(f"churn: {problem}\n")
     sys.exit(code)

@@ -16,6 +16,7 @@ from churn_platform import errors
 from churn_platform.adapters.drops.ingestion import recognise_drop
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.ledger.state_receipts import record_policy
+from churn_platform.adapters.library_errors import one_line
 from churn_platform.adapters.models.mlflow_move import finish as finish_move
 from churn_platform.adapters.online.upkeep import notice_lost_rows
 from churn_platform.adapters.progress import Progress
@@ -139,7 +140,8 @@ def _failure(result: dg.ExecuteInProcessResult) -> BaseException:
             chain.append(chain[-1].cause)
         error = next((link for link in chain if link.cls_name in OURS), chain[-1] if chain else None)
         if error is not None and error.cls_name not in INTERRUPTIONS:
-            return StepFailed(f"{event.step_key or _said(chain[0])}: {_said(error)}")
+            said = _said(error) if error.cls_name in OURS else one_line(_said(error))
+            return StepFailed(f"{event.step_key or one_line(_said(chain[0]))}: {said}")
     return KeyboardInterrupt()
 
 
