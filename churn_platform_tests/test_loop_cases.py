@@ -7,7 +7,10 @@ import sys
 
 import pytest
 
+from churn_platform.adapters.drops.ingestion import publish_drop
+from churn_platform.adapters.monitoring import report_drift
 from churn_platform.adapters.progress import Progress
+from churn_platform.adapters.promotion.approval_requests import record_lapse
 from churn_platform.adapters.promotion.approving import approve, reject
 from churn_platform_tests.cases import case
 from churn_platform_tests.loop_steps import retrain, run
@@ -137,8 +140,6 @@ def test_corrected_labels_lapse_the_request_of_the_wrong_ones(in_february, tmp_p
     home = open_home(home.folder)
     assert run(home)[0] == "monthly 2024-03-31"
     home = open_home(home.folder)
-    from churn_platform.adapters.promotion.approval_requests import record_lapse
-
     assert "The data that version 2 was judged on has changed." in record_lapse(home)
     assert home.releases.pointer().version == 1
 
@@ -161,3 +162,15 @@ def test_too_few_churners_are_pooled_over_months_and_every_month_is_published_an
     assert [decision.as_of for decision in decisions] == ["2024-02-29", "2024-03-31", "2024-04-30"]
     assert {decision.decision for decision in decisions} == {"refused"}
     assert len(Progress(home).window(dt.date(2024, 4, 30)).training) == 4
+
+
+def test_half_a_year_in_which_nobody_comes_or_goes_raises_no_alarm_from_the_age(in_february, tmp_path):
+    home, _ = in_february("22-labels-reversed-one-month")
+    biz, july = sys.modules["biz"], dt.date(2024, 7, 31)
+    biz.write(tmp_path / "months" / "2024-07-31", biz.business(months=("2024-01-31", "2024-07-31"))["2024-07-31"])
+    deliver(home, tmp_path / "months" / "2024-07-31")
+    publish_drop(home, july)
+    outcome = report_drift(home, july)
+    [age] = [column for column in outcome.result.columns if column.column == "months_since_joined"]
+    assert (age.drifted, round(age.value, 6)) == (False, 0.0)
+    assert outcome.alarms == ()

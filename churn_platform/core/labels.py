@@ -11,6 +11,8 @@ import pandas as pd
 from churn_platform.core.policy import TrainingPolicy
 
 CHANCE = 0.5
+TURNED_OVER = 0.4
+"""An AUC whose interval lies below this ranks well the wrong way round."""
 INDEPENDENT_P = 0.001
 """Below this p-value two months of labels are taken as related."""
 
@@ -95,10 +97,10 @@ def below_chance(low: float, high: float) -> bool:
 def turned_over(low: float, high: float) -> bool:
     """Whether the AUC lies so far below 0.5 that it speaks of the labels and not of the model.
 
-    An interval of twice the width must lie below 0.5: one in forty models at chance is below by one width, hardly any
-    by two.
+    A model that has lost its value may lie surely below 0.5 by chance correlations (0.465 was seen), a good one on
+    labels that hold who stayed lies at 0.2.
     """
-    return low <= high and (low + high) / 2 + (high - low) < CHANCE
+    return low <= high < TURNED_OVER
 
 
 def _agreement(both: pd.DataFrame) -> tuple[float | None, float | None, bool]:

@@ -84,6 +84,11 @@ class Decision(_Record):
         return self.decision != "refused"
 
     @property
+    def doubted(self) -> bool:
+        """Whether a criterion asks for a person's approval, whatever the policy's mode."""
+        return any(finding.code in NEED_APPROVAL and finding.outcome == "warn" for finding in self.findings)
+
+    @property
     def approved(self) -> bool:
         """Whether the candidate is promoted without a person's approval."""
         return self.decision == "promoted"

@@ -114,9 +114,10 @@ def should_retrain(contract: Contract, signals: Signals) -> Verdict:
     blocked = _blocked(contract, signals)
     if blocked:
         fallen = _performance_fell(signals) if _measured_since(signals) else None
-        return Verdict(None, f"{fallen} {blocked}" if fallen else blocked, key, fallen)
+        said = f"{fallen} {blocked}" if fallen else blocked
+        return Verdict(None, " ".join([said, *_notes(signals)]), key, fallen)
     trigger, reason = _asks_for_a_model(contract, signals)
-    return Verdict(trigger, reason, key)
+    return Verdict(trigger, " ".join([reason, *_notes(signals)]) if trigger is None else reason, key)
 
 
 def training_key(dataset: str, policy: str) -> dict[str, str]:
@@ -167,12 +168,10 @@ def _asks_for_a_model(contract: Contract, signals: Signals) -> tuple[Trigger | N
 def _blocked(contract: Contract, signals: Signals) -> str | None:
     """Why no candidate can be made now, whatever the figures say."""
     if signals.labelled is None and signals.left_out:
-        why: str | None = "No month can be trained on."
-    elif signals.labelled is None:
-        why = "No month has matured labels yet, so nothing can be trained."
-    else:
-        why = _too_early(contract, signals, signals.labelled)
-    return " ".join([why, *signals.left_out]) if why else None
+        return "No month can be trained on."
+    if signals.labelled is None:
+        return "No month has matured labels yet, so nothing can be trained."
+    return _too_early(contract, signals, signals.labelled)
 
 
 def _too_early(contract: Contract, signals: Signals, labelled: dt.date) -> str | None:
@@ -228,10 +227,14 @@ def _too_old(contract: Contract, signals: Signals) -> str | None:
     return f"Production was trained on {signals.production_as_of}, {limit} cadences ago or more."
 
 
+def _notes(signals: Signals) -> list[str]:
+    """What is wrong with the newest labels, one sentence each; a reason to wait names it."""
+    doubt = None if signals.realised is None else signals.realised.get("doubt")
+    return [*([doubt] if doubt else []), *signals.left_out]
+
+
 def _quiet(signals: Signals) -> str:
     realised = ""
-    if signals.realised is not None and signals.realised.get("doubt"):
-        return f"Nothing asks for a new model: no drift alarm. {signals.realised['doubt']}"
     if signals.realised is not None and signals.realised["metrics"] is not None:
         realised = f", realised AUC {signals.realised['metrics']['auc']:.3f} on {signals.realised['as_of']}"
     return f"Nothing asks for a new model: no drift alarm{realised}."

@@ -290,6 +290,8 @@ def test_what_could_not_be_trained_is_not_tried_again_on_the_same_data(gym):
 def test_months_that_are_left_out_are_named_with_the_reason_to_wait(gym):
     why = "All 300 labels of 2024-04-30 are churners."
     assert asked(gym, labelled=JANUARY, left_out=(why,)).reason.endswith(f"the decision on 2024-01-31. {why}")
+    quiet = asked(gym, left_out=(why,))
+    assert (quiet.trigger, quiet.reason.endswith(f" {why}")) == (None, True)
     nothing = asked(gym, labelled=None, production_version=None, production_as_of=None, left_out=(why,))
     assert nothing.reason == f"No month can be trained on. {why}"
 

@@ -177,7 +177,8 @@ class Loop:
             drift=figures,
             digests={"dataset": dataset.digest, "holdout": holdout},
         )
-        if decision.decision == "pending":  # nobody can be asked about the past: what passed is approved
+        # Nobody can be asked about the past: what passed is approved, but for a candidate of labels in doubt.
+        if decision.decision == "pending" and not decision.doubted:
             decision = decision.model_copy(update={"decision": "promoted"})
         self.versions[decision.candidate_version] = candidate
         self.decisions.append(decision)

@@ -44,6 +44,7 @@ def test_turned_over_labels_are_no_evidence_that_production_is_at_chance():
 def test_only_an_auc_far_below_chance_acquits_the_model():
     assert below_chance(0.434, 0.496)
     assert not turned_over(0.434, 0.496)
+    assert not turned_over(0.38, 0.42)
     assert turned_over(0.125, 0.232)
     assert not below_chance(0.45, 0.5)
 
