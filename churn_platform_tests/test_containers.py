@@ -46,7 +46,7 @@ class Trial:
     def __init__(self, folder):
         self.folder = folder
         self.environment = os.environ | {"COMPOSE_PROJECT_NAME": "churn-try", "CHURN_PORT": "9443"}
-        self.figures = {}
+        self.seconds = []
 
     def run(self, script, **more):
         """A shell script in the copy; its output. It stops at the first command that fails."""
@@ -55,7 +55,8 @@ class Trial:
             ["sh", "-e", "-c", script], cwd=self.folder, env=self.environment, capture_output=True, text=True,
             check=False, **more,
         )  # fmt: skip
-        self.figures[script.strip().splitlines()[0][:90]] = round(time.monotonic() - began)
+        first, *rest = script.strip().splitlines()
+        self.seconds.append(f"{time.monotonic() - began:.0f} s: {first[:100]}{' ...' if rest else ''}")
         assert done.returncode == 0, f"{script}\n{done.stdout[-6000:]}\n{done.stderr[-6000:]}"
         return done.stdout
 
@@ -92,7 +93,7 @@ def trial(request, tmp_path_factory):
         made.key = re.search(r"API key: (\w+)", shown)[1]
         made.environment["CHURN_API_KEYS"] = hashlib.sha256(made.key.encode()).hexdigest()
         yield made
-        print(json.dumps(made.figures, indent=2))
+        print("\n".join(made.seconds))
     finally:
         subprocess.run(
             ["sh", "-c", f"{COMPOSE} --profile maintenance down --volumes --timeout 20"], cwd=folder, check=False,
