@@ -94,9 +94,7 @@ class Settings(BaseSettings):
         default=2, ge=1, le=64, description="Processes that serve the API; one that dies leaves the others answering."
     )
     api_address: str = Field(
-        default="",
-        pattern=r"^([^\s/@]+:[0-9]{1,5})?$",
-        description="Host and port where `churn verify` asks the API; by default CHURN_API_PORT of 127.0.0.1.",
+        default="", pattern=r"^([^\s/@]+:[0-9]+)?$", description="`host:port` of the API, else CHURN_API_PORT here."
     )
     api_keys: KeyDigests = Field(
         default="", description="sha256 of each API key, in hex, separated by commas; empty: no key is asked for."
@@ -145,11 +143,6 @@ class Settings(BaseSettings):
     def dagster_on_postgres(self) -> bool:
         """Whether Dagster's storage is on a server."""
         return bool(self.dagster_postgres.get_secret_value())
-
-    @property
-    def api_asked_at(self) -> str:
-        """Host and port of the API that this home's server answers on."""
-        return self.api_address or f"127.0.0.1:{self.api_port}"
 
     @property
     def served_names(self) -> frozenset[str]:

@@ -60,6 +60,7 @@ FIELDS = {
     "api_workers": ("3", 3),
     "api_keys": (f"{'a' * 64},{'b' * 64}", f"{'a' * 64},{'b' * 64}"),
     "metrics_keys": ("c" * 64, "c" * 64),
+    "api_address": ("api:3002", "api:3002"),
     "api_hosts": ("churn.example", "churn.example"),
     "online_store": ("redis://cache/1", "redis://cache/1"),
     "online_password": ("geheim", SecretStr("geheim")),

@@ -23,7 +23,7 @@ SETTLED = dt.timedelta(seconds=1)
 
 def check_server(home: Home, chain: Chain) -> Iterator[Finding]:
     """Ask the API at the address of the settings. No answer is not a fault."""
-    place = home.settings.api_asked_at
+    place = home.settings.api_address or f"127.0.0.1:{home.settings.api_port}"
     pointer = home.releases.pointer()
     status, answer = _asked(place, "/model")
     if status in (401, 403):
