@@ -138,7 +138,7 @@ def _validated(contract: Contract, name: str, path: Path, as_of: dt.date) -> Val
     if len(report.faulty):
         lost = raw[contract.key.source or contract.entity.column].iloc[report.faulty]
         readable = convert(lost.reset_index(drop=True), contract.entity.dtype)[0].dropna()
-        keys = pd.concat([keys, readable], ignore_index=True)
+        keys = pd.concat([keys, readable], ignore_index=True).drop_duplicates(ignore_index=True)
         aside = None if report.refusals else quarantined_rows(report, raw)
     return ValidatedTable(report, sound, aside, keys)
 
