@@ -123,14 +123,15 @@ class Lake:
         """Table -> its newest known entry in the manifest: file, digest, rows."""
         return self._newest(self._manifest(as_of))
 
-    def keys(self, as_of: dt.date) -> dict[str, pd.Series]:
-        """The keys (rows,) of each table of a month, as newest known; text is held by Arrow."""
+    def keys(self, as_of: dt.date, tables: Collection[str] | None = None) -> dict[str, pd.Series]:
+        """The keys (rows,) of each table of a month, or of these, as newest known; text is held by Arrow."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         key = self.contract.entity.column
         types = {pa.int64(): pd.Int64Dtype(), pa.string(): pd.StringDtype("pyarrow")}
-        files = {name: pq.ParquetFile(self.folder / entry["file"]) for name, entry in self.entries(as_of).items()}
+        wanted = {n: entry["file"] for n, entry in self.entries(as_of).items() if tables is None or n in tables}
+        files = {name: pq.ParquetFile(self.folder / file) for name, file in wanted.items()}
         return {name: file.read(columns=[key]).to_pandas(types_mapper=types.get)[key] for name, file in files.items()}
 
     def behind(self) -> list[str]:

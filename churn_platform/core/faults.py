@@ -106,7 +106,8 @@ STRUCTURAL_KINDS = (
     ),
     Kind(
         "keys_differ_between_tables",
-        "{near} of its {all} keys match a key of the month's other tables only after {how}", "{repair}",
+        "{near} of its {all} keys match a key of the month's other tables only after {how}",
+        "{repair}; if these are other customers, raise policy.ingestion.near_key_share",
     ),
     Kind(
         "keys_nearly_match", "{near} of the month's {all} keys match a key of {before} only after {how}",

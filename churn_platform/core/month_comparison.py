@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from churn_platform.core.faults import EXAMPLES
@@ -122,13 +123,14 @@ def change_sentence(compared: Mapping[str, Any] | None) -> str:
 
 
 def everyone(tables: Mapping[str, pd.Series]) -> pd.Series:
-    """The distinct keys of several tables."""
+    """The distinct keys of several tables, each of which holds a key once."""
     distinct: list[pd.Series] = []
     for keys in tables.values():
         if not any(_same_keys(keys, known) for known in distinct):
             distinct.append(keys.reset_index(drop=True))
-    joined = pd.concat(distinct, ignore_index=True) if len(distinct) > 1 else distinct[0]
-    return joined.drop_duplicates(ignore_index=True)
+    if len(distinct) == 1:
+        return distinct[0]
+    return pd.concat(distinct, ignore_index=True).drop_duplicates(ignore_index=True)
 
 
 def compare_customers(now: pd.Series, before: pd.Series, month: dt.date) -> CustomerChange:
@@ -139,7 +141,7 @@ def compare_customers(now: pd.Series, before: pd.Series, month: dt.date) -> Cust
         before: those of the earlier month.
         month: the earlier month.
     """
-    new, gone = now[~now.isin(before)], before[~before.isin(now)]
+    new, gone = _apart(now, before)
     return CustomerChange(month, len(now), len(now) - len(new), len(new), len(gone), near_keys(new, gone))
 
 
@@ -179,7 +181,7 @@ def spelling_of(one: str, other: str) -> Spelling:
 def lacking(tables: Mapping[str, pd.Series]) -> dict[str, pd.Series]:
     """Table -> the customers of the other tables that it lacks; only tables that lack some."""
     customers = everyone(tables)
-    absent = {name: customers[~customers.isin(keys)] for name, keys in tables.items()}
+    absent = {name: _apart(customers, keys)[0] for name, keys in tables.items()}
     return {name: keys for name, keys in absent.items() if len(keys)}
 
 
@@ -200,8 +202,7 @@ def near_tables(tables: Mapping[str, pd.Series]) -> dict[str, NearKeys]:
         others = (
             everyone({names[0]: known for names, known in groups if known is not keys}) if len(groups) > 1 else keys
         )
-        own = keys.drop_duplicates()
-        near = near_keys(own[~own.isin(others)], others[~others.isin(own)])
+        near = near_keys(*_apart(keys, others))
         if near is not None and (near.worse or (near.spelling.name == "case" and place > 0)):
             found |= dict.fromkeys(names, near)
     return found
@@ -247,6 +248,19 @@ def repeated_month(
         month for month, tables in others.items() if all(tables.get(name) == digest for name, digest in content.items())
     ]
     return max(same, default=None)
+
+
+def _apart(one: pd.Series, other: pd.Series) -> tuple[pd.Series, pd.Series]:
+    """The keys that are only in `one`, and those that are only in `other`.
+
+    By their codes: `isin` of text takes 15 times as long, 5 s for 1,000,000 keys.
+    """
+    if _same_keys(one, other):
+        return one[:0], other[:0]
+    codes, distinct = pd.factorize(pd.concat([one, other], ignore_index=True))
+    in_one, in_other = codes[: len(one)], codes[len(one) :]
+    times = np.bincount(in_one, minlength=len(distinct)) * np.bincount(in_other, minlength=len(distinct))
+    return one[times[in_one] == 0], other[times[in_other] == 0]
 
 
 def _same_keys(one: pd.Series, other: pd.Series) -> bool:

@@ -8,7 +8,8 @@ import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from churn_platform.core.ledger import Receipt
+from churn_platform.core.ledger import DELIVERED, Receipt
+from churn_platform.core.month_warnings import RAISED, recorded
 
 DAEMON_SILENT_SECONDS = 180.0
 """A daemon reports every 30 seconds; one that has said nothing for so long is taken for dead."""
@@ -29,6 +30,10 @@ class Standing:
     waiting_since: dt.datetime | None = None
     stands_down: str | None = None
     """The version that stands down."""
+    month: str = ""
+    """The newest published month."""
+    warnings: dict[str, list[str]] = field(default_factory=dict)
+    """Month -> the codes of its warnings."""
 
     def take(self, receipt: Receipt) -> None:
         """Fold one more receipt, in the ledger's order."""
@@ -36,7 +41,11 @@ class Standing:
         self.receipts = receipt.sequence
         self.counts[receipt.act] = self.counts.get(receipt.act, 0) + 1
         self.last[receipt.act] = time
-        if receipt.act == "approval requested":
+        if receipt.act in DELIVERED:
+            self.month = max(self.month, receipt.subject)
+        elif receipt.act in RAISED:
+            self.warnings[receipt.subject] = [str(one["code"]) for one in recorded(receipt)]
+        elif receipt.act == "approval requested":
             self.waiting, self.waiting_since = receipt.subject, time
         elif receipt.act in ANSWERS and receipt.subject == self.waiting:
             self.waiting, self.waiting_since = None, None

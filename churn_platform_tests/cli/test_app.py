@@ -719,7 +719,7 @@ def test_what_the_api_answered_is_told_with_its_worth():
     found = {
         "contract": "gym", "home": "here", "production": None, "decisions": [], "quarantine": None, "alerts": [],
         "months": ["2024-01-31"], "next": None, "reason": "", "pending": None, "blocked": {},
-        "proposal": None,
+        "proposal": None, "warnings": [],
     }  # fmt: skip
     one = {"version": 2, "as_of": "2024-01-31", "customers": 1500, "rows": 371, "moved": True, "distance": 0.31}
     unknown = one | {"metrics": None, "note": "Nothing is known.", "moved": False}
@@ -745,6 +745,7 @@ def test_a_single_month_is_told_as_one(capsys):
         "alerts": [],
         "answered": [],
         "proposal": None,
+        "warnings": [],
     }
     for months, said in (
         ([], "no month yet"),

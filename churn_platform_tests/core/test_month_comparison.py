@@ -4,7 +4,7 @@ import datetime as dt
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from churn_platform.core.month_comparison import (
@@ -32,6 +32,7 @@ some_keys = st.lists(st.text("ab01. ", min_size=1, max_size=4), unique=True, min
 )
 
 
+@settings(deadline=None)
 @given(now=some_keys, before=some_keys)
 def test_every_customer_is_counted_once(now, before):
     found = compare_customers(now, before, JANUARY)

@@ -87,7 +87,7 @@ def _faults(contract: Contract, comparison: MonthComparison) -> list[Fault]:
 
 
 def _customers(lake: Lake, features: Mapping[str, pd.Series], month: dt.date) -> CustomerChange:
-    before = {name: keys for name, keys in lake.keys(month).items() if name in lake.contract.feature_tables}
+    before = lake.keys(month, lake.contract.feature_tables)
     return compare_customers(everyone(features), everyone(before), month)
 
 

@@ -156,10 +156,9 @@ def _validated(contract: Contract, name: str, path: Path, as_of: dt.date) -> Val
     keys, aside = sound[contract.entity.column], None
     if len(report.faulty):
         lost = raw[contract.key.source or contract.entity.column].iloc[report.faulty]
-        readable = convert(
-            lost.reset_index(drop=True), contract.entity.dtype, Writing.of(contract.files, contract.key)
-        )[0].dropna()
-        keys = pd.concat([keys, readable], ignore_index=True)
+        delivered = lost.reset_index(drop=True)
+        readable = convert(delivered, contract.entity.dtype, Writing.of(contract.files, contract.key))[0].dropna()
+        keys = pd.concat([keys, readable], ignore_index=True).drop_duplicates(ignore_index=True)
         aside = None if report.refusals else quarantined_rows(report, raw)
     return ValidatedTable(report, sound, aside, keys)
 

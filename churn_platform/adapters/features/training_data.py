@@ -41,8 +41,8 @@ def build_training_dataset(home: Home, as_of: dt.date) -> TrainingDataset | None
         name: [m.isoformat() for m in getattr(window, name)] for name in ("training", "holdout", "forward")
     }  # fmt: skip
     tables = {} if dataset.origin is None else dict(dataset.origin.tables)
-    record |= {"digest": dataset.digest, "window": months, "tables": tables}
-    record["labels"] = label_plausibility(home, progress, as_of, window)
+    labels = label_plausibility(home, progress, as_of, window)
+    record |= {"digest": dataset.digest, "window": months, "tables": tables, "labels": labels}
     home.records.write("training_dataset", as_of, record, dataset.frame)
     return dataset
 

@@ -22,7 +22,6 @@ from churn_platform.adapters.proof.verifying import verify_home
 from churn_platform.adapters.records import Kind
 from churn_platform.adapters.watching.alerting import Alerter
 from churn_platform.adapters.watching.metrics import daemon_metrics, gauge, stamp
-from churn_platform.core.month_warnings import newest_warnings
 from churn_platform.core.watching import DagsterState, Standing
 from churn_platform.core.window import matured_months
 from churn_platform.errors import StoreDown
@@ -67,20 +66,11 @@ class WatchedHome:
             age = (self.home.now() - instant(months[-1])).total_seconds()
             yield gauge("churn_snapshot_age_seconds", "Time since the as_of of the newest snapshot.", age)
             yield gauge("churn_snapshot_quarantined_rows", "Rows put aside of the newest snapshot.", aside)
-            yield self._warnings()
         labelled = (month for month in reversed(months) if self.home.lake.has_labels(month))
         for month in labelled:
             if matured_months([month], {month}, self.home.contract, months[-1]):
                 yield stamp("churn_labelled_as_of", "The newest month whose labels have matured.", instant(month))
                 break
-
-    def _warnings(self) -> Metric:
-        """The warnings of the newest month as the ledger recorded them, by code."""
-        codes = Counter(str(one["code"]) for one in newest_warnings(self.home.ledger.receipts()))
-        found = GaugeMetricFamily("churn_month_warnings", "Warnings of the newest month.", labels=["code"])
-        for code, count in codes.items():
-            found.add_metric([code], count)
-        return found
 
     def production(self) -> Iterator[Metric]:
         """The version in production and its age."""
@@ -145,6 +135,10 @@ class WatchedHome:
         for act, count in standing.counts.items():
             acts.add_metric([act], count)
         yield acts
+        warnings = GaugeMetricFamily("churn_month_warnings", "Warnings of the newest month.", labels=["code"])
+        for code, count in Counter(standing.warnings.get(standing.month, ())).items():
+            warnings.add_metric([code], count)
+        yield warnings
         yield gauge(
             "churn_production_stand_down",
             "1 while the version in production stands down.",

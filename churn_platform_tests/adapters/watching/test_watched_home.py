@@ -150,6 +150,6 @@ def test_a_daemon_that_never_was_is_not_up_and_each_part_has_its_sign_of_life():
 
 def test_the_warnings_of_the_newest_month_are_counted_by_code(february_copy):
     watched = WatchedHome(february_copy)
-    assert not [name for name in values(watched.snapshot()) if "churn_month_warnings" in name]
+    assert not [name for name in values(watched.ledger()) if "churn_month_warnings" in name]
     record_warnings(february_copy, FEBRUARY)
-    assert values(watched.snapshot())["churn_month_warnings", "LABELS_IMPLAUSIBLE"] == 2
+    assert values(watched.ledger())["churn_month_warnings", "LABELS_IMPLAUSIBLE"] == 2
