@@ -88,7 +88,7 @@ def _of_label_count(home: Home, as_of: dt.date, compared: dict[str, Any] | None)
     entry = home.lake.entries(as_of).get(home.contract.label_table)
     if compared is None or entry is None:
         return []
-    return of_label_count(entry["rows"], compared["count"])
+    return of_label_count(entry.get("labels", entry["rows"]), compared["count"])
 
 
 def _of_drift(home: Home, as_of: dt.date, progress: Progress) -> list[MonthWarning]:
