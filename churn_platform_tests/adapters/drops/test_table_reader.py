@@ -340,3 +340,11 @@ def declared_visits():
         "paid": {"dtype": "float", "nullable": True, "unit": "€", "thousands": ","},
     }
     return declared(tables=tables, files={"missing": ["-", "?"]})
+
+
+def test_a_quote_that_is_not_closed_is_refused_with_its_line_and_swallows_no_row(csv, small_contract):
+    path = csv('member,hours,note\nm1,1,a\nm2,2,"b\nm3,3,c\nm4,4,"d"\n', "visits")
+    frame, [fault] = read_table(path, small_contract, "visits")
+    assert frame.empty
+    assert fault.code == "open_quote"
+    assert "line 3" in fault.says
