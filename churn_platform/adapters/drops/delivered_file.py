@@ -54,21 +54,28 @@ class Text:
     file: Path | None = None
     """The file that holds exactly this content; None where it was unpacked, decoded or cut."""
 
-    @cached_property
+    @property
     def quoted(self) -> bool:
         """Whether there is a quote anywhere: a line end may then lie within a cell.
 
         Raises:
             BrokenText: there are NUL bytes.
         """
+        return self._quotes_and_lines[0]
+
+    @cached_property
+    def _quotes_and_lines(self) -> tuple[bool, int]:
+        """Whether there is a quote, and how many lines there are, found in one pass."""
         quoted = False
+        ends = 0
         for start in range(0, len(self.content), BLOCK):
             block = bytes(self.content[start : start + BLOCK])
             where = block.find(b"\0")
             if where >= 0:
                 raise _broken("nul_bytes", self.content, start + where)
             quoted = quoted or b'"' in block
-        return quoted
+            ends += block.count(b"\n")
+        return quoted, ends + (bytes(self.content[-1:]) != b"\n")
 
     @property
     def header(self) -> list[str]:
@@ -96,17 +103,11 @@ class Text:
             # line an odd quote may be one that is not closed.
             last = bytes(self.content[-HEAD:]).rstrip(b"\r\n").rsplit(b"\n", 1)[-1]
             odd = last.count(b'"') % 2 == 1
-            if self.quoted and (odd or self._lines != table.num_rows + len(ragged) + 1):
+            if self.quoted and (odd or self._quotes_and_lines[1] != table.num_rows + len(ragged) + 1):
                 where = _open_quote(self.content, self.delimiter)
                 if where >= 0:
                     raise _broken("open_quote", self.content, where)
             return table, ragged
-
-    @cached_property
-    def _lines(self) -> int:
-        starts = range(0, len(self.content), BLOCK)
-        ends = sum(bytes(self.content[start : start + BLOCK]).count(b"\n") for start in starts)
-        return ends + (bytes(self.content[-1:]) != b"\n")
 
     def _parse(self, convert: "arrow_csv.ConvertOptions", block: int) -> tuple["pa.Table", list[Any]]:
         import pyarrow as pa
