@@ -18,9 +18,9 @@ from churn_platform.adapters.drops.delivered_file import (
     table_files,
 )
 from churn_platform.adapters.drops.encodings import likely_encoding, marked_encoding
-from churn_platform.adapters.drops.inspection import DELIMITERS
+from churn_platform.adapters.drops.inspection import DELIMITERS, broken_fault
 from churn_platform.core.contract_parts import FileFormat
-from churn_platform.core.faults import EXAMPLE_LENGTH, fault
+from churn_platform.core.faults import EXAMPLE_LENGTH
 from churn_platform.errors import UsageError
 
 SAMPLE_LINES, SAMPLE_BYTES = 50, 1 << 20
@@ -169,8 +169,7 @@ def _read_csv(path: Path, written: FileFormat) -> pd.DataFrame:
     try:
         table, ragged = text.parse(csv.ConvertOptions(column_types=strings, strings_can_be_null=False))
     except BrokenText as broken:
-        found = fault(broken.code, path.name, file=path.name, line=f"{broken.line:,}", examples=[broken.example])
-        raise UsageError(found.sentence()) from None
+        raise UsageError(broken_fault(path, path.name, broken).sentence()) from None
     if ragged:
         seen = f"{len(ragged):,} row{'s' if len(ragged) > 1 else ''} with more or fewer cells than the header"
         first = f"the first is row {ragged[0].number - 1}: {ragged[0].text[:EXAMPLE_LENGTH]!r}"

@@ -51,23 +51,31 @@ class Text:
     delimiter: str
     encoding: str
     """That of the file."""
+    file: Path | None = None
+    """The file that holds exactly this content; None where it was unpacked, decoded or cut."""
 
-    @cached_property
+    @property
     def quoted(self) -> bool:
         """Whether there is a quote anywhere: a line end may then lie within a cell.
 
         Raises:
-            BrokenText: there are NUL bytes, or a quote is not closed in its cell.
+            BrokenText: there are NUL bytes.
         """
-        where = _first(self.content, b"\0")
-        if where >= 0:
-            raise _broken("nul_bytes", self.content, where)
-        if _first(self.content, b'"') < 0:
-            return False
-        where = _open_quote(self.content, self.delimiter)
-        if where >= 0:
-            raise _broken("open_quote", self.content, where)
-        return True
+        return self._quotes_and_lines[0]
+
+    @cached_property
+    def _quotes_and_lines(self) -> tuple[bool, int]:
+        """Whether there is a quote, and how many lines there are, found in one pass."""
+        quoted = False
+        ends = 0
+        for start in range(0, len(self.content), BLOCK):
+            block = bytes(self.content[start : start + BLOCK])
+            where = block.find(b"\0")
+            if where >= 0:
+                raise _broken("nul_bytes", self.content, start + where)
+            quoted = quoted or b'"' in block
+            ends += block.count(b"\n")
+        return quoted, ends + (bytes(self.content[-1:]) != b"\n")
 
     @property
     def header(self) -> list[str]:
@@ -78,18 +86,28 @@ class Text:
         """The rows, and those that have more or fewer cells than the header, which are left out.
 
         Raises:
-            BrokenText: see `quoted`.
+            BrokenText: there are NUL bytes, or a quote is not closed in its cell.
         """
         import pyarrow as pa
 
         block = _block_size(self.content)
         while True:
             try:
-                return self._parse(convert, block)
+                table, ragged = self._parse(convert, block)
             except pa.ArrowInvalid as error:
                 if "straddling" not in str(error) or block > len(self.content):
                     raise
                 block *= 8  # a single row is longer than the block
+                continue
+            # As many lines as rows: no cell runs over a line end, so no quote can have swallowed rows. In the last
+            # line an odd quote may be one that is not closed.
+            last = bytes(self.content[-HEAD:]).rstrip(b"\r\n").rsplit(b"\n", 1)[-1]
+            odd = last.count(b'"') % 2 == 1
+            if self.quoted and (odd or self._quotes_and_lines[1] != table.num_rows + len(ragged) + 1):
+                where = _open_quote(self.content, self.delimiter)
+                if where >= 0:
+                    raise _broken("open_quote", self.content, where)
+            return table, ragged
 
     def _parse(self, convert: "arrow_csv.ConvertOptions", block: int) -> tuple["pa.Table", list[Any]]:
         import pyarrow as pa
@@ -108,7 +126,9 @@ class Text:
         for threads in (True, False):  # row numbers are known without threads only
             ragged.clear()
             reading = arrow_csv.ReadOptions(use_threads=threads, block_size=block)
-            table = arrow_csv.read_csv(pa.BufferReader(pa.py_buffer(self.content)), reading, parsing, convert)
+            # By its path where that is possible: many threads that touch a memory map wait for each other.
+            source = self.file or pa.BufferReader(pa.py_buffer(self.content))
+            table = arrow_csv.read_csv(source, reading, parsing, convert)
             if not ragged:
                 break
         return table, ragged
@@ -128,6 +148,11 @@ def stem_of(path: Path) -> str:
 def is_text(path: Path) -> bool:
     """Whether the file's name is that of a CSV file, packed or not."""
     return suffix_of(path) in (CSV, PACKED_CSV)
+
+
+def plain_file(path: Path) -> Path | None:
+    """The file itself where it is a CSV file that is not packed."""
+    return path if suffix_of(path) == CSV else None
 
 
 def table_files(folder: Path) -> dict[str, list[Path]]:
@@ -156,25 +181,26 @@ def raw_bytes(path: Path) -> "memoryview[int]":
         return memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
 
 
-def open_text(raw: "memoryview[int]", encoding: str, delimiter: str) -> Text:
+def open_text(raw: "memoryview[int]", encoding: str, delimiter: str, file: Path | None = None) -> Text:
     """The content of a CSV file; a mark or a separator line in the file takes precedence over what is declared.
 
     Args:
         raw: the file's bytes, unpacked.
         encoding: the declared encoding.
         delimiter: the declared delimiter.
+        file: the file, where it is not packed.
 
     Raises:
         UnicodeError: the bytes are not text in that encoding. UTF-8 is only checked when it is parsed.
     """
     mark, encoding = marked_encoding(raw[:4], encoding)
-    content = raw[len(mark) :]
+    content = raw[len(mark) :] if mark else raw
     if codecs.lookup(encoding).name not in ("utf-8", "ascii"):
         content = memoryview(str(content, encoding).encode())
     if hint := SEPARATOR_LINE.match(content):
         delimiter = hint[1].decode("latin-1")
         content = content[hint.end() :]
-    return Text(content, delimiter, encoding)
+    return Text(content, delimiter, encoding, file if content is raw else None)
 
 
 def header_of(head: bytes, encoding: str, delimiter: str) -> list[str]:
@@ -224,15 +250,6 @@ def _open_quote(content: "memoryview[int]", delimiter: str) -> int:
         else:
             return opened
     return opened
-
-
-def _first(content: "memoryview[int]", byte: bytes) -> int:
-    """Where a byte first is; -1 where it is nowhere."""
-    owner = content.obj
-    if isinstance(owner, mmap.mmap | bytes):  # without a copy
-        offset = len(owner) - len(content)
-        return max(owner.find(byte, offset) - offset, -1)
-    return bytes(content).find(byte)
 
 
 def _broken(code: str, content: "memoryview[int]", where: int) -> BrokenText:

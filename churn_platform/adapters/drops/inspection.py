@@ -12,6 +12,7 @@ from churn_platform.adapters.drops.delivered_file import (
     Text,
     header_of,
     open_text,
+    plain_file,
     raw_bytes,
     suffix_of,
 )
@@ -46,7 +47,7 @@ def inspect(path: Path, contract: Contract, table: str) -> tuple[Text | None, li
 
 def _opened(path: Path, contract: Contract, table: str, raw: "memoryview[int]") -> tuple[Text | None, list[Fault]]:
     try:
-        text = open_text(raw, contract.files.encoding, contract.files.delimiter)
+        text = open_text(raw, contract.files.encoding, contract.files.delimiter, plain_file(path))
         _ = text.quoted
         return text, _header_faults(path, contract, table, text)
     except UnicodeError:
@@ -54,7 +55,12 @@ def _opened(path: Path, contract: Contract, table: str, raw: "memoryview[int]") 
     except BrokenText as broken:
         if broken.code == "nul_bytes" and likely_encoding(raw).startswith("utf-"):
             return None, [encoding_fault(path, contract, table)]
-        return None, [fault(broken.code, table, file=path.name, line=f"{broken.line:,}", examples=[broken.example])]
+        return None, [broken_fault(path, table, broken)]
+
+
+def broken_fault(path: Path, table: str, broken: BrokenText) -> Fault:
+    """The fault that a text has which cannot be parsed as it stands."""
+    return fault(broken.code, table, file=path.name, line=f"{broken.line:,}", examples=[broken.example])
 
 
 def _other_format(path: Path, table: str, head: bytes) -> Fault | None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from churn_platform.adapters.drops.delivered_file import Text, suffix_of
-from churn_platform.adapters.drops.inspection import encoding_fault, inspect
+from churn_platform.adapters.drops.delivered_file import BrokenText, Text, suffix_of
+from churn_platform.adapters.drops.inspection import broken_fault, encoding_fault, inspect
 from churn_platform.core.contract import Contract
 from churn_platform.core.contract_parts import Column, FileFormat
 from churn_platform.core.conversion import FALSE_WORDS, NULL_WORDS, TRUE_WORDS
@@ -47,6 +47,8 @@ def read_table(path: Path, contract: Contract, name: str, *, as_text: bool = Fal
             table, faults = _read_parquet(path, contract, name)
         else:
             table, faults = _read_text(text, path, contract, name, as_text=as_text)
+    except BrokenText as broken:
+        return pd.DataFrame(), [broken_fault(path, name, broken)]
     except (pa.ArrowException, OSError, UnicodeError) as error:
         if text is not None and (isinstance(error, UnicodeError) or "UTF" in str(error)):
             return pd.DataFrame(), [encoding_fault(path, contract, name)]

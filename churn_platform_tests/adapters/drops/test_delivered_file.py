@@ -117,6 +117,7 @@ def test_a_cell_longer_than_a_block_is_read():
         ('1,a\n2,"b\n3,""\n4,c\n', 3),
         ('"1","a"\n"2","b\n"3","c"\n', 3),
         ('1,a\n2,b\n3,"c', 4),
+        ('1,a\n2,b\n3,"c\n', 4),
         ('1,5" pipe\n2,"b\n3,"c"\n', 3),
     ],
 )

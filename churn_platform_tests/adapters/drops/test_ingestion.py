@@ -77,6 +77,7 @@ def test_a_sound_drop_is_published_and_accepted_with_its_digest(home, tables):
         "delivery": digest_of(home.lake.deliveries(JANUARY)[0]),
         "fingerprint": drop.fingerprint,
         "compared": home.lake.compared(JANUARY),
+        "labelled": [12, 12],
         **provenance(),
     }
     assert home.lake.snapshots(JANUARY) == [publication.digest]
@@ -131,6 +132,14 @@ def test_a_drop_of_an_earlier_version_with_another_content_is_read_once_and_stay
     assert [recognise_drop(home) for _ in range(3)] == [None] * 3
     assert len(judged) == 1
     assert home.lake.fingerprint(JANUARY) == before
+
+
+def test_labels_of_some_customers_are_counted_in_the_receipt(home, tables):
+    deliver(home, JANUARY, tables | {"leavers": tables["leavers"].head(6)})
+    publish_drop(home, JANUARY)
+    (receipt,) = home.ledger.receipts()
+    assert receipt.evidence["labelled"] == [6, 12]
+    assert "6 of 12 customers have a label" in receipt.reason
 
 
 def test_the_same_drop_again_publishes_nothing_and_has_one_receipt(home, tables):

@@ -115,11 +115,9 @@ def test_a_mark_says_how_a_file_is_written_and_without_one_the_encoding_is_named
         assert said(content, contract=declared(files={"encoding": encoding})) == []
 
 
-def test_nul_bytes_and_a_quote_that_is_not_closed_are_named_with_their_line(said):
+def test_nul_bytes_are_named_with_their_line(said):
     [sentence] = said("member,hours\nm1,1\nm\x002,2\n")
     assert "NUL bytes, the first in line 3" in sentence
-    [sentence] = said('member,hours\nm1,1\nm2,"2\nm3,3\nm4,"4"\n')
-    assert "the quote that opens in line 3 is not closed" in sentence
 
 
 def test_a_character_that_the_head_cuts_in_two_is_no_fault():
