@@ -39,7 +39,7 @@ def draft_from(
     oldest_first = list(drops.items())
     for place, (date, path) in reversed(list(enumerate(oldest_first))):
         files = data_files(path)
-        written = detect_format(files.values()).model_copy(update={"decimal": "."})  # each column shows its own
+        written = detect_format(files.values())
         near = oldest_first[max(place - OTHERS, 0) : place] + oldest_first[place + 1 :][:OTHERS]
         others = [read_tables(data_files(other), written) for _, other in near]
         later = {stem for _, newer in oldest_first[place + 1 :] for stem in files if stem not in data_files(newer)}
