@@ -5,7 +5,7 @@ import datetime as dt
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from churn_platform.core.draft.columns import LISTED, OFTEN, guess_column, round_up
@@ -129,6 +129,7 @@ def test_a_round_figure_is_the_next_one_two_or_five(number):
     assert f"{found:e}"[0] in "125"
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=2))
 def test_bounds_hold_every_number_seen(values):
     column = guess(pd.Series(values)).column

@@ -140,3 +140,14 @@ def test_a_column_that_is_named_like_a_label_but_holds_something_else_is_shown_w
 def test_labels_of_churners_only_are_confirmed():
     found = guess_label([sheet("a", who=IDS, churned=["yes"] * N)], KEY, None)
     assert "must list who stayed" in found.doubt
+
+
+def test_a_log_whose_rows_have_a_key_of_their_own_is_named_with_the_query_to_write():
+    said = refused(guess_label, [sheet("visits", who=IDS, user_id=IDS[:20] * 2, kind=["in", "out"] * 20)], KEY, None)
+    assert "visits may be a log of events" in said
+    assert "`source:`" in said
+
+
+def test_columns_with_two_words_that_are_not_yes_and_no_are_named():
+    with pytest.raises(UsageError, match=r"two other values there are a\.gekuendigt"):
+        guess_label([sheet("a", who=IDS, gekuendigt=["ja", "nein"] * 20)], KEY, None)
