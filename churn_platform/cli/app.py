@@ -123,8 +123,9 @@ def simulate(
 @app.command()
 def init(
     from_drop: Annotated[
-        Path | None, typer.Option("--from-drop", help="Draft the contract from these files, or from the newest drop.")
+        Path | None, typer.Option("--from-drop", help="Draft the contract from this folder or file, or newest drop.")
     ] = None,
+    files: Annotated[list[Path] | None, typer.Argument(help="With --from-drop: more files of the same month.")] = None,
     entity: Annotated[str | None, typer.Option(help="With --from-drop: the column that is the customer's key.")] = None,
     label: Annotated[str | None, typer.Option(help="With --from-drop: TABLE.COLUMN that says who churned.")] = None,
     as_of: Annotated[
@@ -139,9 +140,9 @@ def init(
 
     opened = open_home(home, must_exist=False)
     if from_drop is not None:
-        found = make_draft(opened, from_drop, entity, label, parse_as_of(as_of) if as_of else None)
-    elif entity or label or as_of:
-        raise UsageError("--entity, --label and --as-of tell a draft what it cannot guess: they need --from-drop.")
+        found = make_draft(opened, [from_drop, *(files or [])], entity, label, parse_as_of(as_of) if as_of else None)
+    elif entity or label or as_of or files:
+        raise UsageError("--entity, --label, --as-of and files are for a draft: they need --from-drop.")
     else:
         found = make_home(opened)
     if as_json:
@@ -155,8 +156,8 @@ def init(
 @app.command()
 def ingest(
     as_of: Annotated[str, typer.Option("--as-of", help="The date at which the tables were true, as 2024-01-31.")],
-    folder: Annotated[
-        Path | None, typer.Argument(help="Folder with the month's files; not needed where a database has every table.")
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="A folder, files or .zip; not needed where a database has every table.")
     ] = None,
     home: HomeOption = None,
 ) -> None:
@@ -166,8 +167,8 @@ def ingest(
 
     month = parse_as_of(as_of)
     opened = open_home(home, must_exist=False)
-    with gathered(opened, folder, month) as files:
-        target, found = take_in(opened, files, month)
+    with gathered(opened, files or (), month) as folder:
+        target, found = take_in(opened, folder, month)
     opened.create()
     said = found.quarantined_sentence
     typer.echo(f"The drop of {month} is {'usable' if said else 'sound'} and in {target}. Next: `churn run`.")

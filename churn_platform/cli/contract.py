@@ -6,6 +6,7 @@ Belongs here: their arguments and their layout. Does not: facts (`adapters/contr
 
 import datetime as dt
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -35,20 +36,22 @@ def contract() -> None:
 
 @app.command()
 def check(
-    folder: Annotated[Path | None, typer.Argument(help="A drop, or a folder of drops, to try it on.")] = None,
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="A drop to try it on: a folder, files or .zip; or a folder of drops.")
+    ] = None,
     file: Annotated[Path | None, typer.Option("--contract", help="The contract (else the home's).")] = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say line by line what is wrong with the contract, or what would fail if DIR were delivered."""
-    from churn_platform.adapters.contracts.check import check_contract, check_drops
+    """Say line by line what is wrong with the contract, or what would fail if FILES were delivered."""
+    from churn_platform.adapters.contracts.check import check_contract, check_files
     from churn_platform.adapters.contracts.file import read_contract
     from churn_platform.adapters.home import Home
 
     path = file or Home(load_settings(home)).contract_path
     try:
         found = read_contract(path)
-        lines = check_contract(found) if folder is None else check_drops(found, folder)
+        lines = check_files(found, files) if files else check_contract(found)
     except ContractError as error:
         lines = [{"state": "fail", "drop": None, "where": "contract", "says": said} for said in str(error).splitlines()]
     faults = sum(line["state"] == "fail" for line in lines)
@@ -61,15 +64,16 @@ def check(
 
 
 def make_draft(
-    home: "Home", folder: Path, entity: str | None, label: str | None, as_of: dt.date | None
+    home: "Home", named: Sequence[Path], entity: str | None, label: str | None, as_of: dt.date | None
 ) -> dict[str, Any]:
-    """Draft the home's contract from a folder of files; what was guessed, as plain values.
+    """Draft the home's contract from a folder or files; what was guessed, as plain values.
 
     Raises:
         UsageError: the home has a contract, `CHURN_CONTRACT` names one, or no draft can be made.
     """
     from churn_platform.adapters.contracts.draft import CONFIRM, as_yaml, draft_from
     from churn_platform.adapters.contracts.file import read_contract
+    from churn_platform.adapters.drops.sources import delivery
     from churn_platform.adapters.files import write_text
     from churn_platform.core.draft.words import valid_name
 
@@ -78,16 +82,18 @@ def make_draft(
         raise UsageError(f"{own} exists and is not overwritten: move it away, or draft into another --home.")
     if home.settings.contract is not None:
         raise UsageError(f"CHURN_CONTRACT names {home.settings.contract}: unset it, or the draft would not be used.")
-    drop, drafted = draft_from(
-        folder, name=valid_name(home.folder.name, "churn"), as_of=as_of, entity=entity, label=label
-    )
+    with delivery(named) as given:
+        drop, drafted = draft_from(
+            given.folder, name=valid_name(home.folder.name, "churn"), as_of=as_of, entity=entity, label=label
+        )
+        files = given.named_as(drop)
     text = as_yaml(drafted)
     home.create()
     write_text(own, text)
     read_contract(own)
     home.registry.prepare()
-    guessed = {"contract": own, "drop": drop, **_guessed(drafted), "confirm": text.count(f"{CONFIRM}:")}
-    return guessed | {"next": _next(home, drop, drafted.as_of)}
+    guessed = {"contract": own, "drop": files[0], **_guessed(drafted), "confirm": text.count(f"{CONFIRM}:")}
+    return guessed | {"next": _next(home, files, drafted.as_of)}
 
 
 def make_home(home: "Home") -> dict[str, Any]:
@@ -137,11 +143,11 @@ def show_draft(console: "Console", found: dict[str, Any]) -> None:
         console.print(f"  {command}", soft_wrap=True)
 
 
-def _next(home: "Home", drop: Path, as_of: dt.date | None) -> list[str]:
+def _next(home: "Home", named: Sequence[Path], as_of: dt.date | None) -> list[str]:
     """What to type next, as it can be pasted into a shell."""
     usual = type(home.settings).model_fields["home"].default
     at = "" if home.settings.home == usual else f" --home {shlex.quote(str(home.settings.home))}"
-    files = shlex.quote(str(drop))
+    files = shlex.join(map(str, named))
     return [
         f"churn contract check {files}{at}",
         f"churn ingest {files} --as-of {as_of or 'DATE'}{at}",

@@ -101,6 +101,11 @@ class Contract(BaseModel):
                 for header in sorted({*headers})
                 if headers.count(header) > 1
             ]
+            faults += [
+                f"tables.{name}.columns.{own}.thousands: {column.thousands!r} is the decimal sign, too"
+                for own, column in self.tables[name].columns.items()
+                if column.thousands and column.thousands == (column.decimal or self.files.decimal)
+            ]
         return faults
 
     def _age_faults(self) -> list[str]:

@@ -55,9 +55,10 @@ class Writing:
     def of(cls, files: FileFormat, column: Column) -> "Writing":
         """As the contract describes it; a word that is one of the column's `values` is a value."""
         words = [word for word in files.missing if word not in (column.values or ())]
+        decimal = column.decimal or files.decimal
         return cls(
-            decimal=column.decimal or files.decimal,
-            thousands=column.thousands or files.thousands,
+            decimal=decimal,
+            thousands=column.thousands or (files.thousands if files.thousands != decimal else ""),
             unit=column.unit,
             date_format=column.date_format,
             missing=(*words, *column.missing),

@@ -29,6 +29,15 @@ def test_the_entity_has_its_own_name_and_type():
             taken(adapter, wrong)
 
 
+def test_a_whole_key_with_a_point_is_read_only_while_no_digit_can_be_lost():
+    newspaper = schemas_of(Contract.model_validate(NEWSPAPER))
+    assert taken(newspaper.single, {"reader_no": 2.0**53 - 1})["reader_no"] == 2**53 - 1
+    assert taken(newspaper.single, {"reader_no": 1582218195625938945})["reader_no"] == 1582218195625938945
+    assert value(newspaper.path_key, "1582218195625938945") == 1582218195625938945
+    with pytest.raises(Refusal, match="a wrong reader_no"):
+        taken(newspaper.single, {"reader_no": 1582218195625938945.0})
+
+
 def test_an_integer_key_in_a_path_is_read_as_a_number():
     newspaper, gym = schemas_of(Contract.model_validate(NEWSPAPER)), schemas_of(declared())
     assert value(newspaper.path_key, "-7") == -7

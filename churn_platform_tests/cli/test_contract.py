@@ -177,7 +177,7 @@ def test_a_drop_is_checked_line_by_line_and_a_fault_is_exit_code_1(churn, gym, t
 
 
 def test_a_check_of_nothing_is_wrong_use(churn, gym, tmp_path):
-    assert "is no folder" in refused(churn("contract", "check", tmp_path / "x", "--contract", tmp_path / "gym.yaml"))
+    assert "does not exist" in refused(churn("contract", "check", tmp_path / "x", "--contract", tmp_path / "gym.yaml"))
     assert "there is no such contract" in churn("contract", "check", "--contract", tmp_path / "x.yaml")[1]
 
 

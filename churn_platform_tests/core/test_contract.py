@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from churn_platform.core.contract import CADENCES, Contract, Span
+from churn_platform.core.digest import hashed_values
 from churn_platform.core.policy import Policy
 
 DATES = st.dates(dt.date(1990, 1, 1), dt.date(2090, 1, 1))
@@ -34,6 +35,14 @@ def changed(declared, path, value):
         ("tables.plans.columns.tier.min", 1, "min and max are for dtype integer or float, not category"),
         ("tables.plans.columns.autopay.max", 1, "min and max are for dtype integer or float, not boolean"),
         ("tables.visits.columns.visits.max", -1, "min 0 is above max -1"),
+        ("tables.plans.columns.tier.unit", "%", "unit is for dtype integer or float, not category"),
+        ("tables.plans.columns.autopay.thousands", ",", "thousands is for dtype integer or float, not boolean"),
+        ("tables.people.columns.joined.decimal", ",", "decimal is for dtype integer or float, not date"),
+        ("tables.visits.columns.visits.date_format", "excel", "date_format is for dtype date, not integer"),
+        ("tables.people.columns.joined.date_format", "european", "date_format must be excel, epoch_seconds or a format such as"),
+        ("tables.visits.columns.visits.thousands", ".", "thousands: '.' is the decimal sign, too"),
+        ("files", {"thousands": "."}, "thousands is '.', as decimal or delimiter is"),
+        ("files", {"thousands": ","}, "thousands is ',', as decimal or delimiter is"),
         ("tables.visits.columns.visits.phrase", "{count} visits", "phrase may hold {value} and {s} only"),
         ("tables.visits.columns.visits.phrase", "{} visits", "phrase may hold {value} and {s} only"),
         ("tables.visits.columns.visits.phrase", "{value.real} visits", "phrase may hold {value} and {s} only"),
@@ -344,3 +353,14 @@ def test_where_a_table_comes_from_changes_neither_the_model_nor_the_policy(decla
         Contract.model_validate(changed(declared, "tables.visits.source", source)),
     )
     assert (files.model_hash, files.policy_hash) == (base.model_hash, base.policy_hash)
+
+
+def test_how_values_are_written_changes_neither_model_nor_policy_and_is_no_part_of_a_digest_unless_declared(declared):
+    before = Contract.model_validate(declared)
+    added = {"missing", "decimal", "thousands", "unit", "date_format"}
+    column = before.tables["visits"].columns["visits"]
+    assert not added & hashed_values(column).keys()
+    assert not {"missing", "thousands"} & hashed_values(before.files).keys()
+    after = Contract.model_validate(changed(declared, "tables.visits.columns.visits.missing", ["-1"]))
+    assert hashed_values(after.tables["visits"].columns["visits"])["missing"] == ["-1"]
+    assert (after.model_hash, after.policy_hash) == (before.model_hash, before.policy_hash)

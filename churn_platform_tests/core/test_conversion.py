@@ -224,6 +224,13 @@ def test_a_word_that_is_a_category_stays_one():
     assert Writing.of(files, Column(dtype="category", missing=("x",))).missing == ("NA", "-", "x")
 
 
+def test_a_column_s_own_signs_take_precedence_over_those_of_the_files():
+    files = FileFormat(delimiter=";", decimal=",", thousands=".")
+    assert Writing.of(files, Column(dtype="float")) == Writing(decimal=",", thousands=".")
+    assert Writing.of(files, Column(dtype="float", decimal=".")) == Writing(decimal=".", thousands="")
+    assert Writing.of(files, Column(dtype="float", decimal=".", thousands=" ")) == Writing(decimal=".", thousands=" ")
+
+
 @pytest.mark.parametrize(
     ("how", "words", "values"),
     [

@@ -144,6 +144,14 @@ def test_exact_duplicates_leave_one_row_and_no_fault(gym, visits):
     assert frame["member"].tolist() == ["a", "b", "c"]
 
 
+def test_a_header_between_the_rows_is_no_customer(gym, visits):
+    header = pd.DataFrame([list(visits.columns)] * 2, columns=visits.columns)
+    frame, faults = conform(gym, "visits", pd.concat([visits, header], ignore_index=True))
+    assert (frame["member"].tolist(), faults) == (["a", "b", "c"], [])
+    named = visits.assign(member=["member", "a", "c"])  # a customer of that name has values of its own
+    assert conform(gym, "visits", named)[0]["member"].tolist() == ["a", "c", "member"]
+
+
 def test_of_exact_duplicates_with_a_fault_one_is_faulty(gym, visits):
     raw = pd.concat([visits, visits.iloc[[0, 0]]]).assign(visits=["99", "2", "3", "99", "99"])
     frame, faults = conform(gym, "visits", raw)

@@ -1,13 +1,14 @@
 """What would fail if a folder were delivered: each table and column against the contract, without a home."""
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from churn_platform.adapters.contracts.draft_files import data_files, drops_in
 from churn_platform.adapters.drops.reader import Drop, open_drop
+from churn_platform.adapters.drops.sources import delivery
 from churn_platform.adapters.drops.validation import validate
 from churn_platform.core.contract import Contract
 from churn_platform.core.faults import Fault
@@ -34,6 +35,12 @@ def check_contract(contract: Contract) -> list[Line]:
         "slices": ", ".join(contract.slices) or "none",
     }
     return [{"state": "ok", "drop": None, "where": part, "says": says} for part, says in said.items()]
+
+
+def check_files(contract: Contract, named: Sequence[Path]) -> list[Line]:
+    """What would be reported for the drops that a person names: a folder, files or zip archives; see `check_drops`."""
+    with delivery(named, contract) as given:
+        return check_drops(contract, given.folder)
 
 
 def check_drops(contract: Contract, folder: Path, *, undated: dt.date | None = None) -> list[Line]:

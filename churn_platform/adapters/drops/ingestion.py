@@ -8,14 +8,17 @@ import contextlib
 import datetime as dt
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from churn_platform.adapters.drops.delivered_file import stem_of, table_files
 from churn_platform.adapters.drops.page import show_drop
 from churn_platform.adapters.drops.quarantine_files import Quarantine
 from churn_platform.adapters.drops.reader import INCOMING, SUCCESS, Drop, open_drop
+from churn_platform.adapters.drops.sources import delivery
 from churn_platform.adapters.drops.validation import ValidatedDrop, ValidatedTable, validate
 from churn_platform.adapters.files import replacing, sha256_file
 from churn_platform.adapters.home import Home
@@ -113,25 +116,25 @@ def take_in(home: Home, source: Path, as_of: dt.date) -> tuple[Path, ValidatedDr
 
 
 @contextlib.contextmanager
-def gathered(home: Home, folder: Path | None, as_of: dt.date) -> Iterator[Path]:
-    """A folder with all files of a drop: those of `folder`, and the contract's database tables that it does not hold.
+def gathered(home: Home, named: Sequence[Path], as_of: dt.date) -> Iterator[Path]:
+    """A folder with all files of a drop: those that are named, and the contract's database tables that they lack.
 
     Raises:
-        UsageError: there is no folder and no table in a database; or a source cannot be used as it is written.
+        UsageError: nothing is named and no table is in a database; or a file or source cannot be used as it is.
         DataError: a database does not answer, refuses, or has no rows of the month.
     """
     pulled = home.contract.pulled
-    if folder is not None and not folder.is_dir():
-        raise UsageError(f"{folder} is no folder: name the folder with the month's files.")
-    if not pulled:
-        if folder is None:
-            raise UsageError("The contract reads no table from a database: name the folder with the month's files.")
-        yield folder
-        return
-    from churn_platform.adapters.drops.database_tables import pull
+    if not named and not pulled:
+        raise UsageError("The contract reads no table from a database: name the folder with the month's files.")
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(delivery(named, home.contract)).folder if named else None
+        if folder is not None and not pulled:
+            yield folder
+            return
+        from churn_platform.adapters.drops.database_tables import pull
 
-    with tempfile.TemporaryDirectory(prefix="churn-drop-") as name:
-        staging, by_hand = Path(name), set[str]()
+        staging = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="churn-drop-")))
+        by_hand = set[str]()
         if folder is not None:
             drop = open_drop(folder, as_of, home.contract)
             by_hand = {*drop.files, *drop.doubles}
@@ -149,7 +152,7 @@ def pull_drop(home: Home, as_of: dt.date) -> Path:
         UsageError: a source cannot be used as it is written.
         DataError: a database does not answer, refuses, or has no rows of the month.
     """
-    with gathered(home, None, as_of) as files:
+    with gathered(home, (), as_of) as files:
         try:
             return take_in(home, files, as_of)[0]
         except DropRefused as refusal:
@@ -193,7 +196,22 @@ def _record_delivery(home: Home, as_of: dt.date) -> None:
     said = quarantined_sentence({name: entry["quarantined"] for name, entry in kept.items()})
     reason = f"{delivery['kind'].capitalize()} delivery of {', '.join(delivery['tables'])}. {said}".strip()
     act: Act = "drop corrected" if delivery["kind"] == "correction" else "drop accepted"
-    _record(home, act, as_of, reason, content | {"fingerprint": home.lake.fingerprint(as_of)})
+    evidence = content | {"fingerprint": home.lake.fingerprint(as_of)}
+    if home.contract.label_table in delivery["tables"]:
+        labelled, customers = _labelled(home, as_of)
+        evidence["labelled"] = [labelled, customers]
+        if labelled < customers:
+            reason += f" {labelled:,} of {customers:,} customers have a label."
+    _record(home, act, as_of, reason, evidence)
+
+
+def _labelled(home: Home, as_of: dt.date) -> tuple[int, int]:
+    """How many customers of a month have a label, and how many there are."""
+    tables = home.lake.tables(as_of)
+    key = home.contract.entity.column
+    customers = pd.concat([tables[name][key] for name in home.contract.feature_tables if name in tables])
+    labels = tables[home.contract.label_table].dropna(subset=[home.contract.label.column])
+    return int(labels[key].isin(customers).sum()), customers.nunique()
 
 
 def _record_repetition(home: Home, publication: Publication, fingerprint: str) -> None:

@@ -3,8 +3,8 @@
 Belongs here: finding and leaving out rows by key. Does not: which files there are (`adapters/upkeep/forgetting.py`).
 """
 
-import codecs
 import csv
+import gzip
 import io
 import sys
 from collections.abc import Collection, Iterator
@@ -15,7 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-SUFFIXES = (".csv", ".parquet")
+from churn_platform.adapters.drops.delivered_file import PACKED_CSV, PARQUET, SEPARATOR_LINE, raw_bytes, suffix_of
+from churn_platform.adapters.drops.encodings import marked_encoding
+
 BYTE_ORDER_MARK = "\ufeff"
 
 
@@ -47,27 +49,25 @@ def without_customer(path: Path, key: Key, *, delimiter: str, encoding: str) -> 
         OSError: the file cannot be read.
         ValueError: it is no table (pyarrow's errors are ValueErrors), or a text in another encoding.
     """
-    if path.suffix == ".parquet":
+    if suffix_of(path) == PARQUET:
         return _parquet(path, key)
-    content = path.read_bytes()
-    return _csv(content, key, delimiter, _without_mark(encoding, content))
-
-
-def _without_mark(encoding: str, content: bytes) -> str:
-    """The same encoding with the byte order mark as a character of the text: it is written again as it stood."""
-    name = codecs.lookup(encoding).name
-    if name in ("utf-16", "utf-32"):
-        big = content.startswith(codecs.BOM_UTF16_BE if name == "utf-16" else codecs.BOM_UTF32_BE)
-        return f"{name}-be" if big else f"{name}-le"
-    return name.removesuffix("-sig")
+    content = bytes(raw_bytes(path))
+    # The mark stays a character of the text: it is written again as it stood.
+    _, encoding = marked_encoding(content, encoding)
+    found = _csv(content, key, delimiter, encoding)
+    if found is None or suffix_of(path) != PACKED_CSV:
+        return found
+    return gzip.compress(found[0], mtime=0), found[1]
 
 
 def _csv(content: bytes, key: Key, delimiter: str, encoding: str) -> tuple[bytes, int] | None:
     text = content.decode(encoding, "surrogateescape")
     if "\0" not in text and not key.may_be_in(text):
         return None
-    rows = _records(text, delimiter)
-    header, kept, gone = next(rows, ([], "")), [], 0
+    hint = SEPARATOR_LINE.match(text.lstrip(BYTE_ORDER_MARK).encode("utf-8", "surrogateescape"))
+    rows = _records(text, hint[1].decode("latin-1") if hint else delimiter)
+    kept = [next(rows)[1]] if hint else []
+    header, gone = next(rows, ([], "")), 0
     places = [i for i, name in enumerate(header[0]) if name.strip().lstrip(BYTE_ORDER_MARK).strip('"') in key.columns]
     if not places and "\0" in text:
         raise ValueError(f"no text in {encoding}")

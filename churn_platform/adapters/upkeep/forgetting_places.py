@@ -10,8 +10,8 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
+from churn_platform.adapters.drops.delivered_file import suffix_of
 from churn_platform.adapters.home import Home
-from churn_platform.adapters.upkeep.customer_rows import SUFFIXES
 from churn_platform.errors import UsageError
 
 NOT_SEARCHED = ("artifacts", "releases", "dagster", "serving", "forgetting", "feast")
@@ -29,7 +29,7 @@ def searched(home: Home) -> list[Path]:
         known.add(real)
         folders[:] = [name for name in folders if name not in skipped and not _leads_back(here / name, root)]
         folders.sort(key=lambda name: (here / name).is_symlink())  # a folder's own name before a link to it
-        found += [here / name for name in files if name.endswith(SUFFIXES) and not name.startswith(".")]
+        found += [here / name for name in files if suffix_of(Path(name)) and not name.startswith(".")]
     return sorted(path for path in found if path.is_file())
 
 

@@ -50,7 +50,7 @@ def home_of(folder, **sources):
 
 
 def taken_in(home, as_of, folder=None):
-    with gathered(home, folder, as_of) as files:
+    with gathered(home, [folder] if folder else [], as_of) as files:
         take_in(home, files, as_of)
     return publish_drop(home, as_of)
 

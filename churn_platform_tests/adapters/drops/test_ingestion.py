@@ -75,11 +75,20 @@ def test_a_sound_drop_is_published_and_accepted_with_its_digest(home, tables):
         "snapshot": publication.digest,
         "delivery": digest_of(home.lake.deliveries(JANUARY)[0]),
         "fingerprint": drop.fingerprint,
+        "labelled": [12, 12],
         **provenance(),
     }
     assert home.lake.snapshots(JANUARY) == [publication.digest]
     assert home.lake.digest(JANUARY) == publication.digest
     assert home.lake.fingerprint(JANUARY) == drop.fingerprint
+
+
+def test_labels_of_some_customers_are_counted_in_the_receipt(home, tables):
+    deliver(home, JANUARY, tables | {"leavers": tables["leavers"].head(6)})
+    publish_drop(home, JANUARY)
+    (receipt,) = home.ledger.receipts()
+    assert receipt.evidence["labelled"] == [6, 12]
+    assert "6 of 12 customers have a label" in receipt.reason
 
 
 def test_the_same_drop_again_publishes_nothing_and_has_one_receipt(home, tables):

@@ -301,3 +301,42 @@ def test_a_value_means_the_same_whether_its_file_could_be_read_typed_or_not(csv,
     for word in WORDS:
         path = csv(pd.DataFrame({"member": ["m1"], "x": [word]}).to_csv(index=False), "visits")
         assert meaning(path, as_text=False) == meaning(path, as_text=True), word
+
+
+def test_a_decimal_key_of_parquet_keeps_every_digit(parquet, small_contract):
+    for digits in ("1582218195625938945", "98765432109876543210"):
+        kind = pa.decimal128(38, 2)
+        path = parquet(member=pa.array([Decimal(digits), None], kind), hours=[1.5, 2.5], name="visits")
+        frame, faults = conform(small_contract, "visits", read(path, small_contract, "visits"))
+        assert frame["member"].tolist() == [digits]
+        assert [fault.code for fault in faults] == ["empty_key"]
+
+
+@pytest.mark.parametrize(("kind", "largest"), [(pa.float32(), 2**24), (pa.float64(), 2**53)])
+def test_a_float_key_of_parquet_is_text_or_a_fault_where_digits_are_lost(parquet, small_contract, kind, largest):
+    keys = pa.array([100938.0, largest - 1, largest, 1.5], kind)
+    raw = read(parquet(member=keys, hours=[1.0] * 4, name="visits"), small_contract, "visits")
+    frame, faults = conform(small_contract, "visits", raw)
+    assert sorted(frame["member"]) == sorted(["100938", str(largest - 1)])
+    assert {fault.code: fault.rows for fault in faults} == {"key_with_fraction": (4,), "key_with_lost_digits": (3,)}
+
+
+def test_declared_signs_and_gaps_are_read_next_to_columns_that_are_typed_at_once(csv, declared_visits):
+    path = csv('member,hours,paid\nm1,1.5,"€ 1,234.50"\nm2,-1,-\nm3,?,€ 2\n', "visits")
+    raw = read(path, declared_visits, "visits")
+    assert raw["hours"].dtype == "float64"
+    frame, faults = conform(declared_visits, "visits", raw)
+    assert faults == []
+    assert frame["paid"].tolist() == [1234.5, pytest.approx(float("nan"), nan_ok=True), 2.0]
+    assert frame["hours"].isna().tolist() == [False, False, True]
+
+
+@pytest.fixture
+def declared_visits():
+    """A contract of visits with gap words, and an amount with signs."""
+    tables = declared().as_mapping()["tables"]
+    tables["visits"]["columns"] |= {
+        "hours": {"dtype": "float", "nullable": True},
+        "paid": {"dtype": "float", "nullable": True, "unit": "€", "thousands": ","},
+    }
+    return declared(tables=tables, files={"missing": ["-", "?"]})

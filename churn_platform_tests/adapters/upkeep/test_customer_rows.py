@@ -2,6 +2,7 @@
 
 import codecs
 import csv
+import gzip
 import io
 
 import pandas as pd
@@ -98,7 +99,7 @@ def test_in_no_encoding_a_cell_of_the_decoded_text_holds_the_key_and_all_others_
 
 
 def test_a_text_in_another_encoding_is_not_taken_for_one_without_the_customer(tmp_path):
-    (tmp_path / "a.csv").write_bytes("member,note\nm2,x\n".encode("utf-16"))
+    (tmp_path / "a.csv").write_bytes("member,note\nm2,x\n".encode("utf-16-le"))
     with pytest.raises(ValueError, match="no text in utf-8"):
         without_customer(tmp_path / "a.csv", Key("m2", NAMED), delimiter=",", encoding="utf-8")
 
@@ -131,3 +132,29 @@ def test_what_is_no_table_is_an_error(tmp_path):
     (tmp_path / "a.parquet").write_bytes(b"PAR1 not really")
     with pytest.raises((ValueError, OSError)):
         without_customer(tmp_path / "a.parquet", Key("m2", NAMED), delimiter=",", encoding="utf-8")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_a_file_with_a_mark_is_searched_in_the_encoding_of_its_mark(tmp_path, encoding):
+    path = tmp_path / "a.csv"
+    path.write_bytes("member,n\nm1,1\nm2,2\n".encode(encoding))
+    found = without_customer(path, Key("m2", NAMED), delimiter=",", encoding="utf-8")
+    assert found == ("member,n\nm1,1\n".encode(encoding), 1)
+
+
+def test_excel_s_hint_stays_and_its_delimiter_is_used(tmp_path):
+    assert text(tmp_path / "a.csv", "sep=;\nmember;n\nm1;1\nm2;2\n") == (b"sep=;\nmember;n\nm1;1\n", 1)
+
+
+def test_a_packed_file_is_packed_again(tmp_path):
+    path = tmp_path / "a.csv.gz"
+    path.write_bytes(gzip.compress(b"member,n\nm1,1\nm2,2\n"))
+    content, rows = without_customer(path, Key("m2", NAMED), delimiter=",", encoding="utf-8")
+    assert (gzip.decompress(content), rows) == (b"member,n\nm1,1\n", 1)
+    assert without_customer(path, Key("m9", NAMED), delimiter=",", encoding="utf-8") is None
+
+
+def test_a_text_key_is_found_in_a_column_of_whole_floats(tmp_path):
+    pq.write_table(pa.table({"member": [100938.0, 7.0, None]}), tmp_path / "a.parquet")
+    _, rows = without_customer(tmp_path / "a.parquet", Key("100938", NAMED), delimiter=",", encoding="utf-8")
+    assert rows == 1
