@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from churn_platform.core.conversion import FALSE_WORDS, TEXT, TRUE_WORDS
+from churn_platform.core.conversion import FALSE_WORDS, TEXT, TRUE_WORDS, convert
 from churn_platform.core.draft.keys import Key, Sheet, keys_of, listed, why_not_one_row
 from churn_platform.core.draft.texts import is_null_word
 from churn_platform.core.draft.words import key_likeness, label_likeness, names_who_stayed, valid_name
@@ -94,7 +94,8 @@ def _is_flag(sheet: Sheet, header: str, *, named: bool) -> bool:
 
 def _unknown(values: pd.Series) -> tuple[str, ...]:
     """The values that are neither yes nor no, where there are both yes and no; else nothing."""
-    distinct = pd.Series(pd.unique(values.dropna().astype(object).astype(TEXT).str.strip()), dtype=TEXT)
+    texts, _ = convert(values.dropna(), "string")
+    distinct = texts.str.strip().drop_duplicates()
     lower = distinct.str.lower()
     if not lower.isin(TRUE_WORDS).any() or not lower.isin(FALSE_WORDS).any():
         return ()
@@ -164,4 +165,4 @@ def _why_no_label(
         return f"No label can be guessed: say --label TABLE.COLUMN; {hint}."
     pairs = [f"{s.name}.{h}" for s, h in columns if s.guesses[h].distinct == 2]  # noqa: PLR2004 - yes and no
     others = f"; with two other values there are {listed(pairs)}" if pairs else ""
-    return f"No label can be guessed: no column holds yes and no or 0 and 1{others}. Write the label as yes and no."
+    return f"No label can be guessed: no column holds yes and no or 0 and 1{others}; write the label as yes and no."

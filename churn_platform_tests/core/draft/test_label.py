@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 
+from churn_platform.core.conversion import Writing, convert
 from churn_platform.core.draft.columns import guess_column
 from churn_platform.core.draft.keys import Key, Sheet
 from churn_platform.core.draft.label import LabelColumn, guess_label, labels_of, truths
@@ -122,11 +123,19 @@ def test_who_left_is_a_surer_label_than_who_is_active():
     assert (found.header, found.inverted) == ("Exited", False)
 
 
-@pytest.mark.parametrize(("values", "unknown"), [(["0", "1", "9", "0"], "9"), (["yes", "no", "tbc", "no"], "tbc")])
+@pytest.mark.parametrize(
+    ("values", "unknown"),
+    [
+        (["0", "1", "9", "0"], "9"), ([0, 1, 9, 0], "9"), ([0.0, 1.0, 9.0, 0.0], "9"),
+        (["yes", "no", "tbc", "no"], "tbc"),
+    ],
+)  # fmt: skip
 def test_a_third_value_of_a_label_is_not_known_and_confirmed(values, unknown):
     found = guess_label([sheet("a", who=IDS, churned=values * 10)], KEY, None)
     assert found.missing == (unknown,)
     assert repr(unknown) in found.doubt
+    typed, faults = convert(pd.Series(values), "boolean", Writing(missing=found.missing))
+    assert (typed.isna().tolist(), faults) == ([False, False, True, False], {})
     assert found.rate == pytest.approx(1 / 3)
 
 
