@@ -51,7 +51,9 @@ def draft_from(
         except NoLabelError as error:
             first = first or error
             continue
-        _check(found, [path, *(other for _, other in near)], as_of)
+        needed = {found.contract.file_stem(table) for table in found.contract.feature_tables}
+        complete = [other for _, other in near if needed <= set(data_files(other))]
+        _check(found, [path, *complete], as_of)
         return path, found
     raise first or UsageError(f"{folder} holds no drop.")
 
