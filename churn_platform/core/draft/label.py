@@ -13,7 +13,7 @@ from churn_platform.errors import UsageError
 
 HIGH_RATE = 0.6
 SURE_KEY = 3
-"""What `key_likeness` gives a name such as "user_id"."""
+"""What `key_likeness` gives the name of a customer's key."""
 MOST_VALUES = 6
 """Of a column that is named like a label but holds something else, so many values are shown."""
 
