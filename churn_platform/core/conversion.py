@@ -86,6 +86,8 @@ def convert(values: pd.Series, dtype: Dtype, writing: Writing | None = None) -> 
         return converted, masks
     # By value as well: -1 is also written -1.0, and a typed value has no text.
     words, _ = _converted(pd.Series(writing.missing, dtype=TEXT), dtype, replace(writing, missing=()))
+    absent = _text(values).isin(writing.missing).to_numpy(dtype=bool)
+    masks = {code: mask & ~absent for code, mask in masks.items() if (mask & ~absent).any()}
     return converted.mask(converted.isin(words.dropna()), None), masks
 
 

@@ -50,6 +50,24 @@ def test_a_wide_table_whose_labels_are_not_known_yet_publishes_none():
     assert set(lake_tables(WIDE, {"customers": customers([None] * 3)}, FEBRUARY)) == {"customers"}
 
 
+@pytest.mark.parametrize("dtype", ["float", "boolean"])
+def test_labels_that_say_who_stayed_are_turned_over(dtype):
+    contract = WIDE.as_mapping()
+    contract["tables"]["customers"]["columns"]["left"]["dtype"] = dtype
+    contract["label"]["inverted"] = True
+    turned = Contract.model_validate(contract)
+    stayed = pd.Series([1.0, None, 0.0]).astype("float64" if dtype == "float" else "boolean")
+    published = lake_tables(turned, {"customers": customers(stayed)}, FEBRUARY)
+    assert published["customers_label"].astype({"left": float}).to_dict("list") == {
+        "number": [1, 3],
+        "left": [0.0, 1.0],
+    }
+    alone = pd.DataFrame({"number": [1, 2], "left": stayed.dropna().reset_index(drop=True)})
+    published = lake_tables(turned, {"customers_label": alone}, FEBRUARY)
+    assert published["customers_label"]["left"].astype(float).tolist() == [0.0, 1.0]
+    assert turned.model_hash != WIDE.model_hash
+
+
 def test_labels_that_come_alone_stand_in_place_of_the_wide_table_s():
     alone = pd.DataFrame({"number": [1, 2, 3], "left": [0.0, 1.0, 0.0]})
     both = lake_tables(WIDE, {"customers": customers([1.0, 1.0, 1.0]), "customers_label": alone}, FEBRUARY)

@@ -38,7 +38,7 @@ def check_contract(contract: Contract) -> list[Line]:
 
 
 def check_files(contract: Contract, named: Sequence[Path]) -> list[Line]:
-    """What would be said of the drops that a person names: a folder, files or zip archives; see `check_drops`."""
+    """What would be reported for the drops that a person names: a folder, files or zip archives; see `check_drops`."""
     with delivery(named, contract) as given:
         return check_drops(contract, given.folder)
 

@@ -40,7 +40,7 @@ def draft_from(
     oldest_first = list(drops.items())
     for place, (date, path) in reversed(list(enumerate(oldest_first))):
         files = data_files(path)
-        written = detect_format(files.values()).model_copy(update={"decimal": "."})  # each column shows its own
+        written = detect_format(files.values())
         near = oldest_first[max(place - OTHERS, 0) : place] + oldest_first[place + 1 :][:OTHERS]
         others = [read_tables(data_files(other), written) for _, other in near]
         later = {stem for _, newer in oldest_first[place + 1 :] for stem in files if stem not in data_files(newer)}
@@ -52,7 +52,9 @@ def draft_from(
         except NoLabelError as error:
             first = first or error
             continue
-        _check(found, [path, *(other for _, other in near)], as_of)
+        needed = {found.contract.file_stem(table) for table in found.contract.feature_tables}
+        complete = [other for _, other in near if needed <= set(data_files(other))]
+        _check(found, [path, *complete], as_of)
         return path, found
     raise first or UsageError(f"{folder} holds no drop.")
 

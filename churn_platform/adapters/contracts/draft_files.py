@@ -24,7 +24,6 @@ from churn_platform.core.faults import EXAMPLE_LENGTH
 from churn_platform.errors import UsageError
 
 SAMPLE_LINES, SAMPLE_BYTES = 50, 1 << 20
-COMMA, POINT = r"[+-]?[0-9]+,[0-9]+", r"[+-]?[0-9]+\.[0-9]+"
 
 
 def drops_in(folder: Path) -> dict[dt.date | None, Path]:
@@ -51,7 +50,9 @@ def data_files(folder: Path) -> dict[str, Path]:
 
 
 def detect_format(paths: Iterable[Path]) -> FileFormat:
-    """How the CSV files among `paths` are written, apart from what each file says by itself: its mark, `sep=;`.
+    """Delimiter and encoding of the CSV files among `paths`, apart from what a file says by itself: its mark, `sep=;`.
+
+    The decimal sign is left at its default: each column shows its own (`core/draft/texts.py`).
 
     Raises:
         UsageError: two of them are written differently, or one is not a CSV file.
@@ -63,12 +64,11 @@ def detect_format(paths: Iterable[Path]) -> FileFormat:
     texts = {path: _sample(path, raw, encoding) for path, raw in raws.items()}
     delimiters = {path: found for path, text in texts.items() if (found := _delimiter(text))}
     delimiter = _agreed("delimiter", delimiters) or ","
-    decimals = {path: found for path, text in texts.items() if (found := _decimal(text, delimiter))}
-    return FileFormat(delimiter=delimiter, decimal=_agreed("decimal sign", decimals) or ".", encoding=encoding)
+    return FileFormat(delimiter=delimiter, encoding=encoding)
 
 
 def read_tables(files: Mapping[str, Path], written: FileFormat) -> dict[str, pd.DataFrame]:
-    """Every table as strings (CSV) or as typed (Parquet), columns by their headers; decimal commas become points.
+    """Every table as strings (CSV) or as typed (Parquet), columns by their headers.
 
     Raises:
         UsageError: a file cannot be read, or names a column twice.
@@ -130,18 +130,6 @@ def _rows(text: str, delimiter: str) -> list[list[str]]:
     return list(text_csv.reader(text.splitlines()[:SAMPLE_LINES], delimiter=delimiter))
 
 
-def _decimal(text: str, delimiter: str) -> str:
-    """The sign by which whole columns are numbers; empty where there is none with a fraction."""
-    columns: list[tuple[str, ...]] = list(zip(*_rows(text, delimiter)[1:], strict=False))
-    cells = pd.Series([[cell for cell in column if cell] for column in columns], dtype=object)
-    for sign, form in ((".", POINT), (",", COMMA)):
-        for column in cells:
-            numbers = pd.Series(column, dtype=str).str.fullmatch(rf"{form}|[+-]?[0-9]+")
-            if column and numbers.all() and pd.Series(column).str.contains(sign, regex=False).any():
-                return sign
-    return ""
-
-
 def _agreed(what: str, found: Mapping[Path, str]) -> str:
     """The one answer of all files that have one; empty without any."""
     answers = {answer: path for path, answer in sorted(found.items(), reverse=True)}
@@ -178,11 +166,4 @@ def _read_csv(path: Path, written: FileFormat) -> pd.DataFrame:
         )
     frame: pd.DataFrame = table.to_pandas()
     header = (frame == list(frame.columns)).all(axis=1)
-    frame = frame[~header].reset_index(drop=True) if header.any() else frame
-    return frame if written.decimal == "." else frame.apply(_with_points)
-
-
-def _with_points(texts: pd.Series) -> pd.Series:
-    filled = texts[texts != ""].str.strip()
-    number = filled.str.fullmatch(rf"{COMMA}|[+-]?[0-9]+").all() and len(filled)
-    return texts.str.replace(",", ".", regex=False) if number else texts
+    return frame[~header].reset_index(drop=True) if header.any() else frame

@@ -126,7 +126,7 @@ def _form(name: str, distinct: pd.Series, counts: Counts) -> Form:
     if pd.api.types.is_bool_dtype(distinct.dtype):
         return Form("boolean", distinct)
     if pd.api.types.is_datetime64_any_dtype(distinct.dtype):
-        return _without_sentinels(Form("date", distinct), distinct.dt.strftime("%Y-%m-%d"))
+        return _without_sentinels(Form("date", distinct), distinct)
     if pd.api.types.is_float_dtype(distinct.dtype):
         return _form_of_floats(name, distinct, counts)
     texts = distinct.astype(TEXT)
@@ -145,17 +145,19 @@ def _form_of_floats(name: str, distinct: pd.Series, counts: Counts) -> Form:
     infinite = np.isinf(distinct)
     said = (f"{int(counts[infinite].sum()):,} infinite",) if infinite.any() else ()
     form = Form("float", distinct.mask(infinite), doubts=said, unread=tuple(np.flatnonzero(infinite)))
-    return _without_sentinels(form, distinct.astype(str))
+    return _without_sentinels(form, distinct)
 
 
-def _without_sentinels(form: Form, texts: pd.Series) -> Form:
+def _without_sentinels(form: Form, distinct: pd.Series) -> Form:
     if form.dtype not in ("integer", "float", "date"):
         return form
     mask = (date_sentinels if form.dtype == "date" else number_sentinels)(form.values)
     mask = mask.fillna(value=False).astype(bool)
     if not mask.any():
         return form
-    words = tuple(sorted({*form.written.get("missing", ()), *(str(text).strip() for text in texts[mask])}))
+    found = distinct[mask]
+    texts = found.dt.strftime("%Y-%m-%d") if pd.api.types.is_datetime64_any_dtype(found.dtype) else found.astype(str)
+    words = tuple(sorted({*form.written.get("missing", ()), *texts.str.strip()}))
     others = tuple(doubt for doubt in form.doubts if doubt != missing_doubt(form.written.get("missing", ())))
     return replace(
         form,

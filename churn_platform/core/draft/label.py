@@ -5,13 +5,15 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from churn_platform.core.conversion import FALSE_WORDS, TEXT, TRUE_WORDS
-from churn_platform.core.draft.keys import Key, Sheet, keys_of, listed
+from churn_platform.core.conversion import FALSE_WORDS, TEXT, TRUE_WORDS, convert
+from churn_platform.core.draft.keys import Key, Sheet, keys_of, listed, why_not_one_row
 from churn_platform.core.draft.texts import is_null_word
-from churn_platform.core.draft.words import label_likeness, names_who_stayed, valid_name
+from churn_platform.core.draft.words import key_likeness, label_likeness, names_who_stayed, valid_name
 from churn_platform.errors import UsageError
 
 HIGH_RATE = 0.6
+SURE_KEY = 3
+"""What `key_likeness` gives the name of a customer's key."""
 MOST_VALUES = 6
 """Of a column that is named like a label but holds something else, so many values are shown."""
 
@@ -50,7 +52,7 @@ def guess_label(sheets: Iterable[Sheet], key: Key, wanted: str | None) -> LabelC
     highest = max((score for score, _, _ in flags), default=0)
     best = [(sheet, header) for score, sheet, header in flags if score == highest]
     if not highest:
-        raise NoLabelError(_why_no_label([(s, h) for _, s, h in flags], [(s, h) for score, s, h in scored if score]))
+        raise NoLabelError(_why_no_label(columns, [(s, h) for _, s, h in flags], [(s, h) for n, s, h in scored if n]))
     found = [_label(sheet, header) for sheet, header in best]
     truths = [labels_of(sheet, one, key) for (sheet, _), one in zip(best, found, strict=True)]
     if any(not truth.equals(truths[0]) for truth in truths[1:]):
@@ -92,7 +94,8 @@ def _is_flag(sheet: Sheet, header: str, *, named: bool) -> bool:
 
 def _unknown(values: pd.Series) -> tuple[str, ...]:
     """The values that are neither yes nor no, where there are both yes and no; else nothing."""
-    distinct = pd.Series(pd.unique(values.dropna().astype(object).astype(TEXT).str.strip()), dtype=TEXT)
+    texts, _ = convert(values.dropna(), "string")
+    distinct = texts.str.strip().drop_duplicates()
     lower = distinct.str.lower()
     if not lower.isin(TRUE_WORDS).any() or not lower.isin(FALSE_WORDS).any():
         return ()
@@ -143,7 +146,9 @@ def _with_doubt(label: LabelColumn, doubt: str) -> LabelColumn:
     return LabelColumn(label.table, label.header, label.rate, doubts, label.inverted, label.missing)
 
 
-def _why_no_label(flags: list[tuple[Sheet, str]], named: list[tuple[Sheet, str]]) -> str:
+def _why_no_label(
+    columns: list[tuple[Sheet, str]], flags: list[tuple[Sheet, str]], named: list[tuple[Sheet, str]]
+) -> str:
     """Why no label can be guessed: a column that is named like one is shown with what it holds."""
     for sheet, header in named:
         seen = sheet.frame[header].dropna().astype(str).unique()
@@ -152,6 +157,12 @@ def _why_no_label(flags: list[tuple[Sheet, str]], named: list[tuple[Sheet, str]]
                 f"No label can be guessed: {sheet.name}.{header} is named like one but holds {listed(sorted(seen))}; "
                 "write yes for who churned and no for who stayed, or say --label TABLE.COLUMN."
             )
-    names = [f"{sheet.name}.{header}" for sheet, header in flags]
-    hint = f"the columns with two values are {listed(names)}" if names else "no column holds yes and no or 0 and 1"
-    return f"No label can be guessed: say --label TABLE.COLUMN; {hint}."
+    for sheet, header in columns:
+        if key_likeness(header) == SURE_KEY and not sheet.guesses[header].unique:
+            return f"No label can be guessed, {sheet.stem} may be a log of events: {why_not_one_row(sheet, header)}."
+    if flags:
+        hint = f"the columns with two values are {listed(f'{sheet.name}.{header}' for sheet, header in flags)}"
+        return f"No label can be guessed: say --label TABLE.COLUMN; {hint}."
+    pairs = [f"{s.name}.{h}" for s, h in columns if s.guesses[h].distinct == 2]  # noqa: PLR2004 - yes and no
+    others = f"; with two other values there are {listed(pairs)}" if pairs else ""
+    return f"No label can be guessed: no column holds yes and no or 0 and 1{others}; write the label as yes and no."

@@ -1,4 +1,4 @@
-"""Rows of a file that are no customer's: a total at the end, the header once more."""
+"""Rows of a file that are no customer's: a total at the end."""
 
 import pandas as pd
 
@@ -20,9 +20,6 @@ def why_no_customer(stem: str, frame: pd.DataFrame, header: str) -> str:
     if pd.api.types.is_numeric_dtype(keys.dtype):
         return ""
     words = keys.astype("string[pyarrow]").str.strip().reset_index(drop=True)
-    again = words.index[(words == header).fillna(value=False)]
-    if len(again):
-        return f"{stem}, row {again[0] + 1:,} is the header once more: remove the row and export one table per file"
     totals = words.index[words.str.lower().isin(TOTALS)]
     if len(totals):
         row = totals[0]

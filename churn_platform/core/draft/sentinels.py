@@ -30,7 +30,7 @@ def number_sentinels(numbers: pd.Series) -> pd.Series:
     usual = rest[~rest.isin(HIGH)]
     if not len(usual) or usual.nunique() < FEWEST_OTHERS or usual.max() <= 0:
         return low
-    return low | (high & (values > FAR * usual.max()))
+    return low | (high & (values / FAR > usual.max()))
 
 
 def date_sentinels(dates: pd.Series) -> pd.Series:

@@ -57,15 +57,12 @@ def test_the_tables_are_the_data_files_and_parquet_goes_before_csv(tmp_path):
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
-@pytest.mark.parametrize("decimal", [".", ","])
 @pytest.mark.parametrize("encoding", ["utf-8", "cp1252"])
-def test_every_usual_way_to_write_is_seen_and_read_back(tmp_path, delimiter, decimal, encoding):
-    if delimiter == decimal:
-        pytest.skip("such numbers cannot be told apart")
-    PEOPLE.to_csv(tmp_path / "people.csv", sep=delimiter, decimal=decimal, encoding=encoding, index=False)
+def test_every_usual_way_to_write_is_seen_and_read_back(tmp_path, delimiter, encoding):
+    PEOPLE.to_csv(tmp_path / "people.csv", sep=delimiter, encoding=encoding, index=False)
     files = data_files(tmp_path)
     written = detect_format(files.values())
-    assert written == FileFormat(delimiter=delimiter, decimal=decimal, encoding=encoding)
+    assert written == FileFormat(delimiter=delimiter, encoding=encoding)
     read = read_tables(files, written)["people"]
     assert read.to_dict("list") == PEOPLE.astype(str).to_dict("list")
 
@@ -77,13 +74,9 @@ def test_a_delimiter_within_quotes_or_within_texts_is_none(write):
 
 def test_a_file_of_one_column_says_nothing_and_the_others_decide(write):
     paths = write(a="id\n1\n2\n", b="id;fee\n1;2,5\n")
-    assert detect_format(paths) == FileFormat(delimiter=";", decimal=",")
+    assert detect_format(paths) == FileFormat(delimiter=";")
     assert detect_format(paths[:1]) == PLAIN
     assert detect_format([]) == PLAIN
-
-
-def test_a_comma_within_a_text_is_no_decimal(write):
-    assert detect_format(write(a="id;at\n1;Main street 5,2\n2;1,5\n")).decimal == "."
 
 
 @pytest.mark.parametrize(
@@ -93,14 +86,6 @@ def test_a_comma_within_a_text_is_no_decimal(write):
 def test_files_that_are_written_differently_are_refused_with_both_named(write, other, what):
     with pytest.raises(UsageError, match=f"one {what}: .*[ab].csv has .*, [ab].csv has "):
         detect_format(write(a="id,name\n1,Zoë\n", b=other))
-
-
-def test_only_columns_that_are_all_numbers_have_their_commas_read_as_points(write):
-    (path,) = write(a="id;fee;size;note\n1;2,5;3;a,b\n2;;4,5;1,5\n")
-    read = read_tables({"a": path}, FileFormat(delimiter=";", decimal=","))["a"]
-    assert read.to_dict("list") == {
-        "id": ["1", "2"], "fee": ["2.5", ""], "size": ["3", "4.5"], "note": ["a,b", "1,5"],
-    }  # fmt: skip
 
 
 def test_csv_stays_text_so_that_no_zero_is_lost_and_parquet_stays_typed(write, tmp_path):

@@ -5,7 +5,7 @@ import datetime as dt
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from churn_platform.core.draft.columns import LISTED, OFTEN, guess_column, round_up
@@ -129,6 +129,7 @@ def test_a_round_figure_is_the_next_one_two_or_five(number):
     assert f"{found:e}"[0] in "125"
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=2))
 def test_bounds_hold_every_number_seen(values):
     column = guess(pd.Series(values)).column
@@ -155,7 +156,7 @@ def test_a_long_column_of_texts_is_known_by_its_first_ones_and_a_stranger_first_
 
 @pytest.mark.parametrize(
     "values",
-    [["", "null", None, " NA ", "x", "y"], [np.nan, None, "n/a", "NaN", 1.5, 2.5], [pd.NaT, "", "None", "yes"]],
+    [["", "null", None, " NA ", "yes", "no"], [np.nan, None, "n/a", "NaN", 1.5, 2.5], [pd.NaT, "", "None", "yes"]],
 )
 def test_null_words_are_missing_values(values):
     found = guess(values * 20).values

@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 
+from churn_platform.core.conversion import Writing, convert
 from churn_platform.core.draft.columns import guess_column
 from churn_platform.core.draft.keys import Key, Sheet
 from churn_platform.core.draft.label import LabelColumn, guess_label, labels_of, truths
@@ -122,11 +123,19 @@ def test_who_left_is_a_surer_label_than_who_is_active():
     assert (found.header, found.inverted) == ("Exited", False)
 
 
-@pytest.mark.parametrize(("values", "unknown"), [(["0", "1", "9", "0"], "9"), (["yes", "no", "tbc", "no"], "tbc")])
+@pytest.mark.parametrize(
+    ("values", "unknown"),
+    [
+        (["0", "1", "9", "0"], "9"), ([0, 1, 9, 0], "9"), ([0.0, 1.0, 9.0, 0.0], "9"),
+        (["yes", "no", "tbc", "no"], "tbc"),
+    ],
+)  # fmt: skip
 def test_a_third_value_of_a_label_is_not_known_and_confirmed(values, unknown):
     found = guess_label([sheet("a", who=IDS, churned=values * 10)], KEY, None)
     assert found.missing == (unknown,)
     assert repr(unknown) in found.doubt
+    typed, faults = convert(pd.Series(values), "boolean", Writing(missing=found.missing))
+    assert (typed.isna().tolist(), faults) == ([False, False, True, False], {})
     assert found.rate == pytest.approx(1 / 3)
 
 
@@ -140,3 +149,14 @@ def test_a_column_that_is_named_like_a_label_but_holds_something_else_is_shown_w
 def test_labels_of_churners_only_are_confirmed():
     found = guess_label([sheet("a", who=IDS, churned=["yes"] * N)], KEY, None)
     assert "must list who stayed" in found.doubt
+
+
+def test_a_log_whose_rows_have_a_key_of_their_own_is_named_with_the_query_to_write():
+    said = refused(guess_label, [sheet("visits", who=IDS, user_id=IDS[:20] * 2, kind=["in", "out"] * 20)], KEY, None)
+    assert "visits may be a log of events" in said
+    assert "`source:`" in said
+
+
+def test_columns_with_two_words_that_are_not_yes_and_no_are_named():
+    with pytest.raises(UsageError, match=r"two other values there are a\.gekuendigt"):
+        guess_label([sheet("a", who=IDS, gekuendigt=["ja", "nein"] * 20)], KEY, None)

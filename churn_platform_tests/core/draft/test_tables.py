@@ -161,11 +161,11 @@ def test_tables_of_different_customers_are_refused_and_one_of_some_customers_is_
     assert parts.absent == {"a": 0.0, "b": 0.9}
 
 
-@pytest.mark.parametrize(("row", "word"), [("Total", "'Total'"), ("ID", "header")])
-def test_a_row_that_is_no_customer_is_refused_with_its_number(row, word):
-    said = refused({"a": pd.DataFrame({"ID": ["a", "b", row], "x": [1, 2, 3]})})
+@pytest.mark.parametrize("word", ["Total", " SUM ", "Gesamt"])
+def test_a_total_is_no_customer_and_refused_with_its_row(word):
+    said = refused({"a": pd.DataFrame({"ID": ["a", "b", word], "x": [1, 2, 3]})})
     assert "a, row 3" in said
-    assert word in said
+    assert word.strip() in said
 
 
 def test_a_few_rows_that_repeat_a_key_are_confirmed_and_left_out():
