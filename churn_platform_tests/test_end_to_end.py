@@ -101,11 +101,16 @@ def test_every_customer_is_ranked_once_by_the_model_in_production(february_home:
     assert len(scores) == 7043
     assert scores["user_id"].is_unique
     assert set(scores["version"]) == {2}
-    assert scores["probability"].is_monotonic_decreasing
-    assert scores["decile"].value_counts().between(704, 705).all()
     assert not scores["stand_down"].any()
+    left = february_home.lake.labels(FEBRUARY, february_home.now())[scores["user_id"]]
+    assert scores["already_left"].tolist() == left.tolist()
+    at_risk = scores[~scores["already_left"]]
+    assert len(at_risk) == 5342
+    assert at_risk["probability"].is_monotonic_decreasing
+    assert at_risk["decile"].value_counts().between(534, 535).all()
     listed = pd.read_csv(february_home.reports / "2024-02-29" / "at_risk.csv")
     assert len(listed) == 500
+    assert not left[listed["user_id"]].any()
     assert listed["reason_1"].str.contains("raises the risk|lowers the risk").all()
 
 

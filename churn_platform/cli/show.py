@@ -166,7 +166,8 @@ def show_scores(
     if left := record.get("already_left"):
         title += f", {left:,} of them have already left"
     numbers = ("rank", "probability", *(["expected loss"] if losses else []))
-    made = table(title, "rank", "customer", *numbers[1:], "reasons", numbers=numbers)
+    console.print(f"[bold]{title}[/]", soft_wrap=True)  # the title of a table is wrapped at the table's width
+    made = table("", "rank", "customer", *numbers[1:], "reasons", numbers=numbers)
     for row in rows:
         said = "; ".join(str(value) for name, value in row.items() if name.startswith("reason_"))
         customer = f"{row[key]} *" if row.get("trained_on") else str(row[key])

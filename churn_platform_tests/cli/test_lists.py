@@ -1,0 +1,69 @@
+"""How the ranked list and one customer look in a terminal: what is shown only where it is known."""
+
+import pytest
+from rich.console import Console
+
+from churn_platform.cli.show import show_explanation, show_scores
+
+RECORD = {"version": 2, "customers": 1500, "stand_down": None}
+ROW = {"rank": 1, "member": "m00007", "probability": 0.625, "reason_1": "3 visits raises the risk"}
+FOUND = {
+    "member": "m00007", "as_of": "2024-01-31", "probability": 0.06, "prediction": 1, "reasons": [], "features": {},
+    "model": {"name": "gym_churn", "version": 2, "as_of": "2024-01-31", "stand_down": False},
+}  # fmt: skip
+
+
+def list_of(record=None, **row):
+    console = Console(width=200, record=True)
+    show_scores(console, "2024-01-31", RECORD | (record or {}), [ROW | row], "member")
+    return console.export_text()
+
+
+def explained(**found):
+    console = Console(width=200, record=True)
+    show_explanation(console, FOUND | found, "member")
+    return console.export_text()
+
+
+def test_a_list_of_an_earlier_version_of_the_platform_is_shown_as_before():
+    said = list_of()
+    assert "Most likely to leave, 2024-01-31, version 2, 1,500 customers scored" in said
+    assert all(word not in said for word in ("already left", "expected loss", "*", "in production"))
+
+
+def test_a_list_says_how_many_have_left_and_that_it_is_of_the_past():
+    said = list_of({"already_left": 1234, "list_note": "The list is of the past."})
+    assert "1,234 of them have already left" in said
+    assert "The list is of the past." in said
+
+
+def test_expected_losses_are_a_column_where_there_are_some():
+    said = list_of(expected_loss=4154.87)
+    assert "Highest expected loss" in said
+    assert "0.625" in said
+    assert "4,154.87" in said
+
+
+def test_a_training_row_is_marked():
+    assert "m00007 *" in list_of(trained_on=True)
+    assert "*" not in list_of(trained_on=False)
+
+
+def test_the_version_in_production_is_named_where_another_one_made_the_list():
+    assert "Version 3 is in production now, this list is by version 2" in list_of({"production_version": 3})
+    assert "in production" not in list_of({"production_version": 2})
+
+
+@pytest.mark.parametrize(("given", "worded"), [(True, True), (False, False), (None, False)])
+def test_a_prediction_is_put_into_words_only_where_the_costs_were_given(given, worded):
+    said = explained(costs_given=given, rank=700, decile=6)
+    assert ("predicted: leaves" in said) == worded
+    assert "rank 700, decile 6" in said
+
+
+def test_a_customer_who_has_left_and_a_training_row_are_marked():
+    said = explained(costs_given=True, rank=None, decile=None, already_left=True, trained_on=True)
+    assert "Has already left" in said
+    assert "Training row" in said
+    assert "predicted" not in said
+    assert "rank" not in said
