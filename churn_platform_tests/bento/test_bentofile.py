@@ -56,7 +56,7 @@ def bentoml_build(tmp_path, *words, folder=None):
         "PATH": os.environ["PATH"], "HOME": str(tmp_path), "BENTOML_HOME": str(tmp_path / "bentoml"),
         "BENTOML_DO_NOT_TRACK": "true", "http_proxy": nowhere, "https_proxy": nowhere,
     }  # fmt: skip
-    command = [sys.executable, "-m", "bentoml", "build", *words, "--output", "tag"]
+    command = [Path(sys.executable).parent / "bentoml", "build", *words, "--output", "tag"]
     return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=folder or tmp_path, check=False)
 
 
