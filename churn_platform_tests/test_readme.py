@@ -106,6 +106,7 @@ def test_feasts_own_tools_work_on_the_home(shell):
 
 def test_mlflows_own_ui_shows_the_model(shell):
     words = commands("The home")[0].split()[2:]
+    words += ["--workers", "1"]  # of several, uvicorn ends each that imports for more than 5 s, as on a busy machine
     server = Served([PROGRAMS / words[0], *words[1:]], shell.folder / "mlflow.log", shell.folder, **LIBRARY_ENVIRONMENT)
     try:
         server.wait("/health")

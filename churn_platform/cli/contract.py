@@ -65,7 +65,7 @@ def check(
 
 @app.command()
 def schema() -> None:
-    """Print the JSON schema of the contract, for editors and other tools."""
+    """Print the JSON schema of the contract, for editors."""
     from churn_platform.adapters.contracts.reference import shipped_schema
 
     typer.echo(shipped_schema(), nl=False)

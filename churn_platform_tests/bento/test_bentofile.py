@@ -50,19 +50,19 @@ def test_the_server_imports_nothing_that_the_bento_does_not_hold_and_nothing_hea
     assert {"bento", "churn_platform"} <= loaded
 
 
-def bentoml_build(tmp_path, *words):
+def bentoml_build(tmp_path, *words, folder=None):
     nowhere = "http://127.0.0.1:9"
     environment = {
         "PATH": os.environ["PATH"], "HOME": str(tmp_path), "BENTOML_HOME": str(tmp_path / "bentoml"),
         "BENTOML_DO_NOT_TRACK": "true", "http_proxy": nowhere, "https_proxy": nowhere,
     }  # fmt: skip
-    command = [sys.executable, "-m", "bentoml", "build", *words, "--output", "tag"]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False)
+    command = [Path(sys.executable).parent / "bentoml", "build", *words, "--output", "tag"]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=folder or tmp_path, check=False)
 
 
 @pytest.mark.slow
 def test_a_build_in_another_folder_fails_with_the_way_and_leaves_no_empty_bento(tmp_path):
-    done = bentoml_build(tmp_path, str(BENTOFILE.parent))
+    done = bentoml_build(tmp_path, folder=BENTOFILE.parent)
     assert done.returncode != 0
     assert "churn bento" in done.stdout + done.stderr
     assert "bentoml build -f bento/bentofile.yaml ." in done.stdout + done.stderr
