@@ -91,17 +91,18 @@ def deliver_week(drops: Path, week: dt.date, *, labels: bool) -> None:
 
 
 def lines(month: dt.date) -> pd.DataFrame:
-    """The phone company's only table; who talks little leaves, and the next month who talks much."""
+    """The phone company's only table; who talks little leaves, and the next month who calls from abroad."""
     random = np.random.default_rng(month.toordinal())
     minutes = random.gamma(2, 100, LINES)
-    push = (200 - minutes) / 100 * (1 if month == MONTHS[0] else -1)
+    roams = random.random(LINES) < 0.3
+    push = (200 - minutes) / 100 if month == MONTHS[0] else np.where(roams, 3.0, -2.0)
     churn = (random.random(LINES) < 1 / (1 + np.exp(1.2 - push))).astype(float)
     number = np.arange(LINES)
     return pd.DataFrame(
         {
             "line": np.char.add("0", (49_000_000 + number).astype(str)),
             "minutes": minutes,
-            "roaming": pd.Series(random.random(LINES) < 0.3, dtype="boolean").mask(number % 7 == 0),
+            "roaming": pd.Series(roams, dtype="boolean").mask(number % 7 == 0),
             "yearly_value": np.round(random.gamma(3, 100, LINES), 2),
             "churn": pd.Series(churn).mask(number % 100 == 0),
         }

@@ -167,7 +167,8 @@ def test_too_few_churners_are_pooled_over_months_and_every_month_is_published_an
 def test_half_a_year_in_which_nobody_comes_or_goes_raises_no_alarm_from_the_age(in_february, tmp_path):
     home, _ = in_february("22-labels-reversed-one-month")
     biz, july = sys.modules["biz"], dt.date(2024, 7, 31)
-    biz.write(tmp_path / "months" / "2024-07-31", biz.business(months=("2024-01-31", "2024-07-31"))["2024-07-31"])
+    months = biz.business(months=("2024-01-31", "2024-02-29", "2024-07-31"))
+    biz.write(tmp_path / "months" / "2024-07-31", months["2024-07-31"])
     deliver(home, tmp_path / "months" / "2024-07-31")
     publish_drop(home, july)
     outcome = report_drift(home, july)

@@ -5,11 +5,14 @@ version 2, one member was forgotten, one row is quarantined, and version 3 waits
 """
 
 import datetime as dt
-import tarfile
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from churn_platform.adapters.drops.ingestion import recognise_drop
+from churn_platform.adapters.progress import Progress
 from churn_platform_tests.loop_steps import run
 from churn_platform_tests.serving import running
 from churn_platform_tests.small_business import deliver, month_tables, open_home
@@ -29,9 +32,8 @@ def opened(folder):
 
 @pytest.fixture
 def old(tmp_path):
-    with tarfile.open(ARCHIVE) as archive:
-        # Feast's views link to the lake by absolute paths, which are made again when the home has moved.
-        archive.extractall(tmp_path, filter="tar")
+    """The home as it was written, times of files included."""
+    subprocess.run(["tar", "-xJf", ARCHIVE, "-C", tmp_path], check=True)
     return opened(tmp_path / "gym_home")
 
 
@@ -46,7 +48,8 @@ def test_it_opens_with_what_it_knew_and_nothing_is_due(old):
     assert set(found["blocked"]) == {2}
     assert [decision["decision"] for decision in found["decisions"]] == ["promoted", "promoted", "pending"]
     assert found["next"] is None
-    assert found["production"]["stand_down"]
+    # An interval wholly below 0.4 is now evidence of turned-over labels, not of a worthless model.
+    assert not found["production"]["stand_down"]
     month, record, rows = listed_scores(old, 5)
     assert (month.isoformat(), record["version"], len(rows)) == ("2024-03-31", 1, 5)
     assert explain(old, rows[0]["member"], None)["probability"] == rows[0]["probability"]
@@ -75,12 +78,26 @@ def test_its_next_month_is_run(old):
     known = (old.folder / LEDGER).read_bytes()
     deliver(old, APRIL, month_tables(APRIL, MEMBERS))
     ran = run(opened(old.folder))
-    assert ran[0] == "monthly 2024-04-30"
+    assert [step for step in ran if step.startswith("monthly")] == ["monthly 2024-04-30"]
     home = opened(old.folder)
     assert home.records.read("scores", APRIL)["version"] == 1
+    # The version no longer stands down, and the receipt does not claim that it became better.
+    (ended,) = [receipt for receipt in home.ledger.receipts() if receipt.act == "stand-down ended"]
+    assert "may be turned over" in ended.reason
     assert (old.folder / LEDGER).read_bytes().startswith(known)
     found = verification(home, deep=True)
     assert found["verified"], found["breaks"]
+
+
+def test_a_copy_that_lost_the_times_of_its_files_is_recognised_by_content(old):
+    for path in old.drops.rglob("*"):
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+    recognised = []
+    while (month := recognise_drop(opened(old.folder))) is not None:
+        recognised.append(month.isoformat())
+    assert recognised == ["2024-01-31", "2024-02-29", "2024-03-31"]
+    assert Progress(opened(old.folder)).next_step() is None
+    assert verification(opened(old.folder), deep=True)["verified"]
 
 
 def test_it_is_served_with_the_same_probabilities(old):

@@ -190,7 +190,7 @@ class FileFormat(_Part):
     thousands: str = Field(default="", max_length=1, json_schema_extra=ADDED)
     """Separator between groups of three digits. Example: `'.'`"""
     missing: tuple[str, ...] = Field(default=(), json_schema_extra=ADDED)
-    """Words that mean no value, in every column. Example: `[NULL, '-']`"""
+    """Words that mean no value, in every column. Example: `['NULL', '-']`"""
 
     @model_validator(mode="after")
     def _can_be_told_apart(self) -> Self:

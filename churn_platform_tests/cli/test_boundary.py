@@ -3,14 +3,17 @@
 The first half raises each library's own exceptions inside every command; the second half damages a real home.
 """
 
+import importlib
 import json
 import os
+import pkgutil
 import shutil
 import sqlite3
 import sys
 
 import pytest
 
+from churn_platform import cli
 from churn_platform.adapters.library_errors import LONGEST, sentence_of
 from churn_platform.adapters.models.artifact_paths import relocate
 from churn_platform.cli import app as app_module
@@ -51,6 +54,8 @@ CALLS = {
     "bento": (),
     "doctor": (),
     "contract check": (),
+    "contract schema": (),
+    "retrain": ACT,
 }
 
 
@@ -194,9 +199,11 @@ def test_the_calls_are_of_every_command():
     assert set(CALLS) == set(commands())
 
 
-@pytest.mark.parametrize("command", CALLS)
+@pytest.mark.parametrize("command", [name for name in CALLS if name != "contract schema"])  # it reads nothing
 def test_whatever_a_library_raises_in_a_command_is_one_sentence_and_exit_code_1(command, churn, monkeypatch, capfd):
-
+    # A module that is imported while a name is replaced would keep the replacement.
+    for found in pkgutil.iter_modules(cli.__path__, "churn_platform.cli."):
+        importlib.import_module(found.name)
     raised = []
 
     def fails(*_, **__):

@@ -139,8 +139,8 @@ def test_a_contract_that_a_variable_names_would_hide_the_draft(churn, environ, p
 @pytest.mark.parametrize(
     ("columns", "said"),
     [
-        ({"fee": [1.5] * 40, "churn": [1, 0] * 20}, "--entity"),
-        ({"id": range(40), "fee": range(40)}, "--label"),
+        ({"fee": [1.5] * 40, "churn": [1, 0] * 20}, "add one that identifies the customer"),
+        ({"id": range(40), "fee": range(40)}, "write the label as yes and no"),
     ],
 )
 def test_a_draft_that_cannot_be_made_is_one_sentence_and_leaves_no_home(churn, tmp_path, columns, said):

@@ -75,7 +75,7 @@ def test_every_check_is_described_on_its_asset_and_none_blocks(loaded):
     assert {n for n, s in specs.items() if s.asset_key == dg.AssetKey("training_dataset")} == DATASET_CHECKS
     gate = {n: s for n, s in specs.items() if s.asset_key == dg.AssetKey("promotion_decision")}
     assert set(gate) == {criterion.name for criterion in CRITERIA}
-    assert len(CRITERIA) == 11
+    assert len(CRITERIA) == 12
     for criterion in CRITERIA:
         assert gate[criterion.name].description.startswith(f"{criterion.code} {criterion.title}.")
     production = {n for n, s in specs.items() if s.asset_key == dg.AssetKey("production_model")}
@@ -86,7 +86,7 @@ def test_every_check_is_described_on_its_asset_and_none_blocks(loaded):
 
 JOBS = {
     "monthly": ({"snapshot", "feature_views", "training_dataset", "drift_report", "performance", "scores"}, 5),
-    "retraining": ({"candidate_model", "promotion_decision", "production_model", "scores"}, 12),
+    "retraining": ({"candidate_model", "promotion_decision", "production_model", "scores"}, 13),
 }
 
 

@@ -131,13 +131,13 @@ def test_a_feature_that_tells_the_label_warns_with_its_name_and_the_figures(janu
 
 def test_labels_that_do_not_look_like_churn_warn_with_their_figures(january_copy, checks, shown):
     tables = month_tables(FEBRUARY)
-    tables["leavers"]["has_left"] = True
+    tables["leavers"]["has_left"] = [number % 10 != 0 for number in range(1500)]
     deliver(january_copy, FEBRUARY, tables)
     publish_drop(january_copy, FEBRUARY)
     shown(january_copy, FEBRUARY, feature_views)
     shown(january_copy, FEBRUARY, training_dataset)
     found = checks(january_copy, FEBRUARY)[CHECKS[2]]
     assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
-    assert found.description.startswith("The churn rate of 100.0% lies outside 0.5% to 60%.")
-    assert found.metadata["churners"].value == 1500
-    assert found.metadata["churn rate"].value == 1.0
+    assert found.description.startswith("The churn rate of 90.0% lies outside 0.5% to 60%.")
+    assert found.metadata["churners"].value == 1350
+    assert found.metadata["churn rate"].value == 0.9

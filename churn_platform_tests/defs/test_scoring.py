@@ -9,7 +9,7 @@ from churn_platform_tests.small_business import FEBRUARY, JANUARY
 
 def test_before_there_is_a_model_nobody_is_scored(january_decided_copy, shown):
     assert shown(january_decided_copy, JANUARY, scores) == {
-        "note": "There is no production model yet, so nobody was scored.",
+        "note": "There is no production model yet, so no customer was scored.",
         "warnings": "none",
     }
 

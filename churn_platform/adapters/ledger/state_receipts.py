@@ -8,6 +8,7 @@ from typing import Any
 
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.progress import Progress
+from churn_platform.core.labels import turned_over
 from churn_platform.core.ledger import Receipt
 from churn_platform.core.states import changes, stand_down_act
 
@@ -52,12 +53,13 @@ def record_stand_down(home: Home) -> None:
         return
     # Ended also where another version took over: the receipt is about the one that stood down.
     subject = last.subject if act == "stand-down ended" and last is not None else f"version {version}"
+    measured = _measured(home, version)
     home.ledger.append(
         actor=home.settings.who,
         act=act,
         subject=subject,
-        reason=reason or _ended(subject, version),
-        evidence={"version": version, "performance": _measured(home, version)},
+        reason=reason or _ended(subject, version, measured),
+        evidence={"version": version, "performance": measured},
     )
 
 
@@ -66,10 +68,12 @@ def _policy(receipt: Receipt) -> dict[str, Any]:
     return dict(policy)
 
 
-def _ended(subject: str, version: int | None) -> str:
-    if subject == f"version {version}":
-        return f"V{subject[1:]} is better than chance again on the newest matured labels."
-    return f"V{subject[1:]} is no longer in production: version {version} is."
+def _ended(subject: str, version: int | None, measured: dict[str, Any] | None) -> str:
+    if subject != f"version {version}":
+        return f"V{subject[1:]} is no longer in production: version {version} is."
+    if measured is not None and turned_over(*measured["interval"]):
+        return f"The labels of {measured['as_of']} may be turned over, so {subject} is not judged by them."
+    return f"V{subject[1:]} is better than chance again on the newest matured labels."
 
 
 def _measured(home: Home, version: int | None) -> dict[str, Any] | None:

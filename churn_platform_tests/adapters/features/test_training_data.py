@@ -97,6 +97,7 @@ def test_a_dataset_is_loaded_as_it_was_built_and_its_record_says_what_from(home)
         "digest": built.digest,
         "window": {"training": ["2024-01-31"], "holdout": ["2024-01-31"], "forward": []},
         "tables": dict(built.origin.tables),
+        "left_out": {},
     }
     assert loaded.origin == built.origin
     assert knowledge_time(home, JANUARY) == NOON
@@ -153,9 +154,12 @@ def test_corrections_reach_the_dataset_within_the_delivery_days_only_slices_too(
 def test_a_label_corrected_later_changes_the_dataset(home):
     deliver(home, JANUARY, month_tables(JANUARY, 60))
     publish_drop(home, JANUARY)
-    build_training_dataset(home, JANUARY)
-    later = corrected(home, 40, has_left=True)
-    assert build_training_dataset(later, JANUARY).frame["label"].all()
+    before = build_training_dataset(home, JANUARY).frame.set_index("member")["label"]
+    tables = month_tables(JANUARY, 60)
+    tables["leavers"]["has_left"] = ~tables["leavers"]["has_left"]
+    later = corrected(home, 40, has_left=tables["leavers"]["has_left"])
+    after = build_training_dataset(later, JANUARY).frame.set_index("member")["label"]
+    assert (after == ~before).all()
 
 
 def test_the_check_beside_feast_counts_exactly_the_cells_that_differ(home):
