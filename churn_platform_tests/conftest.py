@@ -13,9 +13,21 @@ from churn_platform_tests.shared_homes import made_once
 from churn_platform_tests.stores import postgres_server, redis_server  # noqa: F401 - fixtures
 
 
+MOST_PROCESSES = 4
+"""Each holds about 1 GB of imported libraries."""
+
+
 def pytest_addoption(parser):
     """How long a soak lasts; CI takes a short one."""
     parser.addoption("--soak-seconds", type=float, default=600.0, help="length of the soak (pytest -m soak)")
+
+
+def pytest_xdist_auto_num_workers(config):
+    """How many processes run the fast tests. The others drive servers and daemons of their own: one process."""
+    if "not slow" in config.option.markexpr:
+        return min(os.cpu_count() or 1, MOST_PROCESSES)
+    config.option.dist = "no"
+    return 0
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -70,6 +70,14 @@ def test_standing_down_begins_and_ends_once_each(january_copy):
     assert ended.reason == "Version 1 is better than chance again on the newest matured labels."
 
 
+def test_labels_that_may_be_turned_over_end_it_without_a_claim_that_the_version_became_better(january_copy):
+    record_stand_down(measured(january_copy, 0.45))
+    record_stand_down(measured(january_copy, 0.2))
+    ended = january_copy.ledger.head()
+    assert (ended.act, ended.subject) == ("stand-down ended", "version 1")
+    assert "2024-01-31 may be turned over" in ended.reason
+
+
 def test_another_version_in_production_ends_it_and_the_reason_says_so(february_decided_copy):
     from churn_platform.adapters.promotion.deciding import carry_out
 
