@@ -191,7 +191,7 @@ class Progress:
         contract = self.home.contract
         if record.get("list_hash", contract.list_hash) == contract.list_hash or self.home.lake.behind():
             return ""
-        return "The contract's words, costs or list have changed since the newest month was scored."
+        return "Descriptions, costs or list settings in the contract have changed since the newest month was scored."
 
     def _signals(self, as_of: dt.date) -> Signals:
         production = self.home.releases.production()

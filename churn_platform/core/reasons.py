@@ -6,7 +6,7 @@ The server imports this module: no pandas.
 
 from churn_platform.core.contract import Column
 
-UNSEEN = "is new to the model, which knows nothing about it"
+UNSEEN = "was not in the training data, so its effect is unknown"
 
 
 def sentence(column: Column, name: str, value: object, push: float, *, seen: bool = True) -> str:

@@ -55,8 +55,8 @@ def list_note(contract: Contract, as_of: dt.date, found: Outcomes) -> str | None
     if contract.label.period == "before":
         return None
     return (
-        f"The list is of the past: the outcome of every customer of {as_of} is already known. To list customers who "
-        "can still leave, deliver a month without labels. If the label says who had left by the as_of, set "
+        f"Every outcome of {as_of} is already known, so this list describes the past. Deliver a month without "
+        "labels to list customers who can still leave. If the label marks who had left by the as_of, set "
         "`period: before` in the contract's label."
     )
 

@@ -415,7 +415,7 @@ def test_ingest_takes_a_sound_drop_in_and_says_what_is_next(churn, delivered, tm
     code, out, err = churn("ingest", delivered, "--as-of", "2024-01-31", home=home)
     target = home.drops / "2024-01-31"
     assert (code, err) == (0, "")
-    assert out == f"The drop of 2024-01-31 is sound and in {target}. Next: `churn run`.\n"
+    assert out == f"The drop of 2024-01-31 is valid. Its files are in {target}. Next: `churn run`.\n"
     assert {path.name for path in target.iterdir()} == {"members.csv", "visits.csv", "leavers.csv", "_SUCCESS"}
     assert (target / "visits.csv").read_bytes() == (delivered / "visits.csv").read_bytes()
 
@@ -448,7 +448,7 @@ def test_ingest_says_how_many_rows_are_put_aside_and_where_the_reasons_are(churn
     code, out, err = churn("ingest", delivered, "--as-of", "2024-01-31", home=home)
     assert (code, err) == (0, "")
     assert out.splitlines() == [
-        f"The drop of 2024-01-31 is usable and in {home.drops / '2024-01-31'}. Next: `churn run`.",
+        f"The drop of 2024-01-31 is usable. Its files are in {home.drops / '2024-01-31'}. Next: `churn run`.",
         f"1 row quarantined: members 1. Reasons: {home.reports / '2024-01-31' / 'drop.html'}",
     ]
 
@@ -771,7 +771,7 @@ def test_ingest_without_a_folder_reads_the_tables_of_the_contract_from_their_dat
     environ.setenv("CRM_URL", url)
     code, out, err = churn("ingest", "--as-of", "2024-01-31", home=home)
     assert (code, err) == (0, "")
-    assert out == f"The drop of 2024-01-31 is sound and in {home.drops / '2024-01-31'}. Next: `churn run`.\n"
+    assert out == f"The drop of 2024-01-31 is valid. Its files are in {home.drops / '2024-01-31'}. Next: `churn run`.\n"
     assert publish_drop(home, JANUARY).rows == {"members": 60, "visits": 60, "leavers": 60}
     code, _, err = churn("ingest", "--as-of", "2024-02-29", home=home)
     assert (code, err) == (1, "churn: tables.members.source: the database has no rows of 2024-02-29.\n")

@@ -154,7 +154,7 @@ def test_a_draft_that_cannot_be_made_is_one_sentence_and_leaves_no_home(churn, t
 
 def test_what_tells_a_draft_something_needs_a_draft(churn, tmp_path):
     for option in ("--entity", "--label", "--as-of"):
-        assert "they need --from-drop" in refused(churn("init", option, "2024-01-31", home=tmp_path / "home"))
+        assert "--from-drop" in refused(churn("init", option, "2024-01-31", home=tmp_path / "home"))
 
 
 def test_a_home_is_made_while_mlflow_is_away_and_the_first_run_asks_it(tmp_path):

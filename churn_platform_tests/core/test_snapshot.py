@@ -112,10 +112,10 @@ def test_a_sentence_names_the_file_its_header_the_values_and_what_is_allowed(dec
     assert [fault.sentence() for fault in faults] == [
         (
             "plans.csv, column 'Your Tier': 1 value outside the allowed basic, plus (found 'gold' in row 1); add the value "
-            "to the contract or mend the file."
+            "to the contract or fix the file."
         ),
         (
-            "plans.csv, column 'monthly_fee': 1 value below the minimum 0 (found '-2' in row 2); mend the file or widen min "
+            "plans.csv, column 'monthly_fee': 1 value below the minimum 0 (found '-2' in row 2); fix the file or widen min "
             "in the contract."
         ),
     ]

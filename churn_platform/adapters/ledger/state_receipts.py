@@ -72,7 +72,7 @@ def _ended(subject: str, version: int | None, measured: dict[str, Any] | None) -
     if subject != f"version {version}":
         return f"V{subject[1:]} is no longer in production: version {version} is."
     if measured is not None and turned_over(*measured["interval"]):
-        return f"The labels of {measured['as_of']} may be turned over, so {subject} is not judged by them."
+        return f"The labels of {measured['as_of']} may be inverted, so {subject} is not judged by them."
     return f"V{subject[1:]} is better than chance again on the newest matured labels."
 
 

@@ -153,9 +153,9 @@ def restore_alias(home: Home) -> None:
 def lost_version(version: int) -> str:
     """What it means that the version in production was deleted in MLflow, and what to do."""
     return (
-        f"Version {version} is in production and was deleted in MLflow, which cannot make it again under its number. "
-        "Its release still serves. Put another version into production with `churn rollback`, or wait for the next "
-        "promotion."
+        f"Version {version} is in production but was deleted in MLflow. MLflow cannot recreate it under the same "
+        "number. Its release still serves. Put another version into production with `churn rollback`, or wait for "
+        "the next promotion."
     )
 
 
