@@ -116,7 +116,7 @@ class Answers:
             return await self.reader.read(keys)
         except StoreDown as error:
             raise Refusal(
-                503, "store_down", str(error), "Try again in a few seconds; GET /readyz says what is missing.",
+                503, "store_down", str(error), "Try again in a few seconds; GET /readyz shows what is missing.",
                 headers={"Retry-After": RETRY_SECONDS},
             ) from None  # fmt: skip
 

@@ -198,7 +198,7 @@ async def _body(headers: Mapping[str, str], receive: Receive) -> bytes:
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
-                    raise Refusal(400, "cut_off", "The body was cut off.", "Send it whole.")
+                    raise Refusal(400, "cut_off", "The body was cut off.", "Send the complete body.")
                 parts.append(message.get("body", b""))
                 size += len(parts[-1])
                 if size > MAX_BODY:

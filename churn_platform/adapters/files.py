@@ -57,7 +57,7 @@ def read_json(source: Path) -> Any:  # noqa: ANN401 - whatever json can hold
     try:
         return json.loads(source.read_text(encoding="utf-8"))
     except ValueError as error:  # also bytes that are no UTF-8
-        raise IntegrityError(f"{source} is no JSON any more ({error}); put it back from a backup.") from None
+        raise IntegrityError(f"{source} is not valid JSON ({error}); put it back from a backup.") from None
 
 
 def sha256_file(source: Path) -> str:

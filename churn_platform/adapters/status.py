@@ -254,4 +254,4 @@ def parse_as_of(text: str) -> dt.date:
     try:
         return dt.date.fromisoformat(text)
     except ValueError:
-        raise UsageError(f"{text!r} is no date: write it as 2024-01-31.") from None
+        raise UsageError(f"{text!r} is not a date: write it as 2024-01-31.") from None

@@ -86,7 +86,7 @@ def _live(home: Home, source: Path, progress: RunProgress) -> None:
             progress.note(f"{name}: {refusal}")
         else:
             taken += [] if name in taken else [name]
-            progress.note(f"{name}: taken in{': ' if arrival.note else ''}{arrival.note}")
+            progress.note(f"{name}: ingested{': ' if arrival.note else ''}{arrival.note}")
         write_json(home.folder / MARKER, marker)
         if in_order:
             for _ in run_due(home, progress.step, progress.asset):

@@ -182,4 +182,4 @@ def _checked_date(month: str) -> None:
     try:
         dt.date.fromisoformat(month)
     except ValueError as error:
-        raise DataError(f"The training month {month!r} is no ISO date such as 2024-02-29.") from error
+        raise DataError(f"The training month {month!r} is not an ISO date such as 2024-02-29.") from error

@@ -74,7 +74,7 @@ def judge_labels(current: pd.Series, previous: pd.Series | None, policy: Trainin
             warnings.append(
                 f"The labels agree with last month's on {agreement:.1%} of {len(both):,} entities, chance is "
                 f"{chance:.1%}: "
-                "what drove churn last month says nothing about this month."
+                "what drove churn last month does not predict this month."
             )
     return LabelPlausibility(
         len(current), int(current.sum()), rate, returned, before, agreement, chance, tuple(warnings), tuple(doubts)

@@ -235,7 +235,7 @@ def _walk(links: Iterator[_Link | None], anchor: str | None) -> Break | None:
         anchored = anchored or head == anchor
     if anchored:
         return None
-    unfound = f"the anchored head {anchor} is none of the {count} receipts"
+    unfound = f"the anchored head {anchor} is not among the {count} receipts"
     return Break(count + 1, "cut", f"{unfound}: the tail was cut or rewritten")
 
 
@@ -245,7 +245,7 @@ def _first_break(count: int, link: _Link | None, rest: Iterator[_Link | None]) -
     if link.sequence == count:
         return Break(count, "changed", f"receipt {count} does not follow the one before: one was rewritten")
     if link.sequence < count:
-        return Break(count, "duplicated", f"receipt {link.sequence} stands a second time, in place {count}")
+        return Break(count, "duplicated", f"receipt {link.sequence} appears a second time, at position {count}")
     if any(other is not None and other.sequence == count for other in rest):
-        return Break(count, "reordered", f"receipt {link.sequence} stands in place {count}, before its turn")
-    return Break(count, "missing", f"receipt {count} is missing: receipt {link.sequence} stands in its place")
+        return Break(count, "reordered", f"receipt {link.sequence} is at position {count}, too early")
+    return Break(count, "missing", f"receipt {count} is missing: receipt {link.sequence} is at its position")

@@ -204,7 +204,7 @@ def _unsound_findings(sentence: str) -> list[Finding]:
     return [
         criterion.finding("fail", sentence, unsound=True)
         if criterion.name == "comparable"
-        else criterion.finding("not_applicable", "The scores are not sound, so nothing was compared.")
+        else criterion.finding("not_applicable", "The scores are invalid, so nothing was compared.")
         for criterion in CRITERIA
     ]
 

@@ -58,7 +58,7 @@ def test_a_draft_is_told_on_one_screen_with_what_to_type_next(churn, phone, tmp_
     assert (code, err) == (0, "")
     for said in (
         f"Drafted {home}/contract.yaml", "Entity   customer_id", "Label    customer_base.Churned",
-        "status_code", "alone tells who churns, AUC 1.00", '6 places to look at are marked "# confirm"',
+        "status_code", "alone predicts churn, AUC 1.00", '6 places to look at are marked "# confirm"',
         f"churn ingest {phone / MONTH.isoformat()} --as-of {MONTH} --home '{home}'",
         f"churn contract check {phone / MONTH.isoformat()} --home '{home}'", f"churn run --home '{home}'",
     ):  # fmt: skip

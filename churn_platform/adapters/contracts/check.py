@@ -69,7 +69,7 @@ def _check_drop(contract: Contract, drop: Drop) -> Iterator[Line]:
     yield from (_line(fault) for fault in judged.faults if fault.table not in drop.files)
     for name in contract.pulled:
         if name not in drop.files:
-            yield {"state": "note", "where": name, "says": "it is read from its database when the drop is taken in"}
+            yield {"state": "note", "where": name, "says": "it is read from its database by `churn ingest`"}
     if contract.label_table not in drop.files and contract.label.table not in drop.files:
         yield {"state": "note", "where": contract.label_table, "says": "no labels yet: they may come later"}
     for name, path in drop.files.items():

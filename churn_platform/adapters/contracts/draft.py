@@ -155,7 +155,7 @@ def _policy(found: Draft) -> Iterator[str]:
         yield "policy:"
         yield _line(found, ("policy", "ingestion"), f"  ingestion: {_flow(drafted)}")
     head = "#" if drafted else "# policy:                #"
-    yield f"{head} the defaults; docs/criteria.md says what moves a decision"
+    yield f"{head} the defaults; docs/criteria.md shows what moves a decision"
     for name, part in Policy().model_dump(mode="json").items():
         yield from textwrap.wrap(
             f"{name}: {_flow(part)}", WIDTH, initial_indent="#   ", subsequent_indent="#     ", break_long_words=False

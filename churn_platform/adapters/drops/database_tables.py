@@ -71,7 +71,7 @@ def _engine(where: str, url: str) -> "sa.Engine":
         raise UsageError(f"{where}.url: {error}") from None
     except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ValueError):
         raise UsageError(
-            f"{where}.url is no database URL: write it as postgresql+psycopg2://USER:PASSWORD@HOST/DATABASE, or as "
+            f"{where}.url is not a database URL: write it as postgresql+psycopg2://USER:PASSWORD@HOST/DATABASE, or as "
             "sqlite:////FOLDER/FILE."
         ) from None
     except ImportError as error:

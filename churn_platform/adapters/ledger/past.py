@@ -22,7 +22,7 @@ def was_in_production(home: Home, text: str) -> dict[str, Any]:
     """
     now, at = home.now(), instant(text, end=True)
     if instant(text, end=False) > now:
-        raise UsageError(f"{text} is in the future: nobody knows yet what will be in production.")
+        raise UsageError(f"{text} is in the future. Give a date in the past.")
     at = min(at, now)
     receipts = home.ledger.receipts()
     found = in_production(receipts, at)

@@ -139,7 +139,7 @@ def _check_sound(home: Home) -> None:
 
     if fault := next((finding.detail for finding in findings() if finding.state in ("broken", "unseen")), None):
         raise IntegrityError(
-            f"The home is not sound, so nothing was moved: {fault}. Mend it first (`churn verify --deep`, "
+            f"The home has a fault, so nothing was moved: {fault}. Fix it first (`churn verify --deep`, "
             "`churn doctor --fix`, with CHURN_MLFLOW_URI unset)."
         )
 
@@ -187,8 +187,8 @@ def _copy(home: Home, server: MlflowServer, owner: str, on_copied: OnCopied) -> 
 def _check_still(home: Home, store: str) -> None:
     if sha256_file(home.folder / "mlflow.db") != store:
         raise IntegrityError(
-            f"Somebody wrote to {home.folder / 'mlflow.db'} meanwhile: nothing was switched over, run this again when "
-            "nobody does."
+            f"Another process wrote to {home.folder / 'mlflow.db'} meanwhile. Nothing was switched. Run this again "
+            "when it has stopped."
         )
 
 

@@ -94,7 +94,7 @@ def online_address(text: str, password: str = "") -> OnlineAddress:
     options = dict(parse_qsl(parts.query))
     host = options.get("host", parts.hostname or "")
     if kind is None or not host or set(options) - OPTIONS[kind]:
-        raise UsageError(f"CHURN_ONLINE_STORE is no address of a store: give {EXAMPLES}.")
+        raise UsageError(f"CHURN_ONLINE_STORE is not a store address: give {EXAMPLES}.")
     database, user = unquote(parts.path.strip("/")), unquote(parts.username or "")
     database = database or ("0" if kind == "redis" else "")
     if (kind == "redis" and not database.isdecimal()) or (kind == "postgres" and not (database and user)):

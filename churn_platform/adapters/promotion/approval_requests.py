@@ -42,7 +42,7 @@ def signed(by: str, reason: str) -> tuple[str, str]:
         raise UsageError("--by and --reason must not be empty: the ledger keeps who did it and why.")
     for option, text in (("--by", by), ("--reason", reason)):
         if readable(text) != text:
-            raise UsageError(f"{option} {readable(text)} is no UTF-8: type it in a terminal of UTF-8, or in ASCII.")
+            raise UsageError(f"{option} {readable(text)} is not UTF-8: use a UTF-8 terminal, or ASCII.")
     return by, reason
 
 

@@ -246,4 +246,4 @@ def _read(model: type[_Model], text: bytes, what: str, remedy: str) -> _Model:
     except ValidationError as error:
         raise IntegrityError(f"{what} has {first_fault(error)}; {remedy}") from error
     except ValueError as error:
-        raise IntegrityError(f"{what} is no JSON ({error}); {remedy}") from error
+        raise IntegrityError(f"{what} is not valid JSON ({error}); {remedy}") from error

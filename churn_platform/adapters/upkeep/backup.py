@@ -179,7 +179,7 @@ def copy_checked(archive: zipfile.ZipFile, said: Archive, name: str, target: Pat
 def _writable(name: str, folder: Path) -> str:
     shown = os.fsencode(name).decode(errors="backslashreplace")
     if shown != name:
-        raise UsageError(f"{shown} in {folder} has a name that is no UTF-8, which no backup can hold: rename the file.")
+        raise UsageError(f"{shown} in {folder} has a name that is not UTF-8, so it cannot be backed up: rename it.")
     return name
 
 
@@ -223,7 +223,7 @@ def _add(archive: zipfile.ZipFile, name: str, path: Path) -> Entry:
             source.backup(target)
         return _stream(archive, name, copy, changed)
     except sqlite3.Error as error:
-        raise IntegrityError(f"{path} cannot be copied ({error}): try again when nobody else writes to it.") from None
+        raise IntegrityError(f"{path} cannot be copied ({error}): try again when no process writes to it.") from None
     finally:
         copy.unlink(missing_ok=True)
 
@@ -243,9 +243,9 @@ def _read_manifest(archive: zipfile.ZipFile, file: Path) -> Archive:
     try:
         said = Archive.model_validate_json(_read_all(archive))
     except KeyError:
-        raise IntegrityError(f"{file} has no {MANIFEST}: it is no backup of a home.") from None
+        raise IntegrityError(f"{file} has no {MANIFEST}: not a backup of a home.") from None
     except ValidationError as error:
-        raise IntegrityError(f"{file}: its {MANIFEST} has {first_fault(error)}: it is no backup of a home.") from None
+        raise IntegrityError(f"{file}: its {MANIFEST} has {first_fault(error)}: not a backup of a home.") from None
     if (said.format, said.layout) != (FORMAT, LAYOUT):
         raise IntegrityError(
             f"{file} is a backup in format {said.format} of a home with layout {said.layout}; this version of the "

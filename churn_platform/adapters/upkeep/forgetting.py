@@ -65,7 +65,7 @@ def forget(home: Home, user: str, by: str, reason: str) -> Forgotten:
     by, reason = signed(by, reason)
     for option, text in (("--by", by), ("--reason", reason)):
         if names(text, key):
-            raise UsageError(f"{option} names the customer and the ledger keeps it for ever: say it without the key.")
+            raise UsageError(f"{option} names the customer, and the ledger keeps it permanently: leave out the key.")
     with home.exclusive("`churn forget`"):
         finish(home)
         with _nothing_left(home.folder / FOLDER):

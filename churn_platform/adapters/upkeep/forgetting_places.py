@@ -80,5 +80,5 @@ def _allow(path: Path, *, may: bool) -> None:
         found = path.stat()
         raise UsageError(
             f"{path} cannot be changed by user {os.geteuid()} (its owner is {found.st_uid}, its mode "
-            f"{stat.filemode(found.st_mode)}), so nobody was forgotten: give write access, or run this as the owner."
+            f"{stat.filemode(found.st_mode)}), so no data was deleted: give write access, or run this as the owner."
         )

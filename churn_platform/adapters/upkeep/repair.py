@@ -167,11 +167,11 @@ def _drops(home: Home) -> Iterator[Repair]:
     for marker in sorted(home.drops.glob(f"*/{INCOMING}")):
         month, files = marker.parent.name, [p for p in marker.parent.iterdir() if suffix_of(p)]
         if files:
-            said = f"The drop of {month} is half taken in: run `churn ingest DIR --as-of {month}` again."
+            said = f"The drop of {month} is partly ingested: run `churn ingest DIR --as-of {month}` again."
             yield Repair("drop", done=False, says=said)
         elif time.time() - marker.stat().st_mtime > AN_HOUR:
             marker.unlink()
-            said = f"The drop of {month} had not begun to be taken in: its mark was removed."
+            said = f"The drop of {month} had not been started: its mark was removed."
             _receipt(home, month, said)
             yield Repair("drop", done=True, says=said)
 

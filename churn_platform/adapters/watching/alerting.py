@@ -69,9 +69,7 @@ class Alerter:
         Raises:
             UsageError: the file with the URLs cannot be read.
         """
-        body = (
-            f"Alerts of {self.home.folder.name} arrive here. Nothing has happened: somebody ran `churn alert --test`."
-        )
+        body = f"Alerts of {self.home.folder.name} arrive here. This is a test, sent by `churn alert --test`."
         message = Message(f"{self.home.contract.name}: a test", body, "info")
         return [
             {"receiver": name, "error": receivers.send(url, message) or ""} for name, url in self.receivers().items()

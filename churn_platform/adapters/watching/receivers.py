@@ -34,7 +34,7 @@ def send(url: str, message: Message) -> str | None:
         try:
             receiver = apprise.Apprise(asset=asset)
             if not receiver.add(url):
-                return "is no URL that Apprise knows"
+                return "is not a URL that Apprise knows"
             result = receiver.notify(
                 title=message.title, body=message.body, notify_type=message.severity, body_format="text"
             )

@@ -65,7 +65,7 @@ class WatchedHome:
             yield stamp("churn_snapshot_as_of", "The as_of of the newest snapshot.", instant(months[-1]))
             age = (self.home.now() - instant(months[-1])).total_seconds()
             yield gauge("churn_snapshot_age_seconds", "Time since the as_of of the newest snapshot.", age)
-            yield gauge("churn_snapshot_quarantined_rows", "Rows put aside of the newest snapshot.", aside)
+            yield gauge("churn_snapshot_quarantined_rows", "Quarantined rows of the newest snapshot.", aside)
         labelled = (month for month in reversed(months) if self.home.lake.has_labels(month))
         for month in labelled:
             if matured_months([month], {month}, self.home.contract, months[-1]):

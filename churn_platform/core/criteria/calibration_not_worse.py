@@ -15,7 +15,7 @@ def rule(evidence: Evidence) -> tuple[Outcome, str]:
         f"[{found.interval.low:+.4f}, {found.interval.high:+.4f}]"
     )
     if worse:
-        return "fail", f"{figures}, lies wholly above 0, so the candidate's probabilities are worse."
+        return "fail", f"{figures}, is entirely above 0, so the candidate's probabilities are worse."
     return "pass", f"{figures}, does not show that the candidate's probabilities are worse."
 
 

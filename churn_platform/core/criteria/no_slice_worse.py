@@ -44,8 +44,8 @@ def rule(evidence: Evidence) -> tuple[Outcome, str]:
     shown = ", ".join(_figures(name, found[name]) for name in (worse or [lowest]))
     tested = f"{len(masks)} slice{'s' * (len(masks) > 1)} tested, intervals widened for their number"
     if worse:
-        return "fail", f"The candidate's AUC is wholly below production's where {shown} ({tested})."
-    return "pass", f"In no slice is the candidate wholly worse; it gains least where {shown} ({tested})."
+        return "fail", f"The candidate's AUC is clearly below production's where {shown} ({tested})."
+    return "pass", f"The candidate is not clearly worse in any slice; it gains least where {shown} ({tested})."
 
 
 def _figures(name: str, difference: AucDifference) -> str:

@@ -58,7 +58,7 @@ def _by_itself(header: str, guess: Guess) -> str:
     if guess.unique and guess.column.dtype in ("integer", "string") and key_likeness(header):
         return "another key: a value of its own for every customer"
     if guess.column.dtype == "category" and is_personal(header):
-        return "personal: it says who somebody is"
+        return "personal: it identifies a person"
     return ""
 
 
@@ -101,5 +101,5 @@ def _told_by_churn(sheet: Sheet, key: Key, labels: pd.Series, headers: list[str]
     columns = {str(h): sheet.guesses[h].column for h in headers if h not in found}
     told = leaks(single_feature_aucs(typed, columns, churned), LIMIT)
     return {str(h): why for h, why in found.items()} | {
-        header: f"alone tells who churns, AUC {auc:.2f}" for header, auc in told.items()
+        header: f"alone predicts churn, AUC {auc:.2f}" for header, auc in told.items()
     }

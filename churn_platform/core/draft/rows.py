@@ -23,5 +23,5 @@ def why_no_customer(stem: str, frame: pd.DataFrame, header: str) -> str:
     totals = words.index[words.str.lower().isin(TOTALS)]
     if len(totals):
         row = totals[0]
-        return f"{stem}, row {row + 1:,} is {words[row]!r}, which is no customer: remove the row"
+        return f"{stem}, row {row + 1:,} is {words[row]!r}, which is not a customer: remove the row"
     return ""

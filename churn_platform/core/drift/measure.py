@@ -118,7 +118,7 @@ def _require_sound(features: Mapping[str, Column], rows: Rows, where: str) -> No
         raise DataError(f"Drift: the {where} lacks the features {', '.join(missing)}; the contract names them.")
     for what, values in (("labels", rows.labels), ("predictions", rows.predictions)):
         if values is not None and len(values) != count:
-            raise DataError(f"Drift: the {where} holds {count} rows but {len(values)} {what}; give one a row.")
+            raise DataError(f"Drift: the {where} holds {count} rows but {len(values)} {what}; give one per row.")
     if rows.predictions is not None and not np.isfinite(rows.predictions).all():
         row = int(np.flatnonzero(~np.isfinite(rows.predictions))[0])
         raise NotANumber(f"Drift: prediction {row} of the {where} is {rows.predictions[row]}, not a probability.")
