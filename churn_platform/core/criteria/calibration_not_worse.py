@@ -1,4 +1,4 @@
-"""GATE006: the candidate's probabilities are not wholly worse than production's (paired Brier difference)."""
+"""GATE006: the candidate's probabilities are not clearly worse than production's (paired Brier difference)."""
 
 from churn_platform.core.comparison import paired_brier_difference
 from churn_platform.core.criteria.base import Criterion, Outcome
@@ -6,7 +6,7 @@ from churn_platform.core.evidence import Evidence
 
 
 def rule(evidence: Evidence) -> tuple[Outcome, str]:
-    """Fail when the whole interval of the Brier difference (candidate - production) lies above zero."""
+    """Fail when the interval of the Brier difference (candidate - production) is entirely above zero."""
     found = paired_brier_difference(evidence.y, evidence.ours, evidence.theirs, evidence.policy.level, evidence.keys)
     worse = found.interval.above(0)
     figures = (

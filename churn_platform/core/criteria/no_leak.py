@@ -1,4 +1,4 @@
-"""GATE011: no feature alone tells the label, as only one that is known after churning does.
+"""GATE011: no feature alone predicts the label, as one that is known only after churning does.
 
 Such a feature makes every figure of the candidate shine, on the holdout too, and is worth nothing on the day it is
 needed: then it is not filled yet.
