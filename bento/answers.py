@@ -121,7 +121,7 @@ class Answers:
             ) from None  # fmt: skip
 
     def model(self, loaded: Loaded) -> dict[str, Any]:
-        """What every answer says of its model."""
+        """The model fields of every answer."""
         manifest, reason = loaded.manifest, self.stand_down(loaded)
         return {
             "name": manifest.model_name,

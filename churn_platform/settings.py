@@ -203,10 +203,10 @@ def _said(fault: ErrorDetails) -> str:
 
 
 def _read_profile() -> None:
-    """Set what the profile says and the environment does not, so that libraries and child processes see it too.
+    """Set the profile's values that the environment does not set, so libraries and child processes see it too.
 
     Raises:
-        UsageError: there is no such file, or it sets a CHURN_ variable that is no setting.
+        UsageError: there is no such file, or it sets a CHURN_ variable that is not a setting.
     """
     named = os.environ.get(PROFILE)
     if not named:

@@ -123,7 +123,7 @@ def _evaluated(home: Home, look: Look, month: dt.date, labelled: Labelled) -> li
 
 
 def _labelled(home: Home, month: dt.date) -> Labelled | None:
-    """A month's rows that have a label; None when there is none."""
+    """A month's rows that have a label; None if absent."""
     rows, labels = _rows(home, [month])
     if labels is None:
         return None

@@ -113,7 +113,7 @@ class Progress:
             )
 
     def unfinished(self) -> Trigger | None:
-        """The newest decision's trigger when no receipt says that it was carried out."""
+        """The newest decision's trigger when no receipt shows that it was carried out."""
         if not self.decisions:
             return None
         newest = self.decisions[-1]

@@ -38,7 +38,7 @@ def score_month(home: Home, as_of: dt.date) -> Scored | None:
     """Rank the customers of a month who can still leave; None (and a record that says so) before there is a model.
 
     The list of the newest month follows what is known: customers whose labels arrive later leave it. The list of an
-    older month stays as it was while its features do: late labels are no reason to rank by hindsight.
+    older month stays as it was while its features do: late labels do not change it to rank by hindsight.
     """
     progress = Progress(home)
     features = home.lake.feature_digest(as_of)

@@ -1,7 +1,7 @@
 """The `churn` command. Exit code 0 also for a refused candidate, 1 for an error, 2 for wrong use.
 
 Belongs here: arguments, options, exit codes. Does not: facts (`adapters/status.py`) and layout (`cli/show.py`).
-Heavy imports live inside the commands, so that `--help` answers at once.
+Heavy imports live inside the commands, so `--help` answers at once.
 """
 
 from pathlib import Path

@@ -1,6 +1,6 @@
 """`churn alert` and `churn exporter`: telling people and Prometheus.
 
-Belongs here: arguments and words. Does not: what is told (`adapters/watching/alerting.py`,
+Belongs here: arguments and words. Does not: what is sent (`adapters/watching/alerting.py`,
 `adapters/watching/exporter.py`).
 """
 

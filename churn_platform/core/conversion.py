@@ -69,7 +69,7 @@ def convert(values: pd.Series, dtype: Dtype, writing: Writing | None = None) -> 
     """The values (rows,) in the contract's dtype, null where they cannot be read, and why they cannot.
 
     Args:
-        values: text as it stood in a file, or values typed already.
+        values: text as it was in a file, or values typed already.
         dtype: the contract's.
         writing: how text is written, and which values are missing.
 

@@ -44,7 +44,7 @@ class LabelPlausibility:
 
 
 def judge_labels(current: pd.Series, previous: pd.Series | None, policy: TrainingPolicy) -> LabelPlausibility:
-    """Judge a month's labels by themselves and beside the month before.
+    """Judge a month's labels by themselves and against the month before.
 
     Args:
         current: (entities,) booleans indexed by entity.

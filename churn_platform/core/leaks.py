@@ -1,6 +1,6 @@
-"""Leaks: does a column alone tell the label, as only one that is known after churning does?
+"""Leaks: does a column alone predict the label, as one known only after churning does?
 
-Belongs here: how well each column alone tells the label, and above what it is called a leak. Does not: refusing
+Belongs here: how well each column alone predicts the label, and the limit for a leak. Does not: refusing
 a candidate for it (`core/criteria/no_leak.py`), which columns are features (the contract).
 """
 
@@ -19,7 +19,7 @@ MOST_ROWS = 200_000
 """Above it a random sample tells as much: an AUC of 0.95 is then known to 0.002."""
 FOLDS = 5
 FEW_VALUES = 50
-"""Numbers with at most so many distinct values are judged as codes, too: 3 for "cancelled" is no order."""
+"""Numbers with at most so many distinct values are judged as codes, too: 3 for "cancelled" is not an order."""
 HUGE = 1e300
 PERFECT = 0.999
 """A column that tells all but one in a thousand pairs is a leak at any size."""
@@ -27,7 +27,7 @@ PERFECT = 0.999
 
 @dataclass(frozen=True)
 class Alone:
-    """How well each column alone tells the label of some rows.
+    """How well each column alone predicts the label of some rows.
 
     `limit` is the policy's, `certain` what an AUC must exceed to lie above it beyond the luck of so few churners.
     """
@@ -48,7 +48,7 @@ def judge_alone(contract: Contract, rows: pd.DataFrame, labels: pd.Series) -> Al
     Args:
         contract: features, and the policy's `training.leak_auc` and `promotion.level`.
         rows: (rows, any columns) holding at least the features.
-        labels: (rows,) booleans; with one class only, nothing can be told and no column is judged.
+        labels: (rows,) booleans; with only one class, no column is judged.
     """
     policy = contract.policy
     churners, limit = int(labels.sum()), policy.training.leak_auc

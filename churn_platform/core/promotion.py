@@ -151,7 +151,7 @@ def decide(
     drift: DriftFigures,
     digests: dict[str, str],
 ) -> Decision:
-    """The whole decision. Scores that are no probabilities fail closed, with no figure at all."""
+    """The complete decision. Scores that are not probabilities fail closed, with no figure at all."""
     unsound = evidence.unsound_scores()
     findings = _unsound_findings(unsound) if unsound else _findings(evidence, refit, _seed(candidate_digest))
     refusals = [finding for finding in findings if finding.refuses]
@@ -189,7 +189,7 @@ def _at_chance(interval: Interval) -> bool:
 
 
 def _seed(digest: str) -> int:
-    """A seed that the candidate's digest fixes, so that a decision can be replayed."""
+    """A seed that the candidate's digest fixes, so a decision can be replayed."""
     return int(digest_of(digest)[:8], 16)
 
 
@@ -211,7 +211,7 @@ def _unsound_findings(sentence: str) -> list[Finding]:
 
 @dataclass(frozen=True)
 class _Figures:
-    """The figures a decision carries; all None without a sound comparison."""
+    """The figures a decision carries; all None without a valid comparison."""
 
     candidate_auc: float | None = None
     candidate_interval: Interval | None = None

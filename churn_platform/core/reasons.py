@@ -1,4 +1,4 @@
-"""Reasons in words: one feature's value and what it does to the risk, as the contract says it.
+"""Reasons in words: one feature's value and what it does to the risk, in the contract's words.
 
 Belongs here: the sentence. Does not: how strong a reason is (`core/model.py`, `core/scorer.py`).
 The server imports this module: no pandas.

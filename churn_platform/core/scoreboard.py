@@ -123,7 +123,7 @@ DECIDED = Event()
 
 
 def events(receipts: Iterable[Receipt]) -> Iterator[Event]:
-    """What the ledger says that happened; a takeover by the loop, an approval or a rollback."""
+    """What the ledger shows that happened; a takeover by the loop, an approval or a rollback."""
     for receipt in receipts:
         if receipt.act in DELIVERED:
             yield Event(month=receipt.subject)

@@ -68,7 +68,7 @@ def rank(contract: Contract, rows: pd.DataFrame, model: ChurnModel, already_left
         contract: the contract.
         rows: (customers, entity + features) of one snapshot.
         model: the model in production.
-        already_left: (customers,) who can no longer leave; nobody by default.
+        already_left: (customers,) who can no longer leave; no one by default.
 
     Returns:
         (customers,) entity, probability, already_left, rank from 1, decile 1 (highest risk) to 10. Where the cost of a
@@ -97,7 +97,7 @@ def rank(contract: Contract, rows: pd.DataFrame, model: ChurnModel, already_left
 def decile_floors(ranked: pd.DataFrame) -> list[float]:
     """The lowest probability in each of the deciles 9 to 1, ascending; empty for fewer than ten customers.
 
-    Serving finds a customer's decile with them, without the whole list.
+    Serving finds a customer's decile with them, without the complete list.
     """
     lowest = ranked.groupby("decile")["probability"].min()
     return [] if len(lowest) < DECILES else lowest.drop(DECILES).sort_values().tolist()

@@ -170,7 +170,7 @@ def _away(home: Home, step: Step) -> str | None:
 
 
 def _busy(home: Home, instance: dg.DagsterInstance) -> bool:
-    """Whether a run is active. One that was killed counts as started for ever (Dagster never asks): it is closed."""
+    """Whether a run is active. One that was killed counts as started forever (Dagster never asks): it is closed."""
     started = instance.get_run_records(dg.RunsFilter(statuses=UNDER_WAY))
     for record in started if started and home.is_free() else []:
         events = instance.get_records_for_run(record.dagster_run.run_id, limit=1, ascending=False).records

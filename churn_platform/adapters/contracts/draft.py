@@ -149,7 +149,7 @@ def _rest(found: Draft) -> Iterator[str]:
 
 
 def _policy(found: Draft) -> Iterator[str]:
-    """What differs from the defaults, and these as comments: nobody has to look them up, none is fixed by a draft."""
+    """What differs from the defaults, and these as comments: no one has to look them up, none is fixed by a draft."""
     drafted = found.contract.policy.ingestion.model_dump(exclude_defaults=True)
     if drafted:
         yield "policy:"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 CHUNK = 50_000
 CONNECT_SECONDS = 10
 SHOWN = 300
-"""Characters of what a database says that are told."""
+"""Characters of a database's message that are shown."""
 DRIVERS = {"psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient", "pyodbc": "pyodbc", "psycopg": "psycopg[binary]"}
 TIMES = (dt.date, dt.datetime)
 
@@ -103,7 +103,7 @@ def _connected(engine: "sa.Engine", where: str) -> "sa.Connection":
 
 
 def _write(contract: Contract, name: str, as_of: dt.date, connection: "sa.Connection", folder: Path) -> int:
-    """Write one table in order of its key, so that the same rows make the same file; how many rows."""
+    """Write one table in order of its key, so the same rows make the same file; how many rows."""
     import pyarrow as pa
     import pyarrow.parquet as pq
     import sqlalchemy as sa
@@ -202,7 +202,7 @@ def _joined(chunks: Sequence["pa.Table"]) -> "pa.Table":
 
 
 def _said(error: Exception, engine: "sa.Engine") -> str:
-    """The first line of what the database says, without the password."""
+    """The first line of the database's message, without the password."""
     lines = str(getattr(error, "orig", None) or error).strip().splitlines()
     said = (lines[0] if lines else type(error).__name__)[:SHOWN].rstrip(".")
     password = engine.url.password

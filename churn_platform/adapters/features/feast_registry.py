@@ -32,7 +32,7 @@ def claimed_project(store: "feast.FeatureStore", owner: str, said: str) -> Any: 
     """The project of the store's configuration with its owner's name, to be applied.
 
     Raises:
-        UsageError: the project there is another home's, or somebody's who is no home.
+        UsageError: the project there is another home's, or someone's who is not a home.
     """
     feast = import_feast()
     name = store.config.project
@@ -59,7 +59,7 @@ def clear_history(store: "feast.FeatureStore") -> None:
 
 
 def registered(store: "feast.FeatureStore") -> str:
-    """Digest of what the registry says of the store's project, without the times at which it was written."""
+    """Digest of what the registry records of the store's project, without the times at which it was written."""
     registry, project = store.registry, store.config.project
     parts = {
         "projects": [found for found in registry.list_projects(allow_cache=False) if found.name == project],

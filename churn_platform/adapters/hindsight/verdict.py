@@ -28,7 +28,7 @@ Labelled = tuple[pd.DataFrame, pd.Series]
 
 
 class Look:
-    """One look at the versions of a home: whom it follows (nobody before the first promotion).
+    """One look at the versions of a home: whom it follows (no one before the first promotion).
 
     `versions` holds their candidates, `faults` why one could not be read.
     """

@@ -66,7 +66,7 @@ def _decision(home: Home, digest: str | None) -> dict[str, Any] | None:
 
 
 def _approval(receipts: list[Receipt], move: Receipt) -> dict[str, Any] | None:
-    """Who approved the move's decision, where somebody had to."""
+    """Who approved the move's decision, where someone had to."""
     wanted = move.evidence.get("decision")
     approvals = [r for r in receipts if r.act == "approval" and r.sequence < move.sequence]
     own = [r for r in approvals if wanted is not None and r.evidence.get("decision") == wanted]

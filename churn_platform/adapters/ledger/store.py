@@ -50,7 +50,7 @@ class LedgerStore:
             now: The clock; it must give aware datetimes.
             lock_seconds: How long an append waits for another writer.
             anchor_file: Where every append leaves the head's number and digest, outside of `folder`; None: nowhere.
-            made_by: What the evidence of every receipt says of the installation that acted.
+            made_by: What the evidence of every receipt records of the installation that acted.
         """
         self.folder = folder
         self.file = folder / "receipts.jsonl"
@@ -74,7 +74,7 @@ class LedgerStore:
         """Record one act; when this returns, the receipt is on the disk.
 
         Raises:
-            DataError: a field has the wrong form, or the evidence is no plain, finite JSON.
+            DataError: a field has the wrong form, or the evidence is not plain, finite JSON.
             IntegrityError: the last receipt was changed, or the tail was cut.
             HomeBusy: another process keeps the lock.
             OSError: the disk refused the write; the ledger is as it was, or holds the receipt and the anchor is one
@@ -267,7 +267,7 @@ def _tail(descriptor: int) -> tuple[bytes | None, int]:
 
 
 def _tails(descriptor: int) -> Iterator[tuple[list[bytes], bool]]:
-    """The whole lines at the end of the file, more of them each time; and whether these are all."""
+    """The complete lines at the end of the file, more of them each time; and whether these are all."""
     size = os.fstat(descriptor).st_size
     window = TAIL_BYTES
     while True:

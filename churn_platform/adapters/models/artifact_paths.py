@@ -22,7 +22,7 @@ BUSY_SECONDS = 30.0
 def relocate(database: Path, artifacts: Path) -> bool:
     """Let every address below another home's artifacts lead into this one's; whether any had to.
 
-    A restored, copied or renamed home would go on reading and writing the artifacts of the place it came from.
+    A restored, copied or renamed home would keep reading and writing the artifacts of the place it came from.
 
     Args:
         database: MLflow's SQLite store; one that is not there is left alone.

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 JOURNAL = "mlflow_move.json"
-"""In a home while it is moved: under which mark, and, once everything is on the server, what the receipt says."""
+"""In a home while it is moved: under which mark, and, once everything is on the server, what the receipt records."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def move(home: Home, on_copied: OnCopied = lambda _done, _total: None) -> Moved:
 
     Raises:
         UsageError: the settings name no server, the home has no store of its own, or the server has such a model.
-        IntegrityError: the home is not sound, or what arrived is not what was sent; the home stays where it was.
+        IntegrityError: the home has a fault, or what arrived is not what was sent; the home stays where it was.
         StoreDown: a server does not answer; the home stays where it was.
         HomeBusy: a run holds the home.
     """
@@ -85,7 +85,7 @@ def move(home: Home, on_copied: OnCopied = lambda _done, _total: None) -> Moved:
 
 
 def finish(home: Home) -> Moved | None:
-    """Complete a move that was cut off after the switch; None when there is none. The caller holds the home."""
+    """Complete a move that was cut off after the switch; None if absent. The caller holds the home."""
     journal = home.folder / JOURNAL
     if not journal.exists() or not (home.folder / MARKER).exists():
         return None
@@ -203,7 +203,7 @@ def _fill_online(home: Home) -> None:
 
 
 def _newest_number(database: Path, name: str) -> int:
-    """The highest number that a version ever had: MLflow keeps the rows of deleted ones, and tells nobody."""
+    """The highest number that a version ever had: MLflow keeps the rows of deleted ones, and tells no one."""
     with contextlib.closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True, timeout=60)) as store:
         return int(store.execute("SELECT max(version) FROM model_versions WHERE name = ?", (name,)).fetchone()[0] or 0)
 

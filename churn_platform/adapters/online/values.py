@@ -65,7 +65,7 @@ def seconds_of(timestamp: bytes | None) -> int:
 
 
 def encoded(value: str | float | bool | None) -> bytes:  # noqa: FBT001 - any feature
-    """A value as Feast's protobuf message `Value`; null, and a float that is no number, are empty."""
+    """A value as Feast's protobuf message `Value`; null, and a float that is not a number, are empty."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return b""
     if isinstance(value, bool):

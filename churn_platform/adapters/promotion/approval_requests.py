@@ -1,6 +1,6 @@
 """Requests for an approval: what they are bound to, asking once, letting them lapse.
 
-Belongs here: reading what the home says now, the receipts of asking and lapsing. Does not: the rules
+Belongs here: reading what the home shows now, the receipts of asking and lapsing. Does not: the rules
 (`core/approval.py`), people's answers (`adapters/promotion/approving.py`).
 """
 
@@ -122,7 +122,7 @@ def record_lapse(home: Home, *, deep: bool = False) -> str | None:
 
 
 def record_lapse_if_free(home: Home) -> None:
-    """`record_lapse` for who does not hold the home; while somebody does, it is left to them."""
+    """`record_lapse` for who does not hold the home; while someone does, it is left to them."""
     found = waiting(home)
     if found is not None and found[1] is not None:
         with contextlib.suppress(HomeBusy), home.exclusive("a sensor", 0):
@@ -130,7 +130,7 @@ def record_lapse_if_free(home: Home) -> None:
 
 
 def ask(home: Home, decision: Decision) -> str:
-    """Ask people for the approval of a pending decision, once; says what is to be done."""
+    """Ask people for the approval of a pending decision, once; describes what is to be done."""
     receipts, now = home.ledger.receipts(), home.now()
     bound = bound_now(home, decision)
     already = standing_request(receipts, bound)

@@ -1,4 +1,4 @@
-"""The ledger as it stood at one moment, beside which everything else is held.
+"""The ledger as it was at one moment, beside which everything else is held.
 
 Belongs here: reading chain and anchor together, and seeing that receipts were added since. Does not: what is compared
 with it (`adapters/proof/verifying.py`), the rules of a chain (`core/ledger.py`).

@@ -50,7 +50,7 @@ def check_server(home: Home, chain: Chain) -> Iterator[Finding]:
 
 
 def _asked(place: str, path: str) -> tuple[int | None, dict[str, Any]]:
-    """Status and answer of a GET; no status where nobody answers."""
+    """Status and answer of a GET; no status where no one answers."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(f"http://{place}{path}", timeout=ANSWER_SECONDS) as response:

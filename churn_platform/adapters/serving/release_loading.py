@@ -48,7 +48,7 @@ def load_release(releases: Releases, contract: Contract, version: int, pointer: 
     """Verify a release and load it: every digest, the contract, the features in order, the golden predictions.
 
     Raises:
-        IntegrityError: it must not serve; says why.
+        IntegrityError: it must not serve; explains why.
     """
     manifest = releases.verify(version)
     if manifest.contract_hash != contract.model_hash:

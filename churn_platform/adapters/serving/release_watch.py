@@ -81,7 +81,7 @@ class ReleaseWatch:
         return self.held.refusal
 
     def start(self) -> None:
-        """Load what is in production now, then go on watching in a thread."""
+        """Load what is in production now, then keep watching in a thread."""
         self.poll()
         self._thread = threading.Thread(target=self._run, name="release-watch", daemon=True)
         self._thread.start()

@@ -1,4 +1,4 @@
-"""A whole home in one archive and back: every file with its sha256, nothing in place before all of it is verified.
+"""A complete home in one archive and back: every file with its sha256, nothing in place before all is verified.
 
 Belongs here: the archive (a zip of `home/<path>` and `manifest.json`), writing and unpacking it. Does not: judging what
 was unpacked (`adapters/upkeep/restoring.py`).
@@ -47,7 +47,7 @@ class Entry(BaseModel):
 
 
 class Archive(BaseModel):
-    """What an archive says it holds."""
+    """The manifest of an archive."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     format: int
@@ -67,7 +67,7 @@ class Archive(BaseModel):
 
 
 def back_up(home: Home, target: Path, on_file: OnFile = lambda _name, _size: None) -> Archive:
-    """Write the whole home to one new file, between runs: the home is held, SQLite stores are copied through SQLite.
+    """Write the complete home to one new file, between runs: the home is held, SQLite stores are copied through SQLite.
 
     Raises:
         UsageError: `target` exists or lies in the home, or a file has a name that no archive can hold.
@@ -135,7 +135,7 @@ def opened(file: Path) -> Iterator[tuple[zipfile.ZipFile, Archive]]:
 
     Raises:
         UsageError: there is no such file.
-        IntegrityError: it is no archive of a home, was damaged, or is of another version.
+        IntegrityError: it is not an archive of a home, was damaged, or is of another version.
     """
     if not file.is_file():
         raise UsageError(f"There is no backup at {file}.")

@@ -1,4 +1,4 @@
-"""The check-up behind `churn doctor`: every check says what it found and what to do.
+"""The check-up behind `churn doctor`: every check reports what it found and what to do.
 
 Belongs here: reading the state of installation and home. Does not: repairing it.
 """

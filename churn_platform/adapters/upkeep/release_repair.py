@@ -23,7 +23,7 @@ from churn_platform.errors import IntegrityError, UsageError
 
 
 def rebuild(home: Home, version: int) -> tuple[str, dict[str, str]]:
-    """Make a release whole again from the registry.
+    """Restore a release from the registry.
 
     Returns:
         What was done, and the digest of the manifest before -> after where it is a new one.
@@ -41,10 +41,10 @@ def rebuild(home: Home, version: int) -> tuple[str, dict[str, str]]:
 
 
 def rebuild_pointer(home: Home) -> str:
-    """Write the pointer again from the last move that the ledger says was done.
+    """Write the pointer again from the last move that the ledger records as done.
 
     Raises:
-        IntegrityError: no move was done, or its release is not whole.
+        IntegrityError: no move was done, or its release is not complete.
     """
     done = [receipt for receipt in home.ledger.receipts() if receipt.act in DONE]
     if not done:
@@ -71,7 +71,7 @@ def _registered(home: Home, version: int) -> dict[str, bytes]:
 
 
 def _mended(home: Home, manifest: Manifest, content: Mapping[str, bytes]) -> list[str]:
-    """Put back the files that are not as the manifest says, each whole or not at all."""
+    """Put back the files that are not as the manifest records, each atomically."""
     folder = home.releases.folder / str(manifest.version)
     wrong = [n for n, d in manifest.files.items() if not (folder / n).is_file() or sha256_file(folder / n) != d]
     other = [name for name in wrong if hashlib.sha256(content.get(name, b"")).hexdigest() != manifest.files[name]]

@@ -44,7 +44,7 @@ def send(url: str, message: Message) -> str | None:
 
 
 def _why(result: object) -> str:
-    """Apprise says why in its logs alone."""
+    """Apprise explains why in its logs alone."""
     said = " ".join(str(line) for single in getattr(result, "_results", []) for line in single.logs())
     if "did not finish within" in said:
         return f"did not answer within {SECONDS:.0f} s"

@@ -1,4 +1,4 @@
-"""Which columns of a draft are no features, and why: keys, constants, texts, and what is known only after churning."""
+"""Which columns of a draft are not features, and why: keys, constants, texts, and what is known only after churning."""
 
 import datetime as dt
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ def reasons_left_out(
     """Header -> why it is left out, for the columns of a sheet that are; the key and the label are not named.
 
     Args:
-        sheet: one row a customer.
+        sheet: one row per customer.
         key: the key.
         label: the label.
         labels: true, false or null by customer, the key as text.
@@ -63,7 +63,7 @@ def _by_itself(header: str, guess: Guess) -> str:
 
 
 def _late_table(sheet: Sheet, label: LabelColumn, *, delivered_later: bool) -> str:
-    """Why a whole table is known too late: it is about churn, or is delivered with the label."""
+    """Why a complete table is known too late: it is about churn, or is delivered with the label."""
     is_labels = sheet.name == label.table
     if is_labels and (delivered_later or label_likeness(sheet.name)):
         return "delivered with the label"

@@ -34,7 +34,7 @@ class ColumnCheck:
     """What is known of a column without a distance.
 
     `method` is None where one side has no value at all: Evidently crashes on such a column. `reasons` are those
-    for which it has drifted whatever its distance; `note` says what is peculiar about it.
+    for which it has drifted whatever its distance; `note` describes what is peculiar about it.
     """
 
     column: str

@@ -23,10 +23,10 @@ Sides = tuple[Side, Side]
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """One side of the comparison: whole months, one row a customer and month.
+    """One side of the comparison: whole months, one row per customer and month.
 
     `features` has a column a feature, nulls allowed; `labels` 0/1 or boolean, null where not known yet;
-    `predictions` production's probabilities, shape (rows,). The last two are None where there are none.
+    `predictions` production's probabilities, shape (rows,). The last two are None without any.
     """
 
     features: pd.DataFrame
@@ -69,12 +69,12 @@ def measure(
     """Check and measure every feature, the target and the predictions.
 
     A noise floor is drawn only where a distance reaches the policy's threshold. `policy.alarm_rate` is shared
-    out over all tests of the month (Bonferroni), so that a quiet month as a whole alarms at most that often.
+    out over all tests of the month (Bonferroni), so a quiet month as a whole alarms at most that often.
 
     Raises:
-        DataError: no rows, a feature is missing, or labels or predictions are not one a row.
+        DataError: no rows, a feature is missing, or labels or predictions are not one per row.
         NotANumber: a prediction is NaN or infinite.
-        ContractError: the policy names a column that is no feature, or a method that does not fit it.
+        ContractError: the policy names a column that is not a feature, or a method that does not fit it.
     """
     unknown = [name for name in policy.methods if name not in features]
     if unknown:

@@ -26,7 +26,7 @@ class Moment:
 
     `relation` is the share of entities that churn by the new relation, `features` how far the features of the new
     relation have moved and `covariates` how far others have, both 0 to 1; `log_odds` is added to everyone's, and
-    `leak` says whether a feature is filled in after churning.
+    `leak` shows whether a feature is filled in after churning.
     """
 
     relation: float = 0.0
