@@ -234,7 +234,9 @@ def test_an_api_key_that_is_no_digest_is_refused_before_it_locks_everybody_out(e
 @pytest.mark.parametrize("name", ["API_KEYS", "METRICS_KEYS", "DAGSTER_POSTGRES", "MLFLOW_URI", "REPORTS_URL"])
 def test_no_text_that_is_refused_is_shown_for_it_may_be_the_secret_itself(environ, name):
     environ.setenv(f"CHURN_{name}", "ge heim")
-    with pytest.raises(UsageError, match=rf"^CHURN_{name} has an invalid value \(not shown, it may be a secret\): ") as told:
+    with pytest.raises(
+        UsageError, match=rf"^CHURN_{name} has an invalid value \(not shown, it may be a secret\): "
+    ) as told:
         load_settings()
     assert "heim" not in str(told.value)
 
