@@ -165,7 +165,7 @@ def test_the_break_is_told_in_a_sentence():
         4, "duplicated", "receipt 2 appears a second time, at position 4"
     )
     assert broken(receipts[:1], anchor="a" * 64) == Break(
-        2, "cut", f"the anchored head {'a' * 64} is none of the 1 receipts: the tail was cut or rewritten"
+        2, "cut", f"the anchored head {'a' * 64} is not among the 1 receipts: the tail was cut or rewritten"
     )
 
 

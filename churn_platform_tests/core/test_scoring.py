@@ -115,7 +115,7 @@ def test_without_labels_everybody_can_still_leave():
 @pytest.mark.parametrize(
     ("labels", "period", "noted"),
     [
-        ({"a": True, "b": False}, "after", "of the past"),
+        ({"a": True, "b": False}, "after", "the past"),
         ({"a": True, "b": False}, "before", None),
         ({"a": True, "b": True}, "before", "has already left"),
         ({"a": True}, "after", None),

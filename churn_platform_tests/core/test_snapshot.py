@@ -165,7 +165,7 @@ def test_every_row_of_a_key_with_other_values_is_a_fault(gym, visits):
     assert [fault.sentence() for fault in faults] == [
         (
             "table 'visits', column 'member': 2 values of a key repeated with other values (found 'b', 'b' in rows 1, 5); "
-            "deliver one row a customer."
+            "deliver one row per customer."
         )
     ]
     assert frame["member"].tolist() == ["a", "c"]
