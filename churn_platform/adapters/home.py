@@ -147,7 +147,7 @@ class Home:
         """Refuse a home whose files lie where this version would not look for them.
 
         Raises:
-            WrongLayout: it says another layout than `LAYOUT`, or none that can be read.
+            WrongLayout: its layout is not `LAYOUT`, or none that can be read.
         """
         file = self.folder / VERSION_FILE
         found = read_json(file) if file.exists() else {"layout": LAYOUT}

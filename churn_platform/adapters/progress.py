@@ -64,7 +64,7 @@ class Progress:
         return [month for month in sorted({as_of, *(window.months if window else ())}) if month in self.published]
 
     def made_from(self, as_of: dt.date) -> dict[str, str]:
-        """What a record of the month says it was made from: its own snapshot, and all of its inputs."""
+        """What a record of the month was made from: its own snapshot, and all of its inputs."""
         return {"snapshot": self.home.lake.digest(as_of), "inputs": self.inputs(as_of)}
 
     def refused_training(self, as_of: dt.date) -> str | None:
@@ -132,7 +132,7 @@ class Progress:
         return [] if record is None else record.get("answered", [])
 
     def stand_down(self) -> str | None:
-        """Why the model in production must stand down; None when it need not or there is none."""
+        """Why the model in production must stand down; None if it need not, or without one."""
         pointer = self.home.releases.pointer()
         if pointer is None:
             return None

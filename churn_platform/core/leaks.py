@@ -16,13 +16,13 @@ from churn_platform.core.contract import Column, Contract
 from churn_platform.core.statistics import BoolArray, FloatArray, IntArray, auc, checked_labels, quantile_of_normal
 
 MOST_ROWS = 200_000
-"""Above it a random sample tells as much: an AUC of 0.95 is then known to 0.002."""
+"""Above it a random sample is as good: an AUC of 0.95 is then known to 0.002."""
 FOLDS = 5
 FEW_VALUES = 50
 """Numbers with at most so many distinct values are judged as codes, too: 3 for "cancelled" is not an order."""
 HUGE = 1e300
 PERFECT = 0.999
-"""A column that tells all but one in a thousand pairs is a leak at any size."""
+"""A column that separates all but one in a thousand pairs is a leak at any size."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def _alone(values: pd.Series, column: Column, churned: BoolArray) -> float:
 
 
 def _places(numbers: FloatArray, empty: BoolArray) -> tuple[float, ...]:
-    """Where nulls stand in the order: below all values and above them; anywhere where there are none."""
+    """Where nulls are in the order: below all values and above them; anywhere where there are none."""
     if not empty.any() or empty.all():
         return (0.0,)
     return float(np.nextafter(np.nanmin(numbers), -np.inf)), float(np.nextafter(np.nanmax(numbers), np.inf))

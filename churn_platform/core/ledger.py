@@ -157,7 +157,7 @@ def append(
 def to_line(receipt: Receipt) -> bytes:
     """The receipt as one line without its line end: canonical JSON, with the digest as the last key.
 
-    The digest stands last, so what it covers is the line itself: any changed byte is found
+    The digest comes last, so what it covers is the line itself: any changed byte is found
     without parsing and writing the receipt again.
     """
     return f'{canonical_json(_body(receipt))[:-1]},"digest":"{receipt.digest}"}}'.encode()

@@ -33,7 +33,7 @@ class _Record(BaseModel):
 
 
 class DriftFigures(_Record):
-    """What the drift report said when the decision was made."""
+    """The drift report's result when the decision was made."""
 
     drift_share: float | None = None
     drifted_columns: tuple[str, ...] = ()
@@ -100,7 +100,7 @@ class Decision(_Record):
         return self.reason if not self.approved else self.holds(version, digest, policy_hash)
 
     def holds(self, version: int, digest: str, policy_hash: str) -> str | None:
-        """None when this decision, whatever it says, is about exactly this candidate and policy; else why not."""
+        """None when this decision, whatever its outcome, is about exactly this candidate and policy; else why not."""
         if version != self.candidate_version:
             return f"The decision approved version {self.candidate_version}, not version {version}."
         if digest != self.candidate_digest:

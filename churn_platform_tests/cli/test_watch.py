@@ -33,7 +33,7 @@ def happened(home, version):
 def test_a_test_message_reaches_every_receiver(churn, receiver, january_copy):
     assert churn("alert", "--test", home=january_copy) == (0, "json 1: took the test message\n", "")
     assert receiver.titles == ["gym: a test"]
-    assert "Nothing has happened" in receiver.got[0]["body"]
+    assert "churn alert --test" in receiver.got[0]["body"]
 
 
 def test_a_test_that_does_not_arrive_is_an_error_that_names_the_receiver_and_no_secret(churn, environ, january_copy):

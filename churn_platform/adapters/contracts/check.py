@@ -90,7 +90,7 @@ class _Said:
 
 @dataclass(frozen=True)
 class _Judged:
-    """All that validation says of a drop, and the tables whose every column was looked at."""
+    """All findings of validation on a drop, and the tables whose every column was checked."""
 
     faults: list[_Said]
     whole: set[str]

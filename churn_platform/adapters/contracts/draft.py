@@ -191,5 +191,5 @@ def _flow(value: object) -> str:
 
 
 def _scalar(text: str) -> str:
-    """A text as it stands within a flow mapping or as a key."""
+    """A text as written within a flow mapping or as a key."""
     return _flow([text])[1:-1]

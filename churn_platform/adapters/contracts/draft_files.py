@@ -50,7 +50,7 @@ def data_files(folder: Path) -> dict[str, Path]:
 
 
 def detect_format(paths: Iterable[Path]) -> FileFormat:
-    """Delimiter and encoding of the CSV files among `paths`, apart from what a file says by itself: its mark, `sep=;`.
+    """Delimiter and encoding of the CSV files among `paths`, apart from what a file itself declares: its mark, `sep=;`.
 
     The decimal sign is left at its default: each column shows its own (`core/draft/texts.py`).
 

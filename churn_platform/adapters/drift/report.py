@@ -31,7 +31,7 @@ RATE_DIFFERENCE = "rate_difference"
 
 @dataclass(frozen=True)
 class _Answer:
-    """What Evidently said: its page, its own JSON, its distance a column."""
+    """Evidently's results: its page, its own JSON, its distance per column."""
 
     html: str
     report: dict[str, Any]

@@ -1,4 +1,4 @@
-"""Reads the tables of a drop that a contract says are in a database, and writes them as the files of one.
+"""Reads the tables of a drop that a contract places in a database, and writes them as the files of one.
 
 Belongs here: SQLAlchemy, read-only connections, rows in chunks to Parquet, and what a database can answer instead of
 rows. Does not: judging the rows (`adapters/drops/validation.py`), taking the files in (`adapters/drops/ingestion.py`).
@@ -40,7 +40,7 @@ def pull(contract: Contract, as_of: dt.date, folder: Path, skip: Sequence[str] =
         skip: tables that are not asked for.
 
     Raises:
-        UsageError: a variable is not set, a URL is none, or its driver is not installed.
+        UsageError: a variable is not set, a URL is invalid, or its driver is not installed.
         DataError: the database does not answer, refuses the login or the query, lacks a column, or has no rows.
     """
     by_url: dict[str, list[str]] = {}

@@ -1,4 +1,4 @@
-"""A Feast registry that others read too: whose a project in it is, and whether it still says what was registered.
+"""A Feast registry that others read too: whose a project in it is, and whether it still has what was registered.
 
 Belongs here: that. Does not: what is registered (`adapters/features/feast_objects.py`).
 """

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def build_training_dataset(home: Home, as_of: dt.date) -> TrainingDataset | None:
-    """Join, assemble and publish the dataset of a month; None (and a record that says so) without matured labels."""
+    """Join, assemble and publish the dataset of a month; None (and a record of that) without matured labels."""
     progress = Progress(home)
     window, known_at = progress.window(as_of), home.now()
     record: dict[str, Any] = {

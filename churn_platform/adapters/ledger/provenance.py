@@ -48,7 +48,7 @@ def lock_digest() -> str:
 
 
 def fitting_parts() -> dict[str, dict[str, str]]:
-    """What decides a fit beside data and recipe: version of each library, digest of each source."""
+    """What decides a fit besides data and recipe: version of each library, digest of each source."""
     return {
         "libraries": {name: metadata.version(name) for name in FITTING},
         "sources": {name: hashlib.sha256((PACKAGE / "core" / name).read_bytes()).hexdigest() for name in SOURCES},

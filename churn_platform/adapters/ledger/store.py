@@ -243,14 +243,14 @@ def _whole_lines(data: bytes) -> list[bytes]:
     """The lines of `data` without their ends and without a torn last one.
 
     Torn is what has no line end, or holds NUL bytes: blocks that never reached the disk in a power cut.
-    Any other garbled line was written whole and changed later: it stays, for the reader to refuse.
+    Any other garbled line was written completely and changed later: it stays, for the reader to refuse.
     """
     lines = data.split(b"\n")[:-1]
     return lines[:-1] if lines and b"\0" in lines[-1] else lines
 
 
 def _tail(descriptor: int) -> tuple[bytes | None, int]:
-    """The last whole line (None: there is none) and the offset behind it, reading only the end."""
+    """The last complete line (None without one) and the offset behind it, reading only the end."""
     size = os.fstat(descriptor).st_size
     window = TAIL_BYTES
     while True:

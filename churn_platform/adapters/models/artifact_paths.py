@@ -1,4 +1,4 @@
-"""Where MLflow says its artifacts are: absolute addresses in its database, made right when a home has moved.
+"""Where MLflow records its artifacts: absolute addresses in its database, made right when a home has moved.
 
 Belongs here: those columns, and that the database is there at all. Does not: anything else of MLflow
 (`adapters/models/registry.py`).

@@ -68,7 +68,7 @@ class MlflowCopy:
         Args:
             history: what to write.
             last: the newest version's number, that of a deleted one too: it is never given again.
-            on_copied: told how many runs and logged models are written, of how many.
+            on_copied: called with how many runs and logged models are written, of how many.
         """
         for one, run in sorted(history.runs.items(), key=lambda found: found[1].began):
             self.ids[one] = self._begin_run(one, run)

@@ -1,7 +1,7 @@
 """A home's models moved from its own MLflow store to the server of the settings: all of it, compared, then one switch.
 
 Belongs here: the order of a move and how one that was cut off ends. Does not: reading and writing a history
-(`adapters/models/mlflow_history.py`, `adapters/models/mlflow_copy.py`). The switch is the mark that says "on a server":
+(`adapters/models/mlflow_history.py`, `adapters/models/mlflow_copy.py`). The switch is the mark for "on a server":
 before it the home lives where it did and another try begins anew, after it `finish` has only to tidy up.
 """
 
@@ -130,7 +130,7 @@ def _check_movable(home: Home) -> None:
 
 
 def _check_sound(home: Home) -> None:
-    """Refuse to carry a fault to where it could no longer be told from one of the move."""
+    """Refuse to move a fault that could later be mistaken for one of the move."""
     before = _as_before(home)
 
     def findings() -> Iterator[Finding]:
@@ -203,7 +203,7 @@ def _fill_online(home: Home) -> None:
 
 
 def _newest_number(database: Path, name: str) -> int:
-    """The highest number that a version ever had: MLflow keeps the rows of deleted ones, and tells no one."""
+    """The highest number that a version ever had: MLflow keeps the rows of deleted ones, without showing them."""
     with contextlib.closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True, timeout=60)) as store:
         return int(store.execute("SELECT max(version) FROM model_versions WHERE name = ?", (name,)).fetchone()[0] or 0)
 

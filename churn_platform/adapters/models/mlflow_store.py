@@ -1,4 +1,4 @@
-"""The home's own MLflow store: a SQLite file that is there whole or not at all.
+"""The home's own MLflow store: a SQLite file that is complete or absent.
 
 Belongs here: making it, and quiet clients of any store. Does not: what is registered (`adapters/models/registry.py`).
 """

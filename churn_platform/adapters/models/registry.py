@@ -65,7 +65,7 @@ class ModelRegistry:
         return min((int(version.version) for version in found), default=None)
 
     def versions(self) -> list[int]:
-        """Every version that was registered whole, ascending; none where there is no store."""
+        """Every completely registered version, ascending; empty without a store."""
         if self.server is None and not (self.home / "mlflow.db").exists():
             return []
         found = self._client().search_model_versions(f"name='{self.model_name}'", max_results=10_000)

@@ -1,4 +1,4 @@
-"""Where the online store is: `CHURN_ONLINE_STORE` read, and the words in which Feast's configuration says it.
+"""Where the online store is: `CHURN_ONLINE_STORE` read, and its form in Feast's configuration.
 
 Belongs here: the address of a store and what feature_store.yaml holds of it. Does not: reading or writing rows.
 A password comes from the environment alone: files, errors and the address in words never hold it.
@@ -80,7 +80,7 @@ def online_address(text: str, password: str = "") -> OnlineAddress:
     """The store that a setting names.
 
     Raises:
-        UsageError: it cannot be read, or it holds a password; says what it may be, and nothing of what it is.
+        UsageError: it cannot be read, or it holds a password; the message shows the allowed forms, never the value.
     """
     if not text:
         return OnlineAddress()

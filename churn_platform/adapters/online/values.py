@@ -60,7 +60,7 @@ def decoded(value: bytes | None) -> str | float | bool | None:
 
 @lru_cache(maxsize=256)
 def seconds_of(timestamp: bytes | None) -> int:
-    """The seconds of Feast's protobuf message `Timestamp`; 0 where there is none."""
+    """The seconds of Feast's protobuf message `Timestamp`; 0 without one."""
     return _varint(timestamp, 1)[0] if timestamp and timestamp[0] == 0x08 else 0  # noqa: PLR2004 - field `seconds`
 
 

@@ -1,7 +1,7 @@
 """Requests for an approval: what they are bound to, asking once, letting them lapse.
 
 Belongs here: reading what the home shows now, the receipts of asking and lapsing. Does not: the rules
-(`core/approval.py`), people's answers (`adapters/promotion/approving.py`).
+(`core/approval.py`), answers (`adapters/promotion/approving.py`).
 """
 
 import contextlib
@@ -157,7 +157,7 @@ def how_to_answer(version: int) -> str:
 
 
 def kept_by_people(home: Home, decision: Decision) -> str | None:
-    """None when no person stands against promoting the version, or asking for it; else the sentence who does.
+    """None if no person has blocked promoting the version, or asking for it; else the sentence who did.
 
     A version that was rejected is never promoted by itself, but asked for again when it was judged anew.
     """

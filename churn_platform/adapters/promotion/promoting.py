@@ -46,7 +46,7 @@ def decision_digest(decision: Decision) -> str:
 
 
 def find_decision(home: Home, digest: str) -> Decision | None:
-    """The decision of this digest, as it stands in the home; None if absent, or it was changed."""
+    """The decision of this digest, as stored in the home; None if absent, or it was changed."""
     known = (Decision.model_validate(record) for record in reversed(home.records.decisions()))
     return next((decision for decision in known if decision_digest(decision) == digest), None)
 

@@ -1,4 +1,4 @@
-"""Loads a release for serving: verified whole before it answers anything.
+"""Loads a release for serving: verified completely before it answers anything.
 
 Belongs here: what a release must satisfy, and its scorer. Does not: when it is loaded
 (`adapters/serving/release_watch.py`), publishing (`adapters/serving/releases.py`).
