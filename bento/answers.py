@@ -116,12 +116,12 @@ class Answers:
             return await self.reader.read(keys)
         except StoreDown as error:
             raise Refusal(
-                503, "store_down", str(error), "Try again in a few seconds; GET /readyz says what is missing.",
+                503, "store_down", str(error), "Try again in a few seconds; GET /readyz shows what is missing.",
                 headers={"Retry-After": RETRY_SECONDS},
             ) from None  # fmt: skip
 
     def model(self, loaded: Loaded) -> dict[str, Any]:
-        """What every answer says of its model."""
+        """The model fields of every answer."""
         manifest, reason = loaded.manifest, self.stand_down(loaded)
         return {
             "name": manifest.model_name,

@@ -133,7 +133,7 @@ def _error(name: str, example: str | int) -> Json:
 
 
 def _refusal(**more: Json) -> Json:
-    """What a refusal says."""
+    """The fields of a refusal."""
     some: Json = {"missing_features": {"type": "array", "items": STRING}, "features_as_of": DATE}
     return _object({"code": STRING, "message": STRING, "hint": STRING, **some, **more}, optional=tuple(some))
 

@@ -1,4 +1,4 @@
-"""Atomic writes: temporary name beside the target, fsync, rename. The only place that knows how.
+"""Atomic writes: temporary name next to the target, fsync, rename. The only place that knows how.
 
 Belongs here: bytes and JSON to disk, digests of files. Does not: what the bytes mean.
 """
@@ -17,7 +17,7 @@ from churn_platform.errors import IntegrityError
 
 @contextlib.contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `target`; on success fsync it and rename it over `target`.
+    """Yield a temporary path next to `target`; on success fsync it and rename it over `target`.
 
     On any error the temporary file is removed and `target` is untouched.
     """
@@ -33,7 +33,7 @@ def replacing(target: Path) -> Iterator[Path]:
 
 
 def write_text(target: Path, text: str) -> None:
-    """Write `text` as UTF-8 to `target`, whole or not at all."""
+    """Write `text` as UTF-8 to `target`, atomically."""
     with replacing(target) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
@@ -52,12 +52,12 @@ def read_json(source: Path) -> Any:  # noqa: ANN401 - whatever json can hold
     """The JSON value in `source`.
 
     Raises:
-        IntegrityError: the file is no JSON any more.
+        IntegrityError: the file is not valid JSON.
     """
     try:
         return json.loads(source.read_text(encoding="utf-8"))
     except ValueError as error:  # also bytes that are no UTF-8
-        raise IntegrityError(f"{source} is no JSON any more ({error}); put it back from a backup.") from None
+        raise IntegrityError(f"{source} is not valid JSON ({error}); put it back from a backup.") from None
 
 
 def sha256_file(source: Path) -> str:
@@ -73,7 +73,7 @@ def fsync_file(path: Path) -> None:
 
 
 def fsync_folder(folder: Path) -> None:
-    """Flush a folder's entries, so that a rename survives a power cut."""
+    """Flush a folder's entries, so a rename survives a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

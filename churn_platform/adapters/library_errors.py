@@ -16,7 +16,7 @@ DISK = {
     errno.EROFS: "The home is on a read-only file system, nothing was published: mount it writable or choose another.",
 }
 SQLITE_FULL = "database or disk is full"
-"""As SQLite says it; Dagster and MLflow pass it on as errors of their own kinds."""
+"""SQLite's own words; Dagster and MLflow pass it on as errors of their own kinds."""
 RESTORE = "put the home back from a backup (`churn restore FILE --home NEW`)"
 
 

@@ -64,7 +64,7 @@ class Progress:
         return [month for month in sorted({as_of, *(window.months if window else ())}) if month in self.published]
 
     def made_from(self, as_of: dt.date) -> dict[str, str]:
-        """What a record of the month says it was made from: its own snapshot, and all of its inputs."""
+        """What a record of the month was made from: its own snapshot, and all of its inputs."""
         return {"snapshot": self.home.lake.digest(as_of), "inputs": self.inputs(as_of)}
 
     def refused_training(self, as_of: dt.date) -> str | None:
@@ -113,7 +113,7 @@ class Progress:
             )
 
     def unfinished(self) -> Trigger | None:
-        """The newest decision's trigger when no receipt says that it was carried out."""
+        """The newest decision's trigger when no receipt shows that it was carried out."""
         if not self.decisions:
             return None
         newest = self.decisions[-1]
@@ -132,7 +132,7 @@ class Progress:
         return [] if record is None else record.get("answered", [])
 
     def stand_down(self) -> str | None:
-        """Why the model in production must stand down; None when it need not or there is none."""
+        """Why the model in production must stand down; None if it need not, or without one."""
         pointer = self.home.releases.pointer()
         if pointer is None:
             return None
@@ -191,7 +191,7 @@ class Progress:
         contract = self.home.contract
         if record.get("list_hash", contract.list_hash) == contract.list_hash or self.home.lake.behind():
             return ""
-        return "The contract's words, costs or list have changed since the newest month was scored."
+        return "Descriptions, costs or list settings in the contract have changed since the newest month was scored."
 
     def _signals(self, as_of: dt.date) -> Signals:
         production = self.home.releases.production()

@@ -35,10 +35,10 @@ class Scored:
 
 
 def score_month(home: Home, as_of: dt.date) -> Scored | None:
-    """Rank the customers of a month who can still leave; None (and a record that says so) before there is a model.
+    """Rank the customers of a month who can still leave; None (and a record of that) before there is a model.
 
     The list of the newest month follows what is known: customers whose labels arrive later leave it. The list of an
-    older month stays as it was while its features do: late labels are no reason to rank by hindsight.
+    older month stays as it was while its features do: late labels do not change it to rank by hindsight.
     """
     progress = Progress(home)
     features = home.lake.feature_digest(as_of)
@@ -86,7 +86,7 @@ def list_file(home: Home, as_of: dt.date) -> Path:
 
 
 def _labels(home: Home, tables: dict[str, pd.DataFrame]) -> pd.Series | None:
-    """The labels of the month that have been delivered, as booleans by customer; None while there are none."""
+    """The labels of the month that have been delivered, as booleans by customer; None before that."""
     contract = home.contract
     if contract.label_table not in tables:
         return None

@@ -50,7 +50,7 @@ def status(home: Home) -> dict[str, Any]:
 
 
 def pending(home: Home) -> dict[str, Any] | None:
-    """The candidate that waits for a person's word; `lapsed` says why it waits no more, before that is recorded."""
+    """The candidate that waits for approval; `lapsed` is why it no longer waits, before that is recorded."""
     found = waiting(home)
     if found is None:
         return None
@@ -59,7 +59,7 @@ def pending(home: Home) -> dict[str, Any] | None:
 
 
 def proposal(home: Home) -> dict[str, Any] | None:
-    """What time proposes while it stands, with the command that carries it out."""
+    """The proposal from later labels while it is valid, with the command that carries it out."""
     pointer = home.releases.pointer()
     version = None if pointer is None else pointer.version
     return standing_proposal(home.records.newest("performance"), version, home.ledger.receipts())
@@ -71,7 +71,7 @@ def with_word(decision: dict[str, Any], receipts: list[Receipt]) -> dict[str, An
 
 
 def alerts(home: Home) -> list[dict[str, Any]]:
-    """Every receiver of alerts with what it was sent and what waits for it; one without a name says why none is."""
+    """Every receiver of alerts with what it was sent and what waits for it; one without a name explains why none is."""
     try:
         return Alerter(home).waiting()
     except ChurnError as error:
@@ -81,7 +81,7 @@ def alerts(home: Home) -> list[dict[str, Any]]:
 
 
 def quarantine(home: Home, as_of: dt.date) -> dict[str, Any] | None:
-    """What validation put aside of a month, one entry a table, and the page that says why; None when nothing."""
+    """The quarantined rows of a month, one entry per table, and the page with the reasons; None without any."""
     tables = {name: found for name, found in home.lake.quarantines(as_of).items() if found["quarantined"]}
     said = quarantined_sentence({name: found["quarantined"] for name, found in tables.items()})
     page = str(home.reports / as_of.isoformat() / "drop.html")
@@ -249,9 +249,9 @@ def parse_as_of(text: str) -> dt.date:
     """An as_of as people type it.
 
     Raises:
-        UsageError: it is no ISO date.
+        UsageError: it is not an ISO date.
     """
     try:
         return dt.date.fromisoformat(text)
     except ValueError:
-        raise UsageError(f"{text!r} is no date: write it as 2024-01-31.") from None
+        raise UsageError(f"{text!r} is not a date: write it as 2024-01-31.") from None

@@ -31,7 +31,7 @@ def standing(decision: Mapping[str, Any]) -> str:
 
 
 def said_of(decision: Mapping[str, Any]) -> str:
-    """What people said of a decision, before its own reason; empty where nobody did."""
+    """Approvals and overrides of a decision, before its own reason; empty if there are none yet."""
     if decision["overridden"]:
         return f"{_overridden(decision['overridden'])} "
     request = decision["approval"]

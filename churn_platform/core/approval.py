@@ -49,7 +49,7 @@ class Bound:
 
     @classmethod
     def of(cls, receipt: Receipt) -> "Bound":
-        """What a receipt of a request says that it is bound to."""
+        """What a request is bound to, as its receipt records."""
         digests = {name: str(receipt.evidence[name]) for name in ("candidate", "decision", "dataset", "policy")}
         return cls(version_of(receipt.subject) or 0, production=version_of(receipt.before), **digests)
 
@@ -80,7 +80,7 @@ class Request:
         return self.bound.version
 
     def as_dict(self) -> dict[str, Any]:
-        """What people and programs are told of it."""
+        """Its public fields."""
         answer = {} if self.answer is None else asdict(self.answer)
         told = {"version": self.version, "state": self.state, "since": self.asked, "until": self.until}
         return {**told, "by": None, "reason": None, "at": None, **answer, "sentence": self.sentence()}

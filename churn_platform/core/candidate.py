@@ -1,4 +1,4 @@
-"""A candidate: a fitted model with everything that says what it is and what it has seen.
+"""A candidate: a fitted model with its identity and what it was trained on.
 
 Belongs here: fitting on a training dataset, the refits the gate needs, its identity. Does not: MLflow
 (`adapters/models/registry.py`).
@@ -161,7 +161,7 @@ def forward_scores(contract: Contract, dataset: TrainingDataset, fit: Fit = Reci
 def shuffled_refit(contract: Contract, dataset: TrainingDataset, fit: Fit = Recipe.fit) -> ShuffledRefit:
     """Refit the recipe on labels shuffled over all customers; score the holdout.
 
-    A label is shuffled once for each (entity, as_of), so that a holdout row that leaked into the training rows
+    A label is shuffled once for each (entity, as_of), so a holdout row that leaked into the training rows
     carries its shuffled label there, is memorised, and shows. Where chance leaves the training rows too few of one
     class, there is no refit and the self-test fails with the reason.
     """

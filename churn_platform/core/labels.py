@@ -44,7 +44,7 @@ class LabelPlausibility:
 
 
 def judge_labels(current: pd.Series, previous: pd.Series | None, policy: TrainingPolicy) -> LabelPlausibility:
-    """Judge a month's labels by themselves and beside the month before.
+    """Judge a month's labels by themselves and against the month before.
 
     Args:
         current: (entities,) booleans indexed by entity.
@@ -74,7 +74,7 @@ def judge_labels(current: pd.Series, previous: pd.Series | None, policy: Trainin
             warnings.append(
                 f"The labels agree with last month's on {agreement:.1%} of {len(both):,} entities, chance is "
                 f"{chance:.1%}: "
-                "what drove churn last month says nothing about this month."
+                "what drove churn last month does not predict this month."
             )
     return LabelPlausibility(
         len(current), int(current.sum()), rate, returned, before, agreement, chance, tuple(warnings), tuple(doubts)

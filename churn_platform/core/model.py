@@ -147,7 +147,7 @@ def load_model(content: bytes, features: tuple[tuple[str, str], ...]) -> ChurnMo
     try:
         unknown = sorted(set(skops.io.get_untrusted_types(data=content)) - set(TRUSTED_TYPES))
     except (zipfile.BadZipFile, KeyError, ValueError) as error:
-        raise IntegrityError(f"The model file is no skops file ({error}): not loaded.") from None
+        raise IntegrityError(f"The model file is not a skops file ({error}) and was not loaded.") from None
     if unknown:
         raise IntegrityError(f"The model file names types that are not allowed ({', '.join(unknown)}): not loaded.")
     return ChurnModel(skops.io.loads(content, trusted=list(TRUSTED_TYPES)), features)

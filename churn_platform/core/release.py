@@ -1,4 +1,4 @@
-"""What a release says of itself: the manifest of a version and the pointer to production.
+"""What a release contains about itself: the manifest of a version and the pointer to production.
 
 Belongs here: the shapes and what makes them valid. Does not: files (`adapters/serving/releases.py`), the model.
 Imports pydantic and the standard library only: the server imports this module.

@@ -72,7 +72,7 @@ class Signals:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Retrain with this trigger, or skip; the sentence says why either way. `key` names the evidence.
+    """Retrain with this trigger, or skip; the sentence explains why either way. `key` names the evidence.
 
     `fallen` says how performance fell where that is news and still no candidate may be made.
     """

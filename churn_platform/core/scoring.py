@@ -55,8 +55,8 @@ def list_note(contract: Contract, as_of: dt.date, found: Outcomes) -> str | None
     if contract.label.period == "before":
         return None
     return (
-        f"The list is of the past: the outcome of every customer of {as_of} is already known. To list customers who "
-        "can still leave, deliver a month without labels. If the label says who had left by the as_of, set "
+        f"Every outcome of {as_of} is already known, so this list describes the past. Deliver a month without "
+        "labels to list customers who can still leave. If the label marks who had left by the as_of, set "
         "`period: before` in the contract's label."
     )
 
@@ -68,7 +68,7 @@ def rank(contract: Contract, rows: pd.DataFrame, model: ChurnModel, already_left
         contract: the contract.
         rows: (customers, entity + features) of one snapshot.
         model: the model in production.
-        already_left: (customers,) who can no longer leave; nobody by default.
+        already_left: (customers,) who can no longer leave; no one by default.
 
     Returns:
         (customers,) entity, probability, already_left, rank from 1, decile 1 (highest risk) to 10. Where the cost of a
@@ -97,7 +97,7 @@ def rank(contract: Contract, rows: pd.DataFrame, model: ChurnModel, already_left
 def decile_floors(ranked: pd.DataFrame) -> list[float]:
     """The lowest probability in each of the deciles 9 to 1, ascending; empty for fewer than ten customers.
 
-    Serving finds a customer's decile with them, without the whole list.
+    Serving finds a customer's decile with them, without the complete list.
     """
     lowest = ranked.groupby("decile")["probability"].min()
     return [] if len(lowest) < DECILES else lowest.drop(DECILES).sort_values().tolist()

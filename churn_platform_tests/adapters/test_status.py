@@ -165,7 +165,7 @@ def test_an_unknown_customer_or_month_is_wrong_use_with_a_sentence(january):
         explain(january, "nobody", None)
     with pytest.raises(UsageError, match=r"^The month 2024-02-29 was not scored; scored months: 2024-01-31\.$"):
         explain(january, "m00001", "2024-02-29")
-    with pytest.raises(UsageError, match=r"^'last month' is no date: write it as 2024-01-31\.$"):
+    with pytest.raises(UsageError, match=r"^'last month' is not a date: write it as 2024-01-31\.$"):
         explain(january, "m00001", "last month")
 
 
@@ -195,7 +195,7 @@ def test_production_is_none_before_the_first_promotion(january_decided):
 def test_dates_are_read_as_people_write_them():
     assert parse_as_of("2024-01-31") == JANUARY
     for wrong in ("31.01.2024", "2024-02-30", ""):
-        with pytest.raises(UsageError, match="is no date: write it as 2024-01-31"):
+        with pytest.raises(UsageError, match="is not a date: write it as 2024-01-31"):
             parse_as_of(wrong)
 
 

@@ -82,5 +82,5 @@ def _unusable(versions: Versions, version: int) -> str | None:
 
 
 def _has_costs(contract: Contract) -> bool:
-    """Whether the contract itself says what errors cost; the defaults are nobody's money."""
+    """Whether the contract itself gives the cost of errors; the defaults are not real money."""
     return "costs" in contract.model_fields_set

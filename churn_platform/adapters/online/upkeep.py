@@ -1,4 +1,4 @@
-"""Notices that the online store has lost the newest month's rows, so that the loop writes them again by itself."""
+"""Notices that the online store has lost the newest month's rows, so the loop writes them again by itself."""
 
 import asyncio
 import datetime as dt

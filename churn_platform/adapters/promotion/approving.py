@@ -112,7 +112,7 @@ def _check_servable(home: Home, decision: Decision, receipts: list[Receipt]) -> 
 
 
 def _against(decision: Decision, receipts: list[Receipt]) -> str | None:
-    """What stands against promoting the version on a person's word alone; None when nothing does."""
+    """Why the version must not be promoted on a person's approval alone; None if it may."""
     if not decision.passed:
         return f"Version {decision.candidate_version} was refused: {decision.reason}"
     return objection(receipts, decision.candidate_version)

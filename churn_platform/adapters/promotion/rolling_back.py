@@ -79,7 +79,7 @@ def _target(receipts: list[Receipt], left: int, to: int | None) -> int:
     promoted = promotions(receipts)
     target = to if to is not None else version_of(promoted[left].before) if left in promoted else None
     if target is None:
-        raise UsageError(f"Version {left} is the first in production: there is none before it to roll back to.")
+        raise UsageError(f"Version {left} is the first in production. There is no earlier version to roll back to.")
     if target == left:
         raise UsageError(f"Version {target} is already in production.")
     if target not in promoted:

@@ -1,4 +1,4 @@
-"""Loads a release for serving: verified whole before it answers anything.
+"""Loads a release for serving: verified completely before it answers anything.
 
 Belongs here: what a release must satisfy, and its scorer. Does not: when it is loaded
 (`adapters/serving/release_watch.py`), publishing (`adapters/serving/releases.py`).
@@ -48,7 +48,7 @@ def load_release(releases: Releases, contract: Contract, version: int, pointer: 
     """Verify a release and load it: every digest, the contract, the features in order, the golden predictions.
 
     Raises:
-        IntegrityError: it must not serve; says why.
+        IntegrityError: it must not serve; explains why.
     """
     manifest = releases.verify(version)
     if manifest.contract_hash != contract.model_hash:

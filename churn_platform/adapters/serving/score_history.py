@@ -105,7 +105,7 @@ class ScoreHistory:
         return {**plain, **more, "reasons": reasons}
 
     def _already_left(self, scores: Path) -> frozenset[str | int]:
-        """The customers of a scored month who had left; nobody where the rows are not there, as in a Bento."""
+        """The customers of a scored month who had left; no one where the rows are not there, as in a Bento."""
         import pyarrow.parquet as pq
 
         if not scores.exists():
