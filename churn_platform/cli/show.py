@@ -158,7 +158,7 @@ def show_scores(
     if (now := record.get("production_version")) not in (None, record["version"]):
         console.print(
             f"[yellow]Version {now} is in production now, this list is by version {record['version']}: "
-            "`churn run` makes the list of the new version.[/]",
+            "`churn run` makes the list of that version.[/]",
             soft_wrap=True,
         )
     losses = any("expected_loss" in row for row in rows)

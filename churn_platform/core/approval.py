@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from churn_platform.core.ledger import Receipt
 from churn_platform.core.moves import model_named, version_of
+from churn_platform.core.sentences import ended
 
 State = Literal["pending", "approved", "rejected", "lapsed"]
 ANSWERS: dict[str, State] = {"approval": "approved", "rejection": "rejected", "approval lapsed": "lapsed"}
@@ -91,8 +92,8 @@ class Request:
         if who is None:
             return f"Version {self.version} passed and waits for an approval until {moment(self.until)}."
         if self.state == "lapsed":
-            return f"The request to approve {what} lapsed at {moment(who.at)}: {who.reason}"
-        return f"Version {self.version} was {self.state} by {who.by} at {moment(who.at)}: {who.reason}"
+            return f"The request to approve {what} lapsed at {moment(who.at)}: {ended(who.reason)}"
+        return f"Version {self.version} was {self.state} by {who.by} at {moment(who.at)}: {ended(who.reason)}"
 
 
 def moment(instant: str) -> str:

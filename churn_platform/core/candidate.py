@@ -18,6 +18,7 @@ from churn_platform.core.digest import digest_of
 from churn_platform.core.evaluation import Metrics, evaluate
 from churn_platform.core.model import ChurnModel, Recipe, load_model
 from churn_platform.core.promotion import ShuffledRefit
+from churn_platform.core.sentences import counted
 from churn_platform.core.training_dataset import AS_OF, LABEL, Hashes, TrainingDataset, entity_hashes
 from churn_platform.errors import DataError, IntegrityError
 
@@ -116,8 +117,9 @@ def _require_two_classes(labels: pd.Series) -> None:
     churners = int(labels.sum())
     stayers = len(labels) - churners
     if not churners or not stayers:
+        held = f"{counted(churners, 'churner')} and {counted(stayers, 'other')}"
         raise DataError(
-            f"The holdout rows hold {churners} churners and {stayers} others, so a candidate cannot be measured. Older "
+            f"The holdout rows hold {held}, so a candidate cannot be measured. Older "
             "months are pooled as labels mature, up to policy.training.pooled_months."
         )
 

@@ -15,6 +15,7 @@ from churn_platform.core.drift.result import DriftResult
 from churn_platform.core.labels import turned_over
 from churn_platform.core.ledger import Receipt
 from churn_platform.core.promotion import DriftFigures, Trigger
+from churn_platform.core.sentences import ended
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Asked:
 
     def sentence(self) -> str:
         """Who asked, and why."""
-        return f"{self.by} asked for a retraining: {self.reason}"
+        return f"{self.by} asked for a retraining: {ended(self.reason)}"
 
 
 @dataclass(frozen=True)

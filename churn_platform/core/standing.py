@@ -12,13 +12,14 @@ from typing import Any
 from churn_platform.core.approval import Bound, Request, Signature, moment, requests
 from churn_platform.core.ledger import Act, Receipt
 from churn_platform.core.moves import version_of
+from churn_platform.core.sentences import ended
 
 
 def barred(receipts: Iterable[Receipt]) -> dict[int, str]:
     """The versions that are never promoted by themselves, with the sentence why: blocked or rejected ones."""
     receipts = list(receipts)
     said = {
-        version: f"Version {version} was rejected by {who.by} at {moment(who.at)}: {who.reason}"
+        version: f"Version {version} was rejected by {who.by} at {moment(who.at)}: {ended(who.reason)}"
         for version, who in rejected(receipts).items()
     }
     return said | {version: blocked_sentence(version, who) for version, who in blocked(receipts).items()}
