@@ -209,4 +209,4 @@ class Answers:
         return said
 
     def _reason(self, loaded: Loaded, name: str, value: object, push: float) -> str:
-        return sentence(self._features[name], name, value, push, seen=seen(loaded.scorer, name, value))
+        return sentence(self._features[name], name, value, push, seen=seen(loaded.scorer.categories.get(name), value))
