@@ -165,13 +165,12 @@ class Answers:
 
     def _scored(self, loaded: Loaded, key: Key, probability: float, as_of: dt.date | None) -> dict[str, Any]:
         standing = self.history.standing()
-        already_left = standing.has_left(key, as_of)
         return {
             self._key: key,
             "prediction": int(probability >= loaded.scorer.threshold),
             "probability": probability,
-            "decile": None if already_left else standing.decile(loaded.manifest.version, probability),
-            "already_left": already_left,
+            "decile": standing.decile_of(key, as_of, loaded.manifest.version, probability),
+            "already_left": standing.has_left(key, as_of),
         }
 
     def _scored_all(
@@ -184,14 +183,13 @@ class Answers:
         answers, log = [], []
         for (number, row), probability in zip(usable, found, strict=True):
             key, stale = keys[number], bool(row.behind)
-            already_left = standing.has_left(key, row.as_of)
             answers.append(
                 {
                     name: key,
                     "prediction": int(probability >= threshold),
                     "probability": probability,
-                    "decile": None if already_left else standing.decile(version, probability),
-                    "already_left": already_left,
+                    "decile": standing.decile_of(key, row.as_of, version, probability),
+                    "already_left": standing.has_left(key, row.as_of),
                     "features_as_of": months[row.as_of],
                     "stale": stale,
                 }
@@ -209,4 +207,4 @@ class Answers:
         return said
 
     def _reason(self, loaded: Loaded, name: str, value: object, push: float) -> str:
-        return sentence(self._features[name], name, value, push, seen=seen(loaded.scorer, name, value))
+        return sentence(self._features[name], name, value, push, seen=seen(loaded.scorer.categories.get(name), value))

@@ -39,6 +39,8 @@ LIBRARY_ENVIRONMENT = {
 }
 
 PROFILE = "CHURN_PROFILE"
+RETIRED = frozenset({"CHURN_OFFLINE_STORE", "CHURN_OFFLINE_PASSWORD"})
+"""Settings of earlier versions; they have no effect, so a profile that still has them is read."""
 KeyDigests = Annotated[str, Field(pattern=r"^([0-9a-f]{64}(,[0-9a-f]{64})*)?$")]
 
 
@@ -217,6 +219,8 @@ def _read_profile() -> None:
     known = {f"CHURN_{name.upper()}" for name in Settings.model_fields}
     values = dotenv_values(path, interpolate=False)
     for name, value in values.items():
+        if name in RETIRED:
+            continue
         if name.startswith("CHURN_") and name not in known:
             raise UsageError(f"{path} sets {name}, which is not a setting: docs/commands.md lists them.")
         if value is not None:

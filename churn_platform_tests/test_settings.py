@@ -308,3 +308,12 @@ def test_a_ui_that_shows_no_home_is_known(environ, variables, temporary):
 def test_dagsters_own_command_sends_no_telemetry_from_the_projects_folder():
     values = dotenv_values(Path(__file__).parents[1] / ".env")
     assert values["DAGSTER_DISABLE_TELEMETRY"] == LIBRARY_ENVIRONMENT["DAGSTER_DISABLE_TELEMETRY"]
+
+
+def test_a_profile_with_the_settings_of_0_1_0_is_read(environ, tmp_path):
+    (tmp_path / "stack.env").write_text(
+        "CHURN_OFFLINE_STORE=postgresql://churn@db/feast\nCHURN_OFFLINE_PASSWORD=s3cret\nCHURN_ACTOR=Grace\n"
+    )
+    environ.setenv("CHURN_PROFILE", str(tmp_path / "stack.env"))
+    assert load_settings().actor == "Grace"
+    assert "CHURN_OFFLINE_PASSWORD" not in os.environ

@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,14 +48,28 @@ def as_json(value: Any) -> str:  # noqa: ANN401 - whatever json can hold
     return json.dumps(value, indent=2, allow_nan=False) + "\n"
 
 
+class Fields(dict[str, Any]):
+    """A JSON object of a file; a field that it lacks is a fault of the file, not of the program."""
+
+    def __init__(self, values: Mapping[str, Any], source: Path) -> None:
+        super().__init__(values)
+        self._source = source
+
+    def __missing__(self, name: str) -> Any:  # noqa: ANN401 - whatever json can hold
+        raise IntegrityError(f"{self._source} has no field {name!r}: it was changed; put it back from a backup.")
+
+    def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]:
+        return dict, (dict(self),)
+
+
 def read_json(source: Path) -> Any:  # noqa: ANN401 - whatever json can hold
     """The JSON value in `source`.
 
     Raises:
-        IntegrityError: the file is not valid JSON.
+        IntegrityError: the file is not valid JSON. Reading a field that an object lacks raises it later.
     """
     try:
-        return json.loads(source.read_text(encoding="utf-8"))
+        return json.loads(source.read_text(encoding="utf-8"), object_hook=lambda values: Fields(values, source))
     except ValueError as error:  # also bytes that are no UTF-8
         raise IntegrityError(f"{source} is not valid JSON ({error}); put it back from a backup.") from None
 

@@ -18,6 +18,7 @@ from churn_platform.core.loop import MonthState, Step, next_step
 from churn_platform.core.moves import carried_out
 from churn_platform.core.performance import measured, stand_down_reason
 from churn_platform.core.promotion import Decision, Trigger
+from churn_platform.core.release import why_not_scored
 from churn_platform.core.retraining import Signals, Verdict, open_request, should_retrain, training_key
 from churn_platform.core.window import Classes, Window, choose_window, matured_months
 from churn_platform.errors import StoreDown
@@ -183,12 +184,13 @@ class Progress:
 
     def _why_stale(self, as_of: dt.date) -> str:
         """Why the month's list must be made again; empty when it need not."""
-        pointer, record = self.home.releases.pointer(), self.home.records.read("scores", as_of)
-        if pointer is None or record is None:
-            return ""
-        if record["version"] != pointer.version:
-            return "The newest month was not scored by the model in production."
+        production = self.home.releases.production()
+        record = self.home.records.read("scores", as_of)
         contract = self.home.contract
+        if production is None or record is None or why_not_scored(production, contract.model_hash):
+            return ""
+        if record["version"] != production.version:
+            return "The newest month was not scored by the model in production."
         if record.get("list_hash", contract.list_hash) == contract.list_hash or self.home.lake.behind():
             return ""
         return "Descriptions, costs or list settings in the contract have changed since the newest month was scored."

@@ -155,7 +155,9 @@ def show_scores(
         console.print(f"[red]Stand down:[/] {record['stand_down']}")
     if note := record.get("list_note"):
         console.print(f"[yellow]{note}[/]", soft_wrap=True)
-    if (now := record.get("production_version")) not in (None, record["version"]):
+    if not_scored := record.get("not_scored"):
+        console.print(f"[yellow]{not_scored}[/]", soft_wrap=True)
+    elif (now := record.get("production_version")) not in (None, record["version"]):
         console.print(
             f"[yellow]Version {now} is in production now, this list is by version {record['version']}: "
             "`churn run` makes the list of that version.[/]",

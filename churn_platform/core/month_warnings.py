@@ -28,6 +28,7 @@ Code = Literal[
     "UNKNOWN_CATEGORY_SHARE",
     "PERFORMANCE_ON_REPEATED_DATA",
     "LIST_OF_THE_PAST",
+    "MONTH_NOT_SCORED",
     "DECISION_WARNING",
 ]
 RAISED: tuple[Act, ...] = ("warnings raised", "warnings cleared")
@@ -146,9 +147,15 @@ def of_performance(entries: Iterable[Mapping[str, Any]]) -> list[MonthWarning]:
 
 
 def of_scores(record: Mapping[str, Any] | None) -> list[MonthWarning]:
-    """Warning of a list that names customers of the past."""
-    note = (record or {}).get("list_note")
-    return [MonthWarning("LIST_OF_THE_PAST", "list", str(note))] if note else []
+    """Warnings of a month that could not be scored and of a list that names customers of the past."""
+    if record is None:
+        return []
+    found = []
+    if why_not := record.get("not_scored"):
+        found.append(MonthWarning("MONTH_NOT_SCORED", "list", str(why_not)))
+    if note := record.get("list_note"):
+        found.append(MonthWarning("LIST_OF_THE_PAST", "list", str(note)))
+    return found
 
 
 def of_decision(decision: Mapping[str, Any] | None) -> list[MonthWarning]:

@@ -9,8 +9,9 @@ import pandas as pd
 
 from churn_platform.core.contract import ColumnCost, Contract
 from churn_platform.core.costs import RowCosts
-from churn_platform.core.model import NONE, ChurnModel
+from churn_platform.core.model import ChurnModel
 from churn_platform.core.reasons import sentence
+from churn_platform.core.scorer import seen
 
 REASON = "reason_{}"
 DECILES = 10
@@ -127,9 +128,8 @@ def reasons(contract: Contract, rows: pd.DataFrame, model: ChurnModel, count: in
 
     def reason(i: int, j: int) -> str:
         value = values[j][i]
-        own = known[j]
-        seen = own is None or (NONE if value is None else str(value)) in own
-        return sentence(contract.features[features[j]], features[j], value, strengths[i, j], seen=seen)
+        trained = seen(known[j], value)
+        return sentence(contract.features[features[j]], features[j], value, strengths[i, j], seen=trained)
 
     sentences = [[reason(i, j) for j in chosen] for i, chosen in enumerate(order)]
     return pd.DataFrame(sentences, index=rows.index, columns=names)

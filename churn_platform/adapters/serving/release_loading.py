@@ -5,6 +5,7 @@ Belongs here: what a release must satisfy, and its scorer. Does not: when it is 
 """
 
 import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -24,6 +25,7 @@ from churn_platform.core.scorer import (
 from churn_platform.errors import IntegrityError
 
 MODEL_FILE = "model.skops"
+PASSPORT = "passport.json"
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ class Loaded:
     since: str
     """The instant from which it serves."""
     previous_version: int | None
+    threshold_given: bool = False
+    """Whether the threshold rests on the costs that the contract gives."""
 
 
 def fits(manifest: Manifest, contract: Contract) -> bool:
@@ -60,7 +64,15 @@ def load_release(releases: Releases, contract: Contract, version: int, pointer: 
         raise IntegrityError(f"release {version} reads the features in another order than the contract names them")
     scorer = _scorer(manifest, lambda name: _verified(releases, manifest, name))
     check_golden(scorer, manifest.golden)
-    return Loaded(manifest, scorer, manifest.files[MODEL_FILE], pointer.activate_at, pointer.previous_version)
+    passport = json.loads(_verified(releases, manifest, PASSPORT)) if PASSPORT in manifest.files else {}
+    return Loaded(
+        manifest,
+        scorer,
+        manifest.files[MODEL_FILE],
+        pointer.activate_at,
+        pointer.previous_version,
+        contract.threshold_given(passport),
+    )
 
 
 def _features(contract: Contract) -> list[FeatureSpec]:
