@@ -163,6 +163,13 @@ def _read_parquet(path: Path, contract: Contract, name: str) -> tuple["pa.Table"
     return pa.table({field.name: _plain(table[field.name]) for field in fields}), []
 
 
+def delivered_values(column: "pa.ChunkedArray") -> pd.Series:
+    """The values (rows,) of a column of a Parquet file as validation gets them."""
+    import pyarrow as pa
+
+    return _frame(pa.table({"values": _plain(column)}))["values"]
+
+
 def _plain(column: "pa.ChunkedArray") -> "pa.ChunkedArray":
     """The same values in one of the few types that validation knows, whichever the writer of the file chose."""
     import pyarrow as pa
