@@ -126,6 +126,8 @@ def _from_text(text: pd.Series, dtype: Dtype, writing: Writing) -> tuple[pd.Seri
         text = text.mask(text.isin(writing.missing), None)
     wrong_sign = pd.Series(data=False, index=text.index)
     plain = text
+    if dtype == "boolean" and writing.decimal == ",":
+        plain = text.str.replace(",", ".", regex=False)  # 1,0 and 0,0
     if dtype in ("integer", "float"):
         plain = _without_signs(text, writing)
         if writing.decimal == ",":

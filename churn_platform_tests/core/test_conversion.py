@@ -310,3 +310,11 @@ def test_a_whole_float_is_written_as_an_integer(numbers):
         for number, text in zip(numbers, texts, strict=True):
             assert float(text) == number
             assert (text.lstrip("-").isdigit()) == (np.isfinite(number) and number % 1 == 0)
+
+
+def test_yes_and_no_are_also_numbers_with_a_decimal_comma():
+    values = pd.Series(["1,0", "0,0", "1.0", "1", "no", "2,0"], dtype="string[pyarrow]")
+    read, masks = convert(values, "boolean", Writing(decimal=","))
+    assert read.tolist() == [True, False, True, True, False, pd.NA]
+    assert [*masks] == ["not_a_boolean"]
+    assert convert(values, "boolean")[0].isna().tolist() == [True, True, False, False, False, True]
