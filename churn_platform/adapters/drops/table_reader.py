@@ -49,6 +49,8 @@ def read_table(path: Path, contract: Contract, name: str, *, as_text: bool = Fal
             table, faults = _read_text(text, path, contract, name, as_text=as_text)
     except BrokenText as broken:
         return pd.DataFrame(), [broken_fault(path, name, broken)]
+    except PermissionError:
+        return pd.DataFrame(), [fault("no_permission", name, file=path.name)]
     except (pa.ArrowException, OSError, UnicodeError) as error:
         if text is not None and (isinstance(error, UnicodeError) or "UTF" in str(error)):
             return pd.DataFrame(), [encoding_fault(path, contract, name)]
