@@ -39,6 +39,10 @@ class Drop:
     reading: Mapping[str, Any] = field(default_factory=dict)
     """What the contract declares about reading the files; see `Contract.reading`."""
 
+    def settled(self, now: dt.datetime, quiet_seconds: float) -> bool:
+        """Whether the files have stopped changing."""
+        return self.marked_complete or now.timestamp() - self.last_change >= quiet_seconds
+
     @property
     def fingerprint(self) -> str:
         """Changes when a file is added, removed, renamed or has other bytes, or is read otherwise; a copy has the same.
@@ -54,7 +58,7 @@ class Drop:
     def fingerprint_as(self, recorded: str | None) -> str:
         """`recorded` where these files are known by it, also from an earlier version; else their own fingerprint."""
         of_times = recorded is not None and not recorded.startswith(BY_CONTENT) and not self.reading
-        if recorded is not None and of_times and recorded == self._by_times:
+        if recorded is not None and of_times and recorded == self.by_times:
             return recorded
         return self.fingerprint
 
@@ -70,8 +74,8 @@ class Drop:
         return self.files | {f"{name} (double)": path for name, path in self.doubles.items()}
 
     @property
-    def _by_times(self) -> str:
-        """The fingerprint of earlier versions."""
+    def by_times(self) -> str:
+        """The fingerprint of earlier versions: it reads no file."""
         stats = {name: (path.name, path.stat()) for name, path in self._all.items()}
         return digest_of({name: [file, found.st_size, found.st_mtime_ns] for name, (file, found) in stats.items()})
 
