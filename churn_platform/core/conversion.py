@@ -14,10 +14,10 @@ import pandas as pd
 
 from churn_platform.core.contract_parts import Column, Dtype, FileFormat
 from churn_platform.core.faults import Mask
+from churn_platform.core.missing_words import NULL_WORDS
 
 TRUE_WORDS = ("true", "t", "yes", "y", "1", "1.0")
 FALSE_WORDS = ("false", "f", "no", "n", "0", "0.0")
-NULL_WORDS = ("", "null", "none", "nan", "-nan", "+nan", "-nan(ind)", "na", "n/a")
 TEXT: Final = "string[pyarrow]"
 DATE: Final = "datetime64[s]"
 EXACT_FLOAT32 = 2**24

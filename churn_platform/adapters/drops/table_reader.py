@@ -11,15 +11,15 @@ from churn_platform.adapters.drops.delivered_file import BrokenText, Text, suffi
 from churn_platform.adapters.drops.inspection import broken_fault, encoding_fault, inspect
 from churn_platform.core.contract import Contract
 from churn_platform.core.contract_parts import Column, FileFormat
-from churn_platform.core.conversion import FALSE_WORDS, NULL_WORDS, TRUE_WORDS
+from churn_platform.core.conversion import FALSE_WORDS, TRUE_WORDS
 from churn_platform.core.faults import Fault, fault
+from churn_platform.core.missing_words import NULL_SPELLINGS
 from churn_platform.core.snapshot import header_faults
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyarrow import csv
 
-NULL_SPELLINGS = ["", *(w for w in NULL_WORDS if w), *(w.upper() for w in NULL_WORDS if w), "NaN", "None"]
 MIXED = 4
 """Columns with a bad value, from which on all are read as text: each costs another try."""
 
