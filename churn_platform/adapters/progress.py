@@ -161,9 +161,10 @@ class Progress:
         processed = not absent and all(record is not None and record[what] == inputs for record in records)
         if drop is None:
             return MonthState(as_of, None, True, published, processed, inputs, absent)  # noqa: FBT003 - settled
-        age = self.home.now().timestamp() - drop.last_change
-        settled = drop.marked_complete or age >= self.home.settings.quiet_seconds
-        return MonthState(as_of, drop.fingerprint_as(published), settled, published, processed, inputs, absent)
+        settled = drop.settled(self.home.now(), self.home.settings.quiet_seconds)
+        # Files that are still uploaded would be hashed on each tick.
+        fingerprint = drop.fingerprint_as(published) if settled else drop.by_times
+        return MonthState(as_of, fingerprint, settled, published, processed, inputs, absent)
 
     def _absent_from(self, newest: dt.date) -> str:
         """The online store that has yet to get the newest month: it is another one than before, or lost its rows."""

@@ -43,6 +43,8 @@ ANSWERED = (
 DELIVERY_DAYS = "Days after the as_of in which a correction still changes what a model trains on. Example: `10`"
 SLICES = "Columns whose groups of customers are compared on their own; see GATE007. Example: `[plan, town]`"
 MODEL_DTYPES = ("category", "boolean", "integer", "float")
+FILE_READING = ("thousands", "missing")
+COLUMN_READING = ("missing", "decimal", "thousands", "unit", "date_format")
 CADENCES: dict[str, Span] = {"month": Span(months=1), "week": Span(weeks=1), "day": Span(days=1)}
 
 
@@ -280,6 +282,22 @@ class Contract(BaseModel):
             }
         )
 
+    @cached_property
+    def reading(self) -> dict[str, Any]:
+        """What is declared that changes the values read from the same bytes; empty where nothing is.
+
+        Only what earlier versions could not declare: their drops keep the fingerprints they have.
+        """
+        files = _given(self.files, FILE_READING)
+        columns = {
+            f"{table}.{name}": given
+            for table, spec in self.tables.items()
+            for name, column in spec.columns.items()
+            if (given := _given(column, COLUMN_READING))
+        }
+        found = {"files": files, "columns": columns, "label": _given(self.label, ("inverted",))}
+        return {part: given for part, given in found.items() if given}
+
     @property
     def costs_given(self) -> bool:
         """Whether the author of the contract gave the costs."""
@@ -324,3 +342,9 @@ class Contract(BaseModel):
     def as_mapping(self) -> dict[str, Any]:
         """The contract as plain JSON values."""
         return self.model_dump(mode="json")
+
+
+def _given(part: BaseModel, names: Iterable[str]) -> dict[str, Any]:
+    """Those of the named fields that have another value than the default."""
+    values = part.model_dump(mode="json", include=set(names), exclude_defaults=True)
+    return {name: values[name] for name in sorted(values)}

@@ -14,10 +14,10 @@ import pandas as pd
 
 from churn_platform.core.contract_parts import Column, Dtype, FileFormat
 from churn_platform.core.faults import Mask
+from churn_platform.core.missing_words import NULL_WORDS
 
 TRUE_WORDS = ("true", "t", "yes", "y", "1", "1.0")
 FALSE_WORDS = ("false", "f", "no", "n", "0", "0.0")
-NULL_WORDS = ("", "null", "none", "nan", "-nan", "+nan", "-nan(ind)", "na", "n/a")
 TEXT: Final = "string[pyarrow]"
 DATE: Final = "datetime64[s]"
 EXACT_FLOAT32 = 2**24
@@ -126,6 +126,8 @@ def _from_text(text: pd.Series, dtype: Dtype, writing: Writing) -> tuple[pd.Seri
         text = text.mask(text.isin(writing.missing), None)
     wrong_sign = pd.Series(data=False, index=text.index)
     plain = text
+    if dtype == "boolean" and writing.decimal == ",":
+        plain = text.str.replace(",", ".", regex=False)  # 1,0 and 0,0
     if dtype in ("integer", "float"):
         plain = _without_signs(text, writing)
         if writing.decimal == ",":

@@ -81,6 +81,7 @@ STRUCTURAL_KINDS = (
     Kind("html_file", "this is an HTML page", "download the data itself; a login page often comes instead"),
     Kind("other_format", "this is a {format} file", "deliver it as {suffix}"),
     Kind("unreadable", "the file cannot be read as {suffix}: {reason}", "deliver it again"),
+    Kind("no_permission", "permission denied", "check its owner and mode"),
     Kind("wrong_encoding", "the text is not {encoding}{row}", "set files.encoding in the contract{likely}"),
     Kind("nul_bytes", "the text contains NUL bytes, the first in line {line}", "deliver it again"),
     Kind(

@@ -5,7 +5,7 @@ Belongs here: turning a `Step` into a run request or a skip reason. Does not: th
 
 import dagster as dg
 
-from churn_platform.adapters.drops.ingestion import recognise_drop
+from churn_platform.adapters.drops.ingestion import recognise_drop, recognise_drops
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.online.upkeep import notice_lost_rows
 from churn_platform.adapters.progress import Progress
@@ -98,8 +98,7 @@ def monthly_schedule(context: dg.ScheduleEvaluationContext, home: HomeResource) 
     opened = home.open()
     if _busy(opened, context.instance):
         return dg.SkipReason(BUSY)
-    while recognise_drop(opened) is not None:
-        pass
+    recognise_drops(opened)
     step = Progress(opened).next_step()
     if step is None or step.kind != "monthly":
         return dg.SkipReason("No month is due." if step is None else f"First the {step.kind} of {step.as_of} is due.")

@@ -13,7 +13,7 @@ from dagster._core.instance.ref import InstanceRef
 from dagster._utils.error import SerializableErrorInfo
 
 from churn_platform import errors
-from churn_platform.adapters.drops.ingestion import recognise_drop
+from churn_platform.adapters.drops.ingestion import recognise_drops
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.ledger.state_receipts import record_policy
 from churn_platform.adapters.library_errors import one_line
@@ -91,8 +91,7 @@ def _instance(home: Home) -> dg.DagsterInstance:
 
 def _next(home: Home) -> Step | None:
     notice_lost_rows(home)
-    while recognise_drop(home) is not None:
-        pass
+    recognise_drops(home)
     progress = Progress(home)
     progress.record_verdict()
     return progress.next_step()

@@ -9,7 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from churn_platform.core.contract_parts import Column, FileFormat
-from churn_platform.core.conversion import NULL_WORDS, Writing, convert, excel_day
+from churn_platform.core.conversion import Writing, convert, excel_day
+from churn_platform.core.missing_words import GAP_WORDS, NULL_SPELLINGS, NULL_WORDS
 
 WHOLE = st.integers(-(2**63), 2**63 - 1)
 NUMBERS = ("integer", "float")
@@ -310,3 +311,18 @@ def test_a_whole_float_is_written_as_an_integer(numbers):
         for number, text in zip(numbers, texts, strict=True):
             assert float(text) == number
             assert (text.lstrip("-").isdigit()) == (np.isfinite(number) and number % 1 == 0)
+
+
+def test_yes_and_no_are_also_numbers_with_a_decimal_comma():
+    values = pd.Series(["1,0", "0,0", "1.0", "1", "no", "2,0"], dtype="string[pyarrow]")
+    read, masks = convert(values, "boolean", Writing(decimal=","))
+    assert read.tolist() == [True, False, True, True, False, pd.NA]
+    assert [*masks] == ["not_a_boolean"]
+    assert convert(values, "boolean")[0].isna().tolist() == [True, True, False, False, False, True]
+
+
+def test_the_usual_spellings_of_null_words_are_known_to_the_fast_reader():
+    assert {word.lower() for word in NULL_SPELLINGS} == set(NULL_WORDS)
+    assert {"Null", "Na", "Nan", "NaN", "None", "NULL", "N/A", "n/a", "-NaN"} <= set(NULL_SPELLINGS)
+    assert len(set(NULL_SPELLINGS)) == len(NULL_SPELLINGS)
+    assert not GAP_WORDS & set(NULL_WORDS)

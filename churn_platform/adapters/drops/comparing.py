@@ -37,7 +37,7 @@ def compared(lake: Lake, drop: Drop, found: ValidatedDrop) -> ValidatedDrop:
     if found.refusals:
         return found
     comparison = _comparison(lake, drop, found)
-    faults = _faults(lake.contract, comparison)
+    faults = _faults(lake, found, comparison)
     if faults:
         return replace(found, of_the_drop=(*found.of_the_drop, *faults))
     earlier = [month for month in lake.months() if month < drop.as_of]
@@ -73,10 +73,10 @@ def _lacking(features: Mapping[str, pd.Series]) -> dict[str, Lacking]:
     return {name: Lacking(len(keys), tuple(map(str, keys.head(EXAMPLES)))) for name, keys in found.items()}
 
 
-def _faults(contract: Contract, comparison: MonthComparison) -> list[Fault]:
-    policy = contract.policy.ingestion
+def _faults(lake: Lake, found: ValidatedDrop, comparison: MonthComparison) -> list[Fault]:
+    policy = lake.contract.policy.ingestion
     faults = []
-    change = comparison.customers
+    change = _delivered_customers(lake, found, comparison)
     if change is not None and change.near is not None and change.near.count > policy.near_key_share * change.customers:
         words: dict[str, Any] = {"near": f"{change.near.count:,}", "all": f"{change.customers:,}"}
         words |= {"before": change.before, "how": change.near.spelling.how, "repair": change.near.spelling.repair}
@@ -84,6 +84,17 @@ def _faults(contract: Contract, comparison: MonthComparison) -> list[Fault]:
     if comparison.repeated_month is not None and policy.repeated_month == "refuse":
         faults.append(fault("month_repeated", "", same=comparison.repeated_month))
     return faults
+
+
+def _delivered_customers(lake: Lake, found: ValidatedDrop, comparison: MonthComparison) -> CustomerChange | None:
+    """The comparison of the customers in the drop's own feature tables; a drop cannot repair others."""
+    known = set(lake.keys(found.as_of)) if found.as_of in lake.months() else set()
+    delivered = {n: t.keys for n, t in found.tables.items() if n in lake.contract.feature_tables and len(t.keys)}
+    if comparison.customers is None or comparison.customers.near is None or not delivered:
+        return None
+    if known <= set(delivered):
+        return comparison.customers
+    return _customers(lake, delivered, comparison.customers.before)
 
 
 def _customers(lake: Lake, features: Mapping[str, pd.Series], month: dt.date) -> CustomerChange:

@@ -7,7 +7,6 @@ import codecs
 import csv
 import gzip
 import io
-import mmap
 import re
 import zlib
 from dataclasses import dataclass
@@ -51,8 +50,6 @@ class Text:
     delimiter: str
     encoding: str
     """That of the file."""
-    file: Path | None = None
-    """The file that holds exactly this content; None where it was unpacked, decoded or cut."""
 
     @property
     def quoted(self) -> bool:
@@ -126,8 +123,7 @@ class Text:
         for threads in (True, False):  # row numbers are known without threads only
             ragged.clear()
             reading = arrow_csv.ReadOptions(use_threads=threads, block_size=block)
-            # By its path where that is possible: many threads that touch a memory map wait for each other.
-            source = self.file or pa.BufferReader(pa.py_buffer(self.content))
+            source = pa.BufferReader(pa.py_buffer(self.content))
             table = arrow_csv.read_csv(source, reading, parsing, convert)
             if not ragged:
                 break
@@ -150,11 +146,6 @@ def is_text(path: Path) -> bool:
     return suffix_of(path) in (CSV, PACKED_CSV)
 
 
-def plain_file(path: Path) -> Path | None:
-    """The file itself where it is a CSV file that is not packed."""
-    return path if suffix_of(path) == CSV else None
-
-
 def table_files(folder: Path) -> dict[str, list[Path]]:
     """The files of tables in a folder by their stems; CSV before Parquet where a table has both."""
     found: dict[str, list[Path]] = {}
@@ -162,6 +153,12 @@ def table_files(folder: Path) -> dict[str, list[Path]]:
         if suffix_of(path) and path.is_file():
             found.setdefault(stem_of(path), []).append(path)
     return {stem: sorted(paths, key=lambda path: SUFFIXES.index(suffix_of(path))) for stem, paths in found.items()}
+
+
+def head_bytes(path: Path) -> bytes:
+    """The first bytes of a file that is not packed."""
+    with path.open("rb") as stream:
+        return stream.read(HEAD)
 
 
 def raw_bytes(path: Path) -> "memoryview[int]":
@@ -175,20 +172,17 @@ def raw_bytes(path: Path) -> "memoryview[int]":
             return memoryview(gzip.decompress(path.read_bytes()))
         except (EOFError, zlib.error) as error:
             raise OSError(f"it cannot be unpacked: {error}") from None
-    with path.open("rb") as stream:
-        if not path.stat().st_size:
-            return memoryview(b"")
-        return memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
+    # Not mapped: a file that is cut short while it is read would kill the process.
+    return memoryview(path.read_bytes())
 
 
-def open_text(raw: "memoryview[int]", encoding: str, delimiter: str, file: Path | None = None) -> Text:
+def open_text(raw: "memoryview[int]", encoding: str, delimiter: str) -> Text:
     """The content of a CSV file; a mark or a separator line in the file takes precedence over what is declared.
 
     Args:
         raw: the file's bytes, unpacked.
         encoding: the declared encoding.
         delimiter: the declared delimiter.
-        file: the file, where it is not packed.
 
     Raises:
         UnicodeError: the bytes are not text in that encoding. UTF-8 is only checked when it is parsed.
@@ -200,7 +194,7 @@ def open_text(raw: "memoryview[int]", encoding: str, delimiter: str, file: Path 
     if hint := SEPARATOR_LINE.match(content):
         delimiter = hint[1].decode("latin-1")
         content = content[hint.end() :]
-    return Text(content, delimiter, encoding, file if content is raw else None)
+    return Text(content, delimiter, encoding)
 
 
 def header_of(head: bytes, encoding: str, delimiter: str) -> list[str]:

@@ -16,6 +16,11 @@ SETTLED = 1_000_000_000
 """Nanoseconds after a change during which a digest is not remembered: another write may carry the same time."""
 
 
+MOST_UNLIKE = 1000
+UNLIKE = "(unlike what was published)"
+"""In the memory next to the files: fingerprints of drops. No file has this name."""
+
+
 class FileDigests:
     """The digests of the files under `folder`, remembered in the file `memory`; without one nothing is remembered."""
 
@@ -38,11 +43,25 @@ class FileDigests:
             self._unsaved = True
         return digest
 
+    def is_unlike_published(self, fingerprint: str) -> bool:
+        """Whether a drop was read before and does not hold what was published, so that it need not be read again."""
+        return fingerprint in self._remembered().get(UNLIKE, [])
+
+    def note_unlike_published(self, fingerprint: str) -> None:
+        """Remember that the drop does not hold what was published."""
+        self._remembered()[UNLIKE] = [*self._remembered().get(UNLIKE, []), fingerprint][-MOST_UNLIKE:]
+        self._unsaved = True
+        self.save()
+
     def save(self) -> None:
         """Write what was read since the last time; a home that cannot be written is read again by each process."""
         if not self._unsaved or self._folder is None or self._memory is None:
             return
-        known = {name: entry for name, entry in self._remembered().items() if (self._folder / name).exists()}
+        known = {
+            name: entry
+            for name, entry in self._remembered().items()
+            if name == UNLIKE or (self._folder / name).exists()
+        }
         with contextlib.suppress(OSError):
             write_json(self._memory, known)
         self._unsaved = False

@@ -83,13 +83,17 @@ def recognise_drop(home: Home) -> dt.date | None:
         if recorded is None or recorded.startswith(BY_CONTENT):
             continue
         drop = open_drop(home.drops / as_of.isoformat(), as_of, home.contract, home.drop_digests)
-        if not drop.files or (drop.folder / INCOMING).exists() or drop.fingerprint_as(recorded) == recorded:
+        if (
+            not drop.files
+            or (drop.folder / INCOMING).exists()
+            or not drop.settled(home.now(), home.settings.quiet_seconds)
+        ):
             continue
-        fingerprint = drop.fingerprint
-        if fingerprint in _CHANGED:
+        fingerprint = drop.fingerprint_as(recorded)
+        if fingerprint == recorded or home.drop_digests.is_unlike_published(fingerprint):
             continue
         if not _is_published(home, drop):
-            _CHANGED.add(fingerprint)
+            home.drop_digests.note_unlike_published(fingerprint)
             continue
         with contextlib.suppress(HomeBusy), home.exclusive("recognising a drop", 0):
             _record_repetition(home, as_of, home.lake.digest(as_of), fingerprint)
@@ -98,8 +102,10 @@ def recognise_drop(home: Home) -> dt.date | None:
     return None
 
 
-_CHANGED: set[str] = set()
-"""Fingerprints of drops that are not what was published, so a sensor reads each of them once."""
+def recognise_drops(home: Home) -> None:
+    """Recognise every drop that was copied; see `recognise_drop`."""
+    while recognise_drop(home) is not None:
+        pass
 
 
 def _is_published(home: Home, drop: Drop) -> bool:
@@ -179,15 +185,15 @@ def gathered(home: Home, named: Sequence[Path], as_of: dt.date) -> Iterator[Path
     pulled = home.contract.pulled
     if not named and not pulled:
         raise UsageError("The contract reads no table from a database: name the folder with the month's files.")
+    # In the home: /tmp may be memory, and `churn doctor --fix` removes what a killed process left.
+    place = home.drops if home.drops.is_dir() else None
     with contextlib.ExitStack() as stack:
-        folder = stack.enter_context(delivery(named, home.contract)).folder if named else None
+        folder = stack.enter_context(delivery(named, home.contract, place)).folder if named else None
         if folder is not None and not pulled:
             yield folder
             return
         from churn_platform.adapters.drops.database_tables import pull
 
-        # In the home: /tmp may be memory, and `churn doctor --fix` removes what a killed process left.
-        place = home.drops if home.drops.is_dir() else None
         named_folder = tempfile.TemporaryDirectory(prefix=".delivery.", suffix=".tmp", dir=place)
         staging = Path(stack.enter_context(named_folder))
         by_hand = set[str]()

@@ -10,9 +10,9 @@ from churn_platform.adapters.drops.delivered_file import (
     PARQUET,
     BrokenText,
     Text,
+    head_bytes,
     header_of,
     open_text,
-    plain_file,
     raw_bytes,
     suffix_of,
 )
@@ -34,11 +34,12 @@ def inspect(path: Path, contract: Contract, table: str) -> tuple[Text | None, li
     Raises:
         OSError: the file cannot be read or unpacked.
     """
-    raw = raw_bytes(path)
+    parquet = suffix_of(path) == PARQUET
+    raw = memoryview(head_bytes(path)) if parquet else raw_bytes(path)
     head = bytes(raw[:HEAD])
     if not head.strip(b"\xef\xbb\xbf\xff\xfe\r\n\t \0"):
         return None, [fault("empty_file", table, file=path.name)]
-    if suffix_of(path) == PARQUET:
+    if parquet:
         return None, []
     if found := _other_format(path, table, head):
         return None, [found]
@@ -47,7 +48,7 @@ def inspect(path: Path, contract: Contract, table: str) -> tuple[Text | None, li
 
 def _opened(path: Path, contract: Contract, table: str, raw: "memoryview[int]") -> tuple[Text | None, list[Fault]]:
     try:
-        text = open_text(raw, contract.files.encoding, contract.files.delimiter, plain_file(path))
+        text = open_text(raw, contract.files.encoding, contract.files.delimiter)
         _ = text.quoted
         return text, _header_faults(path, contract, table, text)
     except UnicodeError:

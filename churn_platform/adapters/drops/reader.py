@@ -5,8 +5,10 @@ Belongs here: which folders and files are drops, whether one is complete. Does n
 """
 
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from churn_platform.adapters.drops.delivered_file import table_files
 from churn_platform.adapters.drops.file_digests import FileDigests
@@ -14,6 +16,8 @@ from churn_platform.core.contract import Contract
 from churn_platform.core.digest import digest_of
 
 SUCCESS, INCOMING = "_SUCCESS", "_INCOMING"
+READING = "(reading)"
+"""No table has this name."""
 BY_CONTENT = "content:"
 """How a fingerprint of content begins; earlier versions recorded one of names, sizes and modification times."""
 
@@ -32,27 +36,46 @@ class Drop:
     """Tables that have a second file."""
 
     digests: FileDigests = field(default_factory=FileDigests, compare=False, repr=False)
+    reading: Mapping[str, Any] = field(default_factory=dict)
+    """What the contract declares about reading the files; see `Contract.reading`."""
+
+    def settled(self, now: dt.datetime, quiet_seconds: float) -> bool:
+        """Whether the files have stopped changing."""
+        return self.marked_complete or now.timestamp() - self.last_change >= quiet_seconds
 
     @property
     def fingerprint(self) -> str:
-        """Changes when a file is added, removed, renamed or has other bytes; a copy has the same."""
-        digests = {name: [path.name, self.digests.of(path)] for name, path in self._all.items()}
+        """Changes when a file is added, removed, renamed or has other bytes, or is read otherwise; a copy has the same.
+
+        A file that cannot be read counts by its size and time: validation names it.
+        """
+        content: dict[str, Any] = {name: [path.name, *self._content(path)] for name, path in self._all.items()}
         self.digests.save()  # a drop at a time: a process that is killed has not read all of them in vain
-        return BY_CONTENT + digest_of(digests)
+        if self.reading:
+            content[READING] = dict(self.reading)
+        return BY_CONTENT + digest_of(content)
 
     def fingerprint_as(self, recorded: str | None) -> str:
         """`recorded` where these files are known by it, also from an earlier version; else their own fingerprint."""
-        if recorded is not None and not recorded.startswith(BY_CONTENT) and recorded == self._by_times:
+        of_times = recorded is not None and not recorded.startswith(BY_CONTENT) and not self.reading
+        if recorded is not None and of_times and recorded == self.by_times:
             return recorded
         return self.fingerprint
+
+    def _content(self, path: Path) -> list[Any]:
+        try:
+            return [self.digests.of(path)]
+        except OSError:
+            found = path.stat()
+            return ["unreadable", found.st_size, found.st_mtime_ns]
 
     @property
     def _all(self) -> dict[str, Path]:
         return self.files | {f"{name} (double)": path for name, path in self.doubles.items()}
 
     @property
-    def _by_times(self) -> str:
-        """The fingerprint of earlier versions."""
+    def by_times(self) -> str:
+        """The fingerprint of earlier versions: it reads no file."""
         stats = {name: (path.name, path.stat()) for name, path in self._all.items()}
         return digest_of({name: [file, found.st_size, found.st_mtime_ns] for name, (file, found) in stats.items()})
 
@@ -84,4 +107,4 @@ def open_drop(folder: Path, as_of: dt.date, contract: Contract, digests: FileDig
     doubles = {table: paths[1] for table, paths in of_table.items() if paths[1:]}
     newest = max((path.stat().st_mtime for path in (*files.values(), *doubles.values())), default=0.0)
     complete = (folder / SUCCESS).exists()
-    return Drop(as_of, folder, files, newest, complete, doubles, digests or FileDigests())
+    return Drop(as_of, folder, files, newest, complete, doubles, digests or FileDigests(), contract.reading)

@@ -31,7 +31,7 @@ class Delivery:
 
 
 @contextlib.contextmanager
-def delivery(named: Sequence[Path], contract: Contract | None = None) -> Iterator[Delivery]:
+def delivery(named: Sequence[Path], contract: Contract | None = None, place: Path | None = None) -> Iterator[Delivery]:
     """The named files in one folder, unpacked where they are zipped.
 
     A folder without zip archives is used as it is. A single file is the contract's table where it has only one.
@@ -39,6 +39,7 @@ def delivery(named: Sequence[Path], contract: Contract | None = None) -> Iterato
     Args:
         named: a folder, or files.
         contract: the contract, where there is one.
+        place: where archives are unpacked; by default among the system's temporary files, which may be memory.
 
     Raises:
         UsageError: one is missing, not a file of a table, or not a valid archive; or two files have one name.
@@ -46,11 +47,11 @@ def delivery(named: Sequence[Path], contract: Contract | None = None) -> Iterato
     for path in named:
         if not path.exists():
             raise UsageError(f"{path} does not exist: name the folder with a month's files, or the files.")
-    first = named[0].absolute()
+    first = named[0].resolve()
     if len(named) == 1 and first.is_dir() and not any(_archives(folder) for folder in (first, *_folders(first))):
         yield Delivery(named[0], tuple(named))
         return
-    with tempfile.TemporaryDirectory(prefix="churn-files-") as temporary:
+    with tempfile.TemporaryDirectory(prefix=".delivery.", suffix=".tmp", dir=place) as temporary:
         folder = Path(temporary) / (first.name if first.is_dir() else first.parent.name or "files")
         folder.mkdir()
         for path in named:
@@ -76,8 +77,11 @@ def _put(path: Path, folder: Path) -> None:
         for archive in _archives(path):
             _put(archive, folder)
         for inner in _folders(path):
-            (folder / inner.name).mkdir()
-            _put(inner, folder / inner.name)
+            target = folder / inner.name
+            if target.exists():
+                raise UsageError(f"{inner}: there are two folders named {inner.name}. Name one of them at a time.")
+            target.mkdir()
+            _put(inner, target)
     elif path.suffix.lower() == ZIP:
         _unpack(path, folder)
     elif suffix_of(path):

@@ -11,15 +11,15 @@ from churn_platform.adapters.drops.delivered_file import BrokenText, Text, suffi
 from churn_platform.adapters.drops.inspection import broken_fault, encoding_fault, inspect
 from churn_platform.core.contract import Contract
 from churn_platform.core.contract_parts import Column, FileFormat
-from churn_platform.core.conversion import FALSE_WORDS, NULL_WORDS, TRUE_WORDS
+from churn_platform.core.conversion import FALSE_WORDS, TRUE_WORDS
 from churn_platform.core.faults import Fault, fault
+from churn_platform.core.missing_words import NULL_SPELLINGS
 from churn_platform.core.snapshot import header_faults
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyarrow import csv
 
-NULL_SPELLINGS = ["", *(w for w in NULL_WORDS if w), *(w.upper() for w in NULL_WORDS if w), "NaN", "None"]
 MIXED = 4
 """Columns with a bad value, from which on all are read as text: each costs another try."""
 
@@ -49,6 +49,8 @@ def read_table(path: Path, contract: Contract, name: str, *, as_text: bool = Fal
             table, faults = _read_text(text, path, contract, name, as_text=as_text)
     except BrokenText as broken:
         return pd.DataFrame(), [broken_fault(path, name, broken)]
+    except PermissionError:
+        return pd.DataFrame(), [fault("no_permission", name, file=path.name)]
     except (pa.ArrowException, OSError, UnicodeError) as error:
         if text is not None and (isinstance(error, UnicodeError) or "UTF" in str(error)):
             return pd.DataFrame(), [encoding_fault(path, contract, name)]
@@ -161,6 +163,13 @@ def _read_parquet(path: Path, contract: Contract, name: str) -> tuple["pa.Table"
             return None, faults
         table = file.read(columns=[field.name for field in fields])
     return pa.table({field.name: _plain(table[field.name]) for field in fields}), []
+
+
+def delivered_values(column: "pa.ChunkedArray") -> pd.Series:
+    """The values (rows,) of a column of a Parquet file as validation gets them."""
+    import pyarrow as pa
+
+    return _frame(pa.table({"values": _plain(column)}))["values"]
 
 
 def _plain(column: "pa.ChunkedArray") -> "pa.ChunkedArray":

@@ -116,17 +116,25 @@ def validate(
         for name, path in drop.files.items()
         if name not in drop.doubles
     }
-    keys = dict(known or {}) | {name: table.keys for name, table in tables.items() if len(table.keys)}
+    delivered = {name: table.keys for name, table in tables.items() if len(table.keys)}
+    # The drop's own last: of two tables that differ by case alone the later one is named.
+    keys = {name: own for name, own in (known or {}).items() if name not in delivered} | delivered
     if len(keys) > 1 and set(keys) & set(tables):
-        of_the_drop += _between_tables(contract, keys, {name: path.name for name, path in drop.files.items()})
+        of_the_drop += _between_tables(contract, keys, tables, {name: path.name for name, path in drop.files.items()})
     return ValidatedDrop(drop.as_of, tables, tuple(of_the_drop))
 
 
-def _between_tables(contract: Contract, keys: Mapping[str, pd.Series], files: Mapping[str, str]) -> list[Fault]:
-    """Keys that are written in two ways, else customers that a feature table lacks."""
+def _between_tables(
+    contract: Contract, keys: Mapping[str, pd.Series], delivered: Collection[str], files: Mapping[str, str]
+) -> list[Fault]:
+    """Keys that are written in two ways, else customers that a feature table lacks.
+
+    A table that was published before is not named for its keys: this drop cannot repair it.
+    """
     policy = contract.policy.ingestion
-    if found := differing(keys, files, policy.near_key_share):
-        return found
+    differ = differing(keys, files, policy.near_key_share)
+    if differ or not set(contract.feature_tables) & set(delivered):
+        return [found for found in differ if found.table in delivered]
     features = {name: own for name, own in keys.items() if name in contract.feature_tables}
     return unmatched(features, files, policy.unmatched_share)
 

@@ -7,35 +7,48 @@ import csv
 import gzip
 import io
 import sys
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from churn_platform.adapters.drops.delivered_file import PACKED_CSV, PARQUET, SEPARATOR_LINE, raw_bytes, suffix_of
 from churn_platform.adapters.drops.encodings import marked_encoding
+from churn_platform.adapters.drops.table_reader import delivered_values
+from churn_platform.core.conversion import TEXT, Writing, convert
+from churn_platform.core.digest import readable
 
 BYTE_ORDER_MARK = "\ufeff"
 
 
 @dataclass(frozen=True)
 class Key:
-    """The customer and how files name the column of the key."""
+    """The customer, how files name the column of the key, and how they write it."""
 
     value: str | int
     columns: Collection[str]
+    writing: Writing = field(default_factory=Writing)
+    quarantined: bool = False
+    """Whether the file holds quarantined rows: those of a Parquet file have a whole float as `7.0`."""
 
-    def named_by(self, cell: str) -> bool:
-        """Whether a cell of a text file holds the key, in any form that validation reads as it."""
+    def named_by(self, values: pd.Series) -> npt.NDArray[np.bool_]:
+        """Which values (rows,) are the key, by the rule that validation reads a key by; blanks around it are ignored.
+
+        As text or as a whole number, never through a float: a key from 2**53 on would be that of its neighbours, too.
+        """
         if isinstance(self.value, str):
-            return cell.strip() == self.value
-        try:
-            return float(cell) == self.value
-        except ValueError:
-            return False
+            keys = convert(values, "string", self.writing)[0].str.strip()
+        else:
+            keys, _ = convert(values, "integer", self.writing)
+        found: npt.NDArray[np.bool_] = (keys == self.value).fillna(value=False).to_numpy(dtype=bool)
+        if self.quarantined:
+            found |= replace(self, quarantined=False).named_by(values.str.removesuffix(".0"))
+        return found
 
     def may_be_in(self, text: str) -> bool:
         """False only where no cell can hold the key: quotes may stand anywhere in one, a number has many forms."""
@@ -65,19 +78,28 @@ def _csv(content: bytes, key: Key, delimiter: str, encoding: str) -> tuple[bytes
     if "\0" not in text and not key.may_be_in(text):
         return None
     hint = SEPARATOR_LINE.match(text.lstrip(BYTE_ORDER_MARK).encode("utf-8", "surrogateescape"))
-    rows = _records(text, hint[1].decode("latin-1") if hint else delimiter)
-    kept = [next(rows)[1]] if hint else []
-    header, gone = next(rows, ([], "")), 0
-    places = [i for i, name in enumerate(header[0]) if name.strip().lstrip(BYTE_ORDER_MARK).strip('"') in key.columns]
+    records = list(_records(text, hint[1].decode("latin-1") if hint else delimiter))
+    start = 1 if hint else 0
+    first = next((place for place in range(start, len(records)) if records[place][0]), len(records))  # not blank
+    header = records[first][0] if first < len(records) else []
+    places = [i for i, name in enumerate(header) if name.strip().lstrip(BYTE_ORDER_MARK).strip('"') in key.columns]
     if not places and "\0" in text:
         raise ValueError(f"no text in {encoding}")
-    kept.append(header[1])
-    for cells, lines in rows:
-        if any(place < len(cells) and key.named_by(cells[place]) for place in places):
-            gone += 1
-        else:
-            kept.append(lines)
-    return ("".join(kept).encode(encoding, "surrogateescape"), gone) if gone else None
+    rows = records[first + 1 :]
+    own = np.zeros(len(rows), dtype=bool)
+    for place in places:
+        own |= key.named_by(_cells(rows, place))
+    gone = int(own.sum())
+    if not gone:
+        return None
+    head = [lines for _, lines in records[: first + 1]]
+    kept = [lines for (_, lines), left_out in zip(rows, own.tolist(), strict=True) if not left_out]
+    return "".join([*head, *kept]).encode(encoding, "surrogateescape"), gone
+
+
+def _cells(rows: Sequence[tuple[list[str], str]], place: int) -> pd.Series:
+    """One column of the records; null where a record is shorter."""
+    return pd.Series([readable(cells[place]) if place < len(cells) else None for cells, _ in rows], dtype=TEXT)
 
 
 def _records(text: str, delimiter: str) -> Iterator[tuple[list[str], str]]:
@@ -101,28 +123,13 @@ def _parquet(path: Path, key: Key) -> tuple[bytes, int] | None:
         if not named:
             return None
         column = file.read(columns=named[:1]).column(0)
-        if pa.types.is_dictionary(column.type):
-            column = column.cast(column.type.value_type)
-        own = pc.fill_null(pc.equal(_comparable(column, key), key.value), False)  # noqa: FBT003 - Arrow's own
-        gone = pc.sum(own).as_py() or 0
+        if pa.types.is_nested(column.type):
+            raise ValueError(f"the key's column holds {column.type}")
+        own = key.named_by(delivered_values(column))
+        gone = int(own.sum())
         if not gone:
             return None
-        kept = file.read().filter(pc.invert(own))
+        kept = file.read().filter(pa.array(~own))
     sink = io.BytesIO()
     pq.write_table(kept, sink, compression="zstd")
     return sink.getvalue(), gone
-
-
-def _comparable(column: "pa.ChunkedArray", key: Key) -> "pa.ChunkedArray":
-    if isinstance(key.value, str):
-        return pc.utf8_trim_whitespace(column.cast(pa.string()))
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        return pa.chunked_array([pa.array([_number(text) for text in column.to_pylist()], pa.float64())])
-    return column.cast(pa.float64())
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        return None if text is None else float(text)
-    except ValueError:
-        return None

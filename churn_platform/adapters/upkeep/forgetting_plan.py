@@ -25,6 +25,7 @@ from churn_platform.adapters.progress import Progress, inputs_digest
 from churn_platform.adapters.records import DIGESTS, Records
 from churn_platform.adapters.upkeep.customer_rows import Key, without_customer
 from churn_platform.adapters.upkeep.forgetting_places import searched
+from churn_platform.core.conversion import Writing
 from churn_platform.core.digest import digest_of, frame_digest, readable
 from churn_platform.core.forgetting import contacts_left, following, remapped, untold
 from churn_platform.errors import IntegrityError
@@ -93,11 +94,13 @@ def _tables(staged: Staged, key: Key) -> None:
     if log is not None and not log.resolve().is_relative_to(staged.home.folder):
         staged.unread.append(readable(str(log)))
     home, files = staged.home, staged.home.contract.files
+    delivered = replace(key, writing=Writing.of(files, home.contract.key))
+    keys = {**dict.fromkeys(DELIVERED, delivered), "quarantine": replace(delivered, quarantined=True)}
     for path in searched(home):
         top = path.relative_to(home.folder).parts[0]
         delimiter, encoding = (files.delimiter, files.encoding) if top in DELIVERED else (",", "utf-8")
         try:
-            found = without_customer(path, key, delimiter=delimiter, encoding=encoding)
+            found = without_customer(path, keys.get(top, key), delimiter=delimiter, encoding=encoding)
         except (OSError, ValueError):
             staged.unread.append(readable(path.relative_to(home.folder).as_posix()))
             continue

@@ -9,18 +9,13 @@ import numpy as np
 import pandas as pd
 
 from churn_platform.core.contract import Dtype
-from churn_platform.core.conversion import FALSE_WORDS, LARGEST, NULL_WORDS, TRUE_WORDS
+from churn_platform.core.conversion import FALSE_WORDS, LARGEST, TRUE_WORDS
 from churn_platform.core.draft.dates import ZERO_DATE, guess_date_format
 from churn_platform.core.draft.words import is_count
+from churn_platform.core.missing_words import GAP_WORDS, NULL_WORDS
 
 BAD_SHARE = 0.001
 """Up to this share of values may be unreadable as the dtype of all others; at least one in a thousand rows."""
-GAP_WORDS = frozenset({
-    "-", "--", "---", "?", ".", "*", "\\n", "#n/a", "#n/v", "#na", "#value!", "#div/0!", "#ref!", "<na>", "<null>",
-    "(null)", "(blank)", "n.a.", "n.v.", "k.a.", "nil", "nat", "unknown", "unbekannt", "missing", "not available",
-    "tbd",
-})  # fmt: skip
-"""What tools and people write where a number or a date is missing, next to the null words that are always read so."""
 GAP_KINDS = 3
 """So many other words may mean "missing" among numbers."""
 GAP_LENGTH = 20

@@ -214,3 +214,45 @@ def test_master_data_with_ages_is_compared_without_them(tmp_path):
     changed = outcome.assign(churned=~outcome["churned"])
     assert published(home, FEBRUARY, {"customers": members, "usage": usage(2), "outcome": changed})["repeated"] == {}
     assert "identical to" in str(refusal(home, MARCH, {"customers": members, "usage": usage(2), "outcome": changed}))
+
+
+def numbered(as_of, form):
+    """The month's tables with keys such as 0100, or 100 without the zero."""
+    tables = month_tables(as_of, 60)
+    return {name: table.assign(member=[form.format(100 + n) for n in range(60)]) for name, table in tables.items()}
+
+
+def deliver_only(home, as_of, tables):
+    folder = deliver(home, as_of, tables)
+    for file in folder.glob("*.csv"):
+        if file.stem not in tables:
+            file.unlink()
+
+
+def test_a_drop_is_not_refused_for_the_keys_of_tables_published_before(home, monkeypatch):
+    """A version without the check published March with keys that had lost their zero."""
+    published(home, FEBRUARY, numbered(FEBRUARY, "0{}"))
+    zeros, lost = numbered(MARCH, "0{}"), numbered(MARCH, "{}")
+    deliver_only(home, MARCH, {"members": lost["members"], "visits": lost["visits"]})
+    with monkeypatch.context() as earlier:
+        earlier.setattr("churn_platform.adapters.drops.comparing._faults", lambda *_: [])
+        publish_drop(home, MARCH)
+    for labels in (zeros["leavers"], lost["leavers"]):  # the keys of the business, then those of the month
+        deliver_only(home, MARCH, {"leavers": labels})
+        publish_drop(home, MARCH)
+        assert home.lake.tables(MARCH)["leavers"]["member"].tolist() == labels["member"].tolist()
+        assert home.lake.compared(MARCH)["customers"]["near"] == 60
+    deliver_only(home, MARCH, {"visits": lost["visits"].assign(hours=1.0)})
+    with pytest.raises(DropRefused, match="keys match a key of 2024-02-29"):
+        publish_drop(home, MARCH)
+
+
+def test_of_two_tables_that_differ_by_case_the_delivered_one_is_refused(home):
+    tables = month_tables(JANUARY, 60)
+    folder = deliver(
+        home, JANUARY, {"members": tables["members"].assign(member=tables["members"]["member"].str.upper())}
+    )
+    for name in ("visits", "leavers"):
+        (folder / f"{name}.csv").unlink()
+    with pytest.raises(DropRefused, match=r"members\.csv"):
+        publish_drop(home, JANUARY)

@@ -1,6 +1,7 @@
 """One opened file: the same rows whichever way a tool wrote them, and never rows that were lost on the way."""
 
 import gzip
+import os
 
 import pyarrow as pa
 import pytest
@@ -173,3 +174,11 @@ def test_the_files_of_tables_are_found_by_their_endings_in_any_case(tmp_path):
     assert found == {"a": ["a.CSV", "a.parquet"], "b": ["b.csv.gz"], "c": ["c.Parquet"], "c.v2": ["c.v2.csv"]}
     assert (suffix_of(tmp_path / "b.CSV.GZ"), stem_of(tmp_path / "b.CSV.GZ")) == (".csv.gz", "b")
     assert [is_text(tmp_path / name) for name in ("a.CSV", "b.csv.gz", "c.Parquet")] == [True, True, False]
+
+
+def test_a_file_that_is_cut_short_while_it_is_read_keeps_its_content_and_the_process(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"id,x\n" + b"1,2\n" * 100_000)
+    raw = raw_bytes(path)
+    os.truncate(path, 0)
+    assert bytes(raw[-4:]) == b"1,2\n"

@@ -5,16 +5,19 @@ import datetime as dt
 import errno
 import os
 import shutil
+from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
 
 from churn_platform.adapters.drops import ingestion
+from churn_platform.adapters.drops.file_digests import FileDigests
 from churn_platform.adapters.drops.ingestion import publish_drop, recognise_drop, take_in
 from churn_platform.adapters.drops.reader import Drop, find_drops, open_drop
 from churn_platform.adapters.lake import Lake
 from churn_platform.adapters.ledger.provenance import provenance
+from churn_platform.adapters.progress import Progress
 from churn_platform.core.digest import digest_of
 from churn_platform.errors import ContractError, DropRefused, UsageError
 from churn_platform_tests.small_business import DECLARED, FEBRUARY, JANUARY, deliver, make_home, month_tables, open_home
@@ -129,7 +132,7 @@ def test_a_drop_of_an_earlier_version_with_another_content_is_read_once_and_stay
     original = ingestion.judged
     monkeypatch.setattr(ingestion, "judged", lambda *given: judged.append(given) or original(*given))
     before = home.lake.fingerprint(JANUARY)
-    assert [recognise_drop(home) for _ in range(3)] == [None] * 3
+    assert [recognise_drop(open_home(home.folder)) for _ in range(3)] == [None] * 3  # of three ticks
     assert len(judged) == 1
     assert home.lake.fingerprint(JANUARY) == before
 
@@ -630,3 +633,78 @@ def test_a_second_as_of_within_one_cadence_is_refused_and_a_correction_of_the_fi
     deliver(home, FEBRUARY, month_tables(FEBRUARY, 40))
     publish_drop(home, FEBRUARY)
     assert home.lake.months() == [first, FEBRUARY]
+
+
+def rewritten(home, **changes):
+    """The home of a new process, with other parts of the contract."""
+    (home.folder / "contract.yaml").write_text(yaml.safe_dump({**DECLARED, **changes}, sort_keys=False))
+    return open_home(home.folder)
+
+
+def churned(home, as_of):
+    table = home.lake.tables(as_of)["leavers"]
+    return dict(zip(table["member"], table["has_left"], strict=True))
+
+
+def test_published_months_are_due_again_when_their_files_are_to_be_read_otherwise(home):
+    for month in (JANUARY, FEBRUARY):
+        deliver(home, month, month_tables(month, 12))
+        publish_drop(home, month)
+    before = {month: churned(home, month) for month in (JANUARY, FEBRUARY)}
+    inverted = rewritten(home, label={**DECLARED["label"], "inverted": True})
+    changed = [month.drop != month.published for month in Progress(inverted).months()]
+    assert changed == [True, True]
+    for month in (JANUARY, FEBRUARY):
+        step = Progress(inverted).next_step()
+        assert (step.kind, step.as_of) == ("monthly", JANUARY)  # until its records are made as well
+        assert publish_drop(inverted, month).kind == "correction"
+        assert churned(inverted, month) == {member: not left for member, left in before[month].items()}
+    assert [month.drop == month.published for month in Progress(inverted).months()] == [True, True]
+
+
+def test_a_declaration_that_changes_no_value_is_noted_and_publishes_nothing(home, tables):
+    deliver(home, JANUARY, tables)
+    publish_drop(home, JANUARY)
+    before = home.lake.fingerprint(JANUARY)
+    declared_again = rewritten(home, files={"missing": ["-"]})
+    assert publish_drop(declared_again, JANUARY).kind == "unchanged"
+    assert declared_again.lake.fingerprint(JANUARY) != before
+
+
+def test_a_file_that_cannot_be_read_is_named_and_keeps_no_other_month_from_its_state(home, monkeypatch):
+    for month in (JANUARY, FEBRUARY):
+        deliver(home, month, month_tables(month, 12))
+    publish_drop(home, JANUARY)
+    locked = home.drops / "2024-02-29" / "visits.csv"
+    opened = Path.open
+
+    def denied(path, *given, **named):
+        if path == locked:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return opened(path, *given, **named)
+
+    monkeypatch.setattr(Path, "open", denied)
+    states = {month.as_of: month for month in Progress(open_home(home.folder)).months()}
+    assert states[JANUARY].drop == states[JANUARY].published
+    with pytest.raises(DropRefused, match=r"visits\.csv: permission denied; check its owner and mode"):
+        publish_drop(home, FEBRUARY)
+    locked_state = states[FEBRUARY].drop
+    monkeypatch.undo()
+    assert open_drop(locked.parent, FEBRUARY, home.contract).fingerprint != locked_state
+    publish_drop(home, FEBRUARY)
+
+
+def test_files_that_are_still_uploaded_are_not_hashed(of_before, monkeypatch):
+    home = of_before
+    for folder in home.drops.iterdir():
+        (folder / "_SUCCESS").unlink()
+        for file in folder.iterdir():
+            os.utime(file)
+    with monkeypatch.context() as patch:
+        patch.setattr(FileDigests, "of", cut_off)
+        assert recognise_drop(home) is None
+        assert [(month.settled, month.arriving) for month in Progress(home).months()] == [(False, True)] * 2
+    for folder in home.drops.iterdir():
+        (folder / "_SUCCESS").touch()
+    assert recognise_drop(home) == JANUARY
+    assert [month.arriving for month in Progress(home).months()] == [False, False]

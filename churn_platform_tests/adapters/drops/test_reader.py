@@ -4,7 +4,7 @@ import os
 
 from churn_platform.adapters.drops.reader import find_drops, open_drop
 from churn_platform.core.digest import digest_of
-from churn_platform_tests.small_business import FEBRUARY, JANUARY, declared
+from churn_platform_tests.small_business import DECLARED, FEBRUARY, JANUARY, declared
 
 HEADER = "member,months,plan,has_app,town\n"
 
@@ -90,3 +90,39 @@ def test_a_file_is_found_by_the_name_that_the_contract_gives_it(tmp_path):
     (tmp_path / "Member list.csv").write_text(HEADER)
     (tmp_path / "members.csv").write_text(HEADER)
     assert open_drop(tmp_path, JANUARY, contract).files == {"members": tmp_path / "Member list.csv"}
+
+
+def test_what_is_declared_about_reading_is_part_of_the_fingerprint_and_nothing_declared_is_not(tmp_path):
+    (tmp_path / "visits.csv").write_text("member,hours\n")
+    plain = open_drop(tmp_path, JANUARY, declared())
+    assert (
+        plain.fingerprint == f"content:{digest_of({'visits': ['visits.csv', plain.digests.of(plain.files['visits'])]})}"
+    )
+    recorded = by_times(tmp_path)
+    assert plain.fingerprint_as(recorded) == recorded
+    found = {plain.fingerprint}
+    for changes in (
+        {"files": {"missing": ["-"]}},
+        {"files": {"thousands": "'"}},
+        {"label": {**DECLARED["label"], "inverted": True}},
+        *({"tables": with_another(**declaration)} for declaration in OTHERS),
+    ):
+        drop = open_drop(tmp_path, JANUARY, declared(**changes))
+        assert drop.fingerprint_as(recorded) == drop.fingerprint
+        found.add(drop.fingerprint)
+    assert len(found) == 4 + len(OTHERS)
+
+
+OTHERS = (
+    {"missing": ["-1"]},
+    {"decimal": ","},
+    {"thousands": ","},
+    {"unit": "h"},
+    {"dtype": "date", "date_format": "excel"},
+)
+
+
+def with_another(**declaration):
+    """The gym's tables with something declared about one more column."""
+    other = {"dtype": "float", "nullable": True, **declaration}
+    return DECLARED["tables"] | {"visits": {"columns": {"hours": {"dtype": "float"}, "other": other}}}

@@ -2,6 +2,7 @@
 
 import gzip
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -90,3 +91,24 @@ def test_what_cannot_be_delivered_is_named(files):
     ):
         with pytest.raises(UsageError, match=said), delivery([files / name for name in names]):
             pass
+
+
+def test_a_folder_is_named_by_what_it_is_and_archives_are_unpacked_where_they_may_be(files, monkeypatch):
+    monkeypatch.chdir(files / "2024-01-31")
+    (files / "2024-01-31" / "a.csv").unlink()
+    (files / "2024-01-31" / "b.CSV").unlink()
+    (files / "month.zip").rename(files / "2024-01-31" / "month.zip")
+    place = files / "place"
+    place.mkdir()
+    with delivery([Path()], place=place) as given:
+        assert given.folder.name == "2024-01-31"
+        assert given.folder.is_relative_to(place)
+    assert [*place.iterdir()] == []
+
+
+def test_two_folders_with_a_folder_of_one_name_are_refused(files):
+    for name in ("one", "two"):
+        (files / name / "2024-01-31").mkdir(parents=True)
+        (files / name / "2024-01-31" / f"{name}.csv").write_text(A)
+    with pytest.raises(UsageError, match="two folders named 2024-01-31"), delivery([files / "one", files / "two"]):
+        pass

@@ -12,7 +12,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from churn_platform.adapters.drops.table_reader import read_table
 from churn_platform.adapters.upkeep.customer_rows import Key, without_customer
+from churn_platform.core.contract_parts import FileFormat
+from churn_platform.core.conversion import Writing, convert
+from churn_platform_tests.small_business import declared
 
 NAMED = {"member", "Member No"}
 
@@ -158,3 +162,114 @@ def test_a_text_key_is_found_in_a_column_of_whole_floats(tmp_path):
     pq.write_table(pa.table({"member": [100938.0, 7.0, None]}), tmp_path / "a.parquet")
     _, rows = without_customer(tmp_path / "a.parquet", Key("100938", NAMED), delimiter=",", encoding="utf-8")
     assert rows == 1
+
+
+@pytest.mark.parametrize("key", [123456789012, 2**53 - 1, -5])
+def test_a_text_key_in_a_column_of_large_whole_floats_is_found(tmp_path, key):
+    pq.write_table(pa.table({"member": [float(key), 7.0, None]}), tmp_path / "a.parquet")
+    content, rows = without_customer(tmp_path / "a.parquet", Key(str(key), NAMED), delimiter=",", encoding="utf-8")
+    assert (rows, pq.read_table(io.BytesIO(content))["member"].to_pylist()) == (1, [7.0, None])
+
+
+def test_a_whole_number_beyond_the_exact_floats_is_found_without_its_neighbours(tmp_path):
+    key = 1234567890123456789
+    found = text(tmp_path / "a.csv", f"member,n\n{key},a\n{key + 1},b\n", key)
+    assert found == (f"member,n\n{key + 1},b\n".encode(), 1)
+    pq.write_table(pa.table({"member": [key, key + 1]}), tmp_path / "a.parquet")
+    content, rows = without_customer(tmp_path / "a.parquet", Key(key, NAMED), delimiter=",", encoding="utf-8")
+    assert (rows, pq.read_table(io.BytesIO(content))["member"].to_pylist()) == (1, [key + 1])
+
+
+def test_blank_lines_before_the_header_stay(tmp_path):
+    assert text(tmp_path / "a.csv", "\n\r\nmember,n\nm1,1\nm2,2\n") == (b"\n\r\nmember,n\nm1,1\n", 1)
+
+
+def test_a_quarantined_row_of_a_parquet_file_has_a_whole_float_as_text(tmp_path):
+    for value in (7, "7"):
+        (tmp_path / "a.csv").write_text("member,n\n7.0,a\n7,b\n70,c\n")
+        key = Key(value, NAMED, Writing(decimal=","), quarantined=True)
+        assert without_customer(tmp_path / "a.csv", key, delimiter=",", encoding="utf-8") == (b"member,n\n70,c\n", 2)
+
+
+NUMBERS = [7, 1234, -5, 123456789012, 2**53 + 1, 1234567890123456789]
+FORMS = ("{}", " {}", "{} ", "00{}", "+{}", "{}.0", "{},0", "{:.0e}", "{:,}", "{:#x}", '"{}"')
+PARQUET_TYPES = (
+    pa.int64(),
+    pa.uint64(),
+    pa.float64(),
+    pa.float32(),
+    pa.string(),
+    pa.large_string(),
+    pa.decimal128(38, 2),
+)
+WAYS = [
+    FileFormat(),
+    FileFormat(delimiter=";", decimal=",", thousands=".", encoding="utf-16"),
+    FileFormat(delimiter="\t", thousands=",", encoding="cp1252", missing=("-5",)),
+]
+
+
+def read_as(path, contract):
+    """The key of each row of the table `leavers` as ingestion reads it; null where it is none."""
+    raw, faults = read_table(path, contract, "leavers")
+    assert not faults
+    return convert(raw["member"], contract.entity.dtype, Writing.of(contract.files, contract.key))[0]
+
+
+def check_erasure(path, contract, number):
+    """What is read as the key is removed, and nothing that is read as another key."""
+    key = str(number) if contract.entity.dtype == "string" else number
+    named = Key(key, {"member"}, Writing.of(contract.files, contract.key))
+    before = read_as(path, contract).reset_index(drop=True)
+    found = without_customer(path, named, delimiter=contract.files.delimiter, encoding=contract.files.encoding)
+    assert (found is not None) == bool((before.str.strip() == key if isinstance(key, str) else before == key).any())
+    if found is not None:
+        path.write_bytes(found[0])
+        after = read_as(path, contract).reset_index(drop=True)
+        other = before[(before.str.strip() != key if isinstance(key, str) else before != key).fillna(value=True)]
+        assert after.tolist() == other.tolist()
+
+
+DTYPES = st.sampled_from(["string", "integer"])
+
+
+@given(
+    st.sampled_from(WAYS),
+    DTYPES,
+    st.sampled_from(NUMBERS),
+    st.lists(st.tuples(st.sampled_from(NUMBERS), st.sampled_from(FORMS)), min_size=1, max_size=6),
+    st.booleans(),
+    st.booleans(),
+)
+@example(WAYS[1], "integer", 1234, [(1234, "{:,}"), (1234, "{},0")], True, True)
+def test_what_ingestion_reads_from_text_as_a_key_is_removed(
+    tmp_path_factory, files, dtype, number, rows, packed, hinted
+):
+    contract = declared(files=files, entity={"column": "member", "dtype": dtype})
+    cells = [
+        form.format(key).replace(",", files.thousands or ",") if form == "{:,}" else form.format(key)
+        for key, form in rows
+    ]
+    delimiter = "|" if hinted else files.delimiter
+    quoted = [cell if delimiter not in cell or cell.startswith('"') else f'"{cell}"' for cell in cells]
+    lines = [f"member{delimiter}has_left", *(f"{cell}{delimiter}true" for cell in quoted), f"9{delimiter}false"]
+    content = "".join(f"{line}\n" for line in [*(["sep=|"] if hinted else []), *lines]).encode(files.encoding)
+    path = tmp_path_factory.getbasetemp() / f"leavers.csv{'.gz' if packed else ''}"
+    path.write_bytes(gzip.compress(content) if packed else content)
+    check_erasure(path, contract, number)
+
+
+@given(st.sampled_from(PARQUET_TYPES), DTYPES, st.sampled_from(NUMBERS), st.booleans())
+def test_what_ingestion_reads_from_parquet_as_a_key_is_removed(tmp_path_factory, kind, dtype, number, dictionary):
+    contract = declared(entity={"column": "member", "dtype": dtype})
+    numbers = [n for n in NUMBERS if n >= 0 or kind != pa.uint64()]
+    if pa.types.is_floating(kind):
+        column = pa.array([float(n) for n in numbers], kind)
+    elif pa.types.is_decimal(kind) or pa.types.is_integer(kind):
+        column = pa.array(numbers, pa.int64()).cast(kind)
+    else:
+        column = pa.array([str(n) for n in numbers], kind)
+    path = tmp_path_factory.getbasetemp() / "leavers.parquet"
+    column = column.dictionary_encode() if dictionary else column
+    pq.write_table(pa.table({"member": column, "has_left": [True] * len(numbers)}), path)
+    check_erasure(path, contract, number)
