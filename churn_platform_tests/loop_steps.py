@@ -29,7 +29,7 @@ def train(home: Home, as_of: dt.date) -> int | None:
         try:
             return candidate(home, as_of, CODE)
         except DataError as error:
-            record_refused_training(home, as_of, dataset, f"No candidate can be trained: {error}")
+            record_refused_training(home, as_of, dataset, str(error))
             return None
     home.registry.set_alias(CANDIDATE, found)
     return found

@@ -18,7 +18,8 @@ from churn_platform.adapters.drops.quarantine_files import Quarantine, put_aside
 from churn_platform.adapters.files import read_json, sha256_file, write_json
 from churn_platform.core.contract import Contract
 from churn_platform.core.digest import digest_of
-from churn_platform.core.window import Classes
+from churn_platform.core.month_comparison import everyone, shared_keys, standing_comparison
+from churn_platform.core.window import Classes, LabelCount
 from churn_platform.errors import UsageError
 
 if TYPE_CHECKING:
@@ -90,8 +91,9 @@ class Lake:
                     labels = tables[name][self.contract.label.column].astype("Float64")
                     entries[name] |= {"churners": int(labels.sum()), "labels": int(labels.count())}
             delivery = {"number": number, "arrived": arrived.isoformat(), "kind": kind, "tables": entries}
-            delivery |= {"compared": dict(compared)} if compared is not None else {}
             manifest["deliveries"].append(delivery)
+            if compared is not None:
+                delivery["compared"] = {**compared, "against": self._against(compared, self._newest(manifest))}
             manifest["fingerprint"] = fingerprint
             write_json(self._manifest_path(as_of), manifest)
         newest = self._newest(manifest)
@@ -115,9 +117,21 @@ class Lake:
         return {n: entry["quarantine"] for n, entry in self.entries(as_of).items() if "quarantine" in entry}
 
     def compared(self, as_of: dt.date) -> dict[str, Any] | None:
-        """The month next to the months before, as its newest delivery found it; None where that is not known."""
+        """The month next to the months before, as its newest delivery found it; None where that is not known.
+
+        What was found in another month is left out once the tables of that month are others.
+        """
         deliveries = self._manifest(as_of)["deliveries"]
-        return next((one["compared"] for one in reversed(deliveries) if "compared" in one), None)
+        found = next((one["compared"] for one in reversed(deliveries) if "compared" in one), None)
+        if found is None:
+            return None
+        months = [dt.date.fromisoformat(month) for month in found.get("against") or ()]
+        digests = {month.isoformat(): self._table_digests(month) for month in months}
+        return standing_comparison(found, digests, self.contract.feature_tables)
+
+    def month_before(self, as_of: dt.date) -> dt.date | None:
+        """The newest published month before this one; None for the first."""
+        return max((month for month in self.months() if month < as_of), default=None)
 
     def entries(self, as_of: dt.date) -> dict[str, dict[str, Any]]:
         """Table -> its newest known entry in the manifest: file, digest, rows."""
@@ -185,6 +199,17 @@ class Lake:
         labels = int(entry.get("labels", entry["rows"]))  # older manifests count rows alone
         return Classes(churners, labels - churners)
 
+    def label_count(self, as_of: dt.date) -> LabelCount:
+        """How many customers of a month have a label, by the newest labels; labels of strangers do not count."""
+        features = self.keys(as_of, self.contract.feature_tables)
+        customers = everyone(features) if features else pd.Series(dtype=object)
+        entry = self.entries(as_of).get(self.contract.label_table)
+        if entry is None or not features:
+            return LabelCount(0, len(customers))
+        known = self.keys(as_of, [self.contract.label_table])[self.contract.label_table]
+        labels = self.read(self.folder / entry["file"], [self.contract.label.column])[self.contract.label.column]
+        return LabelCount(shared_keys(known[labels.notna()], customers), len(customers))
+
     def view(self, known_at: dt.datetime, *, as_at_scoring: bool) -> View:
         """The files known at an instant.
 
@@ -249,6 +274,20 @@ class Lake:
         key, column = self.contract.entity.column, self.contract.label.column
         frame = self.read(path, [key, column]).dropna()
         return frame.set_index(key)[column].astype(float).astype(bool).rename(column)
+
+    def _against(self, compared: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+        """Month -> digests of its tables, for the months that a comparison names and the tables of the month itself."""
+        named = [
+            *compared["repeated"].values(),
+            compared["repeated_month"],
+            (compared["customers"] or {}).get("before"),
+        ]
+        months = sorted({dt.date.fromisoformat(month) for month in named if month is not None})
+        digests = {month.isoformat(): self._table_digests(month) for month in months}
+        return {month: {n: digest for n, digest in found.items() if n in own} for month, found in digests.items()}
+
+    def _table_digests(self, as_of: dt.date) -> dict[str, str]:
+        return {name: str(entry["digest"]) for name, entry in self.entries(as_of).items()}
 
     def _typed(self, tables: Mapping[str, pd.DataFrame]) -> "dict[str, pa.Table]":
         return {name: to_arrow(frame, self.contract.published[name]) for name, frame in tables.items()}

@@ -4,6 +4,7 @@ import datetime as dt
 from collections.abc import Collection
 from typing import Any
 
+from churn_platform.adapters.drops.comparing import comparison_warnings
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.progress import Progress
 from churn_platform.core.ledger import Receipt
@@ -11,7 +12,6 @@ from churn_platform.core.month_warnings import (
     RAISED,
     MonthWarning,
     of_checks,
-    of_comparison,
     of_decision,
     of_drift,
     of_label_count,
@@ -28,21 +28,16 @@ from churn_platform.core.quarantine import quarantined_sentence
 def warnings_of(home: Home, as_of: dt.date, progress: Progress | None = None) -> list[MonthWarning]:
     """Every warning of a published month, from the manifest and the records as they now are."""
     progress = progress or Progress(home)
-    policy = home.contract.policy
-    earlier = [month for month in progress.published if month < as_of]
-    before = home.lake.compared(earlier[-1]) if earlier else None
-    compared = home.lake.compared(as_of)
     counts = {name: found["quarantined"] for name, found in home.lake.quarantines(as_of).items()}
     training = home.records.read("training_dataset", as_of) or {}
-    performance = home.records.read("performance", as_of) or {}
     return [
-        *of_comparison(compared, before, policy.ingestion),
+        *comparison_warnings(home.lake, as_of, home.lake.compared(as_of)),
         *of_quarantine(quarantined_sentence(counts)),
-        *_of_label_count(home, as_of, compared),
-        *of_labels(training.get("labels"), policy.training),
+        *_of_label_count(home, as_of),
+        *of_labels(training.get("labels")),
         *of_checks(training.get("failed_checks", {})),
         *_of_drift(home, as_of, progress),
-        *of_performance(performance.get("evaluated", ())),
+        *of_performance(progress.measured_by(as_of)),
         *of_scores(home.records.read("scores", as_of)),
         *of_decision(_decision(home, as_of, progress)),
     ]
@@ -84,11 +79,8 @@ def last_receipt(receipts: list[Receipt], as_of: dt.date) -> Receipt | None:
     return found[-1] if found else None
 
 
-def _of_label_count(home: Home, as_of: dt.date, compared: dict[str, Any] | None) -> list[MonthWarning]:
-    entry = home.lake.entries(as_of).get(home.contract.label_table)
-    if compared is None or entry is None:
-        return []
-    return of_label_count(entry.get("labels", entry["rows"]), compared["count"])
+def _of_label_count(home: Home, as_of: dt.date) -> list[MonthWarning]:
+    return of_label_count(home.lake.label_count(as_of)) if home.lake.has_labels(as_of) else []
 
 
 def _of_drift(home: Home, as_of: dt.date, progress: Progress) -> list[MonthWarning]:
@@ -96,9 +88,18 @@ def _of_drift(home: Home, as_of: dt.date, progress: Progress) -> list[MonthWarni
     pointer = home.releases.pointer()
     if record is None or record["result"] is None or pointer is None or pointer.version != record["production_version"]:
         return []  # what an earlier version drifted from is no news of the one in production
+    return of_drift(record, labelled=as_of in progress.matured(as_of), why_not=_why_not_trained(home, as_of, progress))
+
+
+def _why_not_trained(home: Home, as_of: dt.date, progress: Progress) -> str:
+    """Why no candidate answers the month; empty where one was or will be made."""
     verdict = progress.verdict(as_of)
-    why_not = "" if verdict.retrain or _requested(home, as_of) else verdict.reason
-    return of_drift(record, labelled=as_of in progress.matured(as_of), why_not=why_not)
+    if verdict.retrain:
+        return ""
+    refused = progress.refused_training(as_of)
+    if refused is not None:
+        return refused
+    return "" if _requested(home, as_of) else verdict.reason
 
 
 def _requested(home: Home, as_of: dt.date) -> bool:

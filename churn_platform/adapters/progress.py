@@ -10,14 +10,17 @@ from typing import Any
 
 from churn_platform.adapters.drops.reader import Drop, find_drops
 from churn_platform.adapters.home import Home
+from churn_platform.adapters.ledger.provenance import provenance
 from churn_platform.adapters.online.reader import read_month
 from churn_platform.adapters.records import KINDS
 from churn_platform.core.digest import digest_of
 from churn_platform.core.ledger import Act
 from churn_platform.core.loop import MonthState, Step, next_step
+from churn_platform.core.month_warnings import repetition_sentence
 from churn_platform.core.moves import carried_out
 from churn_platform.core.performance import measured, stand_down_reason
 from churn_platform.core.promotion import Decision, Trigger
+from churn_platform.core.refused_training import bare_reason
 from churn_platform.core.release import why_not_scored
 from churn_platform.core.retraining import Signals, Verdict, open_request, should_retrain, training_key
 from churn_platform.core.window import Classes, Window, choose_window, matured_months
@@ -69,11 +72,13 @@ class Progress:
         return {"snapshot": self.home.lake.digest(as_of), "inputs": self.inputs(as_of)}
 
     def refused_training(self, as_of: dt.date) -> str | None:
-        """Why the month's dataset could not be trained on under this policy; None when it was not tried."""
+        """Why this code could not train on the month's dataset under this policy; None when it was not tried."""
         record = self.home.records.read("training_dataset", as_of)
-        tried = {} if record is None else training_key(str(record["digest"]), self.home.contract.policy_hash)
+        if record is None:
+            return None
+        tried = {**training_key(str(record["digest"]), self.home.contract.policy_hash), **provenance()}
         refused = self.home.ledger.receipts("training refused")
-        return next((r.reason for r in reversed(refused) if tried and tried.items() <= r.evidence.items()), None)
+        return next((bare_reason(r.reason) for r in reversed(refused) if tried.items() <= r.evidence.items()), None)
 
     def _newer_left_out(self, as_of: dt.date, window: Window | None) -> tuple[str, ...]:
         newest = "" if window is None else window.training[-1].isoformat()
@@ -123,9 +128,19 @@ class Progress:
 
     def performance(self) -> list[dict[str, Any]]:
         """Every performance record of every version and month, oldest run first."""
-        records = self.home.records
-        found = [records.read("performance", month) for month in records.months("performance")]
-        return [entry for record in found if record is not None for entry in record["evaluated"]]
+        return [entry for month in self.home.records.months("performance") for entry in self.measured_by(month)]
+
+    def measured_by(self, as_of: dt.date) -> list[dict[str, Any]]:
+        """The performance records that the run of a month made."""
+        record = self.home.records.read("performance", as_of) or {}
+        return [self._without_old_doubt(entry) for entry in record.get("evaluated", ())]
+
+    def _without_old_doubt(self, entry: dict[str, Any]) -> dict[str, Any]:
+        """The entry without its warning of repeated data once its month repeats no other month."""
+        if "warning" not in entry:
+            return entry
+        repeated = repetition_sentence(self.home.lake.compared(dt.date.fromisoformat(entry["as_of"])))
+        return entry if repeated else {name: value for name, value in entry.items() if name != "warning"}
 
     def answered(self) -> list[dict[str, Any]]:
         """What the API answered and what that was worth, as the newest run saw it."""

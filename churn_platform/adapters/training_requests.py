@@ -43,14 +43,17 @@ def request_retraining(home: Home, by: str, reason: str) -> str:
 
 
 def record_refused_training(home: Home, as_of: dt.date, dataset: TrainingDataset | None, why: str) -> None:
-    """Write the receipt of a training that could not be made: a normal outcome, tried again with other data."""
+    """Write the receipt of a training that the data cannot support: a normal outcome.
+
+    It is tried again with other data, under another policy, or by another version of the platform.
+    """
     digest = "None" if dataset is None else dataset.digest
     home.ledger.append(
         actor=home.settings.who,
         act="training refused",
         subject=as_of.isoformat(),
         reason=why,
-        evidence=dict(training_key(digest, home.contract.policy_hash)),
+        evidence=dict(training_key(digest, home.contract.policy_hash)),  # the ledger adds the code and the libraries
     )
 
 

@@ -50,7 +50,7 @@ def scores(
     if as_json:
         print_json({"as_of": month, **record, "listed": rows, "warnings": warnings})
         return
-    show_warnings(make_console(), warnings)
+    show_warnings(make_console(), [one for one in warnings if one["code"] != "LIST_OF_THE_PAST"])  # the list has it
     show_scores(make_console(), month.isoformat(), record, list(rows), opened.contract.entity.column)
 
 

@@ -4,6 +4,7 @@ Belongs here: arguments, options, exit codes. Does not: facts (`adapters/status.
 Heavy imports live inside the commands, so `--help` answers at once.
 """
 
+import contextlib
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,7 +21,7 @@ from churn_platform.cli import watch as cli_watch
 from churn_platform.cli.base import HomeOption, JsonOption, make_console, open_home, print_json
 from churn_platform.cli.boundary import options
 from churn_platform.cli.boundary import run as run_command
-from churn_platform.errors import UsageError
+from churn_platform.errors import ChurnError, UsageError
 
 app = typer.Typer(
     help="A churn model that keeps itself honest: monthly drops in, an honestly promoted production model out.",
@@ -152,7 +153,7 @@ def run(
     from churn_platform.adapters.month_warnings import warnings_of_months
     from churn_platform.adapters.status import parse_as_of, status
     from churn_platform.cli.progress import RunProgress
-    from churn_platform.cli.show import show_status
+    from churn_platform.cli.show import show_status, show_warnings
 
     if as_of is not None and every:
         raise UsageError("--as-of and --all exclude each other: name a month or take all.")
@@ -160,9 +161,14 @@ def run(
     opened = open_home(home)
     with RunProgress(quiet=as_json) as progress:
         progress.note("Looking at what is due ...")
-        from churn_platform.defs.runner import run_due
+        from churn_platform.defs.runner import StepFailed, run_due
 
-        ran = list(run_due(opened, progress.step, progress.asset, through))
+        try:
+            ran = list(run_due(opened, progress.step, progress.asset, through))
+        except StepFailed:
+            with contextlib.suppress(ChurnError):  # the step's own error is shown
+                show_warnings(progress.console, warnings_of_months(opened, progress.months))
+            raise
     found = status(opened)
     found["warnings"] = warnings_of_months(opened, {r.step.as_of for r in ran})
     if as_json:

@@ -1,5 +1,6 @@
 """Progress of long work: a bar in a terminal, plain lines elsewhere."""
 
+import datetime as dt
 import sys
 import time
 from types import TracebackType
@@ -28,6 +29,8 @@ class RunProgress:
             console=self._console,
             disable=quiet or not sys.stderr.isatty(),
         )
+        self.months: set[dt.date] = set()
+        """The months of the steps that began."""
         self._task: TaskID | None = None
         self._label = ""
         self._started: dict[str, float] = {}
@@ -44,6 +47,7 @@ class RunProgress:
     def step(self, step: Step) -> None:
         """A step begins."""
         self._finish()
+        self.months.add(step.as_of)
         self._label = f"{step.as_of} {step.kind}"
         self._task = self._bar.add_task(self._label, total=ASSETS[step.kind], asset="")
         if self._bar.disable:
@@ -61,6 +65,11 @@ class RunProgress:
         if self._bar.disable:
             seconds = time.monotonic() - self._started.get(name, time.monotonic())
             self._console.print(f"  {name:26} {seconds:6.1f} s", highlight=False)
+
+    @property
+    def console(self) -> Console:
+        """Where lines that stay are printed; quiet with `--json`."""
+        return self._bar.console
 
     def note(self, text: str) -> None:
         """One line that stays."""

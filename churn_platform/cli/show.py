@@ -45,8 +45,10 @@ def show_status(console: Console, found: Mapping[str, Any]) -> None:
     if proposal := found["proposal"]:
         console.print(f"[yellow]Proposed[/]    {proposal['sentence']} Type `{proposal['command']}`.", soft_wrap=True)
     show_people(console, found)
-    show_warnings(console, found["warnings"])
-    if aside := found["quarantine"]:
+    aside = found["quarantine"]
+    shown_below = None if aside is None else (aside["as_of"], "ROWS_QUARANTINED")
+    show_warnings(console, [one for one in found["warnings"] if (one["as_of"], one["code"]) != shown_below])
+    if aside:
         console.print(f"[yellow]Quarantine[/]  {aside['as_of']}: {aside['sentence']} Reasons: {aside['page']}")
     for one in found["answered"]:
         console.print(f"Answered    {_answered(one)}")
@@ -77,10 +79,7 @@ def ingest_sentences(found: "ValidatedDrop", target: Path, page: Path) -> list[s
 def show_warnings(console: Console, warnings: Iterable[Mapping[str, str]]) -> None:
     """One line for each warning of a month, with its code."""
     for one in warnings:
-        if one["code"] != "ROWS_QUARANTINED":  # the line on the quarantine names the page, too
-            console.print(
-                f"[yellow]Warning[/]     {one['as_of']} {one['code']}: {escape(one['sentence'])}", soft_wrap=True
-            )
+        console.print(f"[yellow]Warning[/]     {one['as_of']} {one['code']}: {escape(one['sentence'])}", soft_wrap=True)
 
 
 def unsent_sentence(receiver: Mapping[str, Any]) -> str:

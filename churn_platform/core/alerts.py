@@ -34,6 +34,11 @@ PLAIN: dict[str, tuple[str, Severity, str]] = {
         "failure",
         "Nothing was published. Fix the files and deliver them again.",
     ),
+    "training refused": (
+        "no candidate of {subject} can be trained",
+        "warning",
+        "Nothing was decided. The training is tried again with the next labels.",
+    ),
     "rollback done": ("rolled back to {after}", "warning", ""),
     "promotion proposed": ("a promotion is proposed: {subject}", "info", ""),
     "rollback proposed": ("a rollback is proposed: {subject}", "warning", ""),

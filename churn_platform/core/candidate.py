@@ -20,7 +20,7 @@ from churn_platform.core.model import ChurnModel, Recipe, load_model
 from churn_platform.core.promotion import ShuffledRefit
 from churn_platform.core.sentences import counted
 from churn_platform.core.training_dataset import AS_OF, LABEL, Hashes, TrainingDataset, entity_hashes
-from churn_platform.errors import DataError, IntegrityError
+from churn_platform.errors import DataError, IntegrityError, NotANumber
 
 MODEL_FILE, PASSPORT, ENTITIES, SCHEMA = "model.skops", "passport.json", "training_entities.npy", "feature_schema.json"
 FILES = (MODEL_FILE, PASSPORT, ENTITIES, SCHEMA)
@@ -155,6 +155,8 @@ def forward_scores(contract: Contract, dataset: TrainingDataset, fit: Fit = Reci
         return None
     try:
         older = fit(Recipe.of(contract), rows, rows[LABEL], rows[contract.entity.column])
+    except NotANumber:
+        raise
     except DataError:  # too few churners that month: a figure that only warns must not stop the decision
         return None
     return older.probability(dataset.holdout_rows())
@@ -176,6 +178,8 @@ def shuffled_refit(contract: Contract, dataset: TrainingDataset, fit: Fit = Reci
     train_labels = _looked_up(shuffled, train, key)
     try:
         model = fit(recipe, train, train_labels, train[key])
+    except NotANumber:
+        raise
     except DataError as error:
         return ShuffledRefit(np.empty(0), np.empty(0, dtype=bool), why_not=str(error))
     return ShuffledRefit(model.probability(holdout), _looked_up(shuffled, holdout, key).to_numpy(dtype=bool))

@@ -20,6 +20,7 @@ from threadpoolctl import threadpool_limits
 
 from churn_platform.core.model import model_input
 from churn_platform.core.policy import Algorithm
+from churn_platform.errors import DataError
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 FOLDS = 5
@@ -45,6 +46,7 @@ class SigmoidCalibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         scores = np.empty(len(labels))
         with _one_thread():
             for fit_rows, score_rows in self._folds(labels, groups):
+                _require_two_classes(labels[fit_rows])
                 fold = self._fitted(X[fit_rows], labels[fit_rows])
                 scores[score_rows] = log_odds(fold.predict_proba(X[score_rows])[:, 1])
             sigmoid = LogisticRegression(C=1e6).fit(scores[:, None], labels)
@@ -102,6 +104,16 @@ class SigmoidCalibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if groups is None or len(np.unique(groups)) == len(groups):
             return StratifiedKFold(folds, shuffle=True, random_state=self.seed).split(labels, labels)
         return StratifiedGroupKFold(folds, shuffle=True, random_state=self.seed).split(labels, labels, groups)
+
+
+def _require_two_classes(labels: Floats) -> None:
+    churners = int(labels.sum())
+    stayers = len(labels) - churners
+    if not churners or not stayers:
+        raise DataError(
+            f"A part of the training rows holds {churners} churners and {stayers} others, so the model cannot be "
+            "calibrated: a few customers have most of the rows of one class. Pool more months."
+        )
 
 
 def _one_thread() -> threadpool_limits:

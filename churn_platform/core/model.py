@@ -81,12 +81,7 @@ class Recipe:
             )
         pipeline = build_pipeline(self.algorithm, self.features, self.seed)
         target = labels.to_numpy(dtype=int)
-        try:
-            pipeline.fit(model_input(self.features, rows), target, classify__groups=pd.factorize(entities)[0])
-        except ValueError as error:  # scikit-learn's word for rows that it cannot learn from
-            raise DataError(
-                f"The {self.algorithm} cannot be fitted on the {len(rows):,} training rows: {error}"
-            ) from error
+        pipeline.fit(model_input(self.features, rows), target, classify__groups=pd.factorize(entities)[0])
         classify = pipeline.named_steps["classify"]
         costs = RowCosts.of(self.costs, rows)
         classify.threshold = cheapest_threshold(target, classify.out_of_fold_, costs.missed, costs.needless)

@@ -1,7 +1,7 @@
 """How a month's customers and tables compare with those of other months and with each other."""
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -120,6 +120,37 @@ def change_sentence(compared: Mapping[str, Any] | None) -> str:
         f"Customers since {found['before']}: {found['still']:,} still there, {found['new']:,} new, "
         f"{found['gone']:,} gone."
     )
+
+
+def standing_comparison(
+    compared: Mapping[str, Any], digests: Mapping[str, Mapping[str, str]], features: Collection[str]
+) -> dict[str, Any]:
+    """What was stored of a comparison, without what was found in tables of another month that have changed since.
+
+    Args:
+        compared: what was stored. `against` has the digests of the other months' tables then; one of an older version
+            has no `against` and stands.
+        digests: month -> table -> digest, as those months are now.
+        features: the tables whose keys are the customers; corrected labels change no customer.
+    """
+    changed = {
+        month: {table for table, digest in then.items() if digests[month].get(table) != digest}
+        for month, then in (compared.get("against") or {}).items()
+    }
+    customers = compared["customers"]
+    if customers is not None and not changed.get(customers["before"], set()).isdisjoint(features):
+        customers = None
+    return {
+        **compared,
+        "customers": customers,
+        "repeated": {table: of for table, of in compared["repeated"].items() if table not in changed.get(of, ())},
+        "repeated_month": None if changed.get(compared["repeated_month"]) else compared["repeated_month"],
+    }
+
+
+def shared_keys(keys: pd.Series, others: pd.Series) -> int:
+    """How many distinct keys are also among other distinct keys."""
+    return len(keys) - len(_apart(keys, others)[0])
 
 
 def everyone(tables: Mapping[str, pd.Series]) -> pd.Series:

@@ -6,10 +6,14 @@ are kept in the ledger, so they hold no key of a customer.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from churn_platform.core.ledger import DELIVERED, Act, Receipt
-from churn_platform.core.policy import IngestionPolicy, TrainingPolicy
+from churn_platform.core.policy import IngestionPolicy
+from churn_platform.core.refused_training import refusal_sentence
+
+if TYPE_CHECKING:
+    from churn_platform.core.window import LabelCount
 
 Code = Literal[
     "CUSTOMERS_CHANGED",
@@ -85,21 +89,23 @@ def of_quarantine(sentence: str) -> list[MonthWarning]:
     return [MonthWarning("ROWS_QUARANTINED", "rows", f"{sentence} The drop's page lists the reasons.")]
 
 
-def of_labels(found: Mapping[str, Any] | None, policy: TrainingPolicy) -> list[MonthWarning]:
-    """Warnings of the plausibility of a month's labels.
+def of_labels(found: Mapping[str, Any] | None) -> list[MonthWarning]:
+    """Warnings of the plausibility of a month's labels, by the policy of the time when they were judged.
 
     Args:
-        found: `labels` of the training dataset's record: the month, its churn rate, a sentence for what looks wrong.
-        policy: the plausible range of the churn rate.
+        found: `labels` of the training dataset's record: the month, a sentence for each thing that looks wrong, and
+            in `doubts` those of them that are about the churn rate.
     """
     if not found:
         return []
-    outside = not policy.churn_rate_min <= found["churn_rate"] <= policy.churn_rate_max
-    codes: list[Code] = ["CHURN_RATE_IMPLAUSIBLE"] if outside else []
-    codes += ["LABELS_IMPLAUSIBLE"] * (len(found["warnings"]) - len(codes))
+    doubts = found.get("doubts") or ()
     return [
-        MonthWarning(code, str(found["as_of"]), f"Labels of {found['as_of']}: {sentence}")
-        for code, sentence in zip(codes, found["warnings"], strict=True)
+        MonthWarning(
+            "CHURN_RATE_IMPLAUSIBLE" if sentence in doubts else "LABELS_IMPLAUSIBLE",
+            str(found["as_of"]),
+            f"Labels of {found['as_of']}: {sentence}",
+        )
+        for sentence in found["warnings"]
     ]
 
 
@@ -108,12 +114,13 @@ def of_checks(failed: Mapping[str, str]) -> list[MonthWarning]:
     return [MonthWarning("CHECK_FAILED", name, f"Check {name} failed. {said}") for name, said in failed.items()]
 
 
-def of_label_count(labelled: int, customers: int) -> list[MonthWarning]:
+def of_label_count(count: "LabelCount") -> list[MonthWarning]:
     """Warning of labels that came for some of the customers only; a month without any label has none yet."""
-    if not 0 < labelled < customers:
+    if not count.labelled or not count.partial:
         return []
-    share = labelled / customers
-    said = f"{labelled:,} of {customers:,} customers have a label ({share:.0%}); the others are left out of training."
+    share = count.labelled / count.customers
+    said = f"{count.labelled:,} of {count.customers:,} customers have a label ({share:.0%}); the others are left out "
+    said += "of training."
     return [MonthWarning("LABELS_PARTIAL", "labels", said)]
 
 
@@ -132,7 +139,7 @@ def of_drift(record: Mapping[str, Any] | None, *, labelled: bool, why_not: str =
     if record["alarms"] and (why_not or not labelled):
         alarms = "; ".join(record["alarms"])
         missing = "The labels of this month have not arrived, so a candidate learns from earlier months only."
-        said = f"{alarms[:1].upper()}{alarms[1:]}. {f'No candidate can be trained: {why_not}' if why_not else missing}"
+        said = f"{alarms[:1].upper()}{alarms[1:]}. {refusal_sentence(why_not) if why_not else missing}"
         found.append(MonthWarning("DRIFT_WITHOUT_LABELS", "drift", said))
     return [*found, *_of_categories(result, record["production_version"])]
 

@@ -15,6 +15,7 @@ from churn_platform.core.drift.result import DriftResult
 from churn_platform.core.labels import turned_over
 from churn_platform.core.ledger import Receipt
 from churn_platform.core.promotion import DriftFigures, Trigger
+from churn_platform.core.refused_training import refusal_sentence
 from churn_platform.core.sentences import ended
 
 
@@ -122,7 +123,7 @@ def should_retrain(contract: Contract, signals: Signals) -> Verdict:
 
 
 def training_key(dataset: str, policy: str) -> dict[str, str]:
-    """What a training depends on: the same dataset under the same policy is not tried again by itself."""
+    """What a training depends on besides code and libraries: the same is not tried again by itself."""
     return {"dataset": dataset, "policy": policy}
 
 
@@ -180,7 +181,7 @@ def _too_early(contract: Contract, signals: Signals, labelled: dt.date) -> str |
     if signals.asked is not None:
         return None
     if signals.refused is not None:
-        return f"{signals.refused} It is tried again with the next labels."
+        return f"{refusal_sentence(signals.refused)} It is tried again with the next labels."
     if signals.production_as_of is not None and labelled < signals.production_as_of:
         return f"The newest matured month {labelled} is older than production's {signals.production_as_of}."
     if signals.last_decision is None:

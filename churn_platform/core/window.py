@@ -14,6 +14,19 @@ from churn_platform.core.policy import Policy
 
 
 @dataclass(frozen=True)
+class LabelCount:
+    """How many customers of a month have a label, and how many there are."""
+
+    labelled: int
+    customers: int
+
+    @property
+    def partial(self) -> bool:
+        """Whether some customers have no label."""
+        return self.labelled < self.customers
+
+
+@dataclass(frozen=True)
 class Classes:
     """How many labelled customers of a month churned, and how many stayed."""
 
@@ -27,6 +40,11 @@ class Classes:
         """
         if self.stayers:
             return None
+        if not self.churners:
+            return (
+                f"No row of the labels of {month} says who churned, so the month is left out of training: deliver its "
+                "labels again with the outcome of every customer."
+            )
         return (
             f"All {self.churners:,} labels of {month} are churners, so the month is left out of training: deliver its "
             "labels again with the customers who stayed."

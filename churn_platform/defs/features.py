@@ -1,5 +1,8 @@
 """Features: the Feast views and the point-in-time training dataset with its checks."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import dagster as dg
 import pandas as pd
 
@@ -11,7 +14,6 @@ from churn_platform.adapters.features.training_data import (
     record_failed_checks,
 )
 from churn_platform.adapters.progress import Progress
-from churn_platform.core.labels import LabelPlausibility, judge_labels
 from churn_platform.core.leaks import Alone, judge_alone
 from churn_platform.core.training_dataset import AS_OF, LABEL, TrainingDataset
 from churn_platform.defs.ingestion import snapshot
@@ -104,18 +106,7 @@ def training_dataset_checks(context: dg.AssetCheckExecutionContext, home: HomeRe
         check_name="no_holdout_entity_in_training",
         metadata=month | {"customers in both": len(shared)},
     )
-    newest = dataset.window.training[-1]
-    earlier = [m for m in Progress(opened).matured(as_of) if m < newest]
-    found = judge_labels(
-        opened.lake.labels(newest, opened.now()),
-        opened.lake.labels(earlier[-1], opened.now()) if earlier else None,
-        opened.contract.policy.training,
-    )
-    yield dg.AssetCheckResult(
-        passed=found.plausible and not left_out, severity=dg.AssetCheckSeverity.WARN, check_name="labels_plausible",
-        description=" ".join([*found.warnings, *left_out]) or "Nothing looks wrong.",
-        metadata=month | _label_metadata(found),
-    )  # fmt: skip
+    yield _label_result(opened.records.read("training_dataset", as_of) or {}, left_out, month)
     rows = dataset.newest_rows()
     alone = judge_alone(opened.contract, rows, rows[LABEL])
     yield _leak_result(alone, month)
@@ -149,16 +140,27 @@ def _leak_result(alone: Alone, month: dict[str, str]) -> dg.AssetCheckResult:
     )  # fmt: skip
 
 
-def _label_metadata(found: LabelPlausibility) -> dict[str, object]:
-    figures = {
-        "churn rate": found.churn_rate,
-        "churners": found.churners,
-        "churners that came back": found.returned,
-        "churned the month before": found.churned_before,
-        "agreement with last month": found.agreement,
-        "agreement by chance": found.chance,
-    }
-    return {name: value for name, value in figures.items() if value is not None}
+LABEL_FIGURES = {
+    "churn rate": "churn_rate",
+    "churners": "churners",
+    "churners that came back": "returned",
+    "churned the month before": "churned_before",
+    "agreement with last month": "agreement",
+    "agreement by chance": "chance",
+}
+"""What the check shows -> the name in the record."""
+
+
+def _label_result(record: Mapping[str, Any], left_out: list[str], month: dict[str, str]) -> dg.AssetCheckResult:
+    """What the record of the dataset says of its newest labels; a record of an older version may say nothing."""
+    found = record.get("labels") or {}
+    warnings = [*found.get("warnings", ()), *left_out]
+    unknown = "An earlier version made the dataset and did not judge its labels: materialize training_dataset again."
+    return dg.AssetCheckResult(
+        passed=not warnings, severity=dg.AssetCheckSeverity.WARN, check_name="labels_plausible",
+        description=" ".join(warnings) or ("Nothing looks wrong." if found else unknown),
+        metadata=month | {name: found[key] for name, key in LABEL_FIGURES.items() if found.get(key) is not None},
+    )  # fmt: skip
 
 
 def _metadata(dataset: TrainingDataset) -> dict[str, object]:

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 import dagster as dg
 
 from churn_platform.adapters.dagster_ui import report_url
+from churn_platform.adapters.drops.comparing import comparison_warnings
 from churn_platform.adapters.drops.ingestion import publish_drop
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.lake import Publication
 from churn_platform.core.month_comparison import change_sentence
-from churn_platform.core.month_warnings import MonthWarning, of_comparison
+from churn_platform.core.month_warnings import MonthWarning
 from churn_platform.core.quarantine import quarantined_sentence
 from churn_platform.defs.partitions import as_of_partitions, month_of
 from churn_platform.defs.resources import HomeResource
@@ -53,12 +54,11 @@ def _metadata(home: Home, publication: Publication) -> dict[str, object]:
     deliveries = home.lake.deliveries(publication.as_of)
     lines = ["| delivery | arrived | kind | tables |", "| --- | --- | --- | --- |"]
     lines += [f"| {d['number']} | {d['arrived'][:19]} | {d['kind']} | {', '.join(d['tables'])} |" for d in deliveries]
-    before = [month for month in home.lake.months() if month < publication.as_of]
-    compared, last = home.lake.compared(publication.as_of), home.lake.compared(before[-1]) if before else None
+    compared = home.lake.compared(publication.as_of)
     return {
         "delivery": publication.kind,
         "customers": change_sentence(compared) or "not compared with an earlier month",
-        "warnings": warnings_metadata(of_comparison(compared, last, home.contract.policy.ingestion)),
+        "warnings": warnings_metadata(comparison_warnings(home.lake, publication.as_of, compared)),
         "changed tables": ", ".join(publication.tables) or "none",
         "rows": dg.MetadataValue.md(_rows(home, publication)),
         "deliveries": dg.MetadataValue.md("\n".join(lines)),

@@ -11,7 +11,7 @@ from churn_platform.core.training_dataset import LABEL, TrainingDataset
 from churn_platform.defs.features import training_dataset
 from churn_platform.defs.partitions import as_of_partitions, month_of
 from churn_platform.defs.resources import HomeResource
-from churn_platform.errors import DataError
+from churn_platform.errors import DataError, NotANumber
 
 
 @dg.asset(
@@ -35,6 +35,7 @@ def candidate_model(
     from churn_platform.adapters.training_requests import record_refused_training
     from churn_platform.core.candidate import candidate_digest, fit_candidate
     from churn_platform.core.model import Recipe
+    from churn_platform.core.refused_training import refusal_sentence
 
     opened, as_of = home.open(), month_of(context)
     published = load_training_dataset(opened, as_of)
@@ -48,9 +49,11 @@ def candidate_model(
             if version is not None
             else fit_candidate(opened.contract, dataset, code, made_with())
         )
+    except NotANumber:  # a fault of the model or of the code, never a property of the data
+        raise
     except DataError as error:
-        why = f"No candidate can be trained: {error}"
-        record_refused_training(opened, as_of, published, why)
+        record_refused_training(opened, as_of, published, str(error))
+        why = refusal_sentence(str(error))
         registry.tag_run(run_id, {"as_of": as_of.isoformat(), "refused": why})
         mlflow.end_run()
         _show_refusal(context, as_of.isoformat(), why)

@@ -1,15 +1,21 @@
 """A month's warnings come from its records, whoever found them, and reach ledger, alerts, status, terminal and API."""
 
 import pytest
+import yaml
 
 from bento.told import Told
+from churn_platform.adapters.drops.ingestion import publish_drop
+from churn_platform.adapters.features.training_data import load_training_dataset
 from churn_platform.adapters.files import read_json, write_json
 from churn_platform.adapters.monitoring import evaluate_versions
 from churn_platform.adapters.month_warnings import record_warnings, warnings_of, warnings_of_months
+from churn_platform.adapters.progress import Progress
 from churn_platform.adapters.status import status
+from churn_platform.adapters.training_requests import record_refused_training
 from churn_platform.adapters.watching.alert_items import items
 from churn_platform.cli.show import show_status
-from churn_platform_tests.small_business import FEBRUARY, JANUARY, open_home
+from churn_platform.core.window import LabelCount
+from churn_platform_tests.small_business import DECLARED, FEBRUARY, JANUARY, deliver, month_tables, open_home
 
 
 def codes(found):
@@ -90,6 +96,26 @@ def test_drift_that_no_candidate_can_answer_is_a_warning(home):
     assert "DRIFT_WITHOUT_LABELS" not in {warning.code for warning in warnings_of(home, FEBRUARY)}
 
 
+def test_drift_is_a_warning_where_the_training_that_should_answer_it_was_refused(home):
+    version, subject = home.releases.pointer().version, {"actor": "tester", "subject": "2024-02-29", "reason": "Drift."}
+    alarmed = {"production_version": version, "alarms": ["drift share 40.0% is above 5.0%"], "result": {"columns": []}}
+    change_record(home, "drift_report", **alarmed)
+    home.ledger.append(act="retraining requested", **subject)
+    dataset = load_training_dataset(home, FEBRUARY)
+    record_refused_training(home, FEBRUARY, dataset, "The training rows hold 5 churners.")
+    (unanswered,) = [one for one in warnings_of(home, FEBRUARY) if one.code == "DRIFT_WITHOUT_LABELS"]
+    assert unanswered.sentence.endswith(". No candidate can be trained: The training rows hold 5 churners.")
+
+
+def test_a_record_is_read_by_its_own_words_after_the_policy_was_edited(home):
+    before = warnings_of(home, FEBRUARY)
+    policy = {**DECLARED["policy"], "training": {**DECLARED["policy"]["training"], "churn_rate_max": 0.02}}
+    (home.folder / "contract.yaml").write_text(yaml.safe_dump({**DECLARED, "policy": policy}, sort_keys=False))
+    edited = open_home(home.folder)
+    assert home.records.read("training_dataset", FEBRUARY)["labels"]["churn_rate"] > 0.02
+    assert warnings_of(edited, FEBRUARY) == before
+
+
 def test_failed_checks_and_a_list_of_the_past_are_warnings(home):
     change_record(home, "training_dataset", failed_checks={"no_holdout_entity_in_training": "3 customers."})
     change_record(home, "scores", list_note="Every customer of the list has a label.")
@@ -97,10 +123,16 @@ def test_failed_checks_and_a_list_of_the_past_are_warnings(home):
 
 
 def test_labels_of_some_customers_are_counted(home):
-    count = home.lake.compared(FEBRUARY)["count"]
-    change_comparison(home, FEBRUARY, count=count * 2)
+    leavers = month_tables(FEBRUARY)["leavers"].head(1200)
+    leavers.loc[800:, "member"] = [f"stranger {number}" for number in range(400)]
+    deliver(home, FEBRUARY, {"leavers": leavers})
+    publish_drop(home, FEBRUARY)
+    assert home.lake.label_count(FEBRUARY) == LabelCount(800, 1500)
     (partial,) = [warning for warning in warnings_of(home, FEBRUARY) if warning.code == "LABELS_PARTIAL"]
-    assert f"{count:,} of {2 * count:,}" in partial.sentence
+    assert "800 of 1,500" in partial.sentence
+    receipt = home.ledger.receipts("drop corrected")[-1]
+    assert receipt.evidence["labelled"] == [800, 1500]
+    assert "800 of 1,500" in receipt.reason
 
 
 def test_performance_on_repeated_data_carries_the_warning(home):
@@ -109,6 +141,9 @@ def test_performance_on_repeated_data_carries_the_warning(home):
     assert entries
     assert all("visits equals the table of 2024-01-31" in entry["warning"] for entry in entries)
     assert {"TABLE_SAME_AS_BEFORE", "PERFORMANCE_ON_REPEATED_DATA"} <= {w.code for w in warnings_of(home, FEBRUARY)}
+    change_comparison(home, FEBRUARY, repeated={})  # as after a correction of January
+    assert "PERFORMANCE_ON_REPEATED_DATA" not in {w.code for w in warnings_of(home, FEBRUARY)}
+    assert not any("warning" in entry for entry in Progress(home).performance())
 
 
 def test_records_and_manifests_of_an_older_version_have_no_warnings(home):

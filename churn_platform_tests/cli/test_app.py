@@ -23,7 +23,8 @@ from churn_platform.adapters.drops.ingestion import publish_drop
 from churn_platform.adapters.drops.reader import find_drops
 from churn_platform.cli.app import app, main
 from churn_platform.core.criteria import CRITERIA
-from churn_platform_tests.small_business import DECLARED, JANUARY, deliver, make_home, month_tables, open_home
+from churn_platform.errors import DataError
+from churn_platform_tests.small_business import DECLARED, FEBRUARY, JANUARY, deliver, make_home, month_tables, open_home
 
 COMMANDS = {
     "demo": {"--months", "--users", "--scenario", "--data", "--home", "--json"},
@@ -355,6 +356,19 @@ def test_a_run_that_fails_ends_with_the_drops_faults(churn, tmp_path):
     said = failed(churn("run", home=home))
     assert said.startswith("The drop of 2024-01-31 is refused, nothing was published (2 faults):\n  - leavers.csv: ")
     assert "perhaps" in said
+
+
+def test_a_run_that_fails_says_the_warnings_of_its_month(churn, february_copy, monkeypatch):
+    tables = month_tables(FEBRUARY)
+    deliver(february_copy, FEBRUARY, tables | {"visits": tables["visits"].iloc[30:]})
+
+    def fails(*_, **__):
+        raise DataError("The join broke.")
+
+    monkeypatch.setattr("churn_platform.adapters.features.feature_store.FeatureStore.apply", fails)
+    found = churn("run", home=february_copy)
+    assert "The join broke." in failed(found)
+    assert "2024-02-29 TABLE_LACKS_CUSTOMERS" in found[2]
 
 
 def test_ctrl_c_is_said_in_a_sentence_with_its_own_exit_code(churn, january, environ):

@@ -3,7 +3,10 @@
 import pytest
 from rich.console import Console
 
-from churn_platform.cli.show import show_explanation, show_scores
+from churn_platform.adapters.status import status
+from churn_platform.cli.answers import scores
+from churn_platform.cli.show import show_explanation, show_scores, show_status
+from churn_platform_tests.small_business import FEBRUARY
 
 RECORD = {"version": 2, "customers": 1500, "stand_down": None}
 ROW = {"rank": 1, "member": "m00007", "probability": 0.625, "reason_1": "3 visits raises the risk"}
@@ -67,3 +70,22 @@ def test_a_customer_who_has_left_and_a_training_row_are_marked():
     assert "was trained on" in said
     assert "predicted" not in said
     assert "rank" not in said
+
+
+def test_the_status_names_quarantined_rows_of_a_month_once(february_copy):
+    found = status(february_copy)
+    rows = {"code": "ROWS_QUARANTINED", "about": "rows", "sentence": "3 rows quarantined: usage 3."}
+    found["warnings"] = [{"as_of": month, **rows} for month in ("2024-01-31", "2024-02-29")]
+    found["quarantine"] = {"as_of": "2024-02-29", "sentence": rows["sentence"], "tables": {}, "page": "drop.html"}
+    console = Console(width=200, record=True)
+    show_status(console, found)
+    said = console.export_text()
+    assert said.count("3 rows quarantined") == 2
+    assert said.count("ROWS_QUARANTINED") == 1
+
+
+def test_a_list_of_the_past_says_so_once(february_copy, capsys):
+    record = february_copy.records.read("scores", FEBRUARY)
+    february_copy.records.write("scores", FEBRUARY, record | {"list_note": "All of it is of the past."})
+    scores(home=february_copy.folder)
+    assert capsys.readouterr().out.count("All of it is of the past.") == 1

@@ -158,3 +158,9 @@ def test_a_receiver_that_goes_on_failing_is_asked_ever_later_up_to_a_limit(failu
 
 def test_the_first_waits_are_minutes():
     assert [(next_try(n, NOW) - NOW) // FIRST_WAIT for n in (1, 2, 3, 4)] == [1, 2, 4, 8]
+
+
+def test_a_refused_training_is_told_with_its_reason():
+    made = message_of(receipt("training refused", "2024-03-31", reason="Too few churners."), "gym", None)
+    assert (made.title, made.severity) == ("gym: no candidate of 2024-03-31 can be trained", "warning")
+    assert made.body.startswith("Too few churners.")

@@ -22,7 +22,7 @@ from churn_platform.core.contract import Costs
 from churn_platform.core.evaluation import auc, chance_p_value
 from churn_platform.core.model import Recipe
 from churn_platform.core.training_dataset import TrainingDataset, entity_hashes
-from churn_platform.errors import IntegrityError
+from churn_platform.errors import IntegrityError, NotANumber
 
 
 @pytest.fixture(scope="module")
@@ -188,3 +188,12 @@ def test_the_labels_are_shuffled_over_all_customers_once_a_row(gym, two_months):
     rate = pd.concat([train, holdout])["label"].mean()
     assert moved == pytest.approx(2 * rate * (1 - rate), abs=0.08)
     assert np.array_equal(shuffled_refit(gym, two_months).labels, refit.labels)
+
+
+def test_nan_is_an_error_also_where_a_refit_that_cannot_be_made_is_left_out(gym, two_months):
+    def nan(*_):
+        raise NotANumber("3 of 4 scores are NaN")
+
+    for refit in (forward_scores, shuffled_refit):
+        with pytest.raises(NotANumber):
+            refit(gym, two_months, nan)

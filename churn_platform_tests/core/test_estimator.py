@@ -9,6 +9,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 
 from churn_platform.core.estimator import SigmoidCalibrated, build_pipeline, log_odds
+from churn_platform.errors import DataError
 
 
 class Memoriser(ClassifierMixin, BaseEstimator):
@@ -155,3 +156,10 @@ def test_each_algorithm_has_its_recipe_and_the_seed(algorithm, name, fixed):
     )
     assert type(classifier).__name__ == name
     assert {**fixed, "random_state": 11}.items() <= classifier.get_params().items()
+
+
+def test_a_fold_that_would_be_fitted_on_one_class_is_a_sentence_about_the_data():
+    labels = np.array([1, 1, 0, 0, 0, 0, 0, 0])
+    members = np.array([0, 0, 1, 2, 3, 4, 5, 6])  # every row of a churner is in one fold
+    with pytest.raises(DataError, match="0 churners"):
+        SigmoidCalibrated(LogisticRegression()).fit(np.arange(8.0)[:, None], labels, members)

@@ -294,3 +294,12 @@ def test_a_cut_or_foreign_archive_is_no_model(logistic):
     for wrong in (content[: len(content) // 2], archive.getvalue(), b""):
         with pytest.raises(IntegrityError, match="not a skops file"):
             load_model(wrong, FEATURES)
+
+
+def test_a_fault_of_the_code_is_no_word_about_the_data(fit, monkeypatch):
+    def broken(*_, **__):
+        raise ValueError("shapes (3,) and (4,) are not aligned")
+
+    monkeypatch.setattr(estimator.SigmoidCalibrated, "fit", broken)
+    with pytest.raises(ValueError, match="not aligned"):
+        fit("logistic_regression")

@@ -16,7 +16,8 @@ from churn_platform.core.month_warnings import (
     repetition_sentence,
     same_warnings,
 )
-from churn_platform.core.policy import IngestionPolicy, TrainingPolicy
+from churn_platform.core.policy import IngestionPolicy
+from churn_platform.core.window import LabelCount
 
 POLICY = IngestionPolicy()
 
@@ -74,16 +75,19 @@ def test_the_sentences_say_how_many_customers_changed():
 
 
 def test_an_impossible_churn_rate_and_other_doubts_have_two_codes():
-    policy = TrainingPolicy()
-    found = {"as_of": "2024-03-31", "churn_rate": 0.82, "warnings": ["The rate.", "They come back."]}
-    assert [w.code for w in of_labels(found, policy)] == ["CHURN_RATE_IMPLAUSIBLE", "LABELS_IMPLAUSIBLE"]
-    assert [w.code for w in of_labels({**found, "churn_rate": 0.2}, policy)] == ["LABELS_IMPLAUSIBLE"] * 2
-    assert of_labels({**found, "churn_rate": 0.2, "warnings": []}, policy) == of_labels(None, policy) == []
+    both = ["The rate.", "They come back."]
+    found = {"as_of": "2024-03-31", "churn_rate": 0.82, "warnings": both, "doubts": both[:1]}
+    assert [w.code for w in of_labels(found)] == ["CHURN_RATE_IMPLAUSIBLE", "LABELS_IMPLAUSIBLE"]
+    assert [w.code for w in of_labels({**found, "doubts": []})] == ["LABELS_IMPLAUSIBLE"] * 2
+    older = {name: value for name, value in found.items() if name != "doubts"}
+    assert [w.code for w in of_labels(older)] == ["LABELS_IMPLAUSIBLE"] * 2
+    assert of_labels({**found, "warnings": []}) == of_labels(None) == []
 
 
 @pytest.mark.parametrize(("labelled", "warned"), [(0, False), (1, True), (999, True), (1000, False), (1001, False)])
 def test_labels_of_some_customers_are_counted(labelled, warned):
-    assert [w.code for w in of_label_count(labelled, 1000)] == (["LABELS_PARTIAL"] if warned else [])
+    found = of_label_count(LabelCount(labelled, 1000))
+    assert [w.code for w in found] == (["LABELS_PARTIAL"] if warned else [])
 
 
 def drift(unknown=None, alarms=("drift share 40.0% is above 5.0%",)):
@@ -100,6 +104,13 @@ def test_drift_is_a_warning_only_where_no_candidate_can_answer_it(labelled, why_
     assert codes(found) == ([("DRIFT_WITHOUT_LABELS", "drift")] if warned else [])
     assert all(why_not in warning.sentence for warning in found)
     assert of_drift(drift(alarms=()), labelled=labelled, why_not=why_not) == []
+
+
+def test_a_refused_training_is_named_once_as_the_reason_why_drift_has_no_answer():
+    for why_not in ("Too few churners.", "No candidate can be trained: Too few churners."):
+        (warning,) = of_drift(drift(), labelled=True, why_not=why_not)
+        assert warning.sentence.count("No candidate can be trained") == 1
+        assert warning.sentence.endswith(": Too few churners.")
 
 
 def test_a_month_without_a_drift_report_has_no_warning_of_drift():

@@ -103,3 +103,12 @@ def test_a_month_has_matured_when_its_labels_are_there_and_its_horizon_is_over(g
     assert matured_months(months, set(months), late, MARCH) == [JANUARY, FEBRUARY]
     assert matured_months(months, set(months), late, dt.date(2024, 2, 28)) == []
     assert matured_months(months, set(months), late, FEBRUARY) == [JANUARY]
+
+
+def test_months_without_stayers_and_months_without_any_value_are_left_out_for_different_reasons():
+    assert Classes(0, 3).why_not_trained(MARCH) is None
+    assert "All 3 labels of 2024-03-31" in Classes(3, 0).why_not_trained(MARCH)
+    empty = Classes(0, 0).why_not_trained(MARCH)
+    assert "2024-03-31" in empty
+    assert "0" not in empty.replace("2024-03-31", "")
+    assert "are churners" not in empty

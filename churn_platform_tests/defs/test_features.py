@@ -141,3 +141,16 @@ def test_labels_that_do_not_look_like_churn_warn_with_their_figures(january_copy
     assert found.description.startswith("The churn rate of 90.0% lies outside 0.5% to 60%.")
     assert found.metadata["churners"].value == 1350
     assert found.metadata["churn rate"].value == 0.9
+
+
+def test_the_label_check_shows_what_the_record_says_whatever_the_policy_is_now(january_copy, checks):
+    record = january_copy.records.read("training_dataset", JANUARY)
+    labels = record["labels"] | {"warnings": ["Recorded then."], "churn_rate": 0.125}
+    frame = january_copy.records.frame("training_dataset", JANUARY)
+    january_copy.records.write("training_dataset", JANUARY, record | {"labels": labels}, frame)
+    found = checks(january_copy, JANUARY)[CHECKS[2]]
+    assert (found.passed, found.description) == (False, "Recorded then.")
+    assert found.metadata["churn rate"].value == 0.125
+    older = {name: value for name, value in record.items() if name != "labels"}
+    january_copy.records.write("training_dataset", JANUARY, older, frame)
+    assert checks(january_copy, JANUARY)[CHECKS[2]].passed

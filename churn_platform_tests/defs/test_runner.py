@@ -148,7 +148,7 @@ def test_a_training_that_cannot_be_made_is_a_green_recorded_refusal_and_new_labe
     home = open_home(home.folder)
     [refused] = home.ledger.receipts("training refused")
     assert (refused.subject, "at least 10 of each are needed" in refused.reason) == ("2024-01-31", True)
-    assert Progress(home).verdict(JANUARY).reason.startswith(refused.reason)
+    assert Progress(home).verdict(JANUARY).reason.startswith(f"No candidate can be trained: {refused.reason}")
     assert home.records.decisions() == []
     assert run(home) == []
 

@@ -2,7 +2,9 @@
 
 import pytest
 
+from churn_platform.adapters.progress import Progress
 from churn_platform.defs.training import candidate_model
+from churn_platform.errors import DataError, NotANumber
 from churn_platform_tests.small_business import FEBRUARY, JANUARY
 
 
@@ -45,3 +47,38 @@ def test_a_month_that_was_never_joined_fails_with_what_to_do(january_decided_cop
     [event] = result.get_step_failure_events()
     said = str(event.step_failure_data.error)
     assert "There is no training dataset of 2024-02-29: materialize training_dataset first." in said
+
+
+@pytest.fixture
+def fit_raises(monkeypatch):
+    """Makes every new fit of another code end in an error."""
+
+    def prepare(error):
+        def fit(*_):
+            raise error
+
+        monkeypatch.setattr("churn_platform.adapters.ledger.provenance.code_digest", lambda: "another code")
+        monkeypatch.setattr("churn_platform.core.candidate.fit_candidate", fit)
+
+    return prepare
+
+
+def test_nan_is_an_error_and_no_refused_training(january_decided_copy, materialize, fit_raises):
+    fit_raises(NotANumber("3 of 4 probabilities are NaN"))
+    assert not materialize(january_decided_copy, JANUARY, candidate_model, raising=False).success
+    assert january_decided_copy.ledger.receipts("training refused") == []
+
+
+def test_a_refused_training_holds_for_the_code_that_refused_it(
+    january_decided_copy, materialize, fit_raises, monkeypatch
+):
+    home = january_decided_copy
+    fit_raises(DataError("Too few churners."))
+    result = materialize(home, JANUARY, candidate_model)
+    (receipt,) = home.ledger.receipts("training refused")
+    assert receipt.reason == "Too few churners."
+    [seen] = [event for event in result.all_events if event.event_type_value == "ASSET_OBSERVATION"]
+    assert seen.event_specific_data.asset_observation.description == "No candidate can be trained: Too few churners."
+    assert Progress(home).refused_training(JANUARY) == "Too few churners."
+    monkeypatch.setattr("churn_platform.adapters.progress.provenance", lambda: {"code": "2:fixed"})
+    assert Progress(home).refused_training(JANUARY) is None

@@ -26,7 +26,7 @@ from churn_platform.core.month_comparison import (
     repeated_month,
     repeated_tables,
 )
-from churn_platform.core.month_warnings import of_comparison
+from churn_platform.core.month_warnings import MonthWarning, of_comparison
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,10 +40,14 @@ def compared(lake: Lake, drop: Drop, found: ValidatedDrop) -> ValidatedDrop:
     faults = _faults(lake, found, comparison)
     if faults:
         return replace(found, of_the_drop=(*found.of_the_drop, *faults))
-    earlier = [month for month in lake.months() if month < drop.as_of]
-    before = lake.compared(earlier[-1]) if earlier else None
-    warnings = of_comparison(comparison.as_dict(), before, lake.contract.policy.ingestion)
+    warnings = comparison_warnings(lake, drop.as_of, comparison.as_dict())
     return replace(found, comparison=comparison, warnings=tuple(warnings))
+
+
+def comparison_warnings(lake: Lake, as_of: dt.date, comparison: Mapping[str, Any] | None) -> list[MonthWarning]:
+    """The warnings of a month's comparison, next to that of the month before."""
+    before = lake.month_before(as_of)
+    return of_comparison(comparison, None if before is None else lake.compared(before), lake.contract.policy.ingestion)
 
 
 def _comparison(lake: Lake, drop: Drop, found: ValidatedDrop) -> MonthComparison:
@@ -52,19 +56,19 @@ def _comparison(lake: Lake, drop: Drop, found: ValidatedDrop) -> MonthComparison
     known = lake.keys(as_of) if as_of in months else {}
     delivered = {name: table.keys for name, table in found.tables.items() if len(table.keys)}
     features = {n: keys for n, keys in {**known, **delivered}.items() if n in lake.contract.feature_tables}
-    earlier = [month for month in months if month < as_of]
+    before = lake.month_before(as_of)
     tables = lake_tables(lake.contract, {name: table.sound for name, table in found.tables.items()}, as_of)
     content = _Content(lake, as_of, tables)
     repeated = repeated_tables(content.own, content.others, content.numeric)
     extra = {**((lake.compared(as_of) or {}).get("extra_columns") or {}), **_extra_columns(lake.contract, drop)}
     return MonthComparison(
         count=len(everyone(features)) if features else 0,
-        customers=_customers(lake, features, earlier[-1]) if earlier and features else None,
+        customers=_customers(lake, features, before) if before is not None and features else None,
         lacking=_lacking(features),
         repeated=repeated,
         repeated_month=None if content.unchanged else repeated_month(content.own, content.others, repeated),
         extra_columns=extra,
-        new_columns=_new_columns(extra, lake.compared(earlier[-1]) if earlier else None),
+        new_columns=_new_columns(extra, None if before is None else lake.compared(before)),
     )
 
 

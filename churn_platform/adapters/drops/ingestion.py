@@ -262,21 +262,12 @@ def _record_delivery(home: Home, as_of: dt.date) -> None:
     act: Act = "drop corrected" if delivery["kind"] == "correction" else "drop accepted"
     evidence = content | {"fingerprint": home.lake.fingerprint(as_of)}
     if home.contract.label_table in delivery["tables"]:
-        labelled, customers = _labelled(home, as_of)
-        evidence["labelled"] = [labelled, customers]
-        if labelled < customers:
-            reason += f" {labelled:,} of {customers:,} customers have a label."
+        count = home.lake.label_count(as_of)
+        evidence["labelled"] = [count.labelled, count.customers]
+        if count.partial:
+            reason += f" {count.labelled:,} of {count.customers:,} customers have a label."
     evidence |= {"compared": delivery["compared"]} if "compared" in delivery else {}
     _record(home, act, as_of, reason, evidence)
-
-
-def _labelled(home: Home, as_of: dt.date) -> tuple[int, int]:
-    """How many customers of a month have a label, and how many there are."""
-    tables = home.lake.tables(as_of)
-    key = home.contract.entity.column
-    customers = pd.concat([tables[name][key] for name in home.contract.feature_tables if name in tables])
-    labels = tables[home.contract.label_table].dropna(subset=[home.contract.label.column])
-    return int(labels[key].isin(customers).sum()), customers.nunique()
 
 
 def _record_repetition(home: Home, as_of: dt.date, snapshot: str, fingerprint: str) -> None:

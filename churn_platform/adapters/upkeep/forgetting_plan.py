@@ -127,13 +127,16 @@ def _fingerprints(staged: Staged) -> None:
 def _snapshots(staged: Staged, value: str | int) -> None:
     """The lake's manifests, and the digests of the months as they will be."""
     home, before = staged.home, {}
+    manifests = {}
     for as_of in home.lake.months():
         path = home.lake.folder / "snapshots" / f"{as_of}.json"
         manifest = read_json(path)
+        manifests[path] = manifest
         before[as_of] = (home.lake.digest(as_of), home.lake.feature_digest(as_of))
         for delivery in manifest["deliveries"]:
             for name, entry in delivery["tables"].items():
                 _entry(staged, name, entry)
+    for path, manifest in manifests.items():  # a comparison names tables of other months, later ones too
         _put_json(staged, path, remapped(manifest, following(staged.digests, value)))
     lake = Lake(staged.folder / "lake", home.contract)
     for as_of, (whole, features) in before.items():

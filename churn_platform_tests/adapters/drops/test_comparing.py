@@ -256,3 +256,35 @@ def test_of_two_tables_that_differ_by_case_the_delivered_one_is_refused(home):
         (folder / f"{name}.csv").unlink()
     with pytest.raises(DropRefused, match=r"members\.csv"):
         publish_drop(home, JANUARY)
+
+
+def test_what_was_found_in_a_month_is_gone_once_that_months_table_is_another(home):
+    published(home, FEBRUARY, month_tables(FEBRUARY, 60) | {"visits": month_tables(JANUARY, 60)["visits"]})
+    published(home, JANUARY, {"leavers": month_tables(FEBRUARY, 60)["leavers"]})
+    assert home.lake.compared(FEBRUARY)["repeated"] == {"visits": "2024-01-31"}
+    assert home.lake.compared(FEBRUARY)["customers"]["before"] == "2024-01-31"
+    visits = month_tables(JANUARY, 60)["visits"]
+    published(home, JANUARY, {"visits": visits.assign(hours=visits["hours"] + 1)})
+    found = home.lake.compared(FEBRUARY)
+    assert (found["repeated"], found["customers"], found["count"]) == ({}, None, 60)
+
+
+def test_a_repeated_month_is_none_once_that_month_is_corrected(home):
+    lenient = with_ingestion(home, repeated_month="warn")
+    assert published(lenient, FEBRUARY, month_tables(JANUARY, 60))["repeated_month"] == "2024-01-31"
+    visits = month_tables(JANUARY, 60)["visits"]
+    published(lenient, JANUARY, {"visits": visits.assign(hours=visits["hours"] + 1)})
+    found = lenient.lake.compared(FEBRUARY)
+    assert (found["repeated_month"], "visits" in found["repeated"]) == (None, False)
+
+
+def test_a_comparison_of_an_older_version_stands(home):
+    again = month_tables(FEBRUARY, 60) | {"visits": month_tables(JANUARY, 60)["visits"]}
+    published(home, FEBRUARY, again)
+    path = home.folder / "lake" / "snapshots" / "2024-02-29.json"
+    manifest = json.loads(path.read_text())
+    del manifest["deliveries"][0]["compared"]["against"]
+    path.write_text(json.dumps(manifest))
+    visits = month_tables(JANUARY, 60)["visits"]
+    published(home, JANUARY, {"visits": visits.assign(hours=visits["hours"] + 1)})
+    assert home.lake.compared(FEBRUARY)["repeated"] == {"visits": "2024-01-31"}
