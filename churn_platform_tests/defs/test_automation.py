@@ -244,9 +244,7 @@ def test_a_broken_drop_is_tried_three_times_each_later_and_mended_files_at_once(
             assert said == "The monthly of 2024-01-31 failed 3 times: look at its last run."
             tick(alert_sensor, empty_home)
     assert receiver.titles == ["gym: the monthly of 2024-01-31 failed"]
-    assert receiver.got[0]["body"].startswith(
-        "It failed 3 times and is not tried again by itself. Look at its last run"
-    )
+    assert receiver.got[0]["body"].startswith("It failed 3 times and is not tried again by itself. Check its last run")
     monkeypatch.delenv("CHURN_ALERT_URLS")
     deliver(empty_home, JANUARY)
     assert requested(tick(drop_sensor, empty_home)).run_key.endswith(":1")

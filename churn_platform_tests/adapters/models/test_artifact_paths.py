@@ -55,5 +55,5 @@ def test_without_a_store_there_is_nothing_to_do_and_a_broken_one_is_named(tmp_pa
     assert not relocate(tmp_path / "mlflow.db", tmp_path / "artifacts")
     assert not (tmp_path / "mlflow.db").exists()
     (tmp_path / "mlflow.db").write_text("no database at all, and long enough to be looked at")
-    with pytest.raises(IntegrityError, match="put it back from a backup"):
+    with pytest.raises(IntegrityError, match="estore it from a backup"):
         relocate(tmp_path / "mlflow.db", tmp_path / "artifacts")

@@ -216,7 +216,7 @@ def test_what_is_no_backup_is_said(tmp_path, content):
         opened(tmp_path / "a.zip").__enter__()
     with zipfile.ZipFile(tmp_path / "other.zip", "w") as other:
         other.writestr("holiday.txt", "x")
-    with pytest.raises(IntegrityError, match="no backup of a home"):
+    with pytest.raises(IntegrityError, match="not a backup of a home"):
         opened(tmp_path / "other.zip").__enter__()
     with pytest.raises(UsageError, match="There is no backup"):
         opened(tmp_path / "none.zip").__enter__()
