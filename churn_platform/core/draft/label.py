@@ -1,7 +1,7 @@
 """The label of a draft: which column says who churned, or who stayed, guessed or taken as given."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -58,7 +58,8 @@ def guess_label(sheets: Iterable[Sheet], key: Key, wanted: str | None) -> LabelC
     if any(not truth.equals(truths[0]) for truth in truths[1:]):
         names = [f"{sheet.name}.{header}" for sheet, header in best]
         raise UsageError(f"No label can be guessed: say --label with one of {listed(names)}.")
-    return _with_doubt(found[0], "guessed from its name")
+    doubts = "; ".join(filter(None, ["guessed from its name", found[0].doubt]))
+    return replace(found[0], doubt=doubts)
 
 
 def labels_of(sheet: Sheet, label: LabelColumn, key: Key) -> pd.Series:
@@ -127,23 +128,23 @@ def _given(columns: list[tuple[Sheet, str]], wanted: str) -> LabelColumn:
 def _label(sheet: Sheet, header: str) -> LabelColumn:
     inverted = names_who_stayed(header if label_likeness(header) else sheet.name)
     rate = float(_churned(sheet.frame[header], inverted=inverted).mean())
-    found = LabelColumn(sheet.name, header, rate, inverted=inverted, missing=_unknown(sheet.frame[header]))
+    missing = _unknown(sheet.frame[header])
+    doubts = [
+        f"{header!r} names who stayed, so no means churned" if inverted else "",
+        f"{missing[0]!r} is read as not known" if missing else "",
+        _rate_doubt(rate),
+    ]
+    return LabelColumn(sheet.name, header, rate, "; ".join(filter(None, doubts)), inverted, missing)
+
+
+def _rate_doubt(rate: float) -> str:
     if rate == 0:
-        found = _with_doubt(found, "nobody churned")
+        return "nobody churned"
     if rate == 1:
-        found = _with_doubt(found, "everybody in it churned: it must list who stayed as well")
-    elif rate > HIGH_RATE:
-        found = _with_doubt(found, f"{rate:.0%} churn: the right way round?")
-    if found.missing:
-        found = _with_doubt(found, f"{found.missing[0]!r} read as not known")
-    if inverted:
-        found = _with_doubt(found, f"{header!r} names who stayed, so no means churned")
-    return found
-
-
-def _with_doubt(label: LabelColumn, doubt: str) -> LabelColumn:
-    doubts = "; ".join(filter(None, [doubt, label.doubt]))
-    return LabelColumn(label.table, label.header, label.rate, doubts, label.inverted, label.missing)
+        return "every customer in it churned: it must also list the customers who stayed"
+    if rate > HIGH_RATE:
+        return f"{rate:.0%} of the customers churned: is it the right way round?"
+    return ""
 
 
 def _why_no_label(

@@ -85,11 +85,11 @@ def _after(dates: pd.Series, as_of: dt.date) -> str:
 def _told_by_churn(sheet: Sheet, key: Key, labels: pd.Series, headers: list[str]) -> dict[str, str]:
     """Columns that only churners have filled, and those that alone tell who churns."""
     known = labels.dropna().astype(bool)
-    keys = keys_of(sheet, key)
-    rows = np.flatnonzero(keys.isin(known.index))
+    place = known.index.get_indexer(pd.Index(keys_of(sheet, key)))
+    rows = np.flatnonzero(place >= 0)
     if len(rows) > MOST_ROWS:
         rows = np.random.default_rng(0).choice(rows, MOST_ROWS, replace=False)
-    churned = known.reindex(keys[rows]).set_axis(rows)
+    churned = known.iloc[place[rows]].set_axis(rows)
     if not headers or churned.nunique() < 2:  # noqa: PLR2004 - both classes
         return {}
     typed = pd.DataFrame({header: sheet.guesses[header].values for header in headers}).loc[rows]
