@@ -220,7 +220,7 @@ def _useless_text(texts: pd.Series, counts: Counts) -> str:
     rows = counts[texts.index]
     numeric = texts.str.strip().str.fullmatch(NUMBER_LIKE)
     if len(texts) and rows[numeric.to_numpy(dtype=bool)].sum() > UNIQUE_SHARE * rows.sum():
-        return f"numbers in a form that cannot be read, as {texts[numeric].iloc[0]!r}"
+        return f"numbers that cannot be read, for example {texts[numeric].iloc[0]!r}"
     if len(texts) > max(LISTED, UNIQUE_SHARE * rows.sum()):
         return "nearly every text differs"
     return "long texts" if np.average(texts.str.len(), weights=rows) > LONG_TEXT else ""

@@ -40,9 +40,8 @@ NUMBER_HINTS = frozenset({
 DATE_NAMES = frozenset({"date", "timestamp", "epoch"})
 """Words that make a date of a column whatever else its name says."""
 DAY_SECONDS = 24 * 60 * 60
-EXCEL_DIGITS = (5, 5)
-EPOCH_DIGITS = (9, 10)
-"""The fewest and the most digits before the point."""
+EXCEL_NUMBER = r"[0-9]{5}(?:\.0+)?"
+EPOCH_NUMBER = r"[0-9]{9,10}(?:\.0+)?"
 FIRST_DAY, LAST_DAY = pd.Timestamp(1930, 1, 1), pd.Timestamp(2100, 1, 1)
 UNNAMED_FIRST, UNNAMED_LAST = pd.Timestamp(2000, 1, 1), pd.Timestamp(2030, 1, 1)
 """Without a name that hints at dates, all numbers must be days within this much narrower range."""
@@ -100,7 +99,7 @@ def _compact(digits: pd.Series) -> DateForm | None:
 
 
 def _excel_days(digits: pd.Series, *, dated: bool) -> DateForm | None:
-    if not _have_digits(digits, EXCEL_DIGITS) or not (dated or _varied(digits)):
+    if not digits.str.fullmatch(EXCEL_NUMBER).all() or not (dated or _varied(digits)):
         return None
     dates = _read(digits, "excel")
     if len(dates) < len(digits) or not _plausible(dates, dated=dated):
@@ -109,17 +108,13 @@ def _excel_days(digits: pd.Series, *, dated: bool) -> DateForm | None:
 
 
 def _epoch_seconds(digits: pd.Series, *, dated: bool) -> DateForm | None:
-    if not _have_digits(digits, EPOCH_DIGITS) or not (dated or _varied(digits)):
+    if not digits.str.fullmatch(EPOCH_NUMBER).all() or not (dated or _varied(digits)):
         return None
     midnights = pd.to_numeric(digits) // DAY_SECONDS * DAY_SECONDS  # few: each distinct text is read by itself
     dates = _read(midnights.astype("int64").astype(TEXT), "epoch_seconds")
     if len(dates) < len(digits) or not _plausible(dates, dated=dated):
         return None
     return DateForm("epoch_seconds", dates, f"read as seconds since 1970: {digits.iloc[0]} is {_shown(dates)}")
-
-
-def _have_digits(numbers: pd.Series, fewest_and_most: tuple[int, int]) -> bool:
-    return bool(numbers.str.split(".").str[0].str.len().between(*fewest_and_most).all())
 
 
 def _varied(numbers: pd.Series) -> bool:

@@ -43,7 +43,9 @@ def reasons_left_out(
     found = {header: _by_itself(header, guess) for header, guess in sheet.guesses.items() if header not in own}
     late = "" if only_table else _late_table(sheet, label, delivered_later=delivered_later)
     for header, reason in found.items():
-        found[header] = reason or late or ("known only after churning, by its name" if known_late(header) else "")
+        found[header] = (
+            reason or late or ("its name suggests that it is known only after churning" if known_late(header) else "")
+        )
     if as_of is not None:
         found |= {h: _after(sheet.guesses[h].values, as_of) for h in _dates(sheet, found)}
     found |= _told_by_churn(sheet, key, labels, [header for header, reason in found.items() if not reason])
@@ -52,13 +54,13 @@ def reasons_left_out(
 
 def _by_itself(header: str, guess: Guess) -> str:
     if not header.strip():
-        return "it has no name: an index, as pandas and R write one"
+        return "it has no name; pandas and R write an index this way"
     if guess.useless:
         return guess.useless
     if guess.unique and guess.column.dtype in ("integer", "string") and key_likeness(header):
-        return "another key: a value of its own for every customer"
+        return "another key: every customer has a different value"
     if guess.column.dtype == "category" and is_personal(header):
-        return "personal: it says who somebody is"
+        return "personal: it identifies a person"
     return ""
 
 
@@ -68,7 +70,11 @@ def _late_table(sheet: Sheet, label: LabelColumn, *, delivered_later: bool) -> s
     if is_labels and (delivered_later or label_likeness(sheet.name)):
         return "delivered with the label"
     if known_late(sheet.name) or label_likeness(sheet.name) > 1:
-        return "delivered with the label" if is_labels else "known only after churning, by its table's name"
+        return (
+            "delivered with the label"
+            if is_labels
+            else "the table's name suggests that it is known only after churning"
+        )
     return ""
 
 

@@ -118,7 +118,7 @@ def _dates(name: str, filled: pd.Series, rows: pd.Series) -> Form | None:
     missing, unread = _split(left, distinct=len(found.dates))
     if not _acceptable(rows, unread):
         return None
-    doubts = [found.doubt, missing_doubt(missing), _strangers(unread, rows, "no date")]
+    doubts = [found.doubt, missing_doubt(missing), _strangers(unread, rows, "a date")]
     written: dict[str, Any] = {"date_format": found.form} if found.form else {}
     written |= {"missing": missing} if missing else {}
     return Form("date", found.dates, written, tuple(filter(None, doubts)), unread=tuple(unread.index))
@@ -170,7 +170,7 @@ def _written(signs: Signs, missing: tuple[str, ...]) -> dict[str, Any]:
 
 def _number_doubts(signs: Signs, missing: tuple[str, ...], unread: pd.Series, rows: pd.Series) -> tuple[str, ...]:
     unit = f"the sign {signs.unit} is removed" if signs.unit else ""
-    doubts = [signs.doubt, unit, missing_doubt(missing), _strangers(unread, rows, "no number")]
+    doubts = [signs.doubt, unit, missing_doubt(missing), _strangers(unread, rows, "a number")]
     return tuple(filter(None, doubts))
 
 
@@ -266,4 +266,5 @@ def _strangers(unread: pd.Series, rows: pd.Series, what: str) -> str:
     if unread.empty:
         return ""
     count = int(rows[unread.index].sum())
-    return f"{count:,} {'is' if count == 1 else 'are'} {what}, as {str(unread.iloc[0])[:20]!r}"
+    said = f"{count:,} value is not" if count == 1 else f"{count:,} values are not"
+    return f"{said} {what}, for example {str(unread.iloc[0])[:20]!r}"

@@ -1,7 +1,4 @@
-"""Words of a draft: valid names for headers, plain words for names, and what a name gives away.
-
-Belongs here: everything that is read from a name alone. Does not: what is read from values (`core/draft/columns.py`).
-"""
+"""Words of a draft: valid names for headers, plain words for names, and what a name suggests."""
 
 import re
 import unicodedata

@@ -109,7 +109,7 @@ def test_a_column_may_be_empty_where_it_is_seen_to_be_and_few_empty_ones_are_to_
 def test_one_stranger_in_a_thousand_numbers_is_confirmed_and_two_make_a_text():
     numbers = [str(n) for n in range(5, 1004)]
     found = guess([*numbers, "12x"])
-    assert (found.column.dtype, found.doubt) == ("integer", "1 is no number, as '12x'")
+    assert (found.column.dtype, found.doubt) == ("integer", "1 value is not a number, for example '12x'")
     assert dtype([*numbers, "12x", "13x"]) == "string"
     assert guess(pd.Series([1.5, np.inf])).doubt == "1 infinite"
 
