@@ -18,7 +18,8 @@ from churn_platform.adapters.drops.quarantine_files import Quarantine, put_aside
 from churn_platform.adapters.files import read_json, sha256_file, write_json
 from churn_platform.core.contract import Contract
 from churn_platform.core.digest import digest_of
-from churn_platform.core.month_comparison import everyone, shared_keys, standing_comparison
+from churn_platform.core.keys_compared import everyone, shared_keys
+from churn_platform.core.month_comparison import standing_comparison
 from churn_platform.core.window import Classes, LabelCount
 from churn_platform.errors import UsageError
 

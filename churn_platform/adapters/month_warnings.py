@@ -7,6 +7,7 @@ from typing import Any
 from churn_platform.adapters.drops.comparing import comparison_warnings
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.progress import Progress
+from churn_platform.core.digest import digest_of
 from churn_platform.core.ledger import Receipt
 from churn_platform.core.month_warnings import (
     RAISED,
@@ -22,7 +23,9 @@ from churn_platform.core.month_warnings import (
     recorded,
     same_warnings,
 )
+from churn_platform.core.promotion import Decision
 from churn_platform.core.quarantine import quarantined_sentence
+from churn_platform.core.standing import word
 
 
 def warnings_of(home: Home, as_of: dt.date, progress: Progress | None = None) -> list[MonthWarning]:
@@ -39,7 +42,7 @@ def warnings_of(home: Home, as_of: dt.date, progress: Progress | None = None) ->
         *_of_drift(home, as_of, progress),
         *of_performance(progress.measured_by(as_of)),
         *of_scores(home.records.read("scores", as_of)),
-        *of_decision(_decision(home, as_of, progress)),
+        *_of_decision(home, as_of, progress),
     ]
 
 
@@ -80,7 +83,9 @@ def last_receipt(receipts: list[Receipt], as_of: dt.date) -> Receipt | None:
 
 
 def _of_label_count(home: Home, as_of: dt.date) -> list[MonthWarning]:
-    return of_label_count(home.lake.label_count(as_of)) if home.lake.has_labels(as_of) else []
+    if not home.lake.has_labels(as_of):
+        return []
+    return of_label_count(home.lake.label_count(as_of), home.contract.policy.ingestion)
 
 
 def _of_drift(home: Home, as_of: dt.date, progress: Progress) -> list[MonthWarning]:
@@ -107,10 +112,23 @@ def _requested(home: Home, as_of: dt.date) -> bool:
     return any(receipt.subject == as_of.isoformat() for receipt in home.ledger.receipts("retraining requested"))
 
 
-def _decision(home: Home, as_of: dt.date, progress: Progress) -> dict[str, Any] | None:
-    """The decision that was made on the month while it was the newest one."""
+def _of_decision(home: Home, as_of: dt.date, progress: Progress) -> list[MonthWarning]:
+    decision = _decision(home, as_of, progress)
+    if decision is None:
+        return []
+    record = decision.model_dump(mode="json")
+    approval = word(home.ledger.receipts(), digest_of(record))["approval"]
+    return of_decision(record, answered=approval is not None and approval["state"] in ("approved", "rejected"))
+
+
+def _decision(home: Home, as_of: dt.date, progress: Progress) -> Decision | None:
+    """The decision on the month's training dataset as it is now, made while the month was the newest one."""
     if not progress.decisions or not _requested(home, as_of):
         return None
     window = progress.window(as_of)
-    newest = progress.decisions[-1].model_dump(mode="json")
-    return newest if window is not None and newest["as_of"] == window.training[-1].isoformat() else None
+    newest = progress.decisions[-1]
+    if window is None or newest.as_of != window.training[-1].isoformat():
+        return None
+    dataset = (home.records.read("training_dataset", as_of) or {}).get("digest")
+    # Labels that were corrected since are not what the decision warns of.
+    return newest if newest.evidence.get("dataset") == dataset else None

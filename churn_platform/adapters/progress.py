@@ -228,6 +228,7 @@ class Progress:
             realised=max(newer, key=lambda record: str(record["as_of"]), default=None),
             last_decision=dt.date.fromisoformat(self.decisions[-1].as_of) if self.decisions else None,
             left_out=self._newer_left_out(as_of, window),
+            algorithm=None if production is None else production.algorithm,
             refused=self.refused_training(as_of),
             asked=open_request(self.home.ledger.receipts()),
         )

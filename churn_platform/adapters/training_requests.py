@@ -6,8 +6,11 @@ from churn_platform.adapters.features.training_data import load_training_dataset
 from churn_platform.adapters.home import Home
 from churn_platform.adapters.progress import Progress
 from churn_platform.adapters.promotion.approval_requests import acting, signed
+from churn_platform.core.digest import digest_of
 from churn_platform.core.promotion import Decision
 from churn_platform.core.retraining import open_request, training_key
+from churn_platform.core.sentences import ended
+from churn_platform.core.standing import word
 from churn_platform.core.training_dataset import TrainingDataset
 from churn_platform.errors import UsageError
 
@@ -37,7 +40,7 @@ def request_retraining(home: Home, by: str, reason: str) -> str:
             evidence={"login": home.settings.who, "policy": home.contract.policy_hash},
         )
     return (
-        f"A retraining on {as_of} is requested by {by}: {reason} Run `churn run` to train and judge the "
+        f"A retraining on {as_of} is requested by {by}: {ended(reason)} Run `churn run` to train and judge the "
         "candidate. With the Dagster daemon it starts automatically."
     )
 
@@ -77,8 +80,10 @@ def _check_trainable(home: Home, progress: Progress, as_of: dt.date) -> None:
         raise UsageError(progress.verdict(as_of).reason)
     same = _decided_on(progress.decisions, dataset.digest, home.contract.policy_hash)
     if same is not None:
+        approval = word(home.ledger.receipts(), digest_of(same.model_dump(mode="json")))["approval"]
+        became = approval["state"] if approval else same.decision
         raise UsageError(
-            f"Version {same.candidate_version} ({same.decision}) was made from the same data under the same policy: "
+            f"Version {same.candidate_version} ({became}) was made from the same data under the same policy: "
             "deliver new data or change the policy in the contract, then ask again."
         )
 

@@ -210,6 +210,8 @@ def _place(found: Mapping[str, Any]) -> str:
     said = ""
     if found.get("costs_given") and not found.get("already_left"):
         said += f", predicted: {'leaves' if found['prediction'] else 'stays'}"
+    if found.get("expected_loss") is not None:
+        said += f", expected loss {found['expected_loss']:,.2f}"
     if found.get("rank") is not None:
         said += f", rank {found['rank']:,}, decile {found['decile']}"
     return said

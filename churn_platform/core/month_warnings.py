@@ -4,6 +4,7 @@ A warning never stops the loop; what must stop it is a fault of the drop or a cr
 are kept in the ledger, so they hold no key of a customer.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,7 +25,7 @@ Code = Literal[
     "NEW_COLUMN",
     "ROWS_QUARANTINED",
     "CHURN_RATE_IMPLAUSIBLE",
-    "LABELS_IMPLAUSIBLE",
+    "LABELS_UNLIKE_BEFORE",
     "LABELS_PARTIAL",
     "CHECK_FAILED",
     "DRIFT_WITHOUT_LABELS",
@@ -37,6 +38,8 @@ Code = Literal[
 ]
 RAISED: tuple[Act, ...] = ("warnings raised", "warnings cleared")
 """The acts that record the warnings of a month."""
+NEEDS_APPROVAL = ("GATE012",)
+"""Criteria whose warning asks a person for an answer."""
 LACKING_GROWTH = 2
 """A table that lists some customers only warns when it lacks more than so many times last month's share."""
 
@@ -101,7 +104,7 @@ def of_labels(found: Mapping[str, Any] | None) -> list[MonthWarning]:
     doubts = found.get("doubts") or ()
     return [
         MonthWarning(
-            "CHURN_RATE_IMPLAUSIBLE" if sentence in doubts else "LABELS_IMPLAUSIBLE",
+            "CHURN_RATE_IMPLAUSIBLE" if sentence in doubts else "LABELS_UNLIKE_BEFORE",
             str(found["as_of"]),
             f"Labels of {found['as_of']}: {sentence}",
         )
@@ -114,12 +117,16 @@ def of_checks(failed: Mapping[str, str]) -> list[MonthWarning]:
     return [MonthWarning("CHECK_FAILED", name, f"Check {name} failed. {said}") for name, said in failed.items()]
 
 
-def of_label_count(count: "LabelCount") -> list[MonthWarning]:
-    """Warning of labels that came for some of the customers only; a month without any label has none yet."""
-    if not count.labelled or not count.partial:
+def of_label_count(count: "LabelCount", policy: IngestionPolicy) -> list[MonthWarning]:
+    """Warning of labels that came for some of the customers only; a month without any label has none yet.
+
+    A few customers without a label are as normal as a few quarantined rows.
+    """
+    missing = count.customers - count.labelled
+    if not count.labelled or missing <= policy.quarantine_share * count.customers:
         return []
-    share = count.labelled / count.customers
-    said = f"{count.labelled:,} of {count.customers:,} customers have a label ({share:.0%}); the others are left out "
+    percent = math.floor(100 * count.labelled / count.customers)
+    said = f"{count.labelled:,} of {count.customers:,} customers have a label ({percent}%); the others are left out "
     said += "of training."
     return [MonthWarning("LABELS_PARTIAL", "labels", said)]
 
@@ -165,13 +172,18 @@ def of_scores(record: Mapping[str, Any] | None) -> list[MonthWarning]:
     return found
 
 
-def of_decision(decision: Mapping[str, Any] | None) -> list[MonthWarning]:
-    """Warnings of the criteria that warned in the month's decision."""
+def of_decision(decision: Mapping[str, Any] | None, *, answered: bool = False) -> list[MonthWarning]:
+    """Warnings of the criteria that warned in the month's decision.
+
+    Args:
+        decision: the decision; None where there is none on the month's data as they are now.
+        answered: whether a person has approved or rejected the candidate: a request for that is over.
+    """
     findings = [] if decision is None else decision["findings"]
     return [
         MonthWarning("DECISION_WARNING", finding["code"], f"{finding['code']} {finding['title']}: {finding['detail']}")
         for finding in findings
-        if finding["outcome"] == "warn"
+        if finding["outcome"] == "warn" and not (answered and finding["code"] in NEEDS_APPROVAL)
     ]
 
 
@@ -199,9 +211,13 @@ def recorded(receipt: Receipt | None) -> list[dict[str, Any]]:
     return [{"as_of": receipt.subject, **value} for value in values]
 
 
-def same_warnings(found: Sequence[Mapping[str, str]], told: Sequence[Mapping[str, str]]) -> bool:
-    """Whether two lists of warnings are about the same: figures in a sentence may differ."""
-    return {(one["code"], one["about"]) for one in found} == {(one["code"], one["about"]) for one in told}
+def same_warnings(found: Sequence[Mapping[str, str]], known: Sequence[Mapping[str, str]]) -> bool:
+    """Whether two lists hold the same warnings, figures in their sentences included, in any order."""
+    return _contents(found) == _contents(known)
+
+
+def _contents(warnings: Sequence[Mapping[str, str]]) -> list[tuple[str, str, str]]:
+    return sorted((one["code"], one["about"], one["sentence"]) for one in warnings)
 
 
 def _of_customers(change: Mapping[str, Any] | None, policy: IngestionPolicy) -> list[MonthWarning]:

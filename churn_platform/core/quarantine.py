@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from churn_platform.core.faults import EXAMPLE_LENGTH, EXAMPLES, Fault, Positions, fault, percent
-from churn_platform.core.month_comparison import everyone, lacking, near_tables
+from churn_platform.core.keys_compared import everyone, lacking, near_tables
 
 ROW, REASONS = "row", "reasons"
 """Columns of a quarantine file before those of the table's own file."""

@@ -65,6 +65,8 @@ class Signals:
     last_decision: dt.date | None
     """Training as_of of the newest decision."""
     left_out: tuple[str, ...] = ()
+    algorithm: str | None = None
+    """The algorithm that production was trained with."""
     """Why matured months later than `labelled` cannot be trained on."""
     refused: str | None = None
     """Why a training on exactly this data under this policy could not be made; None when it was not tried."""
@@ -117,9 +119,9 @@ def should_retrain(contract: Contract, signals: Signals) -> Verdict:
     if blocked:
         fallen = _performance_fell(signals) if _measured_since(signals) else None
         said = f"{fallen} {blocked}" if fallen else blocked
-        return Verdict(None, " ".join([said, *_notes(signals)]), key, fallen)
+        return Verdict(None, " ".join([said, *_notes(contract, signals)]), key, fallen)
     trigger, reason = _asks_for_a_model(contract, signals)
-    return Verdict(trigger, " ".join([reason, *_notes(signals)]) if trigger is None else reason, key)
+    return Verdict(trigger, " ".join([reason, *_notes(contract, signals)]) if trigger is None else reason, key)
 
 
 def training_key(dataset: str, policy: str) -> dict[str, str]:
@@ -229,10 +231,17 @@ def _too_old(contract: Contract, signals: Signals) -> str | None:
     return f"Production was trained on {signals.production_as_of}, {limit} cadences ago or more."
 
 
-def _notes(signals: Signals) -> list[str]:
-    """What is wrong with the newest labels, one sentence each; a reason to wait names it."""
-    doubt = None if signals.realised is None else signals.realised.get("doubt")
-    return [*([doubt] if doubt else []), *signals.left_out]
+def _notes(contract: Contract, signals: Signals) -> list[str]:
+    """What a reason to wait names too: wrong labels, and a policy that production was not trained under."""
+    notes = []
+    if signals.realised is not None and signals.realised.get("doubt"):
+        notes.append(str(signals.realised["doubt"]))
+    notes += signals.left_out
+    wanted = contract.policy.training.algorithm
+    if signals.algorithm not in (None, wanted):
+        trained = f"The policy asks for {wanted}, and production was trained with {signals.algorithm}"
+        notes.append(f"{trained}: `churn retrain` trains a candidate now.")
+    return notes
 
 
 def _quiet(signals: Signals) -> str:

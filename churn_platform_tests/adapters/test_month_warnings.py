@@ -46,7 +46,7 @@ def test_what_the_label_check_found_is_in_the_record_and_a_warning(home):
     found = home.records.read("training_dataset", FEBRUARY)["labels"]
     assert found["as_of"] == "2024-02-29"
     assert found["returned"] > 0
-    assert codes(warnings_of_months(home)) == {"LABELS_IMPLAUSIBLE"}
+    assert codes(warnings_of_months(home)) == {"LABELS_UNLIKE_BEFORE"}
     assert {warning["as_of"] for warning in warnings_of_months(home, [JANUARY])} == {"2024-02-29"}
 
 
@@ -54,7 +54,7 @@ def test_a_receipt_is_written_once_for_the_same_warnings_and_once_when_they_are_
     for _ in range(2):
         record_warnings(home, FEBRUARY)
     (receipt,) = home.ledger.receipts("warnings raised")
-    assert (receipt.subject, codes(receipt.evidence["warnings"])) == ("2024-02-29", {"LABELS_IMPLAUSIBLE"})
+    assert (receipt.subject, codes(receipt.evidence["warnings"])) == ("2024-02-29", {"LABELS_UNLIKE_BEFORE"})
     labels = home.records.read("training_dataset", FEBRUARY)["labels"]
     change_record(home, "training_dataset", labels={**labels, "warnings": []})
     for _ in range(2):
@@ -71,11 +71,11 @@ def test_alerts_status_terminal_and_server_show_the_same_warnings(home, capsys):
     told = [item.message for item in items(home, before, []) if item.message is not None]
     assert [message.title for message in told] == ["gym: warnings of 2024-02-29"]
     found = status(open_home(home.folder))["warnings"]
-    assert codes(found) == {"LABELS_IMPLAUSIBLE"}
+    assert codes(found) == {"LABELS_UNLIKE_BEFORE"}
     assert all(warning["sentence"] in told[0].body for warning in found)
     assert Told(home.folder)(2)["warnings"] == found
     show_status(Console(width=200), status(home))
-    assert "LABELS_IMPLAUSIBLE" in capsys.readouterr().out
+    assert "LABELS_UNLIKE_BEFORE" in capsys.readouterr().out
 
 
 def test_drift_that_no_candidate_can_answer_is_a_warning(home):

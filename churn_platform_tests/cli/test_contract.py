@@ -149,7 +149,7 @@ def test_a_draft_that_cannot_be_made_is_one_sentence_and_leaves_no_home(churn, t
     assert said in refused(churn("init", "--from-drop", tmp_path / "drop", home=tmp_path / "home"))
     assert not (tmp_path / "home").exists()
     (tmp_path / "none").mkdir()
-    assert "holds no CSV" in refused(churn("init", "--from-drop", tmp_path / "none", home=tmp_path / "home"))
+    assert "contains no CSV" in refused(churn("init", "--from-drop", tmp_path / "none", home=tmp_path / "home"))
 
 
 def test_what_tells_a_draft_something_needs_a_draft(churn, tmp_path):

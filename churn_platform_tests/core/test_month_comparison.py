@@ -7,15 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from churn_platform.core.keys_compared import SPELLINGS
 from churn_platform.core.month_comparison import (
-    SPELLINGS,
     change_sentence,
     changes,
     compare_customers,
-    everyone,
-    lacking,
-    near_keys,
-    near_tables,
     repeated_month,
     repeated_tables,
 )
@@ -65,12 +61,6 @@ def test_keys_that_both_exist_are_two_customers():
     assert compare_customers(text("7", "007"), text("7", "007"), JANUARY).near is None
 
 
-def test_other_customers_and_whole_number_keys_have_no_near_ones():
-    assert near_keys(text("a1", "a2"), text("b1", "b2")) is None
-    assert near_keys(pd.Series([1, 2], dtype="Int64"), pd.Series([3], dtype="Int64")) is None
-    assert near_keys(text(), text("b1")) is None
-
-
 def test_the_larger_share_counts_whether_customers_came_or_went():
     most_gone = compare_customers(text("a"), text(*"abcde"), JANUARY)
     most_new = compare_customers(text(*"abcde"), text("a"), JANUARY)
@@ -83,25 +73,6 @@ def test_what_is_stored_holds_no_key():
     stored = compare_customers(text("100001"), text("0100001"), JANUARY).as_dict()
     assert "100001" not in str(stored)
     assert (stored["before"], stored["near"]) == ("2024-01-31", 1)
-
-
-def test_a_table_that_lacks_customers_is_counted():
-    tables = {"members": text("a", "b", "c"), "visits": text("a", "b"), "bills": text("a", "b", "c")}
-    assert {name: keys.tolist() for name, keys in lacking(tables).items()} == {"visits": ["c"]}
-    assert sorted(everyone(tables)) == ["a", "b", "c"]
-
-
-@pytest.mark.parametrize("order", [("members", "usage"), ("usage", "members")])
-@pytest.mark.parametrize(("damaged", "good"), [("1", "001"), ("1.0", "1"), ("a ", "a")])
-def test_of_two_tables_the_one_with_the_damaged_keys_is_named(order, damaged, good):
-    tables = {"members": text(good, "x9"), "usage": text(damaged, "x9")}
-    found = near_tables({name: tables[name] for name in order})
-    assert {name: near.examples for name, near in found.items()} == {"usage": (f"{damaged} for {good}",)}
-
-
-def test_of_two_cases_the_later_table_is_named_and_equal_tables_are_never():
-    assert list(near_tables({"members": text("A"), "usage": text("a")})) == ["usage"]
-    assert near_tables({"members": text("A"), "usage": text("A"), "bills": text("A")}) == {}
 
 
 @pytest.mark.parametrize(

@@ -77,17 +77,20 @@ def test_the_sentences_say_how_many_customers_changed():
 def test_an_impossible_churn_rate_and_other_doubts_have_two_codes():
     both = ["The rate.", "They come back."]
     found = {"as_of": "2024-03-31", "churn_rate": 0.82, "warnings": both, "doubts": both[:1]}
-    assert [w.code for w in of_labels(found)] == ["CHURN_RATE_IMPLAUSIBLE", "LABELS_IMPLAUSIBLE"]
-    assert [w.code for w in of_labels({**found, "doubts": []})] == ["LABELS_IMPLAUSIBLE"] * 2
+    assert [w.code for w in of_labels(found)] == ["CHURN_RATE_IMPLAUSIBLE", "LABELS_UNLIKE_BEFORE"]
+    assert [w.code for w in of_labels({**found, "doubts": []})] == ["LABELS_UNLIKE_BEFORE"] * 2
     older = {name: value for name, value in found.items() if name != "doubts"}
-    assert [w.code for w in of_labels(older)] == ["LABELS_IMPLAUSIBLE"] * 2
+    assert [w.code for w in of_labels(older)] == ["LABELS_UNLIKE_BEFORE"] * 2
     assert of_labels({**found, "warnings": []}) == of_labels(None) == []
 
 
-@pytest.mark.parametrize(("labelled", "warned"), [(0, False), (1, True), (999, True), (1000, False), (1001, False)])
-def test_labels_of_some_customers_are_counted(labelled, warned):
-    found = of_label_count(LabelCount(labelled, 1000))
-    assert [w.code for w in found] == (["LABELS_PARTIAL"] if warned else [])
+@pytest.mark.parametrize(
+    ("labelled", "percent"), [(0, ""), (1, "0%"), (989, "98%"), (990, ""), (999, ""), (1000, ""), (1001, "")]
+)
+def test_labels_of_some_customers_are_counted_beyond_a_few_missing_ones(labelled, percent):
+    found = of_label_count(LabelCount(labelled, 1000), IngestionPolicy())
+    assert [w.code for w in found] == (["LABELS_PARTIAL"] if percent else [])
+    assert all(f"({percent})" in w.sentence for w in found)
 
 
 def drift(unknown=None, alarms=("drift share 40.0% is above 5.0%",)):
@@ -146,10 +149,20 @@ def test_repetition_is_said_for_performance_and_stand_down():
     assert repetition_sentence(compared()) == repetition_sentence(None) == ""
 
 
-def test_warnings_are_the_same_whatever_their_figures():
-    one = {"code": "NEW_COLUMN", "about": "usage", "sentence": "a"}
-    assert same_warnings([one], [{**one, "sentence": "b"}])
+def test_warnings_are_the_same_in_any_order_and_with_the_same_figures():
+    one = {"code": "LABELS_PARTIAL", "about": "labels", "sentence": "750 of 1,500"}
+    other = {"code": "NEW_COLUMN", "about": "usage", "sentence": "a"}
+    assert same_warnings([one, other], [other, one])
+    assert not same_warnings([one], [{**one, "sentence": "1,400 of 1,500"}])
+    assert not same_warnings([one, one], [one])
     assert not same_warnings([one], [])
+
+
+def test_a_request_for_a_persons_answer_is_no_warning_once_it_was_given():
+    finding = {"code": "GATE012", "title": "Plausible labels", "outcome": "warn", "detail": "Check the labels."}
+    decision = {"findings": [finding, {**finding, "code": "GATE009"}]}
+    assert [w.about for w in of_decision(decision)] == ["GATE012", "GATE009"]
+    assert [w.about for w in of_decision(decision, answered=True)] == ["GATE009"]
 
 
 def receipts(*acts):

@@ -37,5 +37,5 @@ def test_a_model_that_stands_down_says_so_over_its_list(february_decided_copy, s
 
 
 def test_the_warnings_of_the_month_are_shown_and_recorded(february_copy, shown):
-    assert "LABELS_IMPLAUSIBLE" in shown(february_copy, FEBRUARY, scores)["warnings"]
+    assert "LABELS_UNLIKE_BEFORE" in shown(february_copy, FEBRUARY, scores)["warnings"]
     assert [receipt.subject for receipt in february_copy.ledger.receipts("warnings raised")] == ["2024-02-29"]

@@ -66,7 +66,8 @@ def _check(found: Draft, drops: list[Path], as_of: dt.date | None) -> None:
         if faults:
             others = f" ({len(faults) - 1} more)" if len(faults) > 1 else ""
             raise UsageError(
-                f"No draft was written, it would refuse its own files: {drop.name}: {faults[0]['says']}{others}"
+                "No draft was written, because the drafted contract would refuse these files: "
+                f"{drop.name}: {faults[0]['says']}{others}"
             )
 
 
@@ -82,8 +83,8 @@ def _head(found: Draft) -> Iterator[str]:
     yield f"# yaml-language-server: $schema={SCHEMA_FILE}"
     yield "# Every field: docs/contract.md, or `churn contract schema`."
     yield f"# Drafted by `churn init --from-drop` from the files{f' of {found.as_of}' if found.as_of else ''}: {said}."
-    yield f'# Look at every "{CONFIRM}". A column that was left out is a comment with the reason: to have it, take the'
-    yield "# number sign away and name it in feature_views."
+    yield f'# Check every "{CONFIRM}". A column that was left out is a comment with the reason. To use it, uncomment it'
+    yield "# and add it to feature_views."
     yield f"name: {_scalar(contract.name)}"
     yield f"model_name: {_scalar(contract.model_name)}"
     yield 'description: ""      # what the business sells, who its customers are, what churn is'

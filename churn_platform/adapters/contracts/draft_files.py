@@ -33,12 +33,16 @@ def drops_in(folder: Path) -> dict[dt.date | None, Path]:
         UsageError: there is no such folder, or no CSV or Parquet file in it.
     """
     if not folder.is_dir():
-        raise UsageError(f"{folder} is not a folder: name a folder with a month's files, or with one folder per month.")
+        raise UsageError(
+            f"{folder} is not a folder: name the folder that contains a month's files, or one folder per month."
+        )
     if data_files(folder):
         return {_date(folder.absolute()): folder}
     dated = {date: entry for entry in folder.iterdir() if (date := _date(entry)) and data_files(entry)}
     if not dated:
-        raise UsageError(f"{folder} holds no CSV or Parquet file, nor folders named by a date (2024-01-31) that do.")
+        raise UsageError(
+            f"{folder} contains no CSV or Parquet file, and no folder named by a date (2024-01-31) that contains one."
+        )
     return dict(sorted(dated.items()))
 
 
@@ -135,7 +139,7 @@ def _agreed(what: str, found: Mapping[Path, str]) -> str:
     answers = {answer: path for path, answer in sorted(found.items(), reverse=True)}
     if len(answers) > 1:
         said = ", ".join(f"{path.name} has {answer!r}" for answer, path in answers.items())
-        raise UsageError(f"The CSV files are not written with one {what}: {said}; write them all alike.")
+        raise UsageError(f"The CSV files do not have the same {what}: {said}; write them all in the same way.")
     return next(iter(answers), "")
 
 

@@ -15,14 +15,13 @@ from churn_platform.adapters.drops.validation import ValidatedDrop
 from churn_platform.adapters.lake import Lake
 from churn_platform.core.contract import Contract
 from churn_platform.core.faults import EXAMPLES, Fault, fault
+from churn_platform.core.keys_compared import everyone, lacking
 from churn_platform.core.lake_tables import lake_tables
 from churn_platform.core.month_comparison import (
     CustomerChange,
     Lacking,
     MonthComparison,
     compare_customers,
-    everyone,
-    lacking,
     repeated_month,
     repeated_tables,
 )

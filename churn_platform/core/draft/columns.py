@@ -49,6 +49,32 @@ class Guess:
     """Whether all numbers are whole, however they are written."""
 
 
+@dataclass(frozen=True)
+class Read:
+    """A column's values as read from all drops: the form of the distinct ones, and the rows that each is in."""
+
+    form: Form
+    counts: Counts
+    typed: pd.Series
+    """The values (rows,) in the form's dtype."""
+
+    @property
+    def present(self) -> pd.Series:
+        """The distinct values that are not missing and can be read."""
+        return self.form.values.dropna()
+
+    @property
+    def kinds(self) -> int:
+        """How many different values there are."""
+        return int(self.form.values.nunique())
+
+    @property
+    def empty(self) -> int:
+        """The rows without a value; a value that cannot be read is not empty."""
+        unread = int(self.counts[list(self.form.unread)].sum())
+        return int(self.typed.isna().sum()) - unread
+
+
 def guess_column(name: str, values: pd.Series, others: Sequence[pd.Series] = ()) -> Guess:
     """The column's dtype and rules, as its values (rows,) suggest.
 
@@ -57,33 +83,56 @@ def guess_column(name: str, values: pd.Series, others: Sequence[pd.Series] = ())
         values: strings as read, or typed; a null word is empty except in a text.
         others: the same column in other drops, which the rules must let through, too.
     """
-    rows, repeated = len(values), int(repeated_rows(values).sum())
-    numbered = _are_row_numbers(name, values)
-    if others:
-        values = pd.concat([values, *others], ignore_index=True)
+    rows = len(values)
+    read = _read(name, pd.concat([values, *others], ignore_index=True) if others else values)
+    return Guess(
+        column=_rules(read),
+        distinct=read.kinds,
+        unique=int(repeated_rows(values).sum()) <= REPEATED_SHARE * rows,
+        values=read.typed.iloc[:rows],
+        doubt="; ".join(_doubts(read)),
+        useless=_why_useless(name, values, read),
+        decimal=read.form.decimal,
+        whole=_are_whole(read),
+    )
+
+
+def _read(name: str, values: pd.Series) -> Read:
     codes, distinct = pd.factorize(_plain(values))
     counts = np.bincount(codes[codes >= 0], minlength=len(distinct))
     form = _form(name, pd.Series(distinct), counts)
-    typed = form.values.reindex(codes).reset_index(drop=True)
-    present, kinds = typed.dropna(), int(form.values.nunique())
-    unread = int(counts[list(form.unread)].sum())
-    empty = len(values) - len(present) - unread
-    doubts = [*form.doubts, *(_alike(form.values) if form.dtype == "category" else ())]
-    if 0 < empty <= FEW_EMPTY * len(values):
-        doubts.append(f"{empty:,} of {len(values):,} empty")
-    least, most = _bounds(form.dtype, form.values.dropna())
-    listed = _categories(present) if form.dtype == "category" else None
-    column = Column(dtype=form.dtype, nullable=empty > 0, min=least, max=most, values=listed, **form.written)
-    return Guess(
-        column=column,
-        distinct=kinds,
-        unique=repeated <= REPEATED_SHARE * rows,
-        values=typed.iloc[:rows],
-        doubt="; ".join(doubts),
-        useless="row numbers" if numbered else _constant(kinds, empty) or _useless(form, counts),
-        decimal=form.decimal,
-        whole=form.dtype == "integer" or (form.dtype == "float" and bool((form.values.dropna() % 1 == 0).all())),
-    )
+    return Read(form, counts, form.values.reindex(codes).reset_index(drop=True))
+
+
+def _rules(read: Read) -> Column:
+    form = read.form
+    least, most = _bounds(form.dtype, read.present)
+    listed = _categories(read) if form.dtype == "category" else None
+    return Column(dtype=form.dtype, nullable=read.empty > 0, min=least, max=most, values=listed, **form.written)
+
+
+def _doubts(read: Read) -> list[str]:
+    doubts = list(read.form.doubts)
+    if read.form.dtype == "category":
+        doubts += _alike(read.form.values)
+    if 0 < read.empty <= FEW_EMPTY * len(read.typed):
+        doubts.append(f"{read.empty:,} of {len(read.typed):,} empty")
+    return doubts
+
+
+def _why_useless(name: str, values: pd.Series, read: Read) -> str:
+    if _are_row_numbers(name, values):
+        return "row numbers"
+    constant = _constant(read.kinds, read.empty)
+    if constant or read.form.dtype != "string":
+        return constant
+    return _useless_text(read.present, read.counts)
+
+
+def _are_whole(read: Read) -> bool:
+    if read.form.dtype == "float":
+        return bool((read.present % 1 == 0).all())
+    return read.form.dtype == "integer"
 
 
 def repeated_rows(values: pd.Series) -> pd.Series:
@@ -151,7 +200,7 @@ def _form_of_floats(name: str, distinct: pd.Series, counts: Counts) -> Form:
 def _without_sentinels(form: Form, distinct: pd.Series) -> Form:
     if form.dtype not in ("integer", "float", "date"):
         return form
-    mask = (date_sentinels if form.dtype == "date" else number_sentinels)(form.values)
+    mask = date_sentinels(form.values) if form.dtype == "date" else number_sentinels(form.values)
     mask = mask.fillna(value=False).astype(bool)
     if not mask.any():
         return form
@@ -167,15 +216,11 @@ def _without_sentinels(form: Form, distinct: pd.Series) -> Form:
     )
 
 
-def _useless(form: Form, counts: Counts) -> str:
-    return _useless_text(form.values.dropna(), counts) if form.dtype == "string" else ""
-
-
 def _useless_text(texts: pd.Series, counts: Counts) -> str:
     rows = counts[texts.index]
     numeric = texts.str.strip().str.fullmatch(NUMBER_LIKE)
     if len(texts) and rows[numeric.to_numpy(dtype=bool)].sum() > UNIQUE_SHARE * rows.sum():
-        return f"numbers in a form that cannot be read, as {texts[numeric].iloc[0]!r}"
+        return f"numbers that cannot be read, for example {texts[numeric].iloc[0]!r}"
     if len(texts) > max(LISTED, UNIQUE_SHARE * rows.sum()):
         return "nearly every text differs"
     return "long texts" if np.average(texts.str.len(), weights=rows) > LONG_TEXT else ""
@@ -201,9 +246,12 @@ def _bounds(dtype: Dtype, numbers: pd.Series) -> tuple[float | None, float | Non
     return lower, upper
 
 
-def _categories(present: pd.Series) -> tuple[str, ...] | None:
-    counts = present.value_counts()
-    return tuple(sorted(counts.index)) if len(counts) <= LISTED and counts.min() >= OFTEN else None
+def _categories(read: Read) -> tuple[str, ...] | None:
+    """All values, if they are few and each is frequent; else more may come."""
+    words = read.present
+    if not len(words) or len(words) > LISTED or read.counts[words.index].min() < OFTEN:
+        return None
+    return tuple(sorted(words))
 
 
 def _alike(distinct: pd.Series) -> list[str]:

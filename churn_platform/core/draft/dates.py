@@ -1,16 +1,16 @@
 """Which way of writing dates a column uses: ISO, another order, Excel's day numbers, or seconds since 1970."""
 
-import datetime as dt
 import re
 from dataclasses import dataclass
 
 import pandas as pd
 
+from churn_platform.core.conversion import TEXT, Writing, convert
 from churn_platform.core.draft.words import tokens
 
 READABLE_SHARE = 0.5
 HEAD = 200
-ISO_DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)? ?(Z|[+-][0-9]{2}:?([0-9]{2})?)?)?"
+DASHED = r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ].*)?"
 COMPACT = r"(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])"
 FORMS = (
     (r"[0-9]{1,2}\.[0-9]{1,2}\.[0-9]{4}", ("%d.%m.%Y",)),
@@ -25,7 +25,8 @@ FORMS = (
     (r"[0-9]{1,2} [A-Za-z]{3} [0-9]{4}", ("%d %b %Y",)),
     (r"[A-Za-z]{3} [0-9]{1,2}, [0-9]{4}", ("%b %d, %Y",)),
 )
-TIMES = (("", ""), (r" [0-9]{1,2}:[0-9]{2}", " %H:%M"), (r" [0-9]{1,2}:[0-9]{2}:[0-9]{2}", " %H:%M:%S"))
+CLOCK = " (?:[01]?[0-9]|2[0-3]):[0-5][0-9]"
+TIMES = (("", ""), (CLOCK, " %H:%M"), (f"{CLOCK}:[0-5][0-9]", " %H:%M:%S"))
 DATE_HINTS = frozenset({
     "date", "day", "dt", "at", "on", "since", "joined", "start", "started", "begin", "created", "opened", "signup",
     "registered", "registration", "birth", "birthday", "born", "dob", "renewal", "renewed", "updated", "upgraded",
@@ -36,7 +37,11 @@ NUMBER_HINTS = frozenset({
     "amount", "balance", "price", "revenue", "spend", "fee", "cost", "total", "count", "number", "nr", "no", "points",
     "views", "steps", "days", "km", "miles", "mileage", "credit", "limit", "bytes", "value", "sum", "sales", "turnover",
 })  # fmt: skip
-EXCEL_EPOCH = pd.Timestamp(1899, 12, 30)
+DATE_NAMES = frozenset({"date", "timestamp", "epoch"})
+"""Words that make a date of a column whatever else its name says."""
+DAY_SECONDS = 24 * 60 * 60
+EXCEL_NUMBER = r"[0-9]{5}(?:\.0+)?"
+EPOCH_NUMBER = r"[0-9]{9,10}(?:\.0+)?"
 FIRST_DAY, LAST_DAY = pd.Timestamp(1930, 1, 1), pd.Timestamp(2100, 1, 1)
 UNNAMED_FIRST, UNNAMED_LAST = pd.Timestamp(2000, 1, 1), pd.Timestamp(2030, 1, 1)
 """Without a name that hints at dates, all numbers must be days within this much narrower range."""
@@ -63,18 +68,12 @@ def guess_date_format(name: str, words: pd.Series, rows: pd.Series) -> DateForm 
     """
     if words.empty:
         return None
-    if _share(words, rows, words.str.fullmatch(f"{ISO_DATE}|{ZERO_DATE}")) >= READABLE_SHARE:
-        iso = words[words.str.fullmatch(ISO_DATE)]
-        return DateForm("", _read(iso.str[:10], "%Y-%m-%d"))
+    if _share(words, rows, words.str.fullmatch(f"{DASHED}|{ZERO_DATE}")) >= READABLE_SHARE:
+        return DateForm("", _read(words[words.str.fullmatch(DASHED)], ""))
     if words.str.fullmatch(r"[0-9]+").mean() > READABLE_SHARE:
         digits = words[words.str.fullmatch(r"[0-9]+(?:\.0+)?")]
         return _numbered(name, digits, repeated=int(rows[digits.index].sum()) > len(digits))
     return _in_another_order(words, rows)
-
-
-def _epoch(numbers: pd.Series) -> pd.Series:
-    """Dates of seconds since 1970."""
-    return pd.to_datetime(numbers.astype("float64"), unit="s", errors="coerce").dt.normalize().astype("datetime64[s]")
 
 
 def _numbered(name: str, digits: pd.Series, *, repeated: bool) -> DateForm | None:
@@ -82,30 +81,55 @@ def _numbered(name: str, digits: pd.Series, *, repeated: bool) -> DateForm | Non
     if digits.empty:
         return None
     hints = set(tokens(name))
-    dated, against = bool(hints & DATE_HINTS), bool(hints & NUMBER_HINTS) and not hints & {"date", "timestamp", "epoch"}
-    if against or not (dated or repeated):
+    dated = bool(hints & DATE_HINTS)
+    if hints & NUMBER_HINTS and not hints & DATE_NAMES:
+        return None
+    if not (dated or repeated):
         return None
     if bool(digits.str.fullmatch(COMPACT).all()):
-        dates = _read(digits, "%Y%m%d")
-        return DateForm("%Y%m%d", dates, f"{digits.iloc[0]} read as a date") if len(dates) == len(digits) else None
-    numbers = pd.to_numeric(digits)
-    for form, shortest, longest in (("excel", 5, 5), ("epoch_seconds", 9, 10)):
-        lengths = digits.str.split(".").str[0].str.len()
-        if not lengths.between(shortest, longest).all():
-            continue
-        dates = _excel(numbers) if form == "excel" else _epoch(numbers)
-        first, last = (FIRST_DAY, LAST_DAY) if dated else (UNNAMED_FIRST, UNNAMED_LAST)
-        fits = bool(dates.notna().all() and dates.between(first, last).all())
-        varied = len(digits) >= FEWEST_UNNAMED and not bool((numbers % 10 == 0).all())
-        if fits and (dated or varied):
-            shown = dates.iloc[0].date().isoformat()
-            what = "Excel's day numbers" if form == "excel" else "seconds since 1970"
-            return DateForm(form, dates, f"read as {what}: {digits.iloc[0]} is {shown}")
-    return None
+        return _compact(digits)
+    return _excel_days(digits, dated=dated) or _epoch_seconds(digits, dated=dated)
 
 
-def _excel(numbers: pd.Series) -> pd.Series:
-    return (EXCEL_EPOCH + pd.to_timedelta(numbers.astype("float64").floordiv(1), unit="D")).astype("datetime64[s]")
+def _compact(digits: pd.Series) -> DateForm | None:
+    dates = _read(digits, "%Y%m%d")
+    if len(dates) < len(digits):
+        return None
+    return DateForm("%Y%m%d", dates, f"{digits.iloc[0]} read as a date")
+
+
+def _excel_days(digits: pd.Series, *, dated: bool) -> DateForm | None:
+    if not digits.str.fullmatch(EXCEL_NUMBER).all() or not (dated or _varied(digits)):
+        return None
+    dates = _read(digits, "excel")
+    if len(dates) < len(digits) or not _plausible(dates, dated=dated):
+        return None
+    return DateForm("excel", dates, f"read as Excel's day numbers: {digits.iloc[0]} is {_shown(dates)}")
+
+
+def _epoch_seconds(digits: pd.Series, *, dated: bool) -> DateForm | None:
+    if not digits.str.fullmatch(EPOCH_NUMBER).all() or not (dated or _varied(digits)):
+        return None
+    midnights = pd.to_numeric(digits) // DAY_SECONDS * DAY_SECONDS  # few: each distinct text is read by itself
+    dates = _read(midnights.astype("int64").astype(TEXT), "epoch_seconds")
+    if len(dates) < len(digits) or not _plausible(dates, dated=dated):
+        return None
+    return DateForm("epoch_seconds", dates, f"read as seconds since 1970: {digits.iloc[0]} is {_shown(dates)}")
+
+
+def _varied(numbers: pd.Series) -> bool:
+    """Whether there are many numbers, which are not all rounded to tens as amounts often are."""
+    return len(numbers) >= FEWEST_UNNAMED and not bool((pd.to_numeric(numbers) % 10 == 0).all())
+
+
+def _plausible(dates: pd.Series, *, dated: bool) -> bool:
+    first = FIRST_DAY if dated else UNNAMED_FIRST
+    last = LAST_DAY if dated else UNNAMED_LAST
+    return bool(dates.between(first, last).all())
+
+
+def _shown(dates: pd.Series) -> str:
+    return str(dates.iloc[0].date().isoformat())
 
 
 def _in_another_order(words: pd.Series, rows: pd.Series) -> DateForm | None:
@@ -118,7 +142,8 @@ def _in_another_order(words: pd.Series, rows: pd.Series) -> DateForm | None:
             written = words[words.str.fullmatch(whole)]
             if _share(words, rows, words.index.isin(written.index)) < READABLE_SHARE:
                 continue
-            read = {form: _read(written, form + time_form) for form in forms}
+            days = written.str.replace(f"{time_pattern}$", "", regex=True) if time_pattern else written
+            read = {form: _read(days, form) for form in forms}
             best = max(read, key=lambda form: len(read[form]))
             if not len(read[best]):
                 continue
@@ -139,16 +164,6 @@ def _share(words: pd.Series, rows: pd.Series, mask: object) -> float:
 
 
 def _read(texts: pd.Series, form: str) -> pd.Series:
-    """The dates among texts, far ones such as 9999-12-31 too."""
-    dates = pd.Series(pd.to_datetime(texts, errors="coerce", format=form).dt.normalize().astype("datetime64[s]"))
-    far = texts[dates.isna()]
-    if form == "%Y-%m-%d" and len(far):
-        dates[far.index] = pd.Series([_far(text) for text in far], index=far.index, dtype="datetime64[s]")
+    """The dates among texts, read as ingestion reads them by a `date_format`; ISO where `form` is empty."""
+    dates, _ = convert(texts, "date", Writing(date_format=form))
     return dates.dropna()
-
-
-def _far(text: str) -> dt.date | None:
-    try:
-        return dt.date.fromisoformat(text[:10])
-    except ValueError:
-        return None

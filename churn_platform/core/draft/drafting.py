@@ -87,7 +87,7 @@ def draft(
         add_table(parts, sheet, key, found, out, as_of)
     if not parts.views:
         why = [f"{out.table}.{out.column or '*'} ({out.reason})" for out in parts.left_out]
-        raise UsageError(f"Nothing is left to learn from; left out are {listed(why)}.")
+        raise UsageError(f"No column is left to learn from. Left out: {listed(why)}.")
     source = "" if key_name == key.header else key.header
     entity_part = Entity(column=key_name, dtype="integer" if key.integer else "string", source=source)
     parts.doubts["entity",] = key.doubt

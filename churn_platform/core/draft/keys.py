@@ -54,8 +54,8 @@ def guess_key(sheets: Iterable[Sheet], wanted: str | None) -> Key:
     usual = {h: (len(where), key_likeness(h)) for h, where in unique.items() if len(where) > len(sheets) / 2}
     best = [h for h, score in usual.items() if score == max(usual.values())]
     if len(best) > 1:
-        said = "No key can be guessed, several columns could be it"
-        raise UsageError(f"{said}: say --entity with one of {listed(best)}.")
+        said = "No key can be guessed, because several columns could be the key"
+        raise UsageError(f"{said}: pass --entity with one of {listed(best)}.")
     if not best:
         raise UsageError(_why_no_key(sheets, [header for header, where in unique.items() if where]))
     found = best[0]
@@ -100,12 +100,12 @@ def _why_no_key(sheets: list[Sheet], elsewhere: list[str]) -> str:
     """Why no key can be guessed, and what to do: a log of events has several rows per customer."""
     logs = [(s, h) for s in sheets for h in s.guesses if key_likeness(h) > 1 and not s.guesses[h].unique]
     if elsewhere:
-        found = f"no column is unique in most files: say --entity with one of {listed(elsewhere)}"
+        found = f"because no column is unique in most files: pass --entity with one of {listed(elsewhere)}"
     elif logs:
         sheet, header = logs[0]
         return f"{sheet.stem} is a log of events: {why_not_one_row(sheet, header)}."
     else:
-        found = "every column repeats its values: add one that identifies the customer"
+        found = "because every column repeats its values: add a column that identifies the customer"
     return f"No key can be guessed, {found}."
 
 

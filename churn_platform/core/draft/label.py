@@ -1,7 +1,7 @@
 """The label of a draft: which column marks who churned, or who stayed, guessed or given."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -53,12 +53,16 @@ def guess_label(sheets: Iterable[Sheet], key: Key, wanted: str | None) -> LabelC
     best = [(sheet, header) for score, sheet, header in flags if score == highest]
     if not highest:
         raise NoLabelError(_why_no_label(columns, [(s, h) for _, s, h in flags], [(s, h) for n, s, h in scored if n]))
+    empty = [f"{sheet.name}.{header}" for sheet, header in best if _not_known(sheet, header)]
+    if empty:
+        raise NoLabelError(f"No label can be guessed: {empty[0]} is empty in every row.")
     found = [_label(sheet, header) for sheet, header in best]
     truths = [labels_of(sheet, one, key) for (sheet, _), one in zip(best, found, strict=True)]
     if any(not truth.equals(truths[0]) for truth in truths[1:]):
         names = [f"{sheet.name}.{header}" for sheet, header in best]
-        raise UsageError(f"No label can be guessed: say --label with one of {listed(names)}.")
-    return _with_doubt(found[0], "guessed from its name")
+        raise UsageError(f"No label can be guessed: pass --label with one of {listed(names)}.")
+    doubts = "; ".join(filter(None, ["guessed from its name", found[0].doubt]))
+    return replace(found[0], doubt=doubts)
 
 
 def labels_of(sheet: Sheet, label: LabelColumn, key: Key) -> pd.Series:
@@ -92,6 +96,12 @@ def _is_flag(sheet: Sheet, header: str, *, named: bool) -> bool:
     return named and len(_unknown(sheet.frame[header])) == 1
 
 
+def _not_known(sheet: Sheet, header: str) -> bool:
+    """Whether a yes-or-no column is empty in this drop: the label of the newest month is not known yet."""
+    guess = sheet.guesses[header]
+    return guess.column.dtype == "boolean" and guess.distinct > 0 and not guess.values.notna().any()
+
+
 def _unknown(values: pd.Series) -> tuple[str, ...]:
     """The values that are neither yes nor no, where there are both yes and no; else nothing."""
     texts, _ = convert(values.dropna(), "string")
@@ -117,7 +127,9 @@ def _given(columns: list[tuple[Sheet, str]], wanted: str) -> LabelColumn:
     found = next((column for column in columns if is_it(*column)), None)
     if found is None:
         names = [f"{sheet.name}.{header}" for sheet, header in columns if _is_flag(sheet, header, named=False)]
-        raise UsageError(f"--label {wanted}: there is no such column; those with two values are {listed(names)}.")
+        raise UsageError(f"--label {wanted}: there is no such column; the columns with two values are {listed(names)}.")
+    if _not_known(*found):
+        raise NoLabelError(f"--label {wanted}: the column is empty in every row.")
     if not _is_flag(*found, named=True):
         seen = found[0].frame[found[1]].dropna().astype(str).unique()
         raise UsageError(f"--label {wanted}: it must hold yes and no, true and false or 1 and 0, not {listed(seen)}.")
@@ -127,23 +139,23 @@ def _given(columns: list[tuple[Sheet, str]], wanted: str) -> LabelColumn:
 def _label(sheet: Sheet, header: str) -> LabelColumn:
     inverted = names_who_stayed(header if label_likeness(header) else sheet.name)
     rate = float(_churned(sheet.frame[header], inverted=inverted).mean())
-    found = LabelColumn(sheet.name, header, rate, inverted=inverted, missing=_unknown(sheet.frame[header]))
+    missing = _unknown(sheet.frame[header])
+    doubts = [
+        f"{header!r} names who stayed, so no means churned" if inverted else "",
+        f"{missing[0]!r} is read as not known" if missing else "",
+        _rate_doubt(rate),
+    ]
+    return LabelColumn(sheet.name, header, rate, "; ".join(filter(None, doubts)), inverted, missing)
+
+
+def _rate_doubt(rate: float) -> str:
     if rate == 0:
-        found = _with_doubt(found, "nobody churned")
+        return "nobody churned"
     if rate == 1:
-        found = _with_doubt(found, "everybody in it churned: it must list who stayed as well")
-    elif rate > HIGH_RATE:
-        found = _with_doubt(found, f"{rate:.0%} churn: the right way round?")
-    if found.missing:
-        found = _with_doubt(found, f"{found.missing[0]!r} read as not known")
-    if inverted:
-        found = _with_doubt(found, f"{header!r} names who stayed, so no means churned")
-    return found
-
-
-def _with_doubt(label: LabelColumn, doubt: str) -> LabelColumn:
-    doubts = "; ".join(filter(None, [doubt, label.doubt]))
-    return LabelColumn(label.table, label.header, label.rate, doubts, label.inverted, label.missing)
+        return "every customer in it churned: it must also list the customers who stayed"
+    if rate > HIGH_RATE:
+        return f"{rate:.0%} of the customers churned: is it the right way round?"
+    return ""
 
 
 def _why_no_label(
@@ -155,14 +167,14 @@ def _why_no_label(
         if len(seen) <= MOST_VALUES:
             return (
                 f"No label can be guessed: {sheet.name}.{header} is named like one but holds {listed(sorted(seen))}; "
-                "write yes for who churned and no for who stayed, or say --label TABLE.COLUMN."
+                "write yes for who churned and no for who stayed, or pass --label TABLE.COLUMN."
             )
     for sheet, header in columns:
         if key_likeness(header) == SURE_KEY and not sheet.guesses[header].unique:
             return f"No label can be guessed, {sheet.stem} may be a log of events: {why_not_one_row(sheet, header)}."
     if flags:
         hint = f"the columns with two values are {listed(f'{sheet.name}.{header}' for sheet, header in flags)}"
-        return f"No label can be guessed: say --label TABLE.COLUMN; {hint}."
+        return f"No label can be guessed: pass --label TABLE.COLUMN; {hint}."
     pairs = [f"{s.name}.{h}" for s, h in columns if s.guesses[h].distinct == 2]  # noqa: PLR2004 - yes and no
     others = f"; with two other values there are {listed(pairs)}" if pairs else ""
     return f"No label can be guessed: no column holds yes and no or 0 and 1{others}; write the label as yes and no."

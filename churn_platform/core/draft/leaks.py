@@ -43,7 +43,9 @@ def reasons_left_out(
     found = {header: _by_itself(header, guess) for header, guess in sheet.guesses.items() if header not in own}
     late = "" if only_table else _late_table(sheet, label, delivered_later=delivered_later)
     for header, reason in found.items():
-        found[header] = reason or late or ("known only after churning, by its name" if known_late(header) else "")
+        found[header] = (
+            reason or late or ("its name suggests that it is known only after churning" if known_late(header) else "")
+        )
     if as_of is not None:
         found |= {h: _after(sheet.guesses[h].values, as_of) for h in _dates(sheet, found)}
     found |= _told_by_churn(sheet, key, labels, [header for header, reason in found.items() if not reason])
@@ -52,11 +54,11 @@ def reasons_left_out(
 
 def _by_itself(header: str, guess: Guess) -> str:
     if not header.strip():
-        return "it has no name: an index, as pandas and R write one"
+        return "it has no name; pandas and R write an index this way"
     if guess.useless:
         return guess.useless
     if guess.unique and guess.column.dtype in ("integer", "string") and key_likeness(header):
-        return "another key: a value of its own for every customer"
+        return "another key: every customer has a different value"
     if guess.column.dtype == "category" and is_personal(header):
         return "personal: it identifies a person"
     return ""
@@ -68,7 +70,11 @@ def _late_table(sheet: Sheet, label: LabelColumn, *, delivered_later: bool) -> s
     if is_labels and (delivered_later or label_likeness(sheet.name)):
         return "delivered with the label"
     if known_late(sheet.name) or label_likeness(sheet.name) > 1:
-        return "delivered with the label" if is_labels else "known only after churning, by its table's name"
+        return (
+            "delivered with the label"
+            if is_labels
+            else "the table's name suggests that it is known only after churning"
+        )
     return ""
 
 
@@ -85,11 +91,11 @@ def _after(dates: pd.Series, as_of: dt.date) -> str:
 def _told_by_churn(sheet: Sheet, key: Key, labels: pd.Series, headers: list[str]) -> dict[str, str]:
     """Columns that only churners have filled, and those that alone tell who churns."""
     known = labels.dropna().astype(bool)
-    keys = keys_of(sheet, key)
-    rows = np.flatnonzero(keys.isin(known.index))
+    place = known.index.get_indexer(pd.Index(keys_of(sheet, key)))
+    rows = np.flatnonzero(place >= 0)
     if len(rows) > MOST_ROWS:
         rows = np.random.default_rng(0).choice(rows, MOST_ROWS, replace=False)
-    churned = known.reindex(keys[rows]).set_axis(rows)
+    churned = known.iloc[place[rows]].set_axis(rows)
     if not headers or churned.nunique() < 2:  # noqa: PLR2004 - both classes
         return {}
     typed = pd.DataFrame({header: sheet.guesses[header].values for header in headers}).loc[rows]

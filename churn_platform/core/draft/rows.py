@@ -1,4 +1,4 @@
-"""Rows of a file that belong to no customer: a total at the end."""
+"""Rows of a file that are not customers, such as a total at the end."""
 
 import pandas as pd
 
@@ -9,7 +9,7 @@ TOTALS = frozenset({
 
 
 def why_no_customer(stem: str, frame: pd.DataFrame, header: str) -> str:
-    """Which row of the file is not a customer's and what to do; empty without such a row.
+    """Which row of the file is not a customer and what to do; empty without such a row.
 
     Args:
         stem: the file's name.

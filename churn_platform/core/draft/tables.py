@@ -17,9 +17,9 @@ from churn_platform.core.draft.words import age_name, counted, description, free
 from churn_platform.errors import UsageError
 
 LONG_DAYS = 730
-"""Ages are in months if half of them are longer."""
+"""Ages are given in months where half of them are longer."""
 YEAR_DIGITS = 4
-UNDATED = "no date may lie after the as_of, which is not known here"
+UNDATED = "no date may lie after the as_of, which is not known for these files"
 Place = tuple[str, ...]
 
 
@@ -70,7 +70,7 @@ def one_row_a_customer(sheets: list[Sheet], key: Key, made: Parts) -> list[Sheet
     """The sheets with one row for each customer; the others are left out completely.
 
     Raises:
-        UsageError: a row is not a customer's, or the sheets speak of different customers.
+        UsageError: a row is not a customer, or the sheets have different customers.
     """
     usable = []
     for sheet in sheets:
@@ -115,7 +115,7 @@ def _distinct(sheet: Sheet, key: Key) -> Sheet:
 def add_table(
     made: Parts, sheet: Sheet, key: Key, label: LabelColumn, out: Mapping[str, str], as_of: dt.date | None
 ) -> None:
-    """Add a sheet's columns, ages and view; a table of which nothing is kept is left out whole."""
+    """Add a sheet's columns, ages and view; a table of which nothing is kept is left out."""
     columns, ages, features = dict[str, Column](), dict[str, Age](), list[str]()
     for header, guess in sheet.guesses.items():
         if header == key.header:

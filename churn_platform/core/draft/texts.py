@@ -28,7 +28,18 @@ LOOKED_AT = 20_000
 """Distinct texts, spread over the column, from which its signs are known."""
 UNITS = r"[€$£¥₹%]|EUR|USD|GBP|CHF|PLN|SEK|NOK|DKK|CZK|HUF|zł|kr\.?|Kč|Ft|R\$"
 UNIT_AROUND = rf"^([+-]?)\s*(?:{UNITS})\s*|\s*(?:{UNITS})$"
-GROUP_SIGNS = (",", ".", "'", " ", "\u00a0", "\u202f")
+BLANKS = (" ", "\u00a0", "\u202f")
+GROUP_SIGNS = (",", ".", "'", *BLANKS)
+
+
+@dataclass(frozen=True)
+class Signs:
+    """The signs of a column's numbers: decimal sign, thousands separator and unit, and why to confirm them."""
+
+    decimal: str
+    thousands: str
+    unit: str = ""
+    doubt: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,9 +90,14 @@ def _yes_and_no(name: str, filled: pd.Series) -> Form | None:
     if len(filled) > MOST_WORDS:
         return None
     lower = filled.str.lower()
-    true, false, gap = (lower.isin(words) for words in (TRUE_WORDS, FALSE_WORDS, GAP_WORDS))
-    counted = is_count(name) and set(lower) <= {"0", "1"}
-    if counted or not (true | false | gap).all() or (gap.any() and not (true.any() and false.any())):
+    true = lower.isin(TRUE_WORDS)
+    false = lower.isin(FALSE_WORDS)
+    gap = lower.isin(GAP_WORDS)
+    if is_count(name) and set(lower) <= {"0", "1"}:
+        return None
+    if not (true | false | gap).all():
+        return None
+    if gap.any() and not (true.any() and false.any()):
         return None
     missing = tuple(sorted(set(filled[gap])))
     written: dict[str, Any] = {"missing": missing} if missing else {}
@@ -97,7 +113,7 @@ def _dates(name: str, filled: pd.Series, rows: pd.Series) -> Form | None:
     missing, unread = _split(left, distinct=len(found.dates))
     if not _acceptable(rows, unread):
         return None
-    doubts = [found.doubt, missing_doubt(missing), _strangers(unread, rows, "no date")]
+    doubts = [found.doubt, missing_doubt(missing), _strangers(unread, rows, "a date")]
     written: dict[str, Any] = {"date_format": found.form} if found.form else {}
     written |= {"missing": missing} if missing else {}
     return Form("date", found.dates, written, tuple(filter(None, doubts)), unread=tuple(unread.index))
@@ -109,57 +125,70 @@ def _numbers(filled: pd.Series, rows: pd.Series) -> Form | None:
     signs = _signs(filled, rows)
     if signs is None:
         return None
-    decimal, thousands, unit, doubt = signs
     bare = _without_unit(filled)
-    readable = bare[_matches(bare, decimal, thousands)]
+    readable = bare[_matches(bare, signs)]
     # Leading zeros belong to codes ("007").
     if readable.str.fullmatch(r"[+-]?0[0-9]+").any():
         return None
-    left = filled[~filled.index.isin(readable.index)]
-    missing, unread = _split(left, distinct=len(readable))
+    missing, unread = _split(filled[~filled.index.isin(readable.index)], distinct=len(readable))
     if not _acceptable(rows, unread):
         return None
-    plain = readable.str.replace(thousands, "", regex=False) if thousands else readable
-    plain = plain.str.replace(decimal, ".", regex=False) if decimal == "," else plain
-    whole = bool(plain.str.fullmatch(r"[+-]?[0-9]+").all())
-    numbers = _whole_numbers(plain) if whole else pd.to_numeric(plain).astype("float64")
+    numbers = _read_numbers(readable, signs)
     if numbers is None:
-        return None  # beyond 64 bits: a key or a code
-    fraction = decimal if readable.str.contains(decimal, regex=False).any() else ""
-    written: dict[str, Any] = {}
-    written |= {"missing": missing} if missing else {}
-    written |= {"thousands": thousands} if thousands else {}
-    written |= {"unit": unit} if unit else {}
-    doubts = [doubt, f"the sign {unit} is removed" if unit else "", missing_doubt(missing)]
-    doubts.append(_strangers(unread, rows, "no number"))
-    dtype: Dtype = "integer" if whole else "float"
-    return Form(dtype, numbers, written, tuple(filter(None, doubts)), fraction, tuple(unread.index))
+        return None
+    fractions = readable.str.contains(signs.decimal, regex=False).any()
+    return Form(
+        dtype="float" if numbers.dtype.kind == "f" else "integer",
+        values=numbers,
+        written=_written(signs, missing),
+        doubts=_number_doubts(signs, missing, unread, rows),
+        decimal=signs.decimal if fractions else "",
+        unread=tuple(unread.index),
+    )
 
 
-def _signs(filled: pd.Series, rows: pd.Series) -> tuple[str, str, str, str] | None:
-    """Decimal sign, thousands sign, unit and doubt of the way in which most texts are numbers; None where few are."""
+def _read_numbers(readable: pd.Series, signs: Signs) -> pd.Series | None:
+    """Floats where a text has a fraction, else whole numbers; None beyond 64 bits: those are keys or codes."""
+    plain = readable.str.replace(signs.thousands, "", regex=False) if signs.thousands else readable
+    if signs.decimal == ",":
+        plain = plain.str.replace(",", ".", regex=False)
+    if plain.str.fullmatch(r"[+-]?[0-9]+").all():
+        return _whole_numbers(plain)
+    return pd.to_numeric(plain).astype("float64")
+
+
+def _written(signs: Signs, missing: tuple[str, ...]) -> dict[str, Any]:
+    """What the contract's column says about its numbers."""
+    said = {"missing": missing, "thousands": signs.thousands, "unit": signs.unit}
+    return {key: value for key, value in said.items() if value}
+
+
+def _number_doubts(signs: Signs, missing: tuple[str, ...], unread: pd.Series, rows: pd.Series) -> tuple[str, ...]:
+    unit = f"the sign {signs.unit} is removed" if signs.unit else ""
+    doubts = [signs.doubt, unit, missing_doubt(missing), _strangers(unread, rows, "a number")]
+    return tuple(filter(None, doubts))
+
+
+def _signs(filled: pd.Series, rows: pd.Series) -> Signs | None:
+    """The signs by which most texts are numbers; None where few are."""
     filled = filled.iloc[:: len(filled) // LOOKED_AT + 1]
     bare = _without_unit(filled)
-    found = []
-    for place, (decimal, thousands) in enumerate(_candidates(bare)):
-        readable = int(rows[bare.index[_matches(bare, decimal, thousands)]].sum())
-        found.append((readable, -place, decimal, thousands))
-    readable, _, decimal, thousands = max(found)
-    if readable < READABLE_SHARE * int(rows[filled.index].sum()):
+    readable = {signs: int(rows[bare.index[_matches(bare, signs)]].sum()) for signs in _candidates(bare)}
+    best = max(readable, key=lambda signs: readable[signs])
+    if readable[best] < READABLE_SHARE * int(rows[filled.index].sum()):
         return None
     units = set(filled[bare != filled].str.findall(UNITS).explode().dropna())
     if len(units) > 1:
         return None  # amounts of several currencies are not comparable
-    return decimal, thousands, next(iter(units), ""), _sign_doubt(bare, decimal, thousands)
+    return replace(best, unit=next(iter(units), ""), doubt=_sign_doubt(bare, best))
 
 
-def _candidates(bare: pd.Series) -> list[tuple[str, str]]:
-    """(decimal, thousands) in order of preference."""
-    grouped = [sign for sign in GROUP_SIGNS if _groups(bare, sign)]
-    first = [("," if sign == "." else ".", sign) for sign in grouped]
-    usual = [(".", ""), (",", "")]
-    both = [(".", ","), (",", "."), *((d, sign) for sign in GROUP_SIGNS[2:] for d in (".", ","))]
-    return [*first, *usual, *both]
+def _candidates(bare: pd.Series) -> list[Signs]:
+    """Decimal sign and thousands separator in order of preference."""
+    grouped = [Signs("," if sign == "." else ".", sign) for sign in GROUP_SIGNS if _groups(bare, sign)]
+    usual = [Signs(".", ""), Signs(",", ""), Signs(".", ","), Signs(",", ".")]
+    others = [Signs(decimal, sign) for sign in GROUP_SIGNS[2:] for decimal in (".", ",")]
+    return [*grouped, *usual, *others]
 
 
 def _groups(bare: pd.Series, sign: str) -> bool:
@@ -175,16 +204,15 @@ def _groups(bare: pd.Series, sign: str) -> bool:
     return bool(repeated.any() or sign == "," or (small.any() and not long.any()))
 
 
-def _sign_doubt(bare: pd.Series, decimal: str, thousands: str) -> str:
-    if thousands:
-        shown = bare[bare.str.contains(thousands, regex=False)]
-        first = str(shown.iloc[0]) if len(shown) else ""
-        said = {" ": "blanks", "\u00a0": "blanks", "\u202f": "blanks"}.get(thousands, thousands)
-        return f"{said} read as the thousands separator, as in {first}" if first else ""
-    signed = bare[bare.str.contains(decimal, regex=False)]
-    grouped = signed.str.fullmatch(rf"[+-]?[1-9][0-9]{{0,2}}{re.escape(decimal)}[0-9]{{3}}")
+def _sign_doubt(bare: pd.Series, signs: Signs) -> str:
+    if signs.thousands:
+        shown = bare[bare.str.contains(signs.thousands, regex=False)]
+        sign = "blanks are" if signs.thousands in BLANKS else f"{signs.thousands} is"
+        return f"{sign} read as the thousands separator, as in {shown.iloc[0]}" if len(shown) else ""
+    signed = bare[bare.str.contains(signs.decimal, regex=False)]
+    grouped = signed.str.fullmatch(rf"[+-]?[1-9][0-9]{{0,2}}{re.escape(signs.decimal)}[0-9]{{3}}")
     if len(signed) and grouped.all():
-        return f"{signed.iloc[0]} read as a fraction, not as thousands"
+        return f"{signed.iloc[0]} is read as a fraction, not as thousands"
     return ""
 
 
@@ -194,10 +222,11 @@ def _without_unit(words: pd.Series) -> pd.Series:
     return words.str.replace(UNIT_AROUND, r"\1", regex=True)
 
 
-def _matches(bare: pd.Series, decimal: str, thousands: str) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def _matches(bare: pd.Series, signs: Signs) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Which texts are numbers so written. An exponent needs a sign: 1E2 is a code, 1e+02 a number."""
-    point = re.escape(decimal)
-    digits = rf"(?:[0-9]{{1,3}}(?:{re.escape(thousands)}[0-9]{{3}})+|[0-9]+)" if thousands else "[0-9]+"
+    point = re.escape(signs.decimal)
+    group = re.escape(signs.thousands)
+    digits = rf"(?:[0-9]{{1,3}}(?:{group}[0-9]{{3}})+|[0-9]+)" if group else "[0-9]+"
     form = rf"[+-]?(?:{digits}(?:{point}[0-9]*)?|{point}[0-9]+)(?:[eE][+-][0-9]{{1,2}})?"
     return bare.str.fullmatch(form).fillna(value=False).to_numpy(dtype=bool)
 
@@ -232,4 +261,5 @@ def _strangers(unread: pd.Series, rows: pd.Series, what: str) -> str:
     if unread.empty:
         return ""
     count = int(rows[unread.index].sum())
-    return f"{count:,} {'is' if count == 1 else 'are'} {what}, as {str(unread.iloc[0])[:20]!r}"
+    said = f"{count:,} value is not" if count == 1 else f"{count:,} values are not"
+    return f"{said} {what}, for example {str(unread.iloc[0])[:20]!r}"

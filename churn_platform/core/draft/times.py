@@ -1,7 +1,4 @@
-"""What the dates of the drops give away: the cadence, and how long after its month a label is known.
-
-Belongs here: guesses from dates alone. Does not: which drops there are (`adapters/contracts/draft_files.py`).
-"""
+"""What the dates of the drops suggest: the cadence, and how long after its month a label is known."""
 
 import datetime as dt
 from collections.abc import Sequence

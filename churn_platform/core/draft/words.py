@@ -1,7 +1,4 @@
-"""Words of a draft: valid names for headers, plain words for names, and what a name gives away.
-
-Belongs here: everything that is read from a name alone. Does not: what is read from values (`core/draft/columns.py`).
-"""
+"""Words of a draft: valid names for headers, plain words for names, and what a name suggests."""
 
 import re
 import unicodedata
@@ -34,6 +31,8 @@ STAY_WORDS = {
 }  # fmt: skip
 """Words of a label that says the opposite of churn."""
 NEGATIONS = frozenset({"not", "non", "never"})
+NEUTRAL_WORDS = frozenset({"label", "labels", "target", "outcome", "outcomes", "y"})
+"""Words of a label that say neither who left nor who stayed."""
 LATE_STEMS = (
     "cancel", "churn", "terminat", "reason", "refund", "attrit", "unsubscrib", "deactivat", "winback", "closure",
     "offboard",
@@ -136,10 +135,15 @@ def label_likeness(name: str) -> int:
 
 
 def names_who_stayed(name: str) -> bool:
-    """Whether a label's name marks who stayed: "retained", "is_active", "not_churned"; but not "not_renewed"."""
+    """Whether a label's name says who stayed: "retained", "is_active", "not_churned"; but not "not_renewed".
+
+    A word for leaving takes precedence: "churned_active" and "left_current_month" say who left.
+    """
     words = tokens(name)
+    says_left = any(word in LABEL_WORDS and word not in NEUTRAL_WORDS for word in words)
+    says_stayed = not says_left and any(word in STAY_WORDS for word in words)
     negated = words[:1] == ["no"] or not NEGATIONS.isdisjoint(words)
-    return negated == STAY_WORDS.keys().isdisjoint(words)
+    return says_stayed != negated
 
 
 def known_late(name: str) -> bool:

@@ -152,4 +152,4 @@ def test_the_warnings_of_the_newest_month_are_counted_by_code(february_copy):
     watched = WatchedHome(february_copy)
     assert not [name for name in values(watched.ledger()) if "churn_month_warnings" in name]
     record_warnings(february_copy, FEBRUARY)
-    assert values(watched.ledger())["churn_month_warnings", "LABELS_IMPLAUSIBLE"] == 2
+    assert values(watched.ledger())["churn_month_warnings", "LABELS_UNLIKE_BEFORE"] == 2

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from churn_platform.core.conversion import Writing, convert
 from churn_platform.core.draft.columns import LISTED, OFTEN, guess_column, round_up
 
 
@@ -108,7 +109,7 @@ def test_a_column_may_be_empty_where_it_is_seen_to_be_and_few_empty_ones_are_to_
 def test_one_stranger_in_a_thousand_numbers_is_confirmed_and_two_make_a_text():
     numbers = [str(n) for n in range(5, 1004)]
     found = guess([*numbers, "12x"])
-    assert (found.column.dtype, found.doubt) == ("integer", "1 is no number, as '12x'")
+    assert (found.column.dtype, found.doubt) == ("integer", "1 value is not a number, for example '12x'")
     assert dtype([*numbers, "12x", "13x"]) == "string"
     assert guess(pd.Series([1.5, np.inf])).doubt == "1 infinite"
 
@@ -285,3 +286,21 @@ def test_rows_that_are_numbered_are_no_feature(header):
 
 def test_numbers_in_a_form_that_cannot_be_read_are_said():
     assert "'(0.50)'" in guess(["(0.50)", "(1.50)", "2.50"] * 20).useless
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["%d.%m.%Y", "%d.%m.%y", "%m/%d/%Y", "%d-%b-%Y", "%d %b %Y", "%b %d, %Y", "%Y/%m/%d", "%d.%m.%Y %H:%M", "%Y%m%d",
+     "%Y-%m-%d", "%Y-%m-%d %H:%M:%S"],
+)  # fmt: skip
+def test_dates_are_read_by_a_draft_as_ingestion_reads_them(form):
+    days = [dt.datetime(2021, 1, 1) + dt.timedelta(days=17 * n) for n in range(60)]
+    words = pd.Series([day.strftime(form) for day in days])
+    found = guess(words, "joined_on")
+    read, faults = convert(words, "date", Writing(date_format=found.column.date_format))
+    assert (found.column.dtype, faults) == ("date", {})
+    assert found.values.tolist() == read.tolist() == [pd.Timestamp(day.date()) for day in days]
+
+
+def test_negative_numbers_in_brackets_are_left_out_with_an_example():
+    assert "(12.00)" in guess([f"({n}.00)" for n in range(12, 60)]).useless

@@ -69,13 +69,13 @@ def test_one_date_of_many_after_the_as_of_is_under_one_percent():
 def test_names_that_are_known_late_are_left_out_whatever_they_hold():
     noise = RANDOM.integers(0, 50, N)
     assert reasons(last_login_days=noise, refunds=noise) == dict.fromkeys(
-        ["last_login_days", "refunds"], "known only after churning, by its name"
+        ["last_login_days", "refunds"], "its name suggests that it is known only after churning"
     )
 
 
 def test_another_key_is_left_out_but_not_a_whole_amount_that_happens_to_differ():
     assert reasons(invoice_no=RANDOM.permutation(N), metres=RANDOM.permutation(N)) == {
-        "invoice_no": "another key: a value of its own for every customer"
+        "invoice_no": "another key: every customer has a different value"
     }
 
 
@@ -91,7 +91,7 @@ def test_what_comes_in_the_labels_own_table_is_delivered_with_it():
     truth = labels_of(own, LABEL, KEY)
     for name, label, why in [
         ("labels", LabelColumn("labels", "left", 0.2), "delivered with the label"),
-        ("cancellations", LABEL, "known only after churning, by its table's name"),
+        ("cancellations", LABEL, "the table's name suggests that it is known only after churning"),
     ]:
         frame = pd.DataFrame({"who": range(N), "fee": noise, "left": LEFT}).drop(columns=["left"] * (label is LABEL))
         sheet = Sheet(name, name, frame, {h: guess_column(h, frame[h]) for h in frame.columns})

@@ -20,6 +20,7 @@ from churn_platform.core.draft.words import (
     key_likeness,
     known_late,
     label_likeness,
+    names_who_stayed,
     plain_words,
     tokens,
     valid_name,
@@ -162,3 +163,24 @@ def test_a_customers_worth_and_the_costs_are_told_by_their_names():
         "C_FN",
     ]
     assert [n for n in ("C_FP", "contact_cost", "C_FN") if is_needless(n)] == ["C_FP", "contact_cost"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["churned", "churn_current_month", "left_current_month", "cancelled_active", "churned_active", "active_churned",
+     "ChurnedCurrentQuarter", "lost_loyal_customer", "left_kept_card", "inactive", "not_renewed", "not_active",
+     "never_renewed", "non_retained", "no_renewed", "is_not_current", "label", "target", "outcome", "y", "churn_label",
+     "target_churn", "gone", "attrition_flag", "IsInactive"],
+)  # fmt: skip
+def test_a_label_that_names_who_left_is_not_inverted_whatever_else_its_name_says(name):
+    assert not names_who_stayed(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["not_churned", "no_churn", "never_cancelled", "non_churner", "not_inactive", "not_churned_current_month",
+     "NoChurn", "active", "IsActiveMember", "retained", "renewed", "still_active", "current_customer", "label_active",
+     "target_retained", "y_stayed", "outcome_renewed"],
+)  # fmt: skip
+def test_a_label_that_names_who_stayed_is_inverted(name):
+    assert names_who_stayed(name)
