@@ -156,7 +156,7 @@ async function loadList() {
     const left = found.already_left ? ` ${found.already_left.toLocaleString("en")} of them have already left.` : "";
     const trained = state.rows.filter((row) => row.trained_on).length;
     $("list-note").textContent = `${state.rows.length.toLocaleString("en")} listed of ${state.total.toLocaleString("en")} customers on ${found.as_of}, by version ${found.version}.${left}`
-      + (trained ? ` The version was trained on the ${trained.toLocaleString("en")} rows marked\u00a0*.` : "");
+      + (trained ? ` *\u00a0marks ${trained.toLocaleString("en")} customers whose outcome the version saw in training: do not trust their probability.` : "");
     $("list-warning").hidden = !found.list_note;
     $("list-warning").textContent = found.list_note || "";
     showList();
