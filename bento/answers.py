@@ -116,12 +116,12 @@ class Answers:
             return await self.reader.read(keys)
         except StoreDown as error:
             raise Refusal(
-                503, "store_down", str(error), "Try again in a few seconds; GET /readyz says what is missing.",
+                503, "store_down", str(error), "Try again in a few seconds; GET /readyz shows what is missing.",
                 headers={"Retry-After": RETRY_SECONDS},
             ) from None  # fmt: skip
 
     def model(self, loaded: Loaded) -> dict[str, Any]:
-        """What every answer says of its model."""
+        """The model fields of every answer."""
         manifest, reason = loaded.manifest, self.stand_down(loaded)
         return {
             "name": manifest.model_name,
@@ -165,13 +165,12 @@ class Answers:
 
     def _scored(self, loaded: Loaded, key: Key, probability: float, as_of: dt.date | None) -> dict[str, Any]:
         standing = self.history.standing()
-        already_left = standing.has_left(key, as_of)
         return {
             self._key: key,
             "prediction": int(probability >= loaded.scorer.threshold),
             "probability": probability,
-            "decile": None if already_left else standing.decile(loaded.manifest.version, probability),
-            "already_left": already_left,
+            "decile": standing.decile_of(key, as_of, loaded.manifest.version, probability),
+            "already_left": standing.has_left(key, as_of),
         }
 
     def _scored_all(
@@ -184,14 +183,13 @@ class Answers:
         answers, log = [], []
         for (number, row), probability in zip(usable, found, strict=True):
             key, stale = keys[number], bool(row.behind)
-            already_left = standing.has_left(key, row.as_of)
             answers.append(
                 {
                     name: key,
                     "prediction": int(probability >= threshold),
                     "probability": probability,
-                    "decile": None if already_left else standing.decile(version, probability),
-                    "already_left": already_left,
+                    "decile": standing.decile_of(key, row.as_of, version, probability),
+                    "already_left": standing.has_left(key, row.as_of),
                     "features_as_of": months[row.as_of],
                     "stale": stale,
                 }
@@ -209,4 +207,4 @@ class Answers:
         return said
 
     def _reason(self, loaded: Loaded, name: str, value: object, push: float) -> str:
-        return sentence(self._features[name], name, value, push, seen=seen(loaded.scorer, name, value))
+        return sentence(self._features[name], name, value, push, seen=seen(loaded.scorer.categories.get(name), value))

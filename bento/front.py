@@ -1,6 +1,6 @@
 """The front: the ASGI middleware that every request meets first, before BentoML sees it.
 
-Refuses cheaply what is no request of ours (path, method, host, key, content type, size, slow bodies), gives ids,
+Refuses cheaply what is not a request of ours (path, method, host, key, content type, size, slow bodies), gives ids,
 counts and logs. Why it also answers: docs/adr/0010. Belongs here: that. Does not: the answers (`bento/routes.py`).
 """
 
@@ -198,7 +198,7 @@ async def _body(headers: Mapping[str, str], receive: Receive) -> bytes:
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
-                    raise Refusal(400, "cut_off", "The body was cut off.", "Send it whole.")
+                    raise Refusal(400, "cut_off", "The body was cut off.", "Send the complete body.")
                 parts.append(message.get("body", b""))
                 size += len(parts[-1])
                 if size > MAX_BODY:

@@ -1,6 +1,6 @@
 """Limits a request's head, before there is a request: how long it may take to come, and how many bytes it may have.
 
-uvicorn waits for ever for the rest of a head and keeps all of it: a thousand half heads take every file descriptor, one
+uvicorn waits forever for the rest of a head and keeps all of it: a thousand half heads take every file descriptor, one
 endless head the memory. Belongs here: those two limits. Does not: bodies and everything after the head
 (`bento/front.py`).
 """
@@ -36,7 +36,7 @@ class GuardedHeads(HttpToolsProtocol):
         self._in_head, self._head = True, 0
 
     def on_headers_complete(self) -> None:
-        """The head is whole: there is a request."""
+        """The head is complete: there is a request."""
         super().on_headers_complete()
         self._in_head = False
 

@@ -49,7 +49,9 @@ def _predictions(contract: Contract, key: Json) -> Json:
         "prediction": {"type": "integer", "enum": [0, 1], "description": "1 from the release's threshold on."},
         "probability": PROBABILITY,
         "decile": _or_null({"type": "integer", "minimum": 1, "maximum": 10, "description": "1 is the highest risk."}),
-        "already_left": {"type": "boolean", "description": "Known to have left in the newest scored month."},
+        "already_left": _or_null(
+            {"type": "boolean", "description": "Known to have left in the newest scored month; null: not known here."}
+        ),
     }
     fresh: Json = {"features_as_of": DATE, "stale": BOOLEAN}
     used = _object({f: _value_schema(column) for f, column in contract.features.items()})
@@ -133,7 +135,7 @@ def _error(name: str, example: str | int) -> Json:
 
 
 def _refusal(**more: Json) -> Json:
-    """What a refusal says."""
+    """The fields of a refusal."""
     some: Json = {"missing_features": {"type": "array", "items": STRING}, "features_as_of": DATE}
     return _object({"code": STRING, "message": STRING, "hint": STRING, **some, **more}, optional=tuple(some))
 

@@ -53,7 +53,7 @@ class Asked:
 
 Handler = Callable[[Asked], Awaitable[Response]]
 Told = Callable[[int], dict[str, Any]]
-"""What the home says of a version (`bento/told.py`)."""
+"""What the home knows about a version (`bento/told.py`)."""
 
 Published = Callable[[], dt.date | None]
 """The newest month that the lake has published; None where there is no lake."""
@@ -101,7 +101,7 @@ class Routes:
         }
 
     def find(self, path: str) -> tuple[Route, str] | None:
-        """The route of a path and the rest of the path; None where there is none."""
+        """The route of a path and the rest of the path; None if absent."""
         route = self._table.get(path)
         if route is not None and (path == "/" or not path.endswith("/")):
             return route, ""
@@ -145,7 +145,7 @@ class Routes:
                 "stand_down": standing.stand_down is not None,
                 "list_note": standing.list_note,
                 "customers_scored": standing.customers,
-                "already_left": len(standing.already_left),
+                "already_left": standing.left,
                 "listed": len(listed),
                 "offset": start,
                 "customers": listed[start : start + top],
@@ -181,7 +181,7 @@ class Routes:
                 "training_as_of": manifest.training_as_of,
                 "training_months": manifest.training_months,
                 "threshold": manifest.threshold,
-                "costs_given": self._answers.contract.costs_given,
+                "costs_given": loaded.threshold_given,
                 "metrics": manifest.metrics,
                 **told,
                 "refused_release": self._answers.held.refusal,

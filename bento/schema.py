@@ -72,7 +72,8 @@ def body(adapter: TypeAdapter[dict[str, Any]], content: bytes) -> dict[str, Any]
         raise malformed(error) from None
     fields = len(found) + sum(len(part) for part in found.values() if isinstance(part, dict))
     if content.count(b":") > fields:  # a name that comes twice, or a colon in a text; reading again costs time
-        json.loads(content, object_pairs_hook=named_once)
+        # A number's length is no matter here: Python refuses to read one of over 4,300 digits.
+        json.loads(content, object_pairs_hook=named_once, parse_int=str, parse_float=str)
     return found
 
 
@@ -127,11 +128,12 @@ def _column_type(column: Column) -> Any:  # noqa: ANN401 - a type
         kind = Annotated[bool, Strict()]
     else:
         whole = column.dtype == "integer"
-        low, high = column.min, column.max
-        bounds = [
-            *([] if low is None else [Ge(int(low) if whole else low)]),
-            *([] if high is None else [Le(int(high) if whole else high)]),
-        ]
+        low: float | None = column.min
+        high: float | None = column.max
+        if whole:  # without these a number of 400 digits would reach the model, which reads floats
+            low = -LARGEST - 1 if low is None else int(low)
+            high = LARGEST if high is None else int(high)
+        bounds = [*([] if low is None else [Ge(low)]), *([] if high is None else [Le(high)])]
         kind = Annotated[
             (int if whole else float, Strict(), Field(allow_inf_nan=False) if not whole else Strict(), *bounds)
         ]

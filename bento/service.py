@@ -1,6 +1,6 @@
 """The BentoML service: workers, start and stop, packaging. `churn serve` runs it, and `bentoml serve` does.
 
-Belongs here: what BentoML is told. Does not: the API itself (`bento/front.py`, `bento/routes.py`).
+Belongs here: the configuration of BentoML. Does not: the API itself (`bento/front.py`, `bento/routes.py`).
 BentoML imports this module in its arbiter and in every worker: nothing is read before a worker is initialised.
 """
 

@@ -26,7 +26,7 @@ class Told:
 
     def __call__(self, version: int) -> dict[str, Any]:
         """The receipt of the move that put the version into production, who overrode its decision, the candidate that
-        waits for an approval, the proposal that stands, each None where there is none or it cannot be read; and the
+        waits for an approval, the proposal that stands, each None if absent or it cannot be read; and the
         warnings of the newest month.
         """
         told: dict[str, Any] = {"receipt": None, "overridden": None, "pending": None, "proposal": None, "warnings": []}

@@ -1,6 +1,6 @@
 """What Dagster loads: the assets, checks, jobs, sensors and schedule of `defs/`, with their resources.
 
-Named one by one: loading by folder needs the project's pyproject.toml beside the package, which a wheel does not have.
+Named one by one: loading by folder needs the project's pyproject.toml next to the package, which a wheel does not have.
 """
 
 import dagster as dg

@@ -39,6 +39,8 @@ LIBRARY_ENVIRONMENT = {
 }
 
 PROFILE = "CHURN_PROFILE"
+RETIRED = frozenset({"CHURN_OFFLINE_STORE", "CHURN_OFFLINE_PASSWORD"})
+"""Settings of earlier versions; they have no effect, so a profile that still has them is read."""
 KeyDigests = Annotated[str, Field(pattern=r"^([0-9a-f]{64}(,[0-9a-f]{64})*)?$")]
 
 
@@ -60,7 +62,7 @@ class Settings(BaseSettings):
         description="The contract; by default `contract.yaml` of the home, else the StreamFlow one of the package.",
     )
     profile: Path | None = Field(
-        default=None, description="A file of NAME=value lines read beside the environment, which goes first."
+        default=None, description="A file of NAME=value lines. The environment takes precedence."
     )
     dagster_postgres: Annotated[SecretStr, AfterValidator(_read_by_dagster)] = Field(
         default=SecretStr(""),
@@ -130,7 +132,7 @@ class Settings(BaseSettings):
         description="Who hears of events: Apprise URLs, separated by blanks or lines; they hold secrets.",
     )
     alert_urls_file: Path | None = Field(
-        default=None, description="A file with those URLs, one a line, instead; `#` begins a comment."
+        default=None, description="A file with those URLs, one per line, instead; `#` begins a comment."
     )
     actor: str = Field(default="", description="Who acts, for the ledger; by default the login name.")
 
@@ -199,14 +201,14 @@ def _said(fault: ErrorDetails) -> str:
     field, variable = Settings.model_fields[name], f"CHURN_{name.upper()}"
     if field.annotation in (int, float):
         return f"{variable} is {fault['input']!r}: {fault['msg']}"
-    return f"{variable} cannot be what it says (not shown here): {field.description} {fault['msg']}"
+    return f"{variable} has an invalid value (not shown, it may be a secret): {field.description} {fault['msg']}"
 
 
 def _read_profile() -> None:
-    """Set what the profile says and the environment does not, so that libraries and child processes see it too.
+    """Set the profile's values that the environment does not set, so libraries and child processes see it too.
 
     Raises:
-        UsageError: there is no such file, or it sets a CHURN_ variable that is no setting.
+        UsageError: there is no such file, or it sets a CHURN_ variable that is not a setting.
     """
     named = os.environ.get(PROFILE)
     if not named:
@@ -217,8 +219,10 @@ def _read_profile() -> None:
     known = {f"CHURN_{name.upper()}" for name in Settings.model_fields}
     values = dotenv_values(path, interpolate=False)
     for name, value in values.items():
+        if name in RETIRED:
+            continue
         if name.startswith("CHURN_") and name not in known:
-            raise UsageError(f"{path} sets {name}, which is no setting: docs/commands.md lists them.")
+            raise UsageError(f"{path} sets {name}, which is not a setting: docs/commands.md lists them.")
         if value is not None:
             os.environ.setdefault(name, value)
     os.environ[PROFILE] = str(path)  # child processes run in the home

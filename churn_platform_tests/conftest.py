@@ -12,7 +12,6 @@ from churn_platform_tests.real_months import february_home, january_home, real_d
 from churn_platform_tests.shared_homes import made_once
 from churn_platform_tests.stores import postgres_server, redis_server  # noqa: F401 - fixtures
 
-
 MOST_PROCESSES = 4
 """Each holds about 1 GB of imported libraries."""
 

@@ -122,5 +122,5 @@ def test_an_approval_and_a_rollback_at_once_come_one_after_the_other(february_pe
     if said["Bob"][0]:
         assert moves(home) == [FIRST, ("promotion done", "version 2"), ("rollback done", "version 1")]
     else:
-        assert said["Bob"][1] == "Version 1 is the first in production: there is none before it to roll back to."
+        assert said["Bob"][1] == "Version 1 is the first in production. There is no earlier version to roll back to."
         assert moves(home) == [FIRST, ("promotion done", "version 2")]

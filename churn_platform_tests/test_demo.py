@@ -156,7 +156,7 @@ def test_below_the_table_stands_why_in_sentences(first, again):
 def test_progress_goes_to_stderr_asset_by_asset(first):
     _, told = first
     assert "Simulating 1,500 customers over 3 months: from the third month on" in told.err
-    assert "2024-03-31: taken in" in told.err
+    assert "2024-03-31: ingested" in told.err
     for name in ("snapshot", "drift_report", "candidate_model", "promotion_gate", "scores"):
         assert name in told.err
         assert f"{name}  " not in told.out

@@ -46,7 +46,7 @@ async function showModel() {
     const model = await ask("/model");
     state.entity = model.entity.name;
     state.whole = model.entity.dtype === "integer";
-    // Without costs in the contract the threshold rests on defaults, so it is not advice about whom to contact.
+    // Unless the threshold was chosen by the contract's costs, it is not advice about whom to contact.
     state.threshold = model.costs_given ? model.threshold : undefined;
     $("key-heading").textContent = state.entity;
     const auc = model.metrics && model.metrics.auc;
@@ -112,10 +112,12 @@ function customer(key, found, history) {
   part(".verdict").append(percent(found.probability), " ", element("small", verdict(found)));
   part(".meter").setAttribute("aria-label", `Probability ${percent(found.probability)}`);
   part(".fill").style.width = percent(found.probability);
-  const threshold = found.already_left ? undefined : state.threshold;
+  // Null: this server does not know who has left.
+  const threshold = found.already_left === false ? state.threshold : undefined;
   part(".threshold").hidden = threshold === undefined;
   if (threshold !== undefined) part(".threshold").style.left = percent(threshold);
   const group = found.already_left ? "Not in the list"
+    : found.already_left === null ? "Whether this customer has already left is not known here"
     : found.decile === null ? "Not ranked yet" : `Risk group ${found.decile} of 10 (1 is the highest)`;
   part(".legend").textContent = group
     + (threshold === undefined ? "." : `; contact from ${percent(threshold)}.`)
@@ -134,7 +136,7 @@ function customer(key, found, history) {
 
 function verdict(found) {
   if (found.already_left) return "has already left";
-  if (state.threshold === undefined) return found.decile === null ? "" : `decile ${found.decile}`;
+  if (found.already_left === null || state.threshold === undefined) return found.decile === null ? "" : `decile ${found.decile}`;
   return found.prediction === 1 ? "likely to leave: contact" : "likely to stay";
 }
 

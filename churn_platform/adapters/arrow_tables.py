@@ -33,7 +33,7 @@ def to_arrow(frame: pd.DataFrame, columns: Mapping[str, Column]) -> "pa.Table":
 
 
 def write_stamped(table: "pa.Table", path: Path, *, event: dt.datetime, created: dt.datetime) -> None:
-    """Write a table with its two timestamps as Parquet, whole or not at all."""
+    """Write a table with its two timestamps as Parquet, atomically."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -156,7 +156,7 @@ def stop(children: list[subprocess.Popen[bytes]], patience: float = 20.0) -> Non
 
 
 def _reaches(child: subprocess.Popen[bytes], number: int) -> bool:
-    """Send a signal to the child's whole session; whether anybody is left in it."""
+    """Send a signal to the child's whole session; whether a process is left in it."""
     child.poll()  # else a child that has ended would count until somebody waits for it
     try:
         os.killpg(child.pid, number)

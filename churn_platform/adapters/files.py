@@ -1,4 +1,4 @@
-"""Atomic writes: temporary name beside the target, fsync, rename. The only place that knows how.
+"""Atomic writes: temporary name next to the target, fsync, rename. The only place that knows how.
 
 Belongs here: bytes and JSON to disk, digests of files. Does not: what the bytes mean.
 """
@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from churn_platform.errors import IntegrityError
 
 @contextlib.contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `target`; on success fsync it and rename it over `target`.
+    """Yield a temporary path next to `target`; on success fsync it and rename it over `target`.
 
     On any error the temporary file is removed and `target` is untouched.
     """
@@ -33,7 +33,7 @@ def replacing(target: Path) -> Iterator[Path]:
 
 
 def write_text(target: Path, text: str) -> None:
-    """Write `text` as UTF-8 to `target`, whole or not at all."""
+    """Write `text` as UTF-8 to `target`, atomically."""
     with replacing(target) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
@@ -48,16 +48,30 @@ def as_json(value: Any) -> str:  # noqa: ANN401 - whatever json can hold
     return json.dumps(value, indent=2, allow_nan=False) + "\n"
 
 
+class Fields(dict[str, Any]):
+    """A JSON object of a file; a field that it lacks is a fault of the file, not of the program."""
+
+    def __init__(self, values: Mapping[str, Any], source: Path) -> None:
+        super().__init__(values)
+        self._source = source
+
+    def __missing__(self, name: str) -> Any:  # noqa: ANN401 - whatever json can hold
+        raise IntegrityError(f"{self._source} has no field {name!r}: it was changed; put it back from a backup.")
+
+    def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]:
+        return dict, (dict(self),)
+
+
 def read_json(source: Path) -> Any:  # noqa: ANN401 - whatever json can hold
     """The JSON value in `source`.
 
     Raises:
-        IntegrityError: the file is no JSON any more.
+        IntegrityError: the file is not valid JSON. Reading a field that an object lacks raises it later.
     """
     try:
-        return json.loads(source.read_text(encoding="utf-8"))
+        return json.loads(source.read_text(encoding="utf-8"), object_hook=lambda values: Fields(values, source))
     except ValueError as error:  # also bytes that are no UTF-8
-        raise IntegrityError(f"{source} is no JSON any more ({error}); put it back from a backup.") from None
+        raise IntegrityError(f"{source} is not valid JSON ({error}); put it back from a backup.") from None
 
 
 def sha256_file(source: Path) -> str:
@@ -73,7 +87,7 @@ def fsync_file(path: Path) -> None:
 
 
 def fsync_folder(folder: Path) -> None:
-    """Flush a folder's entries, so that a rename survives a power cut."""
+    """Flush a folder's entries, so a rename survives a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

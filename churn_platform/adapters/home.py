@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from churn_platform.adapters.models.registry import ModelRegistry
 
 HOLDER = "home.holder"
-"""Says who holds the home, while somebody does."""
+"""Says who holds the home while it is held."""
 LAYOUT = 1
 """Which files lie where in a home; another number is another layout. A home without `home.json` has the first."""
 VERSION_FILE = "home.json"
@@ -147,7 +147,7 @@ class Home:
         """Refuse a home whose files lie where this version would not look for them.
 
         Raises:
-            WrongLayout: it says another layout than `LAYOUT`, or none that can be read.
+            WrongLayout: its layout is not `LAYOUT`, or none that can be read.
         """
         file = self.folder / VERSION_FILE
         found = read_json(file) if file.exists() else {"layout": LAYOUT}
@@ -159,7 +159,7 @@ class Home:
             )
 
     def is_free(self) -> bool:
-        """Whether nobody holds the home at this moment; asks without waiting."""
+        """Whether the home is free at this moment; does not wait."""
         from filelock import FileLock, Timeout
 
         try:
@@ -177,7 +177,7 @@ class Home:
             seconds: how long to wait for another process; `CHURN_LOCK_SECONDS` by default.
 
         Raises:
-            HomeBusy: another process kept it for so long; says which.
+            HomeBusy: another process kept it for so long; shows which.
         """
         from filelock import FileLock, Timeout
 
@@ -195,7 +195,7 @@ class Home:
 
     @contextlib.contextmanager
     def _named(self, doing: str, *, outermost: bool) -> Iterator[None]:
-        """Say who holds the home while it is held; a disk that is full is no reason not to hold it."""
+        """Say who holds the home while it is held; also with a full disk."""
         holder = self.folder / HOLDER
         if outermost:
             since = self.now().isoformat(timespec="seconds")
@@ -208,7 +208,7 @@ class Home:
                 holder.unlink(missing_ok=True)
 
     def _holder(self) -> str:
-        """Who holds the home; only asked while somebody does."""
+        """Who holds the home; called only while it is held."""
         try:
             said = (self.folder / HOLDER).read_text(encoding="utf-8")
         except OSError:

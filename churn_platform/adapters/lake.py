@@ -1,6 +1,6 @@
 """The lake: typed Parquet a table and as_of, every delivery kept, shown as it was known at any instant.
 
-A snapshot is what its manifest says (`snapshots/<as_of>.json`): files that no manifest names are never read, so a
+A snapshot is what its manifest records (`snapshots/<as_of>.json`): files that no manifest names are never read, so a
 crash between two files publishes nothing.
 """
 
@@ -69,7 +69,7 @@ class Lake:
         """Publish validated tables atomically; tables equal to those known change nothing.
 
         A first delivery counts as known at its as_of (labels: when they mature); a correction when it arrives. Rows
-        put aside are written before the manifest names them; other rows put aside are a delivery of their own.
+        put aside are written before the manifest names them; other quarantined rows are a delivery of their own.
         `compared` (`core/month_comparison.py`) is kept with the delivery.
         """
         manifest = self._manifest(as_of)

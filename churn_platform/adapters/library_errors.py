@@ -4,8 +4,10 @@ A class is recognised by the package that defines it or one of its bases.
 """
 
 import errno
+import os
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from churn_platform.errors import ChurnError
@@ -16,7 +18,7 @@ DISK = {
     errno.EROFS: "The home is on a read-only file system, nothing was published: mount it writable or choose another.",
 }
 SQLITE_FULL = "database or disk is full"
-"""As SQLite says it; Dagster and MLflow pass it on as errors of their own kinds."""
+"""SQLite's own words; Dagster and MLflow pass it on as errors of their own kinds."""
 RESTORE = "put the home back from a backup (`churn restore FILE --home NEW`)"
 
 
@@ -66,7 +68,6 @@ BY_PACKAGE = {
 BY_TYPE: tuple[tuple[type[Exception], Known], ...] = (
     (MemoryError, Known("OUT_OF_MEMORY", "There is not enough memory", "close other programs or use a larger machine")),
     (UnicodeError, TEXT_FILE),
-    (KeyError, RECORD),
 )
 UNEXPECTED = Known("UNEXPECTED", "Unexpected error", "report it with the traceback of `churn --debug ...`")
 
@@ -78,12 +79,24 @@ def sentence_of(error: BaseException) -> str:
     if SQLITE_FULL in str(error):
         return DISK[errno.ENOSPC]
     if isinstance(error, PermissionError) and error.filename:
-        return f"{error.filename} cannot be written: {error.strerror}; check its owner and mode."
+        return (
+            f"{error.filename} cannot be {_denied(Path(error.filename))}: {error.strerror}; check its owner and mode."
+        )
     if isinstance(error, OSError) and not _packages(error) & BY_PACKAGE.keys():
         named = f"{error.strerror or _message(error)}{f' ({error.filename})' if error.filename else ''}."
         return DISK.get(error.errno or 0, named)
     known = _known(error)
     return f"{known.what} ({type(error).__name__}: {_message(error)}): {known.remedy}. [{known.code}]"
+
+
+def _denied(path: Path) -> str:
+    """What this user may not do with a file; the error itself does not say what was tried."""
+    if not os.access(path.parent, os.X_OK):
+        return "reached"
+    if not path.exists():
+        return "written"
+    modes = {"read": os.R_OK, "written": os.W_OK}
+    return " or ".join(word for word, mode in modes.items() if not os.access(path, mode)) or "changed"
 
 
 def _known(error: BaseException) -> Known:

@@ -34,7 +34,7 @@ ANSWERED_MONTHS = 2
 
 @dataclass(frozen=True)
 class DriftOutcome:
-    """A month's drift, or the note why there is none."""
+    """A month's drift, or a note with the reason."""
 
     result: DriftResult | None
     alarms: tuple[str, ...]
@@ -45,7 +45,7 @@ class DriftOutcome:
 def report_drift(home: Home, as_of: dt.date) -> DriftOutcome:
     """Compare a month with every row of the months that production was trained on; keep report and record.
 
-    Ages of the reference, and what production says of it, are those of the reference's customers as they are now old.
+    Ages of the reference, and production's predictions, are those of the reference's customers as they are now old.
     """
     html = home.reports / as_of.isoformat() / "drift.html"
     record: dict[str, Any] = {**Progress(home).made_from(as_of), "production_version": None}
@@ -123,7 +123,7 @@ def _evaluated(home: Home, look: Look, month: dt.date, labelled: Labelled) -> li
 
 
 def _labelled(home: Home, month: dt.date) -> Labelled | None:
-    """A month's rows that have a label; None when there is none."""
+    """A month's rows that have a label; None if absent."""
     rows, labels = _rows(home, [month])
     if labels is None:
         return None

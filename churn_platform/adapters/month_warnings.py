@@ -56,7 +56,7 @@ def listed(as_of: dt.date, warnings: list[MonthWarning]) -> list[dict[str, str]]
 
 
 def record_warnings(home: Home, as_of: dt.date) -> list[MonthWarning]:
-    """Write a receipt when the month's warnings are others than those last recorded, so that alerts follow."""
+    """Write a receipt when the month's warnings are others than those last recorded, so alerts follow."""
     found = warnings_of(home, as_of)
     values: list[Any] = [warning.as_dict() for warning in found]
     last = last_receipt(home.ledger.receipts(), as_of)

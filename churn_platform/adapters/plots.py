@@ -29,7 +29,7 @@ def candidate_plots(labels: Array, probabilities: Array) -> dict[str, bytes]:
 
 
 def markdown_image(png: bytes, alt: str) -> str:
-    """A PNG inside Markdown, so that the UI shows it without a file server."""
+    """A PNG inside Markdown, so the UI shows it without a file server."""
     return f"![{alt}](data:image/png;base64,{base64.b64encode(png).decode()})"
 
 

@@ -21,6 +21,7 @@ from churn_platform.core.moves import carried_out
 from churn_platform.core.performance import measured, stand_down_reason
 from churn_platform.core.promotion import Decision, Trigger
 from churn_platform.core.refused_training import bare_reason
+from churn_platform.core.release import why_not_scored
 from churn_platform.core.retraining import Signals, Verdict, open_request, should_retrain, training_key
 from churn_platform.core.window import Classes, Window, choose_window, matured_months
 from churn_platform.errors import StoreDown
@@ -67,7 +68,7 @@ class Progress:
         return [month for month in sorted({as_of, *(window.months if window else ())}) if month in self.published]
 
     def made_from(self, as_of: dt.date) -> dict[str, str]:
-        """What a record of the month says it was made from: its own snapshot, and all of its inputs."""
+        """What a record of the month was made from: its own snapshot, and all of its inputs."""
         return {"snapshot": self.home.lake.digest(as_of), "inputs": self.inputs(as_of)}
 
     def refused_training(self, as_of: dt.date) -> str | None:
@@ -118,7 +119,7 @@ class Progress:
             )
 
     def unfinished(self) -> Trigger | None:
-        """The newest decision's trigger when no receipt says that it was carried out."""
+        """The newest decision's trigger when no receipt shows that it was carried out."""
         if not self.decisions:
             return None
         newest = self.decisions[-1]
@@ -147,7 +148,7 @@ class Progress:
         return [] if record is None else record.get("answered", [])
 
     def stand_down(self) -> str | None:
-        """Why the model in production must stand down; None when it need not or there is none."""
+        """Why the model in production must stand down; None if it need not, or without one."""
         pointer = self.home.releases.pointer()
         if pointer is None:
             return None
@@ -198,15 +199,16 @@ class Progress:
 
     def _why_stale(self, as_of: dt.date) -> str:
         """Why the month's list must be made again; empty when it need not."""
-        pointer, record = self.home.releases.pointer(), self.home.records.read("scores", as_of)
-        if pointer is None or record is None:
-            return ""
-        if record["version"] != pointer.version:
-            return "The newest month was not scored by the model in production."
+        production = self.home.releases.production()
+        record = self.home.records.read("scores", as_of)
         contract = self.home.contract
+        if production is None or record is None or why_not_scored(production, contract.model_hash):
+            return ""
+        if record["version"] != production.version:
+            return "The newest month was not scored by the model in production."
         if record.get("list_hash", contract.list_hash) == contract.list_hash or self.home.lake.behind():
             return ""
-        return "The contract's words, costs or list have changed since the newest month was scored."
+        return "Descriptions, costs or list settings in the contract have changed since the newest month was scored."
 
     def _signals(self, as_of: dt.date) -> Signals:
         production = self.home.releases.production()

@@ -1,6 +1,6 @@
-"""Records: what each step of the loop derived for a month, as files beside the lake.
+"""Records: what each step of the loop derived for a month, as files next to the lake.
 
-Each record carries the digest of the snapshot it was made from, so that "done" is read from the files and a run
+Each record carries the digest of the snapshot it was made from, so "done" is read from the files and a run
 that was killed is seen. Belongs here: their paths and atomic writing. Does not: their meaning (`core/`).
 """
 
@@ -35,7 +35,7 @@ class Records:
         return self.folder(kind) / f"{as_of}{suffix}"
 
     def write(self, kind: Kind, as_of: dt.date, record: dict[str, Any], frame: "pd.DataFrame | None" = None) -> None:
-        """Write a record and its rows; the record last, so that it never names rows that are not there.
+        """Write a record and its rows; the record last, so it never names rows that are not there.
 
         Without a frame the rows stay as they are. The file carries the digests of both, for `broken`.
         """
@@ -64,7 +64,7 @@ class Records:
         """None while record and rows are what was written, else the sentence what is not.
 
         Raises:
-            IntegrityError: the record is no JSON any more.
+            IntegrityError: the record is not valid JSON.
         """
         path = self.path(kind, as_of, ".json")
         record = read_json(path)

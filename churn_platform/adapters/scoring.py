@@ -14,6 +14,7 @@ from churn_platform.adapters.ledger.state_receipts import record_stand_down
 from churn_platform.adapters.progress import Progress
 from churn_platform.adapters.promotion.promoting import production_candidate
 from churn_platform.core.candidate import Candidate
+from churn_platform.core.release import why_not_scored
 from churn_platform.core.scoring import Mask, Outcomes, decile_floors, list_note, outcomes, rank, reasons
 from churn_platform.core.snapshot import feature_frame
 from churn_platform.core.training_dataset import trained_on
@@ -35,49 +36,46 @@ class Scored:
 
 
 def score_month(home: Home, as_of: dt.date) -> Scored | None:
-    """Rank the customers of a month who can still leave; None (and a record that says so) before there is a model.
+    """Rank the customers of a month who can still leave; None (and a record of that) where no version can.
 
     The list of the newest month follows what is known: customers whose labels arrive later leave it. The list of an
-    older month stays as it was while its features do: late labels are no reason to rank by hindsight.
+    older month stays as it was while its features do: late labels do not change it to rank by hindsight. So does a list
+    that the version in production cannot make again, because the contract has changed since its training.
     """
     progress = Progress(home)
-    features = home.lake.feature_digest(as_of)
-    record: dict[str, object] = {**progress.made_from(as_of), "features": features}
-    kept = home.records.read("scores", as_of) if as_of < progress.published[-1] else None
-    if kept is not None and kept["version"] is not None and kept["features"] == features:
-        home.records.write("scores", as_of, kept | record)
+    made_from = {**progress.made_from(as_of), "features": home.lake.feature_digest(as_of)}
+    manifest = home.releases.production()
+    why_not = "" if manifest is None else why_not_scored(manifest, home.contract.model_hash)
+    kept = home.records.read("scores", as_of)
+    if kept is not None and _stays(kept, made_from, newest=as_of == progress.published[-1], why_not=why_not):
+        home.records.write("scores", as_of, kept | made_from)
         return _kept(home, as_of, kept)
-    production = production_candidate(home)
+    production = None if why_not else production_candidate(home)
     if production is None or production.version is None:
-        home.records.write("scores", as_of, record | {"version": None, "stand_down": None, "customers": 0})
+        unscored = {"version": None, "stand_down": None, "customers": 0}
+        reason = {"not_scored": why_not} if why_not else {}
+        home.records.write("scores", as_of, made_from | unscored | reason)
         return None
-    tables = home.lake.tables(as_of)
-    rows, key = feature_frame(home.contract, tables), home.contract.entity.column
-    known = outcomes(rows[key], _labels(home, tables))
-    trained = pd.Series(_trained_on(production, as_of, rows[key], known), index=rows[key])
-    ranked = rank(home.contract, rows, production.model, known.already_left)
-    stand_down, note = progress.stand_down(), list_note(home.contract, as_of, known)
-    ranked = ranked.assign(
-        trained_on=trained.loc[ranked[key]].to_numpy(),
-        as_of=as_of.isoformat(),
-        version=production.version,
-        stand_down=stand_down is not None,
-    )
-    listed, csv = _listed(home, ranked, rows, production), list_file(home, as_of)
-    for path in (csv, csv.with_suffix(".parquet")):
-        with replacing(path) as temporary:
-            listed.to_csv(temporary, index=False) if path.suffix == ".csv" else listed.to_parquet(
-                temporary, index=False
-            )
+    rows = feature_frame(home.contract, home.lake.tables(as_of))
+    known = outcomes(rows[home.contract.entity.column], _labels(home, as_of))
+    stand_down = progress.stand_down()
+    ranked = _ranked(home, as_of, rows, production, known).assign(stand_down=stand_down is not None)
+    listed = _listed(home, ranked, rows, production)
+    csv = _write_list(home, as_of, listed)
     at_risk = ranked[~ranked["already_left"]]
-    contacts = int((at_risk["probability"] >= production.model.threshold).sum())
-    already_left = len(ranked) - len(at_risk)
-    record |= {"version": production.version, "stand_down": stand_down, "customers": len(ranked), "contacts": contacts}
-    record |= {"already_left": already_left, "list_note": note, "list_hash": home.contract.list_hash}
-    record |= {"decile_floors": decile_floors(ranked), "list": sha256_file(csv.with_suffix(".parquet"))}
-    home.records.write("scores", as_of, record, ranked)
+    scored = Scored(
+        customers=len(ranked),
+        version=production.version,
+        stand_down=stand_down,
+        contacts=int((at_risk["probability"] >= production.model.threshold).sum()),
+        listed=listed,
+        csv=csv,
+        already_left=len(ranked) - len(at_risk),
+        list_note=list_note(home.contract, as_of, known),
+    )
+    home.records.write("scores", as_of, made_from | _record(home, scored, ranked), ranked)
     record_stand_down(home)
-    return Scored(len(ranked), production.version, stand_down, contacts, listed, csv, already_left, note)
+    return scored
 
 
 def list_file(home: Home, as_of: dt.date) -> Path:
@@ -85,13 +83,52 @@ def list_file(home: Home, as_of: dt.date) -> Path:
     return home.reports / as_of.isoformat() / "at_risk.csv"
 
 
-def _labels(home: Home, tables: dict[str, pd.DataFrame]) -> pd.Series | None:
-    """The labels of the month that have been delivered, as booleans by customer; None while there are none."""
-    contract = home.contract
-    if contract.label_table not in tables:
-        return None
-    found = tables[contract.label_table].dropna(subset=[contract.label.column])
-    return found.set_index(contract.entity.column)[contract.label.column].astype(float).astype(bool)
+def _stays(kept: dict[str, Any], made_from: dict[str, str], *, newest: bool, why_not: str) -> bool:
+    """Whether the month's list stays as it was made."""
+    if kept["version"] is None or kept["features"] != made_from["features"]:
+        return False
+    return not newest or bool(why_not)
+
+
+def _labels(home: Home, as_of: dt.date) -> pd.Series | None:
+    """The newest delivered labels of the month as booleans by customer; None while there are none."""
+    entry = home.lake.entries(as_of).get(home.contract.label_table)
+    return None if entry is None else home.lake.read_labels(home.lake.folder / entry["file"])
+
+
+def _ranked(home: Home, as_of: dt.date, rows: pd.DataFrame, production: Candidate, known: Outcomes) -> pd.DataFrame:
+    """Every customer of the month in the order of the list, with the month, the version and the training rows."""
+    key = home.contract.entity.column
+    ranked = rank(home.contract, rows, production.model, known.already_left)
+    trained = pd.Series(_trained_on(production, as_of, rows[key], known), index=rows[key])
+    return ranked.assign(
+        trained_on=trained.loc[ranked[key]].to_numpy(), as_of=as_of.isoformat(), version=production.version
+    )
+
+
+def _write_list(home: Home, as_of: dt.date, listed: pd.DataFrame) -> Path:
+    """Write the list as CSV and Parquet; the path of the CSV file."""
+    csv = list_file(home, as_of)
+    with replacing(csv) as temporary:
+        listed.to_csv(temporary, index=False)
+    with replacing(csv.with_suffix(".parquet")) as temporary:
+        listed.to_parquet(temporary, index=False)
+    return csv
+
+
+def _record(home: Home, scored: Scored, ranked: pd.DataFrame) -> dict[str, Any]:
+    """What is recorded of a scored month besides what it was made from."""
+    return {
+        "version": scored.version,
+        "stand_down": scored.stand_down,
+        "customers": scored.customers,
+        "contacts": scored.contacts,
+        "already_left": scored.already_left,
+        "list_note": scored.list_note,
+        "list_hash": home.contract.list_hash,
+        "decile_floors": decile_floors(ranked),
+        "list": sha256_file(scored.csv.with_suffix(".parquet")),
+    }
 
 
 def _trained_on(production: Candidate, as_of: dt.date, keys: pd.Series, known: Outcomes) -> Mask:
@@ -103,7 +140,8 @@ def _trained_on(production: Candidate, as_of: dt.date, keys: pd.Series, known: O
 
 def _listed(home: Home, ranked: pd.DataFrame, rows: pd.DataFrame, production: Candidate) -> pd.DataFrame:
     """The top of the ranking with reasons."""
-    policy, key = home.contract.policy.scoring, home.contract.entity.column
+    policy = home.contract.policy.scoring
+    key = home.contract.entity.column
     top = ranked[~ranked["already_left"]].head(policy.listed).drop(columns="already_left")
     top = top.astype({"rank": "int64", "decile": "int64"})
     chosen = rows.set_index(key).loc[top[key]].reset_index()
@@ -111,9 +149,15 @@ def _listed(home: Home, ranked: pd.DataFrame, rows: pd.DataFrame, production: Ca
 
 
 def _kept(home: Home, as_of: dt.date, record: dict[str, Any]) -> Scored:
-    """What was scored when the month was the newest."""
+    """What was scored when the list was made."""
     csv = list_file(home, as_of)
-    listed = pd.read_parquet(csv.with_suffix(".parquet"))
-    customers, version, contacts = record["customers"], record["version"], record["contacts"]
-    already_left, note = record.get("already_left"), record.get("list_note")
-    return Scored(customers, version, record["stand_down"], contacts, listed, csv, already_left, note)
+    return Scored(
+        customers=record["customers"],
+        version=record["version"],
+        stand_down=record["stand_down"],
+        contacts=record["contacts"],
+        listed=pd.read_parquet(csv.with_suffix(".parquet")),
+        csv=csv,
+        already_left=record.get("already_left"),
+        list_note=record.get("list_note"),
+    )

@@ -16,6 +16,7 @@ from churn_platform.adapters.watching.alerting import Alerter
 from churn_platform.core.digest import digest_of
 from churn_platform.core.ledger import Receipt
 from churn_platform.core.quarantine import quarantined_sentence
+from churn_platform.core.release import why_not_scored
 from churn_platform.core.snapshot import feature_frame
 from churn_platform.core.standing import blocked, overrides, standing_proposal, word
 from churn_platform.errors import ChurnError, ContractError, UsageError
@@ -50,7 +51,7 @@ def status(home: Home) -> dict[str, Any]:
 
 
 def pending(home: Home) -> dict[str, Any] | None:
-    """The candidate that waits for a person's word; `lapsed` says why it waits no more, before that is recorded."""
+    """The candidate that waits for approval; `lapsed` is why it no longer waits, before that is recorded."""
     found = waiting(home)
     if found is None:
         return None
@@ -59,7 +60,7 @@ def pending(home: Home) -> dict[str, Any] | None:
 
 
 def proposal(home: Home) -> dict[str, Any] | None:
-    """What time proposes while it stands, with the command that carries it out."""
+    """The proposal from later labels while it is valid, with the command that carries it out."""
     pointer = home.releases.pointer()
     version = None if pointer is None else pointer.version
     return standing_proposal(home.records.newest("performance"), version, home.ledger.receipts())
@@ -71,7 +72,7 @@ def with_word(decision: dict[str, Any], receipts: list[Receipt]) -> dict[str, An
 
 
 def alerts(home: Home) -> list[dict[str, Any]]:
-    """Every receiver of alerts with what it was sent and what waits for it; one without a name says why none is."""
+    """Every receiver of alerts with what it was sent and what waits for it; one without a name explains why none is."""
     try:
         return Alerter(home).waiting()
     except ChurnError as error:
@@ -81,7 +82,7 @@ def alerts(home: Home) -> list[dict[str, Any]]:
 
 
 def quarantine(home: Home, as_of: dt.date) -> dict[str, Any] | None:
-    """What validation put aside of a month, one entry a table, and the page that says why; None when nothing."""
+    """The quarantined rows of a month, one entry per table, and the page with the reasons; None without any."""
     tables = {name: found for name, found in home.lake.quarantines(as_of).items() if found["quarantined"]}
     said = quarantined_sentence({name: found["quarantined"] for name, found in tables.items()})
     page = str(home.reports / as_of.isoformat() / "drop.html")
@@ -152,7 +153,7 @@ def explain(home: Home, entity: str, as_of: str | None) -> dict[str, Any]:
         "probability": probability,
         "prediction": int(probability >= version.model.threshold),
         **_listed_as(home, month, entity),
-        "costs_given": home.contract.costs_given,
+        "costs_given": home.contract.threshold_given(version.passport),
         "reasons": sentences.iloc[0].tolist(),
         "features": features,
         "model": {
@@ -169,7 +170,8 @@ def listed_scores(home: Home, top: int) -> tuple[dt.date, dict[str, Any], list[d
     """The newest scored month, its record, and its `top` rows with reasons, as they were made.
 
     `production_version` in the record is the version in production now: after an approval or a rollback, or under
-    another contract, the list is still that of the version which scored the month.
+    another contract, the list is still that of the version which scored the month. `not_scored` says why that version
+    cannot score, null where it can.
 
     Raises:
         UsageError: nothing was scored yet.
@@ -177,8 +179,10 @@ def listed_scores(home: Home, top: int) -> tuple[dt.date, dict[str, Any], list[d
     """
     import pandas as pd
 
-    month, key = _scored_month(home, None), home.contract.entity.column
-    record, pointer = home.records.read("scores", month) or {}, home.releases.pointer()
+    month = _scored_month(home, None)
+    key = home.contract.entity.column
+    record = home.records.read("scores", month) or {}
+    production = home.releases.production()
     path = home.reports / month.isoformat() / "at_risk.parquet"
     rows = pd.read_parquet(path).head(top)
     if key not in rows.columns:
@@ -186,23 +190,29 @@ def listed_scores(home: Home, top: int) -> tuple[dt.date, dict[str, Any], list[d
             f"{path} has no column {key!r}: {home.contract_path} names another key than when the month was scored. "
             "Put the old key back, or make a new home for the new contract."
         )
-    record["production_version"] = None if pointer is None else pointer.version
+    record["production_version"] = None if production is None else production.version
+    record["not_scored"] = None if production is None else why_not_scored(production, home.contract.model_hash) or None
     return month, record, rows.to_dict("records")  # type: ignore[return-value]
 
 
 def _listed_as(home: Home, month: dt.date, entity: str) -> dict[str, Any]:
     """What the month's list says of one customer; values that an earlier version did not write are null."""
-    import pandas as pd
-
-    frame, key = home.records.frame("scores", month), home.contract.entity.column
-    row = frame[frame[key].astype(str) == entity].iloc[:1]
-    found: dict[str, Any] = {}
-    for name in ("rank", "decile", "expected_loss", "already_left", "trained_on"):
-        value = row[name].iloc[0] if name in row.columns and len(row) else None
-        found[name] = None if value is None or pd.isna(value) else getattr(value, "item", lambda v=value: v)()
+    frame = home.records.frame("scores", month)
+    row = frame[frame[home.contract.entity.column].astype(str) == entity].iloc[:1]
+    names = ("rank", "decile", "expected_loss", "already_left", "trained_on")
+    found = {name: _plain(row[name].iloc[0]) if name in row and len(row) else None for name in names}
     if found["expected_loss"] is None:
         del found["expected_loss"]
     return found
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - a value of a table
+    """A value as JSON has it; null for a missing one."""
+    import pandas as pd
+
+    if pd.isna(value):
+        return None
+    return value.item() if hasattr(value, "item") else value
 
 
 def _same_contract(home: Home, version: int, month: dt.date) -> None:
@@ -216,8 +226,8 @@ def _same_contract(home: Home, version: int, month: dt.date) -> None:
             f"{said}version {production.version} is in production now. Type `churn run`: it scores {month} with it."
         )
     raise ContractError(
-        f"{said}the entity, features or label of {home.contract_path} have changed since. Put them back, or make a new "
-        "home for the new contract."
+        f"{said}the entity, features or label of {home.contract_path} have changed since. Put them back, or train a "
+        "version under this contract with `churn retrain --reason TEXT` and `churn run`."
     )
 
 
@@ -229,10 +239,11 @@ def _scored_month(home: Home, as_of: str | None) -> dt.date:
     """
     records = {month: home.records.read("scores", month) or {} for month in home.records.months("scores")}
     scored = [month for month, record in records.items() if record.get("version") is not None]
-    if not scored and (pointer := home.releases.pointer()) is not None:
-        raise UsageError(
-            f"No month has been scored yet. Version {pointer.version} is in production: type `churn run` to score."
-        )
+    production = home.releases.production()
+    if not scored and production is not None:
+        why_not = why_not_scored(production, home.contract.model_hash)
+        remedy = f"Version {production.version} is in production: type `churn run` to score."
+        raise UsageError(f"No month has been scored yet. {why_not or remedy}")
     if not scored:
         raise UsageError("No month has been scored yet: `churn run` scores once a model is in production.")
     if as_of is None:
@@ -249,9 +260,9 @@ def parse_as_of(text: str) -> dt.date:
     """An as_of as people type it.
 
     Raises:
-        UsageError: it is no ISO date.
+        UsageError: it is not an ISO date.
     """
     try:
         return dt.date.fromisoformat(text)
     except ValueError:
-        raise UsageError(f"{text!r} is no date: write it as 2024-01-31.") from None
+        raise UsageError(f"{text!r} is not a date: write it as 2024-01-31.") from None

@@ -37,8 +37,8 @@ def request_retraining(home: Home, by: str, reason: str) -> str:
             evidence={"login": home.settings.who, "policy": home.contract.policy_hash},
         )
     return (
-        f"A retraining on {as_of} is requested by {by}: {reason} `churn run` trains and judges the candidate; where "
-        "the Dagster daemon runs, it starts by itself."
+        f"A retraining on {as_of} is requested by {by}: {reason} Run `churn run` to train and judge the "
+        "candidate. With the Dagster daemon it starts automatically."
     )
 
 

@@ -1,7 +1,7 @@
 """The `churn` command. Exit code 0 also for a refused candidate, 1 for an error, 2 for wrong use.
 
 Belongs here: arguments, options, exit codes. Does not: facts (`adapters/status.py`) and layout (`cli/show.py`).
-Heavy imports live inside the commands, so that `--help` answers at once.
+Heavy imports live inside the commands, so `--help` answers at once.
 """
 
 import contextlib
@@ -48,7 +48,7 @@ def demo(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run the whole loop on a simulated business, or on drops with --data."""
+    """Run the complete loop on a simulated business, or on drops with --data."""
     from churn_platform.cli.demo import run_demo
     from churn_platform.core.simulate import find_scenario
 
@@ -89,13 +89,14 @@ def simulate(
 @app.command()
 def init(
     from_drop: Annotated[
-        Path | None, typer.Option("--from-drop", help="Draft the contract from this folder or file, or newest drop.")
+        Path | None,
+        typer.Option("--from-drop", help="Draft the contract from a file, a folder, or the newest drop in it."),
     ] = None,
     files: Annotated[list[Path] | None, typer.Argument(help="With --from-drop: more files of the same month.")] = None,
     entity: Annotated[str | None, typer.Option(help="With --from-drop: the column that is the customer's key.")] = None,
-    label: Annotated[str | None, typer.Option(help="With --from-drop: TABLE.COLUMN that says who churned.")] = None,
+    label: Annotated[str | None, typer.Option(help="With --from-drop: TABLE.COLUMN that marks who churned.")] = None,
     as_of: Annotated[
-        str | None, typer.Option("--as-of", help="With --from-drop: the files' date where no folder's name says it.")
+        str | None, typer.Option("--as-of", help="With --from-drop: the files' date if no folder is named by it.")
     ] = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
@@ -108,7 +109,7 @@ def init(
     if from_drop is not None:
         found = make_draft(opened, [from_drop, *(files or [])], entity, label, parse_as_of(as_of) if as_of else None)
     elif entity or label or as_of or files:
-        raise UsageError("--entity, --label, --as-of and files are for a draft: they need --from-drop.")
+        raise UsageError("--entity, --label, --as-of and FILES work only with --from-drop.")
     else:
         found = make_home(opened)
     if as_json:
@@ -127,7 +128,7 @@ def ingest(
     ] = None,
     home: HomeOption = None,
 ) -> None:
-    """Validate a month's files and database tables and take them in as a drop; `churn run` processes it."""
+    """Validate a month's files and database tables and accept them as a drop."""
     from churn_platform.adapters.drops.ingestion import gathered, take_in
     from churn_platform.adapters.status import parse_as_of
     from churn_platform.cli.show import ingest_sentences

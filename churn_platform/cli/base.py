@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from churn_platform.adapters.home import Home
 
 OPENED: list["Home"] = []
-"""The homes that the command has opened: what happened in them is told when it ends."""
+"""The homes that the command has opened: their events are reported when it ends."""
 HomeOption = Annotated[Path | None, typer.Option("--home", help="Folder that holds everything (else CHURN_HOME).")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Answer as JSON, for a program.")]
 
@@ -60,7 +60,7 @@ def tell_people() -> list[str]:
 
 
 def make_console() -> "Console":
-    """A console as wide as the terminal; 160 columns where there is none."""
+    """A console as wide as the terminal, or 160 columns without a terminal."""
     from rich.console import Console
 
     return Console(highlight=False, width=None if sys.stdout.isatty() else 160)

@@ -32,7 +32,7 @@ def run(app: Callable[[], object]) -> None:
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
         if code == CTRL_C:
-            _say("Stopped. What was finished stays; run the same command again to go on.", code)
+            _say("Stopped. Completed steps are kept. Run the same command again to continue.", code)
     except Exception as error:  # noqa: BLE001 - whatever a library raises is one sentence
         code = _failed(error)
     try:

@@ -26,7 +26,7 @@ app = typer.Typer(
     help="Check the contract or a month's files, or print its schema.", no_args_is_help=True, rich_markup_mode=None
 )
 SHOWN = 12
-"""Columns that are left out are many in a wide table: so many are shown, all are in the contract."""
+"""Columns that are left out are many in a wide table. Only the first N are shown; the contract has all."""
 
 
 @app.callback()
@@ -43,7 +43,7 @@ def check(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say line by line what is wrong with the contract, or what would fail if FILES were delivered."""
+    """Check the contract, or check FILES against it, one line per problem."""
     from churn_platform.adapters.contracts.check import check_contract, check_files
     from churn_platform.adapters.contracts.file import read_contract
     from churn_platform.adapters.home import Home

@@ -1,7 +1,7 @@
-"""`churn demo`: the whole loop on a simulated business or on real drops, told as a story at the end.
+"""`churn demo`: the complete loop on a simulated business or on real drops, with a story at the end.
 
 Belongs here: taking the deliveries in, one after the other, and running the loop. Does not: the loop
-(`defs/runner.py`), the simulator (`core/simulate`), what the story says (`cli/story.py`).
+(`defs/runner.py`), the simulator (`core/simulate`), the story's words (`cli/story.py`).
 """
 
 import datetime as dt
@@ -86,7 +86,7 @@ def _live(home: Home, source: Path, progress: RunProgress) -> None:
             progress.note(f"{name}: {refusal}")
         else:
             taken += [] if name in taken else [name]
-            progress.note(f"{name}: taken in{': ' if arrival.note else ''}{arrival.note}")
+            progress.note(f"{name}: ingested{': ' if arrival.note else ''}{arrival.note}")
         write_json(home.folder / MARKER, marker)
         if in_order:
             for _ in run_due(home, progress.step, progress.asset):
@@ -110,7 +110,7 @@ def _arrivals(source: Path, home: Home) -> list[Arrival]:
 
 
 def _claim(home: Home, wanted: dict[str, Any]) -> None:
-    """Never mix a demo with months that are somebody's own."""
+    """Never mix a demo with real months."""
     known = _marker(home)
     if known.get("asked") == wanted:
         return
@@ -130,7 +130,7 @@ def _marker(home: Home) -> dict[str, Any]:
 
 
 def _with_contract_of(home: Home, source: Path) -> Home:
-    """The home under the contract that lies beside simulated drops, where it is another than the home's."""
+    """The home under the contract next to the simulated drops, if it differs from the home's."""
     path, own = source / CONTRACT, home.folder / CONTRACT
     named = home.settings.contract is not None or own.exists()
     if named or read_truth(source) is None or read_contract(path) == home.contract:

@@ -1,4 +1,4 @@
-"""The commands over a whole home: backup, restore, move, forget, and what `churn doctor --fix` says.
+"""Commands on a complete home: backup, restore, move, forget, and the output of `churn doctor --fix`.
 
 Belongs here: their arguments and what they say. Does not: what they do (`adapters/`). `cli/app.py` registers them.
 """
@@ -21,7 +21,7 @@ def backup(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """The whole home in one file, taken between runs, every file with its digest."""
+    """Write the complete home to one file between runs, with a digest of every file."""
     from churn_platform.adapters.upkeep.backup import back_up, contents, free_target
 
     opened, begun = open_home(home), time.monotonic()
@@ -47,7 +47,7 @@ def restore(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """A home out of its backup, to a place where there is none; verified before it is put there."""
+    """Restore a home from its backup to a new place, verified first."""
     from churn_platform.adapters.upkeep.backup import opened as opened_archive
     from churn_platform.adapters.upkeep.restoring import free_place
     from churn_platform.adapters.upkeep.restoring import restore as put_back
@@ -122,7 +122,7 @@ def forget(
 
 
 def fixed(home: "Home", *, quiet: bool) -> list[dict[str, object]]:
-    """Repair a home and say what was done, one sentence a repair: what, done, says."""
+    """Repair a home and report what was done, one sentence per repair: what, done, says."""
     from dataclasses import asdict
 
     from churn_platform.adapters.upkeep.repair import Repair, repair
@@ -151,7 +151,7 @@ def _contract_outside(home: "Home") -> str | None:
 
 
 class _bar:  # noqa: N801 - used as a statement
-    """A bar of bytes on stderr in a terminal, one line elsewhere; gives the function that is told each file."""
+    """A bar of bytes on stderr in a terminal, one line elsewhere; yields the function to call for each file."""
 
     def __init__(self, label: str, total: int, *, quiet: bool) -> None:
         from rich.console import Console

@@ -62,7 +62,7 @@ def verify(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Whether the ledger holds and agrees with MLflow, releases and server. Exit code 1 when not, or not to be seen."""
+    """Verify the ledger, MLflow, the releases and the server. Exits 1 on a mismatch or a failed check."""
     import re
 
     from churn_platform.adapters.proof.verifying import LEAST_DIGITS, summary, verify_home

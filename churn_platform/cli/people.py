@@ -5,6 +5,8 @@ from typing import Any
 
 from rich.console import Console
 
+from churn_platform.core.sentences import ended
+
 STATES = {
     "promoted": "green", "approved": "green", "refused": "yellow", "rejected": "yellow", "lapsed": "yellow",
     "pending": "cyan",
@@ -31,7 +33,7 @@ def standing(decision: Mapping[str, Any]) -> str:
 
 
 def said_of(decision: Mapping[str, Any]) -> str:
-    """What people said of a decision, before its own reason; empty where nobody did."""
+    """Approvals and overrides of a decision, before its own reason; empty if there are none yet."""
     if decision["overridden"]:
         return f"{_overridden(decision['overridden'])} "
     request = decision["approval"]
@@ -39,4 +41,4 @@ def said_of(decision: Mapping[str, Any]) -> str:
 
 
 def _overridden(forced: Mapping[str, Any]) -> str:
-    return f"Promoted against the decision by {forced['by']} at {forced['at'][:10]}: {forced['reason']}"
+    return f"Promoted against the decision by {forced['by']} at {forced['at'][:10]}: {ended(forced['reason'])}"

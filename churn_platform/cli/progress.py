@@ -16,7 +16,7 @@ ASSETS = {"monthly": 7, "retraining": 5, "scores": 1}
 
 
 class RunProgress:
-    """Shows each step of the loop while it runs; everything goes to stderr, so that `--json` stays clean."""
+    """Shows each step of the loop while it runs; everything goes to stderr, so `--json` stays clean."""
 
     def __init__(self, *, quiet: bool = False) -> None:
         self._console = Console(stderr=True, quiet=quiet)

@@ -20,7 +20,7 @@ def approve(
     by: ByOption,
     reason: ReasonOption,
     override: Annotated[
-        bool, typer.Option("--override", help="Promote it against its decision; that is told of for ever.")
+        bool, typer.Option("--override", help="Promote it against its decision; the ledger records it permanently.")
     ] = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
@@ -79,7 +79,7 @@ def retrain(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Ask for a new candidate now, whatever the policy says; `churn run` trains and judges it."""
+    """Ask for a new candidate now, whatever the policy; `churn run` trains it."""
     from churn_platform.adapters.training_requests import request_retraining
 
     said = request_retraining(open_home(home), by, reason)

@@ -1,4 +1,4 @@
-"""`churn serve`: the API on one home, run by BentoML; and what `churn bento` says of what it built.
+"""`churn serve`: the API on one home, run by BentoML; and what `churn bento` prints about the build.
 
 Belongs here: where the API may listen, the command line of BentoML, words. Does not: the API (`bento/`), building
 (`adapters/serving/bento_build.py`).

@@ -18,7 +18,7 @@ STYLES = {"pass": "green", "warn": "yellow", "fail": "red", "not_applicable": "d
 
 
 def figure(value: float | None, form: str = ".3f") -> str:
-    """A figure, or a dash where there is none."""
+    """A figure, or a dash if it is missing."""
     return "-" if value is None else format(value, form)
 
 
@@ -66,9 +66,10 @@ def show_status(console: Console, found: Mapping[str, Any]) -> None:
 
 
 def ingest_sentences(found: "ValidatedDrop", target: Path, page: Path) -> list[str]:
-    """What `churn ingest` says of an accepted drop: where it is, what was quarantined, how it compares."""
+    """What `churn ingest` prints for an accepted drop: its folder, quarantined rows and the comparison."""
     aside = found.quarantined_sentence
-    said = [f"The drop of {found.as_of} is {'usable' if aside else 'sound'} and in {target}. Next: `churn run`."]
+    state = "usable" if aside else "valid"
+    said = [f"The drop of {found.as_of} is {state}. Its files are in {target}. Next: `churn run`."]
     said += [f"{aside} Reasons: {page}"] if aside else []
     change = change_sentence(None if found.comparison is None else found.comparison.as_dict())
     said += [change] if change else []
@@ -153,10 +154,12 @@ def show_scores(
         console.print(f"[red]Stand down:[/] {record['stand_down']}")
     if note := record.get("list_note"):
         console.print(f"[yellow]{note}[/]", soft_wrap=True)
-    if (now := record.get("production_version")) not in (None, record["version"]):
+    if not_scored := record.get("not_scored"):
+        console.print(f"[yellow]{not_scored}[/]", soft_wrap=True)
+    elif (now := record.get("production_version")) not in (None, record["version"]):
         console.print(
             f"[yellow]Version {now} is in production now, this list is by version {record['version']}: "
-            "`churn run` makes the list of the new version.[/]",
+            "`churn run` makes the list of that version.[/]",
             soft_wrap=True,
         )
     losses = any("expected_loss" in row for row in rows)
@@ -174,7 +177,11 @@ def show_scores(
         made.add_row(str(row["rank"]), customer, f"{row['probability']:.3f}", *loss, said)
     console.print(made)
     if any(row.get("trained_on") for row in rows):
-        console.print(f"[dim]* Version {record['version']} was trained on this row, so it knew the outcome.[/]")
+        console.print(
+            f"[dim]* Version {record['version']} was trained on this row, outcome included. "
+            "Its probability is too optimistic.[/]",
+            soft_wrap=True,
+        )
 
 
 def show_explanation(console: Console, found: Mapping[str, Any], key: str) -> None:
@@ -187,7 +194,7 @@ def show_explanation(console: Console, found: Mapping[str, Any], key: str) -> No
     if found.get("already_left"):
         console.print("[yellow]Has already left[/]: the label of the month is known, so the customer is not listed.")
     if found.get("trained_on"):
-        console.print(f"[yellow]Training row[/]: version {model['version']} knew the outcome of this customer.")
+        console.print(f"[yellow]Version {model['version']} was trained on this customer's outcome.[/]")
     if model["stand_down"]:
         console.print("[red]The model stands down: do not act on this.[/]")
     for number, reason in enumerate(found["reasons"], start=1):

@@ -1,6 +1,6 @@
 """`churn simulate`: a business with a known truth as files, ready for `churn ingest` and `churn demo --data`.
 
-Belongs here: files from deliveries, and never over somebody's own. Does not: what happens in a scenario
+Belongs here: files from deliveries, and never over other files. Does not: what happens in a scenario
 (`core/simulate`).
 """
 
@@ -45,10 +45,10 @@ def write_simulation(
 
 
 def read_truth(folder: Path) -> dict[str, Any] | None:
-    """The truth beside simulated drops; None where `folder` is no simulation's.
+    """The truth next to simulated drops; None if `folder` is not a simulation's.
 
     Raises:
-        IntegrityError: the file is no JSON any more.
+        IntegrityError: the file is not valid JSON.
     """
     path = folder / TRUTH
     truth = read_json(path) if path.is_file() else None
@@ -67,7 +67,7 @@ def sentences(truth: dict[str, Any], out: Path) -> list[str]:
 
 
 def _written(out: Path, delivery: Delivery) -> Delivery:
-    """Write one delivery; it comes back without its tables, so that a year of months fits into memory."""
+    """Write one delivery; it comes back without its tables, so a year of months fits into memory."""
     folder = out.joinpath(*delivery.folder.split("/"))
     folder.mkdir(parents=True)
     for name, table in delivery.tables.items():

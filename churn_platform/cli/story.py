@@ -15,10 +15,10 @@ Row = dict[str, Any]
 def story(
     home: Home, found: Mapping[str, Any], truth: Mapping[str, Any] | None, refused: Mapping[str, str]
 ) -> list[Row]:
-    """One row a month, oldest first; a figure is None where there is none.
+    """One row per month, oldest first; a missing figure is None.
 
     `realised_auc` is that of the model which was in production when the month came, `first_auc` that of the first
-    model, had nobody ever replaced it; `best_auc` and `what_changed` only a simulation knows.
+    model, if it had never been replaced; `best_auc` and `what_changed` only a simulation knows.
 
     Args:
         home: the home.

@@ -108,6 +108,6 @@ def show_scoreboard(console: "Console", found: Mapping[str, Any]) -> None:
     console.print(
         f"{sums['decisions']} decisions: {sums['right']} right, {sums['wrong']} wrong ({sums['needless']} needless "
         f"promotions, {sums['missed']} better candidates missed), {sums['open']} open. Following them gained "
-        f"{sums['gained']:+,.4g} {found['gained']}, beside the opposite of each.",
+        f"{sums['gained']:+,.4g} {found['gained']}, compared with the opposite of each.",
         soft_wrap=True,
     )

@@ -1,6 +1,6 @@
 """`churn alert` and `churn exporter`: telling people and Prometheus.
 
-Belongs here: arguments and words. Does not: what is told (`adapters/watching/alerting.py`,
+Belongs here: arguments and words. Does not: what is sent (`adapters/watching/alerting.py`,
 `adapters/watching/exporter.py`).
 """
 
@@ -25,8 +25,8 @@ def alert(
     alerter = Alerter(opened)
     if not alerter.receivers():
         raise UsageError(
-            "Nobody is to be told: set CHURN_ALERT_URLS to Apprise URLs, such as mailto://USER:PASSWORD@HOST or "
-            "json://HOST/PATH, or CHURN_ALERT_URLS_FILE to a file with them."
+            "No alert channels are configured. Set CHURN_ALERT_URLS to Apprise URLs, such as "
+            "mailto://USER:PASSWORD@HOST or json://HOST/PATH, or CHURN_ALERT_URLS_FILE to a file with them."
         )
     found = alerter.test() if test else _sent(alerter)
     if as_json:

@@ -1,4 +1,4 @@
-"""What people are told: a receipt of the ledger as a message, or none.
+"""Alert messages: a receipt of the ledger as a message, or None.
 
 Belongs here: which acts are worth a message, its words and severity, how long a receiver that failed is left alone.
 Does not: sending and keeping count (`adapters/watching/alerting.py`), the receipts themselves (`core/ledger.py`).
@@ -18,7 +18,7 @@ FIRST_WAIT = dt.timedelta(minutes=1)
 MOST_TRIES = 12
 """A message that one receiver would not take for so many tries (about a day) makes way for the next one."""
 OLDEST = dt.timedelta(days=7)
-"""What is older is no news any more."""
+"""Older events send no alert."""
 
 PLAIN: dict[str, tuple[str, Severity, str]] = {
     "promotion done": ("promoted {subject}", "success", ""),
@@ -32,7 +32,7 @@ PLAIN: dict[str, tuple[str, Severity, str]] = {
     "drop refused": (
         "the drop of {subject} is refused",
         "failure",
-        "Nothing was published: mend it, deliver it again.",
+        "Nothing was published. Fix the files and deliver them again.",
     ),
     "training refused": (
         "no candidate of {subject} can be trained",
@@ -42,7 +42,7 @@ PLAIN: dict[str, tuple[str, Severity, str]] = {
     "rollback done": ("rolled back to {after}", "warning", ""),
     "promotion proposed": ("a promotion is proposed: {subject}", "info", ""),
     "rollback proposed": ("a rollback is proposed: {subject}", "warning", ""),
-    "stand-down began": ("{subject} stands down", "failure", "Scores, status and API say so until it ends."),
+    "stand-down began": ("{subject} stands down", "failure", "Scores, status and API show it until it ends."),
     "stand-down ended": ("{subject} no longer stands down", "success", ""),
     "warnings raised": ("warnings of {subject}", "warning", "Nothing was stopped. `churn status` shows them again."),
     "recovery": ("recovered: {subject}", "warning", ""),
@@ -61,7 +61,7 @@ class Message:
 
 
 def message_of(receipt: Receipt, business: str, decision: Mapping[str, Any] | None) -> Message | None:
-    """The message of one receipt; None when it is no news for people.
+    """The message of one receipt; None if it needs no alert.
 
     Args:
         receipt: the receipt.
@@ -88,7 +88,7 @@ def finding_lines(decision: Mapping[str, Any]) -> list[str]:
 
 
 def repeats(receipt: Receipt, earlier: Receipt) -> bool:
-    """Whether `earlier` told the same: the same files refused once more by the next try."""
+    """Whether `earlier` has the same content: the same files refused again by the next try."""
     same = ("act", "subject", "evidence")
     return receipt.act == "drop refused" and all(getattr(receipt, n) == getattr(earlier, n) for n in same)
 

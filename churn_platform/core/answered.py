@@ -27,7 +27,7 @@ def review(
 
     Args:
         contract: the contract.
-        answers: (customers, entity + probability + answers), one row a customer: the last answer.
+        answers: (customers, entity + probability + answers), one row per customer: the last answer.
         labels: booleans indexed by entity: the matured labels of the month.
         version: the version.
         as_of: the month whose features were answered on, ISO date.
@@ -57,7 +57,7 @@ def review(
 
 
 def unjudged(answers: pd.DataFrame, version: int, as_of: str, why: str) -> dict[str, Any]:
-    """The answers of a version that cannot be read any more: `review` without figures, the note says why."""
+    """The answers of a version that cannot be read any more: `review` without figures, the note explains why."""
     return _counted(answers, version, as_of) | {"note": why}
 
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from churn_platform.core.ledger import Receipt
 from churn_platform.core.moves import model_named, version_of
+from churn_platform.core.sentences import ended
 
 State = Literal["pending", "approved", "rejected", "lapsed"]
 ANSWERS: dict[str, State] = {"approval": "approved", "rejection": "rejected", "approval lapsed": "lapsed"}
@@ -49,7 +50,7 @@ class Bound:
 
     @classmethod
     def of(cls, receipt: Receipt) -> "Bound":
-        """What a receipt of a request says that it is bound to."""
+        """What a request is bound to, as its receipt records."""
         digests = {name: str(receipt.evidence[name]) for name in ("candidate", "decision", "dataset", "policy")}
         return cls(version_of(receipt.subject) or 0, production=version_of(receipt.before), **digests)
 
@@ -80,7 +81,7 @@ class Request:
         return self.bound.version
 
     def as_dict(self) -> dict[str, Any]:
-        """What people and programs are told of it."""
+        """Its public fields."""
         answer = {} if self.answer is None else asdict(self.answer)
         told = {"version": self.version, "state": self.state, "since": self.asked, "until": self.until}
         return {**told, "by": None, "reason": None, "at": None, **answer, "sentence": self.sentence()}
@@ -91,8 +92,8 @@ class Request:
         if who is None:
             return f"Version {self.version} passed and waits for an approval until {moment(self.until)}."
         if self.state == "lapsed":
-            return f"The request to approve {what} lapsed at {moment(who.at)}: {who.reason}"
-        return f"Version {self.version} was {self.state} by {who.by} at {moment(who.at)}: {who.reason}"
+            return f"The request to approve {what} lapsed at {moment(who.at)}: {ended(who.reason)}"
+        return f"Version {self.version} was {self.state} by {who.by} at {moment(who.at)}: {ended(who.reason)}"
 
 
 def moment(instant: str) -> str:

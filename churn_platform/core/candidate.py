@@ -1,4 +1,4 @@
-"""A candidate: a fitted model with everything that says what it is and what it has seen.
+"""A candidate: a fitted model with its identity and what it was trained on.
 
 Belongs here: fitting on a training dataset, the refits the gate needs, its identity. Does not: MLflow
 (`adapters/models/registry.py`).
@@ -18,6 +18,7 @@ from churn_platform.core.digest import digest_of
 from churn_platform.core.evaluation import Metrics, evaluate
 from churn_platform.core.model import ChurnModel, Recipe, load_model
 from churn_platform.core.promotion import ShuffledRefit
+from churn_platform.core.sentences import counted
 from churn_platform.core.training_dataset import AS_OF, LABEL, Hashes, TrainingDataset, entity_hashes
 from churn_platform.errors import DataError, IntegrityError, NotANumber
 
@@ -116,8 +117,9 @@ def _require_two_classes(labels: pd.Series) -> None:
     churners = int(labels.sum())
     stayers = len(labels) - churners
     if not churners or not stayers:
+        held = f"{counted(churners, 'churner')} and {counted(stayers, 'other')}"
         raise DataError(
-            f"The holdout rows hold {churners} churners and {stayers} others, so a candidate cannot be measured. Older "
+            f"The holdout rows hold {held}, so a candidate cannot be measured. Older "
             "months are pooled as labels mature, up to policy.training.pooled_months."
         )
 
@@ -163,7 +165,7 @@ def forward_scores(contract: Contract, dataset: TrainingDataset, fit: Fit = Reci
 def shuffled_refit(contract: Contract, dataset: TrainingDataset, fit: Fit = Recipe.fit) -> ShuffledRefit:
     """Refit the recipe on labels shuffled over all customers; score the holdout.
 
-    A label is shuffled once for each (entity, as_of), so that a holdout row that leaked into the training rows
+    A label is shuffled once for each (entity, as_of), so a holdout row that leaked into the training rows
     carries its shuffled label there, is memorised, and shows. Where chance leaves the training rows too few of one
     class, there is no refit and the self-test fails with the reason.
     """

@@ -6,7 +6,7 @@ rows (`core/snapshot.py`).
 """
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any, Literal, Self
 
@@ -282,8 +282,17 @@ class Contract(BaseModel):
 
     @property
     def costs_given(self) -> bool:
-        """Whether the author of the contract gave the costs: only then does the threshold say whom to contact."""
+        """Whether the author of the contract gave the costs."""
         return "costs" in self.model_fields_set
+
+    def threshold_given(self, passport: Mapping[str, Any]) -> bool:
+        """Whether a version's threshold says whom to contact: it was chosen by the costs that this contract gives.
+
+        Args:
+            passport: the version's; one of an earlier platform does not name the costs, so nothing is said.
+        """
+        costs = passport.get("made_from", {}).get("recipe", {}).get("costs")
+        return self.costs_given and costs is not None and Costs.model_validate(costs) == self.costs
 
     @property
     def decided_by(self) -> dict[str, Any]:

@@ -46,7 +46,7 @@ class Column(_Part):
     """Allowed values, for `category`. Any other value is a fault. Without the list every text is allowed. Example:
     `[basic, plus]`"""
     description: str = ""
-    """What the column is. Reasons use it where there is no `phrase`. Example: `Failed payments in 90 days`"""
+    """What the column is. Reasons use it if the column has no `phrase`. Example: `Failed payments in 90 days`"""
     phrase: str = ""
     """One value in the words of the retention team: `{value}` becomes the value, `{s}` an s unless the value is 1.
     Example: `'{value} failed payment{s} in 90 days'`"""
@@ -201,7 +201,7 @@ class FileFormat(_Part):
         try:
             "a".encode(self.encoding)
         except LookupError:  # unknown, or none of text, such as base64
-            raise ValueError(f"encoding {self.encoding!r} is none of text: utf-8, cp1252, latin-1 are usual") from None
+            raise ValueError(f"encoding {self.encoding!r} is not a text encoding: try utf-8 or cp1252") from None
         return self
 
 
@@ -229,15 +229,15 @@ class Label(_Part):
     table: Name
     """Table that holds the label. Example: `labels`"""
     column: Name
-    """Column that says who churned: boolean, or 1 for churned and 0 for stayed. Example: `has_left`"""
+    """Column that marks who churned: boolean, or 1 for churned and 0 for stayed. Example: `has_left`"""
     horizon: Span = Span()
     """How long after the as_of the label is known; by default at the as_of. Example:
     `{months: 1}`"""
     period: Literal["after", "before"] = Field(default="after", json_schema_extra=ADDED)
-    """Whether the label is of the time `after` the as_of or `before` it. In a month whose labels are all known,
-    customers who stayed can still leave only where the label is of the time before. Example: `before`"""
+    """`before`: the label says who had left by the as_of, so customers who stayed are listed. `after`: the label is
+    about the future, so a fully labelled month is not listed. Example: `before`"""
     inverted: bool = Field(default=False, json_schema_extra=ADDED)
-    """Whether the column says who stayed, as `is_active` does. Labels are turned over when they are published. Example:
+    """Whether the column marks who stayed, as `is_active` does. Labels are inverted when they are published. Example:
     `true`"""
 
 

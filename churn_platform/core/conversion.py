@@ -22,7 +22,7 @@ TEXT: Final = "string[pyarrow]"
 DATE: Final = "datetime64[s]"
 EXACT_FLOAT32 = 2**24
 EXACT_FLOAT = 2**53
-"""From here on a float32, a float64 no longer tells neighbouring whole numbers apart."""
+"""From here on a float32, a float64 cannot distinguish neighbouring integers."""
 LARGEST = 2**63 - 1
 ISO_DATE = r"[0-9]{4}-?[0-9]{2}-?[0-9]{2}(?:[T ].*)?"
 OFFSET = r"([T ][0-9]{2}:[0-9]{2}.*?) ?(?:Z|[+-][0-9]{2}:?(?:[0-9]{2})?)$"
@@ -69,7 +69,7 @@ def convert(values: pd.Series, dtype: Dtype, writing: Writing | None = None) -> 
     """The values (rows,) in the contract's dtype, null where they cannot be read, and why they cannot.
 
     Args:
-        values: text as it stood in a file, or values typed already.
+        values: text as it was in a file, or values typed already.
         dtype: the contract's.
         writing: how text is written, and which values are missing.
 

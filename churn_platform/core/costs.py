@@ -1,6 +1,6 @@
-"""What wrong predictions cost: one figure for all, or one a customer, read from the contract's columns.
+"""What wrong predictions cost: one figure for all, or one per customer, read from the contract's columns.
 
-Belongs here: costs by row, and what a model's contacts cost beside contacting nobody or everybody. Does not: the
+Belongs here: costs by row, and what a model's contacts cost compared with contacting no customer or all. Does not: the
 threshold (`core/evaluation.py`).
 """
 

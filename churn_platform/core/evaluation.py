@@ -1,7 +1,7 @@
 """What one model is worth on given rows, and the threshold that costs least; the front door to scores.
 
 Belongs here: `Metrics` of one model, the choice of a threshold, and the names of the modules underneath
-(`statistics`, `comparison`, `curves`), so that a caller imports from one place.
+(`statistics`, `comparison`, `curves`), so a caller imports from one place.
 Does not belong here: which rows to score (`training_dataset`), whether a model may be promoted (`promotion`).
 A customer is predicted to churn when the probability is at or above the threshold, everywhere.
 """

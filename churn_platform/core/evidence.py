@@ -26,8 +26,8 @@ class Evidence:
     """Everything the criteria judge. All arrays have one entry a holdout row.
 
     Raises:
-        DataError: rows that do not line up, a mask that is not boolean, a month that is no ISO date, or half a
-            production model. Scores may be anything: `unsound_scores` says what is wrong with them.
+        DataError: rows that do not line up, a mask that is not boolean, a month that is not an ISO date, or half a
+            production model. Scores may be anything: `unsound_scores` describes what is wrong with them.
     """
 
     policy: PromotionPolicy
@@ -47,11 +47,11 @@ class Evidence:
     forward: Floats | None = None
     """Scores of the same recipe fitted one month earlier; None for the first month."""
     alone: Alone | None = None
-    """How well each feature alone tells the label of the newest training rows; None when nobody asked."""
+    """How well each feature alone predicts the label of the newest training rows; None if not measured."""
     label_doubts: tuple[str, ...] = ()
     """Why the labels of the months that train and judge the candidate look wrong, one sentence each."""
     attempt: int = 1
-    """The how-manieth candidate that is judged on this holdout."""
+    """Number of the attempt: the nth candidate that is judged on this holdout."""
 
     def __post_init__(self) -> None:
         for name, mask in (("labels", self.labels), ("candidate_saw", self.candidate_saw)):
@@ -93,12 +93,12 @@ class Evidence:
 
     @property
     def churners(self) -> int:
-        """Entities that churned among the sound rows; one that churned in several pooled months counts once."""
+        """Entities that churned among the valid rows; one that churned in several pooled months counts once."""
         return len(pd.unique(self.keys[self.y]))
 
     @property
     def stayers(self) -> int:
-        """Entities that stayed among the sound rows, in at least one of the pooled months."""
+        """Entities that stayed among the valid rows, in at least one of the pooled months."""
         return len(pd.unique(self.keys[~self.y]))
 
     @property
@@ -124,22 +124,22 @@ class Evidence:
 
     @cached_property
     def y(self) -> Mask:
-        """Labels of the sound rows."""
+        """Labels of the valid rows."""
         return np.asarray(self.labels[self.sound_rows])
 
     @cached_property
     def keys(self) -> np.ndarray[Any, np.dtype[np.object_]]:
-        """Entities of the sound rows."""
+        """Entities of the valid rows."""
         return np.asarray(self.entities[self.sound_rows])
 
     @cached_property
     def ours(self) -> Floats:
-        """The candidate's scores on the sound rows."""
+        """The candidate's scores on the valid rows."""
         return np.asarray(self.candidate[self.sound_rows])
 
     @cached_property
     def theirs(self) -> Floats:
-        """Production's scores on the sound rows.
+        """Production's scores on the valid rows.
 
         Raises:
             ValueError: there is no production model; ask `compares` first.
@@ -150,17 +150,17 @@ class Evidence:
 
     @cached_property
     def difference(self) -> AucDifference:
-        """Paired difference of AUC, candidate minus production, on the sound rows."""
+        """Paired difference of AUC, candidate minus production, on the valid rows."""
         return paired_auc_difference(self.y, self.ours, self.theirs, self.policy.level, self.keys)
 
     @cached_property
     def candidate_auc(self) -> float:
-        """The candidate's AUC on the sound rows."""
+        """The candidate's AUC on the valid rows."""
         return auc(self.y, self.ours)
 
     @cached_property
     def production_auc(self) -> float:
-        """Production's AUC on the sound rows; errors as `theirs`."""
+        """Production's AUC on the valid rows; errors as `theirs`."""
         return auc(self.y, self.theirs)
 
     @cached_property
@@ -182,4 +182,4 @@ def _checked_date(month: str) -> None:
     try:
         dt.date.fromisoformat(month)
     except ValueError as error:
-        raise DataError(f"The training month {month!r} is no ISO date such as 2024-02-29.") from error
+        raise DataError(f"The training month {month!r} is not an ISO date such as 2024-02-29.") from error

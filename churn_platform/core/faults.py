@@ -1,4 +1,4 @@
-"""Every kind of fault that a drop can have, what it says and what to do: the only place that words them.
+"""Every kind of fault that a drop can have, with its message and remedy.
 
 Belongs here: the kinds, a fault and its sentence. Does not: finding faults (`core/conversion.py`, `core/rules.py`,
 `core/snapshot.py`, `adapters/drops/inspection.py`) or what follows from them (`core/quarantine.py`). The table in
@@ -14,14 +14,14 @@ import numpy as np
 EXAMPLES = 3
 EXAMPLE_LENGTH = 60
 TEXT_LIMIT = 1000
-"""Characters; a longer text is no name or category but a file within a cell."""
+"""Characters; a longer text is not a name or category, but a file in a cell."""
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 Positions = np.ndarray[Any, np.dtype[np.integer[Any]]]
 
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of fault. `says` follows the number of values, or stands alone where the fault has no rows."""
+    """One kind of fault. `says` follows the number of values, or is used alone if the fault has no rows."""
 
     code: str
     says: str
@@ -29,9 +29,9 @@ class Kind:
 
 
 CELL_KINDS = (
-    Kind("not_a_number", "not a number", "mend the value"),
-    Kind("not_a_whole_number", "not a whole number", "mend the value"),
-    Kind("not_a_boolean", "not true or false", "mend the value"),
+    Kind("not_a_number", "not a number", "fix the value"),
+    Kind("not_a_whole_number", "not a whole number", "fix the value"),
+    Kind("not_a_boolean", "not true or false", "fix the value"),
     Kind("not_a_date", "not a date as {form}", "fix the value, or set date_format of the column in the contract"),
     Kind(
         "date_in_another_form", "a date in another form",
@@ -50,10 +50,10 @@ CELL_KINDS = (
     Kind("infinite", "infinite or beyond what a number can hold", "write a finite number"),
     Kind("empty", "empty", "fill them or set nullable: true in the contract"),
     Kind("empty_key", "empty", "every row needs its key"),
-    Kind("unknown_category", "outside the allowed {values}", "add the value to the contract or mend the file"),
-    Kind("below_min", "below the minimum {bound}", "mend the file or widen min in the contract"),
-    Kind("above_max", "above the maximum {bound}", "mend the file or widen max in the contract"),
-    Kind("too_long", f"longer than {TEXT_LIMIT:,} characters", "mend the file"),
+    Kind("unknown_category", "outside the allowed {values}", "add the value to the contract or fix the file"),
+    Kind("below_min", "below the minimum {bound}", "fix the file or widen min in the contract"),
+    Kind("above_max", "above the maximum {bound}", "fix the file or widen max in the contract"),
+    Kind("too_long", f"longer than {TEXT_LIMIT:,} characters", "fix the file"),
     Kind("after_as_of", "after the as_of {as_of}: not known then", "deliver the values as they were at the as_of"),
     Kind("key_with_spaces", "with spaces around the key", "write the key without them"),
     Kind(
@@ -62,7 +62,7 @@ CELL_KINDS = (
     ),
     Kind("key_with_fraction", "of the key with a fraction", "write the key as text or a whole number"),
     Kind(
-        "key_with_lost_digits", "of the key that a floating-point number cannot hold: digits are lost",
+        "key_with_lost_digits", "of the key that are too large for a floating-point number: digits are lost",
         "write the key as text or as an integer",
     ),
     Kind(
@@ -70,7 +70,7 @@ CELL_KINDS = (
         'write 1 for churned and 0 for not, or list texts that mean "not known" under missing of the column '
         'in the contract, such as missing: ["9"]',
     ),
-    Kind("conflicting_key", "of a key repeated with other values", "deliver one row a customer"),
+    Kind("conflicting_key", "of a key repeated with other values", "deliver one row per customer"),
 )  # fmt: skip
 STRUCTURAL_KINDS = (
     Kind("missing_table", "there is no file for this table", "deliver {stem}.csv or {stem}.parquet{found}"),
@@ -82,26 +82,27 @@ STRUCTURAL_KINDS = (
     Kind("other_format", "this is a {format} file", "deliver it as {suffix}"),
     Kind("unreadable", "the file cannot be read as {suffix}: {reason}", "deliver it again"),
     Kind("wrong_encoding", "the text is not {encoding}{row}", "set files.encoding in the contract{likely}"),
-    Kind("nul_bytes", "the text holds NUL bytes, the first in line {line}", "deliver it again"),
+    Kind("nul_bytes", "the text contains NUL bytes, the first in line {line}", "deliver it again"),
     Kind(
         "open_quote", "the quote that opens in line {line} is not closed in its cell",
         "close it, and double the quotes within quoted text",
     ),
     Kind(
-        "wrong_delimiter", "the header is one column that holds {found}",
+        "wrong_delimiter", "the header is one column that contains {found}",
         'set files.delimiter: "{found}" in the contract (it is "{delimiter}")',
     ),
     Kind("no_header", "the first line names no column of the contract", "begin with a header line: {wanted}"),
     Kind("missing_column", "the column is missing", "the file has the columns {present}: rename or add it"),
     Kind("repeated_column", "the header names this column twice", "name every column once"),
     Kind("ragged_rows", "with more or fewer cells than the header", "quote cells that hold a delimiter or a line end"),
-    Kind("nested_column", "the column holds {type}", "deliver one plain value a row"),
+    Kind("nested_column", "the column holds {type}", "deliver one plain value per row"),
     Kind(
         "too_many_faulty_rows", "{faulty} of {rows} rows are faulty ({share}), more than the allowed {allowed}",
-        "mend the file or raise policy.ingestion.quarantine_share",
+        "fix the file or raise policy.ingestion.quarantine_share",
     ),
     Kind(
-        "unmatched_customers", "{absent} of the month's {all} customers ({share}) are not in it, allowed are {allowed}",
+        "unmatched_customers",
+        "{absent} of the month's {all} customers ({share}) are not in it, more than the allowed {allowed}",
         "deliver every table for the same customers or raise policy.ingestion.unmatched_share",
     ),
     Kind(
@@ -111,18 +112,19 @@ STRUCTURAL_KINDS = (
     ),
     Kind(
         "keys_nearly_match", "{near} of the month's {all} keys match a key of {before} only after {how}",
-        "{repair}; if the keys of {before} are the wrong ones, deliver that month again first; if these are other "
+        "{repair}; if the keys of {before} were wrong, redeliver {before} first; if these are other "
         "customers, raise policy.ingestion.near_key_share",
     ),
     Kind(
-        "month_repeated", "every table equals the one of {same} cell for cell",
+        "month_repeated", "every table is identical to the one of {same}",
         "export the month again; if nothing has changed since {same}, set policy.ingestion.repeated_month: warn",
     ),
     Kind(
-        "as_of_too_close", "the as_of {as_of} lies {days} from {other}, which is published; the cadence is a {cadence}",
-        "deliver it under {other} if it is the same {cadence}; else mend the date, or set cadence in the contract",
+        "as_of_too_close", "the as_of {as_of} is {days} from the published month {other}; the cadence is a {cadence}",
+        "deliver it under {other} if it is the same {cadence}; otherwise correct the date, or set cadence in the "
+        "contract",
     ),
-    Kind("future", "the as_of {as_of} lies more than one {cadence} ahead", "mend the date: the year typed is {year}"),
+    Kind("future", "the as_of {as_of} is more than one {cadence} ahead", "correct the date: the year is {year}"),
 )  # fmt: skip
 KINDS = {kind.code: kind for kind in (*CELL_KINDS, *STRUCTURAL_KINDS)}
 CELL_CODES = frozenset(kind.code for kind in CELL_KINDS)
@@ -145,7 +147,7 @@ class Fault:
 
     @property
     def of_cells(self) -> bool:
-        """Whether single rows can be put aside for it; else it refuses the drop."""
+        """Whether it quarantines single rows; otherwise it refuses the drop."""
         return self.code in CELL_CODES
 
     @property

@@ -20,7 +20,7 @@ FORGOTTEN = "(forgotten)"
 
 
 def salted(salt: str, key: str | int) -> str:
-    """Hex sha256 of salt and key: who has the key can ask whether it was forgotten, the ledger alone names nobody."""
+    """Hex sha256 of salt and key: who has the key can ask whether it was forgotten, the ledger alone names no one."""
     return hashlib.sha256(f"{salt}:{key}".encode()).hexdigest()
 
 

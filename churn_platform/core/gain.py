@@ -1,9 +1,9 @@
-"""What one version is worth beside another over several months, on rows that neither trained on.
+"""What one version gains over another in several months, on rows that neither trained on.
 
 Belongs here: each row's part in an AUC, and the gain over months with its interval. Does not: which months and
 versions are compared (`core/scoreboard.py`, `core/verdict.py`), one holdout's comparison (`core/comparison.py`).
 
-A month's AUC ranks its own customers alone, so that months with other churn rates do not mix; the months are averaged,
+A month's AUC ranks its own customers alone, so months with other churn rates do not mix; the months are averaged,
 each weighted by its churners. The same customers come every month, so their rows are not independent: the variance is
 that of sums over a customer's rows (Obuchowski 1997, Biometrics 53). On one month it is DeLong's, to the last digit.
 """

@@ -33,7 +33,7 @@ def gather(
         candidate: the fitted candidate.
         production: the version in production, None before the first; without hashed training entities (an imported
             model) the comparison is not applicable.
-        attempt: the how-manieth candidate that is judged on this holdout.
+        attempt: n for the nth candidate that is judged on this holdout.
         fit: fits the month-older recipe.
     """
     rows = dataset.holdout_rows()

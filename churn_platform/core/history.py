@@ -35,7 +35,7 @@ def instant(text: str, *, end: bool) -> dt.datetime:
         try:
             moment = dt.datetime.fromisoformat(text)
         except ValueError:
-            raise UsageError(f"{text!r} is no date and no instant: write 2024-01-31 or 2024-01-31T18:00.") from None
+            raise UsageError(f"{text!r} is not a date or time: write 2024-01-31 or 2024-01-31T18:00.") from None
         try:
             return (moment if moment.tzinfo is not None else moment.replace(tzinfo=dt.UTC)).astimezone(dt.UTC)
         except OverflowError:

@@ -44,7 +44,7 @@ class LabelPlausibility:
 
 
 def judge_labels(current: pd.Series, previous: pd.Series | None, policy: TrainingPolicy) -> LabelPlausibility:
-    """Judge a month's labels by themselves and beside the month before.
+    """Judge a month's labels by themselves and against the month before.
 
     Args:
         current: (entities,) booleans indexed by entity.
@@ -66,15 +66,14 @@ def judge_labels(current: pd.Series, previous: pd.Series | None, policy: Trainin
         returned, before = int((~churned["now"]).sum()), int(previous.sum())
         if returned:
             warnings.append(
-                f"{returned:,} of {before:,} entities labelled churned last month come back as not churned: "
-                "churn here is not final, or the labels are wrong."
+                f"{returned:,} of {before:,} customers labelled churned in the month before are labelled as staying "
+                "now: churn here is not final, or the labels are wrong."
             )
         agreement, chance, independent = _agreement(both)
         if independent and agreement is not None and chance is not None:
             warnings.append(
-                f"The labels agree with last month's on {agreement:.1%} of {len(both):,} entities, chance is "
-                f"{chance:.1%}: "
-                "what drove churn last month says nothing about this month."
+                f"The labels agree with those of the month before on {agreement:.1%} of {len(both):,} customers, by "
+                f"chance they would on {chance:.1%}: what drove churn then does not predict churn now."
             )
     return LabelPlausibility(
         len(current), int(current.sum()), rate, returned, before, agreement, chance, tuple(warnings), tuple(doubts)

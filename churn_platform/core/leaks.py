@@ -1,6 +1,6 @@
-"""Leaks: does a column alone tell the label, as only one that is known after churning does?
+"""Leaks: does a column alone predict the label, as one known only after churning does?
 
-Belongs here: how well each column alone tells the label, and above what it is called a leak. Does not: refusing
+Belongs here: how well each column alone predicts the label, and the limit for a leak. Does not: refusing
 a candidate for it (`core/criteria/no_leak.py`), which columns are features (the contract).
 """
 
@@ -16,18 +16,18 @@ from churn_platform.core.contract import Column, Contract
 from churn_platform.core.statistics import BoolArray, FloatArray, IntArray, auc, checked_labels, quantile_of_normal
 
 MOST_ROWS = 200_000
-"""Above it a random sample tells as much: an AUC of 0.95 is then known to 0.002."""
+"""Above it a random sample is as good: an AUC of 0.95 is then known to 0.002."""
 FOLDS = 5
 FEW_VALUES = 50
-"""Numbers with at most so many distinct values are judged as codes, too: 3 for "cancelled" is no order."""
+"""Numbers with at most so many distinct values are judged as codes, too: 3 for "cancelled" is not an order."""
 HUGE = 1e300
 PERFECT = 0.999
-"""A column that tells all but one in a thousand pairs is a leak at any size."""
+"""A column that separates all but one in a thousand pairs is a leak at any size."""
 
 
 @dataclass(frozen=True)
 class Alone:
-    """How well each column alone tells the label of some rows.
+    """How well each column alone predicts the label of some rows.
 
     `limit` is the policy's, `certain` what an AUC must exceed to lie above it beyond the luck of so few churners.
     """
@@ -48,7 +48,7 @@ def judge_alone(contract: Contract, rows: pd.DataFrame, labels: pd.Series) -> Al
     Args:
         contract: features, and the policy's `training.leak_auc` and `promotion.level`.
         rows: (rows, any columns) holding at least the features.
-        labels: (rows,) booleans; with one class only, nothing can be told and no column is judged.
+        labels: (rows,) booleans; with only one class, no column is judged.
     """
     policy = contract.policy
     churners, limit = int(labels.sum()), policy.training.leak_auc
@@ -115,7 +115,7 @@ def _alone(values: pd.Series, column: Column, churned: BoolArray) -> float:
 
 
 def _places(numbers: FloatArray, empty: BoolArray) -> tuple[float, ...]:
-    """Where nulls stand in the order: below all values and above them; anywhere where there are none."""
+    """Where nulls are in the order: below all values and above them; anywhere where there are none."""
     if not empty.any() or empty.all():
         return (0.0,)
     return float(np.nextafter(np.nanmin(numbers), -np.inf)), float(np.nextafter(np.nanmax(numbers), np.inf))

@@ -18,7 +18,7 @@ from churn_platform.core.digest import canonical_json, digest_of
 from churn_platform.errors import DataError, IntegrityError
 
 GENESIS = "0" * 64
-"""The `previous` of the first receipt; as an anchor it says that nothing had been recorded yet."""
+"""The `previous` of the first receipt; as an anchor it shows that nothing had been recorded yet."""
 
 DropAct = Literal["drop accepted", "drop corrected", "drop repeated", "drop refused"]
 RetrainingAct = Literal[
@@ -54,7 +54,7 @@ def utc_time(value: str) -> str:
     """`value` unchanged if it is an ISO 8601 instant in UTC.
 
     Raises:
-        ValueError: it is no instant, or its offset is absent or not zero.
+        ValueError: it is not an instant, or its offset is absent or not zero.
     """
     if datetime.fromisoformat(value).utcoffset() != timedelta(0):
         raise ValueError(f"{value!r} is not in UTC; end it with +00:00")
@@ -131,7 +131,7 @@ def append(
     """The receipt that follows `head` (the first one where `head` is None).
 
     Raises:
-        DataError: a field has the wrong type or form, or the evidence is no plain, finite JSON.
+        DataError: a field has the wrong type or form, or the evidence is not plain, finite JSON.
     """
     fields = {
         "sequence": 1 if head is None else head.sequence + 1,
@@ -157,7 +157,7 @@ def append(
 def to_line(receipt: Receipt) -> bytes:
     """The receipt as one line without its line end: canonical JSON, with the digest as the last key.
 
-    The digest stands last so that what it covers is the line itself: any changed byte is found
+    The digest comes last, so what it covers is the line itself: any changed byte is found
     without parsing and writing the receipt again.
     """
     return f'{canonical_json(_body(receipt))[:-1]},"digest":"{receipt.digest}"}}'.encode()
@@ -167,7 +167,7 @@ def parse(line: bytes) -> Receipt:
     """The receipt on `line`.
 
     Raises:
-        IntegrityError: the line does not match its digest, or is no receipt.
+        IntegrityError: the line does not match its digest, or is not a receipt.
     """
     if _link_of_line(line) is None:
         raise IntegrityError("the receipt does not match its digest")
@@ -181,7 +181,7 @@ def verify(receipts: Iterable[Receipt], anchor: str | None = None) -> Break | No
     """The first break of a chain that should begin at receipt 1, None where it holds.
 
     Args:
-        receipts: The whole chain, oldest first.
+        receipts: The complete chain, oldest first.
         anchor: The digest of a head that was recorded outside the chain. It must be found in it:
             a chain whose tail was cut holds in itself.
     """
@@ -235,7 +235,7 @@ def _walk(links: Iterator[_Link | None], anchor: str | None) -> Break | None:
         anchored = anchored or head == anchor
     if anchored:
         return None
-    unfound = f"the anchored head {anchor} is none of the {count} receipts"
+    unfound = f"the anchored head {anchor} is not among the {count} receipts"
     return Break(count + 1, "cut", f"{unfound}: the tail was cut or rewritten")
 
 
@@ -245,7 +245,7 @@ def _first_break(count: int, link: _Link | None, rest: Iterator[_Link | None]) -
     if link.sequence == count:
         return Break(count, "changed", f"receipt {count} does not follow the one before: one was rewritten")
     if link.sequence < count:
-        return Break(count, "duplicated", f"receipt {link.sequence} stands a second time, in place {count}")
+        return Break(count, "duplicated", f"receipt {link.sequence} appears a second time, at position {count}")
     if any(other is not None and other.sequence == count for other in rest):
-        return Break(count, "reordered", f"receipt {link.sequence} stands in place {count}, before its turn")
-    return Break(count, "missing", f"receipt {count} is missing: receipt {link.sequence} stands in its place")
+        return Break(count, "reordered", f"receipt {link.sequence} is at position {count}, too early")
+    return Break(count, "missing", f"receipt {count} is missing: receipt {link.sequence} is at its position")

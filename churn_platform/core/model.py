@@ -16,6 +16,7 @@ from churn_platform.core.contract import Contract, Costs, Dtype
 from churn_platform.core.costs import RowCosts
 from churn_platform.core.evaluation import cheapest_threshold
 from churn_platform.core.policy import Algorithm
+from churn_platform.core.sentences import counted
 from churn_platform.errors import DataError, IntegrityError
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
@@ -73,8 +74,9 @@ class Recipe:
         # Counted as entities: all rows of one entity lie in one fold, whose fit would then see one class only.
         churners, stayers = (entities[labels.astype(bool) == churned].nunique() for churned in (True, False))
         if min(churners, stayers) < MIN_CLASS_ENTITIES:
+            held = f"{counted(churners, 'churner')} and {counted(stayers, 'other')}"
             raise DataError(
-                f"The training rows hold {churners} churners and {stayers} others; at least {MIN_CLASS_ENTITIES} of "
+                f"The training rows hold {held}; at least {MIN_CLASS_ENTITIES} of "
                 "each are needed. Older months are pooled as labels mature, up to policy.training.pooled_months."
             )
         pipeline = build_pipeline(self.algorithm, self.features, self.seed)
@@ -142,7 +144,7 @@ def load_model(content: bytes, features: tuple[tuple[str, str], ...]) -> ChurnMo
     try:
         unknown = sorted(set(skops.io.get_untrusted_types(data=content)) - set(TRUSTED_TYPES))
     except (zipfile.BadZipFile, KeyError, ValueError) as error:
-        raise IntegrityError(f"The model file is no skops file ({error}): not loaded.") from None
+        raise IntegrityError(f"The model file is not a skops file ({error}) and was not loaded.") from None
     if unknown:
         raise IntegrityError(f"The model file names types that are not allowed ({', '.join(unknown)}): not loaded.")
     return ChurnModel(skops.io.loads(content, trusted=list(TRUSTED_TYPES)), features)

@@ -177,7 +177,7 @@ def compare_customers(now: pd.Series, before: pd.Series, month: dt.date) -> Cust
 
 
 def near_keys(here: pd.Series, there: pd.Series) -> NearKeys | None:
-    """Those of `here` that match one of `there` after normalising; None where there are none, or keys are numbers."""
+    """Those of `here` that match one of `there` after normalising; None without any, or keys are numbers."""
     if here.empty or there.empty or not isinstance(here.dtype, pd.StringDtype):
         return None
     mine = pd.DataFrame({"here": here.array, "normal": normalised(here).array}).drop_duplicates("normal")

@@ -32,6 +32,7 @@ Code = Literal[
     "UNKNOWN_CATEGORY_SHARE",
     "PERFORMANCE_ON_REPEATED_DATA",
     "LIST_OF_THE_PAST",
+    "MONTH_NOT_SCORED",
     "DECISION_WARNING",
 ]
 RAISED: tuple[Act, ...] = ("warnings raised", "warnings cleared")
@@ -74,7 +75,7 @@ def of_comparison(
                 "NEW_COLUMN",
                 table,
                 f"The file of {table} has new columns that the contract does not name: {', '.join(columns)}. "
-                "They are not used; add them to the contract if the model should know them.",
+                "They are not used; add them to the contract to use them as features.",
             )
             for table, columns in compared["new_columns"].items()
         ),
@@ -137,7 +138,7 @@ def of_drift(record: Mapping[str, Any] | None, *, labelled: bool, why_not: str =
     found = []
     if record["alarms"] and (why_not or not labelled):
         alarms = "; ".join(record["alarms"])
-        missing = "The labels of this month have not come, so a candidate learns from earlier months only."
+        missing = "The labels of this month have not arrived, so a candidate learns from earlier months only."
         said = f"{alarms[:1].upper()}{alarms[1:]}. {refusal_sentence(why_not) if why_not else missing}"
         found.append(MonthWarning("DRIFT_WITHOUT_LABELS", "drift", said))
     return [*found, *_of_categories(result, record["production_version"])]
@@ -153,9 +154,15 @@ def of_performance(entries: Iterable[Mapping[str, Any]]) -> list[MonthWarning]:
 
 
 def of_scores(record: Mapping[str, Any] | None) -> list[MonthWarning]:
-    """Warning of a list that names customers of the past."""
-    note = (record or {}).get("list_note")
-    return [MonthWarning("LIST_OF_THE_PAST", "list", str(note))] if note else []
+    """Warnings of a month that could not be scored and of a list that names customers of the past."""
+    if record is None:
+        return []
+    found = []
+    if why_not := record.get("not_scored"):
+        found.append(MonthWarning("MONTH_NOT_SCORED", "list", str(why_not)))
+    if note := record.get("list_note"):
+        found.append(MonthWarning("LIST_OF_THE_PAST", "list", str(note)))
+    return found
 
 
 def of_decision(decision: Mapping[str, Any] | None) -> list[MonthWarning]:
@@ -205,14 +212,14 @@ def _of_customers(change: Mapping[str, Any] | None, policy: IngestionPolicy) -> 
         before = change["still"] + change["gone"]
         said = (
             f"Of the {change['customers']:,} customers {change['new']:,} are new since {change['before']}, and "
-            f"{change['gone']:,} of the {before:,} of that month are gone. Check that the files are of the same "
-            "customer base, complete, and written with the same keys."
+            f"{change['gone']:,} of the {before:,} of that month are gone. Check that the files are complete, "
+            "cover the same customers, and write keys the same way."
         )
         found.append(MonthWarning("CUSTOMERS_CHANGED", change["before"], said))
     if change["near"]:
         said = (
             f"{change['near']:,} keys match one of {change['before']} only after blanks, case, leading zeros or a "
-            "trailing .0 are removed: they count as other customers. Write every key as in that month."
+            "trailing .0 are removed, so they count as other customers. Write every key as in that month."
         )
         found.append(MonthWarning("KEYS_NEARLY_MATCH", change["before"], said))
     return found
@@ -227,7 +234,10 @@ def _of_lacking(
     for table, count in compared["lacking"].items():
         usual = _lacking_share(before, table)
         if count > policy.quarantine_share * customers and count > LACKING_GROWTH * usual * customers:
-            said = f"{table} lacks {count:,} of the {customers:,} customers: their values of it are unknown this month."
+            said = (
+                f"{table} lacks {count:,} of the {customers:,} customers. "
+                "Their values from this table are missing this month."
+            )
             found.append(MonthWarning("TABLE_LACKS_CUSTOMERS", table, said))
     return found
 
@@ -241,13 +251,13 @@ def _lacking_share(compared: Mapping[str, Any] | None, table: str) -> float:
 def _of_repetition(compared: Mapping[str, Any]) -> list[MonthWarning]:
     month = compared["repeated_month"]
     if month is not None:
-        said = f"Every table equals the one of {month} cell for cell: the export probably delivered that month again."
+        said = f"Every table is identical to the one of {month}. The export probably delivered that month again."
         return [MonthWarning("MONTH_SAME_AS_BEFORE", month, said)]
     return [
         MonthWarning(
             "TABLE_SAME_AS_BEFORE",
             table,
-            f"{table} equals the table of {same} cell for cell: the export probably delivered that month again.",
+            f"{table} is identical to the table of {same}. The export probably delivered that month again.",
         )
         for table, same in compared["repeated"].items()
     ]
@@ -265,6 +275,6 @@ def _of_categories(result: Mapping[str, Any], version: int | None) -> list[Month
         code: Code = "UNKNOWN_CATEGORY_SHARE" if share > 1 / 2 else "NEW_CATEGORY"
         said = f"{column['column']} has values that version {version} was not trained on: {named}."
         if code == "UNKNOWN_CATEGORY_SHARE":
-            said += " It knows nothing about most customers' value: do not rely on its reasons about this column."
+            said += " Most customers have a value that the model has never seen. Ignore its reasons for this column."
         found.append(MonthWarning(code, column["column"], said))
     return found

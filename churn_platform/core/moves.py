@@ -39,7 +39,7 @@ class Move:
     """Production goes from `before` (None: no model) to `version`.
 
     `evidence` names at least the `decision` that approved the version, its `candidate` digest and the `as_of` it was
-    trained on, so that a move that was cut off is completed from its intent alone.
+    trained on, so a move that was cut off is completed from its intent alone.
     """
 
     kind: Kind
@@ -111,7 +111,7 @@ def carried_out(receipts: Iterable[Receipt], by: Collection[str] = ("promotion d
 
 
 def judged_files(decision: Receipt | None) -> dict[str, str]:
-    """Name -> sha256 of a version's files, as a decision judged them; empty where no receipt says it."""
+    """Name -> sha256 of a version's files, as a decision judged them; empty where no receipt records it."""
     found = {} if decision is None else decision.evidence.get("files")
     return {name: str(digest) for name, digest in found.items()} if isinstance(found, dict) else {}
 

@@ -61,11 +61,11 @@ def realised(
 
 
 def turned_over_sentence(version: int | None, as_of: str, metrics: Mapping[str, Any]) -> str:
-    """What an interval wholly below 0.5 says of the labels, and what to do."""
+    """What an interval that is entirely below 0.5 means for the labels, and what to do."""
     low, high = metrics["auc_interval"]
     return (
-        f"Version {version} has AUC {metrics['auc']:.3f} [{low:.3f}, {high:.3f}] on the labels of {as_of}, below 0.5: "
-        f"the labels look turned over. Check what their column means and deliver {as_of} again if they are wrong."
+        f"Version {version} has AUC {metrics['auc']:.3f} [{low:.3f}, {high:.3f}] on the labels of {as_of}, below 0.5. "
+        f"The labels look inverted. Check the label column, and deliver {as_of} again if they are wrong."
     )
 
 
@@ -89,7 +89,7 @@ def measured(records: Sequence[dict[str, Any]], version: int) -> bool:
 def stand_down_reason(records: Sequence[dict[str, Any]], version: int, churners: int = 0) -> str | None:
     """Why a version must stand down: its newest realised AUC is no better than chance; None when it need not.
 
-    A month on which its interval lies wholly below 0.5 says something of the labels and is left out.
+    A month whose interval is entirely below 0.5 is left out: its labels are probably inverted.
 
     Args:
         records: performance records in any order; of one month the last counts.

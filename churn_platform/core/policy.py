@@ -28,8 +28,8 @@ class IngestionPolicy(_Part):
     """Largest share of a month's customers that a feature table may lack. Above it the drop is refused. Example: `0.5`
     """
     near_key_share: float = Field(default=0.01, ge=0, le=1, json_schema_extra=ADDED)
-    """Share of the customers whose keys may match only after zeros, case, blanks or `.0` are removed. Above it the drop
-    is refused. Example: `0`"""
+    """Largest share of keys that match the month before, or another table, only after zeros, case, blanks or `.0` are
+    removed. Above it the drop is refused. Example: `0`"""
     repeated_month: Literal["refuse", "warn"] = Field(default="refuse", json_schema_extra=ADDED)
     """What happens to a month whose tables all equal those of another month, cell for cell. Example: `warn`"""
     changed_share: float = Field(default=0.3, ge=0, le=1, json_schema_extra=ADDED)

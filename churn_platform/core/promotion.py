@@ -33,7 +33,7 @@ class _Record(BaseModel):
 
 
 class DriftFigures(_Record):
-    """What the drift report said when the decision was made."""
+    """The drift report's result when the decision was made."""
 
     drift_share: float | None = None
     drifted_columns: tuple[str, ...] = ()
@@ -100,7 +100,7 @@ class Decision(_Record):
         return self.reason if not self.approved else self.holds(version, digest, policy_hash)
 
     def holds(self, version: int, digest: str, policy_hash: str) -> str | None:
-        """None when this decision, whatever it says, is about exactly this candidate and policy; else why not."""
+        """None when this decision, whatever its outcome, is about exactly this candidate and policy; else why not."""
         if version != self.candidate_version:
             return f"The decision approved version {self.candidate_version}, not version {version}."
         if digest != self.candidate_digest:
@@ -151,7 +151,7 @@ def decide(
     drift: DriftFigures,
     digests: dict[str, str],
 ) -> Decision:
-    """The whole decision. Scores that are no probabilities fail closed, with no figure at all."""
+    """The complete decision. Scores that are not probabilities fail closed, with no figure at all."""
     unsound = evidence.unsound_scores()
     findings = _unsound_findings(unsound) if unsound else _findings(evidence, refit, _seed(candidate_digest))
     refusals = [finding for finding in findings if finding.refuses]
@@ -189,7 +189,7 @@ def _at_chance(interval: Interval) -> bool:
 
 
 def _seed(digest: str) -> int:
-    """A seed that the candidate's digest fixes, so that a decision can be replayed."""
+    """A seed that the candidate's digest fixes, so a decision can be replayed."""
     return int(digest_of(digest)[:8], 16)
 
 
@@ -204,14 +204,14 @@ def _unsound_findings(sentence: str) -> list[Finding]:
     return [
         criterion.finding("fail", sentence, unsound=True)
         if criterion.name == "comparable"
-        else criterion.finding("not_applicable", "The scores are not sound, so nothing was compared.")
+        else criterion.finding("not_applicable", "The scores are invalid, so nothing was compared.")
         for criterion in CRITERIA
     ]
 
 
 @dataclass(frozen=True)
 class _Figures:
-    """The figures a decision carries; all None without a sound comparison."""
+    """The figures a decision carries; all None without a valid comparison."""
 
     candidate_auc: float | None = None
     candidate_interval: Interval | None = None

@@ -34,7 +34,7 @@ def due_pull(
         what = f"files deliver {', '.join(by_files)}" if contract.pulled else "no table is in a database"
         return None, f"Nothing is read by the clock: {what}."
     if not months:
-        return None, "The first month is taken in by hand: `churn ingest --as-of DATE`."
+        return None, "Ingest the first month by hand: `churn ingest --as-of DATE`."
     following = next_as_of(contract, months[-1])
     if following < today:
         return following, f"The {contract.cadence} {following} is over."

@@ -1,4 +1,4 @@
-"""What follows from the faults of a drop: rows put aside, or the drop refused whole.
+"""What follows from the faults of a drop: quarantined rows, or a refused drop.
 
 Belongs here: the share that may be put aside, the rows with their reasons, customers that a table lacks. Does not:
 finding faults in a table (`core/snapshot.py`), writing the rows (`adapters/lake.py`) or the page
@@ -71,11 +71,11 @@ class TableReport:
 
 
 def quarantined_rows(report: TableReport, delivered: pd.DataFrame) -> pd.DataFrame:
-    """The faulty rows as they stood in the file, after their number (from 1) and their reasons.
+    """The faulty rows as they were in the file, after their number (from 1) and their reasons.
 
     Args:
         report: the table's report.
-        delivered: (rows, columns) the whole file in its own order.
+        delivered: (rows, columns) the complete file in its own order.
     """
     aside = delivered.iloc[report.faulty].reset_index(drop=True)
     reasons = [

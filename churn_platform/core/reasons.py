@@ -1,4 +1,4 @@
-"""Reasons in words: one feature's value and what it does to the risk, as the contract says it.
+"""Reasons in words: one feature's value and what it does to the risk, in the contract's words.
 
 Belongs here: the sentence. Does not: how strong a reason is (`core/model.py`, `core/scorer.py`).
 The server imports this module: no pandas.
@@ -6,7 +6,7 @@ The server imports this module: no pandas.
 
 from churn_platform.core.contract import Column
 
-UNSEEN = "is new to the model, which knows nothing about it"
+UNSEEN = "was not in the training data, so its effect is unknown"
 
 
 def sentence(column: Column, name: str, value: object, push: float, *, seen: bool = True) -> str:

@@ -1,4 +1,4 @@
-"""What a release says of itself: the manifest of a version and the pointer to production.
+"""What a release contains about itself: the manifest of a version and the pointer to production.
 
 Belongs here: the shapes and what makes them valid. Does not: files (`adapters/serving/releases.py`), the model.
 Imports pydantic and the standard library only: the server imports this module.
@@ -95,3 +95,14 @@ class Pointer(_Frozen):
     activate_at: UtcTime
     ledger_head: Sha256
     as_of: IsoDate
+
+
+def why_not_scored(manifest: Manifest, model_hash: str) -> str:
+    """Why a version cannot score customers under the contract of this `model_hash`; empty when it can."""
+    if manifest.contract_hash == model_hash:
+        return ""
+    return (
+        f"Version {manifest.version} is in production and was trained under another contract: the entity, features "
+        "or label have changed since, so it cannot score. Put them back, or type `churn retrain --reason TEXT` and "
+        "`churn run`."
+    )

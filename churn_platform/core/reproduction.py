@@ -42,7 +42,7 @@ def contract_as_then(contract: Contract, made_from: Mapping[str, Any]) -> Contra
     """The contract with recipe, holdout and slices as a version was made with; tables and features as they now are.
 
     Raises:
-        ContractError: the features or tables have changed since, so that nothing can be read as it was then.
+        ContractError: the features or tables have changed since, so nothing can be read as it was then.
     """
     recipe, fields = made_from["recipe"], contract.as_mapping()
     training = fields["policy"]["training"] | {
@@ -109,7 +109,7 @@ def changed_tables(recorded: Mapping[str, str], now: Mapping[str, str]) -> list[
 def compare(
     contract: Contract, dataset: TrainingDataset, recorded: Candidate, again: Candidate, released: Candidate | None
 ) -> Iterator[Compared]:
-    """The version beside its reproduction: identity, figures, and the prediction of every row of the dataset.
+    """The version compared with its reproduction: identity, figures, and the prediction of every row of the dataset.
 
     Args:
         contract: the contract as it was then.

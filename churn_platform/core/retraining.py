@@ -16,6 +16,7 @@ from churn_platform.core.labels import turned_over
 from churn_platform.core.ledger import Receipt
 from churn_platform.core.promotion import DriftFigures, Trigger
 from churn_platform.core.refused_training import refusal_sentence
+from churn_platform.core.sentences import ended
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Asked:
 
     def sentence(self) -> str:
         """Who asked, and why."""
-        return f"{self.by} asked for a retraining: {self.reason}"
+        return f"{self.by} asked for a retraining: {ended(self.reason)}"
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class Signals:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Retrain with this trigger, or skip; the sentence says why either way. `key` names the evidence.
+    """Retrain with this trigger, or skip; the sentence explains why either way. `key` names the evidence.
 
     `fallen` says how performance fell where that is news and still no candidate may be made.
     """

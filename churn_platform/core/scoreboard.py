@@ -123,7 +123,7 @@ DECIDED = Event()
 
 
 def events(receipts: Iterable[Receipt]) -> Iterator[Event]:
-    """What the ledger says that happened; a takeover by the loop, an approval or a rollback."""
+    """What the ledger shows that happened; a takeover by the loop, an approval or a rollback."""
     for receipt in receipts:
         if receipt.act in DELIVERED:
             yield Event(month=receipt.subject)
@@ -221,6 +221,6 @@ def _sentence(decision: Decided, gain: Gain | None, found: Shown, policy: Promot
     )
     if found == "open" and gain.churners < policy.min_holdout_churners:
         return f"{figures}, with {gain.churners} churners too few to tell."
-    untold = "it can no longer be told" if final else "too early to tell"
+    untold = "this can no longer be decided" if final else "too early to tell"
     says = {"better": f"{ours} was better", "not better": f"{ours} was not better", "open": untold}
     return f"{figures}; {says[found]}."

@@ -48,9 +48,8 @@ class Scorer(Protocol):
         ...
 
 
-def seen(scorer: Scorer, name: str, value: object) -> bool:
-    """Whether the model was trained on a value; always true of a number, which it can place between others."""
-    known = scorer.categories.get(name)
+def seen(known: Collection[str] | None, value: object) -> bool:
+    """Whether a value is among the trained ones; always true of a number, which has no list of them."""
     return known is None or (NONE if value is None else str(value)) in known
 
 

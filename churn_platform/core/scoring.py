@@ -9,8 +9,9 @@ import pandas as pd
 
 from churn_platform.core.contract import ColumnCost, Contract
 from churn_platform.core.costs import RowCosts
-from churn_platform.core.model import NONE, ChurnModel
+from churn_platform.core.model import ChurnModel
 from churn_platform.core.reasons import sentence
+from churn_platform.core.scorer import seen
 
 REASON = "reason_{}"
 DECILES = 10
@@ -55,8 +56,8 @@ def list_note(contract: Contract, as_of: dt.date, found: Outcomes) -> str | None
     if contract.label.period == "before":
         return None
     return (
-        f"The list is of the past: the outcome of every customer of {as_of} is already known. To list customers who "
-        "can still leave, deliver a month without labels. If the label says who had left by the as_of, set "
+        f"Every outcome of {as_of} is already known, so this list describes the past. Deliver a month without "
+        "labels to list customers who can still leave. If the label marks who had left by the as_of, set "
         "`period: before` in the contract's label."
     )
 
@@ -68,7 +69,7 @@ def rank(contract: Contract, rows: pd.DataFrame, model: ChurnModel, already_left
         contract: the contract.
         rows: (customers, entity + features) of one snapshot.
         model: the model in production.
-        already_left: (customers,) who can no longer leave; nobody by default.
+        already_left: (customers,) who can no longer leave; no one by default.
 
     Returns:
         (customers,) entity, probability, already_left, rank from 1, decile 1 (highest risk) to 10. Where the cost of a
@@ -97,7 +98,7 @@ def rank(contract: Contract, rows: pd.DataFrame, model: ChurnModel, already_left
 def decile_floors(ranked: pd.DataFrame) -> list[float]:
     """The lowest probability in each of the deciles 9 to 1, ascending; empty for fewer than ten customers.
 
-    Serving finds a customer's decile with them, without the whole list.
+    Serving finds a customer's decile with them, without the complete list.
     """
     lowest = ranked.groupby("decile")["probability"].min()
     return [] if len(lowest) < DECILES else lowest.drop(DECILES).sort_values().tolist()
@@ -127,9 +128,8 @@ def reasons(contract: Contract, rows: pd.DataFrame, model: ChurnModel, count: in
 
     def reason(i: int, j: int) -> str:
         value = values[j][i]
-        own = known[j]
-        seen = own is None or (NONE if value is None else str(value)) in own
-        return sentence(contract.features[features[j]], features[j], value, strengths[i, j], seen=seen)
+        trained = seen(known[j], value)
+        return sentence(contract.features[features[j]], features[j], value, strengths[i, j], seen=trained)
 
     sentences = [[reason(i, j) for j in chosen] for i, chosen in enumerate(order)]
     return pd.DataFrame(sentences, index=rows.index, columns=names)

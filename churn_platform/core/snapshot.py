@@ -1,4 +1,4 @@
-"""Validation of one table of a drop: raw values in, sound typed rows and all faults out.
+"""Validation of one table of a drop: raw values in, valid typed rows and all faults out.
 
 Belongs here: the header, the order of conversion, rules and keys, and what a snapshot's tables are joined to.
 Does not: reading values (`core/conversion.py`), the rules (`core/rules.py`), the words (`core/faults.py`), files
@@ -99,7 +99,7 @@ def conform(
 
 
 def feature_frame(contract: Contract, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """One row a customer of the snapshot: entity, every feature, every carried column; absent rows are null.
+    """One row per customer of the snapshot: entity, every feature, every carried column; absent rows are null.
 
     Args:
         contract: the contract.
@@ -163,7 +163,7 @@ def _converted(
 
 
 def _float_key_faults(key: pd.Series) -> Masks:
-    """Keys that a file holds as floating-point numbers: a fraction is no key, and large ones have lost digits."""
+    """Keys that a file holds as floating-point numbers: a fraction is not a key, and large ones have lost digits."""
     numbers = key.to_numpy(dtype=float, na_value=np.nan)
     fraction = ~np.isnan(numbers) & (np.isinf(numbers) | (np.trunc(numbers) != numbers))
     lost = ~fraction & (np.abs(numbers) >= (EXACT_FLOAT32 if key.dtype == np.float32 else EXACT_FLOAT))
@@ -172,7 +172,7 @@ def _float_key_faults(key: pd.Series) -> Masks:
 
 
 def _readable_that_break_rules(broken: Broken, unreadable: Mapping[str, Mask]) -> Broken:
-    """Broken rules without the values that could not be read: they are no empty ones."""
+    """Broken rules without the values that could not be read: they are not empty ones."""
     found = {}
     for (column, code), mask in broken.items():
         seen = mask & ~unreadable[column] if code in ("empty", "empty_key") and column in unreadable else mask
@@ -207,7 +207,7 @@ def _repeated_keys(
 
 
 def _repeated_headers(contract: Contract, name: str, raw: pd.DataFrame) -> Mask:
-    """Rows that repeat the header, as in files that were put one after the other: they are no customers."""
+    """Rows that repeat the header, as in files that were put one after the other: they are not customers."""
     headers = [spec.source or own for own, spec in contract.delivered(name).items() if (spec.source or own) in raw]
     texts = {header: raw[header] for header in headers if raw[header].dtype in (object, "string")}
     repeated = np.full(len(raw), len(texts) == len(headers))

@@ -12,13 +12,14 @@ from typing import Any
 from churn_platform.core.approval import Bound, Request, Signature, moment, requests
 from churn_platform.core.ledger import Act, Receipt
 from churn_platform.core.moves import version_of
+from churn_platform.core.sentences import ended
 
 
 def barred(receipts: Iterable[Receipt]) -> dict[int, str]:
     """The versions that are never promoted by themselves, with the sentence why: blocked or rejected ones."""
     receipts = list(receipts)
     said = {
-        version: f"Version {version} was rejected by {who.by} at {moment(who.at)}: {who.reason}"
+        version: f"Version {version} was rejected by {who.by} at {moment(who.at)}: {ended(who.reason)}"
         for version, who in rejected(receipts).items()
     }
     return said | {version: blocked_sentence(version, who) for version, who in blocked(receipts).items()}
@@ -45,7 +46,7 @@ def rejected(receipts: Iterable[Receipt]) -> dict[int, Signature]:
 def standing_request(receipts: Iterable[Receipt], present: Bound) -> Request | None:
     """The request for the same candidate on the same evidence that waits or was rejected; None when it may be made.
 
-    Another trigger makes another decision of it, but no other question. What lapsed may be asked again, for nobody
+    Another trigger makes another decision of it, but no other question. What lapsed may be asked again, for no one
     said no; and what was approved since, for an approval is used once: the version has left production again.
     """
     receipts = list(receipts)
@@ -56,7 +57,7 @@ def standing_request(receipts: Iterable[Receipt], present: Bound) -> Request | N
 
 
 def overrides(receipts: Iterable[Receipt]) -> dict[int, Signature]:
-    """The versions that were promoted against the decision, with who did it; they are told of for ever."""
+    """The versions that were promoted against the decision, with who did it; shown permanently."""
     found: dict[int, Signature] = {}
     for receipt in receipts:
         version = version_of(receipt.subject)
@@ -82,7 +83,7 @@ def word(receipts: Iterable[Receipt], decision: str) -> dict[str, Any]:
 def standing_proposal(
     look: Mapping[str, Any] | None, production: int | None, receipts: Iterable[Receipt]
 ) -> dict[str, Any] | None:
-    """The newest look's proposal while it stands, with the command that carries it out; None when there is none.
+    """The newest look's proposal while it stands, with the command that carries it out; None if absent.
 
     It lapses when production changes or the version is blocked or rejected, and with the next look.
 

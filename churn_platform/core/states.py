@@ -1,4 +1,4 @@
-"""What changed since the ledger said it last: fields of the policy, and whether production stands down.
+"""What changed since the last receipt about it: fields of the policy, and whether production stands down.
 
 Belongs here: the two rules. Does not: reading the contract, writing receipts (`adapters/ledger/state_receipts.py`).
 """

@@ -1,4 +1,4 @@
-"""How versions ranked the customers of later months, on today's labels, and what one was worth beside another.
+"""How versions ranked the customers of later months, on today's labels, and what one gained over another.
 
 Belongs here: AUC, gain and saved costs of versions by month. Does not: which months judge a decision
 (`core/scoreboard.py`).
@@ -39,7 +39,7 @@ class Scores:
         return self._known[place]
 
     def auc(self, version: Candidate | None, month: dt.date) -> float | None:
-        """The version's AUC on all customers of a month; None where there is none."""
+        """The version's AUC on all customers of a month; None if absent."""
         parts = None if version is None else self.of(version, month)[1]
         return None if parts is None else parts.auc
 
@@ -65,9 +65,9 @@ class Scores:
         return found.entities, AucParts.of(found.churned, self.memory.probability(version, month)[found.known])
 
     def saved(self, candidate: Candidate, incumbent: Candidate | None, months: Sequence[str]) -> float:
-        """What contacting by the candidate would have saved beside the incumbent, in the contract's costs.
+        """What contacting by the candidate would have saved compared with the incumbent, in the contract's costs.
 
-        Before the first version nobody is contacted.
+        Before the first version no one is contacted.
         """
         total = 0.0
         for month in (dt.date.fromisoformat(month) for month in months):

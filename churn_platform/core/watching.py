@@ -1,6 +1,6 @@
 """What a watcher wants to know of a home at a glance, folded from receipts one by one.
 
-Belongs here: the standing that receipts leave, what Dagster's storage says in plain values, when a daemon counts as
+Belongs here: the standing that receipts leave, what Dagster's storage records in plain values, when a daemon counts as
 dead. Does not: metrics (`adapters/watching/exporter.py`), reading files or Dagster.
 """
 
@@ -12,7 +12,7 @@ from churn_platform.core.ledger import DELIVERED, Receipt
 from churn_platform.core.month_warnings import RAISED, recorded
 
 DAEMON_SILENT_SECONDS = 180.0
-"""A daemon reports every 30 seconds; one that has said nothing for so long is taken for dead."""
+"""A daemon reports every 30 seconds; after this long without a report it counts as dead."""
 ANSWERS = ("approval", "rejection", "approval lapsed", "promotion done")
 
 

@@ -33,7 +33,7 @@ class Approval(Word):
 
     override: bool = Field(
         default=False,
-        description="Promote it against its decision; ledger, status and API tell of it for ever.",
+        description="Promote it against its decision; ledger, status and API show it permanently.",
     )
 
 
@@ -93,7 +93,7 @@ def ask_for_a_retraining(context: dg.OpExecutionContext, config: RetrainingReque
     _done(context, lambda: request_retraining(home.open(), config.by, config.reason))
 
 
-@dg.job(tags=ONCE, description="Ask for a retraining now, whatever the policy says.")
+@dg.job(tags=ONCE, description="Ask for a retraining now, whatever the policy.")
 def retraining_request_job() -> None:
     """One op."""
     ask_for_a_retraining()

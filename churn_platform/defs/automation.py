@@ -33,7 +33,7 @@ RETRY_SECONDS = 60.0
 LONGEST_WAIT = 5
 """Doublings: about half an hour."""
 EVERY_MORNING = "0 6 * * *"
-MEND = "Look at its last run in Dagster, mend what it says, then `churn run`, or start the job there."
+MEND = "Check its last run in Dagster and fix the problem, then type `churn run` or start the job there."
 SERVERS = {"retraining": "The MLflow server", "monthly": "The database of Feast"}
 """What a step waits for while it is away."""
 
@@ -66,7 +66,7 @@ def drop_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> dg.S
     job=retraining,
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Requests a retraining when drift or realised performance asks for it; else says why not.",
+    description="Requests a retraining when drift or realised performance requires it; otherwise reports why not.",
 )
 def drift_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> dg.SensorResult:
     """One run for one piece of evidence."""
@@ -141,7 +141,7 @@ def _answer(context: dg.SensorEvaluationContext, home: HomeResource, kinds: tupl
         return dg.SensorResult(skip_reason=said)
     away = _away(opened, step)
     if step.kind in SERVERS:
-        Alerter(opened).seen(SERVERS[step.kind], up=away is None, sentence=away or f"The {step.kind} goes on.")
+        Alerter(opened).seen(SERVERS[step.kind], up=away is None, sentence=away or f"The {step.kind} continues.")
     if away is not None:
         return dg.SensorResult(skip_reason=f"{away} The {step.kind} of {step.as_of} waits for it.")
     return dg.SensorResult(
@@ -170,7 +170,7 @@ def _away(home: Home, step: Step) -> str | None:
 
 
 def _busy(home: Home, instance: dg.DagsterInstance) -> bool:
-    """Whether a run is active. One that was killed counts as started for ever (Dagster never asks): it is closed."""
+    """Whether a run is active. One that was killed counts as started forever (Dagster never asks): it is closed."""
     started = instance.get_run_records(dg.RunsFilter(statuses=UNDER_WAY))
     for record in started if started and home.is_free() else []:
         events = instance.get_records_for_run(record.dagster_run.run_id, limit=1, ascending=False).records

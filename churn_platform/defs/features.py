@@ -73,7 +73,7 @@ DATASET_CHECKS = (
     dg.AssetCheckSpec(
         "no_feature_tells_the_label",
         asset=training_dataset,
-        description="No feature alone tells who churns: one that does is known only after churning (GATE011).",
+        description="No feature alone predicts churn. One that does is probably known only after churning (GATE011).",
     ),
 )
 
@@ -134,7 +134,7 @@ def _leak_result(alone: Alone, month: dict[str, str]) -> dg.AssetCheckResult:
     named = ", ".join(f"{name} (AUC {auc:.3f})" for name, auc in alone.leaks.items())
     return dg.AssetCheckResult(
         passed=not alone.leaks, severity=dg.AssetCheckSeverity.WARN, check_name="no_feature_tells_the_label",
-        description=f"Known only after churning? {named}" if named else "No feature alone tells who churns.",
+        description=f"Known only after churning? {named}" if named else "No feature alone predicts churn.",
         metadata=month | {"limit": alone.limit, "beyond luck above": alone.certain}
         | {"alone": dg.MetadataValue.md("\n".join(lines))},
     )  # fmt: skip

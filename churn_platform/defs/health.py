@@ -1,4 +1,4 @@
-"""What Dagster's storage says of daemon and jobs, as plain values for the exporter.
+"""What Dagster's storage records about daemon and jobs, as plain values for the exporter.
 
 Belongs here: reading the instance. Does not: what it means (`core/watching.py`), metrics
 (`adapters/watching/exporter.py`).

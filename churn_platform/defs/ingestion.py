@@ -29,7 +29,7 @@ NO_ROW_QUARANTINED = "no_row_quarantined"
         dg.AssetCheckSpec(
             NO_ROW_QUARANTINED,
             asset="snapshot",
-            description="Every row of the drop fits the contract; those that do not are put aside with their reasons.",
+            description="Every row of the drop fits the contract. Rows that do not are quarantined with their reasons.",
         )
     ],
 )

@@ -62,7 +62,7 @@ def _performance_table(measured: list[dict[str, Any]]) -> str:
 
 
 def _answered_table(answered: list[dict[str, Any]]) -> str:
-    """What was answered through the API; a distance shows who was asked about as much as what the model says."""
+    """What was answered through the API; a distance shows who was asked about as much as what the model shows."""
     lines = [
         "| version | month | customers | answers | with a label | realised AUC | distance | more than chance |",
         "| ---: | --- | ---: | ---: | ---: | ---: | ---: | --- |",

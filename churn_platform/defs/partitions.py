@@ -1,4 +1,4 @@
-"""The one partition: as_of, dynamic, so that any cadence works."""
+"""The one partition: as_of, dynamic, so any cadence works."""
 
 import datetime as dt
 

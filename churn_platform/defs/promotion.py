@@ -65,7 +65,7 @@ def promotion_gate(home: HomeResource):  # noqa: ANN201 - a generator of results
     partitions_def=as_of_partitions, group_name="promotion", deps=[promotion_decision], kinds={"mlflow", "python"}
 )
 def production_model(home: HomeResource) -> dg.MaterializeResult:
-    """Verifies the decision again for exactly this candidate: promoted, or production is kept and says why.
+    """Verifies the decision again for exactly this candidate: promoted, or production is kept with the reason.
 
     A promotion sets the alias `production`, publishes the release for serving and writes the receipt.
     """
@@ -94,7 +94,7 @@ def production_model(home: HomeResource) -> dg.MaterializeResult:
     ],
 )
 def approval(home: HomeResource) -> dg.AssetCheckResult:
-    """Whether nobody is waited for; approval_job and rejection_job answer."""
+    """Whether no approval is pending; approval_job and rejection_job answer."""
     request = waiting(home.open())
     said = "No candidate waits for an approval."
     if request is not None:

@@ -19,7 +19,7 @@ class PullConfig(dg.Config):
     as_of: str
 
 
-@dg.op(description="Reads the contract's tables of one month from their databases and takes them in as a drop.")
+@dg.op(description="Read the contract's tables of one month from their databases and accept them as a drop.")
 def pull_month(context: dg.OpExecutionContext, config: PullConfig, home: HomeResource) -> None:
     """Nothing is taken in unless every table was read and the drop is not refused."""
     opened = home.open()
@@ -30,11 +30,11 @@ def pull_month(context: dg.OpExecutionContext, config: PullConfig, home: HomeRes
     except ChurnError as error:
         Alerter(opened).seen(DATABASE, up=False, sentence=str(error))
         raise dg.Failure(description=str(error)) from None
-    Alerter(opened).seen(DATABASE, up=True, sentence=f"The drop of {config.as_of} is taken in.")
+    Alerter(opened).seen(DATABASE, up=True, sentence=f"The drop of {config.as_of} was accepted.")
     context.log.info("The drop of %s is in %s.", config.as_of, target)
 
 
-@dg.job(description="Reads a month from the customers' databases, where the contract says that they hold its tables.")
+@dg.job(description="Read a month from the databases that the contract names.")
 def pull() -> None:
     """One op."""
     pull_month()

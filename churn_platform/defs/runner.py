@@ -1,4 +1,4 @@
-"""Runs the loop in this process, through Dagster, so that every run is in the UI.
+"""Runs the loop in this process, through Dagster, so every run is in the UI.
 
 Belongs here: one step as one Dagster run, and the loop over steps. Does not: what comes next (`core/loop.py`).
 """
@@ -54,8 +54,8 @@ def run_due(
 
     Args:
         home: the home.
-        on_step: told each step before it runs.
-        on_asset: told each asset as it starts and ends.
+        on_step: called with each step before it runs.
+        on_asset: called with each asset as it starts and ends.
         through: the newest as_of to process; None for all.
 
     Raises:

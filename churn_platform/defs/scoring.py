@@ -29,7 +29,8 @@ def scores(context: dg.AssetExecutionContext, home: HomeResource) -> dg.Material
     scored = score_month(opened, as_of)
     warnings = warnings_metadata(record_warnings(opened, as_of))
     if scored is None:
-        note = "There is no production model yet, so no customer was scored."
+        record = opened.records.read("scores", as_of) or {}
+        note = record.get("not_scored", "There is no production model yet, so no customer was scored.")
         return dg.MaterializeResult(metadata={"note": note, "warnings": warnings})
     notes = {"note": scored.list_note} if scored.list_note else {}
     left = {} if scored.already_left is None else {"already left": scored.already_left}

@@ -1,16 +1,20 @@
 """Atomic writes: a reader meets the old file or the new one, whatever happens to the writer."""
 
+import copy
 import hashlib
 import json
 import math
 import multiprocessing
 import os
+import pickle
 import signal
 from pathlib import Path
 
 import pytest
 
 from churn_platform.adapters import files
+from churn_platform.adapters.files import read_json, write_json
+from churn_platform.errors import IntegrityError
 
 
 def names(folder):
@@ -113,3 +117,15 @@ def test_flushing_what_is_not_there_is_an_error(tmp_path):
     for flush in (files.fsync_file, files.fsync_folder):
         with pytest.raises(FileNotFoundError):
             flush(tmp_path / "nothing")
+
+
+def test_a_field_that_a_file_lacks_is_a_fault_of_the_file(tmp_path):
+    write_json(tmp_path / "record.json", {"as_of": "2024-01-31", "delivery": {"tables": {}}})
+    found = read_json(tmp_path / "record.json")
+    assert found == {"as_of": "2024-01-31", "delivery": {"tables": {}}}
+    assert json.loads(json.dumps(found)) == copy.deepcopy(found) == pickle.loads(pickle.dumps(found))
+    assert found.get("version") is None
+    with pytest.raises(IntegrityError, match=r"record\.json has no field 'version'"):
+        found["version"]
+    with pytest.raises(IntegrityError, match=r"record\.json has no field 'number'"):
+        found["delivery"]["number"]

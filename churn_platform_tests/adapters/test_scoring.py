@@ -6,10 +6,12 @@ import pytest
 
 from churn_platform.adapters.drops.ingestion import publish_drop
 from churn_platform.adapters.files import sha256_file
+from churn_platform.adapters.month_warnings import warnings_of
 from churn_platform.adapters.progress import Progress
 from churn_platform.adapters.promotion.promoting import production_candidate
 from churn_platform.adapters.scoring import score_month
 from churn_platform.adapters.serving.score_history import ScoreHistory
+from churn_platform.adapters.status import listed_scores
 from churn_platform.core.scoring import decile_floors
 from churn_platform_tests.serving import with_contract
 from churn_platform_tests.small_business import (
@@ -20,6 +22,7 @@ from churn_platform_tests.small_business import (
     copied,
     deliver,
     month_tables,
+    monthly,
     open_home,
 )
 
@@ -75,7 +78,7 @@ def test_the_record_says_by_whom_how_many_and_how_many_to_contact(january):
     at_risk = scored[~scored["already_left"]]
     contacts = int((at_risk["probability"] >= threshold).sum())
     assert 0 < contacts < CUSTOMERS - 500
-    assert record.pop("list_note").startswith("The list is of the past")
+    assert "already known" in record.pop("list_note")
     assert record == {
         **Progress(january).made_from(JANUARY),
         "features": january.lake.feature_digest(JANUARY),
@@ -249,3 +252,34 @@ def test_costs_by_customer_put_the_highest_expected_loss_first_in_every_file(jan
     served = ScoreHistory(home.folder, home.contract).at_risk()
     assert [item["expected_loss"] for item in served] == pytest.approx(listed["expected_loss"].tolist())
     assert [item["rank"] for item in served] == list(range(1, 21))
+
+
+def without_visits(home):
+    """The home after the feature `hours` was taken out of its contract."""
+    views = {"members_fv": DECLARED["feature_views"]["members_fv"]}
+    return with_contract(home, feature_views=views)
+
+
+def test_a_removed_feature_leaves_the_list_and_lets_newer_months_through(january_copy):
+    before = (january_copy.reports / "2024-01-31" / "at_risk.csv").read_bytes()
+    home = without_visits(january_copy)
+    assert Progress(home).next_step() is None
+    scored = score_month(home, JANUARY)
+    assert (scored.version, scored.csv.read_bytes()) == (1, before)
+    deliver(home, FEBRUARY)
+    assert Progress(home).next_step().kind == "monthly"
+    monthly(home, FEBRUARY)
+    record = home.records.read("scores", FEBRUARY)
+    assert (record["version"], record["customers"]) == (None, 0)
+    assert "another contract" in record["not_scored"]
+    assert "MONTH_NOT_SCORED" in {warning.code for warning in warnings_of(home, FEBRUARY)}
+    step = Progress(open_home(home.folder)).next_step()
+    assert step is None or step.kind == "retraining"
+    assert listed_scores(home, 1)[0] == JANUARY
+
+
+def test_a_rollback_to_a_version_of_another_contract_is_no_reason_to_score_again(january_copy):
+    record = january_copy.records.read("scores", JANUARY)
+    january_copy.records.write("scores", JANUARY, record | {"version": 2})
+    assert Progress(january_copy).next_step().kind == "scores"
+    assert Progress(without_visits(january_copy)).next_step() is None

@@ -26,6 +26,7 @@ from churn_platform_tests.small_business import (
     FEBRUARY,
     JANUARY,
     copied,
+    declared,
     deliver,
     make_home,
     month_tables,
@@ -165,7 +166,7 @@ def test_an_unknown_customer_or_month_is_wrong_use_with_a_sentence(january):
         explain(january, "nobody", None)
     with pytest.raises(UsageError, match=r"^The month 2024-02-29 was not scored; scored months: 2024-01-31\.$"):
         explain(january, "m00001", "2024-02-29")
-    with pytest.raises(UsageError, match=r"^'last month' is no date: write it as 2024-01-31\.$"):
+    with pytest.raises(UsageError, match=r"^'last month' is not a date: write it as 2024-01-31\.$"):
         explain(january, "m00001", "last month")
 
 
@@ -195,7 +196,7 @@ def test_production_is_none_before_the_first_promotion(january_decided):
 def test_dates_are_read_as_people_write_them():
     assert parse_as_of("2024-01-31") == JANUARY
     for wrong in ("31.01.2024", "2024-02-30", ""):
-        with pytest.raises(UsageError, match="is no date: write it as 2024-01-31"):
+        with pytest.raises(UsageError, match="is not a date: write it as 2024-01-31"):
             parse_as_of(wrong)
 
 
@@ -310,5 +311,34 @@ def test_an_explanation_of_a_month_that_an_earlier_version_scored_has_no_marks(j
 
 def test_only_costs_of_the_author_make_the_threshold_a_prediction_in_words(january_copy):
     assert explain(january_copy, "m00001", None)["costs_given"] is False
-    home = with_contract(january_copy, costs={"missed_churner": 5, "needless_contact": 1})
+    trained_by = january_copy.contract.costs.model_dump(mode="json")
+    home = with_contract(january_copy, costs=trained_by)
     assert explain(home, "m00001", None)["costs_given"] is True
+
+
+def test_costs_that_came_after_the_training_say_nothing_about_the_threshold(january_copy):
+    """Version 1 chose its threshold by the default costs."""
+    home = with_contract(january_copy, costs={"missed_churner": 9, "needless_contact": 2})
+    assert home.contract.costs_given
+    assert explain(home, "m00001", None)["costs_given"] is False
+
+
+def test_a_passport_says_by_which_costs_the_threshold_was_chosen(january):
+    costs = {"missed_churner": 9, "needless_contact": 2}
+    given = declared(costs=costs)
+    passport = {"made_from": {"recipe": {"costs": costs}}}
+    assert given.threshold_given(passport)
+    assert not declared().threshold_given(passport)
+    assert not declared(costs=costs | {"missed_churner": 8}).threshold_given(passport)
+    assert not given.threshold_given({})  # of an earlier platform
+    assert "costs" in production_candidate(january).passport["made_from"]["recipe"]
+
+
+def test_a_list_of_a_version_that_cannot_score_any_more_says_so(january_copy):
+    assert listed_scores(january_copy, 1)[1]["not_scored"] is None
+    home = with_contract(january_copy, feature_views={"members_fv": DECLARED["feature_views"]["members_fv"]})
+    _, record, _ = listed_scores(home, 1)
+    assert record["version"] == 1
+    assert "another contract" in record["not_scored"]
+    with pytest.raises(ContractError, match="churn retrain"):
+        explain(home, "m00001", None)

@@ -213,3 +213,14 @@ def test_every_answer_goes_to_the_prediction_log(served_copy, api_on):
     rows = ds.dataset(served_copy.folder / "predictions", format="parquet").to_table().to_pylist()
     assert [(row["member"], row["what_if"]) for row in rows] == [(KEY, True), ("m00002", False), ("m00003", False)]
     assert rows[0]["probability"] == single["probability"]
+
+
+def test_without_the_rows_of_the_scored_month_no_answer_claims_to_know_who_has_left(served_copy, api_on):
+    served_copy.records.path("scores", JANUARY, ".parquet").unlink()
+    api_now = api_on(served_copy)
+    one = api_now.post("/predict", {"member": KEY}).json()
+    [many] = api_now.post("/predict/batch", {"keys": [KEY]}).json()["results"]
+    for found in (one, many):
+        assert (found["already_left"], found["decile"]) == (None, None)
+    assert api_now.get("/customers/at-risk").json()["already_left"] == 500
+    assert api_now.get("/model").json()["costs_given"] is False

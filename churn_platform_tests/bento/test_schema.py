@@ -100,3 +100,20 @@ def test_a_field_that_comes_twice_is_refused_and_named(content, name):
 def test_a_colon_in_a_key_is_no_second_field():
     assert taken(schemas_of(declared()).single, {"member": "a:b:c"}) == {"member": "a:b:c"}
     assert taken(schemas_of(declared()).batch, {"keys": ["a:b", "c:d"]}) == {"keys": ["a:b", "c:d"]}
+
+
+@pytest.mark.parametrize("digits", [20, 400, 4300, 5000])
+@pytest.mark.parametrize("sign", ["", "-"])
+def test_a_whole_number_that_no_model_can_read_is_refused(digits, sign):
+    number = sign + "9" * digits
+    adapter = schemas_of(declared()).single
+    for content in (
+        f'{{"member": "m1", "features": {{"months": {number}}}}}',
+        f'{{"member": "m:1", "features": {{"months": {number}}}}}',
+        f'{{"member": "m1", "features": {{"months": 1, "months": {number}}}}}',
+    ):
+        with pytest.raises(Refusal) as refused:
+            body(adapter, content.encode())
+        assert (refused.value.status, refused.value.code) == (422, "malformed")
+    largest = 2**63 - 1
+    assert taken(adapter, {"member": "m1", "features": {"months": largest}})["features"] == {"months": largest}

@@ -171,7 +171,7 @@ def test_the_home_is_the_option_else_the_variable_else_the_folder_here(churn, en
 
 @pytest.mark.parametrize("date", ["2024-13-01", "31.01.2024", "january", ""])
 def test_a_date_that_is_none_is_named_with_the_form_it_should_have(churn, january, tmp_path, date):
-    said = f"{date!r} is no date: write it as 2024-01-31."
+    said = f"{date!r} is not a date: write it as 2024-01-31."
     assert wrong(churn("ingest", tmp_path, "--as-of", date, home=tmp_path / "home")) == said
     if date:
         assert wrong(churn("run", "--as-of", date, home=january)) == said
@@ -313,7 +313,7 @@ def test_a_tampered_ledger_is_an_error_of_its_history(churn, answer, january_cop
 def test_a_file_that_is_no_json_any_more_is_named(churn, january_copy, file, command):
     (january_copy.folder / file).write_text("{")
     said = failed(churn(command, home=january_copy))
-    assert said.startswith(f"{january_copy.folder / file} is no JSON any more")
+    assert said.startswith(f"{january_copy.folder / file} is not valid JSON")
     assert said.endswith("put it back from a backup.")
 
 
@@ -378,7 +378,7 @@ def test_ctrl_c_is_said_in_a_sentence_with_its_own_exit_code(churn, january, env
     environ.setattr("churn_platform.adapters.status.status", interrupted)
     code, out, err = churn("status", home=january)
     assert (code, out) == (130, "")
-    assert err.strip() == "churn: Stopped. What was finished stays; run the same command again to go on."
+    assert err.strip() == "churn: Stopped. Completed steps are kept. Run the same command again to continue."
 
 
 # Making a home, taking a drop in
@@ -429,7 +429,7 @@ def test_ingest_takes_a_sound_drop_in_and_says_what_is_next(churn, delivered, tm
     code, out, err = churn("ingest", delivered, "--as-of", "2024-01-31", home=home)
     target = home.drops / "2024-01-31"
     assert (code, err) == (0, "")
-    assert out == f"The drop of 2024-01-31 is sound and in {target}. Next: `churn run`.\n"
+    assert out == f"The drop of 2024-01-31 is valid. Its files are in {target}. Next: `churn run`.\n"
     assert {path.name for path in target.iterdir()} == {"members.csv", "visits.csv", "leavers.csv", "_SUCCESS"}
     assert (target / "visits.csv").read_bytes() == (delivered / "visits.csv").read_bytes()
 
@@ -462,7 +462,7 @@ def test_ingest_says_how_many_rows_are_put_aside_and_where_the_reasons_are(churn
     code, out, err = churn("ingest", delivered, "--as-of", "2024-01-31", home=home)
     assert (code, err) == (0, "")
     assert out.splitlines() == [
-        f"The drop of 2024-01-31 is usable and in {home.drops / '2024-01-31'}. Next: `churn run`.",
+        f"The drop of 2024-01-31 is usable. Its files are in {home.drops / '2024-01-31'}. Next: `churn run`.",
         f"1 row quarantined: members 1. Reasons: {home.reports / '2024-01-31' / 'drop.html'}",
     ]
 
@@ -785,7 +785,7 @@ def test_ingest_without_a_folder_reads_the_tables_of_the_contract_from_their_dat
     environ.setenv("CRM_URL", url)
     code, out, err = churn("ingest", "--as-of", "2024-01-31", home=home)
     assert (code, err) == (0, "")
-    assert out == f"The drop of 2024-01-31 is sound and in {home.drops / '2024-01-31'}. Next: `churn run`.\n"
+    assert out == f"The drop of 2024-01-31 is valid. Its files are in {home.drops / '2024-01-31'}. Next: `churn run`.\n"
     assert publish_drop(home, JANUARY).rows == {"members": 60, "visits": 60, "leavers": 60}
     code, _, err = churn("ingest", "--as-of", "2024-02-29", home=home)
     assert (code, err) == (1, "churn: tables.members.source: the database has no rows of 2024-02-29.\n")

@@ -3,6 +3,7 @@
 The first half raises each library's own exceptions inside every command; the second half damages a real home.
 """
 
+import errno
 import importlib
 import json
 import os
@@ -147,8 +148,8 @@ ERRORS = {
     "DATABASE_DAMAGED": lambda: sqlite3.DatabaseError("database disk image is malformed"),
     "FILE_UNREADABLE": json_error,
     "FILE_UNREADABLE (YAML)": yaml_error,
-    "RECORD_UNREADABLE": lambda: KeyError("as_of"),
-    "RECORD_UNREADABLE (pydantic)": record_error,
+    "RECORD_UNREADABLE": record_error,
+    "UNEXPECTED (KeyError)": lambda: KeyError("as_of"),
     "OUT_OF_MEMORY": MemoryError,
     "UNEXPECTED": lambda: RuntimeError("x" * 10_000),
 }
@@ -220,6 +221,24 @@ def test_whatever_a_library_raises_in_a_command_is_one_sentence_and_exit_code_1(
         assert [line for line in err.splitlines() if not line.startswith("Looking")] == [
             f"churn: {sentence_of(raised[-1])}"
         ]
+
+
+@pytest.mark.parametrize(
+    ("allowed", "tried"), [((), "read or written"), ((os.W_OK,), "read"), ((os.R_OK,), "written"), ("all", "changed")]
+)
+def test_a_file_that_is_denied_is_named_with_what_cannot_be_done(tmp_path, monkeypatch, allowed, tried):
+    path = tmp_path / "contract.yaml"
+    path.touch()
+    monkeypatch.setattr(os, "access", lambda where, mode: where != path or allowed == "all" or mode in allowed)
+    said = sentence_of(PermissionError(errno.EACCES, "Permission denied", str(path)))
+    assert said.startswith(f"{path} cannot be {tried}: Permission denied;")
+
+
+def test_a_new_file_or_a_closed_folder_is_denied_in_its_own_words(tmp_path, monkeypatch):
+    new = PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "new.json"))
+    assert "new.json cannot be written:" in sentence_of(new)
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert "new.json cannot be reached:" in sentence_of(new)
 
 
 def test_debug_shows_the_traceback_before_the_sentence(churn, monkeypatch):

@@ -58,7 +58,7 @@ def test_a_draft_is_told_on_one_screen_with_what_to_type_next(churn, phone, tmp_
     assert (code, err) == (0, "")
     for said in (
         f"Drafted {home}/contract.yaml", "Entity   customer_id", "Label    customer_base.Churned",
-        "status_code", "alone tells who churns, AUC 1.00", '6 places to look at are marked "# confirm"',
+        "status_code", "alone predicts churn, AUC 1.00", '6 places to look at are marked "# confirm"',
         f"churn ingest {phone / MONTH.isoformat()} --as-of {MONTH} --home '{home}'",
         f"churn contract check {phone / MONTH.isoformat()} --home '{home}'", f"churn run --home '{home}'",
     ):  # fmt: skip
@@ -154,7 +154,7 @@ def test_a_draft_that_cannot_be_made_is_one_sentence_and_leaves_no_home(churn, t
 
 def test_what_tells_a_draft_something_needs_a_draft(churn, tmp_path):
     for option in ("--entity", "--label", "--as-of"):
-        assert "they need --from-drop" in refused(churn("init", option, "2024-01-31", home=tmp_path / "home"))
+        assert "--from-drop" in refused(churn("init", option, "2024-01-31", home=tmp_path / "home"))
 
 
 def test_a_home_is_made_while_mlflow_is_away_and_the_first_run_asks_it(tmp_path):

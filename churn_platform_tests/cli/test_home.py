@@ -76,7 +76,7 @@ def test_doctor_repairs_says_what_and_a_second_time_has_nothing_to_do(churn, ans
     code, out, _ = churn("doctor", "--fix", home=january_copy)
     assert (code, out.splitlines()[0]) == (
         0,
-        "Repaired: Release 1: passport.json made again from the registry, as its manifest says.",
+        "Repaired: Release 1: passport.json restored from the registry, as in its manifest.",
     )
     found = answer("doctor", "--fix", home=january_copy)
     assert found["repairs"] == []
@@ -88,5 +88,5 @@ def test_what_doctor_cannot_repair_ends_with_an_error_and_the_command_that_helps
     code, out, _ = churn("doctor", "--fix", home=january_copy)
     assert code == 1
     assert out.startswith(
-        "NOT repaired: The drop of 2024-01-31 is half taken in: run `churn ingest DIR --as-of 2024-01-31`"
+        "NOT repaired: The drop of 2024-01-31 is partly ingested: run `churn ingest DIR --as-of 2024-01-31`"
     )

@@ -67,7 +67,7 @@ def test_a_prediction_is_put_into_words_only_where_the_costs_were_given(given, w
 def test_a_customer_who_has_left_and_a_training_row_are_marked():
     said = explained(costs_given=True, rank=None, decile=None, already_left=True, trained_on=True)
     assert "Has already left" in said
-    assert "Training row" in said
+    assert "was trained on" in said
     assert "predicted" not in said
     assert "rank" not in said
 

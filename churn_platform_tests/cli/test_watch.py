@@ -33,20 +33,20 @@ def happened(home, version):
 def test_a_test_message_reaches_every_receiver(churn, receiver, january_copy):
     assert churn("alert", "--test", home=january_copy) == (0, "json 1: took the test message\n", "")
     assert receiver.titles == ["gym: a test"]
-    assert "Nothing has happened" in receiver.got[0]["body"]
+    assert "churn alert --test" in receiver.got[0]["body"]
 
 
 def test_a_test_that_does_not_arrive_is_an_error_that_names_the_receiver_and_no_secret(churn, environ, january_copy):
     environ.setenv("CHURN_ALERT_URLS", f"json://me:pa55word@127.0.0.1:{free_port()}/s3cret nonsense://pa55word")
     code, out, err = churn("alert", "--test", home=january_copy)
     assert (code, err) == (1, "churn: Not reached: json 1, nonsense 2.\n")
-    assert out == "json 1: it could not be reached\nnonsense 2: it is no URL that Apprise knows\n"
+    assert out == "json 1: it could not be reached\nnonsense 2: it is not a URL that Apprise knows\n"
 
 
 def test_without_receivers_the_way_to_set_them_is_said(churn, january_copy):
     code, out, err = churn("alert", home=january_copy)
     assert (code, out) == (2, "")
-    assert err.startswith("churn: Nobody is to be told: set CHURN_ALERT_URLS")
+    assert err.startswith("churn: No alert channels are configured. Set CHURN_ALERT_URLS")
 
 
 def test_what_waits_is_shown_by_status_and_doctor_and_sent_by_hand(churn, answer, receiver, january_copy):

@@ -22,7 +22,7 @@ def test_a_fault_of_cells_says_where_what_which_values_and_what_to_do():
     )  # fmt: skip
     assert found.sentence() == (
         "plans.csv, column 'Monthly Fee': 4 values below the minimum 0 (found '-1', '-2.5', '-3' in rows 3, 5, 8, ...); "
-        "mend the file or widen min in the contract."
+        "fix the file or widen min in the contract."
     )
     assert (found.rows, found.of_cells) == ((3, 5, 8, 9), True)
 
@@ -42,7 +42,7 @@ def test_one_row_is_said_in_the_singular_and_a_file_s_fault_without_rows():
 def test_a_fault_of_the_drop_names_no_table():
     found = fault("future", "", as_of="2042-01-31", cadence="month", year=2042)
     assert found.sentence() == (
-        "the drop: the as_of 2042-01-31 lies more than one month ahead; mend the date: the year typed is 2042."
+        "the drop: the as_of 2042-01-31 is more than one month ahead; correct the date: the year is 2042."
     )
 
 

@@ -123,7 +123,7 @@ def test_a_date_is_its_first_or_its_last_moment_and_an_instant_itself(text, firs
 
 @pytest.mark.parametrize("text", ["", "yesterday", "2024-13-01", "15.02.2024"])
 def test_what_is_no_date_and_no_instant_is_wrong_use(text):
-    with pytest.raises(UsageError, match="is no date and no instant: write 2024-01-31"):
+    with pytest.raises(UsageError, match="is not a date or time: write 2024-01-31"):
         instant(text, end=True)
 
 

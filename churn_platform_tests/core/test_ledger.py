@@ -156,14 +156,16 @@ def test_a_receipt_of_another_ledger_does_not_fit_in():
 def test_the_break_is_told_in_a_sentence():
     receipts = numbered(4)
     assert broken(receipts[:1] + receipts[2:]) == Break(
-        2, "missing", "receipt 2 is missing: receipt 3 stands in its place"
+        2, "missing", "receipt 2 is missing: receipt 3 is at its position"
     )
     assert broken([receipts[0], receipts[2], receipts[1]]) == Break(
-        2, "reordered", "receipt 3 stands in place 2, before its turn"
+        2, "reordered", "receipt 3 is at position 2, too early"
     )
-    assert broken([*receipts[:3], receipts[1]]) == Break(4, "duplicated", "receipt 2 stands a second time, in place 4")
+    assert broken([*receipts[:3], receipts[1]]) == Break(
+        4, "duplicated", "receipt 2 appears a second time, at position 4"
+    )
     assert broken(receipts[:1], anchor="a" * 64) == Break(
-        2, "cut", f"the anchored head {'a' * 64} is none of the 1 receipts: the tail was cut or rewritten"
+        2, "cut", f"the anchored head {'a' * 64} is not among the 1 receipts: the tail was cut or rewritten"
     )
 
 

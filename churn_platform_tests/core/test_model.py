@@ -281,7 +281,7 @@ def test_a_pickle_is_no_model_and_is_not_executed(tmp_path):
             return os.mkdir, (str(tmp_path / "boom"),)
 
     content = importlib.import_module("pickle").dumps(Bomb())
-    with pytest.raises(IntegrityError, match="no skops file"):
+    with pytest.raises(IntegrityError, match="not a skops file"):
         load_model(content, FEATURES)
     assert list(tmp_path.iterdir()) == []
 
@@ -292,7 +292,7 @@ def test_a_cut_or_foreign_archive_is_no_model(logistic):
     with zipfile.ZipFile(archive, "w") as other:
         other.writestr("readme.txt", "no model")
     for wrong in (content[: len(content) // 2], archive.getvalue(), b""):
-        with pytest.raises(IntegrityError, match="no skops file"):
+        with pytest.raises(IntegrityError, match="not a skops file"):
             load_model(wrong, FEATURES)
 
 

@@ -66,5 +66,5 @@ def test_a_business_that_delivers_files_is_waited_for(pulled, said):
 def test_the_first_month_is_chosen_by_a_person():
     assert due_pull(ALL, [], set(), FEBRUARY) == (
         None,
-        "The first month is taken in by hand: `churn ingest --as-of DATE`.",
+        "Ingest the first month by hand: `churn ingest --as-of DATE`.",
     )

@@ -32,7 +32,7 @@ def test_exactly_the_allowed_share_is_put_aside_and_more_refuses(rows, refused):
 def test_the_refusal_says_how_many_and_how_many_are_allowed():
     [refusal] = report(cells("below_min", *range(1, 51)), rows=1200).refusals
     assert refusal.sentence() == (
-        "plans.csv: 50 of 1,200 rows are faulty (4.17%), more than the allowed 1%; mend the file or raise "
+        "plans.csv: 50 of 1,200 rows are faulty (4.17%), more than the allowed 1%; fix the file or raise "
         "policy.ingestion.quarantine_share."
     )
 
@@ -54,7 +54,7 @@ def test_the_summary_counts_and_names_the_worst_reason_first():
         "quarantined": 2,
         "duplicates": 4,
         "reasons": [
-            "plans.csv, column 'fee': 2 values below the minimum 0 (in rows 3, 9); mend the file or widen min in the contract.",
+            "plans.csv, column 'fee': 2 values below the minimum 0 (in rows 3, 9); fix the file or widen min in the contract.",
             "plans.csv, column 'tier': 1 value empty (in row 3); fill them or set nullable: true in the contract.",
         ],
     }
@@ -85,7 +85,7 @@ def test_a_table_that_lacks_too_many_of_the_month_s_customers_is_named_with_some
     keys = {"people": everyone[:99], "visits": everyone[6:], "plans": everyone[5:]}
     [found] = unmatched(keys, {"visits": "visits.csv"}, 0.05)
     assert found.sentence() == (
-        "visits.csv: 6 of the month's 100 customers (6%) are not in it, allowed are 5% (found '0', '1', '2'); deliver every "
+        "visits.csv: 6 of the month's 100 customers (6%) are not in it, more than the allowed 5% (found '0', '1', '2'); deliver every "
         "table for the same customers or raise policy.ingestion.unmatched_share."
     )
     assert unmatched(keys, {}, 0.06) == []

@@ -43,7 +43,7 @@ def test_a_value_that_the_model_never_saw_has_no_effect_on_the_risk():
         said = sentence(plan, "plan", "Monthly", push, seen=False)
         assert said.startswith("Plan: Monthly")
         assert "the risk" not in said
-        assert "new to the model" in said
+        assert "not in the training data" in said
 
 
 @pytest.mark.parametrize(

@@ -298,10 +298,10 @@ def test_months_that_are_left_out_are_named_with_the_reason_to_wait(gym):
 
 
 def test_turned_over_labels_are_not_a_fallen_model(gym):
-    turned = performance(0.18, 0.15, 0.21) | {"doubt": "The labels look turned over."}
+    turned = performance(0.18, 0.15, 0.21) | {"doubt": "The labels look inverted."}
     verdict = asked(gym, realised=turned)
     assert (verdict.trigger, verdict.fallen) == (None, None)
-    assert "The labels look turned over." in verdict.reason
+    assert "The labels look inverted." in verdict.reason
     assert asked(gym, realised=performance(0.5, 0.46, 0.54)).trigger == "performance"
 
 

@@ -96,7 +96,7 @@ def test_the_sentence_names_both_versions_the_months_and_the_figures():
         "version 2 was better."
     )
     assert judge(Made(), gained(0.05, 0.04), POLICY).sentence.endswith("too early to tell.")
-    assert judge(Made(), gained(0.05, 0.04), POLICY, final=True).sentence.endswith("it can no longer be told.")
+    assert judge(Made(), gained(0.05, 0.04), POLICY, final=True).sentence.endswith("this can no longer be decided.")
     assert judge(Made(), gained(0.2, 0.01, churners=3), POLICY).sentence.endswith("with 3 churners too few to tell.")
     assert "chance" in judge(Made(production_version=None), None, POLICY).sentence
 

@@ -70,7 +70,7 @@ def test_a_value_that_the_model_was_not_trained_on_is_no_reason_for_a_risk(gym, 
     said = reasons(gym, rows, candidate.model, 99)
     about = [sentence for sentence in said.to_numpy().ravel() if "never seen" in sentence]
     assert len(about) == 4
-    assert all("new to the model" in sentence and "the risk" not in sentence for sentence in about)
+    assert all("not in the training data" in sentence and "the risk" not in sentence for sentence in about)
 
 
 def test_reasons_keep_the_index_of_their_rows_and_never_outnumber_the_features(gym, customers, candidate):
@@ -115,7 +115,7 @@ def test_without_labels_everybody_can_still_leave():
 @pytest.mark.parametrize(
     ("labels", "period", "noted"),
     [
-        ({"a": True, "b": False}, "after", "of the past"),
+        ({"a": True, "b": False}, "after", "the past"),
         ({"a": True, "b": False}, "before", None),
         ({"a": True, "b": True}, "before", "has already left"),
         ({"a": True}, "after", None),

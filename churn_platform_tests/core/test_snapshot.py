@@ -112,10 +112,10 @@ def test_a_sentence_names_the_file_its_header_the_values_and_what_is_allowed(dec
     assert [fault.sentence() for fault in faults] == [
         (
             "plans.csv, column 'Your Tier': 1 value outside the allowed basic, plus (found 'gold' in row 1); add the value "
-            "to the contract or mend the file."
+            "to the contract or fix the file."
         ),
         (
-            "plans.csv, column 'monthly_fee': 1 value below the minimum 0 (found '-2' in row 2); mend the file or widen min "
+            "plans.csv, column 'monthly_fee': 1 value below the minimum 0 (found '-2' in row 2); fix the file or widen min "
             "in the contract."
         ),
     ]
@@ -165,7 +165,7 @@ def test_every_row_of_a_key_with_other_values_is_a_fault(gym, visits):
     assert [fault.sentence() for fault in faults] == [
         (
             "table 'visits', column 'member': 2 values of a key repeated with other values (found 'b', 'b' in rows 1, 5); "
-            "deliver one row a customer."
+            "deliver one row per customer."
         )
     ]
     assert frame["member"].tolist() == ["a", "c"]

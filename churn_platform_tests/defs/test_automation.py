@@ -398,7 +398,7 @@ def test_a_broken_chain_of_receipts_is_an_error_of_the_tick(january_copy, tick):
 
 def test_a_pointer_that_cannot_be_read_is_an_error_of_the_tick(january_copy, tick):
     january_copy.releases.pointer_file.write_text("{")
-    with pytest.raises(IntegrityError, match="production is no JSON"):
+    with pytest.raises(IntegrityError, match="production is not valid JSON"):
         tick(drift_sensor, january_copy)
 
 

@@ -84,7 +84,7 @@ def test_a_sound_dataset_passes_with_the_figures_that_were_compared(january_copy
     assert found[CHECKS[0]].metadata["cells that differ"].value == 0
     assert found[CHECKS[1]].metadata["customers in both"].value == 0
     assert found[CHECKS[2]].description == "Nothing looks wrong."
-    assert found[CHECKS[3]].description == "No feature alone tells who churns."
+    assert found[CHECKS[3]].description == "No feature alone predicts churn."
     assert {result.metadata["as_of"].value for result in found.values()} == {"2024-01-31"}
 
 

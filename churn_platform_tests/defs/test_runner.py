@@ -78,7 +78,7 @@ def test_a_run_that_fails_says_why_in_the_assets_own_words_and_later_months_wait
 
 def test_a_resource_that_fails_is_an_error_and_not_ctrl_c(february_decided_copy):
     (february_decided_copy.folder / "mlflow.db").write_bytes(b"no database" * 1000)
-    with pytest.raises(StepFailed, match=r"mlflow\.db says .*file is not a database"):
+    with pytest.raises(StepFailed, match=r"mlflow\.db records .*file is not a database"):
         run(february_decided_copy)
 
 

@@ -69,7 +69,7 @@ def _check_drop(contract: Contract, drop: Drop) -> Iterator[Line]:
     yield from (_line(fault) for fault in judged.faults if fault.table not in drop.files)
     for name in contract.pulled:
         if name not in drop.files:
-            yield {"state": "note", "where": name, "says": "it is read from its database when the drop is taken in"}
+            yield {"state": "note", "where": name, "says": "it is read from its database by `churn ingest`"}
     if contract.label_table not in drop.files and contract.label.table not in drop.files:
         yield {"state": "note", "where": contract.label_table, "says": "no labels yet: they may come later"}
     for name, path in drop.files.items():
@@ -90,7 +90,7 @@ class _Said:
 
 @dataclass(frozen=True)
 class _Judged:
-    """All that validation says of a drop, and the tables whose every column was looked at."""
+    """All findings of validation on a drop, and the tables whose every column was checked."""
 
     faults: list[_Said]
     whole: set[str]

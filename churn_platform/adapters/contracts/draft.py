@@ -149,13 +149,13 @@ def _rest(found: Draft) -> Iterator[str]:
 
 
 def _policy(found: Draft) -> Iterator[str]:
-    """What differs from the defaults, and these as comments: nobody has to look them up, none is fixed by a draft."""
+    """What differs from the defaults, and these as comments: no one has to look them up, none is fixed by a draft."""
     drafted = found.contract.policy.ingestion.model_dump(exclude_defaults=True)
     if drafted:
         yield "policy:"
         yield _line(found, ("policy", "ingestion"), f"  ingestion: {_flow(drafted)}")
     head = "#" if drafted else "# policy:                #"
-    yield f"{head} the defaults; docs/criteria.md says what moves a decision"
+    yield f"{head} the defaults; docs/criteria.md shows what moves a decision"
     for name, part in Policy().model_dump(mode="json").items():
         yield from textwrap.wrap(
             f"{name}: {_flow(part)}", WIDTH, initial_indent="#   ", subsequent_indent="#     ", break_long_words=False
@@ -191,5 +191,5 @@ def _flow(value: object) -> str:
 
 
 def _scalar(text: str) -> str:
-    """A text as it stands within a flow mapping or as a key."""
+    """A text as written within a flow mapping or as a key."""
     return _flow([text])[1:-1]

@@ -33,7 +33,7 @@ def drops_in(folder: Path) -> dict[dt.date | None, Path]:
         UsageError: there is no such folder, or no CSV or Parquet file in it.
     """
     if not folder.is_dir():
-        raise UsageError(f"{folder} is no folder: name the folder with a month's files, or with one folder a month.")
+        raise UsageError(f"{folder} is not a folder: name a folder with a month's files, or with one folder per month.")
     if data_files(folder):
         return {_date(folder.absolute()): folder}
     dated = {date: entry for entry in folder.iterdir() if (date := _date(entry)) and data_files(entry)}
@@ -50,7 +50,7 @@ def data_files(folder: Path) -> dict[str, Path]:
 
 
 def detect_format(paths: Iterable[Path]) -> FileFormat:
-    """Delimiter and encoding of the CSV files among `paths`, apart from what a file says by itself: its mark, `sep=;`.
+    """Delimiter and encoding of the CSV files among `paths`, apart from what a file itself declares: its mark, `sep=;`.
 
     The decimal sign is left at its default: each column shows its own (`core/draft/texts.py`).
 

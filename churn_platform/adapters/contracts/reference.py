@@ -29,7 +29,7 @@ error with its line. Editors complete and check the file by `contract.schema.jso
 a contract names: `# yaml-language-server: $schema=contract.schema.json`. `churn contract schema` prints that schema.
 """
 WORDS: dict[Any, str] = {str: "text", int: "whole number", float: "number", bool: "`true` or `false`"}
-BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below", "min_length": "length at least"}
+BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 TABLE = ["| field | type | default | meaning | example |", "| --- | --- | --- | --- | --- |"]
 TOP = "Top level"
 EXAMPLE = " Example: `"
@@ -162,7 +162,8 @@ def _type(annotation: Any, rules: list[Any], sections: dict[type[BaseModel], str
         return "name"
     pairs = [(rule, name) for rule in rules for name in BOUNDS if hasattr(rule, name)]
     limits = [f"{BOUNDS[name]} {getattr(rule, name):g}" for rule, name in pairs]
-    return f"{_kind(annotation, sections)} {' and '.join(limits)}".strip()
+    full = "non-empty " if any(getattr(rule, "min_length", None) for rule in rules) else ""
+    return f"{full}{_kind(annotation, sections)} {' and '.join(limits)}".strip()
 
 
 def _kind(annotation: Any, sections: dict[type[BaseModel], str]) -> str:  # noqa: ANN401
@@ -178,7 +179,7 @@ def _kind(annotation: Any, sections: dict[type[BaseModel], str]) -> str:  # noqa
     if origin is tuple:
         return f"list of {_type(parts[0], [], sections)}"
     if origin is dict:
-        return f"mapping of name to {_type(parts[1], [], sections)}"
+        return f"mapping of names to {_type(parts[1], [], sections)}"
     return " or ".join(_type(part, [], sections) for part in parts if part is not types.NoneType)
 
 

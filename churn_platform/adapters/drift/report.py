@@ -31,7 +31,7 @@ RATE_DIFFERENCE = "rate_difference"
 
 @dataclass(frozen=True)
 class _Answer:
-    """What Evidently said: its page, its own JSON, its distance a column."""
+    """Evidently's results: its page, its own JSON, its distance per column."""
 
     html: str
     report: dict[str, Any]
@@ -64,7 +64,7 @@ class DriftReporter:
         reference_predictions: np.ndarray | None = None,
         current_predictions: np.ndarray | None = None,
     ) -> DriftResult:
-        """Compare, write page and JSON (each whole or not at all), return the result.
+        """Compare, write page and JSON (each atomically), return the result.
 
         Args:
             contract: features, and the drift policy.
@@ -75,13 +75,13 @@ class DriftReporter:
             html: where the page goes.
             json: where the figures go: the result, and Evidently's own values.
             seed: of the noise floors and of the sample that Evidently is given.
-            reference_labels: 0/1 or boolean, null where unknown, one a row of `reference`.
+            reference_labels: 0/1 or boolean, null where unknown, one per row of `reference`.
             current_labels: the same for `current`; None while no label has matured.
             reference_predictions: production's probabilities for `reference`, shape (n,).
             current_predictions: the same for `current`, shape (m,).
 
         Raises:
-            DataError: no rows, a feature is missing or of a wrong dtype, or labels are not one a row.
+            DataError: no rows, a feature is missing or of a wrong dtype, or labels are not one per row.
             NotANumber: a prediction is NaN.
             ContractError: the policy names a method that does not fit its column.
         """
@@ -109,7 +109,7 @@ class DriftReporter:
 
 
 def _frame(features: dict[str, Column], rows: Rows) -> pd.DataFrame:
-    """What Evidently is given: float64 for numbers, str for all else, labels and predictions beside the features."""
+    """What Evidently is given: float64 for numbers, str for all else, labels and predictions next to the features."""
     columns: dict[str, Any] = {}
     for name, column in features.items():
         values = plain_values(name, column, rows.features[name])
@@ -203,7 +203,7 @@ def _metrics(policy: DriftPolicy, evidence: Evidence, features: list[str], colum
 
 
 def _rate_difference(reference: pd.Series, current: pd.Series, _kind: object, threshold: float) -> tuple[float, bool]:
-    """Target drift as a statistic of Evidently's, so that its page shows the figure that we judge."""
+    """Target drift as a statistic of Evidently's, so its page shows the figure that we judge."""
     value = abs(float((current == "churned").mean()) - float((reference == "churned").mean()))
     return value, value >= threshold
 

@@ -1,4 +1,4 @@
-"""Reads the tables of a drop that a contract says are in a database, and writes them as the files of one.
+"""Reads the tables of a drop that a contract places in a database, and writes them as the files of one.
 
 Belongs here: SQLAlchemy, read-only connections, rows in chunks to Parquet, and what a database can answer instead of
 rows. Does not: judging the rows (`adapters/drops/validation.py`), taking the files in (`adapters/drops/ingestion.py`).
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 CHUNK = 50_000
 CONNECT_SECONDS = 10
 SHOWN = 300
-"""Characters of what a database says that are told."""
+"""Characters of a database's message that are shown."""
 DRIVERS = {"psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient", "pyodbc": "pyodbc", "psycopg": "psycopg[binary]"}
 TIMES = (dt.date, dt.datetime)
 
@@ -40,7 +40,7 @@ def pull(contract: Contract, as_of: dt.date, folder: Path, skip: Sequence[str] =
         skip: tables that are not asked for.
 
     Raises:
-        UsageError: a variable is not set, a URL is none, or its driver is not installed.
+        UsageError: a variable is not set, a URL is invalid, or its driver is not installed.
         DataError: the database does not answer, refuses the login or the query, lacks a column, or has no rows.
     """
     by_url: dict[str, list[str]] = {}
@@ -71,7 +71,7 @@ def _engine(where: str, url: str) -> "sa.Engine":
         raise UsageError(f"{where}.url: {error}") from None
     except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ValueError):
         raise UsageError(
-            f"{where}.url is no database URL: write it as postgresql+psycopg2://USER:PASSWORD@HOST/DATABASE, or as "
+            f"{where}.url is not a database URL: write it as postgresql+psycopg2://USER:PASSWORD@HOST/DATABASE, or as "
             "sqlite:////FOLDER/FILE."
         ) from None
     except ImportError as error:
@@ -103,7 +103,7 @@ def _connected(engine: "sa.Engine", where: str) -> "sa.Connection":
 
 
 def _write(contract: Contract, name: str, as_of: dt.date, connection: "sa.Connection", folder: Path) -> int:
-    """Write one table in order of its key, so that the same rows make the same file; how many rows."""
+    """Write one table in order of its key, so the same rows make the same file; how many rows."""
     import pyarrow as pa
     import pyarrow.parquet as pq
     import sqlalchemy as sa
@@ -202,7 +202,7 @@ def _joined(chunks: Sequence["pa.Table"]) -> "pa.Table":
 
 
 def _said(error: Exception, engine: "sa.Engine") -> str:
-    """The first line of what the database says, without the password."""
+    """The first line of the database's message, without the password."""
     lines = str(getattr(error, "orig", None) or error).strip().splitlines()
     said = (lines[0] if lines else type(error).__name__)[:SHOWN].rstrip(".")
     password = engine.url.password

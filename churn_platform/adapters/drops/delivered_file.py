@@ -34,7 +34,7 @@ SEPARATOR_LINE = re.compile(rb'"?sep=([^\r\n"])"?\r?\n', re.IGNORECASE)
 
 
 class BrokenText(Exception):
-    """A text file that cannot be parsed as it stands; `code` is that of the kind of fault."""
+    """A text file that cannot be parsed as it is; `code` is that of the kind of fault."""
 
     def __init__(self, code: str, line: int, example: str) -> None:
         super().__init__(code)

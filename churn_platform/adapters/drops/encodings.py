@@ -1,4 +1,4 @@
-"""In which encoding a text file is written: what its byte order mark says, and what its bytes are likely to mean."""
+"""In which encoding a text file is written: its byte order mark, and what its bytes are likely to mean."""
 
 import codecs
 import re

@@ -1,4 +1,4 @@
-"""sha256 of the files of a folder, remembered between processes so that an unchanged file is read once.
+"""sha256 of the files of a folder, remembered between processes, so an unchanged file is read once.
 
 A file counts as unchanged while its size, times and inode are those of the reading. A copy or a restore changes them:
 each file is then read once more, and the digest is the same.

@@ -36,7 +36,7 @@ from churn_platform.errors import ContractError, DropRefused, HomeBusy, UsageErr
 def publish_drop(home: Home, as_of: dt.date) -> Publication:
     """Publish the drop of a month as a snapshot and write the receipt; a refusal is a receipt too.
 
-    Rows put aside and the page for people (`reports/<as_of>/drop.html`) come with it.
+    Quarantined rows and the page for people (`reports/<as_of>/drop.html`) come with it.
 
     Raises:
         UsageError: there is no drop of that month and nothing was published earlier.
@@ -76,7 +76,7 @@ def recognise_drop(home: Home) -> dt.date | None:
     the drop is recognised by content from then on.
 
     Returns:
-        The month; None where there is none.
+        The month; None if absent.
     """
     for as_of in home.lake.months():
         recorded = home.lake.fingerprint(as_of)
@@ -99,7 +99,7 @@ def recognise_drop(home: Home) -> dt.date | None:
 
 
 _CHANGED: set[str] = set()
-"""Fingerprints of drops that are not what was published, so that a sensor reads each of them once."""
+"""Fingerprints of drops that are not what was published, so a sensor reads each of them once."""
 
 
 def _is_published(home: Home, drop: Drop) -> bool:
@@ -137,7 +137,7 @@ def judged(home: Home, drop: Drop) -> ValidatedDrop:
 def take_in(home: Home, source: Path, as_of: dt.date) -> tuple[Path, ValidatedDrop]:
     """Validate the files in `source` and copy them into the home as the drop of `as_of`.
 
-    The copy is marked as incoming until every file is there, so nobody processes half of it.
+    The copy is marked as incoming until every file is there, so no one processes half of it.
 
     Returns:
         The drop's folder in the home, and what validation found.

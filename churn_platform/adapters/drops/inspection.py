@@ -1,4 +1,4 @@
-"""The first look at a file of a drop: is it what its name says, and does its header fit the contract?"""
+"""The first look at a file of a drop: does it match its name, and does its header fit the contract?"""
 
 import csv
 import io
@@ -59,7 +59,7 @@ def _opened(path: Path, contract: Contract, table: str, raw: "memoryview[int]") 
 
 
 def broken_fault(path: Path, table: str, broken: BrokenText) -> Fault:
-    """The fault that a text has which cannot be parsed as it stands."""
+    """The fault that a text has which cannot be parsed as it is."""
     return fault(broken.code, table, file=path.name, line=f"{broken.line:,}", examples=[broken.example])
 
 

@@ -65,14 +65,14 @@ def _head(found: ValidatedDrop) -> str:
         many = len(found.sentences)
         title = f"{found.as_of}: drop refused"
         said = (
-            f"Nothing of it was published, and its files stay where they are. Here {'are' if many > 1 else 'is'} all "
-            f"{f'{many} faults' if many > 1 else 'there is'}: mend the files and deliver them again."
+            f"Nothing was published, and the files stay where they are. Here {'are' if many > 1 else 'is'} all "
+            f"{f'{many} faults' if many > 1 else 'there is'}: fix the files and deliver them again."
         )
     else:
-        title = f"{found.as_of}: drop accepted{', with rows put aside' if aside else ''}"
+        title = f"{found.as_of}: drop accepted{', with quarantined rows' if aside else ''}"
         said = (
-            f"{aside} They are left out of this month as they stood, with row number and reasons, in "
-            f"<code>quarantine/{found.as_of}/</code>; deliver them mended as a correction."
+            f"{aside} They are left out of this month and kept, with row number and reasons, in "
+            f"<code>quarantine/{found.as_of}/</code>; to correct them, deliver the complete table again."
             if aside
             else "Nothing was quarantined. Rows that repeat another one exactly were dropped."
         )

@@ -31,7 +31,7 @@ def read_table(path: Path, contract: Contract, name: str, *, as_text: bool = Fal
         path: a CSV or Parquet file.
         contract: the contract.
         name: the table.
-        as_text: every column of a CSV as it stands; else the contract's columns, typed where every value fits.
+        as_text: every column of a CSV as it is; else the contract's columns, typed where every value fits.
 
     Returns:
         The rows under the file's own headers, empty when there is a fault.

@@ -1,4 +1,4 @@
-"""A drop's files judged as a whole: sound tables, rows put aside, and every fault of every file at once.
+"""Judges all files of a drop: valid tables, quarantined rows, and every fault of every file at once.
 
 Belongs here: reading each file and asking the core about it. Does not: the rules (`core/snapshot.py`,
 `core/quarantine.py`), what follows (`adapters/drops/ingestion.py`).
@@ -40,7 +40,7 @@ class ValidatedTable:
     sound: pd.DataFrame
     """The rows without a fault, typed, sorted by entity."""
     aside: pd.DataFrame | None
-    """The rows with a fault as they stood in the file, with number and reasons; None when there are none."""
+    """The rows with a fault as they were in the file, with number and reasons; None without any."""
     keys: pd.Series
     """Every key that can be read, of faulty rows too."""
 
@@ -52,7 +52,7 @@ class ValidatedDrop:
     as_of: dt.date
     tables: dict[str, ValidatedTable]
     of_the_drop: tuple[Fault, ...]
-    """Faults that are no single file's."""
+    """Faults that do not belong to a single file."""
     comparison: MonthComparison | None = None
     """The month next to those published before; None for a drop that is refused."""
     warnings: tuple[MonthWarning, ...] = ()
@@ -70,7 +70,7 @@ class ValidatedDrop:
 
     @property
     def unnamed_sentences(self) -> tuple[str, ...]:
-        """The same without the values found: the ledger keeps them for ever, and a value may be a customer's key."""
+        """The same without the values found: the ledger keeps them forever, and a value may be a customer's key."""
         return tuple(found.sentence(examples=False) for found in self._faults)
 
     @property
@@ -166,7 +166,7 @@ def _validated(contract: Contract, name: str, path: Path, as_of: dt.date) -> Val
 def _conformed(
     contract: Contract, name: str, path: Path, as_of: dt.date
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[Fault]]:
-    """The rows as delivered, the sound ones, and the faults, those of a CSV in the words of the file."""
+    """The rows as delivered, the valid ones, and the faults, those of a CSV in the words of the file."""
     raw, faults = read_table(path, contract, name)
     if faults:
         return raw, raw, faults

@@ -1,4 +1,4 @@
-"""A Feast registry that others read too: whose a project in it is, and whether it still says what was registered.
+"""A Feast registry that others read too: whose a project in it is, and whether it still has what was registered.
 
 Belongs here: that. Does not: what is registered (`adapters/features/feast_objects.py`).
 """
@@ -32,7 +32,7 @@ def claimed_project(store: "feast.FeatureStore", owner: str, said: str) -> Any: 
     """The project of the store's configuration with its owner's name, to be applied.
 
     Raises:
-        UsageError: the project there is another home's, or somebody's who is no home.
+        UsageError: the project there is another home's, or someone's who is not a home.
     """
     feast = import_feast()
     name = store.config.project
@@ -59,7 +59,7 @@ def clear_history(store: "feast.FeatureStore") -> None:
 
 
 def registered(store: "feast.FeatureStore") -> str:
-    """Digest of what the registry says of the store's project, without the times at which it was written."""
+    """Digest of what the registry records of the store's project, without the times at which it was written."""
     registry, project = store.registry, store.config.project
     parts = {
         "projects": [found for found in registry.list_projects(allow_cache=False) if found.name == project],

@@ -136,7 +136,7 @@ class FeatureStore:
     def online(self, entity: str | int) -> dict[str, Any] | None:
         """The features of one customer in the newest month of the online store; None when that month has no row of it.
 
-        The store ignores the TTL and goes on answering with an older month: such values are missing, as they are in
+        The store ignores the TTL and keeps answering with an older month: such values are missing, as they are in
         `historical`.
         """
         key, newest = self.contract.entity.column, self.online_as_of()

@@ -1,4 +1,4 @@
-"""Feast's DuckDB offline store, told that each file of a source is one snapshot: it opens only those in reach.
+"""Feast's DuckDB offline store, which treats each file of a source as one snapshot: it opens only those in reach.
 
 Belongs here: which files a question can reach, and the one join that answers where a timestamp reaches one snapshot.
 Does not: what a point-in-time join means; that is Feast's, and everything unusual is left to Feast's own join.

@@ -86,5 +86,5 @@ def postgres_address(setting: str, text: str, variable: str, password: str) -> P
     except UsageError:
         where = OnlineAddress()
     if where.kind != "postgres":
-        raise UsageError(f"{setting} is no address of a database: give {EXAMPLE}, or nothing to keep it in the home.")
+        raise UsageError(f"{setting} is not a database address: give {EXAMPLE}, or nothing to keep it in the home.")
     return PostgresAddress(where, variable)

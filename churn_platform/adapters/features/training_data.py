@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def build_training_dataset(home: Home, as_of: dt.date) -> TrainingDataset | None:
-    """Join, assemble and publish the dataset of a month; None (and a record that says so) without matured labels."""
+    """Join, assemble and publish the dataset of a month; None (and a record of that) without matured labels."""
     progress = Progress(home)
     window, known_at = progress.window(as_of), home.now()
     record: dict[str, Any] = {
@@ -60,7 +60,7 @@ def label_plausibility(home: Home, progress: Progress, as_of: dt.date, window: W
 
 
 def record_failed_checks(home: Home, as_of: dt.date, failed: dict[str, str]) -> None:
-    """Keep the failed checks of a month's dataset with its record, so that its warnings name them."""
+    """Keep the failed checks of a month's dataset with its record, so its warnings name them."""
     record = home.records.read("training_dataset", as_of) or {}
     if failed != record.get("failed_checks", {}):
         home.records.write("training_dataset", as_of, record | {"failed_checks": failed})

@@ -32,7 +32,7 @@ def check_target(target: Path) -> None:
 
 
 def write_plot(replays: Sequence[Replay], target: Path) -> None:
-    """Draw the replay into `target`, whole or not at all; errors as `check_target`."""
+    """Draw the replay into `target`, atomically; errors as `check_target`."""
     check_target(target)
     png = replay_png(replays)
     with replacing(target) as temporary:

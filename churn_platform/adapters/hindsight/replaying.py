@@ -30,7 +30,7 @@ def replay_home(home: Home, files: Sequence[Path], on_month: OnMonth = lambda _,
 
     Raises:
         UsageError: a file's name is taken, or there is no month.
-        ContractError: a file holds no sound policy, or the lake was written under another contract.
+        ContractError: a file holds no valid policy, or the lake was written under another contract.
     """
     contract = home.contract
     alternatives = [Alternative(THIS, contract), Alternative.never(contract), Alternative.always(contract)]

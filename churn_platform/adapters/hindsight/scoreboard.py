@@ -40,7 +40,7 @@ def scoreboard(home: Home) -> dict[str, Any]:
         for decision, later in zip(decisions, after, strict=False)
     ]
     return {
-        "gained": IN_COSTS if _has_costs(contract) else IN_AUC,
+        "gained": IN_COSTS if contract.costs_given else IN_AUC,
         "totals": totals(judged).as_dict(),
         "decisions": [one.as_dict() for one in judged],
     }
@@ -65,7 +65,7 @@ def _judged(
     incumbent = rest[0] if rest else None
     gain = scores.gain(candidate, incumbent, months)
     gained = None
-    if gain is not None and _has_costs(contract):
+    if gain is not None and contract.costs_given:
         saved = scores.saved(candidate, incumbent, gain.months)
         gained = -saved if decision.decision == "refused" else saved
     return judge(decision, gain, policy.promotion, gained=gained, final=final)
@@ -79,8 +79,3 @@ def _unusable(versions: Versions, version: int) -> str | None:
     except (UsageError, IntegrityError) as error:
         return str(error)
     return f"version {version} was trained under another contract."
-
-
-def _has_costs(contract: Contract) -> bool:
-    """Whether the contract itself says what errors cost; the defaults are nobody's money."""
-    return "costs" in contract.model_fields_set

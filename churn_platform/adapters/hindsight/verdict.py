@@ -28,7 +28,7 @@ Labelled = tuple[pd.DataFrame, pd.Series]
 
 
 class Look:
-    """One look at the versions of a home: whom it follows (nobody before the first promotion).
+    """One look at the versions of a home: whom it follows (no one before the first promotion).
 
     `versions` holds their candidates, `faults` why one could not be read.
     """
@@ -144,7 +144,7 @@ def record_proposal(home: Home, proposal: Proposal | None, evidence: Mapping[str
 def carry_out_proposal(home: Home, proposal: Proposal) -> str:
     """Put the proposed version into production in the name of the policy; the sentence what was done.
 
-    It is the same act as a person's, with the proposal as its reason; a version that was refused stays told of as one
+    It is the same act as a person's, with the proposal as its reason; a version that was refused stays marked as one
     that was promoted against its decision.
 
     Raises:

@@ -14,11 +14,11 @@ from churn_platform.core.ledger import Anchor, first_fault
 from churn_platform.errors import IntegrityError
 
 WIDTH = 127
-"""Characters of the line, so that every anchor overwrites the one before exactly: far less than a disk's sector."""
+"""Characters of the line, so every anchor overwrites the one before exactly: far less than a disk's sector."""
 
 
 def read_anchor(file: Path) -> Anchor | None:
-    """The anchor in `file`; None where there is none.
+    """The anchor in `file`; None if absent.
 
     Raises:
         IntegrityError: the file was changed.

@@ -22,7 +22,7 @@ def was_in_production(home: Home, text: str) -> dict[str, Any]:
     """
     now, at = home.now(), instant(text, end=True)
     if instant(text, end=False) > now:
-        raise UsageError(f"{text} is in the future: nobody knows yet what will be in production.")
+        raise UsageError(f"{text} is in the future. Give a date in the past.")
     at = min(at, now)
     receipts = home.ledger.receipts()
     found = in_production(receipts, at)
@@ -66,7 +66,7 @@ def _decision(home: Home, digest: str | None) -> dict[str, Any] | None:
 
 
 def _approval(receipts: list[Receipt], move: Receipt) -> dict[str, Any] | None:
-    """Who approved the move's decision, where somebody had to."""
+    """Who approved the move's decision, where someone had to."""
     wanted = move.evidence.get("decision")
     approvals = [r for r in receipts if r.act == "approval" and r.sequence < move.sequence]
     own = [r for r in approvals if wanted is not None and r.evidence.get("decision") == wanted]

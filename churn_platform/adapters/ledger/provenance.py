@@ -23,7 +23,7 @@ SOURCES = ("costs.py", "estimator.py", "evaluation.py", "model.py")
 
 
 def provenance() -> dict[str, JsonValue]:
-    """What a receipt says of the installation that acted: `code` and `lock`, to be merged into its evidence.
+    """What a receipt records of the installation that acted: `code` and `lock`, to be merged into its evidence.
 
     `code` is the package's version with the digest of all its sources, `lock` the sha256 of the lock file, or of the
     installed versions where the package was installed without one.
@@ -48,7 +48,7 @@ def lock_digest() -> str:
 
 
 def fitting_parts() -> dict[str, dict[str, str]]:
-    """What decides a fit beside data and recipe: version of each library, digest of each source."""
+    """What decides a fit besides data and recipe: version of each library, digest of each source."""
     return {
         "libraries": {name: metadata.version(name) for name in FITTING},
         "sources": {name: hashlib.sha256((PACKAGE / "core" / name).read_bytes()).hexdigest() for name in SOURCES},
@@ -56,7 +56,7 @@ def fitting_parts() -> dict[str, dict[str, str]]:
 
 
 def made_with() -> dict[str, dict[str, str]]:
-    """`fitting_parts`, and the machine: it is no part of the digest, but the last bit of a float may depend on it."""
+    """`fitting_parts`, and the machine: not in the digest, but the last bit of a float may depend on it."""
     return {**fitting_parts(), "machine": {"processor": platform.machine(), "python": platform.python_version()}}
 
 

@@ -1,4 +1,4 @@
-"""Receipts of what nobody did by a command: the policy was changed in its file, production began to stand down.
+"""Receipts of what no one did by a command: the policy was changed in its file, production began to stand down.
 
 Belongs here: comparing what holds now with the ledger, and writing what is new, once. Does not: the rules
 (`core/states.py`).
@@ -16,7 +16,7 @@ FIRST = "The policy of the first run."
 
 
 def record_policy(home: Home) -> None:
-    """At the start of a run: write a receipt when the policy is not what the ledger says, with every changed field.
+    """At the start of a run: write a receipt when the policy is not what the ledger records, with every changed field.
 
     Raises:
         ContractError: the contract cannot be read.
@@ -72,7 +72,7 @@ def _ended(subject: str, version: int | None, measured: dict[str, Any] | None) -
     if subject != f"version {version}":
         return f"V{subject[1:]} is no longer in production: version {version} is."
     if measured is not None and turned_over(*measured["interval"]):
-        return f"The labels of {measured['as_of']} may be turned over, so {subject} is not judged by them."
+        return f"The labels of {measured['as_of']} may be inverted, so {subject} is not judged by them."
     return f"V{subject[1:]} is better than chance again on the newest matured labels."
 
 

@@ -50,7 +50,7 @@ class LedgerStore:
             now: The clock; it must give aware datetimes.
             lock_seconds: How long an append waits for another writer.
             anchor_file: Where every append leaves the head's number and digest, outside of `folder`; None: nowhere.
-            made_by: What the evidence of every receipt says of the installation that acted.
+            made_by: What the evidence of every receipt records of the installation that acted.
         """
         self.folder = folder
         self.file = folder / "receipts.jsonl"
@@ -74,7 +74,7 @@ class LedgerStore:
         """Record one act; when this returns, the receipt is on the disk.
 
         Raises:
-            DataError: a field has the wrong form, or the evidence is no plain, finite JSON.
+            DataError: a field has the wrong form, or the evidence is not plain, finite JSON.
             IntegrityError: the last receipt was changed, or the tail was cut.
             HomeBusy: another process keeps the lock.
             OSError: the disk refused the write; the ledger is as it was, or holds the receipt and the anchor is one
@@ -243,14 +243,14 @@ def _whole_lines(data: bytes) -> list[bytes]:
     """The lines of `data` without their ends and without a torn last one.
 
     Torn is what has no line end, or holds NUL bytes: blocks that never reached the disk in a power cut.
-    Any other garbled line was written whole and changed later: it stays, for the reader to refuse.
+    Any other garbled line was written completely and changed later: it stays, for the reader to refuse.
     """
     lines = data.split(b"\n")[:-1]
     return lines[:-1] if lines and b"\0" in lines[-1] else lines
 
 
 def _tail(descriptor: int) -> tuple[bytes | None, int]:
-    """The last whole line (None: there is none) and the offset behind it, reading only the end."""
+    """The last complete line (None without one) and the offset behind it, reading only the end."""
     size = os.fstat(descriptor).st_size
     window = TAIL_BYTES
     while True:
@@ -267,7 +267,7 @@ def _tail(descriptor: int) -> tuple[bytes | None, int]:
 
 
 def _tails(descriptor: int) -> Iterator[tuple[list[bytes], bool]]:
-    """The whole lines at the end of the file, more of them each time; and whether these are all."""
+    """The complete lines at the end of the file, more of them each time; and whether these are all."""
     size = os.fstat(descriptor).st_size
     window = TAIL_BYTES
     while True:

@@ -1,4 +1,4 @@
-"""Where MLflow says its artifacts are: absolute addresses in its database, made right when a home has moved.
+"""Where MLflow records its artifacts: absolute addresses in its database, made right when a home has moved.
 
 Belongs here: those columns, and that the database is there at all. Does not: anything else of MLflow
 (`adapters/models/registry.py`).
@@ -22,7 +22,7 @@ BUSY_SECONDS = 30.0
 def relocate(database: Path, artifacts: Path) -> bool:
     """Let every address below another home's artifacts lead into this one's; whether any had to.
 
-    A restored, copied or renamed home would go on reading and writing the artifacts of the place it came from.
+    A restored, copied or renamed home would keep reading and writing the artifacts of the place it came from.
 
     Args:
         database: MLflow's SQLite store; one that is not there is left alone.
@@ -50,8 +50,8 @@ def relocate(database: Path, artifacts: Path) -> bool:
                     )
     except sqlite3.Error as error:
         raise IntegrityError(
-            f"{database} says where a moved home's artifacts were, and cannot be read or corrected ({error}): try "
-            "again when nobody else writes to it, else put it back from a backup."
+            f"{database} records where a moved home's artifacts were, and cannot be read or corrected ({error}). Try "
+            "again when no other process writes to it, or restore it from a backup."
         ) from None
     return bool(strangers)
 
@@ -64,6 +64,6 @@ def check_not_lost(home: Path, *, on_server: bool) -> None:
     """
     if not on_server and not (home / "mlflow.db").exists() and (home / "releases" / "production").exists():
         raise IntegrityError(
-            f"{home / 'mlflow.db'} is gone while a version is in production: put it back from a backup "
-            "(`churn restore FILE --home NEW`); the model in production goes on serving."
+            f"{home / 'mlflow.db'} is missing although a version is in production. Restore it from a backup "
+            "(`churn restore FILE --home NEW`); the model in production keeps serving."
         )

@@ -51,8 +51,8 @@ class MlflowCopy:
             theirs = self.client.search_model_versions(f"name='{self.name}'", max_results=1)
             if theirs:
                 raise UsageError(
-                    f"The server already has versions of {self.name}: a history is moved to where there is none; name "
-                    "another server with CHURN_MLFLOW_URI. Nothing was moved."
+                    f"The server already has versions of {self.name}. A history is moved only to a server without one. "
+                    "Name another server with CHURN_MLFLOW_URI. Nothing was moved."
                 )
         if found:
             self.client.delete_registered_model(self.name)
@@ -68,7 +68,7 @@ class MlflowCopy:
         Args:
             history: what to write.
             last: the newest version's number, that of a deleted one too: it is never given again.
-            on_copied: told how many runs and logged models are written, of how many.
+            on_copied: called with how many runs and logged models are written, of how many.
         """
         for one, run in sorted(history.runs.items(), key=lambda found: found[1].began):
             self.ids[one] = self._begin_run(one, run)
@@ -163,8 +163,8 @@ class MlflowCopy:
         made = self.client.create_model_version(self.name, await_creation_for=0, **said)
         if int(made.version) != number:
             raise IntegrityError(
-                f"The server gave version {number} of {self.name} the number {made.version}: somebody else registers "
-                "versions there. Nothing was switched over: run this again when nobody does."
+                f"The server gave version {number} of {self.name} the number {made.version}: another client "
+                "registers versions there. Nothing was switched. Run this again when it has stopped."
             )
 
     def _marked(self, one: str) -> dict[str, str]:

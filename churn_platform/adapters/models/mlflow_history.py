@@ -225,7 +225,7 @@ def _theirs(tags: Mapping[str, str]) -> dict[str, str]:
 
 
 def _renamed(tags: Mapping[str, str], ids: Ids) -> dict[str, str]:
-    """A tag whose whole value is an id names a run or model: a parent, the run of a version."""
+    """A tag whose value is only an id names a run or model: a parent, the run of a version."""
     return {name: ids.get(value, value) for name, value in tags.items()}
 
 

@@ -1,7 +1,7 @@
 """A home's models moved from its own MLflow store to the server of the settings: all of it, compared, then one switch.
 
 Belongs here: the order of a move and how one that was cut off ends. Does not: reading and writing a history
-(`adapters/models/mlflow_history.py`, `adapters/models/mlflow_copy.py`). The switch is the mark that says "on a server":
+(`adapters/models/mlflow_history.py`, `adapters/models/mlflow_copy.py`). The switch is the mark for "on a server":
 before it the home lives where it did and another try begins anew, after it `finish` has only to tidy up.
 """
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 JOURNAL = "mlflow_move.json"
-"""In a home while it is moved: under which mark, and, once everything is on the server, what the receipt says."""
+"""In a home while it is moved: under which mark, and, once everything is on the server, what the receipt records."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def move(home: Home, on_copied: OnCopied = lambda _done, _total: None) -> Moved:
 
     Raises:
         UsageError: the settings name no server, the home has no store of its own, or the server has such a model.
-        IntegrityError: the home is not sound, or what arrived is not what was sent; the home stays where it was.
+        IntegrityError: the home has a fault, or what arrived is not what was sent; the home stays where it was.
         StoreDown: a server does not answer; the home stays where it was.
         HomeBusy: a run holds the home.
     """
@@ -85,7 +85,7 @@ def move(home: Home, on_copied: OnCopied = lambda _done, _total: None) -> Moved:
 
 
 def finish(home: Home) -> Moved | None:
-    """Complete a move that was cut off after the switch; None when there is none. The caller holds the home."""
+    """Complete a move that was cut off after the switch; None if absent. The caller holds the home."""
     journal = home.folder / JOURNAL
     if not journal.exists() or not (home.folder / MARKER).exists():
         return None
@@ -130,7 +130,7 @@ def _check_movable(home: Home) -> None:
 
 
 def _check_sound(home: Home) -> None:
-    """Refuse to carry a fault to where it could no longer be told from one of the move."""
+    """Refuse to move a fault that could later be mistaken for one of the move."""
     before = _as_before(home)
 
     def findings() -> Iterator[Finding]:
@@ -139,7 +139,7 @@ def _check_sound(home: Home) -> None:
 
     if fault := next((finding.detail for finding in findings() if finding.state in ("broken", "unseen")), None):
         raise IntegrityError(
-            f"The home is not sound, so nothing was moved: {fault}. Mend it first (`churn verify --deep`, "
+            f"The home has a fault, so nothing was moved: {fault}. Fix it first (`churn verify --deep`, "
             "`churn doctor --fix`, with CHURN_MLFLOW_URI unset)."
         )
 
@@ -187,8 +187,8 @@ def _copy(home: Home, server: MlflowServer, owner: str, on_copied: OnCopied) -> 
 def _check_still(home: Home, store: str) -> None:
     if sha256_file(home.folder / "mlflow.db") != store:
         raise IntegrityError(
-            f"Somebody wrote to {home.folder / 'mlflow.db'} meanwhile: nothing was switched over, run this again when "
-            "nobody does."
+            f"Another process wrote to {home.folder / 'mlflow.db'} meanwhile. Nothing was switched. Run this again "
+            "when it has stopped."
         )
 
 
@@ -203,7 +203,7 @@ def _fill_online(home: Home) -> None:
 
 
 def _newest_number(database: Path, name: str) -> int:
-    """The highest number that a version ever had: MLflow keeps the rows of deleted ones, and tells nobody."""
+    """The highest number that a version ever had: MLflow keeps the rows of deleted ones, without showing them."""
     with contextlib.closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True, timeout=60)) as store:
         return int(store.execute("SELECT max(version) FROM model_versions WHERE name = ?", (name,)).fetchone()[0] or 0)
 

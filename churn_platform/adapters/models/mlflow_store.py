@@ -1,4 +1,4 @@
-"""The home's own MLflow store: a SQLite file that is there whole or not at all.
+"""The home's own MLflow store: a SQLite file that is complete or absent.
 
 Belongs here: making it, and quiet clients of any store. Does not: what is registered (`adapters/models/registry.py`).
 """
@@ -26,8 +26,8 @@ def client_of(uri: str) -> "MlflowClient":
 def prepare_store(store: Path, model_name: str, artifacts: Path) -> None:
     """Have the store with its experiment and registered model; the caller keeps others from doing the same.
 
-    A new one is made beside its place: MLflow migrates an empty file in dozens of commits, and a store that was cut
-    off within them, or that a second process opened meanwhile, is broken for ever.
+    A new one is made next to its place: MLflow migrates an empty file in dozens of commits, and a store that was cut
+    off within them, or that a second process opened meanwhile, is broken forever.
     """
     if store.exists():
         _furnish(client_of(f"sqlite:///{store}"), model_name, artifacts)

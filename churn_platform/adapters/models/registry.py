@@ -60,12 +60,12 @@ class ModelRegistry:
             prepare_store(self.home / "mlflow.db", self.model_name, self.home / "artifacts")
 
     def find(self, digest: str) -> int | None:
-        """The version that was made from the same data, recipe and code; None when there is none."""
+        """The version that was made from the same data, recipe and code; None if absent."""
         found = self._client().search_model_versions(f"name='{self.model_name}' and tags.digest='{digest}'")
         return min((int(version.version) for version in found), default=None)
 
     def versions(self) -> list[int]:
-        """Every version that was registered whole, ascending; none where there is no store."""
+        """Every completely registered version, ascending; empty without a store."""
         if self.server is None and not (self.home / "mlflow.db").exists():
             return []
         found = self._client().search_model_versions(f"name='{self.model_name}'", max_results=10_000)
@@ -143,7 +143,7 @@ class ModelRegistry:
         return {name: str(tags[f"sha256.{name}"]) for name in FILES if f"sha256.{name}" in tags}
 
     def has(self, version: int) -> bool:
-        """Whether the registry knows the version, so that an alias can point at it."""
+        """Whether the registry knows the version, so an alias can point at it."""
         from mlflow.exceptions import MlflowException
 
         try:
@@ -177,7 +177,7 @@ class ModelRegistry:
         self._client().set_registered_model_alias(self.model_name, alias, str(version))
 
     def remove_alias(self, alias: str) -> None:
-        """Point an alias at nothing; no alias is no error."""
+        """Point an alias at nothing; no alias is not an error."""
         if self.alias(alias) is not None:
             self._client().delete_registered_model_alias(self.model_name, alias)
 
@@ -229,7 +229,7 @@ class ModelRegistry:
             self._at_home = relocate(self.home / "mlflow.db", self.home / "artifacts") or True
 
     def _side_files(self, candidate: Candidate, folder: Path) -> dict[str, Path]:
-        """Write the files that go beside the model."""
+        """Write the files that go next to the model."""
         schema = {"features": candidate.passport["features"], "contract_hash": candidate.passport["contract_hash"]}
         write_json(folder / PASSPORT, candidate.passport)
         write_json(folder / SCHEMA, schema)

@@ -1,4 +1,4 @@
-"""Where the online store is: `CHURN_ONLINE_STORE` read, and the words in which Feast's configuration says it.
+"""Where the online store is: `CHURN_ONLINE_STORE` read, and its form in Feast's configuration.
 
 Belongs here: the address of a store and what feature_store.yaml holds of it. Does not: reading or writing rows.
 A password comes from the environment alone: files, errors and the address in words never hold it.
@@ -80,7 +80,7 @@ def online_address(text: str, password: str = "") -> OnlineAddress:
     """The store that a setting names.
 
     Raises:
-        UsageError: it cannot be read, or it holds a password; says what it may be, and nothing of what it is.
+        UsageError: it cannot be read, or it holds a password; the message shows the allowed forms, never the value.
     """
     if not text:
         return OnlineAddress()
@@ -94,7 +94,7 @@ def online_address(text: str, password: str = "") -> OnlineAddress:
     options = dict(parse_qsl(parts.query))
     host = options.get("host", parts.hostname or "")
     if kind is None or not host or set(options) - OPTIONS[kind]:
-        raise UsageError(f"CHURN_ONLINE_STORE is no address of a store: give {EXAMPLES}.")
+        raise UsageError(f"CHURN_ONLINE_STORE is not a store address: give {EXAMPLES}.")
     database, user = unquote(parts.path.strip("/")), unquote(parts.username or "")
     database = database or ("0" if kind == "redis" else "")
     if (kind == "redis" and not database.isdecimal()) or (kind == "postgres" and not (database and user)):

@@ -1,6 +1,6 @@
-"""Feast's Postgres online store: a table a view, one row a feature; requests that wait are read together.
+"""Feast's Postgres online store: a table a view, one row per feature; requests that wait are read together.
 
-One connection, one query at a time: whoever asks while it is under way shares the next one, so that the cost of a query
+One connection, one query at a time: whoever asks while it is under way shares the next one, so the cost of a query
 is shared too. Belongs here: that read. Does not: the bytes (`adapters/online/values.py`).
 The server imports this module: the standard library and psycopg.
 """

@@ -2,7 +2,7 @@
 
 Feast's own read takes 1 ms, of which the database is 0.02 ms, and its import 2.4 s a process. Belongs here: what a
 reader answers, which month and store are read (`online.json`, the one source), and the choice of a reader. Does not:
-one store (`sqlite.py`, `redis.py`, `postgres.py` beside this; every other `sdk.py`).
+one store (`sqlite.py`, `redis.py`, `postgres.py` next to this; every other `sdk.py`).
 The server imports this module: the standard library and YAML only.
 """
 
@@ -127,7 +127,7 @@ def read_month(folder: Path) -> Month:
 
 
 def newest_published(lake: Path) -> dt.date | None:
-    """The newest month that has a manifest in the folder of the lake; None where there is none."""
+    """The newest month that has a manifest in the folder of the lake; None if absent."""
     months = [path.stem for path in (lake / "snapshots").glob("[0-9]*.json")]
     return dt.date.fromisoformat(max(months)) if months else None
 

@@ -34,7 +34,7 @@ def all_older(rows: Sequence[OnlineRow | None], contract: Contract) -> bool:
 
 @dataclass(frozen=True)
 class Month:
-    """The newest month that was written whole, and the store that it was written to."""
+    """The newest month that was written completely, and the store that it was written to."""
 
     as_of: dt.date
     store: str

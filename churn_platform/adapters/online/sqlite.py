@@ -1,4 +1,4 @@
-"""Feast's SQLite online store, read with one statement a call: a table a view, one row a feature.
+"""Feast's SQLite online store, read with one statement a call: a table a view, one row per feature.
 
 Belongs here: that read. Does not: the bytes (`adapters/online/values.py`). The server imports this module: the standard
 library only.
@@ -121,7 +121,7 @@ def _by_customer(
     values: list[Any],
     moments: tuple[Any, ...],
 ) -> tuple[dict[bytes, tuple[Any, ...]], dict[bytes, int]]:
-    """One view's rows (one a customer and feature) as each customer's values, in the view's order, and moment."""
+    """One view's rows (one per customer and feature) as each customer's values, in the view's order, and moment."""
     width = next((number for number, owner in enumerate(owners) if owner != owners[0]), len(owners))
     first, count = names[:width], len(owners) // width if width else 0
     alike = names == first * count and all(owners[place::width] == owners[::width] for place in range(1, width))

@@ -1,11 +1,13 @@
-"""Notices that the online store has lost the newest month's rows, so that the loop writes them again by itself."""
+"""Notices that the online store has lost the newest month's rows, so the loop writes them again by itself."""
 
 import asyncio
 import datetime as dt
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from churn_platform.adapters.features.feast_files import APPLIED
+from churn_platform.adapters.features.feast_files import APPLIED, COPIED
+from churn_platform.adapters.files import read_json, write_json
 from churn_platform.adapters.online.reader import MARKER, FollowingReader, read_month
 from churn_platform.adapters.online.rows import all_older
 from churn_platform.errors import StoreDown, StoreEmpty
@@ -30,13 +32,22 @@ def notice_lost_rows(home: "Home") -> bool:
     if month.store != home.online.said:
         return False
     if not month.store and not (folder / "online_store.db").exists():
-        (folder / APPLIED).unlink(missing_ok=True)  # Feast makes the tables when it registers
+        _forget_registration(folder / APPLIED)
         (folder / MARKER).unlink()
         return True
     if not _lost(home, month.as_of):
         return False
     (folder / MARKER).unlink(missing_ok=True)
     return True
+
+
+def _forget_registration(applied: Path) -> None:
+    """Make Feast register again, which makes its tables; the note of a Postgres copy of 0.1.0 stays."""
+    copied = {name: value for name, value in read_json(applied).items() if name == COPIED} if applied.exists() else {}
+    if copied:
+        write_json(applied, copied)
+    else:
+        applied.unlink(missing_ok=True)
 
 
 def _lost(home: "Home", as_of: dt.date) -> bool:

@@ -60,12 +60,12 @@ def decoded(value: bytes | None) -> str | float | bool | None:
 
 @lru_cache(maxsize=256)
 def seconds_of(timestamp: bytes | None) -> int:
-    """The seconds of Feast's protobuf message `Timestamp`; 0 where there is none."""
+    """The seconds of Feast's protobuf message `Timestamp`; 0 without one."""
     return _varint(timestamp, 1)[0] if timestamp and timestamp[0] == 0x08 else 0  # noqa: PLR2004 - field `seconds`
 
 
 def encoded(value: str | float | bool | None) -> bytes:  # noqa: FBT001 - any feature
-    """A value as Feast's protobuf message `Value`; null, and a float that is no number, are empty."""
+    """A value as Feast's protobuf message `Value`; null, and a float that is not a number, are empty."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return b""
     if isinstance(value, bool):

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 COLUMNS = "entity_key, feature_name, value, value_text, event_ts, created_ts"
 UPDATES = ", ".join(f"{name} = excluded.{name}" for name in ("value", "value_text", "event_ts", "created_ts"))
 FILL = 50
-"""Percent of a Postgres page that rows take at first: the next month's version of each fits beside it, so that no index
+"""Percent of a Postgres page that rows take at first: the next month's version of each fits next to it, so no index
 changes (a heap-only update), and takes the place of the one before the month after."""
 NULL = b"\xff\xff\xff\xff"
 POSTGRES_ZERO = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
@@ -124,7 +124,7 @@ def redis_commands(project: str, batch: Batch) -> bytes:
 
 
 def write_postgres(address: OnlineAddress, project: str, month: Iterator[Batch]) -> None:
-    """Write to Postgres in one transaction: the whole month appears at once, and readers never wait.
+    """Write to Postgres in one transaction: the complete month appears at once, and readers never wait.
 
     Raises:
         StoreDown: it cannot be written.

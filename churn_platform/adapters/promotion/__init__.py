@@ -1,1 +1,1 @@
-"""Production moves: deciding, publishing, promoting, people's approval, rolling back."""
+"""Production moves: deciding, publishing, promoting, manual approval, rolling back."""

@@ -1,7 +1,7 @@
 """Requests for an approval: what they are bound to, asking once, letting them lapse.
 
-Belongs here: reading what the home says now, the receipts of asking and lapsing. Does not: the rules
-(`core/approval.py`), people's answers (`adapters/promotion/approving.py`).
+Belongs here: reading what the home shows now, the receipts of asking and lapsing. Does not: the rules
+(`core/approval.py`), answers (`adapters/promotion/approving.py`).
 """
 
 import contextlib
@@ -42,7 +42,7 @@ def signed(by: str, reason: str) -> tuple[str, str]:
         raise UsageError("--by and --reason must not be empty: the ledger keeps who did it and why.")
     for option, text in (("--by", by), ("--reason", reason)):
         if readable(text) != text:
-            raise UsageError(f"{option} {readable(text)} is no UTF-8: type it in a terminal of UTF-8, or in ASCII.")
+            raise UsageError(f"{option} {readable(text)} is not UTF-8: use a UTF-8 terminal, or ASCII.")
     return by, reason
 
 
@@ -122,7 +122,7 @@ def record_lapse(home: Home, *, deep: bool = False) -> str | None:
 
 
 def record_lapse_if_free(home: Home) -> None:
-    """`record_lapse` for who does not hold the home; while somebody does, it is left to them."""
+    """`record_lapse` for who does not hold the home; while someone does, it is left to them."""
     found = waiting(home)
     if found is not None and found[1] is not None:
         with contextlib.suppress(HomeBusy), home.exclusive("a sensor", 0):
@@ -130,7 +130,7 @@ def record_lapse_if_free(home: Home) -> None:
 
 
 def ask(home: Home, decision: Decision) -> str:
-    """Ask people for the approval of a pending decision, once; says what is to be done."""
+    """Ask people for the approval of a pending decision, once; describes what is to be done."""
     receipts, now = home.ledger.receipts(), home.now()
     bound = bound_now(home, decision)
     already = standing_request(receipts, bound)
@@ -157,7 +157,7 @@ def how_to_answer(version: int) -> str:
 
 
 def kept_by_people(home: Home, decision: Decision) -> str | None:
-    """None when no person stands against promoting the version, or asking for it; else the sentence who does.
+    """None if no person has blocked promoting the version, or asking for it; else the sentence who did.
 
     A version that was rejected is never promoted by itself, but asked for again when it was judged anew.
     """

@@ -16,6 +16,7 @@ from churn_platform.core.candidate import candidate_of
 from churn_platform.core.ledger import Receipt
 from churn_platform.core.moves import DONE, Move, named
 from churn_platform.core.promotion import Decision
+from churn_platform.core.sentences import ended
 from churn_platform.core.standing import blocked, blocked_sentence
 from churn_platform.errors import ContractError, IntegrityError, UsageError
 
@@ -48,7 +49,7 @@ def approve(home: Home, version: int, by: str, reason: str, *, override: bool = 
         move(home, Move.approved(_approval(home, decision, by, reason, against)))
         record_lapse(home)
     overridden = "" if against is None else f", overriding the decision ({against})"
-    return f"Version {version} is in production, approved by {by}{overridden}: {reason}"
+    return f"Version {version} is in production, approved by {by}{overridden}: {ended(reason)}"
 
 
 def reject(home: Home, version: int, by: str, reason: str) -> str:
@@ -67,7 +68,7 @@ def reject(home: Home, version: int, by: str, reason: str) -> str:
         if against is not None:
             raise UsageError(against)
         home.ledger.append(act="rejection", **_answer(home, decision, by, reason))
-    return f"Version {version} is rejected by {by}, production stays as it is: {reason}"
+    return f"Version {version} is rejected by {by}, production stays as it is: {ended(reason)}"
 
 
 def _decision_on(home: Home, version: int, receipts: list[Receipt]) -> Decision:
@@ -112,7 +113,7 @@ def _check_servable(home: Home, decision: Decision, receipts: list[Receipt]) -> 
 
 
 def _against(decision: Decision, receipts: list[Receipt]) -> str | None:
-    """What stands against promoting the version on a person's word alone; None when nothing does."""
+    """Why the version must not be promoted on a person's approval alone; None if it may."""
     if not decision.passed:
         return f"Version {decision.candidate_version} was refused: {decision.reason}"
     return objection(receipts, decision.candidate_version)

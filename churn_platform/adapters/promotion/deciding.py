@@ -106,7 +106,7 @@ def carry_out(home: Home) -> Outcome:
 
 
 def _why_not(home: Home, decision: Decision, carried_out_at: str | None) -> str | None:
-    """None when the decision holds for what is the candidate now, and no person stands against it."""
+    """None when the decision holds for what is the candidate now, and no person has blocked it."""
     version, policy = _candidate_version(home), home.contract.policy_hash
     digest, pointer = home.registry.load(version).digest, home.releases.pointer()
     changed = decision.holds(version, digest, policy) if decision.passed else decision.reason
@@ -124,7 +124,7 @@ def _kept(home: Home) -> str:
 
 
 def drift_figures(home: Home, as_of: dt.date) -> DriftFigures:
-    """What the month's drift report said; empty before there is a production model."""
+    """The result of the month's drift report; empty before there is a production model."""
     result = (home.records.read("drift_report", as_of) or {}).get("result")
     if result is None:
         return DriftFigures()
@@ -137,7 +137,7 @@ def drift_figures(home: Home, as_of: dt.date) -> DriftFigures:
 
 
 def _made(home: Home, decision: Decision) -> bool:
-    """Whether the newest decision says the same and was not carried out since: then nothing new was decided.
+    """Whether the newest decision is the same and was not carried out since: then nothing new was decided.
 
     After a rollback the same comparison is a decision of its own, or the version could never come back.
     """

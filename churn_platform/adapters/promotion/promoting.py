@@ -46,7 +46,7 @@ def decision_digest(decision: Decision) -> str:
 
 
 def find_decision(home: Home, digest: str) -> Decision | None:
-    """The decision of this digest, as it stands in the home; None when there is none, or it was changed."""
+    """The decision of this digest, as stored in the home; None if absent, or it was changed."""
     known = (Decision.model_validate(record) for record in reversed(home.records.decisions()))
     return next((decision for decision in known if decision_digest(decision) == digest), None)
 
@@ -59,7 +59,7 @@ def promote(home: Home, decision: Decision) -> Receipt:
 
 
 def move(home: Home, planned: Move) -> Receipt:
-    """Move production; every step is idempotent, so that the same move again completes what a kill left.
+    """Move production; every step is idempotent, so the same move again completes what a kill left.
 
     Returns:
         The receipt that it is done.
@@ -138,10 +138,10 @@ def _production(home: Home) -> int | None:
 
 
 def restore_alias(home: Home) -> None:
-    """Have MLflow's alias say what the pointer says: the pointer is what is in production.
+    """Have MLflow's alias say what the pointer records: the pointer is what is in production.
 
     Somebody may have moved the alias by hand, and deleting a version deletes its alias in silence. A version that was
-    deleted can have none: its release goes on serving, and verification names it.
+    deleted can have none: its release keeps serving, and verification names it.
     """
     pointer = home.releases.pointer()
     if pointer is None:
@@ -153,9 +153,9 @@ def restore_alias(home: Home) -> None:
 def lost_version(version: int) -> str:
     """What it means that the version in production was deleted in MLflow, and what to do."""
     return (
-        f"Version {version} is in production and was deleted in MLflow, which cannot make it again under its number. "
-        "Its release still serves. Put another version into production with `churn rollback`, or wait for the next "
-        "promotion."
+        f"Version {version} is in production but was deleted in MLflow. MLflow cannot recreate it under the same "
+        "number. Its release still serves. Put another version into production with `churn rollback`, or wait for "
+        "the next promotion."
     )
 
 

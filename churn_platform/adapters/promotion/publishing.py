@@ -23,7 +23,7 @@ GOLDEN_ROWS = 5
 def publish(home: Home, planned: Move) -> None:
     """Have the version's release on the disk, verified, and its receipt in the ledger, once.
 
-    A release that was lost is made as its receipt says it was, up to the moment of its making.
+    A release that was lost is made as its receipt records it was, up to the moment of its making.
     """
     version = planned.version
     known = next((r for r in home.ledger.receipts("release published") if r.subject == f"version {version}"), None)

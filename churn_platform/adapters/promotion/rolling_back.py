@@ -11,6 +11,7 @@ from churn_platform.core.approval import moment
 from churn_platform.core.ledger import Receipt
 from churn_platform.core.moves import Move, promotions, version_of
 from churn_platform.core.release import Pointer
+from churn_platform.core.sentences import ended
 from churn_platform.core.standing import blocked
 from churn_platform.errors import ChurnError, IntegrityError, UsageError
 
@@ -42,12 +43,12 @@ def roll_back(home: Home, by: str, reason: str, to: int | None = None) -> str:
         planned = _planned(receipts, target, left, (by, reason))
         move(home, planned)
         record_lapse(home)
-    said = [f"Version {target} is in production again in place of version {left}, by {by}: {reason}"]
+    said = [f"Version {target} is in production again in place of version {left}, by {by}: {ended(reason)}"]
     if planned.evidence["blocks"] is not None:
         said.append(f"Version {left} is blocked: it is not promoted by itself until `churn unblock {left}`.")
     if planned.evidence["unblocks"] is not None:
         who = blocked(receipts)[target]
-        said.append(f"Version {target} was blocked by {who.by} at {moment(who.at)} and is so no more.")
+        said.append(f"Version {target} is no longer blocked ({who.by} blocked it at {moment(who.at)}).")
     return " ".join(said)
 
 
@@ -67,7 +68,7 @@ def unblock(home: Home, version: int, by: str, reason: str) -> str:
         evidence = {"login": home.settings.who}
         subject = f"version {version}"
         home.ledger.append(actor=by, act="version unblocked", subject=subject, reason=reason, evidence=evidence)
-    return f"Version {version} is no longer blocked: {reason}"
+    return f"Version {version} is no longer blocked: {ended(reason)}"
 
 
 def _target(receipts: list[Receipt], left: int, to: int | None) -> int:
@@ -79,7 +80,7 @@ def _target(receipts: list[Receipt], left: int, to: int | None) -> int:
     promoted = promotions(receipts)
     target = to if to is not None else version_of(promoted[left].before) if left in promoted else None
     if target is None:
-        raise UsageError(f"Version {left} is the first in production: there is none before it to roll back to.")
+        raise UsageError(f"Version {left} is the first in production. There is no earlier version to roll back to.")
     if target == left:
         raise UsageError(f"Version {target} is already in production.")
     if target not in promoted:

@@ -1,1 +1,1 @@
-"""What the ledger says, proven again: verification, every digest, a version made once more."""
+"""What the ledger records, proven again: verification, every digest, a version made once more."""

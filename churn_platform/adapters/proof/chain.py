@@ -1,4 +1,4 @@
-"""The ledger as it stood at one moment, beside which everything else is held.
+"""The ledger as it was at one moment, with which everything else is compared.
 
 Belongs here: reading chain and anchor together, and seeing that receipts were added since. Does not: what is compared
 with it (`adapters/proof/verifying.py`), the rules of a chain (`core/ledger.py`).
@@ -14,7 +14,7 @@ from churn_platform.errors import ChurnError
 
 @dataclass
 class Chain:
-    """The receipts and the anchor of one moment; no receipts and not `sound` where the chain does not hold."""
+    """The receipts and the anchor of one moment; no receipts and not `sound` if the chain is broken."""
 
     receipts: list[Receipt] = field(default_factory=list)
     digests: list[str] = field(default_factory=list)
@@ -22,7 +22,7 @@ class Chain:
     sound: bool = False
 
     def read(self, store: LedgerStore) -> Break | None:
-        """Take the ledger as it stands now; the first break where the chain does not hold.
+        """Read the current ledger; the first break if the chain is broken.
 
         Raises:
             IntegrityError: the anchor's file was changed.

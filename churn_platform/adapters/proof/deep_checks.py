@@ -27,7 +27,7 @@ Check = Callable[[Home, Sequence[Receipt]], Iterator[Finding]]
 
 
 def deep_checks() -> tuple[tuple[str, Check], ...]:
-    """The checks in the order in which their breaks are told: what decides first, what it was made from last."""
+    """The checks in the order in which their breaks are reported: what decides first, what it was made from last."""
     return (
         ("decisions", check_decisions),
         ("releases", check_releases),

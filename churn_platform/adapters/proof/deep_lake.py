@@ -19,6 +19,7 @@ from churn_platform.adapters.proof.findings import Finding, broken, holds
 from churn_platform.core.digest import digest_of
 from churn_platform.core.forgetting import current
 from churn_platform.core.ledger import DELIVERED, Receipt
+from churn_platform.errors import IntegrityError
 
 STAMPS = ["event_timestamp", "created_timestamp"]
 
@@ -44,7 +45,7 @@ def check_lake(home: Home, receipts: Sequence[Receipt]) -> Iterator[Finding]:
                 for table, entry in delivery["tables"].items():
                     files += 1 + ("file" in entry.get("quarantine", {}))
                     faults += file_faults(home, as_of, table, entry)
-        except (KeyError, TypeError, AttributeError) as error:  # a name in the manifest was changed
+        except (IntegrityError, KeyError, TypeError, AttributeError) as error:  # a name in the manifest was changed
             path = home.lake.folder / "snapshots" / f"{month}.json"
             faults.append(f"{path} cannot be read as it was written ({error!r}): restore it from a backup")
     yield from (broken("lake", fault) for fault in faults)

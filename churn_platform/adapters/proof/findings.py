@@ -32,10 +32,10 @@ def broken(check: str, detail: str) -> Finding:
 
 
 def unseen(check: str, detail: str) -> Finding:
-    """Something could not be looked at: neither sound nor broken, so nothing is verified by it."""
+    """Something could not be looked at: neither valid nor broken, so nothing is verified by it."""
     return Finding(check, "unseen", f"not verified: {detail}", 0)
 
 
 def said(check: str, detail: str) -> Finding:
-    """Something was not there to be asked, which is no fault."""
+    """Something was not there to be asked, which is not a fault."""
     return Finding(check, "said", detail, 0)

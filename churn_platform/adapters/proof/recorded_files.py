@@ -12,6 +12,7 @@ from churn_platform.core.digest import digest_of
 from churn_platform.core.forgetting import current
 from churn_platform.core.ledger import Receipt
 from churn_platform.core.moves import version_of
+from churn_platform.core.sentences import counted
 from churn_platform.errors import ChurnError
 
 RESTORE = "restore it from a backup"
@@ -95,7 +96,7 @@ def check_releases(home: Home, receipts: Sequence[Receipt], only: Collection[int
                 f"{folder / 'manifest.json'} is not what receipt {receipt.sequence} published; {RESTORE}",
             )
     if files or not wanted:
-        yield holds("releases", f"{len(wanted)} releases, {files} files read", files)
+        yield holds("releases", f"{counted(len(wanted), 'release')}, {counted(files, 'file')} read", files)
 
 
 def check_production_release(home: Home, receipts: Sequence[Receipt]) -> Iterator[Finding]:

@@ -30,7 +30,7 @@ def check_server(home: Home, chain: Chain) -> Iterator[Finding]:
         status, answer = _asked(place, "/readyz")
     version = answer.get("version")
     if status is None:
-        yield said("server", f"nobody answers on {place}")
+        yield said("server", f"no server answers on {place}")
         return
     if not isinstance(version, int):
         yield said("server", f"what answers on {place} names no model (status {status})")
@@ -50,7 +50,7 @@ def check_server(home: Home, chain: Chain) -> Iterator[Finding]:
 
 
 def _asked(place: str, path: str) -> tuple[int | None, dict[str, Any]]:
-    """Status and answer of a GET; no status where nobody answers."""
+    """Status and answer of a GET; no status where no one answers."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(f"http://{place}{path}", timeout=ANSWER_SECONDS) as response:

@@ -75,7 +75,7 @@ def _settled(home: Home, chain: Chain, name: str, check: Check) -> list[Finding]
 
 
 def _made(name: str, check: Check) -> list[Finding]:
-    """The findings of a check up to where it could not go on, and why not."""
+    """The findings of a check up to where it could not continue, and why not."""
     found: list[Finding] = []
     try:
         for finding in check():
@@ -209,7 +209,7 @@ def _recorded(home: Home, chain: Chain, name: str, check: FilesCheck) -> Iterato
 
 
 def answering(home: Home) -> ModelRegistry:
-    """MLflow, asked first whether it answers: its own client goes on trying for minutes.
+    """MLflow, asked first whether it answers: its own client keeps trying for minutes.
 
     Raises:
         StoreDown: it does not.

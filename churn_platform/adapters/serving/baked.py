@@ -68,7 +68,7 @@ def read_note(home: Path) -> Baked | None:
     try:
         return Baked.model_validate(read_json(path))
     except ValueError as error:
-        raise IntegrityError(f"{path} is no note of a baked home ({error}): build the Bento again.") from None
+        raise IntegrityError(f"{path} is not the note of a Bento's home ({error}): build the Bento again.") from None
 
 
 class NoCustomers:

@@ -34,7 +34,7 @@ PACKAGES = {"bento": API, "churn_platform": SOURCES / "churn_platform"}
 WIDE = {"COLUMNS": "10000"}
 """Or BentoML breaks a long path in two lines."""
 DRIVERS = {"redis": ["hiredis"], "rediss": ["hiredis"], "postgresql": ["psycopg", "psycopg-binary"]}
-"""What a store with an address needs beside the packages of the build file."""
+"""What a store with an address needs next to the packages of the build file."""
 SUFFIXES = (".bento", ".tar", ".tar.gz", ".tar.xz", ".tar.bz2", ".zip")
 
 
@@ -64,7 +64,7 @@ def build_bento(home: Home, *, customers: bool = True, output: Path | None = Non
         home: the home; nothing is written into it.
         customers: with the customers' features and scores of the newest month. A store with an address (Redis,
             Postgres) is read where it is, either way; without both, only what-ifs that give every feature are answered.
-        output: an archive to write beside BentoML's store; its suffix names its kind.
+        output: an archive to write next to BentoML's store; its suffix names its kind.
 
     Raises:
         UsageError: nothing is in production, or the suffix names no kind of archive.

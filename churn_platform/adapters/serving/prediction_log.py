@@ -3,7 +3,7 @@
 Belongs here: the files, their schema, merging and removing them, reading them. Does not: when they are written
 (`bento/background.py`), what they are compared with (`adapters/monitoring.py`).
 Each lot is a file, each worker merges its own files of an hour, the loop those of a day; a merged file names what it
-holds, so that a merge that was cut off counts nothing twice. pyarrow is imported with the first file.
+holds, so a merge that was cut off counts nothing twice. pyarrow is imported with the first file.
 """
 
 import contextlib
@@ -44,7 +44,7 @@ class Answered(NamedTuple):
 
 
 class PredictionLog:
-    """The log in `folder`: one sub-folder a day (UTC), later one file a day, each file whole or not at all."""
+    """The log in `folder`: one sub-folder per day (UTC), later one file per day, each file whole or not at all."""
 
     def __init__(self, folder: Path, entity: str) -> None:
         self.folder, self._entity = folder, entity
@@ -115,7 +115,7 @@ def tidy(folder: Path, today: dt.date, keep_days: int) -> None:
 
 
 def last_answers(folder: Path, entity: str, months: Sequence[dt.date]) -> "pd.DataFrame":
-    """The last answer that each customer was given about each month by each version; what-ifs are no answers.
+    """The last answer that each customer was given about each month by each version; what-ifs are not answers.
 
     Returns:
         version, features_as_of (date), the entity's column, probability, answers (how many there were).

@@ -1,10 +1,11 @@
-"""Loads a release for serving: verified whole before it answers anything.
+"""Loads a release for serving: verified completely before it answers anything.
 
 Belongs here: what a release must satisfy, and its scorer. Does not: when it is loaded
 (`adapters/serving/release_watch.py`), publishing (`adapters/serving/releases.py`).
 """
 
 import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -24,6 +25,7 @@ from churn_platform.core.scorer import (
 from churn_platform.errors import IntegrityError
 
 MODEL_FILE = "model.skops"
+PASSPORT = "passport.json"
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ class Loaded:
     since: str
     """The instant from which it serves."""
     previous_version: int | None
+    threshold_given: bool = False
+    """Whether the threshold rests on the costs that the contract gives."""
 
 
 def fits(manifest: Manifest, contract: Contract) -> bool:
@@ -48,7 +52,7 @@ def load_release(releases: Releases, contract: Contract, version: int, pointer: 
     """Verify a release and load it: every digest, the contract, the features in order, the golden predictions.
 
     Raises:
-        IntegrityError: it must not serve; says why.
+        IntegrityError: it must not serve; explains why.
     """
     manifest = releases.verify(version)
     if manifest.contract_hash != contract.model_hash:
@@ -60,7 +64,15 @@ def load_release(releases: Releases, contract: Contract, version: int, pointer: 
         raise IntegrityError(f"release {version} reads the features in another order than the contract names them")
     scorer = _scorer(manifest, lambda name: _verified(releases, manifest, name))
     check_golden(scorer, manifest.golden)
-    return Loaded(manifest, scorer, manifest.files[MODEL_FILE], pointer.activate_at, pointer.previous_version)
+    passport = json.loads(_verified(releases, manifest, PASSPORT)) if PASSPORT in manifest.files else {}
+    return Loaded(
+        manifest,
+        scorer,
+        manifest.files[MODEL_FILE],
+        pointer.activate_at,
+        pointer.previous_version,
+        contract.threshold_given(passport),
+    )
 
 
 def _features(contract: Contract) -> list[FeatureSpec]:

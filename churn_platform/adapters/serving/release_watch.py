@@ -57,9 +57,9 @@ class ReleaseWatch:
             contract: the contract in use.
             now: the clock.
             reread: reads the contract in use anew.
-            prepared: is told of another contract before its release is active: what can be made ready may be.
-            activated: is told what answers from now on.
-            refused: is told a version that cannot serve, and why.
+            prepared: called with another contract before its release is active: what can be made ready may be.
+            activated: called with what answers from now on.
+            refused: called with a version that cannot serve, and why.
         """
         self.held = Held(contract)
         self._releases, self._now, self._reread = releases, now, reread or (lambda: contract)
@@ -81,7 +81,7 @@ class ReleaseWatch:
         return self.held.refusal
 
     def start(self) -> None:
-        """Load what is in production now, then go on watching in a thread."""
+        """Load what is in production now, then keep watching in a thread."""
         self.poll()
         self._thread = threading.Thread(target=self._run, name="release-watch", daemon=True)
         self._thread.start()

@@ -1,4 +1,4 @@
-"""Releases on disk: what serving loads, and the pointer that says which one is in production.
+"""Releases on disk: what serving loads, and the pointer that shows which one is in production.
 
 Belongs here: publishing a version whole or not at all, moving the pointer, comparing files with digests.
 Does not: what a manifest holds (`core/release.py`), the model itself, deciding what to promote.
@@ -29,7 +29,7 @@ _Model = TypeVar("_Model", bound=BaseModel)
 
 
 class Releases:
-    """The releases in `folder`: one sub-folder a version, and the pointer file `production`.
+    """The releases in `folder`: one sub-folder per version, and the pointer file `production`.
 
     One publisher at a time; any number of readers, who see a version whole or not at all.
     """
@@ -47,7 +47,7 @@ class Releases:
             manifest: The fields of `Manifest` but `files` and `version`.
 
         Returns:
-            The manifest as it stands. Publishing again keeps the first `created_at`: it is no content.
+            The manifest as it stands. Publishing again keeps the first `created_at`: it is not content.
 
         Raises:
             DataError: the manifest has a wrong field, or a file a name that cannot be.
@@ -109,7 +109,7 @@ class Releases:
         return pointer
 
     def read_pointer(self) -> Pointer | None:
-        """What the pointer says, whether or not the release is there; `pointer` asks for the release too.
+        """What the pointer records, whether or not the release is there; `pointer` asks for the release too.
 
         Raises:
             IntegrityError: the pointer cannot be read.
@@ -246,4 +246,4 @@ def _read(model: type[_Model], text: bytes, what: str, remedy: str) -> _Model:
     except ValidationError as error:
         raise IntegrityError(f"{what} has {first_fault(error)}; {remedy}") from error
     except ValueError as error:
-        raise IntegrityError(f"{what} is no JSON ({error}); {remedy}") from error
+        raise IntegrityError(f"{what} is not valid JSON ({error}); {remedy}") from error

@@ -28,7 +28,8 @@ class Standing:
         stand_down: Why that version must stand down; None when it need not.
         floors: The lowest probability of deciles 9 to 1, ascending; empty where fewer than ten were scored.
         customers: How many were scored.
-        already_left: The scored customers who are known to have left; they have no rank and no decile.
+        left: How many of them are known to have left; they have no rank and no decile.
+        already_left: Who they are; None where that is not known, as in a Bento without customers.
         list_note: A sentence for people who read the list; None for an ordinary one.
     """
 
@@ -37,7 +38,8 @@ class Standing:
     stand_down: str | None = None
     floors: tuple[float, ...] = ()
     customers: int = 0
-    already_left: frozenset[str | int] = frozenset()
+    left: int = 0
+    already_left: frozenset[str | int] | None = frozenset()
     list_note: str | None = None
 
     def decile(self, version: int, probability: float) -> int | None:
@@ -46,9 +48,26 @@ class Standing:
             return None
         return 10 - bisect_right(self.floors, probability)
 
-    def has_left(self, key: str | int, as_of: dt.date | None) -> bool:
-        """Whether a customer is known to have left; `as_of` is the month of the features, None where all were given."""
-        return key in self.already_left and as_of in (None, self.as_of)
+    def has_left(self, key: str | int, as_of: dt.date | None) -> bool | None:
+        """Whether a customer is known to have left; None where it is not known here.
+
+        Args:
+            key: the customer.
+            as_of: the month of the features; None where all were given.
+        """
+        if as_of not in (None, self.as_of):
+            return False
+        return None if self.already_left is None else key in self.already_left
+
+    def decile_of(self, key: str | int, as_of: dt.date | None, version: int, probability: float) -> int | None:
+        """A customer's decile; None for who has left, or may have left.
+
+        Where all features were given and nobody knows who has left, it is that of such a customer who can still leave.
+        """
+        left = self.has_left(key, as_of)
+        if left or (left is None and as_of is not None):
+            return None
+        return self.decile(version, probability)
 
 
 class ScoreHistory:
@@ -104,12 +123,12 @@ class ScoreHistory:
         reasons = [v for name, v in sorted(row.items()) if name.startswith("reason_") and v is not None]
         return {**plain, **more, "reasons": reasons}
 
-    def _already_left(self, scores: Path) -> frozenset[str | int]:
-        """The customers of a scored month who had left; nobody where the rows are not there, as in a Bento."""
+    def _already_left(self, scores: Path) -> frozenset[str | int] | None:
+        """The customers of a scored month who had left; None where its rows are not there."""
         import pyarrow.parquet as pq
 
         if not scores.exists():
-            return frozenset()
+            return None
         table = pq.read_table(scores, columns=[self._key.column], filters=[("already_left", "==", True)])
         return frozenset(table[self._key.column].to_pylist())
 
@@ -123,10 +142,16 @@ class ScoreHistory:
             record = read_json(path)
             if record.get("version") is None:  # before the first model
                 continue
-            month, floors = dt.date.fromisoformat(path.stem), tuple(record.get("decile_floors", ()))
-            version, customers = int(record["version"]), int(record["customers"])
-            left = self._already_left(path.with_suffix(".parquet")) if record.get("already_left") else frozenset()
-            note = record.get("list_note")
-            self._standing = Standing(month, version, record["stand_down"], floors, customers, left, note)
+            left = record.get("already_left") or 0  # an earlier version of the platform did not know
+            self._standing = Standing(
+                as_of=dt.date.fromisoformat(path.stem),
+                version=int(record["version"]),
+                stand_down=record["stand_down"],
+                floors=tuple(record.get("decile_floors", ())),
+                customers=int(record["customers"]),
+                left=left,
+                already_left=self._already_left(path.with_suffix(".parquet")) if left else frozenset(),
+                list_note=record.get("list_note"),
+            )
             self._seen = seen
             return

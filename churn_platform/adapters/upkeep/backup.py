@@ -1,4 +1,4 @@
-"""A whole home in one archive and back: every file with its sha256, nothing in place before all of it is verified.
+"""A complete home in one archive and back: every file with its sha256, nothing in place before all is verified.
 
 Belongs here: the archive (a zip of `home/<path>` and `manifest.json`), writing and unpacking it. Does not: judging what
 was unpacked (`adapters/upkeep/restoring.py`).
@@ -47,7 +47,7 @@ class Entry(BaseModel):
 
 
 class Archive(BaseModel):
-    """What an archive says it holds."""
+    """The manifest of an archive."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     format: int
@@ -67,7 +67,7 @@ class Archive(BaseModel):
 
 
 def back_up(home: Home, target: Path, on_file: OnFile = lambda _name, _size: None) -> Archive:
-    """Write the whole home to one new file, between runs: the home is held, SQLite stores are copied through SQLite.
+    """Write the complete home to one new file, between runs: the home is held, SQLite stores are copied through SQLite.
 
     Raises:
         UsageError: `target` exists or lies in the home, or a file has a name that no archive can hold.
@@ -135,7 +135,7 @@ def opened(file: Path) -> Iterator[tuple[zipfile.ZipFile, Archive]]:
 
     Raises:
         UsageError: there is no such file.
-        IntegrityError: it is no archive of a home, was damaged, or is of another version.
+        IntegrityError: it is not an archive of a home, was damaged, or is of another version.
     """
     if not file.is_file():
         raise UsageError(f"There is no backup at {file}.")
@@ -179,7 +179,7 @@ def copy_checked(archive: zipfile.ZipFile, said: Archive, name: str, target: Pat
 def _writable(name: str, folder: Path) -> str:
     shown = os.fsencode(name).decode(errors="backslashreplace")
     if shown != name:
-        raise UsageError(f"{shown} in {folder} has a name that is no UTF-8, which no backup can hold: rename the file.")
+        raise UsageError(f"{shown} in {folder} has a name that is not UTF-8, so it cannot be backed up: rename it.")
     return name
 
 
@@ -223,7 +223,7 @@ def _add(archive: zipfile.ZipFile, name: str, path: Path) -> Entry:
             source.backup(target)
         return _stream(archive, name, copy, changed)
     except sqlite3.Error as error:
-        raise IntegrityError(f"{path} cannot be copied ({error}): try again when nobody else writes to it.") from None
+        raise IntegrityError(f"{path} cannot be copied ({error}): try again when no process writes to it.") from None
     finally:
         copy.unlink(missing_ok=True)
 
@@ -243,9 +243,9 @@ def _read_manifest(archive: zipfile.ZipFile, file: Path) -> Archive:
     try:
         said = Archive.model_validate_json(_read_all(archive))
     except KeyError:
-        raise IntegrityError(f"{file} has no {MANIFEST}: it is no backup of a home.") from None
+        raise IntegrityError(f"{file} has no {MANIFEST}: not a backup of a home.") from None
     except ValidationError as error:
-        raise IntegrityError(f"{file}: its {MANIFEST} has {first_fault(error)}: it is no backup of a home.") from None
+        raise IntegrityError(f"{file}: its {MANIFEST} has {first_fault(error)}: not a backup of a home.") from None
     if (said.format, said.layout) != (FORMAT, LAYOUT):
         raise IntegrityError(
             f"{file} is a backup in format {said.format} of a home with layout {said.layout}; this version of the "

@@ -1,4 +1,4 @@
-"""The check-up behind `churn doctor`: every check says what it found and what to do.
+"""The check-up behind `churn doctor`: every check reports what it found and what to do.
 
 Belongs here: reading the state of installation and home. Does not: repairing it.
 """
@@ -86,7 +86,7 @@ def _drops(home: Home) -> Iterator[Check]:
     entries = list(home.drops.iterdir()) if home.drops.is_dir() else []
     cut = [entry.name for entry in entries if (entry / INCOMING).exists()]
     if cut:
-        yield _check("drops", "warn", f"half taken in: {', '.join(cut)}", "run `churn ingest` for them again")
+        yield _check("drops", "warn", f"partly ingested: {', '.join(cut)}", "run `churn ingest` for them again")
     else:
         yield _check("drops", "ok", f"{len(entries)} in {home.drops}", "")
 
@@ -108,8 +108,8 @@ def _lake(home: Home) -> Iterator[Check]:
 
 def _forgetting(home: Home) -> Iterator[Check]:
     if (plan := home.folder / forgetting.FOLDER / forgetting.PLAN).exists():
-        found = f"a customer is not wholly forgotten yet, and {plan} names the key"
-        yield _check("forgetting", "error", found, "run `churn doctor --fix`, which completes it or says what prevents")
+        found = f"a customer is not completely forgotten yet, and {plan} names the key"
+        yield _check("forgetting", "error", found, "run `churn doctor --fix`, which completes it or reports why not")
 
 
 def _ledger(home: Home) -> Iterator[Check]:
@@ -119,7 +119,7 @@ def _ledger(home: Home) -> Iterator[Check]:
         yield _check("ledger", "error", f"receipt {broken.sequence}: {broken.detail}", "restore ledger/ from a backup")
     else:
         head = home.ledger.head()
-        yield _check("ledger", "ok", f"{0 if head is None else head.sequence} receipts, chain sound", "")
+        yield _check("ledger", "ok", f"{0 if head is None else head.sequence} receipts, chain valid", "")
 
 
 def _production(home: Home) -> Iterator[Check]:

@@ -1,4 +1,4 @@
-"""One customer's rows in a CSV or Parquet file: the same file without them, all other rows as they stood.
+"""One customer's rows in a CSV or Parquet file: the same file without them, all other rows as they were.
 
 Belongs here: finding and leaving out rows by key. Does not: which files there are (`adapters/upkeep/forgetting.py`).
 """
@@ -47,7 +47,7 @@ def without_customer(path: Path, key: Key, *, delimiter: str, encoding: str) -> 
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is no table (pyarrow's errors are ValueErrors), or a text in another encoding.
+        ValueError: it is not a table (pyarrow's errors are ValueErrors), or a text in another encoding.
     """
     if suffix_of(path) == PARQUET:
         return _parquet(path, key)

@@ -41,7 +41,7 @@ class Forgotten:
         versions: Versions that were trained on the customer.
         unknown: Versions whose training customers cannot be read.
         unread: Files of rows that cannot be read.
-        changed: Files that somebody else changed meanwhile and that were left as they are.
+        changed: Files that someone else changed meanwhile and that were left as they are.
     """
 
     subject: str
@@ -65,7 +65,7 @@ def forget(home: Home, user: str, by: str, reason: str) -> Forgotten:
     by, reason = signed(by, reason)
     for option, text in (("--by", by), ("--reason", reason)):
         if names(text, key):
-            raise UsageError(f"{option} names the customer and the ledger keeps it for ever: say it without the key.")
+            raise UsageError(f"{option} names the customer, and the ledger keeps it permanently: leave out the key.")
     with home.exclusive("`churn forget`"):
         finish(home)
         with _nothing_left(home.folder / FOLDER):
@@ -157,7 +157,7 @@ def _refuse_a_copy(home: Home) -> None:
     """Refuse while a database holds the copy of the feature tables that 0.1.0 made there.
 
     Raises:
-        UsageError: such a copy was made, and nobody said that it is gone.
+        UsageError: such a copy was made, and no one said that it is gone.
     """
     applied = home.folder / "feast" / APPLIED
     place = read_json(applied).get(COPIED) if applied.exists() else None
@@ -170,7 +170,7 @@ def _refuse_a_copy(home: Home) -> None:
 
 
 def _replaced(home: Home, name: str, digests: dict[str, str]) -> bool:
-    """Put one new file in place, unless that is done; False when somebody changed the file, or delivered it again.
+    """Put one new file in place, unless that is done; False when someone changed the file, or delivered it again.
 
     Raises:
         IntegrityError: it cannot be put there.

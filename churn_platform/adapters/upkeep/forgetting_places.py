@@ -15,7 +15,7 @@ from churn_platform.adapters.home import Home
 from churn_platform.errors import UsageError
 
 NOT_SEARCHED = ("artifacts", "releases", "dagster", "serving", "forgetting", "feast")
-"""Folders without customers' rows by key, and those that are no files of rows."""
+"""Folders without customers' rows by key, and those that are not files of rows."""
 
 
 def searched(home: Home) -> list[Path]:
@@ -70,7 +70,7 @@ def _access(path: Path, mode: int) -> bool:
 
 
 def _kept_by_others(file: Path) -> bool:
-    """Whether a sticky folder lets nobody but other users replace the file."""
+    """Whether a sticky folder lets no one but other users replace the file."""
     folder = file.parent.stat()
     return bool(folder.st_mode & stat.S_ISVTX) and os.geteuid() not in (0, folder.st_uid, file.stat().st_uid)
 
@@ -80,5 +80,5 @@ def _allow(path: Path, *, may: bool) -> None:
         found = path.stat()
         raise UsageError(
             f"{path} cannot be changed by user {os.geteuid()} (its owner is {found.st_uid}, its mode "
-            f"{stat.filemode(found.st_mode)}), so nobody was forgotten: give write access, or run this as the owner."
+            f"{stat.filemode(found.st_mode)}), so no data was deleted: give write access, or run this as the owner."
         )

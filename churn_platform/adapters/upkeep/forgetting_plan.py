@@ -1,4 +1,4 @@
-"""What forgetting a customer changes, made ready beside the home's files before any of them is touched.
+"""What forgetting a customer changes, made ready next to the home's files before any of them is touched.
 
 Belongs here: every file that holds the customer's rows or a digest of such a file, as it will be. Does not: putting the
 files in place, the stores, the receipt (`adapters/upkeep/forgetting.py`).
@@ -30,7 +30,7 @@ from churn_platform.core.forgetting import contacts_left, following, remapped, u
 from churn_platform.errors import IntegrityError
 
 DELIVERED = ("drops", "simulated")
-"""Written as the contract says; all other files are the home's own."""
+"""Written as the contract requires; all other files are the home's own."""
 STAMPS = ("event_timestamp", "created_timestamp")
 
 
@@ -47,7 +47,7 @@ class Staged:
     rows: Counter[str] = field(default_factory=Counter)
     """Top folder -> rows left out."""
     unread: list[str] = field(default_factory=list)
-    """Files of rows that cannot be read, so that nobody knows whether the customer is in them."""
+    """Files of rows that cannot be read, so no one knows whether the customer is in them."""
 
     def put(self, path: Path, content: bytes) -> Path:
         """Write what will take the place of `path`, with its time: earlier versions recognise a drop by it."""
@@ -70,7 +70,7 @@ def stage(home: Home, value: str | int, folder: Path) -> Staged:
     """Make every file ready that changes when the customer with this key is forgotten.
 
     Raises:
-        IntegrityError: a file of the lake is not what its manifest says; forgetting would hide it.
+        IntegrityError: a file of the lake is not what its manifest records; forgetting would hide it.
     """
     staged = Staged(home, folder)
     contract = home.contract

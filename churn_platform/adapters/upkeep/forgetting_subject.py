@@ -19,13 +19,13 @@ def key_of(home: Home, user: str) -> str | int:
         UsageError: it cannot be one.
     """
     if not user.strip() or readable(user) != user:
-        raise UsageError(f"{readable(user)!r} is no {home.contract.entity.column}: a key is text in UTF-8, not empty.")
+        raise UsageError(f"{readable(user)!r} is not a valid {home.contract.entity.column}: give non-empty UTF-8 text.")
     if home.contract.entity.dtype != "integer":
         return user.strip()
     try:
         return int(user)
     except ValueError:
-        raise UsageError(f"{user!r} is no {home.contract.entity.column}: it is a whole number.") from None
+        raise UsageError(f"{user!r} is not a valid {home.contract.entity.column}: it must be a whole number.") from None
 
 
 def nobody(home: Home, key: str | int) -> str:

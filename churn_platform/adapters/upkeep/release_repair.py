@@ -23,7 +23,7 @@ from churn_platform.errors import IntegrityError, UsageError
 
 
 def rebuild(home: Home, version: int) -> tuple[str, dict[str, str]]:
-    """Make a release whole again from the registry.
+    """Restore a release from the registry.
 
     Returns:
         What was done, and the digest of the manifest before -> after where it is a new one.
@@ -37,14 +37,14 @@ def rebuild(home: Home, version: int) -> tuple[str, dict[str, str]]:
     except (IntegrityError, UsageError):
         return _again(home, version, content)
     mended = _mended(home, manifest, content)
-    return f"Release {version}: {', '.join(mended)} made again from the registry, as its manifest says.", {}
+    return f"Release {version}: {', '.join(mended)} restored from the registry, as in its manifest.", {}
 
 
 def rebuild_pointer(home: Home) -> str:
-    """Write the pointer again from the last move that the ledger says was done.
+    """Write the pointer again from the last move that the ledger records as done.
 
     Raises:
-        IntegrityError: no move was done, or its release is not whole.
+        IntegrityError: no move was done, or its release is not complete.
     """
     done = [receipt for receipt in home.ledger.receipts() if receipt.act in DONE]
     if not done:
@@ -61,7 +61,7 @@ def rebuild_pointer(home: Home) -> str:
             "activate_at": str(evidence["activate_at"]), "ledger_head": str(evidence["intent"]),
         }
     )  # fmt: skip
-    return f"The pointer to production names version {version} again, as receipt {last.sequence} says."
+    return f"The pointer to production names version {version} again, as in receipt {last.sequence}."
 
 
 def _registered(home: Home, version: int) -> dict[str, bytes]:
@@ -71,13 +71,13 @@ def _registered(home: Home, version: int) -> dict[str, bytes]:
 
 
 def _mended(home: Home, manifest: Manifest, content: Mapping[str, bytes]) -> list[str]:
-    """Put back the files that are not as the manifest says, each whole or not at all."""
+    """Put back the files that are not as the manifest records, each atomically."""
     folder = home.releases.folder / str(manifest.version)
     wrong = [n for n, d in manifest.files.items() if not (folder / n).is_file() or sha256_file(folder / n) != d]
     other = [name for name in wrong if hashlib.sha256(content.get(name, b"")).hexdigest() != manifest.files[name]]
     if other:
         raise IntegrityError(
-            f"Release {manifest.version}: {', '.join(other)} cannot be made again, the registry holds other content."
+            f"Release {manifest.version}: {', '.join(other)} cannot be restored: the registry has other content."
         )
     for name in wrong:
         with replacing(folder / name) as temporary:
@@ -97,10 +97,10 @@ def _again(home: Home, version: int, content: Mapping[str, bytes]) -> tuple[str,
     said = next((r for r in receipts if r.act == "release published" and r.subject == f"version {version}"), None)
     promoted = promotions(receipts).get(version)
     if said is None or promoted is None:
-        raise IntegrityError(f"Release {version} has no sound manifest, and no receipt says what it held.")
+        raise IntegrityError(f"Release {version} has no valid manifest, and no receipt records its files.")
     files = {name: hashlib.sha256(one).hexdigest() for name, one in content.items()}
     if files != said.evidence["files"]:
-        raise IntegrityError(f"Release {version} cannot be made again, the registry holds other content.")
+        raise IntegrityError(f"Release {version} cannot be restored: the registry has other content.")
     folder = home.releases.folder / str(version)
     aside = home.releases.folder / f".damaged-{version}.{uuid.uuid4().hex}"
     if folder.exists():
@@ -115,5 +115,5 @@ def _again(home: Home, version: int, content: Mapping[str, bytes]) -> tuple[str,
     after = digest_of(home.releases.verify(version).model_dump(mode="json"))
     done = f"Release {version} was published again from the registry"
     if after == before:
-        return f"{done}, as receipt {said.sequence} says.", {}
-    return f"{done}, its files as receipt {said.sequence} says, its manifest with other golden rows.", {before: after}
+        return f"{done}, as in receipt {said.sequence}.", {}
+    return f"{done}, its files as in receipt {said.sequence}, its manifest with other golden rows.", {before: after}

@@ -29,7 +29,7 @@ from churn_platform.errors import ChurnError, IntegrityError
 
 RESTORE = "put the home back from a backup: `churn restore FILE --home NEW`"
 AN_HOUR = 3600.0
-"""Where others than the holder of the home write, a younger leftover may still be somebody's work."""
+"""Where others than the holder of the home write, a younger leftover may still be someone's work."""
 SHARED = ("drops", "predictions", "simulated")
 NOT_OURS = ("serving", "dagster", "artifacts")
 
@@ -85,7 +85,7 @@ def _pointer(home: Home) -> Iterator[Repair]:
 
 
 def _releases(home: Home) -> Iterator[Repair]:
-    """Production first, and each for itself: one that nothing can make whole is no reason to leave the others."""
+    """Production first, and each for itself: one that cannot be repaired stops no other."""
     published = {version_of(receipt.subject) for receipt in home.ledger.receipts("release published")}
     versions, production = {*home.releases.versions(), *(v for v in published if v is not None)}, _production(home)
     for version in sorted(versions, key=lambda version: (version != production, version)):
@@ -163,15 +163,15 @@ def _temporaries(home: Home) -> Iterator[Repair]:
 
 
 def _drops(home: Home) -> Iterator[Repair]:
-    """What a killed `churn ingest` left: with files in it nobody but its sender can say which are of which delivery."""
+    """What a killed `churn ingest` left: with files in it no one but its sender can say which are of which delivery."""
     for marker in sorted(home.drops.glob(f"*/{INCOMING}")):
         month, files = marker.parent.name, [p for p in marker.parent.iterdir() if suffix_of(p)]
         if files:
-            said = f"The drop of {month} is half taken in: run `churn ingest DIR --as-of {month}` again."
+            said = f"The drop of {month} is partly ingested: run `churn ingest DIR --as-of {month}` again."
             yield Repair("drop", done=False, says=said)
         elif time.time() - marker.stat().st_mtime > AN_HOUR:
             marker.unlink()
-            said = f"The drop of {month} had not begun to be taken in: its mark was removed."
+            said = f"The drop of {month} had not been started: its mark was removed."
             _receipt(home, month, said)
             yield Repair("drop", done=True, says=said)
 

@@ -1,4 +1,4 @@
-"""A home out of its backup: unpacked beside its place, verified whole, then put there by one rename.
+"""Restores a home from its backup: unpacked next to its place, verified completely, then renamed.
 
 Belongs here: what must hold before a restored home is put in place. Does not: the archive
 (`adapters/upkeep/backup.py`).
@@ -19,7 +19,7 @@ def restore(file: Path, home: Home, on_file: OnFile = lambda _name, _size: None)
     """Put the home in `file` where `home` is to be; until everything is verified that place stays as it is.
 
     Verified: every file's sha256, the ledger's chain with its head, every release's digests. The receipt
-    "home restored" and the artifacts' new addresses are written before the rename, so that a kill leaves no home
+    "home restored" and the artifacts' new addresses are written before the rename, so a kill leaves no home
     without them.
 
     Raises:

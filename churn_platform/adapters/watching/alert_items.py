@@ -36,7 +36,7 @@ def items(home: Home, since: int, notices: Sequence[Notice]) -> list[Item]:
 
 
 def after(item: Item, told: Told) -> bool:
-    """Whether a receiver has not been told an item."""
+    """Whether a receiver has not received an item."""
     return item.number > (told.sequence if item.of_ledger else told.notice)
 
 

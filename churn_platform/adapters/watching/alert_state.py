@@ -1,6 +1,6 @@
-"""How far each receiver of alerts has been told: `alerts.json` of the home.
+"""What each receiver of alerts has received: `alerts.json` of the home.
 
-Belongs here: its shape, reading and writing it, notices that are no receipts. No URL and no secret stands in it.
+Belongs here: its shape, reading and writing it, notices that are not receipts. No URL and no secret stands in it.
 Does not: what is sent when (`adapters/watching/alerting.py`).
 """
 
@@ -16,7 +16,7 @@ KEPT_NOTICES = 100
 
 
 class Told(BaseModel):
-    """How far one receiver has been told: the ledger up to `sequence`, notices up to `notice`."""
+    """What one receiver has received: the ledger up to `sequence`, notices up to `notice`."""
 
     sequence: int
     notice: int = 0
@@ -28,7 +28,7 @@ class Told(BaseModel):
 
 
 class Notice(BaseModel):
-    """An event that is no act and so no receipt: a daemon that stopped, a run that is not tried again."""
+    """An event that is not an act and so no receipt: a daemon that stopped, a run that is not tried again."""
 
     number: int
     time: AwareDatetime
@@ -61,7 +61,7 @@ class State(BaseModel):
 
 
 def read_state(file: Path) -> State:
-    """The state; a new one where the file is not there or was damaged: then nobody is told the history."""
+    """The state; a new one where the file is not there or was damaged: then no one is told the history."""
     try:
         return State.model_validate_json(file.read_bytes())
     except (FileNotFoundError, ValidationError):
@@ -69,5 +69,5 @@ def read_state(file: Path) -> State:
 
 
 def write_state(file: Path, state: State) -> None:
-    """Keep the state, whole or not at all."""
+    """Keep the state, atomically."""
     write_text(file, state.model_dump_json(indent=2) + "\n")

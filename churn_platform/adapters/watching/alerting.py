@@ -1,4 +1,4 @@
-"""Tells people what happened: follows the ledger, tells every receiver each event once, keeps what was not sent.
+"""Sends alerts: follows the ledger, sends each receiver each event once, keeps what was not sent.
 
 Belongs here: one sender at a time, what waits, what a home notices. Does not: what there is to tell, and the words
 (`adapters/watching/alert_items.py`, `core/alerts.py`), the sending itself (`adapters/watching/receivers.py`), how far
@@ -42,13 +42,13 @@ class Alerter:
         return receivers.names(self.home.settings.alert_receivers())
 
     def begin(self) -> None:
-        """Let receivers that are new hear of what happens from now on, not of the whole history."""
+        """Let receivers that are new hear of what happens from now on, not of the complete history."""
         self._round(lambda *_: None)
 
     def send(self, *, anyway: bool = False) -> Sent:
-        """Tell every receiver what it has not been told; one that fails is asked again later, and later still.
+        """Send every receiver what it has not received; one that fails is tried again later, and later still.
 
-        Never raises for a receiver, a setting or the disk: the loop goes on, the problem is in the answer.
+        Never raises for a receiver, a setting or the disk: the loop continues, the problem is in the answer.
 
         Args:
             anyway: also ask receivers whose time to wait is not over.
@@ -69,9 +69,7 @@ class Alerter:
         Raises:
             UsageError: the file with the URLs cannot be read.
         """
-        body = (
-            f"Alerts of {self.home.folder.name} arrive here. Nothing has happened: somebody ran `churn alert --test`."
-        )
+        body = f"Alerts of {self.home.folder.name} arrive here. This is a test, sent by `churn alert --test`."
         message = Message(f"{self.home.contract.name}: a test", body, "info")
         return [
             {"receiver": name, "error": receivers.send(url, message) or ""} for name, url in self.receivers().items()
@@ -83,7 +81,7 @@ class Alerter:
         Args:
             what: its name, "The daemon".
             up: whether it runs.
-            sentence: what people are told beside that.
+            sentence: further text of the message.
             sign: its last sign of life; one from before it was told to be down proves nothing. None: it is seen now.
         """
 
@@ -105,7 +103,7 @@ class Alerter:
         Args:
             what: what was tried, "the monthly of 2024-02-29".
             evidence: what it was tried on; another is another event.
-            sentence: what people are told beside that.
+            sentence: further text of the message.
         """
 
         def keep(state: State, _: dict[str, str]) -> None:

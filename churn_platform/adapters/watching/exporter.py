@@ -1,4 +1,4 @@
-"""Serves a home's metrics to Prometheus, and tells people when the daemon has died.
+"""Serves a home's metrics to Prometheus, and sends an alert when the daemon has died.
 
 Belongs here: one answer from many sources, the HTTP server, the round between scrapes. Does not: what each source says
 (`adapters/watching/watched_home.py`).

@@ -34,7 +34,7 @@ def send(url: str, message: Message) -> str | None:
         try:
             receiver = apprise.Apprise(asset=asset)
             if not receiver.add(url):
-                return "is no URL that Apprise knows"
+                return "is not a URL that Apprise knows"
             result = receiver.notify(
                 title=message.title, body=message.body, notify_type=message.severity, body_format="text"
             )
@@ -44,7 +44,7 @@ def send(url: str, message: Message) -> str | None:
 
 
 def _why(result: object) -> str:
-    """Apprise says why in its logs alone."""
+    """Apprise explains why in its logs alone."""
     said = " ".join(str(line) for single in getattr(result, "_results", []) for line in single.logs())
     if "did not finish within" in said:
         return f"did not answer within {SECONDS:.0f} s"

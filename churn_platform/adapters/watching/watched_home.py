@@ -1,7 +1,7 @@
 """A home as metrics: each part of it one source, read from its files.
 
 Belongs here: which file says what, names, units and help texts of the metrics. Does not: serving them
-(`adapters/watching/exporter.py`), what Dagster's storage says (`adapters/watching/metrics.py`).
+(`adapters/watching/exporter.py`), what Dagster's storage records (`adapters/watching/metrics.py`).
 Time stamps are seconds since the epoch (UTC), shares and AUCs are between 0 and 1.
 """
 
@@ -65,7 +65,7 @@ class WatchedHome:
             yield stamp("churn_snapshot_as_of", "The as_of of the newest snapshot.", instant(months[-1]))
             age = (self.home.now() - instant(months[-1])).total_seconds()
             yield gauge("churn_snapshot_age_seconds", "Time since the as_of of the newest snapshot.", age)
-            yield gauge("churn_snapshot_quarantined_rows", "Rows put aside of the newest snapshot.", aside)
+            yield gauge("churn_snapshot_quarantined_rows", "Quarantined rows of the newest snapshot.", aside)
         labelled = (month for month in reversed(months) if self.home.lake.has_labels(month))
         for month in labelled:
             if matured_months([month], {month}, self.home.contract, months[-1]):
@@ -157,7 +157,7 @@ class WatchedHome:
         """The newest verification that `verify` made; nothing before the first.
 
         Raises:
-            StoreDown: a part of it could not be looked at, and what could was sound: that is neither.
+            StoreDown: a part of it could not be looked at, and what could was valid: that is neither.
         """
         if self._missed:
             raise StoreDown(self._missed)

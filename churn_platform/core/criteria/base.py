@@ -1,6 +1,6 @@
 """What a criterion and a finding are.
 
-Belongs here: their shape. Does not: any rule; each has its own module beside this one.
+Belongs here: their shape. Does not: any rule; each has its own module next to this one.
 """
 
 from collections.abc import Callable
@@ -35,7 +35,7 @@ class Finding(BaseModel):
 class Criterion:
     """One promotion rule: a code that never changes, a true statement as name, a title, and the rule.
 
-    `needs` says what must be there before the rule is asked: nothing, sound holdout rows, or also a production
+    `needs` says what must be there before the rule is asked: nothing, valid holdout rows, or also a production
     model to compare with. Where it is not there the finding is "not applicable", which refuses only for a criterion
     that `must_pass`. A warning lets the candidate pass; of a criterion whose `warning_needs_approval` it lets it pass
     only with a person's approval, whatever the policy's mode.

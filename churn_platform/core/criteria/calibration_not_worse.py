@@ -1,4 +1,4 @@
-"""GATE006: the candidate's probabilities are not wholly worse than production's (paired Brier difference)."""
+"""GATE006: the candidate's probabilities are not clearly worse than production's (paired Brier difference)."""
 
 from churn_platform.core.comparison import paired_brier_difference
 from churn_platform.core.criteria.base import Criterion, Outcome
@@ -6,7 +6,7 @@ from churn_platform.core.evidence import Evidence
 
 
 def rule(evidence: Evidence) -> tuple[Outcome, str]:
-    """Fail when the whole interval of the Brier difference (candidate - production) lies above zero."""
+    """Fail when the interval of the Brier difference (candidate - production) is entirely above zero."""
     found = paired_brier_difference(evidence.y, evidence.ours, evidence.theirs, evidence.policy.level, evidence.keys)
     worse = found.interval.above(0)
     figures = (
@@ -15,7 +15,7 @@ def rule(evidence: Evidence) -> tuple[Outcome, str]:
         f"[{found.interval.low:+.4f}, {found.interval.high:+.4f}]"
     )
     if worse:
-        return "fail", f"{figures}, lies wholly above 0, so the candidate's probabilities are worse."
+        return "fail", f"{figures}, is entirely above 0, so the candidate's probabilities are worse."
     return "pass", f"{figures}, does not show that the candidate's probabilities are worse."
 
 

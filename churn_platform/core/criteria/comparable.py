@@ -1,7 +1,7 @@
 """GATE004: enough holdout rows are left that neither model trained on.
 
 An incumbent scored on rows it was trained on read 0.83 where the truth was 0.62 and refused every better model
-for ever. So such rows leave, and when too few remain there is no number at all.
+forever. So such rows leave, and when too few remain there is no number at all.
 """
 
 from churn_platform.core.criteria.base import Criterion, Outcome
@@ -11,7 +11,7 @@ WAY_OUT = "retrain production's recipe with this holdout, or override with a rea
 
 
 def rule(evidence: Evidence) -> tuple[Outcome, str]:
-    """Say what was left out and what is left, or why that is no comparison and what to do."""
+    """Say what was left out and what is left, or why that is not a comparison and what to do."""
     left = int(evidence.sound_rows.sum())
     gone = len(evidence.labels) - left
     if not evidence.comparable:

@@ -2,12 +2,13 @@
 
 from churn_platform.core.criteria.base import Criterion, Outcome
 from churn_platform.core.evidence import Evidence
+from churn_platform.core.sentences import counted
 
 
 def rule(evidence: Evidence) -> tuple[Outcome, str]:
     """Count the entities of each class in the rows compared: repeated months of one churner add no proof."""
     wanted = evidence.policy.min_holdout_churners
-    found = f"The holdout has {evidence.churners:,} churners and {evidence.stayers:,} others"
+    found = f"The holdout has {counted(evidence.churners, 'churner')} and {counted(evidence.stayers, 'other')}"
     if min(evidence.churners, evidence.stayers) >= wanted:
         return "pass", f"{found}; at least {wanted} of each are needed."
     return "fail", (

@@ -10,7 +10,7 @@ from churn_platform.core.statistics import auc
 
 
 def forward_auc(evidence: Evidence) -> float | None:
-    """AUC of the month-older recipe on the sound rows; None for the first month or without a sound comparison."""
+    """AUC of the month-older recipe on the valid rows; None for the first month or without a valid comparison."""
     if evidence.forward is None or not evidence.comparable:
         return None
     return auc(evidence.y, evidence.forward[evidence.sound_rows])

@@ -11,7 +11,7 @@ from churn_platform.core.statistics import detectable_difference
 def detectable_gain(evidence: Evidence) -> float | None:
     """The true gain in AUC, at most 1, that this holdout shows with the policy's power.
 
-    None where the two models rank alike, so that there is no noise to measure it by.
+    None where the two models rank alike, so there is no noise to measure it by.
     """
     error = evidence.difference.standard_error
     if error == 0:

@@ -1,4 +1,4 @@
-"""GATE011: no feature alone tells the label, as only one that is known after churning does.
+"""GATE011: no feature alone predicts the label, as one that is known only after churning does.
 
 Such a feature makes every figure of the candidate shine, on the holdout too, and is worth nothing on the day it is
 needed: then it is not filled yet.
@@ -7,7 +7,7 @@ needed: then it is not filled yet.
 from churn_platform.core.criteria.base import Criterion, Outcome
 from churn_platform.core.evidence import Evidence
 
-WAY_OUT = "leave it out of its feature view, or fix its extraction so that it is as it was at as_of"
+WAY_OUT = "leave it out of its feature view, or fix its extraction to give the value as it was at the as_of"
 
 
 def rule(evidence: Evidence) -> tuple[Outcome, str]:
@@ -20,11 +20,11 @@ def rule(evidence: Evidence) -> tuple[Outcome, str]:
         names = ", ".join(f"{name} (AUC {auc:.3f})" for name, auc in alone.leaks.items())
         one = len(alone.leaks) == 1
         return "fail", (
-            f"{names} alone tell{'s' * one} who churns ({limit}): {'it is' if one else 'they are'} probably known only "
+            f"{names} alone predict{'s' * one} churn ({limit}): {'it is' if one else 'they are'} probably known only "
             f"after churning; {WAY_OUT}."
         )
     best = max(alone.aucs, key=lambda name: alone.aucs[name])
-    return "pass", f"No feature alone tells who churns; the best is {best} with AUC {alone.aucs[best]:.3f} ({limit})."
+    return "pass", f"No feature alone predicts churn; the best is {best} with AUC {alone.aucs[best]:.3f} ({limit})."
 
 
 CRITERION = Criterion("GATE011", "no_leak", "No leak", rule, needs="nothing")

@@ -1,4 +1,4 @@
-"""GATE007: no slice of customers is wholly worse off; intervals are corrected for the number of slices."""
+"""GATE007: no slice of customers is clearly worse off; intervals are corrected for the number of slices."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -28,7 +28,7 @@ def slice_masks(evidence: Evidence) -> Iterator[tuple[str, Mask]]:
 
 
 def rule(evidence: Evidence) -> tuple[Outcome, str]:
-    """Fail when the corrected (Bonferroni) interval of any slice's AUC difference lies wholly below zero."""
+    """Fail when the corrected (Bonferroni) interval of any slice's AUC difference is entirely below zero."""
     masks = list(slice_masks(evidence))
     if not masks:
         return "not_applicable", f"No slice holds {MIN_ENTITIES} churners and {MIN_ENTITIES} others."
@@ -44,8 +44,8 @@ def rule(evidence: Evidence) -> tuple[Outcome, str]:
     shown = ", ".join(_figures(name, found[name]) for name in (worse or [lowest]))
     tested = f"{len(masks)} slice{'s' * (len(masks) > 1)} tested, intervals widened for their number"
     if worse:
-        return "fail", f"The candidate's AUC is wholly below production's where {shown} ({tested})."
-    return "pass", f"In no slice is the candidate wholly worse; it gains least where {shown} ({tested})."
+        return "fail", f"The candidate's AUC is clearly below production's where {shown} ({tested})."
+    return "pass", f"The candidate is not clearly worse in any slice; it gains least where {shown} ({tested})."
 
 
 def _figures(name: str, difference: AucDifference) -> str:
@@ -53,4 +53,4 @@ def _figures(name: str, difference: AucDifference) -> str:
     return f"{name}: {difference.difference:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]"
 
 
-CRITERION = Criterion("GATE007", "no_slice_worse", "No slice wholly worse", rule, needs="production")
+CRITERION = Criterion("GATE007", "no_slice_worse", "No slice worse", rule, needs="production")

@@ -1,4 +1,4 @@
-"""GATE012: labels that look wrong, or turned over, are looked at by a person before anything is promoted on them.
+"""GATE012: labels that look wrong or inverted need a person's approval before a model is promoted on them.
 
 A month whose label column held who stayed promoted an upside-down model: its AUC read 0.82, production's 0.18.
 """
@@ -7,25 +7,22 @@ from churn_platform.core.criteria.base import Criterion, Outcome
 from churn_platform.core.evidence import Evidence
 from churn_platform.core.labels import below_chance
 
-WAY_OUT = (
-    "check what the label column means; deliver the month's labels again if they are wrong, approve the version if "
-    "they are right"
-)
+WAY_OUT = "Check the label column. If the labels are wrong, deliver them again; if they are right, approve the version"
 
 
 def rule(evidence: Evidence) -> tuple[Outcome, str]:
-    """Warn, which asks for an approval, when the labels are implausible or production ranks the wrong way round."""
+    """Warn, which asks for an approval, when the labels are implausible or production's ranking is inverted."""
     doubts = list(evidence.label_doubts)
     if evidence.compares and evidence.comparable:
         interval = evidence.production_interval
         if below_chance(interval.low, interval.high):
             doubts.append(
-                f"Production's AUC is {evidence.production_auc:.3f}, its interval [{interval.low:.3f}, "
-                f"{interval.high:.3f}] lies below 0.5, which is chance: the labels may be turned over."
+                f"Production's AUC is {evidence.production_auc:.3f}. Its interval [{interval.low:.3f}, "
+                f"{interval.high:.3f}] is below 0.5. The labels may be inverted (1 for customers who stayed)."
             )
     if not doubts:
-        return "pass", "The labels look like churn, and production does not rank the wrong way round."
-    return "warn", f"{' '.join(doubts)} No automatic promotion: {WAY_OUT}."
+        return "pass", "The labels look like churn, and production's ranking is not inverted."
+    return "warn", f"{' '.join(doubts)} Promotion needs approval. {WAY_OUT}."
 
 
 CRITERION = Criterion(

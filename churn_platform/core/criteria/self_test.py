@@ -44,7 +44,7 @@ def impostors(evidence: Evidence, seed: int) -> Iterator[tuple[str, list[Evidenc
 
 
 def _permuted(evidence: Evidence, random: np.random.Generator) -> Evidence:
-    """The candidate's scores dealt out anew among the sound rows."""
+    """The candidate's scores dealt out anew among the valid rows."""
     sound = np.flatnonzero(evidence.sound_rows)
     # Sorted first, so that the order in which a join returned the rows does not decide.
     order = sound[np.lexsort((evidence.y, evidence.ours, entity_codes(evidence.keys, sound.size)))]
@@ -58,7 +58,7 @@ def judge(evidence: Evidence, passes: Passes, refit: ShuffledRefit, seed: int) -
 
     Args:
         evidence: the real evidence.
-        passes: the whole decision without this criterion.
+        passes: the complete decision without this criterion.
         refit: the recipe on shuffled labels.
         seed: of the permutations.
     """

@@ -44,7 +44,7 @@ class Guess:
     doubt: str = ""
     useless: str = ""
     decimal: str = ""
-    """The sign of its fractions as written; empty where there are none."""
+    """The sign of its fractions as written; empty without any."""
     whole: bool = False
     """Whether all numbers are whole, however they are written."""
 
@@ -53,7 +53,7 @@ def guess_column(name: str, values: pd.Series, others: Sequence[pd.Series] = ())
     """The column's dtype and rules, as its values (rows,) suggest.
 
     Args:
-        name: the header: tells a count that was only 0 and 1 so far from yes and no, and a date from a number.
+        name: the header: separates a count that was only 0 and 1 so far from yes and no, and a date from a number.
         values: strings as read, or typed; a null word is empty except in a text.
         others: the same column in other drops, which the rules must let through, too.
     """
@@ -99,7 +99,7 @@ def round_up(number: float) -> float:
 
 
 def _are_row_numbers(name: str, values: pd.Series) -> bool:
-    """Whether an index was written as a column: the rows are counted, and the name names nobody."""
+    """Whether an index was written as a column: the rows are counted, and the name names no one."""
     if not is_row_number(name):
         return False
     numbers = pd.to_numeric(values, errors="coerce").astype("Float64")

@@ -129,7 +129,7 @@ def _in_another_order(words: pd.Series, rows: pd.Series) -> DateForm | None:
 
 def _order_doubt(written: pd.Series, form: str, *, ambiguous: bool) -> str:
     if ambiguous:
-        return f"day or month first? no date tells: {written.iloc[0]} read as {form}"
+        return f"day or month first? no date shows it: {written.iloc[0]} read as {form}"
     return f"{written.iloc[0]} read as {form}" if re.search("%y", form) else ""
 
 

@@ -122,7 +122,7 @@ def _absent_share(parts: Parts) -> float:
 
 
 def _ingestion(absent: float) -> IngestionPolicy:
-    """Tables that only some customers are in, such as support tickets, may go on lacking the others, and some more."""
+    """Tables that only some customers are in, such as support tickets, may keep lacking the others, and some more."""
     usual = IngestionPolicy()
     if absent <= usual.unmatched_share / 2:
         return usual

@@ -118,7 +118,7 @@ def _key_doubt(unique: int, likeness: int, files: int) -> str:
 
 
 def _can_be_key(header: str, guess: Guess) -> bool:
-    """A row number changes from month to month, an amount or a date identifies nobody."""
+    """A row number changes from month to month, an amount or a date identifies no one."""
     if not guess.unique or not header.strip() or guess.column.dtype == "date":
         return False
     if guess.useless == "row numbers" and is_row_number(header):

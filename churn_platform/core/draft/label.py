@@ -1,4 +1,4 @@
-"""The label of a draft: which column says who churned, or who stayed, guessed or taken as given."""
+"""The label of a draft: which column marks who churned, or who stayed, guessed or given."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class NoLabelError(UsageError):
 class LabelColumn:
     """The label: its sheet's name, its header, the share that churned, and why to confirm it.
 
-    `inverted` where the column says who stayed, `missing` the value that means "not known".
+    `inverted` where the column marks who stayed, `missing` the value that means "not known".
     """
 
     table: str
@@ -38,7 +38,7 @@ class LabelColumn:
 
 
 def guess_label(sheets: Iterable[Sheet], key: Key, wanted: str | None) -> LabelColumn:
-    """The yes-or-no column whose name, or whose table's, says that it is about churn; `wanted` is taken as given.
+    """The yes-or-no column whose name, or whose table's, shows that it is about churn; `wanted` is taken as given.
 
     Raises:
         UsageError: none or several can be guessed, or `wanted` does not exist or holds more than yes and no.

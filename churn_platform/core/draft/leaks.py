@@ -1,4 +1,4 @@
-"""Which columns of a draft are no features, and why: keys, constants, texts, and what is known only after churning."""
+"""Which columns of a draft are not features, and why: keys, constants, texts, and what is known only after churning."""
 
 import datetime as dt
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ def reasons_left_out(
     """Header -> why it is left out, for the columns of a sheet that are; the key and the label are not named.
 
     Args:
-        sheet: one row a customer.
+        sheet: one row per customer.
         key: the key.
         label: the label.
         labels: true, false or null by customer, the key as text.
@@ -58,12 +58,12 @@ def _by_itself(header: str, guess: Guess) -> str:
     if guess.unique and guess.column.dtype in ("integer", "string") and key_likeness(header):
         return "another key: a value of its own for every customer"
     if guess.column.dtype == "category" and is_personal(header):
-        return "personal: it says who somebody is"
+        return "personal: it identifies a person"
     return ""
 
 
 def _late_table(sheet: Sheet, label: LabelColumn, *, delivered_later: bool) -> str:
-    """Why a whole table is known too late: it is about churn, or is delivered with the label."""
+    """Why a complete table is known too late: it is about churn, or is delivered with the label."""
     is_labels = sheet.name == label.table
     if is_labels and (delivered_later or label_likeness(sheet.name)):
         return "delivered with the label"
@@ -101,5 +101,5 @@ def _told_by_churn(sheet: Sheet, key: Key, labels: pd.Series, headers: list[str]
     columns = {str(h): sheet.guesses[h].column for h in headers if h not in found}
     told = leaks(single_feature_aucs(typed, columns, churned), LIMIT)
     return {str(h): why for h, why in found.items()} | {
-        header: f"alone tells who churns, AUC {auc:.2f}" for header, auc in told.items()
+        header: f"alone predicts churn, AUC {auc:.2f}" for header, auc in told.items()
     }

@@ -1,4 +1,4 @@
-"""Rows of a file that are no customer's: a total at the end."""
+"""Rows of a file that belong to no customer: a total at the end."""
 
 import pandas as pd
 
@@ -9,7 +9,7 @@ TOTALS = frozenset({
 
 
 def why_no_customer(stem: str, frame: pd.DataFrame, header: str) -> str:
-    """Which row of the file is no customer's and what to do; empty without such a row.
+    """Which row of the file is not a customer's and what to do; empty without such a row.
 
     Args:
         stem: the file's name.
@@ -23,5 +23,5 @@ def why_no_customer(stem: str, frame: pd.DataFrame, header: str) -> str:
     totals = words.index[words.str.lower().isin(TOTALS)]
     if len(totals):
         row = totals[0]
-        return f"{stem}, row {row + 1:,} is {words[row]!r}, which is no customer: remove the row"
+        return f"{stem}, row {row + 1:,} is {words[row]!r}, which is not a customer: remove the row"
     return ""

@@ -17,7 +17,7 @@ from churn_platform.core.draft.words import age_name, counted, description, free
 from churn_platform.errors import UsageError
 
 LONG_DAYS = 730
-"""Ages are told in months where half of them are longer."""
+"""Ages are in months if half of them are longer."""
 YEAR_DIGITS = 4
 UNDATED = "no date may lie after the as_of, which is not known here"
 Place = tuple[str, ...]
@@ -25,7 +25,7 @@ Place = tuple[str, ...]
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A column, or a whole table where `column` is empty, that is no part of the contract, and why."""
+    """A column, or a complete table where `column` is empty, that is not a part of the contract, and why."""
 
     table: str
     column: str
@@ -70,7 +70,7 @@ def one_row_a_customer(sheets: list[Sheet], key: Key, made: Parts) -> list[Sheet
     """The sheets with one row for each customer; the others are left out completely.
 
     Raises:
-        UsageError: a row is no customer's, or the sheets speak of different customers.
+        UsageError: a row is not a customer's, or the sheets speak of different customers.
     """
     usable = []
     for sheet in sheets:
@@ -158,7 +158,7 @@ def _label_column(column: Column, label: LabelColumn, *, wide: bool) -> Column:
 
 
 def _worded(column: Column, name: str, header: str, *, feature: bool) -> Column:
-    """The column with its header where that is no name, and its words where it is a feature."""
+    """The column with its header where that is not a name, and its words where it is a feature."""
     words: dict[str, str] = {"source": "" if header == name else header}
     if feature and column.dtype not in ("string", "date"):
         phrase = counted(name) if column.dtype == "integer" else ""

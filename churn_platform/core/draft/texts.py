@@ -42,7 +42,7 @@ class Form:
 
     `values` holds each in the dtype, null where it is missing or unreadable; `unread` are the places of those that are
     unreadable. `written` is what a column of the contract says about the way its texts are written, `decimal` the sign
-    of its fractions, empty where there are none.
+    of its fractions, empty without any.
     """
 
     dtype: Dtype
@@ -57,7 +57,7 @@ def guess_form(name: str, texts: pd.Series, counts: np.ndarray[Any, Any]) -> For
     """How `texts` are written, or None where they are neither numbers nor dates nor yes and no.
 
     Args:
-        name: the header: tells a count from yes and no, and a date from a number.
+        name: the header: separates a count from yes and no, and a date from a number.
         texts: the distinct values, as in the file.
         counts: the rows that each is in, (texts,).
     """

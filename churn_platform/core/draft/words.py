@@ -101,7 +101,7 @@ def counted(name: str) -> str:
 
 
 def is_count(name: str) -> bool:
-    """Whether a name says that something is counted, so that 0 and 1 are only the first of its numbers."""
+    """Whether a name shows that something is counted, so 0 and 1 are only the first of its numbers."""
     words, window = _without_window(name)
     return bool(window) or bool(COUNT_WORDS & set(words))
 
@@ -136,21 +136,21 @@ def label_likeness(name: str) -> int:
 
 
 def names_who_stayed(name: str) -> bool:
-    """Whether a label's name says who stayed: "retained", "is_active", "not_churned"; but not "not_renewed"."""
+    """Whether a label's name marks who stayed: "retained", "is_active", "not_churned"; but not "not_renewed"."""
     words = tokens(name)
     negated = words[:1] == ["no"] or not NEGATIONS.isdisjoint(words)
     return negated == STAY_WORDS.keys().isdisjoint(words)
 
 
 def known_late(name: str) -> bool:
-    """Whether a name says that its values are known only after churning."""
+    """Whether a name shows that its values are known only after churning."""
     words = tokens(name)
     ends = bool(END_WORDS & set(words)) and bool(DATE_WORDS & set(words))
     return ends or words[:1] == ["last"] or any(word in LATE_WORDS or word.startswith(LATE_STEMS) for word in words)
 
 
 def is_personal(name: str) -> bool:
-    """Whether a name says that its texts tell who somebody is rather than what they do."""
+    """Whether a name suggests that its texts identify a person."""
     words = set(tokens(name))
     return bool(words & PERSONAL_WORDS) or ("name" in words and bool(words & (WHOSE_NAME | PEOPLE)))
 
@@ -161,7 +161,7 @@ def is_value(name: str) -> bool:
 
 
 def is_needless(name: str) -> bool:
-    """Whether a name looks like the cost of contacting somebody who would have stayed."""
+    """Whether a name looks like the cost of contacting a customer who would have stayed."""
     return bool(set(tokens(name)) & {"fp", "contact", "needless"})
 
 

@@ -51,7 +51,7 @@ def aged_reference(
 
 
 def elapsed(start: dt.date, end: dt.date, unit: AgeUnit) -> float:
-    """The units from `start` to `end`, at least 0; months by the calendar, so that month ends are whole ones apart."""
+    """The units from `start` to `end`, at least 0; months by the calendar, so month ends are whole ones apart."""
     if unit in ("days", "weeks"):
         days = (end - start).days
         return max(0.0, days if unit == "days" else days / 7)

@@ -34,7 +34,7 @@ class ColumnCheck:
     """What is known of a column without a distance.
 
     `method` is None where one side has no value at all: Evidently crashes on such a column. `reasons` are those
-    for which it has drifted whatever its distance; `note` says what is peculiar about it.
+    for which it has drifted whatever its distance; `note` describes what is peculiar about it.
     """
 
     column: str
@@ -62,7 +62,7 @@ def plain_values(name: str, column: Column, series: pd.Series) -> Values:
         typed = series.astype("boolean") if column.dtype == "boolean" else pd.to_numeric(series)
         numbers = typed.to_numpy(float, na_value=np.nan)
     except (TypeError, ValueError) as error:
-        message = f"Feature {name!r} does not hold {column.dtype} values as the contract says: {error}."
+        message = f"Feature {name!r} does not hold {column.dtype} values, as the contract requires: {error}."
         raise DataError(message) from None
     return np.where(np.isfinite(numbers), numbers, np.nan)
 

@@ -23,10 +23,10 @@ Sides = tuple[Side, Side]
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """One side of the comparison: whole months, one row a customer and month.
+    """One side of the comparison: whole months, one row per customer and month.
 
     `features` has a column a feature, nulls allowed; `labels` 0/1 or boolean, null where not known yet;
-    `predictions` production's probabilities, shape (rows,). The last two are None where there are none.
+    `predictions` production's probabilities, shape (rows,). The last two are None without any.
     """
 
     features: pd.DataFrame
@@ -69,12 +69,12 @@ def measure(
     """Check and measure every feature, the target and the predictions.
 
     A noise floor is drawn only where a distance reaches the policy's threshold. `policy.alarm_rate` is shared
-    out over all tests of the month (Bonferroni), so that a quiet month as a whole alarms at most that often.
+    out over all tests of the month (Bonferroni), so a quiet month as a whole alarms at most that often.
 
     Raises:
-        DataError: no rows, a feature is missing, or labels or predictions are not one a row.
+        DataError: no rows, a feature is missing, or labels or predictions are not one per row.
         NotANumber: a prediction is NaN or infinite.
-        ContractError: the policy names a column that is no feature, or a method that does not fit it.
+        ContractError: the policy names a column that is not a feature, or a method that does not fit it.
     """
     unknown = [name for name in policy.methods if name not in features]
     if unknown:
@@ -118,7 +118,7 @@ def _require_sound(features: Mapping[str, Column], rows: Rows, where: str) -> No
         raise DataError(f"Drift: the {where} lacks the features {', '.join(missing)}; the contract names them.")
     for what, values in (("labels", rows.labels), ("predictions", rows.predictions)):
         if values is not None and len(values) != count:
-            raise DataError(f"Drift: the {where} holds {count} rows but {len(values)} {what}; give one a row.")
+            raise DataError(f"Drift: the {where} holds {count} rows but {len(values)} {what}; give one per row.")
     if rows.predictions is not None and not np.isfinite(rows.predictions).all():
         row = int(np.flatnonzero(~np.isfinite(rows.predictions))[0])
         raise NotANumber(f"Drift: prediction {row} of the {where} is {rows.predictions[row]}, not a probability.")

@@ -34,7 +34,7 @@ class ColumnDrift:
 
 @dataclass(frozen=True)
 class DriftResult:
-    """What moved; every threshold stands beside its figure. A drift is None where it cannot be measured."""
+    """What moved; every figure comes with its threshold. A drift is None where it cannot be measured."""
 
     columns: tuple[ColumnDrift, ...]
     rows_reference: int

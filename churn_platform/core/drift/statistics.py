@@ -20,7 +20,7 @@ Values = NDArray[Any]
 Floats = NDArray[np.float64]
 
 MIN_DEVIATION = 0.001
-"""Evidently divides by at least this, so that a constant reference gives a number."""
+"""Evidently divides by at least this, so a constant reference gives a number."""
 BINNED_ABOVE = 20
 """Numbers with more distinct reference values than this are binned before Jensen-Shannon, as Evidently does."""
 NOISE_ROWS = 20_000
@@ -129,7 +129,7 @@ def _generator(seed: int, pooled: Values) -> np.random.Generator:
     """A generator of its own for each pool of rows.
 
     With one seed for all, the deals would be the same in every month and column of one size: an unlucky set of
-    deals (2.5% alarms in place of 0.3% were seen) would stay unlucky for ever.
+    deals (2.5% alarms in place of 0.3% were seen) would stay unlucky forever.
     """
     return np.random.default_rng([seed, zlib.crc32(pooled.tobytes())])
 

@@ -20,8 +20,8 @@ from churn_platform.core.window import Classes, Window, choose_window, matured_m
 class Month:
     """One month.
 
-    `rows` has one row a customer as known at scoring (entity, features, carried columns). `labels` are pairs of the
-    month from which on they were known, and the labels (booleans by entity); oldest first, empty while there are none.
+    `rows` has one row per customer as known at scoring (entity, features, carried columns). `labels` are pairs of the
+    month from which on they were known, and the labels (booleans by entity); oldest first, empty without any.
     """
 
     rows: pd.DataFrame

@@ -31,7 +31,7 @@ NEVER_AGAIN = "This policy never retrains."
 
 @dataclass(frozen=True)
 class Alternative:
-    """A policy to live by; `contract` holds it. With `retrains` off the first model stays for ever."""
+    """A policy to replay; `contract` holds it. With `retrains` off the first model stays forever."""
 
     name: str
     contract: Contract
@@ -41,7 +41,7 @@ class Alternative:
 
     @classmethod
     def never(cls, contract: Contract) -> "Alternative":
-        """The first model that passes, for ever."""
+        """The first model that passes, forever."""
         return cls("never retrain", contract, retrains=False, watches=False)
 
     @classmethod

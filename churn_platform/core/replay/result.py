@@ -91,7 +91,7 @@ def replay(
         history: its months.
         code_digest: of the code that fits.
         measure: the policy by whose thresholds decisions are judged afterwards, whichever made them.
-        on_month: told policy and month before each is lived.
+        on_month: called with policy and month before each is replayed.
 
     Raises:
         DataError: no month to replay.

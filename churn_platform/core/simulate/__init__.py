@@ -2,7 +2,7 @@
 
 Belongs here: the names that other parts use. Does not: anything else.
 
-`scenarios` says what is different when, `months` draws the months and their truth, `deliveries` says which files
+`scenarios` describes what is different when, `months` draws the months and their truth, `deliveries` shows which files
 arrive when; `churn` (what makes them leave), `people` (who comes and goes) and `tables` (how a column looks) serve
 them.
 """

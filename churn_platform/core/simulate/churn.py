@@ -115,7 +115,7 @@ def tilted(chance: Floats, log_odds: float) -> Floats:
 
 
 def leaking(latent: Floats, churned: Flags) -> Floats:
-    """The latent numbers of a feature as they are after churning: churners at the top, nobody else there; (n,)."""
+    """The latent numbers of a feature as they are after churning: churners at the top, no one else there; (n,)."""
     return np.where(churned, LEAK + np.abs(latent), np.minimum(latent, 0.0))
 
 

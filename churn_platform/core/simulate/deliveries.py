@@ -1,6 +1,6 @@
 """Which files arrive when: months as drops, labels on their own, corrections, a broken file and its repair.
 
-Belongs here: the deliveries of a scenario and the whole truth as JSON. Does not: drawing the months (`months.py`),
+Belongs here: the deliveries of a scenario and the complete truth as JSON. Does not: drawing the months (`months.py`),
 writing files (the caller).
 """
 
@@ -24,7 +24,7 @@ EVERY = 3
 class Delivery:
     """Files that arrive together: tables of one as_of, in `folder` (relative, parts joined by /).
 
-    `truth` comes with the first delivery of a month, `note` says what is peculiar about this one.
+    `truth` comes with the first delivery of a month, `note` describes what is peculiar about this one.
     """
 
     folder: str
@@ -108,7 +108,7 @@ def _delivered(
 
 
 def _misplaced(frame: pd.DataFrame, column: str) -> pd.DataFrame:
-    """The table with the values of every third row dealt out to the next such row: sound values, wrong customers."""
+    """The table with the values of every third row dealt out to the next such row: valid values, wrong customers."""
     places = np.arange(len(frame))
     rows = places[::EVERY]
     places[rows] = np.roll(rows, 1)

@@ -46,7 +46,7 @@ class MonthTruth:
 class SimulatedMonth:
     """One drop, the label's table included, and its truth.
 
-    `chances` holds the true churn probability by entity, so that `best_auc` of a part of the entities can be
+    `chances` holds the true churn probability by entity, so `best_auc` of a part of the entities can be
     told too, of a holdout for one.
     """
 

@@ -67,7 +67,7 @@ class People:
         """Give those without a past the day they joined: newcomers within the last step of `step_days`.
 
         The very first entities have stayed as long as their churn `chance` suggests (a geometric number of
-        steps), so that the age of a customer base does not drift.
+        steps), so the age of a customer base does not drift.
         """
         days = self._rng.integers(0, step_days, chance.size)
         new = np.isnat(self._joined)
@@ -81,7 +81,7 @@ class People:
         return self._rng.random(chance.size) < chance
 
     def leave(self, churned: Flags) -> None:
-        """Churners go, newcomers with keys that nobody had take their places, and a month passes for all."""
+        """Churners go, newcomers with keys that no one had take their places, and a month passes for all."""
         arrivals = int(churned.sum())
         self._keys[churned] = self._next_key + np.arange(arrivals)
         self._next_key += arrivals

@@ -26,7 +26,7 @@ class Moment:
 
     `relation` is the share of entities that churn by the new relation, `features` how far the features of the new
     relation have moved and `covariates` how far others have, both 0 to 1; `log_odds` is added to everyone's, and
-    `leak` says whether a feature is filled in after churning.
+    `leak` shows whether a feature is filled in after churning.
     """
 
     relation: float = 0.0
@@ -102,13 +102,13 @@ GRADUAL_SHIFT = Scenario(
 COVARIATE_SHIFT = Scenario(
     "covariate-shift",
     "from the third month on customers look different, what drives churn stays",
-    "raise a drift alarm, and refuse a candidate that is no better: the old model still knows what drives churn",
+    "raise a drift alarm, and refuse a candidate that is not better: the old model still knows what drives churn",
     covariates=FROM_EVENT,
 )
 SEASONAL = Scenario(
     "seasonal",
     "the churn rate swings through the year, what drives churn stays",
-    "see the churn rate move, and refuse a candidate that is no better: a rate is no reason for another model",
+    "see the churn rate move, and refuse a candidate that is not better: a new rate alone needs no new model",
     season=0.5,
 )
 LEAVERS = Scenario(
@@ -131,14 +131,14 @@ CORRECTIONS = Scenario(
 )
 LEAK = Scenario(
     "leak",
-    "from the third month on a feature is filled in after churning, so that it tells the label",
+    "from the third month on a feature is filled in after churning, so it reveals the label",
     "name the column (check no_feature_tells_the_label, GATE011), and refuse the candidate that shines by it",
     leak_from=EVENT,
 )
 BROKEN_FILE = Scenario(
     "broken-file",
     "a file of the third month lacks a column; the month is delivered again after the last one",
-    "refuse that month with a sentence and publish nothing of it, and go on with the others",
+    "refuse that month with a sentence publish nothing of it, and continue with the others",
     broken=EVENT,
 )
 SCENARIOS: dict[str, Scenario] = {

@@ -148,7 +148,7 @@ def test_a_table_that_is_read_from_a_database_is_a_note_and_no_fault(drop):
     lines = check_drops(contract, drop)
     assert faults(lines) == []
     assert [line["says"] for line in lines if line["where"] == "visits"] == [
-        "it is read from its database when the drop is taken in"
+        "it is read from its database by `churn ingest`"
     ]
     (drop / "members.csv").unlink()
     assert [line["where"] for line in faults(check_drops(contract, drop))] == ["members"]

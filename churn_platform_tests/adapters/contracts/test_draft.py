@@ -124,7 +124,7 @@ def test_the_draft_reads_as_one_line_a_column_with_doubts_and_reasons_at_their_e
         re.match(r"entity: \{column: customer_id,.*\}   # confirm: guessed from its name", line) for line in lines
     )
     assert any(
-        re.match(r"      # status_code: \{.*\}   # left out: alone tells who churns, AUC 1.00", line) for line in lines
+        re.match(r"      # status_code: \{.*\}   # left out: alone predicts churn, AUC 1.00", line) for line in lines
     )
     assert max(len(line.split("   #")[0]) for line in lines) <= 140
     assert len([line for line in lines if "# confirm:" in line]) == 6

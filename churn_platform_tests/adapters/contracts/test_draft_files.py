@@ -46,7 +46,7 @@ def test_without_a_file_there_is_one_sentence(tmp_path, name):
     (tmp_path / "empty").mkdir()
     (tmp_path / "text").mkdir()
     (tmp_path / "text" / "readme.md").write_text("hello")
-    with pytest.raises(UsageError, match=f"{name} (is no folder|holds no CSV or Parquet file)"):
+    with pytest.raises(UsageError, match=f"{name} (is not a folder|holds no CSV or Parquet file)"):
         drops_in(tmp_path / name)
 
 

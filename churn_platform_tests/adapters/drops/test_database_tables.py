@@ -178,8 +178,8 @@ def test_a_database_that_is_away_is_told_with_its_address(address, tmp_path, mon
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("nonsense pa55-word", "is no database URL: write it as"),
-        ("unknown://crm:pa55-word@host/crm", "is no database URL: write it as"),
+        ("nonsense pa55-word", "is not a database URL: write it as"),
+        ("unknown://crm:pa55-word@host/crm", "is not a database URL: write it as"),
         ("mysql+mysqldb://crm:pa55-word@host/crm", "needs a driver that is not installed: `pip install mysqlclient`"),
     ],
 )

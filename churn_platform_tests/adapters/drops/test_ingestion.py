@@ -241,7 +241,7 @@ def test_a_refused_drop_publishes_nothing_and_writes_one_receipt_with_every_faul
     assert len(sentences) == 4
     assert sentences[0].startswith("members.csv, column 'town': the column is missing; the file has the columns ")
     assert sentences[1].startswith(
-        "visits.csv: 2 of 12 rows are faulty (16.7%), more than the allowed 1%; mend the file"
+        "visits.csv: 2 of 12 rows are faulty (16.7%), more than the allowed 1%; fix the file"
     )
     assert sentences[2].startswith("visits.csv, column 'hours': 1 value not a number (found 'many' in row 2)")
     assert sentences[3].startswith("visits.csv, column 'hours': 1 value below the minimum 0 (found '-1' in row 1)")
@@ -489,7 +489,7 @@ def test_taking_in_says_what_will_be_put_aside_and_publishes_nothing_yet(home, m
 def test_a_month_far_ahead_of_the_clock_is_refused_wherever_it_comes_from(tmp_path, tables, source, typed):
     now = dt.datetime(2024, 3, 3, tzinfo=dt.UTC)
     home = make_home(tmp_path / "home", now=lambda: now)
-    said = rf"the as_of {typed} lies more than one month ahead; mend the date: the year typed is {typed.year}\."
+    said = rf"the as_of {typed} is more than one month ahead; correct the date: the year is {typed.year}\."
     with pytest.raises(DropRefused, match=said):
         take_in(home, source(tables), typed)
     deliver(home, typed, tables)

@@ -68,7 +68,7 @@ def test_another_format_under_the_name_of_a_csv_is_named(said, content, form):
 def test_another_delimiter_is_found_and_the_setting_named(said, delimiter, shown):
     assert said(f"member{delimiter}hours\nm1{delimiter}1\n") == [
         (
-            f"visits.csv: the header is one column that holds {shown} (found {f'member{delimiter}hours'!r}); set "
+            f"visits.csv: the header is one column that contains {shown} (found {f'member{delimiter}hours'!r}); set "
             f'files.delimiter: "{shown}" in the contract (it is ",").'
         )
     ]

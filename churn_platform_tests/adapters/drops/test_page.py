@@ -42,7 +42,7 @@ def test_a_sound_drop_has_no_page_and_an_older_one_goes(home, found):
 def test_an_accepted_drop_shows_what_was_put_aside_and_where(found):
     html = page(found(["-1", "<b>"], again=0))
     assert "<title>Drop 2024-01-31</title>" in html
-    assert "<h1>2024-01-31: drop accepted, with rows put aside</h1>" in html
+    assert "<h1>2024-01-31: drop accepted, with quarantined rows</h1>" in html
     assert "2 rows quarantined: visits 2." in html
     assert "<code>quarantine/2024-01-31/</code>" in html
     assert html.count('class="aside"') == 2

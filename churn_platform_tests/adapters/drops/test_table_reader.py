@@ -213,7 +213,7 @@ def test_the_header_of_parquet_is_judged_like_that_of_csv(parquet, small_contrac
 def test_a_nested_column_of_parquet_is_refused(parquet, small_contract):
     path = parquet("visits", member=["m1"], hours=[[1.5, 2.5]])
     assert sentence(path, small_contract, "visits") == (
-        "visits.parquet, column 'hours': the column holds list<element: double>; deliver one plain value a row."
+        "visits.parquet, column 'hours': the column holds list<element: double>; deliver one plain value per row."
     )
 
 

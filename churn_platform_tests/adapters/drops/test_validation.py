@@ -128,7 +128,7 @@ def test_the_tables_of_a_month_must_be_of_the_same_customers(judge, tables):
     tables["visits"] = tables["visits"][21:]
     [refusal] = judge(tables).refusals
     assert refusal.sentence().startswith(
-        "visits.csv: 21 of the month's 400 customers (5.25%) are not in it, allowed are 5%"
+        "visits.csv: 21 of the month's 400 customers (5.25%) are not in it, more than the allowed 5%"
     )
     tables["visits"] = month_tables(JANUARY, 400)["visits"][20:]
     assert judge(tables).refusals == ()
@@ -163,7 +163,7 @@ def test_a_correction_that_completes_a_table_is_judged_by_what_the_month_then_is
 def test_a_month_more_than_one_cadence_ahead_is_a_slip_of_the_pen(judge, tables, today, refused):
     said = [fault.sentence() for fault in judge(tables, today=today).refusals]
     assert said == (
-        ["the drop: the as_of 2024-01-31 lies more than one month ahead; mend the date: the year typed is 2024."]
+        ["the drop: the as_of 2024-01-31 is more than one month ahead; correct the date: the year is 2024."]
         if refused
         else []
     )

@@ -42,7 +42,9 @@ def test_an_address_is_said_to_psycopg_and_to_feast_alike(text, host, port):
     "text", ["redis://host/0", "mysql://a@host/db", "postgresql://host/db", "postgresql://u@h", "h:1"]
 )
 def test_anything_else_is_refused_with_what_it_may_be(text):
-    with pytest.raises(UsageError, match=r"^CHURN_FEAST_REGISTRY is no address .*: give postgresql://user@host:5432/"):
+    with pytest.raises(
+        UsageError, match=r"^CHURN_FEAST_REGISTRY is not a database address: give postgresql://user@host:5432/"
+    ):
         read(text)
 
 

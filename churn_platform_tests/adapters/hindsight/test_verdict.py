@@ -195,5 +195,5 @@ def test_a_month_of_turned_over_labels_proposes_nothing(february_decided, tmp_pa
     assert record["verdict"]["compared"][0]["difference"] is None
     production = record["evaluated"][-1]
     assert production["metrics"]["auc_interval"][1] < 0.3
-    assert "turned over" in production["doubt"]
+    assert "inverted" in production["doubt"]
     assert status.status(home)["production"]["stand_down"] is False

@@ -75,7 +75,7 @@ def test_labels_that_may_be_turned_over_end_it_without_a_claim_that_the_version_
     record_stand_down(measured(january_copy, 0.2))
     ended = january_copy.ledger.head()
     assert (ended.act, ended.subject) == ("stand-down ended", "version 1")
-    assert "2024-01-31 may be turned over" in ended.reason
+    assert "2024-01-31 may be inverted" in ended.reason
 
 
 def test_another_version_in_production_ends_it_and_the_reason_says_so(february_decided_copy):

@@ -111,7 +111,7 @@ def moved(lived_in, server, redis_server, tmp_path_factory):
     with pytest.raises(IntegrityError, match=r"is not what was sent \(files of run \w+\): nothing was switched over"):
         move(opened, change_an_artifact)
     assert_still_at_home(home)
-    with pytest.raises(IntegrityError, match=r"Somebody wrote to .*mlflow\.db meanwhile"):
+    with pytest.raises(IntegrityError, match=r"Another process wrote to .*mlflow\.db meanwhile"):
         move(opened, write_at_home)
     assert_still_at_home(home)
     return opened, move(opened)
@@ -222,9 +222,9 @@ def test_people_and_the_loop_go_on_there(moved, server):
 @pytest.mark.parametrize(
     ("broken", "kind", "said"),
     [
-        (lambda home: (home.folder / "ledger" / "receipts.jsonl").write_text("{}\n"), IntegrityError, "The home is not sound, so nothing was moved: .*line 1"),
+        (lambda home: (home.folder / "ledger" / "receipts.jsonl").write_text("{}\n"), IntegrityError, "The home has a fault, so nothing was moved: .*line 1"),
         (lambda home: (home.folder / "mlflow.db").unlink(), UsageError, "has no MLflow store of its own"),
-        (lambda home: next((home.folder / "artifacts").rglob("model.skops")).write_bytes(b""), IntegrityError, "not sound.*model.skops does not match"),
+        (lambda home: next((home.folder / "artifacts").rglob("model.skops")).write_bytes(b""), IntegrityError, "has a fault.*model.skops does not match"),
     ],
     ids=["ledger", "no store", "artifact"],
 )  # fmt: skip

@@ -1,5 +1,6 @@
 """A Redis that lost its rows: noticed, and only then."""
 
+import json
 import sqlite3
 
 import pytest
@@ -8,6 +9,8 @@ from churn_platform.adapters.dagster_ui import free_port
 from churn_platform.adapters.online.reader import MARKER
 from churn_platform.adapters.online.upkeep import notice_lost_rows
 from churn_platform.adapters.progress import Progress
+from churn_platform.adapters.upkeep.forgetting import forget
+from churn_platform.errors import UsageError
 from churn_platform_tests.small_business import JANUARY, open_home
 
 
@@ -83,3 +86,17 @@ def test_one_customer_who_is_older_than_the_others_is_no_loss(january_copy):
 def test_a_damaged_store_of_the_home_is_left_to_people(january_copy):
     (january_copy.folder / "feast" / "online_store.db").write_bytes(b"no database")
     assert not notice_lost_rows(january_copy)
+
+
+def test_the_note_of_a_copy_that_0_1_0_made_stays_when_the_file_is_gone(january_copy):
+    feast = january_copy.folder / "feast"
+    applied = feast / "applied.json"
+    applied.write_text(json.dumps({"contract": "0" * 64, "offline": "postgresql://churn@db/feast"}))
+    (feast / "online_store.db").unlink()
+    assert notice_lost_rows(january_copy)
+    assert json.loads(applied.read_text()) == {"offline": "postgresql://churn@db/feast"}
+    home = open_home(january_copy.folder)
+    assert materialized(home)
+    assert home.feature_store.online("m00001") is not None
+    with pytest.raises(UsageError, match="churn_gym in postgresql://churn@db/feast"):
+        forget(home, "m00001", "ann", "asked")

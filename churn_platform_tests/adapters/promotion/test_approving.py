@@ -99,7 +99,7 @@ def test_without_a_name_or_a_reason_nothing_is_approved(february_pending_copy):
             with pytest.raises(UsageError, match="--by and --reason must not be empty"):
                 act(february_pending_copy, 2, by, reason)
     for act in (approve, reject):
-        with pytest.raises(UsageError, match=r"--by Ren\\udce9 is no UTF-8"):
+        with pytest.raises(UsageError, match=r"--by Ren\\udce9 is not UTF-8"):
             act(february_pending_copy, 2, "Ren\udce9", "why")
     assert february_pending_copy.releases.pointer().version == 1
 

@@ -61,11 +61,11 @@ CHAINS = {
     ),
     "two lines in another order": (
         lambda home: lines(home, lambda old: [*old[:3], old[4], old[3], *old[5:]]),
-        "receipt 5 stands in place 4, before its turn",
+        "receipt 5 is at position 4, too early",
     ),
     "a line twice": (
         lambda home: lines(home, lambda old: [*old[:3], old[1], *old[3:]]),
-        "receipt 2 stands a second time",
+        "receipt 2 appears a second time",
     ),
     "a cut tail": (cut, "its tail was cut or rewritten"),
     "an empty ledger": (lambda home: home.ledger.file.write_bytes(b""), "the ledger, which is empty"),

@@ -274,7 +274,7 @@ def test_a_broken_pointer_is_an_error_with_the_way_out(releases, text):
     releases.pointer_file.write_bytes(text.encode(errors="surrogatepass"))
     for read in (releases.pointer, releases.production, lambda: releases.point(1, **MOVE)):
         with pytest.raises(
-            IntegrityError, match=r"production (is no JSON|has a wrong).*; remove it and point at one of"
+            IntegrityError, match=r"production (is not valid JSON|has a wrong).*; remove it and point at one of"
         ):
             read()
     releases.pointer_file.unlink()

@@ -29,7 +29,7 @@ def test_the_standing_is_the_newest_scored_month(history):
     assert (standing.as_of, standing.version, standing.stand_down) == (JANUARY, 2, None)
     assert standing.customers == CUSTOMERS
     assert len(standing.floors) == 9
-    assert standing.list_note.startswith("The list is of the past")
+    assert "already known" in standing.list_note
 
 
 def test_those_who_have_left_are_known_while_their_features_are_of_the_scored_month(served, history):
@@ -142,3 +142,21 @@ def test_the_standing_is_looked_up_at_most_once_a_second(served_copy, monkeypatc
     assert history.standing().as_of == JANUARY
     monkeypatch.setattr(history, "_refresh", lambda: pytest.fail("looked up again"))
     assert history.standing().as_of == JANUARY
+
+
+def test_without_the_rows_as_in_a_bento_nobody_knows_who_has_left(served_copy, history):
+    served_copy.records.path("scores", JANUARY, ".parquet").unlink()
+    standing = history.standing()
+    assert (standing.left, standing.already_left) == (500, None)
+    assert standing.has_left("m00001", JANUARY) is None
+    assert standing.has_left("m00001", dt.date(2024, 2, 29)) is False
+    assert standing.decile_of("m00001", JANUARY, 2, 1.0) is None
+    assert standing.decile_of("m00001", None, 2, 1.0) == 1  # a what-if of every feature
+
+
+def test_without_rows_a_month_that_nobody_has_left_has_every_decile(served_copy, history):
+    record(served_copy, JANUARY, already_left=0)
+    served_copy.records.path("scores", JANUARY, ".parquet").unlink()
+    standing = history.standing()
+    assert (standing.left, standing.has_left("m00001", JANUARY)) == (0, False)
+    assert standing.decile_of("m00001", JANUARY, 2, 1.0) == 1

@@ -188,7 +188,7 @@ def test_a_name_that_no_archive_can_hold_is_told_before_anything_is_written(tmp_
     path = home.drops / os.fsdecode(name)
     path.parent.mkdir(exist_ok=True)
     path.touch()
-    with pytest.raises(UsageError, match=r"^drops/caf\\xe9.* has a name that is no UTF-8, .*: rename the file\.$"):
+    with pytest.raises(UsageError, match=r"^drops/caf\\xe9.* has a name that is not UTF-8, .*: rename it\.$"):
         back_up(home, tmp_path / "a.zip")
     assert [path.name for path in tmp_path.iterdir()] == ["home"]
 

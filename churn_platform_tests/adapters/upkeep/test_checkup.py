@@ -35,7 +35,7 @@ def test_a_sound_home_has_nothing_to_mend(january):
     )
     assert said["contract"][1] == f"gym: 4 features, {home.folder}/contract.yaml"
     assert said["lake"][1] == "1 months"
-    assert said["ledger"][1] == f"{home.ledger.head().sequence} receipts, chain sound"
+    assert said["ledger"][1] == f"{home.ledger.head().sequence} receipts, chain valid"
     assert said["production"][1] == "version 1: release, digests and alias agree"
     assert said["drops"][1] == f"1 in {home.drops}"
 
@@ -125,7 +125,7 @@ def test_a_store_of_mlflow_that_is_broken_is_an_error(january_copy):
 
 def test_a_drop_half_taken_in_is_a_warning(january_copy):
     (january_copy.drops / JANUARY.isoformat() / "_INCOMING").touch()
-    assert found(january_copy)["drops"] == ("warn", "half taken in: 2024-01-31")
+    assert found(january_copy)["drops"] == ("warn", "partly ingested: 2024-01-31")
 
 
 def test_what_is_wrong_is_the_only_thing_that_is_not_well(january_copy):

@@ -284,5 +284,5 @@ def test_a_home_that_runs_is_waited_for(home):
 
 def test_a_whole_number_is_asked_for_as_one(tmp_path):
     home = make_home(tmp_path / "home", {**DECLARED, "entity": {"column": "member", "dtype": "integer"}})
-    with pytest.raises(UsageError, match="'m1' is no member: it is a whole number"):
+    with pytest.raises(UsageError, match="'m1' is not a valid member: it must be a whole number"):
         forget(home, "m1", "ann", "asked")

@@ -46,12 +46,12 @@ def test_what_the_ledger_cannot_keep_is_refused_before_anything_changes(home):
     for user, by, reason, said in (
         (KEY, "", "x", "must not be empty"),
         (KEY, "ann", " ", "must not be empty"),
-        (KEY, "Ren\udce9", "x", r"--by Ren\\udce9 is no UTF-8"),
-        (KEY, "ann", "x\ud800", r"--reason x\\ud800 is no UTF-8"),
+        (KEY, "Ren\udce9", "x", r"--by Ren\\udce9 is not UTF-8"),
+        (KEY, "ann", "x\ud800", r"--reason x\\ud800 is not UTF-8"),
         (KEY, KEY, "x", "--by names the customer"),
         (KEY, "ann", f"Letter of {KEY.upper()}.", "--reason names the customer"),
-        ("", "ann", "x", "'' is no member"),
-        ("m\udce9", "ann", "x", "is no member: a key is text in UTF-8"),
+        ("", "ann", "x", "'' is not a valid member"),
+        ("m\udce9", "ann", "x", "is not a valid member: give non-empty UTF-8"),
     ):
         with pytest.raises(UsageError, match=said):
             forget(home, user, by, reason)

@@ -55,7 +55,7 @@ def test_a_receiver_that_never_answers_is_given_up_in_time(monkeypatch):
 
 @pytest.mark.parametrize("url", ["nonsense://xyz", "https://", "slack://bad", "pa55word"])
 def test_a_url_that_apprise_does_not_know_is_said(url):
-    assert send(url, HELLO) == "is no URL that Apprise knows"
+    assert send(url, HELLO) == "is not a URL that Apprise knows"
 
 
 def test_nothing_of_the_url_reaches_a_log_even_at_the_lowest_level(caplog, capfd):

@@ -20,7 +20,7 @@ def test_a_better_ranking_with_overconfident_probabilities_is_refused(months):
     assert boastful.candidate_auc == pytest.approx(evidence.candidate_auc)
     found = finding(boastful, "calibration_not_worse")
     assert (found.outcome, found.refuses) == ("fail", True)
-    assert found.detail.endswith("lies wholly above 0, so the candidate's probabilities are worse.")
+    assert found.detail.endswith("is entirely above 0, so the candidate's probabilities are worse.")
 
 
 def test_probabilities_that_are_worse_within_noise_pass():

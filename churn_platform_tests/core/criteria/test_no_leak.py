@@ -11,15 +11,15 @@ def test_the_finding_names_the_columns_their_auc_alone_and_what_to_do():
     found = finding(build(alone=LEAKING), "no_leak")
     assert (found.code, found.outcome, found.refuses, found.unsound) == ("GATE011", "fail", True, False)
     assert found.detail == (
-        "closed (AUC 1.000), final_bill (AUC 0.994) alone tell who churns (the limit is 0.95, 0.970 with the luck of "
+        "closed (AUC 1.000), final_bill (AUC 0.994) alone predict churn (the limit is 0.95, 0.970 with the luck of "
         "so few churners): they are probably known only after churning; leave it out of its feature view, or fix its "
-        "extraction so that it is as it was at as_of."
+        "extraction to give the value as it was at the as_of."
     )
 
 
 def test_one_column_is_spoken_of_in_the_singular():
     detail = finding(build(alone=Alone({"closed": 1.0}, 0.95, 0.97)), "no_leak").detail
-    assert detail.startswith("closed (AUC 1.000) alone tells who churns")
+    assert detail.startswith("closed (AUC 1.000) alone predicts churn")
     assert "it is probably known only after churning" in detail
 
 
@@ -36,7 +36,7 @@ def test_a_feature_between_the_limit_and_luck_passes():
 
 def test_a_sound_training_set_passes_and_the_best_feature_is_named():
     assert finding(build(alone=SOUND), "no_leak").detail == (
-        "No feature alone tells who churns; the best is fee with AUC 0.710 (the limit is 0.95, 0.970 with the luck of "
+        "No feature alone predicts churn; the best is fee with AUC 0.710 (the limit is 0.95, 0.970 with the luck of "
         "so few churners)."
     )
 

@@ -25,7 +25,7 @@ def test_a_candidate_better_in_every_slice_passes_and_names_its_least_gain():
     found = finding(build(seed=0), "no_slice_worse")
     assert found.outcome == "pass"
     assert found.detail == (
-        "In no slice is the candidate wholly worse; it gains least where plan = family: +0.118 [+0.050, +0.186] "
+        "The candidate is not clearly worse in any slice; it gains least where plan = family: +0.118 [+0.050, +0.186] "
         "(2 slices tested, intervals widened for their number)."
     )
 
@@ -37,7 +37,7 @@ def test_a_candidate_better_overall_but_wholly_worse_in_one_slice_is_refused(mon
     assert finding(evidence, "interval_above_zero").outcome == "pass"
     found = finding(evidence, "no_slice_worse")
     assert (found.outcome, found.refuses) == ("fail", True)
-    assert found.detail.startswith("The candidate's AUC is wholly below production's where plan = mine: -0.")
+    assert found.detail.startswith("The candidate's AUC is clearly below production's where plan = mine: -0.")
     assert "plan = theirs" not in found.detail
     assert decided(evidence).reason == found.detail
 

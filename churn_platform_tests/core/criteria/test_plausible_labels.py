@@ -22,7 +22,7 @@ def test_turned_over_labels_let_the_candidate_wait_for_a_person_in_either_mode()
     assert not decision.approved
     assert decision.reason == finding(turned(), "plausible_labels").detail
     assert (
-        f"[{decision.production_interval[0]:.3f}, {decision.production_interval[1]:.3f}] lies below 0.5"
+        f"[{decision.production_interval[0]:.3f}, {decision.production_interval[1]:.3f}] is below 0.5"
         in decision.reason
     )
     assert decided(changed(turned(), policy=PromotionPolicy(mode="approval"))).decision == "pending"

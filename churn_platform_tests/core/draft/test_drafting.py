@@ -153,7 +153,7 @@ def test_the_phone_company_is_understood():
         "Country": "the same value everywhere",
         "cancel_date": "the same value wherever it is not empty",
         "win_back_offer": "filled for churners only",
-        "status_code": "alone tells who churns, AUC 1.00",
+        "status_code": "alone predicts churn, AUC 1.00",
         "next_bill": "100% of its dates lie after 2024-03-31",
     }
 

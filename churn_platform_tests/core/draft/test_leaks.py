@@ -36,8 +36,8 @@ def test_a_column_that_alone_tells_who_churns_is_left_out_with_its_auc():
     score = np.where(LEFT, 0.9, 0.1) + RANDOM.uniform(0, 0.05, N)
     code = np.where(LEFT, "X9", RANDOM.choice(["A1", "B2"], N))
     assert reasons(score=score, code=code) == {
-        "score": "alone tells who churns, AUC 1.00",
-        "code": "alone tells who churns, AUC 1.00",
+        "score": "alone predicts churn, AUC 1.00",
+        "code": "alone predicts churn, AUC 1.00",
     }
 
 
@@ -81,7 +81,7 @@ def test_another_key_is_left_out_but_not_a_whole_amount_that_happens_to_differ()
 
 def test_texts_that_say_who_somebody_is_are_left_out_but_a_yes_or_no_about_them_is_not():
     found = reasons(surname=RANDOM.choice(["Li", "Ek", "Roy"], N), has_email=RANDOM.choice(["yes", "no"], N))
-    assert found == {"surname": "personal: it says who somebody is"}
+    assert found == {"surname": "personal: it identifies a person"}
 
 
 def test_what_comes_in_the_labels_own_table_is_delivered_with_it():
