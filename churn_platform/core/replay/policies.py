@@ -21,10 +21,11 @@ from churn_platform.core.drift.result import DriftResult, judge
 from churn_platform.core.labels import with_a_rate
 from churn_platform.core.policy import Policy
 from churn_platform.core.promotion import Decision, DriftFigures, decide
+from churn_platform.core.refused_training import refusal_sentence
 from churn_platform.core.replay.memory import Memory
 from churn_platform.core.retraining import Signals, Thresholds, Verdict, drift_alarms, should_retrain
 from churn_platform.core.statistics import auc
-from churn_platform.errors import DataError
+from churn_platform.errors import DataError, NotANumber
 
 NEVER_AGAIN = "This policy never retrains."
 
@@ -86,8 +87,10 @@ class Loop:
         if verdict.trigger is not None:
             try:
                 decision = self._decided(as_of, verdict, figures)
+            except NotANumber:
+                raise
             except DataError as error:  # recorded as a refused training where it happened
-                verdict = Verdict(None, f"No candidate can be trained: {error}", verdict.key)
+                verdict = Verdict(None, refusal_sentence(str(error)), verdict.key)
         return Lived(as_of, production, worth, alarms, verdict, decision)
 
     def _verdict(self, as_of: dt.date, alarms: tuple[str, ...], worth: dict[str, Any] | None) -> Verdict:
