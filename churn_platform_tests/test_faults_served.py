@@ -24,7 +24,7 @@ from churn_platform.core.moves import Move
 from churn_platform.errors import DropRefused, IntegrityError
 from churn_platform_tests.crash_points import ended, forked
 from churn_platform_tests.servers import BODY, Running
-from churn_platform_tests.small_business import FEBRUARY, copied, deliver, open_home
+from churn_platform_tests.small_business import FEBRUARY, copied, deliver, month_tables, open_home
 from churn_platform_tests.small_disk import full, small_disk
 from churn_platform_tests.trusted_home import flip
 
@@ -127,7 +127,8 @@ def test_while_mlflows_store_is_gone(server, asked):
 def test_while_the_lake_may_not_be_written(server, asked, tmp_path):
     if os.getuid() != 0:
         pytest.skip("only root can become another user")
-    deliver(server.home, FEBRUARY)
+    tables = month_tables(FEBRUARY)
+    deliver(server.home, FEBRUARY, tables | {"visits": tables["visits"].assign(hours=1.0)})
 
     def stranger():
         os.setgid(65534)

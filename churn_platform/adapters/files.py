@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +51,15 @@ def as_json(value: Any) -> str:  # noqa: ANN401 - whatever json can hold
 class Fields(dict[str, Any]):
     """A JSON object of a file; a field that it lacks is a fault of the file, not of the program."""
 
-    def __init__(self, values: Mapping[str, Any], source: Path) -> None:
+    def __init__(self, values: Mapping[str, Any] | Iterable[tuple[str, Any]] = (), source: Path | None = None) -> None:
+        # Without a source: `dataclasses.asdict` makes copies of mappings by their type.
         super().__init__(values)
         self._source = source
 
     def __missing__(self, name: str) -> Any:  # noqa: ANN401 - whatever json can hold
-        raise IntegrityError(f"{self._source} has no field {name!r}: it was changed; put it back from a backup.")
+        raise IntegrityError(
+            f"{self._source or 'A record'} has no field {name!r}: it was changed; put it back from a backup."
+        )
 
     def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]:
         return dict, (dict(self),)

@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import pickle
 import signal
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pytest
@@ -129,3 +130,15 @@ def test_a_field_that_a_file_lacks_is_a_fault_of_the_file(tmp_path):
         found["version"]
     with pytest.raises(IntegrityError, match=r"record\.json has no field 'number'"):
         found["delivery"]["number"]
+
+
+def test_a_value_of_a_file_is_copied_like_any_other(tmp_path):
+    @dataclass
+    class Holder:
+        value: object
+
+    write_json(tmp_path / "a.json", {"b": {"c": [1]}})
+    found = read_json(tmp_path / "a.json")
+    assert asdict(Holder(found)) == {"value": {"b": {"c": [1]}}}
+    assert copy.deepcopy(found) == found
+    assert json.loads(json.dumps(found)) == found

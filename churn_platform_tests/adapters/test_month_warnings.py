@@ -139,7 +139,7 @@ def test_performance_on_repeated_data_carries_the_warning(home):
     change_comparison(home, FEBRUARY, repeated={"visits": "2024-01-31"})
     entries = evaluate_versions(home, FEBRUARY)
     assert entries
-    assert all("visits equals the table of 2024-01-31" in entry["warning"] for entry in entries)
+    assert all("identical to the table of 2024-01-31" in entry["warning"] for entry in entries)
     assert {"TABLE_SAME_AS_BEFORE", "PERFORMANCE_ON_REPEATED_DATA"} <= {w.code for w in warnings_of(home, FEBRUARY)}
     change_comparison(home, FEBRUARY, repeated={})  # as after a correction of January
     assert "PERFORMANCE_ON_REPEATED_DATA" not in {w.code for w in warnings_of(home, FEBRUARY)}

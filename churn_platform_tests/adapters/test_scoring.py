@@ -208,7 +208,7 @@ def test_other_words_in_the_contract_make_the_list_again_by_the_same_version(jan
     home = with_contract(january_copy, tables=tables)
     step = Progress(home).next_step()
     assert (step.kind, step.as_of) == ("scores", JANUARY)
-    assert "words" in step.reason
+    assert "contract have changed" in step.reason
     before = pd.read_csv(home.reports / "2024-01-31" / "at_risk.csv")
     scored = score_month(home, JANUARY)
     after = pd.read_csv(scored.csv)

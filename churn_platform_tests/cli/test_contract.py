@@ -139,7 +139,7 @@ def test_a_contract_that_a_variable_names_would_hide_the_draft(churn, environ, p
 @pytest.mark.parametrize(
     ("columns", "said"),
     [
-        ({"fee": [1.5] * 40, "churn": [1, 0] * 20}, "add one that identifies the customer"),
+        ({"fee": [1.5] * 40, "churn": [1, 0] * 20}, "add a column that identifies the customer"),
         ({"id": range(40), "fee": range(40)}, "write the label as yes and no"),
     ],
 )

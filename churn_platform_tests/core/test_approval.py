@@ -181,13 +181,13 @@ def test_a_request_says_what_has_become_of_it():
     assert objection(office.receipts, 2) is None
     assert objection(office.receipts, 3) == "Version 3 does not wait for an approval."
     office.answer("rejection", 2)
-    assert objection(office.receipts, 2) == "Version 2 was rejected by Ann at 2024-03-01 06:00 UTC: why"
+    assert objection(office.receipts, 2) == "Version 2 was rejected by Ann at 2024-03-01 06:00 UTC: why."
     office, _ = asked(policy="p9")
     office.settle()
-    assert objection(office.receipts, 2) == "The request to approve version 2 lapsed at 2024-03-01 06:00 UTC: why"
+    assert objection(office.receipts, 2) == "The request to approve version 2 lapsed at 2024-03-01 06:00 UTC: why."
     office, _ = asked()
     office.answer("approval", 2)
-    assert objection(office.receipts, 2) == "Version 2 was approved by Ann at 2024-03-01 06:00 UTC: why"
+    assert objection(office.receipts, 2) == "Version 2 was approved by Ann at 2024-03-01 06:00 UTC: why."
 
 
 def test_a_newer_request_closes_an_older_one_that_was_left_open():

@@ -178,8 +178,8 @@ def test_a_mask_of_zeros_and_ones_is_refused_because_it_would_pick_rows_by_numbe
         ({"entities": ONE_MONTH.entities[1:]}, "399 entities came with 400 labels"),
         ({"slices": ONE_MONTH.slices.iloc[:5]}, "5 slices came with 400 labels"),
         ({"attempt": 0}, "attempt on this holdout is 0: count from 1"),
-        ({"as_of": "February"}, "'February' is no ISO date"),
-        ({"production_as_of": "31.1.2024"}, "'31.1.2024' is no ISO date"),
+        ({"as_of": "February"}, "'February' is not an ISO date"),
+        ({"production_as_of": "31.1.2024"}, "'31.1.2024' is not an ISO date"),
     ],
 )
 def test_rows_that_do_not_line_up_are_an_error(changes, message):

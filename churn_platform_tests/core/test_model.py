@@ -229,7 +229,7 @@ def test_many_rows_of_one_churner_are_one_churner(rows):
     train = rows(300, 1)
     labels = pd.Series([True] * 100 + [False] * 200)
     entities = train["member"].where(~labels, "the one")
-    with pytest.raises(DataError, match="hold 1 churners and 200 others"):
+    with pytest.raises(DataError, match="hold 1 churner and 200 others"):
         Recipe("logistic_regression", 7, FEATURES, Costs()).fit(train, labels, entities)
 
 
