@@ -59,6 +59,8 @@ class MonthComparison:
     """Table -> the columns of its file that the contract does not name."""
     new_columns: Mapping[str, Sequence[str]]
     """Those of them that the month before did not have."""
+    without_line_end: tuple[str, ...] = ()
+    """Files whose last row has no line end, where the month's other files end with one."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values, without any key of a customer: this is what the lake and the ledger keep."""
@@ -70,6 +72,7 @@ class MonthComparison:
             "repeated_month": None if self.repeated_month is None else self.repeated_month.isoformat(),
             "extra_columns": {table: list(names) for table, names in self.extra_columns.items()},
             "new_columns": {table: list(names) for table, names in self.new_columns.items()},
+            "without_line_end": list(self.without_line_end),
         }
 
 

@@ -23,6 +23,7 @@ Code = Literal[
     "TABLE_SAME_AS_BEFORE",
     "MONTH_SAME_AS_BEFORE",
     "NEW_COLUMN",
+    "FILE_MAY_BE_CUT",
     "ROWS_QUARANTINED",
     "CHURN_RATE_IMPLAUSIBLE",
     "LABELS_UNLIKE_BEFORE",
@@ -81,6 +82,15 @@ def of_comparison(
                 "They are not used; add them to the contract to use them as features.",
             )
             for table, columns in compared["new_columns"].items()
+        ),
+        *(
+            MonthWarning(
+                "FILE_MAY_BE_CUT",
+                name,
+                f"{name} has no line end after its last row, as the month's other files have: its last value may be "
+                "cut off. Check the last row, and deliver the file again if it is cut.",
+            )
+            for name in compared.get("without_line_end", ())
         ),
     ]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from churn_platform.adapters.arrow_tables import table_digest, to_arrow
-from churn_platform.adapters.drops.delivered_file import PARQUET, open_text, raw_bytes, suffix_of
+from churn_platform.adapters.drops.delivered_file import PARQUET, edges, is_text, open_text, raw_bytes, suffix_of
 from churn_platform.adapters.drops.reader import Drop
 from churn_platform.adapters.drops.validation import ValidatedDrop
 from churn_platform.adapters.lake import Lake
@@ -68,6 +68,7 @@ def _comparison(lake: Lake, drop: Drop, found: ValidatedDrop) -> MonthComparison
         repeated_month=None if content.unchanged else repeated_month(content.own, content.others, repeated),
         extra_columns=extra,
         new_columns=_new_columns(extra, None if before is None else lake.compared(before)),
+        without_line_end=_without_line_end(drop),
     )
 
 
@@ -177,7 +178,23 @@ def _header(path: Path, contract: Contract) -> list[str]:
         import pyarrow.parquet as pq
 
         return [str(name) for name in pq.read_schema(path).names]
-    return open_text(raw_bytes(path), contract.files.encoding, contract.files.delimiter).header
+    head, _ = edges(path)
+    try:
+        return open_text(memoryview(head), contract.files.encoding, contract.files.delimiter).header
+    except UnicodeError:  # the last character of the head is cut
+        return open_text(raw_bytes(path), contract.files.encoding, contract.files.delimiter).header
+
+
+def _without_line_end(drop: Drop) -> tuple[str, ...]:
+    """The files of the drop whose last row has no line end, where other CSV files of the drop end with one.
+
+    A cut file cannot be told from a complete one by itself: many programs write no line end after the last row.
+    """
+    texts = [path for path in drop.files.values() if is_text(path)]
+    without = [path.name for path in texts if not edges(path)[1].strip(b"\0").endswith((b"\n", b"\r"))]
+    if len(without) == len(texts):
+        return ()
+    return tuple(sorted(without))
 
 
 def _new_columns(extra: Mapping[str, list[str]], before: Mapping[str, Any] | None) -> dict[str, list[str]]:

@@ -176,6 +176,21 @@ def raw_bytes(path: Path) -> "memoryview[int]":
     return memoryview(path.read_bytes())
 
 
+def edges(path: Path) -> tuple[bytes, bytes]:
+    """The first bytes of a file, unpacked, enough for its header, and its last two.
+
+    Raises:
+        OSError: the file cannot be read or unpacked.
+    """
+    if suffix_of(path) == PACKED_CSV:
+        content = raw_bytes(path)
+        return bytes(content[:HEAD]), bytes(content[-2:])
+    with path.open("rb") as stream:
+        head = stream.read(HEAD)
+        stream.seek(max(0, path.stat().st_size - 2))
+        return head, stream.read()
+
+
 def open_text(raw: "memoryview[int]", encoding: str, delimiter: str) -> Text:
     """The content of a CSV file; a mark or a separator line in the file takes precedence over what is declared.
 

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from churn_platform.adapters.drops.comparing import comparison_warnings
 from churn_platform.adapters.drops.ingestion import publish_drop, take_in
 from churn_platform.errors import DropRefused
 from churn_platform_tests.cases import case
@@ -288,3 +289,18 @@ def test_a_comparison_of_an_older_version_stands(home):
     visits = month_tables(JANUARY, 60)["visits"]
     published(home, JANUARY, {"visits": visits.assign(hours=visits["hours"] + 1)})
     assert home.lake.compared(FEBRUARY)["repeated"] == {"visits": "2024-01-31"}
+
+
+@pytest.mark.parametrize(
+    ("cut", "named"),
+    [((), []), (("visits",), ["visits.csv"]), (("members", "visits", "leavers"), [])],
+)
+def test_a_file_that_ends_in_the_middle_of_a_row_is_named_where_the_others_end_with_a_line(home, cut, named):
+    folder = deliver(home, FEBRUARY, month_tables(FEBRUARY, 60))
+    for table in cut:
+        path = folder / f"{table}.csv"
+        path.write_bytes(path.read_bytes().rstrip(b"\n"))
+    publish_drop(home, FEBRUARY)
+    assert home.lake.compared(FEBRUARY)["without_line_end"] == named
+    found = comparison_warnings(home.lake, FEBRUARY, home.lake.compared(FEBRUARY))
+    assert [w.about for w in found if w.code == "FILE_MAY_BE_CUT"] == named
