@@ -68,3 +68,13 @@ def test_every_criterion_has_its_paragraph():
     page = (ROOT / "docs" / "criteria.md").read_text(encoding="utf-8")
     for criterion in CRITERIA:
         assert re.search(rf"^#+ .*{criterion.code}.*", page, flags=re.MULTILINE), criterion.code
+
+
+def test_every_warning_of_a_month_is_in_the_page_of_drops():
+    from typing import get_args
+
+    from churn_platform.core.month_warnings import Code
+
+    page = (ROOT / "docs" / "drops.md").read_text(encoding="utf-8")
+    table = page[page.index("## Warnings of a month") : page.index("## What is quarantined")]
+    assert set(re.findall(r"`([A-Z_]{8,})`", table)) == set(get_args(Code))
