@@ -3,10 +3,41 @@
 import runpy
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 CASES = Path(__file__).resolve().parents[2] / "shared" / "cases"
+BUSINESS: dict[str, Any] = {
+    "name": "biz",
+    "model_name": "biz_churn",
+    "entity": {"column": "customer_id"},
+    "tables": {
+        "customers": {
+            "columns": {
+                "joined": {"dtype": "date"},
+                "country": {"dtype": "category"},
+                "plan": {"dtype": "category"},
+                "monthly_fee": {"dtype": "float"},
+            },
+            "ages": {"months_since_joined": {"of": "joined", "unit": "months"}},
+        },
+        "usage": {
+            "columns": {
+                "logins_30d": {"dtype": "integer"},
+                "hours_30d": {"dtype": "float"},
+                "tickets_90d": {"dtype": "integer"},
+            }
+        },
+        "outcome": {"columns": {"churned": {"dtype": "boolean"}}},
+    },
+    "label": {"table": "outcome", "column": "churned"},
+    "feature_views": {
+        "customers_fv": {"table": "customers", "features": ["country", "plan", "monthly_fee", "months_since_joined"]},
+        "usage_fv": {"table": "usage", "features": ["logins_30d", "hours_30d", "tickets_90d"]},
+    },
+}
+"""The contract of the business that most cases are months of."""
 
 
 def case(name: str, tmp_path: Path) -> Path:

@@ -12,41 +12,12 @@ from churn_platform.adapters.monitoring import report_drift
 from churn_platform.adapters.progress import Progress
 from churn_platform.adapters.promotion.approval_requests import record_lapse
 from churn_platform.adapters.promotion.approving import approve, reject
-from churn_platform_tests.cases import case
+from churn_platform_tests.cases import BUSINESS, case
 from churn_platform_tests.loop_steps import retrain, run
 from churn_platform_tests.small_business import make_home, open_home
 
 JANUARY, FEBRUARY, MARCH = dt.date(2024, 1, 31), dt.date(2024, 2, 29), dt.date(2024, 3, 31)
-DECLARED = {
-    "name": "biz",
-    "model_name": "biz_churn",
-    "entity": {"column": "customer_id"},
-    "tables": {
-        "customers": {
-            "columns": {
-                "joined": {"dtype": "date"},
-                "country": {"dtype": "category"},
-                "plan": {"dtype": "category"},
-                "monthly_fee": {"dtype": "float"},
-            },
-            "ages": {"months_since_joined": {"of": "joined", "unit": "months"}},
-        },
-        "usage": {
-            "columns": {
-                "logins_30d": {"dtype": "integer"},
-                "hours_30d": {"dtype": "float"},
-                "tickets_90d": {"dtype": "integer"},
-            }
-        },
-        "outcome": {"columns": {"churned": {"dtype": "boolean"}}},
-    },
-    "label": {"table": "outcome", "column": "churned"},
-    "feature_views": {
-        "customers_fv": {"table": "customers", "features": ["country", "plan", "monthly_fee", "months_since_joined"]},
-        "usage_fv": {"table": "usage", "features": ["logins_30d", "hours_30d", "tickets_90d"]},
-    },
-    "policy": {"training": {"algorithm": "logistic_regression"}},
-}
+DECLARED = {**BUSINESS, "policy": {"training": {"algorithm": "logistic_regression"}}}
 
 
 def deliver(home, folder):

@@ -10,39 +10,10 @@ import yaml
 from churn_platform.adapters.drops.comparing import comparison_warnings
 from churn_platform.adapters.drops.ingestion import publish_drop, take_in
 from churn_platform.errors import DropRefused
-from churn_platform_tests.cases import case
+from churn_platform_tests.cases import BUSINESS, case
 from churn_platform_tests.small_business import DECLARED, FEBRUARY, JANUARY, deliver, make_home, month_tables, open_home
 
 MARCH = dt.date(2024, 3, 31)
-BIZ = {
-    "name": "biz",
-    "model_name": "biz_churn",
-    "entity": {"column": "customer_id"},
-    "tables": {
-        "customers": {
-            "columns": {
-                "joined": {"dtype": "date"},
-                "country": {"dtype": "category"},
-                "plan": {"dtype": "category"},
-                "monthly_fee": {"dtype": "float"},
-            },
-            "ages": {"months_since_joined": {"of": "joined", "unit": "months"}},
-        },
-        "usage": {
-            "columns": {
-                "logins_30d": {"dtype": "integer"},
-                "hours_30d": {"dtype": "float"},
-                "tickets_90d": {"dtype": "integer"},
-            }
-        },
-        "outcome": {"columns": {"churned": {"dtype": "boolean"}}},
-    },
-    "label": {"table": "outcome", "column": "churned"},
-    "feature_views": {
-        "customers_fv": {"table": "customers", "features": ["country", "plan", "monthly_fee", "months_since_joined"]},
-        "usage_fv": {"table": "usage", "features": ["logins_30d", "hours_30d", "tickets_90d"]},
-    },
-}
 
 
 @pytest.fixture
@@ -188,7 +159,7 @@ def test_a_month_of_an_older_version_is_compared_with_as_far_as_it_is_known(home
 )
 def test_the_small_inputs_that_were_accepted_are_refused_with_the_repair(tmp_path, name, refused):
     source, found = case(name, tmp_path), {}
-    home = make_home(tmp_path / "home", BIZ)
+    home = make_home(tmp_path / "home", BUSINESS)
     for folder in sorted(source.iterdir()):
         as_of = dt.date.fromisoformat(folder.name)
         try:
@@ -201,7 +172,7 @@ def test_the_small_inputs_that_were_accepted_are_refused_with_the_repair(tmp_pat
 
 
 def test_master_data_with_ages_is_compared_without_them(tmp_path):
-    home = make_home(tmp_path / "home", BIZ)
+    home = make_home(tmp_path / "home", BUSINESS)
     key = [f"c{n}" for n in range(30)]
     members = pd.DataFrame(
         {"customer_id": key, "joined": "2020-05-05", "country": "DE", "plan": "a", "monthly_fee": 1.5}
