@@ -57,7 +57,19 @@ def run_guards(package: Path, guards: Iterable[str]) -> Tried:
     """The guards' tests in a new process that imports the copy; up to the first failure."""
     files = [str(ROOT / "churn_platform_tests" / "core" / name) for name in guards]
     # Without the plug-in of the same name the copy would never be imported and every mutant would survive.
-    command = [sys.executable, "-P", "-m", "pytest", "-x", "--tb=short", "-p", "no:cacheprovider", "-p", "is_the_copy"]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "pytest",
+        "-n0",
+        "-x",
+        "--tb=short",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "is_the_copy",
+    ]
     (package / "is_the_copy.py").write_text(
         f"import churn_platform\nassert churn_platform.__file__.startswith({str(package)!r}), churn_platform.__file__\n",
         encoding="utf-8",

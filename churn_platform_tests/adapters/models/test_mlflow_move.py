@@ -195,7 +195,7 @@ def test_the_newest_month_is_in_the_online_store_of_the_settings(moved):
 
 def test_a_server_that_has_versions_of_that_name_is_left_alone(moved, lived_in, server, tmp_path):
     home = copied(lived_in, tmp_path / "home")
-    with pytest.raises(UsageError, match=r"The server already has versions of gym_churn: .* Nothing was moved\."):
+    with pytest.raises(UsageError, match=r"The server already has versions of gym_churn\. .* Nothing was moved\."):
         move(to(home, server))
     assert_still_at_home(home)
     assert len(at(server).search_model_versions(f"name='{NAME}'")) == 3
