@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from churn_platform.adapters.arrow_tables import table_digest, to_arrow
-from churn_platform.adapters.drops.delivered_file import PARQUET, edges, is_text, open_text, raw_bytes, suffix_of
+from churn_platform.adapters.drops.delivered_file import (
+    PARQUET,
+    head_bytes,
+    is_text,
+    last_bytes,
+    open_text,
+    raw_bytes,
+    suffix_of,
+)
 from churn_platform.adapters.drops.reader import Drop
 from churn_platform.adapters.drops.validation import ValidatedDrop
 from churn_platform.adapters.lake import Lake
@@ -178,9 +186,8 @@ def _header(path: Path, contract: Contract) -> list[str]:
         import pyarrow.parquet as pq
 
         return [str(name) for name in pq.read_schema(path).names]
-    head, _ = edges(path)
     try:
-        return open_text(memoryview(head), contract.files.encoding, contract.files.delimiter).header
+        return open_text(memoryview(head_bytes(path)), contract.files.encoding, contract.files.delimiter).header
     except UnicodeError:  # the last character of the head is cut
         return open_text(raw_bytes(path), contract.files.encoding, contract.files.delimiter).header
 
@@ -191,7 +198,7 @@ def _without_line_end(drop: Drop) -> tuple[str, ...]:
     A cut file cannot be told from a complete one by itself: many programs write no line end after the last row.
     """
     texts = [path for path in drop.files.values() if is_text(path)]
-    without = [path.name for path in texts if not edges(path)[1].strip(b"\0").endswith((b"\n", b"\r"))]
+    without = [path.name for path in texts if not last_bytes(path).strip(b"\0").endswith((b"\n", b"\r"))]
     if len(without) == len(texts):
         return ()
     return tuple(sorted(without))

@@ -156,7 +156,13 @@ def table_files(folder: Path) -> dict[str, list[Path]]:
 
 
 def head_bytes(path: Path) -> bytes:
-    """The first bytes of a file that is not packed."""
+    """The first bytes of a file, unpacked, enough for its header.
+
+    Raises:
+        OSError: the file cannot be read or unpacked.
+    """
+    if suffix_of(path) == PACKED_CSV:
+        return bytes(raw_bytes(path)[:HEAD])
     with path.open("rb") as stream:
         return stream.read(HEAD)
 
@@ -176,19 +182,17 @@ def raw_bytes(path: Path) -> "memoryview[int]":
     return memoryview(path.read_bytes())
 
 
-def edges(path: Path) -> tuple[bytes, bytes]:
-    """The first bytes of a file, unpacked, enough for its header, and its last two.
+def last_bytes(path: Path) -> bytes:
+    """The last two bytes of a file, unpacked.
 
     Raises:
         OSError: the file cannot be read or unpacked.
     """
     if suffix_of(path) == PACKED_CSV:
-        content = raw_bytes(path)
-        return bytes(content[:HEAD]), bytes(content[-2:])
+        return bytes(raw_bytes(path)[-2:])
     with path.open("rb") as stream:
-        head = stream.read(HEAD)
         stream.seek(max(0, path.stat().st_size - 2))
-        return head, stream.read()
+        return stream.read()
 
 
 def open_text(raw: "memoryview[int]", encoding: str, delimiter: str) -> Text:
