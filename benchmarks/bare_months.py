@@ -15,11 +15,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from churn_platform.adapters.contracts.file import default_contract_path, read_contract
-from churn_platform.core.contract import Contract
-from churn_platform.core.rules import schema
-from churn_platform.core.snapshot import feature_frame
-from churn_platform.settings import Settings, prepare_environment
+from churn_platform.base.settings import Settings, prepare_environment
+from churn_platform.contract.model import Contract
+from churn_platform.contract.reading import default_contract_path, read_contract
+from churn_platform.ingestion.snapshot import feature_frame, schema
 
 KINDS = {"integer": "Int64", "float": "float64", "boolean": "boolean", "date": "datetime64[ns]"}
 CALIBRATION, LISTED = 5, 500
@@ -48,8 +47,8 @@ def publish(folder: Path, as_of: dt.date, tables: dict[str, pd.DataFrame]) -> No
 
 def registered(contract: Contract, folder: Path, offline: Path) -> Any:  # noqa: ANN401 - a feast.FeatureStore
     """Feast's repository."""
-    from churn_platform.adapters.features.feast_library import import_feast
-    from churn_platform.adapters.features.feast_objects import feast_objects
+    from churn_platform.features.feast_library import import_feast
+    from churn_platform.features.feast_repository import feast_objects
 
     folder.mkdir()
     (folder / "feature_store.yaml").write_text(

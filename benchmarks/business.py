@@ -1,17 +1,13 @@
-"""A business of any size made from a contract, fast: sound tables, customers that come and go, nulls where allowed.
-
-Belongs here: the data of the benchmarks. Does not: a known truth (`churn_platform/core/simulate.py`), which takes
-longer to draw than most of what is measured here.
-"""
+"""A business of any size made from a contract, fast: sound tables, customers that come and go, nulls where allowed."""
 
 import datetime as dt
 
 import numpy as np
 import pandas as pd
 
-from churn_platform.adapters.lake import Lake, instant
-from churn_platform.core.contract import Column, Contract
-from churn_platform.core.simulate import as_of_at
+from churn_platform.contract.model import Column, Contract
+from churn_platform.lake.lake import Lake, instant
+from churn_platform.simulator import as_of_at
 
 FIRST = dt.date(2024, 1, 31)
 PRESENT, NULLS, CHURN = 0.97, 0.05, 0.2

@@ -11,12 +11,12 @@ from typing import Any
 
 import pandas as pd
 
-from churn_platform.adapters.features.feast_library import import_feast
-from churn_platform.adapters.features.training_data import load_training_dataset
-from churn_platform.adapters.home import Home
-from churn_platform.core.model import model_input
-from churn_platform.core.training_dataset import LABEL
-from churn_platform.settings import Settings, prepare_environment
+from churn_platform.base.settings import Settings, prepare_environment
+from churn_platform.features.feast_library import import_feast
+from churn_platform.features.training_data import load_training_dataset
+from churn_platform.features.training_dataset import LABEL
+from churn_platform.services import Home
+from churn_platform.training.model import model_input
 
 
 def loaded_model(home: Home, folder: Path) -> Any:  # noqa: ANN401 - MLflow's

@@ -14,16 +14,14 @@ import argparse
 from collections import Counter
 from collections.abc import Iterator
 
-from churn_platform.adapters.contracts.file import default_contract_path, read_contract
-from churn_platform.core.contract import Contract
-from churn_platform.core.drift.measure import Rows, measure
-from churn_platform.core.drift.result import judge
-from churn_platform.core.model import ChurnModel, Recipe
-from churn_platform.core.promotion import DriftFigures
-from churn_platform.core.retraining import Thresholds, drift_alarms
-from churn_platform.core.simulate import QUIET, SCENARIOS, Scenario, SimulatedMonth, simulate
-from churn_platform.core.snapshot import conform, feature_frame
-from churn_platform.core.training_dataset import in_holdout
+from churn_platform.contract.model import Contract
+from churn_platform.contract.reading import default_contract_path, read_contract
+from churn_platform.drift.measure import Rows, measure
+from churn_platform.drift.result import DriftFigures, Thresholds, drift_alarms, judge
+from churn_platform.features.training_dataset import in_holdout
+from churn_platform.ingestion.snapshot import conform, feature_frame
+from churn_platform.simulator import QUIET, SCENARIOS, Scenario, SimulatedMonth, simulate
+from churn_platform.training.model import ChurnModel, Recipe
 
 GOAL = 0.05
 BUSINESSES, MONTHS = 20, 10

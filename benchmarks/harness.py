@@ -1,7 +1,4 @@
-"""Runs the contenders of one question, each in a process of its own, in turns, and prints the table.
-
-Belongs here: processes, medians, peak memory, the verdict. Does not: what is measured.
-"""
+"""Runs the contenders of one question, each in a process of its own, in turns, and prints the table."""
 
 import argparse
 import datetime as dt

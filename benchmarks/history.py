@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import harness
-from churn_platform.adapters.home import Home
-from churn_platform.core.simulate import simulate
-from churn_platform.settings import Settings, prepare_environment
+from churn_platform.base.settings import Settings, prepare_environment
+from churn_platform.services import Home
+from churn_platform.simulator import simulate
 
 GOAL = 1.3
 MONTHS, CUSTOMERS, MIDDLE = 24, 7_000, (11, 12, 13)
@@ -44,8 +44,8 @@ def _month(options: argparse.Namespace, clock: harness.Clock) -> dict[str, Any]:
     from evidently import presets  # noqa: F401 - imported before the clock runs
     from sklearn import pipeline  # noqa: F401
 
-    from churn_platform.adapters.features.feast_library import import_feast
     from churn_platform.definitions import defs
+    from churn_platform.features.feast_library import import_feast
 
     import_feast()
     defs()

@@ -95,9 +95,9 @@ def _floor(options: argparse.Namespace, clock: harness.Clock) -> dict[str, Any]:
 
 def _ours(options: argparse.Namespace, clock: harness.Clock) -> dict[str, Any]:
     """A small month goes first, so that every import is done."""
-    from churn_platform.adapters.drops.ingestion import publish_drop
-    from churn_platform.adapters.home import Home
-    from churn_platform.settings import Settings
+    from churn_platform.base.settings import Settings
+    from churn_platform.ingestion.publish import publish_drop
+    from churn_platform.services import Home
 
     path = Path(options.file)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:

@@ -16,8 +16,8 @@ from typing import Any
 from pydantic_core import from_json
 
 from benchmarks import harness
-from churn_platform.adapters.ledger.store import LedgerStore
-from churn_platform.core import ledger
+from churn_platform.ledger import receipts as ledger
+from churn_platform.ledger.store import LedgerStore
 
 RECEIPTS, QUICK_RECEIPTS, EARLY, APPENDS = 100_000, 3_000, 1_000, 300
 APPEND_GOAL, FLAT_GOAL, VERIFY_GOAL = 5.0, 1.3, 3.0

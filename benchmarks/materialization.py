@@ -17,14 +17,13 @@ from typing import Any
 from benchmarks import harness
 from benchmarks.business import fill, months_of
 from benchmarks.serving import stores
-from churn_platform.adapters.contracts.file import default_contract_path, read_contract
-from churn_platform.adapters.features.feast_library import quiet
-from churn_platform.adapters.features.feature_store import FeatureStore
-from churn_platform.adapters.lake import Lake, View, instant
-from churn_platform.adapters.online.address import online_address
-from churn_platform.adapters.online.columns import Batch, batches, cells
-from churn_platform.adapters.online.values import encoded_seconds, field_name
-from churn_platform.adapters.online.writer import COLUMNS
+from churn_platform.contract.reading import default_contract_path, read_contract
+from churn_platform.features.feast_library import quiet
+from churn_platform.features.feature_store import FeatureStore
+from churn_platform.features.online.address import online_address
+from churn_platform.features.online.values import encoded_seconds, field_name
+from churn_platform.features.online.writer import COLUMNS, Batch, batches, cells
+from churn_platform.lake.lake import Lake, View, instant
 
 CUSTOMERS, PEER_CUSTOMERS, QUICK_CUSTOMERS, GOAL = 1_000_000, 100_000, 5_000, 3.0
 CONTRACT = read_contract(default_contract_path())

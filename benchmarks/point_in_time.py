@@ -16,13 +16,13 @@ import pandas as pd
 
 from benchmarks import harness
 from benchmarks.business import fill, months_of
-from churn_platform.adapters.contracts.file import default_contract_path, read_contract
-from churn_platform.adapters.features.feast_library import import_feast
-from churn_platform.adapters.features.feature_store import FeatureStore
-from churn_platform.adapters.lake import Lake, View
-from churn_platform.core.contract import Contract
-from churn_platform.core.digest import frame_digest
-from churn_platform.core.snapshot import canonical_dtypes
+from churn_platform.base.digests import frame_digest
+from churn_platform.contract.model import Contract
+from churn_platform.contract.reading import default_contract_path, read_contract
+from churn_platform.features.feast_library import import_feast
+from churn_platform.features.feature_store import FeatureStore
+from churn_platform.lake.lake import Lake, View
+from churn_platform.lake.tables import canonical_dtypes
 
 MONTHS = 6
 GOAL, GOAL_MEGABYTES = 4.0, 8_000
@@ -74,7 +74,7 @@ def _feast(options: argparse.Namespace, clock: harness.Clock) -> dict[str, Any]:
     store = FeatureStore(options.folder / "feast_own", question.contract)
     store.apply(question.view)
     configuration = store.folder / "feature_store.yaml"
-    kind = "churn_platform.adapters.features.offline_store.SnapshotOfflineStore"
+    kind = "churn_platform.features.offline_store.SnapshotOfflineStore"
     configuration.write_text(configuration.read_text().replace(kind, "duckdb"))
     features = [f"{name}:{f}" for name, view in question.contract.feature_views.items() for f in view.features]
     with clock.running():

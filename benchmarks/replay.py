@@ -16,15 +16,15 @@ from typing import Any, cast
 import pandas as pd
 
 from benchmarks import harness
-from churn_platform.adapters.contracts.file import default_contract_path, read_contract
-from churn_platform.core.contract import Contract
-from churn_platform.core.model import ChurnModel, Recipe
-from churn_platform.core.replay.history import History, Month
-from churn_platform.core.replay.memory import Memory
-from churn_platform.core.replay.policies import Alternative
-from churn_platform.core.replay.result import replay
-from churn_platform.core.simulate import SCENARIOS, simulate
-from churn_platform.core.snapshot import conform, feature_frame
+from churn_platform.backtest.history import History, Month
+from churn_platform.backtest.memory import Memory
+from churn_platform.backtest.policies import Alternative
+from churn_platform.backtest.result import replay
+from churn_platform.contract.model import Contract
+from churn_platform.contract.reading import default_contract_path, read_contract
+from churn_platform.ingestion.snapshot import conform, feature_frame
+from churn_platform.simulator import SCENARIOS, simulate
+from churn_platform.training.model import ChurnModel, Recipe
 
 GOAL = 1.5
 MONTHS, CUSTOMERS = 24, 7_000
@@ -46,7 +46,7 @@ def _history(contract: Contract, options: argparse.Namespace) -> History:
         months[month.as_of] = Month(feature_frame(contract, tables), ((month.as_of, labels),))
     from sklearn import pipeline  # noqa: F401 - imported before the clock runs
 
-    import churn_platform.core.estimator  # noqa: F401
+    import churn_platform.training.estimator  # noqa: F401
 
     return History(months)
 

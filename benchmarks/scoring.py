@@ -16,10 +16,10 @@ import pandas as pd
 
 from benchmarks import harness
 from benchmarks.business import tables_of
-from churn_platform.adapters.contracts.file import default_contract_path, read_contract
-from churn_platform.core.model import ChurnModel, Recipe, load_model, model_input
-from churn_platform.core.scoring import rank, reasons
-from churn_platform.core.snapshot import feature_frame
+from churn_platform.contract.reading import default_contract_path, read_contract
+from churn_platform.ingestion.snapshot import feature_frame
+from churn_platform.scoring.ranking import rank, reasons
+from churn_platform.training.model import ChurnModel, Recipe, load_model, model_input
 
 CUSTOMERS, QUICK_CUSTOMERS, TRAINING = 1_000_000, 20_000, 20_000
 GOAL, EXACT = 3.0, 1e-12

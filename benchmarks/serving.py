@@ -22,11 +22,11 @@ from pathlib import Path
 import psutil
 from pydantic_core import to_json
 
-from churn_platform.adapters.dagster_ui import free_port
-from churn_platform.adapters.features.feature_store import FeatureStore
-from churn_platform.adapters.home import Home
-from churn_platform.adapters.online.address import online_address
-from churn_platform.settings import Settings, prepare_environment
+from churn_platform.alerting.dagster_ui import free_port
+from churn_platform.base.settings import Settings, prepare_environment
+from churn_platform.features.feature_store import FeatureStore
+from churn_platform.features.online.address import online_address
+from churn_platform.services import Home
 from churn_platform_tests.stores import PostgresServer, RedisServer
 
 ROUNDS, CONNECTIONS, CUSTOMERS = 3, (1, 16), 1000

@@ -1,25 +1,21 @@
-"""Answers about customers: features from the online store, probability and reasons from the release in production.
-
-Belongs here: what an answer holds and when there is none. Does not: HTTP (`bento/routes.py`), request schemas
-(`bento/schema.py`), the model (`core/scorer.py`).
-"""
+"""Answers about customers: features from the online store, probability and reasons from the release in production."""
 
 import datetime as dt
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from churn_platform.adapters.online.reader import OnlineReader
-from churn_platform.adapters.online.rows import OnlineRow
-from churn_platform.adapters.online.values import Key
-from churn_platform.adapters.serving.prediction_log import Answered
-from churn_platform.adapters.serving.release_loading import Loaded
-from churn_platform.adapters.serving.release_watch import Held
-from churn_platform.adapters.serving.score_history import ScoreHistory
-from churn_platform.core.contract import Contract
-from churn_platform.core.reasons import sentence
-from churn_platform.core.scorer import Row, seen
-from churn_platform.errors import StoreDown
+from churn_platform.base.errors import StoreDown
+from churn_platform.contract.model import Contract
+from churn_platform.features.online.reader import OnlineReader
+from churn_platform.features.online.rows import OnlineRow
+from churn_platform.features.online.values import Key
+from churn_platform.monitoring.prediction_log import Answered
+from churn_platform.scoring.ranking import sentence
+from churn_platform.serving.release_watch import Held
+from churn_platform.serving.score_history import ScoreHistory
+from churn_platform.training.release_loading import Loaded
+from churn_platform.training.scorer import Row, seen
 
 from .errors import Refusal
 

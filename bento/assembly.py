@@ -1,7 +1,4 @@
-"""Puts the API of one home together: contract, reader, release watch, logs, routes.
-
-Belongs here: the assembly, and starting and stopping its threads. Does not: BentoML (`bento/service.py`).
-"""
+"""Puts the API of one home together: contract, reader, release watch, logs, routes."""
 
 import datetime as dt
 import importlib
@@ -16,16 +13,16 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from churn_platform.adapters.contracts.file import default_contract_path, read_contract
-from churn_platform.adapters.ledger.store import utc_now
-from churn_platform.adapters.online.reader import OnlineReader, newest_published, open_online_reader
-from churn_platform.adapters.serving.baked import NoCustomers, read_note
-from churn_platform.adapters.serving.prediction_log import Answered, PredictionLog
-from churn_platform.adapters.serving.release_watch import Held, ReleaseWatch
-from churn_platform.adapters.serving.releases import Releases
-from churn_platform.adapters.serving.score_history import ScoreHistory
-from churn_platform.core.contract import Contract
-from churn_platform.settings import Settings
+from churn_platform.base.settings import Settings
+from churn_platform.contract.model import Contract
+from churn_platform.contract.reading import default_contract_path, read_contract
+from churn_platform.features.online.reader import OnlineReader, newest_published, open_online_reader
+from churn_platform.ledger.store import utc_now
+from churn_platform.monitoring.prediction_log import Answered, PredictionLog
+from churn_platform.serving.bundle import NoCustomers, read_note
+from churn_platform.serving.release_watch import Held, ReleaseWatch
+from churn_platform.serving.score_history import ScoreHistory
+from churn_platform.training.releases import Releases
 
 from .answers import Answers
 from .background import Background

@@ -1,7 +1,4 @@
-"""Work that no request waits for: a bounded queue, emptied by one thread.
-
-Belongs here: the queue. Does not: what is written (`adapters/serving/prediction_log.py`, `bento/front.py`).
-"""
+"""Work that no request waits for: a bounded queue, emptied by one thread."""
 
 import contextlib
 import sys

@@ -1,7 +1,4 @@
-"""Refusals: every status other than 200 is one of these, and one envelope in JSON.
-
-Belongs here: the envelope. Does not: when something is refused.
-"""
+"""Refusals: every status other than 200 is one of these, and one envelope in JSON."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,7 @@
 """The front: the ASGI middleware that every request meets first, before BentoML sees it.
 
 Refuses cheaply what is not a request of ours (path, method, host, key, content type, size, slow bodies), gives ids,
-counts and logs. Why it also answers: docs/adr/0010. Belongs here: that. Does not: the answers (`bento/routes.py`).
+counts and logs. Why it also answers: docs/adr/0010.
 """
 
 import asyncio

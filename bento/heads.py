@@ -1,8 +1,7 @@
 """Limits a request's head, before there is a request: how long it may take to come, and how many bytes it may have.
 
 uvicorn waits forever for the rest of a head and keeps all of it: a thousand half heads take every file descriptor, one
-endless head the memory. Belongs here: those two limits. Does not: bodies and everything after the head
-(`bento/front.py`).
+endless head the memory.
 """
 
 import asyncio

@@ -1,8 +1,4 @@
-"""Prometheus metrics `churn_*`: units in the names, a bounded number of labels, all workers in one answer.
-
-Belongs here: the metrics and their text. Does not: when they are counted. prometheus_client is imported when the
-metrics are made: it looks at that moment whether several processes share a folder.
-"""
+"""Prometheus metrics `churn_*`: units in the names, a bounded number of labels, all workers in one answer."""
 
 import collections
 import contextlib

@@ -1,11 +1,7 @@
-"""The OpenAPI document, made from the contract: every path, every status, examples.
-
-Belongs here: the description of paths. Does not: that of answers (`bento/openapi_schemas.py`), what is described
-(`bento/schema.py`, `bento/answers.py`).
-"""
+"""The OpenAPI document, made from the contract: every path, every status, examples."""
 
 from churn_platform import __version__
-from churn_platform.core.contract import Contract
+from churn_platform.contract.model import Contract
 
 from .openapi_schemas import STRING, Json, answer_schemas, example_key, key_schema, ref
 from .schema import MAX_TOP, Schemas

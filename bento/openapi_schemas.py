@@ -1,12 +1,9 @@
-"""What every answer of the API looks like, as JSON schemas made from the contract.
-
-Belongs here: the schemas by name. Does not: paths and statuses (`bento/openapi.py`).
-"""
+"""What every answer of the API looks like, as JSON schemas made from the contract."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from churn_platform.core.contract import Column, Contract
+from churn_platform.contract.model import Column, Contract
 
 from .schema import KEY_LENGTH
 

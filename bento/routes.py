@@ -1,8 +1,4 @@
-"""The routes: what each path and method answers.
-
-Belongs here: the table of routes and their handlers. Does not: who may ask and limits (`bento/front.py`), what an
-answer about a customer holds (`bento/answers.py`).
-"""
+"""The routes: what each path and method answers."""
 
 import asyncio
 import contextlib
@@ -16,9 +12,9 @@ from urllib.parse import parse_qsl
 
 from starlette.responses import Response
 
-from churn_platform.adapters.online.rows import all_older
-from churn_platform.adapters.serving.baked import Baked
-from churn_platform.errors import StoreDown
+from churn_platform.base.errors import StoreDown
+from churn_platform.features.online.rows import all_older
+from churn_platform.serving.bundle import Baked
 
 from .answers import RETRY_SECONDS, Answers
 from .errors import Refusal, answer

@@ -1,8 +1,4 @@
-"""What a request may hold, made from the contract: the entity's name, the features, their types and ranges.
-
-Belongs here: validation of bodies and parameters. Does not: answering (`bento/answers.py`), the OpenAPI document
-(`bento/openapi.py`).
-"""
+"""What a request may hold, made from the contract: the entity's name, the features, their types and ranges."""
 
 import json
 from collections.abc import Sequence
@@ -13,8 +9,8 @@ from annotated_types import Ge, Le
 from pydantic import BeforeValidator, ConfigDict, Field, Strict, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
-from churn_platform.core.contract import Column, Contract
-from churn_platform.core.ledger import first_fault
+from churn_platform.contract.model import Column, Contract
+from churn_platform.ledger.receipts import first_fault
 
 from .errors import Refusal
 

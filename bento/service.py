@@ -1,8 +1,4 @@
-"""The BentoML service: workers, start and stop, packaging. `churn serve` runs it, and `bentoml serve` does.
-
-Belongs here: the configuration of BentoML. Does not: the API itself (`bento/front.py`, `bento/routes.py`).
-BentoML imports this module in its arbiter and in every worker: nothing is read before a worker is initialised.
-"""
+"""The BentoML service: workers, start and stop, packaging. `churn serve` runs it, and `bentoml serve` does."""
 
 import gc
 import sys
@@ -13,8 +9,8 @@ import bentoml
 from bentoml.exceptions import BentoMLException
 from starlette.responses import Response
 
-from churn_platform.adapters.serving.baked import settings_in_use
-from churn_platform.settings import prepare_environment
+from churn_platform.base.settings import prepare_environment
+from churn_platform.serving.bundle import settings_in_use
 
 from .assembly import Assembly
 from .errors import Refusal, answer

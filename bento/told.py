@@ -1,21 +1,18 @@
-"""What the home says of the version in production: its receipt, an override, who waits, what time proposes.
-
-Belongs here: reading ledger and records for `GET /model`. Does not: what they mean (`core/standing.py`).
-"""
+"""What the home says of the version in production: its receipt, an override, who waits, what time proposes."""
 
 import datetime as dt
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from churn_platform.adapters.ledger.store import LedgerStore
-from churn_platform.adapters.records import Records
-from churn_platform.core.approval import pending
-from churn_platform.core.ledger import Receipt
-from churn_platform.core.month_warnings import newest_warnings
-from churn_platform.core.moves import DONE
-from churn_platform.core.standing import overrides, standing_proposal
-from churn_platform.errors import ChurnError
+from churn_platform.base.errors import ChurnError
+from churn_platform.ingestion.month_warnings import newest_warnings
+from churn_platform.lake.records import Records
+from churn_platform.ledger.approvals import pending
+from churn_platform.ledger.production_changes import DONE
+from churn_platform.ledger.receipts import Receipt
+from churn_platform.ledger.store import LedgerStore
+from churn_platform.ledger.versions import overrides, standing_proposal
 
 
 class Told:

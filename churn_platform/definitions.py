@@ -5,6 +5,7 @@ Named one by one: loading by folder needs the project's pyproject.toml next to t
 
 import dagster as dg
 
+from churn_platform.base.settings import dagster_is_temporary
 from churn_platform.defs import (
     approval,
     automation,
@@ -18,7 +19,6 @@ from churn_platform.defs import (
     scoring,
     training,
 )
-from churn_platform.settings import dagster_is_temporary
 
 TEMPORARY = (
     "DAGSTER_HOME is not set, so this UI shows no runs of your home and forgets its own: run `churn ui`, "

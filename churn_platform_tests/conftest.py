@@ -7,7 +7,17 @@ import os
 
 import pytest
 
-from churn_platform.settings import Settings, prepare_environment
+from churn_platform.base.settings import Settings, prepare_environment
+from churn_platform_tests.gym import (  # noqa: F401 - fixtures
+    candidate,
+    dataset_of,
+    declare,
+    declared,
+    gym,
+    month,
+    streamflow,
+    two_months,
+)
 from churn_platform_tests.real_months import february_home, january_home, real_data  # noqa: F401 - fixtures
 from churn_platform_tests.shared_homes import made_once
 from churn_platform_tests.stores import postgres_server, redis_server  # noqa: F401 - fixtures
@@ -42,9 +52,9 @@ def environment(tmp_path_factory):
 @pytest.fixture(scope="session")
 def small_contract():
     """The gym: three tables, four features, two slices."""
-    from churn_platform_tests.small_business import declared
+    from churn_platform_tests.small_business import declared as small
 
-    return declared()
+    return small()
 
 
 @pytest.fixture(scope="session")
@@ -83,7 +93,7 @@ def february_decided(january, tmp_path_factory):
 @pytest.fixture(scope="session")
 def february_pending(february_decided, tmp_path_factory):
     """As `february_decided`, under a policy with approval: version 2 passed and waits. Read only."""
-    from churn_platform.adapters.promotion.deciding import carry_out, decide_candidate
+    from churn_platform.promotion.deciding import carry_out, decide_candidate
     from churn_platform_tests.small_business import FEBRUARY, copied, open_home, with_policy
 
     def make(folder):
@@ -157,7 +167,7 @@ def february_decided_copy(february_decided, tmp_path):
 @pytest.fixture(scope="session")
 def served(january, tmp_path_factory):
     """Version 2, boosted trees with a serving form, in production of the gym; January scored by it. Read only."""
-    from churn_platform.adapters.scoring import score_month
+    from churn_platform.scoring.scoring import score_month
     from churn_platform_tests.serving import boosted, point, publish
     from churn_platform_tests.small_business import JANUARY, copied, open_home
 

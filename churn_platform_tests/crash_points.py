@@ -20,7 +20,7 @@ from typing import Any
 
 import ibis
 
-from churn_platform.adapters.home import Home
+from churn_platform.services import Home
 from churn_platform_tests.small_business import copied, open_home
 
 OPERATIONS = ("replace", "rename", "unlink", "link", "symlink", "mkdir", "rmdir", "fsync", "ftruncate", "pwrite")

@@ -2,19 +2,19 @@
 
 import datetime as dt
 
-from churn_platform.adapters.features.training_data import load_training_dataset
-from churn_platform.adapters.home import Home
-from churn_platform.adapters.models.registry import CANDIDATE
-from churn_platform.adapters.progress import Progress
-from churn_platform.adapters.promotion.deciding import carry_out, decide_candidate
-from churn_platform.adapters.promotion.promoting import recover
-from churn_platform.adapters.scoring import score_month
-from churn_platform.adapters.training_requests import record_refused_training
-from churn_platform.adapters.upkeep.forgetting import finish as finish_forgetting
-from churn_platform.core.candidate import candidate_digest
-from churn_platform.core.model import Recipe
-from churn_platform.core.promotion import Trigger
-from churn_platform.errors import DataError
+from churn_platform.base.errors import DataError
+from churn_platform.features.training_data import load_training_dataset
+from churn_platform.loop.progress import Progress
+from churn_platform.loop.training_requests import record_refused_training
+from churn_platform.maintenance.erasing import finish as finish_forgetting
+from churn_platform.promotion.deciding import carry_out, decide_candidate
+from churn_platform.promotion.decision import Trigger
+from churn_platform.promotion.promoting import recover
+from churn_platform.scoring.scoring import score_month
+from churn_platform.services import Home
+from churn_platform.training.candidate import candidate_digest
+from churn_platform.training.model import Recipe
+from churn_platform.training.registry import CANDIDATE
 from churn_platform_tests.small_business import candidate, monthly, open_home
 
 CODE = "code"

@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 from hypothesis import strategies as st
 
-from churn_platform.adapters.lake import Lake, instant
-from churn_platform.core.contract import Contract
+from churn_platform.contract.model import Contract
+from churn_platform.lake.lake import Lake, instant
 from churn_platform_tests.small_business import DECLARED, declared
 
 MONTHS = (dt.date(2024, 1, 31), dt.date(2024, 2, 29), dt.date(2024, 3, 31))

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from churn_platform.adapters.home import Home
-from churn_platform.settings import Settings, prepare_environment
+from churn_platform.base.settings import Settings, prepare_environment
+from churn_platform.services import Home
 from churn_platform_tests.shared_homes import made_once
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "streamflow"
@@ -34,7 +34,7 @@ def run_all(home: Home) -> list[tuple[str, str]]:
 
 def take_in_month(home: Home, month: dt.date) -> None:
     """Deliver a real month as a drop."""
-    from churn_platform.adapters.drops.ingestion import take_in
+    from churn_platform.ingestion.publish import take_in
 
     home.create()
     take_in(home, REAL / month.isoformat(), month)

@@ -13,7 +13,7 @@ from typing import Any
 
 from aiosmtpd.controller import Controller
 
-from churn_platform.adapters.dagster_ui import free_port
+from churn_platform.alerting.dagster_ui import free_port
 
 
 class Receiver:

@@ -15,7 +15,7 @@ import httpx
 import psutil
 import pytest
 
-from churn_platform.adapters.dagster_ui import free_port
+from churn_platform.alerting.dagster_ui import free_port
 
 PROGRAMS = Path(sys.executable).parent
 BODY = {"member": "m00001"}

@@ -12,15 +12,15 @@ from prometheus_client import CollectorRegistry
 from bento.assembly import Assembly
 from bento.front import Front, Holder
 from bento.metrics import Metrics
-from churn_platform.adapters.home import Home
-from churn_platform.adapters.promotion.publishing import manifest_of
-from churn_platform.core.candidate import FILES, Candidate
-from churn_platform.core.digest import canonical_json
-from churn_platform.core.ledger import GENESIS
-from churn_platform.core.model import ChurnModel, Recipe
-from churn_platform.core.serving_form import serving_files
-from churn_platform.core.training_dataset import LABEL
-from churn_platform.settings import Settings
+from churn_platform.base.digests import canonical_json
+from churn_platform.base.settings import Settings
+from churn_platform.features.training_dataset import LABEL
+from churn_platform.ledger.receipts import GENESIS
+from churn_platform.promotion.publishing import manifest_of
+from churn_platform.services import Home
+from churn_platform.training.candidate import FILES, Candidate
+from churn_platform.training.model import ChurnModel, Recipe
+from churn_platform.training.serving_form import serving_files
 from churn_platform_tests.small_business import JANUARY, open_home
 
 PAST = dt.datetime(2024, 2, 1, tzinfo=dt.UTC)
@@ -28,7 +28,7 @@ PAST = dt.datetime(2024, 2, 1, tzinfo=dt.UTC)
 
 def boosted(home: Home, seed: int = 7, trees: str = "lightgbm") -> ChurnModel:
     """A model fitted on the gym's January; another seed is another model."""
-    from churn_platform.adapters.features.training_data import load_training_dataset
+    from churn_platform.features.training_data import load_training_dataset
 
     rows = load_training_dataset(home, JANUARY).training_rows()
     rows = rows.sample(frac=0.8, random_state=seed)
@@ -38,7 +38,7 @@ def boosted(home: Home, seed: int = 7, trees: str = "lightgbm") -> ChurnModel:
 
 def publish(home: Home, version: int, model: ChurnModel, **changes: Any) -> None:
     """Publish a model under the home's contract, as a promotion does; `changes` replace fields of its manifest."""
-    from churn_platform.adapters.features.training_data import load_training_dataset
+    from churn_platform.features.training_data import load_training_dataset
 
     standing = home.releases.manifest(1)
     passport = {

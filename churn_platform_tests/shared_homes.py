@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from churn_platform.adapters.models.artifact_paths import relocate
+from churn_platform.training.mlflow_server import relocate
 
 
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:

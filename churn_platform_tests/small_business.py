@@ -15,19 +15,19 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from churn_platform.adapters.drops.ingestion import publish_drop
-from churn_platform.adapters.features.training_data import build_training_dataset, load_training_dataset
-from churn_platform.adapters.home import Home
-from churn_platform.adapters.models.artifact_paths import relocate
-from churn_platform.adapters.monitoring import evaluate_versions, report_drift
-from churn_platform.adapters.progress import Progress
-from churn_platform.adapters.promotion.deciding import carry_out, decide_candidate
-from churn_platform.adapters.scoring import score_month
-from churn_platform.core.candidate import fit_candidate
-from churn_platform.core.contract import Contract
-from churn_platform.core.promotion import Trigger
-from churn_platform.core.training_dataset import LABEL
-from churn_platform.settings import Settings
+from churn_platform.base.settings import Settings
+from churn_platform.contract.model import Contract
+from churn_platform.features.training_data import build_training_dataset, load_training_dataset
+from churn_platform.features.training_dataset import LABEL
+from churn_platform.ingestion.publish import publish_drop
+from churn_platform.loop.progress import Progress
+from churn_platform.monitoring.monitoring import evaluate_versions, report_drift
+from churn_platform.promotion.deciding import carry_out, decide_candidate
+from churn_platform.promotion.decision import Trigger
+from churn_platform.scoring.scoring import score_month
+from churn_platform.services import Home
+from churn_platform.training.candidate import fit_candidate
+from churn_platform.training.mlflow_server import relocate
 
 JANUARY, FEBRUARY = dt.date(2024, 1, 31), dt.date(2024, 2, 29)
 CUSTOMERS = 1500
@@ -154,8 +154,8 @@ def monthly(home: Home, as_of: dt.date) -> None:
 
 def candidate(home: Home, as_of: dt.date, code: str | None = None) -> int:
     """Fit the month's candidate and register it; its version. Another `code` makes another version of the same data."""
-    from churn_platform.adapters.ledger.provenance import code_digest, made_with
-    from churn_platform.adapters.plots import candidate_plots
+    from churn_platform.base.provenance import code_digest, made_with
+    from churn_platform.evaluation.plots import candidate_plots
 
     home.registry.prepare()
     dataset = load_training_dataset(home, as_of)

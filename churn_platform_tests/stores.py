@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from churn_platform.adapters.dagster_ui import free_port
+from churn_platform.alerting.dagster_ui import free_port
 
 
 class RedisServer:

@@ -7,12 +7,12 @@ import time
 
 import pytest
 
-from churn_platform.adapters.models.registry import PRODUCTION
-from churn_platform.adapters.promotion.approving import approve, reject
-from churn_platform.adapters.promotion.rolling_back import roll_back
-from churn_platform.core.approval import pending
-from churn_platform.core.moves import DONE
-from churn_platform.errors import UsageError
+from churn_platform.base.errors import UsageError
+from churn_platform.ledger.approvals import pending
+from churn_platform.ledger.production_changes import DONE
+from churn_platform.promotion.approving import approve, reject
+from churn_platform.promotion.rolling_back import roll_back
+from churn_platform.training.registry import PRODUCTION
 from churn_platform_tests.crash_points import ended, forked
 from churn_platform_tests.servers import PROGRAMS
 from churn_platform_tests.small_business import open_home

@@ -19,7 +19,7 @@ import pytest
 import typer
 import yaml
 
-from churn_platform.settings import Settings
+from churn_platform.base.settings import Settings
 from churn_platform_tests.compose import DOCKER, Composed, Missing, Service, compose, read_env, variables, yaml_text
 
 ROOT = DOCKER.parent

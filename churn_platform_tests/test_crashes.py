@@ -14,22 +14,21 @@ from typing import Any
 
 import pytest
 
-from churn_platform.adapters.drops.ingestion import take_in
-from churn_platform.adapters.features.training_data import load_training_dataset
-from churn_platform.adapters.home import Home
-from churn_platform.adapters.models.registry import PRODUCTION
-from churn_platform.adapters.progress import Progress
-from churn_platform.adapters.promotion.approving import approve, reject
-from churn_platform.adapters.promotion.deciding import carry_out, decide_candidate
-from churn_platform.adapters.promotion.promoting import production_candidate
-from churn_platform.adapters.promotion.rolling_back import roll_back, unblock
-from churn_platform.adapters.records import KINDS
-from churn_platform.adapters.upkeep.backup import back_up, copy_checked, opened
-from churn_platform.adapters.upkeep.forgetting import forget
-from churn_platform.adapters.upkeep.repair import repair
-from churn_platform.adapters.upkeep.restoring import restore
-from churn_platform.core.moves import DONE, open_intent, version_of
-from churn_platform.errors import UsageError
+from churn_platform.base.errors import UsageError
+from churn_platform.features.training_data import load_training_dataset
+from churn_platform.ingestion.publish import take_in
+from churn_platform.lake.records import KINDS
+from churn_platform.ledger.production_changes import DONE, open_intent, version_of
+from churn_platform.loop.progress import Progress
+from churn_platform.maintenance.backup import back_up, copy_checked, opened, restore
+from churn_platform.maintenance.erasing import forget
+from churn_platform.maintenance.repair import repair
+from churn_platform.promotion.approving import approve, reject
+from churn_platform.promotion.deciding import carry_out, decide_candidate
+from churn_platform.promotion.promoting import production_candidate
+from churn_platform.promotion.rolling_back import roll_back, unblock
+from churn_platform.services import Home
+from churn_platform.training.registry import PRODUCTION
 from churn_platform_tests.crash_points import Command, points_of, survived
 from churn_platform_tests.loop_steps import run, train
 from churn_platform_tests.small_business import (

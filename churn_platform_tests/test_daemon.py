@@ -21,12 +21,12 @@ import psutil
 import pytest
 
 import churn_platform
-from churn_platform.adapters.dagster_ui import free_port, port_is_free
-from churn_platform.adapters.progress import Progress
-from churn_platform.core.criteria import CRITERIA
+from churn_platform.alerting.dagster_ui import free_port, port_is_free
+from churn_platform.base.settings import prepare_environment
 from churn_platform.definitions import defs
 from churn_platform.defs.runner import run_due
-from churn_platform.settings import prepare_environment
+from churn_platform.loop.progress import Progress
+from churn_platform.promotion.criteria import CRITERIA
 from churn_platform_tests.small_business import (
     CUSTOMERS,
     FEBRUARY,

@@ -13,7 +13,7 @@ import yaml
 from churn_platform_tests.compose import DOCKER
 
 RULES = DOCKER / "prometheus" / "rules.yml"
-WATCHING = DOCKER.parent / "churn_platform" / "adapters" / "watching"
+WATCHING = DOCKER.parent / "churn_platform" / "alerting"
 METRIC = re.compile(r"\b(churn_\w+)")
 COMPARISON = re.compile(r"^(?P<measured>.+) (?P<sign>[<>]=?|==) (?P<limit>[\d.]+)$", flags=re.DOTALL)
 

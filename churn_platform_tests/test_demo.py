@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import dagster as dg
 import pytest
 
-from churn_platform.adapters.home import Home
 from churn_platform.cli.app import main
 from churn_platform.cli.simulate import read_truth
+from churn_platform.services import Home
 from churn_platform_tests.small_business import JANUARY, deliver, make_home, open_home
 
 MONTHS = ["2024-01-31", "2024-02-29", "2024-03-31"]

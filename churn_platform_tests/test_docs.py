@@ -5,10 +5,10 @@ from pathlib import Path
 
 import typer
 
+from churn_platform.base.settings import Settings
 from churn_platform.cli.app import app
-from churn_platform.core.criteria import CRITERIA
 from churn_platform.definitions import defs
-from churn_platform.settings import Settings
+from churn_platform.promotion.criteria import CRITERIA
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -73,7 +73,7 @@ def test_every_criterion_has_its_paragraph():
 def test_every_warning_of_a_month_is_in_the_page_of_drops():
     from typing import get_args
 
-    from churn_platform.core.month_warnings import Code
+    from churn_platform.ingestion.month_warnings import Code
 
     page = (ROOT / "docs" / "drops.md").read_text(encoding="utf-8")
     table = page[page.index("## Warnings of a month") : page.index("## What is quarantined")]

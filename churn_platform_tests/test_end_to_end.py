@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from churn_platform.adapters.home import Home
-from churn_platform.adapters.progress import Progress
-from churn_platform.adapters.status import status
-from churn_platform.core.promotion import Decision
+from churn_platform.promotion.decision import Decision
+from churn_platform.promotion.decisions import unfinished
+from churn_platform.reports.status import status
+from churn_platform.services import Home
 from churn_platform_tests.real_months import FEBRUARY, JANUARY, copy_home, run_all, take_in_month
 
 
@@ -117,10 +117,10 @@ def test_every_customer_is_ranked_once_by_the_model_in_production(february_home:
 def test_batch_scores_explanation_release_and_mlflow_give_the_same_probability(february_home: Home):
     import mlflow.pyfunc
 
-    from churn_platform.adapters.promotion.promoting import released
-    from churn_platform.adapters.status import explain
-    from churn_platform.core.model import model_input
-    from churn_platform.core.snapshot import feature_frame
+    from churn_platform.ingestion.snapshot import feature_frame
+    from churn_platform.promotion.promoting import released
+    from churn_platform.reports.status import explain
+    from churn_platform.training.model import model_input
 
     rows = feature_frame(february_home.contract, february_home.lake.tables(FEBRUARY))
     model = released(february_home, 2).model
@@ -178,12 +178,13 @@ def test_an_incumbent_scored_on_rows_it_was_trained_on_is_not_applicable_never_a
     """The old comparison: production had seen the rows it was compared on, read 0.83 for 0.62, and won for ever."""
     from dataclasses import replace
 
-    from churn_platform.adapters.features.training_data import load_training_dataset
-    from churn_platform.adapters.promotion.promoting import production_candidate
-    from churn_platform.core.candidate import fit_candidate, shuffled_refit
-    from churn_platform.core.gate import gather
-    from churn_platform.core.promotion import DriftFigures, decide
-    from churn_platform.core.training_dataset import entity_hashes
+    from churn_platform.drift.result import DriftFigures
+    from churn_platform.features.training_data import load_training_dataset
+    from churn_platform.features.training_dataset import entity_hashes
+    from churn_platform.promotion.decision import decide
+    from churn_platform.promotion.gate import gather
+    from churn_platform.promotion.promoting import production_candidate
+    from churn_platform.training.candidate import fit_candidate, shuffled_refit
 
     dataset = load_training_dataset(january_home, JANUARY)
     contract = january_home.contract
@@ -202,7 +203,7 @@ def test_an_incumbent_scored_on_rows_it_was_trained_on_is_not_applicable_never_a
 
 
 def test_a_correction_is_kept_beside_what_was_known(february_home: Home, tmp_path: Path):
-    from churn_platform.adapters.drops.ingestion import take_in
+    from churn_platform.ingestion.publish import take_in
 
     home = copy_home(february_home, tmp_path / "home")
     corrected = tmp_path / "corrected"
@@ -221,9 +222,9 @@ def test_a_correction_is_kept_beside_what_was_known(february_home: Home, tmp_pat
 
 
 def test_the_shipped_forest_recipe_lands_where_the_course_was(february_home: Home):
-    from churn_platform.adapters.features.training_data import load_training_dataset
-    from churn_platform.core.candidate import fit_candidate
-    from churn_platform.core.contract import Contract
+    from churn_platform.contract.model import Contract
+    from churn_platform.features.training_data import load_training_dataset
+    from churn_platform.training.candidate import fit_candidate
 
     forest = february_home.contract.as_mapping()
     forest["policy"]["training"]["algorithm"] = "random_forest"
@@ -234,8 +235,8 @@ def test_the_shipped_forest_recipe_lands_where_the_course_was(february_home: Hom
 def test_killed_between_decision_and_promotion_the_next_run_completes_it(
     january_home: Home, tmp_path: Path, monkeypatch
 ):
-    from churn_platform.adapters.promotion import deciding
     from churn_platform.defs.runner import StepFailed
+    from churn_platform.promotion import deciding
 
     home = copy_home(january_home, tmp_path / "home")
     take_in_month(home, FEBRUARY)
@@ -248,7 +249,7 @@ def test_killed_between_decision_and_promotion_the_next_run_completes_it(
         with pytest.raises(StepFailed, match="cut off"):
             run_all(home)
     assert home.releases.pointer().version == 1
-    assert Progress(home).unfinished() == "performance"
+    assert unfinished(home) == "performance"
     assert run_all(home)[0] == ("retraining", "2024-02-29")
     assert home.releases.pointer().version == 2
     assert [d["candidate_version"] for d in home.records.decisions()] == [1, 2]

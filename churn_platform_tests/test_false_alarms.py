@@ -6,8 +6,8 @@ A tenth to a quarter of the months that `benchmarks/false_alarms.py` counts (200
 import pytest
 
 from benchmarks.false_alarms import GOAL, alarms_by_month, alarms_of_strangers
-from churn_platform.adapters.contracts.file import default_contract_path, read_contract
-from churn_platform.core.simulate import SCENARIOS
+from churn_platform.contract.reading import default_contract_path, read_contract
+from churn_platform.simulator import SCENARIOS
 
 STREAMFLOW = read_contract(default_contract_path())
 

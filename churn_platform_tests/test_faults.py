@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from churn_platform.adapters.drops.ingestion import publish_drop
-from churn_platform.adapters.models.registry import PRODUCTION
-from churn_platform.adapters.promotion.deciding import carry_out
-from churn_platform.adapters.promotion.promoting import production_candidate, recover
-from churn_platform.adapters.upkeep.repair import repair
-from churn_platform.errors import DropRefused, IntegrityError
+from churn_platform.base.errors import DropRefused, IntegrityError
+from churn_platform.ingestion.publish import publish_drop
+from churn_platform.maintenance.repair import repair
+from churn_platform.promotion.deciding import carry_out
+from churn_platform.promotion.promoting import production_candidate, recover
+from churn_platform.training.registry import PRODUCTION
 from churn_platform_tests.crash_points import ended, forked
 from churn_platform_tests.small_business import FEBRUARY, JANUARY, copied, deliver, open_home
 

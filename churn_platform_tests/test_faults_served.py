@@ -17,11 +17,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from churn_platform.adapters.drops.ingestion import publish_drop
-from churn_platform.adapters.promotion.deciding import carry_out
-from churn_platform.adapters.promotion.publishing import publish
-from churn_platform.core.moves import Move
-from churn_platform.errors import DropRefused, IntegrityError
+from churn_platform.base.errors import DropRefused, IntegrityError
+from churn_platform.ingestion.publish import publish_drop
+from churn_platform.ledger.production_changes import Move
+from churn_platform.promotion.deciding import carry_out
+from churn_platform.promotion.publishing import publish
 from churn_platform_tests.crash_points import ended, forked
 from churn_platform_tests.servers import BODY, Running
 from churn_platform_tests.small_business import FEBRUARY, copied, deliver, month_tables, open_home

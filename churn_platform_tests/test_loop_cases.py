@@ -7,11 +7,12 @@ import sys
 
 import pytest
 
-from churn_platform.adapters.drops.ingestion import publish_drop
-from churn_platform.adapters.monitoring import report_drift
-from churn_platform.adapters.progress import Progress
-from churn_platform.adapters.promotion.approval_requests import record_lapse
-from churn_platform.adapters.promotion.approving import approve, reject
+from churn_platform.ingestion.publish import publish_drop
+from churn_platform.loop.progress import Progress
+from churn_platform.monitoring.monitoring import report_drift
+from churn_platform.monitoring.stand_down import PerformanceRecords
+from churn_platform.promotion.approving import approve, record_lapse, reject
+from churn_platform.promotion.decisions import unfinished
 from churn_platform_tests.cases import BUSINESS, case
 from churn_platform_tests.loop_steps import retrain, run
 from churn_platform_tests.small_business import make_home, open_home
@@ -68,7 +69,7 @@ def test_labels_the_other_way_round_promote_nothing_by_themselves_and_a_person_a
     [measured] = home.records.read("performance", MARCH)["evaluated"]
     assert measured["metrics"]["auc_interval"][1] < 0.3
     assert "2024-03-31" in measured["doubt"]
-    assert Progress(home).stand_down() is None
+    assert PerformanceRecords(home).stand_down() is None
 
     retrain(home, MARCH, "drift")
     home = open_home(home.folder)
@@ -80,7 +81,7 @@ def test_labels_the_other_way_round_promote_nothing_by_themselves_and_a_person_a
     )
     assert decision.candidate_auc > 0.7
     assert decision.production_auc < 0.3
-    assert Progress(home).unfinished() is None
+    assert unfinished(home) is None
     assert run(home) == []
     reject(home, decision.candidate_version, "Ann", "The column is the other way round.")
     assert home.releases.pointer().version == 1

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from churn_platform.adapters.drops.ingestion import recognise_drop
-from churn_platform.adapters.progress import Progress
+from churn_platform.ingestion.publish import recognise_drop
+from churn_platform.loop.progress import Progress
 from churn_platform_tests.loop_steps import run
 from churn_platform_tests.serving import running
 from churn_platform_tests.small_business import deliver, month_tables, open_home
@@ -38,7 +38,7 @@ def old(tmp_path):
 
 
 def test_it_opens_with_what_it_knew_and_nothing_is_due(old):
-    from churn_platform.adapters.status import explain, listed_scores, status
+    from churn_platform.reports.status import explain, listed_scores, status
 
     before = (old.folder / LEDGER).read_bytes()
     found = status(old)
@@ -64,8 +64,8 @@ def test_it_verifies_deeply_and_opening_changes_no_receipt(old):
 
 
 def test_the_approval_that_waits_is_given_and_rolled_back(old):
-    from churn_platform.adapters.promotion.approving import approve
-    from churn_platform.adapters.promotion.rolling_back import roll_back
+    from churn_platform.promotion.approving import approve
+    from churn_platform.promotion.rolling_back import roll_back
 
     approve(old, 3, "Ann", "Checked with the team.")
     assert opened(old.folder).releases.pointer().version == 3
@@ -115,8 +115,7 @@ def test_it_is_served_with_the_same_probabilities(old):
 
 
 def test_it_is_restored_from_a_backup_elsewhere(old, tmp_path):
-    from churn_platform.adapters.upkeep.backup import back_up
-    from churn_platform.adapters.upkeep.restoring import restore, verify_restored
+    from churn_platform.maintenance.backup import back_up, restore, verify_restored
 
     known = (old.folder / LEDGER).read_bytes()
     back_up(old, tmp_path / "backup.zip")

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from churn_platform.adapters.features.training_data import load_training_dataset
-from churn_platform.adapters.promotion.promoting import released
-from churn_platform.adapters.status import explain, status
-from churn_platform.core.costs import RowCosts
+from churn_platform.evaluation.costs import RowCosts
+from churn_platform.features.training_data import load_training_dataset
+from churn_platform.promotion.promoting import released
+from churn_platform.reports.status import explain, status
 from churn_platform_tests.other_businesses import (
     MONTHS,
     NEWSPAPER,

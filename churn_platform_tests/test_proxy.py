@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import httpx
 import pytest
 
-from churn_platform.adapters.dagster_ui import free_ports
+from churn_platform.alerting.dagster_ui import free_ports
 from churn_platform_tests.compose import DOCKER
 from churn_platform_tests.stack.native import CADDY
 

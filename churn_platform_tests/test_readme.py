@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from churn_platform.settings import LIBRARY_ENVIRONMENT
+from churn_platform.base.settings import LIBRARY_ENVIRONMENT
 from churn_platform_tests.servers import PROGRAMS, Served
 from churn_platform_tests.small_business import FEBRUARY, JANUARY, month_tables
 

@@ -10,8 +10,8 @@ from dotenv import dotenv_values
 from pydantic import SecretStr
 
 import churn_platform
-from churn_platform.errors import UsageError
-from churn_platform.settings import (
+from churn_platform.base.errors import UsageError
+from churn_platform.base.settings import (
     LIBRARY_ENVIRONMENT,
     Settings,
     build_environment,

@@ -6,13 +6,13 @@ import shutil
 import pandas as pd
 import pytest
 
-from churn_platform.adapters.contracts.file import default_contract_path, read_contract
-from churn_platform.adapters.drops.ingestion import publish_drop, take_in
-from churn_platform.adapters.drops.reader import find_drops, open_drop
-from churn_platform.adapters.drops.validation import validate
+from churn_platform.base.errors import UsageError
 from churn_platform.cli.simulate import read_truth, write_simulation
-from churn_platform.core.simulate import SCENARIOS, simulate
-from churn_platform.errors import UsageError
+from churn_platform.contract.reading import default_contract_path, read_contract
+from churn_platform.ingestion.drops import find_drops, open_drop
+from churn_platform.ingestion.publish import publish_drop, take_in
+from churn_platform.ingestion.validation import validate
+from churn_platform.simulator import SCENARIOS, simulate
 from churn_platform_tests.small_business import DECLARED, make_home
 from churn_platform_tests.test_demo import churn_alone
 

@@ -1,8 +1,4 @@
-"""What can happen to a home, each as one call: the command, the point it may die at, and what it must come to.
-
-Belongs here: commands and what must hold after those whose outcome depends on data. Does not: carrying them out
-(`trust_driver.py`).
-"""
+"""What can happen to a home, each as one call: the command, the point it may die at, and what it must come to."""
 
 import datetime as dt
 import itertools
@@ -11,15 +7,14 @@ from collections import Counter as Tally
 from dataclasses import replace
 from pathlib import Path
 
-from churn_platform.adapters.drops.ingestion import take_in
-from churn_platform.adapters.home import Home
-from churn_platform.adapters.promotion.approving import approve, reject
-from churn_platform.adapters.promotion.promoting import recover
-from churn_platform.adapters.promotion.rolling_back import roll_back, unblock
-from churn_platform.adapters.upkeep.backup import back_up
-from churn_platform.adapters.upkeep.forgetting import finish, forget
-from churn_platform.adapters.upkeep.repair import repair
-from churn_platform.adapters.upkeep.restoring import restore
+from churn_platform.ingestion.publish import take_in
+from churn_platform.maintenance.backup import back_up, restore
+from churn_platform.maintenance.erasing import finish, forget
+from churn_platform.maintenance.repair import repair
+from churn_platform.promotion.approving import approve, reject
+from churn_platform.promotion.promoting import recover
+from churn_platform.promotion.rolling_back import roll_back, unblock
+from churn_platform.services import Home
 from churn_platform_tests.loop_steps import retrain, run
 from churn_platform_tests.small_business import with_policy
 from churn_platform_tests.trust_course import BROKEN, HALF, Command, Course, Death

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from churn_platform.adapters.home import Home
+from churn_platform.services import Home
 from churn_platform_tests.small_business import FEBRUARY, JANUARY
 from churn_platform_tests.trust_look import Files
 from churn_platform_tests.trust_model import Facts, Trust

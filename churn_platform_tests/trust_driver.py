@@ -1,8 +1,4 @@
-"""Gives a home commands, each in a fork that may die on its way, and compares what became of it with the model.
-
-Belongs here: carrying out, dying, comparing. Does not: which command comes next (`test_trust.py`), what it must come to
-(`trust_model.py`), reading the home (`trust_look.py`).
-"""
+"""Gives a home commands, each in a fork that may die on its way, and compares what became of it with the model."""
 
 import datetime as dt
 import json
@@ -12,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from churn_platform.adapters.home import Home
-from churn_platform.errors import ChurnError
+from churn_platform.base.errors import ChurnError
+from churn_platform.services import Home
 from churn_platform_tests.crash_points import Counter, ended, forked
 from churn_platform_tests.small_business import open_home
 from churn_platform_tests.trust_course import COMPLETES, PEOPLE, Command, Course, Death

@@ -1,7 +1,4 @@
-"""Looks at a home: its files as they are, read without the product, and what the product itself says of it.
-
-Belongs here: reading, and what must hold of files at every instant. Does not: what the receipts mean (`trust_rules.py`).
-"""
+"""Looks at a home: its files as they are, read without the product, and what the product itself says of it."""
 
 import datetime as dt
 import hashlib
@@ -16,8 +13,8 @@ from typing import Any
 
 import pandas as pd
 
-from churn_platform.adapters.home import Home
-from churn_platform.adapters.progress import Progress
+from churn_platform.loop.progress import Progress
+from churn_platform.services import Home
 from churn_platform_tests.small_business import FEBRUARY, JANUARY, month_tables
 from churn_platform_tests.trust_model import Decided, Facts
 from churn_platform_tests.trusted_home import verification

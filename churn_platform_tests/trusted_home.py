@@ -9,13 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from churn_platform.adapters.drops.ingestion import publish_drop
-from churn_platform.adapters.home import Home
-from churn_platform.adapters.promotion.deciding import carry_out
-from churn_platform.adapters.proof.verifying import summary, verify_home
-from churn_platform.adapters.scoring import score_month
-from churn_platform.core.candidate import MODEL_FILE
-from churn_platform.core.digest import digest_of
+from churn_platform.audit.verifying import summary, verify_home
+from churn_platform.base.digests import digest_of
+from churn_platform.ingestion.publish import publish_drop
+from churn_platform.promotion.deciding import carry_out
+from churn_platform.scoring.scoring import score_month
+from churn_platform.services import Home
+from churn_platform.training.candidate import MODEL_FILE
 from churn_platform_tests.small_business import FEBRUARY, JANUARY, copied, deliver, month_tables, open_home
 
 

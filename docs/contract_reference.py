@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from churn_platform.adapters.contracts.reference import SCHEMA_FILE, page, schema_text
+from churn_platform.contract.reference import SCHEMA_FILE, page, schema_text
 
 ROOT = Path(__file__).parents[1]
 

@@ -1,5 +1,5 @@
 """The HTTP API of the folder `bento/`, under a name that no other package has."""
 
-from churn_platform.adapters.serving.baked import API
+from churn_platform.serving.bundle import API
 
 __path__ = [str(API)]

@@ -1,8 +1,4 @@
-"""The commands that only answer: status, decision, scores, explain.
-
-Belongs here: their arguments. Does not: facts (`adapters/status.py`) and layout (`cli/show.py`). `cli/app.py` registers
-them.
-"""
+"""The commands that only answer: status, decision, scores, explain."""
 
 from typing import Annotated
 
@@ -13,8 +9,8 @@ from churn_platform.cli.base import HomeOption, JsonOption, make_console, open_h
 
 def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Months, the model in production, every decision, and what is due."""
-    from churn_platform.adapters import status as answers
     from churn_platform.cli.show import show_status
+    from churn_platform.reports import status as answers
 
     found = answers.status(open_home(home))
     print_json(found) if as_json else show_status(make_console(), found)
@@ -26,8 +22,8 @@ def decision(
     as_json: JsonOption = False,
 ) -> None:
     """Why a candidate was promoted or refused: every finding with its sentence."""
-    from churn_platform.adapters.status import find_decision, parse_as_of
     from churn_platform.cli.show import show_decision
+    from churn_platform.reports.status import find_decision, parse_as_of
 
     wanted = parse_as_of(as_of).isoformat() if as_of else None
     found = find_decision(open_home(home), wanted)
@@ -40,9 +36,9 @@ def scores(
     as_json: JsonOption = False,
 ) -> None:
     """Who is most likely to leave, and why."""
-    from churn_platform.adapters.month_warnings import listed, warnings_of
-    from churn_platform.adapters.status import listed_scores
     from churn_platform.cli.show import show_scores, show_warnings
+    from churn_platform.reports.month_warnings import listed, warnings_of
+    from churn_platform.reports.status import listed_scores
 
     opened = open_home(home)
     month, record, rows = listed_scores(opened, top)
@@ -61,8 +57,8 @@ def explain(
     as_json: JsonOption = False,
 ) -> None:
     """One customer: probability, reasons, features as known then, model version."""
-    from churn_platform.adapters import status as answers
     from churn_platform.cli.show import show_explanation
+    from churn_platform.reports import status as answers
 
     opened = open_home(home)
     found = answers.explain(opened, user, as_of)

@@ -1,8 +1,4 @@
-"""The `churn` command. Exit code 0 also for a refused candidate, 1 for an error, 2 for wrong use.
-
-Belongs here: arguments, options, exit codes. Does not: facts (`adapters/status.py`) and layout (`cli/show.py`).
-Heavy imports live inside the commands, so `--help` answers at once.
-"""
+"""The `churn` command. Exit code 0 also for a refused candidate, 1 for an error, 2 for wrong use."""
 
 import contextlib
 from pathlib import Path
@@ -11,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from churn_platform.base.errors import ChurnError, UsageError
 from churn_platform.cli import answers as cli_answers
 from churn_platform.cli import contract as cli_contract
 from churn_platform.cli import home as cli_home
@@ -21,7 +18,6 @@ from churn_platform.cli import watch as cli_watch
 from churn_platform.cli.base import HomeOption, JsonOption, make_console, open_home, print_json
 from churn_platform.cli.boundary import options
 from churn_platform.cli.boundary import run as run_command
-from churn_platform.errors import ChurnError, UsageError
 
 app = typer.Typer(
     help="A churn model that keeps itself honest: monthly drops in, an honestly promoted production model out.",
@@ -50,7 +46,7 @@ def demo(
 ) -> None:
     """Run the complete loop on a simulated business, or on drops with --data."""
     from churn_platform.cli.demo import run_demo
-    from churn_platform.core.simulate import find_scenario
+    from churn_platform.simulator import find_scenario
 
     chosen, opened = find_scenario(scenario), open_home(home, must_exist=False)
     run_demo(opened, make_console(), months=months, users=users, scenario=chosen, data=data, as_json=as_json)
@@ -61,7 +57,7 @@ class _ListsScenarios(TyperCommand):
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401, ARG002 - the types are typer's own
         """Write one line a scenario."""
-        from churn_platform.core.simulate import SCENARIOS
+        from churn_platform.simulator import SCENARIOS
 
         with formatter.section("Scenarios"):
             formatter.write_dl([(name, scenario.summary) for name, scenario in SCENARIOS.items()])
@@ -77,9 +73,9 @@ def simulate(
     contract: Annotated[Path | None, typer.Option(help="The tables to make (else StreamFlow's).")] = None,
 ) -> None:
     """Write the drops of a made-up business whose best possible model is known."""
-    from churn_platform.adapters.contracts.file import default_contract_path
     from churn_platform.cli.simulate import sentences, write_simulation
-    from churn_platform.core.simulate import find_scenario
+    from churn_platform.contract.reading import default_contract_path
+    from churn_platform.simulator import find_scenario
 
     chosen, source = find_scenario(scenario), contract or default_contract_path()
     truth = write_simulation(out, chosen, source, users=users, months=months, seed=seed)
@@ -102,8 +98,8 @@ def init(
     as_json: JsonOption = False,
 ) -> None:
     """Make a home: folders, the contract to edit (or a draft of it), Dagster's configuration, MLflow's store."""
-    from churn_platform.adapters.status import parse_as_of
     from churn_platform.cli.contract import make_draft, make_home, show_draft
+    from churn_platform.reports.status import parse_as_of
 
     opened = open_home(home, must_exist=False)
     if from_drop is not None:
@@ -129,9 +125,9 @@ def ingest(
     home: HomeOption = None,
 ) -> None:
     """Validate a month's files and database tables and accept them as a drop."""
-    from churn_platform.adapters.drops.ingestion import gathered, take_in
-    from churn_platform.adapters.status import parse_as_of
     from churn_platform.cli.show import ingest_sentences
+    from churn_platform.ingestion.publish import gathered, take_in
+    from churn_platform.reports.status import parse_as_of
 
     month = parse_as_of(as_of)
     opened = open_home(home, must_exist=False)
@@ -150,10 +146,10 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Process what is due, oldest month first, and retrain where the policy asks. Every run is in the UI."""
-    from churn_platform.adapters.month_warnings import warnings_of_months
-    from churn_platform.adapters.status import parse_as_of, status
     from churn_platform.cli.progress import RunProgress
     from churn_platform.cli.show import show_status, show_warnings
+    from churn_platform.reports.month_warnings import warnings_of_months
+    from churn_platform.reports.status import parse_as_of, status
 
     if as_of is not None and every:
         raise UsageError("--as-of and --all exclude each other: name a month or take all.")
@@ -204,7 +200,7 @@ def ui(
     home: HomeOption = None,
 ) -> None:
     """The Dagster UI on 127.0.0.1 with the daemon; sensors and schedule are on."""
-    from churn_platform.adapters.dagster_ui import serve_ui
+    from churn_platform.alerting.dagster_ui import serve_ui
 
     opened = open_home(home, must_exist=False)
     opened.create()
@@ -245,8 +241,8 @@ def bento(
     as_json: JsonOption = False,
 ) -> None:
     """Build a Bento with the release in production inside; `bentoml serve` runs it from anywhere."""
-    from churn_platform.adapters.serving.bento_build import build_bento
     from churn_platform.cli.serve import built_facts, built_sentences
+    from churn_platform.serving.bento_build import build_bento
 
     built = build_bento(open_home(home), customers=customers, output=output)
     print_json(built_facts(built)) if as_json else typer.echo("\n".join(built_sentences(built)))
@@ -259,9 +255,9 @@ def doctor(
     as_json: JsonOption = False,
 ) -> None:
     """Versions, ports, write access, broken state, each with its remedy."""
-    from churn_platform.adapters.upkeep.checkup import check_up
     from churn_platform.cli.home import fixed
     from churn_platform.cli.show import show_checkup
+    from churn_platform.maintenance.checkup import check_up
 
     repairs = fixed(open_home(home), quiet=as_json) if fix else []
     checks = check_up(open_home(home, must_exist=False))

@@ -1,7 +1,4 @@
-"""What every command shares: the options for home and JSON, opening the home, the console.
-
-Belongs here: those. Does not: any command (`cli/app.py`, `cli/answers.py`).
-"""
+"""What every command shares: the options for home and JSON, opening the home, the console."""
 
 import json
 import sys
@@ -10,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from churn_platform.errors import UsageError
-from churn_platform.settings import load_settings, prepare_environment
+from churn_platform.base.errors import UsageError
+from churn_platform.base.settings import load_settings, prepare_environment
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from churn_platform.adapters.home import Home
+    from churn_platform.services import Home
 
 OPENED: list["Home"] = []
 """The homes that the command has opened: their events are reported when it ends."""
@@ -31,7 +28,7 @@ def open_home(folder: Path | None, *, must_exist: bool = True) -> "Home":
         UsageError: it must exist and does not.
         WrongLayout: it is a home of another version.
     """
-    from churn_platform.adapters.home import Home
+    from churn_platform.services import Home
 
     settings = load_settings(folder)
     if must_exist and not (settings.home_folder / "lake").is_dir():
@@ -40,7 +37,7 @@ def open_home(folder: Path | None, *, must_exist: bool = True) -> "Home":
     home.check_layout()
     prepare_environment(settings)
     if settings.alerts_wanted and settings.home_folder.is_dir():
-        from churn_platform.adapters.watching.alerting import Alerter
+        from churn_platform.alerting.alerting import Alerter
 
         Alerter(home).begin()
     OPENED.append(home)
@@ -53,7 +50,7 @@ def tell_people() -> list[str]:
     while OPENED:
         opened = OPENED.pop()
         if opened.settings.alerts_wanted and (opened.folder / "ledger").is_dir():
-            from churn_platform.adapters.watching.alerting import Alerter
+            from churn_platform.alerting.alerting import Alerter
 
             problems += Alerter(opened).send().problems
     return problems

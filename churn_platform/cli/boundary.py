@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from churn_platform.adapters.library_errors import sentence_of
+from churn_platform.base.errors import UsageError
+from churn_platform.base.library_errors import sentence_of
 from churn_platform.cli.base import tell_people
-from churn_platform.errors import UsageError
 
 CTRL_C = 130
 _asked = {"debug": False}

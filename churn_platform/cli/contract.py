@@ -1,8 +1,4 @@
-"""`churn contract check`, and how a draft of `churn init --from-drop` is made and told.
-
-Belongs here: their arguments and their layout. Does not: facts (`adapters/contracts/draft.py`,
-`adapters/contracts/check.py`).
-"""
+"""`churn contract check`, and how a draft of `churn init --from-drop` is made and told."""
 
 import datetime as dt
 import shlex
@@ -12,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from churn_platform.base.errors import ContractError, UsageError
+from churn_platform.base.settings import load_settings
 from churn_platform.cli.base import HomeOption, JsonOption, print_json
-from churn_platform.errors import ContractError, UsageError
-from churn_platform.settings import load_settings
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from churn_platform.adapters.home import Home
-    from churn_platform.core.draft.drafting import Draft
+    from churn_platform.drafting.draft import Draft
+    from churn_platform.services import Home
 
 app = typer.Typer(
     help="Check the contract or a month's files, or print its schema.", no_args_is_help=True, rich_markup_mode=None
@@ -44,9 +40,9 @@ def check(
     as_json: JsonOption = False,
 ) -> None:
     """Check the contract, or check FILES against it, one line per problem."""
-    from churn_platform.adapters.contracts.check import check_contract, check_files
-    from churn_platform.adapters.contracts.file import read_contract
-    from churn_platform.adapters.home import Home
+    from churn_platform.contract.reading import read_contract
+    from churn_platform.drafting.check import check_contract, check_files
+    from churn_platform.services import Home
 
     path = file or Home(load_settings(home)).contract_path
     try:
@@ -66,7 +62,7 @@ def check(
 @app.command()
 def schema() -> None:
     """Print the JSON schema of the contract, for editors."""
-    from churn_platform.adapters.contracts.reference import shipped_schema
+    from churn_platform.contract.reference import shipped_schema
 
     typer.echo(shipped_schema(), nl=False)
 
@@ -79,11 +75,11 @@ def make_draft(
     Raises:
         UsageError: the home has a contract, `CHURN_CONTRACT` names one, or no draft can be made.
     """
-    from churn_platform.adapters.contracts.draft import CONFIRM, as_yaml, draft_from
-    from churn_platform.adapters.contracts.file import read_contract
-    from churn_platform.adapters.drops.sources import delivery
-    from churn_platform.adapters.files import write_text
-    from churn_platform.core.draft.words import valid_name
+    from churn_platform.base.files import write_text
+    from churn_platform.contract.reading import read_contract
+    from churn_platform.drafting.contract_file import CONFIRM, as_yaml, draft_from
+    from churn_platform.drafting.words import valid_name
+    from churn_platform.ingestion.sources import delivery
 
     own = home.folder / "contract.yaml"
     if own.exists():
@@ -106,8 +102,8 @@ def make_draft(
 
 def make_home(home: "Home") -> dict[str, Any]:
     """Make a home with the contract in use as its own, to edit; one that is there stays."""
-    from churn_platform.adapters.contracts.file import default_contract_path
-    from churn_platform.adapters.files import write_text
+    from churn_platform.base.files import write_text
+    from churn_platform.contract.reading import default_contract_path
 
     home.create()
     own = home.folder / "contract.yaml"

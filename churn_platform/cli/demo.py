@@ -1,8 +1,4 @@
-"""`churn demo`: the complete loop on a simulated business or on real drops, with a story at the end.
-
-Belongs here: taking the deliveries in, one after the other, and running the loop. Does not: the loop
-(`defs/runner.py`), the simulator (`core/simulate`), the story's words (`cli/story.py`).
-"""
+"""`churn demo`: the complete loop on a simulated business or on real drops, with a story at the end."""
 
 import datetime as dt
 import json
@@ -13,18 +9,18 @@ from typing import Any
 
 from rich.console import Console
 
-from churn_platform.adapters.contracts.file import read_contract
-from churn_platform.adapters.drops.ingestion import take_in
-from churn_platform.adapters.drops.reader import find_drops
-from churn_platform.adapters.files import read_json, write_json, write_text
-from churn_platform.adapters.home import Home
-from churn_platform.adapters.status import status
+from churn_platform.base.errors import DropRefused, UsageError
+from churn_platform.base.files import read_json, write_json, write_text
 from churn_platform.cli.progress import RunProgress
 from churn_platform.cli.show import show_story
 from churn_platform.cli.simulate import CONTRACT, read_truth, write_simulation
 from churn_platform.cli.story import story
-from churn_platform.core.simulate import Scenario
-from churn_platform.errors import DropRefused, UsageError
+from churn_platform.contract.reading import read_contract
+from churn_platform.ingestion.drops import find_drops
+from churn_platform.ingestion.publish import take_in
+from churn_platform.reports.status import status
+from churn_platform.services import Home
+from churn_platform.simulator import Scenario
 
 SEED = 1
 MARKER, SIMULATED = "demo.json", "simulated"

@@ -1,7 +1,4 @@
-"""Commands on a complete home: backup, restore, move, forget, and the output of `churn doctor --fix`.
-
-Belongs here: their arguments and what they say. Does not: what they do (`adapters/`). `cli/app.py` registers them.
-"""
+"""Commands on a complete home: backup, restore, move, forget, and the output of `churn doctor --fix`."""
 
 import time
 from pathlib import Path
@@ -12,8 +9,8 @@ import typer
 from churn_platform.cli.base import HomeOption, JsonOption, open_home, print_json
 
 if TYPE_CHECKING:
-    from churn_platform.adapters.home import Home
-    from churn_platform.adapters.upkeep.backup import Archive, OnFile
+    from churn_platform.maintenance.backup import Archive, OnFile
+    from churn_platform.services import Home
 
 
 def backup(
@@ -22,7 +19,7 @@ def backup(
     as_json: JsonOption = False,
 ) -> None:
     """Write the complete home to one file between runs, with a digest of every file."""
-    from churn_platform.adapters.upkeep.backup import back_up, contents, free_target
+    from churn_platform.maintenance.backup import back_up, contents, free_target
 
     opened, begun = open_home(home), time.monotonic()
     free_target(opened, file)
@@ -48,9 +45,9 @@ def restore(
     as_json: JsonOption = False,
 ) -> None:
     """Restore a home from its backup to a new place, verified first."""
-    from churn_platform.adapters.upkeep.backup import opened as opened_archive
-    from churn_platform.adapters.upkeep.restoring import free_place
-    from churn_platform.adapters.upkeep.restoring import restore as put_back
+    from churn_platform.maintenance.backup import free_place
+    from churn_platform.maintenance.backup import opened as opened_archive
+    from churn_platform.maintenance.backup import restore as put_back
 
     new, begun = open_home(home, must_exist=False), time.monotonic()
     free_place(new.folder)
@@ -74,7 +71,7 @@ def move(home: HomeOption = None, as_json: JsonOption = False) -> None:
 
     from rich.console import Console
 
-    from churn_platform.adapters.models.mlflow_move import move as move_to_server
+    from churn_platform.maintenance.mlflow_move import move as move_to_server
 
     opened, begun = open_home(home), time.monotonic()
     with Console(stderr=True).status(f"Moving {opened.folder} ...") as shown:
@@ -101,7 +98,7 @@ def forget(
     """Remove a customer's rows from every file and store of the home; the ledger keeps only that it happened."""
     from dataclasses import asdict
 
-    from churn_platform.adapters.upkeep.forgetting import forget as forget_customer
+    from churn_platform.maintenance.erasing import forget as forget_customer
 
     opened = open_home(home)
     found = forget_customer(opened, user, by, reason)
@@ -125,8 +122,8 @@ def fixed(home: "Home", *, quiet: bool) -> list[dict[str, object]]:
     """Repair a home and report what was done, one sentence per repair: what, done, says."""
     from dataclasses import asdict
 
-    from churn_platform.adapters.upkeep.repair import Repair, repair
     from churn_platform.defs.runner import close_dead_runs
+    from churn_platform.maintenance.repair import Repair, repair
 
     found = repair(home)
     if dead := close_dead_runs(home):

@@ -1,16 +1,12 @@
-"""The commands about the ledger and what rests on it: history, verify, reproduce.
-
-Belongs here: their arguments and how their answers look. Does not: facts (`core/history.py`, `adapters/`). `cli/app.py`
-registers them.
-"""
+"""The commands about the ledger and what rests on it: history, verify, reproduce."""
 
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from churn_platform.base.errors import UsageError
 from churn_platform.cli.base import HomeOption, JsonOption, make_console, open_home, print_json
-from churn_platform.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,7 +28,7 @@ def history(
     as_json: JsonOption = False,
 ) -> None:
     """The ledger, oldest first; with --at what was in production then, and why."""
-    from churn_platform.core.history import Filters, instant
+    from churn_platform.ledger.history import Filters, instant
 
     filters = Filters(
         act=act,
@@ -45,7 +41,7 @@ def history(
     if at is not None:
         if filters != Filters():
             raise UsageError("--at asks what was in production then: it goes without the filters.")
-        from churn_platform.adapters.ledger.past import was_in_production
+        from churn_platform.audit.past import was_in_production
 
         found = was_in_production(open_home(home), at)
         print_json(found) if as_json else _show_standing(make_console(), found)
@@ -65,7 +61,7 @@ def verify(
     """Verify the ledger, MLflow, the releases and the server. Exits 1 on a mismatch or a failed check."""
     import re
 
-    from churn_platform.adapters.proof.verifying import LEAST_DIGITS, summary, verify_home
+    from churn_platform.audit.verifying import LEAST_DIGITS, summary, verify_home
 
     if anchor is not None and not re.fullmatch(f"[0-9a-f]{{{LEAST_DIGITS},64}}", anchor):
         raise UsageError(f"--anchor takes the digest of a receipt, at least its first {LEAST_DIGITS} digits.")
@@ -82,7 +78,7 @@ def reproduce(
     as_json: JsonOption = False,
 ) -> None:
     """Make a version again from the lake as known then; exit code 1 when anything differs, and what changed."""
-    from churn_platform.adapters.proof.reproducing import reproduce as make_again
+    from churn_platform.audit.reproducing import reproduce as make_again
 
     found = make_again(open_home(home), version)
     print_json(found) if as_json else _show_reproduced(make_console(), found)

@@ -1,11 +1,11 @@
-"""How people's word on versions looks in a terminal. Belongs here: layout. Does not: facts (`adapters/status.py`)."""
+"""How people's word on versions looks in a terminal."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
 
-from churn_platform.core.sentences import ended
+from churn_platform.base.text import ended
 
 STATES = {
     "promoted": "green", "approved": "green", "refused": "yellow", "rejected": "yellow", "lapsed": "yellow",

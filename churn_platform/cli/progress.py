@@ -9,7 +9,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-from churn_platform.core.loop import Step
+from churn_platform.loop.next_step import Step
 
 ASSETS = {"monthly": 7, "retraining": 5, "scores": 1}
 """Dagster steps of each job, checks included."""

@@ -1,8 +1,4 @@
-"""The commands by which people decide on versions: approve, reject, rollback, unblock, and ask for a new one: retrain.
-
-Belongs here: their arguments and what they say. Does not: what they do (`adapters/promotion/approving.py`,
-`adapters/promotion/rolling_back.py`). `cli/app.py` registers them.
-"""
+"""The commands by which people decide on versions: approve, reject, rollback, unblock, and ask for a new one: retrain."""
 
 from typing import Annotated
 
@@ -26,7 +22,7 @@ def approve(
     as_json: JsonOption = False,
 ) -> None:
     """Put a candidate that passed and waits into production; with --override also one that was refused."""
-    from churn_platform.adapters.promotion.approving import approve as act
+    from churn_platform.promotion.approving import approve as act
 
     _say(version, act(open_home(home), version, by, reason, override=override), as_json=as_json)
 
@@ -39,7 +35,7 @@ def reject(
     as_json: JsonOption = False,
 ) -> None:
     """Answer a candidate that waits for an approval with no; production stays."""
-    from churn_platform.adapters.promotion.approving import reject as act
+    from churn_platform.promotion.approving import reject as act
 
     _say(version, act(open_home(home), version, by, reason), as_json=as_json)
 
@@ -52,7 +48,7 @@ def rollback(
     as_json: JsonOption = False,
 ) -> None:
     """Put an earlier version back into production; servers follow within seconds, the version left is blocked."""
-    from churn_platform.adapters.promotion.rolling_back import roll_back
+    from churn_platform.promotion.rolling_back import roll_back
 
     opened = open_home(home)
     said = roll_back(opened, by, reason, to)
@@ -68,7 +64,7 @@ def unblock(
     as_json: JsonOption = False,
 ) -> None:
     """Let a version that was rolled back be promoted again."""
-    from churn_platform.adapters.promotion.rolling_back import unblock as act
+    from churn_platform.promotion.rolling_back import unblock as act
 
     _say(version, act(open_home(home), version, by, reason), as_json=as_json)
 
@@ -80,7 +76,7 @@ def retrain(
     as_json: JsonOption = False,
 ) -> None:
     """Ask for a new candidate now, whatever the policy; `churn run` trains it."""
-    from churn_platform.adapters.training_requests import request_retraining
+    from churn_platform.loop.training_requests import request_retraining
 
     said = request_retraining(open_home(home), by, reason)
     print_json({"says": said}) if as_json else typer.echo(said)

@@ -1,8 +1,4 @@
-"""`churn serve`: the API on one home, run by BentoML; and what `churn bento` prints about the build.
-
-Belongs here: where the API may listen, the command line of BentoML, words. Does not: the API (`bento/`), building
-(`adapters/serving/bento_build.py`).
-"""
+"""`churn serve`: the API on one home, run by BentoML; and what `churn bento` prints about the build."""
 
 import ipaddress
 import os
@@ -10,13 +6,13 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from churn_platform.adapters.dagster_ui import HOST, port_is_free
-from churn_platform.adapters.home import Home
-from churn_platform.errors import UsageError
-from churn_platform.settings import prepare_serving
+from churn_platform.alerting.dagster_ui import HOST, port_is_free
+from churn_platform.base.errors import UsageError
+from churn_platform.base.settings import prepare_serving
+from churn_platform.services import Home
 
 if TYPE_CHECKING:
-    from churn_platform.adapters.serving.bento_build import Built
+    from churn_platform.serving.bento_build import Built
 
 SERVICE = "churn_platform._bento.service:ChurnService"
 

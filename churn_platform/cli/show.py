@@ -1,4 +1,4 @@
-"""How answers look in a terminal: tables and sentences with rich. Belongs here: layout. Does not: facts."""
+"""How answers look in a terminal: tables and sentences with rich."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -9,10 +9,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from churn_platform.cli.people import STATES, said_of, show_people, standing
-from churn_platform.core.month_comparison import change_sentence
+from churn_platform.lake.month_comparison import change_sentence
 
 if TYPE_CHECKING:
-    from churn_platform.adapters.drops.validation import ValidatedDrop
+    from churn_platform.ingestion.validation import ValidatedDrop
 
 STYLES = {"pass": "green", "warn": "yellow", "fail": "red", "not_applicable": "dim"}
 

@@ -1,8 +1,4 @@
-"""`churn simulate`: a business with a known truth as files, ready for `churn ingest` and `churn demo --data`.
-
-Belongs here: files from deliveries, and never over other files. Does not: what happens in a scenario
-(`core/simulate`).
-"""
+"""`churn simulate`: a business with a known truth as files, ready for `churn ingest` and `churn demo --data`."""
 
 import datetime as dt
 import shutil
@@ -10,12 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from churn_platform.adapters.contracts.file import read_contract
-from churn_platform.adapters.drops.reader import SUCCESS
-from churn_platform.adapters.files import read_json, write_json, write_text
-from churn_platform.core.contract import Contract
-from churn_platform.core.simulate import Delivery, Scenario, deliver, truth_json
-from churn_platform.errors import IntegrityError, UsageError
+from churn_platform.base.errors import IntegrityError, UsageError
+from churn_platform.base.files import read_json, write_json, write_text
+from churn_platform.contract.model import Contract
+from churn_platform.contract.reading import read_contract
+from churn_platform.ingestion.drops import SUCCESS
+from churn_platform.simulator import Delivery, Scenario, deliver, truth_json
 
 TRUTH, CONTRACT = "truth.json", "contract.yaml"
 LATER = ("labels", "corrections", "repairs")

@@ -1,13 +1,10 @@
-"""The story of a demo: month by month what happened in the business, what the loop saw, and what it did.
-
-Belongs here: the facts, from records, ledger and a simulation's truth. Does not: layout (`cli/show.py`).
-"""
+"""The story of a demo: month by month what happened in the business, what the loop saw, and what it did."""
 
 import datetime as dt
 from collections.abc import Mapping
 from typing import Any
 
-from churn_platform.adapters.home import Home
+from churn_platform.services import Home
 
 Row = dict[str, Any]
 

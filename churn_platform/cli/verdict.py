@@ -1,8 +1,4 @@
-"""The commands that look back: replay and scoreboard.
-
-Belongs here: their arguments and tables. Does not: facts (`adapters/hindsight/replaying.py`,
-`adapters/hindsight/scoreboard.py`). `cli/app.py` registers them.
-"""
+"""The commands that look back: replay and scoreboard."""
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
@@ -16,7 +12,7 @@ from churn_platform.cli.base import HomeOption, JsonOption, make_console, open_h
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from churn_platform.core.replay.result import Replay
+    from churn_platform.backtest.result import Replay
 
 PolicyOption = Annotated[
     list[Path] | None, typer.Option("--policy", help="YAML with a `policy:` section; repeat for several.")
@@ -30,8 +26,8 @@ def replay(
     as_json: JsonOption = False,
 ) -> None:
     """What the loop would have decided in every past month: this policy, never, always, and those of --policy."""
-    from churn_platform.adapters.hindsight.replay_plot import check_target, write_plot
-    from churn_platform.adapters.hindsight.replaying import replay_home
+    from churn_platform.backtest.replay_plot import check_target, write_plot
+    from churn_platform.backtest.replaying import replay_home
 
     if plot is not None:
         check_target(plot)
@@ -84,7 +80,7 @@ def _did(decision: str | None) -> str:
 
 def scoreboard(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Was the gate right? Each past decision by what labels that matured later say of both versions."""
-    from churn_platform.adapters.hindsight.scoreboard import scoreboard as answers
+    from churn_platform.backtest.scoreboard_run import scoreboard as answers
 
     found = answers(open_home(home))
     print_json(found) if as_json else show_scoreboard(make_console(), found)

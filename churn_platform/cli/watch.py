@@ -1,15 +1,11 @@
-"""`churn alert` and `churn exporter`: telling people and Prometheus.
-
-Belongs here: arguments and words. Does not: what is sent (`adapters/watching/alerting.py`,
-`adapters/watching/exporter.py`).
-"""
+"""`churn alert` and `churn exporter`: telling people and Prometheus."""
 
 from typing import Annotated, Any
 
 import typer
 
+from churn_platform.base.errors import ChurnError, UsageError
 from churn_platform.cli.base import OPENED, HomeOption, JsonOption, open_home, print_json
-from churn_platform.errors import ChurnError, UsageError
 
 
 def alert(
@@ -18,7 +14,7 @@ def alert(
     as_json: JsonOption = False,
 ) -> None:
     """Send the alerts that wait, now, and show what each receiver was sent; or try the receivers with --test."""
-    from churn_platform.adapters.watching.alerting import Alerter
+    from churn_platform.alerting.alerting import Alerter
 
     opened = open_home(home)
     OPENED.clear()  # what waits is sent here, or not at all
@@ -44,7 +40,7 @@ def exporter(
     home: HomeOption = None,
 ) -> None:
     """Metrics of the home for Prometheus: daemon, jobs, snapshot, production, drift, performance, ledger, alerts."""
-    from churn_platform.adapters.watching.exporter import serve
+    from churn_platform.alerting.exporter import serve
     from churn_platform.defs.health import DagsterHealth
 
     opened = open_home(home)

@@ -1,20 +1,15 @@
-"""People's word in the UI: jobs whose launchpad asks for version, name and reason.
-
-Belongs here: the forms. Does not: what happens (`adapters/promotion/approving.py`,
-`adapters/promotion/rolling_back.py`, `adapters/training_requests.py`), which is the same as by the commands
-`churn approve`, `reject`, `rollback`, `unblock` and `retrain`.
-"""
+"""People's word in the UI: jobs whose launchpad asks for version, name and reason."""
 
 from collections.abc import Callable
 
 import dagster as dg
 from pydantic import Field
 
-from churn_platform.adapters.promotion.approving import approve, reject
-from churn_platform.adapters.promotion.rolling_back import roll_back, unblock
-from churn_platform.adapters.training_requests import request_retraining
+from churn_platform.base.errors import ChurnError
 from churn_platform.defs.resources import HomeResource
-from churn_platform.errors import ChurnError
+from churn_platform.loop.training_requests import request_retraining
+from churn_platform.promotion.approving import approve, reject
+from churn_platform.promotion.rolling_back import roll_back, unblock
 
 ONCE = {"dagster/max_retries": "0"}
 """A person asked once: what was refused is not tried again."""

@@ -1,17 +1,8 @@
-"""Automation: the jobs, the sensors and the schedule. Every one asks the same pure rule what comes next.
-
-Belongs here: turning a `Step` into a run request or a skip reason. Does not: the rule (`core/loop.py`).
-"""
+"""Automation: the jobs, the sensors and the schedule. Every one asks the same pure rule what comes next."""
 
 import dagster as dg
 
-from churn_platform.adapters.drops.ingestion import recognise_drop, recognise_drops
-from churn_platform.adapters.home import Home
-from churn_platform.adapters.online.upkeep import notice_lost_rows
-from churn_platform.adapters.progress import Progress
-from churn_platform.adapters.promotion.approval_requests import record_lapse_if_free
-from churn_platform.adapters.watching.alerting import Alerter
-from churn_platform.core.loop import Step
+from churn_platform.alerting.alerting import Alerter
 from churn_platform.defs.features import feature_views, training_dataset
 from churn_platform.defs.ingestion import snapshot
 from churn_platform.defs.monitoring import drift_report, performance
@@ -20,6 +11,12 @@ from churn_platform.defs.promotion import production_model, promotion_decision
 from churn_platform.defs.resources import HomeResource
 from churn_platform.defs.scoring import scores
 from churn_platform.defs.training import candidate_model
+from churn_platform.features.online.upkeep import notice_lost_rows
+from churn_platform.ingestion.publish import recognise_drop, recognise_drops
+from churn_platform.loop.next_step import Step
+from churn_platform.loop.progress import Progress
+from churn_platform.promotion.approving import record_lapse_if_free
+from churn_platform.services import Home
 
 EVIDENCE_TAG = "churn/evidence"
 ACTIVE = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]

@@ -6,19 +6,19 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
-from churn_platform.adapters.features.training_data import (
+from churn_platform.defs.ingestion import snapshot
+from churn_platform.defs.partitions import as_of_partitions, month_of
+from churn_platform.defs.resources import HomeResource
+from churn_platform.evaluation.leaks import Alone, judge_alone
+from churn_platform.features.training_data import (
     build_training_dataset,
     knowledge_time,
     load_training_dataset,
     oracle_mismatches,
     record_failed_checks,
 )
-from churn_platform.adapters.progress import Progress
-from churn_platform.core.leaks import Alone, judge_alone
-from churn_platform.core.training_dataset import AS_OF, LABEL, TrainingDataset
-from churn_platform.defs.ingestion import snapshot
-from churn_platform.defs.partitions import as_of_partitions, month_of
-from churn_platform.defs.resources import HomeResource
+from churn_platform.features.training_dataset import AS_OF, LABEL, TrainingDataset
+from churn_platform.loop.progress import Progress
 
 
 @dg.asset(partitions_def=as_of_partitions, group_name="features", deps=[snapshot], kinds={"feast", "duckdb"})

@@ -1,17 +1,13 @@
-"""What Dagster's storage records about daemon and jobs, as plain values for the exporter.
-
-Belongs here: reading the instance. Does not: what it means (`core/watching.py`), metrics
-(`adapters/watching/exporter.py`).
-"""
+"""What Dagster's storage records about daemon and jobs, as plain values for the exporter."""
 
 import threading
 
 import dagster as dg
 
-from churn_platform.adapters.home import Home
-from churn_platform.core.watching import DagsterState, JobState
+from churn_platform.alerting.watching import DagsterState, JobState
 from churn_platform.defs.automation import monthly, retraining
 from churn_platform.defs.pulling import pull
+from churn_platform.services import Home
 
 BROKEN = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 

@@ -4,17 +4,17 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from churn_platform.adapters.dagster_ui import report_url
-from churn_platform.adapters.drops.comparing import comparison_warnings
-from churn_platform.adapters.drops.ingestion import publish_drop
-from churn_platform.adapters.home import Home
-from churn_platform.adapters.lake import Publication
-from churn_platform.core.month_comparison import change_sentence
-from churn_platform.core.month_warnings import MonthWarning
-from churn_platform.core.quarantine import quarantined_sentence
+from churn_platform.alerting.dagster_ui import report_url
+from churn_platform.base.errors import DropRefused
 from churn_platform.defs.partitions import as_of_partitions, month_of
 from churn_platform.defs.resources import HomeResource
-from churn_platform.errors import DropRefused
+from churn_platform.ingestion.comparing import comparison_warnings
+from churn_platform.ingestion.month_warnings import MonthWarning
+from churn_platform.ingestion.publish import publish_drop
+from churn_platform.ingestion.quarantine import quarantined_sentence
+from churn_platform.lake.lake import Publication
+from churn_platform.lake.month_comparison import change_sentence
+from churn_platform.services import Home
 
 WORST = 3
 """Reasons shown a table; the page has all."""

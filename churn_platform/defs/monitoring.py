@@ -4,13 +4,13 @@ from typing import Any
 
 import dagster as dg
 
-from churn_platform.adapters.dagster_ui import report_url
-from churn_platform.adapters.home import Home
-from churn_platform.adapters.monitoring import DriftOutcome, evaluate_versions, report_drift
+from churn_platform.alerting.dagster_ui import report_url
 from churn_platform.defs.features import training_dataset
 from churn_platform.defs.ingestion import snapshot
 from churn_platform.defs.partitions import as_of_partitions, month_of
 from churn_platform.defs.resources import HomeResource
+from churn_platform.monitoring.monitoring import DriftOutcome, evaluate_versions, report_drift
+from churn_platform.services import Home
 
 
 @dg.asset(partitions_def=as_of_partitions, group_name="monitoring", deps=[snapshot], kinds={"evidently"})
@@ -80,8 +80,8 @@ def _answered_table(answered: list[dict[str, Any]]) -> str:
 def _drift_metadata(home: Home, outcome: DriftOutcome) -> dict[str, object]:
     if outcome.result is None:
         return {"note": outcome.note}
-    from churn_platform.adapters.drift.page import drift_plot_png
-    from churn_platform.adapters.plots import markdown_image
+    from churn_platform.drift.page import drift_plot_png
+    from churn_platform.evaluation.plots import markdown_image
 
     result = outcome.result
     drifted = [f"- {column.column}: {column.reason}" for column in result.columns if column.drifted]

@@ -1,7 +1,4 @@
-"""A Dagster logger that reports to a listener which asset starts and ends, in place of Dagster's own console lines.
-
-Belongs here: the bridge from Dagster's log to the command line. Does not: what the command line shows.
-"""
+"""A Dagster logger that reports to a listener which asset starts and ends, in place of Dagster's own console lines."""
 
 import contextlib
 import logging

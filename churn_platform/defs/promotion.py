@@ -2,13 +2,13 @@
 
 import dagster as dg
 
-from churn_platform.adapters.promotion.approval_requests import waiting
-from churn_platform.adapters.promotion.deciding import carry_out, decide_candidate, newest_decision
-from churn_platform.core.criteria import CRITERIA, Finding
-from churn_platform.core.promotion import Decision, Trigger
 from churn_platform.defs.partitions import as_of_partitions, month_of
 from churn_platform.defs.resources import HomeResource
 from churn_platform.defs.training import candidate_model
+from churn_platform.promotion.approving import waiting
+from churn_platform.promotion.criteria import CRITERIA, Finding
+from churn_platform.promotion.deciding import carry_out, decide_candidate, newest_decision
+from churn_platform.promotion.decision import Decision, Trigger
 
 MARKS = {"pass": "pass", "fail": "**fail**", "warn": "warn", "not_applicable": "not applicable"}
 

@@ -2,12 +2,12 @@
 
 import dagster as dg
 
-from churn_platform.adapters.drops.ingestion import pull_drop
-from churn_platform.adapters.status import parse_as_of
-from churn_platform.adapters.watching.alerting import Alerter
-from churn_platform.core.pulling import due_pull
+from churn_platform.alerting.alerting import Alerter
+from churn_platform.base.errors import ChurnError, DropRefused
 from churn_platform.defs.resources import HomeResource
-from churn_platform.errors import ChurnError, DropRefused
+from churn_platform.ingestion.database_source import due_pull
+from churn_platform.ingestion.publish import pull_drop
+from churn_platform.reports.status import parse_as_of
 
 EVERY_MORNING = "0 5 * * *"
 DATABASE = "The customers' database"

@@ -1,7 +1,4 @@
-"""Resources: the home, held by one run at a time, and dagster-mlflow's tracking resource on the home's store.
-
-Belongs here: how assets reach the adapters. Does not: what the adapters do.
-"""
+"""Resources: the home, held by one run at a time, and dagster-mlflow's tracking resource on the home's store."""
 
 import contextlib
 from collections.abc import Iterator
@@ -11,12 +8,12 @@ from typing import Any
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
-from churn_platform.adapters.home import Home
-from churn_platform.adapters.ledger.state_receipts import record_policy
-from churn_platform.adapters.models.mlflow_move import finish as finish_move
-from churn_platform.adapters.promotion.approval_requests import record_lapse
-from churn_platform.adapters.promotion.promoting import recover
-from churn_platform.settings import load_settings, prepare_environment
+from churn_platform.base.settings import load_settings, prepare_environment
+from churn_platform.loop.state_receipts import record_policy
+from churn_platform.maintenance.mlflow_move import finish as finish_move
+from churn_platform.promotion.approving import record_lapse
+from churn_platform.promotion.promoting import recover
+from churn_platform.services import Home
 
 
 class HomeResource(dg.ConfigurableResource):

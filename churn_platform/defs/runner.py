@@ -1,7 +1,4 @@
-"""Runs the loop in this process, through Dagster, so every run is in the UI.
-
-Belongs here: one step as one Dagster run, and the loop over steps. Does not: what comes next (`core/loop.py`).
-"""
+"""Runs the loop in this process, through Dagster, so every run is in the UI."""
 
 import datetime as dt
 from collections.abc import Callable, Iterator
@@ -12,23 +9,23 @@ import dagster as dg
 from dagster._core.instance.ref import InstanceRef
 from dagster._utils.error import SerializableErrorInfo
 
-from churn_platform import errors
-from churn_platform.adapters.drops.ingestion import recognise_drops
-from churn_platform.adapters.home import Home
-from churn_platform.adapters.ledger.state_receipts import record_policy
-from churn_platform.adapters.library_errors import one_line
-from churn_platform.adapters.models.mlflow_move import finish as finish_move
-from churn_platform.adapters.online.upkeep import notice_lost_rows
-from churn_platform.adapters.progress import Progress
-from churn_platform.adapters.promotion.approval_requests import record_lapse
-from churn_platform.adapters.promotion.promoting import recover
-from churn_platform.adapters.upkeep.forgetting import finish as finish_forgetting
-from churn_platform.adapters.watching.alerting import Alerter
-from churn_platform.core.loop import Step
+from churn_platform.alerting.alerting import Alerter
+from churn_platform.base import errors
+from churn_platform.base.errors import ChurnError
+from churn_platform.base.library_errors import one_line
 from churn_platform.definitions import defs
 from churn_platform.defs.automation import run_request
 from churn_platform.defs.progress_log import OnAsset, listening
-from churn_platform.errors import ChurnError
+from churn_platform.features.online.upkeep import notice_lost_rows
+from churn_platform.ingestion.publish import recognise_drops
+from churn_platform.loop.next_step import Step
+from churn_platform.loop.progress import Progress
+from churn_platform.loop.state_receipts import record_policy
+from churn_platform.maintenance.erasing import finish as finish_forgetting
+from churn_platform.maintenance.mlflow_move import finish as finish_move
+from churn_platform.promotion.approving import record_lapse
+from churn_platform.promotion.promoting import recover
+from churn_platform.services import Home
 
 OURS = {kind.__name__ for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, ChurnError)}
 INTERRUPTIONS = ("KeyboardInterrupt", "DagsterExecutionInterruptedError")

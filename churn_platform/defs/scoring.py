@@ -3,15 +3,15 @@
 import dagster as dg
 import pandas as pd
 
-from churn_platform.adapters.dagster_ui import report_url
-from churn_platform.adapters.month_warnings import record_warnings
-from churn_platform.adapters.scoring import score_month
+from churn_platform.alerting.dagster_ui import report_url
 from churn_platform.defs.features import feature_views
 from churn_platform.defs.ingestion import warnings_metadata
 from churn_platform.defs.monitoring import performance
 from churn_platform.defs.partitions import as_of_partitions, month_of
 from churn_platform.defs.promotion import production_model
 from churn_platform.defs.resources import HomeResource
+from churn_platform.reports.month_warnings import record_warnings
+from churn_platform.scoring.scoring import score_month
 
 
 @dg.asset(

@@ -6,12 +6,12 @@ from typing import Any
 
 import dagster as dg
 
-from churn_platform.adapters.features.training_data import load_training_dataset
-from churn_platform.core.training_dataset import LABEL, TrainingDataset
+from churn_platform.base.errors import DataError, NotANumber
 from churn_platform.defs.features import training_dataset
 from churn_platform.defs.partitions import as_of_partitions, month_of
 from churn_platform.defs.resources import HomeResource
-from churn_platform.errors import DataError, NotANumber
+from churn_platform.features.training_data import load_training_dataset
+from churn_platform.features.training_dataset import LABEL, TrainingDataset
 
 
 @dg.asset(
@@ -29,13 +29,13 @@ def candidate_model(
     The same data, recipe and code are the same version: nothing is registered twice. A training that the data cannot
     support is recorded with its reason; the run stays green and what follows is skipped.
     """
-    from churn_platform.adapters.ledger.provenance import code_digest, made_with
-    from churn_platform.adapters.models.registry import CANDIDATE
-    from churn_platform.adapters.plots import candidate_plots, markdown_image
-    from churn_platform.adapters.training_requests import record_refused_training
-    from churn_platform.core.candidate import candidate_digest, fit_candidate
-    from churn_platform.core.model import Recipe
-    from churn_platform.core.refused_training import refusal_sentence
+    from churn_platform.base.provenance import code_digest, made_with
+    from churn_platform.evaluation.plots import candidate_plots, markdown_image
+    from churn_platform.ingestion.month_warnings import refusal_sentence
+    from churn_platform.loop.training_requests import record_refused_training
+    from churn_platform.training.candidate import candidate_digest, fit_candidate
+    from churn_platform.training.model import Recipe
+    from churn_platform.training.registry import CANDIDATE
 
     opened, as_of = home.open(), month_of(context)
     published = load_training_dataset(opened, as_of)

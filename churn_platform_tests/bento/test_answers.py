@@ -6,10 +6,10 @@ import sqlite3
 import pytest
 import yaml
 
-from churn_platform.adapters.online.values import entity_key
-from churn_platform.adapters.promotion.promoting import released
-from churn_platform.adapters.serving import score_history
-from churn_platform.adapters.status import explain
+from churn_platform.features.online.values import entity_key
+from churn_platform.promotion.promoting import released
+from churn_platform.reports.status import explain
+from churn_platform.serving import score_history
 from churn_platform_tests.serving import point
 from churn_platform_tests.small_business import DECLARED, JANUARY
 

@@ -9,8 +9,8 @@ import yaml
 from bento.assembly import Assembly, contract_in_use
 from bento.errors import Refusal
 from bento.metrics import Metrics
-from churn_platform.adapters.contracts.file import default_contract_path, read_contract
-from churn_platform.settings import Settings
+from churn_platform.base.settings import Settings
+from churn_platform.contract.reading import default_contract_path, read_contract
 from churn_platform_tests.serving import boosted, client, point, publish, with_contract
 from churn_platform_tests.small_business import DECLARED
 

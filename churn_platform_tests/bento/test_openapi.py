@@ -5,7 +5,7 @@ import pytest
 
 from bento.openapi import document
 from bento.schema import schemas_of
-from churn_platform.core.contract import Contract
+from churn_platform.contract.model import Contract
 from churn_platform_tests.other_businesses import NEWSPAPER
 from churn_platform_tests.small_business import declared
 

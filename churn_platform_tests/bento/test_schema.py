@@ -6,7 +6,7 @@ import pytest
 
 from bento.errors import Refusal
 from bento.schema import body, schemas_of, value
-from churn_platform.core.contract import Contract
+from churn_platform.contract.model import Contract
 from churn_platform_tests.other_businesses import NEWSPAPER
 from churn_platform_tests.small_business import declared
 

@@ -5,8 +5,8 @@ import asyncio
 import httpx
 import pytest
 
-from churn_platform.adapters.features.feature_store import FeatureStore
-from churn_platform.adapters.online.address import online_address
+from churn_platform.features.feature_store import FeatureStore
+from churn_platform.features.online.address import online_address
 from churn_platform_tests.servers import Running, load
 from churn_platform_tests.small_business import JANUARY, copied
 from churn_platform_tests.stores import RedisServer

@@ -17,13 +17,13 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from churn_platform.adapters.contracts.file import default_contract_path
-from churn_platform.adapters.dagster_ui import free_port
-from churn_platform.adapters.drops.ingestion import publish_drop
-from churn_platform.adapters.drops.reader import find_drops
+from churn_platform.alerting.dagster_ui import free_port
+from churn_platform.base.errors import DataError
 from churn_platform.cli.app import app, main
-from churn_platform.core.criteria import CRITERIA
-from churn_platform.errors import DataError
+from churn_platform.contract.reading import default_contract_path
+from churn_platform.ingestion.drops import find_drops
+from churn_platform.ingestion.publish import publish_drop
+from churn_platform.promotion.criteria import CRITERIA
 from churn_platform_tests.small_business import DECLARED, FEBRUARY, JANUARY, deliver, make_home, month_tables, open_home
 
 COMMANDS = {
@@ -365,7 +365,7 @@ def test_a_run_that_fails_says_the_warnings_of_its_month(churn, february_copy, m
     def fails(*_, **__):
         raise DataError("The join broke.")
 
-    monkeypatch.setattr("churn_platform.adapters.features.feature_store.FeatureStore.apply", fails)
+    monkeypatch.setattr("churn_platform.features.feature_store.FeatureStore.apply", fails)
     found = churn("run", home=february_copy)
     assert "The join broke." in failed(found)
     assert "2024-02-29 TABLE_LACKS_CUSTOMERS" in found[2]
@@ -375,7 +375,7 @@ def test_ctrl_c_is_said_in_a_sentence_with_its_own_exit_code(churn, january, env
     def interrupted(_):
         raise KeyboardInterrupt
 
-    environ.setattr("churn_platform.adapters.status.status", interrupted)
+    environ.setattr("churn_platform.reports.status.status", interrupted)
     code, out, err = churn("status", home=january)
     assert (code, out) == (130, "")
     assert err.strip() == "churn: Stopped. Completed steps are kept. Run the same command again to continue."

@@ -15,12 +15,12 @@ import sys
 import pytest
 
 from churn_platform import cli
-from churn_platform.adapters.library_errors import LONGEST, sentence_of
-from churn_platform.adapters.models.artifact_paths import relocate
+from churn_platform.base.errors import DataError
+from churn_platform.base.library_errors import LONGEST, sentence_of
 from churn_platform.cli import app as app_module
 from churn_platform.cli import base
 from churn_platform.cli.app import main
-from churn_platform.errors import DataError
+from churn_platform.training.mlflow_server import relocate
 from churn_platform_tests.small_business import FEBRUARY, copied, open_home
 from churn_platform_tests.test_docs import commands
 
@@ -125,7 +125,7 @@ def json_error():
 
 
 def record_error():
-    from churn_platform.core.promotion import Decision
+    from churn_platform.promotion.decision import Decision
 
     try:
         Decision.model_validate({})
@@ -341,7 +341,7 @@ def test_in_a_damaged_home_every_command_works_or_says_why_not_in_one_sentence(f
 
 @pytest.mark.parametrize("damage", ["Feast's registry is garbage", "Feast's registry is cut"])
 def test_what_feast_makes_of_a_damaged_registry_is_one_sentence(damage, february, tmp_path):
-    from churn_platform.adapters.features.training_data import build_training_dataset
+    from churn_platform.features.training_data import build_training_dataset
 
     home = copied(february, tmp_path / "home")
     FAULTS[damage](home.folder)

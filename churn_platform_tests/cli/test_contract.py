@@ -9,14 +9,14 @@ import pandas as pd
 import pytest
 import yaml
 
-from churn_platform.adapters.contracts.file import default_contract_path, read_contract
-from churn_platform.adapters.dagster_ui import free_port
-from churn_platform.adapters.home import Home
-from churn_platform.adapters.models.mlflow_server import MARKER
+from churn_platform.alerting.dagster_ui import free_port
+from churn_platform.base.settings import Settings
 from churn_platform.cli.contract import make_home
-from churn_platform.core.draft.columns import LISTED, OFTEN
-from churn_platform.core.draft.leaks import LIMIT
-from churn_platform.settings import Settings
+from churn_platform.contract.reading import default_contract_path, read_contract
+from churn_platform.drafting.columns import LISTED, OFTEN
+from churn_platform.drafting.leaks import LIMIT
+from churn_platform.services import Home
+from churn_platform.training.mlflow_server import MARKER
 from churn_platform_tests.cli import test_app as test_cli
 from churn_platform_tests.drafted_businesses import MONTH, deliver_laundry, deliver_phone
 from churn_platform_tests.small_business import DECLARED, JANUARY, month_tables

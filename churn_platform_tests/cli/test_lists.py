@@ -3,9 +3,9 @@
 import pytest
 from rich.console import Console
 
-from churn_platform.adapters.status import status
 from churn_platform.cli.answers import scores
 from churn_platform.cli.show import show_explanation, show_scores, show_status
+from churn_platform.reports.status import status
 from churn_platform_tests.small_business import FEBRUARY
 
 RECORD = {"version": 2, "customers": 1500, "stand_down": None}

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from churn_platform.adapters.promotion.deciding import decide_candidate
+from churn_platform.promotion.deciding import decide_candidate
 from churn_platform_tests.cli.test_app import answer, churn, environ, failed, wrong
 from churn_platform_tests.small_business import FEBRUARY, open_home, with_policy
 

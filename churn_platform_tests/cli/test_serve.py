@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from churn_platform.adapters.dagster_ui import free_port
+from churn_platform.alerting.dagster_ui import free_port
+from churn_platform.base.errors import ContractError, UsageError
 from churn_platform.cli import serve as cli_serve
 from churn_platform.cli.serve import serve
-from churn_platform.errors import ContractError, UsageError
 from churn_platform_tests.small_business import open_home
 
 KEY = "a" * 64

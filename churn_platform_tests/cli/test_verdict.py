@@ -5,8 +5,8 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+from churn_platform.base.errors import ContractError, UsageError
 from churn_platform.cli.app import app
-from churn_platform.errors import ContractError, UsageError
 from churn_platform_tests.small_business import open_home
 
 

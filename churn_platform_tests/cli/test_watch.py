@@ -12,7 +12,7 @@ import urllib.request
 
 import pytest
 
-from churn_platform.adapters.dagster_ui import free_port
+from churn_platform.alerting.dagster_ui import free_port
 from churn_platform_tests.cli import test_app as test_cli
 from churn_platform_tests.receiver import receiving
 

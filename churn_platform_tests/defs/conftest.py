@@ -10,10 +10,10 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from churn_platform.adapters.home import Home
+from churn_platform.base.settings import prepare_environment
 from churn_platform.defs.partitions import as_of_partitions
 from churn_platform.defs.resources import HomeResource, mlflow_tracking
-from churn_platform.settings import prepare_environment
+from churn_platform.services import Home
 
 
 @pytest.fixture(autouse=True)

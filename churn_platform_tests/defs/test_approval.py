@@ -3,10 +3,10 @@
 import dagster as dg
 import pytest
 
-from churn_platform.adapters.progress import Progress
+from churn_platform.base.settings import prepare_environment
 from churn_platform.definitions import defs
 from churn_platform.defs.promotion import approval, production_model
-from churn_platform.settings import prepare_environment
+from churn_platform.loop.progress import Progress
 from churn_platform_tests.small_business import FEBRUARY, open_home, with_policy
 
 JOBS = {
@@ -77,7 +77,7 @@ def test_a_refusal_fails_the_run_with_its_sentence_and_is_not_tried_again(run, f
 
 
 def test_the_asset_and_its_check_say_that_a_candidate_waits(materialize, february_decided_copy):
-    from churn_platform.adapters.promotion.deciding import decide_candidate
+    from churn_platform.promotion.deciding import decide_candidate
 
     home = with_policy(february_decided_copy, mode="approval")
     decide_candidate(home, FEBRUARY, "performance")

@@ -12,10 +12,9 @@ from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobO
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from churn_platform.adapters.dagster_ui import free_port
-from churn_platform.adapters.progress import Progress
-from churn_platform.adapters.promotion.deciding import carry_out
-from churn_platform.core.loop import Step
+from churn_platform.alerting.dagster_ui import free_port
+from churn_platform.base.errors import ContractError, IntegrityError
+from churn_platform.base.settings import prepare_environment
 from churn_platform.definitions import defs
 from churn_platform.defs import automation
 from churn_platform.defs.automation import (
@@ -27,8 +26,9 @@ from churn_platform.defs.automation import (
     run_request,
 )
 from churn_platform.defs.resources import HomeResource
-from churn_platform.errors import ContractError, IntegrityError
-from churn_platform.settings import prepare_environment
+from churn_platform.loop.next_step import Step
+from churn_platform.loop.progress import Progress
+from churn_platform.promotion.deciding import carry_out
 from churn_platform_tests.receiver import receiving
 from churn_platform_tests.small_business import (
     FEBRUARY,

@@ -3,10 +3,10 @@
 import dagster as dg
 import pytest
 
-from churn_platform.core.criteria import CRITERIA
 from churn_platform.definitions import defs
 from churn_platform.defs.partitions import as_of_partitions
 from churn_platform.defs.resources import HomeResource
+from churn_platform.promotion.criteria import CRITERIA
 
 GROUPS = {
     "snapshot": "ingestion",

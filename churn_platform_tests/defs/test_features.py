@@ -3,9 +3,9 @@
 import dagster as dg
 import pytest
 
-from churn_platform.adapters.drops.ingestion import publish_drop
-from churn_platform.core.digest import frame_digest
+from churn_platform.base.digests import frame_digest
 from churn_platform.defs.features import feature_views, training_dataset, training_dataset_checks
+from churn_platform.ingestion.publish import publish_drop
 from churn_platform_tests.small_business import (
     DECLARED,
     FEBRUARY,
@@ -96,7 +96,7 @@ def tampered(home, change):
     home.records.write("training_dataset", JANUARY, record, frame)
     kinds = {"label": bool, "holdout": bool, "plan": "category", "town": "category"}
     read = home.records.frame("training_dataset", JANUARY)
-    from churn_platform.core.snapshot import canonical_dtypes
+    from churn_platform.lake.tables import canonical_dtypes
 
     read = read.astype({**canonical_dtypes(home.contract)}).astype({n: k for n, k in kinds.items() if k is bool})
     home.records.write("training_dataset", JANUARY, record | {"digest": frame_digest(read)}, frame)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from churn_platform.adapters.drops.ingestion import publish_drop
 from churn_platform.defs.monitoring import drift_report, performance
+from churn_platform.ingestion.publish import publish_drop
 from churn_platform_tests.small_business import FEBRUARY, JANUARY, deliver, month_tables
 
 

@@ -3,8 +3,8 @@
 import dagster as dg
 import pytest
 
-from churn_platform.core.criteria import CRITERIA
 from churn_platform.defs.promotion import production_model, promotion_decision, promotion_gate
+from churn_platform.promotion.criteria import CRITERIA
 from churn_platform_tests.small_business import FEBRUARY, JANUARY, candidate, open_home, with_policy
 
 

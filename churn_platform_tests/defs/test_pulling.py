@@ -5,11 +5,11 @@ import datetime as dt
 import dagster as dg
 import pytest
 
-from churn_platform.adapters.drops.ingestion import publish_drop
-from churn_platform.adapters.watching.alerting import Alerter
+from churn_platform.alerting.alerting import Alerter
 from churn_platform.definitions import defs
 from churn_platform.defs.pulling import pull_schedule
 from churn_platform.defs.resources import HomeResource
+from churn_platform.ingestion.publish import publish_drop
 from churn_platform_tests.databases import run_sql, store
 from churn_platform_tests.receiver import receiving
 from churn_platform_tests.small_business import DECLARED, FEBRUARY, JANUARY, make_home, month_tables, open_home
@@ -30,7 +30,7 @@ def crm(tmp_path, monkeypatch):
 @pytest.fixture
 def home(tmp_path, crm):
     """A home whose tables are all in the database; January is published."""
-    from churn_platform.adapters.drops.ingestion import pull_drop
+    from churn_platform.ingestion.publish import pull_drop
 
     tables = {n: {**t, "source": {**SOURCE, "table": n}} for n, t in DECLARED["tables"].items()}
     made = make_home(tmp_path / "home", {**DECLARED, "tables": tables})

@@ -6,11 +6,11 @@ import sys
 import dagster as dg
 import pytest
 
+from churn_platform.base.errors import UsageError
+from churn_platform.base.settings import prepare_environment
 from churn_platform.defs.automation import drop_sensor
 from churn_platform.defs.ingestion import snapshot
 from churn_platform.defs.resources import HomeResource, mlflow_tracking
-from churn_platform.errors import UsageError
-from churn_platform.settings import prepare_environment
 from churn_platform_tests.small_business import JANUARY, deliver, make_home
 
 TRY = "import sys, filelock; filelock.FileLock(sys.argv[1], timeout=0).acquire()"
@@ -120,8 +120,8 @@ def test_each_dagster_run_is_one_mlflow_run_in_the_homes_store_also_after_one_th
 
 
 def test_a_run_first_completes_the_move_that_was_cut_off(february_copy, monkeypatch):
-    from churn_platform.adapters.promotion.rolling_back import roll_back
-    from churn_platform_tests.adapters.promotion.test_promoting import STEPS, PowerCut
+    from churn_platform.promotion.rolling_back import roll_back
+    from churn_platform_tests.promotion.test_promoting import STEPS, PowerCut
 
     @dg.asset
     def probe(home: HomeResource) -> int:

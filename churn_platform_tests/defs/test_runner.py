@@ -6,12 +6,12 @@ import signal
 import dagster as dg
 import pytest
 
-from churn_platform.adapters.progress import Progress
-from churn_platform.adapters.training_requests import request_retraining
+from churn_platform.base.errors import HomeBusy, IntegrityError, UsageError
+from churn_platform.base.settings import prepare_environment
 from churn_platform.definitions import defs
 from churn_platform.defs.runner import IN_PROCESS, StepFailed, _failure, run_due
-from churn_platform.errors import HomeBusy, IntegrityError, UsageError
-from churn_platform.settings import prepare_environment
+from churn_platform.loop.progress import Progress
+from churn_platform.loop.training_requests import request_retraining
 from churn_platform_tests.receiver import receiving
 from churn_platform_tests.small_business import FEBRUARY, JANUARY, deliver, make_home, month_tables, open_home
 

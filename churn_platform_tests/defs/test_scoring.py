@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from churn_platform.adapters.files import read_json, write_json
+from churn_platform.base.files import read_json, write_json
 from churn_platform.defs.scoring import scores
 from churn_platform_tests.small_business import FEBRUARY, JANUARY
 

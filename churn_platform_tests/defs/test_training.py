@@ -2,9 +2,9 @@
 
 import pytest
 
-from churn_platform.adapters.progress import Progress
+from churn_platform.base.errors import DataError, NotANumber
 from churn_platform.defs.training import candidate_model
-from churn_platform.errors import DataError, NotANumber
+from churn_platform.loop.progress import Progress
 from churn_platform_tests.small_business import FEBRUARY, JANUARY
 
 
@@ -18,7 +18,7 @@ def client(january_decided_copy):
 def test_a_candidate_is_registered_once_for_the_same_data_recipe_and_code(
     january_decided_copy, shown, client, monkeypatch
 ):
-    monkeypatch.setattr("churn_platform.adapters.ledger.provenance.code_digest", lambda: "other code than version 1's")
+    monkeypatch.setattr("churn_platform.base.provenance.code_digest", lambda: "other code than version 1's")
     first = shown(january_decided_copy, JANUARY, candidate_model)
     again = shown(january_decided_copy, JANUARY, candidate_model)
     assert (first["version"], first["registered"]) == ("2", "now")
@@ -57,8 +57,8 @@ def fit_raises(monkeypatch):
         def fit(*_):
             raise error
 
-        monkeypatch.setattr("churn_platform.adapters.ledger.provenance.code_digest", lambda: "another code")
-        monkeypatch.setattr("churn_platform.core.candidate.fit_candidate", fit)
+        monkeypatch.setattr("churn_platform.base.provenance.code_digest", lambda: "another code")
+        monkeypatch.setattr("churn_platform.training.candidate.fit_candidate", fit)
 
     return prepare
 
@@ -80,5 +80,5 @@ def test_a_refused_training_holds_for_the_code_that_refused_it(
     [seen] = [event for event in result.all_events if event.event_type_value == "ASSET_OBSERVATION"]
     assert seen.event_specific_data.asset_observation.description == "No candidate can be trained: Too few churners."
     assert Progress(home).refused_training(JANUARY) == "Too few churners."
-    monkeypatch.setattr("churn_platform.adapters.progress.provenance", lambda: {"code": "2:fixed"})
+    monkeypatch.setattr("churn_platform.loop.progress.provenance", lambda: {"code": "2:fixed"})
     assert Progress(home).refused_training(JANUARY) is None

@@ -1,7 +1,4 @@
-"""Runs the tests that guard the gate against a patched copy of the package, one process a mutant.
-
-Belongs here: patching, running, reading the outcome. Does not: the bugs (`mutants.py`), any assertion.
-"""
+"""Runs the tests that guard the gate against a patched copy of the package, one process a mutant."""
 
 import os
 import shutil
@@ -48,14 +45,14 @@ def package_copy(folder: Path, mutant: Mutant | None) -> Path:
     """A copy of the package in `folder`, with the bug; None changes nothing. The folder to put on the path."""
     shutil.copytree(ROOT / "churn_platform", folder / "churn_platform", ignore=shutil.ignore_patterns("__pycache__"))
     if mutant is not None:
-        module = folder / "churn_platform" / "core" / mutant.module
+        module = folder / "churn_platform" / mutant.module
         module.write_text(patched(mutant, module.read_text(encoding="utf-8")), encoding="utf-8")
     return folder
 
 
 def run_guards(package: Path, guards: Iterable[str]) -> Tried:
     """The guards' tests in a new process that imports the copy; up to the first failure."""
-    files = [str(ROOT / "churn_platform_tests" / "core" / name) for name in guards]
+    files = [str(ROOT / "churn_platform_tests" / name) for name in guards]
     # Without the plug-in of the same name the copy would never be imported and every mutant would survive.
     command = [
         sys.executable,

@@ -1,16 +1,13 @@
-"""Deliberate bugs in the comparison, each a patch of the real source and the tests that must see it.
-
-Belongs here: the bugs. Does not: how they are tried (`harness.py`).
-"""
+"""Deliberate bugs in the comparison, each a patch of the real source and the tests that must see it."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """One bug: in `module` (below `churn_platform/core`) `old`, which stands there once, is replaced by `new`.
+    """One bug: in `module` (below `churn_platform`) `old`, which stands there once, is replaced by `new`.
 
-    `guards` are the test files (below `churn_platform_tests/core`) of which at least one test must fail.
+    `guards` are the test files (below `churn_platform_tests`) of which at least one test must fail.
     """
 
     name: str
@@ -20,128 +17,132 @@ class Mutant:
     guards: tuple[str, ...]
 
 
-CRITERIA = "criteria/test_{}.py"
+CRITERIA = "promotion/criteria/test_{}.py"
 BEATS, INTERVAL = CRITERIA.format("beats_production"), CRITERIA.format("interval_above_zero")
 SELF_TEST, COMPARABLE = CRITERIA.format("self_test"), CRITERIA.format("comparable")
-GATE, EVIDENCE, PROMOTION = ("test_gate.py",), ("test_evidence.py",), ("test_promotion.py",)
+GATE, EVIDENCE, PROMOTION = (
+    ("promotion/test_gate.py",),
+    ("promotion/test_evidence.py",),
+    ("promotion/test_decision.py",),
+)
 PLAUSIBLE = CRITERIA.format("plausible_labels")
-CANDIDATE, DATASET = ("test_candidate.py",), ("test_training_dataset.py",)
+CANDIDATE, DATASET = ("training/test_candidate.py",), ("features/test_training_dataset.py",)
 
 REFIT_SIGMOID = """model = fit(recipe, rows, rows[LABEL], rows[key])
     from sklearn.linear_model import LogisticRegression
-    from churn_platform.core.estimator import log_odds
+    from churn_platform.training.estimator import log_odds
     seen, classify = dataset.holdout_rows(), model.pipeline.named_steps["classify"]
     scores = (log_odds(model.probability(seen)) - classify.intercept_) / classify.slope_
     sigmoid = LogisticRegression(C=1e6).fit(scores[:, None], seen[LABEL])
     classify.slope_, classify.intercept_ = float(sigmoid.coef_[0, 0]), float(sigmoid.intercept_[0])"""
 RESET_THRESHOLD = """model = fit(recipe, rows, rows[LABEL], rows[key])
-    from churn_platform.core.evaluation import cheapest_threshold
+    from churn_platform.evaluation.metrics import cheapest_threshold
     seen, classify = dataset.holdout_rows(), model.pipeline.named_steps["classify"]
     classify.threshold = cheapest_threshold(seen[LABEL].to_numpy(), model.probability(seen), 5.0, 1.0)"""
 FIT = "model = fit(recipe, rows, rows[LABEL], rows[key])"
 
 MUTANTS = (
     # who is compared with whom
-    Mutant("arguments swapped in the paired difference", "evidence.py",
+    Mutant("arguments swapped in the paired difference", "promotion/evidence.py",
            "(self.y, self.ours, self.theirs,", "(self.y, self.theirs, self.ours,", EVIDENCE),
-    Mutant("arguments swapped in should_promote", "criteria/beats_production.py",
+    Mutant("arguments swapped in should_promote", "promotion/criteria/beats_production.py",
            "should_promote(new, prod, delta)", "should_promote(prod, new, delta)", (BEATS,)),
-    Mutant("the same model twice", "gate.py",
+    Mutant("the same model twice", "promotion/gate.py",
            "production.model.probability(rows)", "candidate.model.probability(rows)", GATE),
-    Mutant("the incumbent in the candidate's place", "gate.py",
+    Mutant("the incumbent in the candidate's place", "promotion/gate.py",
            "np.asarray(candidate.model.probability(rows))",
            "np.asarray((production or candidate).model.probability(rows))", GATE),
     # on which rows
-    Mutant("evaluation on training rows", "gate.py",
+    Mutant("evaluation on training rows", "promotion/gate.py",
            "rows = dataset.holdout_rows()", "rows = dataset.training_rows()", GATE),
-    Mutant("metrics on training rows", "candidate.py",
+    Mutant("metrics on training rows", "training/candidate.py",
            "rows = dataset.holdout_rows()\n    entities", "rows = dataset.training_rows()\n    entities", CANDIDATE),
-    Mutant("the holdout trains", "training_dataset.py", " & (frame[HOLDOUT] == holdout)", "", DATASET),
-    Mutant("the candidate is fitted on everything", "candidate.py",
+    Mutant("the holdout trains", "features/training_dataset.py", " & (frame[HOLDOUT] == holdout)", "", DATASET),
+    Mutant("the candidate is fitted on everything", "training/candidate.py",
            "recipe, rows = Recipe.of(contract), dataset.training_rows()",
            "recipe, rows = Recipe.of(contract), dataset.frame", CANDIDATE),
-    Mutant("rows that the candidate saw stay", "evidence.py",
+    Mutant("rows that the candidate saw stay", "promotion/evidence.py",
            "kept = ~self.candidate_saw", "kept = np.ones_like(self.candidate_saw)", EVIDENCE),
-    Mutant("rows that production saw stay", "evidence.py",
+    Mutant("rows that production saw stay", "promotion/evidence.py",
            "kept &= ~self.production_saw if self.production_saw is not None else np.zeros(len(kept), dtype=bool)",
            "kept &= self.production_saw is not None", EVIDENCE),
-    Mutant("rows dropped on one side", "evidence.py",
+    Mutant("rows dropped on one side", "promotion/evidence.py",
            "np.asarray(self.production[self.sound_rows])",
            "np.asarray(self.production[~self.candidate_saw][: int(self.sound_rows.sum())])", EVIDENCE),
-    Mutant("an imported version counts as having seen nothing", "gate.py",
+    Mutant("an imported version counts as having seen nothing", "promotion/gate.py",
            "trained_on(entities, production.training_entities) if known else None",
            "trained_on(entities, production.training_entities)", GATE),
-    Mutant("rows that the join lost are forgotten", "training_dataset.py",
+    Mutant("rows that the join lost are forgotten", "features/training_dataset.py",
            "if len(frame) != len(spine):", "if len(frame) > len(spine):", DATASET),
     # with which labels
-    Mutant("labels shifted by a row for the gate", "gate.py",
+    Mutant("labels shifted by a row for the gate", "promotion/gate.py",
            "labels=rows[LABEL].to_numpy(dtype=bool)", "labels=np.roll(rows[LABEL].to_numpy(dtype=bool), 1)", GATE),
-    Mutant("labels shifted by a row in the dataset", "training_dataset.py",
+    Mutant("labels shifted by a row in the dataset", "features/training_dataset.py",
            "frame[LABEL] = frame[LABEL].astype(bool)",
            "frame[LABEL] = np.roll(frame[LABEL].to_numpy(dtype=bool), 1)", DATASET),
     # by which rule
-    Mutant(">= for > in should_promote", "criteria/beats_production.py",
+    Mutant(">= for > in should_promote", "promotion/criteria/beats_production.py",
            "new_auc > prod_auc + delta", "new_auc >= prod_auc + delta", (BEATS,)),
-    Mutant("delta forgotten", "criteria/beats_production.py",
+    Mutant("delta forgotten", "promotion/criteria/beats_production.py",
            "new_auc > prod_auc + delta", "new_auc > prod_auc", (BEATS,)),
-    Mutant(">= for > at the interval", "statistics.py",
-           "return self.low > value", "return self.low >= value", ("test_statistics.py", INTERVAL)),
-    Mutant("the interval's upper end asked for its lower", "statistics.py",
-           "return self.low > value", "return self.high > value", ("test_statistics.py", INTERVAL)),
-    Mutant("the interval on the wrong side", "criteria/interval_above_zero.py",
+    Mutant(">= for > at the interval", "evaluation/statistics.py",
+           "return self.low > value", "return self.low >= value", ("evaluation/test_statistics.py", INTERVAL)),
+    Mutant("the interval's upper end asked for its lower", "evaluation/statistics.py",
+           "return self.low > value", "return self.high > value", ("evaluation/test_statistics.py", INTERVAL)),
+    Mutant("the interval on the wrong side", "promotion/criteria/interval_above_zero.py",
            'return "pass" if interval.above(0)', 'return "pass" if interval.below(0)', (INTERVAL,)),
-    Mutant("an interval of the complementary level", "evidence.py",
+    Mutant("an interval of the complementary level", "promotion/evidence.py",
            "(self.y, self.ours, self.theirs, self.policy.level, self.keys)",
            "(self.y, self.ours, self.theirs, 1 - self.policy.level, self.keys)", EVIDENCE),
-    Mutant("pooled rows of one customer taken for several", "evidence.py",
+    Mutant("pooled rows of one customer taken for several", "promotion/evidence.py",
            "(self.y, self.ours, self.theirs, self.policy.level, self.keys)",
            "(self.y, self.ours, self.theirs, self.policy.level)", EVIDENCE),
-    Mutant("the pairing forgotten", "comparison.py",
+    Mutant("the pairing forgotten", "evaluation/comparison.py",
            "_standard_error(churners - churners_b, stayers - stayers_b)", "_standard_error(churners, stayers)",
-           ("test_comparison.py",)),
-    Mutant("a worse Brier score than the churn rate's passes", "criteria/stands_on_its_own.py",
+           ("evaluation/test_comparison.py",)),
+    Mutant("a worse Brier score than the churn rate's passes", "promotion/criteria/stands_on_its_own.py",
            "brier < baseline", "brier > baseline", (CRITERIA.format("stands_on_its_own"),)),
-    Mutant("back in time", "criteria/newer_than_production.py",
+    Mutant("back in time", "promotion/criteria/newer_than_production.py",
            "fromisoformat(ours) < dt", "fromisoformat(ours) > dt", (CRITERIA.format("newer_than_production"),)),
-    Mutant("turned-over labels promote by themselves", "promotion.py",
+    Mutant("turned-over labels promote by themselves", "promotion/decision.py",
            "asks = bool(doubted) or evidence.policy.mode", "asks = evidence.policy.mode", (PLAUSIBLE,)),
-    Mutant("a model at chance taken for turned-over labels", "labels.py",
+    Mutant("a model at chance taken for turned-over labels", "features/labels.py",
            "return low <= high < CHANCE", "return low < CHANCE", (PLAUSIBLE,)),
     # the holdout
-    Mutant("another salt every month", "training_dataset.py",
+    Mutant("another salt every month", "features/training_dataset.py",
            "in_holdout(frame[contract.entity.column], policy.salt,",
            "in_holdout(frame[contract.entity.column], policy.salt + str(window.training[-1]),", DATASET),
-    Mutant("the salt forgotten", "training_dataset.py",
+    Mutant("the salt forgotten", "features/training_dataset.py",
            "hashes, limit = _hashed(entities, salt)", "hashes, limit = _hashed(entities)", DATASET),
     # scores
-    Mutant("NaN passes as a probability", "evidence.py",
+    Mutant("NaN passes as a probability", "promotion/evidence.py",
            "(~((scores >= 0) & (scores <= 1))).sum()", "((scores < 0) | (scores > 1)).sum()", EVIDENCE),
-    Mutant("NaN compared as an AUC", "criteria/beats_production.py",
+    Mutant("NaN compared as an AUC", "promotion/criteria/beats_production.py",
            "if not all(math.isfinite(value)", "if any(math.isinf(value)", (BEATS,)),
-    Mutant("the probability of the wrong class", "model.py",
+    Mutant("the probability of the wrong class", "training/model.py",
            "predict_proba(columns)[:, 1])", "predict_proba(columns)[:, 0])",
-           ("test_model.py",)),
-    Mutant("the classes in the wrong order", "estimator.py",
-           "np.column_stack([1 - churn, churn])", "np.column_stack([churn, 1 - churn])", ("test_estimator.py",)),
+           ("training/test_model.py",)),
+    Mutant("the classes in the wrong order", "training/estimator.py",
+           "np.column_stack([1 - churn, churn])", "np.column_stack([churn, 1 - churn])", ("training/test_estimator.py",)),
     # the fit
-    Mutant("calibration fitted on the holdout", "candidate.py", FIT, REFIT_SIGMOID, CANDIDATE),
-    Mutant("threshold chosen on the holdout", "candidate.py", FIT, RESET_THRESHOLD, CANDIDATE),
-    Mutant("calibration fitted on the rows of the fit", "estimator.py",
+    Mutant("calibration fitted on the holdout", "training/candidate.py", FIT, REFIT_SIGMOID, CANDIDATE),
+    Mutant("threshold chosen on the holdout", "training/candidate.py", FIT, RESET_THRESHOLD, CANDIDATE),
+    Mutant("calibration fitted on the rows of the fit", "training/estimator.py",
            "fold = self._fitted(X[fit_rows], labels[fit_rows])", "fold = self._fitted(X, labels)",
-           ("test_estimator.py",)),
-    Mutant("a customer in several folds", "estimator.py",
-           "if groups is None or len(np.unique(groups)) == len(groups):", "if len(labels):", ("test_estimator.py",)),
-    Mutant("the month-older recipe fitted on the newest month", "candidate.py",
+           ("training/test_estimator.py",)),
+    Mutant("a customer in several folds", "training/estimator.py",
+           "if groups is None or len(np.unique(groups)) == len(groups):", "if len(labels):", ("training/test_estimator.py",)),
+    Mutant("the month-older recipe fitted on the newest month", "training/candidate.py",
            "rows = dataset.forward_rows()", "rows = dataset.training_rows()", CANDIDATE),
     # the gate of the gate
-    Mutant("only the training labels are shuffled", "candidate.py",
+    Mutant("only the training labels are shuffled", "training/candidate.py",
            "_looked_up(shuffled, holdout, key).to_numpy(dtype=bool)", "holdout[LABEL].to_numpy(dtype=bool)", CANDIDATE),
-    Mutant("a failed self-test passes", "criteria/self_test.py", "    if faults:", "    if faults and not faults:",
+    Mutant("a failed self-test passes", "promotion/criteria/self_test.py", "    if faults:", "    if faults and not faults:",
            (SELF_TEST,)),
-    Mutant("no comparison is no obstacle", "criteria/base.py",
+    Mutant("no comparison is no obstacle", "promotion/criteria/base.py",
            'outcome == "fail" or (self.must_pass and outcome != "pass")', 'outcome == "fail"', (COMPARABLE,)),
-    Mutant("one refusal is not enough", "promotion.py",
+    Mutant("one refusal is not enough", "promotion/decision.py",
            '"refused" if refusals else', '"refused" if len(refusals) > 1 else', PROMOTION),
-    Mutant("another candidate than the approved one", "promotion.py",
+    Mutant("another candidate than the approved one", "promotion/decision.py",
            "if digest != self.candidate_digest:", "if not digest:", PROMOTION),
 )  # fmt: skip

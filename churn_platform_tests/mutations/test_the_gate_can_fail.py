@@ -34,10 +34,10 @@ def test_a_guard_catches(tried, name):
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=NAMES)
 def test_every_mutant_still_changes_the_source_and_its_guards_exist(mutant):
-    source = (ROOT / "churn_platform" / "core" / mutant.module).read_text(encoding="utf-8")
+    source = (ROOT / "churn_platform" / mutant.module).read_text(encoding="utf-8")
     assert patched(mutant, source) != source
     compile(patched(mutant, source), mutant.module, "exec")
-    assert all((ROOT / "churn_platform_tests" / "core" / guard).is_file() for guard in mutant.guards)
+    assert all((ROOT / "churn_platform_tests" / guard).is_file() for guard in mutant.guards)
 
 
 def test_a_mutant_whose_text_is_gone_or_stands_twice_is_an_error():
@@ -59,7 +59,7 @@ def test_what_merely_breaks_is_not_caught():
 
 def test_the_guards_run_on_the_copy(tmp_path):
     package = package_copy(tmp_path, None)
-    broken = package / "churn_platform" / "core" / "window.py"
+    broken = package / "churn_platform" / "lake" / "window.py"
     broken.write_text("raise RuntimeError('this is the copy')\n" + broken.read_text(encoding="utf-8"), encoding="utf-8")
-    assert "this is the copy" in run_guards(package, ["test_window.py"]).output
+    assert "this is the copy" in run_guards(package, ["lake/test_window.py"]).output
     assert "PYTHONPATH" not in os.environ

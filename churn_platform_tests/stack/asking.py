@@ -8,7 +8,7 @@ import urllib.request
 
 import httpx
 
-from churn_platform.adapters.progress import Progress
+from churn_platform.loop.progress import Progress
 from churn_platform_tests.real_months import REAL
 
 MINUTES = 60

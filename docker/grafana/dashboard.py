@@ -1,7 +1,4 @@
-"""Writes dashboards/churn.json: `python docker/grafana/dashboard.py`. A test holds the two together.
-
-Belongs here: which panels there are. Does not: what is measured (`bento/metrics.py`, the exporter).
-"""
+"""Writes dashboards/churn.json: `python docker/grafana/dashboard.py`. A test holds the two together."""
 
 import json
 import sys

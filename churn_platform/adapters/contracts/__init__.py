@@ -1,1 +1,0 @@
-"""Contracts as files: reading one, drafting one from a drop, saying what would fail."""

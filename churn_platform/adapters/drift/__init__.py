@@ -1,1 +1,0 @@
-"""Evidently's drift report and the page made of it."""

@@ -1,1 +1,0 @@
-"""Feast: its repository, point-in-time joins, the training datasets made through it."""

@@ -1,1 +1,0 @@
-"""Versions of the model: MLflow's registry, its server, where its artifacts are."""

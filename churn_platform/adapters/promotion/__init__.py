@@ -1,1 +1,0 @@
-"""Production moves: deciding, publishing, promoting, manual approval, rolling back."""

@@ -1,1 +1,0 @@
-"""Releases and everything that a server needs of a home; imports no heavy library."""

@@ -1,1 +1,0 @@
-"""The home as a whole: check-up and repair, backup and restore, forgetting a customer."""

@@ -1,1 +1,0 @@
-"""Telling people and Prometheus what happens to a home."""

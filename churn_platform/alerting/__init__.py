@@ -1,0 +1,1 @@
+"""Alerts and metrics: what is reported to people and to Prometheus."""

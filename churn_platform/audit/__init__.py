@@ -1,0 +1,1 @@
+"""Verify the ledger, the files and the server; reproduce a version."""

@@ -1,0 +1,152 @@
+"""Whether a version was made again, and if not, which of its inputs is not what it was."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from churn_platform.base.digests import canonical_json, digest_of
+from churn_platform.base.errors import ContractError
+from churn_platform.contract.model import Contract
+from churn_platform.features.training_dataset import TrainingDataset
+from churn_platform.ledger.states import changes
+from churn_platform.training.candidate import Candidate, candidate_digest
+from churn_platform.training.model import Recipe
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One thing as it was recorded and as it was made again."""
+
+    what: str
+    recorded: str
+    found: str
+
+    @property
+    def same(self) -> bool:
+        """Whether they are equal."""
+        return self.recorded == self.found
+
+    def as_dict(self) -> dict[str, Any]:
+        """The comparison as plain JSON values."""
+        return {**asdict(self), "same": self.same}
+
+
+def contract_as_then(contract: Contract, made_from: Mapping[str, Any]) -> Contract:
+    """The contract with recipe, holdout and slices as a version was made with; tables and features as they now are.
+
+    Raises:
+        ContractError: the features or tables have changed since, so nothing can be read as it was then.
+    """
+    recipe, fields = made_from["recipe"], contract.as_mapping()
+    training = fields["policy"]["training"] | {
+        "algorithm": recipe["algorithm"],
+        "seed": recipe["seed"],
+        "salt": made_from["holdout"]["salt"],
+        "holdout_fraction": made_from["holdout"]["fraction"],
+    }
+    policy = fields["policy"] | {"training": training}
+    try:
+        then = Contract.model_validate(
+            fields | {"policy": policy, "costs": recipe["costs"], "slices": made_from["slices"]}
+        )
+    except ValueError as error:  # pydantic's own
+        raise ContractError(f"The contract has no place any more for what it was made with: {error}") from None
+    now = Recipe.of(then).as_mapping()
+    if now != recipe:
+        said = "; ".join(change.sentence() for change in changes(_by_name(recipe), _by_name(now)))
+        raise ContractError(f"The features of the contract have changed since: {said}.")
+    return then
+
+
+def changed_policy(contract: Contract, made_from: Mapping[str, Any]) -> list[str]:
+    """What of the recipe and the holdout is another in today's policy; the version is made again by its own."""
+    recipe, training = Recipe.of(contract).as_mapping(), contract.policy.training
+    now = {
+        "policy.training": {
+            "algorithm": recipe["algorithm"], "seed": recipe["seed"], "salt": training.salt,
+            "holdout_fraction": training.holdout_fraction,
+        },
+        "costs": recipe["costs"],
+        "slices": list(contract.slices),
+    }  # fmt: skip
+    holdout, own = made_from["holdout"], made_from["recipe"]
+    then = {
+        "policy.training": {
+            "algorithm": own["algorithm"], "seed": own["seed"], "salt": holdout["salt"],
+            "holdout_fraction": holdout["fraction"],
+        },
+        "costs": own["costs"],
+        "slices": made_from["slices"],
+    }  # fmt: skip
+    return [change.sentence() for change in changes(then, now)]
+
+
+def changed_code(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Recipe version, libraries and machine that are not those a version was fitted with."""
+    # Until 0.2 the digests of four source files stood in for the recipe's version.
+    comparable = {name: value for name, value in recorded.items() if name != "sources"}
+    return [_code_sentence(change.field, change.old, change.new) for change in changes(comparable, now)]
+
+
+def changed_tables(recorded: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Tables of the lake that, as known then, do not hold what the version was trained on."""
+    return [
+        f"{name} is not in the lake any more as it was known then"
+        if change.new is None
+        else f"{name} was not known then, and is now"
+        if change.old is None
+        else f"{name} holds other rows than then (digest {str(change.old)[:12]}, now {str(change.new)[:12]})"
+        for name in sorted({*recorded, *now})
+        for change in changes({name: recorded.get(name)}, {name: now.get(name)})
+    ]
+
+
+def compare(
+    contract: Contract, dataset: TrainingDataset, recorded: Candidate, again: Candidate, released: Candidate | None
+) -> Iterator[Compared]:
+    """The version compared with its reproduction: identity, figures, and the prediction of every row of the dataset.
+
+    Args:
+        contract: the contract as it was then.
+        dataset: the dataset, made again.
+        recorded: the registered version.
+        again: what was fitted on the dataset.
+        released: the version as its release holds it; None where it has none.
+    """
+    then = recorded.passport
+    identity = candidate_digest(dataset, Recipe.of(contract), str(then["code_digest"]))
+    yield Compared("version (data, months, recipe)", recorded.digest, identity)
+    for name in ("training_rows", "training_churners", "threshold"):
+        yield Compared(name.replace("_", " "), str(then[name]), str(again.passport[name]))
+    yield Compared("metrics on the holdout", digest_of(then["metrics"]), digest_of(again.passport["metrics"]))
+    entities = (_bytes_digest(candidate.training_entities) for candidate in (recorded, again))
+    yield Compared("training customers", *entities)
+    rows = dataset.frame
+    found = _predictions(again, rows)
+    yield Compared(f"predictions of {len(rows):,} rows", _predictions(recorded, rows), found)
+    if released is not None:
+        yield Compared("the release's predictions", _predictions(released, rows), found)
+
+
+def _predictions(candidate: Candidate, rows: pd.DataFrame) -> str:
+    """Digest over the bits of every probability."""
+    return _bytes_digest(np.ascontiguousarray(candidate.model.probability(rows), dtype="<f8"))
+
+
+def _bytes_digest(array: Any) -> str:  # noqa: ANN401 - an array of any dtype
+    return digest_of(array.tobytes().hex())
+
+
+def _by_name(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    return {**recipe, "features": dict(recipe["features"])}
+
+
+def _code_sentence(field: str, old: object, new: object) -> str:
+    if field == "recipe":
+        then = "before 0.2" if old is None else f"version {old}"
+        return f"the code that fits a model (recipe {then}, now version {new})"
+    name = field.rpartition(".")[2]
+    return f"{name}: {canonical_json(old)} -> {canonical_json(new)}"

@@ -1,1 +1,0 @@
-"""Drift: what is measured, against which floor, and the verdict of each column."""

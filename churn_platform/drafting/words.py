@@ -1,0 +1,178 @@
+"""Words of a draft: valid names for headers, plain words for names, and what a name suggests."""
+
+import re
+import unicodedata
+
+from churn_platform.contract.model import RESERVED
+
+WINDOW_UNITS = {"d": "day", "w": "week", "m": "month", "y": "year"}
+SHORT = {
+    "avg": "average", "num": "number of", "nr": "number of", "cnt": "count of", "qty": "quantity of",
+    "mins": "minutes", "min": "minutes", "hrs": "hours", "secs": "seconds", "amt": "amount", "pct": "percent",
+    "max": "largest", "std": "spread of",
+}  # fmt: skip
+COUNT_WORDS = frozenset({"count", "cnt", "num", "number", "nr", "n", "qty", "quantity", "times"})
+IDENTIFIERS = frozenset({"id", "key", "uuid", "guid", "uid", "msisdn"})
+PEOPLE = frozenset({
+    "customer", "cust", "user", "account", "acct", "member", "client", "subscriber", "subscription", "household",
+    "person", "party", "patient", "player", "company",
+})  # fmt: skip
+NUMBERS = frozenset({"no", "nr", "num", "number", "code", "phone", "email", "iban"})
+JOINED_ID = re.compile(rf"({'|'.join(sorted(PEOPLE))})id")
+LABEL_WORDS = {
+    "churn": 4, "churned": 4, "churner": 4, "churns": 4, "attrition": 4, "attrited": 4,
+    "label": 2, "labels": 2, "target": 2, "left": 2, "leaver": 2, "leavers": 2, "leaves": 2, "cancel": 2,
+    "cancels": 2, "cancelled": 2, "canceled": 2, "exited": 2, "lapsed": 2, "lost": 2, "terminated": 2, "quit": 2,
+    "gone": 2, "unsubscribed": 2, "outcome": 1, "outcomes": 1, "y": 1, "inactive": 1,
+}  # fmt: skip
+STAY_WORDS = {
+    "retained": 2, "retention": 2, "stayed": 2, "stays": 2, "remained": 2, "remains": 2, "renewed": 2, "kept": 2,
+    "active": 1, "alive": 1, "loyal": 1, "current": 1,
+}  # fmt: skip
+"""Words of a label that says the opposite of churn."""
+NEGATIONS = frozenset({"not", "non", "never"})
+NEUTRAL_WORDS = frozenset({"label", "labels", "target", "outcome", "outcomes", "y"})
+"""Words of a label that say neither who left nor who stayed."""
+LATE_STEMS = (
+    "cancel", "churn", "terminat", "reason", "refund", "attrit", "unsubscrib", "deactivat", "winback", "closure",
+    "offboard",
+)  # fmt: skip
+LATE_WORDS = frozenset({"left", "exit", "exited", "lapsed", "leaver", "quit"})
+END_WORDS, DATE_WORDS = frozenset({"end", "ended", "closed"}), frozenset({"date", "day", "at", "on", "dt", "month"})
+PERSONAL_WORDS = frozenset({
+    "surname", "firstname", "lastname", "forename", "fullname", "email", "phone", "mobile", "iban", "address", "street",
+})  # fmt: skip
+WHOSE_NAME = frozenset({"first", "last", "full", "family", "given", "middle", "maiden"})
+VALUE_WORDS = frozenset({"clv", "ltv", "cltv", "value", "revenue", "arpu", "mrr", "arr", "spend", "spending", "margin"})
+ROW_WORDS = frozenset({
+    "index", "idx", "row", "rows", "rownumber", "rownum", "rowid", "number", "num", "no", "nr", "line", "record", "x",
+    "lp",
+})  # fmt: skip
+COST_WORDS = frozenset({"cost", "costs", "fn", "fp"})
+
+
+def valid_name(header: str, fallback: str = "column") -> str:
+    """The header as a name: itself where it is one, else in small letters with underscores."""
+    if re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", header):
+        return header
+    plain = unicodedata.normalize("NFKD", header.casefold()).encode("ascii", "ignore").decode()
+    name = re.sub(r"[^a-z0-9]+", "_", plain).strip("_")
+    return name if name[:1].isalpha() else f"{fallback}_{name}".rstrip("_")
+
+
+def free_name(wanted: str, table: str, taken: set[str]) -> str:
+    """`wanted`, or with the table before it and then a number where it is reserved or taken; noted in `taken`.
+
+    Small and large letters are the same name: the lake's SQL does not tell them apart.
+    """
+    names = [wanted, f"{table}_{wanted}", *(f"{table}_{wanted}_{n}" for n in range(2, len(taken) + 3))]
+    free = next(name for name in names if name.lower() not in taken and name.lower() not in RESERVED)
+    taken.add(free.lower())
+    return free
+
+
+def tokens(name: str) -> list[str]:
+    """The words of a name in small letters: at underscores, blanks and changes of case."""
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name)
+    return [word for word in re.split(r"[^A-Za-z0-9]+", spaced.lower()) if word]
+
+
+def plain_words(name: str) -> str:
+    """The name as a person would say it: "late_orders_90d" is "late orders in 90 days"."""
+    words, window = _without_window(name)
+    said = " ".join([*(SHORT.get(word, word) for word in words), *window])
+    return said.replace(" of of ", " of ")
+
+
+def description(name: str) -> str:
+    """The plain words as a description, empty where the name says nothing ("x12")."""
+    words = plain_words(name)
+    return words[:1].upper() + words[1:] if re.search(r"[a-z]{3}", words) else ""
+
+
+def counted(name: str) -> str:
+    """The phrase for something counted: "late_orders_90d" is "{value} late order{s} in 90 days"; else ""."""
+    words, window = _without_window(name)
+    words = [word for word in words if word not in COUNT_WORDS | {"of"}]
+    if not words or not re.search(r"[a-z]{3,}(?<!s)s$", words[-1]) or words[-1].endswith(("ies", "us", "is")):
+        return ""
+    return " ".join(["{value}", *words[:-1], f"{words[-1][:-1]}{{s}}", *window])
+
+
+def is_count(name: str) -> bool:
+    """Whether a name shows that something is counted, so 0 and 1 are only the first of its numbers."""
+    words, window = _without_window(name)
+    return bool(window) or bool(COUNT_WORDS & set(words))
+
+
+def age_name(date: str, unit: str) -> str:
+    """The name of the age of a date: "joined_date" is "days_since_joined"."""
+    words = [word for word in tokens(date) if word not in ("date", "at", "on", "dt", "day", "time", "timestamp")]
+    return "_".join([unit, "since", *(words or ["date"])])
+
+
+def is_row_number(name: str) -> bool:
+    """Whether a header names a row rather than a customer: none at all, "Unnamed: 0", "index", "row number"."""
+    words = tokens(name)
+    if not words:
+        return name.strip() in ("", "#")
+    return words[0] == "unnamed" or set(words) <= ROW_WORDS
+
+
+def key_likeness(header: str) -> int:
+    """How much a header looks like the customer's key: 0 not at all, 3 most."""
+    words = set(tokens(header))
+    if JOINED_ID.fullmatch("".join(tokens(header))):
+        return 3
+    if words & IDENTIFIERS:
+        return 3 if words & PEOPLE else 2
+    return int(bool(words & (PEOPLE | NUMBERS)))
+
+
+def label_likeness(name: str) -> int:
+    """How much a column's or a table's name looks like the label's: 0 not at all."""
+    return sum(LABEL_WORDS.get(word, STAY_WORDS.get(word, 0)) for word in tokens(name))
+
+
+def names_who_stayed(name: str) -> bool:
+    """Whether a label's name says who stayed: "retained", "is_active", "not_churned"; but not "not_renewed".
+
+    A word for leaving takes precedence: "churned_active" and "left_current_month" say who left.
+    """
+    words = tokens(name)
+    says_left = any(word in LABEL_WORDS and word not in NEUTRAL_WORDS for word in words)
+    says_stayed = not says_left and any(word in STAY_WORDS for word in words)
+    negated = words[:1] == ["no"] or not NEGATIONS.isdisjoint(words)
+    return says_stayed != negated
+
+
+def known_late(name: str) -> bool:
+    """Whether a name shows that its values are known only after churning."""
+    words = tokens(name)
+    ends = bool(END_WORDS & set(words)) and bool(DATE_WORDS & set(words))
+    return ends or words[:1] == ["last"] or any(word in LATE_WORDS or word.startswith(LATE_STEMS) for word in words)
+
+
+def is_personal(name: str) -> bool:
+    """Whether a name suggests that its texts identify a person."""
+    words = set(tokens(name))
+    return bool(words & PERSONAL_WORDS) or ("name" in words and bool(words & (WHOSE_NAME | PEOPLE)))
+
+
+def is_value(name: str) -> bool:
+    """Whether a name looks like what a customer is worth, or costs."""
+    return bool(set(tokens(name)) & (VALUE_WORDS | COST_WORDS))
+
+
+def is_needless(name: str) -> bool:
+    """Whether a name looks like the cost of contacting a customer who would have stayed."""
+    return bool(set(tokens(name)) & {"fp", "contact", "needless"})
+
+
+def _without_window(name: str) -> tuple[list[str], list[str]]:
+    """The words of a name, and those of the window at its end: ["in", "90", "days"]."""
+    words = tokens(name)
+    found = re.fullmatch(r"([0-9]+)([dwmy])", words[-1]) if len(words) > 1 else None
+    if found is None:
+        return words, []
+    return words[:-1], ["in", found[1], WINDOW_UNITS[found[2]] + ("" if found[1] == "1" else "s")]

@@ -1,0 +1,1 @@
+"""Drift: measured per column, judged against a noise floor, shown with Evidently."""

@@ -1,0 +1,267 @@
+"""What counts as drifted, and the result of a month."""
+
+import datetime as dt
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from churn_platform.contract.model import Contract
+from churn_platform.contract.parts import AgeUnit
+from churn_platform.contract.policy import DriftMethod, DriftPolicy
+from churn_platform.drift.columns import ColumnCheck
+from churn_platform.drift.measure import Evidence, Measured
+
+Floats = NDArray[np.float64]
+DAYS_A_MONTH = 365.25 / 12
+
+
+def age_units(contract: Contract) -> dict[str, AgeUnit]:
+    """The features that are ages, each with its unit."""
+    ages = {name: age.unit for table in contract.tables.values() for name, age in table.ages.items()}
+    return {name: unit for name, unit in ages.items() if name in contract.features}
+
+
+def aged_reference(
+    contract: Contract, reference: pd.DataFrame, months: Sequence[dt.date], current: pd.DataFrame, as_of: dt.date
+) -> pd.DataFrame:
+    """The reference rows with every age moved on by as much of the time that has passed as the current month shows.
+
+    In a base without newcomers everybody is older by all of that time; where newcomers replace those who leave, ages
+    stay as they were. Between the two, ages move on by the difference of the means, never back and never by more than
+    has passed. What is left after that, such as many new customers, is drift.
+
+    Args:
+        contract: the contract.
+        reference: (rows, any columns) holding at least the age features.
+        months: the as_of of each reference row, (rows,).
+        current: the rows of the month, with the same columns.
+        as_of: the month.
+    """
+    units = age_units(contract)
+    if not units:
+        return reference
+    aged = reference.copy(deep=False)
+    for name, unit in units.items():
+        passed = pd.Series(months).map({month: elapsed(month, as_of, unit) for month in set(months)})
+        aged[name] = _moved_on(reference[name], passed.to_numpy(dtype=float), current[name])
+    return aged
+
+
+def elapsed(start: dt.date, end: dt.date, unit: AgeUnit) -> float:
+    """The units from `start` to `end`, at least 0; months by the calendar, so month ends are whole ones apart."""
+    if unit in ("days", "weeks"):
+        days = (end - start).days
+        return max(0.0, days if unit == "days" else days / 7)
+    last = (pd.Timestamp(start).is_month_end, pd.Timestamp(end).is_month_end)
+    days = 0 if all(last) else end.day - start.day
+    months = (end.year - start.year) * 12 + end.month - start.month + days / DAYS_A_MONTH
+    return max(0.0, months if unit == "months" else months / 12)
+
+
+def _moved_on(ages: pd.Series, passed: Floats, current: pd.Series) -> pd.Series:
+    known = ages.notna().to_numpy()
+    if not known.any() or not current.notna().any() or not passed[known].any():
+        return ages
+    older = float(current.mean()) - float(ages.mean())
+    share = min(max(older / float(passed[known].mean()), 0.0), 1.0)
+    moved = ages.astype("Float64") + _whole_steps(ages, share * passed)
+    return moved.astype(ages.dtype)
+
+
+def _whole_steps(ages: pd.Series, steps: Floats) -> Floats:
+    """Whole units with the mean of `steps` (rows,): the part of a unit goes to that share of rows, evenly over ages."""
+    order = np.argsort(ages.to_numpy(dtype=float, na_value=np.nan), kind="stable")
+    placed = np.empty(len(order))
+    placed[order] = (np.arange(len(order)) * 0.6180339887498949) % 1.0  # the golden ratio spreads any share evenly
+    whole = np.floor(steps + 1e-9)
+    return whole + (placed < steps - whole)
+
+
+METHOD_NAMES: dict[DriftMethod, str] = {"wasserstein": "normed Wasserstein", "jensenshannon": "Jensen-Shannon"}
+
+
+@dataclass(frozen=True)
+class ColumnDrift:
+    """One feature's finding; `method` and `value` are None where one side has no value to compare."""
+
+    column: str
+    method: DriftMethod | None
+    value: float | None
+    threshold: float
+    drifted: bool
+    reason: str
+    null_share_reference: float
+    null_share_current: float
+    unknown_categories: Mapping[str, float] = field(default_factory=dict)
+    """Categories that the reference never had -> their share of the rows now."""
+
+
+@dataclass(frozen=True)
+class DriftResult:
+    """What moved; every figure comes with its threshold. A drift is None where it cannot be measured."""
+
+    columns: tuple[ColumnDrift, ...]
+    rows_reference: int
+    rows_current: int
+    share_threshold: float
+    target_drift: float | None
+    target_threshold: float
+    prediction_drift: float | None
+    prediction_threshold: float
+
+    @property
+    def drifted_columns(self) -> list[str]:
+        """Names of the drifted features, in the contract's order."""
+        return [column.column for column in self.columns if column.drifted]
+
+    @property
+    def share(self) -> float:
+        """Drifted features as a share of all features."""
+        return len(self.drifted_columns) / len(self.columns)
+
+    @property
+    def share_exceeded(self) -> bool:
+        """More features drifted than the policy allows."""
+        return self.share > self.share_threshold
+
+    @property
+    def target_exceeded(self) -> bool:
+        """The churn rate moved as far as its threshold."""
+        return self.target_drift is not None and self.target_drift >= self.target_threshold
+
+    @property
+    def prediction_exceeded(self) -> bool:
+        """Production's probabilities moved as far as their threshold."""
+        return self.prediction_drift is not None and self.prediction_drift >= self.prediction_threshold
+
+    @property
+    def drift_detected(self) -> bool:
+        """Any of the three."""
+        return self.share_exceeded or self.target_exceeded or self.prediction_exceeded
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values: no numpy scalars, None rather than NaN."""
+        return {
+            **{name: getattr(self, name) for name in ("share", "drifted_columns", "drift_detected")},
+            **{name: getattr(self, name) for name in ("share_exceeded", "target_exceeded", "prediction_exceeded")},
+            **asdict(self),
+            "columns": [asdict(column) for column in self.columns],
+        }
+
+
+def judge(policy: DriftPolicy, evidence: Evidence, values: Mapping[str, float] | None = None) -> DriftResult:
+    """The result: a column has drifted when its distance reaches its threshold or a check says so.
+
+    Args:
+        policy: thresholds.
+        evidence: from `measure`.
+        values: distances by column that stand in place of our own (Evidently's); a NaN is passed over.
+    """
+    given = {name: value for name, value in (values or {}).items() if math.isfinite(value)}
+    target, prediction = evidence.target, evidence.prediction
+    return DriftResult(
+        columns=tuple(
+            _judged(check, evidence.distances.get(check.column), given.get(check.column), policy)
+            for check in evidence.checks
+        ),
+        rows_reference=evidence.rows_reference,
+        rows_current=evidence.rows_current,
+        share_threshold=policy.share,
+        target_drift=None if target is None else target.value,
+        target_threshold=policy.target if target is None else target.threshold,
+        prediction_drift=None if prediction is None else prediction.value,
+        prediction_threshold=policy.prediction if prediction is None else prediction.threshold,
+    )
+
+
+def _judged(check: ColumnCheck, own: Measured | None, given: float | None, policy: DriftPolicy) -> ColumnDrift:
+    value = None if own is None else own.value if given is None else given
+    threshold = policy.column_threshold if own is None else own.threshold
+    reached = value is not None and value >= threshold
+    return ColumnDrift(
+        column=check.column,
+        method=check.method,
+        value=None if value is None else float(value),
+        threshold=float(threshold),
+        drifted=reached or bool(check.reasons),
+        reason=_reason(check, value, threshold, policy),
+        null_share_reference=check.null_share_reference,
+        null_share_current=check.null_share_current,
+        unknown_categories=dict(check.unknown),
+    )
+
+
+def _reason(check: ColumnCheck, value: float | None, threshold: float, policy: DriftPolicy) -> str:
+    """The sentence: the checks' reasons, the distance where it decides or nothing else is said, the note."""
+    said = list(check.reasons)
+    if value is not None and check.method is not None and (value >= threshold or not said):
+        said.append(f"{METHOD_NAMES[check.method]} {value:.3g} {_against(value, threshold, policy)}")
+    return "; ".join([*said, *([check.note] if check.note else [])])
+
+
+def _against(value: float, threshold: float, policy: DriftPolicy) -> str:
+    by_noise = threshold > policy.column_threshold
+    if value >= threshold:
+        return f"is above {threshold:.3g}" + (", the noise of so few rows" if by_noise else "")
+    return f"is within the noise of so few rows ({threshold:.3g})" if by_noise else f"is below {threshold:.3g}"
+
+
+class DriftFigures(BaseModel):
+    """The drift report's result when the decision was made."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    drift_share: float | None = None
+    drifted_columns: tuple[str, ...] = ()
+    target_drift: float | None = None
+    prediction_drift: float | None = None
+
+    @classmethod
+    def of(cls, result: DriftResult) -> "DriftFigures":
+        """The figures of a month's drift."""
+        return cls(
+            drift_share=result.share,
+            drifted_columns=tuple(result.drifted_columns),
+            target_drift=result.target_drift,
+            prediction_drift=result.prediction_drift,
+        )
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """What each drift figure is measured against this month: the policy's number, or the noise floor above it."""
+
+    share: float
+    target: float
+    prediction: float
+
+    @classmethod
+    def of(cls, result: DriftResult) -> "Thresholds":
+        """The thresholds that a month's drift was judged by."""
+        return cls(result.share_threshold, result.target_threshold, result.prediction_threshold)
+
+
+def drift_alarms(figures: DriftFigures, limits: Thresholds, hysteresis: float, *, alarmed: bool) -> tuple[str, ...]:
+    """Sentences for the drift figures that ask for a new model.
+
+    A figure raises the alarm above its threshold; once on (`alarmed`: for the same production model the month
+    before) it stays on until it falls under `hysteresis` times the threshold, so a figure near it does not flap.
+    """
+    ease = hysteresis if alarmed else 1.0
+    columns = f" ({', '.join(figures.drifted_columns)})" if figures.drifted_columns else ""
+    checks = (
+        ("drift share", figures.drift_share, limits.share, ".1%", columns),
+        ("target drift", figures.target_drift, limits.target, ".4f", ""),
+        ("prediction drift", figures.prediction_drift, limits.prediction, ".3f", ""),
+    )
+    return tuple(
+        f"{name} {value:{form}} is above {limit * ease:{form}}{note}"
+        for name, value, limit, form, note in checks
+        if value is not None and value > limit * ease
+    )

@@ -1,0 +1,1 @@
+"""Statistics of models: AUC, intervals, curves, costs, leaks. No files and no clock."""

@@ -1,0 +1,38 @@
+"""What wrong predictions cost: one figure for all, or one per customer, read from the contract's columns."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from churn_platform.contract.parts import Cost, Costs
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+Mask = np.ndarray[Any, np.dtype[np.bool_]]
+
+
+@dataclass(frozen=True)
+class RowCosts:
+    """`missed` and `needless` of each row, shape (n,), >= 0, in the contract's currency."""
+
+    missed: Floats
+    needless: Floats
+
+    @classmethod
+    def of(cls, costs: Costs, rows: pd.DataFrame) -> "RowCosts":
+        """The costs of (n,) rows that hold the costs' columns; a row without its figure costs what the mean does."""
+        return cls(_figures(costs.missed_churner, rows), _figures(costs.needless_contact, rows))
+
+    def total(self, churned: Mask, contacted: Mask) -> float:
+        """What it costs to contact these rows: churners left alone, and others contacted for nothing."""
+        return float(self.missed[churned & ~contacted].sum() + self.needless[~churned & contacted].sum())
+
+
+def _figures(cost: Cost, rows: pd.DataFrame) -> Floats:
+    if isinstance(cost, float | int):
+        return np.full(len(rows), float(cost))
+    values = rows[cost.column].to_numpy(dtype="float64", na_value=np.nan)
+    known = ~np.isnan(values)
+    mean = float(values[known].mean()) if known.any() else 0.0
+    return np.where(known, values, mean) * cost.times

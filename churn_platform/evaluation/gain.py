@@ -1,0 +1,141 @@
+"""What one version gains over another in several months, on rows that neither trained on.
+
+A month's AUC ranks its own customers alone, so months with other churn rates do not mix; the months are averaged,
+each weighted by its churners. The same customers come every month, so their rows are not independent: the variance is
+that of sums over a customer's rows (Obuchowski 1997, Biometrics 53). On one month it is DeLong's, to the last digit.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from churn_platform.base.errors import DataError
+from churn_platform.evaluation.statistics import (
+    BoolArray,
+    FloatArray,
+    Interval,
+    KeyArray,
+    LabelArray,
+    auc,
+    checked_labels,
+    checked_scores,
+    midranks,
+    quantile_of_normal,
+)
+
+CHANCE = 0.5
+FEWEST = 2  # a variance needs two of a kind
+
+
+@dataclass(frozen=True, eq=False)
+class AucParts:
+    """An AUC on one month's rows, and each row's part in its deviation from the truth, shape (rows,)."""
+
+    auc: float
+    parts: FloatArray
+    churners: int
+
+    def interval(self, level: float) -> Interval:
+        """Two-sided interval of the AUC at `level`, within [0, 1]."""
+        half = quantile_of_normal(level) * math.sqrt(float(self.parts @ self.parts))
+        return Interval(max(self.auc - half, 0.0), min(self.auc + half, 1.0))
+
+    @property
+    def rows(self) -> int:
+        """How many customers were ranked."""
+        return int(self.parts.size)
+
+    @classmethod
+    def of(cls, labels: LabelArray, scores: FloatArray) -> "AucParts | None":
+        """Rank one month's customers; None where fewer than two churned or fewer than two stayed.
+
+        Args:
+            labels: shape (rows,), 0 or 1.
+            scores: shape (rows,), finite; only their order matters.
+
+        Raises:
+            NotANumber: a label or a score is NaN.
+            DataError: no rows, unlike shapes, or an infinite score.
+        """
+        churned = checked_labels(labels, two_classes=False)
+        values = checked_scores("scores", scores, churned.size)
+        churners = int(churned.sum())
+        if min(churners, churned.size - churners) < FEWEST:
+            return None
+        area = auc(churned, values)
+        return cls(area, _parts(churned, values, area), churners)
+
+    def of_chance(self) -> "AucParts":
+        """A model that knows nothing, on the same rows: what there is before the first version."""
+        return AucParts(CHANCE, np.zeros_like(self.parts), self.churners)
+
+
+@dataclass(frozen=True, eq=False)
+class MonthPair:
+    """Both versions on the same rows of one month; `entities` are the rows' customers, shape (rows,)."""
+
+    as_of: str
+    entities: KeyArray
+    candidate: AucParts
+    incumbent: AucParts
+
+    def __post_init__(self) -> None:
+        sizes = {len(self.entities), self.candidate.rows, self.incumbent.rows}
+        if len(sizes) > 1:
+            raise DataError(f"The rows of {self.as_of} do not line up ({sorted(sizes)}): pass the same rows twice.")
+
+
+@dataclass(frozen=True)
+class Gain:
+    """Candidate minus incumbent over `months`, oldest first; AUCs are means over months, weighted by churners."""
+
+    months: tuple[str, ...]
+    candidate_auc: float
+    incumbent_auc: float
+    standard_error: float
+    churners: int
+    rows: int
+
+    @property
+    def difference(self) -> float:
+        """Gain in AUC."""
+        return self.candidate_auc - self.incumbent_auc
+
+    def interval(self, level: float) -> Interval:
+        """Two-sided interval of the difference at `level`, within [-1, 1]."""
+        half = quantile_of_normal(level) * self.standard_error
+        return Interval(max(self.difference - half, -1.0), min(self.difference + half, 1.0))
+
+
+def gain_over(pairs: Sequence[MonthPair]) -> Gain | None:
+    """The gain over these months; None without a month."""
+    if not pairs:
+        return None
+    ordered = sorted(pairs, key=lambda pair: pair.as_of)
+    churners = np.array([pair.candidate.churners for pair in ordered], dtype=np.float64)
+    weights = churners / churners.sum()
+    moved = [w * (p.candidate.parts - p.incumbent.parts) for w, p in zip(weights, ordered, strict=True)]
+    customers = pd.factorize(np.concatenate([np.asarray(pair.entities, dtype=object) for pair in ordered]))[0]
+    sums = np.bincount(customers, weights=np.concatenate(moved))
+    return Gain(
+        months=tuple(pair.as_of for pair in ordered),
+        candidate_auc=float(weights @ [pair.candidate.auc for pair in ordered]),
+        incumbent_auc=float(weights @ [pair.incumbent.auc for pair in ordered]),
+        standard_error=math.sqrt(float(sums @ sums)),
+        churners=int(churners.sum()),
+        rows=int(customers.size),
+    )
+
+
+def _parts(churned: BoolArray, scores: FloatArray, area: float) -> FloatArray:
+    """How far each row moves the AUC, with DeLong's n - 1 in place of n."""
+    ranks, parts = midranks(scores), np.empty(scores.size)
+    for own in (churned, ~churned):
+        count = int(own.sum())
+        placed = (ranks[own] - midranks(scores[own])) / (scores.size - count)
+        deviation = placed - area if own is churned else 1 - placed - area
+        parts[own] = deviation / math.sqrt(count * (count - 1))
+    return parts

@@ -1,0 +1,171 @@
+"""What one model is worth on given rows, and the threshold that costs least; the front door to scores."""
+
+import math
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from churn_platform.base.errors import DataError, NotANumber
+from churn_platform.evaluation.comparison import (
+    AucDifference,
+    BrierDifference,
+    auc_interval,
+    paired_auc_difference,
+    paired_brier_difference,
+)
+from churn_platform.evaluation.curves import calibration_bins, expected_calibration_error, lift_table, roc_curve_points
+from churn_platform.evaluation.statistics import (
+    BoolArray,
+    FloatArray,
+    Interval,
+    KeyArray,
+    LabelArray,
+    auc,
+    chance_p_value,
+    checked_labels,
+    checked_probabilities,
+    detectable_difference,
+)
+
+__all__ = [
+    "AucDifference",
+    "BoolArray",
+    "BrierDifference",
+    "FloatArray",
+    "Interval",
+    "KeyArray",
+    "LabelArray",
+    "Metrics",
+    "auc",
+    "auc_interval",
+    "calibration_bins",
+    "chance_p_value",
+    "cheapest_threshold",
+    "detectable_difference",
+    "evaluate",
+    "expected_calibration_error",
+    "lift_table",
+    "paired_auc_difference",
+    "paired_brier_difference",
+    "roc_curve_points",
+]
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """One model on one set of rows.
+
+    `pr_auc` is average precision; `log_loss` is in nats; `lift_at_10` and `recall_at_10` are of the
+    ceil(n / 10) rows with the highest probability, equal ones in the order of the rows; `baseline_brier` is
+    the Brier score of predicting the churn rate of these rows for everyone.
+    """
+
+    rows: int
+    churners: int
+    auc: float
+    auc_interval: Interval
+    pr_auc: float
+    f1: float
+    accuracy: float
+    brier: float
+    baseline_brier: float
+    log_loss: float
+    lift_at_10: float
+    recall_at_10: float
+
+    def as_dict(self) -> dict[str, int | float | list[float]]:
+        """Plain values for JSON, the interval as [low, high]."""
+        return asdict(self) | {"auc_interval": self.auc_interval.as_list()}
+
+
+def evaluate(
+    labels: LabelArray,
+    probabilities: FloatArray,
+    threshold: float,
+    entities: KeyArray | None = None,
+) -> Metrics:
+    """Every metric of one model on these rows.
+
+    Args:
+        labels: shape (n,), 0 or 1, both classes present.
+        probabilities: shape (n,), of churn.
+        threshold: contact at or above it, in [0, 1]; moves f1 and accuracy only.
+        entities: shape (n,), the key of each row where months are pooled; widens the interval of the AUC.
+
+    Raises:
+        NotANumber: a label, a probability or the threshold is NaN.
+        DataError: no rows, one class, unlike shapes, a probability or a threshold outside [0, 1].
+    """
+    from sklearn.metrics import average_precision_score, f1_score, log_loss
+
+    churned = checked_labels(labels)
+    values = checked_probabilities("probabilities", probabilities, churned.size)
+    contacted = values >= checked_probabilities("thresholds", np.array([threshold]), 1)[0]
+    top = lift_table(churned, values).iloc[0]
+    rate = float(churned.mean())
+    return Metrics(
+        rows=churned.size,
+        churners=int(churned.sum()),
+        auc=auc(churned, values),
+        auc_interval=auc_interval(churned, values, entities=entities),
+        pr_auc=float(average_precision_score(churned, values)),
+        f1=float(f1_score(churned, contacted, zero_division=0.0)),
+        accuracy=float((contacted == churned).mean()),
+        brier=float(((values - churned) ** 2).mean()),
+        baseline_brier=rate * (1 - rate),
+        log_loss=float(log_loss(churned, values, labels=[False, True])),
+        lift_at_10=float(top["lift"]),
+        recall_at_10=float(top["cumulative_recall"]),
+    )
+
+
+def cheapest_threshold(
+    labels: LabelArray,
+    probabilities: FloatArray,
+    missed_churner: float | FloatArray,
+    needless_contact: float | FloatArray,
+) -> float:
+    """The threshold of least total cost on these rows; of equally cheap ones the largest.
+
+    Args:
+        labels: shape (n,), 0 or 1; one class is allowed.
+        probabilities: shape (n,).
+        missed_churner: cost of each churner below the threshold, >= 0, in any unit; one for all, or shape (n,).
+        needless_contact: cost of each stayer at or above it, likewise, in the same unit.
+
+    Returns:
+        0, 1, or the middle between two neighbouring probabilities.
+
+    Raises:
+        NotANumber: a label, a probability or a cost is NaN.
+        DataError: no rows, unlike shapes, a probability outside [0, 1], a negative or infinite cost.
+    """
+    churned = checked_labels(labels, two_classes=False)
+    values = checked_probabilities("probabilities", probabilities, churned.size)
+    missing = _checked_costs("a missed churner", missed_churner, churned)
+    contacting = _checked_costs("a needless contact", needless_contact, ~churned)
+    distinct = np.unique(values)
+    middle = (distinct[:-1] + distinct[1:]) / 2
+    # The middle of two neighbouring floats rounds to one of them, and the lower one would not part them.
+    inner = np.where(middle > distinct[:-1], middle, distinct[1:])
+    thresholds = np.concatenate(([0.0], inner, [1.0]))
+    order = np.argsort(values)
+    left_alone = np.searchsorted(values[order], thresholds, side="left")
+    missed = np.concatenate(([0.0], np.cumsum(missing[order])))[left_alone]
+    saved = np.concatenate(([0.0], np.cumsum(contacting[order])))
+    costs = missed + (saved[-1] - saved[left_alone])
+    # Sums of figures such as 0.1 differ in the last bit where they are equal.
+    return float(thresholds[costs <= costs.min() + 1e-12 * (missing.sum() + contacting.sum())].max())
+
+
+def _checked_costs(of: str, cost: float | FloatArray, incurred: BoolArray) -> FloatArray:
+    """The cost of each row (n,) where it is incurred, else 0."""
+    if np.ndim(cost) and np.shape(cost) != incurred.shape:
+        raise DataError(f"the costs of {of} are {np.size(cost):,} for {incurred.size:,} rows: one a row is needed")
+    costs = np.broadcast_to(np.asarray(cost, dtype=float), incurred.shape)
+    if np.isnan(costs).any():
+        raise NotANumber(f"the cost of {of} is NaN: set it in the contract")
+    wrong = costs[~((costs >= 0) & (costs < math.inf))]
+    if wrong.size:
+        raise DataError(f"the cost of {of} is {wrong[0]:g}: costs are finite and not negative")
+    return np.where(incurred, costs, 0.0)

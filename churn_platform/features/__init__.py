@@ -1,0 +1,1 @@
+"""Features: the Feast repository, training datasets, and the offline store."""

@@ -1,0 +1,112 @@
+"""Label plausibility: do this month's labels look like churn?"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from churn_platform.contract.policy import TrainingPolicy
+
+CHANCE = 0.5
+TURNED_OVER = 0.4
+"""An AUC whose interval lies below this ranks well the wrong way round."""
+INDEPENDENT_P = 0.001
+"""Below this p-value two months of labels are taken as related."""
+
+
+@dataclass(frozen=True)
+class LabelPlausibility:
+    """Figures about a month's labels and a sentence for each thing that looks wrong."""
+
+    rows: int
+    churners: int
+    churn_rate: float
+    returned: int | None
+    """Entities labelled churned the month before that are labelled not churned now; None without such a month."""
+    churned_before: int | None
+    agreement: float | None
+    chance: float | None
+    """Agreement of two independent label sets with these churn rates."""
+    warnings: tuple[str, ...]
+    doubts: tuple[str, ...] = ()
+    """Those of the warnings that keep a model from being promoted by itself.
+
+    Churners who come back, or months that say nothing about each other, are normal in some businesses.
+    """
+
+    @property
+    def plausible(self) -> bool:
+        """Whether nothing looks wrong."""
+        return not self.warnings
+
+
+def judge_labels(current: pd.Series, previous: pd.Series | None, policy: TrainingPolicy) -> LabelPlausibility:
+    """Judge a month's labels by themselves and against the month before.
+
+    Args:
+        current: (entities,) booleans indexed by entity.
+        previous: the same of the month before, or None.
+        policy: the plausible range of the churn rate.
+    """
+    rate = float(current.mean())
+    warnings = []
+    doubts = []
+    if not policy.churn_rate_min <= rate <= policy.churn_rate_max:
+        bounds = f"{policy.churn_rate_min:.1%} to {policy.churn_rate_max:.0%}"
+        doubts.append(f"The churn rate of {rate:.1%} lies outside {bounds}.")
+        warnings.append(doubts[-1])
+    returned = before = None
+    agreement = chance = None
+    if previous is not None:
+        both = pd.concat({"now": current, "then": previous}, axis=1, join="inner").astype(bool)
+        churned = both[both["then"]]
+        returned, before = int((~churned["now"]).sum()), int(previous.sum())
+        if returned:
+            warnings.append(
+                f"{returned:,} of {before:,} customers labelled churned in the month before are labelled as staying "
+                "now: churn here is not final, or the labels are wrong."
+            )
+        agreement, chance, independent = _agreement(both)
+        if independent and agreement is not None and chance is not None:
+            warnings.append(
+                f"The labels agree with those of the month before on {agreement:.1%} of {len(both):,} customers, by "
+                f"chance they would on {chance:.1%}: what drove churn then does not predict churn now."
+            )
+    return LabelPlausibility(
+        len(current), int(current.sum()), rate, returned, before, agreement, chance, tuple(warnings), tuple(doubts)
+    )
+
+
+def with_a_rate(labels: pd.Series | None) -> pd.Series | None:
+    """The labels (rows,), or None where every known one is a churner: a list of cancellations has no churn rate."""
+    return None if labels is None or bool(labels.dropna().all()) else labels
+
+
+def below_chance(low: float, high: float) -> bool:
+    """Whether the interval of a fitted model's AUC on later labels lies below 0.5.
+
+    A model that knows nothing any more has 0.5. Below it, the labels may hold who stayed.
+    """
+    return low <= high < CHANCE
+
+
+def turned_over(low: float, high: float) -> bool:
+    """Whether the AUC lies so far below 0.5 that it speaks of the labels and not of the model.
+
+    A model that has lost its value may lie surely below 0.5 by chance correlations (0.465 was seen), a good one on
+    labels that hold who stayed lies at 0.2.
+    """
+    return low <= high < TURNED_OVER
+
+
+def _agreement(both: pd.DataFrame) -> tuple[float | None, float | None, bool]:
+    """Observed agreement, agreement by chance, and whether the two are independent (chi-square, 1 df)."""
+    now, then = both["now"].to_numpy(), both["then"].to_numpy()
+    if not len(both) or now.all() or not now.any() or then.all() or not then.any():
+        return None, None, False
+    p, q = now.mean(), then.mean()
+    agreement, chance = float((now == then).mean()), float(p * q + (1 - p) * (1 - q))
+    correlation = float(np.corrcoef(now, then)[0, 1])
+    from scipy.stats import chi2
+
+    return agreement, chance, bool(chi2.sf(len(both) * correlation**2, 1) > INDEPENDENT_P)

@@ -1,0 +1,1 @@
+"""The online store: where it is, how rows are encoded, reading and writing them."""

@@ -1,0 +1,193 @@
+"""Where the online store is: `CHURN_ONLINE_STORE` read, and its form in Feast's configuration."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
+
+from churn_platform.base.errors import UsageError
+
+Kind = Literal["sqlite", "redis", "postgres"]
+KINDS: dict[str, Kind] = {"redis": "redis", "rediss": "redis", "postgresql": "postgres", "postgres": "postgres"}
+PORTS = {"redis": 6379, "postgres": 5432}
+OPTIONS = {"redis": set[str](), "postgres": {"host", "sslmode"}}
+SECRET = "${CHURN_ONLINE_PASSWORD}"  # noqa: S105 - the name of the variable, which Feast's command line replaces
+EXAMPLES = "redis://host:6379/0, rediss://host/0, postgresql://user@host:5432/database, or nothing for SQLite"
+WRITE_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class OnlineAddress:
+    """One online store; SQLite is the file in the home.
+
+    Attributes:
+        said: The address as it may be shown and written, without any secret; empty for SQLite.
+        database: Redis: the number; Postgres: the name.
+        tls: Redis: whether the connection is encrypted; Postgres has `sslmode`.
+    """
+
+    kind: Kind = "sqlite"
+    said: str = ""
+    host: str = ""
+    port: int = 0
+    database: str = ""
+    user: str = ""
+    password: str = field(default="", repr=False)
+    tls: bool = False
+    sslmode: str = "prefer"
+
+    def configuration(self) -> dict[str, Any]:
+        """The `online_store` of feature_store.yaml, with the variable's name in place of the password."""
+        return self._section(SECRET if self.password else "")
+
+    def with_secret(self) -> dict[str, Any]:
+        """The same with the password, for Feast in this process."""
+        # Feast splits the string at commas and reads each value as JSON.
+        secret = self.password if self.kind == "postgres" else json.dumps(self.password).replace(",", "\\u002c")
+        return self._section(secret if self.password else "")
+
+    def postgres(self) -> dict[str, Any]:
+        """Where the database is and who asks, as keywords of psycopg.connect."""
+        return {
+            "host": self.host, "port": self.port, "dbname": self.database, "user": self.user,
+            "password": self.password or None, "sslmode": self.sslmode,
+        }  # fmt: skip
+
+    def _section(self, secret: str) -> dict[str, Any]:
+        if self.kind == "sqlite":
+            return {"type": "sqlite", "path": "online_store.db"}
+        if self.kind == "postgres":
+            return {
+                "type": "postgres", "host": self.host, "port": self.port, "database": self.database, "user": self.user,
+                "password": secret, "sslmode": self.sslmode, "db_schema": "public",
+            }  # fmt: skip
+        parts = [f"{self.host}:{self.port}", f"db={self.database}", f"socket_timeout={WRITE_SECONDS}"]
+        parts += [f"username={json.dumps(self.user)}"] if self.user else []
+        parts += [f"password={secret}"] if secret else []
+        parts += ["ssl=true"] if self.tls else []
+        # Without it Feast leaves out rows of the same instant: a correction of a month would never arrive. That an
+        # older month comes after a newer one, `FeatureStore.materialize` prevents for every store.
+        return {"type": "redis", "connection_string": ",".join(parts), "skip_dedup": True}
+
+
+def online_address(text: str, password: str = "") -> OnlineAddress:
+    """The store that a setting names.
+
+    Raises:
+        UsageError: it cannot be read, or it holds a password; the message shows the allowed forms, never the value.
+    """
+    if not text:
+        return OnlineAddress()
+    try:
+        parts = urlsplit(text)
+        kind, port = KINDS.get(parts.scheme), parts.port
+    except ValueError:  # whose words may hold a part of a password
+        raise UsageError(f"CHURN_ONLINE_STORE cannot be read as an address: give {EXAMPLES}.") from None
+    if parts.password is not None:
+        raise UsageError("CHURN_ONLINE_STORE holds a password: put it into CHURN_ONLINE_PASSWORD instead.")
+    options = dict(parse_qsl(parts.query))
+    host = options.get("host", parts.hostname or "")
+    if kind is None or not host or set(options) - OPTIONS[kind]:
+        raise UsageError(f"CHURN_ONLINE_STORE is not a store address: give {EXAMPLES}.")
+    database, user = unquote(parts.path.strip("/")), unquote(parts.username or "")
+    database = database or ("0" if kind == "redis" else "")
+    if (kind == "redis" and not database.isdecimal()) or (kind == "postgres" and not (database and user)):
+        raise UsageError(f"CHURN_ONLINE_STORE names no database or no user: give {EXAMPLES}.")
+    return OnlineAddress(
+        kind, text, host, port or PORTS[kind], database, user, password, parts.scheme == "rediss",
+        options.get("sslmode", "prefer"),
+    )  # fmt: skip
+
+
+def names_store(configuration: Mapping[str, Any], address: OnlineAddress) -> bool:
+    """Whether a feature_store.yaml names the store of an address, as this platform writes it."""
+    named: Mapping[str, Any] = configuration.get("online_store") or {"type": "sqlite"}
+    if address.kind == "sqlite":
+        return named.get("type") == "sqlite"
+    secretless = OnlineAddress(**{**address.__dict__, "password": ""}).configuration()
+    return all(_plain(named.get(name)) == value for name, value in secretless.items())
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - whatever YAML holds
+    return value.replace(f",password={SECRET}", "").replace(SECRET, "") if isinstance(value, str) else value
+
+
+CONNECT_SECONDS = 10
+EXAMPLE = "postgresql://user@host:5432/database"
+PASSWORD = re.compile(r"[^/]*//[^/]*:[^/]*@")
+
+
+@dataclass(frozen=True)
+class PostgresAddress:
+    """One database.
+
+    Attributes:
+        variable: The name of the variable that holds its password.
+    """
+
+    where: OnlineAddress
+    variable: str
+
+    @property
+    def said(self) -> str:
+        """The address as it may be shown and written."""
+        return self.where.said
+
+    def connection(self) -> dict[str, Any]:
+        """The keywords of psycopg.connect; times are UTC whatever the server's own zone."""
+        return self.where.postgres() | {
+            "connect_timeout": CONNECT_SECONDS, "options": "-c TimeZone=UTC", "application_name": "churn",
+        }  # fmt: skip
+
+    def registry(self, *, secret: bool = False) -> dict[str, Any]:
+        """The `registry` of feature_store.yaml: with the password's variable, or for this process with the password."""
+        where = self.where
+        target = f"{quote(where.user)}@/{quote(where.database)}?host={quote(where.host)}&port={where.port}"
+        arguments = {"sslmode": where.sslmode, "connect_timeout": CONNECT_SECONDS, **self._password(secret=secret)}
+        return {
+            "registry_type": "sql", "path": f"postgresql+psycopg://{target}",
+            "sqlalchemy_config_kwargs": {"connect_args": arguments},
+        }  # fmt: skip
+
+    def away(self) -> str | None:
+        """Why the database cannot be used now, as a sentence; None when it answers.
+
+        Raises:
+            UsageError: psycopg is not installed.
+        """
+        try:
+            import psycopg
+        except ModuleNotFoundError as error:
+            raise UsageError(f"{error.name} is not installed: install churn-platform[postgres].") from None
+        try:
+            psycopg.connect(**self.connection()).close()
+        except psycopg.Error as error:
+            reason = " ".join(str(error).split())
+            return f"Postgres at {self.said} does not answer ({reason}): try again."
+        return None
+
+    def _password(self, *, secret: bool) -> dict[str, str]:
+        if not self.where.password:
+            return {}
+        return {"password": self.where.password if secret else f"${{{self.variable}}}"}
+
+
+def postgres_address(setting: str, text: str, variable: str, password: str) -> PostgresAddress | None:
+    """The database that a setting names, with the password of another variable; None where it is empty.
+
+    Raises:
+        UsageError: it is no such address, or it holds a password; nothing of it is shown.
+    """
+    if not text:
+        return None
+    if PASSWORD.match(text):
+        raise UsageError(f"{setting} holds a password: put it into {variable} instead.")
+    try:
+        where = online_address(text, password)
+    except UsageError:
+        where = OnlineAddress()
+    if where.kind != "postgres":
+        raise UsageError(f"{setting} is not a database address: give {EXAMPLE}, or nothing to keep it in the home.")
+    return PostgresAddress(where, variable)

@@ -1,0 +1,152 @@
+"""Reads the online features of customers for serving, from rows in Feast's layout, without importing Feast.
+
+Feast's own read takes 1 ms, of which the database is 0.02 ms, and its import 2.4 s a process.
+"""
+
+import datetime as dt
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import yaml
+
+from churn_platform.base.errors import ChurnError, StoreDown, UsageError
+from churn_platform.base.files import read_json
+from churn_platform.contract.model import Contract
+from churn_platform.features.online.address import OnlineAddress, names_store, online_address
+from churn_platform.features.online.rows import Month, OnlineRow
+from churn_platform.features.online.values import KEY_VERSION, Key
+
+MARKER = "online.json"
+
+
+class OnlineReader(Protocol):
+    """Reads customers for the API."""
+
+    async def newest(self) -> dt.date:
+        """The newest month in the store; also shows that the store answers.
+
+        Raises:
+            StoreDown: there is no month yet, or the store does not answer.
+        """
+        ...
+
+    async def read(self, keys: Sequence[Key]) -> list[OnlineRow | None]:
+        """The row of each key, None where the store knows no such customer.
+
+        Raises:
+            StoreDown: there is no month yet, or the store does not answer.
+        """
+        ...
+
+
+class StoreReader(Protocol):
+    """Reads one store; not for two threads at once."""
+
+    async def read(self, keys: Sequence[Key], month: Month) -> list[OnlineRow | None]:
+        """The row of each key, None where the store knows no such customer.
+
+        Raises:
+            StoreDown: the store does not answer.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of the store; reads that are under way are answered."""
+        ...
+
+
+class FollowingReader:
+    """Reads whichever store the home's newest month is in: a new month and another store are seen without a restart."""
+
+    def __init__(self, folder: Path, contract: Contract, password: str = "") -> None:
+        self._folder, self._contract, self._password = folder, contract, password
+        self._file, self._seen = folder / MARKER, (0, 0)
+        self._month = Month(dt.date.min, "")
+        self.reader: StoreReader | None = None
+
+    async def newest(self) -> dt.date:
+        """The newest month in the store; also shows that the store answers.
+
+        Raises:
+            StoreDown: there is no month yet, or the store does not answer.
+        """
+        await self.read([0 if self._contract.entity.dtype == "integer" else ""])
+        return self._month.as_of
+
+    async def read(self, keys: Sequence[Key]) -> list[OnlineRow | None]:
+        """The row of each key, None where the store knows no such customer.
+
+        Raises:
+            StoreDown: there is no month yet, or the store does not answer.
+        """
+        reader = self._current()
+        return await reader.read(keys, self._month)
+
+    def _current(self) -> StoreReader:
+        """The reader of the newest month; that nothing has changed costs 2 microseconds to see."""
+        try:
+            found = self._file.stat()
+            seen = (found.st_mtime_ns, found.st_ino)
+            if seen == self._seen and self.reader is not None:
+                return self.reader
+            month = read_month(self._folder)
+        except OSError as error:
+            raise StoreDown(f"{self._file} cannot be read ({error}): materialize feature_views first.") from None
+        # Opened anew with every month: a database that was put in place of the old one is another file.
+        try:
+            opened = open_reader(self._folder, self._contract, online_address(month.store, self._password))
+        except UsageError as error:
+            raise StoreDown(str(error)) from None
+        if self.reader is not None:
+            self.reader.close()
+        self.reader, self._month, self._seen = opened, month, seen
+        return opened
+
+
+def open_online_reader(folder: Path, contract: Contract, password: str = "") -> FollowingReader:
+    """The reader of the Feast repository in `folder`; nothing is read yet."""
+    return FollowingReader(folder, contract, password)
+
+
+def read_month(folder: Path) -> Month:
+    """The newest month of the Feast repository in `folder`.
+
+    Raises:
+        StoreDown: there is none, or the file cannot be read.
+    """
+    file = folder / MARKER
+    try:
+        named = read_json(file)
+        return Month(dt.date.fromisoformat(named["as_of"]), str(named.get("store", "")))
+    except (OSError, ChurnError, KeyError, TypeError, ValueError) as error:
+        raise StoreDown(f"{file} names no newest month ({error}): materialize feature_views first.") from None
+
+
+def newest_published(lake: Path) -> dt.date | None:
+    """The newest month that has a manifest in the folder of the lake; None if absent."""
+    months = [path.stem for path in (lake / "snapshots").glob("[0-9]*.json")]
+    return dt.date.fromisoformat(max(months)) if months else None
+
+
+def open_reader(folder: Path, contract: Contract, address: OnlineAddress) -> StoreReader:
+    """The fastest reader of a store; no customer is read yet."""
+    file = folder / "feature_store.yaml"
+    named = yaml.safe_load(file.read_text(encoding="utf-8")) if file.exists() else {}
+    direct = named.get("entity_key_serialization_version", KEY_VERSION) == KEY_VERSION and names_store(named, address)
+    if direct and address.kind == "sqlite":
+        from churn_platform.features.online.sqlite import SqliteReader
+
+        path = str((named.get("online_store") or {}).get("path", "online_store.db"))
+        return SqliteReader(contract, folder / path)
+    if direct and address.kind == "redis":
+        from churn_platform.features.online.redis import RedisReader
+
+        return RedisReader(contract, address)
+    if direct and address.kind == "postgres":
+        from churn_platform.features.online.postgres import PostgresReader
+
+        return PostgresReader(contract, address)
+    from churn_platform.features.online.sdk import FeastReader
+
+    return FeastReader(folder, contract, address)

@@ -1,0 +1,261 @@
+"""Writes a month's features into the online store in Feast's own layout, in columns and bounded memory.
+
+Feast makes a protobuf message of every cell; this makes the same bytes once for each distinct value.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from churn_platform.contract.model import Contract
+from churn_platform.features.online.values import encoded, entity_key
+from churn_platform.lake.lake import View, instant
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+import asyncio
+import contextlib
+import sqlite3
+import struct
+from itertools import chain, groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from churn_platform.base.errors import StoreDown, UsageError
+from churn_platform.features.online.address import WRITE_SECONDS, OnlineAddress
+from churn_platform.features.online.values import encoded_seconds, field_name
+
+if TYPE_CHECKING:
+    import psycopg
+
+
+Cell = TypeVar("Cell")
+
+ROWS = 5_000
+"""Customers a batch: what is in memory at once, and what one answer of a store confirms."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some customers of one feature view.
+
+    Attributes:
+        keys: The customers, as Feast writes them.
+        columns: A column a feature, in the view's order.
+        event: The month's instant, the same for every row.
+        created: When the rows became known, the same for every row of a delivery.
+    """
+
+    view: str
+    keys: list[bytes]
+    columns: "dict[str, pa.Array]"
+    event: dt.datetime
+    created: dt.datetime
+
+
+def batches(contract: Contract, view: View, as_of: dt.date) -> Iterator[Batch]:
+    """The features of a month, view after view; a table that the month lacks has none."""
+    import pyarrow.parquet as pq
+
+    key, written = contract.entity.column, entity_key(contract)
+    for name, spec in contract.feature_views.items():
+        path = view[spec.table].get(as_of)
+        if path is None:
+            continue
+        columns = [key, *spec.features, "created_timestamp"]
+        for part in pq.ParquetFile(path).iter_batches(ROWS, columns=columns):
+            if part.num_rows:
+                yield Batch(
+                    name,
+                    [written(one) for one in part.column(key).to_pylist()],
+                    {feature: part.column(feature) for feature in spec.features},
+                    instant(as_of),
+                    part.column("created_timestamp")[0].as_py(),
+                )
+
+
+def cells(column: "pa.Array", cell: Callable[[bytes, str | None], Cell]) -> list[Cell]:
+    """What `cell` makes of each value's bytes and text (None: null), computed once for each distinct value."""
+    import pyarrow as pa
+
+    floating = pa.types.is_floating(column.type)
+    # By their bits: Arrow may take the two zeros for one.
+    found = (column.view(pa.int64()) if floating else column).dictionary_encode()
+    distinct = found.dictionary.view(column.type) if floating else found.dictionary
+    made = [_cell(value, cell) for value in distinct.to_pylist()]
+    null = len(made)
+    made.append(cell(b"", None))
+    return [made[index] for index in found.indices.fill_null(null).to_pylist()]
+
+
+def _cell(value: str | float | bool, cell: Callable[[bytes, str | None], Cell]) -> Cell:  # noqa: FBT001
+    written = encoded(value)
+    return cell(written, str(value) if written else None)
+
+
+COLUMNS = "entity_key, feature_name, value, value_text, event_ts, created_ts"
+UPDATES = ", ".join(f"{name} = excluded.{name}" for name in ("value", "value_text", "event_ts", "created_ts"))
+FILL = 50
+"""Percent of a Postgres page that rows take at first: the next month's version of each fits next to it, so no index
+changes (a heap-only update), and takes the place of the one before the month after."""
+NULL = b"\xff\xff\xff\xff"
+POSTGRES_ZERO = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
+
+
+def write_month(address: OnlineAddress, folder: Path, project: str, month: Iterator[Batch]) -> None:
+    """Write a month into the store at `address`; SQLite's file is in `folder`. Feast has made the tables.
+
+    Raises:
+        StoreDown: the store cannot be written.
+        UsageError: what it needs is not installed.
+    """
+    if address.kind == "redis":
+        write_redis(address, project, month)
+    elif address.kind == "postgres":
+        write_postgres(address, project, month)
+    else:
+        write_sqlite(folder / "online_store.db", project, month)
+
+
+def write_sqlite(database: Path, project: str, month: Iterator[Batch]) -> None:
+    """Write to Feast's SQLite file, a transaction a batch: readers come in between.
+
+    Raises:
+        StoreDown: it cannot be written.
+    """
+    try:
+        with contextlib.closing(sqlite3.connect(database, timeout=WRITE_SECONDS)) as store:
+            for batch in month:
+                stamps = int(batch.event.timestamp()), int(batch.created.timestamp())
+                columns = [
+                    [(name, value, text, *stamps) for value, text in cells(column, lambda *cell: cell)]
+                    for name, column in batch.columns.items()
+                ]
+                rows = ((key, *cell) for key, *row in zip(batch.keys, *columns, strict=True) for cell in row)
+                with store:
+                    store.executemany(
+                        f'INSERT INTO "{project}_{batch.view}" ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?) '  # noqa: S608 - names of the contract
+                        f"ON CONFLICT (entity_key, feature_name) DO UPDATE SET {UPDATES}",
+                        rows,
+                    )
+    except sqlite3.Error as error:
+        raise StoreDown(f"The online store {database} cannot be written ({error}): try again.") from None
+
+
+def write_redis(address: OnlineAddress, project: str, month: Iterator[Batch]) -> None:
+    """Write to Redis, a command a customer and view, a batch under way while the next is made.
+
+    Raises:
+        StoreDown: it cannot be written.
+    """
+    try:
+        from churn_platform.features.online.redis import RedisConnection
+    except ModuleNotFoundError as error:
+        raise UsageError(f"{error.name} is not installed: install churn-platform[redis].") from None
+
+    async def write() -> None:
+        connection = RedisConnection(address, WRITE_SECONDS)
+        under_way: asyncio.Task[list[Any]] | None = None
+        try:
+            for batch in month:
+                commands = redis_commands(project, batch)
+                if under_way is not None:
+                    await under_way
+                under_way = asyncio.create_task(connection.ask(commands, len(batch.keys)))
+                await asyncio.sleep(0)  # what fits goes to the socket now
+            if under_way is not None:
+                await under_way
+        finally:
+            connection.close()
+
+    try:
+        asyncio.run(write())
+    except StoreDown as error:
+        raise StoreDown(f"The online store {address.said} cannot be written: {error}") from None
+
+
+def redis_commands(project: str, batch: Batch) -> bytes:
+    """One HSET a customer, encoded: the view's moment and its features; what other views hold there stays."""
+    name, moment = f"_ts:{batch.view}".encode(), encoded_seconds(int(batch.event.timestamp()))
+    head = b"*%d\r\n$4\r\nHSET\r\n" % (2 * len(batch.columns) + 4)
+    tail, stamp = project.encode() + b"\r\n", _bulk(name) + _bulk(moment)
+    extra = len(project.encode())
+    starts = [b"%b$%d\r\n%b%b%b" % (head, len(key) + extra, key, tail, stamp) for key in batch.keys]
+    columns = []
+    for feature, column in batch.columns.items():
+        field = _bulk(field_name(batch.view, feature))
+
+        def cell(value: bytes, _: str | None, field: bytes = field) -> bytes:
+            return field + _bulk(value)
+
+        columns.append(cells(column, cell))
+    return b"".join(chain.from_iterable(zip(starts, *columns, strict=True)))
+
+
+def write_postgres(address: OnlineAddress, project: str, month: Iterator[Batch]) -> None:
+    """Write to Postgres in one transaction: the complete month appears at once, and readers never wait.
+
+    Raises:
+        StoreDown: it cannot be written.
+    """
+    try:
+        import psycopg
+    except ModuleNotFoundError as error:
+        raise UsageError(f"{error.name} is not installed: install churn-platform[postgres].") from None
+    try:
+        with psycopg.connect(**address.postgres(), connect_timeout=WRITE_SECONDS) as store:
+            for view, parts in groupby(month, lambda batch: batch.view):
+                _copy(store, f'public."{project}_{view}"', parts)
+    except psycopg.Error as error:
+        said = " ".join(str(error).split())
+        raise StoreDown(f"The online store {address.said} cannot be written ({said}): try again.") from None
+
+
+def _copy(store: "psycopg.Connection[Any]", table: str, parts: Iterator[Batch]) -> None:
+    """An empty table takes the rows themselves; else they are put aside and take the place of the older ones."""
+    filled = store.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone() is not None  # noqa: S608 - names of the contract
+    fill = store.execute("SELECT reloptions FROM pg_class WHERE oid = %s::regclass", (table,)).fetchone()
+    if fill is not None and f"fillfactor={FILL}" not in (fill[0] or ()):
+        store.execute(f"ALTER TABLE {table} SET (fillfactor = {FILL})")
+    target = "pg_temp.fresh" if filled else table
+    if filled:
+        store.execute(f"CREATE TEMP TABLE fresh (LIKE {table}) ON COMMIT DROP")
+    with store.cursor().copy(f"COPY {target} ({COLUMNS}) FROM STDIN (FORMAT BINARY)") as copy:
+        copy.write(b"PGCOPY\n\xff\r\n\x00" + bytes(8))
+        for batch in parts:
+            copy.write(postgres_rows(batch))
+        copy.write(b"\xff\xff")
+    if filled:
+        store.execute(
+            f"INSERT INTO {table} ({COLUMNS}) SELECT {COLUMNS} FROM pg_temp.fresh "  # noqa: S608 - names of the contract
+            f"ON CONFLICT (entity_key, feature_name) DO UPDATE SET {UPDATES}"
+        )
+        store.execute("DROP TABLE pg_temp.fresh")
+
+
+def postgres_rows(batch: Batch) -> bytes:
+    """A row a customer and feature, as COPY reads them in its binary format."""
+    stamps = b"".join(_field(struct.pack(">q", _microseconds(moment))) for moment in (batch.event, batch.created))
+    starts = [b"\x00\x06" + _field(key) for key in batch.keys]
+    columns: list[list[bytes]] = []
+    for feature, column in batch.columns.items():
+        name = _field(feature.encode())
+
+        def cell(value: bytes, text: str | None, name: bytes = name) -> bytes:
+            return name + _field(value) + (NULL if text is None else _field(text.encode())) + stamps
+
+        columns += [starts, cells(column, cell)]
+    return b"".join(chain.from_iterable(zip(*columns, strict=True)))
+
+
+def _bulk(value: bytes) -> bytes:
+    return b"$%d\r\n%b\r\n" % (len(value), value)
+
+
+def _field(value: bytes) -> bytes:
+    return struct.pack(">i", len(value)) + value
+
+
+def _microseconds(moment: dt.datetime) -> int:
+    return (moment - POSTGRES_ZERO) // dt.timedelta(microseconds=1)

@@ -1,0 +1,128 @@
+"""The training dataset: which rows train, which rows are the holdout, and their digests."""
+
+import datetime as dt
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from churn_platform.base.digests import frame_digest
+from churn_platform.base.errors import IntegrityError
+from churn_platform.contract.model import Contract
+from churn_platform.lake.tables import canonical_dtypes
+from churn_platform.lake.window import Window
+
+AS_OF, LABEL, HOLDOUT = "as_of", "label", "holdout"
+Hashes = np.ndarray[Any, np.dtype[np.uint64]]
+Mask = np.ndarray[Any, np.dtype[np.bool_]]
+
+
+def in_holdout(entities: Iterable[object], salt: str, fraction: float) -> Mask:
+    """Whether each entity belongs to the holdout, once and for all: sha256(salt + entity) < fraction.
+
+    Returns:
+        (entities,) booleans that depend on salt and entity alone.
+    """
+    hashes, limit = _hashed(entities, salt), int(fraction * 2**64)
+    return hashes < np.uint64(limit) if limit < 2**64 else np.ones(len(hashes), dtype=bool)
+
+
+def entity_hashes(entities: Iterable[object]) -> Hashes:
+    """The first 64 bits of each entity's sha256, sorted and unique: a digest that can be intersected."""
+    return np.unique(_hashed(entities))
+
+
+def trained_on(entities: pd.Series, hashes: Hashes) -> Mask:
+    """Which of the entities (rows,) are among the hashed training entities."""
+    return np.isin(_hashed(entities), hashes)
+
+
+def _hashed(entities: Iterable[object], salt: str = "") -> Hashes:
+    """The first 64 bits of sha256(salt + entity), one an entity (rows,); each distinct entity is hashed once."""
+    column = entities if isinstance(entities, pd.Series) else pd.Series(list(entities), dtype=object)
+    codes, distinct = pd.factorize(column, use_na_sentinel=False)
+    salted = hashlib.sha256(salt.encode())
+    digests = bytearray()
+    for text in map(str, distinct):
+        digest = salted.copy()
+        digest.update(text.encode())
+        digests += digest.digest()[:8]
+    return np.frombuffer(bytes(digests), dtype=">u8").astype(np.uint64)[codes]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a dataset was read from: the instant of knowledge (ISO, UTC), and the digest of each table's month."""
+
+    known_at: str
+    tables: Mapping[str, str]
+    """`<table> <as_of>` -> digest of its content."""
+
+
+@dataclass(frozen=True)
+class TrainingDataset:
+    """Features as they were known, and matured labels; `frame` has entity, as_of, features, carried, label, holdout."""
+
+    frame: pd.DataFrame
+    window: Window
+    digest: str
+    origin: Origin | None = None
+
+    def training_rows(self) -> pd.DataFrame:
+        """The rows a candidate is fitted on."""
+        return self._rows(self.window.training, holdout=False)
+
+    def newest_rows(self) -> pd.DataFrame:
+        """The training rows of the newest month: a feature that leaks since then is diluted among pooled months."""
+        return self._rows(self.window.training[-1:], holdout=False)
+
+    def holdout_rows(self) -> pd.DataFrame:
+        """The rows both models are scored on."""
+        return self._rows(self.window.holdout, holdout=True)
+
+    def forward_rows(self) -> pd.DataFrame:
+        """The rows the same recipe would have been fitted on one month earlier."""
+        return self._rows(self.window.forward, holdout=False)
+
+    def _rows(self, months: tuple[dt.date, ...], *, holdout: bool) -> pd.DataFrame:
+        frame = self.frame
+        chosen = frame[AS_OF].isin([m.isoformat() for m in months]) & (frame[HOLDOUT] == holdout)
+        return frame[chosen].reset_index(drop=True)
+
+
+def assemble(contract: Contract, spine: pd.DataFrame, joined: pd.DataFrame, window: Window) -> TrainingDataset:
+    """Bring the join's answer back onto the spine, row for row.
+
+    Args:
+        contract: the contract.
+        spine: (rows,) entity, as_of (ISO date), label, carried columns: what was asked.
+        joined: entity, as_of, features: what the feature store answered, in any order.
+        window: the months.
+
+    Raises:
+        IntegrityError: rows in are not rows out.
+    """
+    key = [contract.entity.column, AS_OF]
+    if len(joined) != len(spine) or joined.duplicated(key).any():
+        raise IntegrityError(
+            f"The feature store was asked for {len(spine)} rows and answered {len(joined)} "
+            f"({int(joined.duplicated(key).sum())} repeated): the join cannot be trusted."
+        )
+    answered = joined[[*key, *contract.features]].astype(canonical_dtypes(contract))
+    if all((answered[name].to_numpy() == spine[name].to_numpy()).all() for name in key):
+        frame = pd.concat([spine.reset_index(drop=True), answered[list(contract.features)]], axis=1)
+    else:
+        frame = spine.merge(answered, on=key, how="inner", validate="one_to_one")
+    if len(frame) != len(spine):
+        raise IntegrityError(
+            f"The feature store answered {len(spine) - len(frame)} of {len(spine)} rows for others than were asked "
+            "for: the join cannot be trusted."
+        )
+    policy = contract.policy.training
+    frame[LABEL] = frame[LABEL].astype(bool)
+    frame[HOLDOUT] = in_holdout(frame[contract.entity.column], policy.salt, policy.holdout_fraction)
+    frame = frame[[*key, *contract.features, *contract.carried, LABEL, HOLDOUT]].sort_values(key, ignore_index=True)
+    return TrainingDataset(frame, window, frame_digest(frame))

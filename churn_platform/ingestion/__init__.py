@@ -1,0 +1,1 @@
+"""From a drop to a snapshot: read, validate, quarantine, compare, publish."""

@@ -1,0 +1,240 @@
+"""Reads the tables of a drop that a contract places in a database, and writes them as the files of one."""
+
+import datetime as dt
+import decimal
+import re
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from churn_platform.base.errors import DataError, UsageError
+from churn_platform.base.settings import expand
+from churn_platform.contract.model import Contract
+from churn_platform.contract.parts import DatabaseSource
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import sqlalchemy as sa
+
+
+def next_as_of(contract: Contract, newest: dt.date) -> dt.date:
+    """The as_of one cadence after `newest`; the end of a month is followed by the end of the next."""
+    following = contract.step.after(newest)
+    if contract.cadence != "month" or (newest + dt.timedelta(days=1)).day != 1:
+        return following
+    return (following.replace(day=1) + dt.timedelta(days=32)).replace(day=1) - dt.timedelta(days=1)
+
+
+def due_pull(
+    contract: Contract, months: Sequence[dt.date], labelled: Collection[dt.date], today: dt.date
+) -> tuple[dt.date | None, str]:
+    """The as_of to read now, or None; and the sentence why.
+
+    Args:
+        contract: the contract.
+        months: the published months, oldest first.
+        labelled: those whose labels have been delivered.
+        today: the date.
+    """
+    by_files = [name for name in contract.tables if name not in contract.pulled and name != contract.label.table]
+    if not contract.pulled or by_files:
+        what = f"files deliver {', '.join(by_files)}" if contract.pulled else "no table is in a database"
+        return None, f"Nothing is read by the clock: {what}."
+    if not months:
+        return None, "Ingest the first month by hand: `churn ingest --as-of DATE`."
+    following = next_as_of(contract, months[-1])
+    if following < today:
+        return following, f"The {contract.cadence} {following} is over."
+    late = next((m for m in months if m not in labelled and contract.matures(m) < today), None)
+    if late is not None and contract.label.table in contract.pulled:
+        return late, f"The labels of {late} have matured and are not here yet."
+    return None, f"The next {contract.cadence} is {following}."
+
+
+CHUNK = 50_000
+CONNECT_SECONDS = 10
+SHOWN = 300
+"""Characters of a database's message that are shown."""
+DRIVERS = {"psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient", "pyodbc": "pyodbc", "psycopg": "psycopg[binary]"}
+TIMES = (dt.date, dt.datetime)
+
+
+def pull(contract: Contract, as_of: dt.date, folder: Path, skip: Sequence[str] = ()) -> dict[str, int]:
+    """Write every table of the contract that is in a database into `folder`, as Parquet; table -> rows.
+
+    Tables of one database are read in one read-only transaction, so they are of one moment where it can do that.
+
+    Args:
+        contract: the contract.
+        as_of: the month, the value of `:as_of`.
+        folder: where the files go.
+        skip: tables that are not asked for.
+
+    Raises:
+        UsageError: a variable is not set, a URL is invalid, or its driver is not installed.
+        DataError: the database does not answer, refuses the login or the query, lacks a column, or has no rows.
+    """
+    by_url: dict[str, list[str]] = {}
+    for name, source in contract.pulled.items():
+        if name not in skip:
+            by_url.setdefault(source.url, []).append(name)
+    counts = {}
+    for url, names in by_url.items():
+        where = f"tables.{names[0]}.source"
+        engine = _engine(where, url)
+        try:
+            with _connected(engine, where) as connection:
+                for name in names:
+                    counts[name] = _write(contract, name, as_of, connection, folder)
+        finally:
+            engine.dispose()
+    return counts
+
+
+def _engine(where: str, url: str) -> "sa.Engine":
+    import sqlalchemy as sa
+
+    try:
+        address = sa.engine.make_url(expand(url))
+        options = {"connect_timeout": CONNECT_SECONDS} if address.get_backend_name() == "postgresql" else {}
+        engine = sa.create_engine(address, connect_args=options, poolclass=sa.pool.NullPool)
+    except UsageError as error:
+        raise UsageError(f"{where}.url: {error}") from None
+    except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ValueError):
+        raise UsageError(
+            f"{where}.url is not a database URL: write it as postgresql+psycopg2://USER:PASSWORD@HOST/DATABASE, or as "
+            "sqlite:////FOLDER/FILE."
+        ) from None
+    except ImportError as error:
+        package = DRIVERS.get(error.name or "", error.name)
+        raise UsageError(f"{where}.url needs a driver that is not installed: `pip install {package}`.") from None
+    if address.get_backend_name() == "sqlite" and not Path(address.database or "").is_file():
+        raise DataError(f"{where}: there is no SQLite file {address.database}.")  # SQLite would make an empty one
+    return engine
+
+
+def _connected(engine: "sa.Engine", where: str) -> "sa.Connection":
+    """A connection that can only read."""
+    import sqlalchemy as sa
+
+    try:
+        connection = engine.connect()
+        if engine.dialect.name == "postgresql":
+            return connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        if engine.dialect.name == "sqlite":
+            connection.execute(sa.text("PRAGMA query_only = ON"))
+    except sa.exc.SQLAlchemyError as error:
+        shown = engine.url.render_as_string(hide_password=True)
+        said = _said(error, engine)
+        what = (
+            "refuses the login" if re.search("authentication|password|access denied", said, re.I) else "does not answer"
+        )
+        raise DataError(f"{where}: the database {shown} {what}: {said}") from None
+    return connection
+
+
+def _write(contract: Contract, name: str, as_of: dt.date, connection: "sa.Connection", folder: Path) -> int:
+    """Write one table in order of its key, so the same rows make the same file; how many rows."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    import sqlalchemy as sa
+
+    where, source = f"tables.{name}.source", contract.pulled[name]
+    headers = [column.source or own for own, column in contract.delivered(name).items()]
+    optional = {contract.label.column} if contract.wide and name == contract.label.table else set()
+    try:
+        result = connection.execution_options(stream_results=True, yield_per=CHUNK).execute(
+            _query(source, headers, connection), {"as_of": _parameter(as_of, connection)}
+        )
+        present = list(result.keys())
+        missing = [header for header in headers if header not in present and header not in optional]
+        if missing:
+            raise DataError(
+                f"{where}: the query gives no column {', '.join(map(repr, missing))}; it gives {', '.join(present)}."
+            )
+        wanted = [header for header in headers if header in present]
+        chunks = list(_chunks(result, [present.index(header) for header in wanted], wanted))
+    except sa.exc.SQLAlchemyError as error:
+        raise DataError(f"{where}: the database refuses the query: {_said(error, connection.engine)}") from None
+    if not chunks and name == contract.label.table and not contract.wide:
+        return 0  # labels come later: a drop without their file waits for them
+    if not chunks:
+        raise DataError(f"{where}: the database has no rows of {as_of}.")
+    table = _joined(chunks)
+    key = contract.key.source or contract.entity.column
+    table = table.sort_by(key) if not pa.types.is_null(table[key].type) else table
+    pq.write_table(table, folder / f"{contract.file_stem(name)}.parquet")
+    return int(table.num_rows)
+
+
+def _query(source: DatabaseSource, headers: Sequence[str], connection: "sa.Connection") -> Any:  # noqa: ANN401
+    import sqlalchemy as sa
+
+    if source.query:
+        return sa.text(source.query)
+    schema, _, name = source.table.rpartition(".")
+    month: sa.ColumnClause[Any] = sa.column(source.as_of_column)
+    table = sa.table(name, *(sa.column(header) for header in headers), schema=schema or None)
+    return sa.select(*table.c).where(month == sa.bindparam("as_of", type_=_plain_type(connection)))
+
+
+def _plain_type(connection: "sa.Connection") -> Any:  # noqa: ANN401 - SQLAlchemy's own
+    import sqlalchemy as sa
+
+    return sa.String() if connection.dialect.name == "sqlite" else sa.Date()
+
+
+def _parameter(as_of: dt.date, connection: "sa.Connection") -> Any:  # noqa: ANN401 - what the driver takes
+    return as_of.isoformat() if connection.dialect.name == "sqlite" else as_of  # SQLite has no dates
+
+
+def _chunks(result: Any, places: Sequence[int], names: Sequence[str]) -> Iterator["pa.Table"]:  # noqa: ANN401
+    import pyarrow as pa
+
+    for rows in result.partitions():
+        columns = list(zip(*rows, strict=True))
+        yield pa.table({name: _column(columns[place]) for name, place in zip(names, places, strict=True)})
+
+
+def _column(values: Sequence[Any]) -> "pa.Array":
+    """One column of a chunk in the type of its values; what is of several kinds becomes text."""
+    import pyarrow as pa
+
+    kinds = {type(value) for value in values} - {type(None)}
+    if decimal.Decimal in kinds:  # rounded by Python, as a number in a file is
+        whole = all(value is None or value == int(value) for value in values if not _is_nan(value))
+        whole = whole and not any(_is_nan(value) for value in values)
+        values = [None if value is None else int(value) if whole else float(value) for value in values]
+        kinds = {type(value) for value in values} - {type(None)}
+    plain = kinds <= {bool} or kinds <= {int, float} or kinds <= {str} or len(kinds & set(TIMES)) == len(kinds) == 1
+    if kinds == {int, float}:
+        return pa.array([None if value is None else float(value) for value in values], pa.float64())
+    if plain:
+        try:
+            return pa.array(values)
+        except (pa.ArrowException, OverflowError):  # a whole number of more than 64 bits
+            pass
+    return pa.array([None if value is None else str(value) for value in values], pa.string())
+
+
+def _is_nan(value: Any) -> bool:  # noqa: ANN401 - a cell
+    return isinstance(value, decimal.Decimal | float) and value != value  # noqa: PLR0124 - NaN is no number's equal
+
+
+def _joined(chunks: Sequence["pa.Table"]) -> "pa.Table":
+    """One table of all chunks; a column whose kind changes on the way becomes text."""
+    import pyarrow as pa
+
+    try:
+        return pa.concat_tables(chunks, promote_options="permissive").combine_chunks()
+    except pa.ArrowException:
+        text = [pa.table({name: chunk[name].cast(pa.string()) for name in chunk.column_names}) for chunk in chunks]
+        return pa.concat_tables(text).combine_chunks()
+
+
+def _said(error: Exception, engine: "sa.Engine") -> str:
+    """The first line of the database's message, without the password."""
+    lines = str(getattr(error, "orig", None) or error).strip().splitlines()
+    said = (lines[0] if lines else type(error).__name__)[:SHOWN].rstrip(".")
+    password = engine.url.password
+    return (said.replace(str(password), "***") if password else said) + "."

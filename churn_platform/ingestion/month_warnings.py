@@ -1,0 +1,319 @@
+"""The warnings of a month: what a record of it knows and a person should hear, each with a stable code.
+
+A warning never stops the loop; what must stop it is a fault of the drop or a criterion of the decision. The sentences
+are kept in the ledger, so they hold no key of a customer.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from churn_platform.contract.policy import IngestionPolicy
+from churn_platform.ledger.receipts import DELIVERED, Act, Receipt
+
+if TYPE_CHECKING:
+    from churn_platform.lake.window import LabelCount
+
+
+_SAID = "No candidate can be trained: "
+
+
+def bare_reason(reason: str) -> str:
+    """The reason without the words that say what could not be done; receipts of earlier versions have them."""
+    return reason.removeprefix(_SAID)
+
+
+def refusal_sentence(reason: str) -> str:
+    """The reason as a sentence that says what could not be done."""
+    return f"{_SAID}{bare_reason(reason)}"
+
+
+Code = Literal[
+    "CUSTOMERS_CHANGED",
+    "KEYS_NEARLY_MATCH",
+    "TABLE_LACKS_CUSTOMERS",
+    "TABLE_SAME_AS_BEFORE",
+    "MONTH_SAME_AS_BEFORE",
+    "NEW_COLUMN",
+    "FILE_MAY_BE_CUT",
+    "ROWS_QUARANTINED",
+    "CHURN_RATE_IMPLAUSIBLE",
+    "LABELS_UNLIKE_BEFORE",
+    "LABELS_PARTIAL",
+    "CHECK_FAILED",
+    "DRIFT_WITHOUT_LABELS",
+    "NEW_CATEGORY",
+    "UNKNOWN_CATEGORY_SHARE",
+    "PERFORMANCE_ON_REPEATED_DATA",
+    "LIST_OF_THE_PAST",
+    "MONTH_NOT_SCORED",
+    "DECISION_WARNING",
+]
+RAISED: tuple[Act, ...] = ("warnings raised", "warnings cleared")
+"""The acts that record the warnings of a month."""
+NEEDS_APPROVAL = ("GATE012",)
+"""Criteria whose warning asks a person for an answer."""
+LACKING_GROWTH = 2
+"""A table that lists some customers only warns when it lacks more than so many times last month's share."""
+
+
+@dataclass(frozen=True)
+class MonthWarning:
+    """One warning: its code, what it is about (a table, a column, a criterion), and a sentence for a person."""
+
+    code: Code
+    about: str
+    sentence: str
+
+    def as_dict(self) -> dict[str, str]:
+        """Plain JSON values."""
+        return asdict(self)
+
+
+def of_comparison(
+    compared: Mapping[str, Any] | None, before: Mapping[str, Any] | None, policy: IngestionPolicy
+) -> list[MonthWarning]:
+    """Warnings of a month that was compared with the months before at its publication.
+
+    Args:
+        compared: what the lake keeps of the comparison; None for a month of an older version.
+        before: the same of the month before; None where it is not known.
+        policy: the shares above which there is a warning.
+    """
+    if compared is None:
+        return []
+    return [
+        *_of_customers(compared["customers"], policy),
+        *_of_lacking(compared, before, policy),
+        *_of_repetition(compared),
+        *(
+            MonthWarning(
+                "NEW_COLUMN",
+                table,
+                f"The file of {table} has new columns that the contract does not name: {', '.join(columns)}. "
+                "They are not used; add them to the contract to use them as features.",
+            )
+            for table, columns in compared["new_columns"].items()
+        ),
+        *(
+            MonthWarning(
+                "FILE_MAY_BE_CUT",
+                name,
+                f"{name} has no line end after its last row, as the month's other files have: its last value may be "
+                "cut off. Check the last row, and deliver the file again if it is cut.",
+            )
+            for name in compared.get("without_line_end", ())
+        ),
+    ]
+
+
+def of_quarantine(sentence: str) -> list[MonthWarning]:
+    """Warning of rows that were put aside, from the sentence that counts them."""
+    if not sentence:
+        return []
+    return [MonthWarning("ROWS_QUARANTINED", "rows", f"{sentence} The drop's page lists the reasons.")]
+
+
+def of_labels(found: Mapping[str, Any] | None) -> list[MonthWarning]:
+    """Warnings of the plausibility of a month's labels, by the policy of the time when they were judged.
+
+    Args:
+        found: `labels` of the training dataset's record: the month, a sentence for each thing that looks wrong, and
+            in `doubts` those of them that are about the churn rate.
+    """
+    if not found:
+        return []
+    doubts = found.get("doubts") or ()
+    return [
+        MonthWarning(
+            "CHURN_RATE_IMPLAUSIBLE" if sentence in doubts else "LABELS_UNLIKE_BEFORE",
+            str(found["as_of"]),
+            f"Labels of {found['as_of']}: {sentence}",
+        )
+        for sentence in found["warnings"]
+    ]
+
+
+def of_checks(failed: Mapping[str, str]) -> list[MonthWarning]:
+    """Warnings of the checks of the training dataset that failed, by name with their sentence."""
+    return [MonthWarning("CHECK_FAILED", name, f"Check {name} failed. {said}") for name, said in failed.items()]
+
+
+def of_label_count(count: "LabelCount", policy: IngestionPolicy) -> list[MonthWarning]:
+    """Warning of labels that came for some of the customers only; a month without any label has none yet.
+
+    A few customers without a label are as normal as a few quarantined rows.
+    """
+    missing = count.customers - count.labelled
+    if not count.labelled or missing <= policy.quarantine_share * count.customers:
+        return []
+    percent = math.floor(100 * count.labelled / count.customers)
+    said = f"{count.labelled:,} of {count.customers:,} customers have a label ({percent}%); the others are left out "
+    said += "of training."
+    return [MonthWarning("LABELS_PARTIAL", "labels", said)]
+
+
+def of_drift(record: Mapping[str, Any] | None, *, labelled: bool, why_not: str = "") -> list[MonthWarning]:
+    """Warnings of a drift report: drift that no retraining can answer, and categories the model has never seen.
+
+    Args:
+        record: the drift report's record.
+        labelled: whether the labels of the month are known.
+        why_not: why no candidate can be trained; empty where one can.
+    """
+    result = (record or {}).get("result")
+    if record is None or result is None:
+        return []
+    found = []
+    if record["alarms"] and (why_not or not labelled):
+        alarms = "; ".join(record["alarms"])
+        missing = "The labels of this month have not arrived, so a candidate learns from earlier months only."
+        said = f"{alarms[:1].upper()}{alarms[1:]}. {refusal_sentence(why_not) if why_not else missing}"
+        found.append(MonthWarning("DRIFT_WITHOUT_LABELS", "drift", said))
+    return [*found, *_of_categories(result, record["production_version"])]
+
+
+def of_performance(entries: Iterable[Mapping[str, Any]]) -> list[MonthWarning]:
+    """Warnings of performance that was measured on a month whose tables equal another month's."""
+    return [
+        MonthWarning("PERFORMANCE_ON_REPEATED_DATA", str(entry["as_of"]), str(entry["warning"]))
+        for entry in entries
+        if entry.get("warning") and entry.get("state") == "production"
+    ]
+
+
+def of_scores(record: Mapping[str, Any] | None) -> list[MonthWarning]:
+    """Warnings of a month that could not be scored and of a list that names customers of the past."""
+    if record is None:
+        return []
+    found = []
+    if why_not := record.get("not_scored"):
+        found.append(MonthWarning("MONTH_NOT_SCORED", "list", str(why_not)))
+    if note := record.get("list_note"):
+        found.append(MonthWarning("LIST_OF_THE_PAST", "list", str(note)))
+    return found
+
+
+def of_decision(decision: Mapping[str, Any] | None, *, answered: bool = False) -> list[MonthWarning]:
+    """Warnings of the criteria that warned in the month's decision.
+
+    Args:
+        decision: the decision; None where there is none on the month's data as they are now.
+        answered: whether a person has approved or rejected the candidate: a request for that is over.
+    """
+    findings = [] if decision is None else decision["findings"]
+    return [
+        MonthWarning("DECISION_WARNING", finding["code"], f"{finding['code']} {finding['title']}: {finding['detail']}")
+        for finding in findings
+        if finding["outcome"] == "warn" and not (answered and finding["code"] in NEEDS_APPROVAL)
+    ]
+
+
+def repetition_sentence(compared: Mapping[str, Any] | None) -> str:
+    """Which tables of a month equal another month's; empty where none does."""
+    return " ".join(warning.sentence for warning in _of_repetition(compared)) if compared else ""
+
+
+def newest_warnings(receipts: Iterable[Receipt]) -> list[dict[str, Any]]:
+    """The warnings of the newest published month as the ledger last recorded them, each with its month."""
+    newest, last = "", None
+    for receipt in receipts:
+        if receipt.act in DELIVERED:
+            newest = max(newest, receipt.subject)
+        elif receipt.act in RAISED and receipt.subject >= newest:
+            last = receipt
+    return recorded(last) if last is not None and last.subject == newest else []
+
+
+def recorded(receipt: Receipt | None) -> list[dict[str, Any]]:
+    """The warnings that a receipt records, each with its month; none where there is no receipt."""
+    if receipt is None:
+        return []
+    values: Any = receipt.evidence["warnings"]
+    return [{"as_of": receipt.subject, **value} for value in values]
+
+
+def same_warnings(found: Sequence[Mapping[str, str]], known: Sequence[Mapping[str, str]]) -> bool:
+    """Whether two lists hold the same warnings, figures in their sentences included, in any order."""
+    return _contents(found) == _contents(known)
+
+
+def _contents(warnings: Sequence[Mapping[str, str]]) -> list[tuple[str, str, str]]:
+    return sorted((one["code"], one["about"], one["sentence"]) for one in warnings)
+
+
+def _of_customers(change: Mapping[str, Any] | None, policy: IngestionPolicy) -> list[MonthWarning]:
+    if change is None:
+        return []
+    found = []
+    if change["share"] > policy.changed_share:
+        before = change["still"] + change["gone"]
+        said = (
+            f"Of the {change['customers']:,} customers {change['new']:,} are new since {change['before']}, and "
+            f"{change['gone']:,} of the {before:,} of that month are gone. Check that the files are complete, "
+            "cover the same customers, and write keys the same way."
+        )
+        found.append(MonthWarning("CUSTOMERS_CHANGED", change["before"], said))
+    if change["near"]:
+        said = (
+            f"{change['near']:,} keys match one of {change['before']} only after blanks, case, leading zeros or a "
+            "trailing .0 are removed, so they count as other customers. Write every key as in that month."
+        )
+        found.append(MonthWarning("KEYS_NEARLY_MATCH", change["before"], said))
+    return found
+
+
+def _of_lacking(
+    compared: Mapping[str, Any], before: Mapping[str, Any] | None, policy: IngestionPolicy
+) -> list[MonthWarning]:
+    """Tables that lack more customers than single faulty rows explain, and many more than in the month before."""
+    customers = compared["count"]
+    found = []
+    for table, count in compared["lacking"].items():
+        usual = _lacking_share(before, table)
+        if count > policy.quarantine_share * customers and count > LACKING_GROWTH * usual * customers:
+            said = (
+                f"{table} lacks {count:,} of the {customers:,} customers. "
+                "Their values from this table are missing this month."
+            )
+            found.append(MonthWarning("TABLE_LACKS_CUSTOMERS", table, said))
+    return found
+
+
+def _lacking_share(compared: Mapping[str, Any] | None, table: str) -> float:
+    if compared is None or not compared["count"]:
+        return 0.0
+    return float(compared["lacking"].get(table, 0) / compared["count"])
+
+
+def _of_repetition(compared: Mapping[str, Any]) -> list[MonthWarning]:
+    month = compared["repeated_month"]
+    if month is not None:
+        said = f"Every table is identical to the one of {month}. The export probably delivered that month again."
+        return [MonthWarning("MONTH_SAME_AS_BEFORE", month, said)]
+    return [
+        MonthWarning(
+            "TABLE_SAME_AS_BEFORE",
+            table,
+            f"{table} is identical to the table of {same}. The export probably delivered that month again.",
+        )
+        for table, same in compared["repeated"].items()
+    ]
+
+
+def _of_categories(result: Mapping[str, Any], version: int | None) -> list[MonthWarning]:
+    """Categories that the model was not trained on."""
+    found = []
+    for column in result["columns"]:
+        unknown = column.get("unknown_categories") or {}
+        if not unknown:
+            continue
+        share = sum(unknown.values())
+        named = ", ".join(f"{category!r} in {part:.0%} of the rows" for category, part in unknown.items())
+        code: Code = "UNKNOWN_CATEGORY_SHARE" if share > 1 / 2 else "NEW_CATEGORY"
+        said = f"{column['column']} has values that version {version} was not trained on: {named}."
+        if code == "UNKNOWN_CATEGORY_SHARE":
+            said += " Most customers have a value that the model has never seen. Ignore its reasons for this column."
+        found.append(MonthWarning(code, column["column"], said))
+    return found

@@ -1,0 +1,183 @@
+"""Judges all files of a drop: valid tables, quarantined rows, and every fault of every file at once."""
+
+import datetime as dt
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from churn_platform.contract.model import Contract
+from churn_platform.ingestion.conversion import Writing, convert
+from churn_platform.ingestion.delivered_file import is_text
+from churn_platform.ingestion.drops import Drop
+from churn_platform.ingestion.faults import Fault, fault
+from churn_platform.ingestion.inspection import listing
+from churn_platform.ingestion.month_warnings import MonthWarning
+from churn_platform.ingestion.quarantine import (
+    TableReport,
+    differing,
+    in_words_of,
+    quarantined_rows,
+    quarantined_sentence,
+    unmatched,
+)
+from churn_platform.ingestion.snapshot import conform, missing_tables
+from churn_platform.ingestion.table_reader import read_table
+from churn_platform.lake.month_comparison import MonthComparison
+
+
+@dataclass(frozen=True)
+class ValidatedTable:
+    """One file of a drop after validation."""
+
+    report: TableReport
+    sound: pd.DataFrame
+    """The rows without a fault, typed, sorted by entity."""
+    aside: pd.DataFrame | None
+    """The rows with a fault as they were in the file, with number and reasons; None without any."""
+    keys: pd.Series
+    """Every key that can be read, of faulty rows too."""
+
+
+@dataclass(frozen=True)
+class ValidatedDrop:
+    """A drop after validation; nothing is published or refused yet."""
+
+    as_of: dt.date
+    tables: dict[str, ValidatedTable]
+    of_the_drop: tuple[Fault, ...]
+    """Faults that do not belong to a single file."""
+    comparison: MonthComparison | None = None
+    """The month next to those published before; None for a drop that is refused."""
+    warnings: tuple[MonthWarning, ...] = ()
+    """What the comparison shows and does not refuse."""
+
+    @cached_property
+    def refusals(self) -> tuple[Fault, ...]:
+        """What refuses the drop; empty when it can be published."""
+        return (*self.of_the_drop, *(f for table in self.tables.values() for f in table.report.refusals))
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """Every fault that the drop has, one sentence each: the drop's, then each file's."""
+        return tuple(found.sentence() for found in self._faults)
+
+    @property
+    def unnamed_sentences(self) -> tuple[str, ...]:
+        """The same without the values found: the ledger keeps them forever, and a value may be a customer's key."""
+        return tuple(found.sentence(examples=False) for found in self._faults)
+
+    @property
+    def _faults(self) -> tuple[Fault, ...]:
+        files = (f for t in self.tables.values() for f in (*t.report.refusals, *t.report.worst_first))
+        return (*self.of_the_drop, *files)
+
+    @property
+    def quarantined_sentence(self) -> str:
+        """How many rows of which tables are put aside; empty when none is."""
+        return quarantined_sentence({name: len(t.report.faulty) for name, t in self.tables.items()})
+
+
+def validate(
+    contract: Contract,
+    drop: Drop,
+    *,
+    today: dt.date,
+    known: Mapping[str, pd.Series] | None,
+    published: Collection[dt.date] = (),
+) -> ValidatedDrop:
+    """Read and judge every file of a drop.
+
+    Args:
+        contract: the contract.
+        drop: the drop.
+        today: a month further ahead than one cadence is a slip of the pen.
+        known: keys of the month's feature tables that were published before; None for a first delivery, which must
+            bring every feature table.
+        published: the months that the lake holds; a new one may not lie within one cadence of another.
+    """
+    of_the_drop = [
+        *_future(contract, drop, today),
+        *_too_close(contract, drop, published),
+        *([] if known is not None else missing_tables(contract, set(drop.files), listing(drop.folder))),
+        *(
+            fault("two_files", name, examples=[drop.files[name].name, other.name])
+            for name, other in drop.doubles.items()
+        ),
+    ]
+    tables = {
+        name: _validated(contract, name, path, drop.as_of)
+        for name, path in drop.files.items()
+        if name not in drop.doubles
+    }
+    delivered = {name: table.keys for name, table in tables.items() if len(table.keys)}
+    # The drop's own last: of two tables that differ by case alone the later one is named.
+    keys = {name: own for name, own in (known or {}).items() if name not in delivered} | delivered
+    if len(keys) > 1 and set(keys) & set(tables):
+        of_the_drop += _between_tables(contract, keys, tables, {name: path.name for name, path in drop.files.items()})
+    return ValidatedDrop(drop.as_of, tables, tuple(of_the_drop))
+
+
+def _between_tables(
+    contract: Contract, keys: Mapping[str, pd.Series], delivered: Collection[str], files: Mapping[str, str]
+) -> list[Fault]:
+    """Keys that are written in two ways, else customers that a feature table lacks.
+
+    A table that was published before is not named for its keys: this drop cannot repair it.
+    """
+    policy = contract.policy.ingestion
+    differ = differing(keys, files, policy.near_key_share)
+    if differ or not set(contract.feature_tables) & set(delivered):
+        return [found for found in differ if found.table in delivered]
+    features = {name: own for name, own in keys.items() if name in contract.feature_tables}
+    return unmatched(features, files, policy.unmatched_share)
+
+
+def _future(contract: Contract, drop: Drop, today: dt.date) -> list[Fault]:
+    if drop.as_of <= contract.step.after(today):
+        return []
+    return [fault("future", "", as_of=drop.as_of, cadence=contract.cadence, year=drop.as_of.year)]
+
+
+def _too_close(contract: Contract, drop: Drop, published: Collection[dt.date]) -> list[Fault]:
+    other = None if drop.as_of in published else contract.too_close(drop.as_of, published)
+    if other is None:
+        return []
+    days = abs((drop.as_of - other).days)
+    apart = f"{days} day{'s' if days != 1 else ''}"
+    return [fault("as_of_too_close", "", as_of=drop.as_of, other=other, days=apart, cadence=contract.cadence)]
+
+
+def _validated(contract: Contract, name: str, path: Path, as_of: dt.date) -> ValidatedTable:
+    raw, sound, faults = _conformed(contract, name, path, as_of)
+    allowed = contract.policy.ingestion.quarantine_share
+    report = TableReport(name, path.name, len(raw), 0, tuple(faults), allowed)
+    if not all(found.of_cells for found in faults):
+        return ValidatedTable(report, sound, None, pd.Series(dtype=object))
+    report = replace(report, duplicates=len(raw) - len(sound) - len(report.faulty))
+    keys, aside = sound[contract.entity.column], None
+    if len(report.faulty):
+        lost = raw[contract.key.source or contract.entity.column].iloc[report.faulty]
+        delivered = lost.reset_index(drop=True)
+        readable = convert(delivered, contract.entity.dtype, Writing.of(contract.files, contract.key))[0].dropna()
+        keys = pd.concat([keys, readable], ignore_index=True).drop_duplicates(ignore_index=True)
+        aside = None if report.refusals else quarantined_rows(report, raw)
+    return ValidatedTable(report, sound, aside, keys)
+
+
+def _conformed(
+    contract: Contract, name: str, path: Path, as_of: dt.date
+) -> tuple[pd.DataFrame, pd.DataFrame, list[Fault]]:
+    """The rows as delivered, the valid ones, and the faults, those of a CSV in the words of the file."""
+    raw, faults = read_table(path, contract, name)
+    if faults:
+        return raw, raw, faults
+    sound, faults = conform(contract, name, raw, as_of=as_of, file=path.name)
+    if any(found.of_cells for found in faults) and is_text(path):
+        text, unreadable = read_table(path, contract, name, as_text=True)
+        if unreadable:
+            return text, text, unreadable
+        return text, sound, [in_words_of(text, found) for found in faults]
+    return raw, sound, faults

@@ -1,0 +1,350 @@
+"""The lake: typed Parquet a table and as_of, every delivery kept, shown as it was known at any instant.
+
+A snapshot is what its manifest records (`snapshots/<as_of>.json`): files that no manifest names are never read, so a
+crash between two files publishes nothing.
+"""
+
+import datetime as dt
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal
+
+import pandas as pd
+
+from churn_platform.base.digests import digest_of
+from churn_platform.base.errors import UsageError
+from churn_platform.base.files import read_json, sha256_file, write_json
+from churn_platform.contract.model import Contract
+from churn_platform.lake.arrow_tables import table_digest, to_arrow, write_stamped
+from churn_platform.lake.keys_compared import everyone, shared_keys
+from churn_platform.lake.month_comparison import standing_comparison
+from churn_platform.lake.quarantine_files import Quarantine, put_aside
+from churn_platform.lake.window import Classes, LabelCount
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Kind = Literal["first", "addition", "correction", "unchanged"]
+View = dict[str, dict[dt.date, Path]]
+"""table -> as_of -> the file that was known."""
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What one delivery changed."""
+
+    as_of: dt.date
+    kind: Kind
+    tables: tuple[str, ...]
+    rows: dict[str, int]
+    digest: str
+    """Digest of the snapshot as it now is."""
+
+
+NOTHING_ASIDE: Mapping[str, Quarantine] = MappingProxyType({})
+
+
+def instant(day: dt.date) -> dt.datetime:
+    """The as_of date as an instant: midnight UTC."""
+    return dt.datetime(day.year, day.month, day.day, tzinfo=dt.UTC)
+
+
+class Lake:
+    """Snapshots under one folder, by one contract."""
+
+    def __init__(self, folder: Path, contract: Contract) -> None:
+        self.folder = folder
+        self.contract = contract
+
+    def publish(
+        self,
+        as_of: dt.date,
+        tables: Mapping[str, pd.DataFrame],
+        arrived: dt.datetime,
+        fingerprint: str,
+        quarantines: Mapping[str, Quarantine] = NOTHING_ASIDE,
+        compared: Mapping[str, Any] | None = None,
+    ) -> Publication:
+        """Publish validated tables atomically; tables equal to those known change nothing.
+
+        A first delivery counts as known at its as_of (labels: when they mature); a correction when it arrives. Rows
+        put aside are written before the manifest names them; other quarantined rows are a delivery of their own.
+        `compared` (`lake/month_comparison.py`) is kept with the delivery.
+        """
+        manifest = self._manifest(as_of)
+        known = self._newest(manifest)
+        ready = self._typed(tables)
+        content = _contents(ready, quarantines)
+        changed = [name for name in tables if _known_content(known.get(name, {})) != content[name]]
+        kind = _kind(changed, known)
+        if changed:
+            number = len(manifest["deliveries"]) + 1
+            changed_aside = {name: made for name, made in quarantines.items() if name in changed}
+            aside = put_aside(self.folder.parent, f"{as_of}/{number}", changed_aside)
+            entries = {}
+            for name in changed:
+                digest = content[name][0]
+                entries[name] = self._entry(as_of, number, name, ready[name], digest, arrived, known.get(name))
+                entries[name] |= {"quarantine": aside[name]} if name in aside else {}
+                if name == self.contract.label_table:
+                    labels = tables[name][self.contract.label.column].astype("Float64")
+                    entries[name] |= {"churners": int(labels.sum()), "labels": int(labels.count())}
+            delivery = {"number": number, "arrived": arrived.isoformat(), "kind": kind, "tables": entries}
+            manifest["deliveries"].append(delivery)
+            if compared is not None:
+                delivery["compared"] = {**compared, "against": self._against(compared, self._newest(manifest))}
+            manifest["fingerprint"] = fingerprint
+            write_json(self._manifest_path(as_of), manifest)
+        newest = self._newest(manifest)
+        return Publication(as_of, kind, tuple(changed), {n: e["rows"] for n, e in newest.items()}, self._digest(newest))
+
+    def holds(self, as_of: dt.date, tables: Mapping[str, pd.DataFrame], quarantines: Mapping[str, Quarantine]) -> bool:
+        """Whether validated tables are those known of the month."""
+        known = self._newest(self._manifest(as_of))
+        content = _contents(self._typed(tables), quarantines)
+        return all(_known_content(known.get(name, {})) == content[name] for name in tables)
+
+    def acknowledge(self, as_of: dt.date, fingerprint: str) -> None:
+        """Note that the drop's files, as they now are, hold what is known of the month."""
+        manifest = self._manifest(as_of)
+        if manifest["fingerprint"] != fingerprint:
+            manifest["fingerprint"] = fingerprint
+            write_json(self._manifest_path(as_of), manifest)
+
+    def quarantines(self, as_of: dt.date) -> dict[str, dict[str, Any]]:
+        """Table -> what validation put aside or dropped of its newest delivery: counts, reasons, the rows' file."""
+        return {n: entry["quarantine"] for n, entry in self.entries(as_of).items() if "quarantine" in entry}
+
+    def compared(self, as_of: dt.date) -> dict[str, Any] | None:
+        """The month next to the months before, as its newest delivery found it; None where that is not known.
+
+        What was found in another month is left out once the tables of that month are others.
+        """
+        deliveries = self._manifest(as_of)["deliveries"]
+        found = next((one["compared"] for one in reversed(deliveries) if "compared" in one), None)
+        if found is None:
+            return None
+        months = [dt.date.fromisoformat(month) for month in found.get("against") or ()]
+        digests = {month.isoformat(): self._table_digests(month) for month in months}
+        return standing_comparison(found, digests, self.contract.feature_tables)
+
+    def month_before(self, as_of: dt.date) -> dt.date | None:
+        """The newest published month before this one; None for the first."""
+        return max((month for month in self.months() if month < as_of), default=None)
+
+    def entries(self, as_of: dt.date) -> dict[str, dict[str, Any]]:
+        """Table -> its newest known entry in the manifest: file, digest, rows."""
+        return self._newest(self._manifest(as_of))
+
+    def keys(self, as_of: dt.date, tables: Collection[str] | None = None) -> dict[str, pd.Series]:
+        """The keys (rows,) of each table of a month, or of these, as newest known; text is held by Arrow."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        key = self.contract.entity.column
+        types = {pa.int64(): pd.Int64Dtype(), pa.string(): pd.StringDtype("pyarrow")}
+        wanted = {n: entry["file"] for n, entry in self.entries(as_of).items() if tables is None or n in tables}
+        files = {name: pq.ParquetFile(self.folder / file) for name, file in wanted.items()}
+        return {name: file.read(columns=[key]).to_pandas(types_mapper=types.get)[key] for name, file in files.items()}
+
+    def behind(self) -> list[str]:
+        """Columns of the contract, as table.column, that the newest published month lacks: another wrote it."""
+        import pyarrow.parquet as pq
+
+        months, lacking = self.months(), []
+        for name, entry in self.entries(months[-1]).items() if months else ():
+            written = set(pq.read_schema(self.folder / entry["file"]).names)
+            lacking += [f"{name}.{column}" for column in self.contract.published.get(name, ()) if column not in written]
+        return lacking
+
+    def months(self) -> list[dt.date]:
+        """Every published as_of, oldest first."""
+        return sorted(dt.date.fromisoformat(path.stem) for path in (self.folder / "snapshots").glob("[0-9]*.json"))
+
+    def deliveries(self, as_of: dt.date) -> list[dict[str, Any]]:
+        """Every delivery of a month: number, arrived, kind, tables with rows and digests."""
+        return list(self._manifest(as_of)["deliveries"])
+
+    def snapshots(self, as_of: dt.date) -> list[str]:
+        """Digest of the month's content after each delivery, oldest first: what the receipts of drops name."""
+        deliveries = self._manifest(as_of)["deliveries"]
+        return [self._digest(self._newest({"deliveries": deliveries[: n + 1]})) for n in range(len(deliveries))]
+
+    def fingerprint(self, as_of: dt.date) -> str | None:
+        """Fingerprint of the drop's files as they were last acknowledged; None before the first delivery."""
+        found: str | None = self._manifest(as_of)["fingerprint"]
+        return found
+
+    def digest(self, as_of: dt.date) -> str:
+        """Digest of the newest known content of a month."""
+        return self._digest(self.entries(as_of))
+
+    def feature_digest(self, as_of: dt.date) -> str:
+        """Digest of the newest known feature tables of a month: what its scores are made from."""
+        return self._digest({n: entry for n, entry in self.entries(as_of).items() if n != self.contract.label_table})
+
+    def labelled(self) -> set[dt.date]:
+        """The months whose labels have been delivered."""
+        return {month for month in self.months() if self.has_labels(month)}
+
+    def has_labels(self, as_of: dt.date) -> bool:
+        """Whether labels of the month have been delivered."""
+        return self.contract.label_table in self.entries(as_of)
+
+    def classes(self, as_of: dt.date) -> Classes:
+        """How many customers of a labelled month churned and stayed, by the newest labels."""
+        entry = self.entries(as_of)[self.contract.label_table]
+        churners = int(entry["churners"])
+        labels = int(entry.get("labels", entry["rows"]))  # older manifests count rows alone
+        return Classes(churners, labels - churners)
+
+    def label_count(self, as_of: dt.date) -> LabelCount:
+        """How many customers of a month have a label, by the newest labels; labels of strangers do not count."""
+        features = self.keys(as_of, self.contract.feature_tables)
+        customers = everyone(features) if features else pd.Series(dtype=object)
+        entry = self.entries(as_of).get(self.contract.label_table)
+        if entry is None or not features:
+            return LabelCount(0, len(customers))
+        known = self.keys(as_of, [self.contract.label_table])[self.contract.label_table]
+        labels = self.read(self.folder / entry["file"], [self.contract.label.column])[self.contract.label.column]
+        return LabelCount(shared_keys(known[labels.notna()], customers), len(customers))
+
+    def view(self, known_at: dt.datetime, *, as_at_scoring: bool) -> View:
+        """The files known at an instant.
+
+        Args:
+            known_at: knowledge time; a delivery created later does not exist yet.
+            as_at_scoring: for feature tables, also leave out what came after as_of + delivery days.
+        """
+        view: View = {name: {} for name in self.contract.published}
+        for as_of in self.months():
+            limit = known_at
+            if as_at_scoring:
+                limit = min(known_at, instant(as_of) + dt.timedelta(days=self.contract.delivery_days))
+            for delivery in self._manifest(as_of)["deliveries"]:
+                for name, entry in delivery["tables"].items():
+                    bound = known_at if name == self.contract.label_table else limit
+                    if dt.datetime.fromisoformat(entry["created"]) <= bound:
+                        view[name][as_of] = self.folder / entry["file"]
+        return view
+
+    def digests(self, view: View, months: Collection[dt.date]) -> dict[str, str]:
+        """`<table> <as_of>` -> digest of the content, for every file of `view` in these months."""
+        known = {
+            self.folder / entry["file"]: entry["digest"]
+            for month in months
+            for delivery in self._manifest(month)["deliveries"]
+            for entry in delivery["tables"].values()
+        }
+        return {f"{name} {m}": known[files[m]] for name, files in view.items() for m in sorted(months) if m in files}
+
+    def tables(self, as_of: dt.date, view: View | None = None) -> dict[str, pd.DataFrame]:
+        """The tables of a month, newest known or as in `view`, without the timestamp columns.
+
+        Raises:
+            UsageError: the month was never published.
+        """
+        if as_of not in self.months():
+            listed = ", ".join(month.isoformat() for month in self.months()) or "none yet"
+            raise UsageError(f"There is no snapshot of {as_of}; published months: {listed}.")
+        if view is None:
+            return {name: self.read(self.folder / entry["file"]) for name, entry in self.entries(as_of).items()}
+        return {name: self.read(files[as_of]) for name, files in view.items() if as_of in files}
+
+    def read(self, path: Path, columns: list[str] | None = None) -> pd.DataFrame:
+        """One Parquet file of the lake; integers and booleans nullable, the timestamps left out."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        table = pq.ParquetFile(path).read(columns=columns)
+        table = table.drop_columns([c for c in ("event_timestamp", "created_timestamp") if c in table.column_names])
+        frame: pd.DataFrame = table.to_pandas(
+            types_mapper={pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}.get
+        )
+        return frame
+
+    def labels(self, as_of: dt.date, known_at: dt.datetime) -> pd.Series | None:
+        """The month's labels (rows,) as booleans indexed by entity, as known at an instant; None before they are."""
+        path = self.view(known_at, as_at_scoring=False)[self.contract.label_table].get(as_of)
+        return None if path is None else self.read_labels(path)
+
+    def read_labels(self, path: Path) -> pd.Series:
+        """The labels (rows,) in one file of the label table, as booleans indexed by entity."""
+        key, column = self.contract.entity.column, self.contract.label.column
+        frame = self.read(path, [key, column]).dropna()
+        return frame.set_index(key)[column].astype(float).astype(bool).rename(column)
+
+    def _against(self, compared: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+        """Month -> digests of its tables, for the months that a comparison names and the tables of the month itself."""
+        named = [
+            *compared["repeated"].values(),
+            compared["repeated_month"],
+            (compared["customers"] or {}).get("before"),
+        ]
+        months = sorted({dt.date.fromisoformat(month) for month in named if month is not None})
+        digests = {month.isoformat(): self._table_digests(month) for month in months}
+        return {month: {n: digest for n, digest in found.items() if n in own} for month, found in digests.items()}
+
+    def _table_digests(self, as_of: dt.date) -> dict[str, str]:
+        return {name: str(entry["digest"]) for name, entry in self.entries(as_of).items()}
+
+    def _typed(self, tables: Mapping[str, pd.DataFrame]) -> "dict[str, pa.Table]":
+        return {name: to_arrow(frame, self.contract.published[name]) for name, frame in tables.items()}
+
+    def _first_known(self, table: str, as_of: dt.date) -> dt.date:
+        return self.contract.matures(as_of) if table == self.contract.label_table else as_of
+
+    def _entry(
+        self, as_of: dt.date, number: int, name: str, table: "pa.Table", digest: str, arrived: dt.datetime,
+        known: Mapping[str, Any] | None,
+    ) -> dict[str, Any]:  # fmt: skip
+        """Write a table; one whose rows are known already stays where and when it was."""
+        if known is not None and known["digest"] == digest:
+            return {part: known[part] for part in ("file", "sha256", "digest", "rows", "created")}
+        # Ahead of the clock (a time zone, simulated months) is known when it arrives: no view would show it.
+        ahead = arrived < instant(as_of)
+        created = arrived if known is not None or ahead else instant(self._first_known(name, as_of))
+        path = self.folder / name / f"as_of={as_of}" / f"delivery-{number:04d}.parquet"
+        write_stamped(table, path, event=instant(as_of), created=created)
+        file = str(path.relative_to(self.folder))
+        stored = {"file": file, "sha256": sha256_file(path), "digest": digest}
+        return {**stored, "rows": table.num_rows, "created": created.isoformat()}
+
+    def _manifest_path(self, as_of: dt.date) -> Path:
+        return self.folder / "snapshots" / f"{as_of}.json"
+
+    def _manifest(self, as_of: dt.date) -> dict[str, Any]:
+        path = self._manifest_path(as_of)
+        if not path.exists():
+            return {"as_of": as_of.isoformat(), "fingerprint": None, "deliveries": []}
+        manifest: dict[str, Any] = read_json(path)
+        return manifest
+
+    @staticmethod
+    def _newest(manifest: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        newest: dict[str, dict[str, Any]] = {}
+        for delivery in manifest["deliveries"]:
+            newest.update(delivery["tables"])
+        return newest
+
+    @staticmethod
+    def _digest(newest: dict[str, dict[str, Any]]) -> str:
+        return digest_of({name: entry["digest"] for name, entry in newest.items()})
+
+
+def _kind(changed: Collection[str], known: Collection[str]) -> Kind:
+    if not changed or not known:
+        return "first" if changed else "unchanged"
+    return "correction" if any(name in known for name in changed) else "addition"
+
+
+def _contents(tables: "Mapping[str, pa.Table]", quarantines: Mapping[str, Quarantine]) -> dict[str, tuple[str, str]]:
+    """Table -> digest of its rows, and of its quarantined rows."""
+    aside = {name: quarantine.digest for name, quarantine in quarantines.items()}
+    return {name: (table_digest(table), aside.get(name, "")) for name, table in tables.items()}
+
+
+def _known_content(entry: Mapping[str, Any]) -> tuple[str, str]:
+    return str(entry.get("digest")), str(entry.get("quarantine", {}).get("digest", ""))

@@ -1,0 +1,1 @@
+"""What a home does next, and when a new model is trained."""

@@ -1,0 +1,42 @@
+"""Receipts of what no one did by a command: the policy was changed in its file, production began to stand down."""
+
+from typing import Any
+
+from churn_platform.ledger.receipts import Receipt
+from churn_platform.ledger.states import changes
+from churn_platform.services import Home
+
+FIRST = "The policy of the first run."
+
+
+def record_policy(home: Home) -> None:
+    """At the start of a run: write a receipt when the policy is not what the ledger records, with every changed field.
+
+    Raises:
+        ContractError: the contract cannot be read.
+    """
+    contract = home.contract
+    known = home.ledger.receipts("policy changed")
+    before = known[-1].after if known else None
+    if before == contract.policy_hash:
+        return
+    changed = changes(_policy(known[-1]), contract.decided_by) if known else []
+    reason = "; ".join(change.sentence() for change in changed) if known else FIRST
+    home.ledger.append(
+        actor=home.settings.who,
+        act="policy changed",
+        subject=contract.name,
+        before=before,
+        after=contract.policy_hash,
+        reason=reason,
+        evidence={
+            "policy": contract.decided_by,
+            "changed": {change.field: [change.old, change.new] for change in changed},
+            "contract": contract.model_hash,
+        },
+    )
+
+
+def _policy(receipt: Receipt) -> dict[str, Any]:
+    policy: Any = receipt.evidence["policy"]
+    return dict(policy)

@@ -1,0 +1,1 @@
+"""Backup, restore, repair, erasure of a customer, and moving MLflow."""

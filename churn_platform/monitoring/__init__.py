@@ -1,0 +1,1 @@
+"""Performance on matured labels, and challengers of production."""

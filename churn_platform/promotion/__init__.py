@@ -1,0 +1,1 @@
+"""Promotion: criteria, decisions, approvals, and the change of production."""

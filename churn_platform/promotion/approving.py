@@ -1,0 +1,291 @@
+"""People's word on candidates: approving one, with or against its decision, and rejecting one."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from churn_platform.base.digests import readable
+from churn_platform.base.errors import ContractError, HomeBusy, IntegrityError, UsageError
+from churn_platform.base.text import ended
+from churn_platform.features.training_data import dataset_month
+from churn_platform.ledger.approvals import Bound, Request, lapse, moment, objection, pending, until
+from churn_platform.ledger.production_changes import DONE, Move, named
+from churn_platform.ledger.receipts import Receipt
+from churn_platform.ledger.versions import barred, blocked, blocked_sentence, standing_request
+from churn_platform.promotion.decision import Decision
+from churn_platform.promotion.promoting import decision_digest, move, recover
+from churn_platform.promotion.publishing import judged_version
+from churn_platform.services import Home
+from churn_platform.training.candidate import candidate_of
+from churn_platform.training.registry import CANDIDATE
+
+PATIENCE = 5.0
+"""Seconds that a person's command waits for another one; a run takes longer, and is named instead."""
+
+
+def signed(by: str, reason: str) -> tuple[str, str]:
+    """A name and a reason, without blanks around them.
+
+    Raises:
+        UsageError: one of them is empty, or no text that can be written.
+    """
+    by, reason = " ".join(by.split()), " ".join(reason.split())
+    if not by or not reason:
+        raise UsageError("--by and --reason must not be empty: the ledger keeps who did it and why.")
+    for option, text in (("--by", by), ("--reason", reason)):
+        if readable(text) != text:
+            raise UsageError(f"{option} {readable(text)} is not UTF-8: use a UTF-8 terminal, or ASCII.")
+    return by, reason
+
+
+@contextlib.contextmanager
+def acting(home: Home, act: str) -> Iterator[None]:
+    """Hold the home for a person's act, named as who finds it held will read it; completes a cut-off move first.
+
+    Raises:
+        HomeBusy: a run holds the home.
+    """
+    with home.exclusive(f"{act}, a process", PATIENCE):
+        recover(home)
+        yield
+
+
+def bound_now(home: Home, decision: Decision, candidate: str | None = None) -> Bound:
+    """What an approval of this decision is bound to, as it is now.
+
+    Args:
+        home: the home.
+        decision: the decision.
+        candidate: digest of the model as it is now; None takes the decision's word, without asking MLflow.
+    """
+    pointer = home.releases.read_pointer()
+    dataset = decision.evidence["dataset"]
+    return Bound(
+        version=decision.candidate_version,
+        candidate=candidate or decision.candidate_digest,
+        decision=decision_digest(decision),
+        dataset="gone" if dataset_month(home, dataset) is None else dataset,
+        policy=home.contract.policy_hash,
+        production=None if pointer is None else pointer.version,
+    )
+
+
+def waiting(home: Home, *, deep: bool = False) -> tuple[Request, str | None] | None:
+    """The request without an answer, and why it has lapsed by now (None: it holds); None when nothing waits.
+
+    Args:
+        home: the home.
+        deep: ask MLflow too, whether the candidate is still the same; it takes seconds.
+    """
+    request = pending(home.ledger.receipts())
+    if request is None:
+        return None
+    newest = Decision.model_validate(home.records.decisions()[-1])
+    if not deep:
+        return request, lapse(request, bound_now(home, newest), home.now())
+    candidate = home.registry.alias(CANDIDATE) or newest.candidate_version
+    bound = bound_now(home, newest, _digest_now(home, newest.candidate_version))
+    return request, lapse(request, replace(bound, version=candidate), home.now())
+
+
+def _digest_now(home: Home, version: int) -> str:
+    """The candidate's digest, by files that are those that were judged; else that it is not what it was."""
+    try:
+        return candidate_of(judged_version(home, version), version).digest
+    except (IntegrityError, UsageError):  # damaged, exchanged or gone: no answer could carry it out
+        return "changed"
+
+
+def record_lapse(home: Home, *, deep: bool = False) -> str | None:
+    """Write the receipt of a request that has lapsed, once; the sentence why, None when none has."""
+    found = waiting(home, deep=deep)
+    if found is None or found[1] is None:
+        return None
+    request, why = found
+    home.ledger.append(
+        actor=home.settings.who,
+        act="approval lapsed",
+        subject=f"version {request.version}",
+        before=named(request.bound.production),
+        reason=str(why),
+        evidence={**request.bound.evidence(), "request": request.receipt},
+    )
+    return why
+
+
+def record_lapse_if_free(home: Home) -> None:
+    """`record_lapse` for who does not hold the home; while someone does, it is left to them."""
+    found = waiting(home)
+    if found is not None and found[1] is not None:
+        with contextlib.suppress(HomeBusy), home.exclusive("a sensor", 0):
+            record_lapse(home)
+
+
+def ask(home: Home, decision: Decision) -> str:
+    """Ask people for the approval of a pending decision, once; describes what is to be done."""
+    receipts, now = home.ledger.receipts(), home.now()
+    bound = bound_now(home, decision)
+    already = standing_request(receipts, bound)
+    if already is not None:
+        return f"{already.sentence()} {how_to_answer(decision.candidate_version)}"
+    lapses = until(now, home.contract.policy.promotion.approval_days)
+    receipt = home.ledger.append(
+        actor=home.settings.who,
+        act="approval requested",
+        subject=f"version {decision.candidate_version}",
+        before=named(bound.production),
+        after=f"version {decision.candidate_version}",
+        reason=decision.reason,
+        evidence={**bound.evidence(), "as_of": decision.as_of, "until": lapses},
+    )
+    return (
+        f"{Request(bound, receipt.time, lapses, receipt.digest).sentence()} {how_to_answer(decision.candidate_version)}"
+    )
+
+
+def how_to_answer(version: int) -> str:
+    """The commands, as people type them."""
+    return f"`churn approve {version} --by NAME --reason TEXT` promotes it, `churn reject {version} ...` does not."
+
+
+def kept_by_people(home: Home, decision: Decision) -> str | None:
+    """None if no person has blocked promoting the version, or asking for it; else the sentence who did.
+
+    A version that was rejected is never promoted by itself, but asked for again when it was judged anew.
+    """
+    receipts, version = home.ledger.receipts(), decision.candidate_version
+    if decision.decision != "pending" or version in blocked(receipts):
+        return barred(receipts).get(version)
+    request = standing_request(receipts, bound_now(home, decision))
+    return None if request is None or request.state == "pending" else request.sentence()
+
+
+def approve(home: Home, version: int, by: str, reason: str, *, override: bool = False) -> str:
+    """Promote a candidate on a person's word; the sentence what was done.
+
+    Args:
+        home: the home.
+        version: the version that passed and waits; with `override` also one that was refused.
+        by: the name of the person.
+        reason: why, for the ledger.
+        override: promote against the decision.
+
+    Raises:
+        UsageError: it is in production already, unknown, rejected, lapsed, blocked, or refused without `override`.
+        ContractError: it was trained under another contract: it could not serve.
+        IntegrityError: the model is no longer what was decided on.
+        HomeBusy: a run holds the home.
+    """
+    by, reason = signed(by, reason)
+    with acting(home, f"the approval of version {version} by {by}"):
+        record_lapse(home, deep=True)
+        receipts = home.ledger.receipts()
+        decision = _decision_on(home, version, receipts)
+        _check_servable(home, decision, receipts)
+        against = _against(decision, receipts)
+        if against is not None and not override:
+            raise UsageError(f"{against} With --override and a reason it is promoted all the same.")
+        move(home, Move.approved(_approval(home, decision, by, reason, against)))
+        record_lapse(home)
+    overridden = "" if against is None else f", overriding the decision ({against})"
+    return f"Version {version} is in production, approved by {by}{overridden}: {ended(reason)}"
+
+
+def reject(home: Home, version: int, by: str, reason: str) -> str:
+    """Answer a request with no; production stays, and the version is never promoted by itself.
+
+    Raises:
+        UsageError: the version does not wait for an approval.
+        HomeBusy: a run holds the home.
+    """
+    by, reason = signed(by, reason)
+    with acting(home, f"the rejection of version {version} by {by}"):
+        record_lapse(home, deep=True)
+        receipts = home.ledger.receipts()
+        decision = _decision_on(home, version, receipts)
+        against = objection(receipts, version)
+        if against is not None:
+            raise UsageError(against)
+        home.ledger.append(act="rejection", **_answer(home, decision, by, reason))
+    return f"Version {version} is rejected by {by}, production stays as it is: {ended(reason)}"
+
+
+def _decision_on(home: Home, version: int, receipts: list[Receipt]) -> Decision:
+    """The newest decision on a version that is not in production.
+
+    Raises:
+        UsageError: it is in production, or there is no decision on it.
+    """
+    pointer = home.releases.read_pointer()
+    if pointer is not None and pointer.version == version:
+        done = [r for r in receipts if r.act in DONE and r.subject == f"version {version}"]
+        who = f": {done[-1].actor} {_did(done[-1])} at {moment(done[-1].time)} ({done[-1].reason})" if done else ""
+        raise UsageError(f"Version {version} is already in production{who}.")
+    decisions = [Decision.model_validate(record) for record in home.records.decisions()]
+    found = [decision for decision in decisions if decision.candidate_version == version]
+    if not found:
+        known = ", ".join(str(known) for known in sorted({d.candidate_version for d in decisions})) or "none yet"
+        raise UsageError(f"There is no decision on version {version}; versions decided on: {known}.")
+    return found[-1]
+
+
+def _check_servable(home: Home, decision: Decision, receipts: list[Receipt]) -> None:
+    """What no person can override.
+
+    Raises:
+        UsageError: the version is blocked.
+        ContractError: it was trained under another contract.
+        IntegrityError: its files are not what was decided on.
+    """
+    version = decision.candidate_version
+    if version in blocked(receipts):
+        raise UsageError(blocked_sentence(version, blocked(receipts)[version]))
+    if decision.evidence.get("contract") != home.contract.model_hash:
+        raise ContractError(
+            f"Version {version} was trained under another contract (entity, features or label): it could not serve. "
+            "Put the contract back, or train another candidate."
+        )
+    digest = candidate_of(judged_version(home, version), version).digest
+    changed = decision.holds(version, digest, decision.policy_hash)
+    if changed is not None:
+        raise IntegrityError(changed)
+
+
+def _against(decision: Decision, receipts: list[Receipt]) -> str | None:
+    """Why the version must not be promoted on a person's approval alone; None if it may."""
+    if not decision.passed:
+        return f"Version {decision.candidate_version} was refused: {decision.reason}"
+    return objection(receipts, decision.candidate_version)
+
+
+def _approval(home: Home, decision: Decision, by: str, reason: str, against: str | None) -> Receipt:
+    answer = _answer(home, decision, by, reason)
+    answer["after"] = f"version {decision.candidate_version}"
+    answer["evidence"] |= {"override": against is not None, "against": against}
+    return home.ledger.append(act="approval", **answer)
+
+
+def _answer(home: Home, decision: Decision, by: str, reason: str) -> dict[str, Any]:
+    """The fields of the receipt of an answer; `login` is who was logged in, whatever name was given."""
+    bound, request = bound_now(home, decision), pending(home.ledger.receipts())
+    mine = request is not None and request.version == decision.candidate_version
+    return {
+        "actor": by,
+        "subject": f"version {decision.candidate_version}",
+        "before": named(bound.production),
+        "after": named(bound.production),
+        "reason": reason,
+        "evidence": {
+            **bound.evidence(),
+            "as_of": decision.as_of,
+            "request": request.receipt if mine and request is not None else None,
+            "login": home.settings.who,
+        },
+    }
+
+
+def _did(done: Receipt) -> str:
+    if done.act == "rollback done":
+        return "rolled back to it"
+    return "approved it" if "approval" in done.evidence else "promoted it"

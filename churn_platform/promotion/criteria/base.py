@@ -1,0 +1,68 @@
+"""What a criterion and a finding are."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from churn_platform.promotion.evidence import Evidence
+
+Outcome = Literal["pass", "fail", "warn", "not_applicable"]
+
+
+class Finding(BaseModel):
+    """The result of one criterion: a sentence with its figures.
+
+    `unsound` marks a finding that says the comparison itself cannot be trusted, not that the candidate lost it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    code: str
+    name: str
+    title: str
+    outcome: Outcome
+    detail: str
+    unsound: bool = False
+    refuses: bool = False
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """One promotion rule: a code that never changes, a true statement as name, a title, and the rule.
+
+    `needs` says what must be there before the rule is asked: nothing, valid holdout rows, or also a production
+    model to compare with. Where it is not there the finding is "not applicable", which refuses only for a criterion
+    that `must_pass`. A warning lets the candidate pass; of a criterion whose `warning_needs_approval` it lets it pass
+    only with a person's approval, whatever the policy's mode.
+    """
+
+    code: str
+    name: str
+    title: str
+    rule: Callable[[Evidence], tuple[Outcome, str]]
+    needs: Literal["nothing", "rows", "production"] = "rows"
+    must_pass: bool = False
+    warning_needs_approval: bool = False
+
+    def judge(self, evidence: Evidence) -> Finding:
+        """Apply the rule, or say why it does not apply."""
+        if self.needs == "production" and not evidence.compares:
+            return self.finding("not_applicable", "There is no production model to compare with.")
+        if self.needs != "nothing" and not evidence.comparable:
+            return self.finding("not_applicable", "The holdout rows allow no comparison, see GATE004.")
+        return self.finding(*self.rule(evidence))
+
+    def finding(self, outcome: Outcome, detail: str, *, unsound: bool = False) -> Finding:
+        """A finding of this criterion; a fail refuses."""
+        refuses = outcome == "fail" or (self.must_pass and outcome != "pass")
+        return Finding(
+            code=self.code,
+            name=self.name,
+            title=self.title,
+            outcome=outcome,
+            detail=detail,
+            unsound=unsound,
+            refuses=refuses,
+        )

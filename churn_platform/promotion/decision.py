@@ -1,0 +1,217 @@
+"""The promotion decision: every criterion on one body of evidence, bound to one candidate and one policy."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from churn_platform.base.digests import digest_of
+from churn_platform.drift.result import DriftFigures
+from churn_platform.evaluation.statistics import Interval
+from churn_platform.features.labels import turned_over
+from churn_platform.ledger.production_changes import model_named
+from churn_platform.promotion.criteria import CRITERIA, Finding
+from churn_platform.promotion.criteria.beats_production import should_promote
+from churn_platform.promotion.criteria.forward_value import forward_auc
+from churn_platform.promotion.criteria.interval_above_zero import detectable_gain
+from churn_platform.promotion.criteria.self_test import judge as judge_self
+from churn_platform.promotion.evidence import Evidence
+from churn_platform.training.candidate import ShuffledRefit
+
+__all__ = ["Decision", "Trigger", "decide", "judge", "should_promote"]
+
+Trigger = Literal["first", "performance", "drift", "schedule", "manual"]
+CHANCE = 0.5
+NEED_APPROVAL = {criterion.code for criterion in CRITERIA if criterion.warning_needs_approval}
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Decision(_Record):
+    """Promoted, refused, or pending a person's approval, with everything that led there."""
+
+    as_of: str
+    candidate_version: int
+    candidate_digest: str
+    production_version: int | None
+    decision: Literal["promoted", "refused", "pending"]
+    trigger: Trigger
+    reason: str
+    candidate_auc: float | None
+    candidate_interval: tuple[float, float] | None
+    production_auc: float | None
+    production_interval: tuple[float, float] | None
+    difference_interval: tuple[float, float] | None
+    detectable_gain: float | None
+    forward_auc: float | None
+    drift_share: float | None
+    drifted_columns: tuple[str, ...]
+    target_drift: float | None
+    prediction_drift: float | None
+    findings: tuple[Finding, ...]
+    stand_down: bool
+    attempt: int
+    policy_hash: str
+    evidence: dict[str, str]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every criterion let the candidate pass."""
+        return self.decision != "refused"
+
+    @property
+    def doubted(self) -> bool:
+        """Whether a criterion asks for a person's approval, whatever the policy's mode."""
+        return any(finding.code in NEED_APPROVAL and finding.outcome == "warn" for finding in self.findings)
+
+    @property
+    def approved(self) -> bool:
+        """Whether the candidate is promoted without a person's approval."""
+        return self.decision == "promoted"
+
+    def allows(self, version: int, digest: str, policy_hash: str) -> str | None:
+        """None when this decision promotes exactly this candidate under this policy, else the sentence why not."""
+        if self.decision == "pending":
+            return f"Version {self.candidate_version} passed and needs an approval."
+        return self.reason if not self.approved else self.holds(version, digest, policy_hash)
+
+    def holds(self, version: int, digest: str, policy_hash: str) -> str | None:
+        """None when this decision, whatever its outcome, is about exactly this candidate and policy; else why not."""
+        if version != self.candidate_version:
+            return f"The decision approved version {self.candidate_version}, not version {version}."
+        if digest != self.candidate_digest:
+            return f"Version {version} is no longer what the decision approved: its digest has changed."
+        if policy_hash != self.policy_hash:
+            return "The policy has changed since the decision: decide again."
+        return None
+
+    def lapsed(self, production_version: int | None, carried_out: str | None = None) -> str | None:
+        """None while production is what this decision compared with, or what it approved; else why it lapsed.
+
+        Without it a decision of an earlier month, carried out once more, would take production back in time, and one
+        that was rolled back would come back by itself.
+
+        Args:
+            production_version: what is in production now.
+            carried_out: when the decision was carried out; None when it was not.
+        """
+        if production_version == self.candidate_version:
+            return None
+        now = "none" if production_version is None else f"version {production_version}"
+        if carried_out is not None:
+            return f"The decision was carried out at {carried_out}, and {now} is in production since: decide again."
+        if production_version == self.production_version:
+            return None
+        then = model_named(self.production_version)
+        return f"The decision was made with {then} in production, now it is {now}: decide again."
+
+
+def judge(evidence: Evidence) -> list[Finding]:
+    """Every criterion but the self-test, in order."""
+    return [criterion.judge(evidence) for criterion in CRITERIA if criterion.name != "self_test"]
+
+
+def passes(evidence: Evidence) -> bool:
+    """Whether no criterion but the self-test refuses; stops at the first that does."""
+    return not any(criterion.judge(evidence).refuses for criterion in CRITERIA if criterion.name != "self_test")
+
+
+def decide(
+    evidence: Evidence,
+    refit: ShuffledRefit,
+    *,
+    candidate_version: int,
+    candidate_digest: str,
+    trigger: Trigger,
+    policy_hash: str,
+    drift: DriftFigures,
+    digests: dict[str, str],
+) -> Decision:
+    """The complete decision. Scores that are not probabilities fail closed, with no figure at all."""
+    unsound = evidence.unsound_scores()
+    findings = _unsound_findings(unsound) if unsound else _findings(evidence, refit, _seed(candidate_digest))
+    refusals = [finding for finding in findings if finding.refuses]
+    figures = _Figures() if unsound else _Figures.of(evidence)
+    at_chance = figures.production_interval is not None and _at_chance(figures.production_interval)
+    doubted = [finding for finding in findings if finding.code in NEED_APPROVAL and finding.outcome == "warn"]
+    asks = bool(doubted) or evidence.policy.mode == "approval"
+    passed: Literal["promoted", "pending"] = "pending" if asks else "promoted"
+    return Decision(
+        as_of=evidence.as_of,
+        candidate_version=candidate_version,
+        candidate_digest=candidate_digest,
+        production_version=evidence.production_version,
+        decision="refused" if refusals else passed,
+        trigger=trigger,
+        reason=" ".join(finding.detail for finding in refusals or doubted) or findings[0].detail,
+        candidate_auc=figures.candidate_auc,
+        candidate_interval=_pair(figures.candidate_interval),
+        production_auc=figures.production_auc,
+        production_interval=_pair(figures.production_interval),
+        difference_interval=_pair(figures.difference_interval),
+        detectable_gain=figures.detectable_gain,
+        forward_auc=figures.forward_auc,
+        **drift.model_dump(),
+        findings=tuple(findings),
+        stand_down=at_chance and (bool(refusals) or passed == "pending"),
+        attempt=evidence.attempt,
+        policy_hash=policy_hash,
+        evidence=digests,
+    )
+
+
+def _at_chance(interval: Interval) -> bool:
+    return interval.low <= CHANCE and not turned_over(interval.low, interval.high)
+
+
+def _seed(digest: str) -> int:
+    """A seed that the candidate's digest fixes, so a decision can be replayed."""
+    return int(digest_of(digest)[:8], 16)
+
+
+def _findings(evidence: Evidence, refit: ShuffledRefit, seed: int) -> list[Finding]:
+    """All findings in the order of the criteria."""
+    by_name = {finding.name: finding for finding in judge(evidence)}
+    by_name["self_test"] = judge_self(evidence, passes, refit, seed)
+    return [by_name[criterion.name] for criterion in CRITERIA]
+
+
+def _unsound_findings(sentence: str) -> list[Finding]:
+    return [
+        criterion.finding("fail", sentence, unsound=True)
+        if criterion.name == "comparable"
+        else criterion.finding("not_applicable", "The scores are invalid, so nothing was compared.")
+        for criterion in CRITERIA
+    ]
+
+
+@dataclass(frozen=True)
+class _Figures:
+    """The figures a decision carries; all None without a valid comparison."""
+
+    candidate_auc: float | None = None
+    candidate_interval: Interval | None = None
+    production_auc: float | None = None
+    production_interval: Interval | None = None
+    difference_interval: Interval | None = None
+    detectable_gain: float | None = None
+    forward_auc: float | None = None
+
+    @classmethod
+    def of(cls, evidence: Evidence) -> "_Figures":
+        if not evidence.comparable:
+            return cls()
+        alone = cls(evidence.candidate_auc, evidence.candidate_interval, forward_auc=forward_auc(evidence))
+        if not evidence.compares:
+            return alone
+        difference = evidence.difference
+        return cls(
+            alone.candidate_auc, alone.candidate_interval, difference.production_auc, evidence.production_interval,
+            difference.interval, detectable_gain(evidence), alone.forward_auc,
+        )  # fmt: skip
+
+
+def _pair(interval: Interval | None) -> tuple[float, float] | None:
+    return None if interval is None else (interval.low, interval.high)

@@ -1,0 +1,71 @@
+"""Gathers the evidence of one promotion: both models on the same holdout rows, and the refits the gate needs."""
+
+from typing import Any
+
+import numpy as np
+
+from churn_platform.contract.model import Contract
+from churn_platform.evaluation.leaks import judge_alone
+from churn_platform.features.labels import judge_labels
+from churn_platform.features.training_dataset import AS_OF, LABEL, TrainingDataset, trained_on
+from churn_platform.promotion.evidence import Evidence
+from churn_platform.training.candidate import Candidate, Fit, forward_scores
+from churn_platform.training.model import Recipe
+
+
+def gather(
+    contract: Contract,
+    dataset: TrainingDataset,
+    candidate: Candidate,
+    production: Candidate | None,
+    attempt: int,
+    fit: Fit = Recipe.fit,
+) -> Evidence:
+    """Score candidate, production and the month-older recipe on the holdout rows of `dataset`.
+
+    Args:
+        contract: the contract, with the policy.
+        dataset: the candidate's training dataset.
+        candidate: the fitted candidate.
+        production: the version in production, None before the first; without hashed training entities (an imported
+            model) the comparison is not applicable.
+        attempt: n for the nth candidate that is judged on this holdout.
+        fit: fits the month-older recipe.
+    """
+    rows = dataset.holdout_rows()
+    entities = rows[contract.entity.column]
+    newest = dataset.newest_rows()
+    incumbent: dict[str, Any] = {}
+    if production is not None:
+        known = len(production.training_entities) > 0
+        incumbent = {
+            "production_version": production.version,
+            "production_as_of": str(production.passport["as_of"]),
+            "production": production.model.probability(rows),
+            "production_saw": trained_on(entities, production.training_entities) if known else None,
+        }
+    return Evidence(
+        policy=contract.policy.promotion,
+        as_of=str(candidate.passport["as_of"]),
+        labels=rows[LABEL].to_numpy(dtype=bool),
+        entities=entities.to_numpy(dtype=object),
+        slices=rows[list(contract.slices)],
+        candidate=np.asarray(candidate.model.probability(rows)),
+        candidate_saw=trained_on(entities, candidate.training_entities),
+        forward=forward_scores(contract, dataset, fit),
+        alone=judge_alone(contract, newest, newest[LABEL]),
+        label_doubts=label_doubts(contract, dataset),
+        attempt=attempt,
+        **incumbent,
+    )
+
+
+def label_doubts(contract: Contract, dataset: TrainingDataset) -> tuple[str, ...]:
+    """Why the labels of the training and holdout months look wrong, one sentence each, oldest month first."""
+    frame = dataset.frame
+    found = []
+    for month in sorted({*dataset.window.training, *dataset.window.holdout}):
+        labels = frame[LABEL][frame[AS_OF] == month.isoformat()]
+        doubts = judge_labels(labels, None, contract.policy.training).doubts
+        found += [f"{month}: {doubt}" for doubt in doubts]
+    return tuple(found)

@@ -1,0 +1,239 @@
+"""Moves production: release, alias, pointer and receipts, in an order that any kill leaves repairable."""
+
+import datetime as dt
+
+from pydantic import JsonValue
+
+from churn_platform.base.digests import digest_of
+from churn_platform.base.errors import DataError, IntegrityError, UsageError
+from churn_platform.ledger.approvals import unused
+from churn_platform.ledger.production_changes import Move, model_named, named, open_intent
+from churn_platform.ledger.receipts import Act, Receipt
+from churn_platform.ledger.versions import blocked
+from churn_platform.promotion.decision import Decision
+from churn_platform.promotion.publishing import publish
+from churn_platform.services import Home
+from churn_platform.training.candidate import FILES, Candidate, candidate_of
+from churn_platform.training.registry import PRODUCTION
+
+ACTIVATION_DELAY = dt.timedelta(seconds=2)
+"""All serving workers load the release first and change over at one instant."""
+
+
+def production_candidate(home: Home) -> Candidate | None:
+    """The model in production, from its release, every file verified; None before the first promotion."""
+    pointer = home.releases.pointer()
+    return None if pointer is None else released(home, pointer.version)
+
+
+def released(home: Home, version: int) -> Candidate:
+    """A released version, every file verified. MLflow is not asked.
+
+    Raises:
+        IntegrityError: a file of the release was changed.
+    """
+    home.releases.verify(version)
+    return candidate_of({name: home.releases.path(version, name).read_bytes() for name in FILES}, version)
+
+
+def decision_digest(decision: Decision) -> str:
+    """The digest by which receipts name a decision."""
+    return digest_of(decision.model_dump(mode="json"))
+
+
+def find_decision(home: Home, digest: str) -> Decision | None:
+    """The decision of this digest, as stored in the home; None if absent, or it was changed."""
+    known = (Decision.model_validate(record) for record in reversed(home.records.decisions()))
+    return next((decision for decision in known if decision_digest(decision) == digest), None)
+
+
+def promote(home: Home, decision: Decision) -> Receipt:
+    """Put an approved decision's version into production; doing it again completes what is missing."""
+    evidence = {"decision": decision_digest(decision), "candidate": decision.candidate_digest, "as_of": decision.as_of}
+    before, version, who = decision.production_version, decision.candidate_version, home.settings.who
+    return move(home, Move("promotion", version, before, who, decision.reason, evidence))
+
+
+def move(home: Home, planned: Move) -> Receipt:
+    """Move production; every step is idempotent, so the same move again completes what a kill left.
+
+    Returns:
+        The receipt that it is done.
+
+    Raises:
+        IntegrityError: the model or its release was changed; nothing has moved.
+    """
+    intent = open_intent(home.ledger.receipts())
+    if intent is None or Move.of(intent) != planned:
+        intent = home.ledger.append(act=f"{planned.kind} intent", **planned.receipt())  # type: ignore[arg-type]
+    publish(home, planned)
+    return _finish(home, planned, intent)
+
+
+def recover(home: Home) -> str | None:
+    """Complete the move that a kill cut off; void it when it cannot be completed and the pointer has not moved.
+
+    An approval after which nothing was begun is carried out, or lapses, in the same way.
+
+    Returns:
+        What was done, in a sentence; None when nothing had been cut off.
+
+    Raises:
+        IntegrityError: a store cannot be read; nothing was changed.
+    """
+    receipts = home.ledger.receipts()
+    intent, approval = open_intent(receipts), unused(receipts)
+    if intent is None and approval is not None:
+        return _take_up(home, approval)
+    if intent is None:
+        return None
+    planned, production = Move.of(intent), _production(home)
+    moved = production == planned.version
+    why_not = None if moved else _why_not(home, planned, production)
+    what = f"The {planned.kind} of version {planned.version} was cut off"
+    if why_not is None:
+        _finish(home, planned, intent)
+        said = f"{what} {'after' if moved else 'before'} the pointer moved: it was completed."
+    else:
+        _void(home, planned, intent, why_not)
+        said = f"{what} before the pointer moved, and cannot be completed: {why_not}"
+    return _recovered(home, planned.version, planned.before, said, {"intent": intent.digest})
+
+
+def _take_up(home: Home, approval: Receipt) -> str:
+    """Carry out an approval that was cut off before anything moved, or let it lapse."""
+    planned = Move.approved(approval)
+    why_not = _why_not(home, planned, _production(home))
+    what = f"The promotion of version {planned.version}, approved by {planned.actor}, was cut off before it began"
+    if why_not is None:
+        move(home, planned)
+        said = f"{what}: it was completed."
+    else:
+        said = f"{what}, and cannot be completed: {why_not}"
+        receipt = planned.receipt() | {"actor": home.settings.who, "reason": said}
+        home.ledger.append(act="approval lapsed", **receipt)
+    return _recovered(home, planned.version, planned.before, said, {"approval": approval.digest})
+
+
+def _recovered(home: Home, version: int, before: int | None, said: str, evidence: dict[str, JsonValue]) -> str:
+    home.ledger.append(
+        actor=home.settings.who,
+        act="recovery",
+        subject=f"version {version}",
+        before=named(before),
+        after=named(_production(home)),
+        reason=said,
+        evidence=evidence,
+    )
+    return said
+
+
+def _production(home: Home) -> int | None:
+    pointer = home.releases.read_pointer()
+    return None if pointer is None else pointer.version
+
+
+def restore_alias(home: Home) -> None:
+    """Have MLflow's alias say what the pointer records: the pointer is what is in production.
+
+    Somebody may have moved the alias by hand, and deleting a version deletes its alias in silence. A version that was
+    deleted can have none: its release keeps serving, and verification names it.
+    """
+    pointer = home.releases.pointer()
+    if pointer is None:
+        home.registry.remove_alias(PRODUCTION)
+    elif home.registry.alias(PRODUCTION) != pointer.version and home.registry.has(pointer.version):
+        home.registry.set_alias(PRODUCTION, pointer.version)
+
+
+def lost_version(version: int) -> str:
+    """What it means that the version in production was deleted in MLflow, and what to do."""
+    return (
+        f"Version {version} is in production but was deleted in MLflow. MLflow cannot recreate it under the same "
+        "number. Its release still serves. Put another version into production with `churn rollback`, or wait for "
+        "the next promotion."
+    )
+
+
+def keep(home: Home, decision: Decision, why: str) -> None:
+    """Record that production stays as it is."""
+    pointer = home.releases.pointer()
+    kept = model_named(None if pointer is None else pointer.version)
+    home.ledger.append(
+        actor=home.settings.who,
+        act="production kept",
+        subject=kept,
+        before=kept,
+        after=kept,
+        reason=why,
+        evidence={"decision": decision_digest(decision), "candidate": decision.candidate_digest},
+    )
+
+
+def _finish(home: Home, planned: Move, intent: Receipt) -> Receipt:
+    """Alias, pointer and the last receipt; the release stands."""
+    home.registry.set_alias(PRODUCTION, planned.version)
+    pointer = home.releases.read_pointer()
+    if pointer is None or pointer.version != planned.version:
+        activate_at = (home.now() + ACTIVATION_DELAY).isoformat()
+        pointer = home.releases.point(
+            planned.version, ledger_head=intent.digest, activate_at=activate_at, as_of=planned.as_of
+        )
+    _block(home, planned)
+    evidence = {"intent": intent.digest, "activate_at": pointer.activate_at}
+    receipt = planned.receipt(**evidence)
+    done = home.ledger.append(act=f"{planned.kind} done", **receipt)  # type: ignore[arg-type]
+    home.registry.anchor(planned.version, done.digest)
+    return done
+
+
+def _block(home: Home, planned: Move) -> None:
+    """A version that is rolled back is blocked, one that a rollback brings back is not: each recorded once."""
+    known = blocked(home.ledger.receipts())
+    acts: list[tuple[str, Act]] = [("blocks", "version blocked"), ("unblocks", "version unblocked")]
+    for name, act in acts:
+        version = planned.evidence.get(name)
+        if isinstance(version, int) and (version in known) == (name == "unblocks"):
+            home.ledger.append(
+                actor=planned.actor, act=act, subject=f"version {version}", reason=planned.reason, evidence={}
+            )
+
+
+def _why_not(home: Home, planned: Move, production: int | None) -> str | None:
+    """None when a move that was cut off still holds and its release stands now; else the sentence why not."""
+    home.registry.alias(PRODUCTION)  # a store that cannot be read is no reason to give the move up: it raises
+    try:
+        why_not = _lapsed(home, planned, production) if planned.kind == "promotion" else None
+        if why_not is None:
+            publish(home, planned)
+    except (DataError, IntegrityError, UsageError) as error:
+        return str(error)
+    return why_not
+
+
+def _lapsed(home: Home, planned: Move, production: int | None) -> str | None:
+    """None when the promotion still is what was decided or approved; else the sentence why not."""
+    decision = find_decision(home, str(planned.evidence["decision"]))
+    if decision is None:
+        return "Its decision is not in the home any more: decide again."
+    if production != planned.before:
+        return f"Production is {model_named(production)} now, it was {model_named(planned.before)}."
+    version, digest, policy = planned.version, home.registry.load(planned.version).digest, home.contract.policy_hash
+    if "approval" not in planned.evidence:
+        return decision.allows(version, digest, policy)
+    return decision.holds(version, digest, decision.policy_hash if planned.evidence["override"] else policy)
+
+
+def _void(home: Home, planned: Move, intent: Receipt, why: str) -> None:
+    """Take the alias back and record that production did not move."""
+    restore_alias(home)
+    kept = named(_production(home))
+    home.ledger.append(
+        actor=home.settings.who,
+        act=f"{planned.kind} void",  # type: ignore[arg-type]
+        subject=f"version {planned.version}",
+        before=kept,
+        after=kept,
+        reason=why,
+        evidence={**planned.evidence, "intent": intent.digest},
+    )

@@ -1,0 +1,1 @@
+"""The ranked list: every customer scored with reasons."""

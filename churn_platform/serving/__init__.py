@@ -1,0 +1,1 @@
+"""What the API serves from: releases on disk, score history and Bentos."""

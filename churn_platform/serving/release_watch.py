@@ -1,0 +1,178 @@
+"""Keeps a server on the release in production: watches the pointer, verifies, changes over at the named instant."""
+
+import datetime as dt
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from churn_platform.base.errors import ChurnError
+from churn_platform.contract.model import Contract
+from churn_platform.training.release import Pointer
+from churn_platform.training.release_loading import Loaded, fits, load_release
+from churn_platform.training.releases import Releases
+
+POLL_SECONDS = 0.25
+RETRY_SECONDS = 10.0
+"""A refused release is looked at again so often: it may have been restored."""
+UNUSABLE = (ChurnError, OSError, ValueError, KeyError)
+"""What a damaged release can raise while it is read."""
+
+
+@dataclass(eq=False)
+class Held:
+    """What answers under one contract: the release of now, None until one could be verified, and why none newer."""
+
+    contract: Contract
+    current: Loaded | None = None
+    refusal: str | None = None
+
+
+class ReleaseWatch:
+    """The release that answers now, in `held.current`.
+
+    A request reads `held` once and its release once, and keeps both: one answer is of one contract and one model.
+    A release of another contract than the one held has the contract read again; fits it, then contract and release
+    change at one instant, as `held` does.
+    """
+
+    def __init__(
+        self,
+        releases: Releases,
+        contract: Contract,
+        *,
+        now: Callable[[], dt.datetime],
+        reread: Callable[[], Contract] | None = None,
+        prepared: Callable[[Held], None] = lambda _: None,
+        activated: Callable[[Held], None] = lambda _: None,
+        refused: Callable[[int | None, str], None] = lambda *_: None,
+    ) -> None:
+        """Nothing is read yet.
+
+        Args:
+            releases: the releases of a home.
+            contract: the contract in use.
+            now: the clock.
+            reread: reads the contract in use anew.
+            prepared: called with another contract before its release is active: what can be made ready may be.
+            activated: called with what answers from now on.
+            refused: called with a version that cannot serve, and why.
+        """
+        self.held = Held(contract)
+        self._releases, self._now, self._reread = releases, now, reread or (lambda: contract)
+        self._prepared, self._activated, self._refused = prepared, activated, refused
+        self._seen: tuple[int, int] | None = None
+        self._pending: _Pending | None = None
+        self._retry_at = 0.0
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def current(self) -> Loaded | None:
+        """The release that answers now."""
+        return self.held.current
+
+    @property
+    def refusal(self) -> str | None:
+        """Why the release in production does not serve; None where it does."""
+        return self.held.refusal
+
+    def start(self) -> None:
+        """Load what is in production now, then keep watching in a thread."""
+        self.poll()
+        self._thread = threading.Thread(target=self._run, name="release-watch", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def poll(self) -> float:
+        """Look once; seconds until the next look is worth while. A look without news costs 2 microseconds."""
+        if self._changed() or self._due_again():
+            self._take()
+        left = POLL_SECONDS
+        if self._pending is not None:
+            left = (dt.datetime.fromisoformat(self._pending.loaded.since) - self._now()).total_seconds()
+            if left <= 0:
+                self._activate(self._pending)
+                left = POLL_SECONDS
+        return min(left, POLL_SECONDS)
+
+    def _run(self) -> None:
+        while not self._stop.wait(self.poll()):
+            pass
+
+    def _changed(self) -> bool:
+        try:
+            found = self._releases.pointer_file.stat()
+        except OSError:  # no model yet, or the disk is away: what serves goes on serving
+            return False
+        changed = (found.st_mtime_ns, found.st_ino) != self._seen
+        self._seen = (found.st_mtime_ns, found.st_ino)
+        return changed
+
+    def _due_again(self) -> bool:
+        return self.refusal is not None and self._now().timestamp() >= self._retry_at
+
+    def _take(self) -> None:
+        self._pending = None
+        pointer: Pointer | None = None
+        try:
+            pointer = self._releases.pointer()
+            if pointer is None:
+                return
+            self._pending = self._load(pointer.version, pointer)
+            self.held.refusal = None
+        except UNUSABLE as error:
+            self._refuse(None if pointer is None else pointer.version, str(error))
+        if pointer is not None and self.current is None:
+            self._stand_in(pointer)
+
+    def _load(self, version: int, pointer: Pointer) -> "_Pending":
+        held = self.held
+        if not fits(self._releases.manifest(version), held.contract):
+            held = Held(self._reread())
+        loaded = load_release(self._releases, held.contract, version, pointer)
+        if held is not self.held:
+            self._prepared(held)
+        return _Pending(loaded, held)
+
+    def _refuse(self, version: int | None, reason: str) -> None:
+        self._retry_at = self._now().timestamp() + RETRY_SECONDS
+        if reason != self.refusal:
+            self.held.refusal = reason
+            self._refused(version, reason)
+
+    def _stand_in(self, pointer: Pointer) -> None:
+        """A worker that starts while a release is refused, or not yet active, answers as the others do: with the last.
+
+        Nothing is active before its time, and without one a restarted worker would fail every request.
+        """
+        active = self._pending is not None and self._now() >= dt.datetime.fromisoformat(pointer.activate_at)
+        if pointer.previous_version is None or active:
+            return
+        try:
+            stand_in = self._load(pointer.previous_version, pointer)
+        except UNUSABLE as error:
+            self._refused(pointer.previous_version, str(error))
+            return
+        kept = self._pending
+        loaded = replace(stand_in.loaded, since=stand_in.loaded.manifest.created_at, previous_version=None)
+        self._activate(_Pending(loaded, stand_in.held))
+        self._pending = kept
+
+    def _activate(self, pending: "_Pending") -> None:
+        held, self._pending = pending.held, None
+        held.current = pending.loaded
+        self.held = held
+        self._activated(held)
+
+
+@dataclass(frozen=True)
+class _Pending:
+    """A verified release that waits for its instant, and what will hold it."""
+
+    loaded: Loaded
+    held: Held

@@ -1,0 +1,259 @@
+"""A business with a known truth, made from a contract alone: drops whose best possible model is known."""
+
+import calendar
+import datetime as dt
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from churn_platform.base.errors import DataError, UsageError
+from churn_platform.contract.model import Contract, Span
+from churn_platform.simulator.churn import World, build_world, leaking, tilted
+from churn_platform.simulator.people import People
+from churn_platform.simulator.scenarios import QUIET, Moment, Scenario
+from churn_platform.simulator.tables import Flags, Floats
+
+# With 50 entities and 22% churn a month without a churner comes once in 250,000.
+FEWEST_USERS = 50
+FIRST = dt.date(2024, 1, 31)
+
+
+@dataclass(frozen=True)
+class MonthTruth:
+    """What only the simulator knows of a month.
+
+    `best_auc` is the AUC of the true probabilities against the drawn labels: no model is better but by luck, or by a
+    leak. `drivers` are the features that most of churn follows, strongest first; `leak` is filled in after churning.
+    """
+
+    as_of: dt.date
+    best_auc: float
+    churn_rate: float
+    drivers: tuple[str, ...]
+    what_changed: str
+    leak: str | None = None
+
+
+@dataclass(frozen=True)
+class SimulatedMonth:
+    """One drop, the label's table included, and its truth.
+
+    `chances` holds the true churn probability by entity, so `best_auc` of a part of the entities can be
+    told too, of a holdout for one.
+    """
+
+    as_of: dt.date
+    tables: dict[str, pd.DataFrame]
+    chances: pd.Series
+    truth: MonthTruth
+
+
+def simulate(
+    contract: Contract,
+    users: int,
+    months: int,
+    seed: int,
+    *,
+    scenario: Scenario = QUIET,
+    first: dt.date = FIRST,
+    people: int | None = None,
+) -> Iterator[SimulatedMonth]:
+    """Months of a made-up business that fits `contract`, one at a time; the same seed gives the same months.
+
+    Neither more months nor what happens in a later one changes an earlier month.
+
+    Args:
+        contract: tables, dtypes, ranges and categories; the only source of names.
+        users: entities in every month, at least 50.
+        months: how many steps of the contract's cadence, at least 1.
+        seed: chooses the business and its people, at least 0.
+        scenario: what is different when.
+        first: as_of of the first month; where it is a month's end, so is every other of a monthly cadence.
+        people: chooses other people of the same business, at least 0; None for those of `seed`.
+
+    Raises:
+        UsageError: a number below its minimum.
+        ContractError: a contract that no table can satisfy.
+    """
+    wanted = {"users": (users, FEWEST_USERS), "months": (months, 1), "seed": (seed, 0)}
+    for name, (value, least) in wanted.items():
+        if value < least:
+            raise UsageError(f"simulate: {name} is {value}, but must be at least {least}.")
+    world_seed, people_seed = np.random.SeedSequence(seed).spawn(2)
+    if people is not None:
+        people_seed = np.random.SeedSequence((seed, people))
+    world = build_world(contract, np.random.default_rng(world_seed))
+    drawn = People(contract, world, users, np.random.default_rng(people_seed))
+    as_ofs = (as_of_at(contract, first, month) for month in range(1, months + 1))
+    return _months(contract, world, drawn, as_ofs, scenario)
+
+
+def as_of_at(contract: Contract, first: dt.date, month: int) -> dt.date:
+    """The as_of of `month`, counted from 1; month ends stay month ends."""
+    step = contract.step
+    steps = month - 1
+    as_of = Span(months=step.months * steps, weeks=step.weeks * steps, days=step.days * steps).after(first)
+    if step.months and first.day == calendar.monthrange(first.year, first.month)[1]:
+        return as_of.replace(day=calendar.monthrange(as_of.year, as_of.month)[1])
+    return as_of
+
+
+def _months(
+    contract: Contract, world: World, people: People, as_ofs: Iterable[dt.date], scenario: Scenario
+) -> Iterator[SimulatedMonth]:
+    before = None
+    for month, as_of in enumerate(as_ofs, start=1):
+        now = scenario.at(month, as_of)
+        latent = people.latent(world.distances(now.features, now.covariates))
+        chance = tilted(people.chance(latent, now.relation), now.log_odds)
+        people.join(as_of, (contract.step.after(as_of) - as_of).days, chance)
+        churned = people.draw(chance)
+        truth = MonthTruth(
+            as_of,
+            best_auc(churned, chance),
+            float(churned.mean()),
+            world.drivers(now.relation),
+            what_changed(world, before or now, now),
+            world.leak[1] if now.leak else None,
+        )
+        told = {**latent, world.leak: leaking(latent[world.leak], churned)} if now.leak else latent
+        chances = pd.Series(chance, index=people.entities()).sort_index()
+        yield SimulatedMonth(as_of, people.tables(told, churned), chances, truth)
+        people.leave(churned)
+        before = now
+
+
+def what_changed(world: World, before: Moment, now: Moment) -> str:
+    """The change of a month against the month before, in plain words."""
+    said = []
+    if now.relation != before.relation:
+        share = "" if now.relation == 1 else f" for {now.relation:.0%} of customers"
+        said.append(f"churn now follows {', '.join(world.drivers(1.0))}{share}")
+    moved = world.distances(now.features - before.features, now.covariates - before.covariates)
+    if moved:
+        said.append(f"distributed otherwise: {', '.join(name for _, name in moved)}")
+    if now.log_odds != before.log_odds:
+        said.append(f"everyone's odds to leave are {math.exp(now.log_odds - before.log_odds):.2f} times last month's")
+    if now.leak and not before.leak:
+        said.append(f"{world.leak[1]} is filled in after churning")
+    return "; ".join(said) or "nothing"
+
+
+def best_auc(churned: Flags, chance: Floats) -> float:
+    """The AUC of the true probabilities `chance` against the drawn labels `churned`, both (n,).
+
+    By the rank sum of the churners (Mann and Whitney 1947), ties counted half.
+
+    Raises:
+        DataError: labels of one class only.
+    """
+    churners, staying = int(churned.sum()), int((~churned).sum())
+    if not churners or not staying:
+        raise DataError(f"simulate: {churned.size} entities drew labels of one class only; ask for more users.")
+    ranks = pd.Series(chance).rank().to_numpy()
+    return float((ranks[churned].sum() - churners * (churners + 1) / 2) / (churners * staying))
+
+
+EVERY = 3
+"""Every third customer gets another's value in a delivery that is corrected later."""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """Files that arrive together: tables of one as_of, in `folder` (relative, parts joined by /).
+
+    `truth` comes with the first delivery of a month, `note` describes what is peculiar about this one.
+    """
+
+    folder: str
+    as_of: dt.date
+    tables: dict[str, pd.DataFrame]
+    note: str = ""
+    truth: MonthTruth | None = field(default=None, compare=False)
+
+
+def deliver(
+    contract: Contract, users: int, months: int, seed: int, *, scenario: Scenario, first: dt.date = FIRST
+) -> Iterator[Delivery]:
+    """The deliveries of a simulated business in the order in which they arrive; arguments and errors as `simulate`.
+
+    A month's own delivery lies in `<as_of>`, what comes later in `labels/<as_of>`, `corrections/<as_of>` and
+    `repairs/<as_of>`.
+    """
+    drawn = simulate(contract, users, months, seed, scenario=scenario, first=first)
+    return _in_order(contract, scenario, drawn)
+
+
+def truth_json(scenario: Scenario, users: int, seed: int, deliveries: Iterable[Delivery]) -> dict[str, Any]:
+    """Everything that only the simulator knows, as JSON values; the tables of `deliveries` are not read."""
+    arrived = list(deliveries)
+    return {
+        "scenario": scenario.name,
+        "summary": scenario.summary,
+        "loop_should": scenario.loop_should,
+        "users": users,
+        "seed": seed,
+        "months": [_month_json(delivery.truth) for delivery in arrived if delivery.truth is not None],
+        "deliveries": [
+            {"folder": delivery.folder, "as_of": delivery.as_of.isoformat(), "note": delivery.note}
+            for delivery in arrived
+        ],
+    }
+
+
+def _month_json(truth: MonthTruth) -> dict[str, Any]:
+    return {**vars(truth), "as_of": truth.as_of.isoformat(), "drivers": list(truth.drivers)}
+
+
+def _in_order(contract: Contract, scenario: Scenario, months: Iterable[SimulatedMonth]) -> Iterator[Delivery]:
+    """Each month, then what was owed from the month before; a repair comes last of all.
+
+    The labels of the last month have not matured when the simulation ends, and never arrive.
+    """
+    owed: list[Delivery] = []
+    repairs: list[Delivery] = []
+    for number, month in enumerate(months, start=1):
+        delivery, later = _delivered(contract, scenario, number, month)
+        yield delivery
+        yield from owed
+        owed = [one for one in later if not one.folder.startswith("repairs/")]
+        repairs += [one for one in later if one.folder.startswith("repairs/")]
+    yield from (*(one for one in owed if not one.folder.startswith("labels/")), *repairs)
+
+
+def _delivered(
+    contract: Contract, scenario: Scenario, number: int, month: SimulatedMonth
+) -> tuple[Delivery, list[Delivery]]:
+    """What arrives for a month at first, and what arrives later."""
+    day, tables, later, notes = month.as_of.isoformat(), dict(month.tables), [], []
+    column = month.truth.drivers[0]
+    table = next(view.table for view in contract.feature_views.values() if column in view.features)
+    label = contract.label.table
+    if number == scenario.corrected:
+        tables[table] = _misplaced(tables[table], column)
+        notes.append(f"every third value of {table}.{column} is another customer's")
+        note = f"{table} of {day} again, with the right {column}"
+        later.append(Delivery(f"corrections/{day}", month.as_of, {table: month.tables[table]}, note))
+    if number == scenario.broken:
+        later.append(Delivery(f"repairs/{day}", month.as_of, tables, f"{day} again, with the column {column}"))
+        tables = {**tables, table: tables[table].drop(columns=column)}
+        notes.append(f"{table} lacks the column {column}")
+    # A table that holds features and the label is needed to score the month: it cannot wait for the label.
+    if scenario.late_labels and label not in {view.table for view in contract.feature_views.values()}:
+        later.append(Delivery(f"labels/{day}", month.as_of, {label: tables.pop(label)}, f"the labels of {day}"))
+        notes.append("without labels, which have not matured")
+    return Delivery(day, month.as_of, tables, "; ".join(notes), month.truth), later
+
+
+def _misplaced(frame: pd.DataFrame, column: str) -> pd.DataFrame:
+    """The table with the values of every third row dealt out to the next such row: valid values, wrong customers."""
+    places = np.arange(len(frame))
+    rows = places[::EVERY]
+    places[rows] = np.roll(rows, 1)
+    return frame.assign(**{column: frame[column].take(places).to_numpy(dtype=object)}).astype(
+        {column: frame[column].dtype}
+    )

@@ -1,0 +1,127 @@
+"""The entities of a simulated business: their lasting traits, their keys, who leaves and who comes.
+
+An entity has lasting traits, and for numbers a monthly wobble, all standard normal. Churners are gone next
+month; a newcomer with a new key takes over the traits of the one who left, as a market refills a segment. So
+a quiet month is quiet in every feature, without the drift that survival alone would make.
+"""
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from churn_platform.contract.model import Contract
+from churn_platform.simulator.churn import World
+from churn_platform.simulator.tables import Flags, Floats, Key, Numbers, table_frame
+
+FIRST_KEY = 1_000_001
+# Two months of one entity correlate by 0.85, distant ones by 0.7: recognisable, yet changing.
+LASTING, WOBBLE_KEPT = 0.7, 0.5
+NULL_SHARE = 0.03
+LONGEST_STAY = 120
+
+
+class People:
+    """The entities of one world; row i is a place in the market, held by one entity until it churns."""
+
+    def __init__(self, contract: Contract, world: World, users: int, rng: np.random.Generator) -> None:
+        self._contract, self._world, self._rng = contract, world, rng
+        self._traits = {key: rng.standard_normal(users) for key in world.looks}
+        numbers = [key for key, look in world.looks.items() if isinstance(look, Numbers)]
+        self._wobble = {key: rng.standard_normal(users) for key in numbers}
+        label = (contract.label.table, contract.label.column)
+        self._empty: dict[Key, Flags] = {
+            (table_name, name): rng.random(users) < NULL_SHARE
+            for table_name, table in contract.tables.items()
+            for name, column in table.columns.items()
+            if column.nullable and (table_name, name) != label
+        }
+        self._keys = FIRST_KEY + np.arange(users)
+        self._next_key = FIRST_KEY + users
+        self._joined = np.full(users, np.datetime64("NaT", "D"))
+
+    def latent(self, distances: Mapping[Key, float]) -> dict[Key, Floats]:
+        """The normal numbers behind this month's columns, each moved by its distance."""
+        result = {}
+        for key, trait in self._traits.items():
+            wobble = self._wobble.get(key)
+            number = trait if wobble is None else np.sqrt(LASTING) * trait + np.sqrt(1 - LASTING) * wobble
+            result[key] = number + distances.get(key, 0.0)
+        return result
+
+    def chance(self, latent: dict[Key, Floats], relation: float) -> Floats:
+        """The true churn probability of each entity, by the new relation to a share `relation`; (users,)."""
+        encoded = np.column_stack([self._world.looks[key].encoded(latent[key]) for key in self._world.features])
+        for place, key in enumerate(self._world.features):
+            if key in self._empty:
+                encoded[self._empty[key], place] = np.nan
+        return self._world.probability(encoded, relation)
+
+    def join(self, as_of: dt.date, step_days: int, chance: Floats) -> None:
+        """Give those without a past the day they joined: newcomers within the last step of `step_days`.
+
+        The very first entities have stayed as long as their churn `chance` suggests (a geometric number of
+        steps), so the age of a customer base does not drift.
+        """
+        days = self._rng.integers(0, step_days, chance.size)
+        new = np.isnat(self._joined)
+        if new.all():
+            stay = self._rng.geometric(np.clip(chance, 1 / LONGEST_STAY, 1.0))
+            days += step_days * (np.minimum(stay, LONGEST_STAY) - 1)
+        self._joined[new] = np.datetime64(as_of, "D") - days[new]
+
+    def draw(self, chance: Floats) -> Flags:
+        """Who churns, drawn once by `chance`; (users,)."""
+        return self._rng.random(chance.size) < chance
+
+    def leave(self, churned: Flags) -> None:
+        """Churners go, newcomers with keys that no one had take their places, and a month passes for all."""
+        arrivals = int(churned.sum())
+        self._keys[churned] = self._next_key + np.arange(arrivals)
+        self._next_key += arrivals
+        self._joined[churned] = np.datetime64("NaT", "D")
+        for wobble in self._wobble.values():
+            fresh = self._rng.standard_normal(wobble.size)
+            wobble[:] = WOBBLE_KEPT * wobble + np.sqrt(1 - WOBBLE_KEPT**2) * fresh
+
+    def tables(self, latent: dict[Key, Floats], churned: Flags) -> dict[str, pd.DataFrame]:
+        """Every table of the contract for this month, rows in the order of the keys."""
+        # By key, as newcomers would otherwise be told by the rows of those who left.
+        order = np.argsort(self._keys)
+        entities = self.entities()[order]
+        return {name: self._table(name, entities, latent, churned, order) for name in self._contract.tables}
+
+    def _table(
+        self,
+        table: str,
+        entities: npt.NDArray[Any],
+        latent: dict[Key, Floats],
+        churned: Flags,
+        order: npt.NDArray[np.intp],
+    ) -> pd.DataFrame:
+        columns, empty = {}, {}
+        for name in self._contract.tables[table].columns:
+            columns[name] = self._raw((table, name), latent, churned)[order]
+            if (table, name) in self._empty:
+                empty[name] = self._empty[table, name][order]
+        return table_frame(self._contract, table, entities, columns, empty)
+
+    def _raw(self, key: Key, latent: dict[Key, Floats], churned: Flags) -> npt.NDArray[Any]:
+        if key == (self._contract.label.table, self._contract.label.column):
+            return (~churned if self._contract.label.inverted else churned).astype(np.float64)
+        if key in latent:
+            return self._world.looks[key].values(latent[key])
+        if self._contract.tables[key[0]].columns[key[1]].dtype == "date":
+            return self._joined
+        text: npt.NDArray[Any] = (f"{key[1]} " + pd.Series(self._keys).astype(str)).to_numpy(dtype=object)
+        return text
+
+    def entities(self) -> npt.NDArray[Any]:
+        """The keys in the contract's dtype; (users,)."""
+        if self._contract.entity.dtype == "integer":
+            return self._keys.copy()
+        names: npt.NDArray[Any] = ("C" + pd.Series(self._keys).astype(str)).to_numpy(dtype=object)
+        return names

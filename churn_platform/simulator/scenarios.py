@@ -1,0 +1,157 @@
+"""The scenarios by name: what is different when, as data made of a few pieces that combine."""
+
+import datetime as dt
+import math
+from dataclasses import dataclass
+
+from churn_platform.base.errors import UsageError
+from churn_platform.contract.model import Contract
+
+Course = tuple[float, ...]
+"""One number a month, the last one stays."""
+STEADY: Course = (0.0,)
+EVENT = 3
+"""The month, counted from 1, in which something happens: two quiet ones before it."""
+FROM_EVENT: Course = (0.0,) * (EVENT - 1) + (1.0,)
+YEAR_DAYS = 365.25
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What is different in one month.
+
+    `relation` is the share of entities that churn by the new relation, `features` how far the features of the new
+    relation have moved and `covariates` how far others have, both 0 to 1; `log_odds` is added to everyone's, and
+    `leak` shows whether a feature is filled in after churning.
+    """
+
+    relation: float = 0.0
+    features: float = 0.0
+    covariates: float = 0.0
+    log_odds: float = 0.0
+    leak: bool = False
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What is different when, and what the loop should do about it.
+
+    The courses are those of `Moment`; `season` is the swing of the log-odds through the year. `leak_from`,
+    `corrected` and `broken` are months, counted from 1: the first that leaks, the one whose first delivery is wrong,
+    the one whose file is broken. With `late_labels` a month's labels arrive one cadence later.
+    """
+
+    name: str
+    summary: str
+    loop_should: str
+    relation: Course = STEADY
+    features: Course = STEADY
+    covariates: Course = STEADY
+    log_odds: Course = STEADY
+    season: float = 0.0
+    leak_from: int | None = None
+    late_labels: bool = False
+    corrected: int | None = None
+    broken: int | None = None
+
+    def at(self, month: int, as_of: dt.date) -> Moment:
+        """What is different in `month`, counted from 1, which ends at `as_of`."""
+        turn = 2 * math.pi * as_of.timetuple().tm_yday / YEAR_DAYS
+        return Moment(
+            relation=self.relation[:month][-1],
+            features=self.features[:month][-1],
+            covariates=self.covariates[:month][-1],
+            log_odds=self.log_odds[:month][-1] + self.season * math.sin(turn),
+            leak=self.leak_from is not None and month >= self.leak_from,
+        )
+
+    def contract(self, contract: Contract) -> Contract:
+        """The contract that fits the scenario's drops: late labels mature one cadence after as_of."""
+        if not self.late_labels:
+            return contract
+        # Not a copy with an update: that would keep the digests which the old one has already worked out.
+        declared = contract.model_dump(mode="json", exclude_unset=True)
+        declared["label"]["horizon"] = contract.step.model_dump(exclude_defaults=True)
+        declared["label"]["period"] = "after"
+        return Contract.model_validate(declared)
+
+
+QUIET = Scenario(
+    "quiet",
+    "nothing changes but who comes and goes",
+    "promote the first model and nothing after it: what looks better by luck is refused",
+)
+SUDDEN_SHIFT = Scenario(
+    "sudden-shift",
+    "from the third month on other things drive churn, at once",
+    "see the old model fall, and promote one that has learned the new relation in the same matured month",
+    relation=FROM_EVENT,
+    features=FROM_EVENT,
+)
+GRADUAL_SHIFT = Scenario(
+    "gradual-shift",
+    "from the third month on other things drive churn, a quarter more each month",
+    "follow the shift with a new model or two, and end near the best possible",
+    relation=(0.0, 0.0, 0.25, 0.5, 0.75, 1.0),
+    features=(0.0, 0.0, 0.25, 0.5, 0.75, 1.0),
+)
+COVARIATE_SHIFT = Scenario(
+    "covariate-shift",
+    "from the third month on customers look different, what drives churn stays",
+    "raise a drift alarm, and refuse a candidate that is not better: the old model still knows what drives churn",
+    covariates=FROM_EVENT,
+)
+SEASONAL = Scenario(
+    "seasonal",
+    "the churn rate swings through the year, what drives churn stays",
+    "see the churn rate move, and refuse a candidate that is not better: a new rate alone needs no new model",
+    season=0.5,
+)
+LEAVERS = Scenario(
+    "leavers",
+    "high turnover: more than a third of the customers leave each month and as many come",
+    "promote the first model and nothing after it, and score customers it has never seen as well as the others",
+    log_odds=(1.0,),
+)
+LATE_LABELS = Scenario(
+    "late-labels",
+    "nothing changes; the labels of a month arrive one cadence later, as a drop of their own",
+    "score each month before its labels are known, and train and judge on the newest month whose labels have matured",
+    late_labels=True,
+)
+CORRECTIONS = Scenario(
+    "corrections",
+    "a column of the third month is delivered with other customers' values, and corrected a month later",
+    "show the correction in the ledger and score with it, and leave what that month's model was trained on as it was",
+    corrected=EVENT,
+)
+LEAK = Scenario(
+    "leak",
+    "from the third month on a feature is filled in after churning, so it reveals the label",
+    "name the column (check no_feature_tells_the_label, GATE011), and refuse the candidate that shines by it",
+    leak_from=EVENT,
+)
+BROKEN_FILE = Scenario(
+    "broken-file",
+    "a file of the third month lacks a column; the month is delivered again after the last one",
+    "refuse that month with a sentence publish nothing of it, and continue with the others",
+    broken=EVENT,
+)
+SCENARIOS: dict[str, Scenario] = {
+    scenario.name: scenario
+    for scenario in (
+        QUIET, SUDDEN_SHIFT, GRADUAL_SHIFT, COVARIATE_SHIFT, SEASONAL, LEAVERS, LATE_LABELS, CORRECTIONS, LEAK,
+        BROKEN_FILE,
+    )
+}  # fmt: skip
+
+
+def find_scenario(name: str) -> Scenario:
+    """The scenario of that name.
+
+    Raises:
+        UsageError: there is none; the message lists those there are.
+    """
+    if name not in SCENARIOS:
+        raise UsageError(f"There is no scenario {name!r}: choose one of {', '.join(SCENARIOS)}.")
+    return SCENARIOS[name]

@@ -1,0 +1,1 @@
+"""Training: the pipeline, candidates, the MLflow registry and release files."""

@@ -1,0 +1,199 @@
+"""A candidate: a fitted model with its identity and what it was trained on."""
+
+import io
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from churn_platform.base.digests import digest_of
+from churn_platform.base.errors import DataError, IntegrityError, NotANumber
+from churn_platform.base.text import counted
+from churn_platform.contract.model import Contract
+from churn_platform.evaluation.metrics import Metrics, evaluate
+from churn_platform.features.training_dataset import AS_OF, LABEL, Hashes, TrainingDataset, entity_hashes
+from churn_platform.training.model import ChurnModel, Recipe, load_model
+
+MODEL_FILE, PASSPORT, ENTITIES, SCHEMA = "model.skops", "passport.json", "training_entities.npy", "feature_schema.json"
+FILES = (MODEL_FILE, PASSPORT, ENTITIES, SCHEMA)
+"""What a version consists of, in the registry and in a release."""
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+Fit = Callable[[Recipe, pd.DataFrame, pd.Series, pd.Series], ChurnModel]
+"""`Recipe.fit`, or one that remembers what it has fitted before (`backtest/policies.py`)."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A fitted model and its passport; `version` is None before it is registered."""
+
+    model: ChurnModel
+    passport: dict[str, Any]
+    """digest, algorithm, as_of, months, dataset_digest, contract_hash, threshold, features, metrics: plain JSON."""
+    training_entities: Hashes
+    version: int | None = None
+
+    @property
+    def digest(self) -> str:
+        """Identity: the same data, recipe and code give the same digest."""
+        return str(self.passport["digest"])
+
+
+def candidate_of(files: Mapping[str, bytes], version: int) -> Candidate:
+    """The candidate in a version's files, whose digests the caller has verified.
+
+    Raises:
+        IntegrityError: the model file is none, or names a type that is not allowed; nothing of it was built.
+    """
+    passport = json.loads(files[PASSPORT])
+    features = tuple((feature["name"], feature["dtype"]) for feature in passport["features"])
+    entities = np.load(io.BytesIO(files[ENTITIES]), allow_pickle=False)
+    try:
+        model = load_model(files[MODEL_FILE], features)
+    except IntegrityError as error:
+        raise IntegrityError(f"Version {version}: {error}") from None
+    return Candidate(model, passport, entities, version)
+
+
+def candidate_digest(dataset: TrainingDataset, recipe: Recipe, code_digest: str) -> str:
+    """The identity of what fitting `recipe` on `dataset` with this code makes."""
+    window = [month.isoformat() for month in dataset.window.training]
+    made_of = {"dataset": dataset.digest, "months": window, "recipe": recipe.as_mapping(), "code": code_digest}
+    return digest_of(made_of)
+
+
+def fit_candidate(
+    contract: Contract,
+    dataset: TrainingDataset,
+    code_digest: str,
+    made_with: Mapping[str, Any] | None = None,
+    fit: Fit = Recipe.fit,
+) -> Candidate:
+    """Fit the contract's recipe on the training rows and measure it on the holdout rows.
+
+    Args:
+        contract: the contract.
+        dataset: the training dataset.
+        code_digest: digest of the code and libraries that fit.
+        made_with: what that digest is of, to name what changed when the version cannot be reproduced.
+        fit: fits the recipe.
+
+    Raises:
+        DataError: the training rows or the holdout rows hold too few customers of one class.
+    """
+    _require_two_classes(dataset.holdout_rows()[LABEL])
+    recipe, rows = Recipe.of(contract), dataset.training_rows()
+    key = contract.entity.column
+    model = fit(recipe, rows, rows[LABEL], rows[key])
+    metrics = holdout_metrics(contract, dataset, model)
+    passport = {
+        "digest": candidate_digest(dataset, recipe, code_digest),
+        "model_name": contract.model_name,
+        "algorithm": recipe.algorithm,
+        "as_of": dataset.window.training[-1].isoformat(),
+        "months": [month.isoformat() for month in dataset.window.training],
+        "training_rows": len(rows),
+        "training_churners": int(rows[LABEL].sum()),
+        "dataset_digest": dataset.digest,
+        "contract_hash": contract.model_hash,
+        "code_digest": code_digest,
+        "threshold": model.threshold,
+        "features": [{"name": name, "dtype": dtype} for name, dtype in recipe.features],
+        "metrics": metrics.as_dict(),
+        "made_from": made_from(contract, dataset) | {"with": dict(made_with or {})},
+    }
+    return Candidate(model, passport, entity_hashes(rows[key]))
+
+
+def _require_two_classes(labels: pd.Series) -> None:
+    churners = int(labels.sum())
+    stayers = len(labels) - churners
+    if not churners or not stayers:
+        held = f"{counted(churners, 'churner')} and {counted(stayers, 'other')}"
+        raise DataError(
+            f"The holdout rows hold {held}, so a candidate cannot be measured. Older "
+            "months are pooled as labels mature, up to policy.training.pooled_months."
+        )
+
+
+def made_from(contract: Contract, dataset: TrainingDataset) -> dict[str, Any]:
+    """What the same version can be made from again: recipe, holdout, months, and what the lake was asked."""
+    window, training = dataset.window, contract.policy.training
+    return {
+        "recipe": Recipe.of(contract).as_mapping(),
+        "holdout": {"salt": training.salt, "fraction": training.holdout_fraction},
+        "slices": list(contract.slices),
+        "window": {part: [m.isoformat() for m in getattr(window, part)] for part in ("training", "holdout", "forward")},
+        "known_at": None if dataset.origin is None else dataset.origin.known_at,
+        "tables": {} if dataset.origin is None else dict(dataset.origin.tables),
+    }
+
+
+def holdout_metrics(contract: Contract, dataset: TrainingDataset, model: ChurnModel) -> Metrics:
+    """The model's metrics on the holdout rows."""
+    rows = dataset.holdout_rows()
+    entities = rows[contract.entity.column].to_numpy(dtype=object)
+    labels = rows[LABEL].to_numpy(dtype=bool)
+    return evaluate(labels, model.probability(rows), model.threshold, entities)
+
+
+def forward_scores(contract: Contract, dataset: TrainingDataset, fit: Fit = Recipe.fit) -> Floats | None:
+    """Scores of the same recipe, fitted one month earlier, on the holdout rows.
+
+    None for the first month, and when the earlier month cannot be fitted.
+    """
+    rows = dataset.forward_rows()
+    if rows.empty:
+        return None
+    try:
+        older = fit(Recipe.of(contract), rows, rows[LABEL], rows[contract.entity.column])
+    except NotANumber:
+        raise
+    except DataError:  # too few churners that month: a figure that only warns must not stop the decision
+        return None
+    return older.probability(dataset.holdout_rows())
+
+
+@dataclass(frozen=True)
+class ShuffledRefit:
+    """The recipe refitted on shuffled labels.
+
+    `scores` are its scores and `labels` the shuffled labels, both (rows,), of the holdout rows of the evidence. Labels
+    are shuffled row by row: then the test against chance holds where an entity has several rows, too.
+    """
+
+    scores: Floats
+    labels: np.ndarray[Any, np.dtype[np.bool_]]
+    why_not: str = ""
+    """Why the recipe could not be refitted."""
+
+
+def shuffled_refit(contract: Contract, dataset: TrainingDataset, fit: Fit = Recipe.fit) -> ShuffledRefit:
+    """Refit the recipe on labels shuffled over all customers; score the holdout.
+
+    A label is shuffled once for each (entity, as_of), so a holdout row that leaked into the training rows
+    carries its shuffled label there, is memorised, and shows. Where chance leaves the training rows too few of one
+    class, there is no refit and the self-test fails with the reason.
+    """
+    key, recipe = contract.entity.column, Recipe.of(contract)
+    train, holdout = dataset.training_rows(), dataset.holdout_rows()
+    everyone = pd.concat([train, holdout])[[key, AS_OF, LABEL]].drop_duplicates([key, AS_OF])
+    rng = np.random.default_rng(recipe.seed)
+    everyone[LABEL] = rng.permutation(everyone[LABEL].to_numpy(dtype=bool))
+    shuffled = everyone.set_index([key, AS_OF])[LABEL]
+    train_labels = _looked_up(shuffled, train, key)
+    try:
+        model = fit(recipe, train, train_labels, train[key])
+    except NotANumber:
+        raise
+    except DataError as error:
+        return ShuffledRefit(np.empty(0), np.empty(0, dtype=bool), why_not=str(error))
+    return ShuffledRefit(model.probability(holdout), _looked_up(shuffled, holdout, key).to_numpy(dtype=bool))
+
+
+def _looked_up(labels: pd.Series, rows: pd.DataFrame, key: str) -> pd.Series:
+    index = pd.MultiIndex.from_frame(rows[[key, AS_OF]])
+    return pd.Series(labels.reindex(index).to_numpy(dtype=bool), index=rows.index)

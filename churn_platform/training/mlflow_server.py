@@ -1,0 +1,206 @@
+"""MLflow as a server: whether it answers, and which home owns a registered model there."""
+
+import contextlib
+import io
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from churn_platform.base.files import replacing
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+import secrets
+import urllib.error
+import urllib.request
+from typing import TYPE_CHECKING
+
+from churn_platform.base.errors import StoreDown, UsageError
+from churn_platform.base.files import read_json, write_json
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+import sqlite3
+
+from churn_platform.base.errors import IntegrityError
+
+
+def client_of(uri: str) -> "MlflowClient":
+    """A client of the tracking store and the registry at an address."""
+    from mlflow.tracking import MlflowClient
+
+    return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def prepare_store(store: Path, model_name: str, artifacts: Path) -> None:
+    """Have the store with its experiment and registered model; the caller keeps others from doing the same.
+
+    A new one is made next to its place: MLflow migrates an empty file in dozens of commits, and a store that was cut
+    off within them, or that a second process opened meanwhile, is broken forever.
+    """
+    if store.exists():
+        _furnish(client_of(f"sqlite:///{store}"), model_name, artifacts)
+        return
+    for leftover in store.parent.glob(f".{store.name}.*.tmp*"):
+        leftover.unlink()
+    with replacing(store) as temporary:
+        _furnish(client_of(f"sqlite:///{temporary}"), model_name, artifacts)
+
+
+def _furnish(client: "MlflowClient", model_name: str, artifacts: Path) -> None:
+    """Without an explicit location artifacts would go to ./mlruns of the working directory."""
+    if client.get_experiment_by_name(model_name) is None:
+        client.create_experiment(model_name, artifact_location=artifacts.as_uri())
+    if not client.search_registered_models(f"name='{model_name}'"):
+        client.create_registered_model(model_name)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """MLflow and alembic narrate every step on stdout and stderr."""
+    loggers = [logging.getLogger(name) for name in ("mlflow", "alembic")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+MARKER = "mlflow_server.json"
+"""In a home whose models are on a server: the name under which it owns them, not the address."""
+OWNER = "churn.home"
+PATIENCE = 5.0
+
+
+class MlflowServer:
+    """The server at `uri`, as one home uses it."""
+
+    def __init__(self, home: Path, uri: str) -> None:
+        self.uri = uri.rstrip("/")
+        self._marker = home / MARKER
+
+    def away(self) -> str | None:
+        """Why the server cannot be used now, as a sentence; None when it answers. Asks once, for a few seconds."""
+        try:
+            with urllib.request.urlopen(f"{self.uri}/health", timeout=PATIENCE):  # noqa: S310 - http(s) by the settings
+                return None
+        except (urllib.error.URLError, OSError) as error:
+            return f"MLflow at {self.uri} does not answer ({getattr(error, 'reason', error)})."
+
+    def down(self, error: Exception) -> StoreDown:
+        """The error for a request that failed for another reason than that a thing is not there."""
+        return StoreDown(
+            f"MLflow at {self.uri} did not answer as it should ({str(error).splitlines()[0][:200]}): check the server "
+            "and its login, then run this again."
+        )
+
+    def claim(self, client: "MlflowClient", model_name: str) -> None:
+        """Create the experiment and the registered model of this home, once.
+
+        Raises:
+            UsageError: the registered model there is another home's.
+            StoreDown: the server does not answer, or not to this login.
+        """
+        from mlflow.exceptions import MlflowException
+
+        try:
+            if client.get_experiment_by_name(model_name) is None:
+                client.create_experiment(model_name)  # artifacts go through the server, wherever that keeps them
+            found = client.search_registered_models(f"name='{model_name}'")
+            owner = found[0].tags.get(OWNER) if found else None
+            mine = str(read_json(self._marker)["owner"]) if self._marker.exists() else secrets.token_hex(8)
+            if owner is not None and owner != mine:
+                raise UsageError(
+                    f"{model_name} at {self.uri} belongs to another home: give this one a server of its own, or its "
+                    "contract another model name."
+                )
+            # The marker first: a kill after it leaves a home that is told where it belongs, not a model without owner.
+            write_json(self._marker, {"owner": mine})
+            if not found:
+                client.create_registered_model(model_name, tags={OWNER: mine})
+            elif owner is None:
+                client.set_registered_model_tag(model_name, OWNER, mine)
+        except MlflowException as error:
+            raise self.down(error) from error
+
+
+def check_place(home: Path, *, on_server: bool) -> None:
+    """Refuse to look for a home's models where they are not.
+
+    Raises:
+        UsageError: they are in the home and the settings name a server, or the other way round.
+    """
+    if on_server and (home / "mlflow.db").exists() and not (home / MARKER).exists():
+        raise UsageError(
+            f"The models of this home are in its own MLflow store ({home / 'mlflow.db'}), and CHURN_MLFLOW_URI names a "
+            "server: unset it, or take the home there with `churn move`."
+        )
+    if not on_server and (home / MARKER).exists():
+        raise UsageError(
+            "The models of this home are on an MLflow server, and CHURN_MLFLOW_URI is not set: set it, or name the "
+            "profile that does with CHURN_PROFILE."
+        )
+
+
+COLUMNS = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "storage_location"),
+)
+BUSY_SECONDS = 30.0
+
+
+def relocate(database: Path, artifacts: Path) -> bool:
+    """Let every address below another home's artifacts lead into this one's; whether any had to.
+
+    A restored, copied or renamed home would keep reading and writing the artifacts of the place it came from.
+
+    Args:
+        database: MLflow's SQLite store; one that is not there is left alone.
+        artifacts: the folder where the artifacts are now.
+
+    Raises:
+        IntegrityError: the store cannot be read or written.
+    """
+    if not database.exists():
+        return False
+    here = artifacts.as_uri()
+    try:
+        with contextlib.closing(sqlite3.connect(database, timeout=BUSY_SECONDS)) as store, store:
+            strangers = [
+                found
+                for (found,) in store.execute("SELECT DISTINCT artifact_location FROM experiments")
+                if found.startswith("file://") and found.endswith("/artifacts") and found != here
+            ]
+            for there in strangers:
+                for table, column in COLUMNS:
+                    store.execute(
+                        f"UPDATE {table} SET {column} = ? || substr({column}, ?) "  # noqa: S608 - names are ours
+                        f"WHERE {column} = ? OR substr({column}, 1, ?) = ?",
+                        (here, len(there) + 1, there, len(there) + 1, f"{there}/"),
+                    )
+    except sqlite3.Error as error:
+        raise IntegrityError(
+            f"{database} records where a moved home's artifacts were, and cannot be read or corrected ({error}). Try "
+            "again when no other process writes to it, or restore it from a backup."
+        ) from None
+    return bool(strangers)
+
+
+def check_not_lost(home: Path, *, on_server: bool) -> None:
+    """Refuse a home whose store is gone: MLflow would begin a new one, and number its versions from 1 again.
+
+    Raises:
+        IntegrityError: there is no store while a version is in production.
+    """
+    if not on_server and not (home / "mlflow.db").exists() and (home / "releases" / "production").exists():
+        raise IntegrityError(
+            f"{home / 'mlflow.db'} is missing although a version is in production. Restore it from a backup "
+            "(`churn restore FILE --home NEW`); the model in production keeps serving."
+        )

@@ -1,0 +1,104 @@
+"""What a release contains about itself: the manifest of a version and the pointer to production."""
+
+import re
+from datetime import date
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
+
+from churn_platform.ledger.receipts import NonEmpty, Sha256, UtcTime
+
+MANIFEST = "manifest.json"
+MANIFEST_DIGEST = "manifest.sha256"
+
+
+def iso_date(value: str) -> str:
+    """`value` unchanged if it is a date as YYYY-MM-DD.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if date.fromisoformat(value).isoformat() != value:
+        raise ValueError(f"{value!r} is not a date as YYYY-MM-DD")
+    return value
+
+
+def file_name(value: str) -> str:
+    """`value` unchanged if it names a file of a release: no path, not hidden, not the manifest's.
+
+    Raises:
+        ValueError: it does not.
+    """
+    if value in (MANIFEST, MANIFEST_DIGEST) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
+        raise ValueError(f"{value!r} cannot name a file of a release; use letters, digits, '.', '_', '-'")
+    return value
+
+
+IsoDate = Annotated[str, AfterValidator(iso_date)]
+FileName = Annotated[str, AfterValidator(file_name)]
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class FeatureSpec(_Frozen):
+    """One feature as the model expects it: its name and its dtype in the contract's words."""
+
+    name: NonEmpty
+    dtype: NonEmpty
+
+
+class GoldenPrediction(_Frozen):
+    """Features and the probability that the model gave for them; serving must reproduce it exactly."""
+
+    features: dict[str, JsonValue]
+    probability: Probability
+
+
+class Manifest(_Frozen):
+    """What a release is: its files by sha256, the model's features in order, and where it comes from."""
+
+    model_name: NonEmpty
+    version: int = Field(ge=1)
+    algorithm: NonEmpty
+    files: dict[FileName, Sha256]
+    features: list[FeatureSpec] = Field(min_length=1)
+    threshold: Probability
+    contract_hash: NonEmpty
+    training_as_of: IsoDate
+    training_months: list[str]
+    metrics: dict[str, JsonValue]
+    golden: list[GoldenPrediction]
+    candidate_digest: NonEmpty
+    created_at: UtcTime
+
+
+class Pointer(_Frozen):
+    """Which version is in production.
+
+    Attributes:
+        version: The version that serves from `activate_at` on.
+        previous_version: The version that it replaced; None for the first.
+        activate_at: The instant at which all servers change over.
+        ledger_head: Digest of the newest receipt when the pointer moved: an anchor of the ledger.
+        as_of: The month whose decision moved it.
+    """
+
+    version: int = Field(ge=1)
+    previous_version: int | None
+    activate_at: UtcTime
+    ledger_head: Sha256
+    as_of: IsoDate
+
+
+def why_not_scored(manifest: Manifest, model_hash: str) -> str:
+    """Why a version cannot score customers under the contract of this `model_hash`; empty when it can."""
+    if manifest.contract_hash == model_hash:
+        return ""
+    return (
+        f"Version {manifest.version} is in production and was trained under another contract: the entity, features "
+        "or label have changed since, so it cannot score. Put them back, or type `churn retrain --reason TEXT` and "
+        "`churn run`."
+    )

@@ -1,0 +1,244 @@
+"""Releases on disk: what serving loads, and the pointer that shows which one is in production."""
+
+import hashlib
+import json
+import re
+import shutil
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from churn_platform.base.digests import digest_of
+from churn_platform.base.errors import DataError, IntegrityError, UsageError
+from churn_platform.base.files import fsync_file, fsync_folder, sha256_file, write_json
+from churn_platform.ledger.receipts import GENESIS, first_fault
+from churn_platform.training import release
+from churn_platform.training.release import FeatureSpec, GoldenPrediction, Manifest, Pointer
+
+__all__ = ["FeatureSpec", "GoldenPrediction", "Manifest", "Pointer", "Releases"]
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+class Releases:
+    """The releases in `folder`: one sub-folder per version, and the pointer file `production`.
+
+    One publisher at a time; any number of readers, who see a version whole or not at all.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.pointer_file = folder / "production"
+
+    def publish(self, version: int, files: Mapping[str, bytes | Path], manifest: Mapping[str, Any]) -> Manifest:
+        """Publish a version, or leave it alone where it stands with the same content.
+
+        Args:
+            version: The version, from 1.
+            files: Name -> content, or a path to copy it from.
+            manifest: The fields of `Manifest` but `files` and `version`.
+
+        Returns:
+            The manifest as it stands. Publishing again keeps the first `created_at`: it is not content.
+
+        Raises:
+            DataError: the manifest has a wrong field, or a file a name that cannot be.
+            IntegrityError: the version stands with another content, or was changed.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for leftover in self.folder.glob(f".{version}.*.tmp"):
+            shutil.rmtree(leftover)
+        temporary = self.folder / f".{version}.{uuid.uuid4().hex}.tmp"
+        try:
+            built = self._build(temporary, version, files, manifest)
+            if not self._folder(version).exists():
+                temporary.rename(self._folder(version))
+                fsync_folder(self.folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        return self._same_content(built)
+
+    def point(self, version: int, *, ledger_head: str, activate_at: str, as_of: str) -> Pointer:
+        """Put `version` into production by replacing the pointer; pointing again keeps what it replaced.
+
+        Raises:
+            UsageError: the version has no release.
+            DataError: an argument has the wrong form.
+            IntegrityError: the release was changed, or the pointer in place cannot be read.
+        """
+        self.verify(version)
+        current = self.read_pointer()
+        replaced = None if current is None else current.version
+        if current is not None and current.version == version:
+            replaced = current.previous_version
+        fields = {"previous_version": replaced, "activate_at": activate_at, "ledger_head": ledger_head}
+        pointer = _valid(Pointer, {"version": version, "as_of": as_of} | fields, "the pointer to production")
+        write_json(self.pointer_file, pointer.model_dump())
+        return pointer
+
+    def pointer(self) -> Pointer | None:
+        """What is in production; None before the first promotion.
+
+        Raises:
+            IntegrityError: the pointer cannot be read, or names a version that has no release.
+        """
+        pointer = self.read_pointer()
+        if pointer is not None and not self._folder(pointer.version).is_dir():
+            raise IntegrityError(
+                f"{self.pointer_file} names version {pointer.version}, which has no release; "
+                f"publish it again, or point at one of {self.versions()}"
+            )
+        return pointer
+
+    def repoint(self, fields: Mapping[str, Any]) -> Pointer:
+        """Write a lost pointer again, whole, as receipts say it was.
+
+        Raises:
+            DataError: a field has the wrong form.
+        """
+        pointer = _valid(Pointer, fields, "the pointer to production")
+        write_json(self.pointer_file, pointer.model_dump())
+        return pointer
+
+    def read_pointer(self) -> Pointer | None:
+        """What the pointer records, whether or not the release is there; `pointer` asks for the release too.
+
+        Raises:
+            IntegrityError: the pointer cannot be read.
+        """
+        remedy = f"remove it and point at one of {self.versions()} again"
+        try:
+            return _read(Pointer, self.pointer_file.read_bytes(), str(self.pointer_file), remedy)
+        except FileNotFoundError:
+            return None
+
+    def production(self) -> Manifest | None:
+        """The manifest of the version in production; None before the first promotion."""
+        pointer = self.pointer()
+        return None if pointer is None else self.manifest(pointer.version)
+
+    def versions(self) -> list[int]:
+        """The published versions, ascending."""
+        if not self.folder.is_dir():
+            return []
+        names = (entry.name for entry in self.folder.iterdir() if entry.is_dir())
+        return sorted(int(name) for name in names if re.fullmatch("[1-9][0-9]*", name))
+
+    def manifest(self, version: int) -> Manifest:
+        """The manifest of a version, checked against its own digest.
+
+        Raises:
+            UsageError: the version has no release.
+            IntegrityError: the manifest was changed.
+        """
+        if not self._folder(version).is_dir():
+            raise UsageError(f"version {version} has no release in {self.folder}; there are {self.versions()}")
+        text, recorded = (self._content(version, name) for name in (release.MANIFEST, release.MANIFEST_DIGEST))
+        found = hashlib.sha256(text).hexdigest()
+        if found != (expected := recorded.decode("ascii", "replace")):
+            raise self._fault(version, release.MANIFEST, expected, found)
+        manifest = _read(Manifest, text, f"the manifest of version {version}", self._remedy(version))
+        if manifest.version != version:
+            raise self._fault(version, release.MANIFEST, f"of version {version}", f"of {manifest.version}")
+        return manifest
+
+    def path(self, version: int, name: str) -> Path:
+        """Where the file `name` of a version stands.
+
+        Raises:
+            UsageError: the version has no release, or the release no such file.
+        """
+        names = sorted(self.manifest(version).files)
+        if name not in names:
+            raise UsageError(f"version {version} has no file {name!r}; it has {names}")
+        return self._folder(version) / name
+
+    def verify(self, version: int) -> Manifest:
+        """Compare every file of a version with its digest.
+
+        Raises:
+            UsageError: the version has no release.
+            IntegrityError: a file was changed, removed or added; names it and both digests.
+        """
+        manifest = self.manifest(version)
+        found = {entry.name: _digest(entry) for entry in self._folder(version).iterdir()}
+        for name in (release.MANIFEST, release.MANIFEST_DIGEST):
+            found.pop(name)
+        for name in sorted(manifest.files.keys() | found.keys()):
+            expected, actual = manifest.files.get(name, "no file"), found.get(name, "no file")
+            if expected != actual:
+                raise self._fault(version, name, expected, actual)
+        return manifest
+
+    def _folder(self, version: int) -> Path:
+        return self.folder / str(version)
+
+    def _content(self, version: int, name: str) -> bytes:
+        try:
+            return (self._folder(version) / name).read_bytes()
+        except FileNotFoundError as error:
+            raise self._fault(version, name, "there", "no file") from error
+
+    def _build(
+        self, folder: Path, version: int, files: Mapping[str, bytes | Path], manifest: Mapping[str, Any]
+    ) -> Manifest:
+        fields = {**manifest, "version": version, "files": dict.fromkeys(files, GENESIS)}
+        # names and fields are checked before anything is written: a name may be a path out of the folder
+        draft = _valid(Manifest, fields, f"the manifest of version {version}")
+        folder.mkdir()
+        digests = {name: _put(folder / name, content) for name, content in files.items()}
+        built = draft.model_copy(update={"files": digests})
+        text = (json.dumps(built.model_dump(), indent=2, allow_nan=False) + "\n").encode()
+        _put(folder / release.MANIFEST_DIGEST, _put(folder / release.MANIFEST, text).encode())
+        fsync_folder(folder)
+        return built
+
+    def _same_content(self, built: Manifest) -> Manifest:
+        standing = self.verify(built.version)
+        stands, offered = (digest_of(one.model_dump(exclude={"created_at"})) for one in (standing, built))
+        if stands != offered:
+            raise IntegrityError(
+                f"version {built.version} is published with another content (digest {stands}, offered "
+                f"{offered}); a version never changes: register a new one"
+            )
+        return standing
+
+    def _fault(self, version: int, name: str, expected: str, found: str) -> IntegrityError:
+        fault = f"release {version} was changed: {name} should be {expected} and is {found}"
+        return IntegrityError(f"{fault}; {self._remedy(version)}")
+
+    def _remedy(self, version: int) -> str:
+        return f"point at another version, or remove {self._folder(version)} and publish it again"
+
+
+def _put(target: Path, content: bytes | Path) -> str:
+    """Write or copy a file to the disk; its sha256 is that of what stands there now."""
+    if isinstance(content, Path):
+        shutil.copyfile(content, target)
+    else:
+        target.write_bytes(content)
+    fsync_file(target)
+    return sha256_file(target)
+
+
+def _digest(entry: Path) -> str:
+    return sha256_file(entry) if entry.is_file() and not entry.is_symlink() else "no plain file"
+
+
+def _valid(model: type[_Model], fields: Mapping[str, Any], what: str) -> _Model:
+    try:
+        return model.model_validate(fields)
+    except ValidationError as error:
+        raise DataError(f"{what} has {first_fault(error)}") from error
+
+
+def _read(model: type[_Model], text: bytes, what: str, remedy: str) -> _Model:
+    try:
+        return model.model_validate(json.loads(text))
+    except ValidationError as error:
+        raise IntegrityError(f"{what} has {first_fault(error)}; {remedy}") from error
+    except ValueError as error:
+        raise IntegrityError(f"{what} is not valid JSON ({error}); {remedy}") from error

@@ -1,0 +1,154 @@
+"""Each part of a home as metrics, changing as the home does."""
+
+import datetime as dt
+import shutil
+
+import pytest
+
+from churn_platform.alerting.watched_home import WatchedHome, daemon_metrics
+from churn_platform.alerting.watching import DagsterState, JobState
+from churn_platform.lake.lake import instant
+from churn_platform.reports.month_warnings import record_warnings
+from churn_platform_tests.small_business import FEBRUARY, JANUARY, deliver, make_home, month_tables, monthly, open_home
+
+
+def values(metrics):
+    """(name, label) -> value of every sample; without a label the name alone."""
+    samples = [sample for metric in metrics for sample in metric.samples]
+    return {(s.name, *s.labels.values()) if s.labels else s.name: s.value for s in samples}
+
+
+def test_an_empty_home_has_no_month_no_version_and_no_receipt(tmp_path):
+    watched = WatchedHome(make_home(tmp_path / "home"))
+    assert values(watched.snapshot()) == {"churn_months": 0}
+    assert values(watched.production()) == {"churn_production_version": 0}
+    assert values(watched.drift()) == values(watched.performance()) == values(watched.verification()) == {}
+    assert values(watched.ledger()) == {
+        "churn_ledger_receipts": 0, "churn_production_stand_down": 0, "churn_approvals_pending": 0
+    }  # fmt: skip
+
+
+def test_a_new_month_is_the_newest_snapshot_with_its_age_and_rows_put_aside(january_copy):
+    now = dt.datetime(2024, 3, 10, tzinfo=dt.UTC)
+    watched = WatchedHome(open_home(january_copy.folder, lambda: now))
+    assert values(watched.snapshot())["churn_snapshot_as_of_timestamp_seconds"] == instant(JANUARY).timestamp()
+    tables = month_tables(FEBRUARY)
+    tables["members"].loc[:2, "plan"] = "gold"
+    deliver(january_copy, FEBRUARY, tables)
+    monthly(january_copy, FEBRUARY)
+    found = values(watched.snapshot())
+    assert found["churn_months"] == 2
+    assert found["churn_snapshot_as_of_timestamp_seconds"] == instant(FEBRUARY).timestamp()
+    assert found["churn_snapshot_age_seconds"] == 10 * 86_400
+    assert found["churn_snapshot_quarantined_rows"] == 3
+    assert found["churn_labelled_as_of_timestamp_seconds"] == instant(FEBRUARY).timestamp()
+
+
+def test_the_newest_matured_month_and_that_of_the_newest_decision_lag_behind_a_month_without_labels(january_copy):
+    tables = month_tables(FEBRUARY)
+    del tables["leavers"]
+    deliver(january_copy, FEBRUARY, tables)
+    monthly(january_copy, FEBRUARY)
+    watched = WatchedHome(january_copy)
+    assert values(watched.snapshot())["churn_labelled_as_of_timestamp_seconds"] == instant(JANUARY).timestamp()
+    assert values(watched.ledger())["churn_decision_as_of_timestamp_seconds"] == instant(JANUARY).timestamp()
+
+
+def test_production_has_its_version_its_age_and_its_auc_at_the_decision(january):
+    found = values(WatchedHome(january).production())
+    manifest, pointer = january.releases.production(), january.releases.pointer()
+    assert found["churn_production_version"] == 1
+    assert found["churn_promoted_auc"] == manifest.metrics["auc"]
+    assert found["churn_promoted_auc_low"] < found["churn_promoted_auc"] < found["churn_promoted_auc_high"]
+    assert found["churn_production_as_of_timestamp_seconds"] == instant(JANUARY).timestamp()
+    since = dt.datetime.fromisoformat(pointer.activate_at).timestamp()
+    assert found["churn_production_since_timestamp_seconds"] == pytest.approx(since)
+
+
+def test_realised_performance_is_that_of_the_version_in_production(february_decided):
+    found = values(WatchedHome(february_decided).performance())
+    [entry] = [e for e in february_decided.records.read("performance", FEBRUARY)["evaluated"] if e["version"] == 1]
+    assert found["churn_realised_auc"] == entry["metrics"]["auc"] < 0.5
+    assert [found["churn_realised_auc_low"], found["churn_realised_auc_high"]] == list(entry["metrics"]["auc_interval"])
+    assert found["churn_realised_as_of_timestamp_seconds"] == instant(FEBRUARY).timestamp()
+
+
+def test_drift_is_that_of_the_newest_report_that_compared(january_copy):
+    watched = WatchedHome(january_copy)
+    assert values(watched.drift()) == {}
+    result = {"share": 0.25, "share_threshold": 0.05, "target_drift": 0.1, "prediction_drift": None}
+    january_copy.records.write("drift_report", JANUARY, {"result": result, "alarms": ["drift share"]})
+    january_copy.records.write("drift_report", FEBRUARY, {"result": None, "alarms": []})
+    assert values(watched.drift()) == {
+        "churn_drift_as_of_timestamp_seconds": instant(JANUARY).timestamp(), "churn_drift_share": 0.25,
+        "churn_drift_share_threshold": 0.05, "churn_drift_alarms": 1, "churn_drift_target": 0.1,
+    }  # fmt: skip
+
+
+def test_the_drift_record_of_the_loop_has_the_fields_that_are_read(january_copy):
+    from churn_platform.monitoring.monitoring import report_drift
+
+    deliver(january_copy, FEBRUARY)
+    monthly(january_copy, FEBRUARY)
+    home = open_home(january_copy.folder)
+    report_drift(home, FEBRUARY)
+    result = home.records.read("drift_report", FEBRUARY)["result"]
+    assert values(WatchedHome(home).drift())["churn_drift_share"] == result["share"]
+
+
+def test_the_ledger_is_followed_receipt_by_receipt(january_copy):
+    watched, ledger = WatchedHome(january_copy), january_copy.ledger
+    before = values(watched.ledger())
+    assert before["churn_ledger_receipts"] == ledger.head().sequence
+    assert before["churn_receipts_total", "promotion done"] == 1
+    ledger.append(actor="ada", act="approval requested", subject="version 2", reason="It passed.")
+    ledger.append(actor="ada", act="stand-down began", subject="version 1", reason="It fell.")
+    found = values(watched.ledger())
+    assert found["churn_ledger_receipts"] == before["churn_ledger_receipts"] + 2
+    assert (found["churn_approvals_pending"], found["churn_production_stand_down"]) == (1, 1)
+    assert "churn_approval_pending_since_timestamp_seconds" in found
+    ledger.append(actor="ada", act="approval", subject="version 2", reason="Good.")
+    assert values(watched.ledger())["churn_approvals_pending"] == 0
+
+
+def test_a_ledger_that_is_shorter_than_before_is_read_anew(january_copy, tmp_path):
+    watched = WatchedHome(january_copy)
+    shutil.copytree(january_copy.folder / "ledger", tmp_path / "kept")
+    before = values(watched.ledger())
+    january_copy.ledger.append(actor="ada", act="decision", subject="version 2", reason="So.")
+    assert values(watched.ledger()) != before
+    shutil.rmtree(january_copy.folder / "ledger")
+    shutil.copytree(tmp_path / "kept", january_copy.folder / "ledger")
+    assert values(watched.ledger()) == before
+
+
+@pytest.mark.parametrize("harm", ["receipt", "release"])
+def test_a_verification_says_what_does_not_hold(january_copy, harm):
+    watched = WatchedHome(january_copy)
+    assert watched.verify() == ""
+    assert values(watched.verification())["churn_verify_sound"] == 1
+    path = january_copy.ledger.file if harm == "receipt" else january_copy.releases.folder / "1" / "model.skops"
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"first", b"worst", 1) if harm == "receipt" else content[:-1] + b"x")
+    assert watched.verify() != ""
+    found = values(watched.verification())
+    assert found["churn_verify_sound"] == 0
+    assert found["churn_verify_last_timestamp_seconds"] == pytest.approx(january_copy.now().timestamp(), abs=60)
+
+
+def test_a_daemon_that_never_was_is_not_up_and_each_part_has_its_sign_of_life():
+    state = DagsterState({"sensor": 100.0}, {"monthly": JobState(90.0, None), "retraining": JobState(None, 95.0)})
+    assert values(daemon_metrics(DagsterState({}, {}), 100.0)) == {"churn_daemon_up": 0}
+    assert values(daemon_metrics(state, 110.0)) == {
+        "churn_daemon_up": 1, ("churn_daemon_heartbeat_timestamp_seconds", "sensor"): 100.0,
+        ("churn_job_last_success_timestamp_seconds", "monthly"): 90.0,
+        ("churn_job_last_failure_timestamp_seconds", "retraining"): 95.0,
+    }  # fmt: skip
+    assert values(daemon_metrics(state, 1000.0))["churn_daemon_up"] == 0
+
+
+def test_the_warnings_of_the_newest_month_are_counted_by_code(february_copy):
+    watched = WatchedHome(february_copy)
+    assert not [name for name in values(watched.ledger()) if "churn_month_warnings" in name]
+    record_warnings(february_copy, FEBRUARY)
+    assert values(watched.ledger())["churn_month_warnings", "LABELS_UNLIKE_BEFORE"] == 2

@@ -1,0 +1,91 @@
+"""The past as it was known: nobody trains on a label before it came, nor on another than was known then."""
+
+import datetime as dt
+
+import numpy as np
+import pytest
+
+from churn_platform.backtest.history import History, Month
+
+JANUARY, FEBRUARY, MARCH = dt.date(2024, 1, 31), dt.date(2024, 2, 29), dt.date(2024, 3, 31)
+
+
+def rows_of(month):
+    return month.drop(columns=["as_of", "label"])
+
+
+def labels_of(month):
+    return month.set_index("member")["label"].astype(bool)
+
+
+@pytest.fixture
+def january(month):
+    return month(JANUARY, seed=1)
+
+
+@pytest.fixture
+def history(month, january):
+    """January's labels are known at once and corrected in March, February's come in March."""
+    february, corrected = month(FEBRUARY, seed=2), ~labels_of(january)
+    return History(
+        {
+            FEBRUARY: Month(rows_of(february), ((MARCH, labels_of(february)),)),
+            JANUARY: Month(rows_of(january), ((JANUARY, labels_of(january)), (MARCH, corrected))),
+            MARCH: Month(rows_of(month(MARCH, seed=3))),
+        }
+    )
+
+
+def test_months_are_in_order_and_labels_are_those_known_then(history, january):
+    assert list(history.months) == [JANUARY, FEBRUARY, MARCH]
+    first = labels_of(january)
+    assert history.labels(JANUARY, FEBRUARY).equals(first)
+    assert history.labels(JANUARY, MARCH).equals(~first)
+    assert history.labels(JANUARY).equals(~first)
+    assert history.labels(FEBRUARY, FEBRUARY) is None
+    assert history.labels(MARCH) is None
+
+
+def test_a_month_has_matured_when_its_labels_have_come_and_their_horizon_is_over(history, gym, declare):
+    assert history.matured(gym, FEBRUARY) == [JANUARY]
+    assert history.matured(gym, MARCH) == [JANUARY, FEBRUARY]
+    late = declare(label={"table": "leavers", "column": "has_left", "horizon": {"months": 1}})
+    assert history.matured(late, JANUARY) == []
+    assert history.matured(late, MARCH) == [JANUARY, FEBRUARY]
+
+
+def test_the_dataset_is_the_one_that_the_platform_assembles(history, gym, january, month, dataset_of):
+    assert history.dataset(gym, FEBRUARY).digest == dataset_of(gym, january).digest
+    corrected = january.assign(label=~january["label"])
+    expected = dataset_of(gym, corrected, month(FEBRUARY, seed=2))
+    assert history.dataset(gym, MARCH).digest == expected.digest
+    assert history.dataset(gym, MARCH).window == expected.window
+
+
+def test_before_labels_there_is_no_dataset(month, gym):
+    assert History({JANUARY: Month(rows_of(month(JANUARY)))}).dataset(gym, JANUARY) is None
+
+
+def test_labelled_rows_are_matched_by_customer_whatever_the_order(month, gym, january):
+    labels = labels_of(january).iloc[::-2]
+    history = History({JANUARY: Month(rows_of(january), ((JANUARY, labels),))})
+    found = history.labelled(gym, JANUARY)
+    assert found.known.sum() == len(labels) == found.entities.size
+    assert dict(zip(found.entities, found.churned, strict=True)) == labels.to_dict()
+    assert history.labelled(gym, JANUARY, dt.date(2023, 12, 31)) is None
+
+
+def test_all_rows_of_some_months_come_with_the_labels_known_then(history, gym, january):
+    rows, labels = history.known(gym, [JANUARY, FEBRUARY], FEBRUARY)
+    assert len(rows) == len(labels) == 2000
+    assert np.array_equal(labels[:1000].astype(bool), january["label"])
+    assert labels[1000:].isna().all()
+
+
+def test_a_labelled_customer_without_a_row_is_kept_with_nothing_known_of_them(month, gym, january):
+    rows = rows_of(january)
+    history = History({JANUARY: Month(rows.iloc[1:], ((JANUARY, labels_of(january)),))})
+    frame = history.dataset(gym, JANUARY).frame
+    assert len(frame) == 1000
+    lost = frame[frame["member"] == rows["member"].iloc[0]]
+    assert lost[list(gym.features)].isna().all(axis=None)

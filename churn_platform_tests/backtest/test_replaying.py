@@ -1,0 +1,109 @@
+"""A home's past lived through again: the same decisions under the same policy, and nothing of the home touched."""
+
+import datetime as dt
+
+import pytest
+
+from churn_platform.backtest.replaying import THIS, history_of, replay_home
+from churn_platform.base.errors import ContractError, UsageError
+from churn_platform.base.files import sha256_file
+from churn_platform.lake.lake import instant
+from churn_platform_tests.small_business import FEBRUARY, JANUARY, make_home, month_tables, open_home
+
+
+def content(home):
+    return {path: sha256_file(path) for path in sorted(home.folder.rglob("*")) if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def replayed(february_decided):
+    before = content(february_decided)
+    found = replay_home(open_home(february_decided.folder), [])
+    return before, {one.name: one for one in found}, content(february_decided)
+
+
+def test_under_its_own_policy_the_past_comes_out_as_it_was(february_decided, replayed):
+    home, this = february_decided, replayed[1][THIS]
+    kept = home.records.decisions()
+    assert [month.decision for month in this.months] == [decision["decision"] for decision in kept]
+    assert [month.trigger for month in this.months] == [decision["trigger"] for decision in kept]
+    assert [month.reason for month in this.months] == [decision["reason"] for decision in kept]
+    (entry,) = home.records.read("performance", FEBRUARY)["evaluated"]
+    assert this.months[1].auc == entry["metrics"]["auc"]
+
+
+def test_never_and_always_are_beside_it(replayed):
+    names = list(replayed[1])
+    assert names == [THIS, "never retrain", "always retrain"]
+    assert replayed[1]["never retrain"].promotions == 1
+    assert replayed[1]["always retrain"].promotions == 2
+
+
+def test_nothing_of_the_home_is_touched(replayed):
+    before, _, after = replayed
+    assert before == after
+
+
+def test_a_training_dataset_of_the_past_is_the_one_that_was_published(february_decided):
+    home = open_home(february_decided.folder)
+    history = history_of(home)
+    for month in (JANUARY, FEBRUARY):
+        published = home.records.read("training_dataset", month)["digest"]
+        assert history.dataset(home.contract, month).digest == published
+
+
+def test_a_policy_of_a_file_is_named_after_it_and_changes_what_it_says(february_decided, tmp_path):
+    (tmp_path / "strict.yaml").write_text("policy: {promotion: {delta: 0.9}}", encoding="utf-8")
+    strict = replay_home(open_home(february_decided.folder), [tmp_path / "strict.yaml"])[-1]
+    assert strict.name == "strict"
+    assert [month.decision for month in strict.months] == ["promoted", "refused"]
+    assert "not more than the policy's 0.9" in strict.months[1].reason
+
+
+def test_two_policies_of_one_name_are_refused(february_decided, tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "mine.yaml").write_text("policy: {}", encoding="utf-8")
+    with pytest.raises(UsageError, match="Two policies are called 'mine'"):
+        replay_home(february_decided, [tmp_path / "a" / "mine.yaml", tmp_path / "b" / "mine.yaml"])
+
+
+def test_without_a_month_it_says_so(tmp_path):
+    with pytest.raises(UsageError, match="no month to replay"):
+        replay_home(make_home(tmp_path / "home"), [])
+
+
+def test_a_lake_of_another_contract_is_refused(february_decided_copy):
+    text = (february_decided_copy.folder / "contract.yaml").read_text(encoding="utf-8")
+    changed = text.replace("      hours:\n", "      minutes: {dtype: float, nullable: true}\n      hours:\n")
+    assert changed != text
+    (february_decided_copy.folder / "contract.yaml").write_text(changed, encoding="utf-8")
+    with pytest.raises(ContractError, match=r"lacks visits\.minutes"):
+        replay_home(open_home(february_decided_copy.folder), [])
+
+
+def corrected(home, month, arrived, **tables):
+    """Deliver a month again as it is with some tables changed."""
+    later = open_home(home.folder, now=lambda: arrived)
+    later.lake.publish(month, month_tables(month) | tables, arrived, f"corrected {arrived}")
+
+
+def test_a_correction_is_known_from_the_month_on_in_which_it_came_and_to_the_judge_today(january_copy):
+    home, leavers = january_copy, month_tables(JANUARY)["leavers"]
+    home.lake.publish(FEBRUARY, month_tables(FEBRUARY), instant(FEBRUARY), "february")
+    flipped = leavers.assign(has_left=~leavers["has_left"])
+    corrected(home, JANUARY, instant(FEBRUARY) + dt.timedelta(days=5), leavers=flipped)
+    again = leavers.assign(has_left=True)
+    corrected(home, JANUARY, instant(FEBRUARY) + dt.timedelta(days=6), leavers=again)
+    history = history_of(open_home(home.folder))
+    before, then, now = (history.labels(JANUARY, at) for at in (JANUARY, FEBRUARY, None))
+    assert before.tolist() == leavers["has_left"].tolist()
+    assert then.tolist() == flipped["has_left"].tolist()
+    assert now.all()
+
+
+def test_features_corrected_after_scoring_are_not_those_of_the_past(january_copy):
+    visits = month_tables(JANUARY)["visits"]
+    corrected(january_copy, JANUARY, instant(JANUARY) + dt.timedelta(days=6), visits=visits.assign(hours=0.0))
+    rows = history_of(open_home(january_copy.folder)).rows(JANUARY)
+    assert rows["hours"].max() > 1

@@ -1,0 +1,111 @@
+"""What became of each policy, side by side: AUC a month, promotions, needless and missed ones."""
+
+import pytest
+
+from churn_platform.backtest.history import History
+from churn_platform.backtest.policies import Alternative, with_policy
+from churn_platform.backtest.result import replay
+from churn_platform.base.errors import DataError
+from churn_platform.contract.policy import Policy
+from churn_platform.contract.reading import default_contract_path, read_contract
+from churn_platform.simulator import SCENARIOS, simulate
+from churn_platform_tests.simulator.core_loop import lived_month
+
+STREAMFLOW = read_contract(default_contract_path())
+SHIFT = SCENARIOS["sudden-shift"]
+
+
+def changed(contract, **sections):
+    policy = contract.policy.model_dump(mode="json")
+    for name, values in sections.items():
+        policy[name] |= values
+    return with_policy(contract, Policy.model_validate(policy))
+
+
+@pytest.fixture(scope="module")
+def contract():
+    return changed(SHIFT.contract(STREAMFLOW), training={"algorithm": "logistic_regression"})
+
+
+@pytest.fixture(scope="module")
+def history(contract):
+    months = list(simulate(contract, 2_000, 6, 1, scenario=SHIFT))
+    return History({month.as_of: lived_month(contract, month) for month in months})
+
+
+@pytest.fixture(scope="module")
+def seen():
+    return []
+
+
+@pytest.fixture(scope="module")
+def replays(contract, history, seen):
+    """This policy, never, always, and one that asks for an impossible gain."""
+    strict = Alternative("strict", changed(contract, promotion={"delta": 0.9}))
+    policies = [Alternative("this", contract), Alternative.never(contract), Alternative.always(contract), strict]
+    found = replay(policies, history, "code", contract.policy, lambda name, month: seen.append((name, month)))
+    return {one.name: one for one in found}
+
+
+def test_each_month_has_the_auc_of_what_was_in_production_when_it_came(replays):
+    this, never = replays["this"].months, replays["never retrain"].months
+    assert this[0].auc is None
+    assert this[0].version is None
+    assert [month.version for month in this[1:4]] == [1, 1, 2]
+    assert [month.auc for month in this[:3]] == [month.auc for month in never[:3]]
+    assert this[2].auc < this[1].auc - 0.15, "the shift"
+    assert this[3].auc > never[3].auc + 0.15, "the answer to it"
+
+
+def test_the_mean_is_over_the_months_that_every_policy_was_measured_on(replays):
+    this = replays["this"]
+    assert this.mean_auc == pytest.approx(sum(month.auc for month in this.months[1:]) / 5)
+    assert this.mean_auc > replays["never retrain"].mean_auc + 0.1
+    assert replays["strict"].mean_auc == replays["never retrain"].mean_auc
+
+
+def test_a_policy_that_refuses_a_better_candidate_has_missed_it(replays):
+    strict, this = replays["strict"], replays["this"]
+    assert strict.promotions == 1
+    assert strict.totals.missed >= 1
+    assert strict.totals.needless == 0
+    assert (this.promotions, this.totals.missed, this.totals.needless) == (2, 0, 0)
+    missed = next(one for one in strict.judged if one.judgement == "wrong")
+    assert (missed.decision, missed.incumbent) == ("refused", 1)
+    assert missed.difference > 0.15
+
+
+def test_every_decision_is_judged_by_the_same_measure_whichever_policy_made_it(replays):
+    promoted = {one.as_of: one for one in replays["this"].judged}
+    refused = {one.as_of: one for one in replays["strict"].judged}
+    third = replays["this"].months[2].as_of
+    assert promoted[third].judgement == "right"
+    assert refused[third].judgement == "wrong"
+    assert promoted[third].difference > 0.15
+
+
+def test_a_promotion_that_was_no_better_afterwards_was_needless(contract, history, replays):
+    """The same decisions, judged by somebody to whom a gain below 0.9 is worth nothing."""
+    exacting = changed(contract, promotion={"delta": 0.9}).policy
+    (found,) = replay([Alternative("this", contract)], history, "code", exacting)
+    assert [one.decision for one in found.judged] == [one.decision for one in replays["this"].judged]
+    assert (found.totals.needless, found.totals.missed) == (1, 0), "the first is measured against chance"
+
+
+def test_each_month_of_each_policy_is_told_before_it_is_lived(replays, seen, history):
+    assert len(seen) == 4 * len(history.months) == len(set(seen))
+    assert seen[0] == ("this", next(iter(history.months)))
+
+
+def test_the_answer_is_plain_json(replays):
+    import json
+
+    found = replays["this"].as_dict()
+    assert json.loads(json.dumps(found))["promotions"] == 2
+    assert found["months"][2]["decision"] == "promoted"
+    assert len(found["months"]) == 6
+
+
+def test_without_a_month_there_is_nothing_to_replay(contract):
+    with pytest.raises(DataError, match="no month to replay"):
+        replay([Alternative("this", contract)], History({}), "code", contract.policy)

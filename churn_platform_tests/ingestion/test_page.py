@@ -1,0 +1,98 @@
+"""The page about a drop: there when there is something to show, self-contained, with every fault once."""
+
+import pandas as pd
+import pytest
+
+from churn_platform.ingestion import page as drop_page
+from churn_platform.ingestion.drops import open_drop
+from churn_platform.ingestion.page import page, show_drop
+from churn_platform.ingestion.publish import judged
+from churn_platform_tests.small_business import JANUARY, deliver, make_home, month_tables
+
+
+@pytest.fixture
+def home(tmp_path):
+    return make_home(tmp_path / "home")
+
+
+@pytest.fixture
+def found(home):
+    """Judge January with some values of `hours` and extra rows of visits."""
+
+    def judge(hours=(), again=0, drop=()):
+        tables = {name: table for name, table in month_tables(JANUARY, 400).items() if name not in drop}
+        if "visits" in tables:
+            visits = tables["visits"].astype(object)
+            visits["hours"] = [*hours, *["2"] * (400 - len(hours))]
+            tables["visits"] = pd.concat([visits, visits[:again]])
+        deliver(home, JANUARY, tables)
+        return judged(home, open_drop(home.drops / "2024-01-31", JANUARY, home.contract))
+
+    return judge
+
+
+def test_a_sound_drop_has_no_page_and_an_older_one_goes(home, found):
+    path = home.reports / "2024-01-31" / "drop.html"
+    assert show_drop(home, found(["-1"])) == path
+    assert path.exists()
+    assert show_drop(home, found()) is None
+    assert not path.exists()
+
+
+def test_an_accepted_drop_shows_what_was_put_aside_and_where(found):
+    html = page(found(["-1", "<b>"], again=0))
+    assert "<title>Drop 2024-01-31</title>" in html
+    assert "<h1>2024-01-31: drop accepted, with quarantined rows</h1>" in html
+    assert "2 rows quarantined: visits 2." in html
+    assert "<code>quarantine/2024-01-31/</code>" in html
+    assert html.count('class="aside"') == 2
+    assert html.count('class="refuses"') == 0
+    assert "<b>" not in html
+    assert "&#x27;&lt;b&gt;&#x27;" in html
+
+
+def test_the_table_of_files_counts_rows_duplicates_and_faulty_rows(found):
+    html = page(found(["-1"], again=0))
+    assert '<td><code>visits.csv</code></td><td>visits</td><td class="n">400</td><td class="n">0</td>' in html
+    assert '<td class="n">1 <span class="dim">(0.25%)</span></td>' in html
+    assert "allowed 1%" in html
+
+
+def test_duplicates_alone_are_shown_too(home, found):
+    html = page(found([], again=3))
+    assert "<h1>2024-01-31: drop accepted</h1>" in html
+    assert '<td class="n">403</td><td class="n">3</td><td class="n">0</td>' in html
+
+
+def test_a_refused_drop_shows_every_fault_once_those_that_refuse_first(found, tmp_path):
+    refused = found(["-1"] * 9 + ["x"], drop=["members"])
+    html = page(refused)
+    assert "<h1>2024-01-31: drop refused</h1>" in html
+    assert "all 4 faults" in html
+    assert html.index("there is no file for this table") < html.index("10 of 400 rows are faulty")
+    assert html.index("10 of 400 rows are faulty") < html.index("9 values below the minimum 0")
+    assert html.count('class="refuses"') == 2
+    assert html.count('class="aside"') == 2
+    assert len(refused.sentences) == 4
+
+
+def test_a_file_that_could_not_be_read_says_so(home, found):
+    found()
+    (home.drops / "2024-01-31" / "visits.csv").write_bytes(b"PK\x03\x04")
+    html = page(judged(home, open_drop(home.drops / "2024-01-31", JANUARY, home.contract)))
+    assert '<td>visits</td><td class="n">not read</td>' in html
+    assert "this is an Excel file" in html
+
+
+def test_the_page_needs_nothing_from_elsewhere(found):
+    html = page(found(["-1"]))
+    assert "http" not in html
+    assert "<script" not in html
+
+
+def test_a_page_that_cannot_be_written_is_no_reason_to_fail(home, found, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(drop_page, "write_text", full)
+    assert show_drop(home, found(["-1"])) is None

@@ -1,0 +1,350 @@
+"""How CSV and Parquet become frames: typed at once where every value fits, as they stand where one does not."""
+
+import datetime as dt
+from decimal import Decimal
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from churn_platform.ingestion.conversion import convert
+from churn_platform.ingestion.snapshot import conform
+from churn_platform.ingestion.table_reader import MIXED, read_table
+from churn_platform_tests.small_business import declared
+
+HEADER = "member,months,plan,has_app,town\n"
+
+
+@pytest.fixture
+def csv(tmp_path):
+    """Write one table as CSV text or bytes; its path."""
+
+    def write(content, name="members"):
+        path = tmp_path / f"{name}.csv"
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return write
+
+
+@pytest.fixture
+def parquet(tmp_path):
+    """Write one table as Parquet; its path."""
+
+    def write(name="members", **columns):
+        path = tmp_path / f"{name}.parquet"
+        pq.write_table(pa.table(columns), path)
+        return path
+
+    return write
+
+
+def read(path, contract, name, **options):
+    """The rows of a file that can be read."""
+    frame, faults = read_table(path, contract, name, **options)
+    assert faults == []
+    return frame
+
+
+def sentence(path, contract, name):
+    """The one fault of a file that cannot."""
+    frame, [fault] = read_table(path, contract, name)
+    assert frame.empty
+    assert not fault.of_cells
+    return fault.sentence()
+
+
+def with_files(**files):
+    return declared(files=files)
+
+
+def test_a_csv_is_typed_by_the_contract_and_null_stays_null(csv, small_contract):
+    path = csv(HEADER + "007,3,basic,TRUE,north\n008,4,plus,,south\n009,5,family,No,south\n")
+    text = pd.StringDtype("pyarrow")
+    expected = pd.DataFrame(
+        {
+            "member": pd.Series(["007", "008", "009"], dtype=text),
+            "months": pd.array([3, 4, 5], "Int64"),
+            "plan": pd.Series(["basic", "plus", "family"], dtype=text),
+            "has_app": pd.array([True, None, False], "boolean"),
+            "town": pd.Series(["north", "south", "south"], dtype=text),
+        }
+    )
+    pd.testing.assert_frame_equal(read(path, small_contract, "members"), expected)
+
+
+@pytest.mark.parametrize("word", ["", "NULL", "null", "None", "NaN", "nan", "NA", "n/a"])
+def test_the_words_for_nothing_are_null_in_a_number_and_text_in_a_text(csv, small_contract, word):
+    found = read(csv(f"member,hours\n{word},{word}\nm2,1.5\n", "visits"), small_contract, "visits")
+    assert found["member"].tolist() == [word, "m2"]
+    assert found["hours"].isna().tolist() == [True, False]
+    assert found["hours"].dtype == "float64"
+
+
+@pytest.mark.parametrize(
+    ("word", "value"),
+    [("true", True), ("T", True), ("yes", True), ("1", True), ("False", False), ("n", False), ("0", False)],
+)
+def test_the_words_for_true_and_false_are_booleans(csv, small_contract, word, value):
+    found = read(csv(f"member,has_left\nm1,{word}\n", "leavers"), small_contract, "leavers")
+    assert found["has_left"].tolist() == [value]
+
+
+def test_only_a_column_with_a_value_that_does_not_fit_is_read_as_it_stands(csv, small_contract):
+    path = csv(HEADER + "m1,three,basic,TRUE,north\nm2,,plus,,\n")
+    found = read(path, small_contract, "members")
+    assert found["months"].tolist() == ["three", ""]
+    assert found["has_app"].tolist() == [True, pd.NA]
+    assert found["town"].tolist() == ["north", ""]
+
+
+def test_columns_that_are_not_the_contract_s_never_matter(csv, small_contract):
+    path = csv("extra,member,more,hours\n1,m1,2,x\nn,m2,m,2.5\n", "visits")
+    assert read(path, small_contract, "visits").to_numpy().tolist() == [["m1", "x"], ["m2", "2.5"]]
+
+
+def test_a_file_with_many_bad_columns_is_read_as_text(csv):
+    tables = declared().as_mapping()["tables"]
+    columns = {f"c{n}": {"dtype": "float"} for n in range(MIXED + 3)}
+    tables["visits"]["columns"] |= columns
+    contract = declared(tables=tables)
+    path = csv(f"member,hours,{','.join(columns)}\nm1,1.5,{','.join('x' for _ in columns)}\n", "visits")
+    found = read(path, contract, "visits")
+    assert found.iloc[0].tolist() == ["m1", "1.5", *["x" for _ in columns]]
+
+
+def test_as_text_every_column_of_the_file_stands_as_it_is(csv, small_contract):
+    path = csv("member,hours,note\n007, 1.50,x\n", "visits")
+    assert read(path, small_contract, "visits", as_text=True).to_numpy().tolist() == [["007", " 1.50", "x"]]
+    assert list(read(path, small_contract, "visits").columns) == ["member", "hours"]
+
+
+def test_typed_and_as_text_a_sound_file_gives_the_same_table(csv, small_contract):
+    path = csv(HEADER + "b, 3,basic,TRUE,north\na,4,plus,,south\nc,5,family,n,south\n")
+    tables = [
+        conform(small_contract, "members", read(path, small_contract, "members", as_text=t)) for t in (False, True)
+    ]
+    assert tables[0][1] == tables[1][1] == []
+    pd.testing.assert_frame_equal(tables[0][0], tables[1][0])
+
+
+@pytest.mark.parametrize("word", ["inf", "-Infinity", "1e400"])
+def test_typed_and_as_text_an_infinity_is_the_same_fault(csv, small_contract, word):
+    path = csv(f"member,hours\na,1\nb,{word}\n", "visits")
+    for as_text in (False, True):
+        _, [fault] = conform(small_contract, "visits", read(path, small_contract, "visits", as_text=as_text))
+        assert (fault.code, fault.rows) == ("infinite", (2,))
+
+
+def test_a_whole_number_key_is_read_as_text_so_that_its_leading_zeros_are_seen(csv):
+    contract = declared(entity={"column": "member", "dtype": "integer"})
+    path = csv("member,hours\n007,1.5\n8,2\n", "visits")
+    assert read(path, contract, "visits")["member"].tolist() == ["007", "8"]
+
+
+def test_quotes_line_ends_and_a_byte_order_mark_are_read(csv, small_contract):
+    text = '\ufeffmember,hours\r\n"m,1",1.5\r\n"m\n2",2.5\r\n"m""3",3\r\n'
+    found = read(csv(text, "visits"), small_contract, "visits")
+    assert list(found.columns) == ["member", "hours"]
+    assert found["member"].tolist() == ["m,1", "m\n2", 'm"3']
+
+
+def test_line_ends_within_quotes_are_read_across_the_blocks_of_a_large_file(csv, small_contract):
+    lines = "\n" * 40
+    rows = "".join(f'"m{n}{lines}x",1.5\n' for n in range(60_000))
+    found = read(csv("member,hours\n" + rows, "visits"), small_contract, "visits")
+    assert len(found) == 60_000
+    assert found["member"].iloc[-1] == f"m59999{lines}x"
+
+
+def test_delimiter_decimal_and_encoding_are_those_of_the_contract(csv):
+    contract = with_files(delimiter=";", decimal=",", encoding="cp1252")
+    found = read(csv("member;hours\nJosé;1,5\n".encode("cp1252"), "visits"), contract, "visits")
+    assert (found["member"].tolist(), found["hours"].tolist()) == (["José"], [1.5])
+    found = read(csv("member\thours\nm1\t1.5\n", "visits"), with_files(delimiter="\t"), "visits")
+    assert found["hours"].tolist() == [1.5]
+    found = read(csv("member,hours\nJosé,1.5\n".encode("utf-16"), "visits"), with_files(encoding="utf-16"), "visits")
+    assert found["member"].tolist() == ["José"]
+
+
+def test_headers_of_their_own_stay_in_the_frame(csv):
+    tables = declared().as_mapping()["tables"]
+    tables["visits"]["columns"]["hours"]["source"] = "Hours 30d"
+    contract = declared(entity={"column": "member", "source": "Member No."}, tables=tables)
+    found = read(csv("Member No.,Hours 30d\nm1,1.5\n", "visits"), contract, "visits")
+    assert list(found.columns) == ["Member No.", "Hours 30d"]
+    assert conform(contract, "visits", found)[0].to_numpy().tolist() == [["m1", 1.5]]
+
+
+def test_ragged_rows_are_refused_with_their_numbers(csv, small_contract):
+    text = 'member,hours\n"m\n1",1\nm2,2,3\n\nm3,3\nm4\n'
+    assert sentence(csv(text, "visits"), small_contract, "visits") == (
+        "visits.csv: 2 rows with more or fewer cells than the header (found 'm2,2,3', 'm4' in rows 2, 4); quote cells that "
+        "hold a delimiter or a line end."
+    )
+
+
+def test_text_in_another_encoding_is_refused_where_it_begins(csv, small_contract):
+    content = b'member,hours\nm1,1.5\n"m\n2",2\n' + "José,3\n".encode("cp1252")
+    assert sentence(csv(content, "visits"), small_contract, "visits") == (
+        "visits.csv: the text is not utf-8 in row 3 (found 'José,3'); set files.encoding in the contract, likely to cp1252."
+    )
+
+
+def test_a_csv_of_a_header_alone_has_no_rows(csv, small_contract):
+    found = read(csv(HEADER), small_contract, "members")
+    assert [fault.code for fault in conform(small_contract, "members", found)[1]] == ["no_rows"]
+
+
+def test_a_cut_parquet_file_is_refused(parquet, small_contract):
+    path = parquet("visits", member=["m1"], hours=[1.5])
+    path.write_bytes(path.read_bytes()[:-20])
+    assert sentence(path, small_contract, "visits").startswith("visits.parquet: the file cannot be read as parquet: ")
+
+
+def test_the_header_of_parquet_is_judged_like_that_of_csv(parquet, small_contract):
+    assert sentence(parquet("visits", member=["m1"]), small_contract, "visits").startswith(
+        "visits.parquet, column 'hours': the column is missing; the file has the columns member: "
+    )
+
+
+def test_a_nested_column_of_parquet_is_refused(parquet, small_contract):
+    path = parquet("visits", member=["m1"], hours=[[1.5, 2.5]])
+    assert sentence(path, small_contract, "visits") == (
+        "visits.parquet, column 'hours': the column holds list<element: double>; deliver one plain value per row."
+    )
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "expected"),
+    [
+        ("hours", pa.array([Decimal("1.50"), None]), [1.5, None]),
+        ("hours", pa.array([1.5, None], pa.float32()), [1.5, None]),
+        ("hours", pa.array([1, None], pa.int8()), [1.0, None]),
+        ("hours", pa.array([1, None], pa.uint64()), [1.0, None]),
+        ("hours", pa.array([None, None], pa.null()), [None, None]),
+        ("has_app", pa.array([1.0, 0.0]), [True, False]),
+        ("has_app", pa.array([1, 0], pa.uint8()), [True, False]),
+        ("has_app", pa.array(["yes", None]).dictionary_encode(), [True, None]),
+        ("months", pa.array([True, False]), [1, 0]),
+        ("months", pa.array([3.0, 4.0]), [3, 4]),
+        ("months", pa.array([Decimal(7), Decimal(2**60 + 1)]), [7, 2**60 + 1]),
+        ("months", pa.array([2**63 - 1, 0], pa.uint64()), [2**63 - 1, 0]),
+        ("plan", pa.array(["basic", "plus"]).dictionary_encode(), ["basic", "plus"]),
+        ("plan", pa.array(["basic", "plus"], pa.large_string()), ["basic", "plus"]),
+        ("plan", pa.array([b"basic", b"plus"], pa.binary()), ["basic", "plus"]),
+        ("town", pa.array(["north", "south"], pa.string_view()), ["north", "south"]),
+    ],
+)
+def test_parquet_of_any_physical_type_gives_the_same_values(parquet, small_contract, column, values, expected):
+    sound = {"months": [1, 2], "plan": ["basic", "plus"], "has_app": [True, None], "town": ["north", "south"]}
+    table, rest = ("visits", {}) if column == "hours" else ("members", sound)
+    path = parquet(table, member=["007", "08"], **{**rest, column: values})
+    frame, faults = conform(small_contract, table, read(path, small_contract, table))
+    assert faults == []
+    assert frame["member"].tolist() == ["007", "08"]
+    assert [None if pd.isna(value) else value for value in frame[column]] == expected
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pa.array([dt.date(2020, 1, 1), None]),
+        pa.array([dt.date(2020, 1, 1), None], pa.date64()),
+        pa.array([dt.datetime(2020, 1, 1, 23), None], pa.timestamp("ns")),
+        pa.array([dt.datetime(2020, 1, 1, 4, tzinfo=dt.UTC), None], pa.timestamp("us", tz="Asia/Tokyo")),
+        pa.array(["2020-01-01", None]),
+    ],
+)
+def test_a_date_of_any_physical_type_is_the_date_as_written(parquet, values):
+    tables = declared().as_mapping()["tables"]
+    tables["visits"]["columns"]["since"] = {"dtype": "date", "nullable": True}
+    contract = declared(tables=tables)
+    path = parquet("visits", member=["a", "b"], hours=[1.0, 2.0], since=values)
+    frame, faults = conform(contract, "visits", read(path, contract, "visits"))
+    assert faults == []
+    assert frame["since"].tolist() == [pd.Timestamp("2020-01-01"), pd.NaT]
+
+
+def test_an_unsigned_number_that_overflows_is_a_fault_with_its_row(parquet, small_contract):
+    sound = {"plan": ["basic", "plus"], "has_app": [True, None], "town": ["north", "south"]}
+    path = parquet(member=["a", "b"], months=pa.array([1, 2**63], pa.uint64()), **sound)
+    _, [fault] = conform(small_contract, "members", read(path, small_contract, "members"))
+    assert (fault.code, fault.rows, fault.examples) == ("not_a_whole_number", (2,), (str(2**63),))
+
+
+def test_typed_nan_is_null(parquet, small_contract):
+    found = read(parquet("visits", member=["a"], hours=[np.nan]), small_contract, "visits")
+    assert found["hours"].isna().all()
+
+
+WORDS = [
+    "", " ", "0", "1", "-1", " 7 ", "007", "1.0", "1.50", "1,5", "1,234", "1e3", "1e400", "inf", "-Infinity", "nan", "NaN",
+    "NULL", "null", "n/a", "true", "TRUE", "Yes", " no", "f", "maybe", "2024-01-31", "2024-02-30", "9999-12-31", "0001-01-01",
+    "20240131", "2024-01-31T10:00:00", "31/01/2024", "45322", "0x1F", "0X1F", "1_0", str(2**63 - 1), str(2**63),
+    "12345678901234567", "+4", "-0", "-0.0", ".5", "5.", "é", 'say "so"', "a\nb",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["integer", "float", "boolean", "date", "category"])
+def test_a_value_means_the_same_whether_its_file_could_be_read_typed_or_not(csv, dtype):
+    tables = declared().as_mapping()["tables"] | {"visits": {"columns": {"x": {"dtype": dtype, "nullable": True}}}}
+    views = {"members_fv": {"table": "members", "features": ["months"]}}
+    contract = declared(tables=tables, feature_views=views)
+
+    def meaning(path, as_text):
+        values, masks = convert(read(path, contract, "visits", as_text=as_text)["x"], dtype)
+        return None if values.isna().all() else values.iloc[0], list(masks), str(values.dtype)
+
+    for word in WORDS:
+        path = csv(pd.DataFrame({"member": ["m1"], "x": [word]}).to_csv(index=False), "visits")
+        assert meaning(path, as_text=False) == meaning(path, as_text=True), word
+
+
+def test_a_decimal_key_of_parquet_keeps_every_digit(parquet, small_contract):
+    for digits in ("1582218195625938945", "98765432109876543210"):
+        kind = pa.decimal128(38, 2)
+        path = parquet(member=pa.array([Decimal(digits), None], kind), hours=[1.5, 2.5], name="visits")
+        frame, faults = conform(small_contract, "visits", read(path, small_contract, "visits"))
+        assert frame["member"].tolist() == [digits]
+        assert [fault.code for fault in faults] == ["empty_key"]
+
+
+@pytest.mark.parametrize(("kind", "largest"), [(pa.float32(), 2**24), (pa.float64(), 2**53)])
+def test_a_float_key_of_parquet_is_text_or_a_fault_where_digits_are_lost(parquet, small_contract, kind, largest):
+    keys = pa.array([100938.0, largest - 1, largest, 1.5], kind)
+    raw = read(parquet(member=keys, hours=[1.0] * 4, name="visits"), small_contract, "visits")
+    frame, faults = conform(small_contract, "visits", raw)
+    assert sorted(frame["member"]) == sorted(["100938", str(largest - 1)])
+    assert {fault.code: fault.rows for fault in faults} == {"key_with_fraction": (4,), "key_with_lost_digits": (3,)}
+
+
+def test_declared_signs_and_gaps_are_read_next_to_columns_that_are_typed_at_once(csv, declared_visits):
+    path = csv('member,hours,paid\nm1,1.5,"€ 1,234.50"\nm2,-1,-\nm3,?,€ 2\n', "visits")
+    raw = read(path, declared_visits, "visits")
+    assert raw["hours"].dtype == "float64"
+    frame, faults = conform(declared_visits, "visits", raw)
+    assert faults == []
+    assert frame["paid"].tolist() == [1234.5, pytest.approx(float("nan"), nan_ok=True), 2.0]
+    assert frame["hours"].isna().tolist() == [False, False, True]
+
+
+@pytest.fixture
+def declared_visits():
+    """A contract of visits with gap words, and an amount with signs."""
+    tables = declared().as_mapping()["tables"]
+    tables["visits"]["columns"] |= {
+        "hours": {"dtype": "float", "nullable": True},
+        "paid": {"dtype": "float", "nullable": True, "unit": "€", "thousands": ","},
+    }
+    return declared(tables=tables, files={"missing": ["-", "?"]})
+
+
+def test_a_quote_that_is_not_closed_is_refused_with_its_line_and_swallows_no_row(csv, small_contract):
+    path = csv('member,hours,note\nm1,1,a\nm2,2,"b\nm3,3,c\nm4,4,"d"\n', "visits")
+    frame, [fault] = read_table(path, small_contract, "visits")
+    assert frame.empty
+    assert fault.code == "open_quote"
+    assert "line 3" in fault.says

@@ -1,0 +1,103 @@
+"""What the lake keeps of a validated drop: ages made of dates, the labels of a wide table apart."""
+
+import datetime as dt
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from churn_platform.contract.model import Contract
+from churn_platform.lake.tables import age, lake_tables
+
+FEBRUARY = dt.date(2024, 2, 29)
+WIDE = Contract.model_validate(
+    {
+        "name": "phone",
+        "model_name": "phone_churn",
+        "entity": {"column": "number", "dtype": "integer"},
+        "tables": {
+            "customers": {
+                "columns": {
+                    "since": {"dtype": "date", "nullable": True},
+                    "fee": {"dtype": "float", "min": 0},
+                    "left": {"dtype": "float", "nullable": True},
+                },
+                "ages": {"tenure": {"of": "since", "unit": "months"}},
+            }
+        },
+        "label": {"table": "customers", "column": "left"},
+        "feature_views": {"customers_fv": {"table": "customers", "features": ["fee", "tenure"]}},
+    }
+)
+DATES = st.dates(dt.date(1990, 1, 1), dt.date(2024, 12, 31))
+
+
+def customers(left):
+    since = pd.to_datetime(pd.Series(["2024-01-31", "2022-03-01", None]))
+    return pd.DataFrame({"number": [1, 2, 3], "since": since, "fee": [1.0, 2.0, 3.0], "left": left})
+
+
+def test_a_wide_table_gives_its_labels_a_table_of_their_own_and_its_dates_their_ages():
+    published = lake_tables(WIDE, {"customers": customers([1.0, None, 0.0])}, FEBRUARY)
+    assert set(published) == {"customers", "customers_label"}
+    assert published["customers"].columns.tolist() == ["number", "since", "fee", "tenure"]
+    assert published["customers"]["tenure"].tolist() == [1, 23, pd.NA]
+    assert published["customers_label"].to_dict("list") == {"number": [1, 3], "left": [1.0, 0.0]}
+
+
+def test_a_wide_table_whose_labels_are_not_known_yet_publishes_none():
+    assert set(lake_tables(WIDE, {"customers": customers([None] * 3)}, FEBRUARY)) == {"customers"}
+
+
+@pytest.mark.parametrize("dtype", ["float", "boolean"])
+def test_labels_that_say_who_stayed_are_turned_over(dtype):
+    contract = WIDE.as_mapping()
+    contract["tables"]["customers"]["columns"]["left"]["dtype"] = dtype
+    contract["label"]["inverted"] = True
+    turned = Contract.model_validate(contract)
+    stayed = pd.Series([1.0, None, 0.0]).astype("float64" if dtype == "float" else "boolean")
+    published = lake_tables(turned, {"customers": customers(stayed)}, FEBRUARY)
+    assert published["customers_label"].astype({"left": float}).to_dict("list") == {
+        "number": [1, 3],
+        "left": [0.0, 1.0],
+    }
+    alone = pd.DataFrame({"number": [1, 2], "left": stayed.dropna().reset_index(drop=True)})
+    published = lake_tables(turned, {"customers_label": alone}, FEBRUARY)
+    assert published["customers_label"]["left"].astype(float).tolist() == [0.0, 1.0]
+    assert turned.model_hash != WIDE.model_hash
+
+
+def test_labels_that_come_alone_stand_in_place_of_the_wide_table_s():
+    alone = pd.DataFrame({"number": [1, 2, 3], "left": [0.0, 1.0, 0.0]})
+    both = lake_tables(WIDE, {"customers": customers([1.0, 1.0, 1.0]), "customers_label": alone}, FEBRUARY)
+    assert both["customers_label"]["left"].tolist() == [0.0, 1.0, 0.0]
+    assert set(lake_tables(WIDE, {"customers_label": alone}, FEBRUARY)) == {"customers_label"}
+
+
+@pytest.mark.parametrize(
+    ("date", "unit", "whole"),
+    [
+        ("2024-02-29", "days", 0),
+        ("2024-02-01", "days", 28),
+        ("2024-02-15", "weeks", 2),
+        ("2024-02-16", "weeks", 1),
+        ("2024-01-31", "months", 1),  # the 31st does not exist in February: its last day completes the month
+        ("2024-01-30", "months", 1),
+        ("2023-03-01", "months", 11),
+        ("2023-02-28", "years", 1),
+        ("2023-03-01", "years", 0),
+    ],
+)
+def test_ages_are_whole_units_rounded_down(date, unit, whole):
+    assert age(pd.to_datetime(pd.Series([date])), FEBRUARY, unit).tolist() == [whole]
+
+
+@given(DATES, DATES)
+def test_a_month_is_complete_when_the_calendar_says_so(one, other):
+    born, moment = sorted((one, other))
+    months = age(pd.Series([pd.Timestamp(born)]), moment, "months").iloc[0]
+    expected = WIDE.label.horizon.model_copy(update={"months": int(months)})
+    assert expected.after(born) <= moment
+    later = WIDE.label.horizon.model_copy(update={"months": int(months) + 1})
+    assert later.after(born) > moment

@@ -1,0 +1,186 @@
+"""What a version was worth on matured labels, on whom, and when it must stand down."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from churn_platform.evaluation.metrics import evaluate
+from churn_platform.features.training_dataset import entity_hashes
+from churn_platform.monitoring.performance import realised, stand_down_reason
+
+
+@pytest.fixture(scope="module")
+def version(candidate):
+    """Version 3, trained on the training rows of February."""
+    return dataclasses.replace(candidate, version=3)
+
+
+@pytest.fixture(scope="module")
+def february(month):
+    """February's rows as the snapshot has them."""
+    return month(seed=2).drop(columns=["as_of"])
+
+
+def labels_of(rows):
+    return rows.set_index("member")["label"]
+
+
+def test_the_month_it_was_trained_on_counts_only_customers_it_was_not_trained_on(gym, two_months, version, february):
+    record = realised(gym, february, labels_of(february), version, "2024-02-29")
+    holdout = two_months.holdout_rows()
+    assert (record["version"], record["as_of"], record["rows"]) == (3, "2024-02-29", len(holdout))
+    assert record["metrics"]["auc"] == pytest.approx(version.passport["metrics"]["auc"], abs=1e-12)
+
+
+def test_an_earlier_month_counts_only_untrained_customers_too(gym, version, february):
+    record = realised(gym, february, labels_of(february), version, "2024-01-31")
+    assert record["rows"] == len(february) - len(version.training_entities)
+
+
+def test_a_later_month_counts_every_customer(gym, version, month):
+    march = month(seed=6)
+    record = realised(gym, march, labels_of(march), version, "2024-03-31")
+    expected = evaluate(march["label"].to_numpy(), version.model.probability(march), version.model.threshold)
+    assert record["rows"] == 1000
+    assert record["metrics"] == expected.as_dict()
+    assert "note" not in record
+
+
+def test_customers_without_a_label_are_left_out_and_labels_are_matched_by_entity(gym, version, month):
+    march = month(seed=6)
+    labels = labels_of(march).iloc[::-2]
+    record = realised(gym, march, labels, version, "2024-03-31")
+    known = march[march["member"].isin(labels.index)]
+    expected = evaluate(known["label"].to_numpy(), version.model.probability(known), version.model.threshold)
+    assert record["rows"] == 500
+    assert record["metrics"]["auc"] == expected.auc
+
+
+def test_the_record_is_plain_json_with_calibration_bins(gym, version, month):
+    march = month(seed=6)
+    record = realised(gym, march, labels_of(march), version, "2024-03-31")
+    assert json.loads(json.dumps(record)) == record
+    assert sum(bin_["rows"] for bin_ in record["calibration"]) == 1000
+    assert all(isinstance(value, float) for bin_ in record["calibration"] for value in bin_.values())
+
+
+@pytest.mark.parametrize(("churned", "only"), [(True, "churners"), (False, "churners missing")])
+def test_labels_of_one_class_are_a_note_and_no_metric(gym, version, month, churned, only):
+    march = month(seed=6, customers=30)
+    labels = pd.Series(churned, index=march["member"])
+    record = realised(gym, march, labels, version, "2024-03-31")
+    assert record == {
+        "version": 3, "as_of": "2024-03-31", "rows": 30, "metrics": None,
+        "note": f"The labels of 2024-03-31 hold one class only ({only}): nothing can be measured.",
+    }  # fmt: skip
+
+
+def test_no_labels_at_all_are_a_note_too(gym, version, month):
+    march = month(seed=6, customers=30)
+    record = realised(gym, march, pd.Series([], dtype=bool), version, "2024-03-31")
+    assert (record["rows"], record["metrics"]) == (0, None)
+
+
+def test_a_version_that_does_not_know_its_training_entities_is_not_measured_on_its_own_month(gym, version, february):
+    imported = dataclasses.replace(version, training_entities=entity_hashes([]))
+    record = realised(gym, february, labels_of(february), imported, "2024-02-29")
+    assert (record["rows"], record["metrics"]) == (0, None)
+    assert record["note"] == "Version 3 does not say which customers of 2024-02-29 it trained on."
+    assert realised(gym, february, labels_of(february), imported, "2024-03-31")["rows"] == 1000
+
+
+def entry(low, as_of="2024-03-31", version=3):
+    """A performance record whose interval starts at `low`; None has no metrics."""
+    metrics = None if low is None else {"auc": low + 0.04, "auc_interval": [low, low + 0.08]}
+    return {"version": version, "as_of": as_of, "metrics": metrics}
+
+
+@pytest.mark.parametrize(
+    ("low", "stands_down"), [(0.501, False), (0.5, True), (0.499, True), (0.7, False), (0.43, True)]
+)
+def test_a_version_stands_down_when_its_interval_reaches_one_half(low, stands_down):
+    assert (stand_down_reason([entry(low)], 3) is not None) is stands_down
+
+
+def test_the_reason_names_version_month_and_figures():
+    assert stand_down_reason([entry(0.47)], 3) == (
+        "Version 3 is no better than chance on the matured labels of 2024-03-31: AUC 0.510 [0.470, 0.550]."
+    )
+
+
+def test_the_reason_names_data_that_came_again_in_the_months_that_decide():
+    doubt = {**entry(0.47), "warning": "The data of 2024-03-31 is in doubt."}
+    assert stand_down_reason([doubt], 3).endswith("The data of 2024-03-31 is in doubt.")
+    older = {**entry(0.6, "2024-02-29"), "warning": "The data of 2024-02-29 is in doubt."}
+    assert "doubt" not in stand_down_reason([older, entry(0.47)], 3)
+
+
+def test_the_newest_month_with_metrics_decides():
+    good_then_bad = [entry(0.45, "2024-04-30"), entry(0.6, "2024-03-31")]
+    bad_then_good = [entry(0.45, "2024-03-31"), entry(0.6, "2024-04-30")]
+    assert stand_down_reason(good_then_bad, 3) is not None
+    assert stand_down_reason(bad_then_good, 3) is None
+    assert stand_down_reason([*good_then_bad, entry(None, "2024-05-31")], 3) is not None
+
+
+def test_a_month_below_one_half_speaks_of_its_labels_and_the_month_before_decides():
+    turned = entry(0.15, "2024-04-30")
+    assert stand_down_reason([turned], 3) is None
+    assert stand_down_reason([turned, entry(0.6, "2024-03-31")], 3) is None
+    assert "2024-03-31" in stand_down_reason([turned, entry(0.45, "2024-03-31")], 3)
+
+
+def test_labels_the_other_way_round_are_a_doubt_in_the_record(gym, version, month):
+    march = month(seed=6)
+    record = realised(gym, march, ~labels_of(march), version, "2024-03-31")
+    assert record["metrics"]["auc_interval"][1] < 0.5
+    assert "2024-03-31" in record["doubt"]
+    assert f"AUC {record['metrics']['auc']:.3f}" in record["doubt"]
+    assert "doubt" not in realised(gym, march, labels_of(march), version, "2024-03-31")
+
+
+def months_of(*aucs, churners=20):
+    """One record a month, oldest first, each with an interval of 0.1 either way."""
+    return [
+        {
+            "version": 3,
+            "as_of": f"2024-0{n}-28",
+            "metrics": {"auc": auc, "auc_interval": [auc - 0.1, auc + 0.1], "churners": churners},
+        }
+        for n, auc in enumerate(aucs, start=1)
+    ]
+
+
+def test_a_month_with_few_churners_is_pooled_with_the_ones_before():
+    good = months_of(0.58, 0.58, 0.58, 0.58)
+    assert stand_down_reason(good, 3) is not None, "alone the newest month reaches 0.5"
+    assert stand_down_reason(good, 3, churners=60) is None, "three months together do not"
+    assert stand_down_reason(good, 3, churners=20) is not None, "the newest month has as many as asked for"
+    worthless = months_of(0.7, 0.5, 0.5, 0.5)
+    assert stand_down_reason(worthless, 3, churners=60) == (
+        "Version 3 is no better than chance on the matured labels of 2024-02-28 to 2024-04-28: "
+        "AUC 0.500 [0.442, 0.558]."
+    )
+    assert stand_down_reason(months_of(0.58), 3, churners=60) is not None, "no older month is there to help"
+
+
+def test_a_month_that_was_measured_twice_counts_once():
+    assert stand_down_reason([*months_of(0.52, 0.45), *months_of(0.52, 0.70)], 3, churners=20) is None
+    assert stand_down_reason([*months_of(0.52, 0.70), *months_of(0.52, 0.45)], 3, churners=20) is not None
+
+
+def test_records_of_other_versions_and_records_without_metrics_do_not_count():
+    assert stand_down_reason([entry(0.4, version=2)], 3) is None
+    assert stand_down_reason([entry(None)], 3) is None
+    assert stand_down_reason([], 3) is None
+
+
+def test_a_model_that_ranks_by_a_coin_stands_down_on_its_own_record(gym, version, month):
+    march = month(seed=6)
+    coin = pd.Series(np.random.default_rng(1).random(1000) < 0.3, index=march["member"])
+    record = realised(gym, march, coin, version, "2024-03-31")
+    assert 0.45 < record["metrics"]["auc"] < 0.55
+    assert stand_down_reason([record], 3).startswith("Version 3 is no better than chance")

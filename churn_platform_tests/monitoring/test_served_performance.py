@@ -1,0 +1,101 @@
+"""What was answered through the API: worth on labels the version did not learn from, and distance from what it learnt."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from churn_platform.monitoring.performance import realised
+from churn_platform.monitoring.served_performance import review
+
+MARCH = "2024-03-31"
+
+
+@pytest.fixture(scope="module")
+def version(candidate):
+    """Version 3, trained on the training rows of February."""
+    return dataclasses.replace(candidate, version=3)
+
+
+@pytest.fixture(scope="module")
+def march(month):
+    """March's rows."""
+    return month(seed=6).drop(columns=["as_of"])
+
+
+@pytest.fixture(scope="module")
+def reference(version, two_months):
+    return version.model.probability(two_months.training_rows())
+
+
+def answers_to(version, rows, times=1):
+    return pd.DataFrame(
+        {"member": rows["member"], "probability": version.model.probability(rows), "answers": times}
+    ).reset_index(drop=True)
+
+
+def labels_of(rows):
+    return rows.set_index("member")["label"].astype(bool)
+
+
+def test_when_everybody_was_asked_about_it_is_the_realised_performance(gym, version, march, reference):
+    found = review(gym, answers_to(version, march, times=3), labels_of(march), version, MARCH, reference)
+    expected = realised(gym, march, labels_of(march), version, MARCH)
+    assert found["metrics"] == expected["metrics"]
+    assert (found["version"], found["as_of"], found["customers"], found["answers"]) == (3, MARCH, 1000, 3000)
+    assert json.loads(json.dumps(found)) == found
+
+
+def test_of_a_month_it_was_trained_on_only_customers_it_never_saw_count(gym, version, two_months, reference):
+    rows = pd.concat([two_months.training_rows(), two_months.holdout_rows()])
+    rows = rows[rows["as_of"].astype(str) == "2024-02-29"] if "as_of" in rows else rows
+    found = review(gym, answers_to(version, rows), labels_of(rows), version, "2024-02-29", reference)
+    assert found["customers"] == len(rows)
+    assert found["rows"] == len(rows) - rows["member"].isin(set(two_months.training_rows()["member"])).sum()
+    silent = dataclasses.replace(version, training_entities=version.training_entities[:0])
+    found = review(gym, answers_to(version, rows), labels_of(rows), silent, "2024-02-29", reference)
+    assert (found["rows"], found["metrics"]) == (0, None)
+    assert "did not learn from" in found["note"]
+
+
+@pytest.mark.parametrize(
+    ("churned", "said"), [(True, "one class only"), (False, "one class only"), (None, "has a label")]
+)
+def test_without_labels_of_both_kinds_there_is_a_note(gym, version, march, reference, churned, said):
+    rows = march[march["label"].astype(bool) == churned] if churned is not None else march
+    labels = labels_of(rows) if churned is not None else labels_of(march).iloc[:0]
+    found = review(gym, answers_to(version, rows), labels, version, MARCH, reference)
+    assert found["metrics"] is None
+    assert said in found["note"]
+
+
+@given(seed=st.integers(0, 2**32 - 1), asked=st.integers(1, 400))
+@settings(max_examples=25, deadline=None)
+def test_the_distance_is_that_of_the_drift_report_and_nobody_is_counted_who_was_not_asked_about(
+    gym, version, march, reference, seed, asked
+):
+    chosen = march.sample(asked, random_state=seed)
+    given_answers = answers_to(version, chosen)
+    found = review(gym, given_answers, labels_of(march), version, MARCH, reference)
+    assert (found["customers"], found["rows"]) == (asked, asked)
+    grid = np.linspace(0, 1, 20_001)
+    below = [
+        np.searchsorted(np.sort(side), grid, side="right") / len(side)
+        for side in (reference, given_answers["probability"])
+    ]
+    area = np.trapezoid(np.abs(below[0] - below[1]), grid) / max(reference.std(), 0.001)
+    assert found["distance"] == pytest.approx(area, abs=0.01)
+    assert found["moved"] == (found["distance"] >= found["distance_threshold"])
+
+
+def test_answers_about_the_riskiest_customers_only_lie_far_from_what_was_learnt(gym, version, march, reference):
+    everybody = answers_to(version, march)
+    riskiest = everybody.nlargest(100, "probability")
+    near = review(gym, everybody, labels_of(march), version, MARCH, reference)
+    far = review(gym, riskiest, labels_of(march), version, MARCH, reference)
+    assert (near["moved"], far["moved"]) == (False, True)
+    assert far["distance"] > 10 * near["distance"]

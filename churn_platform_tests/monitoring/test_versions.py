@@ -1,0 +1,43 @@
+"""Any version, wherever it is kept: released on disk, else in MLflow; read once."""
+
+import shutil
+
+import pytest
+
+from churn_platform.base.errors import IntegrityError, UsageError
+from churn_platform.monitoring.versions import Versions
+from churn_platform_tests.small_business import open_home
+
+
+def test_a_released_version_is_read_from_its_release_and_one_that_waits_from_mlflow(february_decided):
+    versions = Versions(open_home(february_decided.folder))
+    assert versions.released == {1}
+    first, second = versions.load(1), versions.load(2)
+    assert (first.version, first.passport["as_of"]) == (1, "2024-01-31")
+    assert (second.version, second.passport["as_of"]) == (2, "2024-02-29")
+    assert versions.load(2) is second
+
+
+def test_a_released_version_needs_no_mlflow(february_decided_copy):
+    (february_decided_copy.folder / "mlflow.db").unlink()
+    shutil.rmtree(february_decided_copy.folder / "artifacts")
+    assert Versions(february_decided_copy).load(1).version == 1
+
+
+def test_an_unknown_version_and_a_changed_one_are_errors(february_decided_copy):
+    with pytest.raises(UsageError, match="no version 9"):
+        Versions(february_decided_copy).load(9)
+    model = february_decided_copy.releases.path(1, "model.skops")
+    model.write_bytes(model.read_bytes() + b"x")
+    with pytest.raises(IntegrityError):
+        Versions(february_decided_copy).load(1)
+
+
+def test_a_version_of_another_contract_is_told(february_decided_copy):
+    home = february_decided_copy
+    assert Versions(home).fits_contract(1)
+    path = home.folder / "contract.yaml"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("    - plan\n    - has_app\n", "    - plan\n", 1), encoding="utf-8")
+    assert path.read_text(encoding="utf-8") != text
+    assert not Versions(open_home(home.folder)).fits_contract(1)

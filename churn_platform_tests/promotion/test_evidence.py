@@ -1,0 +1,214 @@
+"""The rows of a comparison: which count, what they must look like, and what never moves a figure."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from churn_platform.base.errors import DataError
+from churn_platform.contract.policy import PromotionPolicy
+from churn_platform.evaluation.comparison import auc_interval, paired_auc_difference
+from churn_platform.promotion.decision import judge
+from churn_platform_tests.promotion.evidence_builder import build, changed, picked, with_counts
+
+ONE_MONTH = build(seed=3, customers=400, forward=1.0, policy=PromotionPolicy(min_holdout_churners=20))
+POOLED = build(seed=4, customers=100, months=3, forward=1.0, policy=PromotionPolicy(min_holdout_churners=20))
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def with_seen_rows(evidence, seed, count):
+    """The same evidence with rows of customers that the candidate, production or both trained on, strewn in."""
+    random = np.random.default_rng(seed)
+    seen = random.integers(1, 4, count)
+    extra = {
+        "labels": random.random(count) < 0.5,
+        "entities": np.array([f"seen{i}" for i in random.integers(0, count, count)], dtype=object),
+        "candidate": random.random(count),
+        "candidate_saw": seen % 2 == 1,
+        "production": random.random(count),
+        "production_saw": seen >= 2,
+        "forward": random.random(count),
+    }
+    both = {name: np.concatenate([getattr(evidence, name), added]) for name, added in extra.items()}
+    slices = pd.concat([evidence.slices, pd.DataFrame({"plan": ["other"] * count})])
+    # The rows compared keep their order, so that every figure must be the very same number.
+    place = np.argsort(
+        np.concatenate([np.arange(evidence.labels.size), random.uniform(0, evidence.labels.size, count)])
+    )
+    return picked(changed(evidence, slices=slices, **both), place)
+
+
+def figures(evidence):
+    difference, own, theirs = evidence.difference, evidence.candidate_interval, evidence.production_interval
+    return [
+        evidence.churners, evidence.stayers, evidence.candidate_auc, evidence.production_auc, own.low, own.high,
+        theirs.low, theirs.high, difference.interval.low, difference.interval.high, difference.standard_error,
+    ]  # fmt: skip
+
+
+def sentences(evidence):
+    return {f.code: (f.outcome, f.detail) for f in judge(evidence) if f.name != "comparable"}
+
+
+@pytest.mark.parametrize(("evidence", "examples"), [(ONE_MONTH, 15), (POOLED, 2)], ids=["one month", "pooled months"])
+def test_rows_that_a_model_trained_on_never_move_a_figure(evidence, examples):
+    before, said = figures(evidence), sentences(evidence)
+
+    @given(SEEDS, st.integers(1, 300))
+    @settings(deadline=None, max_examples=examples)
+    def moved(seed, count):
+        more = with_seen_rows(evidence, seed, count)
+        assert figures(more) == before
+        assert sentences(more) == said
+
+    moved()
+
+
+@pytest.mark.parametrize(("evidence", "examples"), [(ONE_MONTH, 15), (POOLED, 2)], ids=["one month", "pooled months"])
+def test_the_order_of_the_rows_does_not_matter(evidence, examples):
+    before, said = figures(evidence), sentences(evidence)
+
+    @given(SEEDS)
+    @settings(deadline=None, max_examples=examples)
+    def moved(seed):
+        mixed = picked(evidence, np.random.default_rng(seed).permutation(evidence.labels.size))
+        assert figures(mixed) == pytest.approx(before, abs=1e-12)
+        assert sentences(mixed) == said
+
+    moved()
+
+
+def test_sound_rows_are_those_that_neither_model_trained_on():
+    saw, production_saw = np.zeros(400, dtype=bool), np.zeros(400, dtype=bool)
+    saw[[1, 2]] = True
+    production_saw[[2, 3]] = True
+    evidence = changed(ONE_MONTH, candidate_saw=saw, production_saw=production_saw)
+    assert np.flatnonzero(~evidence.sound_rows).tolist() == [1, 2, 3]
+    assert evidence.ours.size == evidence.theirs.size == evidence.y.size == evidence.keys.size == 397
+
+
+def test_without_a_digest_of_productions_training_entities_no_row_is_sound():
+    evidence = changed(ONE_MONTH, production_saw=None)
+    assert not evidence.sound_rows.any()
+    assert not evidence.comparable
+
+
+def test_before_the_first_production_model_only_the_candidates_rows_leave():
+    saw = np.arange(400) < 100
+    evidence = build(customers=400, production=None, candidate_saw=saw)
+    assert evidence.sound_rows.tolist() == (~saw).tolist()
+    with pytest.raises(ValueError, match="no production model"):
+        _ = evidence.theirs
+
+
+def test_a_customer_who_churned_in_three_pooled_months_is_one_churner():
+    one = with_counts(60, 200)
+    thrice = picked(one, np.tile(np.arange(260), 3))
+    assert (thrice.churners, thrice.stayers) == (60, 200)
+    assert thrice.labels.sum() == 180
+
+
+def test_a_customer_who_churned_and_came_back_counts_in_both_classes():
+    evidence = with_counts(60, 200)
+    entities = evidence.entities.copy()
+    entities[np.flatnonzero(evidence.labels)] = entities[np.flatnonzero(~evidence.labels)[:60]]
+    both = changed(evidence, entities=entities)
+    assert len(set(both.keys)) == 200
+    assert (both.churners, both.stayers) == (60, 200)
+
+
+@pytest.mark.parametrize(
+    ("churners", "stayers", "comparable"), [(50, 50, True), (49, 300, False), (300, 49, False), (0, 300, False)]
+)
+def test_where_rows_were_left_out_fifty_of_each_class_must_remain(churners, stayers, comparable):
+    whole = with_counts(churners + 10, stayers + 10)
+    churned, stayed = np.flatnonzero(whole.labels), np.flatnonzero(~whole.labels)
+    saw = np.zeros(whole.labels.size, dtype=bool)
+    saw[churned[churners:]] = saw[stayed[stayers:]] = True
+    assert changed(whole, production_saw=saw).comparable == comparable
+    assert changed(whole, candidate_saw=saw).comparable == comparable
+
+
+@pytest.mark.parametrize(("churners", "stayers", "comparable"), [(1, 1, True), (0, 9, False), (9, 0, False)])
+def test_where_no_row_was_left_out_one_of_each_class_gives_figures(churners, stayers, comparable):
+    assert with_counts(churners, stayers).comparable == comparable
+
+
+def test_no_rows_at_all_are_not_comparable():
+    assert not picked(ONE_MONTH, np.arange(0)).comparable
+
+
+@pytest.mark.parametrize("name", ["candidate", "production", "forward"])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -0.01, 1.01])
+def test_a_score_that_is_no_probability_is_named_with_its_model(name, value):
+    scores = getattr(ONE_MONTH, name).copy()
+    scores[7] = value
+    expected = f"1 of the {name} model's 400 scores are not probabilities (NaN, or outside 0 to 1)."
+    assert changed(ONE_MONTH, **{name: scores}).unsound_scores() == expected
+
+
+@pytest.mark.parametrize("name", ["candidate", "production", "forward"])
+def test_a_model_that_scored_fewer_rows_is_named(name):
+    fewer = changed(ONE_MONTH, **{name: getattr(ONE_MONTH, name)[:-3]})
+    assert fewer.unsound_scores() == f"The {name} model gave 397 scores for 400 holdout rows."
+    column = changed(ONE_MONTH, **{name: getattr(ONE_MONTH, name)[:, None]})
+    assert column.unsound_scores() == f"The {name} model gave 400 scores for 400 holdout rows."
+
+
+def test_zero_and_one_are_probabilities():
+    edges = ONE_MONTH.labels.astype(float)
+    assert changed(ONE_MONTH, candidate=edges, production=1 - edges).unsound_scores() is None
+
+
+@pytest.mark.parametrize("name", ["labels", "candidate_saw", "production_saw"])
+def test_a_mask_of_zeros_and_ones_is_refused_because_it_would_pick_rows_by_number(name):
+    mask = getattr(ONE_MONTH, name)
+    with pytest.raises(DataError, match=f"{name} is int64"):
+        changed(ONE_MONTH, **{name: mask.astype(int)})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"candidate_saw": np.zeros(399, dtype=bool)}, r"candidate_saw is bool of shape \(399,\)"),
+        ({"production_saw": np.zeros(401, dtype=bool)}, r"production_saw is bool of shape \(401,\)"),
+        ({"entities": ONE_MONTH.entities[1:]}, "399 entities came with 400 labels"),
+        ({"slices": ONE_MONTH.slices.iloc[:5]}, "5 slices came with 400 labels"),
+        ({"attempt": 0}, "attempt on this holdout is 0: count from 1"),
+        ({"as_of": "February"}, "'February' is not an ISO date"),
+        ({"production_as_of": "31.1.2024"}, "'31.1.2024' is not an ISO date"),
+    ],
+)
+def test_rows_that_do_not_line_up_are_an_error(changes, message):
+    with pytest.raises(DataError, match=message):
+        changed(ONE_MONTH, **changes)
+
+
+def test_a_production_version_without_scores_is_an_error_not_a_first_month():
+    with pytest.raises(DataError, match="Production version 1 needs its scores"):
+        changed(ONE_MONTH, production=None)
+    with pytest.raises(DataError, match="Production version None needs its scores, and scores a version"):
+        changed(ONE_MONTH, production_version=None)
+
+
+def test_other_scores_give_other_figures_on_the_same_rows():
+    before = ONE_MONTH.candidate_auc
+    swapped = ONE_MONTH.with_scores(ONE_MONTH.production, ONE_MONTH.candidate)
+    assert swapped.candidate_auc == ONE_MONTH.production_auc
+    assert swapped.production_auc == before == ONE_MONTH.candidate_auc
+    assert ONE_MONTH.with_scores(ONE_MONTH.production).theirs.tolist() == ONE_MONTH.theirs.tolist()
+
+
+@pytest.mark.parametrize("months", [1, 3])
+@pytest.mark.parametrize("level", [0.95, 0.8])
+def test_the_difference_is_candidate_minus_production_at_the_policys_level_customer_by_customer(months, level):
+    evidence = build(customers=600, months=months, policy=PromotionPolicy(level=level))
+    y, ours, theirs, keys = evidence.y, evidence.ours, evidence.theirs, evidence.keys
+    assert evidence.difference == paired_auc_difference(y, ours, theirs, level, keys)
+    assert evidence.difference.candidate_auc == evidence.candidate_auc > evidence.production_auc
+    assert evidence.difference.interval.above(0)
+    assert evidence.candidate_interval == auc_interval(y, ours, level, keys)
+    assert evidence.production_interval == auc_interval(y, theirs, level, keys)

@@ -1,0 +1,104 @@
+"""Publishing: a release holds all that serving needs, once, whatever has become of the data it was trained on."""
+
+import dataclasses
+
+import pytest
+
+from churn_platform.base.errors import DataError, IntegrityError
+from churn_platform.features.training_data import load_training_dataset
+from churn_platform.ledger.production_changes import Move
+from churn_platform.promotion.deciding import carry_out, newest_decision
+from churn_platform.promotion.promoting import production_candidate
+from churn_platform.promotion.publishing import publish
+from churn_platform_tests.small_business import FEBRUARY, JANUARY
+
+
+def planned(home):
+    """The promotion of version 1 as its decision asks for it."""
+    decision = newest_decision(home)
+    evidence = {"decision": "d", "candidate": decision.candidate_digest, "as_of": decision.as_of}
+    return Move("promotion", 1, None, "tester", "why", evidence)
+
+
+def test_a_release_holds_all_that_serving_needs_and_reproduces_its_golden_predictions(january):
+    manifest, candidate = january.releases.verify(1), production_candidate(january)
+    assert [(feature.name, feature.dtype) for feature in manifest.features] == [
+        ("months", "integer"),
+        ("plan", "category"),
+        ("has_app", "boolean"),
+        ("hours", "float"),
+    ]
+    assert manifest.contract_hash == january.contract.model_hash
+    assert manifest.threshold == candidate.model.threshold
+    assert manifest.training_months == ["2024-01-31"]
+    assert manifest.metrics == candidate.passport["metrics"]
+    assert len(manifest.golden) == 5
+    rows = load_training_dataset(january, JANUARY).training_rows().head(5)
+    assert [golden.probability for golden in manifest.golden] == candidate.model.probability(rows).tolist()
+    for golden, (_, row) in zip(manifest.golden, rows.iterrows(), strict=True):
+        assert golden.features["months"] == row["months"]
+        assert (golden.features["has_app"] is None) == (row["has_app"] is not True and row["has_app"] is not False)
+
+
+def test_a_promoted_model_of_boosted_trees_is_published_with_its_serving_form(january_decided_copy, monkeypatch):
+    from churn_platform.promotion import publishing
+
+    form = {"booster.txt": b"trees", "serving.json": b"{}"}
+    monkeypatch.setattr(publishing, "serving_files", lambda model: form)
+    carry_out(january_decided_copy)
+    manifest = january_decided_copy.releases.verify(1)
+    assert set(form) < set(manifest.files)
+    assert production_candidate(january_decided_copy).version == 1
+
+
+def test_another_algorithm_is_published_without_one(january):
+    assert set(january.releases.manifest(1).files) == {
+        "model.skops", "passport.json", "training_entities.npy", "feature_schema.json",
+    }  # fmt: skip
+
+
+def test_publishing_again_is_one_release_and_one_receipt(january_decided_copy):
+    home = january_decided_copy
+    publish(home, planned(home))
+    manifest, head = home.releases.manifest(1), home.ledger.head()
+    publish(home, planned(home))
+    assert (home.releases.manifest(1), home.ledger.head()) == (manifest, head)
+    assert head.act == "release published"
+    assert (head.subject, head.evidence["files"]) == ("version 1", manifest.files)
+
+
+def test_the_golden_rows_are_found_where_labels_mature_in_a_later_month(january_decided_copy):
+    home = january_decided_copy
+    rows = load_training_dataset(home, JANUARY).training_rows().head(5)
+    for suffix in (".json", ".parquet"):
+        home.records.path("training_dataset", JANUARY, suffix).rename(
+            home.records.path("training_dataset", FEBRUARY, suffix)
+        )
+    home.records.write("training_dataset", JANUARY, {"digest": None})
+    publish(home, planned(home))
+    golden = home.releases.verify(1).golden
+    assert [one.probability for one in golden] == home.registry.load(1).model.probability(rows).tolist()
+
+
+def test_golden_rows_of_other_data_show_the_model_where_its_own_were_remade(february_decided_copy):
+    home = february_decided_copy
+    decision = newest_decision(home)
+    home.records.path("training_dataset", FEBRUARY, ".json").unlink()
+    evidence = {"decision": "d", "candidate": decision.candidate_digest, "as_of": decision.as_of}
+    publish(home, Move("promotion", 2, 1, "tester", "why", evidence))
+    rows = load_training_dataset(home, JANUARY).training_rows().head(5)
+    probabilities = [one.probability for one in home.releases.verify(2).golden]
+    assert probabilities == home.registry.load(2).model.probability(rows).tolist()
+
+
+def test_without_any_rows_there_is_no_release(january_decided_copy):
+    january_decided_copy.records.path("training_dataset", JANUARY, ".json").unlink()
+    with pytest.raises(DataError, match="There is no training dataset, and a release needs golden predictions"):
+        publish(january_decided_copy, planned(january_decided_copy))
+    assert january_decided_copy.releases.versions() == []
+
+
+def test_another_candidate_than_the_decisions_is_not_taken_for_it(january_copy):
+    other = dataclasses.replace(planned(january_copy), evidence={"candidate": "0" * 64, "as_of": "2024-01-31"})
+    with pytest.raises(IntegrityError, match="Version 1 is not what its decision was about"):
+        publish(january_copy, other)

@@ -1,0 +1,156 @@
+"""A month's warnings come from its records, whoever found them, and reach ledger, alerts, status, terminal and API."""
+
+import pytest
+import yaml
+
+from bento.told import Told
+from churn_platform.alerting.alerting import items
+from churn_platform.base.files import read_json, write_json
+from churn_platform.cli.show import show_status
+from churn_platform.features.training_data import load_training_dataset
+from churn_platform.ingestion.publish import publish_drop
+from churn_platform.lake.window import LabelCount
+from churn_platform.loop.training_requests import record_refused_training
+from churn_platform.monitoring.monitoring import evaluate_versions
+from churn_platform.monitoring.stand_down import PerformanceRecords
+from churn_platform.reports.month_warnings import record_warnings, warnings_of, warnings_of_months
+from churn_platform.reports.status import status
+from churn_platform_tests.small_business import DECLARED, FEBRUARY, JANUARY, deliver, month_tables, open_home
+
+
+def codes(found):
+    return {warning["code"] for warning in found}
+
+
+def change_record(home, kind, **values):
+    home.records.write(kind, FEBRUARY, (home.records.read(kind, FEBRUARY) or {}) | values)
+
+
+def change_comparison(home, as_of, **values):
+    path = home.folder / "lake" / "snapshots" / f"{as_of}.json"
+    manifest = read_json(path)
+    manifest["deliveries"][-1]["compared"] |= values
+    write_json(path, manifest)
+
+
+@pytest.fixture
+def home(february_copy):
+    """The gym in February: who left in January is back, so its labels are in doubt. Nothing is said of its list."""
+    for month in (JANUARY, FEBRUARY):
+        record = february_copy.records.read("scores", month)
+        february_copy.records.write("scores", month, record | {"list_note": None})
+    return february_copy
+
+
+def test_what_the_label_check_found_is_in_the_record_and_a_warning(home):
+    found = home.records.read("training_dataset", FEBRUARY)["labels"]
+    assert found["as_of"] == "2024-02-29"
+    assert found["returned"] > 0
+    assert codes(warnings_of_months(home)) == {"LABELS_UNLIKE_BEFORE"}
+    assert {warning["as_of"] for warning in warnings_of_months(home, [JANUARY])} == {"2024-02-29"}
+
+
+def test_a_receipt_is_written_once_for_the_same_warnings_and_once_when_they_are_gone(home):
+    for _ in range(2):
+        record_warnings(home, FEBRUARY)
+    (receipt,) = home.ledger.receipts("warnings raised")
+    assert (receipt.subject, codes(receipt.evidence["warnings"])) == ("2024-02-29", {"LABELS_UNLIKE_BEFORE"})
+    labels = home.records.read("training_dataset", FEBRUARY)["labels"]
+    change_record(home, "training_dataset", labels={**labels, "warnings": []})
+    for _ in range(2):
+        record_warnings(home, FEBRUARY)
+    assert len(home.ledger.receipts("warnings cleared")) == 1
+    assert Told(home.folder)(2)["warnings"] == []
+
+
+def test_alerts_status_terminal_and_server_show_the_same_warnings(home, capsys):
+    from rich.console import Console
+
+    before = home.ledger.head().sequence
+    record_warnings(home, FEBRUARY)
+    told = [item.message for item in items(home, before, []) if item.message is not None]
+    assert [message.title for message in told] == ["gym: warnings of 2024-02-29"]
+    found = status(open_home(home.folder))["warnings"]
+    assert codes(found) == {"LABELS_UNLIKE_BEFORE"}
+    assert all(warning["sentence"] in told[0].body for warning in found)
+    assert Told(home.folder)(2)["warnings"] == found
+    show_status(Console(width=200), status(home))
+    assert "LABELS_UNLIKE_BEFORE" in capsys.readouterr().out
+
+
+def test_drift_that_no_candidate_can_answer_is_a_warning(home):
+    version = home.releases.pointer().version
+    column = {"column": "plan", "unknown_categories": {"premium": 0.6}}
+    drift = {
+        "production_version": version,
+        "alarms": ["drift share 40.0% is above 5.0%"],
+        "result": {"columns": [column]},
+    }
+    change_record(home, "drift_report", **drift)
+    found = warnings_of(home, FEBRUARY)
+    (unanswered,) = [warning for warning in found if warning.code == "DRIFT_WITHOUT_LABELS"]
+    assert "No labels have matured since the decision on 2024-02-29" in unanswered.sentence
+    assert "UNKNOWN_CATEGORY_SHARE" in {warning.code for warning in found}
+    subject = {"actor": "tester", "subject": "2024-02-29", "reason": "Drift."}
+    home.ledger.append(act="retraining requested", **subject)
+    assert "DRIFT_WITHOUT_LABELS" not in {warning.code for warning in warnings_of(home, FEBRUARY)}
+
+
+def test_drift_is_a_warning_where_the_training_that_should_answer_it_was_refused(home):
+    version, subject = home.releases.pointer().version, {"actor": "tester", "subject": "2024-02-29", "reason": "Drift."}
+    alarmed = {"production_version": version, "alarms": ["drift share 40.0% is above 5.0%"], "result": {"columns": []}}
+    change_record(home, "drift_report", **alarmed)
+    home.ledger.append(act="retraining requested", **subject)
+    dataset = load_training_dataset(home, FEBRUARY)
+    record_refused_training(home, FEBRUARY, dataset, "The training rows hold 5 churners.")
+    (unanswered,) = [one for one in warnings_of(home, FEBRUARY) if one.code == "DRIFT_WITHOUT_LABELS"]
+    assert unanswered.sentence.endswith(". No candidate can be trained: The training rows hold 5 churners.")
+
+
+def test_a_record_is_read_by_its_own_words_after_the_policy_was_edited(home):
+    before = warnings_of(home, FEBRUARY)
+    policy = {**DECLARED["policy"], "training": {**DECLARED["policy"]["training"], "churn_rate_max": 0.02}}
+    (home.folder / "contract.yaml").write_text(yaml.safe_dump({**DECLARED, "policy": policy}, sort_keys=False))
+    edited = open_home(home.folder)
+    assert home.records.read("training_dataset", FEBRUARY)["labels"]["churn_rate"] > 0.02
+    assert warnings_of(edited, FEBRUARY) == before
+
+
+def test_failed_checks_and_a_list_of_the_past_are_warnings(home):
+    change_record(home, "training_dataset", failed_checks={"no_holdout_entity_in_training": "3 customers."})
+    change_record(home, "scores", list_note="Every customer of the list has a label.")
+    assert {"CHECK_FAILED", "LIST_OF_THE_PAST"} <= {warning.code for warning in warnings_of(home, FEBRUARY)}
+
+
+def test_labels_of_some_customers_are_counted(home):
+    leavers = month_tables(FEBRUARY)["leavers"].head(1200)
+    leavers.loc[800:, "member"] = [f"stranger {number}" for number in range(400)]
+    deliver(home, FEBRUARY, {"leavers": leavers})
+    publish_drop(home, FEBRUARY)
+    assert home.lake.label_count(FEBRUARY) == LabelCount(800, 1500)
+    (partial,) = [warning for warning in warnings_of(home, FEBRUARY) if warning.code == "LABELS_PARTIAL"]
+    assert "800 of 1,500" in partial.sentence
+    receipt = home.ledger.receipts("drop corrected")[-1]
+    assert receipt.evidence["labelled"] == [800, 1500]
+    assert "800 of 1,500" in receipt.reason
+
+
+def test_performance_on_repeated_data_carries_the_warning(home):
+    change_comparison(home, FEBRUARY, repeated={"visits": "2024-01-31"})
+    entries = evaluate_versions(home, FEBRUARY)
+    assert entries
+    assert all("identical to the table of 2024-01-31" in entry["warning"] for entry in entries)
+    assert {"TABLE_SAME_AS_BEFORE", "PERFORMANCE_ON_REPEATED_DATA"} <= {w.code for w in warnings_of(home, FEBRUARY)}
+    change_comparison(home, FEBRUARY, repeated={})  # as after a correction of January
+    assert "PERFORMANCE_ON_REPEATED_DATA" not in {w.code for w in warnings_of(home, FEBRUARY)}
+    assert not any("warning" in entry for entry in PerformanceRecords(home).all())
+
+
+def test_records_and_manifests_of_an_older_version_have_no_warnings(home):
+    path = home.folder / "lake" / "snapshots" / "2024-02-29.json"
+    manifest = read_json(path)
+    del manifest["deliveries"][-1]["compared"]
+    write_json(path, manifest)
+    record = home.records.read("training_dataset", FEBRUARY)
+    home.records.write("training_dataset", FEBRUARY, {k: v for k, v in record.items() if k != "labels"})
+    assert warnings_of(home, FEBRUARY) == []

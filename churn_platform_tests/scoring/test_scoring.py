@@ -1,0 +1,285 @@
+"""Scoring a month: every customer, by whatever is in production, listed with reasons; never silently by a bad model."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from churn_platform.base.files import sha256_file
+from churn_platform.ingestion.publish import publish_drop
+from churn_platform.loop.progress import Progress
+from churn_platform.promotion.promoting import production_candidate
+from churn_platform.reports.month_warnings import warnings_of
+from churn_platform.reports.status import listed_scores
+from churn_platform.scoring.ranking import decile_floors
+from churn_platform.scoring.scoring import score_month
+from churn_platform.serving.score_history import ScoreHistory
+from churn_platform_tests.serving import with_contract
+from churn_platform_tests.small_business import (
+    CUSTOMERS,
+    DECLARED,
+    FEBRUARY,
+    JANUARY,
+    copied,
+    deliver,
+    month_tables,
+    monthly,
+    open_home,
+)
+
+
+def test_every_customer_is_scored_by_production_most_likely_first(january):
+    scored = january.records.frame("scores", JANUARY)
+    assert sorted(scored["member"]) == month_tables(JANUARY)["members"]["member"].tolist()
+    at_risk = scored[~scored["already_left"]]
+    assert at_risk["rank"].tolist() == list(range(1, len(at_risk) + 1))
+    assert (np.diff(at_risk["probability"]) <= 0).all()
+    assert at_risk["decile"].value_counts().to_dict() == dict.fromkeys(range(1, 11), len(at_risk) // 10)
+    assert scored["as_of"].unique().tolist() == ["2024-01-31"]
+    assert scored["version"].unique().tolist() == [1]
+    assert not scored["stand_down"].any()
+    wide = month_tables(JANUARY)["members"].merge(month_tables(JANUARY)["visits"], on="member")
+    wide = wide.set_index("member").loc[scored["member"]].reset_index()
+    expected = production_candidate(january).model.probability(wide)
+    np.testing.assert_array_equal(scored["probability"], expected)
+
+
+def test_customers_who_are_known_to_have_left_are_marked_and_stand_in_no_list(january):
+    scored = january.records.frame("scores", JANUARY).set_index("member")
+    leavers = month_tables(JANUARY)["leavers"].set_index("member")["has_left"]
+    assert leavers.sum() == 500
+    assert scored["already_left"].astype(bool).equals(leavers[scored.index].rename("already_left"))
+    assert scored.loc[scored["already_left"], ["rank", "decile"]].isna().all(axis=None)
+    for name, read in (("at_risk.csv", pd.read_csv), ("at_risk.parquet", pd.read_parquet)):
+        listed = read(january.reports / "2024-01-31" / name)
+        assert not leavers[listed["member"]].any()
+        assert listed["rank"].tolist() == list(range(1, 21))
+
+
+def test_the_rows_that_the_model_was_trained_on_are_marked(january):
+    from churn_platform.features.training_data import load_training_dataset
+
+    trained = set(load_training_dataset(january, JANUARY).training_rows()["member"])
+    scored = january.records.frame("scores", JANUARY).set_index("member")
+    assert 0 < len(trained) < CUSTOMERS
+    assert set(scored.index[scored["trained_on"].astype(bool)]) == trained
+    listed = pd.read_csv(january.reports / "2024-01-31" / "at_risk.csv")
+    assert listed["trained_on"].tolist() == [member in trained for member in listed["member"]]
+
+
+def test_another_month_has_no_training_rows_of_the_version_that_scores_it(february_decided):
+    scored = february_decided.records.frame("scores", FEBRUARY)
+    assert set(scored["version"]) == {1}
+    assert not scored["trained_on"].any()
+
+
+def test_the_record_says_by_whom_how_many_and_how_many_to_contact(january):
+    record = january.records.read("scores", JANUARY)
+    scored, threshold = january.records.frame("scores", JANUARY), production_candidate(january).model.threshold
+    at_risk = scored[~scored["already_left"]]
+    contacts = int((at_risk["probability"] >= threshold).sum())
+    assert 0 < contacts < CUSTOMERS - 500
+    assert "already known" in record.pop("list_note")
+    assert record == {
+        **Progress(january).made_from(JANUARY),
+        "features": january.lake.feature_digest(JANUARY),
+        "version": 1,
+        "stand_down": None,
+        "customers": CUSTOMERS,
+        "contacts": contacts,
+        "already_left": 500,
+        "list_hash": january.contract.list_hash,
+        "decile_floors": decile_floors(scored),
+        "list": sha256_file(january.reports / "2024-01-31" / "at_risk.parquet"),
+    }
+
+
+def test_the_list_has_the_top_customers_with_three_reasons_as_csv_and_parquet(january):
+    folder = january.reports / "2024-01-31"
+    listed, scored = pd.read_parquet(folder / "at_risk.parquet"), january.records.frame("scores", JANUARY)
+    assert listed["member"].tolist() == scored["member"].head(20).tolist()
+    assert not scored["already_left"].head(20).any()
+    reasons = listed[["reason_1", "reason_2", "reason_3"]]
+    assert reasons.map(lambda said: said.endswith(("raises the risk", "lowers the risk"))).all(axis=None)
+    assert reasons.iloc[0].str.contains(" months as a member raises the risk").any()
+    again = pd.read_csv(folder / "at_risk.csv")
+    assert again["member"].tolist() == listed["member"].tolist()
+    assert again["reason_3"].tolist() == listed["reason_3"].tolist()
+
+
+def test_a_reason_speaks_of_the_customers_own_value(january):
+    listed = pd.read_parquet(january.reports / "2024-01-31" / "at_risk.parquet")
+    months = month_tables(JANUARY)["members"].set_index("member")["months"]
+    for _, row in listed.iterrows():
+        said = " ".join(row[["reason_1", "reason_2", "reason_3"]])
+        if "months as a member" in said:
+            assert f"{months[row['member']]} months as a member" in said
+
+
+def test_before_there_is_a_model_nobody_is_scored_and_the_record_says_so(january_decided_copy):
+    assert score_month(january_decided_copy, JANUARY) is None
+    record = january_decided_copy.records.read("scores", JANUARY)
+    assert (record["version"], record["customers"]) == (None, 0)
+    assert not (january_decided_copy.reports / "2024-01-31" / "at_risk.csv").exists()
+
+
+def test_scoring_again_gives_the_same_list_byte_for_byte(january_copy):
+    csv = january_copy.reports / "2024-01-31" / "at_risk.csv"
+    before = csv.read_bytes()
+    scored = score_month(january_copy, JANUARY)
+    assert (scored.csv, scored.version, scored.customers, scored.stand_down) == (csv, 1, CUSTOMERS, None)
+    assert len(scored.listed) == 20
+    assert csv.read_bytes() == before
+
+
+def test_late_labels_leave_the_list_of_an_older_month_as_it_was_and_other_features_do_not(february_decided, tmp_path):
+    from churn_platform.promotion.deciding import carry_out
+
+    home = copied(february_decided, tmp_path / "home")
+    carry_out(home)
+    tables = month_tables(JANUARY)
+    tables["leavers"]["has_left"] = ~tables["leavers"]["has_left"]
+    deliver(home, JANUARY, tables)
+    publish_drop(home, JANUARY)
+    scored, record = score_month(home, JANUARY), home.records.read("scores", JANUARY)
+    assert (scored.version, scored.customers, len(scored.listed)) == (1, CUSTOMERS, 20)
+    assert record["snapshot"] == Progress(home).made_from(JANUARY)["snapshot"], "it counts as processed"
+    assert set(home.records.frame("scores", JANUARY)["version"]) == {1}
+
+    tables["visits"]["hours"] = 1.0
+    deliver(home, JANUARY, tables)
+    publish_drop(home, JANUARY)
+    assert score_month(open_home(home.folder), JANUARY).version == 2
+
+
+def test_a_model_no_better_than_chance_is_never_served_silently(january_copy):
+    metrics = {"auc": 0.51, "auc_interval": [0.47, 0.55]}
+    record = {"inputs": "x", "evaluated": [{"version": 1, "as_of": "2024-02-29", "rows": 9, "metrics": metrics}]}
+    january_copy.records.write("performance", FEBRUARY, record)
+    scored = score_month(january_copy, JANUARY)
+    assert scored.stand_down == (
+        "Version 1 is no better than chance on the matured labels of 2024-02-29: AUC 0.510 [0.470, 0.550]."
+    )
+    assert january_copy.records.read("scores", JANUARY)["stand_down"] == scored.stand_down
+    assert january_copy.records.frame("scores", JANUARY)["stand_down"].all()
+    assert pd.read_csv(scored.csv)["stand_down"].all()
+
+
+def test_a_customer_in_one_table_alone_is_scored_too(january_copy):
+    tables = month_tables(JANUARY, 40)
+    tables["members"], tables["visits"] = tables["members"].iloc[1:], tables["visits"].iloc[:-1]
+    deliver(january_copy, JANUARY, tables)
+    publish_drop(january_copy, JANUARY)
+    scored = score_month(january_copy, JANUARY)
+    assert scored.customers == 40
+    listed = len(tables["leavers"]) - int(tables["leavers"]["has_left"].sum())
+    assert len(scored.listed) == min(20, listed)
+    assert january_copy.records.frame("scores", JANUARY)["probability"].notna().all()
+    assert scored.listed["rank"].tolist() == list(range(1, min(20, listed) + 1))
+
+
+def without_labels(as_of):
+    """The tables of a month whose labels come later."""
+    return {name: table for name, table in month_tables(as_of).items() if name != "leavers"}
+
+
+def test_labels_of_the_newest_month_take_its_leavers_off_the_list_when_they_come(january_copy):
+    home = january_copy
+    deliver(home, FEBRUARY, without_labels(FEBRUARY))
+    publish_drop(home, FEBRUARY)
+    before, older = score_month(home, FEBRUARY), (home.reports / "2024-01-31" / "at_risk.csv").read_bytes()
+    assert (before.already_left, before.list_note) == (0, None)
+    leavers = month_tables(FEBRUARY)["leavers"]
+    some = leavers[leavers["member"].isin(before.listed["member"].head(3))].assign(has_left=[True, True, False])
+    deliver(home, FEBRUARY, without_labels(FEBRUARY) | {"leavers": some})
+    publish_drop(home, FEBRUARY)
+    after = score_month(home, FEBRUARY)
+    gone = set(some.loc[some["has_left"], "member"])
+    assert (after.already_left, after.list_note, after.customers) == (2, None, before.customers)
+    assert gone < set(before.listed["member"])
+    assert not gone & set(after.listed["member"])
+    score_month(home, JANUARY)
+    assert (home.reports / "2024-01-31" / "at_risk.csv").read_bytes() == older
+
+
+def test_other_words_in_the_contract_make_the_list_again_by_the_same_version(january_copy):
+    members = DECLARED["tables"]["members"]["columns"]
+    column = members["months"] | {"phrase": "{value} months with us"}
+    tables = DECLARED["tables"] | {"members": {"columns": members | {"months": column}}}
+    home = with_contract(january_copy, tables=tables)
+    step = Progress(home).next_step()
+    assert (step.kind, step.as_of) == ("scores", JANUARY)
+    assert "contract have changed" in step.reason
+    before = pd.read_csv(home.reports / "2024-01-31" / "at_risk.csv")
+    scored = score_month(home, JANUARY)
+    after = pd.read_csv(scored.csv)
+    assert scored.version == 1
+    assert after["probability"].tolist() == before["probability"].tolist()
+    assert after["reason_1"].tolist() == [
+        said.replace("months as a member", "months with us") for said in before["reason_1"]
+    ]
+    assert after["reason_1"].str.contains("months with us").any()
+    assert Progress(home).next_step() is None
+
+
+def test_a_record_of_an_earlier_version_is_up_to_date_whatever_the_words(january_copy):
+    record = january_copy.records.read("scores", JANUARY)
+    del record["list_hash"]
+    january_copy.records.write("scores", JANUARY, record)
+    assert Progress(january_copy).next_step() is None
+
+
+def test_where_all_have_left_the_list_is_empty_and_says_so(january_copy):
+    tables = month_tables(FEBRUARY, 30)
+    tables["leavers"]["has_left"] = True
+    deliver(january_copy, FEBRUARY, tables)
+    publish_drop(january_copy, FEBRUARY)
+    scored = score_month(january_copy, FEBRUARY)
+    assert (scored.customers, scored.already_left, scored.contacts, len(scored.listed)) == (30, 30, 0, 0)
+    assert "2024-02-29" in scored.list_note
+    assert len(pd.read_csv(scored.csv)) == 0
+
+
+def test_costs_by_customer_put_the_highest_expected_loss_first_in_every_file(january_copy):
+    home = with_contract(january_copy, costs={"missed_churner": {"column": "months", "times": 10}})
+    assert Progress(home).next_step().kind == "scores", "other costs are another list"
+    scored = score_month(home, JANUARY)
+    listed, everyone = pd.read_csv(scored.csv), home.records.frame("scores", JANUARY)
+    at_risk = everyone[~everyone["already_left"]]
+    assert listed["expected_loss"].tolist() == pytest.approx(at_risk["expected_loss"].nlargest(20).tolist())
+    assert listed["rank"].tolist() == list(range(1, 21))
+    assert not listed["probability"].is_monotonic_decreasing
+    assert at_risk.groupby("decile")["probability"].min().is_monotonic_decreasing
+    served = ScoreHistory(home.folder, home.contract).at_risk()
+    assert [item["expected_loss"] for item in served] == pytest.approx(listed["expected_loss"].tolist())
+    assert [item["rank"] for item in served] == list(range(1, 21))
+
+
+def without_visits(home):
+    """The home after the feature `hours` was taken out of its contract."""
+    views = {"members_fv": DECLARED["feature_views"]["members_fv"]}
+    return with_contract(home, feature_views=views)
+
+
+def test_a_removed_feature_leaves_the_list_and_lets_newer_months_through(january_copy):
+    before = (january_copy.reports / "2024-01-31" / "at_risk.csv").read_bytes()
+    home = without_visits(january_copy)
+    assert Progress(home).next_step() is None
+    scored = score_month(home, JANUARY)
+    assert (scored.version, scored.csv.read_bytes()) == (1, before)
+    deliver(home, FEBRUARY)
+    assert Progress(home).next_step().kind == "monthly"
+    monthly(home, FEBRUARY)
+    record = home.records.read("scores", FEBRUARY)
+    assert (record["version"], record["customers"]) == (None, 0)
+    assert "another contract" in record["not_scored"]
+    assert "MONTH_NOT_SCORED" in {warning.code for warning in warnings_of(home, FEBRUARY)}
+    step = Progress(open_home(home.folder)).next_step()
+    assert step is None or step.kind == "retraining"
+    assert listed_scores(home, 1)[0] == JANUARY
+
+
+def test_a_rollback_to_a_version_of_another_contract_is_no_reason_to_score_again(january_copy):
+    record = january_copy.records.read("scores", JANUARY)
+    january_copy.records.write("scores", JANUARY, record | {"version": 2})
+    assert Progress(january_copy).next_step().kind == "scores"
+    assert Progress(without_visits(january_copy)).next_step() is None

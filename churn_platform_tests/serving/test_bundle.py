@@ -1,0 +1,56 @@
+"""A server finds the home that was baked beside its sources, unless another is named."""
+
+import asyncio
+
+import pytest
+
+from churn_platform.base.errors import IntegrityError, StoreDown
+from churn_platform.base.files import write_json
+from churn_platform.serving.bundle import FOLDER, NOTE, Baked, NoCustomers, read_note, settings_in_use
+
+FACTS = {
+    "version": 2,
+    "built_at": "2024-03-01T00:00:00+00:00",
+    "features_as_of": "2024-02-29",
+    "store": "sqlite",
+    "customers": 7,
+}
+
+
+@pytest.fixture
+def nowhere(monkeypatch):
+    """An environment that names no home."""
+    monkeypatch.delenv("CHURN_HOME", raising=False)
+    monkeypatch.delenv("CHURN_CONTRACT", raising=False)
+    return monkeypatch
+
+
+def test_a_baked_home_is_served_where_the_environment_names_none(nowhere, tmp_path):
+    assert settings_in_use(tmp_path).home_folder.name == "churn_home"
+    (tmp_path / FOLDER).mkdir()
+    assert settings_in_use(tmp_path).home_folder == tmp_path / FOLDER
+
+
+def test_a_home_of_the_environment_goes_before_a_baked_one(nowhere, tmp_path):
+    (tmp_path / FOLDER).mkdir()
+    nowhere.setenv("CHURN_HOME", str(tmp_path / "live"))
+    assert settings_in_use(tmp_path).home_folder == tmp_path / "live"
+
+
+def test_the_note_is_read_back_and_a_real_home_has_none(tmp_path):
+    assert read_note(tmp_path) is None
+    write_json(tmp_path / NOTE, FACTS)
+    found = read_note(tmp_path)
+    assert found == Baked.model_validate(FACTS)
+    assert (found.version, found.customers) == (2, 7)
+
+
+def test_a_note_that_cannot_be_read_is_said(tmp_path):
+    write_json(tmp_path / NOTE, FACTS | {"customers": "many"})
+    with pytest.raises(IntegrityError, match="build the Bento again"):
+        read_note(tmp_path)
+
+
+def test_a_store_without_customers_says_what_to_do():
+    with pytest.raises(StoreDown, match="give every feature in `features`, or start it with CHURN_HOME"):
+        asyncio.run(asyncio.run(NoCustomers().read(["m00001"])))

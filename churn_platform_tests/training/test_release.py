@@ -1,0 +1,103 @@
+"""What a manifest and a pointer may hold."""
+
+import math
+
+import pytest
+from pydantic import ValidationError
+
+from churn_platform.training.release import Manifest, Pointer, file_name, iso_date
+
+MANIFEST = {
+    "model_name": "a_churn_model",
+    "version": 1,
+    "algorithm": "lightgbm",
+    "files": {"model.txt": "a" * 64},
+    "features": [{"name": "b", "dtype": "int"}, {"name": "a", "dtype": "float"}],
+    "threshold": 0.25,
+    "contract_hash": "c" * 64,
+    "training_as_of": "2024-01-31",
+    "training_months": ["2024-01-31"],
+    "metrics": {"auc": 0.81, "interval": [0.78, 0.84]},
+    "golden": [{"features": {"a": None, "b": 3}, "probability": 0.1 + 0.2}],
+    "candidate_digest": "d" * 64,
+    "created_at": "2024-02-01T06:00:00+00:00",
+}
+POINTER = {
+    "version": 2,
+    "previous_version": 1,
+    "activate_at": "2024-02-29T06:00:02+00:00",
+    "ledger_head": "e" * 64,
+    "as_of": "2024-02-29",
+}
+
+
+def test_a_manifest_survives_json_bit_for_bit_with_features_in_order():
+    manifest = Manifest.model_validate(MANIFEST)
+    again = Manifest.model_validate_json(manifest.model_dump_json())
+    assert again == manifest
+    assert [feature.name for feature in again.features] == ["b", "a"]
+    assert again.golden[0].probability == 0.30000000000000004
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"version": 0},
+        {"threshold": 1.5},
+        {"threshold": math.nan},
+        {"metrics": {"auc": math.nan}},
+        {"golden": [{"features": {}, "probability": -0.1}]},
+        {"golden": [{"features": {"a": math.inf}, "probability": 0.1}]},
+        {"files": {"model.txt": "abc"}},
+        {"files": {"../model.txt": "a" * 64}},
+        {"features": []},
+        {"training_as_of": "31.01.2024"},
+        {"created_at": "2024-02-01T06:00:00"},
+        {"colour": "red"},
+    ],
+)
+def test_a_manifest_refuses_a_wrong_field(wrong):
+    with pytest.raises(ValidationError, match=next(iter(wrong))):
+        Manifest.model_validate(MANIFEST | wrong)
+
+
+@pytest.mark.parametrize("field", sorted(MANIFEST))
+def test_a_manifest_needs_every_field(field):
+    with pytest.raises(ValidationError, match=f"{field}\n  Field required"):
+        Manifest.model_validate({name: value for name, value in MANIFEST.items() if name != field})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"version": 0}, {"ledger_head": "abc"}, {"activate_at": "soon"}, {"as_of": "2024-02-30"}, {"reason": "x"}],
+)
+def test_a_pointer_refuses_a_wrong_field(wrong):
+    assert Pointer.model_validate(POINTER).version == 2
+    with pytest.raises(ValidationError, match=next(iter(wrong))):
+        Pointer.model_validate(POINTER | wrong)
+
+
+def test_a_pointer_is_frozen():
+    with pytest.raises(ValidationError, match="frozen"):
+        Pointer.model_validate(POINTER).version = 3
+
+
+@pytest.mark.parametrize("name", ["model.txt", "feature_schema.json", "calibration-1.json", "7"])
+def test_a_plain_name_can_name_a_file(name):
+    assert file_name(name) == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", ".", "..", ".hidden", "a/b", "/etc/passwd", "a\\b", "a b", "a\n", "é", "manifest.json", "manifest.sha256"],
+)
+def test_a_path_a_hidden_name_or_the_manifests_own_cannot(name):
+    with pytest.raises(ValueError, match="cannot name a file of a release"):
+        file_name(name)
+
+
+@pytest.mark.parametrize("value", ["20240131", "2024-W05-3", "2024-1-31", "2024-02-30", ""])
+def test_a_date_has_one_form(value):
+    assert iso_date("2024-02-29") == "2024-02-29"
+    with pytest.raises(ValueError, match=r"date|isoformat|day"):
+        iso_date(value)
