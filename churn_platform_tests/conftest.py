@@ -168,7 +168,7 @@ def february_decided_copy(february_decided, tmp_path):
 def served(january, tmp_path_factory):
     """Version 2, boosted trees with a serving form, in production of the gym; January scored by it. Read only."""
     from churn_platform.scoring.scoring import score_month
-    from churn_platform_tests.serving import boosted, point, publish
+    from churn_platform_tests.api_client import boosted, point, publish
     from churn_platform_tests.small_business import JANUARY, copied, open_home
 
     def make(folder):

@@ -16,7 +16,7 @@ from churn_platform.promotion.deciding import carry_out
 from churn_platform.promotion.promoting import production_candidate
 from churn_platform.training.candidate import FILES
 from churn_platform.training.release_loading import load_release
-from churn_platform_tests.serving import running
+from churn_platform_tests.api_client import running
 from churn_platform_tests.small_business import open_home
 from churn_platform_tests.trusted_home import verification
 

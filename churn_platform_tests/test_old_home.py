@@ -14,7 +14,7 @@ import pytest
 from churn_platform.ingestion.publish import recognise_drop
 from churn_platform.loop.progress import Progress
 from churn_platform_tests.loop_steps import run
-from churn_platform_tests.serving import running
+from churn_platform_tests.api_client import running
 from churn_platform_tests.small_business import deliver, month_tables, open_home
 from churn_platform_tests.trusted_home import verification
 
@@ -100,7 +100,7 @@ def test_a_copy_that_lost_the_times_of_its_files_is_recognised_by_content(old):
 def test_it_is_served_with_the_same_probabilities(old):
     import asyncio
 
-    from churn_platform_tests.serving import client
+    from churn_platform_tests.api_client import client
 
     expected = old.records.frame("scores", dt.date(2024, 3, 31)).set_index("member")["probability"]
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from churn_platform_tests.serving import client, running
+from churn_platform_tests.api_client import client, running
 
 
 class Api:

@@ -10,7 +10,7 @@ from churn_platform.features.online.values import entity_key
 from churn_platform.promotion.promoting import released
 from churn_platform.reports.status import explain
 from churn_platform.serving import score_history
-from churn_platform_tests.serving import point
+from churn_platform_tests.api_client import point
 from churn_platform_tests.small_business import DECLARED, JANUARY
 
 KEY = "m00001"

@@ -11,7 +11,7 @@ from bento.errors import Refusal
 from bento.metrics import Metrics
 from churn_platform.base.settings import Settings
 from churn_platform.contract.reading import default_contract_path, read_contract
-from churn_platform_tests.serving import boosted, client, point, publish, with_contract
+from churn_platform_tests.api_client import boosted, client, point, publish, with_contract
 from churn_platform_tests.small_business import DECLARED
 
 

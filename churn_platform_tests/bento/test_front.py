@@ -8,7 +8,7 @@ import json
 import pytest
 
 from bento import front as front_module
-from churn_platform_tests.serving import client
+from churn_platform_tests.api_client import client
 
 KEY, OTHER, FOR_METRICS = "a-key", "another-key", "metrics-key"
 BODY = {"member": "m00001"}
@@ -22,7 +22,7 @@ def sha256(text):
 def locked(served):
     """The API with two keys and one for the metrics."""
     from churn_platform_tests.bento.conftest import Api
-    from churn_platform_tests.serving import running
+    from churn_platform_tests.api_client import running
 
     keys = {"api_keys": f"{sha256(KEY)},{sha256(OTHER)}", "metrics_keys": sha256(FOR_METRICS)}
     with running(served, **keys) as made:

@@ -19,7 +19,7 @@ from churn_platform.reports.status import explain
 from churn_platform.training.model import model_input
 from churn_platform_tests.bento.conftest import Api
 from churn_platform_tests.real_months import FEBRUARY, copy_home
-from churn_platform_tests.serving import running
+from churn_platform_tests.api_client import running
 
 EQUAL = 1e-9
 READERS = {"sqlite": SqliteReader, "redis": RedisReader, "postgres": PostgresReader}

@@ -19,7 +19,7 @@ import pyarrow.dataset as ds
 import pytest
 
 from churn_platform_tests.servers import PATIENCE, Running, load
-from churn_platform_tests.serving import point
+from churn_platform_tests.api_client import point
 from churn_platform_tests.small_business import copied
 
 pytestmark = pytest.mark.slow

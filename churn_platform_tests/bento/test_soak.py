@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from churn_platform_tests.servers import Running
-from churn_platform_tests.serving import point
+from churn_platform_tests.api_client import point
 from churn_platform_tests.small_business import copied
 
 pytestmark = pytest.mark.soak

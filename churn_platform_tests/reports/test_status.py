@@ -19,7 +19,7 @@ from churn_platform.reports.status import (
     quarantine,
     status,
 )
-from churn_platform_tests.serving import boosted, point, publish, with_contract
+from churn_platform_tests.api_client import boosted, point, publish, with_contract
 from churn_platform_tests.small_business import (
     CUSTOMERS,
     DECLARED,

@@ -13,7 +13,7 @@ from churn_platform.reports.status import listed_scores
 from churn_platform.scoring.ranking import decile_floors
 from churn_platform.scoring.scoring import score_month
 from churn_platform.serving.score_history import ScoreHistory
-from churn_platform_tests.serving import with_contract
+from churn_platform_tests.api_client import with_contract
 from churn_platform_tests.small_business import (
     CUSTOMERS,
     DECLARED,

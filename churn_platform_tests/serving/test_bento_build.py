@@ -21,7 +21,7 @@ from churn_platform.serving.bento_build import DRIVERS, bake, build_bento, pinne
 from churn_platform.training.release_loading import load_release
 from churn_platform.training.releases import Releases
 from churn_platform_tests.servers import PROGRAMS, Served
-from churn_platform_tests.serving import client, running
+from churn_platform_tests.api_client import client, running
 from churn_platform_tests.small_business import JANUARY, open_home
 
 ROOT = Path(churn_platform.__file__).parents[1]
