@@ -1,10 +1,12 @@
-"""The floor of `real_months.py`: the library calls that the loop needs, written plainly, in one process.
+"""The floor of `real_months.py`: the library calls that the loop needs, written plainly, in one
+process.
 
-Pandas reads and Pandera validates each table twice (the loop checks a drop when it is taken in and when it is
-published); Feast with its own DuckDB store registers, joins and materializes; Evidently compares the second month with
-the first; LightGBM is fitted with five calibration folds as candidate, month-older candidate and on shuffled labels;
-MLflow logs and registers each candidate as skops and loads it back; both months are scored before and after.
-No Dagster, no ledger, no releases, no records, no checks, no decision: what those take is the loop's own cost.
+Pandas reads and Pandera validates each table twice (the loop checks a drop when it is taken in
+and when it is published); Feast with its own DuckDB store registers, joins and materializes;
+Evidently compares the second month with the first; LightGBM is fitted with five calibration
+folds as candidate, month-older candidate and on shuffled labels; MLflow logs and registers each
+candidate as skops and loads it back; both months are scored before and after. No Dagster, no
+ledger, no releases, no records, no checks, no decision: what those take is the loop's own cost.
 """
 
 import argparse
@@ -52,9 +54,9 @@ def registered(contract: Contract, folder: Path, offline: Path) -> Any:  # noqa:
 
     folder.mkdir()
     (folder / "feature_store.yaml").write_text(
-        f"project: {contract.name}\nprovider: local\nregistry: registry.db\n"
-        "online_store: {type: sqlite, path: online_store.db}\noffline_store: {type: duckdb}\n"
-        "entity_key_serialization_version: 3\n"
+        f"project: {contract.name}\nprovider: local\nregistry: registry.db\nonline_store:"
+        " {type: sqlite, path: online_store.db}\noffline_store: {type:"
+        " duckdb}\nentity_key_serialization_version: 3\n"
     )
     store = import_feast().FeatureStore(repo_path=str(folder))
     store.apply(list(feast_objects(contract, offline).values()))
@@ -76,7 +78,9 @@ def joined(contract: Contract, store: Any, labels: dict[dt.date, pd.Series]) -> 
             for month, known in labels.items()
         ]
     )
-    features = [f"{name}:{f}" for name, view in contract.feature_views.items() for f in view.features]
+    features = [
+        f"{name}:{f}" for name, view in contract.feature_views.items() for f in view.features
+    ]
     return store.get_historical_features(asked, features).to_df()
 
 
@@ -95,7 +99,9 @@ def fitted(contract: Contract, rows: pd.DataFrame, labels: np.ndarray) -> tuple[
         n_estimators=120, num_leaves=8, learning_rate=0.05, min_child_samples=40, random_state=0, n_jobs=1, verbose=-1,
         deterministic=True, force_row_wise=True,
     )  # fmt: skip
-    encode = OneHotEncoder(handle_unknown="infrequent_if_exist", min_frequency=10, sparse_output=False)
+    encode = OneHotEncoder(
+        handle_unknown="infrequent_if_exist", min_frequency=10, sparse_output=False
+    )
     prepare = ColumnTransformer([("words", encode, words), ("numbers", "passthrough", numbers)])
     pipeline = Pipeline([("prepare", prepare), ("classify", booster)])
     prepared = _prepared(contract, rows)
@@ -108,9 +114,11 @@ def fitted(contract: Contract, rows: pd.DataFrame, labels: np.ndarray) -> tuple[
 def _prepared(contract: Contract, rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
-            name: rows[name].astype(object).fillna("(none)").astype(str).to_numpy(dtype=object)
-            if column.dtype == "category"
-            else rows[name].astype("Float64").to_numpy(float, na_value=np.nan)
+            name: (
+                rows[name].astype(object).fillna("(none)").astype(str).to_numpy(dtype=object)
+                if column.dtype == "category"
+                else rows[name].astype("Float64").to_numpy(float, na_value=np.nan)
+            )
             for name, column in contract.features.items()
         }
     )
@@ -120,9 +128,15 @@ def scored(contract: Contract, model: Any, rows: pd.DataFrame, csv: Path) -> np.
     """Every customer's probability, the listed ones' SHAP values, the list as CSV and Parquet."""
     prepared = _prepared(contract, rows)
     probability = model.predict_proba(prepared)[:, 1]
-    ranked = rows[[contract.entity.column]].assign(probability=probability).sort_values("probability", ascending=False)
+    ranked = (
+        rows[[contract.entity.column]]
+        .assign(probability=probability)
+        .sort_values("probability", ascending=False)
+    )
     listed = prepared.loc[ranked.index[:LISTED]]
-    model.named_steps["classify"].booster_.predict(model.named_steps["prepare"].transform(listed), pred_contrib=True)
+    model.named_steps["classify"].booster_.predict(
+        model.named_steps["prepare"].transform(listed), pred_contrib=True
+    )
     ranked.to_parquet(csv.with_suffix(".parquet"))
     ranked.head(LISTED).to_csv(csv)
     return probability
@@ -147,7 +161,14 @@ def plots(folder: Path, labels: np.ndarray, probability: np.ndarray) -> list[Pat
     return paths
 
 
-def logged(contract: Contract, folder: Path, model: Any, sample: pd.DataFrame, pngs: list[Path], auc: float) -> Any:  # noqa: ANN401
+def logged(
+    contract: Contract,
+    folder: Path,
+    model: Any,  # noqa: ANN401
+    sample: pd.DataFrame,
+    pngs: list[Path],
+    auc: float,
+) -> Any:  # noqa: ANN401
     """Log, register and load back one candidate."""
     import mlflow
     import mlflow.sklearn
@@ -159,7 +180,12 @@ def logged(contract: Contract, folder: Path, model: Any, sample: pd.DataFrame, p
     if mlflow.get_experiment_by_name("bare") is None:
         mlflow.create_experiment("bare", artifact_location=(folder / "artifacts").as_uri())
     mlflow.set_experiment("bare")
-    trusted = ["lightgbm.basic.Booster", "lightgbm.sklearn.LGBMClassifier", "collections.OrderedDict", "numpy.dtype"]
+    trusted = [
+        "lightgbm.basic.Booster",
+        "lightgbm.sklearn.LGBMClassifier",
+        "collections.OrderedDict",
+        "numpy.dtype",
+    ]
     with mlflow.start_run():
         mlflow.log_params(model.named_steps["classify"].get_params())
         mlflow.log_metrics({f"metric_{number}": auc for number in range(10)})
@@ -172,7 +198,9 @@ def logged(contract: Contract, folder: Path, model: Any, sample: pd.DataFrame, p
             registered_model_name=contract.model_name,
         )  # fmt: skip
     client = MlflowClient()
-    client.set_registered_model_alias(contract.model_name, "production", str(info.registered_model_version))
+    client.set_registered_model_alias(
+        contract.model_name, "production", str(info.registered_model_version)
+    )
     uri = f"models:/{contract.model_name}@production"
     return mlflow.sklearn.load_model(uri)
 
@@ -182,11 +210,16 @@ def drift(contract: Contract, before: pd.DataFrame, now: pd.DataFrame, page: Pat
     from evidently import DataDefinition, Dataset, Report
     from evidently.presets import DataDriftPreset
 
-    words = [name for name, column in contract.features.items() if column.dtype in ("category", "boolean")]
+    words = [
+        name
+        for name, column in contract.features.items()
+        if column.dtype in ("category", "boolean")
+    ]
     numbers = [name for name in before.columns if name not in words]
     frames = [
         frame.assign(
-            **{name: frame[name].astype(str) for name in words}, **{name: frame[name].astype(float) for name in numbers}
+            **{name: frame[name].astype(str) for name in words},
+            **{name: frame[name].astype(float) for name in numbers},
         )
         for frame in (before, now)
     ]
@@ -227,7 +260,12 @@ def main(data: Path, home: Path) -> None:
             past = scored(contract, model, frames[months[0]], home / "past.csv")
             now = scored(contract, model, frames[month], home / f"{month}.csv")
             before = frames[months[0]][names].assign(prediction=past)
-            drift(contract, before, frames[month][names].assign(prediction=now), home / "drift.html")
+            drift(
+                contract,
+                before,
+                frames[month][names].assign(prediction=now),
+                home / "drift.html",
+            )
             figure = Figure(figsize=(7, 5), layout="constrained")
             figure.subplots().barh(names, range(len(names)))
             figure.savefig(home / "drift.png")

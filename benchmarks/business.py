@@ -1,4 +1,6 @@
-"""A business of any size made from a contract, fast: sound tables, customers that come and go, nulls where allowed."""
+"""A business of any size made from a contract, fast: sound tables, customers that come and go,
+nulls where allowed.
+"""
 
 import datetime as dt
 
@@ -18,7 +20,9 @@ def months_of(contract: Contract, count: int) -> list[dt.date]:
     return [as_of_at(contract, FIRST, number) for number in range(1, count + 1)]
 
 
-def tables_of(contract: Contract, customers: int, month: int, moved: float = 0.0) -> dict[str, pd.DataFrame]:
+def tables_of(
+    contract: Contract, customers: int, month: int, moved: float = 0.0
+) -> dict[str, pd.DataFrame]:
     """One month's tables; the same arguments give the same rows.
 
     Args:
@@ -32,9 +36,13 @@ def tables_of(contract: Contract, customers: int, month: int, moved: float = 0.0
     made = {}
     for name, table in contract.tables.items():
         there = np.flatnonzero(rng.random(customers) < PRESENT)
-        columns = {column: _values(spec, len(there), rng, moved) for column, spec in table.columns.items()}
+        columns = {
+            column: _values(spec, len(there), rng, moved) for column, spec in table.columns.items()
+        }
         if name == contract.label.table:
-            columns[contract.label.column] = pd.array(rng.random(len(there)) < CHURN, dtype="boolean")
+            columns[contract.label.column] = pd.array(
+                rng.random(len(there)) < CHURN, dtype="boolean"
+            )
         made[name] = pd.DataFrame({contract.entity.column: keys[there], **columns})
     return made
 
@@ -48,7 +56,9 @@ def fill(lake: Lake, customers: int, months: list[dt.date]) -> None:
     """Publish months of such tables, unless the lake already holds them."""
     for number, month in enumerate(months, start=1):
         if month not in lake.months():
-            lake.publish(month, tables_of(lake.contract, customers, number), instant(month), str(number))
+            lake.publish(
+                month, tables_of(lake.contract, customers, number), instant(month), str(number)
+            )
 
 
 def _values(spec: Column, count: int, rng: np.random.Generator, moved: float) -> object:

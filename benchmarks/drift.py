@@ -1,8 +1,10 @@
-"""Drift at 1,000,000 rows x 15 columns a side: 14 features and the model's probabilities, some of them moved.
+"""Drift at 1,000,000 rows x 15 columns a side: 14 features and the model's probabilities, some
+of them moved.
 
-Peer and floor: Evidently on all rows, by the methods and thresholds that we pin, page and JSON included. Ours: the
-drift report as the loop makes it, checks, distances on all rows, noise floors and Evidently's page from a stated
-sample. Compared are the verdict of every column and its distance (within 1%). Imports are not counted.
+Peer and floor: Evidently on all rows, by the methods and thresholds that we pin, page and JSON
+included. Ours: the drift report as the loop makes it, checks, distances on all rows, noise
+floors and Evidently's page from a stated sample. Compared are the verdict of every column and
+its distance (within 1%). Imports are not counted.
 """
 
 import argparse
@@ -31,9 +33,15 @@ def _sides(rows: int) -> tuple[Contract, Rows, Rows]:
     """Two months; every third feature of the second has moved by up to 0.4 standard deviations."""
     contract, rng = read_contract(default_contract_path()), np.random.default_rng(0)
     names, sides = list(contract.features), []
-    quiet, moved = (feature_frame(contract, tables_of(contract, int(rows / 0.96), 2, far))[names] for far in (0, 0.4))
+    quiet, moved = (
+        feature_frame(contract, tables_of(contract, int(rows / 0.96), 2, far))[names]
+        for far in (0, 0.4)
+    )
     second = quiet.assign(**{name: moved[name] for name in names[::3]})
-    for frame, skew in ((feature_frame(contract, tables_of(contract, int(rows / 0.96), 1))[names], 6.0), (second, 5.5)):
+    for frame, skew in (
+        (feature_frame(contract, tables_of(contract, int(rows / 0.96), 1))[names], 6.0),
+        (second, 5.5),
+    ):
         taken = frame.head(rows)
         labels = pd.Series(rng.random(len(taken)) < 0.2, dtype="boolean")
         sides.append(Rows(taken, labels, rng.beta(2, skew, len(taken))))
@@ -56,7 +64,11 @@ def _ours(options: argparse.Namespace, clock: harness.Clock) -> dict[str, Any]:
         result.prediction_drift,
         result.prediction_exceeded,
     )
-    return {"rows": [result.rows_reference, result.rows_current], "values": values, "drifted": drifted}
+    return {
+        "rows": [result.rows_reference, result.rows_current],
+        "values": values,
+        "drifted": drifted,
+    }
 
 
 def _evidently(options: argparse.Namespace, clock: harness.Clock) -> dict[str, Any]:
@@ -90,11 +102,15 @@ def _report(options: argparse.Namespace) -> None:
     ours, theirs = (found[name][0].told for name in (OURS, FLOOR))
     moved = sorted(name for name, drifted in ours["drifted"].items() if drifted)
     print(f"rows {ours['rows']}, {len(ours['values'])} columns, drifted: {moved}")
-    differ = [name for name, drifted in theirs["drifted"].items() if ours["drifted"][name] != drifted]
+    differ = [
+        name for name, drifted in theirs["drifted"].items() if ours["drifted"][name] != drifted
+    ]
     furthest = max(abs(ours["values"][n] / v - 1) for n, v in theirs["values"].items() if v > 1e-6)
     print(f"verdicts that differ: {differ or 'none'}")
     harness.table(found, FLOOR)
-    harness.verdict("ours / Evidently", harness.median(found[OURS]) / harness.median(found[FLOOR]), GOAL)
+    harness.verdict(
+        "ours / Evidently", harness.median(found[OURS]) / harness.median(found[FLOOR]), GOAL
+    )
     harness.verdict("furthest value from Evidently's", furthest, TOLERANCE)
     if differ:
         raise SystemExit("The verdicts differ.")

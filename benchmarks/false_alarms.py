@@ -4,10 +4,12 @@ By the loop's own rules, on simulated months whose truth is known.
 
     uv run python -m benchmarks.false_alarms [--quick] [customers ...]
 
-200 months a size: 20 businesses, each month compared with the one that production was trained on, the alarm eased by
-hysteresis after an alarm, as in the loop. The goal is at most 5% of months. `strangers` is the same rate where nobody
-stays: every month is another draw of people. `moved seen` is the share of 20 businesses that alarm in the month in
-which two of 14 features move by half a standard deviation: a silent alarm would be no feat.
+200 months a size: 20 businesses, each month compared with the one that production was trained
+on, the alarm eased by hysteresis after an alarm, as in the loop. The goal is at most 5% of
+months. `strangers` is the same rate where nobody
+stays: every month is another draw of people. `moved seen` is the share of 20 businesses that
+alarm in the month in which two of 14 features move by half a standard deviation: a silent alarm
+would be no feat.
 """
 
 import argparse
@@ -31,7 +33,9 @@ SIZES = (300, 1_000, 10_000)
 def alarms_by_month(
     contract: Contract, users: int, businesses: int, months: int, scenario: Scenario = QUIET
 ) -> Iterator[tuple[str, ...]]:
-    """The alarms of each month after the first, of so many businesses of `users` customers, one after the other."""
+    """The alarms of each month after the first, of so many businesses of `users` customers, one
+    after the other.
+    """
     for seed in range(1, businesses + 1):
         drawn = simulate(contract, users, months + 1, seed, scenario=scenario)
         frame, labels = rows_of(contract, next(drawn))
@@ -45,10 +49,13 @@ def alarms_by_month(
             yield alarms
 
 
-def alarms_of_strangers(contract: Contract, users: int, businesses: int, months: int) -> Iterator[tuple[str, ...]]:
+def alarms_of_strangers(
+    contract: Contract, users: int, businesses: int, months: int
+) -> Iterator[tuple[str, ...]]:
     """The same where nobody stays: every month is another draw of people of the same business.
 
-    Harder than a business's own months, where most customers come again and the samples differ less.
+    Harder than a business's own months, where most customers come again and the samples differ
+    less.
     """
     for seed in range(1, businesses + 1):
         frame, labels = rows_of(contract, next(simulate(contract, users, 1, seed)))
@@ -56,7 +63,12 @@ def alarms_of_strangers(contract: Contract, users: int, businesses: int, months:
         reference = side(contract, model, frame, labels)
         for people in range(months):
             drawn = next(simulate(contract, users, 1, seed, people=people))
-            yield alarms_of(contract, reference, side(contract, model, *rows_of(contract, drawn)), alarmed=False)
+            yield alarms_of(
+                contract,
+                reference,
+                side(contract, model, *rows_of(contract, drawn)),
+                alarmed=False,
+            )
 
 
 def rows_of(contract: Contract, month: SimulatedMonth):  # noqa: ANN201 - a frame and its labels
@@ -72,7 +84,9 @@ def production(contract: Contract, frame, labels) -> ChurnModel:  # noqa: ANN001
     policy, entities = contract.policy.training, frame[contract.entity.column]
     trains = ~in_holdout(entities, policy.salt, policy.holdout_fraction)
     rows = frame[trains].reset_index(drop=True)
-    return Recipe.of(contract).fit(rows, labels[trains].reset_index(drop=True), entities[trains].reset_index(drop=True))
+    return Recipe.of(contract).fit(
+        rows, labels[trains].reset_index(drop=True), entities[trains].reset_index(drop=True)
+    )
 
 
 def side(contract: Contract, model: ChurnModel, frame, labels) -> Rows:  # noqa: ANN001 - as above
@@ -80,12 +94,21 @@ def side(contract: Contract, model: ChurnModel, frame, labels) -> Rows:  # noqa:
     return Rows(frame[list(contract.features)], labels, model.probability(frame))
 
 
-def alarms_of(contract: Contract, reference: Rows, current: Rows, *, alarmed: bool) -> tuple[str, ...]:
+def alarms_of(
+    contract: Contract, reference: Rows, current: Rows, *, alarmed: bool
+) -> tuple[str, ...]:
     """What the loop would call an alarm."""
     policy = contract.policy
-    evidence = measure(contract.features, policy.drift, reference, current, seed=policy.training.seed)
+    evidence = measure(
+        contract.features, policy.drift, reference, current, seed=policy.training.seed
+    )
     result = judge(policy.drift, evidence)
-    return drift_alarms(DriftFigures.of(result), Thresholds.of(result), policy.retraining.hysteresis, alarmed=alarmed)
+    return drift_alarms(
+        DriftFigures.of(result),
+        Thresholds.of(result),
+        policy.retraining.hysteresis,
+        alarmed=alarmed,
+    )
 
 
 def share_of(months: list[tuple[str, ...]]) -> float:
@@ -96,19 +119,34 @@ def share_of(months: list[tuple[str, ...]]) -> float:
 def main() -> None:
     """Print the rates of each size beside the goal."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--quick", action="store_true", help="two businesses and one size, to try the script")
+    parser.add_argument(
+        "--quick", action="store_true", help="two businesses and one size, to try the script"
+    )
     parser.add_argument("customers", nargs="*", type=int)
     asked = parser.parse_args()
-    sizes, businesses = asked.customers or (SIZES[:1] if asked.quick else SIZES), 2 if asked.quick else BUSINESSES
+    sizes, businesses = (
+        asked.customers or (SIZES[:1] if asked.quick else SIZES),
+        (2 if asked.quick else BUSINESSES),
+    )
     contract = read_contract(default_contract_path())
-    print(f"{'customers':>9}  {'months':>6}  {'rate':>6}  {'strangers':>9}  goal <=  {'moved seen':>10}  by kind")
+    print(
+        f"{'customers':>9}  {'months':>6}  {'rate':>6}  {'strangers':>9}  goal <= "
+        f" {'moved seen':>10}  by kind"
+    )
     for users in sizes:
         quiet = list(alarms_by_month(contract, users, businesses, MONTHS))
         strangers = list(alarms_of_strangers(contract, users, businesses, MONTHS))
-        moved = list(alarms_by_month(contract, users, businesses, 2, SCENARIOS["covariate-shift"]))[1::2]
-        kinds = Counter(" ".join(alarm.split()[:2]) for alarms in [*quiet, *strangers] for alarm in alarms)
+        moved = list(alarms_by_month(contract, users, businesses, 2, SCENARIOS["covariate-shift"]))[
+            1::2
+        ]
+        kinds = Counter(
+            " ".join(alarm.split()[:2]) for alarms in [*quiet, *strangers] for alarm in alarms
+        )
         said = ", ".join(f"{kind} {count}" for kind, count in kinds.items()) or "none"
-        rates = f"{share_of(quiet):>6.1%}  {share_of(strangers):>9.1%}  {GOAL:>7.0%}  {share_of(moved):>10.0%}"
+        rates = (
+            f"{share_of(quiet):>6.1%}  {share_of(strangers):>9.1%}  {GOAL:>7.0%} "
+            f" {share_of(moved):>10.0%}"
+        )
         print(f"{users:>9,}  {len(quiet):>6}  {rates}  {said}", flush=True)
 
 

@@ -1,4 +1,6 @@
-"""Runs the contenders of one question, each in a process of its own, in turns, and prints the table."""
+"""Runs the contenders of one question, each in a process of its own, in turns, and prints the
+table.
+"""
 
 import argparse
 import datetime as dt
@@ -16,12 +18,18 @@ from pathlib import Path
 from typing import Any
 
 ROUNDS = 3
-OFFLINE = {"DO_NOT_TRACK": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "DAGSTER_DISABLE_TELEMETRY": "yes"}
+OFFLINE = {
+    "DO_NOT_TRACK": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DAGSTER_DISABLE_TELEMETRY": "yes",
+}
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One run: wall seconds, seconds of all its processors, peak megabytes; `told` is what the contender answered."""
+    """One run: wall seconds, seconds of all its processors, peak megabytes; `told` is what the
+    contender answered.
+    """
 
     seconds: float
     cpu: float
@@ -54,7 +62,9 @@ def main(
 ) -> None:
     """Be one contender (`--contender NAME`), or report on all of them."""
     parser = argparse.ArgumentParser(formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a small size and one round, to try the script")
+    parser.add_argument(
+        "--quick", action="store_true", help="a small size and one round, to try the script"
+    )
     parser.add_argument("--contender", choices=list(contenders), help=argparse.SUPPRESS)
     arguments(parser)
     options = parser.parse_args()
@@ -74,7 +84,11 @@ def run(name: str, **values: object) -> Measured:
     module = f"benchmarks.{Path(sys.argv[0]).stem}"
     command = [sys.executable, "-m", module, "--contender", name, *given]
     done = subprocess.run(
-        command, capture_output=True, text=True, env={**os.environ, **OFFLINE, "PYTHONWARNINGS": "ignore"}, check=False
+        command,
+        capture_output=True,
+        text=True,
+        env={**os.environ, **OFFLINE, "PYTHONWARNINGS": "ignore"},
+        check=False,
     )
     if done.returncode:
         raise SystemExit(f"{name} failed:\n{done.stderr[-3000:]}")
@@ -82,19 +96,28 @@ def run(name: str, **values: object) -> Measured:
 
 
 def command(*arguments: str, **environment: str) -> Measured:
-    """A whole command from start to end, imports and exit counted, with the peak of its largest process."""
+    """A whole command from start to end, imports and exit counted, with the peak of its largest
+    process.
+    """
     wall = time.perf_counter()
     process = subprocess.Popen(
-        arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={**os.environ, **OFFLINE, **environment}
+        arguments,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env={**os.environ, **OFFLINE, **environment},
     )
     error = process.stderr.read() if process.stderr else b""
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"{' '.join(arguments)} failed:\n{error.decode()[-3000:]}")
-    return Measured(time.perf_counter() - wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, {})
+    return Measured(
+        time.perf_counter() - wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, {}
+    )
 
 
-def in_turns(measures: Mapping[str, Callable[[], Measured]], rounds: int) -> dict[str, list[Measured]]:
+def in_turns(
+    measures: Mapping[str, Callable[[], Measured]], rounds: int
+) -> dict[str, list[Measured]]:
     """Every measure once a round, so that a busy minute does not hit one contender alone."""
     found: dict[str, list[Measured]] = {name: [] for name in measures}
     for _ in range(rounds):
@@ -115,8 +138,8 @@ def table(found: Mapping[str, Sequence[Measured]], floor: str) -> None:
         rounds = " ".join(f"{one.seconds:.2f}" for one in runs)
         ratio = median(runs) / median(found[floor])
         print(
-            f"{name:44} {median(runs):8.2f} {median(runs, 'cpu'):7.2f} {median(runs, 'megabytes'):8.0f} {ratio:8.2f}"
-            f"   {rounds}",
+            f"{name:44} {median(runs):8.2f} {median(runs, 'cpu'):7.2f}"
+            f" {median(runs, 'megabytes'):8.0f} {ratio:8.2f}   {rounds}",
             flush=True,
         )
 

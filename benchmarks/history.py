@@ -1,9 +1,11 @@
-"""A new month against the length of the history: 24 simulated months of 7,000 customers, a changed business at month 3.
+"""A new month against the length of the history: 24 simulated months of 7,000 customers, a
+changed business at month 3.
 
-One home is grown month by month and kept aside before the months compared. Each of these is then processed again from
-there, three times in turns, in a fresh process and through Dagster as `churn run` does it: snapshot, Feast, training
-dataset, drift, performance, scores, checks. Counted is what comes after the imports (a constant that would only
-flatter the ratio); the peak is that of the whole process. Floor: the median of the middle months.
+One home is grown month by month and kept aside before the months compared. Each of these is
+then processed again from there, three times in turns, in a fresh process and through Dagster as
+`churn run` does it: snapshot, Feast, training dataset, drift, performance, scores, checks.
+Counted is what comes after the imports (a constant that would only flatter the ratio); the peak
+is that of the whole process. Floor: the median of the middle months.
 """
 
 import argparse
@@ -17,7 +19,7 @@ from typing import Any
 
 from benchmarks import harness
 from churn_platform.base.settings import Settings, prepare_environment
-from churn_platform.services import Home
+from churn_platform.services import Services
 from churn_platform.simulator import simulate
 
 GOAL = 1.3
@@ -25,13 +27,13 @@ MONTHS, CUSTOMERS, MIDDLE = 24, 7_000, (11, 12, 13)
 QUICK_MONTHS, QUICK_CUSTOMERS, QUICK_MIDDLE = 5, 1_500, (3, 4)
 
 
-def _open(folder: Path) -> Home:
+def _open(folder: Path) -> Services:
     settings = Settings(home=folder, quiet_seconds=0, actor="benchmark")
     prepare_environment(settings)
-    return Home(settings)
+    return Services(settings)
 
 
-def _run(home: Home) -> list[str]:
+def _run(home: Services) -> list[str]:
     from churn_platform.defs.runner import run_due
 
     with contextlib.redirect_stderr(io.StringIO()):
@@ -57,8 +59,13 @@ def _month(options: argparse.Namespace, clock: harness.Clock) -> dict[str, Any]:
 CONTENDERS = {"month": _month}
 
 
-def _grown(folder: Path, aside: Path, months: int, customers: int, compared: tuple[int, ...]) -> list[list[str]]:
-    """Grow a home; keep it aside as it is before each compared month is processed. The jobs that ran, by month."""
+def _grown(
+    folder: Path, aside: Path, months: int, customers: int, compared: tuple[int, ...]
+) -> list[list[str]]:
+    """Grow a home; keep it aside as it is before each compared month is processed.
+
+    The jobs that ran, by month.
+    """
     home, ran = _open(folder), []
     home.create()
     for number, month in enumerate(simulate(home.contract, customers, months, 1), start=1):
@@ -69,7 +76,7 @@ def _grown(folder: Path, aside: Path, months: int, customers: int, compared: tup
     return ran
 
 
-def _drop(home: Home, as_of: dt.date, tables: dict[str, Any]) -> None:
+def _drop(home: Services, as_of: dt.date, tables: dict[str, Any]) -> None:
     folder = home.drops / as_of.isoformat()
     folder.mkdir(parents=True)
     for name, table in tables.items():
@@ -84,22 +91,31 @@ def _again(folder: Path, kept: Path) -> harness.Measured:
 
 def _report(options: argparse.Namespace) -> None:
     months, customers, middle = (
-        (QUICK_MONTHS, QUICK_CUSTOMERS, QUICK_MIDDLE) if options.quick else (MONTHS, CUSTOMERS, MIDDLE)
+        (QUICK_MONTHS, QUICK_CUSTOMERS, QUICK_MIDDLE)
+        if options.quick
+        else (MONTHS, CUSTOMERS, MIDDLE)
     )
     with tempfile.TemporaryDirectory() as name:
         folder, aside = Path(name) / "home", Path(name) / "aside"
         ran = _grown(folder, aside, months, customers, (*middle, months))
         retrained = [number for number, kinds in enumerate(ran, start=1) if "retraining" in kinds]
-        print(f"{months} months of {customers:,} customers; retrained in months {retrained}", flush=True)
+        print(
+            f"{months} months of {customers:,} customers; retrained in months {retrained}",
+            flush=True,
+        )
         measures = {
-            f"month {number}": lambda number=number: _again(folder, aside / str(number)) for number in (*middle, months)
+            f"month {number}": lambda number=number: _again(folder, aside / str(number))
+            for number in (*middle, months)
         }
         found = harness.in_turns(measures, 1 if options.quick else harness.ROUNDS)
     jobs = {name: runs[0].told["ran"] for name, runs in found.items()}
     print(f"jobs of the compared months: {jobs}")
     floor = "floor: median of the middle months"
     last = found.pop(f"month {months}")
-    found |= {f"ours: month {months}": last, floor: [one for runs in found.values() for one in runs]}
+    found |= {
+        f"ours: month {months}": last,
+        floor: [one for runs in found.values() for one in runs],
+    }
     harness.table(found, floor)
     for what, field in (("time", "seconds"), ("CPU", "cpu"), ("peak memory", "megabytes")):
         ratio = harness.median(last, field) / harness.median(found[floor], field)

@@ -1,7 +1,9 @@
-"""Validation and ingest of 1,000,000 rows x 15 columns: what a month costs before anything is learned from it.
+"""Validation and ingest of 1,000,000 rows x 15 columns: what a month costs before anything is
+learned from it.
 
-Floor: pyarrow reads the same CSV and writes it as Parquet (zstd). Ours: `publish_drop` on a home, that is reading,
-validating, publishing, receipt; once on sound rows, once with 0.5% of them quarantined. Imports are not counted.
+Floor: pyarrow reads the same CSV and writes it as Parquet (zstd). Ours: `publish_drop` on a
+home, that is reading, validating, publishing, receipt; once on sound rows, once with 0.5% of
+them quarantined. Imports are not counted.
 """
 
 import argparse
@@ -50,12 +52,19 @@ CONTRACT: dict[str, Any] = {
         "leavers": {"columns": {"left": {"dtype": "boolean"}}},
     },
     "label": {"table": "leavers", "column": "left"},
-    "feature_views": {"customers_fv": {"table": "customers", "features": ["plan", "months", "fee", "hours", "tenure"]}},
+    "feature_views": {
+        "customers_fv": {
+            "table": "customers",
+            "features": ["plan", "months", "fee", "hours", "tenure"],
+        }
+    },
 }
 
 
 def write_month(path: Path, rows: int, faulty: int) -> None:
-    """One table of 15 columns, keys in no order; the first `faulty` rows have a fee that is no number."""
+    """One table of 15 columns, keys in no order; the first `faulty` rows have a fee that is no
+    number.
+    """
     random = np.random.default_rng(7)
 
     def some(values: np.ndarray, kind: pa.DataType, empty: float = 0.0) -> pa.Array:
@@ -65,11 +74,15 @@ def write_month(path: Path, rows: int, faulty: int) -> None:
     fee = np.char.mod("%.2f", random.normal(30, 5, rows).clip(1)).astype(object)
     fee[:faulty] = "free"
     columns = {
-        "customer": pa.array(np.char.add("c", np.char.zfill(random.permutation(rows).astype(str), 8))),
+        "customer": pa.array(
+            np.char.add("c", np.char.zfill(random.permutation(rows).astype(str), 8))
+        ),
         "plan": pa.array(random.choice(PLANS, rows)),
         "region": pa.array(random.choice(REGIONS, rows)),
         "joined": some(day + random.integers(0, 3000, rows).astype("timedelta64[D]"), pa.date32()),
-        "last_paid": some(day + random.integers(2500, 3200, rows).astype("timedelta64[D]"), pa.date32(), 0.1),
+        "last_paid": some(
+            day + random.integers(2500, 3200, rows).astype("timedelta64[D]"), pa.date32(), 0.1
+        ),
         "has_app": some(random.integers(0, 2, rows).astype(bool), pa.bool_(), 0.1),
         "paperless": some(random.integers(0, 2, rows).astype(bool), pa.bool_()),
         "months": some(random.integers(0, 120, rows), pa.int64()),
@@ -97,11 +110,11 @@ def _ours(options: argparse.Namespace, clock: harness.Clock) -> dict[str, Any]:
     """A small month goes first, so that every import is done."""
     from churn_platform.base.settings import Settings
     from churn_platform.ingestion.publish import publish_drop
-    from churn_platform.services import Home
+    from churn_platform.services import Services
 
     path = Path(options.file)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        home = Home(Settings(home=Path(folder) / "home"))
+        home = Services(Settings(home=Path(folder) / "home"))
         home.create()
         (home.folder / "contract.yaml").write_text(yaml.safe_dump(CONTRACT))
         _delivered(home, dt.date(2023, 12, 31), path.with_name("small.csv"))
@@ -140,7 +153,11 @@ def _report(options: argparse.Namespace) -> None:
         told = found[name][0].told
         if told["published"] + told["quarantined"] != rows:
             raise SystemExit(f"{told} of {rows} rows: something was lost")
-        harness.verdict(f"{name} / pyarrow", harness.median(found[name]) / harness.median(found[FLOOR]), GOAL)
+        harness.verdict(
+            f"{name} / pyarrow",
+            harness.median(found[name]) / harness.median(found[FLOOR]),
+            GOAL,
+        )
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:

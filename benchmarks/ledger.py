@@ -1,7 +1,10 @@
-"""A ledger of 100,000 receipts: how long an append takes early and late in the chain, and its whole verification.
+"""A ledger of 100,000 receipts: how long an append takes early and late in the chain, and its
+whole verification.
 
-Floor of an append: the same bytes written behind the file and flushed to the disk, and over the anchor. Floor of the
-verification: reading the file and parsing every line. The long chain is made by the same rules and written at once.
+Floor of an append: the same bytes written behind the file and flushed to the disk, and over the
+anchor. Floor of the
+verification: reading the file and parsing every line. The long chain is made by the same rules
+and written at once.
 """
 
 import argparse
@@ -34,9 +37,13 @@ ACT: dict[str, Any] = {
     "subject": "version 12",
     "before": "version 11",
     "after": "refused",
-    "reason": "The candidate's AUC is 0.8276, production's 0.8269 on the same 1,267 holdout rows: the difference "
-    "+0.0007 is not more than the policy's 0.01.",
-    "evidence": dict.fromkeys(("decision", "candidate", "policy", "dataset", "contract", "code", "lock"), 64 * "a"),
+    "reason": (
+        "The candidate's AUC is 0.8276, production's 0.8269 on the same 1,267 holdout rows: the"
+        " difference +0.0007 is not more than the policy's 0.01."
+    ),
+    "evidence": dict.fromkeys(
+        ("decision", "candidate", "policy", "dataset", "contract", "code", "lock"), 64 * "a"
+    ),
 }
 
 
@@ -66,7 +73,9 @@ def _append(folder: Path, clock: harness.Clock) -> dict[str, Any]:
 
 
 def _bare_append(folder: Path, clock: harness.Clock) -> dict[str, Any]:
-    line = b"x" * len(ledger.to_line(ledger.append(None, time="2024-02-29T06:00:00.000000+00:00", **ACT)))
+    line = b"x" * len(
+        ledger.to_line(ledger.append(None, time="2024-02-29T06:00:00.000000+00:00", **ACT))
+    )
     files = [os.open(folder / name, os.O_RDWR | os.O_CREAT) for name in ("bare", "bare_anchor")]
     os.pwrite(files[1], b"x" * 128, 0)
 
@@ -124,7 +133,9 @@ def _report(options: argparse.Namespace) -> None:
     appends, verifying = (EARLY_APPEND, LATE_APPEND, APPEND_FLOOR), (VERIFY, VERIFY_FLOOR)
     harness.table({name: found[name] for name in appends}, APPEND_FLOOR)
     harness.table({name: found[name] for name in verifying}, VERIFY_FLOOR)
-    early, late, floor = (statistics.median(one.told["median_ms"] for one in found[name]) for name in appends)
+    early, late, floor = (
+        statistics.median(one.told["median_ms"] for one in found[name]) for name in appends
+    )
     print(f"median of one append: early {early:.2f} ms, late {late:.2f} ms, floor {floor:.2f} ms")
     harness.verdict("append, median", late, APPEND_GOAL, " ms")
     cpu = harness.median(found[LATE_APPEND], "cpu") / harness.median(found[EARLY_APPEND], "cpu")

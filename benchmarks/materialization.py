@@ -1,9 +1,11 @@
-"""A month of 1,000,000 customers into an online store: SQLite, Redis, Postgres, each empty at first.
+"""A month of 1,000,000 customers into an online store: SQLite, Redis, Postgres, each empty at
+first.
 
-Floor: a bare pipeline of the same rows: pyarrow reads them, their bytes are ready, and the store's usual client takes
-them (`executemany`, a redis-py pipeline with one HSET a customer, COPY). Peer: Feast's own `materialize`, at a size of
-its own, for it takes long; its figures are scaled by proportion. Ours: `FeatureStore.materialize`. *Again*: the same
-month once more, over the rows that are there. Imports, registering and the encoding for the floor are not counted;
+Floor: a bare pipeline of the same rows: pyarrow reads them, their bytes are ready, and the
+store's usual client takes them (`executemany`, a redis-py pipeline with one HSET a customer,
+COPY). Peer: Feast's own `materialize`, at a size of its own, for it takes long; its figures are
+scaled by proportion. Ours: `FeatureStore.materialize`. *Again*: the same month once more, over
+the rows that are there. Imports, registering and the encoding for the floor are not counted;
 the processor time is the client's alone.
 """
 
@@ -36,7 +38,9 @@ def _opened(options: argparse.Namespace, kind: str) -> tuple[FeatureStore, View]
     """The store registered, with nothing in it; the lake's files."""
     lake = Lake(options.lake, CONTRACT)
     store = FeatureStore(
-        options.folder / "feast", CONTRACT, online_address("" if kind == "sqlite" else options.address)
+        options.folder / "feast",
+        CONTRACT,
+        online_address("" if kind == "sqlite" else options.address),
     )
     view = lake.view(dt.datetime(2100, 1, 1, tzinfo=dt.UTC), as_at_scoring=False)
     with quiet():
@@ -78,7 +82,9 @@ def _bare(kind: str) -> harness.Contender:
     return measure
 
 
-def _read(month: Iterator[Batch], clock: harness.Clock) -> Iterator[tuple[Batch, list[list[tuple[bytes, str | None]]]]]:
+def _read(
+    month: Iterator[Batch], clock: harness.Clock
+) -> Iterator[tuple[Batch, list[list[tuple[bytes, str | None]]]]]:
     """Batches with their cells; reading counts, encoding does not."""
     while True:
         with clock.running():
@@ -88,7 +94,9 @@ def _read(month: Iterator[Batch], clock: harness.Clock) -> Iterator[tuple[Batch,
         yield batch, [cells(column, lambda *cell: cell) for column in batch.columns.values()]
 
 
-def _rows(batch: Batch, columns: list[list[tuple[bytes, str | None]]], *stamps: object) -> list[tuple[object, ...]]:
+def _rows(
+    batch: Batch, columns: list[list[tuple[bytes, str | None]]], *stamps: object
+) -> list[tuple[object, ...]]:
     names = list(batch.columns)
     return [
         (key, name, *cell, *stamps)
@@ -114,12 +122,20 @@ def _bare_sqlite(store: FeatureStore, month: Iterator[Any], clock: harness.Clock
 def _bare_redis(store: FeatureStore, month: Iterator[Any], clock: harness.Clock) -> None:
     import redis
 
-    client = redis.Redis(host=store.address.host, port=store.address.port, db=int(store.address.database))
+    client = redis.Redis(
+        host=store.address.host, port=store.address.port, db=int(store.address.database)
+    )
     for batch, columns in month:
-        fields = [f"_ts:{batch.view}".encode(), *(field_name(batch.view, name) for name in batch.columns)]
+        fields = [
+            f"_ts:{batch.view}".encode(),
+            *(field_name(batch.view, name) for name in batch.columns),
+        ]
         stamp, project = encoded_seconds(int(batch.event.timestamp())), CONTRACT.name.encode()
         rows = [
-            (key + project, dict(zip(fields, (stamp, *(value for value, _ in row)), strict=True)))
+            (
+                key + project,
+                dict(zip(fields, (stamp, *(value for value, _ in row)), strict=True)),
+            )
             for key, *row in zip(batch.keys, *columns, strict=True)
         ]
         with clock.running():
@@ -133,13 +149,19 @@ def _bare_postgres(store: FeatureStore, month: Iterator[Any], clock: harness.Clo
     import psycopg
 
     where = store.address
-    with psycopg.connect(host=where.host, port=where.port, dbname=where.database, user=where.user) as database:
+    with psycopg.connect(
+        host=where.host, port=where.port, dbname=where.database, user=where.user
+    ) as database:
         for batch, columns in month:
             rows = _rows(batch, columns, batch.event, batch.created)
             table = (
-                f'"{CONTRACT.name}_{batch.view}" (entity_key, feature_name, value, value_text, event_ts, created_ts)'
+                f'"{CONTRACT.name}_{batch.view}" (entity_key, feature_name, value, value_text,'
+                " event_ts, created_ts)"
             )
-            with clock.running(), database.cursor().copy(f"COPY {table} FROM STDIN (FORMAT BINARY)") as copy:
+            with (
+                clock.running(),
+                database.cursor().copy(f"COPY {table} FROM STDIN (FORMAT BINARY)") as copy,
+            ):
                 copy.set_types(["bytea", "text", "bytea", "text", "timestamptz", "timestamptz"])
                 for row in rows:
                     copy.write_row(row)
@@ -172,12 +194,17 @@ def _measured(name: str, folder: Path, customers: int) -> harness.Measured:
 def _report(options: argparse.Namespace) -> None:
     customers = options.customers or (QUICK_CUSTOMERS if options.quick else CUSTOMERS)
     few = min(customers, PEER_CUSTOMERS)
-    print(f"{customers:,} customers, {len(CONTRACT.features)} features; Feast's own writer {few:,}, by proportion")
+    print(
+        f"{customers:,} customers, {len(CONTRACT.features)} features; Feast's own writer"
+        f" {few:,}, by proportion"
+    )
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         for kind in options.stores or STORES:
             names = [f"{kind}, {name}" for name in (FLOOR, OURS, AGAIN)]
-            measures = {name: lambda name=name: _measured(name, folder, customers) for name in names}
+            measures = {
+                name: lambda name=name: _measured(name, folder, customers) for name in names
+            }
             found = harness.in_turns(measures, 1 if options.quick else options.rounds)
             peer = _measured(f"{kind}, {PEER}", folder, few)
             times = customers / few

@@ -1,9 +1,10 @@
 """Point-in-time join: 200,000 customers x 6 months x 14 features, and 1,000,000 x 6 for memory.
 
-Peer: Feast with its own DuckDB store. Floor: plain DuckDB SQL on the same Parquet by someone who knows that a month
-is one exact timestamp (an equality join; the general windowed SQL is shown too), answered as a pandas frame.
-Ours: `FeatureStore.historical`, links, registry, Feast and the frame included; imports are not counted.
-All answers are compared cell by cell, nulls included.
+Peer: Feast with its own DuckDB store. Floor: plain DuckDB SQL on the same Parquet by someone
+who knows that a month is one exact timestamp (an equality join; the general windowed SQL is
+shown too), answered as a pandas frame.
+Ours: `FeatureStore.historical`, links, registry, Feast and the frame included; imports are not
+counted. All answers are compared cell by cell, nulls included.
 """
 
 import argparse
@@ -26,7 +27,12 @@ from churn_platform.lake.tables import canonical_dtypes
 
 MONTHS = 6
 GOAL, GOAL_MEGABYTES = 4.0, 8_000
-OURS, FEAST, FLOOR, WINDOW = "ours", "Feast's own DuckDB store", "floor: DuckDB SQL, equality", "DuckDB SQL, windowed"
+OURS, FEAST, FLOOR, WINDOW = (
+    "ours",
+    "Feast's own DuckDB store",
+    "floor: DuckDB SQL, equality",
+    "DuckDB SQL, windowed",
+)
 
 
 class _Question:
@@ -54,9 +60,15 @@ class _Question:
 
     def told(self, answer: pd.DataFrame) -> dict[str, Any]:
         """Rows, and a digest of every cell in one order and one dtype."""
-        plain = answer[[self.key, "as_of", *self.contract.features]].astype(canonical_dtypes(self.contract))
+        plain = answer[[self.key, "as_of", *self.contract.features]].astype(
+            canonical_dtypes(self.contract)
+        )
         ordered = plain.sort_values([self.key, "as_of"], ignore_index=True)
-        return {"rows": len(plain), "nulls": int(plain.isna().sum().sum()), "digest": frame_digest(ordered)}
+        return {
+            "rows": len(plain),
+            "nulls": int(plain.isna().sum().sum()),
+            "digest": frame_digest(ordered),
+        }
 
 
 def _ours(options: argparse.Namespace, clock: harness.Clock) -> dict[str, Any]:
@@ -76,10 +88,18 @@ def _feast(options: argparse.Namespace, clock: harness.Clock) -> dict[str, Any]:
     configuration = store.folder / "feature_store.yaml"
     kind = "churn_platform.features.offline_store.SnapshotOfflineStore"
     configuration.write_text(configuration.read_text().replace(kind, "duckdb"))
-    features = [f"{name}:{f}" for name, view in question.contract.feature_views.items() for f in view.features]
+    features = [
+        f"{name}:{f}"
+        for name, view in question.contract.feature_views.items()
+        for f in view.features
+    ]
     with clock.running():
         asked = _asked(question)
-        answer = feast.FeatureStore(repo_path=str(store.folder)).get_historical_features(asked, features).to_df()
+        answer = (
+            feast.FeatureStore(repo_path=str(store.folder))
+            .get_historical_features(asked, features)
+            .to_df()
+        )
     return question.told(answer.assign(as_of=answer["event_timestamp"].dt.strftime("%Y-%m-%d")))
 
 
@@ -93,7 +113,9 @@ def _windowed(options: argparse.Namespace, clock: harness.Clock) -> dict[str, An
     return _sql(options, clock, f"{reach} AND {live}", windowed=True)
 
 
-def _sql(options: argparse.Namespace, clock: harness.Clock, within: str, *, windowed: bool) -> dict[str, Any]:
+def _sql(
+    options: argparse.Namespace, clock: harness.Clock, within: str, *, windowed: bool
+) -> dict[str, Any]:
     question = _Question(options.folder)
     key, columns, joins = question.key, [], ""
     for number, spec in enumerate(question.contract.feature_views.values()):
@@ -104,15 +126,21 @@ def _sql(options: argparse.Namespace, clock: harness.Clock, within: str, *, wind
             joins += f" LEFT JOIN read_parquet({files!r}) {view} ON {condition}"
             continue
         features = ", ".join(f"{view}.{feature}" for feature in spec.features)
-        newest = f"PARTITION BY asked.row ORDER BY {view}.event_timestamp DESC, {view}.created_timestamp DESC"
+        newest = (
+            f"PARTITION BY asked.row ORDER BY {view}.event_timestamp DESC,"
+            f" {view}.created_timestamp DESC"
+        )
         joins += (
-            f" LEFT JOIN (SELECT asked.row, {features} FROM asked JOIN read_parquet({files!r}) {view} ON {condition}"
-            f" QUALIFY row_number() OVER ({newest}) = 1) {view} USING (row)"
+            f" LEFT JOIN (SELECT asked.row, {features} FROM asked JOIN read_parquet({files!r})"
+            f" {view} ON {condition} QUALIFY row_number() OVER ({newest}) = 1) {view} USING"
+            " (row)"
         )
     with clock.running(), duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         asked = _asked(question)  # noqa: F841 - DuckDB finds it by name
-        connection.execute("CREATE TEMP TABLE asked AS SELECT row_number() OVER () AS row, * FROM asked")
+        connection.execute(
+            "CREATE TEMP TABLE asked AS SELECT row_number() OVER () AS row, * FROM asked"
+        )
         answer = connection.sql(
             f"SELECT asked.{key}, asked.event_timestamp, {', '.join(columns)} FROM asked {joins}"
         ).df()
@@ -120,7 +148,9 @@ def _sql(options: argparse.Namespace, clock: harness.Clock, within: str, *, wind
 
 
 def _asked(question: _Question) -> pd.DataFrame:
-    moments = pd.to_datetime(question.spine["as_of"]).dt.tz_localize("UTC").astype("datetime64[us, UTC]")
+    moments = (
+        pd.to_datetime(question.spine["as_of"]).dt.tz_localize("UTC").astype("datetime64[us, UTC]")
+    )
     return pd.DataFrame({question.key: question.spine[question.key], "event_timestamp": moments})
 
 
@@ -141,11 +171,16 @@ def _report(options: argparse.Namespace) -> None:
         raise SystemExit(f"The answers differ: { {n: runs[0].told for n, runs in found.items()} }")
     print("The answers of all contenders are equal in every cell, nulls included.")
     harness.table(found, FLOOR)
-    harness.verdict("ours / floor", harness.median(found[OURS]) / harness.median(found[FLOOR]), GOAL)
+    harness.verdict(
+        "ours / floor", harness.median(found[OURS]) / harness.median(found[FLOOR]), GOAL
+    )
     with tempfile.TemporaryDirectory() as folder:
         fill(Lake(Path(folder) / "lake", contract), many, months_of(contract, MONTHS))
         large = harness.run(OURS, folder=folder)
-    print(f"{many:,} customers x {MONTHS} months: {large.told['rows']:,} rows in {large.seconds:.1f} s")
+    print(
+        f"{many:,} customers x {MONTHS} months: {large.told['rows']:,} rows in"
+        f" {large.seconds:.1f} s"
+    )
     harness.verdict("peak memory", large.megabytes, GOAL_MEGABYTES, " MB")
 
 

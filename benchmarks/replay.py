@@ -2,10 +2,11 @@
 
     uv run python -m benchmarks.replay [--quick]
 
-24 simulated months of 7,000 customers that change between month 3 and 7, replayed under this policy, never retraining
-and always retraining. Floor: for each policy by itself, and for each month in which it makes a candidate, the
-candidate, the recipe on shuffled labels and the month-older recipe, fitted with nothing around them (`Recipe.fit`). The
-stricter floor fits each of these once, as the replay does: equal rows and recipe are fitted once for all policies.
+24 simulated months of 7,000 customers that change between month 3 and 7, replayed under this
+policy, never retraining and always retraining. Floor: for each policy by itself, and for each
+month in which it makes a candidate, the candidate, the recipe on shuffled labels and the
+month-older recipe, fitted with nothing around them (`Recipe.fit`). The stricter floor fits each
+of these once, as the replay does: equal rows and recipe are fitted once for all policies.
 Reading the months is outside both, as are imports.
 """
 
@@ -52,7 +53,11 @@ def _history(contract: Contract, options: argparse.Namespace) -> History:
 
 
 def _alternatives(contract: Contract) -> list[Alternative]:
-    return [Alternative("this policy", contract), Alternative.never(contract), Alternative.always(contract)]
+    return [
+        Alternative("this policy", contract),
+        Alternative.never(contract),
+        Alternative.always(contract),
+    ]
 
 
 def _replay(options: argparse.Namespace, clock: harness.Clock) -> dict[str, Any]:
@@ -60,7 +65,10 @@ def _replay(options: argparse.Namespace, clock: harness.Clock) -> dict[str, Any]
     history = _history(contract, options)
     with clock.running():
         found = replay(_alternatives(contract), history, "code", contract.policy)
-    return {one.name: [one.mean_auc, one.promotions, one.totals.missed, one.totals.needless] for one in found}
+    return {
+        one.name: [one.mean_auc, one.promotions, one.totals.missed, one.totals.needless]
+        for one in found
+    }
 
 
 def _recorded(name: str, run: Callable[[], object]) -> list[Fitted]:
@@ -94,7 +102,9 @@ def _once(options: argparse.Namespace, clock: harness.Clock) -> dict[str, Any]:
     """Equal fits of all policies once."""
     contract = _contract()
     history = _history(contract, options)
-    made = _recorded("_fitted", lambda: replay(_alternatives(contract), history, "code", contract.policy))
+    made = _recorded(
+        "_fitted", lambda: replay(_alternatives(contract), history, "code", contract.policy)
+    )
     return _timed(made, clock)
 
 
@@ -113,12 +123,17 @@ def _report(options: argparse.Namespace) -> None:
     sizes = {"months": months, "customers": customers}
     measures = {name: lambda name=name: harness.run(name, **sizes) for name in CONTENDERS}
     found = harness.in_turns(measures, 1 if options.quick else harness.ROUNDS)
-    print(f"{months} months of {customers:,} customers; policy: [mean AUC, promotions, missed, needless]")
+    print(
+        f"{months} months of {customers:,} customers; policy: [mean AUC, promotions, missed,"
+        " needless]"
+    )
     print(found["replay"][0].told)
     fits = {name: found[name][0].told["fits"] for name in ("bare", "once")}
     floor = f"floor: the {fits['bare']} fits of three policies"
     strict = f"strict: the {fits['once']} different ones"
-    harness.table({floor: found["bare"], strict: found["once"], "ours: replay": found["replay"]}, floor)
+    harness.table(
+        {floor: found["bare"], strict: found["once"], "ours: replay": found["replay"]}, floor
+    )
     for what, against in (("floor", "bare"), ("stricter floor", "once")):
         for unit, field in (("time", "seconds"), ("CPU", "cpu")):
             ratio = harness.median(found["replay"], field) / harness.median(found[against], field)

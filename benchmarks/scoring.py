@@ -1,9 +1,11 @@
-"""Batch scoring of 1,000,000 customers: rank, decile and probability of all, reasons of the 500 that are listed.
+"""Batch scoring of 1,000,000 customers: rank, decile and probability of all, reasons of the 500
+that are listed.
 
-Floor: LightGBM's own `Booster.predict` on the prepared matrix. Peer: the scikit-learn pipeline's `predict_proba` on the
-prepared frame, no list. Ours: from the month's rows to the ranked list with reasons, by the model as a release holds it
-(skops bytes). All on one thread, as the model is shipped; imports and the reading of the month are not counted. The
-probabilities are compared with sigmoid(booster) to 1e-12.
+Floor: LightGBM's own `Booster.predict` on the prepared matrix. Peer: the scikit-learn
+pipeline's `predict_proba` on the prepared frame, no list. Ours: from the month's rows to the
+ranked list with reasons, by the model as a release holds it (skops bytes). All on one thread,
+as the model is shipped; imports and the reading of the month are not counted. The probabilities
+are compared with sigmoid(booster) to 1e-12.
 """
 
 import argparse
@@ -23,7 +25,11 @@ from churn_platform.training.model import ChurnModel, Recipe, load_model, model_
 
 CUSTOMERS, QUICK_CUSTOMERS, TRAINING = 1_000_000, 20_000, 20_000
 GOAL, EXACT = 3.0, 1e-12
-OURS, PEER, FLOOR = "ours: ranked list with reasons", "scikit-learn pipeline", "floor: Booster.predict"
+OURS, PEER, FLOOR = (
+    "ours: ranked list with reasons",
+    "scikit-learn pipeline",
+    "floor: Booster.predict",
+)
 CONTRACT = read_contract(default_contract_path())
 
 
@@ -67,7 +73,9 @@ def _plain(model: ChurnModel, rows: pd.DataFrame) -> np.ndarray:
 
 
 def _matrix(model: ChurnModel, rows: pd.DataFrame) -> np.ndarray:
-    return np.asarray(model.pipeline.named_steps["prepare"].transform(model_input(model.features, rows)))
+    return np.asarray(
+        model.pipeline.named_steps["prepare"].transform(model_input(model.features, rows))
+    )
 
 
 def _pipeline(options: argparse.Namespace, clock: harness.Clock) -> dict[str, Any]:
@@ -99,10 +107,18 @@ def _report(options: argparse.Namespace) -> None:
         measures = {name: lambda name=name: harness.run(name, **given) for name in CONTENDERS}
         found = harness.in_turns(measures, 1 if options.quick else harness.ROUNDS)
     told = found[OURS][0].told
-    print(f"{told['customers']:,} customers, {len(CONTRACT.features)} features, {told['reasons']:,} reasons")
+    print(
+        f"{told['customers']:,} customers, {len(CONTRACT.features)} features,"
+        f" {told['reasons']:,} reasons"
+    )
     harness.table(found, FLOOR)
-    harness.verdict("ours / floor", harness.median(found[OURS]) / harness.median(found[FLOOR]), GOAL)
-    print(f"furthest probability from the booster's through the sigmoid: {told['furthest']:.1e}, allowed {EXACT:g}")
+    harness.verdict(
+        "ours / floor", harness.median(found[OURS]) / harness.median(found[FLOOR]), GOAL
+    )
+    print(
+        f"furthest probability from the booster's through the sigmoid: {told['furthest']:.1e},"
+        f" allowed {EXACT:g}"
+    )
     if told["furthest"] > EXACT:
         raise SystemExit("The probabilities differ.")
 

@@ -1,9 +1,11 @@
-"""How fast is the API? Beside a floor (FastAPI doing nothing) and a peer (the API as a course builds it).
+"""How fast is the API? Beside a floor (FastAPI doing nothing) and a peer (the API as a course
+builds it).
 
-`python -m benchmarks.serving [--home HOME]`. One worker each; medians of 3 rounds in which every server has its turn;
-features are read from the online store (SQLite, Redis, Postgres: real ones, on this machine) on every request; the
-client is a process of its own. CPU a request is the server's alone, without the store's, and says more than requests a
-second on a busy machine.
+`python -m benchmarks.serving [--home HOME]`. One worker each; medians of 3 rounds in which
+every server has its turn; features are read from the online store (SQLite, Redis, Postgres:
+real ones, on this machine) on every request; the client is a process of its own. CPU a request
+is the server's alone, without the store's, and says more than requests a second on a busy
+machine.
 """
 
 import argparse
@@ -26,7 +28,7 @@ from churn_platform.alerting.dagster_ui import free_port
 from churn_platform.base.settings import Settings, prepare_environment
 from churn_platform.features.feature_store import FeatureStore
 from churn_platform.features.online.address import online_address
-from churn_platform.services import Home
+from churn_platform.services import Services
 from churn_platform_tests.stores import PostgresServer, RedisServer
 
 ROUNDS, CONNECTIONS, CUSTOMERS = 3, (1, 16), 1000
@@ -63,7 +65,9 @@ class Measured:
     cpu: float
 
 
-async def _one(port: int, requests: list[bytes], end: float, times: list[float], number: int) -> None:
+async def _one(
+    port: int, requests: list[bytes], end: float, times: list[float], number: int
+) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     while time.perf_counter() < end:
         started = time.perf_counter()
@@ -77,22 +81,34 @@ async def _one(port: int, requests: list[bytes], end: float, times: list[float],
     writer.close()
 
 
-def _load(port: int, bodies: list[bytes], path: str, connections: int, seconds: float) -> tuple[float, list[float]]:
+def _load(
+    port: int, bodies: list[bytes], path: str, connections: int, seconds: float
+) -> tuple[float, list[float]]:
     """Requests without pause over kept connections; the seconds it took and the time of each."""
-    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: "
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type:"
+        " application/json\r\nContent-Length: "
+    )
     requests = [head.encode() + str(len(body)).encode() + b"\r\n\r\n" + body for body in bodies]
     times: list[float] = []
 
     async def run() -> float:
         started = time.perf_counter()
-        await asyncio.gather(*(_one(port, requests, started + seconds, times, n) for n in range(connections)))
+        await asyncio.gather(
+            *(_one(port, requests, started + seconds, times, n) for n in range(connections))
+        )
         return time.perf_counter() - started
 
     return asyncio.run(run()), times
 
 
 def measure(
-    server: psutil.Process, port: int, bodies: list[bytes], path: str, connections: int, seconds: float
+    server: psutil.Process,
+    port: int,
+    bodies: list[bytes],
+    path: str,
+    connections: int,
+    seconds: float,
 ) -> Measured:
     """One case on one server."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
@@ -102,7 +118,10 @@ def measure(
         used = _cpu(server) - before
     times.sort()
     return Measured(
-        len(times) / took, 1e3 * statistics.median(times), 1e3 * times[int(len(times) * 0.99)], 1e3 * used / len(times)
+        len(times) / took,
+        1e3 * statistics.median(times),
+        1e3 * times[int(len(times) * 0.99)],
+        1e3 * used / len(times),
     )
 
 
@@ -122,7 +141,9 @@ def started(
     import httpx
 
     begun = time.perf_counter()
-    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder)
+    child = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder
+    )
     try:
         while child.poll() is None:
             try:
@@ -137,8 +158,10 @@ def started(
         child.wait()
 
 
-def on_store(home: Home, address: str, folder: Path) -> Path:
-    """The same home with its newest month in another online store: all but `feast` is the original's."""
+def on_store(home: Services, address: str, folder: Path) -> Path:
+    """The same home with its newest month in another online store: all but `feast` is the
+    original's.
+    """
     folder.mkdir()
     for path in home.folder.iterdir():
         if path.name not in ("feast", "predictions", "serving"):
@@ -154,7 +177,10 @@ def stores() -> Iterator[dict[str, str]]:
     """A Redis and a Postgres; their addresses."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "redis").mkdir()
-        redis, postgres = RedisServer(Path(folder) / "redis", "--save", ""), PostgresServer(Path(folder) / "postgres")
+        redis, postgres = (
+            RedisServer(Path(folder) / "redis", "--save", ""),
+            PostgresServer(Path(folder) / "postgres"),
+        )
         redis.start()
         try:
             yield {"redis": redis.new(), "postgres": postgres.new()}
@@ -169,19 +195,29 @@ def commands(homes: dict[str, Path]) -> dict[str, tuple[list[str], int]]:
     ports = {name: free_port() for name in ("floor", *homes, "peer")}
     found = {"floor": ([python, "-c", FLOOR, str(ports["floor"])], ports["floor"])}
     for name, home in homes.items():
-        serve = [str(Path(python).parent / "churn"), "serve", "--home", str(home), "--workers", "1"]
+        serve = [
+            str(Path(python).parent / "churn"),
+            "serve",
+            "--home",
+            str(home),
+            "--workers",
+            "1",
+        ]
         found[name] = ([*serve, "--port", str(ports[name])], ports[name])
     peer = [python, str(here / "course_api.py"), str(homes["SQLite"]), str(ports["peer"])]
     return found | {"peer": (peer, ports["peer"])}
 
 
-def cases(home: Home) -> list[tuple[str, str, str, list[bytes]]]:
+def cases(home: Services) -> list[tuple[str, str, str, list[bytes]]]:
     """(name, server, path, bodies) over the customers of the newest month."""
     key = home.contract.entity.column
     keys = home.records.frame("scores", home.records.months("scores")[-1])[key].tolist()
     single = [to_json({key: one}) for one in keys]
     short = [to_json({key: one, "reasons": False}) for one in keys]
-    lots = [to_json({"keys": keys[n : n + CUSTOMERS]}) for n in range(0, len(keys) - CUSTOMERS, CUSTOMERS)]
+    lots = [
+        to_json({"keys": keys[n : n + CUSTOMERS]})
+        for n in range(0, len(keys) - CUSTOMERS, CUSTOMERS)
+    ]
     found = [("floor: FastAPI, no-op", "floor", "/predict", single)]
     for store in STORES:
         found += [
@@ -192,7 +228,7 @@ def cases(home: Home) -> list[tuple[str, str, str, list[bytes]]]:
     return [*found, ("peer: the course's API", "peer", "/predict", single)]
 
 
-def run(home: Home, seconds: float, rounds: int) -> None:
+def run(home: Services, seconds: float, rounds: int) -> None:
     """Measure everything and print the tables."""
     found: dict[tuple[str, int], list[Measured]] = {}
     asked = cases(home)
@@ -200,7 +236,9 @@ def run(home: Home, seconds: float, rounds: int) -> None:
         addresses = stack.enter_context(stores())
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         homes = {"SQLite": home.folder}
-        homes |= {name: on_store(home, addresses[name.lower()], folder / name) for name in STORES[1:]}
+        homes |= {
+            name: on_store(home, addresses[name.lower()], folder / name) for name in STORES[1:]
+        }
         servers, running, boot = commands(homes), {}, {}
         for name, (command, port) in servers.items():
             path = "/docs" if name == "peer" else "/readyz"
@@ -208,12 +246,21 @@ def run(home: Home, seconds: float, rounds: int) -> None:
         for _ in range(rounds):
             for name, server, path, bodies in asked:
                 for connections in CONNECTIONS:
-                    made = measure(running[server], servers[server][1], bodies, path, connections, seconds)
+                    made = measure(
+                        running[server], servers[server][1], bodies, path, connections, seconds
+                    )
                     found.setdefault((name, connections), []).append(made)
         memory = max(one.memory_full_info().pss for one in _family(running["SQLite"])) / 1e6
     _show(found)
     print(f"memory of a worker {memory:.0f} MB (goal < 350)")
-    churn = [str(Path(sys.executable).parent / "churn"), "serve", "--home", str(home.folder), "--workers", "1"]
+    churn = [
+        str(Path(sys.executable).parent / "churn"),
+        "serve",
+        "--home",
+        str(home.folder),
+        "--workers",
+        "1",
+    ]
     ours, bare = [], []
     for _ in range(rounds):
         port = free_port()
@@ -221,8 +268,9 @@ def run(home: Home, seconds: float, rounds: int) -> None:
             ours.append(took)
         bare.append(bare_boot())
     print(
-        f"boot to ready {statistics.median(ours):.2f} s; a bare BentoML service {statistics.median(bare):.2f} s: "
-        f"{statistics.median(ours) / statistics.median(bare):.2f} x (goal <= 1.6 x)"
+        f"boot to ready {statistics.median(ours):.2f} s; a bare BentoML service"
+        f" {statistics.median(bare):.2f} s:"
+        f" {statistics.median(ours) / statistics.median(bare):.2f} x (goal <= 1.6 x)"
     )
 
 
@@ -231,41 +279,64 @@ def bare_boot() -> float:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "bare.py").write_text(BARE, encoding="utf-8")
         port = free_port()
-        command = [sys.executable, "-m", "bentoml", "serve", "bare:Bare", "--port", str(port), "--host", "127.0.0.1"]
+        command = [
+            sys.executable,
+            "-m",
+            "bentoml",
+            "serve",
+            "bare:Bare",
+            "--port",
+            str(port),
+            "--host",
+            "127.0.0.1",
+        ]
         with started(command, port, folder=Path(folder)) as (_, took):
             return took
 
 
 def _show(found: dict[tuple[str, int], list[Measured]]) -> None:
     middle = {
-        case: Measured(*(statistics.median(getattr(one, f) for one in rounds) for f in ("rate", "p50", "p99", "cpu")))
+        case: Measured(
+            *(
+                statistics.median(getattr(one, f) for one in rounds)
+                for f in ("rate", "p50", "p99", "cpu")
+            )
+        )
         for case, rounds in found.items()
     }
-    print("| case | connections | requests/s | p50 ms | p99 ms | p99 / p50 | CPU ms a request | x floor |")
+    print(
+        "| case | connections | requests/s | p50 ms | p99 ms | p99 / p50 | CPU ms a request | x"
+        " floor |"
+    )
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     for (name, connections), one in middle.items():
         times = CUSTOMERS if name.endswith("rows") else 1
         ratio = times * one.rate / middle["floor: FastAPI, no-op", connections].rate
         print(
-            f"| {name} | {connections} | {times * one.rate:,.0f} | {one.p50:.2f} | {one.p99:.2f} | "
-            f"{one.p99 / one.p50:.1f} | {one.cpu / times:.4f} | {ratio:.2f} |"
+            f"| {name} | {connections} | {times * one.rate:,.0f} | {one.p50:.2f} |"
+            f" {one.p99:.2f} | {one.p99 / one.p50:.1f} | {one.cpu / times:.4f} | {ratio:.2f} |"
         )
     for store in STORES:
         for connections in CONNECTIONS:
             rows = middle[f"{store}: /predict/batch without reasons, rows", connections]
             for kind in ("without", "with"):
                 single = middle[f"{store}: /predict {kind} reasons", connections]
-                ratio, cpu = CUSTOMERS * rows.rate / single.rate, CUSTOMERS * single.cpu / rows.cpu
+                ratio, cpu = (
+                    CUSTOMERS * rows.rate / single.rate,
+                    CUSTOMERS * single.cpu / rows.cpu,
+                )
                 print(
-                    f"{store}, {connections} connections: rows of a batch / single calls {kind} reasons {ratio:.1f} x "
-                    f"(by CPU {cpu:.1f} x; goal 20 x)"
+                    f"{store}, {connections} connections: rows of a batch / single calls {kind}"
+                    f" reasons {ratio:.1f} x (by CPU {cpu:.1f} x; goal 20 x)"
                 )
 
 
 def main() -> None:
     """Serve the home that is named, or a simulated one of 7,000 customers."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--home", type=Path, help="a home with a model in production (else a simulated one)")
+    parser.add_argument(
+        "--home", type=Path, help="a home with a model in production (else a simulated one)"
+    )
     parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
     parser.add_argument("--quick", action="store_true", help="one short round, to try the script")
     asked = parser.parse_args()
@@ -276,7 +347,11 @@ def main() -> None:
             subprocess.run([churn, "demo", "--home", home, "--users", "7000", "--months", "2", "--json"],
                 check=True, capture_output=True)  # fmt: skip
         prepare_environment(Settings(home=home))
-        run(Home(Settings(home=home)), 0.5 if asked.quick else asked.seconds, 1 if asked.quick else ROUNDS)
+        run(
+            Services(Settings(home=home)),
+            0.5 if asked.quick else asked.seconds,
+            1 if asked.quick else ROUNDS,
+        )
 
 
 if __name__ == "__main__":

@@ -50,12 +50,27 @@ class Answers:
         overrides = asked.get("features", {})
         values, behind, as_of = await self._features_of(key, overrides)
         probability, version = loaded.scorer.probability([values])[0], loaded.manifest.version
-        self._given([Answered(time.time(), key, version, as_of, probability, values, bool(overrides), bool(behind))])
+        self._given(
+            [
+                Answered(
+                    time.time(),
+                    key,
+                    version,
+                    as_of,
+                    probability,
+                    values,
+                    bool(overrides),
+                    bool(behind),
+                )
+            ]
+        )
         answer = self._scored(loaded, key, probability, as_of)
         if asked.get("reasons", True):
             pushes = loaded.scorer.contributions([values]).tolist()
             answer["reasons"] = self._why(loaded, [values], pushes)[0]
-            answer["contributions"] = dict(zip((name for name, _ in loaded.scorer.features), pushes[0], strict=True))
+            answer["contributions"] = dict(
+                zip((name for name, _ in loaded.scorer.features), pushes[0], strict=True)
+            )
         return answer | {
             "features_used": values,
             "features_as_of": None if as_of is None else as_of.isoformat(),
@@ -86,7 +101,9 @@ class Answers:
                 results.append({self._key: keys[number], "error": refusal.item()})
         rows = [row.values for _, row in usable]
         found = loaded.scorer.probability(rows) if rows else []
-        for (number, _), answered in zip(usable, self._scored_all(loaded, keys, usable, found), strict=True):
+        for (number, _), answered in zip(
+            usable, self._scored_all(loaded, keys, usable, found), strict=True
+        ):
             results[number] = answered
         if rows and asked.get("reasons", False):
             said = self._why(loaded, rows, loaded.scorer.contributions(rows).tolist())
@@ -132,20 +149,29 @@ class Answers:
         standing = self.history.standing()
         return standing.stand_down if standing.version == loaded.manifest.version else None
 
-    async def _features_of(self, key: Key, overrides: Mapping[str, Any]) -> tuple[Row, list[str], dt.date | None]:
+    async def _features_of(
+        self, key: Key, overrides: Mapping[str, Any]
+    ) -> tuple[Row, list[str], dt.date | None]:
         """The features to score, which of them are missing or old, and their month; None where all were given."""
-        if len(overrides) == len(self._features):  # the store need not answer, nor know the customer
+        if len(overrides) == len(
+            self._features
+        ):  # the store need not answer, nor know the customer
             return {name: overrides[name] for name in self._features}, [], None
         [row] = await self.rows([key])
         values, behind = self._usable(key, row, overrides)
         assert row is not None  # noqa: S101 - `_usable` refuses None
         return values, behind, row.as_of
 
-    def _usable(self, key: Key, row: OnlineRow | None, overrides: Mapping[str, Any]) -> tuple[Row, list[str]]:
+    def _usable(
+        self, key: Key, row: OnlineRow | None, overrides: Mapping[str, Any]
+    ) -> tuple[Row, list[str]]:
         """The features to score, and which of them are missing or old."""
         if row is None:
             raise Refusal(
-                404, "unknown_customer", f"The online store has no customer {key!r}.", f"Check the {self._key}."
+                404,
+                "unknown_customer",
+                f"The online store has no customer {key!r}.",
+                f"Check the {self._key}.",
             )
         behind = [name for name in row.behind if name not in overrides]
         if behind and not self.answers_stale:
@@ -159,7 +185,9 @@ class Answers:
             )  # fmt: skip
         return ({**row.values, **overrides} if overrides else row.values), behind
 
-    def _scored(self, loaded: Loaded, key: Key, probability: float, as_of: dt.date | None) -> dict[str, Any]:
+    def _scored(
+        self, loaded: Loaded, key: Key, probability: float, as_of: dt.date | None
+    ) -> dict[str, Any]:
         standing = self.history.standing()
         return {
             self._key: key,
@@ -170,7 +198,11 @@ class Answers:
         }
 
     def _scored_all(
-        self, loaded: Loaded, keys: Sequence[Key], usable: list[tuple[int, OnlineRow]], found: list[float]
+        self,
+        loaded: Loaded,
+        keys: Sequence[Key],
+        usable: list[tuple[int, OnlineRow]],
+        found: list[float],
     ) -> list[dict[str, Any]]:
         """The answers of a batch, logged; the same as `_scored` gives one by one."""
         name, version, threshold = self._key, loaded.manifest.version, loaded.scorer.threshold
@@ -190,17 +222,32 @@ class Answers:
                     "stale": stale,
                 }
             )
-            log.append(Answered(now, key, version, row.as_of, probability, row.values, False, stale))  # noqa: FBT003
+            log.append(
+                Answered(now, key, version, row.as_of, probability, row.values, False, stale)  # noqa: FBT003
+            )
         self._given(log)
         return answers
 
-    def _why(self, loaded: Loaded, rows: Sequence[Row], contributions: list[list[float]]) -> list[list[str]]:
+    def _why(
+        self, loaded: Loaded, rows: Sequence[Row], contributions: list[list[float]]
+    ) -> list[list[str]]:
         """The strongest reasons of each row, in the contract's words."""
         names, said = [name for name, _ in loaded.scorer.features], []
         for row, pushes in zip(rows, contributions, strict=True):
             order = sorted(range(len(names)), key=lambda place, pushed=pushes: -abs(pushed[place]))  # type: ignore[misc]
-            said.append([self._reason(loaded, names[j], row[names[j]], pushes[j]) for j in order[: self._reasons]])
+            said.append(
+                [
+                    self._reason(loaded, names[j], row[names[j]], pushes[j])
+                    for j in order[: self._reasons]
+                ]
+            )
         return said
 
     def _reason(self, loaded: Loaded, name: str, value: object, push: float) -> str:
-        return sentence(self._features[name], name, value, push, seen=seen(loaded.scorer.categories.get(name), value))
+        return sentence(
+            self._features[name],
+            name,
+            value,
+            push,
+            seen=seen(loaded.scorer.categories.get(name), value),
+        )

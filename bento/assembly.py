@@ -56,8 +56,12 @@ class Assembly:
         self._baked = read_note(self._home)
         self._told = Told(self._home)
         self._logs: dict[str, PredictionLog] = {}
-        self._given: Background[tuple[str, Answered]] = Background(self._log, limit=LOG_LIMIT, seconds=LOG_SECONDS)
-        self._lines: Background[dict[str, Any]] = Background(_print, limit=LINES_LIMIT, seconds=LINES_SECONDS)
+        self._given: Background[tuple[str, Answered]] = Background(
+            self._log, limit=LOG_LIMIT, seconds=LOG_SECONDS
+        )
+        self._lines: Background[dict[str, Any]] = Background(
+            _print, limit=LINES_LIMIT, seconds=LINES_SECONDS
+        )
         self.watch = ReleaseWatch(
             Releases(self._home / "releases"), contract_in_use(settings), now=utc_now,
             reread=lambda: contract_in_use(settings),
@@ -66,7 +70,9 @@ class Assembly:
         self._warm = threading.Timer(WARM_SECONDS, importlib.import_module, ["pyarrow.parquet"])
         self._warm.daemon = True
         self.view = self._next = self._viewed(self.watch.held)
-        doors = Doors(_split(settings.api_keys), _split(settings.metrics_keys), settings.served_names)
+        doors = Doors(
+            _split(settings.api_keys), _split(settings.metrics_keys), settings.served_names
+        )
         self.server = Server(self.view.routes, doors, metrics, lambda line: self._lines.add([line]))
 
     def start(self) -> None:
@@ -97,7 +103,11 @@ class Assembly:
         contract = held.contract
         entity, history = contract.entity.column, ScoreHistory(self._home, contract)
         answers = Answers(
-            contract, self._reader(contract), held, history, lambda answered: self._answered(entity, answered)
+            contract,
+            self._reader(contract),
+            held,
+            history,
+            lambda answered: self._answered(entity, answered),
         )
         schemas = schemas_of(contract)
         routes = Routes(answers, schemas, self._told, self._metrics, self._baked, self._published)
@@ -115,7 +125,9 @@ class Assembly:
     def _answered(self, entity: str, answers: list[Answered]) -> None:
         if self._log_folder is not None:
             self._given.add([(entity, one) for one in answers])
-        self._metrics.answered([one.probability for one in answers], sum(one.stale for one in answers))
+        self._metrics.answered(
+            [one.probability for one in answers], sum(one.stale for one in answers)
+        )
         self._metrics.queue.set(len(self._given))
         if self._given.dropped:
             self._metrics.dropped(self._given.dropped)
@@ -147,7 +159,16 @@ class Assembly:
 
     def _refused(self, version: int | None, reason: str) -> None:
         self._metrics.refused()
-        self._lines.add([{"event": "release refused", "time": time.time(), "version": version, "reason": reason}])
+        self._lines.add(
+            [
+                {
+                    "event": "release refused",
+                    "time": time.time(),
+                    "version": version,
+                    "reason": reason,
+                }
+            ]
+        )
 
 
 def contract_in_use(settings: Settings) -> Contract:

@@ -74,7 +74,9 @@ class Front:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        headers = {name.decode("latin-1"): text.decode("latin-1") for name, text in scope["headers"]}
+        headers = {
+            name.decode("latin-1"): text.decode("latin-1") for name, text in scope["headers"]
+        }
         asked = Asked(_request_id(headers), query=scope["query_string"])
         found = server.routes.find(scope["path"])
         response = await self._answer(server, scope, headers, receive, asked, found)
@@ -83,8 +85,15 @@ class Front:
         await response(scope, receive, send)
         seconds, name = time.perf_counter() - started, found[0].name if found else NOWHERE
         server.metrics.request(name, response.status_code, seconds)
-        line = {"time": time.time(), "request_id": asked.request_id, "method": scope["method"], "route": name}
-        server.log(line | {"status": response.status_code, "ms": round(seconds * 1000, 3), **asked.said})
+        line = {
+            "time": time.time(),
+            "request_id": asked.request_id,
+            "method": scope["method"],
+            "route": name,
+        }
+        server.log(
+            line | {"status": response.status_code, "ms": round(seconds * 1000, 3), **asked.said}
+        )
 
     async def _answer(
         self, server: Server, scope: Scope, headers: Mapping[str, str], receive: Receive, asked: Asked,
@@ -98,7 +107,9 @@ class Front:
         except Exception:  # noqa: BLE001 - the last line of defence: a fault of ours gets the envelope, and is logged
             sys.stderr.write(f"request {asked.request_id} failed\n{traceback.format_exc()}")
             hint = "The server's log has the request id."
-            return Refusal(500, "internal", "The server made a mistake.", hint).response(asked.request_id)
+            return Refusal(500, "internal", "The server made a mistake.", hint).response(
+                asked.request_id
+            )
         finally:
             self._holder.in_flight -= 1
 
@@ -107,7 +118,9 @@ class Front:
         found: tuple[Route, str] | None,
     ) -> Response:  # fmt: skip
         if found is None:
-            raise Refusal(404, "unknown_path", "There is no such path.", "GET /openapi.json lists the paths.")
+            raise Refusal(
+                404, "unknown_path", "There is no such path.", "GET /openapi.json lists the paths."
+            )
         route, asked.rest = found
         _may_ask(doors, route, scope, headers)
         handler = route.handlers.get(scope["method"])
@@ -138,12 +151,21 @@ def _may_ask(doors: Doors, route: Route, scope: Scope, headers: Mapping[str, str
     Raises:
         Refusal: 400, 401 or 403.
     """
-    if route.access == "open" and route.name in ("/health", "/livez", "/readyz"):  # asked by address by orchestrators
+    if route.access == "open" and route.name in (
+        "/health",
+        "/livez",
+        "/readyz",
+    ):  # asked by address by orchestrators
         return
     inside = _is_loopback((scope.get("server") or ("", 0))[0])
     name = re.sub(r":[0-9]*$", "", headers.get("host", "")).lower()
     if (inside or doors.names) and name not in LOOPBACK_NAMES | doors.names:
-        raise Refusal(400, "wrong_host", "The Host header names another server.", "Set CHURN_API_HOSTS to this name.")
+        raise Refusal(
+            400,
+            "wrong_host",
+            "The Host header names another server.",
+            "Set CHURN_API_HOSTS to this name.",
+        )
     if route.access == "open":
         return
     keys = doors.metrics_keys if route.access == "metrics" and doors.metrics_keys else doors.keys
@@ -187,7 +209,11 @@ async def _body(headers: Mapping[str, str], receive: Receive) -> bytes:
             headers=CLOSE,
         )
     too_long = Refusal(
-        413, "too_long", f"The body is longer than {MAX_BODY:,} bytes.", "Send fewer keys a request.", headers=CLOSE
+        413,
+        "too_long",
+        f"The body is longer than {MAX_BODY:,} bytes.",
+        "Send fewer keys a request.",
+        headers=CLOSE,
     )
     length = headers.get("content-length", "0")
     if not length.isdigit() or int(length[:20]) > MAX_BODY:
@@ -198,7 +224,9 @@ async def _body(headers: Mapping[str, str], receive: Receive) -> bytes:
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
-                    raise Refusal(400, "cut_off", "The body was cut off.", "Send the complete body.")
+                    raise Refusal(
+                        400, "cut_off", "The body was cut off.", "Send the complete body."
+                    )
                 parts.append(message.get("body", b""))
                 size += len(parts[-1])
                 if size > MAX_BODY:
@@ -207,4 +235,6 @@ async def _body(headers: Mapping[str, str], receive: Receive) -> bytes:
                     return b"".join(parts)
     except TimeoutError:
         hint = "Send it faster."
-        raise Refusal(408, "too_slow", f"The body did not come in {BODY_SECONDS:.0f} s.", hint, headers=CLOSE) from None
+        raise Refusal(
+            408, "too_slow", f"The body did not come in {BODY_SECONDS:.0f} s.", hint, headers=CLOSE
+        ) from None

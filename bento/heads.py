@@ -74,7 +74,10 @@ class GuardedHeads(HttpToolsProtocol):
     def _refuse(self, refusal: Refusal) -> None:
         content = to_json({"error": {**refusal.item(), "request_id": "-"}})
         start = b"HTTP/1.1 %d %b\r\n" % (refusal.status, REASONS[refusal.status])
-        head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(content)
+        head = (
+            b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
+            % len(content)
+        )
         self.transport.write(start + head + content)
         self.transport.close()
 

@@ -20,26 +20,43 @@ class Metrics:
 
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._own, where = registry, registry or REGISTRY
-        self._requests = Counter("churn_requests", "Answers by route and status.", ["route", "status"], registry=where)
+        self._requests = Counter(
+            "churn_requests", "Answers by route and status.", ["route", "status"], registry=where
+        )
         self._latency = Histogram(
             "churn_request_seconds", "Time to answer.", ["route"], buckets=LATENCY, registry=where
         )
         # Counters, not a histogram: that takes one probability at a time, 5 ms for a batch of a thousand.
-        tenths = Counter("churn_probabilities", "Answers by the tenth that begins at `from`.", ["from"], registry=where)
+        tenths = Counter(
+            "churn_probabilities",
+            "Answers by the tenth that begins at `from`.",
+            ["from"],
+            registry=where,
+        )
         self._tenths = [tenths.labels(tenth) for tenth in TENTHS]
-        self._stale = Counter("churn_stale_answers", "Answers from missing or old features.", registry=where)
-        self._refused = Counter("churn_refused_releases", "Releases that could not be verified.", registry=where)
-        self._dropped = Counter("churn_log_dropped", "Entries of the prediction log that are lost.", registry=where)
+        self._stale = Counter(
+            "churn_stale_answers", "Answers from missing or old features.", registry=where
+        )
+        self._refused = Counter(
+            "churn_refused_releases", "Releases that could not be verified.", registry=where
+        )
+        self._dropped = Counter(
+            "churn_log_dropped", "Entries of the prediction log that are lost.", registry=where
+        )
 
         def gauge(name: str, text: str, mode: str = "max") -> Gauge:
             return Gauge(name, text, multiprocess_mode=mode, registry=where)  # type: ignore[arg-type]
 
         self.version = gauge("churn_model_version", "Version that answers.", "mostrecent")
-        self.model_age = gauge("churn_model_age_seconds", "Time since the model's training month.", "mostrecent")
+        self.model_age = gauge(
+            "churn_model_age_seconds", "Time since the model's training month.", "mostrecent"
+        )
         self.features_age = gauge(
             "churn_features_age_seconds", "Time since the newest month of features.", "mostrecent"
         )
-        self.stand_down = gauge("churn_stand_down", "1 when the model is no better than chance.", "mostrecent")
+        self.stand_down = gauge(
+            "churn_stand_down", "1 when the model is no better than chance.", "mostrecent"
+        )
         self.queue = gauge("churn_log_queue", "Entries of the prediction log that wait.", "livesum")
         self._by_route: dict[tuple[str, int], Counter] = {}
         self._latency_of: dict[str, Histogram] = {}

@@ -32,12 +32,18 @@ def document(contract: Contract, schemas: Schemas) -> Json:
         name: adapter.json_schema(ref_template="#/components/schemas/{model}")
         for name, adapter in (("PredictRequest", schemas.single), ("BatchRequest", schemas.batch))
     }
-    nested = {name: part for schema in requests.values() for name, part in schema.pop("$defs", {}).items()}
+    nested = {
+        name: part for schema in requests.values() for name, part in schema.pop("$defs", {}).items()
+    }
     requests["PredictRequest"]["examples"] = [{key: example}, {key: example, "reasons": False}]
     requests["BatchRequest"]["examples"] = [{"keys": [example]}]
     return {
         "openapi": "3.1.0",
-        "info": {"title": f"{contract.model_name} API", "version": __version__, "description": contract.description},
+        "info": {
+            "title": f"{contract.model_name} API",
+            "version": __version__,
+            "description": contract.description,
+        },
         "paths": _paths(key_schema(contract)),
         "components": {
             "schemas": {**nested, **requests, **answer_schemas(contract)},
@@ -55,19 +61,38 @@ def _paths(key: Json) -> Json:
     customer = [{"name": "key", "in": "path", "required": True, "schema": key}]
     return {
         "/predict": {
-            "post": _post("Churn probability of one customer, and why", "PredictRequest", "Answer", 404, 409, 503)
+            "post": _post(
+                "Churn probability of one customer, and why",
+                "PredictRequest",
+                "Answer",
+                404,
+                409,
+                503,
+            )
         },
-        "/predict/batch": {"post": _post("Churn probability of many customers", "BatchRequest", "BatchAnswer", 503)},
-        "/customers/at-risk": {"get": _get("Who is most likely to leave", "AtRisk", 422, parameters=listing)},
+        "/predict/batch": {
+            "post": _post("Churn probability of many customers", "BatchRequest", "BatchAnswer", 503)
+        },
+        "/customers/at-risk": {
+            "get": _get("Who is most likely to leave", "AtRisk", 422, parameters=listing)
+        },
         "/customers/{key}": {
             "get": _get(
-                "One customer: now and in every scored month", "Customer", 404, 409, 422, 503, parameters=customer
+                "One customer: now and in every scored month",
+                "Customer",
+                404,
+                409,
+                422,
+                503,
+                parameters=customer,
             )
         },
         "/model": {"get": _get("The model in production", "Model", 503)},
         "/health": {"get": _get("Whether the process lives", "Status")},
         "/livez": {"get": _get("Whether the process lives", "Status")},
-        "/readyz": {"get": _get("Whether it can answer: a verified model, and features", "Status", 503)},
+        "/readyz": {
+            "get": _get("Whether it can answer: a verified model, and features", "Status", 503)
+        },
         "/metrics": {"get": _text("Prometheus metrics", "text/plain")},
         "/openapi.json": {"get": _get("This document", "Document")},
         "/": {"get": _text("The page for people", "text/html")},
@@ -76,7 +101,11 @@ def _paths(key: Json) -> Json:
 
 def _post(summary: str, request: str, answered: str, *refusals: int) -> Json:
     content = {"required": True, "content": {"application/json": {"schema": ref(request)}}}
-    return {"summary": summary, "requestBody": content, "responses": _responses(answered, *refusals, *BODIES)}
+    return {
+        "summary": summary,
+        "requestBody": content,
+        "responses": _responses(answered, *refusals, *BODIES),
+    }
 
 
 def _get(summary: str, answered: str, *refusals: int, parameters: list[Json] | None = None) -> Json:
@@ -88,16 +117,25 @@ def _text(summary: str, kind: str) -> Json:
     found = _responses("Status")
     return {
         "summary": summary,
-        "responses": found | {"200": {"description": "Text", "content": {kind: {"schema": STRING}}}},
+        "responses": found
+        | {"200": {"description": "Text", "content": {kind: {"schema": STRING}}}},
     }
 
 
 def _responses(answered: str, *refusals: int) -> Json:
     refused = {
-        str(status): {"description": REFUSALS[status], "content": {"application/json": {"schema": ref("Error")}}}
+        str(status): {
+            "description": REFUSALS[status],
+            "content": {"application/json": {"schema": ref("Error")}},
+        }
         for status in sorted({*EVERYWHERE, *refusals})
     }
-    return {"200": {"description": "Answered", "content": {"application/json": {"schema": ref(answered)}}}} | refused
+    return {
+        "200": {
+            "description": "Answered",
+            "content": {"application/json": {"schema": ref(answered)}},
+        }
+    } | refused
 
 
 def _parameter(name: str, schema: Json) -> Json:

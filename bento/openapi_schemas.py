@@ -43,11 +43,25 @@ def _predictions(contract: Contract, key: Json) -> Json:
     name = contract.entity.column
     scored: Json = {
         name: key,
-        "prediction": {"type": "integer", "enum": [0, 1], "description": "1 from the release's threshold on."},
+        "prediction": {
+            "type": "integer",
+            "enum": [0, 1],
+            "description": "1 from the release's threshold on.",
+        },
         "probability": PROBABILITY,
-        "decile": _or_null({"type": "integer", "minimum": 1, "maximum": 10, "description": "1 is the highest risk."}),
+        "decile": _or_null(
+            {
+                "type": "integer",
+                "minimum": 1,
+                "maximum": 10,
+                "description": "1 is the highest risk.",
+            }
+        ),
         "already_left": _or_null(
-            {"type": "boolean", "description": "Known to have left in the newest scored month; null: not known here."}
+            {
+                "type": "boolean",
+                "description": "Known to have left in the newest scored month; null: not known here.",
+            }
         ),
     }
     fresh: Json = {"features_as_of": DATE, "stale": BOOLEAN}
@@ -68,7 +82,9 @@ def _predictions(contract: Contract, key: Json) -> Json:
     counts: Json = {"answered": INTEGER, "failed": INTEGER}
     return {
         "Answer": _object(answer, optional=("reasons", "contributions")),
-        "BatchAnswer": _object({"results": results, **counts, "model": ref("ModelOfAnswer"), **IDENTIFIED}),
+        "BatchAnswer": _object(
+            {"results": results, **counts, "model": ref("ModelOfAnswer"), **IDENTIFIED}
+        ),
     }
 
 
@@ -134,12 +150,19 @@ def _error(name: str, example: str | int) -> Json:
 def _refusal(**more: Json) -> Json:
     """The fields of a refusal."""
     some: Json = {"missing_features": {"type": "array", "items": STRING}, "features_as_of": DATE}
-    return _object({"code": STRING, "message": STRING, "hint": STRING, **some, **more}, optional=tuple(some))
+    return _object(
+        {"code": STRING, "message": STRING, "hint": STRING, **some, **more}, optional=tuple(some)
+    )
 
 
 def _object(fields: Mapping[str, Json], optional: tuple[str, ...] = ()) -> Json:
     required = [name for name in fields if name not in optional]
-    return {"type": "object", "properties": dict(fields), "required": required, "additionalProperties": False}
+    return {
+        "type": "object",
+        "properties": dict(fields),
+        "required": required,
+        "additionalProperties": False,
+    }
 
 
 def _value_schema(column: Column) -> Json:

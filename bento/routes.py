@@ -166,7 +166,10 @@ class Routes:
 
     async def _model(self, asked: Asked) -> Response:
         loaded = self._answers.loaded()
-        manifest, told = loaded.manifest, await asyncio.to_thread(self._told, loaded.manifest.version)
+        manifest, told = (
+            loaded.manifest,
+            await asyncio.to_thread(self._told, loaded.manifest.version),
+        )
         return answer(
             {
                 **self._answers.model(loaded),
@@ -201,7 +204,9 @@ class Routes:
         else:
             newest = await self._newest()
             published = await asyncio.to_thread(self._published)
-        stale = newest is not None and (await self._lacks(newest) or (published is not None and newest < published))
+        stale = newest is not None and (
+            await self._lacks(newest) or (published is not None and newest < published)
+        )
         if stale and not self._answers.answers_stale:
             raise Refusal(
                 503, "features_behind",
@@ -246,7 +251,9 @@ class Routes:
             self._metrics.version.set(loaded.manifest.version)
             self._metrics.model_age.set(now - _midnight(trained))
             self._metrics.stand_down.set(self._answers.stand_down(loaded) is not None)
-        with contextlib.suppress(Refusal):  # the age then stays what it was; /readyz says that the store is down
+        with contextlib.suppress(
+            Refusal
+        ):  # the age then stays what it was; /readyz says that the store is down
             self._metrics.features_age.set(now - _midnight(await self._newest()))
         return Response(self._metrics.text(), media_type=PROMETHEUS)
 

@@ -38,15 +38,23 @@ def schemas_of(contract: Contract) -> Schemas:
     name, key = contract.entity.column, _key_type(contract)
     reasons = Annotated[bool, Strict(), Field(description="Whether to say why, in words.")]
     features: Any = _features_type(contract)
-    what_if: Any = Annotated[features, Field(description="A what-if: these values in place of the customer's own.")]
-    single = {name: Required[key], "reasons": NotRequired[reasons], "features": NotRequired[what_if]}
+    what_if: Any = Annotated[
+        features, Field(description="A what-if: these values in place of the customer's own.")
+    ]
+    single = {
+        name: Required[key],
+        "reasons": NotRequired[reasons],
+        "features": NotRequired[what_if],
+    }
     keys = Annotated[list[key], Field(min_length=1, max_length=MAX_KEYS)]  # type: ignore[valid-type]
     batch = {"keys": Required[keys], "reasons": NotRequired[reasons]}
     listing = {
         "top": NotRequired[Annotated[int, Ge(1), Le(MAX_TOP)]],
         "offset": NotRequired[Annotated[int, Ge(0), Le(LARGEST)]],
     }
-    path_key: Any = Annotated[int, Ge(-LARGEST - 1), Le(LARGEST)] if contract.entity.dtype == "integer" else key
+    path_key: Any = (
+        Annotated[int, Ge(-LARGEST - 1), Le(LARGEST)] if contract.entity.dtype == "integer" else key
+    )
     return Schemas(
         key=name,
         single=TypeAdapter(_closed("PredictRequest", single)),
@@ -67,7 +75,9 @@ def body(adapter: TypeAdapter[dict[str, Any]], content: bytes) -> dict[str, Any]
     except ValidationError as error:
         raise malformed(error) from None
     fields = len(found) + sum(len(part) for part in found.values() if isinstance(part, dict))
-    if content.count(b":") > fields:  # a name that comes twice, or a colon in a text; reading again costs time
+    if (
+        content.count(b":") > fields
+    ):  # a name that comes twice, or a colon in a text; reading again costs time
         # A number's length is no matter here: Python refuses to read one of over 4,300 digits.
         json.loads(content, object_pairs_hook=named_once, parse_int=str, parse_float=str)
     return found
@@ -83,7 +93,12 @@ def named_once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise Refusal(422, "malformed", f"The request gives {twice[:KEY_LENGTH]!r} twice.", "Give each field once.")
+        raise Refusal(
+            422,
+            "malformed",
+            f"The request gives {twice[:KEY_LENGTH]!r} twice.",
+            "Give each field once.",
+        )
     return found
 
 
@@ -106,20 +121,30 @@ def malformed(error: ValidationError) -> Refusal:
 
 def _key_type(contract: Contract) -> Any:  # noqa: ANN401 - a type
     if contract.entity.dtype == "integer":
-        key = Annotated[int, Strict(), Ge(-LARGEST - 1), Le(LARGEST), Field(description="The customer's key.")]
+        key = Annotated[
+            int, Strict(), Ge(-LARGEST - 1), Le(LARGEST), Field(description="The customer's key.")
+        ]
         return Annotated[key, BeforeValidator(_whole)]
-    return Annotated[str, Strict(), Field(min_length=1, max_length=KEY_LENGTH, description="The customer's key.")]
+    return Annotated[
+        str, Strict(), Field(min_length=1, max_length=KEY_LENGTH, description="The customer's key.")
+    ]
 
 
 def _features_type(contract: Contract) -> Any:  # noqa: ANN401 - a type
-    return _closed("Features", {name: NotRequired[_column_type(c)] for name, c in contract.features.items()})
+    return _closed(
+        "Features", {name: NotRequired[_column_type(c)] for name, c in contract.features.items()}
+    )
 
 
 def _column_type(column: Column) -> Any:  # noqa: ANN401 - a type
     said = Field(description=column.description)
     kind: Any
     if column.dtype == "category":
-        kind = Literal[column.values] if column.values else Annotated[str, Strict(), Field(max_length=KEY_LENGTH)]
+        kind = (
+            Literal[column.values]
+            if column.values
+            else Annotated[str, Strict(), Field(max_length=KEY_LENGTH)]
+        )
     elif column.dtype == "boolean":
         kind = Annotated[bool, Strict()]
     else:
@@ -131,7 +156,12 @@ def _column_type(column: Column) -> Any:  # noqa: ANN401 - a type
             high = LARGEST if high is None else int(high)
         bounds = [*([] if low is None else [Ge(low)]), *([] if high is None else [Le(high)])]
         kind = Annotated[
-            (int if whole else float, Strict(), Field(allow_inf_nan=False) if not whole else Strict(), *bounds)
+            (
+                int if whole else float,
+                Strict(),
+                Field(allow_inf_nan=False) if not whole else Strict(),
+                *bounds,
+            )
         ]
     if column.dtype == "integer":
         kind = Annotated[kind, BeforeValidator(_whole)]

@@ -26,7 +26,13 @@ class Told:
         waits for an approval, the proposal that stands, each None if absent or it cannot be read; and the
         warnings of the newest month.
         """
-        told: dict[str, Any] = {"receipt": None, "overridden": None, "pending": None, "proposal": None, "warnings": []}
+        told: dict[str, Any] = {
+            "receipt": None,
+            "overridden": None,
+            "pending": None,
+            "proposal": None,
+            "warnings": [],
+        }
         try:
             receipts = self._ledger.receipts()
         except (ChurnError, OSError):
@@ -38,8 +44,14 @@ class Told:
             told["receipt"] = {name: getattr(moves[-1], name) for name in kept}
         if forced is not None:
             told["overridden"] = asdict(forced)
-        if request is not None and dt.datetime.now(dt.UTC) <= dt.datetime.fromisoformat(request.until):
-            told["pending"] = {"version": request.version, "since": request.asked, "lapses": request.until}
+        if request is not None and dt.datetime.now(dt.UTC) <= dt.datetime.fromisoformat(
+            request.until
+        ):
+            told["pending"] = {
+                "version": request.version,
+                "since": request.asked,
+                "lapses": request.until,
+            }
         told["proposal"] = self._proposal(version, receipts)
         told["warnings"] = newest_warnings(receipts)
         return told
@@ -50,4 +62,8 @@ class Told:
         except (ChurnError, OSError):
             return None
         found = standing_proposal(record, version, receipts)
-        return None if found is None else {name: found[name] for name in ("version", "sentence", "command")}
+        return (
+            None
+            if found is None
+            else {name: found[name] for name in ("version", "sentence", "command")}
+        )

@@ -1,6 +1,8 @@
-"""What Dagster loads: the assets, checks, jobs, sensors and schedule of `defs/`, with their resources.
+"""What Dagster loads: the assets, checks, jobs, sensors and schedule of `defs/`, with their
+resources.
 
-Named one by one: loading by folder needs the project's pyproject.toml next to the package, which a wheel does not have.
+Named one by one: loading by folder needs the project's pyproject.toml next to the package,
+which a wheel does not have.
 """
 
 import dagster as dg
@@ -21,14 +23,16 @@ from churn_platform.defs import (
 )
 
 TEMPORARY = (
-    "DAGSTER_HOME is not set, so this UI shows no runs of your home and forgets its own: run `churn ui`, "
-    "or set DAGSTER_HOME to the absolute path of churn_home/dagster."
+    "DAGSTER_HOME is not set, so this UI shows no runs of your home and forgets its own: run"
+    " `churn ui`, or set DAGSTER_HOME to the absolute path of churn_home/dagster."
 )
 
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """Everything users see in the UI; runs in one process, because every process pays the imports again."""
+    """Everything users see in the UI; runs in one process, because every process pays the
+    imports again.
+    """
     if dagster_is_temporary():
         dg.get_dagster_logger().warning(TEMPORARY)
     return dg.Definitions(
@@ -43,7 +47,11 @@ def defs() -> dg.Definitions:
             monitoring.performance,
             scoring.scores,
         ],
-        asset_checks=[features.training_dataset_checks, promotion.promotion_gate, promotion.approval],
+        asset_checks=[
+            features.training_dataset_checks,
+            promotion.promotion_gate,
+            promotion.approval,
+        ],
         jobs=[
             automation.monthly,
             automation.retraining,
@@ -57,6 +65,9 @@ def defs() -> dg.Definitions:
         sensors=[automation.drop_sensor, automation.drift_sensor, automation.alert_sensor],
         schedules=[automation.monthly_schedule, pulling.pull_schedule],
         resources={"home": resources.HomeResource(), "mlflow": resources.mlflow_tracking},
-        loggers={"console": dg.colored_console_logger, "progress": progress_log.progress_logger},
+        loggers={
+            "console": dg.colored_console_logger,
+            "progress": progress_log.progress_logger,
+        },
         executor=dg.in_process_executor,
     )

@@ -1,7 +1,8 @@
 """Health checks of the containers: one cheap question to a service, without importing Dagster.
 
-`python -m churn_platform.probe http://127.0.0.1:3002/livez` asks a web server, `grpc://127.0.0.1:4000` a Dagster code
-server, and `postgresql://churn@postgres:5432/dagster` the last heartbeat of Dagster's daemon in its storage.
+`python -m churn_platform.probe http://127.0.0.1:3002/livez` asks a web server,
+`grpc://127.0.0.1:4000` a Dagster code server, and `postgresql://churn@postgres:5432/dagster`
+the last heartbeat of Dagster's daemon in its storage.
 """
 
 import sys
@@ -10,9 +11,11 @@ import urllib.request
 
 SECONDS = 8
 HEARTBEAT_SECONDS = 180
-"""The daemon writes one every 30 seconds; the exporter waits as long (`alerting/watching.py`)."""
+"""The daemon writes one every 30 seconds; the exporter waits as long (`alerting/watching.py`).
+"""
 DAGSTER_SERVICE = b"\n\nDagsterApi"
-"""The request of gRPC's health protocol for Dagster's service, and the answer when it serves."""
+"""The request of gRPC's health protocol for Dagster's service, and the answer when it serves.
+"""
 SERVING = b"\x08\x01"
 
 
@@ -34,8 +37,12 @@ def _why_code_server_not_healthy(target: str) -> str:
     import grpc
 
     with grpc.insecure_channel(target) as channel:
-        answer = channel.unary_unary("/grpc.health.v1.Health/Check")(DAGSTER_SERVICE, timeout=SECONDS)
-    return "" if answer == SERVING else f"The code server at {target} answers that it does not serve."
+        answer = channel.unary_unary("/grpc.health.v1.Health/Check")(
+            DAGSTER_SERVICE, timeout=SECONDS
+        )
+    if answer == SERVING:
+        return ""
+    return f"The code server at {target} answers that it does not serve."
 
 
 def _why_daemon_not_healthy(database: str) -> str:
@@ -51,7 +58,9 @@ def _why_daemon_not_healthy(database: str) -> str:
     if newest is None:
         return "Dagster's daemon has not written a heartbeat yet."
     age = time.time() - newest
-    return f"The last heartbeat of Dagster's daemon is {age:.0f} s old." if age > HEARTBEAT_SECONDS else ""
+    if age > HEARTBEAT_SECONDS:
+        return f"The last heartbeat of Dagster's daemon is {age:.0f} s old."
+    return ""
 
 
 def main(arguments: list[str]) -> int:
@@ -63,7 +72,9 @@ def main(arguments: list[str]) -> int:
         reason = f"{type(error).__name__}: {error}"
     if reason:
         sys.stderr.write(f"{reason}\n")
-    return 1 if reason else 0
+    if reason:
+        return 1
+    return 0
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from churn_platform.base.settings import Settings
 from churn_platform.features.training_dataset import LABEL
 from churn_platform.ledger.receipts import GENESIS
 from churn_platform.promotion.publishing import manifest_of
-from churn_platform.services import Home
+from churn_platform.services import Services
 from churn_platform.training.candidate import FILES, Candidate
 from churn_platform.training.model import ChurnModel, Recipe
 from churn_platform.training.serving_form import serving_files
@@ -26,7 +26,7 @@ from churn_platform_tests.small_business import JANUARY, open_home
 PAST = dt.datetime(2024, 2, 1, tzinfo=dt.UTC)
 
 
-def boosted(home: Home, seed: int = 7, trees: str = "lightgbm") -> ChurnModel:
+def boosted(home: Services, seed: int = 7, trees: str = "lightgbm") -> ChurnModel:
     """A model fitted on the gym's January; another seed is another model."""
     from churn_platform.features.training_data import load_training_dataset
 
@@ -36,7 +36,7 @@ def boosted(home: Home, seed: int = 7, trees: str = "lightgbm") -> ChurnModel:
     return Recipe(trees, seed, features, home.contract.costs).fit(rows, rows[LABEL], rows["member"])
 
 
-def publish(home: Home, version: int, model: ChurnModel, **changes: Any) -> None:
+def publish(home: Services, version: int, model: ChurnModel, **changes: Any) -> None:
     """Publish a model under the home's contract, as a promotion does; `changes` replace fields of its manifest."""
     from churn_platform.features.training_data import load_training_dataset
 
@@ -49,25 +49,35 @@ def publish(home: Home, version: int, model: ChurnModel, **changes: Any) -> None
     }  # fmt: skip
     rows = load_training_dataset(home, JANUARY).training_rows()
     manifest = {**manifest_of(home, Candidate(model, passport, None, version), rows), **changes}
-    others = {name: (home.releases.folder / "1" / name).read_bytes() for name in FILES if name != "model.skops"}
+    others = {
+        name: (home.releases.folder / "1" / name).read_bytes()
+        for name in FILES
+        if name != "model.skops"
+    }
     others["passport.json"] = canonical_json(passport).encode()
-    home.releases.publish(version, {"model.skops": model.to_bytes(), **others, **serving_files(model)}, manifest)
+    home.releases.publish(
+        version, {"model.skops": model.to_bytes(), **others, **serving_files(model)}, manifest
+    )
 
 
-def with_contract(home: Home, **changes: Any) -> Home:
+def with_contract(home: Services, **changes: Any) -> Services:
     """The home after somebody replaced parts of its contract file."""
     declared = yaml.safe_load((home.folder / "contract.yaml").read_text(encoding="utf-8"))
-    (home.folder / "contract.yaml").write_text(yaml.safe_dump(declared | changes, sort_keys=False), encoding="utf-8")
+    (home.folder / "contract.yaml").write_text(
+        yaml.safe_dump(declared | changes, sort_keys=False), encoding="utf-8"
+    )
     return open_home(home.folder)
 
 
-def point(home: Home, version: int, activate_at: dt.datetime = PAST) -> None:
+def point(home: Services, version: int, activate_at: dt.datetime = PAST) -> None:
     """Put a published version into production."""
-    home.releases.point(version, ledger_head=GENESIS, activate_at=activate_at.isoformat(), as_of=JANUARY.isoformat())
+    home.releases.point(
+        version, ledger_head=GENESIS, activate_at=activate_at.isoformat(), as_of=JANUARY.isoformat()
+    )
 
 
 @contextlib.contextmanager
-def running(home: Home, **settings: Any) -> Iterator[tuple[Front, Assembly]]:
+def running(home: Services, **settings: Any) -> Iterator[tuple[Front, Assembly]]:
     """The API on a home, in this process, without BentoML."""
     made = Assembly(Settings(home=home.folder, **settings), Metrics(CollectorRegistry()))
     made.start()

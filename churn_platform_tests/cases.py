@@ -33,7 +33,10 @@ BUSINESS: dict[str, Any] = {
     },
     "label": {"table": "outcome", "column": "churned"},
     "feature_views": {
-        "customers_fv": {"table": "customers", "features": ["country", "plan", "monthly_fee", "months_since_joined"]},
+        "customers_fv": {
+            "table": "customers",
+            "features": ["country", "plan", "monthly_fee", "months_since_joined"],
+        },
         "usage_fv": {"table": "usage", "features": ["logins_30d", "hours_30d", "tickets_90d"]},
     },
 }

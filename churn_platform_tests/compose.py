@@ -13,8 +13,16 @@ import yaml
 from dotenv import dotenv_values
 
 DOCKER = Path(__file__).parents[1] / "docker"
-VARIABLE = re.compile(r"\$(?:(?P<escaped>\$)|\{(?P<name>\w+)(?:(?P<kind>:-|:\?)(?P<rest>[^}]*))?\})")
-OWN_PORTS = {"postgres": {5432}, "redis": {6379}, "prometheus": {9090}, "grafana": {3000}, "proxy": {8443, 8080}}
+VARIABLE = re.compile(
+    r"\$(?:(?P<escaped>\$)|\{(?P<name>\w+)(?:(?P<kind>:-|:\?)(?P<rest>[^}]*))?\})"
+)
+OWN_PORTS = {
+    "postgres": {5432},
+    "redis": {6379},
+    "prometheus": {9090},
+    "grafana": {3000},
+    "proxy": {8443, 8080},
+}
 """Ports of images that are not ours."""
 
 
@@ -67,7 +75,9 @@ class Service:
         if asked:
             return {int(asked[1])}
         setting = {"serve": "CHURN_API_PORT", "exporter": "CHURN_EXPORTER_PORT"}
-        return {int(self.environment[name]) for word, name in setting.items() if word in self.command}
+        return {
+            int(self.environment[name]) for word, name in setting.items() if word in self.command
+        }
 
 
 @dataclass(frozen=True)
@@ -84,8 +94,12 @@ def compose(values: Mapping[str, str]) -> Composed:
     Raises:
         Missing: a variable that must be set is not.
     """
-    said = interpolated(yaml.safe_load((DOCKER / "compose.yaml").read_text(encoding="utf-8")), values)
-    return Composed({name: Service(name, service) for name, service in said["services"].items()}, said)
+    said = interpolated(
+        yaml.safe_load((DOCKER / "compose.yaml").read_text(encoding="utf-8")), values
+    )
+    return Composed(
+        {name: Service(name, service) for name, service in said["services"].items()}, said
+    )
 
 
 def variables() -> set[str]:
@@ -102,7 +116,9 @@ def interpolated(node: Any, values: Mapping[str, str]) -> Any:
         return {key: interpolated(value, values) for key, value in node.items()}
     if isinstance(node, list):
         return [interpolated(value, values) for value in node]
-    return VARIABLE.sub(lambda found: _value(found, values), node) if isinstance(node, str) else node
+    return (
+        VARIABLE.sub(lambda found: _value(found, values), node) if isinstance(node, str) else node
+    )
 
 
 def _value(found: re.Match[str], values: Mapping[str, str]) -> str:

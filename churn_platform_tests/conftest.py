@@ -28,7 +28,9 @@ MOST_PROCESSES = 4
 
 def pytest_addoption(parser):
     """How long a soak lasts; CI takes a short one."""
-    parser.addoption("--soak-seconds", type=float, default=600.0, help="length of the soak (pytest -m soak)")
+    parser.addoption(
+        "--soak-seconds", type=float, default=600.0, help="length of the soak (pytest -m soak)"
+    )
 
 
 def pytest_xdist_auto_num_workers(config):
@@ -121,7 +123,9 @@ def sound(february_decided, tmp_path_factory):
     from churn_platform_tests.small_business import open_home
     from churn_platform_tests.trusted_home import whole_life
 
-    return open_home(made_once(tmp_path_factory, "sound", lambda folder: whole_life(february_decided, folder)))
+    return open_home(
+        made_once(tmp_path_factory, "sound", lambda folder: whole_life(february_decided, folder))
+    )
 
 
 @pytest.fixture

@@ -20,14 +20,25 @@ from typing import Any
 
 import ibis
 
-from churn_platform.services import Home
+from churn_platform.services import Services
 from churn_platform_tests.small_business import copied, open_home
 
-OPERATIONS = ("replace", "rename", "unlink", "link", "symlink", "mkdir", "rmdir", "fsync", "ftruncate", "pwrite")
+OPERATIONS = (
+    "replace",
+    "rename",
+    "unlink",
+    "link",
+    "symlink",
+    "mkdir",
+    "rmdir",
+    "fsync",
+    "ftruncate",
+    "pwrite",
+)
 SECONDS = 240
 AT_ONCE = 2
 _LEFT_ALONE: list[Any] = []
-Act = Callable[[Home], object]
+Act = Callable[[Services], object]
 
 
 @dataclass
@@ -67,7 +78,9 @@ class Counter:
     def _wrapped(self, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
         def operation(*arguments: Any, **options: Any) -> Any:
             what = f"{name} {_named(arguments)}"
-            torn = name == "pwrite" and what.endswith(".jsonl")  # the anchor is one sector, rewritten in place
+            torn = name == "pwrite" and what.endswith(
+                ".jsonl"
+            )  # the anchor is one sector, rewritten in place
             if torn and self.pass_by(f"within {what}"):
                 descriptor, content, offset = arguments
                 real(descriptor, content[: len(content) // 2], offset)
@@ -99,7 +112,9 @@ def forked(act: Callable[[], object], log: Path) -> int:
         sink = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(sink, 1)
         os.dup2(sink, 2)
-        _LEFT_ALONE.append(ibis.options.default_backend)  # its threads did not come along: neither used nor closed
+        _LEFT_ALONE.append(
+            ibis.options.default_backend
+        )  # its threads did not come along: neither used nor closed
         ibis.options.default_backend = None
         act()
         os._exit(0)
@@ -118,7 +133,7 @@ class Command:
     """Something a user does on a home, and what is done after it was killed (by default the same again)."""
 
     name: str
-    start: Home
+    start: Services
     act: Act
     again: Act
 
@@ -140,7 +155,11 @@ def points_of(command: Command, folder: Path) -> list[str]:
 
 
 def survived(
-    command: Command, points: Sequence[int], folder: Path, between: Act, told: Callable[[Home], Any]
+    command: Command,
+    points: Sequence[int],
+    folder: Path,
+    between: Act,
+    told: Callable[[Services], Any],
 ) -> Iterator[tuple[int, Any]]:
     """Die at each point, look at what is left, do it again: (point, what `told` says of the home afterwards).
 
@@ -156,15 +175,23 @@ def survived(
         while waiting and len(running) < AT_ONCE:
             point = waiting.pop(0)
             running[point] = forked(
-                lambda point=point: _one(command, point, folder, between, told), folder / f"{point}.log"
+                lambda point=point: _one(command, point, folder, between, told),
+                folder / f"{point}.log",
             )
         point = next(iter(running))
         code = ended(running.pop(point))
         log, answer = folder / f"{point}.log", folder / f"{point}.json"
-        yield point, json.loads(answer.read_text()) if code == 0 else f"exit {code}: {log.read_text()[-2500:]}"
+        yield (
+            point,
+            json.loads(answer.read_text())
+            if code == 0
+            else f"exit {code}: {log.read_text()[-2500:]}",
+        )
 
 
-def _one(command: Command, point: int, folder: Path, between: Act, told: Callable[[Home], Any]) -> None:
+def _one(
+    command: Command, point: int, folder: Path, between: Act, told: Callable[[Services], Any]
+) -> None:
     home = copied(command.start, folder / str(point))
 
     def die() -> None:
@@ -177,7 +204,9 @@ def _one(command: Command, point: int, folder: Path, between: Act, told: Callabl
     def again() -> None:
         between(open_home(home.folder))
         command.again(open_home(home.folder))
-        (folder / f"{point}.json").write_text(json.dumps(told(open_home(home.folder)), sort_keys=True))
+        (folder / f"{point}.json").write_text(
+            json.dumps(told(open_home(home.folder)), sort_keys=True)
+        )
 
     log = folder / f"{point}.log"
     code = ended(forked(die, log))

@@ -28,7 +28,9 @@ class Postgres:
         self._ask(f"CREATE DATABASE crm{self._count} OWNER crm")
         return self.url(f"crm{self._count}")
 
-    def url(self, database: str = "postgres", password: str = PASSWORD, socket: str | None = None) -> str:
+    def url(
+        self, database: str = "postgres", password: str = PASSWORD, socket: str | None = None
+    ) -> str:
         """How the role reaches a database."""
         return f"postgresql+psycopg2://crm:{password}@/{database}?host={socket or self.socket}"
 
@@ -38,7 +40,8 @@ class Postgres:
 
     def _ask(self, *statements: str) -> None:
         engine = sa.create_engine(
-            f"postgresql+psycopg2://postgres@/postgres?host={self.socket}", isolation_level="AUTOCOMMIT"
+            f"postgresql+psycopg2://postgres@/postgres?host={self.socket}",
+            isolation_level="AUTOCOMMIT",
         )
         with engine.connect() as connection:
             for statement in statements:
@@ -49,7 +52,10 @@ class Postgres:
 def store(url: str, as_of: dt.date, tables: dict[str, pd.DataFrame]) -> None:
     """Add a month's tables to a database, each row with its as_of; a later month is appended."""
     engine = sa.create_engine(url)
-    kinds = {"members": {"months": sa.Integer(), "has_app": sa.Boolean()}, "leavers": {"has_left": sa.Boolean()}}
+    kinds = {
+        "members": {"months": sa.Integer(), "has_app": sa.Boolean()},
+        "leavers": {"has_left": sa.Boolean()},
+    }
     with engine.begin() as connection:
         for name, table in tables.items():
             rows = table.astype(object).where(table.notna(), None).assign(valid_on=as_of)

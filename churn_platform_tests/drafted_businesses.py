@@ -70,10 +70,14 @@ def phone_table(customers: int = 1500) -> pd.DataFrame:
             "Calls to Support 30d": calls,
             "Customer Value": np.round(random.gamma(3, 100, customers), 2),
             "Country": "NL",
-            "Cancel Date": pd.Series(pd.Timestamp(MONTH) - pd.Timedelta(days=3), range(customers)).where(left),
+            "Cancel Date": pd.Series(
+                pd.Timestamp(MONTH) - pd.Timedelta(days=3), range(customers)
+            ).where(left),
             "Win-Back Offer": np.where(left, random.uniform(5, 50, customers), np.nan),
             "Status Code": np.where(left, 3, random.choice([1, 2], customers)),
-            "Next Bill": pd.Timestamp(MONTH) + pd.Timedelta(days=20) + pd.to_timedelta(calls, unit="D"),
+            "Next Bill": pd.Timestamp(MONTH)
+            + pd.Timedelta(days=20)
+            + pd.to_timedelta(calls, unit="D"),
             "Churned": left.astype(float),
         }
     )

@@ -26,7 +26,11 @@ def _as_modes_say():
     if os.geteuid() != 0:
         yield
         return
-    library, header, held = ctypes.CDLL(None), (ctypes.c_uint32 * 2)(VERSION, 0), (ctypes.c_uint32 * 6)()
+    library, header, held = (
+        ctypes.CDLL(None),
+        (ctypes.c_uint32 * 2)(VERSION, 0),
+        (ctypes.c_uint32 * 6)(),
+    )
     assert library.capget(header, held) == 0
     effective, held[0] = held[0], held[0] & ~OVERRIDE
     assert library.capset(header, held) == 0

@@ -27,14 +27,28 @@ DECLARED: dict[str, Any] = {
         "people": {"columns": {"joined": {"dtype": "date"}, "region": {"dtype": "category"}}},
         "visits": {
             "columns": {
-                "visits": {"dtype": "integer", "min": 0, "max": 90, "phrase": "{value} visit{s} in 30 days"},
-                "minutes": {"dtype": "float", "nullable": True, "min": 0, "description": "Minutes a visit"},
+                "visits": {
+                    "dtype": "integer",
+                    "min": 0,
+                    "max": 90,
+                    "phrase": "{value} visit{s} in 30 days",
+                },
+                "minutes": {
+                    "dtype": "float",
+                    "nullable": True,
+                    "min": 0,
+                    "description": "Minutes a visit",
+                },
             }
         },
         "plans": {
             "columns": {
                 "tier": {"dtype": "category", "values": ["basic", "plus"]},
-                "autopay": {"dtype": "boolean", "nullable": True, "phrase": "pays by itself: {value}"},
+                "autopay": {
+                    "dtype": "boolean",
+                    "nullable": True,
+                    "phrase": "pays by itself: {value}",
+                },
                 "monthly_fee": {"dtype": "float", "min": 0},
             }
         },
@@ -71,7 +85,9 @@ def gym(declare) -> Contract:
 @pytest.fixture(scope="session")
 def streamflow() -> dict[str, Any]:
     """The contract that ships, as plain values."""
-    text = (resources.files("churn_platform") / "contract" / "streamflow.yaml").read_text(encoding="utf-8")
+    text = (resources.files("churn_platform") / "contract" / "streamflow.yaml").read_text(
+        encoding="utf-8"
+    )
     return yaml.safe_load(text)
 
 
@@ -93,7 +109,9 @@ def _month(as_of: dt.date = JANUARY, customers: int = 1000, seed: int = 0) -> pd
             "as_of": as_of.isoformat(),
             "monthly_fee": fee,
             "tier": tier.astype(object),
-            "autopay": pd.Series(random.random(customers) < 0.5, dtype="boolean").mask(number % 10 == 0),
+            "autopay": pd.Series(random.random(customers) < 0.5, dtype="boolean").mask(
+                number % 10 == 0
+            ),
             "visits": pd.Series(visits, dtype="Int64"),
             "minutes": pd.Series(random.gamma(4, 15, customers)).mask(number % 9 == 0),
             "region": random.choice(["north", "south"], customers).astype(object),
@@ -111,7 +129,8 @@ def dataset_of() -> Callable[..., TrainingDataset]:
 def _dataset_of(contract: Contract, *months: pd.DataFrame) -> TrainingDataset:
     rows = pd.concat(months, ignore_index=True)
     window = choose_window(
-        {dt.date.fromisoformat(m): Classes(1000, 1000) for m in rows["as_of"].unique()}, contract.policy
+        {dt.date.fromisoformat(m): Classes(1000, 1000) for m in rows["as_of"].unique()},
+        contract.policy,
     )
     spine = rows[["member", "as_of", "label", "region"]]
     return assemble(contract, spine, rows[["member", "as_of", *contract.features]], window)

@@ -11,7 +11,7 @@ from churn_platform.promotion.deciding import carry_out, decide_candidate
 from churn_platform.promotion.decision import Trigger
 from churn_platform.promotion.promoting import recover
 from churn_platform.scoring.scoring import score_month
-from churn_platform.services import Home
+from churn_platform.services import Services
 from churn_platform.training.candidate import candidate_digest
 from churn_platform.training.model import Recipe
 from churn_platform.training.registry import CANDIDATE
@@ -20,7 +20,7 @@ from churn_platform_tests.small_business import candidate, monthly, open_home
 CODE = "code"
 
 
-def train(home: Home, as_of: dt.date) -> int | None:
+def train(home: Services, as_of: dt.date) -> int | None:
     """`candidate_model`: the same data, recipe and code are the same version; None where it cannot be trained."""
     home.registry.prepare()
     dataset = load_training_dataset(home, as_of)
@@ -35,7 +35,7 @@ def train(home: Home, as_of: dt.date) -> int | None:
     return found
 
 
-def retrain(home: Home, as_of: dt.date, trigger: Trigger) -> None:
+def retrain(home: Services, as_of: dt.date, trigger: Trigger) -> None:
     """The job `retraining`."""
     if train(home, as_of) is None:
         return
@@ -44,7 +44,7 @@ def retrain(home: Home, as_of: dt.date, trigger: Trigger) -> None:
     score_month(home, as_of)
 
 
-def run(home: Home) -> list[str]:
+def run(home: Services) -> list[str]:
     """`churn run`: what is due, oldest first, until nothing is; the steps that ran."""
     ran: list[str] = []
     with home.exclusive():

@@ -29,7 +29,11 @@ NEWSPAPER: dict[str, Any] = {
             },
             "ages": {"weeks_subscribed": {"of": "since", "unit": "weeks"}},
         },
-        "complaints": {"columns": {"late_papers": {"dtype": "integer", "min": 0, "phrase": "{value} late paper{s}"}}},
+        "complaints": {
+            "columns": {
+                "late_papers": {"dtype": "integer", "min": 0, "phrase": "{value} late paper{s}"}
+            }
+        },
         "cancellations": {"columns": {"cancelled": {"dtype": "integer", "min": 0, "max": 1}}},
     },
     "label": {"table": "cancellations", "column": "cancelled", "horizon": {"months": 1}},
@@ -69,7 +73,9 @@ def readers(week: dt.date) -> dict[str, pd.DataFrame]:
     late = random.poisson(1.5, READERS)
     weeks = random.integers(0, 300, READERS)
     chance = 1 / (1 + np.exp(3.2 - 0.8 * late + 0.004 * weeks))
-    city = pd.Series(np.char.add("city ", random.integers(0, 200, READERS).astype(str))).mask(numbers % 50 == 0)
+    city = pd.Series(np.char.add("city ", random.integers(0, 200, READERS).astype(str))).mask(
+        numbers % 50 == 0
+    )
     since = [week - dt.timedelta(days=int(7 * n + 3)) for n in weeks]
     return {
         "Readers": pd.DataFrame({"Reader No": numbers, "Subscribed Since": since, "city": city}),

@@ -15,7 +15,10 @@ from churn_platform_tests.small_business import DECLARED, declared
 MONTHS = (dt.date(2024, 1, 31), dt.date(2024, 2, 29), dt.date(2024, 3, 31))
 FEATURES = {"members": ["months", "plan", "has_app"], "visits": ["hours"]}
 DAYS_TO_DELIVER = int(DECLARED["delivery_days"])
-KEYS: dict[str, list[Any]] = {"string": ["m1", "M1", " m1", 'q"u,o\n', "ä"], "integer": [0, -1, 7, 2**53 + 1, 2**62]}
+KEYS: dict[str, list[Any]] = {
+    "string": ["m1", "M1", " m1", 'q"u,o\n', "ä"],
+    "integer": [0, -1, 7, 2**53 + 1, 2**62],
+}
 """What a comparison by another collation, by CSV or by floats would mix up; the last is asked for and never there."""
 
 
@@ -35,7 +38,9 @@ def contract_with(key: str) -> Contract:
 
 text = st.none() | st.text("ab ,;\"'\n\r\\tN\u00e9\u4e2d\U0001f600", max_size=4)
 values = {
-    "members": st.tuples(st.none() | st.integers(-(2**63), 2**63 - 1), text, st.none() | st.booleans()),
+    "members": st.tuples(
+        st.none() | st.integers(-(2**63), 2**63 - 1), text, st.none() | st.booleans()
+    ),
     "visits": st.tuples(st.none() | st.floats(allow_nan=False, allow_infinity=False)),
 }
 
@@ -47,7 +52,9 @@ def histories(draw: Any, key: str) -> list[Delivery]:
     January came with every table: of one that nobody delivered Feast's DuckDB store finds no columns.
     """
     keys, found = st.sampled_from(KEYS[key][:-1]), []
-    tables = {name: st.dictionaries(keys, row, min_size=1, max_size=4) for name, row in values.items()}
+    tables = {
+        name: st.dictionaries(keys, row, min_size=1, max_size=4) for name, row in values.items()
+    }
     some = st.fixed_dictionaries({}, optional=tables).filter(bool)
     whole = st.fixed_dictionaries(tables)
     for month in (MONTHS[0], *draw(st.lists(st.sampled_from(MONTHS[1:]), unique=True))):
@@ -76,7 +83,9 @@ def publish(lake: Lake, history: Sequence[Delivery]) -> None:
         tables = {}
         for name, rows in delivery.tables.items():
             frame = pd.DataFrame(
-                [(key, *row) for key, row in rows.items()], columns=["member", *FEATURES[name]], dtype=object
+                [(key, *row) for key, row in rows.items()],
+                columns=["member", *FEATURES[name]],
+                dtype=object,
             ).sort_values("member", ignore_index=True)
             frame = frame.astype({c: k for c, k in kinds.items() if c in frame})
             tables[name] = frame.assign(town="north") if name == "members" else frame
@@ -88,7 +97,11 @@ def answer(
 ) -> list[tuple[Any, ...]]:
     """What was known of each customer when the month was scored, and nothing of another month; row by row."""
     return [
-        (key, month.isoformat(), *(v for name in FEATURES for v in _values(history, name, key, month, known_at)))
+        (
+            key,
+            month.isoformat(),
+            *(v for name in FEATURES for v in _values(history, name, key, month, known_at)),
+        )
         for key, month in asked
     ]
 
@@ -96,10 +109,15 @@ def answer(
 def _values(
     history: Sequence[Delivery], table: str, key: object, month: dt.date, known_at: dt.datetime
 ) -> tuple[Any, ...]:
-    nothing, limit = (None,) * len(FEATURES[table]), instant(month) + dt.timedelta(days=DAYS_TO_DELIVER)
+    nothing, limit = (
+        (None,) * len(FEATURES[table]),
+        instant(month) + dt.timedelta(days=DAYS_TO_DELIVER),
+    )
     own = [delivery for delivery in history if delivery.month == month and table in delivery.tables]
     # Whenever it arrived, what came first counts as known at its month.
     known = [
-        d for number, d in enumerate(own) if (instant(month) if number == 0 else d.arrived) <= min(known_at, limit)
+        d
+        for number, d in enumerate(own)
+        if (instant(month) if number == 0 else d.arrived) <= min(known_at, limit)
     ]
     return known[-1].tables[table].get(key, nothing) if known else nothing

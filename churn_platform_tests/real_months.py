@@ -7,32 +7,35 @@ from pathlib import Path
 import pytest
 
 from churn_platform.base.settings import Settings, prepare_environment
-from churn_platform.services import Home
+from churn_platform.services import Services
 from churn_platform_tests.shared_homes import made_once
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "streamflow"
 JANUARY, FEBRUARY = dt.date(2024, 1, 31), dt.date(2024, 2, 29)
 
 
-def open_home(folder: Path, **settings: object) -> Home:
+def open_home(folder: Path, **settings: object) -> Services:
     """The home in `folder`, with the libraries' environment pointing at it.
 
     The contract is named: an earlier test's own would be read from the environment and refuse every candidate.
     """
     made = Settings(home=folder, quiet_seconds=0, actor="tester", **{"contract": None, **settings})
     prepare_environment(made)
-    return Home(made)
+    return Services(made)
 
 
-def run_all(home: Home) -> list[tuple[str, str]]:
+def run_all(home: Services) -> list[tuple[str, str]]:
     """Run everything that is due; (job, as_of) of each run."""
     from churn_platform.defs.runner import run_due
 
     prepare_environment(home.settings)
-    return [(r.step.kind, r.step.as_of.isoformat()) for r in run_due(home, lambda _: None, lambda *_: None)]
+    return [
+        (r.step.kind, r.step.as_of.isoformat())
+        for r in run_due(home, lambda _: None, lambda *_: None)
+    ]
 
 
-def take_in_month(home: Home, month: dt.date) -> None:
+def take_in_month(home: Services, month: dt.date) -> None:
     """Deliver a real month as a drop."""
     from churn_platform.ingestion.publish import take_in
 
@@ -49,7 +52,7 @@ def real_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def january_home(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Home:
+def january_home(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Services:
     """A home after the first real month: version 1 in production."""
 
     def make(folder: Path) -> None:
@@ -61,7 +64,7 @@ def january_home(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> H
 
 
 @pytest.fixture(scope="session")
-def february_home(january_home: Home, tmp_path_factory: pytest.TempPathFactory) -> Home:
+def february_home(january_home: Services, tmp_path_factory: pytest.TempPathFactory) -> Services:
     """A home after both real months."""
 
     def make(folder: Path) -> None:
@@ -72,7 +75,7 @@ def february_home(january_home: Home, tmp_path_factory: pytest.TempPathFactory) 
     return open_home(made_once(tmp_path_factory, "real_february", make))
 
 
-def copy_home(home: Home, target: Path, **settings: object) -> Home:
+def copy_home(home: Services, target: Path, **settings: object) -> Services:
     """An independent copy of a home, for a test that changes it."""
     shutil.copytree(home.folder, target, symlinks=True)
     return open_home(target, **settings)

@@ -43,7 +43,9 @@ def receiving(port: int = 0) -> Iterator[Receiver]:
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             if receiver.status == 200:
-                receiver.got.append({"title": body["title"], "body": body["message"], "type": body["type"]})
+                receiver.got.append(
+                    {"title": body["title"], "body": body["message"], "type": body["type"]}
+                )
             self.send_response(receiver.status)
             self.end_headers()
 
@@ -52,7 +54,9 @@ def receiving(port: int = 0) -> Iterator[Receiver]:
 
     server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     receiver = Receiver(server.server_port)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread = threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+    )
     thread.start()
     try:
         yield receiver
@@ -83,6 +87,9 @@ def mailbox() -> Iterator[tuple[str, list[EmailMessage]]]:
     server = Controller(Handler(), hostname="127.0.0.1", port=free_port())
     server.start()
     try:
-        yield f"mailto://127.0.0.1:{server.port}?from=churn@gym.example&to=ann@gym.example,bob@gym.example", got
+        yield (
+            f"mailto://127.0.0.1:{server.port}?from=churn@gym.example&to=ann@gym.example,bob@gym.example",
+            got,
+        )
     finally:
         server.stop()

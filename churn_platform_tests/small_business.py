@@ -25,7 +25,7 @@ from churn_platform.monitoring.monitoring import evaluate_versions, report_drift
 from churn_platform.promotion.deciding import carry_out, decide_candidate
 from churn_platform.promotion.decision import Trigger
 from churn_platform.scoring.scoring import score_month
-from churn_platform.services import Home
+from churn_platform.services import Services
 from churn_platform.training.candidate import fit_candidate
 from churn_platform.training.mlflow_server import relocate
 
@@ -77,15 +77,23 @@ def month_tables(as_of: dt.date, customers: int = CUSTOMERS) -> dict[str, pd.Dat
     leaves = random.random(customers) < 1 / (1 + np.exp(1 - longing))
     key = pd.Series([f"m{n:05d}" for n in number], name="member")
     has_app = pd.Series(random.random(customers) < 0.5, dtype="boolean").mask(number % 5 == 0)
-    members = {"months": months, "plan": random.choice(["basic", "plus", "family"], customers), "has_app": has_app}
+    members = {
+        "months": months,
+        "plan": random.choice(["basic", "plus", "family"], customers),
+        "has_app": has_app,
+    }
     return {
-        "members": pd.DataFrame({"member": key, **members, "town": np.where(number % 3 == 0, "north", "south")}),
+        "members": pd.DataFrame(
+            {"member": key, **members, "town": np.where(number % 3 == 0, "north", "south")}
+        ),
         "visits": pd.DataFrame({"member": key, "hours": pd.Series(hours).mask(number % 9 == 0)}),
         "leavers": pd.DataFrame({"member": key, "has_left": leaves}),
     }
 
 
-def deliver(home: Home, as_of: dt.date, tables: Mapping[str, pd.DataFrame] | None = None) -> Path:
+def deliver(
+    home: Services, as_of: dt.date, tables: Mapping[str, pd.DataFrame] | None = None
+) -> Path:
     """Write a month's tables as the CSV files of a complete drop."""
     folder = home.drops / as_of.isoformat()
     folder.mkdir(parents=True, exist_ok=True)
@@ -96,29 +104,37 @@ def deliver(home: Home, as_of: dt.date, tables: Mapping[str, pd.DataFrame] | Non
 
 
 def make_home(
-    folder: Path, contract: Mapping[str, Any] = DECLARED, now: Callable[[], dt.datetime] | None = None
-) -> Home:
+    folder: Path,
+    contract: Mapping[str, Any] = DECLARED,
+    now: Callable[[], dt.datetime] | None = None,
+) -> Services:
     """A home with its own contract file and without a month."""
     home = open_home(folder, now)
     home.create()
-    (folder / "contract.yaml").write_text(yaml.safe_dump(dict(contract), sort_keys=False), encoding="utf-8")
+    (folder / "contract.yaml").write_text(
+        yaml.safe_dump(dict(contract), sort_keys=False), encoding="utf-8"
+    )
     return home
 
 
-def open_home(folder: Path, now: Callable[[], dt.datetime] | None = None, **settings: Any) -> Home:
+def open_home(
+    folder: Path, now: Callable[[], dt.datetime] | None = None, **settings: Any
+) -> Services:
     """The home in `folder` as a new process would see it: nothing is cached."""
     chosen = Settings(home=folder, actor="tester", **settings)
-    return Home(chosen) if now is None else Home(chosen, now)
+    return Services(chosen) if now is None else Services(chosen, now)
 
 
-def with_policy(home: Home, **promotion: Any) -> Home:
+def with_policy(home: Services, **promotion: Any) -> Services:
     """The same home under another promotion policy."""
     policy = {**DECLARED["policy"], "promotion": {**DECLARED["policy"]["promotion"], **promotion}}
-    (home.folder / "contract.yaml").write_text(yaml.safe_dump({**DECLARED, "policy": policy}, sort_keys=False))
+    (home.folder / "contract.yaml").write_text(
+        yaml.safe_dump({**DECLARED, "policy": policy}, sort_keys=False)
+    )
     return open_home(home.folder)
 
 
-def copied(home: Home, folder: Path) -> Home:
+def copied(home: Services, folder: Path) -> Services:
     """A copy of a home that a test may change, and that leads a test which asks MLflow itself to no other home."""
     shutil.copytree(home.folder, folder, symlinks=True)
     relocate(folder / "mlflow.db", folder / "artifacts")
@@ -126,7 +142,7 @@ def copied(home: Home, folder: Path) -> Home:
 
 
 @contextlib.contextmanager
-def mlflow_run(home: Home) -> Iterator[str]:
+def mlflow_run(home: Services) -> Iterator[str]:
     """An active MLflow run on the home's experiment, as dagster-mlflow starts one; its id."""
     import mlflow
 
@@ -136,7 +152,7 @@ def mlflow_run(home: Home) -> Iterator[str]:
         yield run.info.run_id
 
 
-def monthly(home: Home, as_of: dt.date) -> None:
+def monthly(home: Services, as_of: dt.date) -> None:
     """The monthly job: publish, join, report drift, measure, score."""
     publish_drop(home, as_of)
     now = home.now()
@@ -146,13 +162,16 @@ def monthly(home: Home, as_of: dt.date) -> None:
     if home.releases.pointer() is None:
         report_drift(home, as_of)
     else:  # the real report costs seconds; what the loop reads of it is this record
-        record = {**Progress(home).made_from(as_of), "production_version": home.releases.pointer().version}
+        record = {
+            **Progress(home).made_from(as_of),
+            "production_version": home.releases.pointer().version,
+        }
         home.records.write("drift_report", as_of, record | {"alarms": [], "result": None})
     evaluate_versions(home, as_of)
     score_month(home, as_of)
 
 
-def candidate(home: Home, as_of: dt.date, code: str | None = None) -> int:
+def candidate(home: Services, as_of: dt.date, code: str | None = None) -> int:
     """Fit the month's candidate and register it; its version. Another `code` makes another version of the same data."""
     from churn_platform.base.provenance import code_digest, made_with
     from churn_platform.evaluation.plots import candidate_plots
@@ -166,7 +185,7 @@ def candidate(home: Home, as_of: dt.date, code: str | None = None) -> int:
         return home.registry.register(fitted, dataset.training_rows(), plots, run_id)
 
 
-def up_to_decision(home: Home, as_of: dt.date, trigger: Trigger) -> Home:
+def up_to_decision(home: Services, as_of: dt.date, trigger: Trigger) -> Services:
     """Deliver and process a month, up to a decision that approves its candidate and is not carried out."""
     deliver(home, as_of)
     monthly(home, as_of)
@@ -175,7 +194,7 @@ def up_to_decision(home: Home, as_of: dt.date, trigger: Trigger) -> Home:
     return open_home(home.folder)
 
 
-def up_to_scores(home: Home, as_of: dt.date) -> Home:
+def up_to_scores(home: Services, as_of: dt.date) -> Services:
     """Carry the month's decision out and score the month again."""
     carry_out(home)
     score_month(home, as_of)

@@ -10,7 +10,10 @@ from churn_platform_tests.test_dashboards import RULES, expressions
 
 DAY = 86_400
 JANUARY, FEBRUARY, MARCH = 31 * DAY, 60 * DAY, 91 * DAY
-FAILED, ENDED_WELL = "churn_job_last_failure_timestamp_seconds", "churn_job_last_success_timestamp_seconds"
+FAILED, ENDED_WELL = (
+    "churn_job_last_failure_timestamp_seconds",
+    "churn_job_last_success_timestamp_seconds",
+)
 
 
 def drifted(alarms=1, drift=MARCH, labelled=MARCH, decided=FEBRUARY):
@@ -45,7 +48,11 @@ FIRED = {
 
 def cases(step: str) -> list[dict]:
     """Those of hours or of minutes as promtool wants them; annotations of what fires are those of the rule."""
-    rules = {r["alert"]: r for group in yaml.safe_load(RULES.read_text())["groups"] for r in group["rules"]}
+    rules = {
+        r["alert"]: r
+        for group in yaml.safe_load(RULES.read_text())["groups"]
+        for r in group["rules"]
+    }
     made = []
     for said, (name, series, when, labels) in FIRED.items():
         if when[-1] != step:
@@ -54,7 +61,8 @@ def cases(step: str) -> list[dict]:
         fired = [
             {
                 "exp_labels": rules[name]["labels"] | own,
-                "exp_annotations": told | {"summary": told["summary"].replace("{{ $labels.job }}", own.get("job", ""))},
+                "exp_annotations": told
+                | {"summary": told["summary"].replace("{{ $labels.job }}", own.get("job", ""))},
             }
             for own in labels
         ]
@@ -62,7 +70,9 @@ def cases(step: str) -> list[dict]:
             {
                 "name": said,
                 "interval": f"1{step}",
-                "input_series": [{"series": one, "values": f"{value}x100"} for one, value in series.items()],
+                "input_series": [
+                    {"series": one, "values": f"{value}x100"} for one, value in series.items()
+                ],
                 "alert_rule_test": [{"eval_time": when, "alertname": name, "exp_alerts": fired}],
             }
         )
@@ -77,17 +87,30 @@ def quiet() -> dict:
         "interval": "1m",
         "input_series": [{"series": one, "values": f"{value}x10"} for one, value in series.items()],
         "promql_expr_test": [
-            {"expr": expressions()[f"alert {name}"], "eval_time": "5m", "exp_samples": [{"labels": "{}", "value": 0}]}
+            {
+                "expr": expressions()[f"alert {name}"],
+                "eval_time": "5m",
+                "exp_samples": [{"labels": "{}", "value": 0}],
+            }
             for name in ("DriftWithoutRetraining", "JobFailed")
         ],
     }
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool comes with Debian's prometheus; .ci/run has it")
+@pytest.mark.skipif(
+    shutil.which("promtool") is None,
+    reason="promtool comes with Debian's prometheus; .ci/run has it",
+)
 @pytest.mark.parametrize("step", ["h", "m"])
 def test_alerts_fire_when_they_should_and_only_then(tmp_path, step):
-    asked = {"rule_files": [str(RULES)], "evaluation_interval": f"1{step}", "tests": [*cases(step), quiet()]}
+    asked = {
+        "rule_files": [str(RULES)],
+        "evaluation_interval": f"1{step}",
+        "tests": [*cases(step), quiet()],
+    }
     file = tmp_path / "rules_test.yml"
     file.write_text(yaml.safe_dump(asked))
-    done = subprocess.run(["promtool", "test", "rules", file], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["promtool", "test", "rules", file], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -53,7 +53,18 @@ CLOCKS = {"now", "utcnow", "today", "monotonic", "perf_counter", "time_ns", "loc
 CODE_CARRIERS = {"pickle", "joblib", "cloudpickle", "dill", "marshal", "shelve", "runpy", "code"}
 CODE_RUNNERS = {"eval", "exec", "compile", "__import__"}
 CODE_METHODS = {"eval", "read_pickle", "to_pickle", "unsafe_load", "full_load", "load_module"}
-HEAVY = {"feast", "mlflow", "evidently", "sklearn", "lightgbm", "scipy", "bentoml", "matplotlib", "pandera", "plotly"}
+HEAVY = {
+    "feast",
+    "mlflow",
+    "evidently",
+    "sklearn",
+    "lightgbm",
+    "scipy",
+    "bentoml",
+    "matplotlib",
+    "pandera",
+    "plotly",
+}
 
 
 def modules() -> list[Path]:
@@ -76,7 +87,10 @@ def imports(tree: ast.Module) -> Iterator[tuple[ast.AST, str]]:
         if isinstance(node, ast.Import):
             yield from ((node, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            yield from ((node, f"{'.' * node.level}{node.module or ''}.{alias.name}") for alias in node.names)
+            yield from (
+                (node, f"{'.' * node.level}{node.module or ''}.{alias.name}")
+                for alias in node.names
+            )
 
 
 def calls(tree: ast.Module) -> Iterator[tuple[ast.AST, str, bool]]:
@@ -91,7 +105,9 @@ def calls(tree: ast.Module) -> Iterator[tuple[ast.AST, str, bool]]:
 def uses(tree: ast.Module) -> Iterator[tuple[ast.AST, str]]:
     """Every attribute that a module reads, called or handed on, and every builtin that it calls."""
     yield from ((node, node.attr) for node in ast.walk(tree) if isinstance(node, ast.Attribute))
-    yield from ((node, name) for node, name, method in calls(tree) if not method and name in dir(builtins))
+    yield from (
+        (node, name) for node, name, method in calls(tree) if not method and name in dir(builtins)
+    )
 
 
 def dotted_name(path: Path) -> str:
@@ -101,10 +117,18 @@ def dotted_name(path: Path) -> str:
 def fresh(code: str) -> set[str]:
     """The modules outside the standard library, by top-level name and dotted, that `code` adds to a new process."""
     script = f"import sys; before = set(sys.modules)\n{code}\nimport json; print(json.dumps(list(set(sys.modules) - before)))"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=False
+    )
     assert done.returncode == 0, done.stderr
-    names = {name for name in json.loads(done.stdout) if name.split(".")[0] not in sys.stdlib_module_names}
-    return {name for name in names if not name.startswith("_sysconfigdata")}  # the standard library's, named by machine
+    names = {
+        name
+        for name in json.loads(done.stdout)
+        if name.split(".")[0] not in sys.stdlib_module_names
+    }
+    return {
+        name for name in names if not name.startswith("_sysconfigdata")
+    }  # the standard library's, named by machine
 
 
 def tops(names: set[str]) -> set[str]:
@@ -177,17 +201,27 @@ def contract_words() -> tuple[set[str], set[str]]:
     """Names of the shipped contract: those that can only be names, and plain words that are tables too."""
     contract = read_contract(default_contract_path())
     columns = {column for table in contract.tables.values() for column in table.columns}
-    names = {contract.entity.column, contract.model_name, *contract.tables, *columns, *contract.feature_views}
+    names = {
+        contract.entity.column,
+        contract.model_name,
+        *contract.tables,
+        *columns,
+        *contract.feature_views,
+    }
     return {name for name in names if "_" in name}, {name for name in names if "_" not in name}
 
 
 def test_only_the_contract_knows_a_name_of_the_business():
     names, plain = contract_words()
     assert {"user_id", "churn_label", "subs_profile_fv", "labels", "users"} <= names | plain
-    word = re.compile(rf"\b({'|'.join(sorted(names))})\b|\b({'|'.join(sorted(plain))})\.(csv|parquet)\b")
+    word = re.compile(
+        rf"\b({'|'.join(sorted(names))})\b|\b({'|'.join(sorted(plain))})\.(csv|parquet)\b"
+    )
     files = [p for folder in (PACKAGE, ROOT / "bento") for p in folder.rglob("*") if p.is_file()]
     texts = [
-        p for p in files if p.suffix in (".py", ".yaml", ".json", ".html", ".sql") and p != default_contract_path()
+        p
+        for p in files
+        if p.suffix in (".py", ".yaml", ".json", ".html", ".sql") and p != default_contract_path()
     ]
     found = [
         f"{path.relative_to(ROOT)}:{number}: {match[0]}"
@@ -204,7 +238,9 @@ def test_no_table_of_the_business_is_looked_up_by_name():
         where(path, node)
         for path in modules()
         for node in ast.walk(tree_of(path))
-        if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant) and node.slice.value in plain
+        if isinstance(node, ast.Subscript)
+        and isinstance(node.slice, ast.Constant)
+        and node.slice.value in plain
     ]
     assert found == []
 
@@ -223,13 +259,24 @@ def test_dagster_loads_the_definitions_without_the_heavy_libraries():
 def test_the_command_line_answers_without_dagster_pandas_and_numpy():
     loaded = tops(fresh("import churn_platform.cli.app"))
     assert "typer" in loaded
-    assert loaded & (HEAVY | {"dagster", "dagster_shared", "pandas", "numpy", "pyarrow", "rich"}) == set()
+    assert (
+        loaded & (HEAVY | {"dagster", "dagster_shared", "pandas", "numpy", "pyarrow", "rich"})
+        == set()
+    )
 
 
 def test_what_the_server_reads_releases_with_is_pydantic_and_the_standard_library():
-    loaded = fresh("import pydantic; before |= set(sys.modules); import churn_platform.training.releases")
+    loaded = fresh(
+        "import pydantic; before |= set(sys.modules); import churn_platform.training.releases"
+    )
     assert "churn_platform.training.releases" in loaded
-    assert tops(loaded) <= {"churn_platform", "pydantic", "pydantic_core", "annotated_types", "typing_inspection"}
+    assert tops(loaded) <= {
+        "churn_platform",
+        "pydantic",
+        "pydantic_core",
+        "annotated_types",
+        "typing_inspection",
+    }
 
 
 def test_importing_everything_writes_nothing(tmp_path):
@@ -237,7 +284,12 @@ def test_importing_everything_writes_nothing(tmp_path):
     script = f"import importlib\nfor name in {names!r}: importlib.import_module(name)"
     environment = {"PYTHONPATH": str(ROOT), "HOME": str(tmp_path), "PATH": "/usr/bin"}
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, env=environment, check=False
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=environment,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert list(tmp_path.iterdir()) == []
@@ -248,8 +300,13 @@ def test_only_settings_touches_the_environment():
         where(path, node)
         for path in modules()
         for node in ast.walk(tree_of(path))
-        if (isinstance(node, ast.Attribute) and node.attr in ("environ", "environb", "getenv", "putenv"))
-        or (isinstance(node, ast.alias) and node.name in ("environ", "environb", "getenv", "putenv"))
+        if (
+            isinstance(node, ast.Attribute)
+            and node.attr in ("environ", "environb", "getenv", "putenv")
+        )
+        or (
+            isinstance(node, ast.alias) and node.name in ("environ", "environb", "getenv", "putenv")
+        )
     ]
     assert {entry.split(":")[0] for entry in found} == {"churn_platform/base/settings.py"}
 
@@ -279,7 +336,11 @@ def undocumented(tree: ast.Module) -> Iterator[ast.AST]:
             yield node
         if isinstance(node, ast.Module | ast.ClassDef):
             kinds = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-            nodes += [child for child in node.body if isinstance(child, kinds) and not child.name.startswith("_")]
+            nodes += [
+                child
+                for child in node.body
+                if isinstance(child, kinds) and not child.name.startswith("_")
+            ]
 
 
 def test_every_module_class_function_and_method_says_what_it_is():
@@ -292,5 +353,8 @@ def test_every_module_class_function_and_method_says_what_it_is():
 
 
 def test_no_module_is_longer_than_400_lines():
-    lengths = {str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines()) for path in modules()}
+    lengths = {
+        str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines())
+        for path in modules()
+    }
     assert {name: length for name, length in lengths.items() if length > 400} == {}

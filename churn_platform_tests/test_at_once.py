@@ -24,7 +24,11 @@ INSTANT = 0.3
 
 def test_four_commands_at_once_on_a_new_folder_leave_one_sound_home(tmp_path):
     home = tmp_path / "home"
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("CHURN_", "DAGSTER_"))}
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("CHURN_", "DAGSTER_"))
+    }
     started = [
         subprocess.Popen(
             [PROGRAMS / "churn", command, "--home", home],
@@ -36,7 +40,9 @@ def test_four_commands_at_once_on_a_new_folder_leave_one_sound_home(tmp_path):
     assert [code for *_, code in ends[:2]] == [0, 0], ends
     for out, err, code in ends:
         assert "Traceback" not in out + err
-        no_home_yet = f"churn: There is no home at {home}: `churn init` or `churn demo` makes one.\n"
+        no_home_yet = (
+            f"churn: There is no home at {home}: `churn init` or `churn demo` makes one.\n"
+        )
         assert code == 0 or (code, err) == (2, no_home_yet)
     assert list(tmp_path.iterdir()) == [home]
     assert list(home.glob(".*")) == []
@@ -61,7 +67,9 @@ def at_once(home, folder, **acts):
         (folder / name).write_text(json.dumps(told))
 
     log = folder / "log"
-    children = [forked(lambda name=name, act=act: one(name, act), log) for name, act in acts.items()]
+    children = [
+        forked(lambda name=name, act=act: one(name, act), log) for name, act in acts.items()
+    ]
     assert [ended(child) for child in children] == [0] * len(children), log.read_text()
     return {name: json.loads((folder / name).read_text()) for name in acts}
 
@@ -71,15 +79,23 @@ def moves(home):
     fresh = open_home(home.folder)
     assert verification(fresh)["verified"]
     assert pending(fresh.ledger.receipts()) is None
-    done = [(receipt.act, receipt.subject) for receipt in fresh.ledger.receipts() if receipt.act in DONE]
-    assert done[-1][1] == f"version {fresh.releases.pointer().version}" == f"version {fresh.registry.alias(PRODUCTION)}"
+    done = [
+        (receipt.act, receipt.subject) for receipt in fresh.ledger.receipts() if receipt.act in DONE
+    ]
+    assert (
+        done[-1][1]
+        == f"version {fresh.releases.pointer().version}"
+        == f"version {fresh.registry.alias(PRODUCTION)}"
+    )
     return done
 
 
 FIRST = ("promotion done", "version 1")
 
 
-def test_of_two_processes_that_approve_at_once_one_wins_and_the_other_says_who_did(february_pending_copy, tmp_path):
+def test_of_two_processes_that_approve_at_once_one_wins_and_the_other_says_who_did(
+    february_pending_copy, tmp_path
+):
     home = february_pending_copy
     said = at_once(
         home, tmp_path,
@@ -101,7 +117,9 @@ def test_an_approval_and_a_rejection_at_once_are_one_answer(february_pending_cop
         home, tmp_path,
         Ann=lambda home: approve(home, 2, "Ann", "Yes."), Bob=lambda home: reject(home, 2, "Bob", "No."),
     )  # fmt: skip
-    answers = [receipt.actor for act in ("approval", "rejection") for receipt in home.ledger.receipts(act)]
+    answers = [
+        receipt.actor for act in ("approval", "rejection") for receipt in home.ledger.receipts(act)
+    ]
     assert [name for name, (was_done, _) in said.items() if was_done] == answers
     if answers == ["Ann"]:
         assert said["Bob"][1].startswith("Version 2 is already in production: Ann approved it at ")
@@ -111,7 +129,9 @@ def test_an_approval_and_a_rejection_at_once_are_one_answer(february_pending_cop
         assert moves(home) == [FIRST]
 
 
-def test_an_approval_and_a_rollback_at_once_come_one_after_the_other(february_pending_copy, tmp_path):
+def test_an_approval_and_a_rollback_at_once_come_one_after_the_other(
+    february_pending_copy, tmp_path
+):
     """The rollback of the first version is refused, that of the second goes back to the first."""
     home = february_pending_copy
     said = at_once(
@@ -120,7 +140,14 @@ def test_an_approval_and_a_rollback_at_once_come_one_after_the_other(february_pe
     )  # fmt: skip
     assert said["Ann"] == [True, "Version 2 is in production, approved by Ann: Yes."]
     if said["Bob"][0]:
-        assert moves(home) == [FIRST, ("promotion done", "version 2"), ("rollback done", "version 1")]
+        assert moves(home) == [
+            FIRST,
+            ("promotion done", "version 2"),
+            ("rollback done", "version 1"),
+        ]
     else:
-        assert said["Bob"][1] == "Version 1 is the first in production. There is no earlier version to roll back to."
+        assert (
+            said["Bob"][1]
+            == "Version 1 is the first in production. There is no earlier version to roll back to."
+        )
         assert moves(home) == [FIRST, ("promotion done", "version 2")]

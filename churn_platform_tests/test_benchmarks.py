@@ -14,7 +14,9 @@ QUESTIONS = sorted({path.stem for path in (ROOT / "benchmarks").glob("*.py")} - 
 
 
 def test_every_question_is_asked_by_make_bench_and_answered_in_the_results():
-    recipe = re.search(r"^bench:.*\n\t(.*)$", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)[1]
+    recipe = re.search(r"^bench:.*\n\t(.*)$", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)[
+        1
+    ]
     results = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
     for question in QUESTIONS:
         assert re.search(rf"\b{question}\b", recipe), question

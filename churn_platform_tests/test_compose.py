@@ -20,7 +20,16 @@ import typer
 import yaml
 
 from churn_platform.base.settings import Settings
-from churn_platform_tests.compose import DOCKER, Composed, Missing, Service, compose, read_env, variables, yaml_text
+from churn_platform_tests.compose import (
+    DOCKER,
+    Composed,
+    Missing,
+    Service,
+    compose,
+    read_env,
+    variables,
+    yaml_text,
+)
 
 ROOT = DOCKER.parent
 CADDY = Path(sysconfig.get_path("purelib")) / ".data" / "scripts" / "caddy"
@@ -49,7 +58,9 @@ def composed(prepared) -> Composed:
 def services(names: str = "") -> list[str]:
     """The names of the services; `ours` or `others` only."""
     found = yaml.safe_load(yaml_text())["services"]
-    ours = {name for name, said in found.items() if str(said["image"]).startswith("churn-platform:")}
+    ours = {
+        name for name, said in found.items() if str(said["image"]).startswith("churn-platform:")
+    }
     return sorted({"ours": ours, "others": set(found) - ours}.get(names, set(found)))
 
 
@@ -63,7 +74,9 @@ each_of_ours = pytest.mark.parametrize("name", services("ours"))
 def test_what_must_be_set_is_set_by_the_script_and_refused_without(prepared, composed):
     folder, _ = prepared
     values = read_env(folder / ".env")
-    assert {name for name, value in values.items() if not value} == {"CHURN_ALERT_URLS"}  # nobody, until you say who
+    assert {name for name, value in values.items() if not value} == {
+        "CHURN_ALERT_URLS"
+    }  # nobody, until you say who
     assert variables() <= set(values)
     assert set(values) == set(read_env(DOCKER / ".env.example"))
     for name in re.findall(r"\$\{(\w+):\?", yaml_text()):
@@ -84,16 +97,33 @@ def test_the_script_writes_secrets_once_and_shows_those_that_people_need(prepare
     metrics = (folder / "secrets" / "metrics_key").read_bytes()
     assert hashlib.sha256(metrics).hexdigest() == values["CHURN_METRICS_KEYS"]
     assert values["PROXY_PASSWORD_HASH"].startswith("$2a$")
-    assert len({values[n] for n in ("POSTGRES_PASSWORD", "MLFLOW_PASSWORD", "MLFLOW_SECRET", "GRAFANA_PASSWORD")}) == 4
+    assert (
+        len(
+            {
+                values[n]
+                for n in (
+                    "POSTGRES_PASSWORD",
+                    "MLFLOW_PASSWORD",
+                    "MLFLOW_SECRET",
+                    "GRAFANA_PASSWORD",
+                )
+            }
+        )
+        == 4
+    )
     assert (folder / ".env").stat().st_mode & 0o077 == 0
-    again = subprocess.run(["sh", folder / "prepare.sh"], capture_output=True, text=True, check=True)
+    again = subprocess.run(
+        ["sh", folder / "prepare.sh"], capture_output=True, text=True, check=True
+    )
     assert "stays as it is" in again.stdout
     assert (folder / ".env").read_text() == before
 
 
 def test_no_secret_is_in_git():
     example = read_env(DOCKER / ".env.example")
-    assert {name for name in example if re.search(r"PASSWORD|SECRET|KEYS", name) and example[name]} == set()
+    assert {
+        name for name in example if re.search(r"PASSWORD|SECRET|KEYS", name) and example[name]
+    } == set()
     ignored = (ROOT / ".gitignore").read_text().splitlines()
     assert {"/docker/.env", "/docker/home.env", "/docker/secrets/"} <= set(ignored)
 
@@ -125,8 +155,12 @@ def test_a_service_comes_back_by_itself_and_says_whether_it_is_well(composed, na
     check = service["healthcheck"]
     assert check["test"][0] in ("CMD", "CMD-SHELL")
     assert set(check) == {"test", "interval", "timeout", "retries", "start_period"}
-    assert seconds(check["start_period"]) >= 300  # a slow start is not a failure, and a quick one does not wait for it
-    assert seconds(check["interval"]) <= 15  # `up --wait` ends one interval after the slowest service is there
+    assert (
+        seconds(check["start_period"]) >= 300
+    )  # a slow start is not a failure, and a quick one does not wait for it
+    assert (
+        seconds(check["interval"]) <= 15
+    )  # `up --wait` ends one interval after the slowest service is there
 
 
 def seconds(text: str) -> int:
@@ -136,17 +170,26 @@ def seconds(text: str) -> int:
 def test_every_service_starts_with_the_stack_except_those_that_run_one_command(composed):
     said = {name: service.said for name, service in composed.services.items()}
     assert {name for name in said if said[name]["restart"] == "no"} == {"home", "maintenance"}
-    assert {name: service["profiles"] for name, service in said.items() if "profiles" in service} == {
-        "maintenance": ["maintenance"]
+    assert {
+        name: service["profiles"] for name, service in said.items() if "profiles" in service
+    } == {"maintenance": ["maintenance"]}
+    assert {target for _, target, _ in composed.services["maintenance"].mounts} == {
+        "/srv/churn",
+        "/srv/mlflow",
     }
-    assert {target for _, target, _ in composed.services["maintenance"].mounts} == {"/srv/churn", "/srv/mlflow"}
 
 
 def test_only_the_proxy_can_be_reached_and_only_from_this_machine_unless_said_otherwise(composed):
-    published = {name: service.said["ports"] for name, service in composed.services.items() if "ports" in service.said}
+    published = {
+        name: service.said["ports"]
+        for name, service in composed.services.items()
+        if "ports" in service.said
+    }
     assert published == {"proxy": ["127.0.0.1:8443:8443"]}
     assert composed.said["networks"]["inside"]["internal"] is True
-    outside = {name for name, service in composed.services.items() if "outside" in service.said["networks"]}
+    outside = {
+        name for name, service in composed.services.items() if "outside" in service.said["networks"]
+    }
     assert outside == {"proxy", "dagster-code", "exporter", "grafana"}
 
 
@@ -166,11 +209,16 @@ def test_what_a_service_waits_for_is_there_and_can_become_so(composed, name):
         if wanted["condition"] == "service_healthy":
             assert "test" in target["healthcheck"]
         else:
-            assert (wanted["condition"], target["restart"]) == ("service_completed_successfully", "no")
+            assert (wanted["condition"], target["restart"]) == (
+                "service_completed_successfully",
+                "no",
+            )
 
 
 def test_no_two_services_wait_for_each_other(composed):
-    waits = {name: set(service.said.get("depends_on", {})) for name, service in composed.services.items()}
+    waits = {
+        name: set(service.said.get("depends_on", {})) for name, service in composed.services.items()
+    }
     while waits:
         free = {name for name, others in waits.items() if not others & set(waits)}
         assert free, f"these wait for each other: {sorted(waits)}"
@@ -186,7 +234,9 @@ def test_every_volume_and_secret_is_declared_and_used_and_every_file_is_there(co
         if source.startswith("."):
             assert (DOCKER / source).exists(), source
             assert read_only, target
-    secrets = {name for service in composed.services.values() for name in service.said.get("secrets", [])}
+    secrets = {
+        name for service in composed.services.values() for name in service.said.get("secrets", [])
+    }
     assert secrets == set(composed.said["secrets"])
     for secret in composed.said["secrets"].values():
         assert (folder / secret["file"]).exists()
@@ -203,14 +253,36 @@ def test_a_folder_that_is_written_is_a_volume_or_in_memory(composed, name):
 
 
 def test_every_address_leads_to_a_service_that_listens_there(composed):
-    texts = [value for service in composed.services.values() for value in [*service.environment.values()]]
-    texts += [word for service in composed.services.values() for word in service.command if "allowed-hosts" not in word]
-    files = [path for path in DOCKER.rglob("*") if path.suffix in (".yml", ".yaml", ".ini") or path.name == "Caddyfile"]
+    texts = [
+        value for service in composed.services.values() for value in [*service.environment.values()]
+    ]
+    texts += [
+        word
+        for service in composed.services.values()
+        for word in service.command
+        if "allowed-hosts" not in word
+    ]
+    files = [
+        path
+        for path in DOCKER.rglob("*")
+        if path.suffix in (".yml", ".yaml", ".ini") or path.name == "Caddyfile"
+    ]
     texts += [path.read_text() for path in files if path.name != "compose.yaml"]
     texts += [re.sub(r"host: ([\w-]+), port: (\d+)", r"\1:\2", text) for text in texts]
-    found = {(host, int(port)) for text in texts for host, port in ADDRESS.findall(re.sub(r"\w+@", "", text))}
+    found = {
+        (host, int(port))
+        for text in texts
+        for host, port in ADDRESS.findall(re.sub(r"\w+@", "", text))
+    }
     found -= {(host, port) for host, port in found if host in ("localhost",)}
-    assert {host for host, _ in found} >= {"postgres", "mlflow", "dagster-code", "dagster-webserver", "api", "grafana"}
+    assert {host for host, _ in found} >= {
+        "postgres",
+        "mlflow",
+        "dagster-code",
+        "dagster-webserver",
+        "api",
+        "grafana",
+    }
     for host, port in found:
         assert port in composed.services[host].ports, f"{host}:{port}"
 
@@ -269,7 +341,9 @@ def test_a_command_of_ours_and_its_options_exist(composed, name):
         parsed(check["test"][1:])
 
 
-@pytest.mark.parametrize("command", ["churn serve --listen 0.0.0.0", "dagster-daemon walk", "mlflow server --login"])
+@pytest.mark.parametrize(
+    "command", ["churn serve --listen 0.0.0.0", "dagster-daemon walk", "mlflow server --login"]
+)
 def test_a_command_that_does_not_exist_is_seen(command):
     with pytest.raises(Exception, match=r"(?i)no such (option|command)"):
         parsed(command.split())
@@ -314,33 +388,54 @@ def test_every_variable_of_mlflow_is_one_that_mlflow_reads(composed, name):
 
 
 def test_the_login_of_mlflow_is_the_one_that_is_used_against_it(composed):
-    server, client = composed.services["mlflow"].environment, composed.services["dagster-code"].environment
+    server, client = (
+        composed.services["mlflow"].environment,
+        composed.services["dagster-code"].environment,
+    )
     assert server["MLFLOW_AUTH_ADMIN_USERNAME"] == client["MLFLOW_TRACKING_USERNAME"]
     assert server["MLFLOW_AUTH_ADMIN_PASSWORD"] == client["MLFLOW_TRACKING_PASSWORD"]
     said = configparser.ConfigParser()
     said.read(DOCKER / "mlflow" / "auth.ini")
-    mounted = {target for source, target, _ in composed.services["mlflow"].mounts if source == "./mlflow/auth.ini"}
+    mounted = {
+        target
+        for source, target, _ in composed.services["mlflow"].mounts
+        if source == "./mlflow/auth.ini"
+    }
     assert mounted == {server["MLFLOW_AUTH_CONFIG_PATH"]}
-    assert said["mlflow"]["authorization_function"] == "mlflow.server.auth:authenticate_request_basic_auth"
+    assert (
+        said["mlflow"]["authorization_function"]
+        == "mlflow.server.auth:authenticate_request_basic_auth"
+    )
     assert "password" not in said["mlflow"]["database_uri"]
 
 
 def test_every_database_is_made(composed):
-    made = set(re.findall(r"CREATE DATABASE (\w+);", (DOCKER / "postgres" / "databases.sql").read_text()))
+    made = set(
+        re.findall(r"CREATE DATABASE (\w+);", (DOCKER / "postgres" / "databases.sql").read_text())
+    )
     made.add(composed.services["postgres"].environment["POSTGRES_DB"])
     texts = [yaml_text(), (DOCKER / "mlflow" / "auth.ini").read_text()]
-    used = {name for text in texts for name in re.findall(r"postgresql[+\w]*://[^/\s]+/(\w+)", text)}
+    used = {
+        name for text in texts for name in re.findall(r"postgresql[+\w]*://[^/\s]+/(\w+)", text)
+    }
     assert used == made
 
 
 def test_telemetry_is_off_in_every_service_that_has_any(composed):
     for name in ("dagster-code", "dagster-webserver", "dagster-daemon", "api"):
         environment = composed.services[name].environment
-        assert (environment["DAGSTER_DISABLE_TELEMETRY"], environment["DO_NOT_TRACK"]) == ("yes", "1")
+        assert (environment["DAGSTER_DISABLE_TELEMETRY"], environment["DO_NOT_TRACK"]) == (
+            "yes",
+            "1",
+        )
     for name in ("mlflow", "dagster-code"):
         assert composed.services[name].environment["MLFLOW_DISABLE_TELEMETRY"] == "true"
     grafana = composed.services["grafana"].environment
-    assert grafana["GF_ANALYTICS_REPORTING_ENABLED"] == grafana["GF_ANALYTICS_CHECK_FOR_UPDATES"] == "false"
+    assert (
+        grafana["GF_ANALYTICS_REPORTING_ENABLED"]
+        == grafana["GF_ANALYTICS_CHECK_FOR_UPDATES"]
+        == "false"
+    )
 
 
 # The images
@@ -354,7 +449,9 @@ def test_an_image_is_built_from_what_is_there_and_runs_as_nobody(composed, name)
     assert all(PINNED.match(base) for base in bases if base not in own), bases
     for line in re.findall(r"^COPY (?!--from)(.+)$", text, flags=re.MULTILINE):
         assert all((ROOT / source).exists() for source in line.split()[:-1]), line
-        kept = set(re.findall(r"^!(\S+)$", (ROOT / ".dockerignore").read_text(), flags=re.MULTILINE))
+        kept = set(
+            re.findall(r"^!(\S+)$", (ROOT / ".dockerignore").read_text(), flags=re.MULTILINE)
+        )
         assert set(line.split()[:-1]) <= kept
     users = {
         service.said["user"]
@@ -381,7 +478,9 @@ def test_the_image_holds_what_the_lock_says_and_the_drivers_of_the_stack():
     assert "stack" in project["optional-dependencies"]
     assert "uv pip sync --require-hashes requirements.txt" in stages()["libraries"]
     assert "uv pip install --no-deps ." in stages()["project"]
-    volumes = re.findall(r"install -d -o churn -g churn (.+?)(?: \\|$)", text, flags=re.MULTILINE)[0].split()
+    volumes = re.findall(r"install -d -o churn -g churn (.+?)(?: \\|$)", text, flags=re.MULTILINE)[
+        0
+    ].split()
     assert volumes == ["/srv/churn", "/srv/mlflow"]
 
 
@@ -391,7 +490,10 @@ def test_a_changed_line_of_code_makes_a_small_layer():
         "--from=locked /app/requirements.txt ./"
     ]
     copies = re.findall(r"^COPY --from=(\w+) (\S+) (\S+)$", stages()[""], flags=re.MULTILINE)
-    assert copies == [("libraries", "/app/.venv", "/app/.venv"), ("project", "/app/.venv", "/app/.venv")]
+    assert copies == [
+        ("libraries", "/app/.venv", "/app/.venv"),
+        ("project", "/app/.venv", "/app/.venv"),
+    ]
 
 
 def test_a_container_of_one_command_gets_no_health_check_from_the_image():
@@ -414,7 +516,12 @@ def test_the_proxy_reads_its_file_and_leads_each_name_to_its_service(composed, t
         for route in server["routes"]
         for name in route["match"][0]["host"]
     }
-    led = {"dagster": "dagster-webserver:3000", "mlflow": "mlflow:5000", "grafana": "grafana:3000", "api": "api:3002"}
+    led = {
+        "dagster": "dagster-webserver:3000",
+        "mlflow": "mlflow:5000",
+        "grafana": "grafana:3000",
+        "api": "api:3002",
+    }
     for name, target in led.items():
         assert f'"dial": "{target}"' in routes[f"{name}.localhost"]
     assert "http_basic" in routes["dagster.localhost"]
@@ -437,15 +544,26 @@ def test_prometheus_has_the_key_where_it_looks_for_it(composed):
 def test_a_script_is_sound_shell_and_asks_what_is_there(composed, name):
     done = subprocess.run(["sh", "-n", DOCKER / name], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    for service, command in re.findall(r"exec -T ([\w-]+) (churn [\w /-]+)", (DOCKER / name).read_text()):
+    for service, command in re.findall(
+        r"exec -T ([\w-]+) (churn [\w /-]+)", (DOCKER / name).read_text()
+    ):
         assert service in composed.services
         parsed(command.split())
 
 
 def test_reading_the_file_is_compose_s_own_way():
     values = {"GIVEN": "x", "EMPTY": ""}
-    texts = {"${GIVEN}": "x", "${NONE}": "", "${EMPTY:-d}-": "d-", "$${GIVEN}": "${GIVEN}", "${GIVEN:?m}": "x"}
+    texts = {
+        "${GIVEN}": "x",
+        "${NONE}": "",
+        "${EMPTY:-d}-": "d-",
+        "$${GIVEN}": "${GIVEN}",
+        "${GIVEN:?m}": "x",
+    }
     from churn_platform_tests.compose import interpolated
 
     assert interpolated(list(texts), values) == list(texts.values())
-    assert Service("a", {"volumes": ["./b:/c:ro", "d:/e"]}).mounts == [("./b", "/c", True), ("d", "/e", False)]
+    assert Service("a", {"volumes": ["./b:/c:ro", "d:/e"]}).mounts == [
+        ("./b", "/c", True),
+        ("d", "/e", False),
+    ]

@@ -56,7 +56,9 @@ class Trial:
             check=False, **more,
         )  # fmt: skip
         first, *rest = script.strip().splitlines()
-        self.seconds.append(f"{time.monotonic() - began:.0f} s: {first[:100]}{' ...' if rest else ''}")
+        self.seconds.append(
+            f"{time.monotonic() - began:.0f} s: {first[:100]}{' ...' if rest else ''}"
+        )
         assert done.returncode == 0, f"{script}\n{done.stdout[-6000:]}\n{done.stderr[-6000:]}"
         return done.stdout
 
@@ -83,7 +85,9 @@ def trial(request, tmp_path_factory):
             print(f"\nNOT RUN: docker/ was not tried in containers. {reason}")
         pytest.skip(reason)
     folder = tmp_path_factory.mktemp("project") / "project"
-    ignored = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache", "*.env", "secrets", "*_home")
+    ignored = shutil.ignore_patterns(
+        ".git", ".venv", "__pycache__", ".*_cache", "*.env", "secrets", "*_home"
+    )
     shutil.copytree(ROOT, folder, ignore=ignored)
     made = Trial(folder)
     try:
@@ -103,8 +107,13 @@ def trial(request, tmp_path_factory):
 
 def test_every_service_is_healthy_and_a_container_of_one_command_has_no_check(trial):
     state = "{{.Name}} {{.State.Status}} {{if .State.Health}}{{.State.Health.Status}}{{else}}none{{end}}"
-    shown = trial.run(f"docker inspect --format '{state}' $({COMPOSE} ps --all --quiet)").splitlines()
-    found = {name.removeprefix("/churn-try-").removesuffix("-1"): rest for name, *rest in map(str.split, shown)}
+    shown = trial.run(
+        f"docker inspect --format '{state}' $({COMPOSE} ps --all --quiet)"
+    ).splitlines()
+    found = {
+        name.removeprefix("/churn-try-").removesuffix("-1"): rest
+        for name, *rest in map(str.split, shown)
+    }
     assert found.pop("home") == ["exited", "none"]
     assert set(map(tuple, found.values())) == {("running", "healthy")}, found
     assert len(found) == 11
@@ -136,7 +145,9 @@ def test_a_backup_made_and_restored_as_documented_answers_as_before(trial):
     trial.run(restore)  # ends with `churn verify --deep`
     for path, answer in before.items():
         assert without_request(trial.ask(path)) == without_request(answer), path
-    trial.run(f"{COMPOSE} exec -T dagster-code churn run")  # nothing is due: no month is seen as another
+    trial.run(
+        f"{COMPOSE} exec -T dagster-code churn run"
+    )  # nothing is due: no month is seen as another
     assert trial.receipts() == acts
 
 

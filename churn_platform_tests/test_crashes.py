@@ -27,7 +27,7 @@ from churn_platform.promotion.approving import approve, reject
 from churn_platform.promotion.deciding import carry_out, decide_candidate
 from churn_platform.promotion.promoting import production_candidate
 from churn_platform.promotion.rolling_back import roll_back, unblock
-from churn_platform.services import Home
+from churn_platform.services import Services
 from churn_platform.training.registry import PRODUCTION
 from churn_platform_tests.crash_points import Command, points_of, survived
 from churn_platform_tests.loop_steps import run, train
@@ -51,7 +51,7 @@ NOISE = {"promotion intent", "promotion void", "rollback intent", "rollback void
 """Acts of which a kill leaves one more; each of the others is done once."""
 
 
-def sound(home: Home) -> None:
+def sound(home: Services) -> None:
     """What holds at every instant, between a kill and the next command too: one production version, and it serves."""
     pointer = home.releases.pointer()
     assert pointer is not None
@@ -71,7 +71,7 @@ def sound(home: Home) -> None:
             load_training_dataset(home, month)
 
 
-def story(home: Home) -> dict[str, Any]:
+def story(home: Services) -> dict[str, Any]:
     """What a home has come to, without what a kill may leave behind: version numbers, times, recoveries."""
     sound(home)
     pointer, receipts = home.releases.pointer(), home.ledger.receipts()
@@ -83,56 +83,74 @@ def story(home: Home) -> dict[str, Any]:
         home.releases.verify(version)
     return {
         "production": production_candidate(home).digest,
-        "registered": sorted(home.registry.load(version).digest for version in home.registry.versions()),
-        "released": sorted(home.releases.manifest(version).candidate_digest for version in home.releases.versions()),
-        "lake": {str(m): [home.lake.digest(m), len(home.lake.deliveries(m))] for m in home.lake.months()},
-        "records": {f"{kind} {m}": _record(home, kind, m) for kind in KINDS for m in home.records.months(kind)},
-        "decisions": [[d["as_of"], d["decision"], d["candidate_digest"]] for d in home.records.decisions()],
+        "registered": sorted(
+            home.registry.load(version).digest for version in home.registry.versions()
+        ),
+        "released": sorted(
+            home.releases.manifest(version).candidate_digest for version in home.releases.versions()
+        ),
+        "lake": {
+            str(m): [home.lake.digest(m), len(home.lake.deliveries(m))] for m in home.lake.months()
+        },
+        "records": {
+            f"{kind} {m}": _record(home, kind, m)
+            for kind in KINDS
+            for m in home.records.months(kind)
+        },
+        "decisions": [
+            [d["as_of"], d["decision"], d["candidate_digest"]] for d in home.records.decisions()
+        ],
         "acts": dict(Counter(receipt.act for receipt in receipts if receipt.act not in NOISE)),
-        "rows of the forgotten": sum(KEY in set(home.lake.tables(m)["members"]["member"]) for m in home.lake.months()),
+        "rows of the forgotten": sum(
+            KEY in set(home.lake.tables(m)["members"]["member"]) for m in home.lake.months()
+        ),
         "left": sorted(path.name for path in home.folder.iterdir() if path.name in ("forgetting",)),
-        "left beside": sorted(path.name for path in home.folder.parent.glob(f".{home.folder.name}.*")),
+        "left beside": sorted(
+            path.name for path in home.folder.parent.glob(f".{home.folder.name}.*")
+        ),
     }
 
 
-def _record(home: Home, kind: str, month: dt.date) -> list[Any]:
+def _record(home: Services, kind: str, month: dt.date) -> list[Any]:
     record = home.records.read(kind, month) or {}
-    return [record.get(name) for name in ("snapshot", "inputs", "digest", "customers", "stand_down")]
+    return [
+        record.get(name) for name in ("snapshot", "inputs", "digest", "customers", "stand_down")
+    ]
 
 
-def again(home: Home) -> None:
+def again(home: Services) -> None:
     run(home)
 
 
-def forgotten(home: Home) -> object:
+def forgotten(home: Services) -> object:
     return forget(home, KEY, "ann", "asked")
 
 
-def rolled_back(home: Home) -> object:
+def rolled_back(home: Services) -> object:
     return roll_back(home, "ann", "it promised too much", to=1)
 
 
-def approved(home: Home) -> object:
+def approved(home: Services) -> object:
     return approve(home, 2, "ann", "it is the better one")
 
 
-def rejected(home: Home) -> object:
+def rejected(home: Services) -> object:
     return reject(home, 2, "ann", "not before the campaign")
 
 
-def unblocked(home: Home) -> object:
+def unblocked(home: Services) -> object:
     return unblock(home, 2, "ann", "it was the data")
 
 
-def archive_of(home: Home) -> Path:
+def archive_of(home: Services) -> Path:
     return home.folder.with_name(f"{home.folder.name}.zip")
 
 
-def backed_up(home: Home) -> object:
+def backed_up(home: Services) -> object:
     return back_up(home, archive_of(home))
 
 
-def backed_up_again(home: Home) -> None:
+def backed_up_again(home: Services) -> None:
     """Until the archive is whole nothing has its name; then every byte in it is as recorded."""
     if not archive_of(home).exists():
         backed_up(home)
@@ -141,7 +159,7 @@ def backed_up_again(home: Home) -> None:
             copy_checked(archive, said, name, None)
 
 
-def damaged(home: Home) -> None:
+def damaged(home: Services) -> None:
     """A bit of the release in production, the alias, a record and the pointer are wrong, a half-written file lies there."""
     flip(home.releases.folder / "2" / "model.skops")
     home.registry.set_alias(PRODUCTION, 1)
@@ -150,13 +168,13 @@ def damaged(home: Home) -> None:
     (home.folder / "lake" / ".half.tmp").write_bytes(b"")
 
 
-def unless_nowhere(home: Home) -> None:
+def unless_nowhere(home: Services) -> None:
     """A restore that was cut off has put nothing in its place."""
     if any(home.folder.iterdir()):
         sound(home)
 
 
-def chained(home: Home) -> None:
+def chained(home: Services) -> None:
     """A home under repair: what is whole of it is the ledger."""
     assert home.ledger.verify() is None
 
@@ -168,7 +186,7 @@ BETWEEN = {"restore": unless_nowhere, "repair": chained}
 def again_unless_done(act: Any) -> Any:
     """The command again, which may say that the first one was completed."""
 
-    def once_more(home: Home) -> None:
+    def once_more(home: Services) -> None:
         with contextlib.suppress(UsageError):
             act(home)
         run(home)
@@ -176,7 +194,7 @@ def again_unless_done(act: Any) -> Any:
     return once_more
 
 
-def waiting(home: Home) -> None:
+def waiting(home: Services) -> None:
     """February's candidate passes, and waits for a person's word."""
     home = with_policy(home, mode="approval")
     decide_candidate(home, FEBRUARY, "performance")
@@ -190,7 +208,7 @@ def commands(january, tmp_path_factory):
     files = make_home(folder / "files")
     deliver(files, FEBRUARY)
     (files.drops / str(FEBRUARY)).rename(folder / "february")
-    stages: dict[str, Home] = {"ingest": copied(january, folder / "ingest")}
+    stages: dict[str, Services] = {"ingest": copied(january, folder / "ingest")}
 
     def stage(name: str, before: str, act: Any) -> None:
         stages[name] = copied(stages[before], folder / name)
@@ -225,16 +243,20 @@ def commands(january, tmp_path_factory):
         lambda h: (take_in(h, folder / "february", FEBRUARY), run(h)),
     )
     made["backup"] = Command("backup", stages["backup"], backed_up, backed_up_again)
-    made["repair"] = Command("repair", stages["repair"], repair, lambda home: (repair(home), run(home)))
+    made["repair"] = Command(
+        "repair", stages["repair"], repair, lambda home: (repair(home), run(home))
+    )
 
-    def restored(home: Home) -> object:
+    def restored(home: Services) -> object:
         return restore(folder / "home.zip", home)
 
     once = {
         "forget": forgotten, "rollback": rolled_back, "approve": approved, "reject": rejected, "unblock": unblocked,
         "restore": restored,
     }  # fmt: skip
-    made |= {name: Command(name, stages[name], act, again_unless_done(act)) for name, act in once.items()}
+    made |= {
+        name: Command(name, stages[name], act, again_unless_done(act)) for name, act in once.items()
+    }
     return made
 
 
@@ -267,16 +289,20 @@ def test_killed_at_any_point_the_same_again_comes_to_the_same(commands, tmp_path
 def test_killed_while_mlflows_store_is_made_the_same_again_makes_it(tmp_path):
     """MLflow migrates an empty file in dozens of commits; a store that was cut off within them is broken for ever."""
 
-    def prepare(home: Home) -> None:
+    def prepare(home: Services) -> None:
         home.registry.prepare()
 
-    def nothing_or_all(home: Home) -> None:
+    def nothing_or_all(home: Services) -> None:
         assert home.registry.alias(PRODUCTION) is None
 
-    def made(home: Home) -> list[Any]:
+    def made(home: Services) -> list[Any]:
         client = home.registry._client()
         left = sorted(path.name for path in home.folder.glob(".*"))
-        return [[one.name for one in client.search_experiments()], len(client.search_registered_models()), left]
+        return [
+            [one.name for one in client.search_experiments()],
+            len(client.search_registered_models()),
+            left,
+        ]
 
     command = Command("init", make_home(tmp_path / "start"), prepare, prepare)
     count = len(points_of(command, tmp_path))

@@ -68,7 +68,11 @@ class Running:
 
     def everyone(self) -> set[psutil.Process]:
         """The process, all below it, and whoever else works in the home or was started on it."""
-        found = {self.process, *self.process.children(recursive=True)} if self.process.is_running() else set()
+        found = (
+            {self.process, *self.process.children(recursive=True)}
+            if self.process.is_running()
+            else set()
+        )
         for other in psutil.process_iter():
             try:
                 if other.cwd().startswith(str(self.folder)) or any(
@@ -96,7 +100,9 @@ class Running:
         deadline = time.monotonic() + seconds
         while not ready():
             said = self.log.read_text(errors="replace")[-3000:]
-            assert self.process.poll() is None, f"`churn ui` ended while waiting until {what}:\n{said}"
+            assert self.process.poll() is None, (
+                f"`churn ui` ended while waiting until {what}:\n{said}"
+            )
             assert time.monotonic() < deadline, f"not within {seconds} s: {what}:\n{said}"
             time.sleep(1)
 
@@ -113,12 +119,23 @@ def running(tmp_path_factory):
     """`churn ui` on an empty home of a small business, started as a shell starts a background job: SIGINT ignored."""
     home = make_home(tmp_path_factory.mktemp("daemon") / "home")
     log, port, reports_port = home.folder.parent / "ui.log", free_port(), free_port()
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("CHURN_", "DAGSTER_HOME"))}
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("CHURN_", "DAGSTER_HOME"))
+    }
     environment |= {
         "CHURN_REPORTS_PORT": str(reports_port),
         "PYTHONPATH": str(Path(churn_platform.__file__).parents[1]),
     }
-    command = [sys.executable, "-c", "from churn_platform.cli.app import main; main()", "ui", "--port", str(port)]
+    command = [
+        sys.executable,
+        "-c",
+        "from churn_platform.cli.app import main; main()",
+        "ui",
+        "--port",
+        str(port),
+    ]
     with log.open("wb") as stream:
         process = psutil.Popen(
             [*command, "--home", str(home.folder)],
@@ -137,13 +154,17 @@ def told(running) -> dict[str, Any]:
     running.wait("the UI answers", 2 * MINUTES, lambda: not port_is_free(running.port))
     deliver(open_home(running.folder), JANUARY)
     running.wait(
-        "the month is decided, promoted and scored", 5 * MINUTES, lambda: decided_promoted_and_scored(running.folder)
+        "the month is decided, promoted and scored",
+        5 * MINUTES,
+        lambda: decided_promoted_and_scored(running.folder),
     )
     runs = "{ runsOrError { ... on Runs { results { status } } } }"
     running.wait(
         "its runs have ended",
         MINUTES,
-        lambda: {run["status"] for run in running.ask(runs)["runsOrError"]["results"]} == {"SUCCESS"},
+        lambda: (
+            {run["status"] for run in running.ask(runs)["runsOrError"]["results"]} == {"SUCCESS"}
+        ),
     )
     return running.ask(QUERY)
 
@@ -151,7 +172,11 @@ def told(running) -> dict[str, Any]:
 def test_a_drop_that_is_copied_in_becomes_a_model_in_production_and_a_ranked_list(told, running):
     home = open_home(running.folder)
     [decision] = home.records.decisions()
-    assert (decision["as_of"], decision["trigger"], decision["decision"]) == ("2024-01-31", "first", "promoted")
+    assert (decision["as_of"], decision["trigger"], decision["decision"]) == (
+        "2024-01-31",
+        "first",
+        "promoted",
+    )
     assert (home.releases.pointer().version, home.registry.alias("production")) == (1, 1)
     scores = home.records.frame("scores", JANUARY)
     assert len(scores) == CUSTOMERS
@@ -179,7 +204,9 @@ def test_every_asset_and_check_is_in_the_ui_with_a_group_and_a_description(told)
         assert node["groupName"] != "default", name
         assert node["assetMaterializations"] == [{"partition": "2024-01-31"}], name
     checks = {
-        check["name"]: check for node in assets.values() for check in node["assetChecksOrError"].get("checks", [])
+        check["name"]: check
+        for node in assets.values()
+        for check in node["assetChecksOrError"].get("checks", [])
     }
     assert {criterion.name for criterion in CRITERIA} < set(checks)
     assert set(checks) == {key.name for key in defs().resolve_asset_graph().asset_check_keys}
@@ -188,8 +215,18 @@ def test_every_asset_and_check_is_in_the_ui_with_a_group_and_a_description(told)
 
 def test_every_job_sensor_and_schedule_is_in_the_ui_described_and_on(told):
     [repository] = told["repositoriesOrError"]["nodes"]
-    jobs = {job["name"]: job["description"] for job in repository["jobs"] if not job["name"].startswith("__")}
-    answers = {"approval_job", "rejection_job", "rollback_job", "unblocking_job", "retraining_request_job"}
+    jobs = {
+        job["name"]: job["description"]
+        for job in repository["jobs"]
+        if not job["name"].startswith("__")
+    }
+    answers = {
+        "approval_job",
+        "rejection_job",
+        "rollback_job",
+        "unblocking_job",
+        "retraining_request_job",
+    }
     assert set(jobs) == {"monthly", "retraining", "pull"} | answers
     assert all(jobs.values())
     sensors = {sensor["name"]: sensor for sensor in repository["sensors"]}
@@ -210,7 +247,12 @@ def test_the_reports_are_where_the_ui_links_to(told, running):
 def test_the_log_holds_no_warning(told, running):
     log = running.log.read_text(errors="replace")
     assert f"Dagster UI: http://127.0.0.1:{running.port}" in log
-    assert re.findall(r"^.*(?:warning|error|traceback|exception).*$", log, flags=re.IGNORECASE | re.MULTILINE) == []
+    assert (
+        re.findall(
+            r"^.*(?:warning|error|traceback|exception).*$", log, flags=re.IGNORECASE | re.MULTILINE
+        )
+        == []
+    )
 
 
 def test_the_command_line_beside_the_daemon_does_nothing_twice(told, running):
@@ -227,7 +269,10 @@ def test_the_command_line_beside_the_daemon_does_nothing_twice(told, running):
     command = [sys.executable, "-c", "from churn_platform.cli.app import main; main()"]
     for words in (["run"], ["verify"]):
         done = subprocess.run(
-            [*command, *words, "--home", str(running.folder)], capture_output=True, text=True, check=False
+            [*command, *words, "--home", str(running.folder)],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
     running.wait("its runs have ended", 2 * MINUTES, lambda: statuses() == {"SUCCESS"})
@@ -244,12 +289,22 @@ def works(process):
         return False
 
 
-def test_ctrl_c_pressed_twice_within_a_run_ends_every_process_and_the_next_run_completes_the_month(told, running):
+def test_ctrl_c_pressed_twice_within_a_run_ends_every_process_and_the_next_run_completes_the_month(
+    told, running
+):
     deliver(open_home(running.folder), FEBRUARY)
-    started = "{ runsOrError(filter: {statuses: [STARTED]}) { ... on Runs { results { jobName } } } }"
-    running.wait("February's run has started", 2 * MINUTES, lambda: running.ask(started)["runsOrError"]["results"])
+    started = (
+        "{ runsOrError(filter: {statuses: [STARTED]}) { ... on Runs { results { jobName } } } }"
+    )
+    running.wait(
+        "February's run has started",
+        2 * MINUTES,
+        lambda: running.ask(started)["runsOrError"]["results"],
+    )
     everyone = running.everyone()
-    assert len(everyone) >= 6, "churn, code server with its worker and its run, webserver, daemon, report server"
+    assert len(everyone) >= 6, (
+        "churn, code server with its worker and its run, webserver, daemon, report server"
+    )
     os.kill(running.process.pid, signal.SIGINT)
     time.sleep(1)
     os.kill(running.process.pid, signal.SIGINT)

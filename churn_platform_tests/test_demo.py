@@ -12,7 +12,7 @@ import pytest
 
 from churn_platform.cli.app import main
 from churn_platform.cli.simulate import read_truth
-from churn_platform.services import Home
+from churn_platform.services import Services
 from churn_platform_tests.small_business import JANUARY, deliver, make_home, open_home
 
 MONTHS = ["2024-01-31", "2024-02-29", "2024-03-31"]
@@ -38,7 +38,11 @@ def churn_alone(*arguments: object) -> Told:
     kept, argv, out, err = dict(os.environ), sys.argv, io.StringIO(), io.StringIO()
     sys.argv = ["churn", *(str(argument) for argument in arguments)]
     try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as end:
+        with (
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+            pytest.raises(SystemExit) as end,
+        ):
             main()
     finally:
         sys.argv = argv
@@ -48,7 +52,7 @@ def churn_alone(*arguments: object) -> Told:
 
 
 @pytest.fixture(scope="module")
-def first(tmp_path_factory) -> tuple[Home, Told]:
+def first(tmp_path_factory) -> tuple[Services, Told]:
     """The demo, run once."""
     folder = tmp_path_factory.mktemp("demo") / "home"
     told = churn(*ASKED, home=folder)
@@ -66,11 +70,14 @@ def again(first) -> tuple[dict[str, object], dict[str, object], dict[str, object
     return json.loads(told.out), before, held(home)
 
 
-def held(home: Home) -> dict[str, object]:
+def held(home: Services) -> dict[str, object]:
     """What a run would add to."""
     fresh = open_home(home.folder)
     with dg.DagsterInstance.from_config(str(home.folder / "dagster")) as instance:
-        runs = [(run.job_name, run.tags["dagster/partition"], run.status.value) for run in instance.get_runs()]
+        runs = [
+            (run.job_name, run.tags["dagster/partition"], run.status.value)
+            for run in instance.get_runs()
+        ]
     return {
         "runs": runs[::-1],
         "receipts": [receipt.digest for receipt in fresh.ledger.receipts()],
@@ -95,8 +102,16 @@ def test_every_month_runs_and_the_first_and_the_shifted_one_are_retrained(first,
 def test_the_shift_is_seen_and_a_better_model_replaces_the_old_one(again):
     found, _, _ = again
     january, march = found["decisions"]
-    assert (january["as_of"], january["trigger"], january["decision"]) == ("2024-01-31", "first", "promoted")
-    assert (march["as_of"], march["trigger"], march["decision"]) == ("2024-03-31", "performance", "promoted")
+    assert (january["as_of"], january["trigger"], january["decision"]) == (
+        "2024-01-31",
+        "first",
+        "promoted",
+    )
+    assert (march["as_of"], march["trigger"], march["decision"]) == (
+        "2024-03-31",
+        "performance",
+        "promoted",
+    )
     assert march["difference_interval"][0] > 0
     assert march["candidate_auc"] > march["production_auc"] + 0.1
     assert (found["production"]["version"], found["production"]["as_of"]) == (2, "2024-03-31")
@@ -111,7 +126,11 @@ def test_the_story_has_a_row_a_month_with_what_changed_and_the_best_auc_that_cou
     truth = read_truth(home.folder / "simulated")
     for row, month in zip(again[0]["story"], truth["months"], strict=True):
         assert (row["best_auc"], row["what_changed"]) == (month["best_auc"], month["what_changed"])
-    assert (january["drift_share"], january["realised_auc"], january["first_auc"]) == (None, None, None)
+    assert (january["drift_share"], january["realised_auc"], january["first_auc"]) == (
+        None,
+        None,
+        None,
+    )
     assert february["why"] == "no retraining asked for"
     assert abs(february["realised_auc"] - january["candidate_auc"]) < 0.08
     assert march["realised_auc"] == march["first_auc"] < 0.65 < march["candidate_auc"]
@@ -128,14 +147,23 @@ def test_the_answer_as_json_says_which_scenario_it_was_and_what_the_loop_should_
 
 def test_the_table_shows_the_story_and_what_to_type_next(first, again):
     home, told = first
-    assert told.out.startswith("sudden-shift: from the third month on other things drive churn, at once.\n")
+    assert told.out.startswith(
+        "sudden-shift: from the third month on other things drive churn, at once.\n"
+    )
     lines = told.out.splitlines()
     for row in again[0]["story"]:
         line = next(line for line in lines if line.startswith(row["month"]))
         assert f"{row['best_auc']:.3f}" in line
         assert row["decision"] in line
     [heads] = [line for line in lines if line.startswith("month ")]
-    for column in ("drift", "in production", "first model kept", "best possible", "candidate", "the loop"):
+    for column in (
+        "drift",
+        "in production",
+        "first model kept",
+        "best possible",
+        "candidate",
+        "the loop",
+    ):
         assert column in heads
     assert "In production: version 2, AUC 0." in told.out
     for command in ("decision", "scores", "ui"):
@@ -173,13 +201,17 @@ def test_another_demo_in_the_same_home_is_refused(first):
     home, _ = first
     told = churn("demo", "--users", "1500", "--months", "2", home=home.folder)
     assert (told.code, told.out) == (2, "")
-    assert told.err.startswith(f"churn: {home.folder} already holds another demo: name an empty folder with --home")
+    assert told.err.startswith(
+        f"churn: {home.folder} already holds another demo: name an empty folder with --home"
+    )
 
 
 def test_a_demo_never_touches_months_that_are_somebodys_own(january):
     told = churn("demo", home=january.folder)
     assert (told.code, told.out) == (2, "")
-    assert told.err.startswith(f"churn: {january.folder} already holds months of its own: name an empty folder")
+    assert told.err.startswith(
+        f"churn: {january.folder} already holds months of its own: name an empty folder"
+    )
     assert not (january.folder / "demo.json").exists()
 
 

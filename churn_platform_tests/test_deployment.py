@@ -34,7 +34,9 @@ def test_each_image_is_built_by_one_service(composed):
     Compose builds what is missing before it creates the first container, so no service has to wait for the builder.
     """
     for image in {service.said["image"] for service in composed.services.values()}:
-        users = {name for name, service in composed.services.items() if service.said["image"] == image}
+        users = {
+            name for name, service in composed.services.items() if service.said["image"] == image
+        }
         builders = {name for name in users if "build" in composed.services[name].said}
         if not builders:
             assert len(users) == 1, image
@@ -61,14 +63,19 @@ def test_nothing_waits_for_what_only_watches_and_that_waits_for_nothing_it_watch
 def test_mlflow_workers_may_import_for_longer_than_uvicorn_allows_by_default(composed):
     from uvicorn.main import main as uvicorn
 
-    [options] = [word for word in composed.services["mlflow"].command if word.startswith("--uvicorn-opts=")]
+    [options] = [
+        word for word in composed.services["mlflow"].command if word.startswith("--uvicorn-opts=")
+    ]
     context = uvicorn.make_context("uvicorn", [*options.partition("=")[2].split(), "app"])
     assert context.params["timeout_worker_healthcheck"] >= 60
 
 
 def test_no_health_check_does_work(composed):
     """Dagster's own commands import it (2 s of CPU each time), and `/metrics` of the exporter reads the home."""
-    checks = {name: service.said["healthcheck"].get("test", []) for name, service in composed.services.items()}
+    checks = {
+        name: service.said["healthcheck"].get("test", [])
+        for name, service in composed.services.items()
+    }
     for name, check in checks.items():
         assert not {"dagster", "dagster-daemon", "churn"} & set(check[1:2]), name
     assert not [name for name, check in checks.items() if "".join(check[-1:]).endswith("/metrics")]
@@ -76,7 +83,9 @@ def test_no_health_check_does_work(composed):
 
 def test_no_command_line_holds_a_secret(composed):
     """`ps` on the host shows it to everybody."""
-    secrets = [f"value-of-{name}" for name in variables() if re.search(r"PASSWORD|SECRET|KEYS", name)]
+    secrets = [
+        f"value-of-{name}" for name in variables() if re.search(r"PASSWORD|SECRET|KEYS", name)
+    ]
     assert secrets
     for name, service in composed.services.items():
         words = " ".join([*service.command, *service.said.get("healthcheck", {}).get("test", [])])
@@ -86,26 +95,39 @@ def test_no_command_line_holds_a_secret(composed):
 def test_redis_reads_its_password_from_what_its_shell_gives_it(composed, tmp_path):
     """A program in its place shows how it is started: the stack's own tests start the real one."""
     redis = composed.services["redis"]
-    assert redis.environment["REDISCLI_AUTH"] == composed.services["api"].environment["CHURN_ONLINE_PASSWORD"]
+    assert (
+        redis.environment["REDISCLI_AUTH"]
+        == composed.services["api"].environment["CHURN_ONLINE_PASSWORD"]
+    )
     (tmp_path / "redis-server").write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\ncat\n")
     (tmp_path / "redis-server").chmod(0o755)
     environment = redis.environment | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    shown = subprocess.run(redis.command, env=environment, capture_output=True, text=True, check=True).stdout
+    shown = subprocess.run(
+        redis.command, env=environment, capture_output=True, text=True, check=True
+    ).stdout
     assert shown.splitlines() == ["-", *redis.command[4:], "requirepass value-of-REDIS_PASSWORD"]
 
 
 def test_mlflow_takes_what_its_own_pages_send(composed):
     """The address that a browser names: with the port, and without where it is the usual one."""
-    [allowed] = [word for word in composed.services["mlflow"].command if word.startswith("--cors-allowed-origins=")]
+    [allowed] = [
+        word
+        for word in composed.services["mlflow"].command
+        if word.startswith("--cors-allowed-origins=")
+    ]
     host = "https://mlflow.value-of-CHURN_DOMAIN"
     assert allowed.partition("=")[2].split(",") == [f"{host}:value-of-CHURN_PORT", host]
 
 
 def test_who_reads_databases_and_who_tells_people_has_the_variables_of_the_user(composed):
     given = {
-        name: service.said["env_file"] for name, service in composed.services.items() if "env_file" in service.said
+        name: service.said["env_file"]
+        for name, service in composed.services.items()
+        if "env_file" in service.said
     }
-    assert given == {name: [{"path": "./home.env", "required": False}] for name in ("dagster-code", "exporter")}
+    assert given == {
+        name: [{"path": "./home.env", "required": False}] for name in ("dagster-code", "exporter")
+    }
 
 
 def test_what_the_proxy_image_keeps_in_its_volumes_belongs_to_its_user(composed):
@@ -136,8 +158,13 @@ def test_the_documents_deliver_a_drop_by_the_script_for_it():
 
 
 def test_a_delivery_without_folder_or_date_says_in_one_sentence_what_to_do(tmp_path):
-    for words, said in (((tmp_path,), "and its date"), ((tmp_path / "none", "2024-01-31"), "is not a folder")):
-        done = subprocess.run(["sh", DOCKER / "deliver.sh", *words], capture_output=True, text=True, check=False)
+    for words, said in (
+        ((tmp_path,), "and its date"),
+        ((tmp_path / "none", "2024-01-31"), "is not a folder"),
+    ):
+        done = subprocess.run(
+            ["sh", DOCKER / "deliver.sh", *words], capture_output=True, text=True, check=False
+        )
         assert (done.returncode, done.stderr.count("\n")) == (2, 1)
         assert said in done.stderr
 
@@ -157,13 +184,18 @@ def shims(tmp_path):
         for name, text in programs.items():
             (folder / name).write_text(text)
             (folder / name).chmod(0o755)
-        return os.environ | {"PATH": f"{folder}:{os.environ['PATH']}", "CALLS": str(tmp_path / "calls")}
+        return os.environ | {
+            "PATH": f"{folder}:{os.environ['PATH']}",
+            "CALLS": str(tmp_path / "calls"),
+        }
 
     return made
 
 
 @pytest.mark.parametrize("accepted", [True, False])
-def test_a_delivery_is_unpacked_on_the_disk_of_the_home_and_leaves_nothing(shims, tmp_path, accepted):
+def test_a_delivery_is_unpacked_on_the_disk_of_the_home_and_leaves_nothing(
+    shims, tmp_path, accepted
+):
     """/tmp of a container is memory: a large drop would not fit."""
     drops, files = tmp_path / "home" / "drops", tmp_path / "files"
     drops.mkdir(parents=True)
@@ -182,7 +214,9 @@ def test_a_delivery_is_unpacked_on_the_disk_of_the_home_and_leaves_nothing(shims
     command, folder, *rest = (tmp_path / "said").read_text().split()
     assert (command, rest) == ("ingest", ["--as-of", "2024-01-31"])
     assert Path(folder).parent == drops
-    assert re.fullmatch(r"\..+\.tmp", Path(folder).name), "as `churn doctor --fix` knows what a killed process left"
+    assert re.fullmatch(r"\..+\.tmp", Path(folder).name), (
+        "as `churn doctor --fix` knows what a killed process left"
+    )
     assert list(drops.iterdir()) == []
 
 
@@ -212,7 +246,9 @@ THREE = [{"key": key} for key in "abc"]
     ("customers", "as_of", "good"),
     [(THREE, "2024-02-29", True), ([], "2024-02-29", False), (THREE, "2024-01-31", False)],
 )
-def test_the_trial_fails_without_a_list_of_the_newest_month(shims, tmp_path, customers, as_of, good):
+def test_the_trial_fails_without_a_list_of_the_newest_month(
+    shims, tmp_path, customers, as_of, good
+):
     """And in both cases it leaves nothing: it is a stack of its own, whose volumes are removed."""
     docker = tmp_path / "docker"
     docker.mkdir()
@@ -228,7 +264,9 @@ def test_the_trial_fails_without_a_list_of_the_newest_month(shims, tmp_path, cus
         ["sh", docker / "try.sh"], check=False, capture_output=True, text=True,
         env=environment | {"LISTED": listed, "MONTHS": str(tmp_path / "months"), "CHURN_ALERT_URLS": "json://people"},
     )  # fmt: skip
-    assert (done.returncode, "lists customers" in done.stderr) == ((0, False) if good else (1, True)), done.stderr
+    assert (done.returncode, "lists customers" in done.stderr) == (
+        (0, False) if good else (1, True)
+    ), done.stderr
     calls = (tmp_path / "calls").read_text().splitlines()
     assert {call.split()[0] for call in calls} == {"churn-try"}
     assert "down --volumes" in calls[-1]

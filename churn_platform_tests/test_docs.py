@@ -20,7 +20,11 @@ def commands() -> dict[str, set[str]]:
     found = {}
     for name, command in typer.main.get_command(app).commands.items():
         parts = getattr(command, "commands", None)
-        for own, leaf in {f"{name} {sub}": leaf for sub, leaf in parts.items()}.items() if parts else [(name, command)]:
+        for own, leaf in (
+            {f"{name} {sub}": leaf for sub, leaf in parts.items()}.items()
+            if parts
+            else [(name, command)]
+        ):
             found[own] = {option for parameter in leaf.params for option in parameter.opts}
     return found
 
@@ -33,7 +37,8 @@ def test_every_command_has_a_row_and_every_row_is_a_command():
 def test_every_churn_command_in_the_documents_exists_with_its_options():
     for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]:
         for name, rest in re.findall(
-            rf"churn ({'|'.join(sorted(commands()))})\b([^\n`|#]*)", page.read_text(encoding="utf-8")
+            rf"churn ({'|'.join(sorted(commands()))})\b([^\n`|#]*)",
+            page.read_text(encoding="utf-8"),
         ):
             assert set(re.findall(r"--[a-z-]+", rest)) <= commands()[name] | {"--help"}, (
                 f"{page.name}: churn {name}{rest}"
@@ -48,7 +53,12 @@ def test_every_setting_has_its_row_with_its_default():
 
 
 def test_the_first_two_commands_are_the_promised_ones():
-    first = re.search(r"## Try it\n\n```\n(.*?)```", README, flags=re.DOTALL).group(1).strip().splitlines()
+    first = (
+        re.search(r"## Try it\n\n```\n(.*?)```", README, flags=re.DOTALL)
+        .group(1)
+        .strip()
+        .splitlines()
+    )
     assert first == ["pip install uv && uv run churn demo", "uv run pytest"]
 
 

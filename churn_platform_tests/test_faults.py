@@ -41,13 +41,20 @@ def promoted_after_all(home):
     carry_out(fresh)
     serving(home, 2)
     assert fresh.registry.alias(PRODUCTION) == 2
-    assert [r.subject for r in fresh.ledger.receipts("promotion done")] == ["version 1", "version 2"]
+    assert [r.subject for r in fresh.ledger.receipts("promotion done")] == [
+        "version 1",
+        "version 2",
+    ]
 
 
-def test_mlflows_store_locked_by_another_process_stops_the_promotion_and_not_the_model(february_decided_copy):
+def test_mlflows_store_locked_by_another_process_stops_the_promotion_and_not_the_model(
+    february_decided_copy,
+):
     """SQLite itself waits for half a minute, and then says so."""
     home = february_decided_copy
-    with contextlib.closing(sqlite3.connect(home.folder / "mlflow.db", isolation_level=None)) as other:
+    with contextlib.closing(
+        sqlite3.connect(home.folder / "mlflow.db", isolation_level=None)
+    ) as other:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(Exception, match=r"locked|cannot be read"):
             carry_out(open_home(home.folder))
@@ -60,17 +67,23 @@ def test_mlflows_store_gone_stops_the_promotion_and_not_the_model(february_decid
     home = february_decided_copy
     (home.folder / "mlflow.db").rename(tmp_path / "away.db")
     for act in (carry_out, lambda home: home.registry.prepare()):
-        with pytest.raises(IntegrityError, match=r"mlflow\.db is missing although a version is in production"):
+        with pytest.raises(
+            IntegrityError, match=r"mlflow\.db is missing although a version is in production"
+        ):
             act(open_home(home.folder))
     assert [one.done for one in repair(open_home(home.folder))] == [False], "it is not guessed at"
     serving(home, 1)
-    assert not (home.folder / "mlflow.db").exists(), "a new store would number its versions from 1 again"
+    assert not (home.folder / "mlflow.db").exists(), (
+        "a new store would number its versions from 1 again"
+    )
     (tmp_path / "away.db").rename(home.folder / "mlflow.db")
     promoted_after_all(home)
 
 
 @pytest.mark.parametrize("size", [0, 1_000, 20_000])
-def test_a_write_that_the_system_refuses_leaves_the_model_and_is_done_again(february_decided_copy, tmp_path, size):
+def test_a_write_that_the_system_refuses_leaves_the_model_and_is_done_again(
+    february_decided_copy, tmp_path, size
+):
     """No file may grow beyond `size`: the ledger's, the release's or the pointer's write fails for real."""
     home, log = february_decided_copy, tmp_path / "log"
 

@@ -44,7 +44,11 @@ class Asking:
             while not self._stop.is_set():
                 try:
                     response = client.post(f"{self.url}/predict", json=BODY)
-                    version = response.json()["model"]["version"] if response.status_code == 200 else response.text
+                    version = (
+                        response.json()["model"]["version"]
+                        if response.status_code == 200
+                        else response.text
+                    )
                     self.found.append((response.status_code, version))
                 except httpx.HTTPError as error:
                     self.found.append((type(error).__name__, str(error)))
@@ -108,7 +112,9 @@ def told(server, text):
 
 
 def test_while_another_process_holds_mlflows_store(server, asked):
-    with contextlib.closing(sqlite3.connect(server.home.folder / "mlflow.db", isolation_level=None)) as other:
+    with contextlib.closing(
+        sqlite3.connect(server.home.folder / "mlflow.db", isolation_level=None)
+    ) as other:
         other.execute("BEGIN EXCLUSIVE")
         asked.more()
         assert httpx.get(f"{server.url}/model").json()["version"] == 1
@@ -162,9 +168,14 @@ def test_while_the_disk_is_full_for_the_servers_own_logs_too(server, disk, asked
 def test_while_one_bit_of_the_new_release_is_flipped(server, asked):
     home = server.home
     pointer = home.releases.read_pointer().model_dump()
-    shown = {name: pointer[name] for name in ("previous_version", "as_of", "activate_at", "ledger_head")}
+    shown = {
+        name: pointer[name] for name in ("previous_version", "as_of", "activate_at", "ledger_head")
+    }
     evidence = {"candidate": home.registry.load(2).digest}
-    publish(home, Move("promotion", 2, 1, "tester", "Published, and then a bit of it is flipped.", evidence))
+    publish(
+        home,
+        Move("promotion", 2, 1, "tester", "Published, and then a bit of it is flipped.", evidence),
+    )
     flip(home.releases.folder / "2" / "model.skops")
     home.releases.repoint({**shown, "version": 2, "previous_version": 1})
     told(server, "release 2 was changed: model.skops")

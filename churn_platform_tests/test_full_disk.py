@@ -36,7 +36,9 @@ def run(monkeypatch, capfd):
     os.environ.update(kept)
 
 
-def test_a_full_disk_is_named_the_old_model_serves_and_with_room_the_same_command_ends_well(january, tmp_path, run):
+def test_a_full_disk_is_named_the_old_model_serves_and_with_room_the_same_command_ends_well(
+    january, tmp_path, run
+):
     with small_disk(tmp_path / "disk", 40) as disk:
         home = copied(january, disk / "home")
         deliver(home, FEBRUARY)

@@ -107,7 +107,12 @@ def test_corrected_labels_lapse_the_request_of_the_wrong_ones(in_february, tmp_p
     home = open_home(home.folder)
     retrain(home, MARCH, "drift")
     outcome = home.drops / "2024-03-31" / "outcome.csv"
-    swapped = outcome.read_text().replace("yes", "stayed").replace("no\n", "yes\n").replace("stayed", "no")
+    swapped = (
+        outcome.read_text()
+        .replace("yes", "stayed")
+        .replace("no\n", "yes\n")
+        .replace("stayed", "no")
+    )
     outcome.write_text(swapped)
     home = open_home(home.folder)
     assert run(home)[0] == "monthly 2024-03-31"
@@ -136,7 +141,9 @@ def test_too_few_churners_are_pooled_over_months_and_every_month_is_published_an
     assert len(Progress(home).window(dt.date(2024, 4, 30)).training) == 4
 
 
-def test_half_a_year_in_which_nobody_comes_or_goes_raises_no_alarm_from_the_age(in_february, tmp_path):
+def test_half_a_year_in_which_nobody_comes_or_goes_raises_no_alarm_from_the_age(
+    in_february, tmp_path
+):
     home, _ = in_february("22-labels-reversed-one-month")
     biz, july = sys.modules["biz"], dt.date(2024, 7, 31)
     months = biz.business(months=("2024-01-31", "2024-02-29", "2024-07-31"))

@@ -83,10 +83,16 @@ def plant(home, version, content, *, known):
 def forge(home, content):
     """A release of version 2 whose digests are all right, and whose model is the file; the pointer names it."""
     standing = home.releases.manifest(1)
-    files = {name: (home.releases.folder / "1" / name).read_bytes() for name in FILES if name != "model.skops"}
+    files = {
+        name: (home.releases.folder / "1" / name).read_bytes()
+        for name in FILES
+        if name != "model.skops"
+    }
     fields = standing.model_dump(exclude={"files", "version"})
     home.releases.publish(2, {**files, "model.skops": content}, fields)
-    home.releases.repoint({**home.releases.read_pointer().model_dump(), "version": 2, "previous_version": 1})
+    home.releases.repoint(
+        {**home.releases.read_pointer().model_dump(), "version": 2, "previous_version": 1}
+    )
 
 
 @pytest.mark.parametrize("known", [False, True], ids=["other digest", "its digest recorded"])
@@ -99,16 +105,22 @@ def test_as_a_candidate_it_is_not_promoted(february_decided_copy, planted, known
     assert open_home(home.folder).ledger.verify() is None
 
 
-def test_as_the_version_in_production_the_release_goes_on_serving_and_a_deep_look_tells(january_copy, planted):
+def test_as_the_version_in_production_the_release_goes_on_serving_and_a_deep_look_tells(
+    january_copy, planted
+):
     home = january_copy
     plant(home, 1, planted, known=True)
     assert production_candidate(open_home(home.folder)).version == 1
     with pytest.raises(IntegrityError, match="not loaded"):
         home.registry.load(1)
-    assert any("Version 1: The model file" in fault for fault in verification(home, deep=True)["breaks"])
+    assert any(
+        "Version 1: The model file" in fault for fault in verification(home, deep=True)["breaks"]
+    )
 
 
-def test_in_a_release_it_is_refused_and_a_server_goes_on_with_the_version_before(january_copy, planted):
+def test_in_a_release_it_is_refused_and_a_server_goes_on_with_the_version_before(
+    january_copy, planted
+):
     home = january_copy
     with running(home) as (_, made):
         forge(home, planted)

@@ -13,8 +13,8 @@ import pytest
 
 from churn_platform.ingestion.publish import recognise_drop
 from churn_platform.loop.progress import Progress
-from churn_platform_tests.loop_steps import run
 from churn_platform_tests.api_client import running
+from churn_platform_tests.loop_steps import run
 from churn_platform_tests.small_business import deliver, month_tables, open_home
 from churn_platform_tests.trusted_home import verification
 
@@ -46,7 +46,11 @@ def test_it_opens_with_what_it_knew_and_nothing_is_due(old):
     assert found["production"]["version"] == 1
     assert (found["pending"]["version"], found["pending"]["lapsed"]) == (3, None)
     assert set(found["blocked"]) == {2}
-    assert [decision["decision"] for decision in found["decisions"]] == ["promoted", "promoted", "pending"]
+    assert [decision["decision"] for decision in found["decisions"]] == [
+        "promoted",
+        "promoted",
+        "pending",
+    ]
     assert found["next"] is None
     # An interval wholly below 0.4 is now evidence of turned-over labels, not of a worthless model.
     assert not found["production"]["stand_down"]
@@ -110,7 +114,10 @@ def test_it_is_served_with_the_same_probabilities(old):
 
     with running(old) as (front, _):
         answer = asyncio.run(ask(front, "m00011")).json()
-        assert (answer["probability"], answer["model"]["version"]) == (pytest.approx(expected["m00011"]), 1)
+        assert (answer["probability"], answer["model"]["version"]) == (
+            pytest.approx(expected["m00011"]),
+            1,
+        )
         assert asyncio.run(ask(front, "m09999")).status_code == 404
 
 

@@ -60,13 +60,19 @@ def test_labels_that_arrive_alone_process_their_week_and_train_on_the_newest(eig
     second, seventh = WEEKS[1].isoformat(), WEEKS[6].isoformat()
     assert ran[1] == [("monthly", second), ("monthly", seventh), ("retraining", seventh)]
     third, eighth = WEEKS[2].isoformat(), WEEKS[7].isoformat()
-    assert ran[2] == [("monthly", third), ("monthly", eighth)], "the model is as good as when it was promoted"
+    assert ran[2] == [("monthly", third), ("monthly", eighth)], (
+        "the model is as good as when it was promoted"
+    )
 
 
 def test_too_few_churners_are_told_in_plain_words_and_pooled_until_there_are_enough(eight_weeks):
     home, _ = eight_weeks
     refused, promoted = status(home)["decisions"]
-    assert (refused["as_of"], refused["decision"], refused["trigger"]) == ("2024-01-07", "refused", "first")
+    assert (refused["as_of"], refused["decision"], refused["trigger"]) == (
+        "2024-01-07",
+        "refused",
+        "first",
+    )
     assert "too few to decide: 40 of each are needed" in refused["reason"]
     assert (promoted["as_of"], promoted["decision"]) == ("2024-01-14", "promoted")
     window = load_training_dataset(home, WEEKS[6]).window
@@ -86,7 +92,11 @@ def test_realised_performance_is_that_of_the_week_whose_labels_came(eight_weeks)
     home, _ = eight_weeks
     newest = home.records.read("performance", WEEKS[7])["evaluated"]
     assert {entry["as_of"] for entry in newest} == {WEEKS[2].isoformat()}
-    worth = {entry["version"]: entry["metrics"]["auc"] for entry in newest if entry["metrics"] is not None}
+    worth = {
+        entry["version"]: entry["metrics"]["auc"]
+        for entry in newest
+        if entry["metrics"] is not None
+    }
     assert worth[2] > 0.65
 
 
@@ -98,7 +108,9 @@ def test_an_integer_key_an_age_and_a_category_of_many_values_reach_the_model(eig
     assert dataset.frame["city"].nunique() > 150
     found = explain(home, "10000000007", None)
     assert set(found["features"]) == {"weeks_subscribed", "city", "late_papers"}
-    assert home.feature_store.online(10_000_000_007)["late_papers"] == found["features"]["late_papers"]
+    assert (
+        home.feature_store.online(10_000_000_007)["late_papers"] == found["features"]["late_papers"]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +125,10 @@ def phone(tmp_path_factory):
 
 def test_one_wide_table_is_enough(phone):
     decisions = [(d["as_of"], d["trigger"], d["decision"]) for d in status(phone)["decisions"]]
-    assert decisions == [("2024-01-31", "first", "promoted"), ("2024-02-29", "performance", "promoted")]
+    assert decisions == [
+        ("2024-01-31", "first", "promoted"),
+        ("2024-02-29", "performance", "promoted"),
+    ]
     assert phone.releases.pointer().version == 2
 
 
@@ -125,7 +140,9 @@ def test_the_labels_of_a_wide_table_are_kept_apart_from_its_features(phone):
     truth = lines(MONTHS[0])
     assert phone.lake.classes(MONTHS[0]).churners == int(truth["churn"].sum())
     assert len(phone.lake.labels(MONTHS[0], phone.now())) == int(truth["churn"].notna().sum())
-    assert len(phone.records.frame("scores", MONTHS[1])) == len(truth), "customers without a label are scored too"
+    assert len(phone.records.frame("scores", MONTHS[1])) == len(truth), (
+        "customers without a label are scored too"
+    )
 
 
 def test_the_threshold_is_the_cheapest_by_each_customer_s_own_cost(phone):
@@ -147,4 +164,6 @@ def test_the_threshold_is_the_cheapest_by_each_customer_s_own_cost(phone):
 def test_the_list_says_what_each_customer_s_leaving_would_cost(phone):
     listed = pd.read_csv(phone.reports / "2024-02-29" / "at_risk.csv", dtype={"line": str})
     value = lines(MONTHS[1]).set_index("line")["yearly_value"].reindex(listed["line"]).to_numpy()
-    np.testing.assert_allclose(listed["expected_loss"], listed["probability"] * value * 0.5, rtol=1e-9)
+    np.testing.assert_allclose(
+        listed["expected_loss"], listed["probability"] * value * 0.5, rtol=1e-9
+    )

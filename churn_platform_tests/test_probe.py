@@ -20,7 +20,9 @@ def test_a_check_imports_nothing_but_the_standard_library_and_a_client():
         "import sys\nfrom churn_platform import probe\nimport json\n"
         "print(json.dumps(sorted({name.split('.')[0] for name in sys.modules} - set(sys.stdlib_module_names))))"
     )
-    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    shown = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    ).stdout
     outside = {name for name in json.loads(shown) if not name.startswith(("_", "__"))}
     assert "churn_platform" in outside
     assert not outside & {"dagster", "pydantic", "sqlalchemy", "pandas", "grpc", "psycopg2"}
@@ -39,7 +41,9 @@ def test_a_web_server_is_healthy_when_it_answers_without_an_error(status, capsys
     server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        assert probe.main([f"http://127.0.0.1:{server.server_port}/livez"]) == (0 if status == 200 else 1)
+        assert probe.main([f"http://127.0.0.1:{server.server_port}/livez"]) == (
+            0 if status == 200 else 1
+        )
     finally:
         server.shutdown()
         server.server_close()
@@ -72,13 +76,17 @@ def test_the_code_server_is_asked_for_dagsters_own_service(serves):
     assert request.SerializeToString() == probe.DAGSTER_SERVICE
 
 
-def test_the_daemon_is_healthy_while_its_newest_heartbeat_in_dagsters_storage_is_young(postgres_server, capsys):
+def test_the_daemon_is_healthy_while_its_newest_heartbeat_in_dagsters_storage_is_young(
+    postgres_server, capsys
+):
     """The server's time zone is another one than UTC, in which Dagster's own column would be read."""
     from dagster._daemon.types import DaemonHeartbeat
     from dagster_postgres.run_storage import PostgresRunStorage
 
     address = postgres_server.new()
-    storage = PostgresRunStorage.create_clean_storage(address.replace("postgresql:", "postgresql+psycopg2:"))
+    storage = PostgresRunStorage.create_clean_storage(
+        address.replace("postgresql:", "postgresql+psycopg2:")
+    )
 
     def beat(kind, age):
         storage.add_daemon_heartbeat(DaemonHeartbeat(time.time() - age, kind, "id", []))

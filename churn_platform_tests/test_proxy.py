@@ -35,8 +35,12 @@ def ask(tmp_path_factory):
     api = ThreadingHTTPServer(("127.0.0.1", 0), Api)
     threading.Thread(target=api.serve_forever, daemon=True).start()
     alive, https, nobody = free_ports(3)
-    text = (DOCKER / "Caddyfile").read_text().replace("8080", str(alive)).replace("8443", str(https))
-    text = text.replace("api:3002", f"127.0.0.1:{api.server_port}").replace("/srv/churn", str(folder))
+    text = (
+        (DOCKER / "Caddyfile").read_text().replace("8080", str(alive)).replace("8443", str(https))
+    )
+    text = text.replace("api:3002", f"127.0.0.1:{api.server_port}").replace(
+        "/srv/churn", str(folder)
+    )
     text = re.sub(r"(dagster-webserver|mlflow|grafana):\d+", f"127.0.0.1:{nobody}", text)
     (folder / "reports").mkdir()
     (folder / "Caddyfile").write_text(text)
@@ -108,11 +112,15 @@ FOREIGN = {"Sec-Fetch-Site": "cross-site"}
         ("api", "/metrics", 404, {}),
     ],
 )
-def test_every_answer_carries_the_security_headers_and_names_no_server(ask, name, path, status, more):
+def test_every_answer_carries_the_security_headers_and_names_no_server(
+    ask, name, path, status, more
+):
     answer = ask(name, path, **more)
     assert answer.status_code == status
     assert answer.headers["strict-transport-security"] == "max-age=31536000"
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert "caddy" not in answer.headers.get("server", "").lower()
     assert ("www-authenticate" in answer.headers) == (status == 401)
-    assert "alt-svc" not in answer.headers  # HTTP/3 is another port, which compose.yaml does not publish
+    assert (
+        "alt-svc" not in answer.headers
+    )  # HTTP/3 is another port, which compose.yaml does not publish

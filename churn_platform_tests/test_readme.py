@@ -26,7 +26,9 @@ def commands(section: str) -> list[str]:
     text = README.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
     blocks = re.findall(r"^```\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
     lines = [line for block in blocks for line in block.splitlines()]
-    return [line for line in lines if re.match(r"uv |curl |sh |docker |DAGSTER_HOME=|export ", line)]
+    return [
+        line for line in lines if re.match(r"uv |curl |sh |docker |DAGSTER_HOME=|export ", line)
+    ]
 
 
 class Shell:
@@ -44,7 +46,12 @@ class Shell:
         """Run the lines and return what they print."""
         script = "set -e\n" + "\n".join(lines)
         done = subprocess.run(
-            ["sh", "-c", script], capture_output=True, text=True, cwd=self.folder, env=self.environment, check=False
+            ["sh", "-c", script],
+            capture_output=True,
+            text=True,
+            cwd=self.folder,
+            env=self.environment,
+            check=False,
         )
         assert done.returncode == 0, f"{script}\n{done.stdout}{done.stderr}"
         return done.stdout
@@ -60,11 +67,20 @@ def shell(tmp_path_factory):
             table.to_csv(made.folder / folder / f"{name}.csv", index=False)
     (made.folder / "february" / "leavers.csv").unlink()
     lines = commands("Your own months")
-    assert [re.findall(r"churn (\w+)", line)[0] for line in lines] == ["init", "contract", "ingest", "run", "scores"]
+    assert [re.findall(r"churn (\w+)", line)[0] for line in lines] == [
+        "init",
+        "contract",
+        "ingest",
+        "run",
+        "scores",
+    ]
     first = made.type([line.replace("FILES", "january") for line in lines])
     assert "Nothing would fail." in first
     made.printed = made.type(
-        [line.replace("FILES", "february").replace("2024-01-31", "2024-02-29") for line in lines[2:]]
+        [
+            line.replace("FILES", "february").replace("2024-01-31", "2024-02-29")
+            for line in lines[2:]
+        ]
     )
     return made
 
@@ -95,7 +111,12 @@ def test_feasts_own_tools_work_on_the_home(shell):
     _, listing, ui, _ = commands("The home")
     assert "members" in shell.type([listing])
     words = ui.split()[2:]
-    server = Served([PROGRAMS / words[0], *words[1:]], shell.folder / "feast.log", shell.folder, **LIBRARY_ENVIRONMENT)
+    server = Served(
+        [PROGRAMS / words[0], *words[1:]],
+        shell.folder / "feast.log",
+        shell.folder,
+        **LIBRARY_ENVIRONMENT,
+    )
     try:
         server.wait("/projects-list.json")
         [project] = httpx.get(f"{server.url}/projects-list.json").json()["projects"]
@@ -106,11 +127,21 @@ def test_feasts_own_tools_work_on_the_home(shell):
 
 def test_mlflows_own_ui_shows_the_model(shell):
     words = commands("The home")[0].split()[2:]
-    words += ["--workers", "1"]  # of several, uvicorn ends each that imports for more than 5 s, as on a busy machine
-    server = Served([PROGRAMS / words[0], *words[1:]], shell.folder / "mlflow.log", shell.folder, **LIBRARY_ENVIRONMENT)
+    words += [
+        "--workers",
+        "1",
+    ]  # of several, uvicorn ends each that imports for more than 5 s, as on a busy machine
+    server = Served(
+        [PROGRAMS / words[0], *words[1:]],
+        shell.folder / "mlflow.log",
+        shell.folder,
+        **LIBRARY_ENVIRONMENT,
+    )
     try:
         server.wait("/health")
-        found = httpx.get(f"{server.url}/api/2.0/mlflow/registered-models/search").json()["registered_models"]
+        found = httpx.get(f"{server.url}/api/2.0/mlflow/registered-models/search").json()[
+            "registered_models"
+        ]
     finally:
         server.end()
     assert [model["name"] for model in found] == ["my_home_churn"]
@@ -127,7 +158,9 @@ print(pd.Series(chance[:, 1], index=rows["member"]).to_json(double_precision=15)
 """
     (shell.folder / "score.py").write_text(script)
     scored = json.loads(shell.type([f"{sys.executable} score.py"]).splitlines()[-1])
-    listed = json.loads(shell.type(["uv run churn scores --top 500 --json --home my_home"]))["listed"]
+    listed = json.loads(shell.type(["uv run churn scores --top 500 --json --home my_home"]))[
+        "listed"
+    ]
     assert len(listed) > 100
     for row in listed:
         assert scored[row["member"]] == pytest.approx(row["probability"], abs=1e-12)

@@ -19,7 +19,18 @@ def demo(tmp_path_factory):
     def lived(name, months):
         folder = tmp_path_factory.mktemp(name)
         out = folder / "out"
-        written = churn_alone("simulate", out, "--scenario", name, "--users", "1000", "--months", months, "--seed", "2")
+        written = churn_alone(
+            "simulate",
+            out,
+            "--scenario",
+            name,
+            "--users",
+            "1000",
+            "--months",
+            months,
+            "--seed",
+            "2",
+        )
         assert written.code == 0, written.err
         told = churn("demo", "--data", out, "--json", home=folder / "home")
         assert told.code == 0, told.err
@@ -37,11 +48,18 @@ def test_late_labels_scores_come_first_then_performance_and_training_for_the_rig
     assert home.contract.label.horizon.months == 1
     assert [decision["as_of"] for decision in found["decisions"]][:1] == [JANUARY]
     assert found["production"]["as_of"] == JANUARY
-    acts = [(receipt.act, receipt.subject, receipt.reason.split(" of ")[0]) for receipt in home.ledger.receipts()]
+    acts = [
+        (receipt.act, receipt.subject, receipt.reason.split(" of ")[0])
+        for receipt in home.ledger.receipts()
+    ]
     arrived = acts.index(("drop accepted", JANUARY, "Addition delivery"))
     asked = next(number for number, act in enumerate(acts) if act[0] == "retraining requested")
     assert acts.index(("drop accepted", FEBRUARY, "First delivery")) < arrived < asked
-    measured = {entry["as_of"] for entry in found["performance"] if entry["metrics"] and entry["version"] == 1}
+    measured = {
+        entry["as_of"]
+        for entry in found["performance"]
+        if entry["metrics"] and entry["version"] == 1
+    }
     assert FEBRUARY in measured
     assert MARCH not in measured
     march = home.lake.months()[2]
@@ -62,11 +80,17 @@ def test_a_correction_is_in_the_ledger_and_in_the_scores_and_rewrites_no_trainin
     key = home.contract.entity.column
     trained = home.records.frame("training_dataset", march)
     trained = trained[trained["as_of"] == MARCH].set_index(key)
-    newest = feature_frame(home.contract, home.lake.tables(march)).set_index(key).reindex(trained.index)
+    newest = (
+        feature_frame(home.contract, home.lake.tables(march)).set_index(key).reindex(trained.index)
+    )
     differing = [
-        n for n in home.contract.features if not trained[n].astype("string").equals(newest[n].astype("string"))
+        n
+        for n in home.contract.features
+        if not trained[n].astype("string").equals(newest[n].astype("string"))
     ]
-    assert len(differing) == 1  # what March trains on is what was known then; what is scored is the corrected month
+    assert (
+        len(differing) == 1
+    )  # what March trains on is what was known then; what is scored is the corrected month
     assert differing[0] in " ".join(row(found, MARCH)["deliveries"])
 
 
@@ -74,7 +98,9 @@ def test_a_broken_file_is_refused_with_a_sentence_and_the_other_months_go_on(dem
     home, found = demo("broken-file", 4)
     march = row(found, MARCH)
     assert "column" in march["refused"]
-    assert [delivery["kind"] for delivery in home.lake.deliveries(home.lake.months()[2])] == ["first"]  # the repair
+    assert [delivery["kind"] for delivery in home.lake.deliveries(home.lake.months()[2])] == [
+        "first"
+    ]  # the repair
     published = [r.subject for r in home.ledger.receipts("drop accepted")]
     assert published == [JANUARY, FEBRUARY, APRIL, MARCH]
     assert found["next"] is None

@@ -7,10 +7,10 @@ import sys
 import pytest
 
 from churn_platform.base.errors import ContractError, HomeBusy, WrongLayout
+from churn_platform.base.home import FOLDERS, LAYOUT, VERSION_FILE
 from churn_platform.contract.reading import default_contract_path
 from churn_platform.contract.reference import SCHEMA_FILE, shipped_schema
 from churn_platform.maintenance.dagster_config import EMBEDDED
-from churn_platform.services import FOLDERS, LAYOUT, VERSION_FILE
 from churn_platform_tests.small_business import make_home, open_home
 
 HOLD = """
@@ -25,7 +25,9 @@ with FileLock(sys.argv[1]):
 @pytest.fixture
 def held(tmp_path):
     """Another process that holds the home in `tmp_path`; the process."""
-    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path / "home.lock")], stdout=subprocess.PIPE)
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path / "home.lock")], stdout=subprocess.PIPE
+    )
     assert holder.stdout.readline() == b"held\n"
     yield holder
     holder.kill()
@@ -34,7 +36,12 @@ def held(tmp_path):
 
 def test_opening_a_home_reads_nothing_and_writes_nothing(tmp_path):
     home = open_home(tmp_path / "home")
-    assert (home.lake.folder, home.releases.folder, home.ledger.folder, home.feature_store.folder) == (
+    assert (
+        home.lake.folder,
+        home.releases.folder,
+        home.ledger.folder,
+        home.feature_store.folder,
+    ) == (
         home.folder / "lake",
         home.folder / "releases",
         home.folder / "ledger",
@@ -49,7 +56,9 @@ def test_opening_a_home_reads_nothing_and_writes_nothing(tmp_path):
 def test_creating_makes_every_folder_once_and_leaves_what_is_yours(tmp_path):
     home = open_home(tmp_path / "home")
     home.create()
-    assert sorted(path.name for path in home.folder.iterdir()) == sorted([*FOLDERS, VERSION_FILE, SCHEMA_FILE])
+    assert sorted(path.name for path in home.folder.iterdir()) == sorted(
+        [*FOLDERS, VERSION_FILE, SCHEMA_FILE]
+    )
     configuration = home.folder / "dagster" / "dagster.yaml"
     assert configuration.read_text() == EMBEDDED
     configuration.write_text("mine: true\n")
@@ -82,7 +91,9 @@ def test_holding_the_home_nests_in_one_process_and_ends(tmp_path):
 def test_a_home_held_by_another_process_is_busy_with_a_sentence(tmp_path, held):
     home = open_home(tmp_path, lock_seconds=0.2)
     with (
-        pytest.raises(HomeBusy, match=rf"^Another run has held {tmp_path} for 0 seconds: wait for it"),
+        pytest.raises(
+            HomeBusy, match=rf"^Another run has held {tmp_path} for 0 seconds: wait for it"
+        ),
         home.exclusive(),
     ):
         pytest.fail("two runs held one home")
@@ -90,7 +101,7 @@ def test_a_home_held_by_another_process_is_busy_with_a_sentence(tmp_path, held):
 
 def test_who_finds_a_home_held_is_told_by_whom_since_when_and_for_what(tmp_path):
     code = (
-        "import sys, time; from pathlib import Path; from churn_platform.services import Home\n"
+        "import sys, time; from pathlib import Path; from churn_platform.services import Services\n"
         "from churn_platform.base.settings import Settings\n"
         "home = Home(Settings(home=Path(sys.argv[1]), actor='ann'))\n"
         "with home.exclusive('`churn run`'): print('held', flush=True); time.sleep(120)"

@@ -40,7 +40,12 @@ def test_the_defaults_hold_where_nothing_is_set():
     found = load_settings()
     assert found.home_folder == Path.cwd() / "churn_home"
     assert found.contract is None
-    assert (found.ui_port, found.quiet_seconds, found.lock_seconds, found.actor) == (3000, 5.0, 600.0, "")
+    assert (found.ui_port, found.quiet_seconds, found.lock_seconds, found.actor) == (
+        3000,
+        5.0,
+        600.0,
+        "",
+    )
 
 
 FIELDS = {
@@ -89,7 +94,9 @@ def test_the_password_of_a_store_is_never_shown(environ, name):
     assert "geheim" not in f"{found!r} {found} {found.model_dump_json()}"
 
 
-def test_receivers_of_alerts_stand_in_the_variable_in_a_file_or_in_both_each_once(environ, tmp_path):
+def test_receivers_of_alerts_stand_in_the_variable_in_a_file_or_in_both_each_once(
+    environ, tmp_path
+):
     assert not load_settings().alerts_wanted
     (tmp_path / "urls").write_text("# ops\njson://b\njson://c?to=x,y  # the second\n")
     environ.setenv("CHURN_ALERT_URLS", " json://a  json://b\n")
@@ -114,7 +121,13 @@ def test_no_text_of_the_settings_holds_a_secret(environ):
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [("UI_PORT", "abc"), ("UI_PORT", "70000"), ("QUIET_SECONDS", "-1"), ("LOCK_SECONDS", "-0.1"), ("API_WORKERS", "0")],
+    [
+        ("UI_PORT", "abc"),
+        ("UI_PORT", "70000"),
+        ("QUIET_SECONDS", "-1"),
+        ("LOCK_SECONDS", "-0.1"),
+        ("API_WORKERS", "0"),
+    ],
 )
 def test_a_variable_that_cannot_be_read_is_named_with_its_value(environ, name, text):
     environ.setenv(f"CHURN_{name}", text)
@@ -130,20 +143,30 @@ def test_a_profile_is_read_beside_the_environment_which_goes_first(environ, tmp_
     environ.setenv("CHURN_PROFILE", "stack.env")
     environ.setenv("CHURN_ACTOR", "Grace")
     found = load_settings()
-    assert (found.mlflow_uri, found.actor, found.profile) == ("http://mlflow:5000", "Grace", tmp_path / "stack.env")
-    assert os.environ["MLFLOW_TRACKING_PASSWORD"] == "pa$$word"  # for MLflow's own client, and for child processes
+    assert (found.mlflow_uri, found.actor, found.profile) == (
+        "http://mlflow:5000",
+        "Grace",
+        tmp_path / "stack.env",
+    )
+    assert (
+        os.environ["MLFLOW_TRACKING_PASSWORD"] == "pa$$word"
+    )  # for MLflow's own client, and for child processes
 
 
 def test_a_profile_that_is_not_there_or_names_no_setting_is_told(environ, tmp_path):
     environ.setenv("CHURN_PROFILE", str(tmp_path / "none.env"))
-    with pytest.raises(UsageError, match=r"^CHURN_PROFILE is '.*none\.env': there is no such file\.$"):
+    with pytest.raises(
+        UsageError, match=r"^CHURN_PROFILE is '.*none\.env': there is no such file\.$"
+    ):
         load_settings()
     (tmp_path / "none.env").write_text("CHURN_MLFOW_URI=http://mlflow:5000\n")
     with pytest.raises(UsageError, match=r"none\.env sets CHURN_MLFOW_URI, which is not a setting"):
         load_settings()
 
 
-@pytest.mark.parametrize("uri", ["http://ada:geheim@mlflow:5000", "sqlite:///geheim.db", "mlflow:5000 geheim"])
+@pytest.mark.parametrize(
+    "uri", ["http://ada:geheim@mlflow:5000", "sqlite:///geheim.db", "mlflow:5000 geheim"]
+)
 def test_an_address_that_cannot_be_read_is_named_without_what_it_may_hold(environ, uri):
     environ.setenv("CHURN_MLFLOW_URI", uri)
     with pytest.raises(UsageError, match=r"^CHURN_MLFLOW_URI has an invalid value") as told:
@@ -153,7 +176,9 @@ def test_an_address_that_cannot_be_read_is_named_without_what_it_may_hold(enviro
 
 def test_the_database_is_named_with_the_driver_that_dagster_can_use(environ):
     environ.setenv("CHURN_DAGSTER_POSTGRES", "postgresql://churn:geheim@db/dagster")
-    with pytest.raises(UsageError, match=r"^CHURN_DAGSTER_POSTGRES has .*should be postgresql\+psycopg2://") as told:
+    with pytest.raises(
+        UsageError, match=r"^CHURN_DAGSTER_POSTGRES has .*should be postgresql\+psycopg2://"
+    ) as told:
         load_settings()
     assert "geheim" not in str(told.value)
 
@@ -166,8 +191,13 @@ def test_the_password_of_the_database_is_shown_nowhere(environ):
 
 def test_servers_of_one_home_are_handed_on_and_not_those_of_an_earlier_one(environ, tmp_path):
     url = "postgresql+psycopg2://churn:pw@db/dagster"
-    prepare_environment(Settings(home=tmp_path, dagster_postgres=url, mlflow_uri="http://mlflow:5000"))
-    assert (os.environ["CHURN_DAGSTER_POSTGRES"], os.environ["CHURN_MLFLOW_URI"]) == (url, "http://mlflow:5000")
+    prepare_environment(
+        Settings(home=tmp_path, dagster_postgres=url, mlflow_uri="http://mlflow:5000")
+    )
+    assert (os.environ["CHURN_DAGSTER_POSTGRES"], os.environ["CHURN_MLFLOW_URI"]) == (
+        url,
+        "http://mlflow:5000",
+    )
     prepare_environment(Settings(home=tmp_path, dagster_postgres="", mlflow_uri=""))
     assert "CHURN_DAGSTER_POSTGRES" not in os.environ
     assert "CHURN_MLFLOW_URI" not in os.environ
@@ -189,14 +219,23 @@ def test_who_acts_is_the_actor_then_the_login_name_then_unknown(environ):
     environ.setenv("USER", "grace")
     assert load_settings().who == "grace"
     environ.delenv("USER")
-    nobody = next(number for number in range(54321, 60000) if number not in {entry.pw_uid for entry in pwd.getpwall()})
+    nobody = next(
+        number
+        for number in range(54321, 60000)
+        if number not in {entry.pw_uid for entry in pwd.getpwall()}
+    )
     environ.setattr(os, "getuid", lambda: nobody)
     assert load_settings().who == "unknown"
 
 
 def test_the_libraries_are_told_to_stay_silent_and_off_the_network(tmp_path):
     prepare_environment(Settings(home=tmp_path))
-    for name in ("DAGSTER_DISABLE_TELEMETRY", "MLFLOW_DISABLE_TELEMETRY", "BENTOML_DO_NOT_TRACK", "DO_NOT_TRACK"):
+    for name in (
+        "DAGSTER_DISABLE_TELEMETRY",
+        "MLFLOW_DISABLE_TELEMETRY",
+        "BENTOML_DO_NOT_TRACK",
+        "DO_NOT_TRACK",
+    ):
         assert os.environ[name] in ("yes", "true", "1")
     assert os.environ["BENTOML_DO_NOT_TRACK"] == "true"  # "1" is ignored by BentoML
     assert os.environ["MLFLOW_MODEL_CATALOG_URI"] == ""
@@ -224,14 +263,21 @@ def test_no_contract_stays_no_contract_also_after_a_home_that_had_one(environ, t
     assert "CHURN_CONTRACT" not in os.environ
 
 
-@pytest.mark.parametrize("text", ["a-key-in-the-clear", "a" * 63, "A" * 64, f"{'a' * 64},", f"{'a' * 64};{'b' * 64}"])
+@pytest.mark.parametrize(
+    "text", ["a-key-in-the-clear", "a" * 63, "A" * 64, f"{'a' * 64},", f"{'a' * 64};{'b' * 64}"]
+)
 def test_an_api_key_that_is_no_digest_is_refused_before_it_locks_everybody_out(environ, text):
     environ.setenv("CHURN_API_KEYS", text)
-    with pytest.raises(UsageError, match=r"^CHURN_API_KEYS .*: sha256 of each API key, .* String should match pattern"):
+    with pytest.raises(
+        UsageError,
+        match=r"^CHURN_API_KEYS .*: sha256 of each API key, .* String should match pattern",
+    ):
         load_settings()
 
 
-@pytest.mark.parametrize("name", ["API_KEYS", "METRICS_KEYS", "DAGSTER_POSTGRES", "MLFLOW_URI", "REPORTS_URL"])
+@pytest.mark.parametrize(
+    "name", ["API_KEYS", "METRICS_KEYS", "DAGSTER_POSTGRES", "MLFLOW_URI", "REPORTS_URL"]
+)
 def test_no_text_that_is_refused_is_shown_for_it_may_be_the_secret_itself(environ, name):
     environ.setenv(f"CHURN_{name}", "ge heim")
     with pytest.raises(
@@ -264,7 +310,13 @@ def test_nothing_else_in_the_package_reads_the_environment():
     readers = set()
     for path in Path(churn_platform.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            named = node.attr if isinstance(node, ast.Attribute) else node.name if isinstance(node, ast.alias) else ""
+            named = (
+                node.attr
+                if isinstance(node, ast.Attribute)
+                else node.name
+                if isinstance(node, ast.alias)
+                else ""
+            )
             if named in ("environ", "getenv", "environb"):
                 readers.add(path.name)
     assert readers == {"settings.py"}
@@ -278,15 +330,21 @@ def test_a_tool_that_builds_gets_no_setting_of_a_home_and_no_telemetry(environ):
     assert (found["BENTOML_HOME"], found["BENTOML_DO_NOT_TRACK"]) == ("/srv/bentoml", "true")
 
 
-def test_variables_in_a_text_are_replaced_from_the_environment_or_the_file_that_is_named(environ, tmp_path):
+def test_variables_in_a_text_are_replaced_from_the_environment_or_the_file_that_is_named(
+    environ, tmp_path
+):
     (tmp_path / "secret").write_text("s3cret\n")
     environ.setenv("CRM_USER", "crm")
     environ.setenv("CRM_PASSWORD_FILE", str(tmp_path / "secret"))
     assert expand("pg://${CRM_USER}:${CRM_PASSWORD}@db/$HOME") == "pg://crm:s3cret@db/$HOME"
-    with pytest.raises(UsageError, match=r"^CRM_URL is not set: set it, or CRM_URL_FILE to a file that holds it\.$"):
+    with pytest.raises(
+        UsageError, match=r"^CRM_URL is not set: set it, or CRM_URL_FILE to a file that holds it\.$"
+    ):
         expand("${CRM_URL}")
     environ.setenv("CRM_URL_FILE", "gone")
-    with pytest.raises(UsageError, match=r"^CRM_URL_FILE names gone, which cannot be read: No such file"):
+    with pytest.raises(
+        UsageError, match=r"^CRM_URL_FILE names gone, which cannot be read: No such file"
+    ):
         expand("${CRM_URL}")
 
 

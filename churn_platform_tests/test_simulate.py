@@ -46,20 +46,28 @@ def test_the_drops_are_what_the_simulator_drew_and_the_contract_takes_them_in(tm
         key, label = contract.entity.column, contract.label
         churned = tables[label.table].set_index(key)[label.column]
         assert churned.to_dict() == month.tables[label.table].set_index(key)[label.column].to_dict()
-    assert [month["best_auc"] for month in truth["months"]] == [month.truth.best_auc for month in months]
+    assert [month["best_auc"] for month in truth["months"]] == [
+        month.truth.best_auc for month in months
+    ]
     assert json.loads((tmp_path / "out" / "truth.json").read_text()) == truth
 
 
 def test_the_same_seed_writes_the_same_bytes(tmp_path):
     written(tmp_path / "one", "leak", months=3)
     written(tmp_path / "two", "leak", months=3)
-    files = [path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*") if path.is_file()]
+    files = [
+        path.relative_to(tmp_path / "one")
+        for path in (tmp_path / "one").rglob("*")
+        if path.is_file()
+    ]
     assert len(files) == 3 * 7 + 2
     for path in files:
         assert (tmp_path / "one" / path).read_bytes() == (tmp_path / "two" / path).read_bytes()
 
 
-def test_late_labels_bring_a_contract_whose_labels_mature_a_month_later_and_drops_of_labels_alone(tmp_path):
+def test_late_labels_bring_a_contract_whose_labels_mature_a_month_later_and_drops_of_labels_alone(
+    tmp_path,
+):
     written(tmp_path, "late-labels", months=3)
     contract = read_contract(tmp_path / "contract.yaml")
     assert contract == SCENARIOS["late-labels"].contract(read_contract(SHIPPED))
@@ -85,7 +93,10 @@ def test_a_correction_can_be_ingested_over_what_it_corrects(tmp_path):
     after = (home.drops / "2024-03-31" / path.name).read_bytes()
     assert after == path.read_bytes() != before
     publish_drop(home, correction.as_of)
-    assert [one["kind"] for one in home.lake.deliveries(correction.as_of)] == ["first", "correction"]
+    assert [one["kind"] for one in home.lake.deliveries(correction.as_of)] == [
+        "first",
+        "correction",
+    ]
     assert pd.read_csv(path).shape == pd.read_csv(tmp_path / "out" / "2024-03-31" / path.name).shape
 
 
@@ -104,7 +115,9 @@ def test_another_business_brings_its_own_contract(tmp_path):
     written(tmp_path / "out", "quiet", months=2, contract=home.contract_path)
     assert (tmp_path / "out" / "contract.yaml").read_text() == home.contract_path.read_text()
     drop = open_drop(
-        tmp_path / "out" / "2024-01-31", find_drops(tmp_path / "out", home.contract)[0].as_of, home.contract
+        tmp_path / "out" / "2024-01-31",
+        find_drops(tmp_path / "out", home.contract)[0].as_of,
+        home.contract,
     )
     assert set(drop.files) == set(DECLARED["tables"])
 
@@ -154,7 +167,9 @@ def test_an_unknown_scenario_is_refused_with_those_there_are(tmp_path):
 
 def test_the_command_says_what_was_written_what_the_loop_should_do_and_what_to_type_next(tmp_path):
     out = tmp_path / "out"
-    told = churn_alone("simulate", out, "--scenario", "broken-file", "--users", "60", "--months", "3")
+    told = churn_alone(
+        "simulate", out, "--scenario", "broken-file", "--users", "60", "--months", "3"
+    )
     assert told.code == 0, told.err
     lines = told.out.splitlines()
     assert lines[0] == f"broken-file: {SCENARIOS['broken-file'].summary}."

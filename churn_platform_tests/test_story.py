@@ -64,23 +64,40 @@ def test_each_month_shows_the_model_that_was_in_production_when_it_came_and_the_
 def test_a_month_that_was_refused_has_a_row_although_nothing_of_it_was_published(home):
     truth = {
         "months": [{"as_of": JANUARY, "best_auc": 0.8, "what_changed": "nothing"}],
-        "deliveries": [{"folder": JANUARY, "as_of": JANUARY, "note": "people lacks the column town"}],
+        "deliveries": [
+            {"folder": JANUARY, "as_of": JANUARY, "note": "people lacks the column town"}
+        ],
     }
     found = {"months": [], "decisions": [], "performance": []}
     [january] = story(home, found, truth, {JANUARY: "people: the column town is missing."})
-    assert (january["decision"], january["refused"]) == ("no month", "people: the column town is missing.")
+    assert (january["decision"], january["refused"]) == (
+        "no month",
+        "people: the column town is missing.",
+    )
     assert january["deliveries"] == ["people lacks the column town"]
     said = shown(january)
     assert f"{JANUARY}  The files: people lacks the column town." in said
     assert "Refused: people: the column town is missing." in said
-    [line] = [line for line in said.splitlines() if line.startswith(f"{JANUARY}  ") and "0.800" in line]
+    [line] = [
+        line for line in said.splitlines() if line.startswith(f"{JANUARY}  ") and "0.800" in line
+    ]
     assert line.rstrip().endswith("refused the drop")
 
 
 def test_corrections_and_requests_come_from_the_ledger(home):
-    home.ledger.append(actor="a", act="drop corrected", subject=JANUARY, reason="Correction of people.", evidence={})
-    home.ledger.append(actor="a", act="retraining requested", subject=JANUARY, reason="It fell.", evidence={})
-    home.ledger.append(actor="a", act="retraining requested", subject=MARCH, reason="Not this month.", evidence={})
+    home.ledger.append(
+        actor="a",
+        act="drop corrected",
+        subject=JANUARY,
+        reason="Correction of people.",
+        evidence={},
+    )
+    home.ledger.append(
+        actor="a", act="retraining requested", subject=JANUARY, reason="It fell.", evidence={}
+    )
+    home.ledger.append(
+        actor="a", act="retraining requested", subject=MARCH, reason="Not this month.", evidence={}
+    )
     [january] = story(home, {"months": [JANUARY], "decisions": [], "performance": []}, None, {})
     assert (january["deliveries"], january["asked"]) == (["Correction of people."], "It fell.")
 
@@ -110,7 +127,14 @@ def test_the_end_compares_the_last_measured_month_with_and_without_the_loop():
         "would still serve, worth 0.530.\n"
     )
     assert "It is still the first one: nothing better came." in shown(row(FEBRUARY))
-    replaced = row(MARCH, realised_auc=0.49, decision="promoted", version=2, candidate_auc=0.65, why="It is better.")
+    replaced = row(
+        MARCH,
+        realised_auc=0.49,
+        decision="promoted",
+        version=2,
+        candidate_auc=0.65,
+        why="It is better.",
+    )
     assert shown(row(FEBRUARY), replaced).endswith(
         f"In {MARCH} the model in production had come to be worth 0.490, where 0.820 is possible: version 2 replaced it, "
         "worth 0.650 on customers neither had seen.\n"
@@ -122,5 +146,7 @@ def test_the_end_compares_the_last_measured_month_with_and_without_the_loop():
 
 
 def test_a_simulation_is_introduced_by_what_happens_and_what_the_loop_should_do():
-    said = shown(row(FEBRUARY), truth={"scenario": "quiet", "summary": "nothing", "loop_should": "keep calm"})
+    said = shown(
+        row(FEBRUARY), truth={"scenario": "quiet", "summary": "nothing", "loop_should": "keep calm"}
+    )
     assert said.startswith("quiet: nothing.\nThe loop should keep calm.\n")

@@ -16,7 +16,13 @@ from pathlib import Path
 import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, Phase, settings
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from churn_platform_tests.small_business import copied, make_home, open_home
 from churn_platform_tests.trust_commands import Business
@@ -28,7 +34,9 @@ pytestmark = pytest.mark.slow
 SEQUENCES, STEPS = 7, 20
 MODES = ("automatic", "approval")
 deaths = st.none() | st.builds(Death, st.integers(0, 999), st.booleans())
-which = st.sampled_from(("newest", "before", "oldest", "rejected", "blocked", "production", "unknown"))
+which = st.sampled_from(
+    ("newest", "before", "oldest", "rejected", "blocked", "production", "unknown")
+)
 
 
 class Life(RuleBasedStateMachine):
@@ -45,7 +53,11 @@ class Life(RuleBasedStateMachine):
     def teardown(self) -> None:
         shutil.rmtree(self.folder)
 
-    @initialize(start=st.sampled_from(("rolled back", "pending", "february")), untouched=st.booleans(), death=deaths)
+    @initialize(
+        start=st.sampled_from(("rolled back", "pending", "february")),
+        untouched=st.booleans(),
+        death=deaths,
+    )
     def begin(self, start: str, untouched: bool, death: Death | None) -> None:
         """Where a version is blocked it is often made and judged again at once: it passes, and must not come up."""
         self.business = begun(self.starts[start], self.folder, self.told)
@@ -76,12 +88,16 @@ class Life(RuleBasedStateMachine):
     @precondition(takes_drops)
     @rule(back=st.integers(0, 1), content=st.sampled_from(CONTENTS), death=deaths)
     def deliver_a_correction(self, back, content, death):
-        self.business.deliver(self.business.course.wrong_month or self.business.course.month(back), content, death)
+        self.business.deliver(
+            self.business.course.wrong_month or self.business.course.month(back), content, death
+        )
 
     @precondition(takes_drops)
     @rule(back=st.integers(0, 1), content=st.sampled_from(CONTENTS), death=deaths)
     def process_a_correction(self, back, content, death):
-        self.business.deliver(self.business.course.wrong_month or self.business.course.month(back), content)
+        self.business.deliver(
+            self.business.course.wrong_month or self.business.course.month(back), content
+        )
         self.business.run(death)
 
     @precondition(lambda self: self.takes_drops() and self.business.course.wrong_month is None)
@@ -226,7 +242,9 @@ def people_act(business: Business, death: Death | None) -> None:
 def test_no_sequence_of_commands_and_crashes_makes_a_home_untrue(starts, tmp_path):
     Life.starts, Life.files, Life.told = starts, tmp_path, Counter()
     wanted = os.environ.get("CHURN_SEQUENCES")
-    begun(starts["rolled back"], tmp_path / "judged", Life.told).retrain()  # it passes, and stays where people put it
+    begun(
+        starts["rolled back"], tmp_path / "judged", Life.told
+    ).retrain()  # it passes, and stays where people put it
     people_act(begun(starts["pending"], tmp_path / "alive", Life.told), None)
     people_act(begun(starts["pending"], tmp_path / "killed", Life.told), Death(500, again=True))
     try:
@@ -243,7 +261,20 @@ def test_no_sequence_of_commands_and_crashes_makes_a_home_untrue(starts, tmp_pat
         )
     finally:
         print("\n" + "\n".join(f"{count:5d} {name}" for name, count in sorted(Life.told.items())))
-    never = [f"{name} {end}" for name in MAY for end in ("done", "killed") if not Life.told[f"{name} {end}"]]
-    never += [f"{name} refused" for name in (*PEOPLE, "ingest", "run", "forget") if not Life.told[f"{name} refused"]]
-    never += [f"{who} after a kill" for who in ("the same", "another") if not Life.told[f"{who} after a kill"]]
+    never = [
+        f"{name} {end}"
+        for name in MAY
+        for end in ("done", "killed")
+        if not Life.told[f"{name} {end}"]
+    ]
+    never += [
+        f"{name} refused"
+        for name in (*PEOPLE, "ingest", "run", "forget")
+        if not Life.told[f"{name} refused"]
+    ]
+    never += [
+        f"{who} after a kill"
+        for who in ("the same", "another")
+        if not Life.told[f"{who} after a kill"]
+    ]
     assert never == [], "these sequences show nothing of what never happened in them"

@@ -29,14 +29,20 @@ def installed(tmp_path_factory):
     zipfile.ZipFile(wheel).extractall(folder / "installed")
     (folder / "installed" / "bento").mkdir()
     for name in ("__init__", "service", "assembly"):
-        (folder / "installed" / "bento" / f"{name}.py").write_text("raise ImportError('somebody else')\n")
+        (folder / "installed" / "bento" / f"{name}.py").write_text(
+            "raise ImportError('somebody else')\n"
+        )
     return folder / "installed"
 
 
 def test_it_installs_one_top_level_package(installed):
     found = {path.name for path in installed.iterdir() if not path.name.endswith(".dist-info")}
     assert found == {"churn_platform", "bento"}  # the second is the other's
-    own = {path.name for path in (installed / "churn_platform" / "_bento").iterdir() if path.suffix == ".py"}
+    own = {
+        path.name
+        for path in (installed / "churn_platform" / "_bento").iterdir()
+        if path.suffix == ".py"
+    }
     assert own == {path.name for path in (ROOT / "bento").glob("*.py")}
 
 
@@ -52,11 +58,17 @@ def test_the_api_serves_from_it(installed, served_copy, tmp_path):
 
 
 def test_a_bento_is_built_from_it(installed, served_copy, tmp_path):
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("CHURN_")}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("CHURN_")
+    }
     environment |= {"PYTHONPATH": str(installed), "BENTOML_HOME": str(tmp_path / "bentoml")}
     command = [sys.executable, "-c", CHURN, "bento", "--home", served_copy.folder]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False)
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     [built] = (tmp_path / "bentoml" / "bentos" / "churn").glob("*/bento.yaml")
     assert yaml.safe_load(built.read_text())["service"] == "bento.service:ChurnService"
-    assert (built.parent / "src" / "bento" / "service.py").read_bytes() == (ROOT / "bento" / "service.py").read_bytes()
+    assert (built.parent / "src" / "bento" / "service.py").read_bytes() == (
+        ROOT / "bento" / "service.py"
+    ).read_bytes()

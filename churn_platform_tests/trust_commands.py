@@ -14,7 +14,7 @@ from churn_platform.maintenance.repair import repair
 from churn_platform.promotion.approving import approve, reject
 from churn_platform.promotion.promoting import recover
 from churn_platform.promotion.rolling_back import roll_back, unblock
-from churn_platform.services import Home
+from churn_platform.services import Services
 from churn_platform_tests.loop_steps import retrain, run
 from churn_platform_tests.small_business import with_policy
 from churn_platform_tests.trust_course import BROKEN, HALF, Command, Course, Death
@@ -46,7 +46,9 @@ class Business(Driver):
     def deliver(self, month: dt.date, content: int, death: Death | None = None) -> None:
         """`churn ingest` of a sound month."""
         source = self._source(month, content)
-        end = self.do(Command("ingest", lambda home: take_in(home, source, month), 26, unchanged), death)
+        end = self.do(
+            Command("ingest", lambda home: take_in(home, source, month), 26, unchanged), death
+        )
         name, drop = str(month), self.course.home / "drops" / str(month)
         self.course.returned = True
         if name in self.course.files.incoming:
@@ -57,7 +59,11 @@ class Business(Driver):
     def send_broken(self, month: dt.date) -> None:
         """`churn ingest` of a drop that breaks the contract."""
         source = self._source(month, None)
-        self.do(Command("ingest", lambda home: take_in(home, source, month), 26, lambda _trust, _facts: None))
+        self.do(
+            Command(
+                "ingest", lambda home: take_in(home, source, month), 26, lambda _trust, _facts: None
+            )
+        )
 
     def put_broken(self, month: dt.date) -> None:
         """A file that breaks the contract comes into `drops/` by hand."""
@@ -90,7 +96,7 @@ class Business(Driver):
         """The job `retraining`, started by hand."""
         newest, before = dt.date.fromisoformat(self.course.said["newest"]), self.course.trust
 
-        def job(home: Home) -> None:
+        def job(home: Services) -> None:
             with home.exclusive():
                 recover(home)
                 finish(home)
@@ -106,7 +112,9 @@ class Business(Driver):
         self.do(
             Command(
                 "approve",
-                lambda home: approve(home, version, "ann", "it is the better one", override=override),
+                lambda home: approve(
+                    home, version, "ann", "it is the better one", override=override
+                ),
                 140,
                 lambda trust, facts: trust.approved(version, facts, override=override),
                 lapses=True,
@@ -118,7 +126,10 @@ class Business(Driver):
         """`churn reject`."""
         version = self.course.version(which)
         act = Command(
-            "reject", lambda home: reject(home, version, "ann", "no"), 8, lambda t, f: t.rejected_by(version, f)
+            "reject",
+            lambda home: reject(home, version, "ann", "no"),
+            8,
+            lambda t, f: t.rejected_by(version, f),
         )
         self.do(replace(act, lapses=True), death)
 
@@ -126,28 +137,46 @@ class Business(Driver):
         """`churn rollback`."""
         version = None if to is None else self.course.version(to)
 
-        def act(home: Home) -> str:
+        def act(home: Services) -> str:
             return roll_back(home, "ann", "it promised too much", to=version)
 
-        self.do(Command("roll back", act, 46, lambda trust, facts: trust.rolled_back(version, facts)), death)
+        self.do(
+            Command("roll back", act, 46, lambda trust, facts: trust.rolled_back(version, facts)),
+            death,
+        )
 
     def unblock(self, which: str, death: Death | None = None) -> None:
         """`churn unblock`."""
         version = self.course.version(which)
         act = Command(
-            "unblock", lambda home: unblock(home, version, "ann", "try"), 8, lambda t, f: t.unblocked(version, f)
+            "unblock",
+            lambda home: unblock(home, version, "ann", "try"),
+            8,
+            lambda t, f: t.unblocked(version, f),
         )
         self.do(act, death)
 
     def forget(self, death: Death | None = None, *, anew: bool) -> None:
         """`churn forget` of a customer who was not forgotten yet, or of the last who was."""
         course = self.course
-        old = course.forgetting[0] if course.files.forgetting else course.forgotten[-1] if course.forgotten else ""
-        key = old if old and not (anew and not course.files.forgetting) else f"m{10 + len(course.forgotten):05d}"
+        old = (
+            course.forgetting[0]
+            if course.files.forgetting
+            else course.forgotten[-1]
+            if course.forgotten
+            else ""
+        )
+        key = (
+            old
+            if old and not (anew and not course.files.forgetting)
+            else f"m{10 + len(course.forgotten):05d}"
+        )
 
         def predict(trust: Trust, _facts: Facts) -> Trust | None:
             # One whose forgetting was cut off is forgotten by completing it, and then there is nobody to forget.
-            known = not self.course.files.forgetting and (key not in self.course.forgotten or self.course.returned)
+            known = not self.course.files.forgetting and (
+                key not in self.course.forgotten or self.course.returned
+            )
             return trust.counted("customer forgotten") if known else None
 
         act = Command("forget", lambda home: forget(home, key, "ann", "asked"), 230, predict)
@@ -180,10 +209,14 @@ class Business(Driver):
         archive, known = self.kept
         place = self.work / f"home-{next(self._number)}"
 
-        def act(home: Home) -> object:
-            return restore(archive, Home(home.settings.model_copy(update={"home": place}), home.now))
+        def act(home: Services) -> object:
+            return restore(
+                archive, Services(home.settings.model_copy(update={"home": place}), home.now)
+            )
 
-        end, _ = self._carry_out(Command("restore", act, 420), None if death is None else death.at * 420 // 1000)
+        end, _ = self._carry_out(
+            Command("restore", act, 420), None if death is None else death.at * 420 // 1000
+        )
         self.told[f"restore {end}"] += 1
         if not place.exists():
             assert end == "killed"
@@ -209,9 +242,13 @@ class Business(Driver):
         if against or (decision.production, decision.policy) != (before.production, facts.policy):
             return
         if decision.outcome == "promoted":
-            assert trust.production == facts.candidate, f"version {facts.candidate} passed and did not come up"
+            assert trust.production == facts.candidate, (
+                f"version {facts.candidate} passed and did not come up"
+            )
         elif decision.outcome == "pending":
-            assert trust.request is not None, f"version {facts.candidate} passed and nobody was asked"
+            assert trust.request is not None, (
+                f"version {facts.candidate} passed and nobody was asked"
+            )
 
     def _source(self, month: dt.date, content: int | None) -> Path:
         """A folder with a month's files; None: one that breaks the contract."""
@@ -220,7 +257,9 @@ class Business(Driver):
             folder.mkdir(parents=True)
             for name, table in tables_of(month, content or 0).items():
                 broken = content is None and name == "visits"
-                (table.assign(hours="many") if broken else table).to_csv(folder / f"{name}.csv", index=False)
+                (table.assign(hours="many") if broken else table).to_csv(
+                    folder / f"{name}.csv", index=False
+                )
         return folder
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from churn_platform.services import Home
+from churn_platform.services import Services
 from churn_platform_tests.small_business import FEBRUARY, JANUARY
 from churn_platform_tests.trust_look import Files
 from churn_platform_tests.trust_model import Facts, Trust
@@ -41,7 +41,7 @@ class Command:
     """
 
     name: str
-    act: Callable[[Home], object]
+    act: Callable[[Services], object]
     points: int
     predict: Predict | None = None
     lapses: bool = False
@@ -74,7 +74,9 @@ class Course:
     def copy(self, home: Path) -> "Course":
         """The same course for a copy of the home."""
         lists = {name: list(getattr(self, name)) for name in ("forgetting", "forgotten")}
-        return replace(self, home=home, contents=dict(self.contents), drops=dict(self.drops), **lists)
+        return replace(
+            self, home=home, contents=dict(self.contents), drops=dict(self.drops), **lists
+        )
 
     def month(self, back: int) -> dt.date:
         """The newest month with a drop, or the one before."""
@@ -88,7 +90,9 @@ class Course:
     @property
     def wrong_month(self) -> dt.date | None:
         """The oldest month whose drop is broken or half taken in."""
-        return next((month for month in MONTHS if self.drops.get(str(month)) in (BROKEN, HALF)), None)
+        return next(
+            (month for month in MONTHS if self.drops.get(str(month)) in (BROKEN, HALF)), None
+        )
 
     @property
     def may_retrain(self) -> bool:

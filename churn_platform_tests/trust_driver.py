@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from churn_platform.base.errors import ChurnError
-from churn_platform.services import Home
+from churn_platform.services import Services
 from churn_platform_tests.crash_points import Counter, ended, forked
 from churn_platform_tests.small_business import open_home
 from churn_platform_tests.trust_course import COMPLETES, PEOPLE, Command, Course, Death
@@ -45,7 +45,10 @@ class Driver:
         course.files = files
         quiet, same = not files.forgetting, before is not None and files.state() == before.state()
         course.verified = course.verified and same
-        whole, contents = quiet and not course.cut and not course.verified, quiet and not (same and course.contents)
+        whole, contents = (
+            quiet and not course.cut and not course.verified,
+            quiet and not (same and course.contents),
+        )
         course.said = self._forked(lambda: asked(self._open(), whole=whole, contents=contents))
         course.verified = course.verified or whole
         facts, forgotten = self.facts(), self._count("customer forgotten")
@@ -53,7 +56,9 @@ class Driver:
         self._forgotten(self._count("customer forgotten") - forgotten)
         if contents:
             held = course.said["contents"].items()
-            course.contents = {month: (content, frozenset(lacking)) for month, (content, lacking) in held}
+            course.contents = {
+                month: (content, frozenset(lacking)) for month, (content, lacking) in held
+            }
             assert missing_or_changed(course.home, files) == []
         self._check(files)
 
@@ -67,10 +72,14 @@ class Driver:
         end, said = self._carry_out(command, point)
         self.told[f"{command.name} {end}"] += 1
         if course.cut and end != "killed":
-            self.told[f"{'the same' if course.cut == command.name else 'another'} after a kill"] += 1
+            self.told[
+                f"{'the same' if course.cut == command.name else 'another'} after a kill"
+            ] += 1
         if end == "killed":
             course.cut, course.died = command.name, True
-        elif command.name in (course.cut, "run") or (course.cut in PEOPLE and command.name in COMPLETES):
+        elif command.name in (course.cut, "run") or (
+            course.cut in PEOPLE and command.name in COMPLETES
+        ):
             course.cut = "" if end == "done" or command.name in PEOPLE else course.cut
         self.look(command.name)
         if command.predict is not None:
@@ -78,22 +87,34 @@ class Driver:
         return end
 
     def _compare(
-        self, command: Command, ended_so: tuple[str, str], states: tuple[Trust, Trust, Trust | None], files: Files
+        self,
+        command: Command,
+        ended_so: tuple[str, str],
+        states: tuple[Trust, Trust, Trust | None],
+        files: Files,
     ) -> None:
         """What a command came to is what the model says: of one that was killed all, or nothing."""
         (end, said), (before, started, predicted), after = ended_so, states, self.course.trust
         if end == "killed":
             reached = [self._at_rest(state) for state in states if state is not None]
-            assert self._at_rest(after) in reached, f"{command.name} was killed and left {after}, not one of {reached}"
+            assert self._at_rest(after) in reached, (
+                f"{command.name} was killed and left {after}, not one of {reached}"
+            )
         elif end == "refused":
-            assert predicted is None, f"{command.name} was refused: {said}; it should have led to {predicted}"
+            assert predicted is None, (
+                f"{command.name} was refused: {said}; it should have led to {predicted}"
+            )
             assert after == started, f"{command.name} was refused and led from {started} to {after}"
             if not before.begun() and not files.forgetting:
                 unchanged = files.kept_by_a_refusal() == self.course.files.kept_by_a_refusal()
                 assert unchanged, f"{command.name} was refused and changed files: {said}"
         else:
-            assert predicted is not None, f"{command.name} should have been refused in {before}: {said}"
-            assert after == predicted, f"{command.name} led from {before} to {after} and not to {predicted}"
+            assert predicted is not None, (
+                f"{command.name} should have been refused in {before}: {said}"
+            )
+            assert after == predicted, (
+                f"{command.name} led from {before} to {after} and not to {predicted}"
+            )
 
     def _started(self, command: Command, facts: Facts) -> Trust:
         """What a command comes to before it does its own: what was cut off is completed, what has lapsed is told."""
@@ -123,21 +144,29 @@ class Driver:
         assert files.temporary == [] or course.died
         if not course.cut:
             counted = {month: len(deliveries) for month, deliveries in files.deliveries.items()}
-            assert counted == trust.months, f"the lake has {counted} deliveries, the receipts say {trust.months}"
+            assert counted == trust.months, (
+                f"the lake has {counted} deliveries, the receipts say {trust.months}"
+            )
 
     def _grown(self, before: Files, now: Files) -> list[bytes]:
         """The new lines; what was there must be there, byte for byte."""
         old = before.lines
         assert now.lines[: len(old)] == old, "an earlier line of the ledger changed"
-        assert now.ledger[-1:] in (b"", b"\n") or self.course.died, "a line of the ledger is torn and nobody was killed"
+        assert now.ledger[-1:] in (b"", b"\n") or self.course.died, (
+            "a line of the ledger is torn and nobody was killed"
+        )
         for name in ("versions", "releases", "decisions"):
             was, is_now = getattr(before, name), getattr(now, name)
-            assert {key: is_now.get(key) for key in was} == was, f"{name}: something is gone or changed"
+            assert {key: is_now.get(key) for key in was} == was, (
+                f"{name}: something is gone or changed"
+            )
         for month, deliveries in before.deliveries.items():
             found = now.deliveries.get(month, [])
             assert len(found) >= len(deliveries), f"a delivery of {month} is gone"
             if not (self.course.forgetting or self.course.forgotten):
-                assert found[: len(deliveries)] == deliveries, f"an accepted delivery of {month} changed"
+                assert found[: len(deliveries)] == deliveries, (
+                    f"an accepted delivery of {month} changed"
+                )
         return now.lines[len(old) :]
 
     def _forgotten(self, newly: int) -> None:
@@ -157,7 +186,7 @@ class Driver:
     def _now(self) -> dt.datetime:
         return dt.datetime.now(dt.UTC) + dt.timedelta(days=self.course.days)
 
-    def _open(self) -> Home:
+    def _open(self) -> Services:
         return open_home(self.course.home, self._now)
 
     def _carry_out(self, command: Command, point: int | None) -> tuple[str, str]:

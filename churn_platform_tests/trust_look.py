@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from churn_platform.loop.progress import Progress
-from churn_platform.services import Home
+from churn_platform.services import Services
 from churn_platform_tests.small_business import FEBRUARY, JANUARY, month_tables
 from churn_platform_tests.trust_model import Decided, Facts
 from churn_platform_tests.trusted_home import verification
@@ -52,11 +52,25 @@ class Files:
 
     def state(self) -> tuple[Any, ...]:
         """All of it: where it is the same, nothing happened."""
-        return self.ledger, self.temporary, self.datasets, self.forgetting, *self.kept_by_a_refusal()
+        return (
+            self.ledger,
+            self.temporary,
+            self.datasets,
+            self.forgetting,
+            *self.kept_by_a_refusal(),
+        )
 
     def kept_by_a_refusal(self) -> tuple[Any, ...]:
         """What a command that is refused must leave as it was."""
-        return self.pointer, self.aliases, self.versions, self.releases, self.decisions, self.deliveries, self.drops
+        return (
+            self.pointer,
+            self.aliases,
+            self.versions,
+            self.releases,
+            self.decisions,
+            self.deliveries,
+            self.drops,
+        )
 
     def decided(self) -> dict[str, Decided]:
         """The decisions, oldest first, by their digests."""
@@ -64,7 +78,9 @@ class Files:
         for content in self.decisions.values():
             record = json.loads(content)
             names = ("candidate_version", "decision", "policy_hash", "production_version")
-            canonical = json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+            canonical = json.dumps(
+                record, sort_keys=True, separators=(",", ":"), ensure_ascii=False
+            )
             digest = hashlib.sha256(canonical.encode()).hexdigest()
             found.pop(digest, None)  # decided once more: it is the newest now
             found[digest] = Decided(*(record[name] for name in names))
@@ -73,7 +89,9 @@ class Files:
     def facts(self, policy: str, now: dt.datetime) -> Facts:
         """What a command that begins now finds besides the ledger."""
         pointer = None if self.pointer is None else int(self.pointer["version"])
-        return Facts(policy, self.aliases.get("candidate"), self.decided(), self.datasets, pointer, now)
+        return Facts(
+            policy, self.aliases.get("candidate"), self.decided(), self.datasets, pointer, now
+        )
 
 
 def files_of(home: Path) -> Files:
@@ -83,7 +101,10 @@ def files_of(home: Path) -> Files:
             json.loads(path.read_bytes())
     pointer, ledger, lake = home / "releases" / "production", home / "ledger", home / "lake"
     manifests = sorted((lake / "snapshots").glob("[0-9]*.json"))
-    records = (json.loads(path.read_bytes()) for path in (lake / "derived" / "training_dataset").glob("[0-9]*.json"))
+    records = (
+        json.loads(path.read_bytes())
+        for path in (lake / "derived" / "training_dataset").glob("[0-9]*.json")
+    )
     temporary = [path.relative_to(home) for path in home.rglob(".*.tmp")]
     receipts = ledger / "receipts.jsonl"
     return Files(
@@ -91,7 +112,10 @@ def files_of(home: Path) -> Files:
         pointer=json.loads(pointer.read_bytes()) if pointer.exists() else None,
         **_registry(home / "mlflow.db"),
         releases={int(f.name): _tree(f) for f in (home / "releases").glob("[0-9]*")},
-        decisions={path.name: path.read_bytes() for path in sorted((ledger / "decisions").glob("[0-9]*.json"))},
+        decisions={
+            path.name: path.read_bytes()
+            for path in sorted((ledger / "decisions").glob("[0-9]*.json"))
+        },
         deliveries={path.stem: json.loads(path.read_bytes())["deliveries"] for path in manifests},
         drops={folder.name: _tree(folder) for folder in (home / "drops").iterdir()},
         temporary=[str(path) for path in temporary if path.parts[0] not in EXEMPT],
@@ -103,12 +127,16 @@ def files_of(home: Path) -> Files:
 
 def missing_or_changed(home: Path, files: Files) -> list[str]:
     """Accepted files of the lake that are not as their manifest says."""
-    entries = [e for found in files.deliveries.values() for d in found for e in d["tables"].values()]
+    entries = [
+        e for found in files.deliveries.values() for d in found for e in d["tables"].values()
+    ]
     stored = {home / "lake" / entry["file"]: entry["sha256"] for entry in entries}
-    return [str(path) for path, digest in stored.items() if not path.exists() or _sha256(path) != digest]
+    return [
+        str(path) for path, digest in stored.items() if not path.exists() or _sha256(path) != digest
+    ]
 
 
-def asked(home: Home, *, whole: bool, contents: bool) -> dict[str, Any]:
+def asked(home: Services, *, whole: bool, contents: bool) -> dict[str, Any]:
     """What the product says of its home; with `whole` of every digest too, with `contents` what each month holds."""
     step = Progress(home).next_step()
     months = home.lake.months() if contents else []
@@ -134,7 +162,9 @@ def tables_of(as_of: dt.date, content: int) -> dict[str, pd.DataFrame]:
 def _content(as_of: dt.date, tables: Mapping[str, pd.DataFrame]) -> list[Any]:
     """Which content a month of the lake has, and which customers it lacks."""
     for content in CONTENTS:
-        wanted = {name: table.set_index("member") for name, table in tables_of(as_of, content).items()}
+        wanted = {
+            name: table.set_index("member") for name, table in tables_of(as_of, content).items()
+        }
         found = {name: table.set_index("member") for name, table in tables.items()}
         lacking = wanted["members"].index.difference(found["members"].index)
         if all(_same(found[name], table.drop(lacking)) for name, table in wanted.items()):
@@ -157,14 +187,18 @@ def _registry(database: Path) -> dict[str, Any]:
         "on t.name = v.name and t.version = v.version and t.key = 'digest'"
     )
     with closing(sqlite3.connect(database)) as store:
-        aliases = dict(store.execute("select alias, version from registered_model_aliases").fetchall())
+        aliases = dict(
+            store.execute("select alias, version from registered_model_aliases").fetchall()
+        )
         return {"aliases": aliases, "versions": dict(store.execute(digests).fetchall())}
 
 
 def _tree(folder: Path) -> str:
     """Digest of a folder's files, without those that a kill left half written: a backup leaves them out, too."""
     files = sorted(path for path in folder.iterdir() if path.is_file() and not path.match(".*.tmp"))
-    return hashlib.sha256("".join(f"{path.name} {_sha256(path)}\n" for path in files).encode()).hexdigest()
+    return hashlib.sha256(
+        "".join(f"{path.name} {_sha256(path)}\n" for path in files).encode()
+    ).hexdigest()
 
 
 def _sha256(path: Path) -> str:

@@ -103,7 +103,9 @@ class Trust:
         asked = self.request
         assert asked is not None
         refused = self.refused | {asked.question}
-        return replace(self, request=None, rejected=self.rejected | {asked.version}, refused=refused)
+        return replace(
+            self, request=None, rejected=self.rejected | {asked.version}, refused=refused
+        )
 
     @property
     def barred(self) -> frozenset[int]:
@@ -121,7 +123,11 @@ class Trust:
             return self
         moved = self.intent is not None and facts.pointer == begun.version
         cleared = replace(self, intent=None, approval=None)
-        holds = begun.override or begun.kind == "rollback" or facts.decisions[begun.decision].policy == facts.policy
+        holds = (
+            begun.override
+            or begun.kind == "rollback"
+            or facts.decisions[begun.decision].policy == facts.policy
+        )
         return cleared.moved(begun) if moved or holds else cleared
 
     def moved(self, move: Begun) -> "Trust":
@@ -132,7 +138,9 @@ class Trust:
         if move.blocks is not None and move.blocks not in after.blocked:
             after = replace(after, blocked=after.blocked | {move.blocks}).counted("version blocked")
         if move.unblocks in after.blocked:
-            after = replace(after, blocked=after.blocked - {move.unblocks}).counted("version unblocked")
+            after = replace(after, blocked=after.blocked - {move.unblocks}).counted(
+                "version unblocked"
+            )
         return after
 
     def lapsed(self, facts: Facts, *, deep: bool = True) -> "Trust":
@@ -161,7 +169,9 @@ class Trust:
             return None
         request = None if waits else now.request
         given = replace(now.wanted(version), request=request).counted("approval")
-        return given.moved(Begun("promotion", version, now.production, "", override, "")).lapsed(facts, deep=False)
+        return given.moved(Begun("promotion", version, now.production, "", override, "")).lapsed(
+            facts, deep=False
+        )
 
     def rejected_by(self, version: int, facts: Facts) -> "Trust | None":
         """A person says no to a version that waits."""
@@ -179,7 +189,9 @@ class Trust:
         if left is None or target is None or target == left or target not in last:
             return None
         blocks = left if last[target] < last[left] else None
-        move = Begun("rollback", target, left, "", override=False, digest="", blocks=blocks, unblocks=target)
+        move = Begun(
+            "rollback", target, left, "", override=False, digest="", blocks=blocks, unblocks=target
+        )
         return now.moved(move).lapsed(facts, deep=False)
 
     def unblocked(self, version: int, facts: Facts) -> "Trust | None":

@@ -56,7 +56,9 @@ def read(trust: Trust, receipt: Receipt, command: str, facts: Facts) -> Trust:
     after = RULES[act](trust, receipt, facts) if act in RULES else trust
     if act == "version unblocked" and not own:
         assert trust.intent is not None, "a version was unblocked and nobody said so"
-        assert trust.intent.unblocks == _version(receipt["subject"]), "another version was unblocked"
+        assert trust.intent.unblocks == _version(receipt["subject"]), (
+            "another version was unblocked"
+        )
     return after.counted(act) if act in ONCE else after
 
 
@@ -76,36 +78,62 @@ def _begun(receipt: Receipt, kind: str) -> Begun:
 def _promotion_intent(trust: Trust, receipt: Receipt, facts: Facts) -> Trust:
     move = _begun(receipt, "promotion")
     assert trust.intent is None, f"a second move began before {trust.intent} was done"
-    assert move.before == trust.production != move.version, f"from {move.before}, while {trust.production} serves"
+    assert move.before == trust.production != move.version, (
+        f"from {move.before}, while {trust.production} serves"
+    )
     if "approval" in receipt["evidence"]:
-        assert trust.approval is not None, "a promotion names an approval that was used or never given"
-        assert receipt["evidence"]["approval"] == trust.approval.digest, "a promotion names another approval"
-        assert move.version == trust.approval.version, "another version than the one that was approved"
+        assert trust.approval is not None, (
+            "a promotion names an approval that was used or never given"
+        )
+        assert receipt["evidence"]["approval"] == trust.approval.digest, (
+            "a promotion names another approval"
+        )
+        assert move.version == trust.approval.version, (
+            "another version than the one that was approved"
+        )
         return replace(trust, intent=move, approval=None)
     decision = facts.decisions[move.decision]
     assert trust.approval is None, "an approval was passed over"
     assert move.decision in trust.decided, "promoted by a decision without a receipt"
-    assert (decision.version, decision.outcome) == (move.version, "promoted"), f"promoted by {decision}"
-    assert decision.policy == facts.policy, "promoted by itself under another policy than it was decided by"
-    assert decision.production == trust.production, "promoted by a comparison with another production"
-    assert move.version not in trust.barred, f"version {move.version} was kept out by people and came up by itself"
+    assert (decision.version, decision.outcome) == (move.version, "promoted"), (
+        f"promoted by {decision}"
+    )
+    assert decision.policy == facts.policy, (
+        "promoted by itself under another policy than it was decided by"
+    )
+    assert decision.production == trust.production, (
+        "promoted by a comparison with another production"
+    )
+    assert move.version not in trust.barred, (
+        f"version {move.version} was kept out by people and came up by itself"
+    )
     return replace(trust, intent=move)
 
 
 def _rollback_intent(trust: Trust, receipt: Receipt, _facts: Facts) -> Trust:
     move = _begun(receipt, "rollback")
-    assert not trust.begun(), f"a second move began before {trust.intent or trust.approval} was done"
-    assert move.before == trust.production != move.version, f"from {move.before}, while {trust.production} serves"
-    assert move.version in dict(trust.promoted), "rolled back to a version that never was in production"
+    assert not trust.begun(), (
+        f"a second move began before {trust.intent or trust.approval} was done"
+    )
+    assert move.before == trust.production != move.version, (
+        f"from {move.before}, while {trust.production} serves"
+    )
+    assert move.version in dict(trust.promoted), (
+        "rolled back to a version that never was in production"
+    )
     return replace(trust, intent=move)
 
 
 def _done(trust: Trust, receipt: Receipt, _facts: Facts) -> Trust:
     move = trust.intent
     assert move is not None, "a move is done that nobody announced"
-    assert receipt["evidence"]["intent"] == move.digest, "another move is done than the one that was announced"
+    assert receipt["evidence"]["intent"] == move.digest, (
+        "another move is done than the one that was announced"
+    )
     if move.kind == "rollback":
-        assert move.blocks is None or move.blocks in trust.blocked, "rolled back, and what was left is not blocked"
+        assert move.blocks is None or move.blocks in trust.blocked, (
+            "rolled back, and what was left is not blocked"
+        )
         assert move.unblocks not in trust.blocked, "rolled back to a version that is still blocked"
     after = trust.moved(move)
     return replace(after, intent=None, counts=trust.counts)
@@ -113,7 +141,9 @@ def _done(trust: Trust, receipt: Receipt, _facts: Facts) -> Trust:
 
 def _void(trust: Trust, receipt: Receipt, facts: Facts) -> Trust:
     assert trust.intent is not None, "a move is void that nobody announced"
-    assert trust.settled(facts).production == trust.production, f"given up without need: {receipt['reason']}"
+    assert trust.settled(facts).production == trust.production, (
+        f"given up without need: {receipt['reason']}"
+    )
     return replace(trust, intent=None)
 
 
@@ -122,7 +152,9 @@ def _approval(trust: Trust, receipt: Receipt, facts: Facts) -> Trust:
     assert not trust.begun(), "approved while another move was cut off"
     assert version not in trust.blocked, f"version {version} is blocked and was approved"
     waits = request is not None and request.version == version
-    assert waits or receipt["evidence"]["override"], f"version {version} did not wait and was approved"
+    assert waits or receipt["evidence"]["override"], (
+        f"version {version} did not wait and was approved"
+    )
     after = replace(trust.wanted(version), approval=_begun(receipt, "promotion"))
     return replace(after, request=None) if waits else after
 
@@ -141,14 +173,20 @@ def _asked(trust: Trust, receipt: Receipt, facts: Facts) -> Trust:
     assert version not in trust.blocked, f"version {version} is blocked and was asked for by itself"
     before = None if receipt["before"] is None else _version(receipt["before"])
     names = ("policy", "decision", "dataset", "until")
-    request = Asked(version, before, receipt=receipt["digest"], **{name: evidence[name] for name in names})
-    assert request.question not in trust.refused, f"version {version} was rejected and is asked for again"
+    request = Asked(
+        version, before, receipt=receipt["digest"], **{name: evidence[name] for name in names}
+    )
+    assert request.question not in trust.refused, (
+        f"version {version} was rejected and is asked for again"
+    )
     return replace(trust, request=request)
 
 
 def _lapsed(trust: Trust, receipt: Receipt, facts: Facts) -> Trust:
     if "request" not in receipt["evidence"]:  # an approval that was cut off
-        assert trust.settled(facts).production == trust.production, f"given up without need: {receipt['reason']}"
+        assert trust.settled(facts).production == trust.production, (
+            f"given up without need: {receipt['reason']}"
+        )
         return replace(trust, approval=None)
     assert trust.request is not None, "a request lapsed that nobody made"
     assert receipt["evidence"]["request"] == trust.request.receipt, "another request lapsed"
@@ -173,14 +211,18 @@ def _decision(trust: Trust, receipt: Receipt, facts: Facts) -> Trust:
     digest = receipt["evidence"]["decision"]
     assert digest in facts.decisions, "a receipt of a decision that is not in the home"
     promotions = [version for version, _ in trust.promoted].count(_version(receipt["subject"]))
-    assert trust.decided.count(digest) <= promotions, "one decision, two receipts, and no promotion between them"
+    assert trust.decided.count(digest) <= promotions, (
+        "one decision, two receipts, and no promotion between them"
+    )
     return replace(trust, decided=(*trust.decided, digest))
 
 
 def _accepted(trust: Trust, receipt: Receipt, _facts: Facts) -> Trust:
     month = receipt["subject"]
     known = trust.months.get(month, 0)
-    assert (known > 0) == (receipt["act"] == "drop corrected"), f"{receipt['act']} after {known} deliveries of {month}"
+    assert (known > 0) == (receipt["act"] == "drop corrected"), (
+        f"{receipt['act']} after {known} deliveries of {month}"
+    )
     return replace(trust, months={**trust.months, month: known + 1})
 
 

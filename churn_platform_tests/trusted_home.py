@@ -14,12 +14,19 @@ from churn_platform.base.digests import digest_of
 from churn_platform.ingestion.publish import publish_drop
 from churn_platform.promotion.deciding import carry_out
 from churn_platform.scoring.scoring import score_month
-from churn_platform.services import Home
+from churn_platform.services import Services
 from churn_platform.training.candidate import MODEL_FILE
-from churn_platform_tests.small_business import FEBRUARY, JANUARY, copied, deliver, month_tables, open_home
+from churn_platform_tests.small_business import (
+    FEBRUARY,
+    JANUARY,
+    copied,
+    deliver,
+    month_tables,
+    open_home,
+)
 
 
-def whole_life(february_decided: Home, folder: Path) -> Home:
+def whole_life(february_decided: Services, folder: Path) -> Services:
     """`february_decided` carried on: version 2 promoted, February scored, January corrected with a faulty row."""
     home = copied(february_decided, folder)
     carry_out(home)
@@ -32,16 +39,20 @@ def whole_life(february_decided: Home, folder: Path) -> Home:
     return open_home(folder)
 
 
-def verification(home: Home, anchor: str | None = None, *, deep: bool = False, **settings: object) -> dict[str, Any]:
+def verification(
+    home: Services, anchor: str | None = None, *, deep: bool = False, **settings: object
+) -> dict[str, Any]:
     """What `churn verify` finds, with no server beside it unless the settings name its port."""
     opened = open_home(home.folder, **({"api_port": 1} | settings))
     return summary(opened, verify_home(opened, anchor, deep=deep))
 
 
-def exchange_model(home: Home, version: int, other: int) -> None:
+def exchange_model(home: Services, version: int, other: int) -> None:
     """The model file of another version in place of a version's own in MLflow, with the tag that fits."""
     own, new = (home.registry.files(number)[MODEL_FILE] for number in (version, other))
-    [stored] = [path for path in (home.folder / "artifacts").rglob(MODEL_FILE) if path.read_bytes() == own]
+    [stored] = [
+        path for path in (home.folder / "artifacts").rglob(MODEL_FILE) if path.read_bytes() == own
+    ]
     stored.write_bytes(new)
     tag = f"sha256.{MODEL_FILE}", hashlib.sha256(new).hexdigest()
     home.registry._client().set_model_version_tag(home.registry.model_name, str(version), *tag)
@@ -53,7 +64,7 @@ def assert_told(found: dict[str, Any], sentence: str) -> None:
     assert any(sentence in fault for fault in found["breaks"]), found["breaks"]
 
 
-def recorded_digests(home: Home) -> dict[str, str]:
+def recorded_digests(home: Services) -> dict[str, str]:
     """Place -> digest, for every digest of the lake that a receipt may name."""
     found = {}
     for as_of in home.lake.months():
@@ -68,7 +79,7 @@ def recorded_digests(home: Home) -> dict[str, str]:
     return found
 
 
-def lines(home: Home, change: Callable[[list[bytes]], list[bytes]]) -> None:
+def lines(home: Services, change: Callable[[list[bytes]], list[bytes]]) -> None:
     """Rewrite the lines of the ledger."""
     file = home.ledger.file
     file.write_bytes(b"".join(change(file.read_bytes().splitlines(keepends=True))))

@@ -1,4 +1,6 @@
-"""Writes docs/contract.md and the JSON schema of the contract: uv run python docs/contract_reference.py."""
+"""Writes docs/contract.md and the JSON schema of the contract: uv run python
+docs/contract_reference.py.
+"""
 
 from pathlib import Path
 
@@ -8,4 +10,6 @@ ROOT = Path(__file__).parents[1]
 
 if __name__ == "__main__":
     (ROOT / "docs" / "contract.md").write_text(page(), encoding="utf-8")
-    (ROOT / "churn_platform" / "contracts" / SCHEMA_FILE).write_text(schema_text(), encoding="utf-8")
+    (ROOT / "churn_platform" / "contracts" / SCHEMA_FILE).write_text(
+        schema_text(), encoding="utf-8"
+    )

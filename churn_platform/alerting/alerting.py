@@ -1,4 +1,6 @@
-"""Sends alerts: follows the ledger, sends each receiver each event once, keeps what was not sent."""
+"""Sends alerts: follows the ledger, sends each receiver each event once, keeps what was not
+sent.
+"""
 
 import datetime as dt
 from collections.abc import Sequence
@@ -9,12 +11,20 @@ from typing import Any
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from churn_platform.alerting import receivers
-from churn_platform.alerting.alerts import MOST_TRIES, OLDEST, Message, Severity, message_of, next_try, repeats
+from churn_platform.alerting.alerts import (
+    MOST_TRIES,
+    OLDEST,
+    Message,
+    Severity,
+    message_of,
+    next_try,
+    repeats,
+)
 from churn_platform.base.digests import digest_of
 from churn_platform.base.errors import ChurnError
 from churn_platform.base.files import write_text
 from churn_platform.ledger.receipts import Receipt
-from churn_platform.services import Home
+from churn_platform.services import Services
 
 KEPT_NOTICES = 100
 
@@ -32,7 +42,9 @@ class Told(BaseModel):
 
 
 class Notice(BaseModel):
-    """An event that is not an act and so no receipt: a daemon that stopped, a run that is not tried again."""
+    """An event that is not an act and so no receipt: a daemon that stopped, a run that is not
+    tried again.
+    """
 
     number: int
     time: AwareDatetime
@@ -61,11 +73,15 @@ class State(BaseModel):
     @property
     def last_notice(self) -> int:
         """Number of the newest notice."""
-        return self.notices[-1].number if self.notices else 0
+        if self.notices:
+            return self.notices[-1].number
+        return 0
 
 
 def read_state(file: Path) -> State:
-    """The state; a new one where the file is not there or was damaged: then no one is told the history."""
+    """The state; a new one where the file is not there or was damaged: then no one is told the
+    history.
+    """
     try:
         return State.model_validate_json(file.read_bytes())
     except (FileNotFoundError, ValidationError):
@@ -87,13 +103,16 @@ class Item:
     of_ledger: bool
 
 
-def items(home: Home, since: int, notices: Sequence[Notice]) -> list[Item]:
+def items(home: Services, since: int, notices: Sequence[Notice]) -> list[Item]:
     """The receipts after `since` in their order, then the notices in theirs.
 
     Raises:
         IntegrityError: one of the receipts was changed.
     """
-    told = [Item(n.number, n.time, Message(n.title, n.body, n.severity), of_ledger=False) for n in notices]
+    told = [
+        Item(n.number, n.time, Message(n.title, n.body, n.severity), of_ledger=False)
+        for n in notices
+    ]
     return [*_of_receipts(home, home.ledger.since(since)), *told]
 
 
@@ -110,17 +129,32 @@ def advance(item: Item, told: Told) -> None:
         told.notice = item.number
 
 
-def _of_receipts(home: Home, receipts: Sequence[Receipt]) -> list[Item]:
+def _of_receipts(home: Services, receipts: Sequence[Receipt]) -> list[Item]:
     wanted = {str(r.evidence["decision"]) for r in receipts if "decision" in r.evidence}
-    decisions = {digest_of(record): record for record in home.records.decisions()} if wanted else {}
+    if wanted:
+        decisions = {digest_of(record): record for record in home.records.decisions()}
+    else:
+        decisions = {}
     refusals = any(r.act == "drop refused" for r in receipts)
     earlier = home.ledger.receipts("drop refused") if refusals else []
     found = []
     for receipt in receipts:
-        told = any(repeats(receipt, other) for other in earlier if other.sequence < receipt.sequence)
+        told = any(
+            repeats(receipt, other) for other in earlier if other.sequence < receipt.sequence
+        )
         decision = decisions.get(str(receipt.evidence.get("decision")))
-        message = None if told else message_of(receipt, home.contract.name, decision)
-        found.append(Item(receipt.sequence, dt.datetime.fromisoformat(receipt.time), message, of_ledger=True))
+        if told:
+            message = None
+        else:
+            message = message_of(receipt, home.contract.name, decision)
+        found.append(
+            Item(
+                receipt.sequence,
+                dt.datetime.fromisoformat(receipt.time),
+                message,
+                of_ledger=True,
+            )
+        )
     return found
 
 
@@ -135,7 +169,7 @@ class Sent:
 class Alerter:
     """The alerts of one home; without receivers in the settings it does nothing."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Services) -> None:
         self.home = home
         self.file = home.folder / "alerts.json"
 
@@ -148,13 +182,17 @@ class Alerter:
         return receivers.names(self.home.settings.alert_receivers())
 
     def begin(self) -> None:
-        """Let receivers that are new hear of what happens from now on, not of the complete history."""
+        """Let receivers that are new hear of what happens from now on, not of the complete
+        history.
+        """
         self._round(lambda *_: None)
 
     def send(self, *, anyway: bool = False) -> Sent:
-        """Send every receiver what it has not received; one that fails is tried again later, and later still.
+        """Send every receiver what it has not received; one that fails is tried again later,
+        and later still.
 
-        Never raises for a receiver, a setting or the disk: the loop continues, the problem is in the answer.
+        Never raises for a receiver, a setting or the disk: the loop continues, the problem is
+        in the answer.
 
         Args:
             anyway: also ask receivers whose time to wait is not over.
@@ -170,41 +208,54 @@ class Alerter:
         return done
 
     def test(self) -> list[dict[str, str]]:
-        """Send one test message to every receiver; each with why it did not arrive, empty where it did.
+        """Send one test message to every receiver; each with why it did not arrive, empty where
+        it did.
 
         Raises:
             UsageError: the file with the URLs cannot be read.
         """
-        body = f"Alerts of {self.home.folder.name} arrive here. This is a test, sent by `churn alert --test`."
+        body = (
+            f"Alerts of {self.home.folder.name} arrive here. This is a test, sent by `churn"
+            " alert --test`."
+        )
         message = Message(f"{self.home.contract.name}: a test", body, "info")
         return [
-            {"receiver": name, "error": receivers.send(url, message) or ""} for name, url in self.receivers().items()
+            {"receiver": name, "error": receivers.send(url, message) or ""}
+            for name, url in self.receivers().items()
         ]
 
     def seen(self, what: str, *, up: bool, sentence: str, sign: dt.datetime | None = None) -> None:
-        """Keep a notice for the next `send` when something that runs has stopped, and when it is back; once each.
+        """Keep a notice for the next `send` when something that runs has stopped, and when it
+        is back; once each.
 
         Args:
             what: its name, "The daemon".
             up: whether it runs.
             sentence: further text of the message.
-            sign: its last sign of life; one from before it was told to be down proves nothing. None: it is seen now.
+            sign: its last sign of life; one from before it was told to be down proves nothing.
+                None: it is seen now.
         """
 
         def keep(state: State, _: dict[str, str]) -> None:
             since = state.down.get(what)
-            if up == (since is None) or (up and sign is not None and since is not None and sign <= since):
+            if up == (since is None) or (
+                up and sign is not None and since is not None and sign <= since
+            ):
                 return
             state.down = {other: when for other, when in state.down.items() if other != what}
             if not up:
                 state.down[what] = self.home.now()
-            title = f"{self.home.contract.name}: {what[:1].lower()}{what[1:]} {'runs again' if up else 'is down'}"
+            title = (
+                f"{self.home.contract.name}: {what[:1].lower()}{what[1:]}"
+                f" {'runs again' if up else 'is down'}"
+            )
             state.notify(Message(title, sentence, "success" if up else "failure"), self.home.now())
 
         self._round(keep, wait=5.0)
 
     def gave_up(self, what: str, evidence: str, sentence: str) -> None:
-        """Keep a notice for the next `send` that something is not tried again; once for one piece of evidence.
+        """Keep a notice for the next `send` that something is not tried again; once for one
+        piece of evidence.
 
         Args:
             what: what was tried, "the monthly of 2024-02-29".
@@ -221,19 +272,24 @@ class Alerter:
         self._round(keep, wait=5.0)
 
     def waiting(self) -> list[dict[str, Any]]:
-        """Every receiver: what it was sent, what waits for it, why, and when it is asked again. Reads only.
+        """Every receiver: what it was sent, what waits for it, why, and when it is asked again.
+        Reads only.
 
         Raises:
             UsageError: the file with the URLs cannot be read.
             IntegrityError: a receipt that waits was changed.
         """
-        found, state = self.receivers(), read_state(self.file)
+        found = self.receivers()
+        state = read_state(self.file)
         items = self._items(state, list(found))
         answers = []
         for name in found:
             told = state.receivers.get(name) or self._new(state)
             unsent = [item for item in items if item.message is not None and after(item, told)]
-            again = next_try(told.failures, told.tried) if told.failures and told.tried else None
+            if told.failures and told.tried:
+                again = next_try(told.failures, told.tried)
+            else:
+                again = None
             answers.append(
                 {"receiver": name, "sent": told.sent, "unsent": len(unsent), "lost": told.lost, "error": told.error,
                  "failures": told.failures, "next_try": None if again is None else again.isoformat(timespec="seconds")}
@@ -241,7 +297,9 @@ class Alerter:
         return answers
 
     def _round(self, work: Any, done: Sent | None = None, wait: float = 0.0) -> None:  # noqa: ANN401
-        """Do something with the state while no other process does, and keep the state; problems go to `done`."""
+        """Do something with the state while no other process does, and keep the state; problems
+        go to `done`.
+        """
         from filelock import FileLock, Timeout
 
         problems = [] if done is None else done.problems
@@ -262,7 +320,9 @@ class Alerter:
             problems.append(f"Alerts are not sent: {error}")
 
     def _enter(self, state: State, found: Sequence[str]) -> None:
-        """Add receivers that are new, forget those that are gone, mind a ledger that was put back from a backup."""
+        """Add receivers that are new, forget those that are gone, mind a ledger that was put
+        back from a backup.
+        """
         state.receivers = {name: state.receivers.get(name) or self._new(state) for name in found}
         head = self._head()
         for told in state.receivers.values():
@@ -273,17 +333,34 @@ class Alerter:
 
     def _head(self) -> int:
         head = self.home.ledger.head()
-        return 0 if head is None else head.sequence
+        if head is None:
+            return 0
+        return head.sequence
 
-    def _tell(self, name: str, url: str, state: State, items: Sequence[Item], done: Sent, *, anyway: bool) -> None:
-        told, now = state.receivers[name], self.home.now()
+    def _tell(
+        self,
+        name: str,
+        url: str,
+        state: State,
+        items: Sequence[Item],
+        done: Sent,
+        *,
+        anyway: bool,
+    ) -> None:
+        told = state.receivers[name]
+        now = self.home.now()
         for item in items:
             if not after(item, told):
                 continue
             if item.message is not None and now - item.time > OLDEST:
                 told.lost += 1
             elif item.message is not None:
-                if told.failures and told.tried and not anyway and now < next_try(told.failures, told.tried):
+                if (
+                    told.failures
+                    and told.tried
+                    and not anyway
+                    and now < next_try(told.failures, told.tried)
+                ):
                     return
                 told.tried = now
                 write_state(
@@ -292,7 +369,9 @@ class Alerter:
                 told.error = receivers.send(url, item.message) or ""
                 if told.error:
                     told.failures += 1
-                    done.problems.append(f"An alert did not reach {name}: it {told.error}. It is tried again later.")
+                    done.problems.append(
+                        f"An alert did not reach {name}: it {told.error}. It is tried again later."
+                    )
                     if told.failures < MOST_TRIES:
                         return
                     told.lost += 1
@@ -304,4 +383,6 @@ class Alerter:
 
     def _items(self, state: State, found: Sequence[str]) -> list[Item]:
         told = [state.receivers[name] for name in found if name in state.receivers]
-        return items(self.home, min(own.sequence for own in told), state.notices) if told else []
+        if told:
+            return items(self.home, min(own.sequence for own in told), state.notices)
+        return []

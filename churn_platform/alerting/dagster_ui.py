@@ -1,4 +1,6 @@
-"""Starts the Dagster webserver and daemon as child processes on one home, and stops both together."""
+"""Starts the Dagster webserver and daemon as child processes on one home, and stops both
+together.
+"""
 
 import os
 import secrets
@@ -13,39 +15,54 @@ from pathlib import Path
 from churn_platform.alerting.alerting import Alerter
 from churn_platform.base.errors import UsageError
 from churn_platform.base.files import write_text
-from churn_platform.services import Home
+from churn_platform.services import Services
 
 HOST = "127.0.0.1"
 OURS = range(20_000, 32_768)
 """Ports below those that Linux hands out to outgoing connections."""
 MODULE = "churn_platform.definitions"
-WORKSPACE = "load_from:\n  - grpc_server: {{host: {host}, port: {port}, location_name: churn_platform}}\n"
+WORKSPACE = (
+    "load_from:\n  - grpc_server: {{host: {host}, port: {port}, location_name: churn_platform}}\n"
+)
 START_SECONDS = 120.0
 DAEMON = "The daemon"
-ENDED = "A process of `churn ui` ended by itself: no drop is processed until `churn ui` is started again."
+ENDED = (
+    "A process of `churn ui` ended by itself: no drop is processed until `churn ui` is started"
+    " again."
+)
 
 
-def serve_ui(home: Home, port: int, say: Callable[[str], None]) -> int:
-    """Run code server, webserver, daemon and report server until Ctrl-C or until one ends; the exit code.
+def serve_ui(home: Services, port: int, say: Callable[[str], None]) -> int:
+    """Run code server, webserver, daemon and report server until Ctrl-C or until one ends; the
+    exit code.
 
-    Everything is bound to 127.0.0.1, because the webserver has no login. One code server for both: each on its own
-    would load the definitions again every minute.
+    Everything is bound to 127.0.0.1, because the webserver has no login. One code server for
+    both: each on its own would load the definitions again every minute.
 
     Raises:
         UsageError: a port is taken.
     """
     for taken, remedy in ((port, "--port"), (home.settings.reports_port, "CHURN_REPORTS_PORT")):
         if not port_is_free(taken):
-            raise UsageError(f"Port {taken} on {HOST} is taken: stop what listens there or name another with {remedy}.")
+            raise UsageError(
+                f"Port {taken} on {HOST} is taken: stop what listens there or name another with"
+                f" {remedy}."
+            )
     signal.signal(signal.SIGTERM, _interrupt)
-    # A shell starts a background job with SIGINT ignored, and the children would inherit that: nothing could stop them.
+    # A shell starts a background job with SIGINT ignored, and the children would inherit that:
+    # nothing could stop them.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     say("Loading the definitions ...")
     children: list[subprocess.Popen[bytes]] = []
     try:
         children = _start(home, port)
-        Alerter(home).seen(DAEMON, up=True, sentence=f"`churn ui` was started again on {home.folder.name}.")
-        say(f"Dagster UI: http://{HOST}:{port} (home {home.folder}); it answers in a few seconds. Ctrl-C stops it.")
+        Alerter(home).seen(
+            DAEMON, up=True, sentence=f"`churn ui` was started again on {home.folder.name}."
+        )
+        say(
+            f"Dagster UI: http://{HOST}:{port} (home {home.folder}); it answers in a few"
+            " seconds. Ctrl-C stops it."
+        )
         while all(child.poll() is None for child in children):
             time.sleep(0.5)
     except KeyboardInterrupt:
@@ -56,12 +73,14 @@ def serve_ui(home: Home, port: int, say: Callable[[str], None]) -> int:
         Alerter(home).seen(DAEMON, up=False, sentence=ENDED)
         return 1
     finally:
-        kept = signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C would leave the children behind
+        kept = signal.signal(
+            signal.SIGINT, signal.SIG_IGN
+        )  # a second Ctrl-C would leave the children behind
         stop(children)
         signal.signal(signal.SIGINT, kept)
 
 
-def _start(home: Home, port: int) -> list[subprocess.Popen[bytes]]:
+def _start(home: Services, port: int) -> list[subprocess.Popen[bytes]]:
     """Start the code server, wait until it listens, then start what asks it."""
     code_port = free_port()
     workspace = home.folder / "dagster" / "workspace.yaml"
@@ -70,7 +89,9 @@ def _start(home: Home, port: int) -> list[subprocess.Popen[bytes]]:
     children = [_child(home, code)]
     try:
         deadline = time.monotonic() + START_SECONDS
-        while port_is_free(code_port) and children[0].poll() is None and time.monotonic() < deadline:
+        while (
+            port_is_free(code_port) and children[0].poll() is None and time.monotonic() < deadline
+        ):
             time.sleep(0.2)
         children += [_child(home, command) for command in others]
     except BaseException:
@@ -79,23 +100,42 @@ def _start(home: Home, port: int) -> list[subprocess.Popen[bytes]]:
     return children
 
 
-def _child(home: Home, command: list[str]) -> subprocess.Popen[bytes]:
-    """A child in a session of its own: Ctrl-C reaches it through `stop`, once. The file server logs each request."""
+def _child(home: Services, command: list[str]) -> subprocess.Popen[bytes]:
+    """A child in a session of its own: Ctrl-C reaches it through `stop`, once. The file server
+    logs each request.
+    """
     quiet = subprocess.DEVNULL if "http.server" in command else None
-    return subprocess.Popen(command, cwd=home.folder, stdout=quiet, stderr=quiet, start_new_session=True)
+    return subprocess.Popen(
+        command, cwd=home.folder, stdout=quiet, stderr=quiet, start_new_session=True
+    )
 
 
-def report_url(home: Home, path: Path) -> str:
+def report_url(home: Services, path: Path) -> str:
     """Where a report can be opened: a browser does not follow a file:// link from the UI."""
     place = home.settings.reports_url.rstrip("/") or f"http://{HOST}:{home.settings.reports_port}"
     return f"{place}/{path.relative_to(home.reports).as_posix()}"
 
 
-def commands(home: Home, workspace: Path, port: int, code_port: int) -> list[list[str]]:
+def commands(home: Services, workspace: Path, port: int, code_port: int) -> list[list[str]]:
     """The command lines of code server, webserver, daemon and the file server of the reports."""
-    python, quiet, where = sys.executable, ["--log-level", "warning"], ["-w", str(workspace)]
+    python = sys.executable
+    quiet = ["--log-level", "warning"]
+    where = ["-w", str(workspace)]
     return [
-        [python, "-m", "dagster", "code-server", "start", "-m", MODULE, "-h", HOST, "-p", str(code_port), *quiet],
+        [
+            python,
+            "-m",
+            "dagster",
+            "code-server",
+            "start",
+            "-m",
+            MODULE,
+            "-h",
+            HOST,
+            "-p",
+            str(code_port),
+            *quiet,
+        ],
         [python, "-m", "dagster_webserver", "-h", HOST, "-p", str(port), *where, *quiet],
         [python, "-m", "dagster._daemon", "run", *where, *quiet],
         [
@@ -119,7 +159,8 @@ def free_port() -> int:
 def free_ports(count: int) -> list[int]:
     """Different ports of 127.0.0.1 that nothing listens on now.
 
-    Not out of those that the system hands out: until a server listens, any outgoing connection may take one of them.
+    Not out of those that the system hands out: until a server listens, any outgoing connection
+    may take one of them.
     """
     found: list[int] = []
     while len(found) < count:
@@ -141,7 +182,9 @@ def port_is_free(port: int) -> bool:
 
 
 def stop(children: list[subprocess.Popen[bytes]], patience: float = 20.0) -> None:
-    """Ask the children and all that they started to end (a run then records that it was canceled); end who does not."""
+    """Ask the children and all that they started to end (a run then records that it was
+    canceled); end who does not.
+    """
     for child in children:
         _reaches(child, signal.SIGINT)
     deadline = time.monotonic() + patience

@@ -19,7 +19,9 @@ def names(urls: Sequence[str]) -> dict[str, str]:
 
 
 def send(url: str, message: Message) -> str | None:
-    """Send a message; None when the receiver took it, else a few words why not, without the URL's secrets."""
+    """Send a message; None when the receiver took it, else a few words why not, without the
+    URL's secrets.
+    """
     import apprise
 
     asset = apprise.AppriseAsset(
@@ -32,26 +34,37 @@ def send(url: str, message: Message) -> str | None:
             if not receiver.add(url):
                 return "is not a URL that Apprise knows"
             result = receiver.notify(
-                title=message.title, body=message.body, notify_type=message.severity, body_format="text"
+                title=message.title,
+                body=message.body,
+                notify_type=message.severity,
+                body_format="text",
             )
-            return None if result else _why(result)
+            if result:
+                return None
+            return _why(result)
         except Exception as error:  # noqa: BLE001 - over a hundred plugins: none of them may stop the loop
             return f"made Apprise fail ({type(error).__name__})"
 
 
 def _why(result: object) -> str:
     """Apprise explains why in its logs alone."""
-    said = " ".join(str(line) for single in getattr(result, "_results", []) for line in single.logs())
+    said = " ".join(
+        str(line) for single in getattr(result, "_results", []) for line in single.logs()
+    )
     if "did not finish within" in said:
         return f"did not answer within {SECONDS:.0f} s"
     if status := re.search(r"error=([0-9]{3})\b", said):
         return f"answered {status[1]}"
-    return "could not be reached" if "onnection error" in said else "did not take the message"
+    if "onnection error" in said:
+        return "could not be reached"
+    return "did not take the message"
 
 
 def _scheme(url: str) -> str:
     found = re.match(r"[A-Za-z0-9]{1,20}(?=://)", url)
-    return found[0].lower() if found else "receiver"
+    if found:
+        return found[0].lower()
+    return "receiver"
 
 
 @contextlib.contextmanager

@@ -22,7 +22,8 @@ class Standing:
     last: dict[str, dt.datetime] = field(default_factory=dict)
     """Act -> the time of its newest receipt."""
     waiting: str | None = None
-    """The version that waits for an approval; a newer request takes the place of an older one."""
+    """The version that waits for an approval; a newer request takes the place of an older one.
+    """
     waiting_since: dt.datetime | None = None
     stands_down: str | None = None
     """The version that stands down."""
@@ -42,9 +43,11 @@ class Standing:
         elif receipt.act in RAISED:
             self.warnings[receipt.subject] = [str(one["code"]) for one in recorded(receipt)]
         elif receipt.act == "approval requested":
-            self.waiting, self.waiting_since = receipt.subject, time
+            self.waiting = receipt.subject
+            self.waiting_since = time
         elif receipt.act in ANSWERS and receipt.subject == self.waiting:
-            self.waiting, self.waiting_since = None, None
+            self.waiting = None
+            self.waiting_since = None
         elif receipt.act == "stand-down began":
             self.stands_down = receipt.subject
         elif receipt.act == "stand-down ended":
@@ -61,7 +64,9 @@ class JobState:
 
 @dataclass(frozen=True)
 class DagsterState:
-    """What Dagster's storage says: the last sign of life of each daemon (seconds since the epoch), and of each job."""
+    """What Dagster's storage says: the last sign of life of each daemon (seconds since the
+    epoch), and of each job.
+    """
 
     heartbeats: Mapping[str, float]
     jobs: Mapping[str, JobState]
@@ -76,4 +81,6 @@ class DagsterState:
     def last_sign(self) -> dt.datetime | None:
         """The newest sign of life of a daemon; None where none ever worked."""
         newest = max(self.heartbeats.values(), default=None)
-        return None if newest is None else dt.datetime.fromtimestamp(newest, dt.UTC)
+        if newest is None:
+            return None
+        return dt.datetime.fromtimestamp(newest, dt.UTC)

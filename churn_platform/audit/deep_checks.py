@@ -1,6 +1,7 @@
 """Every digest computed again: decisions, releases, MLflow's files, records, and the lake.
 
-Reports for people, the prediction log and Dagster's history are evidence of nothing and not looked at.
+Reports for people, the prediction log and Dagster's history are evidence of nothing and not
+looked at.
 """
 
 import datetime as dt
@@ -20,14 +21,16 @@ from churn_platform.ledger.production_changes import judged_files, version_of
 from churn_platform.ledger.receipts import Receipt
 from churn_platform.loop.progress import VERDICTS
 from churn_platform.scoring.scoring import list_file
-from churn_platform.services import Home
+from churn_platform.services import Services
 from churn_platform.training.candidate import FILES
 
-Check = Callable[[Home, Sequence[Receipt]], Iterator[Finding]]
+Check = Callable[[Services, Sequence[Receipt]], Iterator[Finding]]
 
 
 def deep_checks() -> tuple[tuple[str, Check], ...]:
-    """The checks in the order in which their breaks are reported: what decides first, what it was made from last."""
+    """The checks in the order in which their breaks are reported: what decides first, what it
+    was made from last.
+    """
     return (
         ("decisions", check_decisions),
         ("releases", check_releases),
@@ -37,15 +40,20 @@ def deep_checks() -> tuple[tuple[str, Check], ...]:
     )
 
 
-def check_registry(home: Home, receipts: Sequence[Receipt]) -> Iterator[Finding]:
-    """MLflow's files against their tags, the tags against the receipts of decisions and against the releases."""
+def check_registry(home: Services, receipts: Sequence[Receipt]) -> Iterator[Finding]:
+    """MLflow's files against their tags, the tags against the receipts of decisions and against
+    the releases.
+    """
     tags = answering(home).tags()
     judged = {version_of(r.subject): r for r in receipts if r.act == "decision"}
-    files, released = 0, set(home.releases.versions())
+    files = 0
+    released = set(home.releases.versions())
     for version in sorted({*tags, *(v for v in judged if v is not None)}):
         if version not in tags:
             yield broken(
-                "MLflow", f"version {version}, judged in receipt {judged[version].sequence}, is gone from MLflow"
+                "MLflow",
+                f"version {version}, judged in receipt {judged[version].sequence}, is gone from"
+                " MLflow",
             )
             continue
         try:
@@ -59,25 +67,38 @@ def check_registry(home: Home, receipts: Sequence[Receipt]) -> Iterator[Finding]
         files += len(FILES)
         receipt = judged.get(version)
         digest = tags[version]["digest"]
-        if passport["digest"] != digest or (receipt is not None and receipt.evidence["candidate"] != digest):
+        if passport["digest"] != digest or (
+            receipt is not None and receipt.evidence["candidate"] != digest
+        ):
             yield broken(
-                "MLflow", f"version {version} is not the candidate that was judged: its digest is {digest[:12]}"
+                "MLflow",
+                f"version {version} is not the candidate that was judged: its digest is"
+                f" {digest[:12]}",
             )
         for name, sha256 in judged_files(receipt).items():
             if tags[version].get(f"sha256.{name}") != sha256:
-                yield broken("MLflow", f"{name} of version {version} is not the file that was judged")
+                yield broken(
+                    "MLflow", f"{name} of version {version} is not the file that was judged"
+                )
         for name in FILES if version in released else ():
-            if sha256_file(home.releases.folder / str(version) / name) != tags[version].get(f"sha256.{name}"):
-                yield broken("MLflow", f"{name} of version {version} is not the same in MLflow and in its release")
+            if sha256_file(home.releases.folder / str(version) / name) != tags[version].get(
+                f"sha256.{name}"
+            ):
+                yield broken(
+                    "MLflow",
+                    f"{name} of version {version} is not the same in MLflow and in its release",
+                )
     yield holds("MLflow", f"{len(tags)} versions, {files} files read", files)
 
 
-def check_records(home: Home, receipts: Sequence[Receipt]) -> Iterator[Finding]:
-    """Every record and its rows against the digests that were written with them, the ranked lists against theirs.
+def check_records(home: Services, receipts: Sequence[Receipt]) -> Iterator[Finding]:
+    """Every record and its rows against the digests that were written with them, the ranked
+    lists against theirs.
 
     No receipt names those digests: who writes a record with the digests that fit is not found.
     """
-    count, faults = 0, list(_missing(home, receipts))
+    count = 0
+    faults = list(_missing(home, receipts))
     for kind in KINDS:
         for as_of in home.records.months(kind):
             count += 1
@@ -92,15 +113,22 @@ def check_records(home: Home, receipts: Sequence[Receipt]) -> Iterator[Finding]:
         yield holds("records", f"{count} records with their rows", count)
 
 
-def _missing(home: Home, receipts: Sequence[Receipt]) -> Iterator[str]:
-    """Records of months that were whole when a receipt said whether to retrain, and that no repair removed since."""
+def _missing(home: Services, receipts: Sequence[Receipt]) -> Iterator[str]:
+    """Records of months that were whole when a receipt said whether to retrain, and that no
+    repair removed since.
+    """
     processed = {r.subject: r for r in receipts if r.act in VERDICTS}
     for month, receipt in processed.items():
-        later = [r for r in receipts[receipt.sequence :] if r.act == "recovery" and r.subject == month]
+        later = [
+            r for r in receipts[receipt.sequence :] if r.act == "recovery" and r.subject == month
+        ]
         for kind in KINDS:
             path = home.records.path(kind, dt.date.fromisoformat(month), ".json")
             if not path.exists() and not any(r.evidence.get("record", kind) == kind for r in later):
-                yield f"{path} is gone: receipt {receipt.sequence} was written after it (`churn run` makes it again)"
+                yield (
+                    f"{path} is gone: receipt {receipt.sequence} was written after it (`churn"
+                    " run` makes it again)"
+                )
 
 
 def _list_faults(csv: Path, recorded: str) -> Iterator[str]:

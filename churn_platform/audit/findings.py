@@ -11,7 +11,9 @@ from churn_platform.ledger.store import LedgerStore
 
 @dataclass
 class Chain:
-    """The receipts and the anchor of one moment; no receipts and not `sound` if the chain is broken."""
+    """The receipts and the anchor of one moment; no receipts and not `sound` if the chain is
+    broken.
+    """
 
     receipts: list[Receipt] = field(default_factory=list)
     digests: list[str] = field(default_factory=list)
@@ -24,23 +26,32 @@ class Chain:
         Raises:
             IntegrityError: the anchor's file was changed.
         """
-        self.receipts, self.digests, self.anchor, self.sound = [], [], None, False
+        self.receipts = []
+        self.digests = []
+        self.anchor = None
+        self.sound = False
         lines, anchor = store.snapshot()
         fault = ledger.verify_lines(lines)
         if fault is None:
-            self.receipts, self.anchor = [ledger.parse(line) for line in lines], anchor
-            self.digests, self.sound = [receipt.digest for receipt in self.receipts], True
+            self.receipts = [ledger.parse(line) for line in lines]
+            self.anchor = anchor
+            self.digests = [receipt.digest for receipt in self.receipts]
+            self.sound = True
         return fault
 
     def moved(self, store: LedgerStore) -> bool:
-        """Whether receipts were added since it was read: what was read later may be of a later moment."""
+        """Whether receipts were added since it was read: what was read later may be of a later
+        moment.
+        """
         if not self.sound:
             return False
         try:
             head = store.head()
         except ChurnError:
             return False
-        return (None if head is None else head.digest) != (self.digests[-1] if self.digests else None)
+        return (None if head is None else head.digest) != (
+            self.digests[-1] if self.digests else None
+        )
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,6 @@
-"""What was in production at an instant, who put it there and why: the ledger's answer with the decision behind it."""
+"""What was in production at an instant, who put it there and why: the ledger's answer with the
+decision behind it.
+"""
 
 import datetime as dt
 from typing import Any
@@ -7,17 +9,19 @@ from churn_platform.base.digests import digest_of
 from churn_platform.base.errors import UsageError
 from churn_platform.ledger.history import Standing, in_production, instant
 from churn_platform.ledger.receipts import Receipt
-from churn_platform.services import Home
+from churn_platform.services import Services
 
 
-def was_in_production(home: Home, text: str) -> dict[str, Any]:
-    """The answer for a date (its end, or now on the day itself) or an instant, as plain JSON values.
+def was_in_production(home: Services, text: str) -> dict[str, Any]:
+    """The answer for a date (its end, or now on the day itself) or an instant, as plain JSON
+    values.
 
     Raises:
         UsageError: it is neither, or lies in the future.
         IntegrityError: the ledger's chain is broken.
     """
-    now, at = home.now(), instant(text, end=True)
+    now = home.now()
+    at = instant(text, end=True)
     if instant(text, end=False) > now:
         raise UsageError(f"{text} is in the future. Give a date in the past.")
     at = min(at, now)
@@ -29,11 +33,18 @@ def was_in_production(home: Home, text: str) -> dict[str, Any]:
     return answer | _described(home, receipts, found)
 
 
-def _described(home: Home, receipts: list[Receipt], found: Standing) -> dict[str, Any]:
-    move, kind = found.receipt, found.receipt.act.split(" ")[0]
+def _described(home: Services, receipts: list[Receipt], found: Standing) -> dict[str, Any]:
+    move = found.receipt
+    kind = found.receipt.act.split(" ")[0]
     digest = move.evidence.get("decision")
-    replaced = "as the first model" if found.before is None else f"in place of version {found.before}"
-    until = "It is in production to this day." if found.until is None else f"It was replaced on {_said(found.until)}."
+    if found.before is None:
+        replaced = "as the first model"
+    else:
+        replaced = f"in place of version {found.before}"
+    if found.until is None:
+        until = "It is in production to this day."
+    else:
+        until = f"It was replaced on {_said(found.until)}."
     return {
         "version": found.version,
         "since": found.since.isoformat(),
@@ -43,21 +54,36 @@ def _described(home: Home, receipts: list[Receipt], found: Standing) -> dict[str
         "reason": move.reason,
         "decision": _decision(home, None if digest is None else str(digest)),
         "approval": _approval(receipts, move),
-        "receipt": {"sequence": move.sequence, "act": move.act, "time": move.time, "digest": move.digest},
+        "receipt": {
+            "sequence": move.sequence,
+            "act": move.act,
+            "time": move.time,
+            "digest": move.digest,
+        },
         "sentence": (
-            f"Version {found.version} was in production: {move.actor} put it there by a {kind}, active since "
-            f"{_said(found.since)}, {replaced}. {until}"
+            f"Version {found.version} was in production: {move.actor} put it there by a {kind},"
+            f" active since {_said(found.since)}, {replaced}. {until}"
         ),
     }
 
 
-def _decision(home: Home, digest: str | None) -> dict[str, Any] | None:
-    """The decision behind a move, in a few fields; only its digest where its record is gone or was changed."""
+def _decision(home: Services, digest: str | None) -> dict[str, Any] | None:
+    """The decision behind a move, in a few fields; only its digest where its record is gone or
+    was changed.
+    """
     if digest is None:
         return None
     for record in home.records.decisions():
         if digest_of(record) == digest:
-            names = ("as_of", "candidate_version", "decision", "trigger", "reason", "candidate_auc", "production_auc")
+            names = (
+                "as_of",
+                "candidate_version",
+                "decision",
+                "trigger",
+                "reason",
+                "candidate_auc",
+                "production_auc",
+            )
             return {"digest": digest, **{name: record[name] for name in names}}
     return {"digest": digest}
 
@@ -79,12 +105,19 @@ def _approval(receipts: list[Receipt], move: Receipt) -> dict[str, Any] | None:
 
 
 def _nothing(receipts: list[Receipt], at: dt.datetime) -> str:
-    first = next((r for r in receipts if in_production([r], dt.datetime.max.replace(tzinfo=dt.UTC))), None)
+    first = next(
+        (r for r in receipts if in_production([r], dt.datetime.max.replace(tzinfo=dt.UTC))),
+        None,
+    )
     said = f"Nothing was in production on {_said(at)}"
     if first is None:
         return f"{said}: no model has ever been promoted in this home."
     standing = in_production([first], dt.datetime.max.replace(tzinfo=dt.UTC))
-    return said + (f": the first was version {standing.version}, on {_said(standing.since)}." if standing else ".")
+    return said + (
+        f": the first was version {standing.version}, on {_said(standing.since)}."
+        if standing
+        else "."
+    )
 
 
 def _said(moment: dt.datetime) -> str:

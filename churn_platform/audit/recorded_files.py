@@ -13,13 +13,15 @@ from churn_platform.base.text import counted
 from churn_platform.ledger.erasures import current
 from churn_platform.ledger.production_changes import version_of
 from churn_platform.ledger.receipts import Receipt
-from churn_platform.services import Home
+from churn_platform.services import Services
 
 RESTORE = "restore it from a backup"
 
 
-def check_decisions(home: Home, receipts: Sequence[Receipt]) -> Iterator[Finding]:
-    """The decision records, in their order and byte for byte, against the digests in their receipts."""
+def check_decisions(home: Services, receipts: Sequence[Receipt]) -> Iterator[Finding]:
+    """The decision records, in their order and byte for byte, against the digests in their
+    receipts.
+    """
     folder = home.folder / "ledger" / "decisions"
     recorded = [str(r.evidence["decision"]) for r in receipts if r.act == "decision"]
     found: list[str] = []
@@ -34,31 +36,40 @@ def check_decisions(home: Home, receipts: Sequence[Receipt]) -> Iterator[Finding
         found.append(digest)
         if digest not in recorded and home.is_free():
             faults.append(
-                f"{path} is not a decision that a receipt records: it was changed or added, or a run was cut off "
-                f"before its receipt (`churn run` writes it); if it was changed, {RESTORE}"
+                f"{path} is not a decision that a receipt records: it was changed or added, or"
+                " a run was cut off before its receipt (`churn run` writes it); if it was"
+                f" changed, {RESTORE}"
             )
         elif digest not in recorded:
-            yield unseen("decisions", f"{path} has no receipt yet, and a run is under way; run this again")
+            yield unseen(
+                "decisions",
+                f"{path} has no receipt yet, and a run is under way; run this again",
+            )
         elif path.read_bytes() != as_json(record).encode():
-            faults.append(f"{path} has the recorded values but not the bytes that were written; {RESTORE}")
+            faults.append(
+                f"{path} has the recorded values but not the bytes that were written; {RESTORE}"
+            )
     faults += [
-        f"the record of the decision in receipt {_of(receipts, digest)} is not in {folder}: it was changed or removed; "
-        f"{RESTORE}"
+        f"the record of the decision in receipt {_of(receipts, digest)} is not in {folder}: it"
+        f" was changed or removed; {RESTORE}"
         for digest in dict.fromkeys(recorded)
         if digest not in found
     ]
     if not faults and [digest for digest in found if digest in recorded] != recorded:
         faults.append(
-            f"the {len(found)} records in {folder} are in another order than their {len(recorded)} receipts, or not as "
-            f"often; restore the folder from a backup"
+            f"the {len(found)} records in {folder} are in another order than their"
+            f" {len(recorded)} receipts, or not as often; restore the folder from a backup"
         )
     yield from (broken("decisions", fault) for fault in faults)
     if not faults:
         yield holds("decisions", f"{len(found)} records as their receipts say", len(found))
 
 
-def check_releases(home: Home, receipts: Sequence[Receipt], only: Collection[int] | None = None) -> Iterator[Finding]:
-    """Every file of the releases against its manifest, the manifest against the receipt of its publication.
+def check_releases(
+    home: Services, receipts: Sequence[Receipt], only: Collection[int] | None = None
+) -> Iterator[Finding]:
+    """Every file of the releases against its manifest, the manifest against the receipt of its
+    publication.
 
     Args:
         home: the home.
@@ -75,14 +86,17 @@ def check_releases(home: Home, receipts: Sequence[Receipt], only: Collection[int
         if version not in versions:
             yield broken(
                 "releases",
-                f"{folder} is gone: receipt {published[version].sequence} published it; `churn doctor --fix` makes it "
-                "again",
+                f"{folder} is gone: receipt {published[version].sequence} published it; `churn"
+                " doctor --fix` makes it again",
             )
             continue
         try:
             manifest = home.releases.verify(version)
         except ChurnError as error:
-            yield broken("releases", f"{error}, in {folder}; `churn doctor --fix` makes it again from MLflow")
+            yield broken(
+                "releases",
+                f"{error}, in {folder}; `churn doctor --fix` makes it again from MLflow",
+            )
             continue
         files += len(manifest.files) + 2
         receipt = published.get(version)
@@ -93,13 +107,18 @@ def check_releases(home: Home, receipts: Sequence[Receipt], only: Collection[int
         ):
             yield broken(
                 "releases",
-                f"{folder / 'manifest.json'} is not what receipt {receipt.sequence} published; {RESTORE}",
+                f"{folder / 'manifest.json'} is not what receipt {receipt.sequence} published;"
+                f" {RESTORE}",
             )
     if files or not wanted:
-        yield holds("releases", f"{counted(len(wanted), 'release')}, {counted(files, 'file')} read", files)
+        yield holds(
+            "releases",
+            f"{counted(len(wanted), 'release')}, {counted(files, 'file')} read",
+            files,
+        )
 
 
-def check_production_release(home: Home, receipts: Sequence[Receipt]) -> Iterator[Finding]:
+def check_production_release(home: Services, receipts: Sequence[Receipt]) -> Iterator[Finding]:
     """The release that the pointer names, every byte of it."""
     pointer = home.releases.read_pointer()
     if pointer is not None:

@@ -1,4 +1,6 @@
-"""Makes a version again: its training set out of the lake as known then, its fit, and both beside what was registered."""
+"""Makes a version again: its training set out of the lake as known then, its fit, and both
+beside what was registered.
+"""
 
 import datetime as dt
 import tempfile
@@ -24,16 +26,17 @@ from churn_platform.features.training_dataset import TrainingDataset
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.window import Window
 from churn_platform.promotion.promoting import released
-from churn_platform.services import Home
+from churn_platform.services import Services
 from churn_platform.training.candidate import Candidate, fit_candidate
 
 
-def reproduce(home: Home, version: int) -> dict[str, Any]:
-    """Make a version again and compare: dataset digest, identity, figures, and every prediction bit for bit.
+def reproduce(home: Services, version: int) -> dict[str, Any]:
+    """Make a version again and compare: dataset digest, identity, figures, and every prediction
+    bit for bit.
 
     Returns:
-        Plain JSON values: reproduced, sentence, compared, changed (inputs that are not what they were), noted (inputs
-        that changed and do not matter, or did not).
+        Plain JSON values: reproduced, sentence, compared, changed (inputs that are not what
+        they were), noted (inputs that changed and do not matter, or did not).
 
     Raises:
         UsageError: there is no such version.
@@ -42,28 +45,39 @@ def reproduce(home: Home, version: int) -> dict[str, Any]:
     """
     recorded = home.registry.load(version)
     made_from = _made_from(recorded)
-    noted = [f"{said} (it is made again with its own)" for said in changed_policy(home.contract, made_from)]
+    noted = [
+        f"{said} (it is made again with its own)"
+        for said in changed_policy(home.contract, made_from)
+    ]
     code = _changed_code(recorded, made_from)
     try:
         contract = contract_as_then(home.contract, made_from)
     except ContractError as error:
         return _answer(version, [], [str(error), *code], noted)
-    lake, window = Lake(home.lake.folder, contract), _window(made_from)
+    lake = Lake(home.lake.folder, contract)
+    window = _window(made_from)
     known_at = dt.datetime.fromisoformat(str(made_from["known_at"]))
     if changed := _changed_lake(home, lake, window, known_at, made_from):
         return _answer(version, [], [*changed, *code], noted)
     with tempfile.TemporaryDirectory() as folder:
         dataset = join(lake, FeatureStore(Path(folder), contract), window, known_at)
-    compared = [Compared("training dataset", str(recorded.passport["dataset_digest"]), dataset.digest)]
+    compared = [
+        Compared("training dataset", str(recorded.passport["dataset_digest"]), dataset.digest)
+    ]
     if compared[0].same:
         compared += _refitted(home, contract, dataset, recorded)
     return _answer(version, compared, code, noted)
 
 
-def _refitted(home: Home, contract: Contract, dataset: TrainingDataset, recorded: Candidate) -> list[Compared]:
+def _refitted(
+    home: Services, contract: Contract, dataset: TrainingDataset, recorded: Candidate
+) -> list[Compared]:
     again = fit_candidate(contract, dataset, code_digest(), made_with())
     version = recorded.version or 0
-    release = released(home, version) if version in home.releases.versions() else None
+    if version in home.releases.versions():
+        release = released(home, version)
+    else:
+        release = None
     return list(compare(contract, dataset, recorded, again, release))
 
 
@@ -71,28 +85,35 @@ def _made_from(recorded: Candidate) -> dict[str, Any]:
     made_from = recorded.passport.get("made_from")
     if not made_from or made_from["known_at"] is None:
         raise DataError(
-            f"Version {recorded.version} does not say what it was made from: it was registered by an older make of the "
-            "platform, or by hand. Train it again to have one that does."
+            f"Version {recorded.version} does not say what it was made from: it was registered"
+            " by an older make of the platform, or by hand. Train it again to have one that"
+            " does."
         )
     return dict(made_from)
 
 
 def _window(made_from: Mapping[str, Any]) -> Window:
     months = made_from["window"]
-    return Window(**{part: tuple(dt.date.fromisoformat(m) for m in months[part]) for part in months})
+    return Window(
+        **{part: tuple(dt.date.fromisoformat(m) for m in months[part]) for part in months}
+    )
 
 
 def _changed_code(recorded: Candidate, made_from: Mapping[str, Any]) -> list[str]:
     if not made_from["with"]:
         same = recorded.passport["code_digest"] == code_digest()
-        return [] if same else [f"the code that fitted it (digest {str(recorded.passport['code_digest'])[:12]})"]
+        if same:
+            return []
+        return [f"the code that fitted it (digest {str(recorded.passport['code_digest'])[:12]})"]
     return changed_code(made_from["with"], made_with())
 
 
 def _changed_lake(
-    home: Home, lake: Lake, window: Window, known_at: dt.datetime, made_from: Mapping[str, Any]
+    home: Services, lake: Lake, window: Window, known_at: dt.datetime, made_from: Mapping[str, Any]
 ) -> list[str]:
-    """What of the lake, as it was known then, is not what it was: by the manifests, and by the files themselves."""
+    """What of the lake, as it was known then, is not what it was: by the manifests, and by the
+    files themselves.
+    """
     view = lake.view(known_at, as_at_scoring=True)
     changed = changed_tables(made_from["tables"], lake.digests(view, window.months))
     forgotten = [
@@ -101,8 +122,12 @@ def _changed_lake(
         if dt.datetime.fromisoformat(receipt.time) > known_at
     ]
     if changed and forgotten:
-        many = f"{len(forgotten)} customer{'s were' if len(forgotten) > 1 else ' was'} forgotten since"
-        changed.append(f"{many} (receipt {forgotten[-1].sequence}): their rows are gone from the lake for good")
+        many = (
+            f"{len(forgotten)} customer{'s were' if len(forgotten) > 1 else ' was'} forgotten since"
+        )
+        changed.append(
+            f"{many} (receipt {forgotten[-1].sequence}): their rows are gone from the lake for good"
+        )
     named = {
         lake.folder / entry["file"]: (month, table, entry)
         for month in window.months
@@ -116,15 +141,27 @@ def _changed_lake(
     return changed
 
 
-def _answer(version: int, compared: list[Compared], changed: list[str], noted: list[str]) -> dict[str, Any]:
+def _answer(
+    version: int, compared: list[Compared], changed: list[str], noted: list[str]
+) -> dict[str, Any]:
     differ = [one.what for one in compared if not one.same]
     reproduced = bool(compared) and not differ
     if reproduced:
-        sentence = f"Version {version} is reproduced: dataset, identity and every prediction are the same, bit for bit."
-        noted, changed = [*noted, *(f"{said} (it made no difference)" for said in changed)], []
+        sentence = (
+            f"Version {version} is reproduced: dataset, identity and every prediction are the"
+            " same, bit for bit."
+        )
+        noted = [*noted, *(f"{said} (it made no difference)" for said in changed)]
+        changed = []
     else:
-        why = "; ".join(changed) or "nothing that was recorded; another build of a library may round otherwise"
-        what = f"different: {', '.join(differ)}" if differ else "it cannot be made again"
+        why = (
+            "; ".join(changed)
+            or "nothing that was recorded; another build of a library may round otherwise"
+        )
+        if differ:
+            what = f"different: {', '.join(differ)}"
+        else:
+            what = "it cannot be made again"
         sentence = f"Version {version} is not reproduced ({what}). What changed: {why}."
     return {
         "version": version,

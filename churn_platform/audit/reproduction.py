@@ -35,12 +35,15 @@ class Compared:
 
 
 def contract_as_then(contract: Contract, made_from: Mapping[str, Any]) -> Contract:
-    """The contract with recipe, holdout and slices as a version was made with; tables and features as they now are.
+    """The contract with recipe, holdout and slices as a version was made with; tables and
+    features as they now are.
 
     Raises:
-        ContractError: the features or tables have changed since, so nothing can be read as it was then.
+        ContractError: the features or tables have changed since, so nothing can be read as it
+            was then.
     """
-    recipe, fields = made_from["recipe"], contract.as_mapping()
+    recipe = made_from["recipe"]
+    fields = contract.as_mapping()
     training = fields["policy"]["training"] | {
         "algorithm": recipe["algorithm"],
         "seed": recipe["seed"],
@@ -53,7 +56,9 @@ def contract_as_then(contract: Contract, made_from: Mapping[str, Any]) -> Contra
             fields | {"policy": policy, "costs": recipe["costs"], "slices": made_from["slices"]}
         )
     except ValueError as error:  # pydantic's own
-        raise ContractError(f"The contract has no place any more for what it was made with: {error}") from None
+        raise ContractError(
+            f"The contract has no place any more for what it was made with: {error}"
+        ) from None
     now = Recipe.of(then).as_mapping()
     if now != recipe:
         said = "; ".join(change.sentence() for change in changes(_by_name(recipe), _by_name(now)))
@@ -62,8 +67,11 @@ def contract_as_then(contract: Contract, made_from: Mapping[str, Any]) -> Contra
 
 
 def changed_policy(contract: Contract, made_from: Mapping[str, Any]) -> list[str]:
-    """What of the recipe and the holdout is another in today's policy; the version is made again by its own."""
-    recipe, training = Recipe.of(contract).as_mapping(), contract.policy.training
+    """What of the recipe and the holdout is another in today's policy; the version is made
+    again by its own.
+    """
+    recipe = Recipe.of(contract).as_mapping()
+    training = contract.policy.training
     now = {
         "policy.training": {
             "algorithm": recipe["algorithm"], "seed": recipe["seed"], "salt": training.salt,
@@ -72,7 +80,8 @@ def changed_policy(contract: Contract, made_from: Mapping[str, Any]) -> list[str
         "costs": recipe["costs"],
         "slices": list(contract.slices),
     }  # fmt: skip
-    holdout, own = made_from["holdout"], made_from["recipe"]
+    holdout = made_from["holdout"]
+    own = made_from["recipe"]
     then = {
         "policy.training": {
             "algorithm": own["algorithm"], "seed": own["seed"], "salt": holdout["salt"],
@@ -88,26 +97,40 @@ def changed_code(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> list[st
     """Recipe version, libraries and machine that are not those a version was fitted with."""
     # Until 0.2 the digests of four source files stood in for the recipe's version.
     comparable = {name: value for name, value in recorded.items() if name != "sources"}
-    return [_code_sentence(change.field, change.old, change.new) for change in changes(comparable, now)]
+    return [
+        _code_sentence(change.field, change.old, change.new) for change in changes(comparable, now)
+    ]
 
 
 def changed_tables(recorded: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     """Tables of the lake that, as known then, do not hold what the version was trained on."""
     return [
-        f"{name} is not in the lake any more as it was known then"
-        if change.new is None
-        else f"{name} was not known then, and is now"
-        if change.old is None
-        else f"{name} holds other rows than then (digest {str(change.old)[:12]}, now {str(change.new)[:12]})"
+        (
+            f"{name} is not in the lake any more as it was known then"
+            if change.new is None
+            else (
+                f"{name} was not known then, and is now"
+                if change.old is None
+                else (
+                    f"{name} holds other rows than then (digest {str(change.old)[:12]}, now"
+                    f" {str(change.new)[:12]})"
+                )
+            )
+        )
         for name in sorted({*recorded, *now})
         for change in changes({name: recorded.get(name)}, {name: now.get(name)})
     ]
 
 
 def compare(
-    contract: Contract, dataset: TrainingDataset, recorded: Candidate, again: Candidate, released: Candidate | None
+    contract: Contract,
+    dataset: TrainingDataset,
+    recorded: Candidate,
+    again: Candidate,
+    released: Candidate | None,
 ) -> Iterator[Compared]:
-    """The version compared with its reproduction: identity, figures, and the prediction of every row of the dataset.
+    """The version compared with its reproduction: identity, figures, and the prediction of
+    every row of the dataset.
 
     Args:
         contract: the contract as it was then.
@@ -121,7 +144,11 @@ def compare(
     yield Compared("version (data, months, recipe)", recorded.digest, identity)
     for name in ("training_rows", "training_churners", "threshold"):
         yield Compared(name.replace("_", " "), str(then[name]), str(again.passport[name]))
-    yield Compared("metrics on the holdout", digest_of(then["metrics"]), digest_of(again.passport["metrics"]))
+    yield Compared(
+        "metrics on the holdout",
+        digest_of(then["metrics"]),
+        digest_of(again.passport["metrics"]),
+    )
     entities = (_bytes_digest(candidate.training_entities) for candidate in (recorded, again))
     yield Compared("training customers", *entities)
     rows = dataset.frame

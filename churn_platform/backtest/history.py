@@ -1,4 +1,6 @@
-"""The past as it was known: every month's rows at scoring, and its labels from the month on in which they came."""
+"""The past as it was known: every month's rows at scoring, and its labels from the month on in
+which they came.
+"""
 
 import datetime as dt
 from collections.abc import Mapping
@@ -16,8 +18,9 @@ from churn_platform.lake.window import Classes, Window, choose_window, matured_m
 class Month:
     """One month.
 
-    `rows` has one row per customer as known at scoring (entity, features, carried columns). `labels` are pairs of the
-    month from which on they were known, and the labels (booleans by entity); oldest first, empty without any.
+    `rows` has one row per customer as known at scoring (entity, features, carried columns).
+    `labels` are pairs of the month from which on they were known, and the labels (booleans by
+    entity); oldest first, empty without any.
     """
 
     rows: pd.DataFrame
@@ -26,7 +29,9 @@ class Month:
 
 @dataclass(frozen=True, eq=False)
 class Labelled:
-    """Which of a month's rows have a label, shape (rows,); those rows' customers and labels, shape (known.sum(),)."""
+    """Which of a month's rows have a label, shape (rows,); those rows' customers and labels,
+    shape (known.sum(),).
+    """
 
     known: BoolArray
     entities: KeyArray
@@ -45,16 +50,30 @@ class History:
 
     def labels(self, month: dt.date, cutoff: dt.date | None = None) -> pd.Series | None:
         """The month's labels as known in the month `cutoff`, or today; None before they were."""
-        known = [labels for since, labels in self.months[month].labels if cutoff is None or since <= cutoff]
-        return known[-1] if known else None
+        known = [
+            labels
+            for since, labels in self.months[month].labels
+            if cutoff is None or since <= cutoff
+        ]
+        if known:
+            return known[-1]
+        return None
 
     def matured(self, contract: Contract, cutoff: dt.date) -> list[dt.date]:
         """Months whose labels were known and had matured in the month `cutoff`, oldest first."""
-        known = {month for month in self.months if month <= cutoff and self.labels(month, cutoff) is not None}
+        known = {
+            month
+            for month in self.months
+            if month <= cutoff and self.labels(month, cutoff) is not None
+        }
         return matured_months(self.months, known, contract, cutoff)
 
-    def labelled(self, contract: Contract, month: dt.date, cutoff: dt.date | None = None) -> Labelled | None:
-        """The month's labelled rows as known in the month `cutoff`, or today; None before there was a label."""
+    def labelled(
+        self, contract: Contract, month: dt.date, cutoff: dt.date | None = None
+    ) -> Labelled | None:
+        """The month's labelled rows as known in the month `cutoff`, or today; None before there
+        was a label.
+        """
         labels = self.labels(month, cutoff)
         if labels is None:
             return None
@@ -64,19 +83,32 @@ class History:
         known = places >= 0
         return Labelled(known, keys[known], labels.to_numpy(dtype=bool)[places[known]])
 
-    def known(self, contract: Contract, months: list[dt.date], cutoff: dt.date) -> tuple[pd.DataFrame, pd.Series]:
-        """All rows of some months, and their labels (rows,) as known at `cutoff`, null where unknown."""
-        key, parts, labels = contract.entity.column, [], []
+    def known(
+        self, contract: Contract, months: list[dt.date], cutoff: dt.date
+    ) -> tuple[pd.DataFrame, pd.Series]:
+        """All rows of some months, and their labels (rows,) as known at `cutoff`, null where
+        unknown.
+        """
+        key = contract.entity.column
+        parts = []
+        labels = []
         for month in months:
-            rows, found = self.rows(month), self.labels(month, cutoff)
+            rows = self.rows(month)
+            found = self.labels(month, cutoff)
             parts.append(rows)
             labels.append(
-                pd.Series(pd.NA, index=rows.index, dtype="boolean") if found is None else rows[key].map(found)
+                pd.Series(pd.NA, index=rows.index, dtype="boolean")
+                if found is None
+                else rows[key].map(found)
             )
-        return pd.concat(parts, ignore_index=True), pd.concat(labels, ignore_index=True).astype("boolean")
+        return pd.concat(parts, ignore_index=True), pd.concat(labels, ignore_index=True).astype(
+            "boolean"
+        )
 
     def window(self, contract: Contract, cutoff: dt.date) -> Window | None:
-        """The months that the month `cutoff` would have trained on; None before labels had matured."""
+        """The months that the month `cutoff` would have trained on; None before labels had
+        matured.
+        """
         classes = {}
         for month in self.matured(contract, cutoff):
             labels = self.labels(month, cutoff)
@@ -86,7 +118,9 @@ class History:
         return choose_window(classes, contract.policy)
 
     def dataset(self, contract: Contract, cutoff: dt.date) -> TrainingDataset | None:
-        """The training dataset that the month `cutoff` would have made; None before labels had matured."""
+        """The training dataset that the month `cutoff` would have made; None before labels had
+        matured.
+        """
         window = self.window(contract, cutoff)
         if window is None:
             return None

@@ -1,4 +1,6 @@
-"""What policies of one replay share: datasets, fits, evidence and scores that would come out the same are made once."""
+"""What policies of one replay share: datasets, fits, evidence and scores that would come out
+the same are made once.
+"""
 
 import datetime as dt
 from collections.abc import Callable
@@ -13,7 +15,13 @@ from churn_platform.contract.model import Contract
 from churn_platform.features.training_dataset import TrainingDataset
 from churn_platform.promotion.evidence import Evidence
 from churn_platform.promotion.gate import gather
-from churn_platform.training.candidate import Candidate, ShuffledRefit, candidate_digest, fit_candidate, shuffled_refit
+from churn_platform.training.candidate import (
+    Candidate,
+    ShuffledRefit,
+    candidate_digest,
+    fit_candidate,
+    shuffled_refit,
+)
 from churn_platform.training.model import ChurnModel, Recipe, model_input
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
@@ -24,16 +32,23 @@ class Memory:
     """One for all policies of a replay of one business."""
 
     def __init__(self, history: History, code_digest: str) -> None:
-        self.history, self.code_digest = history, code_digest
+        self.history = history
+        self.code_digest = code_digest
         self.fits = 0
         """How many models were fitted."""
         self._known: dict[tuple[object, ...], object] = {}
 
     def dataset(self, contract: Contract, cutoff: dt.date) -> TrainingDataset | None:
-        """The training dataset of a month, shared by policies that choose and split the same rows."""
+        """The training dataset of a month, shared by policies that choose and split the same
+        rows.
+        """
         policy = contract.policy
-        chosen = digest_of([policy.training.model_dump(mode="json"), policy.promotion.min_holdout_churners])
-        return self._once(("dataset", cutoff, chosen), lambda: self.history.dataset(contract, cutoff))
+        chosen = digest_of(
+            [policy.training.model_dump(mode="json"), policy.promotion.min_holdout_churners]
+        )
+        return self._once(
+            ("dataset", cutoff, chosen), lambda: self.history.dataset(contract, cutoff)
+        )
 
     def candidate(self, contract: Contract, dataset: TrainingDataset) -> Candidate:
         """The candidate of a dataset, without a version."""
@@ -45,7 +60,8 @@ class Memory:
     def refit(self, contract: Contract, dataset: TrainingDataset) -> ShuffledRefit:
         """The recipe on shuffled labels."""
         return self._once(
-            ("refit", self._named(contract, dataset)), lambda: shuffled_refit(contract, dataset, self.fit)
+            ("refit", self._named(contract, dataset)),
+            lambda: shuffled_refit(contract, dataset, self.fit),
         )
 
     def evidence(
@@ -56,8 +72,13 @@ class Memory:
         production: Candidate | None,
         attempt: int,
     ) -> Evidence:
-        """The evidence of a decision; policies number their versions each for itself, so the version counts too."""
-        incumbent = None if production is None else (production.version, production.digest)
+        """The evidence of a decision; policies number their versions each for itself, so the
+        version counts too.
+        """
+        if production is None:
+            incumbent = None
+        else:
+            incumbent = (production.version, production.digest)
         training = contract.policy.training
         limits = [training.leak_auc, training.churn_rate_min, training.churn_rate_max]
         gate = digest_of([contract.policy.promotion.model_dump(mode="json"), limits])
@@ -71,24 +92,38 @@ class Memory:
 
         def scored() -> Floats:
             features = version.model.features
-            columns = self._once(("columns", features, month), lambda: model_input(features, self.history.rows(month)))
+            columns = self._once(
+                ("columns", features, month),
+                lambda: model_input(features, self.history.rows(month)),
+            )
             return version.model.of_columns(columns)
 
         return self._once(("probability", version.digest, month), scored)
 
-    def labelled(self, contract: Contract, month: dt.date, cutoff: dt.date | None = None) -> Labelled | None:
+    def labelled(
+        self, contract: Contract, month: dt.date, cutoff: dt.date | None = None
+    ) -> Labelled | None:
         """As `History.labelled`."""
         labels = self.history.labels(month, cutoff)
-        return self._once(("labelled", month, id(labels)), lambda: self.history.labelled(contract, month, cutoff))
+        return self._once(
+            ("labelled", month, id(labels)),
+            lambda: self.history.labelled(contract, month, cutoff),
+        )
 
-    def fit(self, recipe: Recipe, rows: pd.DataFrame, labels: pd.Series, entities: pd.Series) -> ChurnModel:
-        """As `Recipe.fit`: the month-older recipe of one month is often the candidate of the month before."""
+    def fit(
+        self, recipe: Recipe, rows: pd.DataFrame, labels: pd.Series, entities: pd.Series
+    ) -> ChurnModel:
+        """As `Recipe.fit`: the month-older recipe of one month is often the candidate of the
+        month before.
+        """
         names = dict.fromkeys([*(name for name, _ in recipe.features), *recipe.costs.columns])
         seen = rows[list(names)].assign(__label=labels.to_numpy(), __entity=entities.to_numpy())
         key = ("fit", digest_of(recipe.as_mapping()), frame_digest(seen))
         return self._once(key, lambda: self._fitted(recipe, rows, labels, entities))
 
-    def _fitted(self, recipe: Recipe, rows: pd.DataFrame, labels: pd.Series, entities: pd.Series) -> ChurnModel:
+    def _fitted(
+        self, recipe: Recipe, rows: pd.DataFrame, labels: pd.Series, entities: pd.Series
+    ) -> ChurnModel:
         self.fits += 1
         return recipe.fit(rows, labels, entities)
 

@@ -1,4 +1,6 @@
-"""The loop's decisions over all past months, once more, under one policy or another; nothing is kept."""
+"""The loop's decisions over all past months, once more, under one policy or another; nothing is
+kept.
+"""
 
 import dataclasses
 import datetime as dt
@@ -34,13 +36,18 @@ NEVER_AGAIN = "This policy never retrains."
 
 @dataclass(frozen=True)
 class Alternative:
-    """A policy to replay; `contract` holds it. With `retrains` off the first model stays forever."""
+    """A policy to replay; `contract` holds it.
+
+    With `retrains` off the first model stays forever.
+    """
 
     name: str
     contract: Contract
     retrains: bool = True
     watches: bool = True
-    """Whether drift and realised performance can ask for a candidate; off, they need not be measured."""
+    """Whether drift and realised performance can ask for a candidate; off, they need not be
+    measured.
+    """
 
     @classmethod
     def never(cls, contract: Contract) -> "Alternative":
@@ -50,7 +57,9 @@ class Alternative:
     @classmethod
     def always(cls, contract: Contract) -> "Alternative":
         """A candidate whenever labels have matured; the gate decides as ever."""
-        retraining = contract.policy.retraining.model_copy(update={"cooldown_cadences": 0, "max_age_cadences": 1})
+        retraining = contract.policy.retraining.model_copy(
+            update={"cooldown_cadences": 0, "max_age_cadences": 1}
+        )
         policy = contract.policy.model_copy(update={"retraining": retraining})
         return cls("always retrain", with_policy(contract, policy), watches=False)
 
@@ -62,7 +71,9 @@ class Lived:
     as_of: dt.date
     production: Candidate | None
     worth: dict[str, Any] | None
-    """Production on the newest matured month (`as_of`, `version`, `metrics`); None when it trained on that month."""
+    """Production on the newest matured month (`as_of`, `version`, `metrics`); None when it
+    trained on that month.
+    """
     alarms: tuple[str, ...]
     verdict: Verdict
     decision: Decision | None
@@ -72,7 +83,9 @@ class Loop:
     """One business under one policy; ask `live` for every month, oldest first."""
 
     def __init__(self, alternative: Alternative, memory: Memory) -> None:
-        self.alternative, self.memory, self.history = alternative, memory, memory.history
+        self.alternative = alternative
+        self.memory = memory
+        self.history = memory.history
         self.contract = alternative.contract
         self.versions: dict[int, Candidate] = {}
         self.production: Candidate | None = None
@@ -95,14 +108,19 @@ class Loop:
                 verdict = Verdict(None, refusal_sentence(str(error)), verdict.key)
         return Lived(as_of, production, worth, alarms, verdict, decision)
 
-    def _verdict(self, as_of: dt.date, alarms: tuple[str, ...], worth: dict[str, Any] | None) -> Verdict:
+    def _verdict(
+        self, as_of: dt.date, alarms: tuple[str, ...], worth: dict[str, Any] | None
+    ) -> Verdict:
         verdict = should_retrain(self.contract, self._signals(as_of, alarms, worth))
         if self.production is not None and not self.alternative.retrains:
             return Verdict(None, NEVER_AGAIN, verdict.key)
         return verdict
 
-    def _signals(self, as_of: dt.date, alarms: tuple[str, ...], worth: dict[str, Any] | None) -> Signals:
-        window, production = self.history.window(self.contract, as_of), self.production
+    def _signals(
+        self, as_of: dt.date, alarms: tuple[str, ...], worth: dict[str, Any] | None
+    ) -> Signals:
+        window = self.history.window(self.contract, as_of)
+        production = self.production
         passport = {} if production is None else production.passport
         interval = passport["metrics"]["auc_interval"] if passport else None
         return Signals(
@@ -111,17 +129,22 @@ class Loop:
             snapshot_digest=as_of.isoformat(),
             production_version=None if production is None else production.version,
             production_as_of=dt.date.fromisoformat(passport["as_of"]) if passport else None,
-            promoted_interval=None if interval is None else (float(interval[0]), float(interval[1])),
+            promoted_interval=(
+                None if interval is None else (float(interval[0]), float(interval[1]))
+            ),
             drift_alarms=alarms,
             realised=worth,
-            last_decision=dt.date.fromisoformat(self.decisions[-1].as_of) if self.decisions else None,
+            last_decision=(
+                dt.date.fromisoformat(self.decisions[-1].as_of) if self.decisions else None
+            ),
         )
 
     def _drift(self, as_of: dt.date) -> tuple[DriftFigures, tuple[str, ...]]:
         if self.production is None or not self.alternative.watches:
             return DriftFigures(), ()
         result = self._measured_drift(self.production, as_of)
-        figures, ease = DriftFigures.of(result), self.contract.policy.retraining.hysteresis
+        figures = DriftFigures.of(result)
+        ease = self.contract.policy.retraining.hysteresis
         before = self._alarmed == (self.production.version, True)
         alarms = drift_alarms(figures, Thresholds.of(result), ease, alarmed=before)
         self._alarmed = self.production.version, bool(alarms)
@@ -131,18 +154,29 @@ class Loop:
         policy = self.contract.policy
         months = [dt.date.fromisoformat(month) for month in production.passport["months"]]
         current = self._side(production, [as_of], as_of)
-        reference = self._aged(production, self._side(production, months, as_of), months, current, as_of)
-        measured = measure(self.contract.features, policy.drift, reference, current, seed=policy.training.seed)
+        reference = self._aged(
+            production, self._side(production, months, as_of), months, current, as_of
+        )
+        measured = measure(
+            self.contract.features, policy.drift, reference, current, seed=policy.training.seed
+        )
         return judge(policy.drift, measured)
 
     def _side(self, production: Candidate, months: list[dt.date], cutoff: dt.date) -> Rows:
         rows, labels = self.history.known(self.contract, months, cutoff)
         features = rows[list(self.contract.features)]
-        predictions = np.concatenate([self.memory.probability(production, month) for month in months])
+        predictions = np.concatenate(
+            [self.memory.probability(production, month) for month in months]
+        )
         return Rows(features, with_a_rate(labels), predictions)
 
     def _aged(
-        self, production: Candidate, reference: Rows, months: list[dt.date], current: Rows, as_of: dt.date
+        self,
+        production: Candidate,
+        reference: Rows,
+        months: list[dt.date],
+        current: Rows,
+        as_of: dt.date,
     ) -> Rows:
         """The reference as the calendar has aged it, with what production says of it then."""
         if not age_units(self.contract):
@@ -152,16 +186,27 @@ class Loop:
         return Rows(features, reference.labels, production.model.probability(features))
 
     def _worth(self, as_of: dt.date) -> dict[str, Any] | None:
-        """Production on the newest matured month, when that came after its training: what the policy reads of it."""
-        matured, production = self.history.matured(self.contract, as_of), self.production
-        if production is None or not matured or matured[-1].isoformat() <= production.passport["as_of"]:
+        """Production on the newest matured month, when that came after its training: what the
+        policy reads of it.
+        """
+        matured = self.history.matured(self.contract, as_of)
+        production = self.production
+        if (
+            production is None
+            or not matured
+            or matured[-1].isoformat() <= production.passport["as_of"]
+        ):
             return None
         newest = matured[-1]
         found = self.memory.labelled(self.contract, newest, as_of)
         if found is None or found.churned.all() or not found.churned.any():
             return None
-        truth, scores = found.churned, self.memory.probability(production, newest)[found.known]
-        figures = {"auc": auc(truth, scores), "auc_interval": auc_interval(truth, scores).as_list()}
+        truth = found.churned
+        scores = self.memory.probability(production, newest)[found.known]
+        figures = {
+            "auc": auc(truth, scores),
+            "auc_interval": auc_interval(truth, scores).as_list(),
+        }
         return {"as_of": newest.isoformat(), "version": production.version, "metrics": figures}
 
     def _decided(self, as_of: dt.date, verdict: Verdict, figures: DriftFigures) -> Decision | None:
@@ -182,7 +227,8 @@ class Loop:
             drift=figures,
             digests={"dataset": dataset.digest, "holdout": holdout},
         )
-        # Nobody can be asked about the past: what passed is approved, but for a candidate of labels in doubt.
+        # Nobody can be asked about the past: what passed is approved, but for a candidate of
+        # labels in doubt.
         if decision.decision == "pending" and not decision.doubted:
             decision = decision.model_copy(update={"decision": "promoted"})
         self.versions[decision.candidate_version] = candidate
@@ -193,5 +239,9 @@ class Loop:
 
 
 def with_policy(contract: Contract, policy: Policy) -> Contract:
-    """The contract with another policy, built anew: a copy would keep the digests of the old one."""
-    return Contract.model_validate({**contract.as_mapping(), "policy": policy.model_dump(mode="json")})
+    """The contract with another policy, built anew: a copy would keep the digests of the old
+    one.
+    """
+    return Contract.model_validate(
+        {**contract.as_mapping(), "policy": policy.model_dump(mode="json")}
+    )

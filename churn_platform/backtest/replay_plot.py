@@ -1,4 +1,6 @@
-"""The picture of a replay: AUC a month of every policy, its promotions marked; a PNG, or a page with its table."""
+"""The picture of a replay: AUC a month of every policy, its promotions marked; a PNG, or a page
+with its table.
+"""
 
 import base64
 import html
@@ -23,9 +25,14 @@ def check_target(target: Path) -> None:
         UsageError: the suffix is neither .png nor .html, or the folder is not there.
     """
     if target.suffix.lower() not in SUFFIXES:
-        raise UsageError(f"{target} names no picture: end it with .png, or with .html for a page with the table.")
+        raise UsageError(
+            f"{target} names no picture: end it with .png, or with .html for a page with the table."
+        )
     if not target.absolute().parent.is_dir():
-        raise UsageError(f"There is no folder {target.absolute().parent}: make it, or write the picture elsewhere.")
+        raise UsageError(
+            f"There is no folder {target.absolute().parent}: make it, or write the picture"
+            " elsewhere."
+        )
 
 
 def write_plot(replays: Sequence[Replay], target: Path) -> None:
@@ -33,7 +40,9 @@ def write_plot(replays: Sequence[Replay], target: Path) -> None:
     check_target(target)
     png = replay_png(replays)
     with replacing(target) as temporary:
-        temporary.write_bytes(png if target.suffix.lower() == ".png" else _page(replays, png).encode())
+        temporary.write_bytes(
+            png if target.suffix.lower() == ".png" else _page(replays, png).encode()
+        )
 
 
 def replay_png(replays: Sequence[Replay]) -> bytes:
@@ -46,8 +55,12 @@ def replay_png(replays: Sequence[Replay]) -> bytes:
         colour = COLOURS[number % len(COLOURS)]
         at = [index for index, month in enumerate(one.months) if month.auc is not None]
         aucs = [month.auc for month in one.months if month.auc is not None]
-        mean = "" if one.mean_auc is None else f", mean AUC {one.mean_auc:.3f}"
-        dashes, width = ("-", "--", ":", "-.")[number % 4], 3 if number == 0 else 2
+        if one.mean_auc is None:
+            mean = ""
+        else:
+            mean = f", mean AUC {one.mean_auc:.3f}"
+        dashes = ("-", "--", ":", "-.")[number % 4]
+        width = 3 if number == 0 else 2
         axes.plot(at, aucs, color=colour, label=f"{one.name}{mean}", ls=dashes, lw=width)
         worth = dict(zip(at, aucs, strict=True))
         moved = [i for i in worth if one.months[i].decision == "promoted"]
@@ -57,7 +70,11 @@ def replay_png(replays: Sequence[Replay]) -> bytes:
     axes.set_xticks(range(0, len(months), step), months[::step], rotation=40, ha="right")
     axes.axhline(0.5, color=INK, lw=0.8, alpha=0.5)
     axes.set_ylabel("AUC on the month's customers", color=INK)
-    axes.set_title("The same months under other policies (a dot: a new model is promoted)", color=INK, fontsize=11)
+    axes.set_title(
+        "The same months under other policies (a dot: a new model is promoted)",
+        color=INK,
+        fontsize=11,
+    )
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
     buffer = io.BytesIO()
@@ -66,19 +83,31 @@ def replay_png(replays: Sequence[Replay]) -> bytes:
 
 
 def _page(replays: Sequence[Replay], png: bytes) -> str:
-    rows = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in _cells(one))}</tr>" for one in replays)
+    rows = "".join(
+        f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in _cells(one))}</tr>"
+        for one in replays
+    )
     head = "".join(f"<th>{name}</th>" for name in COLUMNS)
     image = base64.b64encode(png).decode()
     return (
-        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Replay</title><style>body{font:16px sans-serif;'
-        "max-width:1000px;margin:2em auto;color:#1f2937}img{max-width:100%}td,th{padding:.3em 1em;text-align:left}"
-        f'</style><h1>Replay</h1><img alt="AUC a month of every policy" src="data:image/png;base64,{image}">'
-        f"<table><tr>{head}</tr>{rows}</table></html>\n"
+        '<!doctype html><html lang="en"><meta'
+        ' charset="utf-8"><title>Replay</title><style>body{font:16px'
+        " sans-serif;max-width:1000px;margin:2em"
+        " auto;color:#1f2937}img{max-width:100%}td,th{padding:.3em"
+        ' 1em;text-align:left}</style><h1>Replay</h1><img alt="AUC a month of every policy"'
+        f' src="data:image/png;base64,{image}"><table><tr>{head}</tr>{rows}</table></html>\n'
     )
 
 
 def _cells(one: Replay) -> list[str]:
     counts = one.totals
     mean = "-" if one.mean_auc is None else f"{one.mean_auc:.3f}"
-    figures = (one.promotions, counts.needless, counts.missed, counts.right, counts.wrong, counts.open)
+    figures = (
+        one.promotions,
+        counts.needless,
+        counts.missed,
+        counts.right,
+        counts.wrong,
+        counts.open,
+    )
     return [one.name, mean, *map(str, figures)]

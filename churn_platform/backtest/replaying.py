@@ -1,4 +1,6 @@
-"""Replays the past of a home under other policies: reads the lake and the policies, writes nothing."""
+"""Replays the past of a home under other policies: reads the lake and the policies, writes
+nothing.
+"""
 
 import datetime as dt
 from collections.abc import Sequence
@@ -14,48 +16,62 @@ from churn_platform.base.provenance import code_digest
 from churn_platform.contract.reading import read_policy
 from churn_platform.ingestion.snapshot import feature_frame
 from churn_platform.lake.lake import instant
-from churn_platform.services import Home
+from churn_platform.services import Services
 
 THIS = "this policy"
 
 
-def replay_home(home: Home, files: Sequence[Path], on_month: OnMonth = lambda _, __: None) -> list[Replay]:
-    """The home's months under its own policy, never retraining, always retraining, and the policies in `files`.
+def replay_home(
+    home: Services, files: Sequence[Path], on_month: OnMonth = lambda _, __: None
+) -> list[Replay]:
+    """The home's months under its own policy, never retraining, always retraining, and the
+    policies in `files`.
 
     Neither production nor anything else of the home is touched.
 
     Raises:
         UsageError: a file's name is taken, or there is no month.
-        ContractError: a file holds no valid policy, or the lake was written under another contract.
+        ContractError: a file holds no valid policy, or the lake was written under another
+            contract.
     """
     contract = home.contract
-    alternatives = [Alternative(THIS, contract), Alternative.never(contract), Alternative.always(contract)]
+    alternatives = [
+        Alternative(THIS, contract),
+        Alternative.never(contract),
+        Alternative.always(contract),
+    ]
     for file in files:
         policy = read_policy(file, contract)
         if file.stem in {one.name for one in alternatives}:
-            raise UsageError(f"Two policies are called {file.stem!r}: a policy is named after its file, rename one.")
+            raise UsageError(
+                f"Two policies are called {file.stem!r}: a policy is named after its file,"
+                " rename one."
+            )
         alternatives.append(Alternative(file.stem, with_policy(contract, policy)))
     return replay(alternatives, history_of(home), code_digest(), contract.policy, on_month)
 
 
-def history_of(home: Home) -> History:
+def history_of(home: Services) -> History:
     """Every published month as it was known.
 
-    A month's tables are those of its scoring: what came up to `delivery_days` after it. Labels are known in a month
-    when they were there as many days after its as_of.
+    A month's tables are those of its scoring: what came up to `delivery_days` after it. Labels
+    are known in a month when they were there as many days after its as_of.
 
     Raises:
         UsageError: no month was published.
         ContractError: the lake lacks columns of the contract.
     """
-    lake, contract = home.lake, home.contract
+    lake = home.lake
+    contract = home.contract
     months = lake.months()
     if not months:
-        raise UsageError("There is no month to replay yet: `churn run` publishes the months of the drops.")
+        raise UsageError(
+            "There is no month to replay yet: `churn run` publishes the months of the drops."
+        )
     if behind := lake.behind():
         raise ContractError(
-            f"The lake lacks {behind[0]}, which the contract names: the months were published under another contract, "
-            "so they cannot be replayed under this one."
+            f"The lake lacks {behind[0]}, which the contract names: the months were published"
+            " under another contract, so they cannot be replayed under this one."
         )
     view = lake.view(home.now(), as_at_scoring=True)
     found = {}
@@ -67,14 +83,20 @@ def history_of(home: Home) -> History:
     return History(found)
 
 
-def _labels(home: Home, month: dt.date, months: Sequence[dt.date]) -> tuple[tuple[dt.date, pd.Series], ...]:
-    """Each delivery of the month's labels with the first month in which it was known; today's is known at the last."""
-    lake, contract = home.lake, home.contract
+def _labels(
+    home: Services, month: dt.date, months: Sequence[dt.date]
+) -> tuple[tuple[dt.date, pd.Series], ...]:
+    """Each delivery of the month's labels with the first month in which it was known; today's
+    is known at the last.
+    """
+    lake = home.lake
+    contract = home.contract
     found = []
     for delivery in lake.deliveries(month):
         entry = delivery["tables"].get(contract.label_table)
         if entry is not None:
-            created, wait = dt.datetime.fromisoformat(entry["created"]), dt.timedelta(days=contract.delivery_days)
+            created = dt.datetime.fromisoformat(entry["created"])
+            wait = dt.timedelta(days=contract.delivery_days)
             since = next((m for m in months if created <= instant(m) + wait), dt.date.max)
             found.append((since, lake.read_labels(lake.folder / entry["file"])))
     return tuple(found)

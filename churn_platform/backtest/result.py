@@ -1,4 +1,6 @@
-"""What became of a replay: the AUC of each month, and each decision judged by what matured since, side by side."""
+"""What became of a replay: the AUC of each month, and each decision judged by what matured
+since, side by side.
+"""
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -30,7 +32,9 @@ OnMonth = Callable[[str, dt.date], None]
 
 @dataclass(frozen=True)
 class ReplayedMonth:
-    """One month under one policy; `auc` is that of the version in production when the month came."""
+    """One month under one policy; `auc` is that of the version in production when the month
+    came.
+    """
 
     as_of: str
     version: int | None
@@ -86,19 +90,23 @@ def replay(
         alternatives: the policies, at least one, of one business.
         history: its months.
         code_digest: of the code that fits.
-        measure: the policy by whose thresholds decisions are judged afterwards, whichever made them.
+        measure: the policy by whose thresholds decisions are judged afterwards, whichever made
+            them.
         on_month: called with policy and month before each is replayed.
 
     Raises:
         DataError: no month to replay.
     """
     if not history.months:
-        raise DataError("There is no month to replay yet: `churn run` publishes the months of the drops.")
+        raise DataError(
+            "There is no month to replay yet: `churn run` publishes the months of the drops."
+        )
     memory = Memory(history, code_digest)
     scores = Scores(alternatives[0].contract, memory)
     lives = []
     for alternative in alternatives:
-        loop, lived = Loop(alternative, memory), list[Lived]()
+        loop = Loop(alternative, memory)
+        lived = list[Lived]()
         for month in history.months:
             on_month(alternative.name, month)
             lived.append(loop.live(month))
@@ -127,7 +135,8 @@ def lived_events(lived: Iterable[Lived]) -> Iterator[Event]:
 
 
 def _month(lived: Lived, scores: Scores) -> ReplayedMonth:
-    decision, production = lived.decision, lived.production
+    decision = lived.decision
+    production = lived.production
     later = production is not None and production.passport["as_of"] < lived.as_of.isoformat()
     return ReplayedMonth(
         as_of=lived.as_of.isoformat(),
@@ -140,13 +149,18 @@ def _month(lived: Lived, scores: Scores) -> ReplayedMonth:
     )
 
 
-def _judged(loop: Loop, later: list[list[Takeover]], history: History, scores: Scores, measure: Policy) -> list[Judged]:
+def _judged(
+    loop: Loop, later: list[list[Takeover]], history: History, scores: Scores, measure: Policy
+) -> list[Judged]:
     newest = max(history.months)
     matured = [month.isoformat() for month in history.matured(loop.contract, newest)]
     found = []
     for decision, after in zip(loop.decisions, later, strict=True):
         months, final = judging_months(decision, after, matured, measure.verdict.judged_months)
-        incumbent = None if decision.production_version is None else loop.versions[decision.production_version]
+        if decision.production_version is None:
+            incumbent = None
+        else:
+            incumbent = loop.versions[decision.production_version]
         gain = scores.gain(loop.versions[decision.candidate_version], incumbent, months)
         found.append(judge(decision, gain, measure.promotion, final=final))
     return found

@@ -1,4 +1,6 @@
-"""Was the gate right? Each decision judged by what labels that matured later say of both versions."""
+"""Was the gate right? Each decision judged by what labels that matured later say of both
+versions.
+"""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -38,7 +40,9 @@ class Decided(Protocol):
 
 @dataclass(frozen=True)
 class Judged:
-    """One decision in the light of later months; `gained` is what it was worth to follow it and not its opposite."""
+    """One decision in the light of later months; `gained` is what it was worth to follow it and
+    not its opposite.
+    """
 
     as_of: str
     candidate: int
@@ -62,7 +66,9 @@ class Judged:
 
 @dataclass(frozen=True)
 class Totals:
-    """All decisions together; `needless` promoted no better model, `missed` refused a better one."""
+    """All decisions together; `needless` promoted no better model, `missed` refused a better
+    one.
+    """
 
     decisions: int
     right: int
@@ -82,9 +88,10 @@ def judging_months(
 ) -> tuple[list[str], bool]:
     """The months that judge a decision, and whether no later one will.
 
-    The first `most` months after it, as long as nothing but its two versions was in production: what a model is worth
-    after it was replaced for good is no longer that decision's matter. The month of the next takeover still counts:
-    its customers were scored before.
+    The first `most` months after it, as long as nothing but its two versions was in production:
+    what a model is worth
+    after it was replaced for good is no longer that decision's matter. The month of the next
+    takeover still counts: its customers were scored before.
 
     Args:
         own: the decision.
@@ -94,16 +101,19 @@ def judging_months(
     """
     pair = {own.candidate_version, own.production_version}
     end = next((month for month, version in takeovers if version not in pair), None)
-    months = sorted(month for month in matured if month > own.as_of and (end is None or month <= end))
+    months = sorted(
+        month for month in matured if month > own.as_of and (end is None or month <= end)
+    )
     return months[:most], end is not None or len(months) >= most
 
 
 @dataclass(frozen=True)
 class Event:
-    """One thing that happened in a life of the loop, in order: a month came, a decision was made, a version took over.
+    """One thing that happened in a life of the loop, in order: a month came, a decision was
+    made, a version took over.
 
-    A takeover is dated by the newest month that had come, whatever month the version was trained on: where a label
-    takes time, the old version has scored every month in between.
+    A takeover is dated by the newest month that had come, whatever month the version was
+    trained on: where a label takes time, the old version has scored every month in between.
     """
 
     month: str | None = None
@@ -130,7 +140,9 @@ def events(receipts: Iterable[Receipt]) -> Iterator[Event]:
 
 
 def takeovers(happened: Iterable[Event]) -> list[list[Takeover]]:
-    """For each decision, in order, what came into production after it, each with the newest month there was."""
+    """For each decision, in order, what came into production after it, each with the newest
+    month there was.
+    """
     newest = ""
     found = list[list[Takeover]]()
     for event in happened:
@@ -145,34 +157,49 @@ def takeovers(happened: Iterable[Event]) -> list[list[Takeover]]:
 
 
 def shown(gain: Gain | None, policy: PromotionPolicy, *, first: bool = False) -> Shown:
-    """What later months show of the candidate, by the gate's own measure: better by more than delta.
+    """What later months show of the candidate, by the gate's own measure: better by more than
+    delta.
 
-    Better: more than delta, and the interval lies above 0. Not better: the interval reaches delta at most. Open: too
-    few churners, or the interval holds both. A first model is measured against chance, without delta.
+    Better: more than delta, and the interval lies above 0. Not better: the interval reaches
+    delta at most. Open: too few churners, or the interval holds both. A first model is measured
+    against chance, without delta.
     """
     if gain is None or gain.churners < policy.min_holdout_churners:
         return "open"
-    delta, interval = 0.0 if first else policy.delta, gain.interval(policy.level)
+    delta = 0.0 if first else policy.delta
+    interval = gain.interval(policy.level)
     if interval.above(0) and should_promote(gain.candidate_auc, gain.incumbent_auc, delta):
         return "better"
-    return "not better" if interval.high <= delta else "open"
+    if interval.high <= delta:
+        return "not better"
+    return "open"
 
 
 def judge(
-    decision: Decided, gain: Gain | None, policy: PromotionPolicy, *, gained: float | None = None, final: bool = False
+    decision: Decided,
+    gain: Gain | None,
+    policy: PromotionPolicy,
+    *,
+    gained: float | None = None,
+    final: bool = False,
 ) -> Judged:
     """Judge one decision.
 
     Args:
         decision: the decision.
-        gain: candidate over incumbent (over chance, for the first) on the judging months; None without such a month.
+        gain: candidate over incumbent (over chance, for the first) on the judging months; None
+            without such a month.
         policy: the gate's thresholds, as they are now.
-        gained: what following it gained, in the contract's costs; None measures it in AUC times months.
+        gained: what following it gained, in the contract's costs; None measures it in AUC times
+            months.
         final: whether no later month can change the judgement.
     """
-    passed, first = decision.decision != "refused", decision.production_version is None
+    passed = decision.decision != "refused"
+    first = decision.production_version is None
     found = shown(gain, policy, first=first)
-    judgement: Judgement = "open" if found == "open" else "right" if (found == "better") == passed else "wrong"
+    judgement: Judgement = (
+        "open" if found == "open" else "right" if (found == "better") == passed else "wrong"
+    )
     interval = None if gain is None else gain.interval(policy.level)
     if gained is None and gain is not None:
         gained = (1 if passed else -1) * gain.difference * len(gain.months)
@@ -196,27 +223,51 @@ def judge(
 def totals(judged: Iterable[Judged]) -> Totals:
     """Counts, and what was gained where it is known."""
     found = list(judged)
-    count = {name: sum(one.judgement == name for one in found) for name in ("right", "wrong", "open")}
+    count = {
+        name: sum(one.judgement == name for one in found) for name in ("right", "wrong", "open")
+    }
     wrong = [one for one in found if one.judgement == "wrong"]
     missed = sum(one.decision == "refused" for one in wrong)
     gained = sum(one.gained for one in found if one.gained is not None)
-    return Totals(len(found), **count, needless=len(wrong) - missed, missed=missed, gained=float(gained))
+    return Totals(
+        len(found), **count, needless=len(wrong) - missed, missed=missed, gained=float(gained)
+    )
 
 
-def _sentence(decision: Decided, gain: Gain | None, found: Shown, policy: PromotionPolicy, *, final: bool) -> str:
+def _sentence(
+    decision: Decided, gain: Gain | None, found: Shown, policy: PromotionPolicy, *, final: bool
+) -> str:
     ours = f"version {decision.candidate_version}"
-    theirs = "chance" if decision.production_version is None else f"version {decision.production_version}"
+    if decision.production_version is None:
+        theirs = "chance"
+    else:
+        theirs = f"version {decision.production_version}"
     if gain is None:
-        never = " and none will: another version came into production." if final else "."
+        if final:
+            never = " and none will: another version came into production."
+        else:
+            never = "."
         return f"No later month has matured labels to compare {ours} with {theirs} on{never}"
-    interval, months = gain.interval(policy.level), gain.months
-    span = months[0] if len(months) == 1 else f"{months[0]} to {months[-1]}"
+    interval = gain.interval(policy.level)
+    months = gain.months
+    if len(months) == 1:
+        span = months[0]
+    else:
+        span = f"{months[0]} to {months[-1]}"
     figures = (
-        f"On {gain.rows:,} rows of {span} {ours} has AUC {gain.candidate_auc:.3f}, {theirs} {gain.incumbent_auc:.3f}: "
-        f"{gain.difference:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]"
+        f"On {gain.rows:,} rows of {span} {ours} has AUC {gain.candidate_auc:.3f}, {theirs}"
+        f" {gain.incumbent_auc:.3f}: {gain.difference:+.3f} [{interval.low:+.3f},"
+        f" {interval.high:+.3f}]"
     )
     if found == "open" and gain.churners < policy.min_holdout_churners:
         return f"{figures}, with {gain.churners} churners too few to tell."
-    untold = "this can no longer be decided" if final else "too early to tell"
-    says = {"better": f"{ours} was better", "not better": f"{ours} was not better", "open": untold}
+    if final:
+        untold = "this can no longer be decided"
+    else:
+        untold = "too early to tell"
+    says = {
+        "better": f"{ours} was better",
+        "not better": f"{ours} was not better",
+        "open": untold,
+    }
     return f"{figures}; {says[found]}."

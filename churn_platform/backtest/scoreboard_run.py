@@ -1,4 +1,6 @@
-"""The scoreboard of a home: every decision in the light of the labels that matured since. Reads only."""
+"""The scoreboard of a home: every decision in the light of the labels that matured since. Reads
+only.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -6,19 +8,28 @@ from typing import Any
 
 from churn_platform.backtest.memory import Memory
 from churn_platform.backtest.replaying import history_of
-from churn_platform.backtest.scoreboard import Judged, Takeover, events, judge, judging_months, takeovers, totals
+from churn_platform.backtest.scoreboard import (
+    Judged,
+    Takeover,
+    events,
+    judge,
+    judging_months,
+    takeovers,
+    totals,
+)
 from churn_platform.backtest.version_scores import Scores
 from churn_platform.base.errors import IntegrityError, UsageError
 from churn_platform.base.provenance import code_digest
 from churn_platform.contract.model import Contract
 from churn_platform.monitoring.versions import Versions
 from churn_platform.promotion.decision import Decision
-from churn_platform.services import Home
+from churn_platform.services import Services
 
-IN_COSTS, IN_AUC = "in the contract's costs", "in AUC times months"
+IN_COSTS = "in the contract's costs"
+IN_AUC = "in AUC times months"
 
 
-def scoreboard(home: Home) -> dict[str, Any]:
+def scoreboard(home: Services) -> dict[str, Any]:
     """Every decision judged, totals, and the unit of what was gained, as plain JSON values.
 
     Raises:
@@ -27,11 +38,16 @@ def scoreboard(home: Home) -> dict[str, Any]:
         IntegrityError: the ledger is broken.
         StoreDown: MLflow's server does not answer.
     """
-    contract, history = home.contract, history_of(home)
-    scores, versions = Scores(contract, Memory(history, code_digest())), Versions(home)
+    contract = home.contract
+    history = history_of(home)
+    scores = Scores(contract, Memory(history, code_digest()))
+    versions = Versions(home)
     decisions = [Decision.model_validate(record) for record in home.records.decisions()]
     matured = [month.isoformat() for month in history.matured(contract, max(history.months))]
-    after = [*takeovers(events(home.ledger.receipts())), []]  # the newest may have been cut off before its receipt
+    after = [
+        *takeovers(events(home.ledger.receipts())),
+        [],
+    ]  # the newest may have been cut off before its receipt
     judged = [
         _judged(contract, scores, versions, decision, later, matured)
         for decision, later in zip(decisions, after, strict=False)
@@ -57,7 +73,9 @@ def _judged(
     if not months:
         return judge(decision, None, policy.promotion, final=final)
     if why := next(filter(None, (_unusable(versions, version) for version in pair)), None):
-        return replace(judge(decision, None, policy.promotion, final=final), sentence=f"Not judged: {why}")
+        return replace(
+            judge(decision, None, policy.promotion, final=final), sentence=f"Not judged: {why}"
+        )
     candidate, *rest = [versions.load(version) for version in pair]
     incumbent = rest[0] if rest else None
     gain = scores.gain(candidate, incumbent, months)
@@ -69,7 +87,9 @@ def _judged(
 
 
 def _unusable(versions: Versions, version: int) -> str | None:
-    """Why a version cannot be scored, which leaves its decisions open and no others; None when it can."""
+    """Why a version cannot be scored, which leaves its decisions open and no others; None when
+    it can.
+    """
     try:
         if versions.fits_contract(version):
             return None

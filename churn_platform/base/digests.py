@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 ADDED: dict[str, Any] = {"added": True}
-"""Goes into `json_schema_extra` of a field that a later version of the platform adds to the contract or the policy."""
+"""Goes into `json_schema_extra` of a field that a later version of the platform adds to the
+contract or the policy.
+"""
 
 
 def canonical_json(value: Any) -> str:  # noqa: ANN401 - whatever json can hold
@@ -21,15 +23,21 @@ def canonical_json(value: Any) -> str:  # noqa: ANN401 - whatever json can hold
         DataError: the value holds NaN, infinity, or something that JSON has no word for.
     """
     try:
-        text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        text = json.dumps(
+            value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+        )
         text.encode()  # a lone surrogate has no UTF-8: refused here, before anything is half written
     except (TypeError, ValueError, RecursionError) as error:
-        raise DataError(f"the value has no canonical JSON ({error}); give plain, finite values") from error
+        raise DataError(
+            f"the value has no canonical JSON ({error}); give plain, finite values"
+        ) from error
     return text
 
 
 def readable(text: str) -> str:
-    """`text` as canonical JSON can hold it: what has no UTF-8, as a name in another encoding, as its escape."""
+    """`text` as canonical JSON can hold it: what has no UTF-8, as a name in another encoding,
+    as its escape.
+    """
     return text.encode(errors="backslashreplace").decode()
 
 
@@ -41,13 +49,16 @@ def digest_of(value: Any) -> str:  # noqa: ANN401 - whatever json can hold
 def hashed_values(model: "BaseModel") -> dict[str, Any]:
     """The JSON values of a part of the contract that go into its digest.
 
-    A field marked `ADDED` is left out while it has its default: a contract that does not use it keeps the digest it
-    had before the field existed, so a new version of the platform changes no policy and lapses no approval.
+    A field marked `ADDED` is left out while it has its default: a contract that does not use it
+    keeps the digest it had before the field existed, so a new version of the platform changes
+    no policy and lapses no approval.
     """
     values: dict[str, Any] = model.model_dump(mode="json")
     for name, field in type(model).model_fields.items():
         value = getattr(model, name)
-        if field.json_schema_extra == ADDED and value == field.get_default(call_default_factory=True):
+        if field.json_schema_extra == ADDED and value == field.get_default(
+            call_default_factory=True
+        ):
             del values[name]
         elif hasattr(type(value), "model_fields"):
             values[name] = hashed_values(value)
@@ -57,10 +68,15 @@ def hashed_values(model: "BaseModel") -> dict[str, Any]:
 def frame_digest(frame: "pd.DataFrame") -> str:
     """Hex sha256 over names, dtypes and values of `frame`, row order included, index left out.
 
-    Rows are hashed by pandas (64 bits a row, vectorised), the hashes by sha256: 1,000,000 rows in about a second.
+    Rows are hashed by pandas (64 bits a row, vectorised), the hashes by sha256: 1,000,000 rows
+    in about a second.
     """
     import pandas as pd
 
-    digest = hashlib.sha256(canonical_json([[str(n), str(d)] for n, d in frame.dtypes.items()]).encode())
-    digest.update(pd.util.hash_pandas_object(frame, index=False, categorize=True).to_numpy().tobytes())
+    digest = hashlib.sha256(
+        canonical_json([[str(n), str(d)] for n, d in frame.dtypes.items()]).encode()
+    )
+    digest.update(
+        pd.util.hash_pandas_object(frame, index=False, categorize=True).to_numpy().tobytes()
+    )
     return digest.hexdigest()

@@ -1,12 +1,15 @@
-"""Every error that the platform raises on purpose; each message is one sentence a person can act on.
+"""Every error that the platform raises on purpose; each message is one sentence a person can
+act on.
 
 ChurnError
 ├── ContractError        the contract file is wrong, or a drop does not fit it
 │   └── DropRefused      a drop broke the contract: nothing of it was published
-├── UsageError           a command was called with something that is not there (unknown month, unknown customer)
+├── UsageError           a command was called with something that is not there (unknown month,
+unknown customer)
 ├── DataError            the data cannot support the step (no labels, one class, no rows)
 │   └── NotANumber       a score or a metric is NaN
-├── IntegrityError       something written earlier was changed: a digest or a chain does not match
+├── IntegrityError       something written earlier was changed: a digest or a chain does not
+match
 ├── StoreDown            the online store, or MLflow's server, does not answer
 ├── WrongLayout          the home was laid out by another version of the platform
 └── HomeBusy             another run holds this home
@@ -26,9 +29,13 @@ class ContractError(ChurnError):
 
 
 class DropRefused(ContractError):
-    """A drop broke the contract; `faults` holds one sentence a fault, `page` the file that shows them to people."""
+    """A drop broke the contract; `faults` holds one sentence a fault, `page` the file that
+    shows them to people.
+    """
 
-    def __init__(self, message: str, faults: tuple[str, ...] = (), page: Path | None = None) -> None:
+    def __init__(
+        self, message: str, faults: tuple[str, ...] = (), page: Path | None = None
+    ) -> None:
         super().__init__(message)
         self.faults = faults
         self.page = page
@@ -55,7 +62,9 @@ class WrongLayout(ChurnError):
 
 
 class StoreDown(ChurnError):
-    """A store does not answer, or the online store holds no month yet; trying again later may help."""
+    """A store does not answer, or the online store holds no month yet; trying again later may
+    help.
+    """
 
 
 class StoreEmpty(StoreDown):

@@ -1,4 +1,7 @@
-"""Atomic writes: temporary name next to the target, fsync, rename. The only place that knows how."""
+"""Atomic writes: temporary name next to the target, fsync, rename.
+
+The only place that knows how.
+"""
 
 import contextlib
 import hashlib
@@ -46,16 +49,23 @@ def as_json(value: Any) -> str:  # noqa: ANN401 - whatever json can hold
 
 
 class Fields(dict[str, Any]):
-    """A JSON object of a file; a field that it lacks is a fault of the file, not of the program."""
+    """A JSON object of a file; a field that it lacks is a fault of the file, not of the
+    program.
+    """
 
-    def __init__(self, values: Mapping[str, Any] | Iterable[tuple[str, Any]] = (), source: Path | None = None) -> None:
+    def __init__(
+        self,
+        values: Mapping[str, Any] | Iterable[tuple[str, Any]] = (),
+        source: Path | None = None,
+    ) -> None:
         # Without a source: `dataclasses.asdict` makes copies of mappings by their type.
         super().__init__(values)
         self._source = source
 
     def __missing__(self, name: str) -> Any:  # noqa: ANN401 - whatever json can hold
         raise IntegrityError(
-            f"{self._source or 'A record'} has no field {name!r}: it was changed; put it back from a backup."
+            f"{self._source or 'A record'} has no field {name!r}: it was changed; put it back"
+            " from a backup."
         )
 
     def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]:
@@ -66,12 +76,18 @@ def read_json(source: Path) -> Any:  # noqa: ANN401 - whatever json can hold
     """The JSON value in `source`.
 
     Raises:
-        IntegrityError: the file is not valid JSON. Reading a field that an object lacks raises it later.
+        IntegrityError: the file is not valid JSON. Reading a field that an object lacks raises
+            it later.
     """
     try:
-        return json.loads(source.read_text(encoding="utf-8"), object_hook=lambda values: Fields(values, source))
+        return json.loads(
+            source.read_text(encoding="utf-8"),
+            object_hook=lambda values: Fields(values, source),
+        )
     except ValueError as error:  # also bytes that are no UTF-8
-        raise IntegrityError(f"{source} is not valid JSON ({error}); put it back from a backup.") from None
+        raise IntegrityError(
+            f"{source} is not valid JSON ({error}); put it back from a backup."
+        ) from None
 
 
 def sha256_file(source: Path) -> str:

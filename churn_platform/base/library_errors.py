@@ -14,8 +14,13 @@ from churn_platform.base.errors import ChurnError
 
 LONGEST = 300
 DISK = {
-    errno.ENOSPC: "The disk is full, nothing was half published: make room and run the same command again.",
-    errno.EROFS: "The home is on a read-only file system, nothing was published: mount it writable or choose another.",
+    errno.ENOSPC: (
+        "The disk is full, nothing was half published: make room and run the same command again."
+    ),
+    errno.EROFS: (
+        "The home is on a read-only file system, nothing was published: mount it writable or"
+        " choose another."
+    ),
 }
 SQLITE_FULL = "database or disk is full"
 """SQLite's own words; Dagster and MLflow pass it on as errors of their own kinds."""
@@ -31,14 +36,27 @@ class Known:
     remedy: str
 
 
-DATABASE = Known("DATABASE_FAILED", "A database failed", "check that it answers, then run the same command again")
-TABLE_FILE = Known(
-    "TABLE_FILE_UNREADABLE", "A Parquet or CSV file cannot be read", f"`churn verify --deep` names it; {RESTORE}"
+DATABASE = Known(
+    "DATABASE_FAILED",
+    "A database failed",
+    "check that it answers, then run the same command again",
 )
-TEXT_FILE = Known("FILE_UNREADABLE", "A file is not what was written", f"`churn verify --deep` names it; {RESTORE}")
+TABLE_FILE = Known(
+    "TABLE_FILE_UNREADABLE",
+    "A Parquet or CSV file cannot be read",
+    f"`churn verify --deep` names it; {RESTORE}",
+)
+TEXT_FILE = Known(
+    "FILE_UNREADABLE",
+    "A file is not what was written",
+    f"`churn verify --deep` names it; {RESTORE}",
+)
 RECORD = Known("RECORD_UNREADABLE", "A record has other fields than expected", TEXT_FILE.remedy)
 BY_TEXT = (
-    ("database is locked", Known("DATABASE_LOCKED", "A database is in use", "wait for the other run, then try again")),
+    (
+        "database is locked",
+        Known("DATABASE_LOCKED", "A database is in use", "wait for the other run, then try again"),
+    ),
     ("malformed", Known("DATABASE_DAMAGED", "A database is damaged", RESTORE)),
     ("file is not a database", Known("DATABASE_DAMAGED", "A database is damaged", RESTORE)),
     ("no such table", Known("DATABASE_DAMAGED", "A database lacks a table", RESTORE)),
@@ -51,42 +69,72 @@ BY_PACKAGE = {
     "duckdb": TABLE_FILE,
     "_duckdb": TABLE_FILE,
     "pyarrow": TABLE_FILE,
-    "redis": Known("STORE_FAILED", "Redis failed", "check that it answers, then run the same command again"),
+    "redis": Known(
+        "STORE_FAILED", "Redis failed", "check that it answers, then run the same command again"
+    ),
     "dagster": Known("DAGSTER_FAILED", "Dagster cannot do this", "`churn ui` shows the run"),
-    "bentoml": Known("BENTOML_FAILED", "BentoML cannot do this", "check the file or folder that it names"),
-    "evidently": Known("EVIDENTLY_FAILED", "Evidently cannot do this", "`churn verify --deep` checks its input"),
-    "lightgbm": Known("MODEL_UNREADABLE", "A model cannot be used", "`churn doctor --fix` makes a release again"),
-    "skops": Known("MODEL_UNREADABLE", "A model cannot be used", "`churn doctor --fix` makes a release again"),
+    "bentoml": Known(
+        "BENTOML_FAILED", "BentoML cannot do this", "check the file or folder that it names"
+    ),
+    "evidently": Known(
+        "EVIDENTLY_FAILED", "Evidently cannot do this", "`churn verify --deep` checks its input"
+    ),
+    "lightgbm": Known(
+        "MODEL_UNREADABLE",
+        "A model cannot be used",
+        "`churn doctor --fix` makes a release again",
+    ),
+    "skops": Known(
+        "MODEL_UNREADABLE",
+        "A model cannot be used",
+        "`churn doctor --fix` makes a release again",
+    ),
     "yaml": TEXT_FILE,
     "json": TEXT_FILE,
     "pydantic_core": RECORD,
     "google": Known(
-        "FEAST_FAILED", "Feast's registry is damaged", "remove feast/registry.db; `churn run` makes it again"
+        "FEAST_FAILED",
+        "Feast's registry is damaged",
+        "remove feast/registry.db; `churn run` makes it again",
     ),
     **dict.fromkeys(DATABASES, DATABASE),
 }
 BY_TYPE: tuple[tuple[type[Exception], Known], ...] = (
-    (MemoryError, Known("OUT_OF_MEMORY", "There is not enough memory", "close other programs or use a larger machine")),
+    (
+        MemoryError,
+        Known(
+            "OUT_OF_MEMORY",
+            "There is not enough memory",
+            "close other programs or use a larger machine",
+        ),
+    ),
     (UnicodeError, TEXT_FILE),
 )
-UNEXPECTED = Known("UNEXPECTED", "Unexpected error", "report it with the traceback of `churn --debug ...`")
+UNEXPECTED = Known(
+    "UNEXPECTED", "Unexpected error", "report it with the traceback of `churn --debug ...`"
+)
 
 
 def sentence_of(error: BaseException) -> str:
-    """One sentence about an error: our own message where it is ours, else what failed, why, what to do and a code."""
+    """One sentence about an error: our own message where it is ours, else what failed, why,
+    what to do and a code.
+    """
     if isinstance(error, ChurnError):
         return str(error)
     if SQLITE_FULL in str(error):
         return DISK[errno.ENOSPC]
     if isinstance(error, PermissionError) and error.filename:
         return (
-            f"{error.filename} cannot be {_denied(Path(error.filename))}: {error.strerror}; check its owner and mode."
+            f"{error.filename} cannot be {_denied(Path(error.filename))}: {error.strerror};"
+            " check its owner and mode."
         )
     if isinstance(error, OSError) and not _packages(error) & BY_PACKAGE.keys():
         named = f"{error.strerror or _message(error)}{f' ({error.filename})' if error.filename else ''}."
         return DISK.get(error.errno or 0, named)
     known = _known(error)
-    return f"{known.what} ({type(error).__name__}: {_message(error)}): {known.remedy}. [{known.code}]"
+    return (
+        f"{known.what} ({type(error).__name__}: {_message(error)}): {known.remedy}. [{known.code}]"
+    )
 
 
 def _denied(path: Path) -> str:
@@ -96,7 +144,9 @@ def _denied(path: Path) -> str:
     if not path.exists():
         return "written"
     modes = {"read": os.R_OK, "written": os.W_OK}
-    return " or ".join(word for word, mode in modes.items() if not os.access(path, mode)) or "changed"
+    return (
+        " or ".join(word for word, mode in modes.items() if not os.access(path, mode)) or "changed"
+    )
 
 
 def _known(error: BaseException) -> Known:
@@ -116,9 +166,13 @@ def _packages(error: BaseException) -> set[str]:
 
 
 def one_line(text: str) -> str:
-    """A library's message on one line, cut where it is long; without SQL, whose parameters may be customers' values."""
+    """A library's message on one line, cut where it is long; without SQL, whose parameters may
+    be customers' values.
+    """
     line = " ".join(re.split(r"\[SQL:|For further information visit", text)[0].split()).rstrip(".")
-    return line if len(line) <= LONGEST else f"{line[:LONGEST]} ..."
+    if len(line) <= LONGEST:
+        return line
+    return f"{line[:LONGEST]} ..."
 
 
 def _message(error: BaseException) -> str:

@@ -1,4 +1,6 @@
-"""Where a result comes from: the code, the libraries and the lock file, as receipts and model cards name them."""
+"""Where a result comes from: the code, the libraries and the lock file, as receipts and model
+cards name them.
+"""
 
 import platform
 from functools import cache
@@ -15,28 +17,38 @@ PACKAGE = Path(__file__).parents[1]
 FITTING = ("scikit-learn", "lightgbm", "numpy", "pandas", "scipy", "skops")
 """The libraries that decide what a fit gives."""
 RECIPE_VERSION = 1
-"""Raise it with every change of the code after which the same rows and recipe fit another model."""
+"""Raise it with every change of the code after which the same rows and recipe fit another
+model.
+"""
 
 
 def provenance() -> dict[str, JsonValue]:
-    """What a receipt records of the installation that acted: `code` and `lock`, to be merged into its evidence.
+    """What a receipt records of the installation that acted: `code` and `lock`, to be merged
+    into its evidence.
 
-    `code` is the package's version with the digest of all its sources, `lock` the sha256 of the lock file, or of the
-    installed versions where the package was installed without one.
+    `code` is the package's version with the digest of all its sources, `lock` the sha256 of the
+    lock file, or of the installed versions where the package was installed without one.
     """
-    return {"code": f"{metadata.version('churn-platform')}:{package_digest()}", "lock": lock_digest()}
+    return {
+        "code": f"{metadata.version('churn-platform')}:{package_digest()}",
+        "lock": lock_digest(),
+    }
 
 
 @cache
 def package_digest() -> str:
     """Digest over every source file of the package."""
-    sources = {str(path.relative_to(PACKAGE)): sha256_file(path) for path in sorted(PACKAGE.rglob("*.py"))}
+    sources = {
+        str(path.relative_to(PACKAGE)): sha256_file(path) for path in sorted(PACKAGE.rglob("*.py"))
+    }
     return digest_of(sources)
 
 
 @cache
 def lock_digest() -> str:
-    """`uv.lock:<sha256>` of the lock file beside the package, else `installed:<digest>` over all installed versions."""
+    """`uv.lock:<sha256>` of the lock file beside the package, else `installed:<digest>` over
+    all installed versions.
+    """
     lock = PACKAGE.parent / "uv.lock"
     if lock.is_file():
         return f"uv.lock:{sha256_file(lock)}"
@@ -44,13 +56,23 @@ def lock_digest() -> str:
 
 
 def fitting_parts() -> dict[str, Any]:
-    """What decides a fit besides data and recipe: the recipe's version and the version of each library."""
-    return {"recipe": RECIPE_VERSION, "libraries": {name: metadata.version(name) for name in FITTING}}
+    """What decides a fit besides data and recipe: the recipe's version and the version of each
+    library.
+    """
+    return {
+        "recipe": RECIPE_VERSION,
+        "libraries": {name: metadata.version(name) for name in FITTING},
+    }
 
 
 def made_with() -> dict[str, Any]:
-    """`fitting_parts`, and the machine: not in the digest, but the last bit of a float may depend on it."""
-    return {**fitting_parts(), "machine": {"processor": platform.machine(), "python": platform.python_version()}}
+    """`fitting_parts`, and the machine: not in the digest, but the last bit of a float may
+    depend on it.
+    """
+    return {
+        **fitting_parts(),
+        "machine": {"processor": platform.machine(), "python": platform.python_version()},
+    }
 
 
 def code_digest() -> str:

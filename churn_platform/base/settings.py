@@ -1,4 +1,6 @@
-"""Settings: the only reader of the environment (`CHURN_*`), and the only writer of what the libraries read from it."""
+"""Settings: the only reader of the environment (`CHURN_*`), and the only writer of what the
+libraries read from it.
+"""
 
 import getpass
 import os
@@ -21,18 +23,21 @@ LIBRARY_ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "BENTOML_DO_NOT_TRACK": "true",
     "DO_NOT_TRACK": "1",
-    # No network and no work MLflow would do by itself: resolving requirements, a model catalogue, uv.lock as artifact.
+    # No network and no work MLflow would do by itself: resolving requirements, a model
+    # catalogue, uv.lock as artifact.
     "MLFLOW_SKIP_PIP_REQUIREMENTS_CHECK": "true",
     "MLFLOW_MODEL_CATALOG_URI": "",
     "MLFLOW_LOG_UV_FILES": "false",
     "MLFLOW_UV_AUTO_DETECT": "false",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    # A server that restarts is waited for, for about a minute; then the run fails and is tried again later.
+    # A server that restarts is waited for, for about a minute; then the run fails and is tried
+    # again later.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "5",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
     "GIT_PYTHON_REFRESH": "quiet",
-    # Feast writes UTC without saying so: a Postgres of another time zone would move every row's moment.
+    # Feast writes UTC without saying so: a Postgres of another time zone would move every row's
+    # moment.
     "PGTZ": "UTC",
     "PGCONNECT_TIMEOUT": "10",
     # Beta and deprecation notices of the libraries' own internals are no news to a user.
@@ -41,12 +46,15 @@ LIBRARY_ENVIRONMENT = {
 
 PROFILE = "CHURN_PROFILE"
 RETIRED = frozenset({"CHURN_OFFLINE_STORE", "CHURN_OFFLINE_PASSWORD"})
-"""Settings of earlier versions; they have no effect, so a profile that still has them is read."""
+"""Settings of earlier versions; they have no effect, so a profile that still has them is read.
+"""
 KeyDigests = Annotated[str, Field(pattern=r"^([0-9a-f]{64}(,[0-9a-f]{64})*)?$")]
 
 
 def _read_by_dagster(url: SecretStr) -> SecretStr:
-    """Refuse a URL without its driver: SQLAlchemy 2.1 would take another, with which Dagster cannot NOTIFY."""
+    """Refuse a URL without its driver: SQLAlchemy 2.1 would take another, with which Dagster
+    cannot NOTIFY.
+    """
     if url.get_secret_value() and not url.get_secret_value().startswith("postgresql+psycopg2://"):
         raise ValueError("it should be postgresql+psycopg2://user:password@host:port/database")
     return url
@@ -57,85 +65,136 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="CHURN_", frozen=True)
 
-    home: Path = Field(default=Path("churn_home"), description="Folder that holds everything the loop writes.")
+    home: Path = Field(
+        default=Path("churn_home"), description="Folder that holds everything the loop writes."
+    )
     contract: Path | None = Field(
         default=None,
-        description="The contract; by default `contract.yaml` of the home, else the StreamFlow one of the package.",
+        description=(
+            "The contract; by default `contract.yaml` of the home, else the StreamFlow one of"
+            " the package."
+        ),
     )
     profile: Path | None = Field(
-        default=None, description="A file of NAME=value lines. The environment takes precedence."
+        default=None,
+        description="A file of NAME=value lines. The environment takes precedence.",
     )
     dagster_postgres: Annotated[SecretStr, AfterValidator(_read_by_dagster)] = Field(
         default=SecretStr(""),
-        description="URL of the Postgres database that holds Dagster's storage; empty: SQLite in the home.",
+        description=(
+            "URL of the Postgres database that holds Dagster's storage; empty: SQLite in the home."
+        ),
     )
     mlflow_uri: str = Field(
         default="",
         pattern=r"^(https?://[^@/\s]+(/[^@\s]*)?)?$",
-        description="MLflow's server, its login in MLFLOW_TRACKING_USERNAME and _PASSWORD; empty: SQLite in the home.",
+        description=(
+            "MLflow's server, its login in MLFLOW_TRACKING_USERNAME and _PASSWORD; empty:"
+            " SQLite in the home."
+        ),
     )
-    ui_port: int = Field(default=3000, ge=1, le=65535, description="Port of the Dagster UI on 127.0.0.1.")
+    ui_port: int = Field(
+        default=3000, ge=1, le=65535, description="Port of the Dagster UI on 127.0.0.1."
+    )
     reports_port: int = Field(
         default=3001,
         ge=1,
         le=65535,
-        description="Port on 127.0.0.1 where `churn ui` shows the reports that the UI links to.",
+        description=("Port on 127.0.0.1 where `churn ui` shows the reports that the UI links to."),
     )
     reports_url: str = Field(
         default="",
         pattern=r"^(https?://\S+)?$",
-        description="Where the reports can be opened, when not on CHURN_REPORTS_PORT of 127.0.0.1.",
+        description=(
+            "Where the reports can be opened, when not on CHURN_REPORTS_PORT of 127.0.0.1."
+        ),
     )
     quiet_seconds: float = Field(
-        default=5.0, ge=0, description="A drop without `_SUCCESS` is due when its files are unchanged for so long."
+        default=5.0,
+        ge=0,
+        description=("A drop without `_SUCCESS` is due when its files are unchanged for so long."),
     )
     lock_seconds: float = Field(
-        default=600.0, ge=0, description="How long a run waits for another run of the same home before it gives up."
+        default=600.0,
+        ge=0,
+        description="How long a run waits for another run of the same home before it gives up.",
     )
-    api_port: int = Field(default=3002, ge=1, le=65535, description="Port of the API (`churn serve`).")
+    api_port: int = Field(
+        default=3002, ge=1, le=65535, description="Port of the API (`churn serve`)."
+    )
     api_workers: int = Field(
-        default=2, ge=1, le=64, description="Processes that serve the API; one that dies leaves the others answering."
+        default=2,
+        ge=1,
+        le=64,
+        description="Processes that serve the API; one that dies leaves the others answering.",
     )
     api_address: str = Field(
-        default="", pattern=r"^([^\s/@]+:[0-9]+)?$", description="`host:port` of the API, else CHURN_API_PORT here."
+        default="",
+        pattern=r"^([^\s/@]+:[0-9]+)?$",
+        description="`host:port` of the API, else CHURN_API_PORT here.",
     )
     api_keys: KeyDigests = Field(
-        default="", description="sha256 of each API key, in hex, separated by commas; empty: no key is asked for."
+        default="",
+        description=(
+            "sha256 of each API key, in hex, separated by commas; empty: no key is asked for."
+        ),
     )
     metrics_keys: KeyDigests = Field(
-        default="", description="sha256 of each key for /metrics alone; empty: an API key opens it."
+        default="",
+        description="sha256 of each key for /metrics alone; empty: an API key opens it.",
     )
     api_hosts: str = Field(
-        default="", description="Names, separated by commas, under which the API may be called besides localhost."
+        default="",
+        description=(
+            "Names, separated by commas, under which the API may be called besides localhost."
+        ),
     )
     online_store: str = Field(
         default="",
-        description="Where the online features are: `redis://host:6379/0` or `postgresql://user@host/database`; "
-        "empty: SQLite in the home.",
+        description=(
+            "Where the online features are: `redis://host:6379/0` or"
+            " `postgresql://user@host/database`; empty: SQLite in the home."
+        ),
     )
-    online_password: SecretStr = Field(default=SecretStr(""), description="Its password; no file ever holds it.")
+    online_password: SecretStr = Field(
+        default=SecretStr(""), description="Its password; no file ever holds it."
+    )
     feast_registry: str = Field(
         default="",
-        description="Where Feast's definitions are: `postgresql://user@host/database`; empty: a file in the home.",
+        description=(
+            "Where Feast's definitions are: `postgresql://user@host/database`; empty: a file in"
+            " the home."
+        ),
     )
     feast_registry_password: SecretStr = Field(
         default=SecretStr(""), description="Password of that database; no file ever holds it."
     )
     exporter_port: int = Field(
-        default=3003, ge=1, le=65535, description="Port of the metrics of the home (`churn exporter`)."
+        default=3003,
+        ge=1,
+        le=65535,
+        description="Port of the metrics of the home (`churn exporter`).",
     )
     prediction_log: Path | None = Field(
         default=None,
-        description="Folder of what the API answered; by default `predictions` of the home, and none for a Bento.",
+        description=(
+            "Folder of what the API answered; by default `predictions` of the home, and none"
+            " for a Bento."
+        ),
     )
     alert_urls: SecretStr = Field(
         default=SecretStr(""),
-        description="Who hears of events: Apprise URLs, separated by blanks or lines; they hold secrets.",
+        description=(
+            "Who hears of events: Apprise URLs, separated by blanks or lines; they hold secrets."
+        ),
     )
     alert_urls_file: Path | None = Field(
-        default=None, description="A file with those URLs, one per line, instead; `#` begins a comment."
+        default=None,
+        description="A file with those URLs, one per line, instead; `#` begins a comment.",
     )
-    actor: str = Field(default="", description="Who acts, for the ledger; by default the login name.")
+    actor: str = Field(
+        default="", description="Who acts, for the ledger; by default the login name."
+    )
 
     @property
     def home_folder(self) -> Path:
@@ -170,7 +229,9 @@ class Settings(BaseSettings):
                 text += f"\n{path.read_text(encoding='utf-8')}"
             except (OSError, UnicodeDecodeError) as error:
                 why = getattr(error, "strerror", None) or "no UTF-8 text"
-                raise UsageError(f"CHURN_ALERT_URLS_FILE names {path}, which cannot be read: {why}.") from None
+                raise UsageError(
+                    f"CHURN_ALERT_URLS_FILE names {path}, which cannot be read: {why}."
+                ) from None
         lines = [re.split(r"(?:^|\s)#", line, maxsplit=1)[0] for line in text.splitlines()]
         return tuple(dict.fromkeys(url for line in lines for url in line.split()))
 
@@ -184,29 +245,40 @@ class Settings(BaseSettings):
 
 
 def load_settings(home: Path | None = None) -> Settings:
-    """The settings, with `home` from the command line over the environment's, and that over the profile's.
+    """The settings, with `home` from the command line over the environment's, and that over the
+    profile's.
 
     Raises:
-        UsageError: a variable cannot be read as its field, or the profile is not there or names no setting.
+        UsageError: a variable cannot be read as its field, or the profile is not there or names
+            no setting.
     """
     _read_profile()
     try:
-        return Settings() if home is None else Settings(home=home)
+        if home is None:
+            return Settings()
+        return Settings(home=home)
     except ValidationError as error:
         raise UsageError("; ".join(_said(fault) for fault in error.errors())) from None
 
 
 def _said(fault: ErrorDetails) -> str:
-    """The setting at fault and what it takes; its value where that is to be a number, for a text may hold a secret."""
+    """The setting at fault and what it takes; its value where that is to be a number, for a
+    text may hold a secret.
+    """
     name = str(fault["loc"][0])
-    field, variable = Settings.model_fields[name], f"CHURN_{name.upper()}"
+    field = Settings.model_fields[name]
+    variable = f"CHURN_{name.upper()}"
     if field.annotation in (int, float):
         return f"{variable} is {fault['input']!r}: {fault['msg']}"
-    return f"{variable} has an invalid value (not shown, it may be a secret): {field.description} {fault['msg']}"
+    return (
+        f"{variable} has an invalid value (not shown, it may be a secret): {field.description}"
+        f" {fault['msg']}"
+    )
 
 
 def _read_profile() -> None:
-    """Set the profile's values that the environment does not set, so libraries and child processes see it too.
+    """Set the profile's values that the environment does not set, so libraries and child
+    processes see it too.
 
     Raises:
         UsageError: there is no such file, or it sets a CHURN_ variable that is not a setting.
@@ -223,14 +295,17 @@ def _read_profile() -> None:
         if name in RETIRED:
             continue
         if name.startswith("CHURN_") and name not in known:
-            raise UsageError(f"{path} sets {name}, which is not a setting: docs/commands.md lists them.")
+            raise UsageError(
+                f"{path} sets {name}, which is not a setting: docs/commands.md lists them."
+            )
         if value is not None:
             os.environ.setdefault(name, value)
     os.environ[PROFILE] = str(path)  # child processes run in the home
 
 
 def expand(text: str) -> str:
-    """`text` with each `${NAME}` replaced by that variable, or by the content of the file that NAME_FILE names.
+    """`text` with each `${NAME}` replaced by that variable, or by the content of the file that
+    NAME_FILE names.
 
     Raises:
         UsageError: a variable is not set, or its file cannot be read; no value is shown.
@@ -253,13 +328,18 @@ def expand(text: str) -> str:
 
 
 def prepare_environment(settings: Settings) -> None:
-    """Set what the libraries read from the environment: telemetry off, Dagster's home, this home for child processes.
+    """Set what the libraries read from the environment: telemetry off, Dagster's home, this
+    home for child processes.
 
     What the user has set stays. Call it before the first heavy import.
     """
     for name, value in LIBRARY_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    os.environ["TZ"] = "UTC"  # Feast reads and writes SQLite's instants in the machine's time zone, and means UTC
+    os.environ[
+        "TZ"
+    ] = (  # Feast reads and writes SQLite's instants in the machine's time zone, and means UTC
+        "UTC"
+    )
     time.tzset()
     os.environ["CHURN_HOME"] = str(settings.home_folder)
     if settings.contract is None:  # another home's, set earlier in this process, is not this one's
@@ -274,7 +354,9 @@ def prepare_environment(settings: Settings) -> None:
 
 
 def dagster_is_temporary() -> bool:
-    """Whether this is a process of `dagster dev` or `dg dev` without DAGSTER_HOME: its UI shows no run of any home."""
+    """Whether this is a process of `dagster dev` or `dg dev` without DAGSTER_HOME: its UI shows
+    no run of any home.
+    """
     return "DAGSTER_IS_DEV_CLI" in os.environ and not os.environ.get("DAGSTER_HOME")
 
 
@@ -296,6 +378,8 @@ def prepare_serving(settings: Settings, port: int, workers: int) -> None:
 
 
 def build_environment() -> dict[str, str]:
-    """The environment of a tool that builds: that of the caller, telemetry off, without settings of any home."""
+    """The environment of a tool that builds: that of the caller, telemetry off, without
+    settings of any home.
+    """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("CHURN_")}
     return LIBRARY_ENVIRONMENT | kept

@@ -5,11 +5,17 @@ EXAMPLES = 3
 
 
 def ended(text: str) -> str:
-    """The text with a full stop at its end, unless it ends in a mark already, so another sentence can follow."""
+    """The text with a full stop at its end, unless it ends in a mark already, so another
+    sentence can follow.
+    """
     stripped = text.rstrip()
-    return stripped if stripped.endswith((".", "!", "?", "…")) else f"{stripped}."
+    if stripped.endswith((".", "!", "?", "…")):
+        return stripped
+    return f"{stripped}."
 
 
 def counted(number: int, noun: str) -> str:
     """A number with its noun: 1 churner, 2 churners."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+    if number == 1:
+        return f"{number:,} {noun}"
+    return f"{number:,} {noun}s"

@@ -1,1 +1,3 @@
-"""The command line: `app` names the commands, each other file the arguments and words of some of them."""
+"""The command line: `app` names the commands, each other file the arguments and words of some
+of them.
+"""

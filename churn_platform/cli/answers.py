@@ -17,7 +17,9 @@ def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
 
 
 def decision(
-    as_of: Annotated[str | None, typer.Argument(help="The month; the newest decision by default.")] = None,
+    as_of: Annotated[
+        str | None, typer.Argument(help="The month; the newest decision by default.")
+    ] = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -46,13 +48,19 @@ def scores(
     if as_json:
         print_json({"as_of": month, **record, "listed": rows, "warnings": warnings})
         return
-    show_warnings(make_console(), [one for one in warnings if one["code"] != "LIST_OF_THE_PAST"])  # the list has it
-    show_scores(make_console(), month.isoformat(), record, list(rows), opened.contract.entity.column)
+    show_warnings(
+        make_console(), [one for one in warnings if one["code"] != "LIST_OF_THE_PAST"]
+    )  # the list has it
+    show_scores(
+        make_console(), month.isoformat(), record, list(rows), opened.contract.entity.column
+    )
 
 
 def explain(
     user: Annotated[str, typer.Argument(help="The customer's key.")],
-    as_of: Annotated[str | None, typer.Option("--as-of", help="The month; the newest scored one by default.")] = None,
+    as_of: Annotated[
+        str | None, typer.Option("--as-of", help="The month; the newest scored one by default.")
+    ] = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -62,4 +70,8 @@ def explain(
 
     opened = open_home(home)
     found = answers.explain(opened, user, as_of)
-    print_json(found) if as_json else show_explanation(make_console(), found, opened.contract.entity.column)
+    (
+        print_json(found)
+        if as_json
+        else show_explanation(make_console(), found, opened.contract.entity.column)
+    )

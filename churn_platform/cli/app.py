@@ -1,4 +1,6 @@
-"""The `churn` command. Exit code 0 also for a refused candidate, 1 for an error, 2 for wrong use."""
+"""The `churn` command. Exit code 0 also for a refused candidate, 1 for an error, 2 for wrong
+use.
+"""
 
 import contextlib
 from pathlib import Path
@@ -20,7 +22,10 @@ from churn_platform.cli.boundary import options
 from churn_platform.cli.boundary import run as run_command
 
 app = typer.Typer(
-    help="A churn model that keeps itself honest: monthly drops in, an honestly promoted production model out.",
+    help=(
+        "A churn model that keeps itself honest: monthly drops in, an honestly promoted"
+        " production model out."
+    ),
     callback=options,
     no_args_is_help=True,
     add_completion=False,
@@ -39,8 +44,12 @@ def main() -> None:
 def demo(
     months: Annotated[int, typer.Option(min=1, max=60, help="Months to simulate.")] = 4,
     users: Annotated[int, typer.Option(min=500, help="Customers to simulate.")] = 5000,
-    scenario: Annotated[str, typer.Option(help="What happens; `churn simulate --help` lists them.")] = "sudden-shift",
-    data: Annotated[Path | None, typer.Option(help="Folder with drops (one sub-folder an as_of) instead.")] = None,
+    scenario: Annotated[
+        str, typer.Option(help="What happens; `churn simulate --help` lists them.")
+    ] = "sudden-shift",
+    data: Annotated[
+        Path | None, typer.Option(help="Folder with drops (one sub-folder an as_of) instead.")
+    ] = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -48,12 +57,23 @@ def demo(
     from churn_platform.cli.demo import run_demo
     from churn_platform.simulator import find_scenario
 
-    chosen, opened = find_scenario(scenario), open_home(home, must_exist=False)
-    run_demo(opened, make_console(), months=months, users=users, scenario=chosen, data=data, as_json=as_json)
+    chosen = find_scenario(scenario)
+    opened = open_home(home, must_exist=False)
+    run_demo(
+        opened,
+        make_console(),
+        months=months,
+        users=users,
+        scenario=chosen,
+        data=data,
+        as_json=as_json,
+    )
 
 
 class _ListsScenarios(TyperCommand):
-    """A command whose help ends with the scenarios; they are looked up only when it is asked for."""
+    """A command whose help ends with the scenarios; they are looked up only when it is asked
+    for.
+    """
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401, ARG002 - the types are typer's own
         """Write one line a scenario."""
@@ -65,19 +85,29 @@ class _ListsScenarios(TyperCommand):
 
 @app.command(cls=_ListsScenarios)
 def simulate(
-    out: Annotated[Path, typer.Argument(help="Folder for the drops and truth.json: empty, or an earlier simulation.")],
-    scenario: Annotated[str, typer.Option(help="What happens; see the list below.")] = "sudden-shift",
+    out: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder for the drops and truth.json: empty, or an earlier simulation."
+        ),
+    ],
+    scenario: Annotated[
+        str, typer.Option(help="What happens; see the list below.")
+    ] = "sudden-shift",
     users: Annotated[int, typer.Option(help="Customers in every month, at least 50.")] = 5000,
     months: Annotated[int, typer.Option(help="Months, or other cadences of the contract.")] = 6,
     seed: Annotated[int, typer.Option(help="Chooses the business and its people.")] = 1,
-    contract: Annotated[Path | None, typer.Option(help="The tables to make (else StreamFlow's).")] = None,
+    contract: Annotated[
+        Path | None, typer.Option(help="The tables to make (else StreamFlow's).")
+    ] = None,
 ) -> None:
     """Write the drops of a made-up business whose best possible model is known."""
     from churn_platform.cli.simulate import sentences, write_simulation
     from churn_platform.contract.reading import default_contract_path
     from churn_platform.simulator import find_scenario
 
-    chosen, source = find_scenario(scenario), contract or default_contract_path()
+    chosen = find_scenario(scenario)
+    source = contract or default_contract_path()
     truth = write_simulation(out, chosen, source, users=users, months=months, seed=seed)
     typer.echo("\n".join(sentences(truth, out)))
 
@@ -86,24 +116,46 @@ def simulate(
 def init(
     from_drop: Annotated[
         Path | None,
-        typer.Option("--from-drop", help="Draft the contract from a file, a folder, or the newest drop in it."),
+        typer.Option(
+            "--from-drop",
+            help="Draft the contract from a file, a folder, or the newest drop in it.",
+        ),
     ] = None,
-    files: Annotated[list[Path] | None, typer.Argument(help="With --from-drop: more files of the same month.")] = None,
-    entity: Annotated[str | None, typer.Option(help="With --from-drop: the column that is the customer's key.")] = None,
-    label: Annotated[str | None, typer.Option(help="With --from-drop: TABLE.COLUMN that marks who churned.")] = None,
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(help="With --from-drop: more files of the same month."),
+    ] = None,
+    entity: Annotated[
+        str | None,
+        typer.Option(help="With --from-drop: the column that is the customer's key."),
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option(help="With --from-drop: TABLE.COLUMN that marks who churned.")
+    ] = None,
     as_of: Annotated[
-        str | None, typer.Option("--as-of", help="With --from-drop: the files' date if no folder is named by it.")
+        str | None,
+        typer.Option(
+            "--as-of", help="With --from-drop: the files' date if no folder is named by it."
+        ),
     ] = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a home: folders, the contract to edit (or a draft of it), Dagster's configuration, MLflow's store."""
+    """Make a home: folders, the contract to edit (or a draft of it), Dagster's configuration,
+    MLflow's store.
+    """
     from churn_platform.cli.contract import make_draft, make_home, show_draft
     from churn_platform.reports.status import parse_as_of
 
     opened = open_home(home, must_exist=False)
     if from_drop is not None:
-        found = make_draft(opened, [from_drop, *(files or [])], entity, label, parse_as_of(as_of) if as_of else None)
+        found = make_draft(
+            opened,
+            [from_drop, *(files or [])],
+            entity,
+            label,
+            parse_as_of(as_of) if as_of else None,
+        )
     elif entity or label or as_of or files:
         raise UsageError("--entity, --label, --as-of and FILES work only with --from-drop.")
     else:
@@ -118,9 +170,15 @@ def init(
 
 @app.command()
 def ingest(
-    as_of: Annotated[str, typer.Option("--as-of", help="The date at which the tables were true, as 2024-01-31.")],
+    as_of: Annotated[
+        str,
+        typer.Option("--as-of", help="The date at which the tables were true, as 2024-01-31."),
+    ],
     files: Annotated[
-        list[Path] | None, typer.Argument(help="A folder, files or .zip; not needed where a database has every table.")
+        list[Path] | None,
+        typer.Argument(
+            help="A folder, files or .zip; not needed where a database has every table."
+        ),
     ] = None,
     home: HomeOption = None,
 ) -> None:
@@ -140,12 +198,19 @@ def ingest(
 
 @app.command()
 def run(
-    as_of: Annotated[str | None, typer.Option("--as-of", help="Process the months up to this one.")] = None,
-    every: Annotated[bool, typer.Option("--all", help="Process all due months (the default).")] = False,
+    as_of: Annotated[
+        str | None, typer.Option("--as-of", help="Process the months up to this one.")
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Process all due months (the default).")
+    ] = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Process what is due, oldest month first, and retrain where the policy asks. Every run is in the UI."""
+    """Process what is due, oldest month first, and retrain where the policy asks.
+
+    Every run is in the UI.
+    """
     from churn_platform.cli.progress import RunProgress
     from churn_platform.cli.show import show_status, show_warnings
     from churn_platform.reports.month_warnings import warnings_of_months
@@ -168,7 +233,14 @@ def run(
     found = status(opened)
     found["warnings"] = warnings_of_months(opened, {r.step.as_of for r in ran})
     if as_json:
-        print_json({"ran": [{"job": r.step.kind, "as_of": r.step.as_of, "run_id": r.run_id} for r in ran], **found})
+        print_json(
+            {
+                "ran": [
+                    {"job": r.step.kind, "as_of": r.step.as_of, "run_id": r.run_id} for r in ran
+                ],
+                **found,
+            }
+        )
         return
     typer.echo(f"{len(ran)} run{'s' if len(ran) != 1 else ''} done." if ran else "Nothing to do.")
     show_status(make_console(), found)
@@ -196,7 +268,10 @@ for whole in (cli_home.backup, cli_home.restore, cli_home.move, cli_home.forget)
 
 @app.command()
 def ui(
-    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port on 127.0.0.1 (else CHURN_UI_PORT).")] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="Port on 127.0.0.1 (else CHURN_UI_PORT)."),
+    ] = None,
     home: HomeOption = None,
 ) -> None:
     """The Dagster UI on 127.0.0.1 with the daemon; sensors and schedule are on."""
@@ -210,11 +285,15 @@ def ui(
 
 @app.command()
 def serve(
-    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port (else CHURN_API_PORT).")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Port (else CHURN_API_PORT).")
+    ] = None,
     host: Annotated[
         str, typer.Option(help="Address to listen on; another than 127.0.0.1 needs API keys.")
     ] = "127.0.0.1",
-    workers: Annotated[int | None, typer.Option(min=1, max=64, help="Processes (else CHURN_API_WORKERS).")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=64, help="Processes (else CHURN_API_WORKERS).")
+    ] = None,
     home: HomeOption = None,
 ) -> None:
     """The HTTP API that answers with the model in production (BentoML)."""
@@ -222,7 +301,9 @@ def serve(
 
     opened = open_home(home)
     settings = opened.settings
-    become_server(opened, host, port or settings.api_port, workers or settings.api_workers, typer.echo)
+    become_server(
+        opened, host, port or settings.api_port, workers or settings.api_workers, typer.echo
+    )
 
 
 app.command()(cli_watch.alert)
@@ -232,15 +313,24 @@ app.command()(cli_watch.exporter)
 @app.command()
 def bento(
     output: Annotated[
-        Path | None, typer.Option(help="Also write it as an archive: .bento, .tar.gz, .tar.xz, .tar.bz2, .tar or .zip.")
+        Path | None,
+        typer.Option(
+            help=("Also write it as an archive: .bento, .tar.gz, .tar.xz, .tar.bz2, .tar or .zip.")
+        ),
     ] = None,
     customers: Annotated[
-        bool, typer.Option("--customers/--no-customers", help="With the customers' newest features and scores inside.")
+        bool,
+        typer.Option(
+            "--customers/--no-customers",
+            help="With the customers' newest features and scores inside.",
+        ),
     ] = True,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Build a Bento with the release in production inside; `bentoml serve` runs it from anywhere."""
+    """Build a Bento with the release in production inside; `bentoml serve` runs it from
+    anywhere.
+    """
     from churn_platform.cli.serve import built_facts, built_sentences
     from churn_platform.serving.bento_build import build_bento
 
@@ -250,7 +340,10 @@ def bento(
 
 @app.command()
 def doctor(
-    fix: Annotated[bool, typer.Option("--fix", help="Repair first what the home itself proves; never guess.")] = False,
+    fix: Annotated[
+        bool,
+        typer.Option("--fix", help="Repair first what the home itself proves; never guess."),
+    ] = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -265,5 +358,7 @@ def doctor(
         print_json({"repairs": repairs, "checks": checks} if fix else checks)
     else:
         show_checkup(make_console(), checks)
-    if any(check["state"] == "error" for check in checks) or not all(repair["done"] for repair in repairs):
+    if any(check["state"] == "error" for check in checks) or not all(
+        repair["done"] for repair in repairs
+    ):
         raise typer.Exit(1)

@@ -13,27 +13,32 @@ from churn_platform.base.settings import load_settings, prepare_environment
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from churn_platform.services import Home
+    from churn_platform.services import Services
 
-OPENED: list["Home"] = []
+OPENED: list["Services"] = []
 """The homes that the command has opened: their events are reported when it ends."""
-HomeOption = Annotated[Path | None, typer.Option("--home", help="Folder that holds everything (else CHURN_HOME).")]
+HomeOption = Annotated[
+    Path | None, typer.Option("--home", help="Folder that holds everything (else CHURN_HOME).")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Answer as JSON, for a program.")]
 
 
-def open_home(folder: Path | None, *, must_exist: bool = True) -> "Home":
-    """The home of the command line or the environment, with the libraries' environment prepared.
+def open_home(folder: Path | None, *, must_exist: bool = True) -> "Services":
+    """The home of the command line or the environment, with the libraries' environment
+    prepared.
 
     Raises:
         UsageError: it must exist and does not.
         WrongLayout: it is a home of another version.
     """
-    from churn_platform.services import Home
+    from churn_platform.services import Services
 
     settings = load_settings(folder)
     if must_exist and not (settings.home_folder / "lake").is_dir():
-        raise UsageError(f"There is no home at {settings.home_folder}: `churn init` or `churn demo` makes one.")
-    home = Home(settings)
+        raise UsageError(
+            f"There is no home at {settings.home_folder}: `churn init` or `churn demo` makes one."
+        )
+    home = Services(settings)
     home.check_layout()
     prepare_environment(settings)
     if settings.alerts_wanted and settings.home_folder.is_dir():
@@ -45,7 +50,9 @@ def open_home(folder: Path | None, *, must_exist: bool = True) -> "Home":
 
 
 def tell_people() -> list[str]:
-    """Send the alerts of what the command did; a sentence for each receiver that it did not reach."""
+    """Send the alerts of what the command did; a sentence for each receiver that it did not
+    reach.
+    """
     problems: list[str] = []
     while OPENED:
         opened = OPENED.pop()

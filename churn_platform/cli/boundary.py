@@ -1,4 +1,6 @@
-"""The boundary of every command: an error becomes one sentence and an exit code; `--debug` adds the traceback."""
+"""The boundary of every command: an error becomes one sentence and an exit code; `--debug` adds
+the traceback.
+"""
 
 import sys
 import traceback
@@ -17,7 +19,9 @@ _asked = {"debug": False}
 
 
 def options(
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error, for a bug report.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error, for a bug report.")
+    ] = False,
 ) -> None:
     """Keep the options that stand before the command's name."""
     _asked["debug"] = debug
@@ -30,9 +34,15 @@ def run(app: Callable[[], object]) -> None:
     try:
         app()
     except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        if isinstance(end.code, int):
+            code = end.code
+        else:
+            code = int(end.code is not None)
         if code == CTRL_C:
-            _say("Stopped. Completed steps are kept. Run the same command again to continue.", code)
+            _say(
+                "Stopped. Completed steps are kept. Run the same command again to continue.",
+                code,
+            )
     except Exception as error:  # noqa: BLE001 - whatever a library raises is one sentence
         code = _failed(error)
     try:

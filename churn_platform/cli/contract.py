@@ -16,13 +16,18 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from churn_platform.drafting.draft import Draft
-    from churn_platform.services import Home
+    from churn_platform.services import Services
 
 app = typer.Typer(
-    help="Check the contract or a month's files, or print its schema.", no_args_is_help=True, rich_markup_mode=None
+    help="Check the contract or a month's files, or print its schema.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 SHOWN = 12
-"""Columns that are left out are many in a wide table. Only the first N are shown; the contract has all."""
+"""Columns that are left out are many in a wide table.
+
+Only the first N are shown; the contract has all.
+"""
 
 
 @app.callback()
@@ -33,23 +38,32 @@ def contract() -> None:
 @app.command()
 def check(
     files: Annotated[
-        list[Path] | None, typer.Argument(help="A drop to try it on: a folder, files or .zip; or a folder of drops.")
+        list[Path] | None,
+        typer.Argument(help="A drop to try it on: a folder, files or .zip; or a folder of drops."),
     ] = None,
-    file: Annotated[Path | None, typer.Option("--contract", help="The contract (else the home's).")] = None,
+    file: Annotated[
+        Path | None, typer.Option("--contract", help="The contract (else the home's).")
+    ] = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check the contract, or check FILES against it, one line per problem."""
     from churn_platform.contract.reading import read_contract
     from churn_platform.drafting.check import check_contract, check_files
-    from churn_platform.services import Home
+    from churn_platform.services import Services
 
-    path = file or Home(load_settings(home)).contract_path
+    path = file or Services(load_settings(home)).contract_path
     try:
         found = read_contract(path)
-        lines = check_files(found, files) if files else check_contract(found)
+        if files:
+            lines = check_files(found, files)
+        else:
+            lines = check_contract(found)
     except ContractError as error:
-        lines = [{"state": "fail", "drop": None, "where": "contract", "says": said} for said in str(error).splitlines()]
+        lines = [
+            {"state": "fail", "drop": None, "where": "contract", "says": said}
+            for said in str(error).splitlines()
+        ]
     faults = sum(line["state"] == "fail" for line in lines)
     if as_json:
         answer = {"contract": path, "ok": not faults, "lines": lines}
@@ -68,12 +82,17 @@ def schema() -> None:
 
 
 def make_draft(
-    home: "Home", named: Sequence[Path], entity: str | None, label: str | None, as_of: dt.date | None
+    home: "Services",
+    named: Sequence[Path],
+    entity: str | None,
+    label: str | None,
+    as_of: dt.date | None,
 ) -> dict[str, Any]:
     """Draft the home's contract from a folder or files; what was guessed, as plain values.
 
     Raises:
-        UsageError: the home has a contract, `CHURN_CONTRACT` names one, or no draft can be made.
+        UsageError: the home has a contract, `CHURN_CONTRACT` names one, or no draft can be
+            made.
     """
     from churn_platform.base.files import write_text
     from churn_platform.contract.reading import read_contract
@@ -83,12 +102,21 @@ def make_draft(
 
     own = home.folder / "contract.yaml"
     if own.exists():
-        raise UsageError(f"{own} exists and is not overwritten: move it away, or draft into another --home.")
+        raise UsageError(
+            f"{own} exists and is not overwritten: move it away, or draft into another --home."
+        )
     if home.settings.contract is not None:
-        raise UsageError(f"CHURN_CONTRACT names {home.settings.contract}: unset it, or the draft would not be used.")
+        raise UsageError(
+            f"CHURN_CONTRACT names {home.settings.contract}: unset it, or the draft would not"
+            " be used."
+        )
     with delivery(named) as given:
         drop, drafted = draft_from(
-            given.folder, name=valid_name(home.folder.name, "churn"), as_of=as_of, entity=entity, label=label
+            given.folder,
+            name=valid_name(home.folder.name, "churn"),
+            as_of=as_of,
+            entity=entity,
+            label=label,
         )
         files = given.named_as(drop)
     text = as_yaml(drafted)
@@ -96,11 +124,16 @@ def make_draft(
     write_text(own, text)
     read_contract(own)
     home.registry.prepare()
-    guessed = {"contract": own, "drop": files[0], **_guessed(drafted), "confirm": text.count(f"{CONFIRM}:")}
+    guessed = {
+        "contract": own,
+        "drop": files[0],
+        **_guessed(drafted),
+        "confirm": text.count(f"{CONFIRM}:"),
+    }
     return guessed | {"next": _next(home, files, drafted.as_of)}
 
 
-def make_home(home: "Home") -> dict[str, Any]:
+def make_home(home: "Services") -> dict[str, Any]:
     """Make a home with the contract in use as its own, to edit; one that is there stays."""
     from churn_platform.base.files import write_text
     from churn_platform.contract.reading import default_contract_path
@@ -116,8 +149,9 @@ def make_home(home: "Home") -> dict[str, Any]:
         home.registry.prepare()
     names = {own: "your contract", default_contract_path(): "the StreamFlow contract"}
     says = (
-        f"Home ready at {home.folder}, with {names.get(source, source)} in contract.yaml: edit it for your tables.\n"
-        "Next: put a month's files into drops/<as_of>/, or `churn ingest DIR --as-of DATE`, then `churn run`."
+        f"Home ready at {home.folder}, with {names.get(source, source)} in contract.yaml: edit"
+        " it for your tables.\nNext: put a month's files into drops/<as_of>/, or `churn ingest"
+        " DIR --as-of DATE`, then `churn run`."
     )
     if away is not None:
         says += f"\n{away} The first run creates the home's experiment and registered model there."
@@ -146,15 +180,20 @@ def show_draft(console: "Console", found: dict[str, Any]) -> None:
             console.print(f"and {len(found['left_out']) - SHOWN} more, in the contract")
     console.print()
     places = "place" if found["confirm"] == 1 else "places"
-    console.print(f'{found["confirm"]} {places} to look at are marked "# confirm" in the contract. Then:')
+    console.print(
+        f'{found["confirm"]} {places} to look at are marked "# confirm" in the contract. Then:'
+    )
     for command in found["next"]:
         console.print(f"  {command}", soft_wrap=True)
 
 
-def _next(home: "Home", named: Sequence[Path], as_of: dt.date | None) -> list[str]:
+def _next(home: "Services", named: Sequence[Path], as_of: dt.date | None) -> list[str]:
     """What to type next, as it can be pasted into a shell."""
     usual = type(home.settings).model_fields["home"].default
-    at = "" if home.settings.home == usual else f" --home {shlex.quote(str(home.settings.home))}"
+    if home.settings.home == usual:
+        at = ""
+    else:
+        at = f" --home {shlex.quote(str(home.settings.home))}"
     files = shlex.join(map(str, named))
     return [
         f"churn contract check {files}{at}",
@@ -172,10 +211,17 @@ def _guessed(found: "Draft") -> dict[str, Any]:
         "churn_rate": found.churn_rate,
         "as_of": found.as_of,
         "cadence": contract.cadence,
-        "tables": [{"table": n, "rows": rows, "features": views.get(n, 0)} for n, rows in found.rows.items()],
+        "tables": [
+            {"table": n, "rows": rows, "features": views.get(n, 0)}
+            for n, rows in found.rows.items()
+        ],
         "features": list(contract.features),
-        "left_out": [{"table": o.table, "column": o.column, "reason": o.reason} for o in found.left_out],
-        "doubts": [{"where": ".".join(place), "reason": doubt} for place, doubt in found.doubts.items()],
+        "left_out": [
+            {"table": o.table, "column": o.column, "reason": o.reason} for o in found.left_out
+        ],
+        "doubts": [
+            {"where": ".".join(place), "reason": doubt} for place, doubt in found.doubts.items()
+        ],
     }
 
 
@@ -188,5 +234,8 @@ def _show_check(path: Path, lines: list[dict[str, Any]], faults: int) -> None:
             drop = line["drop"]
             typer.echo(f"\n{drop}")
         typer.echo(f"{line['state']:<4}  {line['where']:<{width}}  {line['says']}")
-    verdict = f"{faults} fault{'s' if faults > 1 else ''}: it would be refused." if faults else "Nothing would fail."
+    if faults:
+        verdict = f"{faults} fault{'s' if faults > 1 else ''}: it would be refused."
+    else:
+        verdict = "Nothing would fail."
     typer.echo(f"\n{verdict}")

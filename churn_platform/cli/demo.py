@@ -1,4 +1,6 @@
-"""`churn demo`: the complete loop on a simulated business or on real drops, with a story at the end."""
+"""`churn demo`: the complete loop on a simulated business or on real drops, with a story at the
+end.
+"""
 
 import datetime as dt
 import json
@@ -19,11 +21,12 @@ from churn_platform.contract.reading import read_contract
 from churn_platform.ingestion.drops import find_drops
 from churn_platform.ingestion.publish import take_in
 from churn_platform.reports.status import status
-from churn_platform.services import Home
+from churn_platform.services import Services
 from churn_platform.simulator import Scenario
 
 SEED = 1
-MARKER, SIMULATED = "demo.json", "simulated"
+MARKER = "demo.json"
+SIMULATED = "simulated"
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,14 @@ class Arrival:
 
 
 def run_demo(
-    home: Home, console: Console, *, months: int, users: int, scenario: Scenario, data: Path | None, as_json: bool
+    home: Services,
+    console: Console,
+    *,
+    months: int,
+    users: int,
+    scenario: Scenario,
+    data: Path | None,
+    as_json: bool,
 ) -> None:
     """Take the deliveries in, run the loop, tell the story."""
     if data:
@@ -46,27 +56,40 @@ def run_demo(
     source = data or home.folder / SIMULATED
     with RunProgress(quiet=as_json) as progress:
         if not data and not (read_truth(source) or {}).get("deliveries"):
-            progress.note(f"Simulating {users:,} customers over {months} months: {scenario.summary}.")
-            write_simulation(source, scenario, home.contract_path, users=users, months=months, seed=SEED)
+            progress.note(
+                f"Simulating {users:,} customers over {months} months: {scenario.summary}."
+            )
+            write_simulation(
+                source, scenario, home.contract_path, users=users, months=months, seed=SEED
+            )
         home = _with_contract_of(home, source)
         _live(home, source, progress)
-    found, truth = status(home), read_truth(source)
+    found = status(home)
+    truth = read_truth(source)
     rows = story(home, found, truth, _marker(home).get("refused", {}))
     if as_json:
-        told = {} if truth is None else {name: truth[name] for name in ("scenario", "summary", "loop_should")}
+        if truth is None:
+            told = {}
+        else:
+            told = {name: truth[name] for name in ("scenario", "summary", "loop_should")}
         sys.stdout.write(json.dumps({**found, **told, "story": rows}, indent=2, default=str) + "\n")
         return
     show_story(console, rows, truth)
     _what_next(console, home, found)
 
 
-def _live(home: Home, source: Path, progress: RunProgress) -> None:
-    """Take in what has not been taken in, and run what is due: after each delivery where a simulation has an order."""
+def _live(home: Services, source: Path, progress: RunProgress) -> None:
+    """Take in what has not been taken in, and run what is due: after each delivery where a
+    simulation has an order.
+    """
     in_order = read_truth(source) is not None
     marker = _marker(home)
-    taken, refused = marker.setdefault("taken", []), marker.setdefault("refused", {})
+    taken = marker.setdefault("taken", [])
+    refused = marker.setdefault("refused", {})
     done = {*taken, *refused} if in_order else set()
-    progress.note("Starting Dagster, Feast, MLflow and Evidently (the first time takes a little longer) ...")
+    progress.note(
+        "Starting Dagster, Feast, MLflow and Evidently (the first time takes a little longer) ..."
+    )
     from churn_platform.defs.runner import run_due
 
     for arrival in _arrivals(source, home):
@@ -91,8 +114,10 @@ def _live(home: Home, source: Path, progress: RunProgress) -> None:
         pass
 
 
-def _arrivals(source: Path, home: Home) -> list[Arrival]:
-    """The deliveries in the order in which they arrive: a simulation's own, else the drops by date."""
+def _arrivals(source: Path, home: Services) -> list[Arrival]:
+    """The deliveries in the order in which they arrive: a simulation's own, else the drops by
+    date.
+    """
     truth = read_truth(source)
     if truth is not None:
         return [
@@ -101,45 +126,55 @@ def _arrivals(source: Path, home: Home) -> list[Arrival]:
         ]
     drops = find_drops(source, home.contract)
     if not drops:
-        raise UsageError(f"{source} holds no drops: expected sub-folders named by their as_of, such as 2024-01-31.")
+        raise UsageError(
+            f"{source} holds no drops: expected sub-folders named by their as_of, such as"
+            " 2024-01-31."
+        )
     return [Arrival(drop.folder, drop.as_of) for drop in drops]
 
 
-def _claim(home: Home, wanted: dict[str, Any]) -> None:
+def _claim(home: Services, wanted: dict[str, Any]) -> None:
     """Never mix a demo with real months."""
     known = _marker(home)
     if known.get("asked") == wanted:
         return
     if known or home.lake.months() or find_drops(home.drops, home.contract):
         raise UsageError(
-            f"{home.folder} already holds {'another demo' if known else 'months of its own'}: name an empty folder "
-            "with --home, or delete this one."
+            f"{home.folder} already holds {'another demo' if known else 'months of its own'}:"
+            " name an empty folder with --home, or delete this one."
         )
     home.create()
     write_json(home.folder / MARKER, {"asked": wanted})
 
 
-def _marker(home: Home) -> dict[str, Any]:
+def _marker(home: Services) -> dict[str, Any]:
     marker = home.folder / MARKER
     known: dict[str, Any] = read_json(marker) if marker.exists() else {}
     return known
 
 
-def _with_contract_of(home: Home, source: Path) -> Home:
+def _with_contract_of(home: Services, source: Path) -> Services:
     """The home under the contract next to the simulated drops, if it differs from the home's."""
-    path, own = source / CONTRACT, home.folder / CONTRACT
+    path = source / CONTRACT
+    own = home.folder / CONTRACT
     named = home.settings.contract is not None or own.exists()
     if named or read_truth(source) is None or read_contract(path) == home.contract:
         return home
     write_text(own, path.read_text(encoding="utf-8"))
-    return Home(home.settings, home.now)
+    return Services(home.settings, home.now)
 
 
-def _what_next(console: Console, home: Home, found: dict[str, Any]) -> None:
-    shown = f" --home {home.folder}" if home.folder != Path("churn_home").resolve() else ""
+def _what_next(console: Console, home: Services, found: dict[str, Any]) -> None:
+    if home.folder != Path("churn_home").resolve():
+        shown = f" --home {home.folder}"
+    else:
+        shown = ""
     production = found["production"]
     if production:
-        state = "STANDS DOWN" if production["stand_down"] else f"AUC {production['auc']:.3f} at its decision"
+        if production["stand_down"]:
+            state = "STANDS DOWN"
+        else:
+            state = f"AUC {production['auc']:.3f} at its decision"
         console.print(f"\nIn production: version {production['version']}, {state}.")
     newest = found["months"][-1] if found["months"] else ""
     console.print(f"Reports: {home.reports / newest} (drift.html, at_risk.csv)")

@@ -1,4 +1,6 @@
-"""Commands on a complete home: backup, restore, move, forget, and the output of `churn doctor --fix`."""
+"""Commands on a complete home: backup, restore, move, forget, and the output of `churn doctor
+--fix`.
+"""
 
 import time
 from pathlib import Path
@@ -10,7 +12,7 @@ from churn_platform.cli.base import HomeOption, JsonOption, open_home, print_jso
 
 if TYPE_CHECKING:
     from churn_platform.maintenance.backup import Archive, OnFile
-    from churn_platform.services import Home
+    from churn_platform.services import Services
 
 
 def backup(
@@ -21,7 +23,8 @@ def backup(
     """Write the complete home to one file between runs, with a digest of every file."""
     from churn_platform.maintenance.backup import back_up, contents, free_target
 
-    opened, begun = open_home(home), time.monotonic()
+    opened = open_home(home)
+    begun = time.monotonic()
     free_target(opened, file)
     total = sum(path.stat().st_size for path in contents(opened.folder).values())
     with _bar(f"Backing up {opened.folder}", total, quiet=as_json) as told:
@@ -29,10 +32,12 @@ def backup(
     if as_json:
         print_json({"file": str(file), **_figures(made)})
         return
-    size, packed = made.size / 1e6, file.expanduser().stat().st_size / 1e6
+    size = made.size / 1e6
+    packed = file.expanduser().stat().st_size / 1e6
     typer.echo(
-        f"{len(made.files):,} files ({size:,.1f} MB) of {opened.folder} are in {file} ({packed:,.1f} MB) and "
-        f"read back, {made.receipts:,} receipts; {time.monotonic() - begun:.1f} s."
+        f"{len(made.files):,} files ({size:,.1f} MB) of {opened.folder} are in {file}"
+        f" ({packed:,.1f} MB) and read back, {made.receipts:,} receipts;"
+        f" {time.monotonic() - begun:.1f} s."
     )
     if outside := _contract_outside(opened):
         typer.echo(f"The contract in use lies outside the home and is not in it: {outside}")
@@ -49,7 +54,8 @@ def restore(
     from churn_platform.maintenance.backup import opened as opened_archive
     from churn_platform.maintenance.backup import restore as put_back
 
-    new, begun = open_home(home, must_exist=False), time.monotonic()
+    new = open_home(home, must_exist=False)
+    begun = time.monotonic()
     free_place(new.folder)
     with opened_archive(file) as (_, said):
         total = said.size
@@ -59,29 +65,36 @@ def restore(
         print_json({"home": str(new.folder), **_figures(made)})
         return
     typer.echo(
-        f"{new.folder} is the home of {made.made_at[:19]} again: {len(made.files):,} files, the ledger's "
-        f"{made.receipts:,} receipts and every release as recorded; {time.monotonic() - begun:.1f} s."
+        f"{new.folder} is the home of {made.made_at[:19]} again: {len(made.files):,} files, the"
+        f" ledger's {made.receipts:,} receipts and every release as recorded;"
+        f" {time.monotonic() - begun:.1f} s."
     )
     typer.echo("Next: `churn status`, `churn run`.")
 
 
 def move(home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """A home's MLflow history and online rows to the servers of the settings; compared before anything is switched."""
+    """A home's MLflow history and online rows to the servers of the settings; compared before
+    anything is switched.
+    """
     from dataclasses import asdict
 
     from rich.console import Console
 
     from churn_platform.maintenance.mlflow_move import move as move_to_server
 
-    opened, begun = open_home(home), time.monotonic()
+    opened = open_home(home)
+    begun = time.monotonic()
     with Console(stderr=True).status(f"Moving {opened.folder} ...") as shown:
-        moved = move_to_server(opened, lambda done, all_: shown.update(f"{done} of {all_} runs and models copied"))
+        moved = move_to_server(
+            opened, lambda done, all_: shown.update(f"{done} of {all_} runs and models copied")
+        )
     if as_json:
         print_json(asdict(moved))
         return
     typer.echo(
-        f"{len(moved.versions):,} versions, {moved.runs:,} runs and {moved.files:,} files of {opened.folder} are at "
-        f"{moved.server}, compared one by one; {time.monotonic() - begun:.1f} s. The old store is kept: {moved.kept}."
+        f"{len(moved.versions):,} versions, {moved.runs:,} runs and {moved.files:,} files of"
+        f" {opened.folder} are at {moved.server}, compared one by one;"
+        f" {time.monotonic() - begun:.1f} s. The old store is kept: {moved.kept}."
     )
     if moved.left:
         typer.echo(f"Not the loop's, so left in it: {', '.join(moved.left)}.")
@@ -91,11 +104,15 @@ def move(home: HomeOption = None, as_json: JsonOption = False) -> None:
 def forget(
     user: Annotated[str, typer.Argument(help="The customer's key.")],
     by: Annotated[str, typer.Option("--by", help="Who asks for it, for the ledger.")],
-    reason: Annotated[str, typer.Option(help="Why, for the ledger; it must not name the customer.")] = "On request.",
+    reason: Annotated[
+        str, typer.Option(help="Why, for the ledger; it must not name the customer.")
+    ] = "On request.",
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Remove a customer's rows from every file and store of the home; the ledger keeps only that it happened."""
+    """Remove a customer's rows from every file and store of the home; the ledger keeps only
+    that it happened.
+    """
     from dataclasses import asdict
 
     from churn_platform.maintenance.erasing import forget as forget_customer
@@ -109,16 +126,21 @@ def forget(
     typer.echo(f"Forgotten ({found.subject} in the ledger). Rows left out: {where or 'none'}.")
     for what, listed in (
         ("Trained on the customer", [f"version {version}" for version in found.versions]),
-        ("Nobody knows whether trained on the customer", [f"version {version}" for version in found.unknown]),
+        (
+            "Nobody knows whether trained on the customer",
+            [f"version {version}" for version in found.unknown],
+        ),
         ("Not read, so not searched", found.unread),
         ("Changed meanwhile and left as they are: run this again", found.changed),
     ):
         if listed:
             typer.echo(f"{what}: {', '.join(listed)}.")
-    typer.echo("Backups made before still hold the customer, and so does whoever delivers the drops.")
+    typer.echo(
+        "Backups made before still hold the customer, and so does whoever delivers the drops."
+    )
 
 
-def fixed(home: "Home", *, quiet: bool) -> list[dict[str, object]]:
+def fixed(home: "Services", *, quiet: bool) -> list[dict[str, object]]:
     """Repair a home and report what was done, one sentence per repair: what, done, says."""
     from dataclasses import asdict
 
@@ -128,7 +150,11 @@ def fixed(home: "Home", *, quiet: bool) -> list[dict[str, object]]:
     found = repair(home)
     if dead := close_dead_runs(home):
         found.append(
-            Repair("runs", done=True, says=f"{dead} run(s) of a killed process marked as canceled in Dagster.")
+            Repair(
+                "runs",
+                done=True,
+                says=f"{dead} run(s) of a killed process marked as canceled in Dagster.",
+            )
         )
     if not quiet:
         for one in found:
@@ -138,24 +164,44 @@ def fixed(home: "Home", *, quiet: bool) -> list[dict[str, object]]:
 
 
 def _figures(made: "Archive") -> dict[str, object]:
-    return {"files": len(made.files), "bytes": made.size, "made_at": made.made_at, "receipts": made.receipts}
+    return {
+        "files": len(made.files),
+        "bytes": made.size,
+        "made_at": made.made_at,
+        "receipts": made.receipts,
+    }
 
 
-def _contract_outside(home: "Home") -> str | None:
+def _contract_outside(home: "Services") -> str | None:
     """The contract, where it is a file of the user's own that is not in the home."""
     path = home.settings.contract
-    return None if path is None or path.resolve().is_relative_to(home.folder) else str(path)
+    if path is None or path.resolve().is_relative_to(home.folder):
+        return None
+    return str(path)
 
 
 class _bar:  # noqa: N801 - used as a statement
-    """A bar of bytes on stderr in a terminal, one line elsewhere; yields the function to call for each file."""
+    """A bar of bytes on stderr in a terminal, one line elsewhere; yields the function to call
+    for each file.
+    """
 
     def __init__(self, label: str, total: int, *, quiet: bool) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+        )
 
         console = Console(stderr=True, quiet=quiet)
-        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(),
+            TimeRemainingColumn(),
+        )
         self._bar = Progress(*columns, console=console, disable=quiet or not console.is_terminal)
         self._task = self._bar.add_task(label, total=total)
         if self._bar.disable:

@@ -15,30 +15,48 @@ STATES = {
 
 def show_people(console: Console, found: Mapping[str, Any]) -> None:
     """What of a home waits for a person's word, and what people did against the gate."""
-    waits, forced = found["pending"], (found["production"] or {}).get("overridden")
+    waits = found["pending"]
+    forced = (found["production"] or {}).get("overridden")
     if forced:
         console.print(f"[yellow]Overridden[/]  {_overridden(forced)}")
     if waits and waits["lapsed"]:
-        console.print(f"[yellow]Lapsed[/]      The request to approve version {waits['version']}: {waits['lapsed']}")
+        console.print(
+            f"[yellow]Lapsed[/]      The request to approve version {waits['version']}:"
+            f" {waits['lapsed']}"
+        )
     elif waits:
         console.print(f"[cyan]Waiting[/]     {waits['sentence']} {waits['how']}")
     for version, who in found["blocked"].items():
-        console.print(f"[yellow]Blocked[/]     Version {version}, rolled back by {who['by']}: {who['reason']}")
+        console.print(
+            f"[yellow]Blocked[/]     Version {version}, rolled back by {who['by']}: {who['reason']}"
+        )
 
 
 def standing(decision: Mapping[str, Any]) -> str:
     """The coloured word for what has become of a decision."""
-    state = decision["approval"]["state"] if decision["approval"] else decision["decision"]
-    return f"[{STATES[state]}]{state}[/]{', [yellow]overridden[/]' if decision['overridden'] else ''}"
+    if decision["approval"]:
+        state = decision["approval"]["state"]
+    else:
+        state = decision["decision"]
+    return (
+        f"[{STATES[state]}]{state}[/]{', [yellow]overridden[/]' if decision['overridden'] else ''}"
+    )
 
 
 def said_of(decision: Mapping[str, Any]) -> str:
-    """Approvals and overrides of a decision, before its own reason; empty if there are none yet."""
+    """Approvals and overrides of a decision, before its own reason; empty if there are none
+    yet.
+    """
     if decision["overridden"]:
         return f"{_overridden(decision['overridden'])} "
     request = decision["approval"]
-    return f"{request['sentence']} " if request and request["state"] != "pending" else ""
+    if request and request["state"] != "pending":
+        return f"{request['sentence']} "
+    return ""
 
 
 def _overridden(forced: Mapping[str, Any]) -> str:
-    return f"Promoted against the decision by {forced['by']} at {forced['at'][:10]}: {ended(forced['reason'])}"
+    return (
+        f"Promoted against the decision by {forced['by']} at {forced['at'][:10]}:"
+        f" {ended(forced['reason'])}"
+    )

@@ -7,7 +7,14 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 from churn_platform.loop.next_step import Step
 
@@ -16,7 +23,9 @@ ASSETS = {"monthly": 7, "retraining": 5, "scores": 1}
 
 
 class RunProgress:
-    """Shows each step of the loop while it runs; everything goes to stderr, so `--json` stays clean."""
+    """Shows each step of the loop while it runs; everything goes to stderr, so `--json` stays
+    clean.
+    """
 
     def __init__(self, *, quiet: bool = False) -> None:
         self._console = Console(stderr=True, quiet=quiet)
@@ -40,7 +49,10 @@ class RunProgress:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._bar.stop()
 
@@ -77,4 +89,6 @@ class RunProgress:
 
     def _finish(self) -> None:
         if self._task is not None:
-            self._bar.update(self._task, completed=ASSETS[self._label.rsplit(" ", 1)[1]], asset="done")
+            self._bar.update(
+                self._task, completed=ASSETS[self._label.rsplit(" ", 1)[1]], asset="done"
+            )

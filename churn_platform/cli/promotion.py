@@ -1,4 +1,6 @@
-"""The commands by which people decide on versions: approve, reject, rollback, unblock, and ask for a new one: retrain."""
+"""The commands by which people decide on versions: approve, reject, rollback, unblock, and ask
+for a new one: retrain.
+"""
 
 from typing import Annotated
 
@@ -6,7 +8,9 @@ import typer
 
 from churn_platform.cli.base import HomeOption, JsonOption, open_home, print_json
 
-VersionArgument = Annotated[int, typer.Argument(min=1, help="The version, as `churn status` names it.")]
+VersionArgument = Annotated[
+    int, typer.Argument(min=1, help="The version, as `churn status` names it.")
+]
 ByOption = Annotated[str, typer.Option("--by", help="Who decides; the ledger keeps the name.")]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; the ledger keeps it.")]
 
@@ -16,12 +20,18 @@ def approve(
     by: ByOption,
     reason: ReasonOption,
     override: Annotated[
-        bool, typer.Option("--override", help="Promote it against its decision; the ledger records it permanently.")
+        bool,
+        typer.Option(
+            "--override",
+            help="Promote it against its decision; the ledger records it permanently.",
+        ),
     ] = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Put a candidate that passed and waits into production; with --override also one that was refused."""
+    """Put a candidate that passed and waits into production; with --override also one that was
+    refused.
+    """
     from churn_platform.promotion.approving import approve as act
 
     _say(version, act(open_home(home), version, by, reason, override=override), as_json=as_json)
@@ -43,11 +53,16 @@ def reject(
 def rollback(
     by: ByOption,
     reason: ReasonOption,
-    to: Annotated[int | None, typer.Option("--to", min=1, help="The version; else the one before this one.")] = None,
+    to: Annotated[
+        int | None,
+        typer.Option("--to", min=1, help="The version; else the one before this one."),
+    ] = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Put an earlier version back into production; servers follow within seconds, the version left is blocked."""
+    """Put an earlier version back into production; servers follow within seconds, the version
+    left is blocked.
+    """
     from churn_platform.promotion.rolling_back import roll_back
 
     opened = open_home(home)

@@ -1,4 +1,6 @@
-"""`churn serve`: the API on one home, run by BentoML; and what `churn bento` prints about the build."""
+"""`churn serve`: the API on one home, run by BentoML; and what `churn bento` prints about the
+build.
+"""
 
 import ipaddress
 import os
@@ -9,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from churn_platform.alerting.dagster_ui import HOST, port_is_free
 from churn_platform.base.errors import UsageError
 from churn_platform.base.settings import prepare_serving
-from churn_platform.services import Home
+from churn_platform.services import Services
 
 if TYPE_CHECKING:
     from churn_platform.serving.bento_build import Built
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 SERVICE = "churn_platform._bento.service:ChurnService"
 
 
-def serve(home: Home, host: str, port: int, workers: int, say: Callable[[str], None]) -> None:
+def serve(home: Services, host: str, port: int, workers: int, say: Callable[[str], None]) -> None:
     """Become the server; does not come back.
 
     Raises:
@@ -25,16 +27,32 @@ def serve(home: Home, host: str, port: int, workers: int, say: Callable[[str], N
     """
     if not _is_loopback(host) and not home.settings.api_keys:
         raise UsageError(
-            f"{host} can be reached from elsewhere, and no API key is set: set CHURN_API_KEYS to the sha256 of a key, "
-            f"or stay on {HOST}."
+            f"{host} can be reached from elsewhere, and no API key is set: set CHURN_API_KEYS"
+            f" to the sha256 of a key, or stay on {HOST}."
         )
     if _is_loopback(host) and not port_is_free(port):
-        raise UsageError(f"Port {port} on {HOST} is taken: stop what listens there or name another with --port.")
+        raise UsageError(
+            f"Port {port} on {HOST} is taken: stop what listens there or name another with --port."
+        )
     _ = home.contract
     prepare_serving(home.settings, port, workers)
-    say(f"API: http://{host}:{port} (home {home.folder}); it answers in a few seconds. Ctrl-C stops it.")
+    say(
+        f"API: http://{host}:{port} (home {home.folder}); it answers in a few seconds. Ctrl-C"
+        " stops it."
+    )
     sys.stdout.flush()
-    command = [sys.executable, "-m", "bentoml", "serve", SERVICE, "--host", host, "--port", str(port), "--quiet"]
+    command = [
+        sys.executable,
+        "-m",
+        "bentoml",
+        "serve",
+        SERVICE,
+        "--host",
+        host,
+        "--port",
+        str(port),
+        "--quiet",
+    ]
     # Not the caller's folder: one of its own called `bento` would be imported instead.
     os.execv(sys.executable, [*command, "--working-dir", str(home.folder)])  # noqa: S606 - our own interpreter
 
@@ -43,18 +61,42 @@ def built_facts(built: "Built") -> dict[str, Any]:
     """What was built, for a program."""
     output = None if built.output is None else str(built.output)
     inside = built.baked.model_dump(mode="json")
-    return {"tag": built.tag, "path": str(built.path), "size_bytes": built.size, "output": output, **inside}
+    return {
+        "tag": built.tag,
+        "path": str(built.path),
+        "size_bytes": built.size,
+        "output": output,
+        **inside,
+    }
 
 
 def built_sentences(built: "Built") -> list[str]:
     """What was built, for a person: what is inside, and how it is run."""
     baked = built.baked
-    inside = f"{baked.customers:,} customers' features of {baked.features_as_of}" if baked.customers else "no customers"
-    lines = [f"Built {built.tag}: version {baked.version} and {inside}, {built.size / 1e6:.1f} MB, in {built.path}."]
+    if baked.customers:
+        inside = f"{baked.customers:,} customers' features of {baked.features_as_of}"
+    else:
+        inside = "no customers"
+    lines = [
+        (
+            f"Built {built.tag}: version {baked.version} and {inside}, {built.size / 1e6:.1f} MB,"
+            f" in {built.path}."
+        )
+    ]
     if not baked.store:
-        lines += ["It answers what-ifs that give every feature; with CHURN_HOME set, what that home holds."]
+        lines += [
+            (
+                "It answers what-ifs that give every feature; with CHURN_HOME set, what that home"
+                " holds."
+            )
+        ]
     elif baked.store != "sqlite":
-        lines += [f"It reads features from {baked.store}; give it CHURN_ONLINE_PASSWORD where that asks for one."]
+        lines += [
+            (
+                f"It reads features from {baked.store}; give it CHURN_ONLINE_PASSWORD where that"
+                " asks for one."
+            )
+        ]
     if built.output is not None:
         lines += [f"Archive: {built.output} (elsewhere: `bentoml import {built.output.name}`)."]
     return [

@@ -1,4 +1,6 @@
-"""`churn simulate`: a business with a known truth as files, ready for `churn ingest` and `churn demo --data`."""
+"""`churn simulate`: a business with a known truth as files, ready for `churn ingest` and `churn
+demo --data`.
+"""
 
 import datetime as dt
 import shutil
@@ -13,27 +15,34 @@ from churn_platform.contract.reading import read_contract
 from churn_platform.ingestion.drops import SUCCESS
 from churn_platform.simulator import Delivery, Scenario, deliver, truth_json
 
-TRUTH, CONTRACT = "truth.json", "contract.yaml"
+TRUTH = "truth.json"
+CONTRACT = "contract.yaml"
 LATER = ("labels", "corrections", "repairs")
 
 
 def write_simulation(
     out: Path, scenario: Scenario, contract: Path, *, users: int, months: int, seed: int
 ) -> dict[str, Any]:
-    """Write the drops of a scenario, its contract and its truth into `out`; the truth as JSON values.
+    """Write the drops of a scenario, its contract and its truth into `out`; the truth as JSON
+    values.
 
     Raises:
-        UsageError: `out` holds files that no simulation wrote, or a number is below its minimum.
+        UsageError: `out` holds files that no simulation wrote, or a number is below its
+            minimum.
         ContractError: the contract is wrong, or no table can satisfy it.
     """
     given = read_contract(contract)
     fitting = scenario.contract(given)
-    # Asked before anything is deleted: a wrong number must not cost the simulation that is there.
+    # Asked before anything is deleted: a wrong number must not cost the simulation that is
+    # there.
     arriving = deliver(fitting, users, months, seed, scenario=scenario)
     _clear(out)
     # The truth first: whatever stops the rest, the folder is known to be a simulation's.
     write_json(out / TRUTH, truth_json(scenario, users, seed, ()))
-    write_text(out / CONTRACT, contract.read_text(encoding="utf-8") if fitting == given else _as_yaml(fitting))
+    write_text(
+        out / CONTRACT,
+        contract.read_text(encoding="utf-8") if fitting == given else _as_yaml(fitting),
+    )
     delivered = [_written(out, delivery) for delivery in arriving]
     truth = truth_json(scenario, users, seed, delivered)
     write_json(out / TRUTH, truth)
@@ -48,12 +57,17 @@ def read_truth(folder: Path) -> dict[str, Any] | None:
     """
     path = folder / TRUTH
     truth = read_json(path) if path.is_file() else None
-    return truth if isinstance(truth, dict) and {"scenario", "deliveries"} <= truth.keys() else None
+    if isinstance(truth, dict) and {"scenario", "deliveries"} <= truth.keys():
+        return truth
+    return None
 
 
 def sentences(truth: dict[str, Any], out: Path) -> list[str]:
     """What was written, what the loop should do with it, and what to type next."""
-    listed = [f"  {one['folder']}{': ' if one['note'] else ''}{one['note']}" for one in truth["deliveries"]]
+    listed = [
+        f"  {one['folder']}{': ' if one['note'] else ''}{one['note']}"
+        for one in truth["deliveries"]
+    ]
     return [
         f"{truth['scenario']}: {truth['summary']}.",
         *listed,
@@ -63,7 +77,9 @@ def sentences(truth: dict[str, Any], out: Path) -> list[str]:
 
 
 def _written(out: Path, delivery: Delivery) -> Delivery:
-    """Write one delivery; it comes back without its tables, so a year of months fits into memory."""
+    """Write one delivery; it comes back without its tables, so a year of months fits into
+    memory.
+    """
     folder = out.joinpath(*delivery.folder.split("/"))
     folder.mkdir(parents=True)
     for name, table in delivery.tables.items():
@@ -82,7 +98,10 @@ def _clear(out: Path) -> None:
         except IntegrityError:
             ours = False
         if not ours:
-            raise UsageError(f"{out} holds files that no simulation wrote: name an empty folder, or delete this one.")
+            raise UsageError(
+                f"{out} holds files that no simulation wrote: name an empty folder, or delete"
+                " this one."
+            )
         for entry in out.iterdir():
             if entry.is_dir() and (entry.name in LATER or _is_date(entry.name)):
                 shutil.rmtree(entry)

@@ -1,21 +1,27 @@
-"""The story of a demo: month by month what happened in the business, what the loop saw, and what it did."""
+"""The story of a demo: month by month what happened in the business, what the loop saw, and
+what it did.
+"""
 
 import datetime as dt
 from collections.abc import Mapping
 from typing import Any
 
-from churn_platform.services import Home
+from churn_platform.services import Services
 
 Row = dict[str, Any]
 
 
 def story(
-    home: Home, found: Mapping[str, Any], truth: Mapping[str, Any] | None, refused: Mapping[str, str]
+    home: Services,
+    found: Mapping[str, Any],
+    truth: Mapping[str, Any] | None,
+    refused: Mapping[str, str],
 ) -> list[Row]:
     """One row per month, oldest first; a missing figure is None.
 
-    `realised_auc` is that of the model which was in production when the month came, `first_auc` that of the first
-    model, if it had never been replaced; `best_auc` and `what_changed` only a simulation knows.
+    `realised_auc` is that of the model which was in production when the month came, `first_auc`
+    that of the first model, if it had never been replaced; `best_auc` and `what_changed` only a
+    simulation knows.
 
     Args:
         home: the home.
@@ -25,7 +31,11 @@ def story(
     """
     told = {month["as_of"]: month for month in (truth or {}).get("months", ())}
     decisions = {decision["as_of"]: decision for decision in found["decisions"]}
-    promoted = {d["candidate_version"]: d["as_of"] for d in found["decisions"] if d["decision"] == "promoted"}
+    promoted = {
+        d["candidate_version"]: d["as_of"]
+        for d in found["decisions"]
+        if d["decision"] == "promoted"
+    }
     months = sorted({*found["months"], *told})
     return [
         {
@@ -46,7 +56,10 @@ def story(
 def _decided(decision: Mapping[str, Any] | None, published: bool) -> Row:
     """The decision on the candidate that was trained on the month."""
     if decision is None:
-        why = "no retraining asked for" if published else "nothing of it was published"
+        if published:
+            why = "no retraining asked for"
+        else:
+            why = "nothing of it was published"
         return {
             "decision": "kept" if published else "no month",
             "version": None, "candidate_auc": None, "production_auc": None, "forward_auc": None, "why": why,
@@ -62,7 +75,9 @@ def _decided(decision: Mapping[str, Any] | None, published: bool) -> Row:
 
 
 def _worth(found: Mapping[str, Any], promoted: Mapping[int, str], month: str) -> Row:
-    """Realised AUC on the month of the version then in production and of the first one, both from earlier months."""
+    """Realised AUC on the month of the version then in production and of the first one, both
+    from earlier months.
+    """
     older = sorted(version for version, as_of in promoted.items() if as_of < month)
     measured = {
         entry["version"]: entry["metrics"]["auc"]
@@ -78,20 +93,28 @@ def _worth(found: Mapping[str, Any], promoted: Mapping[int, str], month: str) ->
     }
 
 
-def _drift_share(home: Home, month: str) -> float | None:
+def _drift_share(home: Services, month: str) -> float | None:
     record = home.records.read("drift_report", dt.date.fromisoformat(month)) or {}
     share: float | None = (record.get("result") or {}).get("share")
     return share
 
 
-def _deliveries(home: Home, truth: Mapping[str, Any] | None, month: str) -> list[str]:
-    """What was peculiar about the month's files, and which deliveries the ledger calls corrections."""
-    noted = [one["note"] for one in (truth or {}).get("deliveries", ()) if one["as_of"] == month and one["note"]]
+def _deliveries(home: Services, truth: Mapping[str, Any] | None, month: str) -> list[str]:
+    """What was peculiar about the month's files, and which deliveries the ledger calls
+    corrections.
+    """
+    noted = [
+        one["note"]
+        for one in (truth or {}).get("deliveries", ())
+        if one["as_of"] == month and one["note"]
+    ]
     corrected = [r.reason for r in home.ledger.receipts("drop corrected") if r.subject == month]
     return [*noted, *corrected]
 
 
-def _asked(home: Home, month: str) -> str | None:
+def _asked(home: Services, month: str) -> str | None:
     """Why the policy asked for a candidate in that month."""
     reasons = [r.reason for r in home.ledger.receipts("retraining requested") if r.subject == month]
-    return reasons[-1] if reasons else None
+    if reasons:
+        return reasons[-1]
+    return None

@@ -15,17 +15,22 @@ if TYPE_CHECKING:
     from churn_platform.backtest.result import Replay
 
 PolicyOption = Annotated[
-    list[Path] | None, typer.Option("--policy", help="YAML with a `policy:` section; repeat for several.")
+    list[Path] | None,
+    typer.Option("--policy", help="YAML with a `policy:` section; repeat for several."),
 ]
 
 
 def replay(
     policy: PolicyOption = None,
-    plot: Annotated[Path | None, typer.Option(help="Write a picture here: .png, or .html with the table.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Write a picture here: .png, or .html with the table.")
+    ] = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """What the loop would have decided in every past month: this policy, never, always, and those of --policy."""
+    """What the loop would have decided in every past month: this policy, never, always, and
+    those of --policy.
+    """
     from churn_platform.backtest.replay_plot import check_target, write_plot
     from churn_platform.backtest.replaying import replay_home
 
@@ -55,21 +60,45 @@ def show_replay(console: "Console", replays: Sequence["Replay"]) -> None:
     """A row a policy, then a row a month."""
     from churn_platform.cli.show import figure, table
 
-    numbers = ("mean AUC", "candidates", "promotions", "needless", "missed", "right", "wrong", "open")
+    numbers = (
+        "mean AUC",
+        "candidates",
+        "promotions",
+        "needless",
+        "missed",
+        "right",
+        "wrong",
+        "open",
+    )
     made = table("The same months under each policy", "policy", *numbers, numbers=numbers)
     for one in replays:
         counts = one.totals
-        cells = (counts.decisions, one.promotions, counts.needless, counts.missed, counts.right, counts.wrong)
+        cells = (
+            counts.decisions,
+            one.promotions,
+            counts.needless,
+            counts.missed,
+            counts.right,
+            counts.wrong,
+        )
         made.add_row(one.name, figure(one.mean_auc), *map(str, cells), str(counts.open))
     console.print(made)
     names = [one.name for one in replays]
-    months = table("AUC of the model in production on each month's customers", "month", *names, numbers=names)
+    months = table(
+        "AUC of the model in production on each month's customers",
+        "month",
+        *names,
+        numbers=names,
+    )
     for row in zip(*(one.months for one in replays), strict=True):
-        months.add_row(row[0].as_of, *(f"{figure(month.auc)} {_did(month.decision)}" for month in row))
+        months.add_row(
+            row[0].as_of, *(f"{figure(month.auc)} {_did(month.decision)}" for month in row)
+        )
     console.print(months)
     console.print(
-        "[dim]+ a candidate was promoted, - one was refused, judged by labels that matured later: needless promotions "
-        "were not better, missed candidates were; open: too early to tell.[/]",
+        "[dim]+ a candidate was promoted, - one was refused, judged by labels that matured"
+        " later: needless promotions were not better, missed candidates were; open: too early"
+        " to tell.[/]",
         soft_wrap=True,
     )
 
@@ -79,7 +108,9 @@ def _did(decision: str | None) -> str:
 
 
 def scoreboard(home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """Was the gate right? Each past decision by what labels that matured later say of both versions."""
+    """Was the gate right? Each past decision by what labels that matured later say of both
+    versions.
+    """
     from churn_platform.backtest.scoreboard_run import scoreboard as answers
 
     found = answers(open_home(home))
@@ -92,7 +123,15 @@ def show_scoreboard(console: "Console", found: Mapping[str, Any]) -> None:
     from churn_platform.cli.show import figure, table
 
     numbers = ("candidate", "incumbent", "difference", "gained")
-    made = table("Was the gate right?", "month", "decision", "gate", *numbers, "what later months say", numbers=numbers)
+    made = table(
+        "Was the gate right?",
+        "month",
+        "decision",
+        "gate",
+        *numbers,
+        "what later months say",
+        numbers=numbers,
+    )
     says = {"right": "[green]right[/]", "wrong": "[red]wrong[/]", "open": "[dim]open[/]"}
     for one in found["decisions"]:
         figures = [figure(one[name]) for name in ("candidate_auc", "incumbent_auc")]
@@ -102,8 +141,9 @@ def show_scoreboard(console: "Console", found: Mapping[str, Any]) -> None:
     console.print(made)
     sums = found["totals"]
     console.print(
-        f"{sums['decisions']} decisions: {sums['right']} right, {sums['wrong']} wrong ({sums['needless']} needless "
-        f"promotions, {sums['missed']} better candidates missed), {sums['open']} open. Following them gained "
-        f"{sums['gained']:+,.4g} {found['gained']}, compared with the opposite of each.",
+        f"{sums['decisions']} decisions: {sums['right']} right, {sums['wrong']} wrong"
+        f" ({sums['needless']} needless promotions, {sums['missed']} better candidates missed),"
+        f" {sums['open']} open. Following them gained {sums['gained']:+,.4g} {found['gained']},"
+        " compared with the opposite of each.",
         soft_wrap=True,
     )

@@ -9,11 +9,15 @@ from churn_platform.cli.base import OPENED, HomeOption, JsonOption, open_home, p
 
 
 def alert(
-    test: Annotated[bool, typer.Option("--test", help="Send one test message to every receiver.")] = False,
+    test: Annotated[
+        bool, typer.Option("--test", help="Send one test message to every receiver.")
+    ] = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Send the alerts that wait, now, and show what each receiver was sent; or try the receivers with --test."""
+    """Send the alerts that wait, now, and show what each receiver was sent; or try the
+    receivers with --test.
+    """
     from churn_platform.alerting.alerting import Alerter
 
     opened = open_home(home)
@@ -21,8 +25,9 @@ def alert(
     alerter = Alerter(opened)
     if not alerter.receivers():
         raise UsageError(
-            "No alert channels are configured. Set CHURN_ALERT_URLS to Apprise URLs, such as "
-            "mailto://USER:PASSWORD@HOST or json://HOST/PATH, or CHURN_ALERT_URLS_FILE to a file with them."
+            "No alert channels are configured. Set CHURN_ALERT_URLS to Apprise URLs, such as"
+            " mailto://USER:PASSWORD@HOST or json://HOST/PATH, or CHURN_ALERT_URLS_FILE to a"
+            " file with them."
         )
     found = alerter.test() if test else _sent(alerter)
     if as_json:
@@ -35,16 +40,26 @@ def alert(
 
 
 def exporter(
-    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port (else CHURN_EXPORTER_PORT).")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Port (else CHURN_EXPORTER_PORT).")
+    ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     home: HomeOption = None,
 ) -> None:
-    """Metrics of the home for Prometheus: daemon, jobs, snapshot, production, drift, performance, ledger, alerts."""
+    """Metrics of the home for Prometheus: daemon, jobs, snapshot, production, drift,
+    performance, ledger, alerts.
+    """
     from churn_platform.alerting.exporter import serve
     from churn_platform.defs.health import DagsterHealth
 
     opened = open_home(home)
-    serve(opened, host, port or opened.settings.exporter_port, DagsterHealth(opened).read, typer.echo)
+    serve(
+        opened,
+        host,
+        port or opened.settings.exporter_port,
+        DagsterHealth(opened).read,
+        typer.echo,
+    )
 
 
 def _sent(alerter: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - imported inside the command
@@ -55,9 +70,14 @@ def _sent(alerter: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - imported insi
 
 def _line(receiver: dict[str, Any], *, test: bool) -> str:
     if test:
-        return f"{receiver['receiver']}: {'it ' + receiver['error'] if receiver['error'] else 'took the test message'}"
+        return (
+            f"{receiver['receiver']}:"
+            f" {'it ' + receiver['error'] if receiver['error'] else 'took the test message'}"
+        )
     from churn_platform.cli.show import unsent_sentence
 
     lost = f", {receiver['lost']} given up" if receiver["lost"] else ""
     said = f"{receiver['receiver']}: {receiver['sent']} sent{lost}."
-    return f"{said} {unsent_sentence(receiver)}" if receiver["unsent"] else said
+    if receiver["unsent"]:
+        return f"{said} {unsent_sentence(receiver)}"
+    return said

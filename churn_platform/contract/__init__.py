@@ -1,1 +1,3 @@
-"""The contract: the one file that knows the tables, columns, label, costs and policy of a business."""
+"""The contract: the one file that knows the tables, columns, label, costs and policy of a
+business.
+"""

@@ -17,18 +17,26 @@ class _Part(BaseModel):
 
 
 class IngestionPolicy(_Part):
-    """How much of a table may be wrong before the drop is refused; below that, the wrong rows are quarantined."""
+    """How much of a table may be wrong before the drop is refused; below that, the wrong rows
+    are quarantined.
+    """
 
     quarantine_share: float = Field(default=0.01, ge=0, lt=1)
-    """Largest share of faulty rows of a table that is quarantined. Above it the drop is refused. Example: `0.02`"""
-    unmatched_share: float = Field(default=0.05, ge=0, le=1)
-    """Largest share of a month's customers that a feature table may lack. Above it the drop is refused. Example: `0.5`
+    """Largest share of faulty rows of a table that is quarantined.
+
+    Above it the drop is refused. Example: `0.02`
     """
+    unmatched_share: float = Field(default=0.05, ge=0, le=1)
+    """Largest share of a month's customers that a feature table may lack. Above it the drop is
+    refused. Example: `0.5` """
     near_key_share: float = Field(default=0.01, ge=0, le=1, json_schema_extra=ADDED)
-    """Largest share of keys that match the month before, or another table, only after zeros, case, blanks or `.0` are
-    removed. Above it the drop is refused. Example: `0`"""
+    """Largest share of keys that match the month before, or another table, only after zeros,
+    case, blanks or `.0` are removed. Above it the drop is refused. Example: `0`"""
     repeated_month: Literal["refuse", "warn"] = Field(default="refuse", json_schema_extra=ADDED)
-    """What happens to a month whose tables all equal those of another month, cell for cell. Example: `warn`"""
+    """What happens to a month whose tables all equal those of another month, cell for cell.
+
+    Example: `warn`
+    """
     changed_share: float = Field(default=0.3, ge=0, le=1, json_schema_extra=ADDED)
     """Share of new or gone customers above which a month is reported. Example: `0.5`"""
 
@@ -36,8 +44,9 @@ class IngestionPolicy(_Part):
 class TrainingPolicy(_Part):
     """What a candidate is trained on, and how.
 
-    A business with few churners a month pools older matured months, up to `pooled_months`: until the training rows
-    hold about `min_training_churners`, and the holdout about `policy.promotion.min_holdout_churners`.
+    A business with few churners a month pools older matured months, up to `pooled_months`:
+    until the training rows hold about `min_training_churners`, and the holdout about
+    `policy.promotion.min_holdout_churners`.
     """
 
     algorithm: Algorithm = "lightgbm"
@@ -45,17 +54,23 @@ class TrainingPolicy(_Part):
     trailing_months: int = Field(default=1, ge=1)
     """Smallest number of matured months that a candidate trains on. Example: `3`"""
     min_training_churners: int = Field(default=100, ge=1)
-    """Number of churners in the training rows below which older months are added. Example: `200`"""
-    holdout_fraction: float = Field(default=0.25, gt=0, lt=1)
-    """Share of customers that never train any model; keep it unchanged, or versions cannot be compared. Example: `0.3`
+    """Number of churners in the training rows below which older months are added.
+
+    Example: `200`
     """
+    holdout_fraction: float = Field(default=0.25, gt=0, lt=1)
+    """Share of customers that never train any model; keep it unchanged, or versions cannot be
+    compared. Example: `0.3` """
     holdout_months: int = Field(default=1, ge=1)
     """Smallest number of matured months that the comparison uses. Example: `2`"""
     pooled_months: int = Field(default=6, ge=1)
-    """Largest number of months that training and comparison take when churners are few. Example: `12`"""
+    """Largest number of months that training and comparison take when churners are few.
+
+    Example: `12`
+    """
     salt: str = Field(default="churn-platform", min_length=1)
-    """Text that decides which customers are in the holdout; keep it unchanged, or versions cannot be compared. Example:
-    `gym-2024`"""
+    """Text that decides which customers are in the holdout; keep it unchanged, or versions
+    cannot be compared. Example: `gym-2024`"""
     seed: int = Field(default=7, ge=0)
     """Seed of the algorithm's random choices. Example: `11`"""
     churn_rate_min: float = Field(default=0.005, ge=0, le=1)
@@ -63,7 +78,9 @@ class TrainingPolicy(_Part):
     churn_rate_max: float = Field(default=0.6, ge=0, le=1)
     """Churn rate above which a check of the training data warns. Example: `0.4`"""
     leak_auc: float = Field(default=0.95, gt=0.5, le=1)
-    """AUC of a single feature above which it counts as a leak; 1 switches the check off. Example: `0.9`"""
+    """AUC of a single feature above which it counts as a leak; 1 switches the check off.
+    Example: `0.9`
+    """
 
 
 class PromotionPolicy(_Part):
@@ -73,7 +90,10 @@ class PromotionPolicy(_Part):
     """
 
     mode: Literal["automatic", "approval"] = "automatic"
-    """Whether a candidate that passes the gate is promoted at once or waits for a person. Example: `approval`"""
+    """Whether a candidate that passes the gate is promoted at once or waits for a person.
+
+    Example: `approval`
+    """
     approval_days: int = Field(default=14, ge=1)
     """Days that a candidate waits for an approval before it lapses. Example: `7`"""
     delta: float = Field(default=0.01, ge=0, lt=1)
@@ -81,9 +101,14 @@ class PromotionPolicy(_Part):
     level: float = Field(default=0.95, gt=0.5, lt=1)
     """Confidence level of the intervals that the gate compares. Example: `0.9`"""
     power: float = Field(default=0.8, gt=0.5, lt=1)
-    """Power for which the decision states the smallest gain that could be shown; it decides nothing. Example: `0.9`"""
+    """Power for which the decision states the smallest gain that could be shown; it decides
+    nothing. Example: `0.9`
+    """
     min_holdout_churners: int = Field(default=50, ge=2)
-    """Smallest number of churners, and of others, on which two models are compared. Example: `100`"""
+    """Smallest number of churners, and of others, on which two models are compared.
+
+    Example: `100`
+    """
 
 
 class DriftPolicy(_Part):
@@ -94,21 +119,37 @@ class DriftPolicy(_Part):
     target: float = Field(default=0.05, gt=0, le=1)
     """Change of the churn rate above which drift asks for a new model. Example: `0.1`"""
     prediction: float = Field(default=0.1, gt=0)
-    """Distance of the scores' distribution above which drift asks for a new model. Example: `0.2`"""
+    """Distance of the scores' distribution above which drift asks for a new model.
+
+    Example: `0.2`
+    """
     column_threshold: float = Field(default=0.1, gt=0)
-    """Distance at which a feature counts as drifted, where noise alone does not reach farther. Example: `0.15`"""
+    """Distance at which a feature counts as drifted, where noise alone does not reach farther.
+
+    Example: `0.15`
+    """
     null_share: float = Field(default=0.05, gt=0, le=1)
-    """Change in the share of missing values at which a feature counts as drifted. Example: `0.1`"""
+    """Change in the share of missing values at which a feature counts as drifted.
+
+    Example: `0.1`
+    """
     new_category_share: float = Field(default=0.01, gt=0, le=1)
-    """Share of rows with one new category at which a feature counts as drifted. Example: `0.05`"""
+    """Share of rows with one new category at which a feature counts as drifted.
+
+    Example: `0.05`
+    """
     few_values: int = Field(default=5, ge=1)
-    """A number with at most so many different values is compared like a category. Example: `10`"""
+    """A number with at most so many different values is compared like a category.
+
+    Example: `10`
+    """
     resamples: int = Field(default=500, ge=50)
     """Number of resamples that the noise of a distance is measured with. Example: `1000`"""
     alarm_rate: float = Field(default=0.05, gt=0, lt=1)
     """Share of quiet months in which noise alone may raise an alarm. Example: `0.01`"""
     methods: dict[str, DriftMethod] = Field(default_factory=dict)
-    """Distance of single features, feature to `wasserstein` or `jensenshannon`; by default it follows the dtype.
+    """Distance of single features, feature to `wasserstein` or `jensenshannon`; by default it
+    follows the dtype.
     Example: `{tenure: wasserstein}`"""
 
 
@@ -118,9 +159,14 @@ class RetrainingPolicy(_Part):
     cooldown_cadences: int = Field(default=1, ge=0)
     """Number of cadences after a decision in which no new candidate is made. Example: `2`"""
     hysteresis: float = Field(default=0.8, gt=0, le=1)
-    """A drift alarm that is on stays on until the figure is below this share of its threshold. Example: `0.7`"""
+    """A drift alarm that is on stays on until the figure is below this share of its threshold.
+
+    Example: `0.7`
+    """
     max_age_cadences: int | None = Field(default=None, ge=1)
-    """Age of production in cadences at which a new candidate is made in any case; by default never. Example: `6`"""
+    """Age of production in cadences at which a new candidate is made in any case; by default
+    never. Example: `6`
+    """
     max_attempts: int = Field(default=3, ge=1)
     """Number of times a retraining that fails is tried on the same evidence. Example: `5`"""
 
@@ -137,11 +183,13 @@ class ScoringPolicy(_Part):
 class ServingPolicy(_Part):
     """What the API does, and how long the log of what it answered is kept.
 
-    `stale_features`: what a customer gets whose features are missing or of an older month than the newest.
+    `stale_features`: what a customer gets whose features are missing or of an older month than
+    the newest.
     """
 
     stale_features: Literal["refuse", "answer"] = "refuse"
-    """Whether the API refuses a customer whose features are of an older month, or answers and marks the answer.
+    """Whether the API refuses a customer whose features are of an older month, or answers and
+    marks the answer.
     Example: `answer`"""
     keep_answers_days: int = Field(default=400, ge=1)
     """Days for which the log of the API's answers is kept. Example: `90`"""
@@ -150,17 +198,27 @@ class ServingPolicy(_Part):
 class VerdictPolicy(_Part):
     """How versions that are not in production are followed, and when one is proposed.
 
-    Scored every month are production and the `followed_versions` newest others, compared on up to `months` newest
-    matured months. `looks` share the error of `policy.promotion.level`. With `automatic` a proposal is carried out.
-    `judged_months` are the later months that judge a decision on the scoreboard.
+    Scored every month are production and the `followed_versions` newest others, compared on up
+    to `months` newest matured months. `looks` share the error of `policy.promotion.level`. With
+    `automatic` a proposal is carried out. `judged_months` are the later months that judge a
+    decision on the scoreboard.
     """
 
     followed_versions: int = Field(default=6, ge=0)
-    """Number of the latest versions not in production that are scored every month. Example: `3`"""
+    """Number of the latest versions not in production that are scored every month.
+
+    Example: `3`
+    """
     months: int = Field(default=3, ge=1)
-    """Largest number of recent matured months on which two versions are compared. Example: `6`"""
+    """Largest number of recent matured months on which two versions are compared.
+
+    Example: `6`
+    """
     looks: int = Field(default=12, ge=1)
-    """Number of monthly comparisons that share the error of `policy.promotion.level`. Example: `24`"""
+    """Number of monthly comparisons that share the error of `policy.promotion.level`.
+
+    Example: `24`
+    """
     judged_months: int = Field(default=6, ge=1)
     """Number of later months that judge a decision on the scoreboard. Example: `3`"""
     automatic: bool = False

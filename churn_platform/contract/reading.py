@@ -1,4 +1,6 @@
-"""Reads `contract.yaml`: YAML to the core's `Contract`, with errors that name file, line and path."""
+"""Reads `contract.yaml`: YAML to the core's `Contract`, with errors that name file, line and
+path.
+"""
 
 from collections.abc import Iterator
 from importlib import resources
@@ -14,7 +16,9 @@ from churn_platform.contract.model import Contract
 from churn_platform.contract.policy import Policy
 
 OWN_WORDS = ("extra_forbidden", "value_error")
-"""Faults of pydantic that are not about the value of one field: a name that does not exist, a rule of our own."""
+"""Faults of pydantic that are not about the value of one field: a name that does not exist, a
+rule of our own.
+"""
 
 
 def default_contract_path() -> Path:
@@ -26,36 +30,48 @@ def read_contract(path: Path) -> Contract:
     """The contract in `path`.
 
     Raises:
-        ContractError: the file is missing, is not YAML, or breaks a rule; one line a fault, with its line and path.
+        ContractError: the file is missing, is not YAML, or breaks a rule; one line a fault,
+            with its line and path.
     """
     value, node = _parsed(path, "contract", "`churn init` writes one to start from")
     try:
         return Contract.model_validate(value)
     except ValidationError as error:
-        raise ContractError("\n".join(_fault(path, node, fault) for fault in error.errors())) from None
+        raise ContractError(
+            "\n".join(_fault(path, node, fault) for fault in error.errors())
+        ) from None
 
 
 def read_policy(path: Path, contract: Contract) -> Policy:
-    """The policy that the file's `policy:` section makes of the contract's: what it does not name stays.
+    """The policy that the file's `policy:` section makes of the contract's: what it does not
+    name stays.
 
     Raises:
-        ContractError: the file is missing, is not YAML, holds something else, or breaks a rule of the policy; one line
-            a fault, with its line and path.
+        ContractError: the file is missing, is not YAML, holds something else, or breaks a rule
+            of the policy; one line a fault, with its line and path.
     """
     value, node = _parsed(path, "policy", "write a `policy:` section as in the contract")
     if not isinstance(value, dict) or not isinstance(value.get("policy"), dict):
         raise ContractError(f"{path}: there is no `policy:` section; write one as in the contract.")
     others = [str(name) for name in value if name != "policy"]
     if others:
-        raise ContractError(f"{path}: {others[0]}: only a `policy:` section is read here, remove it.")
+        raise ContractError(
+            f"{path}: {others[0]}: only a `policy:` section is read here, remove it."
+        )
     merged: dict[str, Any] = contract.policy.model_dump(mode="json")
     for name, section in value["policy"].items():
         known = merged.get(name)
-        merged[name] = {**known, **section} if isinstance(known, dict) and isinstance(section, dict) else section
+        merged[name] = (
+            {**known, **section}
+            if isinstance(known, dict) and isinstance(section, dict)
+            else section
+        )
     try:
         return Policy.model_validate(merged)
     except ValidationError as error:
-        raise ContractError("\n".join(_fault(path, node, fault, "policy") for fault in error.errors())) from None
+        raise ContractError(
+            "\n".join(_fault(path, node, fault, "policy") for fault in error.errors())
+        ) from None
 
 
 def _parsed(path: Path, what: str, remedy: str) -> tuple[Any, yaml.Node | None]:
@@ -69,7 +85,10 @@ def _parsed(path: Path, what: str, remedy: str) -> tuple[Any, yaml.Node | None]:
     try:
         value = yaml.safe_load(text)
         node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except (yaml.YAMLError, ValueError) as error:  # a date such as 2024-13-01 is a ValueError of YAML's own
+    except (
+        yaml.YAMLError,
+        ValueError,
+    ) as error:  # a date such as 2024-13-01 is a ValueError of YAML's own
         raise ContractError(f"{path}: not YAML: {' '.join(str(error).split())}.") from None
     if doubled := list(_doubled(path, node)):
         raise ContractError("\n".join(doubled))
@@ -77,7 +96,9 @@ def _parsed(path: Path, what: str, remedy: str) -> tuple[Any, yaml.Node | None]:
 
 
 def _doubled(path: Path, node: yaml.Node | None, where: tuple[str, ...] = ()) -> Iterator[str]:
-    """A sentence for each key that a mapping has twice: YAML would keep the last one without a word."""
+    """A sentence for each key that a mapping has twice: YAML would keep the last one without a
+    word.
+    """
     if isinstance(node, yaml.SequenceNode):
         for number, child in enumerate(node.value):
             yield from _doubled(path, child, (*where, str(number)))
@@ -89,7 +110,10 @@ def _doubled(path: Path, node: yaml.Node | None, where: tuple[str, ...] = ()) ->
         line = key.start_mark.line + 1
         dotted = ".".join((*where, name))
         if name in lines:
-            yield f"{path}:{line}: {dotted}: this key is already set in line {lines[name]}; keep one of the two."
+            yield (
+                f"{path}:{line}: {dotted}: this key is already set in line {lines[name]}; keep"
+                " one of the two."
+            )
         lines.setdefault(name, line)
         yield from _doubled(path, child, (*where, name))
 
@@ -100,10 +124,16 @@ def _fault(path: Path, node: yaml.Node | None, fault: ErrorDetails, *above: str)
 
     where = (*above, *fault["loc"])
     dotted = ".".join(str(part) for part in where) or "(top level)"
-    shown = "" if isinstance(fault["input"], dict | list) else f" (found {fault['input']!r})"
+    if isinstance(fault["input"], dict | list):
+        shown = ""
+    else:
+        shown = f" (found {fault['input']!r})"
     meaning = "" if fault["type"] in OWN_WORDS else meaning_at(where)
     explained = f". Meaning: {meaning}" if meaning else ""
-    return f"{path}:{_line(node, where)}: {dotted}: {fault['msg'].removeprefix('Value error, ')}{shown}{explained}"
+    return (
+        f"{path}:{_line(node, where)}: {dotted}:"
+        f" {fault['msg'].removeprefix('Value error, ')}{shown}{explained}"
+    )
 
 
 def _line(node: yaml.Node | None, where: tuple[int | str, ...]) -> int:
@@ -123,5 +153,7 @@ def _child(node: yaml.Node | None, part: int | str) -> yaml.Node | None:
         return next((value for key, value in node.value if key.value == str(part)), None)
     if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
         child: Any = node.value[part]
-        return child if isinstance(child, yaml.Node) else None
+        if isinstance(child, yaml.Node):
+            return child
+        return None
     return None

@@ -1,7 +1,8 @@
-"""The reference of the contract, made from its models: a page for people and a JSON schema for editors.
+"""The reference of the contract, made from its models: a page for people and a JSON schema for
+editors.
 
-The meaning of a field is the docstring below it in `contract/parts.py` or `contract/policy.py`, or its `description`.
-It ends with an example, as YAML.
+The meaning of a field is the docstring below it in `contract/parts.py` or `contract/policy.py`,
+or its `description`. It ends with an example, as YAML.
 """
 
 import json
@@ -28,7 +29,12 @@ Every field of `contract.yaml`, section by section. `NAME` is a name of your own
 error with its line. Editors complete and check the file by `contract.schema.json` next to it, which the first line of
 a contract names: `# yaml-language-server: $schema=contract.schema.json`. `churn contract schema` prints that schema.
 """
-WORDS: dict[Any, str] = {str: "text", int: "whole number", float: "number", bool: "`true` or `false`"}
+WORDS: dict[Any, str] = {
+    str: "text",
+    int: "whole number",
+    float: "number",
+    bool: "`true` or `false`",
+}
 BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 TABLE = ["| field | type | default | meaning | example |", "| --- | --- | --- | --- | --- |"]
 TOP = "Top level"
@@ -48,7 +54,9 @@ class Entry:
     @property
     def place(self) -> str:
         """The field as an error names it."""
-        return self.name if self.section == TOP else f"{self.section}.{self.name}"
+        if self.section == TOP:
+            return self.name
+        return f"{self.section}.{self.name}"
 
     @property
     def meaning(self) -> str:
@@ -62,17 +70,24 @@ class Entry:
 
 
 def entries() -> list[Entry]:
-    """Every field of the contract, section by section; a part that is used twice has one section."""
+    """Every field of the contract, section by section; a part that is used twice has one
+    section.
+    """
     return list(_entries(Contract, TOP, set()))
 
 
 def meaning_at(where: Iterable[int | str]) -> str:
-    """What the field means that an error of pydantic is at: a path of fields, names of the contract and positions."""
+    """What the field means that an error of pydantic is at: a path of fields, names of the
+    contract and positions.
+    """
     model: type[BaseModel] | None = Contract
     meaning = ""
     named = False
     for part in where:
-        field = None if named or model is None else model.model_fields.get(str(part))
+        if named or model is None:
+            field = None
+        else:
+            field = model.model_fields.get(str(part))
         named = False
         if field is not None:
             entry = Entry(TOP, str(part), field, _models(field.annotation))
@@ -101,13 +116,18 @@ def schema_text() -> str:
     """The JSON schema of the contract, as it ships."""
     schema = _cleaned(Contract.model_json_schema())
     # Editors know this draft best, and every keyword here is in it.
-    head = {"$schema": "http://json-schema.org/draft-07/schema#", "title": "Contract of Churn Platform"}
+    head = {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "Contract of Churn Platform",
+    }
     return json.dumps(schema | head, indent=2) + "\n"
 
 
 def shipped_schema() -> str:
     """The JSON schema in the package."""
-    return (resources.files("churn_platform") / "contract" / SCHEMA_FILE).read_text(encoding="utf-8")
+    return (resources.files("churn_platform") / "contract" / SCHEMA_FILE).read_text(
+        encoding="utf-8"
+    )
 
 
 def write_schema(folder: Path) -> None:
@@ -141,7 +161,9 @@ def _sections(found: list[Entry]) -> dict[type[BaseModel], str]:
 
 
 def _named(entry: Entry) -> str:
-    return ".NAME" if get_origin(entry.field.annotation) is dict else ""
+    if get_origin(entry.field.annotation) is dict:
+        return ".NAME"
+    return ""
 
 
 def _models(annotation: Any) -> tuple[type[BaseModel], ...]:  # noqa: ANN401 - any annotation
@@ -162,7 +184,10 @@ def _type(annotation: Any, rules: list[Any], sections: dict[type[BaseModel], str
         return "name"
     pairs = [(rule, name) for rule in rules for name in BOUNDS if hasattr(rule, name)]
     limits = [f"{BOUNDS[name]} {getattr(rule, name):g}" for rule, name in pairs]
-    full = "non-empty " if any(getattr(rule, "min_length", None) for rule in rules) else ""
+    if any(getattr(rule, "min_length", None) for rule in rules):
+        full = "non-empty "
+    else:
+        full = ""
     return f"{full}{_kind(annotation, sections)} {' and '.join(limits)}".strip()
 
 
@@ -170,7 +195,9 @@ def _kind(annotation: Any, sections: dict[type[BaseModel], str]) -> str:  # noqa
     origin = get_origin(annotation)
     parts = get_args(annotation)
     if origin is None:
-        return _link(sections[annotation]) if annotation in sections else WORDS[annotation]
+        if annotation in sections:
+            return _link(sections[annotation])
+        return WORDS[annotation]
     if origin is Literal:
         return ", ".join(f"`{value}`" for value in parts)
     if origin is Annotated:
@@ -202,12 +229,18 @@ def _flow(value: object) -> str:
 
 
 def _cleaned(schema: Any) -> Any:  # noqa: ANN401 - JSON
-    """A schema without our own marks, titles and the descriptions of models, each example in a list of its own."""
+    """A schema without our own marks, titles and the descriptions of models, each example in a
+    list of its own.
+    """
     if isinstance(schema, list):
         return [_cleaned(part) for part in schema]
     if not isinstance(schema, dict):
         return schema
-    cleaned = {name: _cleaned(value) for name, value in schema.items() if (name, value) not in ADDED.items()}
+    cleaned = {
+        name: _cleaned(value)
+        for name, value in schema.items()
+        if (name, value) not in ADDED.items()
+    }
     if isinstance(cleaned.get("title"), str):
         del cleaned["title"]
     if isinstance(cleaned.get("description"), str):

@@ -1,1 +1,4 @@
-"""The Dagster shell: assets, checks, jobs, sensors. Each reads, makes one core call, writes, and says what it did."""
+"""The Dagster shell: assets, checks, jobs, sensors.
+
+Each reads, makes one core call, writes, and says what it did.
+"""

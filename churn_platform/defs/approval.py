@@ -18,7 +18,9 @@ ONCE = {"dagster/max_retries": "0"}
 class Word(dg.Config):
     """A person's word on a version."""
 
-    version: int = Field(description="The version, as `churn status` and the asset production_model name it.")
+    version: int = Field(
+        description="The version, as `churn status` and the asset production_model name it."
+    )
     by: str = Field(description="Who decides: your name. The ledger keeps it.")
     reason: str = Field(description="Why. The ledger keeps it.")
 
@@ -28,7 +30,9 @@ class Approval(Word):
 
     override: bool = Field(
         default=False,
-        description="Promote it against its decision; ledger, status and API show it permanently.",
+        description=(
+            "Promote it against its decision; ledger, status and API show it permanently."
+        ),
     )
 
 
@@ -42,7 +46,9 @@ class RetrainingRequest(dg.Config):
 class Rollback(dg.Config):
     """A person's way back."""
 
-    to: int | None = Field(default=None, description="The version to go back to; else the one before this one.")
+    to: int | None = Field(
+        default=None, description="The version to go back to; else the one before this one."
+    )
     by: str = Field(description="Who decides: your name. The ledger keeps it.")
     reason: str = Field(description="Why. The ledger keeps it.")
 
@@ -61,7 +67,10 @@ def _done(context: dg.OpExecutionContext, act: Callable[[], str]) -> None:
 def approve_version(context: dg.OpExecutionContext, config: Approval, home: HomeResource) -> None:
     """Approve a version."""
     opened = home.open()
-    _done(context, lambda: approve(opened, config.version, config.by, config.reason, override=config.override))
+    _done(
+        context,
+        lambda: approve(opened, config.version, config.by, config.reason, override=config.override),
+    )
 
 
 @dg.op(description="Answer the version that waits with no, in your name.")
@@ -70,8 +79,14 @@ def reject_version(context: dg.OpExecutionContext, config: Word, home: HomeResou
     _done(context, lambda: reject(home.open(), config.version, config.by, config.reason))
 
 
-@dg.op(description="Put an earlier version back into production in your name; the one that is left is blocked.")
-def roll_production_back(context: dg.OpExecutionContext, config: Rollback, home: HomeResource) -> None:
+@dg.op(
+    description=(
+        "Put an earlier version back into production in your name; the one that is left is blocked."
+    )
+)
+def roll_production_back(
+    context: dg.OpExecutionContext, config: Rollback, home: HomeResource
+) -> None:
     """Roll back."""
     _done(context, lambda: roll_back(home.open(), config.by, config.reason, config.to))
 
@@ -83,7 +98,9 @@ def unblock_version(context: dg.OpExecutionContext, config: Word, home: HomeReso
 
 
 @dg.op(description="Ask for a new candidate in your name; the sensor starts its training.")
-def ask_for_a_retraining(context: dg.OpExecutionContext, config: RetrainingRequest, home: HomeResource) -> None:
+def ask_for_a_retraining(
+    context: dg.OpExecutionContext, config: RetrainingRequest, home: HomeResource
+) -> None:
     """Request a retraining."""
     _done(context, lambda: request_retraining(home.open(), config.by, config.reason))
 
@@ -94,7 +111,12 @@ def retraining_request_job() -> None:
     ask_for_a_retraining()
 
 
-@dg.job(tags=ONCE, description="Approve a candidate that passed and waits; with override also one that was refused.")
+@dg.job(
+    tags=ONCE,
+    description=(
+        "Approve a candidate that passed and waits; with override also one that was refused."
+    ),
+)
 def approval_job() -> None:
     """One op."""
     approve_version()
@@ -106,7 +128,10 @@ def rejection_job() -> None:
     reject_version()
 
 
-@dg.job(tags=ONCE, description="Roll production back to an earlier version; servers follow within seconds.")
+@dg.job(
+    tags=ONCE,
+    description="Roll production back to an earlier version; servers follow within seconds.",
+)
 def rollback_job() -> None:
     """One op."""
     roll_production_back()

@@ -1,4 +1,7 @@
-"""Automation: the jobs, the sensors and the schedule. Every one asks the same pure rule what comes next."""
+"""Automation: the jobs, the sensors and the schedule.
+
+Every one asks the same pure rule what comes next.
+"""
 
 import dagster as dg
 
@@ -16,21 +19,32 @@ from churn_platform.ingestion.publish import recognise_drop, recognise_drops
 from churn_platform.loop.next_step import Step
 from churn_platform.loop.progress import Progress
 from churn_platform.promotion.approving import record_lapse_if_free
-from churn_platform.services import Home
+from churn_platform.services import Services
 
 EVIDENCE_TAG = "churn/evidence"
 ACTIVE = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
 BUSY = "Another run is active: one run at a time for a home."
-RECOGNISED = "The drop of {} has other times than at its publication and the same content: nothing is due."
-UNDER_WAY = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+RECOGNISED = (
+    "The drop of {} has other times than at its publication and the same content: nothing is due."
+)
+UNDER_WAY = [
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
 SILENT_SECONDS = 120.0
-"""A run holds its home, but for the seconds around its start and end; loading the libraries may take a minute."""
+"""A run holds its home, but for the seconds around its start and end; loading the libraries may
+take a minute.
+"""
 RETRY_SECONDS = 60.0
 """Before the second attempt; twice as long before each further one."""
 LONGEST_WAIT = 5
 """Doublings: about half an hour."""
 EVERY_MORNING = "0 6 * * *"
-MEND = "Check its last run in Dagster and fix the problem, then type `churn run` or start the job there."
+MEND = (
+    "Check its last run in Dagster and fix the problem, then type `churn run` or start the job"
+    " there."
+)
 SERVERS = {"retraining": "The MLflow server", "monthly": "The database of Feast"}
 """What a step waits for while it is away."""
 
@@ -43,7 +57,9 @@ monthly = dg.define_asset_job(
 )  # fmt: skip
 retraining = dg.define_asset_job(
     "retraining",
-    selection=dg.AssetSelection.assets(candidate_model, promotion_decision, production_model, scores),
+    selection=dg.AssetSelection.assets(
+        candidate_model, promotion_decision, production_model, scores
+    ),
     description="When the policy asks: fit a candidate, decide, promote or keep, score again.",
 )
 
@@ -52,10 +68,15 @@ retraining = dg.define_asset_job(
     job=monthly,
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Requests the monthly job for the oldest drop that is complete and not yet processed, one a tick.",
+    description=(
+        "Requests the monthly job for the oldest drop that is complete and not yet processed,"
+        " one a tick."
+    ),
 )
 def drop_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> dg.SensorResult:
-    """A drop is due when `_SUCCESS` is there or its files have been unchanged for a few seconds."""
+    """A drop is due when `_SUCCESS` is there or its files have been unchanged for a few
+    seconds.
+    """
     return _answer(context, home, ("monthly",))
 
 
@@ -63,7 +84,10 @@ def drop_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> dg.S
     job=retraining,
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Requests a retraining when drift or realised performance requires it; otherwise reports why not.",
+    description=(
+        "Requests a retraining when drift or realised performance requires it; otherwise"
+        " reports why not."
+    ),
 )
 def drift_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> dg.SensorResult:
     """One run for one piece of evidence."""
@@ -73,10 +97,15 @@ def drift_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> dg.
 @dg.sensor(
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Tells people what happened: promotions, refusals, refused drops and the like; requests no run.",
+    description=(
+        "Tells people what happened: promotions, refusals, refused drops and the like; requests"
+        " no run."
+    ),
 )
 def alert_sensor(home: HomeResource) -> dg.SkipReason:
-    """Every event once, to the receivers of CHURN_ALERT_URLS; it follows the ledger, so failed runs count too."""
+    """Every event once, to the receivers of CHURN_ALERT_URLS; it follows the ledger, so failed
+    runs count too.
+    """
     opened = home.open()
     if not opened.settings.alerts_wanted:
         return dg.SkipReason("No receiver is set (CHURN_ALERT_URLS).")
@@ -88,9 +117,14 @@ def alert_sensor(home: HomeResource) -> dg.SkipReason:
     job=monthly,
     cron_schedule=EVERY_MORNING,
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="The same as drop_sensor by the clock, every morning at six: for those who switch sensors off.",
+    description=(
+        "The same as drop_sensor by the clock, every morning at six: for those who switch"
+        " sensors off."
+    ),
 )
-def monthly_schedule(context: dg.ScheduleEvaluationContext, home: HomeResource) -> dg.RunRequest | dg.SkipReason:
+def monthly_schedule(
+    context: dg.ScheduleEvaluationContext, home: HomeResource
+) -> dg.RunRequest | dg.SkipReason:
     """Request the oldest due month."""
     opened = home.open()
     if _busy(opened, context.instance):
@@ -98,16 +132,25 @@ def monthly_schedule(context: dg.ScheduleEvaluationContext, home: HomeResource) 
     recognise_drops(opened)
     step = Progress(opened).next_step()
     if step is None or step.kind != "monthly":
-        return dg.SkipReason("No month is due." if step is None else f"First the {step.kind} of {step.as_of} is due.")
+        return dg.SkipReason(
+            "No month is due." if step is None else f"First the {step.kind} of {step.as_of} is due."
+        )
     context.instance.add_dynamic_partitions("as_of", [step.as_of.isoformat()])
     return dg.RunRequest(
-        run_key=f"monthly:{step.as_of}:{step.key}", partition_key=step.as_of.isoformat(), tags=_tags(step)
+        run_key=f"monthly:{step.as_of}:{step.key}",
+        partition_key=step.as_of.isoformat(),
+        tags=_tags(step),
     )
 
 
 def run_request(step: Step, attempt: int) -> dg.RunRequest:
-    """The run of one step; the key carries the evidence and the attempt, for a key is never run twice."""
-    config = {"ops": {"promotion_decision": {"config": {"trigger": step.trigger}}}} if step.trigger else {}
+    """The run of one step; the key carries the evidence and the attempt, for a key is never run
+    twice.
+    """
+    if step.trigger:
+        config = {"ops": {"promotion_decision": {"config": {"trigger": step.trigger}}}}
+    else:
+        config = {}
     return dg.RunRequest(
         run_key=f"{step.kind}:{step.as_of}:{step.key}:{attempt}",
         partition_key=step.as_of.isoformat(),
@@ -117,7 +160,9 @@ def run_request(step: Step, attempt: int) -> dg.RunRequest:
     )
 
 
-def _answer(context: dg.SensorEvaluationContext, home: HomeResource, kinds: tuple[str, ...]) -> dg.SensorResult:
+def _answer(
+    context: dg.SensorEvaluationContext, home: HomeResource, kinds: tuple[str, ...]
+) -> dg.SensorResult:
     opened = home.open()
     if (not_now := _why_not_now(opened, context.instance)) is not None:
         return dg.SensorResult(skip_reason=not_now)
@@ -129,61 +174,92 @@ def _answer(context: dg.SensorEvaluationContext, home: HomeResource, kinds: tupl
     runs = _ended_runs(context.instance, step)
     failed = sum(record.dagster_run.status is not dg.DagsterRunStatus.SUCCESS for record in runs)
     if failed >= opened.contract.policy.retraining.max_attempts:
-        what, times = f"{step.kind} of {step.as_of}", f"failed {failed} times"
-        Alerter(opened).gave_up(f"the {what}", step.key, f"It {times} and is not tried again by itself. {MEND}")
+        what = f"{step.kind} of {step.as_of}"
+        times = f"failed {failed} times"
+        Alerter(opened).gave_up(
+            f"the {what}", step.key, f"It {times} and is not tried again by itself. {MEND}"
+        )
         return dg.SensorResult(skip_reason=f"The {what} {times}: look at its last run.")
     if (wait := _still_to_wait(runs, opened.now().timestamp())) > 0:
-        said = f"The {step.kind} of {step.as_of} ran and is due again: attempt {len(runs) + 1} in {wait:.0f} seconds."
+        said = (
+            f"The {step.kind} of {step.as_of} ran and is due again: attempt {len(runs) + 1} in"
+            f" {wait:.0f} seconds."
+        )
         return dg.SensorResult(skip_reason=said)
     away = _away(opened, step)
     if step.kind in SERVERS:
-        Alerter(opened).seen(SERVERS[step.kind], up=away is None, sentence=away or f"The {step.kind} continues.")
+        Alerter(opened).seen(
+            SERVERS[step.kind], up=away is None, sentence=away or f"The {step.kind} continues."
+        )
     if away is not None:
         return dg.SensorResult(skip_reason=f"{away} The {step.kind} of {step.as_of} waits for it.")
     return dg.SensorResult(
-        # Not `failed + 1`: a month that the online store has lost since has a good run already, and a key is never run
+        # Not `failed + 1`: a month that the online store has lost since has a good run already,
+        # and a key is never run
         # twice.
         run_requests=[run_request(step, len(runs) + 1)],
         dynamic_partitions_requests=[as_of_partitions.build_add_request([step.as_of.isoformat()])],
     )
 
 
-def _why_not_now(home: Home, instance: dg.DagsterInstance) -> str | None:
-    """Why this tick looks for no step; notes first what has changed in the home since the last one."""
+def _why_not_now(home: Services, instance: dg.DagsterInstance) -> str | None:
+    """Why this tick looks for no step; notes first what has changed in the home since the last
+    one.
+    """
     if _busy(home, instance):
         return BUSY
     record_lapse_if_free(home)
     notice_lost_rows(home)
     copied = recognise_drop(home)  # one a tick: reading a large drop takes a while
-    return None if copied is None else RECOGNISED.format(copied)
+    if copied is None:
+        return None
+    return RECOGNISED.format(copied)
 
 
-def _away(home: Home, step: Step) -> str | None:
+def _away(home: Services, step: Step) -> str | None:
     """Why a server that the step needs cannot be used now; None when it can."""
     if step.kind == "retraining":
         return home.registry.away()
-    return home.feature_store.away() if step.kind == "monthly" else None
+    if step.kind == "monthly":
+        return home.feature_store.away()
+    return None
 
 
-def _busy(home: Home, instance: dg.DagsterInstance) -> bool:
-    """Whether a run is active. One that was killed counts as started forever (Dagster never asks): it is closed."""
+def _busy(home: Services, instance: dg.DagsterInstance) -> bool:
+    """Whether a run is active.
+
+    One that was killed counts as started forever (Dagster never asks): it is closed.
+    """
     started = instance.get_run_records(dg.RunsFilter(statuses=UNDER_WAY))
     for record in started if started and home.is_free() else []:
-        events = instance.get_records_for_run(record.dagster_run.run_id, limit=1, ascending=False).records
-        last = events[0].event_log_entry.timestamp if events else record.update_timestamp.timestamp()
+        events = instance.get_records_for_run(
+            record.dagster_run.run_id, limit=1, ascending=False
+        ).records
+        if events:
+            last = events[0].event_log_entry.timestamp
+        else:
+            last = record.update_timestamp.timestamp()
         if home.now().timestamp() - last > SILENT_SECONDS:
-            instance.report_run_canceled(record.dagster_run, message="The process that ran it is gone.")
+            instance.report_run_canceled(
+                record.dagster_run, message="The process that ran it is gone."
+            )
     return bool(instance.get_runs(dg.RunsFilter(statuses=ACTIVE), limit=1))
 
 
 def _ended_runs(instance: dg.DagsterInstance, step: Step) -> list[dg.RunRecord]:
     """The runs of one step that have ended, well or not."""
-    ended = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED, dg.DagsterRunStatus.SUCCESS]
+    ended = [
+        dg.DagsterRunStatus.FAILURE,
+        dg.DagsterRunStatus.CANCELED,
+        dg.DagsterRunStatus.SUCCESS,
+    ]
     return list(instance.get_run_records(dg.RunsFilter(tags=_tags(step), statuses=ended)))
 
 
 def _still_to_wait(runs: list[dg.RunRecord], now: float) -> float:
-    """Seconds until the step is run again: what failed for want of a server, or is due again, later and later."""
+    """Seconds until the step is run again: what failed for want of a server, or is due again,
+    later and later.
+    """
     if not runs:
         return 0.0
     since = max(record.update_timestamp.timestamp() for record in runs)
@@ -201,4 +277,6 @@ def _why_not(progress: Progress, step: Step | None) -> str:
     if waiting:
         return f"The files of {waiting[0]} are still changing."
     processed = [month.as_of for month in progress.months() if month.processed]
-    return progress.verdict(processed[-1]).reason if processed else "No drop has arrived yet."
+    if processed:
+        return progress.verdict(processed[-1]).reason
+    return "No drop has arrived yet."

@@ -21,36 +21,57 @@ from churn_platform.features.training_dataset import AS_OF, LABEL, TrainingDatas
 from churn_platform.loop.progress import Progress
 
 
-@dg.asset(partitions_def=as_of_partitions, group_name="features", deps=[snapshot], kinds={"feast", "duckdb"})
+@dg.asset(
+    partitions_def=as_of_partitions,
+    group_name="features",
+    deps=[snapshot],
+    kinds={"feast", "duckdb"},
+)
 def feature_views(context: dg.AssetExecutionContext, home: HomeResource) -> dg.MaterializeResult:
-    """The Feast repository generated from the contract, and the month's features in the online store.
+    """The Feast repository generated from the contract, and the month's features in the online
+    store.
 
     The online store never goes back in time: an older month leaves it alone.
     """
-    opened, as_of = home.open(), month_of(context)
-    store, now = opened.feature_store, opened.now()
+    opened = home.open()
+    as_of = month_of(context)
+    store = opened.feature_store
+    now = opened.now()
     names = store.apply(opened.lake.view(now, as_at_scoring=True))
     written = store.materialize(opened.lake.view(now, as_at_scoring=False), as_of)
     return dg.MaterializeResult(
         metadata={
             "feature views": ", ".join(names),
             "features": len(opened.contract.features),
-            "online store": f"holds {store.online_as_of()}" + ("" if written else f"; {as_of} is older and stayed out"),
+            "online store": (
+                f"holds {store.online_as_of()}"
+                + ("" if written else f"; {as_of} is older and stayed out")
+            ),
             "repository": dg.MetadataValue.path(str(store.folder)),
         }
     )
 
 
-@dg.asset(partitions_def=as_of_partitions, group_name="features", deps=[feature_views], kinds={"feast", "pandas"})
+@dg.asset(
+    partitions_def=as_of_partitions,
+    group_name="features",
+    deps=[feature_views],
+    kinds={"feast", "pandas"},
+)
 def training_dataset(context: dg.AssetExecutionContext, home: HomeResource) -> dg.MaterializeResult:
-    """Features as they were known when each month was scored, with matured labels and the stable holdout.
+    """Features as they were known when each month was scored, with matured labels and the
+    stable holdout.
 
-    The holdout (a quarter of the customers, by a salted hash) never trains any model, in any month.
+    The holdout (a quarter of the customers, by a salted hash) never trains any model, in any
+    month.
     """
-    opened, as_of = home.open(), month_of(context)
+    opened = home.open()
+    as_of = month_of(context)
     dataset = build_training_dataset(opened, as_of)
     if dataset is None:
-        return dg.MaterializeResult(metadata={"note": "No labels have matured yet: nothing to train on."})
+        return dg.MaterializeResult(
+            metadata={"note": "No labels have matured yet: nothing to train on."}
+        )
     return dg.MaterializeResult(metadata=_metadata(dataset))
 
 
@@ -58,7 +79,10 @@ DATASET_CHECKS = (
     dg.AssetCheckSpec(
         "no_feature_from_after_its_moment",
         asset=training_dataset,
-        description="Every feature equals what the lake knew when its month was scored, joined without Feast.",
+        description=(
+            "Every feature equals what the lake knew when its month was scored, joined without"
+            " Feast."
+        ),
     ),
     dg.AssetCheckSpec(
         "no_holdout_entity_in_training",
@@ -68,12 +92,17 @@ DATASET_CHECKS = (
     dg.AssetCheckSpec(
         "labels_plausible",
         asset=training_dataset,
-        description="The labels look like churn: rate in range, churners stay away, months agree.",
+        description=(
+            "The labels look like churn: rate in range, churners stay away, months agree."
+        ),
     ),
     dg.AssetCheckSpec(
         "no_feature_tells_the_label",
         asset=training_dataset,
-        description="No feature alone predicts churn. One that does is probably known only after churning (GATE011).",
+        description=(
+            "No feature alone predicts churn. One that does is probably known only after"
+            " churning (GATE011)."
+        ),
     ),
 )
 
@@ -81,7 +110,8 @@ DATASET_CHECKS = (
 @dg.multi_asset_check(name="training_dataset_checks", specs=DATASET_CHECKS)
 def training_dataset_checks(context: dg.AssetCheckExecutionContext, home: HomeResource):  # noqa: ANN201 - generator
     """Judge the published training dataset from the lake, without Feast."""
-    opened, as_of = home.open(), month_of(context)  # type: ignore[arg-type]
+    opened = home.open()
+    as_of = month_of(context)  # type: ignore[arg-type]
     dataset = load_training_dataset(opened, as_of)
     month = {"as_of": as_of.isoformat()}
     left_out = list(Progress(opened).left_out(as_of).values())
@@ -91,7 +121,10 @@ def training_dataset_checks(context: dg.AssetCheckExecutionContext, home: HomeRe
             passed = not left_out or spec.name != "labels_plausible"
             metadata = month | {"note": note}
             yield dg.AssetCheckResult(
-                passed=passed, severity=dg.AssetCheckSeverity.WARN, check_name=spec.name, metadata=metadata
+                passed=passed,
+                severity=dg.AssetCheckSeverity.WARN,
+                check_name=spec.name,
+                metadata=metadata,
             )
         return
     wrong = oracle_mismatches(opened, dataset, knowledge_time(opened, as_of))
@@ -114,13 +147,17 @@ def training_dataset_checks(context: dg.AssetCheckExecutionContext, home: HomeRe
 
 
 def _failed(wrong: int, shared: int, alone: Alone) -> dict[str, str]:
-    """The failed checks with a sentence each; the plausibility of the labels has figures of its own in the record."""
+    """The failed checks with a sentence each; the plausibility of the labels has figures of its
+    own in the record.
+    """
     found = {}
     if wrong:
         said = f"{wrong:,} cells differ from what the lake knew when their month was scored."
         found["no_feature_from_after_its_moment"] = said
     if shared:
-        found["no_holdout_entity_in_training"] = f"{shared:,} customers of the holdout are in the training rows."
+        found["no_holdout_entity_in_training"] = (
+            f"{shared:,} customers of the holdout are in the training rows."
+        )
     if alone.leaks:
         named = ", ".join(f"{name} (AUC {auc:.3f})" for name, auc in alone.leaks.items())
         found["no_feature_tells_the_label"] = f"Probably known only after churning: {named}."
@@ -128,9 +165,14 @@ def _failed(wrong: int, shared: int, alone: Alone) -> dict[str, str]:
 
 
 def _leak_result(alone: Alone, month: dict[str, str]) -> dg.AssetCheckResult:
-    """WARN rather than ERROR: the candidate is refused by GATE011, the month's scores are not in doubt."""
+    """WARN rather than ERROR: the candidate is refused by GATE011, the month's scores are not
+    in doubt.
+    """
     lines = ["| feature | AUC alone |", "| --- | ---: |"]
-    lines += [f"| {name} | {auc:.3f} |" for name, auc in sorted(alone.aucs.items(), key=lambda found: -found[1])]
+    lines += [
+        f"| {name} | {auc:.3f} |"
+        for name, auc in sorted(alone.aucs.items(), key=lambda found: -found[1])
+    ]
     named = ", ".join(f"{name} (AUC {auc:.3f})" for name, auc in alone.leaks.items())
     return dg.AssetCheckResult(
         passed=not alone.leaks, severity=dg.AssetCheckSeverity.WARN, check_name="no_feature_tells_the_label",
@@ -151,11 +193,18 @@ LABEL_FIGURES = {
 """What the check shows -> the name in the record."""
 
 
-def _label_result(record: Mapping[str, Any], left_out: list[str], month: dict[str, str]) -> dg.AssetCheckResult:
-    """What the record of the dataset says of its newest labels; a record of an older version may say nothing."""
+def _label_result(
+    record: Mapping[str, Any], left_out: list[str], month: dict[str, str]
+) -> dg.AssetCheckResult:
+    """What the record of the dataset says of its newest labels; a record of an older version
+    may say nothing.
+    """
     found = record.get("labels") or {}
     warnings = [*found.get("warnings", ()), *left_out]
-    unknown = "An earlier version made the dataset and did not judge its labels: materialize training_dataset again."
+    unknown = (
+        "An earlier version made the dataset and did not judge its labels: materialize"
+        " training_dataset again."
+    )
     return dg.AssetCheckResult(
         passed=not warnings, severity=dg.AssetCheckSeverity.WARN, check_name="labels_plausible",
         description=" ".join(warnings) or ("Nothing looks wrong." if found else unknown),
@@ -164,7 +213,8 @@ def _label_result(record: Mapping[str, Any], left_out: list[str], month: dict[st
 
 
 def _metadata(dataset: TrainingDataset) -> dict[str, object]:
-    train, holdout = dataset.training_rows(), dataset.holdout_rows()
+    train = dataset.training_rows()
+    holdout = dataset.holdout_rows()
     rows = pd.DataFrame(
         {
             "rows": [len(train), len(holdout)],
@@ -174,12 +224,16 @@ def _metadata(dataset: TrainingDataset) -> dict[str, object]:
         index=["training", "holdout"],
     )
     lines = ["| | rows | churners | months |", "| --- | ---: | ---: | --- |"]
-    lines += [f"| {name} | {r['rows']:,} | {r['churners']:,} | {r['months']} |" for name, r in rows.iterrows()]
+    lines += [
+        f"| {name} | {r['rows']:,} | {r['churners']:,} | {r['months']} |"
+        for name, r in rows.iterrows()
+    ]
     return {
         "rows": dg.MetadataValue.md("\n".join(lines)),
         "dagster/row_count": len(dataset.frame),
         "churn rate": float(train[LABEL].astype(float).mean()),
-        "months one cadence earlier (forward value)": ", ".join(m.isoformat() for m in dataset.window.forward)
-        or "none",
+        "months one cadence earlier (forward value)": (
+            ", ".join(m.isoformat() for m in dataset.window.forward) or "none"
+        ),
         "digest": dataset.digest,
     }

@@ -7,7 +7,7 @@ import dagster as dg
 from churn_platform.alerting.watching import DagsterState, JobState
 from churn_platform.defs.automation import monthly, retraining
 from churn_platform.defs.pulling import pull
-from churn_platform.services import Home
+from churn_platform.services import Services
 
 BROKEN = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
@@ -15,7 +15,7 @@ BROKEN = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 class DagsterHealth:
     """Reads one home's Dagster storage; the instance is opened at the first reading and kept."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Services) -> None:
         self._folder = home.folder / "dagster"
         self._instance: dg.DagsterInstance | None = None
         self._opening = threading.Lock()
@@ -26,7 +26,9 @@ class DagsterHealth:
             if self._instance is None:
                 self._instance = dg.DagsterInstance.from_config(str(self._folder))
         beats = self._instance.get_daemon_heartbeats()
-        jobs = {job.name: self._job(self._instance, job.name) for job in (monthly, retraining, pull)}
+        jobs = {
+            job.name: self._job(self._instance, job.name) for job in (monthly, retraining, pull)
+        }
         return DagsterState({kind.lower(): beat.timestamp for kind, beat in beats.items()}, jobs)
 
     def _job(self, instance: dg.DagsterInstance, name: str) -> JobState:
@@ -36,8 +38,12 @@ class DagsterHealth:
         )
 
 
-def _ended(instance: dg.DagsterInstance, job: str, statuses: list[dg.DagsterRunStatus]) -> float | None:
+def _ended(
+    instance: dg.DagsterInstance, job: str, statuses: list[dg.DagsterRunStatus]
+) -> float | None:
     records = instance.get_run_records(
         dg.RunsFilter(job_name=job, statuses=statuses), limit=1, order_by="update_timestamp"
     )
-    return records[0].end_time or records[0].update_timestamp.timestamp() if records else None
+    if records:
+        return records[0].end_time or records[0].update_timestamp.timestamp()
+    return None

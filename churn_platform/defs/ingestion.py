@@ -14,7 +14,7 @@ from churn_platform.ingestion.publish import publish_drop
 from churn_platform.ingestion.quarantine import quarantined_sentence
 from churn_platform.lake.lake import Publication
 from churn_platform.lake.month_comparison import change_sentence
-from churn_platform.services import Home
+from churn_platform.services import Services
 
 WORST = 3
 """Reasons shown a table; the page has all."""
@@ -29,31 +29,43 @@ NO_ROW_QUARANTINED = "no_row_quarantined"
         dg.AssetCheckSpec(
             NO_ROW_QUARANTINED,
             asset="snapshot",
-            description="Every row of the drop fits the contract. Rows that do not are quarantined with their reasons.",
+            description=(
+                "Every row of the drop fits the contract. Rows that do not are quarantined with"
+                " their reasons."
+            ),
         )
     ],
 )
 def snapshot(context: dg.AssetExecutionContext, home: HomeResource) -> dg.MaterializeResult:
-    """The month's tables, validated against the contract and published as typed Parquet, all or nothing.
+    """The month's tables, validated against the contract and published as typed Parquet, all or
+    nothing.
 
-    The same files again change nothing; changed files are a correction, kept beside what was known before. Up to the
-    contract's share of a table, rows with a fault are quarantined.
+    The same files again change nothing; changed files are a correction, kept beside what was
+    known before. Up to the contract's share of a table, rows with a fault are quarantined.
     """
-    opened, as_of = home.open(), month_of(context)
+    opened = home.open()
+    as_of = month_of(context)
     try:
         publication = publish_drop(opened, as_of)
     except DropRefused as refusal:
-        metadata: dict[str, object] = {"faults": dg.MetadataValue.md("\n".join(f"- {f}" for f in refusal.faults))}
+        metadata: dict[str, object] = {
+            "faults": dg.MetadataValue.md("\n".join(f"- {f}" for f in refusal.faults))
+        }
         if refusal.page is not None:
             metadata["page"] = dg.MetadataValue.url(report_url(opened, refusal.page))
         raise dg.Failure(description=str(refusal), metadata=metadata, allow_retries=False) from None
-    return dg.MaterializeResult(metadata=_metadata(opened, publication), check_results=[_check(opened, publication)])
+    return dg.MaterializeResult(
+        metadata=_metadata(opened, publication), check_results=[_check(opened, publication)]
+    )
 
 
-def _metadata(home: Home, publication: Publication) -> dict[str, object]:
+def _metadata(home: Services, publication: Publication) -> dict[str, object]:
     deliveries = home.lake.deliveries(publication.as_of)
     lines = ["| delivery | arrived | kind | tables |", "| --- | --- | --- | --- |"]
-    lines += [f"| {d['number']} | {d['arrived'][:19]} | {d['kind']} | {', '.join(d['tables'])} |" for d in deliveries]
+    lines += [
+        f"| {d['number']} | {d['arrived'][:19]} | {d['kind']} | {', '.join(d['tables'])} |"
+        for d in deliveries
+    ]
     compared = home.lake.compared(publication.as_of)
     return {
         "delivery": publication.kind,
@@ -69,10 +81,12 @@ def _metadata(home: Home, publication: Publication) -> dict[str, object]:
 
 def warnings_metadata(warnings: Sequence[MonthWarning]) -> dg.MarkdownMetadataValue:
     """Warnings of a month as a list for the UI."""
-    return dg.MetadataValue.md("\n".join(f"- {one.code}: {one.sentence}" for one in warnings) or "none")
+    return dg.MetadataValue.md(
+        "\n".join(f"- {one.code}: {one.sentence}" for one in warnings) or "none"
+    )
 
 
-def _rows(home: Home, publication: Publication) -> str:
+def _rows(home: Services, publication: Publication) -> str:
     """Every table with its published rows, those put aside or dropped, and the worst reasons."""
     aside = home.lake.quarantines(publication.as_of)
     lines = [
@@ -82,17 +96,26 @@ def _rows(home: Home, publication: Publication) -> str:
     for name, rows in publication.rows.items():
         found = aside.get(name, {"quarantined": 0, "duplicates": 0, "reasons": []})
         reasons = " ".join(found["reasons"][:WORST]).replace("|", "\\|")
-        lines.append(f"| {name} | {rows:,} | {found['quarantined']:,} | {found['duplicates']:,} | {reasons} |")
+        lines.append(
+            f"| {name} | {rows:,} | {found['quarantined']:,} | {found['duplicates']:,} |"
+            f" {reasons} |"
+        )
     return "\n".join(lines)
 
 
-def _check(home: Home, publication: Publication) -> dg.AssetCheckResult:
+def _check(home: Services, publication: Publication) -> dg.AssetCheckResult:
     aside = home.lake.quarantines(publication.as_of)
     said = quarantined_sentence({name: found["quarantined"] for name, found in aside.items()})
-    metadata: dict[str, object] = {"as_of": publication.as_of.isoformat(), "quarantined": said or "none"}
+    metadata: dict[str, object] = {
+        "as_of": publication.as_of.isoformat(),
+        "quarantined": said or "none",
+    }
     page = home.reports / publication.as_of.isoformat() / "drop.html"
     if said and page.exists():
         metadata["page"] = dg.MetadataValue.url(report_url(home, page))
     return dg.AssetCheckResult(
-        passed=not said, check_name=NO_ROW_QUARANTINED, severity=dg.AssetCheckSeverity.WARN, metadata=metadata
+        passed=not said,
+        check_name=NO_ROW_QUARANTINED,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata=metadata,
     )

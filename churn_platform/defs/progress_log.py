@@ -1,4 +1,6 @@
-"""A Dagster logger that reports to a listener which asset starts and ends, in place of Dagster's own console lines."""
+"""A Dagster logger that reports to a listener which asset starts and ends, in place of
+Dagster's own console lines.
+"""
 
 import contextlib
 import logging

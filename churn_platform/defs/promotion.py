@@ -1,4 +1,6 @@
-"""Promotion: the decision, the checks that show it, and the production model that carries it out."""
+"""Promotion: the decision, the checks that show it, and the production model that carries it
+out.
+"""
 
 import dagster as dg
 
@@ -19,11 +21,17 @@ class DecisionConfig(dg.Config):
     trigger: Trigger = "manual"
 
 
-@dg.asset(partitions_def=as_of_partitions, group_name="promotion", deps=[candidate_model], kinds={"python"})
+@dg.asset(
+    partitions_def=as_of_partitions,
+    group_name="promotion",
+    deps=[candidate_model],
+    kinds={"python"},
+)
 def promotion_decision(
     context: dg.AssetExecutionContext, config: DecisionConfig, home: HomeResource
 ) -> dg.MaterializeResult:
-    """Candidate and production scored on the same holdout rows: promoted or refused, one finding a criterion.
+    """Candidate and production scored on the same holdout rows: promoted or refused, one
+    finding a criterion.
 
     A refusal is a normal day: the run stays green, production stays as it is.
     """
@@ -37,20 +45,27 @@ def promotion_decision(
         dg.AssetCheckSpec(
             criterion.name,
             asset=promotion_decision,
-            description=f"{criterion.code} {criterion.title}. Shows the decision; production_model verifies it again.",
+            description=(
+                f"{criterion.code} {criterion.title}. Shows the decision; production_model"
+                " verifies it again."
+            ),
         )
         for criterion in CRITERIA
     ],
 )
 def promotion_gate(home: HomeResource):  # noqa: ANN201 - a generator of results
-    """Show the newest decision, one check a criterion: WARN when refused, ERROR when the comparison was unsound."""
+    """Show the newest decision, one check a criterion: WARN when refused, ERROR when the
+    comparison was unsound.
+    """
     opened = home.open()
     decision = newest_decision(opened)
     for finding in decision.findings:
         yield dg.AssetCheckResult(
             check_name=finding.name,
             passed=finding.outcome in ("pass", "not_applicable") and not finding.refuses,
-            severity=dg.AssetCheckSeverity.ERROR if finding.unsound else dg.AssetCheckSeverity.WARN,
+            severity=(
+                dg.AssetCheckSeverity.ERROR if finding.unsound else dg.AssetCheckSeverity.WARN
+            ),
             description=finding.detail,
             metadata={
                 "code": finding.code,
@@ -62,12 +77,17 @@ def promotion_gate(home: HomeResource):  # noqa: ANN201 - a generator of results
 
 
 @dg.asset(
-    partitions_def=as_of_partitions, group_name="promotion", deps=[promotion_decision], kinds={"mlflow", "python"}
+    partitions_def=as_of_partitions,
+    group_name="promotion",
+    deps=[promotion_decision],
+    kinds={"mlflow", "python"},
 )
 def production_model(home: HomeResource) -> dg.MaterializeResult:
-    """Verifies the decision again for exactly this candidate: promoted, or production is kept with the reason.
+    """Verifies the decision again for exactly this candidate: promoted, or production is kept
+    with the reason.
 
-    A promotion sets the alias `production`, publishes the release for serving and writes the receipt.
+    A promotion sets the alias `production`, publishes the release for serving and writes the
+    receipt.
     """
     opened = home.open()
     outcome = carry_out(opened)
@@ -75,9 +95,9 @@ def production_model(home: HomeResource) -> dg.MaterializeResult:
     return dg.MaterializeResult(
         metadata={
             "outcome": outcome.sentence,
-            "waits for approval": "none" if request is None else f"version {request[0].version}",
+            "waits for approval": ("none" if request is None else f"version {request[0].version}"),
             "production version": "none" if outcome.version is None else str(outcome.version),
-            "production AUC at its decision": outcome.auc if outcome.auc is not None else "none",
+            "production AUC at its decision": (outcome.auc if outcome.auc is not None else "none"),
             "release": dg.MetadataValue.path(outcome.release) if outcome.release else "none",
         }
     )
@@ -98,8 +118,13 @@ def approval(home: HomeResource) -> dg.AssetCheckResult:
     request = waiting(home.open())
     said = "No candidate waits for an approval."
     if request is not None:
-        said = f"{request[0].sentence()} Answer with approval_job or rejection_job, or with `churn approve`."
-    return dg.AssetCheckResult(passed=request is None, severity=dg.AssetCheckSeverity.WARN, description=said)
+        said = (
+            f"{request[0].sentence()} Answer with approval_job or rejection_job, or with `churn"
+            " approve`."
+        )
+    return dg.AssetCheckResult(
+        passed=request is None, severity=dg.AssetCheckSeverity.WARN, description=said
+    )
 
 
 def _metadata(decision: Decision) -> dict[str, object]:
@@ -117,9 +142,13 @@ def _metadata(decision: Decision) -> dict[str, object]:
         "why": decision.reason,
         "trigger": decision.trigger,
         "candidate version": str(decision.candidate_version),
-        "production version": "none" if decision.production_version is None else str(decision.production_version),
+        "production version": (
+            "none" if decision.production_version is None else str(decision.production_version)
+        ),
         **{name: round(value, 4) for name, value in figures.items() if value is not None},
-        "difference interval": "none" if interval is None else f"[{interval[0]:+.4f}, {interval[1]:+.4f}]",
+        "difference interval": (
+            "none" if interval is None else f"[{interval[0]:+.4f}, {interval[1]:+.4f}]"
+        ),
         "findings": dg.MetadataValue.md(findings_table(decision.findings)),
         "attempt on this holdout": decision.attempt,
         "policy": decision.policy_hash[:12],
@@ -129,4 +158,9 @@ def _metadata(decision: Decision) -> dict[str, object]:
 def findings_table(findings: tuple[Finding, ...]) -> str:
     """The findings as a Markdown table."""
     lines = ["| code | criterion | outcome | |", "| --- | --- | --- | --- |"]
-    return "\n".join([*lines, *(f"| {f.code} | {f.title} | {MARKS[f.outcome]} | {f.detail} |" for f in findings)])
+    return "\n".join(
+        [
+            *lines,
+            *(f"| {f.code} | {f.title} | {MARKS[f.outcome]} | {f.detail} |" for f in findings),
+        ]
+    )

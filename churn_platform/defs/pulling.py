@@ -1,4 +1,6 @@
-"""Pulling: the customers' databases are read when a month is over; the drop is then processed like any other."""
+"""Pulling: the customers' databases are read when a month is over; the drop is then processed
+like any other.
+"""
 
 import dagster as dg
 
@@ -19,7 +21,11 @@ class PullConfig(dg.Config):
     as_of: str
 
 
-@dg.op(description="Read the contract's tables of one month from their databases and accept them as a drop.")
+@dg.op(
+    description=(
+        "Read the contract's tables of one month from their databases and accept them as a drop."
+    )
+)
 def pull_month(context: dg.OpExecutionContext, config: PullConfig, home: HomeResource) -> None:
     """Nothing is taken in unless every table was read and the drop is not refused."""
     opened = home.open()
@@ -44,7 +50,10 @@ def pull() -> None:
     job=pull,
     cron_schedule=EVERY_MORNING,
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Every morning at five: reads a month that is over, or matured labels, from the customers' databases.",
+    description=(
+        "Every morning at five: reads a month that is over, or matured labels, from the"
+        " customers' databases."
+    ),
 )
 def pull_schedule(home: HomeResource) -> dg.RunRequest | dg.SkipReason:
     """One month a morning; it is tried again the next morning when it could not be read."""
@@ -54,5 +63,6 @@ def pull_schedule(home: HomeResource) -> dg.RunRequest | dg.SkipReason:
     if as_of is None:
         return dg.SkipReason(why)
     return dg.RunRequest(
-        run_key=f"pull:{as_of}:{today}", run_config={"ops": {"pull_month": {"config": {"as_of": as_of.isoformat()}}}}
+        run_key=f"pull:{as_of}:{today}",
+        run_config={"ops": {"pull_month": {"config": {"as_of": as_of.isoformat()}}}},
     )

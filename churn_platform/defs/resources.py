@@ -1,4 +1,6 @@
-"""Resources: the home, held by one run at a time, and dagster-mlflow's tracking resource on the home's store."""
+"""Resources: the home, held by one run at a time, and dagster-mlflow's tracking resource on the
+home's store.
+"""
 
 import contextlib
 from collections.abc import Iterator
@@ -13,18 +15,20 @@ from churn_platform.loop.state_receipts import record_policy
 from churn_platform.maintenance.mlflow_move import finish as finish_move
 from churn_platform.promotion.approving import record_lapse
 from churn_platform.promotion.promoting import recover
-from churn_platform.services import Home
+from churn_platform.services import Services
 
 
 class HomeResource(dg.ConfigurableResource):
     """The folder that holds everything the loop writes; one run at a time holds it."""
 
     folder: str = Field(default="", description="The home; empty: CHURN_HOME, else ./churn_home.")
-    _home: Home | None = PrivateAttr(default=None)
+    _home: Services | None = PrivateAttr(default=None)
 
     @contextlib.contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["HomeResource"]:
-        """Hold the home for the length of the run; a sensor or schedule only reads and never waits."""
+        """Hold the home for the length of the run; a sensor or schedule only reads and never
+        waits.
+        """
         home = self.open()
         if context.run is None:
             yield self
@@ -38,23 +42,26 @@ class HomeResource(dg.ConfigurableResource):
             record_lapse(home)
             yield self
 
-    def open(self) -> Home:
+    def open(self) -> Services:
         """The home's adapters; nothing is read or written yet."""
         if self._home is None:
-            self._home = Home(load_settings(Path(self.folder) if self.folder else None))
+            self._home = Services(load_settings(Path(self.folder) if self.folder else None))
             self._home.check_layout()
         return self._home
 
 
 @dg.resource(
     required_resource_keys={"home"},
-    description="dagster-mlflow's `mlflow_tracking` on the home's store: one MLflow run for each Dagster run.",
+    description=(
+        "dagster-mlflow's `mlflow_tracking` on the home's store: one MLflow run for each"
+        " Dagster run."
+    ),
 )
 def mlflow_tracking(context: dg.InitResourceContext) -> Iterator[Any]:
     """Start the MLflow run that belongs to this Dagster run.
 
-    A thin shell, because importing dagster-mlflow imports MLflow (4 s) and the code location must load without it,
-    and because the store must exist before the first run opens it.
+    A thin shell, because importing dagster-mlflow imports MLflow (4 s) and the code location
+    must load without it, and because the store must exist before the first run opens it.
     """
     home = context.resources.home.open()
     home.registry.prepare()

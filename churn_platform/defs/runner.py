@@ -25,11 +25,18 @@ from churn_platform.maintenance.erasing import finish as finish_forgetting
 from churn_platform.maintenance.mlflow_move import finish as finish_move
 from churn_platform.promotion.approving import record_lapse
 from churn_platform.promotion.promoting import recover
-from churn_platform.services import Home
+from churn_platform.services import Services
 
-OURS = {kind.__name__ for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, ChurnError)}
+OURS = {
+    kind.__name__
+    for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, ChurnError)
+}
 INTERRUPTIONS = ("KeyboardInterrupt", "DagsterExecutionInterruptedError")
-IN_PROCESS = {"churn/in_process": "true", ".dagster/repository": "__repository__@churn_platform"}
+IN_PROCESS = {
+    "churn/in_process": "true",
+    ".dagster/repository": "__repository__@churn_platform",
+}
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,10 @@ class StepFailed(ChurnError):
 
 
 def run_due(
-    home: Home, on_step: Callable[[Step], None], on_asset: OnAsset, through: dt.date | None = None
+    home: Services,
+    on_step: Callable[[Step], None],
+    on_asset: OnAsset,
+    through: dt.date | None = None,
 ) -> Iterator[Ran]:
     """Run what is due, oldest first, until nothing is.
 
@@ -76,17 +86,20 @@ def run_due(
             yield ran
 
 
-def _instance(home: Home) -> dg.DagsterInstance:
-    """The home's instance without the capture of stdout and stderr: it would swallow the progress bar, and Ctrl-C
-    would make each of its helper processes print a traceback.
+def _instance(home: Services) -> dg.DagsterInstance:
+    """The home's instance without the capture of stdout and stderr: it would swallow the
+    progress bar, and Ctrl-C would make each of its helper processes print a traceback.
     """
-    nothing = {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
+    nothing = {
+        "module": "dagster._core.storage.noop_compute_log_manager",
+        "class": "NoOpComputeLogManager",
+    }
     return dg.DagsterInstance.from_ref(
         InstanceRef.from_dir(str(home.folder / "dagster"), overrides={"compute_logs": nothing})
     )
 
 
-def _next(home: Home) -> Step | None:
+def _next(home: Services) -> Step | None:
     notice_lost_rows(home)
     recognise_drops(home)
     progress = Progress(home)
@@ -94,7 +107,7 @@ def _next(home: Home) -> Step | None:
     return progress.next_step()
 
 
-def run_step(home: Home, step: Step, instance: dg.DagsterInstance, on_asset: OnAsset) -> str:
+def run_step(home: Services, step: Step, instance: dg.DagsterInstance, on_asset: OnAsset) -> str:
     """Run one step as one Dagster run; the run's id."""
     request = run_request(step, attempt=1)
     partition = step.as_of.isoformat()
@@ -118,15 +131,23 @@ def run_step(home: Home, step: Step, instance: dg.DagsterInstance, on_asset: OnA
         raise _failure(result)
     if Progress(home).next_step() == step:
         raise StepFailed(
-            f"The {step.kind} of {step.as_of} ran but is still due: a record is missing; run `churn doctor`."
+            f"The {step.kind} of {step.as_of} ran but is still due: a record is missing; run"
+            " `churn doctor`."
         )
     return result.run_id
 
 
 def _failure(result: dg.ExecuteInProcessResult) -> BaseException:
-    """The error that failed the run, with our own message where there is one; Ctrl-C stays Ctrl-C."""
-    ended = [event for event in result.all_events if event.event_type is dg.DagsterEventType.RUN_FAILURE]
-    for event in [*result.get_step_failure_events(), *ended]:  # a resource that fails has no step to blame
+    """The error that failed the run, with our own message where there is one; Ctrl-C stays
+    Ctrl-C.
+    """
+    ended = [
+        event for event in result.all_events if event.event_type is dg.DagsterEventType.RUN_FAILURE
+    ]
+    for event in [
+        *result.get_step_failure_events(),
+        *ended,
+    ]:  # a resource that fails has no step to blame
         data: Any = event.event_specific_data
         failure = getattr(data, "user_failure_data", None)
         if failure is not None and failure.description:
@@ -134,9 +155,14 @@ def _failure(result: dg.ExecuteInProcessResult) -> BaseException:
         chain = [data.error] if data.error else []
         while chain and chain[-1].cause is not None:
             chain.append(chain[-1].cause)
-        error = next((link for link in chain if link.cls_name in OURS), chain[-1] if chain else None)
+        error = next(
+            (link for link in chain if link.cls_name in OURS), chain[-1] if chain else None
+        )
         if error is not None and error.cls_name not in INTERRUPTIONS:
-            said = _said(error) if error.cls_name in OURS else one_line(_said(error))
+            if error.cls_name in OURS:
+                said = _said(error)
+            else:
+                said = one_line(_said(error))
             return StepFailed(f"{event.step_key or one_line(_said(chain[0]))}: {said}")
     return KeyboardInterrupt()
 
@@ -145,7 +171,7 @@ def _said(error: SerializableErrorInfo) -> str:
     return error.message.strip().split(": ", 1)[-1]
 
 
-def close_dead_runs(home: Home) -> int:
+def close_dead_runs(home: Services) -> int:
     """Mark the runs that a killed `churn run` left behind as canceled; how many there were."""
     if not (home.folder / "dagster" / "history").exists():
         return 0
@@ -155,7 +181,11 @@ def close_dead_runs(home: Home) -> int:
 
 def _close_dead(instance: dg.DagsterInstance) -> int:
     """This process holds the home, so no run that a command of ours began lives."""
-    left = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.NOT_STARTED]
+    left = [
+        dg.DagsterRunStatus.STARTED,
+        dg.DagsterRunStatus.STARTING,
+        dg.DagsterRunStatus.NOT_STARTED,
+    ]
     dead = instance.get_runs(dg.RunsFilter(tags={"churn/in_process": "true"}, statuses=left))
     for run in dead:
         instance.report_run_canceled(run, message="The process that ran it is gone.")

@@ -24,10 +24,12 @@ from churn_platform.features.training_dataset import LABEL, TrainingDataset
 def candidate_model(
     context: dg.AssetExecutionContext, home: HomeResource, mlflow: dg.ResourceParam[Any]
 ) -> Iterator[dg.MaterializeResult]:
-    """One scikit-learn pipeline fitted on the training rows, registered in MLflow as `candidate`.
+    """One scikit-learn pipeline fitted on the training rows, registered in MLflow as
+    `candidate`.
 
-    The same data, recipe and code are the same version: nothing is registered twice. A training that the data cannot
-    support is recorded with its reason; the run stays green and what follows is skipped.
+    The same data, recipe and code are the same version: nothing is registered twice. A training
+    that the data cannot support is recorded with its reason; the run stays green and what
+    follows is skipped.
     """
     from churn_platform.base.provenance import code_digest, made_with
     from churn_platform.evaluation.plots import candidate_plots, markdown_image
@@ -37,18 +39,19 @@ def candidate_model(
     from churn_platform.training.model import Recipe
     from churn_platform.training.registry import CANDIDATE
 
-    opened, as_of = home.open(), month_of(context)
+    opened = home.open()
+    as_of = month_of(context)
     published = load_training_dataset(opened, as_of)
-    registry, code = opened.registry, code_digest()
+    registry = opened.registry
+    code = code_digest()
     run_id = mlflow.active_run().info.run_id
     try:
         dataset = _labelled(published, as_of)
         version = registry.find(candidate_digest(dataset, Recipe.of(opened.contract), code))
-        candidate = (
-            registry.load(version)
-            if version is not None
-            else fit_candidate(opened.contract, dataset, code, made_with())
-        )
+        if version is not None:
+            candidate = registry.load(version)
+        else:
+            candidate = fit_candidate(opened.contract, dataset, code, made_with())
     except NotANumber:  # a fault of the model or of the code, never a property of the data
         raise
     except DataError as error:
@@ -65,7 +68,10 @@ def candidate_model(
         version = registry.register(candidate, dataset.training_rows(), plots, run_id)
     else:
         registry.set_alias(CANDIDATE, version)
-    registry.tag_run(run_id, {"as_of": as_of.isoformat(), "version": str(version), "fitted": str(fresh).lower()})
+    registry.tag_run(
+        run_id,
+        {"as_of": as_of.isoformat(), "version": str(version), "fitted": str(fresh).lower()},
+    )
     mlflow.end_run()
     metrics = candidate.passport["metrics"]
     figures = {name: round(value, 4) for name, value in metrics.items() if isinstance(value, float)}
@@ -76,7 +82,9 @@ def candidate_model(
             "algorithm": candidate.passport["algorithm"],
             "threshold": candidate.passport["threshold"],
             **figures,
-            "plots": dg.MetadataValue.md("\n".join(markdown_image(png, name) for name, png in plots.items())),
+            "plots": dg.MetadataValue.md(
+                "\n".join(markdown_image(png, name) for name, png in plots.items())
+            ),
             "MLflow run": run_id,
             "digest": candidate.digest,
         }
@@ -92,4 +100,6 @@ def _labelled(dataset: TrainingDataset | None, as_of: dt.date) -> TrainingDatase
 def _show_refusal(context: dg.AssetExecutionContext, as_of: str, why: str) -> None:
     """The reason where people look for it in the UI: the run's log and the asset's events."""
     context.log.warning(why)
-    context.log_event(dg.AssetObservation(asset_key=context.asset_key, partition=as_of, description=why))
+    context.log_event(
+        dg.AssetObservation(asset_key=context.asset_key, partition=as_of, description=why)
+    )

@@ -1,4 +1,6 @@
-"""What a column's values suggest: its dtype, how it is written, whether it may be empty, its range or categories."""
+"""What a column's values suggest: its dtype, how it is written, whether it may be empty, its
+range or categories.
+"""
 
 import math
 from collections.abc import Sequence
@@ -19,7 +21,17 @@ FAR = 3
 """A high one is so many times the largest other number."""
 FEWEST_OTHERS = 3
 DAYS = pd.to_datetime(
-    pd.Series(["1753-01-01", "1899-12-30", "1899-12-31", "1900-01-01", "1901-01-01", "1970-01-01", "2099-12-31"])
+    pd.Series(
+        [
+            "1753-01-01",
+            "1899-12-30",
+            "1899-12-31",
+            "1900-01-01",
+            "1901-01-01",
+            "1970-01-01",
+            "2099-12-31",
+        ]
+    )
 ).astype("datetime64[s]")
 LAST_YEARS = (1, 2999, 9999)
 LONELY_DAYS = 10 * 365
@@ -45,12 +57,15 @@ def number_sentinels(numbers: pd.Series) -> pd.Series:
 
 
 def date_sentinels(dates: pd.Series) -> pd.Series:
-    """Which of the distinct dates stand for a missing value, as a mask: usual ones, years away from all others."""
+    """Which of the distinct dates stand for a missing value, as a mask: usual ones, years away
+    from all others.
+    """
     usual = dates.isin(DAYS) | dates.dt.year.isin(LAST_YEARS)
     others = dates[~usual].dropna()
     if others.empty:
         return pd.Series(data=False, index=dates.index)
-    first, last = others.min(), others.max()
+    first = others.min()
+    last = others.max()
     lonely = pd.Timedelta(days=LONELY_DAYS).to_timedelta64().astype("timedelta64[s]")
     return pd.Series(usual & ((dates < first - lonely) | (dates > last + lonely)))
 
@@ -63,7 +78,8 @@ LONG_TEXT = 60
 SHOWN = 4
 NUMBER_LIKE = r"\(?[+-]?(?:[€$£¥]\s*)?[0-9]+(?:[,.' ][0-9]+)+\s*(?:[€$£¥%]|[A-Za-z]{0,3})\)?-?"
 MARGIN = 5
-SAFE_BOUND, SMALLEST = 1e15, 1e-6
+SAFE_BOUND = 1e15
+SMALLEST = 1e-6
 FEW_EMPTY = 0.01
 REPEATED_SHARE = 0.01
 """Up to this share of the rows may repeat a key or lack it: they would be quarantined."""
@@ -74,7 +90,9 @@ Counts = np.ndarray[Any, np.dtype[np.integer[Any]]]
 
 @dataclass(frozen=True)
 class Guess:
-    """A column as its values look; `doubt` is why to confirm it, `useless` why it can be no feature, else empty."""
+    """A column as its values look; `doubt` is why to confirm it, `useless` why it can be no
+    feature, else empty.
+    """
 
     column: Column
     distinct: int
@@ -92,7 +110,9 @@ class Guess:
 
 @dataclass(frozen=True)
 class Read:
-    """A column's values as read from all drops: the form of the distinct ones, and the rows that each is in."""
+    """A column's values as read from all drops: the form of the distinct ones, and the rows
+    that each is in.
+    """
 
     form: Form
     counts: Counts
@@ -120,7 +140,8 @@ def guess_column(name: str, values: pd.Series, others: Sequence[pd.Series] = ())
     """The column's dtype and rules, as its values (rows,) suggest.
 
     Args:
-        name: the header: separates a count that was only 0 and 1 so far from yes and no, and a date from a number.
+        name: the header: separates a count that was only 0 and 1 so far from yes and no, and a
+            date from a number.
         values: strings as read, or typed; a null word is empty except in a text.
         others: the same column in other drops, which the rules must let through, too.
     """
@@ -149,7 +170,14 @@ def _rules(read: Read) -> Column:
     form = read.form
     least, most = _bounds(form.dtype, read.present)
     listed = _categories(read) if form.dtype == "category" else None
-    return Column(dtype=form.dtype, nullable=read.empty > 0, min=least, max=most, values=listed, **form.written)
+    return Column(
+        dtype=form.dtype,
+        nullable=read.empty > 0,
+        min=least,
+        max=most,
+        values=listed,
+        **form.written,
+    )
 
 
 def _doubts(read: Read) -> list[str]:
@@ -185,11 +213,15 @@ def repeated_rows(values: pd.Series) -> pd.Series:
 def round_up(number: float) -> float:
     """The next 1, 2 or 5 times a power of ten at or above a positive number."""
     power = 10.0 ** math.floor(math.log10(number))
-    return float(next(step * power for step in (1, 2, 5, 10) if step * power >= number * (1 - 1e-12)))
+    return float(
+        next(step * power for step in (1, 2, 5, 10) if step * power >= number * (1 - 1e-12))
+    )
 
 
 def _are_row_numbers(name: str, values: pd.Series) -> bool:
-    """Whether an index was written as a column: the rows are counted, and the name names no one."""
+    """Whether an index was written as a column: the rows are counted, and the name names no
+    one.
+    """
     if not is_row_number(name):
         return False
     numbers = pd.to_numeric(values, errors="coerce").astype("Float64")
@@ -203,7 +235,10 @@ def _plain(values: pd.Series) -> pd.Series:
     if pd.api.types.is_bool_dtype(values.dtype):
         return values.astype("boolean")
     if pd.api.types.is_datetime64_any_dtype(values.dtype):
-        local = values.dt.tz_localize(None) if isinstance(values.dtype, pd.DatetimeTZDtype) else values
+        if isinstance(values.dtype, pd.DatetimeTZDtype):
+            local = values.dt.tz_localize(None)
+        else:
+            local = values
         return pd.Series(local.dt.normalize().astype("datetime64[s]"))
     if pd.api.types.is_float_dtype(values.dtype):
         return values.astype("float64")
@@ -226,29 +261,43 @@ def _form(name: str, distinct: pd.Series, counts: Counts) -> Form:
     missing = is_null_word(texts)
     present = texts[~missing]
     useless = present.empty or _useless_text(present, counts)
-    return Form("string", texts.mask(missing, None)) if useless else Form("category", texts)
+    if useless:
+        return Form("string", texts.mask(missing, None))
+    return Form("category", texts)
 
 
 def _form_of_floats(name: str, distinct: pd.Series, counts: Counts) -> Form:
     if bool(distinct.dropna().isin([0, 1]).all()) and not is_count(name):
         return Form("boolean", distinct.astype("Float64").astype("boolean"))
     infinite = np.isinf(distinct)
-    said = (f"{int(counts[infinite].sum()):,} infinite",) if infinite.any() else ()
-    form = Form("float", distinct.mask(infinite), doubts=said, unread=tuple(np.flatnonzero(infinite)))
+    said: tuple[str, ...] = ()
+    if infinite.any():
+        said = (f"{int(counts[infinite].sum()):,} infinite",)
+    form = Form(
+        "float", distinct.mask(infinite), doubts=said, unread=tuple(np.flatnonzero(infinite))
+    )
     return _without_sentinels(form, distinct)
 
 
 def _without_sentinels(form: Form, distinct: pd.Series) -> Form:
     if form.dtype not in ("integer", "float", "date"):
         return form
-    mask = date_sentinels(form.values) if form.dtype == "date" else number_sentinels(form.values)
+    if form.dtype == "date":
+        mask = date_sentinels(form.values)
+    else:
+        mask = number_sentinels(form.values)
     mask = mask.fillna(value=False).astype(bool)
     if not mask.any():
         return form
     found = distinct[mask]
-    texts = found.dt.strftime("%Y-%m-%d") if pd.api.types.is_datetime64_any_dtype(found.dtype) else found.astype(str)
+    if pd.api.types.is_datetime64_any_dtype(found.dtype):
+        texts = found.dt.strftime("%Y-%m-%d")
+    else:
+        texts = found.astype(str)
     words = tuple(sorted({*form.written.get("missing", ()), *texts.str.strip()}))
-    others = tuple(doubt for doubt in form.doubts if doubt != missing_doubt(form.written.get("missing", ())))
+    others = tuple(
+        doubt for doubt in form.doubts if doubt != missing_doubt(form.written.get("missing", ()))
+    )
     return replace(
         form,
         values=form.values.mask(mask),
@@ -264,7 +313,9 @@ def _useless_text(texts: pd.Series, counts: Counts) -> str:
         return f"numbers that cannot be read, for example {texts[numeric].iloc[0]!r}"
     if len(texts) > max(LISTED, UNIQUE_SHARE * rows.sum()):
         return "nearly every text differs"
-    return "long texts" if np.average(texts.str.len(), weights=rows) > LONG_TEXT else ""
+    if np.average(texts.str.len(), weights=rows) > LONG_TEXT:
+        return "long texts"
+    return ""
 
 
 def _constant(kinds: int, empty: int) -> str:
@@ -272,18 +323,24 @@ def _constant(kinds: int, empty: int) -> str:
         return "always empty"
     if kinds > 1:
         return ""
-    return "the same value everywhere" if not empty else "the same value wherever it is not empty"
+    if not empty:
+        return "the same value everywhere"
+    return "the same value wherever it is not empty"
 
 
 def _bounds(dtype: Dtype, numbers: pd.Series) -> tuple[float | None, float | None]:
     """Round bounds well outside of what was seen; 0 stays a bound where nothing is negative."""
     if dtype not in ("integer", "float") or numbers.empty:
         return None, None
-    least, most = float(numbers.min()), float(numbers.max())
+    least = float(numbers.min())
+    most = float(numbers.max())
     if max(-least, most) > SAFE_BOUND:
         return (0.0 if least >= 0 else None), None
     upper = round_up(max(MARGIN * most, SMALLEST)) if most > 0 else None
-    lower = 0.0 if least >= 0 else -round_up(max(-MARGIN * least, SMALLEST))
+    if least >= 0:
+        lower = 0.0
+    else:
+        lower = -round_up(max(-MARGIN * least, SMALLEST))
     return lower, upper
 
 

@@ -1,4 +1,6 @@
-"""Drafts `contract.yaml` from a folder of files, checks it on them, and writes it with doubts at the ends of lines."""
+"""Drafts `contract.yaml` from a folder of files, checks it on them, and writes it with doubts
+at the ends of lines.
+"""
 
 import datetime as dt
 import textwrap
@@ -21,18 +23,26 @@ from churn_platform.drafting.times import guess_times
 
 WIDTH = 110
 OTHERS = 3
-"""So many drops before the one that is drafted from, and after it, are read for what the contract must let through."""
+"""So many drops before the one that is drafted from, and after it, are read for what the
+contract must let through.
+"""
 CONFIRM = "# confirm"
 
 
 def draft_from(
-    folder: Path, *, name: str, as_of: dt.date | None = None, entity: str | None = None, label: str | None = None
+    folder: Path,
+    *,
+    name: str,
+    as_of: dt.date | None = None,
+    entity: str | None = None,
+    label: str | None = None,
 ) -> tuple[Path, Draft]:
-    """The draft from the newest drop under `folder` that has labels, and that drop; the others show the cadence.
+    """The draft from the newest drop under `folder` that has labels, and that drop; the others
+    show the cadence.
 
     Raises:
-        UsageError: there is no file, no key or label can be guessed from any drop, or the draft would refuse a drop
-            that it was made from.
+        UsageError: there is no file, no key or label can be guessed from any drop, or the draft
+            would refuse a drop that it was made from.
     """
     drops = drops_in(folder)
     dates = [date for date in drops if date is not None]
@@ -43,12 +53,24 @@ def draft_from(
         written = detect_format(files.values())
         near = oldest_first[max(place - OTHERS, 0) : place] + oldest_first[place + 1 :][:OTHERS]
         others = [read_tables(data_files(other), written) for _, other in near]
-        later = {stem for _, newer in oldest_first[place + 1 :] for stem in files if stem not in data_files(newer)}
+        later = {
+            stem
+            for _, newer in oldest_first[place + 1 :]
+            for stem in files
+            if stem not in data_files(newer)
+        }
         times = guess_times(dates, date) if date else None
-        given: dict[str, Any] = {"files": written, "times": times, "entity": entity, "label": label}
+        given: dict[str, Any] = {
+            "files": written,
+            "times": times,
+            "entity": entity,
+            "label": label,
+        }
         try:
             frames = read_tables(files, written)
-            found = draft(frames, name=name, others=others, later=later, as_of=date or as_of, **given)
+            found = draft(
+                frames, name=name, others=others, later=later, as_of=date or as_of, **given
+            )
         except NoLabelError as error:
             first = first or error
             continue
@@ -60,9 +82,15 @@ def draft_from(
 
 
 def _check(found: Draft, drops: list[Path], as_of: dt.date | None) -> None:
-    """Refuse a draft that would refuse the files that it was made from: one of the two is wrong."""
+    """Refuse a draft that would refuse the files that it was made from: one of the two is
+    wrong.
+    """
     for drop in drops:
-        faults = [line for line in check_drops(found.contract, drop, undated=as_of) if line["state"] == "fail"]
+        faults = [
+            line
+            for line in check_drops(found.contract, drop, undated=as_of)
+            if line["state"] == "fail"
+        ]
         if faults:
             others = f" ({len(faults) - 1} more)" if len(faults) > 1 else ""
             raise UsageError(
@@ -73,7 +101,10 @@ def _check(found: Draft, drops: list[Path], as_of: dt.date | None) -> None:
 
 def as_yaml(found: Draft) -> str:
     """The draft as the text of a contract."""
-    return "\n".join([*_head(found), "", *_tables(found), "", *_rest(found), "", *_policy(found)]) + "\n"
+    return (
+        "\n".join([*_head(found), "", *_tables(found), "", *_rest(found), "", *_policy(found)])
+        + "\n"
+    )
 
 
 def _head(found: Draft) -> Iterator[str]:
@@ -82,8 +113,14 @@ def _head(found: Draft) -> Iterator[str]:
     said = f"{tables} table{'s' if tables > 1 else ''}, {rows:,} customers"
     yield f"# yaml-language-server: $schema={SCHEMA_FILE}"
     yield "# Every field: docs/contract.md, or `churn contract schema`."
-    yield f"# Drafted by `churn init --from-drop` from the files{f' of {found.as_of}' if found.as_of else ''}: {said}."
-    yield f'# Check every "{CONFIRM}". A column that was left out is a comment with the reason. To use it, uncomment it'
+    yield (
+        "# Drafted by `churn init --from-drop` from the"
+        f" files{f' of {found.as_of}' if found.as_of else ''}: {said}."
+    )
+    yield (
+        f'# Check every "{CONFIRM}". A column that was left out is a comment with the reason.'
+        " To use it, uncomment it"
+    )
     yield "# and add it to feature_views."
     yield f"name: {_scalar(contract.name)}"
     yield f"model_name: {_scalar(contract.model_name)}"
@@ -120,17 +157,24 @@ def _table(found: Draft, name: str, table: Table) -> Iterator[str]:
         yield from _entry(found, ("tables", name, "columns", column), _column(spec))
     for out in found.left_out:
         if out.table == name and out.spec is not None:
-            yield f"      # {_scalar(out.column)}: {_flow(_column(out.spec))}   # left out: {out.reason}"
+            yield (
+                f"      # {_scalar(out.column)}: {_flow(_column(out.spec))}   # left out:"
+                f" {out.reason}"
+            )
     if table.ages:
         yield "    ages:"
         for age, made in table.ages.items():
-            yield from _entry(found, ("tables", name, "ages", age), made.model_dump(exclude_defaults=True))
+            yield from _entry(
+                found, ("tables", name, "ages", age), made.model_dump(exclude_defaults=True)
+            )
 
 
 def _rest(found: Draft) -> Iterator[str]:
     contract = found.contract
     horizon = contract.label.horizon.model_dump(exclude_defaults=True) or {"months": 0}
-    label = contract.label.model_dump(mode="json", exclude_defaults=True, exclude={"horizon"}) | {"horizon": horizon}
+    label = contract.label.model_dump(mode="json", exclude_defaults=True, exclude={"horizon"}) | {
+        "horizon": horizon
+    }
     label["period"] = contract.label.period
     yield _line(found, ("label",), f"label: {_flow(label)}")
     yield ""
@@ -144,13 +188,17 @@ def _rest(found: Draft) -> Iterator[str]:
     yield ""
     yield _line(found, ("slices",), f"slices: {_flow(list(contract.slices))}")
     # A comment, because nobody has given these costs: see `Contract.costs_given`.
-    yield f"# costs: {{missed_churner: 5, needless_contact: 1}}   {CONFIRM}: only their ratio matters"
+    yield (
+        f"# costs: {{missed_churner: 5, needless_contact: 1}}   {CONFIRM}: only their ratio matters"
+    )
     for costs in found.costs:
         yield f"# costs: {_flow(costs.model_dump())}   # or each customer's own"
 
 
 def _policy(found: Draft) -> Iterator[str]:
-    """What differs from the defaults, and these as comments: no one has to look them up, none is fixed by a draft."""
+    """What differs from the defaults, and these as comments: no one has to look them up, none
+    is fixed by a draft.
+    """
     drafted = found.contract.policy.ingestion.model_dump(exclude_defaults=True)
     if drafted:
         yield "policy:"
@@ -159,7 +207,11 @@ def _policy(found: Draft) -> Iterator[str]:
     yield f"{head} the defaults; docs/criteria.md shows what moves a decision"
     for name, part in Policy().model_dump(mode="json").items():
         yield from textwrap.wrap(
-            f"{name}: {_flow(part)}", WIDTH, initial_indent="#   ", subsequent_indent="#     ", break_long_words=False
+            f"{name}: {_flow(part)}",
+            WIDTH,
+            initial_indent="#   ",
+            subsequent_indent="#     ",
+            break_long_words=False,
         )
 
 
@@ -167,12 +219,14 @@ def _column(spec: Column) -> dict[str, Any]:
     """Only what a reader needs, the dtype first."""
     said = {"dtype": spec.dtype} | spec.model_dump(mode="json", exclude_defaults=True)
     return {
-        key: int(value) if isinstance(value, float) and value.is_integer() else value for key, value in said.items()
+        key: int(value) if isinstance(value, float) and value.is_integer() else value
+        for key, value in said.items()
     }
 
 
 def _entry(found: Draft, place: tuple[str, ...], spec: Mapping[str, Any]) -> Iterator[str]:
-    name, text = _scalar(place[-1]), _flow(spec)
+    name = _scalar(place[-1])
+    text = _flow(spec)
     if len(name) + len(text) <= WIDTH:
         yield _line(found, place, f"      {name}: {text}")
     else:
@@ -182,12 +236,16 @@ def _entry(found: Draft, place: tuple[str, ...], spec: Mapping[str, Any]) -> Ite
 
 def _line(found: Draft, place: tuple[str, ...], text: str) -> str:
     doubt = found.doubts.get(place)
-    return f"{text}   {CONFIRM}: {doubt}" if doubt else text
+    if doubt:
+        return f"{text}   {CONFIRM}: {doubt}"
+    return text
 
 
 def _flow(value: object) -> str:
     """A value on one line, as YAML that is safe within another."""
-    text: str = yaml.safe_dump(value, default_flow_style=True, width=10**9, allow_unicode=True, sort_keys=False)
+    text: str = yaml.safe_dump(
+        value, default_flow_style=True, width=10**9, allow_unicode=True, sort_keys=False
+    )
     return text.strip()
 
 

@@ -1,4 +1,6 @@
-"""Which way of writing dates a column uses: ISO, another order, Excel's day numbers, or seconds since 1970."""
+"""Which way of writing dates a column uses: ISO, another order, Excel's day numbers, or seconds
+since 1970.
+"""
 
 import re
 from dataclasses import dataclass
@@ -42,16 +44,21 @@ DATE_NAMES = frozenset({"date", "timestamp", "epoch"})
 DAY_SECONDS = 24 * 60 * 60
 EXCEL_NUMBER = r"[0-9]{5}(?:\.0+)?"
 EPOCH_NUMBER = r"[0-9]{9,10}(?:\.0+)?"
-FIRST_DAY, LAST_DAY = pd.Timestamp(1930, 1, 1), pd.Timestamp(2100, 1, 1)
-UNNAMED_FIRST, UNNAMED_LAST = pd.Timestamp(2000, 1, 1), pd.Timestamp(2030, 1, 1)
-"""Without a name that hints at dates, all numbers must be days within this much narrower range."""
+FIRST_DAY = pd.Timestamp(1930, 1, 1)
+LAST_DAY = pd.Timestamp(2100, 1, 1)
+UNNAMED_FIRST = pd.Timestamp(2000, 1, 1)
+UNNAMED_LAST = pd.Timestamp(2030, 1, 1)
+"""Without a name that hints at dates, all numbers must be days within this much narrower range.
+"""
 FEWEST_UNNAMED = 20
 ZERO_DATE = r"0{4}-?0{2}-?0{2}.*"
 
 
 @dataclass(frozen=True)
 class DateForm:
-    """How dates are written: a column's `date_format`, empty for ISO; the dates that could be read; the doubt."""
+    """How dates are written: a column's `date_format`, empty for ISO; the dates that could be
+    read; the doubt.
+    """
 
     form: str
     dates: pd.Series
@@ -77,7 +84,10 @@ def guess_date_format(name: str, words: pd.Series, rows: pd.Series) -> DateForm 
 
 
 def _numbered(name: str, digits: pd.Series, *, repeated: bool) -> DateForm | None:
-    """Numbers that may be dates. Without a hint in the name, a number of its own for every row may be a key."""
+    """Numbers that may be dates.
+
+    Without a hint in the name, a number of its own for every row may be a key.
+    """
     if digits.empty:
         return None
     hints = set(tokens(name))
@@ -104,17 +114,25 @@ def _excel_days(digits: pd.Series, *, dated: bool) -> DateForm | None:
     dates = _read(digits, "excel")
     if len(dates) < len(digits) or not _plausible(dates, dated=dated):
         return None
-    return DateForm("excel", dates, f"read as Excel's day numbers: {digits.iloc[0]} is {_shown(dates)}")
+    return DateForm(
+        "excel", dates, f"read as Excel's day numbers: {digits.iloc[0]} is {_shown(dates)}"
+    )
 
 
 def _epoch_seconds(digits: pd.Series, *, dated: bool) -> DateForm | None:
     if not digits.str.fullmatch(EPOCH_NUMBER).all() or not (dated or _varied(digits)):
         return None
-    midnights = pd.to_numeric(digits) // DAY_SECONDS * DAY_SECONDS  # few: each distinct text is read by itself
+    midnights = (
+        pd.to_numeric(digits) // DAY_SECONDS * DAY_SECONDS
+    )  # few: each distinct text is read by itself
     dates = _read(midnights.astype("int64").astype(TEXT), "epoch_seconds")
     if len(dates) < len(digits) or not _plausible(dates, dated=dated):
         return None
-    return DateForm("epoch_seconds", dates, f"read as seconds since 1970: {digits.iloc[0]} is {_shown(dates)}")
+    return DateForm(
+        "epoch_seconds",
+        dates,
+        f"read as seconds since 1970: {digits.iloc[0]} is {_shown(dates)}",
+    )
 
 
 def _varied(numbers: pd.Series) -> bool:
@@ -142,28 +160,41 @@ def _in_another_order(words: pd.Series, rows: pd.Series) -> DateForm | None:
             written = words[words.str.fullmatch(whole)]
             if _share(words, rows, words.index.isin(written.index)) < READABLE_SHARE:
                 continue
-            days = written.str.replace(f"{time_pattern}$", "", regex=True) if time_pattern else written
+            if time_pattern:
+                days = written.str.replace(f"{time_pattern}$", "", regex=True)
+            else:
+                days = written
             read = {form: _read(days, form) for form in forms}
             best = max(read, key=lambda form: len(read[form]))
             if not len(read[best]):
                 continue
             equal = [form for form in forms if len(read[form]) == len(read[best])]
-            return DateForm(best + time_form, read[best], _order_doubt(written, best, ambiguous=len(equal) > 1))
+            return DateForm(
+                best + time_form,
+                read[best],
+                _order_doubt(written, best, ambiguous=len(equal) > 1),
+            )
     return None
 
 
 def _order_doubt(written: pd.Series, form: str, *, ambiguous: bool) -> str:
     if ambiguous:
         return f"day or month first? no date shows it: {written.iloc[0]} read as {form}"
-    return f"{written.iloc[0]} read as {form}" if re.search("%y", form) else ""
+    if re.search("%y", form):
+        return f"{written.iloc[0]} read as {form}"
+    return ""
 
 
 def _share(words: pd.Series, rows: pd.Series, mask: object) -> float:
     mine = rows[words.index]
-    return float(mine[pd.Series(mask, index=words.index).fillna(value=False).astype(bool)].sum() / mine.sum())
+    return float(
+        mine[pd.Series(mask, index=words.index).fillna(value=False).astype(bool)].sum() / mine.sum()
+    )
 
 
 def _read(texts: pd.Series, form: str) -> pd.Series:
-    """The dates among texts, read as ingestion reads them by a `date_format`; ISO where `form` is empty."""
+    """The dates among texts, read as ingestion reads them by a `date_format`; ISO where `form`
+    is empty.
+    """
     dates, _ = convert(texts, "date", Writing(date_format=form))
     return dates.dropna()

@@ -1,4 +1,6 @@
-"""A draft of a contract from the tables of a drop: everything that can be guessed, with what to confirm."""
+"""A draft of a contract from the tables of a drop: everything that can be guessed, with what to
+confirm.
+"""
 
 import datetime as dt
 import math
@@ -15,9 +17,22 @@ from churn_platform.contract.policy import IngestionPolicy, Policy
 from churn_platform.drafting.keys import Key, Sheet, guess_key, listed
 from churn_platform.drafting.label import LabelColumn, guess_label, labels_of
 from churn_platform.drafting.leaks import reasons_left_out
-from churn_platform.drafting.tables import LeftOut, Parts, Place, add_table, one_row_a_customer, sheets_of
+from churn_platform.drafting.tables import (
+    LeftOut,
+    Parts,
+    Place,
+    add_table,
+    one_row_a_customer,
+    sheets_of,
+)
 from churn_platform.drafting.times import Times
-from churn_platform.drafting.words import description, free_name, is_needless, is_value, valid_name
+from churn_platform.drafting.words import (
+    description,
+    free_name,
+    is_needless,
+    is_value,
+    valid_name,
+)
 from churn_platform.ingestion.conversion import TEXT
 from churn_platform.ingestion.faults import percent
 
@@ -32,9 +47,19 @@ LOOKED_AT = 10_000
 
 
 def written_in(files: FileFormat, sheets: list[Sheet], key: Key, made: Parts) -> FileFormat:
-    """The files' format with the decimal sign of most columns; a column of the other sign has its own."""
-    signs = Counter(g.decimal for sheet in sheets for h, g in sheet.guesses.items() if g.decimal and h != key.header)
-    usual = max(signs, key=lambda sign: (signs[sign], sign == ".")) if signs else files.decimal
+    """The files' format with the decimal sign of most columns; a column of the other sign has
+    its own.
+    """
+    signs = Counter(
+        g.decimal
+        for sheet in sheets
+        for h, g in sheet.guesses.items()
+        if g.decimal and h != key.header
+    )
+    if signs:
+        usual = max(signs, key=lambda sign: (signs[sign], sign == "."))
+    else:
+        usual = files.decimal
     if usual == files.delimiter:
         usual = files.decimal
     for sheet in sheets:
@@ -43,8 +68,12 @@ def written_in(files: FileFormat, sheets: list[Sheet], key: Key, made: Parts) ->
             continue
         columns = {}
         for name, column in table.columns.items():
-            sign = sheet.guesses[column.source or name].decimal or OTHER_SIGN.get(column.thousands, "")
-            columns[name] = column.model_copy(update={"decimal": sign}) if sign not in ("", usual) else column
+            sign = sheet.guesses[column.source or name].decimal or OTHER_SIGN.get(
+                column.thousands, ""
+            )
+            columns[name] = (
+                column.model_copy(update={"decimal": sign}) if sign not in ("", usual) else column
+            )
         made.tables[sheet.name] = table.model_copy(update={"columns": columns})
     if files.encoding.lower() not in CERTAIN:
         made.doubts["files",] = _encoding_doubt(files, sheets)
@@ -52,7 +81,9 @@ def written_in(files: FileFormat, sheets: list[Sheet], key: Key, made: Parts) ->
 
 
 def _encoding_doubt(files: FileFormat, sheets: list[Sheet]) -> str:
-    """A word in which a wrong encoding shows, as it is read and as the other usual encoding reads it."""
+    """A word in which a wrong encoding shows, as it is read and as the other usual encoding
+    reads it.
+    """
     first = ""
     for sheet in sheets:
         for header in sheet.frame.columns:
@@ -86,7 +117,9 @@ def _other_readings(word: str, encoding: str) -> dict[str, str]:
     return found
 
 
-SLICES, SLICE_VALUES, SLICE_SHARE = 3, 6, 0.05
+SLICES = 3
+SLICE_VALUES = 6
+SLICE_SHARE = 0.05
 
 
 @dataclass(frozen=True)
@@ -95,7 +128,10 @@ class Draft:
 
     contract: Contract
     doubts: Mapping[Place, str]
-    """Where in the contract -> why it is to be confirmed, e.g. ("tables", "users", "columns", "plan")."""
+    """Where in the contract -> why it is to be confirmed, e.g.
+
+    ("tables", "users", "columns", "plan").
+    """
     left_out: tuple[LeftOut, ...]
     rows: Mapping[str, int]
     """By table."""
@@ -121,7 +157,8 @@ def draft(
     """A contract that the tables of a drop keep.
 
     Args:
-        frames: the drop's tables by file stem, values as strings or typed, column names as in the files.
+        frames: the drop's tables by file stem, values as strings or typed, column names as in
+            the files.
         name: of the contract.
         others: tables of other drops, which the contract must let through, too.
         later: the file stems that a newer drop does not have yet.
@@ -143,25 +180,40 @@ def draft(
     usable = one_row_a_customer(sheets, key, parts)
     found = guess_label(usable, key, label)
     key_name = valid_name(key.header, "key")
-    key_name = free_name(f"customer_{key_name}" if key_name in ANSWERED else key_name, "customer", parts.taken)
+    key_name = free_name(
+        f"customer_{key_name}" if key_name in ANSWERED else key_name, "customer", parts.taken
+    )
     truth = next(labels_of(sheet, found, key) for sheet in usable if sheet.name == found.table)
     usable.sort(key=lambda sheet: sheet.name == found.table)  # the label's table last
     only_table = len(usable) == 1
     for sheet in usable:
         late = sheet.stem in later
-        out = reasons_left_out(sheet, key, found, truth, as_of, only_table=only_table, delivered_later=late)
+        out = reasons_left_out(
+            sheet, key, found, truth, as_of, only_table=only_table, delivered_later=late
+        )
         add_table(parts, sheet, key, found, out, as_of)
     if not parts.views:
         why = [f"{out.table}.{out.column or '*'} ({out.reason})" for out in parts.left_out]
         raise UsageError(f"No column is left to learn from. Left out: {listed(why)}.")
     source = "" if key_name == key.header else key.header
-    entity_part = Entity(column=key_name, dtype="integer" if key.integer else "string", source=source)
+    entity_part = Entity(
+        column=key_name, dtype="integer" if key.integer else "string", source=source
+    )
     parts.doubts["entity",] = key.doubt
     written = written_in(files or FileFormat(), usable, key, parts)
-    return _completed(_contract(name, entity_part, found, parts, times, written), parts, usable, found, times, as_of)
+    return _completed(
+        _contract(name, entity_part, found, parts, times, written),
+        parts,
+        usable,
+        found,
+        times,
+        as_of,
+    )
 
 
-def _contract(name: str, entity: Entity, label: LabelColumn, parts: Parts, times: Times, files: FileFormat) -> Contract:
+def _contract(
+    name: str, entity: Entity, label: LabelColumn, parts: Parts, times: Times, files: FileFormat
+) -> Contract:
     return Contract(
         name=name,
         model_name=f"{name}_churn",
@@ -183,12 +235,16 @@ def _contract(name: str, entity: Entity, label: LabelColumn, parts: Parts, times
 
 
 def _absent_share(parts: Parts) -> float:
-    """The largest share of the customers that one table of features lacks; labels may be of some customers only."""
+    """The largest share of the customers that one table of features lacks; labels may be of
+    some customers only.
+    """
     return max(parts.absent[view.table] for view in parts.views.values())
 
 
 def _ingestion(absent: float) -> IngestionPolicy:
-    """Tables that only some customers are in, such as support tickets, may keep lacking the others, and some more."""
+    """Tables that only some customers are in, such as support tickets, may keep lacking the
+    others, and some more.
+    """
     usual = IngestionPolicy()
     if absent <= usual.unmatched_share / 2:
         return usual
@@ -196,7 +252,12 @@ def _ingestion(absent: float) -> IngestionPolicy:
 
 
 def _completed(
-    contract: Contract, parts: Parts, sheets: list[Sheet], label: LabelColumn, times: Times, as_of: dt.date | None
+    contract: Contract,
+    parts: Parts,
+    sheets: list[Sheet],
+    label: LabelColumn,
+    times: Times,
+    as_of: dt.date | None,
 ) -> Draft:
     slices = _slices(contract, sheets)
     doubts = parts.doubts | {
@@ -234,11 +295,16 @@ def _slices(contract: Contract, sheets: list[Sheet]) -> tuple[str, ...]:
 
 
 def _costs(contract: Contract) -> tuple[Costs, ...]:
-    """Costs by the columns that look like what a customer is worth, or like the cost of one kind of mistake."""
+    """Costs by the columns that look like what a customer is worth, or like the cost of one
+    kind of mistake.
+    """
     numbers = [
         name
         for name, column in contract.features.items()
-        if column.dtype in ("integer", "float") and not column.nullable and column.min is not None and column.min >= 0
+        if column.dtype in ("integer", "float")
+        and not column.nullable
+        and column.min is not None
+        and column.min >= 0
         if is_value(column.source or name)
     ]
     needless = [name for name in numbers if is_needless(name)]
@@ -252,4 +318,6 @@ def _costs(contract: Contract) -> tuple[Costs, ...]:
 
 def _absent_doubt(contract: Contract, absent: float) -> str:
     drafted = contract.policy.ingestion != IngestionPolicy()
-    return f"one table lacks {percent(absent)} of the customers" if drafted else ""
+    if drafted:
+        return f"one table lacks {percent(absent)} of the customers"
+    return ""

@@ -1,4 +1,6 @@
-"""Files of a drop that no contract describes yet: which drops there are, how they are written, their tables."""
+"""Files of a drop that no contract describes yet: which drops there are, how they are written,
+their tables.
+"""
 
 import csv as text_csv
 import datetime as dt
@@ -23,25 +25,31 @@ from churn_platform.ingestion.encodings import likely_encoding, marked_encoding
 from churn_platform.ingestion.faults import EXAMPLE_LENGTH
 from churn_platform.ingestion.inspection import DELIMITERS, broken_fault
 
-SAMPLE_LINES, SAMPLE_BYTES = 50, 1 << 20
+SAMPLE_LINES = 50
+SAMPLE_BYTES = 1 << 20
 
 
 def drops_in(folder: Path) -> dict[dt.date | None, Path]:
-    """The drops under `folder`, oldest first; or `folder` itself where it holds files, dated by its name if it can be.
+    """The drops under `folder`, oldest first; or `folder` itself where it holds files, dated by
+    its name if it can be.
 
     Raises:
         UsageError: there is no such folder, or no CSV or Parquet file in it.
     """
     if not folder.is_dir():
         raise UsageError(
-            f"{folder} is not a folder: name the folder that contains a month's files, or one folder per month."
+            f"{folder} is not a folder: name the folder that contains a month's files, or one"
+            " folder per month."
         )
     if data_files(folder):
         return {_date(folder.absolute()): folder}
-    dated = {date: entry for entry in folder.iterdir() if (date := _date(entry)) and data_files(entry)}
+    dated = {
+        date: entry for entry in folder.iterdir() if (date := _date(entry)) and data_files(entry)
+    }
     if not dated:
         raise UsageError(
-            f"{folder} contains no CSV or Parquet file, and no folder named by a date (2024-01-31) that contains one."
+            f"{folder} contains no CSV or Parquet file, and no folder named by a date"
+            " (2024-01-31) that contains one."
         )
     return dict(sorted(dated.items()))
 
@@ -54,7 +62,8 @@ def data_files(folder: Path) -> dict[str, Path]:
 
 
 def detect_format(paths: Iterable[Path]) -> FileFormat:
-    """Delimiter and encoding of the CSV files among `paths`, apart from what a file itself declares: its mark, `sep=;`.
+    """Delimiter and encoding of the CSV files among `paths`, apart from what a file itself
+    declares: its mark, `sep=;`.
 
     The decimal sign is left at its default: each column shows its own (`drafting/texts.py`).
 
@@ -85,10 +94,14 @@ def read_tables(files: Mapping[str, Path], written: FileFormat) -> dict[str, pd.
             tables[stem] = _read_csv(path, written) if is_text(path) else _read_parquet(path)
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             reason = " ".join(str(error).split())[:200]
-            raise UsageError(f"{path.name} cannot be read as {suffix_of(path)[1:]}: {reason}.") from None
+            raise UsageError(
+                f"{path.name} cannot be read as {suffix_of(path)[1:]}: {reason}."
+            ) from None
         repeated = tables[stem].columns[tables[stem].columns.duplicated()].tolist()
         if repeated:
-            raise UsageError(f"{path.name} names the column {repeated[0]!r} twice: name every column once.")
+            raise UsageError(
+                f"{path.name} names the column {repeated[0]!r} twice: name every column once."
+            )
     return tables
 
 
@@ -107,8 +120,14 @@ def _raw(path: Path) -> "memoryview[int]":
 
 
 def _sample(path: Path, raw: "memoryview[int]", encoding: str) -> str:
-    """The first lines of a file as text; a delimiter that the file names by itself is shown by them as well."""
-    return str(_opened(path, raw, FileFormat(encoding=encoding)).content[:SAMPLE_BYTES], "utf-8", "replace")
+    """The first lines of a file as text; a delimiter that the file names by itself is shown by
+    them as well.
+    """
+    return str(
+        _opened(path, raw, FileFormat(encoding=encoding)).content[:SAMPLE_BYTES],
+        "utf-8",
+        "replace",
+    )
 
 
 def _opened(path: Path, raw: "memoryview[int]", written: FileFormat) -> Text:
@@ -119,7 +138,9 @@ def _opened(path: Path, raw: "memoryview[int]", written: FileFormat) -> Text:
 
 
 def _delimiter(text: str) -> str:
-    """The delimiter that splits the first lines into the same number of fields, most of them; empty where none does."""
+    """The delimiter that splits the first lines into the same number of fields, most of them;
+    empty where none does.
+    """
     found = []
     for delimiter in DELIMITERS:
         widths = Counter(len(row) for row in _rows(text, delimiter) if row)
@@ -127,7 +148,9 @@ def _delimiter(text: str) -> str:
             width, lines = widths.most_common(1)[0]
             found.append((lines / widths.total(), width, delimiter))
     split = [candidate for candidate in found if candidate[1] > 1]
-    return max(split, key=lambda candidate: candidate[:2])[2] if split else ""
+    if split:
+        return max(split, key=lambda candidate: candidate[:2])[2]
+    return ""
 
 
 def _rows(text: str, delimiter: str) -> list[list[str]]:
@@ -139,7 +162,9 @@ def _agreed(what: str, found: Mapping[Path, str]) -> str:
     answers = {answer: path for path, answer in sorted(found.items(), reverse=True)}
     if len(answers) > 1:
         said = ", ".join(f"{path.name} has {answer!r}" for answer, path in answers.items())
-        raise UsageError(f"The CSV files do not have the same {what}: {said}; write them all in the same way.")
+        raise UsageError(
+            f"The CSV files do not have the same {what}: {said}; write them all in the same way."
+        )
     return next(iter(answers), "")
 
 
@@ -159,15 +184,23 @@ def _read_csv(path: Path, written: FileFormat) -> pd.DataFrame:
     text = _opened(path, raw_bytes(path), written)
     strings = dict.fromkeys(text.header, pa.string())
     try:
-        table, ragged = text.parse(csv.ConvertOptions(column_types=strings, strings_can_be_null=False))
+        table, ragged = text.parse(
+            csv.ConvertOptions(column_types=strings, strings_can_be_null=False)
+        )
     except BrokenText as broken:
         raise UsageError(broken_fault(path, path.name, broken).sentence()) from None
     if ragged:
-        seen = f"{len(ragged):,} row{'s' if len(ragged) > 1 else ''} with more or fewer cells than the header"
+        seen = (
+            f"{len(ragged):,} row{'s' if len(ragged) > 1 else ''} with more or fewer cells than"
+            " the header"
+        )
         first = f"the first is row {ragged[0].number - 1}: {ragged[0].text[:EXAMPLE_LENGTH]!r}"
         raise UsageError(
-            f"{path.name} cannot be read as csv: {seen} ({first}); quote cells that hold a delimiter or a line end."
+            f"{path.name} cannot be read as csv: {seen} ({first}); quote cells that hold a"
+            " delimiter or a line end."
         )
     frame: pd.DataFrame = table.to_pandas()
     header = (frame == list(frame.columns)).all(axis=1)
-    return frame[~header].reset_index(drop=True) if header.any() else frame
+    if header.any():
+        return frame[~header].reset_index(drop=True)
+    return frame

@@ -1,4 +1,6 @@
-"""The key of a draft, guessed from names and values or taken as given, and the sheets it is looked for in."""
+"""The key of a draft, guessed from names and values or taken as given, and the sheets it is
+looked for in.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -41,17 +43,25 @@ class Key:
 
 
 def guess_key(sheets: Iterable[Sheet], wanted: str | None) -> Key:
-    """The column that is unique in most tables and looks like a key; `wanted` (a header or name) is taken as given.
+    """The column that is unique in most tables and looks like a key; `wanted` (a header or
+    name) is taken as given.
 
     Raises:
-        UsageError: none can be guessed, or `wanted` is in no table or repeats itself everywhere.
+        UsageError: none can be guessed, or `wanted` is in no table or repeats itself
+            everywhere.
     """
     sheets = list(sheets)
     headers = dict.fromkeys(header for sheet in sheets for header in sheet.guesses)
     if wanted is not None:
         return _given(sheets, headers, wanted)
-    unique = {h: [s for s in sheets if h in s.guesses and _can_be_key(h, s.guesses[h])] for h in headers}
-    usual = {h: (len(where), key_likeness(h)) for h, where in unique.items() if len(where) > len(sheets) / 2}
+    unique = {
+        h: [s for s in sheets if h in s.guesses and _can_be_key(h, s.guesses[h])] for h in headers
+    }
+    usual = {
+        h: (len(where), key_likeness(h))
+        for h, where in unique.items()
+        if len(where) > len(sheets) / 2
+    }
     best = [h for h, score in usual.items() if score == max(usual.values())]
     if len(best) > 1:
         said = "No key can be guessed, because several columns could be the key"
@@ -63,7 +73,9 @@ def guess_key(sheets: Iterable[Sheet], wanted: str | None) -> Key:
 
 
 def keys_of(sheet: Sheet, key: Key) -> pd.Series:
-    """The key of each row (rows,) as text; whole numbers without a fraction, however the file writes them."""
+    """The key of each row (rows,) as text; whole numbers without a fraction, however the file
+    writes them.
+    """
     if key.integer:
         return sheet.guesses[key.header].values.astype("Int64").astype(TEXT)
     return sheet.frame[key.header].astype(object).astype(TEXT)
@@ -72,7 +84,9 @@ def keys_of(sheet: Sheet, key: Key) -> pd.Series:
 def listed(names: Iterable[object]) -> str:
     """The first names for a person, and how many more there are."""
     words = [str(name) for name in names]
-    return ", ".join(words[:SHOWN]) + (f" and {len(words) - SHOWN} more" if len(words) > SHOWN else "")
+    return ", ".join(words[:SHOWN]) + (
+        f" and {len(words) - SHOWN} more" if len(words) > SHOWN else ""
+    )
 
 
 def why_not_one_row(sheet: Sheet, header: str) -> str:
@@ -88,19 +102,28 @@ def why_not_one_row(sheet: Sheet, header: str) -> str:
 def _given(sheets: list[Sheet], headers: Iterable[str], wanted: str) -> Key:
     header = next((h for h in headers if wanted in (h, valid_name(h))), None)
     if header is None:
-        raise UsageError(f"--entity {wanted}: no file has such a column; the columns are {listed(headers)}.")
+        raise UsageError(
+            f"--entity {wanted}: no file has such a column; the columns are {listed(headers)}."
+        )
     where = [sheet for sheet in sheets if header in sheet.guesses]
     unique = [sheet for sheet in where if sheet.guesses[header].unique]
     if not unique:
-        raise UsageError(f"--entity {wanted}: {where[0].stem}: {why_not_one_row(where[0], header)}.")
+        raise UsageError(
+            f"--entity {wanted}: {where[0].stem}: {why_not_one_row(where[0], header)}."
+        )
     return Key(header, _integer(unique, header))
 
 
 def _why_no_key(sheets: list[Sheet], elsewhere: list[str]) -> str:
     """Why no key can be guessed, and what to do: a log of events has several rows per customer."""
-    logs = [(s, h) for s in sheets for h in s.guesses if key_likeness(h) > 1 and not s.guesses[h].unique]
+    logs = [
+        (s, h) for s in sheets for h in s.guesses if key_likeness(h) > 1 and not s.guesses[h].unique
+    ]
     if elsewhere:
-        found = f"because no column is unique in most files: pass --entity with one of {listed(elsewhere)}"
+        found = (
+            "because no column is unique in most files: pass --entity with one of"
+            f" {listed(elsewhere)}"
+        )
     elif logs:
         sheet, header = logs[0]
         return f"{sheet.stem} is a log of events: {why_not_one_row(sheet, header)}."

@@ -8,7 +8,12 @@ import pandas as pd
 from churn_platform.base.errors import UsageError
 from churn_platform.drafting.keys import Key, Sheet, keys_of, listed, why_not_one_row
 from churn_platform.drafting.texts import is_null_word
-from churn_platform.drafting.words import key_likeness, label_likeness, names_who_stayed, valid_name
+from churn_platform.drafting.words import (
+    key_likeness,
+    label_likeness,
+    names_who_stayed,
+    valid_name,
+)
 from churn_platform.ingestion.conversion import FALSE_WORDS, TEXT, TRUE_WORDS, convert
 
 HIGH_RATE = 0.6
@@ -38,21 +43,37 @@ class LabelColumn:
 
 
 def guess_label(sheets: Iterable[Sheet], key: Key, wanted: str | None) -> LabelColumn:
-    """The yes-or-no column whose name, or whose table's, shows that it is about churn; `wanted` is taken as given.
+    """The yes-or-no column whose name, or whose table's, shows that it is about churn; `wanted`
+    is taken as given.
 
     Raises:
-        UsageError: none or several can be guessed, or `wanted` does not exist or holds more than yes and no.
+        UsageError: none or several can be guessed, or `wanted` does not exist or holds more
+            than yes and no.
     """
-    usable = [sheet for sheet in sheets if key.header in sheet.guesses and sheet.guesses[key.header].unique]
-    columns = [(sheet, header) for sheet in usable for header in sheet.guesses if header != key.header]
+    usable = [
+        sheet
+        for sheet in sheets
+        if key.header in sheet.guesses and sheet.guesses[key.header].unique
+    ]
+    columns = [
+        (sheet, header) for sheet in usable for header in sheet.guesses if header != key.header
+    ]
     if wanted is not None:
         return _given(columns, wanted)
     scored = [(_label_score(sheet, header, key), sheet, header) for sheet, header in columns]
-    flags = [(score, sheet, header) for score, sheet, header in scored if _is_flag(sheet, header, named=score > 0)]
+    flags = [
+        (score, sheet, header)
+        for score, sheet, header in scored
+        if _is_flag(sheet, header, named=score > 0)
+    ]
     highest = max((score for score, _, _ in flags), default=0)
     best = [(sheet, header) for score, sheet, header in flags if score == highest]
     if not highest:
-        raise NoLabelError(_why_no_label(columns, [(s, h) for _, s, h in flags], [(s, h) for n, s, h in scored if n]))
+        raise NoLabelError(
+            _why_no_label(
+                columns, [(s, h) for _, s, h in flags], [(s, h) for n, s, h in scored if n]
+            )
+        )
     empty = [f"{sheet.name}.{header}" for sheet, header in best if _not_known(sheet, header)]
     if empty:
         raise NoLabelError(f"No label can be guessed: {empty[0]} is empty in every row.")
@@ -85,11 +106,15 @@ def _words(values: pd.Series) -> pd.Series:
 
 def _churned(values: pd.Series, *, inverted: bool) -> pd.Series:
     truth = truths(values)
-    return ~truth if inverted else truth
+    if inverted:
+        return ~truth
+    return truth
 
 
 def _is_flag(sheet: Sheet, header: str, *, named: bool) -> bool:
-    """Whether a column holds yes and no; where it is named like a label, a third value may mean "not known"."""
+    """Whether a column holds yes and no; where it is named like a label, a third value may mean
+    "not known".
+    """
     guess = sheet.guesses[header]
     if guess.column.dtype == "boolean":
         return guess.distinct > 0
@@ -97,7 +122,9 @@ def _is_flag(sheet: Sheet, header: str, *, named: bool) -> bool:
 
 
 def _not_known(sheet: Sheet, header: str) -> bool:
-    """Whether a yes-or-no column is empty in this drop: the label of the newest month is not known yet."""
+    """Whether a yes-or-no column is empty in this drop: the label of the newest month is not
+    known yet.
+    """
     guess = sheet.guesses[header]
     return guess.column.dtype == "boolean" and guess.distinct > 0 and not guess.values.notna().any()
 
@@ -114,25 +141,42 @@ def _unknown(values: pd.Series) -> tuple[str, ...]:
 
 
 def _label_score(sheet: Sheet, header: str, key: Key) -> int:
-    """Nothing for a column of which neither its own name nor, where it is alone in it, its table's speaks of churn."""
+    """Nothing for a column of which neither its own name nor, where it is alone in it, its
+    table's speaks of churn.
+    """
     alone = set(sheet.guesses) == {key.header, header}
-    own, table = label_likeness(header), min(label_likeness(sheet.name), 2)
-    return 2 * own + table + alone if own or (alone and table) else 0
+    own = label_likeness(header)
+    table = min(label_likeness(sheet.name), 2)
+    if own or (alone and table):
+        return 2 * own + table + alone
+    return 0
 
 
 def _given(columns: list[tuple[Sheet, str]], wanted: str) -> LabelColumn:
     def is_it(sheet: Sheet, header: str) -> bool:
-        return wanted in {f"{t}.{c}" for t in (sheet.stem, sheet.name) for c in (header, valid_name(header))}
+        return wanted in {
+            f"{t}.{c}" for t in (sheet.stem, sheet.name) for c in (header, valid_name(header))
+        }
 
     found = next((column for column in columns if is_it(*column)), None)
     if found is None:
-        names = [f"{sheet.name}.{header}" for sheet, header in columns if _is_flag(sheet, header, named=False)]
-        raise UsageError(f"--label {wanted}: there is no such column; the columns with two values are {listed(names)}.")
+        names = [
+            f"{sheet.name}.{header}"
+            for sheet, header in columns
+            if _is_flag(sheet, header, named=False)
+        ]
+        raise UsageError(
+            f"--label {wanted}: there is no such column; the columns with two values are"
+            f" {listed(names)}."
+        )
     if _not_known(*found):
         raise NoLabelError(f"--label {wanted}: the column is empty in every row.")
     if not _is_flag(*found, named=True):
         seen = found[0].frame[found[1]].dropna().astype(str).unique()
-        raise UsageError(f"--label {wanted}: it must hold yes and no, true and false or 1 and 0, not {listed(seen)}.")
+        raise UsageError(
+            f"--label {wanted}: it must hold yes and no, true and false or 1 and 0, not"
+            f" {listed(seen)}."
+        )
     return _label(*found)
 
 
@@ -159,22 +203,37 @@ def _rate_doubt(rate: float) -> str:
 
 
 def _why_no_label(
-    columns: list[tuple[Sheet, str]], flags: list[tuple[Sheet, str]], named: list[tuple[Sheet, str]]
+    columns: list[tuple[Sheet, str]],
+    flags: list[tuple[Sheet, str]],
+    named: list[tuple[Sheet, str]],
 ) -> str:
     """Why no label can be guessed: a column that is named like one is shown with what it holds."""
     for sheet, header in named:
         seen = sheet.frame[header].dropna().astype(str).unique()
         if len(seen) <= MOST_VALUES:
             return (
-                f"No label can be guessed: {sheet.name}.{header} is named like one but holds {listed(sorted(seen))}; "
-                "write yes for who churned and no for who stayed, or pass --label TABLE.COLUMN."
+                f"No label can be guessed: {sheet.name}.{header} is named like one but holds"
+                f" {listed(sorted(seen))}; write yes for who churned and no for who stayed, or"
+                " pass --label TABLE.COLUMN."
             )
     for sheet, header in columns:
         if key_likeness(header) == SURE_KEY and not sheet.guesses[header].unique:
-            return f"No label can be guessed, {sheet.stem} may be a log of events: {why_not_one_row(sheet, header)}."
+            return (
+                f"No label can be guessed, {sheet.stem} may be a log of events:"
+                f" {why_not_one_row(sheet, header)}."
+            )
     if flags:
-        hint = f"the columns with two values are {listed(f'{sheet.name}.{header}' for sheet, header in flags)}"
+        hint = (
+            "the columns with two values are"
+            f" {listed(f'{sheet.name}.{header}' for sheet, header in flags)}"
+        )
         return f"No label can be guessed: pass --label TABLE.COLUMN; {hint}."
     pairs = [f"{s.name}.{h}" for s, h in columns if s.guesses[h].distinct == 2]  # noqa: PLR2004 - yes and no
-    others = f"; with two other values there are {listed(pairs)}" if pairs else ""
-    return f"No label can be guessed: no column holds yes and no or 0 and 1{others}; write the label as yes and no."
+    if pairs:
+        others = f"; with two other values there are {listed(pairs)}"
+    else:
+        others = ""
+    return (
+        f"No label can be guessed: no column holds yes and no or 0 and 1{others}; write the"
+        " label as yes and no."
+    )

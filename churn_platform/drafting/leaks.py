@@ -1,4 +1,6 @@
-"""Which columns of a draft are not features, and why: keys, constants, texts, and what is known only after churning."""
+"""Which columns of a draft are not features, and why: keys, constants, texts, and what is known
+only after churning.
+"""
 
 import datetime as dt
 from collections.abc import Mapping
@@ -28,7 +30,8 @@ def reasons_left_out(
     only_table: bool,
     delivered_later: bool = False,
 ) -> dict[str, str]:
-    """Header -> why it is left out, for the columns of a sheet that are; the key and the label are not named.
+    """Header -> why it is left out, for the columns of a sheet that are; the key and the label
+    are not named.
 
     Args:
         sheet: one row per customer.
@@ -40,15 +43,30 @@ def reasons_left_out(
         delivered_later: whether a newer drop has other tables but not yet this one.
     """
     own = {key.header} | ({label.header} if sheet.name == label.table else set())
-    found = {header: _by_itself(header, guess) for header, guess in sheet.guesses.items() if header not in own}
-    late = "" if only_table else _late_table(sheet, label, delivered_later=delivered_later)
+    found = {
+        header: _by_itself(header, guess)
+        for header, guess in sheet.guesses.items()
+        if header not in own
+    }
+    if only_table:
+        late = ""
+    else:
+        late = _late_table(sheet, label, delivered_later=delivered_later)
     for header, reason in found.items():
         found[header] = (
-            reason or late or ("its name suggests that it is known only after churning" if known_late(header) else "")
+            reason
+            or late
+            or (
+                "its name suggests that it is known only after churning"
+                if known_late(header)
+                else ""
+            )
         )
     if as_of is not None:
         found |= {h: _after(sheet.guesses[h].values, as_of) for h in _dates(sheet, found)}
-    found |= _told_by_churn(sheet, key, labels, [header for header, reason in found.items() if not reason])
+    found |= _told_by_churn(
+        sheet, key, labels, [header for header, reason in found.items() if not reason]
+    )
     return {header: reason for header, reason in found.items() if reason}
 
 
@@ -65,27 +83,31 @@ def _by_itself(header: str, guess: Guess) -> str:
 
 
 def _late_table(sheet: Sheet, label: LabelColumn, *, delivered_later: bool) -> str:
-    """Why a complete table is known too late: it is about churn, or is delivered with the label."""
+    """Why a complete table is known too late: it is about churn, or is delivered with the
+    label.
+    """
     is_labels = sheet.name == label.table
     if is_labels and (delivered_later or label_likeness(sheet.name)):
         return "delivered with the label"
     if known_late(sheet.name) or label_likeness(sheet.name) > 1:
-        return (
-            "delivered with the label"
-            if is_labels
-            else "the table's name suggests that it is known only after churning"
-        )
+        if is_labels:
+            return "delivered with the label"
+        return "the table's name suggests that it is known only after churning"
     return ""
 
 
 def _dates(sheet: Sheet, found: Mapping[str, str]) -> list[str]:
-    return [h for h, reason in found.items() if not reason and sheet.guesses[h].column.dtype == "date"]
+    return [
+        h for h, reason in found.items() if not reason and sheet.guesses[h].column.dtype == "date"
+    ]
 
 
 def _after(dates: pd.Series, as_of: dt.date) -> str:
     after = float((dates > pd.Timestamp(as_of)).sum() / max(dates.notna().sum(), 1))
     shown = f"{after:.0%}" if after >= 0.01 else "under 1%"  # noqa: PLR2004 - what %.0f shows as 0
-    return f"{shown} of its dates lie after {as_of}" if after else ""
+    if after:
+        return f"{shown} of its dates lie after {as_of}"
+    return ""
 
 
 def _told_by_churn(sheet: Sheet, key: Key, labels: pd.Series, headers: list[str]) -> dict[str, str]:

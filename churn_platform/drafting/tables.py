@@ -12,11 +12,20 @@ from churn_platform.contract.parts import FeatureView
 from churn_platform.drafting.columns import guess_column, repeated_rows
 from churn_platform.drafting.keys import Key, Sheet, keys_of, why_not_one_row
 from churn_platform.drafting.label import LabelColumn
-from churn_platform.drafting.words import age_name, counted, description, free_name, plain_words, valid_name
+from churn_platform.drafting.words import (
+    age_name,
+    counted,
+    description,
+    free_name,
+    plain_words,
+    valid_name,
+)
 from churn_platform.lake.keys_compared import NearKeys, apart, everyone, near_keys, same_digits
 
 COMMON_SHARE = 0.5
-"""With fewer customers in common, measured on the smaller of two sets, tables are about different customers."""
+"""With fewer customers in common, measured on the smaller of two sets, tables are about
+different customers.
+"""
 STRANGERS_SHARE = 0.01
 REPAIRED_SHARE = 0.5
 """If so many of the unmatched keys match after a repair, the files have the same customers."""
@@ -38,7 +47,9 @@ def why_no_match(keys: Mapping[str, pd.Series], header: str) -> str:
         strangers, unmatched = apart(own, everybody)
         if len(strangers) <= STRANGERS_SHARE * len(own):
             continue
-        said = f"{len(strangers):,} of {len(own):,} customers of {file} are not in {', '.join(others)}"
+        said = (
+            f"{len(strangers):,} of {len(own):,} customers of {file} are not in {', '.join(others)}"
+        )
         near = _mostly_near(strangers, unmatched)
         if near is not None:
             mine, theirs = near.pairs[0]
@@ -47,13 +58,17 @@ def why_no_match(keys: Mapping[str, pd.Series], header: str) -> str:
             return f"{said}, because their keys differ by {what} ({shown}): {near.spelling.repair}."
         if len(own) - len(strangers) < COMMON_SHARE * min(len(own), len(everybody)):
             other = max(others, key=lambda name: len(others[name]))
-            shown = f"{header} is {strangers.iloc[0]!r} in {file}, {others[other].iloc[0]!r} in {other}"
+            shown = (
+                f"{header} is {strangers.iloc[0]!r} in {file}, {others[other].iloc[0]!r} in {other}"
+            )
             return f"{said} ({shown}): deliver all files for the same customers, with the same key."
     return ""
 
 
 def _mostly_near(strangers: pd.Series, others: pd.Series) -> NearKeys | None:
-    """How most of the strangers' keys are written differently; None where they are other customers."""
+    """How most of the strangers' keys are written differently; None where they are other
+    customers.
+    """
     for compare in (near_keys, same_digits):
         near = compare(strangers, others)
         if near is not None and near.count >= REPAIRED_SHARE * len(strangers):
@@ -95,7 +110,9 @@ Place = tuple[str, ...]
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A column, or a complete table where `column` is empty, that is not a part of the contract, and why."""
+    """A column, or a complete table where `column` is empty, that is not a part of the
+    contract, and why.
+    """
 
     table: str
     column: str
@@ -118,10 +135,13 @@ class Parts:
 
 
 def sheets_of(
-    frames: Mapping[str, pd.DataFrame], others: Sequence[Mapping[str, pd.DataFrame]], made: Parts
+    frames: Mapping[str, pd.DataFrame],
+    others: Sequence[Mapping[str, pd.DataFrame]],
+    made: Parts,
 ) -> list[Sheet]:
     """The tables with what their columns look like; one without rows is left out."""
-    sheets, taken = [], set[str]()
+    sheets = []
+    taken = set[str]()
     for stem, frame in frames.items():
         name = free_name(valid_name(stem, "table"), "table", taken)
         if frame.empty:
@@ -129,7 +149,9 @@ def sheets_of(
             continue
         elsewhere = [drop[stem] for drop in others if stem in drop]
         guesses = {
-            str(h): guess_column(str(h), frame[h], [drop[h] for drop in elsewhere if h in drop.columns])
+            str(h): guess_column(
+                str(h), frame[h], [drop[h] for drop in elsewhere if h in drop.columns]
+            )
             for h in frame.columns
         }
         sheets.append(Sheet(stem, name, frame, guesses))
@@ -151,7 +173,9 @@ def one_row_a_customer(sheets: list[Sheet], key: Key, made: Parts) -> list[Sheet
             made.left_out.append(LeftOut(sheet.name, "", why_not_one_row(sheet, key.header)))
         else:
             usable.append(sheet)
-    strange = "; ".join(filter(None, (why_no_customer(sheet.stem, sheet.frame, key.header) for sheet in usable)))
+    strange = "; ".join(
+        filter(None, (why_no_customer(sheet.stem, sheet.frame, key.header) for sheet in usable))
+    )
     if strange:
         raise UsageError(f"{strange}.")
     distinct = {sheet.name: _distinct(sheet, key) for sheet in usable}
@@ -167,7 +191,11 @@ def one_row_a_customer(sheets: list[Sheet], key: Key, made: Parts) -> list[Sheet
         said = [
             _dated(sheet.stem),
             f"{absent:,} of {everybody:,} customers are not in it" if absent else "",
-            f"{repeated:,} of {len(sheet.frame):,} rows repeat or lack {key.header!r}" if repeated else "",
+            (
+                f"{repeated:,} of {len(sheet.frame):,} rows repeat or lack {key.header!r}"
+                if repeated
+                else ""
+            ),
         ]
         made.doubts[("tables", sheet.name)] = "; ".join(filter(None, said))
     return list(distinct.values())
@@ -178,15 +206,25 @@ def _distinct(sheet: Sheet, key: Key) -> Sheet:
     repeated = repeated_rows(sheet.frame[key.header]).to_numpy()
     if not repeated.any():
         return sheet
-    guesses = {h: replace(g, values=g.values[~repeated].reset_index(drop=True)) for h, g in sheet.guesses.items()}
+    guesses = {
+        h: replace(g, values=g.values[~repeated].reset_index(drop=True))
+        for h, g in sheet.guesses.items()
+    }
     return replace(sheet, frame=sheet.frame[~repeated].reset_index(drop=True), guesses=guesses)
 
 
 def add_table(
-    made: Parts, sheet: Sheet, key: Key, label: LabelColumn, out: Mapping[str, str], as_of: dt.date | None
+    made: Parts,
+    sheet: Sheet,
+    key: Key,
+    label: LabelColumn,
+    out: Mapping[str, str],
+    as_of: dt.date | None,
 ) -> None:
     """Add a sheet's columns, ages and view; a table of which nothing is kept is left out."""
-    columns, ages, features = dict[str, Column](), dict[str, Age](), list[str]()
+    columns = dict[str, Column]()
+    ages = dict[str, Age]()
+    features = list[str]()
     for header, guess in sheet.guesses.items():
         if header == key.header:
             continue
@@ -194,7 +232,9 @@ def add_table(
         is_label = (sheet.name, header) == (label.table, label.header)
         column = _worded(guess.column, name, header, feature=not is_label)
         if header in out:
-            made.left_out.append(LeftOut(sheet.name, name, out[header], column if header.strip() else None))
+            made.left_out.append(
+                LeftOut(sheet.name, name, out[header], column if header.strip() else None)
+            )
             continue
         columns[name] = column
         made.doubts["tables", sheet.name, "columns", name] = guess.doubt
@@ -218,12 +258,18 @@ def add_table(
 
 
 def _label_column(column: Column, label: LabelColumn, *, wide: bool) -> Column:
-    """The label as yes and no; in a table of features it may be empty, as it is for customers of the newest month."""
+    """The label as yes and no; in a table of features it may be empty, as it is for customers
+    of the newest month.
+    """
     return Column(
         dtype="boolean",
         source=column.source,
         nullable=column.nullable or wide or bool(label.missing),
-        missing=tuple(sorted({*column.missing, *label.missing})) if column.dtype == "boolean" else label.missing,
+        missing=(
+            tuple(sorted({*column.missing, *label.missing}))
+            if column.dtype == "boolean"
+            else label.missing
+        ),
     )
 
 
@@ -236,10 +282,15 @@ def _worded(column: Column, name: str, header: str, *, feature: bool) -> Column:
     return column.model_copy(update=words)
 
 
-def _age(name: str, sheet: Sheet, header: str, made: Parts, as_of: dt.date | None) -> tuple[str, Age]:
+def _age(
+    name: str, sheet: Sheet, header: str, made: Parts, as_of: dt.date | None
+) -> tuple[str, Age]:
     dates = sheet.guesses[header].values
     moment = pd.Timestamp(as_of) if as_of else dates.max()
-    unit = "months" if (moment - dates).dt.days.median() > LONG_DAYS else "days"
+    if (moment - dates).dt.days.median() > LONG_DAYS:
+        unit = "months"
+    else:
+        unit = "days"
     age = free_name(age_name(name, unit), sheet.name, made.taken)
     since = plain_words(age).removeprefix(f"{unit} ")
     phrase = f"{{value}} {unit.removesuffix('s')}{{s}} {since}"
@@ -249,4 +300,6 @@ def _age(name: str, sheet: Sheet, header: str, made: Parts, as_of: dt.date | Non
 def _dated(stem: str) -> str:
     """A doubt where the file's name changes from month to month."""
     digits = sum(letter.isdigit() for letter in stem)
-    return "the file must have this name every month" if digits >= YEAR_DIGITS else ""
+    if digits >= YEAR_DIGITS:
+        return "the file must have this name every month"
+    return ""

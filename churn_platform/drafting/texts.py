@@ -1,4 +1,6 @@
-"""How a column of texts is written: numbers, dates or yes and no, their signs, and the words for a missing value."""
+"""How a column of texts is written: numbers, dates or yes and no, their signs, and the words
+for a missing value.
+"""
 
 import re
 from collections.abc import Sequence
@@ -11,10 +13,18 @@ import pandas as pd
 from churn_platform.contract.model import Dtype
 from churn_platform.drafting.dates import ZERO_DATE, guess_date_format
 from churn_platform.drafting.words import is_count
-from churn_platform.ingestion.conversion import FALSE_WORDS, GAP_WORDS, LARGEST, NULL_WORDS, TRUE_WORDS
+from churn_platform.ingestion.conversion import (
+    FALSE_WORDS,
+    GAP_WORDS,
+    LARGEST,
+    NULL_WORDS,
+    TRUE_WORDS,
+)
 
 BAD_SHARE = 0.001
-"""Up to this share of values may be unreadable as the dtype of all others; at least one in a thousand rows."""
+"""Up to this share of values may be unreadable as the dtype of all others; at least one in a
+thousand rows.
+"""
 GAP_KINDS = 3
 """So many other words may mean "missing" among numbers."""
 GAP_LENGTH = 20
@@ -33,7 +43,9 @@ GROUP_SIGNS = (",", ".", "'", *BLANKS)
 
 @dataclass(frozen=True)
 class Signs:
-    """The signs of a column's numbers: decimal sign, thousands separator and unit, and why to confirm them."""
+    """The signs of a column's numbers: decimal sign, thousands separator and unit, and why to
+    confirm them.
+    """
 
     decimal: str
     thousands: str
@@ -45,9 +57,9 @@ class Signs:
 class Form:
     """What distinct texts are.
 
-    `values` holds each in the dtype, null where it is missing or unreadable; `unread` are the places of those that are
-    unreadable. `written` is what a column of the contract says about the way its texts are written, `decimal` the sign
-    of its fractions, empty without any.
+    `values` holds each in the dtype, null where it is missing or unreadable; `unread` are the
+    places of those that are unreadable. `written` is what a column of the contract says about
+    the way its texts are written, `decimal` the sign of its fractions, empty without any.
     """
 
     dtype: Dtype
@@ -72,7 +84,9 @@ def guess_form(name: str, texts: pd.Series, counts: np.ndarray[Any, Any]) -> For
     if filled.empty:
         return None
     found = _yes_and_no(name, filled) or _dates(name, filled, rows) or _numbers(filled, rows)
-    return None if found is None else replace(found, values=found.values.reindex(words.index))
+    if found is None:
+        return None
+    return replace(found, values=found.values.reindex(words.index))
 
 
 def is_null_word(texts: pd.Series) -> pd.Series:
@@ -82,7 +96,9 @@ def is_null_word(texts: pd.Series) -> pd.Series:
 
 def missing_doubt(missing: Sequence[str]) -> str:
     """What is to be confirmed about words that are read as missing."""
-    return f"{', '.join(map(repr, missing))} read as missing" if missing else ""
+    if missing:
+        return f"{', '.join(map(repr, missing))} read as missing"
+    return ""
 
 
 def _yes_and_no(name: str, filled: pd.Series) -> Form | None:
@@ -100,7 +116,12 @@ def _yes_and_no(name: str, filled: pd.Series) -> Form | None:
         return None
     missing = tuple(sorted(set(filled[gap])))
     written: dict[str, Any] = {"missing": missing} if missing else {}
-    return Form("boolean", true.astype("boolean").mask(gap), written, (missing_doubt(missing),) if missing else ())
+    return Form(
+        "boolean",
+        true.astype("boolean").mask(gap),
+        written,
+        (missing_doubt(missing),) if missing else (),
+    )
 
 
 def _dates(name: str, filled: pd.Series, rows: pd.Series) -> Form | None:
@@ -115,7 +136,9 @@ def _dates(name: str, filled: pd.Series, rows: pd.Series) -> Form | None:
     doubts = [found.doubt, missing_doubt(missing), _strangers(unread, rows, "a date")]
     written: dict[str, Any] = {"date_format": found.form} if found.form else {}
     written |= {"missing": missing} if missing else {}
-    return Form("date", found.dates, written, tuple(filter(None, doubts)), unread=tuple(unread.index))
+    return Form(
+        "date", found.dates, written, tuple(filter(None, doubts)), unread=tuple(unread.index)
+    )
 
 
 def _numbers(filled: pd.Series, rows: pd.Series) -> Form | None:
@@ -147,8 +170,13 @@ def _numbers(filled: pd.Series, rows: pd.Series) -> Form | None:
 
 
 def _read_numbers(readable: pd.Series, signs: Signs) -> pd.Series | None:
-    """Floats where a text has a fraction, else whole numbers; None beyond 64 bits: those are keys or codes."""
-    plain = readable.str.replace(signs.thousands, "", regex=False) if signs.thousands else readable
+    """Floats where a text has a fraction, else whole numbers; None beyond 64 bits: those are
+    keys or codes.
+    """
+    if signs.thousands:
+        plain = readable.str.replace(signs.thousands, "", regex=False)
+    else:
+        plain = readable
     if signs.decimal == ",":
         plain = plain.str.replace(",", ".", regex=False)
     if plain.str.fullmatch(r"[+-]?[0-9]+").all():
@@ -162,7 +190,9 @@ def _written(signs: Signs, missing: tuple[str, ...]) -> dict[str, Any]:
     return {key: value for key, value in said.items() if value}
 
 
-def _number_doubts(signs: Signs, missing: tuple[str, ...], unread: pd.Series, rows: pd.Series) -> tuple[str, ...]:
+def _number_doubts(
+    signs: Signs, missing: tuple[str, ...], unread: pd.Series, rows: pd.Series
+) -> tuple[str, ...]:
     unit = f"the sign {signs.unit} is removed" if signs.unit else ""
     doubts = [signs.doubt, unit, missing_doubt(missing), _strangers(unread, rows, "a number")]
     return tuple(filter(None, doubts))
@@ -172,7 +202,9 @@ def _signs(filled: pd.Series, rows: pd.Series) -> Signs | None:
     """The signs by which most texts are numbers; None where few are."""
     filled = filled.iloc[:: len(filled) // LOOKED_AT + 1]
     bare = _without_unit(filled)
-    readable = {signs: int(rows[bare.index[_matches(bare, signs)]].sum()) for signs in _candidates(bare)}
+    readable = {
+        signs: int(rows[bare.index[_matches(bare, signs)]].sum()) for signs in _candidates(bare)
+    }
     best = max(readable, key=lambda signs: readable[signs])
     if readable[best] < READABLE_SHARE * int(rows[filled.index].sum()):
         return None
@@ -184,14 +216,18 @@ def _signs(filled: pd.Series, rows: pd.Series) -> Signs | None:
 
 def _candidates(bare: pd.Series) -> list[Signs]:
     """Decimal sign and thousands separator in order of preference."""
-    grouped = [Signs("," if sign == "." else ".", sign) for sign in GROUP_SIGNS if _groups(bare, sign)]
+    grouped = [
+        Signs("," if sign == "." else ".", sign) for sign in GROUP_SIGNS if _groups(bare, sign)
+    ]
     usual = [Signs(".", ""), Signs(",", ""), Signs(".", ","), Signs(",", ".")]
     others = [Signs(decimal, sign) for sign in GROUP_SIGNS[2:] for decimal in (".", ",")]
     return [*grouped, *usual, *others]
 
 
 def _groups(bare: pd.Series, sign: str) -> bool:
-    """Whether a sign that could be a decimal one groups digits: always three after it, and small numbers without it."""
+    """Whether a sign that could be a decimal one groups digits: always three after it, and
+    small numbers without it.
+    """
     signed = bare[bare.str.contains(sign, regex=False)]
     group = rf"[+-]?[1-9][0-9]{{0,2}}({re.escape(sign)}[0-9]{{3}})+"
     if signed.empty or not signed.str.fullmatch(group).all():
@@ -206,8 +242,13 @@ def _groups(bare: pd.Series, sign: str) -> bool:
 def _sign_doubt(bare: pd.Series, signs: Signs) -> str:
     if signs.thousands:
         shown = bare[bare.str.contains(signs.thousands, regex=False)]
-        sign = "blanks are" if signs.thousands in BLANKS else f"{signs.thousands} is"
-        return f"{sign} read as the thousands separator, as in {shown.iloc[0]}" if len(shown) else ""
+        if signs.thousands in BLANKS:
+            sign = "blanks are"
+        else:
+            sign = f"{signs.thousands} is"
+        if len(shown):
+            return f"{sign} read as the thousands separator, as in {shown.iloc[0]}"
+        return ""
     signed = bare[bare.str.contains(signs.decimal, regex=False)]
     grouped = signed.str.fullmatch(rf"[+-]?[1-9][0-9]{{0,2}}{re.escape(signs.decimal)}[0-9]{{3}}")
     if len(signed) and grouped.all():
@@ -222,10 +263,16 @@ def _without_unit(words: pd.Series) -> pd.Series:
 
 
 def _matches(bare: pd.Series, signs: Signs) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Which texts are numbers so written. An exponent needs a sign: 1E2 is a code, 1e+02 a number."""
+    """Which texts are numbers so written.
+
+    An exponent needs a sign: 1E2 is a code, 1e+02 a number.
+    """
     point = re.escape(signs.decimal)
     group = re.escape(signs.thousands)
-    digits = rf"(?:[0-9]{{1,3}}(?:{group}[0-9]{{3}})+|[0-9]+)" if group else "[0-9]+"
+    if group:
+        digits = rf"(?:[0-9]{{1,3}}(?:{group}[0-9]{{3}})+|[0-9]+)"
+    else:
+        digits = "[0-9]+"
     form = rf"[+-]?(?:{digits}(?:{point}[0-9]*)?|{point}[0-9]+)(?:[eE][+-][0-9]{{1,2}})?"
     return bare.str.fullmatch(form).fillna(value=False).to_numpy(dtype=bool)
 
@@ -260,5 +307,8 @@ def _strangers(unread: pd.Series, rows: pd.Series, what: str) -> str:
     if unread.empty:
         return ""
     count = int(rows[unread.index].sum())
-    said = f"{count:,} value is not" if count == 1 else f"{count:,} values are not"
+    if count == 1:
+        said = f"{count:,} value is not"
+    else:
+        said = f"{count:,} values are not"
     return f"{said} {what}, for example {str(unread.iloc[0])[:20]!r}"

@@ -1,4 +1,6 @@
-"""What the dates of the drops suggest: the cadence, and how long after its month a label is known."""
+"""What the dates of the drops suggest: the cadence, and how long after its month a label is
+known.
+"""
 
 import datetime as dt
 from collections.abc import Sequence
@@ -59,10 +61,14 @@ def guess_times(as_ofs: Sequence[dt.date], labelled: dt.date) -> Times:
 
 
 def _horizon(cadence: Cadence, waiting: int) -> Span:
-    """The usual span in which so many drops wait for their labels; a calendar month rather than four or five weeks."""
+    """The usual span in which so many drops wait for their labels; a calendar month rather than
+    four or five weeks.
+    """
     if cadence == "month":
         return Span(months=waiting)
     days = waiting * (7 if cadence == "week" else 1)
     if days in MONTH_OF_DAYS or (cadence == "week" and waiting in (4, 5)):
         return Span(months=1)
-    return Span(weeks=days // 7) if days % 7 == 0 else Span(days=days)
+    if days % 7 == 0:
+        return Span(weeks=days // 7)
+    return Span(days=days)

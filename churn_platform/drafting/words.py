@@ -38,12 +38,27 @@ LATE_STEMS = (
     "offboard",
 )  # fmt: skip
 LATE_WORDS = frozenset({"left", "exit", "exited", "lapsed", "leaver", "quit"})
-END_WORDS, DATE_WORDS = frozenset({"end", "ended", "closed"}), frozenset({"date", "day", "at", "on", "dt", "month"})
+END_WORDS = frozenset({"end", "ended", "closed"})
+DATE_WORDS = frozenset({"date", "day", "at", "on", "dt", "month"})
 PERSONAL_WORDS = frozenset({
     "surname", "firstname", "lastname", "forename", "fullname", "email", "phone", "mobile", "iban", "address", "street",
 })  # fmt: skip
 WHOSE_NAME = frozenset({"first", "last", "full", "family", "given", "middle", "maiden"})
-VALUE_WORDS = frozenset({"clv", "ltv", "cltv", "value", "revenue", "arpu", "mrr", "arr", "spend", "spending", "margin"})
+VALUE_WORDS = frozenset(
+    {
+        "clv",
+        "ltv",
+        "cltv",
+        "value",
+        "revenue",
+        "arpu",
+        "mrr",
+        "arr",
+        "spend",
+        "spending",
+        "margin",
+    }
+)
 ROW_WORDS = frozenset({
     "index", "idx", "row", "rows", "rownumber", "rownum", "rowid", "number", "num", "no", "nr", "line", "record", "x",
     "lp",
@@ -57,16 +72,25 @@ def valid_name(header: str, fallback: str = "column") -> str:
         return header
     plain = unicodedata.normalize("NFKD", header.casefold()).encode("ascii", "ignore").decode()
     name = re.sub(r"[^a-z0-9]+", "_", plain).strip("_")
-    return name if name[:1].isalpha() else f"{fallback}_{name}".rstrip("_")
+    if name[:1].isalpha():
+        return name
+    return f"{fallback}_{name}".rstrip("_")
 
 
 def free_name(wanted: str, table: str, taken: set[str]) -> str:
-    """`wanted`, or with the table before it and then a number where it is reserved or taken; noted in `taken`.
+    """`wanted`, or with the table before it and then a number where it is reserved or taken;
+    noted in `taken`.
 
     Small and large letters are the same name: the lake's SQL does not tell them apart.
     """
-    names = [wanted, f"{table}_{wanted}", *(f"{table}_{wanted}_{n}" for n in range(2, len(taken) + 3))]
-    free = next(name for name in names if name.lower() not in taken and name.lower() not in RESERVED)
+    names = [
+        wanted,
+        f"{table}_{wanted}",
+        *(f"{table}_{wanted}_{n}" for n in range(2, len(taken) + 3)),
+    ]
+    free = next(
+        name for name in names if name.lower() not in taken and name.lower() not in RESERVED
+    )
     taken.add(free.lower())
     return free
 
@@ -87,32 +111,48 @@ def plain_words(name: str) -> str:
 def description(name: str) -> str:
     """The plain words as a description, empty where the name says nothing ("x12")."""
     words = plain_words(name)
-    return words[:1].upper() + words[1:] if re.search(r"[a-z]{3}", words) else ""
+    if re.search(r"[a-z]{3}", words):
+        return words[:1].upper() + words[1:]
+    return ""
 
 
 def counted(name: str) -> str:
-    """The phrase for something counted: "late_orders_90d" is "{value} late order{s} in 90 days"; else ""."""
+    """The phrase for something counted: "late_orders_90d" is "{value} late order{s} in 90
+    days"; else "".
+    """
     words, window = _without_window(name)
     words = [word for word in words if word not in COUNT_WORDS | {"of"}]
-    if not words or not re.search(r"[a-z]{3,}(?<!s)s$", words[-1]) or words[-1].endswith(("ies", "us", "is")):
+    if (
+        not words
+        or not re.search(r"[a-z]{3,}(?<!s)s$", words[-1])
+        or words[-1].endswith(("ies", "us", "is"))
+    ):
         return ""
     return " ".join(["{value}", *words[:-1], f"{words[-1][:-1]}{{s}}", *window])
 
 
 def is_count(name: str) -> bool:
-    """Whether a name shows that something is counted, so 0 and 1 are only the first of its numbers."""
+    """Whether a name shows that something is counted, so 0 and 1 are only the first of its
+    numbers.
+    """
     words, window = _without_window(name)
     return bool(window) or bool(COUNT_WORDS & set(words))
 
 
 def age_name(date: str, unit: str) -> str:
     """The name of the age of a date: "joined_date" is "days_since_joined"."""
-    words = [word for word in tokens(date) if word not in ("date", "at", "on", "dt", "day", "time", "timestamp")]
+    words = [
+        word
+        for word in tokens(date)
+        if word not in ("date", "at", "on", "dt", "day", "time", "timestamp")
+    ]
     return "_".join([unit, "since", *(words or ["date"])])
 
 
 def is_row_number(name: str) -> bool:
-    """Whether a header names a row rather than a customer: none at all, "Unnamed: 0", "index", "row number"."""
+    """Whether a header names a row rather than a customer: none at all, "Unnamed: 0", "index",
+    "row number".
+    """
     words = tokens(name)
     if not words:
         return name.strip() in ("", "#")
@@ -125,7 +165,9 @@ def key_likeness(header: str) -> int:
     if JOINED_ID.fullmatch("".join(tokens(header))):
         return 3
     if words & IDENTIFIERS:
-        return 3 if words & PEOPLE else 2
+        if words & PEOPLE:
+            return 3
+        return 2
     return int(bool(words & (PEOPLE | NUMBERS)))
 
 
@@ -135,7 +177,8 @@ def label_likeness(name: str) -> int:
 
 
 def names_who_stayed(name: str) -> bool:
-    """Whether a label's name says who stayed: "retained", "is_active", "not_churned"; but not "not_renewed".
+    """Whether a label's name says who stayed: "retained", "is_active", "not_churned"; but not
+    "not_renewed".
 
     A word for leaving takes precedence: "churned_active" and "left_current_month" say who left.
     """
@@ -150,7 +193,11 @@ def known_late(name: str) -> bool:
     """Whether a name shows that its values are known only after churning."""
     words = tokens(name)
     ends = bool(END_WORDS & set(words)) and bool(DATE_WORDS & set(words))
-    return ends or words[:1] == ["last"] or any(word in LATE_WORDS or word.startswith(LATE_STEMS) for word in words)
+    return (
+        ends
+        or words[:1] == ["last"]
+        or any(word in LATE_WORDS or word.startswith(LATE_STEMS) for word in words)
+    )
 
 
 def is_personal(name: str) -> bool:
@@ -172,7 +219,14 @@ def is_needless(name: str) -> bool:
 def _without_window(name: str) -> tuple[list[str], list[str]]:
     """The words of a name, and those of the window at its end: ["in", "90", "days"]."""
     words = tokens(name)
-    found = re.fullmatch(r"([0-9]+)([dwmy])", words[-1]) if len(words) > 1 else None
+    if len(words) > 1:
+        found = re.fullmatch(r"([0-9]+)([dwmy])", words[-1])
+    else:
+        found = None
     if found is None:
         return words, []
-    return words[:-1], ["in", found[1], WINDOW_UNITS[found[2]] + ("" if found[1] == "1" else "s")]
+    return words[:-1], [
+        "in",
+        found[1],
+        WINDOW_UNITS[found[2]] + ("" if found[1] == "1" else "s"),
+    ]

@@ -1,4 +1,6 @@
-"""What can be said of one column before a distance is measured: its values, its method, its peculiarities."""
+"""What can be said of one column before a distance is measured: its values, its method, its
+peculiarities.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,12 +11,19 @@ import pandas as pd
 from churn_platform.base.errors import ContractError, DataError
 from churn_platform.contract.model import Column
 from churn_platform.contract.policy import DriftMethod, DriftPolicy
-from churn_platform.drift.statistics import Values, chance_only_current, has_more_values, share_noise
+from churn_platform.drift.statistics import (
+    Values,
+    chance_only_current,
+    has_more_values,
+    share_noise,
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """One column of one side: its values without nulls, shape (n,), and how many rows it has with them."""
+    """One column of one side: its values without nulls, shape (n,), and how many rows it has
+    with them.
+    """
 
     values: Values
     rows: int
@@ -29,8 +38,9 @@ class Side:
 class ColumnCheck:
     """What is known of a column without a distance.
 
-    `method` is None where one side has no value at all: Evidently crashes on such a column. `reasons` are those
-    for which it has drifted whatever its distance; `note` describes what is peculiar about it.
+    `method` is None where one side has no value at all: Evidently crashes on such a column.
+    `reasons` are those for which it has drifted whatever its distance; `note` describes what is
+    peculiar about it.
     """
 
     column: str
@@ -44,7 +54,8 @@ class ColumnCheck:
 
 
 def plain_values(name: str, column: Column, series: pd.Series) -> Values:
-    """The column as float64 with NaN (numbers; booleans as 0 and 1) or as str objects with None (categories).
+    """The column as float64 with NaN (numbers; booleans as 0 and 1) or as str objects with None
+    (categories).
 
     Infinities count as null, as they do in Evidently.
 
@@ -55,10 +66,16 @@ def plain_values(name: str, column: Column, series: pd.Series) -> Values:
         if column.dtype == "category":
             texts = series.astype("string").astype(object)
             return np.asarray(texts.where(texts.notna(), None))
-        typed = series.astype("boolean") if column.dtype == "boolean" else pd.to_numeric(series)
+        if column.dtype == "boolean":
+            typed = series.astype("boolean")
+        else:
+            typed = pd.to_numeric(series)
         numbers = typed.to_numpy(float, na_value=np.nan)
     except (TypeError, ValueError) as error:
-        message = f"Feature {name!r} does not hold {column.dtype} values, as the contract requires: {error}."
+        message = (
+            f"Feature {name!r} does not hold {column.dtype} values, as the contract requires:"
+            f" {error}."
+        )
         raise DataError(message) from None
     return np.where(np.isfinite(numbers), numbers, np.nan)
 
@@ -70,9 +87,11 @@ def side(name: str, column: Column, series: pd.Series) -> Side:
 
 
 def column_method(name: str, column: Column, reference: Values, policy: DriftPolicy) -> DriftMethod:
-    """The distance for a column: the policy's where it names one, else by dtype and distinct reference values.
+    """The distance for a column: the policy's where it names one, else by dtype and distinct
+    reference values.
 
-    A constant reference always gets Jensen-Shannon: it has no standard deviation to norm a distance by.
+    A constant reference always gets Jensen-Shannon: it has no standard deviation to norm a
+    distance by.
 
     Args:
         name: the feature.
@@ -86,10 +105,14 @@ def column_method(name: str, column: Column, reference: Values, policy: DriftPol
     is_number = column.dtype in ("integer", "float")
     named = policy.methods.get(name)
     if named == "wasserstein" and not is_number:
-        raise ContractError(f"policy.drift.methods: {name!r} is a {column.dtype}, but wasserstein needs numbers.")
+        raise ContractError(
+            f"policy.drift.methods: {name!r} is a {column.dtype}, but wasserstein needs numbers."
+        )
     if named is not None and has_more_values(reference, 1):
         return named
-    return "wasserstein" if is_number and has_more_values(reference, policy.few_values) else "jensenshannon"
+    if is_number and has_more_values(reference, policy.few_values):
+        return "wasserstein"
+    return "jensenshannon"
 
 
 def precheck(
@@ -110,7 +133,10 @@ def precheck(
     unknown = {}
     if comparable and column.dtype == "category":
         unknown = _new_categories(policy, reference, current, level)
-        reasons += [f"new category {category!r} in {percent(share)} of rows" for category, share in unknown.items()]
+        reasons += [
+            f"new category {category!r} in {percent(share)} of rows"
+            for category, share in unknown.items()
+        ]
     return ColumnCheck(
         column=name,
         method=column_method(name, column, reference.values, policy) if comparable else None,
@@ -128,35 +154,52 @@ def percent(share: float) -> str:
 
 
 def _null_move(policy: DriftPolicy, reference: Side, current: Side, level: float) -> list[str]:
-    """A reason when the null share moved by more than the policy allows and by more than chance does."""
+    """A reason when the null share moved by more than the policy allows and by more than chance
+    does.
+    """
     nulls = reference.rows - len(reference.values) + current.rows - len(current.values)
-    noise = share_noise(nulls / (reference.rows + current.rows), reference.rows, current.rows, level)
+    noise = share_noise(
+        nulls / (reference.rows + current.rows), reference.rows, current.rows, level
+    )
     if abs(current.null_share - reference.null_share) <= max(policy.null_share, noise):
         return []
     return [f"{percent(current.null_share)} null, was {percent(reference.null_share)}"]
 
 
-def _new_categories(policy: DriftPolicy, reference: Side, current: Side, level: float) -> dict[str, float]:
-    """The categories that the reference never had, in more rows than the policy allows and chance gives."""
+def _new_categories(
+    policy: DriftPolicy, reference: Side, current: Side, level: float
+) -> dict[str, float]:
+    """The categories that the reference never had, in more rows than the policy allows and
+    chance gives.
+    """
     counts = pd.Series(current.values).value_counts()
-    new = counts[~counts.index.isin(pd.unique(reference.values)) & (counts / current.rows > policy.new_category_share)]
+    new = counts[
+        ~counts.index.isin(pd.unique(reference.values))
+        & (counts / current.rows > policy.new_category_share)
+    ]
     return {
         str(category): count / current.rows
         for category, count in new.items()
-        if chance_only_current(int(count), len(reference.values), len(current.values)) <= level / len(counts)
+        if chance_only_current(int(count), len(reference.values), len(current.values))
+        <= level / len(counts)
     }
 
 
 def _note(column: Column, before: Values, now: Values) -> str:
     if not len(before) or not len(now):
-        return "empty in both" if not len(before) and not len(now) else f"empty {'now' if len(before) else 'before'}"
-    always_before, always_now = _constant(column, before), _constant(column, now)
+        if not len(before) and not len(now):
+            return "empty in both"
+        return f"empty {'now' if len(before) else 'before'}"
+    always_before = _constant(column, before)
+    always_now = _constant(column, now)
     if always_before is not None and always_before == always_now:
         return f"always {always_now} in both"
     if always_before is not None:
         differing = percent(float(np.mean(now != before[0])))
         return f"always {always_before} in the reference, {differing} of rows differ now"
-    return "" if always_now is None else f"always {always_now} now"
+    if always_now is None:
+        return ""
+    return f"always {always_now} now"
 
 
 def _constant(column: Column, values: Values) -> str | None:
@@ -165,4 +208,6 @@ def _constant(column: Column, values: Values) -> str | None:
         return None
     if column.dtype == "category":
         return repr(values[0])
-    return str(bool(values[0])) if column.dtype == "boolean" else f"{values[0]:.6g}"
+    if column.dtype == "boolean":
+        return str(bool(values[0]))
+    return f"{values[0]:.6g}"

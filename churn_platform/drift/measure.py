@@ -20,8 +20,9 @@ Sides = tuple[Side, Side]
 class Rows:
     """One side of the comparison: whole months, one row per customer and month.
 
-    `features` has a column a feature, nulls allowed; `labels` 0/1 or boolean, null where not known yet;
-    `predictions` production's probabilities, shape (rows,). The last two are None without any.
+    `features` has a column a feature, nulls allowed; `labels` 0/1 or boolean, null where not
+    known yet; `predictions` production's probabilities, shape (rows,). The last two are None
+    without any.
     """
 
     features: pd.DataFrame
@@ -31,7 +32,9 @@ class Rows:
 
 @dataclass(frozen=True)
 class Measured:
-    """A distance and what it must reach to count: the policy's threshold, or the noise floor above it."""
+    """A distance and what it must reach to count: the policy's threshold, or the noise floor
+    above it.
+    """
 
     value: float
     threshold: float
@@ -39,7 +42,9 @@ class Measured:
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that a result is judged from; `distances` holds every column that has values on both sides."""
+    """All that a result is judged from; `distances` holds every column that has values on both
+    sides.
+    """
 
     checks: tuple[ColumnCheck, ...]
     distances: Mapping[str, Measured]
@@ -59,47 +64,72 @@ class _Noise:
 
 
 def measure(
-    features: Mapping[str, Column], policy: DriftPolicy, reference: Rows, current: Rows, *, seed: int
+    features: Mapping[str, Column],
+    policy: DriftPolicy,
+    reference: Rows,
+    current: Rows,
+    *,
+    seed: int,
 ) -> Evidence:
     """Check and measure every feature, the target and the predictions.
 
-    A noise floor is drawn only where a distance reaches the policy's threshold. `policy.alarm_rate` is shared
-    out over all tests of the month (Bonferroni), so a quiet month as a whole alarms at most that often.
+    A noise floor is drawn only where a distance reaches the policy's threshold.
+    `policy.alarm_rate` is shared out over all tests of the month (Bonferroni), so a quiet month
+    as a whole alarms at most that often.
 
     Raises:
         DataError: no rows, a feature is missing, or labels or predictions are not one per row.
         NotANumber: a prediction is NaN or infinite.
-        ContractError: the policy names a column that is not a feature, or a method that does not fit it.
+        ContractError: the policy names a column that is not a feature, or a method that does
+            not fit it.
     """
     unknown = [name for name in policy.methods if name not in features]
     if unknown:
-        raise ContractError(f"policy.drift.methods: {unknown[0]!r} is not a feature; name a feature or remove it.")
+        raise ContractError(
+            f"policy.drift.methods: {unknown[0]!r} is not a feature; name a feature or remove it."
+        )
     _require_sound(features, reference, "reference")
     _require_sound(features, current, "current month")
     sides = {
-        name: (side(name, column, reference.features[name]), side(name, column, current.features[name]))
+        name: (
+            side(name, column, reference.features[name]),
+            side(name, column, current.features[name]),
+        )
         for name, column in features.items()
     }
-    labels, scores = _labels(reference, current), _scores(reference, current)
-    level = policy.alarm_rate / (_column_tests(features, sides) + (labels is not None) + (scores is not None))
+    labels = _labels(reference, current)
+    scores = _scores(reference, current)
+    level = policy.alarm_rate / (
+        _column_tests(features, sides) + (labels is not None) + (scores is not None)
+    )
     noise = _Noise(level, policy.resamples, seed)
-    checks = tuple(precheck(name, column, policy, *sides[name], level) for name, column in features.items())
+    checks = tuple(
+        precheck(name, column, policy, *sides[name], level) for name, column in features.items()
+    )
     return Evidence(
         checks=checks,
         distances={
-            check.column: _measured(check.method, policy.column_threshold, _values(sides[check.column]), noise)
+            check.column: _measured(
+                check.method, policy.column_threshold, _values(sides[check.column]), noise
+            )
             for check in checks
             if check.method is not None
         },
         rows_reference=len(reference.features),
         rows_current=len(current.features),
         target=None if labels is None else _target(policy, labels, level),
-        prediction=None if scores is None else _measured("wasserstein", policy.prediction, scores, noise),
+        prediction=(
+            None if scores is None else _measured("wasserstein", policy.prediction, scores, noise)
+        ),
     )
 
 
-def predictions_measured(policy: DriftPolicy, reference: Floats, current: Floats, *, seed: int) -> Measured:
-    """How far two sets of probabilities lie apart, as `measure` does it, where nothing else is asked that month."""
+def predictions_measured(
+    policy: DriftPolicy, reference: Floats, current: Floats, *, seed: int
+) -> Measured:
+    """How far two sets of probabilities lie apart, as `measure` does it, where nothing else is
+    asked that month.
+    """
     noise = _Noise(policy.alarm_rate, policy.resamples, seed)
     return _measured("wasserstein", policy.prediction, (reference, current), noise)
 
@@ -107,16 +137,24 @@ def predictions_measured(policy: DriftPolicy, reference: Floats, current: Floats
 def _require_sound(features: Mapping[str, Column], rows: Rows, where: str) -> None:
     count = len(rows.features)
     if count == 0:
-        raise DataError(f"Drift: the {where} holds no rows; ingest the month before asking what moved.")
+        raise DataError(
+            f"Drift: the {where} holds no rows; ingest the month before asking what moved."
+        )
     missing = [name for name in features if name not in rows.features]
     if missing:
-        raise DataError(f"Drift: the {where} lacks the features {', '.join(missing)}; the contract names them.")
+        raise DataError(
+            f"Drift: the {where} lacks the features {', '.join(missing)}; the contract names them."
+        )
     for what, values in (("labels", rows.labels), ("predictions", rows.predictions)):
         if values is not None and len(values) != count:
-            raise DataError(f"Drift: the {where} holds {count} rows but {len(values)} {what}; give one per row.")
+            raise DataError(
+                f"Drift: the {where} holds {count} rows but {len(values)} {what}; give one per row."
+            )
     if rows.predictions is not None and not np.isfinite(rows.predictions).all():
         row = int(np.flatnonzero(~np.isfinite(rows.predictions))[0])
-        raise NotANumber(f"Drift: prediction {row} of the {where} is {rows.predictions[row]}, not a probability.")
+        raise NotANumber(
+            f"Drift: prediction {row} of the {where} is {rows.predictions[row]}, not a probability."
+        )
 
 
 def _labels(reference: Rows, current: Rows) -> Pair | None:
@@ -124,7 +162,9 @@ def _labels(reference: Rows, current: Rows) -> Pair | None:
     if reference.labels is None or current.labels is None:
         return None
     known = _known(reference.labels), _known(current.labels)
-    return known if len(known[0]) and len(known[1]) else None
+    if len(known[0]) and len(known[1]):
+        return known
+    return None
 
 
 def _known(labels: pd.Series) -> Floats:
@@ -142,7 +182,9 @@ def _values(sides: Sides) -> Pair:
 
 
 def _column_tests(features: Mapping[str, Column], sides: Mapping[str, Sides]) -> int:
-    """Tests that can alarm: a distance a column, its nulls where it has any, new values where it is a category."""
+    """Tests that can alarm: a distance a column, its nulls where it has any, new values where
+    it is a category.
+    """
     return sum(
         1 + any(one.null_share > 0 for one in sides[name]) + (column.dtype == "category")
         for name, column in features.items()
@@ -153,8 +195,11 @@ def _measured(method: DriftMethod, fixed: float, values: Pair, noise: _Noise) ->
     value = distance(method, *values)
     if value < fixed:
         return Measured(value, fixed)
-    floor = noise_floor(method, *values, level=noise.level, resamples=noise.resamples, seed=noise.seed)
-    # Evidently asks for >=, chance for >: a column of unique keys lies on its floor in every deal.
+    floor = noise_floor(
+        method, *values, level=noise.level, resamples=noise.resamples, seed=noise.seed
+    )
+    # Evidently asks for >=, chance for >: a column of unique keys lies on its floor in every
+    # deal.
     return Measured(value, max(fixed, floor * (1 + 1e-9)))
 
 

@@ -1,4 +1,6 @@
-"""The drift report's words and picture: the block above Evidently's figures, and the plot for the Dagster UI."""
+"""The drift report's words and picture: the block above Evidently's figures, and the plot for
+the Dagster UI.
+"""
 
 import io
 import re
@@ -9,7 +11,8 @@ from churn_platform.base.errors import DataError
 from churn_platform.drift.columns import percent
 from churn_platform.drift.result import ColumnDrift, DriftResult
 
-MOVED, STILL = "#c0392b", "#7f8c9b"
+MOVED = "#c0392b"
+STILL = "#7f8c9b"
 PLOTTED = 30
 """Columns in the plot: more would not be readable at 700 pixels."""
 
@@ -21,7 +24,14 @@ color:#222;background:#fff;border:1px solid #ddd;border-left:6px solid %s;border
 """
 
 
-def page(evidently: str, result: DriftResult, *, month: str, reference_months: Sequence[str], shown: str) -> str:
+def page(
+    evidently: str,
+    result: DriftResult,
+    *,
+    month: str,
+    reference_months: Sequence[str],
+    shown: str,
+) -> str:
     """Evidently's page with a title and, above its figures, the result in plain words.
 
     Args:
@@ -39,7 +49,10 @@ def page(evidently: str, result: DriftResult, *, month: str, reference_months: S
     for mark, addition in (("head", title), ("body", words)):
         opening = re.search(rf"<{mark}[^>]*>", evidently)
         if opening is None:
-            raise DataError(f"Evidently's page has no <{mark}>; its template changed, so the words have no place.")
+            raise DataError(
+                f"Evidently's page has no <{mark}>; its template changed, so the words have no"
+                " place."
+            )
         evidently = evidently[: opening.end()] + addition + evidently[opening.end() :]
     return evidently
 
@@ -50,7 +63,9 @@ def bare_page() -> str:
 
 
 def drift_plot_png(result: DriftResult) -> bytes:
-    """Each column's distance as a share of its threshold, drifted ones in red; PNG, 700 pixels wide."""
+    """Each column's distance as a share of its threshold, drifted ones in red; PNG, 700 pixels
+    wide.
+    """
     from matplotlib.figure import Figure
 
     columns = sorted(result.columns, key=lambda column: (column.drifted, _ratio(column)))[-PLOTTED:]
@@ -63,7 +78,13 @@ def drift_plot_png(result: DriftResult) -> bytes:
     )
     axes.axvline(1, color="#222", linewidth=1, linestyle="--")
     on_white = {"facecolor": "white", "edgecolor": "none", "pad": 1}
-    axes.bar_label(bars, labels=[_label(column) for column in columns], padding=4, fontsize=8, bbox=on_white)
+    axes.bar_label(
+        bars,
+        labels=[_label(column) for column in columns],
+        padding=4,
+        fontsize=8,
+        bbox=on_white,
+    )
     axes.set_xlim(0, max(1.3, 1.35 * max(_ratio(column) for column in columns)))
     axes.set_xlabel("distance / threshold (dashed: drifted from here)", fontsize=9)
     axes.set_title(_headline(result), fontsize=10, loc="left")
@@ -75,17 +96,22 @@ def drift_plot_png(result: DriftResult) -> bytes:
 
 
 def _ratio(column: ColumnDrift) -> float:
-    return 0.0 if column.value is None else column.value / column.threshold
+    if column.value is None:
+        return 0.0
+    return column.value / column.threshold
 
 
 def _label(column: ColumnDrift) -> str:
     """The distance; where it is not what made the column drift, the reason in its place."""
     told_elsewhere = column.value is None or (column.drifted and column.value < column.threshold)
-    return column.reason[:60] if told_elsewhere else f"{column.value:.3g}"
+    if told_elsewhere:
+        return column.reason[:60]
+    return f"{column.value:.3g}"
 
 
 def _headline(result: DriftResult) -> str:
-    drifted, total = len(result.drifted_columns), len(result.columns)
+    drifted = len(result.drifted_columns)
+    total = len(result.columns)
     limit = percent(result.share_threshold)
     return f"{drifted} of {total} features drifted: {percent(result.share)}, allowed {limit}"
 
@@ -96,8 +122,9 @@ def _words(result: DriftResult, month: str, reference_months: Sequence[str], sho
     drifted = [column for column in result.columns if column.drifted]
     left_out = [column for column in result.columns if column.method is None]
     compared = (
-        f"{result.rows_current:,} rows of {escape(month)} against {result.rows_reference:,} rows of "
-        f"{escape(', '.join(reference_months))}, which the production model was trained on."
+        f"{result.rows_current:,} rows of {escape(month)} against {result.rows_reference:,}"
+        f" rows of {escape(', '.join(reference_months))}, which the production model was"
+        " trained on."
     )
     parts = [
         f"<h1>{escape(month)}: {verdict}</h1>",
@@ -105,7 +132,11 @@ def _words(result: DriftResult, month: str, reference_months: Sequence[str], sho
         f"<p><strong>{_headline(result)}.</strong></p>",
         _list("Drifted features", drifted),
         "<h2>Churn rate and predictions</h2>",
-        _moved("Target drift (difference of the churn rates)", result.target_drift, result.target_threshold),
+        _moved(
+            "Target drift (difference of the churn rates)",
+            result.target_drift,
+            result.target_threshold,
+        ),
         _moved(
             "Prediction drift (normed Wasserstein of production's probabilities)",
             result.prediction_drift,
@@ -114,13 +145,18 @@ def _words(result: DriftResult, month: str, reference_months: Sequence[str], sho
         _list("Left out of the figures below, because one side has no value", left_out),
         f"<p>Below: Evidently's figures, {escape(shown)}</p>",
     ]
-    return f'<style>{_STYLE % colour}</style><section class="drift-words">{"".join(parts)}</section>'
+    return (
+        f'<style>{_STYLE % colour}</style><section class="drift-words">{"".join(parts)}</section>'
+    )
 
 
 def _list(heading: str, columns: Sequence[ColumnDrift]) -> str:
     if not columns:
         return ""
-    items = "".join(f"<li><strong>{escape(column.column)}</strong>: {escape(column.reason)}</li>" for column in columns)
+    items = "".join(
+        f"<li><strong>{escape(column.column)}</strong>: {escape(column.reason)}</li>"
+        for column in columns
+    )
     return f"<h2>{heading}</h2><ul>{items}</ul>"
 
 

@@ -1,4 +1,6 @@
-"""Evidently: the drift page and its JSON, with method and threshold of every column pinned to our own."""
+"""Evidently: the drift page and its JSON, with method and threshold of every column pinned to
+our own.
+"""
 
 import json as json_text
 from collections.abc import Sequence
@@ -21,7 +23,8 @@ EVIDENTLY_ROWS = 20_000
 """Rows a side that Evidently is given; above, it gets a sample and our own distances decide."""
 
 # No name of a contract holds a space, so these two meet no feature.
-LABEL, PREDICTION = "churn label", "production's probability"
+LABEL = "churn label"
+PREDICTION = "production's probability"
 RATE_DIFFERENCE = "rate_difference"
 
 
@@ -38,7 +41,8 @@ class DriftReporter:
     """Writes a month's drift report.
 
     Args:
-        evidently_rows: rows a side up to which Evidently sees all and its distances are the ones judged.
+        evidently_rows: rows a side up to which Evidently sees all and its distances are the
+            ones judged.
     """
 
     def __init__(self, evidently_rows: int = EVIDENTLY_ROWS) -> None:
@@ -77,7 +81,8 @@ class DriftReporter:
             current_predictions: the same for `current`, shape (m,).
 
         Raises:
-            DataError: no rows, a feature is missing or of a wrong dtype, or labels are not one per row.
+            DataError: no rows, a feature is missing or of a wrong dtype, or labels are not one
+                per row.
             NotANumber: a prediction is NaN.
             ContractError: the policy names a method that does not fit its column.
         """
@@ -87,11 +92,17 @@ class DriftReporter:
         evidence = measure(contract.features, policy, before, now, seed=seed)
         sampled = max(len(reference), len(current)) > self._evidently_rows
         rng = np.random.default_rng(seed)
-        frames = [_frame(contract.features, _sample(rows, self._evidently_rows, rng)) for rows in (before, now)]
+        frames = [
+            _frame(contract.features, _sample(rows, self._evidently_rows, rng))
+            for rows in (before, now)
+        ]
         answer = _ask(policy, contract.features, evidence, *frames)
         result = judge(policy, evidence, None if sampled else answer.values)
         shown = _shown(*frames) if sampled else "from all rows."
-        write_text(html, page(answer.html, result, month=month, reference_months=reference_months, shown=shown))
+        write_text(
+            html,
+            page(answer.html, result, month=month, reference_months=reference_months, shown=shown),
+        )
         write_json(
             json,
             {
@@ -105,13 +116,19 @@ class DriftReporter:
 
 
 def _frame(features: dict[str, Column], rows: Rows) -> pd.DataFrame:
-    """What Evidently is given: float64 for numbers, str for all else, labels and predictions next to the features."""
+    """What Evidently is given: float64 for numbers, str for all else, labels and predictions
+    next to the features.
+    """
     columns: dict[str, Any] = {}
     for name, column in features.items():
         values = plain_values(name, column, rows.features[name])
         columns[name] = _named(values, "True", "False") if column.dtype == "boolean" else values
     if rows.labels is not None:
-        known = pd.to_numeric(rows.labels.astype("boolean")).astype("Float64").to_numpy(float, na_value=np.nan)
+        known = (
+            pd.to_numeric(rows.labels.astype("boolean"))
+            .astype("Float64")
+            .to_numpy(float, na_value=np.nan)
+        )
         columns[LABEL] = _named(known, "churned", "stayed")
     if rows.predictions is not None:
         columns[PREDICTION] = rows.predictions
@@ -160,15 +177,24 @@ def _ask(
 
     numbers = [name for name in columns if current[name].dtype.kind == "f"]
     definition = DataDefinition(
-        numerical_columns=numbers, categorical_columns=[name for name in columns if name not in numbers]
+        numerical_columns=numbers,
+        categorical_columns=[name for name in columns if name not in numbers],
     )
-    report = Report(_metrics(policy, evidence, [name for name in columns if name in features], columns))
+    report = Report(
+        _metrics(policy, evidence, [name for name in columns if name in features], columns)
+    )
     # Evidently correlates each column with itself: 0/0 for a constant one.
     with np.errstate(divide="ignore", invalid="ignore"):
-        snapshot = report.run(Dataset.from_pandas(current, definition), Dataset.from_pandas(reference, definition))
+        snapshot = report.run(
+            Dataset.from_pandas(current, definition), Dataset.from_pandas(reference, definition)
+        )
     # NaN is not JSON: a value that Evidently could not give is null.
     told = json_text.loads(snapshot.json(), parse_constant=lambda _: None)
-    values = {metric["config"]["column"]: metric["value"] for metric in told["metrics"] if "column" in metric["config"]}
+    values = {
+        metric["config"]["column"]: metric["value"]
+        for metric in told["metrics"]
+        if "column" in metric["config"]
+    }
     return _Answer(
         html=snapshot.get_html_str(as_iframe=False),
         report=told,
@@ -176,7 +202,9 @@ def _ask(
     )
 
 
-def _metrics(policy: DriftPolicy, evidence: Evidence, features: list[str], columns: list[str]) -> list[Any]:
+def _metrics(
+    policy: DriftPolicy, evidence: Evidence, features: list[str], columns: list[str]
+) -> list[Any]:
     from evidently.metrics import ValueDrift
     from evidently.presets import DataDriftPreset
 
@@ -192,13 +220,21 @@ def _metrics(policy: DriftPolicy, evidence: Evidence, features: list[str], colum
         metrics.append(preset)
     if evidence.target is not None and LABEL in columns:
         _register_rate_difference()
-        metrics.append(ValueDrift(column=LABEL, method=RATE_DIFFERENCE, threshold=evidence.target.threshold))
+        metrics.append(
+            ValueDrift(column=LABEL, method=RATE_DIFFERENCE, threshold=evidence.target.threshold)
+        )
     if evidence.prediction is not None and PREDICTION in columns:
-        metrics.append(ValueDrift(column=PREDICTION, method="wasserstein", threshold=evidence.prediction.threshold))
+        metrics.append(
+            ValueDrift(
+                column=PREDICTION, method="wasserstein", threshold=evidence.prediction.threshold
+            )
+        )
     return metrics
 
 
-def _rate_difference(reference: pd.Series, current: pd.Series, _kind: object, threshold: float) -> tuple[float, bool]:
+def _rate_difference(
+    reference: pd.Series, current: pd.Series, _kind: object, threshold: float
+) -> tuple[float, bool]:
     """Target drift as a statistic of Evidently's, so its page shows the figure that we judge."""
     value = abs(float((current == "churned").mean()) - float((reference == "churned").mean()))
     return value, value >= threshold

@@ -23,18 +23,26 @@ DAYS_A_MONTH = 365.25 / 12
 
 def age_units(contract: Contract) -> dict[str, AgeUnit]:
     """The features that are ages, each with its unit."""
-    ages = {name: age.unit for table in contract.tables.values() for name, age in table.ages.items()}
+    ages = {
+        name: age.unit for table in contract.tables.values() for name, age in table.ages.items()
+    }
     return {name: unit for name, unit in ages.items() if name in contract.features}
 
 
 def aged_reference(
-    contract: Contract, reference: pd.DataFrame, months: Sequence[dt.date], current: pd.DataFrame, as_of: dt.date
+    contract: Contract,
+    reference: pd.DataFrame,
+    months: Sequence[dt.date],
+    current: pd.DataFrame,
+    as_of: dt.date,
 ) -> pd.DataFrame:
-    """The reference rows with every age moved on by as much of the time that has passed as the current month shows.
+    """The reference rows with every age moved on by as much of the time that has passed as the
+    current month shows.
 
-    In a base without newcomers everybody is older by all of that time; where newcomers replace those who leave, ages
-    stay as they were. Between the two, ages move on by the difference of the means, never back and never by more than
-    has passed. What is left after that, such as many new customers, is drift.
+    In a base without newcomers everybody is older by all of that time; where newcomers replace
+    those who leave, ages stay as they were. Between the two, ages move on by the difference of
+    the means, never back and never by more than has passed. What is left after that, such as
+    many new customers, is drift.
 
     Args:
         contract: the contract.
@@ -48,13 +56,17 @@ def aged_reference(
         return reference
     aged = reference.copy(deep=False)
     for name, unit in units.items():
-        passed = pd.Series(months).map({month: elapsed(month, as_of, unit) for month in set(months)})
+        passed = pd.Series(months).map(
+            {month: elapsed(month, as_of, unit) for month in set(months)}
+        )
         aged[name] = _moved_on(reference[name], passed.to_numpy(dtype=float), current[name])
     return aged
 
 
 def elapsed(start: dt.date, end: dt.date, unit: AgeUnit) -> float:
-    """The units from `start` to `end`, at least 0; months by the calendar, so month ends are whole ones apart."""
+    """The units from `start` to `end`, at least 0; months by the calendar, so month ends are
+    whole ones apart.
+    """
     if unit in ("days", "weeks"):
         days = (end - start).days
         return max(0.0, days if unit == "days" else days / 7)
@@ -75,20 +87,29 @@ def _moved_on(ages: pd.Series, passed: Floats, current: pd.Series) -> pd.Series:
 
 
 def _whole_steps(ages: pd.Series, steps: Floats) -> Floats:
-    """Whole units with the mean of `steps` (rows,): the part of a unit goes to that share of rows, evenly over ages."""
+    """Whole units with the mean of `steps` (rows,): the part of a unit goes to that share of
+    rows, evenly over ages.
+    """
     order = np.argsort(ages.to_numpy(dtype=float, na_value=np.nan), kind="stable")
     placed = np.empty(len(order))
-    placed[order] = (np.arange(len(order)) * 0.6180339887498949) % 1.0  # the golden ratio spreads any share evenly
+    placed[order] = (
+        np.arange(len(order)) * 0.6180339887498949
+    ) % 1.0  # the golden ratio spreads any share evenly
     whole = np.floor(steps + 1e-9)
     return whole + (placed < steps - whole)
 
 
-METHOD_NAMES: dict[DriftMethod, str] = {"wasserstein": "normed Wasserstein", "jensenshannon": "Jensen-Shannon"}
+METHOD_NAMES: dict[DriftMethod, str] = {
+    "wasserstein": "normed Wasserstein",
+    "jensenshannon": "Jensen-Shannon",
+}
 
 
 @dataclass(frozen=True)
 class ColumnDrift:
-    """One feature's finding; `method` and `value` are None where one side has no value to compare."""
+    """One feature's finding; `method` and `value` are None where one side has no value to
+    compare.
+    """
 
     column: str
     method: DriftMethod | None
@@ -104,7 +125,10 @@ class ColumnDrift:
 
 @dataclass(frozen=True)
 class DriftResult:
-    """What moved; every figure comes with its threshold. A drift is None where it cannot be measured."""
+    """What moved; every figure comes with its threshold.
+
+    A drift is None where it cannot be measured.
+    """
 
     columns: tuple[ColumnDrift, ...]
     rows_reference: int
@@ -138,7 +162,9 @@ class DriftResult:
     @property
     def prediction_exceeded(self) -> bool:
         """Production's probabilities moved as far as their threshold."""
-        return self.prediction_drift is not None and self.prediction_drift >= self.prediction_threshold
+        return (
+            self.prediction_drift is not None and self.prediction_drift >= self.prediction_threshold
+        )
 
     @property
     def drift_detected(self) -> bool:
@@ -148,23 +174,33 @@ class DriftResult:
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values: no numpy scalars, None rather than NaN."""
         return {
-            **{name: getattr(self, name) for name in ("share", "drifted_columns", "drift_detected")},
-            **{name: getattr(self, name) for name in ("share_exceeded", "target_exceeded", "prediction_exceeded")},
+            **{
+                name: getattr(self, name) for name in ("share", "drifted_columns", "drift_detected")
+            },
+            **{
+                name: getattr(self, name)
+                for name in ("share_exceeded", "target_exceeded", "prediction_exceeded")
+            },
             **asdict(self),
             "columns": [asdict(column) for column in self.columns],
         }
 
 
-def judge(policy: DriftPolicy, evidence: Evidence, values: Mapping[str, float] | None = None) -> DriftResult:
-    """The result: a column has drifted when its distance reaches its threshold or a check says so.
+def judge(
+    policy: DriftPolicy, evidence: Evidence, values: Mapping[str, float] | None = None
+) -> DriftResult:
+    """The result: a column has drifted when its distance reaches its threshold or a check says
+    so.
 
     Args:
         policy: thresholds.
         evidence: from `measure`.
-        values: distances by column that stand in place of our own (Evidently's); a NaN is passed over.
+        values: distances by column that stand in place of our own (Evidently's); a NaN is
+            passed over.
     """
     given = {name: value for name, value in (values or {}).items() if math.isfinite(value)}
-    target, prediction = evidence.target, evidence.prediction
+    target = evidence.target
+    prediction = evidence.prediction
     return DriftResult(
         columns=tuple(
             _judged(check, evidence.distances.get(check.column), given.get(check.column), policy)
@@ -180,9 +216,19 @@ def judge(policy: DriftPolicy, evidence: Evidence, values: Mapping[str, float] |
     )
 
 
-def _judged(check: ColumnCheck, own: Measured | None, given: float | None, policy: DriftPolicy) -> ColumnDrift:
-    value = None if own is None else own.value if given is None else given
-    threshold = policy.column_threshold if own is None else own.threshold
+def _judged(
+    check: ColumnCheck, own: Measured | None, given: float | None, policy: DriftPolicy
+) -> ColumnDrift:
+    if own is None:
+        value = None
+    elif given is None:
+        value = own.value
+    else:
+        value = given
+    if own is None:
+        threshold = policy.column_threshold
+    else:
+        threshold = own.threshold
     reached = value is not None and value >= threshold
     return ColumnDrift(
         column=check.column,
@@ -198,10 +244,14 @@ def _judged(check: ColumnCheck, own: Measured | None, given: float | None, polic
 
 
 def _reason(check: ColumnCheck, value: float | None, threshold: float, policy: DriftPolicy) -> str:
-    """The sentence: the checks' reasons, the distance where it decides or nothing else is said, the note."""
+    """The sentence: the checks' reasons, the distance where it decides or nothing else is said,
+    the note.
+    """
     said = list(check.reasons)
     if value is not None and check.method is not None and (value >= threshold or not said):
-        said.append(f"{METHOD_NAMES[check.method]} {value:.3g} {_against(value, threshold, policy)}")
+        said.append(
+            f"{METHOD_NAMES[check.method]} {value:.3g} {_against(value, threshold, policy)}"
+        )
     return "; ".join([*said, *([check.note] if check.note else [])])
 
 
@@ -209,7 +259,9 @@ def _against(value: float, threshold: float, policy: DriftPolicy) -> str:
     by_noise = threshold > policy.column_threshold
     if value >= threshold:
         return f"is above {threshold:.3g}" + (", the noise of so few rows" if by_noise else "")
-    return f"is within the noise of so few rows ({threshold:.3g})" if by_noise else f"is below {threshold:.3g}"
+    if by_noise:
+        return f"is within the noise of so few rows ({threshold:.3g})"
+    return f"is below {threshold:.3g}"
 
 
 class DriftFigures(BaseModel):
@@ -235,7 +287,9 @@ class DriftFigures(BaseModel):
 
 @dataclass(frozen=True)
 class Thresholds:
-    """What each drift figure is measured against this month: the policy's number, or the noise floor above it."""
+    """What each drift figure is measured against this month: the policy's number, or the noise
+    floor above it.
+    """
 
     share: float
     target: float
@@ -247,14 +301,20 @@ class Thresholds:
         return cls(result.share_threshold, result.target_threshold, result.prediction_threshold)
 
 
-def drift_alarms(figures: DriftFigures, limits: Thresholds, hysteresis: float, *, alarmed: bool) -> tuple[str, ...]:
+def drift_alarms(
+    figures: DriftFigures, limits: Thresholds, hysteresis: float, *, alarmed: bool
+) -> tuple[str, ...]:
     """Sentences for the drift figures that ask for a new model.
 
-    A figure raises the alarm above its threshold; once on (`alarmed`: for the same production model the month
-    before) it stays on until it falls under `hysteresis` times the threshold, so a figure near it does not flap.
+    A figure raises the alarm above its threshold; once on (`alarmed`: for the same production
+    model the month before) it stays on until it falls under `hysteresis` times the threshold,
+    so a figure near it does not flap.
     """
     ease = hysteresis if alarmed else 1.0
-    columns = f" ({', '.join(figures.drifted_columns)})" if figures.drifted_columns else ""
+    if figures.drifted_columns:
+        columns = f" ({', '.join(figures.drifted_columns)})"
+    else:
+        columns = ""
     checks = (
         ("drift share", figures.drift_share, limits.share, ".1%", columns),
         ("target drift", figures.target_drift, limits.target, ".4f", ""),

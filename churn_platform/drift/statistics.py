@@ -18,18 +18,25 @@ Floats = NDArray[np.float64]
 MIN_DEVIATION = 0.001
 """Evidently divides by at least this, so a constant reference gives a number."""
 BINNED_ABOVE = 20
-"""Numbers with more distinct reference values than this are binned before Jensen-Shannon, as Evidently does."""
+"""Numbers with more distinct reference values than this are binned before Jensen-Shannon, as
+Evidently does.
+"""
 NOISE_ROWS = 20_000
-"""Rows that a noise floor is drawn from; more only make it smaller, so a floor from a sample errs upwards."""
+"""Rows that a noise floor is drawn from; more only make it smaller, so a floor from a sample
+errs upwards.
+"""
 
 
 def distance(method: DriftMethod, reference: Values, current: Values) -> float:
     """The distance that `method` names between two samples without nulls."""
-    return normed_wasserstein(reference, current) if method == "wasserstein" else jensenshannon(reference, current)
+    if method == "wasserstein":
+        return normed_wasserstein(reference, current)
+    return jensenshannon(reference, current)
 
 
 def normed_wasserstein(reference: Values, current: Values) -> float:
-    """First Wasserstein distance in standard deviations of the reference; Evidently's "wasserstein".
+    """First Wasserstein distance in standard deviations of the reference; Evidently's
+    "wasserstein".
 
     The area between the two distribution functions, exact.
 
@@ -41,14 +48,16 @@ def normed_wasserstein(reference: Values, current: Values) -> float:
         DataError: one of the samples is empty.
     """
     pooled = _pooled(np.sort(reference), np.sort(current))
-    # Stable merges the two sorted halves in one pass: 5 x faster at 1,000,000 rows than sorting them as one.
+    # Stable merges the two sorted halves in one pass: 5 x faster at 1,000,000 rows than sorting
+    # them as one.
     order = np.argsort(pooled, kind="stable")
     pooled = pooled[order]
     return _wasserstein(pooled, np.diff(pooled), order < len(reference))
 
 
 def jensenshannon(reference: Values, current: Values) -> float:
-    """Jensen-Shannon distance (natural logarithm) of two samples' frequencies, 0 to 0.8326; as Evidently.
+    """Jensen-Shannon distance (natural logarithm) of two samples' frequencies, 0 to 0.8326; as
+    Evidently.
 
     Args:
         reference: numbers without NaN, or categories without null; shape (n,), n >= 1.
@@ -62,13 +71,22 @@ def jensenshannon(reference: Values, current: Values) -> float:
 
 
 def noise_floor(
-    method: DriftMethod, reference: Values, current: Values, *, level: float, resamples: int, seed: int
+    method: DriftMethod,
+    reference: Values,
+    current: Values,
+    *,
+    level: float,
+    resamples: int,
+    seed: int,
 ) -> float:
-    """The distance that two samples of these sizes exceed with probability at most `level` when nothing changed.
+    """The distance that two samples of these sizes exceed with probability at most `level` when
+    nothing changed.
 
-    The rows of both samples are pooled and dealt out again at the same sizes (a permutation test): exact at any
-    size and for any distribution. Drawing with replacement from the reference alone is too low where values are
-    rare: half of a column of nearly unique categories is new in every sample, and never in such a draw.
+    The rows of both samples are pooled and dealt out again at the same sizes (a permutation
+    test): exact at any size and for any distribution. Drawing with replacement from the
+    reference alone is too low where values are
+    rare: half of a column of nearly unique categories is new in every sample, and never in such
+        a draw.
 
     Args:
         method: the distance.
@@ -93,13 +111,17 @@ def has_more_values(values: Values, limit: int) -> bool:
 
 
 def share_noise(share: float, rows_reference: int, rows_current: int, level: float) -> float:
-    """The difference of two shares that chance exceeds at `level`, both directions: the two-proportion z test."""
+    """The difference of two shares that chance exceeds at `level`, both directions: the
+    two-proportion z test.
+    """
     deviation = math.sqrt(share * (1 - share) * (1 / rows_reference + 1 / rows_current))
     return NormalDist().inv_cdf(1 - level / 2) * deviation
 
 
 def chance_only_current(rows: int, rows_reference: int, rows_current: int) -> float:
-    """Probability that all `rows` rows of one category fall into the current sample by chance (hypergeometric)."""
+    """Probability that all `rows` rows of one category fall into the current sample by chance
+    (hypergeometric).
+    """
     return math.exp(
         math.lgamma(rows_current + 1)
         - math.lgamma(rows_current - rows + 1)
@@ -110,7 +132,9 @@ def chance_only_current(rows: int, rows_reference: int, rows_current: int) -> fl
 
 def _pooled(reference: Values, current: Values) -> Values:
     if len(reference) == 0 or len(current) == 0:
-        raise DataError("A distance needs at least one value on both sides; leave empty columns out.")
+        raise DataError(
+            "A distance needs at least one value on both sides; leave empty columns out."
+        )
     return np.concatenate([reference, current])
 
 
@@ -124,40 +148,55 @@ def _thinned(sorted_values: Values, rows: int) -> Values:
 def _generator(seed: int, pooled: Values) -> np.random.Generator:
     """A generator of its own for each pool of rows.
 
-    With one seed for all, the deals would be the same in every month and column of one size: an unlucky set of
-    deals (2.5% alarms in place of 0.3% were seen) would stay unlucky forever.
+    With one seed for all, the deals would be the same in every month and column of one size: an
+    unlucky set of deals (2.5% alarms in place of 0.3% were seen) would stay unlucky forever.
     """
     return np.random.default_rng([seed, zlib.crc32(pooled.tobytes())])
 
 
 def _wasserstein(pooled: Floats, widths: Floats, in_reference: NDArray[np.bool_]) -> float:
-    """The normed distance of sorted `pooled` values, given which of them belong to the reference."""
-    rows, rows_reference = len(pooled), int(in_reference.sum())
+    """The normed distance of sorted `pooled` values, given which of them belong to the
+    reference.
+    """
+    rows = len(pooled)
+    rows_reference = int(in_reference.sum())
     rows_current = rows - rows_reference
     # Whole numbers up to the one division, so that like samples are at 0 and not at 1e-17.
     below = np.cumsum(in_reference)[:-1]
-    gap = np.abs(below * rows - np.arange(1, rows) * rows_reference) / (rows_reference * rows_current)
-    # Not `gap @ widths`: BLAS starts threads for it above 10,000 values, 50 x slower on a busy machine.
+    gap = np.abs(below * rows - np.arange(1, rows) * rows_reference) / (
+        rows_reference * rows_current
+    )
+    # Not `gap @ widths`: BLAS starts threads for it above 10,000 values, 50 x slower on a busy
+    # machine.
     return float((gap * widths).sum()) / max(float(pooled[in_reference].std()), MIN_DEVIATION)
 
 
 def _dealt_wasserstein(reference: Values, current: Values, deals: int, seed: int) -> Floats:
-    rows_reference, rows_current = (min(len(side), NOISE_ROWS // 2) for side in (reference, current))
+    rows_reference, rows_current = (
+        min(len(side), NOISE_ROWS // 2) for side in (reference, current)
+    )
     pooled = _thinned(np.sort(_pooled(reference, current)), rows_reference + rows_current)
-    rng, widths = _generator(seed, pooled), np.diff(pooled)
+    rng = _generator(seed, pooled)
+    widths = np.diff(pooled)
     members = np.arange(len(pooled)) < rows_reference
     return np.array([_wasserstein(pooled, widths, rng.permutation(members)) for _ in range(deals)])
 
 
 def _dealt_jensenshannon(reference: Values, current: Values, deals: int, seed: int) -> Floats:
     counts = np.sort(_counts(reference, current)[0])
-    rows_reference, rows_current = len(reference), len(current)
+    rows_reference = len(reference)
+    rows_current = len(current)
     if len(counts) > NOISE_ROWS:
-        rows_reference, rows_current = (min(rows, NOISE_ROWS // 2) for rows in (rows_reference, rows_current))
+        rows_reference, rows_current = (
+            min(rows, NOISE_ROWS // 2) for rows in (rows_reference, rows_current)
+        )
         codes = _thinned(np.repeat(np.arange(len(counts)), counts), rows_reference + rows_current)
         counts = np.unique(codes, return_counts=True)[1]
     rng = _generator(seed, counts)
-    dealt = (rng.multivariate_hypergeometric(counts, rows_reference, method="marginals") for _ in range(deals))
+    dealt = (
+        rng.multivariate_hypergeometric(counts, rows_reference, method="marginals")
+        for _ in range(deals)
+    )
     return np.array([_jensenshannon(of_one, counts - of_one) for of_one in dealt])
 
 
@@ -174,7 +213,8 @@ def _counts(reference: Values, current: Values) -> tuple[NDArray[np.int64], NDAr
 
 
 def _jensenshannon(reference: NDArray[np.int64], current: NDArray[np.int64]) -> float:
-    p, q = reference / reference.sum(), current / current.sum()
+    p = reference / reference.sum()
+    q = current / current.sum()
     middle = (p + q) / 2
     total = _relative_entropy(p, middle) + _relative_entropy(q, middle)
     return math.sqrt(max(total, 0.0) / 2)

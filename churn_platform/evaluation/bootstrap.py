@@ -1,4 +1,6 @@
-"""AUCs of several models when entities are drawn with replacement, for rows in which an entity repeats."""
+"""AUCs of several models when entities are drawn with replacement, for rows in which an entity
+repeats.
+"""
 
 from dataclasses import dataclass
 
@@ -24,8 +26,9 @@ FEWEST = 2  # a variance needs two of a kind
 class _WeightedAuc:
     """AUC of one model's rows under any weights of their entities, sorted once.
 
-    `stayers` (n0,) are the stayers' entities by rising score, `churners` (n1,) the churners' entities; each
-    churner beats the stayers before `first` and ties with those from `first` to `last`.
+    `stayers` (n0,) are the stayers' entities by rising score, `churners` (n1,) the churners'
+    entities; each churner beats the stayers before `first` and ties with those from `first` to
+    `last`.
     """
 
     stayers: IntArray
@@ -46,7 +49,8 @@ class _WeightedAuc:
         """The AUC when entity i counts `weights[i]` times; both classes must keep some weight."""
         beaten = np.concatenate(([0.0], np.cumsum(weights[self.stayers])))
         churners = weights[self.churners]
-        # Not a dot product: BLAS starts its threads for each, 2.7 ms against 0.02 at 25,000 churners.
+        # Not a dot product: BLAS starts its threads for each, 2.7 ms against 0.02 at 25,000
+        # churners.
         wins = (churners * (beaten[self.first] + beaten[self.last])).sum() / 2
         return float(wins / (churners.sum() * beaten[-1]))
 
@@ -58,16 +62,23 @@ def entity_codes(entities: KeyArray, rows: int) -> IntArray:
         DataError: another shape than (rows,), or an entity that is missing.
     """
     if np.shape(entities) != (rows,):
-        raise DataError(f"entities have the shape {np.shape(entities)} for {rows} labels: pass one a label")
-    # Sorted, so that the draws do not depend on the order in which a join happened to return the rows.
+        raise DataError(
+            f"entities have the shape {np.shape(entities)} for {rows} labels: pass one a label"
+        )
+    # Sorted, so that the draws do not depend on the order in which a join happened to return
+    # the rows.
     codes: IntArray = pd.factorize(np.asarray(entities), sort=True)[0].astype(np.int64)
     if codes.min() < 0:
-        raise DataError(f"{int((codes < 0).sum())} of {rows} entities are missing: each row needs its key")
+        raise DataError(
+            f"{int((codes < 0).sum())} of {rows} entities are missing: each row needs its key"
+        )
     return codes
 
 
 def too_few(churned: BoolArray, codes: IntArray) -> bool:
-    """True when fewer than two entities churned, or fewer than two stayed: no variance can be estimated."""
+    """True when fewer than two entities churned, or fewer than two stayed: no variance can be
+    estimated.
+    """
     return min(np.unique(codes[churned]).size, np.unique(codes[~churned]).size) < FEWEST
 
 
@@ -79,28 +90,38 @@ def bootstrap_aucs(
     replicates: int = 1000,
     seed: int = 0,
 ) -> FloatArray:
-    """AUCs of shape (replicates, models) when entities, with all their rows, are drawn with replacement.
+    """AUCs of shape (replicates, models) when entities, with all their rows, are drawn with
+    replacement.
 
-    Every model sees the same draws, so differences of columns are paired (cluster bootstrap, Field and Welsh
-    2007). `models` holds scores of shape (n,) each.
+    Every model sees the same draws, so differences of columns are paired (cluster bootstrap,
+    Field and Welsh 2007). `models` holds scores of shape (n,) each.
 
     Raises:
         NotANumber: a label or a score is NaN.
-        DataError: one class, unlike shapes, or fewer than two entities with churned rows or with stayed rows.
+        DataError: one class, unlike shapes, or fewer than two entities with churned rows or
+            with stayed rows.
     """
     churned = checked_labels(labels)
     codes = entity_codes(entities, churned.size)
     if too_few(churned, codes):
-        raise DataError("fewer than two entities churned, or fewer than two stayed: pool more months")
-    sorted_once = [_WeightedAuc.of(churned, checked_scores("scores", m, churned.size), codes) for m in models]
+        raise DataError(
+            "fewer than two entities churned, or fewer than two stayed: pool more months"
+        )
+    sorted_once = [
+        _WeightedAuc.of(churned, checked_scores("scores", m, churned.size), codes) for m in models
+    ]
     count = int(codes.max()) + 1
-    churners, stayers = np.unique(codes[churned]), np.unique(codes[~churned])
+    churners = np.unique(codes[churned])
+    stayers = np.unique(codes[~churned])
     random = np.random.default_rng(seed)
     aucs = np.empty((replicates, len(models)), dtype=np.float64)
     done = 0
     while done < replicates:
-        weights = np.bincount(random.integers(count, size=count), minlength=count).astype(np.float64)
-        # A draw without churners or stayers has no AUC; `too_few` keeps that to one draw in seven.
+        weights = np.bincount(random.integers(count, size=count), minlength=count).astype(
+            np.float64
+        )
+        # A draw without churners or stayers has no AUC; `too_few` keeps that to one draw in
+        # seven.
         if weights[churners].any() and weights[stayers].any():
             aucs[done] = [model.under(weights) for model in sorted_once]
             done += 1
@@ -114,6 +135,8 @@ def percentile_interval(draws: FloatArray, level: float) -> Interval:
 
 
 def draws_p_value(draws: FloatArray) -> float:
-    """Twice the smaller share of draws on one side of 0, never 0 itself (Davison and Hinkley 1997, 4.2)."""
+    """Twice the smaller share of draws on one side of 0, never 0 itself (Davison and Hinkley
+    1997, 4.2).
+    """
     sides = min(int((draws <= 0).sum()), int((draws >= 0).sum()))
     return min(1.0, 2 * (sides + 1) / (draws.size + 1))

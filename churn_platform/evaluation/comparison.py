@@ -1,7 +1,9 @@
-"""How sure an AUC is, and how sure the difference of two models is that were scored on the same rows.
+"""How sure an AUC is, and how sure the difference of two models is that were scored on the same
+rows.
 
-With a single churner, stayer or entity nothing is known: the interval is then the whole range. Where no
-stayer scores above any churner an interval has no width, however few they are: ask for enough churners first.
+With a single churner, stayer or entity nothing is known: the interval is then the whole range.
+Where no stayer scores above any churner an interval has no width, however few they are: ask for
+enough churners first.
 """
 
 import math
@@ -36,7 +38,9 @@ from churn_platform.evaluation.statistics import (
 
 @dataclass(frozen=True)
 class AucDifference:
-    """Candidate minus production on the same rows; `p_value` is two-sided, against no difference."""
+    """Candidate minus production on the same rows; `p_value` is two-sided, against no
+    difference.
+    """
 
     candidate_auc: float
     production_auc: float
@@ -48,7 +52,9 @@ class AucDifference:
 
 @dataclass(frozen=True)
 class BrierDifference:
-    """Candidate minus production on the same rows; below 0 the candidate's probabilities are the better."""
+    """Candidate minus production on the same rows; below 0 the candidate's probabilities are
+    the better.
+    """
 
     candidate_brier: float
     production_brier: float
@@ -65,7 +71,9 @@ def auc_interval(
     replicates: int = 1000,
     seed: int = 0,
 ) -> Interval:
-    """Two-sided interval of an AUC, within [0, 1]; arguments and errors as `paired_auc_difference`."""
+    """Two-sided interval of an AUC, within [0, 1]; arguments and errors as
+    `paired_auc_difference`.
+    """
     churned = checked_labels(labels)
     values = checked_scores("scores", scores, churned.size)
     codes = _row_codes(entities, churned.size)
@@ -88,14 +96,17 @@ def paired_auc_difference(
     replicates: int = 1000,
     seed: int = 0,
 ) -> AucDifference:
-    """AUC of the candidate minus production's: DeLong (1988), or a paired bootstrap where entities repeat.
+    """AUC of the candidate minus production's: DeLong (1988), or a paired bootstrap where
+    entities repeat.
 
     Args:
         labels: shape (n,), 0 or 1, both classes present.
-        candidate: its scores, shape (n,), finite; only their order matters, so any scale will do.
+        candidate: its scores, shape (n,), finite; only their order matters, so any scale will
+            do.
         production: its scores on the same rows.
         level: of the two-sided interval.
-        entities: shape (n,), the key of each row where months are pooled; None when no entity repeats.
+        entities: shape (n,), the key of each row where months are pooled; None when no entity
+            repeats.
         replicates: draws of the bootstrap.
         seed: of the bootstrap; the same rows, in any order, give the same interval.
 
@@ -126,10 +137,11 @@ def paired_brier_difference(
     level: float = 0.95,
     entities: KeyArray | None = None,
 ) -> BrierDifference:
-    """Brier score (mean squared error, Brier 1950) of the candidate minus production's, on the same rows.
+    """Brier score (mean squared error, Brier 1950) of the candidate minus production's, on the
+    same rows.
 
-    The interval is normal round the mean of the rows' differences, with the cluster-robust variance of Liang
-    and Zeger (1986), which is the usual one where no entity repeats.
+    The interval is normal round the mean of the rows' differences, with the cluster-robust
+    variance of Liang and Zeger (1986), which is the usual one where no entity repeats.
 
     Args:
         labels: shape (n,), 0 or 1; one class is allowed.
@@ -143,8 +155,12 @@ def paired_brier_difference(
         DataError: no rows, unlike shapes, a probability outside [0, 1], or a missing entity.
     """
     churned = checked_labels(labels, two_classes=False)
-    ours = (checked_probabilities("candidate probabilities", candidate, churned.size) - churned) ** 2
-    theirs = (checked_probabilities("production probabilities", production, churned.size) - churned) ** 2
+    ours = (
+        checked_probabilities("candidate probabilities", candidate, churned.size) - churned
+    ) ** 2
+    theirs = (
+        checked_probabilities("production probabilities", production, churned.size) - churned
+    ) ** 2
     change = ours - theirs
     interval = _clustered_interval(change, _row_codes(entities, churned.size), level)
     return BrierDifference(float(ours.mean()), float(theirs.mean()), float(change.mean()), interval)
@@ -152,7 +168,9 @@ def paired_brier_difference(
 
 def _row_codes(entities: KeyArray | None, rows: int) -> IntArray:
     """The entity of each row; without keys every row is its own."""
-    return np.arange(rows) if entities is None else entity_codes(entities, rows)
+    if entities is None:
+        return np.arange(rows)
+    return entity_codes(entities, rows)
 
 
 def _repeats(codes: IntArray) -> bool:
@@ -161,21 +179,33 @@ def _repeats(codes: IntArray) -> bool:
 
 def _by_draws(aucs: tuple[float, float], gains: FloatArray, level: float) -> AucDifference:
     interval = percentile_interval(gains, level)
-    return AucDifference(*aucs, aucs[0] - aucs[1], interval, float(gains.std(ddof=1)), draws_p_value(gains))
+    return AucDifference(
+        *aucs, aucs[0] - aucs[1], interval, float(gains.std(ddof=1)), draws_p_value(gains)
+    )
 
 
 def _by_delong(
-    aucs: tuple[float, float], churned: BoolArray, ours: FloatArray, theirs: FloatArray, level: float
+    aucs: tuple[float, float],
+    churned: BoolArray,
+    ours: FloatArray,
+    theirs: FloatArray,
+    level: float,
 ) -> AucDifference:
     gain = aucs[0] - aucs[1]
-    (churners, stayers), (churners_b, stayers_b) = _placements(churned, ours), _placements(churned, theirs)
+    (churners, stayers), (churners_b, stayers_b) = (
+        _placements(churned, ours),
+        _placements(churned, theirs),
+    )
     # The variance of the paired differences holds the covariance of the two models already.
     error = _standard_error(churners - churners_b, stayers - stayers_b)
-    return AucDifference(*aucs, gain, _normal_interval(gain, error, level), error, two_sided_p(gain, error))
+    return AucDifference(
+        *aucs, gain, _normal_interval(gain, error, level), error, two_sided_p(gain, error)
+    )
 
 
 def _placements(churned: BoolArray, scores: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Share of stayers below each churner, shape (n1,), and of churners above each stayer, shape (n0,).
+    """Share of stayers below each churner, shape (n1,), and of churners above each stayer,
+    shape (n0,).
 
     Both by three mid-rankings, in n log n (Sun and Xu 2014, IEEE Signal Processing Letters 21).
     """
@@ -192,7 +222,9 @@ def _standard_error(of_churners: FloatArray, of_stayers: FloatArray) -> float:
 
 
 def _clustered_interval(values: FloatArray, codes: IntArray, level: float) -> Interval:
-    """Normal interval of a mean of values within [-1, 1], whose rows of one entity may be alike."""
+    """Normal interval of a mean of values within [-1, 1], whose rows of one entity may be
+    alike.
+    """
     centre = float(values.mean())
     sums = np.bincount(codes, weights=values - centre)
     if sums.size < FEWEST:

@@ -1,4 +1,6 @@
-"""What wrong predictions cost: one figure for all, or one per customer, read from the contract's columns."""
+"""What wrong predictions cost: one figure for all, or one per customer, read from the
+contract's columns.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -21,12 +23,18 @@ class RowCosts:
 
     @classmethod
     def of(cls, costs: Costs, rows: pd.DataFrame) -> "RowCosts":
-        """The costs of (n,) rows that hold the costs' columns; a row without its figure costs what the mean does."""
+        """The costs of (n,) rows that hold the costs' columns; a row without its figure costs
+        what the mean does.
+        """
         return cls(_figures(costs.missed_churner, rows), _figures(costs.needless_contact, rows))
 
     def total(self, churned: Mask, contacted: Mask) -> float:
-        """What it costs to contact these rows: churners left alone, and others contacted for nothing."""
-        return float(self.missed[churned & ~contacted].sum() + self.needless[~churned & contacted].sum())
+        """What it costs to contact these rows: churners left alone, and others contacted for
+        nothing.
+        """
+        return float(
+            self.missed[churned & ~contacted].sum() + self.needless[~churned & contacted].sum()
+        )
 
 
 def _figures(cost: Cost, rows: pd.DataFrame) -> Floats:

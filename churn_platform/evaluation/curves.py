@@ -4,14 +4,21 @@ import numpy as np
 import pandas as pd
 
 from churn_platform.base.errors import DataError
-from churn_platform.evaluation.statistics import FloatArray, LabelArray, checked_labels, checked_probabilities, midranks
+from churn_platform.evaluation.statistics import (
+    FloatArray,
+    LabelArray,
+    checked_labels,
+    checked_probabilities,
+    midranks,
+)
 
 
 def calibration_bins(labels: LabelArray, probabilities: FloatArray, bins: int = 10) -> pd.DataFrame:
-    """Mean predicted probability, observed churn rate and number of rows by bins of about equal count.
+    """Mean predicted probability, observed churn rate and number of rows by bins of about equal
+    count.
 
-    Equal probabilities share a bin, so the order of the rows does not matter; bins that this leaves empty are
-    not listed.
+    Equal probabilities share a bin, so the order of the rows does not matter; bins that this
+    leaves empty are not listed.
 
     Args:
         labels: shape (n,), 0 or 1; one class is allowed.
@@ -36,11 +43,13 @@ def calibration_bins(labels: LabelArray, probabilities: FloatArray, bins: int = 
     return pd.DataFrame({"predicted": predicted, "observed": observed, "rows": rows[used]})
 
 
-def expected_calibration_error(labels: LabelArray, probabilities: FloatArray, bins: int = 10) -> float:
+def expected_calibration_error(
+    labels: LabelArray, probabilities: FloatArray, bins: int = 10
+) -> float:
     """Mean over rows of |predicted - observed| in the row's bin (Naeini and others 2015).
 
-    Noise alone keeps it above 0: about 0.8 sqrt(rate (1 - rate) bins / n) for a perfect model. Arguments as
-    `calibration_bins`.
+    Noise alone keeps it above 0: about 0.8 sqrt(rate (1 - rate) bins / n) for a perfect model.
+    Arguments as `calibration_bins`.
 
     Raises:
         NotANumber: a label or a probability is NaN.
@@ -51,12 +60,14 @@ def expected_calibration_error(labels: LabelArray, probabilities: FloatArray, bi
 
 
 def roc_curve_points(labels: LabelArray, probabilities: FloatArray) -> pd.DataFrame:
-    """Corners of the ROC curve from (0, 0) to (1, 1); points on a straight line between others are left out.
+    """Corners of the ROC curve from (0, 0) to (1, 1); points on a straight line between others
+    are left out.
 
     Labels and probabilities are of shape (n,), both classes present.
 
     Returns:
-        Columns false_positive_rate, true_positive_rate; both rising. The area under them is the AUC.
+        Columns false_positive_rate, true_positive_rate; both rising. The area under them is the
+        AUC.
 
     Raises:
         NotANumber: a label or a probability is NaN.
@@ -81,10 +92,11 @@ def roc_curve_points(labels: LabelArray, probabilities: FloatArray) -> pd.DataFr
 
 
 def lift_table(labels: LabelArray, probabilities: FloatArray, groups: int = 10) -> pd.DataFrame:
-    """Churners by group of falling probability; group 1 holds the ceil(n / groups) most likely to leave.
+    """Churners by group of falling probability; group 1 holds the ceil(n / groups) most likely
+    to leave.
 
-    Equal probabilities keep the order of the rows. Fewer rows than groups give one group a row. Labels and
-    probabilities are of shape (n,), both classes present; ten groups make deciles.
+    Equal probabilities keep the order of the rows. Fewer rows than groups give one group a row.
+    Labels and probabilities are of shape (n,), both classes present; ten groups make deciles.
 
     Returns:
         Columns decile (from 1), rows, churners, rate, lift (rate over the rate of all rows) and
@@ -92,7 +104,8 @@ def lift_table(labels: LabelArray, probabilities: FloatArray, groups: int = 10) 
 
     Raises:
         NotANumber: a label or a probability is NaN.
-        DataError: no rows, one class, unlike shapes, a probability outside [0, 1], or no groups.
+        DataError: no rows, one class, unlike shapes, a probability outside [0, 1], or no
+            groups.
     """
     churned = checked_labels(labels)
     values = checked_probabilities("probabilities", probabilities, churned.size)

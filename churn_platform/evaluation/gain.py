@@ -1,8 +1,9 @@
 """What one version gains over another in several months, on rows that neither trained on.
 
-A month's AUC ranks its own customers alone, so months with other churn rates do not mix; the months are averaged,
-each weighted by its churners. The same customers come every month, so their rows are not independent: the variance is
-that of sums over a customer's rows (Obuchowski 1997, Biometrics 53). On one month it is DeLong's, to the last digit.
+A month's AUC ranks its own customers alone, so months with other churn rates do not mix; the
+months are averaged, each weighted by its churners. The same customers come every month, so
+their rows are not independent: the variance is that of sums over a customer's rows (Obuchowski
+1997, Biometrics 53). On one month it is DeLong's, to the last digit.
 """
 
 import math
@@ -32,7 +33,9 @@ FEWEST = 2  # a variance needs two of a kind
 
 @dataclass(frozen=True, eq=False)
 class AucParts:
-    """An AUC on one month's rows, and each row's part in its deviation from the truth, shape (rows,)."""
+    """An AUC on one month's rows, and each row's part in its deviation from the truth, shape
+    (rows,).
+    """
 
     auc: float
     parts: FloatArray
@@ -50,7 +53,8 @@ class AucParts:
 
     @classmethod
     def of(cls, labels: LabelArray, scores: FloatArray) -> "AucParts | None":
-        """Rank one month's customers; None where fewer than two churned or fewer than two stayed.
+        """Rank one month's customers; None where fewer than two churned or fewer than two
+        stayed.
 
         Args:
             labels: shape (rows,), 0 or 1.
@@ -75,7 +79,9 @@ class AucParts:
 
 @dataclass(frozen=True, eq=False)
 class MonthPair:
-    """Both versions on the same rows of one month; `entities` are the rows' customers, shape (rows,)."""
+    """Both versions on the same rows of one month; `entities` are the rows' customers, shape
+    (rows,).
+    """
 
     as_of: str
     entities: KeyArray
@@ -85,12 +91,17 @@ class MonthPair:
     def __post_init__(self) -> None:
         sizes = {len(self.entities), self.candidate.rows, self.incumbent.rows}
         if len(sizes) > 1:
-            raise DataError(f"The rows of {self.as_of} do not line up ({sorted(sizes)}): pass the same rows twice.")
+            raise DataError(
+                f"The rows of {self.as_of} do not line up ({sorted(sizes)}): pass the same rows"
+                " twice."
+            )
 
 
 @dataclass(frozen=True)
 class Gain:
-    """Candidate minus incumbent over `months`, oldest first; AUCs are means over months, weighted by churners."""
+    """Candidate minus incumbent over `months`, oldest first; AUCs are means over months,
+    weighted by churners.
+    """
 
     months: tuple[str, ...]
     candidate_auc: float
@@ -117,8 +128,12 @@ def gain_over(pairs: Sequence[MonthPair]) -> Gain | None:
     ordered = sorted(pairs, key=lambda pair: pair.as_of)
     churners = np.array([pair.candidate.churners for pair in ordered], dtype=np.float64)
     weights = churners / churners.sum()
-    moved = [w * (p.candidate.parts - p.incumbent.parts) for w, p in zip(weights, ordered, strict=True)]
-    customers = pd.factorize(np.concatenate([np.asarray(pair.entities, dtype=object) for pair in ordered]))[0]
+    moved = [
+        w * (p.candidate.parts - p.incumbent.parts) for w, p in zip(weights, ordered, strict=True)
+    ]
+    customers = pd.factorize(
+        np.concatenate([np.asarray(pair.entities, dtype=object) for pair in ordered])
+    )[0]
     sums = np.bincount(customers, weights=np.concatenate(moved))
     return Gain(
         months=tuple(pair.as_of for pair in ordered),
@@ -132,7 +147,8 @@ def gain_over(pairs: Sequence[MonthPair]) -> Gain | None:
 
 def _parts(churned: BoolArray, scores: FloatArray, area: float) -> FloatArray:
     """How far each row moves the AUC, with DeLong's n - 1 in place of n."""
-    ranks, parts = midranks(scores), np.empty(scores.size)
+    ranks = midranks(scores)
+    parts = np.empty(scores.size)
     for own in (churned, ~churned):
         count = int(own.sum())
         placed = (ranks[own] - midranks(scores[own])) / (scores.size - count)

@@ -22,7 +22,9 @@ MOST_ROWS = 200_000
 """Above it a random sample is as good: an AUC of 0.95 is then known to 0.002."""
 FOLDS = 5
 FEW_VALUES = 50
-"""Numbers with at most so many distinct values are judged as codes, too: 3 for "cancelled" is not an order."""
+"""Numbers with at most so many distinct values are judged as codes, too: 3 for "cancelled" is
+not an order.
+"""
 HUGE = 1e300
 PERFECT = 0.999
 """A column that separates all but one in a thousand pairs is a leak at any size."""
@@ -32,7 +34,8 @@ PERFECT = 0.999
 class Alone:
     """How well each column alone predicts the label of some rows.
 
-    `limit` is the policy's, `certain` what an AUC must exceed to lie above it beyond the luck of so few churners.
+    `limit` is the policy's, `certain` what an AUC must exceed to lie above it beyond the luck
+    of so few churners.
     """
 
     aucs: dict[str, float]
@@ -54,7 +57,8 @@ def judge_alone(contract: Contract, rows: pd.DataFrame, labels: pd.Series) -> Al
         labels: (rows,) booleans; with only one class, no column is judged.
     """
     policy = contract.policy
-    churners, limit = int(labels.sum()), policy.training.leak_auc
+    churners = int(labels.sum())
+    limit = policy.training.leak_auc
     stayers = len(labels) - churners
     if not churners or not stayers:
         return Alone({}, limit, 1.0)
@@ -65,11 +69,13 @@ def judge_alone(contract: Contract, rows: pd.DataFrame, labels: pd.Series) -> Al
 def single_feature_aucs(
     frame: pd.DataFrame, features: Mapping[str, Column], labels: pd.Series | BoolArray
 ) -> dict[str, float]:
-    """The AUC of each column alone against the label, 0.5 to 1 but for noise; a null is a value of its own.
+    """The AUC of each column alone against the label, 0.5 to 1 but for noise; a null is a value
+    of its own.
 
-    Numbers, booleans and dates count either way round, and by their emptiness too: an amount that only churners
-    have leaks through being there. Categories, texts and numbers of few values count by the churn rate of each
-    value, told from other rows: from the same rows a column of unique keys would read 1.0.
+    Numbers, booleans and dates count either way round, and by their emptiness too: an amount
+    that only churners have leaks through being there. Categories, texts and numbers of few
+    values count by the churn rate of each value, told from other rows: from the same rows a
+    column of unique keys would read 1.0.
 
     Args:
         frame: (rows, any columns) holding at least `features`.
@@ -83,7 +89,8 @@ def single_feature_aucs(
     churned = checked_labels(np.asarray(labels, dtype=np.float64))
     if churned.size > MOST_ROWS:
         chosen = np.sort(np.random.default_rng(0).choice(churned.size, MOST_ROWS, replace=False))
-        frame, churned = frame.iloc[chosen], churned[chosen]
+        frame = frame.iloc[chosen]
+        churned = churned[chosen]
     return {name: _alone(frame[name], column, churned) for name, column in features.items()}
 
 
@@ -93,12 +100,14 @@ def leaks(aucs: Mapping[str, float], limit: float) -> dict[str, float]:
 
 
 def beyond_luck(limit: float, churners: int, stayers: int, level: float) -> float:
-    """The AUC that a column worth `limit` exceeds on so few rows only as seldom as `level` allows.
+    """The AUC that a column worth `limit` exceeds on so few rows only as seldom as `level`
+    allows.
 
-    By the standard error of Hanley and McNeil (Radiology 143, 1982), which needs no scores; a perfect column is
-    above it at any size.
+    By the standard error of Hanley and McNeil (Radiology 143, 1982), which needs no scores; a
+    perfect column is above it at any size.
     """
-    of_churners, of_stayers = limit / (2 - limit) - limit**2, 2 * limit**2 / (1 + limit) - limit**2
+    of_churners = limit / (2 - limit) - limit**2
+    of_stayers = 2 * limit**2 / (1 + limit) - limit**2
     variance = limit * (1 - limit) + (churners - 1) * of_churners + (stayers - 1) * of_stayers
     error = math.sqrt(variance / (churners * stayers))
     return max(limit, min(limit + quantile_of_normal(level) * error, PERFECT))
@@ -109,7 +118,9 @@ def _alone(values: pd.Series, column: Column, churned: BoolArray) -> float:
         return _by_rates(values, churned)
     numbers = _numbers(values, column)
     empty = np.isnan(numbers)
-    found = [_either_way(np.where(empty, place, numbers), churned) for place in _places(numbers, empty)]
+    found = [
+        _either_way(np.where(empty, place, numbers), churned) for place in _places(numbers, empty)
+    ]
     if empty.any():
         found.append(_either_way(empty.astype(np.float64), churned))
     if len(pd.unique(numbers[:1000])) <= FEW_VALUES and len(pd.unique(numbers)) <= FEW_VALUES:
@@ -118,14 +129,20 @@ def _alone(values: pd.Series, column: Column, churned: BoolArray) -> float:
 
 
 def _places(numbers: FloatArray, empty: BoolArray) -> tuple[float, ...]:
-    """Where nulls are in the order: below all values and above them; anywhere where there are none."""
+    """Where nulls are in the order: below all values and above them; anywhere where there are
+    none.
+    """
     if not empty.any() or empty.all():
         return (0.0,)
-    return float(np.nextafter(np.nanmin(numbers), -np.inf)), float(np.nextafter(np.nanmax(numbers), np.inf))
+    return float(np.nextafter(np.nanmin(numbers), -np.inf)), float(
+        np.nextafter(np.nanmax(numbers), np.inf)
+    )
 
 
 def _numbers(values: pd.Series, column: Column) -> FloatArray:
-    """The column as float64 with NaN for null; infinities as very large numbers, dates as seconds."""
+    """The column as float64 with NaN for null; infinities as very large numbers, dates as
+    seconds.
+    """
     if column.dtype == "date":
         days = pd.to_datetime(values)
         seconds = days.to_numpy(dtype="datetime64[s]").astype(np.float64)
@@ -140,22 +157,30 @@ def _either_way(scores: FloatArray, churned: BoolArray) -> float:
 
 
 def _by_rates(values: pd.Series, churned: BoolArray) -> float:
-    """The AUC of each value's churn rate among the rows of the other folds; an unseen value has the mean rate.
+    """The AUC of each value's churn rate among the rows of the other folds; an unseen value has
+    the mean rate.
 
-    One way round only: the rate has a direction, and told from other rows it errs downwards where nothing is told.
+    One way round only: the rate has a direction, and told from other rows it errs downwards
+    where nothing is told.
     """
     codes = pd.factorize(values.astype(object))[0].astype(np.int64) + 1  # null is -1
     folds = _folds(churned)
-    rows, churners = _counts(codes, folds, None), _counts(codes, folds, churned)
+    rows = _counts(codes, folds, None)
+    churners = _counts(codes, folds, churned)
     mean = churned.mean()
-    others, churned_others = (whole.sum(axis=1, keepdims=True) - whole for whole in (rows, churners))
+    others, churned_others = (
+        whole.sum(axis=1, keepdims=True) - whole for whole in (rows, churners)
+    )
     rates = (churned_others + mean) / (others + 1)
     return auc(churned, rates[codes, folds])
 
 
 def _folds(churned: BoolArray) -> IntArray:
-    """A fold for each row, as many churners in each: a fold short of them would read as a lower rate of the others."""
-    random, folds = np.random.default_rng(0), np.empty(churned.size, dtype=np.int64)
+    """A fold for each row, as many churners in each: a fold short of them would read as a lower
+    rate of the others.
+    """
+    random = np.random.default_rng(0)
+    folds = np.empty(churned.size, dtype=np.int64)
     for rows in (np.flatnonzero(churned), np.flatnonzero(~churned)):
         folds[rows] = random.permutation(rows.size) % FOLDS
     return folds

@@ -1,4 +1,6 @@
-"""What one model is worth on given rows, and the threshold that costs least; the front door to scores."""
+"""What one model is worth on given rows, and the threshold that costs least; the front door to
+scores.
+"""
 
 import math
 from dataclasses import asdict, dataclass
@@ -13,7 +15,12 @@ from churn_platform.evaluation.comparison import (
     paired_auc_difference,
     paired_brier_difference,
 )
-from churn_platform.evaluation.curves import calibration_bins, expected_calibration_error, lift_table, roc_curve_points
+from churn_platform.evaluation.curves import (
+    calibration_bins,
+    expected_calibration_error,
+    lift_table,
+    roc_curve_points,
+)
 from churn_platform.evaluation.statistics import (
     BoolArray,
     FloatArray,
@@ -55,9 +62,9 @@ __all__ = [
 class Metrics:
     """One model on one set of rows.
 
-    `pr_auc` is average precision; `log_loss` is in nats; `lift_at_10` and `recall_at_10` are of the
-    ceil(n / 10) rows with the highest probability, equal ones in the order of the rows; `baseline_brier` is
-    the Brier score of predicting the churn rate of these rows for everyone.
+    `pr_auc` is average precision; `log_loss` is in nats; `lift_at_10` and `recall_at_10` are of
+    the ceil(n / 10) rows with the highest probability, equal ones in the order of the rows;
+    `baseline_brier` is the Brier score of predicting the churn rate of these rows for everyone.
     """
 
     rows: int
@@ -90,11 +97,13 @@ def evaluate(
         labels: shape (n,), 0 or 1, both classes present.
         probabilities: shape (n,), of churn.
         threshold: contact at or above it, in [0, 1]; moves f1 and accuracy only.
-        entities: shape (n,), the key of each row where months are pooled; widens the interval of the AUC.
+        entities: shape (n,), the key of each row where months are pooled; widens the interval
+            of the AUC.
 
     Raises:
         NotANumber: a label, a probability or the threshold is NaN.
-        DataError: no rows, one class, unlike shapes, a probability or a threshold outside [0, 1].
+        DataError: no rows, one class, unlike shapes, a probability or a threshold outside [0,
+            1].
     """
     from sklearn.metrics import average_precision_score, f1_score, log_loss
 
@@ -130,7 +139,8 @@ def cheapest_threshold(
     Args:
         labels: shape (n,), 0 or 1; one class is allowed.
         probabilities: shape (n,).
-        missed_churner: cost of each churner below the threshold, >= 0, in any unit; one for all, or shape (n,).
+        missed_churner: cost of each churner below the threshold, >= 0, in any unit; one for
+            all, or shape (n,).
         needless_contact: cost of each stayer at or above it, likewise, in the same unit.
 
     Returns:
@@ -138,7 +148,8 @@ def cheapest_threshold(
 
     Raises:
         NotANumber: a label, a probability or a cost is NaN.
-        DataError: no rows, unlike shapes, a probability outside [0, 1], a negative or infinite cost.
+        DataError: no rows, unlike shapes, a probability outside [0, 1], a negative or infinite
+            cost.
     """
     churned = checked_labels(labels, two_classes=False)
     values = checked_probabilities("probabilities", probabilities, churned.size)
@@ -146,7 +157,8 @@ def cheapest_threshold(
     contacting = _checked_costs("a needless contact", needless_contact, ~churned)
     distinct = np.unique(values)
     middle = (distinct[:-1] + distinct[1:]) / 2
-    # The middle of two neighbouring floats rounds to one of them, and the lower one would not part them.
+    # The middle of two neighbouring floats rounds to one of them, and the lower one would not
+    # part them.
     inner = np.where(middle > distinct[:-1], middle, distinct[1:])
     thresholds = np.concatenate(([0.0], inner, [1.0]))
     order = np.argsort(values)
@@ -155,13 +167,18 @@ def cheapest_threshold(
     saved = np.concatenate(([0.0], np.cumsum(contacting[order])))
     costs = missed + (saved[-1] - saved[left_alone])
     # Sums of figures such as 0.1 differ in the last bit where they are equal.
-    return float(thresholds[costs <= costs.min() + 1e-12 * (missing.sum() + contacting.sum())].max())
+    return float(
+        thresholds[costs <= costs.min() + 1e-12 * (missing.sum() + contacting.sum())].max()
+    )
 
 
 def _checked_costs(of: str, cost: float | FloatArray, incurred: BoolArray) -> FloatArray:
     """The cost of each row (n,) where it is incurred, else 0."""
     if np.ndim(cost) and np.shape(cost) != incurred.shape:
-        raise DataError(f"the costs of {of} are {np.size(cost):,} for {incurred.size:,} rows: one a row is needed")
+        raise DataError(
+            f"the costs of {of} are {np.size(cost):,} for {incurred.size:,} rows: one a row is"
+            " needed"
+        )
     costs = np.broadcast_to(np.asarray(cost, dtype=float), incurred.shape)
     if np.isnan(costs).any():
         raise NotANumber(f"the cost of {of} is NaN: set it in the contract")

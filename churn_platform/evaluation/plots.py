@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-INK, ACCENT, QUIET = "#1f2937", "#2563eb", "#9ca3af"
+INK = "#1f2937"
+ACCENT = "#2563eb"
+QUIET = "#9ca3af"
 Array = np.ndarray[Any, np.dtype[Any]]
 
 

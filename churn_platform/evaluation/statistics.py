@@ -1,4 +1,6 @@
-"""The numbers under every comparison: checked rows, intervals, area under the ROC curve, chance, power."""
+"""The numbers under every comparison: checked rows, intervals, area under the ROC curve,
+chance, power.
+"""
 
 import math
 from dataclasses import dataclass
@@ -26,9 +28,13 @@ class Interval:
 
     def __post_init__(self) -> None:
         if math.isnan(self.low) or math.isnan(self.high):
-            raise NotANumber(f"an interval has the ends {self.low} and {self.high}: check the scores it is of")
+            raise NotANumber(
+                f"an interval has the ends {self.low} and {self.high}: check the scores it is of"
+            )
         if self.low > self.high:
-            raise DataError(f"an interval has the low end {self.low} above its high end {self.high}: swap them")
+            raise DataError(
+                f"an interval has the low end {self.low} above its high end {self.high}: swap them"
+            )
 
     def above(self, value: float) -> bool:
         """True when the whole interval lies strictly above `value`."""
@@ -56,15 +62,22 @@ def checked_labels(labels: LabelArray, *, two_classes: bool = True) -> BoolArray
     """
     values = np.asarray(labels, dtype=np.float64)
     if values.ndim != 1 or values.size == 0:
-        raise DataError(f"labels have the shape {values.shape}: pass at least one row in one dimension")
+        raise DataError(
+            f"labels have the shape {values.shape}: pass at least one row in one dimension"
+        )
     if np.isnan(values).any():
-        raise NotANumber(f"{int(np.isnan(values).sum())} of {values.size} labels are NaN: leave unmatured rows out")
+        raise NotANumber(
+            f"{int(np.isnan(values).sum())} of {values.size} labels are NaN: leave unmatured"
+            " rows out"
+        )
     strange = values[(values != 0) & (values != 1)]
     if strange.size:
         raise DataError(f"a label is {strange[0]:g}: labels are 0 (stayed) or 1 (churned)")
     churned: BoolArray = values == 1
     if two_classes and churned.all() == churned.any():
-        raise DataError(f"all {values.size} labels are {values[0]:g}: both classes are needed, pool more months")
+        raise DataError(
+            f"all {values.size} labels are {values[0]:g}: both classes are needed, pool more months"
+        )
     return churned
 
 
@@ -77,11 +90,18 @@ def checked_scores(name: str, scores: FloatArray, rows: int) -> FloatArray:
     """
     values = np.asarray(scores, dtype=np.float64)
     if values.shape != (rows,):
-        raise DataError(f"{name} have the shape {values.shape} for {rows} labels: pass one score a label")
+        raise DataError(
+            f"{name} have the shape {values.shape} for {rows} labels: pass one score a label"
+        )
     if np.isnan(values).any():
-        raise NotANumber(f"{int(np.isnan(values).sum())} of {rows} {name} are NaN: check the model that made them")
+        raise NotANumber(
+            f"{int(np.isnan(values).sum())} of {rows} {name} are NaN: check the model that made"
+            " them"
+        )
     if np.isinf(values).any():
-        raise DataError(f"{int(np.isinf(values).sum())} of {rows} {name} are infinite: pass finite scores")
+        raise DataError(
+            f"{int(np.isinf(values).sum())} of {rows} {name} are infinite: pass finite scores"
+        )
     return values
 
 
@@ -90,7 +110,9 @@ def checked_probabilities(name: str, probabilities: FloatArray, rows: int) -> Fl
     values = checked_scores(name, probabilities, rows)
     outside = values[(values < 0) | (values > 1)]
     if outside.size:
-        raise DataError(f"{outside.size} of {rows} {name} lie outside 0 to 1, the first is {outside[0]:g}")
+        raise DataError(
+            f"{outside.size} of {rows} {name} lie outside 0 to 1, the first is {outside[0]:g}"
+        )
     return values
 
 
@@ -120,24 +142,32 @@ def auc(labels: LabelArray, scores: FloatArray) -> float:
     ranks = midranks(checked_scores("scores", scores, churned.size))
     churners = int(churned.sum())
     pairs = churners * (churned.size - churners)
-    # Half-integers add up exactly to 2**52, so two orders of the same rows never differ in the last digit.
+    # Half-integers add up exactly to 2**52, so two orders of the same rows never differ in the
+    # last digit.
     return float((ranks[churned].sum() - churners * (churners + 1) / 2) / pairs)
 
 
 def quantile_of_normal(level: float) -> float:
-    """Half width, in standard errors, of the two-sided normal interval at `level` (0.95 gives 1.96)."""
+    """Half width, in standard errors, of the two-sided normal interval at `level` (0.95 gives
+    1.96).
+    """
     return NormalDist().inv_cdf((1 + level) / 2)
 
 
 def two_sided_p(value: float, standard_error: float) -> float:
-    """Two-sided normal p-value of `value` against 0; with no error at all 1.0 for zero, else 0.0."""
+    """Two-sided normal p-value of `value` against 0; with no error at all 1.0 for zero, else
+    0.0.
+    """
     if standard_error == 0:
-        return 1.0 if value == 0 else 0.0
+        if value == 0:
+            return 1.0
+        return 0.0
     return math.erfc(abs(value) / standard_error / math.sqrt(2))
 
 
 def detectable_difference(standard_error: float, power: float = 0.8, level: float = 0.95) -> float:
-    """Gain that is seen with chance `power`: (z of the two-sided level + z of the power) standard errors.
+    """Gain that is seen with chance `power`: (z of the two-sided level + z of the power)
+    standard errors.
 
     Args:
         standard_error: of the difference, in its own unit, >= 0.
@@ -155,8 +185,9 @@ def detectable_difference(standard_error: float, power: float = 0.8, level: floa
 def chance_p_value(labels: LabelArray, scores: FloatArray) -> float:
     """Two-sided p-value of an AUC against 0.5, for rows that are independent (one an entity).
 
-    The null variance is exact, (n0 + n1 + 1) / (12 n0 n1) with the correction for ties (Lehmann 1975, 1.4);
-    the normal approximation to it needs no correction for continuity at the sizes of a holdout.
+    The null variance is exact, (n0 + n1 + 1) / (12 n0 n1) with the correction for ties (Lehmann
+    1975, 1.4); the normal approximation to it needs no correction for continuity at the sizes
+    of a holdout.
 
     Raises:
         NotANumber: a label or a score is NaN.
@@ -164,9 +195,12 @@ def chance_p_value(labels: LabelArray, scores: FloatArray) -> float:
     """
     deviation = auc(labels, scores) - 0.5
     churned = checked_labels(labels)
-    rows, churners = churned.size, int(churned.sum())
+    rows = churned.size
+    churners = int(churned.sum())
     ties = np.unique(np.asarray(scores, dtype=np.float64), return_counts=True)[1].astype(np.float64)
     corrected = rows + 1 - float((ties**3 - ties).sum()) / (rows * (rows - 1))
     # All scores tied leave a variance of 0 up to rounding, which may be negative.
     variance = max(corrected, 0.0) / (12 * churners * (rows - churners))
-    return 1.0 if deviation == 0 else two_sided_p(deviation, math.sqrt(variance))
+    if deviation == 0:
+        return 1.0
+    return two_sided_p(deviation, math.sqrt(variance))

@@ -1,4 +1,6 @@
-"""Feast itself: its import made bearable, a repository opened with its secrets, its output kept quiet."""
+"""Feast itself: its import made bearable, a repository opened with its secrets, its output kept
+quiet.
+"""
 
 import atexit
 import contextlib
@@ -18,7 +20,9 @@ if TYPE_CHECKING:
 
 
 def import_feast() -> Any:  # noqa: ANN401 - the module
-    """Import Feast without typeguard's decorator, which parses Feast's sources again: 2.4 s instead of 7.4 s."""
+    """Import Feast without typeguard's decorator, which parses Feast's sources again: 2.4 s
+    instead of 7.4 s.
+    """
     if "feast" not in sys.modules:
         import typeguard
 
@@ -27,7 +31,9 @@ def import_feast() -> Any:  # noqa: ANN401 - the module
         checked = typeguard.typechecked
         typeguard.typechecked = _unchecked
         try:
-            with warnings.catch_warnings():  # Feast turns deprecation warnings on for the whole process.
+            with (
+                warnings.catch_warnings()
+            ):  # Feast turns deprecation warnings on for the whole process.
                 import feast  # noqa: F401
         finally:
             typeguard.typechecked = checked
@@ -35,13 +41,17 @@ def import_feast() -> Any:  # noqa: ANN401 - the module
 
 
 def _mute_interpreter_exit() -> None:
-    """DuckDB 2.0's binding prints 40 lines of "leaked" objects when the interpreter is torn down; nothing is lost."""
+    """DuckDB 2.0's binding prints 40 lines of "leaked" objects when the interpreter is torn
+    down; nothing is lost.
+    """
     sys.stderr.flush()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 def _unchecked(target: Any = None, **_: object) -> Any:  # noqa: ANN401 - stands in for a decorator of anything
-    return target if target is not None else lambda decorated: decorated
+    if target is not None:
+        return target
+    return lambda decorated: decorated
 
 
 def open_feast(folder: Path, address: OnlineAddress, **sections: Any) -> "feast.FeatureStore":  # noqa: ANN401
@@ -66,7 +76,10 @@ def open_feast(folder: Path, address: OnlineAddress, **sections: Any) -> "feast.
         _ = configuration.online_store, configuration.offline_store, configuration.registry
     except ImportError:  # also Feast's own kind
         kind = address.kind if address.kind != "sqlite" else "postgres"
-        what = f"The online store {address.said}" if address.said else "Feast on Postgres"
+        if address.said:
+            what = f"The online store {address.said}"
+        else:
+            what = "Feast on Postgres"
         raise UsageError(f"{what} needs more packages: install churn-platform[{kind}].") from None
     store = feast.FeatureStore(config=configuration)
     store.repo_path = folder
@@ -75,6 +88,8 @@ def open_feast(folder: Path, address: OnlineAddress, **sections: Any) -> "feast.
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Feast prints a progress bar and coloured lines to stdout and stderr; ours is the only progress shown."""
+    """Feast prints a progress bar and coloured lines to stdout and stderr; ours is the only
+    progress shown.
+    """
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         yield

@@ -11,7 +11,9 @@ from churn_platform.features.online.address import OnlineAddress, PostgresAddres
 APPLIED = "applied.json"
 """What was registered last, and where."""
 COPIED = "offline"
-"""The key of applied.json under which 0.1.0 named the database that it copied the feature tables to."""
+"""The key of applied.json under which 0.1.0 named the database that it copied the feature
+tables to.
+"""
 DUCKDB = "churn_platform.features.offline_store.SnapshotOfflineStore"
 FEATURES_PY = '''"""Feast definitions of {name}, generated from contract.json beside this file. Do not edit."""
 
@@ -26,8 +28,12 @@ globals().update(feast_objects(_contract, _here / "offline"))
 '''
 
 
-def repository_files(contract: Contract, online: OnlineAddress, registry: PostgresAddress | None) -> dict[str, str]:
-    """Name -> text of feature_store.yaml, features.py and contract.json; without an address it is in the home."""
+def repository_files(
+    contract: Contract, online: OnlineAddress, registry: PostgresAddress | None
+) -> dict[str, str]:
+    """Name -> text of feature_store.yaml, features.py and contract.json; without an address it
+    is in the home.
+    """
     configuration = (
         f"# Generated from the contract of {contract.name}. Do not edit.\n"
         f"project: {contract.name}\n"
@@ -51,8 +57,14 @@ def _flow(values: dict[str, Any]) -> str:
     return str(yaml.safe_dump(values, default_flow_style=True, sort_keys=False, width=1000)).strip()
 
 
-TTL = {"month": dt.timedelta(days=27), "week": dt.timedelta(days=6), "day": dt.timedelta(hours=23)}
-"""Below one cadence: a customer missing from a snapshot is missing, never silently last month's."""
+TTL = {
+    "month": dt.timedelta(days=27),
+    "week": dt.timedelta(days=6),
+    "day": dt.timedelta(hours=23),
+}
+"""Below one cadence: a customer missing from a snapshot is missing, never silently last
+month's.
+"""
 
 STAMPS = {"timestamp_field": "event_timestamp", "created_timestamp_column": "created_timestamp"}
 
@@ -62,9 +74,19 @@ def feast_objects(contract: Contract, offline: Path) -> dict[str, Any]:
     feast = import_feast()
     from feast import types, value_type
 
-    kinds = {"integer": types.Int64, "float": types.Float64, "boolean": types.Bool, "category": types.String}
-    key_type = value_type.ValueType.INT64 if contract.entity.dtype == "integer" else value_type.ValueType.STRING
-    entity = feast.Entity(name=contract.entity.column, join_keys=[contract.entity.column], value_type=key_type)
+    kinds = {
+        "integer": types.Int64,
+        "float": types.Float64,
+        "boolean": types.Bool,
+        "category": types.String,
+    }
+    if contract.entity.dtype == "integer":
+        key_type = value_type.ValueType.INT64
+    else:
+        key_type = value_type.ValueType.STRING
+    entity = feast.Entity(
+        name=contract.entity.column, join_keys=[contract.entity.column], value_type=key_type
+    )
     views = {}
     for name, spec in contract.feature_views.items():
         columns = contract.published[spec.table]
@@ -85,4 +107,6 @@ def _source(name: str, folder: Path) -> Any:  # noqa: ANN401 - Feast's
     from feast.data_format import ParquetFormat
 
     path = str(folder.resolve() / "*.parquet")
-    return import_feast().FileSource(name=f"{name}_source", path=path, file_format=ParquetFormat(), **STAMPS)
+    return import_feast().FileSource(
+        name=f"{name}_source", path=path, file_format=ParquetFormat(), **STAMPS
+    )

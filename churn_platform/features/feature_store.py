@@ -14,8 +14,18 @@ from churn_platform.base.errors import StoreDown
 from churn_platform.base.files import read_json, write_json, write_text
 from churn_platform.contract.model import Contract
 from churn_platform.features.feast_library import open_feast, quiet
-from churn_platform.features.feast_registry import claimed_project, clear_history, owner_of, registered
-from churn_platform.features.feast_repository import APPLIED, COPIED, feast_objects, repository_files
+from churn_platform.features.feast_registry import (
+    claimed_project,
+    clear_history,
+    owner_of,
+    registered,
+)
+from churn_platform.features.feast_repository import (
+    APPLIED,
+    COPIED,
+    feast_objects,
+    repository_files,
+)
 from churn_platform.features.online.address import OnlineAddress, PostgresAddress
 from churn_platform.features.online.reader import MARKER, read_month
 from churn_platform.features.online.writer import batches, write_month
@@ -49,7 +59,9 @@ class FeatureStore:
         self.registry = registry
 
     def generate(self) -> bool:
-        """Write the repository's files (feature_store.yaml, features.py, contract.json); True if any changed."""
+        """Write the repository's files (feature_store.yaml, features.py, contract.json); True
+        if any changed.
+        """
         wanted = repository_files(self.contract, self.address, self.registry)
         changed = [n for n, text in wanted.items() if not _holds(self.folder / n, text)]
         for name in changed:
@@ -57,7 +69,8 @@ class FeatureStore:
         return bool(changed)
 
     def apply(self, view: View) -> list[str]:
-        """Generate the repository, point its sources at `view` and register its objects when they changed.
+        """Generate the repository, point its sources at `view` and register its objects when
+        they changed.
 
         Returns:
             The names of the feature views.
@@ -71,8 +84,8 @@ class FeatureStore:
     def historical(self, view: View, spine: pd.DataFrame) -> pd.DataFrame:
         """Point-in-time features for `spine` (rows,): entity and as_of (ISO date).
 
-        `view` already holds only what was known: Feast's own creation filter compares with the entity's timestamp
-        and would empty every row whose file arrived after as_of.
+        `view` already holds only what was known: Feast's own creation filter compares with the
+        entity's timestamp and would empty every row whose file arrived after as_of.
 
         Returns:
             (rows, 2 + features) entity, as_of, features, in the order of `spine`.
@@ -83,75 +96,118 @@ class FeatureStore:
         self.apply(view)
         codes, months = pd.factorize(spine["as_of"])
         moments = pd.to_datetime(pd.Index(months)).tz_localize("UTC").as_unit("us")
-        asked = pd.DataFrame({key: spine[key].to_numpy(), "event_timestamp": moments[codes], ROW: range(len(spine))})
+        asked = pd.DataFrame(
+            {
+                key: spine[key].to_numpy(),
+                "event_timestamp": moments[codes],
+                ROW: range(len(spine)),
+            }
+        )
         with self._written():
-            answer = self._store().get_historical_features(entity_df=asked, features=self._references()).to_arrow()
-        # Not to_df(): Feast's makes floats of integers and objects of booleans where a value is missing.
+            answer = (
+                self._store()
+                .get_historical_features(entity_df=asked, features=self._references())
+                .to_arrow()
+            )
+        # Not to_df(): Feast's makes floats of integers and objects of booleans where a value is
+        # missing.
         nullable = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
         frame: pd.DataFrame = answer.sort_by(ROW).to_pandas(types_mapper=nullable.get)
         codes, moments = pd.factorize(frame["event_timestamp"])
-        frame["as_of"] = np.array([moment.date().isoformat() for moment in moments], dtype=object)[codes]
+        frame["as_of"] = np.array([moment.date().isoformat() for moment in moments], dtype=object)[
+            codes
+        ]
         return frame[[key, "as_of", *self.contract.features]]
 
     def materialize(self, view: View, as_of: dt.date) -> bool:
-        """Write a month's features to the online store, unless a newer month is published or already there.
+        """Write a month's features to the online store, unless a newer month is published or
+        already there.
 
-        An empty store waits for the newest month too: with an older one it would answer with old features.
+        An empty store waits for the newest month too: with an older one it would answer with
+        old features.
 
         Returns:
             False when the online store was left alone.
         """
-        newest = max([*self._months(view), *([online] if (online := self.online_as_of()) else [])], default=as_of)
+        newest = max(
+            [*self._months(view), *([online] if (online := self.online_as_of()) else [])],
+            default=as_of,
+        )
         if as_of < newest:
             return False
         self.apply(view)
         moment = instant(as_of)
-        write_month(self.address, self.folder, self.contract.name, batches(self.contract, view, as_of))
+        write_month(
+            self.address, self.folder, self.contract.name, batches(self.contract, view, as_of)
+        )
         with self._written():
             store = self._store()
-            for name in self.contract.feature_views:  # as after Feast's own: its commands go on from here
+            for (
+                name
+            ) in self.contract.feature_views:  # as after Feast's own: its commands go on from here
                 one = store.get_feature_view(name)
-                store.registry.apply_materialization(one, store.project, moment - dt.timedelta(hours=1), moment)
+                store.registry.apply_materialization(
+                    one, store.project, moment - dt.timedelta(hours=1), moment
+                )
         named = {"store": self.address.said} if self.address.said else {}
         write_json(self.folder / MARKER, {"as_of": as_of.isoformat()} | named)
         return True
 
     def _months(self, view: View) -> set[dt.date]:
         """The months that have a row of a feature table in `view`."""
-        return {month for feature_view in self.contract.feature_views.values() for month in view[feature_view.table]}
+        return {
+            month
+            for feature_view in self.contract.feature_views.values()
+            for month in view[feature_view.table]
+        }
 
     def online_as_of(self) -> dt.date | None:
-        """The newest month in the online store; None too where that month went to another store."""
+        """The newest month in the online store; None too where that month went to another
+        store.
+        """
         if not (self.folder / MARKER).exists():
             return None
         month = read_month(self.folder)
-        return month.as_of if month.store == self.address.said else None
+        if month.store == self.address.said:
+            return month.as_of
+        return None
 
     def online(self, entity: str | int) -> dict[str, Any] | None:
-        """The features of one customer in the newest month of the online store; None when that month has no row of it.
+        """The features of one customer in the newest month of the online store; None when that
+        month has no row of it.
 
-        The store ignores the TTL and keeps answering with an older month: such values are missing, as they are in
-        `historical`.
+        The store ignores the TTL and keeps answering with an older month: such values are
+        missing, as they are in `historical`.
         """
-        key, newest = self.contract.entity.column, self.online_as_of()
+        key = self.contract.entity.column
+        newest = self.online_as_of()
         if newest is None:
             return None
         with quiet():
             response = self._store().get_online_features(
-                features=self._references(), entity_rows=[{key: entity}], include_feature_view_version_metadata=False
+                features=self._references(),
+                entity_rows=[{key: entity}],
+                include_feature_view_version_metadata=False,
             )
-        values, moment = response.to_dict(include_event_timestamps=True), int(instant(newest).timestamp())
+        values = response.to_dict(include_event_timestamps=True)
+        moment = int(instant(newest).timestamp())
         current = {name for name in self.contract.features if values[f"{name}__ts"][0] == moment}
         if not current:
             return None
-        return {name: values[name][0] if name in current else None for name in self.contract.features}
+        return {
+            name: values[name][0] if name in current else None for name in self.contract.features
+        }
 
     def _register(self) -> None:
         """Register the objects where the registry does not hold them, or not as they are now."""
-        # The registry holds absolute paths: a copied home would go on reading the original's months. Written last, so
+        # The registry holds absolute paths: a copied home would go on reading the original's
+        # months. Written last, so
         # that a kill before it registers again.
         marker = self.folder / APPLIED
-        wanted = {"contract": digest_of(self.contract.as_mapping()), "folder": str(self.folder.resolve())}
+        wanted = {
+            "contract": digest_of(self.contract.as_mapping()),
+            "folder": str(self.folder.resolve()),
+        }
         places = {"store": self.address, "registry": self.registry}
         wanted |= {name: place.said for name, place in places.items() if place and place.said}
         known = read_json(marker) if marker.exists() else {}
@@ -160,23 +216,36 @@ class FeatureStore:
         registry_file = self.folder / "registry.db"
         if self.registry is None and registry_file.exists() and known == wanted:
             return
-        store, project = self._store(), []
+        store = self._store()
+        project = []
         if self.registry is not None:  # others write there, too
             project = [claimed_project(store, owner_of(self.folder), self.registry.said)]
             if known == wanted | {"registered": registered(store)}:
                 return
             clear_history(store)
-        gone = [view for view in store.list_feature_views() if view.name not in self.contract.feature_views]
+        gone = [
+            view
+            for view in store.list_feature_views()
+            if view.name not in self.contract.feature_views
+        ]
         objects = feast_objects(self.contract, self.folder / "offline")
         store.apply([*project, *objects.values()], objects_to_delete=gone, partial=False)
         write_json(marker, wanted | ({"registered": registered(store)} if project else {}))
 
     def away(self) -> str | None:
-        """Why Feast's registry cannot be used now, as a sentence; None when it answers or is a file."""
-        return None if self.registry is None else self.registry.away()
+        """Why Feast's registry cannot be used now, as a sentence; None when it answers or is a
+        file.
+        """
+        if self.registry is None:
+            return None
+        return self.registry.away()
 
     def _references(self) -> list[str]:
-        return [f"{name}:{f}" for name, view in self.contract.feature_views.items() for f in view.features]
+        return [
+            f"{name}:{f}"
+            for name, view in self.contract.feature_views.items()
+            for f in view.features
+        ]
 
     def _store(self) -> "feast.FeatureStore":
         sections = {}
@@ -193,12 +262,17 @@ class FeatureStore:
             client = type(error).__module__.partition(".")[0]
             if client not in ("redis", "psycopg", "psycopg_pool", "sqlalchemy"):
                 raise
-            said = " ".join(str(getattr(error, "orig", error)).split())  # without SQL and its parameters
+            said = " ".join(
+                str(getattr(error, "orig", error)).split()
+            )  # without SQL and its parameters
             if client == "sqlalchemy" and self.registry is not None:
                 raise StoreDown(
-                    f"The Feast registry {self.registry.said} does not answer as it should ({said}): try again."
+                    f"The Feast registry {self.registry.said} does not answer as it should"
+                    f" ({said}): try again."
                 ) from None
-            raise StoreDown(f"The online store {self.address.said} cannot be written ({said}): try again.") from None
+            raise StoreDown(
+                f"The online store {self.address.said} cannot be written ({said}): try again."
+            ) from None
 
     def _link(self, view: View) -> None:
         """Make offline/<table>/<as_of>.parquet point at the files of `view`, and nothing else."""

@@ -22,7 +22,9 @@ class LabelPlausibility:
     churners: int
     churn_rate: float
     returned: int | None
-    """Entities labelled churned the month before that are labelled not churned now; None without such a month."""
+    """Entities labelled churned the month before that are labelled not churned now; None
+    without such a month.
+    """
     churned_before: int | None
     agreement: float | None
     chance: float | None
@@ -31,8 +33,8 @@ class LabelPlausibility:
     doubts: tuple[str, ...] = ()
     """Those of the warnings that keep a model from being promoted by itself.
 
-    Churners who come back, or months that say nothing about each other, are normal in some businesses.
-    """
+    Churners who come back, or months that say nothing about each other, are normal in some
+    businesses. """
 
     @property
     def plausible(self) -> bool:
@@ -40,7 +42,9 @@ class LabelPlausibility:
         return not self.warnings
 
 
-def judge_labels(current: pd.Series, previous: pd.Series | None, policy: TrainingPolicy) -> LabelPlausibility:
+def judge_labels(
+    current: pd.Series, previous: pd.Series | None, policy: TrainingPolicy
+) -> LabelPlausibility:
     """Judge a month's labels by themselves and against the month before.
 
     Args:
@@ -60,26 +64,40 @@ def judge_labels(current: pd.Series, previous: pd.Series | None, policy: Trainin
     if previous is not None:
         both = pd.concat({"now": current, "then": previous}, axis=1, join="inner").astype(bool)
         churned = both[both["then"]]
-        returned, before = int((~churned["now"]).sum()), int(previous.sum())
+        returned = int((~churned["now"]).sum())
+        before = int(previous.sum())
         if returned:
             warnings.append(
-                f"{returned:,} of {before:,} customers labelled churned in the month before are labelled as staying "
-                "now: churn here is not final, or the labels are wrong."
+                f"{returned:,} of {before:,} customers labelled churned in the month before are"
+                " labelled as staying now: churn here is not final, or the labels are wrong."
             )
         agreement, chance, independent = _agreement(both)
         if independent and agreement is not None and chance is not None:
             warnings.append(
-                f"The labels agree with those of the month before on {agreement:.1%} of {len(both):,} customers, by "
-                f"chance they would on {chance:.1%}: what drove churn then does not predict churn now."
+                f"The labels agree with those of the month before on {agreement:.1%} of"
+                f" {len(both):,} customers, by chance they would on {chance:.1%}: what drove"
+                " churn then does not predict churn now."
             )
     return LabelPlausibility(
-        len(current), int(current.sum()), rate, returned, before, agreement, chance, tuple(warnings), tuple(doubts)
+        len(current),
+        int(current.sum()),
+        rate,
+        returned,
+        before,
+        agreement,
+        chance,
+        tuple(warnings),
+        tuple(doubts),
     )
 
 
 def with_a_rate(labels: pd.Series | None) -> pd.Series | None:
-    """The labels (rows,), or None where every known one is a churner: a list of cancellations has no churn rate."""
-    return None if labels is None or bool(labels.dropna().all()) else labels
+    """The labels (rows,), or None where every known one is a churner: a list of cancellations
+    has no churn rate.
+    """
+    if labels is None or bool(labels.dropna().all()):
+        return None
+    return labels
 
 
 def below_chance(low: float, high: float) -> bool:
@@ -93,19 +111,24 @@ def below_chance(low: float, high: float) -> bool:
 def turned_over(low: float, high: float) -> bool:
     """Whether the AUC lies so far below 0.5 that it speaks of the labels and not of the model.
 
-    A model that has lost its value may lie surely below 0.5 by chance correlations (0.465 was seen), a good one on
-    labels that hold who stayed lies at 0.2.
+    A model that has lost its value may lie surely below 0.5 by chance correlations (0.465 was
+    seen), a good one on labels that hold who stayed lies at 0.2.
     """
     return low <= high < TURNED_OVER
 
 
 def _agreement(both: pd.DataFrame) -> tuple[float | None, float | None, bool]:
-    """Observed agreement, agreement by chance, and whether the two are independent (chi-square, 1 df)."""
-    now, then = both["now"].to_numpy(), both["then"].to_numpy()
+    """Observed agreement, agreement by chance, and whether the two are independent (chi-square,
+    1 df).
+    """
+    now = both["now"].to_numpy()
+    then = both["then"].to_numpy()
     if not len(both) or now.all() or not now.any() or then.all() or not then.any():
         return None, None, False
-    p, q = now.mean(), then.mean()
-    agreement, chance = float((now == then).mean()), float(p * q + (1 - p) * (1 - q))
+    p = now.mean()
+    q = then.mean()
+    agreement = float((now == then).mean())
+    chance = float(p * q + (1 - p) * (1 - q))
     correlation = float(np.corrcoef(now, then)[0, 1])
     from scipy.stats import chi2
 

@@ -15,23 +15,31 @@ from churn_platform.contract.model import Contract
 from churn_platform.lake.tables import canonical_dtypes
 from churn_platform.lake.window import Window
 
-AS_OF, LABEL, HOLDOUT = "as_of", "label", "holdout"
+AS_OF = "as_of"
+LABEL = "label"
+HOLDOUT = "holdout"
 Hashes = np.ndarray[Any, np.dtype[np.uint64]]
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 def in_holdout(entities: Iterable[object], salt: str, fraction: float) -> Mask:
-    """Whether each entity belongs to the holdout, once and for all: sha256(salt + entity) < fraction.
+    """Whether each entity belongs to the holdout, once and for all: sha256(salt + entity) <
+    fraction.
 
     Returns:
         (entities,) booleans that depend on salt and entity alone.
     """
-    hashes, limit = _hashed(entities, salt), int(fraction * 2**64)
-    return hashes < np.uint64(limit) if limit < 2**64 else np.ones(len(hashes), dtype=bool)
+    hashes = _hashed(entities, salt)
+    limit = int(fraction * 2**64)
+    if limit < 2**64:
+        return hashes < np.uint64(limit)
+    return np.ones(len(hashes), dtype=bool)
 
 
 def entity_hashes(entities: Iterable[object]) -> Hashes:
-    """The first 64 bits of each entity's sha256, sorted and unique: a digest that can be intersected."""
+    """The first 64 bits of each entity's sha256, sorted and unique: a digest that can be
+    intersected.
+    """
     return np.unique(_hashed(entities))
 
 
@@ -41,8 +49,13 @@ def trained_on(entities: pd.Series, hashes: Hashes) -> Mask:
 
 
 def _hashed(entities: Iterable[object], salt: str = "") -> Hashes:
-    """The first 64 bits of sha256(salt + entity), one an entity (rows,); each distinct entity is hashed once."""
-    column = entities if isinstance(entities, pd.Series) else pd.Series(list(entities), dtype=object)
+    """The first 64 bits of sha256(salt + entity), one an entity (rows,); each distinct entity
+    is hashed once.
+    """
+    if isinstance(entities, pd.Series):
+        column = entities
+    else:
+        column = pd.Series(list(entities), dtype=object)
     codes, distinct = pd.factorize(column, use_na_sentinel=False)
     salted = hashlib.sha256(salt.encode())
     digests = bytearray()
@@ -55,7 +68,9 @@ def _hashed(entities: Iterable[object], salt: str = "") -> Hashes:
 
 @dataclass(frozen=True)
 class Origin:
-    """What a dataset was read from: the instant of knowledge (ISO, UTC), and the digest of each table's month."""
+    """What a dataset was read from: the instant of knowledge (ISO, UTC), and the digest of each
+    table's month.
+    """
 
     known_at: str
     tables: Mapping[str, str]
@@ -64,7 +79,9 @@ class Origin:
 
 @dataclass(frozen=True)
 class TrainingDataset:
-    """Features as they were known, and matured labels; `frame` has entity, as_of, features, carried, label, holdout."""
+    """Features as they were known, and matured labels; `frame` has entity, as_of, features,
+    carried, label, holdout.
+    """
 
     frame: pd.DataFrame
     window: Window
@@ -76,7 +93,9 @@ class TrainingDataset:
         return self._rows(self.window.training, holdout=False)
 
     def newest_rows(self) -> pd.DataFrame:
-        """The training rows of the newest month: a feature that leaks since then is diluted among pooled months."""
+        """The training rows of the newest month: a feature that leaks since then is diluted
+        among pooled months.
+        """
         return self._rows(self.window.training[-1:], holdout=False)
 
     def holdout_rows(self) -> pd.DataFrame:
@@ -93,7 +112,9 @@ class TrainingDataset:
         return frame[chosen].reset_index(drop=True)
 
 
-def assemble(contract: Contract, spine: pd.DataFrame, joined: pd.DataFrame, window: Window) -> TrainingDataset:
+def assemble(
+    contract: Contract, spine: pd.DataFrame, joined: pd.DataFrame, window: Window
+) -> TrainingDataset:
     """Bring the join's answer back onto the spine, row for row.
 
     Args:
@@ -118,11 +139,13 @@ def assemble(contract: Contract, spine: pd.DataFrame, joined: pd.DataFrame, wind
         frame = spine.merge(answered, on=key, how="inner", validate="one_to_one")
     if len(frame) != len(spine):
         raise IntegrityError(
-            f"The feature store answered {len(spine) - len(frame)} of {len(spine)} rows for others than were asked "
-            "for: the join cannot be trusted."
+            f"The feature store answered {len(spine) - len(frame)} of {len(spine)} rows for"
+            " others than were asked for: the join cannot be trusted."
         )
     policy = contract.policy.training
     frame[LABEL] = frame[LABEL].astype(bool)
     frame[HOLDOUT] = in_holdout(frame[contract.entity.column], policy.salt, policy.holdout_fraction)
-    frame = frame[[*key, *contract.features, *contract.carried, LABEL, HOLDOUT]].sort_values(key, ignore_index=True)
+    frame = frame[[*key, *contract.features, *contract.carried, LABEL, HOLDOUT]].sort_values(
+        key, ignore_index=True
+    )
     return TrainingDataset(frame, window, frame_digest(frame))

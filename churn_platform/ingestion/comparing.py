@@ -41,7 +41,9 @@ if TYPE_CHECKING:
 
 
 def compared(lake: Lake, drop: Drop, found: ValidatedDrop) -> ValidatedDrop:
-    """The drop with its comparison, and with the faults that the comparison shows; a refused drop as it is."""
+    """The drop with its comparison, and with the faults that the comparison shows; a refused
+    drop as it is.
+    """
     if found.refusals:
         return found
     comparison = _comparison(lake, drop, found)
@@ -52,10 +54,16 @@ def compared(lake: Lake, drop: Drop, found: ValidatedDrop) -> ValidatedDrop:
     return replace(found, comparison=comparison, warnings=tuple(warnings))
 
 
-def comparison_warnings(lake: Lake, as_of: dt.date, comparison: Mapping[str, Any] | None) -> list[MonthWarning]:
+def comparison_warnings(
+    lake: Lake, as_of: dt.date, comparison: Mapping[str, Any] | None
+) -> list[MonthWarning]:
     """The warnings of a month's comparison, next to that of the month before."""
     before = lake.month_before(as_of)
-    return of_comparison(comparison, None if before is None else lake.compared(before), lake.contract.policy.ingestion)
+    return of_comparison(
+        comparison,
+        None if before is None else lake.compared(before),
+        lake.contract.policy.ingestion,
+    )
 
 
 def _comparison(lake: Lake, drop: Drop, found: ValidatedDrop) -> MonthComparison:
@@ -63,18 +71,27 @@ def _comparison(lake: Lake, drop: Drop, found: ValidatedDrop) -> MonthComparison
     months = lake.months()
     known = lake.keys(as_of) if as_of in months else {}
     delivered = {name: table.keys for name, table in found.tables.items() if len(table.keys)}
-    features = {n: keys for n, keys in {**known, **delivered}.items() if n in lake.contract.feature_tables}
+    features = {
+        n: keys for n, keys in {**known, **delivered}.items() if n in lake.contract.feature_tables
+    }
     before = lake.month_before(as_of)
-    tables = lake_tables(lake.contract, {name: table.sound for name, table in found.tables.items()}, as_of)
+    tables = lake_tables(
+        lake.contract, {name: table.sound for name, table in found.tables.items()}, as_of
+    )
     content = _Content(lake, as_of, tables)
     repeated = repeated_tables(content.own, content.others, content.numeric)
-    extra = {**((lake.compared(as_of) or {}).get("extra_columns") or {}), **_extra_columns(lake.contract, drop)}
+    extra = {
+        **((lake.compared(as_of) or {}).get("extra_columns") or {}),
+        **_extra_columns(lake.contract, drop),
+    }
     return MonthComparison(
         count=len(everyone(features)) if features else 0,
-        customers=_customers(lake, features, before) if before is not None and features else None,
+        customers=(_customers(lake, features, before) if before is not None and features else None),
         lacking=_lacking(features),
         repeated=repeated,
-        repeated_month=None if content.unchanged else repeated_month(content.own, content.others, repeated),
+        repeated_month=(
+            None if content.unchanged else repeated_month(content.own, content.others, repeated)
+        ),
         extra_columns=extra,
         new_columns=_new_columns(extra, None if before is None else lake.compared(before)),
         without_line_end=_without_line_end(drop),
@@ -83,26 +100,51 @@ def _comparison(lake: Lake, drop: Drop, found: ValidatedDrop) -> MonthComparison
 
 def _lacking(features: Mapping[str, pd.Series]) -> dict[str, Lacking]:
     found = lacking(features) if features else {}
-    return {name: Lacking(len(keys), tuple(map(str, keys.head(EXAMPLES)))) for name, keys in found.items()}
+    return {
+        name: Lacking(len(keys), tuple(map(str, keys.head(EXAMPLES))))
+        for name, keys in found.items()
+    }
 
 
 def _faults(lake: Lake, found: ValidatedDrop, comparison: MonthComparison) -> list[Fault]:
     policy = lake.contract.policy.ingestion
     faults = []
     change = _delivered_customers(lake, found, comparison)
-    if change is not None and change.near is not None and change.near.count > policy.near_key_share * change.customers:
-        words: dict[str, Any] = {"near": f"{change.near.count:,}", "all": f"{change.customers:,}"}
-        words |= {"before": change.before, "how": change.near.spelling.how, "repair": change.near.spelling.repair}
+    if (
+        change is not None
+        and change.near is not None
+        and change.near.count > policy.near_key_share * change.customers
+    ):
+        words: dict[str, Any] = {
+            "near": f"{change.near.count:,}",
+            "all": f"{change.customers:,}",
+        }
+        words |= {
+            "before": change.before,
+            "how": change.near.spelling.how,
+            "repair": change.near.spelling.repair,
+        }
         faults.append(fault("keys_nearly_match", "", examples=change.near.examples, **words))
     if comparison.repeated_month is not None and policy.repeated_month == "refuse":
         faults.append(fault("month_repeated", "", same=comparison.repeated_month))
     return faults
 
 
-def _delivered_customers(lake: Lake, found: ValidatedDrop, comparison: MonthComparison) -> CustomerChange | None:
-    """The comparison of the customers in the drop's own feature tables; a drop cannot repair others."""
-    known = set(lake.keys(found.as_of)) if found.as_of in lake.months() else set()
-    delivered = {n: t.keys for n, t in found.tables.items() if n in lake.contract.feature_tables and len(t.keys)}
+def _delivered_customers(
+    lake: Lake, found: ValidatedDrop, comparison: MonthComparison
+) -> CustomerChange | None:
+    """The comparison of the customers in the drop's own feature tables; a drop cannot repair
+    others.
+    """
+    if found.as_of in lake.months():
+        known = set(lake.keys(found.as_of))
+    else:
+        known = set()
+    delivered = {
+        n: t.keys
+        for n, t in found.tables.items()
+        if n in lake.contract.feature_tables and len(t.keys)
+    }
     if comparison.customers is None or comparison.customers.near is None or not delivered:
         return None
     if known <= set(delivered):
@@ -116,11 +158,15 @@ def _customers(lake: Lake, features: Mapping[str, pd.Series], month: dt.date) ->
 
 
 class _Content:
-    """Digests of the tables of a month and of every other month, without the ages: those change by the calendar."""
+    """Digests of the tables of a month and of every other month, without the ages: those change
+    by the calendar.
+    """
 
     def __init__(self, lake: Lake, as_of: dt.date, tables: Mapping[str, pd.DataFrame]) -> None:
         self._lake = lake
-        self._ages = {name: set(table.ages) for name, table in lake.contract.tables.items() if table.ages}
+        self._ages = {
+            name: set(table.ages) for name, table in lake.contract.tables.items() if table.ages
+        }
         others = {month: lake.entries(month) for month in lake.months() if month != as_of}
         known = lake.entries(as_of)
         self.own = {
@@ -131,7 +177,8 @@ class _Content:
         }
         self.own = {name: self.own.get(name, f"like no other {name}") for name in tables}
         self.unchanged = bool(known) and all(
-            name in known and self._stored(name, known[name]) == digest for name, digest in self.own.items()
+            name in known and self._stored(name, known[name]) == digest
+            for name, digest in self.own.items()
         )
         rows = {name: len(table) for name, table in tables.items()}
         for name, entry in known.items():
@@ -140,7 +187,11 @@ class _Content:
                 rows[name] = entry["rows"]
         self.others = {
             month: {
-                name: self._stored(name, entry) if entry["rows"] == rows.get(name) else entry["digest"]
+                name: (
+                    self._stored(name, entry)
+                    if entry["rows"] == rows.get(name)
+                    else entry["digest"]
+                )
                 for name, entry in entries.items()
             }
             for month, entries in others.items()
@@ -148,7 +199,9 @@ class _Content:
         self.numeric = {name: self._mostly_numbers(name) for name in self.own}
 
     def _delivered(self, name: str, table: pd.DataFrame) -> str:
-        return table_digest(self._without_ages(name, to_arrow(table, self._lake.contract.published[name])))
+        return table_digest(
+            self._without_ages(name, to_arrow(table, self._lake.contract.published[name]))
+        )
 
     def _stored(self, name: str, entry: Mapping[str, Any]) -> str:
         """The digest of a table of the lake; one with ages is read again without them."""
@@ -157,18 +210,26 @@ class _Content:
         import pyarrow.parquet as pq
 
         table = pq.ParquetFile(self._lake.folder / entry["file"]).read()
-        names = [column for column in self._lake.contract.published[name] if column in table.column_names]
-        return table_digest(self._without_ages(name, table.select(names).replace_schema_metadata(None)))
+        names = [
+            column for column in self._lake.contract.published[name] if column in table.column_names
+        ]
+        return table_digest(
+            self._without_ages(name, table.select(names).replace_schema_metadata(None))
+        )
 
     def _without_ages(self, name: str, table: "pa.Table") -> "pa.Table":
-        return table.drop_columns([column for column in table.column_names if column in self._ages.get(name, ())])
+        return table.drop_columns(
+            [column for column in table.column_names if column in self._ages.get(name, ())]
+        )
 
     def _mostly_numbers(self, name: str) -> bool:
         """Whether most columns are numbers; labels are expected to change every month, too."""
         contract = self._lake.contract
         if name == contract.label_table:
             return True
-        columns = [spec for own, spec in contract.published[name].items() if own != contract.entity.column]
+        columns = [
+            spec for own, spec in contract.published[name].items() if own != contract.entity.column
+        ]
         numbers = [spec for spec in columns if spec.dtype in ("integer", "float")]
         return len(numbers) > len(columns) / 2
 
@@ -188,25 +249,39 @@ def _header(path: Path, contract: Contract) -> list[str]:
 
         return [str(name) for name in pq.read_schema(path).names]
     try:
-        return open_text(memoryview(head_bytes(path)), contract.files.encoding, contract.files.delimiter).header
+        return open_text(
+            memoryview(head_bytes(path)), contract.files.encoding, contract.files.delimiter
+        ).header
     except UnicodeError:  # the last character of the head is cut
         return open_text(raw_bytes(path), contract.files.encoding, contract.files.delimiter).header
 
 
 def _without_line_end(drop: Drop) -> tuple[str, ...]:
-    """The files of the drop whose last row has no line end, where other CSV files of the drop end with one.
+    """The files of the drop whose last row has no line end, where other CSV files of the drop
+    end with one.
 
-    A cut file cannot be told from a complete one by itself: many programs write no line end after the last row.
+    A cut file cannot be told from a complete one by itself: many programs write no line end
+    after the last row.
     """
     texts = [path for path in drop.files.values() if is_text(path)]
-    without = [path.name for path in texts if not last_bytes(path).strip(b"\0").endswith((b"\n", b"\r"))]
+    without = [
+        path.name for path in texts if not last_bytes(path).strip(b"\0").endswith((b"\n", b"\r"))
+    ]
     if len(without) == len(texts):
         return ()
     return tuple(sorted(without))
 
 
-def _new_columns(extra: Mapping[str, list[str]], before: Mapping[str, Any] | None) -> dict[str, list[str]]:
-    """The extra columns that the month before did not have; none where its columns are not known."""
+def _new_columns(
+    extra: Mapping[str, list[str]], before: Mapping[str, Any] | None
+) -> dict[str, list[str]]:
+    """The extra columns that the month before did not have; none where its columns are not
+    known.
+    """
     known = (before or {}).get("extra_columns") or {}
-    new = {table: sorted(set(names) - set(known[table])) for table, names in extra.items() if table in known}
+    new = {
+        table: sorted(set(names) - set(known[table]))
+        for table, names in extra.items()
+        if table in known
+    }
     return {table: names for table, names in new.items() if names}

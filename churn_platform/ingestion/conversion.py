@@ -1,4 +1,5 @@
-"""From values as delivered to the contract's dtypes, with the kind of fault of every value that cannot be read.
+"""From values as delivered to the contract's dtypes, with the kind of fault of every value that
+cannot be read.
 
 Text is held by Arrow: a million Python strings would cost more than everything else.
 """
@@ -17,7 +18,9 @@ from churn_platform.ingestion.faults import Mask
 
 NULL_WORDS = ("", "null", "none", "nan", "-nan", "+nan", "-nan(ind)", "na", "n/a")
 """In lower case. Read as missing in every column but a text."""
-_SPELLINGS = [s for word in NULL_WORDS for s in (word, word.upper(), word.capitalize(), word.title())]
+_SPELLINGS = [
+    s for word in NULL_WORDS for s in (word, word.upper(), word.capitalize(), word.title())
+]
 NULL_SPELLINGS = tuple(dict.fromkeys([*_SPELLINGS, "NaN", "-NaN", "+NaN"]))
 """As pyarrow needs them; another mix of cases is read by the slower way."""
 GAP_WORDS = frozenset({
@@ -25,7 +28,9 @@ GAP_WORDS = frozenset({
     "(null)", "(blank)", "n.a.", "n.v.", "k.a.", "nil", "nat", "unknown", "unbekannt", "missing", "not available",
     "tbd",
 })  # fmt: skip
-"""In lower case. What tools and people write where a number or a date is missing, next to `NULL_WORDS`."""
+"""In lower case. What tools and people write where a number or a date is missing, next to
+`NULL_WORDS`.
+"""
 
 
 TRUE_WORDS = ("true", "t", "yes", "y", "1", "1.0")
@@ -40,7 +45,9 @@ ISO_DATE = r"[0-9]{4}-?[0-9]{2}-?[0-9]{2}(?:[T ].*)?"
 OFFSET = r"([T ][0-9]{2}:[0-9]{2}.*?) ?(?:Z|[+-][0-9]{2}:?(?:[0-9]{2})?)$"
 INFINITE = r"(?i)[+-]?(?:inf|infinity|[0-9.]+e\+?[0-9]{3,})"
 HEXADECIMAL = r"0[xX][0-9a-fA-F]{1,15}"
-"""Read because pyarrow reads it: a value must not depend on whether its file could be read typed."""
+"""Read because pyarrow reads it: a value must not depend on whether its file could be read
+typed.
+"""
 SPACE = "[ \u00a0\u202f]"
 EPOCH = dt.datetime(1970, 1, 1)
 EXCEL_EPOCH = dt.date(1899, 12, 30)
@@ -77,8 +84,11 @@ class Writing:
         )
 
 
-def convert(values: pd.Series, dtype: Dtype, writing: Writing | None = None) -> tuple[pd.Series, Masks]:
-    """The values (rows,) in the contract's dtype, null where they cannot be read, and why they cannot.
+def convert(
+    values: pd.Series, dtype: Dtype, writing: Writing | None = None
+) -> tuple[pd.Series, Masks]:
+    """The values (rows,) in the contract's dtype, null where they cannot be read, and why they
+    cannot.
 
     Args:
         values: text as it was in a file, or values typed already.
@@ -86,18 +96,24 @@ def convert(values: pd.Series, dtype: Dtype, writing: Writing | None = None) -> 
         writing: how text is written, and which values are missing.
 
     Returns:
-        The typed values (text: `string[pyarrow]`, whole numbers: `Int64`, numbers: `float64`, booleans: `boolean`,
-        dates: `datetime64[s]`), and a mask for each kind of fault that occurs; no value has two.
+        The typed values (text: `string[pyarrow]`, whole numbers: `Int64`, numbers: `float64`,
+        booleans: `boolean`,
+        dates: `datetime64[s]`), and a mask for each kind of fault that occurs; no value has
+            two.
     """
     writing = writing or Writing()
     if dtype in ("string", "category"):
         text = _text(values)
-        return (text.mask(text.str.strip().isin(writing.missing), None) if writing.missing else text), {}
+        return (
+            text.mask(text.str.strip().isin(writing.missing), None) if writing.missing else text
+        ), {}
     converted, masks = _converted(values, dtype, writing)
     if not writing.missing:
         return converted, masks
     # By value as well: -1 is also written -1.0, and a typed value has no text.
-    words, _ = _converted(pd.Series(writing.missing, dtype=TEXT), dtype, replace(writing, missing=()))
+    words, _ = _converted(
+        pd.Series(writing.missing, dtype=TEXT), dtype, replace(writing, missing=())
+    )
     absent = _text(values).isin(writing.missing).to_numpy(dtype=bool)
     masks = {code: mask & ~absent for code, mask in masks.items() if (mask & ~absent).any()}
     return converted.mask(converted.isin(words.dropna()), None), masks
@@ -107,7 +123,9 @@ def _converted(values: pd.Series, dtype: Dtype, writing: Writing) -> tuple[pd.Se
     if _is_text(values):
         return _from_text(values.astype(TEXT).str.strip(), dtype, writing)
     if isinstance(values.dtype, pd.DatetimeTZDtype) or values.dtype.kind == "M":
-        return (_midnight(values), {}) if dtype == "date" else _from_text(values.astype(TEXT), dtype, writing)
+        if dtype == "date":
+            return (_midnight(values), {})
+        return _from_text(values.astype(TEXT), dtype, writing)
     if dtype == "date":  # numbers
         return _from_text(_text(values), dtype, writing)
     return _from_numbers(values, dtype)
@@ -127,8 +145,12 @@ def _text(values: pd.Series) -> pd.Series:
     if values.dtype.kind == "f":
         numbers = _floats(values)
         whole = np.isfinite(numbers) & (np.trunc(numbers) == numbers)
-        text[whole] = pd.Series([str(int(number)) for number in numbers[whole]], dtype=TEXT).to_numpy()
-    return text.mask(text == "", None) if (text == "").any() else text
+        text[whole] = pd.Series(
+            [str(int(number)) for number in numbers[whole]], dtype=TEXT
+        ).to_numpy()
+    if (text == "").any():
+        return text.mask(text == "", None)
+    return text
 
 
 def _from_text(text: pd.Series, dtype: Dtype, writing: Writing) -> tuple[pd.Series, Masks]:
@@ -143,9 +165,14 @@ def _from_text(text: pd.Series, dtype: Dtype, writing: Writing) -> tuple[pd.Seri
     if dtype in ("integer", "float"):
         plain = _without_signs(text, writing)
         if writing.decimal == ",":
-            wrong_sign = plain.str.fullmatch(r"[+-]?[0-9]*\.[0-9]+").fillna(value=False).astype(bool)
+            wrong_sign = (
+                plain.str.fullmatch(r"[+-]?[0-9]*\.[0-9]+").fillna(value=False).astype(bool)
+            )
             plain = plain.mask(wrong_sign, None).str.replace(",", ".", regex=False)
-    converted = _formatted_dates(plain, writing.date_format) if writing.date_format else read(plain)
+    if writing.date_format:
+        converted = _formatted_dates(plain, writing.date_format)
+    else:
+        converted = read(plain)
     left = text[converted.isna().to_numpy() & text.notna().to_numpy()]
     left = left[~left.str.lower().isin(NULL_WORDS)]
     if left.empty:
@@ -154,19 +181,31 @@ def _from_text(text: pd.Series, dtype: Dtype, writing: Writing) -> tuple[pd.Seri
     if writing.date_format:
         codes[:] = "not_a_date"
     codes = codes.mask(wrong_sign[left.index], "decimal_point")
-    return converted, {str(code): text.index.isin(codes.index[codes == code]) for code in codes.unique()}
+    return converted, {
+        str(code): text.index.isin(codes.index[codes == code]) for code in codes.unique()
+    }
 
 
 def _without_signs(text: pd.Series, writing: Writing) -> pd.Series:
-    """Numbers without the unit and, where the groups of three digits are right, without their separators."""
+    """Numbers without the unit and, where the groups of three digits are right, without their
+    separators.
+    """
     if writing.unit:
         unit = re.escape(writing.unit)
         text = text.str.replace(rf"^([+-]?){SPACE}*{unit}{SPACE}*", r"\1", regex=True)
         text = text.str.replace(rf"{SPACE}*{unit}$", "", regex=True)
     if writing.thousands:
-        separator = SPACE if writing.thousands in SPACE else re.escape(writing.thousands)
-        grouped = text.str.fullmatch(rf"[+-]?[0-9]{{1,3}}({separator}[0-9]{{3}})+({re.escape(writing.decimal)}[0-9]*)?")
-        text = text.where(~grouped.fillna(value=False).astype(bool), text.str.replace(separator, "", regex=True))
+        if writing.thousands in SPACE:
+            separator = SPACE
+        else:
+            separator = re.escape(writing.thousands)
+        grouped = text.str.fullmatch(
+            rf"[+-]?[0-9]{{1,3}}({separator}[0-9]{{3}})+({re.escape(writing.decimal)}[0-9]*)?"
+        )
+        text = text.where(
+            ~grouped.fillna(value=False).astype(bool),
+            text.str.replace(separator, "", regex=True),
+        )
     return text
 
 
@@ -189,8 +228,12 @@ def _from_numbers(values: pd.Series, dtype: Dtype) -> tuple[pd.Series, Masks]:
     if infinite.any():
         numbers = np.where(infinite, np.nan, numbers)
     if dtype == "float":
-        return pd.Series(numbers, index=values.index), {"infinite": infinite} if infinite.any() else {}
-    whole, masks = _with_mask(_whole(pd.Series(numbers, index=values.index)), missing | infinite, "not_a_whole_number")
+        return pd.Series(numbers, index=values.index), (
+            {"infinite": infinite} if infinite.any() else {}
+        )
+    whole, masks = _with_mask(
+        _whole(pd.Series(numbers, index=values.index)), missing | infinite, "not_a_whole_number"
+    )
     return whole, masks | ({"infinite": infinite} if infinite.any() else {})
 
 
@@ -217,12 +260,16 @@ def _read_numbers(text: pd.Series) -> pd.Series:
 
 
 def _read_integers(text: pd.Series) -> pd.Series:
-    """Int64, exact: a key of 18 digits read through a float would silently become its neighbour."""
+    """Int64, exact: a key of 18 digits read through a float would silently become its
+    neighbour.
+    """
     whole = _whole(_read_numbers(text))
     for form, base in ((r"[+-]?[0-9]{16,19}", 10), (HEXADECIMAL, 16)):
         digits = text.str.fullmatch(form).fillna(value=False).to_numpy(dtype=bool)
         read = [int(number, base) for number in text[digits]]
-        whole[digits] = pd.array([n if -(2**63) <= n < 2**63 else pd.NA for n in read], dtype="Int64")
+        whole[digits] = pd.array(
+            [n if -(2**63) <= n < 2**63 else pd.NA for n in read], dtype="Int64"
+        )
     return whole
 
 
@@ -247,7 +294,9 @@ def _read_dates(text: pd.Series) -> pd.Series:
 
 def _formatted_dates(text: pd.Series, date_format: str) -> pd.Series:
     known = {word: _formatted_date(word, date_format) for word in text.dropna().unique()}
-    return text.map(known).astype(DATE) if known else pd.Series(pd.NaT, index=text.index, dtype=DATE)
+    if known:
+        return text.map(known).astype(DATE)
+    return pd.Series(pd.NaT, index=text.index, dtype=DATE)
 
 
 def _formatted_date(word: str, date_format: str) -> np.datetime64:
@@ -269,7 +318,10 @@ def _far_date(word: str) -> np.datetime64:
 
 
 def _midnight(dates: pd.Series) -> pd.Series:
-    local = dates.dt.tz_localize(None) if isinstance(dates.dtype, pd.DatetimeTZDtype) else dates
+    if isinstance(dates.dtype, pd.DatetimeTZDtype):
+        local = dates.dt.tz_localize(None)
+    else:
+        local = dates
     # One unit: the same dates in Parquet of another unit are no correction.
     midnight: pd.Series = local.dt.normalize().astype(DATE)
     return midnight
@@ -279,7 +331,10 @@ def _number_codes(left: pd.Series, otherwise: str) -> pd.Series:
     codes = pd.Series(otherwise, index=left.index)
     for code, form in (
         ("decimal_comma", r"[+-]?[0-9]*,[0-9]+"),
-        ("thousands_separator", r"[+-]?[0-9]{1,3}(?:[,. '\x{00a0}\x{202f}][0-9]{3})+(?:[.,][0-9]+)?"),
+        (
+            "thousands_separator",
+            r"[+-]?[0-9]{1,3}(?:[,. '\x{00a0}\x{202f}][0-9]{3})+(?:[.,][0-9]+)?",
+        ),
         ("infinite", INFINITE),
     ):
         codes[left.str.fullmatch(form).to_numpy(dtype=bool)] = code

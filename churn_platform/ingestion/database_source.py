@@ -1,4 +1,6 @@
-"""Reads the tables of a drop that a contract places in a database, and writes them as the files of one."""
+"""Reads the tables of a drop that a contract places in a database, and writes them as the files
+of one.
+"""
 
 import datetime as dt
 import decimal
@@ -18,7 +20,9 @@ if TYPE_CHECKING:
 
 
 def next_as_of(contract: Contract, newest: dt.date) -> dt.date:
-    """The as_of one cadence after `newest`; the end of a month is followed by the end of the next."""
+    """The as_of one cadence after `newest`; the end of a month is followed by the end of the
+    next.
+    """
     following = contract.step.after(newest)
     if contract.cadence != "month" or (newest + dt.timedelta(days=1)).day != 1:
         return following
@@ -36,9 +40,16 @@ def due_pull(
         labelled: those whose labels have been delivered.
         today: the date.
     """
-    by_files = [name for name in contract.tables if name not in contract.pulled and name != contract.label.table]
+    by_files = [
+        name
+        for name in contract.tables
+        if name not in contract.pulled and name != contract.label.table
+    ]
     if not contract.pulled or by_files:
-        what = f"files deliver {', '.join(by_files)}" if contract.pulled else "no table is in a database"
+        if contract.pulled:
+            what = f"files deliver {', '.join(by_files)}"
+        else:
+            what = "no table is in a database"
         return None, f"Nothing is read by the clock: {what}."
     if not months:
         return None, "Ingest the first month by hand: `churn ingest --as-of DATE`."
@@ -55,14 +66,23 @@ CHUNK = 50_000
 CONNECT_SECONDS = 10
 SHOWN = 300
 """Characters of a database's message that are shown."""
-DRIVERS = {"psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient", "pyodbc": "pyodbc", "psycopg": "psycopg[binary]"}
+DRIVERS = {
+    "psycopg2": "psycopg2-binary",
+    "MySQLdb": "mysqlclient",
+    "pyodbc": "pyodbc",
+    "psycopg": "psycopg[binary]",
+}
 TIMES = (dt.date, dt.datetime)
 
 
-def pull(contract: Contract, as_of: dt.date, folder: Path, skip: Sequence[str] = ()) -> dict[str, int]:
-    """Write every table of the contract that is in a database into `folder`, as Parquet; table -> rows.
+def pull(
+    contract: Contract, as_of: dt.date, folder: Path, skip: Sequence[str] = ()
+) -> dict[str, int]:
+    """Write every table of the contract that is in a database into `folder`, as Parquet; table
+    -> rows.
 
-    Tables of one database are read in one read-only transaction, so they are of one moment where it can do that.
+    Tables of one database are read in one read-only transaction, so they are of one moment
+    where it can do that.
 
     Args:
         contract: the contract.
@@ -72,7 +92,8 @@ def pull(contract: Contract, as_of: dt.date, folder: Path, skip: Sequence[str] =
 
     Raises:
         UsageError: a variable is not set, a URL is invalid, or its driver is not installed.
-        DataError: the database does not answer, refuses the login or the query, lacks a column, or has no rows.
+        DataError: the database does not answer, refuses the login or the query, lacks a column,
+            or has no rows.
     """
     by_url: dict[str, list[str]] = {}
     for name, source in contract.pulled.items():
@@ -96,20 +117,27 @@ def _engine(where: str, url: str) -> "sa.Engine":
 
     try:
         address = sa.engine.make_url(expand(url))
-        options = {"connect_timeout": CONNECT_SECONDS} if address.get_backend_name() == "postgresql" else {}
+        if address.get_backend_name() == "postgresql":
+            options = {"connect_timeout": CONNECT_SECONDS}
+        else:
+            options = {}
         engine = sa.create_engine(address, connect_args=options, poolclass=sa.pool.NullPool)
     except UsageError as error:
         raise UsageError(f"{where}.url: {error}") from None
     except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ValueError):
         raise UsageError(
-            f"{where}.url is not a database URL: write it as postgresql+psycopg2://USER:PASSWORD@HOST/DATABASE, or as "
-            "sqlite:////FOLDER/FILE."
+            f"{where}.url is not a database URL: write it as"
+            " postgresql+psycopg2://USER:PASSWORD@HOST/DATABASE, or as sqlite:////FOLDER/FILE."
         ) from None
     except ImportError as error:
         package = DRIVERS.get(error.name or "", error.name)
-        raise UsageError(f"{where}.url needs a driver that is not installed: `pip install {package}`.") from None
+        raise UsageError(
+            f"{where}.url needs a driver that is not installed: `pip install {package}`."
+        ) from None
     if address.get_backend_name() == "sqlite" and not Path(address.database or "").is_file():
-        raise DataError(f"{where}: there is no SQLite file {address.database}.")  # SQLite would make an empty one
+        raise DataError(
+            f"{where}: there is no SQLite file {address.database}."
+        )  # SQLite would make an empty one
     return engine
 
 
@@ -120,28 +148,37 @@ def _connected(engine: "sa.Engine", where: str) -> "sa.Connection":
     try:
         connection = engine.connect()
         if engine.dialect.name == "postgresql":
-            return connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            return connection.execution_options(
+                isolation_level="REPEATABLE READ", postgresql_readonly=True
+            )
         if engine.dialect.name == "sqlite":
             connection.execute(sa.text("PRAGMA query_only = ON"))
     except sa.exc.SQLAlchemyError as error:
         shown = engine.url.render_as_string(hide_password=True)
         said = _said(error, engine)
-        what = (
-            "refuses the login" if re.search("authentication|password|access denied", said, re.I) else "does not answer"
-        )
+        if re.search("authentication|password|access denied", said, re.I):
+            what = "refuses the login"
+        else:
+            what = "does not answer"
         raise DataError(f"{where}: the database {shown} {what}: {said}") from None
     return connection
 
 
-def _write(contract: Contract, name: str, as_of: dt.date, connection: "sa.Connection", folder: Path) -> int:
+def _write(
+    contract: Contract, name: str, as_of: dt.date, connection: "sa.Connection", folder: Path
+) -> int:
     """Write one table in order of its key, so the same rows make the same file; how many rows."""
     import pyarrow as pa
     import pyarrow.parquet as pq
     import sqlalchemy as sa
 
-    where, source = f"tables.{name}.source", contract.pulled[name]
+    where = f"tables.{name}.source"
+    source = contract.pulled[name]
     headers = [column.source or own for own, column in contract.delivered(name).items()]
-    optional = {contract.label.column} if contract.wide and name == contract.label.table else set()
+    if contract.wide and name == contract.label.table:
+        optional = {contract.label.column}
+    else:
+        optional = set()
     try:
         result = connection.execution_options(stream_results=True, yield_per=CHUNK).execute(
             _query(source, headers, connection), {"as_of": _parameter(as_of, connection)}
@@ -150,19 +187,23 @@ def _write(contract: Contract, name: str, as_of: dt.date, connection: "sa.Connec
         missing = [header for header in headers if header not in present and header not in optional]
         if missing:
             raise DataError(
-                f"{where}: the query gives no column {', '.join(map(repr, missing))}; it gives {', '.join(present)}."
+                f"{where}: the query gives no column {', '.join(map(repr, missing))}; it gives"
+                f" {', '.join(present)}."
             )
         wanted = [header for header in headers if header in present]
         chunks = list(_chunks(result, [present.index(header) for header in wanted], wanted))
     except sa.exc.SQLAlchemyError as error:
-        raise DataError(f"{where}: the database refuses the query: {_said(error, connection.engine)}") from None
+        raise DataError(
+            f"{where}: the database refuses the query: {_said(error, connection.engine)}"
+        ) from None
     if not chunks and name == contract.label.table and not contract.wide:
         return 0  # labels come later: a drop without their file waits for them
     if not chunks:
         raise DataError(f"{where}: the database has no rows of {as_of}.")
     table = _joined(chunks)
     key = contract.key.source or contract.entity.column
-    table = table.sort_by(key) if not pa.types.is_null(table[key].type) else table
+    if not pa.types.is_null(table[key].type):
+        table = table.sort_by(key)
     pq.write_table(table, folder / f"{contract.file_stem(name)}.parquet")
     return int(table.num_rows)
 
@@ -181,11 +222,15 @@ def _query(source: DatabaseSource, headers: Sequence[str], connection: "sa.Conne
 def _plain_type(connection: "sa.Connection") -> Any:  # noqa: ANN401 - SQLAlchemy's own
     import sqlalchemy as sa
 
-    return sa.String() if connection.dialect.name == "sqlite" else sa.Date()
+    if connection.dialect.name == "sqlite":
+        return sa.String()
+    return sa.Date()
 
 
 def _parameter(as_of: dt.date, connection: "sa.Connection") -> Any:  # noqa: ANN401 - what the driver takes
-    return as_of.isoformat() if connection.dialect.name == "sqlite" else as_of  # SQLite has no dates
+    if connection.dialect.name == "sqlite":
+        return as_of.isoformat()
+    return as_of  # SQLite has no dates
 
 
 def _chunks(result: Any, places: Sequence[int], names: Sequence[str]) -> Iterator["pa.Table"]:  # noqa: ANN401
@@ -193,7 +238,9 @@ def _chunks(result: Any, places: Sequence[int], names: Sequence[str]) -> Iterato
 
     for rows in result.partitions():
         columns = list(zip(*rows, strict=True))
-        yield pa.table({name: _column(columns[place]) for name, place in zip(names, places, strict=True)})
+        yield pa.table(
+            {name: _column(columns[place]) for name, place in zip(names, places, strict=True)}
+        )
 
 
 def _column(values: Sequence[Any]) -> "pa.Array":
@@ -204,9 +251,16 @@ def _column(values: Sequence[Any]) -> "pa.Array":
     if decimal.Decimal in kinds:  # rounded by Python, as a number in a file is
         whole = all(value is None or value == int(value) for value in values if not _is_nan(value))
         whole = whole and not any(_is_nan(value) for value in values)
-        values = [None if value is None else int(value) if whole else float(value) for value in values]
+        values = [
+            None if value is None else int(value) if whole else float(value) for value in values
+        ]
         kinds = {type(value) for value in values} - {type(None)}
-    plain = kinds <= {bool} or kinds <= {int, float} or kinds <= {str} or len(kinds & set(TIMES)) == len(kinds) == 1
+    plain = (
+        kinds <= {bool}
+        or kinds <= {int, float}
+        or kinds <= {str}
+        or len(kinds & set(TIMES)) == len(kinds) == 1
+    )
     if kinds == {int, float}:
         return pa.array([None if value is None else float(value) for value in values], pa.float64())
     if plain:
@@ -228,7 +282,10 @@ def _joined(chunks: Sequence["pa.Table"]) -> "pa.Table":
     try:
         return pa.concat_tables(chunks, promote_options="permissive").combine_chunks()
     except pa.ArrowException:
-        text = [pa.table({name: chunk[name].cast(pa.string()) for name in chunk.column_names}) for chunk in chunks]
+        text = [
+            pa.table({name: chunk[name].cast(pa.string()) for name in chunk.column_names})
+            for chunk in chunks
+        ]
         return pa.concat_tables(text).combine_chunks()
 
 

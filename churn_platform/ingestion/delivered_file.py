@@ -1,4 +1,5 @@
-"""One delivered table file, opened: what its name, mark, encoding and first lines mean, whoever reads it.
+"""One delivered table file, opened: what its name, mark, encoding and first lines mean, whoever
+reads it.
 
 Ingestion and `churn init` both open files here, so a draft describes what ingestion will read.
 """
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
-CSV, PACKED_CSV, PARQUET = ".csv", ".csv.gz", ".parquet"
+CSV = ".csv"
+PACKED_CSV = ".csv.gz"
+PARQUET = ".parquet"
 SUFFIXES = (CSV, PACKED_CSV, PARQUET)
 HEAD = 65_536
 """Bytes that hold the header, one hopes."""
@@ -80,7 +83,8 @@ class Text:
         return header_of(bytes(self.content[:HEAD]), "utf-8", self.delimiter)
 
     def parse(self, convert: "arrow_csv.ConvertOptions") -> tuple["pa.Table", list[Any]]:
-        """The rows, and those that have more or fewer cells than the header, which are left out.
+        """The rows, and those that have more or fewer cells than the header, which are left
+        out.
 
         Raises:
             BrokenText: there are NUL bytes, or a quote is not closed in its cell.
@@ -96,17 +100,22 @@ class Text:
                     raise
                 block *= 8  # a single row is longer than the block
                 continue
-            # As many lines as rows: no cell runs over a line end, so no quote can have swallowed rows. In the last
+            # As many lines as rows: no cell runs over a line end, so no quote can have
+            # swallowed rows. In the last
             # line an odd quote may be one that is not closed.
             last = bytes(self.content[-HEAD:]).rstrip(b"\r\n").rsplit(b"\n", 1)[-1]
             odd = last.count(b'"') % 2 == 1
-            if self.quoted and (odd or self._quotes_and_lines[1] != table.num_rows + len(ragged) + 1):
+            if self.quoted and (
+                odd or self._quotes_and_lines[1] != table.num_rows + len(ragged) + 1
+            ):
                 where = _open_quote(self.content, self.delimiter)
                 if where >= 0:
                     raise _broken("open_quote", self.content, where)
             return table, ragged
 
-    def _parse(self, convert: "arrow_csv.ConvertOptions", block: int) -> tuple["pa.Table", list[Any]]:
+    def _parse(
+        self, convert: "arrow_csv.ConvertOptions", block: int
+    ) -> tuple["pa.Table", list[Any]]:
         import pyarrow as pa
         from pyarrow import csv as arrow_csv
 
@@ -147,12 +156,17 @@ def is_text(path: Path) -> bool:
 
 
 def table_files(folder: Path) -> dict[str, list[Path]]:
-    """The files of tables in a folder by their stems; CSV before Parquet where a table has both."""
+    """The files of tables in a folder by their stems; CSV before Parquet where a table has
+    both.
+    """
     found: dict[str, list[Path]] = {}
     for path in sorted(folder.iterdir() if folder.is_dir() else []):
         if suffix_of(path) and path.is_file():
             found.setdefault(stem_of(path), []).append(path)
-    return {stem: sorted(paths, key=lambda path: SUFFIXES.index(suffix_of(path))) for stem, paths in found.items()}
+    return {
+        stem: sorted(paths, key=lambda path: SUFFIXES.index(suffix_of(path)))
+        for stem, paths in found.items()
+    }
 
 
 def head_bytes(path: Path) -> bytes:
@@ -196,7 +210,8 @@ def last_bytes(path: Path) -> bytes:
 
 
 def open_text(raw: "memoryview[int]", encoding: str, delimiter: str) -> Text:
-    """The content of a CSV file; a mark or a separator line in the file takes precedence over what is declared.
+    """The content of a CSV file; a mark or a separator line in the file takes precedence over
+    what is declared.
 
     Args:
         raw: the file's bytes, unpacked.
@@ -204,7 +219,8 @@ def open_text(raw: "memoryview[int]", encoding: str, delimiter: str) -> Text:
         delimiter: the declared delimiter.
 
     Raises:
-        UnicodeError: the bytes are not text in that encoding. UTF-8 is only checked when it is parsed.
+        UnicodeError: the bytes are not text in that encoding. UTF-8 is only checked when it is
+            parsed.
     """
     mark, encoding = marked_encoding(raw[:4], encoding)
     content = raw[len(mark) :] if mark else raw
@@ -229,15 +245,21 @@ def header_of(head: bytes, encoding: str, delimiter: str) -> list[str]:
 
 
 def _block_size(content: "memoryview[int]") -> int:
-    """A size at which no block ends within a CR LF: pyarrow 25.0.1 loses the LF of one within quotes."""
+    """A size at which no block ends within a CR LF: pyarrow 25.0.1 loses the LF of one within
+    quotes.
+    """
     size = BLOCK
-    while any(bytes(content[end - 1 : end + 1]) == b"\r\n" for end in range(size, len(content), size)):
+    while any(
+        bytes(content[end - 1 : end + 1]) == b"\r\n" for end in range(size, len(content), size)
+    ):
         size += 1
     return size
 
 
 def _open_quote(content: "memoryview[int]", delimiter: str) -> int:
-    """Where a quoted cell begins that runs over a line end and is not closed before a delimiter; -1 without one."""
+    """Where a quoted cell begins that runs over a line end and is not closed before a
+    delimiter; -1 without one.
+    """
     values = np.frombuffer(content, dtype=np.uint8)
     quotes = np.flatnonzero(values == ord('"'))
     edge = np.zeros(256, dtype=bool)
@@ -247,7 +269,11 @@ def _open_quote(content: "memoryview[int]", delimiter: str) -> int:
     begins = edge[before] | (quotes == 0)
     closes = edge[after] | (quotes == len(values) - 1)
     doubled = (before == ord('"'), after == ord('"'))
-    if len(quotes) % 2 == 0 and (begins | doubled[0])[0::2].all() and (closes | doubled[1])[1::2].all():
+    if (
+        len(quotes) % 2 == 0
+        and (begins | doubled[0])[0::2].all()
+        and (closes | doubled[1])[1::2].all()
+    ):
         return -1
     opened = -1
     skipped = -1

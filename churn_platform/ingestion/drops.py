@@ -11,11 +11,14 @@ from churn_platform.contract.model import Contract
 from churn_platform.ingestion.delivered_file import table_files
 from churn_platform.ingestion.file_digests import FileDigests
 
-SUCCESS, INCOMING = "_SUCCESS", "_INCOMING"
+SUCCESS = "_SUCCESS"
+INCOMING = "_INCOMING"
 READING = "(reading)"
 """No table has this name."""
 BY_CONTENT = "content:"
-"""How a fingerprint of content begins; earlier versions recorded one of names, sizes and modification times."""
+"""How a fingerprint of content begins; earlier versions recorded one of names, sizes and
+modification times.
+"""
 
 
 @dataclass(frozen=True)
@@ -41,18 +44,23 @@ class Drop:
 
     @property
     def fingerprint(self) -> str:
-        """Changes when a file is added, removed, renamed or has other bytes, or is read otherwise; a copy has the same.
+        """Changes when a file is added, removed, renamed or has other bytes, or is read
+        otherwise; a copy has the same.
 
         A file that cannot be read counts by its size and time: validation names it.
         """
-        content: dict[str, Any] = {name: [path.name, *self._content(path)] for name, path in self._all.items()}
+        content: dict[str, Any] = {
+            name: [path.name, *self._content(path)] for name, path in self._all.items()
+        }
         self.digests.save()  # a drop at a time: a process that is killed has not read all of them in vain
         if self.reading:
             content[READING] = dict(self.reading)
         return BY_CONTENT + digest_of(content)
 
     def fingerprint_as(self, recorded: str | None) -> str:
-        """`recorded` where these files are known by it, also from an earlier version; else their own fingerprint."""
+        """`recorded` where these files are known by it, also from an earlier version; else
+        their own fingerprint.
+        """
         of_times = recorded is not None and not recorded.startswith(BY_CONTENT) and not self.reading
         if recorded is not None and of_times and recorded == self.by_times:
             return recorded
@@ -73,7 +81,12 @@ class Drop:
     def by_times(self) -> str:
         """The fingerprint of earlier versions: it reads no file."""
         stats = {name: (path.name, path.stat()) for name, path in self._all.items()}
-        return digest_of({name: [file, found.st_size, found.st_mtime_ns] for name, (file, found) in stats.items()})
+        return digest_of(
+            {
+                name: [file, found.st_size, found.st_mtime_ns]
+                for name, (file, found) in stats.items()
+            }
+        )
 
 
 def find_drops(folder: Path, contract: Contract, digests: FileDigests | None = None) -> list[Drop]:
@@ -95,12 +108,25 @@ def find_drops(folder: Path, contract: Contract, digests: FileDigests | None = N
     return drops
 
 
-def open_drop(folder: Path, as_of: dt.date, contract: Contract, digests: FileDigests | None = None) -> Drop:
+def open_drop(
+    folder: Path, as_of: dt.date, contract: Contract, digests: FileDigests | None = None
+) -> Drop:
     """The drop in `folder`; files that are not of a table of the contract are left alone."""
     found = table_files(folder)
     of_table = {table: found.get(contract.file_stem(table), []) for table in contract.deliverable}
     files = {table: paths[0] for table, paths in of_table.items() if paths}
     doubles = {table: paths[1] for table, paths in of_table.items() if paths[1:]}
-    newest = max((path.stat().st_mtime for path in (*files.values(), *doubles.values())), default=0.0)
+    newest = max(
+        (path.stat().st_mtime for path in (*files.values(), *doubles.values())), default=0.0
+    )
     complete = (folder / SUCCESS).exists()
-    return Drop(as_of, folder, files, newest, complete, doubles, digests or FileDigests(), contract.reading)
+    return Drop(
+        as_of,
+        folder,
+        files,
+        newest,
+        complete,
+        doubles,
+        digests or FileDigests(),
+        contract.reading,
+    )

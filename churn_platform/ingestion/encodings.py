@@ -1,4 +1,6 @@
-"""In which encoding a text file is written: its byte order mark, and what its bytes are likely to mean."""
+"""In which encoding a text file is written: its byte order mark, and what its bytes are likely
+to mean.
+"""
 
 import codecs
 import re
@@ -19,17 +21,23 @@ CENTRAL = frozenset("ąćęłńóśźżĄĆĘŁŃÓŚŹŻáčďéěíňřšťú�
 
 
 def marked_encoding(head: "memoryview[int] | bytes", declared: str) -> tuple[bytes, str]:
-    """The byte order mark at the start of a file, and its encoding; without one the declared encoding."""
+    """The byte order mark at the start of a file, and its encoding; without one the declared
+    encoding.
+    """
     start = bytes(head[:4])
     for mark, encoding in MARKS:
         if start.startswith(mark):
             return mark, encoding
     name = codecs.lookup(declared).name if declared else ""
-    return b"", {"utf-16": "utf-16-le", "utf-32": "utf-32-le", "utf-8-sig": "utf-8"}.get(name, declared)
+    return b"", {"utf-16": "utf-16-le", "utf-32": "utf-32-le", "utf-8-sig": "utf-8"}.get(
+        name, declared
+    )
 
 
 def likely_encoding(raw: "memoryview[int] | bytes") -> str:
-    """The encoding of a text, as far as its bytes tell; empty where every usual encoding reads the same."""
+    """The encoding of a text, as far as its bytes tell; empty where every usual encoding reads
+    the same.
+    """
     mark, encoding = marked_encoding(raw, "ascii")
     if mark:
         return encoding
@@ -40,10 +48,15 @@ def likely_encoding(raw: "memoryview[int] | bytes") -> str:
     if is_encoded(raw, "utf-8"):
         return "utf-8"
     first = re.search(rb"[\x80-\xff]", raw)
-    sample = bytes(raw[max(first.start() - 1, 0) :][:SAMPLE]) if first else b""
+    if first:
+        sample = bytes(raw[max(first.start() - 1, 0) :][:SAMPLE])
+    else:
+        sample = b""
     if _fitting_letters(sample, "cp1250") > _fitting_letters(sample, "cp1252"):
         return "cp1250"
-    return "cp1252" if is_encoded(raw, "cp1252") else "latin-1"
+    if is_encoded(raw, "cp1252"):
+        return "cp1252"
+    return "latin-1"
 
 
 def is_encoded(content: "memoryview[int] | bytes", encoding: str) -> bool:
@@ -56,17 +69,22 @@ def is_encoded(content: "memoryview[int] | bytes", encoding: str) -> bool:
 
 
 def _fitting_letters(sample: bytes, encoding: str) -> int:
-    """How many characters beyond ASCII are letters next to a letter; in cp1250 those of its languages only."""
+    """How many characters beyond ASCII are letters next to a letter; in cp1250 those of its
+    languages only.
+    """
     text = f" {str(sample, encoding, 'replace')} "
     return sum(
-        (here in CENTRAL if encoding == "cp1250" else here.isalpha()) and (before.isalpha() or after.isalpha())
+        (here in CENTRAL if encoding == "cp1250" else here.isalpha())
+        and (before.isalpha() or after.isalpha())
         for before, here, after in zip(text, text[1:], text[2:], strict=False)
         if not here.isascii()
     )
 
 
 def _likely_wide(sample: bytes) -> str:
-    """UTF-16 or UTF-32 without a mark, by the places of its zeros; empty where they fit neither."""
+    """UTF-16 or UTF-32 without a mark, by the places of its zeros; empty where they fit
+    neither.
+    """
     values = np.frombuffer(sample[: len(sample) // 4 * 4], dtype=np.uint8).reshape(-1, 4)
     zeros = (values == 0).mean(axis=0) > 0.5  # noqa: PLR2004 - most characters are ASCII
     forms = {

@@ -17,7 +17,9 @@ Positions = np.ndarray[Any, np.dtype[np.integer[Any]]]
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of fault. `says` follows the number of values, or is used alone if the fault has no rows."""
+    """One kind of fault. `says` follows the number of values, or is used alone if the fault has
+    no rows.
+    """
 
     code: str
     says: str
@@ -139,7 +141,9 @@ class Fault:
     remedy: str
     examples: tuple[str, ...] = ()
     file: str = ""
-    positions: Positions = field(default_factory=lambda: np.zeros(0, dtype=np.int64), compare=False, repr=False)
+    positions: Positions = field(
+        default_factory=lambda: np.zeros(0, dtype=np.int64), compare=False, repr=False
+    )
     """The rows, counted from 0."""
 
     @property
@@ -155,8 +159,11 @@ class Fault:
     @property
     def problem(self) -> str:
         """How many values, and what is wrong with them."""
-        count, noun = len(self.positions), "value" if self.of_cells else "row"
-        return f"{count:,} {noun}{'s' if count != 1 else ''} {self.says}" if count else self.says
+        count = len(self.positions)
+        noun = "value" if self.of_cells else "row"
+        if count:
+            return f"{count:,} {noun}{'s' if count != 1 else ''} {self.says}"
+        return self.says
 
     @property
     def where(self) -> str:
@@ -171,9 +178,17 @@ class Fault:
         return shown + (", ..." if len(self.positions) > EXAMPLES else "")
 
     def sentence(self, *, examples: bool = True) -> str:
-        """The fault for a person: where, what, which values (unless without `examples`), what to do."""
-        shown = ", ".join(repr(example) for example in self.examples) if examples else ""
-        rows = f"in row{'s' if len(self.positions) > 1 else ''} {self.shown_rows}" if len(self.positions) else ""
+        """The fault for a person: where, what, which values (unless without `examples`), what
+        to do.
+        """
+        if examples:
+            shown = ", ".join(repr(example) for example in self.examples)
+        else:
+            shown = ""
+        if len(self.positions):
+            rows = f"in row{'s' if len(self.positions) > 1 else ''} {self.shown_rows}"
+        else:
+            rows = ""
         found = " ".join(part for part in (f"found {shown}" if shown else "", rows) if part)
         return f"{self.where}: {self.problem}{f' ({found})' if found else ''}; {self.remedy}."
 
@@ -188,12 +203,17 @@ def fault(
     examples: Iterable[object] = (),
     **details: object,
 ) -> Fault:
-    """A fault of a kind; `details` fill the words of the kind, `examples` are cut to what a person reads."""
+    """A fault of a kind; `details` fill the words of the kind, `examples` are cut to what a
+    person reads.
+    """
     kind = KINDS[code]
     shown = tuple(str(example)[:EXAMPLE_LENGTH] for example in list(examples)[:EXAMPLES])
-    says, remedy = kind.says.format(**details), kind.remedy.format(**details)
+    says = kind.says.format(**details)
+    remedy = kind.remedy.format(**details)
     made = Fault(code, table, column, says, remedy, shown, file)
-    return made if positions is None else replace(made, positions=positions)
+    if positions is None:
+        return made
+    return replace(made, positions=positions)
 
 
 def percent(share: float) -> str:

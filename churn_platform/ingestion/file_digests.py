@@ -1,7 +1,8 @@
-"""sha256 of the files of a folder, remembered between processes, so an unchanged file is read once.
+"""sha256 of the files of a folder, remembered between processes, so an unchanged file is read
+once.
 
-A file counts as unchanged while its size, times and inode are those of the reading. A copy or a restore changes them:
-each file is then read once more, and the digest is the same.
+A file counts as unchanged while its size, times and inode are those of the reading. A copy or a
+restore changes them: each file is then read once more, and the digest is the same.
 """
 
 import contextlib
@@ -13,7 +14,9 @@ from churn_platform.base.errors import IntegrityError
 from churn_platform.base.files import read_json, sha256_file, write_json
 
 SETTLED = 1_000_000_000
-"""Nanoseconds after a change during which a digest is not remembered: another write may carry the same time."""
+"""Nanoseconds after a change during which a digest is not remembered: another write may carry
+the same time.
+"""
 
 
 MOST_UNLIKE = 1000
@@ -22,7 +25,9 @@ UNLIKE = "(unlike what was published)"
 
 
 class FileDigests:
-    """The digests of the files under `folder`, remembered in the file `memory`; without one nothing is remembered."""
+    """The digests of the files under `folder`, remembered in the file `memory`; without one
+    nothing is remembered.
+    """
 
     def __init__(self, folder: Path | None = None, memory: Path | None = None) -> None:
         self._folder = folder
@@ -34,7 +39,11 @@ class FileDigests:
         """Hex sha256 of the file's bytes."""
         seen = _stat(path)
         name = self._name(path)
-        if name is not None and isinstance(known := self._remembered().get(name), dict) and known.get("stat") == seen:
+        if (
+            name is not None
+            and isinstance(known := self._remembered().get(name), dict)
+            and known.get("stat") == seen
+        ):
             return str(known["sha256"])
         digest = sha256_file(path)
         changed = max(path.stat().st_mtime_ns, path.stat().st_ctime_ns)
@@ -44,17 +53,23 @@ class FileDigests:
         return digest
 
     def is_unlike_published(self, fingerprint: str) -> bool:
-        """Whether a drop was read before and does not hold what was published, so that it need not be read again."""
+        """Whether a drop was read before and does not hold what was published, so that it need
+        not be read again.
+        """
         return fingerprint in self._remembered().get(UNLIKE, [])
 
     def note_unlike_published(self, fingerprint: str) -> None:
         """Remember that the drop does not hold what was published."""
-        self._remembered()[UNLIKE] = [*self._remembered().get(UNLIKE, []), fingerprint][-MOST_UNLIKE:]
+        self._remembered()[UNLIKE] = [*self._remembered().get(UNLIKE, []), fingerprint][
+            -MOST_UNLIKE:
+        ]
         self._unsaved = True
         self.save()
 
     def save(self) -> None:
-        """Write what was read since the last time; a home that cannot be written is read again by each process."""
+        """Write what was read since the last time; a home that cannot be written is read again
+        by each process.
+        """
         if not self._unsaved or self._folder is None or self._memory is None:
             return
         known = {

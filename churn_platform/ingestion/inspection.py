@@ -1,4 +1,6 @@
-"""The first look at a file of a drop: does it match its name, and does its header fit the contract?"""
+"""The first look at a file of a drop: does it match its name, and does its header fit the
+contract?
+"""
 
 import csv
 import io
@@ -29,7 +31,8 @@ HTML = (b"<!doctype", b"<html", b"<table", b"<?xml", b"<head")
 
 
 def inspect(path: Path, contract: Contract, table: str) -> tuple[Text | None, list[Fault]]:
-    """What keeps the file from being read as the table at all; without a fault, the text of a CSV file.
+    """What keeps the file from being read as the table at all; without a fault, the text of a
+    CSV file.
 
     Raises:
         OSError: the file cannot be read or unpacked.
@@ -46,7 +49,9 @@ def inspect(path: Path, contract: Contract, table: str) -> tuple[Text | None, li
     return _opened(path, contract, table, raw)
 
 
-def _opened(path: Path, contract: Contract, table: str, raw: "memoryview[int]") -> tuple[Text | None, list[Fault]]:
+def _opened(
+    path: Path, contract: Contract, table: str, raw: "memoryview[int]"
+) -> tuple[Text | None, list[Fault]]:
     try:
         text = open_text(raw, contract.files.encoding, contract.files.delimiter)
         _ = text.quoted
@@ -61,7 +66,9 @@ def _opened(path: Path, contract: Contract, table: str, raw: "memoryview[int]") 
 
 def broken_fault(path: Path, table: str, broken: BrokenText) -> Fault:
     """The fault that a text has which cannot be parsed as it is."""
-    return fault(broken.code, table, file=path.name, line=f"{broken.line:,}", examples=[broken.example])
+    return fault(
+        broken.code, table, file=path.name, line=f"{broken.line:,}", examples=[broken.example]
+    )
 
 
 def _other_format(path: Path, table: str, head: bytes) -> Fault | None:
@@ -71,7 +78,9 @@ def _other_format(path: Path, table: str, head: bytes) -> Fault | None:
     if start.startswith(HTML):
         return fault("html_file", table, file=path.name)
     other = [form for magic, form in FORMATS.items() if head.startswith(magic)]
-    return fault("other_format", table, file=path.name, format=other[0], suffix="csv") if other else None
+    if other:
+        return fault("other_format", table, file=path.name, format=other[0], suffix="csv")
+    return None
 
 
 def encoding_fault(path: Path, contract: Contract, table: str) -> Fault:
@@ -80,12 +89,17 @@ def encoding_fault(path: Path, contract: Contract, table: str) -> Fault:
     mark, encoding = marked_encoding(raw, contract.files.encoding)
     content = bytes(raw[len(mark) :])
     likely = likely_encoding(content)
-    words: dict[str, Any] = {"encoding": encoding, "likely": f", likely to {likely}" if likely else ""}
+    words: dict[str, Any] = {
+        "encoding": encoding,
+        "likely": f", likely to {likely}" if likely else "",
+    }
     try:
         content.decode(encoding)
     except UnicodeDecodeError as error:
         before = io.StringIO(content[: error.start].decode(encoding), newline="")
-        row = sum(1 for cells in csv.reader(before, delimiter=contract.files.delimiter) if cells) - 1
+        row = (
+            sum(1 for cells in csv.reader(before, delimiter=contract.files.delimiter) if cells) - 1
+        )
         line = content[content.rfind(b"\n", 0, error.start) + 1 :].split(b"\n", 1)[0].strip()
         seen = line.decode(likely or "latin-1", errors="replace")
         where = f" in row {row}" if row > 0 else " in the header"
@@ -97,10 +111,14 @@ def _header_faults(path: Path, contract: Contract, table: str, text: Text) -> li
     header = text.header
     wanted = {spec.source or own for own, spec in contract.delivered(table).items()}
     head = bytes(text.content[:HEAD])
-    others = (d for d in DELIMITERS if d != text.delimiter and wanted & set(header_of(head, "utf-8", d)))
+    others = (
+        d for d in DELIMITERS if d != text.delimiter and wanted & set(header_of(head, "utf-8", d))
+    )
     if not wanted & set(header) and (other := next(others, None)):
         words: dict[str, Any] = {"found": _shown(other), "delimiter": _shown(text.delimiter)}
-        return [fault("wrong_delimiter", table, file=path.name, examples=[",".join(header)], **words)]
+        return [
+            fault("wrong_delimiter", table, file=path.name, examples=[",".join(header)], **words)
+        ]
     return header_faults(contract, table, header, path.name)
 
 
@@ -109,6 +127,12 @@ def _shown(delimiter: str) -> str:
 
 
 def listing(folder: Path) -> tuple[str, ...]:
-    """The names of the files in a folder, for a person who looks for a misnamed one; the first of many."""
-    names = sorted(entry.name for entry in folder.iterdir() if entry.is_file() and not entry.name.startswith("_"))
+    """The names of the files in a folder, for a person who looks for a misnamed one; the first
+    of many.
+    """
+    names = sorted(
+        entry.name
+        for entry in folder.iterdir()
+        if entry.is_file() and not entry.name.startswith("_")
+    )
     return (*names[:LISTED], *(["..."] if len(names) > LISTED else []))

@@ -1,7 +1,8 @@
-"""The warnings of a month: what a record of it knows and a person should hear, each with a stable code.
+"""The warnings of a month: what a record of it knows and a person should hear, each with a
+stable code.
 
-A warning never stops the loop; what must stop it is a fault of the drop or a criterion of the decision. The sentences
-are kept in the ledger, so they hold no key of a customer.
+A warning never stops the loop; what must stop it is a fault of the drop or a criterion of the
+decision. The sentences are kept in the ledger, so they hold no key of a customer.
 """
 
 import math
@@ -20,7 +21,9 @@ _SAID = "No candidate can be trained: "
 
 
 def bare_reason(reason: str) -> str:
-    """The reason without the words that say what could not be done; receipts of earlier versions have them."""
+    """The reason without the words that say what could not be done; receipts of earlier
+    versions have them.
+    """
     return reason.removeprefix(_SAID)
 
 
@@ -55,12 +58,16 @@ RAISED: tuple[Act, ...] = ("warnings raised", "warnings cleared")
 NEEDS_APPROVAL = ("GATE012",)
 """Criteria whose warning asks a person for an answer."""
 LACKING_GROWTH = 2
-"""A table that lists some customers only warns when it lacks more than so many times last month's share."""
+"""A table that lists some customers only warns when it lacks more than so many times last
+month's share.
+"""
 
 
 @dataclass(frozen=True)
 class MonthWarning:
-    """One warning: its code, what it is about (a table, a column, a criterion), and a sentence for a person."""
+    """One warning: its code, what it is about (a table, a column, a criterion), and a sentence
+    for a person.
+    """
 
     code: Code
     about: str
@@ -72,7 +79,9 @@ class MonthWarning:
 
 
 def of_comparison(
-    compared: Mapping[str, Any] | None, before: Mapping[str, Any] | None, policy: IngestionPolicy
+    compared: Mapping[str, Any] | None,
+    before: Mapping[str, Any] | None,
+    policy: IngestionPolicy,
 ) -> list[MonthWarning]:
     """Warnings of a month that was compared with the months before at its publication.
 
@@ -91,8 +100,9 @@ def of_comparison(
             MonthWarning(
                 "NEW_COLUMN",
                 table,
-                f"The file of {table} has new columns that the contract does not name: {', '.join(columns)}. "
-                "They are not used; add them to the contract to use them as features.",
+                f"The file of {table} has new columns that the contract does not name:"
+                f" {', '.join(columns)}. They are not used; add them to the contract to use"
+                " them as features.",
             )
             for table, columns in compared["new_columns"].items()
         ),
@@ -100,8 +110,9 @@ def of_comparison(
             MonthWarning(
                 "FILE_MAY_BE_CUT",
                 name,
-                f"{name} has no line end after its last row, as the month's other files have: its last value may be "
-                "cut off. Check the last row, and deliver the file again if it is cut.",
+                f"{name} has no line end after its last row, as the month's other files have:"
+                " its last value may be cut off. Check the last row, and deliver the file"
+                " again if it is cut.",
             )
             for name in compared.get("without_line_end", ())
         ),
@@ -112,15 +123,18 @@ def of_quarantine(sentence: str) -> list[MonthWarning]:
     """Warning of rows that were put aside, from the sentence that counts them."""
     if not sentence:
         return []
-    return [MonthWarning("ROWS_QUARANTINED", "rows", f"{sentence} The drop's page lists the reasons.")]
+    return [
+        MonthWarning("ROWS_QUARANTINED", "rows", f"{sentence} The drop's page lists the reasons.")
+    ]
 
 
 def of_labels(found: Mapping[str, Any] | None) -> list[MonthWarning]:
-    """Warnings of the plausibility of a month's labels, by the policy of the time when they were judged.
+    """Warnings of the plausibility of a month's labels, by the policy of the time when they
+    were judged.
 
     Args:
-        found: `labels` of the training dataset's record: the month, a sentence for each thing that looks wrong, and
-            in `doubts` those of them that are about the churn rate.
+        found: `labels` of the training dataset's record: the month, a sentence for each thing
+            that looks wrong, and in `doubts` those of them that are about the churn rate.
     """
     if not found:
         return []
@@ -137,11 +151,15 @@ def of_labels(found: Mapping[str, Any] | None) -> list[MonthWarning]:
 
 def of_checks(failed: Mapping[str, str]) -> list[MonthWarning]:
     """Warnings of the checks of the training dataset that failed, by name with their sentence."""
-    return [MonthWarning("CHECK_FAILED", name, f"Check {name} failed. {said}") for name, said in failed.items()]
+    return [
+        MonthWarning("CHECK_FAILED", name, f"Check {name} failed. {said}")
+        for name, said in failed.items()
+    ]
 
 
 def of_label_count(count: "LabelCount", policy: IngestionPolicy) -> list[MonthWarning]:
-    """Warning of labels that came for some of the customers only; a month without any label has none yet.
+    """Warning of labels that came for some of the customers only; a month without any label has
+    none yet.
 
     A few customers without a label are as normal as a few quarantined rows.
     """
@@ -149,13 +167,19 @@ def of_label_count(count: "LabelCount", policy: IngestionPolicy) -> list[MonthWa
     if not count.labelled or missing <= policy.quarantine_share * count.customers:
         return []
     percent = math.floor(100 * count.labelled / count.customers)
-    said = f"{count.labelled:,} of {count.customers:,} customers have a label ({percent}%); the others are left out "
+    said = (
+        f"{count.labelled:,} of {count.customers:,} customers have a label ({percent}%); the"
+        " others are left out "
+    )
     said += "of training."
     return [MonthWarning("LABELS_PARTIAL", "labels", said)]
 
 
-def of_drift(record: Mapping[str, Any] | None, *, labelled: bool, why_not: str = "") -> list[MonthWarning]:
-    """Warnings of a drift report: drift that no retraining can answer, and categories the model has never seen.
+def of_drift(
+    record: Mapping[str, Any] | None, *, labelled: bool, why_not: str = ""
+) -> list[MonthWarning]:
+    """Warnings of a drift report: drift that no retraining can answer, and categories the model
+    has never seen.
 
     Args:
         record: the drift report's record.
@@ -168,8 +192,13 @@ def of_drift(record: Mapping[str, Any] | None, *, labelled: bool, why_not: str =
     found = []
     if record["alarms"] and (why_not or not labelled):
         alarms = "; ".join(record["alarms"])
-        missing = "The labels of this month have not arrived, so a candidate learns from earlier months only."
-        said = f"{alarms[:1].upper()}{alarms[1:]}. {refusal_sentence(why_not) if why_not else missing}"
+        missing = (
+            "The labels of this month have not arrived, so a candidate learns from earlier"
+            " months only."
+        )
+        said = (
+            f"{alarms[:1].upper()}{alarms[1:]}. {refusal_sentence(why_not) if why_not else missing}"
+        )
         found.append(MonthWarning("DRIFT_WITHOUT_LABELS", "drift", said))
     return [*found, *_of_categories(result, record["production_version"])]
 
@@ -184,7 +213,9 @@ def of_performance(entries: Iterable[Mapping[str, Any]]) -> list[MonthWarning]:
 
 
 def of_scores(record: Mapping[str, Any] | None) -> list[MonthWarning]:
-    """Warnings of a month that could not be scored and of a list that names customers of the past."""
+    """Warnings of a month that could not be scored and of a list that names customers of the
+    past.
+    """
     if record is None:
         return []
     found = []
@@ -195,16 +226,23 @@ def of_scores(record: Mapping[str, Any] | None) -> list[MonthWarning]:
     return found
 
 
-def of_decision(decision: Mapping[str, Any] | None, *, answered: bool = False) -> list[MonthWarning]:
+def of_decision(
+    decision: Mapping[str, Any] | None, *, answered: bool = False
+) -> list[MonthWarning]:
     """Warnings of the criteria that warned in the month's decision.
 
     Args:
         decision: the decision; None where there is none on the month's data as they are now.
-        answered: whether a person has approved or rejected the candidate: a request for that is over.
+        answered: whether a person has approved or rejected the candidate: a request for that is
+            over.
     """
     findings = [] if decision is None else decision["findings"]
     return [
-        MonthWarning("DECISION_WARNING", finding["code"], f"{finding['code']} {finding['title']}: {finding['detail']}")
+        MonthWarning(
+            "DECISION_WARNING",
+            finding["code"],
+            f"{finding['code']} {finding['title']}: {finding['detail']}",
+        )
         for finding in findings
         if finding["outcome"] == "warn" and not (answered and finding["code"] in NEEDS_APPROVAL)
     ]
@@ -212,18 +250,25 @@ def of_decision(decision: Mapping[str, Any] | None, *, answered: bool = False) -
 
 def repetition_sentence(compared: Mapping[str, Any] | None) -> str:
     """Which tables of a month equal another month's; empty where none does."""
-    return " ".join(warning.sentence for warning in _of_repetition(compared)) if compared else ""
+    if compared:
+        return " ".join(warning.sentence for warning in _of_repetition(compared))
+    return ""
 
 
 def newest_warnings(receipts: Iterable[Receipt]) -> list[dict[str, Any]]:
-    """The warnings of the newest published month as the ledger last recorded them, each with its month."""
-    newest, last = "", None
+    """The warnings of the newest published month as the ledger last recorded them, each with
+    its month.
+    """
+    newest = ""
+    last = None
     for receipt in receipts:
         if receipt.act in DELIVERED:
             newest = max(newest, receipt.subject)
         elif receipt.act in RAISED and receipt.subject >= newest:
             last = receipt
-    return recorded(last) if last is not None and last.subject == newest else []
+    if last is not None and last.subject == newest:
+        return recorded(last)
+    return []
 
 
 def recorded(receipt: Receipt | None) -> list[dict[str, Any]]:
@@ -235,7 +280,9 @@ def recorded(receipt: Receipt | None) -> list[dict[str, Any]]:
 
 
 def same_warnings(found: Sequence[Mapping[str, str]], known: Sequence[Mapping[str, str]]) -> bool:
-    """Whether two lists hold the same warnings, figures in their sentences included, in any order."""
+    """Whether two lists hold the same warnings, figures in their sentences included, in any
+    order.
+    """
     return _contents(found) == _contents(known)
 
 
@@ -250,15 +297,17 @@ def _of_customers(change: Mapping[str, Any] | None, policy: IngestionPolicy) -> 
     if change["share"] > policy.changed_share:
         before = change["still"] + change["gone"]
         said = (
-            f"Of the {change['customers']:,} customers {change['new']:,} are new since {change['before']}, and "
-            f"{change['gone']:,} of the {before:,} of that month are gone. Check that the files are complete, "
-            "cover the same customers, and write keys the same way."
+            f"Of the {change['customers']:,} customers {change['new']:,} are new since"
+            f" {change['before']}, and {change['gone']:,} of the {before:,} of that month are"
+            " gone. Check that the files are complete, cover the same customers, and write"
+            " keys the same way."
         )
         found.append(MonthWarning("CUSTOMERS_CHANGED", change["before"], said))
     if change["near"]:
         said = (
-            f"{change['near']:,} keys match one of {change['before']} only after blanks, case, leading zeros or a "
-            "trailing .0 are removed, so they count as other customers. Write every key as in that month."
+            f"{change['near']:,} keys match one of {change['before']} only after blanks, case,"
+            " leading zeros or a trailing .0 are removed, so they count as other customers."
+            " Write every key as in that month."
         )
         found.append(MonthWarning("KEYS_NEARLY_MATCH", change["before"], said))
     return found
@@ -267,12 +316,17 @@ def _of_customers(change: Mapping[str, Any] | None, policy: IngestionPolicy) -> 
 def _of_lacking(
     compared: Mapping[str, Any], before: Mapping[str, Any] | None, policy: IngestionPolicy
 ) -> list[MonthWarning]:
-    """Tables that lack more customers than single faulty rows explain, and many more than in the month before."""
+    """Tables that lack more customers than single faulty rows explain, and many more than in
+    the month before.
+    """
     customers = compared["count"]
     found = []
     for table, count in compared["lacking"].items():
         usual = _lacking_share(before, table)
-        if count > policy.quarantine_share * customers and count > LACKING_GROWTH * usual * customers:
+        if (
+            count > policy.quarantine_share * customers
+            and count > LACKING_GROWTH * usual * customers
+        ):
             said = (
                 f"{table} lacks {count:,} of the {customers:,} customers. "
                 "Their values from this table are missing this month."
@@ -290,13 +344,17 @@ def _lacking_share(compared: Mapping[str, Any] | None, table: str) -> float:
 def _of_repetition(compared: Mapping[str, Any]) -> list[MonthWarning]:
     month = compared["repeated_month"]
     if month is not None:
-        said = f"Every table is identical to the one of {month}. The export probably delivered that month again."
+        said = (
+            f"Every table is identical to the one of {month}. The export probably delivered"
+            " that month again."
+        )
         return [MonthWarning("MONTH_SAME_AS_BEFORE", month, said)]
     return [
         MonthWarning(
             "TABLE_SAME_AS_BEFORE",
             table,
-            f"{table} is identical to the table of {same}. The export probably delivered that month again.",
+            f"{table} is identical to the table of {same}. The export probably delivered that"
+            " month again.",
         )
         for table, same in compared["repeated"].items()
     ]
@@ -310,10 +368,15 @@ def _of_categories(result: Mapping[str, Any], version: int | None) -> list[Month
         if not unknown:
             continue
         share = sum(unknown.values())
-        named = ", ".join(f"{category!r} in {part:.0%} of the rows" for category, part in unknown.items())
+        named = ", ".join(
+            f"{category!r} in {part:.0%} of the rows" for category, part in unknown.items()
+        )
         code: Code = "UNKNOWN_CATEGORY_SHARE" if share > 1 / 2 else "NEW_CATEGORY"
         said = f"{column['column']} has values that version {version} was not trained on: {named}."
         if code == "UNKNOWN_CATEGORY_SHARE":
-            said += " Most customers have a value that the model has never seen. Ignore its reasons for this column."
+            said += (
+                " Most customers have a value that the model has never seen. Ignore its reasons"
+                " for this column."
+            )
         found.append(MonthWarning(code, column["column"], said))
     return found

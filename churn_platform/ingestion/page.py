@@ -8,9 +8,10 @@ from churn_platform.base.files import write_text
 from churn_platform.ingestion.faults import Fault, percent
 from churn_platform.ingestion.validation import ValidatedDrop, ValidatedTable
 from churn_platform.lake.month_comparison import change_sentence
-from churn_platform.services import Home
+from churn_platform.services import Services
 
-REFUSED, ASIDE = "#c0392b", "#b7791f"
+REFUSED = "#c0392b"
+ASIDE = "#b7791f"
 _STYLE = """
 body{margin:0;background:#f4f5f6;color:#222;font:16px/1.5 system-ui,sans-serif}
 main{max-width:76rem;margin:1.5rem auto;padding:0 1rem}
@@ -27,11 +28,15 @@ code{font:.85em ui-monospace,monospace;background:#f0f1f2;border-radius:3px;padd
 """
 
 
-def show_drop(home: Home, found: ValidatedDrop) -> Path | None:
-    """Write the page of a drop that has faults or warnings, else remove an older one; where it is."""
+def show_drop(home: Services, found: ValidatedDrop) -> Path | None:
+    """Write the page of a drop that has faults or warnings, else remove an older one; where it
+    is.
+    """
     path = home.reports / found.as_of.isoformat() / "drop.html"
     try:
-        files = any(table.report.faults or table.report.duplicates for table in found.tables.values())
+        files = any(
+            table.report.faults or table.report.duplicates for table in found.tables.values()
+        )
         lacking = found.comparison is not None and found.comparison.lacking
         if found.refusals or files or found.warnings or lacking:
             write_text(path, page(found))
@@ -49,8 +54,10 @@ def page(found: ValidatedDrop) -> str:
     drop = _section("The drop", [(fault, True) for fault in found.of_the_drop])
     body = "".join([_head(found), _compared(found), _files(found), drop, *files])
     return (
-        f'<!DOCTYPE html><html lang="en"><head><meta charset="UTF-8"><title>Drop {found.as_of}</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{_STYLE % colour}</style></head>'
+        '<!DOCTYPE html><html lang="en"><head><meta charset="UTF-8"><title>Drop'
+        f" {found.as_of}</title>"
+        '<meta name="viewport"'
+        f' content="width=device-width"><style>{_STYLE % colour}</style></head>'
         f"<body><main>{body}</main></body></html>"
     )
 
@@ -61,22 +68,28 @@ def _head(found: ValidatedDrop) -> str:
         many = len(found.sentences)
         title = f"{found.as_of}: drop refused"
         said = (
-            f"Nothing was published, and the files stay where they are. Here {'are' if many > 1 else 'is'} all "
-            f"{f'{many} faults' if many > 1 else 'there is'}: fix the files and deliver them again."
+            "Nothing was published, and the files stay where they are. Here"
+            f" {'are' if many > 1 else 'is'} all"
+            f" {f'{many} faults' if many > 1 else 'there is'}: fix the files and deliver them"
+            " again."
         )
     else:
         title = f"{found.as_of}: drop accepted{', with quarantined rows' if aside else ''}"
-        said = (
-            f"{aside} They are left out of this month and kept, with row number and reasons, in "
-            f"<code>quarantine/{found.as_of}/</code>; to correct them, deliver the complete table again."
-            if aside
-            else "Nothing was quarantined. Rows that repeat another one exactly were dropped."
-        )
+        if aside:
+            said = (
+                f"{aside} They are left out of this month and kept, with row number and"
+                f" reasons, in <code>quarantine/{found.as_of}/</code>; to correct them, deliver"
+                " the complete table again."
+            )
+        else:
+            said = "Nothing was quarantined. Rows that repeat another one exactly were dropped."
     return f'<section class="head"><h1>{title}</h1><p>{said}</p></section>'
 
 
 def _compared(found: ValidatedDrop) -> str:
-    """The drop next to the months before: warnings, and customers that a table lacks with the first of their keys."""
+    """The drop next to the months before: warnings, and customers that a table lacks with the
+    first of their keys.
+    """
     comparison = found.comparison
     if comparison is None or not (found.warnings or comparison.lacking):
         return ""
@@ -85,7 +98,10 @@ def _compared(found: ValidatedDrop) -> str:
     said += [f"{warning.code}: {warning.sentence}" for warning in found.warnings]
     for table, lacks in comparison.lacking.items():
         first = ", ".join(repr(key) for key in lacks.examples)
-        said.append(f"{table} lacks {lacks.count:,} of the month's {comparison.count:,} customers, first {first}.")
+        said.append(
+            f"{table} lacks {lacks.count:,} of the month's {comparison.count:,} customers,"
+            f" first {first}."
+        )
     return f"<section><h2>Compared</h2>{''.join(f'<p>{escape(sentence)}</p>' for sentence in said)}</section>"
 
 
@@ -93,23 +109,31 @@ def _files(found: ValidatedDrop) -> str:
     rows = []
     for name, table in found.tables.items():
         report, faulty = table.report, len(table.report.faulty)
-        share = f' <span class="dim">({percent(faulty / report.rows)})</span>' if faulty else ""
+        if faulty:
+            share = f' <span class="dim">({percent(faulty / report.rows)})</span>'
+        else:
+            share = ""
         read = f"{report.rows:,}" if report.rows else "not read"
         cells = (f"{read}", f"{report.duplicates:,}", f"{faulty:,}{share}")
         figures = "".join(f'<td class="n">{cell}</td>' for cell in cells)
-        rows.append(f"<tr><td><code>{escape(report.file)}</code></td><td>{escape(name)}</td>{figures}</tr>")
+        rows.append(
+            f"<tr><td><code>{escape(report.file)}</code></td><td>{escape(name)}</td>{figures}</tr>"
+        )
     if not rows:
         return ""
     allowed = percent(next(iter(found.tables.values())).report.allowed)
     head = "<th>file</th><th>table</th>" + "".join(
-        f'<th class="n">{word}</th>' for word in ("rows", "exact duplicates", f"faulty rows (allowed {allowed})")
+        f'<th class="n">{word}</th>'
+        for word in ("rows", "exact duplicates", f"faulty rows (allowed {allowed})")
     )
     return f"<section><h2>Files</h2><table><tr>{head}</tr>{''.join(rows)}</table></section>"
 
 
 def _file(table: ValidatedTable) -> str:
     report = table.report
-    shown = [(fault, True) for fault in report.refusals] + [(fault, False) for fault in report.worst_first]
+    shown = [(fault, True) for fault in report.refusals] + [
+        (fault, False) for fault in report.worst_first
+    ]
     return _section(report.file, shown)
 
 
@@ -117,13 +141,18 @@ def _section(title: str, shown: Sequence[tuple[Fault, bool]]) -> str:
     if not shown:
         return ""
     of = "column" if shown[0][0].file else "table"
-    head = "".join(f"<th>{word}</th>" for word in ("", of, "what is wrong", "rows", "found", "what to do"))
+    head = "".join(
+        f"<th>{word}</th>" for word in ("", of, "what is wrong", "rows", "found", "what to do")
+    )
     rows = "".join(_fault(fault, refuses=refuses) for fault, refuses in shown)
     return f"<section><h2>{escape(title)}</h2><table><tr>{head}</tr>{rows}</table></section>"
 
 
 def _fault(fault: Fault, *, refuses: bool) -> str:
-    mark = '<span class="refuses">refuses</span>' if refuses else '<span class="aside">faulty rows</span>'
+    if refuses:
+        mark = '<span class="refuses">refuses</span>'
+    else:
+        mark = '<span class="aside">faulty rows</span>'
     name = fault.column or ("" if fault.file else fault.table)
     column = f"<code>{escape(name)}</code>" if name else ""
     examples = " ".join(f"<code>{escape(repr(example))}</code>" for example in fault.examples)

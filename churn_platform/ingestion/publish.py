@@ -1,4 +1,6 @@
-"""Drop in, snapshot out: judges a drop, publishes all or nothing, writes the receipt and the page."""
+"""Drop in, snapshot out: judges a drop, publishes all or nothing, writes the receipt and the
+page.
+"""
 
 import contextlib
 import datetime as dt
@@ -26,11 +28,12 @@ from churn_platform.lake.quarantine_files import Quarantine
 from churn_platform.lake.tables import lake_tables
 from churn_platform.ledger.erasures import current
 from churn_platform.ledger.receipts import DELIVERED, Act
-from churn_platform.services import Home
+from churn_platform.services import Services
 
 
-def publish_drop(home: Home, as_of: dt.date) -> Publication:
-    """Publish the drop of a month as a snapshot and write the receipt; a refusal is a receipt too.
+def publish_drop(home: Services, as_of: dt.date) -> Publication:
+    """Publish the drop of a month as a snapshot and write the receipt; a refusal is a receipt
+    too.
 
     Quarantined rows and the page for people (`reports/<as_of>/drop.html`) come with it.
 
@@ -44,7 +47,9 @@ def publish_drop(home: Home, as_of: dt.date) -> Publication:
         _record_delivery(home, as_of)
     if not (drop.files or drop.doubles) or (drop.folder / INCOMING).exists():
         if not published:
-            raise UsageError(f"There is no drop of {as_of} in {home.drops}: deliver it or use `churn ingest`.")
+            raise UsageError(
+                f"There is no drop of {as_of} in {home.drops}: deliver it or use `churn ingest`."
+            )
         return home.lake.publish(as_of, {}, home.now(), "")
     fingerprint = drop.fingerprint_as(home.lake.fingerprint(as_of))
     found = judged(home, drop)
@@ -54,7 +59,10 @@ def publish_drop(home: Home, as_of: dt.date) -> Publication:
         _record(home, "drop refused", as_of, said, {"fingerprint": fingerprint})
         raise refusal
     tables, quarantines = _publishable(home, found)
-    comparison = None if found.comparison is None else found.comparison.as_dict()
+    if found.comparison is None:
+        comparison = None
+    else:
+        comparison = found.comparison.as_dict()
     publication = home.lake.publish(as_of, tables, home.now(), fingerprint, quarantines, comparison)
     show_drop(home, found)
     if publication.kind == "unchanged":
@@ -65,11 +73,12 @@ def publish_drop(home: Home, as_of: dt.date) -> Publication:
     return publication
 
 
-def recognise_drop(home: Home) -> dt.date | None:
-    """Find the oldest drop that an earlier version published and whose files have other times since: it was copied.
+def recognise_drop(home: Services) -> dt.date | None:
+    """Find the oldest drop that an earlier version published and whose files have other times
+    since: it was copied.
 
-    Earlier versions recognised a drop by its files' times. Where its content is that of the lake, a receipt says so and
-    the drop is recognised by content from then on.
+    Earlier versions recognised a drop by its files' times. Where its content is that of the
+    lake, a receipt says so and the drop is recognised by content from then on.
 
     Returns:
         The month; None if absent.
@@ -98,13 +107,13 @@ def recognise_drop(home: Home) -> dt.date | None:
     return None
 
 
-def recognise_drops(home: Home) -> None:
+def recognise_drops(home: Services) -> None:
     """Recognise every drop that was copied; see `recognise_drop`."""
     while recognise_drop(home) is not None:
         pass
 
 
-def _is_published(home: Home, drop: Drop) -> bool:
+def _is_published(home: Services, drop: Drop) -> bool:
     """Whether the drop's files hold what the lake has of the month."""
     try:
         found = judged(home, drop)
@@ -113,30 +122,43 @@ def _is_published(home: Home, drop: Drop) -> bool:
     return not found.refusals and home.lake.holds(drop.as_of, *_publishable(home, found))
 
 
-def _publishable(home: Home, found: ValidatedDrop) -> tuple[dict[str, pd.DataFrame], dict[str, Quarantine]]:
+def _publishable(
+    home: Services, found: ValidatedDrop
+) -> tuple[dict[str, pd.DataFrame], dict[str, Quarantine]]:
     """The tables of a valid drop as the lake keeps them, and what was put aside of them."""
-    tables = lake_tables(home.contract, {name: table.sound for name, table in found.tables.items()}, found.as_of)
-    return tables, {name: made for name, table in found.tables.items() if (made := _quarantine(table)) is not None}
+    tables = lake_tables(
+        home.contract, {name: table.sound for name, table in found.tables.items()}, found.as_of
+    )
+    return tables, {
+        name: made
+        for name, table in found.tables.items()
+        if (made := _quarantine(table)) is not None
+    }
 
 
-def judged(home: Home, drop: Drop) -> ValidatedDrop:
-    """A drop against the home's contract, what the lake already knows of the month, and the months before.
+def judged(home: Services, drop: Drop) -> ValidatedDrop:
+    """A drop against the home's contract, what the lake already knows of the month, and the
+    months before.
 
     Raises:
         ContractError: the contract has columns that the published months lack.
     """
     if lacking := home.lake.behind():
         raise ContractError(
-            f"The contract has columns that the months published so far lack ({', '.join(lacking)}): a model needs "
-            f"them in every month. Put {home.contract_path} back, or make a new home and deliver the months there."
+            "The contract has columns that the months published so far lack"
+            f" ({', '.join(lacking)}): a model needs them in every month. Put"
+            f" {home.contract_path} back, or make a new home and deliver the months there."
         )
     published = home.lake.months()
-    known = home.lake.keys(drop.as_of) if drop.as_of in published else None
+    if drop.as_of in published:
+        known = home.lake.keys(drop.as_of)
+    else:
+        known = None
     found = validate(home.contract, drop, today=home.now().date(), known=known, published=published)
     return compared(home.lake, drop, found)
 
 
-def take_in(home: Home, source: Path, as_of: dt.date) -> tuple[Path, ValidatedDrop]:
+def take_in(home: Services, source: Path, as_of: dt.date) -> tuple[Path, ValidatedDrop]:
     """Validate the files in `source` and copy them into the home as the drop of `as_of`.
 
     The copy is marked as incoming until every file is there, so no one processes half of it.
@@ -151,7 +173,9 @@ def take_in(home: Home, source: Path, as_of: dt.date) -> tuple[Path, ValidatedDr
     drop = open_drop(source, as_of, home.contract)
     if not (drop.files or drop.doubles):
         wanted = ", ".join(f"{home.contract.file_stem(name)}.csv" for name in home.contract.tables)
-        raise UsageError(f"{source} holds none of the contract's tables: expected {wanted} (or .parquet).")
+        raise UsageError(
+            f"{source} holds none of the contract's tables: expected {wanted} (or .parquet)."
+        )
     found = judged(home, drop)
     if found.refusals:
         raise _refusal(home, found)
@@ -171,20 +195,28 @@ def take_in(home: Home, source: Path, as_of: dt.date) -> tuple[Path, ValidatedDr
 
 
 @contextlib.contextmanager
-def gathered(home: Home, named: Sequence[Path], as_of: dt.date) -> Iterator[Path]:
-    """A folder with all files of a drop: those that are named, and the contract's database tables that they lack.
+def gathered(home: Services, named: Sequence[Path], as_of: dt.date) -> Iterator[Path]:
+    """A folder with all files of a drop: those that are named, and the contract's database
+    tables that they lack.
 
     Raises:
-        UsageError: nothing is named and no table is in a database; or a file or source cannot be used as it is.
+        UsageError: nothing is named and no table is in a database; or a file or source cannot
+            be used as it is.
         DataError: a database does not answer, refuses, or has no rows of the month.
     """
     pulled = home.contract.pulled
     if not named and not pulled:
-        raise UsageError("The contract reads no table from a database: name the folder with the month's files.")
-    # In the home: /tmp may be memory, and `churn doctor --fix` removes what a killed process left.
+        raise UsageError(
+            "The contract reads no table from a database: name the folder with the month's files."
+        )
+    # In the home: /tmp may be memory, and `churn doctor --fix` removes what a killed process
+    # left.
     place = home.drops if home.drops.is_dir() else None
     with contextlib.ExitStack() as stack:
-        folder = stack.enter_context(delivery(named, home.contract, place)).folder if named else None
+        if named:
+            folder = stack.enter_context(delivery(named, home.contract, place)).folder
+        else:
+            folder = None
         if folder is not None and not pulled:
             yield folder
             return
@@ -202,8 +234,9 @@ def gathered(home: Home, named: Sequence[Path], as_of: dt.date) -> Iterator[Path
         yield staging
 
 
-def pull_drop(home: Home, as_of: dt.date) -> Path:
-    """Take in a month whose tables are all in databases; the drop's folder. A refusal is a receipt too.
+def pull_drop(home: Services, as_of: dt.date) -> Path:
+    """Take in a month whose tables are all in databases; the drop's folder. A refusal is a
+    receipt too.
 
     Raises:
         DropRefused: the rows break the contract; nothing was taken in.
@@ -215,7 +248,13 @@ def pull_drop(home: Home, as_of: dt.date) -> Path:
             return take_in(home, files, as_of)[0]
         except DropRefused as refusal:
             told = " ".join(refusal.faults)[:2000]
-            _record(home, "drop refused", as_of, told, {"fingerprint": digest_of(list(refusal.faults))})
+            _record(
+                home,
+                "drop refused",
+                as_of,
+                told,
+                {"fingerprint": digest_of(list(refusal.faults))},
+            )
             raise
 
 
@@ -226,7 +265,7 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copyfile(source, temporary)
 
 
-def _refusal(home: Home, found: ValidatedDrop) -> DropRefused:
+def _refusal(home: Services, found: ValidatedDrop) -> DropRefused:
     """The refusal with every fault, and the page that shows them."""
     page = show_drop(home, found)
     listed = "\n".join(f"  - {fault}" for fault in found.sentences)
@@ -238,22 +277,38 @@ def _refusal(home: Home, found: ValidatedDrop) -> DropRefused:
 def _quarantine(table: ValidatedTable) -> Quarantine | None:
     if table.aside is None and not table.report.duplicates:
         return None
-    rows = "" if table.aside is None else table.aside.to_csv(index=False, lineterminator="\n")
+    if table.aside is None:
+        rows = ""
+    else:
+        rows = table.aside.to_csv(index=False, lineterminator="\n")
     return Quarantine(rows, table.report.summary())
 
 
-def _record_delivery(home: Home, as_of: dt.date) -> None:
-    """The receipt of the newest delivery, with what was put aside of its tables; none when it is there already."""
+def _record_delivery(home: Services, as_of: dt.date) -> None:
+    """The receipt of the newest delivery, with what was put aside of its tables; none when it
+    is there already.
+    """
     delivery = home.lake.deliveries(as_of)[-1]
-    kept = {name: entry["quarantine"] for name, entry in delivery["tables"].items() if "quarantine" in entry}
-    content: dict[str, Any] = {"snapshot": home.lake.digest(as_of), "delivery": digest_of(delivery)}
+    kept = {
+        name: entry["quarantine"]
+        for name, entry in delivery["tables"].items()
+        if "quarantine" in entry
+    }
+    content: dict[str, Any] = {
+        "snapshot": home.lake.digest(as_of),
+        "delivery": digest_of(delivery),
+    }
     if aside := {name: entry["digest"] for name, entry in kept.items() if "digest" in entry}:
         content["quarantine"] = aside
     if _recorded(home, as_of, content, DELIVERED):
         return
     said = quarantined_sentence({name: entry["quarantined"] for name, entry in kept.items()})
     change = change_sentence(delivery.get("compared"))
-    parts = [f"{delivery['kind'].capitalize()} delivery of {', '.join(delivery['tables'])}.", said, change]
+    parts = [
+        f"{delivery['kind'].capitalize()} delivery of {', '.join(delivery['tables'])}.",
+        said,
+        change,
+    ]
     reason = " ".join(part for part in parts if part)
     act: Act = "drop corrected" if delivery["kind"] == "correction" else "drop accepted"
     evidence = content | {"fingerprint": home.lake.fingerprint(as_of)}
@@ -266,23 +321,38 @@ def _record_delivery(home: Home, as_of: dt.date) -> None:
     _record(home, act, as_of, reason, evidence)
 
 
-def _record_repetition(home: Home, as_of: dt.date, snapshot: str, fingerprint: str) -> None:
-    """The receipt of files that came again and hold what is known; before the lake says so, lest a kill lose it."""
+def _record_repetition(home: Services, as_of: dt.date, snapshot: str, fingerprint: str) -> None:
+    """The receipt of files that came again and hold what is known; before the lake says so,
+    lest a kill lose it.
+    """
     content = {"fingerprint": fingerprint}
     if not _recorded(home, as_of, content, (*DELIVERED, "drop repeated")):
         said = "Delivered again with the content that is known: nothing was published."
         _record(home, "drop repeated", as_of, said, {"snapshot": snapshot, **content})
 
 
-def _recorded(home: Home, as_of: dt.date, content: Mapping[str, Any], acts: Collection[Act]) -> bool:
-    """Whether a receipt of one of `acts` names all of this of the month, by its digests as they now are."""
+def _recorded(
+    home: Services, as_of: dt.date, content: Mapping[str, Any], acts: Collection[Act]
+) -> bool:
+    """Whether a receipt of one of `acts` names all of this of the month, by its digests as they
+    now are.
+    """
     receipts = home.ledger.receipts()
     return any(
-        {name: current(receipts, receipt.evidence.get(name), receipt.sequence) for name in content} == content
+        {name: current(receipts, receipt.evidence.get(name), receipt.sequence) for name in content}
+        == content
         for receipt in receipts
         if receipt.subject == as_of.isoformat() and receipt.act in acts
     )
 
 
-def _record(home: Home, act: Act, as_of: dt.date, reason: str, evidence: dict[str, Any]) -> None:
-    home.ledger.append(actor=home.settings.who, act=act, subject=as_of.isoformat(), reason=reason, evidence=evidence)
+def _record(
+    home: Services, act: Act, as_of: dt.date, reason: str, evidence: dict[str, Any]
+) -> None:
+    home.ledger.append(
+        actor=home.settings.who,
+        act=act,
+        subject=as_of.isoformat(),
+        reason=reason,
+        evidence=evidence,
+    )

@@ -12,7 +12,8 @@ from churn_platform.base.text import EXAMPLES
 from churn_platform.ingestion.faults import EXAMPLE_LENGTH, Fault, Positions, fault, percent
 from churn_platform.lake.keys_compared import everyone, lacking, near_tables
 
-ROW, REASONS = "row", "reasons"
+ROW = "row"
+REASONS = "reasons"
 """Columns of a quarantine file before those of the table's own file."""
 
 
@@ -48,13 +49,18 @@ class TableReport:
         if len(self.faulty) <= self.allowed * self.rows:
             return found
         words: dict[str, Any] = {"faulty": f"{len(self.faulty):,}", "rows": f"{self.rows:,}"}
-        words |= {"share": percent(len(self.faulty) / self.rows), "allowed": percent(self.allowed)}
+        words |= {
+            "share": percent(len(self.faulty) / self.rows),
+            "allowed": percent(self.allowed),
+        }
         return (*found, fault("too_many_faulty_rows", self.table, file=self.file, **words))
 
     @property
     def worst_first(self) -> tuple[Fault, ...]:
         """The faults of cells, those with most rows first."""
-        return tuple(sorted((f for f in self.faults if f.of_cells), key=lambda found: -len(found.positions)))
+        return tuple(
+            sorted((f for f in self.faults if f.of_cells), key=lambda found: -len(found.positions))
+        )
 
     def summary(self) -> dict[str, Any]:
         """What the lake keeps of it, as plain JSON values."""
@@ -75,7 +81,9 @@ def quarantined_rows(report: TableReport, delivered: pd.DataFrame) -> pd.DataFra
     """
     aside = delivered.iloc[report.faulty].reset_index(drop=True)
     reasons = [
-        pd.Series(f"{found.column}: {found.says}", index=found.positions) for found in report.faults if found.of_cells
+        pd.Series(f"{found.column}: {found.says}", index=found.positions)
+        for found in report.faults
+        if found.of_cells
     ]
     said = pd.concat(reasons).groupby(level=0, sort=True).agg("; ".join)
     aside.insert(0, REASONS, said.to_numpy(), allow_duplicates=True)
@@ -84,7 +92,9 @@ def quarantined_rows(report: TableReport, delivered: pd.DataFrame) -> pd.DataFra
 
 
 def in_words_of(delivered: pd.DataFrame, found: Fault) -> Fault:
-    """The fault with its examples as they stand in the file (rows, columns), not as they were read: -1.50, not -1.5."""
+    """The fault with its examples as they stand in the file (rows, columns), not as they were
+    read: -1.50, not -1.5.
+    """
     if not found.examples:
         return found
     shown = delivered[found.column].iloc[found.positions[:EXAMPLES]]
@@ -97,11 +107,15 @@ def quarantined_sentence(rows: Mapping[str, int]) -> str:
     total = sum(found.values())
     if not total:
         return ""
-    return f"{total:,} row{'s' if total > 1 else ''} quarantined: {', '.join(f'{t} {n:,}' for t, n in found.items())}."
+    return (
+        f"{total:,} row{'s' if total > 1 else ''} quarantined:"
+        f" {', '.join(f'{t} {n:,}' for t, n in found.items())}."
+    )
 
 
 def differing(keys: Mapping[str, pd.Series], files: Mapping[str, str], share: float) -> list[Fault]:
-    """A fault for each table of a month that writes the same customers' keys in another way than the other tables.
+    """A fault for each table of a month that writes the same customers' keys in another way
+    than the other tables.
 
     Args:
         keys: the keys of each table of the month, in any order.
@@ -114,7 +128,15 @@ def differing(keys: Mapping[str, pd.Series], files: Mapping[str, str], share: fl
             words: dict[str, Any] = {"near": f"{near.count:,}", "all": f"{len(keys[table]):,}"}
             words |= {"how": near.spelling.how, "repair": near.spelling.repair}
             file = files.get(table, "")
-            faults.append(fault("keys_differ_between_tables", table, file=file, examples=near.examples, **words))
+            faults.append(
+                fault(
+                    "keys_differ_between_tables",
+                    table,
+                    file=file,
+                    examples=near.examples,
+                    **words,
+                )
+            )
     return faults
 
 
@@ -136,9 +158,13 @@ def unmatched(keys: Mapping[str, pd.Series], files: Mapping[str, str], share: fl
             words |= {"share": percent(len(absent) / customers), "allowed": percent(share)}
             examples = absent.head(EXAMPLES).tolist()
             file = files.get(table, "")
-            faults.append(fault("unmatched_customers", table, file=file, examples=examples, **words))
+            faults.append(
+                fault("unmatched_customers", table, file=file, examples=examples, **words)
+            )
     return faults
 
 
 def _union(positions: list[Positions]) -> Positions:
-    return np.unique(np.concatenate(positions)) if positions else np.zeros(0, dtype=np.int64)
+    if positions:
+        return np.unique(np.concatenate(positions))
+    return np.zeros(0, dtype=np.int64)

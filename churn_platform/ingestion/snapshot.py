@@ -15,17 +15,27 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from churn_platform.ingestion.conversion import EXACT_FLOAT, EXACT_FLOAT32, Masks, Writing, convert, excel_day
+from churn_platform.ingestion.conversion import (
+    EXACT_FLOAT,
+    EXACT_FLOAT32,
+    Masks,
+    Writing,
+    convert,
+    excel_day,
+)
 from churn_platform.ingestion.faults import Fault, Positions, fault
 
 Rule = Callable[[pd.Series], pd.Series]
-"""Typed values (rows,) -> whether each breaks the rule; null breaks only the rule that forbids it."""
+"""Typed values (rows,) -> whether each breaks the rule; null breaks only the rule that forbids
+it.
+"""
 
 
 def broken_rules(
     contract: Contract, table: str, frame: pd.DataFrame, as_of: dt.date | None
 ) -> dict[tuple[str, str], Mask]:
-    """(column, code of the kind) -> the rows (rows,) that break that rule; rules that hold are left out.
+    """(column, code of the kind) -> the rows (rows,) that break that rule; rules that hold are
+    left out.
 
     Args:
         contract: the contract.
@@ -36,27 +46,41 @@ def broken_rules(
     import pandera.errors
 
     try:
-        schema(contract, table, as_of).validate(frame, lazy=True, inplace=True)  # without a copy: nothing is coerced
+        schema(contract, table, as_of).validate(
+            frame, lazy=True, inplace=True
+        )  # without a copy: nothing is coerced
     except pandera.errors.SchemaErrors as found:
-        return {(e.schema.name, e.check.name): ~e.check_output.to_numpy(dtype=bool) for e in found.schema_errors}
+        return {
+            (e.schema.name, e.check.name): ~e.check_output.to_numpy(dtype=bool)
+            for e in found.schema_errors
+        }
     return {}
 
 
 def schema(contract: Contract, table: str, as_of: dt.date | None = None) -> "pa.DataFrameSchema":
-    """The Pandera schema of one table of typed values; each check is named by the code of its kind of fault."""
+    """The Pandera schema of one table of typed values; each check is named by the code of its
+    kind of fault.
+    """
     import pandera.pandas as pa
 
     def check(code: str, breaks: Rule) -> "pa.Check":
-        # The whole mask is in the error; assembling a case a row would cost seconds on a bad file.
-        return pa.Check(lambda values: ~breaks(values), name=code, ignore_na=False, n_failure_cases=1)
+        # The whole mask is in the error; assembling a case a row would cost seconds on a bad
+        # file.
+        return pa.Check(
+            lambda values: ~breaks(values), name=code, ignore_na=False, n_failure_cases=1
+        )
 
-    ages = contract.tables[table].ages.values() if table in contract.tables else ()
-    dated = {age.of for age in ages}
+    dated = set()
+    if table in contract.tables:
+        dated = {age.of for age in contract.tables[table].ages.values()}
     key = contract.entity.column
     columns = {}
     for name, spec in contract.delivered(table).items():
         rules = [*_rules(spec), *(_key_rules(spec) if name == key else _nullability(spec))]
-        if name == contract.label.column and table in (contract.label.table, contract.label_table):
+        if name == contract.label.column and table in (
+            contract.label.table,
+            contract.label_table,
+        ):
             rules.append(("label_not_binary", lambda values: values.notna() & ~values.isin([0, 1])))
         if as_of is not None and name in dated:
             rules.append(("after_as_of", _after(pd.Timestamp(as_of))))
@@ -99,14 +123,18 @@ def _after(moment: pd.Timestamp) -> Rule:
 
 
 def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:g}"
+    if value is None:
+        return ""
+    return f"{value:g}"
 
 
 Broken = dict[tuple[str, str], Mask]
 """(column, code of the kind) -> the rows (rows,) that have that fault."""
 
 
-def missing_tables(contract: Contract, present: set[str], found: tuple[str, ...] = ()) -> list[Fault]:
+def missing_tables(
+    contract: Contract, present: set[str], found: tuple[str, ...] = ()
+) -> list[Fault]:
     """A fault for each feature table that a first delivery lacks; labels may come later.
 
     Args:
@@ -131,17 +159,33 @@ def header_faults(contract: Contract, name: str, header: list[str], file: str = 
     if _label_may_come_later(contract, name):
         del wanted[contract.label.column]
     if header and not set(header) & set(wanted.values()):
-        return [fault("no_header", name, file=file, wanted=", ".join(wanted.values()), examples=[", ".join(header)])]
+        return [
+            fault(
+                "no_header",
+                name,
+                file=file,
+                wanted=", ".join(wanted.values()),
+                examples=[", ".join(header)],
+            )
+        ]
     repeated = sorted({column for column in header if header.count(column) > 1})
     absent = [column for column in wanted.values() if column not in header]
     return [
         *(fault("repeated_column", name, column, file=file) for column in repeated),
-        *(fault("missing_column", name, column, file=file, present=", ".join(header)) for column in absent),
+        *(
+            fault("missing_column", name, column, file=file, present=", ".join(header))
+            for column in absent
+        ),
     ]
 
 
 def conform(
-    contract: Contract, name: str, raw: pd.DataFrame, *, as_of: dt.date | None = None, file: str = ""
+    contract: Contract,
+    name: str,
+    raw: pd.DataFrame,
+    *,
+    as_of: dt.date | None = None,
+    file: str = "",
 ) -> tuple[pd.DataFrame, list[Fault]]:
     """Convert `raw` to the contract's columns and dtypes and check every rule.
 
@@ -153,9 +197,9 @@ def conform(
         file: the file's name, for the sentences.
 
     Returns:
-        The rows without a fault: typed, sorted by entity, columns in the contract's order, of exact duplicates the
-        first one. And all faults; a fault of the file leaves the table as it came. What is in neither was an exact
-        duplicate.
+        The rows without a fault: typed, sorted by entity, columns in the contract's order, of
+        exact duplicates the first one. And all faults; a fault of the file leaves the table as
+        it came. What is in neither was an exact duplicate.
     """
     columns = contract.delivered(name)
     header = header_faults(contract, name, [str(column) for column in raw.columns], file)
@@ -165,7 +209,10 @@ def conform(
         return raw, [fault("no_rows", name, file=file)]
     values = _by_own_names(raw, columns)
     frame, broken = _converted(contract, values, columns)
-    unreadable = {own: np.logical_or.reduce([m for (c, _), m in broken.items() if c == own]) for own, _ in broken}
+    unreadable = {
+        own: np.logical_or.reduce([m for (c, _), m in broken.items() if c == own])
+        for own, _ in broken
+    }
     key = contract.entity.column
     with ThreadPoolExecutor(1) as beside:  # sorting text does not hold the interpreter
         sorting = beside.submit(frame[key].array.argsort)
@@ -184,7 +231,8 @@ def conform(
 
 
 def feature_frame(contract: Contract, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """One row per customer of the snapshot: entity, every feature, every carried column; absent rows are null.
+    """One row per customer of the snapshot: entity, every feature, every carried column; absent
+    rows are null.
 
     Args:
         contract: the contract.
@@ -204,14 +252,22 @@ def feature_frame(contract: Contract, tables: Mapping[str, pd.DataFrame]) -> pd.
 
 def _label_may_come_later(contract: Contract, name: str) -> bool:
     label = contract.label
-    return contract.wide and name == label.table and contract.tables[name].columns[label.column].nullable
+    return (
+        contract.wide
+        and name == label.table
+        and contract.tables[name].columns[label.column].nullable
+    )
 
 
 def _by_own_names(raw: pd.DataFrame, columns: Mapping[str, Column]) -> dict[str, pd.Series]:
-    """The contract's columns of a table under the contract's names, rows counted from 0; an absent label is empty."""
+    """The contract's columns of a table under the contract's names, rows counted from 0; an
+    absent label is empty.
+    """
     # Columns alone: a frame in between would move a million rows about.
     absent = pd.Series(None, index=raw.index, dtype=object)
-    found = {own: raw.get(spec.source or own, absent).copy(deep=False) for own, spec in columns.items()}
+    found = {
+        own: raw.get(spec.source or own, absent).copy(deep=False) for own, spec in columns.items()
+    }
     for values in found.values():
         values.index = pd.RangeIndex(len(raw))
     return found
@@ -220,7 +276,8 @@ def _by_own_names(raw: pd.DataFrame, columns: Mapping[str, Column]) -> dict[str,
 def _converted(
     contract: Contract, raw: Mapping[str, pd.Series], columns: Mapping[str, Column]
 ) -> tuple[pd.DataFrame, Broken]:
-    typed, broken = {}, Broken()
+    typed = {}
+    broken = Broken()
     for column, spec in columns.items():
         typed[column], masks = convert(raw[column], spec.dtype, Writing.of(contract.files, spec))
         broken |= {(column, code): mask for code, mask in masks.items()}
@@ -242,10 +299,14 @@ def _converted(
 
 
 def _float_key_faults(key: pd.Series) -> Masks:
-    """Keys that a file holds as floating-point numbers: a fraction is not a key, and large ones have lost digits."""
+    """Keys that a file holds as floating-point numbers: a fraction is not a key, and large ones
+    have lost digits.
+    """
     numbers = key.to_numpy(dtype=float, na_value=np.nan)
     fraction = ~np.isnan(numbers) & (np.isinf(numbers) | (np.trunc(numbers) != numbers))
-    lost = ~fraction & (np.abs(numbers) >= (EXACT_FLOAT32 if key.dtype == np.float32 else EXACT_FLOAT))
+    lost = ~fraction & (
+        np.abs(numbers) >= (EXACT_FLOAT32 if key.dtype == np.float32 else EXACT_FLOAT)
+    )
     found = {"key_with_fraction": fraction, "key_with_lost_digits": lost}
     return {code: mask for code, mask in found.items() if mask.any()}
 
@@ -254,7 +315,10 @@ def _readable_that_break_rules(broken: Broken, unreadable: Mapping[str, Mask]) -
     """Broken rules without the values that could not be read: they are not empty ones."""
     found = {}
     for (column, code), mask in broken.items():
-        seen = mask & ~unreadable[column] if code in ("empty", "empty_key") and column in unreadable else mask
+        if code in ("empty", "empty_key") and column in unreadable:
+            seen = mask & ~unreadable[column]
+        else:
+            seen = mask
         if seen.any():
             found[column, code] = seen
     return found
@@ -270,7 +334,9 @@ def _sound(frame: pd.DataFrame, order: Positions, faulty: Mask) -> pd.DataFrame:
 def _repeated_keys(
     key: str, frame: pd.DataFrame, order: Positions, unreadable: Mapping[str, Mask]
 ) -> tuple[Mask, Mask]:
-    """Rows that repeat an earlier one exactly, and all rows of a key whose rows differ; empty keys are neither."""
+    """Rows that repeat an earlier one exactly, and all rows of a key whose rows differ; empty
+    keys are neither.
+    """
     extra = np.zeros(len(frame), dtype=bool)
     ordered = frame[key].array.take(order)  # neighbours are cheaper to compare than to hash
     if not (ordered[1:] == ordered[:-1]).any():
@@ -286,8 +352,14 @@ def _repeated_keys(
 
 
 def _repeated_headers(contract: Contract, name: str, raw: pd.DataFrame) -> Mask:
-    """Rows that repeat the header, as in files that were put one after the other: they are not customers."""
-    headers = [spec.source or own for own, spec in contract.delivered(name).items() if (spec.source or own) in raw]
+    """Rows that repeat the header, as in files that were put one after the other: they are not
+    customers.
+    """
+    headers = [
+        spec.source or own
+        for own, spec in contract.delivered(name).items()
+        if (spec.source or own) in raw
+    ]
     texts = {header: raw[header] for header in headers if raw[header].dtype in (object, "string")}
     repeated = np.full(len(raw), len(texts) == len(headers))
     for header, values in texts.items():
@@ -307,10 +379,21 @@ def _cell_fault(
     as_of: dt.date | None,
 ) -> Fault:
     positions = np.flatnonzero(mask)
-    seen = [] if code in ("empty", "empty_key") else [str(value) for value in raw.iloc[positions[:3]].tolist()]
+    if code in ("empty", "empty_key"):
+        seen = []
+    else:
+        seen = [str(value) for value in raw.iloc[positions[:3]].tolist()]
     details: dict[str, object] = {"as_of": as_of, "bound": bounds(spec).get(code, "")}
     details["values"] = ", ".join(spec.values or ())
     details["form"] = spec.date_format or "2024-01-31"
     if code == "excel_date":
         details |= {"first": seen[0], "date": excel_day(seen[0])}
-    return fault(code, table, spec.source or column, file=file, positions=positions, examples=seen, **details)
+    return fault(
+        code,
+        table,
+        spec.source or column,
+        file=file,
+        positions=positions,
+        examples=seen,
+        **details,
+    )

@@ -1,4 +1,6 @@
-"""What a person names as a delivery (a folder, files, zip archives), as one folder of table files."""
+"""What a person names as a delivery (a folder, files, zip archives), as one folder of table
+files.
+"""
 
 import contextlib
 import shutil
@@ -31,24 +33,35 @@ class Delivery:
 
 
 @contextlib.contextmanager
-def delivery(named: Sequence[Path], contract: Contract | None = None, place: Path | None = None) -> Iterator[Delivery]:
+def delivery(
+    named: Sequence[Path], contract: Contract | None = None, place: Path | None = None
+) -> Iterator[Delivery]:
     """The named files in one folder, unpacked where they are zipped.
 
-    A folder without zip archives is used as it is. A single file is the contract's table where it has only one.
+    A folder without zip archives is used as it is. A single file is the contract's table where
+    it has only one.
 
     Args:
         named: a folder, or files.
         contract: the contract, where there is one.
-        place: where archives are unpacked; by default among the system's temporary files, which may be memory.
+        place: where archives are unpacked; by default among the system's temporary files, which
+            may be memory.
 
     Raises:
-        UsageError: one is missing, not a file of a table, or not a valid archive; or two files have one name.
+        UsageError: one is missing, not a file of a table, or not a valid archive; or two files
+            have one name.
     """
     for path in named:
         if not path.exists():
-            raise UsageError(f"{path} does not exist: name the folder with a month's files, or the files.")
+            raise UsageError(
+                f"{path} does not exist: name the folder with a month's files, or the files."
+            )
     first = named[0].resolve()
-    if len(named) == 1 and first.is_dir() and not any(_archives(folder) for folder in (first, *_folders(first))):
+    if (
+        len(named) == 1
+        and first.is_dir()
+        and not any(_archives(folder) for folder in (first, *_folders(first)))
+    ):
         yield Delivery(named[0], tuple(named))
         return
     with tempfile.TemporaryDirectory(prefix=".delivery.", suffix=".tmp", dir=place) as temporary:
@@ -65,7 +78,9 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _archives(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() == ZIP and path.is_file())
+    return sorted(
+        path for path in folder.iterdir() if path.suffix.lower() == ZIP and path.is_file()
+    )
 
 
 def _put(path: Path, folder: Path) -> None:
@@ -79,7 +94,10 @@ def _put(path: Path, folder: Path) -> None:
         for inner in _folders(path):
             target = folder / inner.name
             if target.exists():
-                raise UsageError(f"{inner}: there are two folders named {inner.name}. Name one of them at a time.")
+                raise UsageError(
+                    f"{inner}: there are two folders named {inner.name}. Name one of them at a"
+                    " time."
+                )
             target.mkdir()
             _put(inner, target)
     elif path.suffix.lower() == ZIP:
@@ -87,7 +105,10 @@ def _put(path: Path, folder: Path) -> None:
     elif suffix_of(path):
         _free(folder / path.name, path).symlink_to(path.resolve())
     else:
-        raise UsageError(f"{path} is not a table: name .csv, .csv.gz or .parquet files, or .zip archives of them.")
+        raise UsageError(
+            f"{path} is not a table: name .csv, .csv.gz or .parquet files, or .zip archives of"
+            " them."
+        )
 
 
 def _unpack(path: Path, folder: Path) -> None:
@@ -105,17 +126,23 @@ def _unpack(path: Path, folder: Path) -> None:
                 with archive.open(member) as source, target.open("wb") as unpacked:
                     shutil.copyfileobj(source, unpacked)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError) as error:
-        raise UsageError(f"{path} cannot be unpacked: {error}. Make the archive again, without a password.") from None
+        raise UsageError(
+            f"{path} cannot be unpacked: {error}. Make the archive again, without a password."
+        ) from None
 
 
 def _free(target: Path, source: Path) -> Path:
     if target.exists():
-        raise UsageError(f"{source}: there are two files named {target.name}; a table has one file.")
+        raise UsageError(
+            f"{source}: there are two files named {target.name}; a table has one file."
+        )
     return target
 
 
 def _name_the_only(folder: Path, contract: Contract | None) -> None:
-    """Give a single file the name of the contract's only table, unless its name is one of the contract's."""
+    """Give a single file the name of the contract's only table, unless its name is one of the
+    contract's.
+    """
     files = [path for paths in table_files(folder).values() for path in paths]
     if contract is None or len(contract.tables) > 1 or len(files) > 1 or not files:
         return

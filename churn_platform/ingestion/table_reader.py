@@ -1,4 +1,6 @@
-"""Reads one file of a drop into a frame: a column is typed at pyarrow's speed where every value fits, else text."""
+"""Reads one file of a drop into a frame: a column is typed at pyarrow's speed where every value
+fits, else text.
+"""
 
 import re
 from pathlib import Path
@@ -23,14 +25,17 @@ MIXED = 4
 """Columns with a bad value, from which on all are read as text: each costs another try."""
 
 
-def read_table(path: Path, contract: Contract, name: str, *, as_text: bool = False) -> tuple[pd.DataFrame, list[Fault]]:
+def read_table(
+    path: Path, contract: Contract, name: str, *, as_text: bool = False
+) -> tuple[pd.DataFrame, list[Fault]]:
     """The rows in `path` in the file's order, and the faults that keep them from being read.
 
     Args:
         path: a CSV or Parquet file.
         contract: the contract.
         name: the table.
-        as_text: every column of a CSV as it is; else the contract's columns, typed where every value fits.
+        as_text: every column of a CSV as it is; else the contract's columns, typed where every
+            value fits.
 
     Returns:
         The rows under the file's own headers, empty when there is a fault.
@@ -54,8 +59,12 @@ def read_table(path: Path, contract: Contract, name: str, *, as_text: bool = Fal
         if text is not None and (isinstance(error, UnicodeError) or "UTF" in str(error)):
             return pd.DataFrame(), [encoding_fault(path, contract, name)]
         reason = " ".join(str(error).split())[:200]
-        return pd.DataFrame(), [fault("unreadable", name, file=path.name, suffix=suffix_of(path)[1:], reason=reason)]
-    return (pd.DataFrame(), faults) if faults else (_frame(table), [])
+        return pd.DataFrame(), [
+            fault("unreadable", name, file=path.name, suffix=suffix_of(path)[1:], reason=reason)
+        ]
+    if faults:
+        return (pd.DataFrame(), faults)
+    return (_frame(table), [])
 
 
 def _frame(table: "pa.Table") -> pd.DataFrame:
@@ -72,7 +81,9 @@ def _frame(table: "pa.Table") -> pd.DataFrame:
         pa.bool_(): pd.BooleanDtype(),
         pa.string(): pd.StringDtype("pyarrow"),
     }
-    frame: pd.DataFrame = table.cast(pa.schema(dated)).to_pandas(types_mapper=mapped.get, split_blocks=True)
+    frame: pd.DataFrame = table.cast(pa.schema(dated)).to_pandas(
+        types_mapper=mapped.get, split_blocks=True
+    )
     return frame
 
 
@@ -84,9 +95,12 @@ def _read_text(
 
     header = text.header
     if as_text:
-        strings = csv.ConvertOptions(column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=False)
+        strings = csv.ConvertOptions(
+            column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=False
+        )
         return _rows(text.parse(strings), path, name)
-    types, bad = _types(contract, name, header), 0
+    types = _types(contract, name, header)
+    bad = 0
     while True:
         try:
             return _rows(text.parse(_typed(contract, types)), path, name)
@@ -100,24 +114,40 @@ def _read_text(
                 types = dict.fromkeys(types, pa.string())
 
 
-def _rows(parsed: tuple["pa.Table", list[Any]], path: Path, name: str) -> tuple["pa.Table", list[Fault]]:
+def _rows(
+    parsed: tuple["pa.Table", list[Any]], path: Path, name: str
+) -> tuple["pa.Table", list[Fault]]:
     """The rows, or the fault that some have more or fewer cells than the header."""
     table, ragged = parsed
     if not ragged:
         return table, []
     positions = np.array([row.number - 2 for row in ragged])
     examples = [row.text for row in ragged[:3]]
-    return table, [fault("ragged_rows", name, file=path.name, positions=positions, examples=examples)]
+    return table, [
+        fault("ragged_rows", name, file=path.name, positions=positions, examples=examples)
+    ]
 
 
 def _types(contract: Contract, name: str, header: list[str]) -> dict[str, "pa.DataType"]:
-    """Columns of the contract alone. A whole-number key is read as text: its leading zeros would be lost."""
+    """Columns of the contract alone.
+
+    A whole-number key is read as text: its leading zeros would be lost.
+    """
     import pyarrow as pa
 
-    arrow = {"integer": pa.int64(), "float": pa.float64(), "boolean": pa.bool_(), "date": pa.date32()}
+    arrow = {
+        "integer": pa.int64(),
+        "float": pa.float64(),
+        "boolean": pa.bool_(),
+        "date": pa.date32(),
+    }
     columns = contract.delivered(name).items()
     types = {
-        spec.source or own: arrow.get(spec.dtype, pa.string()) if _pyarrow_reads(contract.files, spec) else pa.string()
+        spec.source or own: (
+            arrow.get(spec.dtype, pa.string())
+            if _pyarrow_reads(contract.files, spec)
+            else pa.string()
+        )
         for own, spec in columns
     }
     types[contract.key.source or contract.entity.column] = pa.string()
@@ -127,7 +157,9 @@ def _types(contract: Contract, name: str, header: list[str]) -> dict[str, "pa.Da
 def _pyarrow_reads(files: FileFormat, spec: Column) -> bool:
     """Whether the column has no declaration that only `ingestion/conversion.py` can follow."""
     numbers = spec.dtype in ("integer", "float")
-    separated = numbers and (spec.thousands or files.thousands or spec.decimal not in ("", files.decimal))
+    separated = numbers and (
+        spec.thousands or files.thousands or spec.decimal not in ("", files.decimal)
+    )
     return not (separated or spec.unit or spec.date_format or spec.missing)
 
 
@@ -138,8 +170,12 @@ def _typed(contract: Contract, types: dict[str, "pa.DataType"]) -> "csv.ConvertO
         column_types=types,
         include_columns=list(types),
         null_values=[*NULL_SPELLINGS, *contract.files.missing],
-        true_values=[form for word in TRUE_WORDS for form in (word, word.capitalize(), word.upper())],
-        false_values=[form for word in FALSE_WORDS for form in (word, word.capitalize(), word.upper())],
+        true_values=[
+            form for word in TRUE_WORDS for form in (word, word.capitalize(), word.upper())
+        ],
+        false_values=[
+            form for word in FALSE_WORDS for form in (word, word.capitalize(), word.upper())
+        ],
         strings_can_be_null=False,
         decimal_point=contract.files.decimal,
     )
@@ -152,7 +188,11 @@ def _read_parquet(path: Path, contract: Contract, name: str) -> tuple["pa.Table"
     with pq.ParquetFile(path) as file:
         faults = header_faults(contract, name, file.schema_arrow.names, path.name)
         wanted = [spec.source or own for own, spec in contract.delivered(name).items()]
-        fields = [file.schema_arrow.field(header) for header in wanted if header in file.schema_arrow.names]
+        fields = [
+            file.schema_arrow.field(header)
+            for header in wanted
+            if header in file.schema_arrow.names
+        ]
         faults += [
             fault("nested_column", name, field.name, file=path.name, type=str(field.type))
             for field in fields
@@ -172,24 +212,34 @@ def delivered_values(column: "pa.ChunkedArray") -> pd.Series:
 
 
 def _plain(column: "pa.ChunkedArray") -> "pa.ChunkedArray":
-    """The same values in one of the few types that validation knows, whichever the writer of the file chose."""
+    """The same values in one of the few types that validation knows, whichever the writer of
+    the file chose.
+    """
     import pyarrow as pa
 
     kind = column.type
     if pa.types.is_dictionary(kind):
         return _plain(column.cast(kind.value_type))
     if pa.types.is_integer(kind):
-        return column if kind == pa.uint64() else column.cast(pa.int64())
+        if kind == pa.uint64():
+            return column
+        return column.cast(pa.int64())
     if pa.types.is_floating(kind):
-        return column if kind == pa.float32() else column.cast(pa.float64())
+        if kind == pa.float32():
+            return column
+        return column.cast(pa.float64())
     if pa.types.is_decimal(kind):
         return _plain_decimal(column)
     known = pa.types.is_boolean(kind) or pa.types.is_temporal(kind) or pa.types.is_null(kind)
-    return column if known and not pa.types.is_time(kind) else column.cast(pa.string())
+    if known and not pa.types.is_time(kind):
+        return column
+    return column.cast(pa.string())
 
 
 def _plain_decimal(column: "pa.ChunkedArray") -> "pa.ChunkedArray":
-    """Whole numbers of up to 64 bits, text where whole numbers are longer, else floating-point numbers."""
+    """Whole numbers of up to 64 bits, text where whole numbers are longer, else floating-point
+    numbers.
+    """
     import pyarrow as pa
 
     widest = pa.decimal256(76, 0)

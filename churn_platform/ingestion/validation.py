@@ -1,4 +1,6 @@
-"""Judges all files of a drop: valid tables, quarantined rows, and every fault of every file at once."""
+"""Judges all files of a drop: valid tables, quarantined rows, and every fault of every file at
+once.
+"""
 
 import datetime as dt
 from collections.abc import Collection, Mapping
@@ -36,7 +38,9 @@ class ValidatedTable:
     sound: pd.DataFrame
     """The rows without a fault, typed, sorted by entity."""
     aside: pd.DataFrame | None
-    """The rows with a fault as they were in the file, with number and reasons; None without any."""
+    """The rows with a fault as they were in the file, with number and reasons; None without
+    any.
+    """
     keys: pd.Series
     """Every key that can be read, of faulty rows too."""
 
@@ -57,7 +61,10 @@ class ValidatedDrop:
     @cached_property
     def refusals(self) -> tuple[Fault, ...]:
         """What refuses the drop; empty when it can be published."""
-        return (*self.of_the_drop, *(f for table in self.tables.values() for f in table.report.refusals))
+        return (
+            *self.of_the_drop,
+            *(f for table in self.tables.values() for f in table.report.refusals),
+        )
 
     @property
     def sentences(self) -> tuple[str, ...]:
@@ -66,12 +73,16 @@ class ValidatedDrop:
 
     @property
     def unnamed_sentences(self) -> tuple[str, ...]:
-        """The same without the values found: the ledger keeps them forever, and a value may be a customer's key."""
+        """The same without the values found: the ledger keeps them forever, and a value may be
+        a customer's key.
+        """
         return tuple(found.sentence(examples=False) for found in self._faults)
 
     @property
     def _faults(self) -> tuple[Fault, ...]:
-        files = (f for t in self.tables.values() for f in (*t.report.refusals, *t.report.worst_first))
+        files = (
+            f for t in self.tables.values() for f in (*t.report.refusals, *t.report.worst_first)
+        )
         return (*self.of_the_drop, *files)
 
     @property
@@ -94,14 +105,19 @@ def validate(
         contract: the contract.
         drop: the drop.
         today: a month further ahead than one cadence is a slip of the pen.
-        known: keys of the month's feature tables that were published before; None for a first delivery, which must
-            bring every feature table.
-        published: the months that the lake holds; a new one may not lie within one cadence of another.
+        known: keys of the month's feature tables that were published before; None for a first
+            delivery, which must bring every feature table.
+        published: the months that the lake holds; a new one may not lie within one cadence of
+            another.
     """
     of_the_drop = [
         *_future(contract, drop, today),
         *_too_close(contract, drop, published),
-        *([] if known is not None else missing_tables(contract, set(drop.files), listing(drop.folder))),
+        *(
+            []
+            if known is not None
+            else missing_tables(contract, set(drop.files), listing(drop.folder))
+        ),
         *(
             fault("two_files", name, examples=[drop.files[name].name, other.name])
             for name, other in drop.doubles.items()
@@ -116,12 +132,17 @@ def validate(
     # The drop's own last: of two tables that differ by case alone the later one is named.
     keys = {name: own for name, own in (known or {}).items() if name not in delivered} | delivered
     if len(keys) > 1 and set(keys) & set(tables):
-        of_the_drop += _between_tables(contract, keys, tables, {name: path.name for name, path in drop.files.items()})
+        of_the_drop += _between_tables(
+            contract, keys, tables, {name: path.name for name, path in drop.files.items()}
+        )
     return ValidatedDrop(drop.as_of, tables, tuple(of_the_drop))
 
 
 def _between_tables(
-    contract: Contract, keys: Mapping[str, pd.Series], delivered: Collection[str], files: Mapping[str, str]
+    contract: Contract,
+    keys: Mapping[str, pd.Series],
+    delivered: Collection[str],
+    files: Mapping[str, str],
 ) -> list[Fault]:
     """Keys that are written in two ways, else customers that a feature table lacks.
 
@@ -142,12 +163,24 @@ def _future(contract: Contract, drop: Drop, today: dt.date) -> list[Fault]:
 
 
 def _too_close(contract: Contract, drop: Drop, published: Collection[dt.date]) -> list[Fault]:
-    other = None if drop.as_of in published else contract.too_close(drop.as_of, published)
+    if drop.as_of in published:
+        other = None
+    else:
+        other = contract.too_close(drop.as_of, published)
     if other is None:
         return []
     days = abs((drop.as_of - other).days)
     apart = f"{days} day{'s' if days != 1 else ''}"
-    return [fault("as_of_too_close", "", as_of=drop.as_of, other=other, days=apart, cadence=contract.cadence)]
+    return [
+        fault(
+            "as_of_too_close",
+            "",
+            as_of=drop.as_of,
+            other=other,
+            days=apart,
+            cadence=contract.cadence,
+        )
+    ]
 
 
 def _validated(contract: Contract, name: str, path: Path, as_of: dt.date) -> ValidatedTable:
@@ -157,11 +190,14 @@ def _validated(contract: Contract, name: str, path: Path, as_of: dt.date) -> Val
     if not all(found.of_cells for found in faults):
         return ValidatedTable(report, sound, None, pd.Series(dtype=object))
     report = replace(report, duplicates=len(raw) - len(sound) - len(report.faulty))
-    keys, aside = sound[contract.entity.column], None
+    keys = sound[contract.entity.column]
+    aside = None
     if len(report.faulty):
         lost = raw[contract.key.source or contract.entity.column].iloc[report.faulty]
         delivered = lost.reset_index(drop=True)
-        readable = convert(delivered, contract.entity.dtype, Writing.of(contract.files, contract.key))[0].dropna()
+        readable = convert(
+            delivered, contract.entity.dtype, Writing.of(contract.files, contract.key)
+        )[0].dropna()
         keys = pd.concat([keys, readable], ignore_index=True).drop_duplicates(ignore_index=True)
         aside = None if report.refusals else quarantined_rows(report, raw)
     return ValidatedTable(report, sound, aside, keys)
@@ -170,7 +206,9 @@ def _validated(contract: Contract, name: str, path: Path, as_of: dt.date) -> Val
 def _conformed(
     contract: Contract, name: str, path: Path, as_of: dt.date
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[Fault]]:
-    """The rows as delivered, the valid ones, and the faults, those of a CSV in the words of the file."""
+    """The rows as delivered, the valid ones, and the faults, those of a CSV in the words of the
+    file.
+    """
     raw, faults = read_table(path, contract, name)
     if faults:
         return raw, raw, faults

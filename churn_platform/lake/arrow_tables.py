@@ -1,4 +1,6 @@
-"""Typed tables in Arrow: the one digest of a table's content, computed over the memory that is written."""
+"""Typed tables in Arrow: the one digest of a table's content, computed over the memory that is
+written.
+"""
 
 import datetime as dt
 import hashlib
@@ -19,16 +21,30 @@ if TYPE_CHECKING:
 
 
 def to_arrow(frame: pd.DataFrame, columns: Mapping[str, Column]) -> "pa.Table":
-    """A table in the types that the lake keeps, one column for each of `columns`; the index is left out."""
+    """A table in the types that the lake keeps, one column for each of `columns`; the index is
+    left out.
+    """
     import pyarrow as pa
 
-    kinds = {"integer": pa.int64(), "float": pa.float64(), "boolean": pa.bool_(), "date": pa.date32()}
-    schema = pa.schema([(name, kinds.get(column.dtype, pa.string())) for name, column in columns.items()])
-    # Without pandas' own notes: how a frame held its text in memory is nothing that a reader should see.
-    return pa.Table.from_pandas(frame, schema=schema, preserve_index=False).replace_schema_metadata(None)
+    kinds = {
+        "integer": pa.int64(),
+        "float": pa.float64(),
+        "boolean": pa.bool_(),
+        "date": pa.date32(),
+    }
+    schema = pa.schema(
+        [(name, kinds.get(column.dtype, pa.string())) for name, column in columns.items()]
+    )
+    # Without pandas' own notes: how a frame held its text in memory is nothing that a reader
+    # should see.
+    return pa.Table.from_pandas(frame, schema=schema, preserve_index=False).replace_schema_metadata(
+        None
+    )
 
 
-def write_stamped(table: "pa.Table", path: Path, *, event: dt.datetime, created: dt.datetime) -> None:
+def write_stamped(
+    table: "pa.Table", path: Path, *, event: dt.datetime, created: dt.datetime
+) -> None:
     """Write a table with its two timestamps as Parquet, atomically."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -36,18 +52,24 @@ def write_stamped(table: "pa.Table", path: Path, *, event: dt.datetime, created:
     # Microseconds: DuckDB will not cast Feast's nanosecond Parquet.
     moment = pa.timestamp("us", tz="UTC")
     for column, value in (("event_timestamp", event), ("created_timestamp", created)):
-        table = table.append_column(column, pa.repeat(pa.scalar(value, type=moment), table.num_rows))
+        table = table.append_column(
+            column, pa.repeat(pa.scalar(value, type=moment), table.num_rows)
+        )
     with replacing(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
 
 
 def table_digest(table: "pa.Table") -> str:
-    """Hex sha256 over names, types and values, row order included: equal content has an equal digest.
+    """Hex sha256 over names, types and values, row order included: equal content has an equal
+    digest.
 
-    What Arrow leaves open is settled first: the value below a null, chunks, the sign of zero. 1,000,000 rows of 15
-    columns take a tenth of a second; hashing them row by row took a second.
+    What Arrow leaves open is settled first: the value below a null, chunks, the sign of zero.
+    1,000,000 rows of 15 columns take a tenth of a second; hashing them row by row took a
+    second.
     """
-    digest = hashlib.sha256(canonical_json([[field.name, str(field.type)] for field in table.schema]).encode())
+    digest = hashlib.sha256(
+        canonical_json([[field.name, str(field.type)] for field in table.schema]).encode()
+    )
     digest.update(str(table.num_rows).encode())
     with ThreadPoolExecutor() as threads:  # hashing does not hold the interpreter
         for column in threads.map(_column_digest, table.columns):
@@ -71,7 +93,8 @@ def _memory(column: "pa.Array") -> Iterator[Any]:
     if pa.types.is_string(column.type):
         text = column.fill_null("")
         yield pc.binary_length(text).to_numpy()
-        first, last = text.offset, text.offset + len(text)
+        first = text.offset
+        last = text.offset + len(text)
         offsets = np.frombuffer(text.buffers()[1], dtype=np.int32)
         if last > first and text.buffers()[2] is not None:
             yield memoryview(text.buffers()[2])[offsets[first] : offsets[last]]
@@ -80,5 +103,8 @@ def _memory(column: "pa.Array") -> Iterator[Any]:
     elif pa.types.is_boolean(column.type):
         yield pc.cast(column.fill_null(False), pa.uint8()).to_numpy()  # noqa: FBT003 - Arrow's own
     else:
-        whole = pa.int32() if pa.types.is_date32(column.type) else pa.int64()
+        if pa.types.is_date32(column.type):
+            whole = pa.int32()
+        else:
+            whole = pa.int64()
         yield column.cast(whole).fill_null(0).to_numpy()

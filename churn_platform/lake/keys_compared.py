@@ -1,4 +1,6 @@
-"""Keys of customers in several files: who is in which, and keys that differ only in how they are written."""
+"""Keys of customers in several files: who is in which, and keys that differ only in how they
+are written.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -72,7 +74,9 @@ class NearKeys:
 
     @property
     def worse(self) -> bool:
-        """Whether these keys are the damaged ones of each pair: zeros lost, a `.0` or blanks added."""
+        """Whether these keys are the damaged ones of each pair: zeros lost, a `.0` or blanks
+        added.
+        """
         own, other = self.pairs[0]
         return _damage(own) > _damage(other)
 
@@ -98,7 +102,9 @@ def apart(one: pd.Series, other: pd.Series) -> tuple[pd.Series, pd.Series]:
     codes, distinct = pd.factorize(pd.concat([one, other], ignore_index=True))
     in_one = codes[: len(one)]
     in_other = codes[len(one) :]
-    times = np.bincount(in_one, minlength=len(distinct)) * np.bincount(in_other, minlength=len(distinct))
+    times = np.bincount(in_one, minlength=len(distinct)) * np.bincount(
+        in_other, minlength=len(distinct)
+    )
     return one[times[in_one] == 0], other[times[in_other] == 0]
 
 
@@ -115,7 +121,9 @@ def lacking(tables: Mapping[str, pd.Series]) -> dict[str, pd.Series]:
 
 
 def near_keys(here: pd.Series, there: pd.Series) -> NearKeys | None:
-    """Those of `here` that match one of `there` after normalising; None where there are none, or keys are numbers."""
+    """Those of `here` that match one of `there` after normalising; None where there are none,
+    or keys are numbers.
+    """
     if here.empty or there.empty or not isinstance(here.dtype, pd.StringDtype):
         return None
     pairs = _pairs(here, normalised(here), there, normalised(there))
@@ -125,14 +133,17 @@ def near_keys(here: pd.Series, there: pd.Series) -> NearKeys | None:
 
 
 def same_digits(here: pd.Series, there: pd.Series) -> NearKeys | None:
-    """Those of `here` that have the digits of one of `there`: keys with a prefix, or with other signs.
+    """Those of `here` that have the digits of one of `there`: keys with a prefix, or with other
+    signs.
 
     Customers of other files may have equal digits by chance, so ask `near_keys` first.
     """
     if here.empty or there.empty:
         return None
     pairs = _pairs(here, _digits(here), there, _digits(there))
-    return None if pairs.empty else _near(pairs, SPELLINGS["prefix"])
+    if pairs.empty:
+        return None
+    return _near(pairs, SPELLINGS["prefix"])
 
 
 def normalised(keys: pd.Series) -> pd.Series:
@@ -153,12 +164,16 @@ def spelling_of(one: str, other: str) -> Spelling:
 
 
 def near_tables(tables: Mapping[str, pd.Series]) -> dict[str, NearKeys]:
-    """Table -> its keys that match keys of the other tables only after normalising; of a pair the damaged table.
+    """Table -> its keys that match keys of the other tables only after normalising; of a pair
+    the damaged table.
 
     Where neither spelling is damaged (upper and lower case), the later table is named.
     """
     groups: list[tuple[list[str], pd.Series]] = []
-    for name, keys in tables.items():  # tables with the same keys in the same order are compared once
+    for (
+        name,
+        keys,
+    ) in tables.items():  # tables with the same keys in the same order are compared once
         equal = next((names for names, known in groups if _same_keys(keys, known)), None)
         if equal is None:
             groups.append(([name], keys))
@@ -175,26 +190,40 @@ def near_tables(tables: Mapping[str, pd.Series]) -> dict[str, NearKeys]:
     return found
 
 
-def _pairs(here: pd.Series, normal_here: pd.Series, there: pd.Series, normal_there: pd.Series) -> pd.DataFrame:
-    """(pairs, here and there) the keys of one normal form; of several keys with the same one, the first."""
+def _pairs(
+    here: pd.Series, normal_here: pd.Series, there: pd.Series, normal_there: pd.Series
+) -> pd.DataFrame:
+    """(pairs, here and there) the keys of one normal form; of several keys with the same one,
+    the first.
+    """
     mine = pd.DataFrame({"here": here.array, "normal": normal_here.array}).drop_duplicates("normal")
-    theirs = pd.DataFrame({"there": there.array, "normal": normal_there.array}).drop_duplicates("normal")
+    theirs = pd.DataFrame({"there": there.array, "normal": normal_there.array}).drop_duplicates(
+        "normal"
+    )
     return mine.merge(theirs, on="normal")
 
 
 def _near(pairs: pd.DataFrame, spelling: Spelling) -> NearKeys:
     shown = pairs.head(EXAMPLES)
-    return NearKeys(len(pairs), spelling, tuple(zip(map(str, shown["here"]), map(str, shown["there"]), strict=True)))
+    return NearKeys(
+        len(pairs),
+        spelling,
+        tuple(zip(map(str, shown["here"]), map(str, shown["there"]), strict=True)),
+    )
 
 
 def _digits(keys: pd.Series) -> pd.Series:
-    """The digits of each key without leading zeros; a key without digits as it is, so that it matches no other."""
+    """The digits of each key without leading zeros; a key without digits as it is, so that it
+    matches no other.
+    """
     digits: pd.Series = keys.str.replace("[^0-9]", "", regex=True).str.lstrip("0")
     return digits.mask(digits == "", keys)
 
 
 def _same_keys(one: pd.Series, other: pd.Series) -> bool:
-    """Whether two tables have the same keys in the same order: the usual case, and cheap to see."""
+    """Whether two tables have the same keys in the same order: the usual case, and cheap to
+    see.
+    """
     return len(one) == len(other) and bool((one.array == other.array).all())
 
 

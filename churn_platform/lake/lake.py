@@ -1,7 +1,8 @@
-"""The lake: typed Parquet a table and as_of, every delivery kept, shown as it was known at any instant.
+"""The lake: typed Parquet a table and as_of, every delivery kept, shown as it was known at any
+instant.
 
-A snapshot is what its manifest records (`snapshots/<as_of>.json`): files that no manifest names are never read, so a
-crash between two files publishes nothing.
+A snapshot is what its manifest records (`snapshots/<as_of>.json`): files that no manifest names
+are never read, so a crash between two files publishes nothing.
 """
 
 import datetime as dt
@@ -69,9 +70,10 @@ class Lake:
     ) -> Publication:
         """Publish validated tables atomically; tables equal to those known change nothing.
 
-        A first delivery counts as known at its as_of (labels: when they mature); a correction when it arrives. Rows
-        put aside are written before the manifest names them; other quarantined rows are a delivery of their own.
-        `compared` (`lake/month_comparison.py`) is kept with the delivery.
+        A first delivery counts as known at its as_of (labels: when they mature); a correction
+        when it arrives. Rows put aside are written before the manifest names them; other
+        quarantined rows are a delivery of their own. `compared` (`lake/month_comparison.py`) is
+        kept with the delivery.
         """
         manifest = self._manifest(as_of)
         known = self._newest(manifest)
@@ -86,21 +88,45 @@ class Lake:
             entries = {}
             for name in changed:
                 digest = content[name][0]
-                entries[name] = self._entry(as_of, number, name, ready[name], digest, arrived, known.get(name))
+                entries[name] = self._entry(
+                    as_of, number, name, ready[name], digest, arrived, known.get(name)
+                )
                 entries[name] |= {"quarantine": aside[name]} if name in aside else {}
                 if name == self.contract.label_table:
                     labels = tables[name][self.contract.label.column].astype("Float64")
-                    entries[name] |= {"churners": int(labels.sum()), "labels": int(labels.count())}
-            delivery = {"number": number, "arrived": arrived.isoformat(), "kind": kind, "tables": entries}
+                    entries[name] |= {
+                        "churners": int(labels.sum()),
+                        "labels": int(labels.count()),
+                    }
+            delivery = {
+                "number": number,
+                "arrived": arrived.isoformat(),
+                "kind": kind,
+                "tables": entries,
+            }
             manifest["deliveries"].append(delivery)
             if compared is not None:
-                delivery["compared"] = {**compared, "against": self._against(compared, self._newest(manifest))}
+                delivery["compared"] = {
+                    **compared,
+                    "against": self._against(compared, self._newest(manifest)),
+                }
             manifest["fingerprint"] = fingerprint
             write_json(self._manifest_path(as_of), manifest)
         newest = self._newest(manifest)
-        return Publication(as_of, kind, tuple(changed), {n: e["rows"] for n, e in newest.items()}, self._digest(newest))
+        return Publication(
+            as_of,
+            kind,
+            tuple(changed),
+            {n: e["rows"] for n, e in newest.items()},
+            self._digest(newest),
+        )
 
-    def holds(self, as_of: dt.date, tables: Mapping[str, pd.DataFrame], quarantines: Mapping[str, Quarantine]) -> bool:
+    def holds(
+        self,
+        as_of: dt.date,
+        tables: Mapping[str, pd.DataFrame],
+        quarantines: Mapping[str, Quarantine],
+    ) -> bool:
         """Whether validated tables are those known of the month."""
         known = self._newest(self._manifest(as_of))
         content = _contents(self._typed(tables), quarantines)
@@ -114,11 +140,18 @@ class Lake:
             write_json(self._manifest_path(as_of), manifest)
 
     def quarantines(self, as_of: dt.date) -> dict[str, dict[str, Any]]:
-        """Table -> what validation put aside or dropped of its newest delivery: counts, reasons, the rows' file."""
-        return {n: entry["quarantine"] for n, entry in self.entries(as_of).items() if "quarantine" in entry}
+        """Table -> what validation put aside or dropped of its newest delivery: counts,
+        reasons, the rows' file.
+        """
+        return {
+            n: entry["quarantine"]
+            for n, entry in self.entries(as_of).items()
+            if "quarantine" in entry
+        }
 
     def compared(self, as_of: dt.date) -> dict[str, Any] | None:
-        """The month next to the months before, as its newest delivery found it; None where that is not known.
+        """The month next to the months before, as its newest delivery found it; None where that
+        is not known.
 
         What was found in another month is left out once the tables of that month are others.
         """
@@ -139,41 +172,67 @@ class Lake:
         return self._newest(self._manifest(as_of))
 
     def keys(self, as_of: dt.date, tables: Collection[str] | None = None) -> dict[str, pd.Series]:
-        """The keys (rows,) of each table of a month, or of these, as newest known; text is held by Arrow."""
+        """The keys (rows,) of each table of a month, or of these, as newest known; text is held
+        by Arrow.
+        """
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         key = self.contract.entity.column
         types = {pa.int64(): pd.Int64Dtype(), pa.string(): pd.StringDtype("pyarrow")}
-        wanted = {n: entry["file"] for n, entry in self.entries(as_of).items() if tables is None or n in tables}
+        wanted = {
+            n: entry["file"]
+            for n, entry in self.entries(as_of).items()
+            if tables is None or n in tables
+        }
         files = {name: pq.ParquetFile(self.folder / file) for name, file in wanted.items()}
-        return {name: file.read(columns=[key]).to_pandas(types_mapper=types.get)[key] for name, file in files.items()}
+        return {
+            name: file.read(columns=[key]).to_pandas(types_mapper=types.get)[key]
+            for name, file in files.items()
+        }
 
     def behind(self) -> list[str]:
-        """Columns of the contract, as table.column, that the newest published month lacks: another wrote it."""
+        """Columns of the contract, as table.column, that the newest published month lacks:
+        another wrote it.
+        """
         import pyarrow.parquet as pq
 
-        months, lacking = self.months(), []
+        months = self.months()
+        lacking = []
         for name, entry in self.entries(months[-1]).items() if months else ():
             written = set(pq.read_schema(self.folder / entry["file"]).names)
-            lacking += [f"{name}.{column}" for column in self.contract.published.get(name, ()) if column not in written]
+            lacking += [
+                f"{name}.{column}"
+                for column in self.contract.published.get(name, ())
+                if column not in written
+            ]
         return lacking
 
     def months(self) -> list[dt.date]:
         """Every published as_of, oldest first."""
-        return sorted(dt.date.fromisoformat(path.stem) for path in (self.folder / "snapshots").glob("[0-9]*.json"))
+        return sorted(
+            dt.date.fromisoformat(path.stem)
+            for path in (self.folder / "snapshots").glob("[0-9]*.json")
+        )
 
     def deliveries(self, as_of: dt.date) -> list[dict[str, Any]]:
         """Every delivery of a month: number, arrived, kind, tables with rows and digests."""
         return list(self._manifest(as_of)["deliveries"])
 
     def snapshots(self, as_of: dt.date) -> list[str]:
-        """Digest of the month's content after each delivery, oldest first: what the receipts of drops name."""
+        """Digest of the month's content after each delivery, oldest first: what the receipts of
+        drops name.
+        """
         deliveries = self._manifest(as_of)["deliveries"]
-        return [self._digest(self._newest({"deliveries": deliveries[: n + 1]})) for n in range(len(deliveries))]
+        return [
+            self._digest(self._newest({"deliveries": deliveries[: n + 1]}))
+            for n in range(len(deliveries))
+        ]
 
     def fingerprint(self, as_of: dt.date) -> str | None:
-        """Fingerprint of the drop's files as they were last acknowledged; None before the first delivery."""
+        """Fingerprint of the drop's files as they were last acknowledged; None before the first
+        delivery.
+        """
         found: str | None = self._manifest(as_of)["fingerprint"]
         return found
 
@@ -183,7 +242,9 @@ class Lake:
 
     def feature_digest(self, as_of: dt.date) -> str:
         """Digest of the newest known feature tables of a month: what its scores are made from."""
-        return self._digest({n: entry for n, entry in self.entries(as_of).items() if n != self.contract.label_table})
+        return self._digest(
+            {n: entry for n, entry in self.entries(as_of).items() if n != self.contract.label_table}
+        )
 
     def labelled(self) -> set[dt.date]:
         """The months whose labels have been delivered."""
@@ -201,14 +262,21 @@ class Lake:
         return Classes(churners, labels - churners)
 
     def label_count(self, as_of: dt.date) -> LabelCount:
-        """How many customers of a month have a label, by the newest labels; labels of strangers do not count."""
+        """How many customers of a month have a label, by the newest labels; labels of strangers
+        do not count.
+        """
         features = self.keys(as_of, self.contract.feature_tables)
-        customers = everyone(features) if features else pd.Series(dtype=object)
+        if features:
+            customers = everyone(features)
+        else:
+            customers = pd.Series(dtype=object)
         entry = self.entries(as_of).get(self.contract.label_table)
         if entry is None or not features:
             return LabelCount(0, len(customers))
         known = self.keys(as_of, [self.contract.label_table])[self.contract.label_table]
-        labels = self.read(self.folder / entry["file"], [self.contract.label.column])[self.contract.label.column]
+        labels = self.read(self.folder / entry["file"], [self.contract.label.column])[
+            self.contract.label.column
+        ]
         return LabelCount(shared_keys(known[labels.notna()], customers), len(customers))
 
     def view(self, known_at: dt.datetime, *, as_at_scoring: bool) -> View:
@@ -216,13 +284,16 @@ class Lake:
 
         Args:
             known_at: knowledge time; a delivery created later does not exist yet.
-            as_at_scoring: for feature tables, also leave out what came after as_of + delivery days.
+            as_at_scoring: for feature tables, also leave out what came after as_of + delivery
+                days.
         """
         view: View = {name: {} for name in self.contract.published}
         for as_of in self.months():
             limit = known_at
             if as_at_scoring:
-                limit = min(known_at, instant(as_of) + dt.timedelta(days=self.contract.delivery_days))
+                limit = min(
+                    known_at, instant(as_of) + dt.timedelta(days=self.contract.delivery_days)
+                )
             for delivery in self._manifest(as_of)["deliveries"]:
                 for name, entry in delivery["tables"].items():
                     bound = known_at if name == self.contract.label_table else limit
@@ -238,7 +309,12 @@ class Lake:
             for delivery in self._manifest(month)["deliveries"]
             for entry in delivery["tables"].values()
         }
-        return {f"{name} {m}": known[files[m]] for name, files in view.items() for m in sorted(months) if m in files}
+        return {
+            f"{name} {m}": known[files[m]]
+            for name, files in view.items()
+            for m in sorted(months)
+            if m in files
+        }
 
     def tables(self, as_of: dt.date, view: View | None = None) -> dict[str, pd.DataFrame]:
         """The tables of a month, newest known or as in `view`, without the timestamp columns.
@@ -250,34 +326,50 @@ class Lake:
             listed = ", ".join(month.isoformat() for month in self.months()) or "none yet"
             raise UsageError(f"There is no snapshot of {as_of}; published months: {listed}.")
         if view is None:
-            return {name: self.read(self.folder / entry["file"]) for name, entry in self.entries(as_of).items()}
+            return {
+                name: self.read(self.folder / entry["file"])
+                for name, entry in self.entries(as_of).items()
+            }
         return {name: self.read(files[as_of]) for name, files in view.items() if as_of in files}
 
     def read(self, path: Path, columns: list[str] | None = None) -> pd.DataFrame:
-        """One Parquet file of the lake; integers and booleans nullable, the timestamps left out."""
+        """One Parquet file of the lake; integers and booleans nullable, the timestamps left
+        out.
+        """
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         table = pq.ParquetFile(path).read(columns=columns)
-        table = table.drop_columns([c for c in ("event_timestamp", "created_timestamp") if c in table.column_names])
+        table = table.drop_columns(
+            [c for c in ("event_timestamp", "created_timestamp") if c in table.column_names]
+        )
         frame: pd.DataFrame = table.to_pandas(
             types_mapper={pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}.get
         )
         return frame
 
     def labels(self, as_of: dt.date, known_at: dt.datetime) -> pd.Series | None:
-        """The month's labels (rows,) as booleans indexed by entity, as known at an instant; None before they are."""
+        """The month's labels (rows,) as booleans indexed by entity, as known at an instant;
+        None before they are.
+        """
         path = self.view(known_at, as_at_scoring=False)[self.contract.label_table].get(as_of)
-        return None if path is None else self.read_labels(path)
+        if path is None:
+            return None
+        return self.read_labels(path)
 
     def read_labels(self, path: Path) -> pd.Series:
         """The labels (rows,) in one file of the label table, as booleans indexed by entity."""
-        key, column = self.contract.entity.column, self.contract.label.column
+        key = self.contract.entity.column
+        column = self.contract.label.column
         frame = self.read(path, [key, column]).dropna()
         return frame.set_index(key)[column].astype(float).astype(bool).rename(column)
 
-    def _against(self, compared: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-        """Month -> digests of its tables, for the months that a comparison names and the tables of the month itself."""
+    def _against(
+        self, compared: Mapping[str, Any], own: Mapping[str, Any]
+    ) -> dict[str, dict[str, str]]:
+        """Month -> digests of its tables, for the months that a comparison names and the tables
+        of the month itself.
+        """
         named = [
             *compared["repeated"].values(),
             compared["repeated_month"],
@@ -285,16 +377,23 @@ class Lake:
         ]
         months = sorted({dt.date.fromisoformat(month) for month in named if month is not None})
         digests = {month.isoformat(): self._table_digests(month) for month in months}
-        return {month: {n: digest for n, digest in found.items() if n in own} for month, found in digests.items()}
+        return {
+            month: {n: digest for n, digest in found.items() if n in own}
+            for month, found in digests.items()
+        }
 
     def _table_digests(self, as_of: dt.date) -> dict[str, str]:
         return {name: str(entry["digest"]) for name, entry in self.entries(as_of).items()}
 
     def _typed(self, tables: Mapping[str, pd.DataFrame]) -> "dict[str, pa.Table]":
-        return {name: to_arrow(frame, self.contract.published[name]) for name, frame in tables.items()}
+        return {
+            name: to_arrow(frame, self.contract.published[name]) for name, frame in tables.items()
+        }
 
     def _first_known(self, table: str, as_of: dt.date) -> dt.date:
-        return self.contract.matures(as_of) if table == self.contract.label_table else as_of
+        if table == self.contract.label_table:
+            return self.contract.matures(as_of)
+        return as_of
 
     def _entry(
         self, as_of: dt.date, number: int, name: str, table: "pa.Table", digest: str, arrived: dt.datetime,
@@ -303,9 +402,13 @@ class Lake:
         """Write a table; one whose rows are known already stays where and when it was."""
         if known is not None and known["digest"] == digest:
             return {part: known[part] for part in ("file", "sha256", "digest", "rows", "created")}
-        # Ahead of the clock (a time zone, simulated months) is known when it arrives: no view would show it.
+        # Ahead of the clock (a time zone, simulated months) is known when it arrives: no view
+        # would show it.
         ahead = arrived < instant(as_of)
-        created = arrived if known is not None or ahead else instant(self._first_known(name, as_of))
+        if known is not None or ahead:
+            created = arrived
+        else:
+            created = instant(self._first_known(name, as_of))
         path = self.folder / name / f"as_of={as_of}" / f"delivery-{number:04d}.parquet"
         write_stamped(table, path, event=instant(as_of), created=created)
         file = str(path.relative_to(self.folder))
@@ -336,11 +439,17 @@ class Lake:
 
 def _kind(changed: Collection[str], known: Collection[str]) -> Kind:
     if not changed or not known:
-        return "first" if changed else "unchanged"
-    return "correction" if any(name in known for name in changed) else "addition"
+        if changed:
+            return "first"
+        return "unchanged"
+    if any(name in known for name in changed):
+        return "correction"
+    return "addition"
 
 
-def _contents(tables: "Mapping[str, pa.Table]", quarantines: Mapping[str, Quarantine]) -> dict[str, tuple[str, str]]:
+def _contents(
+    tables: "Mapping[str, pa.Table]", quarantines: Mapping[str, Quarantine]
+) -> dict[str, tuple[str, str]]:
     """Table -> digest of its rows, and of its quarantined rows."""
     aside = {name: quarantine.digest for name, quarantine in quarantines.items()}
     return {name: (table_digest(table), aside.get(name, "")) for name, table in tables.items()}

@@ -23,14 +23,21 @@ class CustomerChange:
 
     @property
     def share(self) -> float:
-        """The larger of two shares: new customers of this month, and customers of the earlier month that are gone."""
+        """The larger of two shares: new customers of this month, and customers of the earlier
+        month that are gone.
+        """
         return max(self.new / self.customers, self.gone / (self.still + self.gone))
 
     def as_dict(self) -> dict[str, Any]:
         """The counts as plain JSON values, without any key."""
         counts = {name: getattr(self, name) for name in ("customers", "still", "new", "gone")}
         near = 0 if self.near is None else self.near.count
-        return {"before": self.before.isoformat(), **counts, "near": near, "share": round(self.share, 6)}
+        return {
+            "before": self.before.isoformat(),
+            **counts,
+            "near": near,
+            "share": round(self.share, 6),
+        }
 
 
 @dataclass(frozen=True)
@@ -63,13 +70,17 @@ class MonthComparison:
     """Files whose last row has no line end, where the month's other files end with one."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values, without any key of a customer: this is what the lake and the ledger keep."""
+        """Plain JSON values, without any key of a customer: this is what the lake and the
+        ledger keep.
+        """
         return {
             "count": self.count,
             "customers": None if self.customers is None else self.customers.as_dict(),
             "lacking": {table: found.count for table, found in self.lacking.items()},
             "repeated": {table: month.isoformat() for table, month in self.repeated.items()},
-            "repeated_month": None if self.repeated_month is None else self.repeated_month.isoformat(),
+            "repeated_month": (
+                None if self.repeated_month is None else self.repeated_month.isoformat()
+            ),
             "extra_columns": {table: list(names) for table, names in self.extra_columns.items()},
             "new_columns": {table: list(names) for table, names in self.new_columns.items()},
             "without_line_end": list(self.without_line_end),
@@ -77,24 +88,29 @@ class MonthComparison:
 
 
 def change_sentence(compared: Mapping[str, Any] | None) -> str:
-    """How many customers are still there, new and gone, from what was stored; empty where nothing was compared."""
+    """How many customers are still there, new and gone, from what was stored; empty where
+    nothing was compared.
+    """
     found = (compared or {}).get("customers")
     if found is None:
         return ""
     return (
-        f"Customers since {found['before']}: {found['still']:,} still there, {found['new']:,} new, "
-        f"{found['gone']:,} gone."
+        f"Customers since {found['before']}: {found['still']:,} still there, {found['new']:,}"
+        f" new, {found['gone']:,} gone."
     )
 
 
 def standing_comparison(
-    compared: Mapping[str, Any], digests: Mapping[str, Mapping[str, str]], features: Collection[str]
+    compared: Mapping[str, Any],
+    digests: Mapping[str, Mapping[str, str]],
+    features: Collection[str],
 ) -> dict[str, Any]:
-    """What was stored of a comparison, without what was found in tables of another month that have changed since.
+    """What was stored of a comparison, without what was found in tables of another month that
+    have changed since.
 
     Args:
-        compared: what was stored. `against` has the digests of the other months' tables then; one of an older version
-            has no `against` and stands.
+        compared: what was stored. `against` has the digests of the other months' tables then;
+            one of an older version has no `against` and stands.
         digests: month -> table -> digest, as those months are now.
         features: the tables whose keys are the customers; corrected labels change no customer.
     """
@@ -108,8 +124,14 @@ def standing_comparison(
     return {
         **compared,
         "customers": customers,
-        "repeated": {table: of for table, of in compared["repeated"].items() if table not in changed.get(of, ())},
-        "repeated_month": None if changed.get(compared["repeated_month"]) else compared["repeated_month"],
+        "repeated": {
+            table: of
+            for table, of in compared["repeated"].items()
+            if table not in changed.get(of, ())
+        },
+        "repeated_month": (
+            None if changed.get(compared["repeated_month"]) else compared["repeated_month"]
+        ),
     }
 
 
@@ -122,16 +144,22 @@ def compare_customers(now: pd.Series, before: pd.Series, month: dt.date) -> Cust
         month: the earlier month.
     """
     new, gone = apart(now, before)
-    return CustomerChange(month, len(now), len(now) - len(new), len(new), len(gone), near_keys(new, gone))
+    return CustomerChange(
+        month, len(now), len(now) - len(new), len(new), len(gone), near_keys(new, gone)
+    )
 
 
 def repeated_tables(
-    content: Mapping[str, str], others: Mapping[dt.date, Mapping[str, str]], numeric: Mapping[str, bool]
+    content: Mapping[str, str],
+    others: Mapping[dt.date, Mapping[str, str]],
+    numeric: Mapping[str, bool],
 ) -> dict[str, dt.date]:
-    """Table -> the newest other month whose table has the same content, for tables that should have changed.
+    """Table -> the newest other month whose table has the same content, for tables that should
+    have changed.
 
-    A table that may stay the same for months (customers' master data) is not named: one that was equal in earlier
-    months too, or, with a single other month to compare with, one that holds few numbers.
+    A table that may stay the same for months (customers' master data) is not named: one that
+    was equal in earlier months too, or, with a single other month to compare with, one that
+    holds few numbers.
 
     Args:
         content: table -> digest of its content.
@@ -140,7 +168,9 @@ def repeated_tables(
     """
     found = {}
     for table, digest in content.items():
-        earlier = {month: tables[table] for month, tables in sorted(others.items()) if table in tables}
+        earlier = {
+            month: tables[table] for month, tables in sorted(others.items()) if table in tables
+        }
         same = [month for month, other in earlier.items() if other == digest]
         if same and changes(list(earlier.values()), numeric=numeric.get(table, False)):
             found[table] = same[-1]
@@ -148,7 +178,9 @@ def repeated_tables(
 
 
 def changes(digests: Sequence[str], *, numeric: bool) -> bool:
-    """Whether a table can be expected to change every month, by its digests in the other months."""
+    """Whether a table can be expected to change every month, by its digests in the other
+    months.
+    """
     distinct = len(set(digests))
     if numeric:
         return len(digests) == 1 or distinct > 1
@@ -156,12 +188,18 @@ def changes(digests: Sequence[str], *, numeric: bool) -> bool:
 
 
 def repeated_month(
-    content: Mapping[str, str], others: Mapping[dt.date, Mapping[str, str]], repeated: Mapping[str, dt.date]
+    content: Mapping[str, str],
+    others: Mapping[dt.date, Mapping[str, str]],
+    repeated: Mapping[str, dt.date],
 ) -> dt.date | None:
-    """The newest other month that equals the month in every table; None where no table should have changed."""
+    """The newest other month that equals the month in every table; None where no table should
+    have changed.
+    """
     if not repeated:
         return None
     same = [
-        month for month, tables in others.items() if all(tables.get(name) == digest for name, digest in content.items())
+        month
+        for month, tables in others.items()
+        if all(tables.get(name) == digest for name, digest in content.items())
     ]
     return max(same, default=None)

@@ -23,12 +23,18 @@ class Months:
         return choose_window(self._classes(as_of), self.contract.policy)
 
     def left_out(self, as_of: dt.date) -> dict[str, str]:
-        """The matured months that no candidate of this month is made from, each with the reason."""
-        reasons = {month: classes.why_not_trained(month) for month, classes in self._classes(as_of).items()}
+        """The matured months that no candidate of this month is made from, each with the
+        reason.
+        """
+        reasons = {
+            month: classes.why_not_trained(month) for month, classes in self._classes(as_of).items()
+        }
         return {month.isoformat(): why for month, why in reasons.items() if why is not None}
 
     def matured(self, as_of: dt.date) -> list[dt.date]:
-        """Months up to `as_of` whose labels have been delivered and had matured by the newest published month."""
+        """Months up to `as_of` whose labels have been delivered and had matured by the newest
+        published month.
+        """
         newest = self.published[-1] if self.published else as_of
         known = matured_months(self.published, self.labelled, self.contract, newest)
         return [month for month in known if month <= as_of]

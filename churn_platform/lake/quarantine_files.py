@@ -1,4 +1,6 @@
-"""The rows that validation put aside, as files for people: `quarantine/<as_of>/<delivery>/<table>.csv`."""
+"""The rows that validation put aside, as files for people:
+`quarantine/<as_of>/<delivery>/<table>.csv`.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,10 +22,14 @@ class Quarantine:
     @property
     def digest(self) -> str:
         """Digest of the rows; empty without any."""
-        return digest_of(self.rows) if self.rows else ""
+        if self.rows:
+            return digest_of(self.rows)
+        return ""
 
 
-def put_aside(home: Path, delivery: str, quarantines: Mapping[str, Quarantine]) -> dict[str, dict[str, Any]]:
+def put_aside(
+    home: Path, delivery: str, quarantines: Mapping[str, Quarantine]
+) -> dict[str, dict[str, Any]]:
     """Write the rows of one delivery; what one that was cut off left under its name goes first.
 
     Args:
@@ -32,7 +38,8 @@ def put_aside(home: Path, delivery: str, quarantines: Mapping[str, Quarantine]) 
         quarantines: table -> what was put aside.
 
     Returns:
-        Table -> what the lake keeps: the summary, and the file with its digest where there are rows.
+        Table -> what the lake keeps: the summary, and the file with its digest where there are
+        rows.
     """
     folder = home / "quarantine" / delivery
     for stale in folder.glob("*.csv"):

@@ -1,7 +1,7 @@
 """Records: what each step of the loop derived for a month, as files next to the lake.
 
-Each record carries the digest of the snapshot it was made from, so "done" is read from the files and a run
-that was killed is seen.
+Each record carries the digest of the snapshot it was made from, so "done" is read from the
+files and a run that was killed is seen.
 """
 
 import datetime as dt
@@ -34,13 +34,24 @@ class Records:
         """The file of one record."""
         return self.folder(kind) / f"{as_of}{suffix}"
 
-    def write(self, kind: Kind, as_of: dt.date, record: dict[str, Any], frame: "pd.DataFrame | None" = None) -> None:
-        """Write a record and its rows; the record last, so it never names rows that are not there.
+    def write(
+        self,
+        kind: Kind,
+        as_of: dt.date,
+        record: dict[str, Any],
+        frame: "pd.DataFrame | None" = None,
+    ) -> None:
+        """Write a record and its rows; the record last, so it never names rows that are not
+        there.
 
-        Without a frame the rows stay as they are. The file carries the digests of both, for `broken`.
+        Without a frame the rows stay as they are. The file carries the digests of both, for
+        `broken`.
         """
         path = self.path(kind, as_of, ".json")
-        rows = (read_json(path).get(DIGESTS) or {}).get("rows") if frame is None and path.exists() else None
+        if frame is None and path.exists():
+            rows = (read_json(path).get(DIGESTS) or {}).get("rows")
+        else:
+            rows = None
         if frame is not None:
             with replacing(path.with_suffix(".parquet")) as temporary:
                 frame.to_parquet(temporary, index=False)
@@ -58,7 +69,9 @@ class Records:
     def newest(self, kind: Kind) -> dict[str, Any] | None:
         """The record of the newest month that has one; None before the first."""
         months = self.months(kind)
-        return self.read(kind, months[-1]) if months else None
+        if months:
+            return self.read(kind, months[-1])
+        return None
 
     def broken(self, kind: Kind, as_of: dt.date) -> str | None:
         """None while record and rows are what was written, else the sentence what is not.
@@ -91,7 +104,9 @@ class Records:
 
     def months(self, kind: Kind) -> list[dt.date]:
         """The months that have a record of the kind, oldest first."""
-        return sorted(dt.date.fromisoformat(path.stem) for path in self.folder(kind).glob("[0-9]*.json"))
+        return sorted(
+            dt.date.fromisoformat(path.stem) for path in self.folder(kind).glob("[0-9]*.json")
+        )
 
     def decisions(self) -> list[dict[str, Any]]:
         """Every decision, oldest first."""

@@ -1,4 +1,6 @@
-"""From validated tables to what the lake keeps: ages made of dates, the labels of a wide table apart."""
+"""From validated tables to what the lake keeps: ages made of dates, the labels of a wide table
+apart.
+"""
 
 import datetime as dt
 from collections.abc import Mapping
@@ -9,11 +11,14 @@ from churn_platform.contract.model import Contract
 from churn_platform.contract.parts import AgeUnit
 
 
-def lake_tables(contract: Contract, tables: Mapping[str, pd.DataFrame], as_of: dt.date) -> dict[str, pd.DataFrame]:
+def lake_tables(
+    contract: Contract, tables: Mapping[str, pd.DataFrame], as_of: dt.date
+) -> dict[str, pd.DataFrame]:
     """The tables as the lake publishes them, columns as in `contract.published`.
 
-    Labels that are delivered alone replace those of a wide table; a wide table whose labels are not known yet publishes
-    none. Labels that say who stayed are turned over here, so all later steps read churn.
+    Labels that are delivered alone replace those of a wide table; a wide table whose labels are
+    not known yet publishes none. Labels that say who stayed are turned over here, so all later
+    steps read churn.
 
     Args:
         contract: the contract.
@@ -26,28 +31,38 @@ def lake_tables(contract: Contract, tables: Mapping[str, pd.DataFrame], as_of: d
         if contract.label.inverted and name in (contract.label.table, contract.label_table):
             complete[contract.label.column] = turned_over(complete[contract.label.column])
         if contract.wide and name == contract.label.table:
-            labels = complete[[contract.entity.column, contract.label.column]].dropna(ignore_index=True)
+            labels = complete[[contract.entity.column, contract.label.column]].dropna(
+                ignore_index=True
+            )
             if len(labels) and contract.label_table not in tables:
                 published[contract.label_table] = labels
         # Columns are shared, not copied: a million rows would be moved for nothing.
-        published[name] = pd.DataFrame({own: complete[own] for own in contract.published[name]}, copy=False)
+        published[name] = pd.DataFrame(
+            {own: complete[own] for own in contract.published[name]}, copy=False
+        )
     return published
 
 
 def turned_over(labels: pd.Series) -> pd.Series:
     """Who churned, from labels (rows,) that say who stayed; null stays null."""
-    return ~labels if pd.api.types.is_bool_dtype(labels.dtype) else 1 - labels
+    if pd.api.types.is_bool_dtype(labels.dtype):
+        return ~labels
+    return 1 - labels
 
 
 def age(dates: pd.Series, as_of: dt.date, unit: AgeUnit) -> pd.Series:
-    """Whole units from each date (rows,) to `as_of`, rounded down, Int64; null where the date is.
+    """Whole units from each date (rows,) to `as_of`, rounded down, Int64; null where the date
+    is.
 
-    A month is complete on the same day of a later month, or on its last day where that day does not exist.
+    A month is complete on the same day of a later month, or on its last day where that day does
+    not exist.
     """
     moment = pd.Timestamp(as_of)
     if unit in ("days", "weeks"):
         days: pd.Series = (moment - dates).dt.days.astype("Int64")
-        return days if unit == "days" else days // 7
+        if unit == "days":
+            return days
+        return days // 7
     not_yet = (dates.dt.day > moment.day) & (not moment.is_month_end)
     months: pd.Series = (moment.year - dates.dt.year) * 12 + moment.month - dates.dt.month - not_yet
     return (months if unit == "months" else months // 12).astype("Int64")

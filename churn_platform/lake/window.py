@@ -1,4 +1,6 @@
-"""The months of one training run: which train, which are the holdout's, which the forward value is fitted on."""
+"""The months of one training run: which train, which are the holdout's, which the forward value
+is fitted on.
+"""
 
 import datetime as dt
 import math
@@ -30,20 +32,22 @@ class Classes:
     stayers: int
 
     def why_not_trained(self, month: dt.date) -> str | None:
-        """None when the month can take part in a training; else the sentence why it is left out.
+        """None when the month can take part in a training; else the sentence why it is left
+        out.
 
-        A month without churners is a quiet month of a small business. One without stayers is a list of cancellations.
+        A month without churners is a quiet month of a small business. One without stayers is a
+        list of cancellations.
         """
         if self.stayers:
             return None
         if not self.churners:
             return (
-                f"No row of the labels of {month} says who churned, so the month is left out of training: deliver its "
-                "labels again with the outcome of every customer."
+                f"No row of the labels of {month} says who churned, so the month is left out of"
+                " training: deliver its labels again with the outcome of every customer."
             )
         return (
-            f"All {self.churners:,} labels of {month} are churners, so the month is left out of training: deliver its "
-            "labels again with the customers who stayed."
+            f"All {self.churners:,} labels of {month} are churners, so the month is left out of"
+            " training: deliver its labels again with the customers who stayed."
         )
 
 
@@ -54,7 +58,8 @@ class Window:
     training: tuple[dt.date, ...]
     holdout: tuple[dt.date, ...]
     forward: tuple[dt.date, ...]
-    """What the same recipe would have trained on one month earlier; empty for the first month."""
+    """What the same recipe would have trained on one month earlier; empty for the first month.
+    """
 
     @property
     def months(self) -> tuple[dt.date, ...]:
@@ -63,20 +68,25 @@ class Window:
 
 
 def choose_window(classes: Mapping[dt.date, Classes], policy: Policy) -> Window | None:
-    """The trailing months by policy, ending with the newest month that can be trained on; None without one.
+    """The trailing months by policy, ending with the newest month that can be trained on; None
+    without one.
 
-    Where churners or stayers are few, older months are pooled: the holdout reaches back until it holds enough of each
-    to decide, the training rows until there is enough to learn from, neither beyond `pooled_months`.
+    Where churners or stayers are few, older months are pooled: the holdout reaches back until
+    it holds enough of each to decide, the training rows until there is enough to learn from,
+    neither beyond `pooled_months`.
 
     Args:
         classes: the labelled customers of each month with matured labels, by class.
         policy: the policy.
     """
-    months = sorted(month for month, found in classes.items() if found.why_not_trained(month) is None)
+    months = sorted(
+        month for month, found in classes.items() if found.why_not_trained(month) is None
+    )
     training = policy.training
     if not months:
         return None
-    # By chance a holdout gets fewer than its share; two standard deviations (of a count: its root) more will do.
+    # By chance a holdout gets fewer than its share; two standard deviations (of a count: its
+    # root) more will do.
     needed = policy.promotion.min_holdout_churners
     held = (needed + 2 * math.sqrt(needed)) / training.holdout_fraction
     taught = training.min_training_churners / (1 - training.holdout_fraction)

@@ -1,4 +1,6 @@
-"""Approval: the request that a passing candidate makes, the answers people give, and when a request lapses."""
+"""Approval: the request that a passing candidate makes, the answers people give, and when a
+request lapses.
+"""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
@@ -10,7 +12,11 @@ from churn_platform.ledger.production_changes import model_named, version_of
 from churn_platform.ledger.receipts import Receipt
 
 State = Literal["pending", "approved", "rejected", "lapsed"]
-ANSWERS: dict[str, State] = {"approval": "approved", "rejection": "rejected", "approval lapsed": "lapsed"}
+ANSWERS: dict[str, State] = {
+    "approval": "approved",
+    "rejection": "rejected",
+    "approval lapsed": "lapsed",
+}
 
 
 @dataclass(frozen=True)
@@ -29,10 +35,11 @@ class Signature:
 
 @dataclass(frozen=True)
 class Bound:
-    """What an approval is bound to: it counts for exactly this and lapses when any of it changes.
+    """What an approval is bound to: it counts for exactly this and lapses when any of it
+    changes.
 
-    `candidate`, `decision`, `dataset` and `policy` are digests: of the model, of the evidence as it was judged, of the
-    data it was judged on, of the thresholds it was judged by.
+    `candidate`, `decision`, `dataset` and `policy` are digests: of the model, of the evidence
+    as it was judged, of the data it was judged on, of the thresholds it was judged by.
     """
 
     version: int
@@ -45,8 +52,13 @@ class Bound:
     @classmethod
     def of(cls, receipt: Receipt) -> "Bound":
         """What a request is bound to, as its receipt records."""
-        digests = {name: str(receipt.evidence[name]) for name in ("candidate", "decision", "dataset", "policy")}
-        return cls(version_of(receipt.subject) or 0, production=version_of(receipt.before), **digests)
+        digests = {
+            name: str(receipt.evidence[name])
+            for name in ("candidate", "decision", "dataset", "policy")
+        }
+        return cls(
+            version_of(receipt.subject) or 0, production=version_of(receipt.before), **digests
+        )
 
     def evidence(self) -> dict[str, str]:
         """The digests as a receipt holds them."""
@@ -60,7 +72,9 @@ class Bound:
 
 @dataclass(frozen=True)
 class Request:
-    """A candidate that passed and waits, or waited, for an answer until an instant; `receipt` is its digest."""
+    """A candidate that passed and waits, or waited, for an answer until an instant; `receipt`
+    is its digest.
+    """
 
     bound: Bound
     asked: str
@@ -77,17 +91,36 @@ class Request:
     def as_dict(self) -> dict[str, Any]:
         """Its public fields."""
         answer = {} if self.answer is None else asdict(self.answer)
-        told = {"version": self.version, "state": self.state, "since": self.asked, "until": self.until}
-        return {**told, "by": None, "reason": None, "at": None, **answer, "sentence": self.sentence()}
+        told = {
+            "version": self.version,
+            "state": self.state,
+            "since": self.asked,
+            "until": self.until,
+        }
+        return {
+            **told,
+            "by": None,
+            "reason": None,
+            "at": None,
+            **answer,
+            "sentence": self.sentence(),
+        }
 
     def sentence(self) -> str:
         """What has become of it, for people."""
-        who, what = self.answer, f"version {self.version}"
+        who = self.answer
+        what = f"version {self.version}"
         if who is None:
-            return f"Version {self.version} passed and waits for an approval until {moment(self.until)}."
+            return (
+                f"Version {self.version} passed and waits for an approval until"
+                f" {moment(self.until)}."
+            )
         if self.state == "lapsed":
             return f"The request to approve {what} lapsed at {moment(who.at)}: {ended(who.reason)}"
-        return f"Version {self.version} was {self.state} by {who.by} at {moment(who.at)}: {ended(who.reason)}"
+        return (
+            f"Version {self.version} was {self.state} by {who.by} at {moment(who.at)}:"
+            f" {ended(who.reason)}"
+        )
 
 
 def moment(instant: str) -> str:
@@ -117,7 +150,9 @@ def requests(receipts: Iterable[Receipt]) -> list[Request]:
 def pending(receipts: Iterable[Receipt]) -> Request | None:
     """The request that waits for an answer; never more than one."""
     newest = next(reversed(requests(receipts)), None)
-    return newest if newest is not None and newest.state == "pending" else None
+    if newest is not None and newest.state == "pending":
+        return newest
+    return None
 
 
 def lapse(request: Request, present: Bound, now: datetime) -> str | None:
@@ -129,15 +164,30 @@ def lapse(request: Request, present: Bound, now: datetime) -> str | None:
         now: an aware datetime.
     """
     asked = request.bound
-    moved = f"Production moved from {model_named(asked.production)} to {model_named(present.production)}."
+    moved = (
+        f"Production moved from {model_named(asked.production)} to"
+        f" {model_named(present.production)}."
+    )
     changes = (
         (present.version != asked.version, f"Version {present.version} is the candidate now."),
         (present.production not in (asked.production, asked.version), moved),
         (present.policy != asked.policy, "The policy has changed since the decision."),
-        (present.candidate != asked.candidate, f"The digest of version {asked.version} is no longer what was judged."),
-        (present.dataset != asked.dataset, f"The data that version {asked.version} was judged on has changed."),
-        (present.decision != asked.decision, f"The decision on version {asked.version} has changed."),
-        (now > datetime.fromisoformat(request.until), f"Nobody answered until {moment(request.until)}."),
+        (
+            present.candidate != asked.candidate,
+            f"The digest of version {asked.version} is no longer what was judged.",
+        ),
+        (
+            present.dataset != asked.dataset,
+            f"The data that version {asked.version} was judged on has changed.",
+        ),
+        (
+            present.decision != asked.decision,
+            f"The decision on version {asked.version} has changed.",
+        ),
+        (
+            now > datetime.fromisoformat(request.until),
+            f"Nobody answered until {moment(request.until)}.",
+        ),
     )
     return next((sentence for changed, sentence in changes if changed), None)
 
@@ -150,11 +200,15 @@ def objection(receipts: Iterable[Receipt], version: int) -> str | None:
     mine = [request for request in requests(receipts) if request.version == version]
     if not mine:
         return f"Version {version} does not wait for an approval."
-    return None if mine[-1].state == "pending" else mine[-1].sentence()
+    if mine[-1].state == "pending":
+        return None
+    return mine[-1].sentence()
 
 
 def unused(receipts: Iterable[Receipt]) -> Receipt | None:
-    """The approval after which the process was killed: no move of production names it, and it did not lapse."""
+    """The approval after which the process was killed: no move of production names it, and it
+    did not lapse.
+    """
     found: Receipt | None = None
     for receipt in receipts:
         if receipt.act == "approval":
@@ -169,4 +223,8 @@ def _answers(receipt: Receipt, request: Request) -> bool:
 
 
 def _superseded(receipt: Receipt) -> Signature:
-    return Signature(receipt.actor, f"Version {version_of(receipt.subject)} is a newer candidate.", receipt.time)
+    return Signature(
+        receipt.actor,
+        f"Version {version_of(receipt.subject)} is a newer candidate.",
+        receipt.time,
+    )

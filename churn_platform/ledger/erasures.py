@@ -1,4 +1,6 @@
-"""Forgetting a customer: what may stand in place of a key, and how digests of changed content follow."""
+"""Forgetting a customer: what may stand in place of a key, and how digests of changed content
+follow.
+"""
 
 import hashlib
 import json
@@ -16,13 +18,18 @@ FORGOTTEN = "(forgotten)"
 
 
 def salted(salt: str, key: str | int) -> str:
-    """Hex sha256 of salt and key: who has the key can ask whether it was forgotten, the ledger alone names no one."""
+    """Hex sha256 of salt and key: who has the key can ask whether it was forgotten, the ledger
+    alone names no one.
+    """
     return hashlib.sha256(f"{salt}:{key}".encode()).hexdigest()
 
 
 def names(text: str, key: str | int) -> bool:
-    """Whether a sentence holds the key as a word of its own, in any case; a whole number also with zeros before it."""
-    word, zeros = re.escape(" ".join(str(key).split())), "0*" if isinstance(key, int) else ""
+    """Whether a sentence holds the key as a word of its own, in any case; a whole number also
+    with zeros before it.
+    """
+    word = re.escape(" ".join(str(key).split()))
+    zeros = "0*" if isinstance(key, int) else ""
     return re.search(rf"(?<!\w){zeros}{word}(?!\w)", text, re.IGNORECASE) is not None
 
 
@@ -43,10 +50,12 @@ def current(receipts: Sequence[Receipt], digest: Any, sequence: int) -> Any:  # 
 def told(key: str | int) -> list[tuple[str, str]]:
     """How sentences, pages and tables name a key among other text, and what they say instead.
 
-    Quoted as an example of a fault (as text, HTML and JSON), or as a cell of a Markdown table. The bare key is no
+    Quoted as an example of a fault (as text, HTML and JSON), or as a cell of a Markdown table.
+    The bare key is no
     pattern: a key 12 is in every date.
     """
-    named, instead = repr(str(key)), repr(FORGOTTEN)
+    named = repr(str(key))
+    instead = repr(FORGOTTEN)
     forms = {named: instead, escape(named): escape(instead), f"| {key} |": f"| {FORGOTTEN} |"}
     return list((forms | {json.dumps(form)[1:-1]: said for form, said in forms.items()}).items())
 
@@ -59,7 +68,8 @@ def untold(text: str, key: str | int) -> str:
 
 
 def contacts_left(before: np.ndarray, contacts: int, after: np.ndarray) -> int:
-    """How many rows are still at or above the threshold that `contacts` rows were; the threshold itself may be lost.
+    """How many rows are still at or above the threshold that `contacts` rows were; the
+    threshold itself may be lost.
 
     Args:
         before: (rows,) probabilities.
@@ -83,5 +93,7 @@ def remapped(value: JsonValue, change: Callable[[str], str]) -> JsonValue:
 
 
 def following(digests: Mapping[str, str], key: str | int) -> Callable[[str], str]:
-    """The change of a record's texts: digests of changed content become the new ones, and the key is not told."""
+    """The change of a record's texts: digests of changed content become the new ones, and the
+    key is not told.
+    """
     return lambda text: digests[text] if text in digests else untold(text, key)

@@ -1,4 +1,6 @@
-"""The ledger as history: which receipts are asked for, and what was in production at an instant."""
+"""The ledger as history: which receipts are asked for, and what was in production at an
+instant.
+"""
 
 import datetime as dt
 from collections.abc import Iterable
@@ -14,13 +16,18 @@ def acts() -> tuple[str, ...]:
     """Every act that a receipt can record."""
 
     def words(kind: Any) -> tuple[str, ...]:  # noqa: ANN401 - a Literal, or a union of them
-        return tuple(word for part in get_args(kind) for word in ((part,) if isinstance(part, str) else words(part)))
+        return tuple(
+            word
+            for part in get_args(kind)
+            for word in ((part,) if isinstance(part, str) else words(part))
+        )
 
     return words(Act)
 
 
 def instant(text: str, *, end: bool) -> dt.datetime:
-    """An instant as people type it, in UTC; a date alone means its first moment, or its last one where `end` is true.
+    """An instant as people type it, in UTC; a date alone means its first moment, or its last
+    one where `end` is true.
 
     Raises:
         UsageError: it is neither a date nor an instant that UTC has.
@@ -31,9 +38,13 @@ def instant(text: str, *, end: bool) -> dt.datetime:
         try:
             moment = dt.datetime.fromisoformat(text)
         except ValueError:
-            raise UsageError(f"{text!r} is not a date or time: write 2024-01-31 or 2024-01-31T18:00.") from None
+            raise UsageError(
+                f"{text!r} is not a date or time: write 2024-01-31 or 2024-01-31T18:00."
+            ) from None
         try:
-            return (moment if moment.tzinfo is not None else moment.replace(tzinfo=dt.UTC)).astimezone(dt.UTC)
+            return (
+                moment if moment.tzinfo is not None else moment.replace(tzinfo=dt.UTC)
+            ).astimezone(dt.UTC)
         except OverflowError:
             raise UsageError(
                 f"{text!r} lies outside the years 1 to 9999 in UTC: write a later or earlier one."
@@ -65,7 +76,9 @@ class Filters:
     def chosen(self, receipts: Iterable[Receipt]) -> list[Receipt]:
         """The receipts that every filter lets pass, in their order; the newest `last` of them."""
         found = [receipt for receipt in receipts if self._passes(receipt)]
-        return found if self.last is None else found[max(0, len(found) - self.last) :]
+        if self.last is None:
+            return found
+        return found[max(0, len(found) - self.last) :]
 
     def _passes(self, receipt: Receipt) -> bool:
         time = dt.datetime.fromisoformat(receipt.time)
@@ -103,7 +116,8 @@ def activation(done: Receipt) -> dt.datetime:
 def in_production(receipts: Iterable[Receipt], at: dt.datetime) -> Standing | None:
     """What was in production at `at`, by activation; None before the first promotion.
 
-    The chain's order decides between moves that were both active: a clock that was set back changes nothing.
+    The chain's order decides between moves that were both active: a clock that was set back
+    changes nothing.
     """
     moves = [receipt for receipt in receipts if receipt.act in DONE]
     active = [receipt for receipt in moves if activation(receipt) <= at]

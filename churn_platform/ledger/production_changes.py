@@ -1,4 +1,6 @@
-"""Moves of production: what a promotion and a rollback have in common, read from and written to receipts."""
+"""Moves of production: what a promotion and a rollback have in common, read from and written to
+receipts.
+"""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -15,7 +17,9 @@ DONE = tuple(f"{kind} done" for kind in KINDS)
 
 def named(version: int | None) -> str | None:
     """A version as receipts name it."""
-    return None if version is None else f"version {version}"
+    if version is None:
+        return None
+    return f"version {version}"
 
 
 def model_named(version: int | None) -> str:
@@ -26,15 +30,18 @@ def model_named(version: int | None) -> str:
 def version_of(name: str | None) -> int | None:
     """The version that a receipt names; None where it names none."""
     number = (name or "").removeprefix("version ")
-    return int(number) if number.isdecimal() else None
+    if number.isdecimal():
+        return int(number)
+    return None
 
 
 @dataclass(frozen=True)
 class Move:
     """Production goes from `before` (None: no model) to `version`.
 
-    `evidence` names at least the `decision` that approved the version, its `candidate` digest and the `as_of` it was
-    trained on, so a move that was cut off is completed from its intent alone.
+    `evidence` names at least the `decision` that approved the version, its `candidate` digest
+    and the `as_of` it was trained on, so a move that was cut off is completed from its intent
+    alone.
     """
 
     kind: Kind
@@ -49,14 +56,22 @@ class Move:
         """The move that a receipt announces or records."""
         kind: Kind = "promotion" if intent.act.startswith("promotion") else "rollback"
         version = version_of(intent.after) or version_of(intent.subject) or 0
-        return cls(kind, version, version_of(intent.before), intent.actor, intent.reason, intent.evidence)
+        return cls(
+            kind,
+            version,
+            version_of(intent.before),
+            intent.actor,
+            intent.reason,
+            intent.evidence,
+        )
 
     @classmethod
     def approved(cls, approval: Receipt) -> "Move":
         """The promotion that a person's approval asks for."""
         names = ("decision", "candidate", "as_of", "override")
         evidence = {name: approval.evidence[name] for name in names} | {"approval": approval.digest}
-        version, before = version_of(approval.subject) or 0, version_of(approval.before)
+        version = version_of(approval.subject) or 0
+        before = version_of(approval.before)
         return cls("promotion", version, before, approval.actor, approval.reason, evidence)
 
     @property
@@ -65,7 +80,9 @@ class Move:
         return str(self.evidence["as_of"])
 
     def receipt(self, **evidence: JsonValue) -> dict[str, Any]:
-        """The fields of a receipt about this move, but its act; `evidence` is added to the move's own."""
+        """The fields of a receipt about this move, but its act; `evidence` is added to the
+        move's own.
+        """
         return {
             "actor": self.actor,
             "subject": f"version {self.version}",
@@ -77,7 +94,9 @@ class Move:
 
 
 def open_intent(receipts: Iterable[Receipt]) -> Receipt | None:
-    """The intent that was neither carried out nor voided: a process was killed in the middle of the move."""
+    """The intent that was neither carried out nor voided: a process was killed in the middle of
+    the move.
+    """
     found: Receipt | None = None
     for receipt in receipts:
         kind, _, state = receipt.act.rpartition(" ")
@@ -88,8 +107,11 @@ def open_intent(receipts: Iterable[Receipt]) -> Receipt | None:
     return found
 
 
-def carried_out(receipts: Iterable[Receipt], by: Collection[str] = ("promotion done",)) -> dict[str, Receipt]:
-    """The receipt by which each decision was carried out since it was last made, by the decision's digest.
+def carried_out(
+    receipts: Iterable[Receipt], by: Collection[str] = ("promotion done",)
+) -> dict[str, Receipt]:
+    """The receipt by which each decision was carried out since it was last made, by the
+    decision's digest.
 
     Args:
         receipts: the ledger.
@@ -106,12 +128,20 @@ def carried_out(receipts: Iterable[Receipt], by: Collection[str] = ("promotion d
 
 
 def judged_files(decision: Receipt | None) -> dict[str, str]:
-    """Name -> sha256 of a version's files, as a decision judged them; empty where no receipt records it."""
+    """Name -> sha256 of a version's files, as a decision judged them; empty where no receipt
+    records it.
+    """
     found = {} if decision is None else decision.evidence.get("files")
-    return {name: str(digest) for name, digest in found.items()} if isinstance(found, dict) else {}
+    if isinstance(found, dict):
+        return {name: str(digest) for name, digest in found.items()}
+    return {}
 
 
 def promotions(receipts: Iterable[Receipt]) -> dict[int, Receipt]:
     """The last promotion of each version that was ever in production."""
-    found = {version_of(receipt.subject): receipt for receipt in receipts if receipt.act == "promotion done"}
+    found = {
+        version_of(receipt.subject): receipt
+        for receipt in receipts
+        if receipt.act == "promotion done"
+    }
     return {version: receipt for version, receipt in found.items() if version is not None}

@@ -1,4 +1,6 @@
-"""The rules of the ledger: what a receipt holds, how receipts are chained, how a broken chain is found."""
+"""The rules of the ledger: what a receipt holds, how receipts are chained, how a broken chain
+is found.
+"""
 
 import hashlib
 import reprlib
@@ -14,15 +16,23 @@ from churn_platform.base.digests import canonical_json, digest_of
 from churn_platform.base.errors import DataError, IntegrityError
 
 GENESIS = "0" * 64
-"""The `previous` of the first receipt; as an anchor it shows that nothing had been recorded yet."""
+"""The `previous` of the first receipt; as an anchor it shows that nothing had been recorded
+yet.
+"""
 
 DropAct = Literal["drop accepted", "drop corrected", "drop repeated", "drop refused"]
 RetrainingAct = Literal[
-    "retraining requested", "retraining skipped", "manual retraining requested", "training refused", "decision"
+    "retraining requested",
+    "retraining skipped",
+    "manual retraining requested",
+    "training refused",
+    "decision",
 ]
 ApprovalAct = Literal["approval requested", "approval", "rejection", "approval lapsed"]
 PromotionAct = Literal["promotion intent", "promotion done", "production kept", "promotion void"]
-RollbackAct = Literal["rollback intent", "rollback done", "rollback void", "version blocked", "version unblocked"]
+RollbackAct = Literal[
+    "rollback intent", "rollback done", "rollback void", "version blocked", "version unblocked"
+]
 ProposalAct = Literal["promotion proposed", "rollback proposed"]
 StateAct = Literal[
     "release published",
@@ -63,7 +73,9 @@ NonEmpty = Annotated[str, Field(min_length=1)]
 
 
 class Receipt(BaseModel):
-    """One recorded act: who did what to which subject, when and why, and the digests of its evidence."""
+    """One recorded act: who did what to which subject, when and why, and the digests of its
+    evidence.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -94,7 +106,8 @@ class Break:
     """The first place where a chain does not hold.
 
     Attributes:
-        sequence: The receipt that should stand there, counted from 1; in a file also the line number.
+        sequence: The receipt that should stand there, counted from 1; in a file also the line
+            number.
         what: How it is broken.
         detail: One sentence for a person.
     """
@@ -127,7 +140,8 @@ def append(
     """The receipt that follows `head` (the first one where `head` is None).
 
     Raises:
-        DataError: a field has the wrong type or form, or the evidence is not plain, finite JSON.
+        DataError: a field has the wrong type or form, or the evidence is not plain, finite
+            JSON.
     """
     fields = {
         "sequence": 1 if head is None else head.sequence + 1,
@@ -146,12 +160,15 @@ def append(
         # through JSON, as a reader will take it: what cannot be read back is never written
         draft = Receipt.model_validate_json(canonical_json(fields))
     except ValidationError as error:
-        raise DataError(f"the receipt of {act!r} on {subject!r} has {first_fault(error)}") from error
+        raise DataError(
+            f"the receipt of {act!r} on {subject!r} has {first_fault(error)}"
+        ) from error
     return draft.model_copy(update={"digest": digest_of(_body(draft))})
 
 
 def to_line(receipt: Receipt) -> bytes:
-    """The receipt as one line without its line end: canonical JSON, with the digest as the last key.
+    """The receipt as one line without its line end: canonical JSON, with the digest as the last
+    key.
 
     The digest comes last, so what it covers is the line itself: any changed byte is found
     without parsing and writing the receipt again.
@@ -178,8 +195,8 @@ def verify(receipts: Iterable[Receipt], anchor: str | None = None) -> Break | No
 
     Args:
         receipts: The complete chain, oldest first.
-        anchor: The digest of a head that was recorded outside the chain. It must be found in it:
-            a chain whose tail was cut holds in itself.
+        anchor: The digest of a head that was recorded outside the chain. It must be found in
+            it: a chain whose tail was cut holds in itself.
     """
     return _walk(map(_link_of_receipt, receipts), anchor)
 
@@ -205,7 +222,9 @@ def _link_of_receipt(receipt: Receipt) -> _Link | None:
         sound = digest_of(_body(receipt)) == receipt.digest
     except DataError:
         return None
-    return _Link(receipt.sequence, receipt.previous, receipt.digest) if sound else None
+    if sound:
+        return _Link(receipt.sequence, receipt.previous, receipt.digest)
+    return None
 
 
 def _link_of_line(line: bytes) -> _Link | None:
@@ -215,14 +234,19 @@ def _link_of_line(line: bytes) -> _Link | None:
         return None
     try:
         fields = from_json(line)
-        sequence, previous = fields["sequence"], fields["previous"]
+        sequence = fields["sequence"]
+        previous = fields["previous"]
     except (ValueError, KeyError):
         return None
-    return _Link(sequence, previous, digest) if type(sequence) is int else None
+    if type(sequence) is int:
+        return _Link(sequence, previous, digest)
+    return None
 
 
 def _walk(links: Iterator[_Link | None], anchor: str | None) -> Break | None:
-    count, head, anchored = 0, GENESIS, anchor in (None, GENESIS)
+    count = 0
+    head = GENESIS
+    anchored = anchor in (None, GENESIS)
     for link in links:
         count += 1
         if link is None or link.sequence != count or link.previous != head:
@@ -239,9 +263,23 @@ def _first_break(count: int, link: _Link | None, rest: Iterator[_Link | None]) -
     if link is None:
         return Break(count, "changed", f"receipt {count} does not match its digest")
     if link.sequence == count:
-        return Break(count, "changed", f"receipt {count} does not follow the one before: one was rewritten")
+        return Break(
+            count,
+            "changed",
+            f"receipt {count} does not follow the one before: one was rewritten",
+        )
     if link.sequence < count:
-        return Break(count, "duplicated", f"receipt {link.sequence} appears a second time, at position {count}")
+        return Break(
+            count,
+            "duplicated",
+            f"receipt {link.sequence} appears a second time, at position {count}",
+        )
     if any(other is not None and other.sequence == count for other in rest):
-        return Break(count, "reordered", f"receipt {link.sequence} is at position {count}, too early")
-    return Break(count, "missing", f"receipt {count} is missing: receipt {link.sequence} is at its position")
+        return Break(
+            count, "reordered", f"receipt {link.sequence} is at position {count}, too early"
+        )
+    return Break(
+        count,
+        "missing",
+        f"receipt {count} is missing: receipt {link.sequence} is at its position",
+    )

@@ -1,4 +1,6 @@
-"""What changed since the last receipt about it: fields of the policy, and whether production stands down."""
+"""What changed since the last receipt about it: fields of the policy, and whether production
+stands down.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -26,8 +28,11 @@ class Change:
 
 
 def changes(old: Mapping[str, JsonValue], new: Mapping[str, JsonValue]) -> list[Change]:
-    """Every field that differs between two policies, by path; a field that only one of them has differs too."""
-    before, after = dict(_fields(old)), dict(_fields(new))
+    """Every field that differs between two policies, by path; a field that only one of them has
+    differs too.
+    """
+    before = dict(_fields(old))
+    after = dict(_fields(new))
     paths = sorted({*before, *after})
     return [
         Change(path, before.get(path), after.get(path))
@@ -36,7 +41,9 @@ def changes(old: Mapping[str, JsonValue], new: Mapping[str, JsonValue]) -> list[
     ]
 
 
-def stand_down_act(last: Receipt | None, version: int | None, reason: str | None) -> StandDown | None:
+def stand_down_act(
+    last: Receipt | None, version: int | None, reason: str | None
+) -> StandDown | None:
     """What is to be recorded about standing down; None while nothing changed.
 
     Args:
@@ -44,13 +51,22 @@ def stand_down_act(last: Receipt | None, version: int | None, reason: str | None
         version: the version in production; None before the first.
         reason: why that version must stand down; None when it need not.
     """
-    stands = None if last is None or last.act == "stand-down ended" else last.subject
+    if last is None or last.act == "stand-down ended":
+        stands = None
+    else:
+        stands = last.subject
     if reason is not None and version is not None:
-        return None if stands == f"version {version}" else "stand-down began"
-    return "stand-down ended" if stands is not None else None
+        if stands == f"version {version}":
+            return None
+        return "stand-down began"
+    if stands is not None:
+        return "stand-down ended"
+    return None
 
 
-def _fields(value: JsonValue | Mapping[str, JsonValue], path: str = "") -> Iterator[tuple[str, JsonValue]]:
+def _fields(
+    value: JsonValue | Mapping[str, JsonValue], path: str = ""
+) -> Iterator[tuple[str, JsonValue]]:
     if isinstance(value, Mapping) and (value or not path):
         for name, part in value.items():
             yield from _fields(part, f"{path}.{name}" if path else str(name))

@@ -1,4 +1,6 @@
-"""The ledger on disk: one JSON line a receipt, one writer at a time, fsynced before it is acknowledged."""
+"""The ledger on disk: one JSON line a receipt, one writer at a time, fsynced before it is
+acknowledged.
+"""
 
 import contextlib
 import os
@@ -11,11 +13,14 @@ from pydantic import JsonValue, ValidationError
 
 from churn_platform.base.errors import HomeBusy, IntegrityError
 from churn_platform.base.files import fsync_folder, read_json, write_text
+from churn_platform.base.home import utc_now
 from churn_platform.ledger import receipts as ledger
 from churn_platform.ledger.receipts import Act, Anchor, Break, Receipt, first_fault
 
 WIDTH = 127
-"""Characters of the line, so every anchor overwrites the one before exactly: far less than a disk's sector."""
+"""Characters of the line, so every anchor overwrites the one before exactly: far less than a
+disk's sector.
+"""
 
 
 def read_anchor(file: Path) -> Anchor | None:
@@ -29,14 +34,17 @@ def read_anchor(file: Path) -> Anchor | None:
     except FileNotFoundError:
         return None
     except ValidationError as error:
-        raise IntegrityError(f"{file} has {first_fault(error)}; put it back from a backup") from error
+        raise IntegrityError(
+            f"{file} has {first_fault(error)}; put it back from a backup"
+        ) from error
 
 
 def write_anchor(file: Path, anchor: Anchor) -> None:
     """Have `anchor` in `file`.
 
-    In place and not flushed: a line of one sector is written whole or not at all, a kill loses nothing, and a flush
-    would double what an append costs. A power cut may leave an older anchor, which still holds.
+    In place and not flushed: a line of one sector is written whole or not at all, a kill loses
+    nothing, and a flush would double what an append costs. A power cut may leave an older
+    anchor, which still holds.
     """
     line = anchor.model_dump_json().ljust(WIDTH) + "\n"
     try:
@@ -55,16 +63,11 @@ TAIL_BYTES = 16_384
 """How much is read first to find the last line: several receipts of the usual 1-2 KB."""
 
 
-def utc_now() -> datetime:
-    """The present instant, in UTC."""
-    return datetime.now(UTC)
-
-
 class LedgerStore:
     """The ledger in `folder` (`receipts.jsonl` and `ledger.lock`); readers take no lock.
 
-    A crash in the middle of an append leaves a torn last line. Its receipt was never acknowledged, so
-    readers pass over it and the next append cuts it away.
+    A crash in the middle of an append leaves a torn last line. Its receipt was never
+    acknowledged, so readers pass over it and the next append cuts it away.
     """
 
     def __init__(
@@ -81,15 +84,18 @@ class LedgerStore:
             folder: The ledger's own folder, made by the first append.
             now: The clock; it must give aware datetimes.
             lock_seconds: How long an append waits for another writer.
-            anchor_file: Where every append leaves the head's number and digest, outside of `folder`; None: nowhere.
+            anchor_file: Where every append leaves the head's number and digest, outside of
+                `folder`; None: nowhere.
             made_by: What the evidence of every receipt records of the installation that acted.
         """
         self.folder = folder
         self.file = folder / "receipts.jsonl"
         self.anchor_file = anchor_file
-        self._now, self._made_by = now, made_by
+        self._now = now
+        self._made_by = made_by
         self._lock_seconds = lock_seconds
-        # The lines that were verified last and their receipts: a step asks a dozen times, `GET /model` every time.
+        # The lines that were verified last and their receipts: a step asks a dozen times, `GET
+        # /model` every time.
         self._read: tuple[list[bytes], list[Receipt]] = ([], [])
 
     def append(
@@ -109,8 +115,8 @@ class LedgerStore:
             DataError: a field has the wrong form, or the evidence is not plain, finite JSON.
             IntegrityError: the last receipt was changed, or the tail was cut.
             HomeBusy: another process keeps the lock.
-            OSError: the disk refused the write; the ledger is as it was, or holds the receipt and the anchor is one
-                behind.
+            OSError: the disk refused the write; the ledger is as it was, or holds the receipt
+                and the anchor is one behind.
         """
         with self._locked(), self._opened() as descriptor:
             last, end = _tail(descriptor)
@@ -128,8 +134,12 @@ class LedgerStore:
                 evidence={**self._made_by(), **(evidence or {})},
             )
             _write_at(descriptor, end, ledger.to_line(receipt) + b"\n")
-            if self.anchor_file is not None:  # after the receipt: a kill between the two leaves the anchor one behind
-                write_anchor(self.anchor_file, Anchor(sequence=receipt.sequence, digest=receipt.digest))
+            if (
+                self.anchor_file is not None
+            ):  # after the receipt: a kill between the two leaves the anchor one behind
+                write_anchor(
+                    self.anchor_file, Anchor(sequence=receipt.sequence, digest=receipt.digest)
+                )
         if last is None:
             fsync_folder(self.folder)
             fsync_folder(self.folder.parent)
@@ -146,7 +156,9 @@ class LedgerStore:
                 last, _ = _tail(stream.fileno())
         except FileNotFoundError:
             return None
-        return None if last is None else self._parsed(last)
+        if last is None:
+            return None
+        return self._parsed(last)
 
     def receipts(self, act: Act | None = None) -> list[Receipt]:
         """Every receipt, oldest first; those of one `act` where it is given.
@@ -165,7 +177,8 @@ class LedgerStore:
         return [receipt for receipt in receipts if act in (None, receipt.act)]
 
     def since(self, sequence: int) -> list[Receipt]:
-        """The receipts after `sequence`, oldest first; reads the end of the file only, as far back as needed.
+        """The receipts after `sequence`, oldest first; reads the end of the file only, as far
+        back as needed.
 
         Raises:
             IntegrityError: one of them was changed; the chain before them is not looked at.
@@ -184,7 +197,8 @@ class LedgerStore:
         """The first break of the chain, None where it holds.
 
         Args:
-            anchor: The digest of a head recorded outside the ledger; a chain without it was cut.
+            anchor: The digest of a head recorded outside the ledger; a chain without it was
+                cut.
         """
         return ledger.verify_lines(self._lines(), anchor)
 
@@ -194,35 +208,47 @@ class LedgerStore:
         Raises:
             IntegrityError: the file was changed.
         """
-        return None if self.anchor_file is None else read_anchor(self.anchor_file)
+        if self.anchor_file is None:
+            return None
+        return read_anchor(self.anchor_file)
 
     def snapshot(self) -> tuple[list[bytes], Anchor | None]:
-        """The lines of the ledger and the anchor of one moment, also while another process appends.
+        """The lines of the ledger and the anchor of one moment, also while another process
+        appends.
 
         Raises:
             IntegrityError: the anchor's file was changed.
         """
         before = self.anchor()
         while True:
-            lines, after = self._lines(), self.anchor()
+            lines = self._lines()
+            after = self.anchor()
             if after == before:
                 return lines, after
             before = after
 
     def _uncut(self, head: Receipt | None) -> None:
-        """Refuse to write behind a cut tail: the new head would overwrite the anchor that shows it."""
+        """Refuse to write behind a cut tail: the new head would overwrite the anchor that shows
+        it.
+        """
         anchor = self.anchor()
         if anchor is None or (head is not None and head.sequence > anchor.sequence):
             return
         if head is None or (head.sequence, head.digest) != (anchor.sequence, anchor.digest):
-            ends = "is empty" if head is None else f"ends with receipt {head.sequence} ({head.digest[:12]})"
+            if head is None:
+                ends = "is empty"
+            else:
+                ends = f"ends with receipt {head.sequence} ({head.digest[:12]})"
             raise IntegrityError(
-                f"{self.file} {ends}, but {self.anchor_file} says that receipt {anchor.sequence} "
-                f"({anchor.digest[:12]}) was written: the tail was cut or rewritten; put the ledger back from a backup"
+                f"{self.file} {ends}, but {self.anchor_file} says that receipt"
+                f" {anchor.sequence} ({anchor.digest[:12]}) was written: the tail was cut or"
+                " rewritten; put the ledger back from a backup"
             )
 
     def _newer(self, lines: list[bytes], sequence: int) -> list[Receipt]:
-        """The receipts at the end of `lines` that come after `sequence`; older ones are not looked at."""
+        """The receipts at the end of `lines` that come after `sequence`; older ones are not
+        looked at.
+        """
         found: list[Receipt] = []
         for line in reversed(lines):
             receipt = self._parsed(line, found[-1].sequence - 1 if found else None)
@@ -245,7 +271,9 @@ class LedgerStore:
             raise self._fault(number or len(self._lines()), str(error)) from error
 
     def _fault(self, number: int, detail: str) -> IntegrityError:
-        return IntegrityError(f"{self.file}, line {number}: {detail}; put the ledger back from a backup")
+        return IntegrityError(
+            f"{self.file}, line {number}: {detail}; put the ledger back from a backup"
+        )
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
@@ -255,7 +283,8 @@ class LedgerStore:
             lock.acquire()
         except filelock.Timeout as error:
             raise HomeBusy(
-                f"another process has been writing to {self.file} for {self._lock_seconds:g} s; try again"
+                f"another process has been writing to {self.file} for {self._lock_seconds:g} s;"
+                " try again"
             ) from error
         try:
             yield
@@ -274,11 +303,14 @@ class LedgerStore:
 def _whole_lines(data: bytes) -> list[bytes]:
     """The lines of `data` without their ends and without a torn last one.
 
-    Torn is what has no line end, or holds NUL bytes: blocks that never reached the disk in a power cut.
-    Any other garbled line was written completely and changed later: it stays, for the reader to refuse.
+    Torn is what has no line end, or holds NUL bytes: blocks that never reached the disk in a
+    power cut. Any other garbled line was written completely and changed later: it stays, for
+    the reader to refuse.
     """
     lines = data.split(b"\n")[:-1]
-    return lines[:-1] if lines and b"\0" in lines[-1] else lines
+    if lines and b"\0" in lines[-1]:
+        return lines[:-1]
+    return lines
 
 
 def _tail(descriptor: int) -> tuple[bytes | None, int]:
@@ -288,7 +320,8 @@ def _tail(descriptor: int) -> tuple[bytes | None, int]:
     while True:
         start = max(0, size - window)
         data = os.pread(descriptor, size - start, start)
-        # the window may begin inside a line: what stands before its first line end does not count
+        # the window may begin inside a line: what stands before its first line end does not
+        # count
         skipped = 0 if start == 0 else data.find(b"\n") + 1
         lines = _whole_lines(data[skipped:])
         if lines:
@@ -299,7 +332,9 @@ def _tail(descriptor: int) -> tuple[bytes | None, int]:
 
 
 def _tails(descriptor: int) -> Iterator[tuple[list[bytes], bool]]:
-    """The complete lines at the end of the file, more of them each time; and whether these are all."""
+    """The complete lines at the end of the file, more of them each time; and whether these are
+    all.
+    """
     size = os.fstat(descriptor).st_size
     window = TAIL_BYTES
     while True:

@@ -11,20 +11,26 @@ from churn_platform.ledger.receipts import Act, Receipt
 
 
 def barred(receipts: Iterable[Receipt]) -> dict[int, str]:
-    """The versions that are never promoted by themselves, with the sentence why: blocked or rejected ones."""
+    """The versions that are never promoted by themselves, with the sentence why: blocked or
+    rejected ones.
+    """
     receipts = list(receipts)
     said = {
-        version: f"Version {version} was rejected by {who.by} at {moment(who.at)}: {ended(who.reason)}"
+        version: (
+            f"Version {version} was rejected by {who.by} at {moment(who.at)}: {ended(who.reason)}"
+        )
         for version, who in rejected(receipts).items()
     }
-    return said | {version: blocked_sentence(version, who) for version, who in blocked(receipts).items()}
+    return said | {
+        version: blocked_sentence(version, who) for version, who in blocked(receipts).items()
+    }
 
 
 def blocked_sentence(version: int, who: Signature) -> str:
     """Why a version is blocked, and the way out."""
     return (
-        f"Version {version} is blocked since {who.by} rolled it back at {moment(who.at)} ({who.reason}): "
-        f"`churn unblock {version}` allows it again."
+        f"Version {version} is blocked since {who.by} rolled it back at {moment(who.at)}"
+        f" ({who.reason}): `churn unblock {version}` allows it again."
     )
 
 
@@ -39,16 +45,24 @@ def rejected(receipts: Iterable[Receipt]) -> dict[int, Signature]:
 
 
 def standing_request(receipts: Iterable[Receipt], present: Bound) -> Request | None:
-    """The request for the same candidate on the same evidence that waits or was rejected; None when it may be made.
+    """The request for the same candidate on the same evidence that waits or was rejected; None
+    when it may be made.
 
-    Another trigger makes another decision of it, but no other question. What lapsed may be asked again, for no one
-    said no; and what was approved since, for an approval is used once: the version has left production again.
+    Another trigger makes another decision of it, but no other question. What lapsed may be
+    asked again, for no one said no; and what was approved since, for an approval is used once:
+    the version has left production again.
     """
     receipts = list(receipts)
-    asked = [r for r in requests(receipts) if replace(r.bound, decision=present.decision) == present]
+    asked = [
+        r for r in requests(receipts) if replace(r.bound, decision=present.decision) == present
+    ]
     if not asked or asked[-1].state == "pending":
-        return asked[-1] if asked else None
-    return asked[-1] if asked[-1].state == "rejected" and present.version in rejected(receipts) else None
+        if asked:
+            return asked[-1]
+        return None
+    if asked[-1].state == "rejected" and present.version in rejected(receipts):
+        return asked[-1]
+    return None
 
 
 def overrides(receipts: Iterable[Receipt]) -> dict[int, Signature]:
@@ -56,13 +70,18 @@ def overrides(receipts: Iterable[Receipt]) -> dict[int, Signature]:
     found: dict[int, Signature] = {}
     for receipt in receipts:
         version = version_of(receipt.subject)
-        if version is not None and receipt.act == "approval" and receipt.evidence.get("override") is True:
+        if (
+            version is not None
+            and receipt.act == "approval"
+            and receipt.evidence.get("override") is True
+        ):
             found[version] = Signature.of(receipt)
     return found
 
 
 def word(receipts: Iterable[Receipt], decision: str) -> dict[str, Any]:
-    """What people said of a decision, as plain JSON: `approval` (its request) and `overridden`, each None or a record.
+    """What people said of a decision, as plain JSON: `approval` (its request) and `overridden`,
+    each None or a record.
 
     Args:
         receipts: the ledger.
@@ -70,17 +89,24 @@ def word(receipts: Iterable[Receipt], decision: str) -> dict[str, Any]:
     """
     receipts = list(receipts)
     asked = [request for request in requests(receipts) if request.bound.decision == decision]
-    against = [r for r in receipts if r.act == "approval" and r.evidence.get("decision") == decision]
+    against = [
+        r for r in receipts if r.act == "approval" and r.evidence.get("decision") == decision
+    ]
     forced = [Signature.of(r) for r in against if r.evidence.get("override") is True]
-    return {"approval": asked[-1].as_dict() if asked else None, "overridden": asdict(forced[-1]) if forced else None}
+    return {
+        "approval": asked[-1].as_dict() if asked else None,
+        "overridden": asdict(forced[-1]) if forced else None,
+    }
 
 
 def standing_proposal(
     look: Mapping[str, Any] | None, production: int | None, receipts: Iterable[Receipt]
 ) -> dict[str, Any] | None:
-    """The newest look's proposal while it stands, with the command that carries it out; None if absent.
+    """The newest look's proposal while it stands, with the command that carries it out; None if
+    absent.
 
-    It lapses when production changes or the version is blocked or rejected, and with the next look.
+    It lapses when production changes or the version is blocked or rejected, and with the next
+    look.
 
     Args:
         look: the newest performance record; None before the first.
@@ -88,10 +114,18 @@ def standing_proposal(
         receipts: the ledger.
     """
     proposal: dict[str, Any] | None = (look or {}).get("verdict", {}).get("proposal")
-    if proposal is None or production != proposal["production"] or proposal["version"] in barred(receipts):
+    if (
+        proposal is None
+        or production != proposal["production"]
+        or proposal["version"] in barred(receipts)
+    ):
         return None
-    version, rollback = proposal["version"], proposal["act"] == "rollback proposed"
-    command = f"churn rollback --to {version}" if rollback else f"churn approve {version} --override"
+    version = proposal["version"]
+    rollback = proposal["act"] == "rollback proposed"
+    if rollback:
+        command = f"churn rollback --to {version}"
+    else:
+        command = f"churn approve {version} --override"
     return {**proposal, "command": f"{command} --by NAME --reason TEXT"}
 
 

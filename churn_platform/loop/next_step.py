@@ -1,4 +1,6 @@
-"""What the loop does next: the oldest due month first, and its retraining before any newer month."""
+"""What the loop does next: the oldest due month first, and its retraining before any newer
+month.
+"""
 
 import datetime as dt
 from collections.abc import Sequence
@@ -29,7 +31,9 @@ class MonthState:
 
     @property
     def key(self) -> str:
-        """Names what the monthly job would process: the drop's files, the inputs of its records, where they must go."""
+        """Names what the monthly job would process: the drop's files, the inputs of its
+        records, where they must go.
+        """
         return f"{self.drop}:{self.inputs}" + (f":{self.absent_from}" if self.absent_from else "")
 
     @property
@@ -41,7 +45,9 @@ class MonthState:
     def due(self) -> bool:
         """Whether the monthly job has something to do."""
         changed = self.drop is not None and self.drop != self.published
-        return (changed and self.settled) or (self.published is not None and not changed and not self.processed)
+        return (changed and self.settled) or (
+            self.published is not None and not changed and not self.processed
+        )
 
 
 @dataclass(frozen=True)
@@ -56,32 +62,52 @@ class Step:
 
 
 def next_step(
-    months: Sequence[MonthState], verdict: Verdict | None, *, unfinished: Trigger | None, stale_scores: str
+    months: Sequence[MonthState],
+    verdict: Verdict | None,
+    *,
+    unfinished: Trigger | None,
+    stale_scores: str,
 ) -> Step | None:
     """The next thing to do, or None.
 
     Args:
         months: every month, in any order.
-        verdict: the retraining policy's answer for the newest processed month; None before there is one.
-        unfinished: trigger of the newest decision when it was never carried out (a run was killed).
-        stale_scores: why the list of the newest processed month must be made again; empty when it need not.
+        verdict: the retraining policy's answer for the newest processed month; None before
+            there is one.
+        unfinished: trigger of the newest decision when it was never carried out (a run was
+            killed).
+        stale_scores: why the list of the newest processed month must be made again; empty when
+            it need not.
     """
     due = sorted((month for month in months if month.due), key=lambda month: month.as_of)
     newest = max((month.as_of for month in months if month.processed), default=None)
     behind = newest is not None and any(month.as_of <= newest for month in due)
-    # A month that the online store has lost is no less the newest: an older one would be scored again without end.
+    # A month that the online store has lost is no less the newest: an older one would be scored
+    # again without end.
     lost = any(month.absent_from and month.published is not None for month in due)
     if newest is not None and not behind and not lost:
         if unfinished is not None and verdict is not None:
-            return Step("retraining", newest, "The newest decision was not carried out.", verdict.key, unfinished)
+            return Step(
+                "retraining",
+                newest,
+                "The newest decision was not carried out.",
+                verdict.key,
+                unfinished,
+            )
         if verdict is not None and verdict.trigger is not None:
             return Step("retraining", newest, verdict.reason, verdict.key, verdict.trigger)
         if stale_scores:
             key = f"{newest}" if verdict is None else verdict.key
             return Step("scores", newest, stale_scores, key)
-    arriving = any(month.arriving and month.as_of < due[0].as_of for month in months) if due else False
+    if due:
+        arriving = any(month.arriving and month.as_of < due[0].as_of for month in months)
+    else:
+        arriving = False
     if due and not arriving:
         month = due[0]
-        why = "has no snapshot yet" if month.published is None else "is not processed as it now is"
+        if month.published is None:
+            why = "has no snapshot yet"
+        else:
+            why = "is not processed as it now is"
         return Step("monthly", month.as_of, f"The month {month.as_of} {why}.", month.key)
     return None

@@ -1,4 +1,6 @@
-"""How far a home has come: the state of every month and what the loop does next, read from the files alone."""
+"""How far a home has come: the state of every month and what the loop does next, read from the
+files alone.
+"""
 
 import datetime as dt
 from collections.abc import Mapping
@@ -14,10 +16,16 @@ from churn_platform.lake.records import KINDS
 from churn_platform.lake.window import Window
 from churn_platform.ledger.receipts import Act
 from churn_platform.loop.next_step import MonthState, Step, next_step
-from churn_platform.loop.retraining import Signals, Verdict, open_request, should_retrain, training_key
+from churn_platform.loop.retraining import (
+    Signals,
+    Verdict,
+    open_request,
+    should_retrain,
+    training_key,
+)
 from churn_platform.monitoring.stand_down import PerformanceRecords
 from churn_platform.promotion.decisions import decisions_of, unfinished
-from churn_platform.services import Home
+from churn_platform.services import Services
 from churn_platform.training.release import why_not_scored
 
 VERDICTS: tuple[Act, ...] = ("retraining requested", "retraining skipped")
@@ -26,20 +34,32 @@ VERDICTS: tuple[Act, ...] = ("retraining requested", "retraining skipped")
 class Progress(Months):
     """The state of one home at one moment; make a new one after every step."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Services) -> None:
         super().__init__(home.lake, home.contract)
         self.home = home
         self.decisions = decisions_of(home)
         self.measured = PerformanceRecords(home)
 
     def refused_training(self, as_of: dt.date) -> str | None:
-        """Why this code could not train on the month's dataset under this policy; None when it was not tried."""
+        """Why this code could not train on the month's dataset under this policy; None when it
+        was not tried.
+        """
         record = self.home.records.read("training_dataset", as_of)
         if record is None:
             return None
-        tried = {**training_key(str(record["digest"]), self.home.contract.policy_hash), **provenance()}
+        tried = {
+            **training_key(str(record["digest"]), self.home.contract.policy_hash),
+            **provenance(),
+        }
         refused = self.home.ledger.receipts("training refused")
-        return next((bare_reason(r.reason) for r in reversed(refused) if tried.items() <= r.evidence.items()), None)
+        return next(
+            (
+                bare_reason(r.reason)
+                for r in reversed(refused)
+                if tried.items() <= r.evidence.items()
+            ),
+            None,
+        )
 
     def _newer_left_out(self, as_of: dt.date, window: Window | None) -> tuple[str, ...]:
         newest = "" if window is None else window.training[-1].isoformat()
@@ -47,16 +67,26 @@ class Progress(Months):
 
     def months(self) -> list[MonthState]:
         """Every month that has a drop or a snapshot, oldest first."""
-        drops = {drop.as_of: drop for drop in find_drops(self.home.drops, self.home.contract, self.home.drop_digests)}
+        drops = {
+            drop.as_of: drop
+            for drop in find_drops(self.home.drops, self.home.contract, self.home.drop_digests)
+        }
         return [self._state(as_of, drops.get(as_of)) for as_of in sorted({*drops, *self.published})]
 
     def next_step(self) -> Step | None:
         """What the loop does next."""
         months = self.months()
         newest = max((month.as_of for month in months if month.processed), default=None)
-        verdict = self.verdict(newest) if newest is not None and self._up_to_date(newest) else None
-        # With a newer month published, that one is scored when it is processed; the older list stays as it was.
-        stale = self._why_stale(newest) if newest is not None and newest == self.published[-1] else ""
+        if newest is not None and self._up_to_date(newest):
+            verdict = self.verdict(newest)
+        else:
+            verdict = None
+        # With a newer month published, that one is scored when it is processed; the older list
+        # stays as it was.
+        if newest is not None and newest == self.published[-1]:
+            stale = self._why_stale(newest)
+        else:
+            stale = ""
         return next_step(months, verdict, unfinished=unfinished(self.home), stale_scores=stale)
 
     def verdict(self, as_of: dt.date) -> Verdict:
@@ -64,52 +94,80 @@ class Progress(Months):
         return should_retrain(self.home.contract, self._signals(as_of))
 
     def record_verdict(self) -> None:
-        """Write the policy's answer for the newest processed month to the ledger, once for each piece of evidence."""
+        """Write the policy's answer for the newest processed month to the ledger, once for each
+        piece of evidence.
+        """
         processed = [month.as_of for month in self.months() if month.processed]
         if not processed:
             return
         verdict = self.verdict(processed[-1])
-        answered = {r.evidence.get("key") for act in VERDICTS for r in self.home.ledger.receipts(act)}
+        answered = {
+            r.evidence.get("key") for act in VERDICTS for r in self.home.ledger.receipts(act)
+        }
         if verdict.key not in answered:
             self.home.ledger.append(
                 actor=self.home.settings.who,
                 act="retraining requested" if verdict.retrain else "retraining skipped",
                 subject=processed[-1].isoformat(),
                 reason=verdict.reason,
-                evidence={"key": verdict.key, "trigger": verdict.trigger, "fallen": verdict.fallen},
+                evidence={
+                    "key": verdict.key,
+                    "trigger": verdict.trigger,
+                    "fallen": verdict.fallen,
+                },
             )
 
     def _state(self, as_of: dt.date, drop: Drop | None) -> MonthState:
-        published = self.home.lake.fingerprint(as_of) if as_of in self.published else None
+        if as_of in self.published:
+            published = self.home.lake.fingerprint(as_of)
+        else:
+            published = None
         inputs: str | None = None
         records: list[dict[str, Any] | None] = [None]
-        # Labels and corrections of older months are news for the newest month alone: it is what is trained on next.
-        what = "inputs" if self.published and as_of == self.published[-1] else "snapshot"
+        # Labels and corrections of older months are news for the newest month alone: it is what
+        # is trained on next.
+        if self.published and as_of == self.published[-1]:
+            what = "inputs"
+        else:
+            what = "snapshot"
         if published:
-            inputs = self.inputs(as_of) if what == "inputs" else self.home.lake.digest(as_of)
+            if what == "inputs":
+                inputs = self.inputs(as_of)
+            else:
+                inputs = self.home.lake.digest(as_of)
             records = [self.home.records.read(kind, as_of) for kind in KINDS]
         absent = self._absent_from(as_of) if what == "inputs" else ""
-        processed = not absent and all(record is not None and record[what] == inputs for record in records)
+        processed = not absent and all(
+            record is not None and record[what] == inputs for record in records
+        )
         if drop is None:
             return MonthState(as_of, None, True, published, processed, inputs, absent)  # noqa: FBT003 - settled
         settled = drop.settled(self.home.now(), self.home.settings.quiet_seconds)
         # Files that are still uploaded would be hashed on each tick.
-        fingerprint = drop.fingerprint_as(published) if settled else drop.by_times
+        if settled:
+            fingerprint = drop.fingerprint_as(published)
+        else:
+            fingerprint = drop.by_times
         return MonthState(as_of, fingerprint, settled, published, processed, inputs, absent)
 
     def _absent_from(self, newest: dt.date) -> str:
-        """The online store that has yet to get the newest month: it is another one than before, or lost its rows."""
+        """The online store that has yet to get the newest month: it is another one than before,
+        or lost its rows.
+        """
         wanted = self.home.online.said
         try:
             month = read_month(self.home.folder / "feast")
         except StoreDown:
             return wanted or "SQLite"
-        return "" if month.store == wanted and month.as_of >= newest else wanted or "SQLite"
+        if month.store == wanted and month.as_of >= newest:
+            return ""
+        return wanted or "SQLite"
 
     def _up_to_date(self, as_of: dt.date) -> bool:
         """Whether the month's training dataset is of its inputs as they now are.
 
-        Not so when labels of an older month came while a newer one is published: that one is to be trained on.
+        Not so when labels of an older month came while a newer one is published: that one is to
+        be trained on.
         """
         record = self.home.records.read("training_dataset", as_of)
         return record is not None and record["inputs"] == self.inputs(as_of)
@@ -123,26 +181,42 @@ class Progress(Months):
             return ""
         if record["version"] != production.version:
             return "The newest month was not scored by the model in production."
-        if record.get("list_hash", contract.list_hash) == contract.list_hash or self.home.lake.behind():
+        if (
+            record.get("list_hash", contract.list_hash) == contract.list_hash
+            or self.home.lake.behind()
+        ):
             return ""
-        return "Descriptions, costs or list settings in the contract have changed since the newest month was scored."
+        return (
+            "Descriptions, costs or list settings in the contract have changed since the newest"
+            " month was scored."
+        )
 
     def _signals(self, as_of: dt.date) -> Signals:
         production = self.home.releases.production()
         drift = self.home.records.read("drift_report", as_of) or {}
         window = self.window(as_of)
-        own = [r for r in self.measured.all() if production is not None and r["version"] == production.version]
-        newer = [r for r in own if production is not None and r["as_of"] > production.training_as_of]
+        own = [
+            r
+            for r in self.measured.all()
+            if production is not None and r["version"] == production.version
+        ]
+        newer = [
+            r for r in own if production is not None and r["as_of"] > production.training_as_of
+        ]
         return Signals(
             as_of=as_of,
             labelled=window.training[-1] if window else None,
             snapshot_digest=self.inputs(as_of),
             production_version=None if production is None else production.version,
-            production_as_of=None if production is None else dt.date.fromisoformat(production.training_as_of),
+            production_as_of=(
+                None if production is None else dt.date.fromisoformat(production.training_as_of)
+            ),
             promoted_interval=None if production is None else auc_interval(production.metrics),
             drift_alarms=tuple(drift.get("alarms", ())),
             realised=max(newer, key=lambda record: str(record["as_of"]), default=None),
-            last_decision=dt.date.fromisoformat(self.decisions[-1].as_of) if self.decisions else None,
+            last_decision=(
+                dt.date.fromisoformat(self.decisions[-1].as_of) if self.decisions else None
+            ),
             left_out=self._newer_left_out(as_of, window),
             algorithm=None if production is None else production.algorithm,
             refused=self.refused_training(as_of),

@@ -1,4 +1,6 @@
-"""The retraining policy: drift and realised performance in, a retraining or a reason to skip out."""
+"""The retraining policy: drift and realised performance in, a retraining or a reason to skip
+out.
+"""
 
 import datetime as dt
 from collections.abc import Iterable
@@ -50,14 +52,17 @@ class Signals:
     """The algorithm that production was trained with."""
     """Why matured months later than `labelled` cannot be trained on."""
     refused: str | None = None
-    """Why a training on exactly this data under this policy could not be made; None when it was not tried."""
+    """Why a training on exactly this data under this policy could not be made; None when it was
+    not tried.
+    """
     asked: Asked | None = None
     """A person's request for a retraining that nothing has answered yet."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Retrain with this trigger, or skip; the sentence explains why either way. `key` names the evidence.
+    """Retrain with this trigger, or skip; the sentence explains why either way. `key` names the
+    evidence.
 
     `fallen` says how performance fell where that is news and still no candidate may be made.
     """
@@ -78,15 +83,24 @@ def should_retrain(contract: Contract, signals: Signals) -> Verdict:
     key = evidence_key(contract, signals)
     blocked = _blocked(contract, signals)
     if blocked:
-        fallen = _performance_fell(signals) if _measured_since(signals) else None
+        if _measured_since(signals):
+            fallen = _performance_fell(signals)
+        else:
+            fallen = None
         said = f"{fallen} {blocked}" if fallen else blocked
         return Verdict(None, " ".join([said, *_notes(contract, signals)]), key, fallen)
     trigger, reason = _asks_for_a_model(contract, signals)
-    return Verdict(trigger, " ".join([reason, *_notes(contract, signals)]) if trigger is None else reason, key)
+    return Verdict(
+        trigger,
+        " ".join([reason, *_notes(contract, signals)]) if trigger is None else reason,
+        key,
+    )
 
 
 def training_key(dataset: str, policy: str) -> dict[str, str]:
-    """What a training depends on besides code and libraries: the same is not tried again by itself."""
+    """What a training depends on besides code and libraries: the same is not tried again by
+    itself.
+    """
     return {"dataset": dataset, "policy": policy}
 
 
@@ -118,11 +132,17 @@ def evidence_key(contract: Contract, signals: Signals) -> str:
 
 
 def _asks_for_a_model(contract: Contract, signals: Signals) -> tuple[Trigger | None, str]:
-    """The first trigger that applies, and the sentence why; None where nothing asks for a new model."""
-    fallen, old = _performance_fell(signals), _too_old(contract, signals)
+    """The first trigger that applies, and the sentence why; None where nothing asks for a new
+    model.
+    """
+    fallen = _performance_fell(signals)
+    old = _too_old(contract, signals)
     found: tuple[tuple[Trigger, str | None], ...] = (
         ("manual", None if signals.asked is None else signals.asked.sentence()),
-        ("first", "There is no production model yet." if signals.production_version is None else None),
+        (
+            "first",
+            "There is no production model yet." if signals.production_version is None else None,
+        ),
         ("performance", fallen),
         ("drift", _sentence("; ".join(signals.drift_alarms)) if signals.drift_alarms else None),
         ("schedule", old),
@@ -140,26 +160,33 @@ def _blocked(contract: Contract, signals: Signals) -> str | None:
 
 
 def _too_early(contract: Contract, signals: Signals, labelled: dt.date) -> str | None:
-    """Why a candidate of the newest labels is not made yet; a person's request is never too early."""
+    """Why a candidate of the newest labels is not made yet; a person's request is never too
+    early.
+    """
     if signals.asked is not None:
         return None
     if signals.refused is not None:
         return f"{refusal_sentence(signals.refused)} It is tried again with the next labels."
     if signals.production_as_of is not None and labelled < signals.production_as_of:
-        return f"The newest matured month {labelled} is older than production's {signals.production_as_of}."
+        return (
+            f"The newest matured month {labelled} is older than production's"
+            f" {signals.production_as_of}."
+        )
     if signals.last_decision is None:
         return None
     cooldown = contract.policy.retraining.cooldown_cadences
     earliest = _times(contract.step, cooldown).after(signals.last_decision)
     if labelled <= signals.last_decision:
         return f"No labels have matured since the decision on {signals.last_decision}."
-    return (
-        f"Cooling down until {earliest} after the decision on {signals.last_decision}." if labelled < earliest else None
-    )
+    if labelled < earliest:
+        return f"Cooling down until {earliest} after the decision on {signals.last_decision}."
+    return None
 
 
 def _measured_since(signals: Signals) -> bool:
-    """Whether production was measured on a later month than the newest decision's: what is older was answered by it."""
+    """Whether production was measured on a later month than the newest decision's: what is
+    older was answered by it.
+    """
     if signals.realised is None or signals.last_decision is None:
         return False
     return str(signals.realised["as_of"]) > signals.last_decision.isoformat()
@@ -167,9 +194,14 @@ def _measured_since(signals: Signals) -> bool:
 
 def _performance_fell(signals: Signals) -> str | None:
     """Realised AUC below the interval at promotion, and its own interval below the AUC then."""
-    if signals.realised is None or signals.promoted_interval is None or signals.realised["metrics"] is None:
+    if (
+        signals.realised is None
+        or signals.promoted_interval is None
+        or signals.realised["metrics"] is None
+    ):
         return None
-    auc, interval = signals.realised["metrics"]["auc"], signals.realised["metrics"]["auc_interval"]
+    auc = signals.realised["metrics"]["auc"]
+    interval = signals.realised["metrics"]["auc_interval"]
     low, high = signals.promoted_interval
     if turned_over(*interval):
         return None
@@ -177,8 +209,9 @@ def _performance_fell(signals: Signals) -> str | None:
         return None
     repeated = signals.realised.get("warning")
     return (
-        f"Realised AUC {auc:.3f} on {signals.realised['as_of']} is below the interval [{low:.3f}, {high:.3f}] "
-        f"version {signals.production_version} had when it was promoted." + (f" {repeated}" if repeated else "")
+        f"Realised AUC {auc:.3f} on {signals.realised['as_of']} is below the interval"
+        f" [{low:.3f}, {high:.3f}] version {signals.production_version} had when it was"
+        " promoted." + (f" {repeated}" if repeated else "")
     )
 
 
@@ -193,14 +226,18 @@ def _too_old(contract: Contract, signals: Signals) -> str | None:
 
 
 def _notes(contract: Contract, signals: Signals) -> list[str]:
-    """What a reason to wait names too: wrong labels, and a policy that production was not trained under."""
+    """What a reason to wait names too: wrong labels, and a policy that production was not
+    trained under.
+    """
     notes = []
     if signals.realised is not None and signals.realised.get("doubt"):
         notes.append(str(signals.realised["doubt"]))
     notes += signals.left_out
     wanted = contract.policy.training.algorithm
     if signals.algorithm not in (None, wanted):
-        trained = f"The policy asks for {wanted}, and production was trained with {signals.algorithm}"
+        trained = (
+            f"The policy asks for {wanted}, and production was trained with {signals.algorithm}"
+        )
         notes.append(f"{trained}: `churn retrain` trains a candidate now.")
     return notes
 
@@ -208,7 +245,10 @@ def _notes(contract: Contract, signals: Signals) -> list[str]:
 def _quiet(signals: Signals) -> str:
     realised = ""
     if signals.realised is not None and signals.realised["metrics"] is not None:
-        realised = f", realised AUC {signals.realised['metrics']['auc']:.3f} on {signals.realised['as_of']}"
+        realised = (
+            f", realised AUC {signals.realised['metrics']['auc']:.3f} on"
+            f" {signals.realised['as_of']}"
+        )
     return f"Nothing asks for a new model: no drift alarm{realised}."
 
 

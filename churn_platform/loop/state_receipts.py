@@ -1,16 +1,19 @@
-"""Receipts of what no one did by a command: the policy was changed in its file, production began to stand down."""
+"""Receipts of what no one did by a command: the policy was changed in its file, production
+began to stand down.
+"""
 
 from typing import Any
 
 from churn_platform.ledger.receipts import Receipt
 from churn_platform.ledger.states import changes
-from churn_platform.services import Home
+from churn_platform.services import Services
 
 FIRST = "The policy of the first run."
 
 
-def record_policy(home: Home) -> None:
-    """At the start of a run: write a receipt when the policy is not what the ledger records, with every changed field.
+def record_policy(home: Services) -> None:
+    """At the start of a run: write a receipt when the policy is not what the ledger records,
+    with every changed field.
 
     Raises:
         ContractError: the contract cannot be read.
@@ -20,8 +23,14 @@ def record_policy(home: Home) -> None:
     before = known[-1].after if known else None
     if before == contract.policy_hash:
         return
-    changed = changes(_policy(known[-1]), contract.decided_by) if known else []
-    reason = "; ".join(change.sentence() for change in changed) if known else FIRST
+    if known:
+        changed = changes(_policy(known[-1]), contract.decided_by)
+    else:
+        changed = []
+    if known:
+        reason = "; ".join(change.sentence() for change in changed)
+    else:
+        reason = FIRST
     home.ledger.append(
         actor=home.settings.who,
         act="policy changed",

@@ -12,11 +12,12 @@ from churn_platform.loop.progress import Progress
 from churn_platform.loop.retraining import open_request, training_key
 from churn_platform.promotion.approving import acting, signed
 from churn_platform.promotion.decision import Decision
-from churn_platform.services import Home
+from churn_platform.services import Services
 
 
-def request_retraining(home: Home, by: str, reason: str) -> str:
-    """Ask for a candidate of the newest month, whatever the policy says; the sentence that it is recorded.
+def request_retraining(home: Services, by: str, reason: str) -> str:
+    """Ask for a candidate of the newest month, whatever the policy says; the sentence that it
+    is recorded.
 
     Args:
         home: the home.
@@ -24,7 +25,8 @@ def request_retraining(home: Home, by: str, reason: str) -> str:
         reason: why, for the ledger.
 
     Raises:
-        UsageError: nothing can be trained, or the newest decision is about the same data under the same policy.
+        UsageError: nothing can be trained, or the newest decision is about the same data under
+            the same policy.
         HomeBusy: a run holds the home.
     """
     by, reason = signed(by, reason)
@@ -40,15 +42,18 @@ def request_retraining(home: Home, by: str, reason: str) -> str:
             evidence={"login": home.settings.who, "policy": home.contract.policy_hash},
         )
     return (
-        f"A retraining on {as_of} is requested by {by}: {ended(reason)} Run `churn run` to train and judge the "
-        "candidate. With the Dagster daemon it starts automatically."
+        f"A retraining on {as_of} is requested by {by}: {ended(reason)} Run `churn run` to"
+        " train and judge the candidate. With the Dagster daemon it starts automatically."
     )
 
 
-def record_refused_training(home: Home, as_of: dt.date, dataset: TrainingDataset | None, why: str) -> None:
+def record_refused_training(
+    home: Services, as_of: dt.date, dataset: TrainingDataset | None, why: str
+) -> None:
     """Write the receipt of a training that the data cannot support: a normal outcome.
 
-    It is tried again with other data, under another policy, or by another version of the platform.
+    It is tried again with other data, under another policy, or by another version of the
+    platform.
     """
     digest = "None" if dataset is None else dataset.digest
     home.ledger.append(
@@ -56,7 +61,9 @@ def record_refused_training(home: Home, as_of: dt.date, dataset: TrainingDataset
         act="training refused",
         subject=as_of.isoformat(),
         reason=why,
-        evidence=dict(training_key(digest, home.contract.policy_hash)),  # the ledger adds the code and the libraries
+        evidence=dict(
+            training_key(digest, home.contract.policy_hash)
+        ),  # the ledger adds the code and the libraries
     )
 
 
@@ -64,17 +71,23 @@ def _newest_processed(progress: Progress) -> dt.date:
     months = progress.months()
     processed = [month.as_of for month in months if month.processed]
     if not processed:
-        raise UsageError("No month has been processed yet, so nothing can be trained: type `churn run` first.")
+        raise UsageError(
+            "No month has been processed yet, so nothing can be trained: type `churn run` first."
+        )
     due = [month.as_of for month in months if month.due and month.as_of <= processed[-1]]
     if due:
-        raise UsageError(f"The month {due[0]} has to be processed first: type `churn run`, then ask again.")
+        raise UsageError(
+            f"The month {due[0]} has to be processed first: type `churn run`, then ask again."
+        )
     return processed[-1]
 
 
-def _check_trainable(home: Home, progress: Progress, as_of: dt.date) -> None:
+def _check_trainable(home: Services, progress: Progress, as_of: dt.date) -> None:
     waiting = open_request(home.ledger.receipts())
     if waiting is not None:
-        raise UsageError(f"{waiting.by} has asked for a retraining already ({waiting.reason}): type `churn run`.")
+        raise UsageError(
+            f"{waiting.by} has asked for a retraining already ({waiting.reason}): type `churn run`."
+        )
     dataset = load_training_dataset(home, as_of)
     if dataset is None:
         raise UsageError(progress.verdict(as_of).reason)
@@ -83,8 +96,9 @@ def _check_trainable(home: Home, progress: Progress, as_of: dt.date) -> None:
         approval = word(home.ledger.receipts(), digest_of(same.model_dump(mode="json")))["approval"]
         became = approval["state"] if approval else same.decision
         raise UsageError(
-            f"Version {same.candidate_version} ({became}) was made from the same data under the same policy: "
-            "deliver new data or change the policy in the contract, then ask again."
+            f"Version {same.candidate_version} ({became}) was made from the same data under the"
+            " same policy: deliver new data or change the policy in the contract, then ask"
+            " again."
         )
 
 

@@ -1,4 +1,6 @@
-"""A complete home in one archive and back: every file with its sha256, nothing in place before all is verified."""
+"""A complete home in one archive and back: every file with its sha256, nothing in place before
+all is verified.
+"""
 
 import contextlib
 import glob
@@ -16,16 +18,20 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from churn_platform.base.errors import IntegrityError, UsageError
 from churn_platform.base.files import fsync_file, fsync_folder, sha256_file
+from churn_platform.base.home import FOLDERS, HOLDER, LAYOUT
 from churn_platform.ledger.receipts import Sha256, first_fault
-from churn_platform.services import FOLDERS, HOLDER, LAYOUT, Home
+from churn_platform.services import Services
 from churn_platform.training.mlflow_server import relocate
 
 FORMAT = 1
-MANIFEST, INSIDE = "manifest.json", "home/"
+MANIFEST = "manifest.json"
+INSIDE = "home/"
 PACKED = frozenset({".parquet", ".png", ".gz", ".zip"})
 """Compressed already."""
 NOT_KEPT = ("feast/offline/", "serving/", HOLDER)
-"""Links that Feast's next use makes again, the working files of running servers, and who holds the home right now."""
+"""Links that Feast's next use makes again, the working files of running servers, and who holds
+the home right now.
+"""
 SQLITE = b"SQLite format 3\0"
 CHUNK = 1 << 20
 
@@ -63,11 +69,13 @@ class Archive(BaseModel):
         return sum(entry.size for entry in self.files.values())
 
 
-def back_up(home: Home, target: Path, on_file: OnFile = lambda _name, _size: None) -> Archive:
-    """Write the complete home to one new file, between runs: the home is held, SQLite stores are copied through SQLite.
+def back_up(home: Services, target: Path, on_file: OnFile = lambda _name, _size: None) -> Archive:
+    """Write the complete home to one new file, between runs: the home is held, SQLite stores
+    are copied through SQLite.
 
     Raises:
-        UsageError: `target` exists or lies in the home, or a file has a name that no archive can hold.
+        UsageError: `target` exists or lies in the home, or a file has a name that no archive
+            can hold.
         HomeBusy: a run holds the home.
         IntegrityError: what was written does not read back.
     """
@@ -76,7 +84,9 @@ def back_up(home: Home, target: Path, on_file: OnFile = lambda _name, _size: Non
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
     try:
         with home.exclusive("`churn backup`"):
-            for leftover in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):  # of a killed one
+            for leftover in target.parent.glob(
+                f".{glob.escape(target.name)}.*.tmp"
+            ):  # of a killed one
                 leftover.unlink()
             written = _write(home, temporary, on_file)
         fsync_file(temporary)
@@ -90,7 +100,7 @@ def back_up(home: Home, target: Path, on_file: OnFile = lambda _name, _size: Non
     return written
 
 
-def free_target(home: Home, target: Path) -> Path:
+def free_target(home: Services, target: Path) -> Path:
     """The archive's absolute path.
 
     Raises:
@@ -98,14 +108,19 @@ def free_target(home: Home, target: Path) -> Path:
     """
     target = target.expanduser().resolve()
     if target.exists():
-        raise UsageError(f"{target} exists already: a backup never replaces another file; name a new one.")
+        raise UsageError(
+            f"{target} exists already: a backup never replaces another file; name a new one."
+        )
     if target.is_relative_to(home.folder):
-        raise UsageError(f"{target} lies in the home that it would hold: name a file outside {home.folder}.")
+        raise UsageError(
+            f"{target} lies in the home that it would hold: name a file outside {home.folder}."
+        )
     return target
 
 
 def contents(folder: Path) -> dict[str, Path]:
-    """Every file of a home that a backup keeps, by its name in the archive; links are followed, once each folder.
+    """Every file of a home that a backup keeps, by its name in the archive; links are followed,
+    once each folder.
 
     Raises:
         UsageError: a file has a name that no archive can hold.
@@ -128,7 +143,8 @@ def contents(folder: Path) -> dict[str, Path]:
 
 @contextlib.contextmanager
 def opened(file: Path) -> Iterator[tuple[zipfile.ZipFile, Archive]]:
-    """An archive and what it says it holds; the names in it are those and no others, and none leads out of the home.
+    """An archive and what it says it holds; the names in it are those and no others, and none
+    leads out of the home.
 
     Raises:
         UsageError: there is no such file.
@@ -140,19 +156,27 @@ def opened(file: Path) -> Iterator[tuple[zipfile.ZipFile, Archive]]:
         with zipfile.ZipFile(file) as archive:
             yield archive, _read_manifest(archive, file)
     except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
-        raise IntegrityError(f"{file} is damaged or no backup ({error}): take another one.") from None
+        raise IntegrityError(
+            f"{file} is damaged or no backup ({error}): take another one."
+        ) from None
 
 
 def copy_checked(archive: zipfile.ZipFile, said: Archive, name: str, target: Path | None) -> None:
-    """Read one file of an archive, to `target` where there is one; its bytes must be those of its digest.
+    """Read one file of an archive, to `target` where there is one; its bytes must be those of
+    its digest.
 
     Raises:
         IntegrityError: they are not.
     """
-    entry, digest, size = said.files[name], hashlib.sha256(), 0
+    entry = said.files[name]
+    digest = hashlib.sha256()
+    size = 0
     with contextlib.ExitStack() as stack:
         source = stack.enter_context(archive.open(INSIDE + name))
-        sink = None if target is None else stack.enter_context(target.open("xb"))
+        if target is None:
+            sink = None
+        else:
+            sink = stack.enter_context(target.open("xb"))
         try:
             while (chunk := source.read(CHUNK)) and size <= entry.size:
                 size += len(chunk)
@@ -160,13 +184,18 @@ def copy_checked(archive: zipfile.ZipFile, said: Archive, name: str, target: Pat
                 if sink is not None:
                     sink.write(chunk)
         except (zipfile.BadZipFile, EOFError, OSError) as error:
-            if isinstance(error, OSError) and error.errno is not None:  # the disk's, not the archive's
+            if (
+                isinstance(error, OSError) and error.errno is not None
+            ):  # the disk's, not the archive's
                 raise
-            raise IntegrityError(f"{archive.filename} is damaged at {name} ({error}): nothing was restored.") from None
+            raise IntegrityError(
+                f"{archive.filename} is damaged at {name} ({error}): nothing was restored."
+            ) from None
     if size != entry.size or digest.hexdigest() != entry.sha256:
         raise IntegrityError(
-            f"{archive.filename} is damaged: {name} does not match its digest (recorded {entry.sha256[:12]}, found "
-            f"{digest.hexdigest()[:12]}): nothing was restored, take another backup."
+            f"{archive.filename} is damaged: {name} does not match its digest (recorded"
+            f" {entry.sha256[:12]}, found {digest.hexdigest()[:12]}): nothing was restored,"
+            " take another backup."
         )
     if target is not None:
         os.utime(target, ns=(entry.changed, entry.changed))
@@ -176,17 +205,22 @@ def copy_checked(archive: zipfile.ZipFile, said: Archive, name: str, target: Pat
 def _writable(name: str, folder: Path) -> str:
     shown = os.fsencode(name).decode(errors="backslashreplace")
     if shown != name:
-        raise UsageError(f"{shown} in {folder} has a name that is not UTF-8, so it cannot be backed up: rename it.")
+        raise UsageError(
+            f"{shown} in {folder} has a name that is not UTF-8, so it cannot be backed up:"
+            " rename it."
+        )
     return name
 
 
 def _kept(name: str) -> bool:
     own = PurePosixPath(name).name
-    temporary = (own.startswith(".") and own.endswith(".tmp")) or own.endswith(("-wal", "-shm", "-journal", ".lock"))
+    temporary = (own.startswith(".") and own.endswith(".tmp")) or own.endswith(
+        ("-wal", "-shm", "-journal", ".lock")
+    )
     return not temporary and not name.startswith(NOT_KEPT)
 
 
-def _write(home: Home, temporary: Path, on_file: OnFile) -> Archive:
+def _write(home: Services, temporary: Path, on_file: OnFile) -> Archive:
     files: dict[str, Entry] = {}
     head = home.ledger.head()
     with zipfile.ZipFile(temporary, "x", compresslevel=1) as archive:
@@ -205,29 +239,41 @@ def _write(home: Home, temporary: Path, on_file: OnFile) -> Archive:
 
 
 def _add(archive: zipfile.ZipFile, name: str, path: Path) -> Entry:
-    """Copy one file into the archive; a SQLite store as it was at one instant, whoever writes to it meanwhile."""
+    """Copy one file into the archive; a SQLite store as it was at one instant, whoever writes
+    to it meanwhile.
+    """
     changed = path.stat().st_mtime_ns
     with path.open("rb") as stream:
         database = stream.read(len(SQLITE)) == SQLITE
     if not database:
         return _stream(archive, name, path, changed)
-    copy = Path(f"{archive.filename}.store.tmp")  # beside the archive: a home that cannot be written is backed up, too
+    copy = Path(
+        f"{archive.filename}.store.tmp"
+    )  # beside the archive: a home that cannot be written is backed up, too
     try:
         with (
-            contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=60)) as source,
+            contextlib.closing(
+                sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=60)
+            ) as source,
             contextlib.closing(sqlite3.connect(copy)) as target,
         ):
             source.backup(target)
         return _stream(archive, name, copy, changed)
     except sqlite3.Error as error:
-        raise IntegrityError(f"{path} cannot be copied ({error}): try again when no process writes to it.") from None
+        raise IntegrityError(
+            f"{path} cannot be copied ({error}): try again when no process writes to it."
+        ) from None
     finally:
         copy.unlink(missing_ok=True)
 
 
 def _stream(archive: zipfile.ZipFile, name: str, path: Path, changed: int) -> Entry:
-    digest, size = hashlib.sha256(), 0
-    archive.compression = zipfile.ZIP_STORED if path.suffix in PACKED else zipfile.ZIP_DEFLATED
+    digest = hashlib.sha256()
+    size = 0
+    if path.suffix in PACKED:
+        archive.compression = zipfile.ZIP_STORED
+    else:
+        archive.compression = zipfile.ZIP_DEFLATED
     with path.open("rb") as source, archive.open(INSIDE + name, "w", force_zip64=True) as sink:
         while chunk := source.read(CHUNK):
             size += len(chunk)
@@ -242,18 +288,28 @@ def _read_manifest(archive: zipfile.ZipFile, file: Path) -> Archive:
     except KeyError:
         raise IntegrityError(f"{file} has no {MANIFEST}: not a backup of a home.") from None
     except ValidationError as error:
-        raise IntegrityError(f"{file}: its {MANIFEST} has {first_fault(error)}: not a backup of a home.") from None
+        raise IntegrityError(
+            f"{file}: its {MANIFEST} has {first_fault(error)}: not a backup of a home."
+        ) from None
     if (said.format, said.layout) != (FORMAT, LAYOUT):
         raise IntegrityError(
-            f"{file} is a backup in format {said.format} of a home with layout {said.layout}; this version of the "
-            f"platform knows format {FORMAT} and layout {LAYOUT}: restore it with the version that made it."
+            f"{file} is a backup in format {said.format} of a home with layout {said.layout};"
+            f" this version of the platform knows format {FORMAT} and layout {LAYOUT}: restore"
+            " it with the version that made it."
         )
     if outside := [name for name in said.files if not _inside(name)]:
-        raise IntegrityError(f"{file} names {outside[0]!r}, which would lie outside the home: nothing was restored.")
-    stored, listed = sorted(archive.namelist()), sorted([MANIFEST, *(INSIDE + name for name in said.files)])
+        raise IntegrityError(
+            f"{file} names {outside[0]!r}, which would lie outside the home: nothing was restored."
+        )
+    stored = sorted(archive.namelist())
+    listed = sorted([MANIFEST, *(INSIDE + name for name in said.files)])
     if stored != listed:
-        odd = sorted(set(stored) ^ set(listed)) or [name for name in stored if stored.count(name) > 1]
-        raise IntegrityError(f"{file} does not hold what its {MANIFEST} lists ({odd[0]}): nothing was restored.")
+        odd = sorted(set(stored) ^ set(listed)) or [
+            name for name in stored if stored.count(name) > 1
+        ]
+        raise IntegrityError(
+            f"{file} does not hold what its {MANIFEST} lists ({odd[0]}): nothing was restored."
+        )
     return said
 
 
@@ -264,8 +320,12 @@ def _read_all(archive: zipfile.ZipFile) -> bytes:
 
 
 def _inside(name: str) -> bool:
-    path = PurePath(name)  # in the words of this system: a colon or backslash leads out of a folder on Windows only
-    return path.as_posix() == name and not path.anchor and path.name != "" and ".." not in path.parts
+    path = PurePath(
+        name
+    )  # in the words of this system: a colon or backslash leads out of a folder on Windows only
+    return (
+        path.as_posix() == name and not path.anchor and path.name != "" and ".." not in path.parts
+    )
 
 
 def room_for(said: Archive, folder: Path) -> None:
@@ -278,7 +338,10 @@ def room_for(said: Archive, folder: Path) -> None:
         folder = folder.parent
     free = shutil.disk_usage(folder).free
     if free < said.size:
-        raise UsageError(f"The backup needs {said.size / 1e6:,.0f} MB and {folder} has {free / 1e6:,.0f} MB free.")
+        raise UsageError(
+            f"The backup needs {said.size / 1e6:,.0f} MB and {folder} has {free / 1e6:,.0f} MB"
+            " free."
+        )
 
 
 def archive_digest(file: Path) -> str:
@@ -286,12 +349,13 @@ def archive_digest(file: Path) -> str:
     return sha256_file(file)
 
 
-def restore(file: Path, home: Home, on_file: OnFile = lambda _name, _size: None) -> Archive:
-    """Put the home in `file` where `home` is to be; until everything is verified that place stays as it is.
+def restore(file: Path, home: Services, on_file: OnFile = lambda _name, _size: None) -> Archive:
+    """Put the home in `file` where `home` is to be; until everything is verified that place
+    stays as it is.
 
-    Verified: every file's sha256, the ledger's chain with its head, every release's digests. The receipt
-    "home restored" and the artifacts' new addresses are written before the rename, so a kill leaves no home
-    without them.
+    Verified: every file's sha256, the ledger's chain with its head, every release's digests.
+    The receipt "home restored" and the artifacts' new addresses are written before the rename,
+    so a kill leaves no home without them.
 
     Raises:
         UsageError: there is a home already, no such backup, or no room.
@@ -311,7 +375,7 @@ def restore(file: Path, home: Home, on_file: OnFile = lambda _name, _size: None)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 copy_checked(archive, said, name, target)
                 on_file(name, entry.size)
-        unpacked = Home(home.settings.model_copy(update={"home": staging}), home.now)
+        unpacked = Services(home.settings.model_copy(update={"home": staging}), home.now)
         verify_restored(unpacked, said)
         relocate(staging / "mlflow.db", place / "artifacts")
         unpacked.ledger.append(
@@ -320,8 +384,15 @@ def restore(file: Path, home: Home, on_file: OnFile = lambda _name, _size: None)
             subject=str(place),
             before=said.home,
             after=str(place),
-            reason=f"Restored from the backup of {said.made_at[:19]}: {len(said.files)} files, all as recorded.",
-            evidence={"archive": archive_digest(file), "receipts": said.receipts, "head": said.head},
+            reason=(
+                f"Restored from the backup of {said.made_at[:19]}: {len(said.files)} files, all"
+                " as recorded."
+            ),
+            evidence={
+                "archive": archive_digest(file),
+                "receipts": said.receipts,
+                "head": said.head,
+            },
         )
         for path in (*(entry for entry in staging.rglob("*") if entry.is_dir()), staging):
             fsync_folder(path)
@@ -339,11 +410,13 @@ def free_place(place: Path) -> Path:
         UsageError: something is there.
     """
     if place.exists() and (not place.is_dir() or any(place.iterdir())):
-        raise UsageError(f"{place} is not empty: a restore never replaces a home; name another with --home.")
+        raise UsageError(
+            f"{place} is not empty: a restore never replaces a home; name another with --home."
+        )
     return place
 
 
-def verify_restored(home: Home, said: Archive) -> None:
+def verify_restored(home: Services, said: Archive) -> None:
     """Compare what was unpacked with itself.
 
     Raises:
@@ -353,8 +426,8 @@ def verify_restored(home: Home, said: Archive) -> None:
     for anchor in (said.head, None if pointer is None else pointer.ledger_head):
         if broken := home.ledger.verify(anchor):
             raise IntegrityError(
-                f"The ledger in the backup does not hold, at receipt {broken.sequence}: {broken.detail}; nothing was "
-                "restored, take an older backup."
+                f"The ledger in the backup does not hold, at receipt {broken.sequence}:"
+                f" {broken.detail}; nothing was restored, take an older backup."
             )
     for version in home.releases.versions():
         home.releases.verify(version)

@@ -1,4 +1,6 @@
-"""One customer's rows in a CSV or Parquet file: the same file without them, all other rows as they were."""
+"""One customer's rows in a CSV or Parquet file: the same file without them, all other rows as
+they were.
+"""
 
 import csv
 import gzip
@@ -17,11 +19,17 @@ import pyarrow.parquet as pq
 from churn_platform.base.digests import readable
 from churn_platform.base.errors import IntegrityError, UsageError
 from churn_platform.ingestion.conversion import TEXT, Writing, convert
-from churn_platform.ingestion.delivered_file import PACKED_CSV, PARQUET, SEPARATOR_LINE, raw_bytes, suffix_of
+from churn_platform.ingestion.delivered_file import (
+    PACKED_CSV,
+    PARQUET,
+    SEPARATOR_LINE,
+    raw_bytes,
+    suffix_of,
+)
 from churn_platform.ingestion.encodings import marked_encoding
 from churn_platform.ingestion.table_reader import delivered_values
 from churn_platform.ledger.erasures import salted
-from churn_platform.services import Home
+from churn_platform.services import Services
 from churn_platform.training.candidate import ENTITIES
 
 BYTE_ORDER_MARK = "\ufeff"
@@ -35,12 +43,16 @@ class Key:
     columns: Collection[str]
     writing: Writing = field(default_factory=Writing)
     quarantined: bool = False
-    """Whether the file holds quarantined rows: those of a Parquet file have a whole float as `7.0`."""
+    """Whether the file holds quarantined rows: those of a Parquet file have a whole float as
+    `7.0`.
+    """
 
     def named_by(self, values: pd.Series) -> npt.NDArray[np.bool_]:
-        """Which values (rows,) are the key, by the rule that validation reads a key by; blanks around it are ignored.
+        """Which values (rows,) are the key, by the rule that validation reads a key by; blanks
+        around it are ignored.
 
-        As text or as a whole number, never through a float: a key from 2**53 on would be that of its neighbours, too.
+        As text or as a whole number, never through a float: a key from 2**53 on would be that
+        of its neighbours, too.
         """
         if isinstance(self.value, str):
             keys = convert(values, "string", self.writing)[0].str.strip()
@@ -52,16 +64,24 @@ class Key:
         return found
 
     def may_be_in(self, text: str) -> bool:
-        """False only where no cell can hold the key: quotes may stand anywhere in one, a number has many forms."""
-        return not isinstance(self.value, str) or self.value.replace('"', "") in text.replace('"', "")
+        """False only where no cell can hold the key: quotes may stand anywhere in one, a number
+        has many forms.
+        """
+        return not isinstance(self.value, str) or self.value.replace('"', "") in text.replace(
+            '"', ""
+        )
 
 
-def without_customer(path: Path, key: Key, *, delimiter: str, encoding: str) -> tuple[bytes, int] | None:
-    """The file's bytes without the customer's rows, and how many rows that leaves out; None when it has none.
+def without_customer(
+    path: Path, key: Key, *, delimiter: str, encoding: str
+) -> tuple[bytes, int] | None:
+    """The file's bytes without the customer's rows, and how many rows that leaves out; None
+    when it has none.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is not a table (pyarrow's errors are ValueErrors), or a text in another encoding.
+        ValueError: it is not a table (pyarrow's errors are ValueErrors), or a text in another
+            encoding.
     """
     if suffix_of(path) == PARQUET:
         return _parquet(path, key)
@@ -81,9 +101,15 @@ def _csv(content: bytes, key: Key, delimiter: str, encoding: str) -> tuple[bytes
     hint = SEPARATOR_LINE.match(text.lstrip(BYTE_ORDER_MARK).encode("utf-8", "surrogateescape"))
     records = list(_records(text, hint[1].decode("latin-1") if hint else delimiter))
     start = 1 if hint else 0
-    first = next((place for place in range(start, len(records)) if records[place][0]), len(records))  # not blank
+    first = next(
+        (place for place in range(start, len(records)) if records[place][0]), len(records)
+    )  # not blank
     header = records[first][0] if first < len(records) else []
-    places = [i for i, name in enumerate(header) if name.strip().lstrip(BYTE_ORDER_MARK).strip('"') in key.columns]
+    places = [
+        i
+        for i, name in enumerate(header)
+        if name.strip().lstrip(BYTE_ORDER_MARK).strip('"') in key.columns
+    ]
     if not places and "\0" in text:
         raise ValueError(f"no text in {encoding}")
     rows = records[first + 1 :]
@@ -100,11 +126,16 @@ def _csv(content: bytes, key: Key, delimiter: str, encoding: str) -> tuple[bytes
 
 def _cells(rows: Sequence[tuple[list[str], str]], place: int) -> pd.Series:
     """One column of the records; null where a record is shorter."""
-    return pd.Series([readable(cells[place]) if place < len(cells) else None for cells, _ in rows], dtype=TEXT)
+    return pd.Series(
+        [readable(cells[place]) if place < len(cells) else None for cells, _ in rows],
+        dtype=TEXT,
+    )
 
 
 def _records(text: str, delimiter: str) -> Iterator[tuple[list[str], str]]:
-    """Each record's cells, and its lines as they stand; a record with a line end within quotes has several."""
+    """Each record's cells, and its lines as they stand; a record with a line end within quotes
+    has several.
+    """
     lines: list[str] = []
 
     def feed() -> Iterator[str]:
@@ -136,33 +167,42 @@ def _parquet(path: Path, key: Key) -> tuple[bytes, int] | None:
     return sink.getvalue(), gone
 
 
-def key_of(home: Home, user: str) -> str | int:
+def key_of(home: Services, user: str) -> str | int:
     """The key as files hold it.
 
     Raises:
         UsageError: it cannot be one.
     """
     if not user.strip() or readable(user) != user:
-        raise UsageError(f"{readable(user)!r} is not a valid {home.contract.entity.column}: give non-empty UTF-8 text.")
+        raise UsageError(
+            f"{readable(user)!r} is not a valid {home.contract.entity.column}: give non-empty"
+            " UTF-8 text."
+        )
     if home.contract.entity.dtype != "integer":
         return user.strip()
     try:
         return int(user)
     except ValueError:
-        raise UsageError(f"{user!r} is not a valid {home.contract.entity.column}: it must be a whole number.") from None
+        raise UsageError(
+            f"{user!r} is not a valid {home.contract.entity.column}: it must be a whole number."
+        ) from None
 
 
-def nobody(home: Home, key: str | int) -> str:
+def nobody(home: Services, key: str | int) -> str:
     """Why nothing is to be done for a key that nothing holds."""
     for receipt in home.ledger.receipts("customer forgotten"):
         if receipt.evidence["customer"] == salted(str(receipt.evidence["salt"]), key):
             return (
-                f"That {home.contract.entity.column} was forgotten on {receipt.time[:10]}, and nothing holds it since."
+                f"That {home.contract.entity.column} was forgotten on {receipt.time[:10]}, and"
+                " nothing holds it since."
             )
-    return f"Nothing in {home.folder} holds a customer {key!r}: check the {home.contract.entity.column}."
+    return (
+        f"Nothing in {home.folder} holds a customer {key!r}: check the"
+        f" {home.contract.entity.column}."
+    )
 
 
-def trained_versions(home: Home, key: str | int) -> tuple[list[int], list[int]]:
+def trained_versions(home: Services, key: str | int) -> tuple[list[int], list[int]]:
     """The versions whose training customers include this one, and those that cannot say."""
     import numpy as np
     import pandas as pd

@@ -1,4 +1,6 @@
-"""What Dagster reads of one home: `dagster/dagster.yaml`, with the storage that the settings name."""
+"""What Dagster reads of one home: `dagster/dagster.yaml`, with the storage that the settings
+name.
+"""
 
 from pathlib import Path
 
@@ -32,7 +34,8 @@ ON_POSTGRES = (
 
 
 def write_configuration(folder: Path, *, on_postgres: bool) -> None:
-    """Write dagster.yaml into `folder` (the home's `dagster/`); a file of the user's own stays as it is.
+    """Write dagster.yaml into `folder` (the home's `dagster/`); a file of the user's own stays
+    as it is.
 
     Raises:
         UsageError: Dagster's storage is on Postgres and the settings do not say where.
@@ -41,8 +44,8 @@ def write_configuration(folder: Path, *, on_postgres: bool) -> None:
     found = file.read_text(encoding="utf-8") if file.exists() else None
     if found is not None and POSTGRES_VARIABLE in found and not on_postgres:
         raise UsageError(
-            f"The Dagster storage of this home is on Postgres ({file}), and {POSTGRES_VARIABLE} is not set: set it, or "
-            "name the profile that does with CHURN_PROFILE."
+            f"The Dagster storage of this home is on Postgres ({file}), and {POSTGRES_VARIABLE}"
+            " is not set: set it, or name the profile that does with CHURN_PROFILE."
         )
     wanted = ON_POSTGRES if on_postgres else EMBEDDED
     if found is None or (found == EMBEDDED and found != wanted):

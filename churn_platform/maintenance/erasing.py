@@ -1,7 +1,8 @@
-"""Forgets a customer: files put in place of those with the rows, rows deleted from stores, the receipt.
+"""Forgets a customer: files put in place of those with the rows, rows deleted from stores, the
+receipt.
 
-All new files are made ready first (`maintenance/erasure_plan.py`), then a plan is written: from there on a kill
-leaves what the next command completes, before it nothing has changed.
+All new files are made ready first (`maintenance/erasure_plan.py`), then a plan is written: from
+there on a kill leaves what the next command completes, before it nothing has changed.
 """
 
 import contextlib
@@ -16,17 +17,30 @@ from typing import Any
 
 from churn_platform.base.digests import readable
 from churn_platform.base.errors import IntegrityError, UsageError
-from churn_platform.base.files import fsync_folder, read_json, replacing, sha256_file, write_json
+from churn_platform.base.files import (
+    fsync_folder,
+    read_json,
+    replacing,
+    sha256_file,
+    write_json,
+)
 from churn_platform.features.feast_repository import APPLIED, COPIED
-from churn_platform.features.online.erasing import columns_of, count_rows, delete_rows, overwriting
+from churn_platform.features.online.erasing import (
+    columns_of,
+    count_rows,
+    delete_rows,
+    overwriting,
+)
 from churn_platform.ledger import receipts as ledger
 from churn_platform.ledger.erasures import names, salted, told
 from churn_platform.maintenance.customer_rows import key_of, nobody, trained_versions
 from churn_platform.maintenance.erasure_plan import check_writable, history, stage
 from churn_platform.promotion.approving import signed
-from churn_platform.services import Home
+from churn_platform.services import Services
 
-FOLDER, PLAN, FILES = "forgetting", "plan.json", "files"
+FOLDER = "forgetting"
+PLAN = "plan.json"
+FILES = "files"
 
 
 @dataclass(frozen=True)
@@ -50,12 +64,13 @@ class Forgotten:
     changed: list[str]
 
 
-def forget(home: Home, user: str, by: str, reason: str) -> Forgotten:
+def forget(home: Services, user: str, by: str, reason: str) -> Forgotten:
     """Remove every row of a customer from the home and record that it happened.
 
     Raises:
-        UsageError: no file and no store holds the customer, the key cannot be one, `by` or `reason` cannot stand in
-            the ledger, or a folder cannot be written; nothing was forgotten.
+        UsageError: no file and no store holds the customer, the key cannot be one, `by` or
+            `reason` cannot stand in the ledger, or a folder cannot be written; nothing was
+            forgotten.
         IntegrityError: a file of the lake or the ledger was changed; nothing was forgotten.
         HomeBusy: a run holds the home.
     """
@@ -63,7 +78,10 @@ def forget(home: Home, user: str, by: str, reason: str) -> Forgotten:
     by, reason = signed(by, reason)
     for option, text in (("--by", by), ("--reason", reason)):
         if names(text, key):
-            raise UsageError(f"{option} names the customer, and the ledger keeps it permanently: leave out the key.")
+            raise UsageError(
+                f"{option} names the customer, and the ledger keeps it permanently: leave out"
+                " the key."
+            )
     with home.exclusive("`churn forget`"):
         finish(home)
         with _nothing_left(home.folder / FOLDER):
@@ -72,8 +90,10 @@ def forget(home: Home, user: str, by: str, reason: str) -> Forgotten:
         return _carry_out(home, plan)
 
 
-def _plan(home: Home, key: str | int, by: str, reason: str) -> dict[str, Any]:
-    """What will be done, as whoever completes it reads it: once it is written, nothing may stand in its way."""
+def _plan(home: Services, key: str | int, by: str, reason: str) -> dict[str, Any]:
+    """What will be done, as whoever completes it reads it: once it is written, nothing may
+    stand in its way.
+    """
     staged = stage(home, key, home.folder / FOLDER / FILES)
     _refuse_a_copy(home)
     elsewhere = {"online store": count_rows(home, key)}
@@ -89,8 +109,8 @@ def _plan(home: Home, key: str | int, by: str, reason: str) -> dict[str, Any]:
     anchor = home.ledger.anchor()
     if broken := home.ledger.verify(None if anchor is None else anchor.digest):
         raise IntegrityError(
-            f"{home.ledger.file}: {broken.detail}; nothing was forgotten, since no receipt can follow: put the ledger "
-            "back from a backup."
+            f"{home.ledger.file}: {broken.detail}; nothing was forgotten, since no receipt can"
+            " follow: put the ledger back from a backup."
         )
     made_at = home.now().astimezone(dt.UTC).isoformat()
     ledger.append(None, time=made_at, **_receipt(plan, _found(plan, list(staged.files))))
@@ -107,7 +127,7 @@ def _nothing_left(folder: Path) -> Iterator[None]:
         raise
 
 
-def finish(home: Home) -> Forgotten | None:
+def finish(home: Services) -> Forgotten | None:
     """Complete what a kill cut off; None when nothing was. The caller holds the home."""
     folder = home.folder / FOLDER
     if (folder / PLAN).exists():
@@ -116,14 +136,18 @@ def finish(home: Home) -> Forgotten | None:
     return None
 
 
-def _carry_out(home: Home, plan: dict[str, Any]) -> Forgotten:
-    changed = [name for name, digests in plan["files"].items() if not _replaced(home, name, digests)]
+def _carry_out(home: Services, plan: dict[str, Any]) -> Forgotten:
+    changed = [
+        name for name, digests in plan["files"].items() if not _replaced(home, name, digests)
+    ]
     delete_rows(home, plan["key"])
     for database in history(home):
         _untell(database, plan["key"])
     found = _found(plan, changed)
     receipt = _receipt(plan, found)
-    if receipt["evidence"]["customer"] not in {r.evidence["customer"] for r in home.ledger.receipts(receipt["act"])}:
+    if receipt["evidence"]["customer"] not in {
+        r.evidence["customer"] for r in home.ledger.receipts(receipt["act"])
+    }:
         home.ledger.append(**receipt)
     _clear(home.folder / FOLDER)
     return found
@@ -141,7 +165,12 @@ def _found(plan: dict[str, Any], changed: list[str]) -> Forgotten:
 def _receipt(plan: dict[str, Any], found: Forgotten) -> dict[str, Any]:
     """The fields of the receipt; it names the customer by the salted hash alone."""
     known = salted(plan["salt"], plan["key"])
-    evidence = {"customer": known, "salt": plan["salt"], "digests": plan["digests"], **asdict(found)}
+    evidence = {
+        "customer": known,
+        "salt": plan["salt"],
+        "digests": plan["digests"],
+        **asdict(found),
+    }
     return {
         "actor": plan["by"],
         "act": "customer forgotten",
@@ -151,7 +180,7 @@ def _receipt(plan: dict[str, Any], found: Forgotten) -> dict[str, Any]:
     }
 
 
-def _refuse_a_copy(home: Home) -> None:
+def _refuse_a_copy(home: Services) -> None:
     """Refuse while a database holds the copy of the feature tables that 0.1.0 made there.
 
     Raises:
@@ -162,18 +191,21 @@ def _refuse_a_copy(home: Home) -> None:
     if place:
         schema = f"churn_{home.contract.name}"
         raise UsageError(
-            f"Version 0.1.0 copied the feature tables to the schema {schema} in {place}, which may hold the customer: "
-            f"drop the schema there, delete {applied}, then forget the customer again."
+            f"Version 0.1.0 copied the feature tables to the schema {schema} in {place}, which"
+            f" may hold the customer: drop the schema there, delete {applied}, then forget the"
+            " customer again."
         )
 
 
-def _replaced(home: Home, name: str, digests: dict[str, str]) -> bool:
-    """Put one new file in place, unless that is done; False when someone changed the file, or delivered it again.
+def _replaced(home: Services, name: str, digests: dict[str, str]) -> bool:
+    """Put one new file in place, unless that is done; False when someone changed the file, or
+    delivered it again.
 
     Raises:
         IntegrityError: it cannot be put there.
     """
-    target, source = (home.folder / name).resolve(), home.folder / FOLDER / FILES / name  # the file behind a link
+    target = (home.folder / name).resolve()
+    source = home.folder / FOLDER / FILES / name  # the file behind a link
     standing = sha256_file(target) if target.exists() else None
     if standing != digests["before"] or not source.exists():
         return standing in (None, digests["after"])
@@ -181,8 +213,9 @@ def _replaced(home: Home, name: str, digests: dict[str, str]) -> bool:
         _move(source, target)
     except OSError as error:
         raise IntegrityError(
-            f"{target} cannot be replaced ({error.strerror}): the customer is not forgotten yet, `churn doctor --fix` "
-            f"completes it as soon as {target.parent} can be written."
+            f"{target} cannot be replaced ({error.strerror}): the customer is not forgotten"
+            f" yet, `churn doctor --fix` completes it as soon as {target.parent} can be"
+            " written."
         ) from None
     return True
 

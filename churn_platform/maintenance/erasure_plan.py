@@ -1,4 +1,6 @@
-"""What forgetting a customer changes, made ready next to the home's files before any of them is touched."""
+"""What forgetting a customer changes, made ready next to the home's files before any of them is
+touched.
+"""
 
 import json
 import os
@@ -26,39 +28,52 @@ from churn_platform.lake.months import Months, inputs_digest
 from churn_platform.lake.records import DIGESTS, Records
 from churn_platform.ledger.erasures import contacts_left, following, remapped, untold
 from churn_platform.maintenance.customer_rows import Key, without_customer
-from churn_platform.services import Home
+from churn_platform.services import Services
 
 NOT_SEARCHED = ("artifacts", "releases", "dagster", "serving", "forgetting", "feast")
 """Folders without customers' rows by key, and those that are not files of rows."""
 
 
-def searched(home: Home) -> list[Path]:
+def searched(home: Services) -> list[Path]:
     """Every file of rows, also where a folder of the home is a link to a place outside."""
-    root, known, found = home.folder.resolve(), set[Path](), list[Path]()
+    root = home.folder.resolve()
+    known = set[Path]()
+    found = list[Path]()
     for name, folders, files in os.walk(home.folder, followlinks=True):
-        here, skipped = Path(name), NOT_SEARCHED if name == str(home.folder) else ()
+        here = Path(name)
+        skipped = NOT_SEARCHED if name == str(home.folder) else ()
         if (real := here.resolve()) in known:
             folders.clear()
             continue
         known.add(real)
-        folders[:] = [name for name in folders if name not in skipped and not _leads_back(here / name, root)]
-        folders.sort(key=lambda name: (here / name).is_symlink())  # a folder's own name before a link to it
-        found += [here / name for name in files if suffix_of(Path(name)) and not name.startswith(".")]
+        folders[:] = [
+            name for name in folders if name not in skipped and not _leads_back(here / name, root)
+        ]
+        folders.sort(
+            key=lambda name: (here / name).is_symlink()
+        )  # a folder's own name before a link to it
+        found += [
+            here / name for name in files if suffix_of(Path(name)) and not name.startswith(".")
+        ]
     return sorted(path for path in found if path.is_file())
 
 
 def _leads_back(folder: Path, root: Path) -> bool:
-    """Whether it is a link to a folder in or around the home, which has a name of its own there."""
+    """Whether it is a link to a folder in or around the home, which has a name of its own
+    there.
+    """
     real = folder.resolve()
     return folder.is_symlink() and (real.is_relative_to(root) or root.is_relative_to(real))
 
 
-def history(home: Home) -> list[Path]:
-    """Dagster's databases, which show the head of the list and examples of faults with each run."""
+def history(home: Services) -> list[Path]:
+    """Dagster's databases, which show the head of the list and examples of faults with each
+    run.
+    """
     return sorted((home.folder / "dagster").rglob("*.db"))
 
 
-def check_writable(home: Home, files: Iterable[str]) -> None:
+def check_writable(home: Services, files: Iterable[str]) -> None:
     """Refuse before anything is changed what could not be carried out.
 
     Args:
@@ -86,15 +101,20 @@ def _access(path: Path, mode: int) -> bool:
 def _kept_by_others(file: Path) -> bool:
     """Whether a sticky folder lets no one but other users replace the file."""
     folder = file.parent.stat()
-    return bool(folder.st_mode & stat.S_ISVTX) and os.geteuid() not in (0, folder.st_uid, file.stat().st_uid)
+    return bool(folder.st_mode & stat.S_ISVTX) and os.geteuid() not in (
+        0,
+        folder.st_uid,
+        file.stat().st_uid,
+    )
 
 
 def _allow(path: Path, *, may: bool) -> None:
     if not may:
         found = path.stat()
         raise UsageError(
-            f"{path} cannot be changed by user {os.geteuid()} (its owner is {found.st_uid}, its mode "
-            f"{stat.filemode(found.st_mode)}), so no data was deleted: give write access, or run this as the owner."
+            f"{path} cannot be changed by user {os.geteuid()} (its owner is {found.st_uid}, its"
+            f" mode {stat.filemode(found.st_mode)}), so no data was deleted: give write access,"
+            " or run this as the owner."
         )
 
 
@@ -107,7 +127,7 @@ STAMPS = ("event_timestamp", "created_timestamp")
 class Staged:
     """The new files under `folder`, each at its own path in the home."""
 
-    home: Home
+    home: Services
     folder: Path
     files: dict[str, dict[str, str]] = field(default_factory=dict)
     """Path in the home -> sha256 of the file before and after."""
@@ -119,31 +139,42 @@ class Staged:
     """Files of rows that cannot be read, so no one knows whether the customer is in them."""
 
     def put(self, path: Path, content: bytes) -> Path:
-        """Write what will take the place of `path`, with its time: earlier versions recognise a drop by it."""
-        relative, time = path.relative_to(self.home.folder), path.stat()
+        """Write what will take the place of `path`, with its time: earlier versions recognise a
+        drop by it.
+        """
+        relative = path.relative_to(self.home.folder)
+        time = path.stat()
         target = self.folder / relative
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
         os.utime(target, ns=(time.st_atime_ns, time.st_mtime_ns))
         fsync_file(target)
-        self.files[relative.as_posix()] = {"before": sha256_file(path), "after": sha256_file(target)}
+        self.files[relative.as_posix()] = {
+            "before": sha256_file(path),
+            "after": sha256_file(target),
+        }
         return target
 
     def of(self, path: Path) -> Path | None:
         """The new file for a path; None where it stays as it is."""
         relative = path.relative_to(self.home.folder)
-        return self.folder / relative if relative.as_posix() in self.files else None
+        if relative.as_posix() in self.files:
+            return self.folder / relative
+        return None
 
 
-def stage(home: Home, value: str | int, folder: Path) -> Staged:
+def stage(home: Services, value: str | int, folder: Path) -> Staged:
     """Make every file ready that changes when the customer with this key is forgotten.
 
     Raises:
-        IntegrityError: a file of the lake is not what its manifest records; forgetting would hide it.
+        IntegrityError: a file of the lake is not what its manifest records; forgetting would
+            hide it.
     """
     staged = Staged(home, folder)
     contract = home.contract
-    key = Key(value, {contract.entity.column, *([contract.key.source] if contract.key.source else [])})
+    key = Key(
+        value, {contract.entity.column, *([contract.key.source] if contract.key.source else [])}
+    )
     _tables(staged, key)
     for digests in list(staged.files.values()):  # manifests and records name files by these, too
         _follow(staged, digests["before"], digests["after"])
@@ -157,18 +188,27 @@ def stage(home: Home, value: str | int, folder: Path) -> Staged:
 
 
 def _tables(staged: Staged, key: Key) -> None:
-    """Every CSV and Parquet file of the home that has the key's column and a row of the customer."""
+    """Every CSV and Parquet file of the home that has the key's column and a row of the
+    customer.
+    """
     log = staged.home.settings.prediction_log
     if log is not None and not log.resolve().is_relative_to(staged.home.folder):
         staged.unread.append(readable(str(log)))
     home, files = staged.home, staged.home.contract.files
     delivered = replace(key, writing=Writing.of(files, home.contract.key))
-    keys = {**dict.fromkeys(DELIVERED, delivered), "quarantine": replace(delivered, quarantined=True)}
+    keys = {
+        **dict.fromkeys(DELIVERED, delivered),
+        "quarantine": replace(delivered, quarantined=True),
+    }
     for path in searched(home):
         top = path.relative_to(home.folder).parts[0]
-        delimiter, encoding = (files.delimiter, files.encoding) if top in DELIVERED else (",", "utf-8")
+        delimiter, encoding = (
+            (files.delimiter, files.encoding) if top in DELIVERED else (",", "utf-8")
+        )
         try:
-            found = without_customer(path, keys.get(top, key), delimiter=delimiter, encoding=encoding)
+            found = without_customer(
+                path, keys.get(top, key), delimiter=delimiter, encoding=encoding
+            )
         except (OSError, ValueError):
             staged.unread.append(readable(path.relative_to(home.folder).as_posix()))
             continue
@@ -188,13 +228,16 @@ def _fingerprints(staged: Staged) -> None:
             doubles={name: staged.of(path) or path for name, path in drop.doubles.items()},
         )
         recorded = home.lake.fingerprint(as_of)
-        if recorded is not None and drop.fingerprint_as(recorded) == recorded != after.fingerprint_as(recorded):
+        if recorded is not None and drop.fingerprint_as(
+            recorded
+        ) == recorded != after.fingerprint_as(recorded):
             staged.digests[recorded] = after.fingerprint
 
 
 def _snapshots(staged: Staged, value: str | int) -> None:
     """The lake's manifests, and the digests of the months as they will be."""
-    home, before = staged.home, {}
+    home = staged.home
+    before = {}
     manifests = {}
     for as_of in home.lake.months():
         path = home.lake.folder / "snapshots" / f"{as_of}.json"
@@ -204,7 +247,10 @@ def _snapshots(staged: Staged, value: str | int) -> None:
         for delivery in manifest["deliveries"]:
             for name, entry in delivery["tables"].items():
                 _entry(staged, name, entry)
-    for path, manifest in manifests.items():  # a comparison names tables of other months, later ones too
+    for (
+        path,
+        manifest,
+    ) in manifests.items():  # a comparison names tables of other months, later ones too
         _put_json(staged, path, remapped(manifest, following(staged.digests, value)))
     lake = Lake(staged.folder / "lake", home.contract)
     for as_of, (whole, features) in before.items():
@@ -213,12 +259,16 @@ def _snapshots(staged: Staged, value: str | int) -> None:
             _follow(staged, features, lake.feature_digest(as_of))
             for old, new in zip(home.lake.snapshots(as_of), lake.snapshots(as_of), strict=True):
                 _follow(staged, old, new)
-            for earlier, later in zip(home.lake.deliveries(as_of), lake.deliveries(as_of), strict=True):
+            for earlier, later in zip(
+                home.lake.deliveries(as_of), lake.deliveries(as_of), strict=True
+            ):
                 _follow(staged, digest_of(earlier), digest_of(later))
 
 
 def _entry(staged: Staged, table: str, entry: dict[str, Any]) -> None:
-    """One table of a delivery: rows and churners counted again, its digests recorded in `staged`."""
+    """One table of a delivery: rows and churners counted again, its digests recorded in
+    `staged`.
+    """
     home = staged.home
     path = home.lake.folder / entry["file"]
     if (after := staged.of(path)) is not None:
@@ -259,9 +309,13 @@ def _records(staged: Staged, value: str | int) -> None:
         record = remapped(read_json(path), following(staged.digests, value))
         scored = staged.of(path.with_suffix(".parquet"))
         if isinstance(record, dict) and scored is not None and "contacts" in record:
-            rows, before = _at_risk(scored), _at_risk(path.with_suffix(".parquet"))
+            rows = _at_risk(scored)
+            before = _at_risk(path.with_suffix(".parquet"))
             customers = pq.read_metadata(scored).num_rows
-            record |= {"customers": customers, "contacts": contacts_left(before, int(str(record["contacts"])), rows)}
+            record |= {
+                "customers": customers,
+                "contacts": contacts_left(before, int(str(record["contacts"])), rows),
+            }
             if "already_left" in record:
                 record["already_left"] = customers - len(rows)
         if isinstance(record, dict) and isinstance(made := record.get(DIGESTS), dict):
@@ -271,7 +325,9 @@ def _records(staged: Staged, value: str | int) -> None:
 
 
 def _at_risk(scores: Path) -> np.ndarray:
-    """The probabilities of the scored customers who can still leave; in files of earlier versions, of all."""
+    """The probabilities of the scored customers who can still leave; in files of earlier
+    versions, of all.
+    """
     table = pq.read_table(scores)
     if "already_left" in table.column_names:
         table = table.filter(pc.invert(table["already_left"]))
@@ -304,6 +360,7 @@ def _lake_digest(path: Path) -> str:
 def _unchanged(path: Path, recorded: str, found: str) -> None:
     if recorded != found:
         raise IntegrityError(
-            f"{path} is not what the lake published (recorded {recorded[:12]}, found {found[:12]}): nothing was "
-            "forgotten, since that would hide it; put the file back from a backup."
+            f"{path} is not what the lake published (recorded {recorded[:12]}, found"
+            f" {found[:12]}): nothing was forgotten, since that would hide it; put the file"
+            " back from a backup."
         )

@@ -1,4 +1,6 @@
-"""One model's MLflow history written to a server: runs, logged models, versions under their own numbers, aliases."""
+"""One model's MLflow history written to a server: runs, logged models, versions under their own
+numbers, aliases.
+"""
 
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
@@ -25,7 +27,9 @@ OnCopied = Callable[[int, int], None]
 
 
 class MlflowCopy:
-    """Writes the history of the model `name` to the store of `client`, in the name of a home (`owner`)."""
+    """Writes the history of the model `name` to the store of `client`, in the name of a home
+    (`owner`).
+    """
 
     def __init__(self, client: "MlflowClient", name: str, owner: str) -> None:
         self.client = client
@@ -35,7 +39,8 @@ class MlflowCopy:
         """Old id -> new id of every run and logged model that was written."""
 
     def make_room(self) -> None:
-        """Make experiment and registered model, without what an earlier try of the same home left there.
+        """Make experiment and registered model, without what an earlier try of the same home
+        left there.
 
         Raises:
             UsageError: there are versions of another home.
@@ -45,15 +50,19 @@ class MlflowCopy:
             theirs = self.client.search_model_versions(f"name='{self.name}'", max_results=1)
             if theirs:
                 raise UsageError(
-                    f"The server already has versions of {self.name}. A history is moved only to a server without one. "
-                    "Name another server with CHURN_MLFLOW_URI. Nothing was moved."
+                    f"The server already has versions of {self.name}. A history is moved only"
+                    " to a server without one. Name another server with CHURN_MLFLOW_URI."
+                    " Nothing was moved."
                 )
         if found:
             self.client.delete_registered_model(self.name)
         experiment = self.client.get_experiment_by_name(self.name)
         if experiment is not None:
             self._clear(experiment.experiment_id)
-        self._experiment = experiment.experiment_id if experiment else self.client.create_experiment(self.name)
+        if experiment:
+            self._experiment = experiment.experiment_id
+        else:
+            self._experiment = self.client.create_experiment(self.name)
         self.client.create_registered_model(self.name, tags={OWNER: self.owner})
 
     def write(self, history: History, last: int, on_copied: OnCopied) -> None:
@@ -61,7 +70,8 @@ class MlflowCopy:
 
         Args:
             history: what to write.
-            last: the newest version's number, that of a deleted one too: it is never given again.
+            last: the newest version's number, that of a deleted one too: it is never given
+                again.
             on_copied: called with how many runs and logged models are written, of how many.
         """
         for one, run in sorted(history.runs.items(), key=lambda found: found[1].began):
@@ -81,9 +91,13 @@ class MlflowCopy:
 
     def _clear(self, experiment: str) -> None:
         tag = f"tags.`{OWNER}` = '{self.owner}'"
-        for model in list(pages(self.client.search_logged_models, experiment_ids=[experiment], filter_string=tag)):
+        for model in list(
+            pages(self.client.search_logged_models, experiment_ids=[experiment], filter_string=tag)
+        ):
             self.client.delete_logged_model(model.model_id)
-        for run in list(pages(self.client.search_runs, experiment_ids=[experiment], filter_string=tag)):
+        for run in list(
+            pages(self.client.search_runs, experiment_ids=[experiment], filter_string=tag)
+        ):
             self.client.delete_run(run.info.run_id)
 
     def _begin_run(self, one: str, run: RunHistory) -> str:
@@ -95,14 +109,17 @@ class MlflowCopy:
     def _fill_run(self, one: str, run: RunHistory, models: dict[str, ModelHistory]) -> None:
         from mlflow.entities import LoggedModelOutput, Param, RunTag
 
-        new, renamed = self.ids[one], run.named_as(self.ids)
+        new = self.ids[one]
+        renamed = run.named_as(self.ids)
         of_models = [
             _metric(figure, self.ids[model])
             for model, found in models.items()
             for of_run, figure in found.figures
             if of_run == one
         ]
-        known = {figure for found in models.values() for of_run, figure in found.figures if of_run == one}
+        known = {
+            figure for found in models.values() for of_run, figure in found.figures if of_run == one
+        }
         self.client.log_batch(
             new,
             metrics=[*of_models, *(_metric(figure) for figure in run.figures - known)],
@@ -112,7 +129,10 @@ class MlflowCopy:
         if run.datasets:
             self.client.log_inputs(new, run.datasets)
         if renamed.produced:
-            self.client.log_outputs(new, [LoggedModelOutput(model, step) for model, step in sorted(renamed.produced)])
+            self.client.log_outputs(
+                new,
+                [LoggedModelOutput(model, step) for model, step in sorted(renamed.produced)],
+            )
         if run.files:
             self.client.log_artifacts(new, str(local_folder(run.place)))
         if run.status != "RUNNING":
@@ -133,11 +153,17 @@ class MlflowCopy:
         return str(new)
 
     def _write_versions(self, versions: dict[int, VersionHistory], last: int) -> None:
-        """Every version under its number; what is missing in between was deleted, and is made and deleted here."""
-        gaps, mine = {*range(1, last + 1)} - {*versions}, {OWNER: self.owner}
-        nothing = (
-            self.client.create_logged_model(self._experiment, name="deleted", tags=mine).model_id if gaps else None
-        )
+        """Every version under its number; what is missing in between was deleted, and is made
+        and deleted here.
+        """
+        gaps = {*range(1, last + 1)} - {*versions}
+        mine = {OWNER: self.owner}
+        if gaps:
+            nothing = self.client.create_logged_model(
+                self._experiment, name="deleted", tags=mine
+            ).model_id
+        else:
+            nothing = None
         for number in range(1, last + 1):
             version = versions.get(number)
             if version is None:
@@ -157,8 +183,9 @@ class MlflowCopy:
         made = self.client.create_model_version(self.name, await_creation_for=0, **said)
         if int(made.version) != number:
             raise IntegrityError(
-                f"The server gave version {number} of {self.name} the number {made.version}: another client "
-                "registers versions there. Nothing was switched. Run this again when it has stopped."
+                f"The server gave version {number} of {self.name} the number {made.version}:"
+                " another client registers versions there. Nothing was switched. Run this"
+                " again when it has stopped."
             )
 
     def _marked(self, one: str) -> dict[str, str]:
@@ -166,7 +193,9 @@ class MlflowCopy:
 
 
 def unknown_sources(history: History) -> Iterable[int]:
-    """The versions whose files are not of a run or logged model of this history: they cannot be moved."""
+    """The versions whose files are not of a run or logged model of this history: they cannot be
+    moved.
+    """
     for number, version in sorted(history.versions.items()):
         one = version.source.partition(":/")[2].partition("/")[0]
         if one not in history.models and one not in history.runs:
@@ -177,4 +206,12 @@ def _metric(figure: Figure, model: str | None = None) -> "Metric":
     from mlflow.entities import Metric
 
     key, value, moment, step, dataset, digest = figure
-    return Metric(key, float(value), moment, step, model_id=model, dataset_name=dataset, dataset_digest=digest)
+    return Metric(
+        key,
+        float(value),
+        moment,
+        step,
+        model_id=model,
+        dataset_name=dataset,
+        dataset_digest=digest,
+    )

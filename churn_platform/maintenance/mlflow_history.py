@@ -1,4 +1,6 @@
-"""What an MLflow store holds of one registered model, as plain values: read from one store, compared with another."""
+"""What an MLflow store holds of one registered model, as plain values: read from one store,
+compared with another.
+"""
 
 import tempfile
 from collections.abc import Callable, Container, Iterator, Mapping
@@ -13,7 +15,9 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 OTHERS = ("churn.", "mlflow.modelVersions")
-"""Tags that begin so differ from store to store: ours say whose a thing is, MLflow's which versions it has there."""
+"""Tags that begin so differ from store to store: ours say whose a thing is, MLflow's which
+versions it has there.
+"""
 PAGE = 1000
 
 Ids = Mapping[str, str]
@@ -61,7 +65,12 @@ class ModelHistory:
     def named_as(self, ids: Ids) -> "ModelHistory":
         """The same model under other ids."""
         figures = frozenset((ids.get(run or "", run), figure) for run, figure in self.figures)
-        return replace(self, run=ids.get(self.run or "", self.run), tags=_renamed(self.tags, ids), figures=figures)
+        return replace(
+            self,
+            run=ids.get(self.run or "", self.run),
+            tags=_renamed(self.tags, ids),
+            figures=figures,
+        )
 
 
 @dataclass(frozen=True)
@@ -78,7 +87,12 @@ class VersionHistory:
         scheme, _, rest = self.source.partition(":/")
         one, slash, path = rest.partition("/")
         source = f"{scheme}:/{ids.get(one, one)}{slash}{path}"
-        return replace(self, source=source, run=ids.get(self.run or "", self.run), tags=_renamed(self.tags, ids))
+        return replace(
+            self,
+            source=source,
+            run=ids.get(self.run or "", self.run),
+            tags=_renamed(self.tags, ids),
+        )
 
 
 @dataclass(frozen=True)
@@ -104,15 +118,27 @@ class History:
     def first_difference(self, other: "History") -> str | None:
         """Where another history is not the same, in words; None when it is."""
         for what in ("runs", "models", "versions"):
-            mine, theirs = getattr(self, what), getattr(other, what)
+            mine = getattr(self, what)
+            theirs = getattr(other, what)
             for one in sorted({*mine, *theirs}):
                 if one not in mine or one not in theirs:
                     return f"{what[:-1]} {one} is in one of them only"
                 if mine[one] != theirs[one]:
                     differ = (f.name for f in fields(mine[one]) if f.compare)
-                    name = next(name for name in differ if getattr(mine[one], name) != getattr(theirs[one], name))
+                    name = next(
+                        name
+                        for name in differ
+                        if getattr(mine[one], name) != getattr(theirs[one], name)
+                    )
                     return f"{name} of {what[:-1]} {one}"
-        return next((name for name in ("aliases", "description") if getattr(self, name) != getattr(other, name)), None)
+        return next(
+            (
+                name
+                for name in ("aliases", "description")
+                if getattr(self, name) != getattr(other, name)
+            ),
+            None,
+        )
 
 
 def read_history(client: "MlflowClient", name: str, only: Container[str] | None = None) -> History:
@@ -121,7 +147,8 @@ def read_history(client: "MlflowClient", name: str, only: Container[str] | None 
     Args:
         client: of the store.
         name: of the registered model and of its experiment.
-        only: the ids of the runs and logged models that belong to it; None takes all of the experiment.
+        only: the ids of the runs and logged models that belong to it; None takes all of the
+            experiment.
     """
     experiment = client.get_experiment_by_name(name)
     runs: dict[str, RunHistory] = {}
@@ -175,8 +202,11 @@ def _versions(client: "MlflowClient", name: str) -> Iterator[Any]:
 
 
 def _run(client: "MlflowClient", run: Any) -> RunHistory:  # noqa: ANN401 - MLflow's
-    info, data = run.info, run.data
-    measured = [metric for key in data.metrics for metric in client.get_metric_history(info.run_id, key)]
+    info = run.info
+    data = run.data
+    measured = [
+        metric for key in data.metrics for metric in client.get_metric_history(info.run_id, key)
+    ]
     return RunHistory(
         name=info.run_name,
         status=info.status,
@@ -186,7 +216,9 @@ def _run(client: "MlflowClient", run: Any) -> RunHistory:  # noqa: ANN401 - MLfl
         params=dict(data.params),
         tags=_theirs(data.tags),
         figures=frozenset(_figure(metric) for metric in measured),
-        produced=frozenset((one.model_id, one.step) for one in (run.outputs.model_outputs if run.outputs else ())),
+        produced=frozenset(
+            (one.model_id, one.step) for one in (run.outputs.model_outputs if run.outputs else ())
+        ),
         datasets=tuple(run.inputs.dataset_inputs if run.inputs else ()),
         files=_digests(client, info.artifact_uri),
         place=info.artifact_uri,
@@ -208,7 +240,9 @@ def _model(client: "MlflowClient", model: Any) -> ModelHistory:  # noqa: ANN401 
 
 
 def _version(found: Any) -> VersionHistory:  # noqa: ANN401 - MLflow's
-    return VersionHistory(found.source, found.run_id or None, found.description or "", _theirs(found.tags))
+    return VersionHistory(
+        found.source, found.run_id or None, found.description or "", _theirs(found.tags)
+    )
 
 
 def _figure(metric: "Metric") -> Figure:
@@ -234,7 +268,9 @@ def _digests(client: "MlflowClient", place: str) -> dict[str, str]:
     if not mlflow.artifacts.list_artifacts(artifact_uri=place, tracking_uri=client.tracking_uri):
         return {}
     with tempfile.TemporaryDirectory() as target:
-        found = mlflow.artifacts.download_artifacts(place, dst_path=target, tracking_uri=client.tracking_uri)
+        found = mlflow.artifacts.download_artifacts(
+            place, dst_path=target, tracking_uri=client.tracking_uri
+        )
         return _read(Path(found))
 
 

@@ -1,4 +1,6 @@
-"""A home's models moved from its own MLflow store to the server of the settings: all of it, compared, then one switch."""
+"""A home's models moved from its own MLflow store to the server of the settings: all of it,
+compared, then one switch.
+"""
 
 import contextlib
 import secrets
@@ -15,14 +17,16 @@ from churn_platform.base.errors import IntegrityError, StoreDown, UsageError
 from churn_platform.base.files import fsync_folder, read_json, sha256_file, write_json
 from churn_platform.maintenance.mlflow_copy import MlflowCopy, OnCopied, unknown_sources
 from churn_platform.maintenance.mlflow_history import read_history
-from churn_platform.services import Home
+from churn_platform.services import Services
 from churn_platform.training.mlflow_server import MARKER, MlflowServer, client_of, relocate
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 JOURNAL = "mlflow_move.json"
-"""In a home while it is moved: under which mark, and, once everything is on the server, what the receipt records."""
+"""In a home while it is moved: under which mark, and, once everything is on the server, what
+the receipt records.
+"""
 
 
 @dataclass(frozen=True)
@@ -48,12 +52,14 @@ class Moved:
     left: list[str]
 
 
-def move(home: Home, on_copied: OnCopied = lambda _done, _total: None) -> Moved:
+def move(home: Services, on_copied: OnCopied = lambda _done, _total: None) -> Moved:
     """Move a home's models, and the newest month's online rows, to the servers of its settings.
 
     Raises:
-        UsageError: the settings name no server, the home has no store of its own, or the server has such a model.
-        IntegrityError: the home has a fault, or what arrived is not what was sent; the home stays where it was.
+        UsageError: the settings name no server, the home has no store of its own, or the server
+            has such a model.
+        IntegrityError: the home has a fault, or what arrived is not what was sent; the home
+            stays where it was.
         StoreDown: a server does not answer; the home stays where it was.
         HomeBusy: a run holds the home.
     """
@@ -77,25 +83,32 @@ def move(home: Home, on_copied: OnCopied = lambda _done, _total: None) -> Moved:
         return moved
 
 
-def finish(home: Home) -> Moved | None:
-    """Complete a move that was cut off after the switch; None if absent. The caller holds the home."""
+def finish(home: Services) -> Moved | None:
+    """Complete a move that was cut off after the switch; None if absent. The caller holds the
+    home.
+    """
     journal = home.folder / JOURNAL
     if not journal.exists() or not (home.folder / MARKER).exists():
         return None
     said = read_json(journal)
-    moved, old = Moved(**said["moved"]), home.folder / "mlflow.db"
+    moved = Moved(**said["moved"])
+    old = home.folder / "mlflow.db"
     if old.exists():
         old.rename(home.folder / moved.kept)
         fsync_folder(home.folder)
-    if said["owner"] not in {receipt.evidence["move"] for receipt in home.ledger.receipts("home moved")}:
+    if said["owner"] not in {
+        receipt.evidence["move"] for receipt in home.ledger.receipts("home moved")
+    }:
         home.ledger.append(
             actor=home.settings.who,
             act="home moved",
             subject=home.contract.model_name,
             before="mlflow.db",
             after=moved.server,
-            reason=f"{_counted(moved)} of the home's own MLflow store are on the server, compared one by one; the old "
-            f"store is kept as {moved.kept}.",
+            reason=(
+                f"{_counted(moved)} of the home's own MLflow store are on the server, compared"
+                f" one by one; the old store is kept as {moved.kept}."
+            ),
             evidence={"move": said["owner"], "store": said["store"], **asdict(moved)},
         )
     journal.unlink()
@@ -106,23 +119,28 @@ def _counted(moved: Moved) -> str:
     return f"{len(moved.versions):,} versions, {moved.runs:,} runs and {moved.files:,} files"
 
 
-def _server(home: Home) -> str:
+def _server(home: Services) -> str:
     if not home.settings.mlflow_uri:
         raise UsageError(
-            "`churn move` takes a home to the servers of its settings, and CHURN_MLFLOW_URI names none: set it, or "
-            "name the profile that does with CHURN_PROFILE."
+            "`churn move` takes a home to the servers of its settings, and CHURN_MLFLOW_URI"
+            " names none: set it, or name the profile that does with CHURN_PROFILE."
         )
     return home.settings.mlflow_uri
 
 
-def _check_movable(home: Home) -> None:
+def _check_movable(home: Services) -> None:
     if (home.folder / MARKER).exists():
-        raise UsageError(f"The models of {home.folder} are on an MLflow server already: there is nothing to move.")
+        raise UsageError(
+            f"The models of {home.folder} are on an MLflow server already: there is nothing to"
+            " move."
+        )
     if not (home.folder / "mlflow.db").exists():
-        raise UsageError(f"{home.folder} has no MLflow store of its own: `churn run` begins one on the server.")
+        raise UsageError(
+            f"{home.folder} has no MLflow store of its own: `churn run` begins one on the server."
+        )
 
 
-def _check_sound(home: Home) -> None:
+def _check_sound(home: Services) -> None:
     """Refuse to move a fault that could later be mistaken for one of the move."""
     before = _as_before(home)
 
@@ -130,19 +148,24 @@ def _check_sound(home: Home) -> None:
         yield from verify_home(before)
         yield from check_registry(before, before.ledger.receipts())
 
-    if fault := next((finding.detail for finding in findings() if finding.state in ("broken", "unseen")), None):
+    if fault := next(
+        (finding.detail for finding in findings() if finding.state in ("broken", "unseen")),
+        None,
+    ):
         raise IntegrityError(
-            f"The home has a fault, so nothing was moved: {fault}. Fix it first (`churn verify --deep`, "
-            "`churn doctor --fix`, with CHURN_MLFLOW_URI unset)."
+            f"The home has a fault, so nothing was moved: {fault}. Fix it first (`churn verify"
+            " --deep`, `churn doctor --fix`, with CHURN_MLFLOW_URI unset)."
         )
 
 
-def _as_before(home: Home) -> Home:
-    """The home on its own store, which the settings no longer name; a server that runs already may serve anything."""
-    return Home(home.settings.model_copy(update={"mlflow_uri": ""}), home.now)
+def _as_before(home: Services) -> Services:
+    """The home on its own store, which the settings no longer name; a server that runs already
+    may serve anything.
+    """
+    return Services(home.settings.model_copy(update={"mlflow_uri": ""}), home.now)
 
 
-def _journal(home: Home) -> str:
+def _journal(home: Services) -> str:
     """The mark under which this home owns what it writes on the server; the same for every try."""
     file = home.folder / JOURNAL
     if not file.exists():
@@ -150,43 +173,65 @@ def _journal(home: Home) -> str:
     return str(read_json(file)["owner"])
 
 
-def _copy(home: Home, server: MlflowServer, owner: str, on_copied: OnCopied) -> tuple[Moved, str]:
-    """Write everything to the server and read it back; what it came to, and the old store's digest."""
-    name, client = home.contract.model_name, client_of(server.uri)
+def _copy(
+    home: Services, server: MlflowServer, owner: str, on_copied: OnCopied
+) -> tuple[Moved, str]:
+    """Write everything to the server and read it back; what it came to, and the old store's
+    digest.
+    """
+    name = home.contract.model_name
+    client = client_of(server.uri)
     source = client_of(_as_before(home).registry.tracking_uri)
-    store, last = sha256_file(home.folder / "mlflow.db"), _newest_number(home.folder / "mlflow.db", name)
+    store = sha256_file(home.folder / "mlflow.db")
+    last = _newest_number(home.folder / "mlflow.db", name)
     history = read_history(source, name)
     if lost := next(iter(unknown_sources(history)), None):
         raise UsageError(
-            f"Version {lost} has its files outside this home's experiment ({history.versions[lost].source}): delete it "
-            "in MLflow or register it from a run of the home; nothing was moved."
+            f"Version {lost} has its files outside this home's experiment"
+            f" ({history.versions[lost].source}): delete it in MLflow or register it from a run"
+            " of the home; nothing was moved."
         )
     copy = MlflowCopy(client, name, owner)
     copy.make_room()
     copy.write(history, last, on_copied)
     arrived = read_history(client, name, {*copy.ids.values()})
-    if difference := history.first_difference(arrived.named_as({new: old for old, new in copy.ids.items()})):
+    if difference := history.first_difference(
+        arrived.named_as({new: old for old, new in copy.ids.items()})
+    ):
         raise IntegrityError(
-            f"What arrived at {server.uri} is not what was sent ({difference}): nothing was switched over, run this "
-            "again."
+            f"What arrived at {server.uri} is not what was sent ({difference}): nothing was"
+            " switched over, run this again."
         )
     files = sum(len(one.files) for kind in (history.runs, history.models) for one in kind.values())
     kept = f"mlflow-before-{home.now():%Y%m%dT%H%M%SZ}.db"
     versions = sorted(history.versions)
     deleted = sorted({*range(1, last + 1)} - {*versions})
-    return Moved(server.uri, kept, versions, deleted, len(history.runs), files, list(_left(source, name))), store
+    return (
+        Moved(
+            server.uri,
+            kept,
+            versions,
+            deleted,
+            len(history.runs),
+            files,
+            list(_left(source, name)),
+        ),
+        store,
+    )
 
 
-def _check_still(home: Home, store: str) -> None:
+def _check_still(home: Services, store: str) -> None:
     if sha256_file(home.folder / "mlflow.db") != store:
         raise IntegrityError(
-            f"Another process wrote to {home.folder / 'mlflow.db'} meanwhile. Nothing was switched. Run this again "
-            "when it has stopped."
+            f"Another process wrote to {home.folder / 'mlflow.db'} meanwhile. Nothing was"
+            " switched. Run this again when it has stopped."
         )
 
 
-def _fill_online(home: Home) -> None:
-    """The newest month's rows in the online store of the settings, where that is not the home's own."""
+def _fill_online(home: Services) -> None:
+    """The newest month's rows in the online store of the settings, where that is not the home's
+    own.
+    """
     months = home.lake.months()
     if not home.online.said or not months or home.feature_store.online_as_of() is not None:
         return
@@ -196,15 +241,26 @@ def _fill_online(home: Home) -> None:
 
 
 def _newest_number(database: Path, name: str) -> int:
-    """The highest number that a version ever had: MLflow keeps the rows of deleted ones, without showing them."""
-    with contextlib.closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True, timeout=60)) as store:
-        return int(store.execute("SELECT max(version) FROM model_versions WHERE name = ?", (name,)).fetchone()[0] or 0)
+    """The highest number that a version ever had: MLflow keeps the rows of deleted ones,
+    without showing them.
+    """
+    with contextlib.closing(
+        sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True, timeout=60)
+    ) as store:
+        return int(
+            store.execute(
+                "SELECT max(version) FROM model_versions WHERE name = ?", (name,)
+            ).fetchone()[0]
+            or 0
+        )
 
 
 def _left(client: "MlflowClient", name: str) -> Iterator[str]:
     """What else is in the store: not of the loop, so not moved."""
     for experiment in client.search_experiments():
-        if experiment.name != name and client.search_runs([experiment.experiment_id], max_results=1):
+        if experiment.name != name and client.search_runs(
+            [experiment.experiment_id], max_results=1
+        ):
             yield f"experiment {experiment.name}"
     for model in client.search_registered_models():
         if model.name != name:

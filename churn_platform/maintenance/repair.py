@@ -1,4 +1,6 @@
-"""The repairs behind `churn doctor --fix`: what can be made whole from what the home itself proves, and nothing else."""
+"""The repairs behind `churn doctor --fix`: what can be made whole from what the home itself
+proves, and nothing else.
+"""
 
 import datetime as dt
 import hashlib
@@ -24,7 +26,7 @@ from churn_platform.maintenance import erasing as forgetting
 from churn_platform.maintenance import mlflow_move
 from churn_platform.promotion.promoting import lost_version, recover, restore_alias
 from churn_platform.promotion.publishing import publish
-from churn_platform.services import Home
+from churn_platform.services import Services
 from churn_platform.training import release
 from churn_platform.training.candidate import candidate_of
 from churn_platform.training.registry import PRODUCTION
@@ -32,14 +34,15 @@ from churn_platform.training.release import Manifest
 from churn_platform.training.serving_form import serving_files
 
 
-def rebuild(home: Home, version: int) -> tuple[str, dict[str, str]]:
+def rebuild(home: Services, version: int) -> tuple[str, dict[str, str]]:
     """Restore a release from the registry.
 
     Returns:
         What was done, and the digest of the manifest before -> after where it is a new one.
 
     Raises:
-        IntegrityError: nothing proves what the release was, or the registry has other files; it is left as it was.
+        IntegrityError: nothing proves what the release was, or the registry has other files; it
+            is left as it was.
     """
     content = _registered(home, version)
     try:
@@ -47,10 +50,13 @@ def rebuild(home: Home, version: int) -> tuple[str, dict[str, str]]:
     except (IntegrityError, UsageError):
         return _again(home, version, content)
     mended = _mended(home, manifest, content)
-    return f"Release {version}: {', '.join(mended)} restored from the registry, as in its manifest.", {}
+    return (
+        (f"Release {version}: {', '.join(mended)} restored from the registry, as in its manifest."),
+        {},
+    )
 
 
-def rebuild_pointer(home: Home) -> str:
+def rebuild_pointer(home: Services) -> str:
     """Write the pointer again from the last move that the ledger records as done.
 
     Raises:
@@ -58,9 +64,12 @@ def rebuild_pointer(home: Home) -> str:
     """
     done = [receipt for receipt in home.ledger.receipts() if receipt.act in DONE]
     if not done:
-        raise IntegrityError(f"{home.releases.pointer_file} cannot be read, and the ledger knows no promotion.")
+        raise IntegrityError(
+            f"{home.releases.pointer_file} cannot be read, and the ledger knows no promotion."
+        )
     last = done[-1]
-    version, previous = version_of(last.after), version_of(last.before)
+    version = version_of(last.after)
+    previous = version_of(last.before)
     if version is None:
         raise IntegrityError(f"Receipt {last.sequence} names no version.")
     home.releases.verify(version)
@@ -71,23 +80,36 @@ def rebuild_pointer(home: Home) -> str:
             "activate_at": str(evidence["activate_at"]), "ledger_head": str(evidence["intent"]),
         }
     )  # fmt: skip
-    return f"The pointer to production names version {version} again, as in receipt {last.sequence}."
+    return (
+        f"The pointer to production names version {version} again, as in receipt {last.sequence}."
+    )
 
 
-def _registered(home: Home, version: int) -> dict[str, bytes]:
-    """The version's files in the registry, verified there, and the serving form that comes of them."""
+def _registered(home: Services, version: int) -> dict[str, bytes]:
+    """The version's files in the registry, verified there, and the serving form that comes of
+    them.
+    """
     files = home.registry.files(version)
     return {**files, **serving_files(candidate_of(files, version).model)}
 
 
-def _mended(home: Home, manifest: Manifest, content: Mapping[str, bytes]) -> list[str]:
+def _mended(home: Services, manifest: Manifest, content: Mapping[str, bytes]) -> list[str]:
     """Put back the files that are not as the manifest records, each atomically."""
     folder = home.releases.folder / str(manifest.version)
-    wrong = [n for n, d in manifest.files.items() if not (folder / n).is_file() or sha256_file(folder / n) != d]
-    other = [name for name in wrong if hashlib.sha256(content.get(name, b"")).hexdigest() != manifest.files[name]]
+    wrong = [
+        n
+        for n, d in manifest.files.items()
+        if not (folder / n).is_file() or sha256_file(folder / n) != d
+    ]
+    other = [
+        name
+        for name in wrong
+        if hashlib.sha256(content.get(name, b"")).hexdigest() != manifest.files[name]
+    ]
     if other:
         raise IntegrityError(
-            f"Release {manifest.version}: {', '.join(other)} cannot be restored: the registry has other content."
+            f"Release {manifest.version}: {', '.join(other)} cannot be restored: the registry"
+            " has other content."
         )
     for name in wrong:
         with replacing(folder / name) as temporary:
@@ -101,16 +123,25 @@ def _mended(home: Home, manifest: Manifest, content: Mapping[str, bytes]) -> lis
     return [*wrong, *(f"{entry.name} (put aside)" for entry in added)]
 
 
-def _again(home: Home, version: int, content: Mapping[str, bytes]) -> tuple[str, dict[str, str]]:
+def _again(
+    home: Services, version: int, content: Mapping[str, bytes]
+) -> tuple[str, dict[str, str]]:
     """Publish the version again, where receipts say what it was."""
     receipts = home.ledger.receipts()
-    said = next((r for r in receipts if r.act == "release published" and r.subject == f"version {version}"), None)
+    said = next(
+        (r for r in receipts if r.act == "release published" and r.subject == f"version {version}"),
+        None,
+    )
     promoted = promotions(receipts).get(version)
     if said is None or promoted is None:
-        raise IntegrityError(f"Release {version} has no valid manifest, and no receipt records its files.")
+        raise IntegrityError(
+            f"Release {version} has no valid manifest, and no receipt records its files."
+        )
     files = {name: hashlib.sha256(one).hexdigest() for name, one in content.items()}
     if files != said.evidence["files"]:
-        raise IntegrityError(f"Release {version} cannot be restored: the registry has other content.")
+        raise IntegrityError(
+            f"Release {version} cannot be restored: the registry has other content."
+        )
     folder = home.releases.folder / str(version)
     aside = home.releases.folder / f".damaged-{version}.{uuid.uuid4().hex}"
     if folder.exists():
@@ -126,26 +157,33 @@ def _again(home: Home, version: int, content: Mapping[str, bytes]) -> tuple[str,
     done = f"Release {version} was published again from the registry"
     if after == before:
         return f"{done}, as in receipt {said.sequence}.", {}
-    return f"{done}, its files as in receipt {said.sequence}, its manifest with other golden rows.", {before: after}
+    return (
+        (f"{done}, its files as in receipt {said.sequence}, its manifest with other golden rows."),
+        {before: after},
+    )
 
 
 RESTORE = "put the home back from a backup: `churn restore FILE --home NEW`"
 AN_HOUR = 3600.0
-"""Where others than the holder of the home write, a younger leftover may still be someone's work."""
+"""Where others than the holder of the home write, a younger leftover may still be someone's
+work.
+"""
 SHARED = ("drops", "predictions", "simulated")
 NOT_OURS = ("serving", "dagster", "artifacts")
 
 
 @dataclass(frozen=True)
 class Repair:
-    """One thing that was wrong: repaired, or not to be repaired without guessing; then the sentence says what helps."""
+    """One thing that was wrong: repaired, or not to be repaired without guessing; then the
+    sentence says what helps.
+    """
 
     what: str
     done: bool
     says: str
 
 
-def repair(home: Home) -> list[Repair]:
+def repair(home: Services) -> list[Repair]:
     """Repair what can be; each repair is a receipt "recovery".
 
     Raises:
@@ -153,12 +191,17 @@ def repair(home: Home) -> list[Repair]:
     """
     with home.exclusive("`churn doctor --fix`"):
         if broken := home.ledger.verify():
-            said = f"Receipt {broken.sequence}: {broken.detail}. Nothing can be proved by it any more: {RESTORE}."
+            said = (
+                f"Receipt {broken.sequence}: {broken.detail}. Nothing can be proved by it any"
+                f" more: {RESTORE}."
+            )
             return [Repair("ledger", done=False, says=said)]
         found: list[Repair] = []
         for name, step in STEPS:
             try:
-                for one in step(home):  # each is kept as it comes: it has its receipt, whatever follows
+                for one in step(
+                    home
+                ):  # each is kept as it comes: it has its receipt, whatever follows
                     found.append(one)  # noqa: PERF402
             except Exception as error:  # noqa: BLE001 - whatever a library raises, the next step is not in vain
                 found.append(_left(name, error))
@@ -166,10 +209,12 @@ def repair(home: Home) -> list[Repair]:
 
 
 def _left(name: str, error: Exception, prefix: str = "") -> Repair:
-    return Repair(name, done=False, says=f"{prefix}{sentence_of(error)} If that does not help, {RESTORE}.")
+    return Repair(
+        name, done=False, says=f"{prefix}{sentence_of(error)} If that does not help, {RESTORE}."
+    )
 
 
-def _pointer(home: Home) -> Iterator[Repair]:
+def _pointer(home: Services) -> Iterator[Repair]:
     """After the releases, for it names a whole one only; before every step that asks it."""
     try:
         home.releases.read_pointer()  # where its release is gone, that was the step before
@@ -186,10 +231,13 @@ def _pointer(home: Home) -> Iterator[Repair]:
         yield Repair("pointer", done=True, says=said)
 
 
-def _releases(home: Home) -> Iterator[Repair]:
+def _releases(home: Services) -> Iterator[Repair]:
     """Production first, and each for itself: one that cannot be repaired stops no other."""
-    published = {version_of(receipt.subject) for receipt in home.ledger.receipts("release published")}
-    versions, production = {*home.releases.versions(), *(v for v in published if v is not None)}, _production(home)
+    published = {
+        version_of(receipt.subject) for receipt in home.ledger.receipts("release published")
+    }
+    versions = {*home.releases.versions(), *(v for v in published if v is not None)}
+    production = _production(home)
     for version in sorted(versions, key=lambda version: (version != production, version)):
         try:
             home.releases.verify(version)
@@ -200,42 +248,45 @@ def _releases(home: Home) -> Iterator[Repair]:
                 yield _left("release", error, f"Release {version} stays as it is. ")
 
 
-def _release(home: Home, version: int, fault: ChurnError) -> Repair:
+def _release(home: Services, version: int, fault: ChurnError) -> Repair:
     said, digests = rebuild(home, version)
     evidence: dict[str, JsonValue] = {"digests": dict(digests)} if digests else {}
     _receipt(home, f"version {version}", f"{said} It had this fault: {fault}", evidence)
     return Repair("release", done=True, says=said)
 
 
-def _production(home: Home) -> int | None:
+def _production(home: Services) -> int | None:
     """What the pointer names; None where it cannot be read, which is the next step's work."""
     try:
         pointer = home.releases.read_pointer()
     except IntegrityError:
         return None
-    return None if pointer is None else pointer.version
+    if pointer is None:
+        return None
+    return pointer.version
 
 
-def _moves(home: Home) -> Iterator[Repair]:
+def _moves(home: Services) -> Iterator[Repair]:
     if said := recover(home):  # writes the receipt
         yield Repair("move", done=True, says=said)
 
 
-def _forgetting(home: Home) -> Iterator[Repair]:
+def _forgetting(home: Services) -> Iterator[Repair]:
     if (found := forgetting.finish(home)) is not None:
         said = f"Forgetting {found.subject} was cut off: it was completed."
         _receipt(home, found.subject, said)
         yield Repair("forgetting", done=True, says=said)
 
 
-def _server(home: Home) -> Iterator[Repair]:
+def _server(home: Services) -> Iterator[Repair]:
     if (moved := mlflow_move.finish(home)) is not None:  # writes the receipt
         said = f"The move to {moved.server} was cut off after its switch: it was completed."
         yield Repair("server", done=True, says=said)
 
 
-def _alias(home: Home) -> Iterator[Repair]:
-    pointer, alias = home.releases.pointer(), home.registry.alias(PRODUCTION)
+def _alias(home: Services) -> Iterator[Repair]:
+    pointer = home.releases.pointer()
+    alias = home.registry.alias(PRODUCTION)
     if pointer is None or alias == pointer.version:
         return
     if not home.registry.has(pointer.version):
@@ -243,12 +294,15 @@ def _alias(home: Home) -> Iterator[Repair]:
         return
     restore_alias(home)
     was = "no version" if alias is None else f"version {alias}"
-    said = f"MLflow's alias {PRODUCTION} named {was}; it names version {pointer.version} again, as the release does."
+    said = (
+        f"MLflow's alias {PRODUCTION} named {was}; it names version {pointer.version} again, as"
+        " the release does."
+    )
     _receipt(home, f"version {pointer.version}", said)
     yield Repair("alias", done=True, says=said)
 
 
-def _temporaries(home: Home) -> Iterator[Repair]:
+def _temporaries(home: Services) -> Iterator[Repair]:
     gone = []
     for path in sorted(home.folder.rglob(".*.tmp")):
         top = path.relative_to(home.folder).parts[0]
@@ -258,18 +312,27 @@ def _temporaries(home: Home) -> Iterator[Repair]:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
         gone.append(path.relative_to(home.folder).as_posix())
     if gone:
-        said = f"{len(gone)} half-written file{'s' if len(gone) > 1 else ''} of a killed process removed: {gone[0]}"
+        said = (
+            f"{len(gone)} half-written file{'s' if len(gone) > 1 else ''} of a killed process"
+            f" removed: {gone[0]}"
+        )
         said += " ..." if len(gone) > 1 else "."
         _receipt(home, "temporary files", said, {"files": list(gone)})
         yield Repair("temporary files", done=True, says=said)
 
 
-def _drops(home: Home) -> Iterator[Repair]:
-    """What a killed `churn ingest` left: with files in it no one but its sender can say which are of which delivery."""
+def _drops(home: Services) -> Iterator[Repair]:
+    """What a killed `churn ingest` left: with files in it no one but its sender can say which
+    are of which delivery.
+    """
     for marker in sorted(home.drops.glob(f"*/{INCOMING}")):
-        month, files = marker.parent.name, [p for p in marker.parent.iterdir() if suffix_of(p)]
+        month = marker.parent.name
+        files = [p for p in marker.parent.iterdir() if suffix_of(p)]
         if files:
-            said = f"The drop of {month} is partly ingested: run `churn ingest DIR --as-of {month}` again."
+            said = (
+                f"The drop of {month} is partly ingested: run `churn ingest DIR --as-of"
+                f" {month}` again."
+            )
             yield Repair("drop", done=False, says=said)
         elif time.time() - marker.stat().st_mtime > AN_HOUR:
             marker.unlink()
@@ -278,8 +341,10 @@ def _drops(home: Home) -> Iterator[Repair]:
             yield Repair("drop", done=True, says=said)
 
 
-def _records(home: Home) -> Iterator[Repair]:
-    """Records are derived: one that cannot be read is removed, and the month's next run makes it again."""
+def _records(home: Services) -> Iterator[Repair]:
+    """Records are derived: one that cannot be read is removed, and the month's next run makes
+    it again.
+    """
     for kind in KINDS:
         for path in sorted(home.records.folder(kind).glob("[0-9]*.json")):
             try:
@@ -289,20 +354,27 @@ def _records(home: Home) -> Iterator[Repair]:
                 continue
             except (ChurnError, OSError, ValueError) as fault:
                 path.unlink()
-                said = f"The {kind} record of {path.stem} was not what had been written: `churn run` makes it again."
+                said = (
+                    f"The {kind} record of {path.stem} was not what had been written: `churn"
+                    " run` makes it again."
+                )
                 _receipt(home, path.stem, f"{said} {fault}", {"record": kind})
                 yield Repair("record", done=True, says=said)
 
 
-def _lake(home: Home) -> Iterator[Repair]:
+def _lake(home: Services) -> Iterator[Repair]:
     for month in home.lake.months():
         for delivery in home.lake.deliveries(month):
             for table, entry in delivery["tables"].items():
                 if not (home.lake.folder / entry["file"]).exists():
-                    yield Repair("lake", done=False, says=f"{entry['file']} ({table} of {month}) is gone: {RESTORE}.")
+                    yield Repair(
+                        "lake",
+                        done=False,
+                        says=f"{entry['file']} ({table} of {month}) is gone: {RESTORE}.",
+                    )
 
 
-STEPS: tuple[tuple[str, Callable[[Home], Iterator[Repair]]], ...] = (
+STEPS: tuple[tuple[str, Callable[[Services], Iterator[Repair]]], ...] = (
     ("release", _releases),
     ("pointer", _pointer),
     ("move", _moves),
@@ -316,7 +388,13 @@ STEPS: tuple[tuple[str, Callable[[Home], Iterator[Repair]]], ...] = (
 )
 
 
-def _receipt(home: Home, subject: str, reason: str, evidence: dict[str, JsonValue] | None = None) -> None:
+def _receipt(
+    home: Services, subject: str, reason: str, evidence: dict[str, JsonValue] | None = None
+) -> None:
     home.ledger.append(
-        actor=home.settings.who, act="recovery", subject=subject, reason=reason[:2000], evidence=evidence or {}
+        actor=home.settings.who,
+        act="recovery",
+        subject=subject,
+        reason=reason[:2000],
+        evidence=evidence or {},
     )

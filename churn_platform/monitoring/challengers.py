@@ -1,4 +1,6 @@
-"""The verdict of time on a home: follows versions that are not in production, records what they would be worth now."""
+"""The verdict of time on a home: follows versions that are not in production, records what they
+would be worth now.
+"""
 
 import datetime as dt
 from collections.abc import Mapping
@@ -12,9 +14,15 @@ from churn_platform.evaluation.gain import AucParts, Gain, MonthPair, gain_over
 from churn_platform.features.labels import turned_over
 from churn_platform.ledger.production_changes import promotions
 from churn_platform.ledger.versions import barred
-from churn_platform.monitoring.challenger_rule import Contender, Proposal, followed, look_level, propose
+from churn_platform.monitoring.challenger_rule import (
+    Contender,
+    Proposal,
+    followed,
+    look_level,
+    propose,
+)
 from churn_platform.monitoring.versions import Versions
-from churn_platform.services import Home
+from churn_platform.services import Services
 from churn_platform.training.candidate import Candidate
 
 BY_ITSELF = "policy.verdict.automatic"
@@ -29,16 +37,20 @@ class Look:
     `versions` holds their candidates, `faults` why one could not be read.
     """
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Services) -> None:
         self.home = home
         pointer = home.releases.pointer()
         self.production = None if pointer is None else pointer.version
-        known, self.served = Versions(home), set(promotions(home.ledger.receipts()))
+        known = Versions(home)
+        self.served = set(promotions(home.ledger.receipts()))
         decided = {int(record["candidate_version"]) for record in home.records.decisions()}
         self.versions: dict[int, Candidate] = {}
         self.faults: dict[int, str] = {}
         newest = home.contract.policy.verdict.followed_versions
-        known_versions = set() if pointer is None else known.released | decided
+        if pointer is None:
+            known_versions = set()
+        else:
+            known_versions = known.released | decided
         for version in followed(known_versions, self.production, newest):
             self._read(known, version)
 
@@ -58,10 +70,16 @@ class Look:
 
     def state(self, version: int) -> str:
         """What became of a version: production, retired or refused."""
-        return "production" if version == self.production else "retired" if version in self.served else "refused"
+        if version == self.production:
+            return "production"
+        if version in self.served:
+            return "retired"
+        return "refused"
 
     def verdict(self, months: Mapping[dt.date, Labelled]) -> tuple[dict[str, Any], Proposal | None]:
-        """Compare every followed version with production on these months; plain JSON values, and the proposal."""
+        """Compare every followed version with production on these months; plain JSON values,
+        and the proposal.
+        """
         policy, gate = self.home.contract.policy.verdict, self.home.contract.policy.promotion
         production = self.versions.get(self.production or 0)
         if production is None or self.production is None:
@@ -69,7 +87,12 @@ class Look:
         unwanted = barred(self.home.ledger.receipts())
         ranked = _Ranked(self.home.contract.entity.column, months, gate.level)
         contenders = [
-            Contender(version, version in self.served, version in unwanted, ranked.gain(candidate, production))
+            Contender(
+                version,
+                version in self.served,
+                version in unwanted,
+                ranked.gain(candidate, production),
+            )
             for version, candidate in self.versions.items()
             if version != self.production
         ]
@@ -77,7 +100,10 @@ class Look:
         measured = sum(one.gain is not None for one in contenders)
         level = look_level(gate.level, max(measured, 1), policy.looks)
         compared = [_compared(one, level) for one in contenders]
-        return {"compared": compared, "proposal": None if proposal is None else proposal.as_dict()}, proposal
+        return {
+            "compared": compared,
+            "proposal": None if proposal is None else proposal.as_dict(),
+        }, proposal
 
 
 class _Ranked:
@@ -92,28 +118,36 @@ class _Ranked:
     def gain(self, candidate: Candidate, production: Candidate) -> Gain | None:
         """The candidate over production on the months later than both trained on.
 
-        A month on which production ranks the wrong way round compares nothing: its labels look turned over.
+        A month on which production ranks the wrong way round compares nothing: its labels look
+        turned over.
         """
         seen = max(str(candidate.passport["as_of"]), str(production.passport["as_of"]))
         pairs = []
         for month, (rows, _) in self.months.items():
-            ours, theirs = self._parts(candidate, month), self._parts(production, month)
+            ours = self._parts(candidate, month)
+            theirs = self._parts(production, month)
             if month.isoformat() <= seen or ours is None or theirs is None:
                 continue
             interval = theirs.interval(self.level)
             if not turned_over(interval.low, interval.high):
-                pairs.append(MonthPair(month.isoformat(), rows[self.key].to_numpy(dtype=object), ours, theirs))
+                pairs.append(
+                    MonthPair(
+                        month.isoformat(), rows[self.key].to_numpy(dtype=object), ours, theirs
+                    )
+                )
         return gain_over(pairs)
 
     def _parts(self, version: Candidate, month: dt.date) -> AucParts | None:
         place = (version.version, month)
         if place not in self._known:
             rows, labels = self.months[month]
-            self._known[place] = AucParts.of(labels.to_numpy(dtype=bool), version.model.probability(rows))
+            self._known[place] = AucParts.of(
+                labels.to_numpy(dtype=bool), version.model.probability(rows)
+            )
         return self._known[place]
 
 
-def record_proposal(home: Home, proposal: Proposal | None, evidence: Mapping[str, Any]) -> None:
+def record_proposal(home: Services, proposal: Proposal | None, evidence: Mapping[str, Any]) -> None:
     """Write a proposal to the ledger, once for each piece of evidence."""
     if proposal is None:
         return
@@ -137,11 +171,12 @@ def record_proposal(home: Home, proposal: Proposal | None, evidence: Mapping[str
     )
 
 
-def carry_out_proposal(home: Home, proposal: Proposal) -> str:
-    """Put the proposed version into production in the name of the policy; the sentence what was done.
+def carry_out_proposal(home: Services, proposal: Proposal) -> str:
+    """Put the proposed version into production in the name of the policy; the sentence what was
+    done.
 
-    It is the same act as a person's, with the proposal as its reason; a version that was refused stays marked as one
-    that was promoted against its decision.
+    It is the same act as a person's, with the proposal as its reason; a version that was
+    refused stays marked as one that was promoted against its decision.
 
     Raises:
         ChurnError: as `roll_back` and `approve`.
@@ -157,7 +192,11 @@ def carry_out_proposal(home: Home, proposal: Proposal) -> str:
 
 def _compared(contender: Contender, level: float) -> dict[str, Any]:
     gain = contender.gain
-    found: dict[str, Any] = {"version": contender.version, "blocked": contender.blocked, "level": level}
+    found: dict[str, Any] = {
+        "version": contender.version,
+        "blocked": contender.blocked,
+        "level": level,
+    }
     if gain is None:
         return found | {"months": [], "difference": None, "interval": None}
     return found | {

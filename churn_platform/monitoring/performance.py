@@ -1,4 +1,6 @@
-"""Realised performance: what a version was worth on labels that have matured, and when it must stand down."""
+"""Realised performance: what a version was worth on labels that have matured, and when it must
+stand down.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,8 +24,8 @@ def realised(
 ) -> dict[str, Any]:
     """One version's performance on one month.
 
-    A month it was trained on counts only with customers it was not trained on; a later month with all customers,
-    as it is used.
+    A month it was trained on counts only with customers it was not trained on; a later month
+    with all customers, as it is used.
 
     Args:
         contract: the contract.
@@ -33,22 +35,38 @@ def realised(
         as_of: the month, ISO date.
 
     Returns:
-        version, as_of, rows, and either the metrics with calibration bins or the sentence why there are none.
+        version, as_of, rows, and either the metrics with calibration bins or the sentence why
+        there are none.
     """
     key = contract.entity.column
     known = rows[rows[key].isin(labels.index)]
-    record: dict[str, Any] = {"version": version.version, "as_of": as_of, "rows": 0, "metrics": None}
+    record: dict[str, Any] = {
+        "version": version.version,
+        "as_of": as_of,
+        "rows": 0,
+        "metrics": None,
+    }
     if as_of <= str(version.passport["as_of"]):
         if not len(version.training_entities):
             return record | {
-                "note": f"Version {version.version} does not say which customers of {as_of} it trained on."
+                "note": (
+                    f"Version {version.version} does not say which customers of {as_of} it"
+                    " trained on."
+                )
             }
         known = known[~seen_in_training(known[key], version, as_of)]
     truth = labels.reindex(known[key]).to_numpy(dtype=bool)
     record["rows"] = len(known)
     if truth.all() or not truth.any():
-        only = "churners" if len(truth) and truth.all() else "churners missing"
-        return record | {"note": f"The labels of {as_of} hold one class only ({only}): nothing can be measured."}
+        if len(truth) and truth.all():
+            only = "churners"
+        else:
+            only = "churners missing"
+        return record | {
+            "note": (
+                f"The labels of {as_of} hold one class only ({only}): nothing can be measured."
+            )
+        }
     probability = version.model.probability(known)
     metrics = evaluate(truth, probability, version.model.threshold)
     bins = calibration_bins(truth, probability).to_dict("records")
@@ -61,15 +79,18 @@ def turned_over_sentence(version: int | None, as_of: str, metrics: Mapping[str, 
     """What an interval that is entirely below 0.5 means for the labels, and what to do."""
     low, high = metrics["auc_interval"]
     return (
-        f"Version {version} has AUC {metrics['auc']:.3f} [{low:.3f}, {high:.3f}] on the labels of {as_of}, below 0.5. "
-        f"The labels look inverted. Check the label column, and deliver {as_of} again if they are wrong."
+        f"Version {version} has AUC {metrics['auc']:.3f} [{low:.3f}, {high:.3f}] on the labels"
+        f" of {as_of}, below 0.5. The labels look inverted. Check the label column, and deliver"
+        f" {as_of} again if they are wrong."
     )
 
 
 def seen_in_training(keys: pd.Series, version: Candidate, as_of: str) -> NDArray[np.bool_]:
-    """Which of these customers a version may have learnt this month's labels from, shape (customers,).
+    """Which of these customers a version may have learnt this month's labels from, shape
+    (customers,).
 
-    None of them in a month after its training; all of them where a version does not say whom it was trained on.
+    None of them in a month after its training; all of them where a version does not say whom it
+    was trained on.
     """
     if as_of > str(version.passport["as_of"]):
         return np.zeros(len(keys), dtype=bool)
@@ -83,19 +104,31 @@ def measured(records: Sequence[dict[str, Any]], version: int) -> bool:
     return any(record["version"] == version and record["metrics"] is not None for record in records)
 
 
-def stand_down_reason(records: Sequence[dict[str, Any]], version: int, churners: int = 0) -> str | None:
-    """Why a version must stand down: its newest realised AUC is no better than chance; None when it need not.
+def stand_down_reason(
+    records: Sequence[dict[str, Any]], version: int, churners: int = 0
+) -> str | None:
+    """Why a version must stand down: its newest realised AUC is no better than chance; None
+    when it need not.
 
     A month whose interval is entirely below 0.5 is left out: its labels are probably inverted.
 
     Args:
         records: performance records in any order; of one month the last counts.
         version: the version.
-        churners: a newest month with fewer says little, so older ones are pooled with it until there are so many:
-            the mean of their AUCs, weighted by churners, with the months taken as independent.
+        churners: a newest month with fewer says little, so older ones are pooled with it until
+            there are so many: the mean of their AUCs, weighted by churners, with the months
+            taken as independent.
     """
-    own = {str(r["as_of"]): r["metrics"] for r in records if r["version"] == version and r["metrics"] is not None}
-    own = {as_of: metrics for as_of, metrics in own.items() if not turned_over(*metrics["auc_interval"])}
+    own = {
+        str(r["as_of"]): r["metrics"]
+        for r in records
+        if r["version"] == version and r["metrics"] is not None
+    }
+    own = {
+        as_of: metrics
+        for as_of, metrics in own.items()
+        if not turned_over(*metrics["auc_interval"])
+    }
     if not own:
         return None
     pooled: list[str] = []
@@ -113,7 +146,10 @@ def stand_down_reason(records: Sequence[dict[str, Any]], version: int, churners:
             if r["version"] == version and r.get("warning") and str(r["as_of"]) in pooled
         }
     )
-    months = pooled[0] if len(pooled) == 1 else f"{pooled[-1]} to {pooled[0]}"
+    if len(pooled) == 1:
+        months = pooled[0]
+    else:
+        months = f"{pooled[-1]} to {pooled[0]}"
     return (
         f"Version {version} is no better than chance on the matured labels of {months}: "
         f"AUC {auc:.3f} [{low:.3f}, {high:.3f}]." + "".join(f" {sentence}" for sentence in repeated)
@@ -128,7 +164,9 @@ def _pooled(metrics: Sequence[dict[str, Any]]) -> tuple[float, float, float]:
     weights = np.array([found["churners"] for found in metrics], dtype=float)
     weights /= weights.sum()
     auc = float(weights @ np.array([found["auc"] for found in metrics]))
-    halves = np.array([(found["auc_interval"][1] - found["auc_interval"][0]) / 2 for found in metrics])
+    halves = np.array(
+        [(found["auc_interval"][1] - found["auc_interval"][0]) / 2 for found in metrics]
+    )
     half = float(np.sqrt((weights**2) @ (halves**2)))
     return auc, auc - half, auc + half
 

@@ -1,4 +1,6 @@
-"""The prediction log: what the API answered, as Parquet files that prediction drift and performance read."""
+"""The prediction log: what the API answered, as Parquet files that prediction drift and
+performance read.
+"""
 
 import contextlib
 import datetime as dt
@@ -19,13 +21,16 @@ from churn_platform.base.files import replacing
 if TYPE_CHECKING:
     import pandas as pd
 
-SUFFIX, MERGED = ".parquet", "-merged.parquet"
+SUFFIX = ".parquet"
+MERGED = "-merged.parquet"
 DAY_FILE = re.compile(rf"\d{{4}}-\d\d-\d\d{re.escape(SUFFIX)}")
 HOLDS = b"holds"
 
 
 class Answered(NamedTuple):
-    """One answer; `moment` in seconds since 1970, `as_of` the month of its features, None where all were given."""
+    """One answer; `moment` in seconds since 1970, `as_of` the month of its features, None where
+    all were given.
+    """
 
     moment: float
     key: str | int
@@ -38,15 +43,20 @@ class Answered(NamedTuple):
 
 
 class PredictionLog:
-    """The log in `folder`: one sub-folder per day (UTC), later one file per day, each file whole or not at all."""
+    """The log in `folder`: one sub-folder per day (UTC), later one file per day, each file
+    whole or not at all.
+    """
 
     def __init__(self, folder: Path, entity: str) -> None:
-        self.folder, self._entity = folder, entity
-        self._hour, self._written = "", list[Path]()
+        self.folder = folder
+        self._entity = entity
+        self._hour = ""
+        self._written = list[Path]()
 
     def write(self, answers: Sequence[Answered]) -> None:
-        """Append a lot of answers: time, key, version, features_as_of, probability, sha256 of the features as JSON,
-        what-if, stale. With the first lot of an hour this log's own files of the hour before become one.
+        """Append a lot of answers: time, key, version, features_as_of, probability, sha256 of
+        the features as JSON, what-if, stale. With the first lot of an hour this log's own files
+        of the hour before become one.
         """
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -54,7 +64,9 @@ class PredictionLog:
         first = dt.datetime.fromtimestamp(answers[0].moment, dt.UTC)
         table = pa.table(
             {
-                "time": pa.array([round(one.moment * 1e6) for one in answers], pa.timestamp("us", tz="UTC")),
+                "time": pa.array(
+                    [round(one.moment * 1e6) for one in answers], pa.timestamp("us", tz="UTC")
+                ),
                 self._entity: [one.key for one in answers],
                 "version": pa.array([one.version for one in answers], pa.int64()),
                 "features_as_of": pa.array([one.as_of for one in answers], pa.date32()),
@@ -74,10 +86,13 @@ class PredictionLog:
     def _note(self, written: Path, hour: str) -> None:
         if self._hour != hour and len(self._written) > 1:
             first = self._written[0]
-            with contextlib.suppress(OSError, ValueError):  # they stay as they are; the answers are not lost
+            with contextlib.suppress(
+                OSError, ValueError
+            ):  # they stay as they are; the answers are not lost
                 _merge(self._written, first.with_name(first.name.removesuffix(SUFFIX) + MERGED))
         if self._hour != hour:
-            self._hour, self._written = hour, []
+            self._hour = hour
+            self._written = []
         self._written.append(written)
 
 
@@ -92,7 +107,8 @@ def files(folder: Path, since: dt.date = dt.date.min) -> list[Path]:
 
 
 def tidy(folder: Path, today: dt.date, keep_days: int) -> None:
-    """Make one file of each day before yesterday, and remove the days that are older than `keep_days`.
+    """Make one file of each day before yesterday, and remove the days that are older than
+    `keep_days`.
 
     Yesterday's folder may still be written: a worker hands over late.
     """
@@ -102,23 +118,30 @@ def tidy(folder: Path, today: dt.date, keep_days: int) -> None:
         elif place.is_dir() and day < today - dt.timedelta(days=1):
             merged = folder / f"{day}{SUFFIX}"
             counted = set(files(folder, day))
-            sources = [path for path in (merged, *sorted(place.glob(f"*{SUFFIX}"))) if path in counted]
+            sources = [
+                path for path in (merged, *sorted(place.glob(f"*{SUFFIX}"))) if path in counted
+            ]
             if sources != [merged]:
                 _merge(sources, merged, also=[path.name for path in place.iterdir()])
             shutil.rmtree(place)
 
 
 def last_answers(folder: Path, entity: str, months: Sequence[dt.date]) -> "pd.DataFrame":
-    """The last answer that each customer was given about each month by each version; what-ifs are not answers.
+    """The last answer that each customer was given about each month by each version; what-ifs
+    are not answers.
 
     Returns:
-        version, features_as_of (date), the entity's column, probability, answers (how many there were).
+        version, features_as_of (date), the entity's column, probability, answers (how many
+        there were).
     """
     import duckdb
     import pandas as pd
 
     columns = ["version", "features_as_of", entity, "probability", "answers"]
-    paths = [str(path) for path in files(folder, min(months))] if months and folder.is_dir() else []
+    if months and folder.is_dir():
+        paths = [str(path) for path in files(folder, min(months))]
+    else:
+        paths = []
     if not paths:
         return pd.DataFrame(columns=columns)
     with duckdb.connect() as connection:
@@ -126,7 +149,8 @@ def last_answers(folder: Path, entity: str, months: Sequence[dt.date]) -> "pd.Da
             found = connection.execute(
                 f'SELECT version, features_as_of, "{entity}", arg_max(probability, time) AS probability, '  # noqa: S608 - a name of the contract
                 "count(*) AS answers FROM read_parquet($paths, union_by_name = true) "
-                f'WHERE NOT what_if AND "{entity}" IS NOT NULL AND list_contains($months, features_as_of) '
+                f'WHERE NOT what_if AND "{entity}" IS NOT NULL AND list_contains($months,'
+                " features_as_of) "
                 f'GROUP BY ALL ORDER BY version, features_as_of, "{entity}"',
                 {"paths": paths, "months": list(months)},
             ).df()
@@ -158,10 +182,15 @@ def _merge(sources: Sequence[Path], target: Path, also: Sequence[str] = ()) -> N
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    # ParquetFile, not read_table: that takes a folder's name like 2024-03-01 for a partition's value.
+    # ParquetFile, not read_table: that takes a folder's name like 2024-03-01 for a partition's
+    # value.
     tables = [pq.ParquetFile(path).read() for path in sources]
     merged = pa.concat_tables(tables, promote_options="default")
-    held = {*also, *(path.name for path in sources), *(name for path in sources for name in _held(path))}
+    held = {
+        *also,
+        *(path.name for path in sources),
+        *(name for path in sources for name in _held(path)),
+    }
     with replacing(target) as temporary:
         holds = json.dumps(sorted(held - {target.name}))
         pq.write_table(merged.replace_schema_metadata({HOLDS: holds}), temporary)

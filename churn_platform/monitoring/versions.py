@@ -1,15 +1,18 @@
-"""Any version's candidate, wherever it is kept: released ones on disk, refused ones in MLflow's registry."""
+"""Any version's candidate, wherever it is kept: released ones on disk, refused ones in MLflow's
+registry.
+"""
 
 from churn_platform.promotion.promoting import released
-from churn_platform.services import Home
+from churn_platform.services import Services
 from churn_platform.training.candidate import Candidate
 
 
 class Versions:
     """The versions of one home; each is read and verified once."""
 
-    def __init__(self, home: Home) -> None:
-        self.home, self._known = home, dict[int, Candidate]()
+    def __init__(self, home: Services) -> None:
+        self.home = home
+        self._known = dict[int, Candidate]()
         self.released = set(home.releases.versions())
 
     def load(self, version: int) -> Candidate:
@@ -21,7 +24,9 @@ class Versions:
         """
         if version not in self._known:
             here = version in self.released
-            self._known[version] = released(self.home, version) if here else self.home.registry.load(version)
+            self._known[version] = (
+                released(self.home, version) if here else self.home.registry.load(version)
+            )
         return self._known[version]
 
     def fits_contract(self, version: int) -> bool:

@@ -9,19 +9,29 @@ from churn_platform.base.digests import readable
 from churn_platform.base.errors import ContractError, HomeBusy, IntegrityError, UsageError
 from churn_platform.base.text import ended
 from churn_platform.features.training_data import dataset_month
-from churn_platform.ledger.approvals import Bound, Request, lapse, moment, objection, pending, until
+from churn_platform.ledger.approvals import (
+    Bound,
+    Request,
+    lapse,
+    moment,
+    objection,
+    pending,
+    until,
+)
 from churn_platform.ledger.production_changes import DONE, Move, named
 from churn_platform.ledger.receipts import Receipt
 from churn_platform.ledger.versions import barred, blocked, blocked_sentence, standing_request
 from churn_platform.promotion.decision import Decision
 from churn_platform.promotion.promoting import decision_digest, move, recover
 from churn_platform.promotion.publishing import judged_version
-from churn_platform.services import Home
+from churn_platform.services import Services
 from churn_platform.training.candidate import candidate_of
 from churn_platform.training.registry import CANDIDATE
 
 PATIENCE = 5.0
-"""Seconds that a person's command waits for another one; a run takes longer, and is named instead."""
+"""Seconds that a person's command waits for another one; a run takes longer, and is named
+instead.
+"""
 
 
 def signed(by: str, reason: str) -> tuple[str, str]:
@@ -30,18 +40,24 @@ def signed(by: str, reason: str) -> tuple[str, str]:
     Raises:
         UsageError: one of them is empty, or no text that can be written.
     """
-    by, reason = " ".join(by.split()), " ".join(reason.split())
+    by = " ".join(by.split())
+    reason = " ".join(reason.split())
     if not by or not reason:
-        raise UsageError("--by and --reason must not be empty: the ledger keeps who did it and why.")
+        raise UsageError(
+            "--by and --reason must not be empty: the ledger keeps who did it and why."
+        )
     for option, text in (("--by", by), ("--reason", reason)):
         if readable(text) != text:
-            raise UsageError(f"{option} {readable(text)} is not UTF-8: use a UTF-8 terminal, or ASCII.")
+            raise UsageError(
+                f"{option} {readable(text)} is not UTF-8: use a UTF-8 terminal, or ASCII."
+            )
     return by, reason
 
 
 @contextlib.contextmanager
-def acting(home: Home, act: str) -> Iterator[None]:
-    """Hold the home for a person's act, named as who finds it held will read it; completes a cut-off move first.
+def acting(home: Services, act: str) -> Iterator[None]:
+    """Hold the home for a person's act, named as who finds it held will read it; completes a
+    cut-off move first.
 
     Raises:
         HomeBusy: a run holds the home.
@@ -51,13 +67,14 @@ def acting(home: Home, act: str) -> Iterator[None]:
         yield
 
 
-def bound_now(home: Home, decision: Decision, candidate: str | None = None) -> Bound:
+def bound_now(home: Services, decision: Decision, candidate: str | None = None) -> Bound:
     """What an approval of this decision is bound to, as it is now.
 
     Args:
         home: the home.
         decision: the decision.
-        candidate: digest of the model as it is now; None takes the decision's word, without asking MLflow.
+        candidate: digest of the model as it is now; None takes the decision's word, without
+            asking MLflow.
     """
     pointer = home.releases.read_pointer()
     dataset = decision.evidence["dataset"]
@@ -71,8 +88,9 @@ def bound_now(home: Home, decision: Decision, candidate: str | None = None) -> B
     )
 
 
-def waiting(home: Home, *, deep: bool = False) -> tuple[Request, str | None] | None:
-    """The request without an answer, and why it has lapsed by now (None: it holds); None when nothing waits.
+def waiting(home: Services, *, deep: bool = False) -> tuple[Request, str | None] | None:
+    """The request without an answer, and why it has lapsed by now (None: it holds); None when
+    nothing waits.
 
     Args:
         home: the home.
@@ -89,16 +107,23 @@ def waiting(home: Home, *, deep: bool = False) -> tuple[Request, str | None] | N
     return request, lapse(request, replace(bound, version=candidate), home.now())
 
 
-def _digest_now(home: Home, version: int) -> str:
-    """The candidate's digest, by files that are those that were judged; else that it is not what it was."""
+def _digest_now(home: Services, version: int) -> str:
+    """The candidate's digest, by files that are those that were judged; else that it is not
+    what it was.
+    """
     try:
         return candidate_of(judged_version(home, version), version).digest
-    except (IntegrityError, UsageError):  # damaged, exchanged or gone: no answer could carry it out
+    except (
+        IntegrityError,
+        UsageError,
+    ):  # damaged, exchanged or gone: no answer could carry it out
         return "changed"
 
 
-def record_lapse(home: Home, *, deep: bool = False) -> str | None:
-    """Write the receipt of a request that has lapsed, once; the sentence why, None when none has."""
+def record_lapse(home: Services, *, deep: bool = False) -> str | None:
+    """Write the receipt of a request that has lapsed, once; the sentence why, None when none
+    has.
+    """
     found = waiting(home, deep=deep)
     if found is None or found[1] is None:
         return None
@@ -114,7 +139,7 @@ def record_lapse(home: Home, *, deep: bool = False) -> str | None:
     return why
 
 
-def record_lapse_if_free(home: Home) -> None:
+def record_lapse_if_free(home: Services) -> None:
     """`record_lapse` for who does not hold the home; while someone does, it is left to them."""
     found = waiting(home)
     if found is not None and found[1] is not None:
@@ -122,9 +147,10 @@ def record_lapse_if_free(home: Home) -> None:
             record_lapse(home)
 
 
-def ask(home: Home, decision: Decision) -> str:
+def ask(home: Services, decision: Decision) -> str:
     """Ask people for the approval of a pending decision, once; describes what is to be done."""
-    receipts, now = home.ledger.receipts(), home.now()
+    receipts = home.ledger.receipts()
+    now = home.now()
     bound = bound_now(home, decision)
     already = standing_request(receipts, bound)
     if already is not None:
@@ -140,28 +166,37 @@ def ask(home: Home, decision: Decision) -> str:
         evidence={**bound.evidence(), "as_of": decision.as_of, "until": lapses},
     )
     return (
-        f"{Request(bound, receipt.time, lapses, receipt.digest).sentence()} {how_to_answer(decision.candidate_version)}"
+        f"{Request(bound, receipt.time, lapses, receipt.digest).sentence()}"
+        f" {how_to_answer(decision.candidate_version)}"
     )
 
 
 def how_to_answer(version: int) -> str:
     """The commands, as people type them."""
-    return f"`churn approve {version} --by NAME --reason TEXT` promotes it, `churn reject {version} ...` does not."
+    return (
+        f"`churn approve {version} --by NAME --reason TEXT` promotes it, `churn reject"
+        f" {version} ...` does not."
+    )
 
 
-def kept_by_people(home: Home, decision: Decision) -> str | None:
-    """None if no person has blocked promoting the version, or asking for it; else the sentence who did.
+def kept_by_people(home: Services, decision: Decision) -> str | None:
+    """None if no person has blocked promoting the version, or asking for it; else the sentence
+    who did.
 
-    A version that was rejected is never promoted by itself, but asked for again when it was judged anew.
+    A version that was rejected is never promoted by itself, but asked for again when it was
+    judged anew.
     """
-    receipts, version = home.ledger.receipts(), decision.candidate_version
+    receipts = home.ledger.receipts()
+    version = decision.candidate_version
     if decision.decision != "pending" or version in blocked(receipts):
         return barred(receipts).get(version)
     request = standing_request(receipts, bound_now(home, decision))
-    return None if request is None or request.state == "pending" else request.sentence()
+    if request is None or request.state == "pending":
+        return None
+    return request.sentence()
 
 
-def approve(home: Home, version: int, by: str, reason: str, *, override: bool = False) -> str:
+def approve(home: Services, version: int, by: str, reason: str, *, override: bool = False) -> str:
     """Promote a candidate on a person's word; the sentence what was done.
 
     Args:
@@ -172,7 +207,8 @@ def approve(home: Home, version: int, by: str, reason: str, *, override: bool = 
         override: promote against the decision.
 
     Raises:
-        UsageError: it is in production already, unknown, rejected, lapsed, blocked, or refused without `override`.
+        UsageError: it is in production already, unknown, rejected, lapsed, blocked, or refused
+            without `override`.
         ContractError: it was trained under another contract: it could not serve.
         IntegrityError: the model is no longer what was decided on.
         HomeBusy: a run holds the home.
@@ -188,11 +224,14 @@ def approve(home: Home, version: int, by: str, reason: str, *, override: bool = 
             raise UsageError(f"{against} With --override and a reason it is promoted all the same.")
         move(home, Move.approved(_approval(home, decision, by, reason, against)))
         record_lapse(home)
-    overridden = "" if against is None else f", overriding the decision ({against})"
+    if against is None:
+        overridden = ""
+    else:
+        overridden = f", overriding the decision ({against})"
     return f"Version {version} is in production, approved by {by}{overridden}: {ended(reason)}"
 
 
-def reject(home: Home, version: int, by: str, reason: str) -> str:
+def reject(home: Services, version: int, by: str, reason: str) -> str:
     """Answer a request with no; production stays, and the version is never promoted by itself.
 
     Raises:
@@ -211,7 +250,7 @@ def reject(home: Home, version: int, by: str, reason: str) -> str:
     return f"Version {version} is rejected by {by}, production stays as it is: {ended(reason)}"
 
 
-def _decision_on(home: Home, version: int, receipts: list[Receipt]) -> Decision:
+def _decision_on(home: Services, version: int, receipts: list[Receipt]) -> Decision:
     """The newest decision on a version that is not in production.
 
     Raises:
@@ -220,17 +259,28 @@ def _decision_on(home: Home, version: int, receipts: list[Receipt]) -> Decision:
     pointer = home.releases.read_pointer()
     if pointer is not None and pointer.version == version:
         done = [r for r in receipts if r.act in DONE and r.subject == f"version {version}"]
-        who = f": {done[-1].actor} {_did(done[-1])} at {moment(done[-1].time)} ({done[-1].reason})" if done else ""
+        if done:
+            who = (
+                f": {done[-1].actor} {_did(done[-1])} at {moment(done[-1].time)}"
+                f" ({done[-1].reason})"
+            )
+        else:
+            who = ""
         raise UsageError(f"Version {version} is already in production{who}.")
     decisions = [Decision.model_validate(record) for record in home.records.decisions()]
     found = [decision for decision in decisions if decision.candidate_version == version]
     if not found:
-        known = ", ".join(str(known) for known in sorted({d.candidate_version for d in decisions})) or "none yet"
-        raise UsageError(f"There is no decision on version {version}; versions decided on: {known}.")
+        known = (
+            ", ".join(str(known) for known in sorted({d.candidate_version for d in decisions}))
+            or "none yet"
+        )
+        raise UsageError(
+            f"There is no decision on version {version}; versions decided on: {known}."
+        )
     return found[-1]
 
 
-def _check_servable(home: Home, decision: Decision, receipts: list[Receipt]) -> None:
+def _check_servable(home: Services, decision: Decision, receipts: list[Receipt]) -> None:
     """What no person can override.
 
     Raises:
@@ -243,8 +293,8 @@ def _check_servable(home: Home, decision: Decision, receipts: list[Receipt]) -> 
         raise UsageError(blocked_sentence(version, blocked(receipts)[version]))
     if decision.evidence.get("contract") != home.contract.model_hash:
         raise ContractError(
-            f"Version {version} was trained under another contract (entity, features or label): it could not serve. "
-            "Put the contract back, or train another candidate."
+            f"Version {version} was trained under another contract (entity, features or label):"
+            " it could not serve. Put the contract back, or train another candidate."
         )
     digest = candidate_of(judged_version(home, version), version).digest
     changed = decision.holds(version, digest, decision.policy_hash)
@@ -259,16 +309,21 @@ def _against(decision: Decision, receipts: list[Receipt]) -> str | None:
     return objection(receipts, decision.candidate_version)
 
 
-def _approval(home: Home, decision: Decision, by: str, reason: str, against: str | None) -> Receipt:
+def _approval(
+    home: Services, decision: Decision, by: str, reason: str, against: str | None
+) -> Receipt:
     answer = _answer(home, decision, by, reason)
     answer["after"] = f"version {decision.candidate_version}"
     answer["evidence"] |= {"override": against is not None, "against": against}
     return home.ledger.append(act="approval", **answer)
 
 
-def _answer(home: Home, decision: Decision, by: str, reason: str) -> dict[str, Any]:
-    """The fields of the receipt of an answer; `login` is who was logged in, whatever name was given."""
-    bound, request = bound_now(home, decision), pending(home.ledger.receipts())
+def _answer(home: Services, decision: Decision, by: str, reason: str) -> dict[str, Any]:
+    """The fields of the receipt of an answer; `login` is who was logged in, whatever name was
+    given.
+    """
+    bound = bound_now(home, decision)
+    request = pending(home.ledger.receipts())
     mine = request is not None and request.version == decision.candidate_version
     return {
         "actor": by,
@@ -288,4 +343,6 @@ def _answer(home: Home, decision: Decision, by: str, reason: str) -> dict[str, A
 def _did(done: Receipt) -> str:
     if done.act == "rollback done":
         return "rolled back to it"
-    return "approved it" if "approval" in done.evidence else "promoted it"
+    if "approval" in done.evidence:
+        return "approved it"
+    return "promoted it"

@@ -20,7 +20,7 @@ from churn_platform.promotion.promoting import (
     recover,
     restore_alias,
 )
-from churn_platform.services import Home
+from churn_platform.services import Services
 from churn_platform.training.candidate import Candidate, shuffled_refit
 from churn_platform.training.registry import CANDIDATE
 
@@ -35,26 +35,31 @@ class Outcome:
     release: str | None
 
 
-def decide_candidate(home: Home, as_of: dt.date, trigger: Trigger) -> Decision:
-    """Judge the version behind the alias `candidate` against production; keep the decision and its receipt.
+def decide_candidate(home: Services, as_of: dt.date, trigger: Trigger) -> Decision:
+    """Judge the version behind the alias `candidate` against production; keep the decision and
+    its receipt.
 
-    A decision that approved this candidate and was cut off, or that put it into production, stands: once the pointer
-    has moved, judging again would compare the version with itself and refuse it.
+    A decision that approved this candidate and was cut off, or that put it into production,
+    stands: once the pointer has moved, judging again would compare the version with itself and
+    refuse it.
     """
     _complete(home)
     dataset = _dataset(home, as_of)
     version = _candidate_version(home)
-    candidate, production = home.registry.load(version), production_candidate(home)
+    candidate = home.registry.load(version)
+    production = production_candidate(home)
     standing = _standing(home, candidate, None if production is None else production.version)
     if standing is not None:
         return standing
     if candidate.passport["dataset_digest"] != dataset.digest:
         raise IntegrityError(
-            f"Version {version} was not trained on the training dataset of {as_of} as it now is: "
-            "materialize candidate_model again."
+            f"Version {version} was not trained on the training dataset of {as_of} as it now"
+            " is: materialize candidate_model again."
         )
     contract = home.contract
-    evidence = gather(contract, dataset, candidate, production, _attempt(home, dataset, candidate.digest))
+    evidence = gather(
+        contract, dataset, candidate, production, _attempt(home, dataset, candidate.digest)
+    )
     decision = decide(
         evidence,
         shuffled_refit(contract, dataset),
@@ -63,7 +68,11 @@ def decide_candidate(home: Home, as_of: dt.date, trigger: Trigger) -> Decision:
         trigger=trigger,
         policy_hash=contract.policy_hash,
         drift=drift_figures(home, as_of),
-        digests={"dataset": dataset.digest, "holdout": _holdout_name(home, dataset), "contract": contract.model_hash},
+        digests={
+            "dataset": dataset.digest,
+            "holdout": _holdout_name(home, dataset),
+            "contract": contract.model_hash,
+        },
     )
     if not _made(home, decision):
         home.records.add_decision(decision.model_dump(mode="json"))
@@ -71,7 +80,7 @@ def decide_candidate(home: Home, as_of: dt.date, trigger: Trigger) -> Decision:
     return decision
 
 
-def newest_decision(home: Home) -> Decision:
+def newest_decision(home: Services) -> Decision:
     """The newest decision.
 
     Raises:
@@ -83,8 +92,10 @@ def newest_decision(home: Home) -> Decision:
     return Decision.model_validate(records[-1])
 
 
-def carry_out(home: Home) -> Outcome:
-    """Promote exactly the version that the newest decision approves, ask for an approval, or keep production."""
+def carry_out(home: Services) -> Outcome:
+    """Promote exactly the version that the newest decision approves, ask for an approval, or
+    keep production.
+    """
     recover(home)
     decision = newest_decision(home)
     restore_alias(home)
@@ -102,11 +113,16 @@ def carry_out(home: Home) -> Outcome:
     return _outcome(home, f"Promoted version {decision.candidate_version}: {decision.reason}")
 
 
-def _why_not(home: Home, decision: Decision, carried_out_at: str | None) -> str | None:
+def _why_not(home: Services, decision: Decision, carried_out_at: str | None) -> str | None:
     """None when the decision holds for what is the candidate now, and no person has blocked it."""
-    version, policy = _candidate_version(home), home.contract.policy_hash
-    digest, pointer = home.registry.load(version).digest, home.releases.pointer()
-    changed = decision.holds(version, digest, policy) if decision.passed else decision.reason
+    version = _candidate_version(home)
+    policy = home.contract.policy_hash
+    digest = home.registry.load(version).digest
+    pointer = home.releases.pointer()
+    if decision.passed:
+        changed = decision.holds(version, digest, policy)
+    else:
+        changed = decision.reason
     production = None if pointer is None else pointer.version
     return (
         changed
@@ -115,12 +131,14 @@ def _why_not(home: Home, decision: Decision, carried_out_at: str | None) -> str 
     )
 
 
-def _kept(home: Home) -> str:
+def _kept(home: Services) -> str:
     pointer = home.releases.pointer()
-    return "No model is in production" if pointer is None else f"Kept version {pointer.version}"
+    if pointer is None:
+        return "No model is in production"
+    return f"Kept version {pointer.version}"
 
 
-def drift_figures(home: Home, as_of: dt.date) -> DriftFigures:
+def drift_figures(home: Services, as_of: dt.date) -> DriftFigures:
     """The result of the month's drift report; empty before there is a production model."""
     result = (home.records.read("drift_report", as_of) or {}).get("result")
     if result is None:
@@ -133,18 +151,22 @@ def drift_figures(home: Home, as_of: dt.date) -> DriftFigures:
     )
 
 
-def _made(home: Home, decision: Decision) -> bool:
-    """Whether the newest decision is the same and was not carried out since: then nothing new was decided.
+def _made(home: Services, decision: Decision) -> bool:
+    """Whether the newest decision is the same and was not carried out since: then nothing new
+    was decided.
 
-    After a rollback the same comparison is a decision of its own, or the version could never come back.
+    After a rollback the same comparison is a decision of its own, or the version could never
+    come back.
     """
     newest = home.records.decisions()[-1:]
     same = newest == [decision.model_dump(mode="json")]
     return same and decision_digest(decision) not in carried_out(home.ledger.receipts())
 
 
-def _complete(home: Home) -> None:
-    """The newest decision's receipt, where it has none: a kill may have come between the decision's file and it."""
+def _complete(home: Services) -> None:
+    """The newest decision's receipt, where it has none: a kill may have come between the
+    decision's file and it.
+    """
     if len(home.records.decisions()) <= len(home.ledger.receipts("decision")):
         return
     decision = newest_decision(home)
@@ -152,7 +174,11 @@ def _complete(home: Home) -> None:
         actor=home.settings.who,
         act="decision",
         subject=f"version {decision.candidate_version}",
-        before=None if decision.production_version is None else f"version {decision.production_version}",
+        before=(
+            None
+            if decision.production_version is None
+            else f"version {decision.production_version}"
+        ),
         after=decision.decision,
         reason=decision.reason,
         evidence={
@@ -166,19 +192,24 @@ def _complete(home: Home) -> None:
     )
 
 
-def _standing(home: Home, candidate: Candidate, production: int | None) -> Decision | None:
-    """The newest decision where it holds for this candidate, and was cut off or is what put it into production."""
+def _standing(home: Services, candidate: Candidate, production: int | None) -> Decision | None:
+    """The newest decision where it holds for this candidate, and was cut off or is what put it
+    into production.
+    """
     decisions = decisions_of(home)
     if not decisions or candidate.version is None:
         return None
-    newest, in_production = decisions[-1], production == candidate.version
+    newest = decisions[-1]
+    in_production = production == candidate.version
     if not in_production and (unfinished(home) is None or not newest.approved):
         return None
     changed = newest.holds(candidate.version, candidate.digest, home.contract.policy_hash)
-    return newest if changed is None and newest.passed and newest.lapsed(production) is None else None
+    if changed is None and newest.passed and newest.lapsed(production) is None:
+        return newest
+    return None
 
 
-def _outcome(home: Home, sentence: str) -> Outcome:
+def _outcome(home: Services, sentence: str) -> Outcome:
     production = home.releases.production()
     if production is None:
         return Outcome(sentence, None, None, None)
@@ -186,30 +217,34 @@ def _outcome(home: Home, sentence: str) -> Outcome:
     return Outcome(sentence, production.version, float(str(production.metrics["auc"])), str(folder))
 
 
-def _dataset(home: Home, as_of: dt.date) -> TrainingDataset:
+def _dataset(home: Services, as_of: dt.date) -> TrainingDataset:
     dataset = load_training_dataset(home, as_of)
     if dataset is None:
         raise DataError(f"No labels have matured up to {as_of}: there is nothing to decide on.")
     return dataset
 
 
-def _candidate_version(home: Home) -> int:
+def _candidate_version(home: Services) -> int:
     version = home.registry.alias(CANDIDATE)
     if version is None:
-        raise DataError("No version carries the alias `candidate`: materialize candidate_model first.")
+        raise DataError(
+            "No version carries the alias `candidate`: materialize candidate_model first."
+        )
     return version
 
 
-def _holdout_name(home: Home, dataset: TrainingDataset) -> str:
+def _holdout_name(home: Services, dataset: TrainingDataset) -> str:
     policy = home.contract.policy.training
     months = ",".join(month.isoformat() for month in dataset.window.holdout)
     return f"{policy.salt}:{policy.holdout_fraction:g}:{months}"
 
 
-def _attempt(home: Home, dataset: TrainingDataset, digest: str) -> int:
+def _attempt(home: Services, dataset: TrainingDataset, digest: str) -> int:
     """One more than the other candidates that were judged on the same holdout."""
     holdout = _holdout_name(home, dataset)
     others = {
-        record["candidate_digest"] for record in home.records.decisions() if record["evidence"]["holdout"] == holdout
+        record["candidate_digest"]
+        for record in home.records.decisions()
+        if record["evidence"]["holdout"] == holdout
     }
     return len(others - {digest}) + 1

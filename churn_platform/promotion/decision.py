@@ -1,4 +1,6 @@
-"""The promotion decision: every criterion on one body of evidence, bound to one candidate and one policy."""
+"""The promotion decision: every criterion on one body of evidence, bound to one candidate and
+one policy.
+"""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -64,7 +66,9 @@ class Decision(_Record):
     @property
     def doubted(self) -> bool:
         """Whether a criterion asks for a person's approval, whatever the policy's mode."""
-        return any(finding.code in NEED_APPROVAL and finding.outcome == "warn" for finding in self.findings)
+        return any(
+            finding.code in NEED_APPROVAL and finding.outcome == "warn" for finding in self.findings
+        )
 
     @property
     def approved(self) -> bool:
@@ -72,26 +76,36 @@ class Decision(_Record):
         return self.decision == "promoted"
 
     def allows(self, version: int, digest: str, policy_hash: str) -> str | None:
-        """None when this decision promotes exactly this candidate under this policy, else the sentence why not."""
+        """None when this decision promotes exactly this candidate under this policy, else the
+        sentence why not.
+        """
         if self.decision == "pending":
             return f"Version {self.candidate_version} passed and needs an approval."
-        return self.reason if not self.approved else self.holds(version, digest, policy_hash)
+        if not self.approved:
+            return self.reason
+        return self.holds(version, digest, policy_hash)
 
     def holds(self, version: int, digest: str, policy_hash: str) -> str | None:
-        """None when this decision, whatever its outcome, is about exactly this candidate and policy; else why not."""
+        """None when this decision, whatever its outcome, is about exactly this candidate and
+        policy; else why not.
+        """
         if version != self.candidate_version:
             return f"The decision approved version {self.candidate_version}, not version {version}."
         if digest != self.candidate_digest:
-            return f"Version {version} is no longer what the decision approved: its digest has changed."
+            return (
+                f"Version {version} is no longer what the decision approved: its digest has"
+                " changed."
+            )
         if policy_hash != self.policy_hash:
             return "The policy has changed since the decision: decide again."
         return None
 
     def lapsed(self, production_version: int | None, carried_out: str | None = None) -> str | None:
-        """None while production is what this decision compared with, or what it approved; else why it lapsed.
+        """None while production is what this decision compared with, or what it approved; else
+        why it lapsed.
 
-        Without it a decision of an earlier month, carried out once more, would take production back in time, and one
-        that was rolled back would come back by itself.
+        Without it a decision of an earlier month, carried out once more, would take production
+        back in time, and one that was rolled back would come back by itself.
 
         Args:
             production_version: what is in production now.
@@ -99,9 +113,15 @@ class Decision(_Record):
         """
         if production_version == self.candidate_version:
             return None
-        now = "none" if production_version is None else f"version {production_version}"
+        if production_version is None:
+            now = "none"
+        else:
+            now = f"version {production_version}"
         if carried_out is not None:
-            return f"The decision was carried out at {carried_out}, and {now} is in production since: decide again."
+            return (
+                f"The decision was carried out at {carried_out}, and {now} is in production"
+                " since: decide again."
+            )
         if production_version == self.production_version:
             return None
         then = model_named(self.production_version)
@@ -115,7 +135,9 @@ def judge(evidence: Evidence) -> list[Finding]:
 
 def passes(evidence: Evidence) -> bool:
     """Whether no criterion but the self-test refuses; stops at the first that does."""
-    return not any(criterion.judge(evidence).refuses for criterion in CRITERIA if criterion.name != "self_test")
+    return not any(
+        criterion.judge(evidence).refuses for criterion in CRITERIA if criterion.name != "self_test"
+    )
 
 
 def decide(
@@ -129,13 +151,23 @@ def decide(
     drift: DriftFigures,
     digests: dict[str, str],
 ) -> Decision:
-    """The complete decision. Scores that are not probabilities fail closed, with no figure at all."""
+    """The complete decision.
+
+    Scores that are not probabilities fail closed, with no figure at all.
+    """
     unsound = evidence.unsound_scores()
-    findings = _unsound_findings(unsound) if unsound else _findings(evidence, refit, _seed(candidate_digest))
+    if unsound:
+        findings = _unsound_findings(unsound)
+    else:
+        findings = _findings(evidence, refit, _seed(candidate_digest))
     refusals = [finding for finding in findings if finding.refuses]
     figures = _Figures() if unsound else _Figures.of(evidence)
     at_chance = figures.production_interval is not None and _at_chance(figures.production_interval)
-    doubted = [finding for finding in findings if finding.code in NEED_APPROVAL and finding.outcome == "warn"]
+    doubted = [
+        finding
+        for finding in findings
+        if finding.code in NEED_APPROVAL and finding.outcome == "warn"
+    ]
     asks = bool(doubted) or evidence.policy.mode == "approval"
     passed: Literal["promoted", "pending"] = "pending" if asks else "promoted"
     return Decision(
@@ -180,9 +212,13 @@ def _findings(evidence: Evidence, refit: ShuffledRefit, seed: int) -> list[Findi
 
 def _unsound_findings(sentence: str) -> list[Finding]:
     return [
-        criterion.finding("fail", sentence, unsound=True)
-        if criterion.name == "comparable"
-        else criterion.finding("not_applicable", "The scores are invalid, so nothing was compared.")
+        (
+            criterion.finding("fail", sentence, unsound=True)
+            if criterion.name == "comparable"
+            else criterion.finding(
+                "not_applicable", "The scores are invalid, so nothing was compared."
+            )
+        )
         for criterion in CRITERIA
     ]
 
@@ -203,7 +239,11 @@ class _Figures:
     def of(cls, evidence: Evidence) -> "_Figures":
         if not evidence.comparable:
             return cls()
-        alone = cls(evidence.candidate_auc, evidence.candidate_interval, forward_auc=forward_auc(evidence))
+        alone = cls(
+            evidence.candidate_auc,
+            evidence.candidate_interval,
+            forward_auc=forward_auc(evidence),
+        )
         if not evidence.compares:
             return alone
         difference = evidence.difference
@@ -214,4 +254,6 @@ class _Figures:
 
 
 def _pair(interval: Interval | None) -> tuple[float, float] | None:
-    return None if interval is None else (interval.low, interval.high)
+    if interval is None:
+        return None
+    return (interval.low, interval.high)

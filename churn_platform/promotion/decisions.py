@@ -4,22 +4,24 @@ from churn_platform.base.digests import digest_of
 from churn_platform.ledger.production_changes import carried_out
 from churn_platform.ledger.receipts import Act
 from churn_platform.promotion.decision import Decision, Trigger
-from churn_platform.services import Home
+from churn_platform.services import Services
 
 OUTCOMES: tuple[Act, ...] = ("promotion done", "production kept", "approval requested")
 """What ends the loop's work on a decision; after `approval requested` a person answers."""
 
 
-def decisions_of(home: Home) -> list[Decision]:
+def decisions_of(home: Services) -> list[Decision]:
     """Every decision, oldest first."""
     return [Decision.model_validate(record) for record in home.records.decisions()]
 
 
-def unfinished(home: Home) -> Trigger | None:
+def unfinished(home: Services) -> Trigger | None:
     """The newest decision's trigger when no receipt shows that it was carried out."""
     decisions = decisions_of(home)
     if not decisions:
         return None
     newest = decisions[-1]
     done = carried_out(home.ledger.receipts(), OUTCOMES)
-    return None if digest_of(newest.model_dump(mode="json")) in done else newest.trigger
+    if digest_of(newest.model_dump(mode="json")) in done:
+        return None
+    return newest.trigger

@@ -1,4 +1,6 @@
-"""The evidence of one promotion: both models' scores on the same holdout rows, and who saw which row."""
+"""The evidence of one promotion: both models' scores on the same holdout rows, and who saw
+which row.
+"""
 
 import datetime as dt
 from dataclasses import dataclass, replace
@@ -10,7 +12,11 @@ import pandas as pd
 
 from churn_platform.base.errors import DataError
 from churn_platform.contract.policy import PromotionPolicy
-from churn_platform.evaluation.comparison import AucDifference, auc_interval, paired_auc_difference
+from churn_platform.evaluation.comparison import (
+    AucDifference,
+    auc_interval,
+    paired_auc_difference,
+)
 from churn_platform.evaluation.leaks import Alone
 from churn_platform.evaluation.statistics import Interval, auc
 
@@ -23,8 +29,9 @@ class Evidence:
     """Everything the criteria judge. All arrays have one entry a holdout row.
 
     Raises:
-        DataError: rows that do not line up, a mask that is not boolean, a month that is not an ISO date, or half a
-            production model. Scores may be anything: `unsound_scores` describes what is wrong with them.
+        DataError: rows that do not line up, a mask that is not boolean, a month that is not an
+            ISO date, or half a production model. Scores may be anything: `unsound_scores`
+            describes what is wrong with them.
     """
 
     policy: PromotionPolicy
@@ -40,13 +47,19 @@ class Evidence:
     production_as_of: str | None = None
     production: Floats | None = None
     production_saw: Mask | None = None
-    """Rows whose entity production trained on; None when it carries no digest of its training entities."""
+    """Rows whose entity production trained on; None when it carries no digest of its training
+    entities.
+    """
     forward: Floats | None = None
     """Scores of the same recipe fitted one month earlier; None for the first month."""
     alone: Alone | None = None
-    """How well each feature alone predicts the label of the newest training rows; None if not measured."""
+    """How well each feature alone predicts the label of the newest training rows; None if not
+    measured.
+    """
     label_doubts: tuple[str, ...] = ()
-    """Why the labels of the months that train and judge the candidate look wrong, one sentence each."""
+    """Why the labels of the months that train and judge the candidate look wrong, one sentence
+    each.
+    """
     attempt: int = 1
     """Number of the attempt: the nth candidate that is judged on this holdout."""
 
@@ -57,7 +70,9 @@ class Evidence:
             self._check_mask("production_saw", self.production_saw)
         for name, length in (("entities", len(self.entities)), ("slices", len(self.slices))):
             if length != len(self.labels):
-                raise DataError(f"{length} {name} came with {len(self.labels)} labels: pass one a holdout row.")
+                raise DataError(
+                    f"{length} {name} came with {len(self.labels)} labels: pass one a holdout row."
+                )
         self._check_production()
         if self.attempt < 1:
             raise DataError(f"The attempt on this holdout is {self.attempt}: count from 1.")
@@ -65,12 +80,18 @@ class Evidence:
     def _check_mask(self, name: str, mask: Mask) -> None:
         # An array of 0 and 1 would pick rows by number where a mask picks them by truth.
         if mask.dtype != np.bool_ or mask.shape != (len(self.labels),):
-            raise DataError(f"{name} is {mask.dtype} of shape {mask.shape}: pass one boolean a holdout row.")
+            raise DataError(
+                f"{name} is {mask.dtype} of shape {mask.shape}: pass one boolean a holdout row."
+            )
 
     def _check_production(self) -> None:
-        # A version without scores would read as "no production model", and the candidate would have no opponent.
+        # A version without scores would read as "no production model", and the candidate would
+        # have no opponent.
         if (self.production is None) != (self.production_version is None):
-            raise DataError(f"Production version {self.production_version} needs its scores, and scores a version.")
+            raise DataError(
+                f"Production version {self.production_version} needs its scores, and scores a"
+                " version."
+            )
         for month in (self.as_of, self.production_as_of):
             if month is not None:
                 _checked_date(month)
@@ -85,12 +106,18 @@ class Evidence:
         """Rows that neither model trained on."""
         kept = ~self.candidate_saw
         if self.compares:
-            kept &= ~self.production_saw if self.production_saw is not None else np.zeros(len(kept), dtype=bool)
+            kept &= (
+                ~self.production_saw
+                if self.production_saw is not None
+                else np.zeros(len(kept), dtype=bool)
+            )
         return kept
 
     @property
     def churners(self) -> int:
-        """Entities that churned among the valid rows; one that churned in several pooled months counts once."""
+        """Entities that churned among the valid rows; one that churned in several pooled months
+        counts once.
+        """
         return len(pd.unique(self.keys[self.y]))
 
     @property
@@ -100,22 +127,34 @@ class Evidence:
 
     @property
     def comparable(self) -> bool:
-        """Whether both classes are there, and enough of them where rows that a model trained on have left."""
-        least = 1 if bool(self.sound_rows.all()) else self.policy.min_holdout_churners
+        """Whether both classes are there, and enough of them where rows that a model trained on
+        have left.
+        """
+        if bool(self.sound_rows.all()):
+            least = 1
+        else:
+            least = self.policy.min_holdout_churners
         return min(self.churners, self.stayers) >= least
 
     def unsound_scores(self) -> str | None:
         """A sentence when a score is not a number or no probability; None when all are."""
-        for name, scores in (("candidate", self.candidate), ("production", self.production), ("forward", self.forward)):
+        for name, scores in (
+            ("candidate", self.candidate),
+            ("production", self.production),
+            ("forward", self.forward),
+        ):
             if scores is None:
                 continue
             if scores.shape != self.labels.shape:
-                return f"The {name} model gave {scores.size:,} scores for {len(self.labels):,} holdout rows."
+                return (
+                    f"The {name} model gave {scores.size:,} scores for {len(self.labels):,}"
+                    " holdout rows."
+                )
             wrong = int((~((scores >= 0) & (scores <= 1))).sum())
             if wrong:
                 return (
-                    f"{wrong:,} of the {name} model's {len(scores):,} scores are not probabilities (NaN, or outside "
-                    "0 to 1)."
+                    f"{wrong:,} of the {name} model's {len(scores):,} scores are not"
+                    " probabilities (NaN, or outside 0 to 1)."
                 )
         return None
 
@@ -172,11 +211,17 @@ class Evidence:
 
     def with_scores(self, candidate: Floats, production: Floats | None = None) -> Self:
         """The same rows with other scores; production's stay unless given."""
-        return replace(self, candidate=candidate, production=self.production if production is None else production)
+        return replace(
+            self,
+            candidate=candidate,
+            production=self.production if production is None else production,
+        )
 
 
 def _checked_date(month: str) -> None:
     try:
         dt.date.fromisoformat(month)
     except ValueError as error:
-        raise DataError(f"The training month {month!r} is not an ISO date such as 2024-02-29.") from error
+        raise DataError(
+            f"The training month {month!r} is not an ISO date such as 2024-02-29."
+        ) from error

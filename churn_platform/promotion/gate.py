@@ -1,4 +1,6 @@
-"""Gathers the evidence of one promotion: both models on the same holdout rows, and the refits the gate needs."""
+"""Gathers the evidence of one promotion: both models on the same holdout rows, and the refits
+the gate needs.
+"""
 
 from typing import Any
 
@@ -27,8 +29,8 @@ def gather(
         contract: the contract, with the policy.
         dataset: the candidate's training dataset.
         candidate: the fitted candidate.
-        production: the version in production, None before the first; without hashed training entities (an imported
-            model) the comparison is not applicable.
+        production: the version in production, None before the first; without hashed training
+            entities (an imported model) the comparison is not applicable.
         attempt: n for the nth candidate that is judged on this holdout.
         fit: fits the month-older recipe.
     """
@@ -42,7 +44,9 @@ def gather(
             "production_version": production.version,
             "production_as_of": str(production.passport["as_of"]),
             "production": production.model.probability(rows),
-            "production_saw": trained_on(entities, production.training_entities) if known else None,
+            "production_saw": (
+                trained_on(entities, production.training_entities) if known else None
+            ),
         }
     return Evidence(
         policy=contract.policy.promotion,
@@ -61,7 +65,9 @@ def gather(
 
 
 def label_doubts(contract: Contract, dataset: TrainingDataset) -> tuple[str, ...]:
-    """Why the labels of the training and holdout months look wrong, one sentence each, oldest month first."""
+    """Why the labels of the training and holdout months look wrong, one sentence each, oldest
+    month first.
+    """
     frame = dataset.frame
     found = []
     for month in sorted({*dataset.window.training, *dataset.window.holdout}):

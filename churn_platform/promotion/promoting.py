@@ -1,4 +1,6 @@
-"""Moves production: release, alias, pointer and receipts, in an order that any kill leaves repairable."""
+"""Moves production: release, alias, pointer and receipts, in an order that any kill leaves
+repairable.
+"""
 
 import datetime as dt
 
@@ -12,7 +14,7 @@ from churn_platform.ledger.receipts import Act, Receipt
 from churn_platform.ledger.versions import blocked
 from churn_platform.promotion.decision import Decision
 from churn_platform.promotion.publishing import publish
-from churn_platform.services import Home
+from churn_platform.services import Services
 from churn_platform.training.candidate import FILES, Candidate, candidate_of
 from churn_platform.training.registry import PRODUCTION
 
@@ -20,20 +22,26 @@ ACTIVATION_DELAY = dt.timedelta(seconds=2)
 """All serving workers load the release first and change over at one instant."""
 
 
-def production_candidate(home: Home) -> Candidate | None:
-    """The model in production, from its release, every file verified; None before the first promotion."""
+def production_candidate(home: Services) -> Candidate | None:
+    """The model in production, from its release, every file verified; None before the first
+    promotion.
+    """
     pointer = home.releases.pointer()
-    return None if pointer is None else released(home, pointer.version)
+    if pointer is None:
+        return None
+    return released(home, pointer.version)
 
 
-def released(home: Home, version: int) -> Candidate:
+def released(home: Services, version: int) -> Candidate:
     """A released version, every file verified. MLflow is not asked.
 
     Raises:
         IntegrityError: a file of the release was changed.
     """
     home.releases.verify(version)
-    return candidate_of({name: home.releases.path(version, name).read_bytes() for name in FILES}, version)
+    return candidate_of(
+        {name: home.releases.path(version, name).read_bytes() for name in FILES}, version
+    )
 
 
 def decision_digest(decision: Decision) -> str:
@@ -41,21 +49,30 @@ def decision_digest(decision: Decision) -> str:
     return digest_of(decision.model_dump(mode="json"))
 
 
-def find_decision(home: Home, digest: str) -> Decision | None:
+def find_decision(home: Services, digest: str) -> Decision | None:
     """The decision of this digest, as stored in the home; None if absent, or it was changed."""
     known = (Decision.model_validate(record) for record in reversed(home.records.decisions()))
     return next((decision for decision in known if decision_digest(decision) == digest), None)
 
 
-def promote(home: Home, decision: Decision) -> Receipt:
-    """Put an approved decision's version into production; doing it again completes what is missing."""
-    evidence = {"decision": decision_digest(decision), "candidate": decision.candidate_digest, "as_of": decision.as_of}
-    before, version, who = decision.production_version, decision.candidate_version, home.settings.who
+def promote(home: Services, decision: Decision) -> Receipt:
+    """Put an approved decision's version into production; doing it again completes what is
+    missing.
+    """
+    evidence = {
+        "decision": decision_digest(decision),
+        "candidate": decision.candidate_digest,
+        "as_of": decision.as_of,
+    }
+    before = decision.production_version
+    version = decision.candidate_version
+    who = home.settings.who
     return move(home, Move("promotion", version, before, who, decision.reason, evidence))
 
 
-def move(home: Home, planned: Move) -> Receipt:
-    """Move production; every step is idempotent, so the same move again completes what a kill left.
+def move(home: Services, planned: Move) -> Receipt:
+    """Move production; every step is idempotent, so the same move again completes what a kill
+    left.
 
     Returns:
         The receipt that it is done.
@@ -70,8 +87,9 @@ def move(home: Home, planned: Move) -> Receipt:
     return _finish(home, planned, intent)
 
 
-def recover(home: Home) -> str | None:
-    """Complete the move that a kill cut off; void it when it cannot be completed and the pointer has not moved.
+def recover(home: Services) -> str | None:
+    """Complete the move that a kill cut off; void it when it cannot be completed and the
+    pointer has not moved.
 
     An approval after which nothing was begun is carried out, or lapses, in the same way.
 
@@ -82,12 +100,14 @@ def recover(home: Home) -> str | None:
         IntegrityError: a store cannot be read; nothing was changed.
     """
     receipts = home.ledger.receipts()
-    intent, approval = open_intent(receipts), unused(receipts)
+    intent = open_intent(receipts)
+    approval = unused(receipts)
     if intent is None and approval is not None:
         return _take_up(home, approval)
     if intent is None:
         return None
-    planned, production = Move.of(intent), _production(home)
+    planned = Move.of(intent)
+    production = _production(home)
     moved = production == planned.version
     why_not = None if moved else _why_not(home, planned, production)
     what = f"The {planned.kind} of version {planned.version} was cut off"
@@ -100,11 +120,14 @@ def recover(home: Home) -> str | None:
     return _recovered(home, planned.version, planned.before, said, {"intent": intent.digest})
 
 
-def _take_up(home: Home, approval: Receipt) -> str:
+def _take_up(home: Services, approval: Receipt) -> str:
     """Carry out an approval that was cut off before anything moved, or let it lapse."""
     planned = Move.approved(approval)
     why_not = _why_not(home, planned, _production(home))
-    what = f"The promotion of version {planned.version}, approved by {planned.actor}, was cut off before it began"
+    what = (
+        f"The promotion of version {planned.version}, approved by {planned.actor}, was cut off"
+        " before it began"
+    )
     if why_not is None:
         move(home, planned)
         said = f"{what}: it was completed."
@@ -115,7 +138,9 @@ def _take_up(home: Home, approval: Receipt) -> str:
     return _recovered(home, planned.version, planned.before, said, {"approval": approval.digest})
 
 
-def _recovered(home: Home, version: int, before: int | None, said: str, evidence: dict[str, JsonValue]) -> str:
+def _recovered(
+    home: Services, version: int, before: int | None, said: str, evidence: dict[str, JsonValue]
+) -> str:
     home.ledger.append(
         actor=home.settings.who,
         act="recovery",
@@ -128,16 +153,19 @@ def _recovered(home: Home, version: int, before: int | None, said: str, evidence
     return said
 
 
-def _production(home: Home) -> int | None:
+def _production(home: Services) -> int | None:
     pointer = home.releases.read_pointer()
-    return None if pointer is None else pointer.version
+    if pointer is None:
+        return None
+    return pointer.version
 
 
-def restore_alias(home: Home) -> None:
+def restore_alias(home: Services) -> None:
     """Have MLflow's alias say what the pointer records: the pointer is what is in production.
 
-    Somebody may have moved the alias by hand, and deleting a version deletes its alias in silence. A version that was
-    deleted can have none: its release keeps serving, and verification names it.
+    Somebody may have moved the alias by hand, and deleting a version deletes its alias in
+    silence. A version that was deleted can have none: its release keeps serving, and
+    verification names it.
     """
     pointer = home.releases.pointer()
     if pointer is None:
@@ -149,13 +177,13 @@ def restore_alias(home: Home) -> None:
 def lost_version(version: int) -> str:
     """What it means that the version in production was deleted in MLflow, and what to do."""
     return (
-        f"Version {version} is in production but was deleted in MLflow. MLflow cannot recreate it under the same "
-        "number. Its release still serves. Put another version into production with `churn rollback`, or wait for "
-        "the next promotion."
+        f"Version {version} is in production but was deleted in MLflow. MLflow cannot recreate"
+        " it under the same number. Its release still serves. Put another version into"
+        " production with `churn rollback`, or wait for the next promotion."
     )
 
 
-def keep(home: Home, decision: Decision, why: str) -> None:
+def keep(home: Services, decision: Decision, why: str) -> None:
     """Record that production stays as it is."""
     pointer = home.releases.pointer()
     kept = model_named(None if pointer is None else pointer.version)
@@ -166,18 +194,24 @@ def keep(home: Home, decision: Decision, why: str) -> None:
         before=kept,
         after=kept,
         reason=why,
-        evidence={"decision": decision_digest(decision), "candidate": decision.candidate_digest},
+        evidence={
+            "decision": decision_digest(decision),
+            "candidate": decision.candidate_digest,
+        },
     )
 
 
-def _finish(home: Home, planned: Move, intent: Receipt) -> Receipt:
+def _finish(home: Services, planned: Move, intent: Receipt) -> Receipt:
     """Alias, pointer and the last receipt; the release stands."""
     home.registry.set_alias(PRODUCTION, planned.version)
     pointer = home.releases.read_pointer()
     if pointer is None or pointer.version != planned.version:
         activate_at = (home.now() + ACTIVATION_DELAY).isoformat()
         pointer = home.releases.point(
-            planned.version, ledger_head=intent.digest, activate_at=activate_at, as_of=planned.as_of
+            planned.version,
+            ledger_head=intent.digest,
+            activate_at=activate_at,
+            as_of=planned.as_of,
         )
     _block(home, planned)
     evidence = {"intent": intent.digest, "activate_at": pointer.activate_at}
@@ -187,23 +221,39 @@ def _finish(home: Home, planned: Move, intent: Receipt) -> Receipt:
     return done
 
 
-def _block(home: Home, planned: Move) -> None:
-    """A version that is rolled back is blocked, one that a rollback brings back is not: each recorded once."""
+def _block(home: Services, planned: Move) -> None:
+    """A version that is rolled back is blocked, one that a rollback brings back is not: each
+    recorded once.
+    """
     known = blocked(home.ledger.receipts())
-    acts: list[tuple[str, Act]] = [("blocks", "version blocked"), ("unblocks", "version unblocked")]
+    acts: list[tuple[str, Act]] = [
+        ("blocks", "version blocked"),
+        ("unblocks", "version unblocked"),
+    ]
     for name, act in acts:
         version = planned.evidence.get(name)
         if isinstance(version, int) and (version in known) == (name == "unblocks"):
             home.ledger.append(
-                actor=planned.actor, act=act, subject=f"version {version}", reason=planned.reason, evidence={}
+                actor=planned.actor,
+                act=act,
+                subject=f"version {version}",
+                reason=planned.reason,
+                evidence={},
             )
 
 
-def _why_not(home: Home, planned: Move, production: int | None) -> str | None:
-    """None when a move that was cut off still holds and its release stands now; else the sentence why not."""
-    home.registry.alias(PRODUCTION)  # a store that cannot be read is no reason to give the move up: it raises
+def _why_not(home: Services, planned: Move, production: int | None) -> str | None:
+    """None when a move that was cut off still holds and its release stands now; else the
+    sentence why not.
+    """
+    home.registry.alias(
+        PRODUCTION
+    )  # a store that cannot be read is no reason to give the move up: it raises
     try:
-        why_not = _lapsed(home, planned, production) if planned.kind == "promotion" else None
+        if planned.kind == "promotion":
+            why_not = _lapsed(home, planned, production)
+        else:
+            why_not = None
         if why_not is None:
             publish(home, planned)
     except (DataError, IntegrityError, UsageError) as error:
@@ -211,20 +261,26 @@ def _why_not(home: Home, planned: Move, production: int | None) -> str | None:
     return why_not
 
 
-def _lapsed(home: Home, planned: Move, production: int | None) -> str | None:
+def _lapsed(home: Services, planned: Move, production: int | None) -> str | None:
     """None when the promotion still is what was decided or approved; else the sentence why not."""
     decision = find_decision(home, str(planned.evidence["decision"]))
     if decision is None:
         return "Its decision is not in the home any more: decide again."
     if production != planned.before:
         return f"Production is {model_named(production)} now, it was {model_named(planned.before)}."
-    version, digest, policy = planned.version, home.registry.load(planned.version).digest, home.contract.policy_hash
+    version, digest, policy = (
+        planned.version,
+        home.registry.load(planned.version).digest,
+        home.contract.policy_hash,
+    )
     if "approval" not in planned.evidence:
         return decision.allows(version, digest, policy)
-    return decision.holds(version, digest, decision.policy_hash if planned.evidence["override"] else policy)
+    return decision.holds(
+        version, digest, decision.policy_hash if planned.evidence["override"] else policy
+    )
 
 
-def _void(home: Home, planned: Move, intent: Receipt, why: str) -> None:
+def _void(home: Services, planned: Move, intent: Receipt, why: str) -> None:
     """Take the alias back and record that production did not move."""
     restore_alias(home)
     kept = named(_production(home))

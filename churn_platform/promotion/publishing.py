@@ -1,4 +1,6 @@
-"""Publishes a version for serving: its verified files, its manifest with golden predictions, its receipt."""
+"""Publishes a version for serving: its verified files, its manifest with golden predictions,
+its receipt.
+"""
 
 import hashlib
 from collections.abc import Mapping
@@ -9,20 +11,24 @@ from churn_platform.base.digests import digest_of
 from churn_platform.base.errors import DataError, IntegrityError
 from churn_platform.features.training_data import dataset_month, load_training_dataset
 from churn_platform.ledger.production_changes import Move, judged_files, version_of
-from churn_platform.services import Home
+from churn_platform.services import Services
 from churn_platform.training.candidate import Candidate, candidate_of
 from churn_platform.training.serving_form import serving_files
 
 GOLDEN_ROWS = 5
 
 
-def publish(home: Home, planned: Move) -> None:
+def publish(home: Services, planned: Move) -> None:
     """Have the version's release on the disk, verified, and its receipt in the ledger, once.
 
-    A release that was lost is made as its receipt records it was, up to the moment of its making.
+    A release that was lost is made as its receipt records it was, up to the moment of its
+    making.
     """
     version = planned.version
-    known = next((r for r in home.ledger.receipts("release published") if r.subject == f"version {version}"), None)
+    known = next(
+        (r for r in home.ledger.receipts("release published") if r.subject == f"version {version}"),
+        None,
+    )
     if version in home.releases.versions():
         manifest = home.releases.verify(version)
         _check_judged(home, version, manifest.files)
@@ -36,7 +42,8 @@ def publish(home: Home, planned: Move) -> None:
         manifest = home.releases.publish(version, files, fields)
     if manifest.candidate_digest != planned.evidence["candidate"]:
         raise IntegrityError(
-            f"Version {version} is not what its decision was about: its digest is {manifest.candidate_digest[:12]}."
+            f"Version {version} is not what its decision was about: its digest is"
+            f" {manifest.candidate_digest[:12]}."
         )
     if known is None:
         home.ledger.append(
@@ -44,7 +51,9 @@ def publish(home: Home, planned: Move) -> None:
             act="release published",
             subject=f"version {version}",
             after=f"version {version}",
-            reason=f"The release that serving loads, for the {planned.kind} of version {version}.",
+            reason=(
+                f"The release that serving loads, for the {planned.kind} of version {version}."
+            ),
             evidence={
                 "candidate": manifest.candidate_digest,
                 "manifest": digest_of(manifest.model_dump(mode="json")),
@@ -54,47 +63,65 @@ def publish(home: Home, planned: Move) -> None:
         )
 
 
-def judged_version(home: Home, version: int) -> dict[str, bytes]:
+def judged_version(home: Services, version: int) -> dict[str, bytes]:
     """A version's verified files out of MLflow, which are those that were judged.
 
     Raises:
         UsageError: there is no such version.
-        IntegrityError: a file is another one than was registered, or than the newest decision on the version judged.
+        IntegrityError: a file is another one than was registered, or than the newest decision
+            on the version judged.
     """
     files = home.registry.files(version)
-    _check_judged(home, version, {name: hashlib.sha256(content).hexdigest() for name, content in files.items()})
+    _check_judged(
+        home,
+        version,
+        {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
+    )
     return files
 
 
-def _check_judged(home: Home, version: int, digests: Mapping[str, str]) -> None:
+def _check_judged(home: Services, version: int, digests: Mapping[str, str]) -> None:
     """The candidate's digest is of what it was made from; this is of the bytes: name -> sha256."""
     own = [r for r in home.ledger.receipts("decision") if version_of(r.subject) == version]
     for name, judged in judged_files(own[-1] if own else None).items():
         if digests.get(name) != judged:
             raise IntegrityError(
-                f"{name} of version {version} is not the file that was judged (sha256 {str(digests.get(name))[:12]}, "
-                f"judged {judged[:12]}): train and decide again."
+                f"{name} of version {version} is not the file that was judged (sha256"
+                f" {str(digests.get(name))[:12]}, judged {judged[:12]}): train and decide"
+                " again."
             )
 
 
-def _sample(home: Home, candidate: Candidate) -> pd.DataFrame:
-    """Rows for the golden predictions: those it was trained on; any others show the model as well."""
+def _sample(home: Services, candidate: Candidate) -> pd.DataFrame:
+    """Rows for the golden predictions: those it was trained on; any others show the model as
+    well.
+    """
     months = home.records.months("training_dataset")
     own = dataset_month(home, candidate.passport["dataset_digest"])
     for month in (own, *reversed(months)):
-        dataset = None if month is None else load_training_dataset(home, month)
+        if month is None:
+            dataset = None
+        else:
+            dataset = load_training_dataset(home, month)
         if dataset is not None:
             return dataset.training_rows()
-    raise DataError("There is no training dataset, and a release needs golden predictions: materialize it first.")
+    raise DataError(
+        "There is no training dataset, and a release needs golden predictions: materialize it"
+        " first."
+    )
 
 
-def manifest_of(home: Home, candidate: Candidate, sample: pd.DataFrame) -> dict[str, object]:
-    """The fields of a release's manifest; the first rows of `sample` (rows, features) become golden predictions."""
+def manifest_of(home: Services, candidate: Candidate, sample: pd.DataFrame) -> dict[str, object]:
+    """The fields of a release's manifest; the first rows of `sample` (rows, features) become
+    golden predictions.
+    """
     passport = candidate.passport
     rows = sample[[feature["name"] for feature in passport["features"]]].head(GOLDEN_ROWS)
     probabilities = candidate.model.probability(rows)
     values = rows.astype(object).where(rows.notna(), None).to_dict("records")
-    golden = [{"features": v, "probability": float(p)} for v, p in zip(values, probabilities, strict=True)]
+    golden = [
+        {"features": v, "probability": float(p)} for v, p in zip(values, probabilities, strict=True)
+    ]
     return {
         "model_name": passport["model_name"],
         "algorithm": passport["algorithm"],

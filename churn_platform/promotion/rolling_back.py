@@ -1,4 +1,6 @@
-"""Rolling back: production goes to a version that was in production before, and what was left is blocked."""
+"""Rolling back: production goes to a version that was in production before, and what was left
+is blocked.
+"""
 
 from churn_platform.base.errors import ChurnError, IntegrityError, UsageError
 from churn_platform.base.text import ended
@@ -8,23 +10,27 @@ from churn_platform.ledger.receipts import Receipt
 from churn_platform.ledger.versions import blocked
 from churn_platform.promotion.approving import acting, record_lapse, signed
 from churn_platform.promotion.promoting import move
-from churn_platform.services import Home
+from churn_platform.services import Services
 from churn_platform.training.release import Pointer
 
 
-def roll_back(home: Home, by: str, reason: str, to: int | None = None) -> str:
-    """Put a version that was in production before back into production; the sentence what was done.
+def roll_back(home: Services, by: str, reason: str, to: int | None = None) -> str:
+    """Put a version that was in production before back into production; the sentence what was
+    done.
 
-    The version that is left is blocked when the other is an earlier one; a blocked one that is put back is unblocked.
+    The version that is left is blocked when the other is an earlier one; a blocked one that is
+    put back is unblocked.
 
     Args:
         home: the home.
         by: the name of the person.
         reason: why, for the ledger.
-        to: the version; by default the one that was in production before the present one was promoted.
+        to: the version; by default the one that was in production before the present one was
+            promoted.
 
     Raises:
-        UsageError: nothing is in production, there is no earlier version, or `to` never was in production.
+        UsageError: nothing is in production, there is no earlier version, or `to` never was in
+            production.
         IntegrityError: its release is damaged or missing; nothing has moved.
         HomeBusy: a run holds the home.
     """
@@ -34,21 +40,31 @@ def roll_back(home: Home, by: str, reason: str, to: int | None = None) -> str:
         pointer = home.releases.read_pointer()
         if pointer is None:
             raise UsageError("No model is in production: there is nothing to roll back.")
-        left, target = pointer.version, _target(receipts, pointer.version, to)
+        left = pointer.version
+        target = _target(receipts, pointer.version, to)
         _check_release(home, target, pointer)
         planned = _planned(receipts, target, left, (by, reason))
         move(home, planned)
         record_lapse(home)
-    said = [f"Version {target} is in production again in place of version {left}, by {by}: {ended(reason)}"]
+    said = [
+        (
+            f"Version {target} is in production again in place of version {left}, by {by}:"
+            f" {ended(reason)}"
+        )
+    ]
     if planned.evidence["blocks"] is not None:
-        said.append(f"Version {left} is blocked: it is not promoted by itself until `churn unblock {left}`.")
+        said.append(
+            f"Version {left} is blocked: it is not promoted by itself until `churn unblock {left}`."
+        )
     if planned.evidence["unblocks"] is not None:
         who = blocked(receipts)[target]
-        said.append(f"Version {target} is no longer blocked ({who.by} blocked it at {moment(who.at)}).")
+        said.append(
+            f"Version {target} is no longer blocked ({who.by} blocked it at {moment(who.at)})."
+        )
     return " ".join(said)
 
 
-def unblock(home: Home, version: int, by: str, reason: str) -> str:
+def unblock(home: Services, version: int, by: str, reason: str) -> str:
     """Let a version that was rolled back be promoted again; the sentence what was done.
 
     Raises:
@@ -63,7 +79,9 @@ def unblock(home: Home, version: int, by: str, reason: str) -> str:
             raise UsageError(f"Version {version} is not blocked; blocked versions: {names}.")
         evidence = {"login": home.settings.who}
         subject = f"version {version}"
-        home.ledger.append(actor=by, act="version unblocked", subject=subject, reason=reason, evidence=evidence)
+        home.ledger.append(
+            actor=by, act="version unblocked", subject=subject, reason=reason, evidence=evidence
+        )
     return f"Version {version} is no longer blocked: {ended(reason)}"
 
 
@@ -74,22 +92,32 @@ def _target(receipts: list[Receipt], left: int, to: int | None) -> int:
         UsageError: there is none, or it never was in production.
     """
     promoted = promotions(receipts)
-    target = to if to is not None else version_of(promoted[left].before) if left in promoted else None
+    target: int | None
+    if to is not None:
+        target = to
+    elif left in promoted:
+        target = version_of(promoted[left].before)
+    else:
+        target = None
     if target is None:
-        raise UsageError(f"Version {left} is the first in production. There is no earlier version to roll back to.")
+        raise UsageError(
+            f"Version {left} is the first in production. There is no earlier version to roll"
+            " back to."
+        )
     if target == left:
         raise UsageError(f"Version {target} is already in production.")
     if target not in promoted:
         names = ", ".join(str(version) for version in sorted(promoted))
         raise UsageError(
-            f"Version {target} was never in production, so there is nothing to roll back to; versions that were: "
-            f"{names}. `churn approve {target}` promotes a candidate."
+            f"Version {target} was never in production, so there is nothing to roll back to;"
+            f" versions that were: {names}. `churn approve {target}` promotes a candidate."
         )
     return target
 
 
-def _check_release(home: Home, target: int, pointer: Pointer) -> None:
-    """Refuse, before anything moves, what a server would refuse afterwards, or MLflow could not name.
+def _check_release(home: Services, target: int, pointer: Pointer) -> None:
+    """Refuse, before anything moves, what a server would refuse afterwards, or MLflow could not
+    name.
 
     Raises:
         IntegrityError: the release is damaged or missing, or the registry has no such version.
@@ -98,24 +126,30 @@ def _check_release(home: Home, target: int, pointer: Pointer) -> None:
 
     if target not in home.releases.versions():
         raise IntegrityError(
-            f"The release of version {target} is missing in {home.releases.folder}: nothing was rolled back. Put it "
-            "back from a backup, or roll back to another version with --to."
+            f"The release of version {target} is missing in {home.releases.folder}: nothing was"
+            " rolled back. Put it back from a backup, or roll back to another version with"
+            " --to."
         )
     try:
         load_release(home.releases, home.contract, target, pointer)
     except (ChurnError, OSError, ValueError, KeyError) as error:
-        raise IntegrityError(f"Nothing was rolled back, for version {target} could not serve: {error}") from error
+        raise IntegrityError(
+            f"Nothing was rolled back, for version {target} could not serve: {error}"
+        ) from error
     if not home.registry.has(target):
         raise IntegrityError(
-            f"Nothing was rolled back, for {home.registry.model_name} has no version {target} in MLflow any more: "
-            "restore mlflow.db from a backup, or roll back to another version with --to."
+            f"Nothing was rolled back, for {home.registry.model_name} has no version {target}"
+            " in MLflow any more: restore mlflow.db from a backup, or roll back to another"
+            " version with --to."
         )
 
 
 def _planned(receipts: list[Receipt], target: int, left: int, who: tuple[str, str]) -> Move:
     promoted = promotions(receipts)
     back = left in promoted and promoted[target].sequence < promoted[left].sequence
-    evidence = {name: promoted[target].evidence[name] for name in ("decision", "candidate", "as_of")}
+    evidence = {
+        name: promoted[target].evidence[name] for name in ("decision", "candidate", "as_of")
+    }
     evidence |= {
         "blocks": left if back else None,
         "unblocks": target if target in blocked(receipts) else None,

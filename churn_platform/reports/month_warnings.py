@@ -1,4 +1,6 @@
-"""Collects the warnings of a month from its records, whoever found them, and records them in the ledger."""
+"""Collects the warnings of a month from its records, whoever found them, and records them in
+the ledger.
+"""
 
 import datetime as dt
 from collections.abc import Collection
@@ -25,10 +27,12 @@ from churn_platform.ledger.receipts import Receipt
 from churn_platform.ledger.versions import word
 from churn_platform.loop.progress import Progress
 from churn_platform.promotion.decision import Decision
-from churn_platform.services import Home
+from churn_platform.services import Services
 
 
-def warnings_of(home: Home, as_of: dt.date, progress: Progress | None = None) -> list[MonthWarning]:
+def warnings_of(
+    home: Services, as_of: dt.date, progress: Progress | None = None
+) -> list[MonthWarning]:
     """Every warning of a published month, from the manifest and the records as they now are."""
     progress = progress or Progress(home)
     counts = {name: found["quarantined"] for name, found in home.lake.quarantines(as_of).items()}
@@ -46,8 +50,10 @@ def warnings_of(home: Home, as_of: dt.date, progress: Progress | None = None) ->
     ]
 
 
-def warnings_of_months(home: Home, months: Collection[dt.date] = ()) -> list[dict[str, str]]:
-    """The warnings of these months and of the newest published one as plain JSON values, oldest month first."""
+def warnings_of_months(home: Services, months: Collection[dt.date] = ()) -> list[dict[str, str]]:
+    """The warnings of these months and of the newest published one as plain JSON values, oldest
+    month first.
+    """
     progress = Progress(home)
     wanted = sorted({*months, *progress.published[-1:]} & set(progress.published))
     return [one for month in wanted for one in listed(month, warnings_of(home, month, progress))]
@@ -58,8 +64,10 @@ def listed(as_of: dt.date, warnings: list[MonthWarning]) -> list[dict[str, str]]
     return [{"as_of": as_of.isoformat(), **warning.as_dict()} for warning in warnings]
 
 
-def record_warnings(home: Home, as_of: dt.date) -> list[MonthWarning]:
-    """Write a receipt when the month's warnings are others than those last recorded, so alerts follow."""
+def record_warnings(home: Services, as_of: dt.date) -> list[MonthWarning]:
+    """Write a receipt when the month's warnings are others than those last recorded, so alerts
+    follow.
+    """
     found = warnings_of(home, as_of)
     values: list[Any] = [warning.as_dict() for warning in found]
     last = last_receipt(home.ledger.receipts(), as_of)
@@ -79,24 +87,35 @@ def record_warnings(home: Home, as_of: dt.date) -> list[MonthWarning]:
 def last_receipt(receipts: list[Receipt], as_of: dt.date) -> Receipt | None:
     """The newest receipt of a month's warnings; None when it never had one."""
     found = [r for r in receipts if r.act in RAISED and r.subject == as_of.isoformat()]
-    return found[-1] if found else None
+    if found:
+        return found[-1]
+    return None
 
 
-def _of_label_count(home: Home, as_of: dt.date) -> list[MonthWarning]:
+def _of_label_count(home: Services, as_of: dt.date) -> list[MonthWarning]:
     if not home.lake.has_labels(as_of):
         return []
     return of_label_count(home.lake.label_count(as_of), home.contract.policy.ingestion)
 
 
-def _of_drift(home: Home, as_of: dt.date, progress: Progress) -> list[MonthWarning]:
+def _of_drift(home: Services, as_of: dt.date, progress: Progress) -> list[MonthWarning]:
     record = home.records.read("drift_report", as_of)
     pointer = home.releases.pointer()
-    if record is None or record["result"] is None or pointer is None or pointer.version != record["production_version"]:
+    if (
+        record is None
+        or record["result"] is None
+        or pointer is None
+        or pointer.version != record["production_version"]
+    ):
         return []  # what an earlier version drifted from is no news of the one in production
-    return of_drift(record, labelled=as_of in progress.matured(as_of), why_not=_why_not_trained(home, as_of, progress))
+    return of_drift(
+        record,
+        labelled=as_of in progress.matured(as_of),
+        why_not=_why_not_trained(home, as_of, progress),
+    )
 
 
-def _why_not_trained(home: Home, as_of: dt.date, progress: Progress) -> str:
+def _why_not_trained(home: Services, as_of: dt.date, progress: Progress) -> str:
     """Why no candidate answers the month; empty where one was or will be made."""
     verdict = progress.verdict(as_of)
     if verdict.retrain:
@@ -104,25 +123,34 @@ def _why_not_trained(home: Home, as_of: dt.date, progress: Progress) -> str:
     refused = progress.refused_training(as_of)
     if refused is not None:
         return refused
-    return "" if _requested(home, as_of) else verdict.reason
+    if _requested(home, as_of):
+        return ""
+    return verdict.reason
 
 
-def _requested(home: Home, as_of: dt.date) -> bool:
+def _requested(home: Services, as_of: dt.date) -> bool:
     """Whether a retraining was requested on the evidence of a month."""
-    return any(receipt.subject == as_of.isoformat() for receipt in home.ledger.receipts("retraining requested"))
+    return any(
+        receipt.subject == as_of.isoformat()
+        for receipt in home.ledger.receipts("retraining requested")
+    )
 
 
-def _of_decision(home: Home, as_of: dt.date, progress: Progress) -> list[MonthWarning]:
+def _of_decision(home: Services, as_of: dt.date, progress: Progress) -> list[MonthWarning]:
     decision = _decision(home, as_of, progress)
     if decision is None:
         return []
     record = decision.model_dump(mode="json")
     approval = word(home.ledger.receipts(), digest_of(record))["approval"]
-    return of_decision(record, answered=approval is not None and approval["state"] in ("approved", "rejected"))
+    return of_decision(
+        record, answered=approval is not None and approval["state"] in ("approved", "rejected")
+    )
 
 
-def _decision(home: Home, as_of: dt.date, progress: Progress) -> Decision | None:
-    """The decision on the month's training dataset as it is now, made while the month was the newest one."""
+def _decision(home: Services, as_of: dt.date, progress: Progress) -> Decision | None:
+    """The decision on the month's training dataset as it is now, made while the month was the
+    newest one.
+    """
     if not progress.decisions or not _requested(home, as_of):
         return None
     window = progress.window(as_of)
@@ -131,4 +159,6 @@ def _decision(home: Home, as_of: dt.date, progress: Progress) -> Decision | None
         return None
     dataset = (home.records.read("training_dataset", as_of) or {}).get("digest")
     # Labels that were corrected since are not what the decision warns of.
-    return newest if newest.evidence.get("dataset") == dataset else None
+    if newest.evidence.get("dataset") == dataset:
+        return newest
+    return None

@@ -14,18 +14,21 @@ from churn_platform.ledger.versions import blocked, overrides, standing_proposal
 from churn_platform.loop.progress import Progress
 from churn_platform.promotion.approving import how_to_answer, waiting
 from churn_platform.reports.month_warnings import warnings_of_months
-from churn_platform.services import Home
+from churn_platform.services import Services
 from churn_platform.training.release import why_not_scored
 
 
-def status(home: Home) -> dict[str, Any]:
+def status(home: Services) -> dict[str, Any]:
     """Months, production, decisions, and what is due or why nothing is."""
     progress = Progress(home)
     step = progress.next_step()
     processed = [month.as_of for month in progress.months() if month.processed]
-    reason = (
-        step.reason if step else progress.verdict(processed[-1]).reason if processed else "No drop has arrived yet."
-    )
+    if step:
+        reason = step.reason
+    elif processed:
+        reason = progress.verdict(processed[-1]).reason
+    else:
+        reason = "No drop has arrived yet."
     receipts = home.ledger.receipts()
     return {
         "home": str(home.folder),
@@ -34,20 +37,28 @@ def status(home: Home) -> dict[str, Any]:
         "production": production(home, progress),
         "pending": pending(home),
         "blocked": {version: asdict(who) for version, who in blocked(receipts).items()},
-        "decisions": [with_word(decision.model_dump(mode="json"), receipts) for decision in progress.decisions],
+        "decisions": [
+            with_word(decision.model_dump(mode="json"), receipts) for decision in progress.decisions
+        ],
         "quarantine": quarantine(home, progress.published[-1]) if progress.published else None,
         "warnings": warnings_of_months(home),
         "performance": progress.measured.all(),
         "answered": progress.measured.answered(),
         "proposal": proposal(home),
-        "next": None if step is None else {"job": step.kind, "as_of": step.as_of.isoformat(), "reason": step.reason},
+        "next": (
+            None
+            if step is None
+            else {"job": step.kind, "as_of": step.as_of.isoformat(), "reason": step.reason}
+        ),
         "reason": reason,
         "alerts": alerts(home),
     }
 
 
-def pending(home: Home) -> dict[str, Any] | None:
-    """The candidate that waits for approval; `lapsed` is why it no longer waits, before that is recorded."""
+def pending(home: Services) -> dict[str, Any] | None:
+    """The candidate that waits for approval; `lapsed` is why it no longer waits, before that is
+    recorded.
+    """
     found = waiting(home)
     if found is None:
         return None
@@ -55,7 +66,7 @@ def pending(home: Home) -> dict[str, Any] | None:
     return {**request.as_dict(), "lapsed": lapsed, "how": how_to_answer(request.version)}
 
 
-def proposal(home: Home) -> dict[str, Any] | None:
+def proposal(home: Services) -> dict[str, Any] | None:
     """The proposal from later labels while it is valid, with the command that carries it out."""
     pointer = home.releases.pointer()
     version = None if pointer is None else pointer.version
@@ -67,27 +78,44 @@ def with_word(decision: dict[str, Any], receipts: list[Receipt]) -> dict[str, An
     return {**decision, **word(receipts, digest_of(decision))}
 
 
-def alerts(home: Home) -> list[dict[str, Any]]:
-    """Every receiver of alerts with what it was sent and what waits for it; one without a name explains why none is."""
+def alerts(home: Services) -> list[dict[str, Any]]:
+    """Every receiver of alerts with what it was sent and what waits for it; one without a name
+    explains why none is.
+    """
     try:
         return Alerter(home).waiting()
     except ChurnError as error:
         return [
-            {"receiver": "", "sent": 0, "unsent": 0, "lost": 0, "error": str(error), "failures": 0, "next_try": None}
+            {
+                "receiver": "",
+                "sent": 0,
+                "unsent": 0,
+                "lost": 0,
+                "error": str(error),
+                "failures": 0,
+                "next_try": None,
+            }
         ]
 
 
-def quarantine(home: Home, as_of: dt.date) -> dict[str, Any] | None:
-    """The quarantined rows of a month, one entry per table, and the page with the reasons; None without any."""
-    tables = {name: found for name, found in home.lake.quarantines(as_of).items() if found["quarantined"]}
+def quarantine(home: Services, as_of: dt.date) -> dict[str, Any] | None:
+    """The quarantined rows of a month, one entry per table, and the page with the reasons; None
+    without any.
+    """
+    tables = {
+        name: found for name, found in home.lake.quarantines(as_of).items() if found["quarantined"]
+    }
     said = quarantined_sentence({name: found["quarantined"] for name, found in tables.items()})
     page = str(home.reports / as_of.isoformat() / "drop.html")
-    return {"as_of": as_of.isoformat(), "sentence": said, "tables": tables, "page": page} if said else None
+    if said:
+        return {"as_of": as_of.isoformat(), "sentence": said, "tables": tables, "page": page}
+    return None
 
 
-def production(home: Home, progress: Progress) -> dict[str, Any] | None:
+def production(home: Services, progress: Progress) -> dict[str, Any] | None:
     """The version in production; its AUC is the one on the holdout at its decision."""
-    pointer, manifest = home.releases.pointer(), home.releases.production()
+    pointer = home.releases.pointer()
+    manifest = home.releases.production()
     if pointer is None or manifest is None:
         return None
     reason = progress.measured.stand_down()
@@ -106,27 +134,34 @@ def production(home: Home, progress: Progress) -> dict[str, Any] | None:
     }
 
 
-def find_decision(home: Home, as_of: str | None) -> dict[str, Any]:
+def find_decision(home: Services, as_of: str | None) -> dict[str, Any]:
     """The newest decision, or the newest one of a month.
 
     Raises:
         UsageError: there is none.
     """
-    decisions = [decision for decision in home.records.decisions() if as_of in (None, decision["as_of"])]
+    decisions = [
+        decision for decision in home.records.decisions() if as_of in (None, decision["as_of"])
+    ]
     if not decisions:
         known = ", ".join(d["as_of"] for d in home.records.decisions()) or "none yet"
-        raise UsageError(f"There is no decision{f' of {as_of}' if as_of else ''}; decisions so far: {known}.")
+        raise UsageError(
+            f"There is no decision{f' of {as_of}' if as_of else ''}; decisions so far: {known}."
+        )
     return with_word(decisions[-1], home.ledger.receipts())
 
 
-def explain(home: Home, entity: str, as_of: str | None) -> dict[str, Any]:
-    """One customer's probability, reasons and features as known then, by the version that scored the month.
+def explain(home: Services, entity: str, as_of: str | None) -> dict[str, Any]:
+    """One customer's probability, reasons and features as known then, by the version that
+    scored the month.
 
-    `rank`, `decile`, `already_left` and `trained_on` are those of the month's list; null where it does not have them.
+    `rank`, `decile`, `already_left` and `trained_on` are those of the month's list; null where
+    it does not have them.
 
     Raises:
         UsageError: an unknown month or customer, or a month that was not scored.
-        ContractError: the contract's entity, features or label are no longer those of the version.
+        ContractError: the contract's entity, features or label are no longer those of the
+            version.
     """
     from churn_platform.promotion.promoting import released
     from churn_platform.scoring.ranking import reasons
@@ -138,10 +173,14 @@ def explain(home: Home, entity: str, as_of: str | None) -> dict[str, Any]:
     key = home.contract.entity.column
     row = rows[rows[key].astype(str) == entity].reset_index(drop=True)
     if row.empty:
-        raise UsageError(f"There is no customer {entity!r} in the snapshot of {month}: check the {key}.")
+        raise UsageError(
+            f"There is no customer {entity!r} in the snapshot of {month}: check the {key}."
+        )
     version = released(home, int(record["version"]))
     sentences = reasons(home.contract, row, version.model, home.contract.policy.scoring.reasons)
-    features = row[list(home.contract.features)].astype(object).where(row.notna(), None).iloc[0].to_dict()
+    features = (
+        row[list(home.contract.features)].astype(object).where(row.notna(), None).iloc[0].to_dict()
+    )
     probability = float(version.model.probability(row)[0])
     return {
         key: entity,
@@ -162,12 +201,12 @@ def explain(home: Home, entity: str, as_of: str | None) -> dict[str, Any]:
     }
 
 
-def listed_scores(home: Home, top: int) -> tuple[dt.date, dict[str, Any], list[dict[str, Any]]]:
+def listed_scores(home: Services, top: int) -> tuple[dt.date, dict[str, Any], list[dict[str, Any]]]:
     """The newest scored month, its record, and its `top` rows with reasons, as they were made.
 
-    `production_version` in the record is the version in production now: after an approval or a rollback, or under
-    another contract, the list is still that of the version which scored the month. `not_scored` says why that version
-    cannot score, null where it can.
+    `production_version` in the record is the version in production now: after an approval or a
+    rollback, or under another contract, the list is still that of the version which scored the
+    month. `not_scored` says why that version cannot score, null where it can.
 
     Raises:
         UsageError: nothing was scored yet.
@@ -183,20 +222,27 @@ def listed_scores(home: Home, top: int) -> tuple[dt.date, dict[str, Any], list[d
     rows = pd.read_parquet(path).head(top)
     if key not in rows.columns:
         raise ContractError(
-            f"{path} has no column {key!r}: {home.contract_path} names another key than when the month was scored. "
-            "Put the old key back, or make a new home for the new contract."
+            f"{path} has no column {key!r}: {home.contract_path} names another key than when"
+            " the month was scored. Put the old key back, or make a new home for the new"
+            " contract."
         )
     record["production_version"] = None if production is None else production.version
-    record["not_scored"] = None if production is None else why_not_scored(production, home.contract.model_hash) or None
+    record["not_scored"] = (
+        None if production is None else why_not_scored(production, home.contract.model_hash) or None
+    )
     return month, record, rows.to_dict("records")  # type: ignore[return-value]
 
 
-def _listed_as(home: Home, month: dt.date, entity: str) -> dict[str, Any]:
-    """What the month's list says of one customer; values that an earlier version did not write are null."""
+def _listed_as(home: Services, month: dt.date, entity: str) -> dict[str, Any]:
+    """What the month's list says of one customer; values that an earlier version did not write
+    are null.
+    """
     frame = home.records.frame("scores", month)
     row = frame[frame[home.contract.entity.column].astype(str) == entity].iloc[:1]
     names = ("rank", "decile", "expected_loss", "already_left", "trained_on")
-    found = {name: _plain(row[name].iloc[0]) if name in row and len(row) else None for name in names}
+    found = {
+        name: _plain(row[name].iloc[0]) if name in row and len(row) else None for name in names
+    }
     if found["expected_loss"] is None:
         del found["expected_loss"]
     return found
@@ -208,32 +254,40 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - a value of a table
 
     if pd.isna(value):
         return None
-    return value.item() if hasattr(value, "item") else value
+    if hasattr(value, "item"):
+        return value.item()
+    return value
 
 
-def _same_contract(home: Home, version: int, month: dt.date) -> None:
-    """The features of a month can only be explained by a version that reads them under the contract's names."""
+def _same_contract(home: Services, version: int, month: dt.date) -> None:
+    """The features of a month can only be explained by a version that reads them under the
+    contract's names.
+    """
     if home.releases.manifest(version).contract_hash == home.contract.model_hash:
         return
     said = f"Version {version}, which scored {month}, was trained under another contract: "
     production = home.releases.production()
     if production is not None and production.contract_hash == home.contract.model_hash:
         raise ContractError(
-            f"{said}version {production.version} is in production now. Type `churn run`: it scores {month} with it."
+            f"{said}version {production.version} is in production now. Type `churn run`: it"
+            f" scores {month} with it."
         )
     raise ContractError(
-        f"{said}the entity, features or label of {home.contract_path} have changed since. Put them back, or train a "
-        "version under this contract with `churn retrain --reason TEXT` and `churn run`."
+        f"{said}the entity, features or label of {home.contract_path} have changed since. Put"
+        " them back, or train a version under this contract with `churn retrain --reason TEXT`"
+        " and `churn run`."
     )
 
 
-def _scored_month(home: Home, as_of: str | None) -> dt.date:
+def _scored_month(home: Services, as_of: str | None) -> dt.date:
     """The newest scored month, or the asked one.
 
     Raises:
         UsageError: nothing was scored, or not that month.
     """
-    records = {month: home.records.read("scores", month) or {} for month in home.records.months("scores")}
+    records = {
+        month: home.records.read("scores", month) or {} for month in home.records.months("scores")
+    }
     scored = [month for month, record in records.items() if record.get("version") is not None]
     production = home.releases.production()
     if not scored and production is not None:
@@ -241,13 +295,16 @@ def _scored_month(home: Home, as_of: str | None) -> dt.date:
         remedy = f"Version {production.version} is in production: type `churn run` to score."
         raise UsageError(f"No month has been scored yet. {why_not or remedy}")
     if not scored:
-        raise UsageError("No month has been scored yet: `churn run` scores once a model is in production.")
+        raise UsageError(
+            "No month has been scored yet: `churn run` scores once a model is in production."
+        )
     if as_of is None:
         return scored[-1]
     wanted = parse_as_of(as_of)
     if wanted not in scored:
         raise UsageError(
-            f"The month {as_of} was not scored; scored months: {', '.join(m.isoformat() for m in scored)}."
+            f"The month {as_of} was not scored; scored months:"
+            f" {', '.join(m.isoformat() for m in scored)}."
         )
     return wanted
 

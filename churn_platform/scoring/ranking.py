@@ -1,4 +1,6 @@
-"""The ranked list: who can still leave, their ranks and deciles, and the reasons of the listed ones."""
+"""The ranked list: who can still leave, their ranks and deciles, and the reasons of the listed
+ones.
+"""
 
 import datetime as dt
 from dataclasses import dataclass
@@ -16,35 +18,45 @@ UNSEEN = "was not in the training data, so its effect is unknown"
 
 
 def sentence(column: Column, name: str, value: object, push: float, *, seen: bool = True) -> str:
-    """One reason: "3 failed payments in 90 days raises the risk"; `value` is None where it is null.
+    """One reason: "3 failed payments in 90 days raises the risk"; `value` is None where it is
+    null.
 
-    With `seen` false the model was never trained on the value: what it does to the risk is then unknown.
+    With `seen` false the model was never trained on the value: what it does to the risk is then
+    unknown.
     """
     effect = UNSEEN if not seen else _effect(push)
     said = column.description or name.replace("_", " ")
     if value is None:
         return f"no value for {said[:1].lower()}{said[1:]} {effect}"
     number = shown(column, value)
-    phrase = column.phrase.format(value=number, s="" if number == "1" else "s") or f"{said}: {number}"
+    phrase = (
+        column.phrase.format(value=number, s="" if number == "1" else "s") or f"{said}: {number}"
+    )
     return f"{phrase} {effect}"
 
 
 def _effect(push: float) -> str:
     if push == 0:
         return "does not move the risk"
-    return "raises the risk" if push > 0 else "lowers the risk"
+    if push > 0:
+        return "raises the risk"
+    return "lowers the risk"
 
 
 def shown(column: Column, value: object) -> str:
     """A value as a person writes it: yes or no, whole numbers whole, others to one decimal."""
     if column.dtype == "boolean":
-        return "yes" if value else "no"
+        if value:
+            return "yes"
+        return "no"
     if column.dtype == "category":
         return str(value)
     number = float(str(value))
     if number == round(number):
         return f"{number:.0f}"
-    return f"{number:.1f}" if abs(number) >= 1 else f"{number:.2g}"
+    if abs(number) >= 1:
+        return f"{number:.1f}"
+    return f"{number:.2g}"
 
 
 REASON = "reason_{}"
@@ -66,10 +78,12 @@ class Outcomes:
 
 
 def outcomes(keys: pd.Series, labels: pd.Series | None) -> Outcomes:
-    """Who can still leave, and who has already left: the one rule of every list, rank, decile and count.
+    """Who can still leave, and who has already left: the one rule of every list, rank, decile
+    and count.
 
-    A customer has already left when the label of the scored month is known and positive. Labels of other months do
-    not count: a customer of this month's snapshot who left earlier has come back.
+    A customer has already left when the label of the scored month is known and positive. Labels
+    of other months do not count: a customer of this month's snapshot who left earlier has come
+    back.
 
     Args:
         keys: (rows,) the scored customers.
@@ -78,11 +92,16 @@ def outcomes(keys: pd.Series, labels: pd.Series | None) -> Outcomes:
     if labels is None:
         nobody = np.zeros(len(keys), dtype=bool)
         return Outcomes(nobody, nobody)
-    return Outcomes(keys.isin(labels.index).to_numpy(), keys.isin(labels.index[labels.to_numpy()]).to_numpy())
+    return Outcomes(
+        keys.isin(labels.index).to_numpy(),
+        keys.isin(labels.index[labels.to_numpy()]).to_numpy(),
+    )
 
 
 def list_note(contract: Contract, as_of: dt.date, found: Outcomes) -> str | None:
-    """A sentence for a list of the past: the outcome of every customer is known. None for any other list."""
+    """A sentence for a list of the past: the outcome of every customer is known. None for any
+    other list.
+    """
     if not found.complete:
         return None
     if found.already_left.all():
@@ -90,14 +109,17 @@ def list_note(contract: Contract, as_of: dt.date, found: Outcomes) -> str | None
     if contract.label.period == "before":
         return None
     return (
-        f"Every outcome of {as_of} is already known, so this list describes the past. Deliver a month without "
-        "labels to list customers who can still leave. If the label marks who had left by the as_of, set "
-        "`period: before` in the contract's label."
+        f"Every outcome of {as_of} is already known, so this list describes the past. Deliver a"
+        " month without labels to list customers who can still leave. If the label marks who"
+        " had left by the as_of, set `period: before` in the contract's label."
     )
 
 
-def rank(contract: Contract, rows: pd.DataFrame, model: ChurnModel, already_left: Mask | None = None) -> pd.DataFrame:
-    """Every customer, the most urgent first; customers who have already left come last, without rank and decile.
+def rank(
+    contract: Contract, rows: pd.DataFrame, model: ChurnModel, already_left: Mask | None = None
+) -> pd.DataFrame:
+    """Every customer, the most urgent first; customers who have already left come last, without
+    rank and decile.
 
     Args:
         contract: the contract.
@@ -106,9 +128,10 @@ def rank(contract: Contract, rows: pd.DataFrame, model: ChurnModel, already_left
         already_left: (customers,) who can no longer leave; no one by default.
 
     Returns:
-        (customers,) entity, probability, already_left, rank from 1, decile 1 (highest risk) to 10. Where the cost of a
-        missed churner differs from customer to customer also expected_loss, probability times cost, and the rank is by
-        it; else the rank is by probability. The decile is by probability in both cases. Ties are ranked by entity, so
+        (customers,) entity, probability, already_left, rank from 1, decile 1 (highest risk) to
+        10. Where the cost of a missed churner differs from customer to customer also
+        expected_loss, probability times cost, and the rank is by it; else the rank is by
+        probability. The decile is by probability in both cases. Ties are ranked by entity, so
         the list is the same on every run.
     """
     key = contract.entity.column
@@ -117,25 +140,35 @@ def rank(contract: Contract, rows: pd.DataFrame, model: ChurnModel, already_left
     if isinstance(contract.costs.missed_churner, ColumnCost):
         scored["expected_loss"] = scored["probability"] * RowCosts.of(contract.costs, rows).missed
         order = ["expected_loss", "probability"]
-    left = np.zeros(len(rows), dtype=bool) if already_left is None else already_left
+    if already_left is None:
+        left = np.zeros(len(rows), dtype=bool)
+    else:
+        left = already_left
     scored = scored.assign(already_left=left)
     ascending = [True, *[False] * len(order), True]
-    scored = scored.sort_values(["already_left", *order, key], ascending=ascending, ignore_index=True)
+    scored = scored.sort_values(
+        ["already_left", *order, key], ascending=ascending, ignore_index=True
+    )
     staying = len(rows) - int(left.sum())
     scored["rank"] = pd.Series(np.arange(1, staying + 1), dtype="Int64").reindex(scored.index)
     by_risk = scored.head(staying).sort_values(["probability", key], ascending=[False, True]).index
-    deciles = pd.Series(np.arange(staying) * DECILES // max(staying, 1) + 1, index=by_risk, dtype="Int64")
+    deciles = pd.Series(
+        np.arange(staying) * DECILES // max(staying, 1) + 1, index=by_risk, dtype="Int64"
+    )
     scored["decile"] = deciles.reindex(scored.index)
     return scored[[*(name for name in scored if name != "already_left"), "already_left"]]
 
 
 def decile_floors(ranked: pd.DataFrame) -> list[float]:
-    """The lowest probability in each of the deciles 9 to 1, ascending; empty for fewer than ten customers.
+    """The lowest probability in each of the deciles 9 to 1, ascending; empty for fewer than ten
+    customers.
 
     Serving finds a customer's decile with them, without the complete list.
     """
     lowest = ranked.groupby("decile")["probability"].min()
-    return [] if len(lowest) < DECILES else lowest.drop(DECILES).sort_values().tolist()
+    if len(lowest) < DECILES:
+        return []
+    return lowest.drop(DECILES).sort_values().tolist()
 
 
 def reasons(contract: Contract, rows: pd.DataFrame, model: ChurnModel, count: int) -> pd.DataFrame:
@@ -155,7 +188,8 @@ def reasons(contract: Contract, rows: pd.DataFrame, model: ChurnModel, count: in
         return pd.DataFrame(columns=names, index=rows.index, dtype=object)
     pushes = model.contributions(rows)
     order = np.argsort(-pushes.abs().to_numpy(), axis=1, kind="stable")[:, :count]
-    features, strengths = list(pushes.columns), pushes.to_numpy()
+    features = list(pushes.columns)
+    strengths = pushes.to_numpy()
     # Column by column: a row of a mixed frame is built anew at each `iloc`, 0.6 ms.
     values = [rows[name].astype(object).where(rows[name].notna(), None).array for name in features]
     known = [model.categories.get(name) for name in features]
@@ -163,7 +197,9 @@ def reasons(contract: Contract, rows: pd.DataFrame, model: ChurnModel, count: in
     def reason(i: int, j: int) -> str:
         value = values[j][i]
         trained = seen(known[j], value)
-        return sentence(contract.features[features[j]], features[j], value, strengths[i, j], seen=trained)
+        return sentence(
+            contract.features[features[j]], features[j], value, strengths[i, j], seen=trained
+        )
 
     sentences = [[reason(i, j) for j in chosen] for i, chosen in enumerate(order)]
     return pd.DataFrame(sentences, index=rows.index, columns=names)

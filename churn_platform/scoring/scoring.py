@@ -1,4 +1,6 @@
-"""Scores a month of a home by the model in production and writes the ranked list as Parquet and CSV."""
+"""Scores a month of a home by the model in production and writes the ranked list as Parquet and
+CSV.
+"""
 
 import datetime as dt
 from dataclasses import dataclass
@@ -14,8 +16,16 @@ from churn_platform.ingestion.snapshot import feature_frame
 from churn_platform.lake.months import Months
 from churn_platform.monitoring.stand_down import PerformanceRecords, record_stand_down
 from churn_platform.promotion.promoting import production_candidate
-from churn_platform.scoring.ranking import Mask, Outcomes, decile_floors, list_note, outcomes, rank, reasons
-from churn_platform.services import Home
+from churn_platform.scoring.ranking import (
+    Mask,
+    Outcomes,
+    decile_floors,
+    list_note,
+    outcomes,
+    rank,
+    reasons,
+)
+from churn_platform.services import Services
 from churn_platform.training.candidate import Candidate
 from churn_platform.training.release import why_not_scored
 
@@ -35,19 +45,26 @@ class Scored:
     list_note: str | None = None
 
 
-def score_month(home: Home, as_of: dt.date) -> Scored | None:
-    """Rank the customers of a month who can still leave; None (and a record of that) where no version can.
+def score_month(home: Services, as_of: dt.date) -> Scored | None:
+    """Rank the customers of a month who can still leave; None (and a record of that) where no
+    version can.
 
-    The list of the newest month follows what is known: customers whose labels arrive later leave it. The list of an
-    older month stays as it was while its features do: late labels do not change it to rank by hindsight. So does a list
-    that the version in production cannot make again, because the contract has changed since its training.
+    The list of the newest month follows what is known: customers whose labels arrive later
+    leave it. The list of an older month stays as it was while its features do: late labels do
+    not change it to rank by hindsight. So does a list that the version in production cannot
+    make again, because the contract has changed since its training.
     """
     months = Months(home.lake, home.contract)
     made_from = {**months.made_from(as_of), "features": home.lake.feature_digest(as_of)}
     manifest = home.releases.production()
-    why_not = "" if manifest is None else why_not_scored(manifest, home.contract.model_hash)
+    if manifest is None:
+        why_not = ""
+    else:
+        why_not = why_not_scored(manifest, home.contract.model_hash)
     kept = home.records.read("scores", as_of)
-    if kept is not None and _stays(kept, made_from, newest=as_of == months.published[-1], why_not=why_not):
+    if kept is not None and _stays(
+        kept, made_from, newest=as_of == months.published[-1], why_not=why_not
+    ):
         home.records.write("scores", as_of, kept | made_from)
         return _kept(home, as_of, kept)
     production = None if why_not else production_candidate(home)
@@ -78,7 +95,7 @@ def score_month(home: Home, as_of: dt.date) -> Scored | None:
     return scored
 
 
-def list_file(home: Home, as_of: dt.date) -> Path:
+def list_file(home: Services, as_of: dt.date) -> Path:
     """The month's ranked list as CSV; the same list as Parquet is next to it."""
     return home.reports / as_of.isoformat() / "at_risk.csv"
 
@@ -90,23 +107,33 @@ def _stays(kept: dict[str, Any], made_from: dict[str, str], *, newest: bool, why
     return not newest or bool(why_not)
 
 
-def _labels(home: Home, as_of: dt.date) -> pd.Series | None:
-    """The newest delivered labels of the month as booleans by customer; None while there are none."""
+def _labels(home: Services, as_of: dt.date) -> pd.Series | None:
+    """The newest delivered labels of the month as booleans by customer; None while there are
+    none.
+    """
     entry = home.lake.entries(as_of).get(home.contract.label_table)
-    return None if entry is None else home.lake.read_labels(home.lake.folder / entry["file"])
+    if entry is None:
+        return None
+    return home.lake.read_labels(home.lake.folder / entry["file"])
 
 
-def _ranked(home: Home, as_of: dt.date, rows: pd.DataFrame, production: Candidate, known: Outcomes) -> pd.DataFrame:
-    """Every customer of the month in the order of the list, with the month, the version and the training rows."""
+def _ranked(
+    home: Services, as_of: dt.date, rows: pd.DataFrame, production: Candidate, known: Outcomes
+) -> pd.DataFrame:
+    """Every customer of the month in the order of the list, with the month, the version and the
+    training rows.
+    """
     key = home.contract.entity.column
     ranked = rank(home.contract, rows, production.model, known.already_left)
     trained = pd.Series(_trained_on(production, as_of, rows[key], known), index=rows[key])
     return ranked.assign(
-        trained_on=trained.loc[ranked[key]].to_numpy(), as_of=as_of.isoformat(), version=production.version
+        trained_on=trained.loc[ranked[key]].to_numpy(),
+        as_of=as_of.isoformat(),
+        version=production.version,
     )
 
 
-def _write_list(home: Home, as_of: dt.date, listed: pd.DataFrame) -> Path:
+def _write_list(home: Services, as_of: dt.date, listed: pd.DataFrame) -> Path:
     """Write the list as CSV and Parquet; the path of the CSV file."""
     csv = list_file(home, as_of)
     with replacing(csv) as temporary:
@@ -116,7 +143,7 @@ def _write_list(home: Home, as_of: dt.date, listed: pd.DataFrame) -> Path:
     return csv
 
 
-def _record(home: Home, scored: Scored, ranked: pd.DataFrame) -> dict[str, Any]:
+def _record(home: Services, scored: Scored, ranked: pd.DataFrame) -> dict[str, Any]:
     """What is recorded of a scored month besides what it was made from."""
     return {
         "version": scored.version,
@@ -138,17 +165,21 @@ def _trained_on(production: Candidate, as_of: dt.date, keys: pd.Series, known: O
     return known.known & trained_on(keys, production.training_entities)
 
 
-def _listed(home: Home, ranked: pd.DataFrame, rows: pd.DataFrame, production: Candidate) -> pd.DataFrame:
+def _listed(
+    home: Services, ranked: pd.DataFrame, rows: pd.DataFrame, production: Candidate
+) -> pd.DataFrame:
     """The top of the ranking with reasons."""
     policy = home.contract.policy.scoring
     key = home.contract.entity.column
     top = ranked[~ranked["already_left"]].head(policy.listed).drop(columns="already_left")
     top = top.astype({"rank": "int64", "decile": "int64"})
     chosen = rows.set_index(key).loc[top[key]].reset_index()
-    return pd.concat([top, reasons(home.contract, chosen, production.model, policy.reasons)], axis=1)
+    return pd.concat(
+        [top, reasons(home.contract, chosen, production.model, policy.reasons)], axis=1
+    )
 
 
-def _kept(home: Home, as_of: dt.date, record: dict[str, Any]) -> Scored:
+def _kept(home: Services, as_of: dt.date, record: dict[str, Any]) -> Scored:
     """What was scored when the list was made."""
     csv = list_file(home, as_of)
     return Scored(

@@ -1,4 +1,6 @@
-"""Builds a Bento with the release in production inside, which `bentoml serve` runs from anywhere."""
+"""Builds a Bento with the release in production inside, which `bentoml serve` runs from
+anywhere.
+"""
 
 import datetime as dt
 import importlib.metadata
@@ -19,7 +21,7 @@ from churn_platform.base.errors import DataError, StoreDown, UsageError
 from churn_platform.base.files import write_json
 from churn_platform.base.settings import build_environment
 from churn_platform.features.online.reader import MARKER, read_month
-from churn_platform.services import Home
+from churn_platform.services import Services
 from churn_platform.serving.bundle import API, FOLDER, NOTE, SOURCES, Baked
 from churn_platform.serving.score_history import SCORES
 from churn_platform.training.release import Pointer
@@ -29,7 +31,11 @@ from churn_platform.training.releases import Releases
 PACKAGES = {"bento": API, "churn_platform": SOURCES / "churn_platform"}
 WIDE = {"COLUMNS": "10000"}
 """Or BentoML breaks a long path in two lines."""
-DRIVERS = {"redis": ["hiredis"], "rediss": ["hiredis"], "postgresql": ["psycopg", "psycopg-binary"]}
+DRIVERS = {
+    "redis": ["hiredis"],
+    "rediss": ["hiredis"],
+    "postgresql": ["psycopg", "psycopg-binary"],
+}
 """What a store with an address needs next to the packages of the build file."""
 SUFFIXES = (".bento", ".tar", ".tar.gz", ".tar.xz", ".tar.bz2", ".zip")
 
@@ -53,13 +59,15 @@ class Built:
     output: Path | None
 
 
-def build_bento(home: Home, *, customers: bool = True, output: Path | None = None) -> Built:
-    """Verify the release in production, put it and what answering needs into a Bento, and export it if asked.
+def build_bento(home: Services, *, customers: bool = True, output: Path | None = None) -> Built:
+    """Verify the release in production, put it and what answering needs into a Bento, and
+    export it if asked.
 
     Args:
         home: the home; nothing is written into it.
-        customers: with the customers' features and scores of the newest month. A store with an address (Redis,
-            Postgres) is read where it is, either way; without both, only what-ifs that give every feature are answered.
+        customers: with the customers' features and scores of the newest month. A store with an
+            address (Redis, Postgres) is read where it is, either way; without both, only
+            what-ifs that give every feature are answered.
         output: an archive to write next to BentoML's store; its suffix names its kind.
 
     Raises:
@@ -68,7 +76,9 @@ def build_bento(home: Home, *, customers: bool = True, output: Path | None = Non
         DataError: BentoML refused; its words.
     """
     if output is not None and not output.name.endswith(SUFFIXES):
-        raise UsageError(f"{output} names no kind of archive: let it end in one of {', '.join(SUFFIXES)}.")
+        raise UsageError(
+            f"{output} names no kind of archive: let it end in one of {', '.join(SUFFIXES)}."
+        )
     pointer = _production(home)
     with tempfile.TemporaryDirectory(prefix="churn-bento-") as folder:
         stage = Path(folder)
@@ -77,10 +87,22 @@ def build_bento(home: Home, *, customers: bool = True, output: Path | None = Non
             shutil.copytree(source, stage / package, ignore=ignored)
         baked = bake(home, pointer, stage / FOLDER, customers=customers)
         # What lies in the Bento is verified, not what it was copied from.
-        inside = load_release(Releases(stage / FOLDER / "releases"), home.contract, pointer.version, pointer)
+        inside = load_release(
+            Releases(stage / FOLDER / "releases"), home.contract, pointer.version, pointer
+        )
         write_bentofile(stage, inside, DRIVERS.get(baked.store.partition(":")[0], []))
         version = f"v{baked.version}-{dt.datetime.fromisoformat(baked.built_at):%Y%m%d%H%M%S%f}"
-        said = _bentoml("build", "-f", "bentofile.yaml", "--version", version, "--output", "tag", ".", folder=stage)
+        said = _bentoml(
+            "build",
+            "-f",
+            "bentofile.yaml",
+            "--version",
+            version,
+            "--output",
+            "tag",
+            ".",
+            folder=stage,
+        )
     tag = said.strip().splitlines()[-1].removeprefix("__tag__:")
     path = Path(_bentoml("get", tag, "--output", "path").strip().splitlines()[-1])
     if output is not None:
@@ -89,11 +111,15 @@ def build_bento(home: Home, *, customers: bool = True, output: Path | None = Non
     return Built(tag, path, baked, size, output)
 
 
-def bake(home: Home, pointer: Pointer, target: Path, *, customers: bool) -> Baked:
-    """Make a folder with the layout of a home that holds what answering needs, and nothing else."""
+def bake(home: Services, pointer: Pointer, target: Path, *, customers: bool) -> Baked:
+    """Make a folder with the layout of a home that holds what answering needs, and nothing
+    else.
+    """
     (target / "releases").mkdir(parents=True)
     shutil.copy(home.contract_path, target / "contract.yaml")
-    shutil.copytree(home.releases.folder / str(pointer.version), target / "releases" / str(pointer.version))
+    shutil.copytree(
+        home.releases.folder / str(pointer.version), target / "releases" / str(pointer.version)
+    )
     write_json(target / "releases" / home.releases.pointer_file.name, pointer.model_dump())
     _copy([home.ledger.file], home.folder, target)  # the receipt that /model shows
     scored = sorted((home.folder / SCORES).glob("[0-9]*.json"))[-1:]
@@ -101,20 +127,32 @@ def bake(home: Home, pointer: Pointer, target: Path, *, customers: bool) -> Bake
     as_of, store, count = _bake_store(home, target / "feast", customers=customers)
     if customers:
         month = [path.with_suffix(".parquet") for path in scored]
-        _copy([*month, *(home.reports / path.stem / "at_risk.parquet" for path in scored)], home.folder, target)
+        _copy(
+            [*month, *(home.reports / path.stem / "at_risk.parquet" for path in scored)],
+            home.folder,
+            target,
+        )
     built_at = home.now().isoformat()
-    baked = Baked(version=pointer.version, built_at=built_at, features_as_of=as_of, store=store, customers=count)
+    baked = Baked(
+        version=pointer.version,
+        built_at=built_at,
+        features_as_of=as_of,
+        store=store,
+        customers=count,
+    )
     write_json(target / NOTE, baked.model_dump(mode="json"))
     return baked
 
 
 def write_bentofile(stage: Path, loaded: Loaded, drivers: Sequence[str] = ()) -> None:
-    """The build file: that of `bento/`, with the baked home, and every package at the version that is installed here,
-    also those of the store's `drivers`.
+    """The build file: that of `bento/`, with the baked home, and every package at the version
+    that is installed here, also those of the store's `drivers`.
 
     BentoML would pin the named packages only, and ask the network for what these need.
     """
-    declared: dict[str, Any] = yaml.safe_load((stage / "bento" / "bentofile.yaml").read_text(encoding="utf-8"))
+    declared: dict[str, Any] = yaml.safe_load(
+        (stage / "bento" / "bentofile.yaml").read_text(encoding="utf-8")
+    )
     named = {"model": loaded.manifest.model_name, "model_version": str(loaded.manifest.version)}
     inside = {
         "include": [f"{name}/**" for name in (*PACKAGES, FOLDER)],
@@ -123,7 +161,9 @@ def write_bentofile(stage: Path, loaded: Loaded, drivers: Sequence[str] = ()) ->
     declared |= inside
     named_packages = [line.partition("==")[0] for line in declared["python"]["packages"]]
     declared["python"]["packages"] = pinned([*named_packages, *drivers])
-    (stage / "bentofile.yaml").write_text(yaml.safe_dump(declared, sort_keys=False), encoding="utf-8")
+    (stage / "bentofile.yaml").write_text(
+        yaml.safe_dump(declared, sort_keys=False), encoding="utf-8"
+    )
 
 
 def pinned(names: Iterable[str]) -> list[str]:
@@ -131,7 +171,8 @@ def pinned(names: Iterable[str]) -> list[str]:
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
 
-    wanted, found = [(name, "") for name in names], dict[tuple[str, str], str]()
+    wanted = [(name, "") for name in names]
+    found = dict[tuple[str, str], str]()
     while wanted:
         name, extra = wanted.pop()
         if (canonicalize_name(name), extra) in found:
@@ -141,23 +182,33 @@ def pinned(names: Iterable[str]) -> list[str]:
             needed = Requirement(line)
             if needed.marker is None or needed.marker.evaluate({"extra": extra}):
                 wanted += [(needed.name, one) for one in ("", *needed.extras)]
-    return [f"{name}=={version}" for (name, _), version in sorted({(n, ""): v for (n, _), v in found.items()}.items())]
+    return [
+        f"{name}=={version}"
+        for (name, _), version in sorted({(n, ""): v for (n, _), v in found.items()}.items())
+    ]
 
 
-def _production(home: Home) -> Pointer:
+def _production(home: Services) -> Pointer:
     pointer = home.releases.pointer()
     if pointer is None:
-        raise UsageError(f"Nothing is in production in {home.folder}, so there is nothing to bake: `churn run` first.")
+        raise UsageError(
+            f"Nothing is in production in {home.folder}, so there is nothing to bake: `churn"
+            " run` first."
+        )
     return pointer
 
 
-def _bake_store(home: Home, target: Path, *, customers: bool) -> tuple[dt.date | None, str, int]:
-    """What the Bento knows of the online store: the newest month, the store, and how many customers came with it.
+def _bake_store(
+    home: Services, target: Path, *, customers: bool
+) -> tuple[dt.date | None, str, int]:
+    """What the Bento knows of the online store: the newest month, the store, and how many
+    customers came with it.
 
-    A store with an address stays where it is, and its password outside. SQLite is copied, whole although the loop may
-    be writing it.
+    A store with an address stays where it is, and its password outside. SQLite is copied, whole
+    although the loop may be writing it.
     """
-    source, contract = home.folder / "feast", home.contract
+    source = home.folder / "feast"
+    contract = home.contract
     try:
         month = read_month(source)
     except StoreDown:  # nothing was materialized yet
@@ -190,9 +241,14 @@ def _copy(paths: Iterable[Path], root: Path, target: Path) -> None:
 
 
 def _bentoml(*words: str, folder: Path | None = None) -> str:
-    """What BentoML's command line answers; a process of its own, for importing it changes logging and signals."""
-    command, environment = [sys.executable, "-m", "bentoml", *words], build_environment() | WIDE
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, env=environment)
+    """What BentoML's command line answers; a process of its own, for importing it changes
+    logging and signals.
+    """
+    command = [sys.executable, "-m", "bentoml", *words]
+    environment = build_environment() | WIDE
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=folder, env=environment
+    )
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
         raise DataError(f"BentoML could not {words[0]} ({' '.join(said)}).")

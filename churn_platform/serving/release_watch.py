@@ -1,4 +1,6 @@
-"""Keeps a server on the release in production: watches the pointer, verifies, changes over at the named instant."""
+"""Keeps a server on the release in production: watches the pointer, verifies, changes over at
+the named instant.
+"""
 
 import datetime as dt
 import threading
@@ -20,7 +22,9 @@ UNUSABLE = (ChurnError, OSError, ValueError, KeyError)
 
 @dataclass(eq=False)
 class Held:
-    """What answers under one contract: the release of now, None until one could be verified, and why none newer."""
+    """What answers under one contract: the release of now, None until one could be verified,
+    and why none newer.
+    """
 
     contract: Contract
     current: Loaded | None = None
@@ -30,9 +34,9 @@ class Held:
 class ReleaseWatch:
     """The release that answers now, in `held.current`.
 
-    A request reads `held` once and its release once, and keeps both: one answer is of one contract and one model.
-    A release of another contract than the one held has the contract read again; fits it, then contract and release
-    change at one instant, as `held` does.
+    A request reads `held` once and its release once, and keeps both: one answer is of one
+    contract and one model. A release of another contract than the one held has the contract
+    read again; fits it, then contract and release change at one instant, as `held` does.
     """
 
     def __init__(
@@ -53,13 +57,18 @@ class ReleaseWatch:
             contract: the contract in use.
             now: the clock.
             reread: reads the contract in use anew.
-            prepared: called with another contract before its release is active: what can be made ready may be.
+            prepared: called with another contract before its release is active: what can be
+                made ready may be.
             activated: called with what answers from now on.
             refused: called with a version that cannot serve, and why.
         """
         self.held = Held(contract)
-        self._releases, self._now, self._reread = releases, now, reread or (lambda: contract)
-        self._prepared, self._activated, self._refused = prepared, activated, refused
+        self._releases = releases
+        self._now = now
+        self._reread = reread or (lambda: contract)
+        self._prepared = prepared
+        self._activated = activated
+        self._refused = refused
         self._seen: tuple[int, int] | None = None
         self._pending: _Pending | None = None
         self._retry_at = 0.0
@@ -89,12 +98,17 @@ class ReleaseWatch:
             self._thread.join()
 
     def poll(self) -> float:
-        """Look once; seconds until the next look is worth while. A look without news costs 2 microseconds."""
+        """Look once; seconds until the next look is worth while.
+
+        A look without news costs 2 microseconds.
+        """
         if self._changed() or self._due_again():
             self._take()
         left = POLL_SECONDS
         if self._pending is not None:
-            left = (dt.datetime.fromisoformat(self._pending.loaded.since) - self._now()).total_seconds()
+            left = (
+                dt.datetime.fromisoformat(self._pending.loaded.since) - self._now()
+            ).total_seconds()
             if left <= 0:
                 self._activate(self._pending)
                 left = POLL_SECONDS
@@ -146,11 +160,15 @@ class ReleaseWatch:
             self._refused(version, reason)
 
     def _stand_in(self, pointer: Pointer) -> None:
-        """A worker that starts while a release is refused, or not yet active, answers as the others do: with the last.
+        """A worker that starts while a release is refused, or not yet active, answers as the
+        others do: with the last.
 
-        Nothing is active before its time, and without one a restarted worker would fail every request.
+        Nothing is active before its time, and without one a restarted worker would fail every
+        request.
         """
-        active = self._pending is not None and self._now() >= dt.datetime.fromisoformat(pointer.activate_at)
+        active = self._pending is not None and self._now() >= dt.datetime.fromisoformat(
+            pointer.activate_at
+        )
         if pointer.previous_version is None or active:
             return
         try:
@@ -159,12 +177,15 @@ class ReleaseWatch:
             self._refused(pointer.previous_version, str(error))
             return
         kept = self._pending
-        loaded = replace(stand_in.loaded, since=stand_in.loaded.manifest.created_at, previous_version=None)
+        loaded = replace(
+            stand_in.loaded, since=stand_in.loaded.manifest.created_at, previous_version=None
+        )
         self._activate(_Pending(loaded, stand_in.held))
         self._pending = kept
 
     def _activate(self, pending: "_Pending") -> None:
-        held, self._pending = pending.held, None
+        held = pending.held
+        self._pending = None
         held.current = pending.loaded
         self.held = held
         self._activated(held)

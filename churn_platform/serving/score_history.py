@@ -1,6 +1,8 @@
-"""What batch scoring left in a home, as serving shows it: deciles, stand-down, the at-risk list, a customer's history.
+"""What batch scoring left in a home, as serving shows it: deciles, stand-down, the at-risk
+list, a customer's history.
 
-The server imports this module: pyarrow is imported where a Parquet file is read, and pandas never.
+The server imports this module: pyarrow is imported where a Parquet file is read, and pandas
+never.
 """
 
 import datetime as dt
@@ -26,10 +28,12 @@ class Standing:
         as_of: The month; None before the first.
         version: The version that scored it.
         stand_down: Why that version must stand down; None when it need not.
-        floors: The lowest probability of deciles 9 to 1, ascending; empty where fewer than ten were scored.
+        floors: The lowest probability of deciles 9 to 1, ascending; empty where fewer than ten
+            were scored.
         customers: How many were scored.
         left: How many of them are known to have left; they have no rank and no decile.
-        already_left: Who they are; None where that is not known, as in a Bento without customers.
+        already_left: Who they are; None where that is not known, as in a Bento without
+            customers.
         list_note: A sentence for people who read the list; None for an ordinary one.
     """
 
@@ -43,7 +47,9 @@ class Standing:
     list_note: str | None = None
 
     def decile(self, version: int, probability: float) -> int | None:
-        """1 (highest risk) to 10 among the customers that this version scored last; None before it scored any."""
+        """1 (highest risk) to 10 among the customers that this version scored last; None before
+        it scored any.
+        """
         if version != self.version or not self.floors:
             return None
         return 10 - bisect_right(self.floors, probability)
@@ -57,12 +63,17 @@ class Standing:
         """
         if as_of not in (None, self.as_of):
             return False
-        return None if self.already_left is None else key in self.already_left
+        if self.already_left is None:
+            return None
+        return key in self.already_left
 
-    def decile_of(self, key: str | int, as_of: dt.date | None, version: int, probability: float) -> int | None:
+    def decile_of(
+        self, key: str | int, as_of: dt.date | None, version: int, probability: float
+    ) -> int | None:
         """A customer's decile; None for who has left, or may have left.
 
-        Where all features were given and nobody knows who has left, it is that of such a customer who can still leave.
+        Where all features were given and nobody knows who has left, it is that of such a
+        customer who can still leave.
         """
         left = self.has_left(key, as_of)
         if left or (left is None and as_of is not None):
@@ -74,13 +85,17 @@ class ScoreHistory:
     """The scores of one home."""
 
     def __init__(self, home: Path, contract: Contract) -> None:
-        self._home, self._key = home, contract.entity
-        self._looked, self._seen = 0.0, (0, 0)
+        self._home = home
+        self._key = contract.entity
+        self._looked = 0.0
+        self._seen = (0, 0)
         self._standing = Standing()
         self._listed: tuple[tuple[int, int], list[dict[str, Any]]] = ((0, 0), [])
 
     def standing(self) -> Standing:
-        """The newest scored month, looked up at most once a second; what cannot be read leaves the last one."""
+        """The newest scored month, looked up at most once a second; what cannot be read leaves
+        the last one.
+        """
         if time.monotonic() - self._looked >= LOOK_SECONDS:
             self._looked = time.monotonic()
             try:
@@ -90,7 +105,9 @@ class ScoreHistory:
         return self._standing
 
     def at_risk(self) -> list[dict[str, Any]]:
-        """The listed customers of the newest scored month with their reasons, most likely to leave first."""
+        """The listed customers of the newest scored month with their reasons, most likely to
+        leave first.
+        """
         import pyarrow.parquet as pq
 
         standing = self.standing()
@@ -103,24 +120,36 @@ class ScoreHistory:
             return []
         seen = (found.st_mtime_ns, found.st_ino)
         if self._listed[0] != seen:
-            self._listed = (seen, [self._item(row) for row in pq.ParquetFile(path).read().to_pylist()])
+            self._listed = (
+                seen,
+                [self._item(row) for row in pq.ParquetFile(path).read().to_pylist()],
+            )
         return self._listed[1]
 
     def customer(self, key: str | int) -> list[dict[str, Any]]:
         """Every month in which a customer was scored, oldest first."""
         import pyarrow.parquet as pq
 
-        name, found = self._key.column, []
+        name = self._key.column
+        found = []
         shown = ("probability", "rank", "decile", "version", "already_left", "trained_on")
         for path in sorted((self._home / SCORES).glob("[0-9]*.parquet")):
             table = pq.read_table(path, filters=[(name, "==", key)])
-            found += [{"as_of": path.stem, **{k: row.get(k) for k in shown}} for row in table.to_pylist()]
+            found += [
+                {"as_of": path.stem, **{k: row.get(k) for k in shown}} for row in table.to_pylist()
+            ]
         return found
 
     def _item(self, row: dict[str, Any]) -> dict[str, Any]:
-        plain: dict[str, Any] = {name: row[name] for name in (self._key.column, "rank", "probability", "decile")}
-        more: dict[str, Any] = {name: row[name] for name in ("expected_loss", "trained_on") if name in row}
-        reasons = [v for name, v in sorted(row.items()) if name.startswith("reason_") and v is not None]
+        plain: dict[str, Any] = {
+            name: row[name] for name in (self._key.column, "rank", "probability", "decile")
+        }
+        more: dict[str, Any] = {
+            name: row[name] for name in ("expected_loss", "trained_on") if name in row
+        }
+        reasons = [
+            v for name, v in sorted(row.items()) if name.startswith("reason_") and v is not None
+        ]
         return {**plain, **more, "reasons": reasons}
 
     def _already_left(self, scores: Path) -> frozenset[str | int] | None:
@@ -129,7 +158,9 @@ class ScoreHistory:
 
         if not scores.exists():
             return None
-        table = pq.read_table(scores, columns=[self._key.column], filters=[("already_left", "==", True)])
+        table = pq.read_table(
+            scores, columns=[self._key.column], filters=[("already_left", "==", True)]
+        )
         return frozenset(table[self._key.column].to_pylist())
 
     def _refresh(self) -> None:
@@ -142,7 +173,9 @@ class ScoreHistory:
             record = read_json(path)
             if record.get("version") is None:  # before the first model
                 continue
-            left = record.get("already_left") or 0  # an earlier version of the platform did not know
+            left = (
+                record.get("already_left") or 0
+            )  # an earlier version of the platform did not know
             self._standing = Standing(
                 as_of=dt.date.fromisoformat(path.stem),
                 version=int(record["version"]),
@@ -150,7 +183,9 @@ class ScoreHistory:
                 floors=tuple(record.get("decile_floors", ())),
                 customers=int(record["customers"]),
                 left=left,
-                already_left=self._already_left(path.with_suffix(".parquet")) if left else frozenset(),
+                already_left=(
+                    self._already_left(path.with_suffix(".parquet")) if left else frozenset()
+                ),
                 list_note=record.get("list_note"),
             )
             self._seen = seen

@@ -1,8 +1,8 @@
 """A simulated business whose best possible model is known, made from a contract alone.
 
-`scenarios` describes what is different when, `months` draws the months and their truth, `deliveries` shows which files
-arrive when; `churn` (what makes them leave), `people` (who comes and goes) and `tables` (how a column looks) serve
-them.
+`scenarios` describes what is different when, `months` draws the months and their truth,
+`deliveries` shows which files arrive when; `churn` (what makes them leave), `people` (who comes
+and goes) and `tables` (how a column looks) serve them.
 """
 
 from churn_platform.simulator.months import (
@@ -15,7 +15,13 @@ from churn_platform.simulator.months import (
     simulate,
     truth_json,
 )
-from churn_platform.simulator.scenarios import QUIET, SCENARIOS, SUDDEN_SHIFT, Scenario, find_scenario
+from churn_platform.simulator.scenarios import (
+    QUIET,
+    SCENARIOS,
+    SUDDEN_SHIFT,
+    Scenario,
+    find_scenario,
+)
 
 __all__ = [
     "QUIET",

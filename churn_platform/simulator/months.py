@@ -1,4 +1,6 @@
-"""A business with a known truth, made from a contract alone: drops whose best possible model is known."""
+"""A business with a known truth, made from a contract alone: drops whose best possible model is
+known.
+"""
 
 import calendar
 import datetime as dt
@@ -26,8 +28,9 @@ FIRST = dt.date(2024, 1, 31)
 class MonthTruth:
     """What only the simulator knows of a month.
 
-    `best_auc` is the AUC of the true probabilities against the drawn labels: no model is better but by luck, or by a
-    leak. `drivers` are the features that most of churn follows, strongest first; `leak` is filled in after churning.
+    `best_auc` is the AUC of the true probabilities against the drawn labels: no model is better
+    but by luck, or by a leak. `drivers` are the features that most of churn follows, strongest
+    first; `leak` is filled in after churning.
     """
 
     as_of: dt.date
@@ -42,8 +45,8 @@ class MonthTruth:
 class SimulatedMonth:
     """One drop, the label's table included, and its truth.
 
-    `chances` holds the true churn probability by entity, so `best_auc` of a part of the entities can be
-    told too, of a holdout for one.
+    `chances` holds the true churn probability by entity, so `best_auc` of a part of the
+    entities can be told too, of a holdout for one.
     """
 
     as_of: dt.date
@@ -62,7 +65,8 @@ def simulate(
     first: dt.date = FIRST,
     people: int | None = None,
 ) -> Iterator[SimulatedMonth]:
-    """Months of a made-up business that fits `contract`, one at a time; the same seed gives the same months.
+    """Months of a made-up business that fits `contract`, one at a time; the same seed gives the
+    same months.
 
     Neither more months nor what happens in a later one changes an earlier month.
 
@@ -72,7 +76,8 @@ def simulate(
         months: how many steps of the contract's cadence, at least 1.
         seed: chooses the business and its people, at least 0.
         scenario: what is different when.
-        first: as_of of the first month; where it is a month's end, so is every other of a monthly cadence.
+        first: as_of of the first month; where it is a month's end, so is every other of a
+            monthly cadence.
         people: chooses other people of the same business, at least 0; None for those of `seed`.
 
     Raises:
@@ -96,14 +101,20 @@ def as_of_at(contract: Contract, first: dt.date, month: int) -> dt.date:
     """The as_of of `month`, counted from 1; month ends stay month ends."""
     step = contract.step
     steps = month - 1
-    as_of = Span(months=step.months * steps, weeks=step.weeks * steps, days=step.days * steps).after(first)
+    as_of = Span(
+        months=step.months * steps, weeks=step.weeks * steps, days=step.days * steps
+    ).after(first)
     if step.months and first.day == calendar.monthrange(first.year, first.month)[1]:
         return as_of.replace(day=calendar.monthrange(as_of.year, as_of.month)[1])
     return as_of
 
 
 def _months(
-    contract: Contract, world: World, people: People, as_ofs: Iterable[dt.date], scenario: Scenario
+    contract: Contract,
+    world: World,
+    people: People,
+    as_ofs: Iterable[dt.date],
+    scenario: Scenario,
 ) -> Iterator[SimulatedMonth]:
     before = None
     for month, as_of in enumerate(as_ofs, start=1):
@@ -120,7 +131,10 @@ def _months(
             what_changed(world, before or now, now),
             world.leak[1] if now.leak else None,
         )
-        told = {**latent, world.leak: leaking(latent[world.leak], churned)} if now.leak else latent
+        if now.leak:
+            told = {**latent, world.leak: leaking(latent[world.leak], churned)}
+        else:
+            told = latent
         chances = pd.Series(chance, index=people.entities()).sort_index()
         yield SimulatedMonth(as_of, people.tables(told, churned), chances, truth)
         people.leave(churned)
@@ -131,13 +145,19 @@ def what_changed(world: World, before: Moment, now: Moment) -> str:
     """The change of a month against the month before, in plain words."""
     said = []
     if now.relation != before.relation:
-        share = "" if now.relation == 1 else f" for {now.relation:.0%} of customers"
+        if now.relation == 1:
+            share = ""
+        else:
+            share = f" for {now.relation:.0%} of customers"
         said.append(f"churn now follows {', '.join(world.drivers(1.0))}{share}")
     moved = world.distances(now.features - before.features, now.covariates - before.covariates)
     if moved:
         said.append(f"distributed otherwise: {', '.join(name for _, name in moved)}")
     if now.log_odds != before.log_odds:
-        said.append(f"everyone's odds to leave are {math.exp(now.log_odds - before.log_odds):.2f} times last month's")
+        said.append(
+            f"everyone's odds to leave are {math.exp(now.log_odds - before.log_odds):.2f} times"
+            " last month's"
+        )
     if now.leak and not before.leak:
         said.append(f"{world.leak[1]} is filled in after churning")
     return "; ".join(said) or "nothing"
@@ -151,9 +171,12 @@ def best_auc(churned: Flags, chance: Floats) -> float:
     Raises:
         DataError: labels of one class only.
     """
-    churners, staying = int(churned.sum()), int((~churned).sum())
+    churners = int(churned.sum())
+    staying = int((~churned).sum())
     if not churners or not staying:
-        raise DataError(f"simulate: {churned.size} entities drew labels of one class only; ask for more users.")
+        raise DataError(
+            f"simulate: {churned.size} entities drew labels of one class only; ask for more users."
+        )
     ranks = pd.Series(chance).rank().to_numpy()
     return float((ranks[churned].sum() - churners * (churners + 1) / 2) / (churners * staying))
 
@@ -164,9 +187,11 @@ EVERY = 3
 
 @dataclass(frozen=True)
 class Delivery:
-    """Files that arrive together: tables of one as_of, in `folder` (relative, parts joined by /).
+    """Files that arrive together: tables of one as_of, in `folder` (relative, parts joined by
+    /).
 
-    `truth` comes with the first delivery of a month, `note` describes what is peculiar about this one.
+    `truth` comes with the first delivery of a month, `note` describes what is peculiar about
+    this one.
     """
 
     folder: str
@@ -177,19 +202,30 @@ class Delivery:
 
 
 def deliver(
-    contract: Contract, users: int, months: int, seed: int, *, scenario: Scenario, first: dt.date = FIRST
+    contract: Contract,
+    users: int,
+    months: int,
+    seed: int,
+    *,
+    scenario: Scenario,
+    first: dt.date = FIRST,
 ) -> Iterator[Delivery]:
-    """The deliveries of a simulated business in the order in which they arrive; arguments and errors as `simulate`.
+    """The deliveries of a simulated business in the order in which they arrive; arguments and
+    errors as `simulate`.
 
-    A month's own delivery lies in `<as_of>`, what comes later in `labels/<as_of>`, `corrections/<as_of>` and
-    `repairs/<as_of>`.
+    A month's own delivery lies in `<as_of>`, what comes later in `labels/<as_of>`,
+    `corrections/<as_of>` and `repairs/<as_of>`.
     """
     drawn = simulate(contract, users, months, seed, scenario=scenario, first=first)
     return _in_order(contract, scenario, drawn)
 
 
-def truth_json(scenario: Scenario, users: int, seed: int, deliveries: Iterable[Delivery]) -> dict[str, Any]:
-    """Everything that only the simulator knows, as JSON values; the tables of `deliveries` are not read."""
+def truth_json(
+    scenario: Scenario, users: int, seed: int, deliveries: Iterable[Delivery]
+) -> dict[str, Any]:
+    """Everything that only the simulator knows, as JSON values; the tables of `deliveries` are
+    not read.
+    """
     arrived = list(deliveries)
     return {
         "scenario": scenario.name,
@@ -197,9 +233,15 @@ def truth_json(scenario: Scenario, users: int, seed: int, deliveries: Iterable[D
         "loop_should": scenario.loop_should,
         "users": users,
         "seed": seed,
-        "months": [_month_json(delivery.truth) for delivery in arrived if delivery.truth is not None],
+        "months": [
+            _month_json(delivery.truth) for delivery in arrived if delivery.truth is not None
+        ],
         "deliveries": [
-            {"folder": delivery.folder, "as_of": delivery.as_of.isoformat(), "note": delivery.note}
+            {
+                "folder": delivery.folder,
+                "as_of": delivery.as_of.isoformat(),
+                "note": delivery.note,
+            }
             for delivery in arrived
         ],
     }
@@ -209,7 +251,9 @@ def _month_json(truth: MonthTruth) -> dict[str, Any]:
     return {**vars(truth), "as_of": truth.as_of.isoformat(), "drivers": list(truth.drivers)}
 
 
-def _in_order(contract: Contract, scenario: Scenario, months: Iterable[SimulatedMonth]) -> Iterator[Delivery]:
+def _in_order(
+    contract: Contract, scenario: Scenario, months: Iterable[SimulatedMonth]
+) -> Iterator[Delivery]:
     """Each month, then what was owed from the month before; a repair comes last of all.
 
     The labels of the last month have not matured when the simulation ends, and never arrive.
@@ -229,7 +273,10 @@ def _delivered(
     contract: Contract, scenario: Scenario, number: int, month: SimulatedMonth
 ) -> tuple[Delivery, list[Delivery]]:
     """What arrives for a month at first, and what arrives later."""
-    day, tables, later, notes = month.as_of.isoformat(), dict(month.tables), [], []
+    day = month.as_of.isoformat()
+    tables = dict(month.tables)
+    later = []
+    notes = []
     column = month.truth.drivers[0]
     table = next(view.table for view in contract.feature_views.values() if column in view.features)
     label = contract.label.table
@@ -237,20 +284,35 @@ def _delivered(
         tables[table] = _misplaced(tables[table], column)
         notes.append(f"every third value of {table}.{column} is another customer's")
         note = f"{table} of {day} again, with the right {column}"
-        later.append(Delivery(f"corrections/{day}", month.as_of, {table: month.tables[table]}, note))
+        later.append(
+            Delivery(f"corrections/{day}", month.as_of, {table: month.tables[table]}, note)
+        )
     if number == scenario.broken:
-        later.append(Delivery(f"repairs/{day}", month.as_of, tables, f"{day} again, with the column {column}"))
+        later.append(
+            Delivery(
+                f"repairs/{day}", month.as_of, tables, f"{day} again, with the column {column}"
+            )
+        )
         tables = {**tables, table: tables[table].drop(columns=column)}
         notes.append(f"{table} lacks the column {column}")
-    # A table that holds features and the label is needed to score the month: it cannot wait for the label.
-    if scenario.late_labels and label not in {view.table for view in contract.feature_views.values()}:
-        later.append(Delivery(f"labels/{day}", month.as_of, {label: tables.pop(label)}, f"the labels of {day}"))
+    # A table that holds features and the label is needed to score the month: it cannot wait for
+    # the label.
+    if scenario.late_labels and label not in {
+        view.table for view in contract.feature_views.values()
+    }:
+        later.append(
+            Delivery(
+                f"labels/{day}", month.as_of, {label: tables.pop(label)}, f"the labels of {day}"
+            )
+        )
         notes.append("without labels, which have not matured")
     return Delivery(day, month.as_of, tables, "; ".join(notes), month.truth), later
 
 
 def _misplaced(frame: pd.DataFrame, column: str) -> pd.DataFrame:
-    """The table with the values of every third row dealt out to the next such row: valid values, wrong customers."""
+    """The table with the values of every third row dealt out to the next such row: valid
+    values, wrong customers.
+    """
     places = np.arange(len(frame))
     rows = places[::EVERY]
     places[rows] = np.roll(rows, 1)

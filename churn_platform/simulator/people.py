@@ -1,8 +1,10 @@
-"""The entities of a simulated business: their lasting traits, their keys, who leaves and who comes.
+"""The entities of a simulated business: their lasting traits, their keys, who leaves and who
+comes.
 
-An entity has lasting traits, and for numbers a monthly wobble, all standard normal. Churners are gone next
-month; a newcomer with a new key takes over the traits of the one who left, as a market refills a segment. So
-a quiet month is quiet in every feature, without the drift that survival alone would make.
+An entity has lasting traits, and for numbers a monthly wobble, all standard normal. Churners
+are gone next month; a newcomer with a new key takes over the traits of the one who left, as a
+market refills a segment. So a quiet month is quiet in every feature, without the drift that
+survival alone would make.
 """
 
 import datetime as dt
@@ -19,16 +21,23 @@ from churn_platform.simulator.tables import Flags, Floats, Key, Numbers, table_f
 
 FIRST_KEY = 1_000_001
 # Two months of one entity correlate by 0.85, distant ones by 0.7: recognisable, yet changing.
-LASTING, WOBBLE_KEPT = 0.7, 0.5
+LASTING = 0.7
+WOBBLE_KEPT = 0.5
 NULL_SHARE = 0.03
 LONGEST_STAY = 120
 
 
 class People:
-    """The entities of one world; row i is a place in the market, held by one entity until it churns."""
+    """The entities of one world; row i is a place in the market, held by one entity until it
+    churns.
+    """
 
-    def __init__(self, contract: Contract, world: World, users: int, rng: np.random.Generator) -> None:
-        self._contract, self._world, self._rng = contract, world, rng
+    def __init__(
+        self, contract: Contract, world: World, users: int, rng: np.random.Generator
+    ) -> None:
+        self._contract = contract
+        self._world = world
+        self._rng = rng
         self._traits = {key: rng.standard_normal(users) for key in world.looks}
         numbers = [key for key, look in world.looks.items() if isinstance(look, Numbers)]
         self._wobble = {key: rng.standard_normal(users) for key in numbers}
@@ -48,23 +57,31 @@ class People:
         result = {}
         for key, trait in self._traits.items():
             wobble = self._wobble.get(key)
-            number = trait if wobble is None else np.sqrt(LASTING) * trait + np.sqrt(1 - LASTING) * wobble
+            if wobble is None:
+                number = trait
+            else:
+                number = np.sqrt(LASTING) * trait + np.sqrt(1 - LASTING) * wobble
             result[key] = number + distances.get(key, 0.0)
         return result
 
     def chance(self, latent: dict[Key, Floats], relation: float) -> Floats:
-        """The true churn probability of each entity, by the new relation to a share `relation`; (users,)."""
-        encoded = np.column_stack([self._world.looks[key].encoded(latent[key]) for key in self._world.features])
+        """The true churn probability of each entity, by the new relation to a share `relation`;
+        (users,).
+        """
+        encoded = np.column_stack(
+            [self._world.looks[key].encoded(latent[key]) for key in self._world.features]
+        )
         for place, key in enumerate(self._world.features):
             if key in self._empty:
                 encoded[self._empty[key], place] = np.nan
         return self._world.probability(encoded, relation)
 
     def join(self, as_of: dt.date, step_days: int, chance: Floats) -> None:
-        """Give those without a past the day they joined: newcomers within the last step of `step_days`.
+        """Give those without a past the day they joined: newcomers within the last step of
+        `step_days`.
 
-        The very first entities have stayed as long as their churn `chance` suggests (a geometric number of
-        steps), so the age of a customer base does not drift.
+        The very first entities have stayed as long as their churn `chance` suggests (a
+        geometric number of steps), so the age of a customer base does not drift.
         """
         days = self._rng.integers(0, step_days, chance.size)
         new = np.isnat(self._joined)
@@ -78,7 +95,9 @@ class People:
         return self._rng.random(chance.size) < chance
 
     def leave(self, churned: Flags) -> None:
-        """Churners go, newcomers with keys that no one had take their places, and a month passes for all."""
+        """Churners go, newcomers with keys that no one had take their places, and a month
+        passes for all.
+        """
         arrivals = int(churned.sum())
         self._keys[churned] = self._next_key + np.arange(arrivals)
         self._next_key += arrivals
@@ -92,7 +111,10 @@ class People:
         # By key, as newcomers would otherwise be told by the rows of those who left.
         order = np.argsort(self._keys)
         entities = self.entities()[order]
-        return {name: self._table(name, entities, latent, churned, order) for name in self._contract.tables}
+        return {
+            name: self._table(name, entities, latent, churned, order)
+            for name in self._contract.tables
+        }
 
     def _table(
         self,
@@ -102,7 +124,8 @@ class People:
         churned: Flags,
         order: npt.NDArray[np.intp],
     ) -> pd.DataFrame:
-        columns, empty = {}, {}
+        columns = {}
+        empty = {}
         for name in self._contract.tables[table].columns:
             columns[name] = self._raw((table, name), latent, churned)[order]
             if (table, name) in self._empty:
@@ -116,7 +139,9 @@ class People:
             return self._world.looks[key].values(latent[key])
         if self._contract.tables[key[0]].columns[key[1]].dtype == "date":
             return self._joined
-        text: npt.NDArray[Any] = (f"{key[1]} " + pd.Series(self._keys).astype(str)).to_numpy(dtype=object)
+        text: npt.NDArray[Any] = (f"{key[1]} " + pd.Series(self._keys).astype(str)).to_numpy(
+            dtype=object
+        )
         return text
 
     def entities(self) -> npt.NDArray[Any]:

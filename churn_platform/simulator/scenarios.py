@@ -20,9 +20,10 @@ YEAR_DAYS = 365.25
 class Moment:
     """What is different in one month.
 
-    `relation` is the share of entities that churn by the new relation, `features` how far the features of the new
-    relation have moved and `covariates` how far others have, both 0 to 1; `log_odds` is added to everyone's, and
-    `leak` shows whether a feature is filled in after churning.
+    `relation` is the share of entities that churn by the new relation, `features` how far the
+    features of the new relation have moved and `covariates` how far others have, both 0 to 1;
+    `log_odds` is added to everyone's, and `leak` shows whether a feature is filled in after
+    churning.
     """
 
     relation: float = 0.0
@@ -36,9 +37,10 @@ class Moment:
 class Scenario:
     """What is different when, and what the loop should do about it.
 
-    The courses are those of `Moment`; `season` is the swing of the log-odds through the year. `leak_from`,
-    `corrected` and `broken` are months, counted from 1: the first that leaks, the one whose first delivery is wrong,
-    the one whose file is broken. With `late_labels` a month's labels arrive one cadence later.
+    The courses are those of `Moment`; `season` is the swing of the log-odds through the year.
+    `leak_from`, `corrected` and `broken` are months, counted from 1: the first that leaks, the
+    one whose first delivery is wrong, the one whose file is broken. With `late_labels` a
+    month's labels arrive one cadence later.
     """
 
     name: str
@@ -66,10 +68,13 @@ class Scenario:
         )
 
     def contract(self, contract: Contract) -> Contract:
-        """The contract that fits the scenario's drops: late labels mature one cadence after as_of."""
+        """The contract that fits the scenario's drops: late labels mature one cadence after
+        as_of.
+        """
         if not self.late_labels:
             return contract
-        # Not a copy with an update: that would keep the digests which the old one has already worked out.
+        # Not a copy with an update: that would keep the digests which the old one has already
+        # worked out.
         declared = contract.model_dump(mode="json", exclude_unset=True)
         declared["label"]["horizon"] = contract.step.model_dump(exclude_defaults=True)
         declared["label"]["period"] = "after"
@@ -84,7 +89,8 @@ QUIET = Scenario(
 SUDDEN_SHIFT = Scenario(
     "sudden-shift",
     "from the third month on other things drive churn, at once",
-    "see the old model fall, and promote one that has learned the new relation in the same matured month",
+    "see the old model fall, and promote one that has learned the new relation in the same"
+    " matured month",
     relation=FROM_EVENT,
     features=FROM_EVENT,
 )
@@ -98,37 +104,44 @@ GRADUAL_SHIFT = Scenario(
 COVARIATE_SHIFT = Scenario(
     "covariate-shift",
     "from the third month on customers look different, what drives churn stays",
-    "raise a drift alarm, and refuse a candidate that is not better: the old model still knows what drives churn",
+    "raise a drift alarm, and refuse a candidate that is not better: the old model still knows"
+    " what drives churn",
     covariates=FROM_EVENT,
 )
 SEASONAL = Scenario(
     "seasonal",
     "the churn rate swings through the year, what drives churn stays",
-    "see the churn rate move, and refuse a candidate that is not better: a new rate alone needs no new model",
+    "see the churn rate move, and refuse a candidate that is not better: a new rate alone needs"
+    " no new model",
     season=0.5,
 )
 LEAVERS = Scenario(
     "leavers",
     "high turnover: more than a third of the customers leave each month and as many come",
-    "promote the first model and nothing after it, and score customers it has never seen as well as the others",
+    "promote the first model and nothing after it, and score customers it has never seen as"
+    " well as the others",
     log_odds=(1.0,),
 )
 LATE_LABELS = Scenario(
     "late-labels",
     "nothing changes; the labels of a month arrive one cadence later, as a drop of their own",
-    "score each month before its labels are known, and train and judge on the newest month whose labels have matured",
+    "score each month before its labels are known, and train and judge on the newest month"
+    " whose labels have matured",
     late_labels=True,
 )
 CORRECTIONS = Scenario(
     "corrections",
-    "a column of the third month is delivered with other customers' values, and corrected a month later",
-    "show the correction in the ledger and score with it, and leave what that month's model was trained on as it was",
+    "a column of the third month is delivered with other customers' values, and corrected a"
+    " month later",
+    "show the correction in the ledger and score with it, and leave what that month's model was"
+    " trained on as it was",
     corrected=EVENT,
 )
 LEAK = Scenario(
     "leak",
     "from the third month on a feature is filled in after churning, so it reveals the label",
-    "name the column (check no_feature_tells_the_label, GATE011), and refuse the candidate that shines by it",
+    "name the column (check no_feature_tells_the_label, GATE011), and refuse the candidate that"
+    " shines by it",
     leak_from=EVENT,
 )
 BROKEN_FILE = Scenario(

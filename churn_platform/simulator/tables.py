@@ -1,4 +1,6 @@
-"""How a simulated column looks: one latent normal number an entity becomes a value that the contract allows."""
+"""How a simulated column looks: one latent normal number an entity becomes a value that the
+contract allows.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,9 +25,11 @@ NOTHING = {"float": np.nan, "date": np.datetime64("NaT"), "category": None, "str
 
 @dataclass(frozen=True)
 class Numbers:
-    """A skewed amount or count above `start`: `start + median * exp(sigma * z)`, within the bounds.
+    """A skewed amount or count above `start`: `start + median * exp(sigma * z)`, within the
+    bounds.
 
-    The contract's maximum is a plausibility bound, so values stay near `start` and seldom meet it.
+    The contract's maximum is a plausibility bound, so values stay near `start` and seldom meet
+    it.
     """
 
     start: float
@@ -36,7 +40,9 @@ class Numbers:
     whole: bool
 
     def values(self, latent: Floats) -> Floats:
-        """The values of standard normal `latent`, same shape; floats to about four digits, as in a file."""
+        """The values of standard normal `latent`, same shape; floats to about four digits, as
+        in a file.
+        """
         raw = self.start + self.median * np.exp(self.sigma * latent)
         digits = max(0, 3 - int(np.floor(np.log10(self.median))))
         rounded: Floats = np.floor(raw) if self.whole else np.round(raw, digits)
@@ -50,7 +56,9 @@ class Numbers:
 
 @dataclass(frozen=True)
 class Levels:
-    """Categories or a boolean: `latent` cut at `cuts`; `effects` says how each level acts on churn."""
+    """Categories or a boolean: `latent` cut at `cuts`; `effects` says how each level acts on
+    churn.
+    """
 
     cuts: tuple[float, ...]
     effects: tuple[float, ...]
@@ -68,7 +76,8 @@ Look = Numbers | Levels
 
 
 def looks_of(contract: Contract, rng: np.random.Generator) -> dict[Key, Look]:
-    """A seeded look for each (table, column) with a distribution: all but key, label, dates, free text.
+    """A seeded look for each (table, column) with a distribution: all but key, label, dates,
+    free text.
 
     Raises:
         ContractError: a column that no value can satisfy.
@@ -78,7 +87,9 @@ def looks_of(contract: Contract, rng: np.random.Generator) -> dict[Key, Look]:
         (table_name, name): _look(f"{table_name}.{name}", column, rng)
         for table_name, table in contract.tables.items()
         for name, column in table.columns.items()
-        if column.dtype not in ("string", "date") and name != contract.entity.column and (table_name, name) not in apart
+        if column.dtype not in ("string", "date")
+        and name != contract.entity.column
+        and (table_name, name) not in apart
     }
 
 
@@ -93,9 +104,14 @@ def categories_of(name: str, column: Column) -> tuple[str, ...]:
 def _look(where: str, column: Column, rng: np.random.Generator) -> Look:
     if column.dtype in ("integer", "float"):
         return _numbers(where, column, rng)
-    count = 2 if column.dtype == "boolean" else len(categories_of(where, column))
+    if column.dtype == "boolean":
+        count = 2
+    else:
+        count = len(categories_of(where, column))
     if count == 0:
-        raise ContractError(f"{where}: no value is allowed (values is empty); list at least one or leave it out.")
+        raise ContractError(
+            f"{where}: no value is allowed (values is empty); list at least one or leave it out."
+        )
     # No rare level: one of a few rows would be noise in every statistic of a small month.
     shares = rng.uniform(1.0, 2.0, count)
     inner = np.cumsum(shares / shares.sum())[:-1]
@@ -107,10 +123,20 @@ def _numbers(where: str, column: Column, rng: np.random.Generator) -> Numbers:
     whole = column.dtype == "integer"
     low, high = _bounds(column, whole=whole)
     if low > high:
-        raise ContractError(f"{where}: no whole number lies between {column.min} and {column.max}; widen the bounds.")
-    # A negative minimum allows negative numbers, it does not say that they are usual: start at 0.
+        raise ContractError(
+            f"{where}: no whole number lies between {column.min} and {column.max}; widen the"
+            " bounds."
+        )
+    # A negative minimum allows negative numbers, it does not say that they are usual: start at
+    # 0.
     start = 0.0 if low < 0 < high else low
-    typical = float(np.exp(rng.uniform(np.log(1.5), np.log(10.0)) if whole else rng.uniform(np.log(5.0), np.log(60.0))))
+    typical = float(
+        np.exp(
+            rng.uniform(np.log(1.5), np.log(10.0))
+            if whole
+            else rng.uniform(np.log(5.0), np.log(60.0))
+        )
+    )
     room = high - start + (1.0 if whole else 0.0)
     median = min(typical, 0.35 * room) if room > 0 else 1.0
     return Numbers(start, low, high, median, float(rng.uniform(0.35, 0.7)), whole)
@@ -119,7 +145,9 @@ def _numbers(where: str, column: Column, rng: np.random.Generator) -> Numbers:
 def _bounds(column: Column, *, whole: bool) -> tuple[float, float]:
     high = np.inf if column.max is None else column.max
     low = min(0.0, high - 100.0) if column.min is None else column.min
-    return (float(np.ceil(low)), float(np.floor(high))) if whole else (float(low), float(high))
+    if whole:
+        return (float(np.ceil(low)), float(np.floor(high)))
+    return (float(low), float(high))
 
 
 def table_frame(
@@ -129,7 +157,8 @@ def table_frame(
     columns: Mapping[str, npt.NDArray[Any]],
     empty: Mapping[str, Flags],
 ) -> pd.DataFrame:
-    """One table as a drop delivers it: the key, then the contract's columns in the contract's dtypes.
+    """One table as a drop delivers it: the key, then the contract's columns in the contract's
+    dtypes.
 
     Args:
         contract: names, order, dtypes and categories.
@@ -150,10 +179,14 @@ def _delivered(
 ) -> npt.NDArray[Any] | ExtensionArray:
     if column.dtype == "integer":
         whole = raw.astype(np.int64)
-        return whole if empty is None else pd.arrays.IntegerArray(whole, empty)
+        if empty is None:
+            return whole
+        return pd.arrays.IntegerArray(whole, empty)
     if column.dtype == "boolean":
         flags = raw.astype(np.bool_)
-        return flags if empty is None else pd.arrays.BooleanArray(flags, empty)
+        if empty is None:
+            return flags
+        return pd.arrays.BooleanArray(flags, empty)
     if column.dtype == "category":
         raw = np.array(categories_of(name, column), dtype=object)[raw.astype(np.intp)]
     result = raw.copy()

@@ -14,10 +14,19 @@ from churn_platform.base.errors import DataError, IntegrityError, NotANumber
 from churn_platform.base.text import counted
 from churn_platform.contract.model import Contract
 from churn_platform.evaluation.metrics import Metrics, evaluate
-from churn_platform.features.training_dataset import AS_OF, LABEL, Hashes, TrainingDataset, entity_hashes
+from churn_platform.features.training_dataset import (
+    AS_OF,
+    LABEL,
+    Hashes,
+    TrainingDataset,
+    entity_hashes,
+)
 from churn_platform.training.model import ChurnModel, Recipe, load_model
 
-MODEL_FILE, PASSPORT, ENTITIES, SCHEMA = "model.skops", "passport.json", "training_entities.npy", "feature_schema.json"
+MODEL_FILE = "model.skops"
+PASSPORT = "passport.json"
+ENTITIES = "training_entities.npy"
+SCHEMA = "feature_schema.json"
 FILES = (MODEL_FILE, PASSPORT, ENTITIES, SCHEMA)
 """What a version consists of, in the registry and in a release."""
 
@@ -32,7 +41,9 @@ class Candidate:
 
     model: ChurnModel
     passport: dict[str, Any]
-    """digest, algorithm, as_of, months, dataset_digest, contract_hash, threshold, features, metrics: plain JSON."""
+    """digest, algorithm, as_of, months, dataset_digest, contract_hash, threshold, features,
+    metrics: plain JSON.
+    """
     training_entities: Hashes
     version: int | None = None
 
@@ -46,7 +57,8 @@ def candidate_of(files: Mapping[str, bytes], version: int) -> Candidate:
     """The candidate in a version's files, whose digests the caller has verified.
 
     Raises:
-        IntegrityError: the model file is none, or names a type that is not allowed; nothing of it was built.
+        IntegrityError: the model file is none, or names a type that is not allowed; nothing of
+            it was built.
     """
     passport = json.loads(files[PASSPORT])
     features = tuple((feature["name"], feature["dtype"]) for feature in passport["features"])
@@ -61,7 +73,12 @@ def candidate_of(files: Mapping[str, bytes], version: int) -> Candidate:
 def candidate_digest(dataset: TrainingDataset, recipe: Recipe, code_digest: str) -> str:
     """The identity of what fitting `recipe` on `dataset` with this code makes."""
     window = [month.isoformat() for month in dataset.window.training]
-    made_of = {"dataset": dataset.digest, "months": window, "recipe": recipe.as_mapping(), "code": code_digest}
+    made_of = {
+        "dataset": dataset.digest,
+        "months": window,
+        "recipe": recipe.as_mapping(),
+        "code": code_digest,
+    }
     return digest_of(made_of)
 
 
@@ -78,14 +95,16 @@ def fit_candidate(
         contract: the contract.
         dataset: the training dataset.
         code_digest: digest of the code and libraries that fit.
-        made_with: what that digest is of, to name what changed when the version cannot be reproduced.
+        made_with: what that digest is of, to name what changed when the version cannot be
+            reproduced.
         fit: fits the recipe.
 
     Raises:
         DataError: the training rows or the holdout rows hold too few customers of one class.
     """
     _require_two_classes(dataset.holdout_rows()[LABEL])
-    recipe, rows = Recipe.of(contract), dataset.training_rows()
+    recipe = Recipe.of(contract)
+    rows = dataset.training_rows()
     key = contract.entity.column
     model = fit(recipe, rows, rows[LABEL], rows[key])
     metrics = holdout_metrics(contract, dataset, model)
@@ -120,13 +139,19 @@ def _require_two_classes(labels: pd.Series) -> None:
 
 
 def made_from(contract: Contract, dataset: TrainingDataset) -> dict[str, Any]:
-    """What the same version can be made from again: recipe, holdout, months, and what the lake was asked."""
-    window, training = dataset.window, contract.policy.training
+    """What the same version can be made from again: recipe, holdout, months, and what the lake
+    was asked.
+    """
+    window = dataset.window
+    training = contract.policy.training
     return {
         "recipe": Recipe.of(contract).as_mapping(),
         "holdout": {"salt": training.salt, "fraction": training.holdout_fraction},
         "slices": list(contract.slices),
-        "window": {part: [m.isoformat() for m in getattr(window, part)] for part in ("training", "holdout", "forward")},
+        "window": {
+            part: [m.isoformat() for m in getattr(window, part)]
+            for part in ("training", "holdout", "forward")
+        },
         "known_at": None if dataset.origin is None else dataset.origin.known_at,
         "tables": {} if dataset.origin is None else dict(dataset.origin.tables),
     }
@@ -140,7 +165,9 @@ def holdout_metrics(contract: Contract, dataset: TrainingDataset, model: ChurnMo
     return evaluate(labels, model.probability(rows), model.threshold, entities)
 
 
-def forward_scores(contract: Contract, dataset: TrainingDataset, fit: Fit = Recipe.fit) -> Floats | None:
+def forward_scores(
+    contract: Contract, dataset: TrainingDataset, fit: Fit = Recipe.fit
+) -> Floats | None:
     """Scores of the same recipe, fitted one month earlier, on the holdout rows.
 
     None for the first month, and when the earlier month cannot be fitted.
@@ -152,7 +179,9 @@ def forward_scores(contract: Contract, dataset: TrainingDataset, fit: Fit = Reci
         older = fit(Recipe.of(contract), rows, rows[LABEL], rows[contract.entity.column])
     except NotANumber:
         raise
-    except DataError:  # too few churners that month: a figure that only warns must not stop the decision
+    except (
+        DataError
+    ):  # too few churners that month: a figure that only warns must not stop the decision
         return None
     return older.probability(dataset.holdout_rows())
 
@@ -161,8 +190,9 @@ def forward_scores(contract: Contract, dataset: TrainingDataset, fit: Fit = Reci
 class ShuffledRefit:
     """The recipe refitted on shuffled labels.
 
-    `scores` are its scores and `labels` the shuffled labels, both (rows,), of the holdout rows of the evidence. Labels
-    are shuffled row by row: then the test against chance holds where an entity has several rows, too.
+    `scores` are its scores and `labels` the shuffled labels, both (rows,), of the holdout rows
+    of the evidence. Labels are shuffled row by row: then the test against chance holds where an
+    entity has several rows, too.
     """
 
     scores: Floats
@@ -171,15 +201,20 @@ class ShuffledRefit:
     """Why the recipe could not be refitted."""
 
 
-def shuffled_refit(contract: Contract, dataset: TrainingDataset, fit: Fit = Recipe.fit) -> ShuffledRefit:
+def shuffled_refit(
+    contract: Contract, dataset: TrainingDataset, fit: Fit = Recipe.fit
+) -> ShuffledRefit:
     """Refit the recipe on labels shuffled over all customers; score the holdout.
 
-    A label is shuffled once for each (entity, as_of), so a holdout row that leaked into the training rows
-    carries its shuffled label there, is memorised, and shows. Where chance leaves the training rows too few of one
-    class, there is no refit and the self-test fails with the reason.
+    A label is shuffled once for each (entity, as_of), so a holdout row that leaked into the
+    training rows carries its shuffled label there, is memorised, and shows. Where chance leaves
+    the training rows too few of one class, there is no refit and the self-test fails with the
+    reason.
     """
-    key, recipe = contract.entity.column, Recipe.of(contract)
-    train, holdout = dataset.training_rows(), dataset.holdout_rows()
+    key = contract.entity.column
+    recipe = Recipe.of(contract)
+    train = dataset.training_rows()
+    holdout = dataset.holdout_rows()
     everyone = pd.concat([train, holdout])[[key, AS_OF, LABEL]].drop_duplicates([key, AS_OF])
     rng = np.random.default_rng(recipe.seed)
     everyone[LABEL] = rng.permutation(everyone[LABEL].to_numpy(dtype=bool))
@@ -191,7 +226,9 @@ def shuffled_refit(contract: Contract, dataset: TrainingDataset, fit: Fit = Reci
         raise
     except DataError as error:
         return ShuffledRefit(np.empty(0), np.empty(0, dtype=bool), why_not=str(error))
-    return ShuffledRefit(model.probability(holdout), _looked_up(shuffled, holdout, key).to_numpy(dtype=bool))
+    return ShuffledRefit(
+        model.probability(holdout), _looked_up(shuffled, holdout, key).to_numpy(dtype=bool)
+    )
 
 
 def _looked_up(labels: pd.Series, rows: pd.DataFrame, key: str) -> pd.Series:

@@ -1,4 +1,6 @@
-"""The candidate's estimator: one scikit-learn pipeline with all preprocessing, calibrated by a sigmoid."""
+"""The candidate's estimator: one scikit-learn pipeline with all preprocessing, calibrated by a
+sigmoid.
+"""
 
 from collections.abc import Callable
 from typing import Any, Self
@@ -24,11 +26,13 @@ MARGIN = 1e-6
 
 
 class SigmoidCalibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """A classifier fitted once on all rows, its log-odds mapped by a sigmoid fitted on out-of-fold scores.
+    """A classifier fitted once on all rows, its log-odds mapped by a sigmoid fitted on
+    out-of-fold scores.
 
-    Platt (1999), "Probabilistic outputs for support vector machines", on the log-odds of 5 entity-disjoint folds.
-    scikit-learn's CalibratedClassifierCV(ensemble=False) does the same but keeps neither the out-of-fold scores
-    (the threshold needs them) nor folds by entity. `predict` answers at `threshold`.
+    Platt (1999), "Probabilistic outputs for support vector machines", on the log-odds of 5
+    entity-disjoint folds. scikit-learn's CalibratedClassifierCV(ensemble=False) does the same
+    but keeps neither the out-of-fold scores (the threshold needs them) nor folds by entity.
+    `predict` answers at `threshold`.
     """
 
     def __init__(self, estimator: BaseEstimator, seed: int = 0, threshold: float = 0.5) -> None:
@@ -47,9 +51,11 @@ class SigmoidCalibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 scores[score_rows] = log_odds(fold.predict_proba(X[score_rows])[:, 1])
             sigmoid = LogisticRegression(C=1e6).fit(scores[:, None], labels)
             self.estimator_ = self._fitted(X, labels)
-        self.slope_, self.intercept_ = float(sigmoid.coef_[0, 0]), float(sigmoid.intercept_[0])
+        self.slope_ = float(sigmoid.coef_[0, 0])
+        self.intercept_ = float(sigmoid.intercept_[0])
         self.out_of_fold_ = self._probability(scores)
-        filled, known = np.nan_to_num(X), np.maximum((~np.isnan(X)).sum(axis=0), 1)
+        filled = np.nan_to_num(X)
+        known = np.maximum((~np.isnan(X)).sum(axis=0), 1)
         self.background_ = filled.sum(axis=0) / known
         self.classes_ = np.array([0, 1])
         self.n_features_in_ = X.shape[1]
@@ -67,19 +73,23 @@ class SigmoidCalibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def contributions(self, X: Floats) -> Floats:  # noqa: N803
         """How far each column moves the log-odds of each row (rows, columns).
 
-        Exact SHAP values for LightGBM (its own `pred_contrib`); for the others the change in log-odds when the
-        column is set to its mean over the training rows, exact for a linear model.
+        Exact SHAP values for LightGBM (its own `pred_contrib`); for the others the change in
+        log-odds when the column is set to its mean over the training rows, exact for a linear
+        model.
         """
         booster = getattr(self.estimator_, "booster_", None)
         if booster is not None:
             values = booster.predict(X, pred_contrib=True)[:, :-1]
         else:
             base = self._log_odds(X)
-            values = np.column_stack([base - self._without(X, column) for column in range(X.shape[1])])
+            values = np.column_stack(
+                [base - self._without(X, column) for column in range(X.shape[1])]
+            )
         return np.asarray(values * self.slope_)
 
     def _fitted(self, X: Floats, labels: Floats) -> Any:  # noqa: ANN401, N803 - whichever classifier was given
-        # HistGradientBoosting cannot bin a column without a single value; as a constant it is never split on.
+        # HistGradientBoosting cannot bin a column without a single value; as a constant it is
+        # never split on.
         empty = np.isnan(X).all(axis=0)
         return clone(self.estimator).fit(np.where(empty, 0.0, X) if empty.any() else X, labels)
 
@@ -98,8 +108,12 @@ class SigmoidCalibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _folds(self, labels: Floats, groups: Floats | None) -> Any:  # noqa: ANN401 - a generator of index pairs
         folds = min(FOLDS, int(labels.sum()), int((1 - labels).sum()))
         if groups is None or len(np.unique(groups)) == len(groups):
-            return StratifiedKFold(folds, shuffle=True, random_state=self.seed).split(labels, labels)
-        return StratifiedGroupKFold(folds, shuffle=True, random_state=self.seed).split(labels, labels, groups)
+            return StratifiedKFold(folds, shuffle=True, random_state=self.seed).split(
+                labels, labels
+            )
+        return StratifiedGroupKFold(folds, shuffle=True, random_state=self.seed).split(
+            labels, labels, groups
+        )
 
 
 def _require_two_classes(labels: Floats) -> None:
@@ -107,25 +121,31 @@ def _require_two_classes(labels: Floats) -> None:
     stayers = len(labels) - churners
     if not churners or not stayers:
         raise DataError(
-            f"A part of the training rows holds {churners} churners and {stayers} others, so the model cannot be "
-            "calibrated: a few customers have most of the rows of one class. Pool more months."
+            f"A part of the training rows holds {churners} churners and {stayers} others, so"
+            " the model cannot be calibrated: a few customers have most of the rows of one"
+            " class. Pool more months."
         )
 
 
 def _one_thread() -> threadpool_limits:
-    # HistGradientBoosting takes no number of threads: beside busy processes OpenMP's spinning made one fit take 7 s
+    # HistGradientBoosting takes no number of threads: beside busy processes OpenMP's spinning
+    # made one fit take 7 s
     # instead of 0.3 s, BLAS's a logistic regression four times as long.
     return threadpool_limits(1)
 
 
 def log_odds(probability: Floats) -> Floats:
-    """ln(p / (1 - p)), with p kept a millionth away from 0 and 1 (a forest's leaves reach both)."""
+    """ln(p / (1 - p)), with p kept a millionth away from 0 and 1 (a forest's leaves reach
+    both).
+    """
     p = np.clip(probability, MARGIN, 1 - MARGIN)
     return np.asarray(np.log(p / (1 - p)))
 
 
 class ReadRows(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """The first step of a pipeline: makes the columns of `model_input`, so MLflow's users can give rows as they are."""
+    """The first step of a pipeline: makes the columns of `model_input`, so MLflow's users can
+    give rows as they are.
+    """
 
     def __init__(self, features: tuple[tuple[str, str], ...] = ()) -> None:
         self.features = features
@@ -142,8 +162,11 @@ class ReadRows(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return True
 
 
-def build_pipeline(algorithm: Algorithm, features: tuple[tuple[str, str], ...], seed: int) -> Pipeline:
-    """An unfitted pipeline: rows read, one-hot categories, numbers as the algorithm needs them, calibrated classifier.
+def build_pipeline(
+    algorithm: Algorithm, features: tuple[tuple[str, str], ...], seed: int
+) -> Pipeline:
+    """An unfitted pipeline: rows read, one-hot categories, numbers as the algorithm needs them,
+    calibrated classifier.
 
     Args:
         algorithm: one of the policy's.
@@ -153,25 +176,35 @@ def build_pipeline(algorithm: Algorithm, features: tuple[tuple[str, str], ...], 
     categories = [name for name, dtype in features if dtype == "category"]
     numbers = [name for name, dtype in features if dtype != "category"]
     encoder = OneHotEncoder(
-        handle_unknown="infrequent_if_exist", min_frequency=10, max_categories=30, sparse_output=False
+        handle_unknown="infrequent_if_exist",
+        min_frequency=10,
+        max_categories=30,
+        sparse_output=False,
     )
-    prepare = ColumnTransformer([("category", encoder, categories), ("number", _numbers(algorithm), numbers)])
+    prepare = ColumnTransformer(
+        [("category", encoder, categories), ("number", _numbers(algorithm), numbers)]
+    )
     classify = SigmoidCalibrated(_ALGORITHMS[algorithm](seed), seed)
     return Pipeline([("read", ReadRows(features)), ("prepare", prepare), ("classify", classify)])
 
 
-def _numbers(algorithm: Algorithm) -> Any:  # noqa: ANN401 - a transformer or scikit-learn's word for none
+def _numbers(
+    algorithm: Algorithm,
+) -> Any:  # noqa: ANN401 - a transformer or scikit-learn's word for none
     """Boosted trees read a missing number as it is; the others get the median and a flag."""
     if algorithm in ("lightgbm", "hist_gradient_boosting"):
         return "passthrough"
     impute = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
-    return Pipeline([("impute", impute), ("scale", StandardScaler())]) if algorithm == "logistic_regression" else impute
+    if algorithm == "logistic_regression":
+        return Pipeline([("impute", impute), ("scale", StandardScaler())])
+    return impute
 
 
 def _lightgbm(seed: int) -> BaseEstimator:
     from lightgbm import LGBMClassifier
 
-    # The library's 100 x 31 leaves overfit 5,300 rows (AUC 0.62-0.65 against 0.65-0.67). One thread: beside another
+    # The library's 100 x 31 leaves overfit 5,300 rows (AUC 0.62-0.65 against 0.65-0.67). One
+    # thread: beside another
     # busy process OpenMP's spinning made 6 small fits take 18 s instead of 1 s.
     return LGBMClassifier(
         n_estimators=120, num_leaves=8, learning_rate=0.05, min_child_samples=40, random_state=seed,
@@ -183,7 +216,11 @@ def _hist_gradient_boosting(seed: int) -> BaseEstimator:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     return HistGradientBoostingClassifier(
-        max_iter=120, max_leaf_nodes=8, learning_rate=0.05, min_samples_leaf=40, random_state=seed
+        max_iter=120,
+        max_leaf_nodes=8,
+        learning_rate=0.05,
+        min_samples_leaf=40,
+        random_state=seed,
     )
 
 
@@ -194,7 +231,9 @@ def _logistic_regression(seed: int) -> BaseEstimator:
 def _random_forest(seed: int) -> BaseEstimator:
     from sklearn.ensemble import RandomForestClassifier
 
-    return RandomForestClassifier(n_estimators=300, class_weight="balanced", n_jobs=-1, random_state=seed)
+    return RandomForestClassifier(
+        n_estimators=300, class_weight="balanced", n_jobs=-1, random_state=seed
+    )
 
 
 _ALGORITHMS: dict[Algorithm, Callable[[int], BaseEstimator]] = {

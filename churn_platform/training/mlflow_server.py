@@ -34,10 +34,12 @@ def client_of(uri: str) -> "MlflowClient":
 
 
 def prepare_store(store: Path, model_name: str, artifacts: Path) -> None:
-    """Have the store with its experiment and registered model; the caller keeps others from doing the same.
+    """Have the store with its experiment and registered model; the caller keeps others from
+    doing the same.
 
-    A new one is made next to its place: MLflow migrates an empty file in dozens of commits, and a store that was cut
-    off within them, or that a second process opened meanwhile, is broken forever.
+    A new one is made next to its place: MLflow migrates an empty file in dozens of commits, and
+    a store that was cut off within them, or that a second process opened meanwhile, is broken
+    forever.
     """
     if store.exists():
         _furnish(client_of(f"sqlite:///{store}"), model_name, artifacts)
@@ -64,7 +66,10 @@ def quiet() -> Iterator[None]:
     for logger in loggers:
         logger.setLevel(logging.ERROR)
     try:
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        with (
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):
@@ -72,7 +77,8 @@ def quiet() -> Iterator[None]:
 
 
 MARKER = "mlflow_server.json"
-"""In a home whose models are on a server: the name under which it owns them, not the address."""
+"""In a home whose models are on a server: the name under which it owns them, not the address.
+"""
 OWNER = "churn.home"
 PATIENCE = 5.0
 
@@ -85,7 +91,9 @@ class MlflowServer:
         self._marker = home / MARKER
 
     def away(self) -> str | None:
-        """Why the server cannot be used now, as a sentence; None when it answers. Asks once, for a few seconds."""
+        """Why the server cannot be used now, as a sentence; None when it answers. Asks once,
+        for a few seconds.
+        """
         try:
             with urllib.request.urlopen(f"{self.uri}/health", timeout=PATIENCE):  # noqa: S310 - http(s) by the settings
                 return None
@@ -93,10 +101,13 @@ class MlflowServer:
             return f"MLflow at {self.uri} does not answer ({getattr(error, 'reason', error)})."
 
     def down(self, error: Exception) -> StoreDown:
-        """The error for a request that failed for another reason than that a thing is not there."""
+        """The error for a request that failed for another reason than that a thing is not
+        there.
+        """
         return StoreDown(
-            f"MLflow at {self.uri} did not answer as it should ({str(error).splitlines()[0][:200]}): check the server "
-            "and its login, then run this again."
+            f"MLflow at {self.uri} did not answer as it should"
+            f" ({str(error).splitlines()[0][:200]}): check the server and its login, then run"
+            " this again."
         )
 
     def claim(self, client: "MlflowClient", model_name: str) -> None:
@@ -110,16 +121,22 @@ class MlflowServer:
 
         try:
             if client.get_experiment_by_name(model_name) is None:
-                client.create_experiment(model_name)  # artifacts go through the server, wherever that keeps them
+                client.create_experiment(
+                    model_name
+                )  # artifacts go through the server, wherever that keeps them
             found = client.search_registered_models(f"name='{model_name}'")
             owner = found[0].tags.get(OWNER) if found else None
-            mine = str(read_json(self._marker)["owner"]) if self._marker.exists() else secrets.token_hex(8)
+            if self._marker.exists():
+                mine = str(read_json(self._marker)["owner"])
+            else:
+                mine = secrets.token_hex(8)
             if owner is not None and owner != mine:
                 raise UsageError(
-                    f"{model_name} at {self.uri} belongs to another home: give this one a server of its own, or its "
-                    "contract another model name."
+                    f"{model_name} at {self.uri} belongs to another home: give this one a"
+                    " server of its own, or its contract another model name."
                 )
-            # The marker first: a kill after it leaves a home that is told where it belongs, not a model without owner.
+            # The marker first: a kill after it leaves a home that is told where it belongs, not
+            # a model without owner.
             write_json(self._marker, {"owner": mine})
             if not found:
                 client.create_registered_model(model_name, tags={OWNER: mine})
@@ -137,13 +154,14 @@ def check_place(home: Path, *, on_server: bool) -> None:
     """
     if on_server and (home / "mlflow.db").exists() and not (home / MARKER).exists():
         raise UsageError(
-            f"The models of this home are in its own MLflow store ({home / 'mlflow.db'}), and CHURN_MLFLOW_URI names a "
-            "server: unset it, or take the home there with `churn move`."
+            f"The models of this home are in its own MLflow store ({home / 'mlflow.db'}), and"
+            " CHURN_MLFLOW_URI names a server: unset it, or take the home there with `churn"
+            " move`."
         )
     if not on_server and (home / MARKER).exists():
         raise UsageError(
-            "The models of this home are on an MLflow server, and CHURN_MLFLOW_URI is not set: set it, or name the "
-            "profile that does with CHURN_PROFILE."
+            "The models of this home are on an MLflow server, and CHURN_MLFLOW_URI is not set:"
+            " set it, or name the profile that does with CHURN_PROFILE."
         )
 
 
@@ -157,9 +175,11 @@ BUSY_SECONDS = 30.0
 
 
 def relocate(database: Path, artifacts: Path) -> bool:
-    """Let every address below another home's artifacts lead into this one's; whether any had to.
+    """Let every address below another home's artifacts lead into this one's; whether any had
+    to.
 
-    A restored, copied or renamed home would keep reading and writing the artifacts of the place it came from.
+    A restored, copied or renamed home would keep reading and writing the artifacts of the place
+    it came from.
 
     Args:
         database: MLflow's SQLite store; one that is not there is left alone.
@@ -172,7 +192,10 @@ def relocate(database: Path, artifacts: Path) -> bool:
         return False
     here = artifacts.as_uri()
     try:
-        with contextlib.closing(sqlite3.connect(database, timeout=BUSY_SECONDS)) as store, store:
+        with (
+            contextlib.closing(sqlite3.connect(database, timeout=BUSY_SECONDS)) as store,
+            store,
+        ):
             strangers = [
                 found
                 for (found,) in store.execute("SELECT DISTINCT artifact_location FROM experiments")
@@ -187,20 +210,27 @@ def relocate(database: Path, artifacts: Path) -> bool:
                     )
     except sqlite3.Error as error:
         raise IntegrityError(
-            f"{database} records where a moved home's artifacts were, and cannot be read or corrected ({error}). Try "
-            "again when no other process writes to it, or restore it from a backup."
+            f"{database} records where a moved home's artifacts were, and cannot be read or"
+            f" corrected ({error}). Try again when no other process writes to it, or restore it"
+            " from a backup."
         ) from None
     return bool(strangers)
 
 
 def check_not_lost(home: Path, *, on_server: bool) -> None:
-    """Refuse a home whose store is gone: MLflow would begin a new one, and number its versions from 1 again.
+    """Refuse a home whose store is gone: MLflow would begin a new one, and number its versions
+    from 1 again.
 
     Raises:
         IntegrityError: there is no store while a version is in production.
     """
-    if not on_server and not (home / "mlflow.db").exists() and (home / "releases" / "production").exists():
+    if (
+        not on_server
+        and not (home / "mlflow.db").exists()
+        and (home / "releases" / "production").exists()
+    ):
         raise IntegrityError(
-            f"{home / 'mlflow.db'} is missing although a version is in production. Restore it from a backup "
-            "(`churn restore FILE --home NEW`); the model in production keeps serving."
+            f"{home / 'mlflow.db'} is missing although a version is in production. Restore it"
+            " from a backup (`churn restore FILE --home NEW`); the model in production keeps"
+            " serving."
         )

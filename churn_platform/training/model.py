@@ -1,4 +1,6 @@
-"""The model: fit a recipe on training rows, score rows, give reasons, and become bytes that cannot run code."""
+"""The model: fit a recipe on training rows, score rows, give reasons, and become bytes that
+cannot run code.
+"""
 
 import zipfile
 from collections.abc import Mapping
@@ -20,7 +22,8 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 NONE = "(none)"
 MIN_CLASS_ENTITIES = 10
 
-# The only types a model file may name. skops would build anything it is told to trust, so the list is ours,
+# The only types a model file may name. skops would build anything it is told to trust, so the
+# list is ours,
 # never the file's own.
 TRUSTED_TYPES = (
     "churn_platform.core.estimator.ReadRows",  # written before 0.2
@@ -55,13 +58,18 @@ class Recipe:
 
     def as_mapping(self) -> dict[str, Any]:
         """The recipe as plain JSON values."""
-        return {**vars(self), "features": [list(f) for f in self.features], "costs": self.costs.model_dump(mode="json")}
+        return {
+            **vars(self),
+            "features": [list(f) for f in self.features],
+            "costs": self.costs.model_dump(mode="json"),
+        }
 
     def fit(self, rows: pd.DataFrame, labels: pd.Series, entities: pd.Series) -> "ChurnModel":
         """Fit on training rows.
 
         Args:
-            rows: (rows, any columns) holding at least the features and the columns of the costs.
+            rows: (rows, any columns) holding at least the features and the columns of the
+                costs.
             labels: (rows,) booleans.
             entities: (rows,) keys; rows of one entity stay in one calibration fold.
 
@@ -70,20 +78,28 @@ class Recipe:
         """
         from churn_platform.training.estimator import build_pipeline
 
-        # Counted as entities: all rows of one entity lie in one fold, whose fit would then see one class only.
-        churners, stayers = (entities[labels.astype(bool) == churned].nunique() for churned in (True, False))
+        # Counted as entities: all rows of one entity lie in one fold, whose fit would then see
+        # one class only.
+        churners, stayers = (
+            entities[labels.astype(bool) == churned].nunique() for churned in (True, False)
+        )
         if min(churners, stayers) < MIN_CLASS_ENTITIES:
             held = f"{counted(churners, 'churner')} and {counted(stayers, 'other')}"
             raise DataError(
-                f"The training rows hold {held}; at least {MIN_CLASS_ENTITIES} of "
-                "each are needed. Older months are pooled as labels mature, up to policy.training.pooled_months."
+                f"The training rows hold {held}; at least {MIN_CLASS_ENTITIES} of each are"
+                " needed. Older months are pooled as labels mature, up to"
+                " policy.training.pooled_months."
             )
         pipeline = build_pipeline(self.algorithm, self.features, self.seed)
         target = labels.to_numpy(dtype=int)
-        pipeline.fit(model_input(self.features, rows), target, classify__groups=pd.factorize(entities)[0])
+        pipeline.fit(
+            model_input(self.features, rows), target, classify__groups=pd.factorize(entities)[0]
+        )
         classify = pipeline.named_steps["classify"]
         costs = RowCosts.of(self.costs, rows)
-        classify.threshold = cheapest_threshold(target, classify.out_of_fold_, costs.missed, costs.needless)
+        classify.threshold = cheapest_threshold(
+            target, classify.out_of_fold_, costs.missed, costs.needless
+        )
         del classify.out_of_fold_
         return ChurnModel(pipeline, self.features)
 
@@ -105,12 +121,15 @@ class ChurnModel:
         return self.of_columns(model_input(self.features, rows))
 
     def of_columns(self, columns: pd.DataFrame) -> Floats:
-        """As `probability`, of rows that `model_input` has made ready: many versions score the same ones."""
+        """As `probability`, of rows that `model_input` has made ready: many versions score the
+        same ones.
+        """
         return np.asarray(self.pipeline.predict_proba(columns)[:, 1])
 
     def contributions(self, rows: pd.DataFrame) -> pd.DataFrame:
         """How far each feature moves each row's log-odds (rows, features)."""
-        prepare, classify = self.pipeline.named_steps["prepare"], self.pipeline.named_steps["classify"]
+        prepare = self.pipeline.named_steps["prepare"]
+        classify = self.pipeline.named_steps["classify"]
         columns = classify.contributions(prepare.transform(model_input(self.features, rows)))
         sources = _sources(prepare, self.features)
         summed = pd.DataFrame(columns.T).groupby(sources).sum().T
@@ -118,12 +137,16 @@ class ChurnModel:
 
     @cached_property
     def categories(self) -> dict[str, frozenset[str]]:
-        """Category feature -> the values it was trained on, rare ones and `(none)` for null included."""
+        """Category feature -> the values it was trained on, rare ones and `(none)` for null
+        included.
+        """
         names = [name for name, dtype in self.features if dtype == "category"]
         if not names:
             return {}
         encoder = self.pipeline.named_steps["prepare"].named_transformers_["category"]
-        return {name: frozenset(known) for name, known in zip(names, encoder.categories_, strict=True)}
+        return {
+            name: frozenset(known) for name, known in zip(names, encoder.categories_, strict=True)
+        }
 
     def to_bytes(self) -> bytes:
         """The model as a skops file: parameters and arrays, no code."""
@@ -136,30 +159,37 @@ def load_model(content: bytes, features: tuple[tuple[str, str], ...]) -> ChurnMo
     """The model in a skops file whose digest the caller has verified.
 
     Raises:
-        IntegrityError: not a skops file, or one that names a type that is not on our list; nothing of it was built.
+        IntegrityError: not a skops file, or one that names a type that is not on our list;
+            nothing of it was built.
     """
     import skops.io
 
     try:
         unknown = sorted(set(skops.io.get_untrusted_types(data=content)) - set(TRUSTED_TYPES))
     except (zipfile.BadZipFile, KeyError, ValueError) as error:
-        raise IntegrityError(f"The model file is not a skops file ({error}) and was not loaded.") from None
+        raise IntegrityError(
+            f"The model file is not a skops file ({error}) and was not loaded."
+        ) from None
     if unknown:
-        raise IntegrityError(f"The model file names types that are not allowed ({', '.join(unknown)}): not loaded.")
+        raise IntegrityError(
+            f"The model file names types that are not allowed ({', '.join(unknown)}): not loaded."
+        )
     return ChurnModel(skops.io.loads(content, trusted=list(TRUSTED_TYPES)), features)
 
 
 def model_input(features: tuple[tuple[str, str], ...], rows: pd.DataFrame) -> pd.DataFrame:
-    """The columns that the encoder and the classifier read: numbers as float64 with NaN for null, categories as text.
+    """The columns that the encoder and the classifier read: numbers as float64 with NaN for
+    null, categories as text.
 
-    Rows are read as the lake holds them and as pandas reads a CSV file: booleans as text or objects, whole numbers with
-    gaps as floats. Columns that were made here pass as they are.
+    Rows are read as the lake holds them and as pandas reads a CSV file: booleans as text or
+    objects, whole numbers with gaps as floats. Columns that were made here pass as they are.
 
     Raises:
         DataError: a value of a number or boolean cannot be read as one.
     """
     columns: Mapping[str, Any] = {
-        name: _category(rows[name]) if dtype == "category" else _number(rows[name], dtype) for name, dtype in features
+        name: _category(rows[name]) if dtype == "category" else _number(rows[name], dtype)
+        for name, dtype in features
     }
     return pd.DataFrame(columns, copy=False)
 
@@ -181,14 +211,20 @@ def _number(values: pd.Series, dtype: str) -> Floats:
         read, faults = convert(values, cast("Dtype", dtype))
         for unreadable in faults.values():
             first = values[unreadable].iloc[0]
-            raise DataError(f"Column {values.name} holds {first!r}, which is not a value of {dtype}: correct it.")
+            raise DataError(
+                f"Column {values.name} holds {first!r}, which is not a value of {dtype}:"
+                " correct it."
+            )
         values = read
     return np.asarray(values.astype("Float64").to_numpy(dtype="float64", na_value=np.nan))
 
 
 def _sources(prepare: Any, features: tuple[tuple[str, str], ...]) -> list[str]:  # noqa: ANN401 - a ColumnTransformer
-    """The feature that each transformed column was made from: the categories first, as the pipeline has them."""
-    # Counted, not read from the columns' names: "plan_type_x" may be plan = "type_x" or plan_type = "x".
+    """The feature that each transformed column was made from: the categories first, as the
+    pipeline has them.
+    """
+    # Counted, not read from the columns' names: "plan_type_x" may be plan = "type_x" or
+    # plan_type = "x".
     sources = []
     categories = [name for name, dtype in features if dtype == "category"]
     encoder = prepare.named_transformers_["category"]
@@ -197,4 +233,7 @@ def _sources(prepare: Any, features: tuple[tuple[str, str], ...]) -> list[str]: 
         kept = len(encoder.categories_[position]) - (0 if rare is None else len(rare) - 1)
         sources += [name] * kept
     columns = prepare.get_feature_names_out()[len(sources) :]
-    return [*sources, *(name.removeprefix("number__").removeprefix("missingindicator_") for name in columns)]
+    return [
+        *sources,
+        *(name.removeprefix("number__").removeprefix("missingindicator_") for name in columns),
+    ]

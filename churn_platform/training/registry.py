@@ -12,7 +12,14 @@ import numpy as np
 from churn_platform.base.errors import ChurnError, IntegrityError, UsageError
 from churn_platform.base.files import write_json
 from churn_platform.base.provenance import FITTING
-from churn_platform.training.candidate import ENTITIES, FILES, PASSPORT, SCHEMA, Candidate, candidate_of
+from churn_platform.training.candidate import (
+    ENTITIES,
+    FILES,
+    PASSPORT,
+    SCHEMA,
+    Candidate,
+    candidate_of,
+)
 from churn_platform.training.mlflow_server import (
     MARKER,
     MlflowServer,
@@ -29,11 +36,14 @@ if TYPE_CHECKING:
     import pandas as pd
     from mlflow.tracking import MlflowClient
 
-CANDIDATE, PRODUCTION = "candidate", "production"
+CANDIDATE = "candidate"
+PRODUCTION = "production"
 
 
 class ModelRegistry:
-    """One registered model of one home: in the home's own MLflow store, or on the server at `server`."""
+    """One registered model of one home: in the home's own MLflow store, or on the server at
+    `server`.
+    """
 
     def __init__(self, home: Path, model_name: str, server: str = "") -> None:
         self.home = home
@@ -44,11 +54,17 @@ class ModelRegistry:
     @property
     def tracking_uri(self) -> str:
         """The store's address, as MLflow's own tools take it."""
-        return self.server.uri if self.server else f"sqlite:///{self.home / 'mlflow.db'}"
+        if self.server:
+            return self.server.uri
+        return f"sqlite:///{self.home / 'mlflow.db'}"
 
     def away(self) -> str | None:
-        """Why the store cannot be used at this moment, as a sentence; None when it can be tried."""
-        return self.server.away() if self.server else None
+        """Why the store cannot be used at this moment, as a sentence; None when it can be
+        tried.
+        """
+        if self.server:
+            return self.server.away()
+        return None
 
     def prepare(self) -> None:
         """Create store, experiment and registered model once, under a lock.
@@ -68,31 +84,52 @@ class ModelRegistry:
 
     def find(self, digest: str) -> int | None:
         """The version that was made from the same data, recipe and code; None if absent."""
-        found = self._client().search_model_versions(f"name='{self.model_name}' and tags.digest='{digest}'")
+        found = self._client().search_model_versions(
+            f"name='{self.model_name}' and tags.digest='{digest}'"
+        )
         return min((int(version.version) for version in found), default=None)
 
     def versions(self) -> list[int]:
         """Every completely registered version, ascending; empty without a store."""
         if self.server is None and not (self.home / "mlflow.db").exists():
             return []
-        found = self._client().search_model_versions(f"name='{self.model_name}'", max_results=10_000)
+        found = self._client().search_model_versions(
+            f"name='{self.model_name}'", max_results=10_000
+        )
         return sorted(int(version.version) for version in found if "digest" in version.tags)
 
-    def register(self, candidate: Candidate, sample: "pd.DataFrame", plots: Mapping[str, bytes], run_id: str) -> int:
-        """Log a candidate to the MLflow run and register it under the alias `candidate`; the version.
+    def register(
+        self,
+        candidate: Candidate,
+        sample: "pd.DataFrame",
+        plots: Mapping[str, bytes],
+        run_id: str,
+    ) -> int:
+        """Log a candidate to the MLflow run and register it under the alias `candidate`; the
+        version.
 
         Args:
             candidate: the fitted candidate.
-            sample: (rows, features) training rows, for the shape of the answer in the signature.
+            sample: (rows, features) training rows, for the shape of the answer in the
+                signature.
             plots: name -> PNG.
             run_id: the MLflow run, given explicitly: an ambient run decides nothing.
         """
         client = self._client()
-        figures = {k: v for k, v in candidate.passport["metrics"].items() if isinstance(v, int | float)}
+        figures = {
+            k: v for k, v in candidate.passport["metrics"].items() if isinstance(v, int | float)
+        }
         for name, value in figures.items():
             client.log_metric(run_id, name, value)
         parameters = candidate.model.pipeline.named_steps["classify"].estimator.get_params()
-        for name in ("algorithm", "as_of", "training_rows", "training_churners", "threshold", "dataset_digest"):
+        for name in (
+            "algorithm",
+            "as_of",
+            "training_rows",
+            "training_churners",
+            "threshold",
+            "dataset_digest",
+        ):
             client.log_param(run_id, name, candidate.passport[name])
         for name, value in parameters.items():
             client.log_param(run_id, f"estimator.{name}", value)
@@ -108,28 +145,33 @@ class ModelRegistry:
         return version
 
     def load(self, version: int) -> Candidate:
-        """A version's candidate; its bytes are checked against the digest recorded at registration.
+        """A version's candidate; its bytes are checked against the digest recorded at
+        registration.
 
         Raises:
             UsageError: there is no such version.
-            IntegrityError: a file does not match its digest, or names a type that is not allowed.
+            IntegrityError: a file does not match its digest, or names a type that is not
+                allowed.
         """
         return candidate_of(self.files(version), version)
 
     def files(self, version: int) -> dict[str, bytes]:
-        """A version's verified files by name: model, passport, training entities, feature schema.
+        """A version's verified files by name: model, passport, training entities, feature
+        schema.
 
         Raises:
             UsageError: there is no such version.
             IntegrityError: a file does not match its digest.
         """
-        recorded, files = self.recorded(version), self._stored_files(version)
+        recorded = self.recorded(version)
+        files = self._stored_files(version)
         for name, content in files.items():
             found = hashlib.sha256(content).hexdigest()
             if found != recorded.get(name):
                 raise IntegrityError(
-                    f"Version {version} of {self.model_name}: {name} does not match the digest recorded when it was "
-                    f"registered (recorded {str(recorded.get(name))[:12]}, found {found[:12]}): not loaded."
+                    f"Version {version} of {self.model_name}: {name} does not match the digest"
+                    " recorded when it was registered (recorded"
+                    f" {str(recorded.get(name))[:12]}, found {found[:12]}): not loaded."
                 )
         return files
 
@@ -162,7 +204,8 @@ class ModelRegistry:
         return True
 
     def tags(self) -> dict[int, dict[str, str]]:
-        """Every finished version's tags; a version that was cut off while it was registered has no digest.
+        """Every finished version's tags; a version that was cut off while it was registered has
+        no digest.
 
         Raises:
             IntegrityError: the store cannot be read.
@@ -195,7 +238,9 @@ class ModelRegistry:
             IntegrityError: the store cannot be read; that is not the same as no alias.
             StoreDown: the server does not answer.
         """
-        if self.server is None and not any((self.home / name).exists() for name in ("mlflow.db", MARKER)):
+        if self.server is None and not any(
+            (self.home / name).exists() for name in ("mlflow.db", MARKER)
+        ):
             # Asking MLflow would create the store, outside the lock.
             return None
         from mlflow.exceptions import MlflowException
@@ -204,7 +249,10 @@ class ModelRegistry:
         try:
             return int(self._client().get_model_version_by_alias(self.model_name, alias).version)
         except (MlflowException, SQLAlchemyError) as error:
-            if getattr(error, "error_code", None) in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            if getattr(error, "error_code", None) in (
+                "RESOURCE_DOES_NOT_EXIST",
+                "INVALID_PARAMETER_VALUE",
+            ):
                 return None
             raise self._unreadable(error) from error
 
@@ -215,12 +263,16 @@ class ModelRegistry:
 
     def anchor(self, version: int, ledger_head: str) -> None:
         """Record the ledger's head on a version, outside the chain: a cut tail is found."""
-        self._client().set_model_version_tag(self.model_name, str(version), "ledger_head", ledger_head)
+        self._client().set_model_version_tag(
+            self.model_name, str(version), "ledger_head", ledger_head
+        )
 
     def _unreadable(self, error: Exception) -> ChurnError:
         if self.server is not None:
             return self.server.down(error)
-        return IntegrityError(f"{self.home / 'mlflow.db'} cannot be read ({str(error).splitlines()[0]}): restore it.")
+        return IntegrityError(
+            f"{self.home / 'mlflow.db'} cannot be read ({str(error).splitlines()[0]}): restore it."
+        )
 
     def _client(self) -> "MlflowClient":
         self._check_place()
@@ -237,13 +289,22 @@ class ModelRegistry:
 
     def _side_files(self, candidate: Candidate, folder: Path) -> dict[str, Path]:
         """Write the files that go next to the model."""
-        schema = {"features": candidate.passport["features"], "contract_hash": candidate.passport["contract_hash"]}
+        schema = {
+            "features": candidate.passport["features"],
+            "contract_hash": candidate.passport["contract_hash"],
+        }
         write_json(folder / PASSPORT, candidate.passport)
         write_json(folder / SCHEMA, schema)
         np.save(folder / ENTITIES, candidate.training_entities, allow_pickle=False)
         return {name: folder / name for name in (PASSPORT, SCHEMA, ENTITIES)}
 
-    def _log_model(self, candidate: Candidate, sample: "pd.DataFrame", files: Mapping[str, Path], run_id: str) -> int:
+    def _log_model(
+        self,
+        candidate: Candidate,
+        sample: "pd.DataFrame",
+        files: Mapping[str, Path],
+        run_id: str,
+    ) -> int:
         import mlflow
         import mlflow.sklearn
         from mlflow.models import ModelSignature, infer_signature
@@ -252,8 +313,11 @@ class ModelRegistry:
         mlflow.set_tracking_uri(self.tracking_uri)
         active = mlflow.active_run()
         if active is None or active.info.run_id != run_id:
-            raise UsageError(f"MLflow's active run is not {run_id}: the model would be logged to the wrong run.")
-        # Any type: MLflow would refuse a boolean or a whole number with gaps. The pipeline reads and checks the values.
+            raise UsageError(
+                f"MLflow's active run is not {run_id}: the model would be logged to the wrong run."
+            )
+        # Any type: MLflow would refuse a boolean or a whole number with gaps. The pipeline
+        # reads and checks the values.
         inputs = Schema([ColSpec(AnyType(), name) for name, _ in candidate.model.features])
         outputs = infer_signature(sample, candidate.model.pipeline.predict_proba(sample)).outputs
         info = mlflow.sklearn.log_model(
@@ -263,35 +327,47 @@ class ModelRegistry:
             serialization_format="skops",
             skops_trusted_types=list(TRUSTED_TYPES),
             pyfunc_predict_fn="predict_proba",
-            pip_requirements=[f"{name}=={metadata.version(name)}" for name in (*FITTING, "churn-platform")],
+            pip_requirements=[
+                f"{name}=={metadata.version(name)}" for name in (*FITTING, "churn-platform")
+            ],
             extra_files=[str(path) for path in files.values()],
             registered_model_name=self.model_name,
         )
         return int(info.registered_model_version)
 
     def _stored_files(self, version: int) -> dict[str, bytes]:
-        """The files as they are in MLflow now, unverified; a missing one is empty, also when all of them are."""
+        """The files as they are in MLflow now, unverified; a missing one is empty, also when
+        all of them are.
+        """
         import mlflow.artifacts
         from mlflow.exceptions import MlflowException
 
         self._relocate()
         with quiet(), tempfile.TemporaryDirectory() as target:
-            # Not models:/name/version: that is looked up in the store the process last set, whatever is passed here.
+            # Not models:/name/version: that is looked up in the store the process last set,
+            # whatever is passed here.
             uri = self._client().get_model_version_download_uri(self.model_name, str(version))
             try:
-                found = mlflow.artifacts.download_artifacts(uri, dst_path=target, tracking_uri=self.tracking_uri)
+                found = mlflow.artifacts.download_artifacts(
+                    uri, dst_path=target, tracking_uri=self.tracking_uri
+                )
             except MlflowException as error:
                 if "No such artifact" not in str(error):
                     raise
                 return dict.fromkeys(FILES, b"")
             folders = (Path(found), Path(found) / "extra_files")
             return {
-                name: next((path.read_bytes() for folder in folders if (path := folder / name).exists()), b"")
+                name: next(
+                    (path.read_bytes() for folder in folders if (path := folder / name).exists()),
+                    b"",
+                )
                 for name in FILES
             }
 
     def _tag(self, version: int, candidate: Candidate, run_id: str) -> None:
-        """Digests last: a version without them was cut off in the middle and is never found again."""
+        """Digests last: a version without them was cut off in the middle and is never found
+        again.
+        """
         client = self._client()
         tags = {
             "as_of": candidate.passport["as_of"],

@@ -1,4 +1,6 @@
-"""What a release contains about itself: the manifest of a version and the pointer to production."""
+"""What a release contains about itself: the manifest of a version and the pointer to
+production.
+"""
 
 import re
 from datetime import date
@@ -24,13 +26,18 @@ def iso_date(value: str) -> str:
 
 
 def file_name(value: str) -> str:
-    """`value` unchanged if it names a file of a release: no path, not hidden, not the manifest's.
+    """`value` unchanged if it names a file of a release: no path, not hidden, not the
+    manifest's.
 
     Raises:
         ValueError: it does not.
     """
-    if value in (MANIFEST, MANIFEST_DIGEST) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
-        raise ValueError(f"{value!r} cannot name a file of a release; use letters, digits, '.', '_', '-'")
+    if value in (MANIFEST, MANIFEST_DIGEST) or not re.fullmatch(
+        r"[A-Za-z0-9][A-Za-z0-9._-]*", value
+    ):
+        raise ValueError(
+            f"{value!r} cannot name a file of a release; use letters, digits, '.', '_', '-'"
+        )
     return value
 
 
@@ -51,14 +58,18 @@ class FeatureSpec(_Frozen):
 
 
 class GoldenPrediction(_Frozen):
-    """Features and the probability that the model gave for them; serving must reproduce it exactly."""
+    """Features and the probability that the model gave for them; serving must reproduce it
+    exactly.
+    """
 
     features: dict[str, JsonValue]
     probability: Probability
 
 
 class Manifest(_Frozen):
-    """What a release is: its files by sha256, the model's features in order, and where it comes from."""
+    """What a release is: its files by sha256, the model's features in order, and where it comes
+    from.
+    """
 
     model_name: NonEmpty
     version: int = Field(ge=1)
@@ -82,7 +93,8 @@ class Pointer(_Frozen):
         version: The version that serves from `activate_at` on.
         previous_version: The version that it replaced; None for the first.
         activate_at: The instant at which all servers change over.
-        ledger_head: Digest of the newest receipt when the pointer moved: an anchor of the ledger.
+        ledger_head: Digest of the newest receipt when the pointer moved: an anchor of the
+            ledger.
         as_of: The month whose decision moved it.
     """
 
@@ -94,11 +106,13 @@ class Pointer(_Frozen):
 
 
 def why_not_scored(manifest: Manifest, model_hash: str) -> str:
-    """Why a version cannot score customers under the contract of this `model_hash`; empty when it can."""
+    """Why a version cannot score customers under the contract of this `model_hash`; empty when
+    it can.
+    """
     if manifest.contract_hash == model_hash:
         return ""
     return (
-        f"Version {manifest.version} is in production and was trained under another contract: the entity, features "
-        "or label have changed since, so it cannot score. Put them back, or type `churn retrain --reason TEXT` and "
-        "`churn run`."
+        f"Version {manifest.version} is in production and was trained under another contract:"
+        " the entity, features or label have changed since, so it cannot score. Put them back,"
+        " or type `churn retrain --reason TEXT` and `churn run`."
     )

@@ -1,7 +1,8 @@
-"""LightGBM's own C library, called directly: a row in 10 microseconds, without importing the Python package.
+"""LightGBM's own C library, called directly: a row in 10 microseconds, without importing the
+Python package.
 
-`import lightgbm` brings scikit-learn, pandas and pyarrow: 3 seconds of start and 100 MB in every worker, of which
-predicting needs nothing.
+`import lightgbm` brings scikit-learn, pandas and pyarrow: 3 seconds of start and 100 MB in
+every worker, of which predicting needs nothing.
 """
 
 import ctypes
@@ -33,24 +34,44 @@ from churn_platform.training.scorer import (
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 # The constants of LightGBM's c_api.h.
-FLOAT64, ROW_MAJOR, PROBABILITY, CONTRIBUTIONS, ALL_TREES = 1, 1, 0, 3, -1
+FLOAT64 = 1
+ROW_MAJOR = 1
+PROBABILITY = 0
+CONTRIBUTIONS = 3
+ALL_TREES = -1
 PARAMETERS = b"num_threads=1"
-LIBRARIES = ("lib/lib_lightgbm.so", "lib/lib_lightgbm.dylib", "bin/lib_lightgbm.dll", "lib/lib_lightgbm.dll")
+LIBRARIES = (
+    "lib/lib_lightgbm.so",
+    "lib/lib_lightgbm.dylib",
+    "bin/lib_lightgbm.dll",
+    "lib/lib_lightgbm.dll",
+)
 
 
 class LightGBMBooster:
-    """A booster from its text. Not for two threads at once: the single-row call keeps its own buffers."""
+    """A booster from its text.
+
+    Not for two threads at once: the single-row call keeps its own buffers.
+    """
 
     def __init__(self, text: bytes) -> None:
         self._library = _library()
-        self._handle, trees = ctypes.c_void_p(), ctypes.c_int()
-        self._call("LGBM_BoosterLoadModelFromString", text, ctypes.byref(trees), ctypes.byref(self._handle))
+        self._handle = ctypes.c_void_p()
+        trees = ctypes.c_int()
+        self._call(
+            "LGBM_BoosterLoadModelFromString",
+            text,
+            ctypes.byref(trees),
+            ctypes.byref(self._handle),
+        )
         weakref.finalize(self, self._library.LGBM_BoosterFree, self._handle)
         width = ctypes.c_int()
         self._call("LGBM_BoosterGetNumFeature", self._handle, ctypes.byref(width))
         self._width = width.value
         self._row = np.zeros(self._width)
-        self._answer, self._why, self._length = np.zeros(1), np.zeros(self._width + 1), ctypes.c_int64()
+        self._answer = np.zeros(1)
+        self._why = np.zeros(self._width + 1)
+        self._length = ctypes.c_int64()
         self._fast = self._prepared_row(PROBABILITY, self._answer)
         self._fast_why = self._prepared_row(CONTRIBUTIONS, self._why)
 
@@ -81,7 +102,9 @@ class LightGBMBooster:
         return answer
 
     def _prepared_row(self, kind: int, answer: Floats) -> tuple[Any, ...]:
-        """The arguments of the single-row call: parameters are read once, not 1,000 times a second."""
+        """The arguments of the single-row call: parameters are read once, not 1,000 times a
+        second.
+        """
         configuration = ctypes.c_void_p()
         self._call(
             "LGBM_BoosterPredictForMatSingleRowFastInit", self._handle, kind, 0, ALL_TREES, FLOAT64,
@@ -89,7 +112,12 @@ class LightGBMBooster:
         )  # fmt: skip
         weakref.finalize(self, self._library.LGBM_FastConfigFree, configuration)
         row = ctypes.c_void_p(self._row.ctypes.data)
-        return configuration, row, ctypes.byref(self._length), ctypes.c_void_p(answer.ctypes.data)
+        return (
+            configuration,
+            row,
+            ctypes.byref(self._length),
+            ctypes.c_void_p(answer.ctypes.data),
+        )
 
     def _call(self, name: str, *arguments: Any) -> None:  # noqa: ANN401 - C values
         if getattr(self._library, name)(*arguments) != 0:
@@ -100,8 +128,14 @@ class LightGBMBooster:
 @cache
 def _library() -> ctypes.CDLL:
     spec = importlib.util.find_spec("lightgbm")  # finds the package without importing it
-    folders = [Path(folder) for folder in (spec.submodule_search_locations or [])] if spec else []
-    found = next((path for folder in folders for name in LIBRARIES if (path := folder / name).exists()), None)
+    if spec:
+        folders = [Path(folder) for folder in spec.submodule_search_locations or []]
+    else:
+        folders = []
+    found = next(
+        (path for folder in folders for name in LIBRARIES if (path := folder / name).exists()),
+        None,
+    )
     if found is None:
         raise IntegrityError("LightGBM's library is not installed: run `uv sync`")
     library = ctypes.CDLL(str(found))
@@ -129,12 +163,17 @@ class Loaded:
 
 
 def fits(manifest: Manifest, contract: Contract) -> bool:
-    """Whether a release was trained under a contract: entity, label, and features with dtypes in order."""
-    return manifest.contract_hash == contract.model_hash and manifest.features == _features(contract)
+    """Whether a release was trained under a contract: entity, label, and features with dtypes
+    in order.
+    """
+    return manifest.contract_hash == contract.model_hash and manifest.features == _features(
+        contract
+    )
 
 
 def load_release(releases: Releases, contract: Contract, version: int, pointer: Pointer) -> Loaded:
-    """Verify a release and load it: every digest, the contract, the features in order, the golden predictions.
+    """Verify a release and load it: every digest, the contract, the features in order, the
+    golden predictions.
 
     Raises:
         IntegrityError: it must not serve; explains why.
@@ -142,14 +181,20 @@ def load_release(releases: Releases, contract: Contract, version: int, pointer: 
     manifest = releases.verify(version)
     if manifest.contract_hash != contract.model_hash:
         raise IntegrityError(
-            f"release {version} was trained under another contract: its entity, features or label are not those of "
-            "the contract in use; put the contract of the release in place"
+            f"release {version} was trained under another contract: its entity, features or"
+            " label are not those of the contract in use; put the contract of the release in"
+            " place"
         )
     if manifest.features != _features(contract):
-        raise IntegrityError(f"release {version} reads the features in another order than the contract names them")
+        raise IntegrityError(
+            f"release {version} reads the features in another order than the contract names them"
+        )
     scorer = _scorer(manifest, lambda name: _verified(releases, manifest, name))
     check_golden(scorer, manifest.golden)
-    passport = json.loads(_verified(releases, manifest, PASSPORT)) if PASSPORT in manifest.files else {}
+    if PASSPORT in manifest.files:
+        passport = json.loads(_verified(releases, manifest, PASSPORT))
+    else:
+        passport = {}
     return Loaded(
         manifest,
         scorer,
@@ -161,11 +206,15 @@ def load_release(releases: Releases, contract: Contract, version: int, pointer: 
 
 
 def _features(contract: Contract) -> list[FeatureSpec]:
-    return [FeatureSpec(name=name, dtype=column.dtype) for name, column in contract.features.items()]
+    return [
+        FeatureSpec(name=name, dtype=column.dtype) for name, column in contract.features.items()
+    ]
 
 
 def _verified(releases: Releases, manifest: Manifest, name: str) -> bytes:
-    """A file's bytes, compared with the manifest as they are used: the file may have changed since it was verified."""
+    """A file's bytes, compared with the manifest as they are used: the file may have changed
+    since it was verified.
+    """
     content = (releases.folder / str(manifest.version) / name).read_bytes()
     if hashlib.sha256(content).hexdigest() != manifest.files[name]:
         raise IntegrityError(f"release {manifest.version} was changed while it was read: {name}")
@@ -174,7 +223,10 @@ def _verified(releases: Releases, manifest: Manifest, name: str) -> bytes:
 
 def _scorer(manifest: Manifest, read: Callable[[str], bytes]) -> Scorer:
     if FORM_FILE in manifest.files:
-        return FormScorer(ServingForm.model_validate_json(read(FORM_FILE)), LightGBMBooster(read(BOOSTER_FILE)))
+        return FormScorer(
+            ServingForm.model_validate_json(read(FORM_FILE)),
+            LightGBMBooster(read(BOOSTER_FILE)),
+        )
     from churn_platform.training.model import load_model
 
     features = tuple((feature.name, feature.dtype) for feature in manifest.features)

@@ -33,7 +33,9 @@ class Releases:
         self.folder = folder
         self.pointer_file = folder / "production"
 
-    def publish(self, version: int, files: Mapping[str, bytes | Path], manifest: Mapping[str, Any]) -> Manifest:
+    def publish(
+        self, version: int, files: Mapping[str, bytes | Path], manifest: Mapping[str, Any]
+    ) -> Manifest:
         """Publish a version, or leave it alone where it stands with the same content.
 
         Args:
@@ -42,7 +44,8 @@ class Releases:
             manifest: The fields of `Manifest` but `files` and `version`.
 
         Returns:
-            The manifest as it stands. Publishing again keeps the first `created_at`: it is not content.
+            The manifest as it stands. Publishing again keeps the first `created_at`: it is not
+            content.
 
         Raises:
             DataError: the manifest has a wrong field, or a file a name that cannot be.
@@ -62,7 +65,8 @@ class Releases:
         return self._same_content(built)
 
     def point(self, version: int, *, ledger_head: str, activate_at: str, as_of: str) -> Pointer:
-        """Put `version` into production by replacing the pointer; pointing again keeps what it replaced.
+        """Put `version` into production by replacing the pointer; pointing again keeps what it
+        replaced.
 
         Raises:
             UsageError: the version has no release.
@@ -74,8 +78,14 @@ class Releases:
         replaced = None if current is None else current.version
         if current is not None and current.version == version:
             replaced = current.previous_version
-        fields = {"previous_version": replaced, "activate_at": activate_at, "ledger_head": ledger_head}
-        pointer = _valid(Pointer, {"version": version, "as_of": as_of} | fields, "the pointer to production")
+        fields = {
+            "previous_version": replaced,
+            "activate_at": activate_at,
+            "ledger_head": ledger_head,
+        }
+        pointer = _valid(
+            Pointer, {"version": version, "as_of": as_of} | fields, "the pointer to production"
+        )
         write_json(self.pointer_file, pointer.model_dump())
         return pointer
 
@@ -104,7 +114,8 @@ class Releases:
         return pointer
 
     def read_pointer(self) -> Pointer | None:
-        """What the pointer records, whether or not the release is there; `pointer` asks for the release too.
+        """What the pointer records, whether or not the release is there; `pointer` asks for the
+        release too.
 
         Raises:
             IntegrityError: the pointer cannot be read.
@@ -118,7 +129,9 @@ class Releases:
     def production(self) -> Manifest | None:
         """The manifest of the version in production; None before the first promotion."""
         pointer = self.pointer()
-        return None if pointer is None else self.manifest(pointer.version)
+        if pointer is None:
+            return None
+        return self.manifest(pointer.version)
 
     def versions(self) -> list[int]:
         """The published versions, ascending."""
@@ -135,14 +148,22 @@ class Releases:
             IntegrityError: the manifest was changed.
         """
         if not self._folder(version).is_dir():
-            raise UsageError(f"version {version} has no release in {self.folder}; there are {self.versions()}")
-        text, recorded = (self._content(version, name) for name in (release.MANIFEST, release.MANIFEST_DIGEST))
+            raise UsageError(
+                f"version {version} has no release in {self.folder}; there are {self.versions()}"
+            )
+        text, recorded = (
+            self._content(version, name) for name in (release.MANIFEST, release.MANIFEST_DIGEST)
+        )
         found = hashlib.sha256(text).hexdigest()
         if found != (expected := recorded.decode("ascii", "replace")):
             raise self._fault(version, release.MANIFEST, expected, found)
-        manifest = _read(Manifest, text, f"the manifest of version {version}", self._remedy(version))
+        manifest = _read(
+            Manifest, text, f"the manifest of version {version}", self._remedy(version)
+        )
         if manifest.version != version:
-            raise self._fault(version, release.MANIFEST, f"of version {version}", f"of {manifest.version}")
+            raise self._fault(
+                version, release.MANIFEST, f"of version {version}", f"of {manifest.version}"
+            )
         return manifest
 
     def path(self, version: int, name: str) -> Path:
@@ -168,7 +189,8 @@ class Releases:
         for name in (release.MANIFEST, release.MANIFEST_DIGEST):
             found.pop(name)
         for name in sorted(manifest.files.keys() | found.keys()):
-            expected, actual = manifest.files.get(name, "no file"), found.get(name, "no file")
+            expected = manifest.files.get(name, "no file")
+            actual = found.get(name, "no file")
             if expected != actual:
                 raise self._fault(version, name, expected, actual)
         return manifest
@@ -183,10 +205,15 @@ class Releases:
             raise self._fault(version, name, "there", "no file") from error
 
     def _build(
-        self, folder: Path, version: int, files: Mapping[str, bytes | Path], manifest: Mapping[str, Any]
+        self,
+        folder: Path,
+        version: int,
+        files: Mapping[str, bytes | Path],
+        manifest: Mapping[str, Any],
     ) -> Manifest:
         fields = {**manifest, "version": version, "files": dict.fromkeys(files, GENESIS)}
-        # names and fields are checked before anything is written: a name may be a path out of the folder
+        # names and fields are checked before anything is written: a name may be a path out of
+        # the folder
         draft = _valid(Manifest, fields, f"the manifest of version {version}")
         folder.mkdir()
         digests = {name: _put(folder / name, content) for name, content in files.items()}
@@ -198,11 +225,13 @@ class Releases:
 
     def _same_content(self, built: Manifest) -> Manifest:
         standing = self.verify(built.version)
-        stands, offered = (digest_of(one.model_dump(exclude={"created_at"})) for one in (standing, built))
+        stands, offered = (
+            digest_of(one.model_dump(exclude={"created_at"})) for one in (standing, built)
+        )
         if stands != offered:
             raise IntegrityError(
-                f"version {built.version} is published with another content (digest {stands}, offered "
-                f"{offered}); a version never changes: register a new one"
+                f"version {built.version} is published with another content (digest {stands},"
+                f" offered {offered}); a version never changes: register a new one"
             )
         return standing
 
@@ -225,7 +254,9 @@ def _put(target: Path, content: bytes | Path) -> str:
 
 
 def _digest(entry: Path) -> str:
-    return sha256_file(entry) if entry.is_file() and not entry.is_symlink() else "no plain file"
+    if entry.is_file() and not entry.is_symlink():
+        return sha256_file(entry)
+    return "no plain file"
 
 
 def _valid(model: type[_Model], fields: Mapping[str, Any], what: str) -> _Model:

@@ -1,4 +1,6 @@
-"""Scores rows that are plain mappings, as serving needs it: one customer in microseconds, a thousand in milliseconds."""
+"""Scores rows that are plain mappings, as serving needs it: one customer in microseconds, a
+thousand in milliseconds.
+"""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,11 +18,14 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 Row = Mapping[str, object]
 """Feature -> value: text, number, boolean, or None where the value is null."""
 
-BOOSTER_FILE, FORM_FILE = "booster.txt", "serving.json"
+BOOSTER_FILE = "booster.txt"
+FORM_FILE = "serving.json"
 NONE = "(none)"
 MARGIN = 1e-6
 GOLDEN_TOLERANCE = 1e-12
-"""Probabilities agree to the last bits on one machine; another processor's logarithm may differ in the very last."""
+"""Probabilities agree to the last bits on one machine; another processor's logarithm may differ
+in the very last.
+"""
 
 
 class Scorer(Protocol):
@@ -44,7 +49,9 @@ class Scorer(Protocol):
 
 
 def seen(known: Collection[str] | None, value: object) -> bool:
-    """Whether a value is among the trained ones; always true of a number, which has no list of them."""
+    """Whether a value is among the trained ones; always true of a number, which has no list of
+    them.
+    """
     return known is None or (NONE if value is None else str(value)) in known
 
 
@@ -61,9 +68,11 @@ class Booster(Protocol):
 
 
 class Encoding(BaseModel):
-    """One category as the fitted encoder has it: value -> its column, and the column of every other value.
+    """One category as the fitted encoder has it: value -> its column, and the column of every
+    other value.
 
-    `other` is None where the encoder has no column for rare values: an unknown one is then all zeros.
+    `other` is None where the encoder has no column for rare values: an unknown one is then all
+    zeros.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -74,7 +83,9 @@ class Encoding(BaseModel):
 
 
 class ServingForm(BaseModel):
-    """The preprocessing of a model as plain values: categories in order, then numbers, then the sigmoid."""
+    """The preprocessing of a model as plain values: categories in order, then numbers, then the
+    sigmoid.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -91,8 +102,11 @@ class FormScorer:
     def __init__(self, form: ServingForm, booster: Booster) -> None:
         self.features = tuple((feature.name, feature.dtype) for feature in form.features)
         self.threshold = form.threshold
-        self.categories: Mapping[str, Collection[str]] = {n: one.columns for n, one in form.encodings.items()}
-        self._form, self._booster = form, booster
+        self.categories: Mapping[str, Collection[str]] = {
+            n: one.columns for n, one in form.encodings.items()
+        }
+        self._form = form
+        self._booster = booster
         self._categories: list[tuple[str, int, dict[str, int], int | None]] = []
         offset = 0
         for name, dtype in self.features:
@@ -103,8 +117,12 @@ class FormScorer:
         self._first_number = offset
         self._numbers = [name for name, dtype in self.features if dtype != "category"]
         self._width = offset + len(self._numbers)
-        # Where each feature's columns begin, and the features' places among them in the contract's order.
-        self._starts = [*(start for _, start, _, _ in self._categories), *range(offset, self._width)]
+        # Where each feature's columns begin, and the features' places among them in the
+        # contract's order.
+        self._starts = [
+            *(start for _, start, _, _ in self._categories),
+            *range(offset, self._width),
+        ]
         have = [*(name for name, *_ in self._categories), *self._numbers]
         self._order = [have.index(name) for name, _ in self.features]
 
@@ -112,7 +130,9 @@ class FormScorer:
         """Calibrated churn probability of each row."""
         raw = np.clip(self._booster.probability(self._matrix(rows)), MARGIN, 1 - MARGIN)
         scores = np.log(raw / (1 - raw))
-        found: list[float] = (1 / (1 + np.exp(-(self._form.slope * scores + self._form.intercept)))).tolist()
+        found: list[float] = (
+            1 / (1 + np.exp(-(self._form.slope * scores + self._form.intercept)))
+        ).tolist()
         return found
 
     def contributions(self, rows: Sequence[Row]) -> Floats:
@@ -140,7 +160,9 @@ class ModelScorer:
     """Any fitted pipeline as a scorer: what serves an algorithm that has no serving form."""
 
     def __init__(self, model: "ChurnModel") -> None:
-        self.features, self.threshold, self._model = model.features, model.threshold, model
+        self.features = model.features
+        self.threshold = model.threshold
+        self._model = model
         self.categories: Mapping[str, Collection[str]] = model.categories
 
     def probability(self, rows: Sequence[Row]) -> list[float]:
@@ -157,7 +179,10 @@ class ModelScorer:
 
         return pd.DataFrame(
             {
-                name: pd.Series([row[name] for row in rows], dtype=object if dtype == "category" else "Float64")
+                name: pd.Series(
+                    [row[name] for row in rows],
+                    dtype=object if dtype == "category" else "Float64",
+                )
                 for name, dtype in self.features
             }
         )
@@ -170,10 +195,13 @@ def check_golden(scorer: Scorer, golden: Sequence[GoldenPrediction]) -> None:
         IntegrityError: one differs, or there is none.
     """
     if not golden:
-        raise IntegrityError("the release has no golden predictions: nothing shows that it answers as it was judged")
+        raise IntegrityError(
+            "the release has no golden predictions: nothing shows that it answers as it was judged"
+        )
     found = scorer.probability([one.features for one in golden])
     for number, (one, probability) in enumerate(zip(golden, found, strict=True), start=1):
         if not abs(one.probability - probability) <= GOLDEN_TOLERANCE:
             raise IntegrityError(
-                f"golden prediction {number} is {probability!r} here and was {one.probability!r} when it was promoted"
+                f"golden prediction {number} is {probability!r} here and was"
+                f" {one.probability!r} when it was promoted"
             )

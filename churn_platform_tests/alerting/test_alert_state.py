@@ -10,7 +10,8 @@ NOW = dt.datetime(2024, 2, 1, tzinfo=dt.UTC)
 
 def test_a_state_is_read_as_it_was_written(tmp_path):
     state = State(
-        receivers={"json 1": Told(sequence=3, failures=1, tried=NOW, error="answered 500")}, down={"The daemon": NOW}
+        receivers={"json 1": Told(sequence=3, failures=1, tried=NOW, error="answered 500")},
+        down={"The daemon": NOW},
     )
     state.notify(Message("t", "b", "failure"), NOW)
     write_state(tmp_path / "alerts.json", state)

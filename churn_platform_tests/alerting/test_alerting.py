@@ -15,7 +15,7 @@ from churn_platform.alerting.dagster_ui import free_port
 from churn_platform.base.errors import DropRefused
 from churn_platform.base.settings import Settings
 from churn_platform.ingestion.publish import publish_drop
-from churn_platform.services import Home
+from churn_platform.services import Services
 from churn_platform_tests.receiver import mute, receiving
 from churn_platform_tests.small_business import JANUARY, deliver, make_home, month_tables, open_home
 
@@ -44,8 +44,10 @@ def watched(tmp_path, clock):
     make_home(tmp_path / "home")
 
     def opened(*urls, **settings):
-        chosen = Settings(home=tmp_path / "home", actor="ada", alert_urls=SecretStr("\n".join(urls)), **settings)
-        return Alerter(Home(chosen, clock))
+        chosen = Settings(
+            home=tmp_path / "home", actor="ada", alert_urls=SecretStr("\n".join(urls)), **settings
+        )
+        return Alerter(Services(chosen, clock))
 
     return opened
 
@@ -70,7 +72,9 @@ def test_every_event_is_told_once_in_order_also_by_the_next_process(watched, rec
     alerter = watched(receiver.url)
     alerter.begin()
     promoted(alerter)
-    alerter.home.ledger.append(actor="ada", act="drop accepted", subject="2024-01-31", reason="No news.")
+    alerter.home.ledger.append(
+        actor="ada", act="drop accepted", subject="2024-01-31", reason="No news."
+    )
     promoted(alerter, 2)
     assert alerter.send().sent == 2
     assert watched(receiver.url).send().sent == 0
@@ -78,7 +82,9 @@ def test_every_event_is_told_once_in_order_also_by_the_next_process(watched, rec
 
 
 def test_a_decision_is_told_with_the_sentences_of_its_findings(february_decided_copy, receiver):
-    home = Home(Settings(home=february_decided_copy.folder, actor="ada", alert_urls=SecretStr(receiver.url)))
+    home = Services(
+        Settings(home=february_decided_copy.folder, actor="ada", alert_urls=SecretStr(receiver.url))
+    )
     from churn_platform.promotion.deciding import carry_out, newest_decision
 
     alerter = Alerter(home)
@@ -86,7 +92,9 @@ def test_a_decision_is_told_with_the_sentences_of_its_findings(february_decided_
     carry_out(home)
     alerter.send()
     assert receiver.titles == ["gym: promoted version 2"]
-    findings = [finding for finding in newest_decision(home).findings if finding.outcome != "not_applicable"]
+    findings = [
+        finding for finding in newest_decision(home).findings if finding.outcome != "not_applicable"
+    ]
     assert len(findings) > 5
     assert all(finding.detail in receiver.got[0]["body"] for finding in findings)
 
@@ -152,7 +160,9 @@ def test_one_receiver_that_fails_takes_nothing_from_the_others(watched, receiver
     assert [state["unsent"] for state in alerter.waiting()] == [3, 0]
 
 
-def test_a_message_that_is_never_taken_makes_way_after_a_bounded_number_of_tries(watched, clock, receiver):
+def test_a_message_that_is_never_taken_makes_way_after_a_bounded_number_of_tries(
+    watched, clock, receiver
+):
     alerter = watched(receiver.url)
     alerter.begin()
     promoted(alerter)
@@ -233,7 +243,9 @@ def test_a_kill_between_two_messages_repeats_none_that_was_counted(watched, rece
     assert receiver.titles == ["gym: promoted version 1", "gym: promoted version 2"]
 
 
-def test_a_home_that_cannot_be_written_sends_nothing_rather_than_the_same_for_ever(watched, receiver, monkeypatch):
+def test_a_home_that_cannot_be_written_sends_nothing_rather_than_the_same_for_ever(
+    watched, receiver, monkeypatch
+):
     def full(*_):
         raise OSError(28, "No space left on device")
 
@@ -251,15 +263,21 @@ def test_no_secret_of_a_url_is_in_any_file_of_the_home_or_in_a_settings_text(wat
     promoted(alerter)
     alerter.send()
     assert receiver.got
-    written = b"".join(path.read_bytes() for path in alerter.home.folder.rglob("*") if path.is_file())
-    shown = f"{alerter.home.settings!r} {alerter.waiting()} {alerter.home.settings.model_dump_json()}"
+    written = b"".join(
+        path.read_bytes() for path in alerter.home.folder.rglob("*") if path.is_file()
+    )
+    shown = (
+        f"{alerter.home.settings!r} {alerter.waiting()} {alerter.home.settings.model_dump_json()}"
+    )
     for secret in ("pa55word", "s3cret-token"):
         assert secret.encode() not in written
         assert secret not in shown
 
 
 def test_receivers_can_stand_in_a_file_with_comments(watched, receiver, tmp_path):
-    (tmp_path / "urls").write_text(f"# ops\n{receiver.url}\n\n  # off: json://127.0.0.1/x\n", encoding="utf-8")
+    (tmp_path / "urls").write_text(
+        f"# ops\n{receiver.url}\n\n  # off: json://127.0.0.1/x\n", encoding="utf-8"
+    )
     alerter = watched(alert_urls_file=tmp_path / "urls")
     assert list(alerter.receivers()) == ["json 1"]
     assert alerter.test() == [{"receiver": "json 1", "error": ""}]
@@ -299,7 +317,11 @@ def test_what_stops_and_what_comes_back_is_told_once_each(watched, receiver):
     for up in (True, False, False, True, True, False):
         watched(receiver.url).seen("The daemon", up=up, sentence="No heartbeat for 300 s.")
     alerter.send()
-    assert receiver.titles == ["gym: the daemon is down", "gym: the daemon runs again", "gym: the daemon is down"]
+    assert receiver.titles == [
+        "gym: the daemon is down",
+        "gym: the daemon runs again",
+        "gym: the daemon is down",
+    ]
     assert [message["type"] for message in receiver.got] == ["failure", "success", "failure"]
     assert receiver.got[0]["body"] == "No heartbeat for 300 s."
     promoted(alerter)

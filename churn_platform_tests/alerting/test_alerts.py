@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from churn_platform.alerting.alerts import FIRST_WAIT, LONGEST_WAIT, PLAIN, finding_lines, message_of, next_try, repeats
+from churn_platform.alerting.alerts import (
+    FIRST_WAIT,
+    LONGEST_WAIT,
+    PLAIN,
+    finding_lines,
+    message_of,
+    next_try,
+    repeats,
+)
 from churn_platform.ledger import receipts as ledger
 from churn_platform.ledger.receipts import (
     ApprovalAct,
@@ -22,20 +30,40 @@ from churn_platform.ledger.receipts import (
 NOW = dt.datetime(2024, 2, 1, 6, tzinfo=dt.UTC)
 ACTS = [
     act
-    for group in (DropAct, RetrainingAct, ApprovalAct, PromotionAct, RollbackAct, ProposalAct, StateAct)
+    for group in (
+        DropAct,
+        RetrainingAct,
+        ApprovalAct,
+        PromotionAct,
+        RollbackAct,
+        ProposalAct,
+        StateAct,
+    )
     for act in get_args(group)
 ]
 FINDINGS = [
     {"code": "GATE001", "title": "Beats production", "outcome": "pass", "detail": "It is better."},
-    {"code": "GATE002", "title": "Interval above zero", "outcome": "fail", "detail": "It may be luck."},
+    {
+        "code": "GATE002",
+        "title": "Interval above zero",
+        "outcome": "fail",
+        "detail": "It may be luck.",
+    },
     {"code": "GATE008", "title": "Forward value", "outcome": "warn", "detail": "It may not last."},
-    {"code": "GATE009", "title": "No slice worse", "outcome": "not_applicable", "detail": "No slice."},
+    {
+        "code": "GATE009",
+        "title": "No slice worse",
+        "outcome": "not_applicable",
+        "detail": "No slice.",
+    },
 ]
 
 
 def receipt(act, subject="version 2", **fields):
     given_fields = {"reason": "Because.", "evidence": {}, **fields}
-    return ledger.append(None, time=NOW.isoformat(), actor="ada", act=act, subject=subject, **given_fields)
+    return ledger.append(
+        None, time=NOW.isoformat(), actor="ada", act=act, subject=subject, **given_fields
+    )
 
 
 def decided(outcome):
@@ -44,7 +72,9 @@ def decided(outcome):
 
 def test_a_refusal_is_told_with_its_findings_and_what_stays():
     made = message_of(
-        receipt("decision", before="version 1", after="refused", reason="It may be luck."), "gym", decided("refused")
+        receipt("decision", before="version 1", after="refused", reason="It may be luck."),
+        "gym",
+        decided("refused"),
     )
     assert (made.title, made.severity) == ("gym: version 2 is refused", "warning")
     assert made.body.splitlines() == [
@@ -79,13 +109,20 @@ def test_production_that_was_kept_is_news_only_when_the_candidate_had_been_appro
     kept = receipt("production kept", "version 1", reason="The policy has changed.")
     assert message_of(kept, "gym", decided("refused")) is None
     assert message_of(kept, "gym", None) is None
-    assert message_of(kept, "gym", decided("promoted")).title == "gym: version 2 was not promoted after all"
+    assert (
+        message_of(kept, "gym", decided("promoted")).title
+        == "gym: version 2 was not promoted after all"
+    )
 
 
 @pytest.mark.parametrize("trigger", ["first", "drift", "schedule", "performance"])
 def test_only_a_retraining_that_performance_asked_for_is_told(trigger):
-    made = message_of(receipt("retraining requested", "2024-02-29", evidence={"trigger": trigger}), "gym", None)
-    assert (None if made is None else made.title) == ("gym: performance fell" if trigger == "performance" else None)
+    made = message_of(
+        receipt("retraining requested", "2024-02-29", evidence={"trigger": trigger}), "gym", None
+    )
+    assert (None if made is None else made.title) == (
+        "gym: performance fell" if trigger == "performance" else None
+    )
 
 
 def test_a_retraining_that_was_skipped_is_told_only_when_performance_fell():
@@ -124,7 +161,9 @@ def test_every_act_in_the_list_is_one_of_the_ledger():
 def test_any_receipt_gives_a_whole_message_or_none(act, after):
     made = message_of(receipt(act, after=after), "gym", decided("promoted"))
     assert made is None or (
-        "None" not in made.title + made.body and "{" not in made.title and made.body.count("Receipt") == 1
+        "None" not in made.title + made.body
+        and "{" not in made.title
+        and made.body.count("Receipt") == 1
     )
 
 
@@ -153,6 +192,11 @@ def test_the_first_waits_are_minutes():
 
 
 def test_a_refused_training_is_told_with_its_reason():
-    made = message_of(receipt("training refused", "2024-03-31", reason="Too few churners."), "gym", None)
-    assert (made.title, made.severity) == ("gym: no candidate of 2024-03-31 can be trained", "warning")
+    made = message_of(
+        receipt("training refused", "2024-03-31", reason="Too few churners."), "gym", None
+    )
+    assert (made.title, made.severity) == (
+        "gym: no candidate of 2024-03-31 can be trained",
+        "warning",
+    )
     assert made.body.startswith("Too few churners.")

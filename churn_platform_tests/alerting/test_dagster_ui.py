@@ -7,15 +7,21 @@ import sys
 
 import pytest
 
-from churn_platform.alerting.dagster_ui import commands, free_port, free_ports, port_is_free, report_url, serve_ui, stop
+from churn_platform.alerting.dagster_ui import (
+    commands,
+    free_port,
+    free_ports,
+    port_is_free,
+    report_url,
+    serve_ui,
+    stop,
+)
 from churn_platform.base.errors import UsageError
 from churn_platform_tests.small_business import make_home, open_home
 
 STUBBORN = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); print('up', flush=True); signal.pause()"
 # Set, not inherited: a shell starts its background jobs with SIGINT ignored.
-POLITE = (
-    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); print('up', flush=True); signal.pause()"
-)
+POLITE = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); print('up', flush=True); signal.pause()"
 
 
 @pytest.fixture
@@ -64,9 +70,14 @@ def test_free_ports_differ_and_are_none_that_an_outgoing_connection_takes():
 
 @pytest.mark.parametrize("which", ["ui", "reports"])
 def test_a_taken_port_is_said_before_anything_starts(tmp_path, taken, which):
-    home = open_home(make_home(tmp_path / "home").folder, reports_port=taken if which == "reports" else free_port())
+    home = open_home(
+        make_home(tmp_path / "home").folder,
+        reports_port=taken if which == "reports" else free_port(),
+    )
     said, remedy = [], "--port" if which == "ui" else "CHURN_REPORTS_PORT"
-    with pytest.raises(UsageError, match=rf"^Port {taken} on 127\.0\.0\.1 is taken: .* with {remedy}\.$"):
+    with pytest.raises(
+        UsageError, match=rf"^Port {taken} on 127\.0\.0\.1 is taken: .* with {remedy}\.$"
+    ):
         serve_ui(home, taken if which == "ui" else free_port(), said.append)
     assert said == []
     assert not (home.folder / "dagster" / "workspace.yaml").exists()
@@ -76,10 +87,17 @@ def test_every_process_listens_on_this_machine_alone_and_runs_our_python(tmp_pat
     home = make_home(tmp_path / "home")
     lines = commands(home, tmp_path / "workspace.yaml", 3456, 4567)
     assert {line[0] for line in lines} == {sys.executable}
-    assert [line[2] for line in lines] == ["dagster", "dagster_webserver", "dagster._daemon", "http.server"]
+    assert [line[2] for line in lines] == [
+        "dagster",
+        "dagster_webserver",
+        "dagster._daemon",
+        "http.server",
+    ]
     for line in lines:
         if line[2] != "dagster._daemon":
-            assert line[line.index("--bind" if line[2] == "http.server" else "-h") + 1] == "127.0.0.1"
+            assert (
+                line[line.index("--bind" if line[2] == "http.server" else "-h") + 1] == "127.0.0.1"
+            )
     assert lines[1][lines[1].index("-p") + 1] == "3456"
     assert lines[0][lines[0].index("-p") + 1] == "4567"
     assert lines[3][-1] == str(home.reports)

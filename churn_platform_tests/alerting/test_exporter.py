@@ -62,13 +62,16 @@ def samples(families):
     return {(s.name, *s.labels.values()) if s.labels else s.name: s.value for s in found}
 
 
-def test_one_scrape_has_every_part_of_the_home_with_help_texts_units_and_bounded_labels(exporter, january):
+def test_one_scrape_has_every_part_of_the_home_with_help_texts_units_and_bounded_labels(
+    exporter, january
+):
     scrape, complaints = exporter(january)
     families = scrape()
     found = samples(families)
     up = {key[1]: value for key, value in found.items() if key[0] == "churn_source_up"}
     assert up == dict.fromkeys(
-        ("daemon", "snapshot", "production", "drift", "performance", "ledger", "verify", "alerts"), 1.0
+        ("daemon", "snapshot", "production", "drift", "performance", "ledger", "verify", "alerts"),
+        1.0,
     )
     assert found["churn_production_version"] == 1
     assert found["churn_daemon_up"] == 1
@@ -90,7 +93,9 @@ def test_every_metric_of_a_home_is_in_the_documents(exporter, february_decided):
 def test_a_change_of_the_home_is_in_the_next_scrape(exporter, january_copy):
     scrape, _ = exporter(january_copy)
     assert samples(scrape())["churn_production_stand_down"] == 0
-    january_copy.ledger.append(actor="ada", act="stand-down began", subject="version 1", reason="It fell.")
+    january_copy.ledger.append(
+        actor="ada", act="stand-down began", subject="version 1", reason="It fell."
+    )
     assert samples(scrape())["churn_production_stand_down"] == 1
 
 
@@ -106,13 +111,20 @@ def test_a_fault_of_one_part_is_a_metric_and_blanks_no_other(exporter, january_c
     assert found["churn_months"] == whole["churn_months"]
     assert found["churn_daemon_up"] == 1
     assert "churn_production_version" not in found
-    assert sorted(complaint.split(" ")[0] for complaint in complaints) == ["ledger", "performance", "production"]
+    assert sorted(complaint.split(" ")[0] for complaint in complaints) == [
+        "ledger",
+        "performance",
+        "production",
+    ]
 
 
 def test_a_scrape_is_cheap(exporter, january):
     scrape, _ = exporter(january)
     scrape()
-    took = [sum(v for k, v in samples(scrape()).items() if k[0] == "churn_source_seconds") for _ in range(5)]
+    took = [
+        sum(v for k, v in samples(scrape()).items() if k[0] == "churn_source_seconds")
+        for _ in range(5)
+    ]
     assert min(took) < 0.05
 
 
@@ -166,7 +178,9 @@ def test_a_round_survives_that_dagsters_storage_is_away_and_verifies_all_the_sam
     assert [metric.name for metric in watched.verification()][:1] == ["churn_verify_sound"]
 
 
-def test_an_mlflow_that_is_away_is_no_break_says_so_once_and_is_asked_again_until_it_answers(january_copy):
+def test_an_mlflow_that_is_away_is_no_break_says_so_once_and_is_asked_again_until_it_answers(
+    january_copy,
+):
     kept, complaints = january_copy.folder, []
     away = open_home(kept, mlflow_uri=f"http://127.0.0.1:{free_port()}")
     watched = WatchedHome(away)

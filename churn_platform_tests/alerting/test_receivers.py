@@ -23,8 +23,13 @@ def test_a_message_arrives_as_it_is_with_its_severity():
 
 
 def test_a_mail_shows_the_title_as_subject_and_the_body_as_it_is_once_to_each_person():
-    long = "GATE001 Beats production: FAIL. " + "The candidate's AUC of 0.71 <is> below & für niemanden gut. " * 5
-    message = Message("gym: version 2 is refused", f"Version 1 stays in production.\n\n{long.strip()}", "warning")
+    long = (
+        "GATE001 Beats production: FAIL. "
+        + "The candidate's AUC of 0.71 <is> below & für niemanden gut. " * 5
+    )
+    message = Message(
+        "gym: version 2 is refused", f"Version 1 stays in production.\n\n{long.strip()}", "warning"
+    )
     with mailbox() as (url, got):
         assert send(url, message) is None
     assert sorted(mail["To"] for mail in got) == ["ann@gym.example", "bob@gym.example"]
@@ -77,5 +82,7 @@ def test_a_name_tells_the_kind_and_the_place_of_a_receiver_and_nothing_else():
 
 
 def test_apprise_is_imported_only_to_send():
-    code = "import sys; import churn_platform.alerting.alerting; assert 'apprise' not in sys.modules"
+    code = (
+        "import sys; import churn_platform.alerting.alerting; assert 'apprise' not in sys.modules"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -9,7 +9,15 @@ from churn_platform.alerting.watched_home import WatchedHome, daemon_metrics
 from churn_platform.alerting.watching import DagsterState, JobState
 from churn_platform.lake.lake import instant
 from churn_platform.reports.month_warnings import record_warnings
-from churn_platform_tests.small_business import FEBRUARY, JANUARY, deliver, make_home, month_tables, monthly, open_home
+from churn_platform_tests.small_business import (
+    FEBRUARY,
+    JANUARY,
+    deliver,
+    make_home,
+    month_tables,
+    monthly,
+    open_home,
+)
 
 
 def values(metrics):
@@ -22,7 +30,12 @@ def test_an_empty_home_has_no_month_no_version_and_no_receipt(tmp_path):
     watched = WatchedHome(make_home(tmp_path / "home"))
     assert values(watched.snapshot()) == {"churn_months": 0}
     assert values(watched.production()) == {"churn_production_version": 0}
-    assert values(watched.drift()) == values(watched.performance()) == values(watched.verification()) == {}
+    assert (
+        values(watched.drift())
+        == values(watched.performance())
+        == values(watched.verification())
+        == {}
+    )
     assert values(watched.ledger()) == {
         "churn_ledger_receipts": 0, "churn_production_stand_down": 0, "churn_approvals_pending": 0
     }  # fmt: skip
@@ -31,7 +44,10 @@ def test_an_empty_home_has_no_month_no_version_and_no_receipt(tmp_path):
 def test_a_new_month_is_the_newest_snapshot_with_its_age_and_rows_put_aside(january_copy):
     now = dt.datetime(2024, 3, 10, tzinfo=dt.UTC)
     watched = WatchedHome(open_home(january_copy.folder, lambda: now))
-    assert values(watched.snapshot())["churn_snapshot_as_of_timestamp_seconds"] == instant(JANUARY).timestamp()
+    assert (
+        values(watched.snapshot())["churn_snapshot_as_of_timestamp_seconds"]
+        == instant(JANUARY).timestamp()
+    )
     tables = month_tables(FEBRUARY)
     tables["members"].loc[:2, "plan"] = "gold"
     deliver(january_copy, FEBRUARY, tables)
@@ -44,14 +60,22 @@ def test_a_new_month_is_the_newest_snapshot_with_its_age_and_rows_put_aside(janu
     assert found["churn_labelled_as_of_timestamp_seconds"] == instant(FEBRUARY).timestamp()
 
 
-def test_the_newest_matured_month_and_that_of_the_newest_decision_lag_behind_a_month_without_labels(january_copy):
+def test_the_newest_matured_month_and_that_of_the_newest_decision_lag_behind_a_month_without_labels(
+    january_copy,
+):
     tables = month_tables(FEBRUARY)
     del tables["leavers"]
     deliver(january_copy, FEBRUARY, tables)
     monthly(january_copy, FEBRUARY)
     watched = WatchedHome(january_copy)
-    assert values(watched.snapshot())["churn_labelled_as_of_timestamp_seconds"] == instant(JANUARY).timestamp()
-    assert values(watched.ledger())["churn_decision_as_of_timestamp_seconds"] == instant(JANUARY).timestamp()
+    assert (
+        values(watched.snapshot())["churn_labelled_as_of_timestamp_seconds"]
+        == instant(JANUARY).timestamp()
+    )
+    assert (
+        values(watched.ledger())["churn_decision_as_of_timestamp_seconds"]
+        == instant(JANUARY).timestamp()
+    )
 
 
 def test_production_has_its_version_its_age_and_its_auc_at_the_decision(january):
@@ -59,7 +83,11 @@ def test_production_has_its_version_its_age_and_its_auc_at_the_decision(january)
     manifest, pointer = january.releases.production(), january.releases.pointer()
     assert found["churn_production_version"] == 1
     assert found["churn_promoted_auc"] == manifest.metrics["auc"]
-    assert found["churn_promoted_auc_low"] < found["churn_promoted_auc"] < found["churn_promoted_auc_high"]
+    assert (
+        found["churn_promoted_auc_low"]
+        < found["churn_promoted_auc"]
+        < found["churn_promoted_auc_high"]
+    )
     assert found["churn_production_as_of_timestamp_seconds"] == instant(JANUARY).timestamp()
     since = dt.datetime.fromisoformat(pointer.activate_at).timestamp()
     assert found["churn_production_since_timestamp_seconds"] == pytest.approx(since)
@@ -67,9 +95,15 @@ def test_production_has_its_version_its_age_and_its_auc_at_the_decision(january)
 
 def test_realised_performance_is_that_of_the_version_in_production(february_decided):
     found = values(WatchedHome(february_decided).performance())
-    [entry] = [e for e in february_decided.records.read("performance", FEBRUARY)["evaluated"] if e["version"] == 1]
+    [entry] = [
+        e
+        for e in february_decided.records.read("performance", FEBRUARY)["evaluated"]
+        if e["version"] == 1
+    ]
     assert found["churn_realised_auc"] == entry["metrics"]["auc"] < 0.5
-    assert [found["churn_realised_auc_low"], found["churn_realised_auc_high"]] == list(entry["metrics"]["auc_interval"])
+    assert [found["churn_realised_auc_low"], found["churn_realised_auc_high"]] == list(
+        entry["metrics"]["auc_interval"]
+    )
     assert found["churn_realised_as_of_timestamp_seconds"] == instant(FEBRUARY).timestamp()
 
 
@@ -77,7 +111,9 @@ def test_drift_is_that_of_the_newest_report_that_compared(january_copy):
     watched = WatchedHome(january_copy)
     assert values(watched.drift()) == {}
     result = {"share": 0.25, "share_threshold": 0.05, "target_drift": 0.1, "prediction_drift": None}
-    january_copy.records.write("drift_report", JANUARY, {"result": result, "alarms": ["drift share"]})
+    january_copy.records.write(
+        "drift_report", JANUARY, {"result": result, "alarms": ["drift share"]}
+    )
     january_copy.records.write("drift_report", FEBRUARY, {"result": None, "alarms": []})
     assert values(watched.drift()) == {
         "churn_drift_as_of_timestamp_seconds": instant(JANUARY).timestamp(), "churn_drift_share": 0.25,
@@ -127,17 +163,27 @@ def test_a_verification_says_what_does_not_hold(january_copy, harm):
     watched = WatchedHome(january_copy)
     assert watched.verify() == ""
     assert values(watched.verification())["churn_verify_sound"] == 1
-    path = january_copy.ledger.file if harm == "receipt" else january_copy.releases.folder / "1" / "model.skops"
+    path = (
+        january_copy.ledger.file
+        if harm == "receipt"
+        else january_copy.releases.folder / "1" / "model.skops"
+    )
     content = path.read_bytes()
-    path.write_bytes(content.replace(b"first", b"worst", 1) if harm == "receipt" else content[:-1] + b"x")
+    path.write_bytes(
+        content.replace(b"first", b"worst", 1) if harm == "receipt" else content[:-1] + b"x"
+    )
     assert watched.verify() != ""
     found = values(watched.verification())
     assert found["churn_verify_sound"] == 0
-    assert found["churn_verify_last_timestamp_seconds"] == pytest.approx(january_copy.now().timestamp(), abs=60)
+    assert found["churn_verify_last_timestamp_seconds"] == pytest.approx(
+        january_copy.now().timestamp(), abs=60
+    )
 
 
 def test_a_daemon_that_never_was_is_not_up_and_each_part_has_its_sign_of_life():
-    state = DagsterState({"sensor": 100.0}, {"monthly": JobState(90.0, None), "retraining": JobState(None, 95.0)})
+    state = DagsterState(
+        {"sensor": 100.0}, {"monthly": JobState(90.0, None), "retraining": JobState(None, 95.0)}
+    )
     assert values(daemon_metrics(DagsterState({}, {}), 100.0)) == {"churn_daemon_up": 0}
     assert values(daemon_metrics(state, 110.0)) == {
         "churn_daemon_up": 1, ("churn_daemon_heartbeat_timestamp_seconds", "sensor"): 100.0,

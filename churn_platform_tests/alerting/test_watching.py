@@ -31,7 +31,9 @@ def test_a_request_waits_until_it_is_answered():
 
 def test_a_newer_request_takes_the_place_of_an_older_one():
     found = standing(
-        ("approval requested", "version 2"), ("approval requested", "version 3"), ("approval", "version 2")
+        ("approval requested", "version 2"),
+        ("approval requested", "version 3"),
+        ("approval", "version 2"),
     )
     assert (found.waiting, found.waiting_since) == ("version 3", START + dt.timedelta(days=1))
 

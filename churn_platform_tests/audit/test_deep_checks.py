@@ -9,7 +9,14 @@ import pytest
 from churn_platform.loop.progress import Progress
 from churn_platform.maintenance.repair import repair
 from churn_platform_tests.small_business import FEBRUARY, copied, open_home
-from churn_platform_tests.trusted_home import assert_told, edit_json, exchange_model, flip, swap, verification
+from churn_platform_tests.trusted_home import (
+    assert_told,
+    edit_json,
+    exchange_model,
+    flip,
+    swap,
+    verification,
+)
 
 
 @pytest.fixture
@@ -24,8 +31,21 @@ def verified(home):
 def test_a_sound_home_holds_in_every_depth(sound):
     found = verified(sound)
     assert found["breaks"] == []
-    held = {finding["check"]: finding["count"] for finding in found["findings"] if finding["state"] == "holds"}
-    assert set(held) == {"chain", "anchors", "production", "decisions", "releases", "MLflow", "lake", "records"}
+    held = {
+        finding["check"]: finding["count"]
+        for finding in found["findings"]
+        if finding["state"] == "holds"
+    }
+    assert set(held) == {
+        "chain",
+        "anchors",
+        "production",
+        "decisions",
+        "releases",
+        "MLflow",
+        "lake",
+        "records",
+    }
     assert (held["decisions"], held["MLflow"], held["records"]) == (2, 8, 8)
     # six tables of two months, one corrected, one file of quarantined rows
     assert held["lake"] == 8
@@ -84,14 +104,18 @@ def test_a_deleted_file_of_any_kind_is_found(home, kind):
 def changed_content(home):
     """A forger who writes another table with its digests into the manifest: only the receipt tells."""
     path = home.folder / "lake" / "snapshots" / "2024-02-29.json"
-    edit_json(path, lambda found: found["deliveries"][0]["tables"]["members"].update(digest="a" * 64))
+    edit_json(
+        path, lambda found: found["deliveries"][0]["tables"]["members"].update(digest="a" * 64)
+    )
 
 
 def forged_release(home):
     """A manifest that was changed together with the digest beside it."""
     folder = home.folder / "releases" / "2"
     edit_json(folder / "manifest.json", lambda found: found.update(threshold=0.01))
-    (folder / "manifest.sha256").write_text(hashlib.sha256((folder / "manifest.json").read_bytes()).hexdigest())
+    (folder / "manifest.sha256").write_text(
+        hashlib.sha256((folder / "manifest.json").read_bytes()).hexdigest()
+    )
 
 
 def set_tag(home, version, name, value):
@@ -158,7 +182,9 @@ FORGERIES = {
 }  # fmt: skip
 
 
-def test_a_record_that_is_gone_is_named_when_a_receipt_was_written_after_it_and_no_repair_removed_it(february_copy):
+def test_a_record_that_is_gone_is_named_when_a_receipt_was_written_after_it_and_no_repair_removed_it(
+    february_copy,
+):
     home = february_copy
     Progress(home).record_verdict()
     written = home.ledger.head().sequence
@@ -167,7 +193,10 @@ def test_a_record_that_is_gone_is_named_when_a_receipt_was_written_after_it_and_
     assert {one.what for one in repair(open_home(home.folder))} == {"record"}
     assert verified(home)["breaks"] == []
     home.records.path("performance", FEBRUARY, ".json").unlink()
-    assert_told(verified(home), f"performance/{FEBRUARY}.json is gone: receipt {written} was written after it")
+    assert_told(
+        verified(home),
+        f"performance/{FEBRUARY}.json is gone: receipt {written} was written after it",
+    )
 
 
 def test_the_list_that_people_read_says_what_the_list_of_the_record_says(home):

@@ -12,7 +12,12 @@ from churn_platform.ledger import receipts as ledger
 from churn_platform_tests.small_business import JANUARY, copied, open_home
 from churn_platform_tests.trusted_home import edit_json, recorded_digests
 
-ACT = {"time": "2024-02-29T06:00:00+00:00", "actor": "Ann", "subject": "a customer", "reason": "Asked for it."}
+ACT = {
+    "time": "2024-02-29T06:00:00+00:00",
+    "actor": "Ann",
+    "subject": "a customer",
+    "reason": "Asked for it.",
+}
 
 
 @pytest.fixture
@@ -22,7 +27,10 @@ def home(january, tmp_path):
 
 def forget(home, rows):
     """Take the first `rows` rows out of January's members; what the receipt would say of it."""
-    before, path = recorded_digests(home), home.lake.folder / "members/as_of=2024-01-31/delivery-0001.parquet"
+    before, path = (
+        recorded_digests(home),
+        home.lake.folder / "members/as_of=2024-01-31/delivery-0001.parquet",
+    )
     kept = pq.ParquetFile(path).read().slice(rows)
     pq.write_table(kept, path, compression="zstd")
 
@@ -45,7 +53,10 @@ def test_every_digest_that_a_receipt_names_is_among_those_recorded(home):
     [receipt] = home.ledger.receipts("drop accepted")
     recorded = recorded_digests(home)
     assert {receipt.evidence["snapshot"], receipt.evidence["delivery"]} <= set(recorded.values())
-    assert recorded["2024-01-31/1 members"] == home.lake.deliveries(JANUARY)[0]["tables"]["members"]["digest"]
+    assert (
+        recorded["2024-01-31/1 members"]
+        == home.lake.deliveries(JANUARY)[0]["tables"]["members"]["digest"]
+    )
 
 
 def test_a_rewritten_lake_holds_by_the_receipt_that_says_so_and_not_without_it(home):
@@ -53,7 +64,11 @@ def test_a_rewritten_lake_holds_by_the_receipt_that_says_so_and_not_without_it(h
     mapping = forget(home, 1)
     assert any("is not what a receipt says was published" in fault for fault in faults(home))
     home.ledger.append(
-        actor="Ann", act="customer forgotten", subject="a customer", reason="Asked.", evidence={"digests": mapping}
+        actor="Ann",
+        act="customer forgotten",
+        subject="a customer",
+        reason="Asked.",
+        evidence={"digests": mapping},
     )
     assert faults(home) == []
 
@@ -81,7 +96,12 @@ def test_a_changed_drop_that_the_lake_was_made_to_pass_over_is_found(home):
 def test_two_customers_forgotten_one_after_the_other_are_followed_through_both(home):
     for _ in range(2):
         evidence = {"digests": forget(home, 1)}
-        fields = {"actor": "Ann", "act": "customer forgotten", "subject": "a customer", "reason": "Asked."}
+        fields = {
+            "actor": "Ann",
+            "act": "customer forgotten",
+            "subject": "a customer",
+            "reason": "Asked.",
+        }
         home.ledger.append(**fields, evidence=evidence)
     assert faults(home) == []
 

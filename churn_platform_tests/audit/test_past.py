@@ -34,20 +34,26 @@ def test_each_version_answers_for_its_own_time_with_its_decision(promoted_twice)
     decision = newest_decision(home)
     assert now["decision"]["digest"] == decision_digest(decision)
     assert (now["decision"]["as_of"], now["reason"]) == ("2024-02-29", decision.reason)
-    assert now["sentence"].startswith("Version 2 was in production: tester put it there by a promotion")
+    assert now["sentence"].startswith(
+        "Version 2 was in production: tester put it there by a promotion"
+    )
     assert "in place of version 1. It is in production to this day." in now["sentence"]
 
 
 def test_before_the_first_promotion_the_answer_is_that_nothing_was(january, january_decided):
     found = was_in_production(january, "2024-02-15")
     assert found["version"] is None
-    assert found["sentence"].startswith("Nothing was in production on 2024-02-15 23:59:59 UTC: the first was version 1")
+    assert found["sentence"].startswith(
+        "Nothing was in production on 2024-02-15 23:59:59 UTC: the first was version 1"
+    )
     never = was_in_production(january_decided, "2024-02-15")
     assert never["sentence"].endswith("no model has ever been promoted in this home.")
 
 
 def test_today_is_now_and_the_future_is_wrong_use(january):
-    moment = dt.datetime.fromisoformat(january.releases.pointer().activate_at) + dt.timedelta(seconds=1)
+    moment = dt.datetime.fromisoformat(january.releases.pointer().activate_at) + dt.timedelta(
+        seconds=1
+    )
     home = open_home(january.folder, now=lambda: moment)
     found = was_in_production(home, moment.date().isoformat())
     assert (found["version"], found["at"]) == (1, moment.isoformat())
@@ -58,7 +64,9 @@ def test_today_is_now_and_the_future_is_wrong_use(january):
 def test_a_decision_whose_record_is_gone_is_named_by_its_digest_alone(promoted_twice):
     for path in (promoted_twice.folder / "ledger" / "decisions").iterdir():
         path.unlink()
-    moment = dt.datetime.fromisoformat(promoted_twice.releases.pointer().activate_at) + dt.timedelta(seconds=1)
+    moment = dt.datetime.fromisoformat(
+        promoted_twice.releases.pointer().activate_at
+    ) + dt.timedelta(seconds=1)
     home = open_home(promoted_twice.folder, now=lambda: moment)
     assert list(was_in_production(home, moment.isoformat())["decision"]) == ["digest"]
 
@@ -68,12 +76,38 @@ def test_who_approved_the_decision_is_told(promoted_twice):
     first, second = promoted_twice.ledger.receipts("promotion done")
     evidence = {"decision": second.evidence["decision"], "override": True}
     append = promoted_twice.ledger.append
-    append(actor="Ann", act="approval", subject="version 2", reason="I looked at it.", evidence=evidence)
-    append(actor="Bob", act="approval", subject="version 1", reason="Another.", evidence={"decision": "other"})
+    append(
+        actor="Ann",
+        act="approval",
+        subject="version 2",
+        reason="I looked at it.",
+        evidence=evidence,
+    )
+    append(
+        actor="Bob",
+        act="approval",
+        subject="version 1",
+        reason="Another.",
+        evidence={"decision": "other"},
+    )
     moment = promoted_twice.now() + dt.timedelta(seconds=5)
-    done = {"subject": "version 2", "before": "version 1", "after": "version 2", "reason": "Approved by Ann."}
-    append(actor="Ann", act="promotion done", **done, evidence={"decision": second.evidence["decision"]})
-    found = was_in_production(open_home(promoted_twice.folder, now=lambda: moment), moment.isoformat())
+    done = {
+        "subject": "version 2",
+        "before": "version 1",
+        "after": "version 2",
+        "reason": "Approved by Ann.",
+    }
+    append(
+        actor="Ann",
+        act="promotion done",
+        **done,
+        evidence={"decision": second.evidence["decision"]},
+    )
+    found = was_in_production(
+        open_home(promoted_twice.folder, now=lambda: moment), moment.isoformat()
+    )
     assert (found["approval"]["by"], found["approval"]["override"]) == ("Ann", True)
-    earlier = was_in_production(open_home(promoted_twice.folder, now=lambda: moment), first.evidence["activate_at"])
+    earlier = was_in_production(
+        open_home(promoted_twice.folder, now=lambda: moment), first.evidence["activate_at"]
+    )
     assert earlier["approval"] is None

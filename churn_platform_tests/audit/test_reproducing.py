@@ -19,12 +19,16 @@ def home(sound, tmp_path):
 
 
 def with_contract(home, **changes):
-    (home.folder / "contract.yaml").write_text(yaml.safe_dump({**DECLARED, **changes}, sort_keys=False))
+    (home.folder / "contract.yaml").write_text(
+        yaml.safe_dump({**DECLARED, **changes}, sort_keys=False)
+    )
     return open_home(home.folder)
 
 
 def files_of(folder):
-    return {str(p.relative_to(folder)): p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file()}
+    return {
+        str(p.relative_to(folder)): p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file()
+    }
 
 
 @pytest.mark.parametrize("version", [1, 2])
@@ -36,8 +40,14 @@ def test_each_version_is_reproduced_though_january_was_corrected_since(sound, ve
     assert found["sentence"].startswith(f"Version {version} is reproduced")
     assert json.loads(json.dumps(found)) == found
     compared = {one["what"]: one for one in found["compared"]}
-    assert compared["training dataset"]["recorded"] == sound.registry.load(version).passport["dataset_digest"]
-    assert compared["version (data, months, recipe)"]["recorded"] == sound.registry.load(version).digest
+    assert (
+        compared["training dataset"]["recorded"]
+        == sound.registry.load(version).passport["dataset_digest"]
+    )
+    assert (
+        compared["version (data, months, recipe)"]["recorded"]
+        == sound.registry.load(version).digest
+    )
     assert {"the release's predictions", "training customers", "threshold"} < set(compared)
     assert all(one["same"] for one in found["compared"])
 
@@ -54,7 +64,9 @@ def test_reproducing_leaves_the_home_as_it_is(home):
 
 def test_another_policy_since_is_noted_and_the_version_is_made_again_with_its_own(home):
     training = {"algorithm": "random_forest", "salt": "another", "holdout_fraction": 0.5}
-    changed = with_contract(home, policy={**DECLARED["policy"], "training": training}, slices=["plan"])
+    changed = with_contract(
+        home, policy={**DECLARED["policy"], "training": training}, slices=["plan"]
+    )
     found = reproduce(changed, 1)
     assert found["reproduced"]
     assert [said.partition(" (")[0] for said in found["noted"]] == [
@@ -88,19 +100,28 @@ def without_rows(home):
 
 
 LAKES = {
-    "a file gone": (lambda home: members(home).unlink(), "delivery-0001.parquet is gone: members of 2024-01-31"),
+    "a file gone": (
+        lambda home: members(home).unlink(),
+        "delivery-0001.parquet is gone: members of 2024-01-31",
+    ),
     "a file of other rows": (without_rows, "delivery-0001.parquet is not what was published"),
-    "a file that is none": (lambda home: members(home).write_bytes(b"PAR1"), "is not what was published"),
+    "a file that is none": (
+        lambda home: members(home).write_bytes(b"PAR1"),
+        "is not what was published",
+    ),
     "a delivery cut from the manifest": (
         lambda home: edit_json(
-            home.lake.folder / "snapshots" / "2024-01-31.json", lambda found: found["deliveries"].pop(0)
+            home.lake.folder / "snapshots" / "2024-01-31.json",
+            lambda found: found["deliveries"].pop(0),
         ),
         "members 2024-01-31 is not in the lake any more as it was known then",
     ),
     "a correction that claims to have been known": (
         lambda home: edit_json(
             home.lake.folder / "snapshots" / "2024-01-31.json",
-            lambda found: found["deliveries"][1]["tables"]["visits"].update(created="2024-01-31T00:00:00+00:00"),
+            lambda found: found["deliveries"][1]["tables"]["visits"].update(
+                created="2024-01-31T00:00:00+00:00"
+            ),
         ),
         "visits 2024-01-31 holds other rows than then",
     ),
@@ -125,12 +146,18 @@ def test_a_customer_who_was_forgotten_since_is_named_by_the_receipt(home):
     import pyarrow.parquet as pq
 
     table = pq.ParquetFile(members(home)).read().drop_columns(STAMPS).replace_schema_metadata(None)
-    entry = {"sha256": sha256_file(members(home)), "digest": table_digest(table), "rows": table.num_rows}
+    entry = {
+        "sha256": sha256_file(members(home)),
+        "digest": table_digest(table),
+        "rows": table.num_rows,
+    }
     edit_json(
         home.lake.folder / "snapshots" / "2024-01-31.json",
         lambda found: found["deliveries"][0]["tables"]["members"].update(entry),
     )
-    receipt = home.ledger.append(actor="Ann", act="customer forgotten", subject="a customer", reason="Asked.")
+    receipt = home.ledger.append(
+        actor="Ann", act="customer forgotten", subject="a customer", reason="Asked."
+    )
     found = reproduce(open_home(home.folder), 1)
     assert f"1 customer was forgotten since (receipt {receipt.sequence})" in found["sentence"]
     assert any("members 2024-01-31 holds other rows than then" in said for said in found["changed"])
@@ -168,7 +195,10 @@ def test_a_changed_source_that_makes_a_difference_is_named(sound, monkeypatch):
     assert len(found["changed"]) == 1
     assert "recipe" in found["changed"][0]
     differ = [one["what"] for one in found["compared"] if not one["same"]]
-    assert [what.split(" of ")[0] for what in differ] == ["predictions", "the release's predictions"]
+    assert [what.split(" of ")[0] for what in differ] == [
+        "predictions",
+        "the release's predictions",
+    ]
 
 
 def test_a_release_that_is_not_the_registered_model_is_an_error_or_a_difference(home):
@@ -178,7 +208,9 @@ def test_a_release_that_is_not_the_registered_model_is_an_error_or_a_difference(
 
 
 def test_a_version_whose_own_files_were_changed_is_not_compared_with_anything(home):
-    [model] = [p for p in (home.folder / "artifacts").rglob("model.skops") if _of_version(home, p, 1)]
+    [model] = [
+        p for p in (home.folder / "artifacts").rglob("model.skops") if _of_version(home, p, 1)
+    ]
     flip(model)
     with pytest.raises(IntegrityError, match=r"model\.skops does not match the digest recorded"):
         reproduce(home, 1)
@@ -193,7 +225,9 @@ def test_a_version_that_does_not_say_what_it_was_made_from_is_told_so(home, monk
 
     def older(version):
         candidate = load(version)
-        passport = {name: value for name, value in candidate.passport.items() if name != "made_from"}
+        passport = {
+            name: value for name, value in candidate.passport.items() if name != "made_from"
+        }
         return dataclasses.replace(candidate, passport=passport)
 
     monkeypatch.setattr(home.registry, "load", older)

@@ -43,11 +43,19 @@ def test_the_same_dataset_and_recipe_are_the_same_in_everything(gym, two_months,
 @pytest.mark.parametrize(
     ("change", "what"),
     [
-        (lambda c: dataclasses.replace(c, training_entities=c.training_entities[1:]), "training customers"),
-        (lambda c: dataclasses.replace(c, passport=c.passport | {"threshold": 0.5}), "threshold"),
-        (lambda c: dataclasses.replace(c, passport=c.passport | {"training_churners": 1}), "training churners"),
         (
-            lambda c: dataclasses.replace(c, passport=c.passport | {"metrics": c.passport["metrics"] | {"auc": 0.5}}),
+            lambda c: dataclasses.replace(c, training_entities=c.training_entities[1:]),
+            "training customers",
+        ),
+        (lambda c: dataclasses.replace(c, passport=c.passport | {"threshold": 0.5}), "threshold"),
+        (
+            lambda c: dataclasses.replace(c, passport=c.passport | {"training_churners": 1}),
+            "training churners",
+        ),
+        (
+            lambda c: dataclasses.replace(
+                c, passport=c.passport | {"metrics": c.passport["metrics"] | {"auc": 0.5}}
+            ),
             "metrics on the holdout",
         ),
         (
@@ -92,15 +100,28 @@ def test_the_contract_is_put_back_to_what_a_version_was_made_with(gym, candidate
 def test_features_or_slices_that_have_no_place_any_more_are_an_error(gym, candidate):
     made_from = candidate.passport["made_from"]
     recipe = made_from["recipe"]
-    with pytest.raises(ContractError, match=r"features of the contract have changed since: features\.gone"):
-        contract_as_then(gym, made_from | {"recipe": recipe | {"features": [*recipe["features"], ["gone", "float"]]}})
+    with pytest.raises(
+        ContractError, match=r"features of the contract have changed since: features\.gone"
+    ):
+        contract_as_then(
+            gym,
+            made_from | {"recipe": recipe | {"features": [*recipe["features"], ["gone", "float"]]}},
+        )
     with pytest.raises(ContractError, match=r"has no place any more for what it was made with"):
         contract_as_then(gym, made_from | {"slices": ["no_column"]})
 
 
 def test_changed_code_is_named_by_library_source_and_machine():
-    then = {"libraries": {"numpy": "2.4"}, "sources": {"model.py": "a"}, "machine": {"python": "3.11.1"}}
-    now = {"libraries": {"numpy": "2.5"}, "sources": {"model.py": "b"}, "machine": {"python": "3.11.1"}}
+    then = {
+        "libraries": {"numpy": "2.4"},
+        "sources": {"model.py": "a"},
+        "machine": {"python": "3.11.1"},
+    }
+    now = {
+        "libraries": {"numpy": "2.5"},
+        "sources": {"model.py": "b"},
+        "machine": {"python": "3.11.1"},
+    }
     assert changed_code(then, now) == ['numpy: "2.4" -> "2.5"', "the source model.py has changed"]
     assert changed_code(now, now) == []
 

@@ -30,7 +30,11 @@ def test_a_sound_home_holds_with_every_head_as_anchor(sound):
     assert verification(sound, receipts[-1].digest[:12])["verified"]
     checks = ["chain", "anchors", "production", "server", "decisions", "releases"]
     assert list(dict.fromkeys(finding["check"] for finding in found["findings"])) == checks
-    held = {finding["check"]: finding["count"] for finding in found["findings"] if finding["state"] == "holds"}
+    held = {
+        finding["check"]: finding["count"]
+        for finding in found["findings"]
+        if finding["state"] == "holds"
+    }
     files = list((sound.releases.folder / "2").iterdir())
     assert (held["decisions"], held["releases"]) == (2, len(files))
 
@@ -50,7 +54,9 @@ def without_anchor_file(home):
 def anchor_of_the_cut(home):
     """What a forger does who knows the anchor file: cut the tail and write the file that fits."""
     head = LedgerStore(home.ledger.folder).head()
-    home.ledger.anchor_file.write_text(json.dumps({"sequence": head.sequence, "digest": head.digest}))
+    home.ledger.anchor_file.write_text(
+        json.dumps({"sequence": head.sequence, "digest": head.digest})
+    )
 
 
 CHAINS = {
@@ -68,7 +74,10 @@ CHAINS = {
         "receipt 2 appears a second time",
     ),
     "a cut tail": (cut, "its tail was cut or rewritten"),
-    "an empty ledger": (lambda home: home.ledger.file.write_bytes(b""), "the ledger, which is empty"),
+    "an empty ledger": (
+        lambda home: home.ledger.file.write_bytes(b""),
+        "the ledger, which is empty",
+    ),
     "no ledger": (lambda home: home.ledger.file.unlink(), "the ledger, which is empty"),
     "no anchor file": (without_anchor_file, "anchor.json is gone"),
     "a changed anchor file": (lambda home: flip(home.ledger.anchor_file, 0.3), "anchor.json"),
@@ -90,10 +99,15 @@ def test_whatever_is_done_to_the_ledger_is_found_and_told_first(home, name):
     found = verification(home)
     assert_told(found, sentence)
     assert found["first_break"] == found["breaks"][0]
-    assert next(f for f in found["findings"] if f["state"] == "broken")["check"] in ("chain", "anchors")
+    assert next(f for f in found["findings"] if f["state"] == "broken")["check"] in (
+        "chain",
+        "anchors",
+    )
 
 
-def test_a_tail_cut_with_the_anchor_file_beyond_what_others_reach_is_found_by_the_one_that_a_person_kept(home):
+def test_a_tail_cut_with_the_anchor_file_beyond_what_others_reach_is_found_by_the_one_that_a_person_kept(
+    home,
+):
     head = home.ledger.head()
     cut(home, -1)
     anchor_of_the_cut(home)
@@ -211,23 +225,31 @@ def test_a_server_on_another_address_is_asked_there(sound):
 
 def test_a_server_behind_a_key_is_asked_whether_it_is_ready(sound):
     assert about_server(sound, {"/model": 401, "/readyz": {"version": 2}})[0] == "holds"
-    assert about_server(sound, {"/model": 401, "/readyz": {"version": 1}}, later(sound))[0] == "broken"
+    assert (
+        about_server(sound, {"/model": 401, "/readyz": {"version": 1}}, later(sound))[0] == "broken"
+    )
 
 
-@pytest.mark.parametrize("answer", [503, 404, {"status": "up"}, ["no", "model"], {"version": "two"}])
+@pytest.mark.parametrize(
+    "answer", [503, 404, {"status": "up"}, ["no", "model"], {"version": "two"}]
+)
 def test_a_server_that_names_no_model_is_said_and_no_fault(sound, answer):
     assert about_server(sound, {"/model": answer}, later(sound))[0] == "said"
 
 
 def test_a_server_of_another_home_is_said_and_no_fault(sound):
-    state, detail = about_server(sound, {"/model": {"version": 7, "receipt": {"digest": "e" * 64}}}, later(sound))
+    state, detail = about_server(
+        sound, {"/model": {"version": 7, "receipt": {"digest": "e" * 64}}}, later(sound)
+    )
     assert state == "said"
     assert "serves another home" in detail
 
 
 def small_files(home):
     """What every verification reads: production's release, and what lies in the ledger's folder."""
-    ledger = [path for path in home.ledger.folder.rglob("*") if path.is_file() and path.suffix != ".lock"]
+    ledger = [
+        path for path in home.ledger.folder.rglob("*") if path.is_file() and path.suffix != ".lock"
+    ]
     return [*(home.releases.folder / "2").iterdir(), *ledger, home.ledger.anchor_file]
 
 
@@ -242,7 +264,9 @@ def test_one_changed_byte_of_productions_release_or_of_the_ledgers_folder_is_fou
             flip(path, at)
             found = verification(home)
             assert not found["verified"], (path, at)
-            assert any(path.name in fault or str(path.parent) in fault for fault in found["breaks"]), (
+            assert any(
+                path.name in fault or str(path.parent) in fault for fault in found["breaks"]
+            ), (
                 path,
                 at,
                 found["breaks"],
@@ -251,7 +275,9 @@ def test_one_changed_byte_of_productions_release_or_of_the_ledgers_folder_is_fou
     assert verification(home)["verified"]
 
 
-@pytest.mark.parametrize(("old", "new"), [(b"  ", b"\t "), (b'": ', b'":  '), (b"}\n", b'},"as_of":"2024-01-31"}\n')])
+@pytest.mark.parametrize(
+    ("old", "new"), [(b"  ", b"\t "), (b'": ', b'":  '), (b"}\n", b'},"as_of":"2024-01-31"}\n')]
+)
 def test_a_decision_record_is_compared_byte_for_byte(home, old, new):
     path = home.folder / "ledger" / "decisions" / "000001.json"
     content = path.read_bytes()

@@ -10,7 +10,9 @@ from churn_platform_tests.trusted_home import assert_told, edit_json, lines, ver
 
 
 def quiet_act(home):
-    return home.ledger.append(actor="ada", act="retraining skipped", subject="2024-01-31", reason="Quiet.")
+    return home.ledger.append(
+        actor="ada", act="retraining skipped", subject="2024-01-31", reason="Quiet."
+    )
 
 
 def quiet_home(folder):
@@ -32,7 +34,9 @@ def while_looking(home, act, looks=1_000):
 
 
 def states(found):
-    return {finding.check: finding.state for finding in found if finding.state not in ("holds", "said")}
+    return {
+        finding.check: finding.state for finding in found if finding.state not in ("holds", "said")
+    }
 
 
 def test_receipts_that_are_added_meanwhile_cut_no_tail(tmp_path):
@@ -73,20 +77,32 @@ def test_a_ledger_that_never_rests_is_not_verified_rather_than_broken(sound, tmp
     before = home.ledger.head().sequence
     found = while_looking(quiet_home(home.folder), lambda: quiet_act(home))
     assert states(found) == {"production": "unseen"}
-    assert home.ledger.head().sequence == before + 1 + LOOKS + 1  # anchors, production at each look, server
+    assert (
+        home.ledger.head().sequence == before + 1 + LOOKS + 1
+    )  # anchors, production at each look, server
 
 
 @pytest.mark.parametrize("held", [True, False])
-def test_a_move_is_under_way_while_somebody_holds_the_home_and_cut_off_once_nobody_does(sound, tmp_path, held):
+def test_a_move_is_under_way_while_somebody_holds_the_home_and_cut_off_once_nobody_does(
+    sound, tmp_path, held
+):
     home = copied(sound, tmp_path / "home")
     home.ledger.append(
-        actor="ada", act="promotion intent", subject="version 3", before="version 2", after="version 3", reason="So."
+        actor="ada",
+        act="promotion intent",
+        subject="version 3",
+        before="version 2",
+        after="version 3",
+        reason="So.",
     )
     if held:
         with home.exclusive("a promotion"):
             found = verification(home)
         assert (found["breaks"], len(found["not_verified"])) == ([], 1)
-        assert "not verified: the move to version 3 is under way, or was cut off" in found["not_verified"][0]
+        assert (
+            "not verified: the move to version 3 is under way, or was cut off"
+            in found["not_verified"][0]
+        )
     else:
         assert_told(verification(home), "the move to version 3 was cut off")
 
@@ -100,7 +116,10 @@ def test_an_mlflow_that_is_away_is_not_verified_and_the_rest_is(sound):
     found = away(sound)
     assert (found["verified"], found["breaks"], found["first_break"]) == (False, [], None)
     assert len(found["not_verified"]) == 2
-    assert all("not verified: MLflow at http://127.0.0.1:" in sentence for sentence in found["not_verified"])
+    assert all(
+        "not verified: MLflow at http://127.0.0.1:" in sentence
+        for sentence in found["not_verified"]
+    )
     held = [finding["detail"] for finding in found["findings"] if finding["state"] == "holds"]
     assert "ledger and release pointer name version 2" in held
     assert sum("anchor.json" in detail or "releases/production" in detail for detail in held) == 2
@@ -111,7 +130,9 @@ def test_every_digest_but_mlflows_is_computed_while_it_is_away(sound):
     assert found["breaks"] == []
     unseen = [finding["check"] for finding in found["findings"] if finding["state"] == "unseen"]
     assert unseen == ["anchors", "production", "MLflow"]
-    assert {"decisions", "releases", "lake", "records"} <= {f["check"] for f in found["findings"] if f["count"]}
+    assert {"decisions", "releases", "lake", "records"} <= {
+        f["check"] for f in found["findings"] if f["count"]
+    }
 
 
 def test_what_is_broken_is_told_though_mlflow_is_away(sound, tmp_path):

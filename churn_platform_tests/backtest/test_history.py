@@ -46,7 +46,9 @@ def test_months_are_in_order_and_labels_are_those_known_then(history, january):
     assert history.labels(MARCH) is None
 
 
-def test_a_month_has_matured_when_its_labels_have_come_and_their_horizon_is_over(history, gym, declare):
+def test_a_month_has_matured_when_its_labels_have_come_and_their_horizon_is_over(
+    history, gym, declare
+):
     assert history.matured(gym, FEBRUARY) == [JANUARY]
     assert history.matured(gym, MARCH) == [JANUARY, FEBRUARY]
     late = declare(label={"table": "leavers", "column": "has_left", "horizon": {"months": 1}})
@@ -54,7 +56,9 @@ def test_a_month_has_matured_when_its_labels_have_come_and_their_horizon_is_over
     assert history.matured(late, MARCH) == [JANUARY, FEBRUARY]
 
 
-def test_the_dataset_is_the_one_that_the_platform_assembles(history, gym, january, month, dataset_of):
+def test_the_dataset_is_the_one_that_the_platform_assembles(
+    history, gym, january, month, dataset_of
+):
     assert history.dataset(gym, FEBRUARY).digest == dataset_of(gym, january).digest
     corrected = january.assign(label=~january["label"])
     expected = dataset_of(gym, corrected, month(FEBRUARY, seed=2))

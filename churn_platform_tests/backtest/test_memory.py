@@ -62,14 +62,21 @@ def test_candidate_refit_and_evidence_are_those_of_the_gate(memory, gym):
         assert np.array_equal(getattr(found, name), getattr(expected, name))
     assert memory.evidence(gym, dataset, candidate, older, 1) is found
     assert memory.evidence(gym, dataset, candidate, older, 2).attempt == 2
-    assert memory.evidence(gym, dataset, candidate, dataclasses.replace(older, version=3), 1).production_version == 3
+    assert (
+        memory.evidence(
+            gym, dataset, candidate, dataclasses.replace(older, version=3), 1
+        ).production_version
+        == 3
+    )
     assert not memory.evidence(gym, dataset, candidate, None, 1).compares
 
 
 def test_another_policy_of_the_gate_has_its_own_evidence(memory, gym, declare):
     dataset = memory.dataset(gym, FEBRUARY)
     candidate = memory.candidate(gym, dataset)
-    strict = declare(policy={"training": {"algorithm": "logistic_regression"}, "promotion": {"delta": 0.2}})
+    strict = declare(
+        policy={"training": {"algorithm": "logistic_regression"}, "promotion": {"delta": 0.2}}
+    )
     assert memory.evidence(gym, dataset, candidate, None, 1).policy.delta == 0.01
     assert memory.evidence(strict, dataset, candidate, None, 1).policy.delta == 0.2
 
@@ -77,5 +84,7 @@ def test_another_policy_of_the_gate_has_its_own_evidence(memory, gym, declare):
 def test_probabilities_of_a_month_are_those_of_the_model(memory, gym):
     candidate = memory.candidate(gym, memory.dataset(gym, JANUARY))
     rows = memory.history.rows(FEBRUARY)
-    assert np.array_equal(memory.probability(candidate, FEBRUARY), candidate.model.probability(rows))
+    assert np.array_equal(
+        memory.probability(candidate, FEBRUARY), candidate.model.probability(rows)
+    )
     assert memory.labelled(gym, JANUARY) is memory.labelled(gym, JANUARY)

@@ -87,7 +87,9 @@ def test_always_asks_in_every_month_with_new_labels_and_lets_the_gate_decide(con
 def test_a_policy_that_asks_for_more_refuses_what_this_one_promotes(contract, memory):
     strict = with_policy(
         contract,
-        contract.policy.model_copy(update={"promotion": contract.policy.promotion.model_copy(update={"delta": 0.9})}),
+        contract.policy.model_copy(
+            update={"promotion": contract.policy.promotion.model_copy(update={"delta": 0.9})}
+        ),
     )
     loop, months = lived(Alternative("strict", strict), memory)
     assert [decision.decision for decision in loop.decisions][:2] == ["promoted", "refused"]
@@ -98,13 +100,19 @@ def test_a_policy_that_asks_for_more_refuses_what_this_one_promotes(contract, me
 def test_policies_share_what_they_would_fit_alike_and_alone_fit_the_same(contract, shifted):
     shared = Memory(shifted, "code")
     together = {}
-    for alternative in (Alternative("this", contract), Alternative.never(contract), Alternative.always(contract)):
+    for alternative in (
+        Alternative("this", contract),
+        Alternative.never(contract),
+        Alternative.always(contract),
+    ):
         together[alternative.name] = lived(alternative, shared)[0].decisions
     fits = shared.fits
     alone = Memory(shifted, "code")
     always = lived(Alternative.always(contract), alone)[0].decisions
     assert fits == alone.fits, "the other two need no fit that always retraining has not made"
-    assert alone.fits == 2 * 5, "a candidate and a refit a month; the month-older recipe is the candidate before"
+    assert alone.fits == 2 * 5, (
+        "a candidate and a refit a month; the month-older recipe is the candidate before"
+    )
     assert always == together["always retrain"]
 
 
@@ -130,7 +138,9 @@ def test_with_late_labels_no_month_is_decided_on_before_they_have_matured():
 
 
 def test_a_contract_with_another_policy_has_its_own_hash_and_the_same_tables(contract):
-    policy = contract.policy.model_copy(update={"scoring": contract.policy.scoring.model_copy(update={"listed": 3})})
+    policy = contract.policy.model_copy(
+        update={"scoring": contract.policy.scoring.model_copy(update={"listed": 3})}
+    )
     _ = contract.policy_hash
     other = with_policy(contract, policy)
     assert other.policy_hash != contract.policy_hash

@@ -8,7 +8,13 @@ from churn_platform.backtest.replaying import THIS, history_of, replay_home
 from churn_platform.base.errors import ContractError, UsageError
 from churn_platform.base.files import sha256_file
 from churn_platform.lake.lake import instant
-from churn_platform_tests.small_business import FEBRUARY, JANUARY, make_home, month_tables, open_home
+from churn_platform_tests.small_business import (
+    FEBRUARY,
+    JANUARY,
+    make_home,
+    month_tables,
+    open_home,
+)
 
 
 def content(home):
@@ -75,7 +81,9 @@ def test_without_a_month_it_says_so(tmp_path):
 
 def test_a_lake_of_another_contract_is_refused(february_decided_copy):
     text = (february_decided_copy.folder / "contract.yaml").read_text(encoding="utf-8")
-    changed = text.replace("      hours:\n", "      minutes: {dtype: float, nullable: true}\n      hours:\n")
+    changed = text.replace(
+        "      hours:\n", "      minutes: {dtype: float, nullable: true}\n      hours:\n"
+    )
     assert changed != text
     (february_decided_copy.folder / "contract.yaml").write_text(changed, encoding="utf-8")
     with pytest.raises(ContractError, match=r"lacks visits\.minutes"):
@@ -88,7 +96,9 @@ def corrected(home, month, arrived, **tables):
     later.lake.publish(month, month_tables(month) | tables, arrived, f"corrected {arrived}")
 
 
-def test_a_correction_is_known_from_the_month_on_in_which_it_came_and_to_the_judge_today(january_copy):
+def test_a_correction_is_known_from_the_month_on_in_which_it_came_and_to_the_judge_today(
+    january_copy,
+):
     home, leavers = january_copy, month_tables(JANUARY)["leavers"]
     home.lake.publish(FEBRUARY, month_tables(FEBRUARY), instant(FEBRUARY), "february")
     flipped = leavers.assign(has_left=~leavers["has_left"])
@@ -104,6 +114,11 @@ def test_a_correction_is_known_from_the_month_on_in_which_it_came_and_to_the_jud
 
 def test_features_corrected_after_scoring_are_not_those_of_the_past(january_copy):
     visits = month_tables(JANUARY)["visits"]
-    corrected(january_copy, JANUARY, instant(JANUARY) + dt.timedelta(days=6), visits=visits.assign(hours=0.0))
+    corrected(
+        january_copy,
+        JANUARY,
+        instant(JANUARY) + dt.timedelta(days=6),
+        visits=visits.assign(hours=0.0),
+    )
     rows = history_of(open_home(january_copy.folder)).rows(JANUARY)
     assert rows["hours"].max() > 1

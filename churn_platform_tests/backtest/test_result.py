@@ -42,8 +42,15 @@ def seen():
 def replays(contract, history, seen):
     """This policy, never, always, and one that asks for an impossible gain."""
     strict = Alternative("strict", changed(contract, promotion={"delta": 0.9}))
-    policies = [Alternative("this", contract), Alternative.never(contract), Alternative.always(contract), strict]
-    found = replay(policies, history, "code", contract.policy, lambda name, month: seen.append((name, month)))
+    policies = [
+        Alternative("this", contract),
+        Alternative.never(contract),
+        Alternative.always(contract),
+        strict,
+    ]
+    found = replay(
+        policies, history, "code", contract.policy, lambda name, month: seen.append((name, month))
+    )
     return {one.name: one for one in found}
 
 
@@ -88,8 +95,12 @@ def test_a_promotion_that_was_no_better_afterwards_was_needless(contract, histor
     """The same decisions, judged by somebody to whom a gain below 0.9 is worth nothing."""
     exacting = changed(contract, promotion={"delta": 0.9}).policy
     (found,) = replay([Alternative("this", contract)], history, "code", exacting)
-    assert [one.decision for one in found.judged] == [one.decision for one in replays["this"].judged]
-    assert (found.totals.needless, found.totals.missed) == (1, 0), "the first is measured against chance"
+    assert [one.decision for one in found.judged] == [
+        one.decision for one in replays["this"].judged
+    ]
+    assert (found.totals.needless, found.totals.missed) == (1, 0), (
+        "the first is measured against chance"
+    )
 
 
 def test_each_month_of_each_policy_is_told_before_it_is_lived(replays, seen, history):

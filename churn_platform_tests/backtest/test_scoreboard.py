@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from churn_platform.backtest.result import lived_events
-from churn_platform.backtest.scoreboard import events, judge, judging_months, shown, takeovers, totals
+from churn_platform.backtest.scoreboard import (
+    events,
+    judge,
+    judging_months,
+    shown,
+    takeovers,
+    totals,
+)
 from churn_platform.contract.policy import PromotionPolicy
 from churn_platform.evaluation.gain import Gain
 from churn_platform.ledger.receipts import append
@@ -63,7 +70,9 @@ def test_too_few_churners_or_no_month_leave_it_open():
 
 @given(GAINS)
 def test_what_is_right_of_a_promotion_is_wrong_of_a_refusal(gain):
-    promoted, refused = (judge(Made(decision=word), gain, POLICY) for word in ("promoted", "refused"))
+    promoted, refused = (
+        judge(Made(decision=word), gain, POLICY) for word in ("promoted", "refused")
+    )
     mirror = {"right": "wrong", "wrong": "right", "open": "open"}
     assert refused.judgement == mirror[promoted.judgement]
     assert refused.gained == -promoted.gained
@@ -74,7 +83,12 @@ def test_what_is_right_of_a_promotion_is_wrong_of_a_refusal(gain):
 def test_better_and_not_better_exclude_each_other_and_more_noise_only_opens(gain):
     found = shown(gain, POLICY)
     blurred = Gain(
-        gain.months, gain.candidate_auc, gain.incumbent_auc, gain.standard_error * 2, gain.churners, gain.rows
+        gain.months,
+        gain.candidate_auc,
+        gain.incumbent_auc,
+        gain.standard_error * 2,
+        gain.churners,
+        gain.rows,
     )
     assert shown(blurred, POLICY) in (found, "open")
     if found == "better":
@@ -96,8 +110,12 @@ def test_the_sentence_names_both_versions_the_months_and_the_figures():
         "version 2 was better."
     )
     assert judge(Made(), gained(0.05, 0.04), POLICY).sentence.endswith("too early to tell.")
-    assert judge(Made(), gained(0.05, 0.04), POLICY, final=True).sentence.endswith("this can no longer be decided.")
-    assert judge(Made(), gained(0.2, 0.01, churners=3), POLICY).sentence.endswith("with 3 churners too few to tell.")
+    assert judge(Made(), gained(0.05, 0.04), POLICY, final=True).sentence.endswith(
+        "this can no longer be decided."
+    )
+    assert judge(Made(), gained(0.2, 0.01, churners=3), POLICY).sentence.endswith(
+        "with 3 churners too few to tell."
+    )
     assert "chance" in judge(Made(production_version=None), None, POLICY).sentence
 
 
@@ -105,7 +123,9 @@ def test_the_months_after_a_decision_judge_it_until_another_version_comes():
     comes = [(MONTHS[5], 3)]
     assert judging_months(Made(MONTHS[0], 1, None), comes, MONTHS, 99) == (MONTHS[1:6], True)
     refused = Made(MONTHS[2], 2, 1, "refused")
-    assert judging_months(refused, comes, MONTHS, 99) == (MONTHS[3:6], True), "the replaced month was still served"
+    assert judging_months(refused, comes, MONTHS, 99) == (MONTHS[3:6], True), (
+        "the replaced month was still served"
+    )
     assert judging_months(Made(MONTHS[5], 3, 1), comes, MONTHS, 99) == (MONTHS[6:], False)
     assert judging_months(Made(MONTHS[5], 3, 1), [], MONTHS, 99) == (MONTHS[6:], False)
 
@@ -175,7 +195,9 @@ def receipts_of(acts):
     st.lists(st.sampled_from([None, "promoted", "refused"]), min_size=1, max_size=12),
     st.integers(1, 8),
 )
-def test_a_replay_under_the_same_policy_judges_the_same_decisions_on_the_same_months(horizon, answers, most):
+def test_a_replay_under_the_same_policy_judges_the_same_decisions_on_the_same_months(
+    horizon, answers, most
+):
     """A life: month after month comes; once labels have matured, a candidate of that month is promoted or refused."""
     months = [dt.date(2024 + n // 12, n % 12 + 1, 28) for n in range(len(answers))]
     lived, acts, decisions, production = [], [], [], None
@@ -198,14 +220,19 @@ def test_a_replay_under_the_same_policy_judges_the_same_decisions_on_the_same_mo
     by_ledger, by_replay = takeovers(events(receipts_of(acts))), takeovers(lived_events(lived))
     assert len(by_ledger) == len(by_replay) == len(decisions)
     for decision, ours, theirs in zip(decisions, by_ledger, by_replay, strict=True):
-        assert judging_months(decision, ours, matured, most) == judging_months(decision, theirs, matured, most)
+        assert judging_months(decision, ours, matured, most) == judging_months(
+            decision, theirs, matured, most
+        )
 
 
 def test_a_takeover_is_dated_by_the_newest_month_and_not_by_the_month_trained_on():
     """With labels two months late, version 2 is trained on January and takes over in March."""
     first, second = Promoted(MONTHS[0], 1, None), Promoted(MONTHS[1], 2, 1)
     lived = [Lived(dt.date.fromisoformat(month), None) for month in MONTHS[:2]]
-    lived += [Lived(dt.date.fromisoformat(MONTHS[2]), first), Lived(dt.date.fromisoformat(MONTHS[3]), second)]
+    lived += [
+        Lived(dt.date.fromisoformat(MONTHS[2]), first),
+        Lived(dt.date.fromisoformat(MONTHS[3]), second),
+    ]
     months, final = judging_months(first, takeovers(lived_events(lived))[0], MONTHS, 99)
     assert (months, final) == (MONTHS[1:4], True)
 
@@ -216,5 +243,7 @@ def test_totals_add_up(made):
     found = totals(judged)
     assert found.decisions == found.right + found.wrong + found.open == len(made)
     assert found.wrong == found.needless + found.missed
-    assert found.needless == sum(one.judgement == "wrong" and one.decision == "promoted" for one in judged)
+    assert found.needless == sum(
+        one.judgement == "wrong" and one.decision == "promoted" for one in judged
+    )
     assert found.gained == pytest.approx(sum(one.gained for one in judged))

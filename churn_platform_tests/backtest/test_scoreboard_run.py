@@ -12,7 +12,14 @@ from churn_platform.evaluation.comparison import paired_auc_difference
 from churn_platform.ingestion.snapshot import feature_frame
 from churn_platform.lake.lake import instant
 from churn_platform.promotion.promoting import released
-from churn_platform_tests.small_business import FEBRUARY, copied, make_home, month_tables, open_home, up_to_scores
+from churn_platform_tests.small_business import (
+    FEBRUARY,
+    copied,
+    make_home,
+    month_tables,
+    open_home,
+    up_to_scores,
+)
 
 MARCH = dt.date(2024, 3, 31)
 
@@ -20,7 +27,9 @@ MARCH = dt.date(2024, 3, 31)
 @pytest.fixture(scope="module")
 def in_march(february_decided, tmp_path_factory):
     """Version 2 in production; March published, in which the old members leave as in February. Read only."""
-    home = up_to_scores(copied(february_decided, tmp_path_factory.mktemp("in_march") / "home"), FEBRUARY)
+    home = up_to_scores(
+        copied(february_decided, tmp_path_factory.mktemp("in_march") / "home"), FEBRUARY
+    )
     home.lake.publish(MARCH, month_tables(MARCH), instant(MARCH), "march")
     return open_home(home.folder)
 
@@ -41,16 +50,26 @@ def test_the_first_model_was_a_mistake_and_its_replacement_right(in_march):
 
 def test_the_figures_are_those_of_both_versions_on_the_same_rows_of_the_later_month(in_march):
     rows = feature_frame(in_march.contract, in_march.lake.tables(MARCH))
-    truth = month_tables(MARCH)["leavers"].set_index("member")["has_left"].reindex(rows["member"]).to_numpy()
+    truth = (
+        month_tables(MARCH)["leavers"]
+        .set_index("member")["has_left"]
+        .reindex(rows["member"])
+        .to_numpy()
+    )
     ours, theirs = (released(in_march, version).model.probability(rows) for version in (2, 1))
     expected = paired_auc_difference(truth, ours, theirs)
     second = scoreboard(in_march)["decisions"][1]
-    assert (second["candidate_auc"], second["incumbent_auc"]) == (expected.candidate_auc, expected.production_auc)
+    assert (second["candidate_auc"], second["incumbent_auc"]) == (
+        expected.candidate_auc,
+        expected.production_auc,
+    )
     assert second["interval"] == pytest.approx(expected.interval.as_list())
     assert second["gained"] == pytest.approx(expected.difference)
 
 
-def test_without_costs_of_its_own_the_contract_counts_in_auc_and_with_them_in_costs(in_march, tmp_path):
+def test_without_costs_of_its_own_the_contract_counts_in_auc_and_with_them_in_costs(
+    in_march, tmp_path
+):
     assert scoreboard(in_march)["gained"] == IN_AUC
     home = copied(in_march, tmp_path / "home")
     path = home.folder / "contract.yaml"
@@ -61,7 +80,12 @@ def test_without_costs_of_its_own_the_contract_counts_in_auc_and_with_them_in_co
     found = scoreboard(home)
     assert found["gained"] == IN_COSTS
     rows = feature_frame(home.contract, home.lake.tables(MARCH))
-    truth = month_tables(MARCH)["leavers"].set_index("member")["has_left"].reindex(rows["member"]).to_numpy()
+    truth = (
+        month_tables(MARCH)["leavers"]
+        .set_index("member")["has_left"]
+        .reindex(rows["member"])
+        .to_numpy()
+    )
     spent = []
     for version in (released(home, 1), released(home, 2)):
         contacted = version.model.probability(rows) >= version.model.threshold
@@ -89,7 +113,9 @@ def test_a_version_of_another_contract_is_left_open(in_march, tmp_path):
     ]
 
 
-def test_decisions_on_a_version_that_was_removed_are_open_with_the_reason_and_all_others_are_judged(in_march, tmp_path):
+def test_decisions_on_a_version_that_was_removed_are_open_with_the_reason_and_all_others_are_judged(
+    in_march, tmp_path
+):
     home = copied(in_march, tmp_path / "home")
     shutil.rmtree(home.releases.folder / "2")
     home.registry._client().delete_model_version(home.contract.model_name, "2")
@@ -98,7 +124,9 @@ def test_decisions_on_a_version_that_was_removed_are_open_with_the_reason_and_al
     assert second["sentence"] == "Not judged: gym_churn has no version 2."
 
 
-def test_before_a_month_there_is_no_scoreboard_and_before_a_decision_an_empty_one(tmp_path, january_decided_copy):
+def test_before_a_month_there_is_no_scoreboard_and_before_a_decision_an_empty_one(
+    tmp_path, january_decided_copy
+):
     with pytest.raises(UsageError):
         scoreboard(make_home(tmp_path / "empty"))
     for path in (january_decided_copy.folder / "ledger" / "decisions").glob("*.json"):

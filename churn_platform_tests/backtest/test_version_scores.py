@@ -18,13 +18,18 @@ JANUARY, FEBRUARY, MARCH = dt.date(2024, 1, 31), dt.date(2024, 2, 29), dt.date(2
 
 @pytest.fixture(scope="module")
 def drawn(month):
-    return {as_of: month(as_of, seed=seed) for as_of, seed in ((JANUARY, 1), (FEBRUARY, 2), (MARCH, 3))}
+    return {
+        as_of: month(as_of, seed=seed) for as_of, seed in ((JANUARY, 1), (FEBRUARY, 2), (MARCH, 3))
+    }
 
 
 @pytest.fixture(scope="module")
 def scores(drawn, gym):
     months = {
-        as_of: Month(rows.drop(columns=["as_of", "label"]), ((as_of, rows.set_index("member")["label"].astype(bool)),))
+        as_of: Month(
+            rows.drop(columns=["as_of", "label"]),
+            ((as_of, rows.set_index("member")["label"].astype(bool)),),
+        )
         for as_of, rows in drawn.items()
     }
     return Scores(gym, Memory(History(months), "code"))
@@ -55,7 +60,9 @@ def test_a_gain_uses_only_months_later_than_both(scores, versions, drawn):
     march = drawn[MARCH]
     found = scores.gain(versions[1], versions[0], ["2024-01-31", "2024-02-29", "2024-03-31"])
     expected = paired_auc_difference(
-        march["label"].to_numpy(), versions[1].model.probability(march), versions[0].model.probability(march)
+        march["label"].to_numpy(),
+        versions[1].model.probability(march),
+        versions[0].model.probability(march),
     )
     assert found.months == ("2024-03-31",)
     assert found.difference == expected.difference

@@ -10,13 +10,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
-from churn_platform.base.digests import ADDED, canonical_json, digest_of, frame_digest, hashed_values, readable
+from churn_platform.base.digests import (
+    ADDED,
+    canonical_json,
+    digest_of,
+    frame_digest,
+    hashed_values,
+    readable,
+)
 from churn_platform.base.errors import DataError
 from churn_platform.contract.reading import default_contract_path, read_contract
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text("aé€"),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abc", max_size=3), inner, max_size=4),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text("aé€"),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text("abc", max_size=3), inner, max_size=4)
+    ),
     max_leaves=8,
 )
 FRAME = pd.DataFrame(
@@ -33,7 +46,8 @@ FRAME = pd.DataFrame(
 
 def test_the_canonical_json_is_sorted_compact_and_not_escaped():
     assert (
-        canonical_json({"b": [1, 2.5, None], "a": {"d": True, "c": "é"}}) == '{"a":{"c":"é","d":true},"b":[1,2.5,null]}'
+        canonical_json({"b": [1, 2.5, None], "a": {"d": True, "c": "é"}})
+        == '{"a":{"c":"é","d":true},"b":[1,2.5,null]}'
     )
 
 
@@ -88,7 +102,9 @@ def test_any_changed_cell_changes_the_digest(column, row):
 @pytest.mark.parametrize("value", [0, 0.0, False, ""])
 def test_a_null_is_no_zero(value):
     frame = pd.DataFrame({"a": pd.Series([None], dtype=object)})
-    assert frame_digest(pd.DataFrame({"a": pd.Series([value], dtype=object)})) != frame_digest(frame)
+    assert frame_digest(pd.DataFrame({"a": pd.Series([value], dtype=object)})) != frame_digest(
+        frame
+    )
 
 
 def test_rows_columns_names_and_dtypes_are_part_of_the_digest():
@@ -126,10 +142,15 @@ class _Outer(BaseModel):
 
 def test_an_added_field_counts_once_it_is_used():
     assert hashed_values(_Outer()) == {"inner": {"old": 1}, "several": []}
-    assert hashed_values(_Outer(inner=_Inner(new=3))) == {"inner": {"old": 1, "new": 3}, "several": []}
+    assert hashed_values(_Outer(inner=_Inner(new=3))) == {
+        "inner": {"old": 1, "new": 3},
+        "several": [],
+    }
 
 
 def test_the_digests_of_the_shipped_contract_are_those_of_0_1_0():
     contract = read_contract(default_contract_path())
-    assert contract.policy_hash == "72f5c39b4d27b29db9365bafd64213a11fd7bbebdbf54668d068ad22626d662d"
+    assert (
+        contract.policy_hash == "72f5c39b4d27b29db9365bafd64213a11fd7bbebdbf54668d068ad22626d662d"
+    )
     assert contract.model_hash == "5932da1cf273605a5dc09ddf142f6fe4642566aeb048aa8271df078d66867170"

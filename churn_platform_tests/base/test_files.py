@@ -57,7 +57,11 @@ def test_the_content_is_on_the_disk_before_the_name_and_the_name_after(tmp_path,
     files.write_text(tmp_path / "note.txt", "new")
     temporary = events[0][1]
     assert temporary.startswith(".note.txt.")
-    assert events == [("fsync", temporary), ("replace", temporary, "note.txt"), ("fsync", tmp_path.name)]
+    assert events == [
+        ("fsync", temporary),
+        ("replace", temporary, "note.txt"),
+        ("fsync", tmp_path.name),
+    ]
 
 
 def test_whoever_holds_the_old_file_open_reads_all_of_it(tmp_path):
@@ -124,7 +128,9 @@ def test_a_field_that_a_file_lacks_is_a_fault_of_the_file(tmp_path):
     write_json(tmp_path / "record.json", {"as_of": "2024-01-31", "delivery": {"tables": {}}})
     found = read_json(tmp_path / "record.json")
     assert found == {"as_of": "2024-01-31", "delivery": {"tables": {}}}
-    assert json.loads(json.dumps(found)) == copy.deepcopy(found) == pickle.loads(pickle.dumps(found))
+    assert (
+        json.loads(json.dumps(found)) == copy.deepcopy(found) == pickle.loads(pickle.dumps(found))
+    )
     assert found.get("version") is None
     with pytest.raises(IntegrityError, match=r"record\.json has no field 'version'"):
         found["version"]

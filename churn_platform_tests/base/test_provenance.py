@@ -10,7 +10,13 @@ import pytest
 
 import churn_platform
 from churn_platform.base import provenance as module
-from churn_platform.base.provenance import code_digest, fitting_parts, lock_digest, package_digest, provenance
+from churn_platform.base.provenance import (
+    code_digest,
+    fitting_parts,
+    lock_digest,
+    package_digest,
+    provenance,
+)
 
 PACKAGE = Path(churn_platform.__file__).parent
 FITTED = [0.719433, 0.28981, 0.22256]
@@ -58,7 +64,9 @@ def test_without_a_lock_file_the_installed_versions_stand_in_for_it(elsewhere, m
 @pytest.mark.parametrize("name", module.FITTING)
 def test_another_version_of_a_library_that_fits_is_another_code_digest(name, monkeypatch):
     before, installed = code_digest(), metadata.version
-    monkeypatch.setattr(metadata, "version", lambda asked: "0" if asked == name else installed(asked))
+    monkeypatch.setattr(
+        metadata, "version", lambda asked: "0" if asked == name else installed(asked)
+    )
     assert fitting_parts()["libraries"][name] == "0"
     assert code_digest() != before
 

@@ -7,7 +7,13 @@ from churn_platform.base.text import counted, ended
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("wrong", "wrong."), ("Wrong.", "Wrong."), ("Why?", "Why?"), ("wrong \n", "wrong."), ("v1.2", "v1.2.")],
+    [
+        ("wrong", "wrong."),
+        ("Wrong.", "Wrong."),
+        ("Why?", "Why?"),
+        ("wrong \n", "wrong."),
+        ("v1.2", "v1.2."),
+    ],
 )
 def test_a_reason_ends_like_a_sentence(text, expected):
     assert ended(text) == expected

@@ -24,7 +24,11 @@ def online(home, statement, *values):
 
 def make_stale(home, key=KEY):
     write = entity_key(home.contract)
-    online(home, "UPDATE gym_visits_fv SET event_ts = event_ts - 86400 WHERE entity_key = ?", write(key))
+    online(
+        home,
+        "UPDATE gym_visits_fv SET event_ts = event_ts - 86400 WHERE entity_key = ?",
+        write(key),
+    )
 
 
 def test_an_answer_is_what_churn_explain_says(served, api):
@@ -53,7 +57,10 @@ def test_an_answer_names_its_model_and_decile(served, api):
 def test_a_customer_who_has_left_is_marked_and_has_no_decile(served, api):
     scores = served.records.frame("scores", JANUARY).set_index("member")
     left, stays = scores.index[-1], scores.index[0]
-    for found in (api.post("/predict", {"member": left}).json(), api.get(f"/customers/{left}").json()["current"]):
+    for found in (
+        api.post("/predict", {"member": left}).json(),
+        api.get(f"/customers/{left}").json()["current"],
+    ):
         assert (found["already_left"], found["decile"]) == (True, None)
     [month] = api.get(f"/customers/{left}").json()["history"]
     assert (month["already_left"], month["rank"], month["decile"]) == (True, None, None)
@@ -70,7 +77,9 @@ def test_the_prediction_is_1_from_the_threshold_on(served, api):
 
 
 def test_without_reasons_nothing_else_changes(api):
-    full, short = (api.post("/predict", {"member": KEY, "reasons": wanted}).json() for wanted in (True, False))
+    full, short = (
+        api.post("/predict", {"member": KEY, "reasons": wanted}).json() for wanted in (True, False)
+    )
     assert len(full.pop("reasons")) == 3
     assert list(full.pop("contributions")) == list(full["features_used"])
     assert {**full, "request_id": ""} == {**short, "request_id": ""}
@@ -89,14 +98,20 @@ def test_a_what_if_takes_the_given_values_and_says_so(served, api):
     assert api.post("/predict", {"member": KEY}).json()["features_used"]["months"] != 59
 
 
-def test_a_what_if_that_gives_every_feature_asks_no_store_and_needs_no_customer(served_copy, api_on):
+def test_a_what_if_that_gives_every_feature_asks_no_store_and_needs_no_customer(
+    served_copy, api_on
+):
     (served_copy.folder / "feast" / "online.json").unlink()
     api = api_on(served_copy)
     given = {"hours": 2.5, "has_app": None, "plan": "plus", "months": 3}
     found = api.post("/predict", {"member": "nobody", "features": given}).json()
     assert found["features_used"] == given
     assert list(found["features_used"]) == ["months", "plan", "has_app", "hours"]
-    assert (found["features_as_of"], found["stale"], found["what_if"]) == (None, False, sorted(given))
+    assert (found["features_as_of"], found["stale"], found["what_if"]) == (
+        None,
+        False,
+        sorted(given),
+    )
 
 
 def test_a_customer_with_legal_nulls_gets_a_prediction_and_an_unknown_one_a_404(api, is_refused):
@@ -123,7 +138,9 @@ def test_a_what_if_that_gives_all_that_is_old_is_answered(served_copy, api_on):
 
 def test_by_policy_old_features_are_answered_and_marked(served_copy, api_on):
     policy = {**DECLARED["policy"], "serving": {"stale_features": "answer"}}
-    (served_copy.folder / "contract.yaml").write_text(yaml.safe_dump({**DECLARED, "policy": policy}, sort_keys=False))
+    (served_copy.folder / "contract.yaml").write_text(
+        yaml.safe_dump({**DECLARED, "policy": policy}, sort_keys=False)
+    )
     make_stale(served_copy)
     api = api_on(served_copy)
     found = api.post("/predict", {"member": KEY}).json()
@@ -145,7 +162,8 @@ def test_a_batch_answers_each_in_order_with_its_own_error(api):
 
 def test_a_batch_gives_reasons_only_when_asked(api):
     plain, why = (
-        api.post("/predict/batch", {"keys": [KEY, "x"], "reasons": r}).json()["results"] for r in (False, True)
+        api.post("/predict/batch", {"keys": [KEY, "x"], "reasons": r}).json()["results"]
+        for r in (False, True)
     )
     assert "reasons" not in plain[0]
     assert why[0]["reasons"] == api.post("/predict", {"member": KEY}).json()["reasons"]
@@ -160,9 +178,16 @@ def test_a_batch_of_unknown_customers_only_is_answered_item_by_item(api):
 def test_a_model_that_stands_down_says_so_in_every_answer(served_copy, api_on, monkeypatch):
     monkeypatch.setattr(score_history, "LOOK_SECONDS", 0.0)
     path = served_copy.folder / "lake" / "derived" / "scores" / f"{JANUARY}.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"stand_down": "Version 2 is no better than chance."}))
+    path.write_text(
+        json.dumps(
+            json.loads(path.read_text()) | {"stand_down": "Version 2 is no better than chance."}
+        )
+    )
     api = api_on(served_copy)
-    for found in (api.post("/predict", {"member": KEY}), api.post("/predict/batch", {"keys": [KEY]})):
+    for found in (
+        api.post("/predict", {"member": KEY}),
+        api.post("/predict/batch", {"keys": [KEY]}),
+    ):
         assert found.json()["model"]["stand_down_reason"] == "Version 2 is no better than chance."
         assert found.json()["model"]["stand_down"] is True
     assert "churn_stand_down 1.0" in api.get("/metrics").text
@@ -170,7 +195,9 @@ def test_a_model_that_stands_down_says_so_in_every_answer(served_copy, api_on, m
 
 def test_what_another_version_was_said_of_does_not_bind_a_new_one(served_copy, api_on):
     path = served_copy.folder / "lake" / "derived" / "scores" / f"{JANUARY}.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"stand_down": "Version 2 is worthless."}))
+    path.write_text(
+        json.dumps(json.loads(path.read_text()) | {"stand_down": "Version 2 is worthless."})
+    )
     point(served_copy, 3)
     found = api_on(served_copy).post("/predict", {"member": KEY}).json()
     assert found["model"]["version"] == 3
@@ -188,7 +215,9 @@ def test_without_a_model_nothing_is_answered(served_copy, api_on, is_refused):
     assert api.get("/livez").status_code == 200
 
 
-def test_without_the_online_store_nothing_is_answered_until_it_is_back(served_copy, api_on, is_refused):
+def test_without_the_online_store_nothing_is_answered_until_it_is_back(
+    served_copy, api_on, is_refused
+):
     store = served_copy.folder / "feast" / "online_store.db"
     away = store.rename(store.with_name("away.db"))
     api = api_on(served_copy)
@@ -211,11 +240,17 @@ def test_every_answer_goes_to_the_prediction_log(served_copy, api_on):
     assert not (served_copy.folder / "predictions").exists()
     api.assembly.stop()
     rows = ds.dataset(served_copy.folder / "predictions", format="parquet").to_table().to_pylist()
-    assert [(row["member"], row["what_if"]) for row in rows] == [(KEY, True), ("m00002", False), ("m00003", False)]
+    assert [(row["member"], row["what_if"]) for row in rows] == [
+        (KEY, True),
+        ("m00002", False),
+        ("m00003", False),
+    ]
     assert rows[0]["probability"] == single["probability"]
 
 
-def test_without_the_rows_of_the_scored_month_no_answer_claims_to_know_who_has_left(served_copy, api_on):
+def test_without_the_rows_of_the_scored_month_no_answer_claims_to_know_who_has_left(
+    served_copy, api_on
+):
     served_copy.records.path("scores", JANUARY, ".parquet").unlink()
     api_now = api_on(served_copy)
     one = api_now.post("/predict", {"member": KEY}).json()

@@ -35,7 +35,9 @@ def test_a_caller_in_python_gets_the_same_answer_and_the_same_refusals(api):
             asyncio.run(api.assembly.predict(asked))
 
 
-def test_a_release_that_becomes_active_or_is_refused_is_counted_and_logged(served_copy, api_on, capsys):
+def test_a_release_that_becomes_active_or_is_refused_is_counted_and_logged(
+    served_copy, api_on, capsys
+):
     api = api_on(served_copy)
     point(served_copy, 3)
     api.assembly.watch.poll()
@@ -74,10 +76,17 @@ def test_nothing_is_written_before_it_is_started(served_copy):
     assert sorted(str(path) for path in served_copy.folder.rglob("*")) == before
 
 
-def test_a_promotion_under_another_contract_changes_schemas_document_and_model_at_once(served_copy, api_on):
+def test_a_promotion_under_another_contract_changes_schemas_document_and_model_at_once(
+    served_copy, api_on
+):
     api = api_on(served_copy)
     body = {"member": "m00001", "features": {"has_app": True}}
-    assert list(api.post("/predict", body).json()["features_used"]) == ["months", "plan", "has_app", "hours"]
+    assert list(api.post("/predict", body).json()["features_used"]) == [
+        "months",
+        "plan",
+        "has_app",
+        "hours",
+    ]
     view = {"members_fv": {"table": "members", "features": ["months", "plan"]}}
     changed = with_contract(served_copy, feature_views=view)
     publish(changed, 4, boosted(changed))
@@ -128,14 +137,27 @@ def test_a_baked_home_logs_predictions_only_where_it_is_told_to(served_copy, api
 def test_a_baked_home_without_customers_answers_what_is_given_whole_and_says_what_is_missing(
     served_copy, api_on, is_refused
 ):
-    note = {"version": 2, "built_at": "2024-03-01T00:00:00+00:00", "features_as_of": None, "store": "", "customers": 0}
+    note = {
+        "version": 2,
+        "built_at": "2024-03-01T00:00:00+00:00",
+        "features_as_of": None,
+        "store": "",
+        "customers": 0,
+    }
     (served_copy.folder / "baked.json").write_text(json.dumps(note))
     api = api_on(served_copy)
     ready = api.get("/readyz").json()
-    assert (ready["status"], ready["features_as_of"], ready["baked_at"]) == ("ready", None, note["built_at"])
+    assert (ready["status"], ready["features_as_of"], ready["baked_at"]) == (
+        "ready",
+        None,
+        note["built_at"],
+    )
     assert ready["missing"] == ["the customers: only what-ifs that give every feature are answered"]
     is_refused(api.post("/predict", {"member": "m00001"}), 503, "store_down")
     whole = {"months": 3, "plan": "plus", "has_app": None, "hours": 2.5}
-    assert api.post("/predict", {"member": "m00001", "features": whole}).json()["features_used"] == whole
+    assert (
+        api.post("/predict", {"member": "m00001", "features": whole}).json()["features_used"]
+        == whole
+    )
     whole.pop("hours")
     is_refused(api.post("/predict", {"member": "m00001", "features": whole}), 503, "store_down")

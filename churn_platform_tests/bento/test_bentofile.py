@@ -40,12 +40,29 @@ def test_packages_are_not_resolved_over_the_network(declared):
 
 
 def test_the_server_imports_nothing_that_the_bento_does_not_hold_and_nothing_heavy(declared):
-    done = subprocess.run([sys.executable, "-c", SERVER], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", SERVER], capture_output=True, text=True, check=True
+    )
     loaded = set(done.stdout.split())
-    heavy = {"pandas", "sklearn", "lightgbm", "scipy", "pyarrow", "skops", "feast", "mlflow", "dagster", "evidently"}
+    heavy = {
+        "pandas",
+        "sklearn",
+        "lightgbm",
+        "scipy",
+        "pyarrow",
+        "skops",
+        "feast",
+        "mlflow",
+        "dagster",
+        "evidently",
+    }
     assert loaded & heavy == set()
     named = {re.split("[=<>]", one)[0].replace("-", "_") for one in declared["python"]["packages"]}
-    outside = {name for name in loaded if name in ("pydantic_settings", "filelock", "starlette", "numpy", "pydantic")}
+    outside = {
+        name
+        for name in loaded
+        if name in ("pydantic_settings", "filelock", "starlette", "numpy", "pydantic")
+    }
     assert outside <= named
     assert {"bento", "churn_platform"} <= loaded
 
@@ -57,7 +74,14 @@ def bentoml_build(tmp_path, *words, folder=None):
         "BENTOML_DO_NOT_TRACK": "true", "http_proxy": nowhere, "https_proxy": nowhere,
     }  # fmt: skip
     command = [Path(sys.executable).parent / "bentoml", "build", *words, "--output", "tag"]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=folder or tmp_path, check=False)
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=folder or tmp_path,
+        check=False,
+    )
 
 
 @pytest.mark.slow

@@ -21,8 +21,8 @@ def sha256(text):
 @pytest.fixture(scope="module")
 def locked(served):
     """The API with two keys and one for the metrics."""
-    from churn_platform_tests.bento.conftest import Api
     from churn_platform_tests.api_client import running
+    from churn_platform_tests.bento.conftest import Api
 
     keys = {"api_keys": f"{sha256(KEY)},{sha256(OTHER)}", "metrics_keys": sha256(FOR_METRICS)}
     with running(served, **keys) as made:
@@ -66,17 +66,29 @@ def test_many_unknown_paths_leave_the_metrics_small(api):
 
 @pytest.mark.parametrize(
     "kind",
-    ["text/plain", "application/vnd.bentoml+pickle", "multipart/form-data", "application/x-www-form-urlencoded", ""],
+    [
+        "text/plain",
+        "application/vnd.bentoml+pickle",
+        "multipart/form-data",
+        "application/x-www-form-urlencoded",
+        "",
+    ],
 )
 def test_another_content_type_is_415(api, is_refused, kind):
     headers = {"content-type": kind} if kind else {}
-    is_refused(api.post("/predict", content=json.dumps(BODY).encode(), headers=headers), 415, "not_json")
+    is_refused(
+        api.post("/predict", content=json.dumps(BODY).encode(), headers=headers), 415, "not_json"
+    )
 
 
 def test_json_with_a_charset_is_json_and_compressed_json_is_not(api, is_refused):
     content, kind = json.dumps(BODY).encode(), {"content-type": "Application/JSON; charset=utf-8"}
     assert api.post("/predict", content=content, headers=kind).status_code == 200
-    is_refused(api.post("/predict", content=content, headers=kind | {"content-encoding": "gzip"}), 415, "not_json")
+    is_refused(
+        api.post("/predict", content=content, headers=kind | {"content-encoding": "gzip"}),
+        415,
+        "not_json",
+    )
 
 
 @pytest.mark.parametrize("declared", [True, False])
@@ -108,7 +120,11 @@ def test_a_body_that_does_not_come_is_408(api, is_refused, monkeypatch):
         yield b"{"
         await asyncio.sleep(30)
 
-    is_refused(api.post("/predict", content=never(), headers={"content-type": "application/json"}), 408, "too_slow")
+    is_refused(
+        api.post("/predict", content=never(), headers={"content-type": "application/json"}),
+        408,
+        "too_slow",
+    )
 
 
 @pytest.mark.parametrize(
@@ -122,7 +138,9 @@ def test_a_body_that_does_not_come_is_408(api, is_refused, monkeypatch):
      b'{"member": "m00001", "features": []}', b'{"member": "\\ud800"}', b"\xff\xfe", b'{"member": "' + b"x" * 900_000 + b'"}',
      b"[" * 400_000, b'{"member":' * 90_000],
 )  # fmt: skip
-def test_a_malformed_request_is_422_with_its_first_fault_and_not_its_whole_body(api, is_refused, body):
+def test_a_malformed_request_is_422_with_its_first_fault_and_not_its_whole_body(
+    api, is_refused, body
+):
     response = api.post("/predict", content=body, headers={"content-type": "application/json"})
     error = is_refused(response, 422, "malformed")
     assert error["message"].startswith("The request has a wrong ")
@@ -138,14 +156,18 @@ def test_a_batch_has_1_to_1000_keys(api, is_refused, keys):
 # Who may ask
 
 
-@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "", "10.0.0.1", "[::2]:80"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "localhost.evil.example", "", "10.0.0.1", "[::2]:80"]
+)
 def test_a_foreign_host_name_is_refused_except_for_health(api, is_refused, host):
     is_refused(api.get("/model", headers={"host": host}), 400, "wrong_host")
     is_refused(api.get("/", headers={"host": host}), 400, "wrong_host")
     assert api.get("/livez", headers={"host": host}).status_code == 200
 
 
-@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:3002", "127.0.0.1:9", "[::1]:3002", "[::1]"])
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST:3002", "127.0.0.1:9", "[::1]:3002", "[::1]"]
+)
 def test_our_own_names_are_answered(api, host):
     assert api.get("/model", headers={"host": host}).status_code == 200
 
@@ -155,22 +177,33 @@ def test_a_name_of_the_settings_is_ours_too(served, api_on, is_refused):
     for name in ("churn.example", "other.example:80"):
         assert api.get("/model", headers={"host": name, "x-api-key": KEY}).status_code == 200
     is_refused(
-        api.get("/model", address="10.1.2.3", headers={"host": "evil.example", "x-api-key": KEY}), 400, "wrong_host"
+        api.get("/model", address="10.1.2.3", headers={"host": "evil.example", "x-api-key": KEY}),
+        400,
+        "wrong_host",
     )
 
 
 def test_without_keys_only_the_loopback_is_answered(api, is_refused):
     is_refused(api.get("/model", address="10.1.2.3"), 403, "key_required")
-    is_refused(api.get("/model", address="10.1.2.3", headers={"host": "localhost"}), 403, "key_required")
+    is_refused(
+        api.get("/model", address="10.1.2.3", headers={"host": "localhost"}), 403, "key_required"
+    )
     assert api.get("/readyz", address="10.1.2.3").status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/model", "/customers/m00001", "/customers/at-risk", "/openapi.json"])
+@pytest.mark.parametrize(
+    "path", ["/model", "/customers/m00001", "/customers/at-risk", "/openapi.json"]
+)
 def test_each_key_opens_and_nothing_else_does(locked, is_refused, path):
     for key in (KEY, OTHER):
         assert locked.get(path, headers={"authorization": f"Bearer {key}"}).status_code == 200
         assert locked.get(path, headers={"x-api-key": key}).status_code == 200
-    for headers in ({}, {"x-api-key": "wrong"}, {"authorization": f"Bearer {sha256(KEY)}"}, {"x-api-key": FOR_METRICS}):
+    for headers in (
+        {},
+        {"x-api-key": "wrong"},
+        {"authorization": f"Bearer {sha256(KEY)}"},
+        {"x-api-key": FOR_METRICS},
+    ):
         response = locked.get(path, headers=headers)
         is_refused(response, 401, "wrong_key")
         assert response.headers["www-authenticate"] == "Bearer"
@@ -195,14 +228,20 @@ def test_a_key_is_refused_before_the_body_is_read(locked, is_refused):
         pytest.fail("the body was read")
         yield b""
 
-    is_refused(locked.post("/predict", content=never(), headers={"content-type": "application/json"}), 401, "wrong_key")
+    is_refused(
+        locked.post("/predict", content=never(), headers={"content-type": "application/json"}),
+        401,
+        "wrong_key",
+    )
 
 
 # Ids, log, overload, faults
 
 
 def test_a_request_keeps_a_decent_id_of_its_own_and_gets_one_else(api):
-    assert api.get("/model", headers={"x-request-id": "abc-1.2_3"}).json()["request_id"] == "abc-1.2_3"
+    assert (
+        api.get("/model", headers={"x-request-id": "abc-1.2_3"}).json()["request_id"] == "abc-1.2_3"
+    )
     for given in ("", "a b", "x" * 65, '"; drop'):
         found = api.get("/model", headers={"x-request-id": given}).headers["x-request-id"]
         assert len(found) == 16
@@ -217,11 +256,17 @@ def test_each_request_is_one_line_of_the_log_without_its_features(served, api_on
     api.get("/nope?email=somebody@example.com", headers=third)
     api.assembly.stop()
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    requests = [line for line in lines if line.get("request_id") in mine]  # other servers of the session log as well
+    requests = [
+        line for line in lines if line.get("request_id") in mine
+    ]  # other servers of the session log as well
     assert [(r["method"], r["route"], r["status"]) for r in requests] == [
         ("POST", "/predict", 200), ("POST", "/predict/batch", 200), ("GET", "(none)", 404),
     ]  # fmt: skip
-    assert (requests[0]["request_id"], requests[0]["key"], requests[0]["version"]) == ("first", "m00001", 2)
+    assert (requests[0]["request_id"], requests[0]["key"], requests[0]["version"]) == (
+        "first",
+        "m00001",
+        2,
+    )
     assert (requests[1]["keys"], requests[1]["version"]) == (2, 2)
     assert "59" not in json.dumps(requests[0] | {"time": 0, "ms": 0})
     assert "example" not in json.dumps(requests[2])

@@ -14,7 +14,11 @@ def metrics():
 
 def read(metrics):
     families = text_string_to_metric_families(metrics.text().decode())
-    return {(s.name, tuple(sorted(s.labels.items()))): s.value for family in families for s in family.samples}
+    return {
+        (s.name, tuple(sorted(s.labels.items()))): s.value
+        for family in families
+        for s in family.samples
+    }
 
 
 def test_requests_are_counted_by_route_and_status_with_their_time(metrics):
@@ -31,8 +35,17 @@ def test_probabilities_are_counted_by_tenth_and_stale_answers_apart(metrics):
     metrics.answered([0.05, 0.95, 1.0], stale=1)
     metrics.answered([0.5], stale=0)
     found = read(metrics)
-    tenths = {labels[0][1]: value for (name, labels), value in found.items() if name == "churn_probabilities_total"}
-    assert tenths == {**dict.fromkeys([f"0.{n}" for n in range(10)], 0), "0.0": 1, "0.5": 1, "0.9": 2}
+    tenths = {
+        labels[0][1]: value
+        for (name, labels), value in found.items()
+        if name == "churn_probabilities_total"
+    }
+    assert tenths == {
+        **dict.fromkeys([f"0.{n}" for n in range(10)], 0),
+        "0.0": 1,
+        "0.5": 1,
+        "0.9": 2,
+    }
     assert found["churn_stale_answers_total", ()] == 1
 
 
@@ -41,7 +54,10 @@ def test_lost_log_entries_are_counted_once(metrics):
         metrics.dropped(total)
     metrics.refused()
     found = read(metrics)
-    assert (found["churn_log_dropped_total", ()], found["churn_refused_releases_total", ()]) == (5, 1)
+    assert (found["churn_log_dropped_total", ()], found["churn_refused_releases_total", ()]) == (
+        5,
+        1,
+    )
 
 
 def test_every_metric_has_our_prefix_and_says_what_it_is(metrics):

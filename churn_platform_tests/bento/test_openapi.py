@@ -78,7 +78,9 @@ def test_the_document_names_the_contract_s_entity_and_features(contract):
     schemas = made["components"]["schemas"]
     assert contract.entity.column in schemas["PredictRequest"]["required"]
     assert list(schemas["Features"]["properties"]) == list(contract.features)
-    assert list(schemas["Answer"]["properties"]["features_used"]["properties"]) == list(contract.features)
+    assert list(schemas["Answer"]["properties"]["features_used"]["properties"]) == list(
+        contract.features
+    )
     refs = set(_refs(made))
     assert refs
     assert {ref.removeprefix("#/components/schemas/") for ref in refs} <= set(schemas)

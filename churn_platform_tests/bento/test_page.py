@@ -49,7 +49,10 @@ def page(browser, url):
     """The page, loaded, in a window of its own; it asks nobody else and complains of nothing."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
     opened, complaints, asked = context.new_page(), [], []
-    opened.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    opened.on(
+        "console",
+        lambda message: complaints.append(message.text) if message.type == "error" else None,
+    )
     opened.on("pageerror", lambda error: complaints.append(str(error)))
     opened.on("request", lambda request: asked.append(request.url))
     opened.goto(url)
@@ -171,7 +174,10 @@ def test_a_refused_release_is_told_on_the_page(server, page):
     pointer = server.home.releases.pointer_file
     pointer.write_text(pointer.read_text().replace('"version": 2', '"version": 3'))
     deadline = time.monotonic() + PATIENCE
-    while not httpx.get(f"{server.url}/model").json()["refused_release"] and time.monotonic() < deadline:
+    while (
+        not httpx.get(f"{server.url}/model").json()["refused_release"]
+        and time.monotonic() < deadline
+    ):
         time.sleep(0.1)
     page.reload()
     page.wait_for_selector("#list tbody tr")

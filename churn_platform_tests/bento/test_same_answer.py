@@ -17,9 +17,9 @@ from churn_platform.features.online.sqlite import SqliteReader
 from churn_platform.ingestion.snapshot import feature_frame
 from churn_platform.reports.status import explain
 from churn_platform.training.model import model_input
+from churn_platform_tests.api_client import running
 from churn_platform_tests.bento.conftest import Api
 from churn_platform_tests.real_months import FEBRUARY, copy_home
-from churn_platform_tests.api_client import running
 
 EQUAL = 1e-9
 READERS = {"sqlite": SqliteReader, "redis": RedisReader, "postgres": PostgresReader}
@@ -51,8 +51,12 @@ def real(request, february_home, known, tmp_path_factory):
     home = february_home
     if request.param != "sqlite":
         address = request.getfixturevalue(f"{request.param}_server").new()
-        home = copy_home(home, tmp_path_factory.mktemp(request.param) / "home", online_store=address)
-        assert home.feature_store.materialize(home.lake.view(home.now(), as_at_scoring=False), FEBRUARY)
+        home = copy_home(
+            home, tmp_path_factory.mktemp(request.param) / "home", online_store=address
+        )
+        assert home.feature_store.materialize(
+            home.lake.view(home.now(), as_at_scoring=False), FEBRUARY
+        )
     with running(home) as made:
         api = Api(*made)
         assert api.get("/readyz").status_code == 200
@@ -68,22 +72,38 @@ def test_every_customer_of_the_real_month_has_one_probability_everywhere(real):
     home, api, listed, registered = real
     keys, key = list(listed.index), home.contract.entity.column
     assert len(keys) > 7000
-    answered = [row for start in range(0, len(keys), 1000) for row in batch(api, keys[start : start + 1000])]
+    answered = [
+        row for start in range(0, len(keys), 1000) for row in batch(api, keys[start : start + 1000])
+    ]
     assert [row[key] for row in answered] == keys
     assert max(abs(row["probability"] - listed[row[key]]) for row in answered) <= EQUAL
     assert max(abs(row["probability"] - registered[row[key]]) for row in answered) <= EQUAL
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(data=st.data())
 def test_any_customer_reads_the_same_one_by_one_as_in_a_batch_and_on_the_command_line(real, data):
     home, api, listed, registered = real
-    key, others = home.contract.entity.column, st.lists(st.sampled_from(list(listed.index)), max_size=20)
-    chosen, before, after = data.draw(st.sampled_from(list(listed.index))), data.draw(others), data.draw(others)
+    key, others = (
+        home.contract.entity.column,
+        st.lists(st.sampled_from(list(listed.index)), max_size=20),
+    )
+    chosen, before, after = (
+        data.draw(st.sampled_from(list(listed.index))),
+        data.draw(others),
+        data.draw(others),
+    )
     single = api.post("/predict", {key: chosen}).json()
     row = batch(api, [*before, chosen, *after], reasons=True)[len(before)]
     said = explain(home, chosen, None)
-    for probability in (row["probability"], said["probability"], listed[chosen], registered[chosen]):
+    for probability in (
+        row["probability"],
+        said["probability"],
+        listed[chosen],
+        registered[chosen],
+    ):
         assert abs(single["probability"] - probability) <= EQUAL
     assert single["reasons"] == row["reasons"] == said["reasons"]
     assert single["features_used"] == said["features"]
@@ -104,7 +124,9 @@ def test_customers_whose_features_are_legally_empty_are_among_them(real):
 
 def test_every_store_gives_the_very_values_of_the_lake(real):
     home, api, listed, _ = real
-    rows = feature_frame(home.contract, home.lake.tables(FEBRUARY)).set_index(home.contract.entity.column)
+    rows = feature_frame(home.contract, home.lake.tables(FEBRUARY)).set_index(
+        home.contract.entity.column
+    )
     keys = list(listed.index)
     found = asyncio.run(api.assembly.view.answers.reader.read(keys))
     for name in home.contract.features:

@@ -32,7 +32,10 @@ def test_the_entity_has_its_own_name_and_type():
 def test_a_whole_key_with_a_point_is_read_only_while_no_digit_can_be_lost():
     newspaper = schemas_of(Contract.model_validate(NEWSPAPER))
     assert taken(newspaper.single, {"reader_no": 2.0**53 - 1})["reader_no"] == 2**53 - 1
-    assert taken(newspaper.single, {"reader_no": 1582218195625938945})["reader_no"] == 1582218195625938945
+    assert (
+        taken(newspaper.single, {"reader_no": 1582218195625938945})["reader_no"]
+        == 1582218195625938945
+    )
     assert value(newspaper.path_key, "1582218195625938945") == 1582218195625938945
     with pytest.raises(Refusal, match="a wrong reader_no"):
         taken(newspaper.single, {"reader_no": 1582218195625938945.0})
@@ -55,7 +58,9 @@ def test_an_integer_key_in_a_path_is_read_as_a_number():
 def test_a_what_if_value_has_the_dtype_range_and_values_of_its_column(feature, good, bad):
     single = schemas_of(declared()).single
     for one in good:
-        assert taken(single, {"member": "m1", "features": {feature: one}})["features"] == {feature: one}
+        assert taken(single, {"member": "m1", "features": {feature: one}})["features"] == {
+            feature: one
+        }
     for one in bad:
         with pytest.raises(Refusal, match=f"a wrong features.{feature}"):
             taken(single, {"member": "m1", "features": {feature: one}})
@@ -63,7 +68,11 @@ def test_a_what_if_value_has_the_dtype_range_and_values_of_its_column(feature, g
 
 def test_a_feature_may_have_any_name_that_a_contract_allows():
     tables = {
-        "t": {"columns": {n: {"dtype": "float"} for n in ("copy", "json", "model_dump", "schema", "class")}},
+        "t": {
+            "columns": {
+                n: {"dtype": "float"} for n in ("copy", "json", "model_dump", "schema", "class")
+            }
+        },
         "labels": {"columns": {"left": {"dtype": "boolean"}}},
     }
     made = declared(
@@ -76,7 +85,9 @@ def test_a_feature_may_have_any_name_that_a_contract_allows():
 
 def test_a_category_without_a_list_takes_any_text_of_a_decent_length():
     newspaper = schemas_of(Contract.model_validate(NEWSPAPER)).single
-    assert taken(newspaper, {"reader_no": 1, "features": {"city": "anywhere"}})["features"] == {"city": "anywhere"}
+    assert taken(newspaper, {"reader_no": 1, "features": {"city": "anywhere"}})["features"] == {
+        "city": "anywhere"
+    }
     with pytest.raises(Refusal):
         taken(newspaper, {"reader_no": 1, "features": {"city": "x" * 257}})
 
@@ -116,4 +127,6 @@ def test_a_whole_number_that_no_model_can_read_is_refused(digits, sign):
             body(adapter, content.encode())
         assert (refused.value.status, refused.value.code) == (422, "malformed")
     largest = 2**63 - 1
-    assert taken(adapter, {"member": "m1", "features": {"months": largest}})["features"] == {"months": largest}
+    assert taken(adapter, {"member": "m1", "features": {"months": largest}})["features"] == {
+        "months": largest
+    }

@@ -18,8 +18,8 @@ import httpx
 import pyarrow.dataset as ds
 import pytest
 
-from churn_platform_tests.servers import PATIENCE, Running, load
 from churn_platform_tests.api_client import point
+from churn_platform_tests.servers import PATIENCE, Running, load
 from churn_platform_tests.small_business import copied
 
 pytestmark = pytest.mark.slow
@@ -58,9 +58,11 @@ def test_the_metrics_are_of_all_workers(server):
     def counted():
         text = httpx.get(f"{server.url}/metrics").text
         return float(
-            next(line for line in text.splitlines() if line.startswith('churn_requests_total{route="/health"')).split()[
-                -1
-            ]
+            next(
+                line
+                for line in text.splitlines()
+                if line.startswith('churn_requests_total{route="/health"')
+            ).split()[-1]
         )
 
     httpx.get(f"{server.url}/health")
@@ -71,9 +73,17 @@ def test_the_metrics_are_of_all_workers(server):
 
 
 def test_nothing_that_the_openapi_document_allows_or_forbids_breaks_the_api(server, tmp_path):
-    command = [Path(sys.executable).parent / "schemathesis", "run", f"{server.url}/openapi.json", "--checks", "all"]
+    command = [
+        Path(sys.executable).parent / "schemathesis",
+        "run",
+        f"{server.url}/openapi.json",
+        "--checks",
+        "all",
+    ]
     command += ["--max-examples", "40", "--no-color", "--seed", "1"]
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, cwd=tmp_path, check=False)
+    done = subprocess.run(
+        [str(part) for part in command], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
     assert done.returncode == 0, done.stdout
     assert "Tested: 10" in done.stdout
     assert "Traceback" not in server.log.read_text()
@@ -92,7 +102,11 @@ def promoted_under_load(server, version):
         return instant.timestamp()
 
     instant = asyncio.run(promoted())
-    active = [line for line in server.lines() if line.get("event") == "release active" and line["version"] == version]
+    active = [
+        line
+        for line in server.lines()
+        if line.get("event") == "release active" and line["version"] == version
+    ]
     return found, instant, [line["time"] for line in active if line["time"] > instant - 1]
 
 
@@ -124,7 +138,9 @@ def test_a_release_that_was_changed_is_refused_and_the_last_good_one_goes_on(ser
         point(server.home, 3)
         (folder / "booster.txt").write_bytes(good.replace(b"0", b"1"))
         os.utime(server.home.releases.pointer_file)
-        server.home.releases.pointer_file.write_text(server.home.releases.pointer_file.read_text() + " ")
+        server.home.releases.pointer_file.write_text(
+            server.home.releases.pointer_file.read_text() + " "
+        )
         deadline = time.monotonic() + PATIENCE
         told = []
         while not told and time.monotonic() < deadline:
@@ -160,16 +176,25 @@ def test_bodies_of_60_megabytes_and_half_requests_are_refused_and_the_server_liv
     assert b" 431 " in raw(b"GET /customers/" + long)
     assert b" 431 " in raw(head + b"X-Padding: " + long)
     assert b" 408 " in raw(head)  # a head that never ends
-    assert b" 413 " in raw(head + b"Content-Length: 1000013\r\n\r\n", b'{"member": "' + long + b'"}')
+    assert b" 413 " in raw(
+        head + b"Content-Length: 1000013\r\n\r\n", b'{"member": "' + long + b'"}'
+    )
     chunk = b"186a0\r\n" + b" " * 100_000 + b"\r\n"
-    assert b" 413 " in raw(head + b"Transfer-Encoding: chunked\r\n\r\n", *([chunk] * 600))  # 60 MB without a length
+    assert b" 413 " in raw(
+        head + b"Transfer-Encoding: chunked\r\n\r\n", *([chunk] * 600)
+    )  # 60 MB without a length
     assert b" 413 " in raw(head + b"Content-Length: 60000000\r\n\r\n")
     assert b" 415 " in raw(
-        head.replace(b"application/json", b"application/vnd.bentoml+pickle") + b"Content-Length: 3\r\n\r\nabc"
+        head.replace(b"application/json", b"application/vnd.bentoml+pickle")
+        + b"Content-Length: 3\r\n\r\nabc"
     )
-    assert b" 415 " in raw(head.replace(b"application/json", b"multipart/form-data") + b"Content-Length: 3\r\n\r\nabc")
+    assert b" 415 " in raw(
+        head.replace(b"application/json", b"multipart/form-data") + b"Content-Length: 3\r\n\r\nabc"
+    )
     assert b" 408 " in raw(head + b"Content-Length: 20\r\n\r\n{")
-    assert b" 400 " in raw(head.replace(b"localhost", b"evil.example") + b"Content-Length: 2\r\n\r\n{}")
+    assert b" 400 " in raw(
+        head.replace(b"localhost", b"evil.example") + b"Content-Length: 2\r\n\r\n{}"
+    )
     assert b" 400 " in raw(b"nonsense\r\n\r\n")
     memory = max(worker.memory_info().rss for worker in server.workers())
     assert memory < 350_000_000
@@ -223,9 +248,13 @@ def test_the_service_is_usable_from_python_too(served, tmp_path):
         "PROMETHEUS_MULTIPROC_DIR": "",
     }
     del environment["PROMETHEUS_MULTIPROC_DIR"]
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=False
+    )
     assert done.returncode == 0, done.stderr
-    one, many, bad = json.loads(next(line for line in done.stdout.splitlines() if line.startswith("[")))
+    one, many, bad = json.loads(
+        next(line for line in done.stdout.splitlines() if line.startswith("["))
+    )
     assert one["probability"] == many["results"][0]["probability"]
     assert bad == 422
 
@@ -237,17 +266,28 @@ def test_three_thousand_random_paths_and_methods_leave_the_metrics_small(server)
         async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
             for number in range(3000):
                 method = ("GET", "POST", "PUT", "DELETE", random(4).upper())[number % 5]
-                path = (f"/{random(8)}", f"/customers/{random(8)}", f"/page/{random(8)}", f"/predict/{random(8)}")
-                await client.request(method, path[number % 4] if number % 7 else f"/{random(8)}?{random(8)}=1")
+                path = (
+                    f"/{random(8)}",
+                    f"/customers/{random(8)}",
+                    f"/page/{random(8)}",
+                    f"/predict/{random(8)}",
+                )
+                await client.request(
+                    method, path[number % 4] if number % 7 else f"/{random(8)}?{random(8)}=1"
+                )
 
     asyncio.run(ask())
     text = httpx.get(f"{server.url}/metrics").text
     assert len(text.encode()) < 100_000
-    assert len([line for line in text.splitlines() if line.startswith("churn_requests_total")]) < 100
+    assert (
+        len([line for line in text.splitlines() if line.startswith("churn_requests_total")]) < 100
+    )
 
 
 def test_a_thousand_half_heads_take_no_place_from_anybody(server):
-    wires = [socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) for _ in range(1000)]
+    wires = [
+        socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) for _ in range(1000)
+    ]
     try:
         for wire in wires:
             wire.sendall(b"POST /predict HTTP/1.1\r\nHost:")
@@ -264,7 +304,9 @@ def test_a_hundred_half_bodies_at_the_end_are_still_answered_and_the_logs_are_wr
     """Last: it stops the server."""
     body = json.dumps(BODY).encode()
     head = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: "
-    wires = [socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) for _ in range(100)]
+    wires = [
+        socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) for _ in range(100)
+    ]
     found = []
     for wire in wires:
         wire.sendall(head + str(len(body)).encode() + b"\r\n\r\n" + body[:5])

@@ -16,8 +16,8 @@ import httpx
 import psutil
 import pytest
 
-from churn_platform_tests.servers import Running
 from churn_platform_tests.api_client import point
+from churn_platform_tests.servers import Running
 from churn_platform_tests.small_business import copied
 
 pytestmark = pytest.mark.soak
@@ -42,7 +42,11 @@ def asked_for():
             keys = [f"m{other:05d}" for other in range(number, number + 50)]
             made.append(written("POST", "/predict/batch", json.dumps({"keys": keys}).encode()))
         if number % 300 == 0:
-            made += [written("GET", "/model"), written("GET", "/metrics"), written("GET", f"/customers/m{number:05d}")]
+            made += [
+                written("GET", "/model"),
+                written("GET", "/metrics"),
+                written("GET", f"/customers/m{number:05d}"),
+            ]
     return made
 
 
@@ -56,7 +60,9 @@ class Load:
     async def run(self, seconds, rate=None):
         """Requests a second that were answered."""
         before, started = sum(self.statuses.values()), time.perf_counter()
-        await asyncio.gather(*(self._connection(number, started, seconds, rate) for number in range(CONNECTIONS)))
+        await asyncio.gather(
+            *(self._connection(number, started, seconds, rate) for number in range(CONNECTIONS))
+        )
         return (sum(self.statuses.values()) - before) / (time.perf_counter() - started)
 
     async def _connection(self, number, started, seconds, rate):
@@ -82,7 +88,9 @@ class Load:
         started = time.perf_counter()
         writer.write(next(self.requests))
         head = await reader.readuntil(b"\r\n\r\n")
-        body = await reader.readexactly(int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0]))
+        body = await reader.readexactly(
+            int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+        )
         self.statuses[int(head[9:12])] += 1
         self.times.append(time.perf_counter() - started)
         if named := VERSION.search(body):
@@ -116,15 +124,24 @@ def server(served, tmp_path):
     made.end()
 
 
-def test_at_half_of_the_top_rate_with_promotions_nothing_fails_and_memory_is_flat(server, pytestconfig, capsys):
+def test_at_half_of_the_top_rate_with_promotions_nothing_fails_and_memory_is_flat(
+    server, pytestconfig, capsys
+):
     seconds = pytestconfig.getoption("--soak-seconds")
-    top, soaked, instants, weights = Load(server.port), Load(server.port), [], collections.defaultdict(list)
+    top, soaked, instants, weights = (
+        Load(server.port),
+        Load(server.port),
+        [],
+        collections.defaultdict(list),
+    )
     workers = server.workers()
 
     async def soak():
         rate = await top.run(TOP_SECONDS)
         reached, *_ = await asyncio.gather(
-            soaked.run(seconds, rate / 2), promoting(server, seconds, instants), weighing(workers, seconds, weights)
+            soaked.run(seconds, rate / 2),
+            promoting(server, seconds, instants),
+            weighing(workers, seconds, weights),
         )
         return rate, reached
 
@@ -138,12 +155,15 @@ def test_at_half_of_the_top_rate_with_promotions_nothing_fails_and_memory_is_fla
     }
     times = sorted(soaked.times)
     active = [
-        line for line in server.lines() if line.get("event") == "release active" and line["time"] > instants[0] - 1
+        line
+        for line in server.lines()
+        if line.get("event") == "release active" and line["time"] > instants[0] - 1
     ]
     windows = [
         max(at) - min(at)
         for instant in instants
-        if len(at := [line["time"] for line in active if instant <= line["time"] < instant + 3]) == len(workers)
+        if len(at := [line["time"] for line in active if instant <= line["time"] < instant + 3])
+        == len(workers)
     ]
     with capsys.disabled():
         print(
@@ -161,7 +181,9 @@ def test_at_half_of_the_top_rate_with_promotions_nothing_fails_and_memory_is_fla
     assert set(soaked.versions) == {2, 3}
     assert [worker.pid for worker in server.workers()] == [worker.pid for worker in workers]
     assert max(max(own) for own in weights.values()) < 350
-    if seconds >= 300:  # a minute is still warming up: the log's buffers and the caches of the store
+    if (
+        seconds >= 300
+    ):  # a minute is still warming up: the log's buffers and the caches of the store
         assert all(ratio < 1.1 for ratio in grown.values())
     text = httpx.get(f"{server.url}/metrics").text
     assert len(text) < 100_000

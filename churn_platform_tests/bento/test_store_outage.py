@@ -25,7 +25,9 @@ def redis(tmp_path):
     server.stop()
 
 
-def test_while_redis_is_away_requests_are_refused_at_once_and_answered_again_when_it_is_back(served, redis, tmp_path):
+def test_while_redis_is_away_requests_are_refused_at_once_and_answered_again_when_it_is_back(
+    served, redis, tmp_path
+):
     home, address = copied(served, tmp_path / "home"), redis.new()
     redis.client(0).config_set("requirepass", PASSWORD)
     store = FeatureStore(home.folder / "feast", home.contract, online_address(address, PASSWORD))
@@ -53,7 +55,11 @@ def test_while_redis_is_away_requests_are_refused_at_once_and_answered_again_whe
         ready = httpx.get(f"{server.url}/readyz")
     finally:
         server.end()
-    assert (away.status_code, away.json()["error"]["code"], alive.status_code) == (503, "store_down", 200)
+    assert (away.status_code, away.json()["error"]["code"], alive.status_code) == (
+        503,
+        "store_down",
+        200,
+    )
     assert ready.status_code == 200
     statuses = [answer.status for answer in sorted(found)]
     assert set(statuses) == {200, 503}

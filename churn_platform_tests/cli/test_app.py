@@ -24,7 +24,15 @@ from churn_platform.contract.reading import default_contract_path
 from churn_platform.ingestion.drops import find_drops
 from churn_platform.ingestion.publish import publish_drop
 from churn_platform.promotion.criteria import CRITERIA
-from churn_platform_tests.small_business import DECLARED, FEBRUARY, JANUARY, deliver, make_home, month_tables, open_home
+from churn_platform_tests.small_business import (
+    DECLARED,
+    FEBRUARY,
+    JANUARY,
+    deliver,
+    make_home,
+    month_tables,
+    open_home,
+)
 
 COMMANDS = {
     "demo": {"--months", "--users", "--scenario", "--data", "--home", "--json"},
@@ -34,7 +42,17 @@ COMMANDS = {
     "ingest": {"--as-of", "--home"},
     "run": {"--as-of", "--all", "--home", "--json"},
     "status": {"--home", "--json"},
-    "history": {"--at", "--act", "--version", "--since", "--until", "--by", "--last", "--home", "--json"},
+    "history": {
+        "--at",
+        "--act",
+        "--version",
+        "--since",
+        "--until",
+        "--by",
+        "--last",
+        "--home",
+        "--json",
+    },
     "reproduce": {"--home", "--json"},
     "verify": {"--anchor", "--deep", "--home", "--json"},
     "decision": {"--home", "--json"},
@@ -58,7 +76,14 @@ COMMANDS = {
     "exporter": {"--port", "--host", "--home"},
     "doctor": {"--fix", "--home", "--json"},
 }
-READING = [("status",), ("history",), ("decision",), ("scores",), ("explain", "m00001"), ("doctor",)]
+READING = [
+    ("status",),
+    ("history",),
+    ("decision",),
+    ("scores",),
+    ("explain", "m00001"),
+    ("doctor",),
+]
 HOLD = "import sys, time, filelock\nwith filelock.FileLock(sys.argv[1]): print('held', flush=True); time.sleep(120)"
 
 
@@ -106,11 +131,15 @@ def answer(churn):
 
 
 def files_of(folder) -> dict[str, int]:
-    return {str(p.relative_to(folder)): p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file()}
+    return {
+        str(p.relative_to(folder)): p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file()
+    }
 
 
 def with_contract(home, **changes):
-    (home.folder / "contract.yaml").write_text(yaml.safe_dump({**DECLARED, **changes}, sort_keys=False))
+    (home.folder / "contract.yaml").write_text(
+        yaml.safe_dump({**DECLARED, **changes}, sort_keys=False)
+    )
     return home
 
 
@@ -155,10 +184,15 @@ def wrong(found: tuple[int, str, str]) -> str:
 @pytest.mark.parametrize("command", [*READING, ("run",)], ids=lambda command: command[0])
 def test_without_a_home_a_command_says_how_to_make_one(churn, tmp_path, command):
     if command == ("doctor",):
-        assert churn(*command, home=tmp_path / "no")[0] == 0  # what is wrong before there is a home, too
+        assert (
+            churn(*command, home=tmp_path / "no")[0] == 0
+        )  # what is wrong before there is a home, too
     else:
         said = wrong(churn(*command, home=tmp_path / "no"))
-        assert said == f"There is no home at {tmp_path / 'no'}: `churn init` or `churn demo` makes one."
+        assert (
+            said
+            == f"There is no home at {tmp_path / 'no'}: `churn init` or `churn demo` makes one."
+        )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -204,7 +238,9 @@ def test_an_unknown_customer_or_month_is_named_with_the_known_ones(churn, januar
 
 def test_before_the_first_run_there_is_nothing_to_tell(churn, tmp_path):
     home = make_home(tmp_path / "home")
-    assert wrong(churn("decision", home=home)) == "There is no decision; decisions so far: none yet."
+    assert (
+        wrong(churn("decision", home=home)) == "There is no decision; decisions so far: none yet."
+    )
     for command in (("scores",), ("explain", "m00001")):
         said = "No month has been scored yet: `churn run` scores once a model is in production."
         assert wrong(churn(*command, home=home)) == said
@@ -234,7 +270,9 @@ def test_an_argument_that_cannot_be_is_wrong_use(churn, tmp_path, arguments):
 
 def test_a_variable_that_cannot_be_read_is_wrong_use(churn, environ, tmp_path):
     environ.setenv("CHURN_UI_PORT", "soon")
-    assert wrong(churn("status", home=tmp_path)).startswith("CHURN_UI_PORT is 'soon': Input should be ")
+    assert wrong(churn("status", home=tmp_path)).startswith(
+        "CHURN_UI_PORT is 'soon': Input should be "
+    )
 
 
 @pytest.mark.parametrize("remedy", ["--port", "CHURN_REPORTS_PORT"])
@@ -250,7 +288,10 @@ def test_the_ui_on_a_taken_port_names_it_and_the_way_out(churn, environ, tmp_pat
         environ.setenv("CHURN_REPORTS_PORT", str(ports["CHURN_REPORTS_PORT"]))
         said = wrong(churn("ui", "--port", ports["--port"], home=tmp_path / "home"))
     number = ports[remedy]
-    assert said == f"Port {number} on 127.0.0.1 is taken: stop what listens there or name another with {remedy}."
+    assert (
+        said
+        == f"Port {number} on 127.0.0.1 is taken: stop what listens there or name another with {remedy}."
+    )
 
 
 # Errors: exit code 1 and a sentence that says what to do
@@ -266,7 +307,9 @@ def failed(found: tuple[int, str, str]) -> str:
 
 
 @pytest.mark.parametrize(
-    "command", [("status",), ("scores",), ("explain", "m00001"), ("run",), ("ui",), ("init",)], ids=" ".join
+    "command",
+    [("status",), ("scores",), ("explain", "m00001"), ("run",), ("ui",), ("init",)],
+    ids=" ".join,
 )
 def test_a_broken_contract_is_named_with_its_line(churn, january_copy, command):
     contract = january_copy.folder / "contract.yaml"
@@ -279,10 +322,14 @@ def test_a_broken_contract_is_named_with_its_line(churn, january_copy, command):
 
 def test_a_contract_that_is_not_there_is_named(churn, environ, january, tmp_path):
     environ.setenv("CHURN_CONTRACT", "mine.yaml")
-    assert failed(churn("status", home=january)).startswith("mine.yaml: there is no such contract; ")
+    assert failed(churn("status", home=january)).startswith(
+        "mine.yaml: there is no such contract; "
+    )
 
 
-def test_a_tampered_release_is_an_error_of_every_command_that_needs_its_model(churn, answer, january_copy):
+def test_a_tampered_release_is_an_error_of_every_command_that_needs_its_model(
+    churn, answer, january_copy
+):
     for path in (january_copy.folder / "releases" / "1").glob("model.*"):
         path.write_bytes(path.read_bytes() + b" ")
     said = failed(churn("explain", "m00001", home=january_copy))
@@ -299,7 +346,10 @@ def test_a_tampered_ledger_is_an_error_of_its_history(churn, answer, january_cop
     receipts.write_text(receipts.read_text().replace("tester", "tempter", 1))
     assert f"{receipts}, line 1: " in failed(churn("history", home=january_copy))
     checks = {check["check"]: check for check in answer("doctor", home=january_copy, code=1)}
-    assert (checks["ledger"]["state"], checks["ledger"]["remedy"]) == ("error", "restore ledger/ from a backup")
+    assert (checks["ledger"]["state"], checks["ledger"]["remedy"]) == (
+        "error",
+        "restore ledger/ from a backup",
+    )
 
 
 @pytest.mark.parametrize(
@@ -317,12 +367,16 @@ def test_a_file_that_is_no_json_any_more_is_named(churn, january_copy, file, com
     assert said.endswith("put it back from a backup.")
 
 
-def test_a_contract_with_other_features_than_the_models_is_said_and_not_guessed_at(churn, january_copy):
+def test_a_contract_with_other_features_than_the_models_is_said_and_not_guessed_at(
+    churn, january_copy
+):
     views = {**DECLARED["feature_views"]}
     del views["visits_fv"]
     with_contract(january_copy, feature_views=views)
     said = failed(churn("explain", "m00001", home=january_copy))
-    assert said.startswith("Version 1, which scored 2024-01-31, was trained under another contract: ")
+    assert said.startswith(
+        "Version 1, which scored 2024-01-31, was trained under another contract: "
+    )
     assert churn("scores", home=january_copy)[0] == 0, "the list is a file that needs no model"
     assert churn("status", home=january_copy)[0] == 0
 
@@ -354,7 +408,9 @@ def test_a_run_that_fails_ends_with_the_drops_faults(churn, tmp_path):
     home = make_home(tmp_path / "home")
     (deliver(home, JANUARY) / "leavers.csv").write_text("member,has_left\nm00000,perhaps\n")
     said = failed(churn("run", home=home))
-    assert said.startswith("The drop of 2024-01-31 is refused, nothing was published (2 faults):\n  - leavers.csv: ")
+    assert said.startswith(
+        "The drop of 2024-01-31 is refused, nothing was published (2 faults):\n  - leavers.csv: "
+    )
     assert "perhaps" in said
 
 
@@ -378,7 +434,10 @@ def test_ctrl_c_is_said_in_a_sentence_with_its_own_exit_code(churn, january, env
     environ.setattr("churn_platform.reports.status.status", interrupted)
     code, out, err = churn("status", home=january)
     assert (code, out) == (130, "")
-    assert err.strip() == "churn: Stopped. Completed steps are kept. Run the same command again to continue."
+    assert (
+        err.strip()
+        == "churn: Stopped. Completed steps are kept. Run the same command again to continue."
+    )
 
 
 # Making a home, taking a drop in
@@ -401,7 +460,10 @@ def test_init_makes_a_home_with_a_contract_to_edit_and_leaves_yours_alone(churn,
     assert code == 0
     assert "with your contract in contract.yaml" in out
     after = files_of(home)
-    assert {name for name in after if after[name] != before.get(name)} <= {"mlflow.db", "mlflow.lock"}
+    assert {name for name in after if after[name] != before.get(name)} <= {
+        "mlflow.db",
+        "mlflow.lock",
+    }
     assert (home / "contract.yaml").read_text() == own
 
 
@@ -429,8 +491,15 @@ def test_ingest_takes_a_sound_drop_in_and_says_what_is_next(churn, delivered, tm
     code, out, err = churn("ingest", delivered, "--as-of", "2024-01-31", home=home)
     target = home.drops / "2024-01-31"
     assert (code, err) == (0, "")
-    assert out == f"The drop of 2024-01-31 is valid. Its files are in {target}. Next: `churn run`.\n"
-    assert {path.name for path in target.iterdir()} == {"members.csv", "visits.csv", "leavers.csv", "_SUCCESS"}
+    assert (
+        out == f"The drop of 2024-01-31 is valid. Its files are in {target}. Next: `churn run`.\n"
+    )
+    assert {path.name for path in target.iterdir()} == {
+        "members.csv",
+        "visits.csv",
+        "leavers.csv",
+        "_SUCCESS",
+    }
     assert (target / "visits.csv").read_bytes() == (delivered / "visits.csv").read_bytes()
 
 
@@ -441,7 +510,9 @@ def test_ingest_of_broken_files_names_every_fault_and_leaves_nothing(churn, deli
     members.loc[3, "months"] = -7
     members.loc[4, "plan"] = "golden"
     members.to_csv(delivered / "members.csv", index=False)
-    month_tables(JANUARY)["leavers"].drop(columns="has_left").to_csv(delivered / "leavers.csv", index=False)
+    month_tables(JANUARY)["leavers"].drop(columns="has_left").to_csv(
+        delivered / "leavers.csv", index=False
+    )
     said = failed(churn("ingest", delivered, "--as-of", "2024-01-31", home=home))
     faults = said.splitlines()
     assert faults[0] == "The drop of 2024-01-31 is refused, nothing was published (4 faults):"
@@ -454,7 +525,9 @@ def test_ingest_of_broken_files_names_every_fault_and_leaves_nothing(churn, deli
     assert list(home.drops.iterdir()) == []
 
 
-def test_ingest_says_how_many_rows_are_put_aside_and_where_the_reasons_are(churn, delivered, tmp_path):
+def test_ingest_says_how_many_rows_are_put_aside_and_where_the_reasons_are(
+    churn, delivered, tmp_path
+):
     home = make_home(tmp_path / "home")
     members = month_tables(JANUARY)["members"]
     members.loc[3, "months"] = -7
@@ -469,7 +542,10 @@ def test_ingest_says_how_many_rows_are_put_aside_and_where_the_reasons_are(churn
 
 @pytest.mark.parametrize(
     ("number", "said"),
-    [(errno.ENOSPC, "The disk is full, "), (errno.EROFS, "The home is on a read-only file system, ")],
+    [
+        (errno.ENOSPC, "The disk is full, "),
+        (errno.EROFS, "The home is on a read-only file system, "),
+    ],
 )
 def test_a_disk_that_takes_nothing_is_said_in_a_sentence_and_no_drop_is_left(
     churn, delivered, tmp_path, environ, number, said
@@ -480,7 +556,9 @@ def test_a_disk_that_takes_nothing_is_said_in_a_sentence_and_no_drop_is_left(
     home = make_home(tmp_path / "home")
     with environ.context() as patch:
         patch.setattr("shutil.copyfile", refuse)
-        assert failed(churn("ingest", delivered, "--as-of", "2024-01-31", home=home)).startswith(said)
+        assert failed(churn("ingest", delivered, "--as-of", "2024-01-31", home=home)).startswith(
+            said
+        )
     assert find_drops(home.drops, home.contract) == []
     assert churn("ingest", delivered, "--as-of", "2024-01-31", home=home)[0] == 0
 
@@ -519,15 +597,25 @@ def test_status_holds_months_production_and_every_decision(answer, february_deci
     assert set(first) >= DECISION
     assert set(second) >= DECISION
     assert found["production"]["auc"] == pytest.approx(first["candidate_auc"])
-    assert (first["candidate_version"], first["production_version"], first["trigger"]) == (1, None, "first")
-    assert (second["candidate_version"], second["production_version"], second["trigger"]) == (2, 1, "performance")
+    assert (first["candidate_version"], first["production_version"], first["trigger"]) == (
+        1,
+        None,
+        "first",
+    )
+    assert (second["candidate_version"], second["production_version"], second["trigger"]) == (
+        2,
+        1,
+        "performance",
+    )
     assert (first["difference_interval"], first["production_auc"]) == (None, None)
     low, high = second["difference_interval"]
     assert 0 < low < second["candidate_auc"] - second["production_auc"] < high
     assert second["drifted_columns"] == []
     for finding in second["findings"]:
         assert set(finding) >= {"code", "title", "outcome", "detail"}
-    assert [finding["code"] for finding in second["findings"]] == [criterion.code for criterion in CRITERIA]
+    assert [finding["code"] for finding in second["findings"]] == [
+        criterion.code for criterion in CRITERIA
+    ]
 
 
 def test_status_of_a_new_home_has_no_production(answer, tmp_path):
@@ -547,7 +635,11 @@ def test_explain_holds_probability_reasons_features_and_model(answer, january):
     assert found["features"]["hours"] is None  # every ninth customer has no visits on record
     assert found["model"]["name"] == "gym_churn"
     assert (found["model"]["version"], found["model"]["as_of"]) == (1, "2024-01-31")
-    assert found["model"]["stand_down"] is answer("status", home=january)["production"]["stand_down"] is False
+    assert (
+        found["model"]["stand_down"]
+        is answer("status", home=january)["production"]["stand_down"]
+        is False
+    )
     assert answer("explain", "m00009", "--as-of", "2024-01-31", home=january) == found
 
 
@@ -565,7 +657,10 @@ def test_scores_hold_the_top_in_order_with_their_reasons(answer, january):
 
 
 def test_decision_is_the_newest_or_the_months(answer, february_decided):
-    newest, first = answer("decision", home=february_decided), answer("decision", "2024-01-31", home=february_decided)
+    newest, first = (
+        answer("decision", home=february_decided),
+        answer("decision", "2024-01-31", home=february_decided),
+    )
     assert (newest["as_of"], first["as_of"]) == ("2024-02-29", "2024-01-31")
     assert [first, newest] == answer("status", home=february_decided)["decisions"]
     assert set(newest) >= DECISION
@@ -611,24 +706,34 @@ def test_verify_ends_with_one_and_words_of_its_own_while_mlflow_is_away(churn, j
     assert "broken" not in out.lower()
 
 
-def test_reproduce_makes_a_version_again_and_ends_with_one_when_it_cannot(churn, answer, january_copy):
+def test_reproduce_makes_a_version_again_and_ends_with_one_when_it_cannot(
+    churn, answer, january_copy
+):
     found = answer("reproduce", 1, home=january_copy)
     assert (found["reproduced"], found["changed"]) == (True, [])
     assert "Version 1 is reproduced" in churn("reproduce", 1, home=january_copy)[1]
     for path in (january_copy.folder / "lake" / "visits").rglob("*.parquet"):
         path.unlink()
     code, out, _ = churn("reproduce", 1, home=january_copy)
-    assert (code, "is not reproduced" in out, "visits of 2024-01-31" in " ".join(out.split())) == (1, True, True)
+    assert (code, "is not reproduced" in out, "visits of 2024-01-31" in " ".join(out.split())) == (
+        1,
+        True,
+        True,
+    )
     assert "has no version 7" in wrong(churn("reproduce", 7, home=january_copy))
 
 
 def test_history_is_filtered_and_says_so_when_nothing_is_left(churn, answer, january):
-    found = answer("history", "--act", "promotion", "--version", 1, "--by", "Tester", "--last", 2, home=january)
+    found = answer(
+        "history", "--act", "promotion", "--version", 1, "--by", "Tester", "--last", 2, home=january
+    )
     assert [receipt["act"] for receipt in found] == ["promotion intent", "promotion done"]
     assert answer("history", "--until", "2024-01-31", home=january) == []
     assert churn("history", "--until", "2024-01-31", home=january)[1] == "No receipt matches.\n"
     assert "no act 'coup'" in wrong(churn("history", "--act", "coup", home=january))
-    assert "goes without the filters" in wrong(churn("history", "--at", "2024-01-31", "--last", 1, home=january))
+    assert "goes without the filters" in wrong(
+        churn("history", "--at", "2024-01-31", "--last", 1, home=january)
+    )
 
 
 def test_history_fits_a_hundred_columns_with_every_reason_whole(january, capsys):
@@ -648,7 +753,9 @@ def test_history_fits_a_hundred_columns_with_every_reason_whole(january, capsys)
 def test_history_at_an_instant_tells_what_was_in_production(churn, answer, january):
     since = january.releases.pointer().activate_at
     activated = dt.datetime.fromisoformat(since)
-    time.sleep(max(0.0, (activated - dt.datetime.now(dt.UTC)).total_seconds()))  # until then it lies in the future
+    time.sleep(
+        max(0.0, (activated - dt.datetime.now(dt.UTC)).total_seconds())
+    )  # until then it lies in the future
     found = answer("history", "--at", since, home=january)
     assert (found["version"], found["since"]) == (1, since)
     code, out, _ = churn("history", "--at", since, home=january)
@@ -661,7 +768,16 @@ def test_history_at_an_instant_tells_what_was_in_production(churn, answer, janua
 def test_doctor_says_of_every_part_what_it_found(answer, january):
     found = answer("doctor", home=january)
     names = [check["check"] for check in found]
-    assert {"python", "libraries", "port", "write access", "contract", "lake", "ledger", "production"} <= set(names)
+    assert {
+        "python",
+        "libraries",
+        "port",
+        "write access",
+        "contract",
+        "lake",
+        "ledger",
+        "production",
+    } <= set(names)
     assert all(set(check) == {"check", "state", "found", "remedy"} for check in found)
     assert {check["check"] for check in found if check["state"] != "ok"} <= {"port", "disk"}
     assert all(check["remedy"] for check in found if check["state"] != "ok")
@@ -707,9 +823,19 @@ def test_what_a_person_reads_holds_what_the_json_holds(churn, answer, february_d
             "first",
         ],
         "history": lambda: ["drop accepted", "promotion done", "tester"],
-        "decision": lambda: [f["code"] for f in found["findings"]] + ["version 2 against version 1", "promoted"],
-        "scores": lambda: [f"{found['listed'][0]['probability']:.3f}", found["listed"][0]["member"], "1,500 customers"],
-        "explain": lambda: [f"probability {found['probability']:.3f}", *found["reasons"], "gym_churn version 1"],
+        "decision": lambda: (
+            [f["code"] for f in found["findings"]] + ["version 2 against version 1", "promoted"]
+        ),
+        "scores": lambda: [
+            f"{found['listed'][0]['probability']:.3f}",
+            found["listed"][0]["member"],
+            "1,500 customers",
+        ],
+        "explain": lambda: [
+            f"probability {found['probability']:.3f}",
+            *found["reasons"],
+            "gym_churn version 1",
+        ],
         "doctor": lambda: [check["check"] for check in found],
     }
     for words in expected[command[0]]():
@@ -721,7 +847,10 @@ def test_reading_changes_nothing(answer, january_copy):
     for command in READING:
         answer(*command, home=january_copy)
     after = files_of(january_copy.folder)
-    assert {name for name in {*before, *after} if before.get(name) != after.get(name)} <= {"mlflow.db", "mlflow.lock"}
+    assert {name for name in {*before, *after} if before.get(name) != after.get(name)} <= {
+        "mlflow.db",
+        "mlflow.lock",
+    }
 
 
 def test_what_the_api_answered_is_told_with_its_worth():
@@ -735,12 +864,20 @@ def test_what_the_api_answered_is_told_with_its_worth():
         "months": ["2024-01-31"], "next": None, "reason": "", "pending": None, "blocked": {},
         "proposal": None, "warnings": [],
     }  # fmt: skip
-    one = {"version": 2, "as_of": "2024-01-31", "customers": 1500, "rows": 371, "moved": True, "distance": 0.31}
+    one = {
+        "version": 2,
+        "as_of": "2024-01-31",
+        "customers": 1500,
+        "rows": 371,
+        "moved": True,
+        "distance": 0.31,
+    }
     unknown = one | {"metrics": None, "note": "Nothing is known.", "moved": False}
     show_status(console, found | {"answered": [one | {"metrics": {"auc": 0.8125}}, unknown]})
     said = console.export_text()
     assert (
-        "version 2 to 1,500 customers of 2024-01-31: AUC 0.812 on 371 matured labels, 0.31 from what it learnt" in said
+        "version 2 to 1,500 customers of 2024-01-31: AUC 0.812 on 371 matured labels, 0.31 from what it learnt"
+        in said
     )
     assert "version 2 to 1,500 customers of 2024-01-31: Nothing is known.\n" in said
 
@@ -766,15 +903,23 @@ def test_a_single_month_is_told_as_one(capsys):
         (["2024-01-31"], "1 month, 2024-01-31\n"),
         (["2024-01-31", "2024-02-29"], "2 months, 2024-01-31 to 2024-02-29"),
     ):
-        show_status(make_console(), found | {"months": months, "quarantine": None, "pending": None, "blocked": {}})
+        show_status(
+            make_console(),
+            found | {"months": months, "quarantine": None, "pending": None, "blocked": {}},
+        )
         assert f"Months      {said}" in capsys.readouterr().out
 
 
-def test_ingest_without_a_folder_reads_the_tables_of_the_contract_from_their_database(churn, environ, tmp_path):
+def test_ingest_without_a_folder_reads_the_tables_of_the_contract_from_their_database(
+    churn, environ, tmp_path
+):
     from churn_platform_tests.databases import store
 
     said = wrong(churn("ingest", "--as-of", "2024-01-31", home=make_home(tmp_path / "files")))
-    assert said == "The contract reads no table from a database: name the folder with the month's files."
+    assert (
+        said
+        == "The contract reads no table from a database: name the folder with the month's files."
+    )
     source = {"url": "${CRM_URL}", "as_of_column": "valid_on"}
     tables = {n: {**t, "source": {**source, "table": n}} for n, t in DECLARED["tables"].items()}
     home = make_home(tmp_path / "home", {**DECLARED, "tables": tables})
@@ -785,7 +930,13 @@ def test_ingest_without_a_folder_reads_the_tables_of_the_contract_from_their_dat
     environ.setenv("CRM_URL", url)
     code, out, err = churn("ingest", "--as-of", "2024-01-31", home=home)
     assert (code, err) == (0, "")
-    assert out == f"The drop of 2024-01-31 is valid. Its files are in {home.drops / '2024-01-31'}. Next: `churn run`.\n"
+    assert (
+        out
+        == f"The drop of 2024-01-31 is valid. Its files are in {home.drops / '2024-01-31'}. Next: `churn run`.\n"
+    )
     assert publish_drop(home, JANUARY).rows == {"members": 60, "visits": 60, "leavers": 60}
     code, _, err = churn("ingest", "--as-of", "2024-02-29", home=home)
-    assert (code, err) == (1, "churn: tables.members.source: the database has no rows of 2024-02-29.\n")
+    assert (code, err) == (
+        1,
+        "churn: tables.members.source: the database has no rows of 2024-02-29.\n",
+    )

@@ -69,7 +69,9 @@ def mlflow_error():
 def sql_error():
     from sqlalchemy.exc import OperationalError
 
-    return OperationalError("SELECT * WHERE key = ?", {"key": "m00001"}, sqlite3.OperationalError("disk I/O error"))
+    return OperationalError(
+        "SELECT * WHERE key = ?", {"key": "m00001"}, sqlite3.OperationalError("disk I/O error")
+    )
 
 
 def feast_error():
@@ -200,8 +202,12 @@ def test_the_calls_are_of_every_command():
     assert set(CALLS) == set(commands())
 
 
-@pytest.mark.parametrize("command", [name for name in CALLS if name != "contract schema"])  # it reads nothing
-def test_whatever_a_library_raises_in_a_command_is_one_sentence_and_exit_code_1(command, churn, monkeypatch, capfd):
+@pytest.mark.parametrize(
+    "command", [name for name in CALLS if name != "contract schema"]
+)  # it reads nothing
+def test_whatever_a_library_raises_in_a_command_is_one_sentence_and_exit_code_1(
+    command, churn, monkeypatch, capfd
+):
     # A module that is imported while a name is replaced would keep the replacement.
     for found in pkgutil.iter_modules(cli.__path__, "churn_platform.cli."):
         importlib.import_module(found.name)
@@ -210,7 +216,9 @@ def test_whatever_a_library_raises_in_a_command_is_one_sentence_and_exit_code_1(
     def fails(*_, **__):
         raise raised[-1]
 
-    for module in [module for name, module in sys.modules.items() if name.startswith("churn_platform.cli")]:
+    for module in [
+        module for name, module in sys.modules.items() if name.startswith("churn_platform.cli")
+    ]:
         for called in ("open_home", "load_settings", "write_simulation"):
             if hasattr(module, called):
                 monkeypatch.setattr(module, called, fails)
@@ -224,12 +232,17 @@ def test_whatever_a_library_raises_in_a_command_is_one_sentence_and_exit_code_1(
 
 
 @pytest.mark.parametrize(
-    ("allowed", "tried"), [((), "read or written"), ((os.W_OK,), "read"), ((os.R_OK,), "written"), ("all", "changed")]
+    ("allowed", "tried"),
+    [((), "read or written"), ((os.W_OK,), "read"), ((os.R_OK,), "written"), ("all", "changed")],
 )
-def test_a_file_that_is_denied_is_named_with_what_cannot_be_done(tmp_path, monkeypatch, allowed, tried):
+def test_a_file_that_is_denied_is_named_with_what_cannot_be_done(
+    tmp_path, monkeypatch, allowed, tried
+):
     path = tmp_path / "contract.yaml"
     path.touch()
-    monkeypatch.setattr(os, "access", lambda where, mode: where != path or allowed == "all" or mode in allowed)
+    monkeypatch.setattr(
+        os, "access", lambda where, mode: where != path or allowed == "all" or mode in allowed
+    )
     said = sentence_of(PermissionError(errno.EACCES, "Permission denied", str(path)))
     assert said.startswith(f"{path} cannot be {tried}: Permission denied;")
 
@@ -247,7 +260,11 @@ def test_debug_shows_the_traceback_before_the_sentence(churn, monkeypatch):
 
     monkeypatch.setattr(base, "load_settings", fails)
     code, _, err = churn("--debug", "status")
-    assert (code, err.startswith("Traceback"), err.splitlines()[-1].startswith("churn: MLflow")) == (1, True, True)
+    assert (
+        code,
+        err.startswith("Traceback"),
+        err.splitlines()[-1].startswith("churn: MLflow"),
+    ) == (1, True, True)
     assert "Traceback" not in churn("status")[2], "it is of one command"
 
 
@@ -299,7 +316,9 @@ FAULTS = {
     "decisions have no fields": emptied("ledger/decisions/*.json"),
     "the pointer has no fields": emptied("releases/production"),
     "the model is garbage": garbage("releases/2/model.skops", "releases/2/booster.txt"),
-    "the note of the online month has no fields": emptied("feast/online.json", "feast/applied.json"),
+    "the note of the online month has no fields": emptied(
+        "feast/online.json", "feast/applied.json"
+    ),
     "MLflow's artifacts are gone": lambda folder: shutil.rmtree(folder / "artifacts"),
     "the ledger is garbage": garbage("ledger/receipts.jsonl"),
 }
@@ -320,9 +339,12 @@ FIRST = ("mlflow.db is garbage",)
 
 
 @pytest.mark.parametrize(
-    "fault", [name if name in FIRST else pytest.param(name, marks=pytest.mark.slow) for name in FAULTS]
+    "fault",
+    [name if name in FIRST else pytest.param(name, marks=pytest.mark.slow) for name in FAULTS],
 )
-def test_in_a_damaged_home_every_command_works_or_says_why_not_in_one_sentence(fault, february, tmp_path, churn):
+def test_in_a_damaged_home_every_command_works_or_says_why_not_in_one_sentence(
+    fault, february, tmp_path, churn
+):
     home = copied(february, tmp_path / "home")
     FAULTS[fault](home.folder)
     failed = []
@@ -352,13 +374,20 @@ def test_what_feast_makes_of_a_damaged_registry_is_one_sentence(damage, february
     assert build_training_dataset(open_home(home.folder), FEBRUARY) is not None
 
 
-def test_a_production_version_deleted_in_mlflow_stops_no_command_that_is_advised(february, tmp_path, churn):
+def test_a_production_version_deleted_in_mlflow_stops_no_command_that_is_advised(
+    february, tmp_path, churn
+):
     home = copied(february, tmp_path / "home")
     relocate(home.folder / "mlflow.db", home.folder / "artifacts")
     home.registry._client().delete_model_version(home.registry.model_name, "2")
     at = ("--home", str(home.folder))
     code, out, err = churn("doctor", *at)
-    assert (code, "deleted in MLflow" in " ".join(out.split()), "churn rollback" in out, err) == (1, True, True, "")
+    assert (code, "deleted in MLflow" in " ".join(out.split()), "churn rollback" in out, err) == (
+        1,
+        True,
+        True,
+        "",
+    )
     code, out, err = churn("doctor", "--fix", "--json", *at)
     [repair] = json.loads(out)["repairs"]
     assert (code, repair["what"], repair["done"], "Traceback" in err) == (1, "alias", False, False)

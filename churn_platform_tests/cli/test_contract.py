@@ -15,7 +15,7 @@ from churn_platform.cli.contract import make_home
 from churn_platform.contract.reading import default_contract_path, read_contract
 from churn_platform.drafting.columns import LISTED, OFTEN
 from churn_platform.drafting.leaks import LIMIT
-from churn_platform.services import Home
+from churn_platform.services import Services
 from churn_platform.training.mlflow_server import MARKER
 from churn_platform_tests.cli import test_app as test_cli
 from churn_platform_tests.drafted_businesses import MONTH, deliver_laundry, deliver_phone
@@ -95,9 +95,17 @@ def test_a_draft_as_json_is_clean_and_holds_what_the_screen_holds(churn, laundry
     code, out, err = churn("init", "--from-drop", laundry, "--json", home=tmp_path / "home")
     assert (code, err) == (0, "")
     found = json.loads(out)
-    assert (found["entity"], found["label"], found["cadence"]) == ("client_no", "gone.has_left", "week")
+    assert (found["entity"], found["label"], found["cadence"]) == (
+        "client_no",
+        "gone.has_left",
+        "week",
+    )
     assert found["as_of"] == "2024-01-14"
-    assert {row["table"]: row["features"] for row in found["tables"]} == {"clients": 3, "orders": 2, "gone": 0}
+    assert {row["table"]: row["features"] for row in found["tables"]} == {
+        "clients": 3,
+        "orders": 2,
+        "gone": 0,
+    }
     assert {row["column"] for row in found["left_out"]} == {"note", "moved_on"}
     assert found["confirm"] == len(found["doubts"]) + 1  # the costs
     assert 0.2 < found["churn_rate"] < 0.4
@@ -106,9 +114,15 @@ def test_a_draft_as_json_is_clean_and_holds_what_the_screen_holds(churn, laundry
 def test_key_label_and_date_can_be_told(churn, phone, tmp_path):
     shutil.copytree(phone / MONTH.isoformat(), tmp_path / "files")
     told = ["--entity", "Customer ID", "--label", "Customer Base.E-mail Bills", "--as-of", MONTH]
-    code, out, _ = churn("init", "--from-drop", tmp_path / "files", *told, "--json", home=tmp_path / "home")
+    code, out, _ = churn(
+        "init", "--from-drop", tmp_path / "files", *told, "--json", home=tmp_path / "home"
+    )
     found = json.loads(out)
-    assert (code, found["label"], found["as_of"]) == (0, "customer_base.e_mail_bills", MONTH.isoformat())
+    assert (code, found["label"], found["as_of"]) == (
+        0,
+        "customer_base.e_mail_bills",
+        MONTH.isoformat(),
+    )
     assert "entity" not in {doubt["where"] for doubt in found["doubts"]}
 
 
@@ -143,13 +157,17 @@ def test_a_contract_that_a_variable_names_would_hide_the_draft(churn, environ, p
         ({"id": range(40), "fee": range(40)}, "write the label as yes and no"),
     ],
 )
-def test_a_draft_that_cannot_be_made_is_one_sentence_and_leaves_no_home(churn, tmp_path, columns, said):
+def test_a_draft_that_cannot_be_made_is_one_sentence_and_leaves_no_home(
+    churn, tmp_path, columns, said
+):
     (tmp_path / "drop").mkdir()
     pd.DataFrame(columns).to_csv(tmp_path / "drop" / "t.csv", index=False)
     assert said in refused(churn("init", "--from-drop", tmp_path / "drop", home=tmp_path / "home"))
     assert not (tmp_path / "home").exists()
     (tmp_path / "none").mkdir()
-    assert "contains no CSV" in refused(churn("init", "--from-drop", tmp_path / "none", home=tmp_path / "home"))
+    assert "contains no CSV" in refused(
+        churn("init", "--from-drop", tmp_path / "none", home=tmp_path / "home")
+    )
 
 
 def test_what_tells_a_draft_something_needs_a_draft(churn, tmp_path):
@@ -160,7 +178,7 @@ def test_what_tells_a_draft_something_needs_a_draft(churn, tmp_path):
 def test_a_home_is_made_while_mlflow_is_away_and_the_first_run_asks_it(tmp_path):
     """In containers the API waits for the home: it must not wait for MLflow with it."""
     address = f"http://127.0.0.1:{free_port()}"
-    home = Home(Settings(home=tmp_path / "home", mlflow_uri=address))
+    home = Services(Settings(home=tmp_path / "home", mlflow_uri=address))
     assert address in make_home(home)["says"]
     assert (home.folder / "contract.yaml").exists()
     assert not (home.folder / MARKER).exists()
@@ -206,8 +224,13 @@ def test_a_drop_is_checked_line_by_line_and_a_fault_is_exit_code_1(churn, gym, t
 
 
 def test_a_check_of_nothing_is_wrong_use(churn, gym, tmp_path):
-    assert "does not exist" in refused(churn("contract", "check", tmp_path / "x", "--contract", tmp_path / "gym.yaml"))
-    assert "there is no such contract" in churn("contract", "check", "--contract", tmp_path / "x.yaml")[1]
+    assert "does not exist" in refused(
+        churn("contract", "check", tmp_path / "x", "--contract", tmp_path / "gym.yaml")
+    )
+    assert (
+        "there is no such contract"
+        in churn("contract", "check", "--contract", tmp_path / "x.yaml")[1]
+    )
 
 
 def test_the_how_to_page_shows_what_a_user_sees(churn, laundry, tmp_path):

@@ -9,7 +9,9 @@ from churn_platform_tests.cli.test_app import READING, answer, churn, environ, f
 __all__ = ["answer", "churn", "environ"]
 
 
-def test_a_home_is_backed_up_restored_elsewhere_and_answers_the_same(churn, answer, january, tmp_path):
+def test_a_home_is_backed_up_restored_elsewhere_and_answers_the_same(
+    churn, answer, january, tmp_path
+):
     before = answer("explain", "m00001", home=january)
     code, out, err = churn("backup", "a.zip", home=january)
     assert code == 0
@@ -41,20 +43,28 @@ def test_what_cannot_be_done_is_one_sentence(churn, january, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "command", [*READING, ("run",), ("ui",), ("serve",), ("init",), ("backup", "a.zip")], ids=" ".join
+    "command",
+    [*READING, ("run",), ("ui",), ("serve",), ("init",), ("backup", "a.zip")],
+    ids=" ".join,
 )
 def test_a_home_of_another_layout_is_said_by_every_command(churn, january_copy, command):
     (january_copy.folder / "home.json").write_text(json.dumps({"layout": 7}))
     said = failed(churn(*command, home=january_copy))
-    assert said.startswith(f"{january_copy.folder} has layout 7 and this version of the platform knows layout 1 only: ")
+    assert said.startswith(
+        f"{january_copy.folder} has layout 7 and this version of the platform knows layout 1 only: "
+    )
 
 
-def test_a_forgotten_customer_is_unknown_and_the_loop_has_nothing_to_do(churn, answer, january_copy):
+def test_a_forgotten_customer_is_unknown_and_the_loop_has_nothing_to_do(
+    churn, answer, january_copy
+):
     code, out, _ = churn("forget", "m00001", "--by", "ann", home=january_copy)
     assert code == 0
     assert "Rows left out: drops 3, lake " in out
     assert "Backups made before still hold the customer" in out
-    assert wrong(churn("explain", "m00001", home=january_copy)).startswith("There is no customer 'm00001'")
+    assert wrong(churn("explain", "m00001", home=january_copy)).startswith(
+        "There is no customer 'm00001'"
+    )
     assert "was forgotten on" in wrong(churn("forget", "m00001", "--by", "ann", home=january_copy))
     assert "Nothing in" in wrong(churn("forget", "nobody", "--by", "ann", home=january_copy))
     assert answer("run", home=january_copy)["ran"] == []
@@ -83,7 +93,9 @@ def test_doctor_repairs_says_what_and_a_second_time_has_nothing_to_do(churn, ans
     assert {check["check"] for check in found["checks"]} >= {"ledger", "production"}
 
 
-def test_what_doctor_cannot_repair_ends_with_an_error_and_the_command_that_helps(churn, january_copy):
+def test_what_doctor_cannot_repair_ends_with_an_error_and_the_command_that_helps(
+    churn, january_copy
+):
     (january_copy.drops / "2024-01-31" / "_INCOMING").touch()
     code, out, _ = churn("doctor", "--fix", home=january_copy)
     assert code == 1

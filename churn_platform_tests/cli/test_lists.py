@@ -53,7 +53,9 @@ def test_a_training_row_is_marked():
 
 
 def test_the_version_in_production_is_named_where_another_one_made_the_list():
-    assert "Version 3 is in production now, this list is by version 2" in list_of({"production_version": 3})
+    assert "Version 3 is in production now, this list is by version 2" in list_of(
+        {"production_version": 3}
+    )
     assert "in production" not in list_of({"production_version": 2})
 
 
@@ -76,7 +78,12 @@ def test_the_status_names_quarantined_rows_of_a_month_once(february_copy):
     found = status(february_copy)
     rows = {"code": "ROWS_QUARANTINED", "about": "rows", "sentence": "3 rows quarantined: usage 3."}
     found["warnings"] = [{"as_of": month, **rows} for month in ("2024-01-31", "2024-02-29")]
-    found["quarantine"] = {"as_of": "2024-02-29", "sentence": rows["sentence"], "tables": {}, "page": "drop.html"}
+    found["quarantine"] = {
+        "as_of": "2024-02-29",
+        "sentence": rows["sentence"],
+        "tables": {},
+        "page": "drop.html",
+    }
     console = Console(width=200, record=True)
     show_status(console, found)
     said = console.export_text()
@@ -86,6 +93,8 @@ def test_the_status_names_quarantined_rows_of_a_month_once(february_copy):
 
 def test_a_list_of_the_past_says_so_once(february_copy, capsys):
     record = february_copy.records.read("scores", FEBRUARY)
-    february_copy.records.write("scores", FEBRUARY, record | {"list_note": "All of it is of the past."})
+    february_copy.records.write(
+        "scores", FEBRUARY, record | {"list_note": "All of it is of the past."}
+    )
     scores(home=february_copy.folder)
     assert capsys.readouterr().out.count("All of it is of the past.") == 1

@@ -13,13 +13,19 @@ ANN = ("--by", "Ann", "--reason", "Looks right.")
 BOB = ("--by", "Bob", "--reason", "Retention complains.")
 
 
-def test_a_candidate_waits_is_approved_rolled_back_and_brought_forward_again(churn, february_pending_copy):
+def test_a_candidate_waits_is_approved_rolled_back_and_brought_forward_again(
+    churn, february_pending_copy
+):
     home = february_pending_copy
     _, out, _ = churn("status", home=home)
     assert "Waiting     Version 2 passed and waits for an approval until " in out
     assert "`churn approve 2 --by NAME --reason TEXT` promotes it" in out
     code, out, err = churn("approve", "2", *ANN, home=home)
-    assert (code, out, err) == (0, "Version 2 is in production, approved by Ann: Looks right.\n", "")
+    assert (code, out, err) == (
+        0,
+        "Version 2 is in production, approved by Ann: Looks right.\n",
+        "",
+    )
     code, out, _ = churn("rollback", *BOB, home=home)
     assert (code, out.split(" in place")[0]) == (0, "Version 1 is in production again")
     _, out, _ = churn("status", home=home)
@@ -46,7 +52,9 @@ def test_programs_are_told_the_version_and_the_sentence(answer, february_pending
 def test_an_override_is_told_by_status_and_decision(churn, answer, february_decided_copy):
     home = with_policy(february_decided_copy, delta=0.9)
     decide_candidate(home, FEBRUARY, "performance")
-    assert "With --override and a reason it is promoted all the same." in wrong(churn("approve", "2", *ANN, home=home))
+    assert "With --override and a reason it is promoted all the same." in wrong(
+        churn("approve", "2", *ANN, home=home)
+    )
     assert churn("approve", "2", "--override", *ANN, home=home)[0] == 0
     _, out, _ = churn("status", home=home)
     assert "Overridden  Promoted against the decision by Ann at " in out
@@ -87,10 +95,20 @@ def test_a_damaged_release_is_an_error_and_nothing_moves(churn, february_copy):
     assert open_home(february_copy.folder).releases.pointer().version == 2
 
 
-def test_a_run_says_that_a_candidate_waits_and_the_next_one_has_nothing_to_do(churn, answer, february_decided_copy):
+def test_a_run_says_that_a_candidate_waits_and_the_next_one_has_nothing_to_do(
+    churn, answer, february_decided_copy
+):
     home = with_policy(february_decided_copy, mode="approval")
     code, out, _ = churn("run", home=home)
     assert code == 0
-    said = re.search(r"^Waiting     Version (\d) passed and waits for an approval until ", out, flags=re.MULTILINE)
+    said = re.search(
+        r"^Waiting     Version (\d) passed and waits for an approval until ",
+        out,
+        flags=re.MULTILINE,
+    )
     found = answer("run", home=home)
-    assert (found["ran"], found["pending"]["version"], found["production"]["version"]) == ([], int(said[1]), 1)
+    assert (found["ran"], found["pending"]["version"], found["production"]["version"]) == (
+        [],
+        int(said[1]),
+        1,
+    )

@@ -20,7 +20,9 @@ KEY = "a" * 64
 def became(monkeypatch):
     """The command lines that the process became, without becoming them."""
     kept, found = dict(os.environ), []
-    monkeypatch.setattr(cli_serve.os, "execv", lambda program, command: found.append((program, command)))
+    monkeypatch.setattr(
+        cli_serve.os, "execv", lambda program, command: found.append((program, command))
+    )
     yield found
     os.environ.clear()
     os.environ.update(kept)
@@ -42,7 +44,9 @@ def test_it_becomes_bentoml_on_our_service_with_host_port_and_workers(january, b
     assert f"http://127.0.0.1:{port}" in said[0]
 
 
-def test_a_folder_called_bento_where_it_is_started_is_not_imported(january, became, monkeypatch, tmp_path):
+def test_a_folder_called_bento_where_it_is_started_is_not_imported(
+    january, became, monkeypatch, tmp_path
+):
     (tmp_path / "bento").mkdir()
     monkeypatch.chdir(tmp_path)
     serve(january, "127.0.0.1", free_port(), 1, lambda _: None)
@@ -51,7 +55,9 @@ def test_a_folder_called_bento_where_it_is_started_is_not_imported(january, beca
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.7", "churn.example"])
 def test_without_a_key_it_listens_on_the_loopback_only(january, became, host):
-    with pytest.raises(UsageError, match=f"{host} can be reached from elsewhere, and no API key is set"):
+    with pytest.raises(
+        UsageError, match=f"{host} can be reached from elsewhere, and no API key is set"
+    ):
         serve(january, host, free_port(), 1, lambda _: None)
     assert became == []
     serve(open_home(january.folder, api_keys=KEY), host, free_port(), 1, lambda _: None)
@@ -68,7 +74,9 @@ def test_a_taken_port_is_said_before_bentoml_starts(january, became):
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
-        with pytest.raises(UsageError, match="is taken: stop what listens there or name another with --port"):
+        with pytest.raises(
+            UsageError, match="is taken: stop what listens there or name another with --port"
+        ):
             serve(january, "127.0.0.1", other.getsockname()[1], 1, lambda _: None)
     assert became == []
 

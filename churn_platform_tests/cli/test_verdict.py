@@ -28,7 +28,15 @@ def test_replay_shows_a_row_a_policy_and_a_row_a_month_and_draws(home, tmp_path)
     (tmp_path / "strict.yaml").write_text("policy:\n  promotion: {delta: 0.9}\n", encoding="utf-8")
     picture = tmp_path / "replay.png"
     said = run("replay", "--policy", tmp_path / "strict.yaml", "--plot", picture)
-    for words in ("this policy", "never retrain", "always retrain", "strict", "2024-01-31", "2024-02-29", "needless"):
+    for words in (
+        "this policy",
+        "never retrain",
+        "always retrain",
+        "strict",
+        "2024-01-31",
+        "2024-02-29",
+        "needless",
+    ):
         assert words in said
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert str(picture) in said
@@ -43,8 +51,14 @@ def test_replay_as_json_is_nothing_but_json(home):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("policy:\n  promotion: {detla: 0.9}\n", r"strict.yaml:2: policy\.promotion\.detla: .*not permitted"),
-        ("policy:\n  promotion: {delta: 2}\n", r"strict.yaml:2: policy\.promotion\.delta: .*\(found 2\)"),
+        (
+            "policy:\n  promotion: {detla: 0.9}\n",
+            r"strict.yaml:2: policy\.promotion\.detla: .*not permitted",
+        ),
+        (
+            "policy:\n  promotion: {delta: 2}\n",
+            r"strict.yaml:2: policy\.promotion\.delta: .*\(found 2\)",
+        ),
         ("policy:\n  promotions: {}\n", r"strict.yaml:2: policy\.promotions: .*not permitted"),
         ("promotion: {delta: 0.1}\n", "there is no `policy:` section"),
         ("policy: {}\ncosts: {}\n", "costs: only a `policy:` section is read here"),
@@ -58,7 +72,9 @@ def test_a_policy_file_with_a_fault_is_named_with_its_line(home, tmp_path, text,
         run("replay", "--policy", tmp_path / "strict.yaml")
 
 
-def test_a_policy_file_that_is_not_there_and_a_picture_that_cannot_be_are_said_at_once(home, tmp_path):
+def test_a_policy_file_that_is_not_there_and_a_picture_that_cannot_be_are_said_at_once(
+    home, tmp_path
+):
     with pytest.raises(ContractError, match="there is no such policy"):
         run("replay", "--policy", tmp_path / "none.yaml")
     with pytest.raises(UsageError, match="names no picture"):

@@ -27,7 +27,9 @@ def receiver(environ):
 
 
 def happened(home, version):
-    home.ledger.append(actor="ada", act="promotion done", subject=f"version {version}", reason="It is better.")
+    home.ledger.append(
+        actor="ada", act="promotion done", subject=f"version {version}", reason="It is better."
+    )
 
 
 def test_a_test_message_reaches_every_receiver(churn, receiver, january_copy):
@@ -36,11 +38,17 @@ def test_a_test_message_reaches_every_receiver(churn, receiver, january_copy):
     assert "churn alert --test" in receiver.got[0]["body"]
 
 
-def test_a_test_that_does_not_arrive_is_an_error_that_names_the_receiver_and_no_secret(churn, environ, january_copy):
-    environ.setenv("CHURN_ALERT_URLS", f"json://me:pa55word@127.0.0.1:{free_port()}/s3cret nonsense://pa55word")
+def test_a_test_that_does_not_arrive_is_an_error_that_names_the_receiver_and_no_secret(
+    churn, environ, january_copy
+):
+    environ.setenv(
+        "CHURN_ALERT_URLS", f"json://me:pa55word@127.0.0.1:{free_port()}/s3cret nonsense://pa55word"
+    )
     code, out, err = churn("alert", "--test", home=january_copy)
     assert (code, err) == (1, "churn: Not reached: json 1, nonsense 2.\n")
-    assert out == "json 1: it could not be reached\nnonsense 2: it is not a URL that Apprise knows\n"
+    assert (
+        out == "json 1: it could not be reached\nnonsense 2: it is not a URL that Apprise knows\n"
+    )
 
 
 def test_without_receivers_the_way_to_set_them_is_said(churn, january_copy):
@@ -49,14 +57,22 @@ def test_without_receivers_the_way_to_set_them_is_said(churn, january_copy):
     assert err.startswith("churn: No alert channels are configured. Set CHURN_ALERT_URLS")
 
 
-def test_what_waits_is_shown_by_status_and_doctor_and_sent_by_hand(churn, answer, receiver, january_copy):
+def test_what_waits_is_shown_by_status_and_doctor_and_sent_by_hand(
+    churn, answer, receiver, january_copy
+):
     churn("alert", home=january_copy)
     receiver.status = 500
     happened(january_copy, 2)
     code, _, err = churn("status", home=january_copy)
-    assert (code, err) == (0, "churn: An alert did not reach json 1: it answered 500. It is tried again later.\n")
+    assert (code, err) == (
+        0,
+        "churn: An alert did not reach json 1: it answered 500. It is tried again later.\n",
+    )
     out = churn("status", home=january_copy)[1]
-    assert "Alerts      1 alert waits for json 1: it answered 500 at try 1; the next is after 20" in out
+    assert (
+        "Alerts      1 alert waits for json 1: it answered 500 at try 1; the next is after 20"
+        in out
+    )
     [check] = [check for check in answer("doctor", home=january_copy) if check["check"] == "alerts"]
     assert (check["state"], check["remedy"]) == ("warn", "try it with `churn alert --test`")
     receiver.status = 200
@@ -79,7 +95,9 @@ def test_a_file_of_receivers_that_is_gone_stops_no_command(churn, answer, enviro
     assert "CHURN_ALERT_URLS_FILE names gone, which cannot be read" in err
     assert "CHURN_ALERT_URLS_FILE names gone, which cannot be read" in " ".join(out.split())
     assert churn("run", home=january_copy)[0] == 0
-    [check] = [check for check in answer("doctor", home=january_copy, code=1) if check["check"] == "alerts"]
+    [check] = [
+        check for check in answer("doctor", home=january_copy, code=1) if check["check"] == "alerts"
+    ]
     assert check["state"] == "error"
 
 
@@ -107,9 +125,18 @@ def hesitating():
         server.shutdown()
 
 
-def test_the_exporter_answers_whole_while_mlflow_keeps_its_first_verification_waiting_and_ends_when_asked(january_copy):
+def test_the_exporter_answers_whole_while_mlflow_keeps_its_first_verification_waiting_and_ends_when_asked(
+    january_copy,
+):
     port = free_port()
-    command = [sys.executable, "-c", "from churn_platform.cli.app import main; main()", "exporter", "--port", str(port)]
+    command = [
+        sys.executable,
+        "-c",
+        "from churn_platform.cli.app import main; main()",
+        "exporter",
+        "--port",
+        str(port),
+    ]
     with hesitating() as mlflow:
         process = subprocess.Popen(
             [*command, "--home", str(january_copy.folder)], env=os.environ | {"CHURN_MLFLOW_URI": mlflow},
@@ -126,7 +153,10 @@ def test_the_exporter_answers_whole_while_mlflow_keeps_its_first_verification_wa
     assert 'churn_source_up{source="daemon"} 1.0\n' in text
     assert "churn_production_version 1.0\n" in text
     assert "churn_verify_sound" not in text
-    assert len({line.split("churn_")[1] for line in text.splitlines() if line.startswith("# HELP")}) > 20
+    assert (
+        len({line.split("churn_")[1] for line in text.splitlines() if line.startswith("# HELP")})
+        > 20
+    )
     assert (process.returncode, out, err.count("\n")) == (0, "", 1)
     assert err.startswith("churn exporter: verification: not verified: MLflow at http://127.0.0.1:")
 

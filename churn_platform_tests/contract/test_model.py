@@ -14,7 +14,9 @@ from churn_platform.contract.model import CADENCES, Contract, Span
 from churn_platform.contract.policy import Policy
 
 DATES = st.dates(dt.date(1990, 1, 1), dt.date(2090, 1, 1))
-SPANS = st.builds(Span, months=st.integers(0, 40), weeks=st.integers(0, 60), days=st.integers(0, 400))
+SPANS = st.builds(
+    Span, months=st.integers(0, 40), weeks=st.integers(0, 60), days=st.integers(0, 400)
+)
 
 
 def changed(declared, path, value):
@@ -107,17 +109,25 @@ def test_every_fault_of_the_names_is_said_at_once(declared):
     whole = changed(whole, "feature_views.visits_fv.features", ["steps", "jumps"])
     with pytest.raises(ValidationError) as refused:
         Contract.model_validate(whole)
-    assert [word in str(refused.value) for word in ("'nothing'", "'steps'", "'jumps'", "'shoe_size'")] == [True] * 4
+    assert [
+        word in str(refused.value) for word in ("'nothing'", "'steps'", "'jumps'", "'shoe_size'")
+    ] == [True] * 4
 
 
 def test_equal_bounds_and_a_single_bound_are_fine(declared):
-    for part in ({"dtype": "float", "min": 2, "max": 2}, {"dtype": "integer", "max": 3}, {"dtype": "float", "min": 3}):
+    for part in (
+        {"dtype": "float", "min": 2, "max": 2},
+        {"dtype": "integer", "max": 3},
+        {"dtype": "float", "min": 3},
+    ):
         Contract.model_validate(changed(declared, "tables.plans.columns.monthly_fee", part))
 
 
 @pytest.mark.parametrize("dtype", ["boolean", "integer", "float"])
 def test_a_label_is_boolean_or_a_number_of_0_and_1(declared, dtype):
-    assert Contract.model_validate(changed(declared, "tables.leavers.columns.has_left", {"dtype": dtype}))
+    assert Contract.model_validate(
+        changed(declared, "tables.leavers.columns.has_left", {"dtype": dtype})
+    )
 
 
 def test_a_contract_cannot_be_changed_once_it_is_read(gym):
@@ -146,7 +156,11 @@ def test_the_contract_that_ships_declares_the_14_features_of_the_four_views(stre
     assert len(contract.features) == 14
     assert len(contract.feature_tables) == 5
     assert contract.model_name == "streamflow_churn"
-    assert (contract.costs.missed_churner, contract.costs.needless_contact, contract.delivery_days) == (5, 1, 5)
+    assert (
+        contract.costs.missed_churner,
+        contract.costs.needless_contact,
+        contract.delivery_days,
+    ) == (5, 1, 5)
     assert contract.slices == ("contract_type", "net_service", "user_is_senior")
     assert all(column.description and column.phrase for column in contract.features.values())
 
@@ -154,7 +168,10 @@ def test_the_contract_that_ships_declares_the_14_features_of_the_four_views(stre
 def test_the_contract_that_ships_spells_the_default_policy_out(streamflow):
     shipped = Contract.model_validate(streamflow).policy
     methods = shipped.drift.methods
-    assert shipped.model_copy(update={"drift": shipped.drift.model_copy(update={"methods": {}})}) == Policy()
+    assert (
+        shipped.model_copy(update={"drift": shipped.drift.model_copy(update={"methods": {}})})
+        == Policy()
+    )
     assert len(methods) == 3
 
 
@@ -164,7 +181,11 @@ def test_a_label_in_a_feature_table_has_a_table_of_its_own_in_the_lake(declared)
     wide = Contract.model_validate(whole)
     assert (wide.wide, wide.label_table) == (True, "plans_label")
     assert list(wide.published["plans"]) == ["member", "tier", "monthly_fee"]
-    assert list(wide.published["plans_label"]) == list(wide.delivered("plans_label")) == ["member", "autopay"]
+    assert (
+        list(wide.published["plans_label"])
+        == list(wide.delivered("plans_label"))
+        == ["member", "autopay"]
+    )
     assert list(wide.delivered("plans")) == ["member", "tier", "autopay", "monthly_fee"]
     assert wide.feature_tables == ("people", "visits", "plans", "leavers")
     assert wide.deliverable == (*wide.tables, "plans_label")
@@ -205,7 +226,10 @@ def test_a_file_and_a_header_may_have_names_of_their_own(declared):
     whole = changed(declared, "tables.people.file", "Members 2024")
     whole = changed(whole, "tables.people.columns.region.source", "Home Region")
     contract = Contract.model_validate(whole)
-    assert (contract.file_stem("people"), contract.file_stem("visits")) == ("Members 2024", "visits")
+    assert (contract.file_stem("people"), contract.file_stem("visits")) == (
+        "Members 2024",
+        "visits",
+    )
     assert contract.model_hash == Contract.model_validate(declared).model_hash
 
 
@@ -221,7 +245,10 @@ def test_a_contract_survives_json(gym):
         ("tables.visits.columns.minutes.dtype", "integer"),
         ("entity", {"column": "person"}),
         ("entity", {"column": "member", "dtype": "integer"}),
-        ("tables.leavers.columns", {"has_left": {"dtype": "boolean"}, "gone": {"dtype": "boolean"}}),
+        (
+            "tables.leavers.columns",
+            {"has_left": {"dtype": "boolean"}, "gone": {"dtype": "boolean"}},
+        ),
         ("label.horizon", {"months": 1}),
     ],
 )
@@ -259,7 +286,9 @@ def test_the_policy_hash_changes_with_policy_and_costs_only(declared, gym, path,
         ("label.period", "before"),
     ],
 )
-def test_neither_hash_changes_with_what_neither_model_nor_decision_depends_on(declared, gym, path, value):
+def test_neither_hash_changes_with_what_neither_model_nor_decision_depends_on(
+    declared, gym, path, value
+):
     other = Contract.model_validate(changed(declared, path, value))
     assert (other.model_hash, other.policy_hash) == (gym.model_hash, gym.policy_hash)
 
@@ -270,7 +299,11 @@ def test_neither_hash_changes_with_what_neither_model_nor_decision_depends_on(de
         ("tables.visits.columns.minutes.description", "Minutes", True),
         ("tables.visits.columns.minutes.phrase", "{value} minutes", True),
         ("costs", {"missed_churner": 6}, True),
-        ("policy", {"training": {"algorithm": "logistic_regression"}, "scoring": {"listed": 9}}, True),
+        (
+            "policy",
+            {"training": {"algorithm": "logistic_regression"}, "scoring": {"listed": 9}},
+            True,
+        ),
         ("label.period", "before", True),
         ("costs", {"missed_churner": 5, "needless_contact": 1}, False),
         ("policy", {"promotion": {"delta": 0.02}}, False),
@@ -283,7 +316,9 @@ def test_the_list_hash_changes_with_what_a_list_shows(declared, gym, path, value
 
 
 def test_costs_are_given_where_the_author_wrote_them_even_as_they_are_by_default(declared, gym):
-    other = Contract.model_validate(changed(declared, "costs", {"missed_churner": 5, "needless_contact": 1}))
+    other = Contract.model_validate(
+        changed(declared, "costs", {"missed_churner": 5, "needless_contact": 1})
+    )
     assert (gym.costs_given, other.costs_given) == (False, True)
     assert other.policy_hash == gym.policy_hash
 
@@ -315,7 +350,9 @@ def test_a_later_start_never_ends_earlier(span, one, other):
 @given(SPANS, DATES, st.integers(1, 20))
 def test_a_longer_span_ends_later(span, start, more):
     assert span.model_copy(update={"months": span.months + more}).after(start) > span.after(start)
-    assert (span.model_copy(update={"days": span.days + more}).after(start) - span.after(start)).days == more
+    assert (
+        span.model_copy(update={"days": span.days + more}).after(start) - span.after(start)
+    ).days == more
 
 
 @given(SPANS, DATES)
@@ -325,7 +362,9 @@ def test_calendar_months_keep_the_day_where_the_month_has_it(span, start):
     assert end.day == start.day or (end.day < start.day and (end + dt.timedelta(days=1)).day == 1)
 
 
-@pytest.mark.parametrize(("cadence", "end"), [("month", "2024-02-29"), ("week", "2024-02-07"), ("day", "2024-02-01")])
+@pytest.mark.parametrize(
+    ("cadence", "end"), [("month", "2024-02-29"), ("week", "2024-02-07"), ("day", "2024-02-01")]
+)
 def test_one_step_is_one_cadence(declare, cadence, end):
     assert declare(cadence=cadence).step.after(dt.date(2024, 1, 31)) == dt.date.fromisoformat(end)
     assert set(CADENCES) == {"month", "week", "day"}
@@ -399,18 +438,24 @@ def test_where_a_table_comes_from_changes_neither_the_model_nor_the_policy(decla
         ("day", (2024, 1, 5), (2024, 1, 6), False),
     ],
 )
-def test_two_as_ofs_within_one_step_of_the_cadence_are_too_close(declare, cadence, as_of, other, close):
+def test_two_as_ofs_within_one_step_of_the_cadence_are_too_close(
+    declare, cadence, as_of, other, close
+):
     published = [dt.date(2023, 6, 30), dt.date(*other)]
     found = declare(cadence=cadence).too_close(dt.date(*as_of), published)
     assert found == (dt.date(*other) if close else None)
 
 
-def test_how_values_are_written_changes_neither_model_nor_policy_and_is_no_part_of_a_digest_unless_declared(declared):
+def test_how_values_are_written_changes_neither_model_nor_policy_and_is_no_part_of_a_digest_unless_declared(
+    declared,
+):
     before = Contract.model_validate(declared)
     added = {"missing", "decimal", "thousands", "unit", "date_format"}
     column = before.tables["visits"].columns["visits"]
     assert not added & hashed_values(column).keys()
     assert not {"missing", "thousands"} & hashed_values(before.files).keys()
-    after = Contract.model_validate(changed(declared, "tables.visits.columns.visits.missing", ["-1"]))
+    after = Contract.model_validate(
+        changed(declared, "tables.visits.columns.visits.missing", ["-1"])
+    )
     assert hashed_values(after.tables["visits"].columns["visits"])["missing"] == ["-1"]
     assert (after.model_hash, after.policy_hash) == (before.model_hash, before.policy_hash)

@@ -53,7 +53,11 @@ def test_the_shipped_contract_is_inside_the_package_and_has_its_fourteen_feature
     path = default_contract_path()
     assert path.parent.parent == Path(churn_platform.__file__).parent
     contract = read_contract(path)
-    assert (contract.name, contract.model_name, len(contract.features)) == ("streamflow", "streamflow_churn", 14)
+    assert (contract.name, contract.model_name, len(contract.features)) == (
+        "streamflow",
+        "streamflow_churn",
+        14,
+    )
 
 
 def test_a_contract_is_read_as_it_is_written(tmp_path):
@@ -66,11 +70,36 @@ def test_a_contract_is_read_as_it_is_written(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "start", "end"),
     [
-        ("{dtype: integer}", "{dtype: text}", "contract.yaml:7: tables.members.columns.months.dtype: ", "'text')"),
-        ("dtype: category", "dtype: 7", "contract.yaml:9: tables.members.columns.plan.dtype: ", "(found 7)"),
-        ("- plan", "- two words", "contract.yaml:20: feature_views.members_fv.features.1: ", "(found 'two words')"),
-        ("{column: member}", "{column: member, colour: 3}", "contract.yaml:3: entity.colour: ", "(found 3)"),
-        ("name: gym\n", "name: gym\ncadence: year\n", "contract.yaml:2: cadence: ", "(found 'year')"),
+        (
+            "{dtype: integer}",
+            "{dtype: text}",
+            "contract.yaml:7: tables.members.columns.months.dtype: ",
+            "'text')",
+        ),
+        (
+            "dtype: category",
+            "dtype: 7",
+            "contract.yaml:9: tables.members.columns.plan.dtype: ",
+            "(found 7)",
+        ),
+        (
+            "- plan",
+            "- two words",
+            "contract.yaml:20: feature_views.members_fv.features.1: ",
+            "(found 'two words')",
+        ),
+        (
+            "{column: member}",
+            "{column: member, colour: 3}",
+            "contract.yaml:3: entity.colour: ",
+            "(found 3)",
+        ),
+        (
+            "name: gym\n",
+            "name: gym\ncadence: year\n",
+            "contract.yaml:2: cadence: ",
+            "(found 'year')",
+        ),
         ("table: leavers, ", "", "contract.yaml:14: label.table: ", "required"),
     ],
 )
@@ -98,7 +127,9 @@ def test_every_fault_has_its_own_line(tmp_path):
     path.write_text(LINES.replace("integer", "int").replace("boolean", "bool"), encoding="utf-8")
     with pytest.raises(ContractError) as caught:
         read_contract(path)
-    where = [line.removeprefix(f"{path}:").split(": ")[0] for line in str(caught.value).splitlines()]
+    where = [
+        line.removeprefix(f"{path}:").split(": ")[0] for line in str(caught.value).splitlines()
+    ]
     assert where == ["7", "13"]
 
 
@@ -124,7 +155,9 @@ def test_what_is_no_contract_at_all_is_one_sentence_that_names_the_file(tmp_path
 
 
 def test_a_missing_file_says_how_to_get_one_and_a_folder_is_no_file(tmp_path):
-    with pytest.raises(ContractError, match=r"nowhere\.yaml: there is no such contract; `churn init` writes one"):
+    with pytest.raises(
+        ContractError, match=r"nowhere\.yaml: there is no such contract; `churn init` writes one"
+    ):
         read_contract(tmp_path / "nowhere.yaml")
     with pytest.raises(ContractError, match="cannot be read as UTF-8 text"):
         read_contract(tmp_path)
@@ -133,7 +166,10 @@ def test_a_missing_file_says_how_to_get_one_and_a_folder_is_no_file(tmp_path):
 def test_a_key_that_comes_twice_is_named_with_both_lines(tmp_path):
     path = tmp_path / "contract.yaml"
     text = default_contract_path().read_text(encoding="utf-8")
-    path.write_text(f"{text}\npolicy: {{promotion: {{delta: 0.1, delta: 0.2}}}}\nname: other\n", encoding="utf-8")
+    path.write_text(
+        f"{text}\npolicy: {{promotion: {{delta: 0.1, delta: 0.2}}}}\nname: other\n",
+        encoding="utf-8",
+    )
     lines = text.count("\n") + 2, text.count("\n") + 3
     with pytest.raises(ContractError) as refused:
         read_contract(path)

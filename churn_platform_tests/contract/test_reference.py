@@ -33,7 +33,9 @@ def faults(entry: Entry) -> list[str]:
     """What a field lacks: a meaning, and an example that it accepts or a section that shows it."""
     field, missing = entry.field, []
     if not entry.meaning.endswith("."):
-        missing += [f"{entry.place} has no meaning: write a sentence as a docstring below the field"]
+        missing += [
+            f"{entry.place} has no meaning: write a sentence as a docstring below the field"
+        ]
     if not entry.example and not entry.parts:
         missing += [f"{entry.place} has no example: end its docstring with: Example: `VALUE`"]
     if entry.example:
@@ -68,7 +70,10 @@ def test_a_new_field_without_a_meaning_is_named():
 
 def test_every_model_of_the_contract_has_its_section():
     models = {model for entry in entries() for model in entry.parts} | {Contract}
-    assert {model.__name__ for model in models} == {*Contract.model_json_schema()["$defs"], "Contract"}
+    assert {model.__name__ for model in models} == {
+        *Contract.model_json_schema()["$defs"],
+        "Contract",
+    }
     listed = [(entry.section, entry.name) for entry in entries()]
     assert len(listed) == len(set(listed)) == sum(len(model.model_fields) for model in models)
 
@@ -88,7 +93,9 @@ def test_the_page_shows_type_default_meaning_and_example():
     assert "AUC" in meaning
 
 
-@pytest.mark.parametrize("declared", [DECLARED, yaml.safe_load(default_contract_path().read_text(encoding="utf-8"))])
+@pytest.mark.parametrize(
+    "declared", [DECLARED, yaml.safe_load(default_contract_path().read_text(encoding="utf-8"))]
+)
 def test_the_schema_accepts_a_contract(validator, declared):
     assert list(validator.iter_errors(json.loads(json.dumps(declared)))) == []
 
@@ -119,7 +126,9 @@ def test_the_schema_shows_meanings_and_examples_and_none_of_our_marks(validator,
         added: bool = Field(default=True, json_schema_extra=ADDED)
 
     monkeypatch.setattr(reference, "Contract", Part)
-    assert json.loads(schema_text())["properties"] == {"added": {"default": True, "type": "boolean"}}
+    assert json.loads(schema_text())["properties"] == {
+        "added": {"default": True, "type": "boolean"}
+    }
 
 
 def test_a_meaning_is_in_no_digest():
@@ -135,7 +144,10 @@ def test_an_older_schema_next_to_a_contract_is_replaced_and_this_versions_stays(
     assert written.read_text(encoding="utf-8") == shipped_schema()
     before = written.stat()
     write_schema(tmp_path)
-    assert (written.stat().st_ino, written.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert (written.stat().st_ino, written.stat().st_mtime_ns) == (
+        before.st_ino,
+        before.st_mtime_ns,
+    )
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 from churn_platform.base.settings import prepare_environment
 from churn_platform.defs.partitions import as_of_partitions
 from churn_platform.defs.resources import HomeResource, mlflow_tracking
-from churn_platform.services import Home
+from churn_platform.services import Services
 
 
 @pytest.fixture(autouse=True)
@@ -33,10 +33,12 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 
 @pytest.fixture
-def tick(instance: dg.DagsterInstance) -> Callable[[dg.SensorDefinition, Home], dg.SensorResult]:
+def tick(
+    instance: dg.DagsterInstance,
+) -> Callable[[dg.SensorDefinition, Services], dg.SensorResult]:
     """Evaluate a sensor once on a home, its resource built as Dagster builds it."""
 
-    def evaluate(sensor: dg.SensorDefinition, home: Home) -> dg.SensorResult:
+    def evaluate(sensor: dg.SensorDefinition, home: Services) -> dg.SensorResult:
         resource = HomeResource(folder=str(home.folder))
         with dg.build_sensor_context(instance=instance, resources={"home": resource}) as context:
             return sensor(context)
@@ -48,7 +50,9 @@ def tick(instance: dg.DagsterInstance) -> Callable[[dg.SensorDefinition, Home], 
 def materialize(instance: dg.DagsterInstance) -> Callable[..., dg.ExecuteInProcessResult]:
     """Run assets or checks on one month of a home as one Dagster run."""
 
-    def run(home: Home, month: object, *definitions: object, raising: bool = True, **config: Any):
+    def run(
+        home: Services, month: object, *definitions: object, raising: bool = True, **config: Any
+    ):
         prepare_environment(home.settings)
         instance.add_dynamic_partitions("as_of", [str(month)])
         return dg.materialize(
@@ -67,7 +71,9 @@ def materialize(instance: dg.DagsterInstance) -> Callable[..., dg.ExecuteInProce
 def shown(materialize) -> Callable[..., dict[str, Any]]:
     """The metadata that one asset shows after a run, as plain values."""
 
-    def values(home: Home, month: object, asset: dg.AssetsDefinition, **config: Any) -> dict[str, Any]:
+    def values(
+        home: Services, month: object, asset: dg.AssetsDefinition, **config: Any
+    ) -> dict[str, Any]:
         result = materialize(home, month, asset, **config)
         metadata = result.asset_materializations_for_node(asset.key.to_user_string())[0].metadata
         return {name: value.value for name, value in metadata.items()}
@@ -79,7 +85,7 @@ def shown(materialize) -> Callable[..., dict[str, Any]]:
 def checked(materialize) -> Callable[..., dict[str, Any]]:
     """The results of a group of checks on a month, by name; the asset they judge is left as it is."""
 
-    def run(home: Home, month: object, checks: dg.AssetChecksDefinition) -> dict[str, Any]:
+    def run(home: Services, month: object, checks: dg.AssetChecksDefinition) -> dict[str, Any]:
         [key] = {spec.asset_key for spec in checks.check_specs}
 
         @dg.asset(key=key, partitions_def=as_of_partitions)

@@ -25,14 +25,20 @@ def run(instance):
     def go(home, job, **form):
         prepare_environment(home.settings)
         config = {"ops": {JOBS[job][0]: {"config": form}}}
-        return defs().resolve_job_def(job).execute_in_process(config, instance=instance, raise_on_error=False)
+        return (
+            defs()
+            .resolve_job_def(job)
+            .execute_in_process(config, instance=instance, raise_on_error=False)
+        )
 
     return go
 
 
 def outcome(result):
     assert result.success
-    [event] = [event for event in result.all_events if event.event_type is dg.DagsterEventType.STEP_OUTPUT]
+    [event] = [
+        event for event in result.all_events if event.event_type is dg.DagsterEventType.STEP_OUTPUT
+    ]
     return event.event_specific_data.metadata["outcome"].value
 
 
@@ -49,7 +55,10 @@ def test_the_form_asks_for_every_field_with_a_description(job):
     form = made.get_node_named(op).definition.config_schema.config_type.fields
     assert set(form) == fields
     assert all(len(field.description) > 10 for field in form.values())
-    assert {name for name, field in form.items() if field.is_required} == fields - {"override", "to"}
+    assert {name for name, field in form.items() if field.is_required} == fields - {
+        "override",
+        "to",
+    }
     assert made.tags["dagster/max_retries"] == "0"
 
 
@@ -58,7 +67,9 @@ def test_approve_and_roll_back_in_the_ui_are_those_of_the_commands(run, february
     said = outcome(run(home, "approval_job", version=2, by="Ann", reason="Right."))
     assert said == "Version 2 is in production, approved by Ann: Right."
     assert open_home(home.folder).releases.pointer().version == 2
-    assert outcome(run(home, "rollback_job", by="Bob", reason="Wrong.")).startswith("Version 1 is in production again")
+    assert outcome(run(home, "rollback_job", by="Bob", reason="Wrong.")).startswith(
+        "Version 1 is in production again"
+    )
     assert outcome(run(home, "unblocking_job", version=2, by="Ann", reason="Checked.")).startswith(
         "Version 2 is no lon"
     )
@@ -68,11 +79,19 @@ def test_approve_and_roll_back_in_the_ui_are_those_of_the_commands(run, february
     ]  # fmt: skip
 
 
-def test_a_refusal_fails_the_run_with_its_sentence_and_is_not_tried_again(run, february_pending_copy):
+def test_a_refusal_fails_the_run_with_its_sentence_and_is_not_tried_again(
+    run, february_pending_copy
+):
     home = february_pending_copy
-    assert outcome(run(home, "rejection_job", version=2, by="Bob", reason="No.")).startswith("Version 2 is rejected by")
-    assert sentence(run(home, "approval_job", version=2, by="Ann", reason="Yes.")).startswith("Version 2 was rejected")
-    assert sentence(run(home, "rollback_job", by="Ann", reason=" ")).startswith("--by and --reason must not be empty")
+    assert outcome(run(home, "rejection_job", version=2, by="Bob", reason="No.")).startswith(
+        "Version 2 is rejected by"
+    )
+    assert sentence(run(home, "approval_job", version=2, by="Ann", reason="Yes.")).startswith(
+        "Version 2 was rejected"
+    )
+    assert sentence(run(home, "rollback_job", by="Ann", reason=" ")).startswith(
+        "--by and --reason must not be empty"
+    )
     assert open_home(home.folder).releases.pointer().version == 1
 
 
@@ -84,7 +103,9 @@ def test_the_asset_and_its_check_say_that_a_candidate_waits(materialize, februar
     result = materialize(home, FEBRUARY, production_model, approval)
     [shown] = result.asset_materializations_for_node("production_model")
     assert shown.metadata["waits for approval"].value == "version 2"
-    assert shown.metadata["outcome"].value.startswith("Kept version 1: Version 2 passed and waits for an approval")
+    assert shown.metadata["outcome"].value.startswith(
+        "Kept version 1: Version 2 passed and waits for an approval"
+    )
     [check] = result.get_asset_check_evaluations()
     assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert "Answer with approval_job or rejection_job" in check.description
@@ -99,7 +120,12 @@ def test_where_nobody_waits_the_check_passes(materialize, february_decided_copy)
 def test_a_retraining_asked_for_in_the_ui_is_the_next_step(run, february_copy):
     home = february_copy
     assert "A retraining on 2024-02-29 is requested by Ann" in outcome(
-        run(with_policy(home, delta=0.02), "retraining_request_job", by="Ann", reason="Another delta.")
+        run(
+            with_policy(home, delta=0.02),
+            "retraining_request_job",
+            by="Ann",
+            reason="Another delta.",
+        )
     )
     step = Progress(open_home(home.folder)).next_step()
     assert (step.kind, step.as_of, step.trigger) == ("retraining", FEBRUARY, "manual")

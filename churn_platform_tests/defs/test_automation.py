@@ -8,7 +8,11 @@ import time
 
 import dagster as dg
 import pytest
-from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
+from dagster._core.remote_origin import (
+    RegisteredCodeLocationOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -67,18 +71,27 @@ def aged(folder, seconds=60):
 def skipped(result) -> str:
     assert not result.run_requests
     assert not result.dynamic_partitions_requests
-    return result.skip_reason.skip_message if isinstance(result.skip_reason, dg.SkipReason) else result.skip_reason
+    return (
+        result.skip_reason.skip_message
+        if isinstance(result.skip_reason, dg.SkipReason)
+        else result.skip_reason
+    )
 
 
 def requested(result) -> dg.RunRequest:
     assert result.skip_reason is None
     [request] = result.run_requests
     [partitions] = result.dynamic_partitions_requests
-    assert (partitions.partitions_def_name, partitions.partition_keys) == ("as_of", [request.partition_key])
+    assert (partitions.partitions_def_name, partitions.partition_keys) == (
+        "as_of",
+        [request.partition_key],
+    )
     return request
 
 
-ORIGIN = RemoteJobOrigin(RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("churn_platform"), "churn"), "monthly")
+ORIGIN = RemoteJobOrigin(
+    RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("churn_platform"), "churn"), "monthly"
+)
 
 
 def active(instance, status=dg.DagsterRunStatus.STARTED):
@@ -98,9 +111,13 @@ def test_a_retraining_carries_what_asked_for_it():
 
 def test_the_config_of_a_request_is_one_that_the_job_takes():
     job = defs().resolve_job_def("retraining")
-    assert dg.validate_run_config(job, run_request(STEP, attempt=1).run_config)["ops"]["promotion_decision"]
+    assert dg.validate_run_config(job, run_request(STEP, attempt=1).run_config)["ops"][
+        "promotion_decision"
+    ]
     with pytest.raises(dg.DagsterInvalidConfigError):
-        dg.validate_run_config(job, run_request(dataclasses.replace(STEP, trigger="whim"), attempt=1).run_config)
+        dg.validate_run_config(
+            job, run_request(dataclasses.replace(STEP, trigger="whim"), attempt=1).run_config
+        )
 
 
 def test_scoring_again_runs_the_scores_alone():
@@ -111,7 +128,9 @@ def test_scoring_again_runs_the_scores_alone():
 
 @given(steps, st.integers(1, 12), steps, st.integers(1, 12))
 @settings(max_examples=300, deadline=None)
-def test_two_pieces_of_evidence_or_two_attempts_never_share_a_key_and_the_same_always_do(one, first, other, second):
+def test_two_pieces_of_evidence_or_two_attempts_never_share_a_key_and_the_same_always_do(
+    one, first, other, second
+):
     same = (one.kind, one.as_of, one.key, first) == (other.kind, other.as_of, other.key, second)
     assert (run_request(one, first).run_key == run_request(other, second).run_key) is same
 
@@ -186,13 +205,17 @@ def test_the_same_state_gives_the_same_key_tick_after_tick(empty_home, tick):
 
 
 @pytest.mark.parametrize(
-    "status", [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+    "status",
+    [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED],
 )
 def test_one_run_at_a_time(empty_home, tick, instance, status):
     deliver(empty_home, JANUARY)
     active(instance, status)
     for sensor in (drop_sensor, drift_sensor):
-        assert skipped(tick(sensor, empty_home)) == "Another run is active: one run at a time for a home."
+        assert (
+            skipped(tick(sensor, empty_home))
+            == "Another run is active: one run at a time for a home."
+        )
 
 
 def test_a_run_that_has_ended_is_in_nobodys_way(empty_home, tick, instance):
@@ -207,7 +230,8 @@ def waited_for(tick, monkeypatch, home, attempt) -> dg.RunRequest:
     if attempt > 1:
         said = skipped(tick(drop_sensor, home))
         told = re.fullmatch(
-            rf"The monthly of 2024-01-31 ran and is due again: attempt {attempt} in (\d+) seconds\.", said
+            rf"The monthly of 2024-01-31 ran and is due again: attempt {attempt} in (\d+) seconds\.",
+            said,
         )
         assert 0.8 < int(told[1]) / (60 * 2 ** (attempt - 2)) <= 1, said
     with monkeypatch.context() as patience:
@@ -231,7 +255,10 @@ def test_a_broken_drop_is_tried_three_times_each_later_and_mended_files_at_once(
             defs()
             .resolve_job_def("monthly")
             .execute_in_process(
-                instance=instance, partition_key=request.partition_key, tags=request.tags, raise_on_error=False
+                instance=instance,
+                partition_key=request.partition_key,
+                tags=request.tags,
+                raise_on_error=False,
             )
         )
         assert not result.success
@@ -244,13 +271,17 @@ def test_a_broken_drop_is_tried_three_times_each_later_and_mended_files_at_once(
             assert said == "The monthly of 2024-01-31 failed 3 times: look at its last run."
             tick(alert_sensor, empty_home)
     assert receiver.titles == ["gym: the monthly of 2024-01-31 failed"]
-    assert receiver.got[0]["body"].startswith("It failed 3 times and is not tried again by itself. Check its last run")
+    assert receiver.got[0]["body"].startswith(
+        "It failed 3 times and is not tried again by itself. Check its last run"
+    )
     monkeypatch.delenv("CHURN_ALERT_URLS")
     deliver(empty_home, JANUARY)
     assert requested(tick(drop_sensor, empty_home)).run_key.endswith(":1")
 
 
-def test_a_run_that_a_kill_left_behind_is_closed_and_the_month_requested(empty_home, tick, instance, monkeypatch):
+def test_a_run_that_a_kill_left_behind_is_closed_and_the_month_requested(
+    empty_home, tick, instance, monkeypatch
+):
     """Dagster keeps it as started for ever, and no drop would be processed again."""
     deliver(empty_home, JANUARY)
     dead = active(instance)
@@ -260,7 +291,9 @@ def test_a_run_that_a_kill_left_behind_is_closed_and_the_month_requested(empty_h
     assert instance.get_run_by_id(dead.run_id).status is dg.DagsterRunStatus.CANCELED
 
 
-def test_a_silent_run_whose_process_holds_the_home_is_left_alone(empty_home, tick, instance, held, monkeypatch):
+def test_a_silent_run_whose_process_holds_the_home_is_left_alone(
+    empty_home, tick, instance, held, monkeypatch
+):
     deliver(empty_home, JANUARY)
     living = active(instance)
     monkeypatch.setattr(automation, "SILENT_SECONDS", 0.0)
@@ -288,14 +321,21 @@ def test_what_asks_for_a_model_is_requested_once_with_its_trigger(january_copy, 
     assert request.run_config["ops"]["promotion_decision"]["config"] == {"trigger": "performance"}
     verdict = Progress(january_copy).verdict(FEBRUARY)
     assert request.run_key == f"retraining:2024-02-29:{verdict.key}:1"
-    assert skipped(tick(drop_sensor, january_copy)) == f"First the retraining of 2024-02-29 is due: {verdict.reason}"
+    assert (
+        skipped(tick(drop_sensor, january_copy))
+        == f"First the retraining of 2024-02-29 is due: {verdict.reason}"
+    )
     assert "Realised AUC 0." in verdict.reason
     receipts = january_copy.ledger.receipts("retraining requested")
-    assert [(r.subject, r.reason) for r in receipts if r.subject == "2024-02-29"] == [("2024-02-29", verdict.reason)]
+    assert [(r.subject, r.reason) for r in receipts if r.subject == "2024-02-29"] == [
+        ("2024-02-29", verdict.reason)
+    ]
 
 
 def test_a_quiet_month_is_skipped_with_its_figures(january_copy, tick):
-    tables = month_tables(JANUARY)  # as quiet as can be; with every table equal the drop would be refused
+    tables = month_tables(
+        JANUARY
+    )  # as quiet as can be; with every table equal the drop would be refused
     tables["visits"] = tables["visits"].assign(hours=tables["visits"]["hours"] + 0.01)
     deliver(january_copy, FEBRUARY, tables)
     monthly(january_copy, FEBRUARY)
@@ -303,7 +343,9 @@ def test_a_quiet_month_is_skipped_with_its_figures(january_copy, tick):
         said = skipped(tick(sensor, january_copy))
         assert said.startswith("Nothing asks for a new model: no drift alarm, realised AUC 0.")
         assert said.endswith(" on 2024-02-29.")
-    assert [r.subject for r in january_copy.ledger.receipts("retraining skipped")].count("2024-02-29") == 1
+    assert [r.subject for r in january_copy.ledger.receipts("retraining skipped")].count(
+        "2024-02-29"
+    ) == 1
 
 
 def test_a_month_that_was_decided_is_not_asked_again(january_copy, tick):
@@ -311,7 +353,9 @@ def test_a_month_that_was_decided_is_not_asked_again(january_copy, tick):
     assert said == "No labels have matured since the decision on 2024-01-31."
 
 
-def test_a_decision_that_was_not_carried_out_is_requested_with_its_own_trigger(february_decided_copy, tick):
+def test_a_decision_that_was_not_carried_out_is_requested_with_its_own_trigger(
+    february_decided_copy, tick
+):
     request = requested(tick(drift_sensor, february_decided_copy))
     assert request.run_key.startswith("retraining:2024-02-29:")
     assert request.run_config["ops"]["promotion_decision"]["config"] == {"trigger": "performance"}
@@ -327,7 +371,9 @@ def test_scores_of_the_model_before_are_made_again(february_decided_copy, tick):
 def test_a_drop_goes_before_drift(january_copy, tick):
     deliver(january_copy, FEBRUARY)
     said = skipped(tick(drift_sensor, january_copy))
-    assert said == "First the monthly of 2024-02-29 is due: The month 2024-02-29 has no snapshot yet."
+    assert (
+        said == "First the monthly of 2024-02-29 is due: The month 2024-02-29 has no snapshot yet."
+    )
 
 
 def test_a_month_that_was_lost_from_the_online_store_after_its_good_run_is_requested_under_a_new_key(
@@ -365,7 +411,9 @@ def test_a_retraining_waits_for_an_mlflow_server_that_is_away_without_using_up_a
     assert told == ["gym: the MLflow server is down", "gym: the MLflow server runs again"]
 
 
-def test_a_month_waits_for_a_database_of_feast_that_is_away_without_using_up_an_attempt(empty_home, tick, monkeypatch):
+def test_a_month_waits_for_a_database_of_feast_that_is_away_without_using_up_an_attempt(
+    empty_home, tick, monkeypatch
+):
     setting = "CHURN_FEAST_REGISTRY"
     deliver(empty_home, JANUARY)
     monkeypatch.setenv(setting, f"postgresql://nobody@127.0.0.1:{free_port()}/none")
@@ -428,13 +476,20 @@ def test_the_schedule_requests_the_oldest_due_month_with_its_partition(empty_hom
 
 def test_the_schedule_says_why_it_requests_nothing(empty_home, january, february_decided, morning):
     said = [morning(home)[0].skip_message for home in (empty_home, january, february_decided)]
-    assert said == ["No month is due.", "No month is due.", "First the retraining of 2024-02-29 is due."]
+    assert said == [
+        "No month is due.",
+        "No month is due.",
+        "First the retraining of 2024-02-29 is due.",
+    ]
 
 
 def test_the_schedule_leaves_a_home_alone_on_which_a_run_is_active(empty_home, morning):
     deliver(empty_home, JANUARY)
     active(morning.instance)
-    assert morning(empty_home)[0].skip_message == "Another run is active: one run at a time for a home."
+    assert (
+        morning(empty_home)[0].skip_message
+        == "Another run is active: one run at a time for a home."
+    )
 
 
 # Alerts
@@ -455,7 +510,12 @@ def test_the_alert_sensor_tells_what_happened_since_its_last_tick(january_copy, 
         january_copy.ledger.append(actor="ada", reason="So.", **rollback)
         assert said() == "1 sent."
         assert said() == "0 sent."
-        january_copy.ledger.append(actor="ada", act="promotion done", subject="version 3", reason="So.")
+        january_copy.ledger.append(
+            actor="ada", act="promotion done", subject="version 3", reason="So."
+        )
         receiver.status = 500
-        assert said() == "0 sent. An alert did not reach json 1: it answered 500. It is tried again later."
+        assert (
+            said()
+            == "0 sent. An alert did not reach json 1: it answered 500. It is tried again later."
+        )
     assert receiver.titles == ["gym: rolled back to version 1"]

@@ -71,8 +71,12 @@ def test_the_lineage_is_the_order_of_the_loop_without_a_cycle(loaded):
 def test_every_check_is_described_on_its_asset_and_none_blocks(loaded):
     graph = loaded.resolve_asset_graph()
     specs = {key.name: graph.get_check_spec(key) for key in graph.asset_check_keys}
-    assert {n for n, s in specs.items() if s.asset_key == dg.AssetKey("snapshot")} == {"no_row_quarantined"}
-    assert {n for n, s in specs.items() if s.asset_key == dg.AssetKey("training_dataset")} == DATASET_CHECKS
+    assert {n for n, s in specs.items() if s.asset_key == dg.AssetKey("snapshot")} == {
+        "no_row_quarantined"
+    }
+    assert {
+        n for n, s in specs.items() if s.asset_key == dg.AssetKey("training_dataset")
+    } == DATASET_CHECKS
     gate = {n: s for n, s in specs.items() if s.asset_key == dg.AssetKey("promotion_decision")}
     assert set(gate) == {criterion.name for criterion in CRITERIA}
     assert len(CRITERIA) == 12
@@ -85,7 +89,10 @@ def test_every_check_is_described_on_its_asset_and_none_blocks(loaded):
 
 
 JOBS = {
-    "monthly": ({"snapshot", "feature_views", "training_dataset", "drift_report", "performance", "scores"}, 5),
+    "monthly": (
+        {"snapshot", "feature_views", "training_dataset", "drift_report", "performance", "scores"},
+        5,
+    ),
     "retraining": ({"candidate_model", "promotion_decision", "production_model", "scores"}, 13),
 }
 
@@ -126,8 +133,12 @@ def test_both_sensors_and_the_schedule_are_described_and_on(loaded):
     clock = {name: schedule.job_name for name, schedule in schedules.items()}
     assert clock == {"monthly_schedule": "monthly", "pull_schedule": "pull"}
     assert all(len(found.description) > 50 for found in [*sensors.values(), *schedules.values()])
-    assert {sensor.default_status for sensor in sensors.values()} == {dg.DefaultSensorStatus.RUNNING}
-    assert {schedule.default_status for schedule in schedules.values()} == {dg.DefaultScheduleStatus.RUNNING}
+    assert {sensor.default_status for sensor in sensors.values()} == {
+        dg.DefaultSensorStatus.RUNNING
+    }
+    assert {schedule.default_status for schedule in schedules.values()} == {
+        dg.DefaultScheduleStatus.RUNNING
+    }
     assert {sensor.minimum_interval_seconds for sensor in sensors.values()} == {30}
     assert {schedule.cron_schedule for schedule in schedules.values()} == {"0 5 * * *", "0 6 * * *"}
 

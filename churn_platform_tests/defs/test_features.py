@@ -70,7 +70,9 @@ def test_the_training_dataset_shows_its_rows_by_part(january_copy, shown):
 
 
 def test_without_matured_labels_the_dataset_says_so_and_its_checks_pass(unlabelled, shown, checks):
-    assert shown(unlabelled, JANUARY, training_dataset) == {"note": "No labels have matured yet: nothing to train on."}
+    assert shown(unlabelled, JANUARY, training_dataset) == {
+        "note": "No labels have matured yet: nothing to train on."
+    }
     found = checks(unlabelled, JANUARY)
     assert list(found) == CHECKS
     assert all(result.passed for result in found.values())
@@ -98,7 +100,9 @@ def tampered(home, change):
     read = home.records.frame("training_dataset", JANUARY)
     from churn_platform.lake.tables import canonical_dtypes
 
-    read = read.astype({**canonical_dtypes(home.contract)}).astype({n: k for n, k in kinds.items() if k is bool})
+    read = read.astype({**canonical_dtypes(home.contract)}).astype(
+        {n: k for n, k in kinds.items() if k is bool}
+    )
     home.records.write("training_dataset", JANUARY, record | {"digest": frame_digest(read)}, frame)
 
 
@@ -112,7 +116,9 @@ def test_a_feature_that_the_lake_did_not_know_then_fails_the_first_check(january
 
 def test_a_holdout_customer_among_the_training_rows_fails_the_second_check(january_copy, checks):
     def leak(frame):
-        frame.loc[frame.index[frame["holdout"]][0], "member"] = frame.loc[~frame["holdout"], "member"].iloc[0]
+        frame.loc[frame.index[frame["holdout"]][0], "member"] = frame.loc[
+            ~frame["holdout"], "member"
+        ].iloc[0]
 
     tampered(january_copy, leak)
     found = checks(january_copy, JANUARY)
@@ -121,7 +127,10 @@ def test_a_holdout_customer_among_the_training_rows_fails_the_second_check(janua
 
 
 def test_a_feature_that_tells_the_label_warns_with_its_name_and_the_figures(january_copy, checks):
-    tampered(january_copy, lambda frame: frame.__setitem__("hours", frame["label"].map({True: 1.5, False: None})))
+    tampered(
+        january_copy,
+        lambda frame: frame.__setitem__("hours", frame["label"].map({True: 1.5, False: None})),
+    )
     found = checks(january_copy, JANUARY)[CHECKS[3]]
     assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert found.description == "Known only after churning? hours (AUC 1.000)"
@@ -143,7 +152,9 @@ def test_labels_that_do_not_look_like_churn_warn_with_their_figures(january_copy
     assert found.metadata["churn rate"].value == 0.9
 
 
-def test_the_label_check_shows_what_the_record_says_whatever_the_policy_is_now(january_copy, checks):
+def test_the_label_check_shows_what_the_record_says_whatever_the_policy_is_now(
+    january_copy, checks
+):
     record = january_copy.records.read("training_dataset", JANUARY)
     labels = record["labels"] | {"warnings": ["Recorded then."], "churn_rate": 0.125}
     frame = january_copy.records.frame("training_dataset", JANUARY)

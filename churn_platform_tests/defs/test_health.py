@@ -35,7 +35,9 @@ def test_signs_of_life_and_ends_of_runs_are_seen_as_they_come(january_copy):
     began = time.time()
     with dg.DagsterInstance.from_config(str(january_copy.folder / "dagster")) as instance:
         instance.add_daemon_heartbeat(DaemonHeartbeat(began, "SENSOR", "some-id", []))
-        run = instance.create_run_for_job(defs().resolve_job_def("monthly"), status=dg.DagsterRunStatus.STARTED)
+        run = instance.create_run_for_job(
+            defs().resolve_job_def("monthly"), status=dg.DagsterRunStatus.STARTED
+        )
         assert health.read().jobs["monthly"] == JobState(None, None)
         instance.report_run_canceled(run)
     state = health.read()

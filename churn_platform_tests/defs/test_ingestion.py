@@ -5,7 +5,14 @@ import pandas as pd
 import pytest
 
 from churn_platform.defs.ingestion import snapshot
-from churn_platform_tests.small_business import CUSTOMERS, JANUARY, deliver, make_home, month_tables, open_home
+from churn_platform_tests.small_business import (
+    CUSTOMERS,
+    JANUARY,
+    deliver,
+    make_home,
+    month_tables,
+    open_home,
+)
 
 
 @pytest.fixture
@@ -51,7 +58,9 @@ def test_a_broken_drop_fails_with_every_fault_and_publishes_nothing(home, materi
     result = materialize(home, JANUARY, snapshot, raising=False)
     [event] = result.get_step_failure_events()
     failure = event.step_failure_data.user_failure_data
-    assert failure.description.startswith("The drop of 2024-01-31 is refused, nothing was published (3 faults):")
+    assert failure.description.startswith(
+        "The drop of 2024-01-31 is refused, nothing was published (3 faults):"
+    )
     assert len(failure.metadata["faults"].value.splitlines()) == 3
     assert "visits" in failure.metadata["faults"].value
     assert "free" in failure.metadata["faults"].value

@@ -30,7 +30,9 @@ def test_a_drifted_month_shows_its_columns_and_a_link_to_the_report(january_copy
     assert "data:image/png;base64," in values["plot"]
     assert values["report"] == "http://127.0.0.1:3001/2024-02-29/drift.html"
     assert values["report file"] == str(january_copy.reports / "2024-02-29" / "drift.html")
-    assert "hours" in (january_copy.reports / "2024-02-29" / "drift.html").read_text(encoding="utf-8")
+    assert "hours" in (january_copy.reports / "2024-02-29" / "drift.html").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_performance_shows_the_realised_figures_of_each_version(january_copy, shown):
@@ -39,4 +41,7 @@ def test_performance_shows_the_realised_figures_of_each_version(january_copy, sh
     values = shown(january_copy, FEBRUARY, performance)
     [entry] = january_copy.records.read("performance", FEBRUARY)["evaluated"]
     assert values["realised AUC"] == pytest.approx(entry["metrics"]["auc"])
-    assert f"| 1 | production | 2024-02-29 | 1,500 | {entry['metrics']['auc']:.3f} | [" in values["performance"]
+    assert (
+        f"| 1 | production | 2024-02-29 | 1,500 | {entry['metrics']['auc']:.3f} | ["
+        in values["performance"]
+    )

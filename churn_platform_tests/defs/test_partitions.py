@@ -19,5 +19,8 @@ def test_the_month_of_a_run_is_its_partition_as_a_date():
 
 
 def test_a_partition_that_is_no_date_is_an_error():
-    with dg.build_asset_context(partition_key="february") as context, pytest.raises(ValueError, match="february"):
+    with (
+        dg.build_asset_context(partition_key="february") as context,
+        pytest.raises(ValueError, match="february"),
+    ):
         month_of(context)

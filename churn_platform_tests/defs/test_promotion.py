@@ -33,7 +33,9 @@ def test_the_decision_shows_both_models_and_every_finding(february_decided_copy,
     assert values["difference interval"] == f"[{low:+.4f}, {high:+.4f}]"
     assert values["attempt on this holdout"] == 2
     assert [
-        criterion.code for criterion in CRITERIA if f"| {criterion.code} | {criterion.title} |" in values["findings"]
+        criterion.code
+        for criterion in CRITERIA
+        if f"| {criterion.code} | {criterion.title} |" in values["findings"]
     ] == [criterion.code for criterion in CRITERIA]
 
 
@@ -47,11 +49,17 @@ def test_a_decision_made_by_hand_says_so(january_decided_copy, shown):
 def test_the_gate_shows_one_check_a_criterion_bound_to_the_candidate(february_decided_copy, gate):
     found = gate(february_decided_copy, FEBRUARY)
     assert list(found) == [criterion.name for criterion in CRITERIA]
-    findings = {finding["name"]: finding for finding in february_decided_copy.records.decisions()[-1]["findings"]}
+    findings = {
+        finding["name"]: finding
+        for finding in february_decided_copy.records.decisions()[-1]["findings"]
+    }
     for name, result in found.items():
         assert result.description == findings[name]["detail"]
         assert result.metadata["outcome"].value == findings[name]["outcome"]
-        assert (result.metadata["as_of"].value, result.metadata["candidate version"].value) == ("2024-02-29", "2")
+        assert (result.metadata["as_of"].value, result.metadata["candidate version"].value) == (
+            "2024-02-29",
+            "2",
+        )
         assert result.passed is (findings[name]["outcome"] in ("pass", "not_applicable"))
 
 
@@ -99,7 +107,10 @@ def test_a_candidate_that_the_decision_did_not_see_is_not_promoted(february_deci
 
 def test_an_approval_under_another_policy_is_not_carried_out(february_decided_copy, shown):
     values = shown(with_policy(february_decided_copy, delta=0.02), FEBRUARY, production_model)
-    assert values["outcome"] == "Kept version 1: The policy has changed since the decision: decide again."
+    assert (
+        values["outcome"]
+        == "Kept version 1: The policy has changed since the decision: decide again."
+    )
 
 
 def test_without_production_a_refusal_leaves_none(january_decided_copy, shown):

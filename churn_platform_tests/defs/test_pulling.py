@@ -12,7 +12,14 @@ from churn_platform.defs.resources import HomeResource
 from churn_platform.ingestion.publish import publish_drop
 from churn_platform_tests.databases import run_sql, store
 from churn_platform_tests.receiver import receiving
-from churn_platform_tests.small_business import DECLARED, FEBRUARY, JANUARY, make_home, month_tables, open_home
+from churn_platform_tests.small_business import (
+    DECLARED,
+    FEBRUARY,
+    JANUARY,
+    make_home,
+    month_tables,
+    open_home,
+)
 
 SOURCE = {"url": "${CRM_URL}", "as_of_column": "valid_on"}
 
@@ -57,11 +64,16 @@ def ran(home, request):
             .resolve_job_def("pull")
             .execute_in_process(
                 instance=instance,
-                run_config={**request.run_config, "resources": {"home": {"config": {"folder": str(home.folder)}}}},
+                run_config={
+                    **request.run_config,
+                    "resources": {"home": {"config": {"folder": str(home.folder)}}},
+                },
                 raise_on_error=False,
             )
         )
-    failures = [event.event_specific_data.user_failure_data for event in result.get_step_failure_events()]
+    failures = [
+        event.event_specific_data.user_failure_data for event in result.get_step_failure_events()
+    ]
     return result.success, [failure.description for failure in failures if failure]
 
 
@@ -73,7 +85,9 @@ def test_a_month_that_is_over_is_read_and_becomes_a_drop(home):
     assert morning(home, dt.date(2024, 3, 2)).skip_message == "The next month is 2024-03-31."
 
 
-def test_a_month_that_could_not_be_read_is_told_once_and_tried_the_next_morning(home, crm, monkeypatch):
+def test_a_month_that_could_not_be_read_is_told_once_and_tried_the_next_morning(
+    home, crm, monkeypatch
+):
     with receiving() as receiver:
         monkeypatch.setenv("CHURN_ALERT_URLS", receiver.url)
         alerter = Alerter(open_home(home.folder, alert_urls=receiver.url))
@@ -89,7 +103,10 @@ def test_a_month_that_could_not_be_read_is_told_once_and_tried_the_next_morning(
         monkeypatch.setenv("CRM_URL", crm)
         assert ran(home, request) == (True, [])
         alerter.send()
-    assert receiver.titles == ["gym: the customers' database is down", "gym: the customers' database runs again"]
+    assert receiver.titles == [
+        "gym: the customers' database is down",
+        "gym: the customers' database runs again",
+    ]
 
 
 def test_rows_that_break_the_contract_refuse_the_drop_with_a_receipt(home, crm):

@@ -40,8 +40,12 @@ def test_a_run_waits_and_then_says_who_is_in_its_way(home, materialize, held, mo
     held(home.folder)
     result = materialize(home, JANUARY, snapshot, raising=False)
     assert not result.success
-    ended = next(event for event in result.all_events if event.event_type is dg.DagsterEventType.RUN_FAILURE)
-    assert f"Another run has held {home.folder} for 0 seconds" in str(ended.event_specific_data.error)
+    ended = next(
+        event for event in result.all_events if event.event_type is dg.DagsterEventType.RUN_FAILURE
+    )
+    assert f"Another run has held {home.folder} for 0 seconds" in str(
+        ended.event_specific_data.error
+    )
     assert home.lake.months() == []
 
 
@@ -63,10 +67,14 @@ def test_a_run_makes_the_home_that_is_not_there_yet(tmp_path):
     def probe(home: HomeResource) -> None:
         assert home.open().drops.is_dir()
 
-    assert dg.materialize([probe], resources={"home": HomeResource(folder=str(tmp_path / "new"))}).success
+    assert dg.materialize(
+        [probe], resources={"home": HomeResource(folder=str(tmp_path / "new"))}
+    ).success
 
 
-def test_the_home_is_the_one_of_the_environment_unless_the_resource_names_another(tmp_path, monkeypatch):
+def test_the_home_is_the_one_of_the_environment_unless_the_resource_names_another(
+    tmp_path, monkeypatch
+):
     monkeypatch.setenv("CHURN_HOME", str(tmp_path / "one"))
     assert HomeResource().open().folder == tmp_path / "one"
     assert HomeResource(folder=str(tmp_path / "two")).open().folder == tmp_path / "two"
@@ -93,15 +101,22 @@ def linked(january_decided_copy):
                 raise ValueError("no labels")
             context.resources.mlflow.end_run()
 
-        resources = {"home": HomeResource(folder=str(january_decided_copy.folder)), "mlflow": mlflow_tracking}
+        resources = {
+            "home": HomeResource(folder=str(january_decided_copy.folder)),
+            "mlflow": mlflow_tracking,
+        }
         prepare_environment(january_decided_copy.settings)
-        assert dg.materialize([probe], resources=resources, raise_on_error=False).success is not fails
+        assert (
+            dg.materialize([probe], resources=resources, raise_on_error=False).success is not fails
+        )
         return seen[0]
 
     return run
 
 
-def test_each_dagster_run_is_one_mlflow_run_in_the_homes_store_also_after_one_that_failed(january_decided_copy, linked):
+def test_each_dagster_run_is_one_mlflow_run_in_the_homes_store_also_after_one_that_failed(
+    january_decided_copy, linked
+):
     from mlflow import MlflowClient
 
     runs = [linked(fails) for fails in (False, True, False)]
@@ -116,7 +131,11 @@ def test_each_dagster_run_is_one_mlflow_run_in_the_homes_store_also_after_one_th
             dagster_id,
             str(january_decided_copy.folder),
         )
-    assert [client.get_run(run_id).info.status for _, run_id in runs] == ["FINISHED", "FAILED", "FINISHED"]
+    assert [client.get_run(run_id).info.status for _, run_id in runs] == [
+        "FINISHED",
+        "FAILED",
+        "FINISHED",
+    ]
 
 
 def test_a_run_first_completes_the_move_that_was_cut_off(february_copy, monkeypatch):

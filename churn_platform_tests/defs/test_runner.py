@@ -13,13 +13,22 @@ from churn_platform.defs.runner import IN_PROCESS, StepFailed, _failure, run_due
 from churn_platform.loop.progress import Progress
 from churn_platform.loop.training_requests import request_retraining
 from churn_platform_tests.receiver import receiving
-from churn_platform_tests.small_business import FEBRUARY, JANUARY, deliver, make_home, month_tables, open_home
+from churn_platform_tests.small_business import (
+    FEBRUARY,
+    JANUARY,
+    deliver,
+    make_home,
+    month_tables,
+    open_home,
+)
 
 
 def run(home, through=None, on_asset=lambda *_: None):
     """Run what is due; (job, as_of) of each run."""
     prepare_environment(home.settings)
-    return [(ran.step.kind, ran.step.as_of) for ran in run_due(home, lambda _: None, on_asset, through)]
+    return [
+        (ran.step.kind, ran.step.as_of) for ran in run_due(home, lambda _: None, on_asset, through)
+    ]
 
 
 def runs_of(home) -> list[dg.DagsterRun]:
@@ -56,7 +65,14 @@ def test_ctrl_c_is_ctrl_c_and_the_next_run_completes_what_was_cut_off(february_d
     home = open_home(home.folder)
     assert home.releases.pointer().version == home.records.read("scores", FEBRUARY)["version"] > 1
     assert Progress(home).next_step() is None
-    order = ["candidate_model", "promotion_decision", "production_model", "promotion_gate", "approval", "scores"]
+    order = [
+        "candidate_model",
+        "promotion_decision",
+        "production_model",
+        "promotion_gate",
+        "approval",
+        "scores",
+    ]
     assert heard == [(name, state) for name in order for state in ("started", "done")]
     done, cut = runs_of(home)
     assert (done.job_name, done.status) == ("retraining", dg.DagsterRunStatus.SUCCESS)
@@ -73,7 +89,10 @@ def test_a_run_that_fails_says_why_in_the_assets_own_words_and_later_months_wait
     assert "has_left" in str(caught.value)
     assert "perhaps" in str(caught.value)
     [made] = runs_of(broken)
-    assert (made.status, made.tags["dagster/partition"]) == (dg.DagsterRunStatus.FAILURE, "2024-01-31")
+    assert (made.status, made.tags["dagster/partition"]) == (
+        dg.DagsterRunStatus.FAILURE,
+        "2024-01-31",
+    )
 
 
 def test_a_resource_that_fails_is_an_error_and_not_ctrl_c(february_decided_copy):
@@ -94,7 +113,9 @@ def failure_of(error: BaseException, cause: BaseException | None = None) -> Base
 
 
 def test_an_error_of_ours_is_told_and_not_what_caused_it():
-    told = failure_of(IntegrityError("release 1 was changed: put it back"), FileNotFoundError("manifest.json"))
+    told = failure_of(
+        IntegrityError("release 1 was changed: put it back"), FileNotFoundError("manifest.json")
+    )
     assert (type(told), str(told)) == (StepFailed, "probe: release 1 was changed: put it back")
 
 
@@ -115,11 +136,16 @@ def test_months_after_the_one_that_was_asked_for_are_left_for_later(broken):
 def test_runs_that_a_kill_left_behind_are_closed(january_copy):
     with dg.DagsterInstance.from_config(str(january_copy.folder / "dagster")) as instance:
         job = defs().resolve_job_def("monthly")
-        dead = instance.create_run_for_job(job_def=job, tags=IN_PROCESS, status=dg.DagsterRunStatus.STARTED)
+        dead = instance.create_run_for_job(
+            job_def=job, tags=IN_PROCESS, status=dg.DagsterRunStatus.STARTED
+        )
         other = instance.create_run_for_job(job_def=job, status=dg.DagsterRunStatus.STARTED)
     assert run(january_copy) == []
     status = {made.run_id: made.status for made in runs_of(january_copy)}
-    assert status == {dead.run_id: dg.DagsterRunStatus.CANCELED, other.run_id: dg.DagsterRunStatus.STARTED}
+    assert status == {
+        dead.run_id: dg.DagsterRunStatus.CANCELED,
+        other.run_id: dg.DagsterRunStatus.STARTED,
+    }
 
 
 def test_a_home_that_another_process_holds_is_left_to_it(january_copy, held):
@@ -137,18 +163,29 @@ def test_people_are_told_of_a_run_that_fails_and_of_each_step_before_the_next(br
         assert receiver.titles == ["gym: the drop of 2024-01-31 is refused"]
         body = receiver.got[0]["body"]
         assert "leavers.csv: 1 of 1 rows are faulty" in body
-        assert "perhaps" not in body  # a receipt holds no value of the files: customers can be forgotten
+        assert (
+            "perhaps" not in body
+        )  # a receipt holds no value of the files: customers can be forgotten
 
 
-def test_a_training_that_cannot_be_made_is_a_green_recorded_refusal_and_new_labels_are_tried(tmp_path):
+def test_a_training_that_cannot_be_made_is_a_green_recorded_refusal_and_new_labels_are_tried(
+    tmp_path,
+):
     home = make_home(tmp_path / "home")
     deliver(home, JANUARY, month_tables(JANUARY, 24))
     assert run(home) == [("monthly", JANUARY), ("retraining", JANUARY)]
     assert {made.status for made in runs_of(home)} == {dg.DagsterRunStatus.SUCCESS}
     home = open_home(home.folder)
     [refused] = home.ledger.receipts("training refused")
-    assert (refused.subject, "at least 10 of each are needed" in refused.reason) == ("2024-01-31", True)
-    assert Progress(home).verdict(JANUARY).reason.startswith(f"No candidate can be trained: {refused.reason}")
+    assert (refused.subject, "at least 10 of each are needed" in refused.reason) == (
+        "2024-01-31",
+        True,
+    )
+    assert (
+        Progress(home)
+        .verdict(JANUARY)
+        .reason.startswith(f"No candidate can be trained: {refused.reason}")
+    )
     assert home.records.decisions() == []
     assert run(home) == []
 
@@ -160,9 +197,13 @@ def test_a_training_that_cannot_be_made_is_a_green_recorded_refusal_and_new_labe
     assert len(home.ledger.receipts("training refused")) == 1
 
 
-def test_a_retraining_that_a_person_asks_for_is_made_once_and_with_the_changed_algorithm(february_copy):
+def test_a_retraining_that_a_person_asks_for_is_made_once_and_with_the_changed_algorithm(
+    february_copy,
+):
     home = february_copy
-    with pytest.raises(UsageError, match=r"Version 2 .* was made from the same data under the same policy"):
+    with pytest.raises(
+        UsageError, match=r"Version 2 .* was made from the same data under the same policy"
+    ):
         request_retraining(home, "Ann", "Again.")
     contract = home.folder / "contract.yaml"
     contract.write_text(contract.read_text().replace("logistic_regression", "random_forest"))

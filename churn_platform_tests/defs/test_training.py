@@ -18,7 +18,9 @@ def client(january_decided_copy):
 def test_a_candidate_is_registered_once_for_the_same_data_recipe_and_code(
     january_decided_copy, shown, client, monkeypatch
 ):
-    monkeypatch.setattr("churn_platform.base.provenance.code_digest", lambda: "other code than version 1's")
+    monkeypatch.setattr(
+        "churn_platform.base.provenance.code_digest", lambda: "other code than version 1's"
+    )
     first = shown(january_decided_copy, JANUARY, candidate_model)
     again = shown(january_decided_copy, JANUARY, candidate_model)
     assert (first["version"], first["registered"]) == ("2", "now")
@@ -78,7 +80,10 @@ def test_a_refused_training_holds_for_the_code_that_refused_it(
     (receipt,) = home.ledger.receipts("training refused")
     assert receipt.reason == "Too few churners."
     [seen] = [event for event in result.all_events if event.event_type_value == "ASSET_OBSERVATION"]
-    assert seen.event_specific_data.asset_observation.description == "No candidate can be trained: Too few churners."
+    assert (
+        seen.event_specific_data.asset_observation.description
+        == "No candidate can be trained: Too few churners."
+    )
     assert Progress(home).refused_training(JANUARY) == "Too few churners."
     monkeypatch.setattr("churn_platform.loop.progress.provenance", lambda: {"code": "2:fixed"})
     assert Progress(home).refused_training(JANUARY) is None

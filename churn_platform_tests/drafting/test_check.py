@@ -43,9 +43,13 @@ def test_the_contract_is_told_part_by_part():
         "slices": "plan, town",
     }
     late = Contract.model_validate(
-        DECLARED | {"label": {"table": "leavers", "column": "has_left", "horizon": {"months": 1, "days": 2}}}
+        DECLARED
+        | {"label": {"table": "leavers", "column": "has_left", "horizon": {"months": 1, "days": 2}}}
     )
-    assert check_contract(late)[3]["says"] == "leavers.has_left, known 1 month and 2 days after its as_of"
+    assert (
+        check_contract(late)[3]["says"]
+        == "leavers.has_left, known 1 month and 2 days after its as_of"
+    )
 
 
 def test_a_sound_drop_is_told_column_by_column(drop):
@@ -64,8 +68,12 @@ def test_each_fault_is_a_line_with_its_sentence_and_the_other_columns_stay_ok(dr
     change(drop / "visits.csv", "hours", "-1")
     lines = check_drops(CONTRACT, drop)
     found = {line["where"] for line in faults(lines)}
-    assert found == {"members", "members.plan", "members.months", "visits", "visits.hours"}, "1 row of 60 is too many"
-    assert any("gold" in line["says"] and "basic, plus, family" in line["says"] for line in faults(lines))
+    assert found == {"members", "members.plan", "members.months", "visits", "visits.hours"}, (
+        "1 row of 60 is too many"
+    )
+    assert any(
+        "gold" in line["says"] and "basic, plus, family" in line["says"] for line in faults(lines)
+    )
     sound = [line["where"] for line in lines if line["state"] == "ok"]
     assert "members.town" in sound
     assert "members.plan" not in sound
@@ -90,7 +98,9 @@ def test_a_missing_column_is_a_fault_and_the_others_were_not_looked_at(drop):
     (drop / "members.csv").write_text(text.replace("has_app", "hasapp", 1))
     lines = check_drops(CONTRACT, drop)
     assert [line["where"] for line in faults(lines)] == ["members.has_app"]
-    assert not [line for line in lines if line["state"] == "ok" and line["where"].startswith("members")]
+    assert not [
+        line for line in lines if line["state"] == "ok" and line["where"].startswith("members")
+    ]
 
 
 def test_a_missing_table_is_a_fault_but_missing_labels_are_a_note(drop):

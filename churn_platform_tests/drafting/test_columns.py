@@ -39,13 +39,21 @@ def test_zero_and_one_of_something_counted_are_numbers_for_two_may_come():
 
 
 @pytest.mark.parametrize(
-    "values", [["1", "20", "-3"], ["+5", " 7 ", "null"], pd.Series([3, 4]), pd.Series([3, None], dtype="Int64")]
+    "values",
+    [
+        ["1", "20", "-3"],
+        ["+5", " 7 ", "null"],
+        pd.Series([3, 4]),
+        pd.Series([3, None], dtype="Int64"),
+    ],
 )
 def test_whole_numbers_are_integers(values):
     assert dtype(values) == "integer"
 
 
-@pytest.mark.parametrize("values", [["1.5", "2"], ["1.0", "3.0"], ["1e+3", "2"], pd.Series([1.0, 3.0])])
+@pytest.mark.parametrize(
+    "values", [["1.5", "2"], ["1.0", "3.0"], ["1e+3", "2"], pd.Series([1.0, 3.0])]
+)
 def test_numbers_written_with_a_fraction_are_floats_even_where_all_are_whole(values):
     assert dtype(values) == "float"
 
@@ -109,7 +117,10 @@ def test_a_column_may_be_empty_where_it_is_seen_to_be_and_few_empty_ones_are_to_
 def test_one_stranger_in_a_thousand_numbers_is_confirmed_and_two_make_a_text():
     numbers = [str(n) for n in range(5, 1004)]
     found = guess([*numbers, "12x"])
-    assert (found.column.dtype, found.doubt) == ("integer", "1 value is not a number, for example '12x'")
+    assert (found.column.dtype, found.doubt) == (
+        "integer",
+        "1 value is not a number, for example '12x'",
+    )
     assert dtype([*numbers, "12x", "13x"]) == "string"
     assert guess(pd.Series([1.5, np.inf])).doubt == "1 infinite"
 
@@ -157,7 +168,11 @@ def test_a_long_column_of_texts_is_known_by_its_first_ones_and_a_stranger_first_
 
 @pytest.mark.parametrize(
     "values",
-    [["", "null", None, " NA ", "yes", "no"], [np.nan, None, "n/a", "NaN", 1.5, 2.5], [pd.NaT, "", "None", "yes"]],
+    [
+        ["", "null", None, " NA ", "yes", "no"],
+        [np.nan, None, "n/a", "NaN", 1.5, 2.5],
+        [pd.NaT, "", "None", "yes"],
+    ],
 )
 def test_null_words_are_missing_values(values):
     found = guess(values * 20).values
@@ -166,7 +181,12 @@ def test_null_words_are_missing_values(values):
 
 
 def test_dates_are_read_as_written():
-    said = ["2024-01-31T23:30:00-05:00", dt.date(2024, 1, 31), pd.Timestamp("2024-01-31 12:00"), None]
+    said = [
+        "2024-01-31T23:30:00-05:00",
+        dt.date(2024, 1, 31),
+        pd.Timestamp("2024-01-31 12:00"),
+        None,
+    ]
     assert guess(said).values.tolist()[:3] == [pd.Timestamp("2024-01-31")] * 3
 
 
@@ -220,13 +240,24 @@ def test_day_numbers_of_excel_and_seconds_since_1970_are_dates_to_confirm(typed)
 )
 def test_signs_are_read_by_column_next_to_gaps(word, written, dtype):
     found = guess([word, word.replace("5", "7"), "NULL", word.replace("5", "3")] * 30)
-    assert (found.column.dtype, found.decimal, found.column.nullable) == (dtype, written["decimal"], True)
-    assert (found.column.thousands, found.column.unit) == (written.get("thousands", ""), written.get("unit", ""))
+    assert (found.column.dtype, found.decimal, found.column.nullable) == (
+        dtype,
+        written["decimal"],
+        True,
+    )
+    assert (found.column.thousands, found.column.unit) == (
+        written.get("thousands", ""),
+        written.get("unit", ""),
+    )
 
 
 def test_a_point_before_three_digits_groups_them_where_small_numbers_have_none():
     grouped = guess([f"{n:,}".replace(",", ".") for n in range(0, 4000, 37)])
-    assert (grouped.column.dtype, grouped.column.thousands, grouped.values.max()) == ("integer", ".", 3996)
+    assert (grouped.column.dtype, grouped.column.thousands, grouped.values.max()) == (
+        "integer",
+        ".",
+        3996,
+    )
     assert "thousands" in grouped.doubt
     assert guess(["0.125", "1.250", "2"]).column.thousands == ""
     assert "not as thousands" in guess(["1.125", "1.250"]).doubt
@@ -239,7 +270,11 @@ def test_codes_with_an_e_are_no_numbers():
 @pytest.mark.parametrize("word", ["-", "?", "\\N", "#N/A", "<NA>", "unknown", "k.A.", "keine"])
 def test_gap_words_among_numbers_are_missing_values_to_confirm(word):
     found = guess([word if n % 6 == 0 else str(n % 40) for n in range(240)])
-    assert (found.column.dtype, found.column.missing, found.column.nullable) == ("integer", (word,), True)
+    assert (found.column.dtype, found.column.missing, found.column.nullable) == (
+        "integer",
+        (word,),
+        True,
+    )
     assert repr(word) in found.doubt
 
 
@@ -267,7 +302,11 @@ def test_numbers_that_mean_missing_set_no_bounds(gap, others, missing):
 @pytest.mark.parametrize("gap", ["1900-01-01", "9999-12-31", "0000-00-00", "1970-01-01"])
 def test_dates_that_mean_missing_are_confirmed(gap):
     found = guess([gap, "2023-05-01", "2023-07-09", "2021-01-04"] * 20)
-    assert (found.column.dtype, found.column.missing, found.column.nullable) == ("date", (gap,), True)
+    assert (found.column.dtype, found.column.missing, found.column.nullable) == (
+        "date",
+        (gap,),
+        True,
+    )
     assert gap in found.doubt
 
 

@@ -62,7 +62,9 @@ def test_one_drop_alone_has_the_cadence_to_confirm(laundry):
 def test_without_labels_in_any_drop_the_newest_drops_refusal_is_told(laundry, tmp_path):
     for as_of in ("2024-02-11", "2024-02-18"):
         (tmp_path / as_of).symlink_to(laundry / as_of)
-    with pytest.raises(UsageError, match=r"No label can be guessed: .* clients.service|no column holds"):
+    with pytest.raises(
+        UsageError, match=r"No label can be guessed: .* clients.service|no column holds"
+    ):
         draft_from(tmp_path, name="laundry")
 
 
@@ -121,10 +123,12 @@ def test_the_draft_reads_as_one_line_a_column_with_doubts_and_reasons_at_their_e
     assert "      contract_start: {dtype: date, source: Contract Start}" in lines
     assert "      Tariff: {dtype: category, values: [L, M, S], description: Tariff}" in lines
     assert any(
-        re.match(r"entity: \{column: customer_id,.*\}   # confirm: guessed from its name", line) for line in lines
+        re.match(r"entity: \{column: customer_id,.*\}   # confirm: guessed from its name", line)
+        for line in lines
     )
     assert any(
-        re.match(r"      # status_code: \{.*\}   # left out: alone predicts churn, AUC 1.00", line) for line in lines
+        re.match(r"      # status_code: \{.*\}   # left out: alone predicts churn, AUC 1.00", line)
+        for line in lines
     )
     assert max(len(line.split("   #")[0]) for line in lines) <= 140
     assert len([line for line in lines if "# confirm:" in line]) == 6
@@ -201,14 +205,19 @@ def test_the_shipped_business_is_understood_from_its_files(real_data, tmp_path):
         )
         for table, spec in shipped.tables.items()
         for name, column in spec.columns.items()
-        if name not in contract.tables[table].columns or contract.tables[table].columns[name].dtype != column.dtype
+        if name not in contract.tables[table].columns
+        or contract.tables[table].columns[name].dtype != column.dtype
     }
     constant = [f"{out.table}.{out.column}" for out in found.left_out]
     assert differ == {constant[0]: ("float", None)}
     assert [out.reason for out in found.left_out] == ["the same value everywhere"]
     assert set(shipped.features) - set(contract.features) == {found.left_out[0].column}
-    listed = {n: c.values for t in shipped.tables.values() for n, c in t.columns.items() if c.values}
-    assert {n: c.values for t in contract.tables.values() for n, c in t.columns.items() if c.values} == listed
+    listed = {
+        n: c.values for t in shipped.tables.values() for n, c in t.columns.items() if c.values
+    }
+    assert {
+        n: c.values for t in contract.tables.values() for n, c in t.columns.items() if c.values
+    } == listed
     home = home_with(tmp_path / "home", as_yaml(found))
     for month in (dt.date(2024, 1, 31), dt.date(2024, 2, 29)):
         take_in(home, real_data / month.isoformat(), month)

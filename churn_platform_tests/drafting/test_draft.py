@@ -15,7 +15,13 @@ from churn_platform.drafting.draft import draft
 from churn_platform.drafting.times import guess_times
 from churn_platform.ingestion.snapshot import conform
 from churn_platform.lake.tables import lake_tables
-from churn_platform_tests.drafted_businesses import LABELLED, MONTH, SUNDAYS, laundry_tables, phone_table
+from churn_platform_tests.drafted_businesses import (
+    LABELLED,
+    MONTH,
+    SUNDAYS,
+    laundry_tables,
+    phone_table,
+)
 from churn_platform_tests.real_months import JANUARY
 
 
@@ -44,16 +50,24 @@ VALUES = {
     "code": st.sampled_from(["007", "010", "099"]),
     "text": st.text(string.printable, max_size=12),
     "date": st.dates(pd.Timestamp("1990-01-01").date(), JANUARY).map(str),
-    "later": st.dates(pd.Timestamp("2020-01-01").date(), pd.Timestamp("2030-01-01").date()).map(str),
+    "later": st.dates(pd.Timestamp("2020-01-01").date(), pd.Timestamp("2030-01-01").date()).map(
+        str
+    ),
 }
-HEADERS = st.text(string.ascii_letters + string.digits + " _-.€é", min_size=1, max_size=12).filter(lambda h: h.strip())
+HEADERS = st.text(string.ascii_letters + string.digits + " _-.€é", min_size=1, max_size=12).filter(
+    lambda h: h.strip()
+)
 
 
 @st.composite
 def tables(draw):
     """Two tables of some rows: any headers, any kinds of columns, some values null; the key and the label are known."""
     rows = draw(st.integers(8, 30))
-    key = draw(st.sampled_from([[f"k{n}" for n in range(rows)], list(range(rows)), [f"{n:05d}" for n in range(rows)]]))
+    key = draw(
+        st.sampled_from(
+            [[f"k{n}" for n in range(rows)], list(range(rows)), [f"{n:05d}" for n in range(rows)]]
+        )
+    )
     made = {}
     for stem in ("First file", "second"):
         headers = draw(st.lists(HEADERS, max_size=4, unique=True))
@@ -64,7 +78,9 @@ def tables(draw):
                 kind = st.none() | kind
             columns[header] = draw(st.lists(kind, min_size=rows, max_size=rows))
         made[stem] = pd.DataFrame({h: pd.Series(v, dtype=object) for h, v in columns.items()})
-    made["second"]["Outcome!"] = draw(st.lists(st.sampled_from(["yes", "no"]), min_size=rows, max_size=rows))
+    made["second"]["Outcome!"] = draw(
+        st.lists(st.sampled_from(["yes", "no"]), min_size=rows, max_size=rows)
+    )
     return made
 
 
@@ -72,7 +88,10 @@ def tables(draw):
 @given(tables(), st.booleans())
 def test_any_tables_give_a_contract_that_they_keep(frames, typed):
     if typed:
-        frames = {stem: table.infer_objects().convert_dtypes(convert_string=False) for stem, table in frames.items()}
+        frames = {
+            stem: table.infer_objects().convert_dtypes(convert_string=False)
+            for stem, table in frames.items()
+        }
     else:
         frames = {stem: as_read(table) for stem, table in frames.items()}
     try:
@@ -100,7 +119,11 @@ def test_the_laundry_is_understood():
     contract = found.contract
     conforms(found, frames)
     assert (contract.entity.column, contract.entity.dtype) == ("client_no", "integer")
-    assert (contract.label.table, contract.label.column, contract.label.horizon) == ("gone", "has_left", Span(months=1))
+    assert (contract.label.table, contract.label.column, contract.label.horizon) == (
+        "gone",
+        "has_left",
+        Span(months=1),
+    )
     assert (contract.cadence, contract.wide) == ("week", False)
     assert {name: column.dtype for name, column in contract.features.items()} == {
         "days_since_joined": "integer", "town": "category", "service": "category",
@@ -117,7 +140,9 @@ def test_the_laundry_is_understood():
     }
     assert list(contract.tables)[-1] == "gone"
     assert found.rows == {"clients": 1200, "orders": 1200, "gone": 1200}
-    assert found.churn_rate == pytest.approx(laundry_tables(LABELLED)["gone"]["has_left"].eq("yes").mean())
+    assert found.churn_rate == pytest.approx(
+        laundry_tables(LABELLED)["gone"]["has_left"].eq("yes").mean()
+    )
 
 
 def phone(**options):
@@ -134,7 +159,11 @@ def test_the_phone_company_is_understood():
         "Customer ID",
         "string",
     )
-    assert (contract.label.table, contract.label.column, contract.wide) == ("customer_base", "Churned", True)
+    assert (contract.label.table, contract.label.column, contract.wide) == (
+        "customer_base",
+        "Churned",
+        True,
+    )
     assert contract.file_stem("customer_base") == "Customer Base"
     assert {name: column.dtype for name, column in contract.features.items()} == {
         "months_since_contract_start": "integer", "Tariff": "category", "e_mail_bills": "boolean",
@@ -168,9 +197,16 @@ def test_each_customers_own_value_is_suggested_as_a_cost_that_the_contract_takes
 
 
 def test_a_cost_of_either_mistake_is_suggested_for_that_mistake():
-    table = phone_table().rename(columns={"Customer Value": "C_FN"}).assign(C_FP=np.arange(1500) % 90 + 1.5)
+    table = (
+        phone_table()
+        .rename(columns={"Customer Value": "C_FN"})
+        .assign(C_FP=np.arange(1500) % 90 + 1.5)
+    )
     (costs,) = draft({"t": table}, name="tv", as_of=MONTH).costs
-    assert (costs.missed_churner, costs.needless_contact) == (ColumnCost(column="C_FN"), ColumnCost(column="C_FP"))
+    assert (costs.missed_churner, costs.needless_contact) == (
+        ColumnCost(column="C_FN"),
+        ColumnCost(column="C_FP"),
+    )
 
 
 def test_what_is_uncertain_is_a_doubt_and_what_is_told_is_none():
@@ -191,8 +227,14 @@ def test_slices_are_few_categories_and_booleans_each_of_a_fair_size():
     assert draft({"t": rare}, name="p", as_of=MONTH).contract.slices == ("e_mail_bills",)
     opaque = phone_table().rename(columns={"Tariff": "x1", "E-mail Bills": "x2"})
     assert draft({"t": opaque}, name="p", as_of=MONTH).contract.slices == ()
-    many = phone_table().assign(**{f"has_thing_{n}": np.random.default_rng(n).random(1500) < 0.5 for n in range(4)})
-    assert draft({"t": many}, name="p", as_of=MONTH).contract.slices == ("Tariff", "e_mail_bills", "has_thing_0")
+    many = phone_table().assign(
+        **{f"has_thing_{n}": np.random.default_rng(n).random(1500) < 0.5 for n in range(4)}
+    )
+    assert draft({"t": many}, name="p", as_of=MONTH).contract.slices == (
+        "Tariff",
+        "e_mail_bills",
+        "has_thing_0",
+    )
 
 
 def test_how_the_files_are_written_is_said_in_the_contract():
@@ -209,7 +251,10 @@ def test_when_nothing_is_left_to_learn_from_the_draft_is_refused():
 def test_a_key_named_like_a_name_of_ours_is_renamed():
     table = phone_table().rename(columns={"Customer ID": "label"})
     found = draft({"t": table}, name="p", entity="label", as_of=MONTH)
-    assert (found.contract.entity.column, found.contract.entity.source) == ("customer_label", "label")
+    assert (found.contract.entity.column, found.contract.entity.source) == (
+        "customer_label",
+        "label",
+    )
     conforms(found, {"t": table})
 
 
@@ -222,5 +267,14 @@ def test_a_key_that_is_called_like_a_field_of_the_answers_gets_another_name(head
             "churned": [n % 3 == 0 for n in range(40)],
         }
     )
-    found = draft({"people": as_read(table)}, name="shop", as_of=JANUARY, entity=header, label="people.churned")
-    assert (found.contract.entity.column, found.contract.entity.source) == (f"customer_{header}", header)
+    found = draft(
+        {"people": as_read(table)},
+        name="shop",
+        as_of=JANUARY,
+        entity=header,
+        label="people.churned",
+    )
+    assert (found.contract.entity.column, found.contract.entity.source) == (
+        f"customer_{header}",
+        header,
+    )

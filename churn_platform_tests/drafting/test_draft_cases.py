@@ -45,10 +45,15 @@ def test_the_draft_of_a_case_passes_on_its_own_files_or_is_refused_with_what_to_
             draft_from(folder, name="small")
         return
     contract, text = drafted(folder, tmp_path)
-    assert "unmatched_share" not in text.split("the defaults")[0] or "outcome" not in contract.feature_tables
+    assert (
+        "unmatched_share" not in text.split("the defaults")[0]
+        or "outcome" not in contract.feature_tables
+    )
     facts = FACTS.get(name, {})
     for column, expected in facts.items():
-        spec = next(table.columns[column] for table in contract.tables.values() if column in table.columns)
+        spec = next(
+            table.columns[column] for table in contract.tables.values() if column in table.columns
+        )
         assert spec.model_dump(include=set(expected)) == expected, column
         line = next(line for line in text.splitlines() if line.strip().startswith(f"{column}:"))
         where = text[text.index(line) :].splitlines()[:2]
@@ -58,7 +63,10 @@ def test_the_draft_of_a_case_passes_on_its_own_files_or_is_refused_with_what_to_
 
 
 FACTS = {
-    "40-german-mixed": {"monthly_fee": {"dtype": "float"}, "app_version": {"dtype": "float", "decimal": "."}},
+    "40-german-mixed": {
+        "monthly_fee": {"dtype": "float"},
+        "app_version": {"dtype": "float", "decimal": "."},
+    },
     "41-german-gaps": {"monthly_fee": {"dtype": "float", "nullable": True}},
     "41c-point-gaps-hours": {"hours_30d": {"dtype": "float", "nullable": True}},
     "54-dates-excel": {"joined": {"dtype": "date", "date_format": "excel"}},
@@ -84,7 +92,11 @@ ABSENT = {
     "76-outcome-with-more": ("closed_via",),
     "77-index-only": ("column",),
 }
-KEYS = {"59-float-key-one-table": "integer", "60-float-key-everywhere": "integer", "71-big-int-key": "integer"}
+KEYS = {
+    "59-float-key-one-table": "integer",
+    "60-float-key-everywhere": "integer",
+    "71-big-int-key": "integer",
+}
 
 
 @pytest.mark.parametrize("name", sorted(KEYS))
@@ -116,7 +128,9 @@ def smallest(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", SMALLEST)
-def test_the_draft_of_a_smallest_file_passes_on_it_or_is_refused_with_what_to_do(name, smallest, tmp_path):
+def test_the_draft_of_a_smallest_file_passes_on_it_or_is_refused_with_what_to_do(
+    name, smallest, tmp_path
+):
     folder = smallest / name / "in"
     entity = "customer_id" if name.endswith("told") else None
     if name in REFUSED:
@@ -125,7 +139,9 @@ def test_the_draft_of_a_smallest_file_passes_on_it_or_is_refused_with_what_to_do
         return
     contract, text = drafted(folder, tmp_path, entity)
     for column, expected in SMALLEST_FACTS.get(name, {}).items():
-        spec = next(table.columns[column] for table in contract.tables.values() if column in table.columns)
+        spec = next(
+            table.columns[column] for table in contract.tables.values() if column in table.columns
+        )
         assert spec.model_dump(include=set(expected)) == expected, column
     assert not {"closed_via", "column", "unnamed_0"} & set(contract.features)
     assert contract.label.inverted == (name == "d12-not-churned")
@@ -134,11 +150,20 @@ def test_the_draft_of_a_smallest_file_passes_on_it_or_is_refused_with_what_to_do
 
 
 SMALLEST_FACTS = {
-    "d5-comma-with-NULL": {"hours": {"dtype": "float", "nullable": True}, "fee": {"dtype": "float"}},
+    "d5-comma-with-NULL": {
+        "hours": {"dtype": "float", "nullable": True},
+        "fee": {"dtype": "float"},
+    },
     "d5-point-with-NULL": {"hours": {"dtype": "float", "nullable": True}},
-    "d6-comma-beside-version": {"hours": {"dtype": "float"}, "version": {"dtype": "float", "decimal": "."}},
+    "d6-comma-beside-version": {
+        "hours": {"dtype": "float"},
+        "version": {"dtype": "float", "decimal": "."},
+    },
     "d7-gap-words": {"hours": {"missing": ("-",)}, "visits": {"missing": ("?",)}},
-    "d8-money": {"fee": {"dtype": "float", "unit": "€"}, "discount": {"dtype": "float", "unit": "%"}},
+    "d8-money": {
+        "fee": {"dtype": "float", "unit": "€"},
+        "discount": {"dtype": "float", "unit": "%"},
+    },
     "d9-dates": {
         "compact": {"dtype": "date"},
         "excel": {"dtype": "date", "date_format": "excel"},

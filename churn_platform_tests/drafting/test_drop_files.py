@@ -10,7 +10,9 @@ from churn_platform.contract.parts import FileFormat
 from churn_platform.drafting.drop_files import data_files, detect_format, drops_in, read_tables
 
 PLAIN = FileFormat()
-PEOPLE = pd.DataFrame({"id": ["001", "002"], "name": ["Zoë", "Ann, B."], "fee": [1.5, 20.25], "calls": [3, 4]})
+PEOPLE = pd.DataFrame(
+    {"id": ["001", "002"], "name": ["Zoë", "Ann, B."], "fee": [1.5, 20.25], "calls": [3, 4]}
+)
 
 
 @pytest.fixture
@@ -46,14 +48,19 @@ def test_without_a_file_there_is_one_sentence(tmp_path, name):
     (tmp_path / "empty").mkdir()
     (tmp_path / "text").mkdir()
     (tmp_path / "text" / "readme.md").write_text("hello")
-    with pytest.raises(UsageError, match=f"{name} (is not a folder|(holds|contains) no CSV or Parquet file)"):
+    with pytest.raises(
+        UsageError, match=f"{name} (is not a folder|(holds|contains) no CSV or Parquet file)"
+    ):
         drops_in(tmp_path / name)
 
 
 def test_the_tables_are_the_data_files_and_parquet_goes_before_csv(tmp_path):
     for name in ("a.csv", "a.parquet", "b.csv", "_SUCCESS", "readme.md"):
         (tmp_path / name).touch()
-    assert {stem: path.name for stem, path in data_files(tmp_path).items()} == {"a": "a.parquet", "b": "b.csv"}
+    assert {stem: path.name for stem, path in data_files(tmp_path).items()} == {
+        "a": "a.parquet",
+        "b": "b.csv",
+    }
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])

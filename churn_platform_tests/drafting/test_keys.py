@@ -25,13 +25,18 @@ def refused(call, *arguments):
 
 
 def test_the_key_is_unique_in_every_file_and_has_a_keys_name():
-    sheets = [sheet("a", email=[f"{i}@x" for i in IDS], customer_id=IDS), sheet("b", customer_id=IDS, fee=range(N))]
+    sheets = [
+        sheet("a", email=[f"{i}@x" for i in IDS], customer_id=IDS),
+        sheet("b", customer_id=IDS, fee=range(N)),
+    ]
     assert guess_key(sheets, None) == Key("customer_id", integer=False)
 
 
 def test_in_one_file_the_key_is_to_be_confirmed_and_a_key_beats_an_address():
     found = guess_key([sheet("a", email=[f"{i}@x" for i in IDS], client_id=range(N))], None)
-    assert found == Key("client_id", integer=True, doubt="guessed from its name and being unique in the file")
+    assert found == Key(
+        "client_id", integer=True, doubt="guessed from its name and being unique in the file"
+    )
 
 
 def test_a_unique_column_without_a_keys_name_will_do_when_it_is_the_only_one():
@@ -42,11 +47,18 @@ def test_a_unique_column_without_a_keys_name_will_do_when_it_is_the_only_one():
 def test_a_table_with_many_rows_a_customer_does_not_hide_the_key():
     events = sheet("events", user_id=IDS[:20] * 2, event_id=range(N))
     found = guess_key([events, sheet("a", user_id=IDS), sheet("b", user_id=IDS)], None)
-    assert (found.header, found.doubt) == ("user_id", "guessed from its name and being unique in 2 of 3 files")
+    assert (found.header, found.doubt) == (
+        "user_id",
+        "guessed from its name and being unique in 2 of 3 files",
+    )
 
 
 def test_amounts_and_dates_are_no_keys_though_all_differ():
-    frame = {"who": IDS, "fee": [n + 0.5 for n in range(N)], "day": pd.date_range("2024-01-01", periods=N)}
+    frame = {
+        "who": IDS,
+        "fee": [n + 0.5 for n in range(N)],
+        "day": pd.date_range("2024-01-01", periods=N),
+    }
     assert guess_key([sheet("a", **frame)], None).header == "who"
 
 
@@ -64,7 +76,9 @@ def test_a_log_of_events_is_named_with_its_rows_per_customer_and_the_query_to_wr
 
 
 def test_columns_that_repeat_are_not_offered_as_a_key():
-    said = refused(guess_key, [sheet("a", who=IDS, plan=FLAG), sheet("b", x=FLAG), sheet("c", x=FLAG)], None)
+    said = refused(
+        guess_key, [sheet("a", who=IDS, plan=FLAG), sheet("b", x=FLAG), sheet("c", x=FLAG)], None
+    )
     assert said.endswith("--entity with one of who.")
     said = refused(guess_key, [sheet("a", plan=FLAG, city=FLAG)], None)
     assert "every column repeats" in said
@@ -98,10 +112,14 @@ def test_a_few_repeated_keys_do_not_hide_the_key():
 
 def test_a_key_that_is_told_is_taken_by_its_header_or_its_name():
     sheets = [sheet("a", **{"Cust No": range(N), "other_id": IDS})]
-    assert guess_key(sheets, "cust_no") == guess_key(sheets, "Cust No") == Key("Cust No", integer=True)
+    assert (
+        guess_key(sheets, "cust_no") == guess_key(sheets, "Cust No") == Key("Cust No", integer=True)
+    )
 
 
 def test_a_key_that_is_told_but_cannot_be_is_refused():
     sheets = [sheet("a", who=IDS, plan=FLAG)]
-    assert "no file has such a column; the columns are who, plan." in refused(guess_key, sheets, "whom")
+    assert "no file has such a column; the columns are who, plan." in refused(
+        guess_key, sheets, "whom"
+    )
     assert "'plan' is empty or repeats in 38 of 40 rows" in refused(guess_key, sheets, "plan")

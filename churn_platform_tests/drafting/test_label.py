@@ -32,12 +32,20 @@ KEY = Key("who", integer=False)
 def test_the_label_is_a_yes_or_no_whose_name_speaks_of_churn():
     sheets = [sheet("a", who=IDS, is_senior=FLAG, churned=["yes", "no", "no", "no"] * 10)]
     found = guess_label(sheets, KEY, None)
-    assert (found.table, found.header, found.rate, found.doubt) == ("a", "churned", 0.25, "guessed from its name")
+    assert (found.table, found.header, found.rate, found.doubt) == (
+        "a",
+        "churned",
+        0.25,
+        "guessed from its name",
+    )
 
 
 def test_the_label_may_be_told_by_its_tables_name_when_it_is_alone_there():
     sheets = [sheet("a", who=IDS, is_senior=FLAG), sheet("leavers", who=IDS, flag=FLAG)]
-    assert (guess_label(sheets, KEY, None).table, guess_label(sheets, KEY, None).header) == ("leavers", "flag")
+    assert (guess_label(sheets, KEY, None).table, guess_label(sheets, KEY, None).header) == (
+        "leavers",
+        "flag",
+    )
 
 
 def test_the_surer_name_wins():
@@ -46,7 +54,10 @@ def test_the_surer_name_wins():
 
 
 def test_two_labels_that_say_the_same_are_one_and_two_that_differ_are_named():
-    same = [sheet("a", who=IDS, churned=FLAG), sheet("b", who=IDS[::-1], churned=[f == "yes" for f in FLAG[::-1]])]
+    same = [
+        sheet("a", who=IDS, churned=FLAG),
+        sheet("b", who=IDS[::-1], churned=[f == "yes" for f in FLAG[::-1]]),
+    ]
     assert guess_label(same, KEY, None).table == "a"
     differ = [sheet("a", who=IDS, churned=FLAG), sheet("b", who=IDS, churned=FLAG[::-1])]
     assert "--label with one of a.churned, b.churned." in refused(guess_label, differ, KEY, None)
@@ -54,8 +65,13 @@ def test_two_labels_that_say_the_same_are_one_and_two_that_differ_are_named():
 
 def test_without_a_label_the_columns_with_two_values_are_named():
     said = refused(guess_label, [sheet("a", who=IDS, is_senior=FLAG, fee=range(N))], KEY, None)
-    assert said == "No label can be guessed: pass --label TABLE.COLUMN; the columns with two values are a.is_senior."
-    assert "no column holds yes and no" in refused(guess_label, [sheet("a", who=IDS, fee=range(N))], KEY, None)
+    assert (
+        said
+        == "No label can be guessed: pass --label TABLE.COLUMN; the columns with two values are a.is_senior."
+    )
+    assert "no column holds yes and no" in refused(
+        guess_label, [sheet("a", who=IDS, fee=range(N))], KEY, None
+    )
 
 
 def test_a_label_that_is_told_is_taken_without_a_doubt_but_an_odd_rate_is_said():
@@ -82,7 +98,11 @@ def test_a_table_that_repeats_customers_holds_no_label():
 
 
 def test_labels_are_by_customer_whatever_their_order():
-    found = labels_of(sheet("a", who=["b", "a", "c"], churned=["yes", "no", ""]), LabelColumn("a", "churned", 0.5), KEY)
+    found = labels_of(
+        sheet("a", who=["b", "a", "c"], churned=["yes", "no", ""]),
+        LabelColumn("a", "churned", 0.5),
+        KEY,
+    )
     assert found.index.tolist() == ["a", "b", "c"]
     assert [None if pd.isna(v) else v for v in found] == [False, True, None]
 
@@ -104,17 +124,24 @@ def test_truth_is_read_from_every_way_to_write_it():
 
 def test_a_tables_name_alone_makes_no_label_of_one_of_several_columns():
     sheets = [sheet("churn_info", who=IDS, is_senior=FLAG, fee=range(N))]
-    assert "the columns with two values are churn_info.is_senior." in refused(guess_label, sheets, KEY, None)
+    assert "the columns with two values are churn_info.is_senior." in refused(
+        guess_label, sheets, KEY, None
+    )
 
 
-@pytest.mark.parametrize("header", ["is_active", "not_churned", "retained", "Renewed", "still active", "no_churn"])
+@pytest.mark.parametrize(
+    "header", ["is_active", "not_churned", "retained", "Renewed", "still active", "no_churn"]
+)
 def test_a_label_that_says_who_stayed_is_turned_over_and_confirmed(header):
     stayed = ["yes"] * 30 + ["no"] * 10
     for wanted in (None, f"a.{header}"):
         found = guess_label([sheet("a", **{"who": IDS, header: stayed})], KEY, wanted)
         assert (found.inverted, found.rate) == (True, 0.25)
         assert repr(header) in found.doubt
-    assert labels_of(sheet("a", **{"who": IDS, header: stayed}), found, KEY).tolist() == [False] * 30 + [True] * 10
+    assert (
+        labels_of(sheet("a", **{"who": IDS, header: stayed}), found, KEY).tolist()
+        == [False] * 30 + [True] * 10
+    )
 
 
 @pytest.mark.parametrize("header", ["churned", "not_renewed", "not active", "inactive", "left"])
@@ -123,7 +150,9 @@ def test_a_label_that_says_who_left_stays_as_it_is(header):
 
 
 def test_who_left_is_a_surer_label_than_who_is_active():
-    found = guess_label([sheet("a", who=IDS, IsActiveMember=FLAG[::-1], Exited=[1, 0, 0, 0] * 10)], KEY, None)
+    found = guess_label(
+        [sheet("a", who=IDS, IsActiveMember=FLAG[::-1], Exited=[1, 0, 0, 0] * 10)], KEY, None
+    )
     assert (found.header, found.inverted) == ("Exited", False)
 
 
@@ -156,7 +185,12 @@ def test_labels_of_churners_only_are_confirmed():
 
 
 def test_a_log_whose_rows_have_a_key_of_their_own_is_named_with_the_query_to_write():
-    said = refused(guess_label, [sheet("visits", who=IDS, user_id=IDS[:20] * 2, kind=["in", "out"] * 20)], KEY, None)
+    said = refused(
+        guess_label,
+        [sheet("visits", who=IDS, user_id=IDS[:20] * 2, kind=["in", "out"] * 20)],
+        KEY,
+        None,
+    )
     assert "visits may be a log of events" in said
     assert "`source:`" in said
 
@@ -170,6 +204,9 @@ def test_columns_with_two_words_that_are_not_yes_and_no_are_named():
 def test_a_label_column_that_is_empty_in_the_newest_drop_is_looked_for_in_an_older_one(wanted):
     newest = pd.DataFrame({"who": IDS, "Churn": [""] * N})
     older = pd.Series(FLAG)
-    guesses = {"who": guess_column("who", newest["who"]), "Churn": guess_column("Churn", newest["Churn"], [older])}
+    guesses = {
+        "who": guess_column("who", newest["who"]),
+        "Churn": guess_column("Churn", newest["Churn"], [older]),
+    }
     with pytest.raises(NoLabelError, match="empty"):
         guess_label([Sheet("a", "a", newest, guesses)], KEY, wanted)

@@ -27,9 +27,9 @@ def reasons(name="a", *, as_of=AS_OF, only_table=True, labels=LEFT, **columns):
 
 def test_what_was_known_then_and_tells_little_stays():
     fee = np.round(RANDOM.normal(50, 10, N) + 5 * LEFT, 2)
-    assert reasons(fee=fee, plan=RANDOM.choice(["S", "M"], N), since=pd.Timestamp("2023-01-01")) == {
-        "since": "the same value everywhere"
-    }
+    assert reasons(
+        fee=fee, plan=RANDOM.choice(["S", "M"], N), since=pd.Timestamp("2023-01-01")
+    ) == {"since": "the same value everywhere"}
 
 
 def test_a_column_that_alone_tells_who_churns_is_left_out_with_its_auc():
@@ -43,7 +43,10 @@ def test_a_column_that_alone_tells_who_churns_is_left_out_with_its_auc():
 
 def test_a_column_that_only_some_churners_have_filled_is_left_out_though_its_auc_is_low():
     filled = LEFT & (RANDOM.random(N) < 0.2)
-    found = reasons(offer=pd.Series(RANDOM.uniform(1, 9, N)).where(filled), asked=np.where(filled, "in May", "in June"))
+    found = reasons(
+        offer=pd.Series(RANDOM.uniform(1, 9, N)).where(filled),
+        asked=np.where(filled, "in May", "in June"),
+    )
     assert found == {"offer": "filled for churners only"}
 
 
@@ -54,7 +57,9 @@ def test_a_column_that_four_churners_and_nobody_else_have_filled_may_be_chance()
 
 def test_a_date_after_the_as_of_is_left_out_and_one_before_stays():
     days = pd.to_timedelta(RANDOM.integers(1, 300, N), unit="D")
-    found = reasons(joined=pd.Timestamp(AS_OF) - days, due=pd.Timestamp(AS_OF) - days + pd.Timedelta(days=150))
+    found = reasons(
+        joined=pd.Timestamp(AS_OF) - days, due=pd.Timestamp(AS_OF) - days + pd.Timedelta(days=150)
+    )
     assert list(found) == ["due"]
     assert found["due"].endswith("% of its dates lie after 2024-01-31")
     assert reasons(due=pd.Timestamp(AS_OF) + days, as_of=None) == {}
@@ -80,7 +85,9 @@ def test_another_key_is_left_out_but_not_a_whole_amount_that_happens_to_differ()
 
 
 def test_texts_that_say_who_somebody_is_are_left_out_but_a_yes_or_no_about_them_is_not():
-    found = reasons(surname=RANDOM.choice(["Li", "Ek", "Roy"], N), has_email=RANDOM.choice(["yes", "no"], N))
+    found = reasons(
+        surname=RANDOM.choice(["Li", "Ek", "Roy"], N), has_email=RANDOM.choice(["yes", "no"], N)
+    )
     assert found == {"surname": "personal: it identifies a person"}
 
 
@@ -93,7 +100,9 @@ def test_what_comes_in_the_labels_own_table_is_delivered_with_it():
         ("labels", LabelColumn("labels", "left", 0.2), "delivered with the label"),
         ("cancellations", LABEL, "the table's name suggests that it is known only after churning"),
     ]:
-        frame = pd.DataFrame({"who": range(N), "fee": noise, "left": LEFT}).drop(columns=["left"] * (label is LABEL))
+        frame = pd.DataFrame({"who": range(N), "fee": noise, "left": LEFT}).drop(
+            columns=["left"] * (label is LABEL)
+        )
         sheet = Sheet(name, name, frame, {h: guess_column(h, frame[h]) for h in frame.columns})
         assert reasons_left_out(sheet, KEY, label, truth, AS_OF, only_table=False) == {"fee": why}
         assert reasons_left_out(sheet, KEY, label, truth, AS_OF, only_table=True) == {}
@@ -110,7 +119,9 @@ def test_customers_without_a_label_are_not_judged():
 
 
 def test_a_labels_table_that_comes_after_the_others_is_delivered_with_the_label_whatever_its_name():
-    frame = pd.DataFrame({"who": range(N), "left": LEFT, "closed_via": RANDOM.choice(["web", "phone"], N)})
+    frame = pd.DataFrame(
+        {"who": range(N), "left": LEFT, "closed_via": RANDOM.choice(["web", "phone"], N)}
+    )
     sheet = Sheet("status", "status", frame, {h: guess_column(h, frame[h]) for h in frame.columns})
     label = LabelColumn("status", "left", 0.25)
     truth = labels_of(sheet, label, KEY)

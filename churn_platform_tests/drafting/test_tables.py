@@ -8,7 +8,14 @@ import pytest
 from churn_platform.base.errors import UsageError
 from churn_platform.drafting.keys import Key
 from churn_platform.drafting.label import LabelColumn
-from churn_platform.drafting.tables import UNDATED, LeftOut, Parts, add_table, one_row_a_customer, sheets_of
+from churn_platform.drafting.tables import (
+    UNDATED,
+    LeftOut,
+    Parts,
+    add_table,
+    one_row_a_customer,
+    sheets_of,
+)
 
 AS_OF = dt.date(2024, 1, 31)
 KEY, LABEL = Key("ID", integer=False), LabelColumn("a", "left", 0.5)
@@ -55,14 +62,18 @@ def test_tables_and_columns_keep_what_they_are_called_in_the_files():
 
 
 def test_two_files_whose_names_become_one_are_two_tables():
-    assert set(added({"my use": frame(x=[1, 2, 3, 4]), "my-use": frame(y=[1, 2, 3, 4])}).tables) == {
+    assert set(
+        added({"my use": frame(x=[1, 2, 3, 4]), "my-use": frame(y=[1, 2, 3, 4])}).tables
+    ) == {
         "my_use",
         "table_my_use",
     }
 
 
 def test_the_same_column_in_two_tables_and_reserved_names_are_told_apart():
-    parts = added({"a": frame(region=[1, 2, 3, 4], as_of=[1, 2, 3, 4]), "b": frame(Region=[1, 2, 3, 4])})
+    parts = added(
+        {"a": frame(region=[1, 2, 3, 4], as_of=[1, 2, 3, 4]), "b": frame(Region=[1, 2, 3, 4])}
+    )
     assert list(parts.tables["a"].columns) == ["region", "a_as_of"]
     assert parts.tables["a"].columns["a_as_of"].source == "as_of"
     assert list(parts.tables["b"].columns) == ["b_Region"]
@@ -71,7 +82,10 @@ def test_the_same_column_in_two_tables_and_reserved_names_are_told_apart():
 def test_features_have_words_and_the_label_has_none():
     parts = added({"a": frame(failed_calls_30d=[1, 2, 3, 4], left=["yes", "no", "no", "no"])})
     calls, left = parts.tables["a"].columns.values()
-    assert (calls.description, calls.phrase) == ("Failed calls in 30 days", "{value} failed call{s} in 30 days")
+    assert (calls.description, calls.phrase) == (
+        "Failed calls in 30 days",
+        "{value} failed call{s} in 30 days",
+    )
     assert (left.dtype, left.description, left.phrase) == ("boolean", "", "")
     assert (parts.label, parts.views["a_fv"].features) == ("left", ("failed_calls_30d",))
 
@@ -81,7 +95,11 @@ def test_a_date_becomes_an_age_in_days_or_where_it_is_long_in_months(years, unit
     joined = pd.to_datetime([f"{2024 - years}-01-0{n}" for n in range(1, 5)])
     parts = added({"a": frame(joined_on=joined)})
     age = parts.tables["a"].ages[f"{unit}_since_joined"]
-    assert (age.of, age.unit, age.description) == ("joined_on", unit, f"{unit.capitalize()} since joined")
+    assert (age.of, age.unit, age.description) == (
+        "joined_on",
+        unit,
+        f"{unit.capitalize()} since joined",
+    )
     assert age.phrase == f"{{value}} {unit[:-1]}{{s}} since joined"
     assert parts.views["a_fv"].features == (f"{unit}_since_joined",)
 
@@ -95,7 +113,8 @@ def test_without_an_as_of_the_age_is_to_be_confirmed():
 
 def test_what_is_left_out_is_kept_with_its_reason_and_a_table_of_nothing_else_is_no_table():
     parts = added(
-        {"a": frame(reason=["x", "y", "x", "y"], fee=[1, 2, 3, 4]), "b": frame(why=[1, 2, 3, 4])}, ["reason", "why"]
+        {"a": frame(reason=["x", "y", "x", "y"], fee=[1, 2, 3, 4]), "b": frame(why=[1, 2, 3, 4])},
+        ["reason", "why"],
     )
     assert [(out.table, out.column, out.reason) for out in parts.left_out] == [
         ("a", "reason", "why not"),
@@ -107,7 +126,9 @@ def test_what_is_left_out_is_kept_with_its_reason_and_a_table_of_nothing_else_is
 
 
 def test_older_drops_widen_a_columns_rules():
-    sheets = sheets_of({"a": frame(fee=[1.5, 2, 3, 4])}, [{"a": pd.DataFrame({"fee": [900.0, None]})}, {}], Parts())
+    sheets = sheets_of(
+        {"a": frame(fee=[1.5, 2, 3, 4])}, [{"a": pd.DataFrame({"fee": [900.0, None]})}, {}], Parts()
+    )
     fee = sheets[0].guesses["fee"].column
     assert (fee.nullable, fee.max) == (True, 5000)
     assert sheets[0].guesses["ID"].unique
@@ -171,7 +192,9 @@ def test_a_total_is_no_customer_and_refused_with_its_row(word):
 def test_a_few_rows_that_repeat_a_key_are_confirmed_and_left_out():
     keys = [*(f"c{n}" for n in range(1000)), "c7", ""]
     parts = Parts()
-    (sheet,) = one_row_a_customer(sheets_of({"a": pd.DataFrame({"ID": keys, "x": range(1002)})}, [], parts), KEY, parts)
+    (sheet,) = one_row_a_customer(
+        sheets_of({"a": pd.DataFrame({"ID": keys, "x": range(1002)})}, [], parts), KEY, parts
+    )
     assert len(sheet.frame) == len(sheet.guesses["x"].values) == 1000
     assert "2 of 1,002 rows" in parts.doubts[("tables", "a")]
 

@@ -8,11 +8,18 @@ from churn_platform.contract.model import Span
 from churn_platform.drafting.times import DAYS, guess_times
 from churn_platform_tests.drafted_businesses import LABELLED, SUNDAYS
 
-MONTH_ENDS = [dt.date(2024, 1, 31), dt.date(2024, 2, 29), dt.date(2024, 3, 31), dt.date(2024, 4, 30)]
+MONTH_ENDS = [
+    dt.date(2024, 1, 31),
+    dt.date(2024, 2, 29),
+    dt.date(2024, 3, 31),
+    dt.date(2024, 4, 30),
+]
 DAILY = [dt.date(2024, 1, 1) + dt.timedelta(days=n) for n in range(40)]
 
 
-@pytest.mark.parametrize(("as_ofs", "cadence"), [(MONTH_ENDS, "month"), (SUNDAYS, "week"), (DAILY, "day")])
+@pytest.mark.parametrize(
+    ("as_ofs", "cadence"), [(MONTH_ENDS, "month"), (SUNDAYS, "week"), (DAILY, "day")]
+)
 def test_the_cadence_is_the_usual_gap_between_drops(as_ofs, cadence):
     found = guess_times(as_ofs, as_ofs[-1])
     assert (found.cadence, found.cadence_doubt, found.horizon) == (cadence, "", Span())
@@ -23,7 +30,10 @@ def test_the_cadence_is_the_usual_gap_between_drops(as_ofs, cadence):
 def test_an_odd_gap_is_to_be_confirmed():
     found = guess_times([dt.date(2024, 1, 1), dt.date(2024, 1, 11)], dt.date(2024, 1, 11))
     assert (found.cadence, found.cadence_doubt) == ("week", "10 days lie between the drops")
-    assert guess_times([dt.date(2024, 1, 1), dt.date(2024, 3, 1)], dt.date(2024, 3, 1)).cadence_doubt != ""
+    assert (
+        guess_times([dt.date(2024, 1, 1), dt.date(2024, 3, 1)], dt.date(2024, 3, 1)).cadence_doubt
+        != ""
+    )
 
 
 def test_one_drop_says_nothing_about_time():

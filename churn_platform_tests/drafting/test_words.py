@@ -50,7 +50,11 @@ def test_any_header_has_a_valid_name(header):
     assert re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", valid_name(header))
 
 
-@given(st.lists(st.sampled_from(["fee", "Fee", "t_fee", "label", "as_of", "Holdout", "x"]), max_size=30))
+@given(
+    st.lists(
+        st.sampled_from(["fee", "Fee", "t_fee", "label", "as_of", "Holdout", "x"]), max_size=30
+    )
+)
 def test_names_are_never_reserved_and_never_twice_in_large_or_small_letters(wanted):
     taken = set()
     names = [free_name(name, "t", taken) for name in wanted]
@@ -89,23 +93,36 @@ def test_a_name_is_said_in_plain_words(name, words):
 
 
 def test_a_name_that_says_nothing_has_no_description():
-    assert [description(name) for name in ("x12", "C_FN", "paid_late_7d")] == ["", "", "Paid late in 7 days"]
+    assert [description(name) for name in ("x12", "C_FN", "paid_late_7d")] == [
+        "",
+        "",
+        "Paid late in 7 days",
+    ]
 
 
 def test_what_is_counted_is_said_with_its_plural():
     phrase = counted("failed_payments_90d")
     assert phrase == "{value} failed payment{s} in 90 days"
-    assert Column(dtype="integer", phrase=phrase).phrase.format(value=1, s="") == "1 failed payment in 90 days"
+    assert (
+        Column(dtype="integer", phrase=phrase).phrase.format(value=1, s="")
+        == "1 failed payment in 90 days"
+    )
     assert counted("num_visits") == counted("NumOfVisits") == "{value} visit{s}"
 
 
-@pytest.mark.parametrize("name", ["tenure", "business", "status", "countries", "x1", "count", "gas", "analysis"])
+@pytest.mark.parametrize(
+    "name", ["tenure", "business", "status", "countries", "x1", "count", "gas", "analysis"]
+)
 def test_what_has_no_plain_plural_is_not_said_with_one(name):
     assert counted(name) == ""
 
 
 def test_a_count_is_told_by_its_window_or_its_words():
-    assert [name for name in ("failed_90d", "num_calls", "visit_count", "is_senior", "left") if is_count(name)] == [
+    assert [
+        name
+        for name in ("failed_90d", "num_calls", "visit_count", "is_senior", "left")
+        if is_count(name)
+    ] == [
         "failed_90d",
         "num_calls",
         "visit_count",
@@ -120,7 +137,8 @@ def test_an_age_is_named_after_its_date():
 
 def test_a_key_of_a_person_is_likelier_than_any_key_and_that_than_a_number():
     likeness = {
-        h: key_likeness(h) for h in ("customerID", "userid", "id", "row_key", "account_no", "email", "fee", "paid")
+        h: key_likeness(h)
+        for h in ("customerID", "userid", "id", "row_key", "account_no", "email", "fee", "paid")
     }
     assert likeness == {
         "customerID": 3, "userid": 3, "id": 2, "row_key": 2, "account_no": 1, "email": 1, "fee": 0, "paid": 0,
@@ -144,25 +162,54 @@ def test_what_is_known_only_after_churning_is_told_by_its_name(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["signup_date", "avg_last_30_days", "weekend_hours", "tickets_closed", "season", "leftovers", "trend"]
+    "name",
+    [
+        "signup_date",
+        "avg_last_30_days",
+        "weekend_hours",
+        "tickets_closed",
+        "season",
+        "leftovers",
+        "trend",
+    ],
 )
 def test_a_name_that_only_resembles_one_is_not(name):
     assert not known_late(name)
 
 
 def test_a_persons_name_or_address_is_told_from_a_things():
-    names = ["Surname", "last_name", "customer_name", "e_mail", "email", "plan_name", "street", "name"]
-    assert [name for name in names if is_personal(name)] == ["Surname", "last_name", "customer_name", "email", "street"]
+    names = [
+        "Surname",
+        "last_name",
+        "customer_name",
+        "e_mail",
+        "email",
+        "plan_name",
+        "street",
+        "name",
+    ]
+    assert [name for name in names if is_personal(name)] == [
+        "Surname",
+        "last_name",
+        "customer_name",
+        "email",
+        "street",
+    ]
 
 
 def test_a_customers_worth_and_the_costs_are_told_by_their_names():
-    assert [n for n in ("clv", "customer_value", "Revenue 12m", "C_FN", "fee", "valued") if is_value(n)] == [
+    assert [
+        n for n in ("clv", "customer_value", "Revenue 12m", "C_FN", "fee", "valued") if is_value(n)
+    ] == [
         "clv",
         "customer_value",
         "Revenue 12m",
         "C_FN",
     ]
-    assert [n for n in ("C_FP", "contact_cost", "C_FN") if is_needless(n)] == ["C_FP", "contact_cost"]
+    assert [n for n in ("C_FP", "contact_cost", "C_FN") if is_needless(n)] == [
+        "C_FP",
+        "contact_cost",
+    ]
 
 
 @pytest.mark.parametrize(

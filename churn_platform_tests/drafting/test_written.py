@@ -22,7 +22,9 @@ def doubt(encoding, *words):
     ("encoding", "word", "other", "reading"),
     [("cp1250", "Łódź", "cp1252", "£ódŸ"), ("cp1252", "Señor", "cp1250", "Seńor")],
 )
-def test_a_word_that_another_encoding_reads_differently_is_shown_in_both(encoding, word, other, reading):
+def test_a_word_that_another_encoding_reads_differently_is_shown_in_both(
+    encoding, word, other, reading
+):
     said = doubt(encoding, "Köln", word)
     for fact in (encoding, other, repr(word), repr(reading), "'town'"):
         assert fact in said

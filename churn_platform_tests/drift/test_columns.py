@@ -9,7 +9,9 @@ from churn_platform.contract.model import Column
 from churn_platform.contract.policy import DriftPolicy
 from churn_platform.drift.columns import Side, column_method, percent, plain_values, precheck, side
 
-FLOAT, BOOLEAN, CATEGORY, INTEGER = (Column(dtype=d) for d in ("float", "boolean", "category", "integer"))
+FLOAT, BOOLEAN, CATEGORY, INTEGER = (
+    Column(dtype=d) for d in ("float", "boolean", "category", "integer")
+)
 POLICY = DriftPolicy()
 
 
@@ -46,7 +48,9 @@ def test_categories_of_any_dtype_become_text_with_none(dtype):
     assert values.tolist() == ["a", None, "b"]
 
 
-@pytest.mark.parametrize(("column", "value"), [(FLOAT, "dear"), (BOOLEAN, 2.5), (BOOLEAN, "perhaps")])
+@pytest.mark.parametrize(
+    ("column", "value"), [(FLOAT, "dear"), (BOOLEAN, 2.5), (BOOLEAN, "perhaps")]
+)
 def test_a_value_of_another_dtype_is_an_error_that_names_the_feature(column, value):
     with pytest.raises(DataError, match=rf"'x' does not hold {column.dtype} values"):
         plain_values("x", column, pd.Series([value]))
@@ -75,7 +79,9 @@ def test_the_policy_names_a_method_and_a_constant_reference_overrules_it():
 
 @pytest.mark.parametrize("column", [CATEGORY, BOOLEAN])
 def test_wasserstein_for_what_is_no_number_is_an_error_of_the_contract(column):
-    with pytest.raises(ContractError, match=rf"'x' is a {column.dtype}, but wasserstein needs numbers"):
+    with pytest.raises(
+        ContractError, match=rf"'x' is a {column.dtype}, but wasserstein needs numbers"
+    ):
         column_method("x", column, np.array([0.0, 1.0]), DriftPolicy(methods={"x": "wasserstein"}))
 
 
@@ -99,7 +105,9 @@ def test_nulls_within_the_policy_or_within_chance_are_no_drift():
 
 def test_a_new_category_above_the_policy_and_beyond_chance_is_named():
     before = ["DSL"] * 1000
-    assert _check(CATEGORY, before, ["DSL"] * 970 + ["Cable"] * 30).reasons == ("new category 'Cable' in 3% of rows",)
+    assert _check(CATEGORY, before, ["DSL"] * 970 + ["Cable"] * 30).reasons == (
+        "new category 'Cable' in 3% of rows",
+    )
     assert _check(CATEGORY, before * 10, ["DSL"] * 9901 + ["Cable"] * 99).reasons == ()
 
 

@@ -30,7 +30,9 @@ def _month(random, rows, shift=0.0):
             "failures": random.choice(4, rows, p=[0.7, 0.2, 0.08, 0.02]),
             "logins": random.poisson(8, rows),
             "paperless": random.random(rows) < 0.3,
-            "plan": random.choice(["basic", "plus", "family", "odd"], rows, p=[0.5, 0.3, 0.18, 0.02]),
+            "plan": random.choice(
+                ["basic", "plus", "family", "odd"], rows, p=[0.5, 0.3, 0.18, 0.02]
+            ),
         }
     )
     return Rows(features, pd.Series(random.random(rows) < 0.26), random.beta(2, 5, rows))
@@ -55,7 +57,9 @@ def test_quiet_months_alarm_about_as_rarely_as_the_policy_allows(rows, months):
 def test_a_shift_of_half_a_deviation_is_seen_at_a_thousand_rows_every_time():
     for month in range(5):
         random = np.random.default_rng([1000, month])
-        evidence = measure(FEATURES, POLICY, _month(random, 1000), _month(random, 1000, shift=0.5), seed=7)
+        evidence = measure(
+            FEATURES, POLICY, _month(random, 1000), _month(random, 1000, shift=0.5), seed=7
+        )
         assert "fee" in judge(POLICY, evidence).drifted_columns
 
 
@@ -74,7 +78,9 @@ def test_a_distance_above_it_stands_beside_the_noise_of_so_few_rows():
 def test_a_category_of_keys_that_are_all_new_each_month_is_not_drift():
     keys = [pd.DataFrame({"key": [f"{side}{number}" for number in range(150)]}) for side in "ab"]
     policy = DriftPolicy(resamples=50)
-    evidence = measure({"key": Column(dtype="category")}, policy, Rows(keys[0]), Rows(keys[1]), seed=7)
+    evidence = measure(
+        {"key": Column(dtype="category")}, policy, Rows(keys[0]), Rows(keys[1]), seed=7
+    )
     assert evidence.distances["key"].value > 0.8
     assert judge(policy, evidence).drifted_columns == []
 
@@ -98,7 +104,9 @@ def test_prediction_drift_is_the_normed_wasserstein_of_the_probabilities():
     before, now = _month(random, 500), _month(random, 500)
     moved = Rows(now.features, None, now.predictions + 0.2)
     evidence = measure(FEATURES, POLICY, before, moved, seed=7)
-    assert evidence.prediction.value == pytest.approx(normed_wasserstein(before.predictions, moved.predictions))
+    assert evidence.prediction.value == pytest.approx(
+        normed_wasserstein(before.predictions, moved.predictions)
+    )
     assert 0.1 < evidence.prediction.threshold < evidence.prediction.value
     assert evidence.target is None
 
@@ -126,15 +134,25 @@ def test_an_empty_column_has_a_check_and_no_distance():
     ("change", "error", "sentence"),
     [
         (lambda rows: Rows(rows.features.head(0)), DataError, "the current month holds no rows"),
-        (lambda rows: Rows(rows.features.drop(columns=["fee"])), DataError, "lacks the features fee"),
-        (lambda rows: Rows(rows.features, rows.labels.head(3)), DataError, "holds 50 rows but 3 labels"),
+        (
+            lambda rows: Rows(rows.features.drop(columns=["fee"])),
+            DataError,
+            "lacks the features fee",
+        ),
+        (
+            lambda rows: Rows(rows.features, rows.labels.head(3)),
+            DataError,
+            "holds 50 rows but 3 labels",
+        ),
         (
             lambda rows: Rows(rows.features, None, rows.predictions[:4]),
             DataError,
             "holds 50 rows but 4 predictions",
         ),
         (
-            lambda rows: Rows(rows.features, None, np.where(np.arange(50) == 8, np.nan, rows.predictions)),
+            lambda rows: Rows(
+                rows.features, None, np.where(np.arange(50) == 8, np.nan, rows.predictions)
+            ),
             NotANumber,
             "prediction 8 of the current month is nan",
         ),

@@ -9,8 +9,12 @@ from churn_platform.base.errors import DataError
 from churn_platform.drift.page import PLOTTED, bare_page, drift_plot_png, page
 from churn_platform.drift.result import ColumnDrift, DriftResult
 
-MOVED = ColumnDrift("rebuffers", "wasserstein", 0.205, 0.1, True, "normed Wasserstein 0.205 is above 0.1", 0.0, 0.0)
-QUIET = ColumnDrift("hours", "wasserstein", 0.0887, 0.1, False, "normed Wasserstein 0.0887 is below 0.1", 0.0, 0.0)
+MOVED = ColumnDrift(
+    "rebuffers", "wasserstein", 0.205, 0.1, True, "normed Wasserstein 0.205 is above 0.1", 0.0, 0.0
+)
+QUIET = ColumnDrift(
+    "hours", "wasserstein", 0.0887, 0.1, False, "normed Wasserstein 0.0887 is below 0.1", 0.0, 0.0
+)
 EMPTY = ColumnDrift("plan", None, None, 0.1, True, "100% null, was 0%; new <b>", 0.0, 1.0)
 
 
@@ -19,7 +23,13 @@ def _result(*columns, target=0.0239, prediction=None):
 
 
 def _page(result, month="2024-02-29"):
-    return page(bare_page(), result, month=month, reference_months=["2023-12-31", "2024-01-31"], shown="from all rows.")
+    return page(
+        bare_page(),
+        result,
+        month=month,
+        reference_months=["2023-12-31", "2024-01-31"],
+        shown="from all rows.",
+    )
 
 
 def _words(*columns, **changes):
@@ -33,7 +43,10 @@ def test_the_page_opens_with_the_result_in_words():
     assert "1 of 2 features drifted: 50%, allowed 5%." in html
     assert "<li><strong>rebuffers</strong>: normed Wasserstein 0.205 is above 0.1</li>" in html
     assert "<strong>hours</strong>" not in html
-    assert "Target drift (difference of the churn rates): 0.0239 is below its threshold of 0.05." in html
+    assert (
+        "Target drift (difference of the churn rates): 0.0239 is below its threshold of 0.05."
+        in html
+    )
     assert "probabilities): not measured, one side has none." in html
     assert "Evidently's figures, from all rows." in html
     assert "<title>Drift 2024-02-29</title>" in html.partition("</head>")[0]
@@ -64,7 +77,13 @@ def test_nothing_on_the_page_is_taken_for_html():
 
 def test_a_page_without_a_place_for_the_words_is_an_error():
     with pytest.raises(DataError, match="no <body"):
-        page("<html><head></head></html>", _result(QUIET), month="m", reference_months=["r"], shown="")
+        page(
+            "<html><head></head></html>",
+            _result(QUIET),
+            month="m",
+            reference_months=["r"],
+            shown="",
+        )
 
 
 def _pixels(*columns):

@@ -37,7 +37,10 @@ def _contract(columns=COLUMNS, **drift):
             "name": "toy",
             "model_name": "toy_churn",
             "entity": {"column": "key"},
-            "tables": {"people": {"columns": columns}, "ends": {"columns": {"gone": {"dtype": "boolean"}}}},
+            "tables": {
+                "people": {"columns": columns},
+                "ends": {"columns": {"gone": {"dtype": "boolean"}}},
+            },
             "label": {"table": "ends", "column": "gone"},
             "feature_views": {"people_fv": {"table": "people", "features": list(columns)}},
             "policy": {"drift": drift},
@@ -57,7 +60,9 @@ def _month(seed, rows=400):
             "failures": random.choice(4, rows, p=[0.7, 0.2, 0.08, 0.02]),
             "paperless": paperless,
             "plan": random.choice(["basic", "plus", "family"], rows, p=[0.5, 0.3, 0.2]),
-            "city": pd.array([f"c{number}" for number in random.integers(0, 90, rows)], dtype="string"),
+            "city": pd.array(
+                [f"c{number}" for number in random.integers(0, 90, rows)], dtype="string"
+            ),
             "visits": random.poisson(30, rows),
             "same": np.full(rows, 29.14104464084511),
             "version": np.ones(rows, dtype=int),
@@ -127,7 +132,9 @@ def test_one_of_fourteen_features_drifted_between_the_real_months(real):
     result, _, _ = real
     assert result.drifted_columns == ["rebuffer_events_7d"]
     assert result.share == pytest.approx(1 / 14)
-    values = {column.column: round(column.value, 3) for column in result.columns if column.value > 0}
+    values = {
+        column.column: round(column.value, 3) for column in result.columns if column.value > 0
+    }
     assert values == {
         "rebuffer_events_7d": 0.205,
         "watch_hours_30d": 0.089,
@@ -135,7 +142,11 @@ def test_one_of_fourteen_features_drifted_between_the_real_months(real):
         "failed_payments_90d": 0.028,
     }
     assert result.target_drift == pytest.approx(0.0239, abs=5e-5)
-    assert (result.share_exceeded, result.target_exceeded, result.prediction_drift) == (True, False, None)
+    assert (result.share_exceeded, result.target_exceeded, result.prediction_drift) == (
+        True,
+        False,
+        None,
+    )
     constant = next(column for column in result.columns if column.column == "avg_session_mins_7d")
     assert constant.reason.endswith("always 29.141 in both")
 
@@ -192,7 +203,11 @@ def test_evidently_is_asked_with_the_methods_and_thresholds_that_we_judge_by(eve
         for metric in told["evidently"]["report"]["metrics"]
         if "column" in metric["config"]
     }
-    judged = {column.column: (column.method, column.threshold) for column in result.columns if column.method}
+    judged = {
+        column.column: (column.method, column.threshold)
+        for column in result.columns
+        if column.method
+    }
     judged |= {
         LABEL: ("rate_difference", result.target_threshold),
         PREDICTION: ("wasserstein", result.prediction_threshold),
@@ -204,7 +219,9 @@ def test_evidently_is_asked_with_the_methods_and_thresholds_that_we_judge_by(eve
 def test_evidently_counts_as_drifted_what_we_do_by_distance(eventful):
     result, _, told = eventful
     counted = told["evidently"]["report"]["metrics"][0]["value"]["count"]
-    assert counted == sum(column.value is not None and column.value >= column.threshold for column in result.columns)
+    assert counted == sum(
+        column.value is not None and column.value >= column.threshold for column in result.columns
+    )
 
 
 def test_the_json_holds_the_result_and_the_month(eventful):
@@ -217,21 +234,29 @@ def test_the_json_holds_the_result_and_the_month(eventful):
 def test_many_rows_are_judged_whole_and_shown_from_a_stated_sample(tmp_path):
     columns = {name: COLUMNS[name] for name in ("fee", "plan", "paperless")}
     before, now = _month(1, rows=1500), _month(2, rows=1400)
-    result, html, told = _run(tmp_path, _contract(columns), before, now, DriftReporter(evidently_rows=200))
+    result, html, told = _run(
+        tmp_path, _contract(columns), before, now, DriftReporter(evidently_rows=200)
+    )
     contract = _contract(columns)
     whole = measure(contract.features, contract.policy.drift, before, now, seed=7)
-    assert [column.value for column in result.columns] == [one.value for one in whole.distances.values()]
+    assert [column.value for column in result.columns] == [
+        one.value for one in whole.distances.values()
+    ]
     assert told["evidently"]["values"]["fee"] != result.columns[0].value
     assert "from a random sample of 200 and 200 rows" in html
 
 
-def test_neither_a_sample_that_loses_a_columns_only_values_nor_a_month_without_labels_crashes(tmp_path):
+def test_neither_a_sample_that_loses_a_columns_only_values_nor_a_month_without_labels_crashes(
+    tmp_path,
+):
     columns = {name: COLUMNS[name] for name in ("fee", "empty")}
     before, now = _month(1, rows=800), _month(2, rows=800)
     for rows in (before, now):
         rows.features.loc[[3, 4], "empty"] = 1.0
     unlabelled = Rows(now.features, None, now.predictions)
-    result, _, told = _run(tmp_path, _contract(columns), before, unlabelled, DriftReporter(evidently_rows=30))
+    result, _, told = _run(
+        tmp_path, _contract(columns), before, unlabelled, DriftReporter(evidently_rows=30)
+    )
     assert set(told["evidently"]["values"]) == {"fee", PREDICTION}
     assert result.target_drift is None
     assert [column.value is not None for column in result.columns] == [True, True]

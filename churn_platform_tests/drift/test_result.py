@@ -39,7 +39,12 @@ def _one(check, measured, values=None):
             False,
             "Jensen-Shannon 0.14 is within the noise of so few rows (0.18)",
         ),
-        (_check(), Measured(0.3, 0.18), True, "normed Wasserstein 0.3 is above 0.18, the noise of so few rows"),
+        (
+            _check(),
+            Measured(0.3, 0.18),
+            True,
+            "normed Wasserstein 0.3 is above 0.18, the noise of so few rows",
+        ),
         (_check(reasons=("60% null, was 2%",)), Measured(0.04, 0.1), True, "60% null, was 2%"),
         (
             _check(reasons=("60% null, was 2%",)),
@@ -56,7 +61,9 @@ def _one(check, measured, values=None):
         ),
     ],
 )
-def test_a_column_has_drifted_by_its_distance_or_by_a_check_and_says_which(check, measured, drifted, reason):
+def test_a_column_has_drifted_by_its_distance_or_by_a_check_and_says_which(
+    check, measured, drifted, reason
+):
     column = _one(check, measured)
     assert (column.drifted, column.reason) == (drifted, reason)
 
@@ -74,9 +81,15 @@ def test_given_values_stand_in_place_of_our_own_but_nan_does_not():
 
 
 def test_the_share_is_of_all_features_and_must_be_above_the_policys():
-    pairs = [(_check(f"x{number}"), Measured(0.2 if number == 3 else 0.0, 0.1)) for number in range(20)]
+    pairs = [
+        (_check(f"x{number}"), Measured(0.2 if number == 3 else 0.0, 0.1)) for number in range(20)
+    ]
     twentieth = judge(POLICY, _evidence(*pairs))
-    assert (twentieth.share, twentieth.share_exceeded, twentieth.drifted_columns) == (0.05, False, ["x3"])
+    assert (twentieth.share, twentieth.share_exceeded, twentieth.drifted_columns) == (
+        0.05,
+        False,
+        ["x3"],
+    )
     fourteenth = judge(POLICY, _evidence(*pairs[:14]))
     assert fourteenth.share == pytest.approx(1 / 14)
     assert fourteenth.share_exceeded
@@ -95,18 +108,36 @@ def test_target_and_prediction_drift_count_from_their_thresholds_on(value, excee
 
 def test_what_was_not_measured_is_none_beside_the_policys_threshold():
     result = judge(POLICY, _evidence((_check(), Measured(0.0, 0.1))))
-    assert (result.target_drift, result.target_threshold, result.target_exceeded) == (None, 0.05, False)
-    assert (result.prediction_drift, result.prediction_threshold, result.prediction_exceeded) == (None, 0.1, False)
+    assert (result.target_drift, result.target_threshold, result.target_exceeded) == (
+        None,
+        0.05,
+        False,
+    )
+    assert (result.prediction_drift, result.prediction_threshold, result.prediction_exceeded) == (
+        None,
+        0.1,
+        False,
+    )
 
 
 def test_the_dictionary_is_plain_json_with_every_figure():
-    evidence = _evidence((_check(), Measured(0.205, 0.1)), (_check("y", None), None), target=Measured(0.0239, 0.05))
+    evidence = _evidence(
+        (_check(), Measured(0.205, 0.1)), (_check("y", None), None), target=Measured(0.0239, 0.05)
+    )
     told = judge(POLICY, evidence).as_dict()
     assert json.loads(json.dumps(told, allow_nan=False)) == told
     assert told["share"] == 0.5
     assert told["drifted_columns"] == ["x"]
     assert told["columns"][0]["threshold"] == 0.1
     assert told["columns"][1]["value"] is None
-    assert (told["target_drift"], told["target_threshold"], told["target_exceeded"]) == (0.0239, 0.05, False)
-    assert (told["rows_reference"], told["rows_current"], told["share_threshold"]) == (7043, 6000, 0.05)
+    assert (told["target_drift"], told["target_threshold"], told["target_exceeded"]) == (
+        0.0239,
+        0.05,
+        False,
+    )
+    assert (told["rows_reference"], told["rows_current"], told["share_threshold"]) == (
+        7043,
+        6000,
+        0.05,
+    )
     assert told["drift_detected"] is True

@@ -21,7 +21,9 @@ from churn_platform.drift.statistics import (
     share_noise,
 )
 
-numbers = hnp.arrays(float, st.integers(1, 40), elements=st.floats(-1e6, 1e6).map(lambda value: round(value, 2)))
+numbers = hnp.arrays(
+    float, st.integers(1, 40), elements=st.floats(-1e6, 1e6).map(lambda value: round(value, 2))
+)
 few = hnp.arrays(float, st.integers(1, 40), elements=st.integers(0, 4).map(float))
 
 
@@ -50,7 +52,9 @@ def test_normed_wasserstein_is_scipys_divided_by_the_references_deviation(refere
 @settings(max_examples=60, deadline=None)
 @given(reference=few, current=few)
 def test_jensenshannon_of_few_values_is_scipys_on_their_frequencies(reference, current):
-    p, q = (np.array([(side == value).mean() for value in range(5)]) for side in (reference, current))
+    p, q = (
+        np.array([(side == value).mean() for value in range(5)]) for side in (reference, current)
+    )
     expected = np.nan_to_num(scipy_distance.jensenshannon(p, q))
     assert jensenshannon(reference, current) == pytest.approx(expected, abs=1e-7)
 
@@ -60,7 +64,9 @@ def test_jensenshannon_of_many_numbers_compares_their_histograms():
     reference, current = random.normal(size=500), random.normal(0.5, 1, size=400)
     edges = np.histogram_bin_edges(np.concatenate([reference, current]), bins="sturges")
     p, q = (np.histogram(side, edges)[0] / len(side) for side in (reference, current))
-    assert jensenshannon(reference, current) == pytest.approx(scipy_distance.jensenshannon(p, q), abs=1e-12)
+    assert jensenshannon(reference, current) == pytest.approx(
+        scipy_distance.jensenshannon(p, q), abs=1e-12
+    )
 
 
 def test_categories_without_one_in_common_are_at_the_largest_distance():
@@ -91,12 +97,17 @@ def _alarms(draw, method, *, rows, months, level):
         ("wasserstein", lambda random, rows: random.normal(size=rows)),
         ("wasserstein", lambda random, rows: random.lognormal(0, 2, rows)),
         ("jensenshannon", lambda random, rows: random.integers(0, 12, rows).astype(object)),
-        ("jensenshannon", lambda random, rows: np.minimum(random.zipf(1.5, rows), 10**9).astype(object)),
+        (
+            "jensenshannon",
+            lambda random, rows: np.minimum(random.zipf(1.5, rows), 10**9).astype(object),
+        ),
     ],
     ids=["normal", "heavy tail", "twelve categories", "endless categories"],
 )
 def test_chance_alone_exceeds_the_floor_as_often_as_its_level_says(method, draw):
-    assert 0.036 <= _alarms(draw, method, rows=120, months=200, level=0.1) <= 0.164  # 0.1, 3 deviations each way
+    assert (
+        0.036 <= _alarms(draw, method, rows=120, months=200, level=0.1) <= 0.164
+    )  # 0.1, 3 deviations each way
 
 
 def test_a_column_of_unique_keys_lies_on_its_floor_and_never_above():
@@ -118,7 +129,9 @@ def test_the_floor_depends_on_the_rows_and_the_seed_but_not_on_their_order(metho
     random = np.random.default_rng(9)
     reference, current = random.poisson(3, 150).astype(float), random.poisson(3, 100).astype(float)
     floor = noise_floor(method, reference, current, level=0.05, resamples=50, seed=1)
-    assert floor == noise_floor(method, reference[::-1], random.permutation(current), level=0.05, resamples=50, seed=1)
+    assert floor == noise_floor(
+        method, reference[::-1], random.permutation(current), level=0.05, resamples=50, seed=1
+    )
     assert floor != noise_floor(method, reference, current, level=0.05, resamples=50, seed=2)
 
 
@@ -127,7 +140,12 @@ def test_two_columns_of_one_size_are_dealt_differently():
     random = np.random.default_rng(11)
     reference, current = random.normal(size=100), random.normal(size=100)
     floors = {
-        round(noise_floor("wasserstein", scale * reference, scale * current, level=0.1, resamples=50, seed=7), 9)
+        round(
+            noise_floor(
+                "wasserstein", scale * reference, scale * current, level=0.1, resamples=50, seed=7
+            ),
+            9,
+        )
         for scale in (1.0, 2.0, 3.0)
     }
     assert len(floors) == 3
@@ -144,19 +162,25 @@ def test_the_floor_of_many_rows_comes_from_fewer_and_errs_upwards():
     random = np.random.default_rng(17)
     many = random.normal(size=(2, 40_000))
     floor = noise_floor("wasserstein", many[0], many[1], level=0.02, resamples=50, seed=7)
-    of_ten_thousand = noise_floor("wasserstein", many[0][:10_000], many[1][:10_000], level=0.02, resamples=50, seed=7)
+    of_ten_thousand = noise_floor(
+        "wasserstein", many[0][:10_000], many[1][:10_000], level=0.02, resamples=50, seed=7
+    )
     assert 0.6 < floor / of_ten_thousand < 1.6
     assert floor > 1.3 * normed_wasserstein(many[0], many[1])
 
 
 def test_a_large_column_of_unique_keys_still_lies_on_its_floor():
     keys = np.arange(24_000).astype(object)
-    floor = noise_floor("jensenshannon", keys[:12_000], keys[12_000:], level=0.1, resamples=10, seed=1)
+    floor = noise_floor(
+        "jensenshannon", keys[:12_000], keys[12_000:], level=0.1, resamples=10, seed=1
+    )
     assert floor == pytest.approx(math.sqrt(math.log(2)))
 
 
 def test_share_noise_is_the_two_proportion_z_test():
-    assert share_noise(0.5, 100, 100, 0.05) == pytest.approx(1.959964 * math.sqrt(0.25 * 0.02), abs=1e-6)
+    assert share_noise(0.5, 100, 100, 0.05) == pytest.approx(
+        1.959964 * math.sqrt(0.25 * 0.02), abs=1e-6
+    )
     assert share_noise(0.0, 100, 100, 0.05) == 0.0
 
 

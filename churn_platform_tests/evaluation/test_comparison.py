@@ -10,7 +10,11 @@ from scipy.stats import norm, ttest_rel
 
 from churn_platform.base.errors import DataError, NotANumber
 from churn_platform.evaluation.bootstrap import bootstrap_aucs, percentile_interval
-from churn_platform.evaluation.comparison import auc_interval, paired_auc_difference, paired_brier_difference
+from churn_platform.evaluation.comparison import (
+    auc_interval,
+    paired_auc_difference,
+    paired_brier_difference,
+)
 from churn_platform.evaluation.statistics import Interval, auc
 
 Z95 = norm.ppf(0.975)
@@ -60,7 +64,9 @@ def test_the_interval_of_one_auc_is_delongs(level):
     labels, better, _ = two_models()
     half = norm.ppf((1 + level) / 2) * naive_standard_error(labels, (better,), np.array([1.0]))
     centre = auc(labels, better)
-    assert auc_interval(labels, better, level).as_list() == pytest.approx([centre - half, centre + half])
+    assert auc_interval(labels, better, level).as_list() == pytest.approx(
+        [centre - half, centre + half]
+    )
 
 
 def test_the_interval_of_an_auc_is_clipped_to_zero_and_one():
@@ -96,7 +102,9 @@ def test_the_bootstrap_covers_where_months_of_the_same_customers_are_pooled_and_
         kept, one, other = (np.repeat(random.normal(size=150), 4) for _ in range(3))
         labels = kept + 0.3 * random.normal(size=keys.size) > 0.8
         ours, theirs = kept + 2 * one, kept + 2 * other
-        by_entity += not _excludes_zero(paired_auc_difference(labels, ours, theirs, entities=keys, replicates=200))
+        by_entity += not _excludes_zero(
+            paired_auc_difference(labels, ours, theirs, entities=keys, replicates=200)
+        )
         by_row += not _excludes_zero(paired_auc_difference(labels, ours, theirs))
     assert by_entity / 150 >= 0.9
     assert by_row / 150 <= 0.8
@@ -113,7 +121,9 @@ def test_swapping_the_models_negates_the_interval(pooled):
     there = paired_auc_difference(labels, better, worse, entities=keys)
     back = paired_auc_difference(labels, worse, better, entities=keys)
     assert back.difference == -there.difference
-    assert [back.interval.low, back.interval.high] == pytest.approx([-there.interval.high, -there.interval.low])
+    assert [back.interval.low, back.interval.high] == pytest.approx(
+        [-there.interval.high, -there.interval.low]
+    )
     assert back.p_value == there.p_value
     assert there.interval.above(0)
     assert not back.interval.above(0)
@@ -125,7 +135,9 @@ def test_a_rising_transform_of_one_model_changes_nothing(seed, pooled):
     labels, better, worse = two_models(seed, rows=80, churners=25)
     keys = np.arange(80) % 50 if pooled else None
     plain = paired_auc_difference(labels, better, worse, entities=keys, replicates=50)
-    bent = paired_auc_difference(labels, np.exp(better), 5 * worse - 2, entities=keys, replicates=50)
+    bent = paired_auc_difference(
+        labels, np.exp(better), 5 * worse - 2, entities=keys, replicates=50
+    )
     assert bent == plain
 
 
@@ -133,7 +145,11 @@ def test_a_rising_transform_of_one_model_changes_nothing(seed, pooled):
 def test_identical_scores_differ_by_exactly_nothing(keys):
     labels, better, _ = two_models()
     found = paired_auc_difference(labels, better, better.copy(), entities=keys)
-    assert (found.difference, found.interval, found.standard_error) == (0.0, Interval(0.0, 0.0), 0.0)
+    assert (found.difference, found.interval, found.standard_error) == (
+        0.0,
+        Interval(0.0, 0.0),
+        0.0,
+    )
     assert found.p_value == 1.0
 
 
@@ -150,13 +166,17 @@ def test_the_bootstrap_agrees_with_delong_where_entities_are_unique():
     draws = bootstrap_aucs(labels, (better, worse), np.arange(300), replicates=2000)
     gains = draws[:, 0] - draws[:, 1]
     assert gains.std() == pytest.approx(delong.standard_error, rel=0.08)
-    assert percentile_interval(gains, 0.95).as_list() == pytest.approx(delong.interval.as_list(), abs=0.01)
+    assert percentile_interval(gains, 0.95).as_list() == pytest.approx(
+        delong.interval.as_list(), abs=0.01
+    )
 
 
 def test_keys_without_repeats_are_read_as_no_keys():
     labels, better, worse = two_models()
     keys = np.array([f"k{i}" for i in range(300)], dtype=object)
-    assert paired_auc_difference(labels, better, worse, entities=keys) == paired_auc_difference(labels, better, worse)
+    assert paired_auc_difference(labels, better, worse, entities=keys) == paired_auc_difference(
+        labels, better, worse
+    )
     assert auc_interval(labels, better, entities=keys) == auc_interval(labels, better)
 
 
@@ -167,7 +187,9 @@ def test_copies_of_the_same_rows_do_not_narrow_a_clustered_interval(copies):
     rows = np.tile(keys, copies)
     once = bootstrap_aucs(labels, (better, worse), keys)
     found = paired_auc_difference(labels[rows], better[rows], worse[rows], entities=rows)
-    assert found.interval.as_list() == pytest.approx(percentile_interval(once[:, 0] - once[:, 1], 0.95).as_list())
+    assert found.interval.as_list() == pytest.approx(
+        percentile_interval(once[:, 0] - once[:, 1], 0.95).as_list()
+    )
     single = auc_interval(labels[rows], better[rows], entities=rows)
     assert single.as_list() == pytest.approx(percentile_interval(once[:, 0], 0.95).as_list())
     by_row = paired_auc_difference(labels[rows], better[rows], worse[rows])
@@ -186,7 +208,9 @@ def test_a_single_churner_leaves_everything_open():
 def test_a_single_churned_entity_with_many_rows_leaves_everything_open():
     labels, better, worse = two_models()
     keys = np.where(labels, -1, np.arange(300))
-    assert paired_auc_difference(labels, better, worse, entities=keys).interval == Interval(-1.0, 1.0)
+    assert paired_auc_difference(labels, better, worse, entities=keys).interval == Interval(
+        -1.0, 1.0
+    )
     assert auc_interval(labels, better, entities=keys) == Interval(0.0, 1.0)
 
 
@@ -229,7 +253,9 @@ def test_the_brier_difference_of_one_row_or_one_entity_is_open_and_of_identical_
     one, other = np.array([0.9, 0.8]), np.array([0.5, 0.5])
     labels = np.array([1, 1])
     assert paired_brier_difference(labels[:1], one[:1], other[:1]).interval == Interval(-1.0, 1.0)
-    assert paired_brier_difference(labels, one, other, entities=np.array([7, 7])).interval == Interval(-1.0, 1.0)
+    assert paired_brier_difference(
+        labels, one, other, entities=np.array([7, 7])
+    ).interval == Interval(-1.0, 1.0)
     same = paired_brier_difference(labels, one, one)
     assert (same.difference, same.interval) == (0.0, Interval(0.0, 0.0))
 

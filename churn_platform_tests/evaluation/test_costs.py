@@ -17,7 +17,9 @@ def test_one_figure_is_the_same_for_everyone():
 
 
 def test_a_column_s_figure_is_each_customer_s_own_and_an_absent_one_is_the_mean():
-    costs = RowCosts.of(Costs(missed_churner=ColumnCost(column="fee", times=3), needless_contact=1), ROWS)
+    costs = RowCosts.of(
+        Costs(missed_churner=ColumnCost(column="fee", times=3), needless_contact=1), ROWS
+    )
     assert costs.missed.tolist() == [30.0, 60.0, 45.0]
     costs = RowCosts.of(Costs(needless_contact=ColumnCost(column="value")), ROWS)
     assert costs.needless.tolist() == [1.0, 2.0, 3.0]
@@ -25,7 +27,10 @@ def test_a_column_s_figure_is_each_customer_s_own_and_an_absent_one_is_the_mean(
 
 def test_rows_without_any_figure_cost_nothing():
     rows = pd.DataFrame({"fee": pd.array([None, None], dtype="Int64")})
-    assert RowCosts.of(Costs(missed_churner=ColumnCost(column="fee")), rows).missed.tolist() == [0.0, 0.0]
+    assert RowCosts.of(Costs(missed_churner=ColumnCost(column="fee")), rows).missed.tolist() == [
+        0.0,
+        0.0,
+    ]
 
 
 def test_missed_churners_and_needless_contacts_are_paid_and_nothing_else():

@@ -9,7 +9,12 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_curve
 
 from churn_platform.base.errors import DataError, NotANumber
-from churn_platform.evaluation.curves import calibration_bins, expected_calibration_error, lift_table, roc_curve_points
+from churn_platform.evaluation.curves import (
+    calibration_bins,
+    expected_calibration_error,
+    lift_table,
+    roc_curve_points,
+)
 from churn_platform.evaluation.statistics import auc
 
 ROWS = st.lists(st.tuples(st.booleans(), st.integers(0, 8)), min_size=2, max_size=60).filter(
@@ -42,9 +47,9 @@ def test_bins_lose_no_row_and_no_churner_and_keep_equal_probabilities_together(r
     assert (table["predicted"] * table["rows"]).sum() == pytest.approx(values.sum())
     assert table["predicted"].is_monotonic_increasing
     mixed = np.random.default_rng(0).permutation(labels.size)
-    assert calibration_bins(labels[mixed], values[mixed], bins)["observed"].tolist() == pytest.approx(
-        table["observed"].tolist()
-    )
+    assert calibration_bins(labels[mixed], values[mixed], bins)[
+        "observed"
+    ].tolist() == pytest.approx(table["observed"].tolist())
 
 
 def test_a_constant_prediction_at_the_churn_rate_is_perfectly_calibrated():
@@ -57,7 +62,9 @@ def test_a_constant_prediction_at_the_churn_rate_is_perfectly_calibrated():
 def test_the_calibration_error_weighs_bins_by_their_rows():
     labels = np.array([0] * 30 + [1] * 10)
     values = np.array([0.2] * 30 + [0.9] * 10)
-    assert expected_calibration_error(labels, values, bins=4) == pytest.approx(0.75 * 0.2 + 0.25 * 0.1)
+    assert expected_calibration_error(labels, values, bins=4) == pytest.approx(
+        0.75 * 0.2 + 0.25 * 0.1
+    )
 
 
 @given(ROWS)

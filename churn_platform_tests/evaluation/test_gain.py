@@ -26,7 +26,10 @@ def test_on_one_month_it_is_delongs_to_the_last_digit(seed, ours, theirs):
     one, evidence = pair(seed=seed, customers=200, candidate=ours, production=theirs)
     expected = paired_auc_difference(evidence.y, evidence.ours, evidence.theirs, 0.95)
     found = gain_over([one])
-    assert (found.candidate_auc, found.incumbent_auc) == (expected.candidate_auc, expected.production_auc)
+    assert (found.candidate_auc, found.incumbent_auc) == (
+        expected.candidate_auc,
+        expected.production_auc,
+    )
     assert found.standard_error == pytest.approx(expected.standard_error, rel=1e-9)
     assert found.interval(0.95).as_list() == pytest.approx(expected.interval.as_list(), rel=1e-9)
     assert (found.rows, found.churners, found.months) == (200, evidence.y.sum(), ("2024-03-31",))
@@ -38,10 +41,17 @@ def test_the_order_of_months_and_rows_does_not_matter_and_swapping_the_versions_
     months = [pair(f"2024-0{n}-28", seed=seed + n, customers=150)[0] for n in (1, 2, 3)]
     found, order = gain_over(months), np.random.default_rng(seed).permutation(150)
     shuffled = [
-        MonthPair(m.as_of, m.entities[order], *(AucParts(p.auc, p.parts[order], p.churners) for p in sides(m)))
+        MonthPair(
+            m.as_of,
+            m.entities[order],
+            *(AucParts(p.auc, p.parts[order], p.churners) for p in sides(m)),
+        )
         for m in reversed(months)
     ]
-    again, swapped = gain_over(shuffled), gain_over([MonthPair(m.as_of, m.entities, *sides(m)[::-1]) for m in months])
+    again, swapped = (
+        gain_over(shuffled),
+        gain_over([MonthPair(m.as_of, m.entities, *sides(m)[::-1]) for m in months]),
+    )
     assert again.months == found.months == ("2024-01-28", "2024-02-28", "2024-03-28")
     assert again.difference == pytest.approx(found.difference, abs=1e-12)
     assert again.standard_error == pytest.approx(found.standard_error, rel=1e-9)
@@ -54,10 +64,15 @@ def sides(month):
 
 
 def test_the_mean_over_months_is_weighted_by_churners():
-    few, many = pair("2024-01-31", seed=1, customers=100)[0], pair("2024-02-29", seed=2, customers=900)[0]
+    few, many = (
+        pair("2024-01-31", seed=1, customers=100)[0],
+        pair("2024-02-29", seed=2, customers=900)[0],
+    )
     found = gain_over([few, many])
     weights = np.array([few.candidate.churners, many.candidate.churners])
-    assert found.candidate_auc == pytest.approx(np.average([few.candidate.auc, many.candidate.auc], weights=weights))
+    assert found.candidate_auc == pytest.approx(
+        np.average([few.candidate.auc, many.candidate.auc], weights=weights)
+    )
     assert found.churners == weights.sum()
     assert found.rows == 1000
 
@@ -80,13 +95,17 @@ def test_the_error_is_right_where_the_same_customers_come_every_month():
         found.append(gain_over(pairs))
     spread = np.std([one.difference for one in found])
     assert np.mean([one.standard_error for one in found]) == pytest.approx(spread, rel=0.15)
-    assert np.mean([one.interval(0.95).above(0) or one.interval(0.95).below(0) for one in found]) < 0.1
+    assert (
+        np.mean([one.interval(0.95).above(0) or one.interval(0.95).below(0) for one in found]) < 0.1
+    )
 
 
 def test_a_month_that_repeats_itself_adds_no_certainty_and_one_of_strangers_does():
     one, _ = pair(customers=300)
     again = [MonthPair(f"2024-0{n}-28", one.entities, *sides(one)) for n in (1, 2, 3, 4)]
-    strangers = [MonthPair(m.as_of, np.arange(300) + 300 * n, *sides(m)) for n, m in enumerate(again)]
+    strangers = [
+        MonthPair(m.as_of, np.arange(300) + 300 * n, *sides(m)) for n, m in enumerate(again)
+    ]
     alone = gain_over([one]).standard_error
     assert gain_over(again).standard_error == pytest.approx(alone, rel=1e-9)
     assert gain_over(strangers).standard_error == pytest.approx(alone / 2, rel=1e-9)
@@ -94,11 +113,14 @@ def test_a_month_that_repeats_itself_adds_no_certainty_and_one_of_strangers_does
 
 def test_beside_chance_the_error_is_that_of_the_auc_alone():
     one, evidence = pair(customers=400)
-    alone = gain_over([MonthPair(one.as_of, one.entities, one.candidate, one.candidate.of_chance())])
+    alone = gain_over(
+        [MonthPair(one.as_of, one.entities, one.candidate, one.candidate.of_chance())]
+    )
     assert alone.incumbent_auc == 0.5
     assert alone.difference == one.candidate.auc - 0.5
     assert alone.standard_error == pytest.approx(
-        (evidence.candidate_interval.high - evidence.candidate_interval.low) / 2 / 1.959964, rel=1e-5
+        (evidence.candidate_interval.high - evidence.candidate_interval.low) / 2 / 1.959964,
+        rel=1e-5,
     )
 
 

@@ -6,7 +6,13 @@ import pytest
 
 from churn_platform.base.errors import DataError, NotANumber
 from churn_platform.contract.model import Column
-from churn_platform.evaluation.leaks import MOST_ROWS, beyond_luck, judge_alone, leaks, single_feature_aucs
+from churn_platform.evaluation.leaks import (
+    MOST_ROWS,
+    beyond_luck,
+    judge_alone,
+    leaks,
+    single_feature_aucs,
+)
 from churn_platform.evaluation.statistics import auc
 
 ROWS = 2000
@@ -31,9 +37,13 @@ def test_what_has_nothing_to_do_with_churn_is_near_one_half_in_every_dtype():
     found = {
         "float": alone(NOISE),
         "integer": alone(pd.Series(RANDOM.integers(0, 9, ROWS), dtype="Int64"), "integer"),
-        "boolean": alone(pd.Series(RANDOM.random(ROWS) < 0.5, dtype="boolean").mask(NOISE > 1), "boolean"),
+        "boolean": alone(
+            pd.Series(RANDOM.random(ROWS) < 0.5, dtype="boolean").mask(NOISE > 1), "boolean"
+        ),
         "category": alone(RANDOM.choice(list("abc"), ROWS), "category"),
-        "date": alone(pd.Series(pd.Timestamp("2024-01-01") + pd.to_timedelta(NOISE * 9, unit="D")), "date"),
+        "date": alone(
+            pd.Series(pd.Timestamp("2024-01-01") + pd.to_timedelta(NOISE * 9, unit="D")), "date"
+        ),
     }
     assert max(found.values()) < 0.56
     assert min(found.values()) > 0.45
@@ -105,7 +115,9 @@ def test_leaks_are_those_above_the_limit_best_first():
 
 
 @pytest.mark.parametrize(("churners", "stayers"), [(10, 30), (50, 175), (1200, 4000)])
-def test_a_column_worth_the_limit_exceeds_it_beyond_luck_as_seldom_as_the_level_says(churners, stayers):
+def test_a_column_worth_the_limit_exceeds_it_beyond_luck_as_seldom_as_the_level_says(
+    churners, stayers
+):
     random = np.random.default_rng(3)
     labels = np.repeat([True, False], [churners, stayers])
     shift = 2.326  # two normal distributions so far apart give an AUC of 0.95
@@ -121,7 +133,9 @@ def test_a_perfect_column_is_a_leak_at_any_size_and_a_limit_of_one_switches_the_
     assert leaks({"x": 1.0}, 1.0) == {}
 
 
-def test_the_contract_says_which_columns_are_judged_and_where_the_limit_is(gym, declare, two_months):
+def test_the_contract_says_which_columns_are_judged_and_where_the_limit_is(
+    gym, declare, two_months
+):
     rows = two_months.training_rows()
     rows["minutes"] = rows["minutes"].fillna(1.0).where(rows["label"])
     found = judge_alone(gym, rows, rows["label"])

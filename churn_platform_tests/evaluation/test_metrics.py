@@ -33,7 +33,9 @@ def test_every_metric_is_scikit_learns():
     assert found.accuracy == pytest.approx(oracle.accuracy_score(labels, contacted))
     assert found.brier == pytest.approx(oracle.brier_score_loss(labels, values))
     assert found.log_loss == pytest.approx(oracle.log_loss(labels, values))
-    assert found.baseline_brier == pytest.approx(oracle.brier_score_loss(labels, np.full(500, labels.mean())))
+    assert found.baseline_brier == pytest.approx(
+        oracle.brier_score_loss(labels, np.full(500, labels.mean()))
+    )
     assert found.auc_interval == evaluation.auc_interval(labels, values)
 
 
@@ -106,7 +108,9 @@ def test_certain_and_wrong_probabilities_still_give_finite_metrics():
         ([0.0, 1.0], [0.1, 0.2], 1.1, DataError, "thresholds lie outside"),
     ],
 )
-def test_rows_that_support_no_metric_are_refused_with_the_reason(labels, values, threshold, error, message):
+def test_rows_that_support_no_metric_are_refused_with_the_reason(
+    labels, values, threshold, error, message
+):
     with pytest.raises(error, match=message):
         evaluate(np.array(labels), np.array(values), threshold)
 

@@ -20,7 +20,9 @@ def size(png):
 
 def test_a_candidate_has_three_plots_of_one_size():
     plots = candidate_plots(LABELS, PROBABILITIES)
-    assert {name: size(png) for name, png in plots.items()} == dict.fromkeys(("roc", "calibration", "lift"), (550, 440))
+    assert {name: size(png) for name, png in plots.items()} == dict.fromkeys(
+        ("roc", "calibration", "lift"), (550, 440)
+    )
 
 
 def test_the_plots_follow_the_figures_and_nothing_else():

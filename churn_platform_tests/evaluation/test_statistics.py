@@ -161,7 +161,9 @@ def test_the_two_sided_p_value_keeps_its_digits_far_out():
 @settings(deadline=None, max_examples=50)
 def test_the_chance_p_value_is_that_of_the_mann_whitney_test_with_ties(rows):
     labels, scores = arrays(rows)
-    oracle = mannwhitneyu(scores[labels == 1], scores[labels == 0], method="asymptotic", use_continuity=False).pvalue
+    oracle = mannwhitneyu(
+        scores[labels == 1], scores[labels == 0], method="asymptotic", use_continuity=False
+    ).pvalue
     assert chance_p_value(labels, scores) == pytest.approx(oracle, abs=1e-12)
 
 

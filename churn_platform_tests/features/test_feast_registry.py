@@ -37,7 +37,10 @@ def registered_at(home):
 
 def test_others_read_the_definitions_and_nothing_is_registered_again_while_nothing_changes(home):
     home.feature_store.apply(view(home))
-    assert {found.name for found in others(home).list_feature_views()} == {"members_fv", "visits_fv"}
+    assert {found.name for found in others(home).list_feature_views()} == {
+        "members_fv",
+        "visits_fv",
+    }
     before = registered_at(home)
     home.feature_store.materialize(view(home), JANUARY)
     home.feature_store.apply(view(home))
@@ -78,18 +81,24 @@ def test_a_project_of_another_home_or_of_a_stranger_is_left_alone(home, january,
 def test_a_view_that_reads_another_table_is_seen_by_the_registry(home, tmp_path, address):
     home.feature_store.apply(view(home))
     assert len(others(home).list_data_sources()) == 2
-    home.feature_store.contract = declared(feature_views={"members_fv": {"table": "visits", "features": ["hours"]}})
+    home.feature_store.contract = declared(
+        feature_views={"members_fv": {"table": "visits", "features": ["hours"]}}
+    )
     home.feature_store.apply(view(home))
     [found] = others(home).list_feature_views()
     assert "visits" in str(found.batch_source.path)
 
 
-def test_serving_does_not_need_the_registry_and_what_does_says_so_in_one_sentence(home, address, postgres_server):
+def test_serving_does_not_need_the_registry_and_what_does_says_so_in_one_sentence(
+    home, address, postgres_server
+):
     home.feature_store.materialize(view(home), JANUARY)
     name = address.partition("?")[0].rpartition("/")[2]
     postgres_server.ask(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
     away = open_home(home.folder, feast_registry=address)
-    with pytest.raises(StoreDown, match=r"^The Feast registry postgresql://.* does not answer .*: try again\.$"):
+    with pytest.raises(
+        StoreDown, match=r"^The Feast registry postgresql://.* does not answer .*: try again\.$"
+    ):
         away.feature_store.apply(view(home))
     assert "does not answer" in away.feature_store.away()
     [row] = asyncio.run(open_online_reader(home.folder / "feast", home.contract).read(["m00001"]))

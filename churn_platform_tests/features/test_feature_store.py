@@ -33,7 +33,9 @@ class Business:
     def deliver(self, as_of, members, visits, arrived=None):
         """Publish rows of members (member, months, plan, has_app) and visits (member, hours)."""
         raw = {
-            "members": pd.DataFrame(members, columns=["member", "months", "plan", "has_app"]).assign(town="north"),
+            "members": pd.DataFrame(
+                members, columns=["member", "months", "plan", "has_app"]
+            ).assign(town="north"),
             "visits": pd.DataFrame(visits, columns=["member", "hours"]),
         }
         typed = {}
@@ -76,7 +78,11 @@ def two_months(tmp_path_factory, small_contract):
         [("ann", 1.5), ("bob", 2.5), ("cy", None)],
     )
     assert built.materialize(JANUARY)
-    built.deliver(FEBRUARY, [("ann", 4, "basic", None), ("cy", 10, "plus", False)], [("ann", None), ("cy", 0.0)])
+    built.deliver(
+        FEBRUARY,
+        [("ann", 4, "basic", None), ("cy", 10, "plus", False)],
+        [("ann", None), ("cy", 0.0)],
+    )
     assert built.materialize(FEBRUARY)
     return built
 
@@ -95,12 +101,20 @@ def test_a_customer_missing_this_month_is_null_and_not_last_months(two_months):
 
 
 def test_the_answer_has_the_order_of_the_question_and_nullable_types(two_months):
-    asked = [(member, month) for month in (FEBRUARY, JANUARY) for member in ("cy", "nobody", "bob", "ann")]
+    asked = [
+        (member, month)
+        for month in (FEBRUARY, JANUARY)
+        for member in ("cy", "nobody", "bob", "ann")
+    ]
     spine = pd.DataFrame(
-        [(m, month.isoformat()) for m, month in asked], columns=["member", "as_of"], index=range(8, 0, -1)
+        [(m, month.isoformat()) for m, month in asked],
+        columns=["member", "as_of"],
+        index=range(8, 0, -1),
     )
     found = two_months.store.historical(two_months.lake.view(FAR, as_at_scoring=True), spine)
-    assert list(zip(found["member"], found["as_of"], strict=True)) == [(m, month.isoformat()) for m, month in asked]
+    assert list(zip(found["member"], found["as_of"], strict=True)) == [
+        (m, month.isoformat()) for m, month in asked
+    ]
     assert found[FEATURES].dtypes.astype(str).to_dict() == {
         "months": "Int64",
         "plan": "object",
@@ -118,21 +132,40 @@ def test_null_stays_null_and_never_becomes_another_months_value(two_months):
 def test_a_correction_after_the_delivery_days_never_reaches_a_training_row(business):
     business.deliver(JANUARY, [("ann", 3, "basic", True)], [("ann", 1.0)])
     day = instant(JANUARY)
-    business.deliver(JANUARY, [("ann", 4, "basic", True)], [("ann", 2.0)], day + dt.timedelta(days=4))
-    business.deliver(JANUARY, [("ann", 5, "plus", None)], [("ann", 3.0)], day + dt.timedelta(days=40))
+    business.deliver(
+        JANUARY, [("ann", 4, "basic", True)], [("ann", 2.0)], day + dt.timedelta(days=4)
+    )
+    business.deliver(
+        JANUARY, [("ann", 5, "plus", None)], [("ann", 3.0)], day + dt.timedelta(days=40)
+    )
     assert business.historical([("ann", JANUARY)])["ann", "2024-01-31"] == [4, "basic", True, 2.0]
     early = day + dt.timedelta(days=3)
-    assert business.historical([("ann", JANUARY)], early)["ann", "2024-01-31"] == [3, "basic", True, 1.0]
+    assert business.historical([("ann", JANUARY)], early)["ann", "2024-01-31"] == [
+        3,
+        "basic",
+        True,
+        1.0,
+    ]
     assert business.historical([("ann", JANUARY)])["ann", "2024-01-31"] == [4, "basic", True, 2.0]
 
 
 def test_online_features_are_those_of_the_newest_month(two_months):
     assert two_months.store.online_as_of() == FEBRUARY
-    assert two_months.store.online("cy") == {"months": 10, "plan": "plus", "has_app": False, "hours": 0.0}
+    assert two_months.store.online("cy") == {
+        "months": 10,
+        "plan": "plus",
+        "has_app": False,
+        "hours": 0.0,
+    }
 
 
 def test_an_unknown_customer_is_none_and_a_legal_null_is_not(two_months):
-    assert two_months.store.online("ann") == {"months": 4, "plan": "basic", "has_app": None, "hours": None}
+    assert two_months.store.online("ann") == {
+        "months": 4,
+        "plan": "basic",
+        "has_app": None,
+        "hours": None,
+    }
     assert two_months.store.online("nobody") is None
 
 
@@ -145,8 +178,18 @@ def test_a_table_that_lacks_the_customer_this_month_is_null_online(business):
     business.materialize(JANUARY)
     business.deliver(FEBRUARY, [("ann", 4, "basic", True)], [("bob", 5.0)])
     business.materialize(FEBRUARY)
-    assert business.store.online("ann") == {"months": 4, "plan": "basic", "has_app": True, "hours": None}
-    assert business.store.online("bob") == {"months": None, "plan": None, "has_app": None, "hours": 5.0}
+    assert business.store.online("ann") == {
+        "months": 4,
+        "plan": "basic",
+        "has_app": True,
+        "hours": None,
+    }
+    assert business.store.online("bob") == {
+        "months": None,
+        "plan": None,
+        "has_app": None,
+        "hours": 5.0,
+    }
 
 
 def test_the_online_store_never_goes_back_in_time_and_takes_a_correction_of_its_month(business):
@@ -203,20 +246,34 @@ def spec_of(view):
 
 def test_the_generated_features_module_is_what_was_applied(business):
     business.deliver(JANUARY, [("ann", 3, "basic", True)], [("ann", 1.0)])
-    assert business.store.apply(business.lake.view(FAR, as_at_scoring=True)) == ["members_fv", "visits_fv"]
-    spec = importlib.util.spec_from_file_location("generated_features", business.store.folder / "features.py")
+    assert business.store.apply(business.lake.view(FAR, as_at_scoring=True)) == [
+        "members_fv",
+        "visits_fv",
+    ]
+    spec = importlib.util.spec_from_file_location(
+        "generated_features", business.store.folder / "features.py"
+    )
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     feast = import_feast()
     store = feast.FeatureStore(repo_path=str(business.store.folder))
     views = [value for value in vars(module).values() if isinstance(value, feast.FeatureView)]
     assert sorted(view.name for view in views) == ["members_fv", "visits_fv"]
-    assert [spec_of(store.get_feature_view(view.name)) for view in views] == [spec_of(view) for view in views]
-    assert [store.get_data_source(view.batch_source.name) for view in views] == [view.batch_source for view in views]
+    assert [spec_of(store.get_feature_view(view.name)) for view in views] == [
+        spec_of(view) for view in views
+    ]
+    assert [store.get_data_source(view.batch_source.name) for view in views] == [
+        view.batch_source for view in views
+    ]
     assert store.get_entity("member") == module.entity
     assert store.get_feature_service("gym_churn") == module.service
     assert {view.ttl for view in views} == {dt.timedelta(days=27)}
-    assert {field.name: str(field.dtype) for view in views for field in view.schema if field.name != "member"} == {
+    assert {
+        field.name: str(field.dtype)
+        for view in views
+        for field in view.schema
+        if field.name != "member"
+    } == {
         "months": "Int64",
         "plan": "String",
         "has_app": "Bool",
@@ -239,7 +296,9 @@ def with_views(**views):
     return declared(feature_views={**DECLARED["feature_views"], **views})
 
 
-def test_a_changed_contract_is_registered_also_after_a_kill_between_writing_and_registering(business):
+def test_a_changed_contract_is_registered_also_after_a_kill_between_writing_and_registering(
+    business,
+):
     business.deliver(JANUARY, [("ann", 3, "basic", True)], [("ann", 1.0)])
     view = business.lake.view(FAR, as_at_scoring=True)
     business.store.apply(view)
@@ -252,7 +311,9 @@ def test_a_changed_contract_is_registered_also_after_a_kill_between_writing_and_
     again = FeatureStore(business.store.folder, with_views(**changed))
     assert again.apply(view) == ["members_fv", "visits_fv", "app_fv"]
     spine = pd.DataFrame({"member": ["ann"], "as_of": ["2024-01-31"]})
-    assert again.historical(view, spine).to_numpy().tolist() == [["ann", "2024-01-31", 3, 1.0, True]]
+    assert again.historical(view, spine).to_numpy().tolist() == [
+        ["ann", "2024-01-31", 3, 1.0, True]
+    ]
 
 
 def test_a_view_that_left_the_contract_leaves_the_registry_and_is_not_materialized(business):
@@ -283,7 +344,12 @@ def test_a_moved_home_reads_its_own_months_and_not_the_originals(tmp_path, small
     moved = Business(tmp_path / "moved", small_contract)
     assert moved.historical([("ann", JANUARY)])["ann", "2024-01-31"] == [3, "basic", True, 1.0]
     assert moved.materialize(FEBRUARY)
-    assert moved.store.online("ann") == {"months": 4, "plan": "plus", "has_app": False, "hours": 2.0}
+    assert moved.store.online("ann") == {
+        "months": 4,
+        "plan": "plus",
+        "has_app": False,
+        "hours": 2.0,
+    }
 
 
 def test_the_offline_folder_holds_the_view_and_nothing_else(two_months):
@@ -308,8 +374,15 @@ def test_importing_feast_leaves_typeguard_and_the_warnings_as_they_were():
 @pytest.mark.slow
 def test_feasts_own_commands_work_on_the_repository_from_any_folder(two_months, tmp_path):
     def feast(*arguments):
-        command = [str(Path(sys.executable).parent / "feast"), "-c", str(two_months.store.folder), *arguments]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=180, check=True).stdout
+        command = [
+            str(Path(sys.executable).parent / "feast"),
+            "-c",
+            str(two_months.store.folder),
+            *arguments,
+        ]
+        return subprocess.run(
+            command, cwd=tmp_path, capture_output=True, text=True, timeout=180, check=True
+        ).stdout
 
     listed = feast("feature-views", "list")
     assert "members_fv" in listed

@@ -12,7 +12,9 @@ POLICY = TrainingPolicy()
 
 def labels(values, start=0):
     """Labels of the members m0, m1, ... as the lake gives them."""
-    return pd.Series(list(values), index=[f"m{n}" for n in range(start, start + len(values))], dtype=bool)
+    return pd.Series(
+        list(values), index=[f"m{n}" for n in range(start, start + len(values))], dtype=bool
+    )
 
 
 def drawn(rate, customers=4000, seed=0):
@@ -22,16 +24,25 @@ def drawn(rate, customers=4000, seed=0):
 def test_a_first_month_is_judged_by_its_churn_rate_alone():
     found = judge_labels(labels([True] * 2 + [False] * 8), None, POLICY)
     assert (found.rows, found.churners, found.churn_rate) == (10, 2, 0.2)
-    assert (found.returned, found.churned_before, found.agreement, found.chance) == (None, None, None, None)
+    assert (found.returned, found.churned_before, found.agreement, found.chance) == (
+        None,
+        None,
+        None,
+        None,
+    )
     assert found.plausible
 
 
-@pytest.mark.parametrize(("churners", "plausible"), [(0, False), (4, False), (5, True), (600, True), (601, False)])
+@pytest.mark.parametrize(
+    ("churners", "plausible"), [(0, False), (4, False), (5, True), (600, True), (601, False)]
+)
 def test_a_churn_rate_outside_the_policy_s_range_warns(churners, plausible):
     found = judge_labels(labels([True] * churners + [False] * (1000 - churners)), None, POLICY)
     assert found.plausible is plausible
     if not plausible:
-        assert found.warnings == (f"The churn rate of {churners / 1000:.1%} lies outside 0.5% to 60%.",)
+        assert found.warnings == (
+            f"The churn rate of {churners / 1000:.1%} lies outside 0.5% to 60%.",
+        )
 
 
 def test_churners_that_return_are_counted_and_warned_of():
@@ -58,7 +69,10 @@ def test_labels_that_agree_at_chance_warn_with_the_figures():
     assert found.agreement == float((now == before).mean())
     assert found.chance == pytest.approx(p * q + (1 - p) * (1 - q), abs=1e-12)
     assert abs(found.agreement - found.chance) < 0.02
-    figures = (f"on {found.agreement:.1%} of 4,000 customers", f"chance they would on {found.chance:.1%}")
+    figures = (
+        f"on {found.agreement:.1%} of 4,000 customers",
+        f"chance they would on {found.chance:.1%}",
+    )
     assert all(figure in found.warnings[-1] for figure in figures)
 
 
@@ -77,7 +91,9 @@ def test_a_weak_relation_is_told_from_chance_by_its_size_and_the_rows():
     now = labels(random.random(20_000) < np.where(before, 0.26, 0.2))
     few = labels(now.to_numpy()[:300])
     assert not any("agree" in warning for warning in judge_labels(now, before, POLICY).warnings)
-    assert any("agree" in warning for warning in judge_labels(few, before.iloc[:300], POLICY).warnings)
+    assert any(
+        "agree" in warning for warning in judge_labels(few, before.iloc[:300], POLICY).warnings
+    )
 
 
 def test_opposite_labels_are_related_too():
@@ -88,7 +104,10 @@ def test_opposite_labels_are_related_too():
 
 
 def test_agreement_is_measured_on_the_entities_of_both_months():
-    before, now = labels([True, True, False, False]), labels([False, False, True, True, False], start=2)
+    before, now = (
+        labels([True, True, False, False]),
+        labels([False, False, True, True, False], start=2),
+    )
     found = judge_labels(now, before, TrainingPolicy(churn_rate_max=1))
     assert found.agreement is None
     assert (found.returned, found.churned_before) == (0, 2)
@@ -102,6 +121,8 @@ def test_agreement_is_measured_on_the_entities_of_both_months():
      ([True, False] * 2, [False] * 4)],
 )  # fmt: skip
 def test_one_class_in_either_month_has_no_agreement(now, before):
-    found = judge_labels(labels(now), labels(before), TrainingPolicy(churn_rate_min=0, churn_rate_max=1))
+    found = judge_labels(
+        labels(now), labels(before), TrainingPolicy(churn_rate_min=0, churn_rate_max=1)
+    )
     assert (found.agreement, found.chance) == (None, None)
     assert not any("agree" in warning for warning in found.warnings)

@@ -49,7 +49,9 @@ class Repository:
         from feast import types
         from feast.data_format import ParquetFormat
 
-        entity = self.feast.Entity(name="key", join_keys=["key"], value_type=self.feast.value_type.ValueType.STRING)
+        entity = self.feast.Entity(
+            name="key", join_keys=["key"], value_type=self.feast.value_type.ValueType.STRING
+        )
         kinds = {"number": types.Int64, "flag": types.Bool, "word": types.String}
         views = [
             self.feast.FeatureView(
@@ -97,7 +99,9 @@ def naive(history, ttl, key, asked):
             (moment(day), row[1], row[columns])
             for day, snapshot in history[view].items()
             for row in snapshot
-            if row[0] == key and moment(day) <= asked and (ttl is None or asked - moment(day) <= ttl)
+            if row[0] == key
+            and moment(day) <= asked
+            and (ttl is None or asked - moment(day) <= ttl)
         ]
         empty = (None,) * (columns.stop - columns.start)
         found[view] = max(rows, key=lambda row: row[:2])[2] if rows else empty
@@ -114,15 +118,22 @@ row = st.tuples(
 )
 unique = st.lists(row, min_size=1, max_size=4, unique_by=lambda r: r[0])
 repeated = st.lists(row, min_size=1, max_size=6, unique_by=lambda r: (r[0], r[1]))
-times = st.sampled_from([moment(d, h) for d in [dt.date(2023, 12, 31), *MONTHS] for h in (0, 0, 1, 30 * 24)])
+times = st.sampled_from(
+    [moment(d, h) for d in [dt.date(2023, 12, 31), *MONTHS] for h in (0, 0, 1, 30 * 24)]
+)
 lives = st.sampled_from([dt.timedelta(days=27), dt.timedelta(days=40), None])
 
 
 # Without shrinking: it would take minutes of Feast to make a failing history smaller.
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate]
+)
 @given(
     st.fixed_dictionaries(
-        {v: st.dictionaries(st.sampled_from(MONTHS), unique | repeated, min_size=1) for v in ("one", "two")}
+        {
+            v: st.dictionaries(st.sampled_from(MONTHS), unique | repeated, min_size=1)
+            for v in ("one", "two")
+        }
     ),
     st.lists(st.tuples(keys | st.just("nobody"), times), min_size=1, max_size=12),
     lives,
@@ -156,9 +167,14 @@ def own_way(job):
 
 
 def test_one_snapshot_a_timestamp_is_joined_the_short_way(three):
-    job, (_, rows) = three.historical(OURS, [("ann", moment(MONTHS[1])), ("bob", moment(MONTHS[2]))])
+    job, (_, rows) = three.historical(
+        OURS, [("ann", moment(MONTHS[1])), ("bob", moment(MONTHS[2]))]
+    )
     assert own_way(job)
-    assert rows == [("ann", moment(MONTHS[1]), 2, True, "a2"), ("bob", moment(MONTHS[2]), None, None, None)]
+    assert rows == [
+        ("ann", moment(MONTHS[1]), 2, True, "a2"),
+        ("bob", moment(MONTHS[2]), None, None, None),
+    ]
 
 
 def test_no_snapshot_out_of_reach_is_opened(three):
@@ -181,13 +197,19 @@ def test_materializing_a_month_opens_that_months_snapshot_only(three):
             (three.folder / view / f"{day}.parquet").write_bytes(b"no Parquet at all")
     store = three.store(OURS)
     store.materialize(moment(MONTHS[1], -1), moment(MONTHS[1]), disable_event_timestamp=False)
-    online = store.get_online_features(["one:number", "two:word"], [{"key": "ann"}, {"key": "bob"}]).to_dict()
+    online = store.get_online_features(
+        ["one:number", "two:word"], [{"key": "ann"}, {"key": "bob"}]
+    ).to_dict()
     assert online["number"] == [2, 20]
     assert online["word"] == ["a2", None]
 
 
 def test_a_snapshot_that_holds_a_key_twice_is_answered_as_feast_answers_it(three):
-    write(three.folder / "one", MONTHS[0], [("ann", 5, 7, True, ""), ("ann", 9, 8, False, ""), ("ann", 1, 9, None, "")])
+    write(
+        three.folder / "one",
+        MONTHS[0],
+        [("ann", 5, 7, True, ""), ("ann", 9, 8, False, ""), ("ann", 1, 9, None, "")],
+    )
     asked = [("ann", moment(MONTHS[0])), ("bob", moment(MONTHS[0]))]
     job, ours = three.historical(OURS, asked)
     assert not own_way(job)

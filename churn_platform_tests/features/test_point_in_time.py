@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 
 from churn_platform.features.feature_store import FeatureStore
 from churn_platform.lake.lake import Lake
-from churn_platform_tests.point_in_time import answer, contract_with, histories, moments, publish, questions
+from churn_platform_tests.point_in_time import (
+    answer,
+    contract_with,
+    histories,
+    moments,
+    publish,
+    questions,
+)
 
 DTYPES = {"months": "Int64", "plan": "object", "has_app": "boolean", "hours": "float64"}
 
@@ -20,7 +27,12 @@ def test_a_join_is_what_plain_python_says_in_values_types_and_order(key, tmp_pat
     store = FeatureStore(tmp_path / "feast", contract_with(key))
 
     # Without shrinking: it would take minutes of Feast to make a failing history smaller.
-    @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+    @settings(
+        max_examples=12,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        phases=[Phase.generate],
+    )
     @given(histories(key), questions(key), moments | st.just(pd.Timestamp("2030-01-01", tz="UTC")))
     def check(history, asked, known_at):
         with tempfile.TemporaryDirectory() as name:

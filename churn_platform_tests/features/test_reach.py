@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from churn_platform.features.offline_store import reached
 
 DAYS = [dt.date(2024, 1, 31), dt.date(2024, 2, 29), dt.date(2024, 3, 31)]
-moments = st.datetimes(dt.datetime(2023, 12, 1), dt.datetime(2024, 6, 1)).map(lambda m: pd.Timestamp(m, tz="UTC"))
+moments = st.datetimes(dt.datetime(2023, 12, 1), dt.datetime(2024, 6, 1)).map(
+    lambda m: pd.Timestamp(m, tz="UTC")
+)
 exact = st.sampled_from(DAYS).map(lambda day: pd.Timestamp(day, tz="UTC"))
 near = st.tuples(exact, st.integers(-1, 1), st.sampled_from([0, 27])).map(
     lambda t: t[0] + pd.Timedelta(days=t[2], microseconds=t[1])
@@ -26,7 +28,8 @@ def test_a_moment_reaches_what_is_not_later_and_not_older_than_its_time_to_live(
         moment: [
             day
             for day in days
-            if pd.Timestamp(day, tz="UTC") <= moment and (not ttl or moment <= pd.Timestamp(day, tz="UTC") + ttl)
+            if pd.Timestamp(day, tz="UTC") <= moment
+            and (not ttl or moment <= pd.Timestamp(day, tz="UTC") + ttl)
         ]
         for moment in asked
     }

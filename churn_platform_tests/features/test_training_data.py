@@ -59,7 +59,16 @@ def test_every_labelled_customer_is_one_row_with_the_features_of_the_drop(januar
             known = table.set_index("member")[column]
             name = "label" if column == "has_left" else column
             pd.testing.assert_series_equal(frame[name], known, check_dtype=False, check_names=False)
-    assert list(frame.columns) == ["as_of", "months", "plan", "has_app", "hours", "town", "label", "holdout"]
+    assert list(frame.columns) == [
+        "as_of",
+        "months",
+        "plan",
+        "has_app",
+        "hours",
+        "town",
+        "label",
+        "holdout",
+    ]
     assert frame["has_app"].isna().sum() == 300
 
 
@@ -128,13 +137,17 @@ def test_labels_are_waited_for_until_they_mature(tmp_path):
 
 
 def test_what_was_never_built_or_was_changed_since_is_not_loaded(january_copy):
-    with pytest.raises(IntegrityError, match="There is no training dataset of 2024-02-29: materialize"):
+    with pytest.raises(
+        IntegrityError, match="There is no training dataset of 2024-02-29: materialize"
+    ):
         load_training_dataset(january_copy, FEBRUARY)
     path = january_copy.records.path("training_dataset", JANUARY, ".parquet")
     frame = pd.read_parquet(path)
     frame.loc[7, "label"] = not frame.loc[7, "label"]
     frame.to_parquet(path, index=False)
-    with pytest.raises(IntegrityError, match="The training dataset of 2024-01-31 is not what was published"):
+    with pytest.raises(
+        IntegrityError, match="The training dataset of 2024-01-31 is not what was published"
+    ):
         load_training_dataset(january_copy, JANUARY)
 
 
@@ -183,11 +196,20 @@ def test_a_labelled_customer_without_features_is_a_row_of_nulls(home):
     publish_drop(home, JANUARY)
     frame = build_training_dataset(home, JANUARY).frame
     assert len(frame) == 60
-    assert frame.set_index("member").loc["m00000", ["months", "plan", "has_app", "hours", "town"]].isna().all()
-    assert load_training_dataset(home, JANUARY).digest == build_training_dataset(home, JANUARY).digest
+    assert (
+        frame.set_index("member")
+        .loc["m00000", ["months", "plan", "has_app", "hours", "town"]]
+        .isna()
+        .all()
+    )
+    assert (
+        load_training_dataset(home, JANUARY).digest == build_training_dataset(home, JANUARY).digest
+    )
 
 
-def test_a_dataset_says_what_it_was_read_from_and_can_be_joined_again_after_a_correction(january_copy, tmp_path):
+def test_a_dataset_says_what_it_was_read_from_and_can_be_joined_again_after_a_correction(
+    january_copy, tmp_path
+):
     from churn_platform.features.feature_store import FeatureStore
     from churn_platform.features.training_data import join, load_training_dataset
     from churn_platform.ingestion.publish import publish_drop
@@ -195,14 +217,20 @@ def test_a_dataset_says_what_it_was_read_from_and_can_be_joined_again_after_a_co
 
     dataset = load_training_dataset(january_copy, JANUARY)
     entries = january_copy.lake.deliveries(JANUARY)[0]["tables"]
-    assert dataset.origin.tables == {f"{name} 2024-01-31": entry["digest"] for name, entry in entries.items()}
+    assert dataset.origin.tables == {
+        f"{name} 2024-01-31": entry["digest"] for name, entry in entries.items()
+    }
     tables = month_tables(JANUARY)
     tables["leavers"]["has_left"] = ~tables["leavers"]["has_left"]
     deliver(january_copy, JANUARY, tables)
     publish_drop(january_copy, JANUARY)
     home = open_home(january_copy.folder)
     known_at = dt.datetime.fromisoformat(dataset.origin.known_at)
-    again = join(home.lake, FeatureStore(tmp_path / "feast", home.contract), dataset.window, known_at)
+    again = join(
+        home.lake, FeatureStore(tmp_path / "feast", home.contract), dataset.window, known_at
+    )
     assert (again.digest, again.origin) == (dataset.digest, dataset.origin)
-    later = join(home.lake, FeatureStore(tmp_path / "feast", home.contract), dataset.window, home.now())
+    later = join(
+        home.lake, FeatureStore(tmp_path / "feast", home.contract), dataset.window, home.now()
+    )
     assert later.digest != dataset.digest

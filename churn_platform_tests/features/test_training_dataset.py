@@ -13,7 +13,9 @@ from churn_platform.base.errors import IntegrityError
 from churn_platform.features.training_dataset import assemble, entity_hashes, in_holdout, trained_on
 from churn_platform.lake.window import Classes, choose_window
 
-JANUARY, FEBRUARY, MARCH, APRIL = (dt.date(2024, m, d) for m, d in ((1, 31), (2, 29), (3, 31), (4, 30)))
+JANUARY, FEBRUARY, MARCH, APRIL = (
+    dt.date(2024, m, d) for m, d in ((1, 31), (2, 29), (3, 31), (4, 30))
+)
 ENTITIES = st.lists(st.text(min_size=1, max_size=8) | st.integers(), unique_by=str, max_size=30)
 
 
@@ -47,7 +49,9 @@ def test_the_holdout_is_decided_by_the_first_64_bits_of_the_sha256_of_salt_and_e
 @settings(deadline=None, max_examples=30)
 def test_an_entity_never_moves_whoever_comes_beside_it(some, others, salt, fraction):
     alone = dict(zip(some, in_holdout(some, salt, fraction), strict=True))
-    together = dict(zip([*others, *some], in_holdout([*others, *some], salt, fraction), strict=True))
+    together = dict(
+        zip([*others, *some], in_holdout([*others, *some], salt, fraction), strict=True)
+    )
     assert {entity: together[entity] for entity in some} == alone
 
 
@@ -77,7 +81,9 @@ def test_a_row_is_hashed_like_every_other_row_of_its_entity():
     entities = pd.Series(["a", "b", "a", "c", "b", "a"], index=[9, 9, 3, 2, 1, 0])
     plain = [int.from_bytes(hashlib.sha256(f"salt{e}".encode()).digest()[:8]) for e in entities]
     for limit in plain:
-        assert in_holdout(entities, "salt", (limit + 4096) / 2**64).tolist() == [h < limit + 4096 for h in plain]
+        assert in_holdout(entities, "salt", (limit + 4096) / 2**64).tolist() == [
+            h < limit + 4096 for h in plain
+        ]
     assert in_holdout(entities, "salt", 1.0).all()
     assert not in_holdout(entities, "salt", 0.0).any()
     assert in_holdout([], "salt", 0.5).tolist() == []
@@ -94,7 +100,9 @@ def test_rows_in_are_rows_out_each_with_its_own_features(gym, spine, joined, win
     assert dataset.frame.columns.tolist() == [
         "member", "as_of", "monthly_fee", "tier", "autopay", "visits", "minutes", "region", "label", "holdout",
     ]  # fmt: skip
-    expected = joined.merge(spine, on=["member", "as_of"]).sort_values(["member", "as_of"], ignore_index=True)
+    expected = joined.merge(spine, on=["member", "as_of"]).sort_values(
+        ["member", "as_of"], ignore_index=True
+    )
     assert len(dataset.frame) == 110
     for column in ["member", "as_of", *gym.features, "region", "label"]:
         pd.testing.assert_series_equal(dataset.frame[column], expected[column], check_dtype=False)
@@ -102,7 +110,9 @@ def test_rows_in_are_rows_out_each_with_its_own_features(gym, spine, joined, win
 
 def test_the_order_of_the_answer_and_of_the_question_does_not_matter(gym, spine, joined, window):
     first = assemble(gym, spine, joined, window)
-    mixed = assemble(gym, spine.sample(frac=1, random_state=1), joined.sample(frac=1, random_state=2), window)
+    mixed = assemble(
+        gym, spine.sample(frac=1, random_state=1), joined.sample(frac=1, random_state=2), window
+    )
     assert mixed.digest == first.digest
     pd.testing.assert_frame_equal(mixed.frame, first.frame)
 
@@ -136,7 +146,13 @@ def test_a_row_of_somebody_else_is_an_error(gym, spine, joined, window):
 def test_the_digest_changes_with_any_cell(gym, spine, joined, window):
     before = assemble(gym, spine, joined, window).digest
     seen = {before}
-    for column, value in (("visits", 99), ("minutes", None), ("tier", "plus"), ("monthly_fee", 0.0), ("autopay", None)):
+    for column, value in (
+        ("visits", 99),
+        ("minutes", None),
+        ("tier", "plus"),
+        ("monthly_fee", 0.0),
+        ("autopay", None),
+    ):
         row = int(joined.index[joined[column].notna() & (joined[column] != value)][-1])
         changed = joined.copy()
         changed.loc[row, column] = value
@@ -150,7 +166,11 @@ def test_the_digest_changes_with_any_cell(gym, spine, joined, window):
 
 def test_training_holdout_and_forward_rows_never_share_an_entity(gym, spine, joined, window):
     dataset = assemble(gym, spine, joined, window)
-    train, holdout, forward = dataset.training_rows(), dataset.holdout_rows(), dataset.forward_rows()
+    train, holdout, forward = (
+        dataset.training_rows(),
+        dataset.holdout_rows(),
+        dataset.forward_rows(),
+    )
     held = set(dataset.frame.loc[dataset.frame["holdout"], "member"])
     assert set(train["as_of"]) == set(holdout["as_of"]) == {"2024-02-29"}
     assert set(forward["as_of"]) == {"2024-01-31"}
@@ -163,13 +183,19 @@ def test_training_holdout_and_forward_rows_never_share_an_entity(gym, spine, joi
 
 def test_the_salt_and_the_fraction_of_the_policy_decide(declare, spine, joined, window):
     def held(**training):
-        return set(assemble(declare(policy={"training": training}), spine, joined, window).holdout_rows()["member"])
+        return set(
+            assemble(declare(policy={"training": training}), spine, joined, window).holdout_rows()[
+                "member"
+            ]
+        )
 
     assert held(salt="a") != held(salt="b")
     assert held(salt="a", holdout_fraction=0.1) < held(salt="a", holdout_fraction=0.6)
 
 
-def test_a_customer_stays_on_the_same_side_of_the_holdout_in_every_month_and_window(gym, month, dataset_of):
+def test_a_customer_stays_on_the_same_side_of_the_holdout_in_every_month_and_window(
+    gym, month, dataset_of
+):
     january, february = month(JANUARY, 400, seed=1), month(FEBRUARY, 400, seed=2)
     sides = [
         dataset_of(gym, *months).frame.drop_duplicates("member").set_index("member")["holdout"]

@@ -12,7 +12,10 @@ from churn_platform.ingestion.validation import validate
 from churn_platform_tests.cases import case
 
 JANUARY, FEBRUARY = dt.date(2024, 1, 31), dt.date(2024, 2, 29)
-FEATURES = {"customers": ["country", "plan", "monthly_fee"], "usage": ["logins_30d", "hours_30d", "tickets_90d"]}
+FEATURES = {
+    "customers": ["country", "plan", "monthly_fee"],
+    "usage": ["logins_30d", "hours_30d", "tickets_90d"],
+}
 
 
 def contract(*, entity=None, files=None, label=None, **columns):
@@ -42,13 +45,17 @@ def contract(*, entity=None, files=None, label=None, **columns):
             "files": files or {},
             "tables": {name: {"columns": made} for name, made in tables.items()},
             "label": {"table": "outcome", "column": "churned"},
-            "feature_views": {name: {"table": name, "features": made} for name, made in FEATURES.items()},
+            "feature_views": {
+                name: {"table": name, "features": made} for name, made in FEATURES.items()
+            },
         }
     )
 
 
 def judged(folder, found, as_of=JANUARY):
-    return validate(found, open_drop(folder / as_of.isoformat(), as_of, found), today=as_of, known=None)
+    return validate(
+        found, open_drop(folder / as_of.isoformat(), as_of, found), today=as_of, known=None
+    )
 
 
 def read(folder, found, as_of=JANUARY):
@@ -69,7 +76,9 @@ def business(tmp_path):
     """The business as it was meant: table -> key -> values, in the order of the contract's columns."""
 
     def make(**options):
-        made = runpy.run_path(str(tmp_path / "cases" / "biz.py"))["business"](months=("2024-01-31",), **options)
+        made = runpy.run_path(str(tmp_path / "cases" / "biz.py"))["business"](
+            months=("2024-01-31",), **options
+        )
         tables = made["2024-01-31"]
         return {
             "customers": {
@@ -101,20 +110,31 @@ def test_a_column_has_a_decimal_sign_of_its_own_and_versions_stay_text(tmp_path,
     folder = case("40-german-mixed", tmp_path)
     files = {"delimiter": ";", "decimal": ","}
     wanted = business()["customers"]
-    for spec, version in (({"dtype": "category"}, "4.1"), ({"dtype": "float", "decimal": "."}, 4.1)):
+    for spec, version in (
+        ({"dtype": "category"}, "4.1"),
+        ({"dtype": "float", "decimal": "."}, 4.1),
+    ):
         found = read(folder, contract(files=files, customers__app_version=spec))["customers"]
         assert next(iter(found.values()))[4] == version
         assert {key: row[:4] for key, row in found.items()} == wanted
     own = {"delimiter": ";"}
     comma = {"decimal": ","}
-    assert read(folder, contract(files=own, customers__monthly_fee=comma, usage__hours_30d=comma)) == business()
+    assert (
+        read(folder, contract(files=own, customers__monthly_fee=comma, usage__hours_30d=comma))
+        == business()
+    )
 
 
 @pytest.mark.parametrize(
     ("name", "decimal", "gap"),
-    [("41-german-gaps", ",", lambda i: i % 7 == 3), ("41c-point-gaps-hours", ".", lambda i: i % 300 == 3)],
+    [
+        ("41-german-gaps", ",", lambda i: i % 7 == 3),
+        ("41c-point-gaps-hours", ".", lambda i: i % 300 == 3),
+    ],
 )
-def test_gaps_among_numbers_are_missing_and_the_numbers_exact(tmp_path, business, name, decimal, gap):
+def test_gaps_among_numbers_are_missing_and_the_numbers_exact(
+    tmp_path, business, name, decimal, gap
+):
     found = read(
         case(name, tmp_path),
         contract(
@@ -126,7 +146,10 @@ def test_gaps_among_numbers_are_missing_and_the_numbers_exact(tmp_path, business
     wanted = business()
     hours = [None if gap(i) else row[1] for i, row in enumerate(wanted["usage"].values())]
     assert [row[1] for row in found["usage"].values()] == hours
-    fees = [None if decimal == "," and i % 10 == 3 else row[3] for i, row in enumerate(wanted["customers"].values())]
+    fees = [
+        None if decimal == "," and i % 10 == 3 else row[3]
+        for i, row in enumerate(wanted["customers"].values())
+    ]
     assert [row[3] for row in found["customers"].values()] == fees
 
 
@@ -144,7 +167,9 @@ def test_keys_of_19_digits_stay_what_they_are(tmp_path, business, dtype):
     assert read(folder, contract(entity={"dtype": dtype})) == business(keys=keys)
 
 
-def test_a_text_key_with_a_point_stays_text_and_is_a_number_where_the_key_is_one(tmp_path, business):
+def test_a_text_key_with_a_point_stays_text_and_is_a_number_where_the_key_is_one(
+    tmp_path, business
+):
     folder = case("60-float-key-everywhere", tmp_path)
     assert read(folder, contract()) == business(keys=[f"{i}.0" for i in range(100001, 101501)])
     whole = contract(entity={"dtype": "integer"})
@@ -165,7 +190,9 @@ def test_declared_gap_words_are_missing_and_undeclared_ones_faults(tmp_path):
     columns = {f"usage__m{j}_30d": spec for j in range(len(words))}
     found = read(folder, contract(files={"missing": words}, **columns))["usage"]
     for i, row in enumerate(found.values()):
-        assert row[3:] == [None if (i + j) % 6 == 0 else (i * (j + 3)) % 40 for j in range(len(words))]
+        assert row[3:] == [
+            None if (i + j) % 6 == 0 else (i * (j + 3)) % 40 for j in range(len(words))
+        ]
     codes = {fault.code for fault in judged(folder, contract(**columns)).refusals}
     assert codes == {"too_many_faulty_rows"}
 
@@ -199,12 +226,23 @@ def test_numbers_and_dates_that_mean_missing_are_missing(tmp_path, business):
         ),
     )
     wanted = business()
-    ended, visited, upgraded = (pd.Timestamp(day) for day in ("2023-05-01", "2023-11-02", "2023-02-02"))
+    ended, visited, upgraded = (
+        pd.Timestamp(day) for day in ("2023-05-01", "2023-11-02", "2023-02-02")
+    )
     for i, row in enumerate(found["customers"].values()):
-        dates = [None if i % 3 else ended, None if i % 5 == 0 else visited, None if i % 4 == 0 else upgraded]
+        dates = [
+            None if i % 3 else ended,
+            None if i % 5 == 0 else visited,
+            None if i % 4 == 0 else upgraded,
+        ]
         assert row[4:] == dates
-    for i, (row, plain) in enumerate(zip(found["usage"].values(), wanted["usage"].values(), strict=True)):
-        assert [row[0], row[2]] == [None if i % 8 == 0 else plain[0], None if i % 9 == 0 else plain[2]]
+    for i, (row, plain) in enumerate(
+        zip(found["usage"].values(), wanted["usage"].values(), strict=True)
+    ):
+        assert [row[0], row[2]] == [
+            None if i % 8 == 0 else plain[0],
+            None if i % 9 == 0 else plain[2],
+        ]
 
 
 def test_odd_headers_and_categories_are_read_as_they_are_written(tmp_path, business):
@@ -231,6 +269,10 @@ def test_a_label_that_is_not_known_is_missing_only_where_the_contract_says_so(tm
     [fault] = wrong.tables["outcome"].report.worst_first
     assert (fault.code, len(fault.positions)) == ("label_not_binary", 150)
     assert wrong.refusals
-    found = read(folder, contract(label={"dtype": "integer", "nullable": True, "missing": ["9"]}))["outcome"]
-    wanted = [None if i % 10 == 0 else int(row[0]) for i, row in enumerate(business()["outcome"].values())]
+    found = read(folder, contract(label={"dtype": "integer", "nullable": True, "missing": ["9"]}))[
+        "outcome"
+    ]
+    wanted = [
+        None if i % 10 == 0 else int(row[0]) for i, row in enumerate(business()["outcome"].values())
+    ]
     assert [row[0] for row in found.values()] == wanted

@@ -11,7 +11,15 @@ from churn_platform.base.errors import DropRefused
 from churn_platform.ingestion.comparing import comparison_warnings
 from churn_platform.ingestion.publish import publish_drop, take_in
 from churn_platform_tests.cases import BUSINESS, case
-from churn_platform_tests.small_business import DECLARED, FEBRUARY, JANUARY, deliver, make_home, month_tables, open_home
+from churn_platform_tests.small_business import (
+    DECLARED,
+    FEBRUARY,
+    JANUARY,
+    deliver,
+    make_home,
+    month_tables,
+    open_home,
+)
 
 MARCH = dt.date(2024, 3, 31)
 
@@ -40,18 +48,27 @@ def refusal(home, as_of, tables):
 
 
 def rekeyed(tables, change):
-    return {name: table.assign(member=table["member"].map(change)) for name, table in tables.items()}
+    return {
+        name: table.assign(member=table["member"].map(change)) for name, table in tables.items()
+    }
 
 
 def with_ingestion(home, **ingestion):
     policy = {**DECLARED["policy"], "ingestion": ingestion}
-    (home.folder / "contract.yaml").write_text(yaml.safe_dump({**DECLARED, "policy": policy}, sort_keys=False))
+    (home.folder / "contract.yaml").write_text(
+        yaml.safe_dump({**DECLARED, "policy": policy}, sort_keys=False)
+    )
     return open_home(home.folder)
 
 
 def test_a_first_month_has_nothing_to_be_compared_with(home):
     found = home.lake.compared(JANUARY)
-    assert (found["count"], found["customers"], found["repeated"], found["lacking"]) == (60, None, {}, {})
+    assert (found["count"], found["customers"], found["repeated"], found["lacking"]) == (
+        60,
+        None,
+        {},
+        {},
+    )
 
 
 def test_new_and_gone_customers_are_counted_in_lake_and_receipt(home):
@@ -132,9 +149,17 @@ def test_a_column_that_is_new_in_a_file_is_named_once(home):
     tables = month_tables(FEBRUARY, 60)
     with_clicks = tables | {"visits": tables["visits"].assign(clicks=1)}
     found = published(home, FEBRUARY, with_clicks)
-    assert (found["extra_columns"]["visits"], found["new_columns"]) == (["clicks"], {"visits": ["clicks"]})
+    assert (found["extra_columns"]["visits"], found["new_columns"]) == (
+        ["clicks"],
+        {"visits": ["clicks"]},
+    )
     tables = month_tables(MARCH, 60)
-    assert published(home, MARCH, tables | {"visits": tables["visits"].assign(clicks=2)})["new_columns"] == {}
+    assert (
+        published(home, MARCH, tables | {"visits": tables["visits"].assign(clicks=2)})[
+            "new_columns"
+        ]
+        == {}
+    )
 
 
 def test_a_month_of_an_older_version_is_compared_with_as_far_as_it_is_known(home):
@@ -175,23 +200,41 @@ def test_master_data_with_ages_is_compared_without_them(tmp_path):
     home = make_home(tmp_path / "home", BUSINESS)
     key = [f"c{n}" for n in range(30)]
     members = pd.DataFrame(
-        {"customer_id": key, "joined": "2020-05-05", "country": "DE", "plan": "a", "monthly_fee": 1.5}
+        {
+            "customer_id": key,
+            "joined": "2020-05-05",
+            "country": "DE",
+            "plan": "a",
+            "monthly_fee": 1.5,
+        }
     )
     outcome = pd.DataFrame({"customer_id": key, "churned": [n % 3 == 0 for n in range(30)]})
 
     def usage(logins):
-        return pd.DataFrame({"customer_id": key, "logins_30d": logins, "hours_30d": 0.5, "tickets_90d": 1})
+        return pd.DataFrame(
+            {"customer_id": key, "logins_30d": logins, "hours_30d": 0.5, "tickets_90d": 1}
+        )
 
     published(home, JANUARY, {"customers": members, "usage": usage(1), "outcome": outcome})
     changed = outcome.assign(churned=~outcome["churned"])
-    assert published(home, FEBRUARY, {"customers": members, "usage": usage(2), "outcome": changed})["repeated"] == {}
-    assert "identical to" in str(refusal(home, MARCH, {"customers": members, "usage": usage(2), "outcome": changed}))
+    assert (
+        published(home, FEBRUARY, {"customers": members, "usage": usage(2), "outcome": changed})[
+            "repeated"
+        ]
+        == {}
+    )
+    assert "identical to" in str(
+        refusal(home, MARCH, {"customers": members, "usage": usage(2), "outcome": changed})
+    )
 
 
 def numbered(as_of, form):
     """The month's tables with keys such as 0100, or 100 without the zero."""
     tables = month_tables(as_of, 60)
-    return {name: table.assign(member=[form.format(100 + n) for n in range(60)]) for name, table in tables.items()}
+    return {
+        name: table.assign(member=[form.format(100 + n) for n in range(60)])
+        for name, table in tables.items()
+    }
 
 
 def deliver_only(home, as_of, tables):
@@ -209,7 +252,10 @@ def test_a_drop_is_not_refused_for_the_keys_of_tables_published_before(home, mon
     with monkeypatch.context() as earlier:
         earlier.setattr("churn_platform.ingestion.comparing._faults", lambda *_: [])
         publish_drop(home, MARCH)
-    for labels in (zeros["leavers"], lost["leavers"]):  # the keys of the business, then those of the month
+    for labels in (
+        zeros["leavers"],
+        lost["leavers"],
+    ):  # the keys of the business, then those of the month
         deliver_only(home, MARCH, {"leavers": labels})
         publish_drop(home, MARCH)
         assert home.lake.tables(MARCH)["leavers"]["member"].tolist() == labels["member"].tolist()
@@ -222,7 +268,9 @@ def test_a_drop_is_not_refused_for_the_keys_of_tables_published_before(home, mon
 def test_of_two_tables_that_differ_by_case_the_delivered_one_is_refused(home):
     tables = month_tables(JANUARY, 60)
     folder = deliver(
-        home, JANUARY, {"members": tables["members"].assign(member=tables["members"]["member"].str.upper())}
+        home,
+        JANUARY,
+        {"members": tables["members"].assign(member=tables["members"]["member"].str.upper())},
     )
     for name in ("visits", "leavers"):
         (folder / f"{name}.csv").unlink()
@@ -231,7 +279,9 @@ def test_of_two_tables_that_differ_by_case_the_delivered_one_is_refused(home):
 
 
 def test_what_was_found_in_a_month_is_gone_once_that_months_table_is_another(home):
-    published(home, FEBRUARY, month_tables(FEBRUARY, 60) | {"visits": month_tables(JANUARY, 60)["visits"]})
+    published(
+        home, FEBRUARY, month_tables(FEBRUARY, 60) | {"visits": month_tables(JANUARY, 60)["visits"]}
+    )
     published(home, JANUARY, {"leavers": month_tables(FEBRUARY, 60)["leavers"]})
     assert home.lake.compared(FEBRUARY)["repeated"] == {"visits": "2024-01-31"}
     assert home.lake.compared(FEBRUARY)["customers"]["before"] == "2024-01-31"
@@ -266,7 +316,9 @@ def test_a_comparison_of_an_older_version_stands(home):
     ("cut", "named"),
     [((), []), (("visits",), ["visits.csv"]), (("members", "visits", "leavers"), [])],
 )
-def test_a_file_that_ends_in_the_middle_of_a_row_is_named_where_the_others_end_with_a_line(home, cut, named):
+def test_a_file_that_ends_in_the_middle_of_a_row_is_named_where_the_others_end_with_a_line(
+    home, cut, named
+):
     folder = deliver(home, FEBRUARY, month_tables(FEBRUARY, 60))
     for table in cut:
         path = folder / f"{table}.csv"

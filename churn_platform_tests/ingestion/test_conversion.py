@@ -9,7 +9,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from churn_platform.contract.parts import Column, FileFormat
-from churn_platform.ingestion.conversion import GAP_WORDS, NULL_SPELLINGS, NULL_WORDS, Writing, convert, excel_day
+from churn_platform.ingestion.conversion import (
+    GAP_WORDS,
+    NULL_SPELLINGS,
+    NULL_WORDS,
+    Writing,
+    convert,
+    excel_day,
+)
 
 WHOLE = st.integers(-(2**63), 2**63 - 1)
 NUMBERS = ("integer", "float")
@@ -20,13 +27,21 @@ def read(values, dtype, decimal="."):
     series = values if isinstance(values, pd.Series) else pd.Series(values, dtype=object)
     typed, masks = convert(series, dtype, Writing(decimal=decimal))
     plain = [None if pd.isna(value) else value for value in typed]
-    return plain, str(typed.dtype), {code: (np.flatnonzero(mask) + 1).tolist() for code, mask in masks.items()}
+    return (
+        plain,
+        str(typed.dtype),
+        {code: (np.flatnonzero(mask) + 1).tolist() for code, mask in masks.items()},
+    )
 
 
 def test_booleans_are_read_from_every_usual_word():
     yes = ["true", "True", "TRUE", "t", "yes", "Yes", "y", "1", "1.0", 1, 1.0, True, " yes "]
     no = ["false", "False", "f", "no", "No", "n", "N", "0", "0.0", 0, 0.0, False, "NO"]
-    assert read([*yes, None, *no], "boolean") == ([True] * 13 + [None] + [False] * 13, "boolean", {})
+    assert read([*yes, None, *no], "boolean") == (
+        [True] * 13 + [None] + [False] * 13,
+        "boolean",
+        {},
+    )
 
 
 @pytest.mark.parametrize(
@@ -44,7 +59,9 @@ def test_booleans_that_are_typed_already_stay_what_they_are(values):
 
 
 def test_what_is_neither_true_nor_false_is_a_fault():
-    assert read(["yes", "maybe", "2", 2, 0.5, "yess", "-1"], "boolean")[2] == {"not_a_boolean": [2, 3, 4, 5, 6, 7]}
+    assert read(["yes", "maybe", "2", 2, 0.5, "yess", "-1"], "boolean")[2] == {
+        "not_a_boolean": [2, 3, 4, 5, 6, 7]
+    }
     assert read(pd.Series([1.0, 2.0, np.nan, 0.5]), "boolean")[2] == {"not_a_boolean": [2, 4]}
 
 
@@ -77,7 +94,9 @@ def test_whole_numbers_are_read_in_every_form():
     assert read(words, "integer") == ([3, 3, -7, 4, 1000, 3, 3, 0, None, 7, 31, 255], "Int64", {})
 
 
-@pytest.mark.parametrize("dtype", ["int8", "int32", "uint8", "UInt64", "float32", "float64", "bool", "boolean"])
+@pytest.mark.parametrize(
+    "dtype", ["int8", "int32", "uint8", "UInt64", "float32", "float64", "bool", "boolean"]
+)
 def test_a_whole_number_is_the_same_in_every_physical_type(dtype):
     assert read(pd.Series([1, 0], dtype=dtype), "integer") == ([1, 0], "Int64", {})
 
@@ -87,7 +106,11 @@ def test_what_is_no_whole_number_of_64_bits_is_a_fault():
     values, _, faults = read(["1", *bad, None], "integer")
     assert (values, faults) == ([1, *[None] * 9], {"not_a_whole_number": list(range(2, 10))})
     unsigned = pd.Series([2**63 - 1, 2**63, 2**64 - 1], dtype="uint64")
-    assert read(unsigned, "integer") == ([2**63 - 1, None, None], "Int64", {"not_a_whole_number": [2, 3]})
+    assert read(unsigned, "integer") == (
+        [2**63 - 1, None, None],
+        "Int64",
+        {"not_a_whole_number": [2, 3]},
+    )
     assert read(pd.Series([1.5, 2.0, 2.0**60, np.inf]), "integer")[2] == {
         "not_a_whole_number": [1, 3],
         "infinite": [4],
@@ -118,7 +141,11 @@ def test_an_infinity_is_a_fault_in_text_and_typed():
     words = ["inf", "-Infinity", np.inf, -np.inf, "1e400", "1", "abc"]
     values, _, faults = read(words, "float")
     assert (values[5], faults) == (1.0, {"infinite": [1, 2, 3, 4, 5], "not_a_number": [7]})
-    assert read(pd.Series([1.0, np.inf, np.nan]), "float") == ([1.0, None, None], "float64", {"infinite": [2]})
+    assert read(pd.Series([1.0, np.inf, np.nan]), "float") == (
+        [1.0, None, None],
+        "float64",
+        {"infinite": [2]},
+    )
 
 
 @pytest.mark.parametrize("dtype", NUMBERS)
@@ -126,10 +153,15 @@ def test_a_decimal_comma_is_named_and_read_where_the_contract_says_so(dtype):
     assert read(["1", "2,0", "-3,0", ",5"], dtype)[2] == {"decimal_comma": [2, 3, 4]}
     values, _, faults = read(["1", "2,0", "-3,0", "4.0", None, "x"], dtype, decimal=",")
     assert values == [1, 2, -3, None, None, None]
-    assert faults == {"decimal_point": [4], ("not_a_number" if dtype == "float" else "not_a_whole_number"): [6]}
+    assert faults == {
+        "decimal_point": [4],
+        ("not_a_number" if dtype == "float" else "not_a_whole_number"): [6],
+    }
 
 
-@pytest.mark.parametrize("word", ["1,234", "1,234,567", "1,234.5", "12 345", "1'234", "1.234.567,8", "1\u00a0234"])
+@pytest.mark.parametrize(
+    "word", ["1,234", "1,234,567", "1,234.5", "12 345", "1'234", "1.234.567,8", "1\u00a0234"]
+)
 def test_a_thousands_separator_is_named(word):
     for dtype in NUMBERS:
         assert read(["1", word], dtype)[2] == {"thousands_separator": [2]}
@@ -148,7 +180,9 @@ def test_dates_are_read_as_written_whatever_their_time_and_zone():
 @pytest.mark.parametrize("unit", ["s", "us", "ns"])
 @pytest.mark.parametrize("zone", [None, "UTC", "Asia/Tokyo"])
 def test_typed_dates_keep_their_date(zone, unit):
-    values = pd.Series(pd.to_datetime(["2024-01-31T00:30", None])).dt.as_unit(unit).dt.tz_localize(zone)
+    values = (
+        pd.Series(pd.to_datetime(["2024-01-31T00:30", None])).dt.as_unit(unit).dt.tz_localize(zone)
+    )
     assert read(values, "date") == ([pd.Timestamp("2024-01-31"), None], "datetime64[s]", {})
 
 
@@ -207,12 +241,19 @@ def test_a_declared_word_is_no_value_in_any_dtype(dtype):
 
 
 def test_a_number_that_stands_for_no_value_is_missing_in_every_form():
-    for values in (["-1", "-1.0", "999", "5"], pd.Series([-1.0, -1, 999, 5]), pd.Series([-1, -1, 999, 5])):
+    for values in (
+        ["-1", "-1.0", "999", "5"],
+        pd.Series([-1.0, -1, 999, 5]),
+        pd.Series([-1, -1, 999, 5]),
+    ):
         for dtype in NUMBERS:
             assert written(values, dtype, missing=("-1", "999")) == ([None, None, None, 5], set())
     dates = ["9999-12-31", "9999-12-31T00:00:00", "0000-00-00", "2024-01-31"]
     missing = ("9999-12-31", "0000-00-00")
-    assert written(dates, "date", missing=missing) == ([None, None, None, pd.Timestamp("2024-01-31")], set())
+    assert written(dates, "date", missing=missing) == (
+        [None, None, None, pd.Timestamp("2024-01-31")],
+        set(),
+    )
     typed = pd.Series(np.array(["9999-12-31", "2024-01-31"], dtype="datetime64[s]"))
     assert written(typed, "date", missing=missing) == ([None, pd.Timestamp("2024-01-31")], set())
 
@@ -227,8 +268,12 @@ def test_a_word_that_is_a_category_stays_one():
 def test_a_column_s_own_signs_take_precedence_over_those_of_the_files():
     files = FileFormat(delimiter=";", decimal=",", thousands=".")
     assert Writing.of(files, Column(dtype="float")) == Writing(decimal=",", thousands=".")
-    assert Writing.of(files, Column(dtype="float", decimal=".")) == Writing(decimal=".", thousands="")
-    assert Writing.of(files, Column(dtype="float", decimal=".", thousands=" ")) == Writing(decimal=".", thousands=" ")
+    assert Writing.of(files, Column(dtype="float", decimal=".")) == Writing(
+        decimal=".", thousands=""
+    )
+    assert Writing.of(files, Column(dtype="float", decimal=".", thousands=" ")) == Writing(
+        decimal=".", thousands=" "
+    )
 
 
 @pytest.mark.parametrize(
@@ -284,12 +329,20 @@ def test_grouped_digits_are_the_same_number(numbers):
     ],
 )
 def test_a_declared_date_format_is_read(date_format, word, date):
-    expected = pd.Series([date], dtype="datetime64[s]")[0] if date < "2262" else dt.datetime.fromisoformat(date)
-    assert written([word, "", None], "date", date_format=date_format) == ([expected, None, None], set())
+    expected = (
+        pd.Series([date], dtype="datetime64[s]")[0]
+        if date < "2262"
+        else dt.datetime.fromisoformat(date)
+    )
+    assert written([word, "", None], "date", date_format=date_format) == (
+        [expected, None, None],
+        set(),
+    )
 
 
 @pytest.mark.parametrize(
-    ("date_format", "word"), [("%d.%m.%Y", "2022-03-05"), ("excel", "soon"), ("epoch_seconds", "1e99")]
+    ("date_format", "word"),
+    [("%d.%m.%Y", "2022-03-05"), ("excel", "soon"), ("epoch_seconds", "1e99")],
 )
 def test_a_date_in_another_than_the_declared_format_is_a_fault(date_format, word):
     assert written([word], "date", date_format=date_format) == ([None], {"not_a_date"})
@@ -297,7 +350,10 @@ def test_a_date_in_another_than_the_declared_format_is_a_fault(date_format, word
 
 def test_typed_numbers_are_dates_by_a_declared_format():
     for numbers in (pd.Series([45322.0, np.nan]), pd.Series([45322, None], dtype="Int64")):
-        assert written(numbers, "date", date_format="excel") == ([pd.Timestamp("2024-01-31"), None], set())
+        assert written(numbers, "date", date_format="excel") == (
+            [pd.Timestamp("2024-01-31"), None],
+            set(),
+        )
 
 
 @given(numbers=st.lists(st.floats(allow_nan=False), min_size=1, max_size=6))

@@ -13,7 +13,14 @@ from churn_platform.ingestion import database_source as database_tables
 from churn_platform.ingestion.database_source import pull
 from churn_platform.ingestion.publish import gathered, publish_drop, take_in
 from churn_platform_tests.databases import PASSWORD, Postgres, run_sql, store
-from churn_platform_tests.small_business import DECLARED, FEBRUARY, JANUARY, deliver, make_home, month_tables
+from churn_platform_tests.small_business import (
+    DECLARED,
+    FEBRUARY,
+    JANUARY,
+    deliver,
+    make_home,
+    month_tables,
+)
 
 ROWS = 120
 BY_TABLE = {"url": "${CRM_URL}", "as_of_column": "valid_on"}
@@ -29,7 +36,11 @@ def postgres(tmp_path_factory):
 @pytest.fixture(params=["sqlite", "postgres"])
 def crm(request, tmp_path, monkeypatch):
     """A database with two months of the gym; its URL, which is in the environment."""
-    url = f"sqlite:///{tmp_path / 'crm.db'}" if request.param == "sqlite" else request.getfixturevalue("postgres").new()
+    url = (
+        f"sqlite:///{tmp_path / 'crm.db'}"
+        if request.param == "sqlite"
+        else request.getfixturevalue("postgres").new()
+    )
     for month in (JANUARY, FEBRUARY):
         store(url, month, month_tables(month, ROWS))
     monkeypatch.setenv("CRM_URL", url)
@@ -40,7 +51,11 @@ def declared(**sources):
     """The gym with some of its tables in a database; a text is a query, True the table of the same name."""
     made = copy.deepcopy(DECLARED)
     for name, source in sources.items():
-        own = {**BY_TABLE, "table": name} if source is True else {"url": "${CRM_URL}", "query": source}
+        own = (
+            {**BY_TABLE, "table": name}
+            if source is True
+            else {"url": "${CRM_URL}", "query": source}
+        )
         made["tables"][name]["source"] = own if isinstance(source, bool | str) else source
     return made
 
@@ -129,8 +144,12 @@ def test_faults_of_rows_are_those_of_a_file_and_nothing_is_taken_in(crm, tmp_pat
 
 
 def test_the_database_is_only_read(crm, tmp_path):
-    query = "DELETE FROM members WHERE valid_on = :as_of RETURNING member, months, plan, has_app, town"
-    with pytest.raises(DataError, match=r"^tables\.members\.source: the database refuses the query: "):
+    query = (
+        "DELETE FROM members WHERE valid_on = :as_of RETURNING member, months, plan, has_app, town"
+    )
+    with pytest.raises(
+        DataError, match=r"^tables\.members\.source: the database refuses the query: "
+    ):
         taken_in(home_of(tmp_path / "home", members=query), JANUARY)
     engine = sa.create_engine(crm)
     with engine.connect() as connection:
@@ -151,7 +170,9 @@ def test_the_database_is_only_read(crm, tmp_path):
     ],
 )  # fmt: skip
 def test_what_the_database_refuses_is_one_sentence(crm, tmp_path, source, said):
-    with pytest.raises((DataError, UsageError), match=rf"^tables\.members\.source: {said}$") as caught:
+    with pytest.raises(
+        (DataError, UsageError), match=rf"^tables\.members\.source: {said}$"
+    ) as caught:
         taken_in(home_of(tmp_path / "home", members=source), JANUARY)
     assert "\n" not in str(caught.value)
     assert PASSWORD not in str(caught.value)
@@ -159,7 +180,9 @@ def test_what_the_database_refuses_is_one_sentence(crm, tmp_path, source, said):
 
 def test_a_wrong_password_is_told_without_it(postgres, tmp_path, monkeypatch):
     monkeypatch.setenv("CRM_URL", postgres.url(password="wr0ng-secret"))
-    with pytest.raises(DataError, match=r"refuses the login: .*password authentication failed for user") as caught:
+    with pytest.raises(
+        DataError, match=r"refuses the login: .*password authentication failed for user"
+    ) as caught:
         taken_in(home_of(tmp_path / "home", **ALL), JANUARY)
     assert "wr0ng-secret" not in str(caught.value)
     assert "crm:***@" in str(caught.value)
@@ -169,7 +192,9 @@ def test_a_wrong_password_is_told_without_it(postgres, tmp_path, monkeypatch):
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "no-such-host.invalid:5432"])
 def test_a_database_that_is_away_is_told_with_its_address(address, tmp_path, monkeypatch):
     monkeypatch.setenv("CRM_URL", f"postgresql+psycopg2://crm:{PASSWORD}@{address}/crm")
-    with pytest.raises(DataError, match=r"^tables\.members\.source: the database .*does not answer: ") as caught:
+    with pytest.raises(
+        DataError, match=r"^tables\.members\.source: the database .*does not answer: "
+    ) as caught:
         taken_in(home_of(tmp_path / "home", **ALL), JANUARY)
     assert address in str(caught.value)
     assert PASSWORD not in str(caught.value)
@@ -180,7 +205,10 @@ def test_a_database_that_is_away_is_told_with_its_address(address, tmp_path, mon
     [
         ("nonsense pa55-word", "is not a database URL: write it as"),
         ("unknown://crm:pa55-word@host/crm", "is not a database URL: write it as"),
-        ("mysql+mysqldb://crm:pa55-word@host/crm", "needs a driver that is not installed: `pip install mysqlclient`"),
+        (
+            "mysql+mysqldb://crm:pa55-word@host/crm",
+            "needs a driver that is not installed: `pip install mysqlclient`",
+        ),
     ],
 )
 def test_a_url_that_cannot_be_used_is_told_without_it(url, said, tmp_path, monkeypatch):
@@ -200,7 +228,10 @@ def test_a_sqlite_file_that_is_not_there_is_told_and_not_made(tmp_path, monkeypa
 def test_a_variable_that_is_not_set_is_named_and_may_stand_in_a_file(crm, tmp_path, monkeypatch):
     monkeypatch.delenv("CRM_URL")
     home = home_of(tmp_path / "home", **ALL)
-    with pytest.raises(UsageError, match=r"^tables\.members\.source\.url: CRM_URL is not set: set it, or CRM_URL_FILE"):
+    with pytest.raises(
+        UsageError,
+        match=r"^tables\.members\.source\.url: CRM_URL is not set: set it, or CRM_URL_FILE",
+    ):
         taken_in(home, JANUARY)
     (tmp_path / "secret").write_text(f"{crm}\n")
     monkeypatch.setenv("CRM_URL_FILE", str(tmp_path / "secret"))
@@ -220,7 +251,10 @@ def test_a_contract_of_files_alone_needs_a_folder(tmp_path):
         ([True, "x"], ["True", "x"]),
         ([2**70, 1], [str(2**70), "1"]),
         ([b"ab", None], ["b'ab'", None]),
-        ([pd.Timestamp("2024-01-31").to_pydatetime(), None], [pd.Timestamp("2024-01-31").to_pydatetime(), None]),
+        (
+            [pd.Timestamp("2024-01-31").to_pydatetime(), None],
+            [pd.Timestamp("2024-01-31").to_pydatetime(), None],
+        ),
         ([None, None], [None, None]),
     ],
 )
@@ -232,7 +266,13 @@ def test_decimals_are_rounded_as_in_a_file_and_whole_ones_are_whole_numbers():
     from decimal import Decimal
 
     texts = ["12.34", "0.1", "1234567.89", "0.000001", "99999999999.99"]
-    assert database_tables._column([Decimal(text) for text in texts]).to_pylist() == [float(text) for text in texts]
-    assert database_tables._column([Decimal("5"), Decimal("7.00"), None]).to_pylist() == [5, 7, None]
+    assert database_tables._column([Decimal(text) for text in texts]).to_pylist() == [
+        float(text) for text in texts
+    ]
+    assert database_tables._column([Decimal("5"), Decimal("7.00"), None]).to_pylist() == [
+        5,
+        7,
+        None,
+    ]
     nan = database_tables._column([Decimal("NaN"), Decimal("1")]).to_pylist()
     assert nan[0] != nan[0]

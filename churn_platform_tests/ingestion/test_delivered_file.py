@@ -31,12 +31,16 @@ def opened(content, encoding="utf-8", delimiter=","):
 
 def rows(text):
     """The rows as tuples of text, and how many were left out."""
-    strings = arrow_csv.ConvertOptions(column_types=dict.fromkeys(text.header, pa.string()), strings_can_be_null=False)
+    strings = arrow_csv.ConvertOptions(
+        column_types=dict.fromkeys(text.header, pa.string()), strings_can_be_null=False
+    )
     table, ragged = text.parse(strings)
     return [tuple(row.values()) for row in table.to_pylist()], len(ragged)
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1250"])
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1250"]
+)
 def test_every_encoding_gives_the_same_rows(encoding):
     assert rows(opened(TEXT.encode(encoding), encoding)) == ([("1", "Łódź"), ("2", "Kraków")], 0)
 
@@ -143,7 +147,9 @@ def test_quotes_that_are_closed_or_part_of_a_text_are_read(body, cells):
     assert rows(opened("id,x\n" + body))[0] == [(str(n + 1), cell) for n, cell in enumerate(cells)]
 
 
-@given(cells=st.lists(st.text(alphabet='a"\n\r,; ', min_size=1, max_size=8), min_size=1, max_size=6))
+@given(
+    cells=st.lists(st.text(alphabet='a"\n\r,; ', min_size=1, max_size=8), min_size=1, max_size=6)
+)
 @example(cells=['"\n"', ",\n"])
 @settings(deadline=None, max_examples=60)
 def test_every_properly_quoted_text_is_read_back(cells):
@@ -168,12 +174,30 @@ def test_a_packed_file_is_unpacked_and_a_cut_one_cannot_be_read(tmp_path):
 
 
 def test_the_files_of_tables_are_found_by_their_endings_in_any_case(tmp_path):
-    for name in ("a.CSV", "a.parquet", "b.csv.gz", "c.Parquet", "c.v2.csv", "readme.md", "_SUCCESS", "d.xlsx"):
+    for name in (
+        "a.CSV",
+        "a.parquet",
+        "b.csv.gz",
+        "c.Parquet",
+        "c.v2.csv",
+        "readme.md",
+        "_SUCCESS",
+        "d.xlsx",
+    ):
         (tmp_path / name).touch()
     found = {stem: [path.name for path in paths] for stem, paths in table_files(tmp_path).items()}
-    assert found == {"a": ["a.CSV", "a.parquet"], "b": ["b.csv.gz"], "c": ["c.Parquet"], "c.v2": ["c.v2.csv"]}
+    assert found == {
+        "a": ["a.CSV", "a.parquet"],
+        "b": ["b.csv.gz"],
+        "c": ["c.Parquet"],
+        "c.v2": ["c.v2.csv"],
+    }
     assert (suffix_of(tmp_path / "b.CSV.GZ"), stem_of(tmp_path / "b.CSV.GZ")) == (".csv.gz", "b")
-    assert [is_text(tmp_path / name) for name in ("a.CSV", "b.csv.gz", "c.Parquet")] == [True, True, False]
+    assert [is_text(tmp_path / name) for name in ("a.CSV", "b.csv.gz", "c.Parquet")] == [
+        True,
+        True,
+        False,
+    ]
 
 
 def test_a_file_that_is_cut_short_while_it_is_read_keeps_its_content_and_the_process(tmp_path):

@@ -20,12 +20,19 @@ def test_drops_are_the_dated_folders_with_a_table_oldest_first(tmp_path, small_c
     (tmp_path / "2024-04-30" / "members.csv").write_text(HEADER)
     (tmp_path / "2024-04-30" / "_INCOMING").touch()
     found = find_drops(tmp_path, small_contract)
-    assert [(drop.as_of, list(drop.files)) for drop in found] == [(JANUARY, ["visits"]), (FEBRUARY, ["members"])]
+    assert [(drop.as_of, list(drop.files)) for drop in found] == [
+        (JANUARY, ["visits"]),
+        (FEBRUARY, ["members"]),
+    ]
     assert find_drops(tmp_path / "nowhere", small_contract) == []
 
 
 def test_a_drop_knows_its_newest_change_and_whether_it_is_marked_complete(tmp_path, small_contract):
-    for name, changed in (("members.csv", 1_700_000_000), ("visits.csv", 1_700_000_500), ("other.csv", 1_800_000_000)):
+    for name, changed in (
+        ("members.csv", 1_700_000_000),
+        ("visits.csv", 1_700_000_500),
+        ("other.csv", 1_800_000_000),
+    ):
         (tmp_path / name).write_text("a\n")
         os.utime(tmp_path / name, (changed, changed))
     drop = open_drop(tmp_path, JANUARY, small_contract)
@@ -59,22 +66,34 @@ def test_the_fingerprint_is_of_names_and_bytes_and_of_no_times(tmp_path, small_c
 
 def by_times(folder):
     """The fingerprint that versions up to 2026 recorded."""
-    found = {path.stem: [path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in folder.glob("*.csv")}
+    found = {
+        path.stem: [path.name, path.stat().st_size, path.stat().st_mtime_ns]
+        for path in folder.glob("*.csv")
+    }
     return digest_of(found)
 
 
-def test_a_drop_that_an_earlier_version_published_is_known_by_the_fingerprint_of_that_version(tmp_path, small_contract):
+def test_a_drop_that_an_earlier_version_published_is_known_by_the_fingerprint_of_that_version(
+    tmp_path, small_contract
+):
     (tmp_path / "members.csv").write_text(HEADER)
     (tmp_path / "visits.csv").write_text("member\n")
     recorded = by_times(tmp_path)
     drop = open_drop(tmp_path, JANUARY, small_contract)
     assert drop.fingerprint_as(recorded) == recorded
-    assert drop.fingerprint_as(None) == drop.fingerprint_as(drop.fingerprint) == drop.fingerprint != recorded
+    assert (
+        drop.fingerprint_as(None)
+        == drop.fingerprint_as(drop.fingerprint)
+        == drop.fingerprint
+        != recorded
+    )
     os.utime(tmp_path / "members.csv", (0, 0))
     assert drop.fingerprint_as(recorded) == drop.fingerprint
 
 
-def test_a_table_with_a_csv_and_a_parquet_file_has_a_double_that_the_fingerprint_sees(tmp_path, small_contract):
+def test_a_table_with_a_csv_and_a_parquet_file_has_a_double_that_the_fingerprint_sees(
+    tmp_path, small_contract
+):
     (tmp_path / "members.csv").write_text(HEADER)
     alone = open_drop(tmp_path, JANUARY, small_contract)
     (tmp_path / "members.parquet").write_text("x")
@@ -92,11 +111,14 @@ def test_a_file_is_found_by_the_name_that_the_contract_gives_it(tmp_path):
     assert open_drop(tmp_path, JANUARY, contract).files == {"members": tmp_path / "Member list.csv"}
 
 
-def test_what_is_declared_about_reading_is_part_of_the_fingerprint_and_nothing_declared_is_not(tmp_path):
+def test_what_is_declared_about_reading_is_part_of_the_fingerprint_and_nothing_declared_is_not(
+    tmp_path,
+):
     (tmp_path / "visits.csv").write_text("member,hours\n")
     plain = open_drop(tmp_path, JANUARY, declared())
     assert (
-        plain.fingerprint == f"content:{digest_of({'visits': ['visits.csv', plain.digests.of(plain.files['visits'])]})}"
+        plain.fingerprint
+        == f"content:{digest_of({'visits': ['visits.csv', plain.digests.of(plain.files['visits'])]})}"
     )
     recorded = by_times(tmp_path)
     assert plain.fingerprint_as(recorded) == recorded
@@ -125,4 +147,6 @@ OTHERS = (
 def with_another(**declaration):
     """The gym's tables with something declared about one more column."""
     other = {"dtype": "float", "nullable": True, **declaration}
-    return DECLARED["tables"] | {"visits": {"columns": {"hours": {"dtype": "float"}, "other": other}}}
+    return DECLARED["tables"] | {
+        "visits": {"columns": {"hours": {"dtype": "float"}, "other": other}}
+    }

@@ -31,7 +31,10 @@ def test_one_row_is_said_in_the_singular_and_a_file_s_fault_without_rows():
     assert fault("empty", "t", "x", positions=rows(4)).sentence() == (
         "table 't', column 'x': 1 value empty (in row 4); fill them or set nullable: true in the contract."
     )
-    assert fault("no_rows", "t", file="t.csv").sentence() == "t.csv: the table has no rows; deliver the month's rows."
+    assert (
+        fault("no_rows", "t", file="t.csv").sentence()
+        == "t.csv: the table has no rows; deliver the month's rows."
+    )
     ragged = fault("ragged_rows", "t", file="t.csv", positions=rows(2, 7), examples=["2,3,4"])
     assert ragged.sentence().startswith(
         "t.csv: 2 rows with more or fewer cells than the header (found '2,3,4' in rows 2, 7)"
@@ -47,7 +50,10 @@ def test_a_fault_of_the_drop_names_no_table():
 
 
 def test_a_long_example_is_shown_cut():
-    assert len(fault("too_long", "t", "x", positions=rows(1), examples=["x" * 10_000]).sentence()) < 160
+    assert (
+        len(fault("too_long", "t", "x", positions=rows(1), examples=["x" * 10_000]).sentence())
+        < 160
+    )
 
 
 def test_thousands_are_shown_as_such_and_row_numbers_are_not_listed():
@@ -56,7 +62,9 @@ def test_thousands_are_shown_as_such_and_row_numbers_are_not_listed():
     assert found.shown_rows == "1, 2, 3, ..."
 
 
-@pytest.mark.parametrize(("share", "said"), [(0.01, "1%"), (0.0025, "0.25%"), (1, "100%"), (0.123456, "12.3%")])
+@pytest.mark.parametrize(
+    ("share", "said"), [(0.01, "1%"), (0.0025, "0.25%"), (1, "100%"), (0.123456, "12.3%")]
+)
 def test_a_share_is_said_as_a_percentage(share, said):
     assert percent(share) == said
 
@@ -66,10 +74,13 @@ def test_codes_are_unique():
 
 
 @pytest.mark.parametrize(
-    ("heading", "kinds"), [("What is quarantined", CELL_KINDS), ("What is refused", STRUCTURAL_KINDS)]
+    ("heading", "kinds"),
+    [("What is quarantined", CELL_KINDS), ("What is refused", STRUCTURAL_KINDS)],
 )
 def test_the_page_about_drops_lists_exactly_the_kinds_of_the_code_in_its_words(heading, kinds):
-    section = re.search(rf"^## {heading}\n(.*?)(?=^## |\Z)", DROPS, flags=re.MULTILINE | re.DOTALL).group(1)
+    section = re.search(
+        rf"^## {heading}\n(.*?)(?=^## |\Z)", DROPS, flags=re.MULTILINE | re.DOTALL
+    ).group(1)
     listed = re.findall(r"^\| `(\w+)` \| (.*?) \| (.*?) \|$", section, flags=re.MULTILINE)
     assert listed == [(kind.code, words(kind.says), words(kind.remedy)) for kind in kinds]
 

@@ -23,7 +23,9 @@ def drops(tmp_path, monkeypatch):
 def read(monkeypatch):
     names = []
     original = file_digests.sha256_file
-    monkeypatch.setattr(file_digests, "sha256_file", lambda path: names.append(path.name) or original(path))
+    monkeypatch.setattr(
+        file_digests, "sha256_file", lambda path: names.append(path.name) or original(path)
+    )
     return names
 
 

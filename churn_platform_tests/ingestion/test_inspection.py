@@ -18,7 +18,9 @@ def said(tmp_path, small_contract):
     def ask(content, *, contract=None, name="visits.csv"):
         path = tmp_path / name
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return [fault.sentence() for fault in inspect(path, contract or small_contract, "visits")[1]]
+        return [
+            fault.sentence() for fault in inspect(path, contract or small_contract, "visits")[1]
+        ]
 
     return ask
 
@@ -47,24 +49,32 @@ def test_an_empty_file_is_said_to_be_empty(said, content, name):
     assert said(content, name=name) == [f"{name}: the file is empty; deliver it again."]
 
 
-@pytest.mark.parametrize("content", [workbook(), b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"], ids=["xlsx", "xls"])
+@pytest.mark.parametrize(
+    "content", [workbook(), b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"], ids=["xlsx", "xls"]
+)
 def test_an_excel_file_that_was_renamed_is_recognised(said, content):
     assert said(content) == ["visits.csv: this is an Excel file; save the sheet as CSV."]
 
 
-@pytest.mark.parametrize("content", ["<!DOCTYPE html><p>Log in", "\n <html>", "\ufeff<table>", '<?xml version="1.0"?>'])
+@pytest.mark.parametrize(
+    "content", ["<!DOCTYPE html><p>Log in", "\n <html>", "\ufeff<table>", '<?xml version="1.0"?>']
+)
 def test_a_web_page_is_recognised(said, content):
     assert said(content) == [
         "visits.csv: this is an HTML page; download the data itself; a login page often comes instead."
     ]
 
 
-@pytest.mark.parametrize(("content", "form"), [(b"PAR1xx", "Parquet"), (gzip.compress(b"member", mtime=0), "gzip")])
+@pytest.mark.parametrize(
+    ("content", "form"), [(b"PAR1xx", "Parquet"), (gzip.compress(b"member", mtime=0), "gzip")]
+)
 def test_another_format_under_the_name_of_a_csv_is_named(said, content, form):
     assert said(content) == [f"visits.csv: this is a {form} file; deliver it as csv."]
 
 
-@pytest.mark.parametrize(("delimiter", "shown"), [(";", ";"), ("\t", "\\t"), ("|", "|"), (" ", "a blank")])
+@pytest.mark.parametrize(
+    ("delimiter", "shown"), [(";", ";"), ("\t", "\\t"), ("|", "|"), (" ", "a blank")]
+)
 def test_another_delimiter_is_found_and_the_setting_named(said, delimiter, shown):
     assert said(f"member{delimiter}hours\nm1{delimiter}1\n") == [
         (
@@ -107,7 +117,13 @@ def test_a_header_in_another_encoding_is_said_to_be_in_the_header(said):
 
 def test_a_mark_says_how_a_file_is_written_and_without_one_the_encoding_is_named(said):
     for encoding in ("utf-8-sig", "utf-16", "utf-32"):
-        assert said("member,hours\nm1,1\n".encode(encoding), contract=declared(files={"encoding": "cp1252"})) == []
+        assert (
+            said(
+                "member,hours\nm1,1\n".encode(encoding),
+                contract=declared(files={"encoding": "cp1252"}),
+            )
+            == []
+        )
     for encoding in ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"):
         content = "member,hours\nm1,1\n".encode(encoding)
         [sentence] = said(content)

@@ -31,7 +31,15 @@ def compared(**changes):
 
 
 def change(**changes):
-    counts = {"before": "2024-01-31", "customers": 1000, "still": 950, "new": 50, "gone": 50, "near": 0, "share": 0.05}
+    counts = {
+        "before": "2024-01-31",
+        "customers": 1000,
+        "still": 950,
+        "new": 50,
+        "gone": 50,
+        "near": 0,
+        "share": 0.05,
+    }
     return {**counts, **changes}
 
 
@@ -64,11 +72,15 @@ def test_the_comparison_of_a_month_warns_by_the_policy(found, expected):
 def test_a_table_of_some_customers_only_does_not_warn_every_month():
     usual = compared(lacking={"tickets": 600})
     assert of_comparison(compared(lacking={"tickets": 610}), usual, POLICY) == []
-    assert codes(of_comparison(compared(lacking={"usage": 610}), usual, POLICY)) == [("TABLE_LACKS_CUSTOMERS", "usage")]
+    assert codes(of_comparison(compared(lacking={"usage": 610}), usual, POLICY)) == [
+        ("TABLE_LACKS_CUSTOMERS", "usage")
+    ]
 
 
 def test_the_sentences_say_how_many_customers_changed():
-    (warning,) = of_comparison(compared(customers=change(new=700, gone=400, share=0.7)), None, POLICY)
+    (warning,) = of_comparison(
+        compared(customers=change(new=700, gone=400, share=0.7)), None, POLICY
+    )
     assert "700" in warning.sentence
     assert "400" in warning.sentence
     assert "2024-01-31" in warning.sentence
@@ -85,7 +97,8 @@ def test_an_impossible_churn_rate_and_other_doubts_have_two_codes():
 
 
 @pytest.mark.parametrize(
-    ("labelled", "percent"), [(0, ""), (1, "0%"), (989, "98%"), (990, ""), (999, ""), (1000, ""), (1001, "")]
+    ("labelled", "percent"),
+    [(0, ""), (1, "0%"), (989, "98%"), (990, ""), (999, ""), (1000, ""), (1001, "")],
 )
 def test_labels_of_some_customers_are_counted_beyond_a_few_missing_ones(labelled, percent):
     found = of_label_count(LabelCount(labelled, 1000), IngestionPolicy())
@@ -94,13 +107,20 @@ def test_labels_of_some_customers_are_counted_beyond_a_few_missing_ones(labelled
 
 
 def drift(unknown=None, alarms=("drift share 40.0% is above 5.0%",)):
-    column = {"column": "plan"} if unknown is None else {"column": "plan", "unknown_categories": unknown}
+    column = (
+        {"column": "plan"} if unknown is None else {"column": "plan", "unknown_categories": unknown}
+    )
     return {"production_version": 3, "alarms": list(alarms), "result": {"columns": [column]}}
 
 
 @pytest.mark.parametrize(
     ("labelled", "why_not", "warned"),
-    [(True, "", False), (False, "", True), (True, "Cooling down.", True), (False, "No labels.", True)],
+    [
+        (True, "", False),
+        (False, "", True),
+        (True, "Cooling down.", True),
+        (False, "No labels.", True),
+    ],
 )
 def test_drift_is_a_warning_only_where_no_candidate_can_answer_it(labelled, why_not, warned):
     found = of_drift(drift(), labelled=labelled, why_not=why_not)
@@ -121,7 +141,8 @@ def test_a_month_without_a_drift_report_has_no_warning_of_drift():
 
 
 @pytest.mark.parametrize(
-    ("unknown", "code"), [({"Plus": 0.02}, "NEW_CATEGORY"), ({"M": 0.4, "N": 0.2}, "UNKNOWN_CATEGORY_SHARE")]
+    ("unknown", "code"),
+    [({"Plus": 0.02}, "NEW_CATEGORY"), ({"M": 0.4, "N": 0.2}, "UNKNOWN_CATEGORY_SHARE")],
 )
 def test_a_category_that_the_model_never_saw_is_named_with_its_share(unknown, code):
     (warning,) = of_drift(drift(unknown, alarms=()), labelled=True)
@@ -138,7 +159,12 @@ def test_what_other_records_know_is_a_warning_too():
     ]
     assert [w.code for w in of_scores({"list_note": "All have left."})] == ["LIST_OF_THE_PAST"]
     assert of_scores({}) == of_scores(None) == []
-    finding = {"code": "GATE008", "title": "Forward value", "outcome": "warn", "detail": "It may not last."}
+    finding = {
+        "code": "GATE008",
+        "title": "Forward value",
+        "outcome": "warn",
+        "detail": "It may not last.",
+    }
     decision = {"findings": [finding, {**finding, "code": "GATE001", "outcome": "pass"}]}
     assert codes(of_decision(decision)) == [("DECISION_WARNING", "GATE008")]
     assert of_decision(None) == []
@@ -159,7 +185,12 @@ def test_warnings_are_the_same_in_any_order_and_with_the_same_figures():
 
 
 def test_a_request_for_a_persons_answer_is_no_warning_once_it_was_given():
-    finding = {"code": "GATE012", "title": "Plausible labels", "outcome": "warn", "detail": "Check the labels."}
+    finding = {
+        "code": "GATE012",
+        "title": "Plausible labels",
+        "outcome": "warn",
+        "detail": "Check the labels.",
+    }
     decision = {"findings": [finding, {**finding, "code": "GATE009"}]}
     assert [w.about for w in of_decision(decision)] == ["GATE012", "GATE009"]
     assert [w.about for w in of_decision(decision, answered=True)] == ["GATE009"]
@@ -180,7 +211,12 @@ def test_the_server_finds_the_warnings_of_the_newest_month_in_the_ledger():
     february = ("drop accepted", "2024-02-29", {})
     assert newest_warnings(receipts(february, raised)) == [{"as_of": "2024-02-29", **one}]
     assert newest_warnings(receipts(february, raised, ("drop accepted", "2024-03-31", {}))) == []
-    assert newest_warnings(receipts(february, raised, ("warnings cleared", "2024-02-29", {"warnings": []}))) == []
+    assert (
+        newest_warnings(
+            receipts(february, raised, ("warnings cleared", "2024-02-29", {"warnings": []}))
+        )
+        == []
+    )
     older = ("warnings raised", "2024-01-31", {"warnings": [one]})
     assert newest_warnings(receipts(february, raised, older)) == [{"as_of": "2024-02-29", **one}]
     assert newest_warnings([]) == []

@@ -20,7 +20,9 @@ def found(home):
     """Judge January with some values of `hours` and extra rows of visits."""
 
     def judge(hours=(), again=0, drop=()):
-        tables = {name: table for name, table in month_tables(JANUARY, 400).items() if name not in drop}
+        tables = {
+            name: table for name, table in month_tables(JANUARY, 400).items() if name not in drop
+        }
         if "visits" in tables:
             visits = tables["visits"].astype(object)
             visits["hours"] = [*hours, *["2"] * (400 - len(hours))]
@@ -53,7 +55,10 @@ def test_an_accepted_drop_shows_what_was_put_aside_and_where(found):
 
 def test_the_table_of_files_counts_rows_duplicates_and_faulty_rows(found):
     html = page(found(["-1"], again=0))
-    assert '<td><code>visits.csv</code></td><td>visits</td><td class="n">400</td><td class="n">0</td>' in html
+    assert (
+        '<td><code>visits.csv</code></td><td>visits</td><td class="n">400</td><td class="n">0</td>'
+        in html
+    )
     assert '<td class="n">1 <span class="dim">(0.25%)</span></td>' in html
     assert "allowed 1%" in html
 

@@ -20,7 +20,15 @@ from churn_platform.ingestion.file_digests import FileDigests
 from churn_platform.ingestion.publish import publish_drop, recognise_drop, take_in
 from churn_platform.lake.lake import Lake
 from churn_platform.loop.progress import Progress
-from churn_platform_tests.small_business import DECLARED, FEBRUARY, JANUARY, deliver, make_home, month_tables, open_home
+from churn_platform_tests.small_business import (
+    DECLARED,
+    FEBRUARY,
+    JANUARY,
+    deliver,
+    make_home,
+    month_tables,
+    open_home,
+)
 
 
 @pytest.fixture
@@ -70,9 +78,16 @@ def acts(home):
 def test_a_sound_drop_is_published_and_accepted_with_its_digest(home, tables):
     deliver(home, JANUARY, tables)
     publication = publish_drop(home, JANUARY)
-    assert (publication.kind, publication.rows) == ("first", {"members": 12, "visits": 12, "leavers": 12})
+    assert (publication.kind, publication.rows) == (
+        "first",
+        {"members": 12, "visits": 12, "leavers": 12},
+    )
     (receipt,) = home.ledger.receipts()
-    assert (receipt.act, receipt.subject, receipt.actor) == ("drop accepted", "2024-01-31", "tester")
+    assert (receipt.act, receipt.subject, receipt.actor) == (
+        "drop accepted",
+        "2024-01-31",
+        "tester",
+    )
     assert receipt.reason == "First delivery of members, visits, leavers."
     drop = open_drop(home.drops / "2024-01-31", JANUARY, home.contract)
     assert receipt.evidence == {
@@ -95,7 +110,9 @@ def reordered(tables):
 
 def by_times(drop):
     """The fingerprint that versions up to 2026 recorded."""
-    return digest_of({n: [f.name, f.stat().st_size, f.stat().st_mtime_ns] for n, f in drop.files.items()})
+    return digest_of(
+        {n: [f.name, f.stat().st_size, f.stat().st_mtime_ns] for n, f in drop.files.items()}
+    )
 
 
 @pytest.fixture
@@ -120,19 +137,27 @@ def test_a_drop_of_an_earlier_version_is_recognised_by_its_content_after_a_copy(
     assert recognise_drop(home) is None
     drop = open_drop(home.drops / "2024-01-31", JANUARY, home.contract)
     assert home.lake.fingerprint(JANUARY) == drop.fingerprint
-    assert [(r.act, r.subject) for r in home.ledger.receipts()[receipts:]] == [("drop repeated", "2024-01-31")]
+    assert [(r.act, r.subject) for r in home.ledger.receipts()[receipts:]] == [
+        ("drop repeated", "2024-01-31")
+    ]
     assert len(home.lake.deliveries(JANUARY)) == 1
 
 
-def test_a_drop_of_an_earlier_version_with_another_content_is_read_once_and_stays_due(of_before, monkeypatch):
+def test_a_drop_of_an_earlier_version_with_another_content_is_read_once_and_stays_due(
+    of_before, monkeypatch
+):
     home = of_before
     tables = month_tables(JANUARY, 12)
     deliver(home, JANUARY, tables | {"visits": tables["visits"].assign(hours=3.5)})
     judged = []
     original = ingestion.judged
-    monkeypatch.setattr(ingestion, "judged", lambda *given: judged.append(given) or original(*given))
+    monkeypatch.setattr(
+        ingestion, "judged", lambda *given: judged.append(given) or original(*given)
+    )
     before = home.lake.fingerprint(JANUARY)
-    assert [recognise_drop(open_home(home.folder)) for _ in range(3)] == [None] * 3  # of three ticks
+    assert [recognise_drop(open_home(home.folder)) for _ in range(3)] == [
+        None
+    ] * 3  # of three ticks
     assert len(judged) == 1
     assert home.lake.fingerprint(JANUARY) == before
 
@@ -162,7 +187,9 @@ def test_the_same_drop_again_publishes_nothing_and_has_one_receipt(home, tables)
 
 
 @pytest.mark.parametrize(("where", "step"), [(ingestion, "_record"), (Lake, "acknowledge")])
-def test_a_repetition_that_was_cut_off_comes_again_and_has_one_receipt(home, tables, monkeypatch, where, step):
+def test_a_repetition_that_was_cut_off_comes_again_and_has_one_receipt(
+    home, tables, monkeypatch, where, step
+):
     deliver(home, JANUARY, tables)
     publish_drop(home, JANUARY)
     deliver(home, JANUARY, reordered(tables))
@@ -174,7 +201,9 @@ def test_a_repetition_that_was_cut_off_comes_again_and_has_one_receipt(home, tab
     assert home.lake.fingerprint(JANUARY) != before
 
 
-def test_a_delivery_whose_receipt_was_cut_off_gets_it_before_the_next_one(home, tables, monkeypatch):
+def test_a_delivery_whose_receipt_was_cut_off_gets_it_before_the_next_one(
+    home, tables, monkeypatch
+):
     deliver(home, JANUARY, tables)
     published_until(home, monkeypatch, ingestion, "_record")
     first = home.lake.fingerprint(JANUARY)
@@ -182,7 +211,10 @@ def test_a_delivery_whose_receipt_was_cut_off_gets_it_before_the_next_one(home, 
     deliver(home, JANUARY, tables)
     publish_drop(home, JANUARY)
     assert acts(home) == [("drop accepted", "2024-01-31"), ("drop corrected", "2024-01-31")]
-    assert [r.evidence["fingerprint"] for r in home.ledger.receipts()] == [first, home.lake.fingerprint(JANUARY)]
+    assert [r.evidence["fingerprint"] for r in home.ledger.receipts()] == [
+        first,
+        home.lake.fingerprint(JANUARY),
+    ]
     assert [r.evidence["snapshot"] for r in home.ledger.receipts()] == home.lake.snapshots(JANUARY)
 
 
@@ -191,7 +223,9 @@ def test_the_same_tables_as_parquet_and_in_another_order_are_the_same_snapshot(h
     publish_drop(home, JANUARY)
     for name, table in tables.items():
         (folder / f"{name}.csv").unlink()
-        table.sample(frac=1, random_state=1)[table.columns[::-1]].to_parquet(folder / f"{name}.parquet", index=False)
+        table.sample(frac=1, random_state=1)[table.columns[::-1]].to_parquet(
+            folder / f"{name}.parquet", index=False
+        )
     assert publish_drop(home, JANUARY).kind == "unchanged"
 
 
@@ -220,7 +254,10 @@ def test_a_publication_whose_receipt_was_cut_off_gets_it_once(home, tables, monk
     assert publish_drop(home, JANUARY).kind == "unchanged"
     assert publish_drop(home, JANUARY).kind == "unchanged"
     (receipt,) = home.ledger.receipts()
-    assert (receipt.act, receipt.reason) == ("drop accepted", "First delivery of members, visits, leavers.")
+    assert (receipt.act, receipt.reason) == (
+        "drop accepted",
+        "First delivery of members, visits, leavers.",
+    )
     assert receipt.evidence["snapshot"] == home.lake.digest(JANUARY)
 
 
@@ -242,25 +279,38 @@ def test_a_refused_drop_publishes_nothing_and_writes_one_receipt_with_every_faul
         publish_drop(home, JANUARY)
     sentences = caught.value.faults
     assert len(sentences) == 4
-    assert sentences[0].startswith("members.csv, column 'town': the column is missing; the file has the columns ")
+    assert sentences[0].startswith(
+        "members.csv, column 'town': the column is missing; the file has the columns "
+    )
     assert sentences[1].startswith(
         "visits.csv: 2 of 12 rows are faulty (16.7%), more than the allowed 1%; fix the file"
     )
-    assert sentences[2].startswith("visits.csv, column 'hours': 1 value not a number (found 'many' in row 2)")
-    assert sentences[3].startswith("visits.csv, column 'hours': 1 value below the minimum 0 (found '-1' in row 1)")
-    assert str(caught.value).startswith("The drop of 2024-01-31 is refused, nothing was published (4 faults):\n  - ")
+    assert sentences[2].startswith(
+        "visits.csv, column 'hours': 1 value not a number (found 'many' in row 2)"
+    )
+    assert sentences[3].startswith(
+        "visits.csv, column 'hours': 1 value below the minimum 0 (found '-1' in row 1)"
+    )
+    assert str(caught.value).startswith(
+        "The drop of 2024-01-31 is refused, nothing was published (4 faults):\n  - "
+    )
     assert home.lake.months() == []
     assert not list(home.lake.folder.rglob("*.parquet"))
     (receipt,) = home.ledger.receipts()
     assert (receipt.act, receipt.subject) == ("drop refused", "2024-01-31")
     said = " ".join(sentences).replace("found 'many' in", "in").replace("found '-1' in", "in")
-    assert receipt.reason == said, "a value found may be a customer's key, and the ledger is for ever"
+    assert receipt.reason == said, (
+        "a value found may be a customer's key, and the ledger is for ever"
+    )
 
 
 def test_a_first_drop_without_a_feature_table_is_refused_and_without_labels_it_is_not(home, tables):
     del tables["visits"], tables["leavers"]
     deliver(home, JANUARY, tables)
-    with pytest.raises(DropRefused, match=r"table 'visits': there is no file for this table; deliver visits\.csv or"):
+    with pytest.raises(
+        DropRefused,
+        match=r"table 'visits': there is no file for this table; deliver visits\.csv or",
+    ):
         publish_drop(home, JANUARY)
 
 
@@ -290,7 +340,8 @@ def test_a_refused_correction_leaves_the_snapshot_as_it_was(home, tables):
 
 def test_a_month_without_a_drop_is_an_error_until_it_has_been_published(home, tables):
     with pytest.raises(
-        UsageError, match=r"There is no drop of 2024-01-31 in .*/drops: deliver it or use `churn ingest`"
+        UsageError,
+        match=r"There is no drop of 2024-01-31 in .*/drops: deliver it or use `churn ingest`",
     ):
         publish_drop(home, JANUARY)
     folder = deliver(home, JANUARY, tables)
@@ -305,7 +356,12 @@ def test_taking_in_copies_the_tables_and_marks_the_drop_complete(home, tables, s
     folder = source(tables)
     (folder / "notes.txt").write_text("mine")
     target, _ = take_in(home, folder, JANUARY)
-    assert sorted(path.name for path in target.iterdir()) == ["_SUCCESS", "leavers.csv", "members.csv", "visits.csv"]
+    assert sorted(path.name for path in target.iterdir()) == [
+        "_SUCCESS",
+        "leavers.csv",
+        "members.csv",
+        "visits.csv",
+    ]
     assert (target / "visits.csv").read_bytes() == (folder / "visits.csv").read_bytes()
     (drop,) = find_drops(home.drops, home.contract)
     assert drop.marked_complete
@@ -329,13 +385,17 @@ def test_taking_in_what_breaks_the_contract_copies_nothing(home, tables, source)
     with pytest.raises(DropRefused, match="below the minimum 0"):
         take_in(home, source(tables), JANUARY)
     assert list(home.drops.iterdir()) == []
-    with pytest.raises(UsageError, match=r"expected members\.csv, visits\.csv, leavers\.csv \(or \.parquet\)"):
+    with pytest.raises(
+        UsageError, match=r"expected members\.csv, visits\.csv, leavers\.csv \(or \.parquet\)"
+    ):
         take_in(home, source({}, "empty"), JANUARY)
     assert acts(home) == []
 
 
 @pytest.mark.parametrize("after", [0, 1, 2])
-def test_half_of_a_drop_taken_in_is_no_drop_and_taking_in_again_completes_it(home, tables, source, monkeypatch, after):
+def test_half_of_a_drop_taken_in_is_no_drop_and_taking_in_again_completes_it(
+    home, tables, source, monkeypatch, after
+):
     copy, copies = ingestion._copy, []
 
     def cut(one, other):
@@ -399,10 +459,17 @@ def test_faulty_rows_are_put_aside_counted_and_receipted_and_the_rest_is_publish
     ]
     found = home.lake.quarantines(JANUARY)
     assert list(found) == ["visits"]
-    assert (found["visits"]["rows"], found["visits"]["quarantined"], found["visits"]["duplicates"]) == (401, 2, 1)
+    assert (
+        found["visits"]["rows"],
+        found["visits"]["quarantined"],
+        found["visits"]["duplicates"],
+    ) == (401, 2, 1)
     assert found["visits"]["file"] == "quarantine/2024-01-31/1/visits.csv"
     (receipt,) = home.ledger.receipts()
-    assert receipt.reason == "First delivery of members, visits, leavers. 2 rows quarantined: visits 2."
+    assert (
+        receipt.reason
+        == "First delivery of members, visits, leavers. 2 rows quarantined: visits 2."
+    )
     assert receipt.evidence["quarantine"] == {"visits": found["visits"]["digest"]}
     assert (home.reports / "2024-01-31" / "drop.html").exists()
 
@@ -416,7 +483,11 @@ def test_the_same_faulty_files_again_change_nothing_but_bring_back_a_lost_page(h
     page.unlink()
     deliver(home, JANUARY, many)
     again = publish_drop(home, JANUARY)
-    assert (again.kind, again.digest, aside(home).read_bytes()) == ("unchanged", first.digest, before)
+    assert (again.kind, again.digest, aside(home).read_bytes()) == (
+        "unchanged",
+        first.digest,
+        before,
+    )
     assert page.exists()
     assert acts(home) == [("drop accepted", "2024-01-31")]
 
@@ -462,11 +533,14 @@ def test_a_receipt_of_rows_put_aside_that_was_cut_off_is_written_once(home, many
 
 
 def test_the_share_that_may_be_put_aside_is_the_contract_s(tmp_path, many):
-    home = make_home(tmp_path / "strict", {**DECLARED, "policy": {"ingestion": {"quarantine_share": 0.0}}})
+    home = make_home(
+        tmp_path / "strict", {**DECLARED, "policy": {"ingestion": {"quarantine_share": 0.0}}}
+    )
     many["visits"].loc[3, "hours"] = "-1"
     deliver(home, JANUARY, many)
     with pytest.raises(
-        DropRefused, match=r"visits\.csv: 1 of 400 rows are faulty \(0\.25%\), more than the allowed 0%"
+        DropRefused,
+        match=r"visits\.csv: 1 of 400 rows are faulty \(0\.25%\), more than the allowed 0%",
     ):
         publish_drop(home, JANUARY)
 
@@ -489,7 +563,9 @@ def test_taking_in_says_what_will_be_put_aside_and_publishes_nothing_yet(home, m
 
 
 @pytest.mark.parametrize("typed", [dt.date(2042, 1, 31), dt.date(2024, 4, 30)])
-def test_a_month_far_ahead_of_the_clock_is_refused_wherever_it_comes_from(tmp_path, tables, source, typed):
+def test_a_month_far_ahead_of_the_clock_is_refused_wherever_it_comes_from(
+    tmp_path, tables, source, typed
+):
     now = dt.datetime(2024, 3, 3, tzinfo=dt.UTC)
     home = make_home(tmp_path / "home", now=lambda: now)
     said = rf"the as_of {typed} is more than one month ahead; correct the date: the year is {typed.year}\."
@@ -513,7 +589,9 @@ def test_labels_of_one_class_none_at_all_and_a_single_customer_are_accepted(home
     tables["leavers"]["has_left"] = False
     deliver(home, JANUARY, tables)
     assert publish_drop(home, JANUARY).rows["leavers"] == 12
-    alone = {name: table[:1] for name, table in month_tables(FEBRUARY, 12).items() if name != "leavers"}
+    alone = {
+        name: table[:1] for name, table in month_tables(FEBRUARY, 12).items() if name != "leavers"
+    }
     deliver(home, FEBRUARY, alone)
     assert publish_drop(home, FEBRUARY).rows == {"members": 1, "visits": 1}
 
@@ -531,9 +609,13 @@ FULL_DISK = [
 ]
 
 
-@pytest.mark.parametrize("target", [target for _, target in FULL_DISK], ids=[where for where, _ in FULL_DISK])
+@pytest.mark.parametrize(
+    "target", [target for _, target in FULL_DISK], ids=[where for where, _ in FULL_DISK]
+)
 @pytest.mark.parametrize("known", [False, True], ids=["first", "correction"])
-def test_a_full_disk_publishes_nothing_and_the_next_run_completes(home, many, monkeypatch, target, known):
+def test_a_full_disk_publishes_nothing_and_the_next_run_completes(
+    home, many, monkeypatch, target, known
+):
     if known:
         deliver(home, JANUARY, many)
         publish_drop(home, JANUARY)
@@ -553,7 +635,9 @@ def test_a_full_disk_publishes_nothing_and_the_next_run_completes(home, many, mo
     assert len(acts(home)) == 1 + known
 
 
-def test_a_full_disk_while_taking_in_leaves_no_drop_that_anybody_processes(home, tables, source, monkeypatch):
+def test_a_full_disk_while_taking_in_leaves_no_drop_that_anybody_processes(
+    home, tables, source, monkeypatch
+):
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "copyfile", full)
         with pytest.raises(OSError, match="No space left on device"):
@@ -563,7 +647,9 @@ def test_a_full_disk_while_taking_in_leaves_no_drop_that_anybody_processes(home,
     assert publish_drop(home, JANUARY).kind == "first"
 
 
-def test_a_read_only_home_publishes_and_takes_in_nothing_and_still_names_the_faults(home, tables, source, monkeypatch):
+def test_a_read_only_home_publishes_and_takes_in_nothing_and_still_names_the_faults(
+    home, tables, source, monkeypatch
+):
     def read_only(*_, **__):
         raise OSError(errno.EROFS, "Read-only file system")
 
@@ -579,13 +665,20 @@ def test_a_read_only_home_publishes_and_takes_in_nothing_and_still_names_the_fau
     with pytest.raises(DropRefused, match="below the minimum 0") as caught:
         take_in(home, broken, FEBRUARY)
     assert caught.value.page is None
-    assert (home.lake.months(), [path.name for path in home.drops.iterdir()]) == ([], ["2024-01-31"])
+    assert (home.lake.months(), [path.name for path in home.drops.iterdir()]) == (
+        [],
+        ["2024-01-31"],
+    )
 
 
 def test_a_delivery_arrives_when_the_clock_says(tmp_path, tables):
     now = dt.datetime(2024, 3, 3, 4, 5, tzinfo=dt.UTC)
     home = make_home(tmp_path / "home")
-    deliver(home, FEBRUARY, {name: pd.DataFrame(table) for name, table in month_tables(FEBRUARY, 5).items()})
+    deliver(
+        home,
+        FEBRUARY,
+        {name: pd.DataFrame(table) for name, table in month_tables(FEBRUARY, 5).items()},
+    )
     publish_drop(open_home(home.folder, lambda: now), FEBRUARY)
     assert home.lake.deliveries(FEBRUARY)[0]["arrived"] == "2024-03-03T04:05:00+00:00"
     assert home.ledger.receipts()[0].time == "2024-03-03T04:05:00.000000+00:00"
@@ -615,7 +708,9 @@ def test_a_column_that_the_contract_no_longer_names_is_no_hindrance(january_copy
     assert publish_drop(home, FEBRUARY).kind == "first"
 
 
-def test_a_second_as_of_within_one_cadence_is_refused_and_a_correction_of_the_first_is_not(tmp_path):
+def test_a_second_as_of_within_one_cadence_is_refused_and_a_correction_of_the_first_is_not(
+    tmp_path,
+):
     home = make_home(tmp_path / "home")
     for day in (30, 31):
         deliver(home, dt.date(2024, 1, day), month_tables(JANUARY, 40))
@@ -637,7 +732,9 @@ def test_a_second_as_of_within_one_cadence_is_refused_and_a_correction_of_the_fi
 
 def rewritten(home, **changes):
     """The home of a new process, with other parts of the contract."""
-    (home.folder / "contract.yaml").write_text(yaml.safe_dump({**DECLARED, **changes}, sort_keys=False))
+    (home.folder / "contract.yaml").write_text(
+        yaml.safe_dump({**DECLARED, **changes}, sort_keys=False)
+    )
     return open_home(home.folder)
 
 
@@ -658,7 +755,9 @@ def test_published_months_are_due_again_when_their_files_are_to_be_read_otherwis
         step = Progress(inverted).next_step()
         assert (step.kind, step.as_of) == ("monthly", JANUARY)  # until its records are made as well
         assert publish_drop(inverted, month).kind == "correction"
-        assert churned(inverted, month) == {member: not left for member, left in before[month].items()}
+        assert churned(inverted, month) == {
+            member: not left for member, left in before[month].items()
+        }
     assert [month.drop == month.published for month in Progress(inverted).months()] == [True, True]
 
 
@@ -671,7 +770,9 @@ def test_a_declaration_that_changes_no_value_is_noted_and_publishes_nothing(home
     assert declared_again.lake.fingerprint(JANUARY) != before
 
 
-def test_a_file_that_cannot_be_read_is_named_and_keeps_no_other_month_from_its_state(home, monkeypatch):
+def test_a_file_that_cannot_be_read_is_named_and_keeps_no_other_month_from_its_state(
+    home, monkeypatch
+):
     for month in (JANUARY, FEBRUARY):
         deliver(home, month, month_tables(month, 12))
     publish_drop(home, JANUARY)
@@ -686,7 +787,9 @@ def test_a_file_that_cannot_be_read_is_named_and_keeps_no_other_month_from_its_s
     monkeypatch.setattr(Path, "open", denied)
     states = {month.as_of: month for month in Progress(open_home(home.folder)).months()}
     assert states[JANUARY].drop == states[JANUARY].published
-    with pytest.raises(DropRefused, match=r"visits\.csv: permission denied; check its owner and mode"):
+    with pytest.raises(
+        DropRefused, match=r"visits\.csv: permission denied; check its owner and mode"
+    ):
         publish_drop(home, FEBRUARY)
     locked_state = states[FEBRUARY].drop
     monkeypatch.undo()
@@ -703,7 +806,9 @@ def test_files_that_are_still_uploaded_are_not_hashed(of_before, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(FileDigests, "of", cut_off)
         assert recognise_drop(home) is None
-        assert [(month.settled, month.arriving) for month in Progress(home).months()] == [(False, True)] * 2
+        assert [(month.settled, month.arriving) for month in Progress(home).months()] == [
+            (False, True)
+        ] * 2
     for folder in home.drops.iterdir():
         (folder / "_SUCCESS").touch()
     assert recognise_drop(home) == JANUARY

@@ -14,13 +14,19 @@ SOURCE = {"url": "${CRM_URL}", "query": "SELECT :as_of"}
 
 
 def contract(*pulled, **changes):
-    tables = {n: {**t, **({"source": SOURCE} if n in pulled else {})} for n, t in DECLARED["tables"].items()}
+    tables = {
+        n: {**t, **({"source": SOURCE} if n in pulled else {})}
+        for n, t in DECLARED["tables"].items()
+    }
     return Contract.model_validate({**DECLARED, "tables": tables, **changes})
 
 
 ALL = contract("members", "visits", "leavers")
 LATE = contract(
-    "members", "visits", "leavers", label={"table": "leavers", "column": "has_left", "horizon": {"months": 1}}
+    "members",
+    "visits",
+    "leavers",
+    label={"table": "leavers", "column": "has_left", "horizon": {"months": 1}},
 )
 
 
@@ -38,7 +44,10 @@ def test_month_ends_follow_month_ends_and_other_days_their_like(start):
 
 def test_a_month_is_due_once_it_is_over():
     assert due_pull(ALL, [JANUARY], {JANUARY}, FEBRUARY) == (None, "The next month is 2024-02-29.")
-    assert due_pull(ALL, [JANUARY], {JANUARY}, dt.date(2024, 3, 1)) == (FEBRUARY, "The month 2024-02-29 is over.")
+    assert due_pull(ALL, [JANUARY], {JANUARY}, dt.date(2024, 3, 1)) == (
+        FEBRUARY,
+        "The month 2024-02-29 is over.",
+    )
     assert due_pull(ALL, [JANUARY], {JANUARY}, dt.date(2024, 9, 1))[0] == FEBRUARY
 
 

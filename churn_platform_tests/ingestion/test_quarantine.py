@@ -67,8 +67,15 @@ def test_the_summary_counts_and_names_the_worst_reason_first():
 
 
 def test_faulty_rows_stand_as_they_were_after_their_number_and_reasons():
-    delivered = pd.DataFrame({"member": ["a", "b", "c"], "fee": ["-1", " 2", "x"], "row": ["my", "own", "column"]})
-    found = report(cells("not_a_number", 3), cells("below_min", 1), cells("empty", 1, column="Your Tier"), rows=3)
+    delivered = pd.DataFrame(
+        {"member": ["a", "b", "c"], "fee": ["-1", " 2", "x"], "row": ["my", "own", "column"]}
+    )
+    found = report(
+        cells("not_a_number", 3),
+        cells("below_min", 1),
+        cells("empty", 1, column="Your Tier"),
+        rows=3,
+    )
     assert quarantined_rows(found, delivered).to_csv(index=False).splitlines() == [
         "row,reasons,member,fee,row",
         "1,fee: below the minimum 0; Your Tier: empty,a,-1,my",
@@ -100,7 +107,14 @@ def test_a_table_that_lacks_too_many_of_the_month_s_customers_is_named_with_some
 
 def test_examples_are_shown_in_the_words_of_the_file():
     delivered = pd.DataFrame({"fee": ["-1.50", "3", "x" * 100, "-2", "-3"]})
-    found = fault("below_min", "plans", "fee", positions=np.array([0, 2, 3, 4]), examples=[-1.5, -2], bound="0")
+    found = fault(
+        "below_min",
+        "plans",
+        "fee",
+        positions=np.array([0, 2, 3, 4]),
+        examples=[-1.5, -2],
+        bound="0",
+    )
     assert in_words_of(delivered, found).examples == ("-1.50", "x" * 60, "-2")
     empty = cells("empty", 1)
     assert in_words_of(delivered, empty) == empty

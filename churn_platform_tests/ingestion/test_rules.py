@@ -23,7 +23,10 @@ def broken(declare):
         contract = declare(
             entity={"column": "member", "dtype": entity},
             tables={
-                "t": {"columns": {"x": spec, "y": {"dtype": "float", "nullable": True}}, "ages": ages or {}},
+                "t": {
+                    "columns": {"x": spec, "y": {"dtype": "float", "nullable": True}},
+                    "ages": ages or {},
+                },
                 "leavers": {"columns": {"has_left": {"dtype": "boolean"}}},
             },
             feature_views={"v": {"table": "t", "features": ["y"]}},
@@ -49,7 +52,9 @@ def test_ranges_are_inclusive_and_null_is_in_every_range(broken):
         ("x", "below_min"): [3],
         ("x", "above_max"): [4, 6],
     }
-    assert broken([0.5, 2.25, 2.5, None], dtype="float", min=0.5, max=2.25, nullable=True) == {("x", "above_max"): [3]}
+    assert broken([0.5, 2.25, 2.5, None], dtype="float", min=0.5, max=2.25, nullable=True) == {
+        ("x", "above_max"): [3]
+    }
 
 
 def test_a_negative_fee_is_below_its_minimum(broken):
@@ -83,7 +88,9 @@ def test_a_key_is_never_empty_too_long_or_wrapped_in_spaces(broken):
         ("member", "empty_key"): [2],
         ("member", "key_with_spaces"): [3, 4],
     }
-    assert broken([1, 1], keys=[7, None], entity="integer", dtype="integer") == {("member", "empty_key"): [2]}
+    assert broken([1, 1], keys=[7, None], entity="integer", dtype="integer") == {
+        ("member", "empty_key"): [2]
+    }
 
 
 def test_a_date_with_an_age_may_not_lie_after_the_as_of(broken):

@@ -15,7 +15,9 @@ JANUARY = dt.date(2024, 1, 31)
 @pytest.fixture
 def visits():
     """A sound table of visits, as strings."""
-    return pd.DataFrame({"member": ["b", "a", "c"], "visits": ["1", "2", "3"], "minutes": ["10.5", "", "7"]})
+    return pd.DataFrame(
+        {"member": ["b", "a", "c"], "visits": ["1", "2", "3"], "minutes": ["10.5", "", "7"]}
+    )
 
 
 @pytest.fixture
@@ -45,7 +47,9 @@ def found(faults):
 
 
 def test_a_sound_table_comes_out_typed_sorted_and_without_other_columns(gym, visits):
-    frame, faults = conform(gym, "visits", visits.assign(shoe_size="43")[["minutes", "shoe_size", "visits", "member"]])
+    frame, faults = conform(
+        gym, "visits", visits.assign(shoe_size="43")[["minutes", "shoe_size", "visits", "member"]]
+    )
     assert faults == []
     assert {name: str(dtype) for name, dtype in frame.dtypes.items()} == {
         "member": "string", "visits": "Int64", "minutes": "float64",
@@ -58,10 +62,14 @@ def test_a_sound_table_comes_out_typed_sorted_and_without_other_columns(gym, vis
 
 def test_a_typed_table_reads_like_the_same_table_as_strings(gym, visits):
     typed = visits.assign(
-        visits=pd.array([1, 2, 3], dtype="Int64"), minutes=[10.5, np.nan, 7.0], member=visits["member"].astype("string")
+        visits=pd.array([1, 2, 3], dtype="Int64"),
+        minutes=[10.5, np.nan, 7.0],
+        member=visits["member"].astype("string"),
     )
     typed.index = [7, 8, 9]
-    pd.testing.assert_frame_equal(conform(gym, "visits", typed)[0], conform(gym, "visits", visits)[0])
+    pd.testing.assert_frame_equal(
+        conform(gym, "visits", typed)[0], conform(gym, "visits", visits)[0]
+    )
 
 
 def test_the_raw_table_is_left_as_it_was(gym, visits):
@@ -98,10 +106,22 @@ def test_all_faults_of_a_table_are_found_at_once_and_its_sound_rows_come_out(dec
 
 
 def test_a_sentence_names_the_file_its_header_the_values_and_what_is_allowed(declared, declare):
-    tables = {**declared["tables"], "plans": {"columns": {**declared["tables"]["plans"]["columns"]}}}
-    tables["plans"]["columns"]["tier"] = {"dtype": "category", "values": ["basic", "plus"], "source": "Your Tier"}
+    tables = {
+        **declared["tables"],
+        "plans": {"columns": {**declared["tables"]["plans"]["columns"]}},
+    }
+    tables["plans"]["columns"]["tier"] = {
+        "dtype": "category",
+        "values": ["basic", "plus"],
+        "source": "Your Tier",
+    }
     raw = pd.DataFrame(
-        {"member": ["a", "b"], "Your Tier": ["gold", "plus"], "autopay": ["", ""], "monthly_fee": ["1", "-2"]}
+        {
+            "member": ["a", "b"],
+            "Your Tier": ["gold", "plus"],
+            "autopay": ["", ""],
+            "monthly_fee": ["1", "-2"],
+        }
     )
     _, faults = conform(declare(tables=tables), "plans", raw, file="plans.csv")
     assert [fault.sentence() for fault in faults] == [
@@ -118,7 +138,9 @@ def test_a_sentence_names_the_file_its_header_the_values_and_what_is_allowed(dec
 
 def test_excel_s_number_of_a_date_is_translated(declare):
     contract = declare()
-    raw = pd.DataFrame({"member": ["a", "b"], "joined": ["45322", "2024-01-31"], "region": ["x", "y"]})
+    raw = pd.DataFrame(
+        {"member": ["a", "b"], "joined": ["45322", "2024-01-31"], "region": ["x", "y"]}
+    )
     [fault] = conform(contract, "people", raw)[1]
     assert (fault.code, fault.column, fault.rows) == ("excel_date", "joined", (1,))
     assert "2024-01-31" in fault.says
@@ -143,7 +165,9 @@ def test_a_header_between_the_rows_is_no_customer(gym, visits):
     header = pd.DataFrame([list(visits.columns)] * 2, columns=visits.columns)
     frame, faults = conform(gym, "visits", pd.concat([visits, header], ignore_index=True))
     assert (frame["member"].tolist(), faults) == (["a", "b", "c"], [])
-    named = visits.assign(member=["member", "a", "c"])  # a customer of that name has values of its own
+    named = visits.assign(
+        member=["member", "a", "c"]
+    )  # a customer of that name has values of its own
     assert conform(gym, "visits", named)[0]["member"].tolist() == ["a", "c", "member"]
 
 
@@ -169,7 +193,10 @@ def test_every_row_of_a_key_with_other_values_is_a_fault(gym, visits):
 def test_two_rows_that_cannot_be_read_are_no_exact_duplicates(gym, visits):
     raw = pd.concat([visits, visits.iloc[[0]]]).assign(visits=["one", "2", "3", "eins"])
     frame, faults = conform(gym, "visits", raw)
-    assert found(faults) == {("visits", "not_a_whole_number", (1, 4)), ("member", "conflicting_key", (1, 4))}
+    assert found(faults) == {
+        ("visits", "not_a_whole_number", (1, 4)),
+        ("member", "conflicting_key", (1, 4)),
+    }
     assert frame["member"].tolist() == ["a", "c"]
 
 
@@ -191,7 +218,10 @@ def test_a_whole_number_key_may_have_neither(declare, visits):
     raw = pd.concat([visits, visits])[:5].assign(member=["007", " 8", "-09", "0", "10"])
     frame, faults = conform(contract, "visits", raw)
     assert frame["member"].tolist() == [0, 10]
-    assert found(faults) == {("member", "key_with_leading_zeros", (1, 3)), ("member", "key_with_spaces", (2,))}
+    assert found(faults) == {
+        ("member", "key_with_leading_zeros", (1, 3)),
+        ("member", "key_with_spaces", (2,)),
+    }
 
 
 @pytest.mark.parametrize("dtype", ["string", "integer"])
@@ -199,11 +229,16 @@ def test_a_key_of_floating_point_numbers_is_whole_or_a_fault(declare, visits, dt
     contract = declare(entity={"column": "member", "dtype": dtype})
     whole = conform(contract, "visits", visits.assign(member=[100938.0, 7.0, 2.0**53 - 1]))[0]
     assert sorted(str(key) for key in whole["member"]) == ["100938", "7", "9007199254740991"]
-    for keys, code in (([1.5, 7.0, np.inf], "key_with_fraction"), ([2.0**53, 7.0, -(2.0**60)], "key_with_lost_digits")):
+    for keys, code in (
+        ([1.5, 7.0, np.inf], "key_with_fraction"),
+        ([2.0**53, 7.0, -(2.0**60)], "key_with_lost_digits"),
+    ):
         frame, faults = conform(contract, "visits", visits.assign(member=keys))
         assert found(faults) == {("member", code, (1, 3))}
         assert frame["member"].tolist() == ["7" if dtype == "string" else 7]
-    single = conform(contract, "visits", visits.assign(member=np.array([2**24, 7, 8], dtype="float32")))[1]
+    single = conform(
+        contract, "visits", visits.assign(member=np.array([2**24, 7, 8], dtype="float32"))
+    )[1]
     assert found(single) == {("member", "key_with_lost_digits", (1,))}
 
 
@@ -212,7 +247,10 @@ def test_a_label_other_than_0_and_1_is_a_fault_unless_it_is_declared_missing(dec
     def contract(**more):
         column = {"dtype": dtype, "nullable": True, **more}
         return declare(
-            tables={"visits": {"columns": {"visits": {"dtype": "integer"}}}, "outcome": {"columns": {"left": column}}},
+            tables={
+                "visits": {"columns": {"visits": {"dtype": "integer"}}},
+                "outcome": {"columns": {"left": column}},
+            },
             label={"table": "outcome", "column": "left"},
             feature_views={"v": {"table": "visits", "features": ["visits"]}},
             slices=[],
@@ -235,10 +273,14 @@ def test_a_single_customer_is_a_table(gym, visits):
 def test_a_date_with_an_age_after_the_as_of_was_not_known_then(declared, declare):
     tables = {**declared["tables"]}
     tables["people"] = {**tables["people"], "ages": {"tenure": {"of": "joined", "unit": "months"}}}
-    raw = pd.DataFrame({"member": ["a", "b"], "joined": ["2024-01-31", "2024-02-01"], "region": ["x", "y"]})
+    raw = pd.DataFrame(
+        {"member": ["a", "b"], "joined": ["2024-01-31", "2024-02-01"], "region": ["x", "y"]}
+    )
     frame, faults = conform(declare(tables=tables), "people", raw, as_of=JANUARY)
     assert frame["member"].tolist() == ["a"]
-    assert [fault.problem for fault in faults] == ["1 value after the as_of 2024-01-31: not known then"]
+    assert [fault.problem for fault in faults] == [
+        "1 value after the as_of 2024-01-31: not known then"
+    ]
 
 
 def test_faults_of_the_header_come_together_and_before_any_value_is_judged(gym, visits):
@@ -255,7 +297,9 @@ def test_faults_of_the_header_come_together_and_before_any_value_is_judged(gym, 
 
 def test_a_column_that_the_contract_does_not_know_may_not_repeat_either(gym):
     header = ["member", "visits", "minutes", "x", "x"]
-    assert [(f.code, f.column) for f in header_faults(gym, "visits", header)] == [("repeated_column", "x")]
+    assert [(f.code, f.column) for f in header_faults(gym, "visits", header)] == [
+        ("repeated_column", "x")
+    ]
 
 
 def test_a_first_line_that_names_no_column_is_no_header(gym):
@@ -270,14 +314,22 @@ def test_the_label_of_a_wide_table_may_be_absent_or_empty_only_where_it_may_be_n
     raw = pd.DataFrame({"member": ["a", "b"], "fee": ["1", "2"]})
     for later in (raw, raw.assign(gone="")):
         frame, faults = conform(wide(nullable=True), "all", later)
-        assert (plain(frame["gone"]), str(frame["gone"].dtype), faults) == ([None, None], "boolean", [])
+        assert (plain(frame["gone"]), str(frame["gone"].dtype), faults) == (
+            [None, None],
+            "boolean",
+            [],
+        )
     assert found(conform(wide(nullable=False), "all", raw)[1]) == {("gone", "missing_column", ())}
-    assert found(conform(wide(nullable=False), "all", raw.assign(gone=["yes", ""]))[1]) == {("gone", "empty", (2,))}
+    assert found(conform(wide(nullable=False), "all", raw.assign(gone=["yes", ""]))[1]) == {
+        ("gone", "empty", (2,))
+    }
 
 
 def test_labels_of_a_wide_table_that_come_alone_must_be_there(wide):
     raw = pd.DataFrame({"member": ["a"]})
-    assert found(conform(wide(nullable=True), "all_label", raw)[1]) == {("gone", "missing_column", ())}
+    assert found(conform(wide(nullable=True), "all_label", raw)[1]) == {
+        ("gone", "missing_column", ())
+    }
 
 
 def test_an_empty_table_is_a_fault(gym, visits):
@@ -312,9 +364,15 @@ def test_every_feature_has_one_dtype_whichever_store_it_came_from(gym):
 def tables():
     """A month's published tables; a is missing in plans, b in visits, c in people."""
     return {
-        "people": pd.DataFrame({"member": ["a", "b"], "joined": pd.NaT, "region": ["north", "south"]}),
+        "people": pd.DataFrame(
+            {"member": ["a", "b"], "joined": pd.NaT, "region": ["north", "south"]}
+        ),
         "visits": pd.DataFrame(
-            {"member": ["a", "c"], "visits": pd.array([3, 4], dtype="Int64"), "minutes": [30.0, 40.0]}
+            {
+                "member": ["a", "c"],
+                "visits": pd.array([3, 4], dtype="Int64"),
+                "minutes": [30.0, 40.0],
+            }
         ),
         "plans": pd.DataFrame(
             {
@@ -329,7 +387,15 @@ def tables():
 
 def test_the_feature_frame_has_every_customer_and_null_where_a_table_lacks_one(gym, tables):
     frame = feature_frame(gym, tables)
-    assert frame.columns.tolist() == ["member", "monthly_fee", "tier", "autopay", "visits", "minutes", "region"]
+    assert frame.columns.tolist() == [
+        "member",
+        "monthly_fee",
+        "tier",
+        "autopay",
+        "visits",
+        "minutes",
+        "region",
+    ]
     assert [plain(row) for row in frame.itertuples(index=False)] == [
         ["a", None, None, None, 3, 30.0, "north"],
         ["b", 10.0, "basic", None, None, None, "south"],
@@ -338,7 +404,9 @@ def test_the_feature_frame_has_every_customer_and_null_where_a_table_lacks_one(g
     assert (frame["autopay"].dtype, frame["visits"].dtype) == ("boolean", "Int64")
 
 
-def test_a_slice_that_is_a_feature_too_is_one_column_even_where_two_tables_have_the_name(declared, declare, tables):
+def test_a_slice_that_is_a_feature_too_is_one_column_even_where_two_tables_have_the_name(
+    declared, declare, tables
+):
     two = {
         **declared["tables"],
         "people": {"columns": {"tier": {"dtype": "category"}, "region": {"dtype": "category"}}},
@@ -346,7 +414,15 @@ def test_a_slice_that_is_a_feature_too_is_one_column_even_where_two_tables_have_
     contract = declare(tables=two)
     assert contract.carried == {"region": "people"}
     frame = feature_frame(contract, {**tables, "people": tables["people"].assign(tier="other")})
-    assert frame.columns.tolist() == ["member", "monthly_fee", "tier", "autopay", "visits", "minutes", "region"]
+    assert frame.columns.tolist() == [
+        "member",
+        "monthly_fee",
+        "tier",
+        "autopay",
+        "visits",
+        "minutes",
+        "region",
+    ]
     assert plain(frame["tier"]) == [None, "basic", "plus"]
 
 

@@ -63,7 +63,11 @@ def test_an_archive_within_a_folder_or_a_folder_of_months_is_unpacked(files):
 
 
 def test_a_single_file_is_the_only_table_of_the_contract_under_any_name(files):
-    only = {"customers": {"columns": {"x": {"dtype": "integer"}, "left": {"dtype": "boolean", "nullable": True}}}}
+    only = {
+        "customers": {
+            "columns": {"x": {"dtype": "integer"}, "left": {"dtype": "boolean", "nullable": True}}
+        }
+    }
     contract = declared(
         tables=only, label={"table": "customers", "column": "left"},
         feature_views={"v": {"table": "customers", "features": ["x"]}}, slices=[],
@@ -93,7 +97,9 @@ def test_what_cannot_be_delivered_is_named(files):
             pass
 
 
-def test_a_folder_is_named_by_what_it_is_and_archives_are_unpacked_where_they_may_be(files, monkeypatch):
+def test_a_folder_is_named_by_what_it_is_and_archives_are_unpacked_where_they_may_be(
+    files, monkeypatch
+):
     monkeypatch.chdir(files / "2024-01-31")
     (files / "2024-01-31" / "a.csv").unlink()
     (files / "2024-01-31" / "b.CSV").unlink()
@@ -110,5 +116,8 @@ def test_two_folders_with_a_folder_of_one_name_are_refused(files):
     for name in ("one", "two"):
         (files / name / "2024-01-31").mkdir(parents=True)
         (files / name / "2024-01-31" / f"{name}.csv").write_text(A)
-    with pytest.raises(UsageError, match="two folders named 2024-01-31"), delivery([files / "one", files / "two"]):
+    with (
+        pytest.raises(UsageError, match="two folders named 2024-01-31"),
+        delivery([files / "one", files / "two"]),
+    ):
         pass

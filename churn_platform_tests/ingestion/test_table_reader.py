@@ -85,7 +85,15 @@ def test_the_words_for_nothing_are_null_in_a_number_and_text_in_a_text(csv, smal
 
 @pytest.mark.parametrize(
     ("word", "value"),
-    [("true", True), ("T", True), ("yes", True), ("1", True), ("False", False), ("n", False), ("0", False)],
+    [
+        ("true", True),
+        ("T", True),
+        ("yes", True),
+        ("1", True),
+        ("False", False),
+        ("n", False),
+        ("0", False),
+    ],
 )
 def test_the_words_for_true_and_false_are_booleans(csv, small_contract, word, value):
     found = read(csv(f"member,has_left\nm1,{word}\n", "leavers"), small_contract, "leavers")
@@ -110,21 +118,26 @@ def test_a_file_with_many_bad_columns_is_read_as_text(csv):
     columns = {f"c{n}": {"dtype": "float"} for n in range(MIXED + 3)}
     tables["visits"]["columns"] |= columns
     contract = declared(tables=tables)
-    path = csv(f"member,hours,{','.join(columns)}\nm1,1.5,{','.join('x' for _ in columns)}\n", "visits")
+    path = csv(
+        f"member,hours,{','.join(columns)}\nm1,1.5,{','.join('x' for _ in columns)}\n", "visits"
+    )
     found = read(path, contract, "visits")
     assert found.iloc[0].tolist() == ["m1", "1.5", *["x" for _ in columns]]
 
 
 def test_as_text_every_column_of_the_file_stands_as_it_is(csv, small_contract):
     path = csv("member,hours,note\n007, 1.50,x\n", "visits")
-    assert read(path, small_contract, "visits", as_text=True).to_numpy().tolist() == [["007", " 1.50", "x"]]
+    assert read(path, small_contract, "visits", as_text=True).to_numpy().tolist() == [
+        ["007", " 1.50", "x"]
+    ]
     assert list(read(path, small_contract, "visits").columns) == ["member", "hours"]
 
 
 def test_typed_and_as_text_a_sound_file_gives_the_same_table(csv, small_contract):
     path = csv(HEADER + "b, 3,basic,TRUE,north\na,4,plus,,south\nc,5,family,n,south\n")
     tables = [
-        conform(small_contract, "members", read(path, small_contract, "members", as_text=t)) for t in (False, True)
+        conform(small_contract, "members", read(path, small_contract, "members", as_text=t))
+        for t in (False, True)
     ]
     assert tables[0][1] == tables[1][1] == []
     pd.testing.assert_frame_equal(tables[0][0], tables[1][0])
@@ -134,7 +147,9 @@ def test_typed_and_as_text_a_sound_file_gives_the_same_table(csv, small_contract
 def test_typed_and_as_text_an_infinity_is_the_same_fault(csv, small_contract, word):
     path = csv(f"member,hours\na,1\nb,{word}\n", "visits")
     for as_text in (False, True):
-        _, [fault] = conform(small_contract, "visits", read(path, small_contract, "visits", as_text=as_text))
+        _, [fault] = conform(
+            small_contract, "visits", read(path, small_contract, "visits", as_text=as_text)
+        )
         assert (fault.code, fault.rows) == ("infinite", (2,))
 
 
@@ -165,7 +180,11 @@ def test_delimiter_decimal_and_encoding_are_those_of_the_contract(csv):
     assert (found["member"].tolist(), found["hours"].tolist()) == (["José"], [1.5])
     found = read(csv("member\thours\nm1\t1.5\n", "visits"), with_files(delimiter="\t"), "visits")
     assert found["hours"].tolist() == [1.5]
-    found = read(csv("member,hours\nJosé,1.5\n".encode("utf-16"), "visits"), with_files(encoding="utf-16"), "visits")
+    found = read(
+        csv("member,hours\nJosé,1.5\n".encode("utf-16"), "visits"),
+        with_files(encoding="utf-16"),
+        "visits",
+    )
     assert found["member"].tolist() == ["José"]
 
 
@@ -201,7 +220,9 @@ def test_a_csv_of_a_header_alone_has_no_rows(csv, small_contract):
 def test_a_cut_parquet_file_is_refused(parquet, small_contract):
     path = parquet("visits", member=["m1"], hours=[1.5])
     path.write_bytes(path.read_bytes()[:-20])
-    assert sentence(path, small_contract, "visits").startswith("visits.parquet: the file cannot be read as parquet: ")
+    assert sentence(path, small_contract, "visits").startswith(
+        "visits.parquet: the file cannot be read as parquet: "
+    )
 
 
 def test_the_header_of_parquet_is_judged_like_that_of_csv(parquet, small_contract):
@@ -238,8 +259,15 @@ def test_a_nested_column_of_parquet_is_refused(parquet, small_contract):
         ("town", pa.array(["north", "south"], pa.string_view()), ["north", "south"]),
     ],
 )
-def test_parquet_of_any_physical_type_gives_the_same_values(parquet, small_contract, column, values, expected):
-    sound = {"months": [1, 2], "plan": ["basic", "plus"], "has_app": [True, None], "town": ["north", "south"]}
+def test_parquet_of_any_physical_type_gives_the_same_values(
+    parquet, small_contract, column, values, expected
+):
+    sound = {
+        "months": [1, 2],
+        "plan": ["basic", "plus"],
+        "has_app": [True, None],
+        "town": ["north", "south"],
+    }
     table, rest = ("visits", {}) if column == "hours" else ("members", sound)
     path = parquet(table, member=["007", "08"], **{**rest, column: values})
     frame, faults = conform(small_contract, table, read(path, small_contract, table))
@@ -254,7 +282,9 @@ def test_parquet_of_any_physical_type_gives_the_same_values(parquet, small_contr
         pa.array([dt.date(2020, 1, 1), None]),
         pa.array([dt.date(2020, 1, 1), None], pa.date64()),
         pa.array([dt.datetime(2020, 1, 1, 23), None], pa.timestamp("ns")),
-        pa.array([dt.datetime(2020, 1, 1, 4, tzinfo=dt.UTC), None], pa.timestamp("us", tz="Asia/Tokyo")),
+        pa.array(
+            [dt.datetime(2020, 1, 1, 4, tzinfo=dt.UTC), None], pa.timestamp("us", tz="Asia/Tokyo")
+        ),
         pa.array(["2020-01-01", None]),
     ],
 )
@@ -290,7 +320,9 @@ WORDS = [
 
 @pytest.mark.parametrize("dtype", ["integer", "float", "boolean", "date", "category"])
 def test_a_value_means_the_same_whether_its_file_could_be_read_typed_or_not(csv, dtype):
-    tables = declared().as_mapping()["tables"] | {"visits": {"columns": {"x": {"dtype": dtype, "nullable": True}}}}
+    tables = declared().as_mapping()["tables"] | {
+        "visits": {"columns": {"x": {"dtype": dtype, "nullable": True}}}
+    }
     views = {"members_fv": {"table": "members", "features": ["months"]}}
     contract = declared(tables=tables, feature_views=views)
 
@@ -306,22 +338,31 @@ def test_a_value_means_the_same_whether_its_file_could_be_read_typed_or_not(csv,
 def test_a_decimal_key_of_parquet_keeps_every_digit(parquet, small_contract):
     for digits in ("1582218195625938945", "98765432109876543210"):
         kind = pa.decimal128(38, 2)
-        path = parquet(member=pa.array([Decimal(digits), None], kind), hours=[1.5, 2.5], name="visits")
+        path = parquet(
+            member=pa.array([Decimal(digits), None], kind), hours=[1.5, 2.5], name="visits"
+        )
         frame, faults = conform(small_contract, "visits", read(path, small_contract, "visits"))
         assert frame["member"].tolist() == [digits]
         assert [fault.code for fault in faults] == ["empty_key"]
 
 
 @pytest.mark.parametrize(("kind", "largest"), [(pa.float32(), 2**24), (pa.float64(), 2**53)])
-def test_a_float_key_of_parquet_is_text_or_a_fault_where_digits_are_lost(parquet, small_contract, kind, largest):
+def test_a_float_key_of_parquet_is_text_or_a_fault_where_digits_are_lost(
+    parquet, small_contract, kind, largest
+):
     keys = pa.array([100938.0, largest - 1, largest, 1.5], kind)
     raw = read(parquet(member=keys, hours=[1.0] * 4, name="visits"), small_contract, "visits")
     frame, faults = conform(small_contract, "visits", raw)
     assert sorted(frame["member"]) == sorted(["100938", str(largest - 1)])
-    assert {fault.code: fault.rows for fault in faults} == {"key_with_fraction": (4,), "key_with_lost_digits": (3,)}
+    assert {fault.code: fault.rows for fault in faults} == {
+        "key_with_fraction": (4,),
+        "key_with_lost_digits": (3,),
+    }
 
 
-def test_declared_signs_and_gaps_are_read_next_to_columns_that_are_typed_at_once(csv, declared_visits):
+def test_declared_signs_and_gaps_are_read_next_to_columns_that_are_typed_at_once(
+    csv, declared_visits
+):
     path = csv('member,hours,paid\nm1,1.5,"€ 1,234.50"\nm2,-1,-\nm3,?,€ 2\n', "visits")
     raw = read(path, declared_visits, "visits")
     assert raw["hours"].dtype == "float64"
@@ -342,7 +383,9 @@ def declared_visits():
     return declared(tables=tables, files={"missing": ["-", "?"]})
 
 
-def test_a_quote_that_is_not_closed_is_refused_with_its_line_and_swallows_no_row(csv, small_contract):
+def test_a_quote_that_is_not_closed_is_refused_with_its_line_and_swallows_no_row(
+    csv, small_contract
+):
     path = csv('member,hours,note\nm1,1,a\nm2,2,"b\nm3,3,c\nm4,4,"d"\n', "visits")
     frame, [fault] = read_table(path, small_contract, "visits")
     assert frame.empty

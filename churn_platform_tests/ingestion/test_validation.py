@@ -68,7 +68,9 @@ def test_examples_are_the_words_of_the_file_even_where_it_could_be_read_typed(ju
     assert (
         judge(tables)
         .sentences[0]
-        .startswith("visits.csv, column 'hours': 1 value below the minimum 0 (found '-1.50' in row 1)")
+        .startswith(
+            "visits.csv, column 'hours': 1 value below the minimum 0 (found '-1.50' in row 1)"
+        )
     )
 
 
@@ -82,12 +84,20 @@ def test_too_many_faulty_rows_refuse_the_drop_and_nothing_is_put_aside(judge, ta
 def test_a_row_that_is_put_aside_is_put_aside_in_its_table_only(judge, tables):
     tables["visits"].loc[7, "hours"] = -1
     found = judge(tables)
-    assert [len(found.tables[name].sound) for name in ("members", "visits", "leavers")] == [400, 399, 400]
+    assert [len(found.tables[name].sound) for name in ("members", "visits", "leavers")] == [
+        400,
+        399,
+        400,
+    ]
 
 
 def test_every_row_is_sound_put_aside_or_an_exact_duplicate(judge, tables):
     visits = pd.concat(
-        [tables["visits"], tables["visits"].iloc[[3, 3, 9]], tables["visits"].iloc[[5]].assign(hours=99)]
+        [
+            tables["visits"],
+            tables["visits"].iloc[[3, 3, 9]],
+            tables["visits"].iloc[[5]].assign(hours=99),
+        ]
     )
     tables["visits"] = visits
     report = judge(tables).tables["visits"].report
@@ -163,7 +173,9 @@ def test_a_correction_that_completes_a_table_is_judged_by_what_the_month_then_is
 def test_a_month_more_than_one_cadence_ahead_is_a_slip_of_the_pen(judge, tables, today, refused):
     said = [fault.sentence() for fault in judge(tables, today=today).refusals]
     assert said == (
-        ["the drop: the as_of 2024-01-31 is more than one month ahead; correct the date: the year is 2024."]
+        [
+            "the drop: the as_of 2024-01-31 is more than one month ahead; correct the date: the year is 2024."
+        ]
         if refused
         else []
     )
@@ -187,4 +199,6 @@ def test_keys_keep_their_leading_zeros_exactly(judge, suffix):
     tables = month_tables(JANUARY, 400)
     for table in tables.values():
         table["member"] = [f"{n:07d}" for n in range(400)]
-    assert judge(tables, suffix=suffix).tables["members"].sound["member"].tolist() == [f"{n:07d}" for n in range(400)]
+    assert judge(tables, suffix=suffix).tables["members"].sound["member"].tolist() == [
+        f"{n:07d}" for n in range(400)
+    ]

@@ -32,7 +32,14 @@ FRAME = pd.DataFrame(
 CHANGED = {
     "member": "mx", "visits": 4, "fee": 0.3, "autopay": True, "tier": "x", "joined": pd.Timestamp("2022-01-01"),
 }  # fmt: skip
-EMPTY = {"member": "", "visits": 0, "fee": 0.0, "autopay": False, "tier": "", "joined": pd.Timestamp("1970-01-01")}
+EMPTY = {
+    "member": "",
+    "visits": 0,
+    "fee": 0.0,
+    "autopay": False,
+    "tier": "",
+    "joined": pd.Timestamp("1970-01-01"),
+}
 
 
 def table(frame=FRAME, columns=COLUMNS):
@@ -41,7 +48,14 @@ def table(frame=FRAME, columns=COLUMNS):
 
 def test_a_table_has_the_types_of_the_contract_and_nothing_of_pandas():
     made = table(FRAME.set_axis([9, 8, 7]))
-    assert [str(kind) for kind in made.schema.types] == ["string", "int64", "double", "bool", "string", "date32[day]"]
+    assert [str(kind) for kind in made.schema.types] == [
+        "string",
+        "int64",
+        "double",
+        "bool",
+        "string",
+        "date32[day]",
+    ]
     assert made.schema.metadata is None
     assert made["fee"].null_count == 1
 
@@ -50,7 +64,9 @@ def test_a_table_has_the_types_of_the_contract_and_nothing_of_pandas():
     "frame",
     [
         FRAME.set_axis([9, 7, 8]),
-        FRAME.astype({"member": "string[pyarrow]", "tier": "string[pyarrow]", "joined": "datetime64[ns]"}),
+        FRAME.astype(
+            {"member": "string[pyarrow]", "tier": "string[pyarrow]", "joined": "datetime64[ns]"}
+        ),
         FRAME.astype({"fee": "Float64"}),
         pd.concat([FRAME[:1], FRAME[1:]]),
     ],
@@ -61,13 +77,22 @@ def test_the_same_values_have_the_same_digest(frame):
 
 
 def test_chunks_offsets_what_lies_below_a_null_and_the_sign_of_zero_do_not_matter():
-    columns = {"n": Column(dtype="integer"), "x": Column(dtype="float"), "t": Column(dtype="string")}
+    columns = {
+        "n": Column(dtype="integer"),
+        "x": Column(dtype="float"),
+        "t": Column(dtype="string"),
+    }
     schema = table(pd.DataFrame({"n": [1], "x": [1.0], "t": ["a"]}), columns).schema
     numbers = pa.array([7, 1, None, 3])
-    hidden = pa.Array.from_buffers(pa.int64(), 3, [pa.py_buffer(b"\x05"), pa.array([1, 99, 3]).buffers()[1]])
+    hidden = pa.Array.from_buffers(
+        pa.int64(), 3, [pa.py_buffer(b"\x05"), pa.array([1, 99, 3]).buffers()[1]]
+    )
     texts, zeros = pa.array(["no", "a", None, "ccc"]), pa.array([0.0, 0.5, -0.0])
     plain = pa.table([numbers[1:], pa.array([0.0, 0.5, 0.0]), texts[1:]], schema=schema)
-    other = pa.table([pa.chunked_array([hidden[:2], hidden[2:]]), zeros, pa.array(["a", None, "ccc"])], schema=schema)
+    other = pa.table(
+        [pa.chunked_array([hidden[:2], hidden[2:]]), zeros, pa.array(["a", None, "ccc"])],
+        schema=schema,
+    )
     assert table_digest(plain) == table_digest(other)
 
 
@@ -83,7 +108,9 @@ def test_any_changed_cell_changes_the_digest_and_null_is_no_zero(values, column,
 
 def test_text_that_moves_to_the_neighbouring_cell_changes_the_digest():
     columns = {"a": Column(dtype="string")}
-    one, other = (table(pd.DataFrame({"a": cells}), columns) for cells in (["ab", "c"], ["a", "bc"]))
+    one, other = (
+        table(pd.DataFrame({"a": cells}), columns) for cells in (["ab", "c"], ["a", "bc"])
+    )
     assert table_digest(one) != table_digest(other)
 
 

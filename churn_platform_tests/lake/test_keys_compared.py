@@ -3,7 +3,14 @@
 import pandas as pd
 import pytest
 
-from churn_platform.lake.keys_compared import SPELLINGS, everyone, lacking, near_keys, near_tables, same_digits
+from churn_platform.lake.keys_compared import (
+    SPELLINGS,
+    everyone,
+    lacking,
+    near_keys,
+    near_tables,
+    same_digits,
+)
 
 
 def text(*keys):
@@ -17,7 +24,11 @@ def test_other_customers_and_whole_number_keys_have_no_near_ones():
 
 
 def test_a_table_that_lacks_customers_is_counted():
-    tables = {"members": text("a", "b", "c"), "visits": text("a", "b"), "bills": text("a", "b", "c")}
+    tables = {
+        "members": text("a", "b", "c"),
+        "visits": text("a", "b"),
+        "bills": text("a", "b", "c"),
+    }
     assert {name: keys.tolist() for name, keys in lacking(tables).items()} == {"visits": ["c"]}
     assert sorted(everyone(tables)) == ["a", "b", "c"]
 
@@ -27,7 +38,9 @@ def test_a_table_that_lacks_customers_is_counted():
 def test_of_two_tables_the_one_with_the_damaged_keys_is_named(order, damaged, good):
     tables = {"members": text(good, "x9"), "usage": text(damaged, "x9")}
     found = near_tables({name: tables[name] for name in order})
-    assert {name: near.examples for name, near in found.items()} == {"usage": (f"{damaged} for {good}",)}
+    assert {name: near.examples for name, near in found.items()} == {
+        "usage": (f"{damaged} for {good}",)
+    }
 
 
 def test_of_two_cases_the_later_table_is_named_and_equal_tables_are_never():

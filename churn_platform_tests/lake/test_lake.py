@@ -40,7 +40,9 @@ def lake(tmp_path, small_contract):
 def files(lake):
     """Every file of the lake with its bytes and its inode, which a rewrite changes."""
     found = [path for path in lake.folder.rglob("*") if path.is_file()]
-    return {path.relative_to(lake.folder): (path.read_bytes(), path.stat().st_ino) for path in found}
+    return {
+        path.relative_to(lake.folder): (path.read_bytes(), path.stat().st_ino) for path in found
+    }
 
 
 def hours_known(lake, at, *, as_at_scoring):
@@ -67,7 +69,9 @@ def test_null_stays_null_and_types_are_those_of_the_contract(lake):
     assert found["members"]["has_app"].isna().tolist() == [True, False, False, False, False, True]
     assert {str(dtype) for dtype in found["members"].dtypes} == {"object", "Int64", "boolean"}
     path = lake.view(FAR, as_at_scoring=False)["members"][JANUARY]
-    assert [str(pq.read_schema(path).field(name).type) for name in ("member", "months", "has_app")] == [
+    assert [
+        str(pq.read_schema(path).field(name).type) for name in ("member", "months", "has_app")
+    ] == [
         "string",
         "int64",
         "bool",
@@ -78,7 +82,12 @@ def test_the_same_tables_again_change_nothing_on_disk(lake):
     first = lake.publish(JANUARY, tables(), ARRIVED, "f")
     before = files(lake)
     again = lake.publish(JANUARY, tables(), ARRIVED + dt.timedelta(days=9), "f")
-    assert (again.kind, again.tables, again.digest, again.rows) == ("unchanged", (), first.digest, first.rows)
+    assert (again.kind, again.tables, again.digest, again.rows) == (
+        "unchanged",
+        (),
+        first.digest,
+        first.rows,
+    )
     assert files(lake) == before
 
 
@@ -104,7 +113,11 @@ def test_changed_tables_are_a_correction_with_its_arrival_beside_the_old_file(la
     kept = {path: content for path, content in before.items() if path.suffix == ".parquet"}
     assert kept.items() <= files(lake).items()
     one, two = lake.deliveries(JANUARY)
-    assert (one["number"], one["kind"], one["tables"]["visits"]["created"]) == (1, "first", "2024-01-31T00:00:00+00:00")
+    assert (one["number"], one["kind"], one["tables"]["visits"]["created"]) == (
+        1,
+        "first",
+        "2024-01-31T00:00:00+00:00",
+    )
     assert (two["number"], two["kind"], two["arrived"]) == (2, "correction", later.isoformat())
     assert two["tables"]["visits"]["created"] == later.isoformat()
     assert lake.tables(JANUARY)["visits"]["hours"].tolist() == [9.0] * 6
@@ -137,7 +150,9 @@ def test_a_correction_with_a_new_table_is_both(lake):
 
 
 @pytest.mark.parametrize(("days", "in_training"), [(2, True), (5, True), (6, False), (400, False)])
-def test_training_sees_a_correction_within_the_delivery_days_and_none_after(lake, days, in_training):
+def test_training_sees_a_correction_within_the_delivery_days_and_none_after(
+    lake, days, in_training
+):
     lake.publish(JANUARY, tables(hours=1.0), ARRIVED, "f")
     arrived = instant(JANUARY) + dt.timedelta(days=days)
     lake.publish(JANUARY, tables(hours=9.0), arrived, "g")
@@ -152,7 +167,10 @@ def test_training_sees_a_correction_within_the_delivery_days_and_none_after(lake
 def test_a_first_delivery_is_known_at_its_as_of_however_late_it_is_loaded(lake):
     lake.publish(JANUARY, tables(hours=1.0), FAR, "f")
     assert hours_known(lake, instant(JANUARY), as_at_scoring=True) == 1.0
-    assert hours_known(lake, instant(JANUARY) - dt.timedelta(microseconds=1), as_at_scoring=True) is None
+    assert (
+        hours_known(lake, instant(JANUARY) - dt.timedelta(microseconds=1), as_at_scoring=True)
+        is None
+    )
 
 
 def test_a_month_ahead_of_the_clock_is_known_when_it_arrives(lake):
@@ -201,12 +219,18 @@ class PowerCut(Exception):
     """Raised where a process would die."""
 
 
-@pytest.mark.parametrize("after", [0, 1, 2, 3], ids=["no table", "one table", "two tables", "all but the manifest"])
+@pytest.mark.parametrize(
+    "after", [0, 1, 2, 3], ids=["no table", "one table", "two tables", "all but the manifest"]
+)
 @pytest.mark.parametrize("known", [False, True], ids=["first", "correction"])
 def test_a_crash_before_the_manifest_publishes_nothing(lake, monkeypatch, after, known):
     if known:
         lake.publish(JANUARY, tables(), ARRIVED, "f")
-    before = {path: content for path, content in files(lake).items() if path.suffix == ".json"} if known else {}
+    before = (
+        {path: content for path, content in files(lake).items() if path.suffix == ".json"}
+        if known
+        else {}
+    )
     corrected, replace, done = tables(hours=9.0, months=7, has_left=True), Path.replace, []
 
     def cut(source, target):
@@ -219,9 +243,13 @@ def test_a_crash_before_the_manifest_publishes_nothing(lake, monkeypatch, after,
     with pytest.raises(PowerCut):
         lake.publish(JANUARY, corrected, ARRIVED, "g")
     monkeypatch.undo()
-    assert {path: content for path, content in files(lake).items() if path.suffix == ".json"} == before
+    assert {
+        path: content for path, content in files(lake).items() if path.suffix == ".json"
+    } == before
     assert lake.months() == ([JANUARY] if known else [])
-    assert lake.publish(JANUARY, corrected, ARRIVED, "g").kind == ("correction" if known else "first")
+    assert lake.publish(JANUARY, corrected, ARRIVED, "g").kind == (
+        "correction" if known else "first"
+    )
     for name, frame in lake.tables(JANUARY).items():
         pd.testing.assert_frame_equal(frame.astype(corrected[name].dtypes), corrected[name])
 
@@ -237,10 +265,14 @@ def test_timestamps_in_parquet_are_microseconds_in_utc(lake):
 
 
 def test_a_month_that_was_never_published_is_said_with_those_that_were(lake):
-    with pytest.raises(UsageError, match=r"no snapshot of 2024-02-29; published months: none yet\.$"):
+    with pytest.raises(
+        UsageError, match=r"no snapshot of 2024-02-29; published months: none yet\.$"
+    ):
         lake.tables(FEBRUARY)
     lake.publish(JANUARY, tables(), ARRIVED, "f")
-    with pytest.raises(UsageError, match=r"no snapshot of 2024-02-29; published months: 2024-01-31\.$"):
+    with pytest.raises(
+        UsageError, match=r"no snapshot of 2024-02-29; published months: 2024-01-31\.$"
+    ):
         lake.tables(FEBRUARY)
 
 
@@ -266,7 +298,9 @@ def test_an_unknown_month_has_no_fingerprint_and_no_labels(lake):
 
 # Rows put aside
 
-ASIDE = Quarantine("row,reasons\n2,why\n", {"rows": 7, "quarantined": 1, "duplicates": 0, "reasons": ["why"]})
+ASIDE = Quarantine(
+    "row,reasons\n2,why\n", {"rows": 7, "quarantined": 1, "duplicates": 0, "reasons": ["why"]}
+)
 REPEATED = Quarantine("", {"rows": 8, "quarantined": 0, "duplicates": 2, "reasons": []})
 
 
@@ -274,7 +308,11 @@ def test_rows_put_aside_are_named_by_the_delivery_and_by_the_newest_state(lake):
     lake.publish(JANUARY, tables(), ARRIVED, "f", {"visits": ASIDE, "members": REPEATED})
     [delivery] = lake.deliveries(JANUARY)
     path = "quarantine/2024-01-31/1/visits.csv"
-    assert delivery["tables"]["visits"]["quarantine"] == {**ASIDE.summary, "file": path, "digest": ASIDE.digest}
+    assert delivery["tables"]["visits"]["quarantine"] == {
+        **ASIDE.summary,
+        "file": path,
+        "digest": ASIDE.digest,
+    }
     assert (lake.folder.parent / path).read_text() == ASIDE.rows
     assert {name: found["duplicates"] for name, found in lake.quarantines(JANUARY).items()} == {
         "visits": 0,
@@ -316,7 +354,9 @@ def test_a_crash_before_the_manifest_names_no_rows_put_aside(lake, monkeypatch):
             lake.publish(JANUARY, tables(), ARRIVED, "f", {"visits": ASIDE, "members": ASIDE})
     assert lake.quarantines(JANUARY) == {}
     lake.publish(JANUARY, tables(), ARRIVED, "f", {"members": ASIDE})
-    assert [path.name for path in (lake.folder.parent / "quarantine").rglob("*.csv")] == ["members.csv"]
+    assert [path.name for path in (lake.folder.parent / "quarantine").rglob("*.csv")] == [
+        "members.csv"
+    ]
 
 
 def test_the_keys_of_a_month_are_those_of_its_tables_as_newest_known(lake):

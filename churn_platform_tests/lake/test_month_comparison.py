@@ -23,9 +23,9 @@ def text(*keys):
     return pd.Series(list(keys), dtype="string[pyarrow]")
 
 
-some_keys = st.lists(st.text("ab01. ", min_size=1, max_size=4), unique=True, min_size=1, max_size=12).map(
-    lambda keys: text(*keys)
-)
+some_keys = st.lists(
+    st.text("ab01. ", min_size=1, max_size=4), unique=True, min_size=1, max_size=12
+).map(lambda keys: text(*keys))
 
 
 @settings(deadline=None)

@@ -14,20 +14,34 @@ def test_rows_are_written_and_the_lake_is_told_where_with_their_digest(tmp_path)
     path = tmp_path / "quarantine" / "2024-01-31" / "1" / "plans.csv"
     assert path.read_text() == ROWS
     assert made == {
-        "plans": {**SUMMARY, "file": "quarantine/2024-01-31/1/plans.csv", "digest": Quarantine(ROWS, {}).digest}
+        "plans": {
+            **SUMMARY,
+            "file": "quarantine/2024-01-31/1/plans.csv",
+            "digest": Quarantine(ROWS, {}).digest,
+        }
     }
 
 
 def test_duplicates_alone_are_counted_and_write_no_file(tmp_path):
-    assert put_aside(tmp_path, "2024-01-31/1", {"plans": Quarantine("", SUMMARY)}) == {"plans": SUMMARY}
+    assert put_aside(tmp_path, "2024-01-31/1", {"plans": Quarantine("", SUMMARY)}) == {
+        "plans": SUMMARY
+    }
     assert not (tmp_path / "quarantine").exists()
     assert Quarantine("", SUMMARY).digest == ""
 
 
 def test_what_a_delivery_that_was_cut_off_left_goes_first(tmp_path):
-    put_aside(tmp_path, "2024-01-31/2", {"plans": Quarantine(ROWS, SUMMARY), "visits": Quarantine(ROWS, SUMMARY)})
+    put_aside(
+        tmp_path,
+        "2024-01-31/2",
+        {"plans": Quarantine(ROWS, SUMMARY), "visits": Quarantine(ROWS, SUMMARY)},
+    )
     put_aside(tmp_path, "2024-01-31/1", {"plans": Quarantine(ROWS, SUMMARY)})
-    put_aside(tmp_path, "2024-01-31/2", {"visits": Quarantine(ROWS, SUMMARY), "plans": Quarantine("", SUMMARY)})
+    put_aside(
+        tmp_path,
+        "2024-01-31/2",
+        {"visits": Quarantine(ROWS, SUMMARY), "plans": Quarantine("", SUMMARY)},
+    )
     left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.csv"))
     assert left == ["quarantine/2024-01-31/1/plans.csv", "quarantine/2024-01-31/2/visits.csv"]
 

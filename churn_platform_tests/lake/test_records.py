@@ -55,7 +55,9 @@ def test_a_record_is_never_there_without_its_rows(records, monkeypatch):
 
 
 def test_decisions_keep_their_order_and_their_numbers(records):
-    made = [{"as_of": f"{JANUARY + dt.timedelta(days=n)}", "decision": "refused"} for n in range(11)]
+    made = [
+        {"as_of": f"{JANUARY + dt.timedelta(days=n)}", "decision": "refused"} for n in range(11)
+    ]
     paths = [records.add_decision(decision) for decision in made]
     assert records.decisions() == made
     assert records.add_decision(made[3]).name == "000012.json"

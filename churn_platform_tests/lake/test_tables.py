@@ -70,7 +70,9 @@ def test_labels_that_say_who_stayed_are_turned_over(dtype):
 
 def test_labels_that_come_alone_stand_in_place_of_the_wide_table_s():
     alone = pd.DataFrame({"number": [1, 2, 3], "left": [0.0, 1.0, 0.0]})
-    both = lake_tables(WIDE, {"customers": customers([1.0, 1.0, 1.0]), "customers_label": alone}, FEBRUARY)
+    both = lake_tables(
+        WIDE, {"customers": customers([1.0, 1.0, 1.0]), "customers_label": alone}, FEBRUARY
+    )
     assert both["customers_label"]["left"].tolist() == [0.0, 1.0, 0.0]
     assert set(lake_tables(WIDE, {"customers_label": alone}, FEBRUARY)) == {"customers_label"}
 
@@ -82,7 +84,11 @@ def test_labels_that_come_alone_stand_in_place_of_the_wide_table_s():
         ("2024-02-01", "days", 28),
         ("2024-02-15", "weeks", 2),
         ("2024-02-16", "weeks", 1),
-        ("2024-01-31", "months", 1),  # the 31st does not exist in February: its last day completes the month
+        (
+            "2024-01-31",
+            "months",
+            1,
+        ),  # the 31st does not exist in February: its last day completes the month
         ("2024-01-30", "months", 1),
         ("2023-03-01", "months", 11),
         ("2023-02-28", "years", 1),

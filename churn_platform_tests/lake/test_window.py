@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from churn_platform.contract.policy import Policy, PromotionPolicy, TrainingPolicy
 from churn_platform.lake.window import Classes, Window, choose_window, matured_months
 
-JANUARY, FEBRUARY, MARCH, APRIL = (dt.date(2024, m, d) for m, d in ((1, 31), (2, 29), (3, 31), (4, 30)))
+JANUARY, FEBRUARY, MARCH, APRIL = (
+    dt.date(2024, m, d) for m, d in ((1, 31), (2, 29), (3, 31), (4, 30))
+)
 MANY = dict.fromkeys((MARCH, JANUARY, FEBRUARY), Classes(1000, 9000))
 
 
@@ -20,34 +22,49 @@ def test_the_window_ends_with_the_newest_matured_month():
     two = policy(trailing_months=2, holdout_months=1)
     assert choose_window(MANY, two) == Window((FEBRUARY, MARCH), (MARCH,), (JANUARY, FEBRUARY))
     assert choose_window(MANY, Policy()) == Window((MARCH,), (MARCH,), (FEBRUARY,))
-    assert choose_window(MANY, policy(holdout_months=2)) == Window((MARCH,), (FEBRUARY, MARCH), (FEBRUARY,))
+    assert choose_window(MANY, policy(holdout_months=2)) == Window(
+        (MARCH,), (FEBRUARY, MARCH), (FEBRUARY,)
+    )
 
 
 def test_the_first_month_has_no_forward_months_and_short_histories_take_what_there_is():
     long = policy(trailing_months=6, holdout_months=6)
     assert choose_window({JANUARY: Classes(1000, 9000)}, long) == Window((JANUARY,), (JANUARY,), ())
     both = (JANUARY, FEBRUARY)
-    assert choose_window(dict.fromkeys(both, Classes(1000, 9000)), long) == Window(both, both, (JANUARY,))
+    assert choose_window(dict.fromkeys(both, Classes(1000, 9000)), long) == Window(
+        both, both, (JANUARY,)
+    )
 
 
 def test_months_are_pooled_until_training_and_holdout_have_churners_enough():
     # Of 140 churners a quarter, 35, is held out: two months for the 64 wanted; 105 are left to learn from.
-    few = choose_window(dict.fromkeys((JANUARY, FEBRUARY, MARCH, APRIL), Classes(140, 9000)), Policy())
+    few = choose_window(
+        dict.fromkeys((JANUARY, FEBRUARY, MARCH, APRIL), Classes(140, 9000)), Policy()
+    )
     assert few == Window((APRIL,), (MARCH, APRIL), (MARCH,))
-    fewer = choose_window(dict.fromkeys((JANUARY, FEBRUARY, MARCH, APRIL), Classes(70, 9000)), Policy())
+    fewer = choose_window(
+        dict.fromkeys((JANUARY, FEBRUARY, MARCH, APRIL), Classes(70, 9000)), Policy()
+    )
     assert fewer == Window((MARCH, APRIL), (JANUARY, FEBRUARY, MARCH, APRIL), (FEBRUARY, MARCH))
 
 
 def test_pooling_ends_at_its_limit_and_never_takes_fewer_months_than_asked_for():
     rare = dict.fromkeys((JANUARY, FEBRUARY, MARCH, APRIL), Classes(1, 9000))
     assert choose_window(rare, policy(pooled_months=2)).holdout == (MARCH, APRIL)
-    assert choose_window(rare, policy(pooled_months=2, holdout_months=3)).holdout == (FEBRUARY, MARCH, APRIL)
+    assert choose_window(rare, policy(pooled_months=2, holdout_months=3)).holdout == (
+        FEBRUARY,
+        MARCH,
+        APRIL,
+    )
     assert choose_window(rare, policy(pooled_months=1)) == Window((APRIL,), (APRIL,), (MARCH,))
 
 
 def test_an_easier_policy_pools_less():
     few = dict.fromkeys((JANUARY, FEBRUARY, MARCH, APRIL), Classes(70, 9000))
-    easy = Policy(promotion=PromotionPolicy(min_holdout_churners=10), training=TrainingPolicy(min_training_churners=20))
+    easy = Policy(
+        promotion=PromotionPolicy(min_holdout_churners=10),
+        training=TrainingPolicy(min_training_churners=20),
+    )
     assert choose_window(few, easy) == Window((APRIL,), (APRIL,), (MARCH,))
 
 
@@ -55,7 +72,9 @@ COUNTS = st.lists(st.tuples(st.integers(0, 2000), st.integers(1, 2000)), min_siz
 
 
 @given(COUNTS, st.integers(1, 12), st.integers(1, 12))
-def test_the_holdout_is_the_shortest_run_of_newest_months_with_enough_of_both_classes(counts, least, most):
+def test_the_holdout_is_the_shortest_run_of_newest_months_with_enough_of_both_classes(
+    counts, least, most
+):
     months = [JANUARY + dt.timedelta(weeks=n) for n in range(len(counts))]
     classes = {month: Classes(*found) for month, found in zip(months, counts, strict=True)}
     chosen = choose_window(classes, policy(holdout_months=least, pooled_months=most)).holdout
@@ -93,7 +112,11 @@ def test_without_a_month_to_train_on_there_is_no_window():
 
 
 def test_every_month_of_a_window_is_read_once_oldest_first():
-    assert Window((FEBRUARY, MARCH), (MARCH,), (JANUARY, FEBRUARY)).months == (JANUARY, FEBRUARY, MARCH)
+    assert Window((FEBRUARY, MARCH), (MARCH,), (JANUARY, FEBRUARY)).months == (
+        JANUARY,
+        FEBRUARY,
+        MARCH,
+    )
 
 
 def test_a_month_has_matured_when_its_labels_are_there_and_its_horizon_is_over(gym, declare):

@@ -34,7 +34,9 @@ def test_what_somebody_added_behind_it_is_gone_with_the_next(tmp_path):
     assert read_anchor(file) == anchor(2)
 
 
-@pytest.mark.parametrize("text", ["", "no json", "[]", '{"sequence": 1}', '{"sequence": 0, "digest": "x"}'])
+@pytest.mark.parametrize(
+    "text", ["", "no json", "[]", '{"sequence": 1}', '{"sequence": 0, "digest": "x"}']
+)
 def test_a_file_that_is_no_anchor_is_named(tmp_path, text):
     (tmp_path / "anchor.json").write_text(text)
     with pytest.raises(IntegrityError, match=r"anchor\.json"):

@@ -8,7 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from churn_platform.ledger import receipts as ledger
-from churn_platform.ledger.approvals import Bound, lapse, objection, pending, requests, until, unused
+from churn_platform.ledger.approvals import (
+    Bound,
+    lapse,
+    objection,
+    pending,
+    requests,
+    until,
+    unused,
+)
 from churn_platform.ledger.production_changes import named
 from churn_platform.ledger.versions import standing_request
 
@@ -46,7 +54,9 @@ class Office:
 
     def decide(self, version, tag):
         """A decision on a candidate passes and asks."""
-        self.bound = Bound(version, f"c{version}", f"d{tag}", "t0", self.bound.policy, self.production)
+        self.bound = Bound(
+            version, f"c{version}", f"d{tag}", "t0", self.bound.policy, self.production
+        )
         self.settle()
         if version != self.production and standing_request(self.receipts, self.present()) is None:
             self.write(
@@ -86,7 +96,18 @@ class Office:
 
 EVENTS = st.tuples(
     st.sampled_from(
-        ["decide", "decide", "approve", "approve", "reject", "days", "policy", "tamper", "remake", "roll back"]
+        [
+            "decide",
+            "decide",
+            "approve",
+            "approve",
+            "reject",
+            "days",
+            "policy",
+            "tamper",
+            "remake",
+            "roll back",
+        ]
     ),
     st.integers(0, 20),
 )
@@ -100,18 +121,25 @@ def test_never_two_wait_and_nothing_moves_without_an_approval_of_exactly_it(even
         office.happen(event, value)
         assert sum(request.state == "pending" for request in requests(office.receipts)) <= 1
         last = requests(office.receipts)[-1] if requests(office.receipts) else None
-        assert pending(office.receipts) == (last if last is not None and last.state == "pending" else None)
+        assert pending(office.receipts) == (
+            last if last is not None and last.state == "pending" else None
+        )
     approvals = [receipt for receipt in office.receipts if receipt.act == "approval"]
     assert len(approvals) == len(office.moved)
     for (asked, present, now, request), approval in zip(office.moved, approvals, strict=True):
         assert asked == present
         assert now <= dt.datetime.fromisoformat(request.until)
         assert approval.evidence["request"] == request.receipt
-    answers = [receipt.evidence["request"] for receipt in office.receipts if "request" in receipt.evidence]
+    answers = [
+        receipt.evidence["request"] for receipt in office.receipts if "request" in receipt.evidence
+    ]
     assert len(answers) == len(set(answers))
 
 
-FEW = st.tuples(st.sampled_from(["decide", "reject", "approve", "days", "policy"]), st.sampled_from([0, 1, 4, 5]))
+FEW = st.tuples(
+    st.sampled_from(["decide", "reject", "approve", "days", "policy"]),
+    st.sampled_from([0, 1, 4, 5]),
+)
 
 
 @given(st.lists(FEW, max_size=20))
@@ -169,23 +197,37 @@ def test_a_request_holds_to_the_last_second_of_the_policys_days():
 
 def test_a_request_says_what_has_become_of_it():
     office, request = asked()
-    assert request.sentence() == "Version 2 passed and waits for an approval until 2024-03-15 06:00 UTC."
+    assert (
+        request.sentence()
+        == "Version 2 passed and waits for an approval until 2024-03-15 06:00 UTC."
+    )
     assert objection(office.receipts, 2) is None
     assert objection(office.receipts, 3) == "Version 3 does not wait for an approval."
     office.answer("rejection", 2)
-    assert objection(office.receipts, 2) == "Version 2 was rejected by Ann at 2024-03-01 06:00 UTC: why."
+    assert (
+        objection(office.receipts, 2)
+        == "Version 2 was rejected by Ann at 2024-03-01 06:00 UTC: why."
+    )
     office, _ = asked(policy="p9")
     office.settle()
-    assert objection(office.receipts, 2) == "The request to approve version 2 lapsed at 2024-03-01 06:00 UTC: why."
+    assert (
+        objection(office.receipts, 2)
+        == "The request to approve version 2 lapsed at 2024-03-01 06:00 UTC: why."
+    )
     office, _ = asked()
     office.answer("approval", 2)
-    assert objection(office.receipts, 2) == "Version 2 was approved by Ann at 2024-03-01 06:00 UTC: why."
+    assert (
+        objection(office.receipts, 2)
+        == "Version 2 was approved by Ann at 2024-03-01 06:00 UTC: why."
+    )
 
 
 def test_a_newer_request_closes_an_older_one_that_was_left_open():
     office, older = asked()
     evidence = replace(office.present(), version=3).evidence()
-    office.write("approval requested", "version 3", before="version 1", **evidence, until=until(START, DAYS))
+    office.write(
+        "approval requested", "version 3", before="version 1", **evidence, until=until(START, DAYS)
+    )
     first, second = requests(office.receipts)
     assert (first.receipt, first.state, second.state) == (older.receipt, "lapsed", "pending")
     assert first.answer.reason == "Version 3 is a newer candidate."
@@ -219,7 +261,9 @@ def test_what_was_approved_and_has_left_production_is_a_new_question():
     assert pending(office.receipts).version == 2
     office.answer("rejection", 2)
     assert standing_request(office.receipts, office.present()).state == "rejected"
-    office.write("approval", "version 2", "Ann", request=None, override=True)  # against the rejection
+    office.write(
+        "approval", "version 2", "Ann", request=None, override=True
+    )  # against the rejection
     assert standing_request(office.receipts, office.present()) is None
 
 

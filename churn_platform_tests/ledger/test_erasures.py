@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 
 from churn_platform.ingestion.faults import fault
 from churn_platform.ingestion.quarantine import quarantined_sentence
-from churn_platform.ledger.erasures import FORGOTTEN, contacts_left, following, names, remapped, salted, untold
+from churn_platform.ledger.erasures import (
+    FORGOTTEN,
+    contacts_left,
+    following,
+    names,
+    remapped,
+    salted,
+    untold,
+)
 
 KEYS = st.one_of(st.integers(0, 10**9), st.text(min_size=1, max_size=12).filter(str.strip))
 
@@ -33,7 +41,10 @@ def test_a_fault_that_shows_the_key_shows_it_no_more(key):
         allowed="5%",
     ).sentence()
     assert repr(str(key)) in said
-    for text, shown in ((said, repr(str(key))), (json.dumps(said), json.dumps(repr(str(key)))[1:-1])):
+    for text, shown in (
+        (said, repr(str(key))),
+        (json.dumps(said), json.dumps(repr(str(key)))[1:-1]),
+    ):
         assert shown not in untold(text, key)
         assert FORGOTTEN in untold(text, key)
 
@@ -69,8 +80,14 @@ def test_a_key_within_a_longer_word_is_not_named(text, key, named):
     assert names(text, key) is named
 
 
-@given(st.lists(st.sampled_from([0.1, 0.2, 0.3, 0.4]), min_size=1, max_size=12), st.floats(0, 0.5), st.data())
+@given(
+    st.lists(st.sampled_from([0.1, 0.2, 0.3, 0.4]), min_size=1, max_size=12),
+    st.floats(0, 0.5),
+    st.data(),
+)
 def test_contacts_are_counted_without_the_threshold_as_with_it(probabilities, threshold, data):
     before = np.array(probabilities)
     after = np.delete(before, data.draw(st.integers(0, len(before) - 1)))
-    assert contacts_left(before, int((before >= threshold).sum()), after) == int((after >= threshold).sum())
+    assert contacts_left(before, int((before >= threshold).sum()), after) == int(
+        (after >= threshold).sum()
+    )

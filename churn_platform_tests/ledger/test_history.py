@@ -31,7 +31,9 @@ def moved(version, before, at=None, act="promotion done"):
 
 
 def test_nothing_was_in_production_before_the_first_was_activated():
-    receipts = chain({"act": "drop accepted"}, moved(1, None, START + dt.timedelta(days=1, seconds=2)))
+    receipts = chain(
+        {"act": "drop accepted"}, moved(1, None, START + dt.timedelta(days=1, seconds=2))
+    )
     assert in_production([], START) is None
     assert in_production(receipts, START + dt.timedelta(days=1, seconds=1)) is None
     found = in_production(receipts, START + dt.timedelta(days=1, seconds=2))
@@ -49,7 +51,11 @@ def test_an_intent_and_a_void_move_nothing_and_a_rollback_does():
     by_day = [in_production(receipts, START + n * dt.timedelta(days=1)).version for n in range(6)]
     assert by_day == [1, 2, 2, 2, 1, 1]
     found = in_production(receipts, START + dt.timedelta(days=3))
-    assert (found.before, found.until, found.next.act) == (1, START + dt.timedelta(days=4), "rollback done")
+    assert (found.before, found.until, found.next.act) == (
+        1,
+        START + dt.timedelta(days=4),
+        "rollback done",
+    )
 
 
 def test_without_an_activation_the_receipts_own_time_counts():
@@ -100,7 +106,9 @@ def test_every_filter_lets_pass_what_was_asked_for(filters, expected):
 
 
 def test_an_act_that_no_receipt_can_have_is_wrong_use_and_the_sentence_lists_them():
-    with pytest.raises(UsageError, match=r"no act 'coup'; acts are: drop accepted, .*promotion done"):
+    with pytest.raises(
+        UsageError, match=r"no act 'coup'; acts are: drop accepted, .*promotion done"
+    ):
         Filters(act="coup")
     assert {"promotion done", "customer forgotten", "decision"} <= set(acts())
     assert len(acts()) == len(set(acts()))

@@ -14,11 +14,25 @@ from churn_platform.ledger import receipts as ledger
 from churn_platform.ledger.receipts import GENESIS, Break, Receipt
 
 TIME = "2024-02-29T06:00:00.000000+00:00"
-ACT = {"time": TIME, "actor": "monthly", "act": "decision", "subject": "version 3", "reason": "It beats version 2."}
+ACT = {
+    "time": TIME,
+    "actor": "monthly",
+    "act": "decision",
+    "subject": "version 3",
+    "reason": "It beats version 2.",
+}
 
-plain = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+plain = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text()
+)
 values = st.recursive(
-    plain, lambda one: st.lists(one, max_size=3) | st.dictionaries(st.text(), one, max_size=3), max_leaves=6
+    plain,
+    lambda one: st.lists(one, max_size=3) | st.dictionaries(st.text(), one, max_size=3),
+    max_leaves=6,
 )
 words = st.text(min_size=1)
 acts = st.fixed_dictionaries(
@@ -70,7 +84,9 @@ def with_own_digest(receipt):
 
 def signed_line(body):
     """A line with a good digest, whatever its body is."""
-    text = body if isinstance(body, str) else json.dumps(body, sort_keys=True, separators=(",", ":"))
+    text = (
+        body if isinstance(body, str) else json.dumps(body, sort_keys=True, separators=(",", ":"))
+    )
     return f'{text[:-1]},"digest":"{hashlib.sha256(text.encode()).hexdigest()}"}}'.encode()
 
 
@@ -103,7 +119,9 @@ def test_a_change_of_any_field_is_found_where_it_was_made(field, receipts, data)
 def test_a_rewritten_receipt_with_a_digest_made_anew_breaks_the_link_to_the_next(receipts, data):
     head = receipts[-1].digest
     at = data.draw(st.integers(0, len(receipts) - 1))
-    receipts[at] = with_own_digest(receipts[at].model_copy(update={"reason": receipts[at].reason + "!"}))
+    receipts[at] = with_own_digest(
+        receipts[at].model_copy(update={"reason": receipts[at].reason + "!"})
+    )
     if at + 1 < len(receipts):
         assert place(broken(receipts)) == (at + 2, "changed")
     else:
@@ -132,7 +150,9 @@ def test_a_cut_tail_is_found_by_the_anchor_and_by_nothing_else(receipts, data):
 @settings(max_examples=25)
 @given(chains(min_size=2), st.data())
 def test_reordered_receipts_are_found_at_the_first_wrong_place(receipts, data):
-    order = data.draw(st.permutations(range(len(receipts))).filter(lambda order: order != sorted(order)))
+    order = data.draw(
+        st.permutations(range(len(receipts))).filter(lambda order: order != sorted(order))
+    )
     first = next(place for place, index in enumerate(order) if place != index)
     assert place(broken([receipts[index] for index in order])) == (first + 1, "reordered")
 
@@ -165,7 +185,9 @@ def test_the_break_is_told_in_a_sentence():
         4, "duplicated", "receipt 2 appears a second time, at position 4"
     )
     assert broken(receipts[:1], anchor="a" * 64) == Break(
-        2, "cut", f"the anchored head {'a' * 64} is not among the 1 receipts: the tail was cut or rewritten"
+        2,
+        "cut",
+        f"the anchored head {'a' * 64} is not among the 1 receipts: the tail was cut or rewritten",
     )
 
 
@@ -196,19 +218,25 @@ def test_any_changed_byte_of_a_line_is_found():
                 ledger.parse(garbled)
 
 
-@pytest.mark.parametrize("line", [b"", b"{}", b"null", b"\0\0\0", b"[" * 5000, b'{"digest":"0"}', b'{"sequence":1}\r'])
+@pytest.mark.parametrize(
+    "line", [b"", b"{}", b"null", b"\0\0\0", b"[" * 5000, b'{"digest":"0"}', b'{"sequence":1}\r']
+)
 def test_what_is_no_receipt_at_all_is_a_changed_line(line):
     assert place(ledger.verify_lines([line])) == (1, "changed")
 
 
-@pytest.mark.parametrize("forged", [{"sequence": "1"}, {"sequence": True}, {"sequence": 1.0}, {"previous": None}])
+@pytest.mark.parametrize(
+    "forged", [{"sequence": "1"}, {"sequence": True}, {"sequence": 1.0}, {"previous": None}]
+)
 def test_a_forged_line_with_a_good_digest_and_a_wrong_type_is_a_changed_line(forged):
     fields = ledger.append(None, **ACT).model_dump(exclude={"digest"})
     assert ledger.verify_lines([signed_line(fields)]) is None
     assert place(ledger.verify_lines([signed_line(fields | forged)])) == (1, "changed")
 
 
-@pytest.mark.parametrize("body", ["no json}", '{"rows":1}', '{"sequence":1}', f'{{"previous":"{GENESIS}"}}'])
+@pytest.mark.parametrize(
+    "body", ["no json}", '{"rows":1}', '{"sequence":1}', f'{{"previous":"{GENESIS}"}}']
+)
 def test_a_line_with_a_good_digest_that_is_no_receipt_is_a_changed_line(body):
     assert place(ledger.verify_lines([signed_line(body)])) == (1, "changed")
 
@@ -227,7 +255,10 @@ def test_evidence_that_json_cannot_hold_is_a_change():
 
 @pytest.mark.parametrize(
     ("forged", "sentence"),
-    [({"act": "coup"}, r"wrong act: Input should be 'drop accepted'.*got 'coup'"), ({"by": "x"}, "wrong by: Extra")],
+    [
+        ({"act": "coup"}, r"wrong act: Input should be 'drop accepted'.*got 'coup'"),
+        ({"by": "x"}, "wrong by: Extra"),
+    ],
 )
 def test_a_forged_line_with_an_unknown_act_or_field_is_not_read(forged, sentence):
     fields = ledger.append(None, **ACT).model_dump(exclude={"digest"})
@@ -236,10 +267,15 @@ def test_a_forged_line_with_an_unknown_act_or_field_is_not_read(forged, sentence
 
 
 def test_the_format_on_disk_stays_what_it_is():
-    receipt = ledger.append(None, **ACT, before="version 2", after="version 3", evidence={"auc": 0.65, "rows": 7})
+    receipt = ledger.append(
+        None, **ACT, before="version 2", after="version 3", evidence={"auc": 0.65, "rows": 7}
+    )
     body = (
         '{"act":"decision","actor":"monthly","after":"version 3","before":"version 2",'
-        '"evidence":{"auc":0.65,"rows":7},"previous":"' + "0" * 64 + '","reason":"It beats version 2.",'
+        '"evidence":{"auc":0.65,"rows":7},"previous":"'
+        + "0"
+        * 64
+        + '","reason":"It beats version 2.",'
         '"sequence":1,"subject":"version 3","time":"2024-02-29T06:00:00.000000+00:00"}'
     )
     assert receipt.digest == hashlib.sha256(body.encode()).hexdigest()
@@ -258,7 +294,10 @@ def test_the_caller_cannot_change_the_evidence_afterwards():
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
-        ({"act": "promoted"}, r"'promoted' on 'version 3' has a wrong act: Input should be 'drop accepted'"),
+        (
+            {"act": "promoted"},
+            r"'promoted' on 'version 3' has a wrong act: Input should be 'drop accepted'",
+        ),
         ({"time": "2024-02-29T06:00:00"}, r"wrong time: .* is not in UTC; end it with \+00:00"),
         ({"time": "2024-02-29T06:00:00+01:00"}, "is not in UTC"),
         ({"time": "today"}, "wrong time: .*Invalid isoformat"),
@@ -294,7 +333,10 @@ def test_what_is_too_deep_to_be_read_back_is_refused_before_it_is_written(depth)
 
 
 def test_canonical_json_is_one_text_for_equal_values():
-    assert ledger.canonical_json({"b": 1, "a": [True, None, 0.1, "é\n"]}) == '{"a":[true,null,0.1,"é\\n"],"b":1}'
+    assert (
+        ledger.canonical_json({"b": 1, "a": [True, None, 0.1, "é\n"]})
+        == '{"a":[true,null,0.1,"é\\n"],"b":1}'
+    )
     assert ledger.digest_of({"a": 1, "b": 2}) == ledger.digest_of({"b": 2, "a": 1})
     assert ledger.digest_of([]) == hashlib.sha256(b"[]").hexdigest()
     with pytest.raises(DataError, match="give plain, finite values"):

@@ -10,13 +10,18 @@ ACT = {"time": "2024-02-29T06:00:00+00:00", "actor": "monthly", "reason": "It is
 plain = st.none() | st.booleans() | st.integers() | st.text(max_size=3)
 policies = st.dictionaries(
     st.sampled_from(["promotion", "drift", "costs"]),
-    st.dictionaries(st.sampled_from("abc"), plain | st.dictionaries(st.sampled_from("xy"), plain, max_size=2)),
+    st.dictionaries(
+        st.sampled_from("abc"), plain | st.dictionaries(st.sampled_from("xy"), plain, max_size=2)
+    ),
 )
 
 
 def test_every_changed_field_is_named_by_its_path_with_both_values():
     old = {"promotion": {"delta": 0.01, "level": 0.95}, "drift": {"methods": {}}, "gone": 1}
-    new = {"promotion": {"delta": 0.02, "level": 0.95}, "drift": {"methods": {"hours": "wasserstein"}}}
+    new = {
+        "promotion": {"delta": 0.02, "level": 0.95},
+        "drift": {"methods": {"hours": "wasserstein"}},
+    }
     found = changes(old, new)
     assert found == [
         Change("drift.methods", {}, None),
@@ -30,7 +35,9 @@ def test_every_changed_field_is_named_by_its_path_with_both_values():
 @given(policies, policies)
 def test_two_policies_differ_exactly_where_a_change_is_named(old, new):
     assert bool(changes(old, new)) == (ledger.canonical_json(old) != ledger.canonical_json(new))
-    assert [change.field for change in changes(old, new)] == [change.field for change in changes(new, old)]
+    assert [change.field for change in changes(old, new)] == [
+        change.field for change in changes(new, old)
+    ]
     assert changes(old, old) == []
 
 
@@ -40,7 +47,11 @@ def test_a_field_that_came_with_no_value_is_a_change():
     ]
 
 
-@given(st.lists(st.tuples(st.sampled_from([1, 2]), st.sampled_from([None, "It is no better than chance."]))))
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([1, 2]), st.sampled_from([None, "It is no better than chance."]))
+    )
+)
 def test_through_any_history_the_newest_receipt_says_what_holds_and_none_is_written_twice(history):
     receipts, head = [], None
     for version, reason in history:

@@ -155,7 +155,9 @@ def test_a_torn_line_longer_than_the_next_receipt_leaves_nothing_behind(tmp_path
     with store.file.open("ab") as stream:
         stream.write(b'{"act":"' + b"x" * 5000)
     second = record(store)
-    assert store.file.read_bytes() == b"".join(ledger.to_line(one) + b"\n" for one in (*receipts, second))
+    assert store.file.read_bytes() == b"".join(
+        ledger.to_line(one) + b"\n" for one in (*receipts, second)
+    )
 
 
 def test_a_torn_first_line_leaves_an_empty_ledger(tmp_path):
@@ -229,7 +231,9 @@ def test_a_deleted_line_is_missing_and_nothing_is_read_past_it(tmp_path):
 
 def test_two_processes_at_once_write_one_sound_chain(tmp_path):
     context = multiprocessing.get_context("fork")
-    processes = [context.Process(target=append_many, args=(tmp_path, actor)) for actor in ("left", "right")]
+    processes = [
+        context.Process(target=append_many, args=(tmp_path, actor)) for actor in ("left", "right")
+    ]
     for process in processes:
         process.start()
     for process in processes:
@@ -297,7 +301,9 @@ def test_behind_a_cut_tail_nothing_is_written_and_the_anchor_stays(tmp_path, kee
         record(store)
     store.file.write_bytes(b"".join(store.file.read_bytes().splitlines(keepends=True)[:keep]))
     left, anchor = store.file.read_bytes(), store.anchor()
-    with pytest.raises(IntegrityError, match=r"anchor\.json says that receipt 3 .* the tail was cut or rewritten"):
+    with pytest.raises(
+        IntegrityError, match=r"anchor\.json says that receipt 3 .* the tail was cut or rewritten"
+    ):
         record(store)
     assert (store.file.read_bytes(), store.anchor()) == (left, anchor)
 
@@ -317,7 +323,9 @@ def test_a_kill_between_receipt_and_anchor_leaves_the_anchor_one_behind_and_the_
     store = anchored(tmp_path)
     first = record(store)
     with monkeypatch.context() as patch:
-        patch.setattr(ledger_store, "write_anchor", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(
+            ledger_store, "write_anchor", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+        )
         with pytest.raises(KeyboardInterrupt):
             record(store)
     assert [receipt.sequence for receipt in store.receipts()] == [1, 2]
@@ -333,7 +341,10 @@ def append_some(folder, actor):
 
 
 def test_many_processes_at_once_write_one_sound_chain_and_its_head_is_the_anchor(tmp_path):
-    context, actors = multiprocessing.get_context("fork"), [f"writer {number}" for number in range(6)]
+    context, actors = (
+        multiprocessing.get_context("fork"),
+        [f"writer {number}" for number in range(6)],
+    )
     processes = [context.Process(target=append_some, args=(tmp_path, actor)) for actor in actors]
     for process in processes:
         process.start()
@@ -346,7 +357,9 @@ def test_many_processes_at_once_write_one_sound_chain_and_its_head_is_the_anchor
     assert [process.exitcode for process in processes] == [0] * 6
     receipts = reader.receipts()
     assert [receipt.sequence for receipt in receipts] == list(range(1, 151))
-    assert {(r.actor, r.subject) for r in receipts} == {(a, f"version {n}") for a in actors for n in range(25)}
+    assert {(r.actor, r.subject) for r in receipts} == {
+        (a, f"version {n}") for a in actors for n in range(25)
+    }
     assert reader.anchor().digest == receipts[-1].digest
 
 
@@ -371,7 +384,9 @@ def test_the_receipts_after_one_are_read_from_the_end_however_large_the_file(tmp
 def test_a_changed_receipt_after_one_is_named(tmp_path):
     store, _ = filled(tmp_path, 5)
     lines = store.file.read_bytes().splitlines(keepends=True)
-    store.file.write_bytes(b"".join([*lines[:3], lines[3].replace(b"It is so", b"It is no"), lines[4]]))
+    store.file.write_bytes(
+        b"".join([*lines[:3], lines[3].replace(b"It is so", b"It is no"), lines[4]])
+    )
     assert len(store.since(4)) == 1
     with pytest.raises(IntegrityError, match="line 4: the receipt does not match its digest"):
         store.since(2)

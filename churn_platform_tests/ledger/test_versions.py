@@ -19,7 +19,9 @@ def test_a_rejection_bars_a_version_until_it_is_approved():
     office = Office()
     office.write("rejection", "version 2", "Bob", request=None)
     assert rejected(office.receipts)[2].by == "Bob"
-    assert barred(office.receipts) == {2: "Version 2 was rejected by Bob at 2024-03-01 06:00 UTC: why."}
+    assert barred(office.receipts) == {
+        2: "Version 2 was rejected by Bob at 2024-03-01 06:00 UTC: why."
+    }
     office.write("approval", "version 2", "Ann", request=None, override=True)
     assert rejected(office.receipts) == barred(office.receipts) == {}
 

@@ -10,13 +10,20 @@ from hypothesis import strategies as st
 from churn_platform.loop.next_step import MonthState, next_step
 from churn_platform.loop.retraining import Verdict
 
-JANUARY, FEBRUARY, MARCH, APRIL = (dt.date(2024, m, d) for m, d in ((1, 31), (2, 29), (3, 31), (4, 30)))
-WAIT, DRIFT = Verdict(None, "Nothing asks for a new model.", "evidence"), Verdict("drift", "Drift.", "evidence")
+JANUARY, FEBRUARY, MARCH, APRIL = (
+    dt.date(2024, m, d) for m, d in ((1, 31), (2, 29), (3, 31), (4, 30))
+)
+WAIT, DRIFT = (
+    Verdict(None, "Nothing asks for a new model.", "evidence"),
+    Verdict("drift", "Drift.", "evidence"),
+)
 
 
 def done(as_of):
     """A month whose drop is published and whose records are up to date."""
-    return MonthState(as_of, "files", settled=True, published="files", processed=True, inputs="inputs")
+    return MonthState(
+        as_of, "files", settled=True, published="files", processed=True, inputs="inputs"
+    )
 
 
 def new(as_of):
@@ -64,7 +71,10 @@ STATES = st.builds(
 )
 HISTORIES = st.lists(STATES, max_size=8).flatmap(
     lambda states: st.permutations(
-        [dataclasses.replace(state, as_of=dt.date(2020 + n, 1, 31)) for n, state in enumerate(states)]
+        [
+            dataclasses.replace(state, as_of=dt.date(2020 + n, 1, 31))
+            for n, state in enumerate(states)
+        ]
     )
 )
 VERDICTS = st.sampled_from([None, WAIT, DRIFT])
@@ -79,7 +89,10 @@ def test_a_finished_month_leaves_nothing_to_do():
 
 
 def test_the_oldest_due_month_comes_first_whatever_the_order():
-    for months in ((new(MARCH), new(JANUARY), new(FEBRUARY)), (new(JANUARY), new(FEBRUARY), new(MARCH))):
+    for months in (
+        (new(MARCH), new(JANUARY), new(FEBRUARY)),
+        (new(JANUARY), new(FEBRUARY), new(MARCH)),
+    ):
         step = asked(*months, verdict=None)
         assert (step.kind, step.as_of, step.trigger) == ("monthly", JANUARY, None)
         assert step.reason == "The month 2024-01-31 has no snapshot yet."
@@ -95,7 +108,13 @@ def test_a_retraining_of_the_newest_processed_month_comes_before_a_newer_month()
 
 def test_a_retraining_waits_for_an_older_month_that_is_due():
     for older in (new(JANUARY), corrected(JANUARY), stale(JANUARY)):
-        step = asked(older, done(FEBRUARY), verdict=DRIFT, unfinished="drift", stale_scores="The list is old.")
+        step = asked(
+            older,
+            done(FEBRUARY),
+            verdict=DRIFT,
+            unfinished="drift",
+            stale_scores="The list is old.",
+        )
         assert (step.kind, step.as_of) == ("monthly", JANUARY)
 
 
@@ -113,7 +132,12 @@ def test_a_correction_of_the_newest_month_itself_comes_before_its_retraining():
 
 def test_a_decision_that_was_not_carried_out_is_run_again_with_its_own_trigger():
     step = asked(done(JANUARY), new(FEBRUARY), unfinished="schedule")
-    assert (step.kind, step.as_of, step.trigger, step.key) == ("retraining", JANUARY, "schedule", "evidence")
+    assert (step.kind, step.as_of, step.trigger, step.key) == (
+        "retraining",
+        JANUARY,
+        "schedule",
+        "evidence",
+    )
     assert step.reason == "The newest decision was not carried out."
     assert asked(done(JANUARY), verdict=DRIFT, unfinished="first").trigger == "first"
 
@@ -122,7 +146,9 @@ def test_scores_by_an_older_model_are_made_again_after_any_retraining():
     step = asked(done(JANUARY), done(FEBRUARY), new(MARCH), stale_scores="The list is old.")
     assert (step.kind, step.as_of, step.trigger) == ("scores", FEBRUARY, None)
     assert step.reason == "The list is old."
-    assert asked(done(FEBRUARY), verdict=DRIFT, stale_scores="The list is old.").kind == "retraining"
+    assert (
+        asked(done(FEBRUARY), verdict=DRIFT, stale_scores="The list is old.").kind == "retraining"
+    )
 
 
 def test_the_key_of_scores_is_that_of_the_evidence_so_another_model_is_another_key():
@@ -136,7 +162,10 @@ def test_the_key_of_scores_is_that_of_the_evidence_so_another_model_is_another_k
 
 def test_before_any_month_is_processed_nothing_is_retrained_or_scored():
     assert asked(verdict=DRIFT, unfinished="first", stale_scores="The list is old.") is None
-    assert asked(new(JANUARY), verdict=DRIFT, unfinished="first", stale_scores="The list is old.").kind == "monthly"
+    assert (
+        asked(new(JANUARY), verdict=DRIFT, unfinished="first", stale_scores="The list is old.").kind
+        == "monthly"
+    )
 
 
 def test_files_that_are_still_changing_are_not_due():
@@ -165,7 +194,9 @@ def test_a_month_is_due_when_its_files_or_its_inputs_have_changed(state, due):
 
 
 def test_the_key_of_a_month_changes_with_its_files_and_its_inputs():
-    keys = {state.key for state in (done(JANUARY), corrected(JANUARY), stale(JANUARY), new(JANUARY))}
+    keys = {
+        state.key for state in (done(JANUARY), corrected(JANUARY), stale(JANUARY), new(JANUARY))
+    }
     assert len(keys) == 4
     assert asked(corrected(JANUARY)).key == corrected(JANUARY).key
 
@@ -185,20 +216,26 @@ def test_no_older_month_that_is_due_is_ever_skipped(months, verdict, unfinished,
 
 
 @given(HISTORIES, VERDICTS, st.sampled_from([None, "drift"]), st.booleans())
-def test_the_answer_does_not_depend_on_the_order_of_the_months(months, verdict, unfinished, stale_scores):
+def test_the_answer_does_not_depend_on_the_order_of_the_months(
+    months, verdict, unfinished, stale_scores
+):
     other = sorted(months, key=lambda month: month.as_of)
-    assert next_step(months, verdict, unfinished=unfinished, stale_scores=stale_scores) == next_step(
-        other, verdict, unfinished=unfinished, stale_scores=stale_scores
-    )
+    assert next_step(
+        months, verdict, unfinished=unfinished, stale_scores=stale_scores
+    ) == next_step(other, verdict, unfinished=unfinished, stale_scores=stale_scores)
 
 
 @given(HISTORIES)
 def test_processing_what_is_due_one_by_one_ends_with_nothing_due(months):
     left = {month.as_of: month for month in months}
     order = []
-    while (step := next_step(list(left.values()), WAIT, unfinished=None, stale_scores=False)) is not None:
+    while (
+        step := next_step(list(left.values()), WAIT, unfinished=None, stale_scores=False)
+    ) is not None:
         order.append(step.as_of)
         state = left[step.as_of]
-        left[step.as_of] = dataclasses.replace(state, published=state.drop or state.published, processed=True)
+        left[step.as_of] = dataclasses.replace(
+            state, published=state.drop or state.published, processed=True
+        )
     arriving = min((month.as_of for month in months if month.arriving), default=dt.date.max)
     assert order == sorted(month.as_of for month in months if month.due and month.as_of < arriving)

@@ -78,7 +78,10 @@ def test_the_oldest_drop_goes_first(home):
     assert step(home) == ("monthly", JANUARY)
     publish_drop(home, JANUARY)
     assert step(home) == ("monthly", JANUARY)
-    assert [(m.as_of, m.published is not None, m.processed) for m in Progress(open_home(home.folder)).months()] == [
+    assert [
+        (m.as_of, m.published is not None, m.processed)
+        for m in Progress(open_home(home.folder)).months()
+    ] == [
         (JANUARY, True, False),
         (FEBRUARY, False, False),
     ]
@@ -116,7 +119,9 @@ COPIES = {
 def test_nothing_is_due_in_a_copy_whose_files_have_other_times(january, tmp_path, copy):
     here, there = january.folder, tmp_path / "there"
     subprocess.run(["/bin/sh", "-c", COPIES[copy].format(here=here, there=there)], check=True)
-    times = [{file.stat().st_mtime_ns for file in home.glob("drops/*/*.csv")} for home in (here, there)]
+    times = [
+        {file.stat().st_mtime_ns for file in home.glob("drops/*/*.csv")} for home in (here, there)
+    ]
     assert not times[0] & times[1]
     (month,) = Progress(open_home(there)).months()
     assert (month.due, month.arriving, month.drop) == (False, False, month.published)
@@ -149,7 +154,10 @@ def test_from_processed_to_promoted_to_scored_and_then_nothing(january_decided_c
     score_month(home, JANUARY)
     assert step(home) is None
     verdict = Progress(open_home(home.folder)).verdict(JANUARY)
-    assert (verdict.trigger, verdict.reason) == (None, "No labels have matured since the decision on 2024-01-31.")
+    assert (verdict.trigger, verdict.reason) == (
+        None,
+        "No labels have matured since the decision on 2024-01-31.",
+    )
 
 
 def test_a_kept_decision_is_finished_and_a_decision_cut_off_is_not(february_decided_copy):
@@ -179,7 +187,9 @@ def test_a_rewritten_drop_with_the_same_content_is_due_once_and_changes_no_recor
     home = january_copy
     deliver(home, JANUARY)
     assert step(home) is None  # the same bytes
-    deliver(home, JANUARY, {name: table.iloc[::-1] for name, table in month_tables(JANUARY).items()})
+    deliver(
+        home, JANUARY, {name: table.iloc[::-1] for name, table in month_tables(JANUARY).items()}
+    )
     assert step(home) == ("monthly", JANUARY)
     publish_drop(home, JANUARY)
     assert step(home) is None
@@ -192,7 +202,9 @@ def test_a_month_stays_processed_when_its_drop_is_tidied_away(january_copy):
     assert (month.drop, month.processed, month.due) == (None, True, False)
 
 
-def test_realised_performance_below_the_interval_at_promotion_asks_for_a_retraining(february_decided, tmp_path):
+def test_realised_performance_below_the_interval_at_promotion_asks_for_a_retraining(
+    february_decided, tmp_path
+):
     from churn_platform_tests.small_business import copied
 
     home = copied(february_decided, tmp_path / "home")
@@ -203,11 +215,16 @@ def test_realised_performance_below_the_interval_at_promotion_asks_for_a_retrain
     assert 0.75 < low < 0.8462 < high < 0.95
     assert verdict.trigger == "performance"
     assert verdict.reason.startswith("Realised AUC 0.4")
-    assert f"is below the interval [{low:.3f}, {high:.3f}] version 1 had when it was promoted" in verdict.reason
+    assert (
+        f"is below the interval [{low:.3f}, {high:.3f}] version 1 had when it was promoted"
+        in verdict.reason
+    )
     assert progress.measured.stand_down().startswith(
         "Version 1 is no better than chance on the matured labels of 2024-02-29"
     )
-    assert [(entry["version"], entry["as_of"]) for entry in progress.measured.all()] == [(1, "2024-02-29")]
+    assert [(entry["version"], entry["as_of"]) for entry in progress.measured.all()] == [
+        (1, "2024-02-29")
+    ]
 
 
 def test_the_verdict_is_recorded_once_for_each_piece_of_evidence(january_copy):
@@ -215,13 +232,18 @@ def test_the_verdict_is_recorded_once_for_each_piece_of_evidence(january_copy):
         home = open_home(january_copy.folder)
         Progress(home).record_verdict()
         acts = ("retraining requested", "retraining skipped")
-        return [(receipt.act, receipt.subject) for act in acts for receipt in home.ledger.receipts(act)]
+        return [
+            (receipt.act, receipt.subject) for act in acts for receipt in home.ledger.receipts(act)
+        ]
 
     assert verdicts() == [("retraining skipped", "2024-01-31")]
     assert verdicts() == [("retraining skipped", "2024-01-31")]
     deliver(january_copy, FEBRUARY)
     monthly(january_copy, FEBRUARY)
-    assert verdicts() == [("retraining requested", "2024-02-29"), ("retraining skipped", "2024-01-31")]
+    assert verdicts() == [
+        ("retraining requested", "2024-02-29"),
+        ("retraining skipped", "2024-01-31"),
+    ]
 
 
 def test_without_a_month_no_verdict_is_recorded(home):

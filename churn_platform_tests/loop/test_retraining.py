@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 
 from churn_platform.drift.result import DriftFigures, Thresholds, drift_alarms
 from churn_platform.ledger.receipts import append
-from churn_platform.loop.retraining import Asked, Signals, Verdict, evidence_key, open_request, should_retrain
+from churn_platform.loop.retraining import (
+    Asked,
+    Signals,
+    Verdict,
+    evidence_key,
+    open_request,
+    should_retrain,
+)
 
 JANUARY, FEBRUARY, MARCH, APRIL, MAY = (
     dt.date(2024, month, day) for month, day in ((1, 31), (2, 29), (3, 31), (4, 30), (5, 31))
@@ -51,13 +58,23 @@ def aging(declare):
 def test_a_quiet_month_says_so_with_its_figures(gym):
     verdict = asked(gym)
     assert (verdict.trigger, verdict.retrain) == (None, False)
-    assert verdict.reason == ("Nothing asks for a new model: no drift alarm, realised AUC 0.800 on 2024-04-30.")
+    assert verdict.reason == (
+        "Nothing asks for a new model: no drift alarm, realised AUC 0.800 on 2024-04-30."
+    )
     for realised in (None, {"as_of": "2024-04-30", "metrics": None}):
-        assert asked(gym, realised=realised).reason == "Nothing asks for a new model: no drift alarm."
+        assert (
+            asked(gym, realised=realised).reason == "Nothing asks for a new model: no drift alarm."
+        )
 
 
 def test_without_a_production_model_the_first_is_asked_for(gym):
-    verdict = asked(gym, production_version=None, production_as_of=None, promoted_interval=None, last_decision=None)
+    verdict = asked(
+        gym,
+        production_version=None,
+        production_as_of=None,
+        promoted_interval=None,
+        last_decision=None,
+    )
     assert (verdict.trigger, verdict.retrain) == ("first", True)
     assert verdict.reason == "There is no production model yet."
 
@@ -99,7 +116,10 @@ def test_performance_that_cannot_be_compared_triggers_nothing(gym, changes):
 def test_a_drift_alarm_is_the_trigger_drift_with_its_figures(gym):
     verdict = asked(gym, drift_alarms=(ALARM, "target drift 0.0700 is above 0.0500"))
     assert verdict.trigger == "drift"
-    assert verdict.reason == "Drift share 20.0% is above 5.0% (visits); target drift 0.0700 is above 0.0500."
+    assert (
+        verdict.reason
+        == "Drift share 20.0% is above 5.0% (visits); target drift 0.0700 is above 0.0500."
+    )
 
 
 def test_age_is_the_trigger_schedule_from_its_cadence_on(aging, gym):
@@ -132,7 +152,9 @@ def test_the_first_trigger_that_applies_is_named(aging):
     assert asked(aging, as_of=MAY).trigger == "schedule"
 
 
-@pytest.mark.parametrize("changes", [{}, {"production_version": None, "production_as_of": None, "last_decision": None}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"production_version": None, "production_as_of": None, "last_decision": None}]
+)
 def test_without_matured_labels_nothing_can_be_trained(gym, changes):
     verdict = asked(gym, labelled=None, drift_alarms=(ALARM,), **changes)
     assert verdict.trigger is None
@@ -142,8 +164,13 @@ def test_without_matured_labels_nothing_can_be_trained(gym, changes):
 def test_labels_older_than_production_train_nothing(gym):
     verdict = asked(gym, labelled=FEBRUARY, production_as_of=MARCH, drift_alarms=(ALARM,))
     assert verdict.trigger is None
-    assert verdict.reason == "The newest matured month 2024-02-29 is older than production's 2024-03-31."
-    assert asked(gym, labelled=MARCH, production_as_of=MARCH, drift_alarms=(ALARM,)).trigger == "drift"
+    assert (
+        verdict.reason
+        == "The newest matured month 2024-02-29 is older than production's 2024-03-31."
+    )
+    assert (
+        asked(gym, labelled=MARCH, production_as_of=MARCH, drift_alarms=(ALARM,)).trigger == "drift"
+    )
 
 
 def test_nothing_is_decided_twice_on_the_same_labels(gym):
@@ -173,7 +200,10 @@ def test_performance_that_fell_while_cooling_down_is_told_although_nothing_is_tr
     verdict = asked(contract, realised=FALLEN)
     assert verdict.trigger is None
     assert verdict.fallen == asked(declare(), realised=FALLEN).reason
-    assert verdict.reason == f"{verdict.fallen} Cooling down until 2024-05-31 after the decision on 2024-01-31."
+    assert (
+        verdict.reason
+        == f"{verdict.fallen} Cooling down until 2024-05-31 after the decision on 2024-01-31."
+    )
     assert asked(contract).fallen is None
 
 
@@ -184,7 +214,13 @@ def test_a_fall_that_the_newest_decision_answered_is_no_news(gym):
 
 
 def test_cooling_down_is_over_before_the_end_of_a_longer_month(gym):
-    verdict = asked(gym, last_decision=FEBRUARY, production_as_of=FEBRUARY, labelled=MARCH, drift_alarms=(ALARM,))
+    verdict = asked(
+        gym,
+        last_decision=FEBRUARY,
+        production_as_of=FEBRUARY,
+        labelled=MARCH,
+        drift_alarms=(ALARM,),
+    )
     assert verdict.trigger == "drift"
 
 
@@ -213,7 +249,10 @@ def test_a_verdict_retrains_when_it_has_a_trigger():
 
 def test_each_drift_figure_raises_its_own_alarm_above_its_own_threshold():
     figures = DriftFigures(
-        drift_share=0.2, drifted_columns=("visits", "minutes"), target_drift=0.0701, prediction_drift=0.25
+        drift_share=0.2,
+        drifted_columns=("visits", "minutes"),
+        target_drift=0.0701,
+        prediction_drift=0.25,
     )
     assert drift_alarms(figures, LIMITS, 0.8, alarmed=False) == (
         "drift share 20.0% is above 5.0% (visits, minutes)",
@@ -233,8 +272,12 @@ def test_a_figure_that_is_not_known_raises_no_alarm():
     [(0.05, False, False), (0.0501, False, True), (0.045, False, False), (0.045, True, True), (0.04, True, False),
      (0.0401, True, True)],
 )  # fmt: skip
-def test_an_alarm_goes_on_above_the_threshold_and_off_below_four_fifths_of_it(share, alarmed, alarm):
-    assert bool(drift_alarms(DriftFigures(drift_share=share), LIMITS, 0.8, alarmed=alarmed)) is alarm
+def test_an_alarm_goes_on_above_the_threshold_and_off_below_four_fifths_of_it(
+    share, alarmed, alarm
+):
+    assert (
+        bool(drift_alarms(DriftFigures(drift_share=share), LIMITS, 0.8, alarmed=alarmed)) is alarm
+    )
 
 
 def test_a_standing_alarm_names_the_threshold_that_keeps_it():
@@ -249,7 +292,9 @@ def test_more_drift_never_silences_an_alarm_and_an_alarm_never_makes_the_next_ha
 ):
     def count(extra, *, standing):
         figures = DriftFigures(
-            drift_share=share + extra, target_drift=target + extra, prediction_drift=prediction + extra
+            drift_share=share + extra,
+            target_drift=target + extra,
+            prediction_drift=prediction + extra,
         )
         return len(drift_alarms(figures, LIMITS, hysteresis, alarmed=standing))
 
@@ -261,9 +306,17 @@ ANN = Asked("Ann", "Another algorithm.", "receipt")
 
 
 def test_a_persons_request_is_answered_before_any_other_trigger_and_without_a_cool_down(gym):
-    for changes in ({}, {"last_decision": APRIL}, {"refused": "Too few."}, {"drift_alarms": (ALARM,)}):
+    for changes in (
+        {},
+        {"last_decision": APRIL},
+        {"refused": "Too few."},
+        {"drift_alarms": (ALARM,)},
+    ):
         verdict = asked(gym, asked=ANN, **changes)
-        assert (verdict.trigger, verdict.reason) == ("manual", "Ann asked for a retraining: Another algorithm.")
+        assert (verdict.trigger, verdict.reason) == (
+            "manual",
+            "Ann asked for a retraining: Another algorithm.",
+        )
     assert asked(gym, asked=ANN).key != asked(gym).key
 
 
@@ -274,17 +327,26 @@ def test_a_request_without_anything_to_train_on_waits(gym):
 def test_what_could_not_be_trained_is_not_tried_again_on_the_same_data(gym):
     said = "No candidate can be trained: too few churners."
     for why in ("too few churners.", said):  # earlier versions recorded the whole sentence
-        verdict = asked(gym, production_version=None, production_as_of=None, last_decision=None, refused=why)
+        verdict = asked(
+            gym, production_version=None, production_as_of=None, last_decision=None, refused=why
+        )
         assert (verdict.trigger, verdict.reason.startswith(f"{said} It is tried")) == (None, True)
-    assert asked(gym, production_version=None, production_as_of=None, last_decision=None).trigger == "first"
+    assert (
+        asked(gym, production_version=None, production_as_of=None, last_decision=None).trigger
+        == "first"
+    )
 
 
 def test_months_that_are_left_out_are_named_with_the_reason_to_wait(gym):
     why = "All 300 labels of 2024-04-30 are churners."
-    assert asked(gym, labelled=JANUARY, left_out=(why,)).reason.endswith(f"the decision on 2024-01-31. {why}")
+    assert asked(gym, labelled=JANUARY, left_out=(why,)).reason.endswith(
+        f"the decision on 2024-01-31. {why}"
+    )
     quiet = asked(gym, left_out=(why,))
     assert (quiet.trigger, quiet.reason.endswith(f" {why}")) == (None, True)
-    nothing = asked(gym, labelled=None, production_version=None, production_as_of=None, left_out=(why,))
+    nothing = asked(
+        gym, labelled=None, production_version=None, production_as_of=None, left_out=(why,)
+    )
     assert nothing.reason == f"No month can be trained on. {why}"
 
 
@@ -310,6 +372,9 @@ def test_a_request_is_open_until_a_decision_or_a_refused_training_answers_it():
 
     assert after() is None
     assert after("decision", "manual retraining requested").by == "Ann"
-    assert after("manual retraining requested", "production kept", "retraining requested").reason == "Why."
+    assert (
+        after("manual retraining requested", "production kept", "retraining requested").reason
+        == "Why."
+    )
     assert after("manual retraining requested", "decision") is None
     assert after("manual retraining requested", "training refused") is None

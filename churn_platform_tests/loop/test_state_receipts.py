@@ -10,14 +10,22 @@ from churn_platform_tests.small_business import DECLARED, JANUARY, make_home, op
 
 def with_policy(home, **parts):
     contract = {**DECLARED, "policy": {**DECLARED["policy"], **parts}}
-    (home.folder / "contract.yaml").write_text(yaml.safe_dump(contract, sort_keys=False), encoding="utf-8")
+    (home.folder / "contract.yaml").write_text(
+        yaml.safe_dump(contract, sort_keys=False), encoding="utf-8"
+    )
     return open_home(home.folder)
 
 
 def measured(home, low):
     """A realised performance of version 1 whose interval begins at `low`."""
     metrics = {"auc": low + 0.05, "auc_interval": [low, low + 0.1], "churners": 200}
-    entry = {"version": 1, "as_of": JANUARY.isoformat(), "rows": 1000, "churners": 200, "metrics": metrics}
+    entry = {
+        "version": 1,
+        "as_of": JANUARY.isoformat(),
+        "rows": 1000,
+        "churners": 200,
+        "metrics": metrics,
+    }
     record = home.records.read("performance", JANUARY)
     home.records.write("performance", JANUARY, record | {"evaluated": [entry]})
     return home
@@ -27,7 +35,11 @@ def test_the_first_run_writes_the_policy_down_and_the_next_one_nothing(tmp_path)
     home = make_home(tmp_path / "home")
     record_policy(home)
     [receipt] = home.ledger.receipts()
-    assert (receipt.act, receipt.before, receipt.after) == ("policy changed", None, home.contract.policy_hash)
+    assert (receipt.act, receipt.before, receipt.after) == (
+        "policy changed",
+        None,
+        home.contract.policy_hash,
+    )
     assert (receipt.reason, receipt.subject, receipt.actor) == (FIRST, "gym", "tester")
     assert receipt.evidence["policy"] == home.contract.decided_by
     assert receipt.evidence["contract"] == home.contract.model_hash
@@ -44,7 +56,9 @@ def test_a_changed_policy_is_a_receipt_with_every_field_and_both_values(tmp_path
     record_policy(home)
     receipt = home.ledger.head()
     assert (receipt.before, receipt.after) == (before, home.contract.policy_hash)
-    assert receipt.reason == ("policy.promotion.delta: 0.01 -> 0.02; policy.promotion.min_holdout_churners: 30 -> 40")
+    assert receipt.reason == (
+        "policy.promotion.delta: 0.01 -> 0.02; policy.promotion.min_holdout_churners: 30 -> 40"
+    )
     assert receipt.evidence["changed"] == {
         "policy.promotion.delta": [0.01, 0.02],
         "policy.promotion.min_holdout_churners": [30, 40],
@@ -61,17 +75,31 @@ def test_standing_down_begins_and_ends_once_each(january_copy):
     for _ in range(2):
         record_stand_down(measured(home, 0.45))
     began = home.ledger.head()
-    assert (began.sequence, began.act, began.subject) == (before.sequence + 1, "stand-down began", "version 1")
+    assert (began.sequence, began.act, began.subject) == (
+        before.sequence + 1,
+        "stand-down began",
+        "version 1",
+    )
     assert "no better than chance" in began.reason
-    assert began.evidence["performance"] == {"as_of": "2024-01-31", "auc": 0.5, "interval": [0.45, 0.55]}
+    assert began.evidence["performance"] == {
+        "as_of": "2024-01-31",
+        "auc": 0.5,
+        "interval": [0.45, 0.55],
+    }
     for _ in range(2):
         record_stand_down(measured(home, 0.6))
     ended = home.ledger.head()
-    assert (ended.sequence, ended.act, ended.subject) == (began.sequence + 1, "stand-down ended", "version 1")
+    assert (ended.sequence, ended.act, ended.subject) == (
+        began.sequence + 1,
+        "stand-down ended",
+        "version 1",
+    )
     assert ended.reason == "Version 1 is better than chance again on the newest matured labels."
 
 
-def test_labels_that_may_be_turned_over_end_it_without_a_claim_that_the_version_became_better(january_copy):
+def test_labels_that_may_be_turned_over_end_it_without_a_claim_that_the_version_became_better(
+    january_copy,
+):
     record_stand_down(measured(january_copy, 0.45))
     record_stand_down(measured(january_copy, 0.2))
     ended = january_copy.ledger.head()

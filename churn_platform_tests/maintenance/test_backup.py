@@ -51,21 +51,37 @@ def rewritten(archive, change):
 def test_every_file_of_the_home_is_in_it_with_its_digest_its_size_and_its_time(january, archive):
     with opened(archive) as (_, said):
         assert said.head == january.ledger.head().digest
-        for name in ("ledger/receipts.jsonl", "releases/1/model.skops", "drops/2024-01-31/members.csv"):
+        for name in (
+            "ledger/receipts.jsonl",
+            "releases/1/model.skops",
+            "drops/2024-01-31/members.csv",
+        ):
             path = january.folder / name
             stat = path.stat()
-            assert said.files[name] == Entry(sha256=sha256_file(path), size=stat.st_size, changed=stat.st_mtime_ns)
+            assert said.files[name] == Entry(
+                sha256=sha256_file(path), size=stat.st_size, changed=stat.st_mtime_ns
+            )
         assert set(said.files) == set(contents(january.folder))
         assert {"mlflow.db", "home.json", "contract.yaml", "releases/production"} <= set(said.files)
     assert "home.holder" not in said.files
-    assert not [name for name in said.files if name.endswith((".lock", ".tmp")) or name.startswith("feast/offline")]
+    assert not [
+        name
+        for name in said.files
+        if name.endswith((".lock", ".tmp")) or name.startswith("feast/offline")
+    ]
 
 
 def test_a_home_is_read_only_to_its_backup(january_copy, tmp_path):
-    before = {path: path.stat().st_mtime_ns for path in january_copy.folder.rglob("*") if path.suffix != ".lock"}
+    before = {
+        path: path.stat().st_mtime_ns
+        for path in january_copy.folder.rglob("*")
+        if path.suffix != ".lock"
+    }
     back_up(january_copy, tmp_path / "a.zip")
     assert {
-        path: path.stat().st_mtime_ns for path in january_copy.folder.rglob("*") if path.suffix != ".lock"
+        path: path.stat().st_mtime_ns
+        for path in january_copy.folder.rglob("*")
+        if path.suffix != ".lock"
     } == before
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
@@ -81,9 +97,15 @@ def test_files_that_links_lead_to_are_kept_and_a_ring_of_links_ends(tmp_path):
     assert not [name for name in contents(home.folder) if "ring" in name or "gone" in name]
 
 
-def test_a_store_that_is_written_meanwhile_is_copied_as_it_was_at_one_instant(january_copy, tmp_path):
+def test_a_store_that_is_written_meanwhile_is_copied_as_it_was_at_one_instant(
+    january_copy, tmp_path
+):
     """The bytes of an open SQLite file are of no instant; two counters that always agree must agree in the copy."""
-    path, stop, begun = january_copy.folder / "dagster" / "busy.db", threading.Event(), threading.Event()
+    path, stop, begun = (
+        january_copy.folder / "dagster" / "busy.db",
+        threading.Event(),
+        threading.Event(),
+    )
     with sqlite3.connect(path) as store:
         store.execute("PRAGMA journal_mode = WAL")
         store.executescript(
@@ -151,7 +173,10 @@ def test_a_name_that_leads_out_of_the_home_is_refused(archive, name):
         said["files"][name] = said["files"]["home.json"]
         members[INSIDE + name] = members[f"{INSIDE}home.json"]
 
-    with pytest.raises(IntegrityError, match=r"outside the home|does not hold what"), opened(rewritten(archive, add)):
+    with (
+        pytest.raises(IntegrityError, match=r"outside the home|does not hold what"),
+        opened(rewritten(archive, add)),
+    ):
         pytest.fail("it was opened")
 
 
@@ -178,7 +203,9 @@ def test_every_name_that_a_file_can_have_comes_back_whole(tmp_path):
     back_up(home, tmp_path / "a.zip")
     restored = open_home(tmp_path / "restored")
     restore(tmp_path / "a.zip", restored)
-    found = {path.name: path.read_text() for path in (restored.drops / "2024-03-31 (1:2)").iterdir()}
+    found = {
+        path.name: path.read_text() for path in (restored.drops / "2024-03-31 (1:2)").iterdir()
+    }
     assert found == {name: str(number) for number, name in enumerate(NAMES)}
 
 
@@ -188,7 +215,9 @@ def test_a_name_that_no_archive_can_hold_is_told_before_anything_is_written(tmp_
     path = home.drops / os.fsdecode(name)
     path.parent.mkdir(exist_ok=True)
     path.touch()
-    with pytest.raises(UsageError, match=r"^drops/caf\\xe9.* has a name that is not UTF-8, .*: rename it\.$"):
+    with pytest.raises(
+        UsageError, match=r"^drops/caf\\xe9.* has a name that is not UTF-8, .*: rename it\.$"
+    ):
         back_up(home, tmp_path / "a.zip")
     assert [path.name for path in tmp_path.iterdir()] == ["home"]
 
@@ -197,7 +226,10 @@ def test_an_archive_holds_what_its_manifest_lists_and_nothing_else(archive):
     def add(said, members):
         members[f"{INSIDE}releases/9/model.skops"] = b"planted"
 
-    with pytest.raises(IntegrityError, match=r"does not hold what .*releases/9/model"), opened(rewritten(archive, add)):
+    with (
+        pytest.raises(IntegrityError, match=r"does not hold what .*releases/9/model"),
+        opened(rewritten(archive, add)),
+    ):
         pytest.fail("it was opened")
 
 
@@ -205,7 +237,9 @@ def test_an_archive_of_another_format_or_layout_is_said(archive):
     def later(said, members):
         said["layout"] = 2
 
-    with pytest.raises(IntegrityError, match=r"layout 2; this version .* restore it with the version that made it"):
+    with pytest.raises(
+        IntegrityError, match=r"layout 2; this version .* restore it with the version that made it"
+    ):
         opened(rewritten(archive, later)).__enter__()
 
 
@@ -222,12 +256,17 @@ def test_what_is_no_backup_is_said(tmp_path, content):
         opened(tmp_path / "none.zip").__enter__()
 
 
-def test_one_changed_byte_is_found_also_where_the_archives_own_checksum_was_made_to_fit(archive, tmp_path):
+def test_one_changed_byte_is_found_also_where_the_archives_own_checksum_was_made_to_fit(
+    archive, tmp_path
+):
     def change(said, members):
         name = f"{INSIDE}releases/1/model.skops"
         members[name] = members[name][:-1] + bytes([members[name][-1] ^ 1])
 
-    with opened(rewritten(archive, change)) as (found, said), pytest.raises(IntegrityError, match="does not match"):
+    with (
+        opened(rewritten(archive, change)) as (found, said),
+        pytest.raises(IntegrityError, match="does not match"),
+    ):
         copy_checked(found, said, "releases/1/model.skops", None)
 
 

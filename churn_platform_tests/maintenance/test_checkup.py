@@ -30,8 +30,21 @@ def port():
 
 def test_a_sound_home_has_nothing_to_mend(january):
     home, said = january, found(january)
-    assert {name: state for name, (state, _) in said.items() if name not in ("port", "disk")} == dict.fromkeys(
-        ("python", "libraries", "write access", "contract", "drops", "lake", "ledger", "production", "alerts"), "ok"
+    assert {
+        name: state for name, (state, _) in said.items() if name not in ("port", "disk")
+    } == dict.fromkeys(
+        (
+            "python",
+            "libraries",
+            "write access",
+            "contract",
+            "drops",
+            "lake",
+            "ledger",
+            "production",
+            "alerts",
+        ),
+        "ok",
     )
     assert said["contract"][1] == f"gym: 4 features, {home.folder}/contract.yaml"
     assert said["lake"][1] == "1 months"
@@ -81,7 +94,9 @@ def test_a_cut_ledger_is_found_by_its_anchor(january_copy):
 
 def test_a_changed_receipt_is_found(january_copy):
     content = january_copy.ledger.file.read_bytes()
-    january_copy.ledger.file.write_bytes(content.replace(b'"actor":"tester"', b'"actor":"nobody"', 1))
+    january_copy.ledger.file.write_bytes(
+        content.replace(b'"actor":"tester"', b'"actor":"nobody"', 1)
+    )
     state, said = found(january_copy)["ledger"]
     assert (state, said) == ("error", "receipt 1: receipt 1 does not match its digest")
 
@@ -112,7 +127,10 @@ def test_a_file_that_is_no_json_any_more_is_an_error_and_no_traceback(january_co
 def test_an_alias_that_says_otherwise_is_an_error(january_copy):
     client = january_copy.registry._client()
     client.delete_registered_model_alias("gym_churn", PRODUCTION)
-    assert found(january_copy)["production"] == ("error", "release says version 1, MLflow's alias None")
+    assert found(january_copy)["production"] == (
+        "error",
+        "release says version 1, MLflow's alias None",
+    )
 
 
 def test_a_store_of_mlflow_that_is_broken_is_an_error(january_copy):

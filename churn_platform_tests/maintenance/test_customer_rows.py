@@ -50,8 +50,15 @@ def test_a_whole_number_is_the_key_in_every_form_that_is_read_as_it(tmp_path):
 
 
 # No lone carriage return: pandas' own parser ends some of those files with "Buffer overflow caught".
-@given(st.lists(st.tuples(st.sampled_from(["m1", "m2", "m3"]), st.text("ab,\"\n ;'", max_size=6)), max_size=12))
-def test_what_pandas_reads_afterwards_is_what_it_read_before_without_the_customer(tmp_path_factory, rows):
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["m1", "m2", "m3"]), st.text("ab,\"\n ;'", max_size=6)),
+        max_size=12,
+    )
+)
+def test_what_pandas_reads_afterwards_is_what_it_read_before_without_the_customer(
+    tmp_path_factory, rows
+):
     path = tmp_path_factory.mktemp("rows") / "a.csv"
     pd.DataFrame(rows, columns=["member", "note"]).to_csv(path, index=False)
     before = pd.read_csv(path, dtype=str, keep_default_na=False)
@@ -60,12 +67,24 @@ def test_what_pandas_reads_afterwards_is_what_it_read_before_without_the_custome
     if found is None:
         assert len(wanted) == len(before)
     else:
-        pd.testing.assert_frame_equal(pd.read_csv(io.BytesIO(found[0]), dtype=str, keep_default_na=False), wanted)
+        pd.testing.assert_frame_equal(
+            pd.read_csv(io.BytesIO(found[0]), dtype=str, keep_default_na=False), wanted
+        )
         assert found[1] == len(before) - len(wanted)
 
 
 KEYS = ["m2", "m22", 'm"2"', " m2", "jürgen", "note"]
-ENCODINGS = ["utf-8", "utf-8-sig", "UTF-8-SIG", "utf-16", "UTF16", "utf-16-le", "utf-16-be", "latin-1", "cp1252"]
+ENCODINGS = [
+    "utf-8",
+    "utf-8-sig",
+    "UTF-8-SIG",
+    "utf-16",
+    "UTF16",
+    "utf-16-le",
+    "utf-16-be",
+    "latin-1",
+    "cp1252",
+]
 
 
 def marked(content, encoding, mark):
@@ -122,12 +141,19 @@ def test_a_text_in_another_encoding_is_not_taken_for_one_without_the_customer(tm
 def test_parquet_rows_go_whatever_the_keys_type_and_the_schema_stays(tmp_path, key, column):
     table = pa.table({"member": column, "n": [1, 2, 3, 4]})
     pq.write_table(table, tmp_path / "a.parquet")
-    content, gone = without_customer(tmp_path / "a.parquet", Key(key, NAMED), delimiter=",", encoding="utf-8")
+    content, gone = without_customer(
+        tmp_path / "a.parquet", Key(key, NAMED), delimiter=",", encoding="utf-8"
+    )
     left = pq.read_table(io.BytesIO(content))
     assert (left["n"].to_pylist(), gone) == ([1, 3], 2)
     assert left.schema.equals(pq.read_table(tmp_path / "a.parquet").schema)
     assert (
-        without_customer(tmp_path / "a.parquet", Key(9 if key == 2 else "m9", NAMED), delimiter=",", encoding="utf-8")
+        without_customer(
+            tmp_path / "a.parquet",
+            Key(9 if key == 2 else "m9", NAMED),
+            delimiter=",",
+            encoding="utf-8",
+        )
         is None
     )
 
@@ -147,7 +173,10 @@ def test_a_file_with_a_mark_is_searched_in_the_encoding_of_its_mark(tmp_path, en
 
 
 def test_excel_s_hint_stays_and_its_delimiter_is_used(tmp_path):
-    assert text(tmp_path / "a.csv", "sep=;\nmember;n\nm1;1\nm2;2\n") == (b"sep=;\nmember;n\nm1;1\n", 1)
+    assert text(tmp_path / "a.csv", "sep=;\nmember;n\nm1;1\nm2;2\n") == (
+        b"sep=;\nmember;n\nm1;1\n",
+        1,
+    )
 
 
 def test_a_packed_file_is_packed_again(tmp_path):
@@ -160,14 +189,18 @@ def test_a_packed_file_is_packed_again(tmp_path):
 
 def test_a_text_key_is_found_in_a_column_of_whole_floats(tmp_path):
     pq.write_table(pa.table({"member": [100938.0, 7.0, None]}), tmp_path / "a.parquet")
-    _, rows = without_customer(tmp_path / "a.parquet", Key("100938", NAMED), delimiter=",", encoding="utf-8")
+    _, rows = without_customer(
+        tmp_path / "a.parquet", Key("100938", NAMED), delimiter=",", encoding="utf-8"
+    )
     assert rows == 1
 
 
 @pytest.mark.parametrize("key", [123456789012, 2**53 - 1, -5])
 def test_a_text_key_in_a_column_of_large_whole_floats_is_found(tmp_path, key):
     pq.write_table(pa.table({"member": [float(key), 7.0, None]}), tmp_path / "a.parquet")
-    content, rows = without_customer(tmp_path / "a.parquet", Key(str(key), NAMED), delimiter=",", encoding="utf-8")
+    content, rows = without_customer(
+        tmp_path / "a.parquet", Key(str(key), NAMED), delimiter=",", encoding="utf-8"
+    )
     assert (rows, pq.read_table(io.BytesIO(content))["member"].to_pylist()) == (1, [7.0, None])
 
 
@@ -176,19 +209,27 @@ def test_a_whole_number_beyond_the_exact_floats_is_found_without_its_neighbours(
     found = text(tmp_path / "a.csv", f"member,n\n{key},a\n{key + 1},b\n", key)
     assert found == (f"member,n\n{key + 1},b\n".encode(), 1)
     pq.write_table(pa.table({"member": [key, key + 1]}), tmp_path / "a.parquet")
-    content, rows = without_customer(tmp_path / "a.parquet", Key(key, NAMED), delimiter=",", encoding="utf-8")
+    content, rows = without_customer(
+        tmp_path / "a.parquet", Key(key, NAMED), delimiter=",", encoding="utf-8"
+    )
     assert (rows, pq.read_table(io.BytesIO(content))["member"].to_pylist()) == (1, [key + 1])
 
 
 def test_blank_lines_before_the_header_stay(tmp_path):
-    assert text(tmp_path / "a.csv", "\n\r\nmember,n\nm1,1\nm2,2\n") == (b"\n\r\nmember,n\nm1,1\n", 1)
+    assert text(tmp_path / "a.csv", "\n\r\nmember,n\nm1,1\nm2,2\n") == (
+        b"\n\r\nmember,n\nm1,1\n",
+        1,
+    )
 
 
 def test_a_quarantined_row_of_a_parquet_file_has_a_whole_float_as_text(tmp_path):
     for value in (7, "7"):
         (tmp_path / "a.csv").write_text("member,n\n7.0,a\n7,b\n70,c\n")
         key = Key(value, NAMED, Writing(decimal=","), quarantined=True)
-        assert without_customer(tmp_path / "a.csv", key, delimiter=",", encoding="utf-8") == (b"member,n\n70,c\n", 2)
+        assert without_customer(tmp_path / "a.csv", key, delimiter=",", encoding="utf-8") == (
+            b"member,n\n70,c\n",
+            2,
+        )
 
 
 NUMBERS = [7, 1234, -5, 123456789012, 2**53 + 1, 1234567890123456789]
@@ -213,7 +254,9 @@ def read_as(path, contract):
     """The key of each row of the table `leavers` as ingestion reads it; null where it is none."""
     raw, faults = read_table(path, contract, "leavers")
     assert not faults
-    return convert(raw["member"], contract.entity.dtype, Writing.of(contract.files, contract.key))[0]
+    return convert(raw["member"], contract.entity.dtype, Writing.of(contract.files, contract.key))[
+        0
+    ]
 
 
 def check_erasure(path, contract, number):
@@ -221,12 +264,20 @@ def check_erasure(path, contract, number):
     key = str(number) if contract.entity.dtype == "string" else number
     named = Key(key, {"member"}, Writing.of(contract.files, contract.key))
     before = read_as(path, contract).reset_index(drop=True)
-    found = without_customer(path, named, delimiter=contract.files.delimiter, encoding=contract.files.encoding)
-    assert (found is not None) == bool((before.str.strip() == key if isinstance(key, str) else before == key).any())
+    found = without_customer(
+        path, named, delimiter=contract.files.delimiter, encoding=contract.files.encoding
+    )
+    assert (found is not None) == bool(
+        (before.str.strip() == key if isinstance(key, str) else before == key).any()
+    )
     if found is not None:
         path.write_bytes(found[0])
         after = read_as(path, contract).reset_index(drop=True)
-        other = before[(before.str.strip() != key if isinstance(key, str) else before != key).fillna(value=True)]
+        other = before[
+            (before.str.strip() != key if isinstance(key, str) else before != key).fillna(
+                value=True
+            )
+        ]
         assert after.tolist() == other.tolist()
 
 
@@ -247,20 +298,32 @@ def test_what_ingestion_reads_from_text_as_a_key_is_removed(
 ):
     contract = declared(files=files, entity={"column": "member", "dtype": dtype})
     cells = [
-        form.format(key).replace(",", files.thousands or ",") if form == "{:,}" else form.format(key)
+        form.format(key).replace(",", files.thousands or ",")
+        if form == "{:,}"
+        else form.format(key)
         for key, form in rows
     ]
     delimiter = "|" if hinted else files.delimiter
-    quoted = [cell if delimiter not in cell or cell.startswith('"') else f'"{cell}"' for cell in cells]
-    lines = [f"member{delimiter}has_left", *(f"{cell}{delimiter}true" for cell in quoted), f"9{delimiter}false"]
-    content = "".join(f"{line}\n" for line in [*(["sep=|"] if hinted else []), *lines]).encode(files.encoding)
+    quoted = [
+        cell if delimiter not in cell or cell.startswith('"') else f'"{cell}"' for cell in cells
+    ]
+    lines = [
+        f"member{delimiter}has_left",
+        *(f"{cell}{delimiter}true" for cell in quoted),
+        f"9{delimiter}false",
+    ]
+    content = "".join(f"{line}\n" for line in [*(["sep=|"] if hinted else []), *lines]).encode(
+        files.encoding
+    )
     path = tmp_path_factory.getbasetemp() / f"leavers.csv{'.gz' if packed else ''}"
     path.write_bytes(gzip.compress(content) if packed else content)
     check_erasure(path, contract, number)
 
 
 @given(st.sampled_from(PARQUET_TYPES), DTYPES, st.sampled_from(NUMBERS), st.booleans())
-def test_what_ingestion_reads_from_parquet_as_a_key_is_removed(tmp_path_factory, kind, dtype, number, dictionary):
+def test_what_ingestion_reads_from_parquet_as_a_key_is_removed(
+    tmp_path_factory, kind, dtype, number, dictionary
+):
     contract = declared(entity={"column": "member", "dtype": dtype})
     numbers = [n for n in NUMBERS if n >= 0 or kind != pa.uint64()]
     if pa.types.is_floating(kind):

@@ -38,7 +38,10 @@ def test_on_postgres_every_storage_is_there_and_the_rest_is_the_same(file, monke
     monkeypatch.setenv("CHURN_DAGSTER_POSTGRES", URL)
     write_configuration(file.parent, on_postgres=True)
     ref = InstanceRef.from_dir(str(file.parent))
-    assert {data.class_name for data in (ref.run_storage_data, ref.event_storage_data, ref.schedule_storage_data)} == {
+    assert {
+        data.class_name
+        for data in (ref.run_storage_data, ref.event_storage_data, ref.schedule_storage_data)
+    } == {
         "PostgresRunStorage",
         "PostgresEventLogStorage",
         "PostgresScheduleStorage",
@@ -67,6 +70,9 @@ def test_an_untouched_file_follows_to_postgres_and_one_of_your_own_stays(file):
 
 def test_back_from_postgres_is_refused_and_changes_nothing(file):
     write_configuration(file.parent, on_postgres=True)
-    with pytest.raises(UsageError, match=r"is on Postgres \(.*dagster\.yaml\), and CHURN_DAGSTER_POSTGRES is not set"):
+    with pytest.raises(
+        UsageError,
+        match=r"is on Postgres \(.*dagster\.yaml\), and CHURN_DAGSTER_POSTGRES is not set",
+    ):
         write_configuration(file.parent, on_postgres=False)
     assert file.read_text() == ON_POSTGRES

@@ -33,9 +33,12 @@ from churn_platform_tests.trusted_home import verification
 @pytest.fixture(scope="module")
 def lived_in(february_decided, tmp_path_factory):
     """Two months, two versions, the second in production, a log of predictions, quarantined rows. Read only."""
-    home = up_to_scores(copied(february_decided, tmp_path_factory.mktemp("lived_in") / "home"), FEBRUARY)
+    home = up_to_scores(
+        copied(february_decided, tmp_path_factory.mktemp("lived_in") / "home"), FEBRUARY
+    )
     answers = [
-        Answered(1e9, key, 2, FEBRUARY, 0.5, {}, what_if=False, stale=False) for key in ("m00004", "m00007", "m00004")
+        Answered(1e9, key, 2, FEBRUARY, 0.5, {}, what_if=False, stale=False)
+        for key in ("m00004", "m00007", "m00004")
     ]
     PredictionLog(home.folder / "predictions", "member").write(answers)
     return home
@@ -81,13 +84,18 @@ def test_no_file_and_no_store_names_the_customer_afterwards(home):
 def test_the_prediction_log_and_the_list_lose_the_rows_and_keep_the_others(home):
     listed = pd.read_parquet(home.reports / str(FEBRUARY) / "at_risk.parquet")
     key = listed["member"].iloc[3]
-    answers = [Answered(2e9, k, 2, FEBRUARY, 0.5, {}, what_if=False, stale=False) for k in (key, "m99999")]
+    answers = [
+        Answered(2e9, k, 2, FEBRUARY, 0.5, {}, what_if=False, stale=False) for k in (key, "m99999")
+    ]
     PredictionLog(home.folder / "predictions", "member").write(answers)
     found = forget(home, key, "ann", "asked")
     assert found.rows["predictions"] == 1
     left = pd.read_parquet(home.reports / str(FEBRUARY) / "at_risk.parquet")
     assert left["member"].tolist() == [member for member in listed["member"] if member != key]
-    assert pd.read_csv(home.reports / str(FEBRUARY) / "at_risk.csv")["member"].tolist() == left["member"].tolist()
+    assert (
+        pd.read_csv(home.reports / str(FEBRUARY) / "at_risk.csv")["member"].tolist()
+        == left["member"].tolist()
+    )
     logged = [
         k
         for path in (home.folder / "predictions").rglob("*.parquet")
@@ -114,7 +122,9 @@ def test_the_loop_has_nothing_to_do_and_everything_still_verifies(home, which):
     for month, digest in before.items():
         assert digests[digest] == home.lake.digest(month) != digest
     for receipt in home.ledger.receipts("drop accepted"):
-        assert digests[receipt.evidence["snapshot"]] in {home.lake.digest(month) for month in home.lake.months()}
+        assert digests[receipt.evidence["snapshot"]] in {
+            home.lake.digest(month) for month in home.lake.months()
+        }
 
 
 def test_a_month_that_is_processed_again_is_not_accepted_a_second_time(home):
@@ -126,7 +136,9 @@ def test_a_month_that_is_processed_again_is_not_accepted_a_second_time(home):
 
 def test_a_drop_that_is_replaced_afterwards_is_no_break(home):
     forget(home, "m00004", "ann", "asked")
-    (home.drops / str(FEBRUARY) / "visits.csv").write_text("another delivery, which no run has seen yet")
+    (home.drops / str(FEBRUARY) / "visits.csv").write_text(
+        "another delivery, which no run has seen yet"
+    )
     assert verification(home, deep=True)["breaks"] == []
 
 
@@ -141,7 +153,9 @@ def test_counts_are_those_of_what_is_left(home):
     assert left["customers"] == record["customers"] - 1
     assert left["already_left"] == record["already_left"] - 1
     assert left["contacts"] == record["contacts"]
-    assert {entry["rows"] for entry in home.lake.deliveries(FEBRUARY)[0]["tables"].values()} == {len(labels) - 1}
+    assert {entry["rows"] for entry in home.lake.deliveries(FEBRUARY)[0]["tables"].values()} == {
+        len(labels) - 1
+    }
 
 
 def test_the_ledger_keeps_that_it_happened_and_no_key(home):
@@ -169,7 +183,8 @@ def test_months_still_publish_train_and_score_after_it(home):
 
 def test_rows_put_aside_and_what_was_said_of_them_go_too(tmp_path):
     home = make_home(
-        tmp_path / "home", {**DECLARED, "policy": {**DECLARED["policy"], "ingestion": {"quarantine_share": 0.5}}}
+        tmp_path / "home",
+        {**DECLARED, "policy": {**DECLARED["policy"], "ingestion": {"quarantine_share": 0.5}}},
     )
     tables = month_tables(JANUARY, 300)
     tables["members"] = pd.concat([tables["members"], tables["members"].iloc[[5]].assign(months=3)])
@@ -205,7 +220,9 @@ def test_a_refusal_names_no_customer_in_the_ledger(tmp_path):
 
 def test_the_history_of_runs_names_the_customer_no_more(home):
     (home.folder / "dagster" / "history").mkdir(parents=True, exist_ok=True)
-    event = json.dumps({"md": "| 1 | m00004 | 0.9 |", "said": "found 'm00004' in row 4", "other": "m000040"})
+    event = json.dumps(
+        {"md": "| 1 | m00004 | 0.9 |", "said": "found 'm00004' in row 4", "other": "m000040"}
+    )
     with sqlite3.connect(home.folder / "dagster" / "history" / "run.db") as store:
         store.execute("CREATE TABLE event_logs (id INTEGER, event TEXT, blob BLOB)")
         store.execute("INSERT INTO event_logs VALUES (1, ?, x'00')", (event,))
@@ -221,13 +238,17 @@ def test_the_history_of_runs_names_the_customer_no_more(home):
 
 def test_nobody_is_forgotten_without_a_trace(home):
     before = {path: path.stat().st_mtime_ns for path in home.folder.rglob("*") if path.is_file()}
-    with pytest.raises(UsageError, match=r"Nothing in .* holds a customer 'nobody': check the member"):
+    with pytest.raises(
+        UsageError, match=r"Nothing in .* holds a customer 'nobody': check the member"
+    ):
         forget(home, "nobody", "ann", "asked")
     after = {path: path.stat().st_mtime_ns for path in home.folder.rglob("*") if path.is_file()}
     assert {p for p in before if p.suffix not in (".lock", ".db")} == {
         p for p in after if p.suffix not in (".lock", ".db")
     }
-    assert all(after[path] == time for path, time in before.items() if path.suffix not in (".lock", ".db"))
+    assert all(
+        after[path] == time for path, time in before.items() if path.suffix not in (".lock", ".db")
+    )
 
 
 def test_a_changed_lake_is_not_covered_up(home):
@@ -283,6 +304,8 @@ def test_a_home_that_runs_is_waited_for(home):
 
 
 def test_a_whole_number_is_asked_for_as_one(tmp_path):
-    home = make_home(tmp_path / "home", {**DECLARED, "entity": {"column": "member", "dtype": "integer"}})
+    home = make_home(
+        tmp_path / "home", {**DECLARED, "entity": {"column": "member", "dtype": "integer"}}
+    )
     with pytest.raises(UsageError, match="'m1' is not a valid member: it must be a whole number"):
         forget(home, "m1", "ann", "asked")

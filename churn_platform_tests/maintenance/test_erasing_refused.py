@@ -37,8 +37,16 @@ def planned(home, monkeypatch):
 
 def state(home):
     """Every file that is not written by merely asking, with its time and size."""
-    found = {path: path.stat() for path in home.folder.rglob("*") if path.is_file() and not path.is_symlink()}
-    return {path: (s.st_mtime_ns, s.st_size) for path, s in found.items() if path.suffix not in (".lock", ".db")}
+    found = {
+        path: path.stat()
+        for path in home.folder.rglob("*")
+        if path.is_file() and not path.is_symlink()
+    }
+    return {
+        path: (s.st_mtime_ns, s.st_size)
+        for path, s in found.items()
+        if path.suffix not in (".lock", ".db")
+    }
 
 
 def test_what_the_ledger_cannot_keep_is_refused_before_anything_changes(home):
@@ -72,7 +80,9 @@ def test_a_ledger_that_takes_no_receipt_any_more_is_no_reason_to_begin(home):
     lines = home.ledger.file.read_bytes().splitlines(keepends=True)
     home.ledger.file.write_bytes(b"".join(lines[:-1]))
     before = state(home)
-    with pytest.raises(IntegrityError, match="the tail was cut or rewritten; nothing was forgotten"):
+    with pytest.raises(
+        IntegrityError, match="the tail was cut or rewritten; nothing was forgotten"
+    ):
         forget(open_home(home.folder), KEY, "ann", "asked")
     assert state(home) == before
 
@@ -80,7 +90,10 @@ def test_a_ledger_that_takes_no_receipt_any_more_is_no_reason_to_begin(home):
 @pytest.mark.parametrize("place", [f"drops/{JANUARY}", "lake/derived/scores", "ledger", "feast"])
 def test_a_folder_that_cannot_be_written_is_named_before_anything_changes(home, place):
     before = state(home)
-    with not_writable(home.folder / place), pytest.raises(UsageError, match=rf"{place} cannot be changed by user"):
+    with (
+        not_writable(home.folder / place),
+        pytest.raises(UsageError, match=rf"{place} cannot be changed by user"),
+    ):
         forget(home, KEY, "ann", "asked")
     assert state(home) == before
 
@@ -92,11 +105,18 @@ def test_what_is_not_completed_yet_is_named_by_doctor_and_completed_once_it_can_
     with not_writable(drop):
         [left] = [one for one in repair(home) if one.what == "forgetting"]
     assert not left.done
-    assert f"{drop}/leavers.csv cannot be replaced (Permission denied): the customer is not forgotten yet" in left.says
-    assert [one.done for one in repair(open_home(home.folder)) if one.what == "forgetting"] == [True]
+    assert (
+        f"{drop}/leavers.csv cannot be replaced (Permission denied): the customer is not forgotten yet"
+        in left.says
+    )
+    assert [one.done for one in repair(open_home(home.folder)) if one.what == "forgetting"] == [
+        True
+    ]
     assert not (home.folder / FOLDER).exists()
     assert KEY not in (drop / "leavers.csv").read_text()
-    assert [check for check in check_up(open_home(home.folder)) if check["check"] == "forgetting"] == []
+    assert [
+        check for check in check_up(open_home(home.folder)) if check["check"] == "forgetting"
+    ] == []
 
 
 def test_a_folder_that_is_a_disk_of_its_own_is_no_obstacle(home):
@@ -125,7 +145,10 @@ def test_another_customer_is_forgotten_when_an_old_version_was_removed(home):
     home.registry._client().delete_model_version(home.contract.model_name, "1")
     contacted = frame[frame["probability"] >= threshold]["member"]
     spared = frame[frame["probability"] < threshold]["member"]
-    for key, contacts in ((contacted.iloc[-1], len(contacted) - 1), (spared.iloc[0], len(contacted) - 1)):
+    for key, contacts in (
+        (contacted.iloc[-1], len(contacted) - 1),
+        (spared.iloc[0], len(contacted) - 1),
+    ):
         found = forget(open_home(home.folder), key, "ann", "asked")
         assert set(found.versions) <= {2}
         assert open_home(home.folder).records.read("scores", JANUARY)["contacts"] == contacts
@@ -144,13 +167,19 @@ def test_rows_behind_a_link_go_and_the_link_stays(home, tmp_path):
     file.symlink_to(tmp_path / "list.csv")
     found = forget(home, key, "ann", "asked")
     assert (found.rows["drops"], found.changed) == (6, [])
-    assert [path for path in (*elsewhere.glob("*/*.csv"), tmp_path / "list.csv") if key in path.read_text()] == []
+    assert [
+        path
+        for path in (*elsewhere.glob("*/*.csv"), tmp_path / "list.csv")
+        if key in path.read_text()
+    ] == []
     assert file.is_symlink()
     assert Progress(open_home(home.folder)).next_step() is None
 
 
 def test_a_copy_in_a_database_that_0_1_0_made_is_dropped_by_its_owner_first(february_copy):
-    february_copy.feature_store.apply(february_copy.lake.view(february_copy.now(), as_at_scoring=True))
+    february_copy.feature_store.apply(
+        february_copy.lake.view(february_copy.now(), as_at_scoring=True)
+    )
     marker = february_copy.folder / "feast" / "applied.json"
     place = "postgresql://churn@db/feast"
     marker.write_text(json.dumps(json.loads(marker.read_text()) | {"offline": place}))

@@ -21,7 +21,14 @@ from churn_platform.training.mlflow_server import MARKER, OWNER
 from churn_platform.training.registry import CANDIDATE, PRODUCTION
 from churn_platform_tests.crash_points import Counter, ended, forked
 from churn_platform_tests.servers import PROGRAMS, Served
-from churn_platform_tests.small_business import FEBRUARY, candidate, copied, deliver, monthly, open_home
+from churn_platform_tests.small_business import (
+    FEBRUARY,
+    candidate,
+    copied,
+    deliver,
+    monthly,
+    open_home,
+)
 from churn_platform_tests.trusted_home import verification
 
 pytestmark = pytest.mark.slow
@@ -32,7 +39,12 @@ NAME = "gym_churn"
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("server")
-    store = ["--backend-store-uri", f"sqlite:///{folder}/store.db", "--artifacts-destination", folder / "artifacts"]
+    store = [
+        "--backend-store-uri",
+        f"sqlite:///{folder}/store.db",
+        "--artifacts-destination",
+        folder / "artifacts",
+    ]
     served = Served([PROGRAMS / "mlflow", "server", "--workers", "1", *store], folder / "log", folder,
         MLFLOW_DISABLE_TELEMETRY="true", MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false")  # fmt: skip
     try:
@@ -48,14 +60,20 @@ def lived_in(february_pending, tmp_path_factory):
     home = copied(february_pending, tmp_path_factory.mktemp("lived_in") / "home")
     client = own_store(home)
     for _ in range(3):
-        client.create_model_version(NAME, client.get_model_version(NAME, "2").source, await_creation_for=0)
+        client.create_model_version(
+            NAME, client.get_model_version(NAME, "2").source, await_creation_for=0
+        )
     for deleted in ("3", "5"):
         client.delete_model_version(NAME, deleted)
     client.update_registered_model(NAME, "Who leaves the gym.")
     client.update_model_version(NAME, "1", "The first one.")
     experiment = client.get_experiment_by_name(NAME).experiment_id
-    sweep = client.create_run(experiment, start_time=1_700_000_000_000, run_name="sweep").info.run_id
-    child = client.create_run(experiment, tags={"mlflow.parentRunId": sweep}, run_name="child").info.run_id
+    sweep = client.create_run(
+        experiment, start_time=1_700_000_000_000, run_name="sweep"
+    ).info.run_id
+    child = client.create_run(
+        experiment, tags={"mlflow.parentRunId": sweep}, run_name="child"
+    ).info.run_id
     for step, value in enumerate((0.5, float("nan"), float("inf"))):
         client.log_metric(child, "loss", value, timestamp=1_700_000_000_000 + step, step=step)
     client.set_terminated(child, "FAILED", 1_700_000_100_000)
@@ -97,7 +115,10 @@ def moved(lived_in, server, redis_server, tmp_path_factory):
 
     def change_an_artifact(done, total):
         if done == total:
-            newest = max((server.folder / "artifacts").rglob("roc.png"), key=lambda path: path.stat().st_mtime_ns)
+            newest = max(
+                (server.folder / "artifacts").rglob("roc.png"),
+                key=lambda path: path.stat().st_mtime_ns,
+            )
             newest.write_bytes(b"another plot")
 
     def write_at_home(done, total):
@@ -108,7 +129,10 @@ def moved(lived_in, server, redis_server, tmp_path_factory):
     log = home.folder.parent / "log"
     assert ended(forked(lambda: move(opened, die), log)) == -signal.SIGKILL, log.read_text()
     assert_still_at_home(home)
-    with pytest.raises(IntegrityError, match=r"is not what was sent \(files of run \w+\): nothing was switched over"):
+    with pytest.raises(
+        IntegrityError,
+        match=r"is not what was sent \(files of run \w+\): nothing was switched over",
+    ):
         move(opened, change_an_artifact)
     assert_still_at_home(home)
     with pytest.raises(IntegrityError, match=r"Another process wrote to .*mlflow\.db meanwhile"):
@@ -130,9 +154,15 @@ def test_versions_keep_their_numbers_tags_aliases_and_files(moved, lived_in, ser
         changed = {"mlflow_run": after.run_id} if "mlflow_run" in before.tags else {}
         assert after.tags == before.tags | changed
         assert (after.description or "") == (before.description or "")
-    assert [int(theirs.get_model_version_by_alias(NAME, alias).version) for alias in (PRODUCTION, CANDIDATE)] == [1, 2]
+    assert [
+        int(theirs.get_model_version_by_alias(NAME, alias).version)
+        for alias in (PRODUCTION, CANDIDATE)
+    ] == [1, 2]
     loaded = mlflow.artifacts.download_artifacts(
-        f"models:/{NAME}/1", dst_path=str(server.folder / "loaded"), tracking_uri=server.url, registry_uri=server.url
+        f"models:/{NAME}/1",
+        dst_path=str(server.folder / "loaded"),
+        tracking_uri=server.url,
+        registry_uri=server.url,
     )
     assert (Path(loaded) / "model.skops").exists()
 
@@ -143,14 +173,20 @@ def test_runs_keep_names_times_params_every_step_and_their_parents(moved, lived_
     both = mlflow.entities.ViewType.ALL
     known = {
         run.info.run_id: run
-        for run in ours.search_runs([ours.get_experiment_by_name(NAME).experiment_id], run_view_type=both)
+        for run in ours.search_runs(
+            [ours.get_experiment_by_name(NAME).experiment_id], run_view_type=both
+        )
     }
     copies = theirs.search_runs([experiment], run_view_type=both)
     parent = next(
-        run.info.run_id for run in copies if run.info.run_name == "sweep" and run.info.lifecycle_stage == "active"
+        run.info.run_id
+        for run in copies
+        if run.info.run_name == "sweep" and run.info.lifecycle_stage == "active"
     )
     children = [run for run in copies if run.data.tags.get("mlflow.parentRunId") == parent]
-    active = [run for run in copies if run.info.lifecycle_stage == "active"]  # others are of the tries before
+    active = [
+        run for run in copies if run.info.lifecycle_stage == "active"
+    ]  # others are of the tries before
     newest = {run.data.tags[BEFORE]: run for run in (*active, *children)}
     assert set(newest) == set(known)
     for one, before in known.items():
@@ -160,15 +196,22 @@ def test_runs_keep_names_times_params_every_step_and_their_parents(moved, lived_
         assert after.data.params == before.data.params
         assert set(after.data.metrics) == set(before.data.metrics)
     [child] = children
-    steps = [(one.step, str(one.value), one.timestamp) for one in theirs.get_metric_history(child.info.run_id, "loss")]
+    steps = [
+        (one.step, str(one.value), one.timestamp)
+        for one in theirs.get_metric_history(child.info.run_id, "loss")
+    ]
     known_steps = ours.get_metric_history(child.data.tags[BEFORE], "loss")
     assert steps == [(one.step, str(one.value), one.timestamp) for one in known_steps]
     assert [value for _, value, _ in steps][:2] == ["0.5", "nan"]
-    model = theirs.get_logged_model(theirs.get_model_version(NAME, "1").source.removeprefix("models:/"))
+    model = theirs.get_logged_model(
+        theirs.get_model_version(NAME, "1").source.removeprefix("models:/")
+    )
     assert {metric.key: metric.value for metric in model.metrics}["auc"] == theirs.get_run(
         model.source_run_id
     ).data.metrics["auc"]
-    assert [out.model_id for out in theirs.get_run(model.source_run_id).outputs.model_outputs] == [model.model_id]
+    assert [out.model_id for out in theirs.get_run(model.source_run_id).outputs.model_outputs] == [
+        model.model_id
+    ]
 
 
 def test_one_receipt_and_the_store_of_before_is_kept(moved, lived_in):
@@ -195,7 +238,9 @@ def test_the_newest_month_is_in_the_online_store_of_the_settings(moved):
 
 def test_a_server_that_has_versions_of_that_name_is_left_alone(moved, lived_in, server, tmp_path):
     home = copied(lived_in, tmp_path / "home")
-    with pytest.raises(UsageError, match=r"The server already has versions of gym_churn\. .* Nothing was moved\."):
+    with pytest.raises(
+        UsageError, match=r"The server already has versions of gym_churn\. .* Nothing was moved\."
+    ):
         move(to(home, server))
     assert_still_at_home(home)
     assert len(at(server).search_model_versions(f"name='{NAME}'")) == 3
@@ -233,7 +278,9 @@ def test_what_cannot_be_moved_is_one_sentence_and_stays(broken, kind, said, janu
     before = sorted(path for path in january_copy.folder.rglob("*") if path.suffix != ".lock")
     with pytest.raises(kind, match=said):
         move(to(january_copy, server))
-    assert sorted(path for path in january_copy.folder.rglob("*") if path.suffix != ".lock") == before
+    assert (
+        sorted(path for path in january_copy.folder.rglob("*") if path.suffix != ".lock") == before
+    )
 
 
 def test_no_server_in_the_settings_and_one_that_is_away(january):

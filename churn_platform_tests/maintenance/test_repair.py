@@ -20,7 +20,9 @@ from churn_platform_tests.small_business import FEBRUARY, JANUARY, copied, open_
 @pytest.fixture(scope="module")
 def promoted(february_decided, tmp_path_factory):
     """Versions 1 and 2 released, 2 in production. Read only."""
-    return up_to_scores(copied(february_decided, tmp_path_factory.mktemp("promoted") / "home"), FEBRUARY)
+    return up_to_scores(
+        copied(february_decided, tmp_path_factory.mktemp("promoted") / "home"), FEBRUARY
+    )
 
 
 @pytest.fixture
@@ -42,12 +44,19 @@ def repaired(home, *whats):
 
 def left(home, what, says):
     """Not to be repaired: said, and nothing changed."""
-    before = {p: p.read_bytes() for p in home.folder.rglob("*") if p.is_file() and p.suffix not in (".lock", ".db")}
+    before = {
+        p: p.read_bytes()
+        for p in home.folder.rglob("*")
+        if p.is_file() and p.suffix not in (".lock", ".db")
+    }
     found = [one for one in repair(open_home(home.folder)) if not one.done]
     assert [one.what for one in found] == [what]
     assert says in found[0].says
     after = {p: p.read_bytes() for p in before if p.exists()}
-    assert {p.name for p in before if after.get(p) != before[p]} <= {"receipts.jsonl", "anchor.json"}
+    assert {p.name for p in before if after.get(p) != before[p]} <= {
+        "receipts.jsonl",
+        "anchor.json",
+    }
     return found
 
 
@@ -57,7 +66,9 @@ def test_a_sound_home_needs_nothing_and_gets_no_receipt(home):
     assert home.ledger.head() == head
 
 
-@pytest.mark.parametrize("name", ["model.skops", "passport.json", "training_entities.npy", "feature_schema.json"])
+@pytest.mark.parametrize(
+    "name", ["model.skops", "passport.json", "training_entities.npy", "feature_schema.json"]
+)
 @pytest.mark.parametrize("how", ["one bit", "gone", "cut"])
 def test_a_damaged_file_of_a_release_is_made_again_from_the_registry(home, name, how):
     path = home.releases.folder / "2" / name
@@ -89,9 +100,13 @@ def test_a_release_whose_manifest_is_lost_is_published_again_byte_for_byte(home,
     assert len(home.ledger.receipts("release published")) == 2
 
 
-def test_a_release_whose_golden_rows_are_gone_is_published_with_others_and_verification_follows_the_receipt(home):
+def test_a_release_whose_golden_rows_are_gone_is_published_with_others_and_verification_follows_the_receipt(
+    home,
+):
     """The dataset it was trained on was made anew meanwhile, as after a correction; then the first one comes back."""
-    record, rows = (home.records.path("training_dataset", FEBRUARY, suffix) for suffix in (".json", ".parquet"))
+    record, rows = (
+        home.records.path("training_dataset", FEBRUARY, suffix) for suffix in (".json", ".parquet")
+    )
     aside = {path: path.read_bytes() for path in (record, rows)}
     manifests = [home.releases.manifest(2)]
     for path in aside:
@@ -100,11 +115,18 @@ def test_a_release_whose_golden_rows_are_gone_is_published_with_others_and_verif
         shutil.rmtree(home.releases.folder / "2")
         repaired(home, "release")
         manifests.append(home.releases.manifest(2))
-        assert [one.detail for one in check_releases(home, home.ledger.receipts()) if one.state != "holds"] == []
+        assert [
+            one.detail
+            for one in check_releases(home, home.ledger.receipts())
+            if one.state != "holds"
+        ] == []
         if len(manifests) == 3:
             [path.write_bytes(content) for path, content in aside.items()]
     assert manifests[0] == manifests[3] != manifests[1] == manifests[2]
-    said = [list(receipt.evidence.get("digests", {}).items()) for receipt in home.ledger.receipts("recovery")]
+    said = [
+        list(receipt.evidence.get("digests", {}).items())
+        for receipt in home.ledger.receipts("recovery")
+    ]
     [there], [], [back] = said
     assert there == back[::-1]
 
@@ -128,7 +150,9 @@ def test_a_release_that_is_hopeless_stops_no_other_and_none_is_forgotten(home):
         path.write_bytes(path.read_bytes() + b" ")
     first, second = repair(open_home(home.folder))
     assert (first.what, first.done, second.what, second.done) == ("release", True, "release", False)
-    assert second.says.startswith("Release 1 stays as it is. Version 1 of gym_churn: model.skops does not match")
+    assert second.says.startswith(
+        "Release 1 stays as it is. Version 1 of gym_churn: model.skops does not match"
+    )
     assert home.releases.verify(2).version == 2
     assert [receipt.subject for receipt in home.ledger.receipts("recovery")] == ["version 2"]
 
@@ -154,7 +178,9 @@ def test_an_alias_follows_the_pointer(home):
 def test_a_lost_pointer_is_written_again_as_the_ledger_says(home, how):
     pointer = home.releases.pointer()
     file = home.releases.pointer_file
-    file.unlink() if how == "gone" else file.write_text({"garbled": '{"version": 9', "empty": ""}[how])
+    file.unlink() if how == "gone" else file.write_text(
+        {"garbled": '{"version": 9', "empty": ""}[how]
+    )
     repaired(home, "pointer")
     assert open_home(home.folder).releases.pointer() == pointer
 
@@ -174,7 +200,12 @@ def test_half_written_files_go_but_not_those_that_somebody_may_be_writing(home):
         path.parent.mkdir(exist_ok=True)
         path.write_text("half")
     repaired(home, "temporary files")
-    assert (ours.exists(), release.exists(), drop.exists(), log.exists()) == (False, False, True, True)
+    assert (ours.exists(), release.exists(), drop.exists(), log.exists()) == (
+        False,
+        False,
+        True,
+        True,
+    )
     old = time.time() - 7200
     os.utime(drop, (old, old))
     repaired(home, "temporary files")

@@ -11,7 +11,14 @@ from churn_platform.loop.progress import Progress
 from churn_platform.maintenance.backup import INSIDE, back_up, restore
 from churn_platform.reports.status import explain
 from churn_platform_tests.maintenance.test_backup import rewritten
-from churn_platform_tests.small_business import FEBRUARY, JANUARY, candidate, deliver, monthly, open_home
+from churn_platform_tests.small_business import (
+    FEBRUARY,
+    JANUARY,
+    candidate,
+    deliver,
+    monthly,
+    open_home,
+)
 
 
 @pytest.fixture
@@ -20,7 +27,9 @@ def archive(january, tmp_path):
     return tmp_path / "a.zip"
 
 
-def test_a_restored_home_explains_as_the_first_did_and_goes_on_where_it_stood(january, archive, tmp_path):
+def test_a_restored_home_explains_as_the_first_did_and_goes_on_where_it_stood(
+    january, archive, tmp_path
+):
     home = open_home(tmp_path / "new" / "home")
     restore(archive, home)
     home = open_home(home.folder)
@@ -30,10 +39,14 @@ def test_a_restored_home_explains_as_the_first_did_and_goes_on_where_it_stood(ja
     deliver(home, FEBRUARY)
     monthly(home, FEBRUARY)
     assert home.registry.load(candidate(home, FEBRUARY)).version == 2
-    assert open_home(january.folder).registry.alias("candidate") == 1, "the first home is another one"
+    assert open_home(january.folder).registry.alias("candidate") == 1, (
+        "the first home is another one"
+    )
 
 
-def test_the_receipt_says_what_was_restored_from_where_and_the_chain_holds(january, archive, tmp_path):
+def test_the_receipt_says_what_was_restored_from_where_and_the_chain_holds(
+    january, archive, tmp_path
+):
     home = open_home(tmp_path / "home")
     restore(archive, home)
     receipt = home.ledger.receipts("home restored")[0]
@@ -78,7 +91,11 @@ def changed_release(said, members):
 
 @pytest.mark.parametrize(
     ("change", "says"),
-    [(flipped, "does not match its digest"), (cut_ledger, "does not hold"), (changed_release, "release 1 was changed")],
+    [
+        (flipped, "does not match its digest"),
+        (cut_ledger, "does not hold"),
+        (changed_release, "release 1 was changed"),
+    ],
 )
 def test_what_does_not_verify_is_put_nowhere(archive, tmp_path, change, says):
     rewritten(archive, change)
@@ -89,7 +106,11 @@ def test_what_does_not_verify_is_put_nowhere(archive, tmp_path, change, says):
 
 def test_a_restore_that_is_killed_leaves_no_home_and_the_next_one_clears_up(archive, tmp_path):
     if (child := os.fork()) == 0:
-        restore(archive, open_home(tmp_path / "home"), lambda name, _: name.startswith("mlflow") and die())
+        restore(
+            archive,
+            open_home(tmp_path / "home"),
+            lambda name, _: name.startswith("mlflow") and die(),
+        )
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
     assert not (tmp_path / "home").exists()

@@ -79,7 +79,9 @@ def test_a_version_that_is_not_clearly_better_or_not_wanted_is_not_proposed(weak
 
 
 def test_more_versions_ask_for_more_certainty_even_blocked_ones():
-    borderline = contender(error=0.034)  # 2.94 errors: above 2.87 for one version, below 3.3 for five
+    borderline = contender(
+        error=0.034
+    )  # 2.94 errors: above 2.87 for one version, below 3.3 for five
     assert propose(POLICY, GATE, 9, [borderline]) is not None
     others = [contender(version, difference=0.0) for version in (2, 3, 4, 5)]
     assert propose(POLICY, GATE, 9, [borderline, *others]) is None
@@ -102,13 +104,25 @@ def looks(alternative, users, months, seed, scenario):
         production = loop.production
         if production is not None:
             newest = [one.isoformat() for one in list(history.months)[-policy.verdict.months :]]
-            others = followed(set(loop.versions), production.version, policy.verdict.followed_versions)
+            others = followed(
+                set(loop.versions), production.version, policy.verdict.followed_versions
+            )
             contenders = [
-                Contender(v, v < production.version, False, scores.gain(loop.versions[v], production, newest))
+                Contender(
+                    v,
+                    v < production.version,
+                    False,
+                    scores.gain(loop.versions[v], production, newest),
+                )
                 for v in others
                 if v != production.version
             ]
-            found.append((month.as_of, propose(policy.verdict, policy.promotion, production.version, contenders)))
+            found.append(
+                (
+                    month.as_of,
+                    propose(policy.verdict, policy.promotion, production.version, contenders),
+                )
+            )
         loop.live(month.as_of)
     return loop, scores, found
 
@@ -132,8 +146,14 @@ def test_over_quiet_months_no_version_is_proposed_that_is_not_really_better():
             if one is None:
                 continue
             businesses.add(seed)
-            others = [month.isoformat() for month in loop.history.months if month.isoformat() not in one.months]
-            elsewhere = scores.gain(loop.versions[one.version], loop.versions[one.production], others)
+            others = [
+                month.isoformat()
+                for month in loop.history.months
+                if month.isoformat() not in one.months
+            ]
+            elsewhere = scores.gain(
+                loop.versions[one.version], loop.versions[one.production], others
+            )
             if elsewhere is not None and elsewhere.difference <= 0:
                 false.append((seed, as_of, one.sentence))
     assert compared >= 70

@@ -12,7 +12,14 @@ from churn_platform.monitoring.challenger_rule import look_level
 from churn_platform.monitoring.monitoring import evaluate_versions
 from churn_platform.reports import status
 from churn_platform.reports.status import proposal
-from churn_platform_tests.small_business import FEBRUARY, JANUARY, copied, month_tables, open_home, up_to_scores
+from churn_platform_tests.small_business import (
+    FEBRUARY,
+    JANUARY,
+    copied,
+    month_tables,
+    open_home,
+    up_to_scores,
+)
 
 MARCH = dt.date(2024, 3, 31)
 
@@ -39,11 +46,17 @@ def overtaken_copy(overtaken, tmp_path):
     return copied(overtaken, tmp_path / "home")
 
 
-def test_a_version_that_never_served_and_beats_production_later_is_proposed_for_promotion(overtaken):
+def test_a_version_that_never_served_and_beats_production_later_is_proposed_for_promotion(
+    overtaken,
+):
     record = overtaken.records.read("performance", MARCH)
     (compared,) = record["verdict"]["compared"]
     proposal = record["verdict"]["proposal"]
-    assert (proposal["act"], proposal["version"], proposal["production"]) == ("promotion proposed", 2, 1)
+    assert (proposal["act"], proposal["version"], proposal["production"]) == (
+        "promotion proposed",
+        2,
+        1,
+    )
     assert proposal["months"] == ["2024-03-31"]
     assert compared["difference"] == proposal["difference"] > 0.25
     assert compared["level"] == look_level(0.95, 1, 12)
@@ -53,19 +66,28 @@ def test_a_version_that_never_served_and_beats_production_later_is_proposed_for_
 
 def test_every_followed_version_has_its_entry_and_production_stands_last(overtaken):
     entries = overtaken.records.read("performance", MARCH)["evaluated"]
-    assert [(entry["version"], entry["state"]) for entry in entries] == [(2, "refused"), (1, "production")]
+    assert [(entry["version"], entry["state"]) for entry in entries] == [
+        (2, "refused"),
+        (1, "production"),
+    ]
     assert entries[0]["metrics"]["auc"] > 0.7
     assert 0.4 < entries[1]["metrics"]["auc"] < 0.6
 
 
 def test_the_proposal_has_one_receipt_for_each_piece_of_evidence(overtaken_copy):
     (receipt,) = overtaken_copy.ledger.receipts("promotion proposed")
-    assert (receipt.subject, receipt.before, receipt.after) == ("version 2", "version 1", "version 1")
+    assert (receipt.subject, receipt.before, receipt.after) == (
+        "version 2",
+        "version 1",
+        "version 1",
+    )
     assert "A promotion of version 2 is proposed" in receipt.reason
     evaluate_versions(overtaken_copy, MARCH)
     assert len(overtaken_copy.ledger.receipts("promotion proposed")) == 1
     corrected = month_tables(MARCH)["members"].assign(town="north")
-    overtaken_copy.lake.publish(MARCH, month_tables(MARCH) | {"members": corrected}, overtaken_copy.now(), "again")
+    overtaken_copy.lake.publish(
+        MARCH, month_tables(MARCH) | {"members": corrected}, overtaken_copy.now(), "again"
+    )
     evaluate_versions(overtaken_copy, MARCH)
     assert len(overtaken_copy.ledger.receipts("promotion proposed")) == 2
 
@@ -93,9 +115,13 @@ def test_a_proposal_lapses_when_production_has_changed_or_people_do_not_want_the
     overtaken_copy, february_decided
 ):
     home = overtaken_copy
-    home.ledger.append(actor="Ada", act="version blocked", subject="version 2", reason="It was wrong.")
+    home.ledger.append(
+        actor="Ada", act="version blocked", subject="version 2", reason="It was wrong."
+    )
     assert proposal(home) is None
-    home.ledger.append(actor="Ada", act="version unblocked", subject="version 2", reason="It was not.")
+    home.ledger.append(
+        actor="Ada", act="version unblocked", subject="version 2", reason="It was not."
+    )
     assert proposal(home) is not None
     home = up_to_scores(home, FEBRUARY)
     assert home.releases.pointer().version == 2
@@ -104,14 +130,18 @@ def test_a_proposal_lapses_when_production_has_changed_or_people_do_not_want_the
 
 
 def test_a_blocked_version_is_compared_and_never_proposed(overtaken_copy):
-    overtaken_copy.ledger.append(actor="Ada", act="version blocked", subject="version 2", reason="It was wrong.")
+    overtaken_copy.ledger.append(
+        actor="Ada", act="version blocked", subject="version 2", reason="It was wrong."
+    )
     evaluate_versions(overtaken_copy, MARCH)
     verdict = overtaken_copy.records.read("performance", MARCH)["verdict"]
     assert verdict["proposal"] is None
     assert verdict["compared"][0]["blocked"]
 
 
-def test_a_retired_version_that_is_better_again_is_proposed_for_a_rollback(february_decided, tmp_path):
+def test_a_retired_version_that_is_better_again_is_proposed_for_a_rollback(
+    february_decided, tmp_path
+):
     home = up_to_scores(copied(february_decided, tmp_path / "home"), FEBRUARY)
     home = march(home, like_january=True)
     evaluate_versions(home, MARCH)
@@ -142,7 +172,9 @@ def by_itself(home):
     return open_home(home.folder)
 
 
-def test_with_an_automatic_policy_a_promotion_is_carried_out_and_signed_by_the_policy(overtaken_copy):
+def test_with_an_automatic_policy_a_promotion_is_carried_out_and_signed_by_the_policy(
+    overtaken_copy,
+):
     home = by_itself(overtaken_copy)
     evaluate_versions(home, MARCH)
     assert home.releases.pointer().version == 2
@@ -154,8 +186,12 @@ def test_with_an_automatic_policy_a_promotion_is_carried_out_and_signed_by_the_p
     assert home.releases.pointer().version == 2
 
 
-def test_with_an_automatic_policy_a_rollback_is_carried_out_and_what_was_left_is_blocked(february_decided, tmp_path):
-    home = march(up_to_scores(copied(february_decided, tmp_path / "home"), FEBRUARY), like_january=True)
+def test_with_an_automatic_policy_a_rollback_is_carried_out_and_what_was_left_is_blocked(
+    february_decided, tmp_path
+):
+    home = march(
+        up_to_scores(copied(february_decided, tmp_path / "home"), FEBRUARY), like_january=True
+    )
     home = by_itself(home)
     evaluate_versions(home, MARCH)
     assert home.releases.pointer().version == 1

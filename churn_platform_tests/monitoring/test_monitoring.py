@@ -40,7 +40,12 @@ def test_the_reference_is_every_row_of_the_months_that_production_was_trained_on
     assert outcome.html == home.reports / "2024-02-29" / "drift.html"
     assert outcome.html.stat().st_size > 10_000
     assert outcome.html.with_suffix(".json").exists()
-    assert [column.column for column in outcome.result.columns] == ["months", "plan", "has_app", "hours"]
+    assert [column.column for column in outcome.result.columns] == [
+        "months",
+        "plan",
+        "has_app",
+        "hours",
+    ]
 
 
 def test_the_report_is_kept_with_figures_alarms_and_version(reported):
@@ -52,11 +57,15 @@ def test_the_report_is_kept_with_figures_alarms_and_version(reported):
     assert record["result"]["share"] == outcome.result.share
     # the two months are drawn alike, column by column: only what the columns mean has changed
     assert (outcome.result.share, outcome.alarms) == (0.0, ())
-    assert 0 < outcome.result.target_drift < 0.05  # against January's own labels: a month is no distance from itself
+    assert (
+        0 < outcome.result.target_drift < 0.05
+    )  # against January's own labels: a month is no distance from itself
     assert outcome.result.prediction_drift > 0
 
 
-def test_a_version_is_judged_on_the_newest_matured_month_with_all_its_customers(february_decided_copy):
+def test_a_version_is_judged_on_the_newest_matured_month_with_all_its_customers(
+    february_decided_copy,
+):
     (entry,) = evaluate_versions(february_decided_copy, FEBRUARY)
     assert (entry["version"], entry["as_of"], entry["rows"]) == (1, "2024-02-29", CUSTOMERS)
     low, high = entry["metrics"]["auc_interval"]
@@ -90,13 +99,24 @@ def answer(home, as_of, keys, version=1, days_ago=0, probability=None):
     moment = home.now().timestamp() - 86_400 * days_ago
     PredictionLog(home.predictions, "member").write(
         [
-            Answered(moment, key, version, as_of, probability or scores[key], {}, what_if=False, stale=False)
+            Answered(
+                moment,
+                key,
+                version,
+                as_of,
+                probability or scores[key],
+                {},
+                what_if=False,
+                stale=False,
+            )
             for key in keys
         ]
     )
 
 
-def test_what_the_api_answered_is_judged_on_the_labels_of_the_month_that_it_answered_about(february_decided_copy):
+def test_what_the_api_answered_is_judged_on_the_labels_of_the_month_that_it_answered_about(
+    february_decided_copy,
+):
     home = february_decided_copy
     everybody = [f"m{number:05d}" for number in range(CUSTOMERS)]
     answer(home, JANUARY, everybody)
@@ -104,8 +124,15 @@ def test_what_the_api_answered_is_judged_on_the_labels_of_the_month_that_it_answ
     answer(home, FEBRUARY, everybody[:200], version=9)  # of no release
     evaluate_versions(home, FEBRUARY)
     january, february = home.records.read("performance", FEBRUARY)["answered"]
-    assert (january["version"], january["as_of"], january["customers"], january["rows"]) == (1, "2024-01-31", 1500, 371)
-    assert january["metrics"]["auc"] == pytest.approx(home.releases.manifest(1).metrics["auc"], abs=1e-12)
+    assert (january["version"], january["as_of"], january["customers"], january["rows"]) == (
+        1,
+        "2024-01-31",
+        1500,
+        371,
+    )
+    assert january["metrics"]["auc"] == pytest.approx(
+        home.releases.manifest(1).metrics["auc"], abs=1e-12
+    )
     assert (february["as_of"], february["customers"], february["rows"]) == ("2024-02-29", 200, 200)
     assert PerformanceRecords(home).answered() == [january, february]
     assert not january["moved"]
@@ -122,7 +149,10 @@ def test_a_retired_release_that_was_damaged_does_not_stop_the_month(february_cop
     [answered] = record["answered"]
     assert (answered["version"], answered["customers"], answered["metrics"]) == (1, 2, None)
     assert "model.skops" in answered["note"]
-    assert "model.skops" in next(entry for entry in record["evaluated"] if entry["version"] == 1)["note"]
+    assert (
+        "model.skops"
+        in next(entry for entry in record["evaluated"] if entry["version"] == 1)["note"]
+    )
 
 
 def test_the_prediction_log_is_tidied_by_the_run_and_kept_as_long_as_the_policy_says(january_copy):
@@ -140,8 +170,14 @@ def test_an_alarm_of_the_month_before_eases_the_threshold_for_the_same_version(r
     home, result = copied(reported[0], tmp_path / "home"), reported[1].result
     near = dataclasses.replace(result, target_drift=0.9 * result.target_threshold)
     alarm = f"target drift {near.target_drift:.4f} is above {0.8 * result.target_threshold:.4f}"
-    for before, version, expected in ((["target drift"], 1, (alarm,)), (["target drift"], 2, ()), ([], 1, ())):
+    for before, version, expected in (
+        (["target drift"], 1, (alarm,)),
+        (["target drift"], 2, ()),
+        ([], 1, ()),
+    ):
         home.records.write("drift_report", JANUARY, {"production_version": 1, "alarms": before})
         assert _alarms(home, FEBRUARY, version, near) == expected
-    home.records.write("drift_report", JANUARY, {"production_version": 1, "alarms": ["target drift"]})
+    home.records.write(
+        "drift_report", JANUARY, {"production_version": 1, "alarms": ["target drift"]}
+    )
     assert _alarms(home, JANUARY, 1, near) == ()  # its own earlier report is not the month before

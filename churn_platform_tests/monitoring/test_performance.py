@@ -28,7 +28,9 @@ def labels_of(rows):
     return rows.set_index("member")["label"]
 
 
-def test_the_month_it_was_trained_on_counts_only_customers_it_was_not_trained_on(gym, two_months, version, february):
+def test_the_month_it_was_trained_on_counts_only_customers_it_was_not_trained_on(
+    gym, two_months, version, february
+):
     record = realised(gym, february, labels_of(february), version, "2024-02-29")
     holdout = two_months.holdout_rows()
     assert (record["version"], record["as_of"], record["rows"]) == (3, "2024-02-29", len(holdout))
@@ -43,18 +45,24 @@ def test_an_earlier_month_counts_only_untrained_customers_too(gym, version, febr
 def test_a_later_month_counts_every_customer(gym, version, month):
     march = month(seed=6)
     record = realised(gym, march, labels_of(march), version, "2024-03-31")
-    expected = evaluate(march["label"].to_numpy(), version.model.probability(march), version.model.threshold)
+    expected = evaluate(
+        march["label"].to_numpy(), version.model.probability(march), version.model.threshold
+    )
     assert record["rows"] == 1000
     assert record["metrics"] == expected.as_dict()
     assert "note" not in record
 
 
-def test_customers_without_a_label_are_left_out_and_labels_are_matched_by_entity(gym, version, month):
+def test_customers_without_a_label_are_left_out_and_labels_are_matched_by_entity(
+    gym, version, month
+):
     march = month(seed=6)
     labels = labels_of(march).iloc[::-2]
     record = realised(gym, march, labels, version, "2024-03-31")
     known = march[march["member"].isin(labels.index)]
-    expected = evaluate(known["label"].to_numpy(), version.model.probability(known), version.model.threshold)
+    expected = evaluate(
+        known["label"].to_numpy(), version.model.probability(known), version.model.threshold
+    )
     assert record["rows"] == 500
     assert record["metrics"]["auc"] == expected.auc
 
@@ -64,7 +72,9 @@ def test_the_record_is_plain_json_with_calibration_bins(gym, version, month):
     record = realised(gym, march, labels_of(march), version, "2024-03-31")
     assert json.loads(json.dumps(record)) == record
     assert sum(bin_["rows"] for bin_ in record["calibration"]) == 1000
-    assert all(isinstance(value, float) for bin_ in record["calibration"] for value in bin_.values())
+    assert all(
+        isinstance(value, float) for bin_ in record["calibration"] for value in bin_.values()
+    )
 
 
 @pytest.mark.parametrize(("churned", "only"), [(True, "churners"), (False, "churners missing")])
@@ -84,7 +94,9 @@ def test_no_labels_at_all_are_a_note_too(gym, version, month):
     assert (record["rows"], record["metrics"]) == (0, None)
 
 
-def test_a_version_that_does_not_know_its_training_entities_is_not_measured_on_its_own_month(gym, version, february):
+def test_a_version_that_does_not_know_its_training_entities_is_not_measured_on_its_own_month(
+    gym, version, february
+):
     imported = dataclasses.replace(version, training_entities=entity_hashes([]))
     record = realised(gym, february, labels_of(february), imported, "2024-02-29")
     assert (record["rows"], record["metrics"]) == (0, None)
@@ -158,18 +170,27 @@ def test_a_month_with_few_churners_is_pooled_with_the_ones_before():
     good = months_of(0.58, 0.58, 0.58, 0.58)
     assert stand_down_reason(good, 3) is not None, "alone the newest month reaches 0.5"
     assert stand_down_reason(good, 3, churners=60) is None, "three months together do not"
-    assert stand_down_reason(good, 3, churners=20) is not None, "the newest month has as many as asked for"
+    assert stand_down_reason(good, 3, churners=20) is not None, (
+        "the newest month has as many as asked for"
+    )
     worthless = months_of(0.7, 0.5, 0.5, 0.5)
     assert stand_down_reason(worthless, 3, churners=60) == (
         "Version 3 is no better than chance on the matured labels of 2024-02-28 to 2024-04-28: "
         "AUC 0.500 [0.442, 0.558]."
     )
-    assert stand_down_reason(months_of(0.58), 3, churners=60) is not None, "no older month is there to help"
+    assert stand_down_reason(months_of(0.58), 3, churners=60) is not None, (
+        "no older month is there to help"
+    )
 
 
 def test_a_month_that_was_measured_twice_counts_once():
-    assert stand_down_reason([*months_of(0.52, 0.45), *months_of(0.52, 0.70)], 3, churners=20) is None
-    assert stand_down_reason([*months_of(0.52, 0.70), *months_of(0.52, 0.45)], 3, churners=20) is not None
+    assert (
+        stand_down_reason([*months_of(0.52, 0.45), *months_of(0.52, 0.70)], 3, churners=20) is None
+    )
+    assert (
+        stand_down_reason([*months_of(0.52, 0.70), *months_of(0.52, 0.45)], 3, churners=20)
+        is not None
+    )
 
 
 def test_records_of_other_versions_and_records_without_metrics_do_not_count():

@@ -7,7 +7,13 @@ import pyarrow.dataset as ds
 import pytest
 from pyarrow.parquet import ParquetFile
 
-from churn_platform.monitoring.prediction_log import Answered, PredictionLog, files, last_answers, tidy
+from churn_platform.monitoring.prediction_log import (
+    Answered,
+    PredictionLog,
+    files,
+    last_answers,
+    tidy,
+)
 
 MOMENT = dt.datetime(2024, 3, 1, 23, 59, 59, 250_000, tzinfo=dt.UTC).timestamp()
 FEATURES = {"months": 3, "plan": "plus", "has_app": None, "hours": 2.5}
@@ -31,7 +37,9 @@ def test_answers_are_read_back_with_time_key_version_probability_and_digest(tmp_
     log = PredictionLog(tmp_path, "member")
     log.write([answered(), answered(key="m00002", probability=0.5, what_if=True)])
     log.write([answered(key="m00003", version=3, stale=True)])
-    rows = sorted(ds.dataset(tmp_path, format="parquet").to_table().to_pylist(), key=lambda row: row["member"])
+    rows = sorted(
+        ds.dataset(tmp_path, format="parquet").to_table().to_pylist(), key=lambda row: row["member"]
+    )
     assert [row["member"] for row in rows] == ["m00001", "m00002", "m00003"]
     assert rows[0] == {
         "time": dt.datetime(2024, 3, 1, 23, 59, 59, 250_000, tzinfo=dt.UTC), "member": "m00001", "version": 2,
@@ -51,7 +59,9 @@ def test_each_day_has_its_folder_and_no_half_file_is_left(tmp_path, monkeypatch)
     log.write([answered()])
     log.write([answered(moment=MOMENT + 1)])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["2024-03-01", "2024-03-02"]
-    monkeypatch.setattr("pyarrow.parquet.write_table", lambda *_: (_ for _ in ()).throw(OSError("the disk is full")))
+    monkeypatch.setattr(
+        "pyarrow.parquet.write_table", lambda *_: (_ for _ in ()).throw(OSError("the disk is full"))
+    )
     with pytest.raises(OSError, match="full"):
         log.write([answered()])
     assert len(list(tmp_path.rglob("*"))) == 4
@@ -84,7 +94,9 @@ def test_a_day_becomes_one_file_when_it_is_past_and_today_and_yesterday_stay(tmp
     log = PredictionLog(tmp_path, "member")
     for day in (1, 2, 3, 4):
         for hour in range(3):
-            log.write([answered(moment=at(day, hour)), answered(moment=at(day, hour, 30), key="m00002")])
+            log.write(
+                [answered(moment=at(day, hour)), answered(moment=at(day, hour, 30), key="m00002")]
+            )
     tidy(tmp_path, dt.date(2024, 3, 4), keep_days=400)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "2024-03-01.parquet",
@@ -101,7 +113,9 @@ def test_a_day_becomes_one_file_when_it_is_past_and_today_and_yesterday_stay(tmp
 
 
 @pytest.mark.parametrize("step", ["merged", "half removed"])
-def test_a_merge_that_was_cut_off_counts_nothing_twice_and_is_completed(tmp_path, step, monkeypatch):
+def test_a_merge_that_was_cut_off_counts_nothing_twice_and_is_completed(
+    tmp_path, step, monkeypatch
+):
     log = PredictionLog(tmp_path, "member")
     for minute in range(5):
         log.write([answered(moment=at(1, 1, minute))])
@@ -112,7 +126,11 @@ def test_a_merge_that_was_cut_off_counts_nothing_twice_and_is_completed(tmp_path
         path.write_bytes(content)
     assert rows_of(tmp_path) == 5
     tidy(tmp_path, dt.date(2024, 3, 9), keep_days=400)
-    assert (rows_of(tmp_path), len(files(tmp_path)), (tmp_path / "2024-03-01").exists()) == (5, 1, False)
+    assert (rows_of(tmp_path), len(files(tmp_path)), (tmp_path / "2024-03-01").exists()) == (
+        5,
+        1,
+        False,
+    )
 
 
 def test_days_are_removed_when_the_policys_time_is_over(tmp_path):
@@ -122,7 +140,11 @@ def test_days_are_removed_when_the_policys_time_is_over(tmp_path):
     tidy(tmp_path, dt.date(2024, 3, 3), keep_days=400)
     (tmp_path / "notes.txt").write_text("somebody's")
     tidy(tmp_path, dt.date(2024, 3, 5), keep_days=3)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["2024-03-02.parquet", "2024-03-03.parquet", "notes.txt"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "2024-03-02.parquet",
+        "2024-03-03.parquet",
+        "notes.txt",
+    ]
 
 
 def test_the_last_answer_of_each_customer_about_a_month_counts_and_a_what_if_does_not(tmp_path):
@@ -136,8 +158,20 @@ def test_the_last_answer_of_each_customer_about_a_month_counts_and_a_what_if_doe
     )  # fmt: skip
     found = last_answers(tmp_path, "member", [AS_OF])
     assert found.to_dict("records") == [
-        {"version": 2, "features_as_of": AS_OF, "member": "m00001", "probability": 0.2, "answers": 2},
-        {"version": 3, "features_as_of": AS_OF, "member": "m00002", "probability": 0.25, "answers": 1},
+        {
+            "version": 2,
+            "features_as_of": AS_OF,
+            "member": "m00001",
+            "probability": 0.2,
+            "answers": 2,
+        },
+        {
+            "version": 3,
+            "features_as_of": AS_OF,
+            "member": "m00002",
+            "probability": 0.25,
+            "answers": 1,
+        },
     ]
     assert len(last_answers(tmp_path, "member", [AS_OF, january])) == 3
 

@@ -42,20 +42,36 @@ def labels_of(rows):
     return rows.set_index("member")["label"].astype(bool)
 
 
-def test_when_everybody_was_asked_about_it_is_the_realised_performance(gym, version, march, reference):
-    found = review(gym, answers_to(version, march, times=3), labels_of(march), version, MARCH, reference)
+def test_when_everybody_was_asked_about_it_is_the_realised_performance(
+    gym, version, march, reference
+):
+    found = review(
+        gym, answers_to(version, march, times=3), labels_of(march), version, MARCH, reference
+    )
     expected = realised(gym, march, labels_of(march), version, MARCH)
     assert found["metrics"] == expected["metrics"]
-    assert (found["version"], found["as_of"], found["customers"], found["answers"]) == (3, MARCH, 1000, 3000)
+    assert (found["version"], found["as_of"], found["customers"], found["answers"]) == (
+        3,
+        MARCH,
+        1000,
+        3000,
+    )
     assert json.loads(json.dumps(found)) == found
 
 
-def test_of_a_month_it_was_trained_on_only_customers_it_never_saw_count(gym, version, two_months, reference):
+def test_of_a_month_it_was_trained_on_only_customers_it_never_saw_count(
+    gym, version, two_months, reference
+):
     rows = pd.concat([two_months.training_rows(), two_months.holdout_rows()])
     rows = rows[rows["as_of"].astype(str) == "2024-02-29"] if "as_of" in rows else rows
-    found = review(gym, answers_to(version, rows), labels_of(rows), version, "2024-02-29", reference)
+    found = review(
+        gym, answers_to(version, rows), labels_of(rows), version, "2024-02-29", reference
+    )
     assert found["customers"] == len(rows)
-    assert found["rows"] == len(rows) - rows["member"].isin(set(two_months.training_rows()["member"])).sum()
+    assert (
+        found["rows"]
+        == len(rows) - rows["member"].isin(set(two_months.training_rows()["member"])).sum()
+    )
     silent = dataclasses.replace(version, training_entities=version.training_entities[:0])
     found = review(gym, answers_to(version, rows), labels_of(rows), silent, "2024-02-29", reference)
     assert (found["rows"], found["metrics"]) == (0, None)
@@ -63,9 +79,12 @@ def test_of_a_month_it_was_trained_on_only_customers_it_never_saw_count(gym, ver
 
 
 @pytest.mark.parametrize(
-    ("churned", "said"), [(True, "one class only"), (False, "one class only"), (None, "has a label")]
+    ("churned", "said"),
+    [(True, "one class only"), (False, "one class only"), (None, "has a label")],
 )
-def test_without_labels_of_both_kinds_there_is_a_note(gym, version, march, reference, churned, said):
+def test_without_labels_of_both_kinds_there_is_a_note(
+    gym, version, march, reference, churned, said
+):
     rows = march[march["label"].astype(bool) == churned] if churned is not None else march
     labels = labels_of(rows) if churned is not None else labels_of(march).iloc[:0]
     found = review(gym, answers_to(version, rows), labels, version, MARCH, reference)
@@ -92,7 +111,9 @@ def test_the_distance_is_that_of_the_drift_report_and_nobody_is_counted_who_was_
     assert found["moved"] == (found["distance"] >= found["distance_threshold"])
 
 
-def test_answers_about_the_riskiest_customers_only_lie_far_from_what_was_learnt(gym, version, march, reference):
+def test_answers_about_the_riskiest_customers_only_lie_far_from_what_was_learnt(
+    gym, version, march, reference
+):
     everybody = answers_to(version, march)
     riskiest = everybody.nlargest(100, "probability")
     near = review(gym, everybody, labels_of(march), version, MARCH, reference)

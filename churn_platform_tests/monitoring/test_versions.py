@@ -9,7 +9,9 @@ from churn_platform.monitoring.versions import Versions
 from churn_platform_tests.small_business import open_home
 
 
-def test_a_released_version_is_read_from_its_release_and_one_that_waits_from_mlflow(february_decided):
+def test_a_released_version_is_read_from_its_release_and_one_that_waits_from_mlflow(
+    february_decided,
+):
     versions = Versions(open_home(february_decided.folder))
     assert versions.released == {1}
     first, second = versions.load(1), versions.load(2)
@@ -38,6 +40,8 @@ def test_a_version_of_another_contract_is_told(february_decided_copy):
     assert Versions(home).fits_contract(1)
     path = home.folder / "contract.yaml"
     text = path.read_text(encoding="utf-8")
-    path.write_text(text.replace("    - plan\n    - has_app\n", "    - plan\n", 1), encoding="utf-8")
+    path.write_text(
+        text.replace("    - plan\n    - has_app\n", "    - plan\n", 1), encoding="utf-8"
+    )
     assert path.read_text(encoding="utf-8") != text
     assert not Versions(open_home(home.folder)).fits_contract(1)

@@ -14,7 +14,14 @@ from churn_platform_tests.mutations.mutants import Mutant
 ROOT = Path(__file__).parents[2]
 SECONDS, TIMED_OUT = 900, -1
 # A bug of the patch itself would be "caught" by any test that merely runs it.
-BROKEN = ("NameError", "SyntaxError", "ImportError", "AttributeError", "UnboundLocalError", "IndentationError")
+BROKEN = (
+    "NameError",
+    "SyntaxError",
+    "ImportError",
+    "AttributeError",
+    "UnboundLocalError",
+    "IndentationError",
+)
 
 
 @dataclass(frozen=True)
@@ -37,13 +44,19 @@ def patched(mutant: Mutant, source: str) -> str:
         LookupError: the text to replace does not stand there exactly once: the mutant has become vacuous.
     """
     if source.count(mutant.old) != 1 or mutant.old == mutant.new:
-        raise LookupError(f"{mutant.name}: {mutant.old!r} stands {source.count(mutant.old)} times in {mutant.module}")
+        raise LookupError(
+            f"{mutant.name}: {mutant.old!r} stands {source.count(mutant.old)} times in {mutant.module}"
+        )
     return source.replace(mutant.old, mutant.new)
 
 
 def package_copy(folder: Path, mutant: Mutant | None) -> Path:
     """A copy of the package in `folder`, with the bug; None changes nothing. The folder to put on the path."""
-    shutil.copytree(ROOT / "churn_platform", folder / "churn_platform", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        ROOT / "churn_platform",
+        folder / "churn_platform",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
     if mutant is not None:
         module = folder / "churn_platform" / mutant.module
         module.write_text(patched(mutant, module.read_text(encoding="utf-8")), encoding="utf-8")
@@ -71,7 +84,11 @@ def run_guards(package: Path, guards: Iterable[str]) -> Tried:
         f"import churn_platform\nassert churn_platform.__file__.startswith({str(package)!r}), churn_platform.__file__\n",
         encoding="utf-8",
     )
-    environment = {**os.environ, "PYTHONPATH": str(package), "HYPOTHESIS_STORAGE_DIRECTORY": str(package / "examples")}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(package),
+        "HYPOTHESIS_STORAGE_DIRECTORY": str(package / "examples"),
+    }
     try:
         done = subprocess.run(
             [*command, f"--rootdir={ROOT}", f"--basetemp={package / 'temporary'}", *files],
@@ -82,7 +99,9 @@ def run_guards(package: Path, guards: Iterable[str]) -> Tried:
             check=False,
             timeout=SECONDS,
         )
-    except subprocess.TimeoutExpired:  # one that hangs is not caught, and does not take the others along
+    except (
+        subprocess.TimeoutExpired
+    ):  # one that hangs is not caught, and does not take the others along
         return Tried(TIMED_OUT, f"the guards did not finish within {SECONDS} seconds")
     return Tried(done.returncode, (done.stdout + done.stderr)[-6000:])
 

@@ -7,7 +7,14 @@ import os
 
 import pytest
 
-from churn_platform_tests.mutations.harness import ROOT, Tried, package_copy, patched, run_guards, try_all
+from churn_platform_tests.mutations.harness import (
+    ROOT,
+    Tried,
+    package_copy,
+    patched,
+    run_guards,
+    try_all,
+)
 from churn_platform_tests.mutations.mutants import MUTANTS, Mutant
 
 NAMES = [mutant.name for mutant in MUTANTS]
@@ -60,6 +67,9 @@ def test_what_merely_breaks_is_not_caught():
 def test_the_guards_run_on_the_copy(tmp_path):
     package = package_copy(tmp_path, None)
     broken = package / "churn_platform" / "lake" / "window.py"
-    broken.write_text("raise RuntimeError('this is the copy')\n" + broken.read_text(encoding="utf-8"), encoding="utf-8")
+    broken.write_text(
+        "raise RuntimeError('this is the copy')\n" + broken.read_text(encoding="utf-8"),
+        encoding="utf-8",
+    )
     assert "this is the copy" in run_guards(package, ["lake/test_window.py"]).output
     assert "PYTHONPATH" not in os.environ

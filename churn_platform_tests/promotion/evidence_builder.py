@@ -16,21 +16,29 @@ RATE, SPREAD = 0.25, 1.3
 DIGEST = "0123456789abcdef" * 4
 
 
-def build(seed=0, customers=1000, months=1, candidate=0.3, production=2.0, forward=None, **changes) -> Evidence:
+def build(
+    seed=0, customers=1000, months=1, candidate=0.3, production=2.0, forward=None, **changes
+) -> Evidence:
     """Evidence of two calibrated models that see the truth with so much noise; production None is the first month.
 
     An entity has one row a month, the same opinion of each model every month, and labels that are drawn anew.
     """
     random = np.random.default_rng(seed)
     truth = random.normal(size=customers)
-    labels = np.tile(truth, months) * SPREAD + logit(RATE) > logit(random.random(customers * months))
+    labels = np.tile(truth, months) * SPREAD + logit(RATE) > logit(
+        random.random(customers * months)
+    )
     rows = labels.size
     fields = {
         "policy": PromotionPolicy(),
         "as_of": "2024-02-29",
         "labels": labels,
-        "entities": np.tile(np.array([f"c{i:05d}" for i in range(customers)], dtype=object), months),
-        "slices": pd.DataFrame({"plan": np.tile(random.choice(["basic", "family"], customers), months)}),
+        "entities": np.tile(
+            np.array([f"c{i:05d}" for i in range(customers)], dtype=object), months
+        ),
+        "slices": pd.DataFrame(
+            {"plan": np.tile(random.choice(["basic", "family"], customers), months)}
+        ),
         "candidate": opinion(random, truth, candidate, months),
         "candidate_saw": np.zeros(rows, dtype=bool),
     }
@@ -53,7 +61,15 @@ def changed(evidence, **changes) -> Evidence:
 
 def picked(evidence, rows) -> Evidence:
     """The same evidence with only these rows, in this order."""
-    arrays = ("labels", "entities", "candidate", "candidate_saw", "production", "production_saw", "forward")
+    arrays = (
+        "labels",
+        "entities",
+        "candidate",
+        "candidate_saw",
+        "production",
+        "production_saw",
+        "forward",
+    )
     found = {name: getattr(evidence, name) for name in arrays}
     taken = {name: array if array is None else array[rows] for name, array in found.items()}
     return changed(evidence, slices=evidence.slices.iloc[rows], **taken)
@@ -62,7 +78,10 @@ def picked(evidence, rows) -> Evidence:
 def with_counts(churners, stayers, **changes) -> Evidence:
     """Evidence with exactly so many churners and stayers, ranked well by the candidate."""
     evidence = build(customers=8 * (churners + stayers), **changes)
-    chosen = (np.flatnonzero(evidence.labels)[:churners], np.flatnonzero(~evidence.labels)[:stayers])
+    chosen = (
+        np.flatnonzero(evidence.labels)[:churners],
+        np.flatnonzero(~evidence.labels)[:stayers],
+    )
     return picked(evidence, np.sort(np.concatenate(chosen)))
 
 

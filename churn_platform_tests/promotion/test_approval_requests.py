@@ -8,7 +8,13 @@ import pytest
 
 from churn_platform.base.errors import UsageError
 from churn_platform.loop.progress import Progress
-from churn_platform.promotion.approving import approve, ask, record_lapse, record_lapse_if_free, waiting
+from churn_platform.promotion.approving import (
+    approve,
+    ask,
+    record_lapse,
+    record_lapse_if_free,
+    waiting,
+)
 from churn_platform.promotion.deciding import carry_out, newest_decision
 from churn_platform.promotion.decisions import unfinished
 from churn_platform.promotion.promoting import decision_digest
@@ -22,9 +28,16 @@ def test_a_passing_candidate_is_asked_for_with_all_that_the_approval_is_bound_to
     home, decision = february_pending, newest_decision(february_pending)
     (receipt,) = home.ledger.receipts("approval requested")
     assert decision.decision == "pending"
-    assert (receipt.subject, receipt.before, receipt.after) == ("version 2", "version 1", "version 2")
+    assert (receipt.subject, receipt.before, receipt.after) == (
+        "version 2",
+        "version 1",
+        "version 2",
+    )
     assert receipt.reason == decision.reason
-    bound = {name: receipt.evidence[name] for name in ("candidate", "decision", "dataset", "policy", "as_of")}
+    bound = {
+        name: receipt.evidence[name]
+        for name in ("candidate", "decision", "dataset", "policy", "as_of")
+    }
     assert bound == {
         "candidate": decision.candidate_digest,
         "decision": decision_digest(decision),
@@ -32,7 +45,9 @@ def test_a_passing_candidate_is_asked_for_with_all_that_the_approval_is_bound_to
         "policy": home.contract.policy_hash,
         "as_of": "2024-02-29",
     }
-    asked, lapses = (dt.datetime.fromisoformat(text) for text in (receipt.time, receipt.evidence["until"]))
+    asked, lapses = (
+        dt.datetime.fromisoformat(text) for text in (receipt.time, receipt.evidence["until"])
+    )
     assert abs(lapses - asked - dt.timedelta(days=14)) < dt.timedelta(seconds=5)
     assert home.releases.pointer().version == 1
     assert home.ledger.receipts("production kept") == []
@@ -45,7 +60,9 @@ def test_the_loop_waits_and_asks_only_once(february_pending_copy):
     head = home.ledger.head()
     for said in (ask(home, newest_decision(home)), carry_out(home).sentence):
         assert "Version 2 passed and waits for an approval until " in said
-        assert said.endswith("`churn approve 2 --by NAME --reason TEXT` promotes it, `churn reject 2 ...` does not.")
+        assert said.endswith(
+            "`churn approve 2 --by NAME --reason TEXT` promotes it, `churn reject 2 ...` does not."
+        )
     assert home.ledger.head() == head
 
 
@@ -92,7 +109,9 @@ def test_a_request_lapses_after_the_policys_days_and_may_be_made_again(february_
 def test_a_sensor_records_a_lapse_unless_somebody_holds_the_home(february_pending_copy):
     home = with_policy(february_pending_copy, mode="approval", delta=0.02)
     code = "import sys, time, filelock\nwith filelock.FileLock(sys.argv[1]): print('held', flush=True); time.sleep(120)"
-    holder = subprocess.Popen([sys.executable, "-c", code, str(home.folder / "home.lock")], stdout=subprocess.PIPE)
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, str(home.folder / "home.lock")], stdout=subprocess.PIPE
+    )
     assert holder.stdout.readline() == b"held\n"
     record_lapse_if_free(home)
     assert home.ledger.receipts("approval lapsed") == []

@@ -55,7 +55,10 @@ def test_a_model_that_was_exchanged_damaged_or_deleted_is_not_promoted_and_its_r
     change(home)
     with pytest.raises((IntegrityError, UsageError)) as said:
         approve(home, 2, *ANN)
-    assert any(told in str(said.value) for told in ("not the file that was judged", "recorded when", "no version 2"))
+    assert any(
+        told in str(said.value)
+        for told in ("not the file that was judged", "recorded when", "no version 2")
+    )
     (lapse,) = home.ledger.receipts("approval lapsed")
     assert lapse.reason == "The digest of version 2 is no longer what was judged."
     with pytest.raises(UsageError, match="no longer what was judged"):
@@ -67,7 +70,9 @@ def test_a_model_that_was_exchanged_damaged_or_deleted_is_not_promoted_and_its_r
     assert verification(home, deep=True)["breaks"]
 
 
-def test_an_approved_candidate_is_in_production_in_the_name_of_who_approved_it(february_pending_copy):
+def test_an_approved_candidate_is_in_production_in_the_name_of_who_approved_it(
+    february_pending_copy,
+):
     home = february_pending_copy
     decision = newest_decision(home)
     said = approve(home, 2, *ANN)
@@ -80,7 +85,9 @@ def test_an_approved_candidate_is_in_production_in_the_name_of_who_approved_it(f
         "Ann", "version 2", "version 1", "version 2", "Looks right to me.",
     )  # fmt: skip
     assert approval.evidence["request"] == request.digest
-    assert approval.evidence["decision"] == request.evidence["decision"] == decision_digest(decision)
+    assert (
+        approval.evidence["decision"] == request.evidence["decision"] == decision_digest(decision)
+    )
     assert approval.evidence["candidate"] == decision.candidate_digest
     assert approval.evidence["policy"] == home.contract.policy_hash
     assert (approval.evidence["override"], approval.evidence["against"], approval.evidence["login"]) == (
@@ -140,9 +147,13 @@ def test_of_two_approvals_at_once_one_wins_and_the_other_says_who_did(february_p
 def test_a_rejected_candidate_is_not_asked_for_again_nor_promoted_by_itself(february_pending_copy):
     home = february_pending_copy
     said = reject(home, 2, "Bob", "Not before the campaign.")
-    assert said == "Version 2 is rejected by Bob, production stays as it is: Not before the campaign."
+    assert (
+        said == "Version 2 is rejected by Bob, production stays as it is: Not before the campaign."
+    )
     for act in (approve, reject):
-        with pytest.raises(UsageError, match=r"^Version 2 was rejected by Bob at .* UTC: Not before the campaign\."):
+        with pytest.raises(
+            UsageError, match=r"^Version 2 was rejected by Bob at .* UTC: Not before the campaign\."
+        ):
             act(home, 2, *ANN)
     decide_candidate(home, FEBRUARY, "manual")
     outcome = carry_out(home)
@@ -160,11 +171,15 @@ def test_a_rejection_may_be_overridden_by_name(february_pending_copy):
     home = february_pending_copy
     reject(home, 2, "Bob", "No.")
     said = approve(home, 2, "Ann", "We talked.", override=True)
-    assert said.startswith("Version 2 is in production, approved by Ann, overriding the decision (Version 2 was reject")
+    assert said.startswith(
+        "Version 2 is in production, approved by Ann, overriding the decision (Version 2 was reject"
+    )
     assert overrides(home.ledger.receipts())[2].by == "Ann"
 
 
-def test_a_refused_decision_passes_only_with_an_override_and_its_reason_is_kept(february_decided_copy):
+def test_a_refused_decision_passes_only_with_an_override_and_its_reason_is_kept(
+    february_decided_copy,
+):
     home = refused(february_decided_copy)
     decision = newest_decision(home)
     with pytest.raises(UsageError) as error:
@@ -194,9 +209,13 @@ def test_a_rejection_needs_a_candidate_that_waits(february_decided_copy):
 
 
 def test_unknown_versions_and_production_itself_are_named(february_pending_copy):
-    with pytest.raises(UsageError, match=r"^There is no decision on version 9; versions decided on: 1, 2\."):
+    with pytest.raises(
+        UsageError, match=r"^There is no decision on version 9; versions decided on: 1, 2\."
+    ):
         approve(february_pending_copy, 9, *ANN)
-    with pytest.raises(UsageError, match=r"^Version 1 is already in production: tester promoted it at "):
+    with pytest.raises(
+        UsageError, match=r"^Version 1 is already in production: tester promoted it at "
+    ):
         approve(february_pending_copy, 1, *ANN, override=True)
 
 
@@ -208,7 +227,10 @@ def test_a_request_lapses_when_the_policy_changes(february_pending_copy):
     ):
         approve(home, 2, *ANN)
     (lapsed,) = home.ledger.receipts("approval lapsed")
-    assert (lapsed.subject, lapsed.reason) == ("version 2", "The policy has changed since the decision.")
+    assert (lapsed.subject, lapsed.reason) == (
+        "version 2",
+        "The policy has changed since the decision.",
+    )
     with pytest.raises(UsageError, match="lapsed at"):
         reject(home, 2, *ANN)
     assert len(home.ledger.receipts("approval lapsed")) == 1
@@ -243,12 +265,16 @@ def test_a_request_lapses_when_its_decision_is_edited(february_pending_copy):
         approve(home, 2, *ANN)
 
 
-def test_a_model_that_was_tampered_with_is_not_approved_even_with_an_override(february_pending_copy):
+def test_a_model_that_was_tampered_with_is_not_approved_even_with_an_override(
+    february_pending_copy,
+):
     home = february_pending_copy
     for path in (home.folder / "artifacts").rglob("model.skops"):
         path.write_bytes(path.read_bytes()[:-1])
     for override in (False, True):
-        with pytest.raises(IntegrityError, match="does not match the digest recorded when it was registered"):
+        with pytest.raises(
+            IntegrityError, match="does not match the digest recorded when it was registered"
+        ):
             approve(home, 2, *ANN, override=override)
     assert home.releases.pointer().version == 1
 
@@ -279,7 +305,10 @@ def test_a_home_that_a_run_holds_is_said_with_the_run(february_pending_copy, mon
     holder.start()
     held.wait()
     try:
-        with pytest.raises(HomeBusy, match=r"^`churn run` of tester \(process \d+, since 20.*\) has held .* for 0 sec"):
+        with pytest.raises(
+            HomeBusy,
+            match=r"^`churn run` of tester \(process \d+, since 20.*\) has held .* for 0 sec",
+        ):
             approve(february_pending_copy, 2, *ANN)
     finally:
         over.set()
@@ -297,14 +326,23 @@ def test_an_approval_that_was_cut_off_is_completed_once(february_pending_copy, m
     recover(home)
     home = open_home(home.folder)
     assert home.releases.pointer().version == home.registry.alias(PRODUCTION) == 2
-    assert done(home) == [("promotion done", "version 1", "tester"), ("promotion done", "version 2", "Ann")]
-    assert len(home.ledger.receipts("approval")) == len(home.ledger.receipts("promotion intent")) - 1 == 1
+    assert done(home) == [
+        ("promotion done", "version 1", "tester"),
+        ("promotion done", "version 2", "Ann"),
+    ]
+    assert (
+        len(home.ledger.receipts("approval"))
+        == len(home.ledger.receipts("promotion intent")) - 1
+        == 1
+    )
     assert recover(home) is None
     with pytest.raises(UsageError, match="Version 2 is already in production: Ann approved it"):
         approve(home, 2, "Bob", "Again.")
 
 
-def test_an_approval_that_was_cut_off_does_not_outlive_its_policy(february_pending_copy, monkeypatch):
+def test_an_approval_that_was_cut_off_does_not_outlive_its_policy(
+    february_pending_copy, monkeypatch
+):
     home = february_pending_copy
     with monkeypatch.context() as patch:
         patch.setattr(*STEPS["intent"](home))
@@ -317,7 +355,9 @@ def test_an_approval_that_was_cut_off_does_not_outlive_its_policy(february_pendi
     assert len(home.ledger.receipts("approval lapsed")) == 1
 
 
-def test_killed_before_the_answer_is_written_nothing_was_answered(february_pending_copy, monkeypatch):
+def test_killed_before_the_answer_is_written_nothing_was_answered(
+    february_pending_copy, monkeypatch
+):
     home = february_pending_copy
     for act, receipt in ((approve, "approval"), (reject, "rejection")):
         with monkeypatch.context() as patch:
@@ -332,7 +372,9 @@ def test_the_first_model_waits_for_an_approval_too(january_decided_copy):
     home = with_policy(january_decided_copy, mode="approval")
     decide_candidate(home, JANUARY, "first")
     outcome = carry_out(home)
-    assert outcome.sentence.startswith("No model is in production: Version 1 passed and waits for an approval until ")
+    assert outcome.sentence.startswith(
+        "No model is in production: Version 1 passed and waits for an approval until "
+    )
     assert (home.releases.pointer(), home.registry.alias(CANDIDATE)) == (None, 1)
     assert approve(home, 1, *ANN).startswith("Version 1 is in production, approved by Ann")
     assert home.releases.pointer().previous_version is None

@@ -8,7 +8,12 @@ from churn_platform.base.provenance import provenance
 from churn_platform.drift.result import DriftFigures
 from churn_platform.monitoring.stand_down import PerformanceRecords
 from churn_platform.promotion.criteria import CRITERIA
-from churn_platform.promotion.deciding import carry_out, decide_candidate, drift_figures, newest_decision
+from churn_platform.promotion.deciding import (
+    carry_out,
+    decide_candidate,
+    drift_figures,
+    newest_decision,
+)
 from churn_platform.promotion.decisions import unfinished
 from churn_platform.promotion.promoting import decision_digest
 from churn_platform.training.registry import CANDIDATE, PRODUCTION
@@ -31,16 +36,24 @@ def kept(home):
 
 def test_a_decision_holds_its_figures_and_a_finding_for_each_criterion(february_decided):
     first = newest_decision(february_decided)
-    assert [record["decision"] for record in february_decided.records.decisions()] == ["promoted", "promoted"]
+    assert [record["decision"] for record in february_decided.records.decisions()] == [
+        "promoted",
+        "promoted",
+    ]
     assert (first.as_of, first.candidate_version, first.production_version) == ("2024-02-29", 2, 1)
     assert (first.trigger, first.attempt, first.stand_down) == ("performance", 1, False)
     assert first.candidate_auc == pytest.approx(0.828, abs=0.001)
     assert first.production_auc == pytest.approx(0.494, abs=0.001)
     assert (
-        0.2 < first.difference_interval[0] < first.candidate_auc - first.production_auc < first.difference_interval[1]
+        0.2
+        < first.difference_interval[0]
+        < first.candidate_auc - first.production_auc
+        < first.difference_interval[1]
     )
     assert first.forward_auc == pytest.approx(first.production_auc, abs=1e-9)
-    assert [finding.code for finding in first.findings] == [criterion.code for criterion in CRITERIA]
+    assert [finding.code for finding in first.findings] == [
+        criterion.code for criterion in CRITERIA
+    ]
     assert {finding.code: finding.outcome for finding in first.findings}["GATE009"] == "warn"
     assert first.policy_hash == february_decided.contract.policy_hash
     assert first.evidence["holdout"] == "churn-platform:0.25:2024-02-29"
@@ -89,7 +102,9 @@ def test_a_decision_whose_receipt_was_cut_off_gets_it_once(february_decided_copy
     assert home.ledger.receipts("decision")[-1].evidence["decision"] == decision_digest(decision)
 
 
-def test_a_decision_whose_receipt_was_cut_off_gets_it_though_its_data_are_others_by_now(february_decided_copy):
+def test_a_decision_whose_receipt_was_cut_off_gets_it_though_its_data_are_others_by_now(
+    february_decided_copy,
+):
     home = february_decided_copy
     lines = home.ledger.file.read_bytes().splitlines(keepends=True)
     assert b'"act":"decision"' in lines[-1]
@@ -107,8 +122,13 @@ def test_a_decision_whose_receipt_was_cut_off_gets_it_though_its_data_are_others
 
 def test_an_approved_candidate_is_promoted_and_the_outcome_says_so(february_decided_copy):
     outcome = carry_out(february_decided_copy)
-    assert outcome.sentence.startswith("Promoted version 2: The candidate's AUC is 0.8275, production's 0.49")
-    assert (outcome.version, outcome.release) == (2, str(february_decided_copy.releases.folder / "2"))
+    assert outcome.sentence.startswith(
+        "Promoted version 2: The candidate's AUC is 0.8275, production's 0.49"
+    )
+    assert (outcome.version, outcome.release) == (
+        2,
+        str(february_decided_copy.releases.folder / "2"),
+    )
     assert outcome.auc == newest_decision(february_decided_copy).candidate_auc
     assert kept(february_decided_copy) == []
 
@@ -129,7 +149,9 @@ def test_a_refused_decision_keeps_production_and_writes_why(february_decided_cop
     assert unfinished(home) is None
 
 
-def test_production_that_is_no_better_than_chance_stands_down_when_nothing_better_passes(february_decided_copy):
+def test_production_that_is_no_better_than_chance_stands_down_when_nothing_better_passes(
+    february_decided_copy,
+):
     home = with_policy(february_decided_copy, delta=0.9)
     assert decide_candidate(home, FEBRUARY, "performance").stand_down
     said = PerformanceRecords(home).stand_down()
@@ -147,7 +169,10 @@ def test_another_candidate_than_the_approved_one_is_not_promoted(february_decide
 
 def test_another_policy_than_the_decisions_is_not_carried_out(february_decided_copy):
     home = with_policy(february_decided_copy, min_holdout_churners=31)
-    assert carry_out(home).sentence == "Kept version 1: The policy has changed since the decision: decide again."
+    assert (
+        carry_out(home).sentence
+        == "Kept version 1: The policy has changed since the decision: decide again."
+    )
     assert home.releases.pointer().version == 1
     assert unfinished(home) is None
 
@@ -159,7 +184,9 @@ def test_production_that_moved_since_the_decision_is_not_taken_back(february_dec
     home.releases.publish(3, files, manifest)
     client = home.registry._client()
     for version in ("2", "1"):
-        client.create_model_version("gym_churn", client.get_model_version_download_uri("gym_churn", version))
+        client.create_model_version(
+            "gym_churn", client.get_model_version_download_uri("gym_churn", version)
+        )
     pointer = home.releases.pointer().model_dump(include={"ledger_head", "activate_at", "as_of"})
     home.releases.point(3, **pointer)
     assert carry_out(home).sentence == (
@@ -188,7 +215,8 @@ def test_each_other_candidate_on_one_holdout_is_counted_as_an_attempt(january_de
 def test_a_candidate_of_another_dataset_is_not_decided_on(february_decided_copy):
     february_decided_copy.registry.set_alias(CANDIDATE, 1)
     with pytest.raises(
-        IntegrityError, match="Version 1 was not trained on the training dataset of 2024-02-29 as it now"
+        IntegrityError,
+        match="Version 1 was not trained on the training dataset of 2024-02-29 as it now",
     ):
         decide_candidate(february_decided_copy, FEBRUARY, "manual")
 
@@ -199,17 +227,24 @@ def test_without_candidate_labels_or_decision_there_is_a_sentence(february_decid
 
     home = february_decided_copy
     home.registry._client().delete_registered_model_alias("gym_churn", CANDIDATE)
-    with pytest.raises(DataError, match="No version carries the alias `candidate`: materialize candidate_model first"):
+    with pytest.raises(
+        DataError,
+        match="No version carries the alias `candidate`: materialize candidate_model first",
+    ):
         decide_candidate(home, FEBRUARY, "manual")
     new = make_home(tmp_path / "new")
-    with pytest.raises(DataError, match="There is no decision yet: materialize promotion_decision first"):
+    with pytest.raises(
+        DataError, match="There is no decision yet: materialize promotion_decision first"
+    ):
         carry_out(new)
     tables = month_tables(JANUARY, 40)
     del tables["leavers"]
     deliver(new, JANUARY, tables)
     publish_drop(new, JANUARY)
     build_training_dataset(new, JANUARY)
-    with pytest.raises(DataError, match="No labels have matured up to 2024-01-31: there is nothing to decide on"):
+    with pytest.raises(
+        DataError, match="No labels have matured up to 2024-01-31: there is nothing to decide on"
+    ):
         decide_candidate(new, JANUARY, "manual")
 
 
@@ -217,15 +252,23 @@ def test_a_tampered_candidate_is_neither_judged_nor_promoted(february_decided_co
     home = february_decided_copy
     for path in (home.folder / "artifacts").rglob("model.skops"):
         path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(IntegrityError, match=r"Version 2 of gym_churn: model\.skops does not match the digest"):
+    with pytest.raises(
+        IntegrityError, match=r"Version 2 of gym_churn: model\.skops does not match the digest"
+    ):
         carry_out(home)
-    with pytest.raises(IntegrityError, match=r"Version 2 of gym_churn: model\.skops does not match the digest"):
+    with pytest.raises(
+        IntegrityError, match=r"Version 2 of gym_churn: model\.skops does not match the digest"
+    ):
         decide_candidate(home, FEBRUARY, "manual")
     assert home.releases.pointer().version == 1
 
 
 def test_the_drift_figures_are_those_of_the_months_report(january_copy):
-    assert drift_figures(january_copy, JANUARY) == drift_figures(january_copy, FEBRUARY) == DriftFigures()
+    assert (
+        drift_figures(january_copy, JANUARY)
+        == drift_figures(january_copy, FEBRUARY)
+        == DriftFigures()
+    )
     result = {
         "share": 0.25,
         "drifted_columns": ["months"],
@@ -239,7 +282,9 @@ def test_the_drift_figures_are_those_of_the_months_report(january_copy):
     )
 
 
-def test_a_decision_whose_receipt_a_kill_took_gets_it_when_the_step_runs_again(february_decided_copy):
+def test_a_decision_whose_receipt_a_kill_took_gets_it_when_the_step_runs_again(
+    february_decided_copy,
+):
     home = february_decided_copy
     lines = home.ledger.file.read_bytes().splitlines(keepends=True)
     assert b'"act":"decision"' in lines[-1]
@@ -247,7 +292,9 @@ def test_a_decision_whose_receipt_a_kill_took_gets_it_when_the_step_runs_again(f
     home.ledger.anchor_file.unlink()
     home = open_home(home.folder)
     decided = decide_candidate(home, FEBRUARY, "performance")
-    assert [r.evidence["decision"] for r in home.ledger.receipts("decision")][-1] == decision_digest(decided)
+    assert [r.evidence["decision"] for r in home.ledger.receipts("decision")][
+        -1
+    ] == decision_digest(decided)
     decide_candidate(home, FEBRUARY, "performance")
     assert len(home.ledger.receipts("decision")) == 2
 

@@ -15,7 +15,14 @@ from churn_platform.evaluation.leaks import Alone
 from churn_platform.promotion.criteria import CRITERIA
 from churn_platform.promotion.criteria.interval_above_zero import detectable_gain
 from churn_platform.promotion.decision import Decision, judge, passes, should_promote
-from churn_platform_tests.promotion.evidence_builder import DIGEST, build, changed, decided, picked, with_counts
+from churn_platform_tests.promotion.evidence_builder import (
+    DIGEST,
+    build,
+    changed,
+    decided,
+    picked,
+    with_counts,
+)
 
 SEEDS = st.integers(0, 2**32 - 1)
 CODES = [f"GATE{number:03d}" for number in range(1, 13)]
@@ -55,7 +62,9 @@ def test_the_gate_promotes_an_equal_model_no_more_often_than_its_level_says():
 
 def test_the_gate_keeps_its_level_where_months_are_pooled_as_rows_taken_for_customers_would_not():
     # Whoever churns does so in all three months here: they hold no more proof than one.
-    one_month = build(seed=1, customers=200, candidate=1.5, production=1.5, slices=pd.DataFrame(index=range(200)))
+    one_month = build(
+        seed=1, customers=200, candidate=1.5, production=1.5, slices=pd.DataFrame(index=range(200))
+    )
     pooled = picked(one_month, np.tile(np.arange(200), 3))
     random, by_entity, by_row = np.random.default_rng(0), 0, 0
     for _ in range(70):
@@ -103,7 +112,11 @@ def test_a_copy_of_production_on_another_scale_never_passes(seed, power, months)
 def test_a_better_candidate_is_promoted_with_every_figure():
     decision = decided(build(seed=0, forward=0.3, alone=Alone({"fee": 0.7}, 0.95, 0.97)))
     assert (decision.decision, decision.approved, decision.stand_down) == ("promoted", True, False)
-    assert (decision.as_of, decision.candidate_version, decision.production_version) == ("2024-02-29", 2, 1)
+    assert (decision.as_of, decision.candidate_version, decision.production_version) == (
+        "2024-02-29",
+        2,
+        1,
+    )
     assert [f.code for f in decision.findings] == CODES
     assert {f.outcome for f in decision.findings} == {"pass"}
     assert decision.reason == decision.findings[0].detail
@@ -119,13 +132,20 @@ def test_a_better_candidate_is_promoted_with_every_figure():
 def test_the_first_candidate_needs_no_opponent_but_stands_on_its_own():
     decision = decided(build(seed=0, production=None), trigger="first")
     assert decision.decision == "promoted"
-    assert (decision.production_version, decision.production_auc, decision.detectable_gain) == (None, None, None)
+    assert (decision.production_version, decision.production_auc, decision.detectable_gain) == (
+        None,
+        None,
+        None,
+    )
     outcomes = {f.code: f.outcome for f in decision.findings}
     assert [code for code in CODES if outcomes[code] == "pass"] == [
         "GATE001", "GATE003", "GATE004", "GATE005", "GATE008", "GATE012",
     ]  # fmt: skip
     assert set(outcomes.values()) == {"pass", "not_applicable"}
-    assert decided(build(seed=0, production=None, candidate=30.0), trigger="first").decision == "refused"
+    assert (
+        decided(build(seed=0, production=None, candidate=30.0), trigger="first").decision
+        == "refused"
+    )
 
 
 def test_a_refusal_gives_every_reason_in_the_order_of_the_criteria():
@@ -147,8 +167,15 @@ def test_a_score_that_is_no_probability_refuses_and_gives_no_figure(name, wrong,
     assert (decision.decision, decision.stand_down) == ("refused", False)
     assert [f.code for f in decision.findings] == CODES
     assert [(f.code, f.outcome) for f in decision.findings if f.unsound] == [("GATE004", "fail")]
-    assert decision.reason.startswith(f"{rows:,} of the {name} model's 1,000 scores are not probabilities")
-    figures = (decision.candidate_auc, decision.production_auc, decision.difference_interval, decision.forward_auc)
+    assert decision.reason.startswith(
+        f"{rows:,} of the {name} model's 1,000 scores are not probabilities"
+    )
+    figures = (
+        decision.candidate_auc,
+        decision.production_auc,
+        decision.difference_interval,
+        decision.forward_auc,
+    )
     assert figures == (None, None, None, None)
 
 
@@ -173,7 +200,9 @@ def test_the_probability_of_the_wrong_class_is_refused():
 @pytest.mark.parametrize(("months", "production"), [(1, None), (1, 2.0), (2, 2.0)])
 def test_a_handful_of_customers_is_refused_and_never_raises(customers, months, production):
     for seed in range(2):
-        decision = decided(build(seed=seed, customers=customers, months=months, production=production, forward=1.0))
+        decision = decided(
+            build(seed=seed, customers=customers, months=months, production=production, forward=1.0)
+        )
         assert decision.decision == "refused"
 
 
@@ -193,7 +222,10 @@ def test_a_decision_approves_one_version_with_one_digest_under_one_policy():
     assert decision.allows(2, "f" * 64, "policy") == (
         "Version 2 is no longer what the decision approved: its digest has changed."
     )
-    assert decision.allows(2, DIGEST, "other") == "The policy has changed since the decision: decide again."
+    assert (
+        decision.allows(2, DIGEST, "other")
+        == "The policy has changed since the decision: decide again."
+    )
 
 
 @pytest.mark.parametrize(
@@ -208,16 +240,25 @@ def test_what_was_not_approved_allows_nothing_and_says_why(state, passed, said):
 
 
 @pytest.mark.parametrize(("production", "stands_down"), [(30.0, True), (2.0, False)])
-def test_with_approval_a_passing_candidate_is_pending_and_production_stands_down_until_then(production, stands_down):
+def test_with_approval_a_passing_candidate_is_pending_and_production_stands_down_until_then(
+    production, stands_down
+):
     policy = PromotionPolicy(mode="approval")
     decision = decided(build(seed=0, production=production, policy=policy))
-    assert (decision.decision, decision.passed, decision.stand_down) == ("pending", True, stands_down)
+    assert (decision.decision, decision.passed, decision.stand_down) == (
+        "pending",
+        True,
+        stands_down,
+    )
     automatic = decided(build(seed=0, production=production))
     assert (automatic.decision, automatic.findings) == ("promoted", decision.findings)
 
 
 def test_with_approval_a_refused_candidate_is_refused_all_the_same():
-    assert decided(build(seed=0, candidate=30.0, policy=PromotionPolicy(mode="approval"))).decision == "refused"
+    assert (
+        decided(build(seed=0, candidate=30.0, policy=PromotionPolicy(mode="approval"))).decision
+        == "refused"
+    )
 
 
 def test_a_decision_lapses_when_production_is_no_longer_what_it_compared_with():
@@ -225,12 +266,19 @@ def test_a_decision_lapses_when_production_is_no_longer_what_it_compared_with():
     assert decision.lapsed(1) is None
     assert decision.lapsed(2) is None
     assert (
-        decision.lapsed(5) == "The decision was made with version 1 in production, now it is version 5: decide again."
+        decision.lapsed(5)
+        == "The decision was made with version 1 in production, now it is version 5: decide again."
     )
-    assert decision.lapsed(None) == "The decision was made with version 1 in production, now it is none: decide again."
+    assert (
+        decision.lapsed(None)
+        == "The decision was made with version 1 in production, now it is none: decide again."
+    )
     first = decided(build(seed=0, production=None))
     assert first.lapsed(None) is None
-    assert first.lapsed(1) == "The decision was made with no model in production, now it is version 1: decide again."
+    assert (
+        first.lapsed(1)
+        == "The decision was made with no model in production, now it is version 1: decide again."
+    )
 
 
 def test_a_decision_that_was_carried_out_is_not_carried_out_again_after_a_rollback():
@@ -275,14 +323,29 @@ def test_rows_in_another_order_give_the_same_decision():
 
 
 def test_drift_figures_and_digests_are_carried_unchanged():
-    drift = DriftFigures(drift_share=0.0714, drifted_columns=("a",), target_drift=0.02, prediction_drift=0.3)
-    decision = decided(changed(build(seed=0), attempt=2), drift=drift, digests={"dataset": "d"}, trigger="performance")
-    assert {name: getattr(decision, name) for name in DriftFigures.model_fields} == drift.model_dump()
-    assert (decision.evidence, decision.trigger, decision.attempt) == ({"dataset": "d"}, "performance", 2)
+    drift = DriftFigures(
+        drift_share=0.0714, drifted_columns=("a",), target_drift=0.02, prediction_drift=0.3
+    )
+    decision = decided(
+        changed(build(seed=0), attempt=2),
+        drift=drift,
+        digests={"dataset": "d"},
+        trigger="performance",
+    )
+    assert {
+        name: getattr(decision, name) for name in DriftFigures.model_fields
+    } == drift.model_dump()
+    assert (decision.evidence, decision.trigger, decision.attempt) == (
+        {"dataset": "d"},
+        "performance",
+        2,
+    )
 
 
 @pytest.mark.parametrize(
-    "evidence", [build(seed=0), build(production_saw=None), with_counts(20, 100)], ids=["whole", "unknown", "few"]
+    "evidence",
+    [build(seed=0), build(production_saw=None), with_counts(20, 100)],
+    ids=["whole", "unknown", "few"],
 )
 def test_a_decision_comes_back_from_its_json_as_it_was(evidence):
     decision = decided(evidence)
@@ -298,4 +361,8 @@ def test_a_decision_cannot_be_altered():
 
 def test_the_criteria_are_twelve_with_codes_in_order_and_names_that_differ():
     assert [criterion.code for criterion in CRITERIA] == CODES
-    assert len({criterion.name for criterion in CRITERIA}) == len({criterion.title for criterion in CRITERIA}) == 12
+    assert (
+        len({criterion.name for criterion in CRITERIA})
+        == len({criterion.title for criterion in CRITERIA})
+        == 12
+    )

@@ -14,8 +14,12 @@ from churn_platform.evaluation.comparison import auc_interval, paired_auc_differ
 from churn_platform.promotion.decision import judge
 from churn_platform_tests.promotion.evidence_builder import build, changed, picked, with_counts
 
-ONE_MONTH = build(seed=3, customers=400, forward=1.0, policy=PromotionPolicy(min_holdout_churners=20))
-POOLED = build(seed=4, customers=100, months=3, forward=1.0, policy=PromotionPolicy(min_holdout_churners=20))
+ONE_MONTH = build(
+    seed=3, customers=400, forward=1.0, policy=PromotionPolicy(min_holdout_churners=20)
+)
+POOLED = build(
+    seed=4, customers=100, months=3, forward=1.0, policy=PromotionPolicy(min_holdout_churners=20)
+)
 SEEDS = st.integers(0, 2**32 - 1)
 
 
@@ -36,13 +40,19 @@ def with_seen_rows(evidence, seed, count):
     slices = pd.concat([evidence.slices, pd.DataFrame({"plan": ["other"] * count})])
     # The rows compared keep their order, so that every figure must be the very same number.
     place = np.argsort(
-        np.concatenate([np.arange(evidence.labels.size), random.uniform(0, evidence.labels.size, count)])
+        np.concatenate(
+            [np.arange(evidence.labels.size), random.uniform(0, evidence.labels.size, count)]
+        )
     )
     return picked(changed(evidence, slices=slices, **both), place)
 
 
 def figures(evidence):
-    difference, own, theirs = evidence.difference, evidence.candidate_interval, evidence.production_interval
+    difference, own, theirs = (
+        evidence.difference,
+        evidence.candidate_interval,
+        evidence.production_interval,
+    )
     return [
         evidence.churners, evidence.stayers, evidence.candidate_auc, evidence.production_auc, own.low, own.high,
         theirs.low, theirs.high, difference.interval.low, difference.interval.high, difference.standard_error,
@@ -53,7 +63,9 @@ def sentences(evidence):
     return {f.code: (f.outcome, f.detail) for f in judge(evidence) if f.name != "comparable"}
 
 
-@pytest.mark.parametrize(("evidence", "examples"), [(ONE_MONTH, 15), (POOLED, 2)], ids=["one month", "pooled months"])
+@pytest.mark.parametrize(
+    ("evidence", "examples"), [(ONE_MONTH, 15), (POOLED, 2)], ids=["one month", "pooled months"]
+)
 def test_rows_that_a_model_trained_on_never_move_a_figure(evidence, examples):
     before, said = figures(evidence), sentences(evidence)
 
@@ -67,7 +79,9 @@ def test_rows_that_a_model_trained_on_never_move_a_figure(evidence, examples):
     moved()
 
 
-@pytest.mark.parametrize(("evidence", "examples"), [(ONE_MONTH, 15), (POOLED, 2)], ids=["one month", "pooled months"])
+@pytest.mark.parametrize(
+    ("evidence", "examples"), [(ONE_MONTH, 15), (POOLED, 2)], ids=["one month", "pooled months"]
+)
 def test_the_order_of_the_rows_does_not_matter(evidence, examples):
     before, said = figures(evidence), sentences(evidence)
 
@@ -87,7 +101,9 @@ def test_sound_rows_are_those_that_neither_model_trained_on():
     production_saw[[2, 3]] = True
     evidence = changed(ONE_MONTH, candidate_saw=saw, production_saw=production_saw)
     assert np.flatnonzero(~evidence.sound_rows).tolist() == [1, 2, 3]
-    assert evidence.ours.size == evidence.theirs.size == evidence.y.size == evidence.keys.size == 397
+    assert (
+        evidence.ours.size == evidence.theirs.size == evidence.y.size == evidence.keys.size == 397
+    )
 
 
 def test_without_a_digest_of_productions_training_entities_no_row_is_sound():
@@ -121,7 +137,8 @@ def test_a_customer_who_churned_and_came_back_counts_in_both_classes():
 
 
 @pytest.mark.parametrize(
-    ("churners", "stayers", "comparable"), [(50, 50, True), (49, 300, False), (300, 49, False), (0, 300, False)]
+    ("churners", "stayers", "comparable"),
+    [(50, 50, True), (49, 300, False), (300, 49, False), (0, 300, False)],
 )
 def test_where_rows_were_left_out_fifty_of_each_class_must_remain(churners, stayers, comparable):
     whole = with_counts(churners + 10, stayers + 10)
@@ -132,7 +149,9 @@ def test_where_rows_were_left_out_fifty_of_each_class_must_remain(churners, stay
     assert changed(whole, candidate_saw=saw).comparable == comparable
 
 
-@pytest.mark.parametrize(("churners", "stayers", "comparable"), [(1, 1, True), (0, 9, False), (9, 0, False)])
+@pytest.mark.parametrize(
+    ("churners", "stayers", "comparable"), [(1, 1, True), (0, 9, False), (9, 0, False)]
+)
 def test_where_no_row_was_left_out_one_of_each_class_gives_figures(churners, stayers, comparable):
     assert with_counts(churners, stayers).comparable == comparable
 
@@ -174,7 +193,10 @@ def test_a_mask_of_zeros_and_ones_is_refused_because_it_would_pick_rows_by_numbe
     ("changes", "message"),
     [
         ({"candidate_saw": np.zeros(399, dtype=bool)}, r"candidate_saw is bool of shape \(399,\)"),
-        ({"production_saw": np.zeros(401, dtype=bool)}, r"production_saw is bool of shape \(401,\)"),
+        (
+            {"production_saw": np.zeros(401, dtype=bool)},
+            r"production_saw is bool of shape \(401,\)",
+        ),
         ({"entities": ONE_MONTH.entities[1:]}, "399 entities came with 400 labels"),
         ({"slices": ONE_MONTH.slices.iloc[:5]}, "5 slices came with 400 labels"),
         ({"attempt": 0}, "attempt on this holdout is 0: count from 1"),
@@ -190,7 +212,9 @@ def test_rows_that_do_not_line_up_are_an_error(changes, message):
 def test_a_production_version_without_scores_is_an_error_not_a_first_month():
     with pytest.raises(DataError, match="Production version 1 needs its scores"):
         changed(ONE_MONTH, production=None)
-    with pytest.raises(DataError, match="Production version None needs its scores, and scores a version"):
+    with pytest.raises(
+        DataError, match="Production version None needs its scores, and scores a version"
+    ):
         changed(ONE_MONTH, production_version=None)
 
 
@@ -204,7 +228,9 @@ def test_other_scores_give_other_figures_on_the_same_rows():
 
 @pytest.mark.parametrize("months", [1, 3])
 @pytest.mark.parametrize("level", [0.95, 0.8])
-def test_the_difference_is_candidate_minus_production_at_the_policys_level_customer_by_customer(months, level):
+def test_the_difference_is_candidate_minus_production_at_the_policys_level_customer_by_customer(
+    months, level
+):
     evidence = build(customers=600, months=months, policy=PromotionPolicy(level=level))
     y, ours, theirs, keys = evidence.y, evidence.ours, evidence.theirs, evidence.keys
     assert evidence.difference == paired_auc_difference(y, ours, theirs, level, keys)

@@ -14,7 +14,9 @@ from churn_platform.training.candidate import fit_candidate, forward_scores
 @pytest.fixture(scope="module")
 def production(gym, month, dataset_of):
     """A version fitted on January alone, in production as version 1."""
-    return dataclasses.replace(fit_candidate(gym, dataset_of(gym, month(seed=1)), "code"), version=1)
+    return dataclasses.replace(
+        fit_candidate(gym, dataset_of(gym, month(seed=1)), "code"), version=1
+    )
 
 
 def test_both_models_are_scored_on_the_same_holdout_rows(gym, two_months, candidate, production):
@@ -27,11 +29,17 @@ def test_both_models_are_scored_on_the_same_holdout_rows(gym, two_months, candid
     assert evidence.entities.tolist() == rows["member"].tolist()
     assert evidence.slices.columns.tolist() == ["region", "tier"]
     assert evidence.slices["tier"].tolist() == rows["tier"].tolist()
-    assert (evidence.as_of, evidence.attempt, evidence.policy) == ("2024-02-29", 3, gym.policy.promotion)
+    assert (evidence.as_of, evidence.attempt, evidence.policy) == (
+        "2024-02-29",
+        3,
+        gym.policy.promotion,
+    )
     assert (evidence.production_version, evidence.production_as_of) == (1, "2024-01-31")
 
 
-def test_each_feature_is_judged_alone_on_the_rows_that_the_candidate_trained_on(gym, two_months, candidate):
+def test_each_feature_is_judged_alone_on_the_rows_that_the_candidate_trained_on(
+    gym, two_months, candidate
+):
     rows = two_months.training_rows()
     alone = gather(gym, two_months, candidate, None, attempt=1).alone
     assert alone == judge_alone(gym, rows, rows["label"])
@@ -54,10 +62,14 @@ def test_rows_that_production_was_trained_on_are_marked(gym, two_months, candida
     assert evidence.sound_rows.sum() == len(rows) - len(seen)
 
 
-def test_another_salt_leaves_only_the_rows_that_production_never_saw(gym, declare, month, dataset_of, candidate):
+def test_another_salt_leaves_only_the_rows_that_production_never_saw(
+    gym, declare, month, dataset_of, candidate
+):
     training = {"algorithm": "logistic_regression", "salt": "another"}
     other = declare(policy={"training": training})
-    old = dataclasses.replace(fit_candidate(other, dataset_of(other, month(seed=1)), "code"), version=1)
+    old = dataclasses.replace(
+        fit_candidate(other, dataset_of(other, month(seed=1)), "code"), version=1
+    )
     evidence = gather(gym, dataset_of(gym, month(seed=1)), candidate, old, attempt=1)
     assert evidence.production_saw.mean() == pytest.approx(0.75, abs=0.08)
 
@@ -65,7 +77,11 @@ def test_another_salt_leaves_only_the_rows_that_production_never_saw(gym, declar
 def test_rows_that_the_candidate_was_trained_on_are_marked(gym, two_months, candidate):
     first = two_months.holdout_rows()["member"].iloc[:1]
     evidence = gather(
-        gym, two_months, dataclasses.replace(candidate, training_entities=entity_hashes(first)), None, attempt=1
+        gym,
+        two_months,
+        dataclasses.replace(candidate, training_entities=entity_hashes(first)),
+        None,
+        attempt=1,
     )
     assert np.flatnonzero(evidence.candidate_saw).tolist() == [0]
 
@@ -80,16 +96,24 @@ def test_an_imported_production_without_hashes_says_that_nobody_knows_what_it_sa
     assert not evidence.sound_rows.any()
 
 
-def test_before_the_first_promotion_there_is_no_production_and_no_month_before(gym, month, dataset_of):
+def test_before_the_first_promotion_there_is_no_production_and_no_month_before(
+    gym, month, dataset_of
+):
     dataset = dataset_of(gym, month(seed=1))
     evidence = gather(gym, dataset, fit_candidate(gym, dataset, "code"), None, attempt=1)
-    assert (evidence.production, evidence.production_version, evidence.production_saw) == (None, None, None)
+    assert (evidence.production, evidence.production_version, evidence.production_saw) == (
+        None,
+        None,
+        None,
+    )
     assert evidence.forward is None
     assert not evidence.compares
     assert evidence.as_of == "2024-01-31"
 
 
-def test_a_leak_since_the_newest_month_is_not_diluted_among_pooled_months(gym, two_months, candidate):
+def test_a_leak_since_the_newest_month_is_not_diluted_among_pooled_months(
+    gym, two_months, candidate
+):
     pooled = dataclasses.replace(
         two_months, window=dataclasses.replace(two_months.window, training=two_months.window.months)
     )

@@ -67,13 +67,20 @@ def killed(home, step, monkeypatch, act=carry_out):
 
 
 def receipts(home, act):
-    return [(receipt.subject, receipt.before, receipt.after) for receipt in home.ledger.receipts(act)]
+    return [
+        (receipt.subject, receipt.before, receipt.after) for receipt in home.ledger.receipts(act)
+    ]
 
 
 def assert_in_production(home, version, decisions):
     """Alias, pointer, release and ledger agree on one version, and nothing is left to do for the decision."""
     pointer = home.releases.pointer()
-    assert pointer.version == home.registry.alias(PRODUCTION) == home.releases.production().version == version
+    assert (
+        pointer.version
+        == home.registry.alias(PRODUCTION)
+        == home.releases.production().version
+        == version
+    )
     assert home.releases.verify(version).candidate_digest == home.registry.load(version).digest
     assert production_candidate(home).digest == newest_decision(home).candidate_digest
     assert home.ledger.verify(pointer.ledger_head) is None
@@ -100,7 +107,9 @@ def test_killed_before_any_step_and_run_again_there_is_one_production_and_one_de
 
 
 @pytest.mark.parametrize("step", [step for step in STEPS if step != "anchor"])
-def test_the_first_promotion_is_completed_by_carrying_out_alone(january_decided_copy, monkeypatch, step):
+def test_the_first_promotion_is_completed_by_carrying_out_alone(
+    january_decided_copy, monkeypatch, step
+):
     home = killed(january_decided_copy, step, monkeypatch)
     assert unfinished(home) == "first"
     carry_out(home)
@@ -122,7 +131,10 @@ def test_recovery_alone_completes_a_move_and_says_so_once(february_decided_copy,
     home = killed(february_decided_copy, step, monkeypatch)
     said = recover(home)
     place = "after" if step == "done" else "before"
-    assert said == f"The promotion of version 2 was cut off {place} the pointer moved: it was completed."
+    assert (
+        said
+        == f"The promotion of version 2 was cut off {place} the pointer moved: it was completed."
+    )
     home = open_home(home.folder)
     assert_in_production(home, 2, decisions=2)
     assert recover(home) is None
@@ -136,7 +148,9 @@ def test_recovery_alone_completes_a_move_and_says_so_once(february_decided_copy,
 
 
 @pytest.mark.parametrize("step", [step for step in STEPS if step not in ("intent", "anchor")])
-def test_killed_in_the_recovery_too_the_next_one_completes_it(february_decided_copy, monkeypatch, step):
+def test_killed_in_the_recovery_too_the_next_one_completes_it(
+    february_decided_copy, monkeypatch, step
+):
     home = killed(february_decided_copy, "release", monkeypatch)
     home = killed(home, step, monkeypatch, act=recover)
     assert recover(home) is not None
@@ -161,9 +175,14 @@ def test_a_move_that_no_longer_holds_is_voided_while_the_pointer_has_not_moved(
     assert recover(home) is None
 
 
-def test_a_move_whose_pointer_has_moved_is_completed_whatever_changed_since(february_decided_copy, monkeypatch):
+def test_a_move_whose_pointer_has_moved_is_completed_whatever_changed_since(
+    february_decided_copy, monkeypatch
+):
     home = with_policy(killed(february_decided_copy, "done", monkeypatch), delta=0.02)
-    assert recover(home) == "The promotion of version 2 was cut off after the pointer moved: it was completed."
+    assert (
+        recover(home)
+        == "The promotion of version 2 was cut off after the pointer moved: it was completed."
+    )
     assert_in_production(home, 2, decisions=2)
 
 
@@ -205,7 +224,8 @@ def test_a_sound_home_has_nothing_to_recover(february_decided):
 
 def test_the_receipts_tell_who_what_and_why_with_the_digests(january):
     intent, published, done = (
-        january.ledger.receipts(act)[0] for act in ("promotion intent", "release published", "promotion done")
+        january.ledger.receipts(act)[0]
+        for act in ("promotion intent", "release published", "promotion done")
     )
     decision, pointer = newest_decision(january), january.releases.pointer()
     evidence = {
@@ -215,7 +235,11 @@ def test_the_receipts_tell_who_what_and_why_with_the_digests(january):
         **provenance(),
     }
     for receipt in (intent, done):
-        assert (receipt.actor, receipt.subject, receipt.reason) == ("tester", "version 1", decision.reason)
+        assert (receipt.actor, receipt.subject, receipt.reason) == (
+            "tester",
+            "version 1",
+            decision.reason,
+        )
     assert intent.evidence == evidence
     assert done.evidence == {
         **evidence,
@@ -227,12 +251,18 @@ def test_the_receipts_tell_who_what_and_why_with_the_digests(january):
     assert published.evidence["files"] == january.releases.manifest(1).files
     assert pointer.ledger_head == intent.digest
     assert pointer.as_of == "2024-01-31"
-    assert january.registry._client().get_model_version("gym_churn", "1").tags["ledger_head"] == done.digest
+    assert (
+        january.registry._client().get_model_version("gym_churn", "1").tags["ledger_head"]
+        == done.digest
+    )
 
 
 def test_promoting_twice_is_one_release_and_the_pointer_does_not_move_again(january_copy):
     home, decision = january_copy, newest_decision(january_copy)
-    before = home.releases.pointer_file.read_bytes(), (home.releases.folder / "1" / "manifest.json").read_bytes()
+    before = (
+        home.releases.pointer_file.read_bytes(),
+        (home.releases.folder / "1" / "manifest.json").read_bytes(),
+    )
     promote(home, decision)
     assert (
         home.releases.pointer_file.read_bytes(),
@@ -260,7 +290,12 @@ def test_keeping_production_is_a_receipt_and_moves_nothing(february_decided_copy
     before = home.releases.pointer_file.read_bytes()
     keep(home, decision, "Not today.")
     (kept,) = home.ledger.receipts("production kept")
-    assert (kept.subject, kept.before, kept.after, kept.reason) == ("version 1", "version 1", "version 1", "Not today.")
+    assert (kept.subject, kept.before, kept.after, kept.reason) == (
+        "version 1",
+        "version 1",
+        "version 1",
+        "Not today.",
+    )
     assert kept.evidence["decision"] == decision_digest(decision)
     assert home.releases.pointer_file.read_bytes() == before
     assert home.registry.alias(PRODUCTION) == 1
@@ -270,7 +305,9 @@ def test_keeping_production_is_a_receipt_and_moves_nothing(february_decided_copy
 @pytest.mark.parametrize("alias", [2, None])
 def test_the_alias_is_put_back_to_what_the_pointer_says(february_decided_copy, alias):
     home = february_decided_copy
-    home.registry.remove_alias(PRODUCTION) if alias is None else home.registry.set_alias(PRODUCTION, alias)
+    home.registry.remove_alias(PRODUCTION) if alias is None else home.registry.set_alias(
+        PRODUCTION, alias
+    )
     restore_alias(home)
     assert home.registry.alias(PRODUCTION) == home.releases.pointer().version == 1
 
@@ -283,4 +320,6 @@ def test_without_production_there_is_no_alias(january_decided_copy):
 
 def test_with_nothing_in_production_no_model_is_what_is_kept(january_decided_copy):
     keep(january_decided_copy, newest_decision(january_decided_copy), "Not yet.")
-    assert receipts(january_decided_copy, "production kept") == [("no model", "no model", "no model")]
+    assert receipts(january_decided_copy, "production kept") == [
+        ("no model", "no model", "no model")
+    ]

@@ -34,13 +34,19 @@ def test_a_release_holds_all_that_serving_needs_and_reproduces_its_golden_predic
     assert manifest.metrics == candidate.passport["metrics"]
     assert len(manifest.golden) == 5
     rows = load_training_dataset(january, JANUARY).training_rows().head(5)
-    assert [golden.probability for golden in manifest.golden] == candidate.model.probability(rows).tolist()
+    assert [golden.probability for golden in manifest.golden] == candidate.model.probability(
+        rows
+    ).tolist()
     for golden, (_, row) in zip(manifest.golden, rows.iterrows(), strict=True):
         assert golden.features["months"] == row["months"]
-        assert (golden.features["has_app"] is None) == (row["has_app"] is not True and row["has_app"] is not False)
+        assert (golden.features["has_app"] is None) == (
+            row["has_app"] is not True and row["has_app"] is not False
+        )
 
 
-def test_a_promoted_model_of_boosted_trees_is_published_with_its_serving_form(january_decided_copy, monkeypatch):
+def test_a_promoted_model_of_boosted_trees_is_published_with_its_serving_form(
+    january_decided_copy, monkeypatch
+):
     from churn_platform.promotion import publishing
 
     form = {"booster.txt": b"trees", "serving.json": b"{}"}
@@ -77,7 +83,9 @@ def test_the_golden_rows_are_found_where_labels_mature_in_a_later_month(january_
     home.records.write("training_dataset", JANUARY, {"digest": None})
     publish(home, planned(home))
     golden = home.releases.verify(1).golden
-    assert [one.probability for one in golden] == home.registry.load(1).model.probability(rows).tolist()
+    assert [one.probability for one in golden] == home.registry.load(1).model.probability(
+        rows
+    ).tolist()
 
 
 def test_golden_rows_of_other_data_show_the_model_where_its_own_were_remade(february_decided_copy):
@@ -93,12 +101,16 @@ def test_golden_rows_of_other_data_show_the_model_where_its_own_were_remade(febr
 
 def test_without_any_rows_there_is_no_release(january_decided_copy):
     january_decided_copy.records.path("training_dataset", JANUARY, ".json").unlink()
-    with pytest.raises(DataError, match="There is no training dataset, and a release needs golden predictions"):
+    with pytest.raises(
+        DataError, match="There is no training dataset, and a release needs golden predictions"
+    ):
         publish(january_decided_copy, planned(january_decided_copy))
     assert january_decided_copy.releases.versions() == []
 
 
 def test_another_candidate_than_the_decisions_is_not_taken_for_it(january_copy):
-    other = dataclasses.replace(planned(january_copy), evidence={"candidate": "0" * 64, "as_of": "2024-01-31"})
+    other = dataclasses.replace(
+        planned(january_copy), evidence={"candidate": "0" * 64, "as_of": "2024-01-31"}
+    )
     with pytest.raises(IntegrityError, match="Version 1 is not what its decision was about"):
         publish(january_copy, other)

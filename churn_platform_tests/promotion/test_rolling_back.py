@@ -39,7 +39,9 @@ def step(home):
 
 
 def acts(home, *wanted):
-    return [(r.act, r.subject, r.before, r.after) for r in home.ledger.receipts() if r.act in wanted]
+    return [
+        (r.act, r.subject, r.before, r.after) for r in home.ledger.receipts() if r.act in wanted
+    ]
 
 
 def assert_in_production(home, version):
@@ -83,7 +85,9 @@ def test_forward_again_by_hand_unblocks_and_says_so(february_copy):
     home = february_copy
     roll_back(home, *BOB)
     said = roll_back(home, "Ann", "It was the campaign.", to=2)
-    assert said.startswith("Version 2 is in production again in place of version 1, by Ann: It was the campaign.")
+    assert said.startswith(
+        "Version 2 is in production again in place of version 1, by Ann: It was the campaign."
+    )
     assert "Version 2 is no longer blocked (Bob blocked it at " in said
     assert_in_production(home, 2)
     assert blocked(home.ledger.receipts()) == {}
@@ -128,7 +132,11 @@ def test_a_blocked_version_is_promoted_neither_by_itself_nor_by_an_approval(febr
     home = with_policy(home, delta=0.02)
     decide_candidate(home, FEBRUARY, "manual")
     decision = newest_decision(home)
-    assert (decision.candidate_version, decision.production_version, decision.approved) == (2, 1, True)
+    assert (decision.candidate_version, decision.production_version, decision.approved) == (
+        2,
+        1,
+        True,
+    )
     said = carry_out(home).sentence
     assert said.startswith("Kept version 1: Version 2 is blocked since Bob rolled it back at ")
     assert said.endswith("(Retention complains.): `churn unblock 2` allows it again.")
@@ -149,7 +157,9 @@ def test_under_approval_a_blocked_version_is_not_asked_for(february_copy):
     assert pending(home.ledger.receipts()) is None
 
 
-def test_after_a_rollback_the_next_month_compares_with_what_is_back_and_may_be_promoted(february_copy):
+def test_after_a_rollback_the_next_month_compares_with_what_is_back_and_may_be_promoted(
+    february_copy,
+):
     home = february_copy
     roll_back(home, *BOB)
     score_month(home, FEBRUARY)
@@ -161,14 +171,18 @@ def test_after_a_rollback_the_next_month_compares_with_what_is_back_and_may_be_p
     assert (due.kind, due.as_of, due.trigger) == ("retraining", MARCH, "performance")
     assert candidate(home, MARCH) == 3
     decision = decide_candidate(home, MARCH, due.trigger)
-    newer = next(finding for finding in decision.findings if finding.name == "newer_than_production")
+    newer = next(
+        finding for finding in decision.findings if finding.name == "newer_than_production"
+    )
     assert (newer.outcome, newer.detail) == (
         "pass", "The candidate was trained on 2024-03-31, production on 2024-01-31.",
     )  # fmt: skip
     assert (decision.production_version, decision.decision) == (1, "promoted")
     assert carry_out(home).sentence.startswith("Promoted version 3: ")
     assert_in_production(home, 3)
-    assert roll_back(home, *BOB).startswith("Version 1 is in production again in place of version 3")
+    assert roll_back(home, *BOB).startswith(
+        "Version 1 is in production again in place of version 3"
+    )
     assert set(blocked(home.ledger.receipts())) == {2, 3}
 
 
@@ -185,7 +199,9 @@ def test_a_pending_approval_lapses_with_a_rollback(february_copy):
     home = with_policy(february_copy, mode="approval")
     assert candidate(home, FEBRUARY, "other code") == 3
     decide_candidate(home, FEBRUARY, "manual")
-    home.records.add_decision(home.records.decisions()[-1] | {"decision": "pending", "reason": "As if it were better."})
+    home.records.add_decision(
+        home.records.decisions()[-1] | {"decision": "pending", "reason": "As if it were better."}
+    )
     assert "waits for an approval" in carry_out(home).sentence
     roll_back(home, *BOB)
     (lapsed,) = home.ledger.receipts("approval lapsed")
@@ -202,20 +218,28 @@ def test_a_damaged_release_is_refused_before_anything_moves(february_copy, name)
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
     before = home.releases.pointer_file.read_bytes(), home.ledger.head()
-    with pytest.raises(IntegrityError, match=r"^Nothing was rolled back, for version 1 could not serve: release 1 was"):
+    with pytest.raises(
+        IntegrityError,
+        match=r"^Nothing was rolled back, for version 1 could not serve: release 1 was",
+    ):
         roll_back(home, *BOB)
     assert (home.releases.pointer_file.read_bytes(), home.ledger.head()) == before
     assert home.registry.alias(PRODUCTION) == 2
 
 
-def test_a_missing_release_and_a_version_that_mlflow_lost_are_refused_before_anything_moves(february_copy):
+def test_a_missing_release_and_a_version_that_mlflow_lost_are_refused_before_anything_moves(
+    february_copy,
+):
     home = february_copy
     home.registry._client().delete_model_version("gym_churn", "1")
     head = home.ledger.head()
     with pytest.raises(IntegrityError, match="gym_churn has no version 1 in MLflow any more"):
         roll_back(home, *BOB)
     (home.releases.folder / "1").rename(home.folder / "away")
-    with pytest.raises(IntegrityError, match=r"^The release of version 1 is missing in .*: nothing was rolled back\."):
+    with pytest.raises(
+        IntegrityError,
+        match=r"^The release of version 1 is missing in .*: nothing was rolled back\.",
+    ):
         roll_back(home, *BOB)
     assert home.ledger.head() == head
     assert_in_production(home, 2)
@@ -224,20 +248,26 @@ def test_a_missing_release_and_a_version_that_mlflow_lost_are_refused_before_any
 @pytest.mark.parametrize("damage", ["changed", "gone"])
 def test_production_whose_own_release_is_damaged_can_be_rolled_back(february_copy, damage):
     home, folder = february_copy, february_copy.releases.folder / "2"
-    (folder / "model.skops").write_bytes(b"") if damage == "changed" else folder.rename(home.folder / "away")
+    (folder / "model.skops").write_bytes(b"") if damage == "changed" else folder.rename(
+        home.folder / "away"
+    )
     roll_back(home, *BOB)
     assert_in_production(home, 1)
     assert production_candidate(home).version == 1
 
 
 def test_there_must_be_something_to_roll_back_to(january_decided, january, february):
-    with pytest.raises(UsageError, match=r"^No model is in production: there is nothing to roll back\."):
+    with pytest.raises(
+        UsageError, match=r"^No model is in production: there is nothing to roll back\."
+    ):
         roll_back(january_decided, *BOB)
     with pytest.raises(UsageError, match=r"^Version 1 is the first in production"):
         roll_back(january, *BOB)
     with pytest.raises(UsageError, match=r"^Version 2 is already in production\."):
         roll_back(february, *BOB, to=2)
-    with pytest.raises(UsageError, match=r"^Version 9 was never in production, .* versions that were: 1, 2\."):
+    with pytest.raises(
+        UsageError, match=r"^Version 9 was never in production, .* versions that were: 1, 2\."
+    ):
         roll_back(february, *BOB, to=9)
     for by, reason in (("", "why"), ("Bob", " ")):
         with pytest.raises(UsageError, match="--by and --reason must not be empty"):
@@ -272,7 +302,9 @@ def test_a_rollback_that_was_cut_off_is_completed_once(february_copy, monkeypatc
     assert recover(home) is None
 
 
-def test_a_rollback_that_was_cut_off_is_voided_when_its_release_was_lost_since(february_copy, monkeypatch):
+def test_a_rollback_that_was_cut_off_is_voided_when_its_release_was_lost_since(
+    february_copy, monkeypatch
+):
     home = february_copy
     with monkeypatch.context() as patch:
         patch.setattr(*CUTS["pointer"](home))
@@ -292,7 +324,9 @@ def test_running_servers_follow_a_rollback_within_3_seconds_without_a_failed_req
     server = Running(home, "--workers", "2").wait()
     try:
         for arguments, old, new in (((), 2, 1), (("--to", "2"), 1, 2)):
-            found = answers_during(server, ["rollback", *arguments, "--by", "Bob", "--reason", "Slow."])
+            found = answers_during(
+                server, ["rollback", *arguments, "--by", "Bob", "--reason", "Slow."]
+            )
             done = open_home(home.folder).ledger.receipts("rollback done")[-1]
             moved = dt.datetime.fromisoformat(done.time).timestamp()
             assert {answer.status for answer in found} == {200}
@@ -310,7 +344,9 @@ def answers_during(server, command):
     found = []
 
     async def all_of_it():
-        loading = asyncio.create_task(load(server.url, 60, found, connections=2, fresh=True, pause=0.02))
+        loading = asyncio.create_task(
+            load(server.url, 60, found, connections=2, fresh=True, pause=0.02)
+        )
         program = [str(PROGRAMS / "churn"), *command, "--home", str(server.home.folder)]
         running = await asyncio.create_subprocess_exec(*program, stdout=asyncio.subprocess.DEVNULL)
         assert await running.wait() == 0

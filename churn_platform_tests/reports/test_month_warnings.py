@@ -15,7 +15,14 @@ from churn_platform.monitoring.monitoring import evaluate_versions
 from churn_platform.monitoring.stand_down import PerformanceRecords
 from churn_platform.reports.month_warnings import record_warnings, warnings_of, warnings_of_months
 from churn_platform.reports.status import status
-from churn_platform_tests.small_business import DECLARED, FEBRUARY, JANUARY, deliver, month_tables, open_home
+from churn_platform_tests.small_business import (
+    DECLARED,
+    FEBRUARY,
+    JANUARY,
+    deliver,
+    month_tables,
+    open_home,
+)
 
 
 def codes(found):
@@ -54,7 +61,10 @@ def test_a_receipt_is_written_once_for_the_same_warnings_and_once_when_they_are_
     for _ in range(2):
         record_warnings(home, FEBRUARY)
     (receipt,) = home.ledger.receipts("warnings raised")
-    assert (receipt.subject, codes(receipt.evidence["warnings"])) == ("2024-02-29", {"LABELS_UNLIKE_BEFORE"})
+    assert (receipt.subject, codes(receipt.evidence["warnings"])) == (
+        "2024-02-29",
+        {"LABELS_UNLIKE_BEFORE"},
+    )
     labels = home.records.read("training_dataset", FEBRUARY)["labels"]
     change_record(home, "training_dataset", labels={**labels, "warnings": []})
     for _ in range(2):
@@ -97,29 +107,49 @@ def test_drift_that_no_candidate_can_answer_is_a_warning(home):
 
 
 def test_drift_is_a_warning_where_the_training_that_should_answer_it_was_refused(home):
-    version, subject = home.releases.pointer().version, {"actor": "tester", "subject": "2024-02-29", "reason": "Drift."}
-    alarmed = {"production_version": version, "alarms": ["drift share 40.0% is above 5.0%"], "result": {"columns": []}}
+    version, subject = (
+        home.releases.pointer().version,
+        {"actor": "tester", "subject": "2024-02-29", "reason": "Drift."},
+    )
+    alarmed = {
+        "production_version": version,
+        "alarms": ["drift share 40.0% is above 5.0%"],
+        "result": {"columns": []},
+    }
     change_record(home, "drift_report", **alarmed)
     home.ledger.append(act="retraining requested", **subject)
     dataset = load_training_dataset(home, FEBRUARY)
     record_refused_training(home, FEBRUARY, dataset, "The training rows hold 5 churners.")
-    (unanswered,) = [one for one in warnings_of(home, FEBRUARY) if one.code == "DRIFT_WITHOUT_LABELS"]
-    assert unanswered.sentence.endswith(". No candidate can be trained: The training rows hold 5 churners.")
+    (unanswered,) = [
+        one for one in warnings_of(home, FEBRUARY) if one.code == "DRIFT_WITHOUT_LABELS"
+    ]
+    assert unanswered.sentence.endswith(
+        ". No candidate can be trained: The training rows hold 5 churners."
+    )
 
 
 def test_a_record_is_read_by_its_own_words_after_the_policy_was_edited(home):
     before = warnings_of(home, FEBRUARY)
-    policy = {**DECLARED["policy"], "training": {**DECLARED["policy"]["training"], "churn_rate_max": 0.02}}
-    (home.folder / "contract.yaml").write_text(yaml.safe_dump({**DECLARED, "policy": policy}, sort_keys=False))
+    policy = {
+        **DECLARED["policy"],
+        "training": {**DECLARED["policy"]["training"], "churn_rate_max": 0.02},
+    }
+    (home.folder / "contract.yaml").write_text(
+        yaml.safe_dump({**DECLARED, "policy": policy}, sort_keys=False)
+    )
     edited = open_home(home.folder)
     assert home.records.read("training_dataset", FEBRUARY)["labels"]["churn_rate"] > 0.02
     assert warnings_of(edited, FEBRUARY) == before
 
 
 def test_failed_checks_and_a_list_of_the_past_are_warnings(home):
-    change_record(home, "training_dataset", failed_checks={"no_holdout_entity_in_training": "3 customers."})
+    change_record(
+        home, "training_dataset", failed_checks={"no_holdout_entity_in_training": "3 customers."}
+    )
     change_record(home, "scores", list_note="Every customer of the list has a label.")
-    assert {"CHECK_FAILED", "LIST_OF_THE_PAST"} <= {warning.code for warning in warnings_of(home, FEBRUARY)}
+    assert {"CHECK_FAILED", "LIST_OF_THE_PAST"} <= {
+        warning.code for warning in warnings_of(home, FEBRUARY)
+    }
 
 
 def test_labels_of_some_customers_are_counted(home):
@@ -128,7 +158,9 @@ def test_labels_of_some_customers_are_counted(home):
     deliver(home, FEBRUARY, {"leavers": leavers})
     publish_drop(home, FEBRUARY)
     assert home.lake.label_count(FEBRUARY) == LabelCount(800, 1500)
-    (partial,) = [warning for warning in warnings_of(home, FEBRUARY) if warning.code == "LABELS_PARTIAL"]
+    (partial,) = [
+        warning for warning in warnings_of(home, FEBRUARY) if warning.code == "LABELS_PARTIAL"
+    ]
     assert "800 of 1,500" in partial.sentence
     receipt = home.ledger.receipts("drop corrected")[-1]
     assert receipt.evidence["labelled"] == [800, 1500]
@@ -140,7 +172,9 @@ def test_performance_on_repeated_data_carries_the_warning(home):
     entries = evaluate_versions(home, FEBRUARY)
     assert entries
     assert all("identical to the table of 2024-01-31" in entry["warning"] for entry in entries)
-    assert {"TABLE_SAME_AS_BEFORE", "PERFORMANCE_ON_REPEATED_DATA"} <= {w.code for w in warnings_of(home, FEBRUARY)}
+    assert {"TABLE_SAME_AS_BEFORE", "PERFORMANCE_ON_REPEATED_DATA"} <= {
+        w.code for w in warnings_of(home, FEBRUARY)
+    }
     change_comparison(home, FEBRUARY, repeated={})  # as after a correction of January
     assert "PERFORMANCE_ON_REPEATED_DATA" not in {w.code for w in warnings_of(home, FEBRUARY)}
     assert not any("warning" in entry for entry in PerformanceRecords(home).all())
@@ -152,5 +186,7 @@ def test_records_and_manifests_of_an_older_version_have_no_warnings(home):
     del manifest["deliveries"][-1]["compared"]
     write_json(path, manifest)
     record = home.records.read("training_dataset", FEBRUARY)
-    home.records.write("training_dataset", FEBRUARY, {k: v for k, v in record.items() if k != "labels"})
+    home.records.write(
+        "training_dataset", FEBRUARY, {k: v for k, v in record.items() if k != "labels"}
+    )
     assert warnings_of(home, FEBRUARY) == []

@@ -42,7 +42,11 @@ def test_the_status_of_a_finished_month(january):
     assert found["next"] is None
     assert found["reason"] == "No labels have matured since the decision on 2024-01-31."
     (decision,) = found["decisions"]
-    assert (decision["decision"], decision["trigger"], decision["candidate_version"]) == ("promoted", "first", 1)
+    assert (decision["decision"], decision["trigger"], decision["candidate_version"]) == (
+        "promoted",
+        "first",
+        1,
+    )
     assert (
         found["production"].items()
         >= {
@@ -97,7 +101,12 @@ def test_production_that_stands_down_says_so_and_why(february_decided):
 def test_a_new_home_has_no_month_no_production_and_says_so(tmp_path):
     home = make_home(tmp_path / "home")
     found = status(home)
-    assert (found["months"], found["production"], found["decisions"], found["performance"]) == ([], None, [], [])
+    assert (found["months"], found["production"], found["decisions"], found["performance"]) == (
+        [],
+        None,
+        [],
+        [],
+    )
     assert (found["next"], found["reason"]) == (None, "No drop has arrived yet.")
     deliver(home, JANUARY, month_tables(JANUARY, 5))
     assert status(home)["next"]["job"] == "monthly"
@@ -114,7 +123,8 @@ def test_decisions_are_found_by_month_and_the_newest_by_default(february_decided
     assert find_decision(february_decided, None)["as_of"] == "2024-02-29"
     assert find_decision(february_decided, "2024-01-31")["candidate_version"] == 1
     with pytest.raises(
-        UsageError, match=r"^There is no decision of 2023-12-31; decisions so far: 2024-01-31, 2024-02-29\.$"
+        UsageError,
+        match=r"^There is no decision of 2023-12-31; decisions so far: 2024-01-31, 2024-02-29\.$",
     ):
         find_decision(february_decided, "2023-12-31")
 
@@ -134,9 +144,14 @@ def test_one_customer_is_explained_by_the_version_that_scored_the_month(january)
         first["probability"], rel=1e-12
     )  # one row or 1,500: BLAS rounds otherwise
     assert found["prediction"] == 1
-    assert found["prediction"] == int(first["probability"] >= production_candidate(january).model.threshold)
+    assert found["prediction"] == int(
+        first["probability"] >= production_candidate(january).model.threshold
+    )
     assert len(found["reasons"]) == 3
-    known = {name: table.set_index("member").loc[first["member"]] for name, table in month_tables(JANUARY).items()}
+    known = {
+        name: table.set_index("member").loc[first["member"]]
+        for name, table in month_tables(JANUARY).items()
+    }
     assert found["features"]["months"] == known["members"]["months"]
     assert found["features"]["plan"] == known["members"]["plan"]
     assert list(found["features"]) == ["months", "plan", "has_app", "hours"]
@@ -161,19 +176,26 @@ def test_an_explanation_is_plain_json_with_null_as_null(january):
 
 def test_an_unknown_customer_or_month_is_wrong_use_with_a_sentence(january):
     with pytest.raises(
-        UsageError, match=r"^There is no customer 'nobody' in the snapshot of 2024-01-31: check the member\.$"
+        UsageError,
+        match=r"^There is no customer 'nobody' in the snapshot of 2024-01-31: check the member\.$",
     ):
         explain(january, "nobody", None)
-    with pytest.raises(UsageError, match=r"^The month 2024-02-29 was not scored; scored months: 2024-01-31\.$"):
+    with pytest.raises(
+        UsageError, match=r"^The month 2024-02-29 was not scored; scored months: 2024-01-31\.$"
+    ):
         explain(january, "m00001", "2024-02-29")
     with pytest.raises(UsageError, match=r"^'last month' is not a date: write it as 2024-01-31\.$"):
         explain(january, "m00001", "last month")
 
 
 def test_before_anything_is_scored_lists_and_explanations_say_so(january_decided):
-    for ask in (lambda: listed_scores(january_decided, 5), lambda: explain(january_decided, "m00001", None)):
+    for ask in (
+        lambda: listed_scores(january_decided, 5),
+        lambda: explain(january_decided, "m00001", None),
+    ):
         with pytest.raises(
-            UsageError, match=r"^No month has been scored yet: `churn run` scores once a model is in prod"
+            UsageError,
+            match=r"^No month has been scored yet: `churn run` scores once a model is in prod",
         ):
             ask()
 
@@ -210,7 +232,9 @@ def test_the_newest_month_s_rows_put_aside_are_said_with_their_page(tmp_path):
     assert status(home)["quarantine"] is None
     found = quarantine(home, JANUARY)
     assert (found["as_of"], found["sentence"]) == ("2024-01-31", "1 row quarantined: visits 1.")
-    assert found["tables"]["visits"]["reasons"][0].startswith("visits.csv, column 'hours': 1 value below the minimum 0")
+    assert found["tables"]["visits"]["reasons"][0].startswith(
+        "visits.csv, column 'hours': 1 value below the minimum 0"
+    )
     assert found["page"].endswith("/reports/2024-01-31/drop.html")
 
 
@@ -222,7 +246,11 @@ def test_a_candidate_that_waits_is_in_the_status_with_the_command_that_answers(f
         2, "pending", request.time, request.evidence["until"], None,
     )  # fmt: skip
     assert waits["how"].startswith("`churn approve 2 --by NAME --reason TEXT`")
-    assert [decision["decision"] for decision in found["decisions"]] == ["promoted", "promoted", "pending"]
+    assert [decision["decision"] for decision in found["decisions"]] == [
+        "promoted",
+        "promoted",
+        "pending",
+    ]
     assert [decision["approval"] and decision["approval"]["state"] for decision in found["decisions"]] == [
         None, None, "pending",
     ]  # fmt: skip
@@ -235,7 +263,9 @@ def test_a_request_that_lapsed_is_told_before_anybody_recorded_it(february_pendi
     assert found["pending"]["lapsed"] == "The policy has changed since the decision."
 
 
-def test_an_override_stays_with_version_and_decision_and_a_rollback_shows_what_is_blocked(february_pending_copy):
+def test_an_override_stays_with_version_and_decision_and_a_rollback_shows_what_is_blocked(
+    february_pending_copy,
+):
     home = february_pending_copy
     reject(home, 2, "Bob", "No.")
     approve(home, 2, "Ann", "The board wants it.", override=True)
@@ -264,7 +294,9 @@ def test_after_a_rollback_the_list_is_that_of_the_version_that_made_it(february,
 def test_a_version_of_another_contract_in_production_leaves_the_list_readable(january_copy):
     """An approval of a version with other features: the month's list is by the version before it."""
     home, features = january_copy, ["months", "plan"]
-    declared = DECLARED | {"feature_views": {"members_fv": {"table": "members", "features": features}}}
+    declared = DECLARED | {
+        "feature_views": {"members_fv": {"table": "members", "features": features}}
+    }
     (home.folder / "contract.yaml").write_text(yaml.safe_dump(declared), encoding="utf-8")
     home = open_home(home.folder)
     publish(home, 2, boosted(home))
@@ -279,7 +311,9 @@ def test_a_version_of_another_contract_in_production_leaves_the_list_readable(ja
 def test_a_list_under_another_key_is_refused_with_both_files(january_copy):
     declared = DECLARED | {"entity": {"column": "person", "source": "member"}}
     (january_copy.folder / "contract.yaml").write_text(yaml.safe_dump(declared), encoding="utf-8")
-    with pytest.raises(ContractError, match=r"at_risk\.parquet has no column 'person': .*contract\.yaml"):
+    with pytest.raises(
+        ContractError, match=r"at_risk\.parquet has no column 'person': .*contract\.yaml"
+    ):
         listed_scores(open_home(january_copy.folder), 1)
 
 
@@ -287,7 +321,10 @@ def test_a_first_version_that_was_approved_and_has_scored_nothing_is_named(janua
     from churn_platform.promotion.deciding import carry_out
 
     carry_out(january_decided_copy)
-    with pytest.raises(UsageError, match=r"^No month has been scored yet\. Version 1 is in production: .*`churn run`"):
+    with pytest.raises(
+        UsageError,
+        match=r"^No month has been scored yet\. Version 1 is in production: .*`churn run`",
+    ):
         listed_scores(open_home(january_decided_copy.folder), 1)
 
 
@@ -302,11 +339,18 @@ def test_an_explanation_marks_those_who_have_left_and_training_rows(january):
 
 
 def test_an_explanation_of_a_month_that_an_earlier_version_scored_has_no_marks(january_copy):
-    scored = january_copy.records.frame("scores", JANUARY).drop(columns=["already_left", "trained_on"])
+    scored = january_copy.records.frame("scores", JANUARY).drop(
+        columns=["already_left", "trained_on"]
+    )
     record = january_copy.records.read("scores", JANUARY)
     january_copy.records.write("scores", JANUARY, record, scored.assign(rank=7, decile=2))
     found = explain(january_copy, "m00001", None)
-    assert [found[name] for name in ("rank", "decile", "already_left", "trained_on")] == [7, 2, None, None]
+    assert [found[name] for name in ("rank", "decile", "already_left", "trained_on")] == [
+        7,
+        2,
+        None,
+        None,
+    ]
 
 
 def test_only_costs_of_the_author_make_the_threshold_a_prediction_in_words(january_copy):
@@ -336,7 +380,9 @@ def test_a_passport_says_by_which_costs_the_threshold_was_chosen(january):
 
 def test_a_list_of_a_version_that_cannot_score_any_more_says_so(january_copy):
     assert listed_scores(january_copy, 1)[1]["not_scored"] is None
-    home = with_contract(january_copy, feature_views={"members_fv": DECLARED["feature_views"]["members_fv"]})
+    home = with_contract(
+        january_copy, feature_views={"members_fv": DECLARED["feature_views"]["members_fv"]}
+    )
     _, record, _ = listed_scores(home, 1)
     assert record["version"] == 1
     assert "another contract" in record["not_scored"]

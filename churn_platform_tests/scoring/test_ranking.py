@@ -9,7 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from churn_platform.evaluation.costs import RowCosts
-from churn_platform.scoring.ranking import decile_floors, list_note, outcomes, rank, reasons, sentence
+from churn_platform.scoring.ranking import (
+    decile_floors,
+    list_note,
+    outcomes,
+    rank,
+    reasons,
+    sentence,
+)
 
 MONTH = dt.date(2024, 3, 31)
 
@@ -32,7 +39,9 @@ def test_everybody_is_ranked_once_most_likely_first(gym, customers, candidate):
 @pytest.mark.parametrize(
     ("count", "sizes"), [(95, [10, 9] * 5), (10, [1] * 10), (100, [10] * 10), (3, [1, 0, 0, 1, 0, 0, 1, 0, 0, 0]), (1, [1])]
 )  # fmt: skip
-def test_deciles_run_from_1_at_the_highest_risk_to_10_in_even_shares(gym, month, candidate, count, sizes):
+def test_deciles_run_from_1_at_the_highest_risk_to_10_in_even_shares(
+    gym, month, candidate, count, sizes
+):
     deciles = rank(gym, month(customers=count, seed=4), candidate.model)["decile"]
     assert deciles.is_monotonic_increasing
     assert [(deciles == number + 1).sum() for number in range(len(sizes))] == sizes
@@ -45,7 +54,9 @@ def test_equal_probabilities_are_ranked_by_entity(gym, customers, candidate):
 
 
 def test_the_strongest_reasons_come_first_in_the_contract_s_words(gym, customers, candidate):
-    one = customers.iloc[[0]].assign(visits=15, monthly_fee=20.25, tier="plus", autopay=None, minutes=60.0)
+    one = customers.iloc[[0]].assign(
+        visits=15, monthly_fee=20.25, tier="plus", autopay=None, minutes=60.0
+    )
     said = reasons(gym, one, candidate.model, 3)
     assert said.columns.tolist() == ["reason_1", "reason_2", "reason_3"]
     assert said["reason_1"].tolist() == ["15 visits in 30 days lowers the risk"]
@@ -60,19 +71,27 @@ def test_reasons_follow_the_strength_and_the_sign_of_each_contribution(gym, cust
         for place in (0, 1):
             name = pushes.columns[names[row, place]]
             value = customers.loc[row, name]
-            assert said.iloc[row, place] == sentence(gym.features[name], name, value, pushes.loc[row, name])
+            assert said.iloc[row, place] == sentence(
+                gym.features[name], name, value, pushes.loc[row, name]
+            )
 
 
-def test_a_value_that_the_model_was_not_trained_on_is_no_reason_for_a_risk(gym, customers, candidate):
+def test_a_value_that_the_model_was_not_trained_on_is_no_reason_for_a_risk(
+    gym, customers, candidate
+):
     (name,) = candidate.model.categories
     rows = customers.head(4).assign(**{name: "never seen"})
     said = reasons(gym, rows, candidate.model, 99)
     about = [sentence for sentence in said.to_numpy().ravel() if "never seen" in sentence]
     assert len(about) == 4
-    assert all("not in the training data" in sentence and "the risk" not in sentence for sentence in about)
+    assert all(
+        "not in the training data" in sentence and "the risk" not in sentence for sentence in about
+    )
 
 
-def test_reasons_keep_the_index_of_their_rows_and_never_outnumber_the_features(gym, customers, candidate):
+def test_reasons_keep_the_index_of_their_rows_and_never_outnumber_the_features(
+    gym, customers, candidate
+):
     chosen = customers.iloc[[7, 3]]
     said = reasons(gym, chosen, candidate.model, 99)
     assert said.index.tolist() == [7, 3]
@@ -123,7 +142,9 @@ def test_without_labels_everybody_can_still_leave():
 )
 def test_a_list_of_the_past_is_noted_with_the_way_out(declare, labels, period, noted):
     contract = declare(label={"table": "leavers", "column": "has_left", "period": period})
-    found = outcomes(pd.Series(["a", "b"]), None if labels is None else pd.Series(labels, dtype=bool))
+    found = outcomes(
+        pd.Series(["a", "b"]), None if labels is None else pd.Series(labels, dtype=bool)
+    )
     said = list_note(contract, MONTH, found)
     assert (said is None) == (noted is None)
     if noted is not None:
@@ -131,7 +152,9 @@ def test_a_list_of_the_past_is_noted_with_the_way_out(declare, labels, period, n
         assert "2024-03-31" in said
 
 
-def test_those_who_have_left_have_no_rank_and_no_decile_and_count_in_no_floor(gym, month, candidate):
+def test_those_who_have_left_have_no_rank_and_no_decile_and_count_in_no_floor(
+    gym, month, candidate
+):
     rows = month(customers=200, seed=4)
     probability = candidate.model.probability(rows)
     left = probability > np.sort(probability)[-51]  # the 50 most likely to leave
@@ -151,18 +174,26 @@ def test_when_everybody_has_left_the_list_is_empty(gym, month, candidate):
     ranked = rank(gym, rows, candidate.model, np.ones(12, dtype=bool))
     assert ranked["rank"].isna().all()
     assert decile_floors(ranked) == []
-    assert reasons(gym, rows.head(0), candidate.model, 3).columns.tolist() == ["reason_1", "reason_2", "reason_3"]
+    assert reasons(gym, rows.head(0), candidate.model, 3).columns.tolist() == [
+        "reason_1",
+        "reason_2",
+        "reason_3",
+    ]
 
 
 def test_where_each_customer_has_a_cost_the_rank_is_by_expected_loss_and_the_decile_by_probability(
     declare, month, candidate
 ):
-    contract = declare(costs={"missed_churner": {"column": "monthly_fee", "times": 12}, "needless_contact": 3})
+    contract = declare(
+        costs={"missed_churner": {"column": "monthly_fee", "times": 12}, "needless_contact": 3}
+    )
     rows = month(customers=95, seed=4)
     ranked = rank(contract, rows, candidate.model)
     worth = (
         ranked["probability"]
-        * pd.Series(RowCosts.of(contract.costs, rows).missed, index=rows["member"])[ranked["member"]].to_numpy()
+        * pd.Series(RowCosts.of(contract.costs, rows).missed, index=rows["member"])[
+            ranked["member"]
+        ].to_numpy()
     )
     assert ranked["expected_loss"].tolist() == worth.tolist()
     assert ranked["rank"].tolist() == list(range(1, 96))

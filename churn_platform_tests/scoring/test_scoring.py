@@ -33,7 +33,9 @@ def test_every_customer_is_scored_by_production_most_likely_first(january):
     at_risk = scored[~scored["already_left"]]
     assert at_risk["rank"].tolist() == list(range(1, len(at_risk) + 1))
     assert (np.diff(at_risk["probability"]) <= 0).all()
-    assert at_risk["decile"].value_counts().to_dict() == dict.fromkeys(range(1, 11), len(at_risk) // 10)
+    assert at_risk["decile"].value_counts().to_dict() == dict.fromkeys(
+        range(1, 11), len(at_risk) // 10
+    )
     assert scored["as_of"].unique().tolist() == ["2024-01-31"]
     assert scored["version"].unique().tolist() == [1]
     assert not scored["stand_down"].any()
@@ -74,7 +76,10 @@ def test_another_month_has_no_training_rows_of_the_version_that_scores_it(februa
 
 def test_the_record_says_by_whom_how_many_and_how_many_to_contact(january):
     record = january.records.read("scores", JANUARY)
-    scored, threshold = january.records.frame("scores", JANUARY), production_candidate(january).model.threshold
+    scored, threshold = (
+        january.records.frame("scores", JANUARY),
+        production_candidate(january).model.threshold,
+    )
     at_risk = scored[~scored["already_left"]]
     contacts = int((at_risk["probability"] >= threshold).sum())
     assert 0 < contacts < CUSTOMERS - 500
@@ -95,11 +100,16 @@ def test_the_record_says_by_whom_how_many_and_how_many_to_contact(january):
 
 def test_the_list_has_the_top_customers_with_three_reasons_as_csv_and_parquet(january):
     folder = january.reports / "2024-01-31"
-    listed, scored = pd.read_parquet(folder / "at_risk.parquet"), january.records.frame("scores", JANUARY)
+    listed, scored = (
+        pd.read_parquet(folder / "at_risk.parquet"),
+        january.records.frame("scores", JANUARY),
+    )
     assert listed["member"].tolist() == scored["member"].head(20).tolist()
     assert not scored["already_left"].head(20).any()
     reasons = listed[["reason_1", "reason_2", "reason_3"]]
-    assert reasons.map(lambda said: said.endswith(("raises the risk", "lowers the risk"))).all(axis=None)
+    assert reasons.map(lambda said: said.endswith(("raises the risk", "lowers the risk"))).all(
+        axis=None
+    )
     assert reasons.iloc[0].str.contains(" months as a member raises the risk").any()
     again = pd.read_csv(folder / "at_risk.csv")
     assert again["member"].tolist() == listed["member"].tolist()
@@ -126,12 +136,19 @@ def test_scoring_again_gives_the_same_list_byte_for_byte(january_copy):
     csv = january_copy.reports / "2024-01-31" / "at_risk.csv"
     before = csv.read_bytes()
     scored = score_month(january_copy, JANUARY)
-    assert (scored.csv, scored.version, scored.customers, scored.stand_down) == (csv, 1, CUSTOMERS, None)
+    assert (scored.csv, scored.version, scored.customers, scored.stand_down) == (
+        csv,
+        1,
+        CUSTOMERS,
+        None,
+    )
     assert len(scored.listed) == 20
     assert csv.read_bytes() == before
 
 
-def test_late_labels_leave_the_list_of_an_older_month_as_it_was_and_other_features_do_not(february_decided, tmp_path):
+def test_late_labels_leave_the_list_of_an_older_month_as_it_was_and_other_features_do_not(
+    february_decided, tmp_path
+):
     from churn_platform.promotion.deciding import carry_out
 
     home = copied(february_decided, tmp_path / "home")
@@ -142,7 +159,9 @@ def test_late_labels_leave_the_list_of_an_older_month_as_it_was_and_other_featur
     publish_drop(home, JANUARY)
     scored, record = score_month(home, JANUARY), home.records.read("scores", JANUARY)
     assert (scored.version, scored.customers, len(scored.listed)) == (1, CUSTOMERS, 20)
-    assert record["snapshot"] == Progress(home).made_from(JANUARY)["snapshot"], "it counts as processed"
+    assert record["snapshot"] == Progress(home).made_from(JANUARY)["snapshot"], (
+        "it counts as processed"
+    )
     assert set(home.records.frame("scores", JANUARY)["version"]) == {1}
 
     tables["visits"]["hours"] = 1.0
@@ -153,7 +172,10 @@ def test_late_labels_leave_the_list_of_an_older_month_as_it_was_and_other_featur
 
 def test_a_model_no_better_than_chance_is_never_served_silently(january_copy):
     metrics = {"auc": 0.51, "auc_interval": [0.47, 0.55]}
-    record = {"inputs": "x", "evaluated": [{"version": 1, "as_of": "2024-02-29", "rows": 9, "metrics": metrics}]}
+    record = {
+        "inputs": "x",
+        "evaluated": [{"version": 1, "as_of": "2024-02-29", "rows": 9, "metrics": metrics}],
+    }
     january_copy.records.write("performance", FEBRUARY, record)
     scored = score_month(january_copy, JANUARY)
     assert scored.stand_down == (
@@ -186,10 +208,15 @@ def test_labels_of_the_newest_month_take_its_leavers_off_the_list_when_they_come
     home = january_copy
     deliver(home, FEBRUARY, without_labels(FEBRUARY))
     publish_drop(home, FEBRUARY)
-    before, older = score_month(home, FEBRUARY), (home.reports / "2024-01-31" / "at_risk.csv").read_bytes()
+    before, older = (
+        score_month(home, FEBRUARY),
+        (home.reports / "2024-01-31" / "at_risk.csv").read_bytes(),
+    )
     assert (before.already_left, before.list_note) == (0, None)
     leavers = month_tables(FEBRUARY)["leavers"]
-    some = leavers[leavers["member"].isin(before.listed["member"].head(3))].assign(has_left=[True, True, False])
+    some = leavers[leavers["member"].isin(before.listed["member"].head(3))].assign(
+        has_left=[True, True, False]
+    )
     deliver(home, FEBRUARY, without_labels(FEBRUARY) | {"leavers": some})
     publish_drop(home, FEBRUARY)
     after = score_month(home, FEBRUARY)
@@ -234,7 +261,12 @@ def test_where_all_have_left_the_list_is_empty_and_says_so(january_copy):
     deliver(january_copy, FEBRUARY, tables)
     publish_drop(january_copy, FEBRUARY)
     scored = score_month(january_copy, FEBRUARY)
-    assert (scored.customers, scored.already_left, scored.contacts, len(scored.listed)) == (30, 30, 0, 0)
+    assert (scored.customers, scored.already_left, scored.contacts, len(scored.listed)) == (
+        30,
+        30,
+        0,
+        0,
+    )
     assert "2024-02-29" in scored.list_note
     assert len(pd.read_csv(scored.csv)) == 0
 
@@ -245,12 +277,16 @@ def test_costs_by_customer_put_the_highest_expected_loss_first_in_every_file(jan
     scored = score_month(home, JANUARY)
     listed, everyone = pd.read_csv(scored.csv), home.records.frame("scores", JANUARY)
     at_risk = everyone[~everyone["already_left"]]
-    assert listed["expected_loss"].tolist() == pytest.approx(at_risk["expected_loss"].nlargest(20).tolist())
+    assert listed["expected_loss"].tolist() == pytest.approx(
+        at_risk["expected_loss"].nlargest(20).tolist()
+    )
     assert listed["rank"].tolist() == list(range(1, 21))
     assert not listed["probability"].is_monotonic_decreasing
     assert at_risk.groupby("decile")["probability"].min().is_monotonic_decreasing
     served = ScoreHistory(home.folder, home.contract).at_risk()
-    assert [item["expected_loss"] for item in served] == pytest.approx(listed["expected_loss"].tolist())
+    assert [item["expected_loss"] for item in served] == pytest.approx(
+        listed["expected_loss"].tolist()
+    )
     assert [item["rank"] for item in served] == list(range(1, 21))
 
 

@@ -20,8 +20,8 @@ from churn_platform.base.errors import IntegrityError, UsageError
 from churn_platform.serving.bento_build import DRIVERS, bake, build_bento, pinned, write_bentofile
 from churn_platform.training.release_loading import load_release
 from churn_platform.training.releases import Releases
-from churn_platform_tests.servers import PROGRAMS, Served
 from churn_platform_tests.api_client import client, running
+from churn_platform_tests.servers import PROGRAMS, Served
 from churn_platform_tests.small_business import JANUARY, open_home
 
 ROOT = Path(churn_platform.__file__).parents[1]
@@ -75,14 +75,20 @@ def test_what_is_baked_is_the_contract_the_release_and_what_an_answer_needs(serv
         "feast/online.json", "feast/online_store.db", "lake/derived/scores/2024-01-31.json",
         "lake/derived/scores/2024-01-31.parquet", "reports/2024-01-31/at_risk.parquet",
     }  # fmt: skip
-    assert (baked.version, baked.customers, baked.features_as_of.isoformat()) == (2, 1500, "2024-01-31")
+    assert (baked.version, baked.customers, baked.features_as_of.isoformat()) == (
+        2,
+        1500,
+        "2024-01-31",
+    )
     assert Releases(tmp_path / "baked" / "releases").pointer() == served.releases.pointer()
 
 
 def test_without_customers_no_key_of_any_customer_is_in_any_file(served, tmp_path):
     baked = bake(served, served.releases.pointer(), tmp_path / "baked", customers=False)
     assert (baked.customers, baked.features_as_of) == (0, None)
-    assert not [f for f in (tmp_path / "baked").rglob("*") if f.is_file() and b"m00001" in f.read_bytes()]
+    assert not [
+        f for f in (tmp_path / "baked").rglob("*") if f.is_file() and b"m00001" in f.read_bytes()
+    ]
     assert (tmp_path / "baked" / "lake" / "derived" / "scores" / "2024-01-31.json").exists()
 
 
@@ -93,17 +99,25 @@ def test_a_store_with_an_address_is_read_where_it_is_and_its_password_is_not_bak
     address = redis_server.new()
     home = open_home(served_copy.folder, online_store=address)
     home.feature_store.materialize(home.lake.view(home.now(), as_at_scoring=False), JANUARY)
-    home = open_home(served_copy.folder, online_store=address, online_password="not a secret to keep")
+    home = open_home(
+        served_copy.folder, online_store=address, online_password="not a secret to keep"
+    )
     baked = bake(home, home.releases.pointer(), tmp_path / "baked", customers=customers)
     assert (baked.store, baked.customers, baked.features_as_of) == (address, 0, JANUARY)
     assert {name for name in files(tmp_path / "baked") if name.startswith("feast/")} == {
         "feast/feature_store.yaml", "feast/online.json",
     }  # fmt: skip
-    assert not [f for f in (tmp_path / "baked").rglob("*") if f.is_file() and b"secret to keep" in f.read_bytes()]
+    assert not [
+        f
+        for f in (tmp_path / "baked").rglob("*")
+        if f.is_file() and b"secret to keep" in f.read_bytes()
+    ]
 
     async def asked(front):
         async with client(front) as made:
-            return (await made.post("/predict", json={"member": "m00001"})).json(), (await made.get("/readyz")).json()
+            return (await made.post("/predict", json={"member": "m00001"})).json(), (
+                await made.get("/readyz")
+            ).json()
 
     with running(open_home(tmp_path / "baked")) as (front, _):
         found, ready = asyncio.run(asked(front))
@@ -127,7 +141,12 @@ def test_a_store_that_is_being_written_is_copied_whole(served_copy, tmp_path):
     with closing(sqlite3.connect(served_copy.folder / "feast" / "online_store.db")) as writer:
         writer.execute("BEGIN IMMEDIATE")
         writer.execute("DELETE FROM gym_members_fv")
-        assert bake(served_copy, served_copy.releases.pointer(), tmp_path / "baked", customers=True).customers == 1500
+        assert (
+            bake(
+                served_copy, served_copy.releases.pointer(), tmp_path / "baked", customers=True
+            ).customers
+            == 1500
+        )
         writer.rollback()
 
 
@@ -156,7 +175,12 @@ def test_every_package_that_is_needed_is_pinned_to_the_version_of_the_lock():
     assert set(named) <= set(found)
     assert {tuple(line.split("==")) for line in found} <= known
     names = {line.partition("==")[0] for line in found}
-    assert {"uvicorn", "scipy", "pydantic-core", "jinja2"} <= names  # needed by those that are named
+    assert {
+        "uvicorn",
+        "scipy",
+        "pydantic-core",
+        "jinja2",
+    } <= names  # needed by those that are named
     assert not names & {"dagster", "mlflow", "feast", "evidently", "duckdb"}
 
 
@@ -167,7 +191,9 @@ def test_the_dockerfile_has_a_base_a_plain_user_and_sources_and_a_command_that_e
         "import sys, bentoml; from bentoml._internal.container import construct_containerfile as made\n"
         f"with made(bentoml.get({bento.tag!r})) as (context, path): sys.stdout.write(open(path).read())"
     )
-    text = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    text = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    ).stdout
     assert re.findall(r"^FROM (\S+)", text, re.MULTILINE) == [
         f"python:{sys.version_info[0]}.{sys.version_info[1]}-slim"
     ]
@@ -187,7 +213,9 @@ def test_the_dockerfile_has_a_base_a_plain_user_and_sources_and_a_command_that_e
 
 
 @pytest.mark.slow
-def test_served_from_an_empty_folder_it_answers_as_the_live_server_without_home_or_keys(built, served, live, tmp_path):
+def test_served_from_an_empty_folder_it_answers_as_the_live_server_without_home_or_keys(
+    built, served, live, tmp_path
+):
     bento, folder = built
     shutil.copytree(folder / "bentoml", tmp_path / "elsewhere")
     empty = tmp_path / "empty"
@@ -202,7 +230,10 @@ def test_served_from_an_empty_folder_it_answers_as_the_live_server_without_home_
         for number in range(0, 1500, 50):
             body = {"member": f"m{number:05d}"}
             expected = live("POST", "/predict", json=body) | {"request_id": ""}
-            assert httpx.post(f"{server.url}/predict", json=body).json() | {"request_id": ""} == expected
+            assert (
+                httpx.post(f"{server.url}/predict", json=body).json() | {"request_id": ""}
+                == expected
+            )
         for path in ("/model", "/customers/at-risk?top=20", "/customers/m00001"):
             there, here = httpx.get(server.url + path).json(), live("GET", path)
             for found in (there, here):
@@ -219,14 +250,20 @@ def test_served_from_an_empty_folder_it_answers_as_the_live_server_without_home_
 
 
 @pytest.mark.slow
-def test_without_customers_it_answers_what_ifs_and_with_a_home_what_that_holds(served, store, tmp_path):
+def test_without_customers_it_answers_what_ifs_and_with_a_home_what_that_holds(
+    served, store, tmp_path
+):
     bento = build_bento(served, customers=False)
     command = [PROGRAMS / "bentoml", "serve", bento.tag]
     for environment in ({}, {"CHURN_HOME": str(served.folder)}):
-        server = Served(command, tmp_path / "log", tmp_path, BENTOML_HOME=str(store.parents[1]), **environment)
+        server = Served(
+            command, tmp_path / "log", tmp_path, BENTOML_HOME=str(store.parents[1]), **environment
+        )
         try:
             server.wait()
-            whole = httpx.post(f"{server.url}/predict", json={"member": "nobody", "features": EVERY_FEATURE})
+            whole = httpx.post(
+                f"{server.url}/predict", json={"member": "nobody", "features": EVERY_FEATURE}
+            )
             assert whole.status_code == 200
             assert (whole.json()["features_as_of"], whole.json()["model"]["version"]) == (None, 2)
             known = httpx.post(f"{server.url}/predict", json={"member": "m00001"})
@@ -236,7 +273,9 @@ def test_without_customers_it_answers_what_ifs_and_with_a_home_what_that_holds(s
             else:
                 assert (known.status_code, known.json()["error"]["code"]) == (503, "store_down")
                 assert "give every feature" in known.json()["error"]["message"]
-                assert ready["missing"] == ["the customers: only what-ifs that give every feature are answered"]
+                assert ready["missing"] == [
+                    "the customers: only what-ifs that give every feature are answered"
+                ]
         finally:
             server.end()
 
@@ -253,5 +292,10 @@ def test_the_archive_is_taken_in_elsewhere_under_the_same_tag(built, tmp_path):
 
 def test_nothing_is_written_into_the_home(served_copy, tmp_path):
     before = files(served_copy.folder)
-    bake(open_home(served_copy.folder), served_copy.releases.pointer(), tmp_path / "baked", customers=True)
+    bake(
+        open_home(served_copy.folder),
+        served_copy.releases.pointer(),
+        tmp_path / "baked",
+        customers=True,
+    )
     assert files(served_copy.folder) == before

@@ -6,7 +6,14 @@ import pytest
 
 from churn_platform.base.errors import IntegrityError, StoreDown
 from churn_platform.base.files import write_json
-from churn_platform.serving.bundle import FOLDER, NOTE, Baked, NoCustomers, read_note, settings_in_use
+from churn_platform.serving.bundle import (
+    FOLDER,
+    NOTE,
+    Baked,
+    NoCustomers,
+    read_note,
+    settings_in_use,
+)
 
 FACTS = {
     "version": 2,
@@ -52,5 +59,7 @@ def test_a_note_that_cannot_be_read_is_said(tmp_path):
 
 
 def test_a_store_without_customers_says_what_to_do():
-    with pytest.raises(StoreDown, match="give every feature in `features`, or start it with CHURN_HOME"):
+    with pytest.raises(
+        StoreDown, match="give every feature in `features`, or start it with CHURN_HOME"
+    ):
         asyncio.run(asyncio.run(NoCustomers().read(["m00001"])))

@@ -151,7 +151,9 @@ def test_before_the_first_promotion_nothing_answers_and_the_first_is_taken(serve
     assert made.version == 2
 
 
-def test_a_worker_that_starts_between_promotion_and_its_instant_answers_with_the_one_before(served_copy):
+def test_a_worker_that_starts_between_promotion_and_its_instant_answers_with_the_one_before(
+    served_copy,
+):
     made = Watched(served_copy)
     point(served_copy, 3, made.clock() + dt.timedelta(seconds=2))
     made.watch.poll()
@@ -207,7 +209,9 @@ def test_the_thread_takes_a_promotion_by_itself_and_ends_when_it_is_told(served_
 FEWER = {"members_fv": {"table": "members", "features": ["months", "plan"]}}
 
 
-def test_a_release_of_another_contract_has_the_contract_read_again_and_both_change_at_one_instant(watched):
+def test_a_release_of_another_contract_has_the_contract_read_again_and_both_change_at_one_instant(
+    watched,
+):
     made, home = watched
     before = made.watch.held
     changed = with_contract(home, feature_views=FEWER)

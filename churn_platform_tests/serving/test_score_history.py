@@ -32,7 +32,9 @@ def test_the_standing_is_the_newest_scored_month(history):
     assert "already known" in standing.list_note
 
 
-def test_those_who_have_left_are_known_while_their_features_are_of_the_scored_month(served, history):
+def test_those_who_have_left_are_known_while_their_features_are_of_the_scored_month(
+    served, history
+):
     scores, standing = served.records.frame("scores", JANUARY), history.standing()
     left = scores.loc[scores["already_left"], "member"]
     assert standing.already_left == frozenset(left)
@@ -44,15 +46,25 @@ def test_those_who_have_left_are_known_while_their_features_are_of_the_scored_mo
 
 
 def test_a_month_of_an_earlier_version_of_the_platform_is_read_as_before(served_copy):
-    scores = served_copy.records.frame("scores", JANUARY).drop(columns=["already_left", "trained_on"])
+    scores = served_copy.records.frame("scores", JANUARY).drop(
+        columns=["already_left", "trained_on"]
+    )
     known = served_copy.records.read("scores", JANUARY)
-    old = {name: known[name] for name in known if name not in ("already_left", "list_note", "list_hash")}
+    old = {
+        name: known[name]
+        for name in known
+        if name not in ("already_left", "list_note", "list_hash")
+    }
     served_copy.records.write("scores", JANUARY, old, scores.assign(rank=1, decile=1))
     path = served_copy.reports / JANUARY.isoformat() / "at_risk.parquet"
     pd.read_parquet(path).drop(columns="trained_on").to_parquet(path, index=False)
     history = ScoreHistory(served_copy.folder, served_copy.contract)
     standing = history.standing()
-    assert (standing.as_of, standing.already_left, standing.list_note) == (JANUARY, frozenset(), None)
+    assert (standing.as_of, standing.already_left, standing.list_note) == (
+        JANUARY,
+        frozenset(),
+        None,
+    )
     assert set(history.at_risk()[0]) == {"member", "rank", "probability", "decile", "reasons"}
     [month] = history.customer("m00001")
     assert (month["rank"], month["already_left"], month["trained_on"]) == (1, None, None)
@@ -131,7 +143,11 @@ def test_a_customer_s_history_is_every_month_it_was_scored_in(served_copy, histo
         "rank": 1, "decile": 1, "already_left": False, "trained_on": scores.loc[member, "trained_on"],
     }  # fmt: skip
     left = scores.index[-1]
-    assert [history.customer(left)[0][name] for name in ("rank", "decile", "already_left")] == [None, None, True]
+    assert [history.customer(left)[0][name] for name in ("rank", "decile", "already_left")] == [
+        None,
+        None,
+        True,
+    ]
     assert (second["as_of"], second["rank"]) == ("2024-02-29", 1)
     assert [month["as_of"] for month in history.customer("m00002")] == ["2024-01-31"]
     assert history.customer("nobody") == []

@@ -62,7 +62,11 @@ class CoreLoop:
         self.months[as_of] = month
         self.history.months[as_of] = lived_month(self.contract, month)
         lived = self.loop.live(as_of)
-        measured = None if lived.worth is None else self.months[dt.date.fromisoformat(lived.worth["as_of"])]
+        measured = (
+            None
+            if lived.worth is None
+            else self.months[dt.date.fromisoformat(lived.worth["as_of"])]
+        )
         return Lived(
             as_of=as_of,
             best=month.truth.best_auc,
@@ -86,7 +90,10 @@ class CoreLoop:
         late = self.contract.label.horizon.months
         rows = self.dataset(month.as_of if not late else max(self.months)).holdout_rows()
         chances = pd.concat(
-            {as_of: self.months[dt.date.fromisoformat(as_of)].chances for as_of in rows[AS_OF].unique()}
+            {
+                as_of: self.months[dt.date.fromisoformat(as_of)].chances
+                for as_of in rows[AS_OF].unique()
+            }
         )
         truth = chances[pd.MultiIndex.from_frame(rows[[AS_OF, self.contract.entity.column]])]
         return best_auc(rows[LABEL].to_numpy(dtype=bool), truth.to_numpy())

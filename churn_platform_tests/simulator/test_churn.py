@@ -18,7 +18,10 @@ def contract_of(columns):
             "name": "shop",
             "model_name": "shop_churn",
             "entity": {"column": "key"},
-            "tables": {"facts": {"columns": columns}, "ends": {"columns": {"left": {"dtype": "boolean"}}}},
+            "tables": {
+                "facts": {"columns": columns},
+                "ends": {"columns": {"left": {"dtype": "boolean"}}},
+            },
             "label": {"table": "ends", "column": "left"},
             "feature_views": {"facts_fv": {"table": "facts", "features": list(columns)}},
         }
@@ -37,7 +40,9 @@ def population(world, *, moved):
     """Encoded features of people who were not used to build the world."""
     rng = np.random.default_rng(99)
     columns = [
-        world.looks[key].encoded(rng.standard_normal(ROWS) + (world.move.get(key, 0.0) if moved else 0.0))
+        world.looks[key].encoded(
+            rng.standard_normal(ROWS) + (world.move.get(key, 0.0) if moved else 0.0)
+        )
         for key in world.features
     ]
     return np.column_stack(columns)
@@ -50,7 +55,9 @@ def auc(labels_by, score_by):
 
 @pytest.mark.parametrize("count", [2, 3, 5, 14])
 @pytest.mark.parametrize("seed", [1, 2])
-def test_both_relations_are_as_strong_as_wanted_and_the_old_one_is_near_chance_after_the_shift(count, seed):
+def test_both_relations_are_as_strong_as_wanted_and_the_old_one_is_near_chance_after_the_shift(
+    count, seed
+):
     world = world_of(floats(count), seed)
     before, after = population(world, moved=False), population(world, moved=True)
     assert world.before.probability(before).mean() == pytest.approx(0.22, abs=0.01)
@@ -93,8 +100,12 @@ def test_what_moves_carries_the_new_relation_and_had_no_part_in_the_old_one(seed
 
 
 def test_numbers_move_before_categories_do():
-    categories = {f"c{number}": {"dtype": "category", "values": ["a", "b", "c"]} for number in range(2)}
-    kinds = {name[0] for seed in range(6) for _, name in world_of(categories | floats(14), seed).move}
+    categories = {
+        f"c{number}": {"dtype": "category", "values": ["a", "b", "c"]} for number in range(2)
+    }
+    kinds = {
+        name[0] for seed in range(6) for _, name in world_of(categories | floats(14), seed).move
+    }
     assert kinds == {"x"}
 
 
@@ -161,7 +172,14 @@ def test_a_leaking_feature_puts_every_churner_above_all_others():
 @pytest.mark.parametrize(
     ("columns", "leaks"),
     [
-        ({"a": {"dtype": "category"}, "b": {"dtype": "float", "nullable": True}, "c": {"dtype": "float"}}, "c"),
+        (
+            {
+                "a": {"dtype": "category"},
+                "b": {"dtype": "float", "nullable": True},
+                "c": {"dtype": "float"},
+            },
+            "c",
+        ),
         ({"a": {"dtype": "category"}, "b": {"dtype": "float", "nullable": True}}, "b"),
         ({"a": {"dtype": "category"}, "b": {"dtype": "boolean"}}, "ab"),
     ],

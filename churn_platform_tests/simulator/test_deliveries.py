@@ -26,10 +26,17 @@ def drawn(name, months=4, users=300):
     return list(simulate(STREAMFLOW, users, months, 1, scenario=SCENARIOS[name]))
 
 
-@pytest.mark.parametrize("name", ["quiet", "sudden-shift", "gradual-shift", "covariate-shift", "seasonal", "leak"])
+@pytest.mark.parametrize(
+    "name", ["quiet", "sudden-shift", "gradual-shift", "covariate-shift", "seasonal", "leak"]
+)
 def test_where_nothing_is_late_or_wrong_a_month_is_one_whole_drop(name):
     found = deliveries(name)
-    assert [delivery.folder for delivery in found] == ["2024-01-31", "2024-02-29", "2024-03-31", "2024-04-30"]
+    assert [delivery.folder for delivery in found] == [
+        "2024-01-31",
+        "2024-02-29",
+        "2024-03-31",
+        "2024-04-30",
+    ]
     for delivery, month in zip(found, drawn(name), strict=True):
         assert delivery.truth == month.truth
         assert delivery.note == ""
@@ -72,7 +79,13 @@ def test_labels_in_a_table_of_features_cannot_be_late():
 def test_a_correction_arrives_after_the_next_month_with_the_right_values_of_one_table():
     found = deliveries("corrections")
     folders = [delivery.folder for delivery in found]
-    assert folders == ["2024-01-31", "2024-02-29", "2024-03-31", "2024-04-30", "corrections/2024-03-31"]
+    assert folders == [
+        "2024-01-31",
+        "2024-02-29",
+        "2024-03-31",
+        "2024-04-30",
+        "corrections/2024-03-31",
+    ]
     wrong, right, truth = found[2], found[-1], drawn("corrections")[2]
     [(table, corrected)] = right.tables.items()
     assert corrected.equals(truth.tables[table])
@@ -87,18 +100,33 @@ def test_a_correction_arrives_after_the_next_month_with_the_right_values_of_one_
 
 def test_a_broken_file_lacks_a_column_and_its_repair_comes_last_of_all():
     found = deliveries("broken-file")
-    assert [delivery.folder for delivery in found][2:] == ["2024-03-31", "2024-04-30", "repairs/2024-03-31"]
+    assert [delivery.folder for delivery in found][2:] == [
+        "2024-03-31",
+        "2024-04-30",
+        "repairs/2024-03-31",
+    ]
     broken, repair = found[2], found[-1]
-    faults = [fault for table, frame in broken.tables.items() for fault in conform(STREAMFLOW, table, frame)[1]]
+    faults = [
+        fault
+        for table, frame in broken.tables.items()
+        for fault in conform(STREAMFLOW, table, frame)[1]
+    ]
     assert len(faults) == 1
     assert drawn("broken-file")[2].truth.drivers[0] in faults[0].sentence()
     assert missing_tables(STREAMFLOW, set(repair.tables)) == []
-    assert all(repair.tables[table].equals(frame) for table, frame in drawn("broken-file")[2].tables.items())
+    assert all(
+        repair.tables[table].equals(frame)
+        for table, frame in drawn("broken-file")[2].tables.items()
+    )
 
 
 def test_deliveries_are_made_one_at_a_time():
     endless = deliver(STREAMFLOW, 60, 10**9, 1, scenario=SCENARIOS["late-labels"])
-    assert [next(endless).folder for _ in range(3)] == ["2024-01-31", "2024-02-29", "labels/2024-01-31"]
+    assert [next(endless).folder for _ in range(3)] == [
+        "2024-01-31",
+        "2024-02-29",
+        "labels/2024-01-31",
+    ]
 
 
 def test_the_pieces_combine():
@@ -109,10 +137,19 @@ def test_the_pieces_combine():
 
 def test_the_truth_is_plain_json_with_every_month_and_every_delivery_in_order():
     scenario = SCENARIOS["late-labels"]
-    told = json.loads(canonical_json(truth_json(scenario, 300, 1, deliveries("late-labels", months=2))))
+    told = json.loads(
+        canonical_json(truth_json(scenario, 300, 1, deliveries("late-labels", months=2)))
+    )
     assert (told["scenario"], told["users"], told["seed"]) == ("late-labels", 300, 1)
     assert (told["summary"], told["loop_should"]) == (scenario.summary, scenario.loop_should)
-    assert set(told["months"][0]) == {"as_of", "best_auc", "churn_rate", "drivers", "what_changed", "leak"}
+    assert set(told["months"][0]) == {
+        "as_of",
+        "best_auc",
+        "churn_rate",
+        "drivers",
+        "what_changed",
+        "leak",
+    }
     assert [month["as_of"] for month in told["months"]] == ["2024-01-31", "2024-02-29"]
     assert told["deliveries"][2] == {
         "folder": "labels/2024-01-31", "as_of": "2024-01-31", "note": "the labels of 2024-01-31",

@@ -17,7 +17,10 @@ def lived(name: str, users: int, months: int, seed: int) -> list[Lived]:
     """A business of one scenario, month by month."""
     contract = SCENARIOS[name].contract(STREAMFLOW)
     loop = CoreLoop(contract)
-    return [loop.live(month) for month in simulate(contract, users, months, seed, scenario=SCENARIOS[name])]
+    return [
+        loop.live(month)
+        for month in simulate(contract, users, months, seed, scenario=SCENARIOS[name])
+    ]
 
 
 def refusing(month: Lived) -> list[str]:
@@ -119,6 +122,8 @@ def test_a_leaking_feature_is_named_and_only_that_refuses_the_candidate_that_shi
     assert not quiet.promoted
     decision = leaking.decision
     assert decision.decision == "refused"
-    assert decision.candidate_auc > leaking.candidate_best + 0.1  # better than any honest model can be
+    assert (
+        decision.candidate_auc > leaking.candidate_best + 0.1
+    )  # better than any honest model can be
     assert refusing(leaking) == ["GATE011"]
     assert decision.reason.startswith(f"{drawn[2].truth.leak} (AUC ")

@@ -41,11 +41,16 @@ WEEKLY = Contract.model_validate(
         },
         "label": {"table": "members", "column": "left"},
         "feature_views": {
-            "wide": {"table": "members", "features": ["visits", "balance", "share", "town", "plan", "coach"]}
+            "wide": {
+                "table": "members",
+                "features": ["visits", "balance", "share", "town", "plan", "coach"],
+            }
         },
     }
 )
-CONTRACTS = pytest.mark.parametrize("contract", [STREAMFLOW, WEEKLY], ids=lambda contract: contract.name)
+CONTRACTS = pytest.mark.parametrize(
+    "contract", [STREAMFLOW, WEEKLY], ids=lambda contract: contract.name
+)
 
 
 @pytest.fixture(scope="module")
@@ -79,13 +84,18 @@ def labels(contract, month):
 def fitted(features, target):
     recipe = {"objective": "binary", "num_leaves": 8, "learning_rate": 0.05, "min_data_in_leaf": 40}
     quiet = {"verbose": -1, "num_threads": 1, "seed": 1}
-    return lightgbm.train(recipe | quiet, lightgbm.Dataset(features, target.to_numpy()), num_boost_round=120)
+    return lightgbm.train(
+        recipe | quiet, lightgbm.Dataset(features, target.to_numpy()), num_boost_round=120
+    )
 
 
 def drift(contract, reference, current):
     """Normed Wasserstein distance by feature, categories by the positions of their values."""
     old, new = matrix(contract, reference)[0], matrix(contract, current)[0]
-    return {name: wasserstein_distance(old[name].dropna(), new[name].dropna()) / old[name].std() for name in old}
+    return {
+        name: wasserstein_distance(old[name].dropna(), new[name].dropna()) / old[name].std()
+        for name in old
+    }
 
 
 def same(left, right):
@@ -108,7 +118,10 @@ def faults(contract, table, frame):
         kind = {"integer": "i", "float": "f", "boolean": "b", "date": "M"}.get(column.dtype, "O")
         if values.dtype.kind != kind:
             found.append(f"{name}: {values.dtype} for {column.dtype}")
-        low, high = (-np.inf if column.min is None else column.min), (np.inf if column.max is None else column.max)
+        low, high = (
+            (-np.inf if column.min is None else column.min),
+            (np.inf if column.max is None else column.max),
+        )
         if column.dtype in ("integer", "float") and not present.between(low, high).all():
             found.append(f"{name}: out of range")
         if column.dtype == "category" and not set(present) <= set(column.values or present):
@@ -136,7 +149,9 @@ def test_every_table_holds_the_same_entities_once_each_in_the_contracts_key_type
         keys = [frame[contract.entity.column] for frame in month.tables.values()]
         assert all(key.is_unique and key.size == 200 and set(key) == set(keys[0]) for key in keys)
         assert set(keys[0]) == set(month.chances.index)
-        assert {type(key) for key in keys[0].tolist()} == {str if contract.entity.dtype == "string" else int}
+        assert {type(key) for key in keys[0].tolist()} == {
+            str if contract.entity.dtype == "string" else int
+        }
 
 
 @CONTRACTS
@@ -146,7 +161,9 @@ def test_the_same_seed_gives_the_same_months_and_another_seed_another_business(c
 
 
 def test_other_people_of_the_same_business_are_other_rows_with_the_same_truth():
-    own, one, two = (next(simulate(STREAMFLOW, 4_000, 1, 7, people=people)) for people in (None, 1, 2))
+    own, one, two = (
+        next(simulate(STREAMFLOW, 4_000, 1, 7, people=people)) for people in (None, 1, 2)
+    )
     assert not same([own], [one])
     assert not same([one], [two])
     assert same([one], simulate(STREAMFLOW, 4_000, 1, 7, people=1))
@@ -170,7 +187,10 @@ def test_months_are_made_one_at_a_time():
 
 def test_a_drop_reads_as_plain_csv_with_true_false_iso_days_and_empty_nulls():
     tables = next(simulate(STREAMFLOW, 200, 1, 1)).tables
-    text = {name: pd.read_csv(io.StringIO(frame.to_csv(index=False)), dtype=str) for name, frame in tables.items()}
+    text = {
+        name: pd.read_csv(io.StringIO(frame.to_csv(index=False)), dtype=str)
+        for name, frame in tables.items()
+    }
     assert set(text["subscriptions"]["plan_stream_tv"].dropna()) == {"True", "False"}
     assert text["subscriptions"]["plan_stream_tv"].isna().any()
     assert text["users"]["signup_date"].str.fullmatch(r"\d{4}-\d{2}-\d{2}").all()
@@ -219,10 +239,14 @@ def test_a_staying_customer_is_recognisable_but_changes(shifted):
 
 def test_newcomers_joined_within_the_last_step_and_nobody_after_as_of():
     first, second = simulate(WEEKLY, 500, 2, 3)
-    before, now = (month.tables["members"].set_index("member")["joined"] for month in (first, second))
+    before, now = (
+        month.tables["members"].set_index("member")["joined"] for month in (first, second)
+    )
     assert before.max() <= pd.Timestamp(first.as_of)
     newcomers = now[~now.index.isin(before.index)].dropna()
-    assert newcomers.between(pd.Timestamp(first.as_of) + pd.Timedelta(days=1), pd.Timestamp(second.as_of)).all()
+    assert newcomers.between(
+        pd.Timestamp(first.as_of) + pd.Timedelta(days=1), pd.Timestamp(second.as_of)
+    ).all()
     assert (pd.Timestamp(first.as_of) - before).dt.days.median() > 7
 
 
@@ -243,7 +267,9 @@ def test_a_quiet_business_is_still_the_same_after_a_year():
 def test_the_truth_is_told_by_the_chances_and_the_drawn_labels(shifted):
     for month in shifted:
         drawn = labels(STREAMFLOW, month)
-        assert month.truth.best_auc == pytest.approx(roc_auc_score(drawn, month.chances[drawn.index]), abs=1e-12)
+        assert month.truth.best_auc == pytest.approx(
+            roc_auc_score(drawn, month.chances[drawn.index]), abs=1e-12
+        )
         assert month.truth.churn_rate == drawn.mean()
         assert month.chances.mean() == pytest.approx(drawn.mean(), abs=0.02)
         assert month.chances.between(0, 1, inclusive="neither").all()
@@ -289,7 +315,9 @@ def test_another_business_falls_and_recovers_too():
 def test_the_shift_moves_one_or_two_features_for_good_and_the_truth_names_them(shifted):
     moves = {name for name, distance in drift(STREAMFLOW, *shifted[1:3]).items() if distance > 0.1}
     assert 1 <= len(moves) <= 2
-    assert moves == set(shifted[2].truth.what_changed.split("distributed otherwise: ")[1].split(", "))
+    assert moves == set(
+        shifted[2].truth.what_changed.split("distributed otherwise: ")[1].split(", ")
+    )
     assert max(drift(STREAMFLOW, *shifted[2:4]).values()) < 0.05
     assert [month.truth.what_changed == "nothing" for month in shifted] == [True, True, False, True]
 
@@ -310,12 +338,20 @@ def scenario_months(name, users=4_000, months=4, seed=2):
 
 def test_a_gradual_shift_goes_a_quarter_further_each_month():
     months = scenario_months("gradual-shift", months=6)
-    quarters = ["for 25% of customers", "for 50% of customers", "for 75% of customers", "distributed otherwise"]
+    quarters = [
+        "for 25% of customers",
+        "for 50% of customers",
+        "for 75% of customers",
+        "distributed otherwise",
+    ]
     assert [month.truth.what_changed for month in months[:2]] == ["nothing"] * 2
     for month, said in zip(months[2:], quarters, strict=True):
         assert said in month.truth.what_changed
     old = fitted(*matrix(STREAMFLOW, months[0]))
-    reached = [roc_auc_score(y, old.predict(x)) for x, y in (matrix(STREAMFLOW, month) for month in months[1:])]
+    reached = [
+        roc_auc_score(y, old.predict(x))
+        for x, y in (matrix(STREAMFLOW, month) for month in months[1:])
+    ]
     assert reached == sorted(reached, reverse=True)
     assert reached[0] > 0.78
     assert reached[-1] < 0.62
@@ -325,7 +361,10 @@ def test_a_covariate_shift_moves_two_features_and_leaves_the_old_model_as_good_a
     months = scenario_months("covariate-shift")
     moved = {name for name, distance in drift(STREAMFLOW, *months[1:3]).items() if distance > 0.1}
     assert len(moved) == 2
-    assert months[2].truth.what_changed == f"distributed otherwise: {', '.join(n for n in moves_of(months[2]))}"
+    assert (
+        months[2].truth.what_changed
+        == f"distributed otherwise: {', '.join(n for n in moves_of(months[2]))}"
+    )
     assert moved == set(moves_of(months[2]))
     assert moved & set(months[0].truth.drivers)
     old = fitted(*matrix(STREAMFLOW, months[0]))
@@ -358,11 +397,19 @@ def test_high_turnover_is_high_from_the_first_month_and_nothing_changes():
 
 def test_a_leak_tells_the_label_from_its_month_on_and_the_best_auc_is_that_without_it():
     months = scenario_months("leak")
-    assert [month.truth.leak for month in months] == [None, None, months[2].truth.leak, months[2].truth.leak]
+    assert [month.truth.leak for month in months] == [
+        None,
+        None,
+        months[2].truth.leak,
+        months[2].truth.leak,
+    ]
     name = months[2].truth.leak
     assert months[2].truth.what_changed == f"{name} is filled in after churning"
     assert months[3].truth.what_changed == "nothing"
-    alone = [roc_auc_score(y, x[name].fillna(0)) for x, y in (matrix(STREAMFLOW, month) for month in months)]
+    alone = [
+        roc_auc_score(y, x[name].fillna(0))
+        for x, y in (matrix(STREAMFLOW, month) for month in months)
+    ]
     assert max(alone[:2]) < 0.56
     assert min(alone[2:]) > 0.97
     assert all(month.truth.best_auc < 0.88 for month in months)
@@ -389,8 +436,17 @@ def test_a_number_below_its_minimum_is_refused_before_the_first_month(wrong, mes
 
 
 def test_a_contract_without_a_feature_that_can_vary_is_refused():
-    tables = {"t": {"columns": {"fee": {"dtype": "float", "min": 3, "max": 3}, "left": {"dtype": "boolean"}}}}
-    raw = {"name": "x", "model_name": "x", "entity": {"column": "k"}, "label": {"table": "t", "column": "left"}}
+    tables = {
+        "t": {
+            "columns": {"fee": {"dtype": "float", "min": 3, "max": 3}, "left": {"dtype": "boolean"}}
+        }
+    }
+    raw = {
+        "name": "x",
+        "model_name": "x",
+        "entity": {"column": "k"},
+        "label": {"table": "t", "column": "left"},
+    }
     views = {"v": {"table": "t", "features": ["fee"]}}
     contract = Contract.model_validate(raw | {"tables": tables, "feature_views": views})
     with pytest.raises(ContractError, match="no feature can take two values"):

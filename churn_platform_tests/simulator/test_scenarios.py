@@ -7,7 +7,14 @@ import pytest
 
 from churn_platform.base.errors import UsageError
 from churn_platform.contract.reading import default_contract_path, read_contract
-from churn_platform.simulator.scenarios import EVENT, QUIET, SCENARIOS, Moment, Scenario, find_scenario
+from churn_platform.simulator.scenarios import (
+    EVENT,
+    QUIET,
+    SCENARIOS,
+    Moment,
+    Scenario,
+    find_scenario,
+)
 
 STREAMFLOW = read_contract(default_contract_path())
 JANUARY = dt.date(2024, 1, 31)
@@ -32,7 +39,15 @@ def test_a_course_keeps_its_last_value():
     assert [moment.relation for moment in moments("sudden-shift")] == [0, 0, 1, 1, 1, 1, 1]
     assert [moment.features for moment in moments("gradual-shift")] == [0, 0, 0.25, 0.5, 0.75, 1, 1]
     assert [moment.covariates for moment in moments("covariate-shift")] == [0, 0, 1, 1, 1, 1, 1]
-    assert [moment.leak for moment in moments("leak")] == [False, False, True, True, True, True, True]
+    assert [moment.leak for moment in moments("leak")] == [
+        False,
+        False,
+        True,
+        True,
+        True,
+        True,
+        True,
+    ]
 
 
 @pytest.mark.parametrize("name", ["quiet", "late-labels", "corrections", "broken-file"])
@@ -45,7 +60,9 @@ def test_a_season_comes_back_after_a_year_and_turns_round_after_half_of_one():
     spring, autumn = dt.date(2024, 3, 31), dt.date(2024, 9, 30)
     assert seasonal.at(1, spring).log_odds == pytest.approx(0.5, abs=0.01)
     assert seasonal.at(7, autumn).log_odds == pytest.approx(-0.5, abs=0.01)
-    assert seasonal.at(13, dt.date(2025, 3, 31)).log_odds == pytest.approx(seasonal.at(1, spring).log_odds, abs=0.02)
+    assert seasonal.at(13, dt.date(2025, 3, 31)).log_odds == pytest.approx(
+        seasonal.at(1, spring).log_odds, abs=0.02
+    )
 
 
 def test_the_pieces_combine():
@@ -56,7 +73,9 @@ def test_the_pieces_combine():
 
 
 def test_only_late_labels_need_another_contract_with_a_horizon_of_one_cadence():
-    changed = {name for name, scenario in SCENARIOS.items() if scenario.contract(STREAMFLOW) != STREAMFLOW}
+    changed = {
+        name for name, scenario in SCENARIOS.items() if scenario.contract(STREAMFLOW) != STREAMFLOW
+    }
     assert changed == {"late-labels"}
     late = SCENARIOS["late-labels"].contract(STREAMFLOW)
     assert late.matures(JANUARY) == dt.date(2024, 2, 29)
@@ -67,6 +86,8 @@ def test_only_late_labels_need_another_contract_with_a_horizon_of_one_cadence():
 
 def test_an_unknown_name_is_refused_with_those_there_are():
     assert find_scenario("quiet") is QUIET
-    with pytest.raises(UsageError, match=r"no scenario 'quite': choose one of quiet, sudden-shift, .*broken-file\."):
+    with pytest.raises(
+        UsageError, match=r"no scenario 'quite': choose one of quiet, sudden-shift, .*broken-file\."
+    ):
         find_scenario("quite")
     assert isinstance(Scenario("x", "y", "z"), Scenario)

@@ -10,19 +10,30 @@ from churn_platform.base.errors import ContractError
 from churn_platform.contract.model import Column, Contract
 from churn_platform.simulator.tables import Levels, Numbers, categories_of, looks_of, table_frame
 
-LATENT = np.concatenate([np.linspace(-8.0, 8.0, 81), np.random.default_rng(1).standard_normal(2_000)])
-BOUND = st.none() | st.integers(-(10**6), 10**6) | st.floats(-1e6, 1e6).map(lambda value: round(value, 3))
+LATENT = np.concatenate(
+    [np.linspace(-8.0, 8.0, 81), np.random.default_rng(1).standard_normal(2_000)]
+)
+BOUND = (
+    st.none()
+    | st.integers(-(10**6), 10**6)
+    | st.floats(-1e6, 1e6).map(lambda value: round(value, 3))
+)
 
 
 def contract_of(**columns):
     """A contract of one feature table, the entity `key`, and a label of its own."""
-    features = [name for name, column in columns.items() if column["dtype"] not in ("string", "date")]
+    features = [
+        name for name, column in columns.items() if column["dtype"] not in ("string", "date")
+    ]
     return Contract.model_validate(
         {
             "name": "shop",
             "model_name": "shop_churn",
             "entity": {"column": "key"},
-            "tables": {"facts": {"columns": columns}, "ends": {"columns": {"left": {"dtype": "boolean"}}}},
+            "tables": {
+                "facts": {"columns": columns},
+                "ends": {"columns": {"left": {"dtype": "boolean"}}},
+            },
             "label": {"table": "ends", "column": "left"},
             "feature_views": {"facts_fv": {"table": "facts", "features": features}},
         }
@@ -38,7 +49,12 @@ def look_of(seed=1, **column):
 def test_numbers_of_any_bounds_stay_within_them_and_integers_are_whole(dtype, low, high, seed):
     if low is not None and high is not None and low > high:
         low, high = high, low
-    empty = dtype == "integer" and low is not None and high is not None and np.ceil(low) > np.floor(high)
+    empty = (
+        dtype == "integer"
+        and low is not None
+        and high is not None
+        and np.ceil(low) > np.floor(high)
+    )
     if empty:
         with pytest.raises(ContractError, match="no whole number lies between"):
             look_of(seed, dtype=dtype, min=low, max=high)
@@ -82,14 +98,19 @@ def test_a_number_with_one_possible_value_has_it():
 @pytest.mark.parametrize("count", [1, 2, 5, 40])
 def test_every_listed_category_occurs_in_a_plausible_share(count):
     look = look_of(dtype="category", values=[f"v{n}" for n in range(count)])
-    shares = np.bincount(look.values(np.random.default_rng(2).standard_normal(20_000)).astype(int)) / 20_000
+    shares = (
+        np.bincount(look.values(np.random.default_rng(2).standard_normal(20_000)).astype(int))
+        / 20_000
+    )
     assert shares.size == count
     assert (shares > 0.4 / count).all()
     assert (shares < 2.5 / count).all()
 
 
 def test_the_order_in_which_categories_are_listed_says_nothing_about_their_effect():
-    effects = {look_of(seed, dtype="category", values=["a", "b", "c"]).effects for seed in range(30)}
+    effects = {
+        look_of(seed, dtype="category", values=["a", "b", "c"]).effects for seed in range(30)
+    }
     assert len(effects) == 6
     look = Levels(cuts=(0.0,), effects=(5.0, 2.0))
     assert look.encoded(np.array([-1.0, 1.0])).tolist() == [5.0, 2.0]
@@ -101,7 +122,12 @@ def test_an_empty_list_of_categories_is_refused_with_table_and_column():
 
 
 def test_unlisted_categories_get_names_of_their_own():
-    assert categories_of("town", Column(dtype="category")) == ("town_1", "town_2", "town_3", "town_4")
+    assert categories_of("town", Column(dtype="category")) == (
+        "town_1",
+        "town_2",
+        "town_3",
+        "town_4",
+    )
     assert categories_of("plan", Column(dtype="category", values=("NA", "b"))) == ("NA", "b")
 
 
@@ -130,7 +156,12 @@ COLUMNS = {
     "b": ({"dtype": "boolean"}, np.array([0.0, 1.0]), "bool", "boolean"),
     "c": ({"dtype": "category", "values": ["p", "q"]}, np.array([0.0, 1.0]), "object", "object"),
     "s": ({"dtype": "string"}, np.array(["u", "v"], dtype=object), "object", "object"),
-    "d": ({"dtype": "date"}, np.array(["2024-01-01", "2024-01-02"], dtype="M8[D]"), "datetime64[s]", "datetime64[s]"),
+    "d": (
+        {"dtype": "date"},
+        np.array(["2024-01-01", "2024-01-02"], dtype="M8[D]"),
+        "datetime64[s]",
+        "datetime64[s]",
+    ),
 }
 
 

@@ -35,14 +35,17 @@ def deliver(stack, month):
 
 def promoted(home, version, month) -> bool:
     scores, pointer = home.records.read("scores", month), home.releases.pointer()
-    done = pointer is not None and pointer.version == version and scores is not None and scores["version"] == version
+    done = (
+        pointer is not None
+        and pointer.version == version
+        and scores is not None
+        and scores["version"] == version
+    )
     return done and Progress(home).next_step() is None
 
 
 def due(home) -> str:
-    return (
-        f"due: {Progress(home).next_step()}; production: {home.releases.pointer()}; months: {Progress(home).months()}"
-    )
+    return f"due: {Progress(home).next_step()}; production: {home.releases.pointer()}; months: {Progress(home).months()}"
 
 
 def graphql(stack, query):
@@ -54,7 +57,9 @@ def graphql(stack, query):
 
 def runs(stack):
     query = "{ runsOrError { ... on Runs { results { jobName status tags { key value } } } } }"
-    return [(run["jobName"], run["status"]) for run in graphql(stack, query)["runsOrError"]["results"]]
+    return [
+        (run["jobName"], run["status"]) for run in graphql(stack, query)["runsOrError"]["results"]
+    ]
 
 
 def predict(stack, key=CUSTOMER, **body):
@@ -77,7 +82,9 @@ def through_the_proxy(stack, name, path="/", method="GET", **asked):
 
 def measured(stack, expression):
     port, asked = stack.port("prometheus", 9090), urllib.parse.quote(expression)
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/query?query={asked}", timeout=10) as response:
+    with urllib.request.urlopen(
+        f"http://127.0.0.1:{port}/api/v1/query?query={asked}", timeout=10
+    ) as response:
         return json.load(response)["data"]["result"]
 
 

@@ -51,7 +51,9 @@ def stack(real_data, told, tmp_path_factory):
 def opened(stack):
     """How to open the stack's home in this process, with the settings of the service that runs the jobs."""
     environment = stack.environment("dagster-code")
-    os.environ.update({name: environment[name] for name in environment if name.startswith(("MLFLOW_", "PG"))})
+    os.environ.update(
+        {name: environment[name] for name in environment if name.startswith(("MLFLOW_", "PG"))}
+    )
 
     def fresh():
         return open_home(

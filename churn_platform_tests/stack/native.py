@@ -43,13 +43,21 @@ class Native:
         shutil.copytree(DOCKER, self.docker, ignore=shutil.ignore_patterns("*.env", "secrets"))
         environment = {"PATH": f"{CADDY.parent}:{os.environ['PATH']}", "HOME": str(folder)}
         shown = subprocess.run(
-            ["sh", self.docker / "prepare.sh"], capture_output=True, text=True, check=True, env=environment
+            ["sh", self.docker / "prepare.sh"],
+            capture_output=True,
+            text=True,
+            check=True,
+            env=environment,
         ).stdout
         self.api_key = re.search(r"API key\s+(\w+)", shown)[1]
         self.proxy_password = re.search(r"reports\s+churn\s+(\w+)", shown)[1]
         self.values = read_env(self.docker / ".env") | variables
         self.composed: Composed = compose(self.values)
-        places = [(name, port) for name, service in self.composed.services.items() for port in service.ports]
+        places = [
+            (name, port)
+            for name, service in self.composed.services.items()
+            for port in service.ports
+        ]
         self.ports = dict(zip(places, free_ports(len(places)), strict=True))
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.restarts: dict[str, int] = {}
@@ -76,8 +84,16 @@ class Native:
             for key in ("PATH", "LANG", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
             if key in os.environ
         }
-        said = {key: self.translated(name, value) for key, value in self.composed.services[name].environment.items()}
-        found = {**kept, "HOME": str(self.folder), "MPLCONFIGDIR": str(self.folder / "matplotlib"), **said}
+        said = {
+            key: self.translated(name, value)
+            for key, value in self.composed.services[name].environment.items()
+        }
+        found = {
+            **kept,
+            "HOME": str(self.folder),
+            "MPLCONFIGDIR": str(self.folder / "matplotlib"),
+            **said,
+        }
         return {**found, "PATH": f"{PROGRAMS}:{REDIS}:{found['PATH']}"}
 
     def translated(self, name: str, word: str) -> str:
@@ -85,7 +101,9 @@ class Native:
         places = {target: source for source, target, _ in self.composed.services[name].mounts}
         if places:  # the longest first, and in one pass: a path here may hold a path there
             inside = "|".join(re.escape(target) for target in sorted(places, key=len, reverse=True))
-            word = re.sub(rf"(?<![\w./-])({inside})\b", lambda found: self._place(places[found[1]]), word)
+            word = re.sub(
+                rf"(?<![\w./-])({inside})\b", lambda found: self._place(places[found[1]]), word
+            )
         word = word.replace("/run/secrets", str(self.docker / "secrets"))
         for (host, port), here in self.ports.items():
             word = re.sub(rf"(?<![\w.-]){host}:{port}\b", f"127.0.0.1:{here}", word)
@@ -95,14 +113,26 @@ class Native:
         return "127.0.0.1" if word == "0.0.0.0" else word.replace("=0.0.0.0", "=127.0.0.1")
 
     def _place(self, source: str) -> str:
-        return str((self.docker / source if source.startswith(".") else self.folder / source).resolve())
+        return str(
+            (self.docker / source if source.startswith(".") else self.folder / source).resolve()
+        )
 
     def command(self, name: str) -> list[str]:
         """How a service is started here."""
         words = [self.translated(name, word) for word in self.composed.services[name].command]
         if name == "postgres":
             data, port = str(self.folder / "postgres"), str(self.port("postgres", 5432))
-            return [str(POSTGRES / "postgres"), "-D", data, "-h", "127.0.0.1", "-p", port, "-k", data]
+            return [
+                str(POSTGRES / "postgres"),
+                "-D",
+                data,
+                "-h",
+                "127.0.0.1",
+                "-p",
+                port,
+                "-k",
+                data,
+            ]
         if name == "prometheus":
             listens = f"127.0.0.1:{self.port('prometheus', 9090)}"
             return ["prometheus", *words, f"--web.listen-address={listens}"]
@@ -145,7 +175,9 @@ class Native:
         while waiting:
             name = next(n for n in waiting if not set(self._waits(n)) & set(waiting))
             for other, wanted in self._waits(name).items():
-                self.until_healthy(other) if wanted == "service_healthy" else self._until_done(other)
+                self.until_healthy(other) if wanted == "service_healthy" else self._until_done(
+                    other
+                )
             waiting.remove(name)
             self.start(name)
         for name in self._wanted:
@@ -163,21 +195,41 @@ class Native:
 
     def healthy(self, name: str) -> bool:
         """Whether the health check of the file passes now."""
-        check = [self.translated(name, word) for word in self.composed.services[name].said["healthcheck"]["test"][1:]]
+        check = [
+            self.translated(name, word)
+            for word in self.composed.services[name].said["healthcheck"]["test"][1:]
+        ]
         if check[0] == "wget":  # the image has it, this machine may not
-            check = ["python", "-c", f"import urllib.request as u; u.urlopen({check[-1]!r}, timeout=5)"]
+            check = [
+                "python",
+                "-c",
+                f"import urllib.request as u; u.urlopen({check[-1]!r}, timeout=5)",
+            ]
         if check[0] == "pg_isready":
-            check = [str(POSTGRES / "pg_isready"), *check[1:], "-p", str(self.port("postgres", 5432))]
+            check = [
+                str(POSTGRES / "pg_isready"),
+                *check[1:],
+                "-p",
+                str(self.port("postgres", 5432)),
+            ]
         if check[0] == "redis-cli":
             check = [str(REDIS / "redis-cli"), "-p", str(self.port("redis", 6379)), *check[1:]]
         program = check[0] if "/" in check[0] else str(PROGRAMS / check[0])
         done = subprocess.run(
-            [program, *check[1:]], env=self.environment(name), cwd=self.folder, capture_output=True, check=False
+            [program, *check[1:]],
+            env=self.environment(name),
+            cwd=self.folder,
+            capture_output=True,
+            check=False,
         )
         return done.returncode == 0
 
     def wait(
-        self, what: str, seconds: float, ready: Callable[[], object], why_not: Callable[[], str] = lambda: ""
+        self,
+        what: str,
+        seconds: float,
+        ready: Callable[[], object],
+        why_not: Callable[[], str] = lambda: "",
     ) -> float:
         """Poll until `ready`; the seconds that it took.
 
@@ -186,7 +238,9 @@ class Native:
         """
         began = time.monotonic()
         while not ready():
-            assert time.monotonic() - began < seconds, f"not within {seconds:.0f} s: {what}. {why_not()}"
+            assert time.monotonic() - began < seconds, (
+                f"not within {seconds:.0f} s: {what}. {why_not()}"
+            )
             time.sleep(1)
         return time.monotonic() - began
 
@@ -203,12 +257,15 @@ class Native:
         """The end of every log."""
         logs = sorted((self.folder / "logs").glob("*.log"))
         return "\n".join(
-            f"--- {log.stem}\n" + "\n".join(log.read_text(errors="replace").splitlines()[-count:]) for log in logs
+            f"--- {log.stem}\n" + "\n".join(log.read_text(errors="replace").splitlines()[-count:])
+            for log in logs
         )
 
     def _waits(self, name: str) -> dict[str, str]:
         said = self.composed.services[name].said.get("depends_on", {})
-        return {other: wanted["condition"] for other, wanted in said.items() if other not in LEFT_OUT}
+        return {
+            other: wanted["condition"] for other, wanted in said.items() if other not in LEFT_OUT
+        }
 
     def _until_done(self, name: str) -> None:
         self.wait(f"{name} has run", START_SECONDS, lambda: self.processes[name].poll() is not None)
@@ -252,13 +309,26 @@ class Native:
             self.folder.chmod(0o755)
             password.chmod(0o644)
             os.chown(data, pwd.getpwnam(user).pw_uid, -1)
-        initdb = [POSTGRES / "initdb", "-D", data, "-U", said["POSTGRES_USER"], "--pwfile", password, "--no-sync"]
+        initdb = [
+            POSTGRES / "initdb",
+            "-D",
+            data,
+            "-U",
+            said["POSTGRES_USER"],
+            "--pwfile",
+            password,
+            "--no-sync",
+        ]
         subprocess.run(
             [*initdb, "--auth=scram-sha-256", "--encoding=utf8", "--locale=C"],
             user=user, cwd="/", check=True, stdout=subprocess.DEVNULL,
         )  # fmt: skip
-        script = (DOCKER / "postgres" / "databases.sql").read_text() + f"CREATE DATABASE {said['POSTGRES_DB']};\n"
-        lines = "".join(line for line in script.splitlines(keepends=True) if not line.startswith("--"))
+        script = (
+            DOCKER / "postgres" / "databases.sql"
+        ).read_text() + f"CREATE DATABASE {said['POSTGRES_DB']};\n"
+        lines = "".join(
+            line for line in script.splitlines(keepends=True) if not line.startswith("--")
+        )
         for statement in lines.strip().splitlines():
             subprocess.run(
                 [POSTGRES / "postgres", "--single", "-D", data, "postgres"],
@@ -276,7 +346,11 @@ class Native:
             text = self.translated(name, path.read_text())
             for (host, port), here in self.ports.items():
                 text = text.replace(f"host: {host}, port: {port}", f"host: 127.0.0.1, port: {here}")
-                text = re.sub(rf"(https?_port) {port}\b", rf"\1 {here}", text) if host == name else text
+                text = (
+                    re.sub(rf"(https?_port) {port}\b", rf"\1 {here}", text)
+                    if host == name
+                    else text
+                )
             path.write_text(text)
 
 

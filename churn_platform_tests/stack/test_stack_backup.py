@@ -17,7 +17,9 @@ from churn_platform_tests.stack.native import POSTGRES, PROGRAMS
 
 pytestmark = [
     pytest.mark.stack,
-    pytest.mark.skipif(not os.environ.get("CHURN_STACK_BACKUP"), reason="CHURN_STACK_BACKUP=1 asks for it"),
+    pytest.mark.skipif(
+        not os.environ.get("CHURN_STACK_BACKUP"), reason="CHURN_STACK_BACKUP=1 asks for it"
+    ),
 ]
 STOPPED = ("dagster-daemon", "dagster-webserver", "dagster-code", "exporter", "api", "mlflow")
 VOLUMES = {"home": "home.tar.gz", "mlflow": "mlflow.tar.gz"}
@@ -28,7 +30,9 @@ def january_done(stack, opened):
     """The first month is in production, also when this file is run alone."""
     if not promoted(opened(), 1, JANUARY):
         drop(stack, JANUARY)
-        stack.wait("version 1 is in production", 8 * MINUTES, lambda: promoted(opened(), 1, JANUARY))
+        stack.wait(
+            "version 1 is in production", 8 * MINUTES, lambda: promoted(opened(), 1, JANUARY)
+        )
 
 
 def postgres(stack, program, *words, **options):
@@ -43,7 +47,11 @@ def tar(stack, *words):
 
 
 def test_a_stack_made_anew_from_its_backup_agrees_and_serves(stack, opened):
-    before, version, made = runs(stack), opened().registry.alias("production"), stack.folder / "backup"
+    before, version, made = (
+        runs(stack),
+        opened().registry.alias("production"),
+        stack.folder / "backup",
+    )
     made.mkdir()
     for name in STOPPED:
         stack.stop(name)
@@ -57,7 +65,9 @@ def test_a_stack_made_anew_from_its_backup_agrees_and_serves(stack, opened):
 
     stack.start("postgres")
     stack.until_healthy("postgres")
-    postgres(stack, "psql", "-d", "postgres", "-q", "-f", made / "postgres.sql", capture_output=True)
+    postgres(
+        stack, "psql", "-d", "postgres", "-q", "-f", made / "postgres.sql", capture_output=True
+    )
     for file in VOLUMES.values():
         tar(stack, "-xzf", made / file)
     took = stack.wait("everything is back", 4 * MINUTES, lambda: back(stack))
@@ -66,7 +76,11 @@ def test_a_stack_made_anew_from_its_backup_agrees_and_serves(stack, opened):
     assert opened().registry.alias("production") == version
     churn = [PROGRAMS / "churn", "verify", "--deep", "--json"]
     said = subprocess.run(
-        churn, env=stack.environment("dagster-code"), cwd=stack.home, capture_output=True, check=False
+        churn,
+        env=stack.environment("dagster-code"),
+        cwd=stack.home,
+        capture_output=True,
+        check=False,
     )
     assert json.loads(said.stdout)["breaks"] == []
     stack.wait("the API answers", MINUTES, lambda: predict(stack).status_code == 200)

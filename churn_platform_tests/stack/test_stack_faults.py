@@ -14,7 +14,15 @@ import psutil
 import pytest
 
 from churn_platform_tests.real_months import FEBRUARY, JANUARY
-from churn_platform_tests.stack.asking import MINUTES, drop, due, predict, promoted, runs, until_all_answer
+from churn_platform_tests.stack.asking import (
+    MINUTES,
+    drop,
+    due,
+    predict,
+    promoted,
+    runs,
+    until_all_answer,
+)
 from churn_platform_tests.test_dashboards import expressions
 
 pytestmark = pytest.mark.stack
@@ -25,13 +33,17 @@ def january_done(stack, opened):
     """The first month is in production, also when this file is run alone."""
     if not promoted(opened(), 1, JANUARY):
         drop(stack, JANUARY)
-        stack.wait("version 1 is in production", 8 * MINUTES, lambda: promoted(opened(), 1, JANUARY))
+        stack.wait(
+            "version 1 is in production", 8 * MINUTES, lambda: promoted(opened(), 1, JANUARY)
+        )
 
 
 def test_a_month_is_completed_through_faults_of_everything_around_it(stack, opened):
     """Postgres restarts within a run, MLflow is away while a model is trained, the daemon and a worker are killed."""
     drop(stack, FEBRUARY)
-    stack.wait("February's run has started", 3 * MINUTES, lambda: ("monthly", "STARTED") in runs(stack))
+    stack.wait(
+        "February's run has started", 3 * MINUTES, lambda: ("monthly", "STARTED") in runs(stack)
+    )
     time.sleep(5)
     stack.stop("postgres", signal.SIGINT)  # a fast shutdown: every connection is cut
     time.sleep(3)
@@ -43,7 +55,10 @@ def test_a_month_is_completed_through_faults_of_everything_around_it(stack, open
     def training():
         try:
             return any(job == "retraining" and status == "STARTED" for job, status in runs(stack))
-        except (httpx.HTTPError, AssertionError):  # the webserver finds its database again by itself
+        except (
+            httpx.HTTPError,
+            AssertionError,
+        ):  # the webserver finds its database again by itself
             return False
 
     stack.wait("February's retraining has started", 8 * MINUTES, training)
@@ -63,7 +78,10 @@ def test_a_month_is_completed_through_faults_of_everything_around_it(stack, open
     answers = [predict(stack).status_code for _ in range(20)]
     assert answers.count(200) == 20
     took = stack.wait(
-        "version 2 is in production", 10 * MINUTES, lambda: promoted(opened(), 2, FEBRUARY), lambda: due(opened())
+        "version 2 is in production",
+        10 * MINUTES,
+        lambda: promoted(opened(), 2, FEBRUARY),
+        lambda: due(opened()),
     )
     stack.figures["seconds_to_production_with_faults"] = round(took)
     assert stack.restarts["dagster-daemon"] >= 1
@@ -87,33 +105,49 @@ def test_embedded_and_stack_come_to_the_same_decisions_scores_and_digests(stack,
     there, here = opened(), embedded
     told = {"decided_at", "at", "time", "duration_seconds"}
     for month in (JANUARY, FEBRUARY):
-        mine, other = ([d for d in h.records.decisions() if d["as_of"] == month.isoformat()] for h in (there, here))
-        strip = [{key: value for key, value in d.items() if key not in told} for d in (*mine, *other)]
+        mine, other = (
+            [d for d in h.records.decisions() if d["as_of"] == month.isoformat()]
+            for h in (there, here)
+        )
+        strip = [
+            {key: value for key, value in d.items() if key not in told} for d in (*mine, *other)
+        ]
         assert len(strip) == 2
         assert strip[0] == strip[1]
         left, right = there.records.frame("scores", month), here.records.frame("scores", month)
         assert list(left.columns) == list(right.columns)
-        np.testing.assert_array_equal(left["probability"].to_numpy(), right["probability"].to_numpy())
+        np.testing.assert_array_equal(
+            left["probability"].to_numpy(), right["probability"].to_numpy()
+        )
         digest = [h.records.read("training_dataset", month)["digest"] for h in (there, here)]
         assert digest[0] == digest[1]
     for version in (1, 2):
         left, right = (h.releases.manifest(version).model_dump() for h in (there, here))
         # These two tell when they were made; what the model answers is in the golden predictions.
         for manifest in (left, right):
-            del manifest["created_at"], manifest["files"]["model.skops"], manifest["files"]["passport.json"]
+            del (
+                manifest["created_at"],
+                manifest["files"]["model.skops"],
+                manifest["files"]["passport.json"],
+            )
         assert left == right
 
 
 def test_the_ledger_holds_one_promotion_of_each_version_and_is_sound(stack, opened):
     home = opened()
     assert home.ledger.verify(home.releases.pointer().ledger_head) is None
-    acts = [json.loads(line)["act"] for line in (stack.home / "ledger" / "receipts.jsonl").read_text().splitlines()]
+    acts = [
+        json.loads(line)["act"]
+        for line in (stack.home / "ledger" / "receipts.jsonl").read_text().splitlines()
+    ]
     assert acts.count("promotion done") == 2
 
 
 def test_people_were_told_of_both_promotions_once(stack, told):
     _, messages = told
-    stack.wait("both messages came", MINUTES, lambda: sum("romoted" in m["title"] for m in messages) >= 2)
+    stack.wait(
+        "both messages came", MINUTES, lambda: sum("romoted" in m["title"] for m in messages) >= 2
+    )
     titles = [message["title"] for message in messages if "romoted" in message["title"]]
     assert len(titles) == len(set(titles)) == 2, [message["title"] for message in messages]
 

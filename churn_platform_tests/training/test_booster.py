@@ -20,7 +20,9 @@ def trained():
     rows = random.normal(size=(400, 6))
     rows[random.random(rows.shape) < 0.1] = np.nan
     labels = np.nan_to_num(rows[:, 0]) + random.normal(size=400) > 0
-    model = lightgbm.LGBMClassifier(n_estimators=30, num_leaves=7, n_jobs=1, verbose=-1).fit(rows, labels)
+    model = lightgbm.LGBMClassifier(n_estimators=30, num_leaves=7, n_jobs=1, verbose=-1).fit(
+        rows, labels
+    )
     return model.booster_, rows
 
 
@@ -38,7 +40,10 @@ def test_probabilities_are_bit_for_bit_those_of_the_package(trained, ours):
 
 def test_contributions_are_those_of_the_package_without_the_base(trained, ours):
     booster, rows = trained
-    assert ours.contributions(rows).tolist() == booster.predict(rows, pred_contrib=True)[:, :-1].tolist()
+    assert (
+        ours.contributions(rows).tolist()
+        == booster.predict(rows, pred_contrib=True)[:, :-1].tolist()
+    )
     assert ours.contributions(rows[:1]).shape == (1, 6)
 
 
@@ -69,7 +74,9 @@ def test_neither_the_package_nor_scikit_learn_is_imported(trained, tmp_path):
         "heavy = {'lightgbm', 'sklearn', 'pandas', 'pyarrow', 'scipy'} & set(sys.modules)\n"
         "print(json.dumps([found.tolist(), sorted(heavy)]))"
     )
-    done = subprocess.run([sys.executable, "-c", script, str(text)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(text)], capture_output=True, text=True, check=True
+    )
     [probability], heavy = json.loads(done.stdout)
     assert probability == trained[0].predict(np.zeros((1, 6)))[0]
     assert heavy == []

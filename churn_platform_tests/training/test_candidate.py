@@ -36,14 +36,21 @@ def files(candidate):
     """A version's files as the registry keeps them."""
     entities = io.BytesIO()
     np.save(entities, candidate.training_entities)
-    contents = (candidate.model.to_bytes(), json.dumps(candidate.passport).encode(), entities.getvalue(), b"{}")
+    contents = (
+        candidate.model.to_bytes(),
+        json.dumps(candidate.passport).encode(),
+        entities.getvalue(),
+        b"{}",
+    )
     return dict(zip(FILES, contents, strict=True))
 
 
 def leaking(dataset):
     """The dataset with every holdout row among the training rows too."""
     copied = dataset.frame[dataset.frame["holdout"]].assign(holdout=False)
-    return TrainingDataset(pd.concat([dataset.frame, copied], ignore_index=True), dataset.window, dataset.digest)
+    return TrainingDataset(
+        pd.concat([dataset.frame, copied], ignore_index=True), dataset.window, dataset.digest
+    )
 
 
 def test_the_passport_says_what_the_candidate_is_and_has_seen(gym, two_months, candidate):
@@ -53,10 +60,17 @@ def test_the_passport_says_what_the_candidate_is_and_has_seen(gym, two_months, c
     assert (passport["as_of"], passport["months"]) == ("2024-02-29", ["2024-02-29"])
     assert passport["training_rows"] == len(train)
     assert passport["training_churners"] == int(train["label"].sum())
-    assert (passport["dataset_digest"], passport["contract_hash"]) == (two_months.digest, gym.model_hash)
+    assert (passport["dataset_digest"], passport["contract_hash"]) == (
+        two_months.digest,
+        gym.model_hash,
+    )
     assert passport["threshold"] == candidate.model.threshold
     assert [feature["name"] for feature in passport["features"]] == list(gym.features)
-    assert passport["digest"] == candidate.digest == candidate_digest(two_months, Recipe.of(gym), "code")
+    assert (
+        passport["digest"]
+        == candidate.digest
+        == candidate_digest(two_months, Recipe.of(gym), "code")
+    )
     assert json.loads(json.dumps(passport)) == passport
     assert candidate.version is None
 
@@ -80,12 +94,16 @@ def test_its_metrics_are_those_of_the_holdout_rows(gym, two_months, candidate):
 def test_the_same_data_recipe_and_code_make_the_same_candidate(gym, two_months, candidate):
     again = fit_candidate(gym, two_months, "code")
     assert again.passport == candidate.passport
-    assert np.array_equal(again.model.probability(two_months.frame), candidate.model.probability(two_months.frame))
+    assert np.array_equal(
+        again.model.probability(two_months.frame), candidate.model.probability(two_months.frame)
+    )
     assert again.model.threshold == candidate.model.threshold
 
 
 @pytest.mark.parametrize("algorithm", ["logistic_regression", "lightgbm"])
-def test_nothing_of_a_candidate_but_its_metrics_hangs_on_the_holdout(declare, month, dataset_of, algorithm):
+def test_nothing_of_a_candidate_but_its_metrics_hangs_on_the_holdout(
+    declare, month, dataset_of, algorithm
+):
     contract = declare(policy={"training": {"algorithm": algorithm}})
     dataset = dataset_of(contract, month(customers=600, seed=1))
     frame = dataset.frame.copy()
@@ -95,7 +113,9 @@ def test_nothing_of_a_candidate_but_its_metrics_hangs_on_the_holdout(declare, mo
     honest = fit_candidate(contract, dataset, "code")
     other = fit_candidate(contract, dataclasses.replace(dataset, frame=frame), "code")
     assert other.passport["metrics"]["auc"] != honest.passport["metrics"]["auc"]
-    assert np.array_equal(other.model.probability(dataset.frame), honest.model.probability(dataset.frame))
+    assert np.array_equal(
+        other.model.probability(dataset.frame), honest.model.probability(dataset.frame)
+    )
     assert other.model.threshold == honest.model.threshold
     assert np.array_equal(other.training_entities, honest.training_entities)
 
@@ -128,10 +148,16 @@ def test_anything_else_changes_the_digest(declare, gym, two_months):
 
 def test_a_candidate_is_the_same_again_from_its_files(two_months, candidate, files):
     again = candidate_of(files, version=4)
-    assert (again.version, again.digest, again.passport) == (4, candidate.digest, candidate.passport)
+    assert (again.version, again.digest, again.passport) == (
+        4,
+        candidate.digest,
+        candidate.passport,
+    )
     assert again.model.features == candidate.model.features
     assert np.array_equal(again.training_entities, candidate.training_entities)
-    assert np.array_equal(again.model.probability(two_months.frame), candidate.model.probability(two_months.frame))
+    assert np.array_equal(
+        again.model.probability(two_months.frame), candidate.model.probability(two_months.frame)
+    )
 
 
 def test_a_model_file_that_is_none_is_refused(files):
@@ -157,7 +183,9 @@ def test_the_first_month_has_no_forward_scores(gym, month, dataset_of):
     assert forward_scores(gym, dataset_of(gym, month(customers=50))) is None
 
 
-def test_a_month_before_with_too_few_churners_has_no_forward_scores_and_stops_nothing(gym, month, dataset_of):
+def test_a_month_before_with_too_few_churners_has_no_forward_scores_and_stops_nothing(
+    gym, month, dataset_of
+):
     quiet = month(customers=200).assign(label=False)
     dataset = dataset_of(gym, quiet, month(dt.date(2024, 2, 29), customers=200, seed=2))
     assert len(dataset.forward_rows()) > 100
@@ -172,7 +200,9 @@ def test_a_refit_on_shuffled_labels_is_at_chance_without_a_leak(boosted, month, 
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_a_refit_on_shuffled_labels_shows_holdout_rows_among_the_training_rows(boosted, month, dataset_of, seed):
+def test_a_refit_on_shuffled_labels_shows_holdout_rows_among_the_training_rows(
+    boosted, month, dataset_of, seed
+):
     refit = shuffled_refit(boosted, leaking(dataset_of(boosted, month(seed=seed))))
     assert chance_p_value(refit.labels, refit.scores) < 1e-6
     assert auc(refit.labels, refit.scores) > 0.65

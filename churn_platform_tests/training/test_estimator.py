@@ -80,7 +80,9 @@ def test_the_out_of_fold_scores_come_from_models_that_did_not_see_the_row():
 
 def test_one_seed_makes_one_model_and_another_seed_other_folds(linear):
     x, y = linear
-    first, again, other = (SigmoidCalibrated(LogisticRegression(), seed).fit(x, y) for seed in (1, 1, 2))
+    first, again, other = (
+        SigmoidCalibrated(LogisticRegression(), seed).fit(x, y) for seed in (1, 1, 2)
+    )
     assert np.array_equal(first.predict_proba(x), again.predict_proba(x))
     assert not np.array_equal(first.out_of_fold_, other.out_of_fold_)
 
@@ -99,7 +101,9 @@ def test_contributions_to_a_linear_model_are_exact(linear):
     x, y = linear
     fitted = SigmoidCalibrated(LogisticRegression()).fit(x, y)
     weights = fitted.estimator_.coef_[0]
-    assert np.allclose(fitted.contributions(x), fitted.slope_ * weights * (x - x.mean(axis=0)), atol=1e-9)
+    assert np.allclose(
+        fitted.contributions(x), fitted.slope_ * weights * (x - x.mean(axis=0)), atol=1e-9
+    )
 
 
 def test_contributions_to_lightgbm_and_its_expected_value_sum_to_the_log_odds(linear):
@@ -152,7 +156,9 @@ def test_log_odds_stay_finite_at_0_and_1():
 )  # fmt: skip
 def test_each_algorithm_has_its_recipe_and_the_seed(algorithm, name, fixed):
     classifier = (
-        build_pipeline(algorithm, (("tier", "category"), ("fee", "float")), 11).named_steps["classify"].estimator
+        build_pipeline(algorithm, (("tier", "category"), ("fee", "float")), 11)
+        .named_steps["classify"]
+        .estimator
     )
     assert type(classifier).__name__ == name
     assert {**fixed, "random_state": 11}.items() <= classifier.get_params().items()

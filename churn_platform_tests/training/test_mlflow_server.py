@@ -15,7 +15,11 @@ def nobody():
 
 
 def test_a_server_that_is_away_is_told_with_its_address(tmp_path, nobody):
-    assert MlflowServer(tmp_path, nobody + "/").away().startswith(f"MLflow at {nobody} does not answer (")
+    assert (
+        MlflowServer(tmp_path, nobody + "/")
+        .away()
+        .startswith(f"MLflow at {nobody} does not answer (")
+    )
     assert ModelRegistry(tmp_path, "gym_churn").away() is None  # the home's own store is a file
 
 
@@ -23,7 +27,9 @@ def test_no_answer_is_not_the_same_as_no_alias(tmp_path, nobody, monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     registry = ModelRegistry(tmp_path, "gym_churn", nobody)
     for ask in (lambda: registry.alias(PRODUCTION), lambda: registry.files(1), registry.prepare):
-        with pytest.raises(StoreDown, match=rf"^MLflow at {nobody} did not answer as it should \(.*\): check"):
+        with pytest.raises(
+            StoreDown, match=rf"^MLflow at {nobody} did not answer as it should \(.*\): check"
+        ):
             ask()
     assert not (tmp_path / MARKER).exists()
 
@@ -31,7 +37,8 @@ def test_no_answer_is_not_the_same_as_no_alias(tmp_path, nobody, monkeypatch):
 def test_a_home_with_models_of_its_own_asks_no_server(january_decided, nobody):
     registry = ModelRegistry(january_decided.folder, "gym_churn", nobody)
     with pytest.raises(
-        UsageError, match=r"in its own MLflow store \(.*mlflow\.db\), and CHURN_MLFLOW_URI names a server"
+        UsageError,
+        match=r"in its own MLflow store \(.*mlflow\.db\), and CHURN_MLFLOW_URI names a server",
     ):
         registry.alias(PRODUCTION)
     with pytest.raises(UsageError, match="in its own MLflow store"):
@@ -44,6 +51,8 @@ def test_a_home_whose_models_are_on_a_server_makes_no_store_of_its_own(tmp_path)
     check_place(tmp_path, on_server=True)
     registry = ModelRegistry(tmp_path, "gym_churn")
     for ask in (lambda: registry.alias(PRODUCTION), lambda: registry.files(1), registry.prepare):
-        with pytest.raises(UsageError, match="on an MLflow server, and CHURN_MLFLOW_URI is not set"):
+        with pytest.raises(
+            UsageError, match="on an MLflow server, and CHURN_MLFLOW_URI is not set"
+        ):
             ask()
     assert not (tmp_path / "mlflow.db").exists()

@@ -39,7 +39,9 @@ def rows(month):
 
     def draw(customers, seed):
         city = np.random.default_rng(seed).geometric(0.1, customers)
-        return month(customers=customers, seed=seed).assign(city=[f"c{n}" for n in city], nothing=np.nan)
+        return month(customers=customers, seed=seed).assign(
+            city=[f"c{n}" for n in city], nothing=np.nan
+        )
 
     return draw
 
@@ -49,7 +51,11 @@ def small_forest():
     """The forest with 20 trees: 300 take 13 s to fit six times and 13 s to write, and show nothing more."""
     forest = estimator._ALGORITHMS["random_forest"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(estimator._ALGORITHMS, "random_forest", lambda seed: forest(seed).set_params(n_estimators=20))
+        patch.setitem(
+            estimator._ALGORITHMS,
+            "random_forest",
+            lambda seed: forest(seed).set_params(n_estimators=20),
+        )
         yield
 
 
@@ -80,7 +86,9 @@ def logistic(fit):
 
 
 def test_the_recipe_is_what_the_contract_asks_for(declare, gym):
-    contract = declare(costs={"missed_churner": 9, "needless_contact": 2}, policy={"training": {"seed": 3}})
+    contract = declare(
+        costs={"missed_churner": 9, "needless_contact": 2}, policy={"training": {"seed": 3}}
+    )
     assert Recipe.of(contract) == Recipe(
         "lightgbm", 3, Recipe.of(gym).features, Costs(missed_churner=9, needless_contact=2)
     )
@@ -119,7 +127,9 @@ def test_a_model_written_and_read_again_is_the_same_bit_for_bit(model, rows):
     again = load_model(model.to_bytes(), model.features)
     assert np.array_equal(again.probability(test), model.probability(test))
     assert again.threshold == model.threshold
-    assert np.array_equal(again.contributions(test[:9]).to_numpy(), model.contributions(test[:9]).to_numpy())
+    assert np.array_equal(
+        again.contributions(test[:9]).to_numpy(), model.contributions(test[:9]).to_numpy()
+    )
 
 
 def test_the_order_of_columns_and_of_rows_does_not_matter(model, rows):
@@ -140,7 +150,9 @@ def test_the_same_rows_and_seed_make_the_same_model(fit, rows, algorithm):
 
 def test_another_seed_makes_another_model(fit, logistic, rows):
     test = rows(50, 8)
-    assert not np.array_equal(fit("logistic_regression", recipe_seed=8).probability(test), logistic.probability(test))
+    assert not np.array_equal(
+        fit("logistic_regression", recipe_seed=8).probability(test), logistic.probability(test)
+    )
 
 
 def test_signal_is_found_and_ranks_the_reasons(model, rows):
@@ -163,7 +175,9 @@ def test_contributions_sum_to_the_log_odds_up_to_one_constant(fit, rows, algorit
 
 def test_a_more_expensive_fee_raises_and_more_visits_lower_the_risk(logistic, rows):
     one = rows(1, 1)
-    many = pd.concat([one.assign(monthly_fee=10.0, visits=5), one.assign(monthly_fee=30.0, visits=15)])
+    many = pd.concat(
+        [one.assign(monthly_fee=10.0, visits=5), one.assign(monthly_fee=30.0, visits=15)]
+    )
     pushes = logistic.contributions(many)
     assert (np.sign(pushes["monthly_fee"]) == [-1, 1]).all()
     assert pushes["visits"].iloc[1] < -1
@@ -172,12 +186,17 @@ def test_a_more_expensive_fee_raises_and_more_visits_lower_the_risk(logistic, ro
 def test_a_category_that_reads_like_another_feature_keeps_its_contribution():
     random = np.random.default_rng(0)
     plan, plan_type = random.choice(["type_x", "other"], 600), random.choice(["x", "y"], 600)
-    frame = pd.DataFrame({"plan": plan, "plan_type": plan_type, "plan_other": random.normal(size=600)}, dtype=object)
+    frame = pd.DataFrame(
+        {"plan": plan, "plan_type": plan_type, "plan_other": random.normal(size=600)}, dtype=object
+    )
     churned = pd.Series(random.random(600) < np.where(plan == "type_x", 0.6, 0.2))
     features = (("plan_other", "float"), ("plan", "category"), ("plan_type", "category"))
     entities = pd.Series(np.arange(600))
     strength = (
-        Recipe("logistic_regression", 7, features, Costs()).fit(frame, churned, entities).contributions(frame).abs()
+        Recipe("logistic_regression", 7, features, Costs())
+        .fit(frame, churned, entities)
+        .contributions(frame)
+        .abs()
     )
     assert strength["plan"].mean() > 0.5
     assert strength[["plan_type", "plan_other"]].mean().max() < 0.2
@@ -194,15 +213,21 @@ def test_the_threshold_follows_the_costs(fit, logistic, rows):
     assert fit("logistic_regression", missed=1.0).threshold > logistic.threshold + 0.1
     test = rows(300, 4)
     answers = logistic.pipeline.predict(model_input(logistic.features, test))
-    assert answers.tolist() == (logistic.probability(test) >= logistic.threshold).astype(int).tolist()
+    assert (
+        answers.tolist() == (logistic.probability(test) >= logistic.threshold).astype(int).tolist()
+    )
 
 
 def test_the_threshold_follows_each_customer_s_own_cost(rows):
     train = rows(600, 1).assign(value=0.5)
     train.loc[train["label"], "value"] = 9.0  # the churners are the ones that are worth keeping
-    own = Recipe("logistic_regression", 7, FEATURES, Costs(missed_churner=ColumnCost(column="value")))
+    own = Recipe(
+        "logistic_regression", 7, FEATURES, Costs(missed_churner=ColumnCost(column="value"))
+    )
     same = Recipe("logistic_regression", 7, FEATURES, Costs(missed_churner=9.0))
-    thresholds = [recipe.fit(train, train["label"], train["member"]).threshold for recipe in (own, same)]
+    thresholds = [
+        recipe.fit(train, train["label"], train["member"]).threshold for recipe in (own, same)
+    ]
     assert thresholds[0] == pytest.approx(thresholds[1])
     cheap = train.assign(value=0.5)
     assert own.fit(cheap, cheap["label"], cheap["member"]).threshold > thresholds[0] + 0.1
@@ -221,7 +246,9 @@ def test_the_rows_of_one_entity_never_calibrate_a_model_that_saw_it(fit, rows):
 def test_too_few_customers_of_one_class_are_an_error_that_says_how_many(rows, churners, others):
     train = rows(churners + others, 1)
     labels = pd.Series([True] * churners + [False] * others)
-    with pytest.raises(DataError, match=f"hold {churners} churners and {others} others; at least 10 of each"):
+    with pytest.raises(
+        DataError, match=f"hold {churners} churners and {others} others; at least 10 of each"
+    ):
         Recipe("logistic_regression", 7, FEATURES, Costs()).fit(train, labels, train["member"])
 
 
@@ -236,7 +263,9 @@ def test_many_rows_of_one_churner_are_one_churner(rows):
 def test_ten_customers_of_each_class_are_enough(rows):
     train = rows(20, 1)
     labels = pd.Series([True] * 10 + [False] * 10)
-    model = Recipe("logistic_regression", 7, FEATURES[1:4], Costs()).fit(train, labels, train["member"])
+    model = Recipe("logistic_regression", 7, FEATURES[1:4], Costs()).fit(
+        train, labels, train["member"]
+    )
     assert np.isfinite(model.probability(train)).all()
 
 
@@ -249,7 +278,9 @@ def test_a_pipeline_reads_numbers_as_floats_and_a_null_category_as_a_word(rows):
             "more": [1, 2],
         }
     )
-    found = model_input((("tier", "category"), ("autopay", "boolean"), ("visits", "integer")), given)
+    found = model_input(
+        (("tier", "category"), ("autopay", "boolean"), ("visits", "integer")), given
+    )
     assert found.columns.tolist() == ["tier", "autopay", "visits"]
     assert found["tier"].tolist() == ["plus", "(none)"]
     assert [str(dtype) for dtype in found.dtypes] == ["object", "float64", "float64"]
@@ -260,10 +291,14 @@ def test_a_pipeline_reads_numbers_as_floats_and_a_null_category_as_a_word(rows):
 @pytest.mark.parametrize(
     ("foreign", "name"), [(Foreign(), "Foreign"), (FunctionTransformer(os.system), "posix.system")]
 )
-def test_a_file_that_names_a_foreign_type_is_refused_and_nothing_of_it_is_built(logistic, foreign, name):
+def test_a_file_that_names_a_foreign_type_is_refused_and_nothing_of_it_is_built(
+    logistic, foreign, name
+):
     hidden = ChurnModel([logistic.pipeline, foreign], FEATURES).to_bytes()
     BUILT.clear()
-    with pytest.raises(IntegrityError, match=rf"types that are not allowed \([^)]*{name}[^)]*\): not loaded"):
+    with pytest.raises(
+        IntegrityError, match=rf"types that are not allowed \([^)]*{name}[^)]*\): not loaded"
+    ):
         load_model(hidden, FEATURES)
     assert BUILT == []
 

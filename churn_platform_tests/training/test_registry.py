@@ -26,7 +26,10 @@ from churn_platform_tests.small_business import FEBRUARY, JANUARY, declared, mlf
 def fitted(january_decided):
     """January's candidate fitted once more, as it was before it was registered."""
     return fit_candidate(
-        january_decided.contract, load_training_dataset(january_decided, JANUARY), code_digest(), made_with()
+        january_decided.contract,
+        load_training_dataset(january_decided, JANUARY),
+        code_digest(),
+        made_with(),
     )
 
 
@@ -40,7 +43,9 @@ def rows(january_decided):
 
 def stored(home, version):
     """The folder in which MLflow keeps a version's model."""
-    uri = home.registry._client().get_model_version_download_uri(home.registry.model_name, str(version))
+    uri = home.registry._client().get_model_version_download_uri(
+        home.registry.model_name, str(version)
+    )
     return Path(uri.removeprefix("file://"))
 
 
@@ -49,7 +54,9 @@ def stored_file(home, version, name):
     return path
 
 
-def test_a_version_is_loaded_with_the_probabilities_it_was_registered_with(january_decided, fitted, rows):
+def test_a_version_is_loaded_with_the_probabilities_it_was_registered_with(
+    january_decided, fitted, rows
+):
     loaded = january_decided.registry.load(1)
     assert loaded.version == 1
     assert loaded.passport == fitted.passport
@@ -102,7 +109,9 @@ def pyfunc(january_decided):
     ],
     ids=["training dataset", "csv", "categorical", "words", "objects", "ready"],
 )  # fmt: skip
-def test_mlflows_own_model_takes_rows_as_they_are_with_the_same_probability(pyfunc, fitted, rows, tmp_path, given):
+def test_mlflows_own_model_takes_rows_as_they_are_with_the_same_probability(
+    pyfunc, fitted, rows, tmp_path, given
+):
     answer = pyfunc(given(rows, tmp_path))
     assert answer.shape == (len(rows), 2)
     np.testing.assert_allclose(answer[:, 1], fitted.model.probability(rows), rtol=0, atol=1e-12)
@@ -111,7 +120,9 @@ def test_mlflows_own_model_takes_rows_as_they_are_with_the_same_probability(pyfu
 def test_mlflows_own_model_takes_the_rows_of_the_lake(january_decided, pyfunc, fitted):
     tables = january_decided.lake.tables(JANUARY)
     rows = tables["members"].merge(tables["visits"], on="member")
-    np.testing.assert_allclose(pyfunc(rows)[:, 1], fitted.model.probability(rows), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(
+        pyfunc(rows)[:, 1], fitted.model.probability(rows), rtol=0, atol=1e-12
+    )
 
 
 def test_the_signature_and_the_feature_schema_name_every_feature_in_order(january_decided, fitted):
@@ -125,22 +136,42 @@ def test_the_signature_and_the_feature_schema_name_every_feature_in_order(januar
         ("hours", "Any"),
     ]
     assert signature.outputs.inputs[0].shape == (-1, 2)
-    schema = {"features": fitted.passport["features"], "contract_hash": january_decided.contract.model_hash}
+    schema = {
+        "features": fitted.passport["features"],
+        "contract_hash": january_decided.contract.model_hash,
+    }
     assert json.loads(stored_file(january_decided, 1, "feature_schema.json").read_text()) == schema
     assert schema["features"][2] == {"name": "has_app", "dtype": "boolean"}
     client = january_decided.registry._client()
     run_id = client.get_model_version("gym_churn", "1").tags["mlflow_run"]
     artifacts = Path(client.get_run(run_id).info.artifact_uri.removeprefix("file://"))
     assert json.loads((artifacts / "feature_schema.json").read_text()) == schema
-    assert sorted(path.name for path in (artifacts / "plots").iterdir()) == ["calibration.png", "lift.png", "roc.png"]
+    assert sorted(path.name for path in (artifacts / "plots").iterdir()) == [
+        "calibration.png",
+        "lift.png",
+        "roc.png",
+    ]
 
 
 def test_the_run_carries_the_metrics_and_the_parameters(january_decided, fitted):
     client = january_decided.registry._client()
     run = client.get_run(client.get_model_version("gym_churn", "1").tags["mlflow_run"]).data
-    metrics = {name: value for name, value in fitted.passport["metrics"].items() if not isinstance(value, list)}
+    metrics = {
+        name: value
+        for name, value in fitted.passport["metrics"].items()
+        if not isinstance(value, list)
+    }
     assert run.metrics == metrics
-    assert {"auc", "pr_auc", "f1", "accuracy", "brier", "log_loss", "lift_at_10", "recall_at_10"} <= set(run.metrics)
+    assert {
+        "auc",
+        "pr_auc",
+        "f1",
+        "accuracy",
+        "brier",
+        "log_loss",
+        "lift_at_10",
+        "recall_at_10",
+    } <= set(run.metrics)
     assert run.params["algorithm"] == "logistic_regression"
     assert run.params["as_of"] == "2024-01-31"
     assert run.params["dataset_digest"] == fitted.passport["dataset_digest"]
@@ -157,7 +188,9 @@ def is_pickle(content):
 
 def test_nothing_in_the_artifact_folder_is_a_pickle(january_decided):
     files = [path for path in (january_decided.folder / "artifacts").rglob("*") if path.is_file()]
-    assert {"model.skops", "passport.json", "training_entities.npy"} <= {path.name for path in files}
+    assert {"model.skops", "passport.json", "training_entities.npy"} <= {
+        path.name for path in files
+    }
     contents = {str(path): path.read_bytes() for path in files}
     for path in files:
         if zipfile.is_zipfile(path):
@@ -177,7 +210,11 @@ def test_a_changed_file_is_named_and_the_version_never_loaded(january_decided_co
     if change == "gone":
         path.unlink()
     else:
-        path.write_bytes(content[:-1] if change == "cut" else content[:-9] + bytes([content[-9] ^ 1]) + content[-8:])
+        path.write_bytes(
+            content[:-1]
+            if change == "cut"
+            else content[:-9] + bytes([content[-9] ^ 1]) + content[-8:]
+        )
     said = rf"Version 1 of gym_churn: {name} does not match the digest recorded when it was registered .*: not loaded"
     with pytest.raises(IntegrityError, match=said):
         january_decided_copy.registry.load(1)
@@ -186,11 +223,15 @@ def test_a_changed_file_is_named_and_the_version_never_loaded(january_decided_co
 @pytest.mark.parametrize("level", [0, 1], ids=["artifacts", "model"])
 def test_a_version_whose_folder_is_gone_is_one_with_changed_files(january_decided_copy, level):
     shutil.rmtree(stored_file(january_decided_copy, 1, "model.skops").parents[level])
-    with pytest.raises(IntegrityError, match=r"^Version 1 of gym_churn: .* does not match the digest recorded"):
+    with pytest.raises(
+        IntegrityError, match=r"^Version 1 of gym_churn: .* does not match the digest recorded"
+    ):
         january_decided_copy.registry.load(1)
 
 
-def test_a_model_of_a_type_that_is_not_ours_is_not_built_even_with_its_digest(january_decided_copy, tmp_path):
+def test_a_model_of_a_type_that_is_not_ours_is_not_built_even_with_its_digest(
+    january_decided_copy, tmp_path
+):
     import hashlib
 
     import skops.io
@@ -199,19 +240,32 @@ def test_a_model_of_a_type_that_is_not_ours_is_not_built_even_with_its_digest(ja
     content = skops.io.dumps(FunctionTransformer(func=subprocess.getoutput))
     stored_file(home, 1, "model.skops").write_bytes(content)
     client = home.registry._client()
-    client.set_model_version_tag("gym_churn", "1", "sha256.model.skops", hashlib.sha256(content).hexdigest())
-    with pytest.raises(IntegrityError, match=r"types that are not allowed \(.*subprocess\.getoutput.*\): not loaded"):
+    client.set_model_version_tag(
+        "gym_churn", "1", "sha256.model.skops", hashlib.sha256(content).hexdigest()
+    )
+    with pytest.raises(
+        IntegrityError,
+        match=r"types that are not allowed \(.*subprocess\.getoutput.*\): not loaded",
+    ):
         home.registry.load(1)
 
 
 def test_the_same_data_recipe_and_code_are_found_and_any_other_is_not(january_decided):
-    dataset, recipe = load_training_dataset(january_decided, JANUARY), Recipe.of(january_decided.contract)
+    dataset, recipe = (
+        load_training_dataset(january_decided, JANUARY),
+        Recipe.of(january_decided.contract),
+    )
     registry = january_decided.registry
     assert registry.find(candidate_digest(dataset, recipe, code_digest())) == 1
     assert registry.find(candidate_digest(dataset, recipe, "other code")) is None
-    assert registry.find(candidate_digest(dataset, dataclasses.replace(recipe, seed=8), code_digest())) is None
     assert (
-        ModelRegistry(january_decided.folder, "other_model").find(candidate_digest(dataset, recipe, code_digest()))
+        registry.find(candidate_digest(dataset, dataclasses.replace(recipe, seed=8), code_digest()))
+        is None
+    )
+    assert (
+        ModelRegistry(january_decided.folder, "other_model").find(
+            candidate_digest(dataset, recipe, code_digest())
+        )
         is None
     )
 
@@ -228,7 +282,9 @@ def test_a_version_that_was_cut_off_before_its_digest_is_never_found(january_dec
     assert home.registry.find(fitted.digest) == 1  # of two alike the first
 
 
-def test_loading_asks_this_homes_store_whatever_mlflow_was_last_set_to(january_decided, tmp_path, monkeypatch):
+def test_loading_asks_this_homes_store_whatever_mlflow_was_last_set_to(
+    january_decided, tmp_path, monkeypatch
+):
     import mlflow
 
     monkeypatch.chdir(tmp_path)
@@ -258,7 +314,10 @@ def test_a_version_is_known_until_it_is_deleted(january_decided_copy):
 
 def test_a_store_that_cannot_be_read_is_not_the_same_as_no_alias(tmp_path):
     (tmp_path / "mlflow.db").write_text("this was a database once")
-    with pytest.raises(IntegrityError, match=r"mlflow\.db cannot be read \(.*file is not a database.*\): restore it"):
+    with pytest.raises(
+        IntegrityError,
+        match=r"mlflow\.db cannot be read \(.*file is not a database.*\): restore it",
+    ):
         ModelRegistry(tmp_path, "gym_churn").alias(PRODUCTION)
 
 
@@ -272,7 +331,9 @@ def test_an_unknown_version_is_wrong_use(january_decided):
         january_decided.registry.load(7)
 
 
-def test_a_candidate_is_logged_to_the_run_that_is_named_and_to_no_other(january_decided_copy, fitted):
+def test_a_candidate_is_logged_to_the_run_that_is_named_and_to_no_other(
+    january_decided_copy, fitted
+):
     home = january_decided_copy
     sample = load_training_dataset(home, JANUARY).training_rows()
     with mlflow_run(home) as old:
@@ -294,7 +355,9 @@ def test_tags_and_the_ledgers_head_are_kept_beside_the_version(january_decided_c
     assert client.get_model_version("gym_churn", "1").tags["ledger_head"] == "a" * 64
 
 
-def test_preparing_again_changes_nothing_and_artifacts_stay_in_the_home(january_decided_copy, tmp_path, monkeypatch):
+def test_preparing_again_changes_nothing_and_artifacts_stay_in_the_home(
+    january_decided_copy, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     home = january_decided_copy
     home.registry.prepare()

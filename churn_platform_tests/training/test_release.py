@@ -69,7 +69,13 @@ def test_a_manifest_needs_every_field(field):
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"version": 0}, {"ledger_head": "abc"}, {"activate_at": "soon"}, {"as_of": "2024-02-30"}, {"reason": "x"}],
+    [
+        {"version": 0},
+        {"ledger_head": "abc"},
+        {"activate_at": "soon"},
+        {"as_of": "2024-02-30"},
+        {"reason": "x"},
+    ],
 )
 def test_a_pointer_refuses_a_wrong_field(wrong):
     assert Pointer.model_validate(POINTER).version == 2
@@ -89,7 +95,20 @@ def test_a_plain_name_can_name_a_file(name):
 
 @pytest.mark.parametrize(
     "name",
-    ["", ".", "..", ".hidden", "a/b", "/etc/passwd", "a\\b", "a b", "a\n", "é", "manifest.json", "manifest.sha256"],
+    [
+        "",
+        ".",
+        "..",
+        ".hidden",
+        "a/b",
+        "/etc/passwd",
+        "a\\b",
+        "a b",
+        "a\n",
+        "é",
+        "manifest.json",
+        "manifest.sha256",
+    ],
 )
 def test_a_path_a_hidden_name_or_the_manifests_own_cannot(name):
     with pytest.raises(ValueError, match="cannot name a file of a release"):

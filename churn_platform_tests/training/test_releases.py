@@ -64,9 +64,14 @@ def test_a_published_version_is_read_back_with_its_digests(tmp_path):
     for name, digest in published.files.items():
         assert sha256_file(releases.path(4, name)) == digest
     assert releases.path(4, "booster.txt").read_bytes() == b"a booster"
-    assert published.features == [FeatureSpec(name="b", dtype="int"), FeatureSpec(name="a", dtype="float")]
+    assert published.features == [
+        FeatureSpec(name="b", dtype="int"),
+        FeatureSpec(name="a", dtype="float"),
+    ]
     assert releases.manifest(4).golden[0].probability == 0.30000000000000004
-    assert names(releases.folder / "4") == sorted([*published.files, "manifest.json", "manifest.sha256"])
+    assert names(releases.folder / "4") == sorted(
+        [*published.files, "manifest.json", "manifest.sha256"]
+    )
     assert names(releases.folder) == ["4"]
 
 
@@ -86,7 +91,12 @@ def test_every_file_is_on_the_disk_before_the_version_appears(tmp_path, monkeypa
     Releases(tmp_path / "releases").publish(1, FILES, FIELDS)
     temporary = events[4]
     assert temporary.startswith(".1.")
-    assert sorted(events[:4]) == ["calibration.json", "manifest.json", "manifest.sha256", "model.txt"]
+    assert sorted(events[:4]) == [
+        "calibration.json",
+        "manifest.json",
+        "manifest.sha256",
+        "model.txt",
+    ]
     assert events[5:] == [f"{temporary} -> 1", "releases"]
 
 
@@ -109,7 +119,9 @@ def test_the_same_content_again_is_left_alone(releases):
 )
 def test_a_version_never_changes_its_content(releases, files, fields):
     standing = releases.manifest(2)
-    with pytest.raises(IntegrityError, match=r"version 2 is published with another content.*register a new one"):
+    with pytest.raises(
+        IntegrityError, match=r"version 2 is published with another content.*register a new one"
+    ):
         releases.publish(2, files, fields)
     assert releases.verify(2) == standing
     assert names(releases.folder) == ["1", "2", "3"]
@@ -117,7 +129,9 @@ def test_a_version_never_changes_its_content(releases, files, fields):
 
 @pytest.mark.parametrize("name", ["../escaped", "/escaped", "manifest.json"])
 def test_a_file_name_cannot_leave_the_release(tmp_path, name):
-    with pytest.raises(DataError, match=r"manifest of version 1 has a wrong files.*cannot name a file"):
+    with pytest.raises(
+        DataError, match=r"manifest of version 1 has a wrong files.*cannot name a file"
+    ):
         Releases(tmp_path / "releases").publish(1, FILES | {name: b"x"}, FIELDS)
     assert [path.name for path in tmp_path.rglob("*")] == ["releases"]
 
@@ -149,7 +163,9 @@ def test_an_error_midway_leaves_nothing_and_the_next_publish_works(tmp_path):
 
 def test_a_publisher_killed_midway_leaves_nothing_readable_and_the_next_publish_works(tmp_path):
     releases = Releases(tmp_path / "releases")
-    publish = multiprocessing.get_context("fork").Process(target=releases.publish, args=(1, DyingFiles(FILES), FIELDS))
+    publish = multiprocessing.get_context("fork").Process(
+        target=releases.publish, args=(1, DyingFiles(FILES), FIELDS)
+    )
     publish.start()
     publish.join()
     assert publish.exitcode == -signal.SIGKILL
@@ -180,7 +196,10 @@ def test_any_changed_byte_of_a_file_is_named_with_both_digests(releases, name):
         target.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
         with pytest.raises(IntegrityError) as caught:
             releases.verify(2)
-        assert f"release 2 was changed: {name} should be {expected} and is {sha256_file(target)};" in str(caught.value)
+        assert (
+            f"release 2 was changed: {name} should be {expected} and is {sha256_file(target)};"
+            in str(caught.value)
+        )
     assert releases.verify(1).version == 1
 
 
@@ -190,14 +209,18 @@ def test_any_changed_byte_of_the_manifest_is_found(releases, name):
     whole = target.read_bytes()
     for at in range(len(whole)):
         target.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
-        with pytest.raises(IntegrityError, match=r"release 2 was changed: manifest\.json should be"):
+        with pytest.raises(
+            IntegrityError, match=r"release 2 was changed: manifest\.json should be"
+        ):
             releases.manifest(2)
 
 
 @pytest.mark.parametrize("name", ["model.txt", "manifest.json", "manifest.sha256"])
 def test_a_removed_file_is_named(releases, name):
     (releases.folder / "2" / name).unlink()
-    with pytest.raises(IntegrityError, match=f"{name} should be .* and is no file; point at another version"):
+    with pytest.raises(
+        IntegrityError, match=f"{name} should be .* and is no file; point at another version"
+    ):
         releases.verify(2)
 
 
@@ -225,17 +248,27 @@ def test_one_version_cannot_stand_in_the_place_of_another(releases):
 def test_a_version_or_file_that_is_not_there_is_wrong_use(releases):
     with pytest.raises(UsageError, match=r"version 9 has no release in .*; there are \[1, 2, 3\]"):
         releases.verify(9)
-    with pytest.raises(UsageError, match=r"version 2 has no file '\.\./1/model\.txt'; it has \['calibration"):
+    with pytest.raises(
+        UsageError, match=r"version 2 has no file '\.\./1/model\.txt'; it has \['calibration"
+    ):
         releases.path(2, "../1/model.txt")
 
 
 def test_each_move_of_the_pointer_names_what_it_replaced(releases):
     assert (releases.pointer(), releases.production()) == (None, None)
     moves = [releases.point(version, **MOVE) for version in (1, 3, 3, 1)]
-    assert [(move.version, move.previous_version) for move in moves] == [(1, None), (3, 1), (3, 1), (1, 3)]
+    assert [(move.version, move.previous_version) for move in moves] == [
+        (1, None),
+        (3, 1),
+        (3, 1),
+        (1, 3),
+    ]
     assert releases.pointer() == moves[-1]
     assert releases.production() == releases.manifest(1)
-    assert json.loads(releases.pointer_file.read_text()) == {"version": 1, "previous_version": 3} | MOVE
+    assert (
+        json.loads(releases.pointer_file.read_text())
+        == {"version": 1, "previous_version": 3} | MOVE
+    )
     assert names(releases.folder) == ["1", "2", "3", "production"]
 
 
@@ -263,7 +296,9 @@ def test_a_pointer_to_a_missing_release_is_an_error_with_the_way_out(releases):
     releases.point(2, **MOVE)
     shutil.rmtree(releases.folder / "2")
     for read in (releases.pointer, releases.production):
-        with pytest.raises(IntegrityError, match=r"names version 2, which has no release; .* one of \[1, 3\]"):
+        with pytest.raises(
+            IntegrityError, match=r"names version 2, which has no release; .* one of \[1, 3\]"
+        ):
             read()
     assert releases.point(3, **MOVE).previous_version == 2
     assert releases.production().version == 3
@@ -274,7 +309,8 @@ def test_a_broken_pointer_is_an_error_with_the_way_out(releases, text):
     releases.pointer_file.write_bytes(text.encode(errors="surrogatepass"))
     for read in (releases.pointer, releases.production, lambda: releases.point(1, **MOVE)):
         with pytest.raises(
-            IntegrityError, match=r"production (is not valid JSON|has a wrong).*; remove it and point at one of"
+            IntegrityError,
+            match=r"production (is not valid JSON|has a wrong).*; remove it and point at one of",
         ):
             read()
     releases.pointer_file.unlink()
@@ -294,6 +330,12 @@ def test_the_server_gets_pydantic_and_nothing_heavier():
         "print(*{name.split('.')[0] for name in set(sys.modules) - before} - sys.stdlib_module_names)"
     )
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    pydantic = {"pydantic", "pydantic_core", "annotated_types", "typing_extensions", "typing_inspection"}
+    pydantic = {
+        "pydantic",
+        "pydantic_core",
+        "annotated_types",
+        "typing_extensions",
+        "typing_inspection",
+    }
     shown = {name for name in run.stdout.split() if not name.startswith("_")}
     assert shown == {"churn_platform", *pydantic}

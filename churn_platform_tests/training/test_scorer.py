@@ -80,7 +80,9 @@ def linear(fit):
 def frame(rows):
     """The rows as the model reads them: the lake's dtypes."""
     dtypes = {"category": object, "boolean": "boolean", "integer": "Int64", "float": "float64"}
-    return pd.DataFrame({name: pd.Series([row[name] for row in rows], dtype=dtypes[d]) for name, d in FEATURES})
+    return pd.DataFrame(
+        {name: pd.Series([row[name] for row in rows], dtype=dtypes[d]) for name, d in FEATURES}
+    )
 
 
 @settings(max_examples=60, deadline=None)
@@ -90,15 +92,21 @@ def test_the_serving_form_answers_as_the_model_does_with_nulls_and_unseen_catego
     expected = model.probability(frame(rows))
     np.testing.assert_allclose(scorer.probability(rows), expected, rtol=0, atol=1e-12)
     np.testing.assert_allclose(scorer.probability(rows[:1]), expected[:1], rtol=0, atol=1e-12)
-    np.testing.assert_allclose(scorer.contributions(rows), model.contributions(frame(rows)), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(
+        scorer.contributions(rows), model.contributions(frame(rows)), rtol=0, atol=1e-12
+    )
 
 
 @settings(max_examples=15, deadline=None)
 @given(rows=ROWS)
 def test_any_other_pipeline_answers_for_plain_rows_as_for_a_frame(linear, rows):
     model, scorer = linear
-    np.testing.assert_allclose(scorer.probability(rows), model.probability(frame(rows)), rtol=0, atol=1e-12)
-    np.testing.assert_allclose(scorer.contributions(rows), model.contributions(frame(rows)), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(
+        scorer.probability(rows), model.probability(frame(rows)), rtol=0, atol=1e-12
+    )
+    np.testing.assert_allclose(
+        scorer.contributions(rows), model.contributions(frame(rows)), rtol=0, atol=1e-12
+    )
 
 
 def test_a_value_is_seen_exactly_when_the_model_was_trained_on_it(boosted, linear):
@@ -126,7 +134,14 @@ def test_a_thousand_rows_at_once_are_what_each_is_alone(boosted, month):
 
 
 def golden(scorer, shift=0.0):
-    row = {"monthly_fee": 20.0, "tier": "plus", "autopay": None, "visits": 3, "city": "c1", "minutes": None}
+    row = {
+        "monthly_fee": 20.0,
+        "tier": "plus",
+        "autopay": None,
+        "visits": 3,
+        "city": "c1",
+        "minutes": None,
+    }
     return [GoldenPrediction(features=row, probability=scorer.probability([row])[0] + shift)]
 
 
@@ -139,7 +154,10 @@ def test_golden_predictions_that_are_reproduced_let_a_release_pass(boosted, line
 def test_a_golden_prediction_that_differs_is_refused_with_both_figures(boosted, shift):
     _, scorer = boosted
     [expected] = golden(scorer, shift)
-    with pytest.raises(IntegrityError, match=rf"golden prediction 1 is 0\.\d+ here and was {expected.probability!r}"):
+    with pytest.raises(
+        IntegrityError,
+        match=rf"golden prediction 1 is 0\.\d+ here and was {expected.probability!r}",
+    ):
         check_golden(scorer, [expected])
 
 

@@ -26,12 +26,20 @@ def fit(month):
 def test_each_frequent_value_has_a_column_and_rare_and_unknown_ones_share_the_last(fit):
     city = np.repeat(["a", "b", "c", "d"], [300, 290, 6, 4])
     form = serving_form(fit((("city", "category"), ("visits", "integer")), city=city))
-    assert form.encodings["city"].model_dump() == {"width": 3, "columns": {"a": 0, "b": 1, "c": 2, "d": 2}, "other": 2}
+    assert form.encodings["city"].model_dump() == {
+        "width": 3,
+        "columns": {"a": 0, "b": 1, "c": 2, "d": 2},
+        "other": 2,
+    }
 
 
 def test_without_rare_values_an_unknown_one_has_no_column(fit):
     form = serving_form(fit((("tier", "category"), ("visits", "integer"))))
-    assert form.encodings["tier"].model_dump() == {"width": 2, "columns": {"basic": 0, "plus": 1}, "other": None}
+    assert form.encodings["tier"].model_dump() == {
+        "width": 2,
+        "columns": {"basic": 0, "plus": 1},
+        "other": None,
+    }
 
 
 def test_an_empty_category_that_was_trained_on_has_its_own_column(fit):

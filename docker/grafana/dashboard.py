@@ -1,4 +1,6 @@
-"""Writes dashboards/churn.json: `python docker/grafana/dashboard.py`. A test holds the two together."""
+"""Writes dashboards/churn.json: `python docker/grafana/dashboard.py`. A test holds the two
+together.
+"""
 
 import json
 import sys
@@ -65,7 +67,9 @@ def dashboard() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _single(number: int, title: str, expression: str, unit: str, red: float | None) -> dict[str, Any]:
+def _single(
+    number: int, title: str, expression: str, unit: str, red: float | None
+) -> dict[str, Any]:
     steps: list[dict[str, Any]] = [{"color": "green", "value": None}]
     steps += [{"color": "red", "value": red}] if red is not None else []
     return {

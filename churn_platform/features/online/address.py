@@ -10,11 +10,19 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 from churn_platform.base.errors import UsageError
 
 Kind = Literal["sqlite", "redis", "postgres"]
-KINDS: dict[str, Kind] = {"redis": "redis", "rediss": "redis", "postgresql": "postgres", "postgres": "postgres"}
+KINDS: dict[str, Kind] = {
+    "redis": "redis",
+    "rediss": "redis",
+    "postgresql": "postgres",
+    "postgres": "postgres",
+}
 PORTS = {"redis": 6379, "postgres": 5432}
 OPTIONS = {"redis": set[str](), "postgres": {"host", "sslmode"}}
 SECRET = "${CHURN_ONLINE_PASSWORD}"  # noqa: S105 - the name of the variable, which Feast's command line replaces
-EXAMPLES = "redis://host:6379/0, rediss://host/0, postgresql://user@host:5432/database, or nothing for SQLite"
+EXAMPLES = (
+    "redis://host:6379/0, rediss://host/0, postgresql://user@host:5432/database, or nothing for"
+    " SQLite"
+)
 WRITE_SECONDS = 30
 
 
@@ -39,13 +47,18 @@ class OnlineAddress:
     sslmode: str = "prefer"
 
     def configuration(self) -> dict[str, Any]:
-        """The `online_store` of feature_store.yaml, with the variable's name in place of the password."""
+        """The `online_store` of feature_store.yaml, with the variable's name in place of the
+        password.
+        """
         return self._section(SECRET if self.password else "")
 
     def with_secret(self) -> dict[str, Any]:
         """The same with the password, for Feast in this process."""
         # Feast splits the string at commas and reads each value as JSON.
-        secret = self.password if self.kind == "postgres" else json.dumps(self.password).replace(",", "\\u002c")
+        if self.kind == "postgres":
+            secret = self.password
+        else:
+            secret = json.dumps(self.password).replace(",", "\\u002c")
         return self._section(secret if self.password else "")
 
     def postgres(self) -> dict[str, Any]:
@@ -63,12 +76,18 @@ class OnlineAddress:
                 "type": "postgres", "host": self.host, "port": self.port, "database": self.database, "user": self.user,
                 "password": secret, "sslmode": self.sslmode, "db_schema": "public",
             }  # fmt: skip
-        parts = [f"{self.host}:{self.port}", f"db={self.database}", f"socket_timeout={WRITE_SECONDS}"]
+        parts = [
+            f"{self.host}:{self.port}",
+            f"db={self.database}",
+            f"socket_timeout={WRITE_SECONDS}",
+        ]
         parts += [f"username={json.dumps(self.user)}"] if self.user else []
         parts += [f"password={secret}"] if secret else []
         parts += ["ssl=true"] if self.tls else []
-        # Without it Feast leaves out rows of the same instant: a correction of a month would never arrive. That an
-        # older month comes after a newer one, `FeatureStore.materialize` prevents for every store.
+        # Without it Feast leaves out rows of the same instant: a correction of a month would
+        # never arrive. That an
+        # older month comes after a newer one, `FeatureStore.materialize` prevents for every
+        # store.
         return {"type": "redis", "connection_string": ",".join(parts), "skip_dedup": True}
 
 
@@ -76,24 +95,33 @@ def online_address(text: str, password: str = "") -> OnlineAddress:
     """The store that a setting names.
 
     Raises:
-        UsageError: it cannot be read, or it holds a password; the message shows the allowed forms, never the value.
+        UsageError: it cannot be read, or it holds a password; the message shows the allowed
+            forms, never the value.
     """
     if not text:
         return OnlineAddress()
     try:
         parts = urlsplit(text)
-        kind, port = KINDS.get(parts.scheme), parts.port
+        kind = KINDS.get(parts.scheme)
+        port = parts.port
     except ValueError:  # whose words may hold a part of a password
-        raise UsageError(f"CHURN_ONLINE_STORE cannot be read as an address: give {EXAMPLES}.") from None
+        raise UsageError(
+            f"CHURN_ONLINE_STORE cannot be read as an address: give {EXAMPLES}."
+        ) from None
     if parts.password is not None:
-        raise UsageError("CHURN_ONLINE_STORE holds a password: put it into CHURN_ONLINE_PASSWORD instead.")
+        raise UsageError(
+            "CHURN_ONLINE_STORE holds a password: put it into CHURN_ONLINE_PASSWORD instead."
+        )
     options = dict(parse_qsl(parts.query))
     host = options.get("host", parts.hostname or "")
     if kind is None or not host or set(options) - OPTIONS[kind]:
         raise UsageError(f"CHURN_ONLINE_STORE is not a store address: give {EXAMPLES}.")
-    database, user = unquote(parts.path.strip("/")), unquote(parts.username or "")
+    database = unquote(parts.path.strip("/"))
+    user = unquote(parts.username or "")
     database = database or ("0" if kind == "redis" else "")
-    if (kind == "redis" and not database.isdecimal()) or (kind == "postgres" and not (database and user)):
+    if (kind == "redis" and not database.isdecimal()) or (
+        kind == "postgres" and not (database and user)
+    ):
         raise UsageError(f"CHURN_ONLINE_STORE names no database or no user: give {EXAMPLES}.")
     return OnlineAddress(
         kind, text, host, port or PORTS[kind], database, user, password, parts.scheme == "rediss",
@@ -111,7 +139,9 @@ def names_store(configuration: Mapping[str, Any], address: OnlineAddress) -> boo
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - whatever YAML holds
-    return value.replace(f",password={SECRET}", "").replace(SECRET, "") if isinstance(value, str) else value
+    if isinstance(value, str):
+        return value.replace(f",password={SECRET}", "").replace(SECRET, "")
+    return value
 
 
 CONNECT_SECONDS = 10
@@ -142,10 +172,16 @@ class PostgresAddress:
         }  # fmt: skip
 
     def registry(self, *, secret: bool = False) -> dict[str, Any]:
-        """The `registry` of feature_store.yaml: with the password's variable, or for this process with the password."""
+        """The `registry` of feature_store.yaml: with the password's variable, or for this
+        process with the password.
+        """
         where = self.where
         target = f"{quote(where.user)}@/{quote(where.database)}?host={quote(where.host)}&port={where.port}"
-        arguments = {"sslmode": where.sslmode, "connect_timeout": CONNECT_SECONDS, **self._password(secret=secret)}
+        arguments = {
+            "sslmode": where.sslmode,
+            "connect_timeout": CONNECT_SECONDS,
+            **self._password(secret=secret),
+        }
         return {
             "registry_type": "sql", "path": f"postgresql+psycopg://{target}",
             "sqlalchemy_config_kwargs": {"connect_args": arguments},
@@ -160,7 +196,9 @@ class PostgresAddress:
         try:
             import psycopg
         except ModuleNotFoundError as error:
-            raise UsageError(f"{error.name} is not installed: install churn-platform[postgres].") from None
+            raise UsageError(
+                f"{error.name} is not installed: install churn-platform[postgres]."
+            ) from None
         try:
             psycopg.connect(**self.connection()).close()
         except psycopg.Error as error:
@@ -174,8 +212,11 @@ class PostgresAddress:
         return {"password": self.where.password if secret else f"${{{self.variable}}}"}
 
 
-def postgres_address(setting: str, text: str, variable: str, password: str) -> PostgresAddress | None:
-    """The database that a setting names, with the password of another variable; None where it is empty.
+def postgres_address(
+    setting: str, text: str, variable: str, password: str
+) -> PostgresAddress | None:
+    """The database that a setting names, with the password of another variable; None where it
+    is empty.
 
     Raises:
         UsageError: it is no such address, or it holds a password; nothing of it is shown.
@@ -189,5 +230,8 @@ def postgres_address(setting: str, text: str, variable: str, password: str) -> P
     except UsageError:
         where = OnlineAddress()
     if where.kind != "postgres":
-        raise UsageError(f"{setting} is not a database address: give {EXAMPLE}, or nothing to keep it in the home.")
+        raise UsageError(
+            f"{setting} is not a database address: give {EXAMPLE}, or nothing to keep it in the"
+            " home."
+        )
     return PostgresAddress(where, variable)

@@ -1,7 +1,8 @@
-"""Feast's Postgres online store: a table a view, one row per feature; requests that wait are read together.
+"""Feast's Postgres online store: a table a view, one row per feature; requests that wait are
+read together.
 
-One connection, one query at a time: whoever asks while it is under way shares the next one, so the cost of a query
-is shared too.
+One connection, one query at a time: whoever asks while it is under way shares the next one, so
+the cost of a query is shared too.
 """
 
 import asyncio
@@ -20,7 +21,8 @@ try:
 except ModuleNotFoundError as error:
     raise UsageError(f"{error.name} is not installed: install churn-platform[postgres].") from None
 
-CONNECT_SECONDS, READ_SECONDS = 2, 2.0
+CONNECT_SECONDS = 2
+READ_SECONDS = 2.0
 PAUSE_SECONDS = 0.2
 Found = dict[bytes, tuple[dict[str, Any], list[int]]]
 
@@ -29,8 +31,11 @@ class PostgresReader:
     """The tables of one contract in one database."""
 
     def __init__(self, contract: Contract, address: OnlineAddress) -> None:
-        self._address, self._key, self._ages = address, entity_key(contract), ages_of(contract)
-        self._features, self._views = tuple(contract.features), len(contract.feature_views)
+        self._address = address
+        self._key = entity_key(contract)
+        self._ages = ages_of(contract)
+        self._features = tuple(contract.features)
+        self._views = len(contract.feature_views)
         self._statement = " UNION ALL ".join(
             f"SELECT {number}, entity_key, feature_name, value, extract(epoch FROM event_ts)::bigint "  # noqa: S608 - names of the contract
             f'FROM public."{contract.name}_{view}" WHERE entity_key = ANY($1)'
@@ -40,7 +45,8 @@ class PostgresReader:
         self._connection: psycopg.AsyncConnection[Any] | None = None
         self._waiting: list[tuple[list[bytes], asyncio.Future[Found]]] = []
         self._reading: asyncio.Task[None] | None = None
-        self._failed_at, self._why = -PAUSE_SECONDS, ""
+        self._failed_at = -PAUSE_SECONDS
+        self._why = ""
 
     async def read(self, keys: Sequence[Key], month: Month) -> list[OnlineRow | None]:
         """The row of each key, None where the store knows no such customer.
@@ -50,8 +56,12 @@ class PostgresReader:
         """
         loop = asyncio.get_running_loop()
         if self._loop is not loop:  # a connection belongs to the loop that made it
-            self._loop, self._connection, self._reading, self._waiting = loop, None, None, []
-        wanted, future = [self._key(key) for key in keys], loop.create_future()
+            self._loop = loop
+            self._connection = None
+            self._reading = None
+            self._waiting = []
+        wanted = [self._key(key) for key in keys]
+        future = loop.create_future()
         self._waiting.append((wanted, future))
         if self._reading is None or self._reading.done():
             self._reading = loop.create_task(self._drain())
@@ -63,7 +73,8 @@ class PostgresReader:
 
     async def _drain(self) -> None:
         while self._waiting:
-            asked, self._waiting = self._waiting, []
+            asked = self._waiting
+            self._waiting = []
             try:
                 found = await self._found(list({key for keys, _ in asked for key in keys}))
             except StoreDown as error:
@@ -83,16 +94,26 @@ class PostgresReader:
                 if self._connection is None:
                     self._connection = await self._connected()
                 cursor = psycopg.AsyncRawCursor(self._connection)
-                rows = await (await cursor.execute(self._statement, [keys], prepare=True, binary=True)).fetchall()
+                rows = await (
+                    await cursor.execute(self._statement, [keys], prepare=True, binary=True)
+                ).fetchall()
         except (psycopg.Error, OSError, TimeoutError) as error:
             self._connection = None
-            said = "no answer in time" if isinstance(error, TimeoutError) else str(error).strip().splitlines()[0]
+            if isinstance(error, TimeoutError):
+                said = "no answer in time"
+            else:
+                said = str(error).strip().splitlines()[0]
             self._failed_at = time.monotonic()
-            self._why = f"Postgres at {self._address.host}:{self._address.port} does not answer ({said}): try again."
+            self._why = (
+                f"Postgres at {self._address.host}:{self._address.port} does not answer"
+                f" ({said}): try again."
+            )
             raise StoreDown(self._why) from None
         found: Found = {}
         for view, key, feature, value, moment in rows:
-            values, moments = found.setdefault(key, (dict.fromkeys(self._features), [0] * self._views))
+            values, moments = found.setdefault(
+                key, (dict.fromkeys(self._features), [0] * self._views)
+            )
             moments[view] = moment
             values[feature] = decoded(value)
         return found
@@ -106,5 +127,8 @@ class PostgresReader:
 
     def _row(self, values: dict[str, Any], moments: list[int], newest: int) -> OnlineRow:
         # a feature that the contract no longer names stays in the store
-        named = values if len(values) == len(self._features) else {name: values[name] for name in self._features}
+        if len(values) == len(self._features):
+            named = values
+        else:
+            named = {name: values[name] for name in self._features}
         return OnlineRow(named, *self._ages(tuple(moments), newest))

@@ -1,6 +1,8 @@
-"""One connection to Redis for one event loop: any number of requests pipelined, each answered in its turn.
+"""One connection to Redis for one event loop: any number of requests pipelined, each answered
+in its turn.
 
-A client library costs 0.2 ms a request for its pools and retries; here a request is one write and one future.
+A client library costs 0.2 ms a request for its pools and retries; here a request is one write
+and one future.
 """
 
 import asyncio
@@ -14,14 +16,21 @@ from churn_platform.base.errors import StoreDown, StoreEmpty, UsageError
 from churn_platform.contract.model import Contract
 from churn_platform.features.online.address import OnlineAddress
 from churn_platform.features.online.rows import Month, OnlineRow, ages_of, values_of
-from churn_platform.features.online.values import Key, decoded, entity_key, field_name, seconds_of
+from churn_platform.features.online.values import (
+    Key,
+    decoded,
+    entity_key,
+    field_name,
+    seconds_of,
+)
 
 try:
     import hiredis
 except ModuleNotFoundError as error:
     raise UsageError(f"{error.name} is not installed: install churn-platform[redis].") from None
 
-CONNECT_SECONDS, READ_SECONDS = 1.0, 1.0
+CONNECT_SECONDS = 1.0
+READ_SECONDS = 1.0
 PAUSE_SECONDS = 0.2
 """After a failed connection requests fail at once for so long: not each of them waits."""
 
@@ -30,10 +39,12 @@ class RedisConnection:
     """Connects when first asked, and again after the connection was lost."""
 
     def __init__(self, address: OnlineAddress, read_seconds: float | None = None) -> None:
-        self._address, self._read_seconds = address, read_seconds or READ_SECONDS
+        self._address = address
+        self._read_seconds = read_seconds or READ_SECONDS
         self._lock = asyncio.Lock()
         self._wire: _Wire | None = None
-        self._failed_at, self._why = -PAUSE_SECONDS, ""
+        self._failed_at = -PAUSE_SECONDS
+        self._why = ""
 
     async def ask(self, commands: bytes, replies: int) -> list[Any]:
         """Send commands that are already encoded; their replies, in order.
@@ -61,14 +72,23 @@ class RedisConnection:
                 async with asyncio.timeout(CONNECT_SECONDS):
                     self._wire = await self._connect()
             except (OSError, TimeoutError, StoreDown) as error:
-                said = f"no answer in {CONNECT_SECONDS:.0f} s" if isinstance(error, TimeoutError) else error
+                said = str(error)
+                if isinstance(error, TimeoutError):
+                    said = f"no answer in {CONNECT_SECONDS:.0f} s"
                 self._failed_at = time.monotonic()
-                self._why = f"Redis at {self._address.host}:{self._address.port} does not answer ({said}): try again."
+                self._why = (
+                    f"Redis at {self._address.host}:{self._address.port} does not answer"
+                    f" ({said}): try again."
+                )
                 raise StoreDown(self._why) from None
             return self._wire
 
     async def _connect(self) -> "_Wire":
-        where, context = self._address, ssl.create_default_context() if self._address.tls else None
+        where = self._address
+        if self._address.tls:
+            context = ssl.create_default_context()
+        else:
+            context = None
         loop = asyncio.get_running_loop()
         _, wire = await loop.create_connection(
             lambda: _Wire(where, self._read_seconds), where.host, where.port, ssl=context
@@ -130,7 +150,8 @@ class _Wire(asyncio.Protocol):
                     return
                 self._replies.append(reply)
             self._waiting.popleft()
-            replies, self._replies = self._replies, []
+            replies = self._replies
+            self._replies = []
             if not future.done():  # the request may have gone away
                 self._settle(future, replies)
         if self._leaving:
@@ -158,7 +179,9 @@ class _Wire(asyncio.Protocol):
         while self._waiting:
             future, _ = self._waiting.popleft()
             if not future.done():
-                future.set_exception(StoreDown(f"{self._where} does not answer ({why}): try again."))
+                future.set_exception(
+                    StoreDown(f"{self._where} does not answer ({why}): try again.")
+                )
 
 
 SIZE = b"*1\r\n$6\r\nDBSIZE\r\n"
@@ -168,15 +191,24 @@ class RedisReader:
     """The hashes of one contract in one Redis database."""
 
     def __init__(self, contract: Contract, address: OnlineAddress) -> None:
-        self._address, self._key, self._ages = address, entity_key(contract), ages_of(contract)
+        self._address = address
+        self._key = entity_key(contract)
+        self._ages = ages_of(contract)
         views = contract.feature_views
-        fields = [field_name(name, feature) for name, view in views.items() for feature in view.features]
-        self._values, self._count = values_of(contract), len(fields)
+        fields = [
+            field_name(name, feature) for name, view in views.items() for feature in view.features
+        ]
+        self._values = values_of(contract)
+        self._count = len(fields)
         fields += [f"_ts:{name}".encode() for name in views]
         self._project = contract.name.encode()
         # HMGET key field...: all but the key is the same in every request.
         self._head = b"*%d\r\n$5\r\nHMGET\r\n" % (len(fields) + 2)
-        self._tail = self._project + b"\r\n" + b"".join(b"$%d\r\n%b\r\n" % (len(name), name) for name in fields)
+        self._tail = (
+            self._project
+            + b"\r\n"
+            + b"".join(b"$%d\r\n%b\r\n" % (len(name), name) for name in fields)
+        )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._connection: RedisConnection | None = None
 
@@ -189,7 +221,10 @@ class RedisReader:
         """
         if not keys:
             return []
-        head, tail, extra, parts = self._head, self._tail, len(self._project), []
+        head = self._head
+        tail = self._tail
+        extra = len(self._project)
+        parts = []
         for key in keys:
             written = self._key(key)
             parts.append(b"%b$%d\r\n%b%b" % (head, len(written) + extra, written, tail))
@@ -197,8 +232,8 @@ class RedisReader:
         rows = [self._row(reply, month.moment) for reply in replies]
         if None in rows and not (await self._ask(SIZE, 1))[0]:
             raise StoreEmpty(
-                f"Redis at {self._address.host}:{self._address.port} holds nothing, it has lost the rows of "
-                f"{month.as_of}: the daemon brings them back, or `churn run`."
+                f"Redis at {self._address.host}:{self._address.port} holds nothing, it has lost"
+                f" the rows of {month.as_of}: the daemon brings them back, or `churn run`."
             )
         return rows
 
@@ -210,12 +245,17 @@ class RedisReader:
 
     async def _ask(self, commands: bytes, replies: int) -> list[Any]:
         loop = asyncio.get_running_loop()
-        if self._connection is None or self._loop is not loop:  # a connection belongs to the loop that made it
-            self._loop, self._connection = loop, RedisConnection(self._address)
+        if (
+            self._connection is None or self._loop is not loop
+        ):  # a connection belongs to the loop that made it
+            self._loop = loop
+            self._connection = RedisConnection(self._address)
         return await self._connection.ask(commands, replies)
 
     def _row(self, reply: list[bytes | None], newest: int) -> OnlineRow | None:
         moments = tuple(map(seconds_of, reply[self._count :]))
         if not any(moments):
             return None
-        return OnlineRow(self._values(map(decoded, reply[: self._count])), *self._ages(moments, newest))
+        return OnlineRow(
+            self._values(map(decoded, reply[: self._count])), *self._ages(moments, newest)
+        )

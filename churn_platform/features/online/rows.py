@@ -13,7 +13,8 @@ class OnlineRow(NamedTuple):
     """What the online store holds of one customer.
 
     Attributes:
-        values: Every feature of the contract in its order; None is a legal null or a row that is not there.
+        values: Every feature of the contract in its order; None is a legal null or a row that
+            is not there.
         as_of: The month of the oldest feature view's row.
         behind: Features whose view has no row, or one of an older month than the newest.
     """
@@ -24,7 +25,9 @@ class OnlineRow(NamedTuple):
 
 
 def all_older(rows: Sequence[OnlineRow | None], contract: Contract) -> bool:
-    """Whether every row is missing or of an older month in all of its views: the store lacks the newest month."""
+    """Whether every row is missing or of an older month in all of its views: the store lacks
+    the newest month.
+    """
     return all(row is None or len(row.behind) == len(contract.features) for row in rows)
 
 
@@ -62,7 +65,8 @@ Ages = Callable[[tuple[int, ...], int], tuple[dt.date, tuple[str, ...]]]
 
 
 def ages_of(contract: Contract) -> Ages:
-    """How old a customer's rows are: from the moment of each view's row (0: none) and the newest month's.
+    """How old a customer's rows are: from the moment of each view's row (0: none) and the
+    newest month's.
 
     The answers are remembered: nearly all customers have the same moments.
     """
@@ -71,7 +75,12 @@ def ages_of(contract: Contract) -> Ages:
     @lru_cache(maxsize=1024)
     def ages(moments: tuple[int, ...], newest: int) -> tuple[dt.date, tuple[str, ...]]:
         oldest = min(moment for moment in moments if moment)
-        late = [name for features, moment in zip(views, moments, strict=True) if moment < newest for name in features]
+        late = [
+            name
+            for features, moment in zip(views, moments, strict=True)
+            if moment < newest
+            for name in features
+        ]
         return dt.datetime.fromtimestamp(oldest, dt.UTC).date(), tuple(late)
 
     return ages

@@ -21,9 +21,13 @@ class FeastReader:
     """Any online store, through one `FeatureStore` that is kept: a new one costs 85 ms."""
 
     def __init__(self, folder: Path, contract: Contract, address: OnlineAddress) -> None:
-        self._folder, self._contract, self._address = folder, contract, address
+        self._folder = folder
+        self._contract = contract
+        self._address = address
         self._store: Any = None
-        self._references = [f"{name}:{f}" for name, view in contract.feature_views.items() for f in view.features]
+        self._references = [
+            f"{name}:{f}" for name, view in contract.feature_views.items() for f in view.features
+        ]
 
     async def read(self, keys: Sequence[Key], month: Month) -> list[OnlineRow | None]:
         """The row of each key, None where the store knows no such customer.
@@ -45,16 +49,21 @@ class FeastReader:
             # Made here, not before: a store that is away must not stop a server from starting.
             self._store = self._store or open_feast(self._folder, self._address)
             answer = self._store.get_online_features(
-                features=self._references, entity_rows=asked, include_feature_view_version_metadata=False
+                features=self._references,
+                entity_rows=asked,
+                include_feature_view_version_metadata=False,
             ).to_dict(include_event_timestamps=True)
         except Exception as error:  # each store's client raises its own kind
             raise StoreDown(f"The online store does not answer ({error}): try again.") from error
         return [self._row(answer, number, month) for number in range(len(keys))]
 
-    def _row(self, answer: Mapping[str, Sequence[Any]], number: int, month: Month) -> OnlineRow | None:
+    def _row(
+        self, answer: Mapping[str, Sequence[Any]], number: int, month: Month
+    ) -> OnlineRow | None:
         """The columns come in another order in each process: read by name."""
         names = list(self._contract.features)
-        # 0 means no row on every store; the status says "present" for an unknown customer on Redis.
+        # 0 means no row on every store; the status says "present" for an unknown customer on
+        # Redis.
         moments = {name: int(answer[f"{name}__ts"][number]) for name in names}
         there = [moment for moment in moments.values() if moment]
         if not there:

@@ -1,4 +1,6 @@
-"""Feast's SQLite online store, read with one statement a call: a table a view, one row per feature."""
+"""Feast's SQLite online store, read with one statement a call: a table a view, one row per
+feature.
+"""
 
 import contextlib
 import datetime as dt
@@ -21,12 +23,18 @@ MANY = 20
 
 
 class SqliteReader:
-    """The database of one home. It never waits for longer than a lock, so it is read without a thread."""
+    """The database of one home.
+
+    It never waits for longer than a lock, so it is read without a thread.
+    """
 
     def __init__(self, contract: Contract, database: Path) -> None:
-        self._database, self._features = database, tuple(contract.features)
+        self._database = database
+        self._features = tuple(contract.features)
         self._views = [tuple(view.features) for view in contract.feature_views.values()]
-        self._key, self._ages, self._values = entity_key(contract), ages_of(contract), values_of(contract)
+        self._key = entity_key(contract)
+        self._ages = ages_of(contract)
+        self._values = values_of(contract)
         self._tables = [f'"{contract.name}_{view}"' for view in contract.feature_views]
         self._connection: sqlite3.Connection | None = None
 
@@ -40,14 +48,20 @@ class SqliteReader:
         found = self._select(wanted)
         if len(wanted) < MANY or not found:
             return self._few(wanted, found, month.moment)
-        # Column by column: a thousand customers are 14,000 rows, and a step in Python for each costs as much as SQLite.
+        # Column by column: a thousand customers are 14,000 rows, and a step in Python for each
+        # costs as much as SQLite.
         numbers, owners, names, values, moments = zip(*found, strict=True)
-        decoded_values, start = list(map(decoded, values)), 0
+        decoded_values = list(map(decoded, values))
+        start = 0
         held: list[tuple[dict[bytes, tuple[Any, ...]], dict[bytes, int]]] = []
         for number, features in enumerate(self._views):
             end = bisect_right(numbers, number)
             part = slice(start, end)
-            held.append(_by_customer(features, owners[part], names[part], decoded_values[part], moments[part]))
+            held.append(
+                _by_customer(
+                    features, owners[part], names[part], decoded_values[part], moments[part]
+                )
+            )
             start = end
         return self._rows(wanted, held, month.moment)
 
@@ -64,24 +78,40 @@ class SqliteReader:
         """Row by row: quicker for one customer."""
         held: dict[bytes, tuple[dict[str, Any], list[int]]] = {}
         for view, owner, name, value, moment in found:
-            values, moments = held.setdefault(owner, (dict.fromkeys(self._features), [0] * len(self._views)))
+            values, moments = held.setdefault(
+                owner, (dict.fromkeys(self._features), [0] * len(self._views))
+            )
             moments[view] = moment if isinstance(moment, int) else _seconds(moment)
             if name in values:  # a feature that the contract no longer names stays in the store
                 values[name] = decoded(value)
         ages = self._ages
         return [
-            OnlineRow(held[owner][0], *ages(tuple(held[owner][1]), newest)) if owner in held else None
+            (
+                OnlineRow(held[owner][0], *ages(tuple(held[owner][1]), newest))
+                if owner in held
+                else None
+            )
             for owner in wanted
         ]
 
     def _rows(
-        self, wanted: list[bytes], held: list[tuple[dict[bytes, tuple[Any, ...]], dict[bytes, int]]], newest: int
+        self,
+        wanted: list[bytes],
+        held: list[tuple[dict[bytes, tuple[Any, ...]], dict[bytes, int]]],
+        newest: int,
     ) -> list[OnlineRow | None]:
         empty = [(None,) * len(features) for features in self._views]
-        parts = [[view.get(key, none) for key in wanted] for (view, _), none in zip(held, empty, strict=True)]
+        parts = [
+            [view.get(key, none) for key in wanted]
+            for (view, _), none in zip(held, empty, strict=True)
+        ]
         ages = zip(*([moments.get(key, 0) for key in wanted] for _, moments in held), strict=True)
         return [
-            OnlineRow(self._values(chain.from_iterable(part)), *self._ages(age, newest)) if any(age) else None
+            (
+                OnlineRow(self._values(chain.from_iterable(part)), *self._ages(age, newest))
+                if any(age)
+                else None
+            )
             for part, age in zip(zip(*parts, strict=True), ages, strict=True)
         ]
 
@@ -101,12 +131,16 @@ class SqliteReader:
         if self._connection is None:
             try:
                 address = f"{self._database.resolve().as_uri()}?mode=ro"
-                opened = sqlite3.connect(address, uri=True, timeout=LOCK_SECONDS, check_same_thread=False)
+                opened = sqlite3.connect(
+                    address, uri=True, timeout=LOCK_SECONDS, check_same_thread=False
+                )
                 # Not mmap, as fast: a file that is truncated under it kills the process.
                 opened.execute(f"PRAGMA cache_size = -{CACHE_KB}")
                 self._connection = opened
             except sqlite3.Error as error:
-                raise StoreDown(f"{self._database} cannot be opened ({error}): materialize feature_views.") from None
+                raise StoreDown(
+                    f"{self._database} cannot be opened ({error}): materialize feature_views."
+                ) from None
         return self._connection
 
 
@@ -117,15 +151,27 @@ def _by_customer(
     values: list[Any],
     moments: tuple[Any, ...],
 ) -> tuple[dict[bytes, tuple[Any, ...]], dict[bytes, int]]:
-    """One view's rows (one per customer and feature) as each customer's values, in the view's order, and moment."""
+    """One view's rows (one per customer and feature) as each customer's values, in the view's
+    order, and moment.
+    """
     width = next((number for number, owner in enumerate(owners) if owner != owners[0]), len(owners))
-    first, count = names[:width], len(owners) // width if width else 0
-    alike = names == first * count and all(owners[place::width] == owners[::width] for place in range(1, width))
+    first = names[:width]
+    count = len(owners) // width if width else 0
+    alike = names == first * count and all(
+        owners[place::width] == owners[::width] for place in range(1, width)
+    )
     if alike and set(features) <= set(first):
         places = [first.index(name) for name in features]
-        own = dict(zip(owners[::width], zip(*(values[place::width] for place in places), strict=True), strict=True))
+        own = dict(
+            zip(
+                owners[::width],
+                zip(*(values[place::width] for place in places), strict=True),
+                strict=True,
+            )
+        )
         return own, dict(zip(own, map(_seconds, moments[::width]), strict=True))
-    # A view that was written in parts, or under another contract; a feature that it no longer names stays in the store.
+    # A view that was written in parts, or under another contract; a feature that it no longer
+    # names stays in the store.
     mixed: dict[bytes, dict[str, Any]] = {}
     when: dict[bytes, int] = {}
     for owner, name, value, moment in zip(owners, names, values, moments, strict=True):

@@ -1,4 +1,6 @@
-"""Notices that the online store has lost the newest month's rows, so the loop writes them again by itself."""
+"""Notices that the online store has lost the newest month's rows, so the loop writes them again
+by itself.
+"""
 
 import asyncio
 import datetime as dt
@@ -13,16 +15,18 @@ from churn_platform.features.online.reader import MARKER, FollowingReader, read_
 from churn_platform.features.online.rows import all_older
 
 if TYPE_CHECKING:
-    from churn_platform.services import Home
+    from churn_platform.services import Services
 
 SAMPLE = 20
 """Customers of the newest month that are asked for."""
 
 
-def notice_lost_rows(home: "Home") -> bool:
-    """Take back the note of a month whose rows the store has lost, or holds of older months only; whether that was so.
+def notice_lost_rows(home: "Services") -> bool:
+    """Take back the note of a month whose rows the store has lost, or holds of older months
+    only; whether that was so.
 
-    Without the note the month is due again and its rows are written. A store that does not answer may still hold them.
+    Without the note the month is due again and its rows are written. A store that does not
+    answer may still hold them.
     """
     folder = home.folder / "feast"
     try:
@@ -42,16 +46,23 @@ def notice_lost_rows(home: "Home") -> bool:
 
 
 def _forget_registration(applied: Path) -> None:
-    """Make Feast register again, which makes its tables; the note of a Postgres copy of 0.1.0 stays."""
-    copied = {name: value for name, value in read_json(applied).items() if name == COPIED} if applied.exists() else {}
+    """Make Feast register again, which makes its tables; the note of a Postgres copy of 0.1.0
+    stays.
+    """
+    if applied.exists():
+        copied = {name: value for name, value in read_json(applied).items() if name == COPIED}
+    else:
+        copied = {}
     if copied:
         write_json(applied, copied)
     else:
         applied.unlink(missing_ok=True)
 
 
-def _lost(home: "Home", as_of: dt.date) -> bool:
-    reader = FollowingReader(home.folder / "feast", home.contract, home.settings.online_password.get_secret_value())
+def _lost(home: "Services", as_of: dt.date) -> bool:
+    reader = FollowingReader(
+        home.folder / "feast", home.contract, home.settings.online_password.get_secret_value()
+    )
     keys = _sample(home, as_of)
     try:
         if not keys:
@@ -67,8 +78,10 @@ def _lost(home: "Home", as_of: dt.date) -> bool:
             reader.reader.close()
 
 
-def _sample(home: "Home", as_of: dt.date) -> Sequence[Any]:
-    """The keys of some customers whose rows of the month must be in the store; none where the lake lacks the month."""
+def _sample(home: "Services", as_of: dt.date) -> Sequence[Any]:
+    """The keys of some customers whose rows of the month must be in the store; none where the
+    lake lacks the month.
+    """
     import pyarrow.parquet as pq
 
     table = next(iter(home.contract.feature_views.values())).table
@@ -77,4 +90,6 @@ def _sample(home: "Home", as_of: dt.date) -> Sequence[Any]:
         return []
     key = home.contract.entity.column
     batch = next(pq.ParquetFile(path).iter_batches(SAMPLE, columns=[key]), None)
-    return [] if batch is None else batch[key].to_pylist()
+    if batch is None:
+        return []
+    return list(batch[key].to_pylist())

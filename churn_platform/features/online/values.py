@@ -1,4 +1,6 @@
-"""Feast's own encoding of what an online store holds: keys, values, timestamps, names of fields."""
+"""Feast's own encoding of what an online store holds: keys, values, timestamps, names of
+fields.
+"""
 
 import math
 import struct
@@ -9,14 +11,17 @@ from churn_platform.base.errors import StoreDown
 from churn_platform.contract.model import Contract
 
 Key = str | int
-STRING, INTEGER = 2, 4
+STRING = 2
+INTEGER = 4
 """Feast's ValueType of an entity key."""
 KEY_VERSION = 3
 REMEMBERED = 65_536
 
 
 def entity_key(contract: Contract) -> Callable[[Key], bytes]:
-    """How Feast writes a customer's key (serialization version 3): the key's name, then its value."""
+    """How Feast writes a customer's key (serialization version 3): the key's name, then its
+    value.
+    """
     name = contract.entity.column.encode()
     start = struct.pack("<III", 1, STRING, len(name)) + name
     if contract.entity.dtype == "integer":
@@ -33,7 +38,8 @@ def entity_key(contract: Contract) -> Callable[[Key], bytes]:
 
 @lru_cache(maxsize=REMEMBERED)
 def decoded(value: bytes | None) -> str | float | bool | None:
-    """One value of Feast's protobuf message `Value`: empty is null, else one field of the kinds that features have.
+    """One value of Feast's protobuf message `Value`: empty is null, else one field of the kinds
+    that features have.
 
     Raises:
         StoreDown: a field of another kind.
@@ -50,22 +56,35 @@ def decoded(value: bytes | None) -> str | float | bool | None:
         return float(struct.unpack_from("<f", value, 1)[0])
     if tag in (0x18, 0x20, 0x38):  # int32_val, int64_val, bool_val
         number, _ = _varint(value, 1)
-        return bool(number) if tag == 0x38 else number - (1 << 64) if number >> 63 else number  # noqa: PLR2004
-    raise StoreDown(f"the online store holds a value of an unknown kind ({value[:8]!r}): materialize the views again.")
+        if tag == 0x38:  # noqa: PLR2004
+            return bool(number)
+        if number >> 63:
+            return number - (1 << 64)
+        return number
+    raise StoreDown(
+        f"the online store holds a value of an unknown kind ({value[:8]!r}): materialize the"
+        " views again."
+    )
 
 
 @lru_cache(maxsize=256)
 def seconds_of(timestamp: bytes | None) -> int:
     """The seconds of Feast's protobuf message `Timestamp`; 0 without one."""
-    return _varint(timestamp, 1)[0] if timestamp and timestamp[0] == 0x08 else 0  # noqa: PLR2004 - field `seconds`
+    if timestamp and timestamp[0] == 0x08:  # noqa: PLR2004
+        return _varint(timestamp, 1)[0]
+    return 0
 
 
 def encoded(value: str | float | bool | None) -> bytes:  # noqa: FBT001 - any feature
-    """A value as Feast's protobuf message `Value`; null, and a float that is not a number, are empty."""
+    """A value as Feast's protobuf message `Value`; null, and a float that is not a number, are
+    empty.
+    """
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return b""
     if isinstance(value, bool):
-        return b"\x38\x01" if value else b"\x38\x00"
+        if value:
+            return b"\x38\x01"
+        return b"\x38\x00"
     if isinstance(value, int):
         return b"\x20" + _as_varint(value & (1 << 64) - 1)
     if isinstance(value, float):
@@ -76,15 +95,23 @@ def encoded(value: str | float | bool | None) -> bytes:  # noqa: FBT001 - any fe
 
 def encoded_seconds(seconds: int) -> bytes:
     """Whole seconds as Feast's protobuf message `Timestamp`."""
-    return b"\x08" + _as_varint(seconds & (1 << 64) - 1) if seconds else b""
+    if seconds:
+        return b"\x08" + _as_varint(seconds & (1 << 64) - 1)
+    return b""
 
 
 def field_name(view: str, feature: str) -> bytes:
-    """The field of a Redis hash that holds a feature: murmur3 of both names, 32 bits, little endian."""
-    data, hashed = f"{view}:{feature}".encode(), 0
+    """The field of a Redis hash that holds a feature: murmur3 of both names, 32 bits, little
+    endian.
+    """
+    data = f"{view}:{feature}".encode()
+    hashed = 0
     padded = data + bytes(-len(data) % 4)
     for place in range(0, len(padded), 4):
-        part = _rotated(int.from_bytes(padded[place : place + 4], "little") * 0xCC9E2D51, 15) * 0x1B873593
+        part = (
+            _rotated(int.from_bytes(padded[place : place + 4], "little") * 0xCC9E2D51, 15)
+            * 0x1B873593
+        )
         hashed ^= part & 0xFFFFFFFF
         if place + 4 <= len(data):
             hashed = (_rotated(hashed, 13) * 5 + 0xE6546B64) & 0xFFFFFFFF

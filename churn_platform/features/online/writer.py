@@ -1,6 +1,8 @@
-"""Writes a month's features into the online store in Feast's own layout, in columns and bounded memory.
+"""Writes a month's features into the online store in Feast's own layout, in columns and bounded
+memory.
 
-Feast makes a protobuf message of every cell; this makes the same bytes once for each distinct value.
+Feast makes a protobuf message of every cell; this makes the same bytes once for each distinct
+value.
 """
 
 import datetime as dt
@@ -58,7 +60,8 @@ def batches(contract: Contract, view: View, as_of: dt.date) -> Iterator[Batch]:
     """The features of a month, view after view; a table that the month lacks has none."""
     import pyarrow.parquet as pq
 
-    key, written = contract.entity.column, entity_key(contract)
+    key = contract.entity.column
+    written = entity_key(contract)
     for name, spec in contract.feature_views.items():
         path = view[spec.table].get(as_of)
         if path is None:
@@ -76,13 +79,18 @@ def batches(contract: Contract, view: View, as_of: dt.date) -> Iterator[Batch]:
 
 
 def cells(column: "pa.Array", cell: Callable[[bytes, str | None], Cell]) -> list[Cell]:
-    """What `cell` makes of each value's bytes and text (None: null), computed once for each distinct value."""
+    """What `cell` makes of each value's bytes and text (None: null), computed once for each
+    distinct value.
+    """
     import pyarrow as pa
 
     floating = pa.types.is_floating(column.type)
     # By their bits: Arrow may take the two zeros for one.
     found = (column.view(pa.int64()) if floating else column).dictionary_encode()
-    distinct = found.dictionary.view(column.type) if floating else found.dictionary
+    if floating:
+        distinct = found.dictionary.view(column.type)
+    else:
+        distinct = found.dictionary
     made = [_cell(value, cell) for value in distinct.to_pylist()]
     null = len(made)
     made.append(cell(b"", None))
@@ -95,16 +103,20 @@ def _cell(value: str | float | bool, cell: Callable[[bytes, str | None], Cell]) 
 
 
 COLUMNS = "entity_key, feature_name, value, value_text, event_ts, created_ts"
-UPDATES = ", ".join(f"{name} = excluded.{name}" for name in ("value", "value_text", "event_ts", "created_ts"))
+UPDATES = ", ".join(
+    f"{name} = excluded.{name}" for name in ("value", "value_text", "event_ts", "created_ts")
+)
 FILL = 50
-"""Percent of a Postgres page that rows take at first: the next month's version of each fits next to it, so no index
-changes (a heap-only update), and takes the place of the one before the month after."""
+"""Percent of a Postgres page that rows take at first: the next month's version of each fits
+next to it, so no index changes (a heap-only update), and takes the place of the one before the
+month after."""
 NULL = b"\xff\xff\xff\xff"
 POSTGRES_ZERO = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 
 
 def write_month(address: OnlineAddress, folder: Path, project: str, month: Iterator[Batch]) -> None:
-    """Write a month into the store at `address`; SQLite's file is in `folder`. Feast has made the tables.
+    """Write a month into the store at `address`; SQLite's file is in `folder`. Feast has made
+    the tables.
 
     Raises:
         StoreDown: the store cannot be written.
@@ -129,10 +141,17 @@ def write_sqlite(database: Path, project: str, month: Iterator[Batch]) -> None:
             for batch in month:
                 stamps = int(batch.event.timestamp()), int(batch.created.timestamp())
                 columns = [
-                    [(name, value, text, *stamps) for value, text in cells(column, lambda *cell: cell)]
+                    [
+                        (name, value, text, *stamps)
+                        for value, text in cells(column, lambda *cell: cell)
+                    ]
                     for name, column in batch.columns.items()
                 ]
-                rows = ((key, *cell) for key, *row in zip(batch.keys, *columns, strict=True) for cell in row)
+                rows = (
+                    (key, *cell)
+                    for key, *row in zip(batch.keys, *columns, strict=True)
+                    for cell in row
+                )
                 with store:
                     store.executemany(
                         f'INSERT INTO "{project}_{batch.view}" ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?) '  # noqa: S608 - names of the contract
@@ -140,7 +159,9 @@ def write_sqlite(database: Path, project: str, month: Iterator[Batch]) -> None:
                         rows,
                     )
     except sqlite3.Error as error:
-        raise StoreDown(f"The online store {database} cannot be written ({error}): try again.") from None
+        raise StoreDown(
+            f"The online store {database} cannot be written ({error}): try again."
+        ) from None
 
 
 def write_redis(address: OnlineAddress, project: str, month: Iterator[Batch]) -> None:
@@ -176,10 +197,14 @@ def write_redis(address: OnlineAddress, project: str, month: Iterator[Batch]) ->
 
 
 def redis_commands(project: str, batch: Batch) -> bytes:
-    """One HSET a customer, encoded: the view's moment and its features; what other views hold there stays."""
-    name, moment = f"_ts:{batch.view}".encode(), encoded_seconds(int(batch.event.timestamp()))
+    """One HSET a customer, encoded: the view's moment and its features; what other views hold
+    there stays.
+    """
+    name = f"_ts:{batch.view}".encode()
+    moment = encoded_seconds(int(batch.event.timestamp()))
     head = b"*%d\r\n$4\r\nHSET\r\n" % (2 * len(batch.columns) + 4)
-    tail, stamp = project.encode() + b"\r\n", _bulk(name) + _bulk(moment)
+    tail = project.encode() + b"\r\n"
+    stamp = _bulk(name) + _bulk(moment)
     extra = len(project.encode())
     starts = [b"%b$%d\r\n%b%b%b" % (head, len(key) + extra, key, tail, stamp) for key in batch.keys]
     columns = []
@@ -194,7 +219,8 @@ def redis_commands(project: str, batch: Batch) -> bytes:
 
 
 def write_postgres(address: OnlineAddress, project: str, month: Iterator[Batch]) -> None:
-    """Write to Postgres in one transaction: the complete month appears at once, and readers never wait.
+    """Write to Postgres in one transaction: the complete month appears at once, and readers
+    never wait.
 
     Raises:
         StoreDown: it cannot be written.
@@ -202,20 +228,28 @@ def write_postgres(address: OnlineAddress, project: str, month: Iterator[Batch])
     try:
         import psycopg
     except ModuleNotFoundError as error:
-        raise UsageError(f"{error.name} is not installed: install churn-platform[postgres].") from None
+        raise UsageError(
+            f"{error.name} is not installed: install churn-platform[postgres]."
+        ) from None
     try:
         with psycopg.connect(**address.postgres(), connect_timeout=WRITE_SECONDS) as store:
             for view, parts in groupby(month, lambda batch: batch.view):
                 _copy(store, f'public."{project}_{view}"', parts)
     except psycopg.Error as error:
         said = " ".join(str(error).split())
-        raise StoreDown(f"The online store {address.said} cannot be written ({said}): try again.") from None
+        raise StoreDown(
+            f"The online store {address.said} cannot be written ({said}): try again."
+        ) from None
 
 
 def _copy(store: "psycopg.Connection[Any]", table: str, parts: Iterator[Batch]) -> None:
-    """An empty table takes the rows themselves; else they are put aside and take the place of the older ones."""
+    """An empty table takes the rows themselves; else they are put aside and take the place of
+    the older ones.
+    """
     filled = store.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone() is not None  # noqa: S608 - names of the contract
-    fill = store.execute("SELECT reloptions FROM pg_class WHERE oid = %s::regclass", (table,)).fetchone()
+    fill = store.execute(
+        "SELECT reloptions FROM pg_class WHERE oid = %s::regclass", (table,)
+    ).fetchone()
     if fill is not None and f"fillfactor={FILL}" not in (fill[0] or ()):
         store.execute(f"ALTER TABLE {table} SET (fillfactor = {FILL})")
     target = "pg_temp.fresh" if filled else table
@@ -236,7 +270,9 @@ def _copy(store: "psycopg.Connection[Any]", table: str, parts: Iterator[Batch]) 
 
 def postgres_rows(batch: Batch) -> bytes:
     """A row a customer and feature, as COPY reads them in its binary format."""
-    stamps = b"".join(_field(struct.pack(">q", _microseconds(moment))) for moment in (batch.event, batch.created))
+    stamps = b"".join(
+        _field(struct.pack(">q", _microseconds(moment))) for moment in (batch.event, batch.created)
+    )
     starts = [b"\x00\x06" + _field(key) for key in batch.keys]
     columns: list[list[bytes]] = []
     for feature, column in batch.columns.items():

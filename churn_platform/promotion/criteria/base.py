@@ -14,7 +14,8 @@ Outcome = Literal["pass", "fail", "warn", "not_applicable"]
 class Finding(BaseModel):
     """The result of one criterion: a sentence with its figures.
 
-    `unsound` marks a finding that says the comparison itself cannot be trusted, not that the candidate lost it.
+    `unsound` marks a finding that says the comparison itself cannot be trusted, not that the
+    candidate lost it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -30,12 +31,14 @@ class Finding(BaseModel):
 
 @dataclass(frozen=True)
 class Criterion:
-    """One promotion rule: a code that never changes, a true statement as name, a title, and the rule.
+    """One promotion rule: a code that never changes, a true statement as name, a title, and the
+    rule.
 
-    `needs` says what must be there before the rule is asked: nothing, valid holdout rows, or also a production
-    model to compare with. Where it is not there the finding is "not applicable", which refuses only for a criterion
-    that `must_pass`. A warning lets the candidate pass; of a criterion whose `warning_needs_approval` it lets it pass
-    only with a person's approval, whatever the policy's mode.
+    `needs` says what must be there before the rule is asked: nothing, valid holdout rows, or
+    also a production model to compare with. Where it is not there the finding is "not
+    applicable", which refuses only for a criterion that `must_pass`. A warning lets the
+    candidate pass; of a criterion whose `warning_needs_approval` it lets it pass only with a
+    person's approval, whatever the policy's mode.
     """
 
     code: str
@@ -51,7 +54,9 @@ class Criterion:
         if self.needs == "production" and not evidence.compares:
             return self.finding("not_applicable", "There is no production model to compare with.")
         if self.needs != "nothing" and not evidence.comparable:
-            return self.finding("not_applicable", "The holdout rows allow no comparison, see GATE004.")
+            return self.finding(
+                "not_applicable", "The holdout rows allow no comparison, see GATE004."
+            )
         return self.finding(*self.rule(evidence))
 
     def finding(self, outcome: Outcome, detail: str, *, unsound: bool = False) -> Finding:

@@ -1,7 +1,8 @@
 """GATE004: enough holdout rows are left that neither model trained on.
 
-An incumbent scored on rows it was trained on read 0.83 where the truth was 0.62 and refused every better model
-forever. So such rows leave, and when too few remain there is no number at all.
+An incumbent scored on rows it was trained on read 0.83 where the truth was 0.62 and refused
+every better model forever. So such rows leave, and when too few remain there is no number at
+all.
 """
 
 from churn_platform.promotion.criteria.base import Criterion, Outcome
@@ -16,28 +17,41 @@ def rule(evidence: Evidence) -> tuple[Outcome, str]:
     gone = len(evidence.labels) - left
     if not evidence.comparable:
         return "not_applicable", _why_not(evidence, gone)
-    who = "Neither model" if evidence.compares else "The candidate never"
-    seen = f"; {gone:,} rows of customers that a model had trained on were left out" if gone else ""
+    if evidence.compares:
+        who = "Neither model"
+    else:
+        who = "The candidate never"
+    if gone:
+        seen = f"; {gone:,} rows of customers that a model had trained on were left out"
+    else:
+        seen = ""
     return "pass", f"{who} trained on any customer of the {left:,} holdout rows compared{seen}."
 
 
 def _why_not(evidence: Evidence, gone: int) -> str:
-    total, wanted = len(evidence.labels), evidence.policy.min_holdout_churners
+    total = len(evidence.labels)
+    wanted = evidence.policy.min_holdout_churners
     remain = f"{evidence.churners:,} churners and {evidence.stayers:,} others"
     if evidence.compares and evidence.production_saw is None:
         return (
-            f"Production (version {evidence.production_version}) carries no digest of its training entities, so which "
-            f"of the {total:,} holdout rows it trained on is unknown: not comparable; {WAY_OUT}."
+            f"Production (version {evidence.production_version}) carries no digest of its"
+            f" training entities, so which of the {total:,} holdout rows it trained on is"
+            f" unknown: not comparable; {WAY_OUT}."
         )
     if not gone:
         return (
-            f"The {total:,} holdout rows hold {remain}, so there is nothing to rank: not comparable; check the labels, "
-            "or pool more months (policy.training.pooled_months)."
+            f"The {total:,} holdout rows hold {remain}, so there is nothing to rank: not"
+            " comparable; check the labels, or pool more months"
+            " (policy.training.pooled_months)."
         )
-    who, way_out = ("a model", WAY_OUT) if evidence.compares else ("the candidate", "train it again with this holdout")
+    who, way_out = (
+        ("a model", WAY_OUT)
+        if evidence.compares
+        else ("the candidate", "train it again with this holdout")
+    )
     return (
-        f"{gone:,} of {total:,} holdout rows are of customers that {who} trained on; the rest hold {remain}, where "
-        f"{wanted} of each are needed: not comparable; {way_out}."
+        f"{gone:,} of {total:,} holdout rows are of customers that {who} trained on; the rest"
+        f" hold {remain}, where {wanted} of each are needed: not comparable; {way_out}."
     )
 
 

@@ -1,4 +1,6 @@
-"""GATE008: the holdout has enough churners to decide anything, and enough others to rank them against."""
+"""GATE008: the holdout has enough churners to decide anything, and enough others to rank them
+against.
+"""
 
 from churn_platform.base.text import counted
 from churn_platform.promotion.criteria.base import Criterion, Outcome
@@ -6,14 +8,22 @@ from churn_platform.promotion.evidence import Evidence
 
 
 def rule(evidence: Evidence) -> tuple[Outcome, str]:
-    """Count the entities of each class in the rows compared: repeated months of one churner add no proof."""
+    """Count the entities of each class in the rows compared: repeated months of one churner add
+    no proof.
+    """
     wanted = evidence.policy.min_holdout_churners
-    found = f"The holdout has {counted(evidence.churners, 'churner')} and {counted(evidence.stayers, 'other')}"
+    found = (
+        f"The holdout has {counted(evidence.churners, 'churner')} and"
+        f" {counted(evidence.stayers, 'other')}"
+    )
     if min(evidence.churners, evidence.stayers) >= wanted:
         return "pass", f"{found}; at least {wanted} of each are needed."
-    return "fail", (
-        f"{found}, too few to decide: {wanted} of each are needed; further months are pooled as their labels mature, "
-        "up to policy.training.pooled_months."
+    return (
+        "fail",
+        (
+            f"{found}, too few to decide: {wanted} of each are needed; further months are"
+            " pooled as their labels mature, up to policy.training.pooled_months."
+        ),
     )
 
 

@@ -1,6 +1,7 @@
 """GATE002: the paired interval of the AUC difference lies above zero.
 
-Two fits of one recipe differ by more than 0.01 in half of the tries, so a point difference alone proves nothing.
+Two fits of one recipe differ by more than 0.01 in half of the tries, so a point difference
+alone proves nothing.
 """
 
 from churn_platform.evaluation.statistics import detectable_difference
@@ -26,15 +27,19 @@ def luck(level: float, attempts: int) -> float:
 
 def rule(evidence: Evidence) -> tuple[Outcome, str]:
     """Judge the paired interval (DeLong; bootstrap over entities where months are pooled)."""
-    interval, level = evidence.difference.interval, evidence.policy.level
+    interval = evidence.difference.interval
+    level = evidence.policy.level
     verdict = "does not lie above 0: it may be noise"
     if interval.above(0):
         verdict = "lies above 0: more than noise"
     elif interval.below(0):
         verdict = "lies below 0: the candidate ranks worse"
-    return "pass" if interval.above(0) else "fail", (
-        f"The {level:.0%} interval of the difference, [{interval.low:+.3f}, {interval.high:+.3f}], {verdict}. "
-        f"{_power(evidence)}{_attempts(evidence)}"
+    return (
+        "pass" if interval.above(0) else "fail",
+        (
+            f"The {level:.0%} interval of the difference, [{interval.low:+.3f},"
+            f" {interval.high:+.3f}], {verdict}. {_power(evidence)}{_attempts(evidence)}"
+        ),
     )
 
 
@@ -43,8 +48,8 @@ def _power(evidence: Evidence) -> str:
     if gain is None:
         return "The two models rank the customers alike."
     return (
-        f"A true gain under {gain:.3f} cannot be seen reliably with {evidence.churners:,} churners "
-        f"({evidence.policy.power:.0%} power)."
+        f"A true gain under {gain:.3f} cannot be seen reliably with {evidence.churners:,}"
+        f" churners ({evidence.policy.power:.0%} power)."
     )
 
 
@@ -53,9 +58,11 @@ def _attempts(evidence: Evidence) -> str:
         return ""
     chance = luck(evidence.policy.level, evidence.attempt)
     return (
-        f" This is attempt {evidence.attempt} on this holdout: by now luck alone would pass one that is no better up "
-        f"to {chance:.0%} of the time."
+        f" This is attempt {evidence.attempt} on this holdout: by now luck alone would pass one"
+        f" that is no better up to {chance:.0%} of the time."
     )
 
 
-CRITERION = Criterion("GATE002", "interval_above_zero", "Interval above zero", rule, needs="production")
+CRITERION = Criterion(
+    "GATE002", "interval_above_zero", "Interval above zero", rule, needs="production"
+)

@@ -10,13 +10,22 @@ def rule(evidence: Evidence) -> tuple[Outcome, str]:
     """Compare the training months; the same month may be decided again, with another recipe."""
     if not evidence.compares:
         return "not_applicable", "There is no production model to be newer than."
-    ours, theirs = evidence.as_of, evidence.production_as_of
+    ours = evidence.as_of
+    theirs = evidence.production_as_of
     if theirs is None:
-        return "fail", "The month that production was trained on is unknown, so nothing shows that this one is newer."
+        return (
+            "fail",
+            (
+                "The month that production was trained on is unknown, so nothing shows that"
+                " this one is newer."
+            ),
+        )
     months = f"The candidate was trained on {ours}, production on {theirs}"
     if dt.date.fromisoformat(ours) < dt.date.fromisoformat(theirs):
         return "fail", f"{months}: a promotion never goes back in time."
     return "pass", f"{months}."
 
 
-CRITERION = Criterion("GATE010", "newer_than_production", "Newer than production", rule, needs="nothing")
+CRITERION = Criterion(
+    "GATE010", "newer_than_production", "Newer than production", rule, needs="nothing"
+)

@@ -1,4 +1,6 @@
-"""GATE007: no slice of customers is clearly worse off; intervals are corrected for the number of slices."""
+"""GATE007: no slice of customers is clearly worse off; intervals are corrected for the number
+of slices.
+"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -16,7 +18,9 @@ Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 def slice_masks(evidence: Evidence) -> Iterator[tuple[str, Mask]]:
-    """Each value of each slice column, a missing one too, with enough churners and others to be ranked."""
+    """Each value of each slice column, a missing one too, with enough churners and others to be
+    ranked.
+    """
     for column in evidence.slices.columns:
         values = evidence.slices[column].astype(object).to_numpy()[evidence.sound_rows]
         texts = np.where(pd.isna(values), MISSING, values.astype(str))
@@ -28,24 +32,44 @@ def slice_masks(evidence: Evidence) -> Iterator[tuple[str, Mask]]:
 
 
 def rule(evidence: Evidence) -> tuple[Outcome, str]:
-    """Fail when the corrected (Bonferroni) interval of any slice's AUC difference is entirely below zero."""
+    """Fail when the corrected (Bonferroni) interval of any slice's AUC difference is entirely
+    below zero.
+    """
     masks = list(slice_masks(evidence))
     if not masks:
-        return "not_applicable", f"No slice holds {MIN_ENTITIES} churners and {MIN_ENTITIES} others."
+        return (
+            "not_applicable",
+            f"No slice holds {MIN_ENTITIES} churners and {MIN_ENTITIES} others.",
+        )
     level = 1 - (1 - evidence.policy.level) / len(masks)
     found: dict[str, AucDifference] = {
         name: paired_auc_difference(
-            evidence.y[mask], evidence.ours[mask], evidence.theirs[mask], level, evidence.keys[mask]
+            evidence.y[mask],
+            evidence.ours[mask],
+            evidence.theirs[mask],
+            level,
+            evidence.keys[mask],
         )
         for name, mask in masks
     }
     worse = [name for name, difference in found.items() if difference.interval.below(0)]
     lowest = min(found, key=lambda name: found[name].difference)
-    shown = ", ".join(_figures(name, found[name]) for name in (worse or [lowest]))
-    tested = f"{len(masks)} slice{'s' * (len(masks) > 1)} tested, intervals widened for their number"
+    shown = ", ".join(_figures(name, found[name]) for name in worse or [lowest])
+    tested = (
+        f"{len(masks)} slice{'s' * (len(masks) > 1)} tested, intervals widened for their number"
+    )
     if worse:
-        return "fail", f"The candidate's AUC is clearly below production's where {shown} ({tested})."
-    return "pass", f"The candidate is not clearly worse in any slice; it gains least where {shown} ({tested})."
+        return (
+            "fail",
+            f"The candidate's AUC is clearly below production's where {shown} ({tested}).",
+        )
+    return (
+        "pass",
+        (
+            f"The candidate is not clearly worse in any slice; it gains least where {shown}"
+            f" ({tested})."
+        ),
+    )
 
 
 def _figures(name: str, difference: AucDifference) -> str:

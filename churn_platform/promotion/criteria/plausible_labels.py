@@ -1,24 +1,32 @@
-"""GATE012: labels that look wrong or inverted need a person's approval before a model is promoted on them.
+"""GATE012: labels that look wrong or inverted need a person's approval before a model is
+promoted on them.
 
-A month whose label column held who stayed promoted an upside-down model: its AUC read 0.82, production's 0.18.
+A month whose label column held who stayed promoted an upside-down model: its AUC read 0.82,
+production's 0.18.
 """
 
 from churn_platform.features.labels import below_chance
 from churn_platform.promotion.criteria.base import Criterion, Outcome
 from churn_platform.promotion.evidence import Evidence
 
-WAY_OUT = "Check the label column. If the labels are wrong, deliver them again; if they are right, approve the version"
+WAY_OUT = (
+    "Check the label column. If the labels are wrong, deliver them again; if they are right,"
+    " approve the version"
+)
 
 
 def rule(evidence: Evidence) -> tuple[Outcome, str]:
-    """Warn, which asks for an approval, when the labels are implausible or production's ranking is inverted."""
+    """Warn, which asks for an approval, when the labels are implausible or production's ranking
+    is inverted.
+    """
     doubts = list(evidence.label_doubts)
     if evidence.compares and evidence.comparable:
         interval = evidence.production_interval
         if below_chance(interval.low, interval.high):
             doubts.append(
-                f"Production's AUC is {evidence.production_auc:.3f}. Its interval [{interval.low:.3f}, "
-                f"{interval.high:.3f}] is below 0.5. The labels may be inverted (1 for customers who stayed)."
+                f"Production's AUC is {evidence.production_auc:.3f}. Its interval"
+                f" [{interval.low:.3f}, {interval.high:.3f}] is below 0.5. The labels may be"
+                " inverted (1 for customers who stayed)."
             )
     if not doubts:
         return "pass", "The labels look like churn, and production's ranking is not inverted."
@@ -26,5 +34,10 @@ def rule(evidence: Evidence) -> tuple[Outcome, str]:
 
 
 CRITERION = Criterion(
-    "GATE012", "plausible_labels", "Plausible labels", rule, needs="nothing", warning_needs_approval=True
+    "GATE012",
+    "plausible_labels",
+    "Plausible labels",
+    rule,
+    needs="nothing",
+    warning_needs_approval=True,
 )

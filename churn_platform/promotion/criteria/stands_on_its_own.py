@@ -7,17 +7,24 @@ CHANCE = 0.5
 
 
 def rule(evidence: Evidence) -> tuple[Outcome, str]:
-    """The AUC interval lies above 0.5 and the Brier score beats predicting the churn rate for everyone."""
-    interval, rate = evidence.candidate_interval, float(evidence.y.mean())
-    brier, baseline = float(((evidence.ours - evidence.y) ** 2).mean()), rate * (1 - rate)
-    ranks, calibrated = interval.above(CHANCE), brier < baseline
+    """The AUC interval lies above 0.5 and the Brier score beats predicting the churn rate for
+    everyone.
+    """
+    interval = evidence.candidate_interval
+    rate = float(evidence.y.mean())
+    brier = float(((evidence.ours - evidence.y) ** 2).mean())
+    baseline = rate * (1 - rate)
+    ranks = interval.above(CHANCE)
+    calibrated = brier < baseline
     ranking = (
-        f"The candidate's AUC is {evidence.candidate_auc:.3f}, its {evidence.policy.level:.0%} interval "
-        f"[{interval.low:.3f}, {interval.high:.3f}] {'lies' if ranks else 'does not lie'} above 0.5 (chance)"
+        f"The candidate's AUC is {evidence.candidate_auc:.3f}, its {evidence.policy.level:.0%}"
+        f" interval [{interval.low:.3f}, {interval.high:.3f}]"
+        f" {'lies' if ranks else 'does not lie'} above 0.5 (chance)"
     )
     scoring = (
-        f"its Brier score {brier:.4f} (lower is better) {'beats' if calibrated else 'does not beat'} the "
-        f"{baseline:.4f} of predicting the churn rate for everyone"
+        f"its Brier score {brier:.4f} (lower is better)"
+        f" {'beats' if calibrated else 'does not beat'} the {baseline:.4f} of predicting the"
+        " churn rate for everyone"
     )
     return "pass" if ranks and calibrated else "fail", f"{ranking}; {scoring}."
 

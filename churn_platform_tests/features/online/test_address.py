@@ -7,7 +7,12 @@ from hypothesis import strategies as st
 
 from churn_platform.base.errors import UsageError
 from churn_platform.features.feast_library import import_feast
-from churn_platform.features.online.address import SECRET, OnlineAddress, names_store, online_address
+from churn_platform.features.online.address import (
+    SECRET,
+    OnlineAddress,
+    names_store,
+    online_address,
+)
 
 
 def test_nothing_is_sqlite_in_the_home():
@@ -22,7 +27,10 @@ def test_nothing_is_sqlite_in_the_home():
         ("redis://churn@cache:7000/3", ("redis", "cache", 7000, "3", "churn", False)),
         ("rediss://cache/1", ("redis", "cache", 6379, "1", "", True)),
         ("postgresql://churn@db/features", ("postgres", "db", 5432, "features", "churn", False)),
-        ("postgresql://churn@/features?host=/run/pg", ("postgres", "/run/pg", 5432, "features", "churn", False)),
+        (
+            "postgresql://churn@/features?host=/run/pg",
+            ("postgres", "/run/pg", 5432, "features", "churn", False),
+        ),
     ],
 )
 def test_an_address_is_read(text, expected):
@@ -48,7 +56,13 @@ def test_a_password_in_the_address_is_refused_without_being_shown():
 
 
 @pytest.mark.parametrize(
-    "text", ["churn:geheim@cache/0", "redis://cache/0?password=geheim", "redis://:geheim/1@cache", "redis://u@h/geheim"]
+    "text",
+    [
+        "churn:geheim@cache/0",
+        "redis://cache/0?password=geheim",
+        "redis://:geheim/1@cache",
+        "redis://u@h/geheim",
+    ],
 )
 def test_nothing_of_what_is_no_address_is_shown(text):
     with pytest.raises(UsageError, match="redis://host:6379/0") as caught:
@@ -64,9 +78,13 @@ def test_what_is_written_and_shown_names_the_variable_and_never_the_password(tex
     assert "geheim" not in written + repr(address) + address.said
     assert SECRET not in yaml.safe_dump(online_address(text).configuration())
     for password in ("", "other"):
-        assert names_store({"online_store": address.configuration()}, online_address(text, password))
+        assert names_store(
+            {"online_store": address.configuration()}, online_address(text, password)
+        )
     assert not names_store({"online_store": address.configuration()}, OnlineAddress())
-    assert not names_store({"online_store": address.configuration()}, online_address(text.replace("@", "@x")))
+    assert not names_store(
+        {"online_store": address.configuration()}, online_address(text.replace("@", "@x"))
+    )
 
 
 @settings(deadline=None)  # the first example imports Feast
@@ -79,4 +97,7 @@ def test_feast_reads_any_password_out_of_its_connection_string(password):
     nodes, options = RedisOnlineStore._parse_connection_string(secret)
     assert nodes == [{"host": "cache", "port": "6379"}]
     assert (options["password"], options["username"], options["db"]) == (password, "churn", 3)
-    assert online_address("postgresql://churn@db/features", password).with_secret()["password"] == password
+    assert (
+        online_address("postgresql://churn@db/features", password).with_secret()["password"]
+        == password
+    )

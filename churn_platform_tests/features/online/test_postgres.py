@@ -22,14 +22,18 @@ def stored(january, tmp_path, postgres_server):
     return store.folder, address.database
 
 
-def test_a_database_that_is_away_is_told_quickly_and_used_again_when_it_is_back(january, stored, postgres_server):
+def test_a_database_that_is_away_is_told_quickly_and_used_again_when_it_is_back(
+    january, stored, postgres_server
+):
     folder, database = stored
 
     async def through_an_outage():
         reader = open_online_reader(folder, january.contract)
         [before] = await reader.read(["m00001"])
         postgres_server.ask(f"ALTER DATABASE {database} ALLOW_CONNECTIONS false")
-        postgres_server.ask(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'")
+        postgres_server.ask(
+            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'"
+        )
         for _ in range(3):
             started = time.monotonic()
             with pytest.raises(StoreDown, match="does not answer"):

@@ -38,11 +38,13 @@ def test_an_address_is_said_to_psycopg_and_to_feast_alike(text, host, port):
 
 
 @pytest.mark.parametrize(
-    "text", ["redis://host/0", "mysql://a@host/db", "postgresql://host/db", "postgresql://u@h", "h:1"]
+    "text",
+    ["redis://host/0", "mysql://a@host/db", "postgresql://host/db", "postgresql://u@h", "h:1"],
 )
 def test_anything_else_is_refused_with_what_it_may_be(text):
     with pytest.raises(
-        UsageError, match=r"^CHURN_FEAST_REGISTRY is not a database address: give postgresql://user@host:5432/"
+        UsageError,
+        match=r"^CHURN_FEAST_REGISTRY is not a database address: give postgresql://user@host:5432/",
     ):
         read(text)
 
@@ -58,7 +60,12 @@ def test_a_password_in_the_address_is_refused_without_being_shown(text):
 
 @pytest.mark.parametrize(
     "text",
-    ["churn:geheim@db/features", "host=db password=geheim", "postgresql://churn@db/f?password=geheim", "x://[geheim"],
+    [
+        "churn:geheim@db/features",
+        "host=db password=geheim",
+        "postgresql://churn@db/f?password=geheim",
+        "x://[geheim",
+    ],
 )
 def test_nothing_of_what_is_no_address_is_shown(text):
     with pytest.raises(UsageError, match="give postgresql://user@host") as caught:
@@ -72,7 +79,8 @@ def test_the_files_of_the_repository_name_the_variable_and_never_the_password():
     assert "geheim" not in "".join(files.values()) + repr(found) + found.said
     named = yaml.safe_load(files["feature_store.yaml"])
     assert (
-        named["registry"]["sqlalchemy_config_kwargs"]["connect_args"]["password"] == "${CHURN_FEAST_REGISTRY_PASSWORD}"
+        named["registry"]["sqlalchemy_config_kwargs"]["connect_args"]["password"]
+        == "${CHURN_FEAST_REGISTRY_PASSWORD}"
     )
     assert found.connection()["password"] == "geheim"
     secret = found.registry(secret=True)["sqlalchemy_config_kwargs"]["connect_args"]

@@ -56,7 +56,11 @@ class Sql:
         self.run, self.mark = run, mark
 
     def age(self, view, key, moment):
-        self.run(f"UPDATE gym_{view} SET event_ts = {self.mark} WHERE entity_key = {self.mark}", moment, key)
+        self.run(
+            f"UPDATE gym_{view} SET event_ts = {self.mark} WHERE entity_key = {self.mark}",
+            moment,
+            key,
+        )
 
     def drop(self, view, key):
         self.run(f"DELETE FROM gym_{view} WHERE entity_key = {self.mark}", key)
@@ -72,7 +76,9 @@ class Hashes:
         from google.protobuf.timestamp_pb2 import Timestamp
 
         assert not self.client.hset(
-            key + b"gym", f"_ts:{view}", Timestamp(seconds=int(moment.timestamp())).SerializeToString()
+            key + b"gym",
+            f"_ts:{view}",
+            Timestamp(seconds=int(moment.timestamp())).SerializeToString(),
         )
 
     def drop(self, view, key):
@@ -184,7 +190,9 @@ def test_many_requests_at_once_each_get_their_own_customers(stored):
     assert answers == [stored.read(*keys) for keys in asked]
 
 
-def test_a_month_that_came_is_seen_without_a_restart_and_those_who_left_are_behind_in_every_feature(stored):
+def test_a_month_that_came_is_seen_without_a_restart_and_those_who_left_are_behind_in_every_feature(
+    stored,
+):
     async def read_twice():
         reader, marker = stored.reader(), stored.folder / "online.json"
         kept, before = marker.read_text(), await reader.read(["m00002"])
@@ -196,7 +204,11 @@ def test_a_month_that_came_is_seen_without_a_restart_and_those_who_left_are_behi
 
     [before], [after], newest = asyncio.run(read_twice())
     assert (before.behind, before.as_of) == ((), JANUARY)
-    assert (after.behind, after.as_of, newest) == (tuple(stored.contract.features), JANUARY, LATER.date())
+    assert (after.behind, after.as_of, newest) == (
+        tuple(stored.contract.features),
+        JANUARY,
+        LATER.date(),
+    )
 
 
 def test_a_correction_of_the_month_arrives(stored):
@@ -232,7 +244,9 @@ def test_without_a_month_the_store_is_down_and_says_what_to_do(january, tmp_path
         stored.read("m00001")
 
 
-def test_a_home_whose_store_was_changed_reads_the_new_one_without_a_restart(january, tmp_path, redis_server):
+def test_a_home_whose_store_was_changed_reads_the_new_one_without_a_restart(
+    january, tmp_path, redis_server
+):
     stored = in_sqlite(january, tmp_path / "feast")
     address = online_address(redis_server.new())
     later = FeatureStore(stored.folder, january.contract, address)
@@ -241,7 +255,9 @@ def test_a_home_whose_store_was_changed_reads_the_new_one_without_a_restart(janu
     async def across():
         reader = stored.reader()
         before, kind = await reader.read(["m00001"]), type(reader.reader)
-        await asyncio.to_thread(later.materialize, january.lake.view(january.now(), as_at_scoring=False), JANUARY)
+        await asyncio.to_thread(
+            later.materialize, january.lake.view(january.now(), as_at_scoring=False), JANUARY
+        )
         return before, kind, await reader.read(["m00001"]), type(reader.reader)
 
     before, first, after, second = asyncio.run(across())
@@ -253,12 +269,16 @@ def test_another_kind_of_store_is_read_through_the_sdk(january, tmp_path):
     stored = in_sqlite(january, tmp_path / "feast")
     path = stored.folder / "feature_store.yaml"
     text = path.read_text()
-    path.write_text(text.replace("entity_key_serialization_version: 3", "entity_key_serialization_version: 2"))
+    path.write_text(
+        text.replace("entity_key_serialization_version: 3", "entity_key_serialization_version: 2")
+    )
     reader = stored.reader()
     asyncio.run(reader.newest())
     assert isinstance(reader.reader, FeastReader)
     path.write_text(
-        text.replace("type: sqlite, path: online_store.db", "type: redis, connection_string: '127.0.0.1:1'")
+        text.replace(
+            "type: sqlite, path: online_store.db", "type: redis, connection_string: '127.0.0.1:1'"
+        )
     )
     reader = stored.reader()
     with pytest.raises(StoreDown, match="does not answer"):
@@ -270,18 +290,32 @@ def test_what_a_store_needs_and_is_not_installed_is_named(january, tmp_path, mon
     stored = in_sqlite(january, tmp_path / "feast")
     store = FeatureStore(stored.folder, january.contract, online_address("redis://127.0.0.1:1/0"))
     store.generate()
-    (stored.folder / "online.json").write_text(json.dumps({"as_of": "2024-01-31", "store": "redis://127.0.0.1:1/0"}))
+    (stored.folder / "online.json").write_text(
+        json.dumps({"as_of": "2024-01-31", "store": "redis://127.0.0.1:1/0"})
+    )
     import sys
 
-    for name in ("hiredis", "churn_platform.features.online.redis", "churn_platform.features.online.redis"):
-        monkeypatch.setitem(sys.modules, name, None) if name == "hiredis" else monkeypatch.delitem(sys.modules, name)
-    with pytest.raises(StoreDown, match=r"hiredis is not installed: install churn-platform\[redis\]"):
+    for name in (
+        "hiredis",
+        "churn_platform.features.online.redis",
+        "churn_platform.features.online.redis",
+    ):
+        monkeypatch.setitem(sys.modules, name, None) if name == "hiredis" else monkeypatch.delitem(
+            sys.modules, name
+        )
+    with pytest.raises(
+        StoreDown, match=r"hiredis is not installed: install churn-platform\[redis\]"
+    ):
         stored.read("m00001")
 
 
 def test_a_store_that_cannot_be_written_is_one_sentence(january, tmp_path):
-    store = FeatureStore(tmp_path / "feast", january.contract, online_address("redis://127.0.0.1:1/0"))
+    store = FeatureStore(
+        tmp_path / "feast", january.contract, online_address("redis://127.0.0.1:1/0")
+    )
     view = january.lake.view(january.now(), as_at_scoring=False)
-    with pytest.raises(StoreDown, match=r"The online store redis://127\.0\.0\.1:1/0 cannot be written"):
+    with pytest.raises(
+        StoreDown, match=r"The online store redis://127\.0\.0\.1:1/0 cannot be written"
+    ):
         store.materialize(view, JANUARY)
     assert store.online_as_of() is None

@@ -27,7 +27,9 @@ def test_a_redis_that_lost_everything_is_down_and_not_without_customers(january,
     assert asyncio.run(reader.read(["nobody"])) == [None]
     client.flushdb()
     for keys in (["m00001"], ["nobody"]):
-        with pytest.raises(StoreDown, match=r"has lost the rows of 2024-01-31: the daemon brings them back"):
+        with pytest.raises(
+            StoreDown, match=r"has lost the rows of 2024-01-31: the daemon brings them back"
+        ):
             asyncio.run(reader.read(keys))
     with pytest.raises(StoreDown, match="has lost the rows"):
         asyncio.run(reader.newest())

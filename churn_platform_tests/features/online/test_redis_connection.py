@@ -46,7 +46,9 @@ def test_the_loop_that_servers_run_on_is_as_good(redis_server):
     assert uvloop.run(ask()) == [b"PONG"]
 
 
-def test_requests_that_are_under_way_together_get_their_own_replies_over_one_connection(redis_server):
+def test_requests_that_are_under_way_together_get_their_own_replies_over_one_connection(
+    redis_server,
+):
     address = online_address(redis_server.new())
     client = redis_server.client(int(address.database))
 
@@ -54,7 +56,10 @@ def test_requests_that_are_under_way_together_get_their_own_replies_over_one_con
         connection = RedisConnection(address)
         before = client.info("stats")["total_connections_received"]
         answers = await asyncio.gather(
-            *(connection.ask(command("ECHO", f"{n}a") + command("ECHO", f"{n}b" * n * 100), 2) for n in range(60))
+            *(
+                connection.ask(command("ECHO", f"{n}a") + command("ECHO", f"{n}b" * n * 100), 2)
+                for n in range(60)
+            )
         )
         return answers, client.info("stats")["total_connections_received"] - before
 
@@ -72,7 +77,9 @@ def test_a_redis_that_is_away_is_told_at_once_and_used_again_when_it_is_back(own
         own_redis.stop()
         for _ in range(3):
             started = time.monotonic()
-            with pytest.raises(StoreDown, match=rf"Redis at 127.0.0.1:{own_redis.port} does not answer"):
+            with pytest.raises(
+                StoreDown, match=rf"Redis at 127.0.0.1:{own_redis.port} does not answer"
+            ):
                 await connection.ask(command("PING"), 1)
             assert time.monotonic() - started < 0.5
         own_redis.start()
@@ -100,7 +107,9 @@ def test_a_redis_that_accepts_and_never_answers_is_down_after_the_time_limit(lis
     asyncio.run(ask())
 
 
-def test_one_request_that_stays_unanswered_ends_the_connection_for_replies_have_no_number(listener, monkeypatch):
+def test_one_request_that_stays_unanswered_ends_the_connection_for_replies_have_no_number(
+    listener, monkeypatch
+):
     monkeypatch.setattr(redis_connection, "READ_SECONDS", 0.2)
 
     async def one_answer(reader, writer):
@@ -113,7 +122,9 @@ def test_one_request_that_stays_unanswered_ends_the_connection_for_replies_have_
     async def ask():
         server, address = await listener(one_answer)
         connection = RedisConnection(address)
-        answered = await asyncio.gather(*(connection.ask(command("PING"), 1) for _ in range(3)), return_exceptions=True)
+        answered = await asyncio.gather(
+            *(connection.ask(command("PING"), 1) for _ in range(3)), return_exceptions=True
+        )
         server.close()
         return answered
 

@@ -38,7 +38,9 @@ def test_rows_that_are_lost_make_the_month_due_again(on_redis):
 
 def test_a_store_that_does_not_answer_may_still_hold_them(january_copy):
     note = january_copy.folder / "feast" / MARKER
-    note.write_text(note.read_text().replace("}", f', "store": "redis://127.0.0.1:{free_port()}/0"}}'))
+    note.write_text(
+        note.read_text().replace("}", f', "store": "redis://127.0.0.1:{free_port()}/0"}}')
+    )
     home = open_home(january_copy.folder, online_store="redis://127.0.0.1:1/0")
     assert not notice_lost_rows(home)
     assert note.exists()

@@ -12,7 +12,9 @@ from churn_platform.features.online.values import decoded, entity_key, field_nam
 from churn_platform_tests.small_business import declared
 
 
-@pytest.mark.parametrize(("dtype", "keys"), [("string", ["m00001", "", "ü" * 40]), ("integer", [0, 7, -3, 2**62])])
+@pytest.mark.parametrize(
+    ("dtype", "keys"), [("string", ["m00001", "", "ü" * 40]), ("integer", [0, 7, -3, 2**62])]
+)
 def test_keys_are_written_as_feast_writes_them(dtype, keys):
     import_feast()
     from feast.infra.key_encoding_utils import serialize_entity_key
@@ -22,7 +24,9 @@ def test_keys_are_written_as_feast_writes_them(dtype, keys):
     write = entity_key(declared(entity={"column": "member", "dtype": dtype}))
     for key in keys:
         proto = Value(string_val=key) if dtype == "string" else Value(int64_val=key)
-        assert write(key) == serialize_entity_key(EntityKey(join_keys=["member"], entity_values=[proto]), 3)
+        assert write(key) == serialize_entity_key(
+            EntityKey(join_keys=["member"], entity_values=[proto]), 3
+        )
 
 
 @pytest.mark.parametrize(

@@ -93,9 +93,13 @@ def business(folder, dtype="string"):
         kept = keys[number:]  # one leaves
         tables = {
             "members": pd.DataFrame({"member": keys, **members}).iloc[number:],
-            "visits": pd.DataFrame({"member": kept, "hours": [0.0, -0.0, 1e300, None, 0.1 + number][number:]}),
+            "visits": pd.DataFrame(
+                {"member": kept, "hours": [0.0, -0.0, 1e300, None, 0.1 + number][number:]}
+            ),
         }
-        lake.publish(as_of, tables, instant(as_of) + dt.timedelta(hours=7, microseconds=number), str(as_of))
+        lake.publish(
+            as_of, tables, instant(as_of) + dt.timedelta(hours=7, microseconds=number), str(as_of)
+        )
     return lake, contract
 
 
@@ -111,12 +115,16 @@ def stored(store):
     if address.kind == "postgres":
         import psycopg
 
-        with psycopg.connect(host=address.host, port=address.port, dbname=address.database, user=address.user) as one:
+        with psycopg.connect(
+            host=address.host, port=address.port, dbname=address.database, user=address.user
+        ) as one:
             rows = [one.execute(f'SELECT * FROM public."{name}"').fetchall() for name in tables]
     else:
         with sqlite3.connect(store.folder / "online_store.db") as one:
             rows = [one.execute(f'SELECT * FROM "{name}"').fetchall() for name in tables]
-    return {(name, row[0], row[1]): row for name, part in zip(tables, rows, strict=True) for row in part}
+    return {
+        (name, row[0], row[1]): row for name, part in zip(tables, rows, strict=True) for row in part
+    }
 
 
 @pytest.fixture(params=["sqlite", "redis", "postgres"])
@@ -133,7 +141,9 @@ def test_two_months_are_cell_for_cell_what_feast_writes(address, dtype, tmp_path
     for name in ("TZ", "PGTZ"):  # as `prepare_environment` sets them
         monkeypatch.setenv(name, "UTC")
     lake, contract = business(tmp_path, dtype)
-    ours, feasts = (FeatureStore(tmp_path / name, contract, address()) for name in ("ours", "feasts"))
+    ours, feasts = (
+        FeatureStore(tmp_path / name, contract, address()) for name in ("ours", "feasts")
+    )
     view = lake.view(NOW, as_at_scoring=False)
     for as_of in (JANUARY, FEBRUARY):
         assert ours.materialize(until(view, as_of), as_of)
@@ -148,7 +158,10 @@ def test_two_months_are_cell_for_cell_what_feast_writes(address, dtype, tmp_path
 
 def until(view, as_of):
     """The files that were published before any later month."""
-    return {table: {month: path for month, path in files.items() if month <= as_of} for table, files in view.items()}
+    return {
+        table: {month: path for month, path in files.items() if month <= as_of}
+        for table, files in view.items()
+    }
 
 
 def contract_key(dtype):
@@ -158,13 +171,21 @@ def contract_key(dtype):
 
 def feasts_say(store, key):
     """What Feast's SDK reads from the rows that Feast wrote."""
-    references = [f"{name}:{f}" for name, view in store.contract.feature_views.items() for f in view.features]
+    references = [
+        f"{name}:{f}" for name, view in store.contract.feature_views.items() for f in view.features
+    ]
     with quiet():
-        found = store._store().get_online_features(features=references, entity_rows=[{"member": key}]).to_dict()
+        found = (
+            store._store()
+            .get_online_features(features=references, entity_rows=[{"member": key}])
+            .to_dict()
+        )
     return {name: found[name][0] for name in store.contract.features}
 
 
-def test_a_month_that_is_cut_off_is_not_the_newest_and_the_next_try_is_whole(address, tmp_path, monkeypatch):
+def test_a_month_that_is_cut_off_is_not_the_newest_and_the_next_try_is_whole(
+    address, tmp_path, monkeypatch
+):
     lake, contract = business(tmp_path)
     store = FeatureStore(tmp_path / "feast", contract, address())
     view = lake.view(NOW, as_at_scoring=False)
@@ -192,21 +213,29 @@ def test_a_month_that_is_cut_off_is_not_the_newest_and_the_next_try_is_whole(add
 def test_a_month_over_another_changes_no_index_in_postgres(postgres_server, tmp_path):
     """A heap-only update costs a quarter of one that enters every row into two indexes again."""
     address, contract = online_address(postgres_server.new()), declared()
-    FeatureStore(tmp_path / "feast", contract, address).apply({name: {} for name in contract.tables})
+    FeatureStore(tmp_path / "feast", contract, address).apply(
+        {name: {} for name in contract.tables}
+    )
     keys = [b"%06d" % number for number in range(3_000)]
     for month in (JANUARY, FEBRUARY):
         hours = pa.array([month.month + number / 7 for number in range(3_000)])
         batch = Batch("visits_fv", keys, {"hours": hours}, instant(month), instant(month))
         write_month(address, tmp_path, contract.name, iter([batch]))
     with postgres_server.connect(address.database) as asked:
-        counted = "SELECT n_tup_ins, n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = %s"
-        inserted, updated, heap_only = asked.execute(counted, (f"{contract.name}_visits_fv",)).fetchone()
+        counted = (
+            "SELECT n_tup_ins, n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = %s"
+        )
+        inserted, updated, heap_only = asked.execute(
+            counted, (f"{contract.name}_visits_fv",)
+        ).fetchone()
     assert (inserted, updated) == (3_000, 3_000)
     assert heap_only > 2_900
 
 
 def test_a_store_that_is_away_is_one_sentence(tmp_path):
-    batch = Batch("visits_fv", [b"k"], {"hours": pa.array([1.0])}, instant(JANUARY), instant(JANUARY))
+    batch = Batch(
+        "visits_fv", [b"k"], {"hours": pa.array([1.0])}, instant(JANUARY), instant(JANUARY)
+    )
     for said in ("redis://127.0.0.1:1/0", "postgresql://churn@127.0.0.1:1/features"):
         with pytest.raises(StoreDown, match="cannot be written"):
             write_month(online_address(said), tmp_path, "gym", iter([batch]))
@@ -220,8 +249,8 @@ from pathlib import Path
 from churn_platform.base.settings import Settings, prepare_environment
 home = Path(sys.argv[1])
 prepare_environment(Settings(home=home))
-from churn_platform.services import Home
-opened = Home(Settings(home=home))
+from churn_platform.services import Services
+opened = Services(Settings(home=home))
 as_of = opened.lake.months()[-1]
 opened.feature_store.materialize(opened.lake.view(opened.now(), as_at_scoring=False), as_of)
 from churn_platform.features.online.reader import open_online_reader
@@ -235,6 +264,9 @@ assert opened.feature_store.online(key) == row.values
 def test_east_of_utc_no_row_is_older_than_its_month(january_copy, monkeypatch):
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     done = subprocess.run(
-        [sys.executable, "-c", EAST, str(january_copy.folder), "m00001"], capture_output=True, text=True, check=False
+        [sys.executable, "-c", EAST, str(january_copy.folder), "m00001"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]

@@ -14,7 +14,9 @@ from churn_platform_tests.promotion.evidence_builder import build, changed, find
 AUCS = st.floats(0, 1)
 
 
-@pytest.mark.parametrize(("new", "prod", "promoted"), [(0.80, 0.78, True), (0.785, 0.78, False), (0.1, None, True)])
+@pytest.mark.parametrize(
+    ("new", "prod", "promoted"), [(0.80, 0.78, True), (0.785, 0.78, False), (0.1, None, True)]
+)
 def test_the_cases_of_the_course(new, prod, promoted):
     assert should_promote(new, prod) is promoted
 
@@ -65,7 +67,9 @@ def test_the_finding_says_both_aucs_and_their_difference():
 def test_the_policys_delta_decides_strictly():
     evidence = build(seed=0)
     gain = evidence.candidate_auc - evidence.production_auc
-    just_under, just_over = (changed(evidence, policy=PromotionPolicy(delta=gain + d)) for d in (-1e-9, 1e-9))
+    just_under, just_over = (
+        changed(evidence, policy=PromotionPolicy(delta=gain + d)) for d in (-1e-9, 1e-9)
+    )
     assert finding(just_under, "beats_production").outcome == "pass"
     refused = finding(just_over, "beats_production")
     assert (refused.outcome, refused.refuses) == ("fail", True)
@@ -75,4 +79,7 @@ def test_the_policys_delta_decides_strictly():
 def test_without_production_the_finding_says_so():
     found = finding(build(seed=0, production=None), "beats_production")
     assert found.outcome == "pass"
-    assert found.detail == "No model is in production; the candidate's AUC is 0.7372 on 1,000 holdout rows."
+    assert (
+        found.detail
+        == "No model is in production; the candidate's AUC is 0.7372 on 1,000 holdout rows."
+    )

@@ -3,13 +3,22 @@
 import numpy as np
 import pytest
 
-from churn_platform_tests.promotion.evidence_builder import RATE, build, decided, expit, finding, logit
+from churn_platform_tests.promotion.evidence_builder import (
+    RATE,
+    build,
+    decided,
+    expit,
+    finding,
+    logit,
+)
 
 
 def test_better_probabilities_pass_with_their_figures():
     found = finding(build(seed=0), "calibration_not_worse")
     assert found.outcome == "pass"
-    assert found.detail.startswith("The candidate's Brier score is 0.1831, production's 0.2042 (lower is better): ")
+    assert found.detail.startswith(
+        "The candidate's Brier score is 0.1831, production's 0.2042 (lower is better): "
+    )
     assert found.detail.endswith("does not show that the candidate's probabilities are worse.")
 
 
@@ -33,7 +42,10 @@ def test_probabilities_that_are_worse_within_noise_pass():
 
 def test_a_copy_of_production_is_not_worse():
     evidence = build(seed=0)
-    assert finding(evidence.with_scores(evidence.production.copy()), "calibration_not_worse").outcome == "pass"
+    assert (
+        finding(evidence.with_scores(evidence.production.copy()), "calibration_not_worse").outcome
+        == "pass"
+    )
 
 
 def test_one_churner_decides_nothing_and_does_not_raise():

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from churn_platform.promotion.criteria.comparable import WAY_OUT
-from churn_platform_tests.promotion.evidence_builder import build, changed, decided, finding, with_counts
+from churn_platform_tests.promotion.evidence_builder import (
+    build,
+    changed,
+    decided,
+    finding,
+    with_counts,
+)
 
 FIGURES = (
     "candidate_auc", "candidate_interval", "production_auc", "production_interval", "difference_interval",
@@ -29,7 +35,9 @@ def old_auc(evidence):
     return changed(evidence, production_saw=np.zeros_like(evidence.labels)).production_auc
 
 
-@pytest.mark.parametrize(("share", "digest"), [(1.0, True), (0.9, True), (0.9, False), (0.0, False)])
+@pytest.mark.parametrize(
+    ("share", "digest"), [(1.0, True), (0.9, True), (0.9, False), (0.0, False)]
+)
 def test_the_old_comparison_is_not_applicable_and_never_a_number(share, digest):
     evidence = incumbent_that_saw(share, digest=digest)
     decision = decided(evidence)
@@ -45,7 +53,10 @@ def test_the_old_comparison_is_not_applicable_and_never_a_number(share, digest):
 def test_the_old_comparison_would_have_refused_the_better_model_for_ever():
     evidence = incumbent_that_saw(0.9)
     assert old_auc(evidence) > 0.95 > evidence.candidate_auc > build(seed=0).production_auc
-    assert decided(changed(evidence, production_saw=np.zeros_like(evidence.labels))).decision == "refused"
+    assert (
+        decided(changed(evidence, production_saw=np.zeros_like(evidence.labels))).decision
+        == "refused"
+    )
 
 
 def test_the_rows_that_the_incumbent_saw_leave_and_the_rest_decides():
@@ -93,7 +104,10 @@ def test_a_first_candidate_that_trained_on_its_holdout_is_sent_back_to_training(
 def test_a_first_candidate_passes_alone():
     found = finding(build(production=None), "comparable")
     assert found.outcome == "pass"
-    assert found.detail == "The candidate never trained on any customer of the 1,000 holdout rows compared."
+    assert (
+        found.detail
+        == "The candidate never trained on any customer of the 1,000 holdout rows compared."
+    )
 
 
 @pytest.mark.parametrize(("churners", "stayers"), [(0, 300), (300, 0)])
@@ -102,7 +116,10 @@ def test_a_holdout_of_one_class_gives_no_number_and_asks_for_labels_or_months(ch
     decision = decided(evidence)
     assert decision.decision == "refused"
     assert decision.candidate_auc is None
-    assert f"hold {churners} churners and {stayers} others, so there is nothing to rank" in decision.reason
+    assert (
+        f"hold {churners} churners and {stayers} others, so there is nothing to rank"
+        in decision.reason
+    )
     assert "pool more months (policy.training.pooled_months)" in decision.reason
     assert WAY_OUT not in decision.reason
 

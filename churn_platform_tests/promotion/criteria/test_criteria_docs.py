@@ -34,7 +34,9 @@ def test_each_criterion_is_a_module_that_names_its_code_and_a_test_file_that_doe
 
 
 def test_every_module_of_the_folder_is_a_criterion_that_is_asked():
-    modules = {path.stem for path in (ROOT / "churn_platform" / "promotion" / "criteria").glob("*.py")}
+    modules = {
+        path.stem for path in (ROOT / "churn_platform" / "promotion" / "criteria").glob("*.py")
+    }
     assert modules - {"__init__", "base"} == {criterion.name for criterion in CRITERIA}
 
 

@@ -4,11 +4,18 @@ import numpy as np
 import pytest
 
 from churn_platform.contract.policy import PromotionPolicy
-from churn_platform_tests.promotion.evidence_builder import build, decided, finding, picked, with_counts
+from churn_platform_tests.promotion.evidence_builder import (
+    build,
+    decided,
+    finding,
+    picked,
+    with_counts,
+)
 
 
 @pytest.mark.parametrize(
-    ("churners", "stayers", "outcome"), [(50, 300, "pass"), (49, 300, "fail"), (300, 50, "pass"), (300, 49, "fail")]
+    ("churners", "stayers", "outcome"),
+    [(50, 300, "pass"), (49, 300, "fail"), (300, 50, "pass"), (300, 49, "fail")],
 )
 def test_fifty_of_each_class_are_enough_and_forty_nine_are_not(churners, stayers, outcome):
     found = finding(with_counts(churners, stayers), "enough_churners")

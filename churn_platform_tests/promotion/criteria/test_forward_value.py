@@ -32,11 +32,16 @@ def test_a_recipe_that_carries_over_passes(noise):
 def test_a_loss_within_the_policys_delta_is_no_warning():
     evidence = build(seed=0, forward=2.0)
     assert finding(evidence, "forward_value").outcome == "warn"
-    assert finding(changed(evidence, policy=PromotionPolicy(delta=0.3)), "forward_value").outcome == "pass"
+    assert (
+        finding(changed(evidence, policy=PromotionPolicy(delta=0.3)), "forward_value").outcome
+        == "pass"
+    )
 
 
 def test_a_loss_within_noise_is_no_warning():
-    evidence = build(seed=7, customers=150, candidate=1.0, forward=1.6, policy=PromotionPolicy(delta=0.0))
+    evidence = build(
+        seed=7, customers=150, candidate=1.0, forward=1.6, policy=PromotionPolicy(delta=0.0)
+    )
     assert forward_auc(evidence) < evidence.candidate_auc
     assert finding(evidence, "forward_value").outcome == "pass"
 

@@ -6,7 +6,13 @@ from scipy.stats import norm
 
 from churn_platform.contract.policy import PromotionPolicy
 from churn_platform.promotion.criteria.interval_above_zero import detectable_gain, luck
-from churn_platform_tests.promotion.evidence_builder import build, changed, finding, picked, with_counts
+from churn_platform_tests.promotion.evidence_builder import (
+    build,
+    changed,
+    finding,
+    picked,
+    with_counts,
+)
 
 
 def noisy_pair():

@@ -24,8 +24,18 @@ def test_an_older_month_is_refused_and_the_same_month_is_allowed(ours, theirs, o
 
 
 def test_the_months_are_compared_as_dates_not_as_text():
-    assert finding(build(as_of="20240131", production_as_of="2024-01-30"), "newer_than_production").outcome == "pass"
-    assert finding(build(as_of="20240131", production_as_of="2024-02-29"), "newer_than_production").outcome == "fail"
+    assert (
+        finding(
+            build(as_of="20240131", production_as_of="2024-01-30"), "newer_than_production"
+        ).outcome
+        == "pass"
+    )
+    assert (
+        finding(
+            build(as_of="20240131", production_as_of="2024-02-29"), "newer_than_production"
+        ).outcome
+        == "fail"
+    )
 
 
 def test_without_production_it_does_not_apply():

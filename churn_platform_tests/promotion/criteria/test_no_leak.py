@@ -9,7 +9,12 @@ LEAKING = Alone({"fee": 0.71, "final_bill": 0.994, "closed": 1.0}, 0.95, 0.97)
 
 def test_the_finding_names_the_columns_their_auc_alone_and_what_to_do():
     found = finding(build(alone=LEAKING), "no_leak")
-    assert (found.code, found.outcome, found.refuses, found.unsound) == ("GATE011", "fail", True, False)
+    assert (found.code, found.outcome, found.refuses, found.unsound) == (
+        "GATE011",
+        "fail",
+        True,
+        False,
+    )
     assert found.detail == (
         "closed (AUC 1.000), final_bill (AUC 0.994) alone predict churn (the limit is 0.95, 0.970 with the luck of "
         "so few churners): they are probably known only after churning; leave it out of its feature view, or fix its "

@@ -6,14 +6,24 @@ import pytest
 
 from churn_platform.contract.policy import PromotionPolicy
 from churn_platform.promotion.criteria.no_slice_worse import slice_masks
-from churn_platform_tests.promotion.evidence_builder import build, changed, decided, finding, picked, with_counts
+from churn_platform_tests.promotion.evidence_builder import (
+    build,
+    changed,
+    decided,
+    finding,
+    picked,
+    with_counts,
+)
 
 CUSTOMERS = 1200
 
 
 def worse_in(share, seed=0, names=("mine", "theirs"), months=1):
     """A candidate much better than production, but worse in one slice that holds this share of the customers."""
-    good, bad = (build(seed=seed, customers=CUSTOMERS // months, months=months, candidate=c) for c in (0.2, 9.0))
+    good, bad = (
+        build(seed=seed, customers=CUSTOMERS // months, months=months, candidate=c)
+        for c in (0.2, 9.0)
+    )
     rows = np.tile(np.random.default_rng(1).random(CUSTOMERS // months) < share, months)
     scores = np.where(rows, bad.candidate, good.candidate)
     slices = pd.DataFrame({"plan": np.where(rows, *names)})
@@ -37,7 +47,9 @@ def test_a_candidate_better_overall_but_wholly_worse_in_one_slice_is_refused(mon
     assert finding(evidence, "interval_above_zero").outcome == "pass"
     found = finding(evidence, "no_slice_worse")
     assert (found.outcome, found.refuses) == ("fail", True)
-    assert found.detail.startswith("The candidate's AUC is clearly below production's where plan = mine: -0.")
+    assert found.detail.startswith(
+        "The candidate's AUC is clearly below production's where plan = mine: -0."
+    )
     assert "plan = theirs" not in found.detail
     assert decided(evidence).reason == found.detail
 
@@ -48,7 +60,9 @@ def test_the_intervals_are_widened_for_the_number_of_slices():
     random = np.random.default_rng(0)
     extra = {f"harmless {i}": random.choice(["a", "b", "c"], CUSTOMERS) for i in range(30)}
     assert len(list(slice_masks(changed(evidence, slices=pd.DataFrame(extra))))) == 90
-    assert finding(changed(evidence, slices=pd.DataFrame(extra)), "no_slice_worse").outcome == "pass"
+    assert (
+        finding(changed(evidence, slices=pd.DataFrame(extra)), "no_slice_worse").outcome == "pass"
+    )
     both = changed(evidence, slices=evidence.slices.assign(**extra))
     assert finding(both, "no_slice_worse").outcome == "pass"
     assert "(92 slices tested" in finding(both, "no_slice_worse").detail
@@ -76,7 +90,9 @@ def test_slices_of_every_dtype_are_read_value_by_value(dtype):
     assert [int(mask.sum()) for mask in masks.values()] == [500, 500]
 
 
-@pytest.mark.parametrize(("churners", "stayers", "tested"), [(10, 90, 1), (9, 90, 0), (90, 9, 0), (0, 90, 0)])
+@pytest.mark.parametrize(
+    ("churners", "stayers", "tested"), [(10, 90, 1), (9, 90, 0), (90, 9, 0), (0, 90, 0)]
+)
 def test_slices_with_fewer_than_ten_of_a_class_are_not_ranked(churners, stayers, tested):
     slices = pd.DataFrame({"plan": ["one"] * (churners + stayers)})
     evidence = changed(with_counts(churners, stayers), slices=slices)

@@ -30,7 +30,12 @@ def test_turned_over_labels_let_the_candidate_wait_for_a_person_in_either_mode()
 
 def test_the_finding_warns_and_refuses_nothing():
     found = finding(turned(), "plausible_labels")
-    assert (found.code, found.outcome, found.refuses, found.unsound) == ("GATE012", "warn", False, False)
+    assert (found.code, found.outcome, found.refuses, found.unsound) == (
+        "GATE012",
+        "warn",
+        False,
+        False,
+    )
 
 
 def test_turned_over_labels_are_no_evidence_that_production_is_at_chance():

@@ -12,7 +12,14 @@ from churn_platform.promotion.criteria.self_test import CRITERION, impostors, ju
 from churn_platform.promotion.decision import passes
 from churn_platform.training.candidate import ShuffledRefit
 from churn_platform.training.model import Recipe
-from churn_platform_tests.promotion.evidence_builder import build, changed, decided, expit, picked, refit_at_chance
+from churn_platform_tests.promotion.evidence_builder import (
+    build,
+    changed,
+    decided,
+    expit,
+    picked,
+    refit_at_chance,
+)
 
 EVIDENCE = build(seed=0)
 AT_CHANCE = refit_at_chance(EVIDENCE, seed=2)
@@ -26,7 +33,9 @@ def refit_of(recipe, seed, *, leaked, rows=4000):
     labels = pd.Series(random.random(rows) < 0.25)
     trains = (np.arange(rows) >= HOLDOUT) | (random.random(rows) < leaked)
     rows_of = frame[trains].reset_index(drop=True), labels[trains].reset_index(drop=True)
-    model = recipe(tuple((name, "float") for name in frame)).fit(*rows_of, pd.Series(np.flatnonzero(trains)))
+    model = recipe(tuple((name, "float") for name in frame)).fit(
+        *rows_of, pd.Series(np.flatnonzero(trains))
+    )
     return ShuffledRefit(model.probability(frame[:HOLDOUT]), labels[:HOLDOUT].to_numpy())
 
 
@@ -80,11 +89,18 @@ def test_a_gate_that_only_asks_whether_the_two_differ_passes_both_directions_and
 
 def test_a_gate_that_takes_an_equal_for_a_better_model_is_found_out_by_the_copy():
     found = judge(EVIDENCE, lambda e: e.candidate_auc >= e.production_auc, AT_CHANCE, seed=1)
-    assert found.detail == "The gate cannot be trusted: a copy of production would have been promoted."
+    assert (
+        found.detail == "The gate cannot be trusted: a copy of production would have been promoted."
+    )
 
 
 def test_a_gate_that_only_looks_at_probabilities_is_found_out_by_permuted_scores():
-    found = judge(EVIDENCE, lambda e: len(set(e.candidate)) > 2 and (e.ours != e.theirs).any(), AT_CHANCE, seed=1)
+    found = judge(
+        EVIDENCE,
+        lambda e: len(set(e.candidate)) > 2 and (e.ours != e.theirs).any(),
+        AT_CHANCE,
+        seed=1,
+    )
     assert "the candidate's scores permuted would have been promoted" in found.detail
 
 
@@ -92,7 +108,9 @@ def test_a_weak_but_honest_first_candidate_is_not_called_unsound_by_a_lucky_perm
     alarms, lucky = 0, 0
     for seed in range(150):
         weak = build(seed=seed, customers=600, candidate=7.0, production=None)
-        passed = [passes(fake) for fake in dict(impostors(weak, seed))["the candidate's scores permuted"]]
+        passed = [
+            passes(fake) for fake in dict(impostors(weak, seed))["the candidate's scores permuted"]
+        ]
         alarms += all(passed)
         lucky += passed[0]
     assert lucky >= 3
@@ -116,7 +134,9 @@ def test_holdout_rows_in_the_training_rows_of_the_shipped_recipe_are_seen(seed):
     refit = refit_of(shipped, seed, leaked=1.0)
     found = judge(EVIDENCE, passes, refit, seed=1)
     assert (found.outcome, found.unsound) == ("fail", True)
-    assert found.detail.endswith("where 0.5 is chance (p below 0.001): holdout rows leak into training.")
+    assert found.detail.endswith(
+        "where 0.5 is chance (p below 0.001): holdout rows leak into training."
+    )
     # Out-of-fold scores of noise may slope down: then calibration turns what was memorised over.
     sentence = shuffled_labels(EVIDENCE, refit)[1]
     assert ("AUC 0.2" in sentence) == (seed == 0)
@@ -138,7 +158,10 @@ def test_twenty_of_twenty_planted_leaks_are_seen_and_none_of_twenty_clean_refits
         nearest = np.searchsorted(feature[train], feature[:HOLDOUT]).clip(max=train.size - 1)
         return ShuffledRefit(0.1 + 0.8 * labels[train][nearest], labels[:HOLDOUT])
 
-    outcomes = [[shuffled_labels(EVIDENCE, refit(seed, leaked))[0] for seed in range(20)] for leaked in (1 / 3, 0)]
+    outcomes = [
+        [shuffled_labels(EVIDENCE, refit(seed, leaked))[0] for seed in range(20)]
+        for leaked in (1 / 3, 0)
+    ]
     assert outcomes == [[False] * 20, [True] * 20]
 
 
@@ -153,10 +176,22 @@ def test_a_refit_that_knows_only_rows_which_left_the_comparison_is_at_chance():
 @pytest.mark.parametrize(
     ("refit", "sentence"),
     [
-        (ShuffledRefit(np.full(1000, math.nan), AT_CHANCE.labels), "1,000 scores of the refit on shuffled labels are"),
-        (ShuffledRefit(AT_CHANCE.scores[:-1], AT_CHANCE.labels), "gave 999 scores for 1,000 holdout rows"),
-        (ShuffledRefit(AT_CHANCE.scores, AT_CHANCE.labels[1:]), "gave 1,000 scores for 1,000 holdout rows"),
-        (ShuffledRefit(AT_CHANCE.scores, np.zeros(1000, dtype=bool)), "1,000 shuffled holdout labels are all alike"),
+        (
+            ShuffledRefit(np.full(1000, math.nan), AT_CHANCE.labels),
+            "1,000 scores of the refit on shuffled labels are",
+        ),
+        (
+            ShuffledRefit(AT_CHANCE.scores[:-1], AT_CHANCE.labels),
+            "gave 999 scores for 1,000 holdout rows",
+        ),
+        (
+            ShuffledRefit(AT_CHANCE.scores, AT_CHANCE.labels[1:]),
+            "gave 1,000 scores for 1,000 holdout rows",
+        ),
+        (
+            ShuffledRefit(AT_CHANCE.scores, np.zeros(1000, dtype=bool)),
+            "1,000 shuffled holdout labels are all alike",
+        ),
     ],
 )
 def test_a_refit_that_cannot_be_judged_fails_closed_and_never_raises(refit, sentence):

@@ -1,0 +1,134 @@
+"""The home: one folder, its layout, its clock, and one run at a time."""
+
+import contextlib
+import datetime as dt
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from churn_platform.base.errors import HomeBusy, WrongLayout
+from churn_platform.base.files import read_json
+from churn_platform.base.settings import Settings
+
+HOLDER = "home.holder"
+"""Says who holds the home while it is held."""
+LAYOUT = 1
+"""Which files lie where in a home; another number is another layout. A home without `home.json`
+has the first.
+"""
+VERSION_FILE = "home.json"
+FOLDERS = ("drops", "lake", "feast", "artifacts", "releases", "ledger", "reports", "dagster")
+
+
+def utc_now() -> dt.datetime:
+    """The present in UTC."""
+    return dt.datetime.now(dt.UTC)
+
+
+class Home:
+    """The folder of one `CHURN_HOME`. Building it reads nothing and writes nothing."""
+
+    def __init__(self, settings: Settings, now: Callable[[], dt.datetime] = utc_now) -> None:
+        self.settings = settings
+        self.folder = settings.home_folder
+        self.now = now
+
+    @property
+    def drops(self) -> Path:
+        """Where drops arrive, one sub-folder an as_of."""
+        return self.folder / "drops"
+
+    @property
+    def reports(self) -> Path:
+        """Reports for people, one sub-folder an as_of."""
+        return self.folder / "reports"
+
+    @property
+    def predictions(self) -> Path:
+        """The prediction log of the API."""
+        return self.settings.prediction_log or self.folder / "predictions"
+
+    def check_layout(self) -> None:
+        """Refuse a home whose files lie where this version would not look for them.
+
+        Raises:
+            WrongLayout: its layout is not `LAYOUT`, or none that can be read.
+        """
+        file = self.folder / VERSION_FILE
+        found = read_json(file) if file.exists() else {"layout": LAYOUT}
+        layout = found.get("layout") if isinstance(found, dict) else None
+        if layout != LAYOUT:
+            raise WrongLayout(
+                f"{self.folder} has layout {layout!r} and this version of the platform knows"
+                f" layout {LAYOUT} only: use the version that wrote it, or name another home"
+                " with --home; nothing was read or changed."
+            )
+
+    def is_free(self) -> bool:
+        """Whether the home is free at this moment; does not wait."""
+        from filelock import FileLock, Timeout
+
+        try:
+            with FileLock(self.folder / "home.lock", timeout=0):
+                return True
+        except Timeout:
+            return False
+
+    @contextlib.contextmanager
+    def exclusive(self, doing: str = "a run", seconds: float | None = None) -> Iterator[None]:
+        """Hold the home: one run at a time, also between processes; nests within one process.
+
+        Args:
+            doing: what the holder does, for those who find the home held.
+            seconds: how long to wait for another process; `CHURN_LOCK_SECONDS` by default.
+
+        Raises:
+            HomeBusy: another process kept it for so long; shows which.
+        """
+        from filelock import FileLock, Timeout
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if seconds is None:
+            patience = self.settings.lock_seconds
+        else:
+            patience = seconds
+        lock = FileLock(
+            self.folder / "home.lock", timeout=self.settings.lock_seconds, is_singleton=True
+        )
+        try:
+            with (
+                lock.acquire(timeout=patience),
+                self._named(doing, outermost=lock.lock_counter == 1),
+            ):
+                yield
+        except Timeout:
+            raise HomeBusy(
+                f"{self._holder()} has held {self.folder} for {patience:.0f} seconds: wait for"
+                " it, or find it with `churn doctor`."
+            ) from None
+
+    @contextlib.contextmanager
+    def _named(self, doing: str, *, outermost: bool) -> Iterator[None]:
+        """Say who holds the home while it is held; also with a full disk."""
+        holder = self.folder / HOLDER
+        if outermost:
+            since = self.now().isoformat(timespec="seconds")
+            with contextlib.suppress(OSError):
+                holder.write_text(
+                    f"{doing} of {self.settings.who} (process {os.getpid()}, since {since})"
+                )
+        try:
+            yield
+        finally:
+            if outermost:
+                holder.unlink(missing_ok=True)
+
+    def _holder(self) -> str:
+        """Who holds the home; called only while it is held."""
+        try:
+            said = (self.folder / HOLDER).read_text(encoding="utf-8")
+        except OSError:
+            said = ""
+        if not said:
+            return "Another run"
+        return f"{said[:1].upper()}{said[1:]}"
