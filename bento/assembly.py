@@ -13,11 +13,11 @@ from typing import Any
 
 from pydantic_core import to_json
 
+from churn_platform.base.home import utc_now
 from churn_platform.base.settings import Settings
 from churn_platform.contract.model import Contract
 from churn_platform.contract.reading import default_contract_path, read_contract
 from churn_platform.features.online.reader import OnlineReader, newest_published, open_online_reader
-from churn_platform.ledger.store import utc_now
 from churn_platform.monitoring.prediction_log import Answered, PredictionLog
 from churn_platform.serving.bundle import NoCustomers, read_note
 from churn_platform.serving.release_watch import Held, ReleaseWatch

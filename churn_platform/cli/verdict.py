@@ -12,7 +12,7 @@ from churn_platform.cli.base import HomeOption, JsonOption, make_console, open_h
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from churn_platform.backtest.result import Replay
+    from churn_platform.replay.result import Replay
 
 PolicyOption = Annotated[
     list[Path] | None,
@@ -31,8 +31,8 @@ def replay(
     """What the loop would have decided in every past month: this policy, never, always, and
     those of --policy.
     """
-    from churn_platform.backtest.replay_plot import check_target, write_plot
-    from churn_platform.backtest.replaying import replay_home
+    from churn_platform.replay.replay_plot import check_target, write_plot
+    from churn_platform.replay.replaying import replay_home
 
     if plot is not None:
         check_target(plot)
@@ -111,7 +111,7 @@ def scoreboard(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Was the gate right? Each past decision by what labels that matured later say of both
     versions.
     """
-    from churn_platform.backtest.scoreboard_run import scoreboard as answers
+    from churn_platform.replay.scoreboard_run import scoreboard as answers
 
     found = answers(open_home(home))
     print_json(found) if as_json else show_scoreboard(make_console(), found)

@@ -32,7 +32,7 @@ FILES = (MODEL_FILE, PASSPORT, ENTITIES, SCHEMA)
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Fit = Callable[[Recipe, pd.DataFrame, pd.Series, pd.Series], ChurnModel]
-"""`Recipe.fit`, or one that remembers what it has fitted before (`backtest/policies.py`)."""
+"""`Recipe.fit`, or one that remembers what it has fitted before (`replay/policies.py`)."""
 
 
 @dataclass(frozen=True)

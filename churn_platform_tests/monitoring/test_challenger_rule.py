@@ -4,15 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from churn_platform.backtest.history import History
-from churn_platform.backtest.memory import Memory
-from churn_platform.backtest.policies import Alternative, Loop, with_policy
-from churn_platform.backtest.version_scores import Scores
 from churn_platform.contract.policy import Policy, PromotionPolicy, VerdictPolicy
 from churn_platform.contract.reading import default_contract_path, read_contract
 from churn_platform.evaluation.gain import Gain
 from churn_platform.evaluation.statistics import Interval
 from churn_platform.monitoring.challenger_rule import Contender, followed, look_level, propose
+from churn_platform.replay.history import History
+from churn_platform.replay.memory import Memory
+from churn_platform.replay.policies import Alternative, Loop, with_policy
+from churn_platform.replay.version_scores import Scores
 from churn_platform.simulator import SCENARIOS, simulate
 from churn_platform_tests.simulator.core_loop import lived_month
 

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from churn_platform.base.errors import IntegrityError
-from churn_platform.ledger.store import utc_now
+from churn_platform.base.home import utc_now
 from churn_platform.serving.release_watch import RETRY_SECONDS, ReleaseWatch
 from churn_platform_tests.api_client import boosted, point, publish, with_contract
 from churn_platform_tests.small_business import open_home

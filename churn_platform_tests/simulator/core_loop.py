@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from churn_platform.backtest.history import History, Month
-from churn_platform.backtest.memory import Memory
-from churn_platform.backtest.policies import Alternative, Loop
 from churn_platform.contract.model import Contract
 from churn_platform.features.training_dataset import AS_OF, LABEL, TrainingDataset
 from churn_platform.ingestion.snapshot import conform, feature_frame
 from churn_platform.loop.retraining import Verdict
 from churn_platform.promotion.decision import Decision
+from churn_platform.replay.history import History, Month
+from churn_platform.replay.memory import Memory
+from churn_platform.replay.policies import Alternative, Loop
 from churn_platform.simulator import SimulatedMonth, best_auc
 
 

@@ -5,7 +5,7 @@ import datetime as dt
 import numpy as np
 import pytest
 
-from churn_platform.backtest.history import History, Month
+from churn_platform.replay.history import History, Month
 
 JANUARY, FEBRUARY, MARCH = dt.date(2024, 1, 31), dt.date(2024, 2, 29), dt.date(2024, 3, 31)
 

@@ -6,9 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from churn_platform.backtest.memory import Memory
-from churn_platform.backtest.replaying import history_of
-from churn_platform.backtest.scoreboard import (
+from churn_platform.base.errors import IntegrityError, UsageError
+from churn_platform.base.provenance import code_digest
+from churn_platform.contract.model import Contract
+from churn_platform.monitoring.versions import Versions
+from churn_platform.promotion.decision import Decision
+from churn_platform.replay.memory import Memory
+from churn_platform.replay.replaying import history_of
+from churn_platform.replay.scoreboard import (
     Judged,
     Takeover,
     events,
@@ -17,12 +22,7 @@ from churn_platform.backtest.scoreboard import (
     takeovers,
     totals,
 )
-from churn_platform.backtest.version_scores import Scores
-from churn_platform.base.errors import IntegrityError, UsageError
-from churn_platform.base.provenance import code_digest
-from churn_platform.contract.model import Contract
-from churn_platform.monitoring.versions import Versions
-from churn_platform.promotion.decision import Decision
+from churn_platform.replay.version_scores import Scores
 from churn_platform.services import Services
 
 IN_COSTS = "in the contract's costs"

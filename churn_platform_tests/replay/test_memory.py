@@ -6,9 +6,9 @@ import datetime as dt
 import numpy as np
 import pytest
 
-from churn_platform.backtest.history import History, Month
-from churn_platform.backtest.memory import Memory
 from churn_platform.promotion.gate import gather
+from churn_platform.replay.history import History, Month
+from churn_platform.replay.memory import Memory
 from churn_platform.training.candidate import fit_candidate, shuffled_refit
 from churn_platform.training.model import Recipe
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from churn_platform.backtest.memory import Memory
 from churn_platform.base.errors import DataError, NotANumber
 from churn_platform.contract.model import Contract
 from churn_platform.contract.policy import Policy
@@ -29,6 +28,7 @@ from churn_platform.features.labels import with_a_rate
 from churn_platform.ingestion.month_warnings import refusal_sentence
 from churn_platform.loop.retraining import Signals, Verdict, should_retrain
 from churn_platform.promotion.decision import Decision, decide
+from churn_platform.replay.memory import Memory
 from churn_platform.training.candidate import Candidate
 
 NEVER_AGAIN = "This policy never retrains."

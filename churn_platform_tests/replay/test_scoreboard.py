@@ -7,8 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from churn_platform.backtest.result import lived_events
-from churn_platform.backtest.scoreboard import (
+from churn_platform.contract.policy import PromotionPolicy
+from churn_platform.evaluation.gain import Gain
+from churn_platform.ledger.receipts import append
+from churn_platform.replay.result import lived_events
+from churn_platform.replay.scoreboard import (
     events,
     judge,
     judging_months,
@@ -16,9 +19,6 @@ from churn_platform.backtest.scoreboard import (
     takeovers,
     totals,
 )
-from churn_platform.contract.policy import PromotionPolicy
-from churn_platform.evaluation.gain import Gain
-from churn_platform.ledger.receipts import append
 
 POLICY = PromotionPolicy()
 MONTHS = [f"2024-{month:02}-28" for month in range(1, 11)]

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from churn_platform.backtest.memory import Memory
 from churn_platform.base.errors import DataError
 from churn_platform.contract.model import Contract
 from churn_platform.evaluation.costs import RowCosts
 from churn_platform.evaluation.gain import AucParts, Gain, MonthPair, gain_over
 from churn_platform.evaluation.statistics import BoolArray, KeyArray
+from churn_platform.replay.memory import Memory
 from churn_platform.training.candidate import Candidate
 
 

@@ -2,12 +2,12 @@
 
 import pytest
 
-from churn_platform.backtest.history import History
-from churn_platform.backtest.policies import Alternative, with_policy
-from churn_platform.backtest.result import replay
 from churn_platform.base.errors import DataError
 from churn_platform.contract.policy import Policy
 from churn_platform.contract.reading import default_contract_path, read_contract
+from churn_platform.replay.history import History
+from churn_platform.replay.policies import Alternative, with_policy
+from churn_platform.replay.result import replay
 from churn_platform.simulator import SCENARIOS, simulate
 from churn_platform_tests.simulator.core_loop import lived_month
 

@@ -6,12 +6,12 @@ import datetime as dt
 import numpy as np
 import pytest
 
-from churn_platform.backtest.history import History, Month
-from churn_platform.backtest.memory import Memory
-from churn_platform.backtest.version_scores import Scores
 from churn_platform.base.errors import DataError
 from churn_platform.contract.model import Costs
 from churn_platform.evaluation.metrics import auc, paired_auc_difference
+from churn_platform.replay.history import History, Month
+from churn_platform.replay.memory import Memory
+from churn_platform.replay.version_scores import Scores
 
 JANUARY, FEBRUARY, MARCH = dt.date(2024, 1, 31), dt.date(2024, 2, 29), dt.date(2024, 3, 31)
 

@@ -9,12 +9,12 @@ from typing import Any, TypeVar, cast
 import numpy as np
 import pandas as pd
 
-from churn_platform.backtest.history import History, Labelled
 from churn_platform.base.digests import digest_of, frame_digest
 from churn_platform.contract.model import Contract
 from churn_platform.features.training_dataset import TrainingDataset
 from churn_platform.promotion.evidence import Evidence
 from churn_platform.promotion.gate import gather
+from churn_platform.replay.history import History, Labelled
 from churn_platform.training.candidate import (
     Candidate,
     ShuffledRefit,

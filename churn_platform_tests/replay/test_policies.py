@@ -4,11 +4,11 @@ import datetime as dt
 
 import pytest
 
-from churn_platform.backtest.history import History
-from churn_platform.backtest.memory import Memory
-from churn_platform.backtest.policies import Alternative, Loop, with_policy
 from churn_platform.contract.policy import Policy
 from churn_platform.contract.reading import default_contract_path, read_contract
+from churn_platform.replay.history import History
+from churn_platform.replay.memory import Memory
+from churn_platform.replay.policies import Alternative, Loop, with_policy
 from churn_platform.simulator import SCENARIOS, simulate
 from churn_platform_tests.simulator.core_loop import lived_month
 

@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from churn_platform.backtest.history import History
-from churn_platform.backtest.memory import Memory
-from churn_platform.backtest.policies import Alternative, Lived, Loop
-from churn_platform.backtest.scoreboard import (
+from churn_platform.base.errors import DataError
+from churn_platform.contract.policy import Policy
+from churn_platform.replay.history import History
+from churn_platform.replay.memory import Memory
+from churn_platform.replay.policies import Alternative, Lived, Loop
+from churn_platform.replay.scoreboard import (
     DECIDED,
     Event,
     Judged,
@@ -23,9 +25,7 @@ from churn_platform.backtest.scoreboard import (
     takeovers,
     totals,
 )
-from churn_platform.backtest.version_scores import Scores
-from churn_platform.base.errors import DataError
-from churn_platform.contract.policy import Policy
+from churn_platform.replay.version_scores import Scores
 
 OnMonth = Callable[[str, dt.date], None]
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from churn_platform.backtest.replay_plot import check_target, replay_png, write_plot
-from churn_platform.backtest.result import Replay, ReplayedMonth
 from churn_platform.base.errors import UsageError
+from churn_platform.replay.replay_plot import check_target, replay_png, write_plot
+from churn_platform.replay.result import Replay, ReplayedMonth
 
 
 def made(name, aucs, decisions, mean=0.7):

@@ -8,9 +8,9 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from churn_platform.backtest.result import Replay
 from churn_platform.base.errors import UsageError
 from churn_platform.base.files import replacing
+from churn_platform.replay.result import Replay
 
 COLOURS = ("#2563eb", "#9ca3af", "#d97706", "#059669", "#db2777", "#7c3aed", "#0891b2")
 INK = "#1f2937"
