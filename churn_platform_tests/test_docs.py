@@ -5,6 +5,7 @@ from pathlib import Path
 
 import typer
 
+from churn_platform.adapters.home import FOLDERS, VERSION_FILE
 from churn_platform.cli.app import app
 from churn_platform.core.criteria import CRITERIA
 from churn_platform.definitions import defs
@@ -94,6 +95,12 @@ def test_every_decision_is_in_the_index_with_its_title():
     for page in (ROOT / "docs" / "adr").glob("0*.md"):
         number, title = re.match(r"# (\d+)\. (.+)", page.read_text(encoding="utf-8")).groups()
         assert f"| {number} | [{title}]({page.name}) |" in index, page.name
+
+
+def test_every_folder_of_a_home_is_in_its_page():
+    page = (ROOT / "docs" / "home.md").read_text(encoding="utf-8")
+    for name in (*(f"{folder}/" for folder in FOLDERS), VERSION_FILE):
+        assert f"`{name}`" in page, name
 
 
 def test_every_criterion_has_its_paragraph():
