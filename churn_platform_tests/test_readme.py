@@ -140,5 +140,5 @@ def test_the_commands_for_servers_name_files_that_exist():
     lines = commands("docs/stack.md", "Deploy with Docker Compose")
     assert len(lines) > 3
     for line in lines:
-        for path in re.findall(r"docker/[a-z.-]+", line):
+        for path in re.findall(r"docker/[a-z.-]+", line.partition("#")[0]):
             assert (ROOT / path).is_file(), line
