@@ -5,6 +5,7 @@ from pathlib import Path
 
 import typer
 
+from churn_platform.base.home import FOLDERS, VERSION_FILE
 from churn_platform.base.settings import Settings
 from churn_platform.cli.app import app
 from churn_platform.definitions import defs
@@ -12,6 +13,12 @@ from churn_platform.promotion.criteria import CRITERIA
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "CHANGELOG.md",
+    *(ROOT / "docs").rglob("*.md"),
+]
 COMMANDS = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
 
 
@@ -35,7 +42,9 @@ def test_every_command_has_a_row_and_every_row_is_a_command():
 
 
 def test_every_churn_command_in_the_documents_exists_with_its_options():
-    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]:
+    for page in PAGES:
+        if page.name == "CHANGELOG.md":
+            continue  # it may name commands of earlier versions
         for name, rest in re.findall(
             rf"churn ({'|'.join(sorted(commands()))})\b([^\n`|#]*)",
             page.read_text(encoding="utf-8"),
@@ -69,9 +78,44 @@ def test_every_asset_is_in_the_picture_of_the_loop():
 
 
 def test_links_and_pictures_exist():
-    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
-        for target in re.findall(r"\]\(([^)#h][^)]*)\)", page.read_text(encoding="utf-8")):
-            assert (page.parent / target).exists(), f"{page.name} names {target}"
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
+            if "://" in target:
+                continue
+            name, _, anchor = target.partition("#")
+            linked = page.parent / name if name else page
+            assert linked.exists(), f"{page.name} links to {target}"
+            if anchor:
+                assert anchor in anchors(linked), f"{page.name} links to {target}"
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub makes of the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_page_is_linked_from_the_readme_or_another_page():
+    linked = {
+        (page.parent / target).resolve()
+        for page in PAGES
+        for target in re.findall(r"\]\(([^)#]+\.md)", page.read_text(encoding="utf-8"))
+        if "://" not in target
+    }
+    assert {page.resolve() for page in PAGES} - linked == {(ROOT / "README.md").resolve()}
+
+
+def test_every_decision_is_in_the_index_with_its_title():
+    index = (ROOT / "docs" / "adr" / "README.md").read_text(encoding="utf-8")
+    for page in (ROOT / "docs" / "adr").glob("0*.md"):
+        number, title = re.match(r"# (\d+)\. (.+)", page.read_text(encoding="utf-8")).groups()
+        assert f"| {number} | [{title}]({page.name}) |" in index, page.name
+
+
+def test_every_folder_of_a_home_is_in_its_page():
+    page = (ROOT / "docs" / "home.md").read_text(encoding="utf-8")
+    for name in (*(f"{folder}/" for folder in FOLDERS), VERSION_FILE):
+        assert f"`{name}`" in page, name
 
 
 def test_every_criterion_has_its_paragraph():
