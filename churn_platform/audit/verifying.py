@@ -7,7 +7,6 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from churn_platform.audit.findings import Chain, Finding, broken, holds, said, unseen
@@ -117,8 +116,11 @@ def verify_home(home: Services, anchor: str | None = None, *, deep: bool = False
     if deep:
         from churn_platform.audit.deep_checks import deep_checks
 
-        for name, deep_check in deep_checks():
-            checks.append((name, partial(deep_check, home, chain.receipts)))
+        # The chain is read by the first check, so the receipts are asked for when a check runs.
+        def deferred(check: FilesCheck) -> Check:
+            return lambda: check(home, chain.receipts)
+
+        checks += [(name, deferred(deep_check)) for name, deep_check in deep_checks()]
     else:
         checks += [
             ("decisions", lambda: _recorded(home, chain, "decisions", check_decisions)),

@@ -111,19 +111,19 @@ def test_features_or_slices_that_have_no_place_any_more_are_an_error(gym, candid
         contract_as_then(gym, made_from | {"slices": ["no_column"]})
 
 
-def test_changed_code_is_named_by_library_source_and_machine():
-    then = {
-        "libraries": {"numpy": "2.4"},
-        "sources": {"model.py": "a"},
-        "machine": {"python": "3.11.1"},
-    }
-    now = {
-        "libraries": {"numpy": "2.5"},
-        "sources": {"model.py": "b"},
-        "machine": {"python": "3.11.1"},
-    }
-    assert changed_code(then, now) == ['numpy: "2.4" -> "2.5"', "the source model.py has changed"]
+def test_changed_code_is_named_by_library_recipe_and_machine():
+    then = {"libraries": {"numpy": "2.4"}, "recipe": 1, "machine": {"python": "3.11.1"}}
+    now = {"libraries": {"numpy": "2.5"}, "recipe": 2, "machine": {"python": "3.11.1"}}
+    library, recipe = changed_code(then, now)
+    assert library == 'numpy: "2.4" -> "2.5"'
+    assert "recipe version 1" in recipe
     assert changed_code(now, now) == []
+
+
+def test_a_version_made_before_the_recipe_had_a_version_says_so():
+    before = {"libraries": {}, "sources": {"model.py": "a"}, "machine": {}}
+    (said,) = changed_code(before, {"libraries": {}, "recipe": 1, "machine": {}})
+    assert "before 0.2" in said
 
 
 def test_changed_tables_are_named_by_month():
