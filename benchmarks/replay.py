@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import pandas as pd
+from churn_platform.replay.policies import Alternative
 
 from benchmarks import harness
 from churn_platform.contract.model import Contract
@@ -22,7 +23,6 @@ from churn_platform.contract.reading import default_contract_path, read_contract
 from churn_platform.ingestion.snapshot import conform, feature_frame
 from churn_platform.replay.history import History, Month
 from churn_platform.replay.memory import Memory
-from churn_platform.replay.policies import Alternative
 from churn_platform.replay.result import replay
 from churn_platform.simulator import SCENARIOS, simulate
 from churn_platform.training.model import ChurnModel, Recipe

@@ -19,7 +19,6 @@ from churn_platform.features.training_data import load_training_dataset
 from churn_platform.ingestion.publish import take_in
 from churn_platform.lake.records import KINDS
 from churn_platform.ledger.production_changes import DONE, open_intent, version_of
-from churn_platform.loop.progress import Progress
 from churn_platform.maintenance.backup import back_up, copy_checked, opened, restore
 from churn_platform.maintenance.erasing import forget
 from churn_platform.maintenance.repair import repair
@@ -57,7 +56,7 @@ def sound(home: Services) -> None:
     assert pointer is not None
     assert production_candidate(home).version == pointer.version
     assert home.ledger.verify(pointer.ledger_head) is None
-    Progress(home).next_step()
+    home.progress().next_step()
     for month in home.lake.months():
         home.lake.tables(month)
     for kind in KINDS:
@@ -78,7 +77,7 @@ def story(home: Services) -> dict[str, Any]:
     moved = [receipt for receipt in receipts if receipt.act in DONE]
     assert home.registry.alias(PRODUCTION) == pointer.version == version_of(moved[-1].after)
     assert open_intent(receipts) is None
-    assert Progress(home).next_step() is None
+    assert home.progress().next_step() is None
     for version in home.releases.versions():
         home.releases.verify(version)
     return {

@@ -91,9 +91,7 @@ def retrain(
     as_json: JsonOption = False,
 ) -> None:
     """Ask for a new candidate now, whatever the policy; `churn run` trains it."""
-    from churn_platform.loop.training_requests import request_retraining
-
-    said = request_retraining(open_home(home), by, reason)
+    said = open_home(home).retraining_requests.request(by, reason)
     print_json({"says": said}) if as_json else typer.echo(said)
 
 

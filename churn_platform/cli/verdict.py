@@ -44,7 +44,7 @@ def replay(
         def on_month(name: str, month: dt.date) -> None:
             shown.update(f"{name}: {month}")
 
-        replays = replay_home(opened, policy or [], on_month)
+        replays = replay_home(opened.contract, opened.lake, opened.now(), policy or [], on_month)
     if plot is not None:
         write_plot(replays, plot)
     if as_json:
@@ -111,9 +111,7 @@ def scoreboard(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Was the gate right? Each past decision by what labels that matured later say of both
     versions.
     """
-    from churn_platform.replay.scoreboard_run import scoreboard as answers
-
-    found = answers(open_home(home))
+    found = open_home(home).scoreboard().judge().as_json()
     print_json(found) if as_json else show_scoreboard(make_console(), found)
 
 

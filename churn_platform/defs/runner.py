@@ -15,16 +15,16 @@ from churn_platform.base.errors import ChurnError
 from churn_platform.base.library_errors import one_line
 from churn_platform.definitions import defs
 from churn_platform.defs.automation import run_request
-from churn_platform.defs.progress_log import OnAsset, listening
+from churn_platform.defs.resources import (
+    IN_PROCESS,
+    OnAsset,
+    close_dead_runs,
+    listening,
+    start_run,
+)
 from churn_platform.features.online.upkeep import notice_lost_rows
 from churn_platform.ingestion.publish import recognise_drops
 from churn_platform.loop.next_step import Step
-from churn_platform.loop.progress import Progress
-from churn_platform.loop.state_receipts import record_policy
-from churn_platform.maintenance.erasing import finish as finish_forgetting
-from churn_platform.maintenance.mlflow_move import finish as finish_move
-from churn_platform.promotion.approving import record_lapse
-from churn_platform.promotion.promoting import recover
 from churn_platform.services import Services
 
 OURS = {
@@ -33,22 +33,18 @@ OURS = {
     if isinstance(kind, type) and issubclass(kind, ChurnError)
 }
 INTERRUPTIONS = ("KeyboardInterrupt", "DagsterExecutionInterruptedError")
-IN_PROCESS = {
-    "churn/in_process": "true",
-    ".dagster/repository": "__repository__@churn_platform",
-}
 
 
 @dataclass(frozen=True)
-class Ran:
-    """A finished step."""
+class FinishedStep:
+    """A step that was run."""
 
     step: Step
     run_id: str
 
 
 class StepFailed(ChurnError):
-    """A run failed; the message is the asset's own."""
+    """A run failed. The message is that of the asset."""
 
 
 def run_due(
@@ -56,7 +52,7 @@ def run_due(
     on_step: Callable[[Step], None],
     on_asset: OnAsset,
     through: dt.date | None = None,
-) -> Iterator[Ran]:
+) -> Iterator[FinishedStep]:
     """Run what is due, oldest first, until nothing is.
 
     Args:
@@ -66,21 +62,16 @@ def run_due(
         through: the newest as_of to process; None for all.
 
     Raises:
-        StepFailed: a run failed; what was finished before stays.
+        StepFailed: a run failed; the runs before it stay.
     """
     home.create()
     with home.exclusive("`churn run`"), _instance(home) as instance:
-        _close_dead(instance)
         Alerter(home).begin()
-        recover(home)
-        finish_forgetting(home)
-        finish_move(home)
-        record_policy(home)
-        record_lapse(home)
+        start_run(home, instance)
         while (step := _next(home)) is not None and (through is None or step.as_of <= through):
             on_step(step)
             try:
-                ran = Ran(step, run_step(home, step, instance, on_asset))
+                ran = FinishedStep(step, run_step(home, step, instance, on_asset))
             finally:
                 Alerter(home).send()
             yield ran
@@ -102,8 +93,8 @@ def _instance(home: Services) -> dg.DagsterInstance:
 def _next(home: Services) -> Step | None:
     notice_lost_rows(home)
     recognise_drops(home)
-    progress = Progress(home)
-    progress.record_verdict()
+    progress = home.progress()
+    progress.record_retraining()
     return progress.next_step()
 
 
@@ -129,7 +120,7 @@ def run_step(home: Services, step: Step, instance: dg.DagsterInstance, on_asset:
         )
     if not result.success:
         raise _failure(result)
-    if Progress(home).next_step() == step:
+    if home.progress().next_step() == step:
         raise StepFailed(
             f"The {step.kind} of {step.as_of} ran but is still due: a record is missing; run"
             " `churn doctor`."
@@ -138,55 +129,45 @@ def run_step(home: Services, step: Step, instance: dg.DagsterInstance, on_asset:
 
 
 def _failure(result: dg.ExecuteInProcessResult) -> BaseException:
-    """The error that failed the run, with our own message where there is one; Ctrl-C stays
-    Ctrl-C.
+    """The error that failed the run, with our own message where there is one. An interrupt
+    stays an interrupt.
     """
     ended = [
         event for event in result.all_events if event.event_type is dg.DagsterEventType.RUN_FAILURE
     ]
-    for event in [
-        *result.get_step_failure_events(),
-        *ended,
-    ]:  # a resource that fails has no step to blame
+    # A resource that fails has no failed step.
+    for event in [*result.get_step_failure_events(), *ended]:
         data: Any = event.event_specific_data
         failure = getattr(data, "user_failure_data", None)
         if failure is not None and failure.description:
             return StepFailed(failure.description)
-        chain = [data.error] if data.error else []
-        while chain and chain[-1].cause is not None:
-            chain.append(chain[-1].cause)
-        error = next(
-            (link for link in chain if link.cls_name in OURS), chain[-1] if chain else None
-        )
-        if error is not None and error.cls_name not in INTERRUPTIONS:
-            if error.cls_name in OURS:
-                said = _said(error)
-            else:
-                said = one_line(_said(error))
-            return StepFailed(f"{event.step_key or one_line(_said(chain[0]))}: {said}")
+        chain = _causes(data.error)
+        ours = [error for error in chain if error.cls_name in OURS]
+        if ours:
+            place = event.step_key or one_line(_message(chain[0]))
+            return StepFailed(f"{place}: {_message(ours[0])}")
+        if chain and chain[-1].cls_name not in INTERRUPTIONS:
+            place = event.step_key or one_line(_message(chain[0]))
+            return StepFailed(f"{place}: {one_line(_message(chain[-1]))}")
     return KeyboardInterrupt()
 
 
-def _said(error: SerializableErrorInfo) -> str:
+def _causes(error: SerializableErrorInfo | None) -> list[SerializableErrorInfo]:
+    """The error, what caused it, and so on to the root."""
+    chain = []
+    while error is not None:
+        chain.append(error)
+        error = error.cause
+    return chain
+
+
+def _message(error: SerializableErrorInfo) -> str:
     return error.message.strip().split(": ", 1)[-1]
 
 
-def close_dead_runs(home: Services) -> int:
+def close_runs_of_killed_commands(home: Services) -> int:
     """Mark the runs that a killed `churn run` left behind as canceled; how many there were."""
     if not (home.folder / "dagster" / "history").exists():
         return 0
     with home.exclusive(), _instance(home) as instance:
-        return _close_dead(instance)
-
-
-def _close_dead(instance: dg.DagsterInstance) -> int:
-    """This process holds the home, so no run that a command of ours began lives."""
-    left = [
-        dg.DagsterRunStatus.STARTED,
-        dg.DagsterRunStatus.STARTING,
-        dg.DagsterRunStatus.NOT_STARTED,
-    ]
-    dead = instance.get_runs(dg.RunsFilter(tags={"churn/in_process": "true"}, statuses=left))
-    for run in dead:
-        instance.report_run_canceled(run, message="The process that ran it is gone.")
-    return len(dead)
+        return close_dead_runs(instance)

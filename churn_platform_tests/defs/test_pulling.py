@@ -7,7 +7,7 @@ import pytest
 
 from churn_platform.alerting.alerting import Alerter
 from churn_platform.definitions import defs
-from churn_platform.defs.pulling import pull_schedule
+from churn_platform.defs.automation import pull_schedule
 from churn_platform.defs.resources import HomeResource
 from churn_platform.ingestion.publish import publish_drop
 from churn_platform_tests.databases import run_sql, store

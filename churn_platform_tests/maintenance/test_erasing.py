@@ -11,10 +11,8 @@ from churn_platform.base.errors import DropRefused, HomeBusy, IntegrityError, Us
 from churn_platform.features.training_data import load_training_dataset, oracle_mismatches
 from churn_platform.ingestion.publish import publish_drop
 from churn_platform.ledger.erasures import salted
-from churn_platform.loop.progress import Progress
 from churn_platform.maintenance.erasing import FOLDER, forget
 from churn_platform.monitoring.prediction_log import Answered, PredictionLog
-from churn_platform.scoring.scoring import score_month
 from churn_platform_tests.small_business import (
     DECLARED,
     FEBRUARY,
@@ -111,7 +109,7 @@ def test_the_loop_has_nothing_to_do_and_everything_still_verifies(home, which):
     found = forget(home, key, "ann", "asked")
     home = open_home(home.folder)
     assert found.versions == ([1, 2] if which == 0 else [])
-    assert Progress(home).next_step() is None
+    assert home.progress().next_step() is None
     dataset = load_training_dataset(home, FEBRUARY)  # compares with its digest
     assert key not in set(dataset.frame["member"])
     assert oracle_mismatches(home, dataset, home.now()) == 0
@@ -178,7 +176,7 @@ def test_months_still_publish_train_and_score_after_it(home):
     deliver(home, FEBRUARY, {**tables, "leavers": month_tables(FEBRUARY, 1400)["leavers"]})
     monthly(home, FEBRUARY)
     assert home.lake.deliveries(FEBRUARY)[-1]["kind"] == "correction"
-    assert score_month(home, FEBRUARY).customers == 1400
+    assert home.scoring.score(FEBRUARY).customers == 1400
 
 
 def test_rows_put_aside_and_what_was_said_of_them_go_too(tmp_path):

@@ -8,7 +8,6 @@ from churn_platform.base.errors import ContractError, HomeBusy, IntegrityError, 
 from churn_platform.ledger.approvals import pending
 from churn_platform.ledger.production_changes import DONE
 from churn_platform.ledger.versions import overrides
-from churn_platform.loop.progress import Progress
 from churn_platform.promotion.approving import approve, reject
 from churn_platform.promotion.deciding import carry_out, decide_candidate, newest_decision
 from churn_platform.promotion.decisions import unfinished
@@ -98,7 +97,7 @@ def test_an_approved_candidate_is_in_production_in_the_name_of_who_approved_it(
     assert promoted.evidence["approval"] == approval.digest
     assert promoted.evidence["activate_at"] == home.releases.pointer().activate_at
     assert pending(home.ledger.receipts()) is None
-    assert Progress(home).next_step().kind == "scores"
+    assert home.progress().next_step().kind == "scores"
 
 
 def test_without_a_name_or_a_reason_nothing_is_approved(february_pending_copy):
