@@ -16,8 +16,8 @@ from churn_platform.base.errors import DropRefused
 from churn_platform.base.settings import Settings
 from churn_platform.ingestion.publish import publish_drop
 from churn_platform.services import Services
-from churn_platform_tests.receiver import mute, receiving
 from churn_platform_tests.small_business import JANUARY, deliver, make_home, month_tables, open_home
+from churn_platform_tests.system.receiver import mute, receiving
 
 
 class Clock:

@@ -15,8 +15,8 @@ from churn_platform.alerting.dagster_ui import DAEMON, free_port
 from churn_platform.alerting.exporter import HomeCollector, Watch
 from churn_platform.alerting.watched_home import WatchedHome
 from churn_platform.alerting.watching import DagsterState, JobState
-from churn_platform_tests.receiver import receiving
 from churn_platform_tests.small_business import open_home
+from churn_platform_tests.system.receiver import receiving
 
 LABELS = {"source", "daemon", "job", "act", "receiver"}
 

@@ -10,7 +10,7 @@ from churn_platform.ingestion.publish import publish_drop
 from churn_platform.lake.arrow_tables import table_digest
 from churn_platform.ledger import receipts as ledger
 from churn_platform_tests.small_business import JANUARY, copied, open_home
-from churn_platform_tests.trusted_home import edit_json, recorded_digests
+from churn_platform_tests.system.trusted_home import edit_json, recorded_digests
 
 ACT = {
     "time": "2024-02-29T06:00:00+00:00",

@@ -10,7 +10,7 @@ from churn_platform.audit.reproducing import reproduce
 from churn_platform.base import provenance
 from churn_platform.base.errors import DataError, IntegrityError, UsageError
 from churn_platform_tests.small_business import DECLARED, JANUARY, copied, open_home
-from churn_platform_tests.trusted_home import edit_json, flip
+from churn_platform_tests.system.trusted_home import edit_json, flip
 
 
 @pytest.fixture

@@ -12,7 +12,13 @@ from churn_platform.audit.verifying import verify_home
 from churn_platform.ledger.store import LedgerStore
 from churn_platform.training.registry import PRODUCTION
 from churn_platform_tests.small_business import copied, make_home, open_home
-from churn_platform_tests.trusted_home import assert_told, edit_json, flip, lines, verification
+from churn_platform_tests.system.trusted_home import (
+    assert_told,
+    edit_json,
+    flip,
+    lines,
+    verification,
+)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from churn_platform.alerting.dagster_ui import free_port
 from churn_platform.audit.verifying import LOOKS, verify_home
 from churn_platform.promotion.deciding import carry_out
 from churn_platform_tests.small_business import copied, make_home, open_home
-from churn_platform_tests.trusted_home import assert_told, edit_json, lines, verification
+from churn_platform_tests.system.trusted_home import assert_told, edit_json, lines, verification
 
 
 def quiet_act(home):

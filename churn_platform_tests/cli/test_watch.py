@@ -15,7 +15,7 @@ import pytest
 from churn_platform.alerting.dagster_ui import free_port
 from churn_platform_tests.cli import test_app as test_cli
 from churn_platform_tests.cli.test_app import wrong
-from churn_platform_tests.receiver import receiving
+from churn_platform_tests.system.receiver import receiving
 
 churn, answer, environ = test_cli.churn, test_cli.answer, test_cli.environ
 

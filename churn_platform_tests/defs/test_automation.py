@@ -33,7 +33,6 @@ from churn_platform.defs.resources import HomeResource
 from churn_platform.loop.next_step import Step
 from churn_platform.loop.progress import Progress
 from churn_platform.promotion.deciding import carry_out
-from churn_platform_tests.receiver import receiving
 from churn_platform_tests.small_business import (
     FEBRUARY,
     JANUARY,
@@ -43,6 +42,7 @@ from churn_platform_tests.small_business import (
     monthly,
     open_home,
 )
+from churn_platform_tests.system.receiver import receiving
 
 MARCH = dt.date(2024, 3, 31)
 STEP = Step("retraining", JANUARY, "There is no production model yet.", "abc", "first")

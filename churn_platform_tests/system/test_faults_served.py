@@ -22,11 +22,11 @@ from churn_platform.ingestion.publish import publish_drop
 from churn_platform.ledger.production_changes import Move
 from churn_platform.promotion.deciding import carry_out
 from churn_platform.promotion.publishing import publish
-from churn_platform_tests.crash_points import ended, forked
 from churn_platform_tests.servers import BODY, Running
 from churn_platform_tests.small_business import FEBRUARY, copied, deliver, month_tables, open_home
-from churn_platform_tests.small_disk import full, small_disk
-from churn_platform_tests.trusted_home import flip
+from churn_platform_tests.system.crash_points import ended, forked
+from churn_platform_tests.system.small_disk import full, small_disk
+from churn_platform_tests.system.trusted_home import flip
 
 pytestmark = pytest.mark.slow
 PATIENCE = 30
