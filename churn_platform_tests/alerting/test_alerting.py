@@ -59,7 +59,7 @@ def receiver():
 
 
 def promoted(alerter, version=1):
-    alerter.home.ledger.append(
+    alerter.home.ledger.write(
         actor="ada",
         act="promotion done",
         subject=f"version {version}",
@@ -72,7 +72,7 @@ def test_every_event_is_told_once_in_order_also_by_the_next_process(watched, rec
     alerter = watched(receiver.url)
     alerter.begin()
     promoted(alerter)
-    alerter.home.ledger.append(
+    alerter.home.ledger.write(
         actor="ada", act="drop accepted", subject="2024-01-31", reason="No news."
     )
     promoted(alerter, 2)

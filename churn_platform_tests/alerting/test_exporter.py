@@ -93,7 +93,7 @@ def test_every_metric_of_a_home_is_in_the_documents(exporter, february_decided):
 def test_a_change_of_the_home_is_in_the_next_scrape(exporter, january_copy):
     scrape, _ = exporter(january_copy)
     assert samples(scrape())["churn_production_stand_down"] == 0
-    january_copy.ledger.append(
+    january_copy.ledger.write(
         actor="ada", act="stand-down began", subject="version 1", reason="It fell."
     )
     assert samples(scrape())["churn_production_stand_down"] == 1

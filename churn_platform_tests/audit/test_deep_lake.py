@@ -63,7 +63,7 @@ def test_a_rewritten_lake_holds_by_the_receipt_that_says_so_and_not_without_it(h
     assert faults(home) == []
     mapping = forget(home, 1)
     assert any("is not what a receipt says was published" in fault for fault in faults(home))
-    home.ledger.append(
+    home.ledger.write(
         actor="Ann",
         act="customer forgotten",
         subject="a customer",
@@ -102,7 +102,7 @@ def test_two_customers_forgotten_one_after_the_other_are_followed_through_both(h
             "subject": "a customer",
             "reason": "Asked.",
         }
-        home.ledger.append(**fields, evidence=evidence)
+        home.ledger.write(**fields, evidence=evidence)
     assert faults(home) == []
 
 

@@ -28,7 +28,7 @@ def receiver(environ):
 
 
 def happened(home, version):
-    home.ledger.append(
+    home.ledger.write(
         actor="ada", act="promotion done", subject=f"version {version}", reason="It is better."
     )
 

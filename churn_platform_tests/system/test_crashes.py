@@ -18,7 +18,8 @@ from churn_platform.base.errors import UsageError
 from churn_platform.features.training_data import load_training_dataset
 from churn_platform.ingestion.publish import take_in
 from churn_platform.lake.records import KINDS
-from churn_platform.ledger.production_changes import DONE, open_intent, version_of
+from churn_platform.ledger.acts import version_of
+from churn_platform.ledger.production_changes import DONE, open_intent
 from churn_platform.loop.progress import Progress
 from churn_platform.maintenance.backup import back_up, copy_checked, opened, restore
 from churn_platform.maintenance.erasing import forget
