@@ -54,7 +54,8 @@ def publish_drop(home: Services, as_of: dt.date) -> Publication:
     if not (drop.files or drop.doubles) or (drop.folder / INCOMING).exists():
         if not published:
             raise UsageError(
-                f"There is no drop of {as_of} in {home.drops}: deliver it or use `churn ingest`."
+                f"There is no drop of {as_of} in {home.drops}: deliver it or use `churn ingest`.",
+                code="DROP_MISSING",
             )
         return home.lake.publish(as_of, {}, home.now(), "")
     fingerprint = drop.fingerprint_as(home.lake.fingerprint(as_of))
@@ -153,7 +154,8 @@ def judged(home: Services, drop: Drop) -> ValidatedDrop:
         raise ContractError(
             "The contract has columns that the months published so far lack"
             f" ({', '.join(lacking)}): a model needs them in every month. Put"
-            f" {home.contract_path} back, or make a new home and deliver the months there."
+            f" {home.contract_path} back, or make a new home and deliver the months there.",
+            code="CONTRACT_CHANGED",
         )
     published = home.lake.months()
     if drop.as_of in published:
@@ -180,7 +182,8 @@ def take_in(home: Services, source: Path, as_of: dt.date) -> tuple[Path, Validat
     if not (drop.files or drop.doubles):
         wanted = ", ".join(f"{home.contract.file_stem(name)}.csv" for name in home.contract.tables)
         raise UsageError(
-            f"{source} holds none of the contract's tables: expected {wanted} (or .parquet)."
+            f"{source} holds none of the contract's tables: expected {wanted} (or .parquet).",
+            code="DROP_MISSING",
         )
     found = judged(home, drop)
     if found.refusals:
@@ -213,7 +216,8 @@ def gathered(home: Services, named: Sequence[Path], as_of: dt.date) -> Iterator[
     pulled = home.contract.pulled
     if not named and not pulled:
         raise UsageError(
-            "The contract reads no table from a database: name the folder with the month's files."
+            "The contract reads no table from a database: name the folder with the month's files.",
+            code="DROP_MISSING",
         )
     # In the home: /tmp may be memory, and `churn doctor --fix` removes what a killed process
     # left.
