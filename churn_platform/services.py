@@ -108,6 +108,7 @@ class Services(Home):
             self.now,
             anchor_file=self.folder / "anchor.json",
             made_by=provenance,
+            who=lambda: self.settings.who,
         )
 
     def versions(self) -> "Versions":
@@ -131,7 +132,7 @@ class Services(Home):
 
         return StandDown(
             self.contract, self.performance_history, self.releases, self.ledger,
-            partial(decisions_of, self), who=self.settings.who,
+            partial(decisions_of, self),
         )  # fmt: skip
 
     @cached_property
@@ -154,7 +155,7 @@ class Services(Home):
         return PerformanceMonitor(
             self.contract, self.lake, self.records, self.ledger, self.versions, self.stand_down,
             approve=partial(approve, self), roll_back=partial(roll_back, self),
-            predictions=self.predictions, now=self.now, who=self.settings.who,
+            predictions=self.predictions, now=self.now,
         )  # fmt: skip
 
     @cached_property
@@ -189,7 +190,7 @@ class Services(Home):
         completions = [mlflow_move.finish, recover, erasing.finish]
         return RunStart(
             self.contract, self.ledger, [partial(complete, self) for complete in completions],
-            partial(record_lapse, self), who=self.settings.who,
+            partial(record_lapse, self),
         )  # fmt: skip
 
     @cached_property
@@ -200,7 +201,6 @@ class Services(Home):
 
         return CandidateTraining(
             self.contract, self.registry, self.ledger, partial(load_training_dataset, self),
-            who=self.settings.who,
         )  # fmt: skip
 
     @cached_property

@@ -28,10 +28,11 @@ from churn_platform.loop.next_step import Step
 from churn_platform.services import Services
 
 OURS = {
-    kind.__name__
-    for kind in vars(errors).values()
+    name: kind.code
+    for name, kind in vars(errors).items()
     if isinstance(kind, type) and issubclass(kind, ChurnError)
 }
+"""The code of each error by the name of its class: Dagster keeps no more of an error."""
 INTERRUPTIONS = ("KeyboardInterrupt", "DagsterExecutionInterruptedError")
 
 
@@ -44,7 +45,9 @@ class FinishedStep:
 
 
 class StepFailed(ChurnError):
-    """A run failed. The message is that of the asset."""
+    """A run failed. The message, and the code of its class, are those of the error behind it."""
+
+    code = "STEP_FAILED"
 
 
 def run_due(
@@ -140,12 +143,14 @@ def _failure(result: dg.ExecuteInProcessResult) -> BaseException:
         data: Any = event.event_specific_data
         failure = getattr(data, "user_failure_data", None)
         if failure is not None and failure.description:
-            return StepFailed(failure.description)
+            code = failure.metadata.get("code")
+            return StepFailed(failure.description, code=None if code is None else code.text)
         chain = _causes(data.error)
         ours = [error for error in chain if error.cls_name in OURS]
         if ours:
             place = event.step_key or one_line(_message(chain[0]))
-            return StepFailed(f"{place}: {_message(ours[0])}")
+            code = OURS[ours[0].cls_name or ""]
+            return StepFailed(f"{place}: {_message(ours[0])}", code=code)
         if chain and chain[-1].cls_name not in INTERRUPTIONS:
             place = event.step_key or one_line(_message(chain[0]))
             return StepFailed(f"{place}: {one_line(_message(chain[-1]))}")

@@ -26,6 +26,12 @@ from churn_platform.lake.lake import Publication
 from churn_platform.lake.month_comparison import change_sentence
 from churn_platform.lake.quarantine_files import Quarantine
 from churn_platform.lake.tables import lake_tables
+from churn_platform.ledger.acts import (
+    DropAccepted,
+    DropCorrected,
+    DropRepeated,
+    RefusedDrop,
+)
 from churn_platform.ledger.erasures import current
 from churn_platform.ledger.receipts import DELIVERED, Act
 from churn_platform.services import Services
@@ -48,7 +54,8 @@ def publish_drop(home: Services, as_of: dt.date) -> Publication:
     if not (drop.files or drop.doubles) or (drop.folder / INCOMING).exists():
         if not published:
             raise UsageError(
-                f"There is no drop of {as_of} in {home.drops}: deliver it or use `churn ingest`."
+                f"There is no drop of {as_of} in {home.drops}: deliver it or use `churn ingest`.",
+                code="DROP_MISSING",
             )
         return home.lake.publish(as_of, {}, home.now(), "")
     fingerprint = drop.fingerprint_as(home.lake.fingerprint(as_of))
@@ -56,7 +63,7 @@ def publish_drop(home: Services, as_of: dt.date) -> Publication:
     if found.refusals:
         refusal = _refusal(home, found)
         said = " ".join(found.unnamed_sentences)[:2000]
-        _record(home, "drop refused", as_of, said, {"fingerprint": fingerprint})
+        home.ledger.append(RefusedDrop(month=as_of, reason=said, fingerprint=fingerprint))
         raise refusal
     tables, quarantines = _publishable(home, found)
     if found.comparison is None:
@@ -147,7 +154,8 @@ def judged(home: Services, drop: Drop) -> ValidatedDrop:
         raise ContractError(
             "The contract has columns that the months published so far lack"
             f" ({', '.join(lacking)}): a model needs them in every month. Put"
-            f" {home.contract_path} back, or make a new home and deliver the months there."
+            f" {home.contract_path} back, or make a new home and deliver the months there.",
+            code="CONTRACT_CHANGED",
         )
     published = home.lake.months()
     if drop.as_of in published:
@@ -174,7 +182,8 @@ def take_in(home: Services, source: Path, as_of: dt.date) -> tuple[Path, Validat
     if not (drop.files or drop.doubles):
         wanted = ", ".join(f"{home.contract.file_stem(name)}.csv" for name in home.contract.tables)
         raise UsageError(
-            f"{source} holds none of the contract's tables: expected {wanted} (or .parquet)."
+            f"{source} holds none of the contract's tables: expected {wanted} (or .parquet).",
+            code="DROP_MISSING",
         )
     found = judged(home, drop)
     if found.refusals:
@@ -207,7 +216,8 @@ def gathered(home: Services, named: Sequence[Path], as_of: dt.date) -> Iterator[
     pulled = home.contract.pulled
     if not named and not pulled:
         raise UsageError(
-            "The contract reads no table from a database: name the folder with the month's files."
+            "The contract reads no table from a database: name the folder with the month's files.",
+            code="DROP_MISSING",
         )
     # In the home: /tmp may be memory, and `churn doctor --fix` removes what a killed process
     # left.
@@ -248,13 +258,8 @@ def pull_drop(home: Services, as_of: dt.date) -> Path:
             return take_in(home, files, as_of)[0]
         except DropRefused as refusal:
             told = " ".join(refusal.faults)[:2000]
-            _record(
-                home,
-                "drop refused",
-                as_of,
-                told,
-                {"fingerprint": digest_of(list(refusal.faults))},
-            )
+            fingerprint = digest_of(list(refusal.faults))
+            home.ledger.append(RefusedDrop(month=as_of, reason=told, fingerprint=fingerprint))
             raise
 
 
@@ -310,7 +315,7 @@ def _record_delivery(home: Services, as_of: dt.date) -> None:
         change,
     ]
     reason = " ".join(part for part in parts if part)
-    act: Act = "drop corrected" if delivery["kind"] == "correction" else "drop accepted"
+    act = DropCorrected if delivery["kind"] == "correction" else DropAccepted
     evidence = content | {"fingerprint": home.lake.fingerprint(as_of)}
     if home.contract.label_table in delivery["tables"]:
         count = home.lake.label_count(as_of)
@@ -318,7 +323,7 @@ def _record_delivery(home: Services, as_of: dt.date) -> None:
         if count.partial:
             reason += f" {count.labelled:,} of {count.customers:,} customers have a label."
     evidence |= {"compared": delivery["compared"]} if "compared" in delivery else {}
-    _record(home, act, as_of, reason, evidence)
+    home.ledger.append(act(month=as_of, reason=reason, **evidence))
 
 
 def _record_repetition(home: Services, as_of: dt.date, snapshot: str, fingerprint: str) -> None:
@@ -328,7 +333,9 @@ def _record_repetition(home: Services, as_of: dt.date, snapshot: str, fingerprin
     content = {"fingerprint": fingerprint}
     if not _recorded(home, as_of, content, (*DELIVERED, "drop repeated")):
         said = "Delivered again with the content that is known: nothing was published."
-        _record(home, "drop repeated", as_of, said, {"snapshot": snapshot, **content})
+        home.ledger.append(
+            DropRepeated(month=as_of, reason=said, snapshot=snapshot, fingerprint=fingerprint)
+        )
 
 
 def _recorded(
@@ -343,16 +350,4 @@ def _recorded(
         == content
         for receipt in receipts
         if receipt.subject == as_of.isoformat() and receipt.act in acts
-    )
-
-
-def _record(
-    home: Services, act: Act, as_of: dt.date, reason: str, evidence: dict[str, Any]
-) -> None:
-    home.ledger.append(
-        actor=home.settings.who,
-        act=act,
-        subject=as_of.isoformat(),
-        reason=reason,
-        evidence=evidence,
     )

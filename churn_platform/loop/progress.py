@@ -18,6 +18,7 @@ from churn_platform.ingestion.month_warnings import bare_reason
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.months import Months
 from churn_platform.lake.records import KINDS, Records
+from churn_platform.ledger.acts import RetrainingRequested, RetrainingSkipped
 from churn_platform.ledger.receipts import Act
 from churn_platform.ledger.store import LedgerStore
 from churn_platform.loop.next_step import MonthState, Step, next_step
@@ -119,16 +120,15 @@ class Progress(Months):
             receipt.evidence.get("key") for act in ANSWERS for receipt in self._ledger.receipts(act)
         }
         if answer.key not in recorded:
+            act = RetrainingRequested if answer.retrain else RetrainingSkipped
             self._ledger.append(
-                actor=self._home.settings.who,
-                act="retraining requested" if answer.retrain else "retraining skipped",
-                subject=processed[-1].isoformat(),
-                reason=answer.reason,
-                evidence={
-                    "key": answer.key,
-                    "trigger": answer.trigger,
-                    "fallen": answer.fallen,
-                },
+                act(
+                    month=processed[-1],
+                    reason=answer.reason,
+                    key=answer.key,
+                    trigger=answer.trigger,
+                    fallen=answer.fallen,
+                )
             )
 
     def _state(self, as_of: dt.date, drop: Drop | None) -> MonthState:

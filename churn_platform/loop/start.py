@@ -1,10 +1,9 @@
 """What every run does first, whether the daemon or a terminal started it."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from churn_platform.contract.model import Contract
-from churn_platform.ledger.receipts import Receipt
+from churn_platform.ledger.acts import PolicyChanged
 from churn_platform.ledger.states import changes
 from churn_platform.ledger.store import LedgerStore
 
@@ -19,7 +18,6 @@ class RunStart:
         ledger: the receipts.
         completions: each completes one kind of work that a kill may have cut off, in order.
         record_lapse: records that a request for approval has lapsed.
-        who: who runs the loop.
     """
 
     def __init__(
@@ -28,14 +26,11 @@ class RunStart:
         ledger: LedgerStore,
         completions: Sequence[Callable[[], object]],
         record_lapse: Callable[[], object],
-        *,
-        who: str,
     ) -> None:
         self._contract = contract
         self._ledger = ledger
         self._completions = completions
         self._record_lapse = record_lapse
-        self._who = who
 
     def complete(self) -> None:
         """Do it all. The caller holds the home."""
@@ -53,23 +48,19 @@ class RunStart:
         before = known[-1].after if known else None
         if before == contract.policy_hash:
             return
-        changed = changes(_policy(known[-1]), contract.decided_by) if known else []
-        reason = "; ".join(change.sentence() for change in changed)
+        changed = []
+        reason = FIRST
+        if known:
+            changed = changes(PolicyChanged.of(known[-1]).policy, contract.decided_by)
+            reason = "; ".join(change.sentence() for change in changed)
         self._ledger.append(
-            actor=self._who,
-            act="policy changed",
-            subject=contract.name,
-            before=before,
-            after=contract.policy_hash,
-            reason=reason if known else FIRST,
-            evidence={
-                "policy": contract.decided_by,
-                "changed": {change.field: [change.old, change.new] for change in changed},
-                "contract": contract.model_hash,
-            },
+            PolicyChanged(
+                subject=contract.name,
+                before=before,
+                after=contract.policy_hash,
+                reason=reason,
+                policy=contract.decided_by,
+                changed={change.field: (change.old, change.new) for change in changed},
+                contract=contract.model_hash,
+            )
         )
-
-
-def _policy(receipt: Receipt) -> Mapping[str, Any]:
-    policy: Any = receipt.evidence["policy"]
-    return dict(policy)

@@ -12,6 +12,7 @@ from churn_platform.base.text import ended
 from churn_platform.contract.model import Contract
 from churn_platform.features.training_dataset import LABEL, TrainingDataset
 from churn_platform.ingestion.month_warnings import refusal_sentence
+from churn_platform.ledger.acts import ManualRetrainingRequested, TrainingRefused
 from churn_platform.ledger.store import LedgerStore
 from churn_platform.ledger.versions import word
 from churn_platform.loop.progress import Progress
@@ -48,14 +49,11 @@ class CandidateTraining:
         registry: "ModelRegistry",
         ledger: LedgerStore,
         load_dataset: LoadDataset,
-        *,
-        who: str,
     ) -> None:
         self._contract = contract
         self._registry = registry
         self._ledger = ledger
         self._load_dataset = load_dataset
-        self._who = who
 
     def train(
         self, as_of: dt.date, run_id: str, code: str | None = None
@@ -116,14 +114,9 @@ class CandidateTraining:
         platform.
         """
         digest = "None" if dataset is None else dataset.digest
-        self._ledger.append(
-            actor=self._who,
-            act="training refused",
-            subject=as_of.isoformat(),
-            reason=reason,
-            # The ledger adds the code and the libraries.
-            evidence=dict(training_key(digest, self._contract.policy_hash)),
-        )
+        key = training_key(digest, self._contract.policy_hash)
+        # The ledger adds the code and the libraries.
+        self._ledger.append(TrainingRefused(month=as_of, reason=reason, **key))
 
 
 class RetrainingRequests:
@@ -171,11 +164,13 @@ class RetrainingRequests:
             as_of = _newest_processed(progress)
             self._check_trainable(progress, as_of)
             self._ledger.append(
-                actor=by,
-                act="manual retraining requested",
-                subject=as_of.isoformat(),
-                reason=reason,
-                evidence={"login": self._who, "policy": self._contract.policy_hash},
+                ManualRetrainingRequested(
+                    month=as_of,
+                    actor=by,
+                    reason=reason,
+                    login=self._who,
+                    policy=self._contract.policy_hash,
+                )
             )
         return (
             f"A retraining on {as_of} is requested by {by}: {ended(reason)} Run `churn run` to"
@@ -188,11 +183,13 @@ class RetrainingRequests:
         if waiting is not None:
             raise UsageError(
                 f"{waiting.by} has asked for a retraining already ({waiting.reason}): type"
-                " `churn run`."
+                " `churn run`.",
+                code="RETRAINING_NOT_NEEDED",
             )
         dataset = self._load_dataset(as_of)
         if dataset is None:
-            raise UsageError(progress.retraining(as_of).reason)
+            reason = progress.retraining(as_of).reason
+            raise UsageError(reason, code="RETRAINING_NOT_NEEDED")
         same = _decided_on(progress.decisions, dataset.digest, self._contract.policy_hash)
         if same is not None:
             approval = word(receipts, digest_of(same.model_dump(mode="json")))["approval"]
@@ -200,13 +197,17 @@ class RetrainingRequests:
             raise UsageError(
                 f"Version {same.candidate_version} ({became}) was made from the same data under"
                 " the same policy: deliver new data or change the policy in the contract, then"
-                " ask again."
+                " ask again.",
+                code="RETRAINING_NOT_NEEDED",
             )
 
 
 def _required(dataset: TrainingDataset | None, as_of: dt.date) -> TrainingDataset:
     if dataset is None:
-        raise DataError(f"No labels have matured up to {as_of}: there is nothing to train on.")
+        raise DataError(
+            f"No labels have matured up to {as_of}: there is nothing to train on.",
+            code="LABELS_NOT_MATURED",
+        )
     return dataset
 
 
@@ -215,12 +216,14 @@ def _newest_processed(progress: Progress) -> dt.date:
     processed = [month.as_of for month in months if month.processed]
     if not processed:
         raise UsageError(
-            "No month has been processed yet, so nothing can be trained: type `churn run` first."
+            "No month has been processed yet, so nothing can be trained: type `churn run` first.",
+            code="MONTH_UNKNOWN",
         )
     due = [month.as_of for month in months if month.due and month.as_of <= processed[-1]]
     if due:
         raise UsageError(
-            f"The month {due[0]} has to be processed first: type `churn run`, then ask again."
+            f"The month {due[0]} has to be processed first: type `churn run`, then ask again.",
+            code="MONTH_DUE",
         )
     return processed[-1]
 

@@ -14,6 +14,7 @@ from churn_platform.ingestion.month_warnings import repetition_sentence
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.months import Months
 from churn_platform.lake.records import Records
+from churn_platform.ledger.acts import PromotionProposed, RollbackProposed
 from churn_platform.ledger.production_changes import promotions
 from churn_platform.ledger.store import LedgerStore
 from churn_platform.ledger.versions import barred
@@ -106,7 +107,6 @@ class PerformanceMonitor:
         roll_back: Callable[..., str],
         predictions: Path,
         now: Callable[[], dt.datetime],
-        who: str,
     ) -> None:
         self._contract = contract
         self._lake = lake
@@ -118,7 +118,6 @@ class PerformanceMonitor:
         self._roll_back = roll_back
         self._predictions = predictions
         self._now = now
-        self._who = who
 
     def measure(self, as_of: dt.date) -> PerformanceRecord:
         """Measure every version of the round on the newest matured month up to `as_of`, compare
@@ -263,19 +262,18 @@ class PerformanceMonitor:
         known = {receipt.evidence.get("key") for receipt in self._ledger.receipts(proposal.act)}
         if key in known:
             return
-        production = f"version {proposal.production}"
+        rollback = proposal.act == "rollback proposed"
+        proposed = RollbackProposed if rollback else PromotionProposed
         self._ledger.append(
-            actor=self._who,
-            act=proposal.act,
-            subject=f"version {proposal.version}",
-            before=production,
-            after=production,
-            reason=proposal.sentence,
-            evidence={
-                "key": key,
-                "months": list(proposal.months),
-                "difference": proposal.difference,
-                "interval": list(proposal.interval),
-                "level": proposal.level,
-            },
+            proposed(
+                version=proposal.version,
+                before=proposal.production,
+                after=proposal.production,
+                reason=proposal.sentence,
+                key=key,
+                months=proposal.months,
+                difference=proposal.difference,
+                interval=proposal.interval,
+                level=proposal.level,
+            )
         )

@@ -11,6 +11,7 @@ from churn_platform.contract.model import Contract
 from churn_platform.ingestion.month_warnings import repetition_sentence
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import Records
+from churn_platform.ledger.acts import StandDownBegan, StandDownEnded
 from churn_platform.ledger.states import stand_down_act
 from churn_platform.ledger.store import LedgerStore
 from churn_platform.monitoring.performance import (
@@ -71,15 +72,12 @@ class StandDown:
         releases: Releases,
         ledger: LedgerStore,
         decisions: Callable[[], Sequence[Decision]],
-        *,
-        who: str,
     ) -> None:
         self._contract = contract
         self._performance = performance
         self._releases = releases
         self._ledger = ledger
         self._decisions = decisions
-        self._who = who
 
     def reason(self) -> str | None:
         """Why the model in production must stand down; None if it need not, or without one."""
@@ -113,12 +111,14 @@ class StandDown:
         if act == "stand-down ended" and last is not None:
             subject = last.subject
         newest = None if version is None else _newest(self._performance.all(), version)
+        recorded = StandDownBegan if act == "stand-down began" else StandDownEnded
         self._ledger.append(
-            actor=self._who,
-            act=act,
-            subject=subject,
-            reason=reason or _why_ended(subject, version, newest),
-            evidence={"version": version, "performance": _figures(newest)},
+            recorded(
+                subject=subject,
+                reason=reason or _why_ended(subject, version, newest),
+                version=version,
+                performance=_figures(newest),
+            )
         )
 
     def _version(self) -> int | None:

@@ -104,7 +104,8 @@ def replay(
     """
     if not history.months:
         raise DataError(
-            "There is no month to replay yet: `churn run` publishes the months of the drops."
+            "There is no month to replay yet: `churn run` publishes the months of the drops.",
+            code="MONTH_UNKNOWN",
         )
     memory = Memory(history, code_digest)
     later = memory.later_months(alternatives[0].contract)

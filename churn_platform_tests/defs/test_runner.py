@@ -11,7 +11,6 @@ from churn_platform.base.settings import prepare_environment
 from churn_platform.definitions import defs
 from churn_platform.defs.resources import IN_PROCESS
 from churn_platform.defs.runner import StepFailed, _failure, run_due
-from churn_platform_tests.receiver import receiving
 from churn_platform_tests.small_business import (
     FEBRUARY,
     JANUARY,
@@ -20,6 +19,7 @@ from churn_platform_tests.small_business import (
     month_tables,
     open_home,
 )
+from churn_platform_tests.system.receiver import receiving
 
 
 def run(home, through=None, on_asset=lambda *_: None):

@@ -19,6 +19,7 @@ from churn_platform.ingestion.drops import Drop, find_drops, open_drop
 from churn_platform.ingestion.file_digests import FileDigests
 from churn_platform.ingestion.publish import publish_drop, recognise_drop, take_in
 from churn_platform.lake.lake import Lake
+from churn_platform.ledger.store import LedgerStore
 from churn_platform_tests.small_business import (
     DECLARED,
     FEBRUARY,
@@ -185,7 +186,7 @@ def test_the_same_drop_again_publishes_nothing_and_has_one_receipt(home, tables)
     assert len(home.lake.deliveries(JANUARY)) == 1
 
 
-@pytest.mark.parametrize(("where", "step"), [(ingestion, "_record"), (Lake, "acknowledge")])
+@pytest.mark.parametrize(("where", "step"), [(LedgerStore, "append"), (Lake, "acknowledge")])
 def test_a_repetition_that_was_cut_off_comes_again_and_has_one_receipt(
     home, tables, monkeypatch, where, step
 ):
@@ -204,7 +205,7 @@ def test_a_delivery_whose_receipt_was_cut_off_gets_it_before_the_next_one(
     home, tables, monkeypatch
 ):
     deliver(home, JANUARY, tables)
-    published_until(home, monkeypatch, ingestion, "_record")
+    published_until(home, monkeypatch, LedgerStore, "append")
     first = home.lake.fingerprint(JANUARY)
     tables["visits"]["hours"] = 3.5
     deliver(home, JANUARY, tables)
@@ -248,7 +249,7 @@ def test_a_correction_that_is_taken_back_has_its_own_receipt(home, tables):
 
 def test_a_publication_whose_receipt_was_cut_off_gets_it_once(home, tables, monkeypatch):
     deliver(home, JANUARY, tables)
-    published_until(home, monkeypatch, ingestion, "_record")
+    published_until(home, monkeypatch, LedgerStore, "append")
     assert (home.lake.months(), acts(home)) == ([JANUARY], [])
     assert publish_drop(home, JANUARY).kind == "unchanged"
     assert publish_drop(home, JANUARY).kind == "unchanged"
@@ -525,7 +526,7 @@ def test_a_receipt_of_rows_put_aside_that_was_cut_off_is_written_once(home, many
     publish_drop(home, JANUARY)
     many["visits"] = pd.concat([many["visits"], pd.DataFrame({"member": ["n1"], "hours": ["-1"]})])
     deliver(home, JANUARY, many)
-    published_until(home, monkeypatch, ingestion, "_record")
+    published_until(home, monkeypatch, LedgerStore, "append")
     for _ in range(2):
         assert publish_drop(home, JANUARY).kind == "unchanged"
     assert [act for act, _ in acts(home)] == ["drop accepted", "drop corrected"]

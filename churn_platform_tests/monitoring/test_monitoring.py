@@ -9,7 +9,7 @@ import pytest
 from churn_platform.monitoring.drift import alarms_of
 from churn_platform.monitoring.prediction_log import Answered, PredictionLog
 from churn_platform_tests.small_business import CUSTOMERS, FEBRUARY, JANUARY, copied
-from churn_platform_tests.trusted_home import flip
+from churn_platform_tests.system.trusted_home import flip
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,10 @@ def backtests(home, files):
     return replay_home(home.contract, home.lake, home.now(), files)
 
 
+def past_of(home):
+    return history_of(home.contract, home.lake, home.now())
+
+
 def content(home):
     return {path: sha256_file(path) for path in sorted(home.folder.rglob("*")) if path.is_file()}
 
@@ -56,7 +60,7 @@ def test_nothing_of_the_home_is_touched(replayed):
 
 def test_a_training_dataset_of_the_past_is_the_one_that_was_published(february_decided):
     home = open_home(february_decided.folder)
-    history = history_of(home.contract, home.lake, home.now())
+    history = past_of(home)
     for month in (JANUARY, FEBRUARY):
         published = home.records.read("training_dataset", month)["digest"]
         assert history.dataset(home.contract, month).digest == published
@@ -109,9 +113,7 @@ def test_a_correction_is_known_from_the_month_on_in_which_it_came_and_to_the_jud
     corrected(home, JANUARY, instant(FEBRUARY) + dt.timedelta(days=5), leavers=flipped)
     again = leavers.assign(has_left=True)
     corrected(home, JANUARY, instant(FEBRUARY) + dt.timedelta(days=6), leavers=again)
-    history = history_of(
-        open_home(home.folder).contract, open_home(home.folder).lake, open_home(home.folder).now()
-    )
+    history = past_of(open_home(home.folder))
     before, then, now = (history.labels(JANUARY, at) for at in (JANUARY, FEBRUARY, None))
     assert before.tolist() == leavers["has_left"].tolist()
     assert then.tolist() == flipped["has_left"].tolist()
@@ -126,9 +128,5 @@ def test_features_corrected_after_scoring_are_not_those_of_the_past(january_copy
         instant(JANUARY) + dt.timedelta(days=6),
         visits=visits.assign(hours=0.0),
     )
-    rows = history_of(
-        open_home(january_copy.folder).contract,
-        open_home(january_copy.folder).lake,
-        open_home(january_copy.folder).now(),
-    ).rows(JANUARY)
+    rows = past_of(open_home(january_copy.folder)).rows(JANUARY)
     assert rows["hours"].max() > 1
