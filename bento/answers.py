@@ -10,7 +10,7 @@ from churn_platform.contract.model import Contract
 from churn_platform.features.online.reader import OnlineReader
 from churn_platform.features.online.rows import OnlineRow
 from churn_platform.features.online.values import Key
-from churn_platform.monitoring.prediction_log import Answered
+from churn_platform.monitoring.prediction_log import ServedPrediction
 from churn_platform.scoring.reasons import sentence
 from churn_platform.serving.release_watch import Held
 from churn_platform.serving.score_history import ScoreHistory
@@ -31,7 +31,7 @@ class Answers:
         reader: OnlineReader,
         held: Held,
         history: ScoreHistory,
-        given: Callable[[list[Answered]], None] = lambda _: None,
+        given: Callable[[list[ServedPrediction]], None] = lambda _: None,
     ) -> None:
         self.contract, self.reader, self.held, self.history = contract, reader, held, history
         self._given = given
@@ -52,7 +52,7 @@ class Answers:
         probability, version = loaded.scorer.probability([values])[0], loaded.manifest.version
         self._given(
             [
-                Answered(
+                ServedPrediction(
                     time.time(),
                     key,
                     version,
@@ -223,7 +223,9 @@ class Answers:
                 }
             )
             log.append(
-                Answered(now, key, version, row.as_of, probability, row.values, False, stale)  # noqa: FBT003
+                ServedPrediction(
+                    now, key, version, row.as_of, probability, row.values, False, stale
+                )  # noqa: FBT003
             )
         self._given(log)
         return answers

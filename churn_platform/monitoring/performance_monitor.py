@@ -212,13 +212,13 @@ class PerformanceMonitor:
 
     def _served(self, versions: Versions, months: Sequence[dt.date]) -> list[ServedPerformance]:
         """The predictions served for these months, by month and version. Tidies the log first."""
-        from churn_platform.monitoring.prediction_log import last_answers, tidy
+        from churn_platform.monitoring.prediction_log import last_served, tidy
         from churn_platform.monitoring.served_performance import not_reviewed, review
 
         contract = self._contract
         now = self._now()
         tidy(self._predictions, now.date(), contract.policy.serving.keep_answers_days)
-        served = last_answers(self._predictions, contract.entity.column, months)
+        served = last_served(self._predictions, contract.entity.column, months)
         pairs = zip(served["version"].astype(int), served["features_as_of"], strict=True)
         found = []
         for number, month in sorted({*pairs}):

@@ -9,9 +9,11 @@ import pytest
 
 from churn_platform.base.errors import UsageError
 from churn_platform.base.settings import prepare_environment
+from churn_platform.definitions import defs
 from churn_platform.defs.automation import drop_sensor
 from churn_platform.defs.ingestion import snapshot
 from churn_platform.defs.resources import (
+    IN_PROCESS,
     HomeResource,
     as_of_partitions,
     listening,
@@ -220,3 +222,36 @@ def test_every_listener_is_told():
     with listening(lambda name, _: one.append(name)), listening(lambda name, _: other.append(name)):
         run_both()
     assert one == other == ["sound", "sound", "broken"]
+
+
+def test_a_run_first_completes_an_erasure_that_was_cut_off(february_copy, monkeypatch):
+    from churn_platform.maintenance import erasing
+
+    @dg.asset
+    def probe(home: HomeResource) -> None: ...
+
+    with monkeypatch.context() as patch:
+        patch.setattr(erasing, "_carry_out", lambda *_: None)
+        erasing.forget(february_copy, "m00004", "ann", "asked")
+    assert february_copy.ledger.receipts("customer forgotten") == []
+    resource = HomeResource(folder=str(february_copy.folder))
+    assert dg.materialize([probe], resources={"home": resource}).success
+    assert len(february_copy.ledger.receipts("customer forgotten")) == 1
+
+
+def test_a_run_closes_what_a_killed_command_left_and_not_itself(january_copy, instance):
+    @dg.asset
+    def probe(home: HomeResource) -> None: ...
+
+    job = defs().resolve_job_def("monthly")
+    started = dg.DagsterRunStatus.STARTED
+    dead = instance.create_run_for_job(job_def=job, tags=IN_PROCESS, status=started)
+    living = instance.create_run_for_job(job_def=job, status=started)
+    resource = HomeResource(folder=str(january_copy.folder))
+    result = dg.materialize(
+        [probe], instance=instance, resources={"home": resource}, tags=IN_PROCESS
+    )
+    assert result.success
+    assert instance.get_run_by_id(dead.run_id).status is dg.DagsterRunStatus.CANCELED
+    assert instance.get_run_by_id(living.run_id).status is started
+    assert instance.get_run_by_id(result.run_id).status is dg.DagsterRunStatus.SUCCESS

@@ -12,7 +12,7 @@ from churn_platform.features.training_data import load_training_dataset, oracle_
 from churn_platform.ingestion.publish import publish_drop
 from churn_platform.ledger.erasures import salted
 from churn_platform.maintenance.erasing import FOLDER, forget
-from churn_platform.monitoring.prediction_log import Answered, PredictionLog
+from churn_platform.monitoring.prediction_log import PredictionLog, ServedPrediction
 from churn_platform_tests.small_business import (
     DECLARED,
     FEBRUARY,
@@ -35,7 +35,7 @@ def lived_in(february_decided, tmp_path_factory):
         copied(february_decided, tmp_path_factory.mktemp("lived_in") / "home"), FEBRUARY
     )
     answers = [
-        Answered(1e9, key, 2, FEBRUARY, 0.5, {}, what_if=False, stale=False)
+        ServedPrediction(1e9, key, 2, FEBRUARY, 0.5, {}, what_if=False, stale=False)
         for key in ("m00004", "m00007", "m00004")
     ]
     PredictionLog(home.folder / "predictions", "member").write(answers)
@@ -83,7 +83,8 @@ def test_the_prediction_log_and_the_list_lose_the_rows_and_keep_the_others(home)
     listed = pd.read_parquet(home.reports / str(FEBRUARY) / "at_risk.parquet")
     key = listed["member"].iloc[3]
     answers = [
-        Answered(2e9, k, 2, FEBRUARY, 0.5, {}, what_if=False, stale=False) for k in (key, "m99999")
+        ServedPrediction(2e9, k, 2, FEBRUARY, 0.5, {}, what_if=False, stale=False)
+        for k in (key, "m99999")
     ]
     PredictionLog(home.folder / "predictions", "member").write(answers)
     found = forget(home, key, "ann", "asked")

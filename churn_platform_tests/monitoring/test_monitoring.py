@@ -7,7 +7,7 @@ import json
 import pytest
 
 from churn_platform.monitoring.drift import alarms_of
-from churn_platform.monitoring.prediction_log import Answered, PredictionLog
+from churn_platform.monitoring.prediction_log import PredictionLog, ServedPrediction
 from churn_platform_tests.small_business import CUSTOMERS, FEBRUARY, JANUARY, copied
 from churn_platform_tests.system.trusted_home import flip
 
@@ -97,7 +97,7 @@ def answer(home, as_of, keys, version=1, days_ago=0, probability=None):
     moment = home.now().timestamp() - 86_400 * days_ago
     PredictionLog(home.predictions, "member").write(
         [
-            Answered(
+            ServedPrediction(
                 moment,
                 key,
                 version,

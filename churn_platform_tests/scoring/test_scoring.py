@@ -134,7 +134,12 @@ def test_scoring_again_gives_the_same_list_byte_for_byte(january_copy):
     csv = january_copy.reports / "2024-01-31" / "at_risk.csv"
     before = csv.read_bytes()
     scored = january_copy.scoring.score(JANUARY)
-    assert (scored.csv, scored.version, scored.customers, scored.stand_down) == (
+    assert (
+        scored.csv,
+        scored.record.version,
+        scored.record.customers,
+        scored.record.stand_down,
+    ) == (
         csv,
         1,
         CUSTOMERS,
@@ -156,7 +161,11 @@ def test_late_labels_leave_the_list_of_an_older_month_as_it_was_and_other_featur
     deliver(home, JANUARY, tables)
     publish_drop(home, JANUARY)
     scored, record = home.scoring.score(JANUARY), home.records.read("scores", JANUARY)
-    assert (scored.version, scored.customers, len(scored.listed)) == (1, CUSTOMERS, 20)
+    assert (scored.record.version, scored.record.customers, len(scored.listed)) == (
+        1,
+        CUSTOMERS,
+        20,
+    )
     assert record["snapshot"] == home.progress().made_from(JANUARY)["snapshot"], (
         "it counts as processed"
     )
@@ -165,7 +174,7 @@ def test_late_labels_leave_the_list_of_an_older_month_as_it_was_and_other_featur
     tables["visits"]["hours"] = 1.0
     deliver(home, JANUARY, tables)
     publish_drop(home, JANUARY)
-    assert open_home(home.folder).scoring.score(JANUARY).version == 2
+    assert open_home(home.folder).scoring.score(JANUARY).record.version == 2
 
 
 def test_a_model_no_better_than_chance_is_never_served_silently(january_copy):
@@ -176,10 +185,10 @@ def test_a_model_no_better_than_chance_is_never_served_silently(january_copy):
     }
     january_copy.records.write("performance", FEBRUARY, record)
     scored = january_copy.scoring.score(JANUARY)
-    assert scored.stand_down == (
+    assert scored.record.stand_down == (
         "Version 1 is no better than chance on the matured labels of 2024-02-29: AUC 0.510 [0.470, 0.550]."
     )
-    assert january_copy.records.read("scores", JANUARY)["stand_down"] == scored.stand_down
+    assert january_copy.records.read("scores", JANUARY)["stand_down"] == scored.record.stand_down
     assert january_copy.records.frame("scores", JANUARY)["stand_down"].all()
     assert pd.read_csv(scored.csv)["stand_down"].all()
 
@@ -190,7 +199,7 @@ def test_a_customer_in_one_table_alone_is_scored_too(january_copy):
     deliver(january_copy, JANUARY, tables)
     publish_drop(january_copy, JANUARY)
     scored = january_copy.scoring.score(JANUARY)
-    assert scored.customers == 40
+    assert scored.record.customers == 40
     listed = len(tables["leavers"]) - int(tables["leavers"]["has_left"].sum())
     assert len(scored.listed) == min(20, listed)
     assert january_copy.records.frame("scores", JANUARY)["probability"].notna().all()
@@ -210,7 +219,7 @@ def test_labels_of_the_newest_month_take_its_leavers_off_the_list_when_they_come
         home.scoring.score(FEBRUARY),
         (home.reports / "2024-01-31" / "at_risk.csv").read_bytes(),
     )
-    assert (before.already_left, before.list_note) == (0, None)
+    assert (before.record.already_left, before.record.list_note) == (0, None)
     leavers = month_tables(FEBRUARY)["leavers"]
     some = leavers[leavers["member"].isin(before.listed["member"].head(3))].assign(
         has_left=[True, True, False]
@@ -219,7 +228,11 @@ def test_labels_of_the_newest_month_take_its_leavers_off_the_list_when_they_come
     publish_drop(home, FEBRUARY)
     after = home.scoring.score(FEBRUARY)
     gone = set(some.loc[some["has_left"], "member"])
-    assert (after.already_left, after.list_note, after.customers) == (2, None, before.customers)
+    assert (after.record.already_left, after.record.list_note, after.record.customers) == (
+        2,
+        None,
+        before.record.customers,
+    )
     assert gone < set(before.listed["member"])
     assert not gone & set(after.listed["member"])
     home.scoring.score(JANUARY)
@@ -237,7 +250,7 @@ def test_other_words_in_the_contract_make_the_list_again_by_the_same_version(jan
     before = pd.read_csv(home.reports / "2024-01-31" / "at_risk.csv")
     scored = home.scoring.score(JANUARY)
     after = pd.read_csv(scored.csv)
-    assert scored.version == 1
+    assert scored.record.version == 1
     assert after["probability"].tolist() == before["probability"].tolist()
     assert after["reason_1"].tolist() == [
         said.replace("months as a member", "months with us") for said in before["reason_1"]
@@ -259,13 +272,18 @@ def test_where_all_have_left_the_list_is_empty_and_says_so(january_copy):
     deliver(january_copy, FEBRUARY, tables)
     publish_drop(january_copy, FEBRUARY)
     scored = january_copy.scoring.score(FEBRUARY)
-    assert (scored.customers, scored.already_left, scored.contacts, len(scored.listed)) == (
+    assert (
+        scored.record.customers,
+        scored.record.already_left,
+        scored.record.contacts,
+        len(scored.listed),
+    ) == (
         30,
         30,
         0,
         0,
     )
-    assert "2024-02-29" in scored.list_note
+    assert "2024-02-29" in scored.record.list_note
     assert len(pd.read_csv(scored.csv)) == 0
 
 
@@ -299,7 +317,7 @@ def test_a_removed_feature_leaves_the_list_and_lets_newer_months_through(january
     home = without_visits(january_copy)
     assert home.progress().next_step() is None
     scored = home.scoring.score(JANUARY)
-    assert (scored.version, scored.csv.read_bytes()) == (1, before)
+    assert (scored.record.version, scored.csv.read_bytes()) == (1, before)
     deliver(home, FEBRUARY)
     assert home.progress().next_step().kind == "monthly"
     monthly(home, FEBRUARY)
