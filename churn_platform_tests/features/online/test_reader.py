@@ -294,14 +294,8 @@ def test_what_a_store_needs_and_is_not_installed_is_named(january, tmp_path, mon
     )
     import sys
 
-    for name in (
-        "hiredis",
-        "churn_platform.features.online.redis",
-        "churn_platform.features.online.redis",
-    ):
-        monkeypatch.setitem(sys.modules, name, None) if name == "hiredis" else monkeypatch.delitem(
-            sys.modules, name
-        )
+    monkeypatch.setitem(sys.modules, "hiredis", None)
+    monkeypatch.delitem(sys.modules, "churn_platform.features.online.redis", raising=False)
     with pytest.raises(
         StoreDown, match=r"hiredis is not installed: install churn-platform\[redis\]"
     ):
