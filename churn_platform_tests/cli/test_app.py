@@ -159,7 +159,7 @@ def test_one_month_and_all_months_exclude_each_other(churn, january):
 def test_a_folder_without_tables_or_no_folder_is_not_taken_in_and_leaves_no_home(churn, tmp_path):
     (tmp_path / "empty").mkdir()
     said = wrong(churn("ingest", "empty", "--as-of", "2024-01-31", home=tmp_path / "home"))
-    assert said.startswith("empty holds none of the contract's tables: expected users.csv, ")
+    assert said.startswith("empty contains none of the contract's tables: expected users.csv, ")
     said = wrong(churn("ingest", "nowhere", "--as-of", "2024-01-31", home=tmp_path / "home"))
     assert said.startswith("nowhere does not exist")
     assert [path.name for path in tmp_path.iterdir()] == ["empty"]
