@@ -104,6 +104,7 @@ class Services(Home):
             self.now,
             anchor_file=self.folder / "anchor.json",
             made_by=provenance,
+            who=lambda: self.settings.who,
         )
 
     def create(self) -> None:

@@ -15,7 +15,7 @@ from churn_platform.loop.progress import Progress
 from churn_platform_tests.api_client import running
 from churn_platform_tests.loop_steps import run
 from churn_platform_tests.small_business import deliver, month_tables, open_home
-from churn_platform_tests.trusted_home import verification
+from churn_platform_tests.system.trusted_home import verification
 
 ARCHIVE = Path(__file__).parent / "homes" / "gym-0.1.0.tar.xz"
 WRITTEN = dt.datetime(2026, 12, 1, tzinfo=dt.UTC)

@@ -32,6 +32,7 @@ from churn_platform.lake.deliveries import Quarantine, quarantined_sentence
 from churn_platform.lake.lake import Lake, Publication
 from churn_platform.lake.month_comparison import change_sentence
 from churn_platform.lake.tables import lake_tables
+from churn_platform.ledger.acts import DropAccepted, DropCorrected, DropRepeated, RefusedDrop
 from churn_platform.ledger.erasures import current
 from churn_platform.ledger.receipts import DELIVERED, Act
 from churn_platform.ledger.store import LedgerStore
@@ -295,7 +296,7 @@ class Ingestion:
             change,
         ]
         reason = " ".join(part for part in parts if part)
-        act: Act = "drop corrected" if delivery["kind"] == "correction" else "drop accepted"
+        act = DropCorrected if delivery["kind"] == "correction" else DropAccepted
         evidence = content | {"fingerprint": self._lake.fingerprint(as_of)}
         if self._contract.label_table in delivery["tables"]:
             count = self._lake.label_count(as_of)
@@ -304,7 +305,7 @@ class Ingestion:
                 reason += f" {count.labelled:,} of {count.customers:,} customers have a label."
         if "compared" in delivery:
             evidence["compared"] = delivery["compared"]
-        self._record(act, as_of, reason, evidence)
+        self._ledger.append(act(month=as_of, reason=reason, **evidence))
 
     def _record_repetition(self, as_of: dt.date, snapshot: str, fingerprint: str) -> None:
         """Write the receipt of files that were delivered again with known content.
@@ -315,11 +316,13 @@ class Ingestion:
         content = {"fingerprint": fingerprint}
         if not self._recorded(as_of, content, (*DELIVERED, "drop repeated")):
             said = "Delivered again with the content that is known: nothing was published."
-            self._record("drop repeated", as_of, said, {"snapshot": snapshot, **content})
+            self._ledger.append(
+                DropRepeated(month=as_of, reason=said, snapshot=snapshot, fingerprint=fingerprint)
+            )
 
     def _record_refusal(self, as_of: dt.date, faults: Sequence[str], fingerprint: str) -> None:
         said = " ".join(faults)[:LONGEST_REASON]
-        self._record("drop refused", as_of, said, {"fingerprint": fingerprint})
+        self._ledger.append(RefusedDrop(month=as_of, reason=said, fingerprint=fingerprint))
 
     def _recorded(self, as_of: dt.date, content: Mapping[str, Any], acts: Collection[Act]) -> bool:
         """Whether a receipt of one of `acts` names all of `content` for the month, with digests
@@ -334,15 +337,6 @@ class Ingestion:
             == content
             for receipt in receipts
             if receipt.subject == as_of.isoformat() and receipt.act in acts
-        )
-
-    def _record(self, act: Act, as_of: dt.date, reason: str, evidence: dict[str, Any]) -> None:
-        self._ledger.append(
-            actor=self._home.settings.who,
-            act=act,
-            subject=as_of.isoformat(),
-            reason=reason,
-            evidence=evidence,
         )
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from churn_platform.base.errors import UsageError
-from churn_platform.ledger.production_changes import DONE, version_of
+from churn_platform.ledger.acts import version_of
+from churn_platform.ledger.production_changes import DONE
 from churn_platform.ledger.receipts import Act, Receipt
 
 

@@ -7,6 +7,7 @@ from churn_platform.base.errors import UsageError
 from churn_platform.base.text import ended
 from churn_platform.features.training_data import load_training_dataset
 from churn_platform.features.training_dataset import TrainingDataset
+from churn_platform.ledger.acts import ManualRetrainingRequested, TrainingRefused
 from churn_platform.ledger.versions import word
 from churn_platform.loop.progress import Progress
 from churn_platform.loop.retraining import open_request, training_key
@@ -35,11 +36,13 @@ def request_retraining(home: Services, by: str, reason: str) -> str:
         as_of = _newest_processed(progress)
         _check_trainable(home, progress, as_of)
         home.ledger.append(
-            actor=by,
-            act="manual retraining requested",
-            subject=as_of.isoformat(),
-            reason=reason,
-            evidence={"login": home.settings.who, "policy": home.contract.policy_hash},
+            ManualRetrainingRequested(
+                month=as_of,
+                actor=by,
+                reason=reason,
+                login=home.settings.who,
+                policy=home.contract.policy_hash,
+            )
         )
     return (
         f"A retraining on {as_of} is requested by {by}: {ended(reason)} Run `churn run` to"
@@ -56,15 +59,8 @@ def record_refused_training(
     platform.
     """
     digest = "None" if dataset is None else dataset.digest
-    home.ledger.append(
-        actor=home.settings.who,
-        act="training refused",
-        subject=as_of.isoformat(),
-        reason=why,
-        evidence=dict(
-            training_key(digest, home.contract.policy_hash)
-        ),  # the ledger adds the code and the libraries
-    )
+    key = training_key(digest, home.contract.policy_hash)  # the ledger adds code and libraries
+    home.ledger.append(TrainingRefused(month=as_of, reason=why, **key))
 
 
 def _newest_processed(progress: Progress) -> dt.date:

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from churn_platform.base.errors import IntegrityError, UsageError
 from churn_platform.base.files import fsync_file, fsync_folder, sha256_file
 from churn_platform.base.home import FOLDERS, HOLDER, LAYOUT
+from churn_platform.ledger.acts import HomeRestored
 from churn_platform.ledger.receipts import Sha256, first_fault
 from churn_platform.services import Services
 from churn_platform.training.mlflow_server import relocate
@@ -379,20 +380,18 @@ def restore(file: Path, home: Services, on_file: OnFile = lambda _name, _size: N
         verify_restored(unpacked, said)
         relocate(staging / "mlflow.db", place / "artifacts")
         unpacked.ledger.append(
-            actor=home.settings.who,
-            act="home restored",
-            subject=str(place),
-            before=said.home,
-            after=str(place),
-            reason=(
-                f"Restored from the backup of {said.made_at[:19]}: {len(said.files)} files, all"
-                " as recorded."
-            ),
-            evidence={
-                "archive": archive_digest(file),
-                "receipts": said.receipts,
-                "head": said.head,
-            },
+            HomeRestored(
+                subject=str(place),
+                before=said.home,
+                after=str(place),
+                reason=(
+                    f"Restored from the backup of {said.made_at[:19]}: {len(said.files)} files,"
+                    " all as recorded."
+                ),
+                archive=archive_digest(file),
+                receipts=said.receipts,
+                head=said.head,
+            )
         )
         for path in (*(entry for entry in staging.rglob("*") if entry.is_dir()), staging):
             fsync_folder(path)

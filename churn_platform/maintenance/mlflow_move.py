@@ -15,6 +15,7 @@ from churn_platform.audit.findings import Finding
 from churn_platform.audit.verifying import verify_home
 from churn_platform.base.errors import IntegrityError, StoreDown, UsageError
 from churn_platform.base.files import fsync_folder, read_json, sha256_file, write_json
+from churn_platform.ledger.acts import HomeMoved
 from churn_platform.maintenance.mlflow_copy import MlflowCopy, OnCopied, unknown_sources
 from churn_platform.maintenance.mlflow_history import read_history
 from churn_platform.services import Services
@@ -96,20 +97,21 @@ def finish(home: Services) -> Moved | None:
     if old.exists():
         old.rename(home.folder / moved.kept)
         fsync_folder(home.folder)
-    if said["owner"] not in {
-        receipt.evidence["move"] for receipt in home.ledger.receipts("home moved")
-    }:
+    recorded = {HomeMoved.of(receipt).move for receipt in home.ledger.receipts("home moved")}
+    if said["owner"] not in recorded:
         home.ledger.append(
-            actor=home.settings.who,
-            act="home moved",
-            subject=home.contract.model_name,
-            before="mlflow.db",
-            after=moved.server,
-            reason=(
-                f"{_counted(moved)} of the home's own MLflow store are on the server, compared"
-                f" one by one; the old store is kept as {moved.kept}."
-            ),
-            evidence={"move": said["owner"], "store": said["store"], **asdict(moved)},
+            HomeMoved(
+                subject=home.contract.model_name,
+                before="mlflow.db",
+                after=moved.server,
+                reason=(
+                    f"{_counted(moved)} of the home's own MLflow store are on the server,"
+                    f" compared one by one; the old store is kept as {moved.kept}."
+                ),
+                move=said["owner"],
+                store=said["store"],
+                **asdict(moved),
+            )
         )
     journal.unlink()
     return moved

@@ -9,8 +9,15 @@ from churn_platform.base.digests import readable
 from churn_platform.base.errors import ContractError, HomeBusy, IntegrityError, UsageError
 from churn_platform.base.text import ended
 from churn_platform.features.training_data import dataset_month
-from churn_platform.ledger.approvals import (
+from churn_platform.ledger.acts import (
+    ApprovalLapsed,
+    ApprovalRequested,
+    Approved,
     Bound,
+    PromotionIntent,
+    Rejected,
+)
+from churn_platform.ledger.approvals import (
     Request,
     lapse,
     moment,
@@ -18,7 +25,7 @@ from churn_platform.ledger.approvals import (
     pending,
     until,
 )
-from churn_platform.ledger.production_changes import DONE, Move, named
+from churn_platform.ledger.production_changes import DONE
 from churn_platform.ledger.receipts import Receipt
 from churn_platform.ledger.versions import barred, blocked, blocked_sentence, standing_request
 from churn_platform.promotion.decision import Decision
@@ -129,12 +136,7 @@ def record_lapse(home: Services, *, deep: bool = False) -> str | None:
         return None
     request, why = found
     home.ledger.append(
-        actor=home.settings.who,
-        act="approval lapsed",
-        subject=f"version {request.version}",
-        before=named(request.bound.production),
-        reason=str(why),
-        evidence={**request.bound.evidence(), "request": request.receipt},
+        ApprovalLapsed(**request.bound.act_fields(), reason=why, request=request.receipt)
     )
     return why
 
@@ -157,13 +159,13 @@ def ask(home: Services, decision: Decision) -> str:
         return f"{already.sentence()} {how_to_answer(decision.candidate_version)}"
     lapses = until(now, home.contract.policy.promotion.approval_days)
     receipt = home.ledger.append(
-        actor=home.settings.who,
-        act="approval requested",
-        subject=f"version {decision.candidate_version}",
-        before=named(bound.production),
-        after=f"version {decision.candidate_version}",
-        reason=decision.reason,
-        evidence={**bound.evidence(), "as_of": decision.as_of, "until": lapses},
+        ApprovalRequested(
+            **bound.act_fields(),
+            after=decision.candidate_version,
+            reason=decision.reason,
+            as_of=decision.as_of,
+            until=lapses,
+        )
     )
     return (
         f"{Request(bound, receipt.time, lapses, receipt.digest).sentence()}"
@@ -222,7 +224,16 @@ def approve(home: Services, version: int, by: str, reason: str, *, override: boo
         against = _against(decision, receipts)
         if against is not None and not override:
             raise UsageError(f"{against} With --override and a reason it is promoted all the same.")
-        move(home, Move.approved(_approval(home, decision, by, reason, against)))
+        answer = _answer(home, decision, by, reason)
+        approval = home.ledger.append(
+            Approved(
+                **answer,
+                after=decision.candidate_version,
+                override=against is not None,
+                against=against,
+            )
+        )
+        move(home, PromotionIntent.approved_by(approval))
         record_lapse(home)
     if against is None:
         overridden = ""
@@ -246,7 +257,8 @@ def reject(home: Services, version: int, by: str, reason: str) -> str:
         against = objection(receipts, version)
         if against is not None:
             raise UsageError(against)
-        home.ledger.append(act="rejection", **_answer(home, decision, by, reason))
+        answer = _answer(home, decision, by, reason)
+        home.ledger.append(Rejected(**answer, after=answer["before"]))
     return f"Version {version} is rejected by {by}, production stays as it is: {ended(reason)}"
 
 
@@ -309,34 +321,17 @@ def _against(decision: Decision, receipts: list[Receipt]) -> str | None:
     return objection(receipts, decision.candidate_version)
 
 
-def _approval(
-    home: Services, decision: Decision, by: str, reason: str, against: str | None
-) -> Receipt:
-    answer = _answer(home, decision, by, reason)
-    answer["after"] = f"version {decision.candidate_version}"
-    answer["evidence"] |= {"override": against is not None, "against": against}
-    return home.ledger.append(act="approval", **answer)
-
-
 def _answer(home: Services, decision: Decision, by: str, reason: str) -> dict[str, Any]:
-    """The fields of the receipt of an answer; `login` is who was logged in, whatever name was
-    given.
-    """
-    bound = bound_now(home, decision)
+    """The fields of an answer; `login` is who was logged in, whatever name was given."""
     request = pending(home.ledger.receipts())
     mine = request is not None and request.version == decision.candidate_version
     return {
+        **bound_now(home, decision).act_fields(),
         "actor": by,
-        "subject": f"version {decision.candidate_version}",
-        "before": named(bound.production),
-        "after": named(bound.production),
         "reason": reason,
-        "evidence": {
-            **bound.evidence(),
-            "as_of": decision.as_of,
-            "request": request.receipt if mine and request is not None else None,
-            "login": home.settings.who,
-        },
+        "as_of": decision.as_of,
+        "request": request.receipt if mine and request is not None else None,
+        "login": home.settings.who,
     }
 
 

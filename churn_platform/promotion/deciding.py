@@ -7,6 +7,7 @@ from churn_platform.base.errors import DataError, IntegrityError
 from churn_platform.drift.result import DriftFigures
 from churn_platform.features.training_data import load_training_dataset
 from churn_platform.features.training_dataset import TrainingDataset
+from churn_platform.ledger.acts import DecisionMade
 from churn_platform.ledger.production_changes import carried_out
 from churn_platform.promotion.approving import ask, kept_by_people, record_lapse
 from churn_platform.promotion.decision import Decision, Trigger, decide
@@ -171,24 +172,20 @@ def _complete(home: Services) -> None:
         return
     decision = newest_decision(home)
     home.ledger.append(
-        actor=home.settings.who,
-        act="decision",
-        subject=f"version {decision.candidate_version}",
-        before=(
-            None
-            if decision.production_version is None
-            else f"version {decision.production_version}"
-        ),
-        after=decision.decision,
-        reason=decision.reason,
-        evidence={
-            "decision": decision_digest(decision),
-            "trigger": decision.trigger,
-            "candidate": decision.candidate_digest,
-            "policy": decision.policy_hash,
-            "files": dict(home.registry.recorded(decision.candidate_version)),
-            **decision.evidence,
-        },
+        DecisionMade(
+            version=decision.candidate_version,
+            before=decision.production_version,
+            outcome=decision.decision,
+            reason=decision.reason,
+            decision=decision_digest(decision),
+            trigger=decision.trigger,
+            candidate=decision.candidate_digest,
+            policy=decision.policy_hash,
+            files=dict(home.registry.recorded(decision.candidate_version)),
+            dataset=decision.evidence["dataset"],
+            holdout=decision.evidence["holdout"],
+            contract=decision.evidence["contract"],
+        )
     )
 
 

@@ -4,8 +4,9 @@ is blocked.
 
 from churn_platform.base.errors import ChurnError, IntegrityError, UsageError
 from churn_platform.base.text import ended
+from churn_platform.ledger.acts import PromotionDone, RollbackIntent, VersionUnblocked, version_of
 from churn_platform.ledger.approvals import moment
-from churn_platform.ledger.production_changes import Move, promotions, version_of
+from churn_platform.ledger.production_changes import promotions
 from churn_platform.ledger.receipts import Receipt
 from churn_platform.ledger.versions import blocked
 from churn_platform.promotion.approving import acting, record_lapse, signed
@@ -52,11 +53,11 @@ def roll_back(home: Services, by: str, reason: str, to: int | None = None) -> st
             f" {ended(reason)}"
         )
     ]
-    if planned.evidence["blocks"] is not None:
+    if planned.blocks is not None:
         said.append(
             f"Version {left} is blocked: it is not promoted by itself until `churn unblock {left}`."
         )
-    if planned.evidence["unblocks"] is not None:
+    if planned.unblocks is not None:
         who = blocked(receipts)[target]
         said.append(
             f"Version {target} is no longer blocked ({who.by} blocked it at {moment(who.at)})."
@@ -77,10 +78,8 @@ def unblock(home: Services, version: int, by: str, reason: str) -> str:
         if version not in known:
             names = ", ".join(str(number) for number in sorted(known)) or "none"
             raise UsageError(f"Version {version} is not blocked; blocked versions: {names}.")
-        evidence = {"login": home.settings.who}
-        subject = f"version {version}"
         home.ledger.append(
-            actor=by, act="version unblocked", subject=subject, reason=reason, evidence=evidence
+            VersionUnblocked(version=version, actor=by, reason=reason, login=home.settings.who)
         )
     return f"Version {version} is no longer blocked: {ended(reason)}"
 
@@ -144,14 +143,22 @@ def _check_release(home: Services, target: int, pointer: Pointer) -> None:
         )
 
 
-def _planned(receipts: list[Receipt], target: int, left: int, who: tuple[str, str]) -> Move:
+def _planned(
+    receipts: list[Receipt], target: int, left: int, who: tuple[str, str]
+) -> RollbackIntent:
     promoted = promotions(receipts)
     back = left in promoted and promoted[target].sequence < promoted[left].sequence
-    evidence = {
-        name: promoted[target].evidence[name] for name in ("decision", "candidate", "as_of")
-    }
-    evidence |= {
-        "blocks": left if back else None,
-        "unblocks": target if target in blocked(receipts) else None,
-    }
-    return Move("rollback", target, left, *who, evidence)
+    made_by = PromotionDone.of(promoted[target])
+    by, reason = who
+    return RollbackIntent(
+        version=target,
+        before=left,
+        after=target,
+        actor=by,
+        reason=reason,
+        decision=made_by.decision,
+        candidate=made_by.candidate,
+        as_of=made_by.as_of,
+        blocks=left if back else None,
+        unblocks=target if target in blocked(receipts) else None,
+    )

@@ -15,8 +15,8 @@ from churn_platform.alerting.dagster_ui import free_port
 from churn_platform.base.errors import DropRefused
 from churn_platform.base.settings import Settings
 from churn_platform.services import Services
-from churn_platform_tests.receiver import mute, receiving
 from churn_platform_tests.small_business import JANUARY, deliver, make_home, month_tables, open_home
+from churn_platform_tests.system.receiver import mute, receiving
 
 
 class Clock:
@@ -58,7 +58,7 @@ def receiver():
 
 
 def promoted(alerter, version=1):
-    alerter.home.ledger.append(
+    alerter.home.ledger.write(
         actor="ada",
         act="promotion done",
         subject=f"version {version}",
@@ -71,7 +71,7 @@ def test_every_event_is_told_once_in_order_also_by_the_next_process(watched, rec
     alerter = watched(receiver.url)
     alerter.begin()
     promoted(alerter)
-    alerter.home.ledger.append(
+    alerter.home.ledger.write(
         actor="ada", act="drop accepted", subject="2024-01-31", reason="No news."
     )
     promoted(alerter, 2)

@@ -14,7 +14,7 @@ import pytest
 
 from churn_platform.alerting.dagster_ui import free_port
 from churn_platform_tests.cli import test_app as test_cli
-from churn_platform_tests.receiver import receiving
+from churn_platform_tests.system.receiver import receiving
 
 churn, answer, environ = test_cli.churn, test_cli.answer, test_cli.environ
 
@@ -27,7 +27,7 @@ def receiver(environ):
 
 
 def happened(home, version):
-    home.ledger.append(
+    home.ledger.write(
         actor="ada", act="promotion done", subject=f"version {version}", reason="It is better."
     )
 

@@ -10,7 +10,6 @@ from churn_platform.definitions import defs
 from churn_platform.defs.pulling import pull_schedule
 from churn_platform.defs.resources import HomeResource
 from churn_platform_tests.databases import run_sql, store
-from churn_platform_tests.receiver import receiving
 from churn_platform_tests.small_business import (
     DECLARED,
     FEBRUARY,
@@ -19,6 +18,7 @@ from churn_platform_tests.small_business import (
     month_tables,
     open_home,
 )
+from churn_platform_tests.system.receiver import receiving
 
 SOURCE = {"url": "${CRM_URL}", "as_of_column": "valid_on"}
 

@@ -18,6 +18,7 @@ from churn_platform.ingestion import publish as publishing
 from churn_platform.ingestion.drop import Drop, FileDigests, find_drops, open_drop
 from churn_platform.ingestion.publish import Ingestion
 from churn_platform.lake.lake import Lake
+from churn_platform.ledger.store import LedgerStore
 from churn_platform.loop.progress import Progress
 from churn_platform_tests.small_business import (
     DECLARED,
@@ -183,7 +184,7 @@ def test_the_same_drop_again_publishes_nothing_and_has_one_receipt(home, tables)
     assert len(home.lake.deliveries(JANUARY)) == 1
 
 
-@pytest.mark.parametrize(("where", "step"), [(Ingestion, "_record"), (Lake, "acknowledge")])
+@pytest.mark.parametrize(("where", "step"), [(LedgerStore, "append"), (Lake, "acknowledge")])
 def test_a_repetition_that_was_cut_off_comes_again_and_has_one_receipt(
     home, tables, monkeypatch, where, step
 ):
@@ -202,7 +203,7 @@ def test_a_delivery_whose_receipt_was_cut_off_gets_it_before_the_next_one(
     home, tables, monkeypatch
 ):
     deliver(home, JANUARY, tables)
-    published_until(home, monkeypatch, Ingestion, "_record")
+    published_until(home, monkeypatch, LedgerStore, "append")
     first = home.lake.fingerprint(JANUARY)
     tables["visits"]["hours"] = 3.5
     deliver(home, JANUARY, tables)
@@ -246,7 +247,7 @@ def test_a_correction_that_is_taken_back_has_its_own_receipt(home, tables):
 
 def test_a_publication_whose_receipt_was_cut_off_gets_it_once(home, tables, monkeypatch):
     deliver(home, JANUARY, tables)
-    published_until(home, monkeypatch, Ingestion, "_record")
+    published_until(home, monkeypatch, LedgerStore, "append")
     assert (home.lake.months(), acts(home)) == ([JANUARY], [])
     assert home.ingestion.publish(JANUARY).kind == "unchanged"
     assert home.ingestion.publish(JANUARY).kind == "unchanged"
@@ -523,7 +524,7 @@ def test_a_receipt_of_rows_put_aside_that_was_cut_off_is_written_once(home, many
     home.ingestion.publish(JANUARY)
     many["visits"] = pd.concat([many["visits"], pd.DataFrame({"member": ["n1"], "hours": ["-1"]})])
     deliver(home, JANUARY, many)
-    published_until(home, monkeypatch, Ingestion, "_record")
+    published_until(home, monkeypatch, LedgerStore, "append")
     for _ in range(2):
         assert home.ingestion.publish(JANUARY).kind == "unchanged"
     assert [act for act, _ in acts(home)] == ["drop accepted", "drop corrected"]

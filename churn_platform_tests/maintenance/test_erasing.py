@@ -26,7 +26,7 @@ from churn_platform_tests.small_business import (
     open_home,
     up_to_scores,
 )
-from churn_platform_tests.trusted_home import verification
+from churn_platform_tests.system.trusted_home import verification
 
 
 @pytest.fixture(scope="module")

@@ -102,7 +102,7 @@ def test_drift_that_no_candidate_can_answer_is_a_warning(home):
     assert "No labels have matured since the decision on 2024-02-29" in unanswered.sentence
     assert "UNKNOWN_CATEGORY_SHARE" in {warning.code for warning in found}
     subject = {"actor": "tester", "subject": "2024-02-29", "reason": "Drift."}
-    home.ledger.append(act="retraining requested", **subject)
+    home.ledger.write(act="retraining requested", **subject)
     assert "DRIFT_WITHOUT_LABELS" not in {warning.code for warning in warnings_of(home, FEBRUARY)}
 
 
@@ -117,7 +117,7 @@ def test_drift_is_a_warning_where_the_training_that_should_answer_it_was_refused
         "result": {"columns": []},
     }
     change_record(home, "drift_report", **alarmed)
-    home.ledger.append(act="retraining requested", **subject)
+    home.ledger.write(act="retraining requested", **subject)
     dataset = load_training_dataset(home, FEBRUARY)
     record_refused_training(home, FEBRUARY, dataset, "The training rows hold 5 churners.")
     (unanswered,) = [

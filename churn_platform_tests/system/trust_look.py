@@ -16,8 +16,8 @@ import pandas as pd
 from churn_platform.loop.progress import Progress
 from churn_platform.services import Services
 from churn_platform_tests.small_business import FEBRUARY, JANUARY, month_tables
-from churn_platform_tests.trust_model import Decided, Facts
-from churn_platform_tests.trusted_home import verification
+from churn_platform_tests.system.trust_model import Decided, Facts
+from churn_platform_tests.system.trusted_home import verification
 
 CONTENTS = (0, 1, 2)
 """Three contents of each month: every visit some hundredths of an hour longer than in the one before."""

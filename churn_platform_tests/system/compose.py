@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from dotenv import dotenv_values
 
-DOCKER = Path(__file__).parents[1] / "docker"
+DOCKER = Path(__file__).parents[2] / "docker"
 VARIABLE = re.compile(
     r"\$(?:(?P<escaped>\$)|\{(?P<name>\w+)(?:(?P<kind>:-|:\?)(?P<rest>[^}]*))?\})"
 )

@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from churn_platform_tests.compose import DOCKER
+from churn_platform_tests.system.compose import DOCKER
 
 pytestmark = pytest.mark.docker
 ROOT = DOCKER.parent

@@ -25,10 +25,10 @@ from hypothesis.stateful import (
 )
 
 from churn_platform_tests.small_business import copied, make_home, open_home
-from churn_platform_tests.trust_commands import Business
-from churn_platform_tests.trust_course import PEOPLE, Course, Death
-from churn_platform_tests.trust_look import CONTENTS
-from churn_platform_tests.trust_rules import MAY
+from churn_platform_tests.system.trust_commands import Business
+from churn_platform_tests.system.trust_course import PEOPLE, Course, Death
+from churn_platform_tests.system.trust_look import CONTENTS
+from churn_platform_tests.system.trust_rules import MAY
 
 pytestmark = pytest.mark.slow
 SEQUENCES, STEPS = 7, 20

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from churn_platform_tests.real_months import FEBRUARY, JANUARY
-from churn_platform_tests.stack.asking import (
+from churn_platform_tests.system.stack.asking import (
     MINUTES,
     drop,
     due,
@@ -23,7 +23,7 @@ from churn_platform_tests.stack.asking import (
     runs,
     until_all_answer,
 )
-from churn_platform_tests.test_dashboards import expressions
+from churn_platform_tests.system.test_dashboards import expressions
 
 pytestmark = pytest.mark.stack
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from churn_platform_tests.trust_model import Asked, Begun, Facts, Trust
+from churn_platform_tests.system.trust_model import Asked, Begun, Facts, Trust
 
 Receipt = Mapping[str, Any]
 

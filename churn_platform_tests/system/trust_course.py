@@ -8,8 +8,8 @@ from typing import Any
 
 from churn_platform.services import Services
 from churn_platform_tests.small_business import FEBRUARY, JANUARY
-from churn_platform_tests.trust_look import Files
-from churn_platform_tests.trust_model import Facts, Trust
+from churn_platform_tests.system.trust_look import Files
+from churn_platform_tests.system.trust_model import Facts, Trust
 
 MONTHS = (JANUARY, FEBRUARY, dt.date(2024, 3, 31), dt.date(2024, 4, 30))
 BROKEN, HALF = "broken", "half taken in"

@@ -12,8 +12,8 @@ import subprocess
 import pytest
 
 from churn_platform_tests.real_months import JANUARY
-from churn_platform_tests.stack.asking import MINUTES, drop, predict, promoted, runs
-from churn_platform_tests.stack.native import POSTGRES, PROGRAMS
+from churn_platform_tests.system.stack.asking import MINUTES, drop, predict, promoted, runs
+from churn_platform_tests.system.stack.native import POSTGRES, PROGRAMS
 
 pytestmark = [
     pytest.mark.stack,

@@ -85,17 +85,17 @@ def test_a_month_that_was_refused_has_a_row_although_nothing_of_it_was_published
 
 
 def test_corrections_and_requests_come_from_the_ledger(home):
-    home.ledger.append(
+    home.ledger.write(
         actor="a",
         act="drop corrected",
         subject=JANUARY,
         reason="Correction of people.",
         evidence={},
     )
-    home.ledger.append(
+    home.ledger.write(
         actor="a", act="retraining requested", subject=JANUARY, reason="It fell.", evidence={}
     )
-    home.ledger.append(
+    home.ledger.write(
         actor="a", act="retraining requested", subject=MARCH, reason="Not this month.", evidence={}
     )
     [january] = story(home, {"months": [JANUARY], "decisions": [], "performance": []}, None, {})

@@ -20,8 +20,8 @@ from churn_platform.maintenance.repair import repair
 from churn_platform.promotion.deciding import carry_out
 from churn_platform.promotion.promoting import production_candidate, recover
 from churn_platform.training.registry import PRODUCTION
-from churn_platform_tests.crash_points import ended, forked
 from churn_platform_tests.small_business import FEBRUARY, JANUARY, copied, deliver, open_home
+from churn_platform_tests.system.crash_points import ended, forked
 
 pytestmark = pytest.mark.slow
 

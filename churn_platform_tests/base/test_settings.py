@@ -352,7 +352,7 @@ def test_a_ui_that_shows_no_home_is_known(environ, variables, temporary):
 
 
 def test_dagsters_own_command_sends_no_telemetry_from_the_projects_folder():
-    values = dotenv_values(Path(__file__).parents[1] / ".env")
+    values = dotenv_values(Path(__file__).parents[2] / ".env")
     assert values["DAGSTER_DISABLE_TELEMETRY"] == LIBRARY_ENVIRONMENT["DAGSTER_DISABLE_TELEMETRY"]
 
 

@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from churn_platform_tests.real_months import JANUARY
-from churn_platform_tests.stack.asking import (
+from churn_platform_tests.system.stack.asking import (
     CUSTOMER,
     MINUTES,
     deliver,
@@ -15,7 +15,7 @@ from churn_platform_tests.stack.asking import (
     through_the_proxy,
     until_all_answer,
 )
-from churn_platform_tests.test_dashboards import expressions
+from churn_platform_tests.system.test_dashboards import expressions
 
 pytestmark = pytest.mark.stack
 OF_A_SECOND_MONTH = ("churn_realised_", "churn_drift_")

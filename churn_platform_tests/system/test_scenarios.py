@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 
 from churn_platform_tests.small_business import open_home
-from churn_platform_tests.test_demo import churn, churn_alone
+from churn_platform_tests.system.test_demo import churn, churn_alone
 
 pytestmark = pytest.mark.slow
 JANUARY, FEBRUARY, MARCH, APRIL = "2024-01-31", "2024-02-29", "2024-03-31", "2024-04-30"

@@ -10,7 +10,7 @@ from functools import cache
 import pytest
 import yaml
 
-from churn_platform_tests.compose import DOCKER
+from churn_platform_tests.system.compose import DOCKER
 
 RULES = DOCKER / "prometheus" / "rules.yml"
 WATCHING = DOCKER.parent / "churn_platform" / "alerting"

@@ -16,10 +16,10 @@ from churn_platform.promotion.rolling_back import roll_back, unblock
 from churn_platform.services import Services
 from churn_platform_tests.loop_steps import retrain, run
 from churn_platform_tests.small_business import with_policy
-from churn_platform_tests.trust_course import BROKEN, HALF, Command, Course, Death
-from churn_platform_tests.trust_driver import Driver
-from churn_platform_tests.trust_look import tables_of
-from churn_platform_tests.trust_model import Facts, Trust
+from churn_platform_tests.system.trust_course import BROKEN, HALF, Command, Course, Death
+from churn_platform_tests.system.trust_driver import Driver
+from churn_platform_tests.system.trust_look import tables_of
+from churn_platform_tests.system.trust_model import Facts, Trust
 
 POINTS_OF_A_RUN = {"monthly": 420, "retraining": 320, "scores": 16, None: 5}
 

@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from churn_platform.alerting.dagster_ui import free_ports
-from churn_platform_tests.compose import DOCKER
-from churn_platform_tests.stack.native import CADDY
+from churn_platform_tests.system.compose import DOCKER
+from churn_platform_tests.system.stack.native import CADDY
 
 LOGIN = ("churn", "word")
 

@@ -17,7 +17,8 @@ import pytest
 from churn_platform.base.errors import UsageError
 from churn_platform.features.training_data import load_training_dataset
 from churn_platform.lake.records import KINDS
-from churn_platform.ledger.production_changes import DONE, open_intent, version_of
+from churn_platform.ledger.acts import version_of
+from churn_platform.ledger.production_changes import DONE, open_intent
 from churn_platform.loop.progress import Progress
 from churn_platform.maintenance.backup import back_up, copy_checked, opened, restore
 from churn_platform.maintenance.erasing import forget
@@ -28,7 +29,6 @@ from churn_platform.promotion.promoting import production_candidate
 from churn_platform.promotion.rolling_back import roll_back, unblock
 from churn_platform.services import Services
 from churn_platform.training.registry import PRODUCTION
-from churn_platform_tests.crash_points import Command, points_of, survived
 from churn_platform_tests.loop_steps import run, train
 from churn_platform_tests.small_business import (
     FEBRUARY,
@@ -40,7 +40,8 @@ from churn_platform_tests.small_business import (
     open_home,
     with_policy,
 )
-from churn_platform_tests.trusted_home import flip
+from churn_platform_tests.system.crash_points import Command, points_of, survived
+from churn_platform_tests.system.trusted_home import flip
 
 pytestmark = pytest.mark.slow
 SAMPLE = 5

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from churn_platform_tests.real_months import open_home
-from churn_platform_tests.stack.native import Native
+from churn_platform_tests.system.stack.native import Native
 
 
 @pytest.fixture(scope="session")

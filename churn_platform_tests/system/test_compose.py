@@ -20,7 +20,7 @@ import typer
 import yaml
 
 from churn_platform.base.settings import Settings
-from churn_platform_tests.compose import (
+from churn_platform_tests.system.compose import (
     DOCKER,
     Composed,
     Missing,
@@ -560,7 +560,7 @@ def test_reading_the_file_is_compose_s_own_way():
         "$${GIVEN}": "${GIVEN}",
         "${GIVEN:?m}": "x",
     }
-    from churn_platform_tests.compose import interpolated
+    from churn_platform_tests.system.compose import interpolated
 
     assert interpolated(list(texts), values) == list(texts.values())
     assert Service("a", {"volumes": ["./b:/c:ro", "d:/e"]}).mounts == [

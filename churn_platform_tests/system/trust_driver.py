@@ -10,12 +10,12 @@ from typing import Any
 
 from churn_platform.base.errors import ChurnError
 from churn_platform.services import Services
-from churn_platform_tests.crash_points import Counter, ended, forked
 from churn_platform_tests.small_business import open_home
-from churn_platform_tests.trust_course import COMPLETES, PEOPLE, Command, Course, Death
-from churn_platform_tests.trust_look import Files, asked, files_of, missing_or_changed
-from churn_platform_tests.trust_model import Facts, Trust
-from churn_platform_tests.trust_rules import read_all
+from churn_platform_tests.system.crash_points import Counter, ended, forked
+from churn_platform_tests.system.trust_course import COMPLETES, PEOPLE, Command, Course, Death
+from churn_platform_tests.system.trust_look import Files, asked, files_of, missing_or_changed
+from churn_platform_tests.system.trust_model import Facts, Trust
+from churn_platform_tests.system.trust_rules import read_all
 
 
 class Driver:

@@ -13,7 +13,7 @@ from churn_platform.ingestion.drop import find_drops, open_drop
 from churn_platform.ingestion.validation import validate
 from churn_platform.simulator import SCENARIOS, simulate
 from churn_platform_tests.small_business import DECLARED, make_home
-from churn_platform_tests.test_demo import churn_alone
+from churn_platform_tests.system.test_demo import churn_alone
 
 SHIPPED = default_contract_path()
 

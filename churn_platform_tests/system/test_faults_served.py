@@ -18,14 +18,14 @@ import httpx
 import pytest
 
 from churn_platform.base.errors import DropRefused, IntegrityError
-from churn_platform.ledger.production_changes import Move
+from churn_platform.ledger.acts import PromotionIntent
 from churn_platform.promotion.deciding import carry_out
 from churn_platform.promotion.publishing import publish
-from churn_platform_tests.crash_points import ended, forked
 from churn_platform_tests.servers import BODY, Running
 from churn_platform_tests.small_business import FEBRUARY, copied, deliver, month_tables, open_home
-from churn_platform_tests.small_disk import full, small_disk
-from churn_platform_tests.trusted_home import flip
+from churn_platform_tests.system.crash_points import ended, forked
+from churn_platform_tests.system.small_disk import full, small_disk
+from churn_platform_tests.system.trusted_home import flip
 
 pytestmark = pytest.mark.slow
 PATIENCE = 30
@@ -170,11 +170,15 @@ def test_while_one_bit_of_the_new_release_is_flipped(server, asked):
     shown = {
         name: pointer[name] for name in ("previous_version", "as_of", "activate_at", "ledger_head")
     }
-    evidence = {"candidate": home.registry.load(2).digest}
-    publish(
-        home,
-        Move("promotion", 2, 1, "tester", "Published, and then a bit of it is flipped.", evidence),
+    planned = PromotionIntent(
+        version=2,
+        before=1,
+        reason="Published, and then a bit of it is flipped.",
+        decision="d",
+        candidate=home.registry.load(2).digest,
+        as_of="2024-02-29",
     )
+    publish(home, planned)
     flip(home.releases.folder / "2" / "model.skops")
     home.releases.repoint({**shown, "version": 2, "previous_version": 1})
     told(server, "release 2 was changed: model.skops")

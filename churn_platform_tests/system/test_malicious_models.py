@@ -18,7 +18,7 @@ from churn_platform.training.candidate import FILES
 from churn_platform.training.release_loading import load_release
 from churn_platform_tests.api_client import running
 from churn_platform_tests.small_business import open_home
-from churn_platform_tests.trusted_home import verification
+from churn_platform_tests.system.trusted_home import verification
 
 pytestmark = pytest.mark.slow
 

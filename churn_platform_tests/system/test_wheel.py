@@ -12,7 +12,7 @@ import yaml
 
 from churn_platform_tests.servers import BODY, Served
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 CHURN = "import churn_platform; assert 'installed' in churn_platform.__file__; from churn_platform.cli.app import main; main()"
 
 pytestmark = pytest.mark.slow

@@ -13,10 +13,10 @@ from churn_platform.ledger.production_changes import DONE
 from churn_platform.promotion.approving import approve, reject
 from churn_platform.promotion.rolling_back import roll_back
 from churn_platform.training.registry import PRODUCTION
-from churn_platform_tests.crash_points import ended, forked
 from churn_platform_tests.servers import PROGRAMS
 from churn_platform_tests.small_business import open_home
-from churn_platform_tests.trusted_home import verification
+from churn_platform_tests.system.crash_points import ended, forked
+from churn_platform_tests.system.trusted_home import verification
 
 pytestmark = pytest.mark.slow
 INSTANT = 0.3

@@ -9,8 +9,8 @@ import pytest
 from churn_platform.cli.app import main
 from churn_platform.promotion.promoting import production_candidate
 from churn_platform_tests.small_business import FEBRUARY, copied, deliver, open_home
-from churn_platform_tests.small_disk import full, small_disk
-from churn_platform_tests.trusted_home import verification
+from churn_platform_tests.system.small_disk import full, small_disk
+from churn_platform_tests.system.trusted_home import verification
 
 pytestmark = pytest.mark.slow
 LEFT = (0, 500_000)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from churn_platform_tests.compose import DOCKER, Composed, compose, variables
+from churn_platform_tests.system.compose import DOCKER, Composed, compose, variables
 
 STACK = (DOCKER.parent / "docs" / "stack.md").read_text(encoding="utf-8")
 

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 import yaml
 
-from churn_platform_tests.test_dashboards import RULES, expressions
+from churn_platform_tests.system.test_dashboards import RULES, expressions
 
 DAY = 86_400
 JANUARY, FEBRUARY, MARCH = 31 * DAY, 60 * DAY, 91 * DAY
