@@ -157,7 +157,10 @@ def init(
             parse_as_of(as_of) if as_of else None,
         )
     elif entity or label or as_of or files:
-        raise UsageError("--entity, --label, --as-of and FILES work only with --from-drop.")
+        raise UsageError(
+            "--entity, --label, --as-of and FILES work only with --from-drop.",
+            code="OPTIONS_CONFLICT",
+        )
     else:
         found = make_home(opened)
     if as_json:
@@ -216,7 +219,10 @@ def run(
     from churn_platform.reports.status import parse_as_of, status
 
     if as_of is not None and every:
-        raise UsageError("--as-of and --all exclude each other: name a month or take all.")
+        raise UsageError(
+            "--as-of and --all exclude each other: name a month or take all.",
+            code="OPTIONS_CONFLICT",
+        )
     through = parse_as_of(as_of) if as_of else None
     opened = open_home(home)
     with RunProgress(quiet=as_json) as progress:

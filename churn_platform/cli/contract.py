@@ -103,12 +103,14 @@ def make_draft(
     own = home.folder / "contract.yaml"
     if own.exists():
         raise UsageError(
-            f"{own} exists and is not overwritten: move it away, or draft into another --home."
+            f"{own} exists and is not overwritten: move it away, or draft into another --home.",
+            code="CONTRACT_EXISTS",
         )
     if home.settings.contract is not None:
         raise UsageError(
             f"CHURN_CONTRACT names {home.settings.contract}: unset it, or the draft would not"
-            " be used."
+            " be used.",
+            code="CONTRACT_EXISTS",
         )
     with source_folder(named) as given:
         drop, drafted = draft_from(

@@ -127,7 +127,8 @@ def _arrivals(source: Path, home: Services) -> list[Arrival]:
     if not drops:
         raise UsageError(
             f"{source} holds no drops: expected sub-folders named by their as_of, such as"
-            " 2024-01-31."
+            " 2024-01-31.",
+            code="DROP_MISSING",
         )
     return [Arrival(drop.folder, drop.as_of) for drop in drops]
 
@@ -140,7 +141,8 @@ def _claim(home: Services, wanted: dict[str, Any]) -> None:
     if known or home.lake.months() or find_drops(home.drops, home.contract):
         raise UsageError(
             f"{home.folder} already holds {'another demo' if known else 'months of its own'}:"
-            " name an empty folder with --home, or delete this one."
+            " name an empty folder with --home, or delete this one.",
+            code="HOME_NOT_EMPTY",
         )
     home.create()
     write_json(home.folder / MARKER, {"asked": wanted})

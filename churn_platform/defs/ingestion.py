@@ -48,7 +48,8 @@ def snapshot(context: dg.AssetExecutionContext, home: HomeResource) -> dg.Materi
         publication = opened.ingestion.publish(as_of)
     except DropRefused as refusal:
         metadata: dict[str, object] = {
-            "faults": dg.MetadataValue.md("\n".join(f"- {f}" for f in refusal.faults))
+            "code": refusal.code,
+            "faults": dg.MetadataValue.md("\n".join(f"- {f}" for f in refusal.faults)),
         }
         if refusal.page is not None:
             metadata["page"] = dg.MetadataValue.url(report_url(opened, refusal.page))

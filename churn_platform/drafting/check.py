@@ -69,7 +69,8 @@ def check_drops(contract: Contract, folder: Path, *, undated: dt.date | None = N
         if not drop.files:
             wanted = ", ".join(f"{contract.file_stem(name)}.csv" for name in contract.tables)
             raise UsageError(
-                f"{path} holds none of the contract's tables: expected {wanted} (or .parquet)."
+                f"{path} holds none of the contract's tables: expected {wanted} (or .parquet).",
+                code="DROP_MISSING",
             )
         lines += [{"drop": path.name, **line} for line in _check_drop(contract, drop)]
     return lines

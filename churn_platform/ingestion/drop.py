@@ -262,7 +262,8 @@ def source_folder(
     for path in named:
         if not path.exists():
             raise UsageError(
-                f"{path} does not exist: name the folder with a month's files, or the files."
+                f"{path} does not exist: name the folder with a month's files, or the files.",
+                code="DROP_MISSING",
             )
     first = named[0].resolve()
     alone = len(named) == 1 and first.is_dir()
@@ -325,14 +326,17 @@ def _unpack(path: Path, folder: Path) -> None:
                 if suffix_of(Path(member.filename)) and not member.filename.startswith("__MACOSX")
             ]
             if not members:
-                raise UsageError(f"{path} contains no .csv, .csv.gz or .parquet file.")
+                raise UsageError(
+                    f"{path} contains no .csv, .csv.gz or .parquet file.", code="DROP_MISSING"
+                )
             for member in members:
                 target = _free(folder / PurePosixPath(member.filename).name, path)
                 with archive.open(member) as source, target.open("wb") as unpacked:
                     shutil.copyfileobj(source, unpacked)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError) as error:
         raise UsageError(
-            f"{path} cannot be unpacked: {error}. Make the archive again, without a password."
+            f"{path} cannot be unpacked: {error}. Make the archive again, without a password.",
+            code="FILE_UNREADABLE",
         ) from None
 
 

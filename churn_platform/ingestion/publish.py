@@ -75,7 +75,8 @@ class Ingestion:
                 return self._lake.publish(as_of, {}, self._home.now(), "")
             raise UsageError(
                 f"There is no drop of {as_of} in {self._home.drops}: deliver it or use `churn"
-                " ingest`."
+                " ingest`.",
+                code="DROP_MISSING",
             )
         fingerprint = drop.fingerprint_as(self._lake.fingerprint(as_of))
         found = self.judge(drop)
@@ -105,7 +106,8 @@ class Ingestion:
             raise ContractError(
                 "The contract has columns that the months published so far lack"
                 f" ({', '.join(lacking)}): a model needs them in every month. Put the earlier"
-                " contract back, or make a new home and deliver the months there."
+                " contract back, or make a new home and deliver the months there.",
+                code="CONTRACT_CHANGED",
             )
         published = self._lake.months()
         known = self._lake.keys(drop.as_of) if drop.as_of in published else None
@@ -131,7 +133,8 @@ class Ingestion:
             stems = [self._contract.file_stem(name) for name in self._contract.tables]
             wanted = ", ".join(f"{stem}.csv" for stem in stems)
             raise UsageError(
-                f"{source} contains none of the contract's tables: expected {wanted} (or .parquet)."
+                f"{source} contains none of the contract's tables: expected {wanted} (or .parquet).",
+                code="DROP_MISSING",
             )
         found = self.judge(drop)
         if found.refusals:
@@ -164,7 +167,8 @@ class Ingestion:
         if not named and not pulled:
             raise UsageError(
                 "The contract reads no table from a database: name the folder with the month's"
-                " files."
+                " files.",
+                code="DROP_MISSING",
             )
         # In the home: /tmp may be memory, and `churn doctor --fix` removes what a killed
         # process left.

@@ -330,7 +330,10 @@ class Lake:
         """
         if as_of not in self.months():
             listed = ", ".join(month.isoformat() for month in self.months()) or "none yet"
-            raise UsageError(f"There is no snapshot of {as_of}; published months: {listed}.")
+            raise UsageError(
+                f"There is no snapshot of {as_of}; published months: {listed}.",
+                code="MONTH_UNKNOWN",
+            )
         if view is None:
             return {
                 name: self.read(self.folder / entry["file"])

@@ -251,7 +251,8 @@ class LedgerStore:
             raise IntegrityError(
                 f"{self.file} {ends}, but {self.anchor_file} says that receipt"
                 f" {anchor.sequence} ({anchor.digest[:12]}) was written: the tail was cut or"
-                " rewritten; put the ledger back from a backup"
+                " rewritten; put the ledger back from a backup",
+                code="LEDGER_DAMAGED",
             )
 
     def _newer(self, lines: list[bytes], sequence: int) -> list[Receipt]:

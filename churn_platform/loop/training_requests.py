@@ -68,12 +68,14 @@ def _newest_processed(progress: Progress) -> dt.date:
     processed = [month.as_of for month in months if month.processed]
     if not processed:
         raise UsageError(
-            "No month has been processed yet, so nothing can be trained: type `churn run` first."
+            "No month has been processed yet, so nothing can be trained: type `churn run` first.",
+            code="MONTH_UNKNOWN",
         )
     due = [month.as_of for month in months if month.due and month.as_of <= processed[-1]]
     if due:
         raise UsageError(
-            f"The month {due[0]} has to be processed first: type `churn run`, then ask again."
+            f"The month {due[0]} has to be processed first: type `churn run`, then ask again.",
+            code="MONTH_DUE",
         )
     return processed[-1]
 
@@ -82,11 +84,12 @@ def _check_trainable(home: Services, progress: Progress, as_of: dt.date) -> None
     waiting = open_request(home.ledger.receipts())
     if waiting is not None:
         raise UsageError(
-            f"{waiting.by} has asked for a retraining already ({waiting.reason}): type `churn run`."
+            f"{waiting.by} has asked for a retraining already ({waiting.reason}): type `churn run`.",
+            code="RETRAINING_NOT_NEEDED",
         )
     dataset = load_training_dataset(home, as_of)
     if dataset is None:
-        raise UsageError(progress.verdict(as_of).reason)
+        raise UsageError(progress.verdict(as_of).reason, code="RETRAINING_NOT_NEEDED")
     same = _decided_on(progress.decisions, dataset.digest, home.contract.policy_hash)
     if same is not None:
         approval = word(home.ledger.receipts(), digest_of(same.model_dump(mode="json")))["approval"]
@@ -94,7 +97,8 @@ def _check_trainable(home: Services, progress: Progress, as_of: dt.date) -> None
         raise UsageError(
             f"Version {same.candidate_version} ({became}) was made from the same data under the"
             " same policy: deliver new data or change the policy in the contract, then ask"
-            " again."
+            " again.",
+            code="RETRAINING_NOT_NEEDED",
         )
 
 

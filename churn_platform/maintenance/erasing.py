@@ -81,7 +81,8 @@ def forget(home: Services, user: str, by: str, reason: str) -> Forgotten:
         if names(text, key):
             raise UsageError(
                 f"{option} names the customer, and the ledger keeps it permanently: leave out"
-                " the key."
+                " the key.",
+                code="TEXT_INVALID",
             )
     with home.exclusive("`churn forget`"):
         finish(home)
@@ -99,7 +100,7 @@ def _plan(home: Services, key: str | int, by: str, reason: str) -> dict[str, Any
     _refuse_a_copy(home)
     elsewhere = {"online store": count_rows(home, key)}
     if not staged.files and not any(elsewhere.values()):
-        raise UsageError(nobody(home, key))
+        raise UsageError(nobody(home, key), code="CUSTOMER_UNKNOWN")
     versions, unknown = trained_versions(home, key)
     rows = dict(staged.rows) | {where: count for where, count in elsewhere.items() if count}
     plan = {
@@ -111,7 +112,8 @@ def _plan(home: Services, key: str | int, by: str, reason: str) -> dict[str, Any
     if broken := home.ledger.verify(None if anchor is None else anchor.digest):
         raise IntegrityError(
             f"{home.ledger.file}: {broken.detail}; nothing was forgotten, since no receipt can"
-            " follow: put the ledger back from a backup."
+            " follow: put the ledger back from a backup.",
+            code="LEDGER_DAMAGED",
         )
     made_at = home.now().astimezone(dt.UTC).isoformat()
     act = _act(plan, _found(plan, list(staged.files)))
@@ -210,7 +212,8 @@ def _replaced(home: Services, name: str, digests: dict[str, str]) -> bool:
         raise IntegrityError(
             f"{target} cannot be replaced ({error.strerror}): the customer is not forgotten"
             f" yet, `churn doctor --fix` completes it as soon as {target.parent} can be"
-            " written."
+            " written.",
+            code="FILE_DENIED",
         ) from None
     return True
 

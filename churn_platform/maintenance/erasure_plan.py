@@ -113,7 +113,8 @@ def _allow(path: Path, *, may: bool) -> None:
         raise UsageError(
             f"{path} cannot be changed by user {os.geteuid()} (its owner is {found.st_uid}, its"
             f" mode {stat.filemode(found.st_mode)}), so no data was deleted: give write access,"
-            " or run this as the owner."
+            " or run this as the owner.",
+            code="FILE_DENIED",
         )
 
 

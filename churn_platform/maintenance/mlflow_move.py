@@ -125,7 +125,8 @@ def _server(home: Services) -> str:
     if not home.settings.mlflow_uri:
         raise UsageError(
             "`churn move` takes a home to the servers of its settings, and CHURN_MLFLOW_URI"
-            " names none: set it, or name the profile that does with CHURN_PROFILE."
+            " names none: set it, or name the profile that does with CHURN_PROFILE.",
+            code="SETTING_MISSING",
         )
     return home.settings.mlflow_uri
 
@@ -134,11 +135,13 @@ def _check_movable(home: Services) -> None:
     if (home.folder / MARKER).exists():
         raise UsageError(
             f"The models of {home.folder} are on an MLflow server already: there is nothing to"
-            " move."
+            " move.",
+            code="MOVE_NOT_NEEDED",
         )
     if not (home.folder / "mlflow.db").exists():
         raise UsageError(
-            f"{home.folder} has no MLflow store of its own: `churn run` begins one on the server."
+            f"{home.folder} has no MLflow store of its own: `churn run` begins one on the server.",
+            code="MOVE_NOT_NEEDED",
         )
 
 

@@ -51,12 +51,14 @@ def signed(by: str, reason: str) -> tuple[str, str]:
     reason = " ".join(reason.split())
     if not by or not reason:
         raise UsageError(
-            "--by and --reason must not be empty: the ledger keeps who did it and why."
+            "--by and --reason must not be empty: the ledger keeps who did it and why.",
+            code="TEXT_INVALID",
         )
     for option, text in (("--by", by), ("--reason", reason)):
         if readable(text) != text:
             raise UsageError(
-                f"{option} {readable(text)} is not UTF-8: use a UTF-8 terminal, or ASCII."
+                f"{option} {readable(text)} is not UTF-8: use a UTF-8 terminal, or ASCII.",
+                code="TEXT_INVALID",
             )
     return by, reason
 
@@ -223,7 +225,10 @@ def approve(home: Services, version: int, by: str, reason: str, *, override: boo
         _check_servable(home, decision, receipts)
         against = _against(decision, receipts)
         if against is not None and not override:
-            raise UsageError(f"{against} With --override and a reason it is promoted all the same.")
+            raise UsageError(
+                f"{against} With --override and a reason it is promoted all the same.",
+                code="APPROVAL_NOT_POSSIBLE",
+            )
         answer = _answer(home, decision, by, reason)
         approval = home.ledger.append(
             Approved(
@@ -256,7 +261,7 @@ def reject(home: Services, version: int, by: str, reason: str) -> str:
         decision = _decision_on(home, version, receipts)
         against = objection(receipts, version)
         if against is not None:
-            raise UsageError(against)
+            raise UsageError(against, code="APPROVAL_NOT_POSSIBLE")
         answer = _answer(home, decision, by, reason)
         home.ledger.append(Rejected(**answer, after=answer["before"]))
     return f"Version {version} is rejected by {by}, production stays as it is: {ended(reason)}"
@@ -278,7 +283,9 @@ def _decision_on(home: Services, version: int, receipts: list[Receipt]) -> Decis
             )
         else:
             who = ""
-        raise UsageError(f"Version {version} is already in production{who}.")
+        raise UsageError(
+            f"Version {version} is already in production{who}.", code="VERSION_IN_PRODUCTION"
+        )
     decisions = [Decision.model_validate(record) for record in home.records.decisions()]
     found = [decision for decision in decisions if decision.candidate_version == version]
     if not found:
@@ -287,7 +294,8 @@ def _decision_on(home: Services, version: int, receipts: list[Receipt]) -> Decis
             or "none yet"
         )
         raise UsageError(
-            f"There is no decision on version {version}; versions decided on: {known}."
+            f"There is no decision on version {version}; versions decided on: {known}.",
+            code="DECISION_MISSING",
         )
     return found[-1]
 
@@ -302,11 +310,14 @@ def _check_servable(home: Services, decision: Decision, receipts: list[Receipt])
     """
     version = decision.candidate_version
     if version in blocked(receipts):
-        raise UsageError(blocked_sentence(version, blocked(receipts)[version]))
+        raise UsageError(
+            blocked_sentence(version, blocked(receipts)[version]), code="VERSION_BLOCKED"
+        )
     if decision.evidence.get("contract") != home.contract.model_hash:
         raise ContractError(
             f"Version {version} was trained under another contract (entity, features or label):"
-            " it could not serve. Put the contract back, or train another candidate."
+            " it could not serve. Put the contract back, or train another candidate.",
+            code="CONTRACT_CHANGED",
         )
     digest = candidate_of(judged_version(home, version), version).digest
     changed = decision.holds(version, digest, decision.policy_hash)

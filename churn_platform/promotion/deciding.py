@@ -89,7 +89,10 @@ def newest_decision(home: Services) -> Decision:
     """
     records = home.records.decisions()
     if not records:
-        raise DataError("There is no decision yet: materialize promotion_decision first.")
+        raise DataError(
+            "There is no decision yet: materialize promotion_decision first.",
+            code="DECISION_MISSING",
+        )
     return Decision.model_validate(records[-1])
 
 
@@ -217,7 +220,10 @@ def _outcome(home: Services, sentence: str) -> Outcome:
 def _dataset(home: Services, as_of: dt.date) -> TrainingDataset:
     dataset = load_training_dataset(home, as_of)
     if dataset is None:
-        raise DataError(f"No labels have matured up to {as_of}: there is nothing to decide on.")
+        raise DataError(
+            f"No labels have matured up to {as_of}: there is nothing to decide on.",
+            code="LABELS_NOT_MATURED",
+        )
     return dataset
 
 

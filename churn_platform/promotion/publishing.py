@@ -44,7 +44,8 @@ def publish(home: Services, planned: ProductionChange) -> None:
     if manifest.candidate_digest != planned.candidate:
         raise IntegrityError(
             f"Version {version} is not what its decision was about: its digest is"
-            f" {manifest.candidate_digest[:12]}."
+            f" {manifest.candidate_digest[:12]}.",
+            code="MODEL_CHANGED",
         )
     if known is None:
         home.ledger.append(
@@ -87,7 +88,8 @@ def _check_judged(home: Services, version: int, digests: Mapping[str, str]) -> N
             raise IntegrityError(
                 f"{name} of version {version} is not the file that was judged (sha256"
                 f" {str(digests.get(name))[:12]}, judged {judged[:12]}): train and decide"
-                " again."
+                " again.",
+                code="MODEL_CHANGED",
             )
 
 

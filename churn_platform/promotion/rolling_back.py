@@ -40,7 +40,9 @@ def roll_back(home: Services, by: str, reason: str, to: int | None = None) -> st
         receipts = home.ledger.receipts()
         pointer = home.releases.read_pointer()
         if pointer is None:
-            raise UsageError("No model is in production: there is nothing to roll back.")
+            raise UsageError(
+                "No model is in production: there is nothing to roll back.", code="NO_PRODUCTION"
+            )
         left = pointer.version
         target = _target(receipts, pointer.version, to)
         _check_release(home, target, pointer)
@@ -77,7 +79,10 @@ def unblock(home: Services, version: int, by: str, reason: str) -> str:
         known = blocked(home.ledger.receipts())
         if version not in known:
             names = ", ".join(str(number) for number in sorted(known)) or "none"
-            raise UsageError(f"Version {version} is not blocked; blocked versions: {names}.")
+            raise UsageError(
+                f"Version {version} is not blocked; blocked versions: {names}.",
+                code="VERSION_NOT_BLOCKED",
+            )
         home.ledger.append(
             VersionUnblocked(version=version, actor=by, reason=reason, login=home.settings.who)
         )
@@ -101,15 +106,19 @@ def _target(receipts: list[Receipt], left: int, to: int | None) -> int:
     if target is None:
         raise UsageError(
             f"Version {left} is the first in production. There is no earlier version to roll"
-            " back to."
+            " back to.",
+            code="VERSION_NOT_PROMOTED",
         )
     if target == left:
-        raise UsageError(f"Version {target} is already in production.")
+        raise UsageError(
+            f"Version {target} is already in production.", code="VERSION_IN_PRODUCTION"
+        )
     if target not in promoted:
         names = ", ".join(str(version) for version in sorted(promoted))
         raise UsageError(
             f"Version {target} was never in production, so there is nothing to roll back to;"
-            f" versions that were: {names}. `churn approve {target}` promotes a candidate."
+            f" versions that were: {names}. `churn approve {target}` promotes a candidate.",
+            code="VERSION_NOT_PROMOTED",
         )
     return target
 
@@ -127,19 +136,22 @@ def _check_release(home: Services, target: int, pointer: Pointer) -> None:
         raise IntegrityError(
             f"The release of version {target} is missing in {home.releases.folder}: nothing was"
             " rolled back. Put it back from a backup, or roll back to another version with"
-            " --to."
+            " --to.",
+            code="RELEASE_MISSING",
         )
     try:
         load_release(home.releases, home.contract, target, pointer)
     except (ChurnError, OSError, ValueError, KeyError) as error:
         raise IntegrityError(
-            f"Nothing was rolled back, for version {target} could not serve: {error}"
+            f"Nothing was rolled back, for version {target} could not serve: {error}",
+            code="MODEL_UNREADABLE",
         ) from error
     if not home.registry.has(target):
         raise IntegrityError(
             f"Nothing was rolled back, for {home.registry.model_name} has no version {target}"
             " in MLflow any more: restore mlflow.db from a backup, or roll back to another"
-            " version with --to."
+            " version with --to.",
+            code="MODEL_UNREADABLE",
         )
 
 

@@ -66,12 +66,14 @@ def history_of(home: Services) -> History:
     months = lake.months()
     if not months:
         raise UsageError(
-            "There is no month to replay yet: `churn run` publishes the months of the drops."
+            "There is no month to replay yet: `churn run` publishes the months of the drops.",
+            code="MONTH_UNKNOWN",
         )
     if behind := lake.behind():
         raise ContractError(
             f"The lake lacks {behind[0]}, which the contract names: the months were published"
-            " under another contract, so they cannot be replayed under this one."
+            " under another contract, so they cannot be replayed under this one.",
+            code="CONTRACT_CHANGED",
         )
     view = lake.view(home.now(), as_at_scoring=True)
     found = {}

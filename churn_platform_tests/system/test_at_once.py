@@ -40,10 +40,7 @@ def test_four_commands_at_once_on_a_new_folder_leave_one_sound_home(tmp_path):
     assert [code for *_, code in ends[:2]] == [0, 0], ends
     for out, err, code in ends:
         assert "Traceback" not in out + err
-        no_home_yet = (
-            f"churn: There is no home at {home}: `churn init` or `churn demo` makes one.\n"
-        )
-        assert code == 0 or (code, err) == (2, no_home_yet)
+        assert code == 0 or (code, "[HOME_MISSING]" in err) == (2, True)
     assert list(tmp_path.iterdir()) == [home]
     assert list(home.glob(".*")) == []
     opened = open_home(home)

@@ -137,9 +137,8 @@ def test_a_folder_with_somebodys_own_files_is_refused_and_left_as_it_was(tmp_pat
     (tmp_path / name).write_text("{}")
     told = churn_alone("simulate", tmp_path, "--scenario", "quiet")
     assert (told.code, told.out) == (2, "")
-    assert told.err == (
-        f"churn: {tmp_path} holds files that no simulation wrote: name an empty folder, or delete this one.\n"
-    )
+    assert str(tmp_path) in told.err
+    assert told.err.endswith("[TARGET_EXISTS]\n")
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
@@ -153,7 +152,8 @@ def test_a_wrong_number_costs_nothing_that_is_there(tmp_path):
     written(tmp_path, "quiet", months=2)
     told = churn_alone("simulate", tmp_path, "--users", "49")
     assert told.code == 2
-    assert told.err == "churn: simulate: users is 49, but must be at least 50.\n"
+    assert "users is 49" in told.err
+    assert told.err.endswith("[USAGE_INVALID]\n")
     assert (tmp_path / "2024-02-29" / "_SUCCESS").exists()
 
 
