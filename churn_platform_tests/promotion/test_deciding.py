@@ -87,7 +87,7 @@ def test_deciding_again_is_the_same_decision_and_writes_nothing(february_decided
 def test_a_decision_whose_receipt_was_cut_off_gets_it_once(february_decided_copy, monkeypatch):
     home = with_policy(february_decided_copy, delta=0.9)
 
-    def cut(**_):
+    def cut(_):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
