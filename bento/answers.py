@@ -224,8 +224,15 @@ class Answers:
             )
             log.append(
                 ServedPrediction(
-                    now, key, version, row.as_of, probability, row.values, False, stale
-                )  # noqa: FBT003
+                    now,
+                    key,
+                    version,
+                    row.as_of,
+                    probability,
+                    row.values,
+                    False,
+                    stale,  # noqa: FBT003
+                )
             )
         self._given(log)
         return answers

@@ -18,7 +18,6 @@ import yaml
 from churn_platform.base.settings import Settings
 from churn_platform.contract.model import Contract
 from churn_platform.features.training_data import build_training_dataset
-from churn_platform.ingestion.publish import publish_drop
 from churn_platform.promotion.deciding import carry_out, decide_candidate
 from churn_platform.promotion.decision import Trigger
 from churn_platform.services import Services
@@ -149,7 +148,7 @@ def mlflow_run(home: Services) -> Iterator[str]:
 
 def monthly(home: Services, as_of: dt.date) -> None:
     """The monthly job: publish, join, report drift, measure, score."""
-    publish_drop(home, as_of)
+    home.ingestion.publish(as_of)
     now = home.now()
     home.feature_store.apply(home.lake.view(now, as_at_scoring=True))
     home.feature_store.materialize(home.lake.view(now, as_at_scoring=False), as_of)

@@ -14,7 +14,6 @@ from churn_platform.defs.resources import GONE, HomeResource, as_of_partitions
 from churn_platform.defs.scoring import scores
 from churn_platform.features.online.upkeep import notice_lost_rows
 from churn_platform.ingestion.database_source import due_pull
-from churn_platform.ingestion.publish import pull_drop, recognise_drop, recognise_drops
 from churn_platform.loop.next_step import Step
 from churn_platform.loop.progress import Progress
 from churn_platform.promotion.approving import record_lapse_if_free
@@ -135,7 +134,7 @@ def monthly_schedule(
     opened = home.open()
     if _busy(opened, context.instance):
         return dg.SkipReason(BUSY)
-    recognise_drops(opened)
+    opened.ingestion.recognise_all()
     step = opened.progress().next_step()
     if step is None or step.kind != "monthly":
         return dg.SkipReason(
@@ -214,7 +213,7 @@ def _why_not_now(home: Services, instance: dg.DagsterInstance) -> str | None:
         return BUSY
     record_lapse_if_free(home)
     notice_lost_rows(home)
-    copied = recognise_drop(home)  # one a tick: reading a large drop takes a while
+    copied = home.ingestion.recognise()  # one a tick: reading a large drop takes a while
     if copied is None:
         return None
     return RECOGNISED.format(copied)
@@ -300,7 +299,7 @@ def pull_month(context: dg.OpExecutionContext, config: PullConfig, home: HomeRes
     """Accept the drop only when every table was read and the drop is not refused."""
     opened = home.open()
     try:
-        target = pull_drop(opened, parse_as_of(config.as_of))
+        target = opened.ingestion.pull(parse_as_of(config.as_of))
     except DropRefused as refusal:
         raise dg.Failure(description=str(refusal), allow_retries=False) from None
     except ChurnError as error:

@@ -23,7 +23,6 @@ from churn_platform.defs.resources import (
     start_run,
 )
 from churn_platform.features.online.upkeep import notice_lost_rows
-from churn_platform.ingestion.publish import recognise_drops
 from churn_platform.loop.next_step import Step
 from churn_platform.services import Services
 
@@ -95,7 +94,7 @@ def _instance(home: Services) -> dg.DagsterInstance:
 
 def _next(home: Services) -> Step | None:
     notice_lost_rows(home)
-    recognise_drops(home)
+    home.ingestion.recognise_all()
     progress = home.progress()
     progress.record_retraining()
     return progress.next_step()

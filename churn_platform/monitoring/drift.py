@@ -19,10 +19,9 @@ from churn_platform.drift.result import (
 )
 from churn_platform.features.labels import with_a_rate
 from churn_platform.features.training_dataset import AS_OF
-from churn_platform.ingestion.snapshot import feature_frame
-from churn_platform.lake.lake import Lake
-from churn_platform.lake.months import Months
+from churn_platform.lake.lake import Lake, Months
 from churn_platform.lake.records import Records
+from churn_platform.lake.tables import feature_frame
 from churn_platform.monitoring.versions import Versions
 
 

@@ -11,8 +11,7 @@ from churn_platform.base.digests import digest_of
 from churn_platform.base.errors import IntegrityError, StoreDown, UsageError
 from churn_platform.contract.model import Contract
 from churn_platform.ingestion.month_warnings import repetition_sentence
-from churn_platform.lake.lake import Lake
-from churn_platform.lake.months import Months
+from churn_platform.lake.lake import Lake, Months
 from churn_platform.lake.records import Records
 from churn_platform.ledger.acts import PromotionProposed, RollbackProposed
 from churn_platform.ledger.production_changes import promotions

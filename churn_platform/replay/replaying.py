@@ -10,8 +10,8 @@ from churn_platform.base.errors import ContractError, UsageError
 from churn_platform.base.provenance import code_digest
 from churn_platform.contract.model import Contract
 from churn_platform.contract.reading import read_policy
-from churn_platform.ingestion.snapshot import feature_frame
 from churn_platform.lake.lake import Lake, instant
+from churn_platform.lake.tables import feature_frame
 from churn_platform.replay.backtest import Alternative, with_policy
 from churn_platform.replay.history import PastMonth, PastMonths
 from churn_platform.replay.result import OnMonth, Replay, replay

@@ -13,10 +13,9 @@ from churn_platform.base.files import replacing, sha256_file
 from churn_platform.base.stored import Stored
 from churn_platform.contract.model import Contract
 from churn_platform.features.training_dataset import trained_on
-from churn_platform.ingestion.snapshot import feature_frame
-from churn_platform.lake.lake import Lake
-from churn_platform.lake.months import Months
+from churn_platform.lake.lake import Lake, Months
 from churn_platform.lake.records import Records
+from churn_platform.lake.tables import feature_frame
 from churn_platform.monitoring.stand_down import StandDown
 from churn_platform.monitoring.versions import Versions
 from churn_platform.scoring.ranking import (

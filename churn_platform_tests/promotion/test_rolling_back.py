@@ -75,7 +75,7 @@ def test_scores_are_remade_once_by_the_version_that_is_back(february_copy):
     roll_back(february_copy, *BOB)
     assert step(february_copy) == ("scores", FEBRUARY)
     home = open_home(february_copy.folder)
-    assert home.scoring.score(FEBRUARY).version == 1
+    assert home.scoring.score(FEBRUARY).record.version == 1
     assert step(home) is None
 
 

@@ -7,7 +7,6 @@ import sys
 
 import pytest
 
-from churn_platform.ingestion.publish import publish_drop
 from churn_platform.promotion.approving import approve, record_lapse, reject
 from churn_platform.promotion.decisions import unfinished
 from churn_platform_tests.cases import BUSINESS, case
@@ -146,7 +145,7 @@ def test_half_a_year_in_which_nobody_comes_or_goes_raises_no_alarm_from_the_age(
     months = biz.business(months=("2024-01-31", "2024-02-29", "2024-07-31"))
     biz.write(tmp_path / "months" / "2024-07-31", months["2024-07-31"])
     deliver(home, tmp_path / "months" / "2024-07-31")
-    publish_drop(home, july)
+    home.ingestion.publish(july)
     outcome = home.drift_monitor.report(july)
     [age] = [column for column in outcome.result.columns if column.column == "months_since_joined"]
     assert (age.drifted, round(age.value, 6)) == (False, 0.0)
