@@ -230,8 +230,8 @@ class Answers:
                     row.as_of,
                     probability,
                     row.values,
-                    False,
-                    stale,  # noqa: FBT003
+                    what_if=False,
+                    stale=stale,
                 )
             )
         self._given(log)
