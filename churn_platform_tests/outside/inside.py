@@ -12,7 +12,7 @@ from churn_platform.alerting.exporter import HomeCollector
 from churn_platform.alerting.watched_home import WatchedHome
 from churn_platform.alerting.watching import DagsterState, JobState
 from churn_platform.base.settings import RETIRED, Settings
-from churn_platform.cli.serve import built_facts
+from churn_platform.cli.serving import built_facts
 from churn_platform.ingestion.faults import CELL_CODES, KINDS
 from churn_platform.ingestion.month_warnings import Code
 from churn_platform.ledger.receipts import Act

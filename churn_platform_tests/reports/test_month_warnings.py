@@ -6,7 +6,7 @@ import yaml
 from bento.told import Told
 from churn_platform.alerting.alerting import items
 from churn_platform.base.files import read_json, write_json
-from churn_platform.cli.show import show_status
+from churn_platform.cli.status import show_status
 from churn_platform.features.training_data import load_training_dataset
 from churn_platform.ingestion.publish import publish_drop
 from churn_platform.lake.window import LabelCount
