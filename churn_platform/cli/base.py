@@ -96,9 +96,7 @@ def open_home(folder: Path | None, *, must_exist: bool = True) -> "Services":
     home.check_layout()
     prepare_environment(settings)
     if settings.alerts_wanted and settings.home_folder.is_dir():
-        from churn_platform.alerting.alerting import Alerter
-
-        Alerter(home).begin()
+        home.alerts.begin()
     OPENED.append(home)
     return home
 
@@ -109,9 +107,7 @@ def send_alerts() -> list[str]:
     while OPENED:
         opened = OPENED.pop()
         if opened.settings.alerts_wanted and (opened.folder / "ledger").is_dir():
-            from churn_platform.alerting.alerting import Alerter
-
-            problems += Alerter(opened).send().problems
+            problems += opened.alerts.send().problems
     return problems
 
 

@@ -14,7 +14,7 @@ from churn_platform.base.settings import prepare_serving
 from churn_platform.cli.base import OPENED, HomeOption, JsonOption, open_home, print_json
 
 if TYPE_CHECKING:
-    from churn_platform.alerting.alerting import Alerter
+    from churn_platform.alerting.alerts import Alerts
     from churn_platform.services import Services
     from churn_platform.serving.bento_build import Built
 
@@ -34,7 +34,7 @@ def ui(
     opened = open_home(home, must_exist=False)
     opened.create()
     _ = opened.contract
-    raise typer.Exit(serve_ui(opened, port or opened.settings.ui_port, typer.echo))
+    raise typer.Exit(serve_ui(opened, opened.alerts, port or opened.settings.ui_port, typer.echo))
 
 
 def serve(
@@ -94,19 +94,17 @@ def alert(
     as_json: JsonOption = False,
 ) -> None:
     """Send the waiting alerts now, or a test message with --test."""
-    from churn_platform.alerting.alerting import Alerter
-
     opened = open_home(home)
     OPENED.clear()  # the alerts are sent here, not at the end of the command
-    alerter = Alerter(opened)
-    if not alerter.receivers():
+    alerts = opened.alerts
+    if not alerts.channels():
         raise UsageError(
             "No alert channels are configured. Set CHURN_ALERT_URLS to Apprise URLs, such as"
             " mailto://USER:PASSWORD@HOST or json://HOST/PATH, or CHURN_ALERT_URLS_FILE to a"
             " file with them.",
             code="ALERTS_NOT_CONFIGURED",
         )
-    found = alerter.test() if test else _sent(alerter)
+    found = alerts.test() if test else _sent(alerts)
     if as_json:
         print_json(found)
     else:
@@ -130,7 +128,8 @@ def exporter(
 
     opened = open_home(home)
     serve_metrics(
-        opened,
+        opened.metrics,
+        opened.alerts,
         host,
         port or opened.settings.exporter_port,
         DagsterHealth(opened).read,
@@ -138,9 +137,9 @@ def exporter(
     )
 
 
-def _sent(alerter: "Alerter") -> list[dict[str, Any]]:
-    alerter.send(anyway=True)
-    return alerter.waiting()
+def _sent(alerts: "Alerts") -> list[dict[str, Any]]:
+    alerts.send(anyway=True)
+    return alerts.waiting()
 
 
 def _line(receiver: dict[str, Any], *, test: bool) -> str:
