@@ -152,8 +152,6 @@ def _live(home: "Services", source: Path, progress: "RunProgress") -> None:
 
     A simulation's deliveries arrive in order, and the loop runs after each of them.
     """
-    from churn_platform.ingestion.publish import take_in
-
     in_order = read_truth(source) is not None
     marker = _marker(home)
     taken = marker.setdefault("taken", [])
@@ -167,7 +165,7 @@ def _live(home: "Services", source: Path, progress: "RunProgress") -> None:
         if name in done:
             continue
         try:
-            take_in(home, arrival.folder, arrival.as_of)
+            home.ingestion.accept(arrival.folder, arrival.as_of)
         except DropRefused as refusal:
             if not in_order:
                 raise
@@ -187,7 +185,7 @@ def _live(home: "Services", source: Path, progress: "RunProgress") -> None:
 
 def _arrivals(source: Path, home: "Services") -> list[Arrival]:
     """The deliveries in the order in which they arrive; drops without a truth by date."""
-    from churn_platform.ingestion.drops import find_drops
+    from churn_platform.ingestion.drop import find_drops
 
     truth = read_truth(source)
     if truth is not None:
@@ -206,7 +204,7 @@ def _arrivals(source: Path, home: "Services") -> list[Arrival]:
 
 def _claim(home: "Services", wanted: dict[str, Any]) -> None:
     """Refuse to mix a demo with real months or with another demo."""
-    from churn_platform.ingestion.drops import find_drops
+    from churn_platform.ingestion.drop import find_drops
 
     known = _marker(home)
     if known.get("asked") == wanted:
@@ -323,7 +321,7 @@ def sentences(truth: dict[str, Any], out: Path) -> list[str]:
 
 def _written(out: Path, delivery: "Delivery") -> "Delivery":
     """Write one delivery; return it without its tables, which would fill the memory."""
-    from churn_platform.ingestion.drops import SUCCESS
+    from churn_platform.ingestion.drop import SUCCESS
 
     folder = out.joinpath(*delivery.folder.split("/"))
     folder.mkdir(parents=True)

@@ -6,8 +6,8 @@ from typing import Any
 
 from churn_platform.base.digests import digest_of
 from churn_platform.base.errors import ChurnError, ContractError, UsageError
-from churn_platform.ingestion.quarantine import quarantined_sentence
-from churn_platform.ingestion.snapshot import feature_frame
+from churn_platform.lake.deliveries import quarantined_sentence
+from churn_platform.lake.tables import feature_frame
 from churn_platform.ledger.receipts import Receipt
 from churn_platform.ledger.versions import blocked, overrides, standing_proposal, word
 from churn_platform.loop.progress import Progress
