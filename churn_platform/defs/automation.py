@@ -4,7 +4,6 @@ next, `loop.next_step`.
 
 import dagster as dg
 
-from churn_platform.alerting.alerting import Alerter
 from churn_platform.base.errors import ChurnError, DropRefused
 from churn_platform.defs.features import feature_views, training_dataset
 from churn_platform.defs.ingestion import snapshot
@@ -114,7 +113,7 @@ def alert_sensor(home: HomeResource) -> dg.SkipReason:
     opened = home.open()
     if not opened.settings.alerts_wanted:
         return dg.SkipReason("No alert channels are configured (CHURN_ALERT_URLS).")
-    done = Alerter(opened).send()
+    done = opened.alerts.send()
     return dg.SkipReason(" ".join([f"{done.sent} sent.", *done.problems]))
 
 
@@ -180,7 +179,7 @@ def _answer(
     if failed >= opened.contract.policy.retraining.max_attempts:
         what = f"{step.kind} of {step.as_of}"
         times = f"failed {failed} times"
-        Alerter(opened).gave_up(
+        opened.alerts.gave_up(
             f"the {what}", step.key, f"It {times} and is not tried again by itself. {REMEDY}"
         )
         return dg.SensorResult(skip_reason=f"The {what} {times}: look at its last run.")
@@ -192,7 +191,7 @@ def _answer(
         return dg.SensorResult(skip_reason=said)
     away = _away(opened, step)
     if step.kind in SERVERS:
-        Alerter(opened).seen(
+        opened.alerts.seen(
             SERVERS[step.kind], up=away is None, sentence=away or f"The {step.kind} continues."
         )
     if away is not None:
@@ -303,9 +302,9 @@ def pull_month(context: dg.OpExecutionContext, config: PullConfig, home: HomeRes
     except DropRefused as refusal:
         raise dg.Failure(description=str(refusal), allow_retries=False) from None
     except ChurnError as error:
-        Alerter(opened).seen(DATABASE, up=False, sentence=str(error))
+        opened.alerts.seen(DATABASE, up=False, sentence=str(error))
         raise dg.Failure(description=str(error)) from None
-    Alerter(opened).seen(DATABASE, up=True, sentence=f"The drop of {config.as_of} was accepted.")
+    opened.alerts.seen(DATABASE, up=True, sentence=f"The drop of {config.as_of} was accepted.")
     context.log.info("The drop of %s is in %s.", config.as_of, target)
 
 

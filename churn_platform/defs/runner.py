@@ -9,7 +9,6 @@ import dagster as dg
 from dagster._core.instance.ref import InstanceRef
 from dagster._utils.error import SerializableErrorInfo
 
-from churn_platform.alerting.alerting import Alerter
 from churn_platform.base import errors
 from churn_platform.base.errors import ChurnError
 from churn_platform.base.library_errors import one_line
@@ -68,14 +67,14 @@ def run_due(
     """
     home.create()
     with home.exclusive("`churn run`"), _instance(home) as instance:
-        Alerter(home).begin()
+        home.alerts.begin()
         start_run(home, instance)
         while (step := _next(home)) is not None and (through is None or step.as_of <= through):
             on_step(step)
             try:
                 ran = FinishedStep(step, run_step(home, step, instance, on_asset))
             finally:
-                Alerter(home).send()
+                home.alerts.send()
             yield ran
 
 

@@ -495,7 +495,10 @@ def test_the_schedule_leaves_a_home_alone_on_which_a_run_is_active(empty_home, m
 
 
 def test_the_alert_sensor_says_that_nobody_is_to_be_told(january_copy, tick):
-    assert tick(alert_sensor, january_copy).skip_message == "No alert channels are configured (CHURN_ALERT_URLS)."
+    assert (
+        tick(alert_sensor, january_copy).skip_message
+        == "No alert channels are configured (CHURN_ALERT_URLS)."
+    )
 
 
 def test_the_alert_sensor_tells_what_happened_since_its_last_tick(january_copy, tick, monkeypatch):
