@@ -23,7 +23,7 @@ PACKAGE = Path(churn_platform.__file__).parent
 ROOT = PACKAGE.parent
 PURE = (
     "contract/model.py", "contract/parts.py", "contract/policy.py", "drafting/columns.py", "drafting/dates.py",
-    "drafting/draft.py", "drafting/keys.py", "drafting/label.py", "drafting/leaks.py", "drafting/tables.py",
+    "drafting/draft.py", "drafting/keys.py", "drafting/label.py", "drafting/tables.py",
     "drafting/texts.py", "drafting/words.py", "base/digests.py", "base/text.py", "ledger/receipts.py",
     "ledger/production_changes.py", "ledger/approvals.py", "ledger/versions.py", "ledger/history.py", "ledger/states.py",
     "ledger/erasures.py", "lake/window.py", "lake/tables.py", "lake/keys_compared.py", "lake/month_comparison.py",

@@ -16,10 +16,9 @@ from churn_platform.contract.parts import FileFormat
 from churn_platform.contract.policy import Policy
 from churn_platform.contract.reference import SCHEMA_FILE
 from churn_platform.drafting.check import check_drops
-from churn_platform.drafting.draft import Draft, draft
+from churn_platform.drafting.draft import Draft, draft, guess_times
 from churn_platform.drafting.drop_files import data_files, detect_format, drops_in, read_tables
 from churn_platform.drafting.label import NoLabelError
-from churn_platform.drafting.times import guess_times
 
 WIDTH = 110
 OTHERS = 3
