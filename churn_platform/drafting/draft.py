@@ -26,6 +26,7 @@ from churn_platform.drafting.tables import (
     reasons_left_out,
     sheets_of,
 )
+from churn_platform.drafting.texts import OTHER_SIGN
 from churn_platform.drafting.words import (
     description,
     free_name,
@@ -47,8 +48,6 @@ PERIODS = "does it mark who left after the as_of, or before it (`period`)?"
 CERTAIN = ("utf-8", "utf-8-sig", "utf-16", "ascii")
 ALIKE = ("cp1250", "cp1252")
 """Windows encodings that read the same bytes as different letters."""
-OTHER_SIGN = {".": ",", ",": "."}
-"""Thousands separator -> the decimal sign of a column without fractions."""
 SHOWN = 30
 LOOKED_AT = 10_000
 """Rows of each column that are searched for a letter beyond ASCII."""
