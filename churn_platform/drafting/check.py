@@ -11,9 +11,8 @@ from typing import Literal
 from churn_platform.base.errors import UsageError
 from churn_platform.contract.model import Contract
 from churn_platform.drafting.drop_files import data_files, drops_in
-from churn_platform.ingestion.drops import Drop, open_drop
+from churn_platform.ingestion.drop import Drop, open_drop, source_folder
 from churn_platform.ingestion.faults import Fault
-from churn_platform.ingestion.sources import delivery
 from churn_platform.ingestion.validation import ValidatedDrop, validate
 
 UNDATED = dt.date(9000, 1, 1)
@@ -49,7 +48,7 @@ def check_contract(contract: Contract) -> list[CheckLine]:
 
 def check_files(contract: Contract, named: Sequence[Path]) -> list[CheckLine]:
     """As `check_drops`, for a folder, files or zip archives that a person names."""
-    with delivery(named, contract) as given:
+    with source_folder(named, contract) as given:
         return check_drops(contract, given.folder)
 
 
@@ -73,7 +72,8 @@ def check_drops(
         if not drop.files:
             wanted = ", ".join(f"{contract.file_stem(name)}.csv" for name in contract.tables)
             raise UsageError(
-                f"{path} holds none of the contract's tables: expected {wanted} (or .parquet)."
+                f"{path} holds none of the contract's tables: expected {wanted} (or .parquet).",
+                code="DROP_MISSING",
             )
         lines += _check_drop(contract, drop, path.name)
     return lines

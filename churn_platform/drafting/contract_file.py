@@ -84,7 +84,8 @@ def _require_accepted(found: Draft, drops: list[Path], as_of: dt.date | None) ->
             others = f" ({len(faults) - 1} more)" if len(faults) > 1 else ""
             raise UsageError(
                 "No draft was written, because the drafted contract would refuse these files: "
-                f"{drop.name}: {faults[0]}{others}"
+                f"{drop.name}: {faults[0]}{others}",
+                code="DRAFT_IMPOSSIBLE",
             )
 
 

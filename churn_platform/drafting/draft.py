@@ -12,7 +12,8 @@ from typing import Literal
 import pandas as pd
 
 from churn_platform.base.errors import UsageError
-from churn_platform.contract.model import ANSWERED, Contract, Entity, Span
+from churn_platform.contract.consistency import ANSWERED
+from churn_platform.contract.model import Contract, Entity, Span
 from churn_platform.contract.parts import ColumnCost, Costs, FileFormat, Label
 from churn_platform.contract.policy import IngestionPolicy, Policy
 from churn_platform.drafting.keys import Key, Sheet, guess_key, listed
@@ -121,7 +122,7 @@ def draft(
     times = times or Times()
     sheets = sheets_of(frames, others, parts)
     if not sheets:
-        raise UsageError(f"No file has rows: {listed(frames)}.")
+        raise UsageError(f"No file has rows: {listed(frames)}.", code="DRAFT_IMPOSSIBLE")
     key = guess_key(sheets, entity)
     usable = one_row_a_customer(sheets, key, parts)
     found = guess_label(usable, key, label)
@@ -141,7 +142,9 @@ def draft(
         add_table(parts, sheet, key, found, out, as_of)
     if not parts.views:
         why = [f"{out.table}.{out.column or '*'} ({out.reason})" for out in parts.left_out]
-        raise UsageError(f"No column is left to learn from. Left out: {listed(why)}.")
+        raise UsageError(
+            f"No column is left to learn from. Left out: {listed(why)}.", code="DRAFT_IMPOSSIBLE"
+        )
     written = written_in(files or FileFormat(), usable, key, parts)
     absent = max(parts.absent[view.table] for view in parts.views.values())
     contract = Contract(

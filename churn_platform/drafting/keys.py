@@ -9,7 +9,7 @@ from churn_platform.base.errors import UsageError
 from churn_platform.drafting.columns import Guess, repeated_rows
 from churn_platform.drafting.words import is_row_number, key_likeness, valid_name
 from churn_platform.ingestion.conversion import TEXT
-from churn_platform.lake.keys_compared import NearKeys, apart, everyone, near_keys, same_digits
+from churn_platform.lake.keys import NearKeys, apart, everyone, near_keys, same_digits
 
 SHOWN = 8
 AS_SQL = (
@@ -78,11 +78,15 @@ def guess_key(sheets: Iterable[Sheet], wanted: str | None) -> Key:
     }
     best = [header for header, score in scores.items() if score == max(scores.values())]
     if not best:
-        raise UsageError(_why_no_key(sheets, [header for header, where in unique.items() if where]))
+        raise UsageError(
+            _why_no_key(sheets, [header for header, where in unique.items() if where]),
+            code="KEY_NOT_FOUND",
+        )
     if len(best) > 1:
         raise UsageError(
             "No key can be guessed, because several columns could be the key: pass --entity with"
-            f" one of {listed(best)}."
+            f" one of {listed(best)}.",
+            code="KEY_NOT_FOUND",
         )
     header = best[0]
     return Key(header, _integer(unique[header], header), _key_doubt(*scores[header], len(sheets)))
@@ -186,13 +190,15 @@ def _given_key(sheets: list[Sheet], headers: Iterable[str], wanted: str) -> Key:
     header = next((h for h in headers if wanted in (h, valid_name(h))), None)
     if header is None:
         raise UsageError(
-            f"--entity {wanted}: no file has such a column; the columns are {listed(headers)}."
+            f"--entity {wanted}: no file has such a column; the columns are {listed(headers)}.",
+            code="KEY_NOT_FOUND",
         )
     where = [sheet for sheet in sheets if header in sheet.guesses]
     unique = [sheet for sheet in where if sheet.guesses[header].unique]
     if not unique:
         raise UsageError(
-            f"--entity {wanted}: {where[0].stem}: {why_not_one_row(where[0], header)}."
+            f"--entity {wanted}: {where[0].stem}: {why_not_one_row(where[0], header)}.",
+            code="KEY_NOT_FOUND",
         )
     return Key(header, _integer(unique, header))
 

@@ -26,6 +26,8 @@ MOST_VALUES = 6
 class NoLabelError(UsageError):
     """No label can be guessed from a drop; an older drop may have it."""
 
+    code = "LABEL_NOT_FOUND"
+
 
 @dataclass(frozen=True)
 class LabelColumn:
@@ -129,7 +131,9 @@ def guess_label(sheets: Iterable[Sheet], key: Key, wanted: str | None) -> LabelC
     truths = [labels_of(one.sheet, label, key) for one, label in zip(best, found, strict=True)]
     if any(not truth.equals(truths[0]) for truth in truths[1:]):
         names = listed(one.name for one in best)
-        raise UsageError(f"No label can be guessed: pass --label with one of {names}.")
+        raise UsageError(
+            f"No label can be guessed: pass --label with one of {names}.", code="LABEL_NOT_FOUND"
+        )
     doubts = "; ".join(filter(None, ["guessed from its name", found[0].doubt]))
     return replace(found[0], doubt=doubts)
 
@@ -186,7 +190,8 @@ def _given_label(candidates: list[_Candidate], wanted: str) -> LabelColumn:
     else:
         names = listed(one.name for one in candidates if one.is_boolean)
         raise UsageError(
-            f"--label {wanted}: there is no such column; the columns with two values are {names}."
+            f"--label {wanted}: there is no such column; the columns with two values are {names}.",
+            code="LABEL_NOT_FOUND",
         )
     if one.is_empty:
         raise NoLabelError(f"--label {wanted}: the column is empty in every row.")
@@ -194,7 +199,8 @@ def _given_label(candidates: list[_Candidate], wanted: str) -> LabelColumn:
         seen = one.values.dropna().astype(str).unique()
         raise UsageError(
             f"--label {wanted}: it must hold yes and no, true and false or 1 and 0, not"
-            f" {listed(seen)}."
+            f" {listed(seen)}.",
+            code="LABEL_NOT_FOUND",
         )
     return one.label()
 

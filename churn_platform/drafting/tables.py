@@ -117,13 +117,13 @@ def one_row_a_customer(sheets: list[Sheet], key: Key, parts: Parts) -> list[Shee
             usable.append(sheet)
     strange = [why_no_customer(sheet.stem, sheet.frame, key.header) for sheet in usable]
     if any(strange):
-        raise UsageError(f"{'; '.join(filter(None, strange))}.")
+        raise UsageError(f"{'; '.join(filter(None, strange))}.", code="DRAFT_IMPOSSIBLE")
     distinct = [without_repeated(sheet, key) for sheet in usable]
     keys = [keys_of(sheet, key) for sheet in distinct]
     stems = [sheet.stem for sheet in usable]
     mismatch = why_no_match(dict(zip(stems, keys, strict=True)), key.header)
     if mismatch:
-        raise UsageError(mismatch)
+        raise UsageError(mismatch, code="DRAFT_IMPOSSIBLE")
     customers = int(pd.concat(keys).nunique())
     for sheet, own in zip(usable, keys, strict=True):
         absent = customers - len(own)

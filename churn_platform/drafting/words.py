@@ -4,7 +4,7 @@ import re
 import unicodedata
 from itertools import chain, count
 
-from churn_platform.contract.model import RESERVED
+from churn_platform.contract.consistency import RESERVED
 
 WINDOW_UNITS = {"d": "day", "w": "week", "m": "month", "y": "year"}
 SHORT = {

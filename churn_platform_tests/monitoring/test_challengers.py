@@ -82,6 +82,8 @@ def test_the_proposal_has_one_receipt_for_each_piece_of_evidence(overtaken_copy)
         "version 1",
     )
     assert "A promotion of version 2 is proposed" in receipt.reason
+    figures = {"key", "months", "difference", "interval", "level"}
+    assert set(receipt.evidence) == figures | {"code", "lock"}
     evaluate_versions(overtaken_copy, MARCH)
     assert len(overtaken_copy.ledger.receipts("promotion proposed")) == 1
     corrected = month_tables(MARCH)["members"].assign(town="north")
@@ -115,11 +117,11 @@ def test_a_proposal_lapses_when_production_has_changed_or_people_do_not_want_the
     overtaken_copy, february_decided
 ):
     home = overtaken_copy
-    home.ledger.append(
+    home.ledger.write(
         actor="Ada", act="version blocked", subject="version 2", reason="It was wrong."
     )
     assert proposal(home) is None
-    home.ledger.append(
+    home.ledger.write(
         actor="Ada", act="version unblocked", subject="version 2", reason="It was not."
     )
     assert proposal(home) is not None
@@ -130,7 +132,7 @@ def test_a_proposal_lapses_when_production_has_changed_or_people_do_not_want_the
 
 
 def test_a_blocked_version_is_compared_and_never_proposed(overtaken_copy):
-    overtaken_copy.ledger.append(
+    overtaken_copy.ledger.write(
         actor="Ada", act="version blocked", subject="version 2", reason="It was wrong."
     )
     evaluate_versions(overtaken_copy, MARCH)

@@ -228,9 +228,8 @@ def test_a_correction_of_the_month_arrives(stored):
 
 
 def monthly_features(home, as_of):
-    from churn_platform.ingestion.publish import publish_drop
 
-    publish_drop(home, as_of)
+    home.ingestion.publish(as_of)
     assert home.feature_store.materialize(home.lake.view(home.now(), as_at_scoring=False), as_of)
 
 
@@ -295,14 +294,8 @@ def test_what_a_store_needs_and_is_not_installed_is_named(january, tmp_path, mon
     )
     import sys
 
-    for name in (
-        "hiredis",
-        "churn_platform.features.online.redis",
-        "churn_platform.features.online.redis",
-    ):
-        monkeypatch.setitem(sys.modules, name, None) if name == "hiredis" else monkeypatch.delitem(
-            sys.modules, name
-        )
+    monkeypatch.setitem(sys.modules, "hiredis", None)
+    monkeypatch.delitem(sys.modules, "churn_platform.features.online.redis", raising=False)
     with pytest.raises(
         StoreDown, match=r"hiredis is not installed: install churn-platform\[redis\]"
     ):
