@@ -2,8 +2,7 @@
 began to stand down.
 """
 
-from churn_platform.ledger.acts import PolicyChanged
-from churn_platform.ledger.states import changes
+from churn_platform.ledger.acts import PolicyChanged, changes
 from churn_platform.services import Services
 
 FIRST = "The policy of the first run."
