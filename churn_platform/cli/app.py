@@ -187,13 +187,12 @@ def ingest(
 ) -> None:
     """Validate a month's files and database tables and accept them as a drop."""
     from churn_platform.cli.show import ingest_sentences
-    from churn_platform.ingestion.publish import gathered, take_in
     from churn_platform.reports.status import parse_as_of
 
     month = parse_as_of(as_of)
     opened = open_home(home, must_exist=False)
-    with gathered(opened, files or (), month) as folder:
-        target, found = take_in(opened, folder, month)
+    with opened.ingestion.gathered(files or (), month) as folder:
+        target, found = opened.ingestion.accept(folder, month)
     opened.create()
     page = opened.reports / month.isoformat() / "drop.html"
     typer.echo("\n".join(ingest_sentences(found, target, page)))

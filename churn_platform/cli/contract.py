@@ -98,7 +98,7 @@ def make_draft(
     from churn_platform.contract.reading import read_contract
     from churn_platform.drafting.contract_file import CONFIRM, as_yaml, draft_from
     from churn_platform.drafting.words import valid_name
-    from churn_platform.ingestion.sources import delivery
+    from churn_platform.ingestion.drop import source_folder
 
     own = home.folder / "contract.yaml"
     if own.exists():
@@ -112,7 +112,7 @@ def make_draft(
             " be used.",
             code="CONTRACT_EXISTS",
         )
-    with delivery(named) as given:
+    with source_folder(named) as given:
         drop, drafted = draft_from(
             given.folder,
             name=valid_name(home.folder.name, "churn"),

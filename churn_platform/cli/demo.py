@@ -18,8 +18,7 @@ from churn_platform.cli.show import show_story
 from churn_platform.cli.simulate import CONTRACT, read_truth, write_simulation
 from churn_platform.cli.story import story
 from churn_platform.contract.reading import read_contract
-from churn_platform.ingestion.drops import find_drops
-from churn_platform.ingestion.publish import take_in
+from churn_platform.ingestion.drop import find_drops
 from churn_platform.reports.status import status
 from churn_platform.services import Services
 from churn_platform.simulator import Scenario
@@ -97,7 +96,7 @@ def _live(home: Services, source: Path, progress: RunProgress) -> None:
         if name in done:
             continue
         try:
-            take_in(home, arrival.folder, arrival.as_of)
+            home.ingestion.accept(arrival.folder, arrival.as_of)
         except DropRefused as refusal:
             if not in_order:
                 raise

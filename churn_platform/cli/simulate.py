@@ -12,7 +12,7 @@ from churn_platform.base.errors import IntegrityError, UsageError
 from churn_platform.base.files import read_json, write_json, write_text
 from churn_platform.contract.model import Contract
 from churn_platform.contract.reading import read_contract
-from churn_platform.ingestion.drops import SUCCESS
+from churn_platform.ingestion.drop import SUCCESS
 from churn_platform.simulator import Delivery, Scenario, deliver, truth_json
 
 TRUTH = "truth.json"

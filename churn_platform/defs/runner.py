@@ -17,7 +17,6 @@ from churn_platform.definitions import defs
 from churn_platform.defs.automation import run_request
 from churn_platform.defs.progress_log import OnAsset, listening
 from churn_platform.features.online.upkeep import notice_lost_rows
-from churn_platform.ingestion.publish import recognise_drops
 from churn_platform.loop.next_step import Step
 from churn_platform.loop.progress import Progress
 from churn_platform.loop.state_receipts import record_policy
@@ -104,7 +103,7 @@ def _instance(home: Services) -> dg.DagsterInstance:
 
 def _next(home: Services) -> Step | None:
     notice_lost_rows(home)
-    recognise_drops(home)
+    home.ingestion.recognise_all()
     progress = Progress(home)
     progress.record_verdict()
     return progress.next_step()

@@ -23,7 +23,7 @@ from churn_platform.ingestion.delivered_file import (
 )
 from churn_platform.ingestion.encodings import likely_encoding, marked_encoding
 from churn_platform.ingestion.faults import EXAMPLE_LENGTH
-from churn_platform.ingestion.inspection import DELIMITERS, broken_fault
+from churn_platform.ingestion.table_reader import DELIMITERS, broken_fault
 
 SAMPLE_LINES = 50
 SAMPLE_BYTES = 1 << 20

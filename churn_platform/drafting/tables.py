@@ -20,7 +20,7 @@ from churn_platform.drafting.words import (
     plain_words,
     valid_name,
 )
-from churn_platform.lake.keys_compared import NearKeys, apart, everyone, near_keys, same_digits
+from churn_platform.lake.keys import NearKeys, apart, everyone, near_keys, same_digits
 
 COMMON_SHARE = 0.5
 """With fewer customers in common, measured on the smaller of two sets, tables are about

@@ -9,9 +9,9 @@ from typing import Any
 from churn_platform.base.errors import StoreDown
 from churn_platform.base.provenance import provenance
 from churn_platform.features.online.reader import read_month
-from churn_platform.ingestion.drops import Drop, find_drops
+from churn_platform.ingestion.drop import Drop, find_drops
 from churn_platform.ingestion.month_warnings import bare_reason
-from churn_platform.lake.months import Months
+from churn_platform.lake.lake import Months
 from churn_platform.lake.records import KINDS
 from churn_platform.lake.window import Window
 from churn_platform.ledger.acts import RetrainingRequested, RetrainingSkipped

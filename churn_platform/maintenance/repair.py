@@ -17,7 +17,7 @@ from churn_platform.base.files import read_json, replacing, sha256_file
 from churn_platform.base.library_errors import sentence_of
 from churn_platform.features.training_data import load_training_dataset
 from churn_platform.ingestion.delivered_file import suffix_of
-from churn_platform.ingestion.drops import INCOMING
+from churn_platform.ingestion.drop import INCOMING
 from churn_platform.lake.records import KINDS
 from churn_platform.ledger.acts import PromotionDone, Recovered, ReleasePublished
 from churn_platform.ledger.erasures import current

@@ -11,8 +11,8 @@ import pandas as pd
 from churn_platform.base.errors import ContractError, UsageError
 from churn_platform.base.provenance import code_digest
 from churn_platform.contract.reading import read_policy
-from churn_platform.ingestion.snapshot import feature_frame
 from churn_platform.lake.lake import instant
+from churn_platform.lake.tables import feature_frame
 from churn_platform.replay.history import History, Month
 from churn_platform.replay.policies import Alternative, with_policy
 from churn_platform.replay.result import OnMonth, Replay, replay

@@ -22,7 +22,7 @@ from churn_platform.ingestion.month_warnings import (
     recorded,
     same_warnings,
 )
-from churn_platform.ingestion.quarantine import quarantined_sentence
+from churn_platform.lake.deliveries import quarantined_sentence
 from churn_platform.ledger.acts import WarningsCleared, WarningsRaised
 from churn_platform.ledger.receipts import Receipt
 from churn_platform.loop.progress import Progress

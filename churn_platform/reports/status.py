@@ -7,8 +7,8 @@ from typing import Any
 from churn_platform.alerting.alerting import Alerter
 from churn_platform.base.digests import digest_of
 from churn_platform.base.errors import ChurnError, ContractError, UsageError
-from churn_platform.ingestion.quarantine import quarantined_sentence
-from churn_platform.ingestion.snapshot import feature_frame
+from churn_platform.lake.deliveries import quarantined_sentence
+from churn_platform.lake.tables import feature_frame
 from churn_platform.ledger.state import ProductionState
 from churn_platform.loop.progress import Progress
 from churn_platform.promotion.approving import how_to_answer, waiting

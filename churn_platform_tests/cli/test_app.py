@@ -20,8 +20,7 @@ from churn_platform.alerting.dagster_ui import free_port
 from churn_platform.base.errors import DataError
 from churn_platform.cli.app import main
 from churn_platform.contract.reading import default_contract_path
-from churn_platform.ingestion.drops import find_drops
-from churn_platform.ingestion.publish import publish_drop
+from churn_platform.ingestion.drop import find_drops
 from churn_platform.promotion.criteria import CRITERIA
 from churn_platform_tests.small_business import (
     DECLARED,
@@ -494,7 +493,7 @@ def test_status_says_that_the_newest_month_has_rows_put_aside(churn, tmp_path):
     members = month_tables(JANUARY)["members"]
     members.loc[3, "months"] = -7
     deliver(home, JANUARY, {**month_tables(JANUARY), "members": members})
-    publish_drop(home, JANUARY)
+    home.ingestion.publish(JANUARY)
     _, out, _ = churn("status", home=home)
     assert "Quarantine  2024-01-31: 1 row quarantined: members 1. Reasons: " in out
     answered = json.loads(churn("status", "--json", home=home)[1])["quarantine"]
@@ -841,6 +840,6 @@ def test_ingest_without_a_folder_reads_the_tables_of_the_contract_from_their_dat
         out
         == f"The drop of 2024-01-31 is valid. Its files are in {home.drops / '2024-01-31'}. Next: `churn run`.\n"
     )
-    assert publish_drop(home, JANUARY).rows == {"members": 60, "visits": 60, "leavers": 60}
+    assert home.ingestion.publish(JANUARY).rows == {"members": 60, "visits": 60, "leavers": 60}
     found = churn("ingest", "--as-of", "2024-02-29", home=home)
     assert failed(found, "tables.members.source", "2024-02-29") == "SOURCE_FAILED"

@@ -8,7 +8,6 @@ from churn_platform.alerting.alerting import items
 from churn_platform.base.files import read_json, write_json
 from churn_platform.cli.show import show_status
 from churn_platform.features.training_data import load_training_dataset
-from churn_platform.ingestion.publish import publish_drop
 from churn_platform.lake.window import LabelCount
 from churn_platform.loop.training_requests import record_refused_training
 from churn_platform.monitoring.monitoring import evaluate_versions
@@ -157,7 +156,7 @@ def test_labels_of_some_customers_are_counted(home):
     leavers = month_tables(FEBRUARY)["leavers"].head(1200)
     leavers.loc[800:, "member"] = [f"stranger {number}" for number in range(400)]
     deliver(home, FEBRUARY, {"leavers": leavers})
-    publish_drop(home, FEBRUARY)
+    home.ingestion.publish(FEBRUARY)
     assert home.lake.label_count(FEBRUARY) == LabelCount(800, 1500)
     (partial,) = [
         warning for warning in warnings_of(home, FEBRUARY) if warning.code == "LABELS_PARTIAL"

@@ -16,7 +16,6 @@ import pytest
 
 from churn_platform.base.errors import UsageError
 from churn_platform.features.training_data import load_training_dataset
-from churn_platform.ingestion.publish import take_in
 from churn_platform.lake.records import KINDS
 from churn_platform.ledger.acts import version_of
 from churn_platform.loop.progress import Progress
@@ -215,7 +214,7 @@ def commands(january, tmp_path_factory):
         stages[name] = copied(stages[before], folder / name)
         act(open_home(stages[name].folder))
 
-    stage("monthly", "ingest", lambda home: take_in(home, folder / "february", FEBRUARY))
+    stage("monthly", "ingest", lambda home: home.ingestion.accept(folder / "february", FEBRUARY))
     stage("train", "monthly", lambda home: monthly(home, FEBRUARY))
     stage("decide", "train", lambda home: train(home, FEBRUARY))
     stage("promote", "decide", lambda home: decide_candidate(home, FEBRUARY, "performance"))
@@ -240,8 +239,8 @@ def commands(january, tmp_path_factory):
     made["ingest"] = Command(
         "ingest",
         stages["ingest"],
-        lambda h: take_in(h, folder / "february", FEBRUARY),
-        lambda h: (take_in(h, folder / "february", FEBRUARY), run(h)),
+        lambda h: h.ingestion.accept(folder / "february", FEBRUARY),
+        lambda h: (h.ingestion.accept(folder / "february", FEBRUARY), run(h)),
     )
     made["backup"] = Command("backup", stages["backup"], backed_up, backed_up_again)
     made["repair"] = Command(

@@ -18,7 +18,6 @@ import httpx
 import pytest
 
 from churn_platform.base.errors import DropRefused, IntegrityError
-from churn_platform.ingestion.publish import publish_drop
 from churn_platform.ledger.acts import PromotionIntent
 from churn_platform.promotion.deciding import carry_out
 from churn_platform.promotion.publishing import publish
@@ -140,7 +139,7 @@ def test_while_the_lake_may_not_be_written(server, asked, tmp_path):
         os.setgid(65534)
         os.setuid(65534)
         with pytest.raises(PermissionError):
-            publish_drop(open_home(server.home.folder), FEBRUARY)
+            open_home(server.home.folder).ingestion.publish(FEBRUARY)
 
     assert ended(forked(stranger, tmp_path / "log")) == 0, (tmp_path / "log").read_text()
     asked.more()
@@ -192,7 +191,7 @@ def test_while_the_clock_is_set_back(server, asked):
     back = open_home(server.home.folder, lambda: dt.datetime(2023, 6, 1, tzinfo=dt.UTC))
     deliver(back, FEBRUARY)
     with pytest.raises(DropRefused, match="is more than one month ahead"):
-        publish_drop(back, FEBRUARY)
+        back.ingestion.publish(FEBRUARY)
     asked.more()
 
 
