@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from churn_platform.base.text import ended
-from churn_platform.ledger.acts import Bound, model_named
+from churn_platform.ledger.acts import model_named
 from churn_platform.ledger.receipts import Receipt
+from churn_platform.ledger.version_acts import Bound
 
 State = Literal["pending", "approved", "rejected", "lapsed"]
 ANSWERS: dict[str, State] = {

@@ -6,7 +6,10 @@ from datetime import datetime
 from typing import Any, Literal
 
 from churn_platform.base.text import ended
-from churn_platform.ledger.acts import (
+from churn_platform.ledger.acts import version_of
+from churn_platform.ledger.approvals import ANSWERS, Request, Signature, moment
+from churn_platform.ledger.receipts import Receipt
+from churn_platform.ledger.version_acts import (
     ApprovalRequested,
     Bound,
     Intent,
@@ -14,10 +17,7 @@ from churn_platform.ledger.acts import (
     PromotionIntent,
     RollbackDone,
     RollbackIntent,
-    version_of,
 )
-from churn_platform.ledger.approvals import ANSWERS, Request, Signature, moment
-from churn_platform.ledger.receipts import Receipt
 
 DONE = ("promotion done", "rollback done")
 OUTCOMES = ("promotion done", "production kept", "approval requested")

@@ -19,9 +19,10 @@ from churn_platform.features.training_data import load_training_dataset
 from churn_platform.ingestion.delivered_file import suffix_of
 from churn_platform.ingestion.drop import INCOMING
 from churn_platform.lake.records import KINDS
-from churn_platform.ledger.acts import PromotionDone, Recovered, ReleasePublished
+from churn_platform.ledger.acts import Recovered
 from churn_platform.ledger.erasures import current
 from churn_platform.ledger.state import done_of
+from churn_platform.ledger.version_acts import PromotionDone, ReleasePublished
 from churn_platform.maintenance import erasing as forgetting
 from churn_platform.maintenance import mlflow_move
 from churn_platform.promotion.promoting import lost_version, recover, restore_alias

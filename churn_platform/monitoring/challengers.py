@@ -12,7 +12,7 @@ from churn_platform.base.digests import digest_of
 from churn_platform.base.errors import IntegrityError, StoreDown, UsageError
 from churn_platform.evaluation.gain import AucParts, Gain, MonthPair, gain_over
 from churn_platform.features.labels import turned_over
-from churn_platform.ledger.acts import PromotionProposed, RollbackProposed
+from churn_platform.ledger.version_acts import PromotionProposed, RollbackProposed
 from churn_platform.monitoring.challenger_rule import (
     Contender,
     Proposal,

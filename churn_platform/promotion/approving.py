@@ -9,14 +9,6 @@ from churn_platform.base.digests import readable
 from churn_platform.base.errors import ContractError, HomeBusy, IntegrityError, UsageError
 from churn_platform.base.text import ended
 from churn_platform.features.training_data import dataset_month
-from churn_platform.ledger.acts import (
-    ApprovalLapsed,
-    ApprovalRequested,
-    Approved,
-    Bound,
-    PromotionIntent,
-    Rejected,
-)
 from churn_platform.ledger.approvals import (
     Request,
     lapse,
@@ -25,6 +17,14 @@ from churn_platform.ledger.approvals import (
 )
 from churn_platform.ledger.receipts import Receipt
 from churn_platform.ledger.state import ProductionState
+from churn_platform.ledger.version_acts import (
+    ApprovalLapsed,
+    ApprovalRequested,
+    Approved,
+    Bound,
+    PromotionIntent,
+    Rejected,
+)
 from churn_platform.promotion.decision import Decision
 from churn_platform.promotion.promoting import decision_digest, move, recover
 from churn_platform.promotion.publishing import judged_version

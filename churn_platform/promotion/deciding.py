@@ -7,7 +7,7 @@ from churn_platform.base.errors import DataError, IntegrityError
 from churn_platform.drift.result import DriftFigures
 from churn_platform.features.training_data import load_training_dataset
 from churn_platform.features.training_dataset import TrainingDataset
-from churn_platform.ledger.acts import DecisionMade
+from churn_platform.ledger.version_acts import DecisionMade
 from churn_platform.promotion.approving import ask, kept_by_people, record_lapse
 from churn_platform.promotion.decision import Decision, Trigger, decide
 from churn_platform.promotion.decisions import decisions_of, unfinished

@@ -6,20 +6,18 @@ import datetime as dt
 
 from churn_platform.base.digests import digest_of
 from churn_platform.base.errors import DataError, IntegrityError, UsageError
-from churn_platform.ledger.acts import (
+from churn_platform.ledger.acts import Recovered, model_named, named
+from churn_platform.ledger.receipts import Receipt
+from churn_platform.ledger.state import intent_of
+from churn_platform.ledger.version_acts import (
     ApprovalLapsed,
     Intent,
     ProductionKept,
     PromotionIntent,
-    Recovered,
     RollbackIntent,
     VersionBlocked,
     VersionUnblocked,
-    model_named,
-    named,
 )
-from churn_platform.ledger.receipts import Receipt
-from churn_platform.ledger.state import intent_of
 from churn_platform.promotion.decision import Decision
 from churn_platform.promotion.publishing import publish
 from churn_platform.services import Services

@@ -10,7 +10,7 @@ import pandas as pd
 from churn_platform.base.digests import digest_of
 from churn_platform.base.errors import DataError, IntegrityError
 from churn_platform.features.training_data import dataset_month, load_training_dataset
-from churn_platform.ledger.acts import ProductionChange, ReleasePublished
+from churn_platform.ledger.version_acts import ProductionChange, ReleasePublished
 from churn_platform.services import Services
 from churn_platform.training.candidate import Candidate, candidate_of
 from churn_platform.training.serving_form import serving_files

@@ -4,9 +4,10 @@ is blocked.
 
 from churn_platform.base.errors import ChurnError, IntegrityError, UsageError
 from churn_platform.base.text import ended
-from churn_platform.ledger.acts import PromotionDone, RollbackIntent, VersionUnblocked, version_of
+from churn_platform.ledger.acts import version_of
 from churn_platform.ledger.approvals import moment
 from churn_platform.ledger.state import ProductionState
+from churn_platform.ledger.version_acts import PromotionDone, RollbackIntent, VersionUnblocked
 from churn_platform.promotion.approving import acting, record_lapse, signed
 from churn_platform.promotion.promoting import move
 from churn_platform.services import Services

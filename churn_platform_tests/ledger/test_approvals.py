@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from churn_platform.ledger import receipts as ledger
-from churn_platform.ledger.acts import ApprovalRequested, Bound
 from churn_platform.ledger.approvals import (
     lapse,
     until,
 )
 from churn_platform.ledger.state import ProductionState
+from churn_platform.ledger.version_acts import ApprovalRequested, Bound
 
 START = dt.datetime(2024, 3, 1, 6, tzinfo=dt.UTC)
 DAYS = 14
