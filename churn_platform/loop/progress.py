@@ -21,7 +21,7 @@ from churn_platform.ledger.receipts import Act
 from churn_platform.ledger.store import LedgerStore
 from churn_platform.loop.next_step import MonthState, Step, next_step
 from churn_platform.loop.retraining import (
-    InProduction,
+    ProductionModel,
     RetrainingAnswer,
     RetrainingInputs,
     open_request,
@@ -206,9 +206,9 @@ class Progress(Months):
         )
 
 
-def in_production(manifest: Manifest) -> InProduction:
+def in_production(manifest: Manifest) -> ProductionModel:
     """What the retraining policy reads of the release in production."""
-    return InProduction(
+    return ProductionModel(
         version=manifest.version,
         as_of=dt.date.fromisoformat(manifest.training_as_of),
         auc_interval=auc_interval(manifest.metrics),

@@ -30,7 +30,7 @@ class ManualRequest:
 
 
 @dataclass(frozen=True)
-class InProduction:
+class ProductionModel:
     """What the policy reads of the version in production."""
 
     version: int
@@ -53,7 +53,7 @@ class RetrainingInputs:
     """The newest month with matured labels that can be trained on."""
     left_out: tuple[str, ...] = ()
     """Why matured months later than `labelled` cannot be trained on."""
-    production: InProduction | None = None
+    production: ProductionModel | None = None
     drift_alarms: tuple[str, ...] = ()
     realised: VersionPerformance | None = None
     """Production's performance on the newest month after its training."""
@@ -74,7 +74,7 @@ class RetrainingInputs:
         *,
         window: Window | None,
         left_out: Mapping[str, str],
-        production: InProduction | None,
+        production: ProductionModel | None,
         drift_alarms: Sequence[str],
         performance: Iterable[VersionPerformance],
         decisions: Sequence[Decision],

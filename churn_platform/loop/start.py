@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from churn_platform.contract.model import Contract
 from churn_platform.ledger.acts import PolicyChanged
-from churn_platform.ledger.states import changes
+from churn_platform.ledger.policy_changes import changes
 from churn_platform.ledger.store import LedgerStore
 
 FIRST = "The policy of the first run."

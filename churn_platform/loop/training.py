@@ -14,7 +14,6 @@ from churn_platform.features.training_dataset import LABEL, TrainingDataset
 from churn_platform.ingestion.month_warnings import refusal_sentence
 from churn_platform.ledger.acts import ManualRetrainingRequested, TrainingRefused
 from churn_platform.ledger.store import LedgerStore
-from churn_platform.ledger.versions import word
 from churn_platform.loop.progress import Progress
 from churn_platform.loop.retraining import open_request, training_key
 from churn_platform.loop.run_month import RefusedTraining
@@ -178,8 +177,7 @@ class RetrainingRequests:
         )
 
     def _check_trainable(self, progress: Progress, as_of: dt.date) -> None:
-        receipts = self._ledger.receipts()
-        waiting = open_request(receipts)
+        waiting = open_request(self._ledger.receipts())
         if waiting is not None:
             raise UsageError(
                 f"{waiting.by} has asked for a retraining already ({waiting.reason}): type"
@@ -192,7 +190,8 @@ class RetrainingRequests:
             raise UsageError(reason, code="RETRAINING_NOT_NEEDED")
         same = _decided_on(progress.decisions, dataset.digest, self._contract.policy_hash)
         if same is not None:
-            approval = word(receipts, digest_of(same.model_dump(mode="json")))["approval"]
+            decision = digest_of(same.model_dump(mode="json"))
+            approval = self._ledger.state().answers(decision)["approval"]
             became = approval["state"] if approval else same.decision
             raise UsageError(
                 f"Version {same.candidate_version} ({became}) was made from the same data under"

@@ -13,10 +13,8 @@ from churn_platform.contract.model import Contract
 from churn_platform.ingestion.month_warnings import repetition_sentence
 from churn_platform.lake.lake import Lake, Months
 from churn_platform.lake.records import Records
-from churn_platform.ledger.acts import PromotionProposed, RollbackProposed
-from churn_platform.ledger.production_changes import promotions
 from churn_platform.ledger.store import LedgerStore
-from churn_platform.ledger.versions import barred
+from churn_platform.ledger.version_acts import PromotionProposed, RollbackProposed
 from churn_platform.monitoring.challengers import (
     ChallengerEvaluation,
     LabelledRows,
@@ -150,7 +148,7 @@ class PerformanceMonitor:
 
     def _round(self, versions: Versions) -> EvaluationRound:
         decided = {int(record["candidate_version"]) for record in self._records.decisions()}
-        promoted = set(promotions(self._ledger.receipts()))
+        promoted = set(self._ledger.state().promotions)
         return EvaluationRound(self._contract, versions, decided, promoted)
 
     def _labelled(self, months: Sequence[dt.date]) -> dict[dt.date, LabelledRows]:
@@ -206,7 +204,7 @@ class PerformanceMonitor:
             round_.production,
             months,
             served=round_.promoted,
-            barred=set(barred(self._ledger.receipts())),
+            barred=set(self._ledger.state().barred()),
         )
 
     def _served(self, versions: Versions, months: Sequence[dt.date]) -> list[ServedPerformance]:

@@ -12,7 +12,7 @@ from churn_platform.ingestion.month_warnings import repetition_sentence
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import Records
 from churn_platform.ledger.acts import StandDownBegan, StandDownEnded
-from churn_platform.ledger.states import stand_down_act
+from churn_platform.ledger.state import stand_down_act
 from churn_platform.ledger.store import LedgerStore
 from churn_platform.monitoring.performance import (
     PerformanceRecord,

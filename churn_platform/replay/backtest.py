@@ -15,7 +15,7 @@ from churn_platform.features.labels import with_a_rate
 from churn_platform.features.training_dataset import TrainingDataset
 from churn_platform.ingestion.month_warnings import refusal_sentence
 from churn_platform.loop.retraining import (
-    InProduction,
+    ProductionModel,
     RetrainingAnswer,
     RetrainingInputs,
     should_retrain,
@@ -246,9 +246,9 @@ def with_policy(contract: Contract, policy: Policy) -> Contract:
     )
 
 
-def _read(production: Candidate) -> InProduction:
+def _read(production: Candidate) -> ProductionModel:
     low, high = production.passport["metrics"]["auc_interval"]
-    return InProduction(
+    return ProductionModel(
         version=production.version or 0,
         as_of=dt.date.fromisoformat(production.passport["as_of"]),
         auc_interval=(float(low), float(high)),

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from churn_platform.drift.result import DriftFigures, Thresholds, drift_alarms
 from churn_platform.ledger.receipts import append
 from churn_platform.loop.retraining import (
-    InProduction,
     ManualRequest,
+    ProductionModel,
     RetrainingAnswer,
     RetrainingInputs,
     evidence_key,
@@ -36,7 +36,7 @@ def performance(auc, low, high):
 
 def serving(**changes):
     """Version 3, in production since January."""
-    return dataclasses.replace(InProduction(3, JANUARY, (0.75, 0.85)), **changes)
+    return dataclasses.replace(ProductionModel(3, JANUARY, (0.75, 0.85)), **changes)
 
 
 UNMEASURED = VersionPerformance(version=3, as_of="2024-04-30", metrics=None)

@@ -6,7 +6,8 @@ import datetime as dt
 import pytest
 
 from churn_platform.base.errors import DataError
-from churn_platform.evaluation.metrics import auc, paired_auc_difference
+from churn_platform.evaluation.comparison import paired_auc_difference
+from churn_platform.evaluation.statistics import auc
 from churn_platform.replay.history import PastMonth, PastMonths
 from churn_platform.replay.memory import Memory
 
