@@ -94,7 +94,7 @@ class WatchedHome:
         yield gauge("churn_months", "Months published.", len(months))
         if months:
             aside = sum(
-                found["quarantined"] for found in self.home.lake.quarantines(months[-1]).values()
+                found.quarantined for found in self.home.lake.quarantines(months[-1]).values()
             )
             yield stamp(
                 "churn_snapshot_as_of", "The as_of of the newest snapshot.", instant(months[-1])

@@ -9,7 +9,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from churn_platform.cli.people import STATES, said_of, show_people, standing
-from churn_platform.lake.month_comparison import change_sentence
 
 if TYPE_CHECKING:
     from churn_platform.ingestion.validation import ValidatedDrop
@@ -96,7 +95,7 @@ def ingest_sentences(found: "ValidatedDrop", target: Path, page: Path) -> list[s
     state = "usable" if aside else "valid"
     said = [f"The drop of {found.as_of} is {state}. Its files are in {target}. Next: `churn run`."]
     said += [f"{aside} Reasons: {page}"] if aside else []
-    change = change_sentence(None if found.comparison is None else found.comparison.as_dict())
+    change = "" if found.comparison is None else found.comparison.change_sentence
     said += [change] if change else []
     return said + [f"Warning {warning.code}: {warning.sentence}" for warning in found.warnings]
 

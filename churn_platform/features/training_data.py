@@ -21,9 +21,9 @@ from churn_platform.features.training_dataset import (
     TrainingDataset,
     assemble,
 )
-from churn_platform.lake.lake import Lake, Months, View
+from churn_platform.lake.lake import Lake, View
 from churn_platform.lake.tables import canonical_dtypes
-from churn_platform.lake.window import Window
+from churn_platform.lake.window import Months, Window
 from churn_platform.services import Services
 
 if TYPE_CHECKING:
