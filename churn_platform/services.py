@@ -23,6 +23,8 @@ from churn_platform.training.releases import Releases
 
 if TYPE_CHECKING:
     from churn_platform.features.feature_store import FeatureStore
+    from churn_platform.features.training_datasets import TrainingDatasets
+    from churn_platform.serving.bento_build import Bundles
     from churn_platform.training.registry import ModelRegistry
 
 
@@ -79,6 +81,13 @@ class Services(Home):
         )
 
     @cached_property
+    def training_datasets(self) -> "TrainingDatasets":
+        """The training dataset of each month."""
+        from churn_platform.features.training_datasets import TrainingDatasets
+
+        return TrainingDatasets(self.lake, self.feature_store, self.records, self.now)
+
+    @cached_property
     def registry(self) -> "ModelRegistry":
         """MLflow's tracking store and registry."""
         from churn_platform.training.registry import ModelRegistry
@@ -99,6 +108,13 @@ class Services(Home):
             anchor_file=self.folder / "anchor.json",
             made_by=provenance,
         )
+
+    @cached_property
+    def bundles(self) -> "Bundles":
+        """Bentos with the release in production inside."""
+        from churn_platform.serving.bento_build import Bundles
+
+        return Bundles(self, self.contract, self.contract_path, self.releases, self.ledger)
 
     def create(self) -> None:
         """Make the folders, the Dagster configuration and the note of the layout; what exists

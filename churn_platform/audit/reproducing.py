@@ -21,8 +21,8 @@ from churn_platform.base.errors import ContractError, DataError
 from churn_platform.base.provenance import code_digest, made_with
 from churn_platform.contract.model import Contract
 from churn_platform.features.feature_store import FeatureStore
-from churn_platform.features.training_data import join
 from churn_platform.features.training_dataset import TrainingDataset
+from churn_platform.features.training_datasets import join
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.window import Window
 from churn_platform.promotion.promoting import released

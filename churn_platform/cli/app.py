@@ -332,9 +332,8 @@ def bento(
     anywhere.
     """
     from churn_platform.cli.serve import built_facts, built_sentences
-    from churn_platform.serving.bento_build import build_bento
 
-    built = build_bento(open_home(home), customers=customers, output=output)
+    built = open_home(home).bundles.build(customers=customers, output=output)
     print_json(built_facts(built)) if as_json else typer.echo("\n".join(built_sentences(built)))
 
 

@@ -60,7 +60,7 @@ def serve(home: Services, host: str, port: int, workers: int, say: Callable[[str
 def built_facts(built: "Built") -> dict[str, Any]:
     """What was built, for a program."""
     output = None if built.output is None else str(built.output)
-    inside = built.baked.model_dump(mode="json")
+    inside = built.bundle.model_dump(mode="json")
     return {
         "tag": built.tag,
         "path": str(built.path),
@@ -72,7 +72,7 @@ def built_facts(built: "Built") -> dict[str, Any]:
 
 def built_sentences(built: "Built") -> list[str]:
     """What was built, for a person: what is inside, and how it is run."""
-    baked = built.baked
+    baked = built.bundle
     if baked.customers:
         inside = f"{baked.customers:,} customers' features of {baked.features_as_of}"
     else:

@@ -9,11 +9,10 @@ import pandas as pd
 
 from churn_platform.base.digests import digest_of
 from churn_platform.base.errors import DataError, IntegrityError
-from churn_platform.features.training_data import dataset_month, load_training_dataset
 from churn_platform.ledger.production_changes import Move, judged_files, version_of
 from churn_platform.services import Services
 from churn_platform.training.candidate import Candidate, candidate_of
-from churn_platform.training.serving_form import serving_files
+from churn_platform.training.model import serving_files
 
 GOLDEN_ROWS = 5
 
@@ -97,12 +96,12 @@ def _sample(home: Services, candidate: Candidate) -> pd.DataFrame:
     well.
     """
     months = home.records.months("training_dataset")
-    own = dataset_month(home, candidate.passport["dataset_digest"])
+    own = home.training_datasets.month_of(candidate.passport["dataset_digest"])
     for month in (own, *reversed(months)):
         if month is None:
             dataset = None
         else:
-            dataset = load_training_dataset(home, month)
+            dataset = home.training_datasets.load(month)
         if dataset is not None:
             return dataset.training_rows()
     raise DataError(

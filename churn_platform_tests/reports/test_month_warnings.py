@@ -7,7 +7,6 @@ from bento.told import Told
 from churn_platform.alerting.alerting import items
 from churn_platform.base.files import read_json, write_json
 from churn_platform.cli.show import show_status
-from churn_platform.features.training_data import load_training_dataset
 from churn_platform.ingestion.publish import publish_drop
 from churn_platform.lake.window import LabelCount
 from churn_platform.loop.training_requests import record_refused_training
@@ -118,7 +117,7 @@ def test_drift_is_a_warning_where_the_training_that_should_answer_it_was_refused
     }
     change_record(home, "drift_report", **alarmed)
     home.ledger.append(act="retraining requested", **subject)
-    dataset = load_training_dataset(home, FEBRUARY)
+    dataset = home.training_datasets.load(FEBRUARY)
     record_refused_training(home, FEBRUARY, dataset, "The training rows hold 5 churners.")
     (unanswered,) = [
         one for one in warnings_of(home, FEBRUARY) if one.code == "DRIFT_WITHOUT_LABELS"

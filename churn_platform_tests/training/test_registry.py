@@ -15,9 +15,9 @@ from sklearn.preprocessing import FunctionTransformer
 
 from churn_platform.base.errors import IntegrityError, UsageError
 from churn_platform.base.provenance import code_digest, made_with
-from churn_platform.features.training_data import load_training_dataset
 from churn_platform.training.candidate import FILES, Candidate, candidate_digest, fit_candidate
-from churn_platform.training.model import Recipe, model_input
+from churn_platform.training.estimator import model_input
+from churn_platform.training.model import Recipe
 from churn_platform.training.registry import CANDIDATE, PRODUCTION, ModelRegistry
 from churn_platform_tests.small_business import FEBRUARY, JANUARY, declared, mlflow_run
 
@@ -27,7 +27,7 @@ def fitted(january_decided):
     """January's candidate fitted once more, as it was before it was registered."""
     return fit_candidate(
         january_decided.contract,
-        load_training_dataset(january_decided, JANUARY),
+        january_decided.training_datasets.load(JANUARY),
         code_digest(),
         made_with(),
     )
@@ -36,7 +36,7 @@ def fitted(january_decided):
 @pytest.fixture(scope="session")
 def rows(january_decided):
     """The dataset's rows, nulls and all, with one customer nobody knows anything about."""
-    frame = load_training_dataset(january_decided, JANUARY).frame
+    frame = january_decided.training_datasets.load(JANUARY).frame
     nobody = frame.iloc[:1].assign(months=pd.NA, plan=None, has_app=pd.NA, hours=np.nan)
     return pd.concat([frame, nobody.astype(frame.dtypes)], ignore_index=True)
 
@@ -67,7 +67,7 @@ def test_a_version_is_loaded_with_the_probabilities_it_was_registered_with(
 
 
 def test_lightgbm_goes_through_bit_for_bit_too(january_decided_copy, rows):
-    home, dataset = january_decided_copy, load_training_dataset(january_decided_copy, JANUARY)
+    home, dataset = january_decided_copy, january_decided_copy.training_datasets.load(JANUARY)
     contract = declared(policy={"training": {"algorithm": "lightgbm"}})
     candidate = fit_candidate(contract, dataset, "code")
     with mlflow_run(home) as run_id:
@@ -252,7 +252,7 @@ def test_a_model_of_a_type_that_is_not_ours_is_not_built_even_with_its_digest(
 
 def test_the_same_data_recipe_and_code_are_found_and_any_other_is_not(january_decided):
     dataset, recipe = (
-        load_training_dataset(january_decided, JANUARY),
+        january_decided.training_datasets.load(JANUARY),
         Recipe.of(january_decided.contract),
     )
     registry = january_decided.registry
@@ -335,7 +335,7 @@ def test_a_candidate_is_logged_to_the_run_that_is_named_and_to_no_other(
     january_decided_copy, fitted
 ):
     home = january_decided_copy
-    sample = load_training_dataset(home, JANUARY).training_rows()
+    sample = home.training_datasets.load(JANUARY).training_rows()
     with mlflow_run(home) as old:
         pass
     with pytest.raises(UsageError, match=f"MLflow's active run is not {old}"):
