@@ -10,7 +10,7 @@ from churn_platform.contract.model import Contract
 from churn_platform.features.online.reader import OnlineReader
 from churn_platform.features.online.rows import Key, OnlineRow
 from churn_platform.monitoring.prediction_log import Answered
-from churn_platform.scoring.ranking import sentence
+from churn_platform.scoring.reasons import sentence
 from churn_platform.serving.release_watch import Held
 from churn_platform.serving.score_history import ScoreHistory
 from churn_platform.training.release_loading import Loaded

@@ -103,7 +103,7 @@ def test_who_finds_a_home_held_is_told_by_whom_since_when_and_for_what(tmp_path)
     code = (
         "import sys, time; from pathlib import Path; from churn_platform.services import Services\n"
         "from churn_platform.base.settings import Settings\n"
-        "home = Home(Settings(home=Path(sys.argv[1]), actor='ann'))\n"
+        "home = Services(Settings(home=Path(sys.argv[1]), actor='ann'))\n"
         "with home.exclusive('`churn run`'): print('held', flush=True); time.sleep(120)"
     )
     holder = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE)

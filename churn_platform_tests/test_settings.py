@@ -36,18 +36,6 @@ def environ(monkeypatch):
     os.environ.update(kept)
 
 
-def test_the_defaults_hold_where_nothing_is_set():
-    found = load_settings()
-    assert found.home_folder == Path.cwd() / "churn_home"
-    assert found.contract is None
-    assert (found.ui_port, found.quiet_seconds, found.lock_seconds, found.actor) == (
-        3000,
-        5.0,
-        600.0,
-        "",
-    )
-
-
 FIELDS = {
     "home": ("/srv/churn", Path("/srv/churn")),
     "contract": ("/srv/contract.yaml", Path("/srv/contract.yaml")),

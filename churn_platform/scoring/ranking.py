@@ -9,55 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from churn_platform.contract.model import Column, ColumnCost, Contract
+from churn_platform.contract.model import ColumnCost, Contract
 from churn_platform.evaluation.costs import RowCosts
+from churn_platform.scoring.reasons import sentence
 from churn_platform.training.model import ChurnModel
 from churn_platform.training.scorer import seen
-
-UNSEEN = "was not in the training data, so its effect is unknown"
-
-
-def sentence(column: Column, name: str, value: object, push: float, *, seen: bool = True) -> str:
-    """One reason: "3 failed payments in 90 days raises the risk"; `value` is None where it is
-    null.
-
-    With `seen` false the model was never trained on the value: what it does to the risk is then
-    unknown.
-    """
-    effect = UNSEEN if not seen else _effect(push)
-    said = column.description or name.replace("_", " ")
-    if value is None:
-        return f"no value for {said[:1].lower()}{said[1:]} {effect}"
-    number = shown(column, value)
-    phrase = (
-        column.phrase.format(value=number, s="" if number == "1" else "s") or f"{said}: {number}"
-    )
-    return f"{phrase} {effect}"
-
-
-def _effect(push: float) -> str:
-    if push == 0:
-        return "does not move the risk"
-    if push > 0:
-        return "raises the risk"
-    return "lowers the risk"
-
-
-def shown(column: Column, value: object) -> str:
-    """A value as a person writes it: yes or no, whole numbers whole, others to one decimal."""
-    if column.dtype == "boolean":
-        if value:
-            return "yes"
-        return "no"
-    if column.dtype == "category":
-        return str(value)
-    number = float(str(value))
-    if number == round(number):
-        return f"{number:.0f}"
-    if abs(number) >= 1:
-        return f"{number:.1f}"
-    return f"{number:.2g}"
-
 
 REASON = "reason_{}"
 DECILES = 10

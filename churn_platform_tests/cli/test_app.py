@@ -15,11 +15,10 @@ import time
 
 import pytest
 import yaml
-from typer.testing import CliRunner
 
 from churn_platform.alerting.dagster_ui import free_port
 from churn_platform.base.errors import DataError
-from churn_platform.cli.app import app, main
+from churn_platform.cli.app import main
 from churn_platform.contract.reading import default_contract_path
 from churn_platform.ingestion.drops import find_drops
 from churn_platform.ingestion.publish import publish_drop
@@ -34,48 +33,6 @@ from churn_platform_tests.small_business import (
     open_home,
 )
 
-COMMANDS = {
-    "demo": {"--months", "--users", "--scenario", "--data", "--home", "--json"},
-    "simulate": {"--scenario", "--users", "--months", "--seed", "--contract"},
-    "init": {"--from-drop", "--entity", "--label", "--as-of", "--home", "--json"},
-    "contract": set(),
-    "ingest": {"--as-of", "--home"},
-    "run": {"--as-of", "--all", "--home", "--json"},
-    "status": {"--home", "--json"},
-    "history": {
-        "--at",
-        "--act",
-        "--version",
-        "--since",
-        "--until",
-        "--by",
-        "--last",
-        "--home",
-        "--json",
-    },
-    "reproduce": {"--home", "--json"},
-    "verify": {"--anchor", "--deep", "--home", "--json"},
-    "decision": {"--home", "--json"},
-    "scoreboard": {"--home", "--json"},
-    "replay": {"--policy", "--plot", "--home", "--json"},
-    "scores": {"--top", "--home", "--json"},
-    "explain": {"--as-of", "--home", "--json"},
-    "ui": {"--port", "--home"},
-    "serve": {"--port", "--host", "--workers", "--home"},
-    "bento": {"--output", "--customers", "--home", "--json"},
-    "backup": {"--home", "--json"},
-    "restore": {"--home", "--json"},
-    "move": {"--home", "--json"},
-    "approve": {"--by", "--reason", "--override", "--home", "--json"},
-    "reject": {"--by", "--reason", "--home", "--json"},
-    "rollback": {"--to", "--by", "--reason", "--home", "--json"},
-    "unblock": {"--by", "--reason", "--home", "--json"},
-    "retrain": {"--by", "--reason", "--home", "--json"},
-    "forget": {"--by", "--reason", "--home", "--json"},
-    "alert": {"--test", "--home", "--json"},
-    "exporter": {"--port", "--host", "--home"},
-    "doctor": {"--fix", "--home", "--json"},
-}
 READING = [
     ("status",),
     ("history",),
@@ -144,24 +101,6 @@ def with_contract(home, **changes):
 
 
 # Help
-
-
-def test_the_help_lists_every_command_with_a_sentence():
-    result = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "200"})
-    assert result.exit_code == 0
-    commands = result.output.partition("Commands:\n")[2]
-    listed = dict(re.findall(r"^  ([a-z]+) +(.+)$", commands, flags=re.MULTILINE))
-    assert set(listed) == set(COMMANDS)
-    assert all(len(sentence) > 20 for sentence in listed.values())
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_the_help_of_a_command_lists_its_options_and_says_what_each_does(command):
-    result = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"})
-    assert result.exit_code == 0
-    options = re.findall(r"^  (--[a-z-]+).*?  +(.*)$", result.output, flags=re.MULTILINE)
-    assert {name for name, _ in options} - {"--help"} == COMMANDS[command]
-    assert all(len(sentence) > 10 for _, sentence in options)
 
 
 def test_without_a_command_the_help_is_shown(churn):
@@ -521,7 +460,7 @@ def test_ingest_of_broken_files_names_every_fault_and_leaves_nothing(churn, deli
     assert faults[-1] == f"As a page: {page}"
     assert "golden" in page.read_text()
     for word in ("table 'visits'", "-7", "golden", "has_left"):
-        assert len([fault for fault in faults[1:] if word in fault]) == 1, word
+        assert len([fault for fault in faults[1:-1] if word in fault]) == 1, word
     assert list(home.drops.iterdir()) == []
 
 
@@ -577,25 +516,13 @@ def test_status_says_that_the_newest_month_has_rows_put_aside(churn, tmp_path):
 
 # Answers as JSON
 
-STATUS = {"months", "production", "decisions"}
-PRODUCTION = {"version", "as_of", "auc", "stand_down"}
-DECISION = {
-    "as_of", "candidate_version", "production_version", "decision", "trigger", "candidate_auc", "production_auc",
-    "difference_interval", "detectable_gain", "forward_auc", "drift_share", "drifted_columns", "target_drift",
-    "findings",
-}  # fmt: skip
-
 
 def test_status_holds_months_production_and_every_decision(answer, february_decided):
     found = answer("status", home=february_decided)
-    assert set(found) >= STATUS
     assert found["months"] == ["2024-01-31", "2024-02-29"]
-    assert set(found["production"]) >= PRODUCTION
     assert (found["production"]["version"], found["production"]["as_of"]) == (1, "2024-01-31")
     assert found["production"]["stand_down"] is True  # what made customers leave has turned round
     first, second = found["decisions"]
-    assert set(first) >= DECISION
-    assert set(second) >= DECISION
     assert found["production"]["auc"] == pytest.approx(first["candidate_auc"])
     assert (first["candidate_version"], first["production_version"], first["trigger"]) == (
         1,
@@ -611,8 +538,6 @@ def test_status_holds_months_production_and_every_decision(answer, february_deci
     low, high = second["difference_interval"]
     assert 0 < low < second["candidate_auc"] - second["production_auc"] < high
     assert second["drifted_columns"] == []
-    for finding in second["findings"]:
-        assert set(finding) >= {"code", "title", "outcome", "detail"}
     assert [finding["code"] for finding in second["findings"]] == [
         criterion.code for criterion in CRITERIA
     ]
@@ -663,7 +588,6 @@ def test_decision_is_the_newest_or_the_months(answer, february_decided):
     )
     assert (newest["as_of"], first["as_of"]) == ("2024-02-29", "2024-01-31")
     assert [first, newest] == answer("status", home=february_decided)["decisions"]
-    assert set(newest) >= DECISION
 
 
 def test_history_holds_every_receipt_in_order(answer, january):

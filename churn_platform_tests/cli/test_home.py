@@ -70,7 +70,6 @@ def test_a_forgotten_customer_is_unknown_and_the_loop_has_nothing_to_do(
     assert answer("run", home=january_copy)["ran"] == []
     told = answer("forget", "m00002", "--by", "ann", home=january_copy)
     assert told["rows"]["drops"] == 3
-    assert set(told) == {"subject", "rows", "versions", "unknown", "unread", "changed"}
 
 
 def test_forgetting_names_who_asks(churn, january_copy):

@@ -79,6 +79,7 @@ def test_a_refused_training_holds_for_the_code_that_refused_it(
     result = materialize(home, JANUARY, candidate_model)
     (receipt,) = home.ledger.receipts("training refused")
     assert receipt.reason == "Too few churners."
+    assert set(receipt.evidence) == {"dataset", "policy", "code", "lock"}
     [seen] = [event for event in result.all_events if event.event_type_value == "ASSET_OBSERVATION"]
     assert (
         seen.event_specific_data.asset_observation.description

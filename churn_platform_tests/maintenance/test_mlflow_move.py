@@ -219,6 +219,8 @@ def test_one_receipt_and_the_store_of_before_is_kept(moved, lived_in):
     [receipt] = home.ledger.receipts("home moved")
     assert (receipt.before, receipt.after) == ("mlflow.db", came.server)
     assert receipt.evidence["versions"] == [1, 2, 4]
+    figures = {"server", "kept", "versions", "deleted", "runs", "files", "left"}
+    assert set(receipt.evidence) == figures | {"move", "store", "code", "lock"}
     assert not (home.folder / "mlflow.db").exists()
     assert not (home.folder / JOURNAL).exists()
     kept = MlflowClient(registry_uri=f"sqlite:///{home.folder / came.kept}")

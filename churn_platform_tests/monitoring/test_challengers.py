@@ -82,6 +82,8 @@ def test_the_proposal_has_one_receipt_for_each_piece_of_evidence(overtaken_copy)
         "version 1",
     )
     assert "A promotion of version 2 is proposed" in receipt.reason
+    figures = {"key", "months", "difference", "interval", "level"}
+    assert set(receipt.evidence) == figures | {"code", "lock"}
     evaluate_versions(overtaken_copy, MARCH)
     assert len(overtaken_copy.ledger.receipts("promotion proposed")) == 1
     corrected = month_tables(MARCH)["members"].assign(town="north")

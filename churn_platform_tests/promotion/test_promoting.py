@@ -171,6 +171,8 @@ def test_a_move_that_no_longer_holds_is_voided_while_the_pointer_has_not_moved(
     )
     assert home.registry.alias(PRODUCTION) == home.releases.pointer().version == 1
     assert receipts(home, "promotion void") == [("version 2", "version 1", "version 1")]
+    evidence = set(home.ledger.receipts("promotion void")[0].evidence)
+    assert evidence == {"decision", "candidate", "as_of", "intent", "code", "lock"}
     assert len(receipts(home, "promotion done")) == 1
     assert recover(home) is None
 

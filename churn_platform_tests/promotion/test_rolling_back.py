@@ -316,6 +316,12 @@ def test_a_rollback_that_was_cut_off_is_voided_when_its_release_was_lost_since(
     assert_in_production(home, 2)
     assert acts(home, "version blocked") == []
     assert acts(home, "rollback void") == [("rollback void", "version 1", "version 2", "version 2")]
+    named = {"decision", "candidate", "as_of", "blocks", "unblocks"}
+    assert set(home.ledger.receipts("rollback void")[0].evidence) == named | {
+        "intent",
+        "code",
+        "lock",
+    }
 
 
 @pytest.mark.slow

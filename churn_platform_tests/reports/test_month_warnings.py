@@ -68,7 +68,8 @@ def test_a_receipt_is_written_once_for_the_same_warnings_and_once_when_they_are_
     change_record(home, "training_dataset", labels={**labels, "warnings": []})
     for _ in range(2):
         record_warnings(home, FEBRUARY)
-    assert len(home.ledger.receipts("warnings cleared")) == 1
+    (receipt,) = home.ledger.receipts("warnings cleared")
+    assert set(receipt.evidence) == {"warnings", "snapshot", "code", "lock"}
     assert Told(home.folder)(2)["warnings"] == []
 
 

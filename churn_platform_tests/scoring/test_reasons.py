@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from churn_platform.contract.model import Column, Contract
-from churn_platform.scoring.ranking import sentence, shown
+from churn_platform.scoring.reasons import sentence, shown
 
 
 @pytest.mark.parametrize(
