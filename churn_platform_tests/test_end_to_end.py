@@ -255,7 +255,7 @@ def test_the_shipped_forest_recipe_lands_where_the_course_was(february_home: Ser
     candidate = fit_candidate(
         Contract.model_validate(forest), february_home.training_datasets.load(FEBRUARY), "code"
     )
-    assert 0.60 <= candidate.passport["metrics"]["auc"] <= 0.67
+    assert 0.60 <= candidate.card.metrics["auc"] <= 0.67
 
 
 def test_killed_between_decision_and_promotion_the_next_run_completes_it(

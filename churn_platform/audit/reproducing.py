@@ -61,9 +61,7 @@ def reproduce(home: Services, version: int) -> dict[str, Any]:
         return _answer(version, [], [*changed, *code], noted)
     with tempfile.TemporaryDirectory() as folder:
         dataset = join(lake, FeatureStore(Path(folder), contract), window, known_at)
-    compared = [
-        Compared("training dataset", str(recorded.passport["dataset_digest"]), dataset.digest)
-    ]
+    compared = [Compared("training dataset", recorded.card.dataset_digest, dataset.digest)]
     if compared[0].same:
         compared += _refitted(home, contract, dataset, recorded)
     return _answer(version, compared, code, noted)
@@ -82,7 +80,7 @@ def _refitted(
 
 
 def _made_from(recorded: Candidate) -> dict[str, Any]:
-    made_from = recorded.passport.get("made_from")
+    made_from = recorded.card.made_from
     if not made_from or made_from["known_at"] is None:
         raise DataError(
             f"Version {recorded.version} does not say what it was made from: it was registered"
@@ -101,10 +99,10 @@ def _window(made_from: Mapping[str, Any]) -> Window:
 
 def _changed_code(recorded: Candidate, made_from: Mapping[str, Any]) -> list[str]:
     if not made_from["with"]:
-        same = recorded.passport["code_digest"] == code_digest()
+        same = recorded.card.code_digest == code_digest()
         if same:
             return []
-        return [f"the code that fitted it (digest {str(recorded.passport['code_digest'])[:12]})"]
+        return [f"the code that fitted it (digest {recorded.card.code_digest[:12]})"]
     return changed_code(made_from["with"], made_with())
 
 

@@ -72,14 +72,14 @@ def candidate_model(
         {"as_of": as_of.isoformat(), "version": str(version), "fitted": str(fresh).lower()},
     )
     mlflow.end_run()
-    metrics = candidate.passport["metrics"]
+    metrics = candidate.card.metrics
     figures = {name: round(value, 4) for name, value in metrics.items() if isinstance(value, float)}
     yield dg.MaterializeResult(
         metadata={
             "version": str(version),
             "registered": "now" if fresh else "earlier: same data, recipe and code",
-            "algorithm": candidate.passport["algorithm"],
-            "threshold": candidate.passport["threshold"],
+            "algorithm": candidate.card.algorithm,
+            "threshold": candidate.card.threshold,
             **figures,
             "plots": dg.MetadataValue.md(
                 "\n".join(markdown_image(png, name) for name, png in plots.items())

@@ -50,7 +50,7 @@ def decide_candidate(home: Services, as_of: dt.date, trigger: Trigger) -> Decisi
     standing = _standing(home, candidate, None if production is None else production.version)
     if standing is not None:
         return standing
-    if candidate.passport["dataset_digest"] != dataset.digest:
+    if candidate.card.dataset_digest != dataset.digest:
         raise IntegrityError(
             f"Version {version} was not trained on the training dataset of {as_of} as it now"
             " is: materialize candidate_model again."

@@ -96,7 +96,7 @@ def _sample(home: Services, candidate: Candidate) -> pd.DataFrame:
     well.
     """
     months = home.records.months("training_dataset")
-    own = home.training_datasets.month_of(candidate.passport["dataset_digest"])
+    own = home.training_datasets.month_of(candidate.card.dataset_digest)
     for month in (own, *reversed(months)):
         if month is None:
             dataset = None
@@ -114,22 +114,22 @@ def manifest_of(home: Services, candidate: Candidate, sample: pd.DataFrame) -> d
     """The fields of a release's manifest; the first rows of `sample` (rows, features) become
     golden predictions.
     """
-    passport = candidate.passport
-    rows = sample[[feature["name"] for feature in passport["features"]]].head(GOLDEN_ROWS)
+    card = candidate.card
+    rows = sample[[feature.name for feature in card.features]].head(GOLDEN_ROWS)
     probabilities = candidate.model.probability(rows)
     values = rows.astype(object).where(rows.notna(), None).to_dict("records")
     golden = [
         {"features": v, "probability": float(p)} for v, p in zip(values, probabilities, strict=True)
     ]
     return {
-        "model_name": passport["model_name"],
-        "algorithm": passport["algorithm"],
-        "features": passport["features"],
-        "threshold": passport["threshold"],
-        "contract_hash": passport["contract_hash"],
-        "training_as_of": passport["as_of"],
-        "training_months": passport["months"],
-        "metrics": passport["metrics"],
+        "model_name": card.model_name,
+        "algorithm": card.algorithm,
+        "features": [feature.model_dump() for feature in card.features],
+        "threshold": card.threshold,
+        "contract_hash": card.contract_hash,
+        "training_as_of": card.as_of,
+        "training_months": card.months,
+        "metrics": card.metrics,
         "golden": golden,
         "candidate_digest": candidate.digest,
         "created_at": home.now().isoformat(),

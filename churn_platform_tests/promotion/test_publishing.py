@@ -30,7 +30,7 @@ def test_a_release_holds_all_that_serving_needs_and_reproduces_its_golden_predic
     assert manifest.contract_hash == january.contract.model_hash
     assert manifest.threshold == candidate.model.threshold
     assert manifest.training_months == ["2024-01-31"]
-    assert manifest.metrics == candidate.passport["metrics"]
+    assert manifest.metrics == candidate.card.metrics
     assert len(manifest.golden) == 5
     rows = january.training_datasets.load(JANUARY).training_rows().head(5)
     assert [golden.probability for golden in manifest.golden] == candidate.model.probability(

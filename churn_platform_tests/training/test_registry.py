@@ -59,11 +59,11 @@ def test_a_version_is_loaded_with_the_probabilities_it_was_registered_with(
 ):
     loaded = january_decided.registry.load(1)
     assert loaded.version == 1
-    assert loaded.passport == fitted.passport
+    assert loaded.card == fitted.card
     assert loaded.model.threshold == fitted.model.threshold
     np.testing.assert_array_equal(loaded.model.probability(rows), fitted.model.probability(rows))
     np.testing.assert_array_equal(loaded.training_entities, fitted.training_entities)
-    assert len(loaded.training_entities) == fitted.passport["training_rows"] == 1129
+    assert len(loaded.training_entities) == fitted.card.training_rows == 1129
 
 
 def test_lightgbm_goes_through_bit_for_bit_too(january_decided_copy, rows):
@@ -73,7 +73,7 @@ def test_lightgbm_goes_through_bit_for_bit_too(january_decided_copy, rows):
     with mlflow_run(home) as run_id:
         version = home.registry.register(candidate, dataset.training_rows(), {}, run_id)
     loaded = home.registry.load(version)
-    assert loaded.passport["algorithm"] == "lightgbm"
+    assert loaded.card.algorithm == "lightgbm"
     np.testing.assert_array_equal(loaded.model.probability(rows), candidate.model.probability(rows))
     assert home.registry.alias(CANDIDATE) == version == 2
     assert home.registry.find(candidate.digest) == 2
@@ -137,7 +137,7 @@ def test_the_signature_and_the_feature_schema_name_every_feature_in_order(januar
     ]
     assert signature.outputs.inputs[0].shape == (-1, 2)
     schema = {
-        "features": fitted.passport["features"],
+        "features": fitted.card.features,
         "contract_hash": january_decided.contract.model_hash,
     }
     assert json.loads(stored_file(january_decided, 1, "feature_schema.json").read_text()) == schema
@@ -157,9 +157,7 @@ def test_the_run_carries_the_metrics_and_the_parameters(january_decided, fitted)
     client = january_decided.registry._client()
     run = client.get_run(client.get_model_version("gym_churn", "1").tags["mlflow_run"]).data
     metrics = {
-        name: value
-        for name, value in fitted.passport["metrics"].items()
-        if not isinstance(value, list)
+        name: value for name, value in fitted.card.metrics.items() if not isinstance(value, list)
     }
     assert run.metrics == metrics
     assert {
@@ -174,7 +172,7 @@ def test_the_run_carries_the_metrics_and_the_parameters(january_decided, fitted)
     } <= set(run.metrics)
     assert run.params["algorithm"] == "logistic_regression"
     assert run.params["as_of"] == "2024-01-31"
-    assert run.params["dataset_digest"] == fitted.passport["dataset_digest"]
+    assert run.params["dataset_digest"] == fitted.card.dataset_digest
     assert run.params["estimator.max_iter"] == "1000"
 
 
@@ -371,5 +369,5 @@ def test_preparing_again_changes_nothing_and_artifacts_stay_in_the_home(
 def test_february_is_another_version_of_the_same_model(february_decided):
     registry = february_decided.registry
     assert (registry.alias(CANDIDATE), registry.alias(PRODUCTION)) == (2, 1)
-    assert registry.load(2).passport["as_of"] == FEBRUARY.isoformat()
+    assert registry.load(2).card.as_of == FEBRUARY.isoformat()
     assert isinstance(registry.load(1), Candidate)
