@@ -137,7 +137,7 @@ def test_the_signature_and_the_feature_schema_name_every_feature_in_order(januar
     ]
     assert signature.outputs.inputs[0].shape == (-1, 2)
     schema = {
-        "features": fitted.card.features,
+        "features": [feature.model_dump() for feature in fitted.card.features],
         "contract_hash": january_decided.contract.model_hash,
     }
     assert json.loads(stored_file(january_decided, 1, "feature_schema.json").read_text()) == schema
