@@ -4,6 +4,7 @@ check:  ## lint and types
 	uv run ruff check
 	uv run ruff format --check
 	uv run mypy
+	uv run lint-imports
 
 test:  ## the test suite
 	uv run pytest

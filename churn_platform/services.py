@@ -14,7 +14,8 @@ from churn_platform.features.online.address import (
     online_address,
     postgres_address,
 )
-from churn_platform.ingestion.file_digests import FileDigests
+from churn_platform.ingestion.drop import FileDigests
+from churn_platform.ingestion.publish import Ingestion
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import Records
 from churn_platform.ledger.store import LedgerStore
@@ -55,6 +56,11 @@ class Services(Home):
     def lake(self) -> Lake:
         """Published snapshots."""
         return Lake(self.folder / "lake", self.contract)
+
+    @cached_property
+    def ingestion(self) -> Ingestion:
+        """From drops to snapshots."""
+        return Ingestion(self, self.contract, self.lake, self.ledger, self.drop_digests)
 
     @cached_property
     def records(self) -> Records:
@@ -107,6 +113,7 @@ class Services(Home):
             self.now,
             anchor_file=self.folder / "anchor.json",
             made_by=provenance,
+            who=lambda: self.settings.who,
         )
 
     @cached_property

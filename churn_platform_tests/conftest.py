@@ -121,7 +121,7 @@ def february(february_decided, tmp_path_factory):
 def sound(february_decided, tmp_path_factory):
     """Two versions that were in production, January corrected after version 1 was trained on it. Read only."""
     from churn_platform_tests.small_business import open_home
-    from churn_platform_tests.trusted_home import whole_life
+    from churn_platform_tests.system.trusted_home import whole_life
 
     return open_home(
         made_once(tmp_path_factory, "sound", lambda folder: whole_life(february_decided, folder))

@@ -46,7 +46,8 @@ def serve_ui(home: Services, port: int, say: Callable[[str], None]) -> int:
         if not port_is_free(taken):
             raise UsageError(
                 f"Port {taken} on {HOST} is taken: stop what listens there or name another with"
-                f" {remedy}."
+                f" {remedy}.",
+                code="PORT_TAKEN",
             )
     signal.signal(signal.SIGTERM, _interrupt)
     # A shell starts a background job with SIGINT ignored, and the children would inherit that:

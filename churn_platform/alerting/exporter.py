@@ -143,7 +143,8 @@ def serve(
     """
     if host == "127.0.0.1" and not port_is_free(port):
         raise UsageError(
-            f"Port {port} on {host} is taken: stop what listens there or name another with --port."
+            f"Port {port} on {host} is taken: stop what listens there or name another with --port.",
+            code="PORT_TAKEN",
         )
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -17,7 +17,8 @@ from churn_platform.audit.verifying import answering
 from churn_platform.base.errors import ChurnError, StoreDown
 from churn_platform.base.files import sha256_file
 from churn_platform.lake.records import KINDS
-from churn_platform.ledger.production_changes import judged_files, version_of
+from churn_platform.ledger.acts import version_of
+from churn_platform.ledger.production_changes import judged_files
 from churn_platform.ledger.receipts import Receipt
 from churn_platform.loop.progress import VERDICTS
 from churn_platform.scoring.scoring import list_file

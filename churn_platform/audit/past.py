@@ -23,7 +23,7 @@ def was_in_production(home: Services, text: str) -> dict[str, Any]:
     now = home.now()
     at = instant(text, end=True)
     if instant(text, end=False) > now:
-        raise UsageError(f"{text} is in the future. Give a date in the past.")
+        raise UsageError(f"{text} is in the future. Give a date in the past.", code="DATE_INVALID")
     at = min(at, now)
     receipts = home.ledger.receipts()
     found = in_production(receipts, at)

@@ -57,12 +57,15 @@ def contract_as_then(contract: Contract, made_from: Mapping[str, Any]) -> Contra
         )
     except ValueError as error:  # pydantic's own
         raise ContractError(
-            f"The contract has no place any more for what it was made with: {error}"
+            f"The contract has no place any more for what it was made with: {error}",
+            code="CONTRACT_CHANGED",
         ) from None
     now = Recipe.of(then).as_mapping()
     if now != recipe:
         said = "; ".join(change.sentence() for change in changes(_by_name(recipe), _by_name(now)))
-        raise ContractError(f"The features of the contract have changed since: {said}.")
+        raise ContractError(
+            f"The features of the contract have changed since: {said}.", code="CONTRACT_CHANGED"
+        )
     return then
 
 

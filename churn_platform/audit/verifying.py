@@ -13,13 +13,8 @@ from churn_platform.audit.findings import Chain, Finding, broken, holds, said, u
 from churn_platform.audit.recorded_files import check_decisions, check_production_release
 from churn_platform.base.errors import ChurnError, StoreDown
 from churn_platform.base.library_errors import sentence_of
-from churn_platform.ledger.production_changes import (
-    DONE,
-    model_named,
-    named,
-    open_intent,
-    version_of,
-)
+from churn_platform.ledger.acts import model_named, named, version_of
+from churn_platform.ledger.production_changes import DONE, open_intent
 from churn_platform.ledger.receipts import GENESIS, Receipt
 from churn_platform.services import Services
 from churn_platform.training.registry import PRODUCTION, ModelRegistry

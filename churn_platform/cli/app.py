@@ -157,7 +157,10 @@ def init(
             parse_as_of(as_of) if as_of else None,
         )
     elif entity or label or as_of or files:
-        raise UsageError("--entity, --label, --as-of and FILES work only with --from-drop.")
+        raise UsageError(
+            "--entity, --label, --as-of and FILES work only with --from-drop.",
+            code="OPTIONS_CONFLICT",
+        )
     else:
         found = make_home(opened)
     if as_json:
@@ -184,13 +187,12 @@ def ingest(
 ) -> None:
     """Validate a month's files and database tables and accept them as a drop."""
     from churn_platform.cli.show import ingest_sentences
-    from churn_platform.ingestion.publish import gathered, take_in
     from churn_platform.reports.status import parse_as_of
 
     month = parse_as_of(as_of)
     opened = open_home(home, must_exist=False)
-    with gathered(opened, files or (), month) as folder:
-        target, found = take_in(opened, folder, month)
+    with opened.ingestion.gathered(files or (), month) as folder:
+        target, found = opened.ingestion.accept(folder, month)
     opened.create()
     page = opened.reports / month.isoformat() / "drop.html"
     typer.echo("\n".join(ingest_sentences(found, target, page)))
@@ -217,7 +219,10 @@ def run(
     from churn_platform.reports.status import parse_as_of, status
 
     if as_of is not None and every:
-        raise UsageError("--as-of and --all exclude each other: name a month or take all.")
+        raise UsageError(
+            "--as-of and --all exclude each other: name a month or take all.",
+            code="OPTIONS_CONFLICT",
+        )
     through = parse_as_of(as_of) if as_of else None
     opened = open_home(home)
     with RunProgress(quiet=as_json) as progress:

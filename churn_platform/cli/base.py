@@ -36,7 +36,8 @@ def open_home(folder: Path | None, *, must_exist: bool = True) -> "Services":
     settings = load_settings(folder)
     if must_exist and not (settings.home_folder / "lake").is_dir():
         raise UsageError(
-            f"There is no home at {settings.home_folder}: `churn init` or `churn demo` makes one."
+            f"There is no home at {settings.home_folder}: `churn init` or `churn demo` makes one.",
+            code="HOME_MISSING",
         )
     home = Services(settings)
     home.check_layout()

@@ -98,19 +98,21 @@ def make_draft(
     from churn_platform.contract.reading import read_contract
     from churn_platform.drafting.contract_file import CONFIRM, as_yaml, draft_from
     from churn_platform.drafting.words import valid_name
-    from churn_platform.ingestion.sources import delivery
+    from churn_platform.ingestion.drop import source_folder
 
     own = home.folder / "contract.yaml"
     if own.exists():
         raise UsageError(
-            f"{own} exists and is not overwritten: move it away, or draft into another --home."
+            f"{own} exists and is not overwritten: move it away, or draft into another --home.",
+            code="CONTRACT_EXISTS",
         )
     if home.settings.contract is not None:
         raise UsageError(
             f"CHURN_CONTRACT names {home.settings.contract}: unset it, or the draft would not"
-            " be used."
+            " be used.",
+            code="CONTRACT_EXISTS",
         )
-    with delivery(named) as given:
+    with source_folder(named) as given:
         drop, drafted = draft_from(
             given.folder,
             name=valid_name(home.folder.name, "churn"),

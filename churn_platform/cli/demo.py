@@ -18,8 +18,7 @@ from churn_platform.cli.show import show_story
 from churn_platform.cli.simulate import CONTRACT, read_truth, write_simulation
 from churn_platform.cli.story import story
 from churn_platform.contract.reading import read_contract
-from churn_platform.ingestion.drops import find_drops
-from churn_platform.ingestion.publish import take_in
+from churn_platform.ingestion.drop import find_drops
 from churn_platform.reports.status import status
 from churn_platform.services import Services
 from churn_platform.simulator import Scenario
@@ -97,7 +96,7 @@ def _live(home: Services, source: Path, progress: RunProgress) -> None:
         if name in done:
             continue
         try:
-            take_in(home, arrival.folder, arrival.as_of)
+            home.ingestion.accept(arrival.folder, arrival.as_of)
         except DropRefused as refusal:
             if not in_order:
                 raise
@@ -128,7 +127,8 @@ def _arrivals(source: Path, home: Services) -> list[Arrival]:
     if not drops:
         raise UsageError(
             f"{source} holds no drops: expected sub-folders named by their as_of, such as"
-            " 2024-01-31."
+            " 2024-01-31.",
+            code="DROP_MISSING",
         )
     return [Arrival(drop.folder, drop.as_of) for drop in drops]
 
@@ -141,7 +141,8 @@ def _claim(home: Services, wanted: dict[str, Any]) -> None:
     if known or home.lake.months() or find_drops(home.drops, home.contract):
         raise UsageError(
             f"{home.folder} already holds {'another demo' if known else 'months of its own'}:"
-            " name an empty folder with --home, or delete this one."
+            " name an empty folder with --home, or delete this one.",
+            code="HOME_NOT_EMPTY",
         )
     home.create()
     write_json(home.folder / MARKER, {"asked": wanted})

@@ -55,7 +55,10 @@ def history(
     )
     if at is not None:
         if filters != Filters():
-            raise UsageError("--at asks what was in production then: it goes without the filters.")
+            raise UsageError(
+                "--at asks what was in production then: it goes without the filters.",
+                code="OPTIONS_CONFLICT",
+            )
         from churn_platform.audit.past import was_in_production
 
         found = was_in_production(open_home(home), at)

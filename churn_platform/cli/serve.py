@@ -28,11 +28,13 @@ def serve(home: Services, host: str, port: int, workers: int, say: Callable[[str
     if not _is_loopback(host) and not home.settings.api_keys:
         raise UsageError(
             f"{host} can be reached from elsewhere, and no API key is set: set CHURN_API_KEYS"
-            f" to the sha256 of a key, or stay on {HOST}."
+            f" to the sha256 of a key, or stay on {HOST}.",
+            code="API_KEY_MISSING",
         )
     if _is_loopback(host) and not port_is_free(port):
         raise UsageError(
-            f"Port {port} on {HOST} is taken: stop what listens there or name another with --port."
+            f"Port {port} on {HOST} is taken: stop what listens there or name another with --port.",
+            code="PORT_TAKEN",
         )
     _ = home.contract
     prepare_serving(home.settings, port, workers)

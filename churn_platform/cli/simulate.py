@@ -12,7 +12,7 @@ from churn_platform.base.errors import IntegrityError, UsageError
 from churn_platform.base.files import read_json, write_json, write_text
 from churn_platform.contract.model import Contract
 from churn_platform.contract.reading import read_contract
-from churn_platform.ingestion.drops import SUCCESS
+from churn_platform.ingestion.drop import SUCCESS
 from churn_platform.simulator import Delivery, Scenario, deliver, truth_json
 
 TRUTH = "truth.json"
@@ -91,7 +91,9 @@ def _written(out: Path, delivery: Delivery) -> Delivery:
 def _clear(out: Path) -> None:
     """Make room for a simulation: an earlier one goes, anything else stays and is an error."""
     if out.exists() and not out.is_dir():
-        raise UsageError(f"{out} is a file: name a folder that is empty or not there yet.")
+        raise UsageError(
+            f"{out} is a file: name a folder that is empty or not there yet.", code="TARGET_EXISTS"
+        )
     if out.is_dir() and any(out.iterdir()):
         try:
             ours = read_truth(out) is not None
@@ -100,7 +102,8 @@ def _clear(out: Path) -> None:
         if not ours:
             raise UsageError(
                 f"{out} holds files that no simulation wrote: name an empty folder, or delete"
-                " this one."
+                " this one.",
+                code="TARGET_EXISTS",
             )
         for entry in out.iterdir():
             if entry.is_dir() and (entry.name in LATER or _is_date(entry.name)):

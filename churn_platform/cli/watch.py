@@ -27,7 +27,8 @@ def alert(
         raise UsageError(
             "No alert channels are configured. Set CHURN_ALERT_URLS to Apprise URLs, such as"
             " mailto://USER:PASSWORD@HOST or json://HOST/PATH, or CHURN_ALERT_URLS_FILE to a"
-            " file with them."
+            " file with them.",
+            code="ALERTS_NOT_CONFIGURED",
         )
     found = alerter.test() if test else _sent(alerter)
     if as_json:
@@ -36,7 +37,7 @@ def alert(
         for receiver in found:
             typer.echo(_line(receiver, test=test))
     if failed := [receiver["receiver"] for receiver in found if receiver["error"]]:
-        raise ChurnError(f"Not reached: {', '.join(failed)}.")
+        raise ChurnError(f"Not reached: {', '.join(failed)}.", code="ALERT_NOT_SENT")
 
 
 def exporter(

@@ -79,7 +79,9 @@ def _parsed(path: Path, what: str, remedy: str) -> tuple[Any, yaml.Node | None]:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise ContractError(f"{path}: there is no such {what}; {remedy}.") from None
+        raise ContractError(
+            f"{path}: there is no such {what}; {remedy}.", code="CONTRACT_MISSING"
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ContractError(f"{path}: the {what} cannot be read as UTF-8 text: {error}.") from None
     try:

@@ -15,7 +15,6 @@ from churn_platform.defs.resources import HomeResource
 from churn_platform.defs.scoring import scores
 from churn_platform.defs.training import candidate_model
 from churn_platform.features.online.upkeep import notice_lost_rows
-from churn_platform.ingestion.publish import recognise_drop, recognise_drops
 from churn_platform.loop.next_step import Step
 from churn_platform.loop.progress import Progress
 from churn_platform.promotion.approving import record_lapse_if_free
@@ -129,7 +128,7 @@ def monthly_schedule(
     opened = home.open()
     if _busy(opened, context.instance):
         return dg.SkipReason(BUSY)
-    recognise_drops(opened)
+    opened.ingestion.recognise_all()
     step = Progress(opened).next_step()
     if step is None or step.kind != "monthly":
         return dg.SkipReason(
@@ -210,7 +209,7 @@ def _why_not_now(home: Services, instance: dg.DagsterInstance) -> str | None:
         return BUSY
     record_lapse_if_free(home)
     notice_lost_rows(home.feature_store, home.lake, home.now())
-    copied = recognise_drop(home)  # one a tick: reading a large drop takes a while
+    copied = home.ingestion.recognise()  # one a tick: reading a large drop takes a while
     if copied is None:
         return None
     return RECOGNISED.format(copied)

@@ -11,9 +11,8 @@ from typing import Any
 from churn_platform.base.errors import UsageError
 from churn_platform.contract.model import Contract
 from churn_platform.drafting.drop_files import data_files, drops_in
-from churn_platform.ingestion.drops import Drop, open_drop
+from churn_platform.ingestion.drop import Drop, open_drop, source_folder
 from churn_platform.ingestion.faults import Fault
-from churn_platform.ingestion.sources import delivery
 from churn_platform.ingestion.validation import validate
 
 Line = dict[str, Any]
@@ -48,7 +47,7 @@ def check_files(contract: Contract, named: Sequence[Path]) -> list[Line]:
     """What would be reported for the drops that a person names: a folder, files or zip
     archives; see `check_drops`.
     """
-    with delivery(named, contract) as given:
+    with source_folder(named, contract) as given:
         return check_drops(contract, given.folder)
 
 
@@ -70,7 +69,8 @@ def check_drops(contract: Contract, folder: Path, *, undated: dt.date | None = N
         if not drop.files:
             wanted = ", ".join(f"{contract.file_stem(name)}.csv" for name in contract.tables)
             raise UsageError(
-                f"{path} holds none of the contract's tables: expected {wanted} (or .parquet)."
+                f"{path} holds none of the contract's tables: expected {wanted} (or .parquet).",
+                code="DROP_MISSING",
             )
         lines += [{"drop": path.name, **line} for line in _check_drop(contract, drop)]
     return lines

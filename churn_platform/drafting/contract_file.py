@@ -95,7 +95,8 @@ def _check(found: Draft, drops: list[Path], as_of: dt.date | None) -> None:
             others = f" ({len(faults) - 1} more)" if len(faults) > 1 else ""
             raise UsageError(
                 "No draft was written, because the drafted contract would refuse these files: "
-                f"{drop.name}: {faults[0]['says']}{others}"
+                f"{drop.name}: {faults[0]['says']}{others}",
+                code="DRAFT_IMPOSSIBLE",
             )
 
 

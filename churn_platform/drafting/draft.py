@@ -175,7 +175,7 @@ def draft(
     times = times or Times()
     sheets = sheets_of(frames, others, parts)
     if not sheets:
-        raise UsageError(f"No file has rows: {listed(frames)}.")
+        raise UsageError(f"No file has rows: {listed(frames)}.", code="DRAFT_IMPOSSIBLE")
     key = guess_key(sheets, entity)
     usable = one_row_a_customer(sheets, key, parts)
     found = guess_label(usable, key, label)
@@ -194,7 +194,9 @@ def draft(
         add_table(parts, sheet, key, found, out, as_of)
     if not parts.views:
         why = [f"{out.table}.{out.column or '*'} ({out.reason})" for out in parts.left_out]
-        raise UsageError(f"No column is left to learn from. Left out: {listed(why)}.")
+        raise UsageError(
+            f"No column is left to learn from. Left out: {listed(why)}.", code="DRAFT_IMPOSSIBLE"
+        )
     source = "" if key_name == key.header else key.header
     entity_part = Entity(
         column=key_name, dtype="integer" if key.integer else "string", source=source

@@ -23,7 +23,7 @@ from churn_platform.ingestion.delivered_file import (
 )
 from churn_platform.ingestion.encodings import likely_encoding, marked_encoding
 from churn_platform.ingestion.faults import EXAMPLE_LENGTH
-from churn_platform.ingestion.inspection import DELIMITERS, broken_fault
+from churn_platform.ingestion.table_reader import DELIMITERS, broken_fault
 
 SAMPLE_LINES = 50
 SAMPLE_BYTES = 1 << 20
@@ -39,7 +39,8 @@ def drops_in(folder: Path) -> dict[dt.date | None, Path]:
     if not folder.is_dir():
         raise UsageError(
             f"{folder} is not a folder: name the folder that contains a month's files, or one"
-            " folder per month."
+            " folder per month.",
+            code="DROP_MISSING",
         )
     if data_files(folder):
         return {_date(folder.absolute()): folder}
@@ -49,7 +50,8 @@ def drops_in(folder: Path) -> dict[dt.date | None, Path]:
     if not dated:
         raise UsageError(
             f"{folder} contains no CSV or Parquet file, and no folder named by a date"
-            " (2024-01-31) that contains one."
+            " (2024-01-31) that contains one.",
+            code="DROP_MISSING",
         )
     return dict(sorted(dated.items()))
 
@@ -95,12 +97,14 @@ def read_tables(files: Mapping[str, Path], written: FileFormat) -> dict[str, pd.
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise UsageError(
-                f"{path.name} cannot be read as {suffix_of(path)[1:]}: {reason}."
+                f"{path.name} cannot be read as {suffix_of(path)[1:]}: {reason}.",
+                code="FILE_UNREADABLE",
             ) from None
         repeated = tables[stem].columns[tables[stem].columns.duplicated()].tolist()
         if repeated:
             raise UsageError(
-                f"{path.name} names the column {repeated[0]!r} twice: name every column once."
+                f"{path.name} names the column {repeated[0]!r} twice: name every column once.",
+                code="FILE_UNREADABLE",
             )
     return tables
 
@@ -116,7 +120,9 @@ def _raw(path: Path) -> "memoryview[int]":
     try:
         return raw_bytes(path)
     except OSError as error:
-        raise UsageError(f"{path.name} cannot be read as CSV: {error}.") from None
+        raise UsageError(
+            f"{path.name} cannot be read as CSV: {error}.", code="FILE_UNREADABLE"
+        ) from None
 
 
 def _sample(path: Path, raw: "memoryview[int]", encoding: str) -> str:
@@ -134,7 +140,9 @@ def _opened(path: Path, raw: "memoryview[int]", written: FileFormat) -> Text:
     try:
         return open_text(raw, written.encoding, written.delimiter)
     except UnicodeError as error:
-        raise UsageError(f"{path.name} is not text in {written.encoding}: {error}.") from None
+        raise UsageError(
+            f"{path.name} is not text in {written.encoding}: {error}.", code="FILE_UNREADABLE"
+        ) from None
 
 
 def _delimiter(text: str) -> str:
@@ -163,7 +171,8 @@ def _agreed(what: str, found: Mapping[Path, str]) -> str:
     if len(answers) > 1:
         said = ", ".join(f"{path.name} has {answer!r}" for answer, path in answers.items())
         raise UsageError(
-            f"The CSV files do not have the same {what}: {said}; write them all in the same way."
+            f"The CSV files do not have the same {what}: {said}; write them all in the same way.",
+            code="FILE_UNREADABLE",
         )
     return next(iter(answers), "")
 
@@ -188,7 +197,9 @@ def _read_csv(path: Path, written: FileFormat) -> pd.DataFrame:
             csv.ConvertOptions(column_types=strings, strings_can_be_null=False)
         )
     except BrokenText as broken:
-        raise UsageError(broken_fault(path, path.name, broken).sentence()) from None
+        raise UsageError(
+            broken_fault(path, path.name, broken).sentence(), code="FILE_UNREADABLE"
+        ) from None
     if ragged:
         seen = (
             f"{len(ragged):,} row{'s' if len(ragged) > 1 else ''} with more or fewer cells than"
@@ -197,7 +208,8 @@ def _read_csv(path: Path, written: FileFormat) -> pd.DataFrame:
         first = f"the first is row {ragged[0].number - 1}: {ragged[0].text[:EXAMPLE_LENGTH]!r}"
         raise UsageError(
             f"{path.name} cannot be read as csv: {seen} ({first}); quote cells that hold a"
-            " delimiter or a line end."
+            " delimiter or a line end.",
+            code="FILE_UNREADABLE",
         )
     frame: pd.DataFrame = table.to_pandas()
     header = (frame == list(frame.columns)).all(axis=1)

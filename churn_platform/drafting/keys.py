@@ -65,9 +65,12 @@ def guess_key(sheets: Iterable[Sheet], wanted: str | None) -> Key:
     best = [h for h, score in usual.items() if score == max(usual.values())]
     if len(best) > 1:
         said = "No key can be guessed, because several columns could be the key"
-        raise UsageError(f"{said}: pass --entity with one of {listed(best)}.")
+        raise UsageError(f"{said}: pass --entity with one of {listed(best)}.", code="KEY_NOT_FOUND")
     if not best:
-        raise UsageError(_why_no_key(sheets, [header for header, where in unique.items() if where]))
+        raise UsageError(
+            _why_no_key(sheets, [header for header, where in unique.items() if where]),
+            code="KEY_NOT_FOUND",
+        )
     found = best[0]
     return Key(found, _integer(unique[found], found), _key_doubt(*usual[found], len(sheets)))
 
@@ -103,13 +106,15 @@ def _given(sheets: list[Sheet], headers: Iterable[str], wanted: str) -> Key:
     header = next((h for h in headers if wanted in (h, valid_name(h))), None)
     if header is None:
         raise UsageError(
-            f"--entity {wanted}: no file has such a column; the columns are {listed(headers)}."
+            f"--entity {wanted}: no file has such a column; the columns are {listed(headers)}.",
+            code="KEY_NOT_FOUND",
         )
     where = [sheet for sheet in sheets if header in sheet.guesses]
     unique = [sheet for sheet in where if sheet.guesses[header].unique]
     if not unique:
         raise UsageError(
-            f"--entity {wanted}: {where[0].stem}: {why_not_one_row(where[0], header)}."
+            f"--entity {wanted}: {where[0].stem}: {why_not_one_row(where[0], header)}.",
+            code="KEY_NOT_FOUND",
         )
     return Key(header, _integer(unique, header))
 

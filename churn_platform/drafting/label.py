@@ -26,6 +26,8 @@ MOST_VALUES = 6
 class NoLabelError(UsageError):
     """No label can be guessed from a drop: an older one may have it."""
 
+    code = "LABEL_NOT_FOUND"
+
 
 @dataclass(frozen=True)
 class LabelColumn:
@@ -81,7 +83,10 @@ def guess_label(sheets: Iterable[Sheet], key: Key, wanted: str | None) -> LabelC
     truths = [labels_of(sheet, one, key) for (sheet, _), one in zip(best, found, strict=True)]
     if any(not truth.equals(truths[0]) for truth in truths[1:]):
         names = [f"{sheet.name}.{header}" for sheet, header in best]
-        raise UsageError(f"No label can be guessed: pass --label with one of {listed(names)}.")
+        raise UsageError(
+            f"No label can be guessed: pass --label with one of {listed(names)}.",
+            code="LABEL_NOT_FOUND",
+        )
     doubts = "; ".join(filter(None, ["guessed from its name", found[0].doubt]))
     return replace(found[0], doubt=doubts)
 
@@ -167,7 +172,8 @@ def _given(columns: list[tuple[Sheet, str]], wanted: str) -> LabelColumn:
         ]
         raise UsageError(
             f"--label {wanted}: there is no such column; the columns with two values are"
-            f" {listed(names)}."
+            f" {listed(names)}.",
+            code="LABEL_NOT_FOUND",
         )
     if _not_known(*found):
         raise NoLabelError(f"--label {wanted}: the column is empty in every row.")
@@ -175,7 +181,8 @@ def _given(columns: list[tuple[Sheet, str]], wanted: str) -> LabelColumn:
         seen = found[0].frame[found[1]].dropna().astype(str).unique()
         raise UsageError(
             f"--label {wanted}: it must hold yes and no, true and false or 1 and 0, not"
-            f" {listed(seen)}."
+            f" {listed(seen)}.",
+            code="LABEL_NOT_FOUND",
         )
     return _label(*found)
 

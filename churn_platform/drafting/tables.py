@@ -20,7 +20,7 @@ from churn_platform.drafting.words import (
     plain_words,
     valid_name,
 )
-from churn_platform.lake.keys_compared import NearKeys, apart, everyone, near_keys, same_digits
+from churn_platform.lake.keys import NearKeys, apart, everyone, near_keys, same_digits
 
 COMMON_SHARE = 0.5
 """With fewer customers in common, measured on the smaller of two sets, tables are about
@@ -177,12 +177,12 @@ def one_row_a_customer(sheets: list[Sheet], key: Key, made: Parts) -> list[Sheet
         filter(None, (why_no_customer(sheet.stem, sheet.frame, key.header) for sheet in usable))
     )
     if strange:
-        raise UsageError(f"{strange}.")
+        raise UsageError(f"{strange}.", code="DRAFT_IMPOSSIBLE")
     distinct = {sheet.name: _distinct(sheet, key) for sheet in usable}
     keys = {sheet.name: keys_of(distinct[sheet.name], key) for sheet in usable}
     apart = why_no_match({sheet.stem: keys[sheet.name] for sheet in usable}, key.header)
     if apart:
-        raise UsageError(apart)
+        raise UsageError(apart, code="DRAFT_IMPOSSIBLE")
     everybody = int(pd.concat(list(keys.values())).nunique())
     for sheet in usable:
         absent = everybody - len(keys[sheet.name])

@@ -20,8 +20,7 @@ from churn_platform.features.training_dataset import (
     TrainingDataset,
     assemble,
 )
-from churn_platform.lake.lake import Lake, View
-from churn_platform.lake.months import Months
+from churn_platform.lake.lake import Lake, Months, View
 from churn_platform.lake.records import Records
 from churn_platform.lake.tables import canonical_dtypes
 from churn_platform.lake.window import Window

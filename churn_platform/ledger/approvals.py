@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from churn_platform.base.text import ended
-from churn_platform.ledger.production_changes import model_named, version_of
+from churn_platform.ledger.acts import ApprovalRequested, Bound, model_named, version_of
 from churn_platform.ledger.receipts import Receipt
 
 State = Literal["pending", "approved", "rejected", "lapsed"]
@@ -31,43 +31,6 @@ class Signature:
     def of(cls, receipt: Receipt) -> "Signature":
         """The signature under a receipt."""
         return cls(receipt.actor, receipt.reason, receipt.time)
-
-
-@dataclass(frozen=True)
-class Bound:
-    """What an approval is bound to: it counts for exactly this and lapses when any of it
-    changes.
-
-    `candidate`, `decision`, `dataset` and `policy` are digests: of the model, of the evidence
-    as it was judged, of the data it was judged on, of the thresholds it was judged by.
-    """
-
-    version: int
-    candidate: str
-    decision: str
-    dataset: str
-    policy: str
-    production: int | None
-
-    @classmethod
-    def of(cls, receipt: Receipt) -> "Bound":
-        """What a request is bound to, as its receipt records."""
-        digests = {
-            name: str(receipt.evidence[name])
-            for name in ("candidate", "decision", "dataset", "policy")
-        }
-        return cls(
-            version_of(receipt.subject) or 0, production=version_of(receipt.before), **digests
-        )
-
-    def evidence(self) -> dict[str, str]:
-        """The digests as a receipt holds them."""
-        return {
-            "candidate": self.candidate,
-            "decision": self.decision,
-            "dataset": self.dataset,
-            "policy": self.policy,
-        }
 
 
 @dataclass(frozen=True)
@@ -140,8 +103,8 @@ def requests(receipts: Iterable[Receipt]) -> list[Request]:
         if receipt.act == "approval requested":
             if found and found[-1].state == "pending":
                 found[-1] = replace(found[-1], state="lapsed", answer=_superseded(receipt))
-            lapses = str(receipt.evidence["until"])
-            found.append(Request(Bound.of(receipt), receipt.time, lapses, receipt.digest))
+            asked = ApprovalRequested.of(receipt)
+            found.append(Request(asked.bound, receipt.time, asked.until, receipt.digest))
         elif receipt.act in ANSWERS and found and _answers(receipt, found[-1]):
             found[-1] = replace(found[-1], state=ANSWERS[receipt.act], answer=Signature.of(receipt))
     return found

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from churn_platform.base.errors import UsageError
-from churn_platform.ledger.production_changes import DONE, version_of
+from churn_platform.ledger.acts import version_of
+from churn_platform.ledger.production_changes import DONE
 from churn_platform.ledger.receipts import Act, Receipt
 
 
@@ -39,7 +40,8 @@ def instant(text: str, *, end: bool) -> dt.datetime:
             moment = dt.datetime.fromisoformat(text)
         except ValueError:
             raise UsageError(
-                f"{text!r} is not a date or time: write 2024-01-31 or 2024-01-31T18:00."
+                f"{text!r} is not a date or time: write 2024-01-31 or 2024-01-31T18:00.",
+                code="DATE_INVALID",
             ) from None
         try:
             return (
@@ -47,7 +49,8 @@ def instant(text: str, *, end: bool) -> dt.datetime:
             ).astimezone(dt.UTC)
         except OverflowError:
             raise UsageError(
-                f"{text!r} lies outside the years 1 to 9999 in UTC: write a later or earlier one."
+                f"{text!r} lies outside the years 1 to 9999 in UTC: write a later or earlier one.",
+                code="DATE_INVALID",
             ) from None
     return dt.datetime.combine(day, dt.time.max if end else dt.time.min, dt.UTC)
 
@@ -71,7 +74,9 @@ class Filters:
             UsageError: there is no such act.
         """
         if self.act is not None and not any(self.act in act for act in acts()):
-            raise UsageError(f"There is no act {self.act!r}; acts are: {', '.join(acts())}.")
+            raise UsageError(
+                f"There is no act {self.act!r}; acts are: {', '.join(acts())}.", code="ACT_UNKNOWN"
+            )
 
     def chosen(self, receipts: Iterable[Receipt]) -> list[Receipt]:
         """The receipts that every filter lets pass, in their order; the newest `last` of them."""

@@ -5,8 +5,8 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from churn_platform.base.text import ended
-from churn_platform.ledger.approvals import Bound, Request, Signature, moment, requests
-from churn_platform.ledger.production_changes import version_of
+from churn_platform.ledger.acts import Bound, version_of
+from churn_platform.ledger.approvals import Request, Signature, moment, requests
 from churn_platform.ledger.receipts import Act, Receipt
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 from churn_platform.alerting.alerting import Alerter
 from churn_platform.alerting.dagster_ui import HOST, port_is_free
 from churn_platform.base.library_errors import sentence_of
-from churn_platform.ingestion.drops import INCOMING
+from churn_platform.ingestion.drop import INCOMING
 from churn_platform.maintenance import erasing as forgetting
 from churn_platform.services import Services
 

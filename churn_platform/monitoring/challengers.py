@@ -12,6 +12,7 @@ from churn_platform.base.digests import digest_of
 from churn_platform.base.errors import IntegrityError, StoreDown, UsageError
 from churn_platform.evaluation.gain import AucParts, Gain, MonthPair, gain_over
 from churn_platform.features.labels import turned_over
+from churn_platform.ledger.acts import PromotionProposed, RollbackProposed
 from churn_platform.ledger.production_changes import promotions
 from churn_platform.ledger.versions import barred
 from churn_platform.monitoring.challenger_rule import (
@@ -154,20 +155,19 @@ def record_proposal(home: Services, proposal: Proposal | None, evidence: Mapping
     key = digest_of({**evidence, "version": proposal.version, "production": proposal.production})
     if key in {receipt.evidence.get("key") for receipt in home.ledger.receipts(proposal.act)}:
         return
+    proposed = {"promotion proposed": PromotionProposed, "rollback proposed": RollbackProposed}
     home.ledger.append(
-        actor=home.settings.who,
-        act=proposal.act,
-        subject=f"version {proposal.version}",
-        before=f"version {proposal.production}",
-        after=f"version {proposal.production}",
-        reason=proposal.sentence,
-        evidence={
-            "key": key,
-            "months": list(proposal.months),
-            "difference": proposal.difference,
-            "interval": list(proposal.interval),
-            "level": proposal.level,
-        },
+        proposed[proposal.act](
+            version=proposal.version,
+            before=proposal.production,
+            after=proposal.production,
+            reason=proposal.sentence,
+            key=key,
+            months=proposal.months,
+            difference=proposal.difference,
+            interval=proposal.interval,
+            level=proposal.level,
+        )
     )
 
 

@@ -8,8 +8,15 @@ from typing import Any
 from churn_platform.base.digests import readable
 from churn_platform.base.errors import ContractError, HomeBusy, IntegrityError, UsageError
 from churn_platform.base.text import ended
-from churn_platform.ledger.approvals import (
+from churn_platform.ledger.acts import (
+    ApprovalLapsed,
+    ApprovalRequested,
+    Approved,
     Bound,
+    PromotionIntent,
+    Rejected,
+)
+from churn_platform.ledger.approvals import (
     Request,
     lapse,
     moment,
@@ -17,7 +24,7 @@ from churn_platform.ledger.approvals import (
     pending,
     until,
 )
-from churn_platform.ledger.production_changes import DONE, Move, named
+from churn_platform.ledger.production_changes import DONE
 from churn_platform.ledger.receipts import Receipt
 from churn_platform.ledger.versions import barred, blocked, blocked_sentence, standing_request
 from churn_platform.promotion.decision import Decision
@@ -43,12 +50,14 @@ def signed(by: str, reason: str) -> tuple[str, str]:
     reason = " ".join(reason.split())
     if not by or not reason:
         raise UsageError(
-            "--by and --reason must not be empty: the ledger keeps who did it and why."
+            "--by and --reason must not be empty: the ledger keeps who did it and why.",
+            code="TEXT_INVALID",
         )
     for option, text in (("--by", by), ("--reason", reason)):
         if readable(text) != text:
             raise UsageError(
-                f"{option} {readable(text)} is not UTF-8: use a UTF-8 terminal, or ASCII."
+                f"{option} {readable(text)} is not UTF-8: use a UTF-8 terminal, or ASCII.",
+                code="TEXT_INVALID",
             )
     return by, reason
 
@@ -128,12 +137,7 @@ def record_lapse(home: Services, *, deep: bool = False) -> str | None:
         return None
     request, why = found
     home.ledger.append(
-        actor=home.settings.who,
-        act="approval lapsed",
-        subject=f"version {request.version}",
-        before=named(request.bound.production),
-        reason=str(why),
-        evidence={**request.bound.evidence(), "request": request.receipt},
+        ApprovalLapsed(**request.bound.act_fields(), reason=why, request=request.receipt)
     )
     return why
 
@@ -156,13 +160,13 @@ def ask(home: Services, decision: Decision) -> str:
         return f"{already.sentence()} {how_to_answer(decision.candidate_version)}"
     lapses = until(now, home.contract.policy.promotion.approval_days)
     receipt = home.ledger.append(
-        actor=home.settings.who,
-        act="approval requested",
-        subject=f"version {decision.candidate_version}",
-        before=named(bound.production),
-        after=f"version {decision.candidate_version}",
-        reason=decision.reason,
-        evidence={**bound.evidence(), "as_of": decision.as_of, "until": lapses},
+        ApprovalRequested(
+            **bound.act_fields(),
+            after=decision.candidate_version,
+            reason=decision.reason,
+            as_of=decision.as_of,
+            until=lapses,
+        )
     )
     return (
         f"{Request(bound, receipt.time, lapses, receipt.digest).sentence()}"
@@ -220,8 +224,20 @@ def approve(home: Services, version: int, by: str, reason: str, *, override: boo
         _check_servable(home, decision, receipts)
         against = _against(decision, receipts)
         if against is not None and not override:
-            raise UsageError(f"{against} With --override and a reason it is promoted all the same.")
-        move(home, Move.approved(_approval(home, decision, by, reason, against)))
+            raise UsageError(
+                f"{against} With --override and a reason it is promoted all the same.",
+                code="APPROVAL_NOT_POSSIBLE",
+            )
+        answer = _answer(home, decision, by, reason)
+        approval = home.ledger.append(
+            Approved(
+                **answer,
+                after=decision.candidate_version,
+                override=against is not None,
+                against=against,
+            )
+        )
+        move(home, PromotionIntent.approved_by(approval))
         record_lapse(home)
     if against is None:
         overridden = ""
@@ -244,8 +260,9 @@ def reject(home: Services, version: int, by: str, reason: str) -> str:
         decision = _decision_on(home, version, receipts)
         against = objection(receipts, version)
         if against is not None:
-            raise UsageError(against)
-        home.ledger.append(act="rejection", **_answer(home, decision, by, reason))
+            raise UsageError(against, code="APPROVAL_NOT_POSSIBLE")
+        answer = _answer(home, decision, by, reason)
+        home.ledger.append(Rejected(**answer, after=answer["before"]))
     return f"Version {version} is rejected by {by}, production stays as it is: {ended(reason)}"
 
 
@@ -265,7 +282,9 @@ def _decision_on(home: Services, version: int, receipts: list[Receipt]) -> Decis
             )
         else:
             who = ""
-        raise UsageError(f"Version {version} is already in production{who}.")
+        raise UsageError(
+            f"Version {version} is already in production{who}.", code="VERSION_IN_PRODUCTION"
+        )
     decisions = [Decision.model_validate(record) for record in home.records.decisions()]
     found = [decision for decision in decisions if decision.candidate_version == version]
     if not found:
@@ -274,7 +293,8 @@ def _decision_on(home: Services, version: int, receipts: list[Receipt]) -> Decis
             or "none yet"
         )
         raise UsageError(
-            f"There is no decision on version {version}; versions decided on: {known}."
+            f"There is no decision on version {version}; versions decided on: {known}.",
+            code="DECISION_MISSING",
         )
     return found[-1]
 
@@ -289,11 +309,14 @@ def _check_servable(home: Services, decision: Decision, receipts: list[Receipt])
     """
     version = decision.candidate_version
     if version in blocked(receipts):
-        raise UsageError(blocked_sentence(version, blocked(receipts)[version]))
+        raise UsageError(
+            blocked_sentence(version, blocked(receipts)[version]), code="VERSION_BLOCKED"
+        )
     if decision.evidence.get("contract") != home.contract.model_hash:
         raise ContractError(
             f"Version {version} was trained under another contract (entity, features or label):"
-            " it could not serve. Put the contract back, or train another candidate."
+            " it could not serve. Put the contract back, or train another candidate.",
+            code="CONTRACT_CHANGED",
         )
     digest = candidate_of(judged_version(home, version), version).digest
     changed = decision.holds(version, digest, decision.policy_hash)
@@ -308,34 +331,17 @@ def _against(decision: Decision, receipts: list[Receipt]) -> str | None:
     return objection(receipts, decision.candidate_version)
 
 
-def _approval(
-    home: Services, decision: Decision, by: str, reason: str, against: str | None
-) -> Receipt:
-    answer = _answer(home, decision, by, reason)
-    answer["after"] = f"version {decision.candidate_version}"
-    answer["evidence"] |= {"override": against is not None, "against": against}
-    return home.ledger.append(act="approval", **answer)
-
-
 def _answer(home: Services, decision: Decision, by: str, reason: str) -> dict[str, Any]:
-    """The fields of the receipt of an answer; `login` is who was logged in, whatever name was
-    given.
-    """
-    bound = bound_now(home, decision)
+    """The fields of an answer; `login` is who was logged in, whatever name was given."""
     request = pending(home.ledger.receipts())
     mine = request is not None and request.version == decision.candidate_version
     return {
+        **bound_now(home, decision).act_fields(),
         "actor": by,
-        "subject": f"version {decision.candidate_version}",
-        "before": named(bound.production),
-        "after": named(bound.production),
         "reason": reason,
-        "evidence": {
-            **bound.evidence(),
-            "as_of": decision.as_of,
-            "request": request.receipt if mine and request is not None else None,
-            "login": home.settings.who,
-        },
+        "as_of": decision.as_of,
+        "request": request.receipt if mine and request is not None else None,
+        "login": home.settings.who,
     }
 
 

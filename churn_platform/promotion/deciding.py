@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from churn_platform.base.errors import DataError, IntegrityError
 from churn_platform.drift.result import DriftFigures
 from churn_platform.features.training_dataset import TrainingDataset
+from churn_platform.ledger.acts import DecisionMade
 from churn_platform.ledger.production_changes import carried_out
 from churn_platform.promotion.approving import ask, kept_by_people, record_lapse
 from churn_platform.promotion.decision import Decision, Trigger, decide
@@ -87,7 +88,10 @@ def newest_decision(home: Services) -> Decision:
     """
     records = home.records.decisions()
     if not records:
-        raise DataError("There is no decision yet: materialize promotion_decision first.")
+        raise DataError(
+            "There is no decision yet: materialize promotion_decision first.",
+            code="DECISION_MISSING",
+        )
     return Decision.model_validate(records[-1])
 
 
@@ -170,24 +174,20 @@ def _complete(home: Services) -> None:
         return
     decision = newest_decision(home)
     home.ledger.append(
-        actor=home.settings.who,
-        act="decision",
-        subject=f"version {decision.candidate_version}",
-        before=(
-            None
-            if decision.production_version is None
-            else f"version {decision.production_version}"
-        ),
-        after=decision.decision,
-        reason=decision.reason,
-        evidence={
-            "decision": decision_digest(decision),
-            "trigger": decision.trigger,
-            "candidate": decision.candidate_digest,
-            "policy": decision.policy_hash,
-            "files": dict(home.registry.recorded(decision.candidate_version)),
-            **decision.evidence,
-        },
+        DecisionMade(
+            version=decision.candidate_version,
+            before=decision.production_version,
+            outcome=decision.decision,
+            reason=decision.reason,
+            decision=decision_digest(decision),
+            trigger=decision.trigger,
+            candidate=decision.candidate_digest,
+            policy=decision.policy_hash,
+            files=dict(home.registry.recorded(decision.candidate_version)),
+            dataset=decision.evidence["dataset"],
+            holdout=decision.evidence["holdout"],
+            contract=decision.evidence["contract"],
+        )
     )
 
 
@@ -219,7 +219,10 @@ def _outcome(home: Services, sentence: str) -> Outcome:
 def _dataset(home: Services, as_of: dt.date) -> TrainingDataset:
     dataset = home.training_datasets.load(as_of)
     if dataset is None:
-        raise DataError(f"No labels have matured up to {as_of}: there is nothing to decide on.")
+        raise DataError(
+            f"No labels have matured up to {as_of}: there is nothing to decide on.",
+            code="LABELS_NOT_MATURED",
+        )
     return dataset
 
 

@@ -9,7 +9,8 @@ import pandas as pd
 
 from churn_platform.base.digests import digest_of
 from churn_platform.base.errors import DataError, IntegrityError
-from churn_platform.ledger.production_changes import Move, judged_files, version_of
+from churn_platform.ledger.acts import ProductionChange, ReleasePublished, version_of
+from churn_platform.ledger.production_changes import judged_files
 from churn_platform.services import Services
 from churn_platform.training.candidate import Candidate, candidate_of
 from churn_platform.training.model import serving_files
@@ -17,7 +18,7 @@ from churn_platform.training.model import serving_files
 GOLDEN_ROWS = 5
 
 
-def publish(home: Services, planned: Move) -> None:
+def publish(home: Services, planned: ProductionChange) -> None:
     """Have the version's release on the disk, verified, and its receipt in the ledger, once.
 
     A release that was lost is made as its receipt records it was, up to the moment of its
@@ -39,26 +40,25 @@ def publish(home: Services, planned: Move) -> None:
         if known is not None:
             fields["created_at"] = known.evidence.get("created_at", fields["created_at"])
         manifest = home.releases.publish(version, files, fields)
-    if manifest.candidate_digest != planned.evidence["candidate"]:
+    if manifest.candidate_digest != planned.candidate:
         raise IntegrityError(
             f"Version {version} is not what its decision was about: its digest is"
-            f" {manifest.candidate_digest[:12]}."
+            f" {manifest.candidate_digest[:12]}.",
+            code="MODEL_CHANGED",
         )
     if known is None:
         home.ledger.append(
-            actor=home.settings.who,
-            act="release published",
-            subject=f"version {version}",
-            after=f"version {version}",
-            reason=(
-                f"The release that serving loads, for the {planned.kind} of version {version}."
-            ),
-            evidence={
-                "candidate": manifest.candidate_digest,
-                "manifest": digest_of(manifest.model_dump(mode="json")),
-                "files": dict(manifest.files),
-                "created_at": manifest.created_at,
-            },
+            ReleasePublished(
+                version=version,
+                after=version,
+                reason=(
+                    f"The release that serving loads, for the {planned.kind} of version {version}."
+                ),
+                candidate=manifest.candidate_digest,
+                manifest=digest_of(manifest.model_dump(mode="json")),
+                files=dict(manifest.files),
+                created_at=manifest.created_at,
+            )
         )
 
 
@@ -87,7 +87,8 @@ def _check_judged(home: Services, version: int, digests: Mapping[str, str]) -> N
             raise IntegrityError(
                 f"{name} of version {version} is not the file that was judged (sha256"
                 f" {str(digests.get(name))[:12]}, judged {judged[:12]}): train and decide"
-                " again."
+                " again.",
+                code="MODEL_CHANGED",
             )
 
 

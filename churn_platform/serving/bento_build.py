@@ -97,7 +97,8 @@ class Bundles:
         pointer = self.releases.pointer()
         if pointer is None:
             raise UsageError(
-                f"There is no model in production in {self.home.folder}: type `churn run` first."
+                f"There is no model in production in {self.home.folder}: type `churn run` first.",
+                code="NO_PRODUCTION",
             )
         with tempfile.TemporaryDirectory(prefix="churn-bento-") as folder:
             stage = Path(folder)

@@ -14,10 +14,9 @@ from churn_platform.alerting.alerts import MOST_TRIES, OLDEST
 from churn_platform.alerting.dagster_ui import free_port
 from churn_platform.base.errors import DropRefused
 from churn_platform.base.settings import Settings
-from churn_platform.ingestion.publish import publish_drop
 from churn_platform.services import Services
-from churn_platform_tests.receiver import mute, receiving
 from churn_platform_tests.small_business import JANUARY, deliver, make_home, month_tables, open_home
+from churn_platform_tests.system.receiver import mute, receiving
 
 
 class Clock:
@@ -59,7 +58,7 @@ def receiver():
 
 
 def promoted(alerter, version=1):
-    alerter.home.ledger.append(
+    alerter.home.ledger.write(
         actor="ada",
         act="promotion done",
         subject=f"version {version}",
@@ -72,7 +71,7 @@ def test_every_event_is_told_once_in_order_also_by_the_next_process(watched, rec
     alerter = watched(receiver.url)
     alerter.begin()
     promoted(alerter)
-    alerter.home.ledger.append(
+    alerter.home.ledger.write(
         actor="ada", act="drop accepted", subject="2024-01-31", reason="No news."
     )
     promoted(alerter, 2)
@@ -301,13 +300,13 @@ def test_the_same_refused_files_are_told_once_however_often_they_are_tried(watch
     deliver(alerter.home, JANUARY, tables)
     for _ in range(3):
         with pytest.raises(DropRefused):
-            publish_drop(alerter.home, JANUARY)
+            alerter.home.ingestion.publish(JANUARY)
         alerter.send()
     assert receiver.titles == ["gym: the drop of 2024-01-31 is refused"]
     assert "months" in receiver.got[0]["body"]
     deliver(alerter.home, JANUARY, {"members": tables["members"].head(20)})
     with pytest.raises(DropRefused):
-        publish_drop(alerter.home, JANUARY)
+        alerter.home.ingestion.publish(JANUARY)
     assert alerter.send().sent == 1
 
 

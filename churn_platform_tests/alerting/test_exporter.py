@@ -15,8 +15,8 @@ from churn_platform.alerting.dagster_ui import DAEMON, free_port
 from churn_platform.alerting.exporter import HomeCollector, Watch
 from churn_platform.alerting.watched_home import WatchedHome
 from churn_platform.alerting.watching import DagsterState, JobState
-from churn_platform_tests.receiver import receiving
 from churn_platform_tests.small_business import open_home
+from churn_platform_tests.system.receiver import receiving
 
 LABELS = {"source", "daemon", "job", "act", "receiver"}
 
@@ -93,7 +93,7 @@ def test_every_metric_of_a_home_is_in_the_documents(exporter, february_decided):
 def test_a_change_of_the_home_is_in_the_next_scrape(exporter, january_copy):
     scrape, _ = exporter(january_copy)
     assert samples(scrape())["churn_production_stand_down"] == 0
-    january_copy.ledger.append(
+    january_copy.ledger.write(
         actor="ada", act="stand-down began", subject="version 1", reason="It fell."
     )
     assert samples(scrape())["churn_production_stand_down"] == 1

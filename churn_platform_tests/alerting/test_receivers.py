@@ -11,7 +11,7 @@ from churn_platform.alerting import receivers
 from churn_platform.alerting.alerts import Message
 from churn_platform.alerting.dagster_ui import free_port
 from churn_platform.alerting.receivers import names, send
-from churn_platform_tests.receiver import mailbox, mute, receiving
+from churn_platform_tests.system.receiver import mailbox, mute, receiving
 
 HELLO = Message("gym: promoted version 2", "Better by <0.1> & more.\n\nGATE001: pass.", "success")
 

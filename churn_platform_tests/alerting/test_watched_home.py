@@ -137,13 +137,13 @@ def test_the_ledger_is_followed_receipt_by_receipt(january_copy):
     before = values(watched.ledger())
     assert before["churn_ledger_receipts"] == ledger.head().sequence
     assert before["churn_receipts_total", "promotion done"] == 1
-    ledger.append(actor="ada", act="approval requested", subject="version 2", reason="It passed.")
-    ledger.append(actor="ada", act="stand-down began", subject="version 1", reason="It fell.")
+    ledger.write(actor="ada", act="approval requested", subject="version 2", reason="It passed.")
+    ledger.write(actor="ada", act="stand-down began", subject="version 1", reason="It fell.")
     found = values(watched.ledger())
     assert found["churn_ledger_receipts"] == before["churn_ledger_receipts"] + 2
     assert (found["churn_approvals_pending"], found["churn_production_stand_down"]) == (1, 1)
     assert "churn_approval_pending_since_timestamp_seconds" in found
-    ledger.append(actor="ada", act="approval", subject="version 2", reason="Good.")
+    ledger.write(actor="ada", act="approval", subject="version 2", reason="Good.")
     assert values(watched.ledger())["churn_approvals_pending"] == 0
 
 
@@ -151,7 +151,7 @@ def test_a_ledger_that_is_shorter_than_before_is_read_anew(january_copy, tmp_pat
     watched = WatchedHome(january_copy)
     shutil.copytree(january_copy.folder / "ledger", tmp_path / "kept")
     before = values(watched.ledger())
-    january_copy.ledger.append(actor="ada", act="decision", subject="version 2", reason="So.")
+    january_copy.ledger.write(actor="ada", act="decision", subject="version 2", reason="So.")
     assert values(watched.ledger()) != before
     shutil.rmtree(january_copy.folder / "ledger")
     shutil.copytree(tmp_path / "kept", january_copy.folder / "ledger")

@@ -9,7 +9,7 @@ import pytest
 from churn_platform.loop.progress import Progress
 from churn_platform.maintenance.repair import repair
 from churn_platform_tests.small_business import FEBRUARY, copied, open_home
-from churn_platform_tests.trusted_home import (
+from churn_platform_tests.system.trusted_home import (
     assert_told,
     edit_json,
     exchange_model,

@@ -10,7 +10,7 @@ from churn_platform.audit.reproducing import reproduce
 from churn_platform.base import provenance
 from churn_platform.base.errors import DataError, IntegrityError, UsageError
 from churn_platform_tests.small_business import DECLARED, JANUARY, copied, open_home
-from churn_platform_tests.trusted_home import edit_json, flip
+from churn_platform_tests.system.trusted_home import edit_json, flip
 
 
 @pytest.fixture
@@ -154,7 +154,7 @@ def test_a_customer_who_was_forgotten_since_is_named_by_the_receipt(home):
         home.lake.folder / "snapshots" / "2024-01-31.json",
         lambda found: found["deliveries"][0]["tables"]["members"].update(entry),
     )
-    receipt = home.ledger.append(
+    receipt = home.ledger.write(
         actor="Ann", act="customer forgotten", subject="a customer", reason="Asked."
     )
     found = reproduce(open_home(home.folder), 1)

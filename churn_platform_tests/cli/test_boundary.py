@@ -167,7 +167,8 @@ def test_an_error_of_a_library_is_one_short_line_with_a_code_and_a_way_out(code)
 
 
 def test_an_error_of_ours_is_its_own_sentence():
-    assert sentence_of(DataError("There is no decision yet.")) == "There is no decision yet."
+    error = DataError("There is no decision yet.", code="DECISION_MISSING")
+    assert sentence_of(error) == "There is no decision yet. [DECISION_MISSING]"
 
 
 @pytest.fixture(autouse=True)

@@ -33,7 +33,6 @@ from churn_platform.defs.resources import HomeResource
 from churn_platform.loop.next_step import Step
 from churn_platform.loop.progress import Progress
 from churn_platform.promotion.deciding import carry_out
-from churn_platform_tests.receiver import receiving
 from churn_platform_tests.small_business import (
     FEBRUARY,
     JANUARY,
@@ -43,6 +42,7 @@ from churn_platform_tests.small_business import (
     monthly,
     open_home,
 )
+from churn_platform_tests.system.receiver import receiving
 
 MARCH = dt.date(2024, 3, 31)
 STEP = Step("retraining", JANUARY, "There is no production model yet.", "abc", "first")
@@ -507,10 +507,10 @@ def test_the_alert_sensor_tells_what_happened_since_its_last_tick(january_copy, 
         monkeypatch.setenv("CHURN_ALERT_URLS", receiver.url)
         assert said() == "0 sent."
         rollback = {"act": "rollback done", "subject": "version 2", "after": "version 1"}
-        january_copy.ledger.append(actor="ada", reason="So.", **rollback)
+        january_copy.ledger.write(actor="ada", reason="So.", **rollback)
         assert said() == "1 sent."
         assert said() == "0 sent."
-        january_copy.ledger.append(
+        january_copy.ledger.write(
             actor="ada", act="promotion done", subject="version 3", reason="So."
         )
         receiver.status = 500

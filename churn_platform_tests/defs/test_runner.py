@@ -12,7 +12,6 @@ from churn_platform.definitions import defs
 from churn_platform.defs.runner import IN_PROCESS, StepFailed, _failure, run_due
 from churn_platform.loop.progress import Progress
 from churn_platform.loop.training_requests import request_retraining
-from churn_platform_tests.receiver import receiving
 from churn_platform_tests.small_business import (
     FEBRUARY,
     JANUARY,
@@ -21,6 +20,7 @@ from churn_platform_tests.small_business import (
     month_tables,
     open_home,
 )
+from churn_platform_tests.system.receiver import receiving
 
 
 def run(home, through=None, on_asset=lambda *_: None):

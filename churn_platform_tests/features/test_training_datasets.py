@@ -7,7 +7,6 @@ import pytest
 
 from churn_platform.base.errors import IntegrityError
 from churn_platform.features.training_dataset import in_holdout
-from churn_platform.ingestion.publish import publish_drop
 from churn_platform.loop.progress import Progress
 from churn_platform_tests.small_business import (
     CUSTOMERS,
@@ -39,7 +38,7 @@ def corrected(home, days, **changes):
                 table[column] = value
     deliver(home, JANUARY, tables)
     later = open_home(home.folder, lambda: then)
-    publish_drop(later, JANUARY)
+    later.ingestion.publish(JANUARY)
     return later
 
 
@@ -86,7 +85,7 @@ def test_the_second_month_trains_on_itself_and_knows_the_month_before_as_forward
 
 def test_a_dataset_is_loaded_as_it_was_built_and_its_record_says_what_from(home):
     deliver(home, JANUARY, month_tables(JANUARY, 60))
-    publish_drop(home, JANUARY)
+    home.ingestion.publish(JANUARY)
     built = home.training_datasets.build(JANUARY)
     loaded = home.training_datasets.load(JANUARY)
     pd.testing.assert_frame_equal(loaded.frame, built.frame)
@@ -111,7 +110,7 @@ def test_without_labels_there_is_no_dataset_and_a_record_that_says_so(home):
     tables = month_tables(JANUARY, 60)
     del tables["leavers"]
     deliver(home, JANUARY, tables)
-    publish_drop(home, JANUARY)
+    home.ingestion.publish(JANUARY)
     assert home.training_datasets.build(JANUARY) is None
     assert home.training_datasets.load(JANUARY) is None
     assert home.records.read("training_dataset", JANUARY)["digest"] is None
@@ -121,10 +120,10 @@ def test_labels_are_waited_for_until_they_mature(tmp_path):
     label = {"table": "leavers", "column": "has_left", "horizon": {"months": 1}}
     home = make_home(tmp_path / "home", {**DECLARED, "label": label})
     deliver(home, JANUARY, month_tables(JANUARY, 60))
-    publish_drop(home, JANUARY)
+    home.ingestion.publish(JANUARY)
     assert home.training_datasets.build(JANUARY) is None
     deliver(home, FEBRUARY, month_tables(FEBRUARY, 60))
-    publish_drop(home, FEBRUARY)
+    home.ingestion.publish(FEBRUARY)
     dataset = home.training_datasets.build(FEBRUARY)
     assert dataset.window.training == (JANUARY,)
     assert dataset.frame["as_of"].unique().tolist() == ["2024-01-31"]
@@ -148,7 +147,7 @@ def test_what_was_never_built_or_was_changed_since_is_not_loaded(january_copy):
 @pytest.mark.parametrize(("days", "seen"), [(3, True), (9, False)])
 def test_corrections_reach_the_dataset_within_the_delivery_days_only_slices_too(home, days, seen):
     deliver(home, JANUARY, month_tables(JANUARY, 60))
-    publish_drop(home, JANUARY)
+    home.ingestion.publish(JANUARY)
     before = home.training_datasets.build(JANUARY)
     later = corrected(home, days, months=99, town="south")
     after = later.training_datasets.build(JANUARY)
@@ -160,7 +159,7 @@ def test_corrections_reach_the_dataset_within_the_delivery_days_only_slices_too(
 
 def test_a_label_corrected_later_changes_the_dataset(home):
     deliver(home, JANUARY, month_tables(JANUARY, 60))
-    publish_drop(home, JANUARY)
+    home.ingestion.publish(JANUARY)
     before = home.training_datasets.build(JANUARY).frame.set_index("member")["label"]
     tables = month_tables(JANUARY, 60)
     tables["leavers"]["has_left"] = ~tables["leavers"]["has_left"]
@@ -171,7 +170,7 @@ def test_a_label_corrected_later_changes_the_dataset(home):
 
 def test_the_check_beside_feast_counts_exactly_the_cells_that_differ(home):
     deliver(home, JANUARY, month_tables(JANUARY, 60))
-    publish_drop(home, JANUARY)
+    home.ingestion.publish(JANUARY)
     dataset = home.training_datasets.build(JANUARY)
     assert home.training_datasets.mismatches(dataset, NOON) == 0
     frame = dataset.frame
@@ -187,7 +186,7 @@ def test_a_labelled_customer_without_features_is_a_row_of_nulls(home):
     for name in ("members", "visits"):
         tables[name] = tables[name].iloc[1:]
     deliver(home, JANUARY, tables)
-    publish_drop(home, JANUARY)
+    home.ingestion.publish(JANUARY)
     frame = home.training_datasets.build(JANUARY).frame
     assert len(frame) == 60
     assert (
@@ -206,7 +205,6 @@ def test_a_dataset_says_what_it_was_read_from_and_can_be_joined_again_after_a_co
 ):
     from churn_platform.features.feature_store import FeatureStore
     from churn_platform.features.training_datasets import join
-    from churn_platform.ingestion.publish import publish_drop
     from churn_platform_tests.small_business import JANUARY, deliver, month_tables, open_home
 
     dataset = january_copy.training_datasets.load(JANUARY)
@@ -217,7 +215,7 @@ def test_a_dataset_says_what_it_was_read_from_and_can_be_joined_again_after_a_co
     tables = month_tables(JANUARY)
     tables["leavers"]["has_left"] = ~tables["leavers"]["has_left"]
     deliver(january_copy, JANUARY, tables)
-    publish_drop(january_copy, JANUARY)
+    january_copy.ingestion.publish(JANUARY)
     home = open_home(january_copy.folder)
     known_at = dt.datetime.fromisoformat(dataset.origin.known_at)
     again = join(

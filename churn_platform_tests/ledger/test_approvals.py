@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from churn_platform.ledger import receipts as ledger
+from churn_platform.ledger.acts import ApprovalRequested, Bound
 from churn_platform.ledger.approvals import (
-    Bound,
     lapse,
     objection,
     pending,
@@ -17,7 +17,6 @@ from churn_platform.ledger.approvals import (
     until,
     unused,
 )
-from churn_platform.ledger.production_changes import named
 from churn_platform.ledger.versions import standing_request
 
 START = dt.datetime(2024, 3, 1, 6, tzinfo=dt.UTC)
@@ -33,14 +32,23 @@ class Office:
         self.judged = False
         self.moved = []
 
-    def write(self, act, subject, actor="tester", before=None, **evidence):
-        self.receipts.append(
-            ledger.append(
-                self.receipts[-1] if self.receipts else None,
-                time=self.now.isoformat(), actor=actor, act=act, subject=subject, before=before, reason="why",
-                evidence=evidence,
-            )
-        )  # fmt: skip
+    def write(self, act, subject, actor="tester", **evidence):
+        fields = {"act": act, "subject": subject, "actor": actor, "evidence": evidence}
+        return self.record(fields | {"reason": "why"})
+
+    def ask(self, bound):
+        request = ApprovalRequested(
+            **bound.act_fields(),
+            actor="tester",
+            reason="why",
+            as_of="2024-02-29",
+            until=until(self.now, DAYS),
+        )
+        self.record(request.receipt_fields())
+
+    def record(self, fields):
+        head = self.receipts[-1] if self.receipts else None
+        self.receipts.append(ledger.append(head, time=self.now.isoformat(), **fields))
         return self.receipts[-1]
 
     def present(self):
@@ -59,10 +67,7 @@ class Office:
         )
         self.settle()
         if version != self.production and standing_request(self.receipts, self.present()) is None:
-            self.write(
-                "approval requested", f"version {version}", before=named(self.production),
-                **self.present().evidence(), until=until(self.now, DAYS),
-            )  # fmt: skip
+            self.ask(self.present())
 
     def answer(self, act, version):
         self.settle()
@@ -224,10 +229,7 @@ def test_a_request_says_what_has_become_of_it():
 
 def test_a_newer_request_closes_an_older_one_that_was_left_open():
     office, older = asked()
-    evidence = replace(office.present(), version=3).evidence()
-    office.write(
-        "approval requested", "version 3", before="version 1", **evidence, until=until(START, DAYS)
-    )
+    office.ask(replace(office.present(), version=3))
     first, second = requests(office.receipts)
     assert (first.receipt, first.state, second.state) == (older.receipt, "lapsed", "pending")
     assert first.answer.reason == "Version 3 is a newer candidate."

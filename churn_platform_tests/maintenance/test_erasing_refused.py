@@ -13,9 +13,9 @@ from churn_platform.maintenance import erasing as forgetting
 from churn_platform.maintenance.checkup import check_up
 from churn_platform.maintenance.erasing import FOLDER, forget
 from churn_platform.maintenance.repair import repair
-from churn_platform_tests.file_modes import not_writable
 from churn_platform_tests.small_business import FEBRUARY, JANUARY, open_home
-from churn_platform_tests.small_disk import small_disk
+from churn_platform_tests.system.file_modes import not_writable
+from churn_platform_tests.system.small_disk import small_disk
 
 KEY = "m00004"
 

@@ -19,7 +19,6 @@ from churn_platform.promotion.approving import approve
 from churn_platform.promotion.rolling_back import roll_back
 from churn_platform.training.mlflow_server import MARKER, OWNER
 from churn_platform.training.registry import CANDIDATE, PRODUCTION
-from churn_platform_tests.crash_points import Counter, ended, forked
 from churn_platform_tests.servers import PROGRAMS, Served
 from churn_platform_tests.small_business import (
     FEBRUARY,
@@ -29,7 +28,8 @@ from churn_platform_tests.small_business import (
     monthly,
     open_home,
 )
-from churn_platform_tests.trusted_home import verification
+from churn_platform_tests.system.crash_points import Counter, ended, forked
+from churn_platform_tests.system.trusted_home import verification
 
 pytestmark = pytest.mark.slow
 MARCH = dt.date(2024, 3, 31)

@@ -11,7 +11,7 @@ from churn_platform.monitoring.monitoring import _alarms, evaluate_versions, rep
 from churn_platform.monitoring.prediction_log import Answered, PredictionLog
 from churn_platform.monitoring.stand_down import PerformanceRecords
 from churn_platform_tests.small_business import CUSTOMERS, FEBRUARY, JANUARY, copied
-from churn_platform_tests.trusted_home import flip
+from churn_platform_tests.system.trusted_home import flip
 
 
 @pytest.fixture(scope="module")

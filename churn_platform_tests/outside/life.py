@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from churn_platform.cli.app import main
-from churn_platform_tests.receiver import receiving
 from churn_platform_tests.small_business import (
     deliver,
     make_home,
@@ -25,6 +24,7 @@ from churn_platform_tests.small_business import (
     open_home,
     with_policy,
 )
+from churn_platform_tests.system.receiver import receiving
 
 MARCH = dt.date(2024, 3, 31)
 HOLD = """

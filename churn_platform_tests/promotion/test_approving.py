@@ -17,7 +17,7 @@ from churn_platform.training.candidate import MODEL_FILE
 from churn_platform.training.registry import CANDIDATE, PRODUCTION
 from churn_platform_tests.promotion.test_promoting import STEPS, PowerCut, cut_at_receipt
 from churn_platform_tests.small_business import FEBRUARY, JANUARY, candidate, open_home, with_policy
-from churn_platform_tests.trusted_home import exchange_model, verification
+from churn_platform_tests.system.trusted_home import exchange_model, verification
 
 ANN = ("Ann", "Looks right to me.")
 

@@ -156,7 +156,8 @@ class RedisReader(NetworkReader):
             import redis.asyncio
         except ModuleNotFoundError as error:
             raise UsageError(
-                f"{error.name} is not installed: install churn-platform[redis]."
+                f"{error.name} is not installed: install churn-platform[redis].",
+                code="PACKAGE_MISSING",
             ) from None
         self.faults = (redis.asyncio.RedisError, OSError, TimeoutError)
         self._kind = redis.asyncio.SSLConnection if address.tls else redis.asyncio.Connection
@@ -217,7 +218,8 @@ class PostgresReader(NetworkReader):
             import psycopg
         except ModuleNotFoundError as error:
             raise UsageError(
-                f"{error.name} is not installed: install churn-platform[postgres]."
+                f"{error.name} is not installed: install churn-platform[postgres].",
+                code="PACKAGE_MISSING",
             ) from None
         self.faults = (psycopg.Error, OSError, TimeoutError)
         self._cursor = psycopg.AsyncRawCursor

@@ -172,7 +172,9 @@ def write_redis(address: OnlineAddress, project: str, month: Iterator[Batch]) ->
     try:
         import redis
     except ModuleNotFoundError as error:
-        raise UsageError(f"{error.name} is not installed: install churn-platform[redis].") from None
+        raise UsageError(
+            f"{error.name} is not installed: install churn-platform[redis].", code="PACKAGE_MISSING"
+        ) from None
     kind = redis.SSLConnection if address.tls else redis.Connection
     connection: Any = kind(**address.redis(), socket_timeout=WRITE_SECONDS)
     try:
@@ -226,7 +228,8 @@ def write_postgres(address: OnlineAddress, project: str, month: Iterator[Batch])
         import psycopg
     except ModuleNotFoundError as error:
         raise UsageError(
-            f"{error.name} is not installed: install churn-platform[postgres]."
+            f"{error.name} is not installed: install churn-platform[postgres].",
+            code="PACKAGE_MISSING",
         ) from None
     try:
         with psycopg.connect(**address.postgres(), connect_timeout=WRITE_SECONDS) as store:

@@ -1,0 +1,379 @@
+"""Validation of one table of a drop: raw values in, valid typed rows and all faults out."""
+
+import datetime as dt
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from churn_platform.contract.model import Column, Contract
+from churn_platform.ingestion.faults import TEXT_LIMIT, Mask
+
+if TYPE_CHECKING:
+    import pandera.pandas as pa
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from churn_platform.ingestion.conversion import (
+    EXACT_FLOAT,
+    EXACT_FLOAT32,
+    Masks,
+    Writing,
+    convert,
+    excel_day,
+)
+from churn_platform.ingestion.faults import Fault, Positions, fault
+
+Rule = Callable[[pd.Series], pd.Series]
+"""Typed values (rows,) -> whether each breaks the rule; null breaks only the rule that forbids
+it.
+"""
+
+
+def broken_rules(
+    contract: Contract, table: str, frame: pd.DataFrame, as_of: dt.date | None
+) -> dict[tuple[str, str], Mask]:
+    """(column, code of the kind) -> the rows (rows,) that break that rule; rules that hold are
+    left out.
+
+    Args:
+        contract: the contract.
+        table: the table.
+        frame: (rows, columns) typed values, null where a value is absent or could not be read.
+        as_of: the month; None leaves dates after it alone.
+    """
+    import pandera.errors
+
+    try:
+        schema(contract, table, as_of).validate(
+            frame, lazy=True, inplace=True
+        )  # without a copy: nothing is coerced
+    except pandera.errors.SchemaErrors as found:
+        return {
+            (e.schema.name, e.check.name): ~e.check_output.to_numpy(dtype=bool)
+            for e in found.schema_errors
+        }
+    return {}
+
+
+def schema(contract: Contract, table: str, as_of: dt.date | None = None) -> "pa.DataFrameSchema":
+    """The Pandera schema of one table of typed values; each check is named by the code of its
+    kind of fault.
+    """
+    import pandera.pandas as pa
+
+    def check(code: str, breaks: Rule) -> "pa.Check":
+        # The whole mask is in the error; assembling a case a row would cost seconds on a bad
+        # file.
+        return pa.Check(
+            lambda values: ~breaks(values), name=code, ignore_na=False, n_failure_cases=1
+        )
+
+    dated = set()
+    if table in contract.tables:
+        dated = {age.of for age in contract.tables[table].ages.values()}
+    key = contract.entity.column
+    columns = {}
+    for name, spec in contract.delivered(table).items():
+        rules = [*_rules(spec), *(_key_rules(spec) if name == key else _nullability(spec))]
+        if name == contract.label.column and table in (
+            contract.label.table,
+            contract.label_table,
+        ):
+            rules.append(("label_not_binary", lambda values: values.notna() & ~values.isin([0, 1])))
+        if as_of is not None and name in dated:
+            rules.append(("after_as_of", _after(pd.Timestamp(as_of))))
+        columns[name] = pa.Column(checks=[check(code, rule) for code, rule in rules], nullable=True)
+    return pa.DataFrameSchema(columns)
+
+
+def bounds(spec: Column) -> Mapping[str, str]:
+    """The words of a column's own limits, for the sentence of a fault: code -> bound."""
+    return {"below_min": _number(spec.min), "above_max": _number(spec.max)}
+
+
+def _rules(spec: Column) -> Iterator[tuple[str, Rule]]:
+    if spec.values is not None:
+        allowed = list(spec.values)
+        yield "unknown_category", lambda values: values.notna() & ~values.isin(allowed)
+    if spec.min is not None:
+        least = spec.min
+        yield "below_min", lambda values: (values < least).fillna(value=False)
+    if spec.max is not None:
+        most = spec.max
+        yield "above_max", lambda values: (values > most).fillna(value=False)
+    if spec.dtype in ("string", "category"):
+        yield "too_long", lambda values: (values.str.len() > TEXT_LIMIT).fillna(value=False)
+
+
+def _nullability(spec: Column) -> Iterator[tuple[str, Rule]]:
+    if not spec.nullable:
+        yield "empty", lambda values: values.isna()
+
+
+def _key_rules(spec: Column) -> Iterator[tuple[str, Rule]]:
+    yield "empty_key", lambda values: values.isna()
+    if spec.dtype == "string":
+        yield "key_with_spaces", lambda values: (values.str.strip() != values).fillna(value=False)
+
+
+def _after(moment: pd.Timestamp) -> Rule:
+    return lambda values: values > moment
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:g}"
+
+
+Broken = dict[tuple[str, str], Mask]
+"""(column, code of the kind) -> the rows (rows,) that have that fault."""
+
+
+def missing_tables(
+    contract: Contract, present: set[str], found: tuple[str, ...] = ()
+) -> list[Fault]:
+    """A fault for each feature table that a first delivery lacks; labels may come later.
+
+    Args:
+        contract: the contract.
+        present: the tables that have a file.
+        found: the names of all files that are there, to show one that is misnamed.
+    """
+    others = f"; the folder holds {', '.join(found)}" if found else ""
+    return [
+        fault("missing_table", name, stem=contract.file_stem(name), found=others)
+        for name in contract.feature_tables
+        if name not in present
+    ]
+
+
+def header_faults(contract: Contract, name: str, header: list[str], file: str = "") -> list[Fault]:
+    """Columns that a header lacks or names twice, in the file's own words.
+
+    A label column that may be empty may be absent from a wide table: labels come later.
+    """
+    wanted = {own: spec.source or own for own, spec in contract.delivered(name).items()}
+    if _label_may_come_later(contract, name):
+        del wanted[contract.label.column]
+    if header and not set(header) & set(wanted.values()):
+        return [
+            fault(
+                "no_header",
+                name,
+                file=file,
+                wanted=", ".join(wanted.values()),
+                examples=[", ".join(header)],
+            )
+        ]
+    repeated = sorted({column for column in header if header.count(column) > 1})
+    absent = [column for column in wanted.values() if column not in header]
+    return [
+        *(fault("repeated_column", name, column, file=file) for column in repeated),
+        *(
+            fault("missing_column", name, column, file=file, present=", ".join(header))
+            for column in absent
+        ),
+    ]
+
+
+def conform(
+    contract: Contract,
+    name: str,
+    raw: pd.DataFrame,
+    *,
+    as_of: dt.date | None = None,
+    file: str = "",
+) -> tuple[pd.DataFrame, list[Fault]]:
+    """Convert `raw` to the contract's columns and dtypes and check every rule.
+
+    Args:
+        contract: the contract.
+        name: the table.
+        raw: (rows, columns), strings as read or values already typed.
+        as_of: the month; a date after it in a column that has an age is a fault.
+        file: the file's name, for the sentences.
+
+    Returns:
+        The rows without a fault: typed, sorted by entity, columns in the contract's order, of
+        exact duplicates the first one. And all faults; a fault of the file leaves the table as
+        it came. What is in neither was an exact duplicate.
+    """
+    columns = contract.delivered(name)
+    header = header_faults(contract, name, [str(column) for column in raw.columns], file)
+    if header:
+        return raw, header
+    if raw.empty:
+        return raw, [fault("no_rows", name, file=file)]
+    values = _by_own_names(raw, columns)
+    frame, broken = _converted(contract, values, columns)
+    unreadable = {
+        own: np.logical_or.reduce([m for (c, _), m in broken.items() if c == own])
+        for own, _ in broken
+    }
+    key = contract.entity.column
+    with ThreadPoolExecutor(1) as beside:  # sorting text does not hold the interpreter
+        sorting = beside.submit(frame[key].array.argsort)
+        broken |= _readable_that_break_rules(broken_rules(contract, name, frame, as_of), unreadable)
+    order = sorting.result()
+    extra, conflicting = _repeated_keys(key, frame, order, unreadable)
+    extra |= _repeated_headers(contract, name, raw)
+    if conflicting.any():
+        broken[key, "conflicting_key"] = conflicting
+    faults = [
+        _cell_fault(name, column, values[column], columns[column], code, mask & ~extra, file, as_of)
+        for (column, code), mask in broken.items()
+        if (mask & ~extra).any()
+    ]
+    return _sound(frame, order, np.logical_or.reduce([extra, *broken.values()])), faults
+
+
+def _label_may_come_later(contract: Contract, name: str) -> bool:
+    label = contract.label
+    return (
+        contract.wide
+        and name == label.table
+        and contract.tables[name].columns[label.column].nullable
+    )
+
+
+def _by_own_names(raw: pd.DataFrame, columns: Mapping[str, Column]) -> dict[str, pd.Series]:
+    """The contract's columns of a table under the contract's names, rows counted from 0; an
+    absent label is empty.
+    """
+    # Columns alone: a frame in between would move a million rows about.
+    absent = pd.Series(None, index=raw.index, dtype=object)
+    found = {
+        own: raw.get(spec.source or own, absent).copy(deep=False) for own, spec in columns.items()
+    }
+    for values in found.values():
+        values.index = pd.RangeIndex(len(raw))
+    return found
+
+
+def _converted(
+    contract: Contract, raw: Mapping[str, pd.Series], columns: Mapping[str, Column]
+) -> tuple[pd.DataFrame, Broken]:
+    typed = {}
+    broken = Broken()
+    for column, spec in columns.items():
+        typed[column], masks = convert(raw[column], spec.dtype, Writing.of(contract.files, spec))
+        broken |= {(column, code): mask for code, mask in masks.items()}
+    key = contract.entity.column
+    if raw[key].dtype.kind == "f":
+        for code in ("not_a_whole_number", "infinite"):
+            broken.pop((key, code), None)
+        broken |= {(key, code): mask for code, mask in _float_key_faults(raw[key]).items()}
+    if columns[key].dtype == "integer" and raw[key].dtype in (object, "string"):
+        text = raw[key].astype("string[pyarrow]")
+        for code, form in (
+            ("key_with_spaces", r"\s+\S*\s*|\S+\s+"),
+            ("key_with_leading_zeros", r"\s*[+-]?0+[0-9]+\s*"),
+        ):
+            mask = text.str.fullmatch(form).fillna(value=False).to_numpy(dtype=bool)
+            if mask.any():
+                broken[key, code] = mask
+    return pd.DataFrame(typed, copy=False), broken
+
+
+def _float_key_faults(key: pd.Series) -> Masks:
+    """Keys that a file holds as floating-point numbers: a fraction is not a key, and large ones
+    have lost digits.
+    """
+    numbers = key.to_numpy(dtype=float, na_value=np.nan)
+    fraction = ~np.isnan(numbers) & (np.isinf(numbers) | (np.trunc(numbers) != numbers))
+    lost = ~fraction & (
+        np.abs(numbers) >= (EXACT_FLOAT32 if key.dtype == np.float32 else EXACT_FLOAT)
+    )
+    found = {"key_with_fraction": fraction, "key_with_lost_digits": lost}
+    return {code: mask for code, mask in found.items() if mask.any()}
+
+
+def _readable_that_break_rules(broken: Broken, unreadable: Mapping[str, Mask]) -> Broken:
+    """Broken rules without the values that could not be read: they are not empty ones."""
+    found = {}
+    for (column, code), mask in broken.items():
+        if code in ("empty", "empty_key") and column in unreadable:
+            seen = mask & ~unreadable[column]
+        else:
+            seen = mask
+        if seen.any():
+            found[column, code] = seen
+    return found
+
+
+def _sound(frame: pd.DataFrame, order: Positions, faulty: Mask) -> pd.DataFrame:
+    """The rows that are not faulty, in order of their keys."""
+    sound = frame.take(order[~faulty[order]] if faulty.any() else order)
+    sound.index = pd.RangeIndex(len(sound))
+    return sound
+
+
+def _repeated_keys(
+    key: str, frame: pd.DataFrame, order: Positions, unreadable: Mapping[str, Mask]
+) -> tuple[Mask, Mask]:
+    """Rows that repeat an earlier one exactly, and all rows of a key whose rows differ; empty
+    keys are neither.
+    """
+    extra = np.zeros(len(frame), dtype=bool)
+    ordered = frame[key].array.take(order)  # neighbours are cheaper to compare than to hash
+    if not (ordered[1:] == ordered[:-1]).any():
+        return extra, extra
+    repeated = (frame[key].duplicated(keep=False) & frame[key].notna()).to_numpy()
+    readable = ~np.logical_or.reduce([np.zeros(len(frame), dtype=bool), *unreadable.values()])
+    candidates = frame[repeated & readable]
+    extra[candidates.index[candidates.duplicated()]] = True
+    left = frame.loc[repeated & ~extra, key]
+    conflicting = np.zeros(len(frame), dtype=bool)
+    conflicting[left.index[left.duplicated(keep=False)]] = True
+    return extra, conflicting
+
+
+def _repeated_headers(contract: Contract, name: str, raw: pd.DataFrame) -> Mask:
+    """Rows that repeat the header, as in files that were put one after the other: they are not
+    customers.
+    """
+    headers = [
+        spec.source or own
+        for own, spec in contract.delivered(name).items()
+        if (spec.source or own) in raw
+    ]
+    texts = {header: raw[header] for header in headers if raw[header].dtype in (object, "string")}
+    repeated = np.full(len(raw), len(texts) == len(headers))
+    for header, values in texts.items():
+        if repeated.any():
+            repeated &= (values == header).fillna(value=False).to_numpy(dtype=bool)
+    return repeated
+
+
+def _cell_fault(
+    table: str,
+    column: str,
+    raw: pd.Series,
+    spec: Column,
+    code: str,
+    mask: Mask,
+    file: str,
+    as_of: dt.date | None,
+) -> Fault:
+    positions = np.flatnonzero(mask)
+    if code in ("empty", "empty_key"):
+        seen = []
+    else:
+        seen = [str(value) for value in raw.iloc[positions[:3]].tolist()]
+    details: dict[str, object] = {"as_of": as_of, "bound": bounds(spec).get(code, "")}
+    details["values"] = ", ".join(spec.values or ())
+    details["form"] = spec.date_format or "2024-01-31"
+    if code == "excel_date":
+        details |= {"first": seen[0], "date": excel_day(seen[0])}
+    return fault(
+        code,
+        table,
+        spec.source or column,
+        file=file,
+        positions=positions,
+        examples=seen,
+        **details,
+    )

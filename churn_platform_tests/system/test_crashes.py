@@ -1,0 +1,309 @@
+"""Killed at any durable operation of any command, the same command again leaves exactly what one run would have.
+
+Every command is run once to count its points (each rename, unlink, fsync, commit ..., half way through a line of the
+ledger), then killed at each of them in a fork of this process. `CHURN_CRASH_POINTS=all` dies at every point of every
+command; by default those of a move of production are exhausted and the others sampled evenly.
+"""
+
+import contextlib
+import datetime as dt
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from churn_platform.base.errors import UsageError
+from churn_platform.lake.records import KINDS
+from churn_platform.ledger.acts import version_of
+from churn_platform.ledger.production_changes import DONE, open_intent
+from churn_platform.loop.progress import Progress
+from churn_platform.maintenance.backup import back_up, copy_checked, opened, restore
+from churn_platform.maintenance.erasing import forget
+from churn_platform.maintenance.repair import repair
+from churn_platform.promotion.approving import approve, reject
+from churn_platform.promotion.deciding import carry_out, decide_candidate
+from churn_platform.promotion.promoting import production_candidate
+from churn_platform.promotion.rolling_back import roll_back, unblock
+from churn_platform.services import Services
+from churn_platform.training.registry import PRODUCTION
+from churn_platform_tests.loop_steps import run, train
+from churn_platform_tests.small_business import (
+    FEBRUARY,
+    JANUARY,
+    copied,
+    deliver,
+    make_home,
+    monthly,
+    open_home,
+    with_policy,
+)
+from churn_platform_tests.system.crash_points import Command, points_of, survived
+from churn_platform_tests.system.trusted_home import flip
+
+pytestmark = pytest.mark.slow
+SAMPLE = 5
+EXHAUSTED = ("promote", "rollback", "approve", "unblock", "backup")
+KEY = "m00004"
+NOISE = {"promotion intent", "promotion void", "rollback intent", "rollback void", "recovery"}
+"""Acts of which a kill leaves one more; each of the others is done once."""
+
+
+def sound(home: Services) -> None:
+    """What holds at every instant, between a kill and the next command too: one production version, and it serves."""
+    pointer = home.releases.pointer()
+    assert pointer is not None
+    assert production_candidate(home).version == pointer.version
+    assert home.ledger.verify(pointer.ledger_head) is None
+    Progress(home).next_step()
+    for month in home.lake.months():
+        home.lake.tables(month)
+    for kind in KINDS:
+        for month in home.records.months(kind):
+            home.records.read(kind, month)
+    for month in home.records.months("training_dataset"):
+        if (
+            home.records.path("training_dataset", month, ".parquet").exists()
+            and not home.folder.joinpath("forgetting").exists()
+        ):
+            home.training_datasets.load(month)
+
+
+def story(home: Services) -> dict[str, Any]:
+    """What a home has come to, without what a kill may leave behind: version numbers, times, recoveries."""
+    sound(home)
+    pointer, receipts = home.releases.pointer(), home.ledger.receipts()
+    moved = [receipt for receipt in receipts if receipt.act in DONE]
+    assert home.registry.alias(PRODUCTION) == pointer.version == version_of(moved[-1].after)
+    assert open_intent(receipts) is None
+    assert Progress(home).next_step() is None
+    for version in home.releases.versions():
+        home.releases.verify(version)
+    return {
+        "production": production_candidate(home).digest,
+        "registered": sorted(
+            home.registry.load(version).digest for version in home.registry.versions()
+        ),
+        "released": sorted(
+            home.releases.manifest(version).candidate_digest for version in home.releases.versions()
+        ),
+        "lake": {
+            str(m): [home.lake.digest(m), len(home.lake.deliveries(m))] for m in home.lake.months()
+        },
+        "records": {
+            f"{kind} {m}": _record(home, kind, m)
+            for kind in KINDS
+            for m in home.records.months(kind)
+        },
+        "decisions": [
+            [d["as_of"], d["decision"], d["candidate_digest"]] for d in home.records.decisions()
+        ],
+        "acts": dict(Counter(receipt.act for receipt in receipts if receipt.act not in NOISE)),
+        "rows of the forgotten": sum(
+            KEY in set(home.lake.tables(m)["members"]["member"]) for m in home.lake.months()
+        ),
+        "left": sorted(path.name for path in home.folder.iterdir() if path.name in ("forgetting",)),
+        "left beside": sorted(
+            path.name for path in home.folder.parent.glob(f".{home.folder.name}.*")
+        ),
+    }
+
+
+def _record(home: Services, kind: str, month: dt.date) -> list[Any]:
+    record = home.records.read(kind, month) or {}
+    return [
+        record.get(name) for name in ("snapshot", "inputs", "digest", "customers", "stand_down")
+    ]
+
+
+def again(home: Services) -> None:
+    run(home)
+
+
+def forgotten(home: Services) -> object:
+    return forget(home, KEY, "ann", "asked")
+
+
+def rolled_back(home: Services) -> object:
+    return roll_back(home, "ann", "it promised too much", to=1)
+
+
+def approved(home: Services) -> object:
+    return approve(home, 2, "ann", "it is the better one")
+
+
+def rejected(home: Services) -> object:
+    return reject(home, 2, "ann", "not before the campaign")
+
+
+def unblocked(home: Services) -> object:
+    return unblock(home, 2, "ann", "it was the data")
+
+
+def archive_of(home: Services) -> Path:
+    return home.folder.with_name(f"{home.folder.name}.zip")
+
+
+def backed_up(home: Services) -> object:
+    return back_up(home, archive_of(home))
+
+
+def backed_up_again(home: Services) -> None:
+    """Until the archive is whole nothing has its name; then every byte in it is as recorded."""
+    if not archive_of(home).exists():
+        backed_up(home)
+    with opened(archive_of(home)) as (archive, said):
+        for name in said.files:
+            copy_checked(archive, said, name, None)
+
+
+def damaged(home: Services) -> None:
+    """A bit of the release in production, the alias, a record and the pointer are wrong, a half-written file lies there."""
+    flip(home.releases.folder / "2" / "model.skops")
+    home.registry.set_alias(PRODUCTION, 1)
+    home.records.path("performance", JANUARY, ".json").write_bytes(b"{")
+    home.releases.pointer_file.write_bytes(b"{")
+    (home.folder / "lake" / ".half.tmp").write_bytes(b"")
+
+
+def unless_nowhere(home: Services) -> None:
+    """A restore that was cut off has put nothing in its place."""
+    if any(home.folder.iterdir()):
+        sound(home)
+
+
+def chained(home: Services) -> None:
+    """A home under repair: what is whole of it is the ledger."""
+    assert home.ledger.verify() is None
+
+
+BETWEEN = {"restore": unless_nowhere, "repair": chained}
+"""What holds between a kill and the next command, where that is less than `sound`."""
+
+
+def again_unless_done(act: Any) -> Any:
+    """The command again, which may say that the first one was completed."""
+
+    def once_more(home: Services) -> None:
+        with contextlib.suppress(UsageError):
+            act(home)
+        run(home)
+
+    return once_more
+
+
+def waiting(home: Services) -> None:
+    """February's candidate passes, and waits for a person's word."""
+    home = with_policy(home, mode="approval")
+    decide_candidate(home, FEBRUARY, "performance")
+    carry_out(home)
+
+
+@pytest.fixture(scope="module")
+def commands(january, tmp_path_factory):
+    """Each command with the home it starts from: the loop's steps one after the other through February."""
+    folder = tmp_path_factory.mktemp("stages")
+    files = make_home(folder / "files")
+    deliver(files, FEBRUARY)
+    (files.drops / str(FEBRUARY)).rename(folder / "february")
+    stages: dict[str, Services] = {"ingest": copied(january, folder / "ingest")}
+
+    def stage(name: str, before: str, act: Any) -> None:
+        stages[name] = copied(stages[before], folder / name)
+        act(open_home(stages[name].folder))
+
+    stage("monthly", "ingest", lambda home: home.ingestion.accept(folder / "february", FEBRUARY))
+    stage("train", "monthly", lambda home: monthly(home, FEBRUARY))
+    stage("decide", "train", lambda home: train(home, FEBRUARY))
+    stage("promote", "decide", lambda home: decide_candidate(home, FEBRUARY, "performance"))
+    stage("forget", "promote", run)
+    stages["rollback"] = stages["forget"]
+    stage("approve", "decide", waiting)
+    stages["reject"] = stages["approve"]
+    stage("unblock", "rollback", rolled_back)
+    run(open_home(stages["unblock"].folder))
+    stages["backup"] = stages["rollback"]
+    stage("repair", "rollback", damaged)
+    back_up(stages["rollback"], folder / "home.zip")
+    stages["restore"] = open_home(folder / "nowhere")
+    stages["restore"].folder.mkdir()
+    acts = {
+        "monthly": lambda home: monthly(home, FEBRUARY),
+        "train": lambda home: train(home, FEBRUARY),
+        "decide": lambda home: decide_candidate(home, FEBRUARY, "performance"),
+        "promote": carry_out,
+    }
+    made = {name: Command(name, stages[name], act, again) for name, act in acts.items()}
+    made["ingest"] = Command(
+        "ingest",
+        stages["ingest"],
+        lambda h: h.ingestion.accept(folder / "february", FEBRUARY),
+        lambda h: (h.ingestion.accept(folder / "february", FEBRUARY), run(h)),
+    )
+    made["backup"] = Command("backup", stages["backup"], backed_up, backed_up_again)
+    made["repair"] = Command(
+        "repair", stages["repair"], repair, lambda home: (repair(home), run(home))
+    )
+
+    def restored(home: Services) -> object:
+        return restore(folder / "home.zip", home)
+
+    once = {
+        "forget": forgotten, "rollback": rolled_back, "approve": approved, "reject": rejected, "unblock": unblocked,
+        "restore": restored,
+    }  # fmt: skip
+    made |= {
+        name: Command(name, stages[name], act, again_unless_done(act)) for name, act in once.items()
+    }
+    return made
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["ingest", "monthly", "train", "decide", "promote", "approve", "reject", "rollback", "unblock", "forget", "backup",
+     "restore", "repair"],
+)  # fmt: skip
+def test_killed_at_any_point_the_same_again_comes_to_the_same(commands, tmp_path, name):
+    command = commands[name]
+    passed = points_of(command, tmp_path)
+    every = os.environ.get("CHURN_CRASH_POINTS") == "all" or name in EXHAUSTED
+    step = 1 if every else max(1, -(-len(passed) // SAMPLE))
+    points = list(range(0, len(passed), step))
+    undisturbed = copied(command.start, tmp_path / "undisturbed")
+    command.act(open_home(undisturbed.folder))
+    run(open_home(undisturbed.folder))
+    wanted = story(open_home(undisturbed.folder))
+    wrong = {
+        f"{point} {passed[point]}": found
+        if isinstance(found, str)
+        else {k: (found[k], wanted[k]) for k in wanted if found[k] != wanted[k]}
+        for point, found in survived(command, points, tmp_path, BETWEEN.get(name, sound), story)
+        if found != wanted
+    }
+    print(f"{name}: died at {len(points)} of {len(passed)} points")
+    assert wrong == {}
+
+
+def test_killed_while_mlflows_store_is_made_the_same_again_makes_it(tmp_path):
+    """MLflow migrates an empty file in dozens of commits; a store that was cut off within them is broken for ever."""
+
+    def prepare(home: Services) -> None:
+        home.registry.prepare()
+
+    def nothing_or_all(home: Services) -> None:
+        assert home.registry.alias(PRODUCTION) is None
+
+    def made(home: Services) -> list[Any]:
+        client = home.registry._client()
+        left = sorted(path.name for path in home.folder.glob(".*"))
+        return [
+            [one.name for one in client.search_experiments()],
+            len(client.search_registered_models()),
+            left,
+        ]
+
+    command = Command("init", make_home(tmp_path / "start"), prepare, prepare)
+    count = len(points_of(command, tmp_path))
+    for _, found in survived(command, [count // 2, count - 4], tmp_path, nothing_or_all, made):
+        assert found == [["gym_churn", "Default"], 1, []]

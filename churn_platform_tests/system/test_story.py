@@ -1,0 +1,152 @@
+"""The story of a demo: whose figures stand in which row, and the words of every kind of month."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from churn_platform.cli.show import show_story
+from churn_platform.cli.story import story
+from churn_platform_tests.small_business import make_home
+
+JANUARY, FEBRUARY, MARCH = "2024-01-31", "2024-02-29", "2024-03-31"
+PLAIN = {
+    "what_changed": "nothing", "deliveries": [], "refused": None, "drift_share": 0.0, "in_production": 1,
+    "realised_auc": 0.8, "first_auc": 0.8, "best_auc": 0.82, "decision": "kept", "version": None,
+    "candidate_auc": None, "production_auc": None, "forward_auc": None, "why": "no retraining asked for", "asked": None,
+}  # fmt: skip
+
+
+def row(month, **changes):
+    return {"month": month, **PLAIN, **changes}
+
+
+def shown(*rows, truth=None):
+    out = io.StringIO()
+    show_story(Console(file=out, width=200, highlight=False), list(rows), truth)
+    return out.getvalue()
+
+
+def decision(month, version, outcome="promoted"):
+    return {
+        "as_of": month, "candidate_version": version, "decision": outcome, "candidate_auc": 0.81,
+        "production_auc": 0.7, "forward_auc": None, "reason": f"about version {version}",
+    }  # fmt: skip
+
+
+def measured(month, version, auc):
+    return {"as_of": month, "version": version, "metrics": {"auc": auc}}
+
+
+@pytest.fixture
+def home(tmp_path):
+    return make_home(tmp_path / "home")
+
+
+def test_each_month_shows_the_model_that_was_in_production_when_it_came_and_the_first_one(home):
+    found = {
+        "months": [JANUARY, FEBRUARY, MARCH],
+        "decisions": [decision(JANUARY, 1), decision(FEBRUARY, 3), decision(MARCH, 4, "refused")],
+        "performance": [
+            measured(JANUARY, 1, 0.9), measured(FEBRUARY, 1, 0.6), measured(FEBRUARY, 3, 0.9),
+            measured(MARCH, 1, 0.5), measured(MARCH, 3, 0.79), {"as_of": MARCH, "version": 3, "metrics": None},
+        ],
+    }  # fmt: skip
+    january, february, march = story(home, found, None, {})
+    assert [one["in_production"] for one in (january, february, march)] == [None, 1, 3]
+    assert (january["realised_auc"], january["first_auc"]) == (None, None)
+    assert (february["realised_auc"], february["first_auc"]) == (0.6, 0.6)
+    assert (march["realised_auc"], march["first_auc"]) == (0.79, 0.5)
+    assert (march["decision"], march["version"], march["why"]) == ("refused", 4, "about version 4")
+    assert [one["best_auc"] for one in (january, february, march)] == [None] * 3
+
+
+def test_a_month_that_was_refused_has_a_row_although_nothing_of_it_was_published(home):
+    truth = {
+        "months": [{"as_of": JANUARY, "best_auc": 0.8, "what_changed": "nothing"}],
+        "deliveries": [
+            {"folder": JANUARY, "as_of": JANUARY, "note": "people lacks the column town"}
+        ],
+    }
+    found = {"months": [], "decisions": [], "performance": []}
+    [january] = story(home, found, truth, {JANUARY: "people: the column town is missing."})
+    assert (january["decision"], january["refused"]) == (
+        "no month",
+        "people: the column town is missing.",
+    )
+    assert january["deliveries"] == ["people lacks the column town"]
+    said = shown(january)
+    assert f"{JANUARY}  The files: people lacks the column town." in said
+    assert "Refused: people: the column town is missing." in said
+    [line] = [
+        line for line in said.splitlines() if line.startswith(f"{JANUARY}  ") and "0.800" in line
+    ]
+    assert line.rstrip().endswith("refused the drop")
+
+
+def test_corrections_and_requests_come_from_the_ledger(home):
+    home.ledger.write(
+        actor="a",
+        act="drop corrected",
+        subject=JANUARY,
+        reason="Correction of people.",
+        evidence={},
+    )
+    home.ledger.write(
+        actor="a", act="retraining requested", subject=JANUARY, reason="It fell.", evidence={}
+    )
+    home.ledger.write(
+        actor="a", act="retraining requested", subject=MARCH, reason="Not this month.", evidence={}
+    )
+    [january] = story(home, {"months": [JANUARY], "decisions": [], "performance": []}, None, {})
+    assert (january["deliveries"], january["asked"]) == (["Correction of people."], "It fell.")
+
+
+def test_the_words_of_what_the_loop_did():
+    said = shown(
+        row(JANUARY, in_production=None, realised_auc=None, first_auc=None),
+        row(FEBRUARY),
+        row(MARCH, decision="refused", version=2, why="It may be noise.", asked="Drift share 14%."),
+    )
+    table = said.partition("Why")[0]
+    assert "no model yet" in table
+    assert "kept version 1" in table
+    assert "refused version 2, kept version 1" in table
+    assert f"{MARCH}  The loop saw: Drift share 14%." in said
+    assert "            Refused: It may be noise." in said
+
+
+def test_the_repair_of_a_refused_drop_is_told():
+    assert "refused the drop, took in its repair" in shown(row(MARCH, refused="No column."))
+
+
+def test_the_end_compares_the_last_measured_month_with_and_without_the_loop():
+    rows = [row(FEBRUARY), row(MARCH, realised_auc=0.81, first_auc=0.53)]
+    assert shown(*rows).endswith(
+        f"In {MARCH} the model in production is worth 0.810, where 0.820 is possible. Without the loop the first model "
+        "would still serve, worth 0.530.\n"
+    )
+    assert "It is still the first one: nothing better came." in shown(row(FEBRUARY))
+    replaced = row(
+        MARCH,
+        realised_auc=0.49,
+        decision="promoted",
+        version=2,
+        candidate_auc=0.65,
+        why="It is better.",
+    )
+    assert shown(row(FEBRUARY), replaced).endswith(
+        f"In {MARCH} the model in production had come to be worth 0.490, where 0.820 is possible: version 2 replaced it, "
+        "worth 0.650 on customers neither had seen.\n"
+    )
+    late = row(MARCH, realised_auc=None, first_auc=None)
+    assert f"In {FEBRUARY} the model" in shown(row(FEBRUARY), late)
+    assert "No month has come yet" in shown(late)
+    assert ", where" not in shown(row(FEBRUARY, best_auc=None)).splitlines()[-1]
+
+
+def test_a_simulation_is_introduced_by_what_happens_and_what_the_loop_should_do():
+    said = shown(
+        row(FEBRUARY), truth={"scenario": "quiet", "summary": "nothing", "loop_should": "keep calm"}
+    )
+    assert said.startswith("quiet: nothing.\nThe loop should keep calm.\n")
