@@ -23,6 +23,8 @@ from churn_platform.maintenance.dagster_config import write_configuration
 from churn_platform.training.releases import Releases
 
 if TYPE_CHECKING:
+    from churn_platform.alerting.alerts import Alerts
+    from churn_platform.alerting.metrics import HomeMetrics
     from churn_platform.features.feature_store import FeatureStore
     from churn_platform.features.training_datasets import TrainingDatasets
     from churn_platform.serving.bento_build import Bundles
@@ -122,6 +124,30 @@ class Services(Home):
         from churn_platform.serving.bento_build import Bundles
 
         return Bundles(self, self.contract, self.contract_path, self.releases, self.ledger)
+
+    @cached_property
+    def alerts(self) -> "Alerts":
+        """The alerts to send."""
+        from churn_platform.alerting.alerts import Alerts
+
+        return Alerts(self, lambda: self.contract.name, self.ledger, self.records)
+
+    @cached_property
+    def metrics(self) -> "HomeMetrics":
+        """What the exporter serves."""
+        from churn_platform.alerting.metrics import HomeMetrics
+        from churn_platform.audit.verifying import verify_home
+
+        return HomeMetrics(
+            now=self.now,
+            contract=self.contract,
+            lake=self.lake,
+            records=self.records,
+            releases=self.releases,
+            ledger=self.ledger,
+            alerts=self.alerts,
+            verify_home=lambda: verify_home(self),
+        )
 
     def create(self) -> None:
         """Make the folders, the Dagster configuration and the note of the layout; what exists

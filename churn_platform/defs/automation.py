@@ -5,7 +5,6 @@ Every one asks the same pure rule what comes next.
 
 import dagster as dg
 
-from churn_platform.alerting.alerting import Alerter
 from churn_platform.defs.features import feature_views, training_dataset
 from churn_platform.defs.ingestion import snapshot
 from churn_platform.defs.monitoring import drift_report, performance
@@ -108,7 +107,7 @@ def alert_sensor(home: HomeResource) -> dg.SkipReason:
     opened = home.open()
     if not opened.settings.alerts_wanted:
         return dg.SkipReason("No receiver is set (CHURN_ALERT_URLS).")
-    done = Alerter(opened).send()
+    done = opened.alerts.send()
     return dg.SkipReason(" ".join([f"{done.sent} sent.", *done.problems]))
 
 
@@ -175,7 +174,7 @@ def _answer(
     if failed >= opened.contract.policy.retraining.max_attempts:
         what = f"{step.kind} of {step.as_of}"
         times = f"failed {failed} times"
-        Alerter(opened).gave_up(
+        opened.alerts.gave_up(
             f"the {what}", step.key, f"It {times} and is not tried again by itself. {MEND}"
         )
         return dg.SensorResult(skip_reason=f"The {what} {times}: look at its last run.")
@@ -187,7 +186,7 @@ def _answer(
         return dg.SensorResult(skip_reason=said)
     away = _away(opened, step)
     if step.kind in SERVERS:
-        Alerter(opened).seen(
+        opened.alerts.seen(
             SERVERS[step.kind], up=away is None, sentence=away or f"The {step.kind} continues."
         )
     if away is not None:

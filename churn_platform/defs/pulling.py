@@ -4,7 +4,6 @@ like any other.
 
 import dagster as dg
 
-from churn_platform.alerting.alerting import Alerter
 from churn_platform.base.errors import ChurnError, DropRefused
 from churn_platform.defs.resources import HomeResource
 from churn_platform.ingestion.database_source import due_pull
@@ -33,9 +32,9 @@ def pull_month(context: dg.OpExecutionContext, config: PullConfig, home: HomeRes
     except DropRefused as refusal:
         raise dg.Failure(description=str(refusal), allow_retries=False) from None
     except ChurnError as error:
-        Alerter(opened).seen(DATABASE, up=False, sentence=str(error))
+        opened.alerts.seen(DATABASE, up=False, sentence=str(error))
         raise dg.Failure(description=str(error)) from None
-    Alerter(opened).seen(DATABASE, up=True, sentence=f"The drop of {config.as_of} was accepted.")
+    opened.alerts.seen(DATABASE, up=True, sentence=f"The drop of {config.as_of} was accepted.")
     context.log.info("The drop of %s is in %s.", config.as_of, target)
 
 

@@ -9,7 +9,6 @@ import dagster as dg
 from dagster._core.instance.ref import InstanceRef
 from dagster._utils.error import SerializableErrorInfo
 
-from churn_platform.alerting.alerting import Alerter
 from churn_platform.base import errors
 from churn_platform.base.errors import ChurnError
 from churn_platform.base.library_errors import one_line
@@ -73,7 +72,7 @@ def run_due(
     home.create()
     with home.exclusive("`churn run`"), _instance(home) as instance:
         _close_dead(instance)
-        Alerter(home).begin()
+        home.alerts.begin()
         recover(home)
         finish_forgetting(home)
         finish_move(home)
@@ -84,7 +83,7 @@ def run_due(
             try:
                 ran = Ran(step, run_step(home, step, instance, on_asset))
             finally:
-                Alerter(home).send()
+                home.alerts.send()
             yield ran
 
 

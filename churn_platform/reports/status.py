@@ -4,7 +4,6 @@ import datetime as dt
 from dataclasses import asdict
 from typing import Any
 
-from churn_platform.alerting.alerting import Alerter
 from churn_platform.base.digests import digest_of
 from churn_platform.base.errors import ChurnError, ContractError, UsageError
 from churn_platform.lake.deliveries import quarantined_sentence
@@ -83,7 +82,7 @@ def alerts(home: Services) -> list[dict[str, Any]]:
     explains why none is.
     """
     try:
-        return Alerter(home).waiting()
+        return home.alerts.waiting()
     except ChurnError as error:
         return [
             {

@@ -14,11 +14,12 @@ import sys
 import time
 
 import pytest
+import typer
 import yaml
 
 from churn_platform.alerting.dagster_ui import free_port
 from churn_platform.base.errors import DataError
-from churn_platform.cli.app import main
+from churn_platform.cli.app import app, main
 from churn_platform.contract.reading import default_contract_path
 from churn_platform.ingestion.drop import find_drops
 from churn_platform.promotion.criteria import CRITERIA
@@ -31,6 +32,7 @@ from churn_platform_tests.small_business import (
     month_tables,
     open_home,
 )
+from churn_platform_tests.test_docs import commands
 
 READING = [
     ("status",),
@@ -229,6 +231,21 @@ def test_the_ui_on_a_taken_port_names_it_and_the_way_out(churn, environ, tmp_pat
     assert wrong(found, ports[remedy], remedy) == "PORT_TAKEN"
 
 
+# Help
+
+
+@pytest.mark.parametrize("name", sorted(commands()))
+def test_every_command_and_option_is_explained_in_a_phrase_of_at_most_80_characters(name):
+    command = typer.main.get_command(app)
+    for part in name.split():
+        command = command.commands[part]
+    for text in (command.help, *(parameter.help for parameter in command.params)):
+        phrase = " ".join(text.split())
+        assert len(phrase) <= 80
+        assert phrase[0].isupper()
+        assert phrase.split()[0] not in {"A", "An", "The", "Only", "What", "Who", "Why", "Whether"}
+
+
 # Errors: exit code 1 and a sentence that says what to do
 
 
@@ -240,7 +257,7 @@ def failed(found: tuple[int, str, str], *facts: object) -> str:
     code, out, err = found
     progress, _, said = err.partition("churn: ")
     assert (code, out) == (1, "")
-    assert progress == "" or progress.startswith("Looking at what is due ...\n")
+    assert progress == "" or progress.startswith("Checking what is due ...\n")
     return code_of(said, facts)
 
 
@@ -612,7 +629,6 @@ def test_verify_ends_with_one_and_words_of_its_own_while_mlflow_is_away(churn, j
     code, out, err = churn("verify", home=january)
     assert (code, err) == (1, "")
     assert "unseen not verified: MLflow at http://127.0.0.1:" in " ".join(out.split())
-    assert "What could be looked at holds" in out
     assert "broken" not in out.lower()
 
 
@@ -765,7 +781,7 @@ def test_reading_changes_nothing(answer, january_copy):
 def test_what_the_api_answered_is_told_with_its_worth():
     from rich.console import Console
 
-    from churn_platform.cli.show import show_status
+    from churn_platform.cli.status import show_status
 
     console = Console(width=200, record=True)
     found = {
@@ -785,7 +801,7 @@ def test_what_the_api_answered_is_told_with_its_worth():
     show_status(console, found | {"answered": [one | {"metrics": {"auc": 0.8125}}, unknown]})
     said = console.export_text()
     assert (
-        "version 2 to 1,500 customers of 2024-01-31: AUC 0.812 on 371 matured labels, 0.31 from what it learnt"
+        "version 2 to 1,500 customers of 2024-01-31: AUC 0.812 on 371 matured labels, 0.31 away from its training data"
         in said
     )
     assert "version 2 to 1,500 customers of 2024-01-31: Nothing is known.\n" in said
@@ -793,7 +809,7 @@ def test_what_the_api_answered_is_told_with_its_worth():
 
 def test_a_single_month_is_told_as_one(capsys):
     from churn_platform.cli.base import make_console
-    from churn_platform.cli.show import show_status
+    from churn_platform.cli.status import show_status
 
     found = {
         "contract": "gym",

@@ -52,7 +52,7 @@ def test_a_draft_is_told_on_one_screen_with_what_to_type_next(churn, phone, tmp_
     assert (code, err) == (0, "")
     for said in (
         f"Drafted {home}/contract.yaml", "Entity   customer_id", "Label    customer_base.Churned",
-        "status_code", "alone predicts churn, AUC 1.00", '6 places to look at are marked "# confirm"',
+        "status_code", "alone predicts churn, AUC 1.00", '6 places marked "# confirm"',
         f"churn ingest {phone / MONTH.isoformat()} --as-of {MONTH} --home '{home}'",
         f"churn contract check {phone / MONTH.isoformat()} --home '{home}'", f"churn run --home '{home}'",
     ):  # fmt: skip
@@ -202,7 +202,7 @@ def test_a_contracts_faults_are_lines_with_file_and_line_and_exit_code_1(churn, 
     assert [line.split()[0] for line in out.splitlines()[1:3]] == ["fail", "fail"]
     number = 1 + next(n for n, line in enumerate(broken.splitlines()) if "dtype: bool" in line)
     assert f"gym.yaml:{number}: tables.members.columns.has_app.dtype" in out
-    assert out.endswith("2 faults: it would be refused.\n")
+    assert out.splitlines()[-1].startswith("2 faults")
 
 
 def test_a_drop_is_checked_line_by_line_and_a_fault_is_exit_code_1(churn, gym, tmp_path):
@@ -212,7 +212,7 @@ def test_a_drop_is_checked_line_by_line_and_a_fault_is_exit_code_1(churn, gym, t
     assert any(line.split()[:3] == ["ok", "members.plan", "category"] for line in out.splitlines())
     (gym / "members.csv").unlink()
     code, out, _ = churn(*arguments)
-    assert (code, out.splitlines()[-1]) == (1, "1 fault: it would be refused.")
+    assert (code, out.splitlines()[-1].split(":")[0]) == (1, "1 fault")
     code, out, err = churn(*arguments, "--json")
     found = json.loads(out)
     assert (code, err, found["ok"]) == (1, "", False)

@@ -5,7 +5,6 @@ import datetime as dt
 import dagster as dg
 import pytest
 
-from churn_platform.alerting.alerting import Alerter
 from churn_platform.definitions import defs
 from churn_platform.defs.pulling import pull_schedule
 from churn_platform.defs.resources import HomeResource
@@ -88,7 +87,7 @@ def test_a_month_that_could_not_be_read_is_told_once_and_tried_the_next_morning(
 ):
     with receiving() as receiver:
         monkeypatch.setenv("CHURN_ALERT_URLS", receiver.url)
-        alerter = Alerter(open_home(home.folder, alert_urls=receiver.url))
+        alerter = open_home(home.folder, alert_urls=receiver.url).alerts
         alerter.begin()
         monkeypatch.setenv("CRM_URL", "sqlite:////nowhere/crm.db")
         keys = set()

@@ -4,9 +4,8 @@ import pytest
 import yaml
 
 from bento.told import Told
-from churn_platform.alerting.alerting import items
 from churn_platform.base.files import read_json, write_json
-from churn_platform.cli.show import show_status
+from churn_platform.cli.status import show_status
 from churn_platform.lake.window import LabelCount
 from churn_platform.loop.training_requests import record_refused_training
 from churn_platform.monitoring.monitoring import evaluate_versions
@@ -77,7 +76,7 @@ def test_alerts_status_terminal_and_server_show_the_same_warnings(home, capsys):
 
     before = home.ledger.head().sequence
     record_warnings(home, FEBRUARY)
-    told = [item.message for item in items(home, before, []) if item.message is not None]
+    told = [item.message for item in home.alerts.items(before, []) if item.message is not None]
     assert [message.title for message in told] == ["gym: warnings of 2024-02-29"]
     found = status(open_home(home.folder))["warnings"]
     assert codes(found) == {"LABELS_UNLIKE_BEFORE"}

@@ -11,7 +11,7 @@ import dagster as dg
 import pytest
 
 from churn_platform.cli.app import main
-from churn_platform.cli.simulate import read_truth
+from churn_platform.cli.demo import read_truth
 from churn_platform.services import Services
 from churn_platform_tests.small_business import JANUARY, deliver, make_home, open_home
 

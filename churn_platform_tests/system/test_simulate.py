@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from churn_platform.base.errors import UsageError
-from churn_platform.cli.simulate import read_truth, write_simulation
+from churn_platform.cli.demo import read_truth, write_simulation
 from churn_platform.contract.reading import default_contract_path, read_contract
 from churn_platform.ingestion.drop import find_drops, open_drop
 from churn_platform.ingestion.validation import validate
