@@ -11,7 +11,7 @@ from churn_platform.base.digests import canonical_json, digest_of
 from churn_platform.base.errors import ContractError
 from churn_platform.contract.model import Contract
 from churn_platform.features.training_dataset import TrainingDataset
-from churn_platform.ledger.states import changes
+from churn_platform.ledger.policy_changes import changes
 from churn_platform.training.candidate import Candidate, candidate_digest
 from churn_platform.training.model import Recipe
 
@@ -142,15 +142,17 @@ def compare(
         again: what was fitted on the dataset.
         released: the version as its release holds it; None where it has none.
     """
-    then = recorded.passport
-    identity = candidate_digest(dataset, Recipe.of(contract), str(then["code_digest"]))
+    then = recorded.card
+    identity = candidate_digest(dataset, Recipe.of(contract), then.code_digest)
     yield Compared("version (data, months, recipe)", recorded.digest, identity)
     for name in ("training_rows", "training_churners", "threshold"):
-        yield Compared(name.replace("_", " "), str(then[name]), str(again.passport[name]))
+        yield Compared(
+            name.replace("_", " "), str(getattr(then, name)), str(getattr(again.card, name))
+        )
     yield Compared(
         "metrics on the holdout",
-        digest_of(then["metrics"]),
-        digest_of(again.passport["metrics"]),
+        digest_of(then.metrics),
+        digest_of(again.card.metrics),
     )
     entities = (_bytes_digest(candidate.training_entities) for candidate in (recorded, again))
     yield Compared("training customers", *entities)

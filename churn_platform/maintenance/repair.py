@@ -15,13 +15,13 @@ from churn_platform.base.digests import digest_of
 from churn_platform.base.errors import ChurnError, IntegrityError, UsageError
 from churn_platform.base.files import read_json, replacing, sha256_file
 from churn_platform.base.library_errors import sentence_of
-from churn_platform.features.training_data import load_training_dataset
 from churn_platform.ingestion.delivered_file import suffix_of
 from churn_platform.ingestion.drop import INCOMING
 from churn_platform.lake.records import KINDS
-from churn_platform.ledger.acts import PromotionDone, Recovered, ReleasePublished, version_of
+from churn_platform.ledger.acts import Recovered
 from churn_platform.ledger.erasures import current
-from churn_platform.ledger.production_changes import DONE, done_of, promotions
+from churn_platform.ledger.state import done_of
+from churn_platform.ledger.version_acts import PromotionDone, ReleasePublished
 from churn_platform.maintenance import erasing as forgetting
 from churn_platform.maintenance import mlflow_move
 from churn_platform.promotion.promoting import lost_version, recover, restore_alias
@@ -29,9 +29,9 @@ from churn_platform.promotion.publishing import publish
 from churn_platform.services import Services
 from churn_platform.training import release
 from churn_platform.training.candidate import candidate_of
+from churn_platform.training.model import serving_files
 from churn_platform.training.registry import PRODUCTION
 from churn_platform.training.release import Manifest
-from churn_platform.training.serving_form import serving_files
 
 
 def rebuild(home: Services, version: int) -> tuple[str, dict[str, str]]:
@@ -62,7 +62,7 @@ def rebuild_pointer(home: Services) -> str:
     Raises:
         IntegrityError: no move was done, or its release is not complete.
     """
-    done = [receipt for receipt in home.ledger.receipts() if receipt.act in DONE]
+    done = home.ledger.state().changes
     if not done:
         raise IntegrityError(
             f"{home.releases.pointer_file} cannot be read, and the ledger knows no promotion."
@@ -127,11 +127,9 @@ def _again(
 ) -> tuple[str, dict[str, str]]:
     """Publish the version again, where receipts say what it was."""
     receipts = home.ledger.receipts()
-    said = next(
-        (r for r in receipts if r.act == "release published" and r.subject == f"version {version}"),
-        None,
-    )
-    promoted = promotions(receipts).get(version)
+    state = home.ledger.state()
+    said = state.published.get(version)
+    promoted = state.promotions.get(version)
     if said is None or promoted is None:
         raise IntegrityError(
             f"Release {version} has no valid manifest, and no receipt records its files."
@@ -224,7 +222,7 @@ def _pointer(home: Services) -> Iterator[Repair]:
         return
     if home.releases.pointer_file.exists():
         return
-    if any(receipt.act in DONE for receipt in home.ledger.receipts()):
+    if home.ledger.state().changes:
         said = rebuild_pointer(home)
         _receipt(home, "pointer", f"{said} It was gone.")
         yield Repair("pointer", done=True, says=said)
@@ -232,10 +230,7 @@ def _pointer(home: Services) -> Iterator[Repair]:
 
 def _releases(home: Services) -> Iterator[Repair]:
     """Production first, and each for itself: one that cannot be repaired stops no other."""
-    published = {
-        version_of(receipt.subject) for receipt in home.ledger.receipts("release published")
-    }
-    versions = {*home.releases.versions(), *(v for v in published if v is not None)}
+    versions = {*home.releases.versions(), *home.ledger.state().published}
     production = _production(home)
     for version in sorted(versions, key=lambda version: (version != production, version)):
         try:
@@ -344,12 +339,13 @@ def _records(home: Services) -> Iterator[Repair]:
     """Records are derived: one that cannot be read is removed, and the month's next run makes
     it again.
     """
+    datasets = home.training_datasets
     for kind in KINDS:
         for path in sorted(home.records.folder(kind).glob("[0-9]*.json")):
             try:
                 read_json(path)
                 if kind == "training_dataset":
-                    load_training_dataset(home, dt.date.fromisoformat(path.stem))
+                    datasets.load(dt.date.fromisoformat(path.stem))
                 continue
             except (ChurnError, OSError, ValueError) as fault:
                 path.unlink()
