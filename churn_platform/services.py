@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from churn_platform.alerting.alerts import Alerts
     from churn_platform.alerting.metrics import HomeMetrics
     from churn_platform.features.feature_store import FeatureStore
+    from churn_platform.features.training_datasets import TrainingDatasets
     from churn_platform.loop.home_month import HomeMonth
     from churn_platform.loop.progress import Progress
     from churn_platform.loop.start import RunStart
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from churn_platform.monitoring.versions import Versions
     from churn_platform.replay.scoreboard_run import Scoreboard
     from churn_platform.scoring.scoring import Scoring
+    from churn_platform.serving.bento_build import Bundles
     from churn_platform.training.registry import ModelRegistry
 
 
@@ -95,6 +97,13 @@ class Services(Home):
         return online_address(
             self.settings.online_store, self.settings.online_password.get_secret_value()
         )
+
+    @cached_property
+    def training_datasets(self) -> "TrainingDatasets":
+        """The training dataset of each month."""
+        from churn_platform.features.training_datasets import TrainingDatasets
+
+        return TrainingDatasets(self.lake, self.feature_store, self.records, self.now)
 
     @cached_property
     def registry(self) -> "ModelRegistry":
@@ -204,36 +213,33 @@ class Services(Home):
     @cached_property
     def candidate_training(self) -> "CandidateTraining":
         """Trains candidates."""
-        from churn_platform.features.training_data import load_training_dataset
         from churn_platform.loop.training import CandidateTraining
 
         return CandidateTraining(
-            self.contract, self.registry, self.ledger, partial(load_training_dataset, self),
+            self.contract, self.registry, self.ledger, self.training_datasets.load,
         )  # fmt: skip
 
     @cached_property
     def retraining_requests(self) -> "RetrainingRequests":
         """Takes requests for a retraining."""
-        from churn_platform.features.training_data import load_training_dataset
         from churn_platform.loop.training import RetrainingRequests
         from churn_platform.promotion.approving import acting
 
         return RetrainingRequests(
-            self.contract, self.ledger, self.progress, partial(load_training_dataset, self),
+            self.contract, self.ledger, self.progress, self.training_datasets.load,
             partial(acting, self), who=self.settings.who,
         )  # fmt: skip
 
     @cached_property
     def month(self) -> "HomeMonth":
         """The steps of a month."""
-        from churn_platform.features.training_data import build_training_dataset
         from churn_platform.loop.home_month import HomeMonth
         from churn_platform.promotion.deciding import carry_out, decide_candidate
 
         return HomeMonth(
             self.drift_monitor, self.performance_monitor, self.candidate_training, self.scoring,
             self.registry,
-            build_dataset=partial(build_training_dataset, self),
+            build_dataset=self.training_datasets.build,
             decide=partial(decide_candidate, self),
             carry_out=partial(carry_out, self),
             ask_policy=lambda as_of: self.progress().retraining(as_of),
@@ -248,6 +254,13 @@ class Services(Home):
             self.contract, self.lake, self.ledger, self.versions(), decisions_of(self),
             now=self.now,
         )  # fmt: skip
+
+    @cached_property
+    def bundles(self) -> "Bundles":
+        """Bentos with the release in production inside."""
+        from churn_platform.serving.bento_build import Bundles
+
+        return Bundles(self, self.contract, self.contract_path, self.releases, self.ledger)
 
     @cached_property
     def alerts(self) -> "Alerts":

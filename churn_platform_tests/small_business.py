@@ -17,7 +17,6 @@ import yaml
 
 from churn_platform.base.settings import Settings
 from churn_platform.contract.model import Contract
-from churn_platform.features.training_data import build_training_dataset
 from churn_platform.promotion.deciding import carry_out, decide_candidate
 from churn_platform.promotion.decision import Trigger
 from churn_platform.services import Services
@@ -152,7 +151,7 @@ def monthly(home: Services, as_of: dt.date) -> None:
     now = home.now()
     home.feature_store.apply(home.lake.view(now, as_at_scoring=True))
     home.feature_store.materialize(home.lake.view(now, as_at_scoring=False), as_of)
-    build_training_dataset(home, as_of)
+    home.training_datasets.build(as_of)
     if home.releases.pointer() is None:
         home.drift_monitor.report(as_of)
     else:  # the real report costs seconds; what the loop reads of it is this record

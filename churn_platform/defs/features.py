@@ -9,12 +9,6 @@ import pandas as pd
 from churn_platform.defs.ingestion import snapshot
 from churn_platform.defs.resources import HomeResource, as_of_partitions, month_of
 from churn_platform.evaluation.leaks import Alone, judge_alone
-from churn_platform.features.training_data import (
-    knowledge_time,
-    load_training_dataset,
-    oracle_mismatches,
-    record_failed_checks,
-)
 from churn_platform.features.training_dataset import AS_OF, LABEL, TrainingDataset
 
 
@@ -109,7 +103,7 @@ def training_dataset_checks(context: dg.AssetCheckExecutionContext, home: HomeRe
     """Judge the published training dataset from the lake, without Feast."""
     opened = home.open()
     as_of = month_of(context)  # type: ignore[arg-type]
-    dataset = load_training_dataset(opened, as_of)
+    dataset = opened.training_datasets.load(as_of)
     month = {"as_of": as_of.isoformat()}
     left_out = list(opened.progress().left_out(as_of).values())
     if dataset is None:
@@ -124,7 +118,7 @@ def training_dataset_checks(context: dg.AssetCheckExecutionContext, home: HomeRe
                 metadata=metadata,
             )
         return
-    wrong = oracle_mismatches(opened, dataset, knowledge_time(opened, as_of))
+    wrong = opened.training_datasets.mismatches(dataset, opened.training_datasets.known_at(as_of))
     yield dg.AssetCheckResult(
         passed=not wrong, check_name="no_feature_from_after_its_moment",
         metadata=month | {"rows compared": len(dataset.frame), "cells that differ": wrong},
@@ -140,7 +134,7 @@ def training_dataset_checks(context: dg.AssetCheckExecutionContext, home: HomeRe
     rows = dataset.newest_rows()
     alone = judge_alone(opened.contract, rows, rows[LABEL])
     yield _leak_result(alone, month)
-    record_failed_checks(opened, as_of, _failed(wrong, len(shared), alone))
+    opened.training_datasets.record_failed_checks(as_of, _failed(wrong, len(shared), alone))
 
 
 def _failed(wrong: int, shared: int, alone: Alone) -> dict[str, str]:

@@ -54,19 +54,17 @@ def candidate_model(
 def _candidate_metadata(trained: TrainedCandidate, run_id: str) -> dict[str, object]:
     from churn_platform.evaluation.plots import markdown_image
 
-    passport = trained.candidate.passport
+    card = trained.candidate.card
     figures = {
-        name: round(value, 4)
-        for name, value in passport["metrics"].items()
-        if isinstance(value, float)
+        name: round(value, 4) for name, value in card.metrics.items() if isinstance(value, float)
     }
     plots = "\n".join(markdown_image(png, name) for name, png in trained.plots.items())
     earlier = "earlier: same data, recipe and code"
     return {
         "version": str(trained.version),
         "registered": "now" if trained.fitted else earlier,
-        "algorithm": passport["algorithm"],
-        "threshold": passport["threshold"],
+        "algorithm": card.algorithm,
+        "threshold": card.threshold,
         **figures,
         "plots": dg.MetadataValue.md(plots),
         "MLflow run": run_id,

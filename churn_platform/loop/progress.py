@@ -14,8 +14,9 @@ from churn_platform.features.online.address import OnlineAddress
 from churn_platform.features.online.reader import read_month
 from churn_platform.ingestion.drop import Drop, FileDigests, find_drops
 from churn_platform.ingestion.month_warnings import bare_reason
-from churn_platform.lake.lake import Lake, Months
+from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import KINDS, Records
+from churn_platform.lake.window import Months
 from churn_platform.ledger.acts import RetrainingRequested, RetrainingSkipped
 from churn_platform.ledger.receipts import Act
 from churn_platform.ledger.store import LedgerStore

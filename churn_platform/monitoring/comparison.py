@@ -50,7 +50,7 @@ class LaterMonths:
             DataError: the month is not later than the version's training: its rows may have
                 trained it.
         """
-        if month.isoformat() <= version.passport["as_of"]:
+        if month.isoformat() <= version.card.as_of:
             raise DataError(
                 f"Version {version.version} may have seen rows of {month}: name a later month."
             )
@@ -95,7 +95,7 @@ def later_than_both(
 ) -> list[str]:
     """The months that neither version may have been trained on."""
     versions = [candidate] if incumbent is None else [candidate, incumbent]
-    trained = max(str(version.passport["as_of"]) for version in versions)
+    trained = max(version.card.as_of for version in versions)
     return [month for month in months if month > trained]
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from churn_platform.base.stored import Stored
 from churn_platform.contract.model import Contract
+from churn_platform.drift.measure import Rows
 from churn_platform.drift.result import (
     DriftFigures,
     DriftResult,
@@ -19,9 +20,10 @@ from churn_platform.drift.result import (
 )
 from churn_platform.features.labels import with_a_rate
 from churn_platform.features.training_dataset import AS_OF
-from churn_platform.lake.lake import Lake, Months
+from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import Records
 from churn_platform.lake.tables import feature_frame
+from churn_platform.lake.window import Months
 from churn_platform.monitoring.versions import Versions
 
 
@@ -78,28 +80,26 @@ class DriftMonitor:
             self._record(as_of, None, (), None)
             note = "There is no production model yet, so there is nothing to compare with."
             return DriftOutcome(None, (), note, html)
-        from churn_platform.drift.report import DriftReporter
+        from churn_platform.drift.report import write_report
 
         contract = self._contract
-        names = production.passport["months"]
+        names = production.card.months
         months = [dt.date.fromisoformat(month) for month in names]
         known, reference_labels = self._rows(months)
         current, current_labels = self._rows([as_of])
         reference = aged_reference(contract, known, known[AS_OF].tolist(), current, as_of)
         features = list(contract.features)
-        result = DriftReporter().run(
+        before = production.model.probability(reference)
+        now = production.model.probability(current)
+        result = write_report(
             contract,
-            reference[features],
-            current[features],
-            reference_labels=reference_labels,
-            current_labels=with_a_rate(current_labels),
-            reference_predictions=production.model.probability(reference),
-            current_predictions=production.model.probability(current),
+            Rows(reference[features], reference_labels, before),
+            Rows(current[features], with_a_rate(current_labels), now),
+            month=as_of.isoformat(),
+            reference_months=names,
             html=html,
             json=html.with_suffix(".json"),
             seed=contract.policy.training.seed,
-            month=as_of.isoformat(),
-            reference_months=names,
         )
         alarms = alarms_of(
             result,

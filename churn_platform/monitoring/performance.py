@@ -115,7 +115,7 @@ def realised(
     """
     key = contract.entity.column
     known = rows[rows[key].isin(labels.index)]
-    if as_of <= str(version.passport["as_of"]):
+    if as_of <= version.card.as_of:
         if not len(version.training_entities):
             note = (
                 f"Version {version.version} does not record which customers of {as_of} it was"
@@ -180,7 +180,7 @@ def seen_in_training(keys: pd.Series, version: Candidate, as_of: str) -> NDArray
     None of them in a month after its training; every one where a version does not record whom
     it was trained on.
     """
-    if as_of > str(version.passport["as_of"]):
+    if as_of > version.card.as_of:
         return np.zeros(len(keys), dtype=bool)
     if not len(version.training_entities):
         return np.ones(len(keys), dtype=bool)

@@ -11,8 +11,9 @@ from churn_platform.base.digests import digest_of
 from churn_platform.base.errors import IntegrityError, StoreDown, UsageError
 from churn_platform.contract.model import Contract
 from churn_platform.ingestion.month_warnings import repetition_sentence
-from churn_platform.lake.lake import Lake, Months
+from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import Records
+from churn_platform.lake.window import Months
 from churn_platform.ledger.store import LedgerStore
 from churn_platform.ledger.version_acts import PromotionProposed, RollbackProposed
 from churn_platform.monitoring.challengers import (
@@ -180,7 +181,7 @@ class PerformanceMonitor:
             warning = {"warning": f"The data of {day} is in doubt. {repetition}"}
         entries = []
         for number, version in round_.candidates.items():
-            trained = str(version.passport["as_of"])
+            trained = version.card.as_of
             if trained < day or (number == round_.production and trained == day):
                 found = realised(self._contract, rows, truth, version, day)
                 entries.append(found.model_copy(update={"state": round_.state(number), **warning}))
@@ -230,7 +231,7 @@ class PerformanceMonitor:
                 # A version that does not serve must not stop the month.
                 found.append(not_reviewed(rows, number, day, str(error)))
                 continue
-            trained = [dt.date.fromisoformat(one) for one in version.passport["months"]]
+            trained = [dt.date.fromisoformat(one) for one in version.card.months]
             learnt, _ = self._rows(trained)
             reference = version.model.probability(learnt)
             truth = labels.dropna().astype(bool)

@@ -47,7 +47,7 @@ class Versions:
 
     def fits_contract(self, version: int) -> bool:
         """Whether the version reads the features of the contract as it now is."""
-        return bool(self.load(version).passport["contract_hash"] == self._contract.model_hash)
+        return bool(self.load(version).card.contract_hash == self._contract.model_hash)
 
 
 def _released(releases: Releases, version: int) -> Candidate:

@@ -105,7 +105,7 @@ class BacktestSteps:
             return
         newest = matured[-1]
         found = self.memory.labelled(self.contract, newest, as_of)
-        if found is None or newest.isoformat() <= production.passport["as_of"]:
+        if found is None or newest.isoformat() <= production.card.as_of:
             return
         probability = self.memory.probability(production, newest)[found.known]
         self.realised = measured(
@@ -191,7 +191,7 @@ class BacktestSteps:
 
     def _drift(self, production: Candidate, as_of: dt.date) -> DriftResult:
         policy = self.contract.policy
-        months = [dt.date.fromisoformat(month) for month in production.passport["months"]]
+        months = [dt.date.fromisoformat(month) for month in production.card.months]
         current = self._rows(production, [as_of], as_of)
         reference = self._rows(production, months, as_of)
         if age_units(self.contract):
@@ -247,10 +247,10 @@ def with_policy(contract: Contract, policy: Policy) -> Contract:
 
 
 def _read(production: Candidate) -> ProductionModel:
-    low, high = production.passport["metrics"]["auc_interval"]
+    low, high = production.card.metrics["auc_interval"]
     return ProductionModel(
         version=production.version or 0,
-        as_of=dt.date.fromisoformat(production.passport["as_of"]),
+        as_of=dt.date.fromisoformat(production.card.as_of),
         auc_interval=(float(low), float(high)),
-        algorithm=production.passport["algorithm"],
+        algorithm=production.card.algorithm,
     )

@@ -146,7 +146,7 @@ def _replayed(month: BacktestedMonth, later: LaterMonths) -> ReplayedMonth:
     decision = run.decision
     production = month.production
     auc = None
-    if production is not None and production.passport["as_of"] < run.as_of.isoformat():
+    if production is not None and production.card.as_of < run.as_of.isoformat():
         auc = later.auc(production, run.as_of)
     reason = run.answer.reason
     if run.refused is not None:

@@ -13,9 +13,10 @@ from churn_platform.base.files import replacing, sha256_file
 from churn_platform.base.stored import Stored
 from churn_platform.contract.model import Contract
 from churn_platform.features.training_dataset import trained_on
-from churn_platform.lake.lake import Lake, Months
+from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import Records
 from churn_platform.lake.tables import feature_frame
+from churn_platform.lake.window import Months
 from churn_platform.monitoring.stand_down import StandDown
 from churn_platform.monitoring.versions import Versions
 from churn_platform.scoring.ranking import (
@@ -166,7 +167,7 @@ class Scoring:
         entry = self._lake.entries(as_of).get(self._contract.label_table)
         if entry is None:
             return None
-        return self._lake.read_labels(self._lake.folder / entry["file"])
+        return self._lake.read_labels(self._lake.folder / entry.file)
 
     def _listed(
         self, ranked: pd.DataFrame, rows: pd.DataFrame, production: Candidate
@@ -212,6 +213,6 @@ def _stays(kept: ScoresRecord, features: str, *, newest: bool, why_not: str) -> 
 
 def _trained_on(production: Candidate, as_of: dt.date, keys: pd.Series, known: Outcomes) -> Mask:
     """Which customers' rows of this month trained the model that scores them."""
-    if as_of.isoformat() not in production.passport.get("months", ()):
+    if as_of.isoformat() not in production.card.months:
         return np.zeros(len(keys), dtype=bool)
     return known.known & trained_on(keys, production.training_entities)

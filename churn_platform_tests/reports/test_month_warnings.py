@@ -6,7 +6,6 @@ import yaml
 from bento.told import Told
 from churn_platform.base.files import read_json, write_json
 from churn_platform.cli.status import show_status
-from churn_platform.features.training_data import load_training_dataset
 from churn_platform.lake.window import LabelCount
 from churn_platform.reports.month_warnings import record_warnings, warnings_of, warnings_of_months
 from churn_platform.reports.status import status
@@ -114,7 +113,7 @@ def test_drift_is_a_warning_where_the_training_that_should_answer_it_was_refused
     }
     change_record(home, "drift_report", **alarmed)
     home.ledger.write(act="retraining requested", **subject)
-    dataset = load_training_dataset(home, FEBRUARY)
+    dataset = home.training_datasets.load(FEBRUARY)
     home.candidate_training._record_refusal(FEBRUARY, dataset, "The training rows hold 5 churners.")
     (unanswered,) = [
         one for one in warnings_of(home, FEBRUARY) if one.code == "DRIFT_WITHOUT_LABELS"
