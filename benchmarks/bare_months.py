@@ -20,7 +20,8 @@ import pandas as pd
 from churn_platform.base.settings import Settings, prepare_environment
 from churn_platform.contract.model import Contract
 from churn_platform.contract.reading import default_contract_path, read_contract
-from churn_platform.ingestion.snapshot import feature_frame, schema
+from churn_platform.ingestion.rules import schema
+from churn_platform.lake.tables import feature_frame
 
 KINDS = {"integer": "Int64", "float": "float64", "boolean": "boolean", "date": "datetime64[ns]"}
 CALIBRATION, LISTED = 5, 500

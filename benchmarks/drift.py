@@ -21,7 +21,7 @@ from churn_platform.contract.model import Contract
 from churn_platform.contract.reading import default_contract_path, read_contract
 from churn_platform.drift import report as drift_report
 from churn_platform.drift.measure import Rows, measure
-from churn_platform.ingestion.snapshot import feature_frame
+from churn_platform.lake.tables import feature_frame
 
 ROWS, QUICK_ROWS = 1_000_000, 30_000
 GOAL, TOLERANCE = 0.15, 0.01

@@ -21,7 +21,8 @@ from churn_platform.contract.reading import default_contract_path, read_contract
 from churn_platform.drift.measure import Rows, measure
 from churn_platform.drift.result import DriftFigures, Thresholds, drift_alarms, judge
 from churn_platform.features.training_dataset import in_holdout
-from churn_platform.ingestion.snapshot import conform, feature_frame
+from churn_platform.ingestion.rules import conform
+from churn_platform.lake.tables import feature_frame
 from churn_platform.simulator import QUIET, SCENARIOS, Scenario, SimulatedMonth, simulate
 from churn_platform.training.model import ChurnModel, Recipe
 

@@ -1,7 +1,7 @@
 """Validation and ingest of 1,000,000 rows x 15 columns: what a month costs before anything is
 learned from it.
 
-Floor: pyarrow reads the same CSV and writes it as Parquet (zstd). Ours: `publish_drop` on a
+Floor: pyarrow reads the same CSV and writes it as Parquet (zstd). Ours: `Ingestion.publish` on a
 home, that is reading, validating, publishing, receipt; once on sound rows, once with 0.5% of
 them quarantined. Imports are not counted.
 """
@@ -109,7 +109,6 @@ def _floor(options: argparse.Namespace, clock: harness.Clock) -> dict[str, Any]:
 def _ours(options: argparse.Namespace, clock: harness.Clock) -> dict[str, Any]:
     """A small month goes first, so that every import is done."""
     from churn_platform.base.settings import Settings
-    from churn_platform.ingestion.publish import publish_drop
     from churn_platform.services import Services
 
     path = Path(options.file)
@@ -118,10 +117,10 @@ def _ours(options: argparse.Namespace, clock: harness.Clock) -> dict[str, Any]:
         home.create()
         (home.folder / "contract.yaml").write_text(yaml.safe_dump(CONTRACT))
         _delivered(home, dt.date(2023, 12, 31), path.with_name("small.csv"))
-        publish_drop(home, dt.date(2023, 12, 31))
+        home.ingestion.publish(dt.date(2023, 12, 31))
         _delivered(home, AS_OF, path)
         with clock.running():
-            publication = publish_drop(home, AS_OF)
+            publication = home.ingestion.publish(AS_OF)
         aside = sum(found["quarantined"] for found in home.lake.quarantines(AS_OF).values())
     return {"published": publication.rows["customers"], "quarantined": aside}
 

@@ -54,7 +54,7 @@ def fill(folder: Path, count: int) -> None:
         for _ in range(count - 1):
             head = ledger.append(head, time="2024-02-29T06:00:00.000000+00:00", **ACT)
             stream.write(ledger.to_line(head) + b"\n")
-    store.append(**ACT)
+    store.write(**ACT)
 
 
 def _made(folder: Path) -> Path:
@@ -69,7 +69,7 @@ def _store(folder: Path) -> LedgerStore:
 
 def _append(folder: Path, clock: harness.Clock) -> dict[str, Any]:
     store = _store(folder)
-    return _timed(clock, lambda: store.append(**ACT))
+    return _timed(clock, lambda: store.write(**ACT))
 
 
 def _bare_append(folder: Path, clock: harness.Clock) -> dict[str, Any]:

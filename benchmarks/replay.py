@@ -19,7 +19,8 @@ import pandas as pd
 from benchmarks import harness
 from churn_platform.contract.model import Contract
 from churn_platform.contract.reading import default_contract_path, read_contract
-from churn_platform.ingestion.snapshot import conform, feature_frame
+from churn_platform.ingestion.rules import conform
+from churn_platform.lake.tables import feature_frame
 from churn_platform.replay.history import History, Month
 from churn_platform.replay.memory import Memory
 from churn_platform.replay.policies import Alternative

@@ -19,7 +19,7 @@ import pandas as pd
 from benchmarks import harness
 from benchmarks.business import tables_of
 from churn_platform.contract.reading import default_contract_path, read_contract
-from churn_platform.ingestion.snapshot import feature_frame
+from churn_platform.lake.tables import feature_frame
 from churn_platform.scoring.ranking import rank, reasons
 from churn_platform.training.model import ChurnModel, Recipe, load_model, model_input
 

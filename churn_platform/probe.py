@@ -11,8 +11,7 @@ import urllib.request
 
 SECONDS = 8
 HEARTBEAT_SECONDS = 180
-"""The daemon writes one every 30 seconds; the exporter waits as long (`alerting/watching.py`).
-"""
+"""The daemon writes one every 30 seconds. The exporter waits as long, see `alerting/metrics.py`."""
 DAGSTER_SERVICE = b"\n\nDagsterApi"
 """The request of gRPC's health protocol for Dagster's service, and the answer when it serves.
 """

@@ -14,7 +14,8 @@ from churn_platform.features.online.address import (
     online_address,
     postgres_address,
 )
-from churn_platform.ingestion.file_digests import FileDigests
+from churn_platform.ingestion.drop import FileDigests
+from churn_platform.ingestion.publish import Ingestion
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import Records
 from churn_platform.ledger.store import LedgerStore
@@ -22,6 +23,8 @@ from churn_platform.maintenance.dagster_config import write_configuration
 from churn_platform.training.releases import Releases
 
 if TYPE_CHECKING:
+    from churn_platform.alerting.alerts import Alerts
+    from churn_platform.alerting.metrics import HomeMetrics
     from churn_platform.features.feature_store import FeatureStore
     from churn_platform.training.registry import ModelRegistry
 
@@ -53,6 +56,11 @@ class Services(Home):
     def lake(self) -> Lake:
         """Published snapshots."""
         return Lake(self.folder / "lake", self.contract)
+
+    @cached_property
+    def ingestion(self) -> Ingestion:
+        """From drops to snapshots."""
+        return Ingestion(self, self.contract, self.lake, self.ledger, self.drop_digests)
 
     @cached_property
     def records(self) -> Records:
@@ -98,6 +106,31 @@ class Services(Home):
             self.now,
             anchor_file=self.folder / "anchor.json",
             made_by=provenance,
+            who=lambda: self.settings.who,
+        )
+
+    @cached_property
+    def alerts(self) -> "Alerts":
+        """The alerts to send."""
+        from churn_platform.alerting.alerts import Alerts
+
+        return Alerts(self, lambda: self.contract.name, self.ledger, self.records)
+
+    @cached_property
+    def metrics(self) -> "HomeMetrics":
+        """What the exporter serves."""
+        from churn_platform.alerting.metrics import HomeMetrics
+        from churn_platform.audit.verifying import verify_home
+
+        return HomeMetrics(
+            now=self.now,
+            contract=self.contract,
+            lake=self.lake,
+            records=self.records,
+            releases=self.releases,
+            ledger=self.ledger,
+            alerts=self.alerts,
+            verify_home=lambda: verify_home(self),
         )
 
     def create(self) -> None:

@@ -37,10 +37,9 @@ def run_all(home: Services) -> list[tuple[str, str]]:
 
 def take_in_month(home: Services, month: dt.date) -> None:
     """Deliver a real month as a drop."""
-    from churn_platform.ingestion.publish import take_in
 
     home.create()
-    take_in(home, REAL / month.isoformat(), month)
+    home.ingestion.accept(REAL / month.isoformat(), month)
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,6 @@ from churn_platform.base.settings import Settings
 from churn_platform.contract.model import Contract
 from churn_platform.features.training_data import build_training_dataset, load_training_dataset
 from churn_platform.features.training_dataset import LABEL
-from churn_platform.ingestion.publish import publish_drop
 from churn_platform.loop.progress import Progress
 from churn_platform.monitoring.monitoring import evaluate_versions, report_drift
 from churn_platform.promotion.deciding import carry_out, decide_candidate
@@ -154,7 +153,7 @@ def mlflow_run(home: Services) -> Iterator[str]:
 
 def monthly(home: Services, as_of: dt.date) -> None:
     """The monthly job: publish, join, report drift, measure, score."""
-    publish_drop(home, as_of)
+    home.ingestion.publish(as_of)
     now = home.now()
     home.feature_store.apply(home.lake.view(now, as_at_scoring=True))
     home.feature_store.materialize(home.lake.view(now, as_at_scoring=False), as_of)

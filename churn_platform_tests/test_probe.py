@@ -12,7 +12,7 @@ import pytest
 
 from churn_platform import probe
 from churn_platform.alerting.dagster_ui import free_port
-from churn_platform.alerting.watching import DAEMON_SILENT_SECONDS
+from churn_platform.alerting.metrics import DAEMON_SILENT_SECONDS
 
 
 def test_a_check_imports_nothing_but_the_standard_library_and_a_client():

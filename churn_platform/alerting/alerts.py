@@ -1,165 +1,377 @@
-"""Alert messages: a receipt of the ledger as a message, or None."""
+"""Sends alerts: follows the ledger, sends every channel each event once, keeps unsent ones."""
 
 import datetime as dt
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+
+from churn_platform.alerting import channels
+from churn_platform.alerting.messages import (
+    MOST_TRIES,
+    OLDEST,
+    Message,
+    Severity,
+    message_of,
+    next_try,
+    repeats,
+)
+from churn_platform.base.digests import digest_of
+from churn_platform.base.errors import ChurnError
+from churn_platform.base.files import write_text
+from churn_platform.base.home import Home
+from churn_platform.lake.records import Records
 from churn_platform.ledger.receipts import Receipt
+from churn_platform.ledger.store import LedgerStore
 
-Severity = Literal["info", "success", "warning", "failure"]
-
-LONGEST_WAIT = dt.timedelta(hours=6)
-FIRST_WAIT = dt.timedelta(minutes=1)
-MOST_TRIES = 12
-"""A message that one receiver would not take for so many tries (about a day) makes way for the
-next one.
-"""
-OLDEST = dt.timedelta(days=7)
-"""Older events send no alert."""
-
-PLAIN: dict[str, tuple[str, Severity, str]] = {
-    "promotion done": ("promoted {subject}", "success", ""),
-    "approval requested": (
-        "{subject} waits for approval",
-        "warning",
-        "Next: `churn approve` or `churn reject`; until then production stays as it is.",
-    ),
-    "approval lapsed": ("the approval of {subject} lapsed", "warning", ""),
-    "rejection": ("{subject} was rejected", "info", ""),
-    "drop refused": (
-        "the drop of {subject} is refused",
-        "failure",
-        "Nothing was published. Fix the files and deliver them again.",
-    ),
-    "training refused": (
-        "no candidate of {subject} can be trained",
-        "warning",
-        "Nothing was decided. The training is tried again with the next labels.",
-    ),
-    "rollback done": ("rolled back to {after}", "warning", ""),
-    "promotion proposed": ("a promotion is proposed: {subject}", "info", ""),
-    "rollback proposed": ("a rollback is proposed: {subject}", "warning", ""),
-    "stand-down began": (
-        "{subject} stands down",
-        "failure",
-        "Scores, status and API show it until it ends.",
-    ),
-    "stand-down ended": ("{subject} no longer stands down", "success", ""),
-    "warnings raised": (
-        "warnings of {subject}",
-        "warning",
-        "Nothing was stopped. `churn status` shows them again.",
-    ),
-    "recovery": ("recovered: {subject}", "warning", ""),
-}
-"""Acts with one message each: title, severity, what else to say."""
-SHOWN = {"pass": "pass", "fail": "FAIL", "warn": "warn"}
+KEPT_NOTICES = 100
 
 
-@dataclass(frozen=True)
-class Message:
-    """What is sent to people; `body` is plain text."""
+class Delivered(BaseModel):
+    """What one channel was sent: receipts up to `sequence`, notices up to `notice`."""
 
+    sequence: int
+    notice: int = 0
+    sent: int = 0
+    lost: int = 0
+    failures: int = 0
+    tried: AwareDatetime | None = None
+    error: str = ""
+
+    @property
+    def next_try(self) -> dt.datetime | None:
+        """When the channel is tried again after a failure."""
+        if not self.failures or not self.tried:
+            return None
+        return next_try(self.failures, self.tried)
+
+
+class Notice(BaseModel):
+    """An event without a receipt: a daemon that stopped, a run that is not tried again."""
+
+    number: int
+    time: AwareDatetime
     title: str
     body: str
     severity: Severity
 
 
-def message_of(
-    receipt: Receipt, business: str, decision: Mapping[str, Any] | None
-) -> Message | None:
-    """The message of one receipt; None if it needs no alert.
+class State(BaseModel):
+    """The content of `alerts.json`."""
 
-    Args:
-        receipt: the receipt.
-        business: the contract's name, for those who hear from several.
-        decision: the record of the decision that the receipt's evidence names; None when it
-            names none.
-    """
-    found = _words(receipt, decision)
-    if found is None:
-        return None
-    title, severity, more = found
-    findings = [] if decision is None else finding_lines(decision)
-    # A blank line between findings: each is several lines in a mail, and Teams joins what only
-    # a line break parts.
-    signed = (
-        f"Receipt {receipt.sequence}, {receipt.time[:19].replace('T', ' ')} UTC, by"
-        f" {receipt.actor}."
-    )
-    body = "\n\n".join(part for part in [receipt.reason, more, *findings, signed] if part)
-    return Message(f"{business}: {title}", body, severity)
+    model_config = ConfigDict(extra="ignore")
 
+    receivers: dict[str, Delivered] = {}
+    notices: list[Notice] = []
+    down: dict[str, AwareDatetime] = {}
+    """What was reported as down and not yet as back, and when."""
+    given_up: dict[str, str] = {}
+    """What was reported as given up -> the evidence it was tried on."""
 
-def finding_lines(decision: Mapping[str, Any]) -> list[str]:
-    """One line a finding that was applicable, those that refused first."""
-    order = {outcome: place for place, outcome in enumerate(("fail", "warn", "pass"))}
-    found = [finding for finding in decision["findings"] if finding["outcome"] in order]
-    found.sort(key=lambda finding: order[finding["outcome"]])
-    return [f"{f['code']} {f['title']}: {SHOWN[f['outcome']]}. {f['detail']}" for f in found]
+    def notify(self, message: Message, now: dt.datetime) -> None:
+        """Add a notice; the newest `KEPT_NOTICES` are kept."""
+        new = Notice(number=self.last_notice + 1, time=now, **vars(message))
+        self.notices = [*self.notices, new][-KEPT_NOTICES:]
+
+    @property
+    def last_notice(self) -> int:
+        """Number of the newest notice."""
+        if self.notices:
+            return self.notices[-1].number
+        return 0
 
 
-def repeats(receipt: Receipt, earlier: Receipt) -> bool:
-    """Whether `earlier` has the same content: the same files refused again by the next try."""
-    same = ("act", "subject", "evidence")
-    return receipt.act == "drop refused" and all(
-        getattr(receipt, n) == getattr(earlier, n) for n in same
-    )
+def read_state(file: Path) -> State:
+    """The state; a new one, without the past, if the file is missing or damaged."""
+    try:
+        return State.model_validate_json(file.read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return State()
 
 
-def next_try(failures: int, last: dt.datetime) -> dt.datetime:
-    """When a receiver that failed `failures` times in a row is asked again: twice as late after
-    every failure.
-    """
-    doublings = min(max(failures - 1, 0), 20)
-    return last + min(FIRST_WAIT * (1 << doublings), LONGEST_WAIT)
+def write_state(file: Path, state: State) -> None:
+    """Write the state atomically."""
+    write_text(file, state.model_dump_json(indent=2) + "\n")
 
 
-def _words(
-    receipt: Receipt, decision: Mapping[str, Any] | None
-) -> tuple[str, Severity, str] | None:
-    """Title, severity and what else to say; None for no news."""
-    if receipt.act == "decision" and receipt.after == "refused":
-        return (
-            f"{receipt.subject} is refused",
-            "warning",
-            f"{_kept(receipt)} `churn decision` shows it again.",
+@dataclass(frozen=True)
+class Item:
+    """A receipt or a notice; without a message if it needs no alert."""
+
+    number: int
+    time: dt.datetime
+    message: Message | None
+    of_ledger: bool
+
+    def is_new_to(self, channel: Delivered) -> bool:
+        """Whether the channel was not sent the item."""
+        if self.of_ledger:
+            return self.number > channel.sequence
+        return self.number > channel.notice
+
+    def mark_sent_to(self, channel: Delivered) -> None:
+        """Let the channel continue behind the item."""
+        if self.of_ledger:
+            channel.sequence = self.number
+        else:
+            channel.notice = self.number
+
+
+@dataclass
+class Sent:
+    """The result of one round."""
+
+    sent: int = 0
+    problems: list[str] = field(default_factory=list)
+
+
+class Alerts:
+    """The alerts of one home; without channels in the settings it does nothing."""
+
+    def __init__(
+        self, home: Home, business: Callable[[], str], ledger: LedgerStore, records: Records
+    ) -> None:
+        self.home = home
+        self.business = business
+        """The contract's name; read late, because `churn doctor` also runs without a contract."""
+        self.ledger = ledger
+        self.records = records
+        self.file = home.folder / "alerts.json"
+
+    def channels(self) -> dict[str, str]:
+        """Names without secrets -> URLs.
+
+        Raises:
+            UsageError: the file with the URLs cannot be read.
+        """
+        return channels.names(self.home.settings.alert_receivers())
+
+    def begin(self) -> None:
+        """Start new channels at the present, without the past."""
+        self._round(lambda *_: None)
+
+    def send(self, *, anyway: bool = False) -> Sent:
+        """Send every channel what is new to it; one that fails is tried again later.
+
+        Never raises for a channel, a setting or the disk: the loop continues, and the problem
+        is part of the result.
+
+        Args:
+            anyway: also try channels that wait after a failure.
+        """
+        done = Sent()
+
+        def send_all(state: State, found: dict[str, str]) -> None:
+            items = self._new_items(state, list(found))
+            for name, url in found.items():
+                self._send(name, url, state, items, done, anyway=anyway)
+
+        self._round(send_all, done)
+        return done
+
+    def test(self) -> list[dict[str, str]]:
+        """Send a test message to every channel; the error of each, empty if there is none.
+
+        Raises:
+            UsageError: the file with the URLs cannot be read.
+        """
+        body = (
+            f"Alerts of {self.home.folder.name} arrive here. This is a test, sent by `churn"
+            " alert --test`."
         )
-    if (
-        receipt.act == "production kept"
-        and decision is not None
-        and decision["decision"] == "promoted"
-    ):
-        # A refusal was told with its decision; this one was approved and still not carried out.
-        return (
-            f"version {decision['candidate_version']} was not promoted after all",
-            "warning",
-            "",
-        )
-    if receipt.act == "retraining requested" and receipt.evidence.get("trigger") == "performance":
-        return (
-            "performance fell",
-            "failure",
-            "A candidate is trained and compared with production.",
-        )
-    if receipt.act == "retraining skipped" and receipt.evidence.get("fallen"):
-        return (
-            "performance fell",
-            "failure",
-            "No candidate can be trained yet; production stays as it is.",
-        )
-    if receipt.act not in PLAIN:
-        return None
-    title, severity, more = PLAIN[receipt.act]
-    return (
-        title.format(subject=receipt.subject, after=receipt.after or receipt.subject),
-        severity,
-        more,
-    )
+        message = Message(f"{self.business()}: a test", body, "info")
+        return [
+            {"receiver": name, "error": channels.send(url, message) or ""}
+            for name, url in self.channels().items()
+        ]
 
+    def seen(self, what: str, *, up: bool, sentence: str, sign: dt.datetime | None = None) -> None:
+        """Notice that something has stopped or runs again, once each; the next `send` sends it.
 
-def _kept(receipt: Receipt) -> str:
-    if receipt.before is None:
-        return "There is still no model in production."
-    return f"{receipt.before.capitalize()} stays in production."
+        Args:
+            what: its name, such as "The daemon".
+            up: whether it runs.
+            sentence: further text of the message.
+            sign: its last sign of life, None for now. A sign from before it was reported as
+                down proves nothing.
+        """
+
+        def keep(state: State, _: dict[str, str]) -> None:
+            since = state.down.get(what)
+            stale = up and sign is not None and since is not None and sign <= since
+            if up == (since is None) or stale:
+                return
+            state.down = {other: when for other, when in state.down.items() if other != what}
+            title = f"{self.business()}: {what[:1].lower()}{what[1:]}"
+            if up:
+                message = Message(f"{title} runs again", sentence, "success")
+            else:
+                message = Message(f"{title} is down", sentence, "failure")
+                state.down[what] = self.home.now()
+            state.notify(message, self.home.now())
+
+        self._round(keep, wait=5.0)
+
+    def gave_up(self, what: str, evidence: str, sentence: str) -> None:
+        """Notice that something is not tried again; once for the same evidence.
+
+        Args:
+            what: what was tried, such as "the monthly of 2024-02-29".
+            evidence: what it was tried on.
+            sentence: further text of the message.
+        """
+
+        def keep(state: State, _: dict[str, str]) -> None:
+            if state.given_up.get(what) != evidence:
+                state.given_up = {**state.given_up, what: evidence}
+                title = f"{self.business()}: {what} failed"
+                state.notify(Message(title, sentence, "failure"), self.home.now())
+
+        self._round(keep, wait=5.0)
+
+    def waiting(self) -> list[dict[str, Any]]:
+        """Every channel: what it was sent, what waits for it, why, and its next try.
+
+        Raises:
+            UsageError: the file with the URLs cannot be read.
+            IntegrityError: a receipt that waits was changed.
+        """
+        found = self.channels()
+        state = read_state(self.file)
+        items = self._new_items(state, list(found))
+        answers = []
+        for name in found:
+            channel = state.receivers.get(name) or self._new(state)
+            unsent = [item for item in items if item.message and item.is_new_to(channel)]
+            again = channel.next_try
+            answers.append(
+                {
+                    "receiver": name,
+                    "sent": channel.sent,
+                    "unsent": len(unsent),
+                    "lost": channel.lost,
+                    "error": channel.error,
+                    "failures": channel.failures,
+                    "next_try": again.isoformat(timespec="seconds") if again else None,
+                }
+            )
+        return answers
+
+    def items(self, since: int, notices: Sequence[Notice]) -> list[Item]:
+        """The receipts after `since` in their order, then the notices in theirs.
+
+        Raises:
+            IntegrityError: one of the receipts was changed.
+        """
+        receipts = self.ledger.since(since)
+        decisions = {}
+        if any("decision" in receipt.evidence for receipt in receipts):
+            decisions = {digest_of(record): record for record in self.records.decisions()}
+        refused: list[Receipt] = []
+        if any(receipt.act == "drop refused" for receipt in receipts):
+            refused = self.ledger.receipts("drop refused")
+        found = []
+        for receipt in receipts:
+            message = None
+            if not any(
+                repeats(receipt, other) for other in refused if other.sequence < receipt.sequence
+            ):
+                decision = decisions.get(str(receipt.evidence.get("decision")))
+                message = message_of(receipt, self.business(), decision)
+            time = dt.datetime.fromisoformat(receipt.time)
+            found.append(Item(receipt.sequence, time, message, of_ledger=True))
+        for notice in notices:
+            message = Message(notice.title, notice.body, notice.severity)
+            found.append(Item(notice.number, notice.time, message, of_ledger=False))
+        return found
+
+    def _round(
+        self,
+        work: Callable[[State, dict[str, str]], None],
+        done: Sent | None = None,
+        wait: float = 0.0,
+    ) -> None:
+        """Read, change and write the state while no other process does; add problems to `done`."""
+        from filelock import FileLock, Timeout
+
+        problems = [] if done is None else done.problems
+        try:
+            found = self.channels()
+            if not found:
+                return
+            with FileLock(self.home.folder / "alerts.lock", timeout=wait):
+                state = read_state(self.file)
+                before = state.model_copy(deep=True)
+                self._enter(state, list(found))
+                work(state, found)
+                if state != before:
+                    write_state(self.file, state)
+        except Timeout:  # another process sends
+            return
+        except (ChurnError, OSError) as error:
+            problems.append(f"Alerts are not sent: {error}")
+
+    def _enter(self, state: State, found: Sequence[str]) -> None:
+        """Add new channels, remove old ones, follow a ledger that was restored from a backup."""
+        state.receivers = {name: state.receivers.get(name) or self._new(state) for name in found}
+        head = self._head()
+        for channel in state.receivers.values():
+            channel.sequence = min(channel.sequence, head)
+
+    def _new(self, state: State) -> Delivered:
+        return Delivered(sequence=self._head(), notice=state.last_notice)
+
+    def _head(self) -> int:
+        head = self.ledger.head()
+        if head is None:
+            return 0
+        return head.sequence
+
+    def _send(
+        self,
+        name: str,
+        url: str,
+        state: State,
+        items: Sequence[Item],
+        done: Sent,
+        *,
+        anyway: bool,
+    ) -> None:
+        """Send one channel what is new to it, up to the first failure."""
+        channel = state.receivers[name]
+        now = self.home.now()
+        for item in items:
+            if not item.is_new_to(channel):
+                continue
+            if item.message is not None and now - item.time > OLDEST:
+                channel.lost += 1
+            elif item.message is not None:
+                again = channel.next_try
+                if again is not None and now < again and not anyway:
+                    return
+                channel.tried = now
+                write_state(self.file, state)  # before: a full disk must not repeat messages
+                channel.error = channels.send(url, item.message) or ""
+                if channel.error:
+                    channel.failures += 1
+                    done.problems.append(
+                        f"An alert did not reach {name}: it {channel.error}. It is tried again"
+                        " later."
+                    )
+                    if channel.failures < MOST_TRIES:
+                        return
+                    channel.lost += 1
+                else:
+                    channel.sent += 1
+                    done.sent += 1
+                channel.failures = 0
+            item.mark_sent_to(channel)
+
+    def _new_items(self, state: State, found: Sequence[str]) -> list[Item]:
+        """Everything that is new to at least one channel."""
+        known = [state.receivers[name].sequence for name in found if name in state.receivers]
+        if not known:
+            return []
+        return self.items(min(known), state.notices)

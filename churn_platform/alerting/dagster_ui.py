@@ -1,6 +1,4 @@
-"""Starts the Dagster webserver and daemon as child processes on one home, and stops both
-together.
-"""
+"""Runs the Dagster webserver and daemon of one home as child processes."""
 
 import os
 import secrets
@@ -12,10 +10,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from churn_platform.alerting.alerting import Alerter
+from churn_platform.alerting.alerts import Alerts
 from churn_platform.base.errors import UsageError
 from churn_platform.base.files import write_text
-from churn_platform.services import Services
+from churn_platform.base.home import Home
 
 HOST = "127.0.0.1"
 OURS = range(20_000, 32_768)
@@ -27,17 +25,19 @@ WORKSPACE = (
 START_SECONDS = 120.0
 DAEMON = "The daemon"
 ENDED = (
-    "A process of `churn ui` ended by itself: no drop is processed until `churn ui` is started"
+    "A process of `churn ui` ended by itself. No drop is processed until `churn ui` is started"
     " again."
 )
 
 
-def serve_ui(home: Services, port: int, say: Callable[[str], None]) -> int:
-    """Run code server, webserver, daemon and report server until Ctrl-C or until one ends; the
-    exit code.
+def serve_ui(home: Home, alerts: Alerts, port: int, say: Callable[[str], None]) -> int:
+    """Run code server, webserver, daemon and report server until Ctrl-C or until one ends.
 
-    Everything is bound to 127.0.0.1, because the webserver has no login. One code server for
-    both: each on its own would load the definitions again every minute.
+    Everything is bound to 127.0.0.1, because the webserver has no login. Webserver and daemon
+    share a code server: on their own they would load the definitions again every minute.
+
+    Returns:
+        The exit code.
 
     Raises:
         UsageError: a port is taken.
@@ -45,18 +45,19 @@ def serve_ui(home: Services, port: int, say: Callable[[str], None]) -> int:
     for taken, remedy in ((port, "--port"), (home.settings.reports_port, "CHURN_REPORTS_PORT")):
         if not port_is_free(taken):
             raise UsageError(
-                f"Port {taken} on {HOST} is taken: stop what listens there or name another with"
-                f" {remedy}."
+                f"Port {taken} on {HOST} is taken. Stop what listens there, or name another with"
+                f" {remedy}.",
+                code="PORT_TAKEN",
             )
     signal.signal(signal.SIGTERM, _interrupt)
-    # A shell starts a background job with SIGINT ignored, and the children would inherit that:
+    # A shell starts a background job with SIGINT ignored. The children would inherit that, and
     # nothing could stop them.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     say("Loading the definitions ...")
     children: list[subprocess.Popen[bytes]] = []
     try:
         children = _start(home, port)
-        Alerter(home).seen(
+        alerts.seen(
             DAEMON, up=True, sentence=f"`churn ui` was started again on {home.folder.name}."
         )
         say(
@@ -69,8 +70,8 @@ def serve_ui(home: Services, port: int, say: Callable[[str], None]) -> int:
         say("Stopping the UI and the daemon ...")
         return 0
     else:
-        say("A process of the UI ended by itself: its last lines above say why.")
-        Alerter(home).seen(DAEMON, up=False, sentence=ENDED)
+        say("A process of the UI ended by itself. Its last lines above show why.")
+        alerts.seen(DAEMON, up=False, sentence=ENDED)
         return 1
     finally:
         kept = signal.signal(
@@ -80,7 +81,7 @@ def serve_ui(home: Services, port: int, say: Callable[[str], None]) -> int:
         signal.signal(signal.SIGINT, kept)
 
 
-def _start(home: Services, port: int) -> list[subprocess.Popen[bytes]]:
+def _start(home: Home, port: int) -> list[subprocess.Popen[bytes]]:
     """Start the code server, wait until it listens, then start what asks it."""
     code_port = free_port()
     workspace = home.folder / "dagster" / "workspace.yaml"
@@ -100,23 +101,22 @@ def _start(home: Services, port: int) -> list[subprocess.Popen[bytes]]:
     return children
 
 
-def _child(home: Services, command: list[str]) -> subprocess.Popen[bytes]:
-    """A child in a session of its own: Ctrl-C reaches it through `stop`, once. The file server
-    logs each request.
-    """
+def _child(home: Home, command: list[str]) -> subprocess.Popen[bytes]:
+    """Start a child in its own session: Ctrl-C reaches it through `stop`, once."""
+    # The file server logs each request.
     quiet = subprocess.DEVNULL if "http.server" in command else None
     return subprocess.Popen(
         command, cwd=home.folder, stdout=quiet, stderr=quiet, start_new_session=True
     )
 
 
-def report_url(home: Services, path: Path) -> str:
-    """Where a report can be opened: a browser does not follow a file:// link from the UI."""
+def report_url(home: Home, path: Path) -> str:
+    """The address of a report: a browser does not follow a file:// link from the UI."""
     place = home.settings.reports_url.rstrip("/") or f"http://{HOST}:{home.settings.reports_port}"
     return f"{place}/{path.relative_to(home.reports).as_posix()}"
 
 
-def commands(home: Services, workspace: Path, port: int, code_port: int) -> list[list[str]]:
+def commands(home: Home, workspace: Path, port: int, code_port: int) -> list[list[str]]:
     """The command lines of code server, webserver, daemon and the file server of the reports."""
     python = sys.executable
     quiet = ["--log-level", "warning"]
@@ -159,8 +159,7 @@ def free_port() -> int:
 def free_ports(count: int) -> list[int]:
     """Different ports of 127.0.0.1 that nothing listens on now.
 
-    Not out of those that the system hands out: until a server listens, any outgoing connection
-    may take one of them.
+    Not from the system's own range, from which any outgoing connection may take one first.
     """
     found: list[int] = []
     while len(found) < count:
@@ -182,9 +181,7 @@ def port_is_free(port: int) -> bool:
 
 
 def stop(children: list[subprocess.Popen[bytes]], patience: float = 20.0) -> None:
-    """Ask the children and all that they started to end (a run then records that it was
-    canceled); end who does not.
-    """
+    """Interrupt the children's sessions, so runs are recorded as canceled; kill what stays."""
     for child in children:
         _reaches(child, signal.SIGINT)
     deadline = time.monotonic() + patience
@@ -196,8 +193,8 @@ def stop(children: list[subprocess.Popen[bytes]], patience: float = 20.0) -> Non
 
 
 def _reaches(child: subprocess.Popen[bytes], number: int) -> bool:
-    """Send a signal to the child's whole session; whether a process is left in it."""
-    child.poll()  # else a child that has ended would count until somebody waits for it
+    """Send a signal to the child's session; whether it still has a process."""
+    child.poll()  # reaps a child that has ended
     try:
         os.killpg(child.pid, number)
     except ProcessLookupError:

@@ -10,8 +10,8 @@ from churn_platform.base.digests import digest_of
 from churn_platform.base.errors import ChurnError
 from churn_platform.base.files import as_json, read_json
 from churn_platform.base.text import counted
+from churn_platform.ledger.acts import version_of
 from churn_platform.ledger.erasures import current
-from churn_platform.ledger.production_changes import version_of
 from churn_platform.ledger.receipts import Receipt
 from churn_platform.services import Services
 

@@ -87,7 +87,8 @@ def _made_from(recorded: Candidate) -> dict[str, Any]:
         raise DataError(
             f"Version {recorded.version} does not say what it was made from: it was registered"
             " by an older make of the platform, or by hand. Train it again to have one that"
-            " does."
+            " does.",
+            code="VERSION_NOT_REPRODUCIBLE",
         )
     return dict(made_from)
 

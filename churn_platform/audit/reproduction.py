@@ -11,7 +11,7 @@ from churn_platform.base.digests import canonical_json, digest_of
 from churn_platform.base.errors import ContractError
 from churn_platform.contract.model import Contract
 from churn_platform.features.training_dataset import TrainingDataset
-from churn_platform.ledger.states import changes
+from churn_platform.ledger.policy_changes import changes
 from churn_platform.training.candidate import Candidate, candidate_digest
 from churn_platform.training.model import Recipe
 
@@ -57,12 +57,15 @@ def contract_as_then(contract: Contract, made_from: Mapping[str, Any]) -> Contra
         )
     except ValueError as error:  # pydantic's own
         raise ContractError(
-            f"The contract has no place any more for what it was made with: {error}"
+            f"The contract has no place any more for what it was made with: {error}",
+            code="CONTRACT_CHANGED",
         ) from None
     now = Recipe.of(then).as_mapping()
     if now != recipe:
         said = "; ".join(change.sentence() for change in changes(_by_name(recipe), _by_name(now)))
-        raise ContractError(f"The features of the contract have changed since: {said}.")
+        raise ContractError(
+            f"The features of the contract have changed since: {said}.", code="CONTRACT_CHANGED"
+        )
     return then
 
 

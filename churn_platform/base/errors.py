@@ -1,37 +1,38 @@
-"""Every error that the platform raises on purpose; each message is one sentence a person can
-act on.
+"""The errors that the platform raises on purpose. Each has a message to act on and a stable code.
 
-ChurnError
-├── ContractError        the contract file is wrong, or a drop does not fit it
-│   └── DropRefused      a drop broke the contract: nothing of it was published
-├── UsageError           a command was called with something that is not there (unknown month,
-unknown customer)
-├── DataError            the data cannot support the step (no labels, one class, no rows)
-│   └── NotANumber       a score or a metric is NaN
-├── IntegrityError       something written earlier was changed: a digest or a chain does not
-match
-├── StoreDown            the online store, or MLflow's server, does not answer
-├── WrongLayout          the home was laid out by another version of the platform
-└── HomeBusy             another run holds this home
-
-What does not belong here: findings and refusals of a promotion. Those are data, not errors.
+`error_codes.py` explains every code. A refused promotion is not an error: it is a decision.
 """
 
 from pathlib import Path
 
 
 class ChurnError(Exception):
-    """Root of the tree; the CLI prints its message and exits 1."""
+    """An error that the platform foresees; the CLI prints it and exits 1.
+
+    `code` is that of the class unless the place that raises the error names a more specific one.
+    """
+
+    code = "FAILED"
+
+    def __init__(self, message: str, *, code: str | None = None) -> None:
+        super().__init__(message)
+        if code is not None:
+            self.code = code
 
 
 class ContractError(ChurnError):
-    """The contract file is wrong, or a drop does not fit it."""
+    """The contract file is wrong, or data does not match it."""
+
+    code = "CONTRACT_INVALID"
 
 
 class DropRefused(ContractError):
-    """A drop broke the contract; `faults` holds one sentence a fault, `page` the file that
-    shows them to people.
+    """A drop broke the contract, and nothing of it was published.
+
+    `faults` holds one sentence per fault, `page` the HTML file that shows them.
     """
+
+    code = "DROP_REFUSED"
 
     def __init__(
         self, message: str, faults: tuple[str, ...] = (), page: Path | None = None
@@ -42,34 +43,48 @@ class DropRefused(ContractError):
 
 
 class UsageError(ChurnError):
-    """A command asked for something that is not there; the CLI exits 2."""
+    """A command or a setting asks for something that does not exist; the CLI exits 2."""
+
+    code = "USAGE_INVALID"
 
 
 class DataError(ChurnError):
-    """The data cannot support the step."""
+    """The data cannot support the step: no labels, one class, no rows."""
+
+    code = "DATA_UNSUITABLE"
 
 
 class NotANumber(DataError):
     """A score or a metric is NaN where a decision needs a number."""
 
+    code = "NOT_A_NUMBER"
+
 
 class IntegrityError(ChurnError):
-    """Something written earlier does not match its digest or its chain any more."""
+    """Something written earlier does not match its digest or its chain."""
+
+    code = "INTEGRITY_BROKEN"
 
 
 class WrongLayout(ChurnError):
-    """The home was laid out by a version of the platform that this one does not understand."""
+    """The home was written by a version of the platform with another layout."""
+
+    code = "HOME_LAYOUT_UNKNOWN"
 
 
 class StoreDown(ChurnError):
-    """A store does not answer, or the online store holds no month yet; trying again later may
-    help.
-    """
+    """A store does not answer, or the online store contains no month yet."""
+
+    code = "STORE_DOWN"
 
 
 class StoreEmpty(StoreDown):
-    """The online store answers and has lost all that it held; the loop fills it again."""
+    """The online store answers but has lost its rows; the loop fills it again."""
+
+    code = "STORE_EMPTY"
 
 
 class HomeBusy(ChurnError):
     """Another run holds this home."""
+
+    code = "HOME_BUSY"

@@ -1,6 +1,6 @@
-"""What a library raised, as one sentence with a code and what to do; imports no library.
+"""Any error as one sentence with a code and what to do; imports no library.
 
-A class is recognised by the package that defines it or one of its bases.
+A library's error is recognised by the package that defines its class or one of its bases.
 """
 
 import errno
@@ -13,17 +13,19 @@ from typing import Any
 from churn_platform.base.errors import ChurnError
 
 LONGEST = 300
+DISK_FULL = (
+    "The disk is full. Nothing was half published. Free some space, then run the same command"
+    " again. [DISK_FULL]"
+)
 DISK = {
-    errno.ENOSPC: (
-        "The disk is full, nothing was half published: make room and run the same command again."
-    ),
+    errno.ENOSPC: DISK_FULL,
     errno.EROFS: (
-        "The home is on a read-only file system, nothing was published: mount it writable or"
-        " choose another."
+        "The home is on a read-only file system. Nothing was published. Mount it writable, or"
+        " choose another folder. [FILE_SYSTEM_READ_ONLY]"
     ),
 }
 SQLITE_FULL = "database or disk is full"
-"""SQLite's own words; Dagster and MLflow pass it on as errors of their own kinds."""
+"""SQLite's message; Dagster and MLflow pass it on as errors of their own kinds."""
 RESTORE = "put the home back from a backup (`churn restore FILE --home NEW`)"
 
 
@@ -48,7 +50,7 @@ TABLE_FILE = Known(
 )
 TEXT_FILE = Known(
     "FILE_UNREADABLE",
-    "A file is not what was written",
+    "A file cannot be read as what it should be",
     f"`churn verify --deep` names it; {RESTORE}",
 )
 RECORD = Known("RECORD_UNREADABLE", "A record has other fields than expected", TEXT_FILE.remedy)
@@ -115,22 +117,38 @@ UNEXPECTED = Known(
 )
 
 
+LIBRARY_ERRORS = tuple(
+    dict.fromkeys(
+        [
+            *(known for _, known in BY_TEXT),
+            *BY_PACKAGE.values(),
+            *(known for _, known in BY_TYPE),
+            UNEXPECTED,
+        ]
+    )
+)
+"""Every kind, for the list of codes."""
+
+
 def sentence_of(error: BaseException) -> str:
-    """One sentence about an error: our own message where it is ours, else what failed, why,
-    what to do and a code.
-    """
+    """What failed, why and what to do, with the code of the error at the end."""
     if isinstance(error, ChurnError):
-        return str(error)
+        return f"{error} [{error.code}]"
     if SQLITE_FULL in str(error):
-        return DISK[errno.ENOSPC]
+        return DISK_FULL
     if isinstance(error, PermissionError) and error.filename:
+        denied = _denied(Path(error.filename))
         return (
-            f"{error.filename} cannot be {_denied(Path(error.filename))}: {error.strerror};"
-            " check its owner and mode."
+            f"{error.filename} cannot be {denied}: {error.strerror}; check its owner and mode."
+            " [FILE_DENIED]"
         )
     if isinstance(error, OSError) and not _packages(error) & BY_PACKAGE.keys():
-        named = f"{error.strerror or _message(error)}{f' ({error.filename})' if error.filename else ''}."
-        return DISK.get(error.errno or 0, named)
+        if error.errno in DISK:
+            return DISK[error.errno]
+        reason = error.strerror or _message(error)
+        if error.filename:
+            reason += f" ({error.filename})"
+        return f"{reason}. [SYSTEM_FAILED]"
     known = _known(error)
     return (
         f"{known.what} ({type(error).__name__}: {_message(error)}): {known.remedy}. [{known.code}]"

@@ -230,7 +230,8 @@ class Settings(BaseSettings):
             except (OSError, UnicodeDecodeError) as error:
                 why = getattr(error, "strerror", None) or "no UTF-8 text"
                 raise UsageError(
-                    f"CHURN_ALERT_URLS_FILE names {path}, which cannot be read: {why}."
+                    f"CHURN_ALERT_URLS_FILE names {path}, which cannot be read: {why}.",
+                    code="SETTING_FILE_UNREADABLE",
                 ) from None
         lines = [re.split(r"(?:^|\s)#", line, maxsplit=1)[0] for line in text.splitlines()]
         return tuple(dict.fromkeys(url for line in lines for url in line.split()))
@@ -258,7 +259,9 @@ def load_settings(home: Path | None = None) -> Settings:
             return Settings()
         return Settings(home=home)
     except ValidationError as error:
-        raise UsageError("; ".join(_said(fault) for fault in error.errors())) from None
+        raise UsageError(
+            "; ".join(_said(fault) for fault in error.errors()), code="SETTING_INVALID"
+        ) from None
 
 
 def _said(fault: ErrorDetails) -> str:
@@ -288,7 +291,7 @@ def _read_profile() -> None:
         return
     path = Path(named).expanduser().resolve()
     if not path.is_file():
-        raise UsageError(f"{PROFILE} is {named!r}: there is no such file.")
+        raise UsageError(f"{PROFILE} is {named!r}: there is no such file.", code="PROFILE_MISSING")
     known = {f"CHURN_{name.upper()}" for name in Settings.model_fields}
     values = dotenv_values(path, interpolate=False)
     for name, value in values.items():
@@ -296,7 +299,8 @@ def _read_profile() -> None:
             continue
         if name.startswith("CHURN_") and name not in known:
             raise UsageError(
-                f"{path} sets {name}, which is not a setting: docs/commands.md lists them."
+                f"{path} sets {name}, which is not a setting: docs/commands.md lists them.",
+                code="SETTING_UNKNOWN",
             )
         if value is not None:
             os.environ.setdefault(name, value)
@@ -317,12 +321,18 @@ def expand(text: str) -> str:
             return os.environ[name]
         file = os.environ.get(f"{name}_FILE")
         if file is None:
-            raise UsageError(f"{name} is not set: set it, or {name}_FILE to a file that holds it.")
+            raise UsageError(
+                f"{name} is not set: set it, or {name}_FILE to a file that holds it.",
+                code="SETTING_MISSING",
+            )
         try:
             return Path(file).expanduser().read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             why = getattr(error, "strerror", None) or "no UTF-8 text"
-            raise UsageError(f"{name}_FILE names {file}, which cannot be read: {why}.") from None
+            raise UsageError(
+                f"{name}_FILE names {file}, which cannot be read: {why}.",
+                code="SETTING_FILE_UNREADABLE",
+            ) from None
 
     return REFERENCE.sub(value, text)
 

@@ -1,8 +1,9 @@
-"""`churn contract check`, and how a draft of `churn init --from-drop` is made and told."""
+"""The commands init, contract check and contract schema."""
 
 import datetime as dt
 import shlex
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,46 +11,51 @@ import typer
 
 from churn_platform.base.errors import ContractError, UsageError
 from churn_platform.base.settings import load_settings
-from churn_platform.cli.base import HomeOption, JsonOption, print_json
+from churn_platform.cli.base import (
+    HomeOption,
+    JsonOption,
+    make_console,
+    open_home,
+    print_json,
+    table,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from churn_platform.drafting.check import CheckLine
     from churn_platform.drafting.draft import Draft
     from churn_platform.services import Services
 
 app = typer.Typer(
-    help="Check the contract or a month's files, or print its schema.",
+    help="Check the contract or files against it, or print its schema.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 SHOWN = 12
-"""Columns that are left out are many in a wide table.
-
-Only the first N are shown; the contract has all.
-"""
+"""Rows of left-out columns that are shown; the contract has all."""
 
 
 @app.callback()
 def contract() -> None:
-    """Check the contract or a month's files, or print its schema."""
+    """Check the contract or files against it, or print its schema."""
 
 
 @app.command()
 def check(
     files: Annotated[
         list[Path] | None,
-        typer.Argument(help="A drop to try it on: a folder, files or .zip; or a folder of drops."),
+        typer.Argument(help="Check these files: a drop, a folder of drops, files or .zip."),
     ] = None,
     file: Annotated[
-        Path | None, typer.Option("--contract", help="The contract (else the home's).")
+        Path | None, typer.Option("--contract", help="Check this contract (default: the home's).")
     ] = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check the contract, or check FILES against it, one line per problem."""
+    """Check the contract, or FILES against it; one line per problem."""
     from churn_platform.contract.reading import read_contract
-    from churn_platform.drafting.check import check_contract, check_files
+    from churn_platform.drafting.check import CheckLine, check_contract, check_files
     from churn_platform.services import Services
 
     path = file or Services(load_settings(home)).contract_path
@@ -60,13 +66,10 @@ def check(
         else:
             lines = check_contract(found)
     except ContractError as error:
-        lines = [
-            {"state": "fail", "drop": None, "where": "contract", "says": said}
-            for said in str(error).splitlines()
-        ]
-    faults = sum(line["state"] == "fail" for line in lines)
+        lines = [CheckLine("fail", None, "contract", said) for said in str(error).splitlines()]
+    faults = sum(line.state == "fail" for line in lines)
     if as_json:
-        answer = {"contract": path, "ok": not faults, "lines": lines}
+        answer = {"contract": path, "ok": not faults, "lines": [asdict(line) for line in lines]}
         print_json(answer)
     else:
         _show_check(path, lines, faults)
@@ -75,10 +78,61 @@ def check(
 
 @app.command()
 def schema() -> None:
-    """Print the JSON schema of the contract, for editors."""
+    """Print the JSON schema of the contract."""
     from churn_platform.contract.reference import shipped_schema
 
     typer.echo(shipped_schema(), nl=False)
+
+
+def init(
+    from_drop: Annotated[
+        Path | None,
+        typer.Option(
+            "--from-drop", help="Draft the contract from a file, a folder, or its newest drop."
+        ),
+    ] = None,
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Add files of the same month (with --from-drop)."),
+    ] = None,
+    entity: Annotated[
+        str | None, typer.Option(help="Use this column as the customer's key (with --from-drop).")
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option(help="Use TABLE.COLUMN as the churn label (with --from-drop).")
+    ] = None,
+    as_of: Annotated[
+        str | None,
+        typer.Option("--as-of", help="Date the files when no folder does (with --from-drop)."),
+    ] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Create a home with the contract to edit, or with a draft of it from your files."""
+    from churn_platform.reports.status import parse_as_of
+
+    opened = open_home(home, must_exist=False)
+    if from_drop is not None:
+        found = make_draft(
+            opened,
+            [from_drop, *(files or [])],
+            entity,
+            label,
+            parse_as_of(as_of) if as_of else None,
+        )
+    elif entity or label or as_of or files:
+        raise UsageError(
+            "--entity, --label, --as-of and FILES work only with --from-drop.",
+            code="OPTIONS_CONFLICT",
+        )
+    else:
+        found = make_home(opened)
+    if as_json:
+        print_json(found)
+    elif from_drop is not None:
+        show_draft(make_console(), found)
+    else:
+        typer.echo(found["says"])
 
 
 def make_draft(
@@ -88,7 +142,10 @@ def make_draft(
     label: str | None,
     as_of: dt.date | None,
 ) -> dict[str, Any]:
-    """Draft the home's contract from a folder or files; what was guessed, as plain values.
+    """Draft the home's contract from a folder or files.
+
+    Returns:
+        What was guessed, as plain values.
 
     Raises:
         UsageError: the home has a contract, `CHURN_CONTRACT` names one, or no draft can be
@@ -98,19 +155,21 @@ def make_draft(
     from churn_platform.contract.reading import read_contract
     from churn_platform.drafting.contract_file import CONFIRM, as_yaml, draft_from
     from churn_platform.drafting.words import valid_name
-    from churn_platform.ingestion.sources import delivery
+    from churn_platform.ingestion.drop import source_folder
 
     own = home.folder / "contract.yaml"
     if own.exists():
         raise UsageError(
-            f"{own} exists and is not overwritten: move it away, or draft into another --home."
+            f"{own} exists and is not overwritten. Move it away, or draft into another --home.",
+            code="CONTRACT_EXISTS",
         )
     if home.settings.contract is not None:
         raise UsageError(
-            f"CHURN_CONTRACT names {home.settings.contract}: unset it, or the draft would not"
-            " be used."
+            f"CHURN_CONTRACT names {home.settings.contract}, so the draft would not be used."
+            " Unset it.",
+            code="CONTRACT_EXISTS",
         )
-    with delivery(named) as given:
+    with source_folder(named) as given:
         drop, drafted = draft_from(
             given.folder,
             name=valid_name(home.folder.name, "churn"),
@@ -134,7 +193,7 @@ def make_draft(
 
 
 def make_home(home: "Services") -> dict[str, Any]:
-    """Make a home with the contract in use as its own, to edit; one that is there stays."""
+    """Create a home with a copy of the contract in use; an existing contract stays."""
     from churn_platform.base.files import write_text
     from churn_platform.contract.reading import default_contract_path
 
@@ -149,7 +208,7 @@ def make_home(home: "Services") -> dict[str, Any]:
         home.registry.prepare()
     names = {own: "your contract", default_contract_path(): "the StreamFlow contract"}
     says = (
-        f"Home ready at {home.folder}, with {names.get(source, source)} in contract.yaml: edit"
+        f"Home ready at {home.folder}, with {names.get(source, source)} in contract.yaml. Edit"
         " it for your tables.\nNext: put a month's files into drops/<as_of>/, or `churn ingest"
         " DIR --as-of DATE`, then `churn run`."
     )
@@ -160,8 +219,6 @@ def make_home(home: "Services") -> dict[str, Any]:
 
 def show_draft(console: "Console", found: dict[str, Any]) -> None:
     """What was guessed, on one screen, and what to type next."""
-    from churn_platform.cli.show import table
-
     console.print(f"Drafted {found['contract']}")
     console.print(f"Entity   {found['entity']}")
     console.print(f"Label    {found['label']}, {found['churn_rate']:.1%} churn")
@@ -181,14 +238,14 @@ def show_draft(console: "Console", found: dict[str, Any]) -> None:
     console.print()
     places = "place" if found["confirm"] == 1 else "places"
     console.print(
-        f'{found["confirm"]} {places} to look at are marked "# confirm" in the contract. Then:'
+        f'Check the {found["confirm"]} {places} marked "# confirm" in the contract. Then:'
     )
     for command in found["next"]:
         console.print(f"  {command}", soft_wrap=True)
 
 
 def _next(home: "Services", named: Sequence[Path], as_of: dt.date | None) -> list[str]:
-    """What to type next, as it can be pasted into a shell."""
+    """The commands to type next, ready to paste into a shell."""
     usual = type(home.settings).model_fields["home"].default
     if home.settings.home == usual:
         at = ""
@@ -225,17 +282,17 @@ def _guessed(found: "Draft") -> dict[str, Any]:
     }
 
 
-def _show_check(path: Path, lines: list[dict[str, Any]], faults: int) -> None:
+def _show_check(path: Path, lines: list["CheckLine"], faults: int) -> None:
     typer.echo(str(path))
-    width = max((len(line["where"]) for line in lines), default=0)
+    width = max((len(line.where) for line in lines), default=0)
     drop = None
     for line in lines:
-        if line["drop"] != drop:
-            drop = line["drop"]
+        if line.drop != drop:
+            drop = line.drop
             typer.echo(f"\n{drop}")
-        typer.echo(f"{line['state']:<4}  {line['where']:<{width}}  {line['says']}")
+        typer.echo(f"{line.state:<4}  {line.where:<{width}}  {line.says}")
     if faults:
-        verdict = f"{faults} fault{'s' if faults > 1 else ''}: it would be refused."
+        verdict = f"{faults} fault{'s' if faults > 1 else ''}: the drop would be refused."
     else:
         verdict = "Nothing would fail."
     typer.echo(f"\n{verdict}")

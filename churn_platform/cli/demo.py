@@ -1,56 +1,125 @@
-"""`churn demo`: the complete loop on a simulated business or on real drops, with a story at the
-end.
-"""
+"""The commands demo and simulate: a business with a known truth, and the complete loop on it."""
 
 import datetime as dt
 import json
+import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from rich.console import Console
+import typer
+from typer.core import TyperCommand
 
-from churn_platform.base.errors import DropRefused, UsageError
+from churn_platform.base.errors import DropRefused, IntegrityError, UsageError
 from churn_platform.base.files import read_json, write_json, write_text
-from churn_platform.cli.progress import RunProgress
-from churn_platform.cli.show import show_story
-from churn_platform.cli.simulate import CONTRACT, read_truth, write_simulation
-from churn_platform.cli.story import story
-from churn_platform.contract.reading import read_contract
-from churn_platform.ingestion.drops import find_drops
-from churn_platform.ingestion.publish import take_in
-from churn_platform.reports.status import status
-from churn_platform.services import Services
-from churn_platform.simulator import Scenario
+from churn_platform.cli.base import HomeOption, JsonOption, make_console, open_home
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from churn_platform.cli.progress import RunProgress
+    from churn_platform.contract.model import Contract
+    from churn_platform.services import Services
+    from churn_platform.simulator import Delivery, Scenario
 
 SEED = 1
 MARKER = "demo.json"
 SIMULATED = "simulated"
+TRUTH = "truth.json"
+CONTRACT = "contract.yaml"
+LATER = ("labels", "corrections", "repairs")
 
 
 @dataclass(frozen=True)
 class Arrival:
-    """One delivery: a folder with files of one as_of."""
+    """One delivery: a folder with the files of one as_of."""
 
     folder: Path
     as_of: dt.date
     note: str = ""
 
 
+class ListsScenarios(TyperCommand):
+    """A command whose help ends with the scenarios; the simulator is imported only for that."""
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401, ARG002 - the types are typer's own
+        """Write one line per scenario."""
+        from churn_platform.simulator import SCENARIOS
+
+        with formatter.section("Scenarios"):
+            formatter.write_dl([(name, scenario.summary) for name, scenario in SCENARIOS.items()])
+
+
+def demo(
+    months: Annotated[int, typer.Option(min=1, max=60, help="Simulate this many months.")] = 4,
+    users: Annotated[int, typer.Option(min=500, help="Simulate this many customers.")] = 5000,
+    scenario: Annotated[
+        str, typer.Option(help="Simulate this scenario (`churn simulate --help` lists them).")
+    ] = "sudden-shift",
+    data: Annotated[
+        Path | None, typer.Option(help="Use the drops of this folder, one sub-folder per as_of.")
+    ] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run the complete loop on a simulated business, or on drops with --data."""
+    from churn_platform.simulator import find_scenario
+
+    chosen = find_scenario(scenario)
+    opened = open_home(home, must_exist=False)
+    run_demo(
+        opened,
+        make_console(),
+        months=months,
+        users=users,
+        scenario=chosen,
+        data=data,
+        as_json=as_json,
+    )
+
+
+def simulate(
+    out: Annotated[
+        Path, typer.Argument(help="Write here: a new folder, or that of an earlier simulation.")
+    ],
+    scenario: Annotated[
+        str, typer.Option(help="Simulate this scenario of the list below.")
+    ] = "sudden-shift",
+    users: Annotated[int, typer.Option(help="Simulate this many customers, at least 50.")] = 5000,
+    months: Annotated[int, typer.Option(help="Simulate this many steps of the cadence.")] = 6,
+    seed: Annotated[int, typer.Option(help="Seed the random numbers.")] = 1,
+    contract: Annotated[
+        Path | None, typer.Option(help="Write the tables of this contract (default: StreamFlow).")
+    ] = None,
+) -> None:
+    """Write the drops of a simulated business whose best possible model is known."""
+    from churn_platform.contract.reading import default_contract_path
+    from churn_platform.simulator import find_scenario
+
+    chosen = find_scenario(scenario)
+    source = contract or default_contract_path()
+    truth = write_simulation(out, chosen, source, users=users, months=months, seed=seed)
+    typer.echo("\n".join(sentences(truth, out)))
+
+
 def run_demo(
-    home: Services,
-    console: Console,
+    home: "Services",
+    console: "Console",
     *,
     months: int,
     users: int,
-    scenario: Scenario,
+    scenario: "Scenario",
     data: Path | None,
     as_json: bool,
 ) -> None:
-    """Take the deliveries in, run the loop, tell the story."""
+    """Ingest the deliveries, run the loop and tell the story."""
+    from churn_platform.cli.progress import RunProgress
+    from churn_platform.cli.story import show_story, story
+    from churn_platform.reports.status import status
+
     if data:
-        _arrivals(data, home)  # asked before a home is made
+        _arrivals(data, home)  # before a home is created
     asked = {"months": months, "users": users, "scenario": scenario.name}
     _claim(home, {"data": str(data.resolve())} if data else asked)
     source = data or home.folder / SIMULATED
@@ -78,18 +147,17 @@ def run_demo(
     _what_next(console, home, found)
 
 
-def _live(home: Services, source: Path, progress: RunProgress) -> None:
-    """Take in what has not been taken in, and run what is due: after each delivery where a
-    simulation has an order.
+def _live(home: "Services", source: Path, progress: "RunProgress") -> None:
+    """Ingest each delivery that is new and run what is due.
+
+    A simulation's deliveries arrive in order, and the loop runs after each of them.
     """
     in_order = read_truth(source) is not None
     marker = _marker(home)
     taken = marker.setdefault("taken", [])
     refused = marker.setdefault("refused", {})
     done = {*taken, *refused} if in_order else set()
-    progress.note(
-        "Starting Dagster, Feast, MLflow and Evidently (the first time takes a little longer) ..."
-    )
+    progress.note("Starting Dagster, Feast, MLflow and Evidently (slower the first time) ...")
     from churn_platform.defs.runner import run_due
 
     for arrival in _arrivals(source, home):
@@ -97,7 +165,7 @@ def _live(home: Services, source: Path, progress: RunProgress) -> None:
         if name in done:
             continue
         try:
-            take_in(home, arrival.folder, arrival.as_of)
+            home.ingestion.accept(arrival.folder, arrival.as_of)
         except DropRefused as refusal:
             if not in_order:
                 raise
@@ -105,7 +173,8 @@ def _live(home: Services, source: Path, progress: RunProgress) -> None:
             progress.note(f"{name}: {refusal}")
         else:
             taken += [] if name in taken else [name]
-            progress.note(f"{name}: ingested{': ' if arrival.note else ''}{arrival.note}")
+            note = f": {arrival.note}" if arrival.note else ""
+            progress.note(f"{name}: ingested{note}")
         write_json(home.folder / MARKER, marker)
         if in_order:
             for _ in run_due(home, progress.step, progress.asset):
@@ -114,10 +183,10 @@ def _live(home: Services, source: Path, progress: RunProgress) -> None:
         pass
 
 
-def _arrivals(source: Path, home: Services) -> list[Arrival]:
-    """The deliveries in the order in which they arrive: a simulation's own, else the drops by
-    date.
-    """
+def _arrivals(source: Path, home: "Services") -> list[Arrival]:
+    """The deliveries in the order in which they arrive; drops without a truth by date."""
+    from churn_platform.ingestion.drop import find_drops
+
     truth = read_truth(source)
     if truth is not None:
         return [
@@ -127,34 +196,41 @@ def _arrivals(source: Path, home: Services) -> list[Arrival]:
     drops = find_drops(source, home.contract)
     if not drops:
         raise UsageError(
-            f"{source} holds no drops: expected sub-folders named by their as_of, such as"
-            " 2024-01-31."
+            f"{source} contains no drops. Expected sub-folders named by date, such as 2024-01-31.",
+            code="DROP_MISSING",
         )
     return [Arrival(drop.folder, drop.as_of) for drop in drops]
 
 
-def _claim(home: Services, wanted: dict[str, Any]) -> None:
-    """Never mix a demo with real months."""
+def _claim(home: "Services", wanted: dict[str, Any]) -> None:
+    """Refuse to mix a demo with real months or with another demo."""
+    from churn_platform.ingestion.drop import find_drops
+
     known = _marker(home)
     if known.get("asked") == wanted:
         return
     if known or home.lake.months() or find_drops(home.drops, home.contract):
+        there = "another demo" if known else "months of its own"
         raise UsageError(
-            f"{home.folder} already holds {'another demo' if known else 'months of its own'}:"
-            " name an empty folder with --home, or delete this one."
+            f"{home.folder} already contains {there}. Name an empty folder with --home, or"
+            " delete this one.",
+            code="HOME_NOT_EMPTY",
         )
     home.create()
     write_json(home.folder / MARKER, {"asked": wanted})
 
 
-def _marker(home: Services) -> dict[str, Any]:
+def _marker(home: "Services") -> dict[str, Any]:
     marker = home.folder / MARKER
     known: dict[str, Any] = read_json(marker) if marker.exists() else {}
     return known
 
 
-def _with_contract_of(home: Services, source: Path) -> Services:
+def _with_contract_of(home: "Services", source: Path) -> "Services":
     """The home under the contract next to the simulated drops, if it differs from the home's."""
+    from churn_platform.contract.reading import read_contract
+    from churn_platform.services import Services
+
     path = source / CONTRACT
     own = home.folder / CONTRACT
     named = home.settings.contract is not None or own.exists()
@@ -164,7 +240,7 @@ def _with_contract_of(home: Services, source: Path) -> Services:
     return Services(home.settings, home.now)
 
 
-def _what_next(console: Console, home: Services, found: dict[str, Any]) -> None:
+def _what_next(console: "Console", home: "Services", found: dict[str, Any]) -> None:
     if home.folder != Path("churn_home").resolve():
         shown = f" --home {home.folder}"
     else:
@@ -180,4 +256,112 @@ def _what_next(console: Console, home: Services, found: dict[str, Any]) -> None:
     console.print(f"Reports: {home.reports / newest} (drift.html, at_risk.csv)")
     console.print(f"Why:     churn decision{shown}")
     console.print(f"Who:     churn scores{shown}")
-    console.print(f"Look:    churn ui{shown}")
+    console.print(f"Browse:  churn ui{shown}")
+
+
+def write_simulation(
+    out: Path, scenario: "Scenario", contract: Path, *, users: int, months: int, seed: int
+) -> dict[str, Any]:
+    """Write the drops of a scenario, its contract and its truth into `out`.
+
+    Returns:
+        The truth, as JSON values.
+
+    Raises:
+        UsageError: `out` contains other files, or a number is below its minimum.
+        ContractError: the contract is wrong, or no table can satisfy it.
+    """
+    from churn_platform.contract.reading import read_contract
+    from churn_platform.simulator import deliver, truth_json
+
+    given = read_contract(contract)
+    fitting = scenario.contract(given)
+    # Before anything is deleted: a wrong number must not cost an earlier simulation.
+    arriving = deliver(fitting, users, months, seed, scenario=scenario)
+    _clear(out)
+    # The truth first: if the rest is interrupted, the folder is still known as a simulation.
+    write_json(out / TRUTH, truth_json(scenario, users, seed, ()))
+    if fitting == given:
+        text = contract.read_text(encoding="utf-8")
+    else:
+        text = _as_yaml(fitting)
+    write_text(out / CONTRACT, text)
+    delivered = [_written(out, delivery) for delivery in arriving]
+    truth = truth_json(scenario, users, seed, delivered)
+    write_json(out / TRUTH, truth)
+    return truth
+
+
+def read_truth(folder: Path) -> dict[str, Any] | None:
+    """The truth next to simulated drops; None if `folder` is not a simulation's.
+
+    Raises:
+        IntegrityError: the file is not valid JSON.
+    """
+    path = folder / TRUTH
+    truth = read_json(path) if path.is_file() else None
+    if isinstance(truth, dict) and {"scenario", "deliveries"} <= truth.keys():
+        return truth
+    return None
+
+
+def sentences(truth: dict[str, Any], out: Path) -> list[str]:
+    """What was written, what the loop should do with it, and what to type next."""
+    listed = []
+    for one in truth["deliveries"]:
+        note = f": {one['note']}" if one["note"] else ""
+        listed.append(f"  {one['folder']}{note}")
+    return [
+        f"{truth['scenario']}: {truth['summary']}.",
+        *listed,
+        f"The loop should {truth['loop_should']}.",
+        f"The truth is in {out / TRUTH}. Next: `churn demo --data {out}`.",
+    ]
+
+
+def _written(out: Path, delivery: "Delivery") -> "Delivery":
+    """Write one delivery; return it without its tables, which would fill the memory."""
+    from churn_platform.ingestion.drop import SUCCESS
+
+    folder = out.joinpath(*delivery.folder.split("/"))
+    folder.mkdir(parents=True)
+    for name, table in delivery.tables.items():
+        table.to_csv(folder / f"{name}.csv", index=False)
+    (folder / SUCCESS).touch()
+    return replace(delivery, tables={})
+
+
+def _clear(out: Path) -> None:
+    """Delete an earlier simulation in `out`; anything else there is an error."""
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file. Name a new or an empty folder.", code="TARGET_EXISTS")
+    if out.is_dir() and any(out.iterdir()):
+        try:
+            ours = read_truth(out) is not None
+        except IntegrityError:
+            ours = False
+        if not ours:
+            raise UsageError(
+                f"{out} contains files that no simulation wrote. Name an empty folder, or"
+                " delete this one.",
+                code="TARGET_EXISTS",
+            )
+        for entry in out.iterdir():
+            if entry.is_dir() and (entry.name in LATER or _is_date(entry.name)):
+                shutil.rmtree(entry)
+    out.mkdir(parents=True, exist_ok=True)
+
+
+def _is_date(name: str) -> bool:
+    try:
+        dt.date.fromisoformat(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _as_yaml(contract: "Contract") -> str:
+    import yaml
+
+    declared = contract.model_dump(mode="json", exclude_unset=True)
+    return yaml.safe_dump(declared, sort_keys=False, allow_unicode=True)

@@ -1,4 +1,4 @@
-"""The commands about the ledger and what rests on it: history, verify, reproduce."""
+"""The commands history, verify and reproduce."""
 
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from churn_platform.base.errors import UsageError
-from churn_platform.cli.base import HomeOption, JsonOption, make_console, open_home, print_json
+from churn_platform.cli.base import (
+    HomeOption,
+    JsonOption,
+    make_console,
+    open_home,
+    print_json,
+    table,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,30 +26,28 @@ def history(
     at: Annotated[
         str | None,
         typer.Option(
-            "--at", help="What was in production then: a date (its end) or an instant, in UTC."
+            "--at", help="Show what was in production at this date (its end) or time, in UTC."
         ),
     ] = None,
     act: Annotated[
         str | None,
-        typer.Option("--act", help="Only acts with these words, as promotion or drop."),
+        typer.Option("--act", help="Show acts that contain these words, such as promotion."),
     ] = None,
-    version: Annotated[
-        int | None, typer.Option(min=1, help="Only what is about this version.")
-    ] = None,
+    version: Annotated[int | None, typer.Option(min=1, help="Show this version.")] = None,
     since: Annotated[
-        str | None, typer.Option("--since", help="From this date or instant on.")
+        str | None, typer.Option("--since", help="Start at this date or time.")
     ] = None,
     until: Annotated[
-        str | None, typer.Option("--until", help="Up to this date (its end) or instant.")
+        str | None, typer.Option("--until", help="End with this date or time.")
     ] = None,
     by: Annotated[
-        str | None, typer.Option("--by", help="Only what this person or process did.")
+        str | None, typer.Option("--by", help="Show what this person or process did.")
     ] = None,
-    last: Annotated[int | None, typer.Option(min=1, help="Only the newest so many.")] = None,
+    last: Annotated[int | None, typer.Option(min=1, help="Show the latest N receipts.")] = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """The ledger, oldest first; with --at what was in production then, and why."""
+    """Show the ledger, oldest first, or what was in production with --at."""
     from churn_platform.ledger.history import Filters, instant
 
     filters = Filters(
@@ -55,21 +60,24 @@ def history(
     )
     if at is not None:
         if filters != Filters():
-            raise UsageError("--at asks what was in production then: it goes without the filters.")
+            raise UsageError(
+                "--at cannot be combined with filters.",
+                code="OPTIONS_CONFLICT",
+            )
         from churn_platform.audit.past import was_in_production
 
         found = was_in_production(open_home(home), at)
-        print_json(found) if as_json else _show_standing(make_console(), found)
+        if as_json:
+            print_json(found)
+        else:
+            _show_production_then(make_console(), found)
         return
-    receipts = [
-        receipt.model_dump(mode="json")
-        for receipt in filters.chosen(open_home(home).ledger.receipts())
-    ]
-    (
+    chosen = filters.chosen(open_home(home).ledger.receipts())
+    receipts = [receipt.model_dump(mode="json") for receipt in chosen]
+    if as_json:
         print_json(receipts)
-        if as_json
-        else _show_receipts(make_console(), receipts, filtered=filters != Filters())
-    )
+    else:
+        _show_receipts(make_console(), receipts, filtered=filters != Filters())
 
 
 def verify(
@@ -77,53 +85,52 @@ def verify(
         str | None,
         typer.Option(
             "--anchor",
-            help="Digest of a head that you kept elsewhere; the ledger must hold it.",
+            help="Require this digest of a receipt in the ledger.",
         ),
     ] = None,
     deep: Annotated[
-        bool, typer.Option("--deep", help="Also compute every digest of every file again.")
+        bool, typer.Option("--deep", help="Compute the digest of every file again.")
     ] = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Verify the ledger, MLflow, the releases and the server.
-
-    Exits 1 on a mismatch or a failed check.
-    """
+    """Verify the ledger, MLflow, the releases and the server; exit 1 on a fault."""
     import re
 
     from churn_platform.audit.verifying import LEAST_DIGITS, summary, verify_home
 
     if anchor is not None and not re.fullmatch(f"[0-9a-f]{{{LEAST_DIGITS},64}}", anchor):
         raise UsageError(
-            f"--anchor takes the digest of a receipt, at least its first {LEAST_DIGITS} digits."
+            f"--anchor needs at least the first {LEAST_DIGITS} digits of a receipt's digest."
         )
     opened = open_home(home)
     found = summary(opened, verify_home(opened, anchor, deep=deep))
-    print_json(found) if as_json else _show_verified(make_console(), found)
+    if as_json:
+        print_json(found)
+    else:
+        _show_verified(make_console(), found)
     if not found["verified"]:
         raise typer.Exit(1)
 
 
 def reproduce(
-    version: Annotated[int, typer.Argument(min=1, help="The version to make again.")],
+    version: Annotated[int, typer.Argument(min=1, help="Reproduce this version.")],
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a version again from the lake as known then; exit code 1 when anything differs, and
-    what changed.
-    """
+    """Train a version again from the data known then; exit 1 if it differs."""
     from churn_platform.audit.reproducing import reproduce as make_again
 
     found = make_again(open_home(home), version)
-    print_json(found) if as_json else _show_reproduced(make_console(), found)
+    if as_json:
+        print_json(found)
+    else:
+        _show_reproduced(make_console(), found)
     if not found["reproduced"]:
         raise typer.Exit(1)
 
 
 def _show_reproduced(console: "Console", found: Mapping[str, Any]) -> None:
-    from churn_platform.cli.show import table
-
     console.print(found["sentence"], style="green" if found["reproduced"] else "red")
     if found["compared"]:
         made = table("", "compared", "recorded", "made again", "")
@@ -157,12 +164,12 @@ def _show_verified(console: "Console", found: Mapping[str, Any]) -> None:
         console.print(f"Verified: {found['checked']:,} things checked, nothing is broken.")
     elif many := len(found["breaks"]):
         console.print(
-            f"{many} break{'s' if many > 1 else ''} found. Put what is broken back from a backup."
+            f"{many} break{'s' if many > 1 else ''} found. Restore what is broken from a backup."
         )
     else:
         console.print(
-            "What could be looked at holds; what could not is not verified: run this again when"
-            " it answers."
+            "Not verified: a check could not run. The others found no fault. Run this again"
+            " when it answers."
         )
     if found["head"] is not None:
         console.print(
@@ -174,19 +181,13 @@ def _show_verified(console: "Console", found: Mapping[str, Any]) -> None:
 def _show_receipts(
     console: "Console", receipts: Iterable[Mapping[str, Any]], *, filtered: bool
 ) -> None:
-    """Two lines a receipt, the second its reason: a table of seven columns would leave a reason
-    no room.
-    """
+    """Two lines per receipt, the second its reason: a seventh column would be too narrow."""
     from rich.padding import Padding
     from rich.text import Text
 
-    from churn_platform.cli.show import table
-
     shown = list(receipts)
     if not shown:
-        console.print(
-            "No receipt matches." if filtered else "The ledger is empty: nothing has been done yet."
-        )
+        console.print("No receipt matches." if filtered else "The ledger is empty.")
         return
     heads = table("", "#", "time (UTC)", "act", "subject", "by", "from -> to", numbers=("#",))
     for r in shown:
@@ -208,7 +209,7 @@ def _show_receipts(
 
 
 def _moved(receipt: Mapping[str, Any]) -> str:
-    """What a receipt moved, digests by their beginning; what a decision came to."""
+    """Before and after, shortened; of a decision its outcome."""
     before, after = (
         "-" if end is None else end[:DIGITS] for end in (receipt["before"], receipt["after"])
     )
@@ -219,7 +220,7 @@ def _moved(receipt: Mapping[str, Any]) -> str:
     return f"{before} -> {after}"
 
 
-def _show_standing(console: "Console", found: Mapping[str, Any]) -> None:
+def _show_production_then(console: "Console", found: Mapping[str, Any]) -> None:
     console.print(found["sentence"])
     if found["version"] is None:
         return
@@ -229,12 +230,11 @@ def _show_standing(console: "Console", found: Mapping[str, Any]) -> None:
     if decision is not None and "as_of" in decision:
         console.print(
             f"Decision    of {decision['as_of']} (trigger: {decision['trigger']}), digest"
-            f" {decision['digest'][:12]}; `churn decision {decision['as_of']}` shows its"
-            " findings."
+            f" {decision['digest'][:12]}; `churn decision {decision['as_of']}` explains it."
         )
     elif decision is not None:
         console.print(
-            f"Decision    {decision['digest'][:12]}, whose record is not in the home any more."
+            f"Decision    {decision['digest'][:12]}. Its record is no longer in the home."
         )
     if approval is not None:
         if approval["override"]:

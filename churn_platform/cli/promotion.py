@@ -1,6 +1,4 @@
-"""The commands by which people decide on versions: approve, reject, rollback, unblock, and ask
-for a new one: retrain.
-"""
+"""The commands by which people decide: approve, reject, rollback, unblock and retrain."""
 
 from typing import Annotated
 
@@ -9,10 +7,10 @@ import typer
 from churn_platform.cli.base import HomeOption, JsonOption, open_home, print_json
 
 VersionArgument = Annotated[
-    int, typer.Argument(min=1, help="The version, as `churn status` names it.")
+    int, typer.Argument(min=1, help="Name the version (`churn status` lists them).")
 ]
-ByOption = Annotated[str, typer.Option("--by", help="Who decides; the ledger keeps the name.")]
-ReasonOption = Annotated[str, typer.Option("--reason", help="Why; the ledger keeps it.")]
+ByOption = Annotated[str, typer.Option("--by", help="Record who decides.")]
+ReasonOption = Annotated[str, typer.Option("--reason", help="Record why.")]
 
 
 def approve(
@@ -23,15 +21,13 @@ def approve(
         bool,
         typer.Option(
             "--override",
-            help="Promote it against its decision; the ledger records it permanently.",
+            help="Promote a refused version; the ledger records this permanently.",
         ),
     ] = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Put a candidate that passed and waits into production; with --override also one that was
-    refused.
-    """
+    """Promote a candidate that waits for approval, or a refused one with --override."""
     from churn_platform.promotion.approving import approve as act
 
     _say(version, act(open_home(home), version, by, reason, override=override), as_json=as_json)
@@ -44,7 +40,7 @@ def reject(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Answer a candidate that waits for an approval with no; production stays."""
+    """Reject a candidate that waits for approval."""
     from churn_platform.promotion.approving import reject as act
 
     _say(version, act(open_home(home), version, by, reason), as_json=as_json)
@@ -55,14 +51,12 @@ def rollback(
     reason: ReasonOption,
     to: Annotated[
         int | None,
-        typer.Option("--to", min=1, help="The version; else the one before this one."),
+        typer.Option("--to", min=1, help="Go back to this version (default: the previous one)."),
     ] = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Put an earlier version back into production; servers follow within seconds, the version
-    left is blocked.
-    """
+    """Put an earlier version back into production and block the current one."""
     from churn_platform.promotion.rolling_back import roll_back
 
     opened = open_home(home)
@@ -78,7 +72,7 @@ def unblock(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Let a version that was rolled back be promoted again."""
+    """Allow a version that was rolled back to be promoted again."""
     from churn_platform.promotion.rolling_back import unblock as act
 
     _say(version, act(open_home(home), version, by, reason), as_json=as_json)
@@ -90,15 +84,18 @@ def retrain(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Ask for a new candidate now, whatever the policy; `churn run` trains it."""
+    """Request a new candidate now; `churn run` trains it."""
     from churn_platform.loop.training_requests import request_retraining
 
     said = request_retraining(open_home(home), by, reason)
-    print_json({"says": said}) if as_json else typer.echo(said)
+    if as_json:
+        print_json({"says": said})
+    else:
+        typer.echo(said)
 
 
 def _say(version: int | None, said: str, *, as_json: bool) -> None:
-    print_json({"version": version, "says": said}) if as_json else typer.echo(said)
-
-
-COMMANDS = (approve, reject, rollback, unblock, retrain)
+    if as_json:
+        print_json({"version": version, "says": said})
+    else:
+        typer.echo(said)

@@ -1,12 +1,15 @@
-"""The story of a demo: month by month what happened in the business, what the loop saw, and
-what it did.
-"""
+"""The end of `churn demo`: what happened in the business each month, what the loop saw and did."""
 
 import datetime as dt
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
+from churn_platform.cli.base import figure, table
+from churn_platform.cli.status import STATES
 from churn_platform.services import Services
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 Row = dict[str, Any]
 
@@ -19,15 +22,14 @@ def story(
 ) -> list[Row]:
     """One row per month, oldest first; a missing figure is None.
 
-    `realised_auc` is that of the model which was in production when the month came, `first_auc`
-    that of the first model, if it had never been replaced; `best_auc` and `what_changed` only a
-    simulation knows.
+    `realised_auc` is of the model that was in production when the month came, `first_auc` of
+    the first model. Only a simulation knows `best_auc` and `what_changed`.
 
     Args:
         home: the home.
         found: from `status`.
         truth: from `read_truth`; None for real months.
-        refused: delivery -> the sentences with which it was refused.
+        refused: delivery -> why it was refused.
     """
     told = {month["as_of"]: month for month in (truth or {}).get("months", ())}
     decisions = {decision["as_of"]: decision for decision in found["decisions"]}
@@ -57,9 +59,9 @@ def _decided(decision: Mapping[str, Any] | None, published: bool) -> Row:
     """The decision on the candidate that was trained on the month."""
     if decision is None:
         if published:
-            why = "no retraining asked for"
+            why = "no retraining was requested"
         else:
-            why = "nothing of it was published"
+            why = "nothing was published"
         return {
             "decision": "kept" if published else "no month",
             "version": None, "candidate_auc": None, "production_auc": None, "forward_auc": None, "why": why,
@@ -75,9 +77,7 @@ def _decided(decision: Mapping[str, Any] | None, published: bool) -> Row:
 
 
 def _worth(found: Mapping[str, Any], promoted: Mapping[int, str], month: str) -> Row:
-    """Realised AUC on the month of the version then in production and of the first one, both
-    from earlier months.
-    """
+    """Realised AUC on the month, of the version in production then and of the first one."""
     older = sorted(version for version, as_of in promoted.items() if as_of < month)
     measured = {
         entry["version"]: entry["metrics"]["auc"]
@@ -100,9 +100,7 @@ def _drift_share(home: Services, month: str) -> float | None:
 
 
 def _deliveries(home: Services, truth: Mapping[str, Any] | None, month: str) -> list[str]:
-    """What was peculiar about the month's files, and which deliveries the ledger calls
-    corrections.
-    """
+    """What was unusual about the month's files, and which deliveries were corrections."""
     noted = [
         one["note"]
         for one in (truth or {}).get("deliveries", ())
@@ -113,8 +111,89 @@ def _deliveries(home: Services, truth: Mapping[str, Any] | None, month: str) -> 
 
 
 def _asked(home: Services, month: str) -> str | None:
-    """Why the policy asked for a candidate in that month."""
+    """Why a candidate was requested in that month."""
     reasons = [r.reason for r in home.ledger.receipts("retraining requested") if r.subject == month]
     if reasons:
         return reasons[-1]
     return None
+
+
+def show_story(
+    console: "Console", rows: Sequence[Mapping[str, Any]], truth: Mapping[str, Any] | None
+) -> None:
+    """Print one row per month, then the reasons, then what the loop was worth."""
+    if truth is not None:
+        console.print(f"[bold]{truth['scenario']}[/]: {truth['summary']}.")
+        console.print(f"The loop should {truth['loop_should']}.\n", soft_wrap=True)
+    numbers = ("drift", "in production", "first model kept", "best possible", "candidate")
+    made = table("What happened", "month", *numbers, "the loop", numbers=numbers)
+    for row in rows:
+        figures = (row["realised_auc"], row["first_auc"], row["best_auc"], row["candidate_auc"])
+        drift = figure(row["drift_share"], ".1%")
+        made.add_row(row["month"], drift, *(figure(value) for value in figures), _did(row))
+    console.print(made)
+    console.print(
+        "[dim]AUC on that month's customers: 0.5 is chance; candidate: on the holdout.[/]"
+    )
+    console.print("\n[bold]Why[/]")
+    for row in rows:
+        for number, sentence in enumerate(_month_sentences(row)):
+            console.print(f"{'' if number else row['month']:10}  {sentence}", soft_wrap=True)
+    console.print(f"\n{_in_the_end(rows)}", soft_wrap=True)
+
+
+def _did(row: Mapping[str, Any]) -> str:
+    """What the loop did in a month, in a few words."""
+    if row["refused"]:
+        return "[yellow]refused the drop[/]" + (
+            "" if row["decision"] == "no month" else ", ingested its repair"
+        )
+    if row["version"] is None:
+        if row["in_production"] is None:
+            return "no model yet"
+        return f"[dim]kept version {row['in_production']}[/]"
+    word = f"[{STATES[row['decision']]}]{row['decision']}[/] version {row['version']}"
+    if row["decision"] == "refused" and row["in_production"]:
+        kept = f", kept version {row['in_production']}"
+    else:
+        kept = ""
+    return word + kept
+
+
+def _month_sentences(row: Mapping[str, Any]) -> list[str]:
+    """What happened in the business, what the loop saw and decided; empty for a quiet month."""
+    said = []
+    if row["what_changed"] not in (None, "nothing"):
+        said.append(f"The business changed: {row['what_changed']}.")
+    said += [f"The files: {note.rstrip('.')}." for note in row["deliveries"]]
+    if row["refused"]:
+        said.append(f"Refused: {row['refused']}")
+    if row["asked"]:
+        said.append(f"The loop saw: {row['asked']}")
+    if row["version"] is not None:
+        said.append(f"{row['decision'].capitalize()}: {row['why']}")
+    return said
+
+
+def _in_the_end(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The AUC in the last measured month, with the loop and without it."""
+    measured = [row for row in rows if row["realised_auc"] is not None]
+    if not measured:
+        return "There is no month yet on which a model in production can be measured."
+    last = measured[-1]
+    if last["best_auc"] is None:
+        best = ""
+    else:
+        best = f", where {last['best_auc']:.3f} is possible"
+    if last["decision"] == "promoted":
+        return (
+            f"In {last['month']} the model in production had an AUC of"
+            f" {last['realised_auc']:.3f}{best}. Version {last['version']} replaced it, with"
+            f" {last['candidate_auc']:.3f} on customers that neither was trained on."
+        )
+    said = f"In {last['month']} the model in production has an AUC of {last['realised_auc']:.3f}{best}."
+    if last["first_auc"] is None or last["first_auc"] == last["realised_auc"]:
+        return f"{said} It is still the first one: no candidate was better."
+    return (
+        f"{said} Without the loop, the first model would still serve, with {last['first_auc']:.3f}."
+    )

@@ -5,7 +5,6 @@ Every one asks the same pure rule what comes next.
 
 import dagster as dg
 
-from churn_platform.alerting.alerting import Alerter
 from churn_platform.defs.features import feature_views, training_dataset
 from churn_platform.defs.ingestion import snapshot
 from churn_platform.defs.monitoring import drift_report, performance
@@ -15,7 +14,6 @@ from churn_platform.defs.resources import HomeResource
 from churn_platform.defs.scoring import scores
 from churn_platform.defs.training import candidate_model
 from churn_platform.features.online.upkeep import notice_lost_rows
-from churn_platform.ingestion.publish import recognise_drop, recognise_drops
 from churn_platform.loop.next_step import Step
 from churn_platform.loop.progress import Progress
 from churn_platform.promotion.approving import record_lapse_if_free
@@ -109,7 +107,7 @@ def alert_sensor(home: HomeResource) -> dg.SkipReason:
     opened = home.open()
     if not opened.settings.alerts_wanted:
         return dg.SkipReason("No receiver is set (CHURN_ALERT_URLS).")
-    done = Alerter(opened).send()
+    done = opened.alerts.send()
     return dg.SkipReason(" ".join([f"{done.sent} sent.", *done.problems]))
 
 
@@ -129,7 +127,7 @@ def monthly_schedule(
     opened = home.open()
     if _busy(opened, context.instance):
         return dg.SkipReason(BUSY)
-    recognise_drops(opened)
+    opened.ingestion.recognise_all()
     step = Progress(opened).next_step()
     if step is None or step.kind != "monthly":
         return dg.SkipReason(
@@ -176,7 +174,7 @@ def _answer(
     if failed >= opened.contract.policy.retraining.max_attempts:
         what = f"{step.kind} of {step.as_of}"
         times = f"failed {failed} times"
-        Alerter(opened).gave_up(
+        opened.alerts.gave_up(
             f"the {what}", step.key, f"It {times} and is not tried again by itself. {MEND}"
         )
         return dg.SensorResult(skip_reason=f"The {what} {times}: look at its last run.")
@@ -188,7 +186,7 @@ def _answer(
         return dg.SensorResult(skip_reason=said)
     away = _away(opened, step)
     if step.kind in SERVERS:
-        Alerter(opened).seen(
+        opened.alerts.seen(
             SERVERS[step.kind], up=away is None, sentence=away or f"The {step.kind} continues."
         )
     if away is not None:
@@ -210,7 +208,7 @@ def _why_not_now(home: Services, instance: dg.DagsterInstance) -> str | None:
         return BUSY
     record_lapse_if_free(home)
     notice_lost_rows(home)
-    copied = recognise_drop(home)  # one a tick: reading a large drop takes a while
+    copied = home.ingestion.recognise()  # one a tick: reading a large drop takes a while
     if copied is None:
         return None
     return RECOGNISED.format(copied)

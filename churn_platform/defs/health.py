@@ -4,7 +4,7 @@ import threading
 
 import dagster as dg
 
-from churn_platform.alerting.watching import DagsterState, JobState
+from churn_platform.alerting.metrics import DagsterState, JobState
 from churn_platform.defs.automation import monthly, retraining
 from churn_platform.defs.pulling import pull
 from churn_platform.services import Services

@@ -10,8 +10,7 @@ from churn_platform.defs.partitions import as_of_partitions, month_of
 from churn_platform.defs.resources import HomeResource
 from churn_platform.ingestion.comparing import comparison_warnings
 from churn_platform.ingestion.month_warnings import MonthWarning
-from churn_platform.ingestion.publish import publish_drop
-from churn_platform.ingestion.quarantine import quarantined_sentence
+from churn_platform.lake.deliveries import quarantined_sentence
 from churn_platform.lake.lake import Publication
 from churn_platform.lake.month_comparison import change_sentence
 from churn_platform.services import Services
@@ -46,10 +45,11 @@ def snapshot(context: dg.AssetExecutionContext, home: HomeResource) -> dg.Materi
     opened = home.open()
     as_of = month_of(context)
     try:
-        publication = publish_drop(opened, as_of)
+        publication = opened.ingestion.publish(as_of)
     except DropRefused as refusal:
         metadata: dict[str, object] = {
-            "faults": dg.MetadataValue.md("\n".join(f"- {f}" for f in refusal.faults))
+            "code": refusal.code,
+            "faults": dg.MetadataValue.md("\n".join(f"- {f}" for f in refusal.faults)),
         }
         if refusal.page is not None:
             metadata["page"] = dg.MetadataValue.url(report_url(opened, refusal.page))

@@ -4,11 +4,9 @@ like any other.
 
 import dagster as dg
 
-from churn_platform.alerting.alerting import Alerter
 from churn_platform.base.errors import ChurnError, DropRefused
 from churn_platform.defs.resources import HomeResource
 from churn_platform.ingestion.database_source import due_pull
-from churn_platform.ingestion.publish import pull_drop
 from churn_platform.reports.status import parse_as_of
 
 EVERY_MORNING = "0 5 * * *"
@@ -30,13 +28,13 @@ def pull_month(context: dg.OpExecutionContext, config: PullConfig, home: HomeRes
     """Nothing is taken in unless every table was read and the drop is not refused."""
     opened = home.open()
     try:
-        target = pull_drop(opened, parse_as_of(config.as_of))
+        target = opened.ingestion.pull(parse_as_of(config.as_of))
     except DropRefused as refusal:
         raise dg.Failure(description=str(refusal), allow_retries=False) from None
     except ChurnError as error:
-        Alerter(opened).seen(DATABASE, up=False, sentence=str(error))
+        opened.alerts.seen(DATABASE, up=False, sentence=str(error))
         raise dg.Failure(description=str(error)) from None
-    Alerter(opened).seen(DATABASE, up=True, sentence=f"The drop of {config.as_of} was accepted.")
+    opened.alerts.seen(DATABASE, up=True, sentence=f"The drop of {config.as_of} was accepted.")
     context.log.info("The drop of %s is in %s.", config.as_of, target)
 
 

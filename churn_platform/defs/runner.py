@@ -9,7 +9,6 @@ import dagster as dg
 from dagster._core.instance.ref import InstanceRef
 from dagster._utils.error import SerializableErrorInfo
 
-from churn_platform.alerting.alerting import Alerter
 from churn_platform.base import errors
 from churn_platform.base.errors import ChurnError
 from churn_platform.base.library_errors import one_line
@@ -17,7 +16,6 @@ from churn_platform.definitions import defs
 from churn_platform.defs.automation import run_request
 from churn_platform.defs.progress_log import OnAsset, listening
 from churn_platform.features.online.upkeep import notice_lost_rows
-from churn_platform.ingestion.publish import recognise_drops
 from churn_platform.loop.next_step import Step
 from churn_platform.loop.progress import Progress
 from churn_platform.loop.state_receipts import record_policy
@@ -28,10 +26,11 @@ from churn_platform.promotion.promoting import recover
 from churn_platform.services import Services
 
 OURS = {
-    kind.__name__
-    for kind in vars(errors).values()
+    name: kind.code
+    for name, kind in vars(errors).items()
     if isinstance(kind, type) and issubclass(kind, ChurnError)
 }
+"""The code of each error by the name of its class: Dagster keeps no more of an error."""
 INTERRUPTIONS = ("KeyboardInterrupt", "DagsterExecutionInterruptedError")
 IN_PROCESS = {
     "churn/in_process": "true",
@@ -48,7 +47,9 @@ class Ran:
 
 
 class StepFailed(ChurnError):
-    """A run failed; the message is the asset's own."""
+    """A run failed. The message, and the code of its class, are those of the error behind it."""
+
+    code = "STEP_FAILED"
 
 
 def run_due(
@@ -71,7 +72,7 @@ def run_due(
     home.create()
     with home.exclusive("`churn run`"), _instance(home) as instance:
         _close_dead(instance)
-        Alerter(home).begin()
+        home.alerts.begin()
         recover(home)
         finish_forgetting(home)
         finish_move(home)
@@ -82,7 +83,7 @@ def run_due(
             try:
                 ran = Ran(step, run_step(home, step, instance, on_asset))
             finally:
-                Alerter(home).send()
+                home.alerts.send()
             yield ran
 
 
@@ -101,7 +102,7 @@ def _instance(home: Services) -> dg.DagsterInstance:
 
 def _next(home: Services) -> Step | None:
     notice_lost_rows(home)
-    recognise_drops(home)
+    home.ingestion.recognise_all()
     progress = Progress(home)
     progress.record_verdict()
     return progress.next_step()
@@ -151,19 +152,20 @@ def _failure(result: dg.ExecuteInProcessResult) -> BaseException:
         data: Any = event.event_specific_data
         failure = getattr(data, "user_failure_data", None)
         if failure is not None and failure.description:
-            return StepFailed(failure.description)
+            code = failure.metadata.get("code")
+            return StepFailed(failure.description, code=None if code is None else code.text)
         chain = [data.error] if data.error else []
         while chain and chain[-1].cause is not None:
             chain.append(chain[-1].cause)
-        error = next(
-            (link for link in chain if link.cls_name in OURS), chain[-1] if chain else None
-        )
-        if error is not None and error.cls_name not in INTERRUPTIONS:
-            if error.cls_name in OURS:
-                said = _said(error)
-            else:
-                said = one_line(_said(error))
-            return StepFailed(f"{event.step_key or one_line(_said(chain[0]))}: {said}")
+        ours = [link for link in chain if link.cls_name in OURS]
+        error = next(iter([*ours, *chain[-1:]]), None)
+        if error is None or error.cls_name in INTERRUPTIONS:
+            continue
+        said = _said(error)
+        if not ours:
+            said = one_line(said)
+        failed = event.step_key or one_line(_said(chain[0]))
+        return StepFailed(f"{failed}: {said}", code=OURS.get(error.cls_name or ""))
     return KeyboardInterrupt()
 
 

@@ -93,7 +93,10 @@ def candidate_model(
 
 def _labelled(dataset: TrainingDataset | None, as_of: dt.date) -> TrainingDataset:
     if dataset is None:
-        raise DataError(f"No labels have matured up to {as_of}: there is nothing to train on.")
+        raise DataError(
+            f"No labels have matured up to {as_of}: there is nothing to train on.",
+            code="LABELS_NOT_MATURED",
+        )
     return dataset
 
 

@@ -80,7 +80,9 @@ def open_feast(folder: Path, address: OnlineAddress, **sections: Any) -> "feast.
             what = f"The online store {address.said}"
         else:
             what = "Feast on Postgres"
-        raise UsageError(f"{what} needs more packages: install churn-platform[{kind}].") from None
+        raise UsageError(
+            f"{what} needs more packages: install churn-platform[{kind}].", code="PACKAGE_MISSING"
+        ) from None
     store = feast.FeatureStore(config=configuration)
     store.repo_path = folder
     return store

@@ -48,7 +48,8 @@ def claimed_project(store: "feast.FeatureStore", owner: str, said: str) -> Any: 
         raise UsageError(
             f"The project {name} in the Feast registry {said} belongs to another home: give"
             " this one a database of its own, or its contract another name; if that home is"
-            f" gone, `feast projects delete {name}` frees it."
+            f" gone, `feast projects delete {name}` frees it.",
+            code="NAME_TAKEN",
         )
     return feast.Project(name=name, tags={OWNER: owner})
 

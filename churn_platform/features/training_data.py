@@ -21,8 +21,7 @@ from churn_platform.features.training_dataset import (
     TrainingDataset,
     assemble,
 )
-from churn_platform.lake.lake import Lake, View
-from churn_platform.lake.months import Months
+from churn_platform.lake.lake import Lake, Months, View
 from churn_platform.lake.tables import canonical_dtypes
 from churn_platform.lake.window import Window
 from churn_platform.services import Services

@@ -19,12 +19,12 @@ from churn_platform.ingestion.delivered_file import (
     raw_bytes,
     suffix_of,
 )
-from churn_platform.ingestion.drops import Drop
+from churn_platform.ingestion.drop import Drop
 from churn_platform.ingestion.faults import Fault, fault
 from churn_platform.ingestion.month_warnings import MonthWarning, of_comparison
 from churn_platform.ingestion.validation import ValidatedDrop
 from churn_platform.lake.arrow_tables import table_digest, to_arrow
-from churn_platform.lake.keys_compared import everyone, lacking
+from churn_platform.lake.keys import everyone, lacking
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.month_comparison import (
     CustomerChange,

@@ -123,20 +123,22 @@ def _engine(where: str, url: str) -> "sa.Engine":
             options = {}
         engine = sa.create_engine(address, connect_args=options, poolclass=sa.pool.NullPool)
     except UsageError as error:
-        raise UsageError(f"{where}.url: {error}") from None
+        raise UsageError(f"{where}.url: {error}", code=error.code) from None
     except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ValueError):
         raise UsageError(
             f"{where}.url is not a database URL: write it as"
-            " postgresql+psycopg2://USER:PASSWORD@HOST/DATABASE, or as sqlite:////FOLDER/FILE."
+            " postgresql+psycopg2://USER:PASSWORD@HOST/DATABASE, or as sqlite:////FOLDER/FILE.",
+            code="SETTING_INVALID",
         ) from None
     except ImportError as error:
         package = DRIVERS.get(error.name or "", error.name)
         raise UsageError(
-            f"{where}.url needs a driver that is not installed: `pip install {package}`."
+            f"{where}.url needs a driver that is not installed: `pip install {package}`.",
+            code="PACKAGE_MISSING",
         ) from None
     if address.get_backend_name() == "sqlite" and not Path(address.database or "").is_file():
         raise DataError(
-            f"{where}: there is no SQLite file {address.database}."
+            f"{where}: there is no SQLite file {address.database}.", code="SOURCE_FAILED"
         )  # SQLite would make an empty one
     return engine
 
@@ -160,7 +162,9 @@ def _connected(engine: "sa.Engine", where: str) -> "sa.Connection":
             what = "refuses the login"
         else:
             what = "does not answer"
-        raise DataError(f"{where}: the database {shown} {what}: {said}") from None
+        raise DataError(
+            f"{where}: the database {shown} {what}: {said}", code="SOURCE_FAILED"
+        ) from None
     return connection
 
 
@@ -188,18 +192,20 @@ def _write(
         if missing:
             raise DataError(
                 f"{where}: the query gives no column {', '.join(map(repr, missing))}; it gives"
-                f" {', '.join(present)}."
+                f" {', '.join(present)}.",
+                code="SOURCE_FAILED",
             )
         wanted = [header for header in headers if header in present]
         chunks = list(_chunks(result, [present.index(header) for header in wanted], wanted))
     except sa.exc.SQLAlchemyError as error:
         raise DataError(
-            f"{where}: the database refuses the query: {_said(error, connection.engine)}"
+            f"{where}: the database refuses the query: {_said(error, connection.engine)}",
+            code="SOURCE_FAILED",
         ) from None
     if not chunks and name == contract.label.table and not contract.wide:
         return 0  # labels come later: a drop without their file waits for them
     if not chunks:
-        raise DataError(f"{where}: the database has no rows of {as_of}.")
+        raise DataError(f"{where}: the database has no rows of {as_of}.", code="SOURCE_FAILED")
     table = _joined(chunks)
     key = contract.key.source or contract.entity.column
     if not pa.types.is_null(table[key].type):

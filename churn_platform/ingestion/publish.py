@@ -1,6 +1,4 @@
-"""Drop in, snapshot out: judges a drop, publishes all or nothing, writes the receipt and the
-page.
-"""
+"""Validate a drop and publish it atomically as a snapshot, with its receipt and its page."""
 
 import contextlib
 import datetime as dt
@@ -15,247 +13,341 @@ import pandas as pd
 from churn_platform.base.digests import digest_of
 from churn_platform.base.errors import ContractError, DropRefused, HomeBusy, UsageError
 from churn_platform.base.files import replacing, sha256_file
+from churn_platform.base.home import Home
+from churn_platform.contract.model import Contract
 from churn_platform.ingestion.comparing import compared
 from churn_platform.ingestion.delivered_file import stem_of, table_files
-from churn_platform.ingestion.drops import BY_CONTENT, INCOMING, SUCCESS, Drop, open_drop
-from churn_platform.ingestion.page import show_drop
-from churn_platform.ingestion.quarantine import quarantined_sentence
-from churn_platform.ingestion.sources import delivery
+from churn_platform.ingestion.drop import (
+    BY_CONTENT,
+    INCOMING,
+    SUCCESS,
+    Drop,
+    FileDigests,
+    open_drop,
+    source_folder,
+)
+from churn_platform.ingestion.report_page import write_page
 from churn_platform.ingestion.validation import ValidatedDrop, ValidatedTable, validate
-from churn_platform.lake.lake import Publication
+from churn_platform.lake.deliveries import Quarantine, quarantined_sentence
+from churn_platform.lake.lake import Lake, Publication
 from churn_platform.lake.month_comparison import change_sentence
-from churn_platform.lake.quarantine_files import Quarantine
 from churn_platform.lake.tables import lake_tables
+from churn_platform.ledger.acts import DropAccepted, DropCorrected, DropRepeated, RefusedDrop
 from churn_platform.ledger.erasures import current
 from churn_platform.ledger.receipts import DELIVERED, Act
-from churn_platform.services import Services
+from churn_platform.ledger.store import LedgerStore
+
+LONGEST_REASON = 2000
+"""Characters of a receipt's reason."""
 
 
-def publish_drop(home: Services, as_of: dt.date) -> Publication:
-    """Publish the drop of a month as a snapshot and write the receipt; a refusal is a receipt
-    too.
+class Ingestion:
+    """Turns drops into snapshots."""
 
-    Quarantined rows and the page for people (`reports/<as_of>/drop.html`) come with it.
+    def __init__(
+        self,
+        home: Home,
+        contract: Contract,
+        lake: Lake,
+        ledger: LedgerStore,
+        digests: FileDigests,
+    ) -> None:
+        self._home = home
+        self._contract = contract
+        self._lake = lake
+        self._ledger = ledger
+        self._digests = digests
 
-    Raises:
-        UsageError: there is no drop of that month and nothing was published earlier.
-        DropRefused: the drop broke the contract.
-    """
-    drop = open_drop(home.drops / as_of.isoformat(), as_of, home.contract, home.drop_digests)
-    published = as_of in home.lake.months()
-    if published:  # a kill may have come between a publication and its receipt
-        _record_delivery(home, as_of)
-    if not (drop.files or drop.doubles) or (drop.folder / INCOMING).exists():
-        if not published:
+    def publish(self, as_of: dt.date) -> Publication:
+        """Publish the drop of a month as a snapshot and write the receipt; a refusal has a
+        receipt too.
+
+        Raises:
+            UsageError: there is no drop of that month and nothing was published earlier.
+            DropRefused: the drop broke the contract.
+        """
+        drop = self._drop(as_of)
+        published = as_of in self._lake.months()
+        if published:  # a kill may have come between a publication and its receipt
+            self._record_delivery(as_of)
+        if not drop.deliverable:
+            if published:
+                return self._lake.publish(as_of, {}, self._home.now(), "")
             raise UsageError(
-                f"There is no drop of {as_of} in {home.drops}: deliver it or use `churn ingest`."
+                f"There is no drop of {as_of} in {self._home.drops}: deliver it or use `churn"
+                " ingest`.",
+                code="DROP_MISSING",
             )
-        return home.lake.publish(as_of, {}, home.now(), "")
-    fingerprint = drop.fingerprint_as(home.lake.fingerprint(as_of))
-    found = judged(home, drop)
-    if found.refusals:
-        refusal = _refusal(home, found)
-        said = " ".join(found.unnamed_sentences)[:2000]
-        _record(home, "drop refused", as_of, said, {"fingerprint": fingerprint})
-        raise refusal
-    tables, quarantines = _publishable(home, found)
-    if found.comparison is None:
-        comparison = None
-    else:
-        comparison = found.comparison.as_dict()
-    publication = home.lake.publish(as_of, tables, home.now(), fingerprint, quarantines, comparison)
-    show_drop(home, found)
-    if publication.kind == "unchanged":
-        _record_repetition(home, as_of, publication.digest, fingerprint)
-        home.lake.acknowledge(as_of, fingerprint)
-    else:
-        _record_delivery(home, as_of)
-    return publication
-
-
-def recognise_drop(home: Services) -> dt.date | None:
-    """Find the oldest drop that an earlier version published and whose files have other times
-    since: it was copied.
-
-    Earlier versions recognised a drop by its files' times. Where its content is that of the
-    lake, a receipt says so and the drop is recognised by content from then on.
-
-    Returns:
-        The month; None if absent.
-    """
-    for as_of in home.lake.months():
-        recorded = home.lake.fingerprint(as_of)
-        if recorded is None or recorded.startswith(BY_CONTENT):
-            continue
-        drop = open_drop(home.drops / as_of.isoformat(), as_of, home.contract, home.drop_digests)
-        if (
-            not drop.files
-            or (drop.folder / INCOMING).exists()
-            or not drop.settled(home.now(), home.settings.quiet_seconds)
-        ):
-            continue
-        fingerprint = drop.fingerprint_as(recorded)
-        if fingerprint == recorded or home.drop_digests.is_unlike_published(fingerprint):
-            continue
-        if not _is_published(home, drop):
-            home.drop_digests.note_unlike_published(fingerprint)
-            continue
-        with contextlib.suppress(HomeBusy), home.exclusive("recognising a drop", 0):
-            _record_repetition(home, as_of, home.lake.digest(as_of), fingerprint)
-            home.lake.acknowledge(as_of, fingerprint)
-            return as_of
-    return None
-
-
-def recognise_drops(home: Services) -> None:
-    """Recognise every drop that was copied; see `recognise_drop`."""
-    while recognise_drop(home) is not None:
-        pass
-
-
-def _is_published(home: Services, drop: Drop) -> bool:
-    """Whether the drop's files hold what the lake has of the month."""
-    try:
-        found = judged(home, drop)
-    except ContractError:
-        return False
-    return not found.refusals and home.lake.holds(drop.as_of, *_publishable(home, found))
-
-
-def _publishable(
-    home: Services, found: ValidatedDrop
-) -> tuple[dict[str, pd.DataFrame], dict[str, Quarantine]]:
-    """The tables of a valid drop as the lake keeps them, and what was put aside of them."""
-    tables = lake_tables(
-        home.contract, {name: table.sound for name, table in found.tables.items()}, found.as_of
-    )
-    return tables, {
-        name: made
-        for name, table in found.tables.items()
-        if (made := _quarantine(table)) is not None
-    }
-
-
-def judged(home: Services, drop: Drop) -> ValidatedDrop:
-    """A drop against the home's contract, what the lake already knows of the month, and the
-    months before.
-
-    Raises:
-        ContractError: the contract has columns that the published months lack.
-    """
-    if lacking := home.lake.behind():
-        raise ContractError(
-            "The contract has columns that the months published so far lack"
-            f" ({', '.join(lacking)}): a model needs them in every month. Put"
-            f" {home.contract_path} back, or make a new home and deliver the months there."
+        fingerprint = drop.fingerprint_as(self._lake.fingerprint(as_of))
+        found = self.judge(drop)
+        if found.refusals:
+            refusal = self._refusal(found)
+            self._record_refusal(as_of, found.unnamed_sentences, fingerprint)
+            raise refusal
+        tables, quarantines = self._publishable(found)
+        publication = self._lake.publish(
+            as_of, tables, self._home.now(), fingerprint, quarantines, _comparison_record(found)
         )
-    published = home.lake.months()
-    if drop.as_of in published:
-        known = home.lake.keys(drop.as_of)
-    else:
-        known = None
-    found = validate(home.contract, drop, today=home.now().date(), known=known, published=published)
-    return compared(home.lake, drop, found)
-
-
-def take_in(home: Services, source: Path, as_of: dt.date) -> tuple[Path, ValidatedDrop]:
-    """Validate the files in `source` and copy them into the home as the drop of `as_of`.
-
-    The copy is marked as incoming until every file is there, so no one processes half of it.
-
-    Returns:
-        The drop's folder in the home, and what validation found.
-
-    Raises:
-        UsageError: `source` holds no table of the contract.
-        DropRefused: the files break the contract; nothing was copied.
-    """
-    drop = open_drop(source, as_of, home.contract)
-    if not (drop.files or drop.doubles):
-        wanted = ", ".join(f"{home.contract.file_stem(name)}.csv" for name in home.contract.tables)
-        raise UsageError(
-            f"{source} holds none of the contract's tables: expected {wanted} (or .parquet)."
-        )
-    found = judged(home, drop)
-    if found.refusals:
-        raise _refusal(home, found)
-    show_drop(home, found)
-    target = home.drops / as_of.isoformat()
-    target.mkdir(parents=True, exist_ok=True)
-    (target / INCOMING).touch()
-    (target / SUCCESS).unlink(missing_ok=True)
-    for path in drop.files.values():
-        _copy(path, target / path.name)
-        for other in table_files(target).get(stem_of(path), []):
-            if other.name != path.name:
-                other.unlink()
-    (target / SUCCESS).touch()
-    (target / INCOMING).unlink()
-    return target, found
-
-
-@contextlib.contextmanager
-def gathered(home: Services, named: Sequence[Path], as_of: dt.date) -> Iterator[Path]:
-    """A folder with all files of a drop: those that are named, and the contract's database
-    tables that they lack.
-
-    Raises:
-        UsageError: nothing is named and no table is in a database; or a file or source cannot
-            be used as it is.
-        DataError: a database does not answer, refuses, or has no rows of the month.
-    """
-    pulled = home.contract.pulled
-    if not named and not pulled:
-        raise UsageError(
-            "The contract reads no table from a database: name the folder with the month's files."
-        )
-    # In the home: /tmp may be memory, and `churn doctor --fix` removes what a killed process
-    # left.
-    place = home.drops if home.drops.is_dir() else None
-    with contextlib.ExitStack() as stack:
-        if named:
-            folder = stack.enter_context(delivery(named, home.contract, place)).folder
+        write_page(self._home.reports, found)
+        if publication.kind == "unchanged":
+            self._record_repetition(as_of, publication.digest, fingerprint)
+            self._lake.acknowledge(as_of, fingerprint)
         else:
-            folder = None
-        if folder is not None and not pulled:
-            yield folder
-            return
-        from churn_platform.ingestion.database_source import pull
+            self._record_delivery(as_of)
+        return publication
 
-        named_folder = tempfile.TemporaryDirectory(prefix=".delivery.", suffix=".tmp", dir=place)
-        staging = Path(stack.enter_context(named_folder))
-        by_hand = set[str]()
-        if folder is not None:
-            drop = open_drop(folder, as_of, home.contract)
-            by_hand = {*drop.files, *drop.doubles}
-            for path in (*drop.files.values(), *drop.doubles.values()):
-                (staging / path.name).symlink_to(path.resolve())
-        pull(home.contract, as_of, staging, [table for table in pulled if table in by_hand])
-        yield staging
+    def judge(self, drop: Drop) -> ValidatedDrop:
+        """Validate a drop against the contract, and compare it with what the lake holds.
 
-
-def pull_drop(home: Services, as_of: dt.date) -> Path:
-    """Take in a month whose tables are all in databases; the drop's folder. A refusal is a
-    receipt too.
-
-    Raises:
-        DropRefused: the rows break the contract; nothing was taken in.
-        UsageError: a source cannot be used as it is written.
-        DataError: a database does not answer, refuses, or has no rows of the month.
-    """
-    with gathered(home, (), as_of) as files:
-        try:
-            return take_in(home, files, as_of)[0]
-        except DropRefused as refusal:
-            told = " ".join(refusal.faults)[:2000]
-            _record(
-                home,
-                "drop refused",
-                as_of,
-                told,
-                {"fingerprint": digest_of(list(refusal.faults))},
+        Raises:
+            ContractError: the contract has columns that the published months lack.
+        """
+        if lacking := self._lake.behind():
+            raise ContractError(
+                "The contract has columns that the months published so far lack"
+                f" ({', '.join(lacking)}): a model needs them in every month. Put the earlier"
+                " contract back, or make a new home and deliver the months there.",
+                code="CONTRACT_CHANGED",
             )
-            raise
+        published = self._lake.months()
+        known = self._lake.keys(drop.as_of) if drop.as_of in published else None
+        today = self._home.now().date()
+        found = validate(self._contract, drop, today=today, known=known, published=published)
+        return compared(self._lake, drop, found)
+
+    def accept(self, source: Path, as_of: dt.date) -> tuple[Path, ValidatedDrop]:
+        """Validate the files in `source` and copy them into the home as the drop of `as_of`.
+
+        The copy is marked as incoming until every file is there, so no one processes half of
+        it.
+
+        Returns:
+            The drop's folder in the home, and what validation found.
+
+        Raises:
+            UsageError: `source` holds no table of the contract.
+            DropRefused: the files break the contract; nothing was copied.
+        """
+        drop = open_drop(source, as_of, self._contract)
+        if not (drop.files or drop.doubles):
+            stems = [self._contract.file_stem(name) for name in self._contract.tables]
+            wanted = ", ".join(f"{stem}.csv" for stem in stems)
+            raise UsageError(
+                f"{source} contains none of the contract's tables: expected {wanted} (or .parquet).",
+                code="DROP_MISSING",
+            )
+        found = self.judge(drop)
+        if found.refusals:
+            raise self._refusal(found)
+        write_page(self._home.reports, found)
+        target = self._home.drops / as_of.isoformat()
+        target.mkdir(parents=True, exist_ok=True)
+        (target / INCOMING).touch()
+        (target / SUCCESS).unlink(missing_ok=True)
+        for path in drop.files.values():
+            _copy(path, target / path.name)
+            for other in table_files(target).get(stem_of(path), []):
+                if other.name != path.name:
+                    other.unlink()
+        (target / SUCCESS).touch()
+        (target / INCOMING).unlink()
+        return target, found
+
+    @contextlib.contextmanager
+    def gathered(self, named: Sequence[Path], as_of: dt.date) -> Iterator[Path]:
+        """A folder with all files of a drop: those that are named, and the contract's database
+        tables that they lack.
+
+        Raises:
+            UsageError: nothing is named and no table is in a database; or a file or source
+                cannot be used as it is.
+            DataError: a database does not answer, refuses, or has no rows of the month.
+        """
+        pulled = self._contract.pulled
+        if not named and not pulled:
+            raise UsageError(
+                "The contract reads no table from a database: name the folder with the month's"
+                " files.",
+                code="DROP_MISSING",
+            )
+        # In the home: /tmp may be memory, and `churn doctor --fix` removes what a killed
+        # process left.
+        place = self._home.drops if self._home.drops.is_dir() else None
+        with contextlib.ExitStack() as stack:
+            drop = None
+            if named:
+                source = stack.enter_context(source_folder(named, self._contract, place))
+                if not pulled:
+                    yield source.folder
+                    return
+                drop = open_drop(source.folder, as_of, self._contract)
+            from churn_platform.ingestion.database_source import pull
+
+            temporary = tempfile.TemporaryDirectory(prefix=".delivery.", suffix=".tmp", dir=place)
+            staging = Path(stack.enter_context(temporary))
+            delivered = {} if drop is None else {**drop.doubles, **drop.files}
+            if drop is not None:
+                for path in (*drop.files.values(), *drop.doubles.values()):
+                    (staging / path.name).symlink_to(path.resolve())
+            pull(self._contract, as_of, staging, [table for table in pulled if table in delivered])
+            yield staging
+
+    def pull(self, as_of: dt.date) -> Path:
+        """Accept a month whose tables are all in databases; the drop's folder. A refusal has a
+        receipt.
+
+        Raises:
+            DropRefused: the rows break the contract; nothing was accepted.
+            UsageError: a source cannot be used as it is written.
+            DataError: a database does not answer, refuses, or has no rows of the month.
+        """
+        with self.gathered((), as_of) as files:
+            try:
+                return self.accept(files, as_of)[0]
+            except DropRefused as refusal:
+                self._record_refusal(as_of, refusal.faults, digest_of(list(refusal.faults)))
+                raise
+
+    def recognise(self) -> dt.date | None:
+        """Find the oldest drop of an earlier version that was copied: its files have other
+        times and the same content.
+
+        Earlier versions recognised a drop by its files' times. Where its content is that of the
+        lake, a receipt records so and the drop is recognised by content from then on.
+
+        Returns:
+            The month; None if there is none.
+        """
+        for as_of in self._lake.months():
+            recorded = self._lake.fingerprint(as_of)
+            if recorded is None or recorded.startswith(BY_CONTENT):
+                continue
+            drop = self._drop(as_of)
+            settled = drop.settled(self._home.now(), self._home.settings.quiet_seconds)
+            if not drop.files or not drop.deliverable or not settled:
+                continue
+            fingerprint = drop.fingerprint_as(recorded)
+            if fingerprint == recorded or self._digests.is_unlike_published(fingerprint):
+                continue
+            if not self._is_published(drop):
+                self._digests.note_unlike_published(fingerprint)
+                continue
+            with contextlib.suppress(HomeBusy), self._home.exclusive("recognising a drop", 0):
+                self._record_repetition(as_of, self._lake.digest(as_of), fingerprint)
+                self._lake.acknowledge(as_of, fingerprint)
+                return as_of
+        return None
+
+    def recognise_all(self) -> None:
+        """Recognise every drop that was copied; see `recognise`."""
+        while self.recognise() is not None:
+            pass
+
+    def _drop(self, as_of: dt.date) -> Drop:
+        folder = self._home.drops / as_of.isoformat()
+        return open_drop(folder, as_of, self._contract, self._digests)
+
+    def _is_published(self, drop: Drop) -> bool:
+        """Whether the lake holds the content of the drop's files."""
+        try:
+            found = self.judge(drop)
+        except ContractError:
+            return False
+        return not found.refusals and self._lake.holds(drop.as_of, *self._publishable(found))
+
+    def _publishable(
+        self, found: ValidatedDrop
+    ) -> tuple[dict[str, pd.DataFrame], dict[str, Quarantine]]:
+        """The tables of a valid drop as the lake keeps them, and the quarantined rows of each."""
+        valid = {name: table.sound for name, table in found.tables.items()}
+        quarantines = {name: _quarantine(table) for name, table in found.tables.items()}
+        return (
+            lake_tables(self._contract, valid, found.as_of),
+            {name: made for name, made in quarantines.items() if made is not None},
+        )
+
+    def _refusal(self, found: ValidatedDrop) -> DropRefused:
+        """The refusal with every fault, and the page that shows them."""
+        page = write_page(self._home.reports, found)
+        listed = "\n".join(f"  - {fault}" for fault in found.sentences)
+        many = f"{len(found.sentences)} fault{'s' if len(found.sentences) > 1 else ''}"
+        message = f"The drop of {found.as_of} is refused, nothing was published ({many}):\n{listed}"
+        if page:
+            message += f"\nAs a page: {page}"
+        return DropRefused(message, found.sentences, page)
+
+    def _record_delivery(self, as_of: dt.date) -> None:
+        """Write the receipt of the newest delivery, unless there is one already."""
+        delivery = self._lake.deliveries(as_of)[-1]
+        kept = {
+            name: entry["quarantine"]
+            for name, entry in delivery["tables"].items()
+            if "quarantine" in entry
+        }
+        content: dict[str, Any] = {
+            "snapshot": self._lake.digest(as_of),
+            "delivery": digest_of(delivery),
+        }
+        if aside := {name: entry["digest"] for name, entry in kept.items() if "digest" in entry}:
+            content["quarantine"] = aside
+        if self._recorded(as_of, content, DELIVERED):
+            return
+        said = quarantined_sentence({name: entry["quarantined"] for name, entry in kept.items()})
+        change = change_sentence(delivery.get("compared"))
+        parts = [
+            f"{delivery['kind'].capitalize()} delivery of {', '.join(delivery['tables'])}.",
+            said,
+            change,
+        ]
+        reason = " ".join(part for part in parts if part)
+        act = DropCorrected if delivery["kind"] == "correction" else DropAccepted
+        evidence = content | {"fingerprint": self._lake.fingerprint(as_of)}
+        if self._contract.label_table in delivery["tables"]:
+            count = self._lake.label_count(as_of)
+            evidence["labelled"] = [count.labelled, count.customers]
+            if count.partial:
+                reason += f" {count.labelled:,} of {count.customers:,} customers have a label."
+        if "compared" in delivery:
+            evidence["compared"] = delivery["compared"]
+        self._ledger.append(act(month=as_of, reason=reason, **evidence))
+
+    def _record_repetition(self, as_of: dt.date, snapshot: str, fingerprint: str) -> None:
+        """Write the receipt of files that were delivered again with known content.
+
+        This comes before the lake's acknowledgement: after a kill between the two, the drop is
+        still due.
+        """
+        content = {"fingerprint": fingerprint}
+        if not self._recorded(as_of, content, (*DELIVERED, "drop repeated")):
+            said = "Delivered again with the content that is known: nothing was published."
+            self._ledger.append(
+                DropRepeated(month=as_of, reason=said, snapshot=snapshot, fingerprint=fingerprint)
+            )
+
+    def _record_refusal(self, as_of: dt.date, faults: Sequence[str], fingerprint: str) -> None:
+        said = " ".join(faults)[:LONGEST_REASON]
+        self._ledger.append(RefusedDrop(month=as_of, reason=said, fingerprint=fingerprint))
+
+    def _recorded(self, as_of: dt.date, content: Mapping[str, Any], acts: Collection[Act]) -> bool:
+        """Whether a receipt of one of `acts` names all of `content` for the month, with digests
+        as erasures have changed them since.
+        """
+        receipts = self._ledger.receipts()
+        return any(
+            {
+                name: current(receipts, receipt.evidence.get(name), receipt.sequence)
+                for name in content
+            }
+            == content
+            for receipt in receipts
+            if receipt.subject == as_of.isoformat() and receipt.act in acts
+        )
+
+
+def _comparison_record(found: ValidatedDrop) -> dict[str, Any] | None:
+    if found.comparison is None:
+        return None
+    return found.comparison.as_dict()
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -263,15 +355,6 @@ def _copy(source: Path, target: Path) -> None:
         return
     with replacing(target) as temporary:
         shutil.copyfile(source, temporary)
-
-
-def _refusal(home: Services, found: ValidatedDrop) -> DropRefused:
-    """The refusal with every fault, and the page that shows them."""
-    page = show_drop(home, found)
-    listed = "\n".join(f"  - {fault}" for fault in found.sentences)
-    many = f"{len(found.sentences)} fault{'s' if len(found.sentences) > 1 else ''}"
-    message = f"The drop of {found.as_of} is refused, nothing was published ({many}):\n{listed}"
-    return DropRefused(message + (f"\nAs a page: {page}" if page else ""), found.sentences, page)
 
 
 def _quarantine(table: ValidatedTable) -> Quarantine | None:
@@ -282,77 +365,3 @@ def _quarantine(table: ValidatedTable) -> Quarantine | None:
     else:
         rows = table.aside.to_csv(index=False, lineterminator="\n")
     return Quarantine(rows, table.report.summary())
-
-
-def _record_delivery(home: Services, as_of: dt.date) -> None:
-    """The receipt of the newest delivery, with what was put aside of its tables; none when it
-    is there already.
-    """
-    delivery = home.lake.deliveries(as_of)[-1]
-    kept = {
-        name: entry["quarantine"]
-        for name, entry in delivery["tables"].items()
-        if "quarantine" in entry
-    }
-    content: dict[str, Any] = {
-        "snapshot": home.lake.digest(as_of),
-        "delivery": digest_of(delivery),
-    }
-    if aside := {name: entry["digest"] for name, entry in kept.items() if "digest" in entry}:
-        content["quarantine"] = aside
-    if _recorded(home, as_of, content, DELIVERED):
-        return
-    said = quarantined_sentence({name: entry["quarantined"] for name, entry in kept.items()})
-    change = change_sentence(delivery.get("compared"))
-    parts = [
-        f"{delivery['kind'].capitalize()} delivery of {', '.join(delivery['tables'])}.",
-        said,
-        change,
-    ]
-    reason = " ".join(part for part in parts if part)
-    act: Act = "drop corrected" if delivery["kind"] == "correction" else "drop accepted"
-    evidence = content | {"fingerprint": home.lake.fingerprint(as_of)}
-    if home.contract.label_table in delivery["tables"]:
-        count = home.lake.label_count(as_of)
-        evidence["labelled"] = [count.labelled, count.customers]
-        if count.partial:
-            reason += f" {count.labelled:,} of {count.customers:,} customers have a label."
-    evidence |= {"compared": delivery["compared"]} if "compared" in delivery else {}
-    _record(home, act, as_of, reason, evidence)
-
-
-def _record_repetition(home: Services, as_of: dt.date, snapshot: str, fingerprint: str) -> None:
-    """The receipt of files that came again and hold what is known; before the lake says so,
-    lest a kill lose it.
-    """
-    content = {"fingerprint": fingerprint}
-    if not _recorded(home, as_of, content, (*DELIVERED, "drop repeated")):
-        said = "Delivered again with the content that is known: nothing was published."
-        _record(home, "drop repeated", as_of, said, {"snapshot": snapshot, **content})
-
-
-def _recorded(
-    home: Services, as_of: dt.date, content: Mapping[str, Any], acts: Collection[Act]
-) -> bool:
-    """Whether a receipt of one of `acts` names all of this of the month, by its digests as they
-    now are.
-    """
-    receipts = home.ledger.receipts()
-    return any(
-        {name: current(receipts, receipt.evidence.get(name), receipt.sequence) for name in content}
-        == content
-        for receipt in receipts
-        if receipt.subject == as_of.isoformat() and receipt.act in acts
-    )
-
-
-def _record(
-    home: Services, act: Act, as_of: dt.date, reason: str, evidence: dict[str, Any]
-) -> None:
-    home.ledger.append(
-        actor=home.settings.who,
-        act=act,
-        subject=as_of.isoformat(),
-        reason=reason,
-        evidence=evidence,
-    )

@@ -10,7 +10,7 @@ import pandas as pd
 
 from churn_platform.base.text import EXAMPLES
 from churn_platform.ingestion.faults import EXAMPLE_LENGTH, Fault, Positions, fault, percent
-from churn_platform.lake.keys_compared import everyone, lacking, near_tables
+from churn_platform.lake.keys import everyone, lacking, near_tables
 
 ROW = "row"
 REASONS = "reasons"
@@ -99,18 +99,6 @@ def in_words_of(delivered: pd.DataFrame, found: Fault) -> Fault:
         return found
     shown = delivered[found.column].iloc[found.positions[:EXAMPLES]]
     return replace(found, examples=tuple(str(value)[:EXAMPLE_LENGTH] for value in shown))
-
-
-def quarantined_sentence(rows: Mapping[str, int]) -> str:
-    """How many rows of which tables were put aside, for a person; empty when none was."""
-    found = {table: count for table, count in rows.items() if count}
-    total = sum(found.values())
-    if not total:
-        return ""
-    return (
-        f"{total:,} row{'s' if total > 1 else ''} quarantined:"
-        f" {', '.join(f'{t} {n:,}' for t, n in found.items())}."
-    )
 
 
 def differing(keys: Mapping[str, pd.Series], files: Mapping[str, str], share: float) -> list[Fault]:

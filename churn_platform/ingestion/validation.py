@@ -13,20 +13,19 @@ import pandas as pd
 from churn_platform.contract.model import Contract
 from churn_platform.ingestion.conversion import Writing, convert
 from churn_platform.ingestion.delivered_file import is_text
-from churn_platform.ingestion.drops import Drop
+from churn_platform.ingestion.drop import Drop
 from churn_platform.ingestion.faults import Fault, fault
-from churn_platform.ingestion.inspection import listing
 from churn_platform.ingestion.month_warnings import MonthWarning
 from churn_platform.ingestion.quarantine import (
     TableReport,
     differing,
     in_words_of,
     quarantined_rows,
-    quarantined_sentence,
     unmatched,
 )
-from churn_platform.ingestion.snapshot import conform, missing_tables
-from churn_platform.ingestion.table_reader import read_table
+from churn_platform.ingestion.rules import conform, missing_tables
+from churn_platform.ingestion.table_reader import listing, read_table
+from churn_platform.lake.deliveries import quarantined_sentence
 from churn_platform.lake.month_comparison import MonthComparison
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from churn_platform.lake.keys_compared import NearKeys, apart, near_keys
+from churn_platform.lake.keys import NearKeys, apart, near_keys
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,26 @@ def lake_tables(
     return published
 
 
+def feature_frame(contract: Contract, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """One row per customer of the snapshot: entity, every feature, every carried column; absent
+    rows are null.
+
+    Args:
+        contract: the contract.
+        tables: the month's published feature tables.
+    """
+    key = contract.entity.column
+    wanted: dict[str, list[str]] = {}
+    for view in contract.feature_views.values():
+        wanted.setdefault(view.table, []).extend(view.features)
+    for name, table in contract.carried.items():
+        wanted.setdefault(table, []).append(name)
+    parts = [tables[table].set_index(key)[names] for table, names in wanted.items()]
+    joined = pd.concat(parts, axis=1, join="outer").sort_index()
+    joined.index.name = key
+    return joined.reset_index()[[key, *contract.features, *contract.carried]]
+
+
 def turned_over(labels: pd.Series) -> pd.Series:
     """Who churned, from labels (rows,) that say who stayed; null stays null."""
     if pd.api.types.is_bool_dtype(labels.dtype):

@@ -2,14 +2,14 @@
 request lapses.
 """
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from churn_platform.base.text import ended
-from churn_platform.ledger.production_changes import model_named, version_of
+from churn_platform.ledger.acts import model_named
 from churn_platform.ledger.receipts import Receipt
+from churn_platform.ledger.version_acts import Bound
 
 State = Literal["pending", "approved", "rejected", "lapsed"]
 ANSWERS: dict[str, State] = {
@@ -31,43 +31,6 @@ class Signature:
     def of(cls, receipt: Receipt) -> "Signature":
         """The signature under a receipt."""
         return cls(receipt.actor, receipt.reason, receipt.time)
-
-
-@dataclass(frozen=True)
-class Bound:
-    """What an approval is bound to: it counts for exactly this and lapses when any of it
-    changes.
-
-    `candidate`, `decision`, `dataset` and `policy` are digests: of the model, of the evidence
-    as it was judged, of the data it was judged on, of the thresholds it was judged by.
-    """
-
-    version: int
-    candidate: str
-    decision: str
-    dataset: str
-    policy: str
-    production: int | None
-
-    @classmethod
-    def of(cls, receipt: Receipt) -> "Bound":
-        """What a request is bound to, as its receipt records."""
-        digests = {
-            name: str(receipt.evidence[name])
-            for name in ("candidate", "decision", "dataset", "policy")
-        }
-        return cls(
-            version_of(receipt.subject) or 0, production=version_of(receipt.before), **digests
-        )
-
-    def evidence(self) -> dict[str, str]:
-        """The digests as a receipt holds them."""
-        return {
-            "candidate": self.candidate,
-            "decision": self.decision,
-            "dataset": self.dataset,
-            "policy": self.policy,
-        }
 
 
 @dataclass(frozen=True)
@@ -133,28 +96,6 @@ def until(asked: datetime, days: int) -> str:
     return (asked + timedelta(days=days)).isoformat()
 
 
-def requests(receipts: Iterable[Receipt]) -> list[Request]:
-    """Every request, oldest first; of those without an answer only the newest can be pending."""
-    found: list[Request] = []
-    for receipt in receipts:
-        if receipt.act == "approval requested":
-            if found and found[-1].state == "pending":
-                found[-1] = replace(found[-1], state="lapsed", answer=_superseded(receipt))
-            lapses = str(receipt.evidence["until"])
-            found.append(Request(Bound.of(receipt), receipt.time, lapses, receipt.digest))
-        elif receipt.act in ANSWERS and found and _answers(receipt, found[-1]):
-            found[-1] = replace(found[-1], state=ANSWERS[receipt.act], answer=Signature.of(receipt))
-    return found
-
-
-def pending(receipts: Iterable[Receipt]) -> Request | None:
-    """The request that waits for an answer; never more than one."""
-    newest = next(reversed(requests(receipts)), None)
-    if newest is not None and newest.state == "pending":
-        return newest
-    return None
-
-
 def lapse(request: Request, present: Bound, now: datetime) -> str | None:
     """None while a request holds; else the sentence why it lapses.
 
@@ -190,41 +131,3 @@ def lapse(request: Request, present: Bound, now: datetime) -> str | None:
         ),
     )
     return next((sentence for changed, sentence in changes if changed), None)
-
-
-def objection(receipts: Iterable[Receipt], version: int) -> str | None:
-    """None when the version waits for an approval; else the sentence why it does not.
-
-    What has lapsed by now must have its receipt already: the writer records it first.
-    """
-    mine = [request for request in requests(receipts) if request.version == version]
-    if not mine:
-        return f"Version {version} does not wait for an approval."
-    if mine[-1].state == "pending":
-        return None
-    return mine[-1].sentence()
-
-
-def unused(receipts: Iterable[Receipt]) -> Receipt | None:
-    """The approval after which the process was killed: no move of production names it, and it
-    did not lapse.
-    """
-    found: Receipt | None = None
-    for receipt in receipts:
-        if receipt.act == "approval":
-            found = receipt
-        elif found is not None and receipt.evidence.get("approval") == found.digest:
-            found = None
-    return found
-
-
-def _answers(receipt: Receipt, request: Request) -> bool:
-    return request.state == "pending" and receipt.evidence.get("request") == request.receipt
-
-
-def _superseded(receipt: Receipt) -> Signature:
-    return Signature(
-        receipt.actor,
-        f"Version {version_of(receipt.subject)} is a newer candidate.",
-        receipt.time,
-    )

@@ -183,11 +183,13 @@ def parse(line: bytes) -> Receipt:
         IntegrityError: the line does not match its digest, or is not a receipt.
     """
     if _link_of_line(line) is None:
-        raise IntegrityError("the receipt does not match its digest")
+        raise IntegrityError("the receipt does not match its digest", code="LEDGER_DAMAGED")
     try:
         return Receipt.model_validate_json(line)
     except ValidationError as error:
-        raise IntegrityError(f"the receipt has {first_fault(error)}") from error
+        raise IntegrityError(
+            f"the receipt has {first_fault(error)}", code="LEDGER_DAMAGED"
+        ) from error
 
 
 def verify(receipts: Iterable[Receipt], anchor: str | None = None) -> Break | None:

@@ -15,7 +15,9 @@ from churn_platform.base.errors import HomeBusy, IntegrityError
 from churn_platform.base.files import fsync_folder, read_json, write_text
 from churn_platform.base.home import utc_now
 from churn_platform.ledger import receipts as ledger
+from churn_platform.ledger.acts import LedgerAct
 from churn_platform.ledger.receipts import Act, Anchor, Break, Receipt, first_fault
+from churn_platform.ledger.state import ProductionState
 
 WIDTH = 127
 """Characters of the line, so every anchor overwrites the one before exactly: far less than a
@@ -77,6 +79,7 @@ class LedgerStore:
         lock_seconds: float = 30.0,
         anchor_file: Path | None = None,
         made_by: Callable[[], Mapping[str, JsonValue]] = dict,
+        who: Callable[[], str] = lambda: "unknown",
     ) -> None:
         """Nothing is read or written yet.
 
@@ -87,18 +90,26 @@ class LedgerStore:
             anchor_file: Where every append leaves the head's number and digest, outside of
                 `folder`; None: nowhere.
             made_by: What the evidence of every receipt records of the installation that acted.
+            who: The actor of acts that name none.
         """
         self.folder = folder
         self.file = folder / "receipts.jsonl"
         self.anchor_file = anchor_file
         self._now = now
         self._made_by = made_by
+        self._who = who
         self._lock_seconds = lock_seconds
         # The lines that were verified last and their receipts: a step asks a dozen times, `GET
         # /model` every time.
         self._read: tuple[list[bytes], list[Receipt]] = ([], [])
+        self._folded: tuple[list[Receipt], ProductionState] = ([], ProductionState())
 
-    def append(
+    def append(self, act: LedgerAct) -> Receipt:
+        """Record one act; when this returns, the receipt is on the disk. Raises as `write`."""
+        fields = act.receipt_fields()
+        return self.write(**fields | {"actor": fields["actor"] or self._who()})
+
+    def write(
         self,
         *,
         actor: str,
@@ -109,7 +120,7 @@ class LedgerStore:
         after: str | None = None,
         evidence: Mapping[str, JsonValue] | None = None,
     ) -> Receipt:
-        """Record one act; when this returns, the receipt is on the disk.
+        """Record one act by its fields.
 
         Raises:
             DataError: a field has the wrong form, or the evidence is not plain, finite JSON.
@@ -175,6 +186,18 @@ class LedgerStore:
             receipts = [self._parsed(line, number) for number, line in enumerate(lines, start=1)]
             self._read = (lines, receipts)
         return [receipt for receipt in receipts if act in (None, receipt.act)]
+
+    def state(self) -> ProductionState:
+        """The state of production after every receipt, folded once until the ledger changes.
+
+        Raises:
+            IntegrityError: the chain is broken.
+        """
+        self.receipts()
+        _, receipts = self._read
+        if self._folded[0] is not receipts:
+            self._folded = (receipts, ProductionState.from_receipts(receipts))
+        return self._folded[1]
 
     def since(self, sequence: int) -> list[Receipt]:
         """The receipts after `sequence`, oldest first; reads the end of the file only, as far
@@ -242,7 +265,8 @@ class LedgerStore:
             raise IntegrityError(
                 f"{self.file} {ends}, but {self.anchor_file} says that receipt"
                 f" {anchor.sequence} ({anchor.digest[:12]}) was written: the tail was cut or"
-                " rewritten; put the ledger back from a backup"
+                " rewritten; put the ledger back from a backup",
+                code="LEDGER_DAMAGED",
             )
 
     def _newer(self, lines: list[bytes], sequence: int) -> list[Receipt]:

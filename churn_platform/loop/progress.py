@@ -9,11 +9,12 @@ from typing import Any
 from churn_platform.base.errors import StoreDown
 from churn_platform.base.provenance import provenance
 from churn_platform.features.online.reader import read_month
-from churn_platform.ingestion.drops import Drop, find_drops
+from churn_platform.ingestion.drop import Drop, find_drops
 from churn_platform.ingestion.month_warnings import bare_reason
-from churn_platform.lake.months import Months
+from churn_platform.lake.lake import Months
 from churn_platform.lake.records import KINDS
 from churn_platform.lake.window import Window
+from churn_platform.ledger.acts import RetrainingRequested, RetrainingSkipped
 from churn_platform.ledger.receipts import Act
 from churn_platform.loop.next_step import MonthState, Step, next_step
 from churn_platform.loop.retraining import (
@@ -105,16 +106,15 @@ class Progress(Months):
             r.evidence.get("key") for act in VERDICTS for r in self.home.ledger.receipts(act)
         }
         if verdict.key not in answered:
+            answer = RetrainingRequested if verdict.retrain else RetrainingSkipped
             self.home.ledger.append(
-                actor=self.home.settings.who,
-                act="retraining requested" if verdict.retrain else "retraining skipped",
-                subject=processed[-1].isoformat(),
-                reason=verdict.reason,
-                evidence={
-                    "key": verdict.key,
-                    "trigger": verdict.trigger,
-                    "fallen": verdict.fallen,
-                },
+                answer(
+                    month=processed[-1],
+                    reason=verdict.reason,
+                    key=verdict.key,
+                    trigger=verdict.trigger,
+                    fallen=verdict.fallen,
+                )
             )
 
     def _state(self, as_of: dt.date, drop: Drop | None) -> MonthState:

@@ -2,10 +2,8 @@
 began to stand down.
 """
 
-from typing import Any
-
-from churn_platform.ledger.receipts import Receipt
-from churn_platform.ledger.states import changes
+from churn_platform.ledger.acts import PolicyChanged
+from churn_platform.ledger.policy_changes import changes
 from churn_platform.services import Services
 
 FIRST = "The policy of the first run."
@@ -24,28 +22,19 @@ def record_policy(home: Services) -> None:
     if before == contract.policy_hash:
         return
     if known:
-        changed = changes(_policy(known[-1]), contract.decided_by)
-    else:
-        changed = []
-    if known:
+        changed = changes(PolicyChanged.of(known[-1]).policy, contract.decided_by)
         reason = "; ".join(change.sentence() for change in changed)
     else:
+        changed = []
         reason = FIRST
     home.ledger.append(
-        actor=home.settings.who,
-        act="policy changed",
-        subject=contract.name,
-        before=before,
-        after=contract.policy_hash,
-        reason=reason,
-        evidence={
-            "policy": contract.decided_by,
-            "changed": {change.field: [change.old, change.new] for change in changed},
-            "contract": contract.model_hash,
-        },
+        PolicyChanged(
+            subject=contract.name,
+            before=before,
+            after=contract.policy_hash,
+            reason=reason,
+            policy=contract.decided_by,
+            changed={change.field: (change.old, change.new) for change in changed},
+            contract=contract.model_hash,
+        )
     )
-
-
-def _policy(receipt: Receipt) -> dict[str, Any]:
-    policy: Any = receipt.evidence["policy"]
-    return dict(policy)

@@ -7,7 +7,7 @@ from churn_platform.base.errors import UsageError
 from churn_platform.base.text import ended
 from churn_platform.features.training_data import load_training_dataset
 from churn_platform.features.training_dataset import TrainingDataset
-from churn_platform.ledger.versions import word
+from churn_platform.ledger.acts import ManualRetrainingRequested, TrainingRefused
 from churn_platform.loop.progress import Progress
 from churn_platform.loop.retraining import open_request, training_key
 from churn_platform.promotion.approving import acting, signed
@@ -35,11 +35,13 @@ def request_retraining(home: Services, by: str, reason: str) -> str:
         as_of = _newest_processed(progress)
         _check_trainable(home, progress, as_of)
         home.ledger.append(
-            actor=by,
-            act="manual retraining requested",
-            subject=as_of.isoformat(),
-            reason=reason,
-            evidence={"login": home.settings.who, "policy": home.contract.policy_hash},
+            ManualRetrainingRequested(
+                month=as_of,
+                actor=by,
+                reason=reason,
+                login=home.settings.who,
+                policy=home.contract.policy_hash,
+            )
         )
     return (
         f"A retraining on {as_of} is requested by {by}: {ended(reason)} Run `churn run` to"
@@ -56,15 +58,8 @@ def record_refused_training(
     platform.
     """
     digest = "None" if dataset is None else dataset.digest
-    home.ledger.append(
-        actor=home.settings.who,
-        act="training refused",
-        subject=as_of.isoformat(),
-        reason=why,
-        evidence=dict(
-            training_key(digest, home.contract.policy_hash)
-        ),  # the ledger adds the code and the libraries
-    )
+    key = training_key(digest, home.contract.policy_hash)  # the ledger adds code and libraries
+    home.ledger.append(TrainingRefused(month=as_of, reason=why, **key))
 
 
 def _newest_processed(progress: Progress) -> dt.date:
@@ -72,12 +67,14 @@ def _newest_processed(progress: Progress) -> dt.date:
     processed = [month.as_of for month in months if month.processed]
     if not processed:
         raise UsageError(
-            "No month has been processed yet, so nothing can be trained: type `churn run` first."
+            "No month has been processed yet, so nothing can be trained: type `churn run` first.",
+            code="MONTH_UNKNOWN",
         )
     due = [month.as_of for month in months if month.due and month.as_of <= processed[-1]]
     if due:
         raise UsageError(
-            f"The month {due[0]} has to be processed first: type `churn run`, then ask again."
+            f"The month {due[0]} has to be processed first: type `churn run`, then ask again.",
+            code="MONTH_DUE",
         )
     return processed[-1]
 
@@ -86,19 +83,22 @@ def _check_trainable(home: Services, progress: Progress, as_of: dt.date) -> None
     waiting = open_request(home.ledger.receipts())
     if waiting is not None:
         raise UsageError(
-            f"{waiting.by} has asked for a retraining already ({waiting.reason}): type `churn run`."
+            f"{waiting.by} has asked for a retraining already ({waiting.reason}): type `churn run`.",
+            code="RETRAINING_NOT_NEEDED",
         )
     dataset = load_training_dataset(home, as_of)
     if dataset is None:
-        raise UsageError(progress.verdict(as_of).reason)
+        raise UsageError(progress.verdict(as_of).reason, code="RETRAINING_NOT_NEEDED")
     same = _decided_on(progress.decisions, dataset.digest, home.contract.policy_hash)
     if same is not None:
-        approval = word(home.ledger.receipts(), digest_of(same.model_dump(mode="json")))["approval"]
+        decision = digest_of(same.model_dump(mode="json"))
+        approval = home.ledger.state().answers(decision)["approval"]
         became = approval["state"] if approval else same.decision
         raise UsageError(
             f"Version {same.candidate_version} ({became}) was made from the same data under the"
             " same policy: deliver new data or change the policy in the contract, then ask"
-            " again."
+            " again.",
+            code="RETRAINING_NOT_NEEDED",
         )
 
 

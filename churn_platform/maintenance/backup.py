@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from churn_platform.base.errors import IntegrityError, UsageError
 from churn_platform.base.files import fsync_file, fsync_folder, sha256_file
 from churn_platform.base.home import FOLDERS, HOLDER, LAYOUT
+from churn_platform.ledger.acts import HomeRestored
 from churn_platform.ledger.receipts import Sha256, first_fault
 from churn_platform.services import Services
 from churn_platform.training.mlflow_server import relocate
@@ -109,11 +110,13 @@ def free_target(home: Services, target: Path) -> Path:
     target = target.expanduser().resolve()
     if target.exists():
         raise UsageError(
-            f"{target} exists already: a backup never replaces another file; name a new one."
+            f"{target} exists already: a backup never replaces another file; name a new one.",
+            code="TARGET_EXISTS",
         )
     if target.is_relative_to(home.folder):
         raise UsageError(
-            f"{target} lies in the home that it would hold: name a file outside {home.folder}."
+            f"{target} lies in the home that it would hold: name a file outside {home.folder}.",
+            code="TARGET_EXISTS",
         )
     return target
 
@@ -151,13 +154,13 @@ def opened(file: Path) -> Iterator[tuple[zipfile.ZipFile, Archive]]:
         IntegrityError: it is not an archive of a home, was damaged, or is of another version.
     """
     if not file.is_file():
-        raise UsageError(f"There is no backup at {file}.")
+        raise UsageError(f"There is no backup at {file}.", code="BACKUP_MISSING")
     try:
         with zipfile.ZipFile(file) as archive:
             yield archive, _read_manifest(archive, file)
     except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
         raise IntegrityError(
-            f"{file} is damaged or no backup ({error}): take another one."
+            f"{file} is damaged or no backup ({error}): take another one.", code="BACKUP_DAMAGED"
         ) from None
 
 
@@ -189,13 +192,15 @@ def copy_checked(archive: zipfile.ZipFile, said: Archive, name: str, target: Pat
             ):  # the disk's, not the archive's
                 raise
             raise IntegrityError(
-                f"{archive.filename} is damaged at {name} ({error}): nothing was restored."
+                f"{archive.filename} is damaged at {name} ({error}): nothing was restored.",
+                code="BACKUP_DAMAGED",
             ) from None
     if size != entry.size or digest.hexdigest() != entry.sha256:
         raise IntegrityError(
             f"{archive.filename} is damaged: {name} does not match its digest (recorded"
             f" {entry.sha256[:12]}, found {digest.hexdigest()[:12]}): nothing was restored,"
-            " take another backup."
+            " take another backup.",
+            code="BACKUP_DAMAGED",
         )
     if target is not None:
         os.utime(target, ns=(entry.changed, entry.changed))
@@ -286,20 +291,25 @@ def _read_manifest(archive: zipfile.ZipFile, file: Path) -> Archive:
     try:
         said = Archive.model_validate_json(_read_all(archive))
     except KeyError:
-        raise IntegrityError(f"{file} has no {MANIFEST}: not a backup of a home.") from None
+        raise IntegrityError(
+            f"{file} has no {MANIFEST}: not a backup of a home.", code="BACKUP_DAMAGED"
+        ) from None
     except ValidationError as error:
         raise IntegrityError(
-            f"{file}: its {MANIFEST} has {first_fault(error)}: not a backup of a home."
+            f"{file}: its {MANIFEST} has {first_fault(error)}: not a backup of a home.",
+            code="BACKUP_DAMAGED",
         ) from None
     if (said.format, said.layout) != (FORMAT, LAYOUT):
         raise IntegrityError(
             f"{file} is a backup in format {said.format} of a home with layout {said.layout};"
             f" this version of the platform knows format {FORMAT} and layout {LAYOUT}: restore"
-            " it with the version that made it."
+            " it with the version that made it.",
+            code="BACKUP_DAMAGED",
         )
     if outside := [name for name in said.files if not _inside(name)]:
         raise IntegrityError(
-            f"{file} names {outside[0]!r}, which would lie outside the home: nothing was restored."
+            f"{file} names {outside[0]!r}, which would lie outside the home: nothing was restored.",
+            code="BACKUP_DAMAGED",
         )
     stored = sorted(archive.namelist())
     listed = sorted([MANIFEST, *(INSIDE + name for name in said.files)])
@@ -308,7 +318,8 @@ def _read_manifest(archive: zipfile.ZipFile, file: Path) -> Archive:
             name for name in stored if stored.count(name) > 1
         ]
         raise IntegrityError(
-            f"{file} does not hold what its {MANIFEST} lists ({odd[0]}): nothing was restored."
+            f"{file} does not hold what its {MANIFEST} lists ({odd[0]}): nothing was restored.",
+            code="BACKUP_DAMAGED",
         )
     return said
 
@@ -340,7 +351,8 @@ def room_for(said: Archive, folder: Path) -> None:
     if free < said.size:
         raise UsageError(
             f"The backup needs {said.size / 1e6:,.0f} MB and {folder} has {free / 1e6:,.0f} MB"
-            " free."
+            " free.",
+            code="DISK_FULL",
         )
 
 
@@ -379,20 +391,18 @@ def restore(file: Path, home: Services, on_file: OnFile = lambda _name, _size: N
         verify_restored(unpacked, said)
         relocate(staging / "mlflow.db", place / "artifacts")
         unpacked.ledger.append(
-            actor=home.settings.who,
-            act="home restored",
-            subject=str(place),
-            before=said.home,
-            after=str(place),
-            reason=(
-                f"Restored from the backup of {said.made_at[:19]}: {len(said.files)} files, all"
-                " as recorded."
-            ),
-            evidence={
-                "archive": archive_digest(file),
-                "receipts": said.receipts,
-                "head": said.head,
-            },
+            HomeRestored(
+                subject=str(place),
+                before=said.home,
+                after=str(place),
+                reason=(
+                    f"Restored from the backup of {said.made_at[:19]}: {len(said.files)} files,"
+                    " all as recorded."
+                ),
+                archive=archive_digest(file),
+                receipts=said.receipts,
+                head=said.head,
+            )
         )
         for path in (*(entry for entry in staging.rglob("*") if entry.is_dir()), staging):
             fsync_folder(path)
@@ -411,7 +421,8 @@ def free_place(place: Path) -> Path:
     """
     if place.exists() and (not place.is_dir() or any(place.iterdir())):
         raise UsageError(
-            f"{place} is not empty: a restore never replaces a home; name another with --home."
+            f"{place} is not empty: a restore never replaces a home; name another with --home.",
+            code="HOME_NOT_EMPTY",
         )
     return place
 
@@ -427,7 +438,8 @@ def verify_restored(home: Services, said: Archive) -> None:
         if broken := home.ledger.verify(anchor):
             raise IntegrityError(
                 f"The ledger in the backup does not hold, at receipt {broken.sequence}:"
-                f" {broken.detail}; nothing was restored, take an older backup."
+                f" {broken.detail}; nothing was restored, take an older backup.",
+                code="BACKUP_DAMAGED",
             )
     for version in home.releases.versions():
         home.releases.verify(version)

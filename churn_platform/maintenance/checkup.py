@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator
 from importlib import metadata
 from typing import Literal
 
-from churn_platform.alerting.alerting import Alerter
 from churn_platform.alerting.dagster_ui import HOST, port_is_free
 from churn_platform.base.library_errors import sentence_of
-from churn_platform.ingestion.drops import INCOMING
+from churn_platform.ingestion.drop import INCOMING
 from churn_platform.maintenance import erasing as forgetting
 from churn_platform.services import Services
 
@@ -203,7 +202,7 @@ def _production(home: Services) -> Iterator[Check]:
 
 
 def _alerts(home: Services) -> Iterator[Check]:
-    receivers = Alerter(home).waiting()
+    receivers = home.alerts.waiting()
     if not receivers:
         yield _check("alerts", "ok", "no receiver is set (CHURN_ALERT_URLS)", "")
     for receiver in receivers:

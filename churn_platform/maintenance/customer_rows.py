@@ -176,7 +176,8 @@ def key_of(home: Services, user: str) -> str | int:
     if not user.strip() or readable(user) != user:
         raise UsageError(
             f"{readable(user)!r} is not a valid {home.contract.entity.column}: give non-empty"
-            " UTF-8 text."
+            " UTF-8 text.",
+            code="CUSTOMER_INVALID",
         )
     if home.contract.entity.dtype != "integer":
         return user.strip()
@@ -184,7 +185,8 @@ def key_of(home: Services, user: str) -> str | int:
         return int(user)
     except ValueError:
         raise UsageError(
-            f"{user!r} is not a valid {home.contract.entity.column}: it must be a whole number."
+            f"{user!r} is not a valid {home.contract.entity.column}: it must be a whole number.",
+            code="CUSTOMER_INVALID",
         ) from None
 
 

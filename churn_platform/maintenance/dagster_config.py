@@ -45,7 +45,8 @@ def write_configuration(folder: Path, *, on_postgres: bool) -> None:
     if found is not None and POSTGRES_VARIABLE in found and not on_postgres:
         raise UsageError(
             f"The Dagster storage of this home is on Postgres ({file}), and {POSTGRES_VARIABLE}"
-            " is not set: set it, or name the profile that does with CHURN_PROFILE."
+            " is not set: set it, or name the profile that does with CHURN_PROFILE.",
+            code="SETTING_MISSING",
         )
     wanted = ON_POSTGRES if on_postgres else EMBEDDED
     if found is None or (found == EMBEDDED and found != wanted):

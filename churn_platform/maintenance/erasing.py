@@ -32,6 +32,7 @@ from churn_platform.features.online.erasing import (
     overwriting,
 )
 from churn_platform.ledger import receipts as ledger
+from churn_platform.ledger.acts import CustomerForgotten
 from churn_platform.ledger.erasures import names, salted, told
 from churn_platform.maintenance.customer_rows import key_of, nobody, trained_versions
 from churn_platform.maintenance.erasure_plan import check_writable, history, stage
@@ -80,7 +81,8 @@ def forget(home: Services, user: str, by: str, reason: str) -> Forgotten:
         if names(text, key):
             raise UsageError(
                 f"{option} names the customer, and the ledger keeps it permanently: leave out"
-                " the key."
+                " the key.",
+                code="TEXT_INVALID",
             )
     with home.exclusive("`churn forget`"):
         finish(home)
@@ -98,7 +100,7 @@ def _plan(home: Services, key: str | int, by: str, reason: str) -> dict[str, Any
     _refuse_a_copy(home)
     elsewhere = {"online store": count_rows(home, key)}
     if not staged.files and not any(elsewhere.values()):
-        raise UsageError(nobody(home, key))
+        raise UsageError(nobody(home, key), code="CUSTOMER_UNKNOWN")
     versions, unknown = trained_versions(home, key)
     rows = dict(staged.rows) | {where: count for where, count in elsewhere.items() if count}
     plan = {
@@ -110,10 +112,12 @@ def _plan(home: Services, key: str | int, by: str, reason: str) -> dict[str, Any
     if broken := home.ledger.verify(None if anchor is None else anchor.digest):
         raise IntegrityError(
             f"{home.ledger.file}: {broken.detail}; nothing was forgotten, since no receipt can"
-            " follow: put the ledger back from a backup."
+            " follow: put the ledger back from a backup.",
+            code="LEDGER_DAMAGED",
         )
     made_at = home.now().astimezone(dt.UTC).isoformat()
-    ledger.append(None, time=made_at, **_receipt(plan, _found(plan, list(staged.files))))
+    act = _act(plan, _found(plan, list(staged.files)))
+    ledger.append(None, time=made_at, **act.receipt_fields())
     return plan
 
 
@@ -144,11 +148,10 @@ def _carry_out(home: Services, plan: dict[str, Any]) -> Forgotten:
     for database in history(home):
         _untell(database, plan["key"])
     found = _found(plan, changed)
-    receipt = _receipt(plan, found)
-    if receipt["evidence"]["customer"] not in {
-        r.evidence["customer"] for r in home.ledger.receipts(receipt["act"])
-    }:
-        home.ledger.append(**receipt)
+    act = _act(plan, found)
+    recorded = home.ledger.receipts("customer forgotten")
+    if act.customer not in {receipt.evidence["customer"] for receipt in recorded}:
+        home.ledger.append(act)
     _clear(home.folder / FOLDER)
     return found
 
@@ -162,22 +165,16 @@ def _found(plan: dict[str, Any], changed: list[str]) -> Forgotten:
     )
 
 
-def _receipt(plan: dict[str, Any], found: Forgotten) -> dict[str, Any]:
-    """The fields of the receipt; it names the customer by the salted hash alone."""
-    known = salted(plan["salt"], plan["key"])
-    evidence = {
-        "customer": known,
-        "salt": plan["salt"],
-        "digests": plan["digests"],
+def _act(plan: dict[str, Any], found: Forgotten) -> CustomerForgotten:
+    """What the ledger records; it names the customer by the salted hash alone."""
+    return CustomerForgotten(
+        actor=plan["by"],
+        reason=plan["reason"],
+        customer=salted(plan["salt"], plan["key"]),
+        salt=plan["salt"],
+        digests=plan["digests"],
         **asdict(found),
-    }
-    return {
-        "actor": plan["by"],
-        "act": "customer forgotten",
-        "subject": evidence.pop("subject"),
-        "reason": plan["reason"],
-        "evidence": evidence,
-    }
+    )
 
 
 def _refuse_a_copy(home: Services) -> None:
@@ -215,7 +212,8 @@ def _replaced(home: Services, name: str, digests: dict[str, str]) -> bool:
         raise IntegrityError(
             f"{target} cannot be replaced ({error.strerror}): the customer is not forgotten"
             f" yet, `churn doctor --fix` completes it as soon as {target.parent} can be"
-            " written."
+            " written.",
+            code="FILE_DENIED",
         ) from None
     return True
 

@@ -21,10 +21,9 @@ from churn_platform.base.files import fsync_file, read_json, sha256_file
 from churn_platform.features.training_data import typed
 from churn_platform.ingestion.conversion import Writing
 from churn_platform.ingestion.delivered_file import suffix_of
-from churn_platform.ingestion.drops import open_drop
+from churn_platform.ingestion.drop import open_drop
 from churn_platform.lake.arrow_tables import table_digest
-from churn_platform.lake.lake import Lake
-from churn_platform.lake.months import Months, inputs_digest
+from churn_platform.lake.lake import Lake, Months, inputs_digest
 from churn_platform.lake.records import DIGESTS, Records
 from churn_platform.ledger.erasures import contacts_left, following, remapped, untold
 from churn_platform.maintenance.customer_rows import Key, without_customer
@@ -114,7 +113,8 @@ def _allow(path: Path, *, may: bool) -> None:
         raise UsageError(
             f"{path} cannot be changed by user {os.geteuid()} (its owner is {found.st_uid}, its"
             f" mode {stat.filemode(found.st_mode)}), so no data was deleted: give write access,"
-            " or run this as the owner."
+            " or run this as the owner.",
+            code="FILE_DENIED",
         )
 
 

@@ -52,7 +52,8 @@ class MlflowCopy:
                 raise UsageError(
                     f"The server already has versions of {self.name}. A history is moved only"
                     " to a server without one. Name another server with CHURN_MLFLOW_URI."
-                    " Nothing was moved."
+                    " Nothing was moved.",
+                    code="NAME_TAKEN",
                 )
         if found:
             self.client.delete_registered_model(self.name)

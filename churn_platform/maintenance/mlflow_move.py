@@ -15,6 +15,7 @@ from churn_platform.audit.findings import Finding
 from churn_platform.audit.verifying import verify_home
 from churn_platform.base.errors import IntegrityError, StoreDown, UsageError
 from churn_platform.base.files import fsync_folder, read_json, sha256_file, write_json
+from churn_platform.ledger.acts import HomeMoved
 from churn_platform.maintenance.mlflow_copy import MlflowCopy, OnCopied, unknown_sources
 from churn_platform.maintenance.mlflow_history import read_history
 from churn_platform.services import Services
@@ -96,20 +97,21 @@ def finish(home: Services) -> Moved | None:
     if old.exists():
         old.rename(home.folder / moved.kept)
         fsync_folder(home.folder)
-    if said["owner"] not in {
-        receipt.evidence["move"] for receipt in home.ledger.receipts("home moved")
-    }:
+    recorded = {HomeMoved.of(receipt).move for receipt in home.ledger.receipts("home moved")}
+    if said["owner"] not in recorded:
         home.ledger.append(
-            actor=home.settings.who,
-            act="home moved",
-            subject=home.contract.model_name,
-            before="mlflow.db",
-            after=moved.server,
-            reason=(
-                f"{_counted(moved)} of the home's own MLflow store are on the server, compared"
-                f" one by one; the old store is kept as {moved.kept}."
-            ),
-            evidence={"move": said["owner"], "store": said["store"], **asdict(moved)},
+            HomeMoved(
+                subject=home.contract.model_name,
+                before="mlflow.db",
+                after=moved.server,
+                reason=(
+                    f"{_counted(moved)} of the home's own MLflow store are on the server,"
+                    f" compared one by one; the old store is kept as {moved.kept}."
+                ),
+                move=said["owner"],
+                store=said["store"],
+                **asdict(moved),
+            )
         )
     journal.unlink()
     return moved
@@ -123,7 +125,8 @@ def _server(home: Services) -> str:
     if not home.settings.mlflow_uri:
         raise UsageError(
             "`churn move` takes a home to the servers of its settings, and CHURN_MLFLOW_URI"
-            " names none: set it, or name the profile that does with CHURN_PROFILE."
+            " names none: set it, or name the profile that does with CHURN_PROFILE.",
+            code="SETTING_MISSING",
         )
     return home.settings.mlflow_uri
 
@@ -132,11 +135,13 @@ def _check_movable(home: Services) -> None:
     if (home.folder / MARKER).exists():
         raise UsageError(
             f"The models of {home.folder} are on an MLflow server already: there is nothing to"
-            " move."
+            " move.",
+            code="MOVE_NOT_NEEDED",
         )
     if not (home.folder / "mlflow.db").exists():
         raise UsageError(
-            f"{home.folder} has no MLflow store of its own: `churn run` begins one on the server."
+            f"{home.folder} has no MLflow store of its own: `churn run` begins one on the server.",
+            code="MOVE_NOT_NEEDED",
         )
 
 

@@ -9,8 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-
-from pydantic import JsonValue
+from typing import Any
 
 from churn_platform.base.digests import digest_of
 from churn_platform.base.errors import ChurnError, IntegrityError, UsageError
@@ -18,10 +17,12 @@ from churn_platform.base.files import read_json, replacing, sha256_file
 from churn_platform.base.library_errors import sentence_of
 from churn_platform.features.training_data import load_training_dataset
 from churn_platform.ingestion.delivered_file import suffix_of
-from churn_platform.ingestion.drops import INCOMING
+from churn_platform.ingestion.drop import INCOMING
 from churn_platform.lake.records import KINDS
+from churn_platform.ledger.acts import Recovered
 from churn_platform.ledger.erasures import current
-from churn_platform.ledger.production_changes import DONE, Move, promotions, version_of
+from churn_platform.ledger.state import done_of
+from churn_platform.ledger.version_acts import PromotionDone, ReleasePublished
 from churn_platform.maintenance import erasing as forgetting
 from churn_platform.maintenance import mlflow_move
 from churn_platform.promotion.promoting import lost_version, recover, restore_alias
@@ -62,26 +63,25 @@ def rebuild_pointer(home: Services) -> str:
     Raises:
         IntegrityError: no move was done, or its release is not complete.
     """
-    done = [receipt for receipt in home.ledger.receipts() if receipt.act in DONE]
+    done = home.ledger.state().changes
     if not done:
         raise IntegrityError(
             f"{home.releases.pointer_file} cannot be read, and the ledger knows no promotion."
         )
-    last = done[-1]
-    version = version_of(last.after)
-    previous = version_of(last.before)
-    if version is None:
-        raise IntegrityError(f"Receipt {last.sequence} names no version.")
-    home.releases.verify(version)
-    evidence = last.evidence
+    last = done_of(done[-1])
+    home.releases.verify(last.version)
     home.releases.repoint(
         {
-            "version": version, "previous_version": previous, "as_of": str(evidence["as_of"]),
-            "activate_at": str(evidence["activate_at"]), "ledger_head": str(evidence["intent"]),
+            "version": last.version,
+            "previous_version": last.before,
+            "as_of": last.as_of,
+            "activate_at": last.activate_at,
+            "ledger_head": last.intent,
         }
-    )  # fmt: skip
+    )
     return (
-        f"The pointer to production names version {version} again, as in receipt {last.sequence}."
+        f"The pointer to production names version {last.version} again, as in receipt"
+        f" {done[-1].sequence}."
     )
 
 
@@ -128,17 +128,15 @@ def _again(
 ) -> tuple[str, dict[str, str]]:
     """Publish the version again, where receipts say what it was."""
     receipts = home.ledger.receipts()
-    said = next(
-        (r for r in receipts if r.act == "release published" and r.subject == f"version {version}"),
-        None,
-    )
-    promoted = promotions(receipts).get(version)
+    state = home.ledger.state()
+    said = state.published.get(version)
+    promoted = state.promotions.get(version)
     if said is None or promoted is None:
         raise IntegrityError(
             f"Release {version} has no valid manifest, and no receipt records its files."
         )
     files = {name: hashlib.sha256(one).hexdigest() for name, one in content.items()}
-    if files != said.evidence["files"]:
+    if files != ReleasePublished.of(said).files:
         raise IntegrityError(
             f"Release {version} cannot be restored: the registry has other content."
         )
@@ -147,12 +145,12 @@ def _again(
     if folder.exists():
         folder.rename(aside)
     try:
-        publish(home, Move.of(promoted))
+        publish(home, PromotionDone.of(promoted))
     except Exception:
         if aside.exists() and not folder.exists():
             aside.rename(folder)
         raise
-    before = current(receipts, said.evidence["manifest"], said.sequence)
+    before = current(receipts, ReleasePublished.of(said).manifest, said.sequence)
     after = digest_of(home.releases.verify(version).model_dump(mode="json"))
     done = f"Release {version} was published again from the registry"
     if after == before:
@@ -225,7 +223,7 @@ def _pointer(home: Services) -> Iterator[Repair]:
         return
     if home.releases.pointer_file.exists():
         return
-    if any(receipt.act in DONE for receipt in home.ledger.receipts()):
+    if home.ledger.state().changes:
         said = rebuild_pointer(home)
         _receipt(home, "pointer", f"{said} It was gone.")
         yield Repair("pointer", done=True, says=said)
@@ -233,10 +231,7 @@ def _pointer(home: Services) -> Iterator[Repair]:
 
 def _releases(home: Services) -> Iterator[Repair]:
     """Production first, and each for itself: one that cannot be repaired stops no other."""
-    published = {
-        version_of(receipt.subject) for receipt in home.ledger.receipts("release published")
-    }
-    versions = {*home.releases.versions(), *(v for v in published if v is not None)}
+    versions = {*home.releases.versions(), *home.ledger.state().published}
     production = _production(home)
     for version in sorted(versions, key=lambda version: (version != production, version)):
         try:
@@ -250,8 +245,8 @@ def _releases(home: Services) -> Iterator[Repair]:
 
 def _release(home: Services, version: int, fault: ChurnError) -> Repair:
     said, digests = rebuild(home, version)
-    evidence: dict[str, JsonValue] = {"digests": dict(digests)} if digests else {}
-    _receipt(home, f"version {version}", f"{said} It had this fault: {fault}", evidence)
+    evidence = {"digests": digests} if digests else {}
+    _receipt(home, f"version {version}", f"{said} It had this fault: {fault}", **evidence)
     return Repair("release", done=True, says=said)
 
 
@@ -317,7 +312,7 @@ def _temporaries(home: Services) -> Iterator[Repair]:
             f" removed: {gone[0]}"
         )
         said += " ..." if len(gone) > 1 else "."
-        _receipt(home, "temporary files", said, {"files": list(gone)})
+        _receipt(home, "temporary files", said, files=gone)
         yield Repair("temporary files", done=True, says=said)
 
 
@@ -358,7 +353,7 @@ def _records(home: Services) -> Iterator[Repair]:
                     f"The {kind} record of {path.stem} was not what had been written: `churn"
                     " run` makes it again."
                 )
-                _receipt(home, path.stem, f"{said} {fault}", {"record": kind})
+                _receipt(home, path.stem, f"{said} {fault}", record=kind)
                 yield Repair("record", done=True, says=said)
 
 
@@ -388,13 +383,5 @@ STEPS: tuple[tuple[str, Callable[[Services], Iterator[Repair]]], ...] = (
 )
 
 
-def _receipt(
-    home: Services, subject: str, reason: str, evidence: dict[str, JsonValue] | None = None
-) -> None:
-    home.ledger.append(
-        actor=home.settings.who,
-        act="recovery",
-        subject=subject,
-        reason=reason[:2000],
-        evidence=evidence or {},
-    )
+def _receipt(home: Services, subject: str, reason: str, **evidence: Any) -> None:  # noqa: ANN401 - the act checks it
+    home.ledger.append(Recovered(subject=subject, reason=reason[:2000], **evidence))

@@ -21,8 +21,8 @@ from churn_platform.drift.result import (
 from churn_platform.features.labels import with_a_rate
 from churn_platform.features.training_dataset import AS_OF
 from churn_platform.ingestion.month_warnings import repetition_sentence
-from churn_platform.ingestion.snapshot import feature_frame
-from churn_platform.lake.months import Months
+from churn_platform.lake.lake import Months
+from churn_platform.lake.tables import feature_frame
 from churn_platform.monitoring.challengers import (
     Labelled,
     Look,

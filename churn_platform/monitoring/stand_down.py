@@ -5,7 +5,8 @@ from typing import Any
 
 from churn_platform.features.labels import turned_over
 from churn_platform.ingestion.month_warnings import repetition_sentence
-from churn_platform.ledger.states import stand_down_act
+from churn_platform.ledger.acts import StandDownBegan, StandDownEnded
+from churn_platform.ledger.state import stand_down_act
 from churn_platform.monitoring.performance import measured, stand_down_reason
 from churn_platform.promotion.decisions import decisions_of
 from churn_platform.services import Services
@@ -91,12 +92,14 @@ def record_stand_down(home: Services) -> None:
     else:
         subject = f"version {version}"
     measured = _measured(home, version)
+    recorded = {"stand-down began": StandDownBegan, "stand-down ended": StandDownEnded}
     home.ledger.append(
-        actor=home.settings.who,
-        act=act,
-        subject=subject,
-        reason=reason or _ended(subject, version, measured),
-        evidence={"version": version, "performance": measured},
+        recorded[act](
+            subject=subject,
+            reason=reason or _ended(subject, version, measured),
+            version=version,
+            performance=measured,
+        )
     )
 
 

@@ -10,17 +10,21 @@ from churn_platform.base.errors import ContractError, HomeBusy, IntegrityError, 
 from churn_platform.base.text import ended
 from churn_platform.features.training_data import dataset_month
 from churn_platform.ledger.approvals import (
-    Bound,
     Request,
     lapse,
     moment,
-    objection,
-    pending,
     until,
 )
-from churn_platform.ledger.production_changes import DONE, Move, named
 from churn_platform.ledger.receipts import Receipt
-from churn_platform.ledger.versions import barred, blocked, blocked_sentence, standing_request
+from churn_platform.ledger.state import ProductionState
+from churn_platform.ledger.version_acts import (
+    ApprovalLapsed,
+    ApprovalRequested,
+    Approved,
+    Bound,
+    PromotionIntent,
+    Rejected,
+)
 from churn_platform.promotion.decision import Decision
 from churn_platform.promotion.promoting import decision_digest, move, recover
 from churn_platform.promotion.publishing import judged_version
@@ -44,12 +48,14 @@ def signed(by: str, reason: str) -> tuple[str, str]:
     reason = " ".join(reason.split())
     if not by or not reason:
         raise UsageError(
-            "--by and --reason must not be empty: the ledger keeps who did it and why."
+            "--by and --reason must not be empty: the ledger keeps who did it and why.",
+            code="TEXT_INVALID",
         )
     for option, text in (("--by", by), ("--reason", reason)):
         if readable(text) != text:
             raise UsageError(
-                f"{option} {readable(text)} is not UTF-8: use a UTF-8 terminal, or ASCII."
+                f"{option} {readable(text)} is not UTF-8: use a UTF-8 terminal, or ASCII.",
+                code="TEXT_INVALID",
             )
     return by, reason
 
@@ -96,7 +102,7 @@ def waiting(home: Services, *, deep: bool = False) -> tuple[Request, str | None]
         home: the home.
         deep: ask MLflow too, whether the candidate is still the same; it takes seconds.
     """
-    request = pending(home.ledger.receipts())
+    request = home.ledger.state().pending
     if request is None:
         return None
     newest = Decision.model_validate(home.records.decisions()[-1])
@@ -129,12 +135,7 @@ def record_lapse(home: Services, *, deep: bool = False) -> str | None:
         return None
     request, why = found
     home.ledger.append(
-        actor=home.settings.who,
-        act="approval lapsed",
-        subject=f"version {request.version}",
-        before=named(request.bound.production),
-        reason=str(why),
-        evidence={**request.bound.evidence(), "request": request.receipt},
+        ApprovalLapsed(**request.bound.act_fields(), reason=why, request=request.receipt)
     )
     return why
 
@@ -149,21 +150,20 @@ def record_lapse_if_free(home: Services) -> None:
 
 def ask(home: Services, decision: Decision) -> str:
     """Ask people for the approval of a pending decision, once; describes what is to be done."""
-    receipts = home.ledger.receipts()
     now = home.now()
     bound = bound_now(home, decision)
-    already = standing_request(receipts, bound)
+    already = home.ledger.state().standing_request(bound)
     if already is not None:
         return f"{already.sentence()} {how_to_answer(decision.candidate_version)}"
     lapses = until(now, home.contract.policy.promotion.approval_days)
     receipt = home.ledger.append(
-        actor=home.settings.who,
-        act="approval requested",
-        subject=f"version {decision.candidate_version}",
-        before=named(bound.production),
-        after=f"version {decision.candidate_version}",
-        reason=decision.reason,
-        evidence={**bound.evidence(), "as_of": decision.as_of, "until": lapses},
+        ApprovalRequested(
+            **bound.act_fields(),
+            after=decision.candidate_version,
+            reason=decision.reason,
+            as_of=decision.as_of,
+            until=lapses,
+        )
     )
     return (
         f"{Request(bound, receipt.time, lapses, receipt.digest).sentence()}"
@@ -186,11 +186,11 @@ def kept_by_people(home: Services, decision: Decision) -> str | None:
     A version that was rejected is never promoted by itself, but asked for again when it was
     judged anew.
     """
-    receipts = home.ledger.receipts()
+    state = home.ledger.state()
     version = decision.candidate_version
-    if decision.decision != "pending" or version in blocked(receipts):
-        return barred(receipts).get(version)
-    request = standing_request(receipts, bound_now(home, decision))
+    if decision.decision != "pending" or version in state.blocked:
+        return state.barred().get(version)
+    request = state.standing_request(bound_now(home, decision))
     if request is None or request.state == "pending":
         return None
     return request.sentence()
@@ -216,13 +216,25 @@ def approve(home: Services, version: int, by: str, reason: str, *, override: boo
     by, reason = signed(by, reason)
     with acting(home, f"the approval of version {version} by {by}"):
         record_lapse(home, deep=True)
-        receipts = home.ledger.receipts()
-        decision = _decision_on(home, version, receipts)
-        _check_servable(home, decision, receipts)
-        against = _against(decision, receipts)
+        state = home.ledger.state()
+        decision = _decision_on(home, version, state)
+        _check_servable(home, decision, state)
+        against = _against(decision, state)
         if against is not None and not override:
-            raise UsageError(f"{against} With --override and a reason it is promoted all the same.")
-        move(home, Move.approved(_approval(home, decision, by, reason, against)))
+            raise UsageError(
+                f"{against} With --override and a reason it is promoted all the same.",
+                code="APPROVAL_NOT_POSSIBLE",
+            )
+        answer = _answer(home, decision, by, reason)
+        approval = home.ledger.append(
+            Approved(
+                **answer,
+                after=decision.candidate_version,
+                override=against is not None,
+                against=against,
+            )
+        )
+        move(home, PromotionIntent.approved_by(approval))
         record_lapse(home)
     if against is None:
         overridden = ""
@@ -241,16 +253,17 @@ def reject(home: Services, version: int, by: str, reason: str) -> str:
     by, reason = signed(by, reason)
     with acting(home, f"the rejection of version {version} by {by}"):
         record_lapse(home, deep=True)
-        receipts = home.ledger.receipts()
-        decision = _decision_on(home, version, receipts)
-        against = objection(receipts, version)
+        state = home.ledger.state()
+        decision = _decision_on(home, version, state)
+        against = state.why_not_waiting(version)
         if against is not None:
-            raise UsageError(against)
-        home.ledger.append(act="rejection", **_answer(home, decision, by, reason))
+            raise UsageError(against, code="APPROVAL_NOT_POSSIBLE")
+        answer = _answer(home, decision, by, reason)
+        home.ledger.append(Rejected(**answer, after=answer["before"]))
     return f"Version {version} is rejected by {by}, production stays as it is: {ended(reason)}"
 
 
-def _decision_on(home: Services, version: int, receipts: list[Receipt]) -> Decision:
+def _decision_on(home: Services, version: int, state: ProductionState) -> Decision:
     """The newest decision on a version that is not in production.
 
     Raises:
@@ -258,15 +271,14 @@ def _decision_on(home: Services, version: int, receipts: list[Receipt]) -> Decis
     """
     pointer = home.releases.read_pointer()
     if pointer is not None and pointer.version == version:
-        done = [r for r in receipts if r.act in DONE and r.subject == f"version {version}"]
-        if done:
-            who = (
-                f": {done[-1].actor} {_did(done[-1])} at {moment(done[-1].time)}"
-                f" ({done[-1].reason})"
-            )
-        else:
+        done = state.change_to(version)
+        if done is None:
             who = ""
-        raise UsageError(f"Version {version} is already in production{who}.")
+        else:
+            who = f": {done.actor} {_did(done)} at {moment(done.time)} ({done.reason})"
+        raise UsageError(
+            f"Version {version} is already in production{who}.", code="VERSION_IN_PRODUCTION"
+        )
     decisions = [Decision.model_validate(record) for record in home.records.decisions()]
     found = [decision for decision in decisions if decision.candidate_version == version]
     if not found:
@@ -275,12 +287,13 @@ def _decision_on(home: Services, version: int, receipts: list[Receipt]) -> Decis
             or "none yet"
         )
         raise UsageError(
-            f"There is no decision on version {version}; versions decided on: {known}."
+            f"There is no decision on version {version}; versions decided on: {known}.",
+            code="DECISION_MISSING",
         )
     return found[-1]
 
 
-def _check_servable(home: Services, decision: Decision, receipts: list[Receipt]) -> None:
+def _check_servable(home: Services, decision: Decision, state: ProductionState) -> None:
     """What no person can override.
 
     Raises:
@@ -289,12 +302,13 @@ def _check_servable(home: Services, decision: Decision, receipts: list[Receipt])
         IntegrityError: its files are not what was decided on.
     """
     version = decision.candidate_version
-    if version in blocked(receipts):
-        raise UsageError(blocked_sentence(version, blocked(receipts)[version]))
+    if version in state.blocked:
+        raise UsageError(state.why_blocked(version), code="VERSION_BLOCKED")
     if decision.evidence.get("contract") != home.contract.model_hash:
         raise ContractError(
             f"Version {version} was trained under another contract (entity, features or label):"
-            " it could not serve. Put the contract back, or train another candidate."
+            " it could not serve. Put the contract back, or train another candidate.",
+            code="CONTRACT_CHANGED",
         )
     digest = candidate_of(judged_version(home, version), version).digest
     changed = decision.holds(version, digest, decision.policy_hash)
@@ -302,41 +316,24 @@ def _check_servable(home: Services, decision: Decision, receipts: list[Receipt])
         raise IntegrityError(changed)
 
 
-def _against(decision: Decision, receipts: list[Receipt]) -> str | None:
+def _against(decision: Decision, state: ProductionState) -> str | None:
     """Why the version must not be promoted on a person's approval alone; None if it may."""
     if not decision.passed:
         return f"Version {decision.candidate_version} was refused: {decision.reason}"
-    return objection(receipts, decision.candidate_version)
-
-
-def _approval(
-    home: Services, decision: Decision, by: str, reason: str, against: str | None
-) -> Receipt:
-    answer = _answer(home, decision, by, reason)
-    answer["after"] = f"version {decision.candidate_version}"
-    answer["evidence"] |= {"override": against is not None, "against": against}
-    return home.ledger.append(act="approval", **answer)
+    return state.why_not_waiting(decision.candidate_version)
 
 
 def _answer(home: Services, decision: Decision, by: str, reason: str) -> dict[str, Any]:
-    """The fields of the receipt of an answer; `login` is who was logged in, whatever name was
-    given.
-    """
-    bound = bound_now(home, decision)
-    request = pending(home.ledger.receipts())
+    """The fields of an answer; `login` is who was logged in, whatever name was given."""
+    request = home.ledger.state().pending
     mine = request is not None and request.version == decision.candidate_version
     return {
+        **bound_now(home, decision).act_fields(),
         "actor": by,
-        "subject": f"version {decision.candidate_version}",
-        "before": named(bound.production),
-        "after": named(bound.production),
         "reason": reason,
-        "evidence": {
-            **bound.evidence(),
-            "as_of": decision.as_of,
-            "request": request.receipt if mine and request is not None else None,
-            "login": home.settings.who,
-        },
+        "as_of": decision.as_of,
+        "request": request.receipt if mine and request is not None else None,
+        "login": home.settings.who,
     }
 
 

@@ -7,7 +7,7 @@ from churn_platform.base.errors import DataError, IntegrityError
 from churn_platform.drift.result import DriftFigures
 from churn_platform.features.training_data import load_training_dataset
 from churn_platform.features.training_dataset import TrainingDataset
-from churn_platform.ledger.production_changes import carried_out
+from churn_platform.ledger.version_acts import DecisionMade
 from churn_platform.promotion.approving import ask, kept_by_people, record_lapse
 from churn_platform.promotion.decision import Decision, Trigger, decide
 from churn_platform.promotion.decisions import decisions_of, unfinished
@@ -88,7 +88,10 @@ def newest_decision(home: Services) -> Decision:
     """
     records = home.records.decisions()
     if not records:
-        raise DataError("There is no decision yet: materialize promotion_decision first.")
+        raise DataError(
+            "There is no decision yet: materialize promotion_decision first.",
+            code="DECISION_MISSING",
+        )
     return Decision.model_validate(records[-1])
 
 
@@ -100,7 +103,7 @@ def carry_out(home: Services) -> Outcome:
     decision = newest_decision(home)
     restore_alias(home)
     record_lapse(home, deep=True)
-    done = carried_out(home.ledger.receipts()).get(decision_digest(decision))
+    done = home.ledger.state().carried_out.get(decision_digest(decision))
     why_not = _why_not(home, decision, None if done is None else done.time)
     kept = _kept(home)
     if why_not is not None:
@@ -160,35 +163,31 @@ def _made(home: Services, decision: Decision) -> bool:
     """
     newest = home.records.decisions()[-1:]
     same = newest == [decision.model_dump(mode="json")]
-    return same and decision_digest(decision) not in carried_out(home.ledger.receipts())
+    return same and decision_digest(decision) not in home.ledger.state().carried_out
 
 
 def _complete(home: Services) -> None:
     """The newest decision's receipt, where it has none: a kill may have come between the
     decision's file and it.
     """
-    if len(home.records.decisions()) <= len(home.ledger.receipts("decision")):
+    if len(home.records.decisions()) <= len(home.ledger.state().decisions):
         return
     decision = newest_decision(home)
     home.ledger.append(
-        actor=home.settings.who,
-        act="decision",
-        subject=f"version {decision.candidate_version}",
-        before=(
-            None
-            if decision.production_version is None
-            else f"version {decision.production_version}"
-        ),
-        after=decision.decision,
-        reason=decision.reason,
-        evidence={
-            "decision": decision_digest(decision),
-            "trigger": decision.trigger,
-            "candidate": decision.candidate_digest,
-            "policy": decision.policy_hash,
-            "files": dict(home.registry.recorded(decision.candidate_version)),
-            **decision.evidence,
-        },
+        DecisionMade(
+            version=decision.candidate_version,
+            before=decision.production_version,
+            outcome=decision.decision,
+            reason=decision.reason,
+            decision=decision_digest(decision),
+            trigger=decision.trigger,
+            candidate=decision.candidate_digest,
+            policy=decision.policy_hash,
+            files=dict(home.registry.recorded(decision.candidate_version)),
+            dataset=decision.evidence["dataset"],
+            holdout=decision.evidence["holdout"],
+            contract=decision.evidence["contract"],
+        )
     )
 
 
@@ -220,7 +219,10 @@ def _outcome(home: Services, sentence: str) -> Outcome:
 def _dataset(home: Services, as_of: dt.date) -> TrainingDataset:
     dataset = load_training_dataset(home, as_of)
     if dataset is None:
-        raise DataError(f"No labels have matured up to {as_of}: there is nothing to decide on.")
+        raise DataError(
+            f"No labels have matured up to {as_of}: there is nothing to decide on.",
+            code="LABELS_NOT_MATURED",
+        )
     return dataset
 
 

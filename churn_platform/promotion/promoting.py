@@ -4,14 +4,20 @@ repairable.
 
 import datetime as dt
 
-from pydantic import JsonValue
-
 from churn_platform.base.digests import digest_of
 from churn_platform.base.errors import DataError, IntegrityError, UsageError
-from churn_platform.ledger.approvals import unused
-from churn_platform.ledger.production_changes import Move, model_named, named, open_intent
-from churn_platform.ledger.receipts import Act, Receipt
-from churn_platform.ledger.versions import blocked
+from churn_platform.ledger.acts import Recovered, model_named, named
+from churn_platform.ledger.receipts import Receipt
+from churn_platform.ledger.state import intent_of
+from churn_platform.ledger.version_acts import (
+    ApprovalLapsed,
+    Intent,
+    ProductionKept,
+    PromotionIntent,
+    RollbackIntent,
+    VersionBlocked,
+    VersionUnblocked,
+)
 from churn_platform.promotion.decision import Decision
 from churn_platform.promotion.publishing import publish
 from churn_platform.services import Services
@@ -59,18 +65,20 @@ def promote(home: Services, decision: Decision) -> Receipt:
     """Put an approved decision's version into production; doing it again completes what is
     missing.
     """
-    evidence = {
-        "decision": decision_digest(decision),
-        "candidate": decision.candidate_digest,
-        "as_of": decision.as_of,
-    }
-    before = decision.production_version
-    version = decision.candidate_version
-    who = home.settings.who
-    return move(home, Move("promotion", version, before, who, decision.reason, evidence))
+    planned = PromotionIntent(
+        version=decision.candidate_version,
+        before=decision.production_version,
+        after=decision.candidate_version,
+        actor=home.settings.who,
+        reason=decision.reason,
+        decision=decision_digest(decision),
+        candidate=decision.candidate_digest,
+        as_of=decision.as_of,
+    )
+    return move(home, planned)
 
 
-def move(home: Services, planned: Move) -> Receipt:
+def move(home: Services, planned: Intent) -> Receipt:
     """Move production; every step is idempotent, so the same move again completes what a kill
     left.
 
@@ -80,9 +88,9 @@ def move(home: Services, planned: Move) -> Receipt:
     Raises:
         IntegrityError: the model or its release was changed; nothing has moved.
     """
-    intent = open_intent(home.ledger.receipts())
-    if intent is None or Move.of(intent) != planned:
-        intent = home.ledger.append(act=f"{planned.kind} intent", **planned.receipt())  # type: ignore[arg-type]
+    intent = home.ledger.state().open_intent
+    if intent is None or intent_of(intent) != planned:
+        intent = home.ledger.append(planned)
     publish(home, planned)
     return _finish(home, planned, intent)
 
@@ -99,14 +107,14 @@ def recover(home: Services) -> str | None:
     Raises:
         IntegrityError: a store cannot be read; nothing was changed.
     """
-    receipts = home.ledger.receipts()
-    intent = open_intent(receipts)
-    approval = unused(receipts)
+    state = home.ledger.state()
+    intent = state.open_intent
+    approval = state.unused_approval
     if intent is None and approval is not None:
         return _take_up(home, approval)
     if intent is None:
         return None
-    planned = Move.of(intent)
+    planned = intent_of(intent)
     production = _production(home)
     moved = production == planned.version
     why_not = None if moved else _why_not(home, planned, production)
@@ -117,12 +125,12 @@ def recover(home: Services) -> str | None:
     else:
         _void(home, planned, intent, why_not)
         said = f"{what} before the pointer moved, and cannot be completed: {why_not}"
-    return _recovered(home, planned.version, planned.before, said, {"intent": intent.digest})
+    return _recovered(home, planned, said, intent=intent.digest)
 
 
 def _take_up(home: Services, approval: Receipt) -> str:
     """Carry out an approval that was cut off before anything moved, or let it lapse."""
-    planned = Move.approved(approval)
+    planned = PromotionIntent.approved_by(approval)
     why_not = _why_not(home, planned, _production(home))
     what = (
         f"The promotion of version {planned.version}, approved by {planned.actor}, was cut off"
@@ -133,22 +141,20 @@ def _take_up(home: Services, approval: Receipt) -> str:
         said = f"{what}: it was completed."
     else:
         said = f"{what}, and cannot be completed: {why_not}"
-        receipt = planned.receipt() | {"actor": home.settings.who, "reason": said}
-        home.ledger.append(act="approval lapsed", **receipt)
-    return _recovered(home, planned.version, planned.before, said, {"approval": approval.digest})
+        plan = planned.model_dump() | {"actor": "", "reason": said}
+        home.ledger.append(ApprovalLapsed(**plan))
+    return _recovered(home, planned, said, approval=approval.digest)
 
 
-def _recovered(
-    home: Services, version: int, before: int | None, said: str, evidence: dict[str, JsonValue]
-) -> str:
+def _recovered(home: Services, planned: Intent, said: str, **evidence: str) -> str:
     home.ledger.append(
-        actor=home.settings.who,
-        act="recovery",
-        subject=f"version {version}",
-        before=named(before),
-        after=named(_production(home)),
-        reason=said,
-        evidence=evidence,
+        Recovered(
+            subject=f"version {planned.version}",
+            before=named(planned.before),
+            after=named(_production(home)),
+            reason=said,
+            **evidence,
+        )
     )
     return said
 
@@ -186,22 +192,20 @@ def lost_version(version: int) -> str:
 def keep(home: Services, decision: Decision, why: str) -> None:
     """Record that production stays as it is."""
     pointer = home.releases.pointer()
-    kept = model_named(None if pointer is None else pointer.version)
+    kept = None if pointer is None else pointer.version
     home.ledger.append(
-        actor=home.settings.who,
-        act="production kept",
-        subject=kept,
-        before=kept,
-        after=kept,
-        reason=why,
-        evidence={
-            "decision": decision_digest(decision),
-            "candidate": decision.candidate_digest,
-        },
+        ProductionKept(
+            production=kept,
+            before=kept,
+            after=kept,
+            reason=why,
+            decision=decision_digest(decision),
+            candidate=decision.candidate_digest,
+        )
     )
 
 
-def _finish(home: Services, planned: Move, intent: Receipt) -> Receipt:
+def _finish(home: Services, planned: Intent, intent: Receipt) -> Receipt:
     """Alias, pointer and the last receipt; the release stands."""
     home.registry.set_alias(PRODUCTION, planned.version)
     pointer = home.releases.read_pointer()
@@ -213,36 +217,26 @@ def _finish(home: Services, planned: Move, intent: Receipt) -> Receipt:
             activate_at=activate_at,
             as_of=planned.as_of,
         )
-    _block(home, planned)
-    evidence = {"intent": intent.digest, "activate_at": pointer.activate_at}
-    receipt = planned.receipt(**evidence)
-    done = home.ledger.append(act=f"{planned.kind} done", **receipt)  # type: ignore[arg-type]
+    if isinstance(planned, RollbackIntent):
+        _block(home, planned)
+    done = home.ledger.append(planned.done(intent.digest, pointer.activate_at))
     home.registry.anchor(planned.version, done.digest)
     return done
 
 
-def _block(home: Services, planned: Move) -> None:
+def _block(home: Services, planned: RollbackIntent) -> None:
     """A version that is rolled back is blocked, one that a rollback brings back is not: each
     recorded once.
     """
-    known = blocked(home.ledger.receipts())
-    acts: list[tuple[str, Act]] = [
-        ("blocks", "version blocked"),
-        ("unblocks", "version unblocked"),
-    ]
-    for name, act in acts:
-        version = planned.evidence.get(name)
-        if isinstance(version, int) and (version in known) == (name == "unblocks"):
-            home.ledger.append(
-                actor=planned.actor,
-                act=act,
-                subject=f"version {version}",
-                reason=planned.reason,
-                evidence={},
-            )
+    known = home.ledger.state().blocked
+    signed = {"actor": planned.actor, "reason": planned.reason}
+    if planned.blocks is not None and planned.blocks not in known:
+        home.ledger.append(VersionBlocked(version=planned.blocks, **signed))
+    if planned.unblocks is not None and planned.unblocks in known:
+        home.ledger.append(VersionUnblocked(version=planned.unblocks, **signed))
 
 
-def _why_not(home: Services, planned: Move, production: int | None) -> str | None:
+def _why_not(home: Services, planned: Intent, production: int | None) -> str | None:
     """None when a move that was cut off still holds and its release stands now; else the
     sentence why not.
     """
@@ -250,7 +244,7 @@ def _why_not(home: Services, planned: Move, production: int | None) -> str | Non
         PRODUCTION
     )  # a store that cannot be read is no reason to give the move up: it raises
     try:
-        if planned.kind == "promotion":
+        if isinstance(planned, PromotionIntent):
             why_not = _lapsed(home, planned, production)
         else:
             why_not = None
@@ -261,9 +255,9 @@ def _why_not(home: Services, planned: Move, production: int | None) -> str | Non
     return why_not
 
 
-def _lapsed(home: Services, planned: Move, production: int | None) -> str | None:
+def _lapsed(home: Services, planned: PromotionIntent, production: int | None) -> str | None:
     """None when the promotion still is what was decided or approved; else the sentence why not."""
-    decision = find_decision(home, str(planned.evidence["decision"]))
+    decision = find_decision(home, planned.decision)
     if decision is None:
         return "Its decision is not in the home any more: decide again."
     if production != planned.before:
@@ -273,23 +267,12 @@ def _lapsed(home: Services, planned: Move, production: int | None) -> str | None
         home.registry.load(planned.version).digest,
         home.contract.policy_hash,
     )
-    if "approval" not in planned.evidence:
+    if planned.approval is None:
         return decision.allows(version, digest, policy)
-    return decision.holds(
-        version, digest, decision.policy_hash if planned.evidence["override"] else policy
-    )
+    return decision.holds(version, digest, decision.policy_hash if planned.override else policy)
 
 
-def _void(home: Services, planned: Move, intent: Receipt, why: str) -> None:
+def _void(home: Services, planned: Intent, intent: Receipt, why: str) -> None:
     """Take the alias back and record that production did not move."""
     restore_alias(home)
-    kept = named(_production(home))
-    home.ledger.append(
-        actor=home.settings.who,
-        act=f"{planned.kind} void",  # type: ignore[arg-type]
-        subject=f"version {planned.version}",
-        before=kept,
-        after=kept,
-        reason=why,
-        evidence={**planned.evidence, "intent": intent.digest},
-    )
+    home.ledger.append(planned.void(intent.digest, _production(home), why))

@@ -10,7 +10,7 @@ import pandas as pd
 from churn_platform.base.digests import digest_of
 from churn_platform.base.errors import DataError, IntegrityError
 from churn_platform.features.training_data import dataset_month, load_training_dataset
-from churn_platform.ledger.production_changes import Move, judged_files, version_of
+from churn_platform.ledger.version_acts import ProductionChange, ReleasePublished
 from churn_platform.services import Services
 from churn_platform.training.candidate import Candidate, candidate_of
 from churn_platform.training.serving_form import serving_files
@@ -18,17 +18,14 @@ from churn_platform.training.serving_form import serving_files
 GOLDEN_ROWS = 5
 
 
-def publish(home: Services, planned: Move) -> None:
+def publish(home: Services, planned: ProductionChange) -> None:
     """Have the version's release on the disk, verified, and its receipt in the ledger, once.
 
     A release that was lost is made as its receipt records it was, up to the moment of its
     making.
     """
     version = planned.version
-    known = next(
-        (r for r in home.ledger.receipts("release published") if r.subject == f"version {version}"),
-        None,
-    )
+    known = home.ledger.state().published.get(version)
     if version in home.releases.versions():
         manifest = home.releases.verify(version)
         _check_judged(home, version, manifest.files)
@@ -40,26 +37,25 @@ def publish(home: Services, planned: Move) -> None:
         if known is not None:
             fields["created_at"] = known.evidence.get("created_at", fields["created_at"])
         manifest = home.releases.publish(version, files, fields)
-    if manifest.candidate_digest != planned.evidence["candidate"]:
+    if manifest.candidate_digest != planned.candidate:
         raise IntegrityError(
             f"Version {version} is not what its decision was about: its digest is"
-            f" {manifest.candidate_digest[:12]}."
+            f" {manifest.candidate_digest[:12]}.",
+            code="MODEL_CHANGED",
         )
     if known is None:
         home.ledger.append(
-            actor=home.settings.who,
-            act="release published",
-            subject=f"version {version}",
-            after=f"version {version}",
-            reason=(
-                f"The release that serving loads, for the {planned.kind} of version {version}."
-            ),
-            evidence={
-                "candidate": manifest.candidate_digest,
-                "manifest": digest_of(manifest.model_dump(mode="json")),
-                "files": dict(manifest.files),
-                "created_at": manifest.created_at,
-            },
+            ReleasePublished(
+                version=version,
+                after=version,
+                reason=(
+                    f"The release that serving loads, for the {planned.kind} of version {version}."
+                ),
+                candidate=manifest.candidate_digest,
+                manifest=digest_of(manifest.model_dump(mode="json")),
+                files=dict(manifest.files),
+                created_at=manifest.created_at,
+            )
         )
 
 
@@ -82,13 +78,13 @@ def judged_version(home: Services, version: int) -> dict[str, bytes]:
 
 def _check_judged(home: Services, version: int, digests: Mapping[str, str]) -> None:
     """The candidate's digest is of what it was made from; this is of the bytes: name -> sha256."""
-    own = [r for r in home.ledger.receipts("decision") if version_of(r.subject) == version]
-    for name, judged in judged_files(own[-1] if own else None).items():
+    for name, judged in home.ledger.state().judged_files(version).items():
         if digests.get(name) != judged:
             raise IntegrityError(
                 f"{name} of version {version} is not the file that was judged (sha256"
                 f" {str(digests.get(name))[:12]}, judged {judged[:12]}): train and decide"
-                " again."
+                " again.",
+                code="MODEL_CHANGED",
             )
 
 

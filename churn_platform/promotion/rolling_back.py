@@ -4,10 +4,10 @@ is blocked.
 
 from churn_platform.base.errors import ChurnError, IntegrityError, UsageError
 from churn_platform.base.text import ended
+from churn_platform.ledger.acts import version_of
 from churn_platform.ledger.approvals import moment
-from churn_platform.ledger.production_changes import Move, promotions, version_of
-from churn_platform.ledger.receipts import Receipt
-from churn_platform.ledger.versions import blocked
+from churn_platform.ledger.state import ProductionState
+from churn_platform.ledger.version_acts import PromotionDone, RollbackIntent, VersionUnblocked
 from churn_platform.promotion.approving import acting, record_lapse, signed
 from churn_platform.promotion.promoting import move
 from churn_platform.services import Services
@@ -36,14 +36,16 @@ def roll_back(home: Services, by: str, reason: str, to: int | None = None) -> st
     """
     by, reason = signed(by, reason)
     with acting(home, f"the rollback by {by}"):
-        receipts = home.ledger.receipts()
+        state = home.ledger.state()
         pointer = home.releases.read_pointer()
         if pointer is None:
-            raise UsageError("No model is in production: there is nothing to roll back.")
+            raise UsageError(
+                "No model is in production: there is nothing to roll back.", code="NO_PRODUCTION"
+            )
         left = pointer.version
-        target = _target(receipts, pointer.version, to)
+        target = _target(state, pointer.version, to)
         _check_release(home, target, pointer)
-        planned = _planned(receipts, target, left, (by, reason))
+        planned = _planned(state, target, left, (by, reason))
         move(home, planned)
         record_lapse(home)
     said = [
@@ -52,12 +54,12 @@ def roll_back(home: Services, by: str, reason: str, to: int | None = None) -> st
             f" {ended(reason)}"
         )
     ]
-    if planned.evidence["blocks"] is not None:
+    if planned.blocks is not None:
         said.append(
             f"Version {left} is blocked: it is not promoted by itself until `churn unblock {left}`."
         )
-    if planned.evidence["unblocks"] is not None:
-        who = blocked(receipts)[target]
+    if planned.unblocks is not None:
+        who = state.blocked[target]
         said.append(
             f"Version {target} is no longer blocked ({who.by} blocked it at {moment(who.at)})."
         )
@@ -73,25 +75,26 @@ def unblock(home: Services, version: int, by: str, reason: str) -> str:
     """
     by, reason = signed(by, reason)
     with acting(home, f"the unblocking of version {version} by {by}"):
-        known = blocked(home.ledger.receipts())
+        known = home.ledger.state().blocked
         if version not in known:
             names = ", ".join(str(number) for number in sorted(known)) or "none"
-            raise UsageError(f"Version {version} is not blocked; blocked versions: {names}.")
-        evidence = {"login": home.settings.who}
-        subject = f"version {version}"
+            raise UsageError(
+                f"Version {version} is not blocked; blocked versions: {names}.",
+                code="VERSION_NOT_BLOCKED",
+            )
         home.ledger.append(
-            actor=by, act="version unblocked", subject=subject, reason=reason, evidence=evidence
+            VersionUnblocked(version=version, actor=by, reason=reason, login=home.settings.who)
         )
     return f"Version {version} is no longer blocked: {ended(reason)}"
 
 
-def _target(receipts: list[Receipt], left: int, to: int | None) -> int:
+def _target(state: ProductionState, left: int, to: int | None) -> int:
     """The version to go to from the one that is left.
 
     Raises:
         UsageError: there is none, or it never was in production.
     """
-    promoted = promotions(receipts)
+    promoted = state.promotions
     target: int | None
     if to is not None:
         target = to
@@ -102,15 +105,19 @@ def _target(receipts: list[Receipt], left: int, to: int | None) -> int:
     if target is None:
         raise UsageError(
             f"Version {left} is the first in production. There is no earlier version to roll"
-            " back to."
+            " back to.",
+            code="VERSION_NOT_PROMOTED",
         )
     if target == left:
-        raise UsageError(f"Version {target} is already in production.")
+        raise UsageError(
+            f"Version {target} is already in production.", code="VERSION_IN_PRODUCTION"
+        )
     if target not in promoted:
         names = ", ".join(str(version) for version in sorted(promoted))
         raise UsageError(
             f"Version {target} was never in production, so there is nothing to roll back to;"
-            f" versions that were: {names}. `churn approve {target}` promotes a candidate."
+            f" versions that were: {names}. `churn approve {target}` promotes a candidate.",
+            code="VERSION_NOT_PROMOTED",
         )
     return target
 
@@ -128,30 +135,41 @@ def _check_release(home: Services, target: int, pointer: Pointer) -> None:
         raise IntegrityError(
             f"The release of version {target} is missing in {home.releases.folder}: nothing was"
             " rolled back. Put it back from a backup, or roll back to another version with"
-            " --to."
+            " --to.",
+            code="RELEASE_MISSING",
         )
     try:
         load_release(home.releases, home.contract, target, pointer)
     except (ChurnError, OSError, ValueError, KeyError) as error:
         raise IntegrityError(
-            f"Nothing was rolled back, for version {target} could not serve: {error}"
+            f"Nothing was rolled back, for version {target} could not serve: {error}",
+            code="MODEL_UNREADABLE",
         ) from error
     if not home.registry.has(target):
         raise IntegrityError(
             f"Nothing was rolled back, for {home.registry.model_name} has no version {target}"
             " in MLflow any more: restore mlflow.db from a backup, or roll back to another"
-            " version with --to."
+            " version with --to.",
+            code="MODEL_UNREADABLE",
         )
 
 
-def _planned(receipts: list[Receipt], target: int, left: int, who: tuple[str, str]) -> Move:
-    promoted = promotions(receipts)
+def _planned(
+    state: ProductionState, target: int, left: int, who: tuple[str, str]
+) -> RollbackIntent:
+    promoted = state.promotions
     back = left in promoted and promoted[target].sequence < promoted[left].sequence
-    evidence = {
-        name: promoted[target].evidence[name] for name in ("decision", "candidate", "as_of")
-    }
-    evidence |= {
-        "blocks": left if back else None,
-        "unblocks": target if target in blocked(receipts) else None,
-    }
-    return Move("rollback", target, left, *who, evidence)
+    made_by = PromotionDone.of(promoted[target])
+    by, reason = who
+    return RollbackIntent(
+        version=target,
+        before=left,
+        after=target,
+        actor=by,
+        reason=reason,
+        decision=made_by.decision,
+        candidate=made_by.candidate,
+        as_of=made_by.as_of,
+        blocks=left if back else None,
+        unblocks=target if target in state.blocked else None,
+    )

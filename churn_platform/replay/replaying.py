@@ -11,8 +11,8 @@ import pandas as pd
 from churn_platform.base.errors import ContractError, UsageError
 from churn_platform.base.provenance import code_digest
 from churn_platform.contract.reading import read_policy
-from churn_platform.ingestion.snapshot import feature_frame
 from churn_platform.lake.lake import instant
+from churn_platform.lake.tables import feature_frame
 from churn_platform.replay.history import History, Month
 from churn_platform.replay.policies import Alternative, with_policy
 from churn_platform.replay.result import OnMonth, Replay, replay
@@ -66,12 +66,14 @@ def history_of(home: Services) -> History:
     months = lake.months()
     if not months:
         raise UsageError(
-            "There is no month to replay yet: `churn run` publishes the months of the drops."
+            "There is no month to replay yet: `churn run` publishes the months of the drops.",
+            code="MONTH_UNKNOWN",
         )
     if behind := lake.behind():
         raise ContractError(
             f"The lake lacks {behind[0]}, which the contract names: the months were published"
-            " under another contract, so they cannot be replayed under this one."
+            " under another contract, so they cannot be replayed under this one.",
+            code="CONTRACT_CHANGED",
         )
     view = lake.view(home.now(), as_at_scoring=True)
     found = {}

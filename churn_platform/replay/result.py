@@ -99,7 +99,8 @@ def replay(
     """
     if not history.months:
         raise DataError(
-            "There is no month to replay yet: `churn run` publishes the months of the drops."
+            "There is no month to replay yet: `churn run` publishes the months of the drops.",
+            code="MONTH_UNKNOWN",
         )
     memory = Memory(history, code_digest)
     scores = Scores(alternatives[0].contract, memory)

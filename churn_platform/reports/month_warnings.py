@@ -22,9 +22,9 @@ from churn_platform.ingestion.month_warnings import (
     recorded,
     same_warnings,
 )
-from churn_platform.ingestion.quarantine import quarantined_sentence
+from churn_platform.lake.deliveries import quarantined_sentence
+from churn_platform.ledger.acts import WarningsCleared, WarningsRaised
 from churn_platform.ledger.receipts import Receipt
-from churn_platform.ledger.versions import word
 from churn_platform.loop.progress import Progress
 from churn_platform.promotion.decision import Decision
 from churn_platform.services import Services
@@ -74,12 +74,14 @@ def record_warnings(home: Services, as_of: dt.date) -> list[MonthWarning]:
     if same_warnings(values, recorded(last)):
         return found
     sentences = " ".join(warning.sentence for warning in found)
+    act = WarningsRaised if found else WarningsCleared
     home.ledger.append(
-        actor=home.settings.who,
-        act="warnings raised" if found else "warnings cleared",
-        subject=as_of.isoformat(),
-        reason=sentences[:2000] or "The warnings recorded before no longer hold.",
-        evidence={"warnings": values, "snapshot": home.lake.digest(as_of)},
+        act(
+            month=as_of,
+            reason=sentences[:2000] or "The warnings recorded before no longer hold.",
+            warnings=values,
+            snapshot=home.lake.digest(as_of),
+        )
     )
     return found
 
@@ -141,7 +143,7 @@ def _of_decision(home: Services, as_of: dt.date, progress: Progress) -> list[Mon
     if decision is None:
         return []
     record = decision.model_dump(mode="json")
-    approval = word(home.ledger.receipts(), digest_of(record))["approval"]
+    approval = home.ledger.state().answers(digest_of(record))["approval"]
     return of_decision(
         record, answered=approval is not None and approval["state"] in ("approved", "rejected")
     )

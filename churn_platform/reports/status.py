@@ -4,13 +4,11 @@ import datetime as dt
 from dataclasses import asdict
 from typing import Any
 
-from churn_platform.alerting.alerting import Alerter
 from churn_platform.base.digests import digest_of
 from churn_platform.base.errors import ChurnError, ContractError, UsageError
-from churn_platform.ingestion.quarantine import quarantined_sentence
-from churn_platform.ingestion.snapshot import feature_frame
-from churn_platform.ledger.receipts import Receipt
-from churn_platform.ledger.versions import blocked, overrides, standing_proposal, word
+from churn_platform.lake.deliveries import quarantined_sentence
+from churn_platform.lake.tables import feature_frame
+from churn_platform.ledger.state import ProductionState
 from churn_platform.loop.progress import Progress
 from churn_platform.promotion.approving import how_to_answer, waiting
 from churn_platform.reports.month_warnings import warnings_of_months
@@ -29,16 +27,16 @@ def status(home: Services) -> dict[str, Any]:
         reason = progress.verdict(processed[-1]).reason
     else:
         reason = "No drop has arrived yet."
-    receipts = home.ledger.receipts()
+    state = home.ledger.state()
     return {
         "home": str(home.folder),
         "contract": home.contract.name,
         "months": [month.isoformat() for month in progress.published],
         "production": production(home, progress),
         "pending": pending(home),
-        "blocked": {version: asdict(who) for version, who in blocked(receipts).items()},
+        "blocked": {version: asdict(who) for version, who in state.blocked.items()},
         "decisions": [
-            with_word(decision.model_dump(mode="json"), receipts) for decision in progress.decisions
+            with_answers(decision.model_dump(mode="json"), state) for decision in progress.decisions
         ],
         "quarantine": quarantine(home, progress.published[-1]) if progress.published else None,
         "warnings": warnings_of_months(home),
@@ -70,12 +68,12 @@ def proposal(home: Services) -> dict[str, Any] | None:
     """The proposal from later labels while it is valid, with the command that carries it out."""
     pointer = home.releases.pointer()
     version = None if pointer is None else pointer.version
-    return standing_proposal(home.records.newest("performance"), version, home.ledger.receipts())
+    return home.ledger.state().standing_proposal(home.records.newest("performance"), version)
 
 
-def with_word(decision: dict[str, Any], receipts: list[Receipt]) -> dict[str, Any]:
-    """A decision's record with what people said of it: `approval` and `overridden`."""
-    return {**decision, **word(receipts, digest_of(decision))}
+def with_answers(decision: dict[str, Any], state: ProductionState) -> dict[str, Any]:
+    """A decision's record with what people answered: `approval` and `overridden`."""
+    return {**decision, **state.answers(digest_of(decision))}
 
 
 def alerts(home: Services) -> list[dict[str, Any]]:
@@ -83,7 +81,7 @@ def alerts(home: Services) -> list[dict[str, Any]]:
     explains why none is.
     """
     try:
-        return Alerter(home).waiting()
+        return home.alerts.waiting()
     except ChurnError as error:
         return [
             {
@@ -119,7 +117,7 @@ def production(home: Services, progress: Progress) -> dict[str, Any] | None:
     if pointer is None or manifest is None:
         return None
     reason = progress.measured.stand_down()
-    forced = overrides(home.ledger.receipts()).get(manifest.version)
+    forced = home.ledger.state().overridden.get(manifest.version)
     return {
         "version": manifest.version,
         "as_of": manifest.training_as_of,
@@ -146,9 +144,10 @@ def find_decision(home: Services, as_of: str | None) -> dict[str, Any]:
     if not decisions:
         known = ", ".join(d["as_of"] for d in home.records.decisions()) or "none yet"
         raise UsageError(
-            f"There is no decision{f' of {as_of}' if as_of else ''}; decisions so far: {known}."
+            f"There is no decision{f' of {as_of}' if as_of else ''}; decisions so far: {known}.",
+            code="DECISION_MISSING",
         )
-    return with_word(decisions[-1], home.ledger.receipts())
+    return with_answers(decisions[-1], home.ledger.state())
 
 
 def explain(home: Services, entity: str, as_of: str | None) -> dict[str, Any]:
@@ -174,7 +173,8 @@ def explain(home: Services, entity: str, as_of: str | None) -> dict[str, Any]:
     row = rows[rows[key].astype(str) == entity].reset_index(drop=True)
     if row.empty:
         raise UsageError(
-            f"There is no customer {entity!r} in the snapshot of {month}: check the {key}."
+            f"There is no customer {entity!r} in the snapshot of {month}: check the {key}.",
+            code="CUSTOMER_UNKNOWN",
         )
     version = released(home, int(record["version"]))
     sentences = reasons(home.contract, row, version.model, home.contract.policy.scoring.reasons)
@@ -224,7 +224,8 @@ def listed_scores(home: Services, top: int) -> tuple[dt.date, dict[str, Any], li
         raise ContractError(
             f"{path} has no column {key!r}: {home.contract_path} names another key than when"
             " the month was scored. Put the old key back, or make a new home for the new"
-            " contract."
+            " contract.",
+            code="CONTRACT_CHANGED",
         )
     record["production_version"] = None if production is None else production.version
     record["not_scored"] = (
@@ -270,12 +271,14 @@ def _same_contract(home: Services, version: int, month: dt.date) -> None:
     if production is not None and production.contract_hash == home.contract.model_hash:
         raise ContractError(
             f"{said}version {production.version} is in production now. Type `churn run`: it"
-            f" scores {month} with it."
+            f" scores {month} with it.",
+            code="CONTRACT_CHANGED",
         )
     raise ContractError(
         f"{said}the entity, features or label of {home.contract_path} have changed since. Put"
         " them back, or train a version under this contract with `churn retrain --reason TEXT`"
-        " and `churn run`."
+        " and `churn run`.",
+        code="CONTRACT_CHANGED",
     )
 
 
@@ -293,10 +296,13 @@ def _scored_month(home: Services, as_of: str | None) -> dt.date:
     if not scored and production is not None:
         why_not = why_not_scored(production, home.contract.model_hash)
         remedy = f"Version {production.version} is in production: type `churn run` to score."
-        raise UsageError(f"No month has been scored yet. {why_not or remedy}")
+        raise UsageError(
+            f"No month has been scored yet. {why_not or remedy}", code="MONTH_NOT_SCORED"
+        )
     if not scored:
         raise UsageError(
-            "No month has been scored yet: `churn run` scores once a model is in production."
+            "No month has been scored yet: `churn run` scores once a model is in production.",
+            code="MONTH_NOT_SCORED",
         )
     if as_of is None:
         return scored[-1]
@@ -304,7 +310,8 @@ def _scored_month(home: Services, as_of: str | None) -> dt.date:
     if wanted not in scored:
         raise UsageError(
             f"The month {as_of} was not scored; scored months:"
-            f" {', '.join(m.isoformat() for m in scored)}."
+            f" {', '.join(m.isoformat() for m in scored)}.",
+            code="MONTH_NOT_SCORED",
         )
     return wanted
 
@@ -318,4 +325,6 @@ def parse_as_of(text: str) -> dt.date:
     try:
         return dt.date.fromisoformat(text)
     except ValueError:
-        raise UsageError(f"{text!r} is not a date: write it as 2024-01-31.") from None
+        raise UsageError(
+            f"{text!r} is not a date: write it as 2024-01-31.", code="DATE_INVALID"
+        ) from None

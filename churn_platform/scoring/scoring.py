@@ -12,8 +12,8 @@ import pandas as pd
 
 from churn_platform.base.files import replacing, sha256_file
 from churn_platform.features.training_dataset import trained_on
-from churn_platform.ingestion.snapshot import feature_frame
-from churn_platform.lake.months import Months
+from churn_platform.lake.lake import Months
+from churn_platform.lake.tables import feature_frame
 from churn_platform.monitoring.stand_down import PerformanceRecords, record_stand_down
 from churn_platform.promotion.promoting import production_candidate
 from churn_platform.scoring.ranking import (

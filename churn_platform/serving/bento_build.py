@@ -193,7 +193,8 @@ def _production(home: Services) -> Pointer:
     if pointer is None:
         raise UsageError(
             f"Nothing is in production in {home.folder}, so there is nothing to bake: `churn"
-            " run` first."
+            " run` first.",
+            code="NO_PRODUCTION",
         )
     return pointer
 

@@ -166,5 +166,8 @@ def find_scenario(name: str) -> Scenario:
         UsageError: there is none; the message lists those there are.
     """
     if name not in SCENARIOS:
-        raise UsageError(f"There is no scenario {name!r}: choose one of {', '.join(SCENARIOS)}.")
+        raise UsageError(
+            f"There is no scenario {name!r}: choose one of {', '.join(SCENARIOS)}.",
+            code="SCENARIO_UNKNOWN",
+        )
     return SCENARIOS[name]

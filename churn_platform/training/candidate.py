@@ -134,7 +134,8 @@ def _require_two_classes(labels: pd.Series) -> None:
         held = f"{counted(churners, 'churner')} and {counted(stayers, 'other')}"
         raise DataError(
             f"The holdout rows hold {held}, so a candidate cannot be measured. Older "
-            "months are pooled as labels mature, up to policy.training.pooled_months."
+            "months are pooled as labels mature, up to policy.training.pooled_months.",
+            code="TOO_FEW_ROWS",
         )
 
 

@@ -123,7 +123,8 @@ def _require_two_classes(labels: Floats) -> None:
         raise DataError(
             f"A part of the training rows holds {churners} churners and {stayers} others, so"
             " the model cannot be calibrated: a few customers have most of the rows of one"
-            " class. Pool more months."
+            " class. Pool more months.",
+            code="TOO_FEW_ROWS",
         )
 
 

@@ -133,7 +133,8 @@ class MlflowServer:
             if owner is not None and owner != mine:
                 raise UsageError(
                     f"{model_name} at {self.uri} belongs to another home: give this one a"
-                    " server of its own, or its contract another model name."
+                    " server of its own, or its contract another model name.",
+                    code="NAME_TAKEN",
                 )
             # The marker first: a kill after it leaves a home that is told where it belongs, not
             # a model without owner.
@@ -156,12 +157,14 @@ def check_place(home: Path, *, on_server: bool) -> None:
         raise UsageError(
             f"The models of this home are in its own MLflow store ({home / 'mlflow.db'}), and"
             " CHURN_MLFLOW_URI names a server: unset it, or take the home there with `churn"
-            " move`."
+            " move`.",
+            code="MLFLOW_ELSEWHERE",
         )
     if not on_server and (home / MARKER).exists():
         raise UsageError(
             "The models of this home are on an MLflow server, and CHURN_MLFLOW_URI is not set:"
-            " set it, or name the profile that does with CHURN_PROFILE."
+            " set it, or name the profile that does with CHURN_PROFILE.",
+            code="MLFLOW_ELSEWHERE",
         )
 
 
@@ -232,5 +235,6 @@ def check_not_lost(home: Path, *, on_server: bool) -> None:
         raise IntegrityError(
             f"{home / 'mlflow.db'} is missing although a version is in production. Restore it"
             " from a backup (`churn restore FILE --home NEW`); the model in production keeps"
-            " serving."
+            " serving.",
+            code="MLFLOW_MISSING",
         )

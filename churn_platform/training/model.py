@@ -88,7 +88,8 @@ class Recipe:
             raise DataError(
                 f"The training rows hold {held}; at least {MIN_CLASS_ENTITIES} of each are"
                 " needed. Older months are pooled as labels mature, up to"
-                " policy.training.pooled_months."
+                " policy.training.pooled_months.",
+                code="TOO_FEW_ROWS",
             )
         pipeline = build_pipeline(self.algorithm, self.features, self.seed)
         target = labels.to_numpy(dtype=int)
@@ -168,11 +169,13 @@ def load_model(content: bytes, features: tuple[tuple[str, str], ...]) -> ChurnMo
         unknown = sorted(set(skops.io.get_untrusted_types(data=content)) - set(TRUSTED_TYPES))
     except (zipfile.BadZipFile, KeyError, ValueError) as error:
         raise IntegrityError(
-            f"The model file is not a skops file ({error}) and was not loaded."
+            f"The model file is not a skops file ({error}) and was not loaded.",
+            code="MODEL_UNREADABLE",
         ) from None
     if unknown:
         raise IntegrityError(
-            f"The model file names types that are not allowed ({', '.join(unknown)}): not loaded."
+            f"The model file names types that are not allowed ({', '.join(unknown)}): not loaded.",
+            code="MODEL_UNREADABLE",
         )
     return ChurnModel(skops.io.loads(content, trusted=list(TRUSTED_TYPES)), features)
 

@@ -171,7 +171,8 @@ class ModelRegistry:
                 raise IntegrityError(
                     f"Version {version} of {self.model_name}: {name} does not match the digest"
                     " recorded when it was registered (recorded"
-                    f" {str(recorded.get(name))[:12]}, found {found[:12]}): not loaded."
+                    f" {str(recorded.get(name))[:12]}, found {found[:12]}): not loaded.",
+                    code="MODEL_CHANGED",
                 )
         return files
 
@@ -188,7 +189,9 @@ class ModelRegistry:
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise self._unreadable(error) from error
-            raise UsageError(f"{self.model_name} has no version {version}.") from None
+            raise UsageError(
+                f"{self.model_name} has no version {version}.", code="VERSION_UNKNOWN"
+            ) from None
         return {name: str(tags[f"sha256.{name}"]) for name in FILES if f"sha256.{name}" in tags}
 
     def has(self, version: int) -> bool:

@@ -122,7 +122,9 @@ class LightGBMBooster:
     def _call(self, name: str, *arguments: Any) -> None:  # noqa: ANN401 - C values
         if getattr(self._library, name)(*arguments) != 0:
             reason = self._library.LGBM_GetLastError().decode("utf-8", "replace")
-            raise IntegrityError(f"LightGBM refused the booster ({reason}): not loaded")
+            raise IntegrityError(
+                f"LightGBM refused the booster ({reason}): not loaded", code="MODEL_UNREADABLE"
+            )
 
 
 @cache
@@ -137,7 +139,9 @@ def _library() -> ctypes.CDLL:
         None,
     )
     if found is None:
-        raise IntegrityError("LightGBM's library is not installed: run `uv sync`")
+        raise IntegrityError(
+            "LightGBM's library is not installed: run `uv sync`", code="MODEL_UNREADABLE"
+        )
     library = ctypes.CDLL(str(found))
     library.LGBM_GetLastError.restype = ctypes.c_char_p
     return library
@@ -183,7 +187,8 @@ def load_release(releases: Releases, contract: Contract, version: int, pointer: 
         raise IntegrityError(
             f"release {version} was trained under another contract: its entity, features or"
             " label are not those of the contract in use; put the contract of the release in"
-            " place"
+            " place",
+            code="CONTRACT_CHANGED",
         )
     if manifest.features != _features(contract):
         raise IntegrityError(
@@ -217,7 +222,10 @@ def _verified(releases: Releases, manifest: Manifest, name: str) -> bytes:
     """
     content = (releases.folder / str(manifest.version) / name).read_bytes()
     if hashlib.sha256(content).hexdigest() != manifest.files[name]:
-        raise IntegrityError(f"release {manifest.version} was changed while it was read: {name}")
+        raise IntegrityError(
+            f"release {manifest.version} was changed while it was read: {name}",
+            code="MODEL_CHANGED",
+        )
     return content
 
 

@@ -99,7 +99,8 @@ class Releases:
         if pointer is not None and not self._folder(pointer.version).is_dir():
             raise IntegrityError(
                 f"{self.pointer_file} names version {pointer.version}, which has no release; "
-                f"publish it again, or point at one of {self.versions()}"
+                f"publish it again, or point at one of {self.versions()}",
+                code="RELEASE_MISSING",
             )
         return pointer
 
@@ -149,7 +150,8 @@ class Releases:
         """
         if not self._folder(version).is_dir():
             raise UsageError(
-                f"version {version} has no release in {self.folder}; there are {self.versions()}"
+                f"version {version} has no release in {self.folder}; there are {self.versions()}",
+                code="VERSION_UNKNOWN",
             )
         text, recorded = (
             self._content(version, name) for name in (release.MANIFEST, release.MANIFEST_DIGEST)
@@ -231,13 +233,14 @@ class Releases:
         if stands != offered:
             raise IntegrityError(
                 f"version {built.version} is published with another content (digest {stands},"
-                f" offered {offered}); a version never changes: register a new one"
+                f" offered {offered}); a version never changes: register a new one",
+                code="MODEL_CHANGED",
             )
         return standing
 
     def _fault(self, version: int, name: str, expected: str, found: str) -> IntegrityError:
         fault = f"release {version} was changed: {name} should be {expected} and is {found}"
-        return IntegrityError(f"{fault}; {self._remedy(version)}")
+        return IntegrityError(f"{fault}; {self._remedy(version)}", code="MODEL_CHANGED")
 
     def _remedy(self, version: int) -> str:
         return f"point at another version, or remove {self._folder(version)} and publish it again"

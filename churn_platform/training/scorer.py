@@ -196,12 +196,14 @@ def check_golden(scorer: Scorer, golden: Sequence[GoldenPrediction]) -> None:
     """
     if not golden:
         raise IntegrityError(
-            "the release has no golden predictions: nothing shows that it answers as it was judged"
+            "the release has no golden predictions: nothing shows that it answers as it was judged",
+            code="MODEL_UNREADABLE",
         )
     found = scorer.probability([one.features for one in golden])
     for number, (one, probability) in enumerate(zip(golden, found, strict=True), start=1):
         if not abs(one.probability - probability) <= GOLDEN_TOLERANCE:
             raise IntegrityError(
                 f"golden prediction {number} is {probability!r} here and was"
-                f" {one.probability!r} when it was promoted"
+                f" {one.probability!r} when it was promoted",
+                code="MODEL_UNREADABLE",
             )

@@ -2,15 +2,21 @@
 
 import datetime as dt
 
-from churn_platform.alerting.alerting import KEPT_NOTICES, State, Told, read_state, write_state
-from churn_platform.alerting.alerts import Message
+from churn_platform.alerting.alerts import (
+    KEPT_NOTICES,
+    Delivered,
+    State,
+    read_state,
+    write_state,
+)
+from churn_platform.alerting.messages import Message
 
 NOW = dt.datetime(2024, 2, 1, tzinfo=dt.UTC)
 
 
 def test_a_state_is_read_as_it_was_written(tmp_path):
     state = State(
-        receivers={"json 1": Told(sequence=3, failures=1, tried=NOW, error="answered 500")},
+        receivers={"json 1": Delivered(sequence=3, failures=1, tried=NOW, error="answered 500")},
         down={"The daemon": NOW},
     )
     state.notify(Message("t", "b", "failure"), NOW)

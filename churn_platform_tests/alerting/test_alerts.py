@@ -1,202 +1,374 @@
-"""Which receipts are news for people, in which words, and how long a receiver that failed is left alone."""
+"""Following the ledger: every event once to every receiver, whatever fails; tested against real HTTP receivers."""
 
 import datetime as dt
-from typing import get_args
+import json
+import threading
+import time
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from pydantic import SecretStr
 
-from churn_platform.alerting.alerts import (
-    FIRST_WAIT,
-    LONGEST_WAIT,
-    PLAIN,
-    finding_lines,
-    message_of,
-    next_try,
-    repeats,
-)
-from churn_platform.ledger import receipts as ledger
-from churn_platform.ledger.receipts import (
-    ApprovalAct,
-    DropAct,
-    PromotionAct,
-    ProposalAct,
-    RetrainingAct,
-    RollbackAct,
-    StateAct,
-)
-
-NOW = dt.datetime(2024, 2, 1, 6, tzinfo=dt.UTC)
-ACTS = [
-    act
-    for group in (
-        DropAct,
-        RetrainingAct,
-        ApprovalAct,
-        PromotionAct,
-        RollbackAct,
-        ProposalAct,
-        StateAct,
-    )
-    for act in get_args(group)
-]
-FINDINGS = [
-    {"code": "GATE001", "title": "Beats production", "outcome": "pass", "detail": "It is better."},
-    {
-        "code": "GATE002",
-        "title": "Interval above zero",
-        "outcome": "fail",
-        "detail": "It may be luck.",
-    },
-    {"code": "GATE008", "title": "Forward value", "outcome": "warn", "detail": "It may not last."},
-    {
-        "code": "GATE009",
-        "title": "No slice worse",
-        "outcome": "not_applicable",
-        "detail": "No slice.",
-    },
-]
+from churn_platform.alerting import alerts, channels
+from churn_platform.alerting.dagster_ui import free_port
+from churn_platform.alerting.messages import MOST_TRIES, OLDEST
+from churn_platform.base.errors import DropRefused
+from churn_platform.base.settings import Settings
+from churn_platform.services import Services
+from churn_platform_tests.small_business import JANUARY, deliver, make_home, month_tables, open_home
+from churn_platform_tests.system.receiver import mute, receiving
 
 
-def receipt(act, subject="version 2", **fields):
-    given_fields = {"reason": "Because.", "evidence": {}, **fields}
-    return ledger.append(
-        None, time=NOW.isoformat(), actor="ada", act=act, subject=subject, **given_fields
+class Clock:
+    """A clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = dt.datetime(2024, 2, 1, 6, tzinfo=dt.UTC)
+
+    def __call__(self) -> dt.datetime:
+        return self.now
+
+    def forward(self, **span: float) -> None:
+        self.now += dt.timedelta(**span)
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def watched(tmp_path, clock):
+    """Make the home's alerts for some URLs, as a new process would."""
+    make_home(tmp_path / "home")
+
+    def opened(*urls, **settings):
+        chosen = Settings(
+            home=tmp_path / "home", actor="ada", alert_urls=SecretStr("\n".join(urls)), **settings
+        )
+        return Services(chosen, clock).alerts
+
+    return opened
+
+
+@pytest.fixture
+def receiver():
+    with receiving() as made:
+        yield made
+
+
+def promoted(alerter, version=1):
+    alerter.ledger.write(
+        actor="ada",
+        act="promotion done",
+        subject=f"version {version}",
+        reason="It is better.",
+        after=f"version {version}",
     )
 
 
-def decided(outcome):
-    return {"decision": outcome, "candidate_version": 2, "findings": FINDINGS}
+def test_every_event_is_told_once_in_order_also_by_the_next_process(watched, receiver):
+    alerter = watched(receiver.url)
+    alerter.begin()
+    promoted(alerter)
+    alerter.ledger.write(actor="ada", act="drop accepted", subject="2024-01-31", reason="No news.")
+    promoted(alerter, 2)
+    assert alerter.send().sent == 2
+    assert watched(receiver.url).send().sent == 0
+    assert receiver.titles == ["gym: promoted version 1", "gym: promoted version 2"]
 
 
-def test_a_refusal_is_told_with_its_findings_and_what_stays():
-    made = message_of(
-        receipt("decision", before="version 1", after="refused", reason="It may be luck."),
-        "gym",
-        decided("refused"),
+def test_a_decision_is_told_with_the_sentences_of_its_findings(february_decided_copy, receiver):
+    home = Services(
+        Settings(home=february_decided_copy.folder, actor="ada", alert_urls=SecretStr(receiver.url))
     )
-    assert (made.title, made.severity) == ("gym: version 2 is refused", "warning")
-    assert made.body.splitlines() == [
-        "It may be luck.",
-        "",
-        "Version 1 stays in production. `churn decision` shows it again.",
-        "",
-        "GATE002 Interval above zero: FAIL. It may be luck.",
-        "",
-        "GATE008 Forward value: warn. It may not last.",
-        "",
-        "GATE001 Beats production: pass. It is better.",
-        "",
-        "Receipt 1, 2024-02-01 06:00:00 UTC, by ada.",
+    from churn_platform.promotion.deciding import carry_out, newest_decision
+
+    alerter = home.alerts
+    alerter.begin()
+    carry_out(home)
+    alerter.send()
+    assert receiver.titles == ["gym: promoted version 2"]
+    findings = [
+        finding for finding in newest_decision(home).findings if finding.outcome != "not_applicable"
     ]
+    assert len(findings) > 5
+    assert all(finding.detail in receiver.got[0]["body"] for finding in findings)
 
 
-def test_a_first_candidate_that_is_refused_leaves_no_model():
-    made = message_of(receipt("decision", after="refused"), "gym", decided("refused"))
-    assert "There is still no model in production." in made.body
+def test_the_history_of_an_old_home_is_not_sent(watched, receiver):
+    for version in range(1, 200):
+        promoted(watched(), version)
+    assert watched(receiver.url).send().sent == 0
+    promoted(watched(), 200)
+    assert watched(receiver.url).send().sent == 1
+    assert receiver.titles == ["gym: promoted version 200"]
 
 
-def test_a_promotion_is_one_message_of_the_four_receipts_that_it_writes():
-    acts = ["decision", "promotion intent", "release published", "promotion done"]
-    told = [message_of(receipt(act, after="promoted"), "gym", decided("promoted")) for act in acts]
-    assert [made.title for made in told if made] == ["gym: promoted version 2"]
-    assert told[-1].severity == "success"
-    assert "GATE001 Beats production: pass. It is better." in told[-1].body
+def test_a_receiver_that_is_added_later_hears_of_what_follows(watched, receiver):
+    alerter = watched(receiver.url)
+    alerter.begin()
+    promoted(alerter)
+    alerter.send()
+    with receiving() as second:
+        assert watched(receiver.url, second.url).send().sent == 0
+        promoted(alerter, 2)
+        assert watched(receiver.url, second.url).send().sent == 2
+        assert second.titles == ["gym: promoted version 2"]
 
 
-def test_production_that_was_kept_is_news_only_when_the_candidate_had_been_approved():
-    kept = receipt("production kept", "version 1", reason="The policy has changed.")
-    assert message_of(kept, "gym", decided("refused")) is None
-    assert message_of(kept, "gym", None) is None
-    assert (
-        message_of(kept, "gym", decided("promoted")).title
-        == "gym: version 2 was not promoted after all"
+def test_what_could_not_be_sent_waits_and_is_sent_when_the_receiver_is_back(watched, clock):
+    port = free_port()
+    url = f"json://127.0.0.1:{port}/hook"
+    alerter = watched(url)
+    alerter.begin()
+    promoted(alerter)
+    promoted(alerter, 2)
+    problem = "An alert did not reach json 1: it could not be reached. It is tried again later."
+    assert alerter.send().problems == [problem]
+    (state,) = alerter.waiting()
+    assert (state["unsent"], state["failures"], state["error"]) == (2, 1, "could not be reached")
+    assert state["next_try"] == "2024-02-01T06:01:00+00:00"
+    with receiving(port) as back:
+        assert watched(url).send().sent == 0  # its time has not come
+        clock.forward(minutes=2)
+        assert watched(url).send().sent == 2
+        assert back.titles == ["gym: promoted version 1", "gym: promoted version 2"]
+    assert watched(url).waiting()[0]["error"] == ""
+
+
+def test_asking_by_hand_does_not_wait(watched, receiver):
+    alerter = watched(receiver.url)
+    alerter.begin()
+    promoted(alerter)
+    receiver.status = 500
+    alerter.send()
+    receiver.status = 200
+    assert alerter.send(anyway=True).sent == 1
+
+
+def test_one_receiver_that_fails_takes_nothing_from_the_others(watched, receiver):
+    alerter = watched(f"json://127.0.0.1:{free_port()}/x", receiver.url)
+    alerter.begin()
+    for version in (1, 2, 3):
+        promoted(alerter, version)
+    done = alerter.send()
+    assert (done.sent, len(done.problems)) == (3, 1)
+    assert [state["unsent"] for state in alerter.waiting()] == [3, 0]
+
+
+def test_a_message_that_is_never_taken_makes_way_after_a_bounded_number_of_tries(
+    watched, clock, receiver
+):
+    alerter = watched(receiver.url)
+    alerter.begin()
+    promoted(alerter)
+    receiver.status = 400
+    rounds = 0
+    while alerter.waiting()[0]["unsent"]:
+        alerter.send()
+        clock.forward(hours=6)
+        rounds += 1
+        assert rounds <= MOST_TRIES
+    assert rounds == MOST_TRIES
+    receiver.status = 200
+    promoted(alerter, 2)
+    alerter.send()
+    assert receiver.titles == ["gym: promoted version 2"]
+    assert alerter.waiting()[0]["lost"] == 1
+
+
+def test_what_is_older_than_a_week_is_no_news(watched, clock, receiver):
+    alerter = watched(receiver.url)
+    alerter.begin()
+    promoted(alerter)
+    clock.now += OLDEST + dt.timedelta(seconds=1)
+    promoted(alerter, 2)
+    alerter.send()
+    assert receiver.titles == ["gym: promoted version 2"]
+    assert alerter.waiting()[0]["lost"] == 1
+
+
+def test_a_receiver_that_never_answers_costs_one_wait_and_then_none(watched, monkeypatch):
+    monkeypatch.setattr(channels, "SECONDS", 0.5)
+    with mute() as url:
+        alerter = watched(url)
+        alerter.begin()
+        for version in range(10):
+            promoted(alerter, version + 1)
+        started = time.monotonic()
+        assert len(alerter.send().problems) == 1
+        assert time.monotonic() - started < 3
+        started = time.monotonic()
+        for _ in range(20):
+            assert alerter.send().problems == []
+        assert time.monotonic() - started < 1
+
+
+def test_two_processes_that_send_at_once_tell_every_event_once(watched, receiver):
+    watched(receiver.url).begin()
+    for version in range(1, 11):
+        promoted(watched(), version)
+    threads = [threading.Thread(target=lambda: watched(receiver.url).send()) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    watched(receiver.url).send()
+    assert receiver.titles == [f"gym: promoted version {version}" for version in range(1, 11)]
+
+
+def test_a_kill_between_two_messages_repeats_none_that_was_counted(watched, receiver, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    def dies(url, message):
+        if receiver.got:
+            raise Killed
+        return sound(url, message)
+
+    sound = channels.send
+    alerter = watched(receiver.url)
+    alerter.begin()
+    promoted(alerter)
+    promoted(alerter, 2)
+    monkeypatch.setattr(channels, "send", dies)
+    with pytest.raises(Killed):
+        alerter.send()
+    monkeypatch.undo()
+    watched(receiver.url).send()
+    assert receiver.titles == ["gym: promoted version 1", "gym: promoted version 2"]
+
+
+def test_a_home_that_cannot_be_written_sends_nothing_rather_than_the_same_for_ever(
+    watched, receiver, monkeypatch
+):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    alerter = watched(receiver.url)
+    alerter.begin()
+    promoted(alerter)
+    monkeypatch.setattr(alerts, "write_state", full)
+    assert alerter.send().problems == ["Alerts are not sent: [Errno 28] No space left on device"]
+    assert receiver.got == []
+
+
+def test_no_secret_of_a_url_is_in_any_file_of_the_home_or_in_a_settings_text(watched, receiver):
+    alerter = watched(receiver.url, f"json://u:pa55word@127.0.0.1:{free_port()}/s3cret-token")
+    alerter.begin()
+    promoted(alerter)
+    alerter.send()
+    assert receiver.got
+    written = b"".join(
+        path.read_bytes() for path in alerter.home.folder.rglob("*") if path.is_file()
+    )
+    shown = (
+        f"{alerter.home.settings!r} {alerter.waiting()} {alerter.home.settings.model_dump_json()}"
+    )
+    for secret in ("pa55word", "s3cret-token"):
+        assert secret.encode() not in written
+        assert secret not in shown
+
+
+def test_receivers_can_stand_in_a_file_with_comments(watched, receiver, tmp_path):
+    (tmp_path / "urls").write_text(
+        f"# ops\n{receiver.url}\n\n  # off: json://127.0.0.1/x\n", encoding="utf-8"
+    )
+    alerter = watched(alert_urls_file=tmp_path / "urls")
+    assert list(alerter.channels()) == ["json 1"]
+    assert alerter.test() == [{"receiver": "json 1", "error": ""}]
+    assert receiver.titles == ["gym: a test"]
+
+
+def test_a_file_of_receivers_that_is_gone_is_said_and_stops_nothing(watched, tmp_path):
+    alerter = watched(alert_urls_file=tmp_path / "gone")
+    (problem,) = alerter.send().problems
+    assert problem == (
+        f"Alerts are not sent: CHURN_ALERT_URLS_FILE names {tmp_path / 'gone'}, which cannot be read: "
+        "No such file or directory."
     )
 
 
-@pytest.mark.parametrize("trigger", ["first", "drift", "schedule", "performance"])
-def test_only_a_retraining_that_performance_asked_for_is_told(trigger):
-    made = message_of(
-        receipt("retraining requested", "2024-02-29", evidence={"trigger": trigger}), "gym", None
-    )
-    assert (None if made is None else made.title) == (
-        "gym: performance fell" if trigger == "performance" else None
-    )
+def test_the_same_refused_files_are_told_once_however_often_they_are_tried(watched, receiver):
+    alerter = watched(receiver.url)
+    alerter.begin()
+    tables = month_tables(JANUARY, 30)
+    tables["members"]["months"] = "soon"
+    deliver(alerter.home, JANUARY, tables)
+    for _ in range(3):
+        with pytest.raises(DropRefused):
+            alerter.home.ingestion.publish(JANUARY)
+        alerter.send()
+    assert receiver.titles == ["gym: the drop of 2024-01-31 is refused"]
+    assert "months" in receiver.got[0]["body"]
+    deliver(alerter.home, JANUARY, {"members": tables["members"].head(20)})
+    with pytest.raises(DropRefused):
+        alerter.home.ingestion.publish(JANUARY)
+    assert alerter.send().sent == 1
 
 
-def test_a_retraining_that_was_skipped_is_told_only_when_performance_fell():
-    skipped = receipt("retraining skipped", "2024-02-29", evidence={"fallen": None})
-    assert message_of(skipped, "gym", None) is None
-    fell = receipt("retraining skipped", "2024-02-29", evidence={"fallen": "It fell."})
-    made = message_of(fell, "gym", None)
-    assert (made.title, made.severity) == ("gym: performance fell", "failure")
-    assert "No candidate can be trained yet" in made.body
+def test_what_stops_and_what_comes_back_is_told_once_each(watched, receiver):
+    alerter = watched(receiver.url)
+    alerter.begin()
+    for up in (True, False, False, True, True, False):
+        watched(receiver.url).seen("The daemon", up=up, sentence="No heartbeat for 300 s.")
+    alerter.send()
+    assert receiver.titles == [
+        "gym: the daemon is down",
+        "gym: the daemon runs again",
+        "gym: the daemon is down",
+    ]
+    assert [message["type"] for message in receiver.got] == ["failure", "success", "failure"]
+    assert receiver.got[0]["body"] == "No heartbeat for 300 s."
+    promoted(alerter)
+    assert watched(receiver.url).send().sent == 1
+    assert receiver.titles[-1] == "gym: promoted version 1"
 
 
-@pytest.mark.parametrize(
-    ("act", "title", "severity"),
-    [
-        ("approval requested", "version 2 waits for approval", "warning"),
-        ("drop refused", "the drop of version 2 is refused", "failure"),
-        ("stand-down began", "version 2 stands down", "failure"),
-        ("stand-down ended", "version 2 no longer stands down", "success"),
-        ("warnings raised", "warnings of version 2", "warning"),
-        ("rollback done", "rolled back to version 1", "warning"),
-        ("promotion proposed", "a promotion is proposed: version 2", "info"),
-        ("rollback proposed", "a rollback is proposed: version 2", "warning"),
-    ],
-)
-def test_each_event_of_the_list_has_its_message(act, title, severity):
-    made = message_of(receipt(act, after="version 1"), "gym", None)
-    assert (made.title, made.severity) == (f"gym: {title}", severity)
-    assert made.body.startswith("Because.")
+def test_a_ledger_that_was_put_back_from_a_backup_is_followed_from_there(watched, receiver):
+    alerter = watched(receiver.url)
+    alerter.begin()
+    promoted(alerter)
+    files = (alerter.ledger.file, alerter.ledger.anchor_file)
+    backup = [path.read_bytes() for path in files]
+    promoted(alerter, 2)
+    alerter.send()
+    for path, content in zip(files, backup, strict=True):
+        path.write_bytes(content)
+    alerter.send()
+    promoted(alerter, 3)
+    assert alerter.send().sent == 1
+    assert receiver.titles[-1] == "gym: promoted version 3"
 
 
-def test_every_act_in_the_list_is_one_of_the_ledger():
-    assert set(PLAIN) <= set(ACTS)
+def test_without_receivers_nothing_is_done_and_nothing_written(watched):
+    alerter = watched()
+    promoted(alerter)
+    alerter.begin()
+    alerter.seen("The daemon", up=False, sentence="")
+    assert alerter.send() == alerts.Sent()
+    assert alerter.waiting() == []
+    assert not [path for path in alerter.home.folder.iterdir() if path.name.startswith("alerts")]
 
 
-@given(act=st.sampled_from(ACTS), after=st.sampled_from([None, "refused", "promoted", "version 1"]))
-def test_any_receipt_gives_a_whole_message_or_none(act, after):
-    made = message_of(receipt(act, after=after), "gym", decided("promoted"))
-    assert made is None or (
-        "None" not in made.title + made.body
-        and "{" not in made.title
-        and made.body.count("Receipt") == 1
-    )
+def test_a_quiet_round_writes_nothing(watched, receiver):
+    alerter = watched(receiver.url)
+    alerter.begin()
+    promoted(alerter)
+    alerter.send()
+    before = alerter.file.stat().st_mtime_ns
+    for _ in range(5):
+        alerter.send()
+    assert alerter.file.stat().st_mtime_ns == before
+    assert json.loads(alerter.file.read_text())["receivers"]["json 1"]["sent"] == 1
 
 
-def test_not_applicable_findings_are_left_out():
-    assert not [line for line in finding_lines(decided("refused")) if "GATE009" in line]
-
-
-def test_the_same_files_refused_again_repeat_and_changed_files_do_not():
-    first = receipt("drop refused", "2024-01-31", evidence={"fingerprint": "a"})
-    assert repeats(receipt("drop refused", "2024-01-31", evidence={"fingerprint": "a"}), first)
-    assert not repeats(receipt("drop refused", "2024-01-31", evidence={"fingerprint": "b"}), first)
-    assert not repeats(receipt("drop refused", "2024-02-29", evidence={"fingerprint": "a"}), first)
-    promotion = receipt("promotion done")
-    assert not repeats(promotion, promotion)
-
-
-@given(failures=st.integers(1, 10_000))
-def test_a_receiver_that_goes_on_failing_is_asked_ever_later_up_to_a_limit(failures):
-    wait = next_try(failures, NOW) - NOW
-    assert FIRST_WAIT <= wait <= LONGEST_WAIT
-    assert wait <= next_try(failures + 1, NOW) - NOW <= max(2 * wait, FIRST_WAIT)
-
-
-def test_the_first_waits_are_minutes():
-    assert [(next_try(n, NOW) - NOW) // FIRST_WAIT for n in (1, 2, 3, 4)] == [1, 2, 4, 8]
-
-
-def test_a_refused_training_is_told_with_its_reason():
-    made = message_of(
-        receipt("training refused", "2024-03-31", reason="Too few churners."), "gym", None
-    )
-    assert (made.title, made.severity) == (
-        "gym: no candidate of 2024-03-31 can be trained",
-        "warning",
-    )
-    assert made.body.startswith("Too few churners.")
+def test_what_is_given_up_is_told_once_for_one_piece_of_evidence(january_copy):
+    with receiving() as receiver:
+        home = open_home(january_copy.folder, alert_urls=receiver.url)
+        home.alerts.begin()
+        for evidence in ("files", "files", "mended files", "mended files"):
+            home.alerts.gave_up("the monthly of 2024-02-29", evidence, "It failed 3 times.")
+            home.alerts.send()
+    assert receiver.titles == ["gym: the monthly of 2024-02-29 failed"] * 2
+    assert receiver.got[0]["body"] == "It failed 3 times."

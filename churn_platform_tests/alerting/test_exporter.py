@@ -10,11 +10,9 @@ import pytest
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.parser import text_string_to_metric_families
 
-from churn_platform.alerting.alerting import Alerter
 from churn_platform.alerting.dagster_ui import DAEMON, free_port
 from churn_platform.alerting.exporter import HomeCollector, Watch
-from churn_platform.alerting.watched_home import WatchedHome
-from churn_platform.alerting.watching import DagsterState, JobState
+from churn_platform.alerting.metrics import DagsterState, JobState
 from churn_platform_tests.small_business import open_home
 from churn_platform_tests.system.receiver import receiving
 
@@ -41,7 +39,7 @@ def exporter():
 
     def start(home):
         complaints, registry = [], CollectorRegistry()
-        registry.register(HomeCollector(WatchedHome(home).sources(Dagster()), complaints.append))
+        registry.register(HomeCollector(home.metrics.sources(Dagster()), complaints.append))
         server, _ = start_http_server(0, addr="127.0.0.1", registry=registry)
         servers.append(server)
 
@@ -93,7 +91,7 @@ def test_every_metric_of_a_home_is_in_the_documents(exporter, february_decided):
 def test_a_change_of_the_home_is_in_the_next_scrape(exporter, january_copy):
     scrape, _ = exporter(january_copy)
     assert samples(scrape())["churn_production_stand_down"] == 0
-    january_copy.ledger.append(
+    january_copy.ledger.write(
         actor="ada", act="stand-down began", subject="version 1", reason="It fell."
     )
     assert samples(scrape())["churn_production_stand_down"] == 1
@@ -132,13 +130,13 @@ def test_people_are_told_once_that_the_daemon_died_and_once_that_it_is_back(janu
     with receiving() as receiver:
         home = open_home(january_copy.folder, alert_urls=receiver.url)
         dagster, complaints = Dagster(), []
-        watch = Watch(WatchedHome(home), dagster, complaints.append)
+        watch = Watch(home.metrics, home.alerts, dagster, complaints.append)
         watch.round()
         for silence in (200, 300, 400, 0, 0):
             dagster.silent_for(silence)
             watch.round()
     assert receiver.titles == ["gym: the daemon is down", "gym: the daemon runs again"]
-    assert "no drop is processed until" in receiver.got[0]["body"]
+    assert "`churn ui`" in receiver.got[0]["body"]
     assert complaints == []
 
 
@@ -146,10 +144,10 @@ def test_a_sign_of_life_from_before_the_daemon_was_told_to_be_down_is_none(janua
     with receiving() as receiver:
         home = open_home(january_copy.folder, alert_urls=receiver.url)
         dagster = Dagster()
-        watch = Watch(WatchedHome(home), dagster, print)
+        watch = Watch(home.metrics, home.alerts, dagster, print)
         watch.round()
         dagster.silent_for(20)
-        Alerter(home).seen(DAEMON, up=False, sentence="A process of `churn ui` ended by itself.")
+        home.alerts.seen(DAEMON, up=False, sentence="A process of `churn ui` ended by itself.")
         for silence in (25, 200):
             dagster.silent_for(silence)
             watch.round()
@@ -162,7 +160,7 @@ def test_a_sign_of_life_from_before_the_daemon_was_told_to_be_down_is_none(janua
 def test_a_home_that_never_had_a_daemon_misses_none(january_copy):
     with receiving() as receiver:
         home = open_home(january_copy.folder, alert_urls=receiver.url)
-        Watch(WatchedHome(home), lambda: DagsterState({}, {}), print).round()
+        Watch(home.metrics, home.alerts, lambda: DagsterState({}, {}), print).round()
     assert receiver.got == []
 
 
@@ -172,10 +170,9 @@ def test_a_round_survives_that_dagsters_storage_is_away_and_verifies_all_the_sam
 
     complaints = []
     home = open_home(january_copy.folder, alert_urls="json://127.0.0.1:1/x")
-    watched = WatchedHome(home)
-    Watch(watched, away, complaints.append).round()
+    Watch(home.metrics, home.alerts, away, complaints.append).round()
     assert complaints == ["the round failed: ConnectionError: the database is away"]
-    assert [metric.name for metric in watched.verification()][:1] == ["churn_verify_sound"]
+    assert [metric.name for metric in home.metrics.verification()][:1] == ["churn_verify_sound"]
 
 
 def test_an_mlflow_that_is_away_is_no_break_says_so_once_and_is_asked_again_until_it_answers(
@@ -183,10 +180,9 @@ def test_an_mlflow_that_is_away_is_no_break_says_so_once_and_is_asked_again_unti
 ):
     kept, complaints = january_copy.folder, []
     away = open_home(kept, mlflow_uri=f"http://127.0.0.1:{free_port()}")
-    watched = WatchedHome(away)
-    watch, collector = Watch(watched, Dagster(), complaints.append), HomeCollector(
-        {"verify": watched.verification}, lambda _: None
-    )  # fmt: skip
+    metrics = away.metrics
+    watch = Watch(metrics, away.alerts, Dagster(), complaints.append)
+    collector = HomeCollector({"verify": metrics.verification}, lambda _: None)
     for _ in range(2):
         watch.round()
         found = samples(collector.collect())
@@ -194,7 +190,7 @@ def test_an_mlflow_that_is_away_is_no_break_says_so_once_and_is_asked_again_unti
         assert "churn_verify_sound" not in found
     [said] = complaints
     assert said.startswith("verification: not verified: MLflow at http://127.0.0.1:")
-    watched.home = open_home(kept)
+    metrics.verify_home = open_home(kept).metrics.verify_home
     watch.round()
     found = samples(collector.collect())
     assert (found["churn_source_up", "verify"], found["churn_verify_sound"]) == (1, 1)

@@ -5,8 +5,7 @@ import pytest
 
 from churn_platform.audit.deep_lake import STAMPS, check_lake, current
 from churn_platform.base.files import sha256_file
-from churn_platform.ingestion.drops import open_drop
-from churn_platform.ingestion.publish import publish_drop
+from churn_platform.ingestion.drop import open_drop
 from churn_platform.lake.arrow_tables import table_digest
 from churn_platform.ledger import receipts as ledger
 from churn_platform_tests.small_business import JANUARY, copied, open_home
@@ -63,7 +62,7 @@ def test_a_rewritten_lake_holds_by_the_receipt_that_says_so_and_not_without_it(h
     assert faults(home) == []
     mapping = forget(home, 1)
     assert any("is not what a receipt says was published" in fault for fault in faults(home))
-    home.ledger.append(
+    home.ledger.write(
         actor="Ann",
         act="customer forgotten",
         subject="a customer",
@@ -78,7 +77,7 @@ def test_a_drop_that_comes_again_in_other_files_holds_whatever_its_files_become(
         with (home.drops / "2024-01-31" / "visits.csv").open("a") as visits:
             visits.write("\n")
         assert faults(home) == []
-        publish_drop(open_home(home.folder), JANUARY)
+        open_home(home.folder).ingestion.publish(JANUARY)
     with (home.drops / "2024-01-31" / "visits.csv").open("a") as visits:
         visits.write("\n")
     assert faults(home) == []
@@ -102,7 +101,7 @@ def test_two_customers_forgotten_one_after_the_other_are_followed_through_both(h
             "subject": "a customer",
             "reason": "Asked.",
         }
-        home.ledger.append(**fields, evidence=evidence)
+        home.ledger.write(**fields, evidence=evidence)
     assert faults(home) == []
 
 

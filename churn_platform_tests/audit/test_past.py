@@ -75,7 +75,7 @@ def test_who_approved_the_decision_is_told(promoted_twice):
     """An approval that came before the move and names its decision, made into a second move."""
     first, second = promoted_twice.ledger.receipts("promotion done")
     evidence = {"decision": second.evidence["decision"], "override": True}
-    append = promoted_twice.ledger.append
+    append = promoted_twice.ledger.write
     append(
         actor="Ann",
         act="approval",

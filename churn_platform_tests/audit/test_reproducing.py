@@ -155,7 +155,7 @@ def test_a_customer_who_was_forgotten_since_is_named_by_the_receipt(home):
         home.lake.folder / "snapshots" / "2024-01-31.json",
         lambda found: found["deliveries"][0]["tables"]["members"].update(entry),
     )
-    receipt = home.ledger.append(
+    receipt = home.ledger.write(
         actor="Ann", act="customer forgotten", subject="a customer", reason="Asked."
     )
     found = reproduce(open_home(home.folder), 1)

@@ -10,6 +10,7 @@ import pytest
 
 from churn_platform.audit.verifying import verify_home
 from churn_platform.ledger.store import LedgerStore
+from churn_platform.ledger.version_acts import PromotionIntent
 from churn_platform.training.registry import PRODUCTION
 from churn_platform_tests.small_business import copied, make_home, open_home
 from churn_platform_tests.system.trusted_home import (
@@ -147,8 +148,9 @@ AGREEMENT = {
     "a pointer that is none": (lambda home: home.releases.pointer_file.write_text("2"), "production"),
     "a promotion that was cut off": (
         lambda home: home.ledger.append(
-            actor="tester", act="promotion intent", subject="version 3", before="version 2", after="version 3",
-            reason="It is better.", evidence={"decision": "d", "candidate": "c", "as_of": "2024-02-29"},
+            PromotionIntent(
+                version=3, before=2, after=3, reason="It is better.", decision="d", candidate="c", as_of="2024-02-29"
+            )
         ),
         "the move to version 3 was cut off",
     ),

@@ -10,7 +10,7 @@ from churn_platform_tests.system.trusted_home import assert_told, edit_json, lin
 
 
 def quiet_act(home):
-    return home.ledger.append(
+    return home.ledger.write(
         actor="ada", act="retraining skipped", subject="2024-01-31", reason="Quiet."
     )
 
@@ -87,7 +87,7 @@ def test_a_move_is_under_way_while_somebody_holds_the_home_and_cut_off_once_nobo
     sound, tmp_path, held
 ):
     home = copied(sound, tmp_path / "home")
-    home.ledger.append(
+    home.ledger.write(
         actor="ada",
         act="promotion intent",
         subject="version 3",

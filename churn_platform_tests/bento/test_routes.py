@@ -97,7 +97,7 @@ def test_the_model_says_which_candidate_waits_for_an_approval_and_who_overrode_i
     }
     assert found["overridden"] is None
     evidence = {"request": request.digest, "override": True}
-    approval = home.ledger.append(
+    approval = home.ledger.write(
         actor="Ann", act="approval", subject="version 1", reason="Now.", evidence=evidence
     )
     found = api_on(home).get("/model").json()
@@ -111,7 +111,7 @@ def test_a_request_whose_time_is_over_waits_no_more_even_before_its_lapse_is_rec
     home = february_pending_copy
     (request,) = home.ledger.receipts("approval requested")
     over = {**request.evidence, "until": "2024-03-01T00:00:00+00:00"}
-    home.ledger.append(
+    home.ledger.write(
         actor="tester",
         act="approval requested",
         subject="version 2",

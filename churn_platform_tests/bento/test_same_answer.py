@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from churn_platform.features.online.postgres import PostgresReader
 from churn_platform.features.online.redis import RedisReader
 from churn_platform.features.online.sqlite import SqliteReader
-from churn_platform.ingestion.snapshot import feature_frame
+from churn_platform.lake.tables import feature_frame
 from churn_platform.reports.status import explain
 from churn_platform.training.model import model_input
 from churn_platform_tests.api_client import running

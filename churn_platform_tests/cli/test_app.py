@@ -14,14 +14,14 @@ import sys
 import time
 
 import pytest
+import typer
 import yaml
 
 from churn_platform.alerting.dagster_ui import free_port
 from churn_platform.base.errors import DataError
-from churn_platform.cli.app import main
+from churn_platform.cli.app import app, main
 from churn_platform.contract.reading import default_contract_path
-from churn_platform.ingestion.drops import find_drops
-from churn_platform.ingestion.publish import publish_drop
+from churn_platform.ingestion.drop import find_drops
 from churn_platform.promotion.criteria import CRITERIA
 from churn_platform_tests.small_business import (
     DECLARED,
@@ -32,6 +32,7 @@ from churn_platform_tests.small_business import (
     month_tables,
     open_home,
 )
+from churn_platform_tests.test_docs import commands
 
 READING = [
     ("status",),
@@ -111,13 +112,20 @@ def test_without_a_command_the_help_is_shown(churn):
 # Wrong use: exit code 2 and one sentence
 
 
-def wrong(found: tuple[int, str, str]) -> str:
-    """The one sentence of a command that was used wrongly."""
+def wrong(found: tuple[int, str, str], *facts: object) -> str:
+    """The error code of a command that was used wrongly; its sentence names the facts."""
     code, out, err = found
     assert (code, out) == (2, "")
     assert err.startswith("churn: ")
     assert err.count("\n") == 1
-    return err.removeprefix("churn: ").strip()
+    return code_of(err, facts)
+
+
+def code_of(err: str, facts: tuple[object, ...]) -> str:
+    """The code at the end of an error that names the facts."""
+    missing = [fact for fact in facts if str(fact) not in err]
+    assert not missing, err
+    return re.search(r"\[([A-Z_]+)\]\n$", err)[1]
 
 
 @pytest.mark.parametrize("command", [*READING, ("run",)], ids=lambda command: command[0])
@@ -127,62 +135,57 @@ def test_without_a_home_a_command_says_how_to_make_one(churn, tmp_path, command)
             churn(*command, home=tmp_path / "no")[0] == 0
         )  # what is wrong before there is a home, too
     else:
-        said = wrong(churn(*command, home=tmp_path / "no"))
-        assert (
-            said
-            == f"There is no home at {tmp_path / 'no'}: `churn init` or `churn demo` makes one."
-        )
+        found = churn(*command, home=tmp_path / "no")
+        assert wrong(found, tmp_path / "no", "churn init") == "HOME_MISSING"
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_home_is_the_option_else_the_variable_else_the_folder_here(churn, environ, tmp_path):
-    assert f"no home at {tmp_path / 'churn_home'}" in wrong(churn("status"))
+    assert wrong(churn("status"), tmp_path / "churn_home") == "HOME_MISSING"
     environ.setenv("CHURN_HOME", str(tmp_path / "mine"))
-    assert f"no home at {tmp_path / 'mine'}" in wrong(churn("status"))
-    assert f"no home at {tmp_path / 'other'}" in wrong(churn("status", home=tmp_path / "other"))
+    assert wrong(churn("status"), tmp_path / "mine") == "HOME_MISSING"
+    found = churn("status", home=tmp_path / "other")
+    assert wrong(found, tmp_path / "other") == "HOME_MISSING"
 
 
 @pytest.mark.parametrize("date", ["2024-13-01", "31.01.2024", "january", ""])
 def test_a_date_that_is_none_is_named_with_the_form_it_should_have(churn, january, tmp_path, date):
-    said = f"{date!r} is not a date: write it as 2024-01-31."
-    assert wrong(churn("ingest", tmp_path, "--as-of", date, home=tmp_path / "home")) == said
+    asked = [("ingest", tmp_path, "--as-of", date)]
     if date:
-        assert wrong(churn("run", "--as-of", date, home=january)) == said
-        assert wrong(churn("decision", date, home=january)) == said
-        assert wrong(churn("explain", "m00001", "--as-of", date, home=january)) == said
+        asked += [("run", "--as-of", date), ("decision", date)]
+        asked += [("explain", "m00001", "--as-of", date)]
+    for command in asked:
+        found = churn(*command, home=tmp_path / "home" if command[0] == "ingest" else january)
+        assert wrong(found, repr(date), "2024-01-31") == "DATE_INVALID"
 
 
 def test_one_month_and_all_months_exclude_each_other(churn, january):
-    said = wrong(churn("run", "--as-of", "2024-01-31", "--all", home=january))
-    assert said == "--as-of and --all exclude each other: name a month or take all."
+    found = churn("run", "--as-of", "2024-01-31", "--all", home=january)
+    assert wrong(found, "--as-of", "--all") == "OPTIONS_CONFLICT"
 
 
 def test_a_folder_without_tables_or_no_folder_is_not_taken_in_and_leaves_no_home(churn, tmp_path):
     (tmp_path / "empty").mkdir()
-    said = wrong(churn("ingest", "empty", "--as-of", "2024-01-31", home=tmp_path / "home"))
-    assert said.startswith("empty holds none of the contract's tables: expected users.csv, ")
-    said = wrong(churn("ingest", "nowhere", "--as-of", "2024-01-31", home=tmp_path / "home"))
-    assert said.startswith("nowhere does not exist")
+    for folder, fact in (("empty", "users.csv"), ("nowhere", "nowhere")):
+        found = churn("ingest", folder, "--as-of", "2024-01-31", home=tmp_path / "home")
+        assert wrong(found, folder, fact) == "DROP_MISSING"
     assert [path.name for path in tmp_path.iterdir()] == ["empty"]
 
 
 def test_an_unknown_customer_or_month_is_named_with_the_known_ones(churn, january):
-    said = wrong(churn("explain", "nobody", home=january))
-    assert said == "There is no customer 'nobody' in the snapshot of 2024-01-31: check the member."
-    said = wrong(churn("explain", "m00001", "--as-of", "2024-02-29", home=january))
-    assert said == "The month 2024-02-29 was not scored; scored months: 2024-01-31."
-    said = wrong(churn("decision", "2024-02-29", home=january))
-    assert said == "There is no decision of 2024-02-29; decisions so far: 2024-01-31."
+    found = churn("explain", "nobody", home=january)
+    assert wrong(found, "'nobody'", "2024-01-31", "member") == "CUSTOMER_UNKNOWN"
+    found = churn("explain", "m00001", "--as-of", "2024-02-29", home=january)
+    assert wrong(found, "2024-02-29", "2024-01-31") == "MONTH_NOT_SCORED"
+    found = churn("decision", "2024-02-29", home=january)
+    assert wrong(found, "2024-02-29", "2024-01-31") == "DECISION_MISSING"
 
 
 def test_before_the_first_run_there_is_nothing_to_tell(churn, tmp_path):
     home = make_home(tmp_path / "home")
-    assert (
-        wrong(churn("decision", home=home)) == "There is no decision; decisions so far: none yet."
-    )
+    assert wrong(churn("decision", home=home)) == "DECISION_MISSING"
     for command in (("scores",), ("explain", "m00001")):
-        said = "No month has been scored yet: `churn run` scores once a model is in production."
-        assert wrong(churn(*command, home=home)) == said
+        assert wrong(churn(*command, home=home), "churn run") == "MONTH_NOT_SCORED"
 
 
 @pytest.mark.parametrize(
@@ -209,9 +212,8 @@ def test_an_argument_that_cannot_be_is_wrong_use(churn, tmp_path, arguments):
 
 def test_a_variable_that_cannot_be_read_is_wrong_use(churn, environ, tmp_path):
     environ.setenv("CHURN_UI_PORT", "soon")
-    assert wrong(churn("status", home=tmp_path)).startswith(
-        "CHURN_UI_PORT is 'soon': Input should be "
-    )
+    found = churn("status", home=tmp_path)
+    assert wrong(found, "CHURN_UI_PORT", "'soon'") == "SETTING_INVALID"
 
 
 @pytest.mark.parametrize("remedy", ["--port", "CHURN_REPORTS_PORT"])
@@ -225,24 +227,38 @@ def test_the_ui_on_a_taken_port_names_it_and_the_way_out(churn, environ, tmp_pat
         if remedy == "CHURN_REPORTS_PORT":
             ports = dict(zip(ports, reversed(ports.values()), strict=True))
         environ.setenv("CHURN_REPORTS_PORT", str(ports["CHURN_REPORTS_PORT"]))
-        said = wrong(churn("ui", "--port", ports["--port"], home=tmp_path / "home"))
-    number = ports[remedy]
-    assert (
-        said
-        == f"Port {number} on 127.0.0.1 is taken: stop what listens there or name another with {remedy}."
-    )
+        found = churn("ui", "--port", ports["--port"], home=tmp_path / "home")
+    assert wrong(found, ports[remedy], remedy) == "PORT_TAKEN"
+
+
+# Help
+
+
+@pytest.mark.parametrize("name", sorted(commands()))
+def test_every_command_and_option_is_explained_in_a_phrase_of_at_most_80_characters(name):
+    command = typer.main.get_command(app)
+    for part in name.split():
+        command = command.commands[part]
+    for text in (command.help, *(parameter.help for parameter in command.params)):
+        phrase = " ".join(text.split())
+        assert len(phrase) <= 80
+        assert phrase[0].isupper()
+        assert phrase.split()[0] not in {"A", "An", "The", "Only", "What", "Who", "Why", "Whether"}
 
 
 # Errors: exit code 1 and a sentence that says what to do
 
 
-def failed(found: tuple[int, str, str]) -> str:
-    """What a command says that failed; before it only the progress of `churn run`."""
+def failed(found: tuple[int, str, str], *facts: object) -> str:
+    """The error code of a command that failed; its message names the facts.
+
+    Before it there is only the progress of `churn run`.
+    """
     code, out, err = found
     progress, _, said = err.partition("churn: ")
     assert (code, out) == (1, "")
-    assert progress == "" or progress.startswith("Looking at what is due ...\n")
-    return said.strip()
+    assert progress == "" or progress.startswith("Checking what is due ...\n")
+    return code_of(said, facts)
 
 
 @pytest.mark.parametrize(
@@ -254,16 +270,14 @@ def test_a_broken_contract_is_named_with_its_line(churn, january_copy, command):
     contract = january_copy.folder / "contract.yaml"
     contract.write_text(contract.read_text().replace("delivery_days: 5", "delivery_days: soon"))
     line = contract.read_text().splitlines().index("delivery_days: soon") + 1
-    said = failed(churn(*command, home=january_copy))
-    assert said.startswith(f"{contract}:{line}: delivery_days: Input should be a valid integer")
-    assert "(found 'soon')" in said
+    found = churn(*command, home=january_copy)
+    facts = (f"{contract}:{line}: delivery_days: ", "'soon'")
+    assert failed(found, *facts) == "CONTRACT_INVALID"
 
 
 def test_a_contract_that_is_not_there_is_named(churn, environ, january, tmp_path):
     environ.setenv("CHURN_CONTRACT", "mine.yaml")
-    assert failed(churn("status", home=january)).startswith(
-        "mine.yaml: there is no such contract; "
-    )
+    assert failed(churn("status", home=january), "mine.yaml: ") == "CONTRACT_MISSING"
 
 
 def test_a_tampered_release_is_an_error_of_every_command_that_needs_its_model(
@@ -271,9 +285,8 @@ def test_a_tampered_release_is_an_error_of_every_command_that_needs_its_model(
 ):
     for path in (january_copy.folder / "releases" / "1").glob("model.*"):
         path.write_bytes(path.read_bytes() + b" ")
-    said = failed(churn("explain", "m00001", home=january_copy))
-    assert said.startswith("release 1 was changed: model.")
-    assert "point at another version" in said
+    found = churn("explain", "m00001", home=january_copy)
+    assert failed(found, "release 1 ", "model.") == "MODEL_CHANGED"
     checks = {check["check"]: check for check in answer("doctor", home=january_copy, code=1)}
     assert checks["production"]["state"] == "error"
     assert "release 1 was changed" in checks["production"]["found"]
@@ -283,7 +296,7 @@ def test_a_tampered_release_is_an_error_of_every_command_that_needs_its_model(
 def test_a_tampered_ledger_is_an_error_of_its_history(churn, answer, january_copy):
     receipts = january_copy.ledger.file
     receipts.write_text(receipts.read_text().replace("tester", "tempter", 1))
-    assert f"{receipts}, line 1: " in failed(churn("history", home=january_copy))
+    failed(churn("history", home=january_copy), f"{receipts}, line 1: ")
     checks = {check["check"]: check for check in answer("doctor", home=january_copy, code=1)}
     assert (checks["ledger"]["state"], checks["ledger"]["remedy"]) == (
         "error",
@@ -301,9 +314,8 @@ def test_a_tampered_ledger_is_an_error_of_its_history(churn, answer, january_cop
 )
 def test_a_file_that_is_no_json_any_more_is_named(churn, january_copy, file, command):
     (january_copy.folder / file).write_text("{")
-    said = failed(churn(command, home=january_copy))
-    assert said.startswith(f"{january_copy.folder / file} is not valid JSON")
-    assert said.endswith("put it back from a backup.")
+    found = churn(command, home=january_copy)
+    assert failed(found, january_copy.folder / file) == "INTEGRITY_BROKEN"
 
 
 def test_a_contract_with_other_features_than_the_models_is_said_and_not_guessed_at(
@@ -312,10 +324,8 @@ def test_a_contract_with_other_features_than_the_models_is_said_and_not_guessed_
     views = {**DECLARED["feature_views"]}
     del views["visits_fv"]
     with_contract(january_copy, feature_views=views)
-    said = failed(churn("explain", "m00001", home=january_copy))
-    assert said.startswith(
-        "Version 1, which scored 2024-01-31, was trained under another contract: "
-    )
+    found = churn("explain", "m00001", home=january_copy)
+    assert failed(found, "Version 1", "2024-01-31") == "CONTRACT_CHANGED"
     assert churn("scores", home=january_copy)[0] == 0, "the list is a file that needs no model"
     assert churn("status", home=january_copy)[0] == 0
 
@@ -323,12 +333,13 @@ def test_a_contract_with_other_features_than_the_models_is_said_and_not_guessed_
 def test_a_report_that_was_deleted_is_named(churn, january_copy):
     path = january_copy.reports / "2024-01-31" / "at_risk.parquet"
     path.unlink()
-    assert failed(churn("scores", home=january_copy)) == f"No such file or directory ({path})."
+    assert failed(churn("scores", home=january_copy), path) == "SYSTEM_FAILED"
 
 
 def test_a_home_that_cannot_be_a_folder_is_named(churn, tmp_path):
     (tmp_path / "file").write_text("")
-    assert str(tmp_path / "file") in failed(churn("init", home=tmp_path / "file" / "home"))
+    found = churn("init", home=tmp_path / "file" / "home")
+    assert failed(found, tmp_path / "file") == "SYSTEM_FAILED"
 
 
 def test_a_home_that_another_process_holds_is_an_error(churn, environ, january_copy):
@@ -340,17 +351,15 @@ def test_a_home_that_another_process_holds_is_an_error(churn, environ, january_c
     found = churn("run", home=january_copy)
     holder.kill()
     holder.wait()
-    assert failed(found).startswith(f"Another run has held {january_copy.folder} for 0 seconds")
+    assert failed(found, january_copy.folder, "0 seconds") == "HOME_BUSY"
 
 
 def test_a_run_that_fails_ends_with_the_drops_faults(churn, tmp_path):
     home = make_home(tmp_path / "home")
     (deliver(home, JANUARY) / "leavers.csv").write_text("member,has_left\nm00000,perhaps\n")
-    said = failed(churn("run", home=home))
-    assert said.startswith(
-        "The drop of 2024-01-31 is refused, nothing was published (2 faults):\n  - leavers.csv: "
-    )
-    assert "perhaps" in said
+    found = churn("run", home=home)
+    facts = ("2024-01-31", "(2 faults)", "\n  - leavers.csv: ", "perhaps")
+    assert failed(found, *facts) == "DROP_REFUSED"
 
 
 def test_a_run_that_fails_says_the_warnings_of_its_month(churn, february_copy, monkeypatch):
@@ -362,7 +371,7 @@ def test_a_run_that_fails_says_the_warnings_of_its_month(churn, february_copy, m
 
     monkeypatch.setattr("churn_platform.features.feature_store.FeatureStore.apply", fails)
     found = churn("run", home=february_copy)
-    assert "The join broke." in failed(found)
+    assert failed(found, "The join broke.") == "DATA_UNSUITABLE"
     assert "2024-02-29 TABLE_LACKS_CUSTOMERS" in found[2]
 
 
@@ -452,12 +461,11 @@ def test_ingest_of_broken_files_names_every_fault_and_leaves_nothing(churn, deli
     month_tables(JANUARY)["leavers"].drop(columns="has_left").to_csv(
         delivered / "leavers.csv", index=False
     )
-    said = failed(churn("ingest", delivered, "--as-of", "2024-01-31", home=home))
-    faults = said.splitlines()
-    assert faults[0] == "The drop of 2024-01-31 is refused, nothing was published (4 faults):"
-    assert len(faults) == 6
+    found = churn("ingest", delivered, "--as-of", "2024-01-31", home=home)
     page = home.reports / "2024-01-31" / "drop.html"
-    assert faults[-1] == f"As a page: {page}"
+    assert failed(found, "2024-01-31", "(4 faults)", f"{page} [") == "DROP_REFUSED"
+    faults = found[2].splitlines()
+    assert len(faults) == 6
     assert "golden" in page.read_text()
     for word in ("table 'visits'", "-7", "golden", "has_left"):
         assert len([fault for fault in faults[1:-1] if word in fault]) == 1, word
@@ -481,10 +489,7 @@ def test_ingest_says_how_many_rows_are_put_aside_and_where_the_reasons_are(
 
 @pytest.mark.parametrize(
     ("number", "said"),
-    [
-        (errno.ENOSPC, "The disk is full, "),
-        (errno.EROFS, "The home is on a read-only file system, "),
-    ],
+    [(errno.ENOSPC, "DISK_FULL"), (errno.EROFS, "FILE_SYSTEM_READ_ONLY")],
 )
 def test_a_disk_that_takes_nothing_is_said_in_a_sentence_and_no_drop_is_left(
     churn, delivered, tmp_path, environ, number, said
@@ -495,9 +500,7 @@ def test_a_disk_that_takes_nothing_is_said_in_a_sentence_and_no_drop_is_left(
     home = make_home(tmp_path / "home")
     with environ.context() as patch:
         patch.setattr("shutil.copyfile", refuse)
-        assert failed(churn("ingest", delivered, "--as-of", "2024-01-31", home=home)).startswith(
-            said
-        )
+        assert failed(churn("ingest", delivered, "--as-of", "2024-01-31", home=home)) == said
     assert find_drops(home.drops, home.contract) == []
     assert churn("ingest", delivered, "--as-of", "2024-01-31", home=home)[0] == 0
 
@@ -507,7 +510,7 @@ def test_status_says_that_the_newest_month_has_rows_put_aside(churn, tmp_path):
     members = month_tables(JANUARY)["members"]
     members.loc[3, "months"] = -7
     deliver(home, JANUARY, {**month_tables(JANUARY), "members": members})
-    publish_drop(home, JANUARY)
+    home.ingestion.publish(JANUARY)
     _, out, _ = churn("status", home=home)
     assert "Quarantine  2024-01-31: 1 row quarantined: members 1. Reasons: " in out
     answered = json.loads(churn("status", "--json", home=home)[1])["quarantine"]
@@ -607,7 +610,7 @@ def test_verify_says_what_holds_and_the_head_to_keep(churn, answer, january, env
     assert answer("verify", "--anchor", head.digest, home=january)["verified"]
     code, out, _ = churn("verify", home=january)
     assert (code, f"Head: receipt {head.sequence}, {head.digest}" in out) == (0, True)
-    assert "at least its first 12 digits" in wrong(churn("verify", "--anchor", "abc", home=january))
+    assert wrong(churn("verify", "--anchor", "abc", home=january), " 12 ") == "USAGE_INVALID"
 
 
 def test_verify_ends_with_one_and_names_the_first_break(churn, answer, january_copy, environ):
@@ -626,7 +629,6 @@ def test_verify_ends_with_one_and_words_of_its_own_while_mlflow_is_away(churn, j
     code, out, err = churn("verify", home=january)
     assert (code, err) == (1, "")
     assert "unseen not verified: MLflow at http://127.0.0.1:" in " ".join(out.split())
-    assert "What could be looked at holds" in out
     assert "broken" not in out.lower()
 
 
@@ -644,7 +646,7 @@ def test_reproduce_makes_a_version_again_and_ends_with_one_when_it_cannot(
         True,
         True,
     )
-    assert "has no version 7" in wrong(churn("reproduce", 7, home=january_copy))
+    assert wrong(churn("reproduce", 7, home=january_copy), "version 7") == "VERSION_UNKNOWN"
 
 
 def test_history_is_filtered_and_says_so_when_nothing_is_left(churn, answer, january):
@@ -654,10 +656,9 @@ def test_history_is_filtered_and_says_so_when_nothing_is_left(churn, answer, jan
     assert [receipt["act"] for receipt in found] == ["promotion intent", "promotion done"]
     assert answer("history", "--until", "2024-01-31", home=january) == []
     assert churn("history", "--until", "2024-01-31", home=january)[1] == "No receipt matches.\n"
-    assert "no act 'coup'" in wrong(churn("history", "--act", "coup", home=january))
-    assert "goes without the filters" in wrong(
-        churn("history", "--at", "2024-01-31", "--last", 1, home=january)
-    )
+    assert wrong(churn("history", "--act", "coup", home=january), "'coup'") == "ACT_UNKNOWN"
+    found = churn("history", "--at", "2024-01-31", "--last", 1, home=january)
+    assert wrong(found, "--at") == "OPTIONS_CONFLICT"
 
 
 def test_history_fits_a_hundred_columns_with_every_reason_whole(january, capsys):
@@ -780,7 +781,7 @@ def test_reading_changes_nothing(answer, january_copy):
 def test_what_the_api_answered_is_told_with_its_worth():
     from rich.console import Console
 
-    from churn_platform.cli.show import show_status
+    from churn_platform.cli.status import show_status
 
     console = Console(width=200, record=True)
     found = {
@@ -800,7 +801,7 @@ def test_what_the_api_answered_is_told_with_its_worth():
     show_status(console, found | {"answered": [one | {"metrics": {"auc": 0.8125}}, unknown]})
     said = console.export_text()
     assert (
-        "version 2 to 1,500 customers of 2024-01-31: AUC 0.812 on 371 matured labels, 0.31 from what it learnt"
+        "version 2 to 1,500 customers of 2024-01-31: AUC 0.812 on 371 matured labels, 0.31 away from its training data"
         in said
     )
     assert "version 2 to 1,500 customers of 2024-01-31: Nothing is known.\n" in said
@@ -808,7 +809,7 @@ def test_what_the_api_answered_is_told_with_its_worth():
 
 def test_a_single_month_is_told_as_one(capsys):
     from churn_platform.cli.base import make_console
-    from churn_platform.cli.show import show_status
+    from churn_platform.cli.status import show_status
 
     found = {
         "contract": "gym",
@@ -839,16 +840,13 @@ def test_ingest_without_a_folder_reads_the_tables_of_the_contract_from_their_dat
 ):
     from churn_platform_tests.databases import store
 
-    said = wrong(churn("ingest", "--as-of", "2024-01-31", home=make_home(tmp_path / "files")))
-    assert (
-        said
-        == "The contract reads no table from a database: name the folder with the month's files."
-    )
+    found = churn("ingest", "--as-of", "2024-01-31", home=make_home(tmp_path / "files"))
+    assert wrong(found) == "DROP_MISSING"
     source = {"url": "${CRM_URL}", "as_of_column": "valid_on"}
     tables = {n: {**t, "source": {**source, "table": n}} for n, t in DECLARED["tables"].items()}
     home = make_home(tmp_path / "home", {**DECLARED, "tables": tables})
-    said = wrong(churn("ingest", "--as-of", "2024-01-31", home=home))
-    assert said.startswith("tables.members.source.url: CRM_URL is not set")
+    found = churn("ingest", "--as-of", "2024-01-31", home=home)
+    assert wrong(found, "tables.members.source.url", "CRM_URL") == "SETTING_MISSING"
     url = f"sqlite:///{tmp_path / 'crm.db'}"
     store(url, JANUARY, month_tables(JANUARY, 60))
     environ.setenv("CRM_URL", url)
@@ -858,9 +856,6 @@ def test_ingest_without_a_folder_reads_the_tables_of_the_contract_from_their_dat
         out
         == f"The drop of 2024-01-31 is valid. Its files are in {home.drops / '2024-01-31'}. Next: `churn run`.\n"
     )
-    assert publish_drop(home, JANUARY).rows == {"members": 60, "visits": 60, "leavers": 60}
-    code, _, err = churn("ingest", "--as-of", "2024-02-29", home=home)
-    assert (code, err) == (
-        1,
-        "churn: tables.members.source: the database has no rows of 2024-02-29.\n",
-    )
+    assert home.ingestion.publish(JANUARY).rows == {"members": 60, "visits": 60, "leavers": 60}
+    found = churn("ingest", "--as-of", "2024-02-29", home=home)
+    assert failed(found, "tables.members.source", "2024-02-29") == "SOURCE_FAILED"

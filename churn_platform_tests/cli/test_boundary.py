@@ -167,7 +167,8 @@ def test_an_error_of_a_library_is_one_short_line_with_a_code_and_a_way_out(code)
 
 
 def test_an_error_of_ours_is_its_own_sentence():
-    assert sentence_of(DataError("There is no decision yet.")) == "There is no decision yet."
+    error = DataError("There is no decision yet.", code="DECISION_MISSING")
+    assert sentence_of(error) == "There is no decision yet. [DECISION_MISSING]"
 
 
 @pytest.fixture(autouse=True)
@@ -226,7 +227,7 @@ def test_whatever_a_library_raises_in_a_command_is_one_sentence_and_exit_code_1(
         raised.append(made())
         exit_code, out, err = churn(*command.split(), *CALLS[command])
         assert (exit_code, out) == (1, ""), (code, err)
-        assert [line for line in err.splitlines() if not line.startswith("Looking")] == [
+        assert [line for line in err.splitlines() if not line.startswith("Checking")] == [
             f"churn: {sentence_of(raised[-1])}"
         ]
 
@@ -269,13 +270,11 @@ def test_debug_shows_the_traceback_before_the_sentence(churn, monkeypatch):
 
 
 def test_an_error_while_alerts_are_sent_is_one_sentence_too(churn, monkeypatch):
-    from churn_platform.cli import boundary
-
     def fails():
         raise sql_error()
 
-    monkeypatch.setattr(boundary, "tell_people", fails)
-    monkeypatch.setattr(app_module.cli_answers, "open_home", lambda _: fails())
+    monkeypatch.setattr(base, "send_alerts", fails)
+    monkeypatch.setattr(app_module.status, "open_home", lambda _: fails())
     code, _, err = churn("status")
     assert (code, len(err.splitlines()), "Traceback" in err) == (1, 2, False)
 

@@ -3,8 +3,8 @@
 import pytest
 from rich.console import Console
 
-from churn_platform.cli.answers import scores
-from churn_platform.cli.show import show_explanation, show_scores, show_status
+from churn_platform.cli.scores import scores, show_explanation, show_scores
+from churn_platform.cli.status import show_status
 from churn_platform.reports.status import status
 from churn_platform_tests.small_business import FEBRUARY
 

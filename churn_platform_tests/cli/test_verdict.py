@@ -35,7 +35,7 @@ def test_replay_shows_a_row_a_policy_and_a_row_a_month_and_draws(home, tmp_path)
         "strict",
         "2024-01-31",
         "2024-02-29",
-        "needless",
+        "false promotions",
     ):
         assert words in said
     assert picture.read_bytes().startswith(b"\x89PNG")

@@ -14,6 +14,7 @@ import pytest
 
 from churn_platform.alerting.dagster_ui import free_port
 from churn_platform_tests.cli import test_app as test_cli
+from churn_platform_tests.cli.test_app import wrong
 from churn_platform_tests.system.receiver import receiving
 
 churn, answer, environ = test_cli.churn, test_cli.answer, test_cli.environ
@@ -27,7 +28,7 @@ def receiver(environ):
 
 
 def happened(home, version):
-    home.ledger.append(
+    home.ledger.write(
         actor="ada", act="promotion done", subject=f"version {version}", reason="It is better."
     )
 
@@ -45,16 +46,15 @@ def test_a_test_that_does_not_arrive_is_an_error_that_names_the_receiver_and_no_
         "CHURN_ALERT_URLS", f"json://me:pa55word@127.0.0.1:{free_port()}/s3cret nonsense://pa55word"
     )
     code, out, err = churn("alert", "--test", home=january_copy)
-    assert (code, err) == (1, "churn: Not reached: json 1, nonsense 2.\n")
+    assert (code, err) == (1, "churn: Not reached: json 1, nonsense 2. [ALERT_NOT_SENT]\n")
     assert (
         out == "json 1: it could not be reached\nnonsense 2: it is not a URL that Apprise knows\n"
     )
 
 
 def test_without_receivers_the_way_to_set_them_is_said(churn, january_copy):
-    code, out, err = churn("alert", home=january_copy)
-    assert (code, out) == (2, "")
-    assert err.startswith("churn: No alert channels are configured. Set CHURN_ALERT_URLS")
+    found = churn("alert", home=january_copy)
+    assert wrong(found, "CHURN_ALERT_URLS") == "ALERTS_NOT_CONFIGURED"
 
 
 def test_what_waits_is_shown_by_status_and_doctor_and_sent_by_hand(
@@ -165,7 +165,6 @@ def test_an_exporter_on_a_taken_port_names_it_and_the_way_out(churn, january_cop
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         server.listen()
-        code, out, err = churn("exporter", "--port", server.getsockname()[1], home=january_copy)
-    assert (code, out) == (2, "")
-    assert err.startswith("churn: Port ")
-    assert "--port" in err
+        port = server.getsockname()[1]
+        found = churn("exporter", "--port", port, home=january_copy)
+    assert wrong(found, port, "--port") == "PORT_TAKEN"

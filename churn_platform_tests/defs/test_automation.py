@@ -507,10 +507,10 @@ def test_the_alert_sensor_tells_what_happened_since_its_last_tick(january_copy, 
         monkeypatch.setenv("CHURN_ALERT_URLS", receiver.url)
         assert said() == "0 sent."
         rollback = {"act": "rollback done", "subject": "version 2", "after": "version 1"}
-        january_copy.ledger.append(actor="ada", reason="So.", **rollback)
+        january_copy.ledger.write(actor="ada", reason="So.", **rollback)
         assert said() == "1 sent."
         assert said() == "0 sent."
-        january_copy.ledger.append(
+        january_copy.ledger.write(
             actor="ada", act="promotion done", subject="version 3", reason="So."
         )
         receiver.status = 500

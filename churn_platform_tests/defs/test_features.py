@@ -5,7 +5,6 @@ import pytest
 
 from churn_platform.base.digests import frame_digest
 from churn_platform.defs.features import feature_views, training_dataset, training_dataset_checks
-from churn_platform.ingestion.publish import publish_drop
 from churn_platform_tests.small_business import (
     DECLARED,
     FEBRUARY,
@@ -142,7 +141,7 @@ def test_labels_that_do_not_look_like_churn_warn_with_their_figures(january_copy
     tables = month_tables(FEBRUARY)
     tables["leavers"]["has_left"] = [number % 10 != 0 for number in range(1500)]
     deliver(january_copy, FEBRUARY, tables)
-    publish_drop(january_copy, FEBRUARY)
+    january_copy.ingestion.publish(FEBRUARY)
     shown(january_copy, FEBRUARY, feature_views)
     shown(january_copy, FEBRUARY, training_dataset)
     found = checks(january_copy, FEBRUARY)[CHECKS[2]]

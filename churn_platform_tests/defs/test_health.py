@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import dagster as dg
 from dagster._daemon.types import DaemonHeartbeat
 
-from churn_platform.alerting.watching import JobState
+from churn_platform.alerting.metrics import JobState
 from churn_platform.definitions import defs
 from churn_platform.defs.health import DagsterHealth
 

@@ -3,7 +3,6 @@
 import pytest
 
 from churn_platform.defs.monitoring import drift_report, performance
-from churn_platform.ingestion.publish import publish_drop
 from churn_platform_tests.small_business import FEBRUARY, JANUARY, deliver, month_tables
 
 
@@ -21,7 +20,7 @@ def test_a_drifted_month_shows_its_columns_and_a_link_to_the_report(january_copy
     tables = month_tables(FEBRUARY)
     tables["visits"]["hours"] = tables["visits"]["hours"] * 3
     deliver(january_copy, FEBRUARY, tables)
-    publish_drop(january_copy, FEBRUARY)
+    january_copy.ingestion.publish(FEBRUARY)
     values = shown(january_copy, FEBRUARY, drift_report)
     assert values["drift share"] == 0.25
     assert values["drifted columns"].startswith("- hours: ")
@@ -37,7 +36,7 @@ def test_a_drifted_month_shows_its_columns_and_a_link_to_the_report(january_copy
 
 def test_performance_shows_the_realised_figures_of_each_version(january_copy, shown):
     deliver(january_copy, FEBRUARY)
-    publish_drop(january_copy, FEBRUARY)
+    january_copy.ingestion.publish(FEBRUARY)
     values = shown(january_copy, FEBRUARY, performance)
     [entry] = january_copy.records.read("performance", FEBRUARY)["evaluated"]
     assert values["realised AUC"] == pytest.approx(entry["metrics"]["auc"])

@@ -5,11 +5,9 @@ import datetime as dt
 import dagster as dg
 import pytest
 
-from churn_platform.alerting.alerting import Alerter
 from churn_platform.definitions import defs
 from churn_platform.defs.pulling import pull_schedule
 from churn_platform.defs.resources import HomeResource
-from churn_platform.ingestion.publish import publish_drop
 from churn_platform_tests.databases import run_sql, store
 from churn_platform_tests.small_business import (
     DECLARED,
@@ -37,12 +35,11 @@ def crm(tmp_path, monkeypatch):
 @pytest.fixture
 def home(tmp_path, crm):
     """A home whose tables are all in the database; January is published."""
-    from churn_platform.ingestion.publish import pull_drop
 
     tables = {n: {**t, "source": {**SOURCE, "table": n}} for n, t in DECLARED["tables"].items()}
     made = make_home(tmp_path / "home", {**DECLARED, "tables": tables})
-    pull_drop(made, JANUARY)
-    publish_drop(made, JANUARY)
+    made.ingestion.pull(JANUARY)
+    made.ingestion.publish(JANUARY)
     return made
 
 
@@ -81,7 +78,7 @@ def test_a_month_that_is_over_is_read_and_becomes_a_drop(home):
     assert morning(home, FEBRUARY).skip_message == "The next month is 2024-02-29."
     request = morning(home, dt.date(2024, 3, 1))
     assert ran(home, request) == (True, [])
-    assert publish_drop(home, FEBRUARY).rows == {"members": 60, "visits": 60, "leavers": 60}
+    assert home.ingestion.publish(FEBRUARY).rows == {"members": 60, "visits": 60, "leavers": 60}
     assert morning(home, dt.date(2024, 3, 2)).skip_message == "The next month is 2024-03-31."
 
 
@@ -90,7 +87,7 @@ def test_a_month_that_could_not_be_read_is_told_once_and_tried_the_next_morning(
 ):
     with receiving() as receiver:
         monkeypatch.setenv("CHURN_ALERT_URLS", receiver.url)
-        alerter = Alerter(open_home(home.folder, alert_urls=receiver.url))
+        alerter = open_home(home.folder, alert_urls=receiver.url).alerts
         alerter.begin()
         monkeypatch.setenv("CRM_URL", "sqlite:////nowhere/crm.db")
         keys = set()
@@ -120,5 +117,5 @@ def test_rows_that_break_the_contract_refuse_the_drop_with_a_receipt(home, crm):
 def test_labels_that_are_not_there_yet_are_waited_for(home, crm):
     run_sql(crm, "DELETE FROM leavers WHERE valid_on = '2024-02-29'")
     assert ran(home, morning(home, dt.date(2024, 3, 1))) == (True, [])
-    assert publish_drop(home, FEBRUARY).rows == {"members": 60, "visits": 60}
+    assert home.ingestion.publish(FEBRUARY).rows == {"members": 60, "visits": 60}
     assert not home.lake.has_labels(FEBRUARY)

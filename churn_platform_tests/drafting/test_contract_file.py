@@ -13,7 +13,6 @@ from churn_platform.contract.parts import FileFormat
 from churn_platform.contract.policy import Policy
 from churn_platform.contract.reading import default_contract_path, read_contract
 from churn_platform.drafting.contract_file import as_yaml, draft_from
-from churn_platform.ingestion.publish import publish_drop, take_in
 from churn_platform_tests.drafted_businesses import (
     LABELLED,
     MONTH,
@@ -93,8 +92,8 @@ def test_a_table_that_only_some_customers_are_in_may_stay_so(tmp_path):
     assert 0.7 < allowed <= 1
     assert f"  ingestion: {{unmatched_share: {allowed:g}}}   # confirm: one table lacks" in text
     home = home_with(tmp_path / "home", text)
-    take_in(home, files / LABELLED.isoformat(), LABELLED)
-    assert publish_drop(home, LABELLED).kind == "first"
+    home.ingestion.accept(files / LABELLED.isoformat(), LABELLED)
+    assert home.ingestion.publish(LABELLED).kind == "first"
     assert read_contract(home.contract_path) == found.contract
 
 
@@ -167,7 +166,7 @@ def test_how_the_files_are_written_is_in_the_draft_where_it_is_not_usual(tmp_pat
 def test_the_laundrys_own_drops_pass_and_a_model_comes_of_them(laundry, tmp_path):
     home = home_with(tmp_path / "home", as_yaml(draft_from(laundry, name="laundry")[1]))
     for week in (LABELLED, SUNDAYS[-1]):  # a calendar month later the labels of the first are known
-        take_in(home, laundry / week.isoformat(), week)
+        home.ingestion.accept(laundry / week.isoformat(), week)
         monthly(home, week)
     assert home.lake.months() == [LABELLED, SUNDAYS[-1]]
     assert candidate(home, SUNDAYS[-1]) == 1
@@ -178,7 +177,7 @@ def test_the_phone_companys_own_drop_passes_with_each_customers_own_costs(phone,
     text = re.sub(r"\n# costs: .*\n# costs: (.*?)   #", r"\ncosts: \1   #", text)
     home = home_with(tmp_path / "home", text)
     assert home.contract.costs.columns == ("customer_value",)
-    take_in(home, phone / MONTH.isoformat(), MONTH)
+    home.ingestion.accept(phone / MONTH.isoformat(), MONTH)
     monthly(home, MONTH)
     assert candidate(home, MONTH) == 1
 
@@ -186,8 +185,8 @@ def test_the_phone_companys_own_drop_passes_with_each_customers_own_costs(phone,
 def test_a_drop_written_with_semicolons_and_decimal_commas_passes_unchanged(tmp_path):
     files = deliver_laundry(tmp_path / "laundry", sep=";", decimal=",", encoding="cp1252")
     home = home_with(tmp_path / "home", as_yaml(draft_from(files, name="laundry")[1]))
-    take_in(home, files / LABELLED.isoformat(), LABELLED)
-    assert publish_drop(home, LABELLED).kind == "first"
+    home.ingestion.accept(files / LABELLED.isoformat(), LABELLED)
+    assert home.ingestion.publish(LABELLED).kind == "first"
 
 
 def test_the_shipped_business_is_understood_from_its_files(real_data, tmp_path):
@@ -220,5 +219,5 @@ def test_the_shipped_business_is_understood_from_its_files(real_data, tmp_path):
     } == listed
     home = home_with(tmp_path / "home", as_yaml(found))
     for month in (dt.date(2024, 1, 31), dt.date(2024, 2, 29)):
-        take_in(home, real_data / month.isoformat(), month)
-        assert publish_drop(home, month).kind == "first"
+        home.ingestion.accept(real_data / month.isoformat(), month)
+        assert home.ingestion.publish(month).kind == "first"

@@ -12,7 +12,7 @@ import pytest
 
 from churn_platform.features.feast_library import import_feast
 from churn_platform.features.feature_store import FeatureStore
-from churn_platform.ingestion.snapshot import conform
+from churn_platform.ingestion.rules import conform
 from churn_platform.lake.lake import Lake, instant
 from churn_platform_tests.small_business import DECLARED, FEBRUARY, JANUARY, declared
 

@@ -13,7 +13,6 @@ from churn_platform.features.training_data import (
     oracle_mismatches,
 )
 from churn_platform.features.training_dataset import in_holdout
-from churn_platform.ingestion.publish import publish_drop
 from churn_platform.loop.progress import Progress
 from churn_platform_tests.small_business import (
     CUSTOMERS,
@@ -45,7 +44,7 @@ def corrected(home, days, **changes):
                 table[column] = value
     deliver(home, JANUARY, tables)
     later = open_home(home.folder, lambda: then)
-    publish_drop(later, JANUARY)
+    later.ingestion.publish(JANUARY)
     return later
 
 
@@ -92,7 +91,7 @@ def test_the_second_month_trains_on_itself_and_knows_the_month_before_as_forward
 
 def test_a_dataset_is_loaded_as_it_was_built_and_its_record_says_what_from(home):
     deliver(home, JANUARY, month_tables(JANUARY, 60))
-    publish_drop(home, JANUARY)
+    home.ingestion.publish(JANUARY)
     built = build_training_dataset(home, JANUARY)
     loaded = load_training_dataset(home, JANUARY)
     pd.testing.assert_frame_equal(loaded.frame, built.frame)
@@ -117,7 +116,7 @@ def test_without_labels_there_is_no_dataset_and_a_record_that_says_so(home):
     tables = month_tables(JANUARY, 60)
     del tables["leavers"]
     deliver(home, JANUARY, tables)
-    publish_drop(home, JANUARY)
+    home.ingestion.publish(JANUARY)
     assert build_training_dataset(home, JANUARY) is None
     assert load_training_dataset(home, JANUARY) is None
     assert home.records.read("training_dataset", JANUARY)["digest"] is None
@@ -127,10 +126,10 @@ def test_labels_are_waited_for_until_they_mature(tmp_path):
     label = {"table": "leavers", "column": "has_left", "horizon": {"months": 1}}
     home = make_home(tmp_path / "home", {**DECLARED, "label": label})
     deliver(home, JANUARY, month_tables(JANUARY, 60))
-    publish_drop(home, JANUARY)
+    home.ingestion.publish(JANUARY)
     assert build_training_dataset(home, JANUARY) is None
     deliver(home, FEBRUARY, month_tables(FEBRUARY, 60))
-    publish_drop(home, FEBRUARY)
+    home.ingestion.publish(FEBRUARY)
     dataset = build_training_dataset(home, FEBRUARY)
     assert dataset.window.training == (JANUARY,)
     assert dataset.frame["as_of"].unique().tolist() == ["2024-01-31"]
@@ -154,7 +153,7 @@ def test_what_was_never_built_or_was_changed_since_is_not_loaded(january_copy):
 @pytest.mark.parametrize(("days", "seen"), [(3, True), (9, False)])
 def test_corrections_reach_the_dataset_within_the_delivery_days_only_slices_too(home, days, seen):
     deliver(home, JANUARY, month_tables(JANUARY, 60))
-    publish_drop(home, JANUARY)
+    home.ingestion.publish(JANUARY)
     before = build_training_dataset(home, JANUARY)
     later = corrected(home, days, months=99, town="south")
     after = build_training_dataset(later, JANUARY)
@@ -166,7 +165,7 @@ def test_corrections_reach_the_dataset_within_the_delivery_days_only_slices_too(
 
 def test_a_label_corrected_later_changes_the_dataset(home):
     deliver(home, JANUARY, month_tables(JANUARY, 60))
-    publish_drop(home, JANUARY)
+    home.ingestion.publish(JANUARY)
     before = build_training_dataset(home, JANUARY).frame.set_index("member")["label"]
     tables = month_tables(JANUARY, 60)
     tables["leavers"]["has_left"] = ~tables["leavers"]["has_left"]
@@ -177,7 +176,7 @@ def test_a_label_corrected_later_changes_the_dataset(home):
 
 def test_the_check_beside_feast_counts_exactly_the_cells_that_differ(home):
     deliver(home, JANUARY, month_tables(JANUARY, 60))
-    publish_drop(home, JANUARY)
+    home.ingestion.publish(JANUARY)
     dataset = build_training_dataset(home, JANUARY)
     assert oracle_mismatches(home, dataset, NOON) == 0
     frame = dataset.frame
@@ -193,7 +192,7 @@ def test_a_labelled_customer_without_features_is_a_row_of_nulls(home):
     for name in ("members", "visits"):
         tables[name] = tables[name].iloc[1:]
     deliver(home, JANUARY, tables)
-    publish_drop(home, JANUARY)
+    home.ingestion.publish(JANUARY)
     frame = build_training_dataset(home, JANUARY).frame
     assert len(frame) == 60
     assert (
@@ -212,7 +211,6 @@ def test_a_dataset_says_what_it_was_read_from_and_can_be_joined_again_after_a_co
 ):
     from churn_platform.features.feature_store import FeatureStore
     from churn_platform.features.training_data import join, load_training_dataset
-    from churn_platform.ingestion.publish import publish_drop
     from churn_platform_tests.small_business import JANUARY, deliver, month_tables, open_home
 
     dataset = load_training_dataset(january_copy, JANUARY)
@@ -223,7 +221,7 @@ def test_a_dataset_says_what_it_was_read_from_and_can_be_joined_again_after_a_co
     tables = month_tables(JANUARY)
     tables["leavers"]["has_left"] = ~tables["leavers"]["has_left"]
     deliver(january_copy, JANUARY, tables)
-    publish_drop(january_copy, JANUARY)
+    january_copy.ingestion.publish(JANUARY)
     home = open_home(january_copy.folder)
     known_at = dt.datetime.fromisoformat(dataset.origin.known_at)
     again = join(

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from churn_platform.contract.model import Contract
-from churn_platform.ingestion.drops import open_drop
+from churn_platform.ingestion.drop import open_drop
 from churn_platform.ingestion.validation import validate
 from churn_platform_tests.cases import case
 

@@ -9,7 +9,6 @@ import yaml
 
 from churn_platform.base.errors import DropRefused
 from churn_platform.ingestion.comparing import comparison_warnings
-from churn_platform.ingestion.publish import publish_drop, take_in
 from churn_platform_tests.cases import BUSINESS, case
 from churn_platform_tests.small_business import (
     DECLARED,
@@ -34,7 +33,7 @@ def home(tmp_path):
 
 def published(home, as_of, tables):
     deliver(home, as_of, tables)
-    publish_drop(home, as_of)
+    home.ingestion.publish(as_of)
     return home.lake.compared(as_of)
 
 
@@ -42,7 +41,7 @@ def refusal(home, as_of, tables):
     """The codes of the drop's faults, and the sentences."""
     deliver(home, as_of, tables)
     with pytest.raises(DropRefused) as caught:
-        publish_drop(home, as_of)
+        home.ingestion.publish(as_of)
     assert as_of not in home.lake.months()
     return caught.value
 
@@ -134,7 +133,7 @@ def test_a_month_that_came_again_is_refused_unless_the_policy_says_so(home):
     assert (found["repeated_month"], found["customers"]["still"]) == ("2024-01-31", 60)
     # What is published already may come again.
     deliver(home, FEBRUARY, again)
-    assert publish_drop(open_home(home.folder), FEBRUARY).kind == "unchanged"
+    assert open_home(home.folder).ingestion.publish(FEBRUARY).kind == "unchanged"
 
 
 def test_labels_that_come_alone_are_no_repeated_month(home):
@@ -188,8 +187,8 @@ def test_the_small_inputs_that_were_accepted_are_refused_with_the_repair(tmp_pat
     for folder in sorted(source.iterdir()):
         as_of = dt.date.fromisoformat(folder.name)
         try:
-            take_in(home, folder, as_of)
-            publish_drop(home, as_of)
+            home.ingestion.accept(folder, as_of)
+            home.ingestion.publish(as_of)
         except DropRefused as error:
             found[folder.name] = str(error)
     assert found.keys() == refused.keys()
@@ -251,18 +250,18 @@ def test_a_drop_is_not_refused_for_the_keys_of_tables_published_before(home, mon
     deliver_only(home, MARCH, {"members": lost["members"], "visits": lost["visits"]})
     with monkeypatch.context() as earlier:
         earlier.setattr("churn_platform.ingestion.comparing._faults", lambda *_: [])
-        publish_drop(home, MARCH)
+        home.ingestion.publish(MARCH)
     for labels in (
         zeros["leavers"],
         lost["leavers"],
     ):  # the keys of the business, then those of the month
         deliver_only(home, MARCH, {"leavers": labels})
-        publish_drop(home, MARCH)
+        home.ingestion.publish(MARCH)
         assert home.lake.tables(MARCH)["leavers"]["member"].tolist() == labels["member"].tolist()
         assert home.lake.compared(MARCH)["customers"]["near"] == 60
     deliver_only(home, MARCH, {"visits": lost["visits"].assign(hours=1.0)})
     with pytest.raises(DropRefused, match="keys match a key of 2024-02-29"):
-        publish_drop(home, MARCH)
+        home.ingestion.publish(MARCH)
 
 
 def test_of_two_tables_that_differ_by_case_the_delivered_one_is_refused(home):
@@ -275,7 +274,7 @@ def test_of_two_tables_that_differ_by_case_the_delivered_one_is_refused(home):
     for name in ("visits", "leavers"):
         (folder / f"{name}.csv").unlink()
     with pytest.raises(DropRefused, match=r"members\.csv"):
-        publish_drop(home, JANUARY)
+        home.ingestion.publish(JANUARY)
 
 
 def test_what_was_found_in_a_month_is_gone_once_that_months_table_is_another(home):
@@ -323,7 +322,7 @@ def test_a_file_that_ends_in_the_middle_of_a_row_is_named_where_the_others_end_w
     for table in cut:
         path = folder / f"{table}.csv"
         path.write_bytes(path.read_bytes().rstrip(b"\n"))
-    publish_drop(home, FEBRUARY)
+    home.ingestion.publish(FEBRUARY)
     assert home.lake.compared(FEBRUARY)["without_line_end"] == named
     found = comparison_warnings(home.lake, FEBRUARY, home.lake.compared(FEBRUARY))
     assert [w.about for w in found if w.code == "FILE_MAY_BE_CUT"] == named

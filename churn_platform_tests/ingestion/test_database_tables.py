@@ -11,7 +11,6 @@ from churn_platform.base.errors import DataError, DropRefused, UsageError
 from churn_platform.contract.model import Contract
 from churn_platform.ingestion import database_source as database_tables
 from churn_platform.ingestion.database_source import pull
-from churn_platform.ingestion.publish import gathered, publish_drop, take_in
 from churn_platform_tests.databases import PASSWORD, Postgres, run_sql, store
 from churn_platform_tests.small_business import (
     DECLARED,
@@ -65,9 +64,9 @@ def home_of(folder, **sources):
 
 
 def taken_in(home, as_of, folder=None):
-    with gathered(home, [folder] if folder else [], as_of) as files:
-        take_in(home, files, as_of)
-    return publish_drop(home, as_of)
+    with home.ingestion.gathered([folder] if folder else [], as_of) as files:
+        home.ingestion.accept(files, as_of)
+    return home.ingestion.publish(as_of)
 
 
 ALL = dict.fromkeys(("members", "visits", "leavers"), True)
@@ -77,7 +76,7 @@ def test_the_snapshot_of_a_database_is_that_of_files_with_the_same_rows(crm, tmp
     home, by_files = home_of(tmp_path / "home", **ALL), make_home(tmp_path / "files")
     for month in (JANUARY, FEBRUARY):
         deliver(by_files, month, month_tables(month, ROWS))
-        expected = publish_drop(by_files, month)
+        expected = by_files.ingestion.publish(month)
         found = taken_in(home, month)
         assert (found.digest, found.rows) == (expected.digest, expected.rows)
     assert home.lake.digest(JANUARY) != home.lake.digest(FEBRUARY)
@@ -94,7 +93,7 @@ def test_a_query_with_other_names_an_order_and_a_cast_gives_the_same(crm, tmp_pa
         make_home(tmp_path / "files"),
     )
     deliver(by_files, JANUARY, month_tables(JANUARY, ROWS))
-    assert taken_in(home, JANUARY).digest == publish_drop(by_files, JANUARY).digest
+    assert taken_in(home, JANUARY).digest == by_files.ingestion.publish(JANUARY).digest
 
 
 def test_the_same_rows_in_chunks_of_any_size_make_the_same_file(crm, tmp_path, monkeypatch):
@@ -122,7 +121,7 @@ def test_tables_of_a_database_and_of_files_make_one_drop(crm, tmp_path):
     folder.mkdir()
     for name in ("visits", "leavers"):
         month_tables(JANUARY, ROWS)[name].to_csv(folder / f"{name}.csv", index=False)
-    assert taken_in(home, JANUARY, folder).digest == publish_drop(by_files, JANUARY).digest
+    assert taken_in(home, JANUARY, folder).digest == by_files.ingestion.publish(JANUARY).digest
     assert sorted(path.name for path in folder.iterdir()) == ["leavers.csv", "visits.csv"]
 
 

@@ -3,7 +3,7 @@
 import os
 
 from churn_platform.base.digests import digest_of
-from churn_platform.ingestion.drops import find_drops, open_drop
+from churn_platform.ingestion.drop import find_drops, open_drop
 from churn_platform_tests.small_business import DECLARED, FEBRUARY, JANUARY, declared
 
 HEADER = "member,months,plan,has_app,town\n"

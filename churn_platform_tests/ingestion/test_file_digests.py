@@ -5,8 +5,8 @@ import os
 
 import pytest
 
-from churn_platform.ingestion import file_digests
-from churn_platform.ingestion.file_digests import SETTLED, FileDigests
+from churn_platform.ingestion import drop as module
+from churn_platform.ingestion.drop import SETTLED, FileDigests
 
 
 @pytest.fixture
@@ -22,16 +22,16 @@ def drops(tmp_path, monkeypatch):
 @pytest.fixture
 def read(monkeypatch):
     names = []
-    original = file_digests.sha256_file
+    original = module.sha256_file
     monkeypatch.setattr(
-        file_digests, "sha256_file", lambda path: names.append(path.name) or original(path)
+        module, "sha256_file", lambda path: names.append(path.name) or original(path)
     )
     return names
 
 
 def later(monkeypatch, nanoseconds):
-    now = file_digests.time.time_ns
-    monkeypatch.setattr(file_digests.time, "time_ns", lambda: now() + nanoseconds)
+    now = module.time.time_ns
+    monkeypatch.setattr(module.time, "time_ns", lambda: now() + nanoseconds)
 
 
 def opened(folder):

@@ -7,7 +7,7 @@ import zipfile
 import pytest
 
 from churn_platform.ingestion.delivered_file import header_of
-from churn_platform.ingestion.inspection import LISTED, inspect, listing
+from churn_platform.ingestion.table_reader import LISTED, inspect, listing
 from churn_platform_tests.small_business import declared
 
 

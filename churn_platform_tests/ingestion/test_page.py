@@ -3,11 +3,16 @@
 import pandas as pd
 import pytest
 
-from churn_platform.ingestion import page as drop_page
-from churn_platform.ingestion.drops import open_drop
-from churn_platform.ingestion.page import page, show_drop
-from churn_platform.ingestion.publish import judged
+from churn_platform.ingestion import report_page
+from churn_platform.ingestion.drop import open_drop
+from churn_platform.ingestion.report_page import page as rendered
+from churn_platform.ingestion.report_page import write_page
 from churn_platform_tests.small_business import JANUARY, deliver, make_home, month_tables
+
+
+def page(found):
+    """The page without line ends, which mean nothing in HTML."""
+    return rendered(found).replace("\n", "")
 
 
 @pytest.fixture
@@ -28,16 +33,16 @@ def found(home):
             visits["hours"] = [*hours, *["2"] * (400 - len(hours))]
             tables["visits"] = pd.concat([visits, visits[:again]])
         deliver(home, JANUARY, tables)
-        return judged(home, open_drop(home.drops / "2024-01-31", JANUARY, home.contract))
+        return home.ingestion.judge(open_drop(home.drops / "2024-01-31", JANUARY, home.contract))
 
     return judge
 
 
 def test_a_sound_drop_has_no_page_and_an_older_one_goes(home, found):
     path = home.reports / "2024-01-31" / "drop.html"
-    assert show_drop(home, found(["-1"])) == path
+    assert write_page(home.reports, found(["-1"])) == path
     assert path.exists()
-    assert show_drop(home, found()) is None
+    assert write_page(home.reports, found()) is None
     assert not path.exists()
 
 
@@ -50,7 +55,7 @@ def test_an_accepted_drop_shows_what_was_put_aside_and_where(found):
     assert html.count('class="aside"') == 2
     assert html.count('class="refuses"') == 0
     assert "<b>" not in html
-    assert "&#x27;&lt;b&gt;&#x27;" in html
+    assert "&lt;b&gt;" in html
 
 
 def test_the_table_of_files_counts_rows_duplicates_and_faulty_rows(found):
@@ -73,7 +78,7 @@ def test_a_refused_drop_shows_every_fault_once_those_that_refuse_first(found, tm
     refused = found(["-1"] * 9 + ["x"], drop=["members"])
     html = page(refused)
     assert "<h1>2024-01-31: drop refused</h1>" in html
-    assert "all 4 faults" in html
+    assert "4 faults" in html
     assert html.index("there is no file for this table") < html.index("10 of 400 rows are faulty")
     assert html.index("10 of 400 rows are faulty") < html.index("9 values below the minimum 0")
     assert html.count('class="refuses"') == 2
@@ -84,7 +89,7 @@ def test_a_refused_drop_shows_every_fault_once_those_that_refuse_first(found, tm
 def test_a_file_that_could_not_be_read_says_so(home, found):
     found()
     (home.drops / "2024-01-31" / "visits.csv").write_bytes(b"PK\x03\x04")
-    html = page(judged(home, open_drop(home.drops / "2024-01-31", JANUARY, home.contract)))
+    html = page(home.ingestion.judge(open_drop(home.drops / "2024-01-31", JANUARY, home.contract)))
     assert '<td>visits</td><td class="n">not read</td>' in html
     assert "this is an Excel file" in html
 
@@ -99,5 +104,5 @@ def test_a_page_that_cannot_be_written_is_no_reason_to_fail(home, found, monkeyp
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(drop_page, "write_text", full)
-    assert show_drop(home, found(["-1"])) is None
+    monkeypatch.setattr(report_page, "write_text", full)
+    assert write_page(home.reports, found(["-1"])) is None

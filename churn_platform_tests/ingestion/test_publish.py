@@ -14,11 +14,11 @@ import yaml
 from churn_platform.base.digests import digest_of
 from churn_platform.base.errors import ContractError, DropRefused, UsageError
 from churn_platform.base.provenance import provenance
-from churn_platform.ingestion import publish as ingestion
-from churn_platform.ingestion.drops import Drop, find_drops, open_drop
-from churn_platform.ingestion.file_digests import FileDigests
-from churn_platform.ingestion.publish import publish_drop, recognise_drop, take_in
+from churn_platform.ingestion import publish as publishing
+from churn_platform.ingestion.drop import Drop, FileDigests, find_drops, open_drop
+from churn_platform.ingestion.publish import Ingestion
 from churn_platform.lake.lake import Lake
+from churn_platform.ledger.store import LedgerStore
 from churn_platform.loop.progress import Progress
 from churn_platform_tests.small_business import (
     DECLARED,
@@ -68,7 +68,7 @@ def published_until(home, monkeypatch, where, step):
     with monkeypatch.context() as patch:
         patch.setattr(where, step, cut_off)
         with pytest.raises(PowerCut):
-            publish_drop(home, JANUARY)
+            home.ingestion.publish(JANUARY)
 
 
 def acts(home):
@@ -77,7 +77,7 @@ def acts(home):
 
 def test_a_sound_drop_is_published_and_accepted_with_its_digest(home, tables):
     deliver(home, JANUARY, tables)
-    publication = publish_drop(home, JANUARY)
+    publication = home.ingestion.publish(JANUARY)
     assert (publication.kind, publication.rows) == (
         "first",
         {"members": 12, "visits": 12, "leavers": 12},
@@ -122,8 +122,8 @@ def of_before(home, monkeypatch):
         deliver(home, month, month_tables(month, 12))
     with monkeypatch.context() as before:
         before.setattr(Drop, "fingerprint", property(by_times))
-        publish_drop(home, JANUARY)
-    publish_drop(home, FEBRUARY)
+        home.ingestion.publish(JANUARY)
+    home.ingestion.publish(FEBRUARY)
     for folder in home.drops.iterdir():
         for file in folder.iterdir():
             os.utime(file, (1_700_000_000, 1_700_000_000))
@@ -133,8 +133,8 @@ def of_before(home, monkeypatch):
 def test_a_drop_of_an_earlier_version_is_recognised_by_its_content_after_a_copy(of_before):
     home = of_before
     receipts = len(home.ledger.receipts())
-    assert recognise_drop(home) == JANUARY
-    assert recognise_drop(home) is None
+    assert home.ingestion.recognise() == JANUARY
+    assert home.ingestion.recognise() is None
     drop = open_drop(home.drops / "2024-01-31", JANUARY, home.contract)
     assert home.lake.fingerprint(JANUARY) == drop.fingerprint
     assert [(r.act, r.subject) for r in home.ledger.receipts()[receipts:]] == [
@@ -150,12 +150,10 @@ def test_a_drop_of_an_earlier_version_with_another_content_is_read_once_and_stay
     tables = month_tables(JANUARY, 12)
     deliver(home, JANUARY, tables | {"visits": tables["visits"].assign(hours=3.5)})
     judged = []
-    original = ingestion.judged
-    monkeypatch.setattr(
-        ingestion, "judged", lambda *given: judged.append(given) or original(*given)
-    )
+    original = Ingestion.judge
+    monkeypatch.setattr(Ingestion, "judge", lambda *given: judged.append(given) or original(*given))
     before = home.lake.fingerprint(JANUARY)
-    assert [recognise_drop(open_home(home.folder)) for _ in range(3)] == [
+    assert [open_home(home.folder).ingestion.recognise() for _ in range(3)] == [
         None
     ] * 3  # of three ticks
     assert len(judged) == 1
@@ -164,7 +162,7 @@ def test_a_drop_of_an_earlier_version_with_another_content_is_read_once_and_stay
 
 def test_labels_of_some_customers_are_counted_in_the_receipt(home, tables):
     deliver(home, JANUARY, tables | {"leavers": tables["leavers"].head(6)})
-    publish_drop(home, JANUARY)
+    home.ingestion.publish(JANUARY)
     (receipt,) = home.ledger.receipts()
     assert receipt.evidence["labelled"] == [6, 12]
     assert "6 of 12 customers have a label" in receipt.reason
@@ -172,12 +170,12 @@ def test_labels_of_some_customers_are_counted_in_the_receipt(home, tables):
 
 def test_the_same_drop_again_publishes_nothing_and_has_one_receipt(home, tables):
     folder = deliver(home, JANUARY, tables)
-    publish_drop(home, JANUARY)
-    assert publish_drop(home, JANUARY).kind == "unchanged"
+    home.ingestion.publish(JANUARY)
+    assert home.ingestion.publish(JANUARY).kind == "unchanged"
     assert acts(home) == [("drop accepted", "2024-01-31")]  # the same bytes are no delivery
     deliver(home, JANUARY, reordered(tables))
     for _ in range(2):
-        assert publish_drop(home, JANUARY).kind == "unchanged"
+        assert home.ingestion.publish(JANUARY).kind == "unchanged"
     assert acts(home) == [("drop accepted", "2024-01-31"), ("drop repeated", "2024-01-31")]
     fingerprint = open_drop(folder, JANUARY, home.contract).fingerprint
     evidence = {"snapshot": home.lake.digest(JANUARY), "fingerprint": fingerprint, **provenance()}
@@ -186,17 +184,17 @@ def test_the_same_drop_again_publishes_nothing_and_has_one_receipt(home, tables)
     assert len(home.lake.deliveries(JANUARY)) == 1
 
 
-@pytest.mark.parametrize(("where", "step"), [(ingestion, "_record"), (Lake, "acknowledge")])
+@pytest.mark.parametrize(("where", "step"), [(LedgerStore, "append"), (Lake, "acknowledge")])
 def test_a_repetition_that_was_cut_off_comes_again_and_has_one_receipt(
     home, tables, monkeypatch, where, step
 ):
     deliver(home, JANUARY, tables)
-    publish_drop(home, JANUARY)
+    home.ingestion.publish(JANUARY)
     deliver(home, JANUARY, reordered(tables))
     before = home.lake.fingerprint(JANUARY)
     published_until(home, monkeypatch, where, step)
     assert home.lake.fingerprint(JANUARY) == before  # so that the drop is still seen as changed
-    publish_drop(home, JANUARY)
+    home.ingestion.publish(JANUARY)
     assert acts(home) == [("drop accepted", "2024-01-31"), ("drop repeated", "2024-01-31")]
     assert home.lake.fingerprint(JANUARY) != before
 
@@ -205,11 +203,11 @@ def test_a_delivery_whose_receipt_was_cut_off_gets_it_before_the_next_one(
     home, tables, monkeypatch
 ):
     deliver(home, JANUARY, tables)
-    published_until(home, monkeypatch, ingestion, "_record")
+    published_until(home, monkeypatch, LedgerStore, "append")
     first = home.lake.fingerprint(JANUARY)
     tables["visits"]["hours"] = 3.5
     deliver(home, JANUARY, tables)
-    publish_drop(home, JANUARY)
+    home.ingestion.publish(JANUARY)
     assert acts(home) == [("drop accepted", "2024-01-31"), ("drop corrected", "2024-01-31")]
     assert [r.evidence["fingerprint"] for r in home.ledger.receipts()] == [
         first,
@@ -220,21 +218,21 @@ def test_a_delivery_whose_receipt_was_cut_off_gets_it_before_the_next_one(
 
 def test_the_same_tables_as_parquet_and_in_another_order_are_the_same_snapshot(home, tables):
     folder = deliver(home, JANUARY, tables)
-    publish_drop(home, JANUARY)
+    home.ingestion.publish(JANUARY)
     for name, table in tables.items():
         (folder / f"{name}.csv").unlink()
         table.sample(frac=1, random_state=1)[table.columns[::-1]].to_parquet(
             folder / f"{name}.parquet", index=False
         )
-    assert publish_drop(home, JANUARY).kind == "unchanged"
+    assert home.ingestion.publish(JANUARY).kind == "unchanged"
 
 
 def test_changed_files_are_a_correction_with_its_own_receipt(home, tables):
     deliver(home, JANUARY, tables)
-    publish_drop(home, JANUARY)
+    home.ingestion.publish(JANUARY)
     tables["visits"]["hours"] = 3.5
     deliver(home, JANUARY, tables)
-    assert publish_drop(home, JANUARY).tables == ("visits",)
+    assert home.ingestion.publish(JANUARY).tables == ("visits",)
     assert acts(home) == [("drop accepted", "2024-01-31"), ("drop corrected", "2024-01-31")]
     assert home.ledger.receipts()[1].reason == "Correction delivery of visits."
 
@@ -243,16 +241,16 @@ def test_a_correction_that_is_taken_back_has_its_own_receipt(home, tables):
     for hours in (1.0, 2.0, 1.0):
         tables["visits"]["hours"] = hours
         deliver(home, JANUARY, tables)
-        publish_drop(home, JANUARY)
+        home.ingestion.publish(JANUARY)
     assert [act for act, _ in acts(home)] == ["drop accepted", "drop corrected", "drop corrected"]
 
 
 def test_a_publication_whose_receipt_was_cut_off_gets_it_once(home, tables, monkeypatch):
     deliver(home, JANUARY, tables)
-    published_until(home, monkeypatch, ingestion, "_record")
+    published_until(home, monkeypatch, LedgerStore, "append")
     assert (home.lake.months(), acts(home)) == ([JANUARY], [])
-    assert publish_drop(home, JANUARY).kind == "unchanged"
-    assert publish_drop(home, JANUARY).kind == "unchanged"
+    assert home.ingestion.publish(JANUARY).kind == "unchanged"
+    assert home.ingestion.publish(JANUARY).kind == "unchanged"
     (receipt,) = home.ledger.receipts()
     assert (receipt.act, receipt.reason) == (
         "drop accepted",
@@ -264,9 +262,9 @@ def test_a_publication_whose_receipt_was_cut_off_gets_it_once(home, tables, monk
 def test_labels_that_come_later_are_accepted_by_themselves(home, tables):
     labels = {"leavers": tables.pop("leavers")}
     deliver(home, JANUARY, tables)
-    assert publish_drop(home, JANUARY).tables == ("members", "visits")
+    assert home.ingestion.publish(JANUARY).tables == ("members", "visits")
     deliver(home, JANUARY, labels)
-    assert publish_drop(home, JANUARY).kind == "addition"
+    assert home.ingestion.publish(JANUARY).kind == "addition"
     assert acts(home) == [("drop accepted", "2024-01-31")] * 2
     assert home.lake.labelled() == {JANUARY}
 
@@ -276,7 +274,7 @@ def test_a_refused_drop_publishes_nothing_and_writes_one_receipt_with_every_faul
     tables["visits"]["hours"] = ["-1", "many", *["2"] * 10]
     deliver(home, JANUARY, {"members": tables["members"], "visits": tables["visits"]})
     with pytest.raises(DropRefused) as caught:
-        publish_drop(home, JANUARY)
+        home.ingestion.publish(JANUARY)
     sentences = caught.value.faults
     assert len(sentences) == 4
     assert sentences[0].startswith(
@@ -311,7 +309,7 @@ def test_a_first_drop_without_a_feature_table_is_refused_and_without_labels_it_i
         DropRefused,
         match=r"table 'visits': there is no file for this table; deliver visits\.csv or",
     ):
-        publish_drop(home, JANUARY)
+        home.ingestion.publish(JANUARY)
 
 
 def test_a_file_that_cannot_be_read_is_a_fault_beside_the_others(home, tables):
@@ -319,7 +317,7 @@ def test_a_file_that_cannot_be_read_is_a_fault_beside_the_others(home, tables):
     folder = deliver(home, JANUARY, tables)
     (folder / "visits.csv").write_bytes(b"")
     with pytest.raises(DropRefused) as caught:
-        publish_drop(home, JANUARY)
+        home.ingestion.publish(JANUARY)
     assert [fault.split(":")[0] for fault in caught.value.faults] == [
         "members.csv",
         "members.csv, column 'plan'",
@@ -329,11 +327,11 @@ def test_a_file_that_cannot_be_read_is_a_fault_beside_the_others(home, tables):
 
 def test_a_refused_correction_leaves_the_snapshot_as_it_was(home, tables):
     deliver(home, JANUARY, tables)
-    first = publish_drop(home, JANUARY)
+    first = home.ingestion.publish(JANUARY)
     tables["visits"]["hours"] = -1.0
     deliver(home, JANUARY, tables)
     with pytest.raises(DropRefused):
-        publish_drop(home, JANUARY)
+        home.ingestion.publish(JANUARY)
     assert home.lake.digest(JANUARY) == first.digest
     assert [act for act, _ in acts(home)] == ["drop accepted", "drop refused"]
 
@@ -343,19 +341,19 @@ def test_a_month_without_a_drop_is_an_error_until_it_has_been_published(home, ta
         UsageError,
         match=r"There is no drop of 2024-01-31 in .*/drops: deliver it or use `churn ingest`",
     ):
-        publish_drop(home, JANUARY)
+        home.ingestion.publish(JANUARY)
     folder = deliver(home, JANUARY, tables)
-    first = publish_drop(home, JANUARY)
+    first = home.ingestion.publish(JANUARY)
     for path in folder.iterdir():
         path.unlink()
-    again = publish_drop(home, JANUARY)
+    again = home.ingestion.publish(JANUARY)
     assert (again.kind, again.digest) == ("unchanged", first.digest)
 
 
 def test_taking_in_copies_the_tables_and_marks_the_drop_complete(home, tables, source):
     folder = source(tables)
     (folder / "notes.txt").write_text("mine")
-    target, _ = take_in(home, folder, JANUARY)
+    target, _ = home.ingestion.accept(folder, JANUARY)
     assert sorted(path.name for path in target.iterdir()) == [
         "_SUCCESS",
         "leavers.csv",
@@ -366,29 +364,29 @@ def test_taking_in_copies_the_tables_and_marks_the_drop_complete(home, tables, s
     (drop,) = find_drops(home.drops, home.contract)
     assert drop.marked_complete
     fingerprint = drop.fingerprint
-    take_in(home, folder, JANUARY)
+    home.ingestion.accept(folder, JANUARY)
     assert find_drops(home.drops, home.contract)[0].fingerprint == fingerprint
 
 
 def test_taking_in_a_parquet_file_replaces_the_csv_of_its_table(home, tables, source):
-    take_in(home, source(tables), JANUARY)
+    home.ingestion.accept(source(tables), JANUARY)
     other = source({}, "other")
     tables["visits"].to_parquet(other / "visits.parquet", index=False)
-    publish_drop(home, JANUARY)
-    target, _ = take_in(home, other, JANUARY)
+    home.ingestion.publish(JANUARY)
+    target, _ = home.ingestion.accept(other, JANUARY)
     assert sorted(path.name for path in target.glob("visits*")) == ["visits.parquet"]
-    assert publish_drop(home, JANUARY).kind == "unchanged"
+    assert home.ingestion.publish(JANUARY).kind == "unchanged"
 
 
 def test_taking_in_what_breaks_the_contract_copies_nothing(home, tables, source):
     tables["visits"]["hours"] = -1.0
     with pytest.raises(DropRefused, match="below the minimum 0"):
-        take_in(home, source(tables), JANUARY)
+        home.ingestion.accept(source(tables), JANUARY)
     assert list(home.drops.iterdir()) == []
     with pytest.raises(
         UsageError, match=r"expected members\.csv, visits\.csv, leavers\.csv \(or \.parquet\)"
     ):
-        take_in(home, source({}, "empty"), JANUARY)
+        home.ingestion.accept(source({}, "empty"), JANUARY)
     assert acts(home) == []
 
 
@@ -396,7 +394,7 @@ def test_taking_in_what_breaks_the_contract_copies_nothing(home, tables, source)
 def test_half_of_a_drop_taken_in_is_no_drop_and_taking_in_again_completes_it(
     home, tables, source, monkeypatch, after
 ):
-    copy, copies = ingestion._copy, []
+    copy, copies = publishing._copy, []
 
     def cut(one, other):
         if len(copies) == after:
@@ -404,35 +402,35 @@ def test_half_of_a_drop_taken_in_is_no_drop_and_taking_in_again_completes_it(
         copies.append(other)
         copy(one, other)
 
-    monkeypatch.setattr(ingestion, "_copy", cut)
+    monkeypatch.setattr(publishing, "_copy", cut)
     with pytest.raises(PowerCut):
-        take_in(home, source(tables), JANUARY)
+        home.ingestion.accept(source(tables), JANUARY)
     monkeypatch.undo()
     assert find_drops(home.drops, home.contract) == []
     with pytest.raises(UsageError, match="There is no drop of 2024-01-31"):
-        publish_drop(home, JANUARY)
-    take_in(home, source(tables), JANUARY)
+        home.ingestion.publish(JANUARY)
+    home.ingestion.accept(source(tables), JANUARY)
     assert [drop.as_of for drop in find_drops(home.drops, home.contract)] == [JANUARY]
-    assert publish_drop(home, JANUARY).kind == "first"
+    assert home.ingestion.publish(JANUARY).kind == "first"
 
 
 def test_half_of_a_correction_taken_in_is_not_published(home, tables, source, monkeypatch):
-    take_in(home, source(tables), JANUARY)
-    first = publish_drop(home, JANUARY)
+    home.ingestion.accept(source(tables), JANUARY)
+    first = home.ingestion.publish(JANUARY)
     tables["members"]["months"] = 1
     tables["visits"]["hours"] = 1.0
-    copy = ingestion._copy
+    copy = publishing._copy
 
     def cut(one, other):
         if other.name == "visits.csv":
             raise PowerCut
         copy(one, other)
 
-    monkeypatch.setattr(ingestion, "_copy", cut)
+    monkeypatch.setattr(publishing, "_copy", cut)
     with pytest.raises(PowerCut):
-        take_in(home, source(tables), JANUARY)
+        home.ingestion.accept(source(tables), JANUARY)
     assert (home.drops / "2024-01-31" / "members.csv").read_bytes() != b""
-    assert publish_drop(home, JANUARY).digest == first.digest
+    assert home.ingestion.publish(JANUARY).digest == first.digest
     assert len(home.lake.deliveries(JANUARY)) == 1
 
 
@@ -450,7 +448,7 @@ def test_faulty_rows_are_put_aside_counted_and_receipted_and_the_rest_is_publish
     many["visits"].loc[[3, 7], "hours"] = ["-1", "many"]
     many["visits"] = pd.concat([many["visits"], many["visits"][:1]])
     deliver(home, JANUARY, many)
-    publication = publish_drop(home, JANUARY)
+    publication = home.ingestion.publish(JANUARY)
     assert publication.rows == {"members": 400, "visits": 398, "leavers": 400}
     assert aside(home).read_text().splitlines() == [
         "row,reasons,member,hours",
@@ -477,12 +475,12 @@ def test_faulty_rows_are_put_aside_counted_and_receipted_and_the_rest_is_publish
 def test_the_same_faulty_files_again_change_nothing_but_bring_back_a_lost_page(home, many):
     many["visits"].loc[3, "hours"] = "-1"
     deliver(home, JANUARY, many)
-    first = publish_drop(home, JANUARY)
+    first = home.ingestion.publish(JANUARY)
     before = aside(home).read_bytes()
     page = home.reports / "2024-01-31" / "drop.html"
     page.unlink()
     deliver(home, JANUARY, many)
-    again = publish_drop(home, JANUARY)
+    again = home.ingestion.publish(JANUARY)
     assert (again.kind, again.digest, aside(home).read_bytes()) == (
         "unchanged",
         first.digest,
@@ -495,11 +493,11 @@ def test_the_same_faulty_files_again_change_nothing_but_bring_back_a_lost_page(h
 def test_other_faulty_rows_are_a_delivery_of_their_own_that_changes_no_table(home, many):
     many["visits"].loc[3, "hours"] = "-1"
     deliver(home, JANUARY, many)
-    first = publish_drop(home, JANUARY)
+    first = home.ingestion.publish(JANUARY)
     before = list(home.lake.folder.rglob("*.parquet"))
     many["visits"].loc[3, "hours"] = "-2"
     deliver(home, JANUARY, many)
-    second = publish_drop(home, JANUARY)
+    second = home.ingestion.publish(JANUARY)
     assert (second.kind, second.tables, second.digest) == ("correction", ("visits",), first.digest)
     assert list(home.lake.folder.rglob("*.parquet")) == before
     assert ("-1" in aside(home, 1).read_text(), "-2" in aside(home, 2).read_text()) == (True, True)
@@ -511,10 +509,10 @@ def test_other_faulty_rows_are_a_delivery_of_their_own_that_changes_no_table(hom
 def test_a_mended_row_is_a_correction_and_leaves_the_quarantine(home, many):
     many["visits"].loc[3, "hours"] = "-1"
     deliver(home, JANUARY, many)
-    publish_drop(home, JANUARY)
+    home.ingestion.publish(JANUARY)
     many["visits"].loc[3, "hours"] = "1"
     deliver(home, JANUARY, many)
-    assert publish_drop(home, JANUARY).rows["visits"] == 400
+    assert home.ingestion.publish(JANUARY).rows["visits"] == 400
     assert home.lake.quarantines(JANUARY) == {}
     assert not (home.reports / "2024-01-31" / "drop.html").exists()
     assert aside(home).exists()  # of the first delivery: what was left out then
@@ -523,12 +521,12 @@ def test_a_mended_row_is_a_correction_and_leaves_the_quarantine(home, many):
 
 def test_a_receipt_of_rows_put_aside_that_was_cut_off_is_written_once(home, many, monkeypatch):
     deliver(home, JANUARY, many)
-    publish_drop(home, JANUARY)
+    home.ingestion.publish(JANUARY)
     many["visits"] = pd.concat([many["visits"], pd.DataFrame({"member": ["n1"], "hours": ["-1"]})])
     deliver(home, JANUARY, many)
-    published_until(home, monkeypatch, ingestion, "_record")
+    published_until(home, monkeypatch, LedgerStore, "append")
     for _ in range(2):
-        assert publish_drop(home, JANUARY).kind == "unchanged"
+        assert home.ingestion.publish(JANUARY).kind == "unchanged"
     assert [act for act, _ in acts(home)] == ["drop accepted", "drop corrected"]
 
 
@@ -542,21 +540,21 @@ def test_the_share_that_may_be_put_aside_is_the_contract_s(tmp_path, many):
         DropRefused,
         match=r"visits\.csv: 1 of 400 rows are faulty \(0\.25%\), more than the allowed 0%",
     ):
-        publish_drop(home, JANUARY)
+        home.ingestion.publish(JANUARY)
 
 
 def test_a_refusal_names_its_page(home, tables):
     tables["visits"]["hours"] = -1.0
     deliver(home, JANUARY, tables)
     with pytest.raises(DropRefused) as caught:
-        publish_drop(home, JANUARY)
+        home.ingestion.publish(JANUARY)
     assert caught.value.page == home.reports / "2024-01-31" / "drop.html"
     assert str(caught.value).endswith(f"\nAs a page: {caught.value.page}")
 
 
 def test_taking_in_says_what_will_be_put_aside_and_publishes_nothing_yet(home, many, source):
     many["visits"].loc[3, "hours"] = "-1"
-    target, found = take_in(home, source(many), JANUARY)
+    target, found = home.ingestion.accept(source(many), JANUARY)
     assert found.quarantined_sentence == "1 row quarantined: visits 1."
     assert (home.lake.months(), (home.folder / "quarantine").exists()) == ([], False)
     assert (target / "visits.csv").exists()
@@ -570,30 +568,30 @@ def test_a_month_far_ahead_of_the_clock_is_refused_wherever_it_comes_from(
     home = make_home(tmp_path / "home", now=lambda: now)
     said = rf"the as_of {typed} is more than one month ahead; correct the date: the year is {typed.year}\."
     with pytest.raises(DropRefused, match=said):
-        take_in(home, source(tables), typed)
+        home.ingestion.accept(source(tables), typed)
     deliver(home, typed, tables)
     with pytest.raises(DropRefused, match=said):
-        publish_drop(home, typed)
+        home.ingestion.publish(typed)
     assert home.lake.months() == []
 
 
 def test_an_older_month_than_the_newest_is_taken_as_history(home, tables):
     deliver(home, FEBRUARY, month_tables(FEBRUARY, 12))
-    publish_drop(home, FEBRUARY)
+    home.ingestion.publish(FEBRUARY)
     deliver(home, JANUARY, tables)
-    assert publish_drop(home, JANUARY).kind == "first"
+    assert home.ingestion.publish(JANUARY).kind == "first"
     assert home.lake.months() == [JANUARY, FEBRUARY]
 
 
 def test_labels_of_one_class_none_at_all_and_a_single_customer_are_accepted(home, tables):
     tables["leavers"]["has_left"] = False
     deliver(home, JANUARY, tables)
-    assert publish_drop(home, JANUARY).rows["leavers"] == 12
+    assert home.ingestion.publish(JANUARY).rows["leavers"] == 12
     alone = {
         name: table[:1] for name, table in month_tables(FEBRUARY, 12).items() if name != "leavers"
     }
     deliver(home, FEBRUARY, alone)
-    assert publish_drop(home, FEBRUARY).rows == {"members": 1, "visits": 1}
+    assert home.ingestion.publish(FEBRUARY).rows == {"members": 1, "visits": 1}
 
 
 def full(*_, **__):
@@ -601,7 +599,7 @@ def full(*_, **__):
 
 
 FULL_DISK = [
-    ("rows put aside", "churn_platform.lake.quarantine_files.write_text"),
+    ("rows put aside", "churn_platform.lake.deliveries.write_text"),
     ("a table", "pyarrow.parquet.write_table"),
     ("the fsync", "churn_platform.base.files.fsync_file"),
     ("the rename", "pathlib.Path.replace"),
@@ -618,7 +616,7 @@ def test_a_full_disk_publishes_nothing_and_the_next_run_completes(
 ):
     if known:
         deliver(home, JANUARY, many)
-        publish_drop(home, JANUARY)
+        home.ingestion.publish(JANUARY)
     months, digest = home.lake.months(), home.lake.digest(JANUARY)
     many["visits"].loc[3, "hours"] = "-1"
     folder = deliver(home, JANUARY, many)
@@ -626,12 +624,12 @@ def test_a_full_disk_publishes_nothing_and_the_next_run_completes(
     with monkeypatch.context() as patch:
         patch.setattr(target, full)
         with pytest.raises(OSError, match="No space left on device"):
-            publish_drop(home, JANUARY)
+            home.ingestion.publish(JANUARY)
     assert (home.lake.months(), home.lake.digest(JANUARY)) == (months, digest)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == delivered
     assert not list(home.folder.rglob("*.tmp"))
-    assert publish_drop(home, JANUARY).rows["visits"] == 399
-    assert publish_drop(home, JANUARY).kind == "unchanged"
+    assert home.ingestion.publish(JANUARY).rows["visits"] == 399
+    assert home.ingestion.publish(JANUARY).kind == "unchanged"
     assert len(acts(home)) == 1 + known
 
 
@@ -641,10 +639,10 @@ def test_a_full_disk_while_taking_in_leaves_no_drop_that_anybody_processes(
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "copyfile", full)
         with pytest.raises(OSError, match="No space left on device"):
-            take_in(home, source(tables), JANUARY)
+            home.ingestion.accept(source(tables), JANUARY)
     assert find_drops(home.drops, home.contract) == []
-    take_in(home, source(tables), JANUARY)
-    assert publish_drop(home, JANUARY).kind == "first"
+    home.ingestion.accept(source(tables), JANUARY)
+    assert home.ingestion.publish(JANUARY).kind == "first"
 
 
 def test_a_read_only_home_publishes_and_takes_in_nothing_and_still_names_the_faults(
@@ -659,11 +657,11 @@ def test_a_read_only_home_publishes_and_takes_in_nothing_and_still_names_the_fau
     broken = source(tables, "broken")
     monkeypatch.setattr("pathlib.Path.mkdir", read_only)
     with pytest.raises(OSError, match="Read-only file system"):
-        publish_drop(home, JANUARY)
+        home.ingestion.publish(JANUARY)
     with pytest.raises(OSError, match="Read-only file system"):
-        take_in(home, sound, FEBRUARY)
+        home.ingestion.accept(sound, FEBRUARY)
     with pytest.raises(DropRefused, match="below the minimum 0") as caught:
-        take_in(home, broken, FEBRUARY)
+        home.ingestion.accept(broken, FEBRUARY)
     assert caught.value.page is None
     assert (home.lake.months(), [path.name for path in home.drops.iterdir()]) == (
         [],
@@ -679,7 +677,7 @@ def test_a_delivery_arrives_when_the_clock_says(tmp_path, tables):
         FEBRUARY,
         {name: pd.DataFrame(table) for name, table in month_tables(FEBRUARY, 5).items()},
     )
-    publish_drop(open_home(home.folder, lambda: now), FEBRUARY)
+    open_home(home.folder, lambda: now).ingestion.publish(FEBRUARY)
     assert home.lake.deliveries(FEBRUARY)[0]["arrived"] == "2024-03-03T04:05:00+00:00"
     assert home.ledger.receipts()[0].time == "2024-03-03T04:05:00.000000+00:00"
 
@@ -693,7 +691,7 @@ def test_a_column_that_is_new_in_the_contract_is_refused_before_a_month_is_mixed
     tables["visits"]["lessons"] = 1
     deliver(home, FEBRUARY, tables)
     with pytest.raises(ContractError, match=r"months published so far lack \(visits.lessons\)"):
-        publish_drop(home, FEBRUARY)
+        home.ingestion.publish(FEBRUARY)
     assert home.lake.months() == [JANUARY]
 
 
@@ -705,7 +703,7 @@ def test_a_column_that_the_contract_no_longer_names_is_no_hindrance(january_copy
     )
     home = open_home(january_copy.folder)
     deliver(home, FEBRUARY)
-    assert publish_drop(home, FEBRUARY).kind == "first"
+    assert home.ingestion.publish(FEBRUARY).kind == "first"
 
 
 def test_a_second_as_of_within_one_cadence_is_refused_and_a_correction_of_the_first_is_not(
@@ -715,18 +713,18 @@ def test_a_second_as_of_within_one_cadence_is_refused_and_a_correction_of_the_fi
     for day in (30, 31):
         deliver(home, dt.date(2024, 1, day), month_tables(JANUARY, 40))
     first = dt.date(2024, 1, 30)
-    publish_drop(home, first)
+    home.ingestion.publish(first)
     with pytest.raises(DropRefused) as refused:
-        publish_drop(home, JANUARY)
+        home.ingestion.publish(JANUARY)
     [fault] = refused.value.faults
     assert "2024-01-31" in fault
     assert "1 day from the published month 2024-01-30" in fault
     assert home.lake.months() == [first]
     assert home.ledger.receipts("drop refused")[-1].subject == "2024-01-31"
     deliver(home, first, month_tables(JANUARY, 41))
-    assert publish_drop(home, first).kind == "correction"
+    assert home.ingestion.publish(first).kind == "correction"
     deliver(home, FEBRUARY, month_tables(FEBRUARY, 40))
-    publish_drop(home, FEBRUARY)
+    home.ingestion.publish(FEBRUARY)
     assert home.lake.months() == [first, FEBRUARY]
 
 
@@ -746,7 +744,7 @@ def churned(home, as_of):
 def test_published_months_are_due_again_when_their_files_are_to_be_read_otherwise(home):
     for month in (JANUARY, FEBRUARY):
         deliver(home, month, month_tables(month, 12))
-        publish_drop(home, month)
+        home.ingestion.publish(month)
     before = {month: churned(home, month) for month in (JANUARY, FEBRUARY)}
     inverted = rewritten(home, label={**DECLARED["label"], "inverted": True})
     changed = [month.drop != month.published for month in Progress(inverted).months()]
@@ -754,7 +752,7 @@ def test_published_months_are_due_again_when_their_files_are_to_be_read_otherwis
     for month in (JANUARY, FEBRUARY):
         step = Progress(inverted).next_step()
         assert (step.kind, step.as_of) == ("monthly", JANUARY)  # until its records are made as well
-        assert publish_drop(inverted, month).kind == "correction"
+        assert inverted.ingestion.publish(month).kind == "correction"
         assert churned(inverted, month) == {
             member: not left for member, left in before[month].items()
         }
@@ -763,10 +761,10 @@ def test_published_months_are_due_again_when_their_files_are_to_be_read_otherwis
 
 def test_a_declaration_that_changes_no_value_is_noted_and_publishes_nothing(home, tables):
     deliver(home, JANUARY, tables)
-    publish_drop(home, JANUARY)
+    home.ingestion.publish(JANUARY)
     before = home.lake.fingerprint(JANUARY)
     declared_again = rewritten(home, files={"missing": ["-"]})
-    assert publish_drop(declared_again, JANUARY).kind == "unchanged"
+    assert declared_again.ingestion.publish(JANUARY).kind == "unchanged"
     assert declared_again.lake.fingerprint(JANUARY) != before
 
 
@@ -775,7 +773,7 @@ def test_a_file_that_cannot_be_read_is_named_and_keeps_no_other_month_from_its_s
 ):
     for month in (JANUARY, FEBRUARY):
         deliver(home, month, month_tables(month, 12))
-    publish_drop(home, JANUARY)
+    home.ingestion.publish(JANUARY)
     locked = home.drops / "2024-02-29" / "visits.csv"
     opened = Path.open
 
@@ -790,11 +788,11 @@ def test_a_file_that_cannot_be_read_is_named_and_keeps_no_other_month_from_its_s
     with pytest.raises(
         DropRefused, match=r"visits\.csv: permission denied; check its owner and mode"
     ):
-        publish_drop(home, FEBRUARY)
+        home.ingestion.publish(FEBRUARY)
     locked_state = states[FEBRUARY].drop
     monkeypatch.undo()
     assert open_drop(locked.parent, FEBRUARY, home.contract).fingerprint != locked_state
-    publish_drop(home, FEBRUARY)
+    home.ingestion.publish(FEBRUARY)
 
 
 def test_files_that_are_still_uploaded_are_not_hashed(of_before, monkeypatch):
@@ -805,11 +803,11 @@ def test_files_that_are_still_uploaded_are_not_hashed(of_before, monkeypatch):
             os.utime(file)
     with monkeypatch.context() as patch:
         patch.setattr(FileDigests, "of", cut_off)
-        assert recognise_drop(home) is None
+        assert home.ingestion.recognise() is None
         assert [(month.settled, month.arriving) for month in Progress(home).months()] == [
             (False, True)
         ] * 2
     for folder in home.drops.iterdir():
         (folder / "_SUCCESS").touch()
-    assert recognise_drop(home) == JANUARY
+    assert home.ingestion.recognise() == JANUARY
     assert [month.arriving for month in Progress(home).months()] == [False, False]

@@ -9,9 +9,9 @@ from churn_platform.ingestion.quarantine import (
     TableReport,
     in_words_of,
     quarantined_rows,
-    quarantined_sentence,
     unmatched,
 )
+from churn_platform.lake.deliveries import quarantined_sentence
 
 
 def cells(code, *rows, column="fee", **words):

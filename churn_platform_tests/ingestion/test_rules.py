@@ -8,7 +8,7 @@ import pytest
 
 from churn_platform.contract.model import Column
 from churn_platform.ingestion.faults import TEXT_LIMIT
-from churn_platform.ingestion.snapshot import bounds, broken_rules
+from churn_platform.ingestion.rules import bounds, broken_rules
 
 JANUARY = dt.date(2024, 1, 31)
 TEXT = "string[pyarrow]"

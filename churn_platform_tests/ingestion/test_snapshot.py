@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from churn_platform.ingestion.snapshot import conform, feature_frame, header_faults, missing_tables
-from churn_platform.lake.tables import canonical_dtypes
+from churn_platform.ingestion.rules import conform, header_faults, missing_tables
+from churn_platform.lake.tables import canonical_dtypes, feature_frame
 
 JANUARY = dt.date(2024, 1, 31)
 

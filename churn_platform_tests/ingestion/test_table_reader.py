@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from churn_platform.ingestion.conversion import convert
-from churn_platform.ingestion.snapshot import conform
+from churn_platform.ingestion.rules import conform
 from churn_platform.ingestion.table_reader import MIXED, read_table
 from churn_platform_tests.small_business import declared
 

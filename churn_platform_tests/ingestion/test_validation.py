@@ -5,7 +5,7 @@ import datetime as dt
 import pandas as pd
 import pytest
 
-from churn_platform.ingestion.drops import open_drop
+from churn_platform.ingestion.drop import open_drop
 from churn_platform.ingestion.validation import validate
 from churn_platform_tests.small_business import JANUARY, declared, month_tables
 

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from churn_platform.lake.keys_compared import (
+from churn_platform.lake.keys import (
     SPELLINGS,
     everyone,
     lacking,

@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from churn_platform.base.errors import UsageError
-from churn_platform.ingestion.snapshot import conform
+from churn_platform.ingestion.rules import conform
+from churn_platform.lake.deliveries import Quarantine
 from churn_platform.lake.lake import Lake, instant
-from churn_platform.lake.quarantine_files import Quarantine
 from churn_platform_tests.small_business import FEBRUARY, JANUARY, declared, month_tables
 
 ARRIVED = dt.datetime(2024, 2, 1, 6, 30, 15, 123456, tzinfo=dt.UTC)

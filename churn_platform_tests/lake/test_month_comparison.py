@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from churn_platform.lake.keys_compared import SPELLINGS
+from churn_platform.lake.keys import SPELLINGS
 from churn_platform.lake.month_comparison import (
     change_sentence,
     changes,

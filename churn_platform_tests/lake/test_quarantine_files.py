@@ -3,7 +3,7 @@
 import pytest
 
 from churn_platform.base import files
-from churn_platform.lake.quarantine_files import Quarantine, put_aside
+from churn_platform.lake.deliveries import Quarantine, put_aside
 
 SUMMARY = {"rows": 3, "quarantined": 1, "duplicates": 0, "reasons": ["why"]}
 ROWS = "row,reasons,member\n2,member: empty,\n"

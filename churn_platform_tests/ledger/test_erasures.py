@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from churn_platform.ingestion.faults import fault
-from churn_platform.ingestion.quarantine import quarantined_sentence
+from churn_platform.lake.deliveries import quarantined_sentence
 from churn_platform.ledger.erasures import (
     FORGOTTEN,
     contacts_left,

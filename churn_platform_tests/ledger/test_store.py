@@ -27,7 +27,7 @@ def store_in(folder):
 
 
 def record(store, subject="version 1", actor="monthly", act="decision", **more):
-    return store.append(actor=actor, act=act, subject=subject, reason="It is so.", **more)
+    return store.write(actor=actor, act=act, subject=subject, reason="It is so.", **more)
 
 
 def filled(folder, count):

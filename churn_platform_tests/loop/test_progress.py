@@ -6,7 +6,6 @@ import subprocess
 
 import pytest
 
-from churn_platform.ingestion.publish import publish_drop
 from churn_platform.loop.next_step import MonthState
 from churn_platform.loop.progress import Progress, auc_interval
 from churn_platform.monitoring.stand_down import PerformanceRecords
@@ -76,7 +75,7 @@ def test_the_oldest_drop_goes_first(home):
     deliver(home, FEBRUARY, small(FEBRUARY))
     deliver(home, JANUARY, small(JANUARY))
     assert step(home) == ("monthly", JANUARY)
-    publish_drop(home, JANUARY)
+    home.ingestion.publish(JANUARY)
     assert step(home) == ("monthly", JANUARY)
     assert [
         (m.as_of, m.published is not None, m.processed)
@@ -177,7 +176,7 @@ def test_a_new_drop_and_a_correction_of_an_old_one_make_their_month_due(january_
     tables["visits"]["hours"] = 1.0
     deliver(home, JANUARY, tables)
     assert step(home) == ("monthly", JANUARY)
-    publish_drop(home, JANUARY)
+    home.ingestion.publish(JANUARY)
     assert step(home) == ("monthly", JANUARY)
     monthly(home, JANUARY)
     assert step(home) == ("monthly", FEBRUARY)
@@ -191,7 +190,7 @@ def test_a_rewritten_drop_with_the_same_content_is_due_once_and_changes_no_recor
         home, JANUARY, {name: table.iloc[::-1] for name, table in month_tables(JANUARY).items()}
     )
     assert step(home) == ("monthly", JANUARY)
-    publish_drop(home, JANUARY)
+    home.ingestion.publish(JANUARY)
     assert step(home) is None
 
 
@@ -255,13 +254,13 @@ def test_labels_count_when_the_newest_month_shows_that_they_have_matured(tmp_pat
     label = {"table": "leavers", "column": "has_left", "horizon": {"months": 1}}
     home = make_home(tmp_path / "home", {**DECLARED, "label": label})
     deliver(home, JANUARY, small(JANUARY))
-    publish_drop(home, JANUARY)
+    home.ingestion.publish(JANUARY)
     assert Progress(home).window(JANUARY) is None
     before = Progress(home).inputs(JANUARY)
     tables = small(FEBRUARY)
     del tables["leavers"]
     deliver(home, FEBRUARY, tables)
-    publish_drop(home, FEBRUARY)
+    home.ingestion.publish(FEBRUARY)
     progress = Progress(home)
     assert progress.matured(FEBRUARY) == progress.matured(JANUARY) == [JANUARY]
     assert progress.window(FEBRUARY).training == (JANUARY,)

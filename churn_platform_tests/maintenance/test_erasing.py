@@ -9,7 +9,6 @@ import pytest
 
 from churn_platform.base.errors import DropRefused, HomeBusy, IntegrityError, UsageError
 from churn_platform.features.training_data import load_training_dataset, oracle_mismatches
-from churn_platform.ingestion.publish import publish_drop
 from churn_platform.ledger.erasures import salted
 from churn_platform.loop.progress import Progress
 from churn_platform.maintenance.erasing import FOLDER, forget
@@ -130,7 +129,7 @@ def test_the_loop_has_nothing_to_do_and_everything_still_verifies(home, which):
 def test_a_month_that_is_processed_again_is_not_accepted_a_second_time(home):
     accepted = len(home.ledger.receipts("drop accepted"))
     forget(home, "m00004", "ann", "asked")
-    publish_drop(open_home(home.folder), FEBRUARY)
+    open_home(home.folder).ingestion.publish(FEBRUARY)
     assert len(home.ledger.receipts("drop accepted")) == accepted
 
 
@@ -189,7 +188,7 @@ def test_rows_put_aside_and_what_was_said_of_them_go_too(tmp_path):
     tables = month_tables(JANUARY, 300)
     tables["members"] = pd.concat([tables["members"], tables["members"].iloc[[5]].assign(months=3)])
     deliver(home, JANUARY, tables)
-    publish_drop(home, JANUARY)
+    home.ingestion.publish(JANUARY)
     key = "m00005"
     named = places(home, key)
     assert {
@@ -203,7 +202,7 @@ def test_rows_put_aside_and_what_was_said_of_them_go_too(tmp_path):
     aside = home.lake.quarantines(JANUARY)["members"]
     assert "(forgotten)" in aside["reasons"][0]
     fingerprint = home.lake.fingerprint(JANUARY)
-    assert publish_drop(home, JANUARY).kind in ("unchanged", "correction")
+    assert home.ingestion.publish(JANUARY).kind in ("unchanged", "correction")
     assert home.lake.fingerprint(JANUARY) == fingerprint
 
 
@@ -213,7 +212,7 @@ def test_a_refusal_names_no_customer_in_the_ledger(tmp_path):
     tables["visits"] = tables["visits"].iloc[:100]
     deliver(home, JANUARY, tables)
     with pytest.raises(DropRefused, match="m00100"):
-        publish_drop(home, JANUARY)
+        home.ingestion.publish(JANUARY)
     assert "m00100" not in home.ledger.file.read_text()
     assert "200 of the month's 300 customers" in home.ledger.receipts("drop refused")[0].reason
 

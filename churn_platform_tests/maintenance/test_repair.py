@@ -9,7 +9,7 @@ import pytest
 
 from churn_platform.audit.deep_checks import check_releases
 from churn_platform.base.errors import HomeBusy
-from churn_platform.ingestion.drops import INCOMING
+from churn_platform.ingestion.drop import INCOMING
 from churn_platform.loop.progress import Progress
 from churn_platform.maintenance.repair import repair
 from churn_platform.promotion.promoting import production_candidate

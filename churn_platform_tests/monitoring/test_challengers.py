@@ -117,11 +117,11 @@ def test_a_proposal_lapses_when_production_has_changed_or_people_do_not_want_the
     overtaken_copy, february_decided
 ):
     home = overtaken_copy
-    home.ledger.append(
+    home.ledger.write(
         actor="Ada", act="version blocked", subject="version 2", reason="It was wrong."
     )
     assert proposal(home) is None
-    home.ledger.append(
+    home.ledger.write(
         actor="Ada", act="version unblocked", subject="version 2", reason="It was not."
     )
     assert proposal(home) is not None
@@ -132,7 +132,7 @@ def test_a_proposal_lapses_when_production_has_changed_or_people_do_not_want_the
 
 
 def test_a_blocked_version_is_compared_and_never_proposed(overtaken_copy):
-    overtaken_copy.ledger.append(
+    overtaken_copy.ledger.write(
         actor="Ada", act="version blocked", subject="version 2", reason="It was wrong."
     )
     evaluate_versions(overtaken_copy, MARCH)

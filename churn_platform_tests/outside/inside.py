@@ -9,10 +9,9 @@ from typing import Any, get_args
 from prometheus_client.metrics_core import Metric
 
 from churn_platform.alerting.exporter import HomeCollector
-from churn_platform.alerting.watched_home import WatchedHome
-from churn_platform.alerting.watching import DagsterState, JobState
+from churn_platform.alerting.metrics import DagsterState, JobState
 from churn_platform.base.settings import RETIRED, Settings
-from churn_platform.cli.serve import built_facts
+from churn_platform.cli.serving import built_facts
 from churn_platform.ingestion.faults import CELL_CODES, KINDS
 from churn_platform.ingestion.month_warnings import Code
 from churn_platform.ledger.receipts import Act
@@ -82,7 +81,7 @@ def metrics_of_home(folder: Path) -> list[Metric]:
     """What the exporter shows of a verified home with a daemon and a receiver of alerts."""
     state = DagsterState({"sensor": time.time()}, {"monthly": JobState(1.0, 2.0)})
     complaints: list[str] = []
-    watched = WatchedHome(open_home(folder, alert_urls="json://127.0.0.1:9/alerts", api_port=1))
+    watched = open_home(folder, alert_urls="json://127.0.0.1:9/alerts", api_port=1).metrics
     watched.verify()
     found = list(HomeCollector(watched.sources(lambda: state), complaints.append).collect())
     assert complaints == []

@@ -87,7 +87,7 @@ def test_deciding_again_is_the_same_decision_and_writes_nothing(february_decided
 def test_a_decision_whose_receipt_was_cut_off_gets_it_once(february_decided_copy, monkeypatch):
     home = with_policy(february_decided_copy, delta=0.9)
 
-    def cut(**_):
+    def cut(_):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -223,7 +223,6 @@ def test_a_candidate_of_another_dataset_is_not_decided_on(february_decided_copy)
 
 def test_without_candidate_labels_or_decision_there_is_a_sentence(february_decided_copy, tmp_path):
     from churn_platform.features.training_data import build_training_dataset
-    from churn_platform.ingestion.publish import publish_drop
 
     home = february_decided_copy
     home.registry._client().delete_registered_model_alias("gym_churn", CANDIDATE)
@@ -240,7 +239,7 @@ def test_without_candidate_labels_or_decision_there_is_a_sentence(february_decid
     tables = month_tables(JANUARY, 40)
     del tables["leavers"]
     deliver(new, JANUARY, tables)
-    publish_drop(new, JANUARY)
+    new.ingestion.publish(JANUARY)
     build_training_dataset(new, JANUARY)
     with pytest.raises(
         DataError, match="No labels have matured up to 2024-01-31: there is nothing to decide on"

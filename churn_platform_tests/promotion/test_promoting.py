@@ -30,10 +30,10 @@ def cut_at_receipt(home, act):
     """Die before a receipt of this act is written."""
     append = home.ledger.append
 
-    def cut(**fields):
-        if fields["act"] == act:
+    def cut(written):
+        if written.name == act:
             raise PowerCut
-        return append(**fields)
+        return append(written)
 
     return home.ledger, "append", cut
 

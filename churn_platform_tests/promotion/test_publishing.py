@@ -1,12 +1,10 @@
 """Publishing: a release holds all that serving needs, once, whatever has become of the data it was trained on."""
 
-import dataclasses
-
 import pytest
 
 from churn_platform.base.errors import DataError, IntegrityError
 from churn_platform.features.training_data import load_training_dataset
-from churn_platform.ledger.production_changes import Move
+from churn_platform.ledger.version_acts import PromotionIntent
 from churn_platform.promotion.deciding import carry_out, newest_decision
 from churn_platform.promotion.promoting import production_candidate
 from churn_platform.promotion.publishing import publish
@@ -14,10 +12,17 @@ from churn_platform_tests.small_business import FEBRUARY, JANUARY
 
 
 def planned(home):
-    """The promotion of version 1 as its decision asks for it."""
+    """The promotion of the newest candidate, as its decision asks for it."""
     decision = newest_decision(home)
-    evidence = {"decision": "d", "candidate": decision.candidate_digest, "as_of": decision.as_of}
-    return Move("promotion", 1, None, "tester", "why", evidence)
+    return PromotionIntent(
+        version=decision.candidate_version,
+        before=decision.production_version,
+        actor="tester",
+        reason="why",
+        decision="d",
+        candidate=decision.candidate_digest,
+        as_of=decision.as_of,
+    )
 
 
 def test_a_release_holds_all_that_serving_needs_and_reproduces_its_golden_predictions(january):
@@ -90,10 +95,8 @@ def test_the_golden_rows_are_found_where_labels_mature_in_a_later_month(january_
 
 def test_golden_rows_of_other_data_show_the_model_where_its_own_were_remade(february_decided_copy):
     home = february_decided_copy
-    decision = newest_decision(home)
     home.records.path("training_dataset", FEBRUARY, ".json").unlink()
-    evidence = {"decision": "d", "candidate": decision.candidate_digest, "as_of": decision.as_of}
-    publish(home, Move("promotion", 2, 1, "tester", "why", evidence))
+    publish(home, planned(home))
     rows = load_training_dataset(home, JANUARY).training_rows().head(5)
     probabilities = [one.probability for one in home.releases.verify(2).golden]
     assert probabilities == home.registry.load(2).model.probability(rows).tolist()
@@ -109,8 +112,6 @@ def test_without_any_rows_there_is_no_release(january_decided_copy):
 
 
 def test_another_candidate_than_the_decisions_is_not_taken_for_it(january_copy):
-    other = dataclasses.replace(
-        planned(january_copy), evidence={"candidate": "0" * 64, "as_of": "2024-01-31"}
-    )
+    other = planned(january_copy).model_copy(update={"candidate": "0" * 64})
     with pytest.raises(IntegrityError, match="Version 1 is not what its decision was about"):
         publish(january_copy, other)

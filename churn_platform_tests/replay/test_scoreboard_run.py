@@ -8,8 +8,8 @@ import yaml
 
 from churn_platform.base.errors import UsageError
 from churn_platform.evaluation.comparison import paired_auc_difference
-from churn_platform.ingestion.snapshot import feature_frame
 from churn_platform.lake.lake import instant
+from churn_platform.lake.tables import feature_frame
 from churn_platform.promotion.promoting import released
 from churn_platform.replay.scoreboard_run import IN_AUC, IN_COSTS, scoreboard
 from churn_platform_tests.small_business import (

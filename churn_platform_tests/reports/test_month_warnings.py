@@ -4,11 +4,9 @@ import pytest
 import yaml
 
 from bento.told import Told
-from churn_platform.alerting.alerting import items
 from churn_platform.base.files import read_json, write_json
-from churn_platform.cli.show import show_status
+from churn_platform.cli.status import show_status
 from churn_platform.features.training_data import load_training_dataset
-from churn_platform.ingestion.publish import publish_drop
 from churn_platform.lake.window import LabelCount
 from churn_platform.loop.training_requests import record_refused_training
 from churn_platform.monitoring.monitoring import evaluate_versions
@@ -79,7 +77,7 @@ def test_alerts_status_terminal_and_server_show_the_same_warnings(home, capsys):
 
     before = home.ledger.head().sequence
     record_warnings(home, FEBRUARY)
-    told = [item.message for item in items(home, before, []) if item.message is not None]
+    told = [item.message for item in home.alerts.items(before, []) if item.message is not None]
     assert [message.title for message in told] == ["gym: warnings of 2024-02-29"]
     found = status(open_home(home.folder))["warnings"]
     assert codes(found) == {"LABELS_UNLIKE_BEFORE"}
@@ -103,7 +101,7 @@ def test_drift_that_no_candidate_can_answer_is_a_warning(home):
     assert "No labels have matured since the decision on 2024-02-29" in unanswered.sentence
     assert "UNKNOWN_CATEGORY_SHARE" in {warning.code for warning in found}
     subject = {"actor": "tester", "subject": "2024-02-29", "reason": "Drift."}
-    home.ledger.append(act="retraining requested", **subject)
+    home.ledger.write(act="retraining requested", **subject)
     assert "DRIFT_WITHOUT_LABELS" not in {warning.code for warning in warnings_of(home, FEBRUARY)}
 
 
@@ -118,7 +116,7 @@ def test_drift_is_a_warning_where_the_training_that_should_answer_it_was_refused
         "result": {"columns": []},
     }
     change_record(home, "drift_report", **alarmed)
-    home.ledger.append(act="retraining requested", **subject)
+    home.ledger.write(act="retraining requested", **subject)
     dataset = load_training_dataset(home, FEBRUARY)
     record_refused_training(home, FEBRUARY, dataset, "The training rows hold 5 churners.")
     (unanswered,) = [
@@ -157,7 +155,7 @@ def test_labels_of_some_customers_are_counted(home):
     leavers = month_tables(FEBRUARY)["leavers"].head(1200)
     leavers.loc[800:, "member"] = [f"stranger {number}" for number in range(400)]
     deliver(home, FEBRUARY, {"leavers": leavers})
-    publish_drop(home, FEBRUARY)
+    home.ingestion.publish(FEBRUARY)
     assert home.lake.label_count(FEBRUARY) == LabelCount(800, 1500)
     (partial,) = [
         warning for warning in warnings_of(home, FEBRUARY) if warning.code == "LABELS_PARTIAL"

@@ -6,7 +6,6 @@ import pytest
 import yaml
 
 from churn_platform.base.errors import ContractError, IntegrityError, UsageError
-from churn_platform.ingestion.publish import publish_drop
 from churn_platform.promotion.approving import approve, reject
 from churn_platform.promotion.promoting import production_candidate
 from churn_platform.promotion.rolling_back import roll_back
@@ -228,7 +227,7 @@ def test_the_newest_month_s_rows_put_aside_are_said_with_their_page(tmp_path):
         tables = {name: table.astype(object) for name, table in month_tables(month, 200).items()}
         tables["visits"].loc[3, "hours"] = hours
         deliver(home, month, tables)
-        publish_drop(home, month)
+        home.ingestion.publish(month)
     assert status(home)["quarantine"] is None
     found = quarantine(home, JANUARY)
     assert (found["as_of"], found["sentence"]) == ("2024-01-31", "1 row quarantined: visits 1.")

@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 
 from churn_platform.base.files import sha256_file
-from churn_platform.ingestion.publish import publish_drop
 from churn_platform.loop.progress import Progress
 from churn_platform.promotion.promoting import production_candidate
 from churn_platform.reports.month_warnings import warnings_of
@@ -156,7 +155,7 @@ def test_late_labels_leave_the_list_of_an_older_month_as_it_was_and_other_featur
     tables = month_tables(JANUARY)
     tables["leavers"]["has_left"] = ~tables["leavers"]["has_left"]
     deliver(home, JANUARY, tables)
-    publish_drop(home, JANUARY)
+    home.ingestion.publish(JANUARY)
     scored, record = score_month(home, JANUARY), home.records.read("scores", JANUARY)
     assert (scored.version, scored.customers, len(scored.listed)) == (1, CUSTOMERS, 20)
     assert record["snapshot"] == Progress(home).made_from(JANUARY)["snapshot"], (
@@ -166,7 +165,7 @@ def test_late_labels_leave_the_list_of_an_older_month_as_it_was_and_other_featur
 
     tables["visits"]["hours"] = 1.0
     deliver(home, JANUARY, tables)
-    publish_drop(home, JANUARY)
+    home.ingestion.publish(JANUARY)
     assert score_month(open_home(home.folder), JANUARY).version == 2
 
 
@@ -190,7 +189,7 @@ def test_a_customer_in_one_table_alone_is_scored_too(january_copy):
     tables = month_tables(JANUARY, 40)
     tables["members"], tables["visits"] = tables["members"].iloc[1:], tables["visits"].iloc[:-1]
     deliver(january_copy, JANUARY, tables)
-    publish_drop(january_copy, JANUARY)
+    january_copy.ingestion.publish(JANUARY)
     scored = score_month(january_copy, JANUARY)
     assert scored.customers == 40
     listed = len(tables["leavers"]) - int(tables["leavers"]["has_left"].sum())
@@ -207,7 +206,7 @@ def without_labels(as_of):
 def test_labels_of_the_newest_month_take_its_leavers_off_the_list_when_they_come(january_copy):
     home = january_copy
     deliver(home, FEBRUARY, without_labels(FEBRUARY))
-    publish_drop(home, FEBRUARY)
+    home.ingestion.publish(FEBRUARY)
     before, older = (
         score_month(home, FEBRUARY),
         (home.reports / "2024-01-31" / "at_risk.csv").read_bytes(),
@@ -218,7 +217,7 @@ def test_labels_of_the_newest_month_take_its_leavers_off_the_list_when_they_come
         has_left=[True, True, False]
     )
     deliver(home, FEBRUARY, without_labels(FEBRUARY) | {"leavers": some})
-    publish_drop(home, FEBRUARY)
+    home.ingestion.publish(FEBRUARY)
     after = score_month(home, FEBRUARY)
     gone = set(some.loc[some["has_left"], "member"])
     assert (after.already_left, after.list_note, after.customers) == (2, None, before.customers)
@@ -259,7 +258,7 @@ def test_where_all_have_left_the_list_is_empty_and_says_so(january_copy):
     tables = month_tables(FEBRUARY, 30)
     tables["leavers"]["has_left"] = True
     deliver(january_copy, FEBRUARY, tables)
-    publish_drop(january_copy, FEBRUARY)
+    january_copy.ingestion.publish(FEBRUARY)
     scored = score_month(january_copy, FEBRUARY)
     assert (scored.customers, scored.already_left, scored.contacts, len(scored.listed)) == (
         30,

@@ -7,7 +7,8 @@ import pandas as pd
 
 from churn_platform.contract.model import Contract
 from churn_platform.features.training_dataset import AS_OF, LABEL, TrainingDataset
-from churn_platform.ingestion.snapshot import conform, feature_frame
+from churn_platform.ingestion.rules import conform
+from churn_platform.lake.tables import feature_frame
 from churn_platform.loop.retraining import Verdict
 from churn_platform.promotion.decision import Decision
 from churn_platform.replay.history import History, Month

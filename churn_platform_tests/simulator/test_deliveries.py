@@ -9,7 +9,7 @@ import pytest
 
 from churn_platform.base.digests import canonical_json
 from churn_platform.contract.reading import default_contract_path, read_contract
-from churn_platform.ingestion.snapshot import conform, missing_tables
+from churn_platform.ingestion.rules import conform, missing_tables
 from churn_platform.simulator.months import deliver, simulate, truth_json
 from churn_platform.simulator.scenarios import SCENARIOS
 

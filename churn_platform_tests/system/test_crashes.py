@@ -16,9 +16,8 @@ import pytest
 
 from churn_platform.base.errors import UsageError
 from churn_platform.features.training_data import load_training_dataset
-from churn_platform.ingestion.publish import take_in
 from churn_platform.lake.records import KINDS
-from churn_platform.ledger.production_changes import DONE, open_intent, version_of
+from churn_platform.ledger.acts import version_of
 from churn_platform.loop.progress import Progress
 from churn_platform.maintenance.backup import back_up, copy_checked, opened, restore
 from churn_platform.maintenance.erasing import forget
@@ -75,9 +74,10 @@ def story(home: Services) -> dict[str, Any]:
     """What a home has come to, without what a kill may leave behind: version numbers, times, recoveries."""
     sound(home)
     pointer, receipts = home.releases.pointer(), home.ledger.receipts()
-    moved = [receipt for receipt in receipts if receipt.act in DONE]
+    state = home.ledger.state()
+    moved = state.changes
     assert home.registry.alias(PRODUCTION) == pointer.version == version_of(moved[-1].after)
-    assert open_intent(receipts) is None
+    assert state.open_intent is None
     assert Progress(home).next_step() is None
     for version in home.releases.versions():
         home.releases.verify(version)
@@ -214,7 +214,7 @@ def commands(january, tmp_path_factory):
         stages[name] = copied(stages[before], folder / name)
         act(open_home(stages[name].folder))
 
-    stage("monthly", "ingest", lambda home: take_in(home, folder / "february", FEBRUARY))
+    stage("monthly", "ingest", lambda home: home.ingestion.accept(folder / "february", FEBRUARY))
     stage("train", "monthly", lambda home: monthly(home, FEBRUARY))
     stage("decide", "train", lambda home: train(home, FEBRUARY))
     stage("promote", "decide", lambda home: decide_candidate(home, FEBRUARY, "performance"))
@@ -239,8 +239,8 @@ def commands(january, tmp_path_factory):
     made["ingest"] = Command(
         "ingest",
         stages["ingest"],
-        lambda h: take_in(h, folder / "february", FEBRUARY),
-        lambda h: (take_in(h, folder / "february", FEBRUARY), run(h)),
+        lambda h: h.ingestion.accept(folder / "february", FEBRUARY),
+        lambda h: (h.ingestion.accept(folder / "february", FEBRUARY), run(h)),
     )
     made["backup"] = Command("backup", stages["backup"], backed_up, backed_up_again)
     made["repair"] = Command(

@@ -133,7 +133,7 @@ def test_batch_scores_explanation_release_and_mlflow_give_the_same_probability(
 ):
     import mlflow.pyfunc
 
-    from churn_platform.ingestion.snapshot import feature_frame
+    from churn_platform.lake.tables import feature_frame
     from churn_platform.promotion.promoting import released
     from churn_platform.reports.status import explain
     from churn_platform.training.model import model_input
@@ -229,7 +229,6 @@ def test_an_incumbent_scored_on_rows_it_was_trained_on_is_not_applicable_never_a
 
 
 def test_a_correction_is_kept_beside_what_was_known(february_home: Services, tmp_path: Path):
-    from churn_platform.ingestion.publish import take_in
 
     home = copy_home(february_home, tmp_path / "home")
     corrected = tmp_path / "corrected"
@@ -237,7 +236,7 @@ def test_a_correction_is_kept_beside_what_was_known(february_home: Services, tmp
     table = pd.read_csv(home.drops / "2024-02-29" / "payments_agg_90d.csv")
     table["failed_payments_90d"] = 3
     table.to_csv(corrected / "payments_agg_90d.csv", index=False)
-    take_in(home, corrected, FEBRUARY)
+    home.ingestion.accept(corrected, FEBRUARY)
     assert run_all(home) == [("monthly", "2024-02-29")]
     deliveries = home.lake.deliveries(FEBRUARY)
     assert [d["kind"] for d in deliveries] == ["first", "correction"]

@@ -16,7 +16,6 @@ from pathlib import Path
 import pytest
 
 from churn_platform.base.errors import DropRefused, IntegrityError
-from churn_platform.ingestion.publish import publish_drop
 from churn_platform.maintenance.repair import repair
 from churn_platform.promotion.deciding import carry_out
 from churn_platform.promotion.promoting import production_candidate, recover
@@ -114,13 +113,13 @@ def test_a_lake_that_may_not_be_written_is_named_and_nothing_was_published(janua
             os.setgid(65534)
             os.setuid(65534)
             with pytest.raises(PermissionError) as refused:
-                publish_drop(open_home(home.folder), FEBRUARY)
+                open_home(home.folder).ingestion.publish(FEBRUARY)
             os._exit(7 if str(home.folder) in str(refused.value.filename) else 8)
 
         assert ended(forked(stranger, log)) == 7, log.read_text()
         serving(home, 1)
         assert home.lake.months() == [JANUARY]
-        assert publish_drop(home, FEBRUARY).kind == "first"
+        assert home.ingestion.publish(FEBRUARY).kind == "first"
 
 
 def test_a_clock_set_back_refuses_months_ahead_of_it_and_changes_nothing(january_copy):
@@ -128,9 +127,9 @@ def test_a_clock_set_back_refuses_months_ahead_of_it_and_changes_nothing(january
     deliver(home, FEBRUARY)
     back = open_home(home.folder, lambda: dt.datetime(2023, 6, 1, tzinfo=dt.UTC))
     with pytest.raises(DropRefused, match="is more than one month ahead"):
-        publish_drop(back, FEBRUARY)
+        back.ingestion.publish(FEBRUARY)
     serving(home, 1)
-    assert publish_drop(open_home(home.folder), FEBRUARY).kind == "first"
+    assert open_home(home.folder).ingestion.publish(FEBRUARY).kind == "first"
 
 
 def test_a_promotion_under_a_clock_set_back_is_in_the_ledger_in_its_order(february_decided_copy):

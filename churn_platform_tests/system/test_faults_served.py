@@ -18,8 +18,7 @@ import httpx
 import pytest
 
 from churn_platform.base.errors import DropRefused, IntegrityError
-from churn_platform.ingestion.publish import publish_drop
-from churn_platform.ledger.production_changes import Move
+from churn_platform.ledger.version_acts import PromotionIntent
 from churn_platform.promotion.deciding import carry_out
 from churn_platform.promotion.publishing import publish
 from churn_platform_tests.servers import BODY, Running
@@ -140,7 +139,7 @@ def test_while_the_lake_may_not_be_written(server, asked, tmp_path):
         os.setgid(65534)
         os.setuid(65534)
         with pytest.raises(PermissionError):
-            publish_drop(open_home(server.home.folder), FEBRUARY)
+            open_home(server.home.folder).ingestion.publish(FEBRUARY)
 
     assert ended(forked(stranger, tmp_path / "log")) == 0, (tmp_path / "log").read_text()
     asked.more()
@@ -171,11 +170,15 @@ def test_while_one_bit_of_the_new_release_is_flipped(server, asked):
     shown = {
         name: pointer[name] for name in ("previous_version", "as_of", "activate_at", "ledger_head")
     }
-    evidence = {"candidate": home.registry.load(2).digest}
-    publish(
-        home,
-        Move("promotion", 2, 1, "tester", "Published, and then a bit of it is flipped.", evidence),
+    planned = PromotionIntent(
+        version=2,
+        before=1,
+        reason="Published, and then a bit of it is flipped.",
+        decision="d",
+        candidate=home.registry.load(2).digest,
+        as_of="2024-02-29",
     )
+    publish(home, planned)
     flip(home.releases.folder / "2" / "model.skops")
     home.releases.repoint({**shown, "version": 2, "previous_version": 1})
     told(server, "release 2 was changed: model.skops")
@@ -188,7 +191,7 @@ def test_while_the_clock_is_set_back(server, asked):
     back = open_home(server.home.folder, lambda: dt.datetime(2023, 6, 1, tzinfo=dt.UTC))
     deliver(back, FEBRUARY)
     with pytest.raises(DropRefused, match="is more than one month ahead"):
-        publish_drop(back, FEBRUARY)
+        back.ingestion.publish(FEBRUARY)
     asked.more()
 
 

@@ -7,7 +7,6 @@ import sys
 
 import pytest
 
-from churn_platform.ingestion.publish import publish_drop
 from churn_platform.loop.progress import Progress
 from churn_platform.monitoring.monitoring import report_drift
 from churn_platform.monitoring.stand_down import PerformanceRecords
@@ -149,7 +148,7 @@ def test_half_a_year_in_which_nobody_comes_or_goes_raises_no_alarm_from_the_age(
     months = biz.business(months=("2024-01-31", "2024-02-29", "2024-07-31"))
     biz.write(tmp_path / "months" / "2024-07-31", months["2024-07-31"])
     deliver(home, tmp_path / "months" / "2024-07-31")
-    publish_drop(home, july)
+    home.ingestion.publish(july)
     outcome = report_drift(home, july)
     [age] = [column for column in outcome.result.columns if column.column == "months_since_joined"]
     assert (age.drifted, round(age.value, 6)) == (False, 0.0)

@@ -75,7 +75,7 @@ def test_a_correction_is_in_the_ledger_and_in_the_scores_and_rewrites_no_trainin
     [receipt] = home.ledger.receipts("drop corrected")
     assert receipt.subject == MARCH
     assert any("Correction delivery of " in said for said in row(found, MARCH)["deliveries"])
-    from churn_platform.ingestion.snapshot import feature_frame
+    from churn_platform.lake.tables import feature_frame
 
     key = home.contract.entity.column
     trained = home.records.frame("training_dataset", march)

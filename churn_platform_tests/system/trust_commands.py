@@ -7,7 +7,6 @@ from collections import Counter as Tally
 from dataclasses import replace
 from pathlib import Path
 
-from churn_platform.ingestion.publish import take_in
 from churn_platform.maintenance.backup import back_up, restore
 from churn_platform.maintenance.erasing import finish, forget
 from churn_platform.maintenance.repair import repair
@@ -47,7 +46,8 @@ class Business(Driver):
         """`churn ingest` of a sound month."""
         source = self._source(month, content)
         end = self.do(
-            Command("ingest", lambda home: take_in(home, source, month), 26, unchanged), death
+            Command("ingest", lambda home: home.ingestion.accept(source, month), 26, unchanged),
+            death,
         )
         name, drop = str(month), self.course.home / "drops" / str(month)
         self.course.returned = True
@@ -61,7 +61,10 @@ class Business(Driver):
         source = self._source(month, None)
         self.do(
             Command(
-                "ingest", lambda home: take_in(home, source, month), 26, lambda _trust, _facts: None
+                "ingest",
+                lambda home: home.ingestion.accept(source, month),
+                26,
+                lambda _trust, _facts: None,
             )
         )
 

@@ -11,7 +11,6 @@ from typing import Any
 
 from churn_platform.audit.verifying import summary, verify_home
 from churn_platform.base.digests import digest_of
-from churn_platform.ingestion.publish import publish_drop
 from churn_platform.promotion.deciding import carry_out
 from churn_platform.scoring.scoring import score_month
 from churn_platform.services import Services
@@ -35,7 +34,7 @@ def whole_life(february_decided: Services, folder: Path) -> Services:
     tables["visits"]["hours"] = tables["visits"]["hours"] + 1.0
     tables["visits"].loc[3, "hours"] = -5.0
     deliver(home, JANUARY, tables)
-    publish_drop(open_home(folder), JANUARY)
+    open_home(folder).ingestion.publish(JANUARY)
     return open_home(folder)
 
 

@@ -106,23 +106,30 @@ def online_address(text: str, password: str = "") -> OnlineAddress:
         port = parts.port
     except ValueError:  # whose words may hold a part of a password
         raise UsageError(
-            f"CHURN_ONLINE_STORE cannot be read as an address: give {EXAMPLES}."
+            f"CHURN_ONLINE_STORE cannot be read as an address: give {EXAMPLES}.",
+            code="SETTING_INVALID",
         ) from None
     if parts.password is not None:
         raise UsageError(
-            "CHURN_ONLINE_STORE holds a password: put it into CHURN_ONLINE_PASSWORD instead."
+            "CHURN_ONLINE_STORE holds a password: put it into CHURN_ONLINE_PASSWORD instead.",
+            code="SETTING_INVALID",
         )
     options = dict(parse_qsl(parts.query))
     host = options.get("host", parts.hostname or "")
     if kind is None or not host or set(options) - OPTIONS[kind]:
-        raise UsageError(f"CHURN_ONLINE_STORE is not a store address: give {EXAMPLES}.")
+        raise UsageError(
+            f"CHURN_ONLINE_STORE is not a store address: give {EXAMPLES}.", code="SETTING_INVALID"
+        )
     database = unquote(parts.path.strip("/"))
     user = unquote(parts.username or "")
     database = database or ("0" if kind == "redis" else "")
     if (kind == "redis" and not database.isdecimal()) or (
         kind == "postgres" and not (database and user)
     ):
-        raise UsageError(f"CHURN_ONLINE_STORE names no database or no user: give {EXAMPLES}.")
+        raise UsageError(
+            f"CHURN_ONLINE_STORE names no database or no user: give {EXAMPLES}.",
+            code="SETTING_INVALID",
+        )
     return OnlineAddress(
         kind, text, host, port or PORTS[kind], database, user, password, parts.scheme == "rediss",
         options.get("sslmode", "prefer"),
@@ -197,7 +204,8 @@ class PostgresAddress:
             import psycopg
         except ModuleNotFoundError as error:
             raise UsageError(
-                f"{error.name} is not installed: install churn-platform[postgres]."
+                f"{error.name} is not installed: install churn-platform[postgres].",
+                code="PACKAGE_MISSING",
             ) from None
         try:
             psycopg.connect(**self.connection()).close()
@@ -224,7 +232,9 @@ def postgres_address(
     if not text:
         return None
     if PASSWORD.match(text):
-        raise UsageError(f"{setting} holds a password: put it into {variable} instead.")
+        raise UsageError(
+            f"{setting} holds a password: put it into {variable} instead.", code="SETTING_INVALID"
+        )
     try:
         where = online_address(text, password)
     except UsageError:
@@ -232,6 +242,7 @@ def postgres_address(
     if where.kind != "postgres":
         raise UsageError(
             f"{setting} is not a database address: give {EXAMPLE}, or nothing to keep it in the"
-            " home."
+            " home.",
+            code="SETTING_INVALID",
         )
     return PostgresAddress(where, variable)

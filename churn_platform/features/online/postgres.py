@@ -19,7 +19,9 @@ from churn_platform.features.online.values import Key, decoded, entity_key
 try:
     import psycopg
 except ModuleNotFoundError as error:
-    raise UsageError(f"{error.name} is not installed: install churn-platform[postgres].") from None
+    raise UsageError(
+        f"{error.name} is not installed: install churn-platform[postgres].", code="PACKAGE_MISSING"
+    ) from None
 
 CONNECT_SECONDS = 2
 READ_SECONDS = 2.0

@@ -27,7 +27,9 @@ from churn_platform.features.online.values import (
 try:
     import hiredis
 except ModuleNotFoundError as error:
-    raise UsageError(f"{error.name} is not installed: install churn-platform[redis].") from None
+    raise UsageError(
+        f"{error.name} is not installed: install churn-platform[redis].", code="PACKAGE_MISSING"
+    ) from None
 
 CONNECT_SECONDS = 1.0
 READ_SECONDS = 1.0

@@ -173,7 +173,9 @@ def write_redis(address: OnlineAddress, project: str, month: Iterator[Batch]) ->
     try:
         from churn_platform.features.online.redis import RedisConnection
     except ModuleNotFoundError as error:
-        raise UsageError(f"{error.name} is not installed: install churn-platform[redis].") from None
+        raise UsageError(
+            f"{error.name} is not installed: install churn-platform[redis].", code="PACKAGE_MISSING"
+        ) from None
 
     async def write() -> None:
         connection = RedisConnection(address, WRITE_SECONDS)
@@ -229,7 +231,8 @@ def write_postgres(address: OnlineAddress, project: str, month: Iterator[Batch])
         import psycopg
     except ModuleNotFoundError as error:
         raise UsageError(
-            f"{error.name} is not installed: install churn-platform[postgres]."
+            f"{error.name} is not installed: install churn-platform[postgres].",
+            code="PACKAGE_MISSING",
         ) from None
     try:
         with psycopg.connect(**address.postgres(), connect_timeout=WRITE_SECONDS) as store:

@@ -228,9 +228,8 @@ def test_a_correction_of_the_month_arrives(stored):
 
 
 def monthly_features(home, as_of):
-    from churn_platform.ingestion.publish import publish_drop
 
-    publish_drop(home, as_of)
+    home.ingestion.publish(as_of)
     assert home.feature_store.materialize(home.lake.view(home.now(), as_at_scoring=False), as_of)
 
 

@@ -1,4 +1,4 @@
-"""The commands that look back: replay and scoreboard."""
+"""The commands replay and scoreboard."""
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from churn_platform.cli.base import HomeOption, JsonOption, make_console, open_home, print_json
+from churn_platform.cli.base import (
+    HomeOption,
+    JsonOption,
+    figure,
+    make_console,
+    open_home,
+    print_json,
+    table,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -16,21 +24,21 @@ if TYPE_CHECKING:
 
 PolicyOption = Annotated[
     list[Path] | None,
-    typer.Option("--policy", help="YAML with a `policy:` section; repeat for several."),
+    typer.Option(
+        "--policy", help="Also replay the `policy:` section of this YAML file; repeatable."
+    ),
 ]
 
 
 def replay(
     policy: PolicyOption = None,
     plot: Annotated[
-        Path | None, typer.Option(help="Write a picture here: .png, or .html with the table.")
+        Path | None, typer.Option(help="Write a plot to this .png, or to .html with the table.")
     ] = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """What the loop would have decided in every past month: this policy, never, always, and
-    those of --policy.
-    """
+    """Compare what several policies would have decided in every past month."""
     from churn_platform.replay.replay_plot import check_target, write_plot
     from churn_platform.replay.replaying import replay_home
 
@@ -53,19 +61,17 @@ def replay(
     console = make_console()
     show_replay(console, replays)
     if plot is not None:
-        console.print(f"Picture: {plot}", soft_wrap=True)
+        console.print(f"Plot: {plot}", soft_wrap=True)
 
 
 def show_replay(console: "Console", replays: Sequence["Replay"]) -> None:
-    """A row a policy, then a row a month."""
-    from churn_platform.cli.show import figure, table
-
+    """One row per policy, then one row per month."""
     numbers = (
         "mean AUC",
         "candidates",
         "promotions",
-        "needless",
-        "missed",
+        "false promotions",
+        "missed promotions",
         "right",
         "wrong",
         "open",
@@ -96,9 +102,8 @@ def show_replay(console: "Console", replays: Sequence["Replay"]) -> None:
         )
     console.print(months)
     console.print(
-        "[dim]+ a candidate was promoted, - one was refused, judged by labels that matured"
-        " later: needless promotions were not better, missed candidates were; open: too early"
-        " to tell.[/]",
+        "[dim]+ a candidate was promoted, - one was refused. Judged by later labels: a false"
+        " promotion was not better, a missed one was. Open: too early to judge.[/]",
         soft_wrap=True,
     )
 
@@ -108,19 +113,19 @@ def _did(decision: str | None) -> str:
 
 
 def scoreboard(home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """Was the gate right? Each past decision by what labels that matured later say of both
-    versions.
-    """
+    """Judge every past decision by the labels that matured later."""
     from churn_platform.replay.scoreboard_run import scoreboard as answers
 
     found = answers(open_home(home))
-    print_json(found) if as_json else show_scoreboard(make_console(), found)
+    if as_json:
+        print_json(found)
+    else:
+        show_scoreboard(make_console(), found)
 
 
 def show_scoreboard(console: "Console", found: Mapping[str, Any]) -> None:
-    """A row a decision, then totals."""
-    from churn_platform.cli.people import STATES
-    from churn_platform.cli.show import figure, table
+    """One row per decision, then totals."""
+    from churn_platform.cli.status import STATES
 
     numbers = ("candidate", "incumbent", "difference", "gained")
     made = table(
@@ -129,7 +134,7 @@ def show_scoreboard(console: "Console", found: Mapping[str, Any]) -> None:
         "decision",
         "gate",
         *numbers,
-        "what later months say",
+        "later months",
         numbers=numbers,
     )
     says = {"right": "[green]right[/]", "wrong": "[red]wrong[/]", "open": "[dim]open[/]"}
@@ -142,7 +147,7 @@ def show_scoreboard(console: "Console", found: Mapping[str, Any]) -> None:
     sums = found["totals"]
     console.print(
         f"{sums['decisions']} decisions: {sums['right']} right, {sums['wrong']} wrong"
-        f" ({sums['needless']} needless promotions, {sums['missed']} better candidates missed),"
+        f" ({sums['needless']} false promotions, {sums['missed']} missed promotions),"
         f" {sums['open']} open. Following them gained {sums['gained']:+,.4g} {found['gained']},"
         " compared with the opposite of each.",
         soft_wrap=True,

@@ -1,27 +1,25 @@
-"""Sends one message to one receiver, through Apprise."""
+"""Sends one message to one alert channel, through Apprise."""
 
 import contextlib
 import logging
 import re
 from collections.abc import Iterator, Sequence
 
-from churn_platform.alerting.alerts import Message
+from churn_platform.alerting.messages import Message
 
 SECONDS = 10.0
-"""How long one receiver may take; the loop waits for it."""
+"""How long one channel may take; the loop waits for it."""
 LOGGERS = ("apprise", "urllib3", "requests_oauthlib")
 """At level DEBUG they write whole URLs."""
 
 
 def names(urls: Sequence[str]) -> dict[str, str]:
-    """A name for each URL that gives nothing of it away, "slack 1", -> the URL."""
+    """A name for each URL without its secrets, such as "slack 1" -> the URL."""
     return {f"{_scheme(url)} {place}": url for place, url in enumerate(urls, start=1)}
 
 
 def send(url: str, message: Message) -> str | None:
-    """Send a message; None when the receiver took it, else a few words why not, without the
-    URL's secrets.
-    """
+    """Send a message; None if it was accepted, else why not, without the URL's secrets."""
     import apprise
 
     asset = apprise.AppriseAsset(
@@ -42,12 +40,12 @@ def send(url: str, message: Message) -> str | None:
             if result:
                 return None
             return _why(result)
-        except Exception as error:  # noqa: BLE001 - over a hundred plugins: none of them may stop the loop
+        except Exception as error:  # noqa: BLE001 - none of over a hundred plugins may stop the loop
             return f"made Apprise fail ({type(error).__name__})"
 
 
 def _why(result: object) -> str:
-    """Apprise explains why in its logs alone."""
+    """Why Apprise failed; it says so only in its logs."""
     said = " ".join(
         str(line) for single in getattr(result, "_results", []) for line in single.logs()
     )
@@ -69,7 +67,7 @@ def _scheme(url: str) -> str:
 
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
-    """Keep Apprise's own log lines, and those of what it sends with, out of every log."""
+    """Keep the log lines of Apprise and its libraries out of every log."""
     loggers = [logging.getLogger(name) for name in LOGGERS]
     kept = [(logger, logger.propagate, logger.level) for logger in loggers]
     for logger in loggers:

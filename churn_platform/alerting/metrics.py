@@ -1,28 +1,107 @@
-"""A home as metrics: each part of it one source, read from its files."""
+"""A home as Prometheus metrics: each part of it is one source, read from its files."""
 
 import datetime as dt
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
-from churn_platform.alerting.alerting import Alerter
-from churn_platform.alerting.watching import DagsterState, Standing
-from churn_platform.audit.verifying import verify_home
+from churn_platform.alerting.alerts import Alerts
+from churn_platform.audit.findings import Finding
 from churn_platform.base.errors import StoreDown
 from churn_platform.base.files import read_json
-from churn_platform.lake.lake import instant
-from churn_platform.lake.records import Kind
+from churn_platform.contract.model import Contract
+from churn_platform.ingestion.month_warnings import RAISED, recorded
+from churn_platform.lake.lake import Lake, instant
+from churn_platform.lake.records import Kind, Records
 from churn_platform.lake.window import matured_months
+from churn_platform.ledger.receipts import DELIVERED, Receipt
+from churn_platform.ledger.store import LedgerStore
 from churn_platform.loop.progress import auc_interval
-from churn_platform.services import Services
+from churn_platform.training.releases import Releases
+
+DAEMON_SILENT_SECONDS = 180.0
+"""A daemon writes a heartbeat every 30 seconds; after this long without one it is dead."""
+ANSWERS = ("approval", "rejection", "approval lapsed", "promotion done")
+
+
+@dataclass
+class Standing:
+    """The state that follows from the receipts so far."""
+
+    receipts: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
+    """Act -> how many receipts."""
+    last: dict[str, dt.datetime] = field(default_factory=dict)
+    """Act -> the time of its newest receipt."""
+    waiting: str | None = None
+    """The version that waits for an approval; a newer request replaces an older one."""
+    waiting_since: dt.datetime | None = None
+    stands_down: str | None = None
+    """The version that stands down."""
+    month: str = ""
+    """The newest published month."""
+    warnings: dict[str, list[str]] = field(default_factory=dict)
+    """Month -> the codes of its warnings."""
+
+    def take(self, receipt: Receipt) -> None:
+        """Add one receipt, in the ledger's order."""
+        time = dt.datetime.fromisoformat(receipt.time)
+        self.receipts = receipt.sequence
+        self.counts[receipt.act] = self.counts.get(receipt.act, 0) + 1
+        self.last[receipt.act] = time
+        if receipt.act in DELIVERED:
+            self.month = max(self.month, receipt.subject)
+        elif receipt.act in RAISED:
+            self.warnings[receipt.subject] = [str(one["code"]) for one in recorded(receipt)]
+        elif receipt.act == "approval requested":
+            self.waiting = receipt.subject
+            self.waiting_since = time
+        elif receipt.act in ANSWERS and receipt.subject == self.waiting:
+            self.waiting = None
+            self.waiting_since = None
+        elif receipt.act == "stand-down began":
+            self.stands_down = receipt.subject
+        elif receipt.act == "stand-down ended":
+            self.stands_down = None
+
+
+@dataclass(frozen=True)
+class JobState:
+    """When a job's newest runs ended, in seconds since the epoch; None: never."""
+
+    success: float | None
+    failure: float | None
+
+
+@dataclass(frozen=True)
+class DagsterState:
+    """The last heartbeat of each daemon, in seconds since the epoch, and the state of each job."""
+
+    heartbeats: Mapping[str, float]
+    jobs: Mapping[str, JobState]
+
+    def daemon_alive(self, now: float) -> bool | None:
+        """Whether a daemon works on the home; None if there never was one."""
+        if not self.heartbeats:
+            return None
+        return now - max(self.heartbeats.values()) <= DAEMON_SILENT_SECONDS
+
+    @property
+    def last_sign(self) -> dt.datetime | None:
+        """The newest heartbeat; None if there never was one."""
+        newest = max(self.heartbeats.values(), default=None)
+        if newest is None:
+            return None
+        return dt.datetime.fromtimestamp(newest, dt.UTC)
 
 
 def daemon_metrics(state: DagsterState, now: float) -> Iterator[Metric]:
-    """Daemon and jobs, as Dagster's storage tells them."""
+    """Daemon and jobs."""
     yield gauge(
         "churn_daemon_up",
         "1 while a daemon works on the home.",
@@ -30,7 +109,7 @@ def daemon_metrics(state: DagsterState, now: float) -> Iterator[Metric]:
     )
     beats = GaugeMetricFamily(
         "churn_daemon_heartbeat_timestamp_seconds",
-        "The last sign of life of each daemon.",
+        "The last heartbeat of each daemon.",
         labels=["daemon"],
     )
     for daemon, beat in state.heartbeats.items():
@@ -54,18 +133,36 @@ def gauge(name: str, said: str, value: Any) -> Metric:  # noqa: ANN401 - whateve
 
 
 def stamp(name: str, said: str, when: dt.datetime) -> Metric:
-    """An instant, under a name with its unit."""
+    """A time, under a name with its unit."""
     return gauge(f"{name}_timestamp_seconds", said, when.timestamp())
 
 
 Source = Callable[[], Iterable[Metric]]
 
 
-class WatchedHome:
-    """The sources of one home, kept between scrapes: the ledger is read once and then followed."""
+class HomeMetrics:
+    """The sources of one home. Between scrapes only new receipts of the ledger are read."""
 
-    def __init__(self, home: Services) -> None:
-        self.home = home
+    def __init__(
+        self,
+        *,
+        now: Callable[[], dt.datetime],
+        contract: Contract,
+        lake: Lake,
+        records: Records,
+        releases: Releases,
+        ledger: LedgerStore,
+        alerts: Alerts,
+        verify_home: Callable[[], list[Finding]],
+    ) -> None:
+        self.now = now
+        self.contract = contract
+        self.lake = lake
+        self.records = records
+        self.releases = releases
+        self.receipts = ledger
+        self.alert_states = alerts
+        self.verify_home = verify_home
         self._standing = Standing()
         self._following = threading.Lock()
         self._verified: tuple[dt.datetime, str] | None = None
@@ -78,7 +175,7 @@ class WatchedHome:
             dagster: reads Dagster's storage.
         """
         return {
-            "daemon": lambda: daemon_metrics(dagster(), self.home.now().timestamp()),
+            "daemon": lambda: daemon_metrics(dagster(), self.now().timestamp()),
             "snapshot": self.snapshot,
             "production": self.production,
             "drift": self.drift,
@@ -90,16 +187,16 @@ class WatchedHome:
 
     def snapshot(self) -> Iterator[Metric]:
         """The newest published month."""
-        months = self.home.lake.months()
+        months = self.lake.months()
         yield gauge("churn_months", "Months published.", len(months))
         if months:
             aside = sum(
-                found["quarantined"] for found in self.home.lake.quarantines(months[-1]).values()
+                found["quarantined"] for found in self.lake.quarantines(months[-1]).values()
             )
             yield stamp(
                 "churn_snapshot_as_of", "The as_of of the newest snapshot.", instant(months[-1])
             )
-            age = (self.home.now() - instant(months[-1])).total_seconds()
+            age = (self.now() - instant(months[-1])).total_seconds()
             yield gauge(
                 "churn_snapshot_age_seconds",
                 "Time since the as_of of the newest snapshot.",
@@ -110,9 +207,9 @@ class WatchedHome:
                 "Quarantined rows of the newest snapshot.",
                 aside,
             )
-        labelled = (month for month in reversed(months) if self.home.lake.has_labels(month))
+        labelled = (month for month in reversed(months) if self.lake.has_labels(month))
         for month in labelled:
-            if matured_months([month], {month}, self.home.contract, months[-1]):
+            if matured_months([month], {month}, self.contract, months[-1]):
                 yield stamp(
                     "churn_labelled_as_of",
                     "The newest month whose labels have matured.",
@@ -122,8 +219,8 @@ class WatchedHome:
 
     def production(self) -> Iterator[Metric]:
         """The version in production and its age."""
-        pointer = self.home.releases.pointer()
-        manifest = self.home.releases.production()
+        pointer = self.releases.pointer()
+        manifest = self.releases.production()
         yield gauge(
             "churn_production_version",
             "Version in production; 0: none yet.",
@@ -139,7 +236,7 @@ class WatchedHome:
             "The month that the version in production was trained on.",
             trained,
         )
-        age = (self.home.now() - trained).total_seconds()
+        age = (self.now() - trained).total_seconds()
         yield gauge(
             "churn_production_age_seconds",
             "Time since the training month of the version in production.",
@@ -155,7 +252,7 @@ class WatchedHome:
         yield gauge("churn_promoted_auc_high", "Upper end of that AUC's 95% interval.", high)
 
     def drift(self) -> Iterator[Metric]:
-        """The newest drift report that compared with anything."""
+        """The newest drift report with a result."""
         month, record = self._newest(
             "drift_report", lambda record: record.get("result") is not None
         )
@@ -170,7 +267,7 @@ class WatchedHome:
         )
         yield gauge(
             "churn_drift_share_threshold",
-            "The share above which drift asks for a model.",
+            "The share above which drift requests a candidate.",
             result["share_threshold"],
         )
         yield gauge(
@@ -182,15 +279,15 @@ class WatchedHome:
 
     def performance(self) -> Iterator[Metric]:
         """The newest realised performance of the version in production."""
-        pointer = self.home.releases.pointer()
+        pointer = self.releases.pointer()
         if pointer is None:
             return
 
         def own(record: Mapping[str, Any]) -> list[dict[str, Any]]:
             return [
-                e
-                for e in record["evaluated"]
-                if e["version"] == pointer.version and e["metrics"] is not None
+                entry
+                for entry in record["evaluated"]
+                if entry["version"] == pointer.version and entry["metrics"] is not None
             ]
 
         _, record = self._newest("performance", lambda record: bool(own(record)))
@@ -211,7 +308,7 @@ class WatchedHome:
         yield gauge("churn_realised_auc_high", "Upper end of its 95% interval.", high)
 
     def ledger(self) -> Iterator[Metric]:
-        """What the receipts leave standing."""
+        """The ledger and the state that follows from it."""
         standing = self._followed()
         yield gauge("churn_ledger_receipts", "Receipts in the ledger.", standing.receipts)
         acts = CounterMetricFamily("churn_receipts", "Receipts by act.", labels=["act"])
@@ -246,7 +343,7 @@ class WatchedHome:
                 "When the newest decision was made.",
                 standing.last["decision"],
             )
-        for file in self.home.records.decision_files()[-1:]:
+        for file in self.records.decision_files()[-1:]:
             month = dt.date.fromisoformat(read_json(file)["as_of"])
             yield stamp(
                 "churn_decision_as_of",
@@ -255,11 +352,10 @@ class WatchedHome:
             )
 
     def verification(self) -> Iterator[Metric]:
-        """The newest verification that `verify` made; nothing before the first.
+        """The result of the newest `verify`; nothing before the first.
 
         Raises:
-            StoreDown: a part of it could not be looked at, and what could was valid: that is
-                neither.
+            StoreDown: a check could not run and the others found no fault.
         """
         if self._missed:
             raise StoreDown(self._missed)
@@ -268,51 +364,47 @@ class WatchedHome:
         when, fault = self._verified
         yield gauge(
             "churn_verify_sound",
-            "1 when all that `churn verify` checks held at the last verification.",
+            "1 when the last verification found no fault.",
             not fault,
         )
         yield stamp("churn_verify_last", "When they were last verified.", when)
 
     def verify(self) -> str:
-        """What `churn verify` checks.
+        """Run the checks of `churn verify`.
 
         Returns:
-            The first break, else what could not be looked at; empty where all holds.
+            The first fault, else the first check that could not run; empty if all passed.
         """
-        found = verify_home(self.home)
-        fault, missed = (
-            next((f.detail for f in found if f.state == state), "")
-            for state in ("broken", "unseen")
-        )
-        self._verified = (self.home.now(), fault)
+        found = self.verify_home()
+        fault = next((finding.detail for finding in found if finding.state == "broken"), "")
+        missed = next((finding.detail for finding in found if finding.state == "unseen"), "")
+        self._verified = (self.now(), fault)
         self._missed = "" if fault else missed
         return fault or missed
 
     def alerts(self) -> Iterator[Metric]:
-        """What waits for each receiver of alerts."""
+        """What was sent to each alert channel, and what waits for it."""
         unsent = GaugeMetricFamily(
-            "churn_alerts_unsent", "Alerts that wait for a receiver.", labels=["receiver"]
+            "churn_alerts_unsent", "Alerts that wait for a channel.", labels=["receiver"]
         )
         sent = CounterMetricFamily(
-            "churn_alerts_sent", "Alerts that a receiver took.", labels=["receiver"]
+            "churn_alerts_sent", "Alerts that a channel accepted.", labels=["receiver"]
         )
         lost = CounterMetricFamily(
-            "churn_alerts_lost", "Alerts given up for a receiver.", labels=["receiver"]
+            "churn_alerts_lost", "Alerts given up for a channel.", labels=["receiver"]
         )
-        for receiver in Alerter(self.home).waiting():
+        for receiver in self.alert_states.waiting():
             for family, name in ((unsent, "unsent"), (sent, "sent"), (lost, "lost")):
                 family.add_metric([receiver["receiver"]], receiver[name])
         yield from (unsent, sent, lost)
 
     def _followed(self) -> Standing:
-        """The standing with the receipts that were added since the last scrape."""
+        """The state with the receipts that were added since the last scrape."""
         with self._following:
-            head = self.home.ledger.head()
-            if (
-                0 if head is None else head.sequence
-            ) < self._standing.receipts:  # put back from a backup
+            head = self.receipts.head()
+            if head is None or head.sequence < self._standing.receipts:  # restored from a backup
                 self._standing = Standing()
-            for receipt in self.home.ledger.since(self._standing.receipts):
+            for receipt in self.receipts.since(self._standing.receipts):
                 self._standing.take(receipt)
             return self._standing
 
@@ -321,9 +413,9 @@ class WatchedHome:
         kind: Kind,
         wanted: Callable[[dict[str, Any]], bool],
     ) -> tuple[dt.date | None, dict[str, Any] | None]:
-        """The newest record of a kind that is wanted, and its month."""
-        for month in reversed(self.home.records.months(kind)):
-            record = self.home.records.read(kind, month)
+        """The newest record of a kind that meets a condition, and its month."""
+        for month in reversed(self.records.months(kind)):
+            record = self.records.read(kind, month)
             if record is not None and wanted(record):
                 return month, record
         return None, None

@@ -4,10 +4,18 @@ import datetime as dt
 import shutil
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from churn_platform.alerting.watched_home import WatchedHome, daemon_metrics
-from churn_platform.alerting.watching import DagsterState, JobState
+from churn_platform.alerting.metrics import (
+    DAEMON_SILENT_SECONDS,
+    DagsterState,
+    JobState,
+    Standing,
+    daemon_metrics,
+)
 from churn_platform.lake.lake import instant
+from churn_platform.ledger import receipts as ledger
 from churn_platform.reports.month_warnings import record_warnings
 from churn_platform_tests.small_business import (
     FEBRUARY,
@@ -19,6 +27,8 @@ from churn_platform_tests.small_business import (
     open_home,
 )
 
+START = dt.datetime(2024, 2, 1, tzinfo=dt.UTC)
+
 
 def values(metrics):
     """(name, label) -> value of every sample; without a label the name alone."""
@@ -27,7 +37,7 @@ def values(metrics):
 
 
 def test_an_empty_home_has_no_month_no_version_and_no_receipt(tmp_path):
-    watched = WatchedHome(make_home(tmp_path / "home"))
+    watched = make_home(tmp_path / "home").metrics
     assert values(watched.snapshot()) == {"churn_months": 0}
     assert values(watched.production()) == {"churn_production_version": 0}
     assert (
@@ -43,7 +53,7 @@ def test_an_empty_home_has_no_month_no_version_and_no_receipt(tmp_path):
 
 def test_a_new_month_is_the_newest_snapshot_with_its_age_and_rows_put_aside(january_copy):
     now = dt.datetime(2024, 3, 10, tzinfo=dt.UTC)
-    watched = WatchedHome(open_home(january_copy.folder, lambda: now))
+    watched = open_home(january_copy.folder, lambda: now).metrics
     assert (
         values(watched.snapshot())["churn_snapshot_as_of_timestamp_seconds"]
         == instant(JANUARY).timestamp()
@@ -67,7 +77,7 @@ def test_the_newest_matured_month_and_that_of_the_newest_decision_lag_behind_a_m
     del tables["leavers"]
     deliver(january_copy, FEBRUARY, tables)
     monthly(january_copy, FEBRUARY)
-    watched = WatchedHome(january_copy)
+    watched = january_copy.metrics
     assert (
         values(watched.snapshot())["churn_labelled_as_of_timestamp_seconds"]
         == instant(JANUARY).timestamp()
@@ -79,7 +89,7 @@ def test_the_newest_matured_month_and_that_of_the_newest_decision_lag_behind_a_m
 
 
 def test_production_has_its_version_its_age_and_its_auc_at_the_decision(january):
-    found = values(WatchedHome(january).production())
+    found = values(january.metrics.production())
     manifest, pointer = january.releases.production(), january.releases.pointer()
     assert found["churn_production_version"] == 1
     assert found["churn_promoted_auc"] == manifest.metrics["auc"]
@@ -94,7 +104,7 @@ def test_production_has_its_version_its_age_and_its_auc_at_the_decision(january)
 
 
 def test_realised_performance_is_that_of_the_version_in_production(february_decided):
-    found = values(WatchedHome(february_decided).performance())
+    found = values(february_decided.metrics.performance())
     [entry] = [
         e
         for e in february_decided.records.read("performance", FEBRUARY)["evaluated"]
@@ -108,7 +118,7 @@ def test_realised_performance_is_that_of_the_version_in_production(february_deci
 
 
 def test_drift_is_that_of_the_newest_report_that_compared(january_copy):
-    watched = WatchedHome(january_copy)
+    watched = january_copy.metrics
     assert values(watched.drift()) == {}
     result = {"share": 0.25, "share_threshold": 0.05, "target_drift": 0.1, "prediction_drift": None}
     january_copy.records.write(
@@ -129,29 +139,29 @@ def test_the_drift_record_of_the_loop_has_the_fields_that_are_read(january_copy)
     home = open_home(january_copy.folder)
     report_drift(home, FEBRUARY)
     result = home.records.read("drift_report", FEBRUARY)["result"]
-    assert values(WatchedHome(home).drift())["churn_drift_share"] == result["share"]
+    assert values(home.metrics.drift())["churn_drift_share"] == result["share"]
 
 
 def test_the_ledger_is_followed_receipt_by_receipt(january_copy):
-    watched, ledger = WatchedHome(january_copy), january_copy.ledger
+    watched, acts = january_copy.metrics, january_copy.ledger
     before = values(watched.ledger())
-    assert before["churn_ledger_receipts"] == ledger.head().sequence
+    assert before["churn_ledger_receipts"] == acts.head().sequence
     assert before["churn_receipts_total", "promotion done"] == 1
-    ledger.append(actor="ada", act="approval requested", subject="version 2", reason="It passed.")
-    ledger.append(actor="ada", act="stand-down began", subject="version 1", reason="It fell.")
+    acts.write(actor="ada", act="approval requested", subject="version 2", reason="It passed.")
+    acts.write(actor="ada", act="stand-down began", subject="version 1", reason="It fell.")
     found = values(watched.ledger())
     assert found["churn_ledger_receipts"] == before["churn_ledger_receipts"] + 2
     assert (found["churn_approvals_pending"], found["churn_production_stand_down"]) == (1, 1)
     assert "churn_approval_pending_since_timestamp_seconds" in found
-    ledger.append(actor="ada", act="approval", subject="version 2", reason="Good.")
+    acts.write(actor="ada", act="approval", subject="version 2", reason="Good.")
     assert values(watched.ledger())["churn_approvals_pending"] == 0
 
 
 def test_a_ledger_that_is_shorter_than_before_is_read_anew(january_copy, tmp_path):
-    watched = WatchedHome(january_copy)
+    watched = january_copy.metrics
     shutil.copytree(january_copy.folder / "ledger", tmp_path / "kept")
     before = values(watched.ledger())
-    january_copy.ledger.append(actor="ada", act="decision", subject="version 2", reason="So.")
+    january_copy.ledger.write(actor="ada", act="decision", subject="version 2", reason="So.")
     assert values(watched.ledger()) != before
     shutil.rmtree(january_copy.folder / "ledger")
     shutil.copytree(tmp_path / "kept", january_copy.folder / "ledger")
@@ -160,7 +170,7 @@ def test_a_ledger_that_is_shorter_than_before_is_read_anew(january_copy, tmp_pat
 
 @pytest.mark.parametrize("harm", ["receipt", "release"])
 def test_a_verification_says_what_does_not_hold(january_copy, harm):
-    watched = WatchedHome(january_copy)
+    watched = january_copy.metrics
     assert watched.verify() == ""
     assert values(watched.verification())["churn_verify_sound"] == 1
     path = (
@@ -194,7 +204,56 @@ def test_a_daemon_that_never_was_is_not_up_and_each_part_has_its_sign_of_life():
 
 
 def test_the_warnings_of_the_newest_month_are_counted_by_code(february_copy):
-    watched = WatchedHome(february_copy)
+    watched = february_copy.metrics
     assert not [name for name in values(watched.ledger()) if "churn_month_warnings" in name]
     record_warnings(february_copy, FEBRUARY)
     assert values(watched.ledger())["churn_month_warnings", "LABELS_UNLIKE_BEFORE"] == 2
+
+
+def standing(*acts):
+    """The standing after (act, subject) receipts, one a day."""
+    found, head = Standing(), None
+    for day, (act, subject) in enumerate(acts):
+        time = (START + dt.timedelta(days=day)).isoformat()
+        head = ledger.append(head, time=time, actor="ada", act=act, subject=subject, reason="So.")
+        found.take(head)
+    return found
+
+
+def test_a_request_waits_until_it_is_answered():
+    asked = ("approval requested", "version 2")
+    assert standing(asked).waiting_since == START
+    for answer in ("approval", "rejection", "approval lapsed", "promotion done"):
+        assert standing(asked, (answer, "version 2")).waiting is None
+        assert standing(asked, (answer, "version 1")).waiting == "version 2"
+
+
+def test_a_newer_request_takes_the_place_of_an_older_one():
+    found = standing(
+        ("approval requested", "version 2"),
+        ("approval requested", "version 3"),
+        ("approval", "version 2"),
+    )
+    assert (found.waiting, found.waiting_since) == ("version 3", START + dt.timedelta(days=1))
+
+
+def test_a_stand_down_lasts_until_it_ended():
+    began = ("stand-down began", "version 1")
+    assert standing(began).stands_down == "version 1"
+    assert standing(began, ("stand-down ended", "version 1")).stands_down is None
+
+
+@given(st.lists(st.sampled_from(["decision", "drop accepted", "promotion done"]), max_size=20))
+def test_every_receipt_is_counted_under_its_act_with_the_time_of_the_newest(acts):
+    found = standing(*((act, "it") for act in acts))
+    assert found.receipts == len(acts)
+    assert found.counts == {act: acts.count(act) for act in acts}
+    newest = {act: START + dt.timedelta(days=len(acts) - 1 - acts[::-1].index(act)) for act in acts}
+    assert found.last == newest
+
+
+def test_a_daemon_is_dead_once_all_of_its_parts_are_silent():
+    assert DagsterState({}, {}).daemon_alive(1000.0) is None
+    state = DagsterState({"sensor": 100.0, "scheduler": 50.0}, {})
+    assert state.daemon_alive(100.0 + DAEMON_SILENT_SECONDS) is True
+    assert state.daemon_alive(100.1 + DAEMON_SILENT_SECONDS) is False

@@ -1,33 +1,42 @@
-"""Commands on a complete home: backup, restore, move, forget, and the output of `churn doctor
---fix`.
-"""
+"""The commands on a complete home: backup, restore, move, forget and doctor."""
 
 import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from churn_platform.cli.base import HomeOption, JsonOption, open_home, print_json
+from churn_platform.cli.base import (
+    HomeOption,
+    JsonOption,
+    make_console,
+    open_home,
+    print_json,
+    table,
+)
 
 if TYPE_CHECKING:
-    from churn_platform.maintenance.backup import Archive, OnFile
+    from rich.console import Console
+
+    from churn_platform.maintenance.backup import Archive
     from churn_platform.services import Services
 
 
 def backup(
-    file: Annotated[Path, typer.Argument(help="The archive to write; it must not exist.")],
+    file: Annotated[Path, typer.Argument(help="Write this archive; it must not exist.")],
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the complete home to one file between runs, with a digest of every file."""
+    """Write the complete home to one file, with a digest of every file."""
+    from churn_platform.cli.progress import BytesProgress
     from churn_platform.maintenance.backup import back_up, contents, free_target
 
     opened = open_home(home)
     begun = time.monotonic()
     free_target(opened, file)
     total = sum(path.stat().st_size for path in contents(opened.folder).values())
-    with _bar(f"Backing up {opened.folder}", total, quiet=as_json) as told:
+    with BytesProgress(f"Backing up {opened.folder}", total, quiet=as_json) as told:
         made = back_up(opened, file, told)
     if as_json:
         print_json({"file": str(file), **_figures(made)})
@@ -40,16 +49,17 @@ def backup(
         f" {time.monotonic() - begun:.1f} s."
     )
     if outside := _contract_outside(opened):
-        typer.echo(f"The contract in use lies outside the home and is not in it: {outside}")
-    typer.echo(f"Back again: churn restore {file} --home NEW")
+        typer.echo(f"The contract in use is outside the home and not in the backup: {outside}")
+    typer.echo(f"Restore it: churn restore {file} --home NEW")
 
 
 def restore(
-    file: Annotated[Path, typer.Argument(help="An archive that `churn backup` wrote.")],
+    file: Annotated[Path, typer.Argument(help="Restore this archive of `churn backup`.")],
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Restore a home from its backup to a new place, verified first."""
+    """Restore a home from a backup to a new folder, and verify it first."""
+    from churn_platform.cli.progress import BytesProgress
     from churn_platform.maintenance.backup import free_place
     from churn_platform.maintenance.backup import opened as opened_archive
     from churn_platform.maintenance.backup import restore as put_back
@@ -59,7 +69,7 @@ def restore(
     free_place(new.folder)
     with opened_archive(file) as (_, said):
         total = said.size
-    with _bar(f"Restoring {new.folder}", total, quiet=as_json) as told:
+    with BytesProgress(f"Restoring {new.folder}", total, quiet=as_json) as told:
         made = put_back(file, new, told)
     if as_json:
         print_json({"home": str(new.folder), **_figures(made)})
@@ -73,9 +83,7 @@ def restore(
 
 
 def move(home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """A home's MLflow history and online rows to the servers of the settings; compared before
-    anything is switched.
-    """
+    """Move a home's MLflow history and online rows to the servers of the settings."""
     from dataclasses import asdict
 
     from rich.console import Console
@@ -97,22 +105,20 @@ def move(home: HomeOption = None, as_json: JsonOption = False) -> None:
         f" {time.monotonic() - begun:.1f} s. The old store is kept: {moved.kept}."
     )
     if moved.left:
-        typer.echo(f"Not the loop's, so left in it: {', '.join(moved.left)}.")
+        typer.echo(f"Left in it, because they are not the loop's: {', '.join(moved.left)}.")
     typer.echo("Next, with the same settings: `churn verify`, `churn run`.")
 
 
 def forget(
-    user: Annotated[str, typer.Argument(help="The customer's key.")],
-    by: Annotated[str, typer.Option("--by", help="Who asks for it, for the ledger.")],
+    user: Annotated[str, typer.Argument(help="Erase the customer with this key.")],
+    by: Annotated[str, typer.Option("--by", help="Record who asks.")],
     reason: Annotated[
-        str, typer.Option(help="Why, for the ledger; it must not name the customer.")
+        str, typer.Option(help="Record why, without naming the customer.")
     ] = "On request.",
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Remove a customer's rows from every file and store of the home; the ledger keeps only
-    that it happened.
-    """
+    """Erase a customer's rows from every file and store of the home."""
     from dataclasses import asdict
 
     from churn_platform.maintenance.erasing import forget as forget_customer
@@ -123,25 +129,23 @@ def forget(
         print_json(asdict(found))
         return
     where = ", ".join(f"{place} {count:,}" for place, count in found.rows.items())
-    typer.echo(f"Forgotten ({found.subject} in the ledger). Rows left out: {where or 'none'}.")
+    typer.echo(f"Erased ({found.subject} in the ledger). Rows deleted: {where or 'none'}.")
     for what, listed in (
         ("Trained on the customer", [f"version {version}" for version in found.versions]),
         (
-            "Nobody knows whether trained on the customer",
+            "Unknown whether trained on the customer",
             [f"version {version}" for version in found.unknown],
         ),
-        ("Not read, so not searched", found.unread),
-        ("Changed meanwhile and left as they are: run this again", found.changed),
+        ("Unreadable, so not searched", found.unread),
+        ("Changed by another process and not edited, run this again", found.changed),
     ):
         if listed:
             typer.echo(f"{what}: {', '.join(listed)}.")
-    typer.echo(
-        "Backups made before still hold the customer, and so does whoever delivers the drops."
-    )
+    typer.echo("Earlier backups still contain the customer. So does the source of the drops.")
 
 
 def fixed(home: "Services", *, quiet: bool) -> list[dict[str, object]]:
-    """Repair a home and report what was done, one sentence per repair: what, done, says."""
+    """Repair a home; what was done, one sentence per repair."""
     from dataclasses import asdict
 
     from churn_platform.defs.runner import close_dead_runs
@@ -173,43 +177,45 @@ def _figures(made: "Archive") -> dict[str, object]:
 
 
 def _contract_outside(home: "Services") -> str | None:
-    """The contract, where it is a file of the user's own that is not in the home."""
+    """The contract in use if it is a file outside the home."""
     path = home.settings.contract
     if path is None or path.resolve().is_relative_to(home.folder):
         return None
     return str(path)
 
 
-class _bar:  # noqa: N801 - used as a statement
-    """A bar of bytes on stderr in a terminal, one line elsewhere; yields the function to call
-    for each file.
-    """
+def doctor(
+    fix: Annotated[
+        bool,
+        typer.Option("--fix", help="Repair what the home's own records prove, then check."),
+    ] = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check versions, ports, write access and the state of the home; show remedies."""
+    from churn_platform.maintenance.checkup import check_up
 
-    def __init__(self, label: str, total: int, *, quiet: bool) -> None:
-        from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            DownloadColumn,
-            Progress,
-            TextColumn,
-            TimeRemainingColumn,
+    repairs = fixed(open_home(home), quiet=as_json) if fix else []
+    checks = check_up(open_home(home, must_exist=False))
+    if as_json:
+        print_json({"repairs": repairs, "checks": checks} if fix else checks)
+    else:
+        show_checkup(make_console(), checks)
+    if any(check["state"] == "error" for check in checks) or not all(
+        repair["done"] for repair in repairs
+    ):
+        raise typer.Exit(1)
+
+
+def show_checkup(console: "Console", checks: Iterable[Mapping[str, Any]]) -> None:
+    """What `churn doctor` found."""
+    made = table("", "check", "state", "found", "remedy")
+    colours = {"ok": "green", "warn": "yellow", "error": "red"}
+    for check in checks:
+        made.add_row(
+            check["check"],
+            f"[{colours[check['state']]}]{check['state']}[/]",
+            check["found"],
+            check["remedy"],
         )
-
-        console = Console(stderr=True, quiet=quiet)
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            DownloadColumn(),
-            TimeRemainingColumn(),
-        )
-        self._bar = Progress(*columns, console=console, disable=quiet or not console.is_terminal)
-        self._task = self._bar.add_task(label, total=total)
-        if self._bar.disable:
-            console.print(f"{label}: {total / 1e6:,.1f} MB ...", highlight=False, soft_wrap=True)
-
-    def __enter__(self) -> "OnFile":
-        self._bar.start()
-        return lambda _name, size: self._bar.advance(self._task, size)
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
+    console.print(made)

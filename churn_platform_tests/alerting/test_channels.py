@@ -7,10 +7,10 @@ import time
 
 import pytest
 
-from churn_platform.alerting import receivers
-from churn_platform.alerting.alerts import Message
+from churn_platform.alerting import channels
+from churn_platform.alerting.channels import names, send
 from churn_platform.alerting.dagster_ui import free_port
-from churn_platform.alerting.receivers import names, send
+from churn_platform.alerting.messages import Message
 from churn_platform_tests.system.receiver import mailbox, mute, receiving
 
 HELLO = Message("gym: promoted version 2", "Better by <0.1> & more.\n\nGATE001: pass.", "success")
@@ -51,7 +51,7 @@ def test_a_receiver_that_is_away_could_not_be_reached():
 
 
 def test_a_receiver_that_never_answers_is_given_up_in_time(monkeypatch):
-    monkeypatch.setattr(receivers, "SECONDS", 0.5)
+    monkeypatch.setattr(channels, "SECONDS", 0.5)
     with mute() as url:
         started = time.monotonic()
         assert send(url, HELLO).startswith("did not answer within")
@@ -82,7 +82,5 @@ def test_a_name_tells_the_kind_and_the_place_of_a_receiver_and_nothing_else():
 
 
 def test_apprise_is_imported_only_to_send():
-    code = (
-        "import sys; import churn_platform.alerting.alerting; assert 'apprise' not in sys.modules"
-    )
+    code = "import sys; import churn_platform.alerting.alerts; assert 'apprise' not in sys.modules"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

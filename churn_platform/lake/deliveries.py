@@ -53,3 +53,15 @@ def put_aside(
             write_text(path, quarantine.rows)
             entries[table] |= {"file": str(path.relative_to(home)), "digest": quarantine.digest}
     return entries
+
+
+def quarantined_sentence(rows: Mapping[str, int]) -> str:
+    """How many rows of which tables were put aside, for a person; empty when none was."""
+    found = {table: count for table, count in rows.items() if count}
+    total = sum(found.values())
+    if not total:
+        return ""
+    return (
+        f"{total:,} row{'s' if total > 1 else ''} quarantined:"
+        f" {', '.join(f'{t} {n:,}' for t, n in found.items())}."
+    )

@@ -230,26 +230,6 @@ def conform(
     return _sound(frame, order, np.logical_or.reduce([extra, *broken.values()])), faults
 
 
-def feature_frame(contract: Contract, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """One row per customer of the snapshot: entity, every feature, every carried column; absent
-    rows are null.
-
-    Args:
-        contract: the contract.
-        tables: the month's published feature tables.
-    """
-    key = contract.entity.column
-    wanted: dict[str, list[str]] = {}
-    for view in contract.feature_views.values():
-        wanted.setdefault(view.table, []).extend(view.features)
-    for name, table in contract.carried.items():
-        wanted.setdefault(table, []).append(name)
-    parts = [tables[table].set_index(key)[names] for table, names in wanted.items()]
-    joined = pd.concat(parts, axis=1, join="outer").sort_index()
-    joined.index.name = key
-    return joined.reset_index()[[key, *contract.features, *contract.carried]]
-
-
 def _label_may_come_later(contract: Contract, name: str) -> bool:
     label = contract.label
     return (

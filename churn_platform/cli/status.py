@@ -1,0 +1,250 @@
+"""The commands status and decision."""
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from churn_platform.base.text import ended
+from churn_platform.cli.base import (
+    HomeOption,
+    JsonOption,
+    figure,
+    make_console,
+    open_home,
+    print_json,
+    table,
+)
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+OUTCOMES = {"pass": "green", "warn": "yellow", "fail": "red", "not_applicable": "dim"}
+STATES = {
+    "promoted": "green",
+    "approved": "green",
+    "refused": "yellow",
+    "rejected": "yellow",
+    "lapsed": "yellow",
+    "pending": "cyan",
+}
+
+
+def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Show the months, the model in production, the decisions and what is due."""
+    from churn_platform.reports import status as answers
+
+    found = answers.status(open_home(home))
+    if as_json:
+        print_json(found)
+    else:
+        show_status(make_console(), found)
+
+
+def decision(
+    as_of: Annotated[
+        str | None, typer.Argument(help="Show this month (default: the newest decision).")
+    ] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Explain why a candidate was promoted or refused, criterion by criterion."""
+    from churn_platform.reports.status import find_decision, parse_as_of
+
+    wanted = parse_as_of(as_of).isoformat() if as_of else None
+    found = find_decision(open_home(home), wanted)
+    if as_json:
+        print_json(found)
+    else:
+        show_decision(make_console(), found)
+
+
+def show_status(console: "Console", found: Mapping[str, Any]) -> None:
+    """Print the state of a home on one screen."""
+    console.print(f"[bold]{found['contract']}[/] in {found['home']}")
+    console.print(f"Months      {_span(found['months'])}")
+    console.print(f"Production  {_production(found['production'])}")
+    if found["production"] and found["production"]["stand_down"]:
+        console.print(f"[red]Stand down[/]  {found['production']['stand_down_reason']}")
+    if proposal := found["proposal"]:
+        console.print(
+            f"[yellow]Proposed[/]    {proposal['sentence']} Type `{proposal['command']}`.",
+            soft_wrap=True,
+        )
+    show_people(console, found)
+    aside = found["quarantine"]
+    if aside is None:
+        shown_below = None
+    else:
+        shown_below = (aside["as_of"], "ROWS_QUARANTINED")
+    show_warnings(
+        console,
+        [one for one in found["warnings"] if (one["as_of"], one["code"]) != shown_below],
+    )
+    if aside:
+        console.print(
+            f"[yellow]Quarantine[/]  {aside['as_of']}: {aside['sentence']} Reasons: {aside['page']}"
+        )
+    for one in found["answered"]:
+        console.print(f"Answered    {_answered(one)}")
+    for receiver in found["alerts"]:
+        if receiver["unsent"] or not receiver["receiver"]:
+            console.print(f"[yellow]Alerts[/]      {unsent_sentence(receiver)}")
+    if found["decisions"]:
+        console.print()
+        console.print(decisions_table(found["decisions"]))
+    console.print()
+    due = found["next"]
+    console.print(
+        f"Next        {due['job']} of {due['as_of']}: {due['reason']} Type `churn run`."
+        if due
+        else found["reason"]
+    )
+
+
+def show_people(console: "Console", found: Mapping[str, Any]) -> None:
+    """Print what waits for an approval, and what people did against the gate."""
+    waits = found["pending"]
+    forced = (found["production"] or {}).get("overridden")
+    if forced:
+        console.print(f"[yellow]Overridden[/]  {_overridden(forced)}")
+    if waits and waits["lapsed"]:
+        console.print(
+            f"[yellow]Lapsed[/]      The request to approve version {waits['version']}:"
+            f" {waits['lapsed']}"
+        )
+    elif waits:
+        console.print(f"[cyan]Waiting[/]     {waits['sentence']} {waits['how']}")
+    for version, who in found["blocked"].items():
+        console.print(
+            f"[yellow]Blocked[/]     Version {version}, rolled back by {who['by']}: {who['reason']}"
+        )
+
+
+def show_warnings(console: "Console", warnings: Iterable[Mapping[str, str]]) -> None:
+    """One line for each warning of a month, with its code."""
+    from rich.markup import escape
+
+    for one in warnings:
+        console.print(
+            f"[yellow]Warning[/]     {one['as_of']} {one['code']}: {escape(one['sentence'])}",
+            soft_wrap=True,
+        )
+
+
+def unsent_sentence(receiver: Mapping[str, Any]) -> str:
+    """How many alerts wait for a channel, and why."""
+    if not receiver["receiver"]:
+        return str(receiver["error"])
+    waiting = "alert waits" if receiver["unsent"] == 1 else "alerts wait"
+    many = f"{receiver['unsent']} {waiting} for {receiver['receiver']}"
+    if not receiver["failures"]:
+        return f"{many}: `churn alert` sends now."
+    return (
+        f"{many}: it {receiver['error']} at try {receiver['failures']}; the next is after"
+        f" {receiver['next_try'][:16]}."
+    )
+
+
+def _span(months: list[str]) -> str:
+    if not months:
+        return "no month yet"
+    if len(months) == 1:
+        return f"1 month, {months[0]}"
+    return f"{len(months)} months, {months[0]} to {months[-1]}"
+
+
+def _production(found: Mapping[str, Any] | None) -> str:
+    if found is None:
+        return "no model yet"
+    return (
+        f"version {found['version']} ({found['algorithm']}), trained on {found['as_of']}, "
+        f"AUC {found['auc']:.3f} on the holdout at its decision"
+    )
+
+
+def _answered(one: Mapping[str, Any]) -> str:
+    """The predictions that the API served for a month by one version, and their AUC."""
+    metrics = one["metrics"]
+    if metrics is None:
+        worth = one["note"]
+    else:
+        worth = f"AUC {metrics['auc']:.3f} on {one['rows']:,} matured labels"
+    if one["moved"]:
+        far = f", {one['distance']:.2f} away from its training data"
+    else:
+        far = ""
+    return (
+        f"version {one['version']} to {one['customers']:,} customers of {one['as_of']}:"
+        f" {worth}{far}"
+    )
+
+
+def decisions_table(decisions: Iterable[Mapping[str, Any]]) -> "Table":
+    """One line per decision."""
+    numbers = ("candidate", "production", "forward", "drift")
+    made = table("Decisions", "month", "trigger", "decision", *numbers, "why", numbers=numbers)
+    for d in decisions:
+        made.add_row(
+            d["as_of"],
+            d["trigger"],
+            standing(d),
+            figure(d["candidate_auc"]),
+            figure(d["production_auc"]),
+            figure(d["forward_auc"]),
+            figure(d["drift_share"], ".1%"),
+            said_of(d) + d["reason"],
+        )
+    return made
+
+
+def show_decision(console: "Console", d: Mapping[str, Any]) -> None:
+    """Print a decision with the result of every criterion."""
+    if d["production_version"] is not None:
+        against = f"version {d['production_version']}"
+    else:
+        against = "no production model"
+    console.print(
+        f"[bold]{d['as_of']}[/]: version {d['candidate_version']} against {against}: "
+        f"{standing(d)} (trigger: {d['trigger']})"
+    )
+    console.print(said_of(d) + d["reason"])
+    if d["stand_down"]:
+        console.print(
+            "[red]Production stands down: it is no better than chance, and no candidate passed.[/]"
+        )
+    made = table("", "code", "criterion", "outcome", "result")
+    for f in d["findings"]:
+        outcome = f["outcome"].replace("_", " ")
+        made.add_row(f["code"], f["title"], f"[{OUTCOMES[f['outcome']]}]{outcome}[/]", f["detail"])
+    console.print(made)
+
+
+def standing(decision: Mapping[str, Any]) -> str:
+    """The state of a decision in colour, approvals and overrides included."""
+    if decision["approval"]:
+        state = decision["approval"]["state"]
+    else:
+        state = decision["decision"]
+    shown = f"[{STATES[state]}]{state}[/]"
+    if decision["overridden"]:
+        shown += ", [yellow]overridden[/]"
+    return shown
+
+
+def said_of(decision: Mapping[str, Any]) -> str:
+    """The approval or override of a decision, in front of its own reason; empty without one."""
+    if decision["overridden"]:
+        return f"{_overridden(decision['overridden'])} "
+    request = decision["approval"]
+    if request and request["state"] != "pending":
+        return f"{request['sentence']} "
+    return ""
+
+
+def _overridden(forced: Mapping[str, Any]) -> str:
+    return (
+        f"Promoted against the decision by {forced['by']} at {forced['at'][:10]}:"
+        f" {ended(forced['reason'])}"
+    )

@@ -1,0 +1,37 @@
+"""The page about one drop for the people who made its files: `reports/<as_of>/drop.html`."""
+
+from pathlib import Path
+
+from churn_platform.base.files import write_text
+from churn_platform.base.pages import render
+from churn_platform.ingestion.faults import percent
+from churn_platform.ingestion.validation import ValidatedDrop
+from churn_platform.lake.month_comparison import change_sentence
+
+TEMPLATE = Path(__file__).with_name("drop.html.j2")
+
+
+def write_page(reports: Path, found: ValidatedDrop) -> Path | None:
+    """Write the page of a drop that has faults or warnings, or remove an older page.
+
+    Returns:
+        Where the page is; None where there is nothing to show, or the disk is full or read-only.
+    """
+    path = reports / found.as_of.isoformat() / "drop.html"
+    faulty = any(table.report.faults or table.report.duplicates for table in found.tables.values())
+    lacking = found.comparison is not None and found.comparison.lacking
+    try:
+        if found.refusals or faulty or found.warnings or lacking:
+            write_text(path, page(found))
+            return path
+        path.unlink(missing_ok=True)
+    except OSError:  # the message to the person contains the same faults
+        return None
+    return None
+
+
+def page(found: ValidatedDrop) -> str:
+    """The page, self-contained."""
+    comparison = found.comparison
+    change = "" if comparison is None else change_sentence(comparison.as_dict())
+    return render(TEMPLATE, drop=found, comparison=comparison, change=change, percent=percent)
