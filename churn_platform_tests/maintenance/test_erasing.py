@@ -8,7 +8,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from churn_platform.base.errors import DropRefused, HomeBusy, IntegrityError, UsageError
-from churn_platform.features.training_data import load_training_dataset, oracle_mismatches
 from churn_platform.ledger.erasures import salted
 from churn_platform.loop.progress import Progress
 from churn_platform.maintenance.erasing import FOLDER, forget
@@ -50,7 +49,7 @@ def home(lived_in, tmp_path):
 
 def trained_and_held_out(home):
     """A customer of the training rows and one of the holdout."""
-    dataset = load_training_dataset(home, FEBRUARY)
+    dataset = home.training_datasets.load(FEBRUARY)
     return dataset.training_rows()["member"].iloc[7], dataset.holdout_rows()["member"].iloc[7]
 
 
@@ -111,9 +110,9 @@ def test_the_loop_has_nothing_to_do_and_everything_still_verifies(home, which):
     home = open_home(home.folder)
     assert found.versions == ([1, 2] if which == 0 else [])
     assert Progress(home).next_step() is None
-    dataset = load_training_dataset(home, FEBRUARY)  # compares with its digest
+    dataset = home.training_datasets.load(FEBRUARY)  # compares with its digest
     assert key not in set(dataset.frame["member"])
-    assert oracle_mismatches(home, dataset, home.now()) == 0
+    assert home.training_datasets.mismatches(dataset, home.now()) == 0
     assert home.ledger.verify(home.releases.pointer().ledger_head) is None
     for version in (1, 2):
         home.releases.verify(version)
@@ -152,7 +151,7 @@ def test_counts_are_those_of_what_is_left(home):
     assert left["customers"] == record["customers"] - 1
     assert left["already_left"] == record["already_left"] - 1
     assert left["contacts"] == record["contacts"]
-    assert {entry["rows"] for entry in home.lake.deliveries(FEBRUARY)[0]["tables"].values()} == {
+    assert {entry.rows for entry in home.lake.deliveries(FEBRUARY)[0].tables.values()} == {
         len(labels) - 1
     }
 
@@ -176,7 +175,7 @@ def test_months_still_publish_train_and_score_after_it(home):
     tables = {name: table.iloc[::-1] for name, table in month_tables(FEBRUARY, 1400).items()}
     deliver(home, FEBRUARY, {**tables, "leavers": month_tables(FEBRUARY, 1400)["leavers"]})
     monthly(home, FEBRUARY)
-    assert home.lake.deliveries(FEBRUARY)[-1]["kind"] == "correction"
+    assert home.lake.deliveries(FEBRUARY)[-1].kind == "correction"
     assert score_month(home, FEBRUARY).customers == 1400
 
 
@@ -200,7 +199,7 @@ def test_rows_put_aside_and_what_was_said_of_them_go_too(tmp_path):
     assert places(home, key) == []
     home = open_home(home.folder)
     aside = home.lake.quarantines(JANUARY)["members"]
-    assert "(forgotten)" in aside["reasons"][0]
+    assert "(forgotten)" in aside.reasons[0]
     fingerprint = home.lake.fingerprint(JANUARY)
     assert home.ingestion.publish(JANUARY).kind in ("unchanged", "correction")
     assert home.lake.fingerprint(JANUARY) == fingerprint
@@ -251,8 +250,8 @@ def test_nobody_is_forgotten_without_a_trace(home):
 
 
 def test_a_changed_lake_is_not_covered_up(home):
-    entry = home.lake.deliveries(JANUARY)[0]["tables"]["visits"]
-    path = home.lake.folder / entry["file"]
+    entry = home.lake.deliveries(JANUARY)[0].tables["visits"]
+    path = home.lake.folder / entry.file
     table = pq.read_table(path)
     pq.write_table(table.slice(0, 1400), path)
     with pytest.raises(IntegrityError, match="is not what the lake published"):
