@@ -124,7 +124,7 @@ class RetrainingInputs:
 class RetrainingAnswer:
     """Retrain with this trigger, or skip; the reason explains either. `key` names the evidence.
 
-    `fallen` says how performance fell where that is new and no candidate can be made yet.
+    `fallen` describes how performance fell where that is new and no candidate can be made yet.
     """
 
     trigger: Trigger | None
