@@ -7,7 +7,7 @@ import shutil
 import pandas as pd
 import pytest
 
-from churn_platform.base.errors import IntegrityError, UsageError
+from churn_platform.base.errors import DataError, IntegrityError, UsageError
 from churn_platform.maintenance import erasing as forgetting
 from churn_platform.maintenance.checkup import check_up
 from churn_platform.maintenance.erasing import FOLDER, forget
@@ -70,7 +70,7 @@ def test_the_receipt_is_made_before_the_plan_is(home, monkeypatch):
     """Whatever no receipt can hold: it is found while nothing has changed."""
     monkeypatch.setattr(forgetting, "trained_versions", lambda *_: ([float("nan")], []))
     before = state(home)
-    with pytest.raises(Exception, match="no canonical JSON"):
+    with pytest.raises(DataError):
         forget(home, KEY, "ann", "asked")
     assert state(home) == before
 

@@ -74,7 +74,7 @@ def test_alerts_status_terminal_and_server_show_the_same_warnings(home, capsys):
     before = home.ledger.head().sequence
     record_warnings(home, FEBRUARY)
     told = [item.message for item in home.alerts.items(before, []) if item.message is not None]
-    assert [message.title for message in told] == ["gym: warnings of 2024-02-29"]
+    assert [message.title for message in told] == ["gym: warnings about 2024-02-29"]
     found = status(open_home(home.folder))["warnings"]
     assert codes(found) == {"LABELS_UNLIKE_BEFORE"}
     assert all(warning["sentence"] in told[0].body for warning in found)
@@ -166,13 +166,13 @@ def test_performance_on_repeated_data_carries_the_warning(home):
     change_comparison(home, FEBRUARY, repeated={"visits": "2024-01-31"})
     entries = home.performance_monitor.measure(FEBRUARY).evaluated
     assert entries
-    assert all("identical to the table of 2024-01-31" in entry["warning"] for entry in entries)
+    assert all("identical to the table of 2024-01-31" in entry.warning for entry in entries)
     assert {"TABLE_SAME_AS_BEFORE", "PERFORMANCE_ON_REPEATED_DATA"} <= {
         w.code for w in warnings_of(home, FEBRUARY)
     }
     change_comparison(home, FEBRUARY, repeated={})  # as after a correction of January
     assert "PERFORMANCE_ON_REPEATED_DATA" not in {w.code for w in warnings_of(home, FEBRUARY)}
-    assert not any("warning" in entry for entry in home.performance_history.all())
+    assert not any(entry.warning for entry in home.performance_history.all())
 
 
 def test_records_and_manifests_of_an_older_version_have_no_warnings(home):
