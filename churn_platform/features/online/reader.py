@@ -4,6 +4,7 @@ Feast's own read takes 1 ms, of which the database takes 0.02 ms, and its import
 """
 
 import asyncio
+import contextlib
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -83,10 +84,10 @@ class FollowingReader:
         Raises:
             StoreDown: there is no month yet, or the store does not answer.
         """
-        reader = self._current()
+        reader = self.current()
         return await reader.read(keys, self._month)
 
-    def _current(self) -> StoreReader:
+    def current(self) -> StoreReader:
         """The reader of the newest month; the check for a new one takes 2 microseconds."""
         try:
             found = self._file.stat()
@@ -114,8 +115,11 @@ class FollowingReader:
 
 
 def open_online_reader(folder: Path, contract: Contract, password: str = "") -> FollowingReader:
-    """The reader of the Feast repository in `folder`; nothing is read yet."""
-    return FollowingReader(folder, contract, password)
+    """The reader of the Feast repository in `folder`; no customer is read yet."""
+    reader = FollowingReader(folder, contract, password)
+    with contextlib.suppress(StoreDown):
+        reader.current()  # imports the store's client now, not in the first request
+    return reader
 
 
 def read_month(folder: Path) -> Month:
