@@ -96,8 +96,9 @@ def test_any_tables_give_a_contract_that_they_keep(frames, typed):
     try:
         found = draft(frames, name="any", as_of=JANUARY, entity="The Key", label="second.Outcome!")
     except UsageError as refusal:  # by chance every column may tell these few labels
-        assert refusal.code == "DRAFT_IMPOSSIBLE"
-        return
+        if refusal.code == "DRAFT_IMPOSSIBLE":
+            return
+        raise
     published = lake_tables(found.contract, conforms(found, frames), JANUARY)
     ages = {age for table in found.contract.tables.values() for age in table.ages}
     for table in published.values():
