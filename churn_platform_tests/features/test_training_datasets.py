@@ -7,7 +7,6 @@ import pytest
 
 from churn_platform.base.errors import IntegrityError
 from churn_platform.features.training_dataset import in_holdout
-from churn_platform.loop.progress import Progress
 from churn_platform_tests.small_business import (
     CUSTOMERS,
     DECLARED,
@@ -94,7 +93,7 @@ def test_a_dataset_is_loaded_as_it_was_built_and_its_record_says_what_from(home)
     labels = record.pop("labels")
     assert (labels["as_of"], labels["rows"], labels["warnings"]) == ("2024-01-31", 60, [])
     assert record == {
-        **Progress(home).made_from(JANUARY),
+        **home.progress().made_from(JANUARY),
         "known_at": NOON.isoformat(),
         "digest": built.digest,
         "window": {"training": ["2024-01-31"], "holdout": ["2024-01-31"], "forward": []},
@@ -208,9 +207,9 @@ def test_a_dataset_says_what_it_was_read_from_and_can_be_joined_again_after_a_co
     from churn_platform_tests.small_business import JANUARY, deliver, month_tables, open_home
 
     dataset = january_copy.training_datasets.load(JANUARY)
-    entries = january_copy.lake.deliveries(JANUARY)[0]["tables"]
+    entries = january_copy.lake.deliveries(JANUARY)[0].tables
     assert dataset.origin.tables == {
-        f"{name} 2024-01-31": entry["digest"] for name, entry in entries.items()
+        f"{name} 2024-01-31": entry.digest for name, entry in entries.items()
     }
     tables = month_tables(JANUARY)
     tables["leavers"]["has_left"] = ~tables["leavers"]["has_left"]

@@ -19,7 +19,6 @@ from churn_platform.ingestion.drop import Drop, FileDigests, find_drops, open_dr
 from churn_platform.ingestion.publish import Ingestion
 from churn_platform.lake.lake import Lake
 from churn_platform.ledger.store import LedgerStore
-from churn_platform.loop.progress import Progress
 from churn_platform_tests.small_business import (
     DECLARED,
     FEBRUARY,
@@ -92,9 +91,9 @@ def test_a_sound_drop_is_published_and_accepted_with_its_digest(home, tables):
     drop = open_drop(home.drops / "2024-01-31", JANUARY, home.contract)
     assert receipt.evidence == {
         "snapshot": publication.digest,
-        "delivery": digest_of(home.lake.deliveries(JANUARY)[0]),
+        "delivery": home.lake.deliveries(JANUARY)[0].record_digest,
         "fingerprint": drop.fingerprint,
-        "compared": home.lake.compared(JANUARY),
+        "compared": home.lake.compared(JANUARY).as_json(),
         "labelled": [12, 12],
         **provenance(),
     }
@@ -457,18 +456,15 @@ def test_faulty_rows_are_put_aside_counted_and_receipted_and_the_rest_is_publish
     ]
     found = home.lake.quarantines(JANUARY)
     assert list(found) == ["visits"]
-    assert (
-        found["visits"]["rows"],
-        found["visits"]["quarantined"],
-        found["visits"]["duplicates"],
-    ) == (401, 2, 1)
-    assert found["visits"]["file"] == "quarantine/2024-01-31/1/visits.csv"
+    visits = found["visits"]
+    assert (visits.rows, visits.quarantined, visits.duplicates) == (401, 2, 1)
+    assert visits.file == "quarantine/2024-01-31/1/visits.csv"
     (receipt,) = home.ledger.receipts()
     assert (
         receipt.reason
         == "First delivery of members, visits, leavers. 2 rows quarantined: visits 2."
     )
-    assert receipt.evidence["quarantine"] == {"visits": found["visits"]["digest"]}
+    assert receipt.evidence["quarantine"] == {"visits": visits.digest}
     assert (home.reports / "2024-01-31" / "drop.html").exists()
 
 
@@ -502,8 +498,8 @@ def test_other_faulty_rows_are_a_delivery_of_their_own_that_changes_no_table(hom
     assert list(home.lake.folder.rglob("*.parquet")) == before
     assert ("-1" in aside(home, 1).read_text(), "-2" in aside(home, 2).read_text()) == (True, True)
     assert [act for act, _ in acts(home)] == ["drop accepted", "drop corrected"]
-    one, two = (delivery["tables"]["visits"] for delivery in home.lake.deliveries(JANUARY))
-    assert (one["file"], one["created"]) == (two["file"], two["created"])
+    one, two = (delivery.tables["visits"] for delivery in home.lake.deliveries(JANUARY))
+    assert (one.file, one.created) == (two.file, two.created)
 
 
 def test_a_mended_row_is_a_correction_and_leaves_the_quarantine(home, many):
@@ -678,7 +674,7 @@ def test_a_delivery_arrives_when_the_clock_says(tmp_path, tables):
         {name: pd.DataFrame(table) for name, table in month_tables(FEBRUARY, 5).items()},
     )
     open_home(home.folder, lambda: now).ingestion.publish(FEBRUARY)
-    assert home.lake.deliveries(FEBRUARY)[0]["arrived"] == "2024-03-03T04:05:00+00:00"
+    assert home.lake.deliveries(FEBRUARY)[0].arrived == dt.datetime(2024, 3, 3, 4, 5, tzinfo=dt.UTC)
     assert home.ledger.receipts()[0].time == "2024-03-03T04:05:00.000000+00:00"
 
 
@@ -747,16 +743,16 @@ def test_published_months_are_due_again_when_their_files_are_to_be_read_otherwis
         home.ingestion.publish(month)
     before = {month: churned(home, month) for month in (JANUARY, FEBRUARY)}
     inverted = rewritten(home, label={**DECLARED["label"], "inverted": True})
-    changed = [month.drop != month.published for month in Progress(inverted).months()]
+    changed = [month.drop != month.published for month in inverted.progress().months()]
     assert changed == [True, True]
     for month in (JANUARY, FEBRUARY):
-        step = Progress(inverted).next_step()
+        step = inverted.progress().next_step()
         assert (step.kind, step.as_of) == ("monthly", JANUARY)  # until its records are made as well
         assert inverted.ingestion.publish(month).kind == "correction"
         assert churned(inverted, month) == {
             member: not left for member, left in before[month].items()
         }
-    assert [month.drop == month.published for month in Progress(inverted).months()] == [True, True]
+    assert [month.drop == month.published for month in inverted.progress().months()] == [True, True]
 
 
 def test_a_declaration_that_changes_no_value_is_noted_and_publishes_nothing(home, tables):
@@ -783,7 +779,7 @@ def test_a_file_that_cannot_be_read_is_named_and_keeps_no_other_month_from_its_s
         return opened(path, *given, **named)
 
     monkeypatch.setattr(Path, "open", denied)
-    states = {month.as_of: month for month in Progress(open_home(home.folder)).months()}
+    states = {month.as_of: month for month in open_home(home.folder).progress().months()}
     assert states[JANUARY].drop == states[JANUARY].published
     with pytest.raises(
         DropRefused, match=r"visits\.csv: permission denied; check its owner and mode"
@@ -804,10 +800,10 @@ def test_files_that_are_still_uploaded_are_not_hashed(of_before, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(FileDigests, "of", cut_off)
         assert home.ingestion.recognise() is None
-        assert [(month.settled, month.arriving) for month in Progress(home).months()] == [
+        assert [(month.settled, month.arriving) for month in home.progress().months()] == [
             (False, True)
         ] * 2
     for folder in home.drops.iterdir():
         (folder / "_SUCCESS").touch()
     assert home.ingestion.recognise() == JANUARY
-    assert [month.arriving for month in Progress(home).months()] == [False, False]
+    assert [month.arriving for month in home.progress().months()] == [False, False]

@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from churn_platform.audit.verifying import summary, verify_home
-from churn_platform.base.digests import digest_of
 from churn_platform.promotion.deciding import carry_out
-from churn_platform.scoring.scoring import score_month
 from churn_platform.services import Services
 from churn_platform.training.candidate import MODEL_FILE
 from churn_platform_tests.small_business import (
@@ -29,7 +27,7 @@ def whole_life(february_decided: Services, folder: Path) -> Services:
     """`february_decided` carried on: version 2 promoted, February scored, January corrected with a faulty row."""
     home = copied(february_decided, folder)
     carry_out(home)
-    score_month(open_home(folder), FEBRUARY)
+    open_home(folder).scoring.score(FEBRUARY)
     tables = month_tables(JANUARY)
     tables["visits"]["hours"] = tables["visits"]["hours"] + 1.0
     tables["visits"].loc[3, "hours"] = -5.0
@@ -70,10 +68,10 @@ def recorded_digests(home: Services) -> dict[str, str]:
         for number, delivery in enumerate(home.lake.deliveries(as_of)):
             place = f"{as_of}/{number + 1}"
             found[f"{place} snapshot"] = home.lake.snapshots(as_of)[number]
-            found[f"{place} delivery"] = digest_of(delivery)
-            for table, entry in delivery["tables"].items():
-                found[f"{place} {table}"] = entry["digest"]
-                if aside := entry.get("quarantine", {}).get("digest"):
+            found[f"{place} delivery"] = delivery.record_digest
+            for table, entry in delivery.tables.items():
+                found[f"{place} {table}"] = entry.digest
+                if entry.quarantine and (aside := entry.quarantine.digest):
                     found[f"{place} {table} quarantine"] = aside
     return found
 
