@@ -6,7 +6,6 @@ from churn_platform.base.errors import DataError
 from churn_platform.features.training_data import load_training_dataset
 from churn_platform.loop.progress import Progress
 from churn_platform.loop.training_requests import record_refused_training
-from churn_platform.maintenance.erasing import finish as finish_forgetting
 from churn_platform.promotion.deciding import carry_out, decide_candidate
 from churn_platform.promotion.decision import Trigger
 from churn_platform.promotion.promoting import recover
@@ -49,7 +48,7 @@ def run(home: Services) -> list[str]:
     ran: list[str] = []
     with home.exclusive():
         recover(home)
-        finish_forgetting(home)
+        home.erasure.finish()
         while (step := Progress(home).next_step()) is not None:
             assert len(ran) < 20, f"the loop goes round in circles: {ran}"
             if step.kind == "monthly":

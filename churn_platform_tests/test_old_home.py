@@ -121,12 +121,11 @@ def test_it_is_served_with_the_same_probabilities(old):
 
 
 def test_it_is_restored_from_a_backup_elsewhere(old, tmp_path):
-    from churn_platform.maintenance.backup import back_up, restore, verify_restored
 
     known = (old.folder / LEDGER).read_bytes()
-    back_up(old, tmp_path / "backup.zip")
+    old.backup.write(tmp_path / "backup.zip")
     target = opened(tmp_path / "restored")
-    said = restore(tmp_path / "backup.zip", target)
-    verify_restored(opened(target.folder), said)
+    said = target.backup.restore(tmp_path / "backup.zip")
+    opened(target.folder).backup.verify(said)
     assert (target.folder / LEDGER).read_bytes().startswith(known)
     assert verification(opened(target.folder), deep=True)["verified"]

@@ -12,7 +12,6 @@ from pydantic import Field, PrivateAttr
 
 from churn_platform.base.settings import load_settings, prepare_environment
 from churn_platform.loop.state_receipts import record_policy
-from churn_platform.maintenance.mlflow_move import finish as finish_move
 from churn_platform.promotion.approving import record_lapse
 from churn_platform.promotion.promoting import recover
 from churn_platform.services import Services
@@ -36,7 +35,7 @@ class HomeResource(dg.ConfigurableResource):
         prepare_environment(home.settings)
         home.create()
         with home.exclusive():
-            finish_move(home)
+            home.mlflow_move.finish()
             recover(home)
             record_policy(home)
             record_lapse(home)

@@ -19,8 +19,6 @@ from churn_platform.features.online.upkeep import notice_lost_rows
 from churn_platform.loop.next_step import Step
 from churn_platform.loop.progress import Progress
 from churn_platform.loop.state_receipts import record_policy
-from churn_platform.maintenance.erasing import finish as finish_forgetting
-from churn_platform.maintenance.mlflow_move import finish as finish_move
 from churn_platform.promotion.approving import record_lapse
 from churn_platform.promotion.promoting import recover
 from churn_platform.services import Services
@@ -74,8 +72,8 @@ def run_due(
         _close_dead(instance)
         home.alerts.begin()
         recover(home)
-        finish_forgetting(home)
-        finish_move(home)
+        home.erasure.finish()
+        home.mlflow_move.finish()
         record_policy(home)
         record_lapse(home)
         while (step := _next(home)) is not None and (through is None or step.as_of <= through):

@@ -10,7 +10,6 @@ from churn_platform.base.errors import UsageError
 from churn_platform.features.online.reader import MARKER
 from churn_platform.features.online.upkeep import notice_lost_rows
 from churn_platform.loop.progress import Progress
-from churn_platform.maintenance.erasing import forget
 from churn_platform_tests.small_business import JANUARY, open_home
 
 
@@ -101,4 +100,4 @@ def test_the_note_of_a_copy_that_0_1_0_made_stays_when_the_file_is_gone(january_
     assert materialized(home)
     assert home.feature_store.online("m00001") is not None
     with pytest.raises(UsageError, match="churn_gym in postgresql://churn@db/feast"):
-        forget(home, "m00001", "ann", "asked")
+        home.erasure.erase("m00001", "ann", "asked")
