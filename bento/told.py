@@ -8,11 +8,8 @@ from typing import Any
 from churn_platform.base.errors import ChurnError
 from churn_platform.ingestion.month_warnings import newest_warnings
 from churn_platform.lake.records import Records
-from churn_platform.ledger.approvals import pending
-from churn_platform.ledger.production_changes import DONE
-from churn_platform.ledger.receipts import Receipt
+from churn_platform.ledger.state import ProductionState
 from churn_platform.ledger.store import LedgerStore
-from churn_platform.ledger.versions import overrides, standing_proposal
 
 
 class Told:
@@ -35,13 +32,15 @@ class Told:
         }
         try:
             receipts = self._ledger.receipts()
+            state = self._ledger.state()
         except (ChurnError, OSError):
             return told
-        moves = [r for r in receipts if r.act in DONE and r.subject == f"version {version}"]
+        change = state.change_to(version)
         kept = ("sequence", "time", "act", "actor", "reason", "digest")
-        forced, request = overrides(receipts).get(version), pending(receipts)
-        if moves:
-            told["receipt"] = {name: getattr(moves[-1], name) for name in kept}
+        forced = state.overridden.get(version)
+        request = state.pending
+        if change is not None:
+            told["receipt"] = {name: getattr(change, name) for name in kept}
         if forced is not None:
             told["overridden"] = asdict(forced)
         if request is not None and dt.datetime.now(dt.UTC) <= dt.datetime.fromisoformat(
@@ -52,16 +51,16 @@ class Told:
                 "since": request.asked,
                 "lapses": request.until,
             }
-        told["proposal"] = self._proposal(version, receipts)
+        told["proposal"] = self._proposal(version, state)
         told["warnings"] = newest_warnings(receipts)
         return told
 
-    def _proposal(self, version: int, receipts: list[Receipt]) -> dict[str, Any] | None:
+    def _proposal(self, version: int, state: ProductionState) -> dict[str, Any] | None:
         try:
             record = self._records.newest("performance")
         except (ChurnError, OSError):
             return None
-        found = standing_proposal(record, version, receipts)
+        found = state.standing_proposal(record, version)
         return (
             None
             if found is None

@@ -18,8 +18,8 @@ from churn_platform.base.errors import ChurnError, StoreDown
 from churn_platform.base.files import sha256_file
 from churn_platform.lake.records import KINDS
 from churn_platform.ledger.acts import version_of
-from churn_platform.ledger.production_changes import judged_files
 from churn_platform.ledger.receipts import Receipt
+from churn_platform.ledger.state import ProductionState
 from churn_platform.loop.progress import VERDICTS
 from churn_platform.scoring.scoring import list_file
 from churn_platform.services import Services
@@ -46,7 +46,8 @@ def check_registry(home: Services, receipts: Sequence[Receipt]) -> Iterator[Find
     the releases.
     """
     tags = answering(home).tags()
-    judged = {version_of(r.subject): r for r in receipts if r.act == "decision"}
+    state = ProductionState.from_receipts(receipts)
+    judged = {version_of(receipt.subject): receipt for receipt in state.decisions}
     files = 0
     released = set(home.releases.versions())
     for version in sorted({*tags, *(v for v in judged if v is not None)}):
@@ -76,7 +77,7 @@ def check_registry(home: Services, receipts: Sequence[Receipt]) -> Iterator[Find
                 f"version {version} is not the candidate that was judged: its digest is"
                 f" {digest[:12]}",
             )
-        for name, sha256 in judged_files(receipt).items():
+        for name, sha256 in state.judged_files(version).items():
             if tags[version].get(f"sha256.{name}") != sha256:
                 yield broken(
                     "MLflow", f"{name} of version {version} is not the file that was judged"

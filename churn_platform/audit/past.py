@@ -7,8 +7,9 @@ from typing import Any
 
 from churn_platform.base.digests import digest_of
 from churn_platform.base.errors import UsageError
-from churn_platform.ledger.history import Standing, in_production, instant
+from churn_platform.ledger.history import instant
 from churn_platform.ledger.receipts import Receipt
+from churn_platform.ledger.state import InProduction, ProductionState, activation
 from churn_platform.services import Services
 
 
@@ -25,15 +26,15 @@ def was_in_production(home: Services, text: str) -> dict[str, Any]:
     if instant(text, end=False) > now:
         raise UsageError(f"{text} is in the future. Give a date in the past.", code="DATE_INVALID")
     at = min(at, now)
-    receipts = home.ledger.receipts()
-    found = in_production(receipts, at)
+    state = home.ledger.state()
+    found = state.in_production(at)
     answer: dict[str, Any] = {"at": at.isoformat(), "version": None, "sentence": ""}
     if found is None:
-        return answer | {"sentence": _nothing(receipts, at)}
-    return answer | _described(home, receipts, found)
+        return answer | {"sentence": _nothing(state, at)}
+    return answer | _described(home, state, found)
 
 
-def _described(home: Services, receipts: list[Receipt], found: Standing) -> dict[str, Any]:
+def _described(home: Services, state: ProductionState, found: InProduction) -> dict[str, Any]:
     move = found.receipt
     kind = found.receipt.act.split(" ")[0]
     digest = move.evidence.get("decision")
@@ -53,7 +54,7 @@ def _described(home: Services, receipts: list[Receipt], found: Standing) -> dict
         "by": move.actor,
         "reason": move.reason,
         "decision": _decision(home, None if digest is None else str(digest)),
-        "approval": _approval(receipts, move),
+        "approval": _approval(state, move),
         "receipt": {
             "sequence": move.sequence,
             "act": move.act,
@@ -88,10 +89,10 @@ def _decision(home: Services, digest: str | None) -> dict[str, Any] | None:
     return {"digest": digest}
 
 
-def _approval(receipts: list[Receipt], move: Receipt) -> dict[str, Any] | None:
+def _approval(state: ProductionState, move: Receipt) -> dict[str, Any] | None:
     """Who approved the move's decision, where someone had to."""
     wanted = move.evidence.get("decision")
-    approvals = [r for r in receipts if r.act == "approval" and r.sequence < move.sequence]
+    approvals = [r for r in state.approvals if r.sequence < move.sequence]
     own = [r for r in approvals if wanted is not None and r.evidence.get("decision") == wanted]
     if not own:
         return None
@@ -104,20 +105,12 @@ def _approval(receipts: list[Receipt], move: Receipt) -> dict[str, Any] | None:
     }
 
 
-def _nothing(receipts: list[Receipt], at: dt.datetime) -> str:
-    first = next(
-        (r for r in receipts if in_production([r], dt.datetime.max.replace(tzinfo=dt.UTC))),
-        None,
-    )
-    said = f"Nothing was in production on {_said(at)}"
-    if first is None:
-        return f"{said}: no model has ever been promoted in this home."
-    standing = in_production([first], dt.datetime.max.replace(tzinfo=dt.UTC))
-    return said + (
-        f": the first was version {standing.version}, on {_said(standing.since)}."
-        if standing
-        else "."
-    )
+def _nothing(state: ProductionState, at: dt.datetime) -> str:
+    nothing = f"Nothing was in production on {_said(at)}"
+    if not state.changes:
+        return f"{nothing}: no model has ever been promoted in this home."
+    first = state.changes[0]
+    return f"{nothing}: the first was {first.after}, on {_said(activation(first))}."
 
 
 def _said(moment: dt.datetime) -> str:

@@ -13,9 +13,9 @@ from churn_platform.audit.findings import Chain, Finding, broken, holds, said, u
 from churn_platform.audit.recorded_files import check_decisions, check_production_release
 from churn_platform.base.errors import ChurnError, StoreDown
 from churn_platform.base.library_errors import sentence_of
-from churn_platform.ledger.acts import model_named, named, version_of
-from churn_platform.ledger.production_changes import DONE, open_intent
+from churn_platform.ledger.acts import model_named, named
 from churn_platform.ledger.receipts import GENESIS, Receipt
+from churn_platform.ledger.state import ProductionState
 from churn_platform.services import Services
 from churn_platform.training.registry import PRODUCTION, ModelRegistry
 
@@ -278,7 +278,8 @@ def _production(home: Services, chain: Chain) -> Iterator[Finding]:
                 ", ".join(f"{who} names {model_named(version)}" for who, version in elsewhere),
             )
         return
-    intent = open_intent(chain.receipts)
+    state = ProductionState.from_receipts(chain.receipts)
+    intent = state.open_intent
     if intent is not None:
         announced = f"receipt {intent.sequence} announces it, none says that it is done"
         if home.is_free():
@@ -292,8 +293,7 @@ def _production(home: Services, chain: Chain) -> Iterator[Finding]:
                 f"the move to {intent.subject} is under way, or was cut off ({announced})",
             )
         return
-    moves = [receipt for receipt in chain.receipts if receipt.act in DONE]
-    recorded = version_of(moves[-1].after) if moves else None
+    recorded = state.production
     if {version for _, version in elsewhere} != {recorded}:
         others = ", ".join(f"{who} {model_named(version)}" for who, version in elsewhere)
         yield broken(
@@ -301,7 +301,7 @@ def _production(home: Services, chain: Chain) -> Iterator[Finding]:
         )
         return
     if pointer is not None:
-        faults = list(_pointer_faults(pointer.model_dump(), moves[-1]))
+        faults = list(_pointer_faults(pointer.model_dump(), state.changes[-1]))
         yield from (
             broken("production", f"{home.releases.pointer_file} {fault}") for fault in faults
         )

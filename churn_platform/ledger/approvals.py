@@ -2,14 +2,14 @@
 request lapses.
 """
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from churn_platform.base.text import ended
-from churn_platform.ledger.acts import ApprovalRequested, Bound, model_named, version_of
+from churn_platform.ledger.acts import model_named
 from churn_platform.ledger.receipts import Receipt
+from churn_platform.ledger.version_acts import Bound
 
 State = Literal["pending", "approved", "rejected", "lapsed"]
 ANSWERS: dict[str, State] = {
@@ -96,28 +96,6 @@ def until(asked: datetime, days: int) -> str:
     return (asked + timedelta(days=days)).isoformat()
 
 
-def requests(receipts: Iterable[Receipt]) -> list[Request]:
-    """Every request, oldest first; of those without an answer only the newest can be pending."""
-    found: list[Request] = []
-    for receipt in receipts:
-        if receipt.act == "approval requested":
-            if found and found[-1].state == "pending":
-                found[-1] = replace(found[-1], state="lapsed", answer=_superseded(receipt))
-            asked = ApprovalRequested.of(receipt)
-            found.append(Request(asked.bound, receipt.time, asked.until, receipt.digest))
-        elif receipt.act in ANSWERS and found and _answers(receipt, found[-1]):
-            found[-1] = replace(found[-1], state=ANSWERS[receipt.act], answer=Signature.of(receipt))
-    return found
-
-
-def pending(receipts: Iterable[Receipt]) -> Request | None:
-    """The request that waits for an answer; never more than one."""
-    newest = next(reversed(requests(receipts)), None)
-    if newest is not None and newest.state == "pending":
-        return newest
-    return None
-
-
 def lapse(request: Request, present: Bound, now: datetime) -> str | None:
     """None while a request holds; else the sentence why it lapses.
 
@@ -153,41 +131,3 @@ def lapse(request: Request, present: Bound, now: datetime) -> str | None:
         ),
     )
     return next((sentence for changed, sentence in changes if changed), None)
-
-
-def objection(receipts: Iterable[Receipt], version: int) -> str | None:
-    """None when the version waits for an approval; else the sentence why it does not.
-
-    What has lapsed by now must have its receipt already: the writer records it first.
-    """
-    mine = [request for request in requests(receipts) if request.version == version]
-    if not mine:
-        return f"Version {version} does not wait for an approval."
-    if mine[-1].state == "pending":
-        return None
-    return mine[-1].sentence()
-
-
-def unused(receipts: Iterable[Receipt]) -> Receipt | None:
-    """The approval after which the process was killed: no move of production names it, and it
-    did not lapse.
-    """
-    found: Receipt | None = None
-    for receipt in receipts:
-        if receipt.act == "approval":
-            found = receipt
-        elif found is not None and receipt.evidence.get("approval") == found.digest:
-            found = None
-    return found
-
-
-def _answers(receipt: Receipt, request: Request) -> bool:
-    return request.state == "pending" and receipt.evidence.get("request") == request.receipt
-
-
-def _superseded(receipt: Receipt) -> Signature:
-    return Signature(
-        receipt.actor,
-        f"Version {version_of(receipt.subject)} is a newer candidate.",
-        receipt.time,
-    )

@@ -1,6 +1,4 @@
-"""The ledger as history: which receipts are asked for, and what was in production at an
-instant.
-"""
+"""Which receipts a person asks for."""
 
 import datetime as dt
 from collections.abc import Iterable
@@ -9,7 +7,6 @@ from typing import Any, get_args
 
 from churn_platform.base.errors import UsageError
 from churn_platform.ledger.acts import version_of
-from churn_platform.ledger.production_changes import DONE
 from churn_platform.ledger.receipts import Act, Receipt
 
 
@@ -95,47 +92,3 @@ class Filters:
             and (self.until is None or time <= self.until)
             and (self.by is None or receipt.actor.casefold() == self.by.casefold())
         )
-
-
-@dataclass(frozen=True)
-class Standing:
-    """What was in production at an instant."""
-
-    version: int
-    since: dt.datetime
-    """When it was activated."""
-    before: int | None
-    """The version that it replaced; None for the first."""
-    receipt: Receipt
-    """The promotion or rollback that put it there."""
-    until: dt.datetime | None
-    """When the next one was activated; None while none was."""
-    next: Receipt | None
-
-
-def activation(done: Receipt) -> dt.datetime:
-    """When the servers changed over to what a finished move put into production."""
-    return dt.datetime.fromisoformat(str(done.evidence.get("activate_at", done.time)))
-
-
-def in_production(receipts: Iterable[Receipt], at: dt.datetime) -> Standing | None:
-    """What was in production at `at`, by activation; None before the first promotion.
-
-    The chain's order decides between moves that were both active: a clock that was set back
-    changes nothing.
-    """
-    moves = [receipt for receipt in receipts if receipt.act in DONE]
-    active = [receipt for receipt in moves if activation(receipt) <= at]
-    if not active:
-        return None
-    standing = active[-1]
-    later = [r for r in moves if r.sequence > standing.sequence]
-    following = min(later, key=activation, default=None)
-    return Standing(
-        version=version_of(standing.after) or 0,
-        since=activation(standing),
-        before=version_of(standing.before),
-        receipt=standing,
-        until=None if following is None else activation(following),
-        next=following,
-    )

@@ -17,6 +17,7 @@ from churn_platform.base.home import utc_now
 from churn_platform.ledger import receipts as ledger
 from churn_platform.ledger.acts import LedgerAct
 from churn_platform.ledger.receipts import Act, Anchor, Break, Receipt, first_fault
+from churn_platform.ledger.state import ProductionState
 
 WIDTH = 127
 """Characters of the line, so every anchor overwrites the one before exactly: far less than a
@@ -101,6 +102,7 @@ class LedgerStore:
         # The lines that were verified last and their receipts: a step asks a dozen times, `GET
         # /model` every time.
         self._read: tuple[list[bytes], list[Receipt]] = ([], [])
+        self._folded: tuple[list[Receipt], ProductionState] = ([], ProductionState())
 
     def append(self, act: LedgerAct) -> Receipt:
         """Record one act; when this returns, the receipt is on the disk. Raises as `write`."""
@@ -184,6 +186,18 @@ class LedgerStore:
             receipts = [self._parsed(line, number) for number, line in enumerate(lines, start=1)]
             self._read = (lines, receipts)
         return [receipt for receipt in receipts if act in (None, receipt.act)]
+
+    def state(self) -> ProductionState:
+        """The state of production after every receipt, folded once until the ledger changes.
+
+        Raises:
+            IntegrityError: the chain is broken.
+        """
+        self.receipts()
+        _, receipts = self._read
+        if self._folded[0] is not receipts:
+            self._folded = (receipts, ProductionState.from_receipts(receipts))
+        return self._folded[1]
 
     def since(self, sequence: int) -> list[Receipt]:
         """The receipts after `sequence`, oldest first; reads the end of the file only, as far

@@ -3,7 +3,7 @@ began to stand down.
 """
 
 from churn_platform.ledger.acts import PolicyChanged
-from churn_platform.ledger.states import changes
+from churn_platform.ledger.policy_changes import changes
 from churn_platform.services import Services
 
 FIRST = "The policy of the first run."

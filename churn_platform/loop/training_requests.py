@@ -8,7 +8,6 @@ from churn_platform.base.text import ended
 from churn_platform.features.training_data import load_training_dataset
 from churn_platform.features.training_dataset import TrainingDataset
 from churn_platform.ledger.acts import ManualRetrainingRequested, TrainingRefused
-from churn_platform.ledger.versions import word
 from churn_platform.loop.progress import Progress
 from churn_platform.loop.retraining import open_request, training_key
 from churn_platform.promotion.approving import acting, signed
@@ -92,7 +91,8 @@ def _check_trainable(home: Services, progress: Progress, as_of: dt.date) -> None
         raise UsageError(progress.verdict(as_of).reason, code="RETRAINING_NOT_NEEDED")
     same = _decided_on(progress.decisions, dataset.digest, home.contract.policy_hash)
     if same is not None:
-        approval = word(home.ledger.receipts(), digest_of(same.model_dump(mode="json")))["approval"]
+        decision = digest_of(same.model_dump(mode="json"))
+        approval = home.ledger.state().answers(decision)["approval"]
         became = approval["state"] if approval else same.decision
         raise UsageError(
             f"Version {same.candidate_version} ({became}) was made from the same data under the"

@@ -18,10 +18,11 @@ from churn_platform.ingestion.delivered_file import suffix_of
 from churn_platform.ingestion.drop import INCOMING
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import KINDS, Records
-from churn_platform.ledger.acts import PromotionDone, Recovered, ReleasePublished, version_of
+from churn_platform.ledger.acts import Recovered
 from churn_platform.ledger.erasures import current
-from churn_platform.ledger.production_changes import DONE, done_of, promotions
+from churn_platform.ledger.state import done_of
 from churn_platform.ledger.store import LedgerStore
+from churn_platform.ledger.version_acts import PromotionDone, ReleasePublished
 from churn_platform.maintenance.erasure import Erased
 from churn_platform.maintenance.mlflow_move import Moved
 from churn_platform.promotion.promoting import lost_version
@@ -117,10 +118,7 @@ class Repairs:
 
     def _releases(self) -> Iterator[Repair]:
         """Production first; a release that cannot be repaired does not stop the others."""
-        published = [
-            version_of(receipt.subject) for receipt in self.ledger.receipts("release published")
-        ]
-        versions = {*self.releases.versions(), *(v for v in published if v is not None)}
+        versions = {*self.releases.versions(), *self.ledger.state().published}
         production = self._version_in_production()
         for version in sorted(versions, key=lambda version: (version != production, version)):
             try:
@@ -199,12 +197,9 @@ class Repairs:
         self, version: int, content: Mapping[str, bytes]
     ) -> tuple[str, dict[str, str]]:
         """Publish the version again if receipts prove what it was."""
-        receipts = self.ledger.receipts()
-        subject = f"version {version}"
-        published = next(
-            (r for r in receipts if r.act == "release published" and r.subject == subject), None
-        )
-        promoted = promotions(receipts).get(version)
+        state = self.ledger.state()
+        published = state.published.get(version)
+        promoted = state.promotions.get(version)
         if published is None or promoted is None:
             raise IntegrityError(
                 f"Release {version} has no valid manifest, and no receipt records its files.",
@@ -227,7 +222,7 @@ class Repairs:
             if aside.exists() and not folder.exists():
                 aside.rename(folder)
             raise
-        before = current(receipts, recorded.manifest, published.sequence)
+        before = current(self.ledger.receipts(), recorded.manifest, published.sequence)
         after = digest_of(self.releases.verify(version).model_dump(mode="json"))
         done = f"Release {version} was published again from the registry"
         if after == before:
@@ -249,7 +244,7 @@ class Repairs:
             return
         if self.releases.pointer_file.exists():
             return
-        if any(receipt.act in DONE for receipt in self.ledger.receipts()):
+        if self.ledger.state().changes:
             says = self._rewrite_pointer()
             self._record("pointer", f"{says} It was missing.")
             yield Repair("pointer", done=True, says=says)
@@ -260,7 +255,7 @@ class Repairs:
         Raises:
             IntegrityError: there is none, or its release is not complete.
         """
-        done = [receipt for receipt in self.ledger.receipts() if receipt.act in DONE]
+        done = self.ledger.state().changes
         if not done:
             raise IntegrityError(
                 f"{self.releases.pointer_file} cannot be read, and the ledger records no promotion."

@@ -12,9 +12,7 @@ from churn_platform.base.digests import digest_of
 from churn_platform.base.errors import IntegrityError, StoreDown, UsageError
 from churn_platform.evaluation.gain import AucParts, Gain, MonthPair, gain_over
 from churn_platform.features.labels import turned_over
-from churn_platform.ledger.acts import PromotionProposed, RollbackProposed
-from churn_platform.ledger.production_changes import promotions
-from churn_platform.ledger.versions import barred
+from churn_platform.ledger.version_acts import PromotionProposed, RollbackProposed
 from churn_platform.monitoring.challenger_rule import (
     Contender,
     Proposal,
@@ -43,7 +41,7 @@ class Look:
         pointer = home.releases.pointer()
         self.production = None if pointer is None else pointer.version
         known = Versions(home)
-        self.served = set(promotions(home.ledger.receipts()))
+        self.served = set(home.ledger.state().promotions)
         decided = {int(record["candidate_version"]) for record in home.records.decisions()}
         self.versions: dict[int, Candidate] = {}
         self.faults: dict[int, str] = {}
@@ -85,7 +83,7 @@ class Look:
         production = self.versions.get(self.production or 0)
         if production is None or self.production is None:
             return {"compared": [], "proposal": None}, None
-        unwanted = barred(self.home.ledger.receipts())
+        unwanted = self.home.ledger.state().barred()
         ranked = _Ranked(self.home.contract.entity.column, months, gate.level)
         contenders = [
             Contender(

@@ -6,7 +6,7 @@ from typing import Any
 from churn_platform.features.labels import turned_over
 from churn_platform.ingestion.month_warnings import repetition_sentence
 from churn_platform.ledger.acts import StandDownBegan, StandDownEnded
-from churn_platform.ledger.states import stand_down_act
+from churn_platform.ledger.state import stand_down_act
 from churn_platform.monitoring.performance import measured, stand_down_reason
 from churn_platform.promotion.decisions import decisions_of
 from churn_platform.services import Services

@@ -9,7 +9,15 @@ from churn_platform.base.digests import readable
 from churn_platform.base.errors import ContractError, HomeBusy, IntegrityError, UsageError
 from churn_platform.base.text import ended
 from churn_platform.features.training_data import dataset_month
-from churn_platform.ledger.acts import (
+from churn_platform.ledger.approvals import (
+    Request,
+    lapse,
+    moment,
+    until,
+)
+from churn_platform.ledger.receipts import Receipt
+from churn_platform.ledger.state import ProductionState
+from churn_platform.ledger.version_acts import (
     ApprovalLapsed,
     ApprovalRequested,
     Approved,
@@ -17,17 +25,6 @@ from churn_platform.ledger.acts import (
     PromotionIntent,
     Rejected,
 )
-from churn_platform.ledger.approvals import (
-    Request,
-    lapse,
-    moment,
-    objection,
-    pending,
-    until,
-)
-from churn_platform.ledger.production_changes import DONE
-from churn_platform.ledger.receipts import Receipt
-from churn_platform.ledger.versions import barred, blocked, blocked_sentence, standing_request
 from churn_platform.promotion.decision import Decision
 from churn_platform.promotion.promoting import decision_digest, move, recover
 from churn_platform.promotion.publishing import judged_version
@@ -105,7 +102,7 @@ def waiting(home: Services, *, deep: bool = False) -> tuple[Request, str | None]
         home: the home.
         deep: ask MLflow too, whether the candidate is still the same; it takes seconds.
     """
-    request = pending(home.ledger.receipts())
+    request = home.ledger.state().pending
     if request is None:
         return None
     newest = Decision.model_validate(home.records.decisions()[-1])
@@ -153,10 +150,9 @@ def record_lapse_if_free(home: Services) -> None:
 
 def ask(home: Services, decision: Decision) -> str:
     """Ask people for the approval of a pending decision, once; describes what is to be done."""
-    receipts = home.ledger.receipts()
     now = home.now()
     bound = bound_now(home, decision)
-    already = standing_request(receipts, bound)
+    already = home.ledger.state().standing_request(bound)
     if already is not None:
         return f"{already.sentence()} {how_to_answer(decision.candidate_version)}"
     lapses = until(now, home.contract.policy.promotion.approval_days)
@@ -190,11 +186,11 @@ def kept_by_people(home: Services, decision: Decision) -> str | None:
     A version that was rejected is never promoted by itself, but asked for again when it was
     judged anew.
     """
-    receipts = home.ledger.receipts()
+    state = home.ledger.state()
     version = decision.candidate_version
-    if decision.decision != "pending" or version in blocked(receipts):
-        return barred(receipts).get(version)
-    request = standing_request(receipts, bound_now(home, decision))
+    if decision.decision != "pending" or version in state.blocked:
+        return state.barred().get(version)
+    request = state.standing_request(bound_now(home, decision))
     if request is None or request.state == "pending":
         return None
     return request.sentence()
@@ -220,10 +216,10 @@ def approve(home: Services, version: int, by: str, reason: str, *, override: boo
     by, reason = signed(by, reason)
     with acting(home, f"the approval of version {version} by {by}"):
         record_lapse(home, deep=True)
-        receipts = home.ledger.receipts()
-        decision = _decision_on(home, version, receipts)
-        _check_servable(home, decision, receipts)
-        against = _against(decision, receipts)
+        state = home.ledger.state()
+        decision = _decision_on(home, version, state)
+        _check_servable(home, decision, state)
+        against = _against(decision, state)
         if against is not None and not override:
             raise UsageError(
                 f"{against} With --override and a reason it is promoted all the same.",
@@ -257,9 +253,9 @@ def reject(home: Services, version: int, by: str, reason: str) -> str:
     by, reason = signed(by, reason)
     with acting(home, f"the rejection of version {version} by {by}"):
         record_lapse(home, deep=True)
-        receipts = home.ledger.receipts()
-        decision = _decision_on(home, version, receipts)
-        against = objection(receipts, version)
+        state = home.ledger.state()
+        decision = _decision_on(home, version, state)
+        against = state.why_not_waiting(version)
         if against is not None:
             raise UsageError(against, code="APPROVAL_NOT_POSSIBLE")
         answer = _answer(home, decision, by, reason)
@@ -267,7 +263,7 @@ def reject(home: Services, version: int, by: str, reason: str) -> str:
     return f"Version {version} is rejected by {by}, production stays as it is: {ended(reason)}"
 
 
-def _decision_on(home: Services, version: int, receipts: list[Receipt]) -> Decision:
+def _decision_on(home: Services, version: int, state: ProductionState) -> Decision:
     """The newest decision on a version that is not in production.
 
     Raises:
@@ -275,14 +271,11 @@ def _decision_on(home: Services, version: int, receipts: list[Receipt]) -> Decis
     """
     pointer = home.releases.read_pointer()
     if pointer is not None and pointer.version == version:
-        done = [r for r in receipts if r.act in DONE and r.subject == f"version {version}"]
-        if done:
-            who = (
-                f": {done[-1].actor} {_did(done[-1])} at {moment(done[-1].time)}"
-                f" ({done[-1].reason})"
-            )
-        else:
+        done = state.change_to(version)
+        if done is None:
             who = ""
+        else:
+            who = f": {done.actor} {_did(done)} at {moment(done.time)} ({done.reason})"
         raise UsageError(
             f"Version {version} is already in production{who}.", code="VERSION_IN_PRODUCTION"
         )
@@ -300,7 +293,7 @@ def _decision_on(home: Services, version: int, receipts: list[Receipt]) -> Decis
     return found[-1]
 
 
-def _check_servable(home: Services, decision: Decision, receipts: list[Receipt]) -> None:
+def _check_servable(home: Services, decision: Decision, state: ProductionState) -> None:
     """What no person can override.
 
     Raises:
@@ -309,10 +302,8 @@ def _check_servable(home: Services, decision: Decision, receipts: list[Receipt])
         IntegrityError: its files are not what was decided on.
     """
     version = decision.candidate_version
-    if version in blocked(receipts):
-        raise UsageError(
-            blocked_sentence(version, blocked(receipts)[version]), code="VERSION_BLOCKED"
-        )
+    if version in state.blocked:
+        raise UsageError(state.why_blocked(version), code="VERSION_BLOCKED")
     if decision.evidence.get("contract") != home.contract.model_hash:
         raise ContractError(
             f"Version {version} was trained under another contract (entity, features or label):"
@@ -325,16 +316,16 @@ def _check_servable(home: Services, decision: Decision, receipts: list[Receipt])
         raise IntegrityError(changed)
 
 
-def _against(decision: Decision, receipts: list[Receipt]) -> str | None:
+def _against(decision: Decision, state: ProductionState) -> str | None:
     """Why the version must not be promoted on a person's approval alone; None if it may."""
     if not decision.passed:
         return f"Version {decision.candidate_version} was refused: {decision.reason}"
-    return objection(receipts, decision.candidate_version)
+    return state.why_not_waiting(decision.candidate_version)
 
 
 def _answer(home: Services, decision: Decision, by: str, reason: str) -> dict[str, Any]:
     """The fields of an answer; `login` is who was logged in, whatever name was given."""
-    request = pending(home.ledger.receipts())
+    request = home.ledger.state().pending
     mine = request is not None and request.version == decision.candidate_version
     return {
         **bound_now(home, decision).act_fields(),

@@ -7,8 +7,7 @@ from churn_platform.base.errors import DataError, IntegrityError
 from churn_platform.drift.result import DriftFigures
 from churn_platform.features.training_data import load_training_dataset
 from churn_platform.features.training_dataset import TrainingDataset
-from churn_platform.ledger.acts import DecisionMade
-from churn_platform.ledger.production_changes import carried_out
+from churn_platform.ledger.version_acts import DecisionMade
 from churn_platform.promotion.approving import ask, kept_by_people, record_lapse
 from churn_platform.promotion.decision import Decision, Trigger, decide
 from churn_platform.promotion.decisions import decisions_of, unfinished
@@ -104,7 +103,7 @@ def carry_out(home: Services) -> Outcome:
     decision = newest_decision(home)
     restore_alias(home)
     record_lapse(home, deep=True)
-    done = carried_out(home.ledger.receipts()).get(decision_digest(decision))
+    done = home.ledger.state().carried_out.get(decision_digest(decision))
     why_not = _why_not(home, decision, None if done is None else done.time)
     kept = _kept(home)
     if why_not is not None:
@@ -164,14 +163,14 @@ def _made(home: Services, decision: Decision) -> bool:
     """
     newest = home.records.decisions()[-1:]
     same = newest == [decision.model_dump(mode="json")]
-    return same and decision_digest(decision) not in carried_out(home.ledger.receipts())
+    return same and decision_digest(decision) not in home.ledger.state().carried_out
 
 
 def _complete(home: Services) -> None:
     """The newest decision's receipt, where it has none: a kill may have come between the
     decision's file and it.
     """
-    if len(home.records.decisions()) <= len(home.ledger.receipts("decision")):
+    if len(home.records.decisions()) <= len(home.ledger.state().decisions):
         return
     decision = newest_decision(home)
     home.ledger.append(

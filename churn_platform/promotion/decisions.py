@@ -1,13 +1,8 @@
 """The decisions of a home, and whether the newest one was carried out."""
 
 from churn_platform.base.digests import digest_of
-from churn_platform.ledger.production_changes import carried_out
-from churn_platform.ledger.receipts import Act
 from churn_platform.promotion.decision import Decision, Trigger
 from churn_platform.services import Services
-
-OUTCOMES: tuple[Act, ...] = ("promotion done", "production kept", "approval requested")
-"""What ends the loop's work on a decision; after `approval requested` a person answers."""
 
 
 def decisions_of(home: Services) -> list[Decision]:
@@ -21,7 +16,6 @@ def unfinished(home: Services) -> Trigger | None:
     if not decisions:
         return None
     newest = decisions[-1]
-    done = carried_out(home.ledger.receipts(), OUTCOMES)
-    if digest_of(newest.model_dump(mode="json")) in done:
+    if digest_of(newest.model_dump(mode="json")) in home.ledger.state().settled:
         return None
     return newest.trigger

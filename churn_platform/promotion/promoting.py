@@ -6,22 +6,18 @@ import datetime as dt
 
 from churn_platform.base.digests import digest_of
 from churn_platform.base.errors import DataError, IntegrityError, UsageError
-from churn_platform.ledger.acts import (
+from churn_platform.ledger.acts import Recovered, model_named, named
+from churn_platform.ledger.receipts import Receipt
+from churn_platform.ledger.state import intent_of
+from churn_platform.ledger.version_acts import (
     ApprovalLapsed,
     Intent,
     ProductionKept,
     PromotionIntent,
-    Recovered,
     RollbackIntent,
     VersionBlocked,
     VersionUnblocked,
-    model_named,
-    named,
 )
-from churn_platform.ledger.approvals import unused
-from churn_platform.ledger.production_changes import intent_of, open_intent
-from churn_platform.ledger.receipts import Receipt
-from churn_platform.ledger.versions import blocked
 from churn_platform.promotion.decision import Decision
 from churn_platform.promotion.publishing import publish
 from churn_platform.services import Services
@@ -92,7 +88,7 @@ def move(home: Services, planned: Intent) -> Receipt:
     Raises:
         IntegrityError: the model or its release was changed; nothing has moved.
     """
-    intent = open_intent(home.ledger.receipts())
+    intent = home.ledger.state().open_intent
     if intent is None or intent_of(intent) != planned:
         intent = home.ledger.append(planned)
     publish(home, planned)
@@ -111,9 +107,9 @@ def recover(home: Services) -> str | None:
     Raises:
         IntegrityError: a store cannot be read; nothing was changed.
     """
-    receipts = home.ledger.receipts()
-    intent = open_intent(receipts)
-    approval = unused(receipts)
+    state = home.ledger.state()
+    intent = state.open_intent
+    approval = state.unused_approval
     if intent is None and approval is not None:
         return _take_up(home, approval)
     if intent is None:
@@ -232,7 +228,7 @@ def _block(home: Services, planned: RollbackIntent) -> None:
     """A version that is rolled back is blocked, one that a rollback brings back is not: each
     recorded once.
     """
-    known = blocked(home.ledger.receipts())
+    known = home.ledger.state().blocked
     signed = {"actor": planned.actor, "reason": planned.reason}
     if planned.blocks is not None and planned.blocks not in known:
         home.ledger.append(VersionBlocked(version=planned.blocks, **signed))

@@ -10,8 +10,7 @@ import pandas as pd
 from churn_platform.base.digests import digest_of
 from churn_platform.base.errors import DataError, IntegrityError
 from churn_platform.features.training_data import dataset_month, load_training_dataset
-from churn_platform.ledger.acts import ProductionChange, ReleasePublished, version_of
-from churn_platform.ledger.production_changes import judged_files
+from churn_platform.ledger.version_acts import ProductionChange, ReleasePublished
 from churn_platform.services import Services
 from churn_platform.training.candidate import Candidate, candidate_of
 from churn_platform.training.serving_form import serving_files
@@ -26,10 +25,7 @@ def publish(home: Services, planned: ProductionChange) -> None:
     making.
     """
     version = planned.version
-    known = next(
-        (r for r in home.ledger.receipts("release published") if r.subject == f"version {version}"),
-        None,
-    )
+    known = home.ledger.state().published.get(version)
     if version in home.releases.versions():
         manifest = home.releases.verify(version)
         _check_judged(home, version, manifest.files)
@@ -82,8 +78,7 @@ def judged_version(home: Services, version: int) -> dict[str, bytes]:
 
 def _check_judged(home: Services, version: int, digests: Mapping[str, str]) -> None:
     """The candidate's digest is of what it was made from; this is of the bytes: name -> sha256."""
-    own = [r for r in home.ledger.receipts("decision") if version_of(r.subject) == version]
-    for name, judged in judged_files(own[-1] if own else None).items():
+    for name, judged in home.ledger.state().judged_files(version).items():
         if digests.get(name) != judged:
             raise IntegrityError(
                 f"{name} of version {version} is not the file that was judged (sha256"

@@ -4,11 +4,10 @@ is blocked.
 
 from churn_platform.base.errors import ChurnError, IntegrityError, UsageError
 from churn_platform.base.text import ended
-from churn_platform.ledger.acts import PromotionDone, RollbackIntent, VersionUnblocked, version_of
+from churn_platform.ledger.acts import version_of
 from churn_platform.ledger.approvals import moment
-from churn_platform.ledger.production_changes import promotions
-from churn_platform.ledger.receipts import Receipt
-from churn_platform.ledger.versions import blocked
+from churn_platform.ledger.state import ProductionState
+from churn_platform.ledger.version_acts import PromotionDone, RollbackIntent, VersionUnblocked
 from churn_platform.promotion.approving import acting, record_lapse, signed
 from churn_platform.promotion.promoting import move
 from churn_platform.services import Services
@@ -37,16 +36,16 @@ def roll_back(home: Services, by: str, reason: str, to: int | None = None) -> st
     """
     by, reason = signed(by, reason)
     with acting(home, f"the rollback by {by}"):
-        receipts = home.ledger.receipts()
+        state = home.ledger.state()
         pointer = home.releases.read_pointer()
         if pointer is None:
             raise UsageError(
                 "No model is in production: there is nothing to roll back.", code="NO_PRODUCTION"
             )
         left = pointer.version
-        target = _target(receipts, pointer.version, to)
+        target = _target(state, pointer.version, to)
         _check_release(home, target, pointer)
-        planned = _planned(receipts, target, left, (by, reason))
+        planned = _planned(state, target, left, (by, reason))
         move(home, planned)
         record_lapse(home)
     said = [
@@ -60,7 +59,7 @@ def roll_back(home: Services, by: str, reason: str, to: int | None = None) -> st
             f"Version {left} is blocked: it is not promoted by itself until `churn unblock {left}`."
         )
     if planned.unblocks is not None:
-        who = blocked(receipts)[target]
+        who = state.blocked[target]
         said.append(
             f"Version {target} is no longer blocked ({who.by} blocked it at {moment(who.at)})."
         )
@@ -76,7 +75,7 @@ def unblock(home: Services, version: int, by: str, reason: str) -> str:
     """
     by, reason = signed(by, reason)
     with acting(home, f"the unblocking of version {version} by {by}"):
-        known = blocked(home.ledger.receipts())
+        known = home.ledger.state().blocked
         if version not in known:
             names = ", ".join(str(number) for number in sorted(known)) or "none"
             raise UsageError(
@@ -89,13 +88,13 @@ def unblock(home: Services, version: int, by: str, reason: str) -> str:
     return f"Version {version} is no longer blocked: {ended(reason)}"
 
 
-def _target(receipts: list[Receipt], left: int, to: int | None) -> int:
+def _target(state: ProductionState, left: int, to: int | None) -> int:
     """The version to go to from the one that is left.
 
     Raises:
         UsageError: there is none, or it never was in production.
     """
-    promoted = promotions(receipts)
+    promoted = state.promotions
     target: int | None
     if to is not None:
         target = to
@@ -156,9 +155,9 @@ def _check_release(home: Services, target: int, pointer: Pointer) -> None:
 
 
 def _planned(
-    receipts: list[Receipt], target: int, left: int, who: tuple[str, str]
+    state: ProductionState, target: int, left: int, who: tuple[str, str]
 ) -> RollbackIntent:
-    promoted = promotions(receipts)
+    promoted = state.promotions
     back = left in promoted and promoted[target].sequence < promoted[left].sequence
     made_by = PromotionDone.of(promoted[target])
     by, reason = who
@@ -172,5 +171,5 @@ def _planned(
         candidate=made_by.candidate,
         as_of=made_by.as_of,
         blocks=left if back else None,
-        unblocks=target if target in blocked(receipts) else None,
+        unblocks=target if target in state.blocked else None,
     )

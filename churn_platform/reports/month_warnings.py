@@ -25,7 +25,6 @@ from churn_platform.ingestion.month_warnings import (
 from churn_platform.lake.deliveries import quarantined_sentence
 from churn_platform.ledger.acts import WarningsCleared, WarningsRaised
 from churn_platform.ledger.receipts import Receipt
-from churn_platform.ledger.versions import word
 from churn_platform.loop.progress import Progress
 from churn_platform.promotion.decision import Decision
 from churn_platform.services import Services
@@ -144,7 +143,7 @@ def _of_decision(home: Services, as_of: dt.date, progress: Progress) -> list[Mon
     if decision is None:
         return []
     record = decision.model_dump(mode="json")
-    approval = word(home.ledger.receipts(), digest_of(record))["approval"]
+    approval = home.ledger.state().answers(digest_of(record))["approval"]
     return of_decision(
         record, answered=approval is not None and approval["state"] in ("approved", "rejected")
     )

@@ -8,8 +8,7 @@ from churn_platform.base.digests import digest_of
 from churn_platform.base.errors import ChurnError, ContractError, UsageError
 from churn_platform.lake.deliveries import quarantined_sentence
 from churn_platform.lake.tables import feature_frame
-from churn_platform.ledger.receipts import Receipt
-from churn_platform.ledger.versions import blocked, overrides, standing_proposal, word
+from churn_platform.ledger.state import ProductionState
 from churn_platform.loop.progress import Progress
 from churn_platform.promotion.approving import how_to_answer, waiting
 from churn_platform.reports.month_warnings import warnings_of_months
@@ -28,16 +27,16 @@ def status(home: Services) -> dict[str, Any]:
         reason = progress.verdict(processed[-1]).reason
     else:
         reason = "No drop has arrived yet."
-    receipts = home.ledger.receipts()
+    state = home.ledger.state()
     return {
         "home": str(home.folder),
         "contract": home.contract.name,
         "months": [month.isoformat() for month in progress.published],
         "production": production(home, progress),
         "pending": pending(home),
-        "blocked": {version: asdict(who) for version, who in blocked(receipts).items()},
+        "blocked": {version: asdict(who) for version, who in state.blocked.items()},
         "decisions": [
-            with_word(decision.model_dump(mode="json"), receipts) for decision in progress.decisions
+            with_answers(decision.model_dump(mode="json"), state) for decision in progress.decisions
         ],
         "quarantine": quarantine(home, progress.published[-1]) if progress.published else None,
         "warnings": warnings_of_months(home),
@@ -69,12 +68,12 @@ def proposal(home: Services) -> dict[str, Any] | None:
     """The proposal from later labels while it is valid, with the command that carries it out."""
     pointer = home.releases.pointer()
     version = None if pointer is None else pointer.version
-    return standing_proposal(home.records.newest("performance"), version, home.ledger.receipts())
+    return home.ledger.state().standing_proposal(home.records.newest("performance"), version)
 
 
-def with_word(decision: dict[str, Any], receipts: list[Receipt]) -> dict[str, Any]:
-    """A decision's record with what people said of it: `approval` and `overridden`."""
-    return {**decision, **word(receipts, digest_of(decision))}
+def with_answers(decision: dict[str, Any], state: ProductionState) -> dict[str, Any]:
+    """A decision's record with what people answered: `approval` and `overridden`."""
+    return {**decision, **state.answers(digest_of(decision))}
 
 
 def alerts(home: Services) -> list[dict[str, Any]]:
@@ -118,7 +117,7 @@ def production(home: Services, progress: Progress) -> dict[str, Any] | None:
     if pointer is None or manifest is None:
         return None
     reason = progress.measured.stand_down()
-    forced = overrides(home.ledger.receipts()).get(manifest.version)
+    forced = home.ledger.state().overridden.get(manifest.version)
     return {
         "version": manifest.version,
         "as_of": manifest.training_as_of,
@@ -148,7 +147,7 @@ def find_decision(home: Services, as_of: str | None) -> dict[str, Any]:
             f"There is no decision{f' of {as_of}' if as_of else ''}; decisions so far: {known}.",
             code="DECISION_MISSING",
         )
-    return with_word(decisions[-1], home.ledger.receipts())
+    return with_answers(decisions[-1], home.ledger.state())
 
 
 def explain(home: Services, entity: str, as_of: str | None) -> dict[str, Any]:

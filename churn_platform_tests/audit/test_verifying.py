@@ -9,8 +9,8 @@ import threading
 import pytest
 
 from churn_platform.audit.verifying import verify_home
-from churn_platform.ledger.acts import PromotionIntent
 from churn_platform.ledger.store import LedgerStore
+from churn_platform.ledger.version_acts import PromotionIntent
 from churn_platform.training.registry import PRODUCTION
 from churn_platform_tests.small_business import copied, make_home, open_home
 from churn_platform_tests.system.trusted_home import (

@@ -8,16 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from churn_platform.ledger import receipts as ledger
-from churn_platform.ledger.acts import ApprovalRequested, Bound
 from churn_platform.ledger.approvals import (
     lapse,
-    objection,
-    pending,
-    requests,
     until,
-    unused,
 )
-from churn_platform.ledger.versions import standing_request
+from churn_platform.ledger.state import ProductionState
+from churn_platform.ledger.version_acts import ApprovalRequested, Bound
 
 START = dt.datetime(2024, 3, 1, 6, tzinfo=dt.UTC)
 DAYS = 14
@@ -31,6 +27,10 @@ class Office:
         self.bound = Bound(2, "c2", "d0", "t0", "p0", 1)
         self.judged = False
         self.moved = []
+
+    @property
+    def state(self):
+        return ProductionState.from_receipts(self.receipts)
 
     def write(self, act, subject, actor="tester", **evidence):
         fields = {"act": act, "subject": subject, "actor": actor, "evidence": evidence}
@@ -56,7 +56,7 @@ class Office:
 
     def settle(self):
         """Record what has lapsed, as every command does first."""
-        request = pending(self.receipts)
+        request = self.state.pending
         if request is not None and lapse(request, self.present(), self.now) is not None:
             self.write("approval lapsed", f"version {request.version}", request=request.receipt)
 
@@ -66,14 +66,14 @@ class Office:
             version, f"c{version}", f"d{tag}", "t0", self.bound.policy, self.production
         )
         self.settle()
-        if version != self.production and standing_request(self.receipts, self.present()) is None:
+        if version != self.production and self.state.standing_request(self.present()) is None:
             self.ask(self.present())
 
     def answer(self, act, version):
         self.settle()
-        if version == self.production or objection(self.receipts, version) is not None:
+        if version == self.production or self.state.why_not_waiting(version) is not None:
             return
-        request = pending(self.receipts)
+        request = self.state.pending
         self.write(act, f"version {version}", "Ann", request=request.receipt, override=False)
         if act == "approval":
             self.moved.append((request.bound, self.present(), self.now, request))
@@ -124,9 +124,9 @@ def test_never_two_wait_and_nothing_moves_without_an_approval_of_exactly_it(even
     office = Office()
     for event, value in events:
         office.happen(event, value)
-        assert sum(request.state == "pending" for request in requests(office.receipts)) <= 1
-        last = requests(office.receipts)[-1] if requests(office.receipts) else None
-        assert pending(office.receipts) == (
+        assert sum(request.state == "pending" for request in office.state.requests) <= 1
+        last = office.state.requests[-1] if office.state.requests else None
+        assert office.state.pending == (
             last if last is not None and last.state == "pending" else None
         )
     approvals = [receipt for receipt in office.receipts if receipt.act == "approval"]
@@ -154,7 +154,7 @@ def test_a_candidate_that_was_rejected_is_not_asked_for_again_on_the_same_eviden
     for event, value in events:
         office.happen(event, value)
     answers = {}
-    for request in requests(office.receipts):
+    for request in office.state.requests:
         question = replace(request.bound, decision="")
         assert answers.get(question) != "rejected"
         answers[question] = request.state
@@ -165,7 +165,7 @@ def asked(**changes):
     office = Office()
     office.decide(2, 1)
     office.bound = replace(office.bound, **changes)
-    return office, pending(office.receipts)
+    return office, office.state.pending
 
 
 @pytest.mark.parametrize(
@@ -206,23 +206,23 @@ def test_a_request_says_what_has_become_of_it():
         request.sentence()
         == "Version 2 passed and waits for an approval until 2024-03-15 06:00 UTC."
     )
-    assert objection(office.receipts, 2) is None
-    assert objection(office.receipts, 3) == "Version 3 does not wait for an approval."
+    assert office.state.why_not_waiting(2) is None
+    assert office.state.why_not_waiting(3) == "Version 3 does not wait for an approval."
     office.answer("rejection", 2)
     assert (
-        objection(office.receipts, 2)
+        office.state.why_not_waiting(2)
         == "Version 2 was rejected by Ann at 2024-03-01 06:00 UTC: why."
     )
     office, _ = asked(policy="p9")
     office.settle()
     assert (
-        objection(office.receipts, 2)
+        office.state.why_not_waiting(2)
         == "The request to approve version 2 lapsed at 2024-03-01 06:00 UTC: why."
     )
     office, _ = asked()
     office.answer("approval", 2)
     assert (
-        objection(office.receipts, 2)
+        office.state.why_not_waiting(2)
         == "Version 2 was approved by Ann at 2024-03-01 06:00 UTC: why."
     )
 
@@ -230,7 +230,7 @@ def test_a_request_says_what_has_become_of_it():
 def test_a_newer_request_closes_an_older_one_that_was_left_open():
     office, older = asked()
     office.ask(replace(office.present(), version=3))
-    first, second = requests(office.receipts)
+    first, second = office.state.requests
     assert (first.receipt, first.state, second.state) == (older.receipt, "lapsed", "pending")
     assert first.answer.reason == "Version 3 is a newer candidate."
 
@@ -238,43 +238,43 @@ def test_a_newer_request_closes_an_older_one_that_was_left_open():
 def test_an_answer_to_another_request_answers_nothing():
     office, request = asked()
     office.write("approval", "version 2", "Ann", request="0" * 64, override=False)
-    assert pending(office.receipts) == request
+    assert office.state.pending == request
 
 
 def test_a_lapsed_request_may_be_made_again_and_another_trigger_is_no_other_question():
     office, request = asked()
     other = replace(office.present(), decision="another trigger")
-    assert standing_request(office.receipts, other) == request
-    assert standing_request(office.receipts, replace(other, policy="p9")) is None
+    assert office.state.standing_request(other) == request
+    assert office.state.standing_request(replace(other, policy="p9")) is None
     no, _ = asked()
     no.answer("rejection", 2)
-    assert standing_request(no.receipts, other).state == "rejected"
+    assert no.state.standing_request(other).state == "rejected"
     office.now += dt.timedelta(days=DAYS + 1)
     office.settle()
-    assert standing_request(office.receipts, other) is None
+    assert office.state.standing_request(other) is None
 
 
 def test_what_was_approved_and_has_left_production_is_a_new_question():
     office, _ = asked()
     office.answer("approval", 2)
     office.production = 1
-    assert standing_request(office.receipts, office.present()) is None
+    assert office.state.standing_request(office.present()) is None
     office.decide(2, 1)
-    assert pending(office.receipts).version == 2
+    assert office.state.pending.version == 2
     office.answer("rejection", 2)
-    assert standing_request(office.receipts, office.present()).state == "rejected"
+    assert office.state.standing_request(office.present()).state == "rejected"
     office.write(
         "approval", "version 2", "Ann", request=None, override=True
     )  # against the rejection
-    assert standing_request(office.receipts, office.present()) is None
+    assert office.state.standing_request(office.present()) is None
 
 
 @pytest.mark.parametrize("act", ["promotion intent", "approval lapsed"])
 def test_an_approval_is_unused_until_a_move_or_a_lapse_names_it(act):
     office = Office()
-    assert unused(office.receipts) is None
+    assert office.state.unused_approval is None
     approval = office.write("approval", "version 2", "Ann", request=None, override=False)
     office.write("drop accepted", "2024-04-30")
-    assert unused(office.receipts) == approval
+    assert office.state.unused_approval == approval
     office.write(act, "version 2", approval=approval.digest)
-    assert unused(office.receipts) is None
+    assert office.state.unused_approval is None

@@ -1,17 +1,14 @@
-"""History: what was in production at any instant is what was activated last by then, in the order of the chain."""
+"""Receipts are found by act, version, time, actor and number."""
 
 import datetime as dt
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from churn_platform.base.errors import UsageError
 from churn_platform.ledger import receipts as ledger
-from churn_platform.ledger.history import Filters, acts, in_production, instant
+from churn_platform.ledger.history import Filters, acts, instant
 
 START = dt.datetime(2024, 1, 31, 6, 0, tzinfo=dt.UTC)
-SECOND = dt.timedelta(seconds=1)
 ACT = {"actor": "Ann", "subject": "version 1", "reason": "It is so."}
 
 
@@ -28,52 +25,6 @@ def moved(version, before, at=None, act="promotion done"):
     evidence = {} if at is None else {"activate_at": at.isoformat()}
     named = {"subject": f"version {version}", "after": f"version {version}", "evidence": evidence}
     return {"act": act, **named, "before": None if before is None else f"version {before}"}
-
-
-def test_nothing_was_in_production_before_the_first_was_activated():
-    receipts = chain(
-        {"act": "drop accepted"}, moved(1, None, START + dt.timedelta(days=1, seconds=2))
-    )
-    assert in_production([], START) is None
-    assert in_production(receipts, START + dt.timedelta(days=1, seconds=1)) is None
-    found = in_production(receipts, START + dt.timedelta(days=1, seconds=2))
-    assert (found.version, found.before, found.until, found.next) == (1, None, None, None)
-
-
-def test_an_intent_and_a_void_move_nothing_and_a_rollback_does():
-    receipts = chain(
-        moved(1, None),
-        moved(2, 1),
-        {**moved(3, 2), "act": "promotion intent"},
-        {**moved(3, 2), "act": "promotion void"},
-        moved(1, 2, act="rollback done"),
-    )
-    by_day = [in_production(receipts, START + n * dt.timedelta(days=1)).version for n in range(6)]
-    assert by_day == [1, 2, 2, 2, 1, 1]
-    found = in_production(receipts, START + dt.timedelta(days=3))
-    assert (found.before, found.until, found.next.act) == (
-        1,
-        START + dt.timedelta(days=4),
-        "rollback done",
-    )
-
-
-def test_without_an_activation_the_receipts_own_time_counts():
-    receipts = chain(moved(1, None))
-    assert in_production(receipts, START - SECOND) is None
-    assert in_production(receipts, START).since == START
-
-
-@given(st.lists(st.integers(0, 50), min_size=1, max_size=8), st.integers(-1, 60))
-def test_at_any_instant_it_is_the_last_of_the_chain_that_was_active(seconds, asked):
-    at = START + asked * SECOND
-    moves = [moved(n, n - 1 or None, START + s * SECOND) for n, s in enumerate(seconds, start=1)]
-    found = in_production(chain(*moves), at)
-    active = [version for version, second in enumerate(seconds, start=1) if second <= asked]
-    assert (None if found is None else found.version) == (active[-1] if active else None)
-    if found is not None:
-        assert found.since <= at
-        assert found.until is None or found.until > at
 
 
 @pytest.mark.parametrize(

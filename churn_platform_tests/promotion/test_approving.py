@@ -5,9 +5,6 @@ import threading
 import pytest
 
 from churn_platform.base.errors import ContractError, HomeBusy, IntegrityError, UsageError
-from churn_platform.ledger.approvals import pending
-from churn_platform.ledger.production_changes import DONE
-from churn_platform.ledger.versions import overrides
 from churn_platform.loop.progress import Progress
 from churn_platform.promotion.approving import approve, reject
 from churn_platform.promotion.deciding import carry_out, decide_candidate, newest_decision
@@ -24,7 +21,7 @@ ANN = ("Ann", "Looks right to me.")
 
 def done(home):
     """Every move of production."""
-    return [(r.act, r.subject, r.actor) for r in home.ledger.receipts() if r.act in DONE]
+    return [(r.act, r.subject, r.actor) for r in home.ledger.state().changes]
 
 
 def refused(home):
@@ -97,7 +94,7 @@ def test_an_approved_candidate_is_in_production_in_the_name_of_who_approved_it(
     assert (promoted.actor, promoted.reason) == ANN
     assert promoted.evidence["approval"] == approval.digest
     assert promoted.evidence["activate_at"] == home.releases.pointer().activate_at
-    assert pending(home.ledger.receipts()) is None
+    assert home.ledger.state().pending is None
     assert Progress(home).next_step().kind == "scores"
 
 
@@ -174,7 +171,7 @@ def test_a_rejection_may_be_overridden_by_name(february_pending_copy):
     assert said.startswith(
         "Version 2 is in production, approved by Ann, overriding the decision (Version 2 was reject"
     )
-    assert overrides(home.ledger.receipts())[2].by == "Ann"
+    assert home.ledger.state().overridden[2].by == "Ann"
 
 
 def test_a_refused_decision_passes_only_with_an_override_and_its_reason_is_kept(
@@ -244,7 +241,7 @@ def test_a_request_lapses_when_a_newer_candidate_comes(february_pending_copy):
         approve(home, 2, *ANN)
     decide_candidate(home, FEBRUARY, "manual")
     assert "version 3" in carry_out(home).sentence.lower()
-    assert pending(home.ledger.receipts()).version == 3
+    assert home.ledger.state().pending.version == 3
     assert len(home.ledger.receipts("approval lapsed")) == 1
     assert approve(home, 3, *ANN).startswith("Version 3 is in production")
 
@@ -365,7 +362,7 @@ def test_killed_before_the_answer_is_written_nothing_was_answered(
             with pytest.raises(PowerCut):
                 act(home, 2, *ANN)
     assert recover(open_home(home.folder)) is None
-    assert pending(home.ledger.receipts()).version == 2
+    assert home.ledger.state().pending.version == 2
 
 
 def test_the_first_model_waits_for_an_approval_too(january_decided_copy):

@@ -4,7 +4,7 @@ import pytest
 
 from churn_platform.base.errors import DataError, IntegrityError
 from churn_platform.features.training_data import load_training_dataset
-from churn_platform.ledger.acts import PromotionIntent
+from churn_platform.ledger.version_acts import PromotionIntent
 from churn_platform.promotion.deciding import carry_out, newest_decision
 from churn_platform.promotion.promoting import production_candidate
 from churn_platform.promotion.publishing import publish

@@ -7,8 +7,6 @@ import pytest
 
 from churn_platform.audit.deep_checks import check_decisions
 from churn_platform.base.errors import IntegrityError, UsageError
-from churn_platform.ledger.approvals import pending
-from churn_platform.ledger.versions import blocked
 from churn_platform.loop.progress import Progress
 from churn_platform.promotion.approving import approve
 from churn_platform.promotion.deciding import carry_out, decide_candidate, newest_decision
@@ -70,7 +68,7 @@ def test_the_version_before_is_back_and_the_one_that_was_left_is_blocked(februar
     assert done.evidence["activate_at"] == home.releases.pointer().activate_at
     for name in ("decision", "candidate", "as_of"):
         assert done.evidence[name] == first.evidence[name]
-    assert blocked(home.ledger.receipts())[2].by == "Bob"
+    assert home.ledger.state().blocked[2].by == "Bob"
 
 
 def test_scores_are_remade_once_by_the_version_that_is_back(february_copy):
@@ -90,7 +88,7 @@ def test_forward_again_by_hand_unblocks_and_says_so(february_copy):
     )
     assert "Version 2 is no longer blocked (Bob blocked it at " in said
     assert_in_production(home, 2)
-    assert blocked(home.ledger.receipts()) == {}
+    assert home.ledger.state().blocked == {}
     assert acts(home, "version unblocked") == [("version unblocked", "version 2", None, None)]
     with pytest.raises(UsageError, match=r"Version 2 is not blocked; blocked versions: none\."):
         unblock(home, 2, *BOB)
@@ -154,7 +152,7 @@ def test_under_approval_a_blocked_version_is_not_asked_for(february_copy):
     home = with_policy(february_copy, mode="approval")
     decide_candidate(home, FEBRUARY, "manual")
     assert carry_out(home).sentence.startswith("Kept version 1: Version 2 is blocked since Bob")
-    assert pending(home.ledger.receipts()) is None
+    assert home.ledger.state().pending is None
 
 
 def test_after_a_rollback_the_next_month_compares_with_what_is_back_and_may_be_promoted(
@@ -183,7 +181,7 @@ def test_after_a_rollback_the_next_month_compares_with_what_is_back_and_may_be_p
     assert roll_back(home, *BOB).startswith(
         "Version 1 is in production again in place of version 3"
     )
-    assert set(blocked(home.ledger.receipts())) == {2, 3}
+    assert set(home.ledger.state().blocked) == {2, 3}
 
 
 def test_a_candidate_of_the_same_month_may_replace_what_is_back(february_copy):

@@ -8,8 +8,6 @@ import time
 import pytest
 
 from churn_platform.base.errors import UsageError
-from churn_platform.ledger.approvals import pending
-from churn_platform.ledger.production_changes import DONE
 from churn_platform.promotion.approving import approve, reject
 from churn_platform.promotion.rolling_back import roll_back
 from churn_platform.training.registry import PRODUCTION
@@ -75,10 +73,8 @@ def moves(home):
     """Every move of production, oldest first; the home is whole and nothing is half done."""
     fresh = open_home(home.folder)
     assert verification(fresh)["verified"]
-    assert pending(fresh.ledger.receipts()) is None
-    done = [
-        (receipt.act, receipt.subject) for receipt in fresh.ledger.receipts() if receipt.act in DONE
-    ]
+    assert fresh.ledger.state().pending is None
+    done = [(receipt.act, receipt.subject) for receipt in fresh.ledger.state().changes]
     assert (
         done[-1][1]
         == f"version {fresh.releases.pointer().version}"

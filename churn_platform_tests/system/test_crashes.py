@@ -18,7 +18,6 @@ from churn_platform.base.errors import UsageError
 from churn_platform.features.training_data import load_training_dataset
 from churn_platform.lake.records import KINDS
 from churn_platform.ledger.acts import version_of
-from churn_platform.ledger.production_changes import DONE, open_intent
 from churn_platform.loop.progress import Progress
 from churn_platform.maintenance.backup import copy_checked, opened
 from churn_platform.promotion.approving import approve, reject
@@ -73,9 +72,10 @@ def story(home: Services) -> dict[str, Any]:
     """What a home has come to, without what a kill may leave behind: version numbers, times, recoveries."""
     sound(home)
     pointer, receipts = home.releases.pointer(), home.ledger.receipts()
-    moved = [receipt for receipt in receipts if receipt.act in DONE]
+    state = home.ledger.state()
+    moved = state.changes
     assert home.registry.alias(PRODUCTION) == pointer.version == version_of(moved[-1].after)
-    assert open_intent(receipts) is None
+    assert state.open_intent is None
     assert Progress(home).next_step() is None
     for version in home.releases.versions():
         home.releases.verify(version)

@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from churn_platform.base.errors import DropRefused, IntegrityError
-from churn_platform.ledger.acts import PromotionIntent
+from churn_platform.ledger.version_acts import PromotionIntent
 from churn_platform.promotion.deciding import carry_out
 from churn_platform.promotion.publishing import publish
 from churn_platform_tests.servers import BODY, Running

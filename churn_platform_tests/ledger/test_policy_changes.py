@@ -1,12 +1,11 @@
-"""What changed is named field by field, and a state is told when it begins and when it ends, never twice."""
+"""A change of the policy is named field by field."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from churn_platform.ledger import receipts as ledger
-from churn_platform.ledger.states import Change, changes, stand_down_act
+from churn_platform.ledger.policy_changes import Change, changes
 
-ACT = {"time": "2024-02-29T06:00:00+00:00", "actor": "monthly", "reason": "It is so."}
 plain = st.none() | st.booleans() | st.integers() | st.text(max_size=3)
 policies = st.dictionaries(
     st.sampled_from(["promotion", "drift", "costs"]),
@@ -45,27 +44,3 @@ def test_a_field_that_came_with_no_value_is_a_change():
     assert changes({}, {"retraining": {"max_age_cadences": None}}) == [
         Change("retraining.max_age_cadences", None, None)
     ]
-
-
-@given(
-    st.lists(
-        st.tuples(st.sampled_from([1, 2]), st.sampled_from([None, "It is no better than chance."]))
-    )
-)
-def test_through_any_history_the_newest_receipt_says_what_holds_and_none_is_written_twice(history):
-    receipts, head = [], None
-    for version, reason in history:
-        for expected in (True, False):
-            act = stand_down_act(head, version, reason)
-            assert act is None or expected
-            if act is not None:
-                subject = f"version {version}" if act == "stand-down began" else head.subject
-                head = ledger.append(head, act=act, subject=subject, **ACT)
-                receipts.append(head)
-        stands = head is not None and head.act == "stand-down began"
-        assert stands == (reason is not None)
-        assert not stands or head.subject == f"version {version}"
-
-
-def test_without_a_model_nothing_stands_down():
-    assert stand_down_act(None, None, None) is None

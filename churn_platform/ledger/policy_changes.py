@@ -1,17 +1,11 @@
-"""What changed since the last receipt about it: fields of the policy, and whether production
-stands down.
-"""
+"""Which fields of a policy changed."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from pydantic import JsonValue
 
 from churn_platform.base.digests import canonical_json
-from churn_platform.ledger.receipts import Receipt
-
-StandDown = Literal["stand-down began", "stand-down ended"]
 
 
 @dataclass(frozen=True)
@@ -39,29 +33,6 @@ def changes(old: Mapping[str, JsonValue], new: Mapping[str, JsonValue]) -> list[
         for path in paths
         if (path in before, before.get(path)) != (path in after, after.get(path))
     ]
-
-
-def stand_down_act(
-    last: Receipt | None, version: int | None, reason: str | None
-) -> StandDown | None:
-    """What is to be recorded about standing down; None while nothing changed.
-
-    Args:
-        last: the newest receipt that one began or ended; None before the first.
-        version: the version in production; None before the first.
-        reason: why that version must stand down; None when it need not.
-    """
-    if last is None or last.act == "stand-down ended":
-        stands = None
-    else:
-        stands = last.subject
-    if reason is not None and version is not None:
-        if stands == f"version {version}":
-            return None
-        return "stand-down began"
-    if stands is not None:
-        return "stand-down ended"
-    return None
 
 
 def _fields(

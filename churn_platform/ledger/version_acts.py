@@ -1,0 +1,316 @@
+"""Acts on versions: decisions, approvals, promotions, rollbacks and proposals."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, Field
+
+from churn_platform.ledger.acts import LedgerAct, OptionalVersion, Production, Version, VersionAct
+from churn_platform.ledger.receipts import Act, Receipt
+
+
+class DecisionMade(LedgerAct):
+    """A candidate was compared with production."""
+
+    name = "decision"
+    version: Version = Field(alias="subject")
+    before: OptionalVersion = None
+    outcome: str = Field(alias="after")
+    decision: str
+    trigger: str
+    candidate: str
+    policy: str
+    files: dict[str, str] | None = None
+    """Name -> sha256 of the version's files."""
+    dataset: str
+    holdout: str
+    contract: str
+
+
+# Approvals
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What an approval is bound to: it counts for exactly this and lapses when any of it
+    changes.
+
+    `candidate`, `decision`, `dataset` and `policy` are digests: of the model, of the decision,
+    of the data it was judged on, of the thresholds it was judged by.
+    """
+
+    version: int
+    candidate: str
+    decision: str
+    dataset: str
+    policy: str
+    production: int | None
+
+    def act_fields(self) -> dict[str, Any]:
+        """The fields of an act that is bound to this."""
+        fields = asdict(self)
+        fields["before"] = fields.pop("production")
+        return fields
+
+
+class BoundAct(VersionAct):
+    """An act on an approval, bound to the digests of what is approved."""
+
+    candidate: str
+    decision: str
+    dataset: str
+    policy: str
+
+    @property
+    def bound(self) -> Bound:
+        """What it is bound to."""
+        return Bound(
+            version=self.version,
+            candidate=self.candidate,
+            decision=self.decision,
+            dataset=self.dataset,
+            policy=self.policy,
+            production=self.before,
+        )
+
+
+class ApprovalRequested(BoundAct):
+    """A candidate passed and waits for a manual approval."""
+
+    name = "approval requested"
+    as_of: str
+    until: str
+    """When it lapses, an instant in UTC."""
+
+
+class AnswerAct(BoundAct):
+    """A person's answer about a candidate."""
+
+    as_of: str
+    request: str | None
+    """Digest of the receipt of the request that it answers."""
+    login: str
+    """Who was logged in, whatever name was given."""
+
+
+class Approved(AnswerAct):
+    """A person promotes a candidate."""
+
+    name = "approval"
+    override: bool
+    """Whether it goes against the decision."""
+    against: str | None
+    """What it overrides."""
+
+
+class Rejected(AnswerAct):
+    """A person refuses a candidate."""
+
+    name = "rejection"
+
+
+class ApprovalLapsed(VersionAct):
+    """A request is no longer valid, or an approval could not be carried out."""
+
+    name = "approval lapsed"
+    candidate: str
+    decision: str
+    dataset: str | None = None
+    policy: str | None = None
+    request: str | None = None
+    as_of: str | None = None
+    override: bool | None = None
+    approval: str | None = None
+
+
+# Production changes
+
+
+class ProductionChange(VersionAct):
+    """Production goes from `before` (None: no model) to `version`."""
+
+    kind: ClassVar[Literal["promotion", "rollback"]]
+
+    decision: str
+    """Digest of the decision that approved the version."""
+    candidate: str
+    """Digest of the model."""
+    as_of: str
+    """The month that the version was trained on."""
+
+
+class Promotion(ProductionChange):
+    """A promotion; `override` and `approval` are set if a person approved it."""
+
+    kind = "promotion"
+    override: bool | None = None
+    approval: str | None = None
+    """Digest of the receipt of the approval."""
+
+
+class Rollback(ProductionChange):
+    """A rollback to a version that was in production before."""
+
+    kind = "rollback"
+    blocks: int | None = None
+    """The version that is blocked by it."""
+    unblocks: int | None = None
+    """The version that is no longer blocked."""
+
+
+class DoneFields(BaseModel):
+    """What the end of a production change adds to its intent."""
+
+    intent: str
+    """Digest of the receipt of the intent."""
+    activate_at: str
+    """When the servers change over."""
+
+
+class VoidFields(BaseModel):
+    """What the cancellation of a production change adds to its intent."""
+
+    intent: str
+
+
+class PromotionDone(Promotion, DoneFields):
+    """A version is in production."""
+
+    name = "promotion done"
+
+
+class RollbackDone(Rollback, DoneFields):
+    """An earlier version is in production again."""
+
+    name = "rollback done"
+
+
+class PromotionVoid(Promotion, VoidFields):
+    """A promotion that was cut off cannot be completed."""
+
+    name = "promotion void"
+
+
+class RollbackVoid(Rollback, VoidFields):
+    """A rollback that was cut off cannot be completed."""
+
+    name = "rollback void"
+
+
+class PromotionIntent(Promotion):
+    """A promotion is planned: what its end and its cancellation record, too."""
+
+    name = "promotion intent"
+
+    @classmethod
+    def approved_by(cls, receipt: Receipt) -> Self:
+        """The promotion that a person's approval asks for."""
+        approval = Approved.of(receipt)
+        return cls(
+            version=approval.version,
+            before=approval.before,
+            after=approval.version,
+            actor=approval.actor,
+            reason=approval.reason,
+            decision=approval.decision,
+            candidate=approval.candidate,
+            as_of=approval.as_of,
+            override=approval.override,
+            approval=receipt.digest,
+        )
+
+    def done(self, intent: str, activate_at: str) -> PromotionDone:
+        """The act at its end."""
+        plan = self.model_dump(exclude_unset=True)
+        return PromotionDone(**plan, intent=intent, activate_at=activate_at)
+
+    def void(self, intent: str, production: int | None, why: str) -> PromotionVoid:
+        """The act that cancels it."""
+        plan = self.model_dump(exclude_unset=True)
+        return PromotionVoid(**plan | _cancelled(intent, production, why))
+
+
+class RollbackIntent(Rollback):
+    """A rollback is planned."""
+
+    name = "rollback intent"
+
+    def done(self, intent: str, activate_at: str) -> RollbackDone:
+        """The act at its end."""
+        plan = self.model_dump(exclude_unset=True)
+        return RollbackDone(**plan, intent=intent, activate_at=activate_at)
+
+    def void(self, intent: str, production: int | None, why: str) -> RollbackVoid:
+        """The act that cancels it."""
+        plan = self.model_dump(exclude_unset=True)
+        return RollbackVoid(**plan | _cancelled(intent, production, why))
+
+
+Intent = PromotionIntent | RollbackIntent
+
+
+def _cancelled(intent: str, production: int | None, why: str) -> dict[str, Any]:
+    return {
+        "actor": "",
+        "reason": why,
+        "before": production,
+        "after": production,
+        "intent": intent,
+    }
+
+
+class ProductionKept(LedgerAct):
+    """A decision leaves production as it is."""
+
+    name = "production kept"
+    production: Production = Field(alias="subject")
+    before: Production
+    after: Production
+    decision: str
+    candidate: str
+
+
+class ReleasePublished(VersionAct):
+    """A version has a release, which serving loads."""
+
+    name = "release published"
+    candidate: str
+    manifest: str
+    """Digest of the manifest."""
+    files: dict[str, str]
+    """Name -> sha256."""
+    created_at: str | None = None
+
+
+class VersionBlocked(VersionAct):
+    """A version was rolled back: it is not promoted automatically."""
+
+    name = "version blocked"
+
+
+class VersionUnblocked(VersionAct):
+    """A blocked version may be promoted again."""
+
+    name = "version unblocked"
+    login: str | None = None
+
+
+# Proposals
+
+
+class PromotionProposed(VersionAct):
+    """On later labels the version is better than production: a promotion is proposed."""
+
+    name: ClassVar[Act] = "promotion proposed"
+    key: str
+    """Digest of the evidence: a proposal is recorded once for each."""
+    months: tuple[str, ...]
+    difference: float
+    interval: tuple[float, float]
+    level: float
+
+
+class RollbackProposed(PromotionProposed):
+    """On later labels an earlier version is better than production."""
+
+    name = "rollback proposed"
