@@ -2,8 +2,11 @@
 our own.
 """
 
+import contextlib
 import json as json_text
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +29,25 @@ EVIDENTLY_ROWS = 20_000
 LABEL = "churn label"
 PREDICTION = "production's probability"
 RATE_DIFFERENCE = "rate_difference"
+
+
+_elsewhere: ContextVar[Executor | None] = ContextVar("elsewhere", default=None)
+
+
+@contextlib.contextmanager
+def evidently_in(process: Executor) -> Iterator[None]:
+    """Run Evidently in another process, which imports it while this one does other work."""
+    process.submit(_import_evidently)
+    token = _elsewhere.set(process)
+    try:
+        yield
+    finally:
+        _elsewhere.reset(token)
+
+
+def _import_evidently() -> None:
+    import evidently
+    import evidently.presets  # noqa: F401
 
 
 @dataclass(frozen=True)
@@ -96,7 +118,11 @@ class DriftReporter:
             _frame(contract.features, _sample(rows, self._evidently_rows, rng))
             for rows in (before, now)
         ]
-        answer = _ask(policy, contract.features, evidence, *frames)
+        process = _elsewhere.get()
+        if process is None:
+            answer = _ask(policy, contract.features, evidence, *frames)
+        else:
+            answer = process.submit(_ask, policy, contract.features, evidence, *frames).result()
         result = judge(policy, evidence, None if sampled else answer.values)
         shown = _shown(*frames) if sampled else "from all rows."
         write_text(
