@@ -1,5 +1,6 @@
 """The composition root: every store and service of one home, built when first used."""
 
+import datetime as dt
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,11 +30,13 @@ if TYPE_CHECKING:
     from churn_platform.alerting.metrics import HomeMetrics
     from churn_platform.audit.findings import Finding
     from churn_platform.features.feature_store import FeatureStore
+    from churn_platform.features.training_datasets import TrainingDatasets
     from churn_platform.maintenance.backup import Backup
     from churn_platform.maintenance.checkup import Checkup
     from churn_platform.maintenance.erasure import Erased, Erasure
     from churn_platform.maintenance.mlflow_move import MlflowMove, Moved
     from churn_platform.maintenance.repair import Repairs
+    from churn_platform.serving.bento_build import Bundles
     from churn_platform.training.registry import ModelRegistry
 
 
@@ -95,6 +98,13 @@ class Services(Home):
         )
 
     @cached_property
+    def training_datasets(self) -> "TrainingDatasets":
+        """The training dataset of each month."""
+        from churn_platform.features.training_datasets import TrainingDatasets
+
+        return TrainingDatasets(self.lake, self.feature_store, self.records, self.now)
+
+    @cached_property
     def registry(self) -> "ModelRegistry":
         """MLflow's tracking store and registry."""
         from churn_platform.training.registry import ModelRegistry
@@ -116,6 +126,13 @@ class Services(Home):
             made_by=provenance,
             who=lambda: self.settings.who,
         )
+
+    @cached_property
+    def bundles(self) -> "Bundles":
+        """Bentos with the release in production inside."""
+        from churn_platform.serving.bento_build import Bundles
+
+        return Bundles(self, self.contract, self.contract_path, self.releases, self.ledger)
 
     @cached_property
     def alerts(self) -> "Alerts":
@@ -153,7 +170,7 @@ class Services(Home):
     @cached_property
     def erasure(self) -> "Erasure":
         """Erasing a customer."""
-        from churn_platform.features.online.erasing import count_rows, delete_rows
+        from churn_platform.features.online.upkeep import count_rows, delete_rows
         from churn_platform.maintenance.erasure import Erasure
 
         return Erasure(
@@ -164,8 +181,8 @@ class Services(Home):
             self.releases,
             self.registry,
             self.ledger,
-            count_online_rows=lambda key: count_rows(self, key),
-            delete_online_rows=lambda key: delete_rows(self, key),
+            count_online_rows=lambda key: count_rows(self.feature_store, key),
+            delete_online_rows=lambda key: delete_rows(self.feature_store, key),
         )
 
     @cached_property
@@ -201,7 +218,6 @@ class Services(Home):
     @cached_property
     def repairs(self) -> "Repairs":
         """Repairing the home."""
-        from churn_platform.features.training_data import load_training_dataset
         from churn_platform.maintenance.repair import Completions, Repairs
         from churn_platform.promotion.promoting import recover, restore_alias
         from churn_platform.promotion.publishing import publish
@@ -212,13 +228,16 @@ class Services(Home):
         def finish_move() -> "Moved | None":
             return self.mlflow_move.finish()
 
+        def load_dataset(as_of: dt.date) -> object:
+            return self.training_datasets.load(as_of)
+
         completions = Completions(
             recover=lambda: recover(self),
             finish_erasure=finish_erasure,
             finish_move=finish_move,
             restore_alias=lambda: restore_alias(self),
             publish=lambda change: publish(self, change),
-            load_dataset=lambda as_of: load_training_dataset(self, as_of),
+            load_dataset=load_dataset,
         )
         return Repairs(
             self,

@@ -29,7 +29,7 @@ from churn_platform.base.files import (
 from churn_platform.base.home import Home
 from churn_platform.contract.model import Contract
 from churn_platform.features.feast_repository import APPLIED, COPIED
-from churn_platform.features.online.erasing import columns_of, overwriting
+from churn_platform.features.online.upkeep import columns_of, overwriting
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import Records
 from churn_platform.ledger import receipts as ledger

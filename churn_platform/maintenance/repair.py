@@ -28,10 +28,10 @@ from churn_platform.maintenance.mlflow_move import Moved
 from churn_platform.promotion.promoting import lost_version
 from churn_platform.training import release
 from churn_platform.training.candidate import candidate_of
+from churn_platform.training.model import serving_files
 from churn_platform.training.registry import PRODUCTION, ModelRegistry
 from churn_platform.training.release import Manifest
 from churn_platform.training.releases import Releases
-from churn_platform.training.serving_form import serving_files
 
 RESTORE = "Restore the home from a backup: `churn restore FILE --home NEW`."
 AN_HOUR = 3600.0
