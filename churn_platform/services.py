@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from churn_platform.maintenance.erasure import Erased, Erasure
     from churn_platform.maintenance.mlflow_move import MlflowMove, Moved
     from churn_platform.maintenance.repair import Repairs
+    from churn_platform.reports.month_warnings import MonthWarnings
+    from churn_platform.reports.status import Status
     from churn_platform.serving.bento_build import Bundles
     from churn_platform.training.registry import ModelRegistry
 
@@ -156,6 +158,44 @@ class Services(Home):
             ledger=self.ledger,
             alerts=self.alerts,
             verify_home=lambda: verify_home(self),
+        )
+
+    @cached_property
+    def month_warnings(self) -> "MonthWarnings":
+        """The warnings of each month."""
+        from churn_platform.loop.progress import Progress
+        from churn_platform.reports.month_warnings import MonthWarnings
+
+        return MonthWarnings(
+            self.contract,
+            self.lake,
+            self.records,
+            self.releases,
+            self.ledger,
+            progress=lambda: Progress(self),
+        )
+
+    @cached_property
+    def status(self) -> "Status":
+        """What the home knows about itself."""
+        from churn_platform.loop.progress import Progress
+        from churn_platform.promotion.approving import waiting
+        from churn_platform.promotion.promoting import released
+        from churn_platform.reports.status import Status
+
+        return Status(
+            self,
+            self.contract,
+            self.contract_path,
+            self.lake,
+            self.records,
+            self.releases,
+            self.ledger,
+            self.alerts,
+            self.month_warnings,
+            progress=lambda: Progress(self),
+            waiting=lambda: waiting(self),
+            released=lambda version: released(self, version),
         )
 
     @cached_property

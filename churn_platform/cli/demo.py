@@ -122,7 +122,6 @@ def run_demo(
     """Ingest the deliveries, run the loop and tell the story."""
     from churn_platform.cli.progress import RunProgress
     from churn_platform.cli.story import show_story, story
-    from churn_platform.reports.status import status
 
     if data:
         _arrivals(data, home)  # before a home is created
@@ -140,7 +139,7 @@ def run_demo(
         home = _with_contract_of(home, source)
         with _second_process(home):
             _live(home, source, progress)
-    found = status(home)
+    found = home.status.now()
     truth = read_truth(source)
     rows = story(home, found, truth, _marker(home).get("refused", {}))
     if as_json:

@@ -5,9 +5,9 @@ like any other.
 import dagster as dg
 
 from churn_platform.base.errors import ChurnError, DropRefused
+from churn_platform.base.text import parse_as_of
 from churn_platform.defs.resources import HomeResource
 from churn_platform.ingestion.database_source import due_pull
-from churn_platform.reports.status import parse_as_of
 
 EVERY_MORNING = "0 5 * * *"
 DATABASE = "The customers' database"

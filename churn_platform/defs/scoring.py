@@ -10,7 +10,6 @@ from churn_platform.defs.monitoring import performance
 from churn_platform.defs.partitions import as_of_partitions, month_of
 from churn_platform.defs.promotion import production_model
 from churn_platform.defs.resources import HomeResource
-from churn_platform.reports.month_warnings import record_warnings
 from churn_platform.scoring.scoring import score_month
 
 
@@ -30,7 +29,7 @@ def scores(context: dg.AssetExecutionContext, home: HomeResource) -> dg.Material
     opened = home.open()
     as_of = month_of(context)
     scored = score_month(opened, as_of)
-    warnings = warnings_metadata(record_warnings(opened, as_of))
+    warnings = warnings_metadata(opened.month_warnings.record(as_of))
     if scored is None:
         record = opened.records.read("scores", as_of) or {}
         note = record.get(
