@@ -173,7 +173,7 @@ class Erasure:
         return plan
 
     def carry_out(self, plan: ErasurePlan) -> Erased:
-        """Do what a plan says; what is done already is not done again."""
+        """Carry out a plan; finished parts are skipped."""
         changed = [name for name, change in plan.files.items() if not self._replace(name, change)]
         self.delete_online_rows(plan.key)
         for database in dagster_databases(self.home):

@@ -42,7 +42,7 @@ NOT_OURS = ("serving", "dagster", "artifacts")
 
 @dataclass(frozen=True)
 class Repair:
-    """One fault and what was done; if nothing was, `says` explains what helps."""
+    """One fault and what was done, or what helps."""
 
     what: str
     done: bool

@@ -1,4 +1,4 @@
-"""What a home knows, as plain JSON values: status, decisions, one customer explained."""
+"""Status, decisions, scores and explanations of a home, as JSON values."""
 
 import datetime as dt
 from collections.abc import Callable
@@ -28,7 +28,7 @@ from churn_platform.training.releases import Releases
 
 
 class Status:
-    """What one home knows about itself. JSON values, as the CLI prints them."""
+    """Answers questions about one home with JSON values, as the CLI prints them."""
 
     def __init__(
         self,
@@ -97,9 +97,7 @@ class Status:
         }
 
     def pending(self) -> dict[str, Any] | None:
-        """The candidate that waits for approval; `lapsed` is why it no longer waits, before that is
-        recorded.
-        """
+        """The candidate that waits for approval; `lapsed` is why it no longer waits."""
         found = self.waiting()
         if found is None:
             return None
@@ -113,9 +111,7 @@ class Status:
         return self.ledger.state().standing_proposal(self.records.newest("performance"), version)
 
     def alerts(self) -> list[dict[str, Any]]:
-        """Every receiver of alerts with what it was sent and what waits for it; one without a name
-        explains why none is.
-        """
+        """Every alert channel; one without a name explains why the channels are unknown."""
         try:
             return self.alert_channels.waiting()
         except ChurnError as error:
@@ -132,9 +128,7 @@ class Status:
             ]
 
     def quarantine(self, as_of: dt.date) -> dict[str, Any] | None:
-        """The quarantined rows of a month, one entry per table, and the page with the reasons; None
-        without any.
-        """
+        """The quarantined rows of a month by table, and the page with the reasons."""
         tables = {
             name: found
             for name, found in self.lake.quarantines(as_of).items()
@@ -171,7 +165,7 @@ class Status:
         """The newest decision, or the newest one of a month.
 
         Raises:
-            UsageError: there is none.
+            UsageError: no decision was made.
         """
         decisions = [
             decision for decision in self.records.decisions() if as_of in (None, decision["as_of"])
@@ -185,11 +179,10 @@ class Status:
         return with_answers(decisions[-1], self.ledger.state())
 
     def explain(self, entity: str, as_of: str | None) -> dict[str, Any]:
-        """One customer's probability, reasons and features as known then, by the version that
-        scored the month.
+        """One customer's probability, reasons and features, by the version that scored the month.
 
-        `rank`, `decile`, `already_left` and `trained_on` are those of the month's list; null where
-        it does not have them.
+        `rank`, `decile`, `already_left` and `trained_on` come from the month's list; null if it
+        does not contain them.
 
         Raises:
             UsageError: an unknown month or customer, or a month that was not scored.
@@ -238,11 +231,10 @@ class Status:
         }
 
     def scores(self, top: int) -> tuple[dt.date, dict[str, Any], list[dict[str, Any]]]:
-        """The newest scored month, its record, and its `top` rows with reasons, as they were made.
+        """The newest scored month, its record, and its `top` rows with reasons.
 
-        `production_version` in the record is the version in production now: after an approval or a
-        rollback, or under another contract, the list is still that of the version which scored the
-        month. `not_scored` says why that version cannot score, null where it can.
+        The list is by the version that scored the month. `production_version` in the record is
+        the version in production now, `not_scored` why that version cannot score, else null.
 
         Raises:
             UsageError: nothing was scored yet.
@@ -272,9 +264,7 @@ class Status:
         return month, record, rows.to_dict("records")  # type: ignore[return-value]
 
     def _listed_as(self, month: dt.date, entity: str) -> dict[str, Any]:
-        """What the month's list says of one customer; values that an earlier version did not write
-        are null.
-        """
+        """One customer in the month's list; values that an earlier version lacks are null."""
         frame = self.records.frame("scores", month)
         row = frame[frame[self.contract.entity.column].astype(str) == entity].iloc[:1]
         names = ("rank", "decile", "expected_loss", "already_left", "trained_on")
@@ -286,9 +276,7 @@ class Status:
         return found
 
     def _same_contract(self, version: int, month: dt.date) -> None:
-        """The features of a month can only be explained by a version that reads them under the
-        contract's names.
-        """
+        """Check that the version was trained under the contract in use."""
         if self.releases.manifest(version).contract_hash == self.contract.model_hash:
             return
         said = f"Version {version}, which scored {month}, was trained under another contract: "
