@@ -5,15 +5,15 @@ files, and its receipt carries `digests`, a mapping of each old digest to the ne
 """
 
 import datetime as dt
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from churn_platform.audit.findings import Finding, broken, holds
 from churn_platform.base.digests import digest_of
 from churn_platform.base.errors import IntegrityError
 from churn_platform.base.files import sha256_file
 from churn_platform.lake.arrow_tables import table_digest
+from churn_platform.lake.deliveries import TableEntry
 from churn_platform.ledger.erasures import current
 from churn_platform.ledger.receipts import DELIVERED, Receipt
 from churn_platform.services import Services
@@ -40,8 +40,8 @@ def check_lake(home: Services, receipts: Sequence[Receipt]) -> Iterator[Finding]
         try:
             faults += _manifest_faults(home, as_of, own, receipts)
             for delivery in home.lake.deliveries(as_of):
-                for table, entry in delivery["tables"].items():
-                    files += 1 + ("file" in entry.get("quarantine", {}))
+                for table, entry in delivery.tables.items():
+                    files += 1 + bool(entry.quarantine and entry.quarantine.file)
                     faults += file_faults(home, as_of, table, entry)
         except (
             IntegrityError,
@@ -74,9 +74,8 @@ def _manifest_faults(
         for r in own
         if r.act in DELIVERED
     }
-    standing = list(
-        zip(home.lake.snapshots(as_of), map(digest_of, home.lake.deliveries(as_of)), strict=True)
-    )
+    deliveries = [delivery.record_digest for delivery in home.lake.deliveries(as_of)]
+    standing = list(zip(home.lake.snapshots(as_of), deliveries, strict=True))
     for number, pair in enumerate(standing, start=1):
         if pair not in published:
             yield (
@@ -101,28 +100,23 @@ def _manifest_faults(
         )
 
 
-def file_faults(
-    home: Services, as_of: dt.date, table: str, entry: Mapping[str, Any]
-) -> Iterator[str]:
+def file_faults(home: Services, as_of: dt.date, table: str, entry: TableEntry) -> Iterator[str]:
     """What is wrong with a table's file, and with the rows that were put aside of it."""
-    path = home.lake.folder / entry["file"]
+    path = home.lake.folder / entry.file
     if not path.exists():
         yield f"{path} is gone: {table} of {as_of}"
-    elif (found := sha256_file(path)) != entry["sha256"]:
+    elif (found := sha256_file(path)) != entry.sha256:
         yield (
-            f"{path} is not what was published: sha256 {found[:12]}, recorded"
-            f" {entry['sha256'][:12]}"
+            f"{path} is not what was published: sha256 {found[:12]}, recorded {entry.sha256[:12]}"
         )
-    elif (content := _content(path)) != entry["digest"]:
-        yield (
-            f"{path}: its content has the digest {content[:12]}, recorded {entry['digest'][:12]}"
-        )
-    aside = entry.get("quarantine", {})
-    if "file" in aside:
-        rows = home.folder / aside["file"]
+    elif (content := _content(path)) != entry.digest:
+        yield (f"{path}: its content has the digest {content[:12]}, recorded {entry.digest[:12]}")
+    aside = entry.quarantine
+    if aside is not None and aside.file:
+        rows = home.folder / aside.file
         if not rows.exists():
             yield f"{rows} is gone: the rows that were put aside of {table} of {as_of}"
-        elif digest_of(rows.read_text(encoding="utf-8")) != aside["digest"]:
+        elif digest_of(rows.read_text(encoding="utf-8")) != aside.digest:
             yield f"{rows} is not what was put aside"
 
 

@@ -158,8 +158,8 @@ class Checkup:
             f"{month} {table}"
             for month in months
             for delivery in lake.deliveries(month)
-            for table, entry in delivery["tables"].items()
-            if not (lake.folder / entry["file"]).exists()
+            for table, entry in delivery.tables.items()
+            if not (lake.folder / entry.file).exists()
         ]
         if lost:
             yield _check(

@@ -24,8 +24,9 @@ from churn_platform.ingestion.conversion import Writing
 from churn_platform.ingestion.delivered_file import suffix_of
 from churn_platform.ingestion.drop import open_drop
 from churn_platform.lake.arrow_tables import table_digest
-from churn_platform.lake.lake import Lake, Months, inputs_digest
+from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import DIGESTS, Records
+from churn_platform.lake.window import Months, inputs_digest
 from churn_platform.ledger.erasures import contacts_left, following, remapped, untold
 from churn_platform.maintenance.customer_rows import Key, without_customer
 
@@ -269,7 +270,7 @@ class StagedFiles:
                 self._follow(old, new)
             deliveries = zip(self.lake.deliveries(as_of), lake.deliveries(as_of), strict=True)
             for earlier, later in deliveries:
-                self._follow(digest_of(earlier), digest_of(later))
+                self._follow(earlier.record_digest, later.record_digest)
 
     def _manifest(self, as_of: object) -> Path:
         return self.lake.folder / "snapshots" / f"{as_of}.json"

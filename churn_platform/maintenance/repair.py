@@ -368,9 +368,9 @@ class Repairs:
         lake = self.lake()
         for month in lake.months():
             for delivery in lake.deliveries(month):
-                for table, entry in delivery["tables"].items():
-                    if not (lake.folder / entry["file"]).exists():
-                        says = f"{entry['file']} ({table} of {month}) is missing. {RESTORE}"
+                for table, entry in delivery.tables.items():
+                    if not (lake.folder / entry.file).exists():
+                        says = f"{entry.file} ({table} of {month}) is missing. {RESTORE}"
                         yield Repair("lake", done=False, says=says)
 
     def _record(self, subject: str, reason: str, **evidence: Any) -> None:  # noqa: ANN401 - the act checks it

@@ -21,7 +21,7 @@ from churn_platform.ingestion.month_warnings import (
     recorded,
     same_warnings,
 )
-from churn_platform.lake.deliveries import quarantined_sentence
+from churn_platform.lake.deliveries import quarantined_in
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import Records
 from churn_platform.ledger.acts import WarningsCleared, WarningsRaised
@@ -54,13 +54,10 @@ class MonthWarnings:
     def of(self, as_of: dt.date, progress: Progress | None = None) -> list[MonthWarning]:
         """Every warning of a published month, from its manifest and records as they are now."""
         progress = progress or self.progress()
-        counts = {
-            name: found["quarantined"] for name, found in self.lake.quarantines(as_of).items()
-        }
         training = self.records.read("training_dataset", as_of) or {}
         return [
             *comparison_warnings(self.lake, as_of, self.lake.compared(as_of)),
-            *of_quarantine(quarantined_sentence(counts)),
+            *of_quarantine(quarantined_in(self.lake.quarantines(as_of))),
             *self._of_label_count(as_of),
             *of_labels(training.get("labels")),
             *of_checks(training.get("failed_checks", {})),

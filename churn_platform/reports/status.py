@@ -12,7 +12,7 @@ from churn_platform.base.errors import ChurnError, ContractError, UsageError
 from churn_platform.base.home import Home
 from churn_platform.base.text import parse_as_of
 from churn_platform.contract.model import Contract
-from churn_platform.lake.deliveries import quarantined_sentence
+from churn_platform.lake.deliveries import quarantined_in
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import Records
 from churn_platform.lake.tables import feature_frame
@@ -130,15 +130,17 @@ class Status:
     def quarantine(self, as_of: dt.date) -> dict[str, Any] | None:
         """The quarantined rows of a month by table, and the page with the reasons."""
         tables = {
-            name: found
-            for name, found in self.lake.quarantines(as_of).items()
-            if found["quarantined"]
+            name: found for name, found in self.lake.quarantines(as_of).items() if found.quarantined
         }
-        said = quarantined_sentence({name: found["quarantined"] for name, found in tables.items()})
-        page = str(self.home.reports / as_of.isoformat() / "drop.html")
-        if said:
-            return {"as_of": as_of.isoformat(), "sentence": said, "tables": tables, "page": page}
-        return None
+        sentence = quarantined_in(tables)
+        if not sentence:
+            return None
+        return {
+            "as_of": as_of.isoformat(),
+            "sentence": sentence,
+            "tables": {name: found.as_json() for name, found in tables.items()},
+            "page": str(self.home.reports / as_of.isoformat() / "drop.html"),
+        }
 
     def production(self, progress: Progress) -> dict[str, Any] | None:
         """The version in production; its AUC is the one on the holdout at its decision."""
