@@ -130,7 +130,7 @@ def test_an_alias_that_says_otherwise_is_an_error(january_copy):
     client.delete_registered_model_alias("gym_churn", PRODUCTION)
     assert found(january_copy)["production"] == (
         "error",
-        "release says version 1, MLflow's alias None",
+        "the pointer names version 1, MLflow's alias None",
     )
 
 
