@@ -1,7 +1,7 @@
 """The composition root: every store and service of one home, built when first used."""
 
 import datetime as dt
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,20 +24,30 @@ from churn_platform.maintenance.dagster_config import write_configuration
 from churn_platform.training.releases import Releases
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from churn_platform.alerting.alerts import Alerts
     from churn_platform.alerting.metrics import HomeMetrics
     from churn_platform.audit.findings import Finding
     from churn_platform.features.feature_store import FeatureStore
     from churn_platform.features.training_datasets import TrainingDatasets
+    from churn_platform.loop.home_month import HomeMonth
+    from churn_platform.loop.progress import Progress
+    from churn_platform.loop.start import RunStart
+    from churn_platform.loop.training import CandidateTraining, RetrainingRequests
     from churn_platform.maintenance.backup import Backup
     from churn_platform.maintenance.checkup import Checkup
     from churn_platform.maintenance.erasure import Erased, Erasure
     from churn_platform.maintenance.mlflow_move import MlflowMove, Moved
     from churn_platform.maintenance.repair import Repairs
+    from churn_platform.monitoring.drift import DriftMonitor
+    from churn_platform.monitoring.performance_monitor import PerformanceMonitor
+    from churn_platform.monitoring.stand_down import PerformanceHistory, StandDown
+    from churn_platform.monitoring.versions import Versions
+    from churn_platform.replay.scoreboard_run import Scoreboard
     from churn_platform.reports.month_warnings import MonthWarnings
     from churn_platform.reports.status import Status
+    from churn_platform.scoring.scoring import Scoring
     from churn_platform.serving.bento_build import Bundles
     from churn_platform.training.registry import ModelRegistry
 
@@ -129,6 +139,133 @@ class Services(Home):
             who=lambda: self.settings.who,
         )
 
+    def versions(self) -> "Versions":
+        """Every version, as it is now; each is read and verified once."""
+        from churn_platform.monitoring.versions import Versions
+
+        return Versions(self.releases, self.registry, self.contract)
+
+    @cached_property
+    def performance_history(self) -> "PerformanceHistory":
+        """What earlier runs measured."""
+        from churn_platform.monitoring.stand_down import PerformanceHistory
+
+        return PerformanceHistory(self.records, self.lake)
+
+    @cached_property
+    def stand_down(self) -> "StandDown":
+        """Whether the model in production must stand down."""
+        from churn_platform.monitoring.stand_down import StandDown
+        from churn_platform.promotion.decisions import decisions_of
+
+        return StandDown(
+            self.contract, self.performance_history, self.releases, self.ledger,
+            partial(decisions_of, self),
+        )  # fmt: skip
+
+    @cached_property
+    def drift_monitor(self) -> "DriftMonitor":
+        """Reports drift."""
+        from churn_platform.monitoring.drift import DriftMonitor
+
+        return DriftMonitor(
+            self.contract, self.lake, self.records, self.versions,
+            reports=self.reports, now=self.now,
+        )  # fmt: skip
+
+    @cached_property
+    def performance_monitor(self) -> "PerformanceMonitor":
+        """Measures performance."""
+        from churn_platform.monitoring.performance_monitor import PerformanceMonitor
+        from churn_platform.promotion.approving import approve
+        from churn_platform.promotion.rolling_back import roll_back
+
+        return PerformanceMonitor(
+            self.contract, self.lake, self.records, self.ledger, self.versions, self.stand_down,
+            approve=partial(approve, self), roll_back=partial(roll_back, self),
+            predictions=self.predictions, now=self.now,
+        )  # fmt: skip
+
+    @cached_property
+    def scoring(self) -> "Scoring":
+        """Scores months."""
+        from churn_platform.scoring.scoring import Scoring
+
+        return Scoring(
+            self.contract, self.lake, self.records, self.releases, self.versions,
+            self.stand_down, reports=self.reports,
+        )  # fmt: skip
+
+    def progress(self) -> "Progress":
+        """How far the home is now."""
+        from churn_platform.loop.progress import Progress
+        from churn_platform.promotion.decisions import decisions_of, unfinished
+
+        return Progress(
+            self, self.contract, self.lake, self.records, self.releases, self.ledger,
+            self.performance_history, drop_digests=self.drop_digests, online=self.online,
+            decisions=decisions_of(self), unfinished=unfinished(self),
+        )  # fmt: skip
+
+    @cached_property
+    def run_start(self) -> "RunStart":
+        """What every run does first."""
+        from churn_platform.loop.start import RunStart
+        from churn_platform.promotion.approving import record_lapse
+        from churn_platform.promotion.promoting import recover
+
+        completions: list[Callable[[], object]] = [
+            self.mlflow_move.finish,
+            partial(recover, self),
+            self.erasure.finish,
+        ]
+        return RunStart(self.contract, self.ledger, completions, partial(record_lapse, self))
+
+    @cached_property
+    def candidate_training(self) -> "CandidateTraining":
+        """Trains candidates."""
+        from churn_platform.loop.training import CandidateTraining
+
+        return CandidateTraining(
+            self.contract, self.registry, self.ledger, self.training_datasets.load,
+        )  # fmt: skip
+
+    @cached_property
+    def retraining_requests(self) -> "RetrainingRequests":
+        """Takes requests for a retraining."""
+        from churn_platform.loop.training import RetrainingRequests
+        from churn_platform.promotion.approving import acting
+
+        return RetrainingRequests(
+            self.contract, self.ledger, self.progress, self.training_datasets.load,
+            partial(acting, self), who=self.settings.who,
+        )  # fmt: skip
+
+    @cached_property
+    def month(self) -> "HomeMonth":
+        """The steps of a month."""
+        from churn_platform.loop.home_month import HomeMonth
+        from churn_platform.promotion.deciding import carry_out, decide_candidate
+
+        return HomeMonth(
+            self.drift_monitor, self.performance_monitor, self.candidate_training, self.scoring,
+            self.registry,
+            build_dataset=self.training_datasets.build,
+            decide=partial(decide_candidate, self),
+            carry_out=partial(carry_out, self),
+            ask_policy=lambda as_of: self.progress().retraining(as_of),
+        )  # fmt: skip
+
+    def scoreboard(self) -> "Scoreboard":
+        """Judges past decisions on the labels that matured since."""
+        from churn_platform.promotion.decisions import decisions_of
+        from churn_platform.replay.scoreboard_run import Scoreboard
+
+        return Scoreboard(
+            self.contract, self.lake, self.ledger, self.versions(), decisions_of(self),
+            now=self.now,
+        )  # fmt: skip
+
     @cached_property
     def bundles(self) -> "Bundles":
         """Bentos with the release in production inside."""
@@ -163,7 +300,6 @@ class Services(Home):
     @cached_property
     def month_warnings(self) -> "MonthWarnings":
         """The warnings of each month."""
-        from churn_platform.loop.progress import Progress
         from churn_platform.reports.month_warnings import MonthWarnings
 
         return MonthWarnings(
@@ -172,13 +308,13 @@ class Services(Home):
             self.records,
             self.releases,
             self.ledger,
-            progress=lambda: Progress(self),
+            self.performance_history,
+            self.progress,
         )
 
     @cached_property
     def status(self) -> "Status":
         """What the home knows about itself."""
-        from churn_platform.loop.progress import Progress
         from churn_platform.promotion.approving import waiting
         from churn_platform.promotion.promoting import released
         from churn_platform.reports.status import Status
@@ -193,7 +329,9 @@ class Services(Home):
             self.ledger,
             self.alerts,
             self.month_warnings,
-            progress=lambda: Progress(self),
+            self.performance_history,
+            self.stand_down,
+            progress=self.progress,
             waiting=lambda: waiting(self),
             released=lambda version: released(self, version),
         )

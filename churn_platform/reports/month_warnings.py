@@ -28,6 +28,7 @@ from churn_platform.ledger.acts import WarningsCleared, WarningsRaised
 from churn_platform.ledger.receipts import Receipt
 from churn_platform.ledger.store import LedgerStore
 from churn_platform.loop.progress import Progress
+from churn_platform.monitoring.stand_down import PerformanceHistory
 from churn_platform.promotion.decision import Decision
 from churn_platform.training.releases import Releases
 
@@ -42,6 +43,7 @@ class MonthWarnings:
         records: Records,
         releases: Releases,
         ledger: LedgerStore,
+        history: PerformanceHistory,
         progress: Callable[[], Progress],
     ) -> None:
         self.contract = contract
@@ -49,6 +51,7 @@ class MonthWarnings:
         self.records = records
         self.releases = releases
         self.ledger = ledger
+        self.history = history
         self.progress = progress
 
     def of(self, as_of: dt.date, progress: Progress | None = None) -> list[MonthWarning]:
@@ -62,7 +65,7 @@ class MonthWarnings:
             *of_labels(training.get("labels")),
             *of_checks(training.get("failed_checks", {})),
             *self._of_drift(as_of, progress),
-            *of_performance(progress.measured.measured_by(as_of)),
+            *of_performance(entry.as_json() for entry in self.history.measured_by(as_of)),
             *of_scores(self.records.read("scores", as_of)),
             *self._of_decision(as_of, progress),
         ]
@@ -115,15 +118,15 @@ class MonthWarnings:
 
     def _why_not_trained(self, as_of: dt.date, progress: Progress) -> str:
         """Why no candidate is trained for the month; empty if one was or will be."""
-        verdict = progress.verdict(as_of)
-        if verdict.retrain:
+        answer = progress.retraining(as_of)
+        if answer.retrain:
             return ""
         refused = progress.refused_training(as_of)
         if refused is not None:
             return refused
         if self._requested(as_of):
             return ""
-        return verdict.reason
+        return answer.reason
 
     def _requested(self, as_of: dt.date) -> bool:
         """Whether a retraining was requested on the evidence of a month."""

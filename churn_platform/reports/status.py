@@ -20,6 +20,7 @@ from churn_platform.ledger.approvals import Request
 from churn_platform.ledger.state import ProductionState
 from churn_platform.ledger.store import LedgerStore
 from churn_platform.loop.progress import Progress
+from churn_platform.monitoring.stand_down import PerformanceHistory, StandDown
 from churn_platform.promotion.approving import how_to_answer
 from churn_platform.reports.month_warnings import MonthWarnings
 from churn_platform.training.candidate import Candidate
@@ -41,6 +42,8 @@ class Status:
         ledger: LedgerStore,
         alerts: Alerts,
         warnings: MonthWarnings,
+        history: PerformanceHistory,
+        stand_down: StandDown,
         *,
         progress: Callable[[], Progress],
         waiting: Callable[[], tuple[Request, str | None] | None],
@@ -55,6 +58,8 @@ class Status:
         self.ledger = ledger
         self.alert_channels = alerts
         self.warnings = warnings
+        self.history = history
+        self.stand_down = stand_down
         self.progress = progress
         self.waiting = waiting
         self.released = released
@@ -67,7 +72,7 @@ class Status:
         if step:
             reason = step.reason
         elif processed:
-            reason = progress.verdict(processed[-1]).reason
+            reason = progress.retraining(processed[-1]).reason
         else:
             reason = "No drop has arrived yet."
         state = self.ledger.state()
@@ -75,7 +80,7 @@ class Status:
             "home": str(self.home.folder),
             "contract": self.contract.name,
             "months": [month.isoformat() for month in progress.published],
-            "production": self.production(progress),
+            "production": self.production(),
             "pending": self.pending(),
             "blocked": {version: asdict(who) for version, who in state.blocked.items()},
             "decisions": [
@@ -84,8 +89,8 @@ class Status:
             ],
             "quarantine": self.quarantine(progress.published[-1]) if progress.published else None,
             "warnings": self.warnings.of_months(),
-            "performance": progress.measured.all(),
-            "answered": progress.measured.answered(),
+            "performance": [entry.as_json() for entry in self.history.all()],
+            "answered": [entry.as_json() for entry in self.history.served()],
             "proposal": self.proposal(),
             "next": (
                 None
@@ -142,13 +147,13 @@ class Status:
             "page": str(self.home.reports / as_of.isoformat() / "drop.html"),
         }
 
-    def production(self, progress: Progress) -> dict[str, Any] | None:
+    def production(self) -> dict[str, Any] | None:
         """The version in production; its AUC is the one on the holdout at its decision."""
         pointer = self.releases.pointer()
         manifest = self.releases.production()
         if pointer is None or manifest is None:
             return None
-        reason = progress.measured.stand_down()
+        reason = self.stand_down.reason()
         forced = self.ledger.state().overridden.get(manifest.version)
         return {
             "version": manifest.version,

@@ -7,7 +7,6 @@ import signal
 import pytest
 
 from churn_platform.base.errors import IntegrityError, UsageError
-from churn_platform.loop.progress import Progress
 from churn_platform.maintenance.backup import INSIDE
 from churn_platform_tests.maintenance.test_backup import rewritten
 from churn_platform_tests.small_business import (
@@ -32,7 +31,7 @@ def test_a_restored_home_explains_as_the_first_did_and_goes_on_where_it_stood(
     home = open_home(tmp_path / "new" / "home")
     home.backup.restore(archive)
     home = open_home(home.folder)
-    assert Progress(home).next_step() is None, "nothing is to be processed a second time"
+    assert home.progress().next_step() is None, "nothing is to be processed a second time"
     assert home.status.explain("m00001", None) == january.status.explain("m00001", None)
     assert home.registry.load(1).digest == january.registry.load(1).digest
     deliver(home, FEBRUARY)
