@@ -52,7 +52,7 @@ def test_a_training_row_is_marked():
 
 
 def test_the_version_in_production_is_named_where_another_one_made_the_list():
-    assert "Version 3 is in production now, this list is by version 2" in list_of(
+    assert "Version 3 is in production now. This list is by version 2" in list_of(
         {"production_version": 3}
     )
     assert "in production" not in list_of({"production_version": 2})
