@@ -168,13 +168,13 @@ def test_performance_on_repeated_data_carries_the_warning(home):
     change_comparison(home, FEBRUARY, repeated={"visits": "2024-01-31"})
     entries = home.performance_monitor.measure(FEBRUARY).evaluated
     assert entries
-    assert all("identical to the table of 2024-01-31" in entry["warning"] for entry in entries)
+    assert all("identical to the table of 2024-01-31" in entry.warning for entry in entries)
     assert {"TABLE_SAME_AS_BEFORE", "PERFORMANCE_ON_REPEATED_DATA"} <= {
         w.code for w in home.month_warnings.of(FEBRUARY)
     }
     change_comparison(home, FEBRUARY, repeated={})  # as after a correction of January
     assert "PERFORMANCE_ON_REPEATED_DATA" not in {w.code for w in home.month_warnings.of(FEBRUARY)}
-    assert not any("warning" in entry for entry in home.performance_history.all())
+    assert not any(entry.warning for entry in home.performance_history.all())
 
 
 def test_records_and_manifests_of_an_older_version_have_no_warnings(home):

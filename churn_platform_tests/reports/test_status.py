@@ -201,8 +201,7 @@ def test_the_listed_customers_are_the_top_of_the_newest_scored_month(february_de
 
 
 def test_production_is_none_before_the_first_promotion(january_decided):
-
-    assert january_decided.status.production(january_decided.progress()) is None
+    assert january_decided.status.production() is None
 
 
 def test_dates_are_read_as_people_write_them():
