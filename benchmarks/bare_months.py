@@ -50,8 +50,7 @@ def publish(folder: Path, as_of: dt.date, tables: dict[str, pd.DataFrame]) -> No
 
 def registered(contract: Contract, folder: Path, offline: Path) -> Any:  # noqa: ANN401 - a feast.FeatureStore
     """Feast's repository."""
-    from churn_platform.features.feast_library import import_feast
-    from churn_platform.features.feast_repository import feast_objects
+    from churn_platform.features.feast_repository import feast_objects, import_feast
 
     folder.mkdir()
     (folder / "feature_store.yaml").write_text(

@@ -14,11 +14,10 @@ from typing import Any
 import pandas as pd
 
 from churn_platform.base.settings import Settings, prepare_environment
-from churn_platform.features.feast_library import import_feast
-from churn_platform.features.training_data import load_training_dataset
+from churn_platform.features.feast_repository import import_feast
 from churn_platform.features.training_dataset import LABEL
 from churn_platform.services import Services
-from churn_platform.training.model import model_input
+from churn_platform.training.estimator import model_input
 
 
 def loaded_model(home: Services, folder: Path) -> Any:  # noqa: ANN401 - MLflow's
@@ -30,7 +29,7 @@ def loaded_model(home: Services, folder: Path) -> Any:  # noqa: ANN401 - MLflow'
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import OneHotEncoder
 
-    dataset = load_training_dataset(home, home.lake.months()[-1])
+    dataset = home.training_datasets.load(home.lake.months()[-1])
     rows = dataset.training_rows()
     features = tuple((name, column.dtype) for name, column in home.contract.features.items())
     categories = [name for name, dtype in features if dtype == "category"]

@@ -47,7 +47,7 @@ def _month(options: argparse.Namespace, clock: harness.Clock) -> dict[str, Any]:
     from sklearn import pipeline  # noqa: F401
 
     from churn_platform.definitions import defs
-    from churn_platform.features.feast_library import import_feast
+    from churn_platform.features.feast_repository import import_feast
 
     import_feast()
     defs()

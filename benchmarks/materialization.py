@@ -20,10 +20,10 @@ from benchmarks import harness
 from benchmarks.business import fill, months_of
 from benchmarks.serving import stores
 from churn_platform.contract.reading import default_contract_path, read_contract
-from churn_platform.features.feast_library import quiet
+from churn_platform.features.feast_repository import quiet
 from churn_platform.features.feature_store import FeatureStore
 from churn_platform.features.online.address import online_address
-from churn_platform.features.online.values import encoded_seconds, field_name
+from churn_platform.features.online.rows import encoded_seconds, field_name
 from churn_platform.features.online.writer import COLUMNS, Batch, batches, cells
 from churn_platform.lake.lake import Lake, View, instant
 

@@ -20,7 +20,7 @@ from benchmarks.business import fill, months_of
 from churn_platform.base.digests import frame_digest
 from churn_platform.contract.model import Contract
 from churn_platform.contract.reading import default_contract_path, read_contract
-from churn_platform.features.feast_library import import_feast
+from churn_platform.features.feast_repository import import_feast
 from churn_platform.features.feature_store import FeatureStore
 from churn_platform.lake.lake import Lake, View
 from churn_platform.lake.tables import canonical_dtypes

@@ -21,7 +21,8 @@ from benchmarks.business import tables_of
 from churn_platform.contract.reading import default_contract_path, read_contract
 from churn_platform.lake.tables import feature_frame
 from churn_platform.scoring.ranking import rank, reasons
-from churn_platform.training.model import ChurnModel, Recipe, load_model, model_input
+from churn_platform.training.estimator import model_input
+from churn_platform.training.model import ChurnModel, Recipe, load_model
 
 CUSTOMERS, QUICK_CUSTOMERS, TRAINING = 1_000_000, 20_000, 20_000
 GOAL, EXACT = 3.0, 1e-12

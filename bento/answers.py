@@ -8,8 +8,7 @@ from typing import Any
 from churn_platform.base.errors import StoreDown
 from churn_platform.contract.model import Contract
 from churn_platform.features.online.reader import OnlineReader
-from churn_platform.features.online.rows import OnlineRow
-from churn_platform.features.online.values import Key
+from churn_platform.features.online.rows import Key, OnlineRow
 from churn_platform.monitoring.prediction_log import Answered
 from churn_platform.scoring.reasons import sentence
 from churn_platform.serving.release_watch import Held

@@ -19,7 +19,7 @@ from churn_platform.contract.model import Contract
 from churn_platform.contract.reading import default_contract_path, read_contract
 from churn_platform.features.online.reader import OnlineReader, newest_published, open_online_reader
 from churn_platform.monitoring.prediction_log import Answered, PredictionLog
-from churn_platform.serving.bundle import NoCustomers, read_note
+from churn_platform.serving.bundle import NoCustomers, read_bundle
 from churn_platform.serving.release_watch import Held, ReleaseWatch
 from churn_platform.serving.score_history import ScoreHistory
 from churn_platform.training.releases import Releases
@@ -53,7 +53,7 @@ class Assembly:
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self._settings, self._home, self._metrics = settings, settings.home_folder, metrics
-        self._baked = read_note(self._home)
+        self._baked = read_bundle(self._home)
         self._told = Told(self._home)
         self._logs: dict[str, PredictionLog] = {}
         self._given: Background[tuple[str, Answered]] = Background(

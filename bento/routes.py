@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from churn_platform.base.errors import StoreDown
 from churn_platform.features.online.rows import all_older
-from churn_platform.serving.bundle import Baked
+from churn_platform.serving.bundle import Bundle
 
 from .answers import RETRY_SECONDS, Answers
 from .errors import Refusal, answer
@@ -73,7 +73,7 @@ class Routes:
         schemas: Schemas,
         told: Told,
         metrics: Metrics,
-        baked: Baked | None = None,
+        baked: Bundle | None = None,
         published: Published = lambda: None,
     ) -> None:
         self._answers, self._schemas, self._told, self._metrics = answers, schemas, told, metrics

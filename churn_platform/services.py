@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from churn_platform.alerting.alerts import Alerts
     from churn_platform.alerting.metrics import HomeMetrics
     from churn_platform.features.feature_store import FeatureStore
+    from churn_platform.features.training_datasets import TrainingDatasets
+    from churn_platform.serving.bento_build import Bundles
     from churn_platform.training.registry import ModelRegistry
 
 
@@ -87,6 +89,13 @@ class Services(Home):
         )
 
     @cached_property
+    def training_datasets(self) -> "TrainingDatasets":
+        """The training dataset of each month."""
+        from churn_platform.features.training_datasets import TrainingDatasets
+
+        return TrainingDatasets(self.lake, self.feature_store, self.records, self.now)
+
+    @cached_property
     def registry(self) -> "ModelRegistry":
         """MLflow's tracking store and registry."""
         from churn_platform.training.registry import ModelRegistry
@@ -108,6 +117,13 @@ class Services(Home):
             made_by=provenance,
             who=lambda: self.settings.who,
         )
+
+    @cached_property
+    def bundles(self) -> "Bundles":
+        """Bentos with the release in production inside."""
+        from churn_platform.serving.bento_build import Bundles
+
+        return Bundles(self, self.contract, self.contract_path, self.releases, self.ledger)
 
     @cached_property
     def alerts(self) -> "Alerts":

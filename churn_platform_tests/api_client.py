@@ -18,9 +18,9 @@ from churn_platform.features.training_dataset import LABEL
 from churn_platform.ledger.receipts import GENESIS
 from churn_platform.promotion.publishing import manifest_of
 from churn_platform.services import Services
-from churn_platform.training.candidate import FILES, Candidate
-from churn_platform.training.model import ChurnModel, Recipe
-from churn_platform.training.serving_form import serving_files
+from churn_platform.training.candidate import FILES, PASSPORT, Candidate
+from churn_platform.training.model import ChurnModel, Recipe, serving_files
+from churn_platform.training.release import FeatureSpec, ModelCard
 from churn_platform_tests.small_business import JANUARY, open_home
 
 PAST = dt.datetime(2024, 2, 1, tzinfo=dt.UTC)
@@ -28,9 +28,8 @@ PAST = dt.datetime(2024, 2, 1, tzinfo=dt.UTC)
 
 def boosted(home: Services, seed: int = 7, trees: str = "lightgbm") -> ChurnModel:
     """A model fitted on the gym's January; another seed is another model."""
-    from churn_platform.features.training_data import load_training_dataset
 
-    rows = load_training_dataset(home, JANUARY).training_rows()
+    rows = home.training_datasets.load(JANUARY).training_rows()
     rows = rows.sample(frac=0.8, random_state=seed)
     features = tuple((name, column.dtype) for name, column in home.contract.features.items())
     return Recipe(trees, seed, features, home.contract.costs).fit(rows, rows[LABEL], rows["member"])
@@ -38,23 +37,27 @@ def boosted(home: Services, seed: int = 7, trees: str = "lightgbm") -> ChurnMode
 
 def publish(home: Services, version: int, model: ChurnModel, **changes: Any) -> None:
     """Publish a model under the home's contract, as a promotion does; `changes` replace fields of its manifest."""
-    from churn_platform.features.training_data import load_training_dataset
 
-    standing = home.releases.manifest(1)
-    passport = {
-        "model_name": standing.model_name, "algorithm": "lightgbm", "as_of": standing.training_as_of,
-        "features": [{"name": name, "dtype": column.dtype} for name, column in home.contract.features.items()],
-        "threshold": model.threshold, "contract_hash": home.contract.model_hash, "months": standing.training_months, "metrics": standing.metrics,
-        "digest": f"{version:064x}",
-    }  # fmt: skip
-    rows = load_training_dataset(home, JANUARY).training_rows()
-    manifest = {**manifest_of(home, Candidate(model, passport, None, version), rows), **changes}
+    old = home.releases.path(1, PASSPORT).read_bytes()
+    card = ModelCard.model_validate_json(old).model_copy(
+        update={
+            "algorithm": "lightgbm",
+            "features": [
+                FeatureSpec(name=n, dtype=c.dtype) for n, c in home.contract.features.items()
+            ],
+            "threshold": model.threshold,
+            "contract_hash": home.contract.model_hash,
+            "digest": f"{version:064x}",
+        }
+    )
+    rows = home.training_datasets.load(JANUARY).training_rows()
+    manifest = {**manifest_of(home, Candidate(model, card, None, version), rows), **changes}
     others = {
         name: (home.releases.folder / "1" / name).read_bytes()
         for name in FILES
         if name != "model.skops"
     }
-    others["passport.json"] = canonical_json(passport).encode()
+    others[PASSPORT] = canonical_json(card.as_json()).encode()
     home.releases.publish(
         version, {"model.skops": model.to_bytes(), **others, **serving_files(model)}, manifest
     )

@@ -3,7 +3,6 @@
 import datetime as dt
 
 from churn_platform.base.errors import DataError
-from churn_platform.features.training_data import load_training_dataset
 from churn_platform.loop.progress import Progress
 from churn_platform.loop.training_requests import record_refused_training
 from churn_platform.maintenance.erasing import finish as finish_forgetting
@@ -23,7 +22,7 @@ CODE = "code"
 def train(home: Services, as_of: dt.date) -> int | None:
     """`candidate_model`: the same data, recipe and code are the same version; None where it cannot be trained."""
     home.registry.prepare()
-    dataset = load_training_dataset(home, as_of)
+    dataset = home.training_datasets.load(as_of)
     found = home.registry.find(candidate_digest(dataset, Recipe.of(home.contract), CODE))
     if found is None:
         try:

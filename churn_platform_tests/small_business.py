@@ -17,7 +17,6 @@ import yaml
 
 from churn_platform.base.settings import Settings
 from churn_platform.contract.model import Contract
-from churn_platform.features.training_data import build_training_dataset, load_training_dataset
 from churn_platform.features.training_dataset import LABEL
 from churn_platform.loop.progress import Progress
 from churn_platform.monitoring.monitoring import evaluate_versions, report_drift
@@ -157,7 +156,7 @@ def monthly(home: Services, as_of: dt.date) -> None:
     now = home.now()
     home.feature_store.apply(home.lake.view(now, as_at_scoring=True))
     home.feature_store.materialize(home.lake.view(now, as_at_scoring=False), as_of)
-    build_training_dataset(home, as_of)
+    home.training_datasets.build(as_of)
     if home.releases.pointer() is None:
         report_drift(home, as_of)
     else:  # the real report costs seconds; what the loop reads of it is this record
@@ -176,7 +175,7 @@ def candidate(home: Services, as_of: dt.date, code: str | None = None) -> int:
     from churn_platform.evaluation.plots import candidate_plots
 
     home.registry.prepare()
-    dataset = load_training_dataset(home, as_of)
+    dataset = home.training_datasets.load(as_of)
     fitted = fit_candidate(home.contract, dataset, code or code_digest(), made_with())
     holdout = dataset.holdout_rows()
     plots = candidate_plots(holdout[LABEL].to_numpy(), fitted.model.probability(holdout))

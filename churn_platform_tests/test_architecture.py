@@ -32,7 +32,7 @@ PURE = (
     "evaluation/bootstrap.py", "evaluation/comparison.py", "evaluation/curves.py", "evaluation/metrics.py",
     "evaluation/leaks.py", "evaluation/costs.py", "evaluation/gain.py", "drift/columns.py", "drift/measure.py",
     "drift/result.py", "drift/statistics.py", "training/model.py", "training/estimator.py", "training/candidate.py",
-    "training/release.py", "training/scorer.py", "training/serving_form.py", "promotion/decision.py",
+    "training/release.py", "training/scorer.py", "promotion/decision.py",
     "promotion/evidence.py", "promotion/gate.py", "promotion/criteria/*.py", "monitoring/performance.py",
     "monitoring/served_performance.py", "monitoring/challenger_rule.py", "replay/scoreboard.py",
     "replay/version_scores.py", "replay/history.py", "replay/memory.py", "replay/policies.py",

@@ -60,7 +60,7 @@ def check_registry(home: Services, receipts: Sequence[Receipt]) -> Iterator[Find
             continue
         try:
             home.registry.files(version)
-            passport = home.registry.load(version).passport
+            loaded = home.registry.load(version).digest
         except StoreDown:
             raise
         except ChurnError as error:
@@ -69,9 +69,7 @@ def check_registry(home: Services, receipts: Sequence[Receipt]) -> Iterator[Find
         files += len(FILES)
         receipt = judged.get(version)
         digest = tags[version]["digest"]
-        if passport["digest"] != digest or (
-            receipt is not None and receipt.evidence["candidate"] != digest
-        ):
+        if loaded != digest or (receipt is not None and receipt.evidence["candidate"] != digest):
             yield broken(
                 "MLflow",
                 f"version {version} is not the candidate that was judged: its digest is"

@@ -21,8 +21,8 @@ from churn_platform.base.errors import ContractError, DataError
 from churn_platform.base.provenance import code_digest, made_with
 from churn_platform.contract.model import Contract
 from churn_platform.features.feature_store import FeatureStore
-from churn_platform.features.training_data import join
 from churn_platform.features.training_dataset import TrainingDataset
+from churn_platform.features.training_datasets import join
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.window import Window
 from churn_platform.promotion.promoting import released
@@ -61,9 +61,7 @@ def reproduce(home: Services, version: int) -> dict[str, Any]:
         return _answer(version, [], [*changed, *code], noted)
     with tempfile.TemporaryDirectory() as folder:
         dataset = join(lake, FeatureStore(Path(folder), contract), window, known_at)
-    compared = [
-        Compared("training dataset", str(recorded.passport["dataset_digest"]), dataset.digest)
-    ]
+    compared = [Compared("training dataset", recorded.card.dataset_digest, dataset.digest)]
     if compared[0].same:
         compared += _refitted(home, contract, dataset, recorded)
     return _answer(version, compared, code, noted)
@@ -82,7 +80,7 @@ def _refitted(
 
 
 def _made_from(recorded: Candidate) -> dict[str, Any]:
-    made_from = recorded.passport.get("made_from")
+    made_from = recorded.card.made_from
     if not made_from or made_from["known_at"] is None:
         raise DataError(
             f"Version {recorded.version} does not say what it was made from: it was registered"
@@ -102,10 +100,10 @@ def _window(made_from: Mapping[str, Any]) -> Window:
 
 def _changed_code(recorded: Candidate, made_from: Mapping[str, Any]) -> list[str]:
     if not made_from["with"]:
-        same = recorded.passport["code_digest"] == code_digest()
+        same = recorded.card.code_digest == code_digest()
         if same:
             return []
-        return [f"the code that fitted it (digest {str(recorded.passport['code_digest'])[:12]})"]
+        return [f"the code that fitted it (digest {recorded.card.code_digest[:12]})"]
     return changed_code(made_from["with"], made_with())
 
 

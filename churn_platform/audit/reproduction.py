@@ -142,15 +142,17 @@ def compare(
         again: what was fitted on the dataset.
         released: the version as its release holds it; None where it has none.
     """
-    then = recorded.passport
-    identity = candidate_digest(dataset, Recipe.of(contract), str(then["code_digest"]))
+    then = recorded.card
+    identity = candidate_digest(dataset, Recipe.of(contract), then.code_digest)
     yield Compared("version (data, months, recipe)", recorded.digest, identity)
     for name in ("training_rows", "training_churners", "threshold"):
-        yield Compared(name.replace("_", " "), str(then[name]), str(again.passport[name]))
+        yield Compared(
+            name.replace("_", " "), str(getattr(then, name)), str(getattr(again.card, name))
+        )
     yield Compared(
         "metrics on the holdout",
-        digest_of(then["metrics"]),
-        digest_of(again.passport["metrics"]),
+        digest_of(then.metrics),
+        digest_of(again.card.metrics),
     )
     entities = (_bytes_digest(candidate.training_entities) for candidate in (recorded, again))
     yield Compared("training customers", *entities)

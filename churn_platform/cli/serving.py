@@ -77,9 +77,7 @@ def bento(
     as_json: JsonOption = False,
 ) -> None:
     """Build a Bento that contains the release in production."""
-    from churn_platform.serving.bento_build import build_bento
-
-    built = build_bento(open_home(home), customers=customers, output=output)
+    built = open_home(home).bundles.build(customers=customers, output=output)
     if as_json:
         print_json(built_facts(built))
     else:
@@ -204,7 +202,7 @@ def become_server(
 def built_facts(built: "Built") -> dict[str, Any]:
     """What was built, as plain values."""
     output = None if built.output is None else str(built.output)
-    inside = built.baked.model_dump(mode="json")
+    inside = built.bundle.model_dump(mode="json")
     return {
         "tag": built.tag,
         "path": str(built.path),
@@ -216,28 +214,28 @@ def built_facts(built: "Built") -> dict[str, Any]:
 
 def built_sentences(built: "Built") -> list[str]:
     """What was built, what it contains, and how to run it."""
-    baked = built.baked
-    if baked.customers:
-        inside = f"{baked.customers:,} customers' features of {baked.features_as_of}"
+    bundle = built.bundle
+    if bundle.customers:
+        inside = f"{bundle.customers:,} customers' features of {bundle.features_as_of}"
     else:
         inside = "no customers"
     lines = [
         (
-            f"Built {built.tag}: version {baked.version} and {inside}, {built.size / 1e6:.1f} MB,"
+            f"Built {built.tag}: version {bundle.version} and {inside}, {built.size / 1e6:.1f} MB,"
             f" in {built.path}."
         )
     ]
-    if not baked.store:
+    if not bundle.store:
         lines += [
             (
                 "It answers requests that give every feature. With CHURN_HOME set, it knows the"
                 " customers of that home."
             )
         ]
-    elif baked.store != "sqlite":
+    elif bundle.store != "sqlite":
         lines += [
             (
-                f"It reads features from {baked.store}. Set CHURN_ONLINE_PASSWORD if the store"
+                f"It reads features from {bundle.store}. Set CHURN_ONLINE_PASSWORD if the store"
                 " has a password."
             )
         ]

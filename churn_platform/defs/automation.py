@@ -207,7 +207,7 @@ def _why_not_now(home: Services, instance: dg.DagsterInstance) -> str | None:
     if _busy(home, instance):
         return BUSY
     record_lapse_if_free(home)
-    notice_lost_rows(home)
+    notice_lost_rows(home.feature_store, home.lake, home.now())
     copied = home.ingestion.recognise()  # one a tick: reading a large drop takes a while
     if copied is None:
         return None

@@ -10,13 +10,6 @@ from churn_platform.defs.ingestion import snapshot
 from churn_platform.defs.partitions import as_of_partitions, month_of
 from churn_platform.defs.resources import HomeResource
 from churn_platform.evaluation.leaks import Alone, judge_alone
-from churn_platform.features.training_data import (
-    build_training_dataset,
-    knowledge_time,
-    load_training_dataset,
-    oracle_mismatches,
-    record_failed_checks,
-)
 from churn_platform.features.training_dataset import AS_OF, LABEL, TrainingDataset
 from churn_platform.loop.progress import Progress
 
@@ -67,7 +60,7 @@ def training_dataset(context: dg.AssetExecutionContext, home: HomeResource) -> d
     """
     opened = home.open()
     as_of = month_of(context)
-    dataset = build_training_dataset(opened, as_of)
+    dataset = opened.training_datasets.build(as_of)
     if dataset is None:
         return dg.MaterializeResult(
             metadata={"note": "No labels have matured yet: nothing to train on."}
@@ -112,7 +105,7 @@ def training_dataset_checks(context: dg.AssetCheckExecutionContext, home: HomeRe
     """Judge the published training dataset from the lake, without Feast."""
     opened = home.open()
     as_of = month_of(context)  # type: ignore[arg-type]
-    dataset = load_training_dataset(opened, as_of)
+    dataset = opened.training_datasets.load(as_of)
     month = {"as_of": as_of.isoformat()}
     left_out = list(Progress(opened).left_out(as_of).values())
     if dataset is None:
@@ -127,7 +120,7 @@ def training_dataset_checks(context: dg.AssetCheckExecutionContext, home: HomeRe
                 metadata=metadata,
             )
         return
-    wrong = oracle_mismatches(opened, dataset, knowledge_time(opened, as_of))
+    wrong = opened.training_datasets.mismatches(dataset, opened.training_datasets.known_at(as_of))
     yield dg.AssetCheckResult(
         passed=not wrong, check_name="no_feature_from_after_its_moment",
         metadata=month | {"rows compared": len(dataset.frame), "cells that differ": wrong},
@@ -143,7 +136,7 @@ def training_dataset_checks(context: dg.AssetCheckExecutionContext, home: HomeRe
     rows = dataset.newest_rows()
     alone = judge_alone(opened.contract, rows, rows[LABEL])
     yield _leak_result(alone, month)
-    record_failed_checks(opened, as_of, _failed(wrong, len(shared), alone))
+    opened.training_datasets.record_failed_checks(as_of, _failed(wrong, len(shared), alone))
 
 
 def _failed(wrong: int, shared: int, alone: Alone) -> dict[str, str]:

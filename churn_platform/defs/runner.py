@@ -101,7 +101,7 @@ def _instance(home: Services) -> dg.DagsterInstance:
 
 
 def _next(home: Services) -> Step | None:
-    notice_lost_rows(home)
+    notice_lost_rows(home.feature_store, home.lake, home.now())
     home.ingestion.recognise_all()
     progress = Progress(home)
     progress.record_verdict()

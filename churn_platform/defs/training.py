@@ -10,7 +10,6 @@ from churn_platform.base.errors import DataError, NotANumber
 from churn_platform.defs.features import training_dataset
 from churn_platform.defs.partitions import as_of_partitions, month_of
 from churn_platform.defs.resources import HomeResource
-from churn_platform.features.training_data import load_training_dataset
 from churn_platform.features.training_dataset import LABEL, TrainingDataset
 
 
@@ -41,7 +40,7 @@ def candidate_model(
 
     opened = home.open()
     as_of = month_of(context)
-    published = load_training_dataset(opened, as_of)
+    published = opened.training_datasets.load(as_of)
     registry = opened.registry
     code = code_digest()
     run_id = mlflow.active_run().info.run_id
@@ -73,14 +72,14 @@ def candidate_model(
         {"as_of": as_of.isoformat(), "version": str(version), "fitted": str(fresh).lower()},
     )
     mlflow.end_run()
-    metrics = candidate.passport["metrics"]
+    metrics = candidate.card.metrics
     figures = {name: round(value, 4) for name, value in metrics.items() if isinstance(value, float)}
     yield dg.MaterializeResult(
         metadata={
             "version": str(version),
             "registered": "now" if fresh else "earlier: same data, recipe and code",
-            "algorithm": candidate.passport["algorithm"],
-            "threshold": candidate.passport["threshold"],
+            "algorithm": candidate.card.algorithm,
+            "threshold": candidate.card.threshold,
             **figures,
             "plots": dg.MetadataValue.md(
                 "\n".join(markdown_image(png, name) for name, png in plots.items())

@@ -1,6 +1,7 @@
 """Feast: the repository generated from the contract, point-in-time joins, the online store."""
 
 import datetime as dt
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,20 +11,16 @@ import numpy as np
 import pandas as pd
 
 from churn_platform.base.digests import digest_of
-from churn_platform.base.errors import StoreDown
+from churn_platform.base.errors import StoreDown, UsageError
 from churn_platform.base.files import read_json, write_json, write_text
 from churn_platform.contract.model import Contract
-from churn_platform.features.feast_library import open_feast, quiet
-from churn_platform.features.feast_registry import (
-    claimed_project,
-    clear_history,
-    owner_of,
-    registered,
-)
 from churn_platform.features.feast_repository import (
     APPLIED,
     COPIED,
     feast_objects,
+    import_feast,
+    open_feast,
+    quiet,
     repository_files,
 )
 from churn_platform.features.online.address import OnlineAddress, PostgresAddress
@@ -34,6 +31,9 @@ from churn_platform.lake.lake import View, instant
 if TYPE_CHECKING:
     import feast
 
+OWNER_FILE = "owner.json"
+"""Names the home as owner of its part of a shared Feast registry."""
+OWNER = "churn.home"
 ROW = "row asked"
 """Feast answers in any order; no name of a contract holds a space."""
 
@@ -291,3 +291,83 @@ class FeatureStore:
 
 def _holds(path: Path, text: str) -> bool:
     return path.exists() and path.read_text(encoding="utf-8") == text
+
+
+def owner_of(folder: Path) -> str:
+    """The name under which the home of this Feast repository owns what it keeps in shared
+    databases; made once.
+    """
+    marker = folder / OWNER_FILE
+    if not marker.exists():
+        write_json(marker, {"owner": secrets.token_hex(8)})
+    return str(read_json(marker)["owner"])
+
+
+def claimed_project(store: "feast.FeatureStore", owner: str, said: str) -> Any:  # noqa: ANN401 - Feast's project
+    """The project of the store's configuration with its owner's name, to be applied.
+
+    Raises:
+        UsageError: the project there is another home's, or someone's who is not a home.
+    """
+    feast = import_feast()
+    name = store.config.project
+    found = {
+        project.name: project for project in store.registry.list_projects(allow_cache=False)
+    }.get(name)
+    tags = {} if found is None else found.tags
+    used = OWNER in tags or bool(store.registry.list_all_feature_views(name, allow_cache=False))
+    if used and tags.get(OWNER) != owner:
+        raise UsageError(
+            f"The project {name} in the Feast registry {said} belongs to another home: give"
+            " this one a database of its own, or its contract another name; if that home is"
+            f" gone, `feast projects delete {name}` frees it.",
+            code="NAME_TAKEN",
+        )
+    return feast.Project(name=name, tags={OWNER: owner})
+
+
+def clear_history(store: "feast.FeatureStore") -> None:
+    """Remove what deleting a project leaves of its views: Feast counts versions from 0 again,
+    and would fail there.
+    """
+    from feast.infra.registry.sql import feature_view_version_history as history
+
+    project = store.config.project
+    held = [view.name for view in store.registry.list_all_feature_views(project, allow_cache=False)]
+    left = history.delete().where(
+        history.c.project_id == project, history.c.feature_view_name.not_in(held)
+    )
+    with store.registry.write_engine.begin() as connection:
+        connection.execute(left)
+
+
+def registered(store: "feast.FeatureStore") -> str:
+    """Digest of what the registry records of the store's project, without the times at which it
+    was written.
+    """
+    registry = store.registry
+    project = store.config.project
+    parts = {
+        "projects": [
+            found for found in registry.list_projects(allow_cache=False) if found.name == project
+        ],
+        "entities": registry.list_entities(project, allow_cache=False),
+        "sources": registry.list_data_sources(project, allow_cache=False),
+        "views": registry.list_all_feature_views(project, allow_cache=False),
+        "services": registry.list_feature_services(project, allow_cache=False),
+    }
+    return digest_of(
+        {kind: sorted(_said(found) for found in objects) for kind, objects in parts.items()}
+    )
+
+
+def _said(found: Any) -> str:  # noqa: ANN401 - any object of Feast
+    written = found.to_proto()
+    spec = written.spec if hasattr(written, "spec") else written
+    for field in (
+        "meta",
+        "batch_source",
+    ):  # the source is told as one of its own, with its own times
+        if field in spec.DESCRIPTOR.fields_by_name:
+            spec.ClearField(field)
+    return str(spec)

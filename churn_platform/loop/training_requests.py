@@ -5,7 +5,6 @@ import datetime as dt
 from churn_platform.base.digests import digest_of
 from churn_platform.base.errors import UsageError
 from churn_platform.base.text import ended
-from churn_platform.features.training_data import load_training_dataset
 from churn_platform.features.training_dataset import TrainingDataset
 from churn_platform.ledger.acts import ManualRetrainingRequested, TrainingRefused
 from churn_platform.loop.progress import Progress
@@ -86,7 +85,7 @@ def _check_trainable(home: Services, progress: Progress, as_of: dt.date) -> None
             f"{waiting.by} has asked for a retraining already ({waiting.reason}): type `churn run`.",
             code="RETRAINING_NOT_NEEDED",
         )
-    dataset = load_training_dataset(home, as_of)
+    dataset = home.training_datasets.load(as_of)
     if dataset is None:
         raise UsageError(progress.verdict(as_of).reason, code="RETRAINING_NOT_NEEDED")
     same = _decided_on(progress.decisions, dataset.digest, home.contract.policy_hash)

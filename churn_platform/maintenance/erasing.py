@@ -25,7 +25,7 @@ from churn_platform.base.files import (
     write_json,
 )
 from churn_platform.features.feast_repository import APPLIED, COPIED
-from churn_platform.features.online.erasing import (
+from churn_platform.features.online.upkeep import (
     columns_of,
     count_rows,
     delete_rows,
@@ -98,7 +98,7 @@ def _plan(home: Services, key: str | int, by: str, reason: str) -> dict[str, Any
     """
     staged = stage(home, key, home.folder / FOLDER / FILES)
     _refuse_a_copy(home)
-    elsewhere = {"online store": count_rows(home, key)}
+    elsewhere = {"online store": count_rows(home.feature_store, key)}
     if not staged.files and not any(elsewhere.values()):
         raise UsageError(nobody(home, key), code="CUSTOMER_UNKNOWN")
     versions, unknown = trained_versions(home, key)
@@ -144,7 +144,7 @@ def _carry_out(home: Services, plan: dict[str, Any]) -> Forgotten:
     changed = [
         name for name, digests in plan["files"].items() if not _replaced(home, name, digests)
     ]
-    delete_rows(home, plan["key"])
+    delete_rows(home.feature_store, plan["key"])
     for database in history(home):
         _untell(database, plan["key"])
     found = _found(plan, changed)

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from churn_platform.base.digests import digest_of, frame_digest, readable
 from churn_platform.base.errors import IntegrityError, UsageError
 from churn_platform.base.files import fsync_file, read_json, sha256_file
-from churn_platform.features.training_data import typed
+from churn_platform.features.training_datasets import typed
 from churn_platform.ingestion.conversion import Writing
 from churn_platform.ingestion.delivered_file import suffix_of
 from churn_platform.ingestion.drop import open_drop

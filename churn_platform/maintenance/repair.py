@@ -15,7 +15,6 @@ from churn_platform.base.digests import digest_of
 from churn_platform.base.errors import ChurnError, IntegrityError, UsageError
 from churn_platform.base.files import read_json, replacing, sha256_file
 from churn_platform.base.library_errors import sentence_of
-from churn_platform.features.training_data import load_training_dataset
 from churn_platform.ingestion.delivered_file import suffix_of
 from churn_platform.ingestion.drop import INCOMING
 from churn_platform.lake.records import KINDS
@@ -30,9 +29,9 @@ from churn_platform.promotion.publishing import publish
 from churn_platform.services import Services
 from churn_platform.training import release
 from churn_platform.training.candidate import candidate_of
+from churn_platform.training.model import serving_files
 from churn_platform.training.registry import PRODUCTION
 from churn_platform.training.release import Manifest
-from churn_platform.training.serving_form import serving_files
 
 
 def rebuild(home: Services, version: int) -> tuple[str, dict[str, str]]:
@@ -340,12 +339,13 @@ def _records(home: Services) -> Iterator[Repair]:
     """Records are derived: one that cannot be read is removed, and the month's next run makes
     it again.
     """
+    datasets = home.training_datasets
     for kind in KINDS:
         for path in sorted(home.records.folder(kind).glob("[0-9]*.json")):
             try:
                 read_json(path)
                 if kind == "training_dataset":
-                    load_training_dataset(home, dt.date.fromisoformat(path.stem))
+                    datasets.load(dt.date.fromisoformat(path.stem))
                 continue
             except (ChurnError, OSError, ValueError) as fault:
                 path.unlink()

@@ -120,7 +120,7 @@ class _Ranked:
         A month on which production ranks the wrong way round compares nothing: its labels look
         turned over.
         """
-        seen = max(str(candidate.passport["as_of"]), str(production.passport["as_of"]))
+        seen = max(candidate.card.as_of, production.card.as_of)
         pairs = []
         for month, (rows, _) in self.months.items():
             ours = self._parts(candidate, month)

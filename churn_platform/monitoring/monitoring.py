@@ -73,7 +73,7 @@ def report_drift(home: Services, as_of: dt.date) -> DriftOutcome:
         )
     from churn_platform.drift.report import DriftReporter
 
-    months = [dt.date.fromisoformat(month) for month in production.passport["months"]]
+    months = [dt.date.fromisoformat(month) for month in production.card.months]
     known, reference_labels = _rows(home, months)
     current, current_labels = _rows(home, [as_of])
     reference = aged_reference(home.contract, known, known[AS_OF].tolist(), current, as_of)
@@ -89,10 +89,10 @@ def report_drift(home: Services, as_of: dt.date) -> DriftOutcome:
         json=html.with_suffix(".json"),
         seed=home.contract.policy.training.seed,
         month=as_of.isoformat(),
-        reference_months=production.passport["months"],
+        reference_months=production.card.months,
     )
     alarms = _alarms(home, as_of, production.version, result)
-    note = f"{len(reference):,} rows of {', '.join(production.passport['months'])}"
+    note = f"{len(reference):,} rows of {', '.join(production.card.months)}"
     record |= {
         "production_version": production.version,
         "alarms": list(alarms),
@@ -145,7 +145,7 @@ def _evaluated(
         repeated = {}
     entries = []
     for number, version in look.versions.items():
-        trained = str(version.passport["as_of"])
+        trained = version.card.as_of
         if trained < day or (number == look.production and trained == day):
             found = realised(home.contract, rows, truth, version, day)
             entries.append(found | {"state": look.state(number)} | repeated)
@@ -200,7 +200,7 @@ def review_answers(home: Services, months: Sequence[dt.date]) -> list[dict[str, 
             found.append(unjudged(rows, number, month.isoformat(), str(error)))
             continue
         truth = labels.dropna().astype(bool)
-        learnt, _ = _rows(home, [dt.date.fromisoformat(one) for one in version.passport["months"]])
+        learnt, _ = _rows(home, [dt.date.fromisoformat(one) for one in version.card.months])
         reference = version.model.probability(learnt)
         found.append(review(home.contract, rows, truth, version, month.isoformat(), reference))
     return found

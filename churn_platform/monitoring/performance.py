@@ -46,7 +46,7 @@ def realised(
         "rows": 0,
         "metrics": None,
     }
-    if as_of <= str(version.passport["as_of"]):
+    if as_of <= version.card.as_of:
         if not len(version.training_entities):
             return record | {
                 "note": (
@@ -92,7 +92,7 @@ def seen_in_training(keys: pd.Series, version: Candidate, as_of: str) -> NDArray
     None of them in a month after its training; all of them where a version does not say whom it
     was trained on.
     """
-    if as_of > str(version.passport["as_of"]):
+    if as_of > version.card.as_of:
         return np.zeros(len(keys), dtype=bool)
     if not len(version.training_entities):
         return np.ones(len(keys), dtype=bool)

@@ -31,4 +31,4 @@ class Versions:
 
     def fits_contract(self, version: int) -> bool:
         """Whether the version reads the features of the contract as it now is."""
-        return bool(self.load(version).passport["contract_hash"] == self.home.contract.model_hash)
+        return bool(self.load(version).card.contract_hash == self.home.contract.model_hash)

@@ -8,7 +8,6 @@ from typing import Any
 from churn_platform.base.digests import readable
 from churn_platform.base.errors import ContractError, HomeBusy, IntegrityError, UsageError
 from churn_platform.base.text import ended
-from churn_platform.features.training_data import dataset_month
 from churn_platform.ledger.approvals import (
     Request,
     lapse,
@@ -88,7 +87,7 @@ def bound_now(home: Services, decision: Decision, candidate: str | None = None) 
         version=decision.candidate_version,
         candidate=candidate or decision.candidate_digest,
         decision=decision_digest(decision),
-        dataset="gone" if dataset_month(home, dataset) is None else dataset,
+        dataset="gone" if home.training_datasets.month_of(dataset) is None else dataset,
         policy=home.contract.policy_hash,
         production=None if pointer is None else pointer.version,
     )

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from churn_platform.base.errors import DataError, IntegrityError
 from churn_platform.drift.result import DriftFigures
-from churn_platform.features.training_data import load_training_dataset
 from churn_platform.features.training_dataset import TrainingDataset
 from churn_platform.ledger.version_acts import DecisionMade
 from churn_platform.promotion.approving import ask, kept_by_people, record_lapse
@@ -51,7 +50,7 @@ def decide_candidate(home: Services, as_of: dt.date, trigger: Trigger) -> Decisi
     standing = _standing(home, candidate, None if production is None else production.version)
     if standing is not None:
         return standing
-    if candidate.passport["dataset_digest"] != dataset.digest:
+    if candidate.card.dataset_digest != dataset.digest:
         raise IntegrityError(
             f"Version {version} was not trained on the training dataset of {as_of} as it now"
             " is: materialize candidate_model again."
@@ -217,7 +216,7 @@ def _outcome(home: Services, sentence: str) -> Outcome:
 
 
 def _dataset(home: Services, as_of: dt.date) -> TrainingDataset:
-    dataset = load_training_dataset(home, as_of)
+    dataset = home.training_datasets.load(as_of)
     if dataset is None:
         raise DataError(
             f"No labels have matured up to {as_of}: there is nothing to decide on.",

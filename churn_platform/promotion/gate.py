@@ -42,7 +42,7 @@ def gather(
         known = len(production.training_entities) > 0
         incumbent = {
             "production_version": production.version,
-            "production_as_of": str(production.passport["as_of"]),
+            "production_as_of": production.card.as_of,
             "production": production.model.probability(rows),
             "production_saw": (
                 trained_on(entities, production.training_entities) if known else None
@@ -50,7 +50,7 @@ def gather(
         }
     return Evidence(
         policy=contract.policy.promotion,
-        as_of=str(candidate.passport["as_of"]),
+        as_of=candidate.card.as_of,
         labels=rows[LABEL].to_numpy(dtype=bool),
         entities=entities.to_numpy(dtype=object),
         slices=rows[list(contract.slices)],

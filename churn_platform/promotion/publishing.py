@@ -9,11 +9,10 @@ import pandas as pd
 
 from churn_platform.base.digests import digest_of
 from churn_platform.base.errors import DataError, IntegrityError
-from churn_platform.features.training_data import dataset_month, load_training_dataset
 from churn_platform.ledger.version_acts import ProductionChange, ReleasePublished
 from churn_platform.services import Services
 from churn_platform.training.candidate import Candidate, candidate_of
-from churn_platform.training.serving_form import serving_files
+from churn_platform.training.model import serving_files
 
 GOLDEN_ROWS = 5
 
@@ -93,12 +92,12 @@ def _sample(home: Services, candidate: Candidate) -> pd.DataFrame:
     well.
     """
     months = home.records.months("training_dataset")
-    own = dataset_month(home, candidate.passport["dataset_digest"])
+    own = home.training_datasets.month_of(candidate.card.dataset_digest)
     for month in (own, *reversed(months)):
         if month is None:
             dataset = None
         else:
-            dataset = load_training_dataset(home, month)
+            dataset = home.training_datasets.load(month)
         if dataset is not None:
             return dataset.training_rows()
     raise DataError(
@@ -111,22 +110,22 @@ def manifest_of(home: Services, candidate: Candidate, sample: pd.DataFrame) -> d
     """The fields of a release's manifest; the first rows of `sample` (rows, features) become
     golden predictions.
     """
-    passport = candidate.passport
-    rows = sample[[feature["name"] for feature in passport["features"]]].head(GOLDEN_ROWS)
+    card = candidate.card
+    rows = sample[[feature.name for feature in card.features]].head(GOLDEN_ROWS)
     probabilities = candidate.model.probability(rows)
     values = rows.astype(object).where(rows.notna(), None).to_dict("records")
     golden = [
         {"features": v, "probability": float(p)} for v, p in zip(values, probabilities, strict=True)
     ]
     return {
-        "model_name": passport["model_name"],
-        "algorithm": passport["algorithm"],
-        "features": passport["features"],
-        "threshold": passport["threshold"],
-        "contract_hash": passport["contract_hash"],
-        "training_as_of": passport["as_of"],
-        "training_months": passport["months"],
-        "metrics": passport["metrics"],
+        "model_name": card.model_name,
+        "algorithm": card.algorithm,
+        "features": [feature.model_dump() for feature in card.features],
+        "threshold": card.threshold,
+        "contract_hash": card.contract_hash,
+        "training_as_of": card.as_of,
+        "training_months": card.months,
+        "metrics": card.metrics,
         "golden": golden,
         "candidate_digest": candidate.digest,
         "created_at": home.now().isoformat(),

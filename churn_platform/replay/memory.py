@@ -22,7 +22,7 @@ from churn_platform.training.candidate import (
     fit_candidate,
     shuffled_refit,
 )
-from churn_platform.training.model import ChurnModel, Recipe, model_input
+from churn_platform.training.model import ChurnModel, Recipe
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Made = TypeVar("Made")
@@ -91,10 +91,9 @@ class Memory:
         """A version's probabilities for all rows of a month, in their order."""
 
         def scored() -> Floats:
-            features = version.model.features
             columns = self._once(
-                ("columns", features, month),
-                lambda: model_input(features, self.history.rows(month)),
+                ("columns", version.model.features, month),
+                lambda: version.model.columns(self.history.rows(month)),
             )
             return version.model.of_columns(columns)
 

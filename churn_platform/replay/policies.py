@@ -121,14 +121,14 @@ class Loop:
     ) -> Signals:
         window = self.history.window(self.contract, as_of)
         production = self.production
-        passport = {} if production is None else production.passport
-        interval = passport["metrics"]["auc_interval"] if passport else None
+        card = None if production is None else production.card
+        interval = None if card is None else card.metrics["auc_interval"]
         return Signals(
             as_of=as_of,
             labelled=window.training[-1] if window else None,
             snapshot_digest=as_of.isoformat(),
             production_version=None if production is None else production.version,
-            production_as_of=dt.date.fromisoformat(passport["as_of"]) if passport else None,
+            production_as_of=None if card is None else dt.date.fromisoformat(card.as_of),
             promoted_interval=(
                 None if interval is None else (float(interval[0]), float(interval[1]))
             ),
@@ -152,7 +152,7 @@ class Loop:
 
     def _measured_drift(self, production: Candidate, as_of: dt.date) -> DriftResult:
         policy = self.contract.policy
-        months = [dt.date.fromisoformat(month) for month in production.passport["months"]]
+        months = [dt.date.fromisoformat(month) for month in production.card.months]
         current = self._side(production, [as_of], as_of)
         reference = self._aged(
             production, self._side(production, months, as_of), months, current, as_of
@@ -191,11 +191,7 @@ class Loop:
         """
         matured = self.history.matured(self.contract, as_of)
         production = self.production
-        if (
-            production is None
-            or not matured
-            or matured[-1].isoformat() <= production.passport["as_of"]
-        ):
+        if production is None or not matured or matured[-1].isoformat() <= production.card.as_of:
             return None
         newest = matured[-1]
         found = self.memory.labelled(self.contract, newest, as_of)

@@ -138,7 +138,7 @@ def lived_events(lived: Iterable[Lived]) -> Iterator[Event]:
 def _month(lived: Lived, scores: Scores) -> ReplayedMonth:
     decision = lived.decision
     production = lived.production
-    later = production is not None and production.passport["as_of"] < lived.as_of.isoformat()
+    later = production is not None and production.card.as_of < lived.as_of.isoformat()
     return ReplayedMonth(
         as_of=lived.as_of.isoformat(),
         version=None if production is None else production.version,

@@ -34,7 +34,7 @@ class Scores:
             DataError: the month is not later than the version's training: its rows may have
                 trained it.
         """
-        if month.isoformat() <= version.passport["as_of"]:
+        if month.isoformat() <= version.card.as_of:
             raise DataError(
                 f"Version {version.version} may have seen rows of {month}: name a later month."
             )
@@ -56,11 +56,7 @@ class Scores:
         """Candidate over incumbent, None standing for chance, on the months later than both
         trained on.
         """
-        seen = [
-            str(version.passport["as_of"])
-            for version in (candidate, incumbent)
-            if version is not None
-        ]
+        seen = [version.card.as_of for version in (candidate, incumbent) if version is not None]
         pairs = []
         for month in months:
             if month <= max(seen):

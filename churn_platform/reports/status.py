@@ -188,14 +188,14 @@ def explain(home: Services, entity: str, as_of: str | None) -> dict[str, Any]:
         "probability": probability,
         "prediction": int(probability >= version.model.threshold),
         **_listed_as(home, month, entity),
-        "costs_given": home.contract.threshold_given(version.passport),
+        "costs_given": home.contract.threshold_given(version.card.as_json()),
         "reasons": sentences.iloc[0].tolist(),
         "features": features,
         "model": {
             "name": home.contract.model_name,
             "version": version.version,
-            "as_of": version.passport["as_of"],
-            "algorithm": version.passport["algorithm"],
+            "as_of": version.card.as_of,
+            "algorithm": version.card.algorithm,
             "stand_down": record["stand_down"] is not None,
         },
     }

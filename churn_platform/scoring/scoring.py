@@ -160,7 +160,7 @@ def _record(home: Services, scored: Scored, ranked: pd.DataFrame) -> dict[str, A
 
 def _trained_on(production: Candidate, as_of: dt.date, keys: pd.Series, known: Outcomes) -> Mask:
     """Which customers' rows of this month trained the model that scores them."""
-    if as_of.isoformat() not in production.passport.get("months", ()):
+    if as_of.isoformat() not in production.card.months:
         return np.zeros(len(keys), dtype=bool)
     return known.known & trained_on(keys, production.training_entities)
 

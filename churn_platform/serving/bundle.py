@@ -1,6 +1,4 @@
-"""What a Bento carries in place of a home: a folder of the same layout, and a note of what is
-in it.
-"""
+"""A bundle seen from inside: the home that a Bento carries, and the note of what it holds."""
 
 import datetime as dt
 from collections.abc import Sequence
@@ -11,14 +9,13 @@ from pydantic import BaseModel, ConfigDict
 from churn_platform.base.errors import IntegrityError, StoreDown
 from churn_platform.base.files import read_json
 from churn_platform.base.settings import Settings, load_settings
-from churn_platform.features.online.rows import OnlineRow
-from churn_platform.features.online.values import Key
+from churn_platform.features.online.rows import Key, OnlineRow
 from churn_platform.ledger.receipts import UtcTime
 
 FOLDER = "baked_home"
 NOTE = "baked.json"
 SOURCES = Path(__file__).resolve().parents[2]
-"""Where the packages lie: in a Bento its folder `src`."""
+"""The folder of the packages: in a Bento its folder `src`."""
 _INSTALLED = SOURCES / "churn_platform" / "_bento"
 if (_INSTALLED / "service.py").exists():
     API = _INSTALLED
@@ -29,15 +26,14 @@ Bento.
 """
 
 
-class Baked(BaseModel):
-    """What was baked.
+class Bundle(BaseModel):
+    """What a Bento carries in place of a home.
 
     Attributes:
         version: The version that was in production.
-        built_at: When, in UTC.
-        features_as_of: The newest month of the online store at the build; None where there is
-            no store.
-        store: "sqlite" where it is inside, the address of one that is not, "" for none.
+        built_at: When it was built, in UTC.
+        features_as_of: The newest month of the online store at the build; None without a store.
+        store: "sqlite" when the store is inside, the address of another one, "" for none.
         customers: How many customers' features are inside.
     """
 
@@ -51,21 +47,20 @@ class Baked(BaseModel):
 
 
 def settings_in_use(sources: Path = SOURCES) -> Settings:
-    """The settings of a server: those of the environment, on the baked home where it names no
-    home of its own.
+    """The settings of a server: the environment's, on the bundle's home unless it names one.
 
     Raises:
         UsageError: a variable cannot be read as its field.
     """
     settings = load_settings()
-    baked = sources / FOLDER
-    if "home" not in settings.model_fields_set and baked.is_dir():
-        return load_settings(baked)
+    bundled = sources / FOLDER
+    if "home" not in settings.model_fields_set and bundled.is_dir():
+        return load_settings(bundled)
     return settings
 
 
-def read_note(home: Path) -> Baked | None:
-    """What was baked into a home; None where it is a real one.
+def read_bundle(home: Path) -> Bundle | None:
+    """The note of a bundle's home; None where the home is a real one.
 
     Raises:
         IntegrityError: the note cannot be read.
@@ -74,18 +69,16 @@ def read_note(home: Path) -> Baked | None:
     if not path.exists():
         return None
     try:
-        return Baked.model_validate(read_json(path))
+        return Bundle.model_validate(read_json(path))
     except ValueError as error:
-        raise IntegrityError(
-            f"{path} is not the note of a Bento's home ({error}): build the Bento again."
-        ) from None
+        raise IntegrityError(f"{path} cannot be read ({error}): build the Bento again.") from None
 
 
 class NoCustomers:
-    """The store of a Bento that was built without customers."""
+    """The store of a bundle that was built without customers."""
 
     async def newest(self) -> dt.date:
-        """There is no month.
+        """Fail: there is no month.
 
         Raises:
             StoreDown: always.
@@ -96,7 +89,7 @@ class NoCustomers:
         )
 
     async def read(self, keys: Sequence[Key]) -> list[OnlineRow | None]:  # noqa: ARG002 - the interface's
-        """There is no customer.
+        """Fail: there are no customers.
 
         Raises:
             StoreDown: always.

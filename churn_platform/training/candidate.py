@@ -1,7 +1,6 @@
 """A candidate: a fitted model with its identity and what it was trained on."""
 
 import io
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +21,7 @@ from churn_platform.features.training_dataset import (
     entity_hashes,
 )
 from churn_platform.training.model import ChurnModel, Recipe, load_model
+from churn_platform.training.release import FeatureSpec, ModelCard
 
 MODEL_FILE = "model.skops"
 PASSPORT = "passport.json"
@@ -37,37 +37,34 @@ Fit = Callable[[Recipe, pd.DataFrame, pd.Series, pd.Series], ChurnModel]
 
 @dataclass(frozen=True)
 class Candidate:
-    """A fitted model and its passport; `version` is None before it is registered."""
+    """A fitted model and its model card; `version` is None before it is registered."""
 
     model: ChurnModel
-    passport: dict[str, Any]
-    """digest, algorithm, as_of, months, dataset_digest, contract_hash, threshold, features,
-    metrics: plain JSON.
-    """
+    card: ModelCard
     training_entities: Hashes
     version: int | None = None
 
     @property
     def digest(self) -> str:
         """Identity: the same data, recipe and code give the same digest."""
-        return str(self.passport["digest"])
+        return self.card.digest
 
 
 def candidate_of(files: Mapping[str, bytes], version: int) -> Candidate:
     """The candidate in a version's files, whose digests the caller has verified.
 
     Raises:
-        IntegrityError: the model file is none, or names a type that is not allowed; nothing of
-            it was built.
+        IntegrityError: the model file cannot be read, or names a type that is not allowed; no
+            part of it was built.
     """
-    passport = json.loads(files[PASSPORT])
-    features = tuple((feature["name"], feature["dtype"]) for feature in passport["features"])
+    card = ModelCard.model_validate_json(files[PASSPORT])
+    features = tuple((feature.name, feature.dtype) for feature in card.features)
     entities = np.load(io.BytesIO(files[ENTITIES]), allow_pickle=False)
     try:
         model = load_model(files[MODEL_FILE], features)
     except IntegrityError as error:
         raise IntegrityError(f"Version {version}: {error}") from None
-    return Candidate(model, passport, entities, version)
+    return Candidate(model, card, entities, version)
 
 
 def candidate_digest(dataset: TrainingDataset, recipe: Recipe, code_digest: str) -> str:
@@ -108,23 +105,23 @@ def fit_candidate(
     key = contract.entity.column
     model = fit(recipe, rows, rows[LABEL], rows[key])
     metrics = holdout_metrics(contract, dataset, model)
-    passport = {
-        "digest": candidate_digest(dataset, recipe, code_digest),
-        "model_name": contract.model_name,
-        "algorithm": recipe.algorithm,
-        "as_of": dataset.window.training[-1].isoformat(),
-        "months": [month.isoformat() for month in dataset.window.training],
-        "training_rows": len(rows),
-        "training_churners": int(rows[LABEL].sum()),
-        "dataset_digest": dataset.digest,
-        "contract_hash": contract.model_hash,
-        "code_digest": code_digest,
-        "threshold": model.threshold,
-        "features": [{"name": name, "dtype": dtype} for name, dtype in recipe.features],
-        "metrics": metrics.as_dict(),
-        "made_from": made_from(contract, dataset) | {"with": dict(made_with or {})},
-    }
-    return Candidate(model, passport, entity_hashes(rows[key]))
+    card = ModelCard(
+        digest=candidate_digest(dataset, recipe, code_digest),
+        model_name=contract.model_name,
+        algorithm=recipe.algorithm,
+        as_of=dataset.window.training[-1].isoformat(),
+        months=[month.isoformat() for month in dataset.window.training],
+        training_rows=len(rows),
+        training_churners=int(rows[LABEL].sum()),
+        dataset_digest=dataset.digest,
+        contract_hash=contract.model_hash,
+        code_digest=code_digest,
+        threshold=model.threshold,
+        features=[FeatureSpec(name=name, dtype=dtype) for name, dtype in recipe.features],
+        metrics=metrics.as_dict(),
+        made_from=made_from(contract, dataset) | {"with": dict(made_with or {})},
+    )
+    return Candidate(model, card, entity_hashes(rows[key]))
 
 
 def _require_two_classes(labels: pd.Series) -> None:

@@ -2,8 +2,8 @@
 sigmoid.
 """
 
-from collections.abc import Callable
-from typing import Any, Self
+from collections.abc import Callable, Mapping
+from typing import Any, Self, cast
 
 import numpy as np
 import pandas as pd
@@ -17,11 +17,12 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from threadpoolctl import threadpool_limits
 
 from churn_platform.base.errors import DataError
+from churn_platform.contract.model import Dtype
 from churn_platform.contract.policy import Algorithm
-from churn_platform.training.model import model_input
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 FOLDS = 5
+NONE = "(none)"
 MARGIN = 1e-6
 
 
@@ -243,3 +244,45 @@ _ALGORITHMS: dict[Algorithm, Callable[[int], BaseEstimator]] = {
     "logistic_regression": _logistic_regression,
     "random_forest": _random_forest,
 }
+
+
+def model_input(features: tuple[tuple[str, str], ...], rows: pd.DataFrame) -> pd.DataFrame:
+    """The columns that the encoder and the classifier read: numbers as float64 with NaN for
+    null, categories as text.
+
+    Rows are read as the lake holds them and as pandas reads a CSV file: booleans as text or
+    objects, whole numbers with gaps as floats. Columns that were made here pass as they are.
+
+    Raises:
+        DataError: a value of a number or boolean cannot be read as one.
+    """
+    columns: Mapping[str, Any] = {
+        name: _category(rows[name]) if dtype == "category" else _number(rows[name], dtype)
+        for name, dtype in features
+    }
+    return pd.DataFrame(columns, copy=False)
+
+
+def _category(values: pd.Series) -> np.ndarray[Any, np.dtype[np.object_]]:
+    if values.dtype == object and pd.api.types.infer_dtype(values, skipna=False) == "string":
+        return values.to_numpy(dtype=object)
+    if values.dtype.kind == "f" and (values.dropna() % 1 == 0).all():
+        values = values.astype("Int64")  # codes with gaps: 3, not 3.0
+    return values.astype(object).where(values.notna(), NONE).astype(str).to_numpy(dtype=object)
+
+
+def _number(values: pd.Series, dtype: str) -> Floats:
+    if values.dtype == np.float64:
+        return values.to_numpy(dtype="float64")
+    if pd.api.types.infer_dtype(values) in ("string", "mixed"):
+        from churn_platform.ingestion.conversion import convert
+
+        read, faults = convert(values, cast("Dtype", dtype))
+        for unreadable in faults.values():
+            first = values[unreadable].iloc[0]
+            raise DataError(
+                f"Column {values.name} holds {first!r}, which is not a value of {dtype}:"
+                " correct it."
+            )
+        values = read
+    return np.asarray(values.astype("Float64").to_numpy(dtype="float64", na_value=np.nan))

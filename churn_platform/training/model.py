@@ -3,24 +3,26 @@ cannot run code.
 """
 
 import zipfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from churn_platform.base.digests import canonical_json
 from churn_platform.base.errors import DataError, IntegrityError
 from churn_platform.base.text import counted
-from churn_platform.contract.model import Contract, Costs, Dtype
+from churn_platform.contract.model import Contract, Costs
 from churn_platform.contract.policy import Algorithm
 from churn_platform.evaluation.costs import RowCosts
 from churn_platform.evaluation.metrics import cheapest_threshold
+from churn_platform.training.release import FeatureSpec
+from churn_platform.training.scorer import BOOSTER_FILE, FORM_FILE, Encoding, ServingForm
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
-NONE = "(none)"
 MIN_CLASS_ENTITIES = 10
+UNSEEN = "\x00 no category is called this"
 
 # The only types a model file may name. skops would build anything it is told to trust, so the
 # list is ours,
@@ -76,7 +78,7 @@ class Recipe:
         Raises:
             DataError: too few customers of one class to fit and calibrate.
         """
-        from churn_platform.training.estimator import build_pipeline
+        from churn_platform.training.estimator import build_pipeline, model_input
 
         # Counted as entities: all rows of one entity lie in one fold, whose fit would then see
         # one class only.
@@ -119,19 +121,23 @@ class ChurnModel:
 
     def probability(self, rows: pd.DataFrame) -> Floats:
         """Calibrated churn probability (rows,) of each row."""
-        return self.of_columns(model_input(self.features, rows))
+        return self.of_columns(self.columns(rows))
+
+    def columns(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """The rows as the pipeline reads them."""
+        from churn_platform.training.estimator import model_input
+
+        return model_input(self.features, rows)
 
     def of_columns(self, columns: pd.DataFrame) -> Floats:
-        """As `probability`, of rows that `model_input` has made ready: many versions score the
-        same ones.
-        """
+        """As `probability`, of rows prepared by `columns`: many versions score the same ones."""
         return np.asarray(self.pipeline.predict_proba(columns)[:, 1])
 
     def contributions(self, rows: pd.DataFrame) -> pd.DataFrame:
         """How far each feature moves each row's log-odds (rows, features)."""
         prepare = self.pipeline.named_steps["prepare"]
         classify = self.pipeline.named_steps["classify"]
-        columns = classify.contributions(prepare.transform(model_input(self.features, rows)))
+        columns = classify.contributions(prepare.transform(self.columns(rows)))
         sources = _sources(prepare, self.features)
         summed = pd.DataFrame(columns.T).groupby(sources).sum().T
         return summed.reindex(columns=[name for name, _ in self.features], fill_value=0.0)
@@ -180,48 +186,6 @@ def load_model(content: bytes, features: tuple[tuple[str, str], ...]) -> ChurnMo
     return ChurnModel(skops.io.loads(content, trusted=list(TRUSTED_TYPES)), features)
 
 
-def model_input(features: tuple[tuple[str, str], ...], rows: pd.DataFrame) -> pd.DataFrame:
-    """The columns that the encoder and the classifier read: numbers as float64 with NaN for
-    null, categories as text.
-
-    Rows are read as the lake holds them and as pandas reads a CSV file: booleans as text or
-    objects, whole numbers with gaps as floats. Columns that were made here pass as they are.
-
-    Raises:
-        DataError: a value of a number or boolean cannot be read as one.
-    """
-    columns: Mapping[str, Any] = {
-        name: _category(rows[name]) if dtype == "category" else _number(rows[name], dtype)
-        for name, dtype in features
-    }
-    return pd.DataFrame(columns, copy=False)
-
-
-def _category(values: pd.Series) -> np.ndarray[Any, np.dtype[np.object_]]:
-    if values.dtype == object and pd.api.types.infer_dtype(values, skipna=False) == "string":
-        return values.to_numpy(dtype=object)
-    if values.dtype.kind == "f" and (values.dropna() % 1 == 0).all():
-        values = values.astype("Int64")  # codes with gaps: 3, not 3.0
-    return values.astype(object).where(values.notna(), NONE).astype(str).to_numpy(dtype=object)
-
-
-def _number(values: pd.Series, dtype: str) -> Floats:
-    if values.dtype == np.float64:
-        return values.to_numpy(dtype="float64")
-    if pd.api.types.infer_dtype(values) in ("string", "mixed"):
-        from churn_platform.ingestion.conversion import convert
-
-        read, faults = convert(values, cast("Dtype", dtype))
-        for unreadable in faults.values():
-            first = values[unreadable].iloc[0]
-            raise DataError(
-                f"Column {values.name} holds {first!r}, which is not a value of {dtype}:"
-                " correct it."
-            )
-        values = read
-    return np.asarray(values.astype("Float64").to_numpy(dtype="float64", na_value=np.nan))
-
-
 def _sources(prepare: Any, features: tuple[tuple[str, str], ...]) -> list[str]:  # noqa: ANN401 - a ColumnTransformer
     """The feature that each transformed column was made from: the categories first, as the
     pipeline has them.
@@ -240,3 +204,74 @@ def _sources(prepare: Any, features: tuple[tuple[str, str], ...]) -> list[str]: 
         *sources,
         *(name.removeprefix("number__").removeprefix("missingindicator_") for name in columns),
     ]
+
+
+def serving_files(model: ChurnModel) -> dict[str, bytes]:
+    """The files that let serving answer without scikit-learn; none for an algorithm other than
+    LightGBM.
+    """
+    booster = getattr(model.pipeline.named_steps["classify"].estimator_, "booster_", None)
+    if booster is None:
+        return {}
+    form = serving_form(model).model_dump(mode="json")
+    return {
+        BOOSTER_FILE: booster.model_to_string().encode(),
+        FORM_FILE: canonical_json(form).encode(),
+    }
+
+
+def serving_form(model: ChurnModel) -> ServingForm:
+    """The preprocessing of a model whose numbers pass as they are (boosted trees)."""
+    classify = model.pipeline.named_steps["classify"]
+    return ServingForm(
+        features=[FeatureSpec(name=name, dtype=dtype) for name, dtype in model.features],
+        encodings=_encodings(model),
+        slope=classify.slope_,
+        intercept=classify.intercept_,
+        threshold=model.threshold,
+    )
+
+
+def _encodings(model: ChurnModel) -> dict[str, Encoding]:
+    """Each category's columns, found by encoding every known value and one that is surely
+    unknown.
+
+    Asked of the fitted encoder, not read from its attributes: how it folds rare and unknown
+    values together is its own.
+    """
+    names = [name for name, dtype in model.features if dtype == "category"]
+    if not names:
+        return {}
+    prepare = model.pipeline.named_steps["prepare"]
+    known = prepare.named_transformers_["category"].categories_
+    found = {}
+    offset = 0
+    for position, name in enumerate(names):
+        values = [*known[position].tolist(), UNSEEN]
+        encoded = prepare.transform(_rows(model, name, values))
+        width = _width(prepare, position)
+        block = encoded[:, offset : offset + width]
+        places = [int(row.argmax()) if row.any() else None for row in block]
+        columns = {
+            value: place
+            for value, place in zip(values[:-1], places, strict=False)
+            if place is not None
+        }
+        found[name] = Encoding(width=width, columns=columns, other=places[-1])
+        offset += width
+    return found
+
+
+def _rows(model: ChurnModel, varied: str, values: list[Any]) -> pd.DataFrame:
+    """Rows in which one category takes `values` and every other feature is null."""
+    columns = {
+        name: values if name == varied else [None] * len(values) for name, _ in model.features
+    }
+    return model.columns(pd.DataFrame(columns))
+
+
+def _width(prepare: Any, position: int) -> int:  # noqa: ANN401 - a ColumnTransformer
+    """How many columns the category at `position` becomes."""
+    encoder = prepare.named_transformers_["category"]
+    rare = encoder.infrequent_categories_[position]
+    return len(encoder.categories_[position]) - (0 if rare is None else len(rare) - 1)

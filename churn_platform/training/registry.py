@@ -116,9 +116,7 @@ class ModelRegistry:
             run_id: the MLflow run, given explicitly: an ambient run decides nothing.
         """
         client = self._client()
-        figures = {
-            k: v for k, v in candidate.passport["metrics"].items() if isinstance(v, int | float)
-        }
+        figures = {k: v for k, v in candidate.card.metrics.items() if isinstance(v, int | float)}
         for name, value in figures.items():
             client.log_metric(run_id, name, value)
         parameters = candidate.model.pipeline.named_steps["classify"].estimator.get_params()
@@ -130,7 +128,7 @@ class ModelRegistry:
             "threshold",
             "dataset_digest",
         ):
-            client.log_param(run_id, name, candidate.passport[name])
+            client.log_param(run_id, name, getattr(candidate.card, name))
         for name, value in parameters.items():
             client.log_param(run_id, f"estimator.{name}", value)
         with tempfile.TemporaryDirectory() as folder, quiet():
@@ -293,10 +291,10 @@ class ModelRegistry:
     def _side_files(self, candidate: Candidate, folder: Path) -> dict[str, Path]:
         """Write the files that go next to the model."""
         schema = {
-            "features": candidate.passport["features"],
-            "contract_hash": candidate.passport["contract_hash"],
+            "features": [feature.model_dump() for feature in candidate.card.features],
+            "contract_hash": candidate.card.contract_hash,
         }
-        write_json(folder / PASSPORT, candidate.passport)
+        write_json(folder / PASSPORT, candidate.card.as_json())
         write_json(folder / SCHEMA, schema)
         np.save(folder / ENTITIES, candidate.training_entities, allow_pickle=False)
         return {name: folder / name for name in (PASSPORT, SCHEMA, ENTITIES)}
@@ -373,8 +371,8 @@ class ModelRegistry:
         """
         client = self._client()
         tags = {
-            "as_of": candidate.passport["as_of"],
-            "algorithm": candidate.passport["algorithm"],
+            "as_of": candidate.card.as_of,
+            "algorithm": candidate.card.algorithm,
             "mlflow_run": run_id,
         }
         for name, content in self._stored_files(version).items():

@@ -4,7 +4,7 @@ production.
 
 import re
 from datetime import date
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
@@ -55,6 +55,41 @@ class FeatureSpec(_Frozen):
 
     name: NonEmpty
     dtype: NonEmpty
+
+
+class ModelCard(BaseModel):
+    """What a version was made from and measured, kept as `passport.json` next to its model.
+
+    Fields that another version of the platform wrote are kept.
+
+    Attributes:
+        digest: Its identity: the same data, recipe and code give the same digest.
+        as_of: The newest month of its training rows.
+        months: All months of its training rows.
+        metrics: Its metrics on the holdout rows.
+        made_from: What makes it again; None for a version of an earlier platform.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    digest: str
+    model_name: str
+    algorithm: str
+    as_of: str
+    months: list[str]
+    training_rows: int
+    training_churners: int
+    dataset_digest: str
+    contract_hash: str
+    code_digest: str
+    threshold: float
+    features: list[FeatureSpec]
+    metrics: dict[str, Any]
+    made_from: dict[str, Any] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The card as it is written."""
+        return self.model_dump(mode="json", exclude_unset=True)
 
 
 class GoldenPrediction(_Frozen):

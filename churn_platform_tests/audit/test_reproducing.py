@@ -41,8 +41,7 @@ def test_each_version_is_reproduced_though_january_was_corrected_since(sound, ve
     assert json.loads(json.dumps(found)) == found
     compared = {one["what"]: one for one in found["compared"]}
     assert (
-        compared["training dataset"]["recorded"]
-        == sound.registry.load(version).passport["dataset_digest"]
+        compared["training dataset"]["recorded"] == sound.registry.load(version).card.dataset_digest
     )
     assert (
         compared["version (data, months, recipe)"]["recorded"]
@@ -225,10 +224,8 @@ def test_a_version_that_does_not_say_what_it_was_made_from_is_told_so(home, monk
 
     def older(version):
         candidate = load(version)
-        passport = {
-            name: value for name, value in candidate.passport.items() if name != "made_from"
-        }
-        return dataclasses.replace(candidate, passport=passport)
+        card = candidate.card.model_copy(update={"made_from": None})
+        return dataclasses.replace(candidate, card=card)
 
     monkeypatch.setattr(home.registry, "load", older)
     with pytest.raises(DataError, match="Version 1 does not say what it was made from"):

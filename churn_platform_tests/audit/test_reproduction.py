@@ -40,6 +40,11 @@ def test_the_same_dataset_and_recipe_are_the_same_in_everything(gym, two_months,
     assert found[0].as_dict()["same"] is True
 
 
+def carded(candidate, changes):
+    """The candidate with another model card."""
+    return dataclasses.replace(candidate, card=candidate.card.model_copy(update=changes))
+
+
 @pytest.mark.parametrize(
     ("change", "what"),
     [
@@ -47,19 +52,17 @@ def test_the_same_dataset_and_recipe_are_the_same_in_everything(gym, two_months,
             lambda c: dataclasses.replace(c, training_entities=c.training_entities[1:]),
             "training customers",
         ),
-        (lambda c: dataclasses.replace(c, passport=c.passport | {"threshold": 0.5}), "threshold"),
+        (lambda c: carded(c, {"threshold": 0.5}), "threshold"),
         (
-            lambda c: dataclasses.replace(c, passport=c.passport | {"training_churners": 1}),
+            lambda c: carded(c, {"training_churners": 1}),
             "training churners",
         ),
         (
-            lambda c: dataclasses.replace(
-                c, passport=c.passport | {"metrics": c.passport["metrics"] | {"auc": 0.5}}
-            ),
+            lambda c: carded(c, {"metrics": c.card.metrics | {"auc": 0.5}}),
             "metrics on the holdout",
         ),
         (
-            lambda c: dataclasses.replace(c, passport=c.passport | {"digest": "f" * 64}),
+            lambda c: carded(c, {"digest": "f" * 64}),
             "version (data, months, recipe)",
         ),
     ],
@@ -82,7 +85,7 @@ def test_the_last_bit_of_one_prediction_is_a_difference(gym, two_months, candida
 
 
 def test_the_contract_is_put_back_to_what_a_version_was_made_with(gym, candidate):
-    made_from = candidate.passport["made_from"]
+    made_from = candidate.card.made_from
     assert contract_as_then(gym, made_from) == gym
     now = with_training(gym, algorithm="random_forest", salt="other", holdout_fraction=0.5, seed=8)
     then = contract_as_then(now, made_from)
@@ -98,7 +101,7 @@ def test_the_contract_is_put_back_to_what_a_version_was_made_with(gym, candidate
 
 
 def test_features_or_slices_that_have_no_place_any_more_are_an_error(gym, candidate):
-    made_from = candidate.passport["made_from"]
+    made_from = candidate.card.made_from
     recipe = made_from["recipe"]
     with pytest.raises(
         ContractError, match=r"features of the contract have changed since: features\.gone"

@@ -6,7 +6,7 @@ import sqlite3
 import pytest
 import yaml
 
-from churn_platform.features.online.values import entity_key
+from churn_platform.features.online.rows import entity_key
 from churn_platform.promotion.promoting import released
 from churn_platform.reports.status import explain
 from churn_platform.serving import score_history

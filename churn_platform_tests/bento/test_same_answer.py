@@ -11,12 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from churn_platform.features.online.postgres import PostgresReader
-from churn_platform.features.online.redis import RedisReader
+from churn_platform.features.online.network import PostgresReader, RedisReader
 from churn_platform.features.online.sqlite import SqliteReader
 from churn_platform.lake.tables import feature_frame
 from churn_platform.reports.status import explain
-from churn_platform.training.model import model_input
+from churn_platform.training.estimator import model_input
 from churn_platform_tests.api_client import running
 from churn_platform_tests.bento.conftest import Api
 from churn_platform_tests.real_months import FEBRUARY, copy_home

@@ -362,15 +362,14 @@ def test_in_a_damaged_home_every_command_works_or_says_why_not_in_one_sentence(
 
 @pytest.mark.parametrize("damage", ["Feast's registry is garbage", "Feast's registry is cut"])
 def test_what_feast_makes_of_a_damaged_registry_is_one_sentence(damage, february, tmp_path):
-    from churn_platform.features.training_data import build_training_dataset
 
     home = copied(february, tmp_path / "home")
     FAULTS[damage](home.folder)
     with pytest.raises(Exception) as raised:  # noqa: PT011 - whatever Feast raises
-        build_training_dataset(home, FEBRUARY)
+        home.training_datasets.build(FEBRUARY)
     assert sentence_of(raised.value).endswith("[FEAST_FAILED]"), repr(raised.value)
     (home.folder / "feast" / "registry.db").unlink()  # as the sentence says
-    assert build_training_dataset(open_home(home.folder), FEBRUARY) is not None
+    assert open_home(home.folder).training_datasets.build(FEBRUARY) is not None
 
 
 def test_a_production_version_deleted_in_mlflow_stops_no_command_that_is_advised(

@@ -6,7 +6,7 @@ import importlib
 import pytest
 
 from churn_platform.base.errors import StoreDown, UsageError
-from churn_platform.features.feast_library import import_feast
+from churn_platform.features.feast_repository import import_feast
 from churn_platform.features.online.reader import open_online_reader
 from churn_platform_tests.small_business import JANUARY, copied, declared, open_home
 

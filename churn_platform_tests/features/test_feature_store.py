@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from churn_platform.features.feast_library import import_feast
+from churn_platform.features.feast_repository import import_feast
 from churn_platform.features.feature_store import FeatureStore
 from churn_platform.ingestion.rules import conform
 from churn_platform.lake.lake import Lake, instant

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from churn_platform.features.feast_library import import_feast
+from churn_platform.features.feast_repository import import_feast
 
 OURS, FEASTS = "churn_platform.features.offline_store.SnapshotOfflineStore", "duckdb"
 MONTHS = [dt.date(2024, 1, 31), dt.date(2024, 2, 29), dt.date(2024, 3, 31)]

@@ -8,7 +8,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from churn_platform.base.errors import DropRefused, HomeBusy, IntegrityError, UsageError
-from churn_platform.features.training_data import load_training_dataset, oracle_mismatches
 from churn_platform.ledger.erasures import salted
 from churn_platform.loop.progress import Progress
 from churn_platform.maintenance.erasing import FOLDER, forget
@@ -50,7 +49,7 @@ def home(lived_in, tmp_path):
 
 def trained_and_held_out(home):
     """A customer of the training rows and one of the holdout."""
-    dataset = load_training_dataset(home, FEBRUARY)
+    dataset = home.training_datasets.load(FEBRUARY)
     return dataset.training_rows()["member"].iloc[7], dataset.holdout_rows()["member"].iloc[7]
 
 
@@ -111,9 +110,9 @@ def test_the_loop_has_nothing_to_do_and_everything_still_verifies(home, which):
     home = open_home(home.folder)
     assert found.versions == ([1, 2] if which == 0 else [])
     assert Progress(home).next_step() is None
-    dataset = load_training_dataset(home, FEBRUARY)  # compares with its digest
+    dataset = home.training_datasets.load(FEBRUARY)  # compares with its digest
     assert key not in set(dataset.frame["member"])
-    assert oracle_mismatches(home, dataset, home.now()) == 0
+    assert home.training_datasets.mismatches(dataset, home.now()) == 0
     assert home.ledger.verify(home.releases.pointer().ledger_head) is None
     for version in (1, 2):
         home.releases.verify(version)

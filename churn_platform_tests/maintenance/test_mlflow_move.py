@@ -235,7 +235,7 @@ def test_the_newest_month_is_in_the_online_store_of_the_settings(moved):
     home, _ = moved
     assert home.feature_store.online_as_of() == FEBRUARY
     assert home.feature_store.online("m00001")["months"] >= 0
-    assert notice_lost_rows(home) is False
+    assert notice_lost_rows(home.feature_store, home.lake, home.now()) is False
 
 
 def test_a_server_that_has_versions_of_that_name_is_left_alone(moved, lived_in, server, tmp_path):

@@ -34,7 +34,7 @@ def test_the_month_it_was_trained_on_counts_only_customers_it_was_not_trained_on
     record = realised(gym, february, labels_of(february), version, "2024-02-29")
     holdout = two_months.holdout_rows()
     assert (record["version"], record["as_of"], record["rows"]) == (3, "2024-02-29", len(holdout))
-    assert record["metrics"]["auc"] == pytest.approx(version.passport["metrics"]["auc"], abs=1e-12)
+    assert record["metrics"]["auc"] == pytest.approx(version.card.metrics["auc"], abs=1e-12)
 
 
 def test_an_earlier_month_counts_only_untrained_customers_too(gym, version, february):

@@ -15,8 +15,8 @@ def test_a_released_version_is_read_from_its_release_and_one_that_waits_from_mlf
     versions = Versions(open_home(february_decided.folder))
     assert versions.released == {1}
     first, second = versions.load(1), versions.load(2)
-    assert (first.version, first.passport["as_of"]) == (1, "2024-01-31")
-    assert (second.version, second.passport["as_of"]) == (2, "2024-02-29")
+    assert (first.version, first.card.as_of) == (1, "2024-01-31")
+    assert (second.version, second.card.as_of) == (2, "2024-02-29")
     assert versions.load(2) is second
 
 

@@ -19,7 +19,7 @@ from churn_platform.maintenance.mlflow_move import Moved
 from churn_platform.promotion.criteria import CRITERIA
 from churn_platform.promotion.decision import Trigger
 from churn_platform.serving.bento_build import Built
-from churn_platform.serving.bundle import Baked
+from churn_platform.serving.bundle import Bundle
 from churn_platform.simulator import SCENARIOS
 from churn_platform_tests.outside.frozen import shape
 from churn_platform_tests.small_business import open_home
@@ -65,14 +65,16 @@ def _plain(value: Any) -> Any:
 def answers_of_slow_commands() -> dict[str, Any]:
     """The keys of `--json` of commands that need a server or build for seconds."""
     now = dt.datetime.now(dt.UTC)
-    baked = Baked(
+    bundle = Bundle(
         version=1,
         built_at=now.isoformat(),
         features_as_of=now.date(),
         store="sqlite",
         customers=1,
     )
-    built = Built(tag="churn:v1", path=Path("churn"), baked=baked, size=1, output=Path("v1.bento"))
+    built = Built(
+        tag="churn:v1", path=Path("churn"), bundle=bundle, size=1, output=Path("v1.bento")
+    )
     moved = sorted(field.name for field in dataclasses.fields(Moved))
     return {"bento": shape(built_facts(built)), "move": moved}
 

@@ -222,7 +222,6 @@ def test_a_candidate_of_another_dataset_is_not_decided_on(february_decided_copy)
 
 
 def test_without_candidate_labels_or_decision_there_is_a_sentence(february_decided_copy, tmp_path):
-    from churn_platform.features.training_data import build_training_dataset
 
     home = february_decided_copy
     home.registry._client().delete_registered_model_alias("gym_churn", CANDIDATE)
@@ -240,7 +239,7 @@ def test_without_candidate_labels_or_decision_there_is_a_sentence(february_decid
     del tables["leavers"]
     deliver(new, JANUARY, tables)
     new.ingestion.publish(JANUARY)
-    build_training_dataset(new, JANUARY)
+    new.training_datasets.build(JANUARY)
     with pytest.raises(
         DataError, match="No labels have matured up to 2024-01-31: there is nothing to decide on"
     ):

@@ -3,7 +3,6 @@
 import pytest
 
 from churn_platform.base.errors import DataError, IntegrityError
-from churn_platform.features.training_data import load_training_dataset
 from churn_platform.ledger.version_acts import PromotionIntent
 from churn_platform.promotion.deciding import carry_out, newest_decision
 from churn_platform.promotion.promoting import production_candidate
@@ -36,9 +35,9 @@ def test_a_release_holds_all_that_serving_needs_and_reproduces_its_golden_predic
     assert manifest.contract_hash == january.contract.model_hash
     assert manifest.threshold == candidate.model.threshold
     assert manifest.training_months == ["2024-01-31"]
-    assert manifest.metrics == candidate.passport["metrics"]
+    assert manifest.metrics == candidate.card.metrics
     assert len(manifest.golden) == 5
-    rows = load_training_dataset(january, JANUARY).training_rows().head(5)
+    rows = january.training_datasets.load(JANUARY).training_rows().head(5)
     assert [golden.probability for golden in manifest.golden] == candidate.model.probability(
         rows
     ).tolist()
@@ -80,7 +79,7 @@ def test_publishing_again_is_one_release_and_one_receipt(january_decided_copy):
 
 def test_the_golden_rows_are_found_where_labels_mature_in_a_later_month(january_decided_copy):
     home = january_decided_copy
-    rows = load_training_dataset(home, JANUARY).training_rows().head(5)
+    rows = home.training_datasets.load(JANUARY).training_rows().head(5)
     for suffix in (".json", ".parquet"):
         home.records.path("training_dataset", JANUARY, suffix).rename(
             home.records.path("training_dataset", FEBRUARY, suffix)
@@ -97,7 +96,7 @@ def test_golden_rows_of_other_data_show_the_model_where_its_own_were_remade(febr
     home = february_decided_copy
     home.records.path("training_dataset", FEBRUARY, ".json").unlink()
     publish(home, planned(home))
-    rows = load_training_dataset(home, JANUARY).training_rows().head(5)
+    rows = home.training_datasets.load(JANUARY).training_rows().head(5)
     probabilities = [one.probability for one in home.releases.verify(2).golden]
     assert probabilities == home.registry.load(2).model.probability(rows).tolist()
 

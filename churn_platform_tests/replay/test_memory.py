@@ -53,7 +53,7 @@ def test_candidate_refit_and_evidence_are_those_of_the_gate(memory, gym):
     assert memory.dataset(gym, FEBRUARY) is dataset
     candidate, refit = memory.candidate(gym, dataset), memory.refit(gym, dataset)
     honest = fit_candidate(gym, dataset, "code")
-    assert candidate.passport == honest.passport
+    assert candidate.card == honest.card
     assert np.array_equal(refit.scores, shuffled_refit(gym, dataset).scores)
     older = dataclasses.replace(memory.candidate(gym, memory.dataset(gym, JANUARY)), version=1)
     found = memory.evidence(gym, dataset, candidate, older, 1)

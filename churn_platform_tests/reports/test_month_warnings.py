@@ -6,7 +6,6 @@ import yaml
 from bento.told import Told
 from churn_platform.base.files import read_json, write_json
 from churn_platform.cli.status import show_status
-from churn_platform.features.training_data import load_training_dataset
 from churn_platform.lake.window import LabelCount
 from churn_platform.loop.training_requests import record_refused_training
 from churn_platform.monitoring.monitoring import evaluate_versions
@@ -117,7 +116,7 @@ def test_drift_is_a_warning_where_the_training_that_should_answer_it_was_refused
     }
     change_record(home, "drift_report", **alarmed)
     home.ledger.write(act="retraining requested", **subject)
-    dataset = load_training_dataset(home, FEBRUARY)
+    dataset = home.training_datasets.load(FEBRUARY)
     record_refused_training(home, FEBRUARY, dataset, "The training rows hold 5 churners.")
     (unanswered,) = [
         one for one in warnings_of(home, FEBRUARY) if one.code == "DRIFT_WITHOUT_LABELS"

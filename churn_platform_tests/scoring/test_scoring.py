@@ -57,9 +57,8 @@ def test_customers_who_are_known_to_have_left_are_marked_and_stand_in_no_list(ja
 
 
 def test_the_rows_that_the_model_was_trained_on_are_marked(january):
-    from churn_platform.features.training_data import load_training_dataset
 
-    trained = set(load_training_dataset(january, JANUARY).training_rows()["member"])
+    trained = set(january.training_datasets.load(JANUARY).training_rows()["member"])
     scored = january.records.frame("scores", JANUARY).set_index("member")
     assert 0 < len(trained) < CUSTOMERS
     assert set(scored.index[scored["trained_on"].astype(bool)]) == trained

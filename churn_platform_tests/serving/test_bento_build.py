@@ -17,7 +17,7 @@ import yaml
 
 import churn_platform
 from churn_platform.base.errors import IntegrityError, UsageError
-from churn_platform.serving.bento_build import DRIVERS, bake, build_bento, pinned, write_bentofile
+from churn_platform.serving.bento_build import DRIVERS, pinned, write_bentofile
 from churn_platform.training.release_loading import load_release
 from churn_platform.training.releases import Releases
 from churn_platform_tests.api_client import client, running
@@ -42,7 +42,7 @@ def built(served, tmp_path_factory):
     kept = os.environ.get("BENTOML_HOME")
     os.environ["BENTOML_HOME"] = str(folder / "bentoml")
     try:
-        yield build_bento(served, output=folder / "gym.bento"), folder
+        yield served.bundles.build(output=folder / "gym.bento"), folder
     finally:
         os.environ.pop("BENTOML_HOME")
         if kept is not None:
@@ -68,7 +68,7 @@ def files(folder):
 
 
 def test_what_is_baked_is_the_contract_the_release_and_what_an_answer_needs(served, tmp_path):
-    baked = bake(served, served.releases.pointer(), tmp_path / "baked", customers=True)
+    baked = served.bundles.fill(served.releases.pointer(), tmp_path / "baked", customers=True)
     release = {f"releases/2/{name}" for name in files(served.releases.folder / "2")}
     assert files(tmp_path / "baked") == release | {
         "baked.json", "contract.yaml", "releases/production", "ledger/receipts.jsonl", "feast/feature_store.yaml",
@@ -84,7 +84,7 @@ def test_what_is_baked_is_the_contract_the_release_and_what_an_answer_needs(serv
 
 
 def test_without_customers_no_key_of_any_customer_is_in_any_file(served, tmp_path):
-    baked = bake(served, served.releases.pointer(), tmp_path / "baked", customers=False)
+    baked = served.bundles.fill(served.releases.pointer(), tmp_path / "baked", customers=False)
     assert (baked.customers, baked.features_as_of) == (0, None)
     assert not [
         f for f in (tmp_path / "baked").rglob("*") if f.is_file() and b"m00001" in f.read_bytes()
@@ -102,7 +102,7 @@ def test_a_store_with_an_address_is_read_where_it_is_and_its_password_is_not_bak
     home = open_home(
         served_copy.folder, online_store=address, online_password="not a secret to keep"
     )
-    baked = bake(home, home.releases.pointer(), tmp_path / "baked", customers=customers)
+    baked = home.bundles.fill(home.releases.pointer(), tmp_path / "baked", customers=customers)
     assert (baked.store, baked.customers, baked.features_as_of) == (address, 0, JANUARY)
     assert {name for name in files(tmp_path / "baked") if name.startswith("feast/")} == {
         "feast/feature_store.yaml", "feast/online.json",
@@ -133,7 +133,7 @@ def test_the_build_file_names_the_driver_of_the_store(served, tmp_path):
         write_bentofile(tmp_path, loaded, drivers)
         found = yaml.safe_load((tmp_path / "bentofile.yaml").read_text())
         names = {line.partition("==")[0] for line in found["python"]["packages"]}
-        assert names & {"hiredis", "psycopg", "psycopg-binary"} == set(drivers)
+        assert names & {"redis", "hiredis", "psycopg", "psycopg-binary"} == set(drivers)
         assert found["labels"]["model_version"] == "2"
 
 
@@ -142,8 +142,8 @@ def test_a_store_that_is_being_written_is_copied_whole(served_copy, tmp_path):
         writer.execute("BEGIN IMMEDIATE")
         writer.execute("DELETE FROM gym_members_fv")
         assert (
-            bake(
-                served_copy, served_copy.releases.pointer(), tmp_path / "baked", customers=True
+            served_copy.bundles.fill(
+                served_copy.releases.pointer(), tmp_path / "baked", customers=True
             ).customers
             == 1500
         )
@@ -153,17 +153,17 @@ def test_a_store_that_is_being_written_is_copied_whole(served_copy, tmp_path):
 def test_a_release_that_was_changed_is_not_built(served_copy, store):
     (served_copy.releases.folder / "2" / "booster.txt").write_bytes(b"changed")
     with pytest.raises(IntegrityError, match=r"booster\.txt"):
-        build_bento(served_copy)
+        served_copy.bundles.build()
     assert not store.exists()
 
 
 def test_without_a_model_in_production_and_to_an_unknown_kind_of_archive_nothing_is_built(
     january_decided_copy, served, store, tmp_path
 ):
-    with pytest.raises(UsageError, match="Nothing is in production"):
-        build_bento(january_decided_copy)
-    with pytest.raises(UsageError, match="names no kind of archive"):
-        build_bento(served, output=tmp_path / "gym.rar")
+    with pytest.raises(UsageError, match="no model in production"):
+        january_decided_copy.bundles.build()
+    with pytest.raises(UsageError, match="archive format"):
+        served.bundles.build(output=tmp_path / "gym.rar")
     assert not store.exists()
 
 
@@ -241,7 +241,7 @@ def test_served_from_an_empty_folder_it_answers_as_the_live_server_without_home_
                 (found.get("current") or {}).pop("request_id", None)
             assert there == here
         ready = httpx.get(f"{server.url}/readyz").json()
-        assert (ready["missing"], ready["baked_at"]) == ([], bento.baked.built_at)
+        assert (ready["missing"], ready["baked_at"]) == ([], bento.bundle.built_at)
         assert list(empty.iterdir()) == []
         assert files(tmp_path / "elsewhere" / "bentos") == before  # a Bento is not written into
         assert "Traceback" not in server.log.read_text()
@@ -253,7 +253,7 @@ def test_served_from_an_empty_folder_it_answers_as_the_live_server_without_home_
 def test_without_customers_it_answers_what_ifs_and_with_a_home_what_that_holds(
     served, store, tmp_path
 ):
-    bento = build_bento(served, customers=False)
+    bento = served.bundles.build(customers=False)
     command = [PROGRAMS / "bentoml", "serve", bento.tag]
     for environment in ({}, {"CHURN_HOME": str(served.folder)}):
         server = Served(
@@ -292,8 +292,7 @@ def test_the_archive_is_taken_in_elsewhere_under_the_same_tag(built, tmp_path):
 
 def test_nothing_is_written_into_the_home(served_copy, tmp_path):
     before = files(served_copy.folder)
-    bake(
-        open_home(served_copy.folder),
+    open_home(served_copy.folder).bundles.fill(
         served_copy.releases.pointer(),
         tmp_path / "baked",
         customers=True,

@@ -9,9 +9,9 @@ from churn_platform.base.files import write_json
 from churn_platform.serving.bundle import (
     FOLDER,
     NOTE,
-    Baked,
+    Bundle,
     NoCustomers,
-    read_note,
+    read_bundle,
     settings_in_use,
 )
 
@@ -45,17 +45,17 @@ def test_a_home_of_the_environment_goes_before_a_baked_one(nowhere, tmp_path):
 
 
 def test_the_note_is_read_back_and_a_real_home_has_none(tmp_path):
-    assert read_note(tmp_path) is None
+    assert read_bundle(tmp_path) is None
     write_json(tmp_path / NOTE, FACTS)
-    found = read_note(tmp_path)
-    assert found == Baked.model_validate(FACTS)
+    found = read_bundle(tmp_path)
+    assert found == Bundle.model_validate(FACTS)
     assert (found.version, found.customers) == (2, 7)
 
 
 def test_a_note_that_cannot_be_read_is_said(tmp_path):
     write_json(tmp_path / NOTE, FACTS | {"customers": "many"})
     with pytest.raises(IntegrityError, match="build the Bento again"):
-        read_note(tmp_path)
+        read_bundle(tmp_path)
 
 
 def test_a_store_without_customers_says_what_to_do():

@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 
 from churn_platform.base.errors import UsageError
-from churn_platform.features.training_data import load_training_dataset
 from churn_platform.lake.records import KINDS
 from churn_platform.ledger.acts import version_of
 from churn_platform.loop.progress import Progress
@@ -67,7 +66,7 @@ def sound(home: Services) -> None:
             home.records.path("training_dataset", month, ".parquet").exists()
             and not home.folder.joinpath("forgetting").exists()
         ):
-            load_training_dataset(home, month)
+            home.training_datasets.load(month)
 
 
 def story(home: Services) -> dict[str, Any]:

@@ -136,7 +136,7 @@ def test_batch_scores_explanation_release_and_mlflow_give_the_same_probability(
     from churn_platform.lake.tables import feature_frame
     from churn_platform.promotion.promoting import released
     from churn_platform.reports.status import explain
-    from churn_platform.training.model import model_input
+    from churn_platform.training.estimator import model_input
 
     rows = feature_frame(february_home.contract, february_home.lake.tables(FEBRUARY))
     model = released(february_home, 2).model
@@ -201,14 +201,13 @@ def test_an_incumbent_scored_on_rows_it_was_trained_on_is_not_applicable_never_a
     from dataclasses import replace
 
     from churn_platform.drift.result import DriftFigures
-    from churn_platform.features.training_data import load_training_dataset
     from churn_platform.features.training_dataset import entity_hashes
     from churn_platform.promotion.decision import decide
     from churn_platform.promotion.gate import gather
     from churn_platform.promotion.promoting import production_candidate
     from churn_platform.training.candidate import fit_candidate, shuffled_refit
 
-    dataset = load_training_dataset(january_home, JANUARY)
+    dataset = january_home.training_datasets.load(JANUARY)
     contract = january_home.contract
     everyone = entity_hashes(dataset.frame["user_id"])
     incumbent = replace(production_candidate(january_home), training_entities=everyone)
@@ -248,15 +247,14 @@ def test_a_correction_is_kept_beside_what_was_known(february_home: Services, tmp
 
 def test_the_shipped_forest_recipe_lands_where_the_course_was(february_home: Services):
     from churn_platform.contract.model import Contract
-    from churn_platform.features.training_data import load_training_dataset
     from churn_platform.training.candidate import fit_candidate
 
     forest = february_home.contract.as_mapping()
     forest["policy"]["training"]["algorithm"] = "random_forest"
     candidate = fit_candidate(
-        Contract.model_validate(forest), load_training_dataset(february_home, FEBRUARY), "code"
+        Contract.model_validate(forest), february_home.training_datasets.load(FEBRUARY), "code"
     )
-    assert 0.60 <= candidate.passport["metrics"]["auc"] <= 0.67
+    assert 0.60 <= candidate.card.metrics["auc"] <= 0.67
 
 
 def test_killed_between_decision_and_promotion_the_next_run_completes_it(

@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 
 from churn_platform.evaluation.costs import RowCosts
-from churn_platform.features.training_data import load_training_dataset
 from churn_platform.promotion.promoting import released
 from churn_platform.reports.status import explain, status
 from churn_platform_tests.other_businesses import (
@@ -75,7 +74,7 @@ def test_too_few_churners_are_told_in_plain_words_and_pooled_until_there_are_eno
     )
     assert "too few to decide: 40 of each are needed" in refused["reason"]
     assert (promoted["as_of"], promoted["decision"]) == ("2024-01-14", "promoted")
-    window = load_training_dataset(home, WEEKS[6]).window
+    window = home.training_datasets.load(WEEKS[6]).window
     assert window.holdout == tuple(WEEKS[:2]), "one week's churners are too few"
 
 
@@ -102,7 +101,7 @@ def test_realised_performance_is_that_of_the_week_whose_labels_came(eight_weeks)
 
 def test_an_integer_key_an_age_and_a_category_of_many_values_reach_the_model(eight_weeks):
     home, _ = eight_weeks
-    dataset = load_training_dataset(home, WEEKS[6])
+    dataset = home.training_datasets.load(WEEKS[6])
     assert dataset.frame["reader_no"].min() >= 10_000_000_000
     assert dataset.frame["weeks_subscribed"].between(0, 299).all()
     assert dataset.frame["city"].nunique() > 150
@@ -146,7 +145,7 @@ def test_the_labels_of_a_wide_table_are_kept_apart_from_its_features(phone):
 
 
 def test_the_threshold_is_the_cheapest_by_each_customer_s_own_cost(phone):
-    dataset = load_training_dataset(phone, MONTHS[1])
+    dataset = phone.training_datasets.load(MONTHS[1])
     assert "yearly_value" in dataset.frame
     assert "yearly_value" not in dict(released(phone, 2).model.features)
     rows, model = dataset.holdout_rows(), released(phone, 2).model

@@ -38,7 +38,7 @@ def files(candidate):
     np.save(entities, candidate.training_entities)
     contents = (
         candidate.model.to_bytes(),
-        json.dumps(candidate.passport).encode(),
+        json.dumps(candidate.card.as_json()).encode(),
         entities.getvalue(),
         b"{}",
     )
@@ -53,25 +53,21 @@ def leaking(dataset):
     )
 
 
-def test_the_passport_says_what_the_candidate_is_and_has_seen(gym, two_months, candidate):
+def test_the_model_card_says_what_the_candidate_is_and_has_seen(gym, two_months, candidate):
     train = two_months.training_rows()
-    passport = candidate.passport
-    assert (passport["model_name"], passport["algorithm"]) == ("gym_churn", "logistic_regression")
-    assert (passport["as_of"], passport["months"]) == ("2024-02-29", ["2024-02-29"])
-    assert passport["training_rows"] == len(train)
-    assert passport["training_churners"] == int(train["label"].sum())
-    assert (passport["dataset_digest"], passport["contract_hash"]) == (
+    card = candidate.card
+    assert (card.model_name, card.algorithm) == ("gym_churn", "logistic_regression")
+    assert (card.as_of, card.months) == ("2024-02-29", ["2024-02-29"])
+    assert card.training_rows == len(train)
+    assert card.training_churners == int(train["label"].sum())
+    assert (card.dataset_digest, card.contract_hash) == (
         two_months.digest,
         gym.model_hash,
     )
-    assert passport["threshold"] == candidate.model.threshold
-    assert [feature["name"] for feature in passport["features"]] == list(gym.features)
-    assert (
-        passport["digest"]
-        == candidate.digest
-        == candidate_digest(two_months, Recipe.of(gym), "code")
-    )
-    assert json.loads(json.dumps(passport)) == passport
+    assert card.threshold == candidate.model.threshold
+    assert [feature.name for feature in card.features] == list(gym.features)
+    assert card.digest == candidate.digest == candidate_digest(two_months, Recipe.of(gym), "code")
+    assert json.loads(json.dumps(card.as_json())) == card.as_json()
     assert candidate.version is None
 
 
@@ -83,7 +79,7 @@ def test_the_candidate_knows_its_training_entities_and_none_of_the_holdout(two_m
 
 def test_its_metrics_are_those_of_the_holdout_rows(gym, two_months, candidate):
     holdout = two_months.holdout_rows()
-    metrics = candidate.passport["metrics"]
+    metrics = candidate.card.metrics
     assert metrics["rows"] == len(holdout)
     assert metrics["churners"] == int(holdout["label"].sum())
     assert metrics["auc"] == auc(holdout["label"].to_numpy(), candidate.model.probability(holdout))
@@ -93,7 +89,7 @@ def test_its_metrics_are_those_of_the_holdout_rows(gym, two_months, candidate):
 
 def test_the_same_data_recipe_and_code_make_the_same_candidate(gym, two_months, candidate):
     again = fit_candidate(gym, two_months, "code")
-    assert again.passport == candidate.passport
+    assert again.card == candidate.card
     assert np.array_equal(
         again.model.probability(two_months.frame), candidate.model.probability(two_months.frame)
     )
@@ -112,7 +108,7 @@ def test_nothing_of_a_candidate_but_its_metrics_hangs_on_the_holdout(
     frame.loc[holdout, "monthly_fee"] = frame.loc[holdout, "monthly_fee"].to_numpy()[::-1]
     honest = fit_candidate(contract, dataset, "code")
     other = fit_candidate(contract, dataclasses.replace(dataset, frame=frame), "code")
-    assert other.passport["metrics"]["auc"] != honest.passport["metrics"]["auc"]
+    assert other.card.metrics["auc"] != honest.card.metrics["auc"]
     assert np.array_equal(
         other.model.probability(dataset.frame), honest.model.probability(dataset.frame)
     )
@@ -148,10 +144,10 @@ def test_anything_else_changes_the_digest(declare, gym, two_months):
 
 def test_a_candidate_is_the_same_again_from_its_files(two_months, candidate, files):
     again = candidate_of(files, version=4)
-    assert (again.version, again.digest, again.passport) == (
+    assert (again.version, again.digest, again.card) == (
         4,
         candidate.digest,
-        candidate.passport,
+        candidate.card,
     )
     assert again.model.features == candidate.model.features
     assert np.array_equal(again.training_entities, candidate.training_entities)

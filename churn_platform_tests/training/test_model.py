@@ -16,7 +16,8 @@ from sklearn.preprocessing import FunctionTransformer
 from churn_platform.base.errors import DataError, IntegrityError
 from churn_platform.contract.model import ColumnCost, Costs
 from churn_platform.training import estimator
-from churn_platform.training.model import ChurnModel, Recipe, load_model, model_input
+from churn_platform.training.estimator import model_input
+from churn_platform.training.model import ChurnModel, Recipe, load_model
 
 ALGORITHMS = ("lightgbm", "hist_gradient_boosting", "logistic_regression", "random_forest")
 FEATURES = (

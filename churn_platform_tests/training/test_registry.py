@@ -15,9 +15,9 @@ from sklearn.preprocessing import FunctionTransformer
 
 from churn_platform.base.errors import IntegrityError, UsageError
 from churn_platform.base.provenance import code_digest, made_with
-from churn_platform.features.training_data import load_training_dataset
 from churn_platform.training.candidate import FILES, Candidate, candidate_digest, fit_candidate
-from churn_platform.training.model import Recipe, model_input
+from churn_platform.training.estimator import model_input
+from churn_platform.training.model import Recipe
 from churn_platform.training.registry import CANDIDATE, PRODUCTION, ModelRegistry
 from churn_platform_tests.small_business import FEBRUARY, JANUARY, declared, mlflow_run
 
@@ -27,7 +27,7 @@ def fitted(january_decided):
     """January's candidate fitted once more, as it was before it was registered."""
     return fit_candidate(
         january_decided.contract,
-        load_training_dataset(january_decided, JANUARY),
+        january_decided.training_datasets.load(JANUARY),
         code_digest(),
         made_with(),
     )
@@ -36,7 +36,7 @@ def fitted(january_decided):
 @pytest.fixture(scope="session")
 def rows(january_decided):
     """The dataset's rows, nulls and all, with one customer nobody knows anything about."""
-    frame = load_training_dataset(january_decided, JANUARY).frame
+    frame = january_decided.training_datasets.load(JANUARY).frame
     nobody = frame.iloc[:1].assign(months=pd.NA, plan=None, has_app=pd.NA, hours=np.nan)
     return pd.concat([frame, nobody.astype(frame.dtypes)], ignore_index=True)
 
@@ -59,21 +59,21 @@ def test_a_version_is_loaded_with_the_probabilities_it_was_registered_with(
 ):
     loaded = january_decided.registry.load(1)
     assert loaded.version == 1
-    assert loaded.passport == fitted.passport
+    assert loaded.card == fitted.card
     assert loaded.model.threshold == fitted.model.threshold
     np.testing.assert_array_equal(loaded.model.probability(rows), fitted.model.probability(rows))
     np.testing.assert_array_equal(loaded.training_entities, fitted.training_entities)
-    assert len(loaded.training_entities) == fitted.passport["training_rows"] == 1129
+    assert len(loaded.training_entities) == fitted.card.training_rows == 1129
 
 
 def test_lightgbm_goes_through_bit_for_bit_too(january_decided_copy, rows):
-    home, dataset = january_decided_copy, load_training_dataset(january_decided_copy, JANUARY)
+    home, dataset = january_decided_copy, january_decided_copy.training_datasets.load(JANUARY)
     contract = declared(policy={"training": {"algorithm": "lightgbm"}})
     candidate = fit_candidate(contract, dataset, "code")
     with mlflow_run(home) as run_id:
         version = home.registry.register(candidate, dataset.training_rows(), {}, run_id)
     loaded = home.registry.load(version)
-    assert loaded.passport["algorithm"] == "lightgbm"
+    assert loaded.card.algorithm == "lightgbm"
     np.testing.assert_array_equal(loaded.model.probability(rows), candidate.model.probability(rows))
     assert home.registry.alias(CANDIDATE) == version == 2
     assert home.registry.find(candidate.digest) == 2
@@ -137,7 +137,7 @@ def test_the_signature_and_the_feature_schema_name_every_feature_in_order(januar
     ]
     assert signature.outputs.inputs[0].shape == (-1, 2)
     schema = {
-        "features": fitted.passport["features"],
+        "features": [feature.model_dump() for feature in fitted.card.features],
         "contract_hash": january_decided.contract.model_hash,
     }
     assert json.loads(stored_file(january_decided, 1, "feature_schema.json").read_text()) == schema
@@ -157,9 +157,7 @@ def test_the_run_carries_the_metrics_and_the_parameters(january_decided, fitted)
     client = january_decided.registry._client()
     run = client.get_run(client.get_model_version("gym_churn", "1").tags["mlflow_run"]).data
     metrics = {
-        name: value
-        for name, value in fitted.passport["metrics"].items()
-        if not isinstance(value, list)
+        name: value for name, value in fitted.card.metrics.items() if not isinstance(value, list)
     }
     assert run.metrics == metrics
     assert {
@@ -174,7 +172,7 @@ def test_the_run_carries_the_metrics_and_the_parameters(january_decided, fitted)
     } <= set(run.metrics)
     assert run.params["algorithm"] == "logistic_regression"
     assert run.params["as_of"] == "2024-01-31"
-    assert run.params["dataset_digest"] == fitted.passport["dataset_digest"]
+    assert run.params["dataset_digest"] == fitted.card.dataset_digest
     assert run.params["estimator.max_iter"] == "1000"
 
 
@@ -252,7 +250,7 @@ def test_a_model_of_a_type_that_is_not_ours_is_not_built_even_with_its_digest(
 
 def test_the_same_data_recipe_and_code_are_found_and_any_other_is_not(january_decided):
     dataset, recipe = (
-        load_training_dataset(january_decided, JANUARY),
+        january_decided.training_datasets.load(JANUARY),
         Recipe.of(january_decided.contract),
     )
     registry = january_decided.registry
@@ -335,7 +333,7 @@ def test_a_candidate_is_logged_to_the_run_that_is_named_and_to_no_other(
     january_decided_copy, fitted
 ):
     home = january_decided_copy
-    sample = load_training_dataset(home, JANUARY).training_rows()
+    sample = home.training_datasets.load(JANUARY).training_rows()
     with mlflow_run(home) as old:
         pass
     with pytest.raises(UsageError, match=f"MLflow's active run is not {old}"):
@@ -371,5 +369,5 @@ def test_preparing_again_changes_nothing_and_artifacts_stay_in_the_home(
 def test_february_is_another_version_of_the_same_model(february_decided):
     registry = february_decided.registry
     assert (registry.alias(CANDIDATE), registry.alias(PRODUCTION)) == (2, 1)
-    assert registry.load(2).passport["as_of"] == FEBRUARY.isoformat()
+    assert registry.load(2).card.as_of == FEBRUARY.isoformat()
     assert isinstance(registry.load(1), Candidate)

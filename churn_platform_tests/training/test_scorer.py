@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from churn_platform.base.errors import IntegrityError
-from churn_platform.training.model import Recipe
+from churn_platform.training.model import Recipe, serving_files
 from churn_platform.training.release import GoldenPrediction
 from churn_platform.training.release_loading import LightGBMBooster
 from churn_platform.training.scorer import (
@@ -19,7 +19,6 @@ from churn_platform.training.scorer import (
     check_golden,
     seen,
 )
-from churn_platform.training.serving_form import serving_files
 
 FEATURES = (
     ("monthly_fee", "float"), ("tier", "category"), ("autopay", "boolean"), ("visits", "integer"), ("city", "category"),

@@ -7,9 +7,8 @@ import pandas as pd
 import pytest
 
 from churn_platform.contract.model import Costs
-from churn_platform.training.model import Recipe
+from churn_platform.training.model import UNSEEN, Recipe, serving_files, serving_form
 from churn_platform.training.scorer import BOOSTER_FILE, FORM_FILE
-from churn_platform.training.serving_form import UNSEEN, serving_files, serving_form
 
 
 @pytest.fixture(scope="module")

@@ -68,6 +68,16 @@ class OnlineAddress:
             "password": self.password or None, "sslmode": self.sslmode,
         }  # fmt: skip
 
+    def redis(self) -> dict[str, Any]:
+        """Where the database is and who asks, as keywords of a Redis connection."""
+        return {
+            "host": self.host,
+            "port": self.port,
+            "db": int(self.database or 0),
+            "username": self.user or None,
+            "password": self.password or None,
+        }
+
     def _section(self, secret: str) -> dict[str, Any]:
         if self.kind == "sqlite":
             return {"type": "sqlite", "path": "online_store.db"}

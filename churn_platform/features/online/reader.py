@@ -4,10 +4,11 @@ importing Feast.
 Feast's own read takes 1 ms, of which the database is 0.02 ms, and its import 2.4 s a process.
 """
 
+import asyncio
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import yaml
 
@@ -15,8 +16,7 @@ from churn_platform.base.errors import ChurnError, StoreDown, UsageError
 from churn_platform.base.files import read_json
 from churn_platform.contract.model import Contract
 from churn_platform.features.online.address import OnlineAddress, names_store, online_address
-from churn_platform.features.online.rows import Month, OnlineRow
-from churn_platform.features.online.values import KEY_VERSION, Key
+from churn_platform.features.online.rows import KEY_VERSION, Key, Month, OnlineRow
 
 MARKER = "online.json"
 
@@ -162,13 +162,72 @@ def open_reader(folder: Path, contract: Contract, address: OnlineAddress) -> Sto
         path = str((named.get("online_store") or {}).get("path", "online_store.db"))
         return SqliteReader(contract, folder / path)
     if direct and address.kind == "redis":
-        from churn_platform.features.online.redis import RedisReader
+        from churn_platform.features.online.network import RedisReader
 
         return RedisReader(contract, address)
     if direct and address.kind == "postgres":
-        from churn_platform.features.online.postgres import PostgresReader
+        from churn_platform.features.online.network import PostgresReader
 
         return PostgresReader(contract, address)
-    from churn_platform.features.online.sdk import FeastReader
-
     return FeastReader(folder, contract, address)
+
+
+class FeastReader:
+    """Any online store through Feast's SDK, for stores without a direct reader.
+
+    A read takes 1-4 ms, the import 2.4 s, and a new `FeatureStore` 85 ms: it is kept.
+    """
+
+    def __init__(self, folder: Path, contract: Contract, address: OnlineAddress) -> None:
+        self._folder = folder
+        self._contract = contract
+        self._address = address
+        self._store: Any = None
+        self._references = [
+            f"{name}:{f}" for name, view in contract.feature_views.items() for f in view.features
+        ]
+
+    async def read(self, keys: Sequence[Key], month: Month) -> list[OnlineRow | None]:
+        """The row of each key, None where the store knows no such customer.
+
+        Raises:
+            StoreDown: the store does not answer.
+        """
+        return await asyncio.to_thread(self._read, keys, month)
+
+    def close(self) -> None:
+        """Forget the store."""
+        self._store = None
+
+    def _read(self, keys: Sequence[Key], month: Month) -> list[OnlineRow | None]:
+        asked: list[dict[str, Any]] = [{self._contract.entity.column: key} for key in keys]
+        if not asked:
+            return []
+        from churn_platform.features.feast_repository import open_feast
+
+        try:
+            # Made here, not before: a store that is away must not stop a server from starting.
+            self._store = self._store or open_feast(self._folder, self._address)
+            answer = self._store.get_online_features(
+                features=self._references,
+                entity_rows=asked,
+                include_feature_view_version_metadata=False,
+            ).to_dict(include_event_timestamps=True)
+        except Exception as error:  # each store's client raises its own kind
+            raise StoreDown(f"The online store does not answer ({error}): try again.") from error
+        return [self._row(answer, number, month) for number in range(len(keys))]
+
+    def _row(
+        self, answer: Mapping[str, Sequence[Any]], number: int, month: Month
+    ) -> OnlineRow | None:
+        """The columns come in another order in each process: read by name."""
+        names = list(self._contract.features)
+        # 0 means no row on every store; the status says "present" for an unknown customer on
+        # Redis.
+        moments = {name: int(answer[f"{name}__ts"][number]) for name in names}
+        there = [moment for moment in moments.values() if moment]
+        if not there:
+            return None
+        behind = tuple(name for name in names if moments[name] < month.moment)
+        values = {name: answer[name][number] for name in names}
+        return OnlineRow(values, dt.datetime.fromtimestamp(min(there), dt.UTC).date(), behind)

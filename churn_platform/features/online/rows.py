@@ -1,12 +1,22 @@
-"""What a reader of the online store answers: a customer's values, and how old they are."""
+"""A customer's row in the online store: Feast's encoding of it, and what a reader answers."""
 
 import datetime as dt
+import math
+import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from churn_platform.base.errors import StoreDown
 from churn_platform.contract.model import Contract
+
+Key = str | int
+STRING = 2
+INTEGER = 4
+"""Feast's ValueType of an entity key."""
+KEY_VERSION = 3
+REMEMBERED = 65_536
 
 
 class OnlineRow(NamedTuple):
@@ -84,3 +94,131 @@ def ages_of(contract: Contract) -> Ages:
         return dt.datetime.fromtimestamp(oldest, dt.UTC).date(), tuple(late)
 
     return ages
+
+
+def entity_key(contract: Contract) -> Callable[[Key], bytes]:
+    """How Feast writes a customer's key (serialization version 3): the key's name, then its
+    value.
+    """
+    name = contract.entity.column.encode()
+    start = struct.pack("<III", 1, STRING, len(name)) + name
+    if contract.entity.dtype == "integer":
+        head = start + struct.pack("<II", INTEGER, 8)
+        return lambda key: head + struct.pack("<q", int(key))
+    head = start + struct.pack("<I", STRING)
+
+    def text(key: Key) -> bytes:
+        value = str(key).encode()
+        return head + struct.pack("<I", len(value)) + value
+
+    return text
+
+
+@lru_cache(maxsize=REMEMBERED)
+def decoded(value: bytes | None) -> str | float | bool | None:
+    """One value of Feast's protobuf message `Value`: empty is null, else one field of the kinds
+    that features have.
+
+    Raises:
+        StoreDown: a field of another kind.
+    """
+    if not value:
+        return None
+    tag = value[0]
+    if tag == 0x12:  # noqa: PLR2004 - string_val: a length, then UTF-8
+        _, start = _varint(value, 1)
+        return value[start:].decode()
+    if tag == 0x29:  # noqa: PLR2004 - double_val
+        return float(struct.unpack_from("<d", value, 1)[0])
+    if tag == 0x35:  # noqa: PLR2004 - float_val
+        return float(struct.unpack_from("<f", value, 1)[0])
+    if tag in (0x18, 0x20, 0x38):  # int32_val, int64_val, bool_val
+        number, _ = _varint(value, 1)
+        if tag == 0x38:  # noqa: PLR2004
+            return bool(number)
+        if number >> 63:
+            return number - (1 << 64)
+        return number
+    raise StoreDown(
+        f"the online store holds a value of an unknown kind ({value[:8]!r}): materialize the"
+        " views again."
+    )
+
+
+@lru_cache(maxsize=256)
+def seconds_of(timestamp: bytes | None) -> int:
+    """The seconds of Feast's protobuf message `Timestamp`; 0 without one."""
+    if timestamp and timestamp[0] == 0x08:  # noqa: PLR2004
+        return _varint(timestamp, 1)[0]
+    return 0
+
+
+def encoded(value: str | float | bool | None) -> bytes:  # noqa: FBT001 - any feature
+    """A value as Feast's protobuf message `Value`; null, and a float that is not a number, are
+    empty.
+    """
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return b""
+    if isinstance(value, bool):
+        if value:
+            return b"\x38\x01"
+        return b"\x38\x00"
+    if isinstance(value, int):
+        return b"\x20" + _as_varint(value & (1 << 64) - 1)
+    if isinstance(value, float):
+        return b"\x29" + struct.pack("<d", value)
+    text = value.encode()
+    return b"\x12" + _as_varint(len(text)) + text
+
+
+def encoded_seconds(seconds: int) -> bytes:
+    """Whole seconds as Feast's protobuf message `Timestamp`."""
+    if seconds:
+        return b"\x08" + _as_varint(seconds & (1 << 64) - 1)
+    return b""
+
+
+def field_name(view: str, feature: str) -> bytes:
+    """The field of a Redis hash that holds a feature: murmur3 of both names, 32 bits, little
+    endian.
+    """
+    data = f"{view}:{feature}".encode()
+    hashed = 0
+    padded = data + bytes(-len(data) % 4)
+    for place in range(0, len(padded), 4):
+        part = (
+            _rotated(int.from_bytes(padded[place : place + 4], "little") * 0xCC9E2D51, 15)
+            * 0x1B873593
+        )
+        hashed ^= part & 0xFFFFFFFF
+        if place + 4 <= len(data):
+            hashed = (_rotated(hashed, 13) * 5 + 0xE6546B64) & 0xFFFFFFFF
+    hashed ^= len(data)
+    hashed = ((hashed ^ hashed >> 16) * 0x85EBCA6B) & 0xFFFFFFFF
+    hashed = ((hashed ^ hashed >> 13) * 0xC2B2AE35) & 0xFFFFFFFF
+    return (hashed ^ hashed >> 16).to_bytes(4, "little")
+
+
+def _rotated(number: int, bits: int) -> int:
+    number &= 0xFFFFFFFF
+    return (number << bits | number >> (32 - bits)) & 0xFFFFFFFF
+
+
+def _as_varint(number: int) -> bytes:
+    made = bytearray()
+    while number > 0x7F:  # noqa: PLR2004 - seven bits a byte
+        made.append(number & 0x7F | 0x80)
+        number >>= 7
+    made.append(number)
+    return bytes(made)
+
+
+def _varint(value: bytes, start: int) -> tuple[int, int]:
+    number = shift = 0
+    while True:
+        byte = value[start]
+        number |= (byte & 0x7F) << shift
+        start += 1
+        if byte < 0x80:  # noqa: PLR2004 - the last byte has no continuation bit
+            return number, start
+        shift += 7

@@ -13,8 +13,15 @@ from typing import Any
 
 from churn_platform.base.errors import StoreDown
 from churn_platform.contract.model import Contract
-from churn_platform.features.online.rows import Month, OnlineRow, ages_of, values_of
-from churn_platform.features.online.values import Key, decoded, entity_key
+from churn_platform.features.online.rows import (
+    Key,
+    Month,
+    OnlineRow,
+    ages_of,
+    decoded,
+    entity_key,
+    values_of,
+)
 
 LOCK_SECONDS = 1.0
 CACHE_KB = 32_768

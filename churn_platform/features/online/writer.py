@@ -5,31 +5,30 @@ Feast makes a protobuf message of every cell; this makes the same bytes once for
 value.
 """
 
+import contextlib
 import datetime as dt
+import sqlite3
+import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from itertools import chain, groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from churn_platform.base.errors import StoreDown, UsageError
 from churn_platform.contract.model import Contract
-from churn_platform.features.online.values import encoded, entity_key
+from churn_platform.features.online.address import WRITE_SECONDS, OnlineAddress
+from churn_platform.features.online.rows import (
+    encoded,
+    encoded_seconds,
+    entity_key,
+    field_name,
+)
 from churn_platform.lake.lake import View, instant
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-import asyncio
-import contextlib
-import sqlite3
-import struct
-from itertools import chain, groupby
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from churn_platform.base.errors import StoreDown, UsageError
-from churn_platform.features.online.address import WRITE_SECONDS, OnlineAddress
-from churn_platform.features.online.values import encoded_seconds, field_name
-
-if TYPE_CHECKING:
     import psycopg
+    import pyarrow as pa
 
 
 Cell = TypeVar("Cell")
@@ -171,31 +170,29 @@ def write_redis(address: OnlineAddress, project: str, month: Iterator[Batch]) ->
         StoreDown: it cannot be written.
     """
     try:
-        from churn_platform.features.online.redis import RedisConnection
+        import redis
     except ModuleNotFoundError as error:
         raise UsageError(
             f"{error.name} is not installed: install churn-platform[redis].", code="PACKAGE_MISSING"
         ) from None
-
-    async def write() -> None:
-        connection = RedisConnection(address, WRITE_SECONDS)
-        under_way: asyncio.Task[list[Any]] | None = None
-        try:
-            for batch in month:
-                commands = redis_commands(project, batch)
-                if under_way is not None:
-                    await under_way
-                under_way = asyncio.create_task(connection.ask(commands, len(batch.keys)))
-                await asyncio.sleep(0)  # what fits goes to the socket now
-            if under_way is not None:
-                await under_way
-        finally:
-            connection.close()
-
+    kind = redis.SSLConnection if address.tls else redis.Connection
+    connection: Any = kind(**address.redis(), socket_timeout=WRITE_SECONDS)
     try:
-        asyncio.run(write())
-    except StoreDown as error:
-        raise StoreDown(f"The online store {address.said} cannot be written: {error}") from None
+        unanswered = 0
+        for batch in month:
+            commands = redis_commands(project, batch)
+            for _ in range(unanswered):
+                connection.read_response()
+            connection.send_packed_command([commands])
+            unanswered = len(batch.keys)
+        for _ in range(unanswered):
+            connection.read_response()
+    except redis.RedisError as error:
+        raise StoreDown(
+            f"The online store {address.said} cannot be written ({error}): try again."
+        ) from None
+    finally:
+        connection.disconnect()
 
 
 def redis_commands(project: str, batch: Batch) -> bytes:

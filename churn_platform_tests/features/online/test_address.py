@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from churn_platform.base.errors import UsageError
-from churn_platform.features.feast_library import import_feast
+from churn_platform.features.feast_repository import import_feast
 from churn_platform.features.online.address import (
     SECRET,
     OnlineAddress,

@@ -11,12 +11,10 @@ import pytest
 from churn_platform.base.errors import StoreDown
 from churn_platform.features.feature_store import FeatureStore
 from churn_platform.features.online.address import OnlineAddress, online_address
-from churn_platform.features.online.postgres import PostgresReader
-from churn_platform.features.online.reader import open_online_reader, read_month
-from churn_platform.features.online.redis import RedisReader
-from churn_platform.features.online.sdk import FeastReader
+from churn_platform.features.online.network import PostgresReader, RedisReader
+from churn_platform.features.online.reader import FeastReader, open_online_reader, read_month
+from churn_platform.features.online.rows import entity_key, field_name
 from churn_platform.features.online.sqlite import SqliteReader
-from churn_platform.features.online.values import entity_key, field_name
 from churn_platform_tests.small_business import CUSTOMERS, JANUARY, deliver, make_home, month_tables
 
 KEYS = [f"m{number:05d}" for number in range(CUSTOMERS)]
@@ -295,7 +293,6 @@ def test_what_a_store_needs_and_is_not_installed_is_named(january, tmp_path, mon
     import sys
 
     monkeypatch.setitem(sys.modules, "hiredis", None)
-    monkeypatch.delitem(sys.modules, "churn_platform.features.online.redis", raising=False)
     with pytest.raises(
         StoreDown, match=r"hiredis is not installed: install churn-platform\[redis\]"
     ):

@@ -1,4 +1,4 @@
-"""A Redis that lost its rows: noticed, and only then."""
+"""Upkeep of the online store: lost rows are noticed, a customer leaves and the others stay."""
 
 import json
 import sqlite3
@@ -6,12 +6,16 @@ import sqlite3
 import pytest
 
 from churn_platform.alerting.dagster_ui import free_port
-from churn_platform.base.errors import UsageError
+from churn_platform.base.errors import IntegrityError, StoreDown, UsageError
 from churn_platform.features.online.reader import MARKER
-from churn_platform.features.online.upkeep import notice_lost_rows
+from churn_platform.features.online.upkeep import count_rows, delete_rows, notice_lost_rows
 from churn_platform.loop.progress import Progress
 from churn_platform.maintenance.erasing import forget
-from churn_platform_tests.small_business import JANUARY, open_home
+from churn_platform_tests.small_business import JANUARY, copied, open_home
+
+
+def lost(home):
+    return notice_lost_rows(home.feature_store, home.lake, home.now())
 
 
 @pytest.fixture
@@ -24,15 +28,15 @@ def on_redis(january_copy, redis_server):
 
 def test_rows_that_are_lost_make_the_month_due_again(on_redis):
     home, client = on_redis
-    assert not notice_lost_rows(home)
+    assert not lost(home)
     assert Progress(home).next_step() is None
     client.flushdb()
     assert Progress(home).next_step() is None  # only asking the store shows it
-    assert notice_lost_rows(home)
+    assert lost(home)
     step = Progress(home).next_step()
     assert (step.kind, step.as_of) == ("monthly", JANUARY)
     home.feature_store.materialize(home.lake.view(home.now(), as_at_scoring=False), JANUARY)
-    assert not notice_lost_rows(home)
+    assert not lost(home)
     assert Progress(home).next_step() is None
 
 
@@ -42,7 +46,7 @@ def test_a_store_that_does_not_answer_may_still_hold_them(january_copy):
         note.read_text().replace("}", f', "store": "redis://127.0.0.1:{free_port()}/0"}}')
     )
     home = open_home(january_copy.folder, online_store="redis://127.0.0.1:1/0")
-    assert not notice_lost_rows(home)
+    assert not lost(home)
     assert note.exists()
 
 
@@ -61,17 +65,17 @@ def materialized(home):
 
 
 def test_a_store_that_holds_an_older_month_only_is_filled_again(restored):
-    assert notice_lost_rows(restored)
+    assert lost(restored)
     step = Progress(open_home(restored.folder)).next_step()
     assert (step.kind, step.as_of) == ("monthly", JANUARY)
     assert materialized(restored)
-    assert not notice_lost_rows(restored)
+    assert not lost(restored)
 
 
 def test_a_store_whose_file_is_gone_is_made_and_filled_again(january_copy):
     (january_copy.folder / "feast" / "online_store.db").unlink()
-    assert notice_lost_rows(january_copy)
-    assert not notice_lost_rows(january_copy)
+    assert lost(january_copy)
+    assert not lost(january_copy)
     assert materialized(open_home(january_copy.folder))
     assert january_copy.feature_store.online("m00001") is not None
 
@@ -82,12 +86,12 @@ def test_one_customer_who_is_older_than_the_others_is_no_loss(january_copy):
             key = database.execute(f"SELECT min(entity_key) FROM gym_{view}").fetchone()
             database.execute(f"UPDATE gym_{view} SET event_ts = 0 WHERE entity_key = ?", key)
     database.close()
-    assert not notice_lost_rows(january_copy)
+    assert not lost(january_copy)
 
 
 def test_a_damaged_store_of_the_home_is_left_to_people(january_copy):
     (january_copy.folder / "feast" / "online_store.db").write_bytes(b"no database")
-    assert not notice_lost_rows(january_copy)
+    assert not lost(january_copy)
 
 
 def test_the_note_of_a_copy_that_0_1_0_made_stays_when_the_file_is_gone(january_copy):
@@ -95,10 +99,44 @@ def test_the_note_of_a_copy_that_0_1_0_made_stays_when_the_file_is_gone(january_
     applied = feast / "applied.json"
     applied.write_text(json.dumps({"contract": "0" * 64, "offline": "postgresql://churn@db/feast"}))
     (feast / "online_store.db").unlink()
-    assert notice_lost_rows(january_copy)
+    assert lost(january_copy)
     assert json.loads(applied.read_text()) == {"offline": "postgresql://churn@db/feast"}
     home = open_home(january_copy.folder)
     assert materialized(home)
     assert home.feature_store.online("m00001") is not None
     with pytest.raises(UsageError, match="churn_gym in postgresql://churn@db/feast"):
         forget(home, "m00001", "ann", "asked")
+
+
+@pytest.mark.parametrize(("kind", "rows"), [("sqlite", 2), ("redis", 1), ("postgres", 2)])
+def test_the_customer_goes_and_the_others_stay(january, tmp_path, request, kind, rows):
+    address = "" if kind == "sqlite" else request.getfixturevalue(f"{kind}_server").new()
+    copied(january, tmp_path / "home")
+    home = open_home(tmp_path / "home", online_store=address)
+    if address:
+        home.feature_store.materialize(home.lake.view(home.now(), as_at_scoring=False), JANUARY)
+    kept = home.feature_store.online("m00002")
+    assert kept is not None
+    assert count_rows(home.feature_store, "m00001") == rows
+    for _ in range(2):  # again changes nothing
+        delete_rows(home.feature_store, "m00001")
+    assert count_rows(home.feature_store, "m00001") == 0
+    assert home.feature_store.online("m00001") is None
+    assert home.feature_store.online("m00002") == kept
+
+
+def test_a_store_that_does_not_answer_is_said(january, tmp_path):
+    copied(january, tmp_path / "home")
+    for address in ("redis://127.0.0.1:1/0", "postgresql://nobody@127.0.0.1:1/none"):
+        with pytest.raises(StoreDown):
+            count_rows(open_home(tmp_path / "home", online_store=address).feature_store, "m00001")
+
+
+def test_a_home_without_a_store_holds_nobody_and_a_broken_one_is_named(january, tmp_path):
+    home = copied(january, tmp_path / "home")
+    database = home.feature_store.folder / "online_store.db"
+    database.unlink()
+    assert count_rows(home.feature_store, "m00001") == 0
+    database.write_text("no database at all, and long enough to be looked at")
+    with pytest.raises(IntegrityError, match="the customer is not forgotten yet"):
+        count_rows(home.feature_store, "m00001")

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from churn_platform.base.errors import StoreDown
-from churn_platform.features.feast_library import import_feast
-from churn_platform.features.online.values import decoded, entity_key, field_name, seconds_of
+from churn_platform.features.feast_repository import import_feast
+from churn_platform.features.online.rows import decoded, entity_key, field_name, seconds_of
 from churn_platform_tests.small_business import declared
 
 

@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from churn_platform.base.errors import StoreDown
-from churn_platform.features.feast_library import import_feast, quiet
+from churn_platform.features.feast_repository import import_feast, quiet
 from churn_platform.features.feature_store import FeatureStore
 from churn_platform.features.online.address import online_address
-from churn_platform.features.online.values import decoded, encoded, encoded_seconds, seconds_of
+from churn_platform.features.online.rows import decoded, encoded, encoded_seconds, seconds_of
 from churn_platform.features.online.writer import Batch, batches, cells, write_month
 from churn_platform.lake.lake import Lake, instant
 from churn_platform_tests.small_business import FEBRUARY, JANUARY, declared

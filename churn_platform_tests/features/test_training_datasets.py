@@ -6,12 +6,6 @@ import pandas as pd
 import pytest
 
 from churn_platform.base.errors import IntegrityError
-from churn_platform.features.training_data import (
-    build_training_dataset,
-    knowledge_time,
-    load_training_dataset,
-    oracle_mismatches,
-)
 from churn_platform.features.training_dataset import in_holdout
 from churn_platform.loop.progress import Progress
 from churn_platform_tests.small_business import (
@@ -49,7 +43,7 @@ def corrected(home, days, **changes):
 
 
 def test_every_labelled_customer_is_one_row_with_the_features_of_the_drop(january):
-    dataset = load_training_dataset(january, JANUARY)
+    dataset = january.training_datasets.load(JANUARY)
     frame, tables = dataset.frame.set_index("member"), month_tables(JANUARY)
     assert len(frame) == CUSTOMERS
     assert frame["as_of"].unique().tolist() == ["2024-01-31"]
@@ -72,7 +66,7 @@ def test_every_labelled_customer_is_one_row_with_the_features_of_the_drop(januar
 
 
 def test_the_holdout_is_a_quarter_of_the_customers_and_none_of_them_trains(january, small_contract):
-    dataset = load_training_dataset(january, JANUARY)
+    dataset = january.training_datasets.load(JANUARY)
     train, holdout = dataset.training_rows(), dataset.holdout_rows()
     assert len(train) + len(holdout) == CUSTOMERS
     assert set(train["member"]) & set(holdout["member"]) == set()
@@ -82,7 +76,7 @@ def test_the_holdout_is_a_quarter_of_the_customers_and_none_of_them_trains(janua
 
 
 def test_the_second_month_trains_on_itself_and_knows_the_month_before_as_forward(february_decided):
-    dataset = load_training_dataset(february_decided, FEBRUARY)
+    dataset = february_decided.training_datasets.load(FEBRUARY)
     assert dataset.window.training == dataset.window.holdout == (FEBRUARY,)
     assert dataset.window.forward == (JANUARY,)
     assert len(dataset.frame) == 2 * CUSTOMERS
@@ -92,8 +86,8 @@ def test_the_second_month_trains_on_itself_and_knows_the_month_before_as_forward
 def test_a_dataset_is_loaded_as_it_was_built_and_its_record_says_what_from(home):
     deliver(home, JANUARY, month_tables(JANUARY, 60))
     home.ingestion.publish(JANUARY)
-    built = build_training_dataset(home, JANUARY)
-    loaded = load_training_dataset(home, JANUARY)
+    built = home.training_datasets.build(JANUARY)
+    loaded = home.training_datasets.load(JANUARY)
     pd.testing.assert_frame_equal(loaded.frame, built.frame)
     assert (loaded.digest, loaded.window) == (built.digest, built.window)
     record = home.records.read("training_dataset", JANUARY)
@@ -108,8 +102,8 @@ def test_a_dataset_is_loaded_as_it_was_built_and_its_record_says_what_from(home)
         "left_out": {},
     }
     assert loaded.origin == built.origin
-    assert knowledge_time(home, JANUARY) == NOON
-    assert build_training_dataset(home, JANUARY).digest == built.digest
+    assert home.training_datasets.known_at(JANUARY) == NOON
+    assert home.training_datasets.build(JANUARY).digest == built.digest
 
 
 def test_without_labels_there_is_no_dataset_and_a_record_that_says_so(home):
@@ -117,8 +111,8 @@ def test_without_labels_there_is_no_dataset_and_a_record_that_says_so(home):
     del tables["leavers"]
     deliver(home, JANUARY, tables)
     home.ingestion.publish(JANUARY)
-    assert build_training_dataset(home, JANUARY) is None
-    assert load_training_dataset(home, JANUARY) is None
+    assert home.training_datasets.build(JANUARY) is None
+    assert home.training_datasets.load(JANUARY) is None
     assert home.records.read("training_dataset", JANUARY)["digest"] is None
 
 
@@ -127,10 +121,10 @@ def test_labels_are_waited_for_until_they_mature(tmp_path):
     home = make_home(tmp_path / "home", {**DECLARED, "label": label})
     deliver(home, JANUARY, month_tables(JANUARY, 60))
     home.ingestion.publish(JANUARY)
-    assert build_training_dataset(home, JANUARY) is None
+    assert home.training_datasets.build(JANUARY) is None
     deliver(home, FEBRUARY, month_tables(FEBRUARY, 60))
     home.ingestion.publish(FEBRUARY)
-    dataset = build_training_dataset(home, FEBRUARY)
+    dataset = home.training_datasets.build(FEBRUARY)
     assert dataset.window.training == (JANUARY,)
     assert dataset.frame["as_of"].unique().tolist() == ["2024-01-31"]
 
@@ -139,7 +133,7 @@ def test_what_was_never_built_or_was_changed_since_is_not_loaded(january_copy):
     with pytest.raises(
         IntegrityError, match="There is no training dataset of 2024-02-29: materialize"
     ):
-        load_training_dataset(january_copy, FEBRUARY)
+        january_copy.training_datasets.load(FEBRUARY)
     path = january_copy.records.path("training_dataset", JANUARY, ".parquet")
     frame = pd.read_parquet(path)
     frame.loc[7, "label"] = not frame.loc[7, "label"]
@@ -147,44 +141,44 @@ def test_what_was_never_built_or_was_changed_since_is_not_loaded(january_copy):
     with pytest.raises(
         IntegrityError, match="The training dataset of 2024-01-31 is not what was published"
     ):
-        load_training_dataset(january_copy, JANUARY)
+        january_copy.training_datasets.load(JANUARY)
 
 
 @pytest.mark.parametrize(("days", "seen"), [(3, True), (9, False)])
 def test_corrections_reach_the_dataset_within_the_delivery_days_only_slices_too(home, days, seen):
     deliver(home, JANUARY, month_tables(JANUARY, 60))
     home.ingestion.publish(JANUARY)
-    before = build_training_dataset(home, JANUARY)
+    before = home.training_datasets.build(JANUARY)
     later = corrected(home, days, months=99, town="south")
-    after = build_training_dataset(later, JANUARY)
+    after = later.training_datasets.build(JANUARY)
     assert (after.frame["months"] == 99).all() == seen
     assert (after.frame["town"] == "south").all() == seen
     assert (after.digest != before.digest) == seen
-    assert oracle_mismatches(later, after, knowledge_time(later, JANUARY)) == 0
+    assert later.training_datasets.mismatches(after, later.training_datasets.known_at(JANUARY)) == 0
 
 
 def test_a_label_corrected_later_changes_the_dataset(home):
     deliver(home, JANUARY, month_tables(JANUARY, 60))
     home.ingestion.publish(JANUARY)
-    before = build_training_dataset(home, JANUARY).frame.set_index("member")["label"]
+    before = home.training_datasets.build(JANUARY).frame.set_index("member")["label"]
     tables = month_tables(JANUARY, 60)
     tables["leavers"]["has_left"] = ~tables["leavers"]["has_left"]
     later = corrected(home, 40, has_left=tables["leavers"]["has_left"])
-    after = build_training_dataset(later, JANUARY).frame.set_index("member")["label"]
+    after = later.training_datasets.build(JANUARY).frame.set_index("member")["label"]
     assert (after == ~before).all()
 
 
 def test_the_check_beside_feast_counts_exactly_the_cells_that_differ(home):
     deliver(home, JANUARY, month_tables(JANUARY, 60))
     home.ingestion.publish(JANUARY)
-    dataset = build_training_dataset(home, JANUARY)
-    assert oracle_mismatches(home, dataset, NOON) == 0
+    dataset = home.training_datasets.build(JANUARY)
+    assert home.training_datasets.mismatches(dataset, NOON) == 0
     frame = dataset.frame
     nulls, known = frame.index[frame["has_app"].isna()], frame.index[frame["hours"].notna()]
     frame.loc[nulls[:2], "has_app"] = True
     frame.loc[known[:3], "hours"] = None
     frame.loc[frame.index[:4], "plan"] = "other"
-    assert oracle_mismatches(home, dataset, NOON) == 9
+    assert home.training_datasets.mismatches(dataset, NOON) == 9
 
 
 def test_a_labelled_customer_without_features_is_a_row_of_nulls(home):
@@ -193,7 +187,7 @@ def test_a_labelled_customer_without_features_is_a_row_of_nulls(home):
         tables[name] = tables[name].iloc[1:]
     deliver(home, JANUARY, tables)
     home.ingestion.publish(JANUARY)
-    frame = build_training_dataset(home, JANUARY).frame
+    frame = home.training_datasets.build(JANUARY).frame
     assert len(frame) == 60
     assert (
         frame.set_index("member")
@@ -202,7 +196,7 @@ def test_a_labelled_customer_without_features_is_a_row_of_nulls(home):
         .all()
     )
     assert (
-        load_training_dataset(home, JANUARY).digest == build_training_dataset(home, JANUARY).digest
+        home.training_datasets.load(JANUARY).digest == home.training_datasets.build(JANUARY).digest
     )
 
 
@@ -210,10 +204,10 @@ def test_a_dataset_says_what_it_was_read_from_and_can_be_joined_again_after_a_co
     january_copy, tmp_path
 ):
     from churn_platform.features.feature_store import FeatureStore
-    from churn_platform.features.training_data import join, load_training_dataset
+    from churn_platform.features.training_datasets import join
     from churn_platform_tests.small_business import JANUARY, deliver, month_tables, open_home
 
-    dataset = load_training_dataset(january_copy, JANUARY)
+    dataset = january_copy.training_datasets.load(JANUARY)
     entries = january_copy.lake.deliveries(JANUARY)[0]["tables"]
     assert dataset.origin.tables == {
         f"{name} 2024-01-31": entry["digest"] for name, entry in entries.items()
