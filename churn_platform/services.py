@@ -27,6 +27,12 @@ if TYPE_CHECKING:
     from churn_platform.alerting.metrics import HomeMetrics
     from churn_platform.features.feature_store import FeatureStore
     from churn_platform.features.training_datasets import TrainingDatasets
+    from churn_platform.promotion.approvals import Approvals
+    from churn_platform.promotion.deciding import DecisionMaker
+    from churn_platform.promotion.decisions import Decisions
+    from churn_platform.promotion.promotions import Promotions
+    from churn_platform.promotion.publishing import ReleasePublisher
+    from churn_platform.promotion.rollbacks import Rollbacks
     from churn_platform.serving.bento_build import Bundles
     from churn_platform.training.registry import ModelRegistry
 
@@ -94,6 +100,90 @@ class Services(Home):
         from churn_platform.features.training_datasets import TrainingDatasets
 
         return TrainingDatasets(self.lake, self.feature_store, self.records, self.now)
+
+    @cached_property
+    def decisions(self) -> "Decisions":
+        """The decisions on candidates."""
+        from churn_platform.promotion.decisions import Decisions
+
+        return Decisions(self.records, self.ledger)
+
+    @cached_property
+    def publisher(self) -> "ReleasePublisher":
+        """Makes releases."""
+        from churn_platform.promotion.publishing import ReleasePublisher
+
+        return ReleasePublisher(
+            self.ledger,
+            self.records,
+            self.releases,
+            self.registry,
+            self.training_datasets,
+            self.now,
+        )
+
+    @cached_property
+    def promotions(self) -> "Promotions":
+        """Changes of production."""
+        from churn_platform.promotion.promotions import Promotions
+
+        return Promotions(
+            self,
+            self.contract,
+            self.ledger,
+            self.releases,
+            self.registry,
+            self.decisions,
+            self.publisher,
+        )
+
+    @cached_property
+    def approvals(self) -> "Approvals":
+        """Manual approvals of candidates."""
+        from churn_platform.promotion.approvals import Approvals
+
+        return Approvals(
+            self,
+            self.contract,
+            self.ledger,
+            self.registry,
+            self.training_datasets,
+            self.decisions,
+            self.publisher,
+            self.promotions,
+        )
+
+    @cached_property
+    def rollbacks(self) -> "Rollbacks":
+        """Rollbacks of production."""
+        from churn_platform.promotion.rollbacks import Rollbacks
+
+        return Rollbacks(
+            self,
+            self.contract,
+            self.ledger,
+            self.releases,
+            self.registry,
+            self.promotions,
+            self.approvals,
+        )
+
+    @cached_property
+    def decision_maker(self) -> "DecisionMaker":
+        """Decides on candidates."""
+        from churn_platform.promotion.deciding import DecisionMaker
+
+        return DecisionMaker(
+            self.contract,
+            self.ledger,
+            self.records,
+            self.releases,
+            self.registry,
+            self.training_datasets,
+            self.decisions,
+            self.promotions,
+            self.approvals,
+        )
 
     @cached_property
     def registry(self) -> "ModelRegistry":

@@ -6,9 +6,7 @@ from churn_platform.base.errors import DataError
 from churn_platform.loop.progress import Progress
 from churn_platform.loop.training_requests import record_refused_training
 from churn_platform.maintenance.erasing import finish as finish_forgetting
-from churn_platform.promotion.deciding import carry_out, decide_candidate
 from churn_platform.promotion.decision import Trigger
-from churn_platform.promotion.promoting import recover
 from churn_platform.scoring.scoring import score_month
 from churn_platform.services import Services
 from churn_platform.training.candidate import candidate_digest
@@ -38,8 +36,8 @@ def retrain(home: Services, as_of: dt.date, trigger: Trigger) -> None:
     """The job `retraining`."""
     if train(home, as_of) is None:
         return
-    decide_candidate(home, as_of, trigger)
-    carry_out(home)
+    home.decision_maker.decide(as_of, trigger)
+    home.decision_maker.carry_out()
     score_month(home, as_of)
 
 
@@ -47,7 +45,7 @@ def run(home: Services) -> list[str]:
     """`churn run`: what is due, oldest first, until nothing is; the steps that ran."""
     ran: list[str] = []
     with home.exclusive():
-        recover(home)
+        home.promotions.recover()
         finish_forgetting(home)
         while (step := Progress(home).next_step()) is not None:
             assert len(ran) < 20, f"the loop goes round in circles: {ran}"

@@ -20,7 +20,6 @@ from churn_platform.contract.model import Contract
 from churn_platform.features.training_dataset import LABEL
 from churn_platform.loop.progress import Progress
 from churn_platform.monitoring.monitoring import evaluate_versions, report_drift
-from churn_platform.promotion.deciding import carry_out, decide_candidate
 from churn_platform.promotion.decision import Trigger
 from churn_platform.scoring.scoring import score_month
 from churn_platform.services import Services
@@ -188,12 +187,12 @@ def up_to_decision(home: Services, as_of: dt.date, trigger: Trigger) -> Services
     deliver(home, as_of)
     monthly(home, as_of)
     candidate(home, as_of)
-    decide_candidate(home, as_of, trigger)
+    home.decision_maker.decide(as_of, trigger)
     return open_home(home.folder)
 
 
 def up_to_scores(home: Services, as_of: dt.date) -> Services:
     """Carry the month's decision out and score the month again."""
-    carry_out(home)
+    home.decision_maker.carry_out()
     score_month(home, as_of)
     return open_home(home.folder)

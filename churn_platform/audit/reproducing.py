@@ -25,7 +25,7 @@ from churn_platform.features.training_dataset import TrainingDataset
 from churn_platform.features.training_datasets import join
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.window import Window
-from churn_platform.promotion.promoting import released
+from churn_platform.promotion.promotions import released
 from churn_platform.services import Services
 from churn_platform.training.candidate import Candidate, fit_candidate
 
@@ -73,7 +73,7 @@ def _refitted(
     again = fit_candidate(contract, dataset, code_digest(), made_with())
     version = recorded.version or 0
     if version in home.releases.versions():
-        release = released(home, version)
+        release = released(home.releases, version)
     else:
         release = None
     return list(compare(contract, dataset, recorded, again, release))

@@ -8,8 +8,6 @@ from pydantic import Field
 from churn_platform.base.errors import ChurnError
 from churn_platform.defs.resources import HomeResource
 from churn_platform.loop.training_requests import request_retraining
-from churn_platform.promotion.approving import approve, reject
-from churn_platform.promotion.rolling_back import roll_back, unblock
 
 ONCE = {"dagster/max_retries": "0"}
 """A person asked once: what was refused is not tried again."""
@@ -69,14 +67,16 @@ def approve_version(context: dg.OpExecutionContext, config: Approval, home: Home
     opened = home.open()
     _done(
         context,
-        lambda: approve(opened, config.version, config.by, config.reason, override=config.override),
+        lambda: opened.approvals.approve(
+            config.version, config.by, config.reason, override=config.override
+        ),
     )
 
 
 @dg.op(description="Answer the version that waits with no, in your name.")
 def reject_version(context: dg.OpExecutionContext, config: Word, home: HomeResource) -> None:
     """Reject a version."""
-    _done(context, lambda: reject(home.open(), config.version, config.by, config.reason))
+    _done(context, lambda: home.open().approvals.reject(config.version, config.by, config.reason))
 
 
 @dg.op(
@@ -88,13 +88,13 @@ def roll_production_back(
     context: dg.OpExecutionContext, config: Rollback, home: HomeResource
 ) -> None:
     """Roll back."""
-    _done(context, lambda: roll_back(home.open(), config.by, config.reason, config.to))
+    _done(context, lambda: home.open().rollbacks.roll_back(config.by, config.reason, config.to))
 
 
 @dg.op(description="Let a version that was rolled back be promoted again, in your name.")
 def unblock_version(context: dg.OpExecutionContext, config: Word, home: HomeResource) -> None:
     """Unblock a version."""
-    _done(context, lambda: unblock(home.open(), config.version, config.by, config.reason))
+    _done(context, lambda: home.open().rollbacks.unblock(config.version, config.by, config.reason))
 
 
 @dg.op(description="Ask for a new candidate in your name; the sensor starts its training.")

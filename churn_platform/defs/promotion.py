@@ -7,9 +7,7 @@ import dagster as dg
 from churn_platform.defs.partitions import as_of_partitions, month_of
 from churn_platform.defs.resources import HomeResource
 from churn_platform.defs.training import candidate_model
-from churn_platform.promotion.approving import waiting
 from churn_platform.promotion.criteria import CRITERIA, Finding
-from churn_platform.promotion.deciding import carry_out, decide_candidate, newest_decision
 from churn_platform.promotion.decision import Decision, Trigger
 
 MARKS = {"pass": "pass", "fail": "**fail**", "warn": "warn", "not_applicable": "not applicable"}
@@ -35,7 +33,7 @@ def promotion_decision(
 
     A refusal is a normal day: the run stays green, production stays as it is.
     """
-    decision = decide_candidate(home.open(), month_of(context), config.trigger)
+    decision = home.open().decision_maker.decide(month_of(context), config.trigger)
     return dg.MaterializeResult(metadata=_metadata(decision))
 
 
@@ -58,7 +56,7 @@ def promotion_gate(home: HomeResource):  # noqa: ANN201 - a generator of results
     comparison was unsound.
     """
     opened = home.open()
-    decision = newest_decision(opened)
+    decision = opened.decisions.newest()
     for finding in decision.findings:
         yield dg.AssetCheckResult(
             check_name=finding.name,
@@ -90,8 +88,8 @@ def production_model(home: HomeResource) -> dg.MaterializeResult:
     receipt.
     """
     opened = home.open()
-    outcome = carry_out(opened)
-    request = waiting(opened)
+    outcome = opened.decision_maker.carry_out()
+    request = opened.approvals.waiting()
     return dg.MaterializeResult(
         metadata={
             "outcome": outcome.sentence,
@@ -115,7 +113,7 @@ def production_model(home: HomeResource) -> dg.MaterializeResult:
 )
 def approval(home: HomeResource) -> dg.AssetCheckResult:
     """Whether no approval is pending; approval_job and rejection_job answer."""
-    request = waiting(home.open())
+    request = home.open().approvals.waiting()
     said = "No candidate waits for an approval."
     if request is not None:
         said = (

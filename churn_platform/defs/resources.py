@@ -13,8 +13,6 @@ from pydantic import Field, PrivateAttr
 from churn_platform.base.settings import load_settings, prepare_environment
 from churn_platform.loop.state_receipts import record_policy
 from churn_platform.maintenance.mlflow_move import finish as finish_move
-from churn_platform.promotion.approving import record_lapse
-from churn_platform.promotion.promoting import recover
 from churn_platform.services import Services
 
 
@@ -37,9 +35,9 @@ class HomeResource(dg.ConfigurableResource):
         home.create()
         with home.exclusive():
             finish_move(home)
-            recover(home)
+            home.promotions.recover()
             record_policy(home)
-            record_lapse(home)
+            home.approvals.record_lapse()
             yield self
 
     def open(self) -> Services:

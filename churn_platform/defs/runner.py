@@ -21,8 +21,6 @@ from churn_platform.loop.progress import Progress
 from churn_platform.loop.state_receipts import record_policy
 from churn_platform.maintenance.erasing import finish as finish_forgetting
 from churn_platform.maintenance.mlflow_move import finish as finish_move
-from churn_platform.promotion.approving import record_lapse
-from churn_platform.promotion.promoting import recover
 from churn_platform.services import Services
 
 OURS = {
@@ -73,11 +71,11 @@ def run_due(
     with home.exclusive("`churn run`"), _instance(home) as instance:
         _close_dead(instance)
         home.alerts.begin()
-        recover(home)
+        home.promotions.recover()
         finish_forgetting(home)
         finish_move(home)
         record_policy(home)
-        record_lapse(home)
+        home.approvals.record_lapse()
         while (step := _next(home)) is not None and (through is None or step.as_of <= through):
             on_step(step)
             try:

@@ -25,7 +25,6 @@ from churn_platform.loop.retraining import (
     training_key,
 )
 from churn_platform.monitoring.stand_down import PerformanceRecords
-from churn_platform.promotion.decisions import decisions_of, unfinished
 from churn_platform.services import Services
 from churn_platform.training.release import why_not_scored
 
@@ -38,7 +37,7 @@ class Progress(Months):
     def __init__(self, home: Services) -> None:
         super().__init__(home.lake, home.contract)
         self.home = home
-        self.decisions = decisions_of(home)
+        self.decisions = home.decisions.all()
         self.measured = PerformanceRecords(home)
 
     def refused_training(self, as_of: dt.date) -> str | None:
@@ -88,7 +87,9 @@ class Progress(Months):
             stale = self._why_stale(newest)
         else:
             stale = ""
-        return next_step(months, verdict, unfinished=unfinished(self.home), stale_scores=stale)
+        return next_step(
+            months, verdict, unfinished=self.home.decisions.unfinished(), stale_scores=stale
+        )
 
     def verdict(self, as_of: dt.date) -> Verdict:
         """The retraining policy's answer for a processed month."""

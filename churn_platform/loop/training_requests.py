@@ -9,8 +9,8 @@ from churn_platform.features.training_dataset import TrainingDataset
 from churn_platform.ledger.acts import ManualRetrainingRequested, TrainingRefused
 from churn_platform.loop.progress import Progress
 from churn_platform.loop.retraining import open_request, training_key
-from churn_platform.promotion.approving import acting, signed
 from churn_platform.promotion.decision import Decision
+from churn_platform.promotion.promotions import signed
 from churn_platform.services import Services
 
 
@@ -29,7 +29,7 @@ def request_retraining(home: Services, by: str, reason: str) -> str:
         HomeBusy: a run holds the home.
     """
     by, reason = signed(by, reason)
-    with acting(home, f"the request of {by} for a retraining"):
+    with home.promotions.acting(f"the request of {by} for a retraining"):
         progress = Progress(home)
         as_of = _newest_processed(progress)
         _check_trainable(home, progress, as_of)

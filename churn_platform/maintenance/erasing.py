@@ -36,7 +36,7 @@ from churn_platform.ledger.acts import CustomerForgotten
 from churn_platform.ledger.erasures import names, salted, told
 from churn_platform.maintenance.customer_rows import key_of, nobody, trained_versions
 from churn_platform.maintenance.erasure_plan import check_writable, history, stage
-from churn_platform.promotion.approving import signed
+from churn_platform.promotion.promotions import signed
 from churn_platform.services import Services
 
 FOLDER = "forgetting"

@@ -24,8 +24,7 @@ from churn_platform.ledger.state import done_of
 from churn_platform.ledger.version_acts import PromotionDone, ReleasePublished
 from churn_platform.maintenance import erasing as forgetting
 from churn_platform.maintenance import mlflow_move
-from churn_platform.promotion.promoting import lost_version, recover, restore_alias
-from churn_platform.promotion.publishing import publish
+from churn_platform.promotion.promotions import lost_version
 from churn_platform.services import Services
 from churn_platform.training import release
 from churn_platform.training.candidate import candidate_of
@@ -144,7 +143,7 @@ def _again(
     if folder.exists():
         folder.rename(aside)
     try:
-        publish(home, PromotionDone.of(promoted))
+        home.publisher.publish(PromotionDone.of(promoted))
     except Exception:
         if aside.exists() and not folder.exists():
             aside.rename(folder)
@@ -261,7 +260,7 @@ def _production(home: Services) -> int | None:
 
 
 def _moves(home: Services) -> Iterator[Repair]:
-    if said := recover(home):  # writes the receipt
+    if said := home.promotions.recover():  # writes the receipt
         yield Repair("move", done=True, says=said)
 
 
@@ -286,7 +285,7 @@ def _alias(home: Services) -> Iterator[Repair]:
     if not home.registry.has(pointer.version):
         yield Repair("alias", done=False, says=f"{lost_version(pointer.version)} Or {RESTORE}.")
         return
-    restore_alias(home)
+    home.promotions.restore_alias()
     was = "no version" if alias is None else f"version {alias}"
     said = (
         f"MLflow's alias {PRODUCTION} named {was}; it names version {pointer.version} again, as"

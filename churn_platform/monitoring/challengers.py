@@ -180,12 +180,9 @@ def carry_out_proposal(home: Services, proposal: Proposal) -> str:
         ChurnError: as `roll_back` and `approve`.
     """
     if proposal.act == "rollback proposed":
-        from churn_platform.promotion.rolling_back import roll_back
+        return home.rollbacks.roll_back(BY_ITSELF, proposal.sentence, to=proposal.version)
 
-        return roll_back(home, BY_ITSELF, proposal.sentence, to=proposal.version)
-    from churn_platform.promotion.approving import approve
-
-    return approve(home, proposal.version, BY_ITSELF, proposal.sentence, override=True)
+    return home.approvals.approve(proposal.version, BY_ITSELF, proposal.sentence, override=True)
 
 
 def _compared(contender: Contender, level: float) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from churn_platform.monitoring.challengers import (
 )
 from churn_platform.monitoring.performance import realised
 from churn_platform.monitoring.stand_down import record_stand_down
-from churn_platform.promotion.promoting import production_candidate, released
+from churn_platform.promotion.promotions import production_candidate, released
 from churn_platform.services import Services
 
 ANSWERED_MONTHS = 2
@@ -62,7 +62,7 @@ def report_drift(home: Services, as_of: dt.date) -> DriftOutcome:
         **Months(home.lake, home.contract).made_from(as_of),
         "production_version": None,
     }
-    production = production_candidate(home)
+    production = production_candidate(home.releases)
     if production is None:
         home.records.write("drift_report", as_of, record | {"alarms": [], "result": None})
         return DriftOutcome(
@@ -195,7 +195,7 @@ def review_answers(home: Services, months: Sequence[dt.date]) -> list[dict[str, 
             continue
         rows = answers[(answers["version"] == number) & (answers["features_as_of"] == month)]
         try:
-            version = released(home, number)
+            version = released(home.releases, number)
         except IntegrityError as error:  # it does not serve: its answers must not stop the month
             found.append(unjudged(rows, number, month.isoformat(), str(error)))
             continue

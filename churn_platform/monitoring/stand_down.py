@@ -8,7 +8,6 @@ from churn_platform.ingestion.month_warnings import repetition_sentence
 from churn_platform.ledger.acts import StandDownBegan, StandDownEnded
 from churn_platform.ledger.state import stand_down_act
 from churn_platform.monitoring.performance import measured, stand_down_reason
-from churn_platform.promotion.decisions import decisions_of
 from churn_platform.services import Services
 
 
@@ -56,7 +55,7 @@ class PerformanceRecords:
             return None
         records = self.all()
         churners = self.home.contract.policy.promotion.min_holdout_churners
-        decisions = decisions_of(self.home)
+        decisions = self.home.decisions.all()
         reason = stand_down_reason(records, pointer.version, churners)
         # A quarter of the customers may be too few to tell from chance what all of them show to
         # be better.

@@ -2,7 +2,7 @@
 registry.
 """
 
-from churn_platform.promotion.promoting import released
+from churn_platform.promotion.promotions import released
 from churn_platform.services import Services
 from churn_platform.training.candidate import Candidate
 
@@ -25,7 +25,7 @@ class Versions:
         if version not in self._known:
             here = version in self.released
             self._known[version] = (
-                released(self.home, version) if here else self.home.registry.load(version)
+                released(self.home.releases, version) if here else self.home.registry.load(version)
             )
         return self._known[version]
 

@@ -59,6 +59,11 @@ class Decision(_Record):
     evidence: dict[str, str]
 
     @property
+    def digest(self) -> str:
+        """The digest by which receipts name it."""
+        return digest_of(self.model_dump(mode="json"))
+
+    @property
     def passed(self) -> bool:
         """Whether every criterion let the candidate pass."""
         return self.decision != "refused"

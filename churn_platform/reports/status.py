@@ -10,7 +10,7 @@ from churn_platform.lake.deliveries import quarantined_sentence
 from churn_platform.lake.tables import feature_frame
 from churn_platform.ledger.state import ProductionState
 from churn_platform.loop.progress import Progress
-from churn_platform.promotion.approving import how_to_answer, waiting
+from churn_platform.promotion.approvals import how_to_answer
 from churn_platform.reports.month_warnings import warnings_of_months
 from churn_platform.services import Services
 from churn_platform.training.release import why_not_scored
@@ -57,7 +57,7 @@ def pending(home: Services) -> dict[str, Any] | None:
     """The candidate that waits for approval; `lapsed` is why it no longer waits, before that is
     recorded.
     """
-    found = waiting(home)
+    found = home.approvals.waiting()
     if found is None:
         return None
     request, lapsed = found
@@ -162,7 +162,7 @@ def explain(home: Services, entity: str, as_of: str | None) -> dict[str, Any]:
         ContractError: the contract's entity, features or label are no longer those of the
             version.
     """
-    from churn_platform.promotion.promoting import released
+    from churn_platform.promotion.promotions import released
     from churn_platform.scoring.ranking import reasons
 
     month = _scored_month(home, as_of)
@@ -176,7 +176,7 @@ def explain(home: Services, entity: str, as_of: str | None) -> dict[str, Any]:
             f"There is no customer {entity!r} in the snapshot of {month}: check the {key}.",
             code="CUSTOMER_UNKNOWN",
         )
-    version = released(home, int(record["version"]))
+    version = released(home.releases, int(record["version"]))
     sentences = reasons(home.contract, row, version.model, home.contract.policy.scoring.reasons)
     features = (
         row[list(home.contract.features)].astype(object).where(row.notna(), None).iloc[0].to_dict()

@@ -15,7 +15,7 @@ from churn_platform.features.training_dataset import trained_on
 from churn_platform.lake.lake import Months
 from churn_platform.lake.tables import feature_frame
 from churn_platform.monitoring.stand_down import PerformanceRecords, record_stand_down
-from churn_platform.promotion.promoting import production_candidate
+from churn_platform.promotion.promotions import production_candidate
 from churn_platform.scoring.ranking import (
     Mask,
     Outcomes,
@@ -67,7 +67,7 @@ def score_month(home: Services, as_of: dt.date) -> Scored | None:
     ):
         home.records.write("scores", as_of, kept | made_from)
         return _kept(home, as_of, kept)
-    production = None if why_not else production_candidate(home)
+    production = None if why_not else production_candidate(home.releases)
     if production is None or production.version is None:
         unscored = {"version": None, "stand_down": None, "customers": 0}
         reason = {"not_scored": why_not} if why_not else {}

@@ -6,8 +6,6 @@ import pytest
 
 from churn_platform.audit.past import was_in_production
 from churn_platform.base.errors import UsageError
-from churn_platform.promotion.deciding import carry_out, newest_decision
-from churn_platform.promotion.promoting import decision_digest
 from churn_platform_tests.small_business import open_home
 
 
@@ -17,7 +15,7 @@ def text(moment):
 
 @pytest.fixture
 def promoted_twice(february_decided_copy):
-    carry_out(february_decided_copy)
+    february_decided_copy.decision_maker.carry_out()
     return open_home(february_decided_copy.folder)
 
 
@@ -31,8 +29,8 @@ def test_each_version_answers_for_its_own_time_with_its_decision(promoted_twice)
     assert before["decision"]["as_of"] == "2024-01-31"
     now = was_in_production(home, text(turned))
     assert (now["version"], now["before"], now["until"], now["by"]) == (2, 1, None, "tester")
-    decision = newest_decision(home)
-    assert now["decision"]["digest"] == decision_digest(decision)
+    decision = home.decisions.newest()
+    assert now["decision"]["digest"] == decision.digest
     assert (now["decision"]["as_of"], now["reason"]) == ("2024-02-29", decision.reason)
     assert now["sentence"].startswith(
         "Version 2 was in production: tester put it there by a promotion"

@@ -4,7 +4,6 @@ import pytest
 
 from churn_platform.alerting.dagster_ui import free_port
 from churn_platform.audit.verifying import LOOKS, verify_home
-from churn_platform.promotion.deciding import carry_out
 from churn_platform_tests.small_business import copied, make_home, open_home
 from churn_platform_tests.system.trusted_home import assert_told, edit_json, lines, verification
 
@@ -59,7 +58,7 @@ def test_receipts_that_are_added_meanwhile_cut_no_tail(tmp_path):
 
 def test_a_promotion_that_comes_meanwhile_is_looked_at_once_more_and_holds(february_decided_copy):
     folder = february_decided_copy.folder
-    found = while_looking(quiet_home(folder), lambda: carry_out(open_home(folder)), looks=1)
+    found = while_looking(quiet_home(folder), open_home(folder).decision_maker.carry_out, looks=1)
     assert states(found) == {}
     assert any(finding.detail.endswith("name version 2") for finding in found)
 

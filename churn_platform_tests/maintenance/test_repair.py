@@ -12,7 +12,7 @@ from churn_platform.base.errors import HomeBusy
 from churn_platform.ingestion.drop import INCOMING
 from churn_platform.loop.progress import Progress
 from churn_platform.maintenance.repair import repair
-from churn_platform.promotion.promoting import production_candidate
+from churn_platform.promotion.promotions import production_candidate
 from churn_platform.training.registry import PRODUCTION
 from churn_platform_tests.small_business import FEBRUARY, JANUARY, copied, open_home, up_to_scores
 
@@ -38,7 +38,7 @@ def repaired(home, *whats):
     home = open_home(home.folder)
     assert len(home.ledger.receipts("recovery")) == before + len(whats)
     assert repair(open_home(home.folder)) == []
-    assert production_candidate(home).version == home.registry.alias(PRODUCTION)
+    assert production_candidate(home.releases).version == home.registry.alias(PRODUCTION)
     return found
 
 

@@ -10,9 +10,6 @@ from pathlib import Path
 from churn_platform.maintenance.backup import back_up, restore
 from churn_platform.maintenance.erasing import finish, forget
 from churn_platform.maintenance.repair import repair
-from churn_platform.promotion.approving import approve, reject
-from churn_platform.promotion.promoting import recover
-from churn_platform.promotion.rolling_back import roll_back, unblock
 from churn_platform.services import Services
 from churn_platform_tests.loop_steps import retrain, run
 from churn_platform_tests.small_business import with_policy
@@ -101,7 +98,7 @@ class Business(Driver):
 
         def job(home: Services) -> None:
             with home.exclusive():
-                recover(home)
+                home.promotions.recover()
                 finish(home)
                 retrain(home, newest, "manual")
 
@@ -115,8 +112,8 @@ class Business(Driver):
         self.do(
             Command(
                 "approve",
-                lambda home: approve(
-                    home, version, "ann", "it is the better one", override=override
+                lambda home: home.approvals.approve(
+                    version, "ann", "it is the better one", override=override
                 ),
                 140,
                 lambda trust, facts: trust.approved(version, facts, override=override),
@@ -130,7 +127,7 @@ class Business(Driver):
         version = self.course.version(which)
         act = Command(
             "reject",
-            lambda home: reject(home, version, "ann", "no"),
+            lambda home: home.approvals.reject(version, "ann", "no"),
             8,
             lambda t, f: t.rejected_by(version, f),
         )
@@ -141,7 +138,7 @@ class Business(Driver):
         version = None if to is None else self.course.version(to)
 
         def act(home: Services) -> str:
-            return roll_back(home, "ann", "it promised too much", to=version)
+            return home.rollbacks.roll_back("ann", "it promised too much", to=version)
 
         self.do(
             Command("roll back", act, 46, lambda trust, facts: trust.rolled_back(version, facts)),
@@ -153,7 +150,7 @@ class Business(Driver):
         version = self.course.version(which)
         act = Command(
             "unblock",
-            lambda home: unblock(home, version, "ann", "try"),
+            lambda home: home.rollbacks.unblock(version, "ann", "try"),
             8,
             lambda t, f: t.unblocked(version, f),
         )

@@ -11,7 +11,6 @@ from typing import Any
 
 from churn_platform.audit.verifying import summary, verify_home
 from churn_platform.base.digests import digest_of
-from churn_platform.promotion.deciding import carry_out
 from churn_platform.scoring.scoring import score_month
 from churn_platform.services import Services
 from churn_platform.training.candidate import MODEL_FILE
@@ -28,7 +27,7 @@ from churn_platform_tests.small_business import (
 def whole_life(february_decided: Services, folder: Path) -> Services:
     """`february_decided` carried on: version 2 promoted, February scored, January corrected with a faulty row."""
     home = copied(february_decided, folder)
-    carry_out(home)
+    home.decision_maker.carry_out()
     score_month(open_home(folder), FEBRUARY)
     tables = month_tables(JANUARY)
     tables["visits"]["hours"] = tables["visits"]["hours"] + 1.0
