@@ -168,7 +168,7 @@ class Promotions:
                 activate_at=(self._home.now() + ACTIVATION_DELAY).isoformat(),
                 as_of=planned.as_of,
             )
-        self._registry.set_alias(PRODUCTION, planned.version)
+        self.restore_alias()
         if isinstance(planned, RollbackIntent):
             self._block(planned)
         done = self._ledger.append(planned.done(intent.digest, pointer.activate_at))
@@ -201,6 +201,7 @@ class Promotions:
             self.carry_out(planned)
             said = f"{what} {'after' if moved else 'before'} the pointer moved: it was completed."
         else:
+            self.restore_alias()  # until 0.2 the alias moved first
             self._ledger.append(planned.void(intent.digest, self.production, why_not))
             said = f"{what} before the pointer moved, and cannot be completed: {why_not}"
         return self._recovered(planned, said, intent=intent.digest)

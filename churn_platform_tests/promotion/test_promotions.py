@@ -39,8 +39,8 @@ STEPS = {
     "intent": lambda home: cut_at_receipt(home, "promotion intent"),
     "release": lambda home: cut_at(home.releases, "publish"),
     "published": lambda home: cut_at_receipt(home, "release published"),
-    "alias": lambda home: cut_at(home.registry, "set_alias"),
     "pointer": lambda home: cut_at(home.releases, "point"),
+    "alias": lambda home: cut_at(home.registry, "set_alias"),
     "done": lambda home: cut_at_receipt(home, "promotion done"),
     "anchor": lambda home: cut_at(home.registry, "anchor"),
 }
@@ -84,7 +84,7 @@ def test_killed_before_any_step_and_run_again_there_is_one_production_and_one_de
     february_decided_copy, monkeypatch, step
 ):
     home = killed(february_decided_copy, step, monkeypatch)
-    assert production_candidate(home.releases).version == (2 if step == "done" else 1)
+    assert production_candidate(home.releases).version == (2 if step in ("alias", "done") else 1)
     due = Progress(home).next_step()
     assert (due.kind, due.as_of, due.trigger) == ("retraining", FEBRUARY, "performance")
     assert home.decision_maker.decide(FEBRUARY, due.trigger) == home.decisions.newest()
@@ -120,7 +120,7 @@ def test_killed_after_the_last_receipt_nothing_is_left_to_do(february_decided_co
 def test_recovery_alone_completes_a_move_and_says_so_once(february_decided_copy, monkeypatch, step):
     home = killed(february_decided_copy, step, monkeypatch)
     said = home.promotions.recover()
-    place = "after" if step == "done" else "before"
+    place = "after" if step in ("alias", "done") else "before"
     assert (
         said
         == f"The promotion of version 2 was cut off {place} the pointer moved: it was completed."
@@ -148,12 +148,12 @@ def test_killed_in_the_recovery_too_the_next_one_completes_it(
     assert len(receipts(home, "promotion done")) == len(receipts(home, "promotion intent")) == 2
 
 
-@pytest.mark.parametrize("step", ["release", "alias", "pointer"])
+@pytest.mark.parametrize("step", ["release", "pointer"])
 def test_a_move_that_no_longer_holds_is_voided_while_the_pointer_has_not_moved(
     february_decided_copy, monkeypatch, step
 ):
     home = with_policy(killed(february_decided_copy, step, monkeypatch), delta=0.02)
-    assert home.registry.alias(PRODUCTION) == (2 if step == "pointer" else 1)
+    home.registry.set_alias(PRODUCTION, 2)  # as a version before 0.2 left it
     said = home.promotions.recover()
     assert said == (
         "The promotion of version 2 was cut off before the pointer moved, and cannot be completed: "
@@ -191,7 +191,7 @@ def test_a_move_whose_model_was_tampered_with_is_voided(february_decided_copy, m
 
 def test_a_first_promotion_that_is_voided_leaves_no_alias(january_decided_copy, monkeypatch):
     home = with_policy(killed(january_decided_copy, "pointer", monkeypatch), delta=0.02)
-    assert home.registry.alias(PRODUCTION) == 1
+    home.registry.set_alias(PRODUCTION, 1)  # as a version before 0.2 left it
     home.promotions.recover()
     assert (home.registry.alias(PRODUCTION), home.releases.pointer()) == (None, None)
     assert receipts(home, "promotion void") == [("version 1", None, None)]
