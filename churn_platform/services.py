@@ -25,6 +25,8 @@ from churn_platform.training.releases import Releases
 if TYPE_CHECKING:
     from churn_platform.alerting.alerts import Alerts
     from churn_platform.alerting.metrics import HomeMetrics
+    from churn_platform.audit.reproducing import Reproduction
+    from churn_platform.audit.verifying import Verification
     from churn_platform.features.feature_store import FeatureStore
     from churn_platform.features.training_datasets import TrainingDatasets
     from churn_platform.promotion.approvals import Approvals
@@ -223,10 +225,27 @@ class Services(Home):
         return Alerts(self, lambda: self.contract.name, self.ledger, self.records)
 
     @cached_property
+    def verification(self) -> "Verification":
+        """Verifies the home."""
+        from churn_platform.audit.verifying import Verification
+
+        return Verification(
+            self, self.ledger, self.releases, self.registry, self.records, self.lake
+        )
+
+    @cached_property
+    def reproduction(self) -> "Reproduction":
+        """Makes versions again."""
+        from churn_platform.audit.reproducing import Reproduction
+
+        return Reproduction(
+            self.folder, self.contract, self.lake, self.ledger, self.registry, self.releases
+        )
+
+    @cached_property
     def metrics(self) -> "HomeMetrics":
         """What the exporter serves."""
         from churn_platform.alerting.metrics import HomeMetrics
-        from churn_platform.audit.verifying import verify_home
 
         return HomeMetrics(
             now=self.now,
@@ -236,7 +255,7 @@ class Services(Home):
             releases=self.releases,
             ledger=self.ledger,
             alerts=self.alerts,
-            verify_home=lambda: verify_home(self),
+            verify_home=lambda: self.verification.verify(),  # noqa: PLW0108 - MLflow is loaded late
         )
 
     def create(self) -> None:

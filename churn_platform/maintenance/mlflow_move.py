@@ -10,9 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from churn_platform.audit.checks import CheckResult
 from churn_platform.audit.deep_checks import check_registry
-from churn_platform.audit.findings import Finding
-from churn_platform.audit.verifying import verify_home
 from churn_platform.base.errors import IntegrityError, StoreDown, UsageError
 from churn_platform.base.files import fsync_folder, read_json, sha256_file, write_json
 from churn_platform.ledger.acts import HomeMoved
@@ -149,12 +148,12 @@ def _check_sound(home: Services) -> None:
     """Refuse to move a fault that could later be mistaken for one of the move."""
     before = _as_before(home)
 
-    def findings() -> Iterator[Finding]:
-        yield from verify_home(before)
-        yield from check_registry(before, before.ledger.receipts())
+    def results() -> Iterator[CheckResult]:
+        yield from before.verification.verify()
+        yield from check_registry(before.registry, before.releases, before.ledger.receipts())
 
     if fault := next(
-        (finding.detail for finding in findings() if finding.state in ("broken", "unseen")),
+        (result.detail for result in results() if result.state in ("broken", "unseen")),
         None,
     ):
         raise IntegrityError(

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from churn_platform.audit.deep_checks import check_releases
+from churn_platform.audit.checks import check_releases
 from churn_platform.base.errors import HomeBusy
 from churn_platform.ingestion.drop import INCOMING
 from churn_platform.loop.progress import Progress
@@ -117,7 +117,7 @@ def test_a_release_whose_golden_rows_are_gone_is_published_with_others_and_verif
         manifests.append(home.releases.manifest(2))
         assert [
             one.detail
-            for one in check_releases(home, home.ledger.receipts())
+            for one in check_releases(home.releases, home.ledger.receipts())
             if one.state != "holds"
         ] == []
         if len(manifests) == 3:

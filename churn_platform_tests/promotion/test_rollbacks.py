@@ -5,7 +5,7 @@ import datetime as dt
 
 import pytest
 
-from churn_platform.audit.deep_checks import check_decisions
+from churn_platform.audit.checks import check_decisions
 from churn_platform.base.errors import IntegrityError, UsageError
 from churn_platform.loop.progress import Progress
 from churn_platform.promotion.promotions import production_candidate
@@ -117,7 +117,7 @@ def test_once_it_is_free_again_the_same_decision_is_made_anew_and_carried_out(fe
     receipts = home.ledger.receipts()
     recorded = [r.evidence["decision"] for r in receipts if r.act == "decision"]
     assert recorded[-1] == recorded[-2] == made.digest
-    assert [finding.state for finding in check_decisions(home, receipts)] == ["holds"]
+    assert [finding.state for finding in check_decisions(home, home.records, receipts)] == ["holds"]
 
 
 def test_a_blocked_version_is_promoted_neither_by_itself_nor_by_an_approval(february_copy):

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from churn_platform.audit.verifying import summary, verify_home
 from churn_platform.base.digests import digest_of
 from churn_platform.scoring.scoring import score_month
 from churn_platform.services import Services
@@ -42,7 +41,7 @@ def verification(
 ) -> dict[str, Any]:
     """What `churn verify` finds, with no server beside it unless the settings name its port."""
     opened = open_home(home.folder, **({"api_port": 1} | settings))
-    return summary(opened, verify_home(opened, anchor, deep=deep))
+    return opened.verification.summary(opened.verification.verify(anchor, deep=deep))
 
 
 def exchange_model(home: Services, version: int, other: int) -> None:
