@@ -10,6 +10,4 @@ ROOT = Path(__file__).parents[1]
 
 if __name__ == "__main__":
     (ROOT / "docs" / "contract.md").write_text(page(), encoding="utf-8")
-    (ROOT / "churn_platform" / "contracts" / SCHEMA_FILE).write_text(
-        schema_text(), encoding="utf-8"
-    )
+    (ROOT / "churn_platform" / "contract" / SCHEMA_FILE).write_text(schema_text(), encoding="utf-8")

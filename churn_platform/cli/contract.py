@@ -3,6 +3,7 @@
 import datetime as dt
 import shlex
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,6 +23,7 @@ from churn_platform.cli.base import (
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from churn_platform.drafting.check import CheckLine
     from churn_platform.drafting.draft import Draft
     from churn_platform.services import Services
 
@@ -53,7 +55,7 @@ def check(
 ) -> None:
     """Check the contract, or FILES against it; one line per problem."""
     from churn_platform.contract.reading import read_contract
-    from churn_platform.drafting.check import check_contract, check_files
+    from churn_platform.drafting.check import CheckLine, check_contract, check_files
     from churn_platform.services import Services
 
     path = file or Services(load_settings(home)).contract_path
@@ -64,13 +66,10 @@ def check(
         else:
             lines = check_contract(found)
     except ContractError as error:
-        lines = [
-            {"state": "fail", "drop": None, "where": "contract", "says": said}
-            for said in str(error).splitlines()
-        ]
-    faults = sum(line["state"] == "fail" for line in lines)
+        lines = [CheckLine("fail", None, "contract", said) for said in str(error).splitlines()]
+    faults = sum(line.state == "fail" for line in lines)
     if as_json:
-        answer = {"contract": path, "ok": not faults, "lines": lines}
+        answer = {"contract": path, "ok": not faults, "lines": [asdict(line) for line in lines]}
         print_json(answer)
     else:
         _show_check(path, lines, faults)
@@ -283,15 +282,15 @@ def _guessed(found: "Draft") -> dict[str, Any]:
     }
 
 
-def _show_check(path: Path, lines: list[dict[str, Any]], faults: int) -> None:
+def _show_check(path: Path, lines: list["CheckLine"], faults: int) -> None:
     typer.echo(str(path))
-    width = max((len(line["where"]) for line in lines), default=0)
+    width = max((len(line.where) for line in lines), default=0)
     drop = None
     for line in lines:
-        if line["drop"] != drop:
-            drop = line["drop"]
+        if line.drop != drop:
+            drop = line.drop
             typer.echo(f"\n{drop}")
-        typer.echo(f"{line['state']:<4}  {line['where']:<{width}}  {line['says']}")
+        typer.echo(f"{line.state:<4}  {line.where:<{width}}  {line.says}")
     if faults:
         verdict = f"{faults} fault{'s' if faults > 1 else ''}: the drop would be refused."
     else:

@@ -1,4 +1,4 @@
-"""The contract: what a drop looks like, and the only place that knows a column's name."""
+"""The contract: what a drop looks like, and what the platform does with it."""
 
 import datetime as dt
 from collections.abc import Iterable, Mapping
@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from churn_platform.base.digests import digest_of, hashed_values
+from churn_platform.contract.consistency import faults_of
 from churn_platform.contract.parts import (
     Age,
     Column,
@@ -37,24 +38,6 @@ __all__ = [
     "Table",
 ]
 
-RESERVED = ("as_of", "label", "holdout", "event_timestamp", "created_timestamp")
-"""Columns that the lake and the training dataset add."""
-ANSWERED = (
-    "prediction", "probability", "decile", "rank", "expected_loss", "reasons", "contributions", "features",
-    "features_used", "features_as_of", "stale", "what_if", "model", "version", "request_id", "error", "history",
-    "current", "no_current", "time", "answers", "already_left", "trained_on",
-)  # fmt: skip
-"""Fields beside the customer's key in requests, answers, lists and logs: the key may have none
-of these names.
-"""
-DELIVERY_DAYS = (
-    "Days after the as_of in which a correction still changes what a model trains on. Example: `10`"
-)
-SLICES = (
-    "Columns whose groups of customers are compared on their own; see GATE007. Example: `[plan,"
-    " town]`"
-)
-MODEL_DTYPES = ("category", "boolean", "integer", "float")
 FILE_READING = ("thousands", "missing")
 COLUMN_READING = ("missing", "decimal", "thousands", "unit", "date_format")
 CADENCES: dict[str, Span] = {
@@ -67,178 +50,50 @@ CADENCES: dict[str, Span] = {
 class Contract(BaseModel):
     """The whole contract; every schema, view, model column and API field is derived from it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
-    name: Name = Field(
-        description="Name of the business, part of the names in Feast. Example: `gym`"
-    )
-    model_name: Name = Field(
-        description="Name of the registered model in MLflow. Example: `gym_churn`"
-    )
-    description: str = Field(
-        default="", description="What the business sells, and what churn is. Example: `A gym`"
-    )
-    entity: Entity = Field(description="The customer's key.")
-    cadence: Literal["month", "week", "day"] = Field(
-        default="month", description="Time between drops. Example: `week`"
-    )
-    delivery_days: int = Field(default=5, ge=0, description=DELIVERY_DAYS)
-    files: FileFormat = Field(default=FileFormat(), description="How CSV files are written.")
-    tables: dict[Name, Table] = Field(min_length=1, description="Tables of a drop.")
-    label: Label = Field(description="Who churned, and when that is known.")
-    feature_views: dict[Name, FeatureView] = Field(
-        min_length=1, description="What the model learns from, by view."
-    )
-    slices: tuple[Name, ...] = Field(default=(), description=SLICES)
-    costs: Costs = Field(default=Costs(), description="What a wrong prediction costs.")
-    policy: Policy = Field(default=Policy(), description="The thresholds that the loop decides by.")
+    name: Name
+    """Name of the business, part of the names in Feast. Example: `gym`"""
+    model_name: Name
+    """Name of the registered model in MLflow. Example: `gym_churn`"""
+    description: str = ""
+    """What the business sells, and what churn is. Example: `A gym`"""
+    entity: Entity
+    """The customer's key."""
+    cadence: Literal["month", "week", "day"] = "month"
+    """Time between drops. Example: `week`"""
+    delivery_days: int = Field(default=5, ge=0)
+    """Days after the as_of in which a correction still changes what a model trains on.
+
+    Example: `10`
+    """
+    files: FileFormat = FileFormat()
+    """How CSV files are written."""
+    tables: dict[Name, Table] = Field(min_length=1)
+    """Tables of a drop."""
+    label: Label
+    """Who churned, and when that is known."""
+    feature_views: dict[Name, FeatureView] = Field(min_length=1)
+    """What the model learns from, by view."""
+    slices: tuple[Name, ...] = ()
+    """Columns whose groups of customers are also compared separately; see GATE007.
+
+    Example: `[plan, town]`
+    """
+    costs: Costs = Costs()
+    """What a wrong prediction costs."""
+    policy: Policy = Policy()
+    """The thresholds that decide what the platform does."""
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
-        rules = (
-            self._key_faults, self._file_faults, self._age_faults, self._label_faults, self._view_faults,
-            self._slice_faults, self._cost_faults,
-        )  # fmt: skip
-        faults = [fault for rule in rules for fault in rule()]
+        faults = list(faults_of(self))
         if faults:
             raise ValueError("; ".join(faults))
         return self
 
-    def _key_faults(self) -> list[str]:
-        key = self.entity.column
-        implied = [
-            f"tables.{name}.columns.{key}: the entity column is implied, leave it out"
-            for name, table in self.tables.items()
-            if key in table.columns
-        ]
-        named = [
-            ("entity.column", key),
-            *((f"tables.{t}.columns", c) for t, v in self.tables.items() for c in v.columns),
-            *((f"tables.{t}.ages", c) for t, v in self.tables.items() for c in v.ages),
-        ]
-        reserved = [
-            f"{where}: {name!r} is a name of our own, rename it"
-            for name in RESERVED
-            for where, c in named
-            if c == name
-        ]
-        taken = [
-            (
-                f"entity.column: {key!r} is a field of the API's answers, give it another name and"
-                f" `source: {key}`"
-            )
-        ]
-        return [*implied, *reserved, *(taken if key in ANSWERED else [])]
-
-    def _file_faults(self) -> list[str]:
-        stems = [self.file_stem(name) for name in self.tables]
-        faults = [
-            f"tables: two tables are read from the file {s!r}"
-            for s in sorted({*stems})
-            if stems.count(s) > 1
-        ]
-        for name in self.tables:
-            headers = [column.source or own for own, column in self.delivered(name).items()]
-            faults += [
-                f"tables.{name}: two columns are read from the header {header!r}"
-                for header in sorted({*headers})
-                if headers.count(header) > 1
-            ]
-            faults += [
-                f"tables.{name}.columns.{own}.thousands: {column.thousands!r} is the decimal"
-                " sign, too"
-                for own, column in self.tables[name].columns.items()
-                if column.thousands and column.thousands == (column.decimal or self.files.decimal)
-            ]
-        return faults
-
-    def _age_faults(self) -> list[str]:
-        faults = []
-        for name, table in self.tables.items():
-            for age, spec in table.ages.items():
-                where = f"tables.{name}.ages.{age}"
-                date = table.columns.get(spec.of)
-                if date is None or date.dtype != "date":
-                    faults.append(f"{where}.of: table {name!r} has no date column {spec.of!r}")
-                if age in table.columns or age == self.entity.column:
-                    faults.append(f"{where}: {age!r} is a column already, name the age otherwise")
-        return faults
-
-    def _label_faults(self) -> list[str]:
-        table = self.tables.get(self.label.table)
-        if table is None:
-            return [f"label.table: there is no table {self.label.table!r}"]
-        if self.label.column not in table.columns:
-            return [f"label.column: table {self.label.table!r} has no column {self.label.column!r}"]
-        if table.columns[self.label.column].dtype not in ("boolean", "integer", "float"):
-            return [f"label.column: {self.label.column!r} must be boolean or 0/1"]
-        if self.wide and self.label_table in self.tables:
-            return [
-                (
-                    f"tables.{self.label_table}: the name is kept for the labels of"
-                    f" {self.label.table!r}, rename it"
-                )
-            ]
-        return []
-
-    def _view_faults(self) -> list[str]:
-        faults = []
-        seen = set[str]()
-        for view_name, view in self.feature_views.items():
-            where = f"feature_views.{view_name}"
-            if view.table not in self.tables:
-                faults.append(f"{where}.table: there is no table {view.table!r}")
-                continue
-            columns = self._columns(view.table)
-            for feature in view.features:
-                column = columns.get(feature)
-                if column is None:
-                    faults.append(
-                        f"{where}.features: table {view.table!r} has no column {feature!r}"
-                    )
-                elif (view.table, feature) == (self.label.table, self.label.column):
-                    faults.append(f"{where}.features: {feature!r} is the label")
-                elif column.dtype not in MODEL_DTYPES:
-                    if column.dtype == "date":
-                        remedy = ": give it an age (tables.*.ages)"
-                    else:
-                        remedy = ""
-                    faults.append(
-                        f"{where}.features: {feature!r} is a {column.dtype}, not a feature"
-                        f" dtype{remedy}"
-                    )
-                if feature in seen:
-                    faults.append(f"{where}.features: {feature!r} is in two views")
-                seen.add(feature)
-        return faults
-
-    def _slice_faults(self) -> list[str]:
-        return [
-            f"slices: no feature table has a column {name!r}"
-            for name in self.slices
-            if self._home_of(name) is None
-        ]
-
-    def _cost_faults(self) -> list[str]:
-        faults = []
-        for name in self.costs.columns:
-            home = self._home_of(name)
-            column = None if home is None else self._columns(home)[name]
-            if column is None:
-                faults.append(f"costs: no feature table has a column {name!r}")
-            elif (
-                column.dtype not in ("integer", "float")
-                or column.nullable
-                or (column.min is None or column.min < 0)
-            ):
-                faults.append(
-                    f"costs: {name!r} must be a number that is never empty, with a min of at"
-                    " least 0"
-                )
-        return faults
-
-    def _columns(self, table: str) -> dict[str, Column]:
-        """The columns of a table with its ages, the label's too, without the key."""
+    def columns_of(self, table: str) -> dict[str, Column]:
+        """The columns of a table, with its ages and the label, without the key."""
         spec = self.tables[table]
         ages = {
             age: a.as_column(spec.columns[a.of])
@@ -247,19 +102,22 @@ class Contract(BaseModel):
         }
         return {**spec.columns, **ages}
 
-    def _home_of(self, column: str) -> str | None:
+    def table_of(self, column: str) -> str | None:
+        """The table whose rows carry a column; None if only the label's table has it."""
         for table in self.tables:
-            labels = table == self.label.table
-            if column in self._columns(table) and not (
-                labels and (not self.wide or column == self.label.column)
-            ):
+            columns = self.columns_of(table)
+            if table == self.label.table:
+                columns.pop(self.label.column, None)
+                if not self.wide:
+                    continue
+            if column in columns:
                 return table
         return None
 
     @cached_property
     def wide(self) -> bool:
-        """Whether the label is a column of a feature table; its labels are then kept apart
-        (`label_table`).
+        """Whether the label is a column of a feature table; the lake then keeps the labels in a
+        table of their own (`label_table`).
         """
         return any(view.table == self.label.table for view in self.feature_views.values())
 
@@ -286,8 +144,8 @@ class Contract(BaseModel):
 
     @cached_property
     def deliverable(self) -> tuple[str, ...]:
-        """The tables that a drop may hold: all of the contract's, and the labels alone where
-        they are in a wide one.
+        """The tables that a drop may contain: the contract's, and the labels of a wide one
+        alone.
         """
         return tuple(dict.fromkeys([*self.tables, self.label_table]))
 
@@ -304,11 +162,11 @@ class Contract(BaseModel):
 
     @cached_property
     def published(self) -> dict[str, dict[str, Column]]:
-        """Every table of the lake with its columns, the entity first: ages made, the labels of
-        a wide table apart.
+        """Every table of the lake with its columns, the entity first, ages included, the labels
+        of a wide table separate.
         """
         tables = {
-            name: {self.entity.column: self.key, **self._columns(name)} for name in self.tables
+            name: {self.entity.column: self.key, **self.columns_of(name)} for name in self.tables
         }
         if self.wide:
             label = tables[self.label.table].pop(self.label.column)
@@ -331,14 +189,14 @@ class Contract(BaseModel):
 
     @cached_property
     def carried(self) -> dict[str, str]:
-        """Columns that are no features but travel with the rows (slices, costs) -> the table
-        that holds each.
+        """Columns that are not features but are kept with the rows (slices, costs) -> the table
+        of each.
         """
         wanted = dict.fromkeys([*self.slices, *self.costs.columns])
         return {
             name: home
             for name in wanted
-            if name not in self.features and (home := self._home_of(name))
+            if name not in self.features and (home := self.table_of(name))
         }
 
     @cached_property
@@ -369,8 +227,8 @@ class Contract(BaseModel):
 
     @cached_property
     def list_hash(self) -> str:
-        """Digest over what the ranked list takes from the contract besides the model: words,
-        costs, length, period.
+        """Digest over what the ranked list takes from the contract in addition to the model:
+        descriptions, costs, length, period.
         """
         words = {
             name: [column.description, column.phrase] for name, column in self.features.items()
@@ -386,11 +244,10 @@ class Contract(BaseModel):
 
     @cached_property
     def reading(self) -> dict[str, Any]:
-        """What is declared that changes the values read from the same bytes; empty where
-        nothing is.
+        """The fields that change which values are read from the same bytes; empty if none is
+        set.
 
-        Only what earlier versions could not declare: their drops keep the fingerprints they
-        have.
+        Only fields that earlier versions did not have: their drops keep their fingerprints.
         """
         files = _given(self.files, FILE_READING)
         columns = {
@@ -408,19 +265,18 @@ class Contract(BaseModel):
         return "costs" in self.model_fields_set
 
     def threshold_given(self, passport: Mapping[str, Any]) -> bool:
-        """Whether a version's threshold says whom to contact: it was chosen by the costs that
-        this contract gives.
+        """Whether a version's threshold was chosen by the costs that this contract gives, so it
+        shows whom to contact.
 
         Args:
-            passport: the version's; one of an earlier platform does not name the costs, so
-                nothing is said.
+            passport: the version's model card; one of an earlier platform has no costs.
         """
         costs = passport.get("made_from", {}).get("recipe", {}).get("costs")
         return self.costs_given and costs is not None and Costs.model_validate(costs) == self.costs
 
     @property
     def decided_by(self) -> dict[str, Any]:
-        """What a decision is bound to, as plain JSON values: policy and costs."""
+        """The policy and the costs as plain JSON values: a decision is bound to them."""
         return {"policy": hashed_values(self.policy), "costs": hashed_values(self.costs)}
 
     @cached_property
@@ -429,7 +285,7 @@ class Contract(BaseModel):
         return digest_of(self.decided_by)
 
     def too_close(self, as_of: dt.date, others: Iterable[dt.date]) -> dt.date | None:
-        """Another as_of that belongs to the same step of the cadence; None when there is none.
+        """Another as_of that belongs to the same step of the cadence; None without one.
 
         Two as_ofs of one cadence are at least three quarters of a step apart: a month's last
         Friday may come 28 days after the one before, a weekly extract a day early.
@@ -451,6 +307,6 @@ class Contract(BaseModel):
 
 
 def _given(part: BaseModel, names: Iterable[str]) -> dict[str, Any]:
-    """Those of the named fields that have another value than the default."""
+    """The named fields whose value is not the default."""
     values = part.model_dump(mode="json", include=set(names), exclude_defaults=True)
     return {name: values[name] for name in sorted(values)}

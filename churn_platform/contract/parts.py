@@ -14,34 +14,30 @@ from churn_platform.base.settings import REFERENCE
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 Dtype = Literal["string", "category", "boolean", "integer", "float", "date"]
-"""A variable of the environment in a URL."""
 SECRET = re.compile(r"://[^/@\s]*:[^/@\s]+@|[?&](?:password|passwd|pwd)=[^&\s]", re.IGNORECASE)
 AS_OF = re.compile(r"(?<![:\w]):as_of\b")
 NUMBERED_DATES = ("excel", "epoch_seconds")
 AgeUnit = Literal["days", "weeks", "months", "years"]
 
 
-class _Part(BaseModel):
-    """A frozen part of the contract; an unknown key is an error, not a silent no-op."""
+class ContractPart(BaseModel):
+    """A frozen part of the contract; an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
-class Column(_Part):
+class Column(ContractPart):
     """One column of one table, and how the file writes its values."""
 
     dtype: Dtype
-    """Kind of the values. A `date` cannot be a feature; give it an age. Example: `category`"""
+    """Type of the values. A `date` cannot be a feature; give it an age. Example: `category`"""
     source: str = ""
-    """Header of the column in the file, where it differs from the column's name.
+    """Header of the column in the file, if it differs from the column's name.
 
     Example: `Monthly Fee`
     """
     nullable: bool = False
-    """Whether a value may be missing.
-
-    A missing value in another column is a fault. Example: `true`
-    """
+    """Whether a value may be missing. If not, a missing value is a fault. Example: `true`"""
     min: float | None = None
     """Smallest allowed value, for `integer` and `float`.
 
@@ -54,25 +50,26 @@ class Column(_Part):
     """
     values: tuple[str, ...] | None = None
     """Allowed values, for `category`. Any other value is a fault. Without the list every text
-    is allowed. Example: `[basic, plus]`"""
+    is allowed. Example: `[basic, plus]`
+    """
     description: str = ""
     """What the column is. Reasons use it if the column has no `phrase`.
 
     Example: `Failed payments in 90 days`
     """
     phrase: str = ""
-    """One value in the words of the retention team: `{value}` becomes the value, `{s}` an s
-    unless the value is 1.
-    Example: `'{value} failed payment{s} in 90 days'`"""
+    """One value in the words of the retention team. `{value}` is replaced by the value, `{s}` by
+    an s unless the value is 1. Example: `'{value} failed payment{s} in 90 days'`
+    """
     missing: tuple[str, ...] = Field(default=(), json_schema_extra=ADDED)
-    """Texts of this column that mean no value, as they are in the file.
+    """Texts of this column that mean a missing value, as they are in the file.
 
     Example: `['-1', '9999-12-31']`
     """
     decimal: Literal["", ".", ","] = Field(default="", json_schema_extra=ADDED)
-    """Decimal sign of this column, where it differs from `files.decimal`. Example: `','`"""
+    """Decimal sign of this column, if it differs from `files.decimal`. Example: `','`"""
     thousands: str = Field(default="", max_length=1, json_schema_extra=ADDED)
-    """Separator between groups of three digits, where it differs from `files.thousands`.
+    """Separator between groups of three digits, if it differs from `files.thousands`.
 
     Example: `'.'`
     """
@@ -81,7 +78,8 @@ class Column(_Part):
     12.5. Example: `€`
     """
     date_format: str = Field(default="", json_schema_extra=ADDED)
-    """How dates are written, where not as 2024-01-31: `excel`, `epoch_seconds` or a format.
+    """How dates are written, if not as 2024-01-31: `excel`, `epoch_seconds` or a format.
+
     Example: `'%d.%m.%Y'`
     """
 
@@ -121,18 +119,17 @@ class Column(_Part):
         return self
 
 
-class Age(_Part):
-    """An integer column made of the date column `of`: whole units from the date to as_of,
-    rounded down.
+class Age(ContractPart):
+    """An integer column made from the date column `of`: complete units from the date to the
+    as_of.
 
-    A date is no feature: its distance to the as_of is. Null where the date is; a date after the
-    as_of is a fault of the drop, for it was not known then.
+    It is null if the date is. A date after the as_of is a fault, because it was not known then.
     """
 
     of: Name
     """Date column of the same table that the age is counted from. Example: `joined_on`"""
     unit: AgeUnit = "days"
-    """Unit of the age; only whole units count. Example: `months`"""
+    """Unit of the age; only complete units count. Example: `months`"""
     description: str = ""
     """What the age is; by default made from `unit` and `of`. Example: `Months since joining`"""
     phrase: str = ""
@@ -143,35 +140,33 @@ class Age(_Part):
 
     def as_column(self, date: Column) -> Column:
         """The age as a column of its own."""
-        said = self.description or f"{self.unit.capitalize()} since {self.of.replace('_', ' ')}"
-        phrase = (
-            self.phrase
-            or f"{{value}} {self.unit.removesuffix('s')}{{s}} since {self.of.replace('_', ' ')}"
-        )
+        since = f"since {self.of.replace('_', ' ')}"
         return Column(
-            dtype="integer", nullable=date.nullable, min=0, description=said, phrase=phrase
+            dtype="integer",
+            nullable=date.nullable,
+            min=0,
+            description=self.description or f"{self.unit.capitalize()} {since}",
+            phrase=self.phrase or f"{{value}} {self.unit.removesuffix('s')}{{s}} {since}",
         )
 
 
-class DatabaseSource(_Part):
-    """Where a table is read from when that is a database: a URL, and a query or a table with
-    its as_of column.
-
-    `url` is SQLAlchemy's; `${NAME}` in it stands for a variable of the environment, and a
-    password always does. The query gives the rows of one month by its parameter `:as_of`, a
-    date.
+class DatabaseSource(ContractPart):
+    """The database that a table is read from: a URL, and a query or a table with its as_of
+    column.
     """
 
     url: str
-    """SQLAlchemy's URL of the database. `${NAME}` is a variable of the environment; a password
-    must be in one. Example: `${CRM_URL}`"""
+    """SQLAlchemy URL of the database. `${NAME}` is replaced by an environment variable, which a
+    password must come from. Example: `${CRM_URL}`
+    """
     query: str = ""
     """SQL that returns one month's rows; its parameter `:as_of` is the date. Example: `SELECT *
-    FROM members WHERE month_end = :as_of`"""
+    FROM members WHERE month_end = :as_of`
+    """
     table: str = ""
-    """Table that is read in place of a query; needs `as_of_column`. Example: `crm.members`"""
+    """Table that is read instead of a query; needs `as_of_column`. Example: `crm.members`"""
     as_of_column: str = ""
-    """Column of that table that holds the as_of of a row. Example: `month_end`"""
+    """Column of that table with the as_of of a row. Example: `month_end`"""
 
     @model_validator(mode="after")
     def _is_a_source_without_a_secret(self) -> Self:
@@ -190,50 +185,45 @@ class DatabaseSource(_Part):
         return self
 
 
-class Table(_Part):
-    """One file of a drop, or one table of a database; the entity column is implied and need not
-    be listed.
-
-    `file` is the file's name without its suffix where that is not the table's name.
-    """
+class Table(ContractPart):
+    """One file of a drop, or one table of a database."""
 
     columns: dict[Name, Column] = Field(min_length=1)
-    """Columns of the table, name to column; leave out the entity's key, which every table
-    has. Example: `{tenure: {dtype: integer}}`"""
+    """Columns of the table by name, without the entity's key, which every table has.
+
+    Example: `{tenure: {dtype: integer}}`
+    """
     ages: dict[Name, Age] = {}
-    """Integer columns made from date columns, name to age. Example: `{days_since_joined: {of:
-    joined_on}}`"""
+    """Integer columns made from date columns, by name.
+
+    Example: `{days_since_joined: {of: joined_on}}`
+    """
     file: str = ""
-    """Name of the table's file without its suffix, where it differs from the table's name.
+    """Name of the table's file without its suffix, if it differs from the table's name.
 
     Example: `members_export`
     """
     source: DatabaseSource | None = None
     """Database that the table is read from; by default it is a file of the drop. Example:
-    `{url: '${CRM_URL}', table: members, as_of_column: month_end}`"""
+    `{url: '${CRM_URL}', table: members, as_of_column: month_end}`
+    """
     description: str = ""
     """What one row of the table is. Example: `One row per member`"""
 
 
-class Entity(_Part):
-    """The customer's key, present and unique in every table; `source` is its header where that
-    differs.
-    """
+class Entity(ContractPart):
+    """The customer's key, present and unique in every table."""
 
     column: Name
     """Name of the customer's key, in every table and in the API. Example: `customer_id`"""
     dtype: Literal["string", "integer"] = "string"
-    """Kind of the key. Text keys keep leading zeros. Example: `integer`"""
+    """Type of the key. Text keys keep leading zeros. Example: `integer`"""
     source: str = ""
-    """Header of the key in the files, where it differs from `column`. Example: `Customer ID`"""
+    """Header of the key in the files, if it differs from `column`. Example: `Customer ID`"""
 
 
-class FileFormat(_Part):
-    """How the files are written.
-
-    `thousands` separates groups of three digits. `missing` lists words that mean no value in
-    every column.
-    """
+class FileFormat(ContractPart):
+    """How CSV files are written."""
 
     delimiter: str = Field(default=",", min_length=1, max_length=1)
     """Character between the cells of a CSV file. Example: `;`"""
@@ -244,7 +234,7 @@ class FileFormat(_Part):
     thousands: str = Field(default="", max_length=1, json_schema_extra=ADDED)
     """Separator between groups of three digits. Example: `'.'`"""
     missing: tuple[str, ...] = Field(default=(), json_schema_extra=ADDED)
-    """Words that mean no value, in every column. Example: `['NULL', '-']`"""
+    """Words that mean a missing value, in every column. Example: `['NULL', '-']`"""
 
     @model_validator(mode="after")
     def _can_be_told_apart(self) -> Self:
@@ -266,7 +256,7 @@ class FileFormat(_Part):
         return self
 
 
-class Span(_Part):
+class Span(ContractPart):
     """A length of time in calendar units; a month after 31 January is the last day of February."""
 
     months: int = Field(default=0, ge=0)
@@ -285,8 +275,8 @@ class Span(_Part):
         return dt.date(year, month, day) + dt.timedelta(weeks=self.weeks, days=self.days)
 
 
-class Label(_Part):
-    """Where the label is, and how long after as_of it is known."""
+class Label(ContractPart):
+    """Where the label is, and how long after the as_of it is known."""
 
     table: Name
     """Table that holds the label. Example: `labels`"""
@@ -295,40 +285,44 @@ class Label(_Part):
     `has_left`
     """
     horizon: Span = Span()
-    """How long after the as_of the label is known; by default at the as_of. Example:
-    `{months: 1}`"""
+    """How long after the as_of the label is known; by default at the as_of.
+
+    Example: `{months: 1}`
+    """
     period: Literal["after", "before"] = Field(default="after", json_schema_extra=ADDED)
-    """`before`: the label says who had left by the as_of, so customers who stayed are listed.
-    `after`: the label is about the future, so a fully labelled month is not listed. Example:
-    `before`"""
+    """`before`: the label marks who had left by the as_of, so the list contains the customers
+    who stayed. `after`: the label is about the time after the as_of, so a fully labelled month
+    is not listed. Example: `before`
+    """
     inverted: bool = Field(default=False, json_schema_extra=ADDED)
     """Whether the column marks who stayed, as `is_active` does. Labels are inverted when they
-    are published. Example: `true`"""
+    are published. Example: `true`
+    """
 
 
-class FeatureView(_Part):
+class FeatureView(ContractPart):
     """One Feast feature view: some columns of one table."""
 
     table: Name
-    """Table that the features are columns of. Example: `members`"""
+    """Table with the features. Example: `members`"""
     features: tuple[Name, ...] = Field(min_length=1)
-    """Columns the model learns from; ages count as columns. Each is in one view only. Example:
-    `[tenure, plan]`
+    """Columns and ages that the model learns from. Each is in one view only.
+
+    Example: `[tenure, plan]`
     """
     description: str = ""
     """What the view is for; shown in Feast. Example: `Who the customer is`"""
 
 
-class ColumnCost(_Part):
-    """A cost that differs from customer to customer: `times` the value of `column`, a number of
-    a feature table.
-    """
+class ColumnCost(ContractPart):
+    """A cost that differs from customer to customer: `times` the value of `column`."""
 
     column: Name
-    """Number column of a feature table that holds the cost of each customer; it must have `min:
-    0` or more and no missing values. Example: `fee`"""
+    """Number column of a feature table with the cost of each customer. It needs `min: 0` or
+    more and no missing values. Example: `fee`
+    """
     times: float = Field(default=1.0, gt=0)
-    """Factor for the value, for instance the months that a kept customer stays.
+    """Factor for the value, for example the months that a retained customer stays.
 
     Example: `12`
     """
@@ -337,14 +331,13 @@ class ColumnCost(_Part):
 Cost = Annotated[float, Field(gt=0)] | ColumnCost
 
 
-class Costs(_Part):
-    """What a wrong prediction costs, in any one currency; only the ratio matters to the
-    threshold.
-    """
+class Costs(ContractPart):
+    """What a wrong prediction costs, in any currency. The threshold depends only on the ratio."""
 
     missed_churner: Cost = 5.0
-    """Cost of leaving a churner alone: one number for all, or a column with each customer's
-    own. Example: `{column: fee, times: 12}`"""
+    """Cost of not contacting a churner: one number for all, or a column with each customer's
+    own. Example: `{column: fee, times: 12}`
+    """
     needless_contact: Cost = 1.0
     """Cost of contacting a customer who would have stayed. Example: `2.5`"""
 

@@ -1,51 +1,47 @@
-"""The policy: every threshold the loop decides by, frozen and hashed into each decision."""
+"""The policy: every threshold of the platform. Each decision records its digest."""
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from churn_platform.base.digests import ADDED
+from churn_platform.contract.parts import ContractPart
 
 Algorithm = Literal["lightgbm", "hist_gradient_boosting", "logistic_regression", "random_forest"]
 DriftMethod = Literal["wasserstein", "jensenshannon"]
 
 
-class _Part(BaseModel):
-    """A frozen part of the policy; an unknown key is an error, not a silent no-op."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class IngestionPolicy(_Part):
-    """How much of a table may be wrong before the drop is refused; below that, the wrong rows
-    are quarantined.
+class IngestionPolicy(ContractPart):
+    """How much of a drop may be faulty before it is refused; below that, the faulty rows are
+    quarantined.
     """
 
     quarantine_share: float = Field(default=0.01, ge=0, lt=1)
-    """Largest share of faulty rows of a table that is quarantined.
-
-    Above it the drop is refused. Example: `0.02`
+    """Largest share of faulty rows of a table that is quarantined. Above it the drop is
+    refused. Example: `0.02`
     """
     unmatched_share: float = Field(default=0.05, ge=0, le=1)
     """Largest share of a month's customers that a feature table may lack. Above it the drop is
-    refused. Example: `0.5` """
+    refused. Example: `0.5`
+    """
     near_key_share: float = Field(default=0.01, ge=0, le=1, json_schema_extra=ADDED)
-    """Largest share of keys that match the month before, or another table, only after zeros,
-    case, blanks or `.0` are removed. Above it the drop is refused. Example: `0`"""
+    """Largest share of keys that match the previous month, or another table, only after
+    leading zeros, case, blanks or `.0` are ignored. Above it the drop is refused. Example: `0`
+    """
     repeated_month: Literal["refuse", "warn"] = Field(default="refuse", json_schema_extra=ADDED)
-    """What happens to a month whose tables all equal those of another month, cell for cell.
+    """What happens to a month whose tables are all identical to those of another month.
 
     Example: `warn`
     """
     changed_share: float = Field(default=0.3, ge=0, le=1, json_schema_extra=ADDED)
-    """Share of new or gone customers above which a month is reported. Example: `0.5`"""
+    """Share of new or missing customers above which a month is reported. Example: `0.5`"""
 
 
-class TrainingPolicy(_Part):
+class TrainingPolicy(ContractPart):
     """What a candidate is trained on, and how.
 
-    A business with few churners a month pools older matured months, up to `pooled_months`:
-    until the training rows hold about `min_training_churners`, and the holdout about
+    If a month has few churners, older matured months are added, up to `pooled_months`: until
+    the training rows contain about `min_training_churners`, and the holdout about
     `policy.promotion.min_holdout_churners`.
     """
 
@@ -59,18 +55,20 @@ class TrainingPolicy(_Part):
     Example: `200`
     """
     holdout_fraction: float = Field(default=0.25, gt=0, lt=1)
-    """Share of customers that never train any model; keep it unchanged, or versions cannot be
-    compared. Example: `0.3` """
+    """Share of customers that never train any model. Keep it unchanged, or versions cannot be
+    compared. Example: `0.3`
+    """
     holdout_months: int = Field(default=1, ge=1)
     """Smallest number of matured months that the comparison uses. Example: `2`"""
     pooled_months: int = Field(default=6, ge=1)
-    """Largest number of months that training and comparison take when churners are few.
+    """Largest number of months that training and comparison use if churners are few.
 
     Example: `12`
     """
     salt: str = Field(default="churn-platform", min_length=1)
-    """Text that decides which customers are in the holdout; keep it unchanged, or versions
-    cannot be compared. Example: `gym-2024`"""
+    """Text that decides which customers are in the holdout. Keep it unchanged, or versions
+    cannot be compared. Example: `gym-2024`
+    """
     seed: int = Field(default=7, ge=0)
     """Seed of the algorithm's random choices. Example: `11`"""
     churn_rate_min: float = Field(default=0.005, ge=0, le=1)
@@ -79,52 +77,53 @@ class TrainingPolicy(_Part):
     """Churn rate above which a check of the training data warns. Example: `0.4`"""
     leak_auc: float = Field(default=0.95, gt=0.5, le=1)
     """AUC of a single feature above which it counts as a leak; 1 switches the check off.
+
     Example: `0.9`
     """
 
 
-class PromotionPolicy(_Part):
-    """What a candidate must show before it serves, and whether a person must say yes as well.
+class PromotionPolicy(ContractPart):
+    """What a candidate must show before it serves, and whether a person must approve it, too.
 
     With `mode: approval` a candidate that passes waits up to `approval_days` for an answer.
     """
 
     mode: Literal["automatic", "approval"] = "automatic"
-    """Whether a candidate that passes the gate is promoted at once or waits for a person.
+    """Whether a candidate that passes the gate is promoted at once or waits for an approval.
 
     Example: `approval`
     """
     approval_days: int = Field(default=14, ge=1)
-    """Days that a candidate waits for an approval before it lapses. Example: `7`"""
+    """Days after which a candidate without an approval lapses. Example: `7`"""
     delta: float = Field(default=0.01, ge=0, lt=1)
     """Gain in AUC over production that a candidate must exceed. Example: `0.02`"""
     level: float = Field(default=0.95, gt=0.5, lt=1)
     """Confidence level of the intervals that the gate compares. Example: `0.9`"""
     power: float = Field(default=0.8, gt=0.5, lt=1)
-    """Power for which the decision states the smallest gain that could be shown; it decides
-    nothing. Example: `0.9`
+    """Power for which a decision states the smallest detectable gain. It does not change the
+    decision. Example: `0.9`
     """
     min_holdout_churners: int = Field(default=50, ge=2)
-    """Smallest number of churners, and of others, on which two models are compared.
+    """Smallest number of churners, and of customers who stayed, for a comparison of two models.
 
     Example: `100`
     """
 
 
-class DriftPolicy(_Part):
-    """When a column counts as drifted, and when the share of them asks for a new model."""
+class DriftPolicy(ContractPart):
+    """When a feature counts as drifted, and when drift asks for a new model."""
 
     share: float = Field(default=0.05, gt=0, le=1)
     """Share of drifted features above which drift asks for a new model. Example: `0.2`"""
     target: float = Field(default=0.05, gt=0, le=1)
     """Change of the churn rate above which drift asks for a new model. Example: `0.1`"""
     prediction: float = Field(default=0.1, gt=0)
-    """Distance of the scores' distribution above which drift asks for a new model.
+    """Distance between the distributions of scores above which drift asks for a new model.
 
     Example: `0.2`
     """
     column_threshold: float = Field(default=0.1, gt=0)
-    """Distance at which a feature counts as drifted, where noise alone does not reach farther.
+    """Distance at which a feature counts as drifted, if noise alone stays below it.
 
     Example: `0.15`
     """
@@ -139,40 +138,40 @@ class DriftPolicy(_Part):
     Example: `0.05`
     """
     few_values: int = Field(default=5, ge=1)
-    """A number with at most so many different values is compared like a category.
+    """Largest number of different values for which a number is compared like a category.
 
     Example: `10`
     """
     resamples: int = Field(default=500, ge=50)
-    """Number of resamples that the noise of a distance is measured with. Example: `1000`"""
+    """Number of resamples that measure the noise of a distance. Example: `1000`"""
     alarm_rate: float = Field(default=0.05, gt=0, lt=1)
     """Share of quiet months in which noise alone may raise an alarm. Example: `0.01`"""
     methods: dict[str, DriftMethod] = Field(default_factory=dict)
-    """Distance of single features, feature to `wasserstein` or `jensenshannon`; by default it
-    follows the dtype.
-    Example: `{tenure: wasserstein}`"""
+    """Distance for a feature, `wasserstein` or `jensenshannon`, by feature. By default it
+    follows the dtype. Example: `{tenure: wasserstein}`
+    """
 
 
-class RetrainingPolicy(_Part):
-    """When the loop asks for a candidate."""
+class RetrainingPolicy(ContractPart):
+    """When a new candidate is trained."""
 
     cooldown_cadences: int = Field(default=1, ge=0)
-    """Number of cadences after a decision in which no new candidate is made. Example: `2`"""
+    """Number of cadences after a decision in which no candidate is trained. Example: `2`"""
     hysteresis: float = Field(default=0.8, gt=0, le=1)
-    """A drift alarm that is on stays on until the figure is below this share of its threshold.
+    """Share of its threshold below which a figure ends a drift alarm that is on.
 
     Example: `0.7`
     """
     max_age_cadences: int | None = Field(default=None, ge=1)
-    """Age of production in cadences at which a new candidate is made in any case; by default
-    never. Example: `6`
+    """Age of production in cadences at which a candidate is trained without other reasons; by
+    default never. Example: `6`
     """
     max_attempts: int = Field(default=3, ge=1)
-    """Number of times a retraining that fails is tried on the same evidence. Example: `5`"""
+    """Number of times a failing retraining is tried on the same evidence. Example: `5`"""
 
 
-class ScoringPolicy(_Part):
-    """What the ranked list holds."""
+class ScoringPolicy(ContractPart):
+    """What the ranked list contains."""
 
     listed: int = Field(default=500, ge=1)
     """Number of customers on the ranked list. Example: `200`"""
@@ -180,32 +179,27 @@ class ScoringPolicy(_Part):
     """Number of reasons per customer. Example: `5`"""
 
 
-class ServingPolicy(_Part):
-    """What the API does, and how long the log of what it answered is kept.
-
-    `stale_features`: what a customer gets whose features are missing or of an older month than
-    the newest.
-    """
+class ServingPolicy(ContractPart):
+    """How the API answers, and how long its log of predictions is kept."""
 
     stale_features: Literal["refuse", "answer"] = "refuse"
-    """Whether the API refuses a customer whose features are of an older month, or answers and
-    marks the answer.
-    Example: `answer`"""
+    """Whether the API refuses a customer whose features are from an older month, or answers and
+    marks the answer as stale. Example: `answer`
+    """
     keep_answers_days: int = Field(default=400, ge=1)
-    """Days for which the log of the API's answers is kept. Example: `90`"""
+    """Days for which the API's log of predictions is kept. Example: `90`"""
 
 
-class VerdictPolicy(_Part):
-    """How versions that are not in production are followed, and when one is proposed.
+class VerdictPolicy(ContractPart):
+    """How versions that are not in production are compared with production on later labels.
 
-    Scored every month are production and the `followed_versions` newest others, compared on up
-    to `months` newest matured months. `looks` share the error of `policy.promotion.level`. With
-    `automatic` a proposal is carried out. `judged_months` are the later months that judge a
-    decision on the scoreboard.
+    Every month scores production and the latest `followed_versions` others, and compares them
+    on up to `months` recent matured months. All `looks` together have the error rate of
+    `policy.promotion.level`. With `automatic` a proposed version is promoted without approval.
     """
 
     followed_versions: int = Field(default=6, ge=0)
-    """Number of the latest versions not in production that are scored every month.
+    """Number of recent versions, other than production, that are scored every month.
 
     Example: `3`
     """
@@ -215,18 +209,18 @@ class VerdictPolicy(_Part):
     Example: `6`
     """
     looks: int = Field(default=12, ge=1)
-    """Number of monthly comparisons that share the error of `policy.promotion.level`.
+    """Number of monthly comparisons that share the error rate of `policy.promotion.level`.
 
     Example: `24`
     """
     judged_months: int = Field(default=6, ge=1)
     """Number of later months that judge a decision on the scoreboard. Example: `3`"""
     automatic: bool = False
-    """Whether a proposed version replaces production without a person. Example: `true`"""
+    """Whether a proposed version replaces production without approval. Example: `true`"""
 
 
-class Policy(_Part):
-    """All thresholds of the loop."""
+class Policy(ContractPart):
+    """All thresholds of the platform."""
 
     ingestion: IngestionPolicy = IngestionPolicy()
     """How much of a drop may be faulty."""
@@ -237,10 +231,10 @@ class Policy(_Part):
     drift: DriftPolicy = DriftPolicy()
     """When the data counts as changed."""
     retraining: RetrainingPolicy = RetrainingPolicy()
-    """When a new candidate is made."""
+    """When a new candidate is trained."""
     scoring: ScoringPolicy = ScoringPolicy()
     """What the ranked list contains."""
     serving: ServingPolicy = ServingPolicy()
-    """What the API does."""
+    """How the API answers."""
     verdict: VerdictPolicy = VerdictPolicy()
     """How versions that are not in production are compared with production."""

@@ -1,6 +1,4 @@
-"""Reads `contract.yaml`: YAML to the core's `Contract`, with errors that name file, line and
-path.
-"""
+"""Reads `contract.yaml`, with errors that name file, line and path."""
 
 from collections.abc import Iterator
 from importlib import resources
@@ -16,9 +14,7 @@ from churn_platform.contract.model import Contract
 from churn_platform.contract.policy import Policy
 
 OWN_WORDS = ("extra_forbidden", "value_error")
-"""Faults of pydantic that are not about the value of one field: a name that does not exist, a
-rule of our own.
-"""
+"""Pydantic errors that are not about the value of one field: an unknown name, or our own rule."""
 
 
 def default_contract_path() -> Path:
@@ -43,8 +39,7 @@ def read_contract(path: Path) -> Contract:
 
 
 def read_policy(path: Path, contract: Contract) -> Policy:
-    """The policy that the file's `policy:` section makes of the contract's: what it does not
-    name stays.
+    """The contract's policy, changed by the file's `policy:` section.
 
     Raises:
         ContractError: the file is missing, is not YAML, holds something else, or breaks a rule
@@ -61,11 +56,10 @@ def read_policy(path: Path, contract: Contract) -> Policy:
     merged: dict[str, Any] = contract.policy.model_dump(mode="json")
     for name, section in value["policy"].items():
         known = merged.get(name)
-        merged[name] = (
-            {**known, **section}
-            if isinstance(known, dict) and isinstance(section, dict)
-            else section
-        )
+        if isinstance(known, dict) and isinstance(section, dict):
+            merged[name] = {**known, **section}
+        else:
+            merged[name] = section
     try:
         return Policy.model_validate(merged)
     except ValidationError as error:
@@ -87,10 +81,8 @@ def _parsed(path: Path, what: str, remedy: str) -> tuple[Any, yaml.Node | None]:
     try:
         value = yaml.safe_load(text)
         node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except (
-        yaml.YAMLError,
-        ValueError,
-    ) as error:  # a date such as 2024-13-01 is a ValueError of YAML's own
+    # PyYAML raises ValueError for a date such as 2024-13-01.
+    except (yaml.YAMLError, ValueError) as error:
         raise ContractError(f"{path}: not YAML: {' '.join(str(error).split())}.") from None
     if doubled := list(_doubled(path, node)):
         raise ContractError("\n".join(doubled))
@@ -98,9 +90,7 @@ def _parsed(path: Path, what: str, remedy: str) -> tuple[Any, yaml.Node | None]:
 
 
 def _doubled(path: Path, node: yaml.Node | None, where: tuple[str, ...] = ()) -> Iterator[str]:
-    """A sentence for each key that a mapping has twice: YAML would keep the last one without a
-    word.
-    """
+    """A sentence for each key that a mapping has twice: YAML would silently keep the last one."""
     if isinstance(node, yaml.SequenceNode):
         for number, child in enumerate(node.value):
             yield from _doubled(path, child, (*where, str(number)))
@@ -121,15 +111,13 @@ def _doubled(path: Path, node: yaml.Node | None, where: tuple[str, ...] = ()) ->
 
 
 def _fault(path: Path, node: yaml.Node | None, fault: ErrorDetails, *above: str) -> str:
-    """One fault with its place and value, and what the field means where there is one."""
+    """One fault with its place and value, and what the field means."""
     from churn_platform.contract.reference import meaning_at
 
     where = (*above, *fault["loc"])
     dotted = ".".join(str(part) for part in where) or "(top level)"
-    if isinstance(fault["input"], dict | list):
-        shown = ""
-    else:
-        shown = f" (found {fault['input']!r})"
+    single = not isinstance(fault["input"], dict | list)
+    shown = f" (found {fault['input']!r})" if single else ""
     meaning = "" if fault["type"] in OWN_WORDS else meaning_at(where)
     explained = f". Meaning: {meaning}" if meaning else ""
     return (
@@ -154,8 +142,6 @@ def _child(node: yaml.Node | None, part: int | str) -> yaml.Node | None:
     if isinstance(node, yaml.MappingNode):
         return next((value for key, value in node.value if key.value == str(part)), None)
     if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-        child: Any = node.value[part]
-        if isinstance(child, yaml.Node):
-            return child
-        return None
+        child: yaml.Node = node.value[part]
+        return child
     return None

@@ -1,8 +1,7 @@
 """The reference of the contract, made from its models: a page for people and a JSON schema for
 editors.
 
-The meaning of a field is the docstring below it in `contract/parts.py` or `contract/policy.py`,
-or its `description`. It ends with an example, as YAML.
+The meaning of a field is the docstring below it. It ends with an example, as YAML.
 """
 
 import json
@@ -25,13 +24,15 @@ SCHEMA_FILE = "contract.schema.json"
 """Next to the contract of a home, and next to the contract that ships."""
 HEAD = """# The contract
 
-Every field of `contract.yaml`, section by section. `NAME` is a name of your own. `churn contract check` shows every
-error with its line. Editors complete and check the file by `contract.schema.json` next to it, which the first line of
-a contract names: `# yaml-language-server: $schema=contract.schema.json`. `churn contract schema` prints that schema.
+Every field of `contract.yaml`, section by section. `NAME` is a name that you choose.
+`churn contract check` shows every error with its line. Editors complete and check the file
+with `contract.schema.json` next to it, which the first line of a contract names:
+`# yaml-language-server: $schema=contract.schema.json`. `churn contract schema` prints that
+schema.
 """
 WORDS: dict[Any, str] = {
     str: "text",
-    int: "whole number",
+    int: "integer",
     float: "number",
     bool: "`true` or `false`",
 }
@@ -53,7 +54,7 @@ class Entry:
 
     @property
     def place(self) -> str:
-        """The field as an error names it."""
+        """The path of the field, as an error shows it."""
         if self.section == TOP:
             return self.name
         return f"{self.section}.{self.name}"
@@ -70,23 +71,20 @@ class Entry:
 
 
 def entries() -> list[Entry]:
-    """Every field of the contract, section by section; a part that is used twice has one
-    section.
-    """
+    """Every field of the contract, section by section; a part used twice has one section."""
     return list(_entries(Contract, TOP, set()))
 
 
 def meaning_at(where: Iterable[int | str]) -> str:
-    """What the field means that an error of pydantic is at: a path of fields, names of the
+    """What the field at a pydantic error's path means; the path also contains names of the
     contract and positions.
     """
     model: type[BaseModel] | None = Contract
     meaning = ""
     named = False
     for part in where:
-        if named or model is None:
-            field = None
-        else:
+        field = None
+        if model is not None and not named:
             field = model.model_fields.get(str(part))
         named = False
         if field is not None:
@@ -113,7 +111,7 @@ def page() -> str:
 
 
 def schema_text() -> str:
-    """The JSON schema of the contract, as it ships."""
+    """The JSON schema of the contract, made from its models."""
     schema = _cleaned(Contract.model_json_schema())
     # Editors know this draft best, and every keyword here is in it.
     head = {
@@ -131,7 +129,7 @@ def shipped_schema() -> str:
 
 
 def write_schema(folder: Path) -> None:
-    """Put the schema of this version next to a contract; its head names it, for editors."""
+    """Write the schema of this version next to a contract, whose first line names it."""
     path = folder / SCHEMA_FILE
     text = shipped_schema()
     if not path.exists() or path.read_text(encoding="utf-8") != text:
@@ -184,10 +182,7 @@ def _type(annotation: Any, rules: list[Any], sections: dict[type[BaseModel], str
         return "name"
     pairs = [(rule, name) for rule in rules for name in BOUNDS if hasattr(rule, name)]
     limits = [f"{BOUNDS[name]} {getattr(rule, name):g}" for rule, name in pairs]
-    if any(getattr(rule, "min_length", None) for rule in rules):
-        full = "non-empty "
-    else:
-        full = ""
+    full = "non-empty " if any(getattr(rule, "min_length", None) for rule in rules) else ""
     return f"{full}{_kind(annotation, sections)} {' and '.join(limits)}".strip()
 
 
@@ -229,8 +224,8 @@ def _flow(value: object) -> str:
 
 
 def _cleaned(schema: Any) -> Any:  # noqa: ANN401 - JSON
-    """A schema without our own marks, titles and the descriptions of models, each example in a
-    list of its own.
+    """A schema without our own marks, titles and the descriptions of models, and with examples
+    as a list.
     """
     if isinstance(schema, list):
         return [_cleaned(part) for part in schema]

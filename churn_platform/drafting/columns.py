@@ -15,64 +15,20 @@ from churn_platform.drafting.texts import Form, guess_form, is_null_word, missin
 from churn_platform.drafting.words import is_count, is_row_number
 from churn_platform.ingestion.conversion import TEXT
 
-LOW = (-1.0, *(-float("9" * digits) for digits in range(1, 8)))
-HIGH = tuple(float("9" * digits) for digits in range(2, 11))
+LOW_STAND_INS = (-1.0, *(-float("9" * digits) for digits in range(1, 8)))
+HIGH_STAND_INS = tuple(float("9" * digits) for digits in range(2, 11))
 FAR = 3
-"""A high one is so many times the largest other number."""
+"""A high stand-in is more than this many times the largest other number."""
 FEWEST_OTHERS = 3
-DAYS = pd.to_datetime(
-    pd.Series(
-        [
-            "1753-01-01",
-            "1899-12-30",
-            "1899-12-31",
-            "1900-01-01",
-            "1901-01-01",
-            "1970-01-01",
-            "2099-12-31",
-        ]
-    )
-).astype("datetime64[s]")
+DATE_STAND_INS = pd.to_datetime(
+    ["1753-01-01", "1899-12-30", "1899-12-31", "1900-01-01", "1901-01-01", "1970-01-01", "2099-12-31"]
+).astype("datetime64[s]")  # fmt: skip
 LAST_YEARS = (1, 2999, 9999)
-LONELY_DAYS = 10 * 365
+LONELY = pd.Timedelta(days=10 * 365).to_timedelta64().astype("timedelta64[s]")
 """No other date is so near to one that stands for a missing value."""
-
-
-def number_sentinels(numbers: pd.Series) -> pd.Series:
-    """Which of the distinct numbers stand for a missing value, as a mask.
-
-    A negative one is the only kind below 0. A high one lies far above all others.
-    """
-    values = numbers.astype("Float64").astype("float64")
-    low = values.isin(LOW)
-    others = values[~low & values.notna()]
-    if not low.any() or others.nunique() < FEWEST_OTHERS or others.min() < 0:
-        low = values.isin([])
-    rest = values[~low]
-    high = values.isin(HIGH) & ~low
-    usual = rest[~rest.isin(HIGH)]
-    if not len(usual) or usual.nunique() < FEWEST_OTHERS or usual.max() <= 0:
-        return low
-    return low | (high & (values / FAR > usual.max()))
-
-
-def date_sentinels(dates: pd.Series) -> pd.Series:
-    """Which of the distinct dates stand for a missing value, as a mask: usual ones, years away
-    from all others.
-    """
-    usual = dates.isin(DAYS) | dates.dt.year.isin(LAST_YEARS)
-    others = dates[~usual].dropna()
-    if others.empty:
-        return pd.Series(data=False, index=dates.index)
-    first = others.min()
-    last = others.max()
-    lonely = pd.Timedelta(days=LONELY_DAYS).to_timedelta64().astype("timedelta64[s]")
-    return pd.Series(usual & ((dates < first - lonely) | (dates > last + lonely)))
-
-
 LISTED = 20
 OFTEN = 10
-"""A category whose every value occurs so often has hardly more values than those seen."""
+"""If every category occurs so often, there are hardly more categories than those seen."""
 UNIQUE_SHARE = 0.5
 LONG_TEXT = 60
 SHOWN = 4
@@ -83,15 +39,14 @@ SMALLEST = 1e-6
 FEW_EMPTY = 0.01
 REPEATED_SHARE = 0.01
 """Up to this share of the rows may repeat a key or lack it: they would be quarantined."""
-
-
 Counts = np.ndarray[Any, np.dtype[np.integer[Any]]]
 
 
 @dataclass(frozen=True)
 class Guess:
-    """A column as its values look; `doubt` is why to confirm it, `useless` why it can be no
-    feature, else empty.
+    """What a column's values look like.
+
+    `doubt` is why to confirm it, `useless` why it cannot be a feature; both may be empty.
     """
 
     column: Column
@@ -105,103 +60,84 @@ class Guess:
     decimal: str = ""
     """The sign of its fractions as written; empty without any."""
     whole: bool = False
-    """Whether all numbers are whole, however they are written."""
-
-
-@dataclass(frozen=True)
-class Read:
-    """A column's values as read from all drops: the form of the distinct ones, and the rows
-    that each is in.
-    """
-
-    form: Form
-    counts: Counts
-    typed: pd.Series
-    """The values (rows,) in the form's dtype."""
-
-    @property
-    def present(self) -> pd.Series:
-        """The distinct values that are not missing and can be read."""
-        return self.form.values.dropna()
-
-    @property
-    def kinds(self) -> int:
-        """How many different values there are."""
-        return int(self.form.values.nunique())
-
-    @property
-    def empty(self) -> int:
-        """The rows without a value; a value that cannot be read is not empty."""
-        unread = int(self.counts[list(self.form.unread)].sum())
-        return int(self.typed.isna().sum()) - unread
+    """Whether all numbers are integers, however they are written."""
 
 
 def guess_column(name: str, values: pd.Series, others: Sequence[pd.Series] = ()) -> Guess:
     """The column's dtype and rules, as its values (rows,) suggest.
 
     Args:
-        name: the header: separates a count that was only 0 and 1 so far from yes and no, and a
-            date from a number.
+        name: the header: distinguishes a count that was only 0 and 1 so far from yes and no,
+            and a date from a number.
         values: strings as read, or typed; a null word is empty except in a text.
-        others: the same column in other drops, which the rules must let through, too.
+        others: the same column in other drops, which the rules must accept, too.
     """
-    rows = len(values)
-    read = _read(name, pd.concat([values, *others], ignore_index=True) if others else values)
-    return Guess(
-        column=_rules(read),
-        distinct=read.kinds,
-        unique=int(repeated_rows(values).sum()) <= REPEATED_SHARE * rows,
-        values=read.typed.iloc[:rows],
-        doubt="; ".join(_doubts(read)),
-        useless=_why_useless(name, values, read),
-        decimal=read.form.decimal,
-        whole=_are_whole(read),
-    )
-
-
-def _read(name: str, values: pd.Series) -> Read:
-    codes, distinct = pd.factorize(_plain(values))
-    counts = np.bincount(codes[codes >= 0], minlength=len(distinct))
-    form = _form(name, pd.Series(distinct), counts)
-    return Read(form, counts, form.values.reindex(codes).reset_index(drop=True))
-
-
-def _rules(read: Read) -> Column:
-    form = read.form
-    least, most = _bounds(form.dtype, read.present)
-    listed = _categories(read) if form.dtype == "category" else None
-    return Column(
-        dtype=form.dtype,
-        nullable=read.empty > 0,
-        min=least,
-        max=most,
-        values=listed,
-        **form.written,
-    )
-
-
-def _doubts(read: Read) -> list[str]:
-    doubts = list(read.form.doubts)
-    if read.form.dtype == "category":
-        doubts += _alike(read.form.values)
-    if 0 < read.empty <= FEW_EMPTY * len(read.typed):
-        doubts.append(f"{read.empty:,} of {len(read.typed):,} empty")
-    return doubts
-
-
-def _why_useless(name: str, values: pd.Series, read: Read) -> str:
+    all_values = pd.concat([values, *others], ignore_index=True) if others else values
+    codes, unique = pd.factorize(_plain(all_values))
+    counts = np.bincount(codes[codes >= 0], minlength=len(unique))
+    form = _form(name, pd.Series(unique), counts)
+    typed = form.values.reindex(codes).reset_index(drop=True)
+    # A value that cannot be read is not empty.
+    empty = int(typed.isna().sum()) - int(counts[list(form.unread)].sum())
+    present = form.values.dropna()
+    kinds = int(present.nunique())
+    doubts = list(form.doubts)
+    if form.dtype == "category":
+        doubts += _alike(present)
+    if 0 < empty <= FEW_EMPTY * len(typed):
+        doubts.append(f"{empty:,} of {len(typed):,} empty")
+    useless = _constant(kinds, empty)
     if _are_row_numbers(name, values):
-        return "row numbers"
-    constant = _constant(read.kinds, read.empty)
-    if constant or read.form.dtype != "string":
-        return constant
-    return _useless_text(read.present, read.counts)
+        useless = "row numbers"
+    elif not useless and form.dtype == "string":
+        useless = _useless_text(present, counts)
+    least, most = _bounds(form.dtype, present)
+    return Guess(
+        column=Column(
+            dtype=form.dtype,
+            nullable=empty > 0,
+            min=least,
+            max=most,
+            values=_categories(present, counts) if form.dtype == "category" else None,
+            **form.written,
+        ),
+        distinct=kinds,
+        unique=int(repeated_rows(values).sum()) <= REPEATED_SHARE * len(values),
+        values=typed.iloc[: len(values)],
+        doubt="; ".join(doubts),
+        useless=useless,
+        decimal=form.decimal,
+        whole=form.dtype == "integer" or (form.dtype == "float" and bool((present % 1 == 0).all())),
+    )
 
 
-def _are_whole(read: Read) -> bool:
-    if read.form.dtype == "float":
-        return bool((read.present % 1 == 0).all())
-    return read.form.dtype == "integer"
+def number_sentinels(numbers: pd.Series) -> pd.Series:
+    """Which of the distinct numbers stand for a missing value, as a mask.
+
+    A negative one is the only kind below 0. A high one lies far above all others.
+    """
+    values = numbers.astype("Float64").astype("float64")
+    low = values.isin(LOW_STAND_INS)
+    others = values[~low & values.notna()]
+    if not low.any() or others.nunique() < FEWEST_OTHERS or others.min() < 0:
+        low = values.isin([])
+    high = values.isin(HIGH_STAND_INS) & ~low
+    usual = values[~low & ~high]
+    if usual.nunique() < FEWEST_OTHERS or usual.max() <= 0:
+        return low
+    return low | (high & (values / FAR > usual.max()))
+
+
+def date_sentinels(dates: pd.Series) -> pd.Series:
+    """Which of the distinct dates stand for a missing value, as a mask: usual ones, years away
+    from all others.
+    """
+    usual = dates.isin(DATE_STAND_INS) | dates.dt.year.isin(LAST_YEARS)
+    others = dates[~usual].dropna()
+    if others.empty:
+        return pd.Series(data=False, index=dates.index)
+    lonely = (dates < others.min() - LONELY) | (dates > others.max() + LONELY)
+    return pd.Series(usual & lonely)
 
 
 def repeated_rows(values: pd.Series) -> pd.Series:
@@ -219,8 +155,8 @@ def round_up(number: float) -> float:
 
 
 def _are_row_numbers(name: str, values: pd.Series) -> bool:
-    """Whether an index was written as a column: the rows are counted, and the name names no
-    one.
+    """Whether an index was written as a column: the rows are counted, and the name is not that
+    of a key.
     """
     if not is_row_number(name):
         return False
@@ -229,17 +165,15 @@ def _are_row_numbers(name: str, values: pd.Series) -> bool:
 
 
 def _plain(values: pd.Series) -> pd.Series:
-    """Whole numbers as texts, dates as midnight, texts without empty ones: what `_form` knows."""
+    """The values as `_form` expects them: integers as texts, dates at midnight, no empty texts."""
     if isinstance(values.dtype, pd.CategoricalDtype):
         values = values.astype(object)
     if pd.api.types.is_bool_dtype(values.dtype):
         return values.astype("boolean")
+    if isinstance(values.dtype, pd.DatetimeTZDtype):
+        values = values.dt.tz_localize(None)
     if pd.api.types.is_datetime64_any_dtype(values.dtype):
-        if isinstance(values.dtype, pd.DatetimeTZDtype):
-            local = values.dt.tz_localize(None)
-        else:
-            local = values
-        return pd.Series(local.dt.normalize().astype("datetime64[s]"))
+        return pd.Series(values.dt.normalize().astype("datetime64[s]"))
     if pd.api.types.is_float_dtype(values.dtype):
         return values.astype("float64")
     texts = values.astype(object).astype(TEXT)
@@ -260,8 +194,7 @@ def _form(name: str, distinct: pd.Series, counts: Counts) -> Form:
         return _without_sentinels(found, texts)
     missing = is_null_word(texts)
     present = texts[~missing]
-    useless = present.empty or _useless_text(present, counts)
-    if useless:
+    if present.empty or _useless_text(present, counts):
         return Form("string", texts.mask(missing, None))
     return Form("category", texts)
 
@@ -270,23 +203,19 @@ def _form_of_floats(name: str, distinct: pd.Series, counts: Counts) -> Form:
     if bool(distinct.dropna().isin([0, 1]).all()) and not is_count(name):
         return Form("boolean", distinct.astype("Float64").astype("boolean"))
     infinite = np.isinf(distinct)
-    said: tuple[str, ...] = ()
-    if infinite.any():
-        said = (f"{int(counts[infinite].sum()):,} infinite",)
+    doubts = (f"{int(counts[infinite].sum()):,} infinite",) if infinite.any() else ()
     form = Form(
-        "float", distinct.mask(infinite), doubts=said, unread=tuple(np.flatnonzero(infinite))
+        "float", distinct.mask(infinite), doubts=doubts, unread=tuple(np.flatnonzero(infinite))
     )
     return _without_sentinels(form, distinct)
 
 
 def _without_sentinels(form: Form, distinct: pd.Series) -> Form:
+    """The form with the values that stand for a missing one taken out and named."""
     if form.dtype not in ("integer", "float", "date"):
         return form
-    if form.dtype == "date":
-        mask = date_sentinels(form.values)
-    else:
-        mask = number_sentinels(form.values)
-    mask = mask.fillna(value=False).astype(bool)
+    find = date_sentinels if form.dtype == "date" else number_sentinels
+    mask = find(form.values).fillna(value=False).astype(bool)
     if not mask.any():
         return form
     found = distinct[mask]
@@ -294,10 +223,9 @@ def _without_sentinels(form: Form, distinct: pd.Series) -> Form:
         texts = found.dt.strftime("%Y-%m-%d")
     else:
         texts = found.astype(str)
-    words = tuple(sorted({*form.written.get("missing", ()), *texts.str.strip()}))
-    others = tuple(
-        doubt for doubt in form.doubts if doubt != missing_doubt(form.written.get("missing", ()))
-    )
+    known = form.written.get("missing", ())
+    words = tuple(sorted({*known, *texts.str.strip()}))
+    others = tuple(doubt for doubt in form.doubts if doubt != missing_doubt(known))
     return replace(
         form,
         values=form.values.mask(mask),
@@ -319,13 +247,11 @@ def _useless_text(texts: pd.Series, counts: Counts) -> str:
 
 
 def _constant(kinds: int, empty: int) -> str:
-    if not kinds:
-        return "always empty"
     if kinds > 1:
         return ""
-    if not empty:
-        return "the same value everywhere"
-    return "the same value wherever it is not empty"
+    if kinds == 0:
+        return "always empty"
+    return "the same value wherever it is not empty" if empty else "the same value everywhere"
 
 
 def _bounds(dtype: Dtype, numbers: pd.Series) -> tuple[float | None, float | None]:
@@ -336,25 +262,20 @@ def _bounds(dtype: Dtype, numbers: pd.Series) -> tuple[float | None, float | Non
     most = float(numbers.max())
     if max(-least, most) > SAFE_BOUND:
         return (0.0 if least >= 0 else None), None
+    lower = 0.0 if least >= 0 else -round_up(max(-MARGIN * least, SMALLEST))
     upper = round_up(max(MARGIN * most, SMALLEST)) if most > 0 else None
-    if least >= 0:
-        lower = 0.0
-    else:
-        lower = -round_up(max(-MARGIN * least, SMALLEST))
     return lower, upper
 
 
-def _categories(read: Read) -> tuple[str, ...] | None:
-    """All values, if they are few and each is frequent; else more may come."""
-    words = read.present
-    if not len(words) or len(words) > LISTED or read.counts[words.index].min() < OFTEN:
+def _categories(words: pd.Series, counts: Counts) -> tuple[str, ...] | None:
+    """All values, if they are few and each is frequent; otherwise more may come."""
+    if words.empty or len(words) > LISTED or counts[words.index].min() < OFTEN:
         return None
     return tuple(sorted(words))
 
 
-def _alike(distinct: pd.Series) -> list[str]:
+def _alike(texts: pd.Series) -> list[str]:
     """A doubt for categories that differ by case or blanks only."""
-    texts = distinct.dropna()
     folded = texts.str.strip().str.casefold().str.replace(r"\s+", " ", regex=True)
     twins = folded[folded.duplicated()].head(1)
     if twins.empty:

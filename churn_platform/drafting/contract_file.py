@@ -1,5 +1,5 @@
-"""Drafts `contract.yaml` from a folder of files, checks it on them, and writes it with doubts
-at the ends of lines.
+"""Drafts `contract.yaml` from a folder of files, checks it on them, and writes it with the doubts
+as comments.
 """
 
 import datetime as dt
@@ -16,16 +16,14 @@ from churn_platform.contract.parts import FileFormat
 from churn_platform.contract.policy import Policy
 from churn_platform.contract.reference import SCHEMA_FILE
 from churn_platform.drafting.check import check_drops
-from churn_platform.drafting.draft import Draft, draft
+from churn_platform.drafting.draft import Draft, draft, guess_times
 from churn_platform.drafting.drop_files import data_files, detect_format, drops_in, read_tables
 from churn_platform.drafting.label import NoLabelError
-from churn_platform.drafting.times import guess_times
+from churn_platform.drafting.tables import Place
 
 WIDTH = 110
 OTHERS = 3
-"""So many drops before the one that is drafted from, and after it, are read for what the
-contract must let through.
-"""
+"""The most drops, on each side of the one that is drafted from, that the contract must accept."""
 CONFIRM = "# confirm"
 
 
@@ -37,92 +35,76 @@ def draft_from(
     entity: str | None = None,
     label: str | None = None,
 ) -> tuple[Path, Draft]:
-    """The draft from the newest drop under `folder` that has labels, and that drop; the others
+    """The newest drop under `folder` that has labels, and the draft from it; the other drops
     show the cadence.
 
     Raises:
         UsageError: there is no file, no key or label can be guessed from any drop, or the draft
             would refuse a drop that it was made from.
     """
-    drops = drops_in(folder)
-    dates = [date for date in drops if date is not None]
+    drops = list(drops_in(folder).items())
+    dates = [date for date, _ in drops if date is not None]
     first: NoLabelError | None = None
-    oldest_first = list(drops.items())
-    for place, (date, path) in reversed(list(enumerate(oldest_first))):
+    for place in reversed(range(len(drops))):
+        date, path = drops[place]
+        older = [other for _, other in drops[:place]]
+        newer = [other for _, other in drops[place + 1 :]]
+        near = older[-OTHERS:] + newer[:OTHERS]
         files = data_files(path)
         written = detect_format(files.values())
-        near = oldest_first[max(place - OTHERS, 0) : place] + oldest_first[place + 1 :][:OTHERS]
-        others = [read_tables(data_files(other), written) for _, other in near]
-        later = {
-            stem
-            for _, newer in oldest_first[place + 1 :]
-            for stem in files
-            if stem not in data_files(newer)
-        }
-        times = guess_times(dates, date) if date else None
-        given: dict[str, Any] = {
-            "files": written,
-            "times": times,
-            "entity": entity,
-            "label": label,
-        }
+        others = [read_tables(data_files(other), written) for other in near]
         try:
-            frames = read_tables(files, written)
             found = draft(
-                frames, name=name, others=others, later=later, as_of=date or as_of, **given
+                read_tables(files, written),
+                name=name,
+                others=others,
+                later={stem for other in newer for stem in files if stem not in data_files(other)},
+                as_of=date or as_of,
+                files=written,
+                times=guess_times(dates, date) if date else None,
+                entity=entity,
+                label=label,
             )
         except NoLabelError as error:
             first = first or error
             continue
         needed = {found.contract.file_stem(table) for table in found.contract.feature_tables}
-        complete = [other for _, other in near if needed <= set(data_files(other))]
-        _check(found, [path, *complete], as_of)
+        complete = [other for other in near if needed <= set(data_files(other))]
+        _require_accepted(found, [path, *complete], as_of)
         return path, found
     raise first or UsageError(f"{folder} holds no drop.")
 
 
-def _check(found: Draft, drops: list[Path], as_of: dt.date | None) -> None:
-    """Refuse a draft that would refuse the files that it was made from: one of the two is
-    wrong.
-    """
+def _require_accepted(found: Draft, drops: list[Path], as_of: dt.date | None) -> None:
+    """Refuse a draft that would refuse the files that it was made from."""
     for drop in drops:
-        faults = [
-            line
-            for line in check_drops(found.contract, drop, undated=as_of)
-            if line["state"] == "fail"
-        ]
+        lines = check_drops(found.contract, drop, undated=as_of)
+        faults = [line.says for line in lines if line.state == "fail"]
         if faults:
             others = f" ({len(faults) - 1} more)" if len(faults) > 1 else ""
             raise UsageError(
                 "No draft was written, because the drafted contract would refuse these files: "
-                f"{drop.name}: {faults[0]['says']}{others}",
+                f"{drop.name}: {faults[0]}{others}",
                 code="DRAFT_IMPOSSIBLE",
             )
 
 
 def as_yaml(found: Draft) -> str:
     """The draft as the text of a contract."""
-    return (
-        "\n".join([*_head(found), "", *_tables(found), "", *_rest(found), "", *_policy(found)])
-        + "\n"
-    )
+    parts = [_head(found), _tables(found), _label_and_views(found), _policy(found)]
+    return "\n\n".join("\n".join(part) for part in parts) + "\n"
 
 
 def _head(found: Draft) -> Iterator[str]:
     contract = found.contract
-    rows, tables = max(found.rows.values()), len(found.rows)
-    said = f"{tables} table{'s' if tables > 1 else ''}, {rows:,} customers"
+    count = len(found.rows)
+    month = f" of {found.as_of}" if found.as_of else ""
+    size = f"{count} table{'s' if count > 1 else ''}, {max(found.rows.values()):,} customers"
     yield f"# yaml-language-server: $schema={SCHEMA_FILE}"
     yield "# Every field: docs/contract.md, or `churn contract schema`."
-    yield (
-        "# Drafted by `churn init --from-drop` from the"
-        f" files{f' of {found.as_of}' if found.as_of else ''}: {said}."
-    )
-    yield (
-        f'# Check every "{CONFIRM}". A column that was left out is a comment with the reason.'
-        " To use it, uncomment it"
-    )
-    yield "# and add it to feature_views."
+    yield f"# Drafted by `churn init --from-drop` from the files{month}: {size}."
+    yield f'# Check every "{CONFIRM}". A column that was left out is a comment with the reason.'
+    yield "# To use it, remove the comment sign and add the column to feature_views."
     yield f"name: {_scalar(contract.name)}"
     yield f"model_name: {_scalar(contract.model_name)}"
     yield 'description: ""      # what the business sells, who its customers are, what churn is'
@@ -143,9 +125,8 @@ def _tables(found: Draft) -> Iterator[str]:
             yield f"  # left out: {out.table}: {out.reason}"
     for name, table in found.contract.tables.items():
         yield from _table(found, name, table)
-    kept = {*found.contract.tables}
     for out in found.left_out:
-        if out.column and out.table not in kept:
+        if out.column and out.table not in found.contract.tables:
             yield f"  # left out: {out.table}.{out.column}: {out.reason}"
 
 
@@ -158,37 +139,30 @@ def _table(found: Draft, name: str, table: Table) -> Iterator[str]:
         yield from _entry(found, ("tables", name, "columns", column), _column(spec))
     for out in found.left_out:
         if out.table == name and out.spec is not None:
-            yield (
-                f"      # {_scalar(out.column)}: {_flow(_column(out.spec))}   # left out:"
-                f" {out.reason}"
-            )
+            text = f"{_scalar(out.column)}: {_flow(_column(out.spec))}"
+            yield f"      # {text}   # left out: {out.reason}"
     if table.ages:
         yield "    ages:"
         for age, made in table.ages.items():
-            yield from _entry(
-                found, ("tables", name, "ages", age), made.model_dump(exclude_defaults=True)
-            )
+            spec_of_age = made.model_dump(exclude_defaults=True)
+            yield from _entry(found, ("tables", name, "ages", age), spec_of_age)
 
 
-def _rest(found: Draft) -> Iterator[str]:
+def _label_and_views(found: Draft) -> Iterator[str]:
     contract = found.contract
     horizon = contract.label.horizon.model_dump(exclude_defaults=True) or {"months": 0}
-    label = contract.label.model_dump(mode="json", exclude_defaults=True, exclude={"horizon"}) | {
-        "horizon": horizon
-    }
-    label["period"] = contract.label.period
+    label = contract.label.model_dump(mode="json", exclude_defaults=True, exclude={"horizon"})
+    label |= {"horizon": horizon, "period": contract.label.period}
     yield _line(found, ("label",), f"label: {_flow(label)}")
     yield ""
     yield "feature_views:"
     for name, view in contract.feature_views.items():
         text = f"{{table: {_scalar(view.table)}, features: {_flow(list(view.features))}}}"
-        yield from [
-            f"  {_scalar(name)}:",
-            *textwrap.wrap(text, WIDTH, initial_indent=" " * 4, subsequent_indent=" " * 6),
-        ]
+        yield f"  {_scalar(name)}:"
+        yield from textwrap.wrap(text, WIDTH, initial_indent=" " * 4, subsequent_indent=" " * 6)
     yield ""
     yield _line(found, ("slices",), f"slices: {_flow(list(contract.slices))}")
-    # A comment, because nobody has given these costs: see `Contract.costs_given`.
+    # A comment, because `Contract.costs_given` must stay false until a person gives costs.
     yield (
         f"# costs: {{missed_churner: 5, needless_contact: 1}}   {CONFIRM}: only their ratio matters"
     )
@@ -197,8 +171,8 @@ def _rest(found: Draft) -> Iterator[str]:
 
 
 def _policy(found: Draft) -> Iterator[str]:
-    """What differs from the defaults, and these as comments: no one has to look them up, none
-    is fixed by a draft.
+    """What differs from the defaults, and the defaults as comments, so a draft fixes none of
+    them.
     """
     drafted = found.contract.policy.ingestion.model_dump(exclude_defaults=True)
     if drafted:
@@ -217,15 +191,15 @@ def _policy(found: Draft) -> Iterator[str]:
 
 
 def _column(spec: Column) -> dict[str, Any]:
-    """Only what a reader needs, the dtype first."""
-    said = {"dtype": spec.dtype} | spec.model_dump(mode="json", exclude_defaults=True)
-    return {
-        key: int(value) if isinstance(value, float) and value.is_integer() else value
-        for key, value in said.items()
-    }
+    """The fields that differ from the defaults, the dtype first, bounds without a fraction."""
+    fields = {"dtype": spec.dtype} | spec.model_dump(mode="json", exclude_defaults=True)
+    for name, value in fields.items():
+        if isinstance(value, float) and value.is_integer():
+            fields[name] = int(value)
+    return fields
 
 
-def _entry(found: Draft, place: tuple[str, ...], spec: Mapping[str, Any]) -> Iterator[str]:
+def _entry(found: Draft, place: Place, spec: Mapping[str, Any]) -> Iterator[str]:
     name = _scalar(place[-1])
     text = _flow(spec)
     if len(name) + len(text) <= WIDTH:
@@ -235,7 +209,7 @@ def _entry(found: Draft, place: tuple[str, ...], spec: Mapping[str, Any]) -> Ite
         yield _line(found, place, f"        {text}")
 
 
-def _line(found: Draft, place: tuple[str, ...], text: str) -> str:
+def _line(found: Draft, place: Place, text: str) -> str:
     doubt = found.doubts.get(place)
     if doubt:
         return f"{text}   {CONFIRM}: {doubt}"

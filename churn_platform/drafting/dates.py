@@ -1,8 +1,5 @@
-"""Which way of writing dates a column uses: ISO, another order, Excel's day numbers, or seconds
-since 1970.
-"""
+"""How a column writes dates: ISO, another order, Excel's day numbers, or seconds since 1970."""
 
-import re
 from dataclasses import dataclass
 
 import pandas as pd
@@ -40,24 +37,26 @@ NUMBER_HINTS = frozenset({
     "views", "steps", "days", "km", "miles", "mileage", "credit", "limit", "bytes", "value", "sum", "sales", "turnover",
 })  # fmt: skip
 DATE_NAMES = frozenset({"date", "timestamp", "epoch"})
-"""Words that make a date of a column whatever else its name says."""
+"""Words that show a date, whatever else the name suggests."""
 DAY_SECONDS = 24 * 60 * 60
-EXCEL_NUMBER = r"[0-9]{5}(?:\.0+)?"
-EPOCH_NUMBER = r"[0-9]{9,10}(?:\.0+)?"
+NUMBER_FORMS = (
+    ("excel", r"[0-9]{5}(?:\.0+)?", "Excel's day numbers"),
+    ("epoch_seconds", r"[0-9]{9,10}(?:\.0+)?", "seconds since 1970"),
+)
+"""`date_format`, pattern of the digits, and the words for it."""
 FIRST_DAY = pd.Timestamp(1930, 1, 1)
 LAST_DAY = pd.Timestamp(2100, 1, 1)
 UNNAMED_FIRST = pd.Timestamp(2000, 1, 1)
 UNNAMED_LAST = pd.Timestamp(2030, 1, 1)
-"""Without a name that hints at dates, all numbers must be days within this much narrower range.
-"""
+"""Without a name that hints at dates, all numbers must be days in this narrower range."""
 FEWEST_UNNAMED = 20
 ZERO_DATE = r"0{4}-?0{2}-?0{2}.*"
 
 
 @dataclass(frozen=True)
 class DateForm:
-    """How dates are written: a column's `date_format`, empty for ISO; the dates that could be
-    read; the doubt.
+    """How dates are written: the column's `date_format` (empty for ISO), the dates that could be
+    read, and the doubt.
     """
 
     form: str
@@ -66,7 +65,7 @@ class DateForm:
 
 
 def guess_date_format(name: str, words: pd.Series, rows: pd.Series) -> DateForm | None:
-    """The form in which most of `words` (distinct texts) are dates; None where few are.
+    """The form in which most of `words` (distinct texts) are dates; None if few are.
 
     Args:
         name: the header, for numbers that may be days or seconds.
@@ -75,7 +74,7 @@ def guess_date_format(name: str, words: pd.Series, rows: pd.Series) -> DateForm 
     """
     if words.empty:
         return None
-    if _share(words, rows, words.str.fullmatch(f"{DASHED}|{ZERO_DATE}")) >= READABLE_SHARE:
+    if _share(words.str.fullmatch(f"{DASHED}|{ZERO_DATE}"), rows) >= READABLE_SHARE:
         return DateForm("", _read(words[words.str.fullmatch(DASHED)], ""))
     if words.str.fullmatch(r"[0-9]+").mean() > READABLE_SHARE:
         digits = words[words.str.fullmatch(r"[0-9]+(?:\.0+)?")]
@@ -86,115 +85,79 @@ def guess_date_format(name: str, words: pd.Series, rows: pd.Series) -> DateForm 
 def _numbered(name: str, digits: pd.Series, *, repeated: bool) -> DateForm | None:
     """Numbers that may be dates.
 
-    Without a hint in the name, a number of its own for every row may be a key.
+    Without a hint in the name, a number that differs in every row may be a key.
     """
-    if digits.empty:
-        return None
     hints = set(tokens(name))
     dated = bool(hints & DATE_HINTS)
-    if hints & NUMBER_HINTS and not hints & DATE_NAMES:
+    if digits.empty or (hints & NUMBER_HINTS and not hints & DATE_NAMES):
         return None
-    if not (dated or repeated):
+    if not dated and not repeated:
         return None
     if bool(digits.str.fullmatch(COMPACT).all()):
-        return _compact(digits)
-    return _excel_days(digits, dated=dated) or _epoch_seconds(digits, dated=dated)
-
-
-def _compact(digits: pd.Series) -> DateForm | None:
-    dates = _read(digits, "%Y%m%d")
-    if len(dates) < len(digits):
-        return None
-    return DateForm("%Y%m%d", dates, f"{digits.iloc[0]} read as a date")
-
-
-def _excel_days(digits: pd.Series, *, dated: bool) -> DateForm | None:
-    if not digits.str.fullmatch(EXCEL_NUMBER).all() or not (dated or _varied(digits)):
-        return None
-    dates = _read(digits, "excel")
-    if len(dates) < len(digits) or not _plausible(dates, dated=dated):
-        return None
-    return DateForm(
-        "excel", dates, f"read as Excel's day numbers: {digits.iloc[0]} is {_shown(dates)}"
-    )
-
-
-def _epoch_seconds(digits: pd.Series, *, dated: bool) -> DateForm | None:
-    if not digits.str.fullmatch(EPOCH_NUMBER).all() or not (dated or _varied(digits)):
-        return None
-    midnights = (
-        pd.to_numeric(digits) // DAY_SECONDS * DAY_SECONDS
-    )  # few: each distinct text is read by itself
-    dates = _read(midnights.astype("int64").astype(TEXT), "epoch_seconds")
-    if len(dates) < len(digits) or not _plausible(dates, dated=dated):
-        return None
-    return DateForm(
-        "epoch_seconds",
-        dates,
-        f"read as seconds since 1970: {digits.iloc[0]} is {_shown(dates)}",
-    )
-
-
-def _varied(numbers: pd.Series) -> bool:
-    """Whether there are many numbers, which are not all rounded to tens as amounts often are."""
-    return len(numbers) >= FEWEST_UNNAMED and not bool((pd.to_numeric(numbers) % 10 == 0).all())
-
-
-def _plausible(dates: pd.Series, *, dated: bool) -> bool:
+        dates = _read(digits, "%Y%m%d")
+        doubt = f"{digits.iloc[0]} read as a date"
+        return DateForm("%Y%m%d", dates, doubt) if len(dates) == len(digits) else None
     first = FIRST_DAY if dated else UNNAMED_FIRST
     last = LAST_DAY if dated else UNNAMED_LAST
-    return bool(dates.between(first, last).all())
-
-
-def _shown(dates: pd.Series) -> str:
-    return str(dates.iloc[0].date().isoformat())
-
-
-def _in_another_order(words: pd.Series, rows: pd.Series) -> DateForm | None:
-    head = words.head(HEAD)
-    for pattern, forms in FORMS:
-        for time_pattern, time_form in TIMES:
-            whole = pattern + time_pattern
-            if head.str.fullmatch(whole).mean() < READABLE_SHARE:
-                continue
-            written = words[words.str.fullmatch(whole)]
-            if _share(words, rows, words.index.isin(written.index)) < READABLE_SHARE:
-                continue
-            if time_pattern:
-                days = written.str.replace(f"{time_pattern}$", "", regex=True)
-            else:
-                days = written
-            read = {form: _read(days, form) for form in forms}
-            best = max(read, key=lambda form: len(read[form]))
-            if not len(read[best]):
-                continue
-            equal = [form for form in forms if len(read[form]) == len(read[best])]
-            return DateForm(
-                best + time_form,
-                read[best],
-                _order_doubt(written, best, ambiguous=len(equal) > 1),
-            )
+    # Amounts are often few, or rounded to tens.
+    varied = len(digits) >= FEWEST_UNNAMED and not (pd.to_numeric(digits) % 10 == 0).all()
+    if not dated and not varied:
+        return None
+    for form, pattern, what in NUMBER_FORMS:
+        if not digits.str.fullmatch(pattern).all():
+            continue
+        dates = _read_numbers(digits, form)
+        if len(dates) == len(digits) and dates.between(first, last).all():
+            shown = dates.iloc[0].date().isoformat()
+            return DateForm(form, dates, f"read as {what}: {digits.iloc[0]} is {shown}")
     return None
 
 
-def _order_doubt(written: pd.Series, form: str, *, ambiguous: bool) -> str:
-    if ambiguous:
-        return f"day or month first? no date shows it: {written.iloc[0]} read as {form}"
-    if re.search("%y", form):
-        return f"{written.iloc[0]} read as {form}"
-    return ""
+def _in_another_order(words: pd.Series, rows: pd.Series) -> DateForm | None:
+    """Texts with a day, a month and a year in one of the usual orders."""
+    head = words.head(HEAD)
+    for pattern, forms in FORMS:
+        for time_pattern, time_form in TIMES:
+            matching = pattern + time_pattern
+            if head.str.fullmatch(matching).mean() < READABLE_SHARE:
+                continue
+            mask = words.str.fullmatch(matching)
+            if _share(mask, rows) < READABLE_SHARE:
+                continue
+            written = words[mask]
+            days = written.str.replace(f"{time_pattern}$", "", regex=True)
+            read = {form: _read(days, form) for form in forms}
+            most = max(len(dates) for dates in read.values())
+            best, *others = [form for form in forms if len(read[form]) == most]
+            if most:
+                doubt = ""
+                if others:
+                    doubt = (
+                        f"day or month first? no date shows it: {written.iloc[0]} read as {best}"
+                    )
+                elif "%y" in best:
+                    doubt = f"{written.iloc[0]} read as {best}"
+                return DateForm(best + time_form, read[best], doubt)
+    return None
 
 
-def _share(words: pd.Series, rows: pd.Series, mask: object) -> float:
-    mine = rows[words.index]
-    return float(
-        mine[pd.Series(mask, index=words.index).fillna(value=False).astype(bool)].sum() / mine.sum()
-    )
+def _share(mask: pd.Series, rows: pd.Series) -> float:
+    """The share of the rows whose text is in `mask`."""
+    own = rows[mask.index]
+    return float(own[mask.fillna(value=False).astype(bool)].sum() / own.sum())
+
+
+def _read_numbers(digits: pd.Series, form: str) -> pd.Series:
+    if form == "epoch_seconds":
+        # Midnights are few, and each distinct text is read by itself.
+        midnights = pd.to_numeric(digits) // DAY_SECONDS * DAY_SECONDS
+        digits = midnights.astype("int64").astype(TEXT)
+    return _read(digits, form)
 
 
 def _read(texts: pd.Series, form: str) -> pd.Series:
-    """The dates among texts, read as ingestion reads them by a `date_format`; ISO where `form`
-    is empty.
+    """The dates among texts, read as ingestion reads them by a `date_format`; ISO if `form` is
+    empty.
     """
     dates, _ = convert(texts, "date", Writing(date_format=form))
     return dates.dropna()

@@ -1,31 +1,33 @@
-"""A draft of a contract from the tables of a drop: everything that can be guessed, with what to
-confirm.
-"""
+"""Drafts a contract from the tables of a drop: what can be guessed, and what to confirm."""
 
 import datetime as dt
 import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import pairwise
+from statistics import median
+from typing import Literal
 
 import pandas as pd
 
 from churn_platform.base.errors import UsageError
-from churn_platform.contract.model import ANSWERED, Contract, Entity
+from churn_platform.contract.consistency import ANSWERED
+from churn_platform.contract.model import Contract, Entity, Span
 from churn_platform.contract.parts import ColumnCost, Costs, FileFormat, Label
 from churn_platform.contract.policy import IngestionPolicy, Policy
 from churn_platform.drafting.keys import Key, Sheet, guess_key, listed
 from churn_platform.drafting.label import LabelColumn, guess_label, labels_of
-from churn_platform.drafting.leaks import reasons_left_out
 from churn_platform.drafting.tables import (
     LeftOut,
     Parts,
     Place,
     add_table,
     one_row_a_customer,
+    reasons_left_out,
     sheets_of,
 )
-from churn_platform.drafting.times import Times
+from churn_platform.drafting.texts import OTHER_SIGN
 from churn_platform.drafting.words import (
     description,
     free_name,
@@ -36,90 +38,36 @@ from churn_platform.drafting.words import (
 from churn_platform.ingestion.conversion import TEXT
 from churn_platform.ingestion.faults import percent
 
+Cadence = Literal["month", "week", "day"]
+DAYS: dict[Cadence, int] = {"month": 5, "week": 2, "day": 0}
+"""Days in which a correction still counts, by cadence."""
+USUAL_GAPS: dict[Cadence, tuple[int, int]] = {"month": (28, 31), "week": (7, 7), "day": (1, 1)}
+"""Days between two drops, from and to, that leave no doubt about the cadence."""
+MONTH_OF_DAYS = range(27, 33)
+MONTH_OF_WEEKS = (4, 5)
+PERIODS = "does it mark who left after the as_of, or before it (`period`)?"
 CERTAIN = ("utf-8", "utf-8-sig", "utf-16", "ascii")
-OTHER_SIGN = {".": ",", ",": "."}
-"""By the thousands separator, the decimal sign of a column without fractions."""
 ALIKE = ("cp1250", "cp1252")
-"""The encodings of Windows that give other letters to the same bytes."""
+"""Windows encodings that read the same bytes as different letters."""
 SHOWN = 30
 LOOKED_AT = 10_000
-"""Rows of each column in which a letter beyond ASCII is looked for."""
-
-
-def written_in(files: FileFormat, sheets: list[Sheet], key: Key, made: Parts) -> FileFormat:
-    """The files' format with the decimal sign of most columns; a column of the other sign has
-    its own.
-    """
-    signs = Counter(
-        g.decimal
-        for sheet in sheets
-        for h, g in sheet.guesses.items()
-        if g.decimal and h != key.header
-    )
-    if signs:
-        usual = max(signs, key=lambda sign: (signs[sign], sign == "."))
-    else:
-        usual = files.decimal
-    if usual == files.delimiter:
-        usual = files.decimal
-    for sheet in sheets:
-        table = made.tables.get(sheet.name)
-        if table is None:
-            continue
-        columns = {}
-        for name, column in table.columns.items():
-            sign = sheet.guesses[column.source or name].decimal or OTHER_SIGN.get(
-                column.thousands, ""
-            )
-            columns[name] = (
-                column.model_copy(update={"decimal": sign}) if sign not in ("", usual) else column
-            )
-        made.tables[sheet.name] = table.model_copy(update={"columns": columns})
-    if files.encoding.lower() not in CERTAIN:
-        made.doubts["files",] = _encoding_doubt(files, sheets)
-    return files.model_copy(update={"decimal": usual})
-
-
-def _encoding_doubt(files: FileFormat, sheets: list[Sheet]) -> str:
-    """A word in which a wrong encoding shows, as it is read and as the other usual encoding
-    reads it.
-    """
-    first = ""
-    for sheet in sheets:
-        for header in sheet.frame.columns:
-            for word in _foreign_words(sheet.frame[header]):
-                asked = f"{files.encoding} is a guess: is {word!r} in {header!r} spelled correctly?"
-                first = first or asked
-                for encoding, other in _other_readings(word, files.encoding).items():
-                    return f"{asked} As {encoding} it would be {other!r}"
-    return first or f"{files.encoding} is a guess"
-
-
-def _foreign_words(values: pd.Series) -> list[str]:
-    """The distinct texts with a letter beyond ASCII, cut to a readable length."""
-    texts = values.head(LOOKED_AT)
-    if texts.dtype != object and not isinstance(texts.dtype, pd.StringDtype):
-        return []
-    words = texts.astype(object).astype(TEXT).dropna().drop_duplicates()
-    return [str(word)[:SHOWN] for word in words[words.str.contains(r"[^\x00-\x7f]", regex=True)]]
-
-
-def _other_readings(word: str, encoding: str) -> dict[str, str]:
-    """Encoding -> the word as it reads in it, for the usual encodings that read it differently."""
-    found = {}
-    for other in ALIKE:
-        try:
-            read = word.encode(encoding).decode(other)
-        except UnicodeError:
-            continue
-        if read != word:
-            found[other] = read
-    return found
-
-
+"""Rows of each column that are searched for a letter beyond ASCII."""
 SLICES = 3
 SLICE_VALUES = 6
 SLICE_SHARE = 0.05
+
+
+@dataclass(frozen=True)
+class Times:
+    """Cadence, days of delivery and the label's horizon, each with the reason to confirm it."""
+
+    cadence: Cadence = "month"
+    cadence_doubt: str = "only one drop was seen"
+    delivery_days: int = DAYS["month"]
+    delivery_doubt: str = "a later correction does not change what its model trains on"
+    horizon: Span = field(default_factory=Span)
+    period: Literal["after", "before"] = "before"
+    horizon_doubt: str = f"the label came with its drop; {PERIODS}"
 
 
 @dataclass(frozen=True)
@@ -128,9 +76,8 @@ class Draft:
 
     contract: Contract
     doubts: Mapping[Place, str]
-    """Where in the contract -> why it is to be confirmed, e.g.
-
-    ("tables", "users", "columns", "plan").
+    """Place in the contract, such as ("tables", "users", "columns", "plan") -> why to confirm
+    it.
     """
     left_out: tuple[LeftOut, ...]
     rows: Mapping[str, int]
@@ -160,7 +107,7 @@ def draft(
         frames: the drop's tables by file stem, values as strings or typed, column names as in
             the files.
         name: of the contract.
-        others: tables of other drops, which the contract must let through, too.
+        others: tables of other drops, which the contract must accept, too.
         later: the file stems that a newer drop does not have yet.
         as_of: when the tables were true, if that is known.
         files: how the CSV files are written.
@@ -179,17 +126,18 @@ def draft(
     key = guess_key(sheets, entity)
     usable = one_row_a_customer(sheets, key, parts)
     found = guess_label(usable, key, label)
-    key_name = valid_name(key.header, "key")
-    key_name = free_name(
-        f"customer_{key_name}" if key_name in ANSWERED else key_name, "customer", parts.taken
-    )
-    truth = next(labels_of(sheet, found, key) for sheet in usable if sheet.name == found.table)
+    entity_part = _entity(key, parts)
     usable.sort(key=lambda sheet: sheet.name == found.table)  # the label's table last
-    only_table = len(usable) == 1
+    truth = labels_of(usable[-1], found, key)
     for sheet in usable:
-        late = sheet.stem in later
         out = reasons_left_out(
-            sheet, key, found, truth, as_of, only_table=only_table, delivered_later=late
+            sheet,
+            key,
+            found,
+            truth,
+            as_of,
+            only_table=len(usable) == 1,
+            delivered_later=sheet.stem in later,
         )
         add_table(parts, sheet, key, found, out, as_of)
     if not parts.views:
@@ -197,55 +145,116 @@ def draft(
         raise UsageError(
             f"No column is left to learn from. Left out: {listed(why)}.", code="DRAFT_IMPOSSIBLE"
         )
-    source = "" if key_name == key.header else key.header
-    entity_part = Entity(
-        column=key_name, dtype="integer" if key.integer else "string", source=source
-    )
-    parts.doubts["entity",] = key.doubt
     written = written_in(files or FileFormat(), usable, key, parts)
-    return _completed(
-        _contract(name, entity_part, found, parts, times, written),
-        parts,
-        usable,
-        found,
-        times,
-        as_of,
-    )
-
-
-def _contract(
-    name: str, entity: Entity, label: LabelColumn, parts: Parts, times: Times, files: FileFormat
-) -> Contract:
-    return Contract(
+    absent = max(parts.absent[view.table] for view in parts.views.values())
+    contract = Contract(
         name=name,
         model_name=f"{name}_churn",
-        entity=entity,
+        entity=entity_part,
         cadence=times.cadence,
         delivery_days=times.delivery_days,
-        files=files,
+        files=written,
         tables=parts.tables,
         label=Label(
-            table=label.table,
+            table=found.table,
             column=parts.label,
             horizon=times.horizon,
             period=times.period,
-            inverted=label.inverted,
+            inverted=found.inverted,
         ),
         feature_views=parts.views,
-        policy=Policy(ingestion=_ingestion(_absent_share(parts))),
+        policy=Policy(ingestion=_ingestion(absent)),
+    )
+    contract = contract.model_copy(update={"slices": _slices(contract, usable)})
+    parts.doubts |= _doubts(contract, found, times, absent)
+    return Draft(
+        contract=contract,
+        doubts={place: doubt for place, doubt in parts.doubts.items() if doubt},
+        left_out=tuple(parts.left_out),
+        rows={sheet.name: len(sheet.frame) for sheet in usable if sheet.name in contract.tables},
+        churn_rate=found.rate,
+        as_of=as_of,
+        costs=_costs(contract),
     )
 
 
-def _absent_share(parts: Parts) -> float:
-    """The largest share of the customers that one table of features lacks; labels may be of
-    some customers only.
+def guess_times(as_ofs: Sequence[dt.date], labelled: dt.date) -> Times:
+    """Cadence and horizon as the dates of the drops suggest.
+
+    Args:
+        as_ofs: the drops' dates, oldest first.
+        labelled: the newest of them that has labels.
     """
-    return max(parts.absent[view.table] for view in parts.views.values())
+    if len(as_ofs) < 2:  # noqa: PLR2004 - a gap needs two
+        return Times()
+    gap = median((later - earlier).days for earlier, later in pairwise(as_ofs))
+    cadence: Cadence = "month"
+    if gap <= 3:  # noqa: PLR2004 - days
+        cadence = "day"
+    elif gap <= 13:  # noqa: PLR2004 - days
+        cadence = "week"
+    shortest, longest = USUAL_GAPS[cadence]
+    usual = shortest <= gap <= longest
+    waiting = sum(as_of > labelled for as_of in as_ofs)
+    seen = "the newest drop has its labels"
+    if waiting:
+        seen = f"the newest {waiting} drop{'s have' if waiting > 1 else ' has'} no labels yet"
+    return Times(
+        cadence=cadence,
+        cadence_doubt="" if usual else f"{gap:g} days lie between the drops",
+        delivery_days=DAYS[cadence],
+        horizon=_horizon(cadence, waiting),
+        # A label that is known at once can only mark who has left already.
+        period="after" if waiting else "before",
+        horizon_doubt=f"{seen}; {PERIODS}",
+    )
+
+
+def written_in(files: FileFormat, sheets: list[Sheet], key: Key, parts: Parts) -> FileFormat:
+    """The files' format with the decimal sign of most columns; a column with the other sign has
+    its own.
+    """
+    signs = Counter(
+        guess.decimal
+        for sheet in sheets
+        for header, guess in sheet.guesses.items()
+        if guess.decimal and header != key.header
+    )
+    usual = max(signs, key=lambda sign: (signs[sign], sign == "."), default=files.decimal)
+    if usual == files.delimiter:
+        usual = files.decimal
+    for sheet in sheets:
+        table = parts.tables.get(sheet.name)
+        if table is None:
+            continue
+        columns = dict(table.columns)
+        for name, column in table.columns.items():
+            guess = sheet.guesses[column.source or name]
+            sign = guess.decimal or OTHER_SIGN.get(column.thousands, "")
+            if sign not in ("", usual):
+                columns[name] = column.model_copy(update={"decimal": sign})
+        parts.tables[sheet.name] = table.model_copy(update={"columns": columns})
+    if files.encoding.lower() not in CERTAIN:
+        parts.doubts["files",] = _encoding_doubt(files.encoding, sheets)
+    return files.model_copy(update={"decimal": usual})
+
+
+def _entity(key: Key, parts: Parts) -> Entity:
+    name = valid_name(key.header, "key")
+    if name in ANSWERED:
+        name = f"customer_{name}"
+    name = free_name(name, "customer", parts.taken)
+    parts.doubts["entity",] = key.doubt
+    return Entity(
+        column=name,
+        dtype="integer" if key.integer else "string",
+        source="" if name == key.header else key.header,
+    )
 
 
 def _ingestion(absent: float) -> IngestionPolicy:
-    """Tables that only some customers are in, such as support tickets, may keep lacking the
-    others, and some more.
+    """A table that only some customers are in, such as support tickets, may lack half as many
+    again.
     """
     usual = IngestionPolicy()
     if absent <= usual.unmatched_share / 2:
@@ -253,52 +262,43 @@ def _ingestion(absent: float) -> IngestionPolicy:
     return IngestionPolicy(unmatched_share=min(1.0, math.ceil(150 * absent) / 100))
 
 
-def _completed(
-    contract: Contract,
-    parts: Parts,
-    sheets: list[Sheet],
-    label: LabelColumn,
-    times: Times,
-    as_of: dt.date | None,
-) -> Draft:
-    slices = _slices(contract, sheets)
-    doubts = parts.doubts | {
+def _doubts(
+    contract: Contract, label: LabelColumn, times: Times, absent: float
+) -> dict[Place, str]:
+    doubts: dict[Place, str] = {
         ("label",): "; ".join(filter(None, [label.doubt, times.horizon_doubt])),
         ("cadence",): times.cadence_doubt,
         ("delivery_days",): times.delivery_doubt,
-        ("policy", "ingestion"): _absent_doubt(contract, _absent_share(parts)),
-        ("slices",): "which groups to watch is a choice" if slices else "",
     }
-    return Draft(
-        contract=contract.model_copy(update={"slices": slices}),
-        doubts={place: doubt for place, doubt in doubts.items() if doubt},
-        left_out=tuple(parts.left_out),
-        rows={sheet.name: len(sheet.frame) for sheet in sheets if sheet.name in contract.tables},
-        churn_rate=label.rate,
-        as_of=as_of,
-        costs=_costs(contract),
-    )
+    if contract.policy.ingestion != IngestionPolicy():
+        doubts["policy", "ingestion"] = f"one table lacks {percent(absent)} of the customers"
+    if contract.slices:
+        doubts["slices",] = "which groups to watch is a choice"
+    return doubts
 
 
 def _slices(contract: Contract, sheets: list[Sheet]) -> tuple[str, ...]:
-    """Up to three categories, then booleans, of few values that are each frequent."""
-    found = []
+    """Up to three categories, then booleans, with few values that are each frequent."""
     frames = {sheet.name: sheet.frame for sheet in sheets}
+    categories: list[str] = []
+    booleans: list[str] = []
     for view in contract.feature_views.values():
         for name in view.features:
             column = contract.published[view.table][name]
-            if not description(name):
-                continue  # nobody would know whom such a slice is about
-            if column.dtype == "boolean" or (column.values and len(column.values) <= SLICE_VALUES):
-                shares = frames[view.table][column.source or name].value_counts(normalize=True)
-                if 1 < len(shares) <= SLICE_VALUES and shares.min() >= SLICE_SHARE:
-                    found.append((column.dtype == "boolean", name))
-    return tuple(name for _, name in sorted(found, key=lambda pair: pair[0])[:SLICES])
+            few = column.values is not None and 0 < len(column.values) <= SLICE_VALUES
+            # Without a description nobody would know which customers such a slice is about.
+            if not description(name) or not (few or column.dtype == "boolean"):
+                continue
+            shares = frames[view.table][column.source or name].value_counts(normalize=True)
+            if 1 < len(shares) <= SLICE_VALUES and shares.min() >= SLICE_SHARE:
+                found = booleans if column.dtype == "boolean" else categories
+                found.append(name)
+    return tuple([*categories, *booleans][:SLICES])
 
 
 def _costs(contract: Contract) -> tuple[Costs, ...]:
-    """Costs by the columns that look like what a customer is worth, or like the cost of one
-    kind of mistake.
+    """Costs by the columns that look like the value of a customer, or like the cost of a
+    contact.
     """
     numbers = [
         name
@@ -307,7 +307,7 @@ def _costs(contract: Contract) -> tuple[Costs, ...]:
         and not column.nullable
         and column.min is not None
         and column.min >= 0
-        if is_value(column.source or name)
+        and is_value(column.source or name)
     ]
     needless = [name for name in numbers if is_needless(name)]
     contact = ColumnCost(column=needless[0]) if needless else 1.0
@@ -318,8 +318,48 @@ def _costs(contract: Contract) -> tuple[Costs, ...]:
     )
 
 
-def _absent_doubt(contract: Contract, absent: float) -> str:
-    drafted = contract.policy.ingestion != IngestionPolicy()
-    if drafted:
-        return f"one table lacks {percent(absent)} of the customers"
-    return ""
+def _horizon(cadence: Cadence, waiting: int) -> Span:
+    """The span in which so many drops wait for their labels; a calendar month in place of four
+    or five weeks.
+    """
+    if cadence == "month":
+        return Span(months=waiting)
+    if cadence == "week":
+        return Span(months=1) if waiting in MONTH_OF_WEEKS else Span(weeks=waiting)
+    if waiting in MONTH_OF_DAYS:
+        return Span(months=1)
+    if waiting % 7 == 0:
+        return Span(weeks=waiting // 7)
+    return Span(days=waiting)
+
+
+def _encoding_doubt(encoding: str, sheets: list[Sheet]) -> str:
+    """The first word that another usual encoding reads differently, in both readings."""
+    first = ""
+    for sheet in sheets:
+        for header in sheet.frame.columns:
+            for word in _foreign_words(sheet.frame[header]):
+                asked = f"{encoding} is a guess: is {word!r} in {header!r} spelled correctly?"
+                first = first or asked
+                for other in ALIKE:
+                    read = _read_again(word, encoding, other)
+                    if read != word:
+                        return f"{asked} As {other} it would be {read!r}"
+    return first or f"{encoding} is a guess"
+
+
+def _foreign_words(values: pd.Series) -> list[str]:
+    """The distinct texts with a letter beyond ASCII, cut to a readable length."""
+    texts = values.head(LOOKED_AT)
+    if texts.dtype != object and not isinstance(texts.dtype, pd.StringDtype):
+        return []
+    words = texts.astype(object).astype(TEXT).dropna().drop_duplicates()
+    return [str(word)[:SHOWN] for word in words[words.str.contains(r"[^\x00-\x7f]", regex=True)]]
+
+
+def _read_again(word: str, encoding: str, other: str) -> str:
+    """The word as its bytes read in another encoding; unchanged if they cannot be read."""
+    try:
+        return word.encode(encoding).decode(other)
+    except UnicodeError:
+        return word

@@ -1,8 +1,8 @@
-"""Files of a drop that no contract describes yet: which drops there are, how they are written,
-their tables.
+"""The files of drops that no contract describes yet: which drops there are, how their files are
+written, and their tables.
 """
 
-import csv as text_csv
+import csv
 import datetime as dt
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -30,8 +30,8 @@ SAMPLE_BYTES = 1 << 20
 
 
 def drops_in(folder: Path) -> dict[dt.date | None, Path]:
-    """The drops under `folder`, oldest first; or `folder` itself where it holds files, dated by
-    its name if it can be.
+    """The drops under `folder`, oldest first; or `folder` itself if it contains files, with the
+    date in its name, if any.
 
     Raises:
         UsageError: there is no such folder, or no CSV or Parquet file in it.
@@ -57,17 +57,17 @@ def drops_in(folder: Path) -> dict[dt.date | None, Path]:
 
 
 def data_files(folder: Path) -> dict[str, Path]:
-    """The tables of a drop by file stem; Parquet where there are both, as `open_drop` has it."""
+    """The tables of a drop by file stem; Parquet if there are both, as in `open_drop`."""
     if not folder.is_dir():
         return {}
     return {stem: paths[-1] for stem, paths in table_files(folder).items()}
 
 
 def detect_format(paths: Iterable[Path]) -> FileFormat:
-    """Delimiter and encoding of the CSV files among `paths`, apart from what a file itself
-    declares: its mark, `sep=;`.
+    """Delimiter and encoding of the CSV files among `paths` that do not declare them by a mark
+    or a first line `sep=;`.
 
-    The decimal sign is left at its default: each column shows its own (`drafting/texts.py`).
+    The decimal sign keeps its default: each column shows its own (`drafting/texts.py`).
 
     Raises:
         UsageError: two of them are written differently, or one is not a CSV file.
@@ -126,14 +126,9 @@ def _raw(path: Path) -> "memoryview[int]":
 
 
 def _sample(path: Path, raw: "memoryview[int]", encoding: str) -> str:
-    """The first lines of a file as text; a delimiter that the file names by itself is shown by
-    them as well.
-    """
-    return str(
-        _opened(path, raw, FileFormat(encoding=encoding)).content[:SAMPLE_BYTES],
-        "utf-8",
-        "replace",
-    )
+    """The start of a file as text."""
+    content = _opened(path, raw, FileFormat(encoding=encoding)).content
+    return str(content[:SAMPLE_BYTES], "utf-8", "replace")
 
 
 def _opened(path: Path, raw: "memoryview[int]", written: FileFormat) -> Text:
@@ -146,23 +141,21 @@ def _opened(path: Path, raw: "memoryview[int]", written: FileFormat) -> Text:
 
 
 def _delimiter(text: str) -> str:
-    """The delimiter that splits the first lines into the same number of fields, most of them;
-    empty where none does.
+    """The delimiter that splits most of the first lines into the same number of fields; empty
+    if none splits them.
     """
-    found = []
+    lines = text.splitlines()[:SAMPLE_LINES]
+    best = (0.0, 1)
+    chosen = ""
     for delimiter in DELIMITERS:
-        widths = Counter(len(row) for row in _rows(text, delimiter) if row)
-        if widths:
-            width, lines = widths.most_common(1)[0]
-            found.append((lines / widths.total(), width, delimiter))
-    split = [candidate for candidate in found if candidate[1] > 1]
-    if split:
-        return max(split, key=lambda candidate: candidate[:2])[2]
-    return ""
-
-
-def _rows(text: str, delimiter: str) -> list[list[str]]:
-    return list(text_csv.reader(text.splitlines()[:SAMPLE_LINES], delimiter=delimiter))
+        widths = Counter(len(row) for row in csv.reader(lines, delimiter=delimiter) if row)
+        if not widths:
+            continue
+        width, count = widths.most_common(1)[0]
+        if width > 1 and (count / widths.total(), width) > best:
+            best = (count / widths.total(), width)
+            chosen = delimiter
+    return chosen
 
 
 def _agreed(what: str, found: Mapping[Path, str]) -> str:
@@ -188,27 +181,22 @@ def _read_parquet(path: Path) -> pd.DataFrame:
 
 def _read_csv(path: Path, written: FileFormat) -> pd.DataFrame:
     import pyarrow as pa
-    from pyarrow import csv
+    from pyarrow.csv import ConvertOptions
 
     text = _opened(path, raw_bytes(path), written)
     strings = dict.fromkeys(text.header, pa.string())
     try:
-        table, ragged = text.parse(
-            csv.ConvertOptions(column_types=strings, strings_can_be_null=False)
-        )
+        table, ragged = text.parse(ConvertOptions(column_types=strings, strings_can_be_null=False))
     except BrokenText as broken:
         raise UsageError(
             broken_fault(path, path.name, broken).sentence(), code="FILE_UNREADABLE"
         ) from None
     if ragged:
-        seen = (
-            f"{len(ragged):,} row{'s' if len(ragged) > 1 else ''} with more or fewer cells than"
-            " the header"
-        )
+        rows = f"{len(ragged):,} row{'s' if len(ragged) > 1 else ''}"
         first = f"the first is row {ragged[0].number - 1}: {ragged[0].text[:EXAMPLE_LENGTH]!r}"
         raise UsageError(
-            f"{path.name} cannot be read as csv: {seen} ({first}); quote cells that hold a"
-            " delimiter or a line end.",
+            f"{path.name} cannot be read as csv: {rows} with more or fewer cells than the header"
+            f" ({first}); quote cells that hold a delimiter or a line end.",
             code="FILE_UNREADABLE",
         )
     frame: pd.DataFrame = table.to_pandas()

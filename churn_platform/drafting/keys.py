@@ -1,9 +1,7 @@
-"""The key of a draft, guessed from names and values or taken as given, and the sheets it is
-looked for in.
-"""
+"""The customer's key, guessed or given, and which files have one row for each customer."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -11,6 +9,7 @@ from churn_platform.base.errors import UsageError
 from churn_platform.drafting.columns import Guess, repeated_rows
 from churn_platform.drafting.words import is_row_number, key_likeness, valid_name
 from churn_platform.ingestion.conversion import TEXT
+from churn_platform.lake.keys import NearKeys, apart, everyone, near_keys, same_digits
 
 SHOWN = 8
 AS_SQL = (
@@ -18,11 +17,21 @@ AS_SQL = (
     '(docs/your-own-tables.md, "Tables in a database")'
 )
 """What to do about a log of events."""
+STRANGERS_SHARE = 0.01
+"""Largest share of a file's customers that may be missing from all other files unnoticed."""
+COMMON_SHARE = 0.5
+"""Files that share fewer customers, measured on the smaller one, have different customers."""
+REPAIRED_SHARE = 0.5
+"""If this share of the unmatched keys match after a repair, the files have the same customers."""
+TOTALS = frozenset({
+    "total", "totals", "grand total", "subtotal", "sum", "summe", "gesamt", "gesamtsumme", "total general",
+    "totale", "razem", "suma", "totaal", "average", "mean",
+})  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """One file of a drop with what its columns look like."""
+    """One file of a drop, and what its columns look like."""
 
     stem: str
     """The file's name without suffix."""
@@ -35,7 +44,7 @@ class Sheet:
 
 @dataclass(frozen=True)
 class Key:
-    """The customer's key: its header, whether it is a whole number, and why to confirm it."""
+    """The customer's key: its header, whether it is an integer, and why to confirm it."""
 
     header: str
     integer: bool
@@ -43,41 +52,49 @@ class Key:
 
 
 def guess_key(sheets: Iterable[Sheet], wanted: str | None) -> Key:
-    """The column that is unique in most tables and looks like a key; `wanted` (a header or
-    name) is taken as given.
+    """The column that is unique in most files and looks like a key.
+
+    Args:
+        sheets: the files.
+        wanted: the key's header or name, if it is given.
 
     Raises:
-        UsageError: none can be guessed, or `wanted` is in no table or repeats itself
-            everywhere.
+        UsageError: no key can be guessed, or `wanted` is in no file or repeats in all of them.
     """
     sheets = list(sheets)
     headers = dict.fromkeys(header for sheet in sheets for header in sheet.guesses)
     if wanted is not None:
-        return _given(sheets, headers, wanted)
+        return _given_key(sheets, headers, wanted)
     unique = {
-        h: [s for s in sheets if h in s.guesses and _can_be_key(h, s.guesses[h])] for h in headers
+        header: [
+            s for s in sheets if header in s.guesses and _can_be_key(header, s.guesses[header])
+        ]
+        for header in headers
     }
-    usual = {
-        h: (len(where), key_likeness(h))
-        for h, where in unique.items()
+    scores = {
+        header: (len(where), key_likeness(header))
+        for header, where in unique.items()
         if len(where) > len(sheets) / 2
     }
-    best = [h for h, score in usual.items() if score == max(usual.values())]
-    if len(best) > 1:
-        said = "No key can be guessed, because several columns could be the key"
-        raise UsageError(f"{said}: pass --entity with one of {listed(best)}.", code="KEY_NOT_FOUND")
+    best = [header for header, score in scores.items() if score == max(scores.values())]
     if not best:
         raise UsageError(
             _why_no_key(sheets, [header for header, where in unique.items() if where]),
             code="KEY_NOT_FOUND",
         )
-    found = best[0]
-    return Key(found, _integer(unique[found], found), _key_doubt(*usual[found], len(sheets)))
+    if len(best) > 1:
+        raise UsageError(
+            "No key can be guessed, because several columns could be the key: pass --entity with"
+            f" one of {listed(best)}.",
+            code="KEY_NOT_FOUND",
+        )
+    header = best[0]
+    return Key(header, _integer(unique[header], header), _key_doubt(*scores[header], len(sheets)))
 
 
 def keys_of(sheet: Sheet, key: Key) -> pd.Series:
-    """The key of each row (rows,) as text; whole numbers without a fraction, however the file
-    writes them.
+    """The key of each row (rows,) as text; integers without a fraction, however the file writes
+    them.
     """
     if key.integer:
         return sheet.guesses[key.header].values.astype("Int64").astype(TEXT)
@@ -87,22 +104,89 @@ def keys_of(sheet: Sheet, key: Key) -> pd.Series:
 def listed(names: Iterable[object]) -> str:
     """The first names for a person, and how many more there are."""
     words = [str(name) for name in names]
-    return ", ".join(words[:SHOWN]) + (
-        f" and {len(words) - SHOWN} more" if len(words) > SHOWN else ""
-    )
+    more = f" and {len(words) - SHOWN} more" if len(words) > SHOWN else ""
+    return ", ".join(words[:SHOWN]) + more
 
 
 def why_not_one_row(sheet: Sheet, header: str) -> str:
-    """What keeps a table from having one row per customer, and what to do."""
+    """Why a file does not have one row per customer, and what to do."""
+    rows = len(sheet.frame)
     repeated = int(repeated_rows(sheet.frame[header]).sum())
     customers = max(int(sheet.frame[header].nunique()), 1)
     return (
-        f"{header!r} is empty or repeats in {repeated:,} of {len(sheet.frame):,} rows "
-        f"({len(sheet.frame) / customers:.1f} rows per customer): {AS_SQL}"
+        f"{header!r} is empty or repeats in {repeated:,} of {rows:,} rows "
+        f"({rows / customers:.1f} rows per customer): {AS_SQL}"
     )
 
 
-def _given(sheets: list[Sheet], headers: Iterable[str], wanted: str) -> Key:
+def why_no_customer(stem: str, frame: pd.DataFrame, header: str) -> str:
+    """Which row of the file is not a customer, and what to do; empty without such a row.
+
+    Args:
+        stem: the file's name.
+        frame: (rows, columns) the table as read.
+        header: the key's column.
+    """
+    keys = frame[header]
+    if pd.api.types.is_numeric_dtype(keys.dtype):
+        return ""
+    words = keys.astype("string[pyarrow]").str.strip().reset_index(drop=True)
+    totals = words.index[words.str.lower().isin(TOTALS)]
+    if totals.empty:
+        return ""
+    row = totals[0]
+    return f"{stem}, row {row + 1:,} is {words[row]!r}, which is not a customer: remove the row"
+
+
+def why_no_match(keys: Mapping[str, pd.Series], header: str) -> str:
+    """Why the files cannot be joined, as one sentence with the repair; empty if they can.
+
+    Args:
+        keys: by file name, the distinct keys (rows,) as texts.
+        header: the key's column.
+    """
+    if len(keys) == 1:
+        return ""
+    known = {file: own.dropna() for file, own in keys.items()}
+    for file, own in known.items():
+        others = {other: theirs for other, theirs in known.items() if other != file}
+        everybody = everyone(others)
+        strangers, unmatched = apart(own, everybody)
+        if len(strangers) <= STRANGERS_SHARE * len(own):
+            continue
+        missing = (
+            f"{len(strangers):,} of {len(own):,} customers of {file} are not in {', '.join(others)}"
+        )
+        near = _mostly_near(strangers, unmatched)
+        if near is not None:
+            mine, theirs = near.pairs[0]
+            return (
+                f"{missing}, because their keys differ by {near.spelling.difference} ({header} is"
+                f" {mine!r} in {file}, {theirs!r} in another file): {near.spelling.repair}."
+            )
+        if len(own) - len(strangers) < COMMON_SHARE * min(len(own), len(everybody)):
+            other = max(others, key=lambda name: len(others[name]))
+            return (
+                f"{missing} ({header} is {strangers.iloc[0]!r} in {file},"
+                f" {others[other].iloc[0]!r} in {other}): deliver all files for the same"
+                " customers, with the same key."
+            )
+    return ""
+
+
+def without_repeated(sheet: Sheet, key: Key) -> Sheet:
+    """The sheet without the few rows that repeat a key or lack it."""
+    repeated = repeated_rows(sheet.frame[key.header]).to_numpy()
+    if not repeated.any():
+        return sheet
+    guesses = {
+        header: replace(guess, values=guess.values[~repeated].reset_index(drop=True))
+        for header, guess in sheet.guesses.items()
+    }
+    return replace(sheet, frame=sheet.frame[~repeated].reset_index(drop=True), guesses=guesses)
+
+
+def _given_key(sheets: list[Sheet], headers: Iterable[str], wanted: str) -> Key:
     header = next((h for h in headers if wanted in (h, valid_name(h))), None)
     if header is None:
         raise UsageError(
@@ -121,24 +205,23 @@ def _given(sheets: list[Sheet], headers: Iterable[str], wanted: str) -> Key:
 
 def _why_no_key(sheets: list[Sheet], elsewhere: list[str]) -> str:
     """Why no key can be guessed, and what to do: a log of events has several rows per customer."""
-    logs = [
-        (s, h) for s in sheets for h in s.guesses if key_likeness(h) > 1 and not s.guesses[h].unique
-    ]
     if elsewhere:
-        found = (
-            "because no column is unique in most files: pass --entity with one of"
-            f" {listed(elsewhere)}"
+        return (
+            "No key can be guessed, because no column is unique in most files: pass --entity with"
+            f" one of {listed(elsewhere)}."
         )
-    elif logs:
-        sheet, header = logs[0]
-        return f"{sheet.stem} is a log of events: {why_not_one_row(sheet, header)}."
-    else:
-        found = "because every column repeats its values: add a column that identifies the customer"
-    return f"No key can be guessed, {found}."
+    for sheet in sheets:
+        for header, guess in sheet.guesses.items():
+            if key_likeness(header) > 1 and not guess.unique:
+                return f"{sheet.stem} is a log of events: {why_not_one_row(sheet, header)}."
+    return (
+        "No key can be guessed, because every column repeats its values: add a column that"
+        " identifies the customer."
+    )
 
 
 def _key_doubt(unique: int, likeness: int, files: int) -> str:
-    """Nothing for what has a key's name and is unique in every one of several files."""
+    """Empty for a column with a key's name that is unique in every one of several files."""
     if unique == files > 1 and likeness > 1:
         return ""
     where = f"{unique} of {files} files" if files > 1 else "the file"
@@ -146,7 +229,7 @@ def _key_doubt(unique: int, likeness: int, files: int) -> str:
 
 
 def _can_be_key(header: str, guess: Guess) -> bool:
-    """A row number changes from month to month, an amount or a date identifies no one."""
+    """A row number changes from month to month; an amount or a date identifies no one."""
     if not guess.unique or not header.strip() or guess.column.dtype == "date":
         return False
     if guess.useless == "row numbers" and is_row_number(header):
@@ -156,3 +239,12 @@ def _can_be_key(header: str, guess: Guess) -> bool:
 
 def _integer(sheets: list[Sheet], header: str) -> bool:
     return all(sheet.guesses[header].whole for sheet in sheets)
+
+
+def _mostly_near(strangers: pd.Series, others: pd.Series) -> NearKeys | None:
+    """How most of the unmatched keys are written differently; None if they are other customers."""
+    for compare in (near_keys, same_digits):
+        near = compare(strangers, others)
+        if near is not None and near.count >= REPAIRED_SHARE * len(strangers):
+            return near
+    return None

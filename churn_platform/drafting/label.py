@@ -18,22 +18,22 @@ from churn_platform.ingestion.conversion import FALSE_WORDS, TEXT, TRUE_WORDS, c
 
 HIGH_RATE = 0.6
 SURE_KEY = 3
-"""What `key_likeness` gives the name of a customer's key."""
+"""`key_likeness` of the name of a customer's key."""
 MOST_VALUES = 6
-"""Of a column that is named like a label but holds something else, so many values are shown."""
+"""The most values of a column that are shown when its name suits a label and its values do not."""
 
 
 class NoLabelError(UsageError):
-    """No label can be guessed from a drop: an older one may have it."""
+    """No label can be guessed from a drop; an older drop may have it."""
 
     code = "LABEL_NOT_FOUND"
 
 
 @dataclass(frozen=True)
 class LabelColumn:
-    """The label: its sheet's name, its header, the share that churned, and why to confirm it.
+    """The label: the sheet's name, the header, the share that churned, and why to confirm it.
 
-    `inverted` where the column marks who stayed, `missing` the value that means "not known".
+    `inverted` if the column marks who stayed; `missing` are the values that mean "not known".
     """
 
     table: str
@@ -44,48 +44,95 @@ class LabelColumn:
     missing: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class _Candidate:
+    """A column that may be the label; `score` is how much its name speaks of churn."""
+
+    sheet: Sheet
+    header: str
+    score: int = 0
+
+    @property
+    def name(self) -> str:
+        return f"{self.sheet.name}.{self.header}"
+
+    @property
+    def values(self) -> pd.Series:
+        return self.sheet.frame[self.header]
+
+    @property
+    def is_boolean(self) -> bool:
+        guess = self.sheet.guesses[self.header]
+        return guess.column.dtype == "boolean" and guess.distinct > 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether a yes-or-no column has no value in this drop: the newest month's label is not
+        known yet.
+        """
+        return self.is_boolean and not self.sheet.guesses[self.header].values.notna().any()
+
+    def is_flag(self, *, named: bool) -> bool:
+        """Whether it holds yes and no; if it is named like a label, a third value may mean "not
+        known".
+        """
+        return self.is_boolean or (named and len(_unknown(self.values)) == 1)
+
+    def label(self) -> LabelColumn:
+        inverted = names_who_stayed(self.header if label_likeness(self.header) else self.sheet.name)
+        rate = float(_churned(self.values, inverted=inverted).mean())
+        missing = _unknown(self.values)
+        doubts = []
+        if inverted:
+            doubts.append(f"{self.header!r} names who stayed, so no means churned")
+        if missing:
+            doubts.append(f"{missing[0]!r} is read as not known")
+        if rate == 0:
+            doubts.append("nobody churned")
+        elif rate == 1:
+            doubts.append(
+                "every customer in it churned: it must also list the customers who stayed"
+            )
+        elif rate > HIGH_RATE:
+            doubts.append(f"{rate:.0%} of the customers churned: is it the right way round?")
+        return LabelColumn(self.sheet.name, self.header, rate, "; ".join(doubts), inverted, missing)
+
+
 def guess_label(sheets: Iterable[Sheet], key: Key, wanted: str | None) -> LabelColumn:
-    """The yes-or-no column whose name, or whose table's, shows that it is about churn; `wanted`
-    is taken as given.
+    """The yes-or-no column whose name, or whose table's name, speaks most of churn.
+
+    Args:
+        sheets: the files.
+        key: the key.
+        wanted: "table.column" of the label, if it is given.
 
     Raises:
-        UsageError: none or several can be guessed, or `wanted` does not exist or holds more
+        UsageError: no label or several can be guessed, or `wanted` does not exist or holds more
             than yes and no.
     """
-    usable = [
-        sheet
+    candidates = [
+        _Candidate(sheet, header, _label_score(sheet, header, key))
         for sheet in sheets
         if key.header in sheet.guesses and sheet.guesses[key.header].unique
-    ]
-    columns = [
-        (sheet, header) for sheet in usable for header in sheet.guesses if header != key.header
+        for header in sheet.guesses
+        if header != key.header
     ]
     if wanted is not None:
-        return _given(columns, wanted)
-    scored = [(_label_score(sheet, header, key), sheet, header) for sheet, header in columns]
-    flags = [
-        (score, sheet, header)
-        for score, sheet, header in scored
-        if _is_flag(sheet, header, named=score > 0)
-    ]
-    highest = max((score for score, _, _ in flags), default=0)
-    best = [(sheet, header) for score, sheet, header in flags if score == highest]
+        return _given_label(candidates, wanted)
+    flags = [one for one in candidates if one.is_flag(named=one.score > 0)]
+    highest = max((one.score for one in flags), default=0)
     if not highest:
-        raise NoLabelError(
-            _why_no_label(
-                columns, [(s, h) for _, s, h in flags], [(s, h) for n, s, h in scored if n]
-            )
-        )
-    empty = [f"{sheet.name}.{header}" for sheet, header in best if _not_known(sheet, header)]
-    if empty:
-        raise NoLabelError(f"No label can be guessed: {empty[0]} is empty in every row.")
-    found = [_label(sheet, header) for sheet, header in best]
-    truths = [labels_of(sheet, one, key) for (sheet, _), one in zip(best, found, strict=True)]
+        raise NoLabelError(_why_no_label(candidates, flags))
+    best = [one for one in flags if one.score == highest]
+    for one in best:
+        if one.is_empty:
+            raise NoLabelError(f"No label can be guessed: {one.name} is empty in every row.")
+    found = [one.label() for one in best]
+    truths = [labels_of(one.sheet, label, key) for one, label in zip(best, found, strict=True)]
     if any(not truth.equals(truths[0]) for truth in truths[1:]):
-        names = [f"{sheet.name}.{header}" for sheet, header in best]
+        names = listed(one.name for one in best)
         raise UsageError(
-            f"No label can be guessed: pass --label with one of {listed(names)}.",
-            code="LABEL_NOT_FOUND",
+            f"No label can be guessed: pass --label with one of {names}.", code="LABEL_NOT_FOUND"
         )
     doubts = "; ".join(filter(None, ["guessed from its name", found[0].doubt]))
     return replace(found[0], doubt=doubts)
@@ -100,42 +147,18 @@ def labels_of(sheet: Sheet, label: LabelColumn, key: Key) -> pd.Series:
 
 def truths(values: pd.Series) -> pd.Series:
     """A yes-or-no column (rows,) as nullable booleans, whichever way it is written."""
-    words = _words(values)
-    said = words.isin(TRUE_WORDS)
-    return said.astype("boolean").mask(~said & ~words.isin(FALSE_WORDS).fillna(value=False))
-
-
-def _words(values: pd.Series) -> pd.Series:
-    return pd.Series(values.astype(object).astype(TEXT).str.strip().str.lower())
+    words = pd.Series(values.astype(object).astype(TEXT).str.strip().str.lower())
+    true = words.isin(TRUE_WORDS)
+    return true.astype("boolean").mask(~true & ~words.isin(FALSE_WORDS).fillna(value=False))
 
 
 def _churned(values: pd.Series, *, inverted: bool) -> pd.Series:
     truth = truths(values)
-    if inverted:
-        return ~truth
-    return truth
-
-
-def _is_flag(sheet: Sheet, header: str, *, named: bool) -> bool:
-    """Whether a column holds yes and no; where it is named like a label, a third value may mean
-    "not known".
-    """
-    guess = sheet.guesses[header]
-    if guess.column.dtype == "boolean":
-        return guess.distinct > 0
-    return named and len(_unknown(sheet.frame[header])) == 1
-
-
-def _not_known(sheet: Sheet, header: str) -> bool:
-    """Whether a yes-or-no column is empty in this drop: the label of the newest month is not
-    known yet.
-    """
-    guess = sheet.guesses[header]
-    return guess.column.dtype == "boolean" and guess.distinct > 0 and not guess.values.notna().any()
+    return ~truth if inverted else truth
 
 
 def _unknown(values: pd.Series) -> tuple[str, ...]:
-    """The values that are neither yes nor no, where there are both yes and no; else nothing."""
+    """The values that are neither yes nor no, if there are both yes and no; else nothing."""
     texts, _ = convert(values.dropna(), "string")
     distinct = texts.str.strip().drop_duplicates()
     lower = distinct.str.lower()
@@ -146,8 +169,9 @@ def _unknown(values: pd.Series) -> tuple[str, ...]:
 
 
 def _label_score(sheet: Sheet, header: str, key: Key) -> int:
-    """Nothing for a column of which neither its own name nor, where it is alone in it, its
-    table's speaks of churn.
+    """How much a column's name speaks of churn; the table's name counts, too.
+
+    The table's name alone is enough if the table has no other column.
     """
     alone = set(sheet.guesses) == {key.header, header}
     own = label_likeness(header)
@@ -157,89 +181,55 @@ def _label_score(sheet: Sheet, header: str, key: Key) -> int:
     return 0
 
 
-def _given(columns: list[tuple[Sheet, str]], wanted: str) -> LabelColumn:
-    def is_it(sheet: Sheet, header: str) -> bool:
-        return wanted in {
-            f"{t}.{c}" for t in (sheet.stem, sheet.name) for c in (header, valid_name(header))
-        }
-
-    found = next((column for column in columns if is_it(*column)), None)
-    if found is None:
-        names = [
-            f"{sheet.name}.{header}"
-            for sheet, header in columns
-            if _is_flag(sheet, header, named=False)
-        ]
+def _given_label(candidates: list[_Candidate], wanted: str) -> LabelColumn:
+    for one in candidates:
+        tables = (one.sheet.stem, one.sheet.name)
+        columns = (one.header, valid_name(one.header))
+        if wanted in {f"{table}.{column}" for table in tables for column in columns}:
+            break
+    else:
+        names = listed(one.name for one in candidates if one.is_boolean)
         raise UsageError(
-            f"--label {wanted}: there is no such column; the columns with two values are"
-            f" {listed(names)}.",
+            f"--label {wanted}: there is no such column; the columns with two values are {names}.",
             code="LABEL_NOT_FOUND",
         )
-    if _not_known(*found):
+    if one.is_empty:
         raise NoLabelError(f"--label {wanted}: the column is empty in every row.")
-    if not _is_flag(*found, named=True):
-        seen = found[0].frame[found[1]].dropna().astype(str).unique()
+    if not one.is_flag(named=True):
+        seen = one.values.dropna().astype(str).unique()
         raise UsageError(
             f"--label {wanted}: it must hold yes and no, true and false or 1 and 0, not"
             f" {listed(seen)}.",
             code="LABEL_NOT_FOUND",
         )
-    return _label(*found)
+    return one.label()
 
 
-def _label(sheet: Sheet, header: str) -> LabelColumn:
-    inverted = names_who_stayed(header if label_likeness(header) else sheet.name)
-    rate = float(_churned(sheet.frame[header], inverted=inverted).mean())
-    missing = _unknown(sheet.frame[header])
-    doubts = [
-        f"{header!r} names who stayed, so no means churned" if inverted else "",
-        f"{missing[0]!r} is read as not known" if missing else "",
-        _rate_doubt(rate),
-    ]
-    return LabelColumn(sheet.name, header, rate, "; ".join(filter(None, doubts)), inverted, missing)
-
-
-def _rate_doubt(rate: float) -> str:
-    if rate == 0:
-        return "nobody churned"
-    if rate == 1:
-        return "every customer in it churned: it must also list the customers who stayed"
-    if rate > HIGH_RATE:
-        return f"{rate:.0%} of the customers churned: is it the right way round?"
-    return ""
-
-
-def _why_no_label(
-    columns: list[tuple[Sheet, str]],
-    flags: list[tuple[Sheet, str]],
-    named: list[tuple[Sheet, str]],
-) -> str:
-    """Why no label can be guessed: a column that is named like one is shown with what it holds."""
-    for sheet, header in named:
-        seen = sheet.frame[header].dropna().astype(str).unique()
+def _why_no_label(candidates: list[_Candidate], flags: list[_Candidate]) -> str:
+    """Why no label can be guessed: the first of the usual mistakes that the columns show."""
+    for one in candidates:
+        if not one.score:
+            continue
+        seen = one.values.dropna().astype(str).unique()
         if len(seen) <= MOST_VALUES:
             return (
-                f"No label can be guessed: {sheet.name}.{header} is named like one but holds"
+                f"No label can be guessed: {one.name} is named like one but holds"
                 f" {listed(sorted(seen))}; write yes for who churned and no for who stayed, or"
                 " pass --label TABLE.COLUMN."
             )
-    for sheet, header in columns:
-        if key_likeness(header) == SURE_KEY and not sheet.guesses[header].unique:
+    for one in candidates:
+        if key_likeness(one.header) == SURE_KEY and not one.sheet.guesses[one.header].unique:
             return (
-                f"No label can be guessed, {sheet.stem} may be a log of events:"
-                f" {why_not_one_row(sheet, header)}."
+                f"No label can be guessed, {one.sheet.stem} may be a log of events:"
+                f" {why_not_one_row(one.sheet, one.header)}."
             )
     if flags:
-        hint = (
-            "the columns with two values are"
-            f" {listed(f'{sheet.name}.{header}' for sheet, header in flags)}"
+        return (
+            "No label can be guessed: pass --label TABLE.COLUMN; the columns with two values are"
+            f" {listed(one.name for one in flags)}."
         )
-        return f"No label can be guessed: pass --label TABLE.COLUMN; {hint}."
-    pairs = [f"{s.name}.{h}" for s, h in columns if s.guesses[h].distinct == 2]  # noqa: PLR2004 - yes and no
-    if pairs:
-        others = f"; with two other values there are {listed(pairs)}"
-    else:
-        others = ""
+    pairs = [one.name for one in candidates if one.sheet.guesses[one.header].distinct == 2]  # noqa: PLR2004 - yes and no
+    others = f"; with two other values there are {listed(pairs)}" if pairs else ""
     return (
         f"No label can be guessed: no column holds yes and no or 0 and 1{others}; write the"
         " label as yes and no."

@@ -1,108 +1,48 @@
-"""The tables of a draft: which sheets it can use, and each one's columns, ages and view."""
+"""The tables of a draft: which files it uses, which columns are left out and why, and what is
+kept of the others.
+"""
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
+import numpy as np
 import pandas as pd
 
 from churn_platform.base.errors import UsageError
 from churn_platform.contract.model import Age, Column, Table
-from churn_platform.contract.parts import FeatureView
-from churn_platform.drafting.columns import guess_column, repeated_rows
-from churn_platform.drafting.keys import Key, Sheet, keys_of, why_not_one_row
+from churn_platform.contract.parts import AgeUnit, FeatureView
+from churn_platform.contract.policy import TrainingPolicy
+from churn_platform.drafting.columns import Guess, guess_column
+from churn_platform.drafting.keys import (
+    Key,
+    Sheet,
+    keys_of,
+    why_no_customer,
+    why_no_match,
+    why_not_one_row,
+    without_repeated,
+)
 from churn_platform.drafting.label import LabelColumn
 from churn_platform.drafting.words import (
     age_name,
     counted,
     description,
     free_name,
+    is_personal,
+    key_likeness,
+    known_late,
+    label_likeness,
     plain_words,
     valid_name,
 )
-from churn_platform.lake.keys import NearKeys, apart, everyone, near_keys, same_digits
+from churn_platform.evaluation.leaks import MOST_ROWS, leaks, single_feature_aucs
 
-COMMON_SHARE = 0.5
-"""With fewer customers in common, measured on the smaller of two sets, tables are about
-different customers.
-"""
-STRANGERS_SHARE = 0.01
-REPAIRED_SHARE = 0.5
-"""If so many of the unmatched keys match after a repair, the files have the same customers."""
-
-
-def why_no_match(keys: Mapping[str, pd.Series], header: str) -> str:
-    """Why the tables cannot be joined, as one sentence with the repair; empty where they can.
-
-    Args:
-        keys: by file name, the distinct keys (rows,) as texts.
-        header: what the key's column is called.
-    """
-    if len(keys) == 1:
-        return ""
-    known = {file: own.dropna() for file, own in keys.items()}
-    for file, own in known.items():
-        others = {other: theirs for other, theirs in known.items() if other != file}
-        everybody = everyone(others)
-        strangers, unmatched = apart(own, everybody)
-        if len(strangers) <= STRANGERS_SHARE * len(own):
-            continue
-        said = (
-            f"{len(strangers):,} of {len(own):,} customers of {file} are not in {', '.join(others)}"
-        )
-        near = _mostly_near(strangers, unmatched)
-        if near is not None:
-            mine, theirs = near.pairs[0]
-            shown = f"{header} is {mine!r} in {file}, {theirs!r} in another file"
-            what = near.spelling.difference
-            return f"{said}, because their keys differ by {what} ({shown}): {near.spelling.repair}."
-        if len(own) - len(strangers) < COMMON_SHARE * min(len(own), len(everybody)):
-            other = max(others, key=lambda name: len(others[name]))
-            shown = (
-                f"{header} is {strangers.iloc[0]!r} in {file}, {others[other].iloc[0]!r} in {other}"
-            )
-            return f"{said} ({shown}): deliver all files for the same customers, with the same key."
-    return ""
-
-
-def _mostly_near(strangers: pd.Series, others: pd.Series) -> NearKeys | None:
-    """How most of the strangers' keys are written differently; None where they are other
-    customers.
-    """
-    for compare in (near_keys, same_digits):
-        near = compare(strangers, others)
-        if near is not None and near.count >= REPAIRED_SHARE * len(strangers):
-            return near
-    return None
-
-
-TOTALS = frozenset({
-    "total", "totals", "grand total", "subtotal", "sum", "summe", "gesamt", "gesamtsumme", "total general", "totale",
-    "razem", "suma", "totaal", "average", "mean",
-})  # fmt: skip
-
-
-def why_no_customer(stem: str, frame: pd.DataFrame, header: str) -> str:
-    """Which row of the file is not a customer and what to do; empty without such a row.
-
-    Args:
-        stem: the file's name.
-        frame: (rows, columns) the table as read.
-        header: the key's column.
-    """
-    keys = frame[header]
-    if pd.api.types.is_numeric_dtype(keys.dtype):
-        return ""
-    words = keys.astype("string[pyarrow]").str.strip().reset_index(drop=True)
-    totals = words.index[words.str.lower().isin(TOTALS)]
-    if len(totals):
-        row = totals[0]
-        return f"{stem}, row {row + 1:,} is {words[row]!r}, which is not a customer: remove the row"
-    return ""
-
-
+LIMIT = TrainingPolicy().leak_auc
+FEWEST_FILLED = 5
+"""A column that fewer churners have filled may be filled for them by chance alone."""
 LONG_DAYS = 730
-"""Ages are given in months where half of them are longer."""
+"""Ages are given in months if half of them are longer."""
 YEAR_DIGITS = 4
 UNDATED = "no date may lie after the as_of, which is not known for these files"
 Place = tuple[str, ...]
@@ -110,8 +50,8 @@ Place = tuple[str, ...]
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A column, or a complete table where `column` is empty, that is not a part of the
-    contract, and why.
+    """A column, or a complete table if `column` is empty, that is not part of the contract, and
+    why.
     """
 
     table: str
@@ -122,7 +62,7 @@ class LeftOut:
 
 @dataclass
 class Parts:
-    """What is being put together."""
+    """The parts of a contract while it is put together."""
 
     tables: dict[str, Table] = field(default_factory=dict)
     views: dict[str, FeatureView] = field(default_factory=dict)
@@ -137,84 +77,171 @@ class Parts:
 def sheets_of(
     frames: Mapping[str, pd.DataFrame],
     others: Sequence[Mapping[str, pd.DataFrame]],
-    made: Parts,
+    parts: Parts,
 ) -> list[Sheet]:
-    """The tables with what their columns look like; one without rows is left out."""
+    """The files with what their columns look like; one without rows is left out."""
     sheets = []
     taken = set[str]()
     for stem, frame in frames.items():
         name = free_name(valid_name(stem, "table"), "table", taken)
         if frame.empty:
-            made.left_out.append(LeftOut(name, "", "the file has no rows"))
+            parts.left_out.append(LeftOut(name, "", "the file has no rows"))
             continue
         elsewhere = [drop[stem] for drop in others if stem in drop]
         guesses = {
-            str(h): guess_column(
-                str(h), frame[h], [drop[h] for drop in elsewhere if h in drop.columns]
+            str(header): guess_column(
+                str(header),
+                frame[header],
+                [other[header] for other in elsewhere if header in other.columns],
             )
-            for h in frame.columns
+            for header in frame.columns
         }
         sheets.append(Sheet(stem, name, frame, guesses))
     return sheets
 
 
-def one_row_a_customer(sheets: list[Sheet], key: Key, made: Parts) -> list[Sheet]:
-    """The sheets with one row for each customer; the others are left out completely.
+def one_row_a_customer(sheets: list[Sheet], key: Key, parts: Parts) -> list[Sheet]:
+    """The files with one row for each customer; the others are left out completely.
 
     Raises:
-        UsageError: a row is not a customer, or the sheets have different customers.
+        UsageError: a row is not a customer, or the files have different customers.
     """
     usable = []
     for sheet in sheets:
         guess = sheet.guesses.get(key.header)
         if guess is None:
-            made.left_out.append(LeftOut(sheet.name, "", f"it has no column {key.header!r}"))
+            parts.left_out.append(LeftOut(sheet.name, "", f"it has no column {key.header!r}"))
         elif not guess.unique:
-            made.left_out.append(LeftOut(sheet.name, "", why_not_one_row(sheet, key.header)))
+            parts.left_out.append(LeftOut(sheet.name, "", why_not_one_row(sheet, key.header)))
         else:
             usable.append(sheet)
-    strange = "; ".join(
-        filter(None, (why_no_customer(sheet.stem, sheet.frame, key.header) for sheet in usable))
-    )
-    if strange:
-        raise UsageError(f"{strange}.", code="DRAFT_IMPOSSIBLE")
-    distinct = {sheet.name: _distinct(sheet, key) for sheet in usable}
-    keys = {sheet.name: keys_of(distinct[sheet.name], key) for sheet in usable}
-    apart = why_no_match({sheet.stem: keys[sheet.name] for sheet in usable}, key.header)
-    if apart:
-        raise UsageError(apart, code="DRAFT_IMPOSSIBLE")
-    everybody = int(pd.concat(list(keys.values())).nunique())
-    for sheet in usable:
-        absent = everybody - len(keys[sheet.name])
-        made.absent[sheet.name] = absent / everybody
-        repeated = len(sheet.frame) - len(distinct[sheet.name].frame)
-        said = [
-            _dated(sheet.stem),
-            f"{absent:,} of {everybody:,} customers are not in it" if absent else "",
-            (
-                f"{repeated:,} of {len(sheet.frame):,} rows repeat or lack {key.header!r}"
-                if repeated
-                else ""
-            ),
-        ]
-        made.doubts[("tables", sheet.name)] = "; ".join(filter(None, said))
-    return list(distinct.values())
+    strange = [why_no_customer(sheet.stem, sheet.frame, key.header) for sheet in usable]
+    if any(strange):
+        raise UsageError(f"{'; '.join(filter(None, strange))}.", code="DRAFT_IMPOSSIBLE")
+    distinct = [without_repeated(sheet, key) for sheet in usable]
+    keys = [keys_of(sheet, key) for sheet in distinct]
+    stems = [sheet.stem for sheet in usable]
+    mismatch = why_no_match(dict(zip(stems, keys, strict=True)), key.header)
+    if mismatch:
+        raise UsageError(mismatch, code="DRAFT_IMPOSSIBLE")
+    customers = int(pd.concat(keys).nunique())
+    for sheet, own in zip(usable, keys, strict=True):
+        absent = customers - len(own)
+        parts.absent[sheet.name] = absent / customers
+        parts.doubts["tables", sheet.name] = _table_doubt(sheet, key, len(own), customers)
+    return distinct
 
 
-def _distinct(sheet: Sheet, key: Key) -> Sheet:
-    """The sheet without the few rows that repeat a key or lack it."""
-    repeated = repeated_rows(sheet.frame[key.header]).to_numpy()
-    if not repeated.any():
-        return sheet
-    guesses = {
-        h: replace(g, values=g.values[~repeated].reset_index(drop=True))
-        for h, g in sheet.guesses.items()
+def _table_doubt(sheet: Sheet, key: Key, kept: int, customers: int) -> str:
+    rows = len(sheet.frame)
+    doubts = []
+    if sum(letter.isdigit() for letter in sheet.stem) >= YEAR_DIGITS:
+        doubts.append("the file must have this name every month")
+    if kept < customers:
+        doubts.append(f"{customers - kept:,} of {customers:,} customers are not in it")
+    if kept < rows:
+        doubts.append(f"{rows - kept:,} of {rows:,} rows repeat or lack {key.header!r}")
+    return "; ".join(doubts)
+
+
+def reasons_left_out(
+    sheet: Sheet,
+    key: Key,
+    label: LabelColumn,
+    labels: pd.Series,
+    as_of: dt.date | None,
+    *,
+    only_table: bool,
+    delivered_later: bool = False,
+) -> dict[str, str]:
+    """Header -> why it is left out, for the columns that are; never the key or the label.
+
+    Args:
+        sheet: one row per customer.
+        key: the key.
+        label: the label.
+        labels: true, false or null by customer, the key as text.
+        as_of: when the tables were true; None if that is not known.
+        only_table: whether no other table could hold features.
+        delivered_later: whether a newer drop has other tables but not yet this one.
+    """
+    late_table = ""
+    if not only_table:
+        late_table = _why_late(sheet, label, delivered_later=delivered_later)
+    found = {
+        header: _why_left_out(header, guess, late_table, as_of)
+        for header, guess in sheet.guesses.items()
+        if header != key.header and (sheet.name, header) != (label.table, label.header)
     }
-    return replace(sheet, frame=sheet.frame[~repeated].reset_index(drop=True), guesses=guesses)
+    kept = [header for header, reason in found.items() if not reason]
+    found |= _known_from_churn(sheet, key, labels, kept)
+    return {header: reason for header, reason in found.items() if reason}
+
+
+def _why_left_out(header: str, guess: Guess, late_table: str, as_of: dt.date | None) -> str:
+    """The first rule that excludes a column, whoever churned; empty if none does."""
+    dtype = guess.column.dtype
+    if not header.strip():
+        return "it has no name; pandas and R write an index this way"
+    if guess.useless:
+        return guess.useless
+    if guess.unique and dtype in ("integer", "string") and key_likeness(header):
+        return "another key: every customer has a different value"
+    if dtype == "category" and is_personal(header):
+        return "personal: it identifies a person"
+    if late_table:
+        return late_table
+    if known_late(header):
+        return "its name suggests that it is known only after churning"
+    if dtype == "date" and as_of is not None:
+        return _why_after(guess.values, as_of)
+    return ""
+
+
+def _why_late(sheet: Sheet, label: LabelColumn, *, delivered_later: bool) -> str:
+    """Why all columns of a table are known too late; empty if they are not."""
+    likeness = label_likeness(sheet.name)
+    about_churn = known_late(sheet.name) or likeness > 1
+    if sheet.name == label.table and (delivered_later or likeness or about_churn):
+        return "delivered with the label"
+    if about_churn:
+        return "the table's name suggests that it is known only after churning"
+    return ""
+
+
+def _why_after(dates: pd.Series, as_of: dt.date) -> str:
+    after = float((dates > pd.Timestamp(as_of)).sum() / max(dates.notna().sum(), 1))
+    if not after:
+        return ""
+    shown = f"{after:.0%}" if after >= 0.01 else "under 1%"  # noqa: PLR2004 - what %.0f shows as 0
+    return f"{shown} of its dates lie after {as_of}"
+
+
+def _known_from_churn(
+    sheet: Sheet, key: Key, labels: pd.Series, headers: list[str]
+) -> dict[str, str]:
+    """The columns that only churners have filled, and those that predict churn on their own."""
+    known = labels.dropna().astype(bool)
+    place = known.index.get_indexer(pd.Index(keys_of(sheet, key)))
+    rows = np.flatnonzero(place >= 0)
+    if len(rows) > MOST_ROWS:
+        rows = np.random.default_rng(0).choice(rows, MOST_ROWS, replace=False)
+    churned = known.iloc[place[rows]].set_axis(rows)
+    if not headers or churned.nunique() < 2:  # noqa: PLR2004 - both classes
+        return {}
+    typed = pd.DataFrame({header: sheet.guesses[header].values for header in headers}).loc[rows]
+    reasons = {}
+    for header in headers:
+        filled = typed[header].notna()
+        if (filled & churned).sum() >= FEWEST_FILLED and not (filled & ~churned).any():
+            reasons[header] = "filled for churners only"
+    columns = {h: sheet.guesses[h].column for h in headers if h not in reasons}
+    aucs = leaks(single_feature_aucs(typed, columns, churned), LIMIT)
+    return reasons | {h: f"alone predicts churn, AUC {auc:.2f}" for h, auc in aucs.items()}
 
 
 def add_table(
-    made: Parts,
+    parts: Parts,
     sheet: Sheet,
     key: Key,
     label: LabelColumn,
@@ -225,56 +252,57 @@ def add_table(
     columns = dict[str, Column]()
     ages = dict[str, Age]()
     features = list[str]()
+    label_name = ""
     for header, guess in sheet.guesses.items():
         if header == key.header:
             continue
-        name = free_name(valid_name(header), sheet.name, made.taken)
+        name = free_name(valid_name(header), sheet.name, parts.taken)
         is_label = (sheet.name, header) == (label.table, label.header)
         column = _worded(guess.column, name, header, feature=not is_label)
         if header in out:
-            made.left_out.append(
-                LeftOut(sheet.name, name, out[header], column if header.strip() else None)
-            )
+            spec = column if header.strip() else None
+            parts.left_out.append(LeftOut(sheet.name, name, out[header], spec))
             continue
         columns[name] = column
-        made.doubts["tables", sheet.name, "columns", name] = guess.doubt
+        parts.doubts["tables", sheet.name, "columns", name] = guess.doubt
         if is_label:
-            made.label = name
+            label_name = name
         elif column.dtype == "date":
-            age, spec = _age(name, sheet, header, made, as_of)
-            ages[age] = spec
+            age, spec_of_age = _age(name, sheet, header, parts, as_of)
+            ages[age] = spec_of_age
             features.append(age)
-            made.doubts[("tables", sheet.name, "ages", age)] = "" if as_of else UNDATED
+            parts.doubts["tables", sheet.name, "ages", age] = "" if as_of else UNDATED
         else:
             features.append(name)
-    if made.label in columns and sheet.name == label.table:
-        columns[made.label] = _label_column(columns[made.label], label, wide=bool(features))
-        made.doubts["tables", sheet.name, "columns", made.label] = ""
+    if label_name:
+        parts.label = label_name
+        columns[label_name] = _label_column(columns[label_name], label, wide=bool(features))
+        parts.doubts["tables", sheet.name, "columns", label_name] = ""
     if columns:
         stem = "" if sheet.stem == sheet.name else sheet.stem
-        made.tables[sheet.name] = Table(columns=columns, ages=ages, file=stem)
+        parts.tables[sheet.name] = Table(columns=columns, ages=ages, file=stem)
     if features:
-        made.views[f"{sheet.name}_fv"] = FeatureView(table=sheet.name, features=tuple(features))
+        view = FeatureView(table=sheet.name, features=tuple(features))
+        parts.views[f"{sheet.name}_fv"] = view
 
 
 def _label_column(column: Column, label: LabelColumn, *, wide: bool) -> Column:
     """The label as yes and no; in a table of features it may be empty, as it is for customers
     of the newest month.
     """
+    missing = label.missing
+    if column.dtype == "boolean":
+        missing = tuple(sorted({*column.missing, *label.missing}))
     return Column(
         dtype="boolean",
         source=column.source,
         nullable=column.nullable or wide or bool(label.missing),
-        missing=(
-            tuple(sorted({*column.missing, *label.missing}))
-            if column.dtype == "boolean"
-            else label.missing
-        ),
+        missing=missing,
     )
 
 
 def _worded(column: Column, name: str, header: str, *, feature: bool) -> Column:
-    """The column with its header where that is not a name, and its words where it is a feature."""
+    """The column with its header if that is not a name, and its words if it is a feature."""
     words: dict[str, str] = {"source": "" if header == name else header}
     if feature and column.dtype not in ("string", "date"):
         phrase = counted(name) if column.dtype == "integer" else ""
@@ -283,23 +311,13 @@ def _worded(column: Column, name: str, header: str, *, feature: bool) -> Column:
 
 
 def _age(
-    name: str, sheet: Sheet, header: str, made: Parts, as_of: dt.date | None
+    name: str, sheet: Sheet, header: str, parts: Parts, as_of: dt.date | None
 ) -> tuple[str, Age]:
     dates = sheet.guesses[header].values
     moment = pd.Timestamp(as_of) if as_of else dates.max()
-    if (moment - dates).dt.days.median() > LONG_DAYS:
-        unit = "months"
-    else:
-        unit = "days"
-    age = free_name(age_name(name, unit), sheet.name, made.taken)
+    long = (moment - dates).dt.days.median() > LONG_DAYS
+    unit: AgeUnit = "months" if long else "days"
+    age = free_name(age_name(name, unit), sheet.name, parts.taken)
     since = plain_words(age).removeprefix(f"{unit} ")
     phrase = f"{{value}} {unit.removesuffix('s')}{{s}} {since}"
     return age, Age(of=name, unit=unit, description=f"{unit.capitalize()} {since}", phrase=phrase)
-
-
-def _dated(stem: str) -> str:
-    """A doubt where the file's name changes from month to month."""
-    digits = sum(letter.isdigit() for letter in stem)
-    if digits >= YEAR_DIGITS:
-        return "the file must have this name every month"
-    return ""

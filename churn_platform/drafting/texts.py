@@ -1,5 +1,5 @@
-"""How a column of texts is written: numbers, dates or yes and no, their signs, and the words
-for a missing value.
+"""How a column of texts is written: as numbers, dates or yes and no, with which signs, and with
+which words for a missing value.
 """
 
 import re
@@ -22,11 +22,9 @@ from churn_platform.ingestion.conversion import (
 )
 
 BAD_SHARE = 0.001
-"""Up to this share of values may be unreadable as the dtype of all others; at least one in a
-thousand rows.
-"""
+"""Largest share of the rows whose value may be unreadable as the dtype of all others."""
 GAP_KINDS = 3
-"""So many other words may mean "missing" among numbers."""
+"""The most other words that may mean "missing" among numbers."""
 GAP_LENGTH = 20
 FEW_NUMBERS = 5
 """A word among fewer distinct numbers may be a code of its own rather than a gap."""
@@ -39,6 +37,8 @@ UNITS = r"[€$£¥₹%]|EUR|USD|GBP|CHF|PLN|SEK|NOK|DKK|CZK|HUF|zł|kr\.?|Kč|F
 UNIT_AROUND = rf"^([+-]?)\s*(?:{UNITS})\s*|\s*(?:{UNITS})$"
 BLANKS = (" ", "\u00a0", "\u202f")
 GROUP_SIGNS = (",", ".", "'", *BLANKS)
+OTHER_SIGN = {".": ",", ",": "."}
+"""Thousands separator -> the decimal sign of a column without fractions."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ class Form:
     """What distinct texts are.
 
     `values` holds each in the dtype, null where it is missing or unreadable; `unread` are the
-    places of those that are unreadable. `written` is what a column of the contract says about
-    the way its texts are written, `decimal` the sign of its fractions, empty without any.
+    positions of the unreadable ones. `written` are the contract's fields for how the column is
+    written; `decimal` is the sign of its fractions, empty without any.
     """
 
     dtype: Dtype
@@ -102,25 +102,20 @@ def missing_doubt(missing: Sequence[str]) -> str:
 
 
 def _yes_and_no(name: str, filled: pd.Series) -> Form | None:
-    if len(filled) > MOST_WORDS:
-        return None
     lower = filled.str.lower()
+    if len(filled) > MOST_WORDS or (is_count(name) and set(lower) <= {"0", "1"}):
+        return None
     true = lower.isin(TRUE_WORDS)
     false = lower.isin(FALSE_WORDS)
     gap = lower.isin(GAP_WORDS)
-    if is_count(name) and set(lower) <= {"0", "1"}:
-        return None
-    if not (true | false | gap).all():
-        return None
-    if gap.any() and not (true.any() and false.any()):
+    if not (true | false | gap).all() or (gap.any() and not (true.any() and false.any())):
         return None
     missing = tuple(sorted(set(filled[gap])))
-    written: dict[str, Any] = {"missing": missing} if missing else {}
     return Form(
-        "boolean",
-        true.astype("boolean").mask(gap),
-        written,
-        (missing_doubt(missing),) if missing else (),
+        dtype="boolean",
+        values=true.astype("boolean").mask(gap),
+        written=_not_default(missing=missing),
+        doubts=_not_empty(missing_doubt(missing)),
     )
 
 
@@ -133,11 +128,14 @@ def _dates(name: str, filled: pd.Series, rows: pd.Series) -> Form | None:
     missing, unread = _split(left, distinct=len(found.dates))
     if not _acceptable(rows, unread):
         return None
-    doubts = [found.doubt, missing_doubt(missing), _strangers(unread, rows, "a date")]
-    written: dict[str, Any] = {"date_format": found.form} if found.form else {}
-    written |= {"missing": missing} if missing else {}
     return Form(
-        "date", found.dates, written, tuple(filter(None, doubts)), unread=tuple(unread.index)
+        dtype="date",
+        values=found.dates,
+        written=_not_default(date_format=found.form, missing=missing),
+        doubts=_not_empty(
+            found.doubt, missing_doubt(missing), _unread_doubt(unread, rows, "a date")
+        ),
+        unread=tuple(unread.index),
     )
 
 
@@ -153,49 +151,50 @@ def _numbers(filled: pd.Series, rows: pd.Series) -> Form | None:
     if readable.str.fullmatch(r"[+-]?0[0-9]+").any():
         return None
     missing, unread = _split(filled[~filled.index.isin(readable.index)], distinct=len(readable))
-    if not _acceptable(rows, unread):
-        return None
     numbers = _read_numbers(readable, signs)
-    if numbers is None:
+    if numbers is None or not _acceptable(rows, unread):
         return None
     fractions = readable.str.contains(signs.decimal, regex=False).any()
     return Form(
         dtype="float" if numbers.dtype.kind == "f" else "integer",
         values=numbers,
-        written=_written(signs, missing),
-        doubts=_number_doubts(signs, missing, unread, rows),
+        written=_not_default(missing=missing, thousands=signs.thousands, unit=signs.unit),
+        doubts=_not_empty(
+            signs.doubt,
+            f"the sign {signs.unit} is removed" if signs.unit else "",
+            missing_doubt(missing),
+            _unread_doubt(unread, rows, "a number"),
+        ),
         decimal=signs.decimal if fractions else "",
         unread=tuple(unread.index),
     )
 
 
+def _not_default(**written: object) -> dict[str, Any]:
+    return {name: value for name, value in written.items() if value}
+
+
+def _not_empty(*doubts: str) -> tuple[str, ...]:
+    return tuple(filter(None, doubts))
+
+
 def _read_numbers(readable: pd.Series, signs: Signs) -> pd.Series | None:
-    """Floats where a text has a fraction, else whole numbers; None beyond 64 bits: those are
-    keys or codes.
+    """Floats if a text has a fraction, else integers; None beyond 64 bits: those are keys or
+    codes.
     """
+    plain = readable
     if signs.thousands:
-        plain = readable.str.replace(signs.thousands, "", regex=False)
-    else:
-        plain = readable
+        plain = plain.str.replace(signs.thousands, "", regex=False)
     if signs.decimal == ",":
         plain = plain.str.replace(",", ".", regex=False)
-    if plain.str.fullmatch(r"[+-]?[0-9]+").all():
-        return _whole_numbers(plain)
-    return pd.to_numeric(plain).astype("float64")
-
-
-def _written(signs: Signs, missing: tuple[str, ...]) -> dict[str, Any]:
-    """What the contract's column says about its numbers."""
-    said = {"missing": missing, "thousands": signs.thousands, "unit": signs.unit}
-    return {key: value for key, value in said.items() if value}
-
-
-def _number_doubts(
-    signs: Signs, missing: tuple[str, ...], unread: pd.Series, rows: pd.Series
-) -> tuple[str, ...]:
-    unit = f"the sign {signs.unit} is removed" if signs.unit else ""
-    doubts = [signs.doubt, unit, missing_doubt(missing), _strangers(unread, rows, "a number")]
-    return tuple(filter(None, doubts))
+    if not plain.str.fullmatch(r"[+-]?[0-9]+").all():
+        return pd.to_numeric(plain).astype("float64")
+    if plain.str.len().max() < len(str(LARGEST)):
+        return plain.astype("int64").astype("Int64")
+    numbers = [int(text) for text in plain]
+    if max(map(abs, numbers)) > LARGEST:
+        return None
+    return pd.Series(numbers, index=plain.index, dtype="Int64")
 
 
 def _signs(filled: pd.Series, rows: pd.Series) -> Signs | None:
@@ -217,7 +216,7 @@ def _signs(filled: pd.Series, rows: pd.Series) -> Signs | None:
 def _candidates(bare: pd.Series) -> list[Signs]:
     """Decimal sign and thousands separator in order of preference."""
     grouped = [
-        Signs("," if sign == "." else ".", sign) for sign in GROUP_SIGNS if _groups(bare, sign)
+        Signs(OTHER_SIGN.get(sign, "."), sign) for sign in GROUP_SIGNS if _groups(bare, sign)
     ]
     usual = [Signs(".", ""), Signs(",", ""), Signs(".", ","), Signs(",", ".")]
     others = [Signs(decimal, sign) for sign in GROUP_SIGNS[2:] for decimal in (".", ",")]
@@ -242,13 +241,10 @@ def _groups(bare: pd.Series, sign: str) -> bool:
 def _sign_doubt(bare: pd.Series, signs: Signs) -> str:
     if signs.thousands:
         shown = bare[bare.str.contains(signs.thousands, regex=False)]
-        if signs.thousands in BLANKS:
-            sign = "blanks are"
-        else:
-            sign = f"{signs.thousands} is"
-        if len(shown):
-            return f"{sign} read as the thousands separator, as in {shown.iloc[0]}"
-        return ""
+        sign = "blanks are" if signs.thousands in BLANKS else f"{signs.thousands} is"
+        if shown.empty:
+            return ""
+        return f"{sign} read as the thousands separator, as in {shown.iloc[0]}"
     signed = bare[bare.str.contains(signs.decimal, regex=False)]
     grouped = signed.str.fullmatch(rf"[+-]?[1-9][0-9]{{0,2}}{re.escape(signs.decimal)}[0-9]{{3}}")
     if len(signed) and grouped.all():
@@ -269,10 +265,9 @@ def _matches(bare: pd.Series, signs: Signs) -> np.ndarray[Any, np.dtype[np.bool_
     """
     point = re.escape(signs.decimal)
     group = re.escape(signs.thousands)
+    digits = "[0-9]+"
     if group:
         digits = rf"(?:[0-9]{{1,3}}(?:{group}[0-9]{{3}})+|[0-9]+)"
-    else:
-        digits = "[0-9]+"
     form = rf"[+-]?(?:{digits}(?:{point}[0-9]*)?|{point}[0-9]+)(?:[eE][+-][0-9]{{1,2}})?"
     return bare.str.fullmatch(form).fillna(value=False).to_numpy(dtype=bool)
 
@@ -293,22 +288,9 @@ def _acceptable(rows: pd.Series, unread: pd.Series) -> bool:
     return int(rows[unread.index].sum()) <= BAD_SHARE * int(rows.sum())
 
 
-def _whole_numbers(plain: pd.Series) -> pd.Series | None:
-    """Int64, exact; None where one is beyond 64 bits."""
-    if plain.str.len().max() < len(str(LARGEST)):
-        return plain.astype("int64").astype("Int64")
-    numbers = [int(text) for text in plain]
-    if max(map(abs, numbers)) > LARGEST:
-        return None
-    return pd.Series(numbers, index=plain.index, dtype="Int64")
-
-
-def _strangers(unread: pd.Series, rows: pd.Series, what: str) -> str:
+def _unread_doubt(unread: pd.Series, rows: pd.Series, what: str) -> str:
     if unread.empty:
         return ""
     count = int(rows[unread.index].sum())
-    if count == 1:
-        said = f"{count:,} value is not"
-    else:
-        said = f"{count:,} values are not"
-    return f"{said} {what}, for example {str(unread.iloc[0])[:20]!r}"
+    values = "1 value is not" if count == 1 else f"{count:,} values are not"
+    return f"{values} {what}, for example {str(unread.iloc[0])[:20]!r}"

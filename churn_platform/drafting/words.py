@@ -1,9 +1,10 @@
-"""Words of a draft: valid names for headers, plain words for names, and what a name suggests."""
+"""Valid names for headers, plain words for names, and what a name suggests about a column."""
 
 import re
 import unicodedata
+from itertools import chain, count
 
-from churn_platform.contract.model import RESERVED
+from churn_platform.contract.consistency import RESERVED
 
 WINDOW_UNITS = {"d": "day", "w": "week", "m": "month", "y": "year"}
 SHORT = {
@@ -40,25 +41,15 @@ LATE_STEMS = (
 LATE_WORDS = frozenset({"left", "exit", "exited", "lapsed", "leaver", "quit"})
 END_WORDS = frozenset({"end", "ended", "closed"})
 DATE_WORDS = frozenset({"date", "day", "at", "on", "dt", "month"})
+AGE_NOISE = frozenset({"date", "at", "on", "dt", "day", "time", "timestamp"})
+"""Words of a date that the name of its age does not need."""
 PERSONAL_WORDS = frozenset({
     "surname", "firstname", "lastname", "forename", "fullname", "email", "phone", "mobile", "iban", "address", "street",
 })  # fmt: skip
 WHOSE_NAME = frozenset({"first", "last", "full", "family", "given", "middle", "maiden"})
-VALUE_WORDS = frozenset(
-    {
-        "clv",
-        "ltv",
-        "cltv",
-        "value",
-        "revenue",
-        "arpu",
-        "mrr",
-        "arr",
-        "spend",
-        "spending",
-        "margin",
-    }
-)
+VALUE_WORDS = frozenset({
+    "clv", "ltv", "cltv", "value", "revenue", "arpu", "mrr", "arr", "spend", "spending", "margin",
+})  # fmt: skip
 ROW_WORDS = frozenset({
     "index", "idx", "row", "rows", "rownumber", "rownum", "rowid", "number", "num", "no", "nr", "line", "record", "x",
     "lp",
@@ -78,21 +69,17 @@ def valid_name(header: str, fallback: str = "column") -> str:
 
 
 def free_name(wanted: str, table: str, taken: set[str]) -> str:
-    """`wanted`, or with the table before it and then a number where it is reserved or taken;
-    noted in `taken`.
+    """`wanted`, prefixed by the table and then numbered if it is reserved or taken; added to
+    `taken`.
 
-    Small and large letters are the same name: the lake's SQL does not tell them apart.
+    Case does not make another name: the lake's SQL ignores it.
     """
-    names = [
-        wanted,
-        f"{table}_{wanted}",
-        *(f"{table}_{wanted}_{n}" for n in range(2, len(taken) + 3)),
-    ]
-    free = next(
-        name for name in names if name.lower() not in taken and name.lower() not in RESERVED
-    )
-    taken.add(free.lower())
-    return free
+    numbered = (f"{table}_{wanted}_{n}" for n in count(2))
+    for name in chain([wanted, f"{table}_{wanted}"], numbered):
+        if name.lower() not in taken and name.lower() not in RESERVED:
+            break
+    taken.add(name.lower())
+    return name
 
 
 def tokens(name: str) -> list[str]:
@@ -104,8 +91,8 @@ def tokens(name: str) -> list[str]:
 def plain_words(name: str) -> str:
     """The name as a person would say it: "late_orders_90d" is "late orders in 90 days"."""
     words, window = _without_window(name)
-    said = " ".join([*(SHORT.get(word, word) for word in words), *window])
-    return said.replace(" of of ", " of ")
+    text = " ".join([*(SHORT.get(word, word) for word in words), *window])
+    return text.replace(" of of ", " of ")
 
 
 def description(name: str) -> str:
@@ -122,11 +109,8 @@ def counted(name: str) -> str:
     """
     words, window = _without_window(name)
     words = [word for word in words if word not in COUNT_WORDS | {"of"}]
-    if (
-        not words
-        or not re.search(r"[a-z]{3,}(?<!s)s$", words[-1])
-        or words[-1].endswith(("ies", "us", "is"))
-    ):
+    last = words[-1] if words else ""
+    if not re.search(r"[a-z]{3,}(?<!s)s$", last) or last.endswith(("ies", "us", "is")):
         return ""
     return " ".join(["{value}", *words[:-1], f"{words[-1][:-1]}{{s}}", *window])
 
@@ -141,11 +125,7 @@ def is_count(name: str) -> bool:
 
 def age_name(date: str, unit: str) -> str:
     """The name of the age of a date: "joined_date" is "days_since_joined"."""
-    words = [
-        word
-        for word in tokens(date)
-        if word not in ("date", "at", "on", "dt", "day", "time", "timestamp")
-    ]
+    words = [word for word in tokens(date) if word not in AGE_NOISE]
     return "_".join([unit, "since", *(words or ["date"])])
 
 
@@ -219,14 +199,9 @@ def is_needless(name: str) -> bool:
 def _without_window(name: str) -> tuple[list[str], list[str]]:
     """The words of a name, and those of the window at its end: ["in", "90", "days"]."""
     words = tokens(name)
-    if len(words) > 1:
-        found = re.fullmatch(r"([0-9]+)([dwmy])", words[-1])
-    else:
-        found = None
+    found = re.fullmatch(r"([0-9]+)([dwmy])", words[-1]) if len(words) > 1 else None
     if found is None:
         return words, []
-    return words[:-1], [
-        "in",
-        found[1],
-        WINDOW_UNITS[found[2]] + ("" if found[1] == "1" else "s"),
-    ]
+    number, unit = found.groups()
+    plural = "" if number == "1" else "s"
+    return words[:-1], ["in", number, f"{WINDOW_UNITS[unit]}{plural}"]

@@ -84,9 +84,8 @@ def noise_floor(
 
     The rows of both samples are pooled and dealt out again at the same sizes (a permutation
     test): exact at any size and for any distribution. Drawing with replacement from the
-    reference alone is too low where values are
-    rare: half of a column of nearly unique categories is new in every sample, and never in such
-        a draw.
+    reference alone is too low where values are rare: half of a column of nearly unique
+    categories is new in every sample, and never in such a draw.
 
     Args:
         method: the distance.
@@ -119,15 +118,10 @@ def share_noise(share: float, rows_reference: int, rows_current: int, level: flo
 
 
 def chance_only_current(rows: int, rows_reference: int, rows_current: int) -> float:
-    """Probability that all `rows` rows of one category fall into the current sample by chance
-    (hypergeometric).
-    """
-    return math.exp(
-        math.lgamma(rows_current + 1)
-        - math.lgamma(rows_current - rows + 1)
-        - math.lgamma(rows_reference + rows_current + 1)
-        + math.lgamma(rows_reference + rows_current - rows + 1)
-    )
+    """Probability that all `rows` rows of one category fall into the current sample by chance."""
+    from scipy.stats import hypergeom
+
+    return float(hypergeom.pmf(rows, rows_reference + rows_current, rows, rows_current))
 
 
 def _pooled(reference: Values, current: Values) -> Values:
@@ -213,13 +207,11 @@ def _counts(reference: Values, current: Values) -> tuple[NDArray[np.int64], NDAr
 
 
 def _jensenshannon(reference: NDArray[np.int64], current: NDArray[np.int64]) -> float:
+    from scipy.special import rel_entr
+
     p = reference / reference.sum()
     q = current / current.sum()
     middle = (p + q) / 2
-    total = _relative_entropy(p, middle) + _relative_entropy(q, middle)
+    total = float(rel_entr(p, middle).sum() + rel_entr(q, middle).sum())
+    # Not `scipy.spatial.distance.jensenshannon`: rounding below 0 makes it NaN.
     return math.sqrt(max(total, 0.0) / 2)
-
-
-def _relative_entropy(p: Floats, q: Floats) -> float:
-    present = p > 0
-    return float(np.sum(p[present] * np.log(p[present] / q[present])))

@@ -1,9 +1,7 @@
-"""How sure an AUC is, and how sure the difference of two models is that were scored on the same
-rows.
+"""Confidence intervals of an AUC, and of the difference of two models on the same rows.
 
-With a single churner, stayer or entity nothing is known: the interval is then the whole range.
-Where no stayer scores above any churner an interval has no width, however few they are: ask for
-enough churners first.
+With a single churner, stayer or entity the interval is the entire range. Where no stayer scores
+above any churner it has no width, however few they are: ask for enough churners first.
 """
 
 import math
@@ -30,7 +28,6 @@ from churn_platform.evaluation.statistics import (
     checked_labels,
     checked_probabilities,
     checked_scores,
-    midranks,
     quantile_of_normal,
     two_sided_p,
 )
@@ -192,12 +189,10 @@ def _by_delong(
     level: float,
 ) -> AucDifference:
     gain = aucs[0] - aucs[1]
-    (churners, stayers), (churners_b, stayers_b) = (
-        _placements(churned, ours),
-        _placements(churned, theirs),
-    )
-    # The variance of the paired differences holds the covariance of the two models already.
-    error = _standard_error(churners - churners_b, stayers - stayers_b)
+    our_churners, our_stayers = _placements(churned, ours)
+    their_churners, their_stayers = _placements(churned, theirs)
+    # The variance of the paired differences contains the covariance of the two models.
+    error = _standard_error(our_churners - their_churners, our_stayers - their_stayers)
     return AucDifference(
         *aucs, gain, _normal_interval(gain, error, level), error, two_sided_p(gain, error)
     )
@@ -209,9 +204,11 @@ def _placements(churned: BoolArray, scores: FloatArray) -> tuple[FloatArray, Flo
 
     Both by three mid-rankings, in n log n (Sun and Xu 2014, IEEE Signal Processing Letters 21).
     """
-    ranks = midranks(scores)
-    beaten = (ranks[churned] - midranks(scores[churned])) / (~churned).sum()
-    beating = 1 - (ranks[~churned] - midranks(scores[~churned])) / churned.sum()
+    from scipy.stats import rankdata
+
+    ranks = rankdata(scores)
+    beaten = (ranks[churned] - rankdata(scores[churned])) / (~churned).sum()
+    beating = 1 - (ranks[~churned] - rankdata(scores[~churned])) / churned.sum()
     return beaten, beating
 
 

@@ -9,21 +9,20 @@ from churn_platform.evaluation.statistics import (
     LabelArray,
     checked_labels,
     checked_probabilities,
-    midranks,
 )
 
 
 def calibration_bins(labels: LabelArray, probabilities: FloatArray, bins: int = 10) -> pd.DataFrame:
-    """Mean predicted probability, observed churn rate and number of rows by bins of about equal
-    count.
+    """Mean predicted probability, observed churn rate and number of rows, in bins of about
+    equal size.
 
-    Equal probabilities share a bin, so the order of the rows does not matter; bins that this
-    leaves empty are not listed.
+    Equal probabilities share a bin, so the order of the rows does not matter. Bins that are
+    empty for this reason are left out.
 
     Args:
         labels: shape (n,), 0 or 1; one class is allowed.
         probabilities: shape (n,).
-        bins: at most so many rows in the table, >= 1.
+        bins: the most rows of the table, >= 1.
 
     Returns:
         Columns predicted, observed, rows; by rising predicted.
@@ -32,15 +31,15 @@ def calibration_bins(labels: LabelArray, probabilities: FloatArray, bins: int = 
         NotANumber: a label or a probability is NaN.
         DataError: no rows, unlike shapes, a probability outside [0, 1], or no bins.
     """
+    from scipy.stats import rankdata
+
     churned = checked_labels(labels, two_classes=False)
     values = checked_probabilities("probabilities", probabilities, churned.size)
     _at_least_one(bins, "bins")
-    bin_of = ((midranks(values) - 0.5) * bins / churned.size).astype(np.int64)
-    rows = np.bincount(bin_of, minlength=bins)
-    used = rows > 0
-    sums = (np.bincount(bin_of, weights=of, minlength=bins) for of in (values, churned))
-    predicted, observed = (of[used] / rows[used] for of in sums)
-    return pd.DataFrame({"predicted": predicted, "observed": observed, "rows": rows[used]})
+    bin_of = ((rankdata(values) - 0.5) * bins / churned.size).astype(np.int64)
+    rows = pd.DataFrame({"predicted": values, "observed": churned, "rows": churned})
+    means = rows.groupby(bin_of).agg({"predicted": "mean", "observed": "mean", "rows": "size"})
+    return means.reset_index(drop=True)
 
 
 def expected_calibration_error(
@@ -60,8 +59,7 @@ def expected_calibration_error(
 
 
 def roc_curve_points(labels: LabelArray, probabilities: FloatArray) -> pd.DataFrame:
-    """Corners of the ROC curve from (0, 0) to (1, 1); points on a straight line between others
-    are left out.
+    """Corners of the ROC curve from (0, 0) to (1, 1), without those that change nothing.
 
     Labels and probabilities are of shape (n,), both classes present.
 
@@ -73,20 +71,15 @@ def roc_curve_points(labels: LabelArray, probabilities: FloatArray) -> pd.DataFr
         NotANumber: a label or a probability is NaN.
         DataError: no rows, one class, unlike shapes, or a probability outside [0, 1].
     """
+    from sklearn.metrics import roc_curve
+
     churned = checked_labels(labels)
     values = checked_probabilities("probabilities", probabilities, churned.size)
-    order = np.argsort(-values)
-    ends = np.append(np.flatnonzero(np.diff(values[order])), churned.size - 1)
-    contacted = np.concatenate(([0], ends + 1))
-    hits = np.concatenate(([0], np.cumsum(churned[order])[ends]))
-    needless = contacted - hits
-    # A million rows have 300,000 corners even so: thin them out before a browser draws them.
-    bends = np.diff(hits)[1:] * np.diff(needless)[:-1] != np.diff(hits)[:-1] * np.diff(needless)[1:]
-    kept = np.concatenate(([True], bends, [True]))
+    false_positive_rate, true_positive_rate, _ = roc_curve(churned, values)
     return pd.DataFrame(
         {
-            "false_positive_rate": needless[kept] / needless[-1],
-            "true_positive_rate": hits[kept] / hits[-1],
+            "false_positive_rate": false_positive_rate,
+            "true_positive_rate": true_positive_rate,
         }
     )
 

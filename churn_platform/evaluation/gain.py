@@ -23,7 +23,6 @@ from churn_platform.evaluation.statistics import (
     auc,
     checked_labels,
     checked_scores,
-    midranks,
     quantile_of_normal,
 )
 
@@ -147,11 +146,13 @@ def gain_over(pairs: Sequence[MonthPair]) -> Gain | None:
 
 def _parts(churned: BoolArray, scores: FloatArray, area: float) -> FloatArray:
     """How far each row moves the AUC, with DeLong's n - 1 in place of n."""
-    ranks = midranks(scores)
+    from scipy.stats import rankdata
+
+    ranks = rankdata(scores)
     parts = np.empty(scores.size)
     for own in (churned, ~churned):
         count = int(own.sum())
-        placed = (ranks[own] - midranks(scores[own])) / (scores.size - count)
+        placed = (ranks[own] - rankdata(scores[own])) / (scores.size - count)
         deviation = placed - area if own is churned else 1 - placed - area
         parts[own] = deviation / math.sqrt(count * (count - 1))
     return parts

@@ -1,6 +1,4 @@
-"""What one model is worth on given rows, and the threshold that costs least; the front door to
-scores.
-"""
+"""All metrics of one model on given rows, and the threshold of least cost."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -8,19 +6,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from churn_platform.base.errors import DataError, NotANumber
-from churn_platform.evaluation.comparison import (
-    AucDifference,
-    BrierDifference,
-    auc_interval,
-    paired_auc_difference,
-    paired_brier_difference,
-)
-from churn_platform.evaluation.curves import (
-    calibration_bins,
-    expected_calibration_error,
-    lift_table,
-    roc_curve_points,
-)
+from churn_platform.evaluation.comparison import auc_interval
+from churn_platform.evaluation.curves import lift_table
 from churn_platform.evaluation.statistics import (
     BoolArray,
     FloatArray,
@@ -28,34 +15,9 @@ from churn_platform.evaluation.statistics import (
     KeyArray,
     LabelArray,
     auc,
-    chance_p_value,
     checked_labels,
     checked_probabilities,
-    detectable_difference,
 )
-
-__all__ = [
-    "AucDifference",
-    "BoolArray",
-    "BrierDifference",
-    "FloatArray",
-    "Interval",
-    "KeyArray",
-    "LabelArray",
-    "Metrics",
-    "auc",
-    "auc_interval",
-    "calibration_bins",
-    "chance_p_value",
-    "cheapest_threshold",
-    "detectable_difference",
-    "evaluate",
-    "expected_calibration_error",
-    "lift_table",
-    "paired_auc_difference",
-    "paired_brier_difference",
-    "roc_curve_points",
-]
 
 
 @dataclass(frozen=True)

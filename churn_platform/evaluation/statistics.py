@@ -1,6 +1,4 @@
-"""The numbers under every comparison: checked rows, intervals, area under the ROC curve,
-chance, power.
-"""
+"""Checked rows, intervals, the area under the ROC curve, and tests against chance."""
 
 import math
 from dataclasses import dataclass
@@ -116,17 +114,6 @@ def checked_probabilities(name: str, probabilities: FloatArray, rows: int) -> Fl
     return values
 
 
-def midranks(values: FloatArray) -> FloatArray:
-    """Ranks from 1 of shape (n,); equal values share the mean of their ranks."""
-    order = np.argsort(values)
-    ordered = values[order]
-    starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
-    counts = np.diff(starts, append=values.size)
-    ranks = np.empty(values.size, dtype=np.float64)
-    ranks[order] = np.repeat(starts + (counts + 1) / 2, counts)
-    return ranks
-
-
 def auc(labels: LabelArray, scores: FloatArray) -> float:
     """Chance that a churner scores above a stayer, ties counting half (Mann and Whitney 1947).
 
@@ -138,8 +125,10 @@ def auc(labels: LabelArray, scores: FloatArray) -> float:
         NotANumber: a label or a score is NaN.
         DataError: no rows, one class, unlike shapes, or an infinite score.
     """
+    from scipy.stats import rankdata
+
     churned = checked_labels(labels)
-    ranks = midranks(checked_scores("scores", scores, churned.size))
+    ranks = rankdata(checked_scores("scores", scores, churned.size))
     churners = int(churned.sum())
     pairs = churners * (churned.size - churners)
     # Half-integers add up exactly to 2**52, so two orders of the same rows never differ in the
@@ -183,24 +172,22 @@ def detectable_difference(standard_error: float, power: float = 0.8, level: floa
 
 
 def chance_p_value(labels: LabelArray, scores: FloatArray) -> float:
-    """Two-sided p-value of an AUC against 0.5, for rows that are independent (one an entity).
+    """Two-sided p-value of an AUC against 0.5, for independent rows (one per entity).
 
-    The null variance is exact, (n0 + n1 + 1) / (12 n0 n1) with the correction for ties (Lehmann
-    1975, 1.4); the normal approximation to it needs no correction for continuity at the sizes
-    of a holdout.
+    The Mann-Whitney test with the correction for ties (Lehmann 1975, 1.4). At the sizes of a
+    holdout its normal approximation needs no correction for continuity.
 
     Raises:
         NotANumber: a label or a score is NaN.
         DataError: no rows, one class, unlike shapes, or an infinite score.
     """
-    deviation = auc(labels, scores) - 0.5
+    from scipy.stats import mannwhitneyu
+
     churned = checked_labels(labels)
-    rows = churned.size
-    churners = int(churned.sum())
-    ties = np.unique(np.asarray(scores, dtype=np.float64), return_counts=True)[1].astype(np.float64)
-    corrected = rows + 1 - float((ties**3 - ties).sum()) / (rows * (rows - 1))
-    # All scores tied leave a variance of 0 up to rounding, which may be negative.
-    variance = max(corrected, 0.0) / (12 * churners * (rows - churners))
-    if deviation == 0:
+    values = checked_scores("scores", scores, churned.size)
+    if (values == values[0]).all():
         return 1.0
-    return two_sided_p(deviation, math.sqrt(variance))
+    test = mannwhitneyu(
+        values[churned], values[~churned], use_continuity=False, method="asymptotic"
+    )
+    return float(test.pvalue)

@@ -14,7 +14,7 @@ from churn_platform.base.settings import Settings
 from churn_platform.cli.contract import make_home
 from churn_platform.contract.reading import default_contract_path, read_contract
 from churn_platform.drafting.columns import LISTED, OFTEN
-from churn_platform.drafting.leaks import LIMIT
+from churn_platform.drafting.tables import LIMIT
 from churn_platform.services import Services
 from churn_platform.training.mlflow_server import MARKER
 from churn_platform_tests.cli import test_app as test_cli

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from churn_platform.base.errors import UsageError
 from churn_platform.contract.model import Age, Contract, Span
 from churn_platform.contract.parts import ColumnCost, FileFormat
-from churn_platform.drafting.draft import draft
-from churn_platform.drafting.times import guess_times
+from churn_platform.drafting.draft import draft, guess_times
 from churn_platform.ingestion.rules import conform
 from churn_platform.lake.tables import lake_tables
 from churn_platform_tests.drafted_businesses import (

@@ -33,7 +33,7 @@ def drafted(folder, tmp_path, entity=None):
     text = as_yaml(found)
     (tmp_path / "contract.yaml").write_text(text, encoding="utf-8")
     contract = read_contract(tmp_path / "contract.yaml")
-    assert [line["says"] for line in check_drops(contract, folder) if line["state"] == "fail"] == []
+    assert [line.says for line in check_drops(contract, folder) if line.state == "fail"] == []
     return contract, text
 
 

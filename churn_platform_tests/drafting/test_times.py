@@ -5,7 +5,7 @@ import datetime as dt
 import pytest
 
 from churn_platform.contract.model import Span
-from churn_platform.drafting.times import DAYS, guess_times
+from churn_platform.drafting.draft import DAYS, guess_times
 from churn_platform_tests.drafted_businesses import LABELLED, SUNDAYS
 
 MONTH_ENDS = [

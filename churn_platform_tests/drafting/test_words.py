@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from churn_platform.contract.model import RESERVED
+from churn_platform.contract.consistency import RESERVED
 from churn_platform.contract.parts import Column
 from churn_platform.drafting.words import (
     age_name,

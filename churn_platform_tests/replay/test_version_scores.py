@@ -8,7 +8,8 @@ import pytest
 
 from churn_platform.base.errors import DataError
 from churn_platform.contract.model import Costs
-from churn_platform.evaluation.metrics import auc, paired_auc_difference
+from churn_platform.evaluation.comparison import paired_auc_difference
+from churn_platform.evaluation.statistics import auc
 from churn_platform.replay.history import History, Month
 from churn_platform.replay.memory import Memory
 from churn_platform.replay.version_scores import Scores

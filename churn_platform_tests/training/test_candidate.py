@@ -11,7 +11,7 @@ import pytest
 
 from churn_platform.base.errors import IntegrityError, NotANumber
 from churn_platform.contract.model import Costs
-from churn_platform.evaluation.metrics import auc, chance_p_value
+from churn_platform.evaluation.statistics import auc, chance_p_value
 from churn_platform.features.training_dataset import TrainingDataset, entity_hashes
 from churn_platform.training.candidate import (
     FILES,

@@ -9,7 +9,7 @@ import pandas as pd
 from churn_platform.drafting.columns import guess_column
 from churn_platform.drafting.keys import Key, Sheet
 from churn_platform.drafting.label import LabelColumn, labels_of
-from churn_platform.drafting.leaks import reasons_left_out
+from churn_platform.drafting.tables import reasons_left_out
 
 AS_OF = dt.date(2024, 1, 31)
 N = 400

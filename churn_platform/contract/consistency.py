@@ -1,0 +1,165 @@
+"""The rules that connect the parts of a contract: every name exists and fits where it is used."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from churn_platform.contract.model import Contract
+
+RESERVED = ("as_of", "label", "holdout", "event_timestamp", "created_timestamp")
+"""Columns that the lake and the training dataset add."""
+ANSWERED = (
+    "prediction", "probability", "decile", "rank", "expected_loss", "reasons", "contributions", "features",
+    "features_used", "features_as_of", "stale", "what_if", "model", "version", "request_id", "error", "history",
+    "current", "no_current", "time", "answers", "already_left", "trained_on",
+)  # fmt: skip
+"""Other fields of requests, answers, lists and logs: the customer's key cannot have these names."""
+MODEL_DTYPES = ("category", "boolean", "integer", "float")
+
+
+def faults_of(contract: "Contract") -> Iterator[str]:
+    """Every fault of the names in a contract, each with its place."""
+    for rule in (
+        _key_faults,
+        _file_faults,
+        _age_faults,
+        _label_faults,
+        _view_faults,
+        _slice_faults,
+        _cost_faults,
+    ):
+        yield from rule(contract)
+
+
+def _key_faults(contract: "Contract") -> list[str]:
+    key = contract.entity.column
+    named = [("entity.column", key)]
+    faults = []
+    for name, table in contract.tables.items():
+        if key in table.columns:
+            faults.append(
+                f"tables.{name}.columns.{key}: the entity column is implied, leave it out"
+            )
+        named += [(f"tables.{name}.columns", column) for column in table.columns]
+        named += [(f"tables.{name}.ages", age) for age in table.ages]
+    faults += [
+        f"{where}: {name!r} is a name of our own, rename it"
+        for where, name in named
+        if name in RESERVED
+    ]
+    if key in ANSWERED:
+        faults.append(
+            f"entity.column: {key!r} is a field of the API's answers, give it another name and"
+            f" `source: {key}`"
+        )
+    return faults
+
+
+def _file_faults(contract: "Contract") -> list[str]:
+    stems = [contract.file_stem(name) for name in contract.tables]
+    faults = [
+        f"tables: two tables are read from the file {s!r}"
+        for s in sorted({*stems})
+        if stems.count(s) > 1
+    ]
+    for name in contract.tables:
+        headers = [column.source or own for own, column in contract.delivered(name).items()]
+        faults += [
+            f"tables.{name}: two columns are read from the header {header!r}"
+            for header in sorted({*headers})
+            if headers.count(header) > 1
+        ]
+        faults += [
+            f"tables.{name}.columns.{own}.thousands: {column.thousands!r} is the decimal sign, too"
+            for own, column in contract.tables[name].columns.items()
+            if column.thousands and column.thousands == (column.decimal or contract.files.decimal)
+        ]
+    return faults
+
+
+def _age_faults(contract: "Contract") -> list[str]:
+    faults = []
+    for name, table in contract.tables.items():
+        for age, spec in table.ages.items():
+            where = f"tables.{name}.ages.{age}"
+            date = table.columns.get(spec.of)
+            if date is None or date.dtype != "date":
+                faults.append(f"{where}.of: table {name!r} has no date column {spec.of!r}")
+            if age in table.columns or age == contract.entity.column:
+                faults.append(f"{where}: {age!r} is a column already, name the age otherwise")
+    return faults
+
+
+def _label_faults(contract: "Contract") -> list[str]:
+    table = contract.tables.get(contract.label.table)
+    if table is None:
+        return [f"label.table: there is no table {contract.label.table!r}"]
+    if contract.label.column not in table.columns:
+        return [
+            f"label.column: table {contract.label.table!r} has no column {contract.label.column!r}"
+        ]
+    if table.columns[contract.label.column].dtype not in ("boolean", "integer", "float"):
+        return [f"label.column: {contract.label.column!r} must be boolean or 0/1"]
+    if contract.wide and contract.label_table in contract.tables:
+        return [
+            (
+                f"tables.{contract.label_table}: the name is kept for the labels of"
+                f" {contract.label.table!r}, rename it"
+            )
+        ]
+    return []
+
+
+def _view_faults(contract: "Contract") -> list[str]:
+    faults = []
+    seen = set[str]()
+    for view_name, view in contract.feature_views.items():
+        where = f"feature_views.{view_name}"
+        if view.table not in contract.tables:
+            faults.append(f"{where}.table: there is no table {view.table!r}")
+            continue
+        columns = contract.columns_of(view.table)
+        for feature in view.features:
+            column = columns.get(feature)
+            if column is None:
+                faults.append(f"{where}.features: table {view.table!r} has no column {feature!r}")
+            elif (view.table, feature) == (contract.label.table, contract.label.column):
+                faults.append(f"{where}.features: {feature!r} is the label")
+            elif column.dtype not in MODEL_DTYPES:
+                remedy = ""
+                if column.dtype == "date":
+                    remedy = ": give it an age (tables.*.ages)"
+                faults.append(
+                    f"{where}.features: {feature!r} is a {column.dtype}, not a feature"
+                    f" dtype{remedy}"
+                )
+            if feature in seen:
+                faults.append(f"{where}.features: {feature!r} is in two views")
+            seen.add(feature)
+    return faults
+
+
+def _slice_faults(contract: "Contract") -> list[str]:
+    return [
+        f"slices: no feature table has a column {name!r}"
+        for name in contract.slices
+        if contract.table_of(name) is None
+    ]
+
+
+def _cost_faults(contract: "Contract") -> list[str]:
+    faults = []
+    for name in contract.costs.columns:
+        home = contract.table_of(name)
+        column = None if home is None else contract.columns_of(home)[name]
+        if column is None:
+            faults.append(f"costs: no feature table has a column {name!r}")
+        elif (
+            column.dtype not in ("integer", "float")
+            or column.nullable
+            or (column.min is None or column.min < 0)
+        ):
+            faults.append(
+                f"costs: {name!r} must be a number that is never empty, with a min of at least 0"
+            )
+    return faults
