@@ -7,7 +7,7 @@ import dagster as dg
 from churn_platform.defs.partitions import as_of_partitions, month_of
 from churn_platform.defs.resources import HomeResource
 from churn_platform.defs.training import candidate_model
-from churn_platform.promotion.criteria import CRITERIA, Finding
+from churn_platform.promotion.criteria import CRITERIA, CriterionResult
 from churn_platform.promotion.decision import Decision, Trigger
 
 MARKS = {"pass": "pass", "fail": "**fail**", "warn": "warn", "not_applicable": "not applicable"}
@@ -153,7 +153,7 @@ def _metadata(decision: Decision) -> dict[str, object]:
     }
 
 
-def findings_table(findings: tuple[Finding, ...]) -> str:
+def findings_table(findings: tuple[CriterionResult, ...]) -> str:
     """The findings as a Markdown table."""
     lines = ["| code | criterion | outcome | |", "| --- | --- | --- | --- |"]
     return "\n".join(
