@@ -52,11 +52,9 @@ def _ours(options: argparse.Namespace, clock: harness.Clock) -> dict[str, Any]:
     _import_evidently()
     contract, before, now = _sides(options.rows)
     with tempfile.TemporaryDirectory() as folder, clock.running():
-        result = drift_report.DriftReporter().run(
-            contract, before.features, now.features, month="now", reference_months=["before"],
+        result = drift_report.write_report(
+            contract, before, now, month="now", reference_months=["before"],
             html=Path(folder) / "drift.html", json=Path(folder) / "drift.json", seed=SEED,
-            reference_labels=before.labels, current_labels=now.labels,
-            reference_predictions=before.predictions, current_predictions=now.predictions,
         )  # fmt: skip
     values = {column.column: column.value for column in result.columns}
     drifted = {column.column: column.drifted for column in result.columns}
@@ -78,7 +76,7 @@ def _evidently(options: argparse.Namespace, clock: harness.Clock) -> dict[str, A
     evidence = measure(contract.features, policy, before, now, seed=SEED)
     frames = [drift_report._frame(contract.features, side) for side in (before, now)]
     with clock.running():
-        answer = drift_report._ask(policy, contract.features, evidence, *frames)
+        answer = drift_report._ask_evidently(policy, contract.features, evidence, *frames)
     limits = {name: found.threshold for name, found in evidence.distances.items()}
     limits[drift_report.PREDICTION] = evidence.prediction.threshold if evidence.prediction else 0.0
     drifted = {name: bool(answer.values[name] >= limit) for name, limit in limits.items()}

@@ -121,7 +121,7 @@ def _ours(options: argparse.Namespace, clock: harness.Clock) -> dict[str, Any]:
         _delivered(home, AS_OF, path)
         with clock.running():
             publication = home.ingestion.publish(AS_OF)
-        aside = sum(found["quarantined"] for found in home.lake.quarantines(AS_OF).values())
+        aside = sum(found.quarantined for found in home.lake.quarantines(AS_OF).values())
     return {"published": publication.rows["customers"], "quarantined": aside}
 
 

@@ -190,9 +190,7 @@ class HomeMetrics:
         months = self.lake.months()
         yield gauge("churn_months", "Months published.", len(months))
         if months:
-            aside = sum(
-                found["quarantined"] for found in self.lake.quarantines(months[-1]).values()
-            )
+            aside = sum(found.quarantined for found in self.lake.quarantines(months[-1]).values())
             yield stamp(
                 "churn_snapshot_as_of", "The as_of of the newest snapshot.", instant(months[-1])
             )

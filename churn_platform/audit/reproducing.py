@@ -117,10 +117,10 @@ class Reproduction:
                 f"{many} (receipt {forgotten[-1].sequence}): their rows are gone from the lake for good"
             )
         named = {
-            lake.folder / entry["file"]: (month, table, entry)
+            lake.folder / entry.file: (month, table, entry)
             for month in window.months
             for delivery in lake.deliveries(month)
-            for table, entry in delivery["tables"].items()
+            for table, entry in delivery.tables.items()
         }
         for files in view.values():
             for month in window.months:

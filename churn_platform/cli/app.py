@@ -71,14 +71,12 @@ def ingest(
 
 def ingest_sentences(found: "ValidatedDrop", target: Path, page: Path) -> list[str]:
     """The folder of an accepted drop, its quarantined rows, its comparison and its warnings."""
-    from churn_platform.lake.month_comparison import change_sentence
-
     aside = found.quarantined_sentence
     state = "usable" if aside else "valid"
     said = [f"The drop of {found.as_of} is {state}. Its files are in {target}. Next: `churn run`."]
     if aside:
         said.append(f"{aside} Reasons: {page}")
-    if found.comparison is not None and (change := change_sentence(found.comparison.as_dict())):
+    if found.comparison is not None and (change := found.comparison.change_sentence):
         said.append(change)
     return said + [f"Warning {warning.code}: {warning.sentence}" for warning in found.warnings]
 

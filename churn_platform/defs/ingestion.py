@@ -10,14 +10,14 @@ from churn_platform.defs.partitions import as_of_partitions, month_of
 from churn_platform.defs.resources import HomeResource
 from churn_platform.ingestion.comparing import comparison_warnings
 from churn_platform.ingestion.month_warnings import MonthWarning
-from churn_platform.lake.deliveries import quarantined_sentence
+from churn_platform.lake.deliveries import QuarantineRecord, quarantined_in
 from churn_platform.lake.lake import Publication
-from churn_platform.lake.month_comparison import change_sentence
 from churn_platform.services import Services
 
 WORST = 3
 """Reasons shown a table; the page has all."""
 NO_ROW_QUARANTINED = "no_row_quarantined"
+NOTHING_FOUND = QuarantineRecord(rows=0, quarantined=0, duplicates=0, reasons=())
 
 
 @dg.asset(
@@ -63,13 +63,14 @@ def _metadata(home: Services, publication: Publication) -> dict[str, object]:
     deliveries = home.lake.deliveries(publication.as_of)
     lines = ["| delivery | arrived | kind | tables |", "| --- | --- | --- | --- |"]
     lines += [
-        f"| {d['number']} | {d['arrived'][:19]} | {d['kind']} | {', '.join(d['tables'])} |"
+        f"| {d.number} | {d.arrived.isoformat()[:19]} | {d.kind} | {', '.join(d.tables)} |"
         for d in deliveries
     ]
     compared = home.lake.compared(publication.as_of)
+    change = "" if compared is None else compared.change_sentence
     return {
         "delivery": publication.kind,
-        "customers": change_sentence(compared) or "not compared with an earlier month",
+        "customers": change or "not compared with an earlier month",
         "warnings": warnings_metadata(comparison_warnings(home.lake, publication.as_of, compared)),
         "changed tables": ", ".join(publication.tables) or "none",
         "rows": dg.MetadataValue.md(_rows(home, publication)),
@@ -94,18 +95,17 @@ def _rows(home: Services, publication: Publication) -> str:
         "| --- | ---: | ---: | ---: | --- |",
     ]
     for name, rows in publication.rows.items():
-        found = aside.get(name, {"quarantined": 0, "duplicates": 0, "reasons": []})
-        reasons = " ".join(found["reasons"][:WORST]).replace("|", "\\|")
+        found = aside.get(name, NOTHING_FOUND)
+        reasons = " ".join(found.reasons[:WORST]).replace("|", "\\|")
         lines.append(
-            f"| {name} | {rows:,} | {found['quarantined']:,} | {found['duplicates']:,} |"
-            f" {reasons} |"
+            f"| {name} | {rows:,} | {found.quarantined:,} | {found.duplicates:,} | {reasons} |"
         )
     return "\n".join(lines)
 
 
 def _check(home: Services, publication: Publication) -> dg.AssetCheckResult:
     aside = home.lake.quarantines(publication.as_of)
-    said = quarantined_sentence({name: found["quarantined"] for name, found in aside.items()})
+    said = quarantined_in(aside)
     metadata: dict[str, object] = {
         "as_of": publication.as_of.isoformat(),
         "quarantined": said or "none",

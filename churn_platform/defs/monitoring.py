@@ -111,7 +111,7 @@ def _answered_table(answered: list[dict[str, Any]]) -> str:
 def _drift_metadata(home: Services, outcome: DriftOutcome) -> dict[str, object]:
     if outcome.result is None:
         return {"note": outcome.note}
-    from churn_platform.drift.page import drift_plot_png
+    from churn_platform.drift.report import drift_plot_png
     from churn_platform.evaluation.plots import markdown_image
 
     result = outcome.result

@@ -1,6 +1,4 @@
-"""What can be said of one column before a distance is measured: its values, its method, its
-peculiarities.
-"""
+"""One column before a distance is measured: its values, its method, nulls and new categories."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,9 +19,7 @@ from churn_platform.drift.statistics import (
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """One column of one side: its values without nulls, shape (n,), and how many rows it has
-    with them.
-    """
+    """One column of one side: its values without nulls, shape (n,), and its rows with nulls."""
 
     values: Values
     rows: int
@@ -36,11 +32,11 @@ class Side:
 
 @dataclass(frozen=True)
 class ColumnCheck:
-    """What is known of a column without a distance.
+    """What is known about a column without a distance.
 
-    `method` is None where one side has no value at all: Evidently crashes on such a column.
-    `reasons` are those for which it has drifted whatever its distance; `note` describes what is
-    peculiar about it.
+    `method` is None if one side has no value: Evidently crashes on such a column. With one of
+    the `reasons` it has drifted, whatever its distance. `note` describes constants and empty
+    sides.
     """
 
     column: str
@@ -50,7 +46,7 @@ class ColumnCheck:
     reasons: tuple[str, ...] = ()
     note: str = ""
     unknown: Mapping[str, float] = field(default_factory=dict)
-    """Categories that the reference never had -> their share of the rows now."""
+    """New categories -> their share of the rows now."""
 
 
 def plain_values(name: str, column: Column, series: pd.Series) -> Values:
@@ -81,17 +77,16 @@ def plain_values(name: str, column: Column, series: pd.Series) -> Values:
 
 
 def side(name: str, column: Column, series: pd.Series) -> Side:
-    """The column's `plain_values`, nulls counted and taken out."""
+    """The column's `plain_values` without nulls."""
     values = plain_values(name, column, series)
     return Side(values[~pd.isna(values)], len(values))
 
 
 def column_method(name: str, column: Column, reference: Values, policy: DriftPolicy) -> DriftMethod:
-    """The distance for a column: the policy's where it names one, else by dtype and distinct
+    """The distance for a column: the policy's if it names one, else by dtype and distinct
     reference values.
 
-    A constant reference always gets Jensen-Shannon: it has no standard deviation to norm a
-    distance by.
+    A constant reference always gets Jensen-Shannon: it has no standard deviation to divide by.
 
     Args:
         name: the feature.
@@ -118,7 +113,7 @@ def column_method(name: str, column: Column, reference: Values, policy: DriftPol
 def precheck(
     name: str, column: Column, policy: DriftPolicy, reference: Side, current: Side, level: float
 ) -> ColumnCheck:
-    """Nulls, new categories, empty and constant columns.
+    """Check nulls, new categories, empty and constant columns.
 
     Args:
         name: the feature.
@@ -149,7 +144,7 @@ def precheck(
 
 
 def percent(share: float) -> str:
-    """A share in per cent with three figures at most: "60%", "2.41%"."""
+    """A share as a percentage with at most three figures: "60%", "2.41%"."""
     return f"{100 * share:.3g}%"
 
 
@@ -186,10 +181,12 @@ def _new_categories(
 
 
 def _note(column: Column, before: Values, now: Values) -> str:
-    if not len(before) or not len(now):
-        if not len(before) and not len(now):
-            return "empty in both"
-        return f"empty {'now' if len(before) else 'before'}"
+    if not len(before) and not len(now):
+        return "empty in both"
+    if not len(now):
+        return "empty now"
+    if not len(before):
+        return "empty before"
     always_before = _constant(column, before)
     always_now = _constant(column, now)
     if always_before is not None and always_before == always_now:

@@ -1,4 +1,4 @@
-"""Measures every feature, the target and production's predictions, each against its own noise."""
+"""Measures the drift of every feature, the target and the predictions, each against its noise."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,11 +18,10 @@ Sides = tuple[Side, Side]
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """One side of the comparison: whole months, one row per customer and month.
+    """One side of the comparison: complete months, one row per customer and month.
 
-    `features` has a column a feature, nulls allowed; `labels` 0/1 or boolean, null where not
-    known yet; `predictions` production's probabilities, shape (rows,). The last two are None
-    without any.
+    `features` has one column per feature, nulls allowed. `labels` are 0/1 or boolean, null if not
+    known yet. `predictions` are production's probabilities, shape (rows,).
     """
 
     features: pd.DataFrame
@@ -42,9 +41,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that a result is judged from; `distances` holds every column that has values on both
-    sides.
-    """
+    """What a result is judged from; `distances` has every column with values on both sides."""
 
     checks: tuple[ColumnCheck, ...]
     distances: Mapping[str, Measured]
@@ -56,7 +53,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class _Noise:
-    """How a noise floor is drawn: false-alarm rate of one test, deals, seed."""
+    """How a noise floor is drawn: the false-alarm rate of one test, the deals and the seed."""
 
     level: float
     resamples: int
@@ -73,9 +70,9 @@ def measure(
 ) -> Evidence:
     """Check and measure every feature, the target and the predictions.
 
-    A noise floor is drawn only where a distance reaches the policy's threshold.
-    `policy.alarm_rate` is shared out over all tests of the month (Bonferroni), so a quiet month
-    as a whole alarms at most that often.
+    A noise floor is drawn only if a distance reaches the policy's threshold.
+    `policy.alarm_rate` is divided by the number of tests of the month (Bonferroni), so a quiet
+    month alarms at most that often.
 
     Raises:
         DataError: no rows, a feature is missing, or labels or predictions are not one per row.
@@ -88,8 +85,8 @@ def measure(
         raise ContractError(
             f"policy.drift.methods: {unknown[0]!r} is not a feature; name a feature or remove it."
         )
-    _require_sound(features, reference, "reference")
-    _require_sound(features, current, "current month")
+    _require_valid(features, reference, "reference")
+    _require_valid(features, current, "current month")
     sides = {
         name: (
             side(name, column, reference.features[name]),
@@ -127,14 +124,12 @@ def measure(
 def predictions_measured(
     policy: DriftPolicy, reference: Floats, current: Floats, *, seed: int
 ) -> Measured:
-    """How far two sets of probabilities lie apart, as `measure` does it, where nothing else is
-    asked that month.
-    """
+    """The distance of two sets of probabilities, as `measure` has it, as the month's only test."""
     noise = _Noise(policy.alarm_rate, policy.resamples, seed)
     return _measured("wasserstein", policy.prediction, (reference, current), noise)
 
 
-def _require_sound(features: Mapping[str, Column], rows: Rows, where: str) -> None:
+def _require_valid(features: Mapping[str, Column], rows: Rows, where: str) -> None:
     count = len(rows.features)
     if count == 0:
         raise DataError(
@@ -158,13 +153,12 @@ def _require_sound(features: Mapping[str, Column], rows: Rows, where: str) -> No
 
 
 def _labels(reference: Rows, current: Rows) -> Pair | None:
-    """The labels that are known, or None where a side has none."""
+    """The labels that are known; None if a side has none."""
     if reference.labels is None or current.labels is None:
         return None
-    known = _known(reference.labels), _known(current.labels)
-    if len(known[0]) and len(known[1]):
-        return known
-    return None
+    before = _known(reference.labels)
+    now = _known(current.labels)
+    return (before, now) if len(before) and len(now) else None
 
 
 def _known(labels: pd.Series) -> Floats:
@@ -182,8 +176,8 @@ def _values(sides: Sides) -> Pair:
 
 
 def _column_tests(features: Mapping[str, Column], sides: Mapping[str, Sides]) -> int:
-    """Tests that can alarm: a distance a column, its nulls where it has any, new values where
-    it is a category.
+    """Tests that can alarm: a distance per column, nulls if it has any, new values of a
+    category.
     """
     return sum(
         1 + any(one.null_share > 0 for one in sides[name]) + (column.dtype == "category")
@@ -198,8 +192,8 @@ def _measured(method: DriftMethod, fixed: float, values: Pair, noise: _Noise) ->
     floor = noise_floor(
         method, *values, level=noise.level, resamples=noise.resamples, seed=noise.seed
     )
-    # Evidently asks for >=, chance for >: a column of unique keys lies on its floor in every
-    # deal.
+    # Evidently compares with >=, the floor needs >: a column of unique keys lies on its floor in
+    # every deal.
     return Measured(value, max(fixed, floor * (1 + 1e-9)))
 
 

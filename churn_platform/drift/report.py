@@ -1,123 +1,219 @@
-"""Evidently: the drift page and its JSON, with method and threshold of every column pinned to
-our own.
+"""The drift report: our result and Evidently's figures as a page and JSON, and the plot.
+
+Evidently uses the method and the threshold of every column that we judge by.
 """
 
+import io
 import json as json_text
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from churn_platform.base.errors import DataError
 from churn_platform.base.files import write_json, write_text
+from churn_platform.base.pages import render
 from churn_platform.contract.model import Column, Contract
 from churn_platform.contract.policy import DriftPolicy
-from churn_platform.drift.columns import plain_values
+from churn_platform.drift.columns import percent, plain_values
 from churn_platform.drift.measure import Evidence, Rows, measure
-from churn_platform.drift.page import bare_page, page
-from churn_platform.drift.result import DriftResult, judge
+from churn_platform.drift.result import ColumnDrift, DriftResult, judge
 
 EVIDENTLY_ROWS = 20_000
-"""Rows a side that Evidently is given; above, it gets a sample and our own distances decide."""
-
-# No name of a contract holds a space, so these two meet no feature.
+"""Rows per side that Evidently is given; above, it gets a sample and our own distances decide."""
+# A contract's names contain no space, so these two are never a feature.
 LABEL = "churn label"
 PREDICTION = "production's probability"
 RATE_DIFFERENCE = "rate_difference"
+TEMPLATE = Path(__file__).with_name("summary.html.j2")
+NO_FIGURES = (
+    '<!DOCTYPE html><html lang="en"><head><meta charset="UTF-8"></head><body></body></html>'
+)
+"""The page in place of Evidently's if no column can be given to it."""
+MOVED = "#c0392b"
+STILL = "#7f8c9b"
+QUIET = "#27803b"
+PLOTTED = 30
+"""Columns in the plot: more would not be readable at 700 pixels."""
 
 
 @dataclass(frozen=True)
-class _Answer:
-    """Evidently's results: its page, its own JSON, its distance per column."""
+class _Figures:
+    """Evidently's page, its own JSON, and its distance for each column."""
 
     html: str
     report: dict[str, Any]
     values: dict[str, float]
 
 
-class DriftReporter:
-    """Writes a month's drift report.
+def write_report(
+    contract: Contract,
+    reference: Rows,
+    current: Rows,
+    *,
+    month: str,
+    reference_months: Sequence[str],
+    html: Path,
+    json: Path,
+    seed: int,
+    evidently_rows: int = EVIDENTLY_ROWS,
+) -> DriftResult:
+    """Compare two sides, write page and JSON (each atomically), and return the result.
 
     Args:
-        evidently_rows: rows a side up to which Evidently sees all and its distances are the
-            ones judged.
+        contract: features, and the drift policy.
+        reference: the rows that production was trained on.
+        current: this month's rows; without labels while none has matured.
+        month: this month, as people call it.
+        reference_months: the months of `reference`.
+        html: path of the page.
+        json: path of the figures: the result, and Evidently's own values.
+        seed: of the noise floors and of the sample that Evidently is given.
+        evidently_rows: rows per side up to which Evidently gets all rows, and its distances are
+            judged.
+
+    Raises:
+        DataError: no rows, a feature is missing or of a wrong dtype, or labels are not one per
+            row.
+        NotANumber: a prediction is NaN.
+        ContractError: the policy names a method that does not fit its column.
     """
-
-    def __init__(self, evidently_rows: int = EVIDENTLY_ROWS) -> None:
-        self._evidently_rows = evidently_rows
-
-    def run(
-        self,
-        contract: Contract,
-        reference: pd.DataFrame,
-        current: pd.DataFrame,
-        *,
-        month: str,
-        reference_months: Sequence[str],
-        html: Path,
-        json: Path,
-        seed: int,
-        reference_labels: pd.Series | None = None,
-        current_labels: pd.Series | None = None,
-        reference_predictions: np.ndarray | None = None,
-        current_predictions: np.ndarray | None = None,
-    ) -> DriftResult:
-        """Compare, write page and JSON (each atomically), return the result.
-
-        Args:
-            contract: features, and the drift policy.
-            reference: the rows that production was trained on, a column a feature.
-            current: this month's rows, a column a feature.
-            month: this month, as people call it.
-            reference_months: the months of `reference`.
-            html: where the page goes.
-            json: where the figures go: the result, and Evidently's own values.
-            seed: of the noise floors and of the sample that Evidently is given.
-            reference_labels: 0/1 or boolean, null where unknown, one per row of `reference`.
-            current_labels: the same for `current`; None while no label has matured.
-            reference_predictions: production's probabilities for `reference`, shape (n,).
-            current_predictions: the same for `current`, shape (m,).
-
-        Raises:
-            DataError: no rows, a feature is missing or of a wrong dtype, or labels are not one
-                per row.
-            NotANumber: a prediction is NaN.
-            ContractError: the policy names a method that does not fit its column.
-        """
-        policy = contract.policy.drift
-        before = Rows(reference, reference_labels, reference_predictions)
-        now = Rows(current, current_labels, current_predictions)
-        evidence = measure(contract.features, policy, before, now, seed=seed)
-        sampled = max(len(reference), len(current)) > self._evidently_rows
-        rng = np.random.default_rng(seed)
-        frames = [
-            _frame(contract.features, _sample(rows, self._evidently_rows, rng))
-            for rows in (before, now)
-        ]
-        answer = _ask(policy, contract.features, evidence, *frames)
-        result = judge(policy, evidence, None if sampled else answer.values)
-        shown = _shown(*frames) if sampled else "from all rows."
-        write_text(
-            html,
-            page(answer.html, result, month=month, reference_months=reference_months, shown=shown),
+    policy = contract.policy.drift
+    evidence = measure(contract.features, policy, reference, current, seed=seed)
+    sampled = max(len(reference.features), len(current.features)) > evidently_rows
+    rng = np.random.default_rng(seed)
+    before = _frame(contract.features, _sample(reference, evidently_rows, rng))
+    now = _frame(contract.features, _sample(current, evidently_rows, rng))
+    figures = _ask_evidently(policy, contract.features, evidence, before, now)
+    result = judge(policy, evidence, None if sampled else figures.values)
+    shown = "from all rows."
+    if sampled:
+        shown = (
+            f"from a random sample of {len(now):,} and {len(before):,} rows; the result above is"
+            " from all rows, so a value may differ in its last figures."
         )
-        write_json(
-            json,
-            {
-                "month": month,
-                "reference_months": list(reference_months),
-                "result": result.as_dict(),
-                "evidently": {"rows": shown, "values": answer.values, "report": answer.report},
-            },
-        )
-        return result
+    text = page(figures.html, result, month=month, reference_months=reference_months, shown=shown)
+    write_text(html, text)
+    write_json(
+        json,
+        {
+            "month": month,
+            "reference_months": list(reference_months),
+            "result": result.as_dict(),
+            "evidently": {"rows": shown, "values": figures.values, "report": figures.report},
+        },
+    )
+    return result
+
+
+def page(
+    evidently: str,
+    result: DriftResult,
+    *,
+    month: str,
+    reference_months: Sequence[str],
+    shown: str,
+) -> str:
+    """Evidently's page with a title and, above its figures, a summary of the result.
+
+    Args:
+        evidently: its self-contained HTML.
+        result: the result.
+        month: the month in question.
+        reference_months: the months that production was trained on.
+        shown: which rows Evidently's figures are from.
+
+    Raises:
+        DataError: the page has no head or body to write into.
+    """
+    summary = _summary(result, month, reference_months, shown)
+    title = f"<title>Drift {escape(month)}</title>"
+    for mark, addition in (("head", title), ("body", summary)):
+        opening = re.search(rf"<{mark}[^>]*>", evidently)
+        if opening is None:
+            raise DataError(
+                f"Evidently's page has no <{mark}>, because its template changed: the summary"
+                " cannot be added."
+            )
+        evidently = evidently[: opening.end()] + addition + evidently[opening.end() :]
+    return evidently
+
+
+def drift_plot_png(result: DriftResult) -> bytes:
+    """Each column's distance as a share of its threshold, drifted ones in red; PNG, 700 pixels
+    wide.
+    """
+    from matplotlib.figure import Figure
+
+    columns = sorted(result.columns, key=lambda column: (column.drifted, _ratio(column)))[-PLOTTED:]
+    figure = Figure(figsize=(7, 1.1 + 0.27 * len(columns)), dpi=100, layout="constrained")
+    axes = figure.subplots()
+    bars = axes.barh(
+        [column.column for column in columns],
+        [_ratio(column) for column in columns],
+        color=[MOVED if column.drifted else STILL for column in columns],
+    )
+    axes.axvline(1, color="#222", linewidth=1, linestyle="--")
+    on_white = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+    axes.bar_label(
+        bars,
+        labels=[_label(column) for column in columns],
+        padding=4,
+        fontsize=8,
+        bbox=on_white,
+    )
+    axes.set_xlim(0, max(1.3, 1.35 * max(_ratio(column) for column in columns)))
+    axes.set_xlabel("distance / threshold (dashed: drifted from here)", fontsize=9)
+    axes.set_title(_headline(result), fontsize=10, loc="left")
+    axes.tick_params(labelsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png")
+    return stream.getvalue()
+
+
+def _ratio(column: ColumnDrift) -> float:
+    if column.value is None:
+        return 0.0
+    return column.value / column.threshold
+
+
+def _label(column: ColumnDrift) -> str:
+    """The distance; where it is not what made the column drift, the reason in its place."""
+    if column.value is None or (column.drifted and column.value < column.threshold):
+        return column.reason[:60]
+    return f"{column.value:.3g}"
+
+
+def _headline(result: DriftResult) -> str:
+    drifted = len(result.drifted_columns)
+    total = len(result.columns)
+    limit = percent(result.share_threshold)
+    return f"{drifted} of {total} features drifted: {percent(result.share)}, allowed {limit}"
+
+
+def _summary(result: DriftResult, month: str, reference_months: Sequence[str], shown: str) -> str:
+    return render(
+        TEMPLATE,
+        result=result,
+        month=month,
+        reference_months=reference_months,
+        headline=_headline(result),
+        drifted=[column for column in result.columns if column.drifted],
+        left_out=[column for column in result.columns if column.method is None],
+        colour=MOVED if result.drift_detected else QUIET,
+        shown=shown,
+    )
 
 
 def _frame(features: dict[str, Column], rows: Rows) -> pd.DataFrame:
-    """What Evidently is given: float64 for numbers, str for all else, labels and predictions
-    next to the features.
+    """What Evidently is given: numbers as float64, everything else as str, labels and
+    predictions next to the features.
     """
     columns: dict[str, Any] = {}
     for name, column in features.items():
@@ -153,26 +249,19 @@ def _sample(rows: Rows, size: int, rng: np.random.Generator) -> Rows:
     )
 
 
-def _shown(reference: pd.DataFrame, current: pd.DataFrame) -> str:
-    return (
-        f"from a random sample of {len(current):,} and {len(reference):,} rows; "
-        "the result above is from all rows, so a value may differ in its last figures."
-    )
-
-
-def _ask(
+def _ask_evidently(
     policy: DriftPolicy,
     features: dict[str, Column],
     evidence: Evidence,
     reference: pd.DataFrame,
     current: pd.DataFrame,
-) -> _Answer:
+) -> _Figures:
     """Evidently's report, with each column's method and the threshold that we judge by."""
     # Evidently crashes on an empty column; a sample can also lose the few values that one has.
     filled = [set(frame.columns[frame.notna().any()]) for frame in (reference, current)]
     columns = [name for name in current.columns if name in filled[0] & filled[1]]
     if not columns:
-        return _Answer(bare_page(), {}, {})
+        return _Figures(NO_FIGURES, {}, {})
     from evidently import DataDefinition, Dataset, Report
 
     numbers = [name for name in columns if current[name].dtype.kind == "f"]
@@ -189,15 +278,15 @@ def _ask(
             Dataset.from_pandas(current, definition), Dataset.from_pandas(reference, definition)
         )
     # NaN is not JSON: a value that Evidently could not give is null.
-    told = json_text.loads(snapshot.json(), parse_constant=lambda _: None)
+    report_json = json_text.loads(snapshot.json(), parse_constant=lambda _: None)
     values = {
         metric["config"]["column"]: metric["value"]
-        for metric in told["metrics"]
+        for metric in report_json["metrics"]
         if "column" in metric["config"]
     }
-    return _Answer(
+    return _Figures(
         html=snapshot.get_html_str(as_iframe=False),
-        report=told,
+        report=report_json,
         values={name: value for name, value in values.items() if value is not None},
     )
 
@@ -235,7 +324,7 @@ def _metrics(
 def _rate_difference(
     reference: pd.Series, current: pd.Series, _kind: object, threshold: float
 ) -> tuple[float, bool]:
-    """Target drift as a statistic of Evidently's, so its page shows the figure that we judge."""
+    """Target drift as a statistic in Evidently, so its page shows the figure that we judge."""
     value = abs(float((current == "churned").mean()) - float((reference == "churned").mean()))
     return value, value >= threshold
 

@@ -1,4 +1,4 @@
-"""What counts as drifted, and the result of a month."""
+"""What counts as drifted: aged reference rows, the result of a month, and its alarms."""
 
 import datetime as dt
 import math
@@ -36,19 +36,19 @@ def aged_reference(
     current: pd.DataFrame,
     as_of: dt.date,
 ) -> pd.DataFrame:
-    """The reference rows with every age moved on by as much of the time that has passed as the
-    current month shows.
+    """The reference rows with every age increased by the time that has passed, as far as the
+    current month shows it.
 
-    In a base without newcomers everybody is older by all of that time; where newcomers replace
-    those who leave, ages stay as they were. Between the two, ages move on by the difference of
-    the means, never back and never by more than has passed. What is left after that, such as
-    many new customers, is drift.
+    Without new customers everyone is older by all of that time; if new customers replace those
+    who leave, ages stay the same. In between, ages increase by the difference of the means,
+    never below 0 and never by more than has passed. The remaining difference, for example many
+    new customers, is drift.
 
     Args:
         contract: the contract.
         reference: (rows, any columns) holding at least the age features.
         months: the as_of of each reference row, (rows,).
-        current: the rows of the month, with the same columns.
+        current: the month's rows, with the same columns.
         as_of: the month.
     """
     units = age_units(contract)
@@ -64,14 +64,12 @@ def aged_reference(
 
 
 def elapsed(start: dt.date, end: dt.date, unit: AgeUnit) -> float:
-    """The units from `start` to `end`, at least 0; months by the calendar, so month ends are
-    whole ones apart.
-    """
+    """The units from `start` to `end`, at least 0; between two month ends the months are whole."""
     if unit in ("days", "weeks"):
         days = (end - start).days
         return max(0.0, days if unit == "days" else days / 7)
-    last = (pd.Timestamp(start).is_month_end, pd.Timestamp(end).is_month_end)
-    days = 0 if all(last) else end.day - start.day
+    both_month_ends = pd.Timestamp(start).is_month_end and pd.Timestamp(end).is_month_end
+    days = 0 if both_month_ends else end.day - start.day
     months = (end.year - start.year) * 12 + end.month - start.month + days / DAYS_A_MONTH
     return max(0.0, months if unit == "months" else months / 12)
 
@@ -87,14 +85,13 @@ def _moved_on(ages: pd.Series, passed: Floats, current: pd.Series) -> pd.Series:
 
 
 def _whole_steps(ages: pd.Series, steps: Floats) -> Floats:
-    """Whole units with the mean of `steps` (rows,): the part of a unit goes to that share of
-    rows, evenly over ages.
+    """Whole units with the mean of `steps` (rows,): a fraction becomes one unit for that share
+    of rows, evenly over ages.
     """
     order = np.argsort(ages.to_numpy(dtype=float, na_value=np.nan), kind="stable")
     placed = np.empty(len(order))
-    placed[order] = (
-        np.arange(len(order)) * 0.6180339887498949
-    ) % 1.0  # the golden ratio spreads any share evenly
+    # The golden ratio spreads any share evenly.
+    placed[order] = (np.arange(len(order)) * 0.6180339887498949) % 1.0
     whole = np.floor(steps + 1e-9)
     return whole + (placed < steps - whole)
 
@@ -107,9 +104,7 @@ METHOD_NAMES: dict[DriftMethod, str] = {
 
 @dataclass(frozen=True)
 class ColumnDrift:
-    """One feature's finding; `method` and `value` are None where one side has no value to
-    compare.
-    """
+    """One feature's result; `method` and `value` are None if one side has no value."""
 
     column: str
     method: DriftMethod | None
@@ -120,7 +115,7 @@ class ColumnDrift:
     null_share_reference: float
     null_share_current: float
     unknown_categories: Mapping[str, float] = field(default_factory=dict)
-    """Categories that the reference never had -> their share of the rows now."""
+    """New categories -> their share of the rows now."""
 
 
 @dataclass(frozen=True)
@@ -172,15 +167,14 @@ class DriftResult:
         return self.share_exceeded or self.target_exceeded or self.prediction_exceeded
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values: no numpy scalars, None rather than NaN."""
+        """Plain JSON values: no numpy scalars, None in place of NaN."""
         return {
-            **{
-                name: getattr(self, name) for name in ("share", "drifted_columns", "drift_detected")
-            },
-            **{
-                name: getattr(self, name)
-                for name in ("share_exceeded", "target_exceeded", "prediction_exceeded")
-            },
+            "share": self.share,
+            "drifted_columns": self.drifted_columns,
+            "drift_detected": self.drift_detected,
+            "share_exceeded": self.share_exceeded,
+            "target_exceeded": self.target_exceeded,
+            "prediction_exceeded": self.prediction_exceeded,
             **asdict(self),
             "columns": [asdict(column) for column in self.columns],
         }
@@ -189,14 +183,13 @@ class DriftResult:
 def judge(
     policy: DriftPolicy, evidence: Evidence, values: Mapping[str, float] | None = None
 ) -> DriftResult:
-    """The result: a column has drifted when its distance reaches its threshold or a check says
-    so.
+    """The result: a column has drifted if its distance reaches its threshold or a check has a
+    reason.
 
     Args:
         policy: thresholds.
         evidence: from `measure`.
-        values: distances by column that stand in place of our own (Evidently's); a NaN is
-            passed over.
+        values: Evidently's distances by column, used instead of our own; a NaN is ignored.
     """
     given = {name: value for name, value in (values or {}).items() if math.isfinite(value)}
     target = evidence.target
@@ -219,15 +212,10 @@ def judge(
 def _judged(
     check: ColumnCheck, own: Measured | None, given: float | None, policy: DriftPolicy
 ) -> ColumnDrift:
-    if own is None:
-        value = None
-    elif given is None:
-        value = own.value
-    else:
-        value = given
-    if own is None:
-        threshold = policy.column_threshold
-    else:
+    value = None
+    threshold = policy.column_threshold
+    if own is not None:
+        value = own.value if given is None else given
         threshold = own.threshold
     reached = value is not None and value >= threshold
     return ColumnDrift(
@@ -244,24 +232,22 @@ def _judged(
 
 
 def _reason(check: ColumnCheck, value: float | None, threshold: float, policy: DriftPolicy) -> str:
-    """The sentence: the checks' reasons, the distance where it decides or nothing else is said,
-    the note.
-    """
-    said = list(check.reasons)
-    if value is not None and check.method is not None and (value >= threshold or not said):
-        said.append(
-            f"{METHOD_NAMES[check.method]} {value:.3g} {_against(value, threshold, policy)}"
-        )
-    return "; ".join([*said, *([check.note] if check.note else [])])
-
-
-def _against(value: float, threshold: float, policy: DriftPolicy) -> str:
-    by_noise = threshold > policy.column_threshold
-    if value >= threshold:
-        return f"is above {threshold:.3g}" + (", the noise of so few rows" if by_noise else "")
-    if by_noise:
-        return f"is within the noise of so few rows ({threshold:.3g})"
-    return f"is below {threshold:.3g}"
+    """The checks' reasons; the distance, if it decides or there is no other reason; the note."""
+    reasons = list(check.reasons)
+    if value is not None and check.method is not None and (value >= threshold or not reasons):
+        by_noise = threshold > policy.column_threshold
+        if value >= threshold:
+            compared = f"is above {threshold:.3g}" + (
+                ", the noise of so few rows" if by_noise else ""
+            )
+        elif by_noise:
+            compared = f"is within the noise of so few rows ({threshold:.3g})"
+        else:
+            compared = f"is below {threshold:.3g}"
+        reasons.append(f"{METHOD_NAMES[check.method]} {value:.3g} {compared}")
+    if check.note:
+        reasons.append(check.note)
+    return "; ".join(reasons)
 
 
 class DriftFigures(BaseModel):
@@ -287,9 +273,7 @@ class DriftFigures(BaseModel):
 
 @dataclass(frozen=True)
 class Thresholds:
-    """What each drift figure is measured against this month: the policy's number, or the noise
-    floor above it.
-    """
+    """The threshold of each drift figure this month: the policy's, or the noise floor above it."""
 
     share: float
     target: float
@@ -306,15 +290,12 @@ def drift_alarms(
 ) -> tuple[str, ...]:
     """Sentences for the drift figures that ask for a new model.
 
-    A figure raises the alarm above its threshold; once on (`alarmed`: for the same production
-    model the month before) it stays on until it falls under `hysteresis` times the threshold,
-    so a figure near it does not flap.
+    A figure raises the alarm above its threshold. Once on (`alarmed`: for the same production
+    model in the previous month) it stays on until it falls below `hysteresis` times the
+    threshold, so it does not flap.
     """
     ease = hysteresis if alarmed else 1.0
-    if figures.drifted_columns:
-        columns = f" ({', '.join(figures.drifted_columns)})"
-    else:
-        columns = ""
+    columns = f" ({', '.join(figures.drifted_columns)})" if figures.drifted_columns else ""
     checks = (
         ("drift share", figures.drift_share, limits.share, ".1%", columns),
         ("target drift", figures.target_drift, limits.target, ".4f", ""),

@@ -20,10 +20,10 @@ from churn_platform.features.training_dataset import (
     TrainingDataset,
     assemble,
 )
-from churn_platform.lake.lake import Lake, Months, View
+from churn_platform.lake.lake import Lake, View
 from churn_platform.lake.records import Records
 from churn_platform.lake.tables import canonical_dtypes
-from churn_platform.lake.window import Window
+from churn_platform.lake.window import Months, Window
 
 if TYPE_CHECKING:
     from churn_platform.features.feature_store import FeatureStore

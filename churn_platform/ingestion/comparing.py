@@ -1,10 +1,10 @@
 """Compares a validated drop with the months that the lake holds."""
 
 import datetime as dt
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -24,11 +24,11 @@ from churn_platform.ingestion.faults import Fault, fault
 from churn_platform.ingestion.month_warnings import MonthWarning, of_comparison
 from churn_platform.ingestion.validation import ValidatedDrop
 from churn_platform.lake.arrow_tables import table_digest, to_arrow
+from churn_platform.lake.deliveries import TableEntry
 from churn_platform.lake.keys import everyone, lacking
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.month_comparison import (
     CustomerChange,
-    Lacking,
     MonthComparison,
     compare_customers,
     repeated_month,
@@ -39,10 +39,13 @@ from churn_platform.lake.tables import lake_tables
 if TYPE_CHECKING:
     import pyarrow as pa
 
+Keys = Mapping[str, pd.Series]
+"""Table -> the keys of its rows."""
+
 
 def compared(lake: Lake, drop: Drop, found: ValidatedDrop) -> ValidatedDrop:
-    """The drop with its comparison, and with the faults that the comparison shows; a refused
-    drop as it is.
+    """The drop with its comparison, or with the faults that the comparison shows; a refused
+    drop is returned as it is.
     """
     if found.refusals:
         return found
@@ -50,81 +53,82 @@ def compared(lake: Lake, drop: Drop, found: ValidatedDrop) -> ValidatedDrop:
     faults = _faults(lake, found, comparison)
     if faults:
         return replace(found, of_the_drop=(*found.of_the_drop, *faults))
-    warnings = comparison_warnings(lake, drop.as_of, comparison.as_dict())
+    warnings = comparison_warnings(lake, drop.as_of, comparison)
     return replace(found, comparison=comparison, warnings=tuple(warnings))
 
 
 def comparison_warnings(
-    lake: Lake, as_of: dt.date, comparison: Mapping[str, Any] | None
+    lake: Lake, as_of: dt.date, comparison: MonthComparison | None
 ) -> list[MonthWarning]:
-    """The warnings of a month's comparison, next to that of the month before."""
-    before = lake.month_before(as_of)
-    return of_comparison(
-        comparison,
-        None if before is None else lake.compared(before),
-        lake.contract.policy.ingestion,
-    )
+    """The warnings of a month's comparison, given that of the month before."""
+    return of_comparison(comparison, _compared_before(lake, as_of), lake.contract.policy.ingestion)
 
 
 def _comparison(lake: Lake, drop: Drop, found: ValidatedDrop) -> MonthComparison:
     as_of = drop.as_of
-    months = lake.months()
-    known = lake.keys(as_of) if as_of in months else {}
-    delivered = {name: table.keys for name, table in found.tables.items() if len(table.keys)}
-    features = {
-        n: keys for n, keys in {**known, **delivered}.items() if n in lake.contract.feature_tables
-    }
+    known = lake.keys(as_of) if as_of in lake.months() else {}
+    features = _of_features(lake.contract, {**known, **_delivered_keys(found)})
+    absent = lacking(features) if features else {}
     before = lake.month_before(as_of)
-    tables = lake_tables(
-        lake.contract, {name: table.sound for name, table in found.tables.items()}, as_of
-    )
-    content = _Content(lake, as_of, tables)
-    repeated = repeated_tables(content.own, content.others, content.numeric)
-    extra = {
-        **((lake.compared(as_of) or {}).get("extra_columns") or {}),
-        **_extra_columns(lake.contract, drop),
-    }
+    customers = None
+    if before is not None and features:
+        customers = _customers(lake, features, before)
+    valid = {name: table.sound for name, table in found.tables.items()}
+    content = _content(lake, as_of, lake_tables(lake.contract, valid, as_of))
+    numeric = {name: _mostly_numbers(lake.contract, name) for name in content.own}
+    repeated = repeated_tables(content.own, content.others, numeric)
+    same_month = None
+    if not content.unchanged:
+        same_month = repeated_month(content.own, content.others, repeated)
+    earlier = lake.compared(as_of)
+    extra = {} if earlier is None else earlier.extra_columns
+    extra = {**extra, **_extra_columns(lake.contract, drop)}
     return MonthComparison(
         count=len(everyone(features)) if features else 0,
-        customers=(_customers(lake, features, before) if before is not None and features else None),
-        lacking=_lacking(features),
+        customers=customers,
+        lacking={name: len(keys) for name, keys in absent.items()},
         repeated=repeated,
-        repeated_month=(
-            None if content.unchanged else repeated_month(content.own, content.others, repeated)
-        ),
+        repeated_month=same_month,
         extra_columns=extra,
-        new_columns=_new_columns(extra, None if before is None else lake.compared(before)),
-        without_line_end=_without_line_end(drop),
+        new_columns=_new_columns(extra, _compared_before(lake, as_of)),
+        without_line_end=_without_line_end(drop.files.values()),
+        lacking_keys={name: tuple(map(str, keys.head(EXAMPLES))) for name, keys in absent.items()},
     )
 
 
-def _lacking(features: Mapping[str, pd.Series]) -> dict[str, Lacking]:
-    found = lacking(features) if features else {}
-    return {
-        name: Lacking(len(keys), tuple(map(str, keys.head(EXAMPLES))))
-        for name, keys in found.items()
-    }
+def _compared_before(lake: Lake, as_of: dt.date) -> MonthComparison | None:
+    before = lake.month_before(as_of)
+    if before is None:
+        return None
+    return lake.compared(before)
+
+
+def _delivered_keys(found: ValidatedDrop) -> dict[str, pd.Series]:
+    return {name: table.keys for name, table in found.tables.items() if len(table.keys)}
+
+
+def _of_features(contract: Contract, keys: Keys) -> dict[str, pd.Series]:
+    return {name: own for name, own in keys.items() if name in contract.feature_tables}
 
 
 def _faults(lake: Lake, found: ValidatedDrop, comparison: MonthComparison) -> list[Fault]:
     policy = lake.contract.policy.ingestion
     faults = []
     change = _delivered_customers(lake, found, comparison)
-    if (
-        change is not None
-        and change.near is not None
-        and change.near.count > policy.near_key_share * change.customers
-    ):
-        words: dict[str, Any] = {
-            "near": f"{change.near.count:,}",
-            "all": f"{change.customers:,}",
-        }
-        words |= {
-            "before": change.before,
-            "how": change.near.spelling.how,
-            "repair": change.near.spelling.repair,
-        }
-        faults.append(fault("keys_nearly_match", "", examples=change.near.examples, **words))
+    near = None if change is None else change.near_keys
+    if change and near and near.count > policy.near_key_share * change.customers:
+        faults.append(
+            fault(
+                "keys_nearly_match",
+                "",
+                examples=near.examples,
+                near=f"{near.count:,}",
+                all=f"{change.customers:,}",
+                before=change.before,
+                how=near.spelling.how,
+                repair=near.spelling.repair,
+            )
+        )
     if comparison.repeated_month is not None and policy.repeated_month == "refuse":
         faults.append(fault("month_repeated", "", same=comparison.repeated_month))
     return faults
@@ -136,110 +140,103 @@ def _delivered_customers(
     """The comparison of the customers in the drop's own feature tables; a drop cannot repair
     others.
     """
-    if found.as_of in lake.months():
-        known = set(lake.keys(found.as_of))
-    else:
-        known = set()
-    delivered = {
-        n: t.keys
-        for n, t in found.tables.items()
-        if n in lake.contract.feature_tables and len(t.keys)
-    }
-    if comparison.customers is None or comparison.customers.near is None or not delivered:
+    known = set(lake.keys(found.as_of)) if found.as_of in lake.months() else set()
+    delivered = _of_features(lake.contract, _delivered_keys(found))
+    customers = comparison.customers
+    if customers is None or not customers.near or not delivered:
         return None
     if known <= set(delivered):
-        return comparison.customers
-    return _customers(lake, delivered, comparison.customers.before)
+        return customers
+    return _customers(lake, delivered, customers.before)
 
 
-def _customers(lake: Lake, features: Mapping[str, pd.Series], month: dt.date) -> CustomerChange:
+def _customers(lake: Lake, features: Keys, month: dt.date) -> CustomerChange:
     before = lake.keys(month, lake.contract.feature_tables)
     return compare_customers(everyone(features), everyone(before), month)
 
 
+@dataclass(frozen=True)
 class _Content:
-    """Digests of the tables of a month and of every other month, without the ages: those change
-    by the calendar.
-    """
+    """Digests of the tables of a month and of every other month."""
 
-    def __init__(self, lake: Lake, as_of: dt.date, tables: Mapping[str, pd.DataFrame]) -> None:
-        self._lake = lake
-        self._ages = {
-            name: set(table.ages) for name, table in lake.contract.tables.items() if table.ages
-        }
-        others = {month: lake.entries(month) for month in lake.months() if month != as_of}
-        known = lake.entries(as_of)
-        self.own = {
-            name: self._delivered(name, table)
-            for name, table in tables.items()
-            # Only a table with as many rows can be equal, and hashing is most of the work.
-            if any(name in other and other[name]["rows"] == len(table) for other in others.values())
-        }
-        self.own = {name: self.own.get(name, f"like no other {name}") for name in tables}
-        self.unchanged = bool(known) and all(
-            name in known and self._stored(name, known[name]) == digest
-            for name, digest in self.own.items()
-        )
-        rows = {name: len(table) for name, table in tables.items()}
-        for name, entry in known.items():
-            if name not in self.own:
-                self.own[name] = self._stored(name, entry)
-                rows[name] = entry["rows"]
-        self.others = {
-            month: {
-                name: (
-                    self._stored(name, entry)
-                    if entry["rows"] == rows.get(name)
-                    else entry["digest"]
-                )
-                for name, entry in entries.items()
-            }
-            for month, entries in others.items()
-        }
-        self.numeric = {name: self._mostly_numbers(name) for name in self.own}
-
-    def _delivered(self, name: str, table: pd.DataFrame) -> str:
-        return table_digest(
-            self._without_ages(name, to_arrow(table, self._lake.contract.published[name]))
-        )
-
-    def _stored(self, name: str, entry: Mapping[str, Any]) -> str:
-        """The digest of a table of the lake; one with ages is read again without them."""
-        if name not in self._ages:
-            return str(entry["digest"])
-        import pyarrow.parquet as pq
-
-        table = pq.ParquetFile(self._lake.folder / entry["file"]).read()
-        names = [
-            column for column in self._lake.contract.published[name] if column in table.column_names
-        ]
-        return table_digest(
-            self._without_ages(name, table.select(names).replace_schema_metadata(None))
-        )
-
-    def _without_ages(self, name: str, table: "pa.Table") -> "pa.Table":
-        return table.drop_columns(
-            [column for column in table.column_names if column in self._ages.get(name, ())]
-        )
-
-    def _mostly_numbers(self, name: str) -> bool:
-        """Whether most columns are numbers; labels are expected to change every month, too."""
-        contract = self._lake.contract
-        if name == contract.label_table:
-            return True
-        columns = [
-            spec for own, spec in contract.published[name].items() if own != contract.entity.column
-        ]
-        numbers = [spec for spec in columns if spec.dtype in ("integer", "float")]
-        return len(numbers) > len(columns) / 2
+    own: dict[str, str]
+    others: dict[dt.date, dict[str, str]]
+    unchanged: bool
+    """Whether the month is published and this delivery changes none of its tables."""
 
 
-def _extra_columns(contract: Contract, drop: Drop) -> dict[str, list[str]]:
+def _content(lake: Lake, as_of: dt.date, tables: Mapping[str, pd.DataFrame]) -> _Content:
+    """Digests without the ages, which change with the calendar."""
+    others = {month: lake.entries(month) for month in lake.months() if month != as_of}
+    known = lake.entries(as_of)
+    own = {}
+    for name, table in tables.items():
+        # Only a table with as many rows can be equal, and hashing is most of the work.
+        sizes = {other[name].rows for other in [*others.values(), known] if name in other}
+        if len(table) in sizes:
+            delivered = to_arrow(table, lake.contract.published[name])
+            own[name] = table_digest(_without_ages(lake.contract, name, delivered))
+        else:
+            own[name] = f"like no other {name}"
+    unchanged = bool(known) and all(
+        name in known and _stored_digest(lake, name, known[name]) == digest
+        for name, digest in own.items()
+    )
+    rows = {name: len(table) for name, table in tables.items()}
+    for name, entry in known.items():
+        if name not in own:
+            own[name] = _stored_digest(lake, name, entry)
+            rows[name] = entry.rows
+    stored: dict[dt.date, dict[str, str]] = {}
+    for month, entries in others.items():
+        stored[month] = {}
+        for name, entry in entries.items():
+            may_be_equal = entry.rows == rows.get(name)
+            stored[month][name] = (
+                _stored_digest(lake, name, entry) if may_be_equal else entry.digest
+            )
+    return _Content(own, stored, unchanged)
+
+
+def _stored_digest(lake: Lake, name: str, entry: TableEntry) -> str:
+    """The digest of a table of the lake; one with ages is read again without them."""
+    if not _ages(lake.contract, name):
+        return entry.digest
+    import pyarrow.parquet as pq
+
+    table = pq.ParquetFile(lake.folder / entry.file).read()
+    names = [column for column in lake.contract.published[name] if column in table.column_names]
+    content = table.select(names).replace_schema_metadata(None)
+    return table_digest(_without_ages(lake.contract, name, content))
+
+
+def _without_ages(contract: Contract, name: str, table: "pa.Table") -> "pa.Table":
+    ages = _ages(contract, name)
+    return table.drop_columns([column for column in table.column_names if column in ages])
+
+
+def _ages(contract: Contract, name: str) -> set[str]:
+    return set(contract.tables[name].ages) if name in contract.tables else set()
+
+
+def _mostly_numbers(contract: Contract, name: str) -> bool:
+    """Whether most columns are numbers; labels are expected to change every month, too."""
+    if name == contract.label_table:
+        return True
+    columns = [
+        spec for own, spec in contract.published[name].items() if own != contract.entity.column
+    ]
+    numbers = [spec for spec in columns if spec.dtype in ("integer", "float")]
+    return len(numbers) > len(columns) / 2
+
+
+def _extra_columns(contract: Contract, drop: Drop) -> dict[str, tuple[str, ...]]:
     """Table -> the columns of its file that the contract does not name, sorted."""
     found = {}
     for name, path in drop.files.items():
         wanted = {spec.source or own for own, spec in contract.delivered(name).items()}
-        found[name] = sorted({column for column in _header(path, contract) if column} - wanted)
+        named = {column for column in _header(path, contract) if column}
+        found[name] = tuple(sorted(named - wanted))
     return found
 
 
@@ -248,22 +245,20 @@ def _header(path: Path, contract: Contract) -> list[str]:
         import pyarrow.parquet as pq
 
         return [str(name) for name in pq.read_schema(path).names]
+    files = contract.files
     try:
-        return open_text(
-            memoryview(head_bytes(path)), contract.files.encoding, contract.files.delimiter
-        ).header
+        return open_text(memoryview(head_bytes(path)), files.encoding, files.delimiter).header
     except UnicodeError:  # the last character of the head is cut
-        return open_text(raw_bytes(path), contract.files.encoding, contract.files.delimiter).header
+        return open_text(raw_bytes(path), files.encoding, files.delimiter).header
 
 
-def _without_line_end(drop: Drop) -> tuple[str, ...]:
-    """The files of the drop whose last row has no line end, where other CSV files of the drop
-    end with one.
+def _without_line_end(files: Iterable[Path]) -> tuple[str, ...]:
+    """The CSV files whose last row has no line end, where other CSV files of the drop have one.
 
     A cut file cannot be told from a complete one by itself: many programs write no line end
     after the last row.
     """
-    texts = [path for path in drop.files.values() if is_text(path)]
+    texts = [path for path in files if is_text(path)]
     without = [
         path.name for path in texts if not last_bytes(path).strip(b"\0").endswith((b"\n", b"\r"))
     ]
@@ -273,14 +268,14 @@ def _without_line_end(drop: Drop) -> tuple[str, ...]:
 
 
 def _new_columns(
-    extra: Mapping[str, list[str]], before: Mapping[str, Any] | None
-) -> dict[str, list[str]]:
+    extra: Mapping[str, tuple[str, ...]], before: MonthComparison | None
+) -> dict[str, tuple[str, ...]]:
     """The extra columns that the month before did not have; none where its columns are not
     known.
     """
-    known = (before or {}).get("extra_columns") or {}
+    known = {} if before is None else before.extra_columns
     new = {
-        table: sorted(set(names) - set(known[table]))
+        table: tuple(sorted(set(names) - set(known[table])))
         for table, names in extra.items()
         if table in known
     }

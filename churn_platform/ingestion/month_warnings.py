@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from churn_platform.contract.policy import IngestionPolicy
+from churn_platform.lake.month_comparison import CustomerChange, MonthComparison
 from churn_platform.ledger.receipts import DELIVERED, Act, Receipt
 
 if TYPE_CHECKING:
@@ -79,8 +80,8 @@ class MonthWarning:
 
 
 def of_comparison(
-    compared: Mapping[str, Any] | None,
-    before: Mapping[str, Any] | None,
+    compared: MonthComparison | None,
+    before: MonthComparison | None,
     policy: IngestionPolicy,
 ) -> list[MonthWarning]:
     """Warnings of a month that was compared with the months before at its publication.
@@ -93,7 +94,7 @@ def of_comparison(
     if compared is None:
         return []
     return [
-        *_of_customers(compared["customers"], policy),
+        *_of_customers(compared.customers, policy),
         *_of_lacking(compared, before, policy),
         *_of_repetition(compared),
         *(
@@ -104,7 +105,7 @@ def of_comparison(
                 f" {', '.join(columns)}. They are not used; add them to the contract to use"
                 " them as features.",
             )
-            for table, columns in compared["new_columns"].items()
+            for table, columns in compared.new_columns.items()
         ),
         *(
             MonthWarning(
@@ -114,7 +115,7 @@ def of_comparison(
                 " its last value may be cut off. Check the last row, and deliver the file"
                 " again if it is cut.",
             )
-            for name in compared.get("without_line_end", ())
+            for name in compared.without_line_end
         ),
     ]
 
@@ -248,7 +249,7 @@ def of_decision(
     ]
 
 
-def repetition_sentence(compared: Mapping[str, Any] | None) -> str:
+def repetition_sentence(compared: MonthComparison | None) -> str:
     """Which tables of a month equal another month's; empty where none does."""
     if compared:
         return " ".join(warning.sentence for warning in _of_repetition(compared))
@@ -290,38 +291,38 @@ def _contents(warnings: Sequence[Mapping[str, str]]) -> list[tuple[str, str, str
     return sorted((one["code"], one["about"], one["sentence"]) for one in warnings)
 
 
-def _of_customers(change: Mapping[str, Any] | None, policy: IngestionPolicy) -> list[MonthWarning]:
+def _of_customers(change: CustomerChange | None, policy: IngestionPolicy) -> list[MonthWarning]:
     if change is None:
         return []
     found = []
-    if change["share"] > policy.changed_share:
-        before = change["still"] + change["gone"]
+    month = change.before.isoformat()
+    if change.share > policy.changed_share:
         said = (
-            f"Of the {change['customers']:,} customers {change['new']:,} are new since"
-            f" {change['before']}, and {change['gone']:,} of the {before:,} of that month are"
+            f"Of the {change.customers:,} customers {change.new:,} are new since {month}, and"
+            f" {change.gone:,} of the {change.still + change.gone:,} of that month are"
             " gone. Check that the files are complete, cover the same customers, and write"
             " keys the same way."
         )
-        found.append(MonthWarning("CUSTOMERS_CHANGED", change["before"], said))
-    if change["near"]:
+        found.append(MonthWarning("CUSTOMERS_CHANGED", month, said))
+    if change.near:
         said = (
-            f"{change['near']:,} keys match one of {change['before']} only after blanks, case,"
+            f"{change.near:,} keys match one of {month} only after blanks, case,"
             " leading zeros or a trailing .0 are removed, so they count as other customers."
             " Write every key as in that month."
         )
-        found.append(MonthWarning("KEYS_NEARLY_MATCH", change["before"], said))
+        found.append(MonthWarning("KEYS_NEARLY_MATCH", month, said))
     return found
 
 
 def _of_lacking(
-    compared: Mapping[str, Any], before: Mapping[str, Any] | None, policy: IngestionPolicy
+    compared: MonthComparison, before: MonthComparison | None, policy: IngestionPolicy
 ) -> list[MonthWarning]:
     """Tables that lack more customers than single faulty rows explain, and many more than in
     the month before.
     """
-    customers = compared["count"]
+    customers = compared.count
     found = []
-    for table, count in compared["lacking"].items():
+    for table, count in compared.lacking.items():
         usual = _lacking_share(before, table)
         if (
             count > policy.quarantine_share * customers
@@ -335,15 +336,15 @@ def _of_lacking(
     return found
 
 
-def _lacking_share(compared: Mapping[str, Any] | None, table: str) -> float:
-    if compared is None or not compared["count"]:
+def _lacking_share(compared: MonthComparison | None, table: str) -> float:
+    if compared is None or not compared.count:
         return 0.0
-    return float(compared["lacking"].get(table, 0) / compared["count"])
+    return compared.lacking.get(table, 0) / compared.count
 
 
-def _of_repetition(compared: Mapping[str, Any]) -> list[MonthWarning]:
-    month = compared["repeated_month"]
-    if month is not None:
+def _of_repetition(compared: MonthComparison) -> list[MonthWarning]:
+    if compared.repeated_month is not None:
+        month = compared.repeated_month.isoformat()
         said = (
             f"Every table is identical to the one of {month}. The export probably delivered"
             " that month again."
@@ -356,7 +357,7 @@ def _of_repetition(compared: Mapping[str, Any]) -> list[MonthWarning]:
             f"{table} is identical to the table of {same}. The export probably delivered that"
             " month again.",
         )
-        for table, same in compared["repeated"].items()
+        for table, same in compared.repeated.items()
     ]
 
 

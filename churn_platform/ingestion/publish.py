@@ -28,9 +28,8 @@ from churn_platform.ingestion.drop import (
 )
 from churn_platform.ingestion.report_page import write_page
 from churn_platform.ingestion.validation import ValidatedDrop, ValidatedTable, validate
-from churn_platform.lake.deliveries import Quarantine, quarantined_sentence
+from churn_platform.lake.deliveries import Quarantine, quarantined_in
 from churn_platform.lake.lake import Lake, Publication
-from churn_platform.lake.month_comparison import change_sentence
 from churn_platform.lake.tables import lake_tables
 from churn_platform.ledger.acts import DropAccepted, DropCorrected, DropRepeated, RefusedDrop
 from churn_platform.ledger.erasures import current
@@ -86,7 +85,7 @@ class Ingestion:
             raise refusal
         tables, quarantines = self._publishable(found)
         publication = self._lake.publish(
-            as_of, tables, self._home.now(), fingerprint, quarantines, _comparison_record(found)
+            as_of, tables, self._home.now(), fingerprint, quarantines, found.comparison
         )
         write_page(self._home.reports, found)
         if publication.kind == "unchanged":
@@ -279,37 +278,29 @@ class Ingestion:
     def _record_delivery(self, as_of: dt.date) -> None:
         """Write the receipt of the newest delivery, unless there is one already."""
         delivery = self._lake.deliveries(as_of)[-1]
-        kept = {
-            name: entry["quarantine"]
-            for name, entry in delivery["tables"].items()
-            if "quarantine" in entry
-        }
         content: dict[str, Any] = {
             "snapshot": self._lake.digest(as_of),
-            "delivery": digest_of(delivery),
+            "delivery": delivery.record_digest,
         }
-        if aside := {name: entry["digest"] for name, entry in kept.items() if "digest" in entry}:
-            content["quarantine"] = aside
+        quarantined = delivery.quarantines
+        if rows := {name: kept.digest for name, kept in quarantined.items() if kept.digest}:
+            content["quarantine"] = rows
         if self._recorded(as_of, content, DELIVERED):
             return
-        said = quarantined_sentence({name: entry["quarantined"] for name, entry in kept.items()})
-        change = change_sentence(delivery.get("compared"))
-        parts = [
-            f"{delivery['kind'].capitalize()} delivery of {', '.join(delivery['tables'])}.",
-            said,
-            change,
-        ]
-        reason = " ".join(part for part in parts if part)
-        act = DropCorrected if delivery["kind"] == "correction" else DropAccepted
+        reason = [f"{delivery.kind.capitalize()} delivery of {', '.join(delivery.tables)}."]
+        reason.append(quarantined_in(quarantined))
         evidence = content | {"fingerprint": self._lake.fingerprint(as_of)}
-        if self._contract.label_table in delivery["tables"]:
+        if delivery.compared is not None:
+            reason.append(delivery.compared.change_sentence)
+            evidence["compared"] = delivery.compared.as_json()
+        if self._contract.label_table in delivery.tables:
             count = self._lake.label_count(as_of)
             evidence["labelled"] = [count.labelled, count.customers]
             if count.partial:
-                reason += f" {count.labelled:,} of {count.customers:,} customers have a label."
-        if "compared" in delivery:
-            evidence["compared"] = delivery["compared"]
-        self._ledger.append(act(month=as_of, reason=reason, **evidence))
+                reason.append(f"{count.labelled:,} of {count.customers:,} customers have a label.")
+        act = DropCorrected if delivery.kind == "correction" else DropAccepted
+        said = " ".join(part for part in reason if part)
+        self._ledger.append(act(month=as_of, reason=said, **evidence))
 
     def _record_repetition(self, as_of: dt.date, snapshot: str, fingerprint: str) -> None:
         """Write the receipt of files that were delivered again with known content.
@@ -344,12 +335,6 @@ class Ingestion:
         )
 
 
-def _comparison_record(found: ValidatedDrop) -> dict[str, Any] | None:
-    if found.comparison is None:
-        return None
-    return found.comparison.as_dict()
-
-
 def _copy(source: Path, target: Path) -> None:
     if target.exists() and sha256_file(target) == sha256_file(source):
         return
@@ -364,4 +349,4 @@ def _quarantine(table: ValidatedTable) -> Quarantine | None:
         rows = ""
     else:
         rows = table.aside.to_csv(index=False, lineterminator="\n")
-    return Quarantine(rows, table.report.summary())
+    return Quarantine(rows, table.report.record())

@@ -10,6 +10,7 @@ import pandas as pd
 
 from churn_platform.base.text import EXAMPLES
 from churn_platform.ingestion.faults import EXAMPLE_LENGTH, Fault, Positions, fault, percent
+from churn_platform.lake.deliveries import QuarantineRecord
 from churn_platform.lake.keys import everyone, lacking, near_tables
 
 ROW = "row"
@@ -62,14 +63,14 @@ class TableReport:
             sorted((f for f in self.faults if f.of_cells), key=lambda found: -len(found.positions))
         )
 
-    def summary(self) -> dict[str, Any]:
-        """What the lake keeps of it, as plain JSON values."""
-        return {
-            "rows": self.rows,
-            "quarantined": len(self.faulty),
-            "duplicates": self.duplicates,
-            "reasons": [found.sentence() for found in self.worst_first],
-        }
+    def record(self) -> QuarantineRecord:
+        """What the lake keeps of it."""
+        return QuarantineRecord(
+            rows=self.rows,
+            quarantined=len(self.faulty),
+            duplicates=self.duplicates,
+            reasons=tuple(found.sentence() for found in self.worst_first),
+        )
 
 
 def quarantined_rows(report: TableReport, delivered: pd.DataFrame) -> pd.DataFrame:

@@ -6,7 +6,6 @@ from churn_platform.base.files import write_text
 from churn_platform.base.pages import render
 from churn_platform.ingestion.faults import percent
 from churn_platform.ingestion.validation import ValidatedDrop
-from churn_platform.lake.month_comparison import change_sentence
 
 TEMPLATE = Path(__file__).with_name("drop.html.j2")
 
@@ -32,6 +31,4 @@ def write_page(reports: Path, found: ValidatedDrop) -> Path | None:
 
 def page(found: ValidatedDrop) -> str:
     """The page, self-contained."""
-    comparison = found.comparison
-    change = "" if comparison is None else change_sentence(comparison.as_dict())
-    return render(TEMPLATE, drop=found, comparison=comparison, change=change, percent=percent)
+    return render(TEMPLATE, drop=found, comparison=found.comparison, percent=percent)

@@ -1,62 +1,171 @@
-"""The rows that validation put aside, as files for people:
-`quarantine/<as_of>/<delivery>/<table>.csv`.
+"""What the lake keeps of each month: its deliveries, their tables and their quarantined rows.
+
+A manifest is the JSON of a `Manifest`. A field that an earlier version did not write stays
+absent, so every digest of a delivery stays as it is in its receipt.
 """
 
+import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal
+
+from pydantic import PlainSerializer, ValidationError
 
 from churn_platform.base.digests import digest_of
+from churn_platform.base.errors import IntegrityError
 from churn_platform.base.files import write_text
+from churn_platform.lake.month_comparison import MonthComparison, StoredStrictly
+
+Kind = Literal["first", "addition", "correction", "unchanged"]
+Instant = Annotated[dt.datetime, PlainSerializer(dt.datetime.isoformat)]
 
 
-@dataclass(frozen=True)
-class Quarantine:
-    """What validation put aside of one table: the rows as CSV, and the summary of why."""
+class QuarantineRecord(StoredStrictly):
+    """What validation found in one file of a delivery."""
 
-    rows: str
-    """Empty when rows were only dropped as exact duplicates."""
-    summary: Mapping[str, Any]
+    rows: int
+    """Data rows in the file."""
+    quarantined: int
+    duplicates: int
+    """Rows that repeated another one exactly and were dropped."""
+    reasons: tuple[str, ...]
+    """Worst first."""
+    file: str = ""
+    """The quarantined rows, below the home; absent when there are none."""
+    digest: str = ""
+    """Of the quarantined rows; absent when there are none."""
+
+
+class TableEntry(StoredStrictly):
+    """One table of a delivery."""
+
+    file: str
+    """Below the lake's folder."""
+    sha256: str
+    """Of the file."""
+    digest: str
+    """Of the content."""
+    rows: int
+    created: Instant
+    """When the table became known."""
+    quarantine: QuarantineRecord | None = None
+    churners: int | None = None
+    """The label table alone has this and `labels`."""
+    labels: int | None = None
+    """Rows with a label; older manifests count rows alone."""
 
     @property
-    def digest(self) -> str:
-        """Digest of the rows; empty without any."""
-        if self.rows:
-            return digest_of(self.rows)
-        return ""
+    def content(self) -> tuple[str, str]:
+        """Digest of the rows, and of the quarantined rows."""
+        return self.digest, "" if self.quarantine is None else self.quarantine.digest
 
 
-def put_aside(
+class DeliveryRecord(StoredStrictly):
+    """One delivery of a month: the tables that it changed."""
+
+    number: int
+    arrived: Instant
+    kind: Kind
+    tables: dict[str, TableEntry]
+    compared: MonthComparison | None = None
+
+    @property
+    def record_digest(self) -> str:
+        """Digest of the record, by which a receipt names the delivery."""
+        return digest_of(self.as_json())
+
+    @property
+    def quarantines(self) -> dict[str, QuarantineRecord]:
+        """Table -> what validation found in it, where that is worth keeping."""
+        return {
+            name: entry.quarantine
+            for name, entry in self.tables.items()
+            if entry.quarantine is not None
+        }
+
+
+class Manifest(StoredStrictly):
+    """Every delivery of one month, oldest first."""
+
+    as_of: dt.date
+    fingerprint: str | None = None
+    """Of the drop's files as they were last acknowledged."""
+    deliveries: tuple[DeliveryRecord, ...] = ()
+
+    @classmethod
+    def of_file(cls, path: Path, as_of: dt.date) -> "Manifest":
+        """The manifest in a file; an empty one where there is no file.
+
+        Raises:
+            IntegrityError: the file is not a manifest.
+        """
+        if not path.exists():
+            return cls(as_of=as_of, fingerprint=None, deliveries=())
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise IntegrityError(
+                f"{path} is not a valid manifest ({where}: {first['msg']}); put it back from a"
+                " backup."
+            ) from None
+
+    def newest(self, deliveries: int | None = None) -> dict[str, TableEntry]:
+        """Table -> its newest entry, after all deliveries or after the first of them."""
+        newest: dict[str, TableEntry] = {}
+        for delivery in self.deliveries[:deliveries]:
+            newest |= delivery.tables
+        return newest
+
+
+def content_digest(tables: Mapping[str, TableEntry]) -> str:
+    """Digest of the content of some tables of a month."""
+    return digest_of({name: entry.digest for name, entry in tables.items()})
+
+
+class Quarantine:
+    """The quarantined rows of one table as CSV, and the record of why."""
+
+    def __init__(self, rows: str, record: QuarantineRecord) -> None:
+        self.rows = rows
+        """Empty when rows were only dropped as exact duplicates."""
+        self.record = record
+        self.digest = digest_of(rows) if rows else ""
+
+
+def write_quarantines(
     home: Path, delivery: str, quarantines: Mapping[str, Quarantine]
-) -> dict[str, dict[str, Any]]:
-    """Write the rows of one delivery; what one that was cut off left under its name goes first.
+) -> dict[str, QuarantineRecord]:
+    """Write the quarantined rows of one delivery to `quarantine/<delivery>/<table>.csv`.
+
+    What a delivery that was cut off left there is removed first.
 
     Args:
         home: the folder above `quarantine/`.
         delivery: `<as_of>/<number>`.
-        quarantines: table -> what was put aside.
+        quarantines: table -> its quarantined rows.
 
     Returns:
-        Table -> what the lake keeps: the summary, and the file with its digest where there are
-        rows.
+        Table -> its record, with the file and the digest where there are rows.
     """
     folder = home / "quarantine" / delivery
     for stale in folder.glob("*.csv"):
         if stale.stem not in quarantines or not quarantines[stale.stem].rows:
             stale.unlink()
-    entries = {}
+    records = {}
     for table, quarantine in quarantines.items():
-        entries[table] = dict(quarantine.summary)
+        records[table] = quarantine.record
         if quarantine.rows:
             path = folder / f"{table}.csv"
             write_text(path, quarantine.rows)
-            entries[table] |= {"file": str(path.relative_to(home)), "digest": quarantine.digest}
-    return entries
+            stored = {"file": str(path.relative_to(home)), "digest": quarantine.digest}
+            records[table] = quarantine.record.model_copy(update=stored)
+    return records
 
 
 def quarantined_sentence(rows: Mapping[str, int]) -> str:
-    """How many rows of which tables were put aside, for a person; empty when none was."""
+    """How many rows of which tables are quarantined; empty when there are none."""
     found = {table: count for table, count in rows.items() if count}
     total = sum(found.values())
     if not total:
@@ -65,3 +174,8 @@ def quarantined_sentence(rows: Mapping[str, int]) -> str:
         f"{total:,} row{'s' if total > 1 else ''} quarantined:"
         f" {', '.join(f'{t} {n:,}' for t, n in found.items())}."
     )
+
+
+def quarantined_in(records: Mapping[str, QuarantineRecord]) -> str:
+    """The same sentence for the records of a delivery or a month."""
+    return quarantined_sentence({name: record.quarantined for name, record in records.items()})

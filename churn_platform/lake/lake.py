@@ -10,30 +10,34 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from churn_platform.base.digests import digest_of
 from churn_platform.base.errors import UsageError
-from churn_platform.base.files import read_json, sha256_file, write_json
+from churn_platform.base.files import sha256_file, write_json
 from churn_platform.contract.model import Contract
 from churn_platform.lake.arrow_tables import table_digest, to_arrow, write_stamped
-from churn_platform.lake.deliveries import Quarantine, put_aside
+from churn_platform.lake.deliveries import (
+    DeliveryRecord,
+    Kind,
+    Manifest,
+    Quarantine,
+    QuarantineRecord,
+    TableEntry,
+    content_digest,
+    write_quarantines,
+)
 from churn_platform.lake.keys import everyone, shared_keys
-from churn_platform.lake.month_comparison import standing_comparison
+from churn_platform.lake.month_comparison import MonthComparison
 from churn_platform.lake.window import (
     Classes,
     LabelCount,
-    Window,
-    choose_window,
-    matured_months,
 )
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Kind = Literal["first", "addition", "correction", "unchanged"]
 View = dict[str, dict[dt.date, Path]]
 """table -> as_of -> the file that was known."""
 
@@ -50,7 +54,7 @@ class Publication:
     """Digest of the snapshot as it now is."""
 
 
-NOTHING_ASIDE: Mapping[str, Quarantine] = MappingProxyType({})
+NO_QUARANTINES: Mapping[str, Quarantine] = MappingProxyType({})
 
 
 def instant(day: dt.date) -> dt.datetime:
@@ -71,61 +75,58 @@ class Lake:
         tables: Mapping[str, pd.DataFrame],
         arrived: dt.datetime,
         fingerprint: str,
-        quarantines: Mapping[str, Quarantine] = NOTHING_ASIDE,
-        compared: Mapping[str, Any] | None = None,
+        quarantines: Mapping[str, Quarantine] = NO_QUARANTINES,
+        compared: MonthComparison | None = None,
     ) -> Publication:
         """Publish validated tables atomically; tables equal to those known change nothing.
 
         A first delivery counts as known at its as_of (labels: when they mature); a correction
-        when it arrives. Rows put aside are written before the manifest names them; other
-        quarantined rows are a delivery of their own. `compared` (`lake/month_comparison.py`) is
-        kept with the delivery.
+        when it arrives. Quarantined rows are written before the manifest names them; other
+        quarantined rows are a delivery of their own. `compared` is kept with the delivery.
         """
         manifest = self._manifest(as_of)
-        known = self._newest(manifest)
+        known = manifest.newest()
         ready = self._typed(tables)
         content = _contents(ready, quarantines)
-        changed = [name for name in tables if _known_content(known.get(name, {})) != content[name]]
+        changed = [
+            name for name in tables if name not in known or known[name].content != content[name]
+        ]
         kind = _kind(changed, known)
         if changed:
-            number = len(manifest["deliveries"]) + 1
-            changed_aside = {name: made for name, made in quarantines.items() if name in changed}
-            aside = put_aside(self.folder.parent, f"{as_of}/{number}", changed_aside)
+            number = len(manifest.deliveries) + 1
+            records = write_quarantines(
+                self.folder.parent,
+                f"{as_of}/{number}",
+                {name: made for name, made in quarantines.items() if name in changed},
+            )
             entries = {}
             for name in changed:
-                digest = content[name][0]
-                entries[name] = self._entry(
-                    as_of, number, name, ready[name], digest, arrived, known.get(name)
+                entry = self._entry(
+                    as_of, number, name, ready[name], content[name][0], arrived, known.get(name)
                 )
-                entries[name] |= {"quarantine": aside[name]} if name in aside else {}
+                added: dict[str, object] = {}
+                if name in records:
+                    added["quarantine"] = records[name]
                 if name == self.contract.label_table:
                     labels = tables[name][self.contract.label.column].astype("Float64")
-                    entries[name] |= {
-                        "churners": int(labels.sum()),
-                        "labels": int(labels.count()),
-                    }
-            delivery = {
-                "number": number,
-                "arrived": arrived.isoformat(),
-                "kind": kind,
-                "tables": entries,
-            }
-            manifest["deliveries"].append(delivery)
+                    added |= {"churners": int(labels.sum()), "labels": int(labels.count())}
+                entries[name] = entry.model_copy(update=added)
+            delivery = DeliveryRecord(number=number, arrived=arrived, kind=kind, tables=entries)
+            known = known | entries
             if compared is not None:
-                delivery["compared"] = {
-                    **compared,
-                    "against": self._against(compared, self._newest(manifest)),
-                }
-            manifest["fingerprint"] = fingerprint
-            write_json(self._manifest_path(as_of), manifest)
-        newest = self._newest(manifest)
-        return Publication(
-            as_of,
-            kind,
-            tuple(changed),
-            {n: e["rows"] for n, e in newest.items()},
-            self._digest(newest),
-        )
+                against = self._against(compared, known)
+                update = {"compared": compared.model_copy(update={"against": against})}
+                delivery = delivery.model_copy(update=update)
+            self._write(
+                manifest.model_copy(
+                    update={
+                        "deliveries": (*manifest.deliveries, delivery),
+                        "fingerprint": fingerprint,
+                    }
+                )
+            )
+        rows = {name: entry.rows for name, entry in known.items()}
+        return Publication(as_of, kind, tuple(changed), rows, content_digest(known))
 
     def holds(
         self,
@@ -134,48 +135,43 @@ class Lake:
         quarantines: Mapping[str, Quarantine],
     ) -> bool:
         """Whether validated tables are those known of the month."""
-        known = self._newest(self._manifest(as_of))
+        known = self.entries(as_of)
         content = _contents(self._typed(tables), quarantines)
-        return all(_known_content(known.get(name, {})) == content[name] for name in tables)
+        return all(name in known and known[name].content == content[name] for name in tables)
 
     def acknowledge(self, as_of: dt.date, fingerprint: str) -> None:
         """Note that the drop's files, as they now are, hold what is known of the month."""
         manifest = self._manifest(as_of)
-        if manifest["fingerprint"] != fingerprint:
-            manifest["fingerprint"] = fingerprint
-            write_json(self._manifest_path(as_of), manifest)
+        if manifest.fingerprint != fingerprint:
+            self._write(manifest.model_copy(update={"fingerprint": fingerprint}))
 
-    def quarantines(self, as_of: dt.date) -> dict[str, dict[str, Any]]:
-        """Table -> what validation put aside or dropped of its newest delivery: counts,
-        reasons, the rows' file.
-        """
+    def quarantines(self, as_of: dt.date) -> dict[str, QuarantineRecord]:
+        """Table -> what validation quarantined or dropped of its newest delivery."""
         return {
-            n: entry["quarantine"]
-            for n, entry in self.entries(as_of).items()
-            if "quarantine" in entry
+            name: entry.quarantine
+            for name, entry in self.entries(as_of).items()
+            if entry.quarantine is not None
         }
 
-    def compared(self, as_of: dt.date) -> dict[str, Any] | None:
-        """The month next to the months before, as its newest delivery found it; None where that
-        is not known.
+    def compared(self, as_of: dt.date) -> MonthComparison | None:
+        """The comparison of a month with the months before, as its newest delivery recorded it.
 
-        What was found in another month is left out once the tables of that month are others.
+        What was found in another month is left out once the tables of that month have changed.
         """
-        deliveries = self._manifest(as_of)["deliveries"]
-        found = next((one["compared"] for one in reversed(deliveries) if "compared" in one), None)
+        deliveries = reversed(self.deliveries(as_of))
+        found = next((one.compared for one in deliveries if one.compared is not None), None)
         if found is None:
             return None
-        months = [dt.date.fromisoformat(month) for month in found.get("against") or ()]
-        digests = {month.isoformat(): self._table_digests(month) for month in months}
-        return standing_comparison(found, digests, self.contract.feature_tables)
+        digests = {month: self._table_digests(month) for month in found.against}
+        return found.still_true(digests, self.contract.feature_tables)
 
     def month_before(self, as_of: dt.date) -> dt.date | None:
         """The newest published month before this one; None for the first."""
         return max((month for month in self.months() if month < as_of), default=None)
 
-    def entries(self, as_of: dt.date) -> dict[str, dict[str, Any]]:
-        """Table -> its newest known entry in the manifest: file, digest, rows."""
-        return self._newest(self._manifest(as_of))
+    def entries(self, as_of: dt.date) -> dict[str, TableEntry]:
+        """Table -> its newest entry in the manifest."""
+        return self._manifest(as_of).newest()
 
     def keys(self, as_of: dt.date, tables: Collection[str] | None = None) -> dict[str, pd.Series]:
         """The keys (rows,) of each table of a month, or of these, as newest known; text is held
@@ -186,16 +182,12 @@ class Lake:
 
         key = self.contract.entity.column
         types = {pa.int64(): pd.Int64Dtype(), pa.string(): pd.StringDtype("pyarrow")}
-        wanted = {
-            n: entry["file"]
-            for n, entry in self.entries(as_of).items()
-            if tables is None or n in tables
-        }
-        files = {name: pq.ParquetFile(self.folder / file) for name, file in wanted.items()}
-        return {
-            name: file.read(columns=[key]).to_pandas(types_mapper=types.get)[key]
-            for name, file in files.items()
-        }
+        found = {}
+        for name, entry in self.entries(as_of).items():
+            if tables is None or name in tables:
+                table = pq.ParquetFile(self.folder / entry.file).read(columns=[key])
+                found[name] = table.to_pandas(types_mapper=types.get)[key]
+        return found
 
     def behind(self) -> list[str]:
         """Columns of the contract, as table.column, that the newest published month lacks:
@@ -206,7 +198,7 @@ class Lake:
         months = self.months()
         lacking = []
         for name, entry in self.entries(months[-1]).items() if months else ():
-            written = set(pq.read_schema(self.folder / entry["file"]).names)
+            written = set(pq.read_schema(self.folder / entry.file).names)
             lacking += [
                 f"{name}.{column}"
                 for column in self.contract.published.get(name, ())
@@ -221,34 +213,33 @@ class Lake:
             for path in (self.folder / "snapshots").glob("[0-9]*.json")
         )
 
-    def deliveries(self, as_of: dt.date) -> list[dict[str, Any]]:
-        """Every delivery of a month: number, arrived, kind, tables with rows and digests."""
-        return list(self._manifest(as_of)["deliveries"])
+    def deliveries(self, as_of: dt.date) -> tuple[DeliveryRecord, ...]:
+        """Every delivery of a month, oldest first."""
+        return self._manifest(as_of).deliveries
 
     def snapshots(self, as_of: dt.date) -> list[str]:
         """Digest of the month's content after each delivery, oldest first: what the receipts of
         drops name.
         """
-        deliveries = self._manifest(as_of)["deliveries"]
+        manifest = self._manifest(as_of)
         return [
-            self._digest(self._newest({"deliveries": deliveries[: n + 1]}))
-            for n in range(len(deliveries))
+            content_digest(manifest.newest(number + 1))
+            for number in range(len(manifest.deliveries))
         ]
 
     def fingerprint(self, as_of: dt.date) -> str | None:
         """Fingerprint of the drop's files as they were last acknowledged; None before the first
         delivery.
         """
-        found: str | None = self._manifest(as_of)["fingerprint"]
-        return found
+        return self._manifest(as_of).fingerprint
 
     def digest(self, as_of: dt.date) -> str:
         """Digest of the newest known content of a month."""
-        return self._digest(self.entries(as_of))
+        return content_digest(self.entries(as_of))
 
     def feature_digest(self, as_of: dt.date) -> str:
         """Digest of the newest known feature tables of a month: what its scores are made from."""
-        return self._digest(
+        return content_digest(
             {n: entry for n, entry in self.entries(as_of).items() if n != self.contract.label_table}
         )
 
@@ -263,8 +254,8 @@ class Lake:
     def classes(self, as_of: dt.date) -> Classes:
         """How many customers of a labelled month churned and stayed, by the newest labels."""
         entry = self.entries(as_of)[self.contract.label_table]
-        churners = int(entry["churners"])
-        labels = int(entry.get("labels", entry["rows"]))  # older manifests count rows alone
+        churners = entry.churners or 0
+        labels = entry.rows if entry.labels is None else entry.labels
         return Classes(churners, labels - churners)
 
     def label_count(self, as_of: dt.date) -> LabelCount:
@@ -280,7 +271,7 @@ class Lake:
         if entry is None or not features:
             return LabelCount(0, len(customers))
         known = self.keys(as_of, [self.contract.label_table])[self.contract.label_table]
-        labels = self.read(self.folder / entry["file"], [self.contract.label.column])[
+        labels = self.read(self.folder / entry.file, [self.contract.label.column])[
             self.contract.label.column
         ]
         return LabelCount(shared_keys(known[labels.notna()], customers), len(customers))
@@ -300,20 +291,20 @@ class Lake:
                 limit = min(
                     known_at, instant(as_of) + dt.timedelta(days=self.contract.delivery_days)
                 )
-            for delivery in self._manifest(as_of)["deliveries"]:
-                for name, entry in delivery["tables"].items():
+            for delivery in self.deliveries(as_of):
+                for name, entry in delivery.tables.items():
                     bound = known_at if name == self.contract.label_table else limit
-                    if dt.datetime.fromisoformat(entry["created"]) <= bound:
-                        view[name][as_of] = self.folder / entry["file"]
+                    if entry.created <= bound:
+                        view[name][as_of] = self.folder / entry.file
         return view
 
     def digests(self, view: View, months: Collection[dt.date]) -> dict[str, str]:
         """`<table> <as_of>` -> digest of the content, for every file of `view` in these months."""
         known = {
-            self.folder / entry["file"]: entry["digest"]
+            self.folder / entry.file: entry.digest
             for month in months
-            for delivery in self._manifest(month)["deliveries"]
-            for entry in delivery["tables"].values()
+            for delivery in self.deliveries(month)
+            for entry in delivery.tables.values()
         }
         return {
             f"{name} {m}": known[files[m]]
@@ -336,7 +327,7 @@ class Lake:
             )
         if view is None:
             return {
-                name: self.read(self.folder / entry["file"])
+                name: self.read(self.folder / entry.file)
                 for name, entry in self.entries(as_of).items()
             }
         return {name: self.read(files[as_of]) for name, files in view.items() if as_of in files}
@@ -374,25 +365,19 @@ class Lake:
         return frame.set_index(key)[column].astype(float).astype(bool).rename(column)
 
     def _against(
-        self, compared: Mapping[str, Any], own: Mapping[str, Any]
-    ) -> dict[str, dict[str, str]]:
+        self, compared: MonthComparison, own: Collection[str]
+    ) -> dict[dt.date, dict[str, str]]:
         """Month -> digests of its tables, for the months that a comparison names and the tables
         of the month itself.
         """
-        named = [
-            *compared["repeated"].values(),
-            compared["repeated_month"],
-            (compared["customers"] or {}).get("before"),
-        ]
-        months = sorted({dt.date.fromisoformat(month) for month in named if month is not None})
-        digests = {month.isoformat(): self._table_digests(month) for month in months}
+        digests = {month: self._table_digests(month) for month in compared.months}
         return {
-            month: {n: digest for n, digest in found.items() if n in own}
+            month: {name: digest for name, digest in found.items() if name in own}
             for month, found in digests.items()
         }
 
     def _table_digests(self, as_of: dt.date) -> dict[str, str]:
-        return {name: str(entry["digest"]) for name, entry in self.entries(as_of).items()}
+        return {name: entry.digest for name, entry in self.entries(as_of).items()}
 
     def _typed(self, tables: Mapping[str, pd.DataFrame]) -> "dict[str, pa.Table]":
         return {
@@ -405,12 +390,24 @@ class Lake:
         return as_of
 
     def _entry(
-        self, as_of: dt.date, number: int, name: str, table: "pa.Table", digest: str, arrived: dt.datetime,
-        known: Mapping[str, Any] | None,
-    ) -> dict[str, Any]:  # fmt: skip
+        self,
+        as_of: dt.date,
+        number: int,
+        name: str,
+        table: "pa.Table",
+        digest: str,
+        arrived: dt.datetime,
+        known: TableEntry | None,
+    ) -> TableEntry:
         """Write a table; one whose rows are known already stays where and when it was."""
-        if known is not None and known["digest"] == digest:
-            return {part: known[part] for part in ("file", "sha256", "digest", "rows", "created")}
+        if known is not None and known.digest == digest:
+            return TableEntry(
+                file=known.file,
+                sha256=known.sha256,
+                digest=digest,
+                rows=known.rows,
+                created=known.created,
+            )
         # Ahead of the clock (a time zone, simulated months) is known when it arrives: no view
         # would show it.
         ahead = arrived < instant(as_of)
@@ -420,30 +417,22 @@ class Lake:
             created = instant(self._first_known(name, as_of))
         path = self.folder / name / f"as_of={as_of}" / f"delivery-{number:04d}.parquet"
         write_stamped(table, path, event=instant(as_of), created=created)
-        file = str(path.relative_to(self.folder))
-        stored = {"file": file, "sha256": sha256_file(path), "digest": digest}
-        return {**stored, "rows": table.num_rows, "created": created.isoformat()}
+        return TableEntry(
+            file=str(path.relative_to(self.folder)),
+            sha256=sha256_file(path),
+            digest=digest,
+            rows=table.num_rows,
+            created=created,
+        )
 
     def _manifest_path(self, as_of: dt.date) -> Path:
         return self.folder / "snapshots" / f"{as_of}.json"
 
-    def _manifest(self, as_of: dt.date) -> dict[str, Any]:
-        path = self._manifest_path(as_of)
-        if not path.exists():
-            return {"as_of": as_of.isoformat(), "fingerprint": None, "deliveries": []}
-        manifest: dict[str, Any] = read_json(path)
-        return manifest
+    def _manifest(self, as_of: dt.date) -> Manifest:
+        return Manifest.of_file(self._manifest_path(as_of), as_of)
 
-    @staticmethod
-    def _newest(manifest: dict[str, Any]) -> dict[str, dict[str, Any]]:
-        newest: dict[str, dict[str, Any]] = {}
-        for delivery in manifest["deliveries"]:
-            newest.update(delivery["tables"])
-        return newest
-
-    @staticmethod
-    def _digest(newest: dict[str, dict[str, Any]]) -> str:
-        return digest_of({name: entry["digest"] for name, entry in newest.items()})
+    def _write(self, manifest: Manifest) -> None:
+        write_json(self._manifest_path(manifest.as_of), manifest.as_json())
 
 
 def _kind(changed: Collection[str], known: Collection[str]) -> Kind:
@@ -462,60 +451,3 @@ def _contents(
     """Table -> digest of its rows, and of its quarantined rows."""
     aside = {name: quarantine.digest for name, quarantine in quarantines.items()}
     return {name: (table_digest(table), aside.get(name, "")) for name, table in tables.items()}
-
-
-def _known_content(entry: Mapping[str, Any]) -> tuple[str, str]:
-    return str(entry.get("digest")), str(entry.get("quarantine", {}).get("digest", ""))
-
-
-class Months:
-    """The published months of one lake at one moment; make a new one after every step."""
-
-    def __init__(self, lake: Lake, contract: Contract) -> None:
-        self.lake = lake
-        self.contract = contract
-        self.published = lake.months()
-        self.labelled = lake.labelled()
-
-    def window(self, as_of: dt.date) -> Window | None:
-        """The months a candidate of this month is made from; None while no labels have matured."""
-        return choose_window(self._classes(as_of), self.contract.policy)
-
-    def left_out(self, as_of: dt.date) -> dict[str, str]:
-        """The matured months that no candidate of this month is made from, each with the
-        reason.
-        """
-        reasons = {
-            month: classes.why_not_trained(month) for month, classes in self._classes(as_of).items()
-        }
-        return {month.isoformat(): why for month, why in reasons.items() if why is not None}
-
-    def matured(self, as_of: dt.date) -> list[dt.date]:
-        """Months up to `as_of` whose labels have been delivered and had matured by the newest
-        published month.
-        """
-        newest = self.published[-1] if self.published else as_of
-        known = matured_months(self.published, self.labelled, self.contract, newest)
-        return [month for month in known if month <= as_of]
-
-    def inputs(self, as_of: dt.date) -> str:
-        """Digest of every snapshot that the month's records are made from."""
-        return inputs_digest({month: self.lake.digest(month) for month in self.input_months(as_of)})
-
-    def input_months(self, as_of: dt.date) -> list[dt.date]:
-        """The published months that the month's records are made from."""
-        window = self.window(as_of)
-        months = {as_of, *(window.months if window else ())}
-        return [month for month in sorted(months) if month in self.published]
-
-    def made_from(self, as_of: dt.date) -> dict[str, str]:
-        """What a record of the month was made from: its own snapshot, and all of its inputs."""
-        return {"snapshot": self.lake.digest(as_of), "inputs": self.inputs(as_of)}
-
-    def _classes(self, as_of: dt.date) -> dict[dt.date, Classes]:
-        return {month: self.lake.classes(month) for month in self.matured(as_of)}
-
-
-def inputs_digest(snapshots: Mapping[dt.date, str]) -> str:
-    """Digest of the snapshots that records are made from: month -> digest of its snapshot."""
-    return digest_of({month.isoformat(): digest for month, digest in snapshots.items()})

@@ -2,141 +2,120 @@
 
 import datetime as dt
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
+from pydantic import ConfigDict, Field
 
+from churn_platform.base.stored import Stored
 from churn_platform.lake.keys import NearKeys, apart, near_keys
 
 
-@dataclass(frozen=True)
-class CustomerChange:
-    """The customers of a month next to those of an earlier one. The counts alone are stored."""
+class StoredStrictly(Stored):
+    """A part of a manifest: a number that is written as text is not read as that number."""
+
+    model_config = ConfigDict(strict=True)
+
+
+class CustomerChange(StoredStrictly):
+    """The customers of a month compared with those of an earlier one."""
 
     before: dt.date
     customers: int
     still: int
     new: int
     gone: int
-    near: NearKeys | None
-
-    @property
-    def share(self) -> float:
-        """The larger of two shares: new customers of this month, and customers of the earlier
-        month that are gone.
-        """
-        return max(self.new / self.customers, self.gone / (self.still + self.gone))
-
-    def as_dict(self) -> dict[str, Any]:
-        """The counts as plain JSON values, without any key."""
-        counts = {name: getattr(self, name) for name in ("customers", "still", "new", "gone")}
-        near = 0 if self.near is None else self.near.count
-        return {
-            "before": self.before.isoformat(),
-            **counts,
-            "near": near,
-            "share": round(self.share, 6),
-        }
+    near: int
+    """New customers whose key matches one that is gone, once both are normalised."""
+    share: float
+    """The larger of two shares: new customers of this month, and customers of the earlier month
+    that are gone.
+    """
+    near_keys: NearKeys | None = Field(default=None, exclude=True)
+    """Not stored: it contains keys."""
 
 
-@dataclass(frozen=True)
-class Lacking:
-    """The customers of a month that one of its tables lacks."""
-
-    count: int
-    examples: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class MonthComparison:
-    """A month next to the months published before."""
+class MonthComparison(StoredStrictly):
+    """A month compared with the months published before. What is stored contains no key."""
 
     count: int
     """Customers of the month."""
     customers: CustomerChange | None
     """None for the first month."""
-    lacking: Mapping[str, Lacking]
-    """Table -> the customers of the other tables that it lacks."""
-    repeated: Mapping[str, dt.date]
-    """Table -> the other month whose table is equal cell for cell."""
+    lacking: dict[str, int]
+    """Table -> how many customers of the other tables it lacks."""
+    repeated: dict[str, dt.date]
+    """Table -> the other month whose table is equal in every cell."""
     repeated_month: dt.date | None
     """The other month that is equal in every table."""
-    extra_columns: Mapping[str, Sequence[str]]
+    extra_columns: dict[str, tuple[str, ...]] = Field(default={})
     """Table -> the columns of its file that the contract does not name."""
-    new_columns: Mapping[str, Sequence[str]]
+    new_columns: dict[str, tuple[str, ...]] = Field(default={})
     """Those of them that the month before did not have."""
     without_line_end: tuple[str, ...] = ()
     """Files whose last row has no line end, where the month's other files end with one."""
+    against: dict[dt.date, dict[str, str]] = Field(default={})
+    """Month -> digests of its tables at that time, for the months that are named here. Absent
+    in a comparison of an older version, which stays as it is.
+    """
+    lacking_keys: dict[str, tuple[str, ...]] = Field(default={}, exclude=True)
+    """Table -> the first customers that it lacks. Not stored."""
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values, without any key of a customer: this is what the lake and the
-        ledger keep.
+    @property
+    def months(self) -> tuple[dt.date, ...]:
+        """The other months that are named here."""
+        named = {*self.repeated.values(), self.repeated_month}
+        if self.customers is not None:
+            named.add(self.customers.before)
+        return tuple(sorted(month for month in named if month is not None))
+
+    @property
+    def change_sentence(self) -> str:
+        """How many customers are still there, new and gone; empty for the first month."""
+        found = self.customers
+        if found is None:
+            return ""
+        return (
+            f"Customers since {found.before}: {found.still:,} still there, {found.new:,} new,"
+            f" {found.gone:,} gone."
+        )
+
+    def still_true(
+        self, digests: Mapping[dt.date, Mapping[str, str]], features: Collection[str]
+    ) -> "MonthComparison":
+        """The comparison without what was found in tables of other months that have changed
+        since.
+
+        Args:
+            digests: month -> table -> digest, as the months of `against` are now.
+            features: the tables whose keys are the customers; corrected labels change no
+                customer.
         """
-        return {
-            "count": self.count,
-            "customers": None if self.customers is None else self.customers.as_dict(),
-            "lacking": {table: found.count for table, found in self.lacking.items()},
-            "repeated": {table: month.isoformat() for table, month in self.repeated.items()},
-            "repeated_month": (
-                None if self.repeated_month is None else self.repeated_month.isoformat()
-            ),
-            "extra_columns": {table: list(names) for table, names in self.extra_columns.items()},
-            "new_columns": {table: list(names) for table, names in self.new_columns.items()},
-            "without_line_end": list(self.without_line_end),
+        changed = {
+            month: {table for table, digest in then.items() if digests[month].get(table) != digest}
+            for month, then in self.against.items()
         }
-
-
-def change_sentence(compared: Mapping[str, Any] | None) -> str:
-    """How many customers are still there, new and gone, from what was stored; empty where
-    nothing was compared.
-    """
-    found = (compared or {}).get("customers")
-    if found is None:
-        return ""
-    return (
-        f"Customers since {found['before']}: {found['still']:,} still there, {found['new']:,}"
-        f" new, {found['gone']:,} gone."
-    )
-
-
-def standing_comparison(
-    compared: Mapping[str, Any],
-    digests: Mapping[str, Mapping[str, str]],
-    features: Collection[str],
-) -> dict[str, Any]:
-    """What was stored of a comparison, without what was found in tables of another month that
-    have changed since.
-
-    Args:
-        compared: what was stored. `against` has the digests of the other months' tables then;
-            one of an older version has no `against` and stands.
-        digests: month -> table -> digest, as those months are now.
-        features: the tables whose keys are the customers; corrected labels change no customer.
-    """
-    changed = {
-        month: {table for table, digest in then.items() if digests[month].get(table) != digest}
-        for month, then in (compared.get("against") or {}).items()
-    }
-    customers = compared["customers"]
-    if customers is not None and not changed.get(customers["before"], set()).isdisjoint(features):
-        customers = None
-    return {
-        **compared,
-        "customers": customers,
-        "repeated": {
-            table: of
-            for table, of in compared["repeated"].items()
-            if table not in changed.get(of, ())
-        },
-        "repeated_month": (
-            None if changed.get(compared["repeated_month"]) else compared["repeated_month"]
-        ),
-    }
+        customers = self.customers
+        if customers and not changed.get(customers.before, set()).isdisjoint(features):
+            customers = None
+        repeated = {
+            table: month
+            for table, month in self.repeated.items()
+            if table not in changed.get(month, ())
+        }
+        repeated_month = self.repeated_month
+        if repeated_month and changed.get(repeated_month):
+            repeated_month = None
+        return self.model_copy(
+            update={
+                "customers": customers,
+                "repeated": repeated,
+                "repeated_month": repeated_month,
+            }
+        )
 
 
 def compare_customers(now: pd.Series, before: pd.Series, month: dt.date) -> CustomerChange:
-    """Count who is new, gone and still there, and find keys that changed their spelling only.
+    """Count who is new, gone and still there, and find keys of which only the spelling changed.
 
     Args:
         now: the distinct keys of the month.
@@ -144,8 +123,17 @@ def compare_customers(now: pd.Series, before: pd.Series, month: dt.date) -> Cust
         month: the earlier month.
     """
     new, gone = apart(now, before)
+    near = near_keys(new, gone)
+    share = max(len(new) / len(now), len(gone) / len(before))
     return CustomerChange(
-        month, len(now), len(now) - len(new), len(new), len(gone), near_keys(new, gone)
+        before=month,
+        customers=len(now),
+        still=len(now) - len(new),
+        new=len(new),
+        gone=len(gone),
+        near=0 if near is None else near.count,
+        share=round(share, 6),
+        near_keys=near,
     )
 
 
@@ -157,9 +145,9 @@ def repeated_tables(
     """Table -> the newest other month whose table has the same content, for tables that should
     have changed.
 
-    A table that may stay the same for months (customers' master data) is not named: one that
-    was equal in earlier months too, or, with a single other month to compare with, one that
-    holds few numbers.
+    A table that may stay the same for months (customers' master data) is not named. That is one
+    that was equal in earlier months too. If there is only one other month to compare with, it
+    is one that contains few numbers.
 
     Args:
         content: table -> digest of its content.

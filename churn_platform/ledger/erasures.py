@@ -57,6 +57,8 @@ def told(key: str | int) -> list[tuple[str, str]]:
     named = repr(str(key))
     instead = repr(FORGOTTEN)
     forms = {named: instead, escape(named): escape(instead), f"| {key} |": f"| {FORGOTTEN} |"}
+    # Jinja2 writes an apostrophe in another way; pages of earlier versions have the first one.
+    forms[escape(named).replace("&#x27;", "&#39;")] = escape(instead)
     return list((forms | {json.dumps(form)[1:-1]: said for form, said in forms.items()}).items())
 
 

@@ -11,9 +11,8 @@ from churn_platform.base.provenance import provenance
 from churn_platform.features.online.reader import read_month
 from churn_platform.ingestion.drop import Drop, find_drops
 from churn_platform.ingestion.month_warnings import bare_reason
-from churn_platform.lake.lake import Months
 from churn_platform.lake.records import KINDS
-from churn_platform.lake.window import Window
+from churn_platform.lake.window import Months, Window
 from churn_platform.ledger.acts import RetrainingRequested, RetrainingSkipped
 from churn_platform.ledger.receipts import Act
 from churn_platform.loop.next_step import MonthState, Step, next_step

@@ -133,8 +133,8 @@ def _lake(home: Services) -> Iterator[Check]:
         f"{month} {table}"
         for month in months
         for delivery in home.lake.deliveries(month)
-        for table, entry in delivery["tables"].items()
-        if not (home.lake.folder / entry["file"]).exists()
+        for table, entry in delivery.tables.items()
+        if not (home.lake.folder / entry.file).exists()
     ]
     if lost:
         yield _check(

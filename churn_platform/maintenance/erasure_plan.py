@@ -23,8 +23,9 @@ from churn_platform.ingestion.conversion import Writing
 from churn_platform.ingestion.delivered_file import suffix_of
 from churn_platform.ingestion.drop import open_drop
 from churn_platform.lake.arrow_tables import table_digest
-from churn_platform.lake.lake import Lake, Months, inputs_digest
+from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import DIGESTS, Records
+from churn_platform.lake.window import Months, inputs_digest
 from churn_platform.ledger.erasures import contacts_left, following, remapped, untold
 from churn_platform.maintenance.customer_rows import Key, without_customer
 from churn_platform.services import Services
@@ -262,7 +263,7 @@ def _snapshots(staged: Staged, value: str | int) -> None:
             for earlier, later in zip(
                 home.lake.deliveries(as_of), lake.deliveries(as_of), strict=True
             ):
-                _follow(staged, digest_of(earlier), digest_of(later))
+                _follow(staged, earlier.record_digest, later.record_digest)
 
 
 def _entry(staged: Staged, table: str, entry: dict[str, Any]) -> None:

@@ -359,12 +359,12 @@ def _records(home: Services) -> Iterator[Repair]:
 def _lake(home: Services) -> Iterator[Repair]:
     for month in home.lake.months():
         for delivery in home.lake.deliveries(month):
-            for table, entry in delivery["tables"].items():
-                if not (home.lake.folder / entry["file"]).exists():
+            for table, entry in delivery.tables.items():
+                if not (home.lake.folder / entry.file).exists():
                     yield Repair(
                         "lake",
                         done=False,
-                        says=f"{entry['file']} ({table} of {month}) is gone: {RESTORE}.",
+                        says=f"{entry.file} ({table} of {month}) is gone: {RESTORE}.",
                     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from churn_platform.base.errors import IntegrityError
+from churn_platform.drift.measure import Rows
 from churn_platform.drift.result import (
     DriftFigures,
     DriftResult,
@@ -21,8 +22,8 @@ from churn_platform.drift.result import (
 from churn_platform.features.labels import with_a_rate
 from churn_platform.features.training_dataset import AS_OF
 from churn_platform.ingestion.month_warnings import repetition_sentence
-from churn_platform.lake.lake import Months
 from churn_platform.lake.tables import feature_frame
+from churn_platform.lake.window import Months
 from churn_platform.monitoring.challengers import (
     Labelled,
     Look,
@@ -71,25 +72,22 @@ def report_drift(home: Services, as_of: dt.date) -> DriftOutcome:
             "There is no production model yet, so there is nothing to compare with.",
             html,
         )
-    from churn_platform.drift.report import DriftReporter
+    from churn_platform.drift.report import write_report
 
     months = [dt.date.fromisoformat(month) for month in production.card.months]
     known, reference_labels = _rows(home, months)
     current, current_labels = _rows(home, [as_of])
     reference = aged_reference(home.contract, known, known[AS_OF].tolist(), current, as_of)
-    result = DriftReporter().run(
+    features = list(home.contract.features)
+    result = write_report(
         home.contract,
-        reference[list(home.contract.features)],
-        current[list(home.contract.features)],
-        reference_labels=reference_labels,
-        current_labels=with_a_rate(current_labels),
-        reference_predictions=production.model.probability(reference),
-        current_predictions=production.model.probability(current),
+        Rows(reference[features], reference_labels, production.model.probability(reference)),
+        Rows(current[features], with_a_rate(current_labels), production.model.probability(current)),
+        month=as_of.isoformat(),
+        reference_months=production.card.months,
         html=html,
         json=html.with_suffix(".json"),
         seed=home.contract.policy.training.seed,
-        month=as_of.isoformat(),
-        reference_months=production.card.months,
     )
     alarms = _alarms(home, as_of, production.version, result)
     note = f"{len(reference):,} rows of {', '.join(production.card.months)}"

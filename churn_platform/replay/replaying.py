@@ -95,10 +95,9 @@ def _labels(
     contract = home.contract
     found = []
     for delivery in lake.deliveries(month):
-        entry = delivery["tables"].get(contract.label_table)
+        entry = delivery.tables.get(contract.label_table)
         if entry is not None:
-            created = dt.datetime.fromisoformat(entry["created"])
             wait = dt.timedelta(days=contract.delivery_days)
-            since = next((m for m in months if created <= instant(m) + wait), dt.date.max)
-            found.append((since, lake.read_labels(lake.folder / entry["file"])))
+            since = next((m for m in months if entry.created <= instant(m) + wait), dt.date.max)
+            found.append((since, lake.read_labels(lake.folder / entry.file)))
     return tuple(found)

@@ -22,7 +22,7 @@ from churn_platform.ingestion.month_warnings import (
     recorded,
     same_warnings,
 )
-from churn_platform.lake.deliveries import quarantined_sentence
+from churn_platform.lake.deliveries import quarantined_in
 from churn_platform.ledger.acts import WarningsCleared, WarningsRaised
 from churn_platform.ledger.receipts import Receipt
 from churn_platform.loop.progress import Progress
@@ -35,11 +35,10 @@ def warnings_of(
 ) -> list[MonthWarning]:
     """Every warning of a published month, from the manifest and the records as they now are."""
     progress = progress or Progress(home)
-    counts = {name: found["quarantined"] for name, found in home.lake.quarantines(as_of).items()}
     training = home.records.read("training_dataset", as_of) or {}
     return [
         *comparison_warnings(home.lake, as_of, home.lake.compared(as_of)),
-        *of_quarantine(quarantined_sentence(counts)),
+        *of_quarantine(quarantined_in(home.lake.quarantines(as_of))),
         *_of_label_count(home, as_of),
         *of_labels(training.get("labels")),
         *of_checks(training.get("failed_checks", {})),

@@ -6,7 +6,7 @@ from typing import Any
 
 from churn_platform.base.digests import digest_of
 from churn_platform.base.errors import ChurnError, ContractError, UsageError
-from churn_platform.lake.deliveries import quarantined_sentence
+from churn_platform.lake.deliveries import quarantined_in
 from churn_platform.lake.tables import feature_frame
 from churn_platform.ledger.state import ProductionState
 from churn_platform.loop.progress import Progress
@@ -101,12 +101,13 @@ def quarantine(home: Services, as_of: dt.date) -> dict[str, Any] | None:
     without any.
     """
     tables = {
-        name: found for name, found in home.lake.quarantines(as_of).items() if found["quarantined"]
+        name: found for name, found in home.lake.quarantines(as_of).items() if found.quarantined
     }
-    said = quarantined_sentence({name: found["quarantined"] for name, found in tables.items()})
+    said = quarantined_in(tables)
     page = str(home.reports / as_of.isoformat() / "drop.html")
     if said:
-        return {"as_of": as_of.isoformat(), "sentence": said, "tables": tables, "page": page}
+        listed = {name: found.as_json() for name, found in tables.items()}
+        return {"as_of": as_of.isoformat(), "sentence": said, "tables": listed, "page": page}
     return None
 
 

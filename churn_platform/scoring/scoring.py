@@ -12,8 +12,8 @@ import pandas as pd
 
 from churn_platform.base.files import replacing, sha256_file
 from churn_platform.features.training_dataset import trained_on
-from churn_platform.lake.lake import Months
 from churn_platform.lake.tables import feature_frame
+from churn_platform.lake.window import Months
 from churn_platform.monitoring.stand_down import PerformanceRecords, record_stand_down
 from churn_platform.promotion.promotions import production_candidate
 from churn_platform.scoring.ranking import (
@@ -114,7 +114,7 @@ def _labels(home: Services, as_of: dt.date) -> pd.Series | None:
     entry = home.lake.entries(as_of).get(home.contract.label_table)
     if entry is None:
         return None
-    return home.lake.read_labels(home.lake.folder / entry["file"])
+    return home.lake.read_labels(home.lake.folder / entry.file)
 
 
 def _ranked(

@@ -1,8 +1,8 @@
 """A simulated business whose best possible model is known, made from a contract alone.
 
-`scenarios` describes what is different when, `months` draws the months and their truth,
-`deliveries` shows which files arrive when; `churn` (what makes them leave), `people` (who comes
-and goes) and `tables` (how a column looks) serve them.
+`scenarios` has what changes when, `months` the months with their truth and their deliveries.
+They use `churn` (why customers leave), `population` (who comes and goes) and `tables` (how a
+column is distributed).
 """
 
 from churn_platform.simulator.months import (

@@ -1,14 +1,15 @@
-"""What makes a simulated entity churn: the old relation, the new one, and the features that
-move with it.
+"""Why a simulated entity churns: the old relation, the new one, and the features that move with
+it.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from churn_platform.base.errors import ContractError
 from churn_platform.contract.model import Contract
-from churn_platform.simulator.tables import Flags, Floats, Key, Look, Numbers, looks_of
+from churn_platform.simulator.tables import ColumnShape, Flags, Floats, Key, Numbers, shapes_of
 
 BEST_AUC = 0.83
 STEEPEST = 6.0
@@ -24,21 +25,18 @@ REMAINING_CORRELATION = 0.1
 # threshold.
 MOVE = 0.5
 MOVED_FEATURES = 2
-# Of the strongest weight: what is weaker hardly counts.
+# Share of the strongest weight below which a feature is not a driver.
 STRONG = 0.4
 HALF = 0.5
 # In standard deviations, above everyone who stays.
 LEAK = 4.0
-# The truth is fixed on people of its own, so it is the same business at 300 and at 300,000
-# entities.
+# The truth is fixed on separate entities, so it is the same business at 300 and at 300,000.
 REFERENCE_ROWS = 10_000
 
 
 @dataclass(frozen=True)
 class Relation:
-    """One relation of features to churn; arrays have one number a feature, in the contract's
-    order.
-    """
+    """How features drive churn; arrays have one number per feature, in the contract's order."""
 
     weights: Floats
     centre: Floats
@@ -47,9 +45,7 @@ class Relation:
     intercept: float
 
     def probability(self, encoded: Floats) -> Floats:
-        """The true churn probability of `encoded` features, (n, features) -> (n,); a null has
-        no effect.
-        """
+        """The true churn probability, (n, features) -> (n,); a null has no effect."""
         return _sigmoid(
             self.intercept
             + self.slope * (_standard(encoded, self.centre, self.spread) @ self.weights)
@@ -58,42 +54,40 @@ class Relation:
 
 @dataclass(frozen=True)
 class World:
-    """Everything about a simulated business that does not depend on its people."""
+    """A simulated business without its customers: distributions, relations and moves."""
 
-    looks: dict[Key, Look]
+    shapes: dict[Key, ColumnShape]
     features: tuple[Key, ...]
     before: Relation
     after: Relation
-    move: dict[Key, float]
-    """How far each feature of the new relation that moves goes, in standard deviations."""
-    harmless: dict[Key, float]
-    """The same of features that move while the old relation stays: a weak part of it, and one
-    without a part in it.
+    relation_moves: dict[Key, float]
+    """Features of the new relation that move with it -> how far, in standard deviations."""
+    covariate_moves: dict[Key, float]
+    """The same for features that move while the old relation stays: a weak driver, and a feature
+    that does not drive churn.
     """
     leak: Key
-    """The feature that is filled in after churning, where one is."""
+    """The feature that is filled in after churning in scenarios with a leak."""
 
     def probability(self, encoded: Floats, relation: float) -> Floats:
-        """The true probability, the share `relation` of it by the new one; (n, features) ->
-        (n,).
+        """The true probability, (n, features) -> (n,); a share `relation` follows the new
+        relation.
         """
-        return (1 - relation) * self.before.probability(
-            encoded
-        ) + relation * self.after.probability(encoded)
+        old = self.before.probability(encoded)
+        new = self.after.probability(encoded)
+        return (1 - relation) * old + relation * new
 
     def drivers(self, relation: float) -> tuple[str, ...]:
-        """The features that most of churn follows, strongest first, those that hardly count
-        left out.
-        """
+        """The features that drive churn, strongest first, without the weak ones."""
         weights = (self.after if relation > HALF else self.before).weights
         return tuple(self.features[place][1] for place in _strong(weights))
 
     def distances(self, features: float, covariates: float) -> dict[Key, float]:
-        """How far each feature has moved, in standard deviations, at these shares of the whole
-        way.
+        """Feature -> how far it has moved, in standard deviations, at these shares of the complete
+        move.
         """
-        parts = [(key, features * far) for key, far in self.move.items()]
-        parts += [(key, covariates * far) for key, far in self.harmless.items()]
+        parts = [(key, features * far) for key, far in self.relation_moves.items()]
+        parts += [(key, covariates * far) for key, far in self.covariate_moves.items()]
         moved: dict[Key, float] = {}
         for key, far in parts:
             moved[key] = moved.get(key, 0.0) + far
@@ -101,56 +95,54 @@ class World:
 
 
 def build_world(contract: Contract, rng: np.random.Generator) -> World:
-    """A seeded world for `contract`: looks, both relations and what moves.
+    """A random world for `contract`: distributions, both relations and what moves.
 
     Raises:
         ContractError: a column that no value can satisfy, or no feature that can vary.
     """
-    looks = looks_of(contract, rng)
+    shapes = shapes_of(contract, rng)
     features = tuple(
         (view.table, name) for view in contract.feature_views.values() for name in view.features
     )
     latent = rng.standard_normal((REFERENCE_ROWS, len(features)))
-    encoded = _encode(looks, features, latent)
+    encoded = _encode(shapes, features, latent)
     varied = np.flatnonzero(encoded.std(axis=0) > 0)
     if varied.size == 0:
         raise ContractError(
             "feature_views: no feature can take two values, so nothing can explain churn; add one."
         )
     old, new, fresh = _weights(len(features), rng.permutation(varied), rng)
-    moved = sorted(fresh, key=lambda place: not isinstance(looks[features[place]], Numbers))[
-        :MOVED_FEATURES
-    ]
+    moved = _numbers_first(shapes, features, fresh)[:MOVED_FEATURES]
     latent[:, moved] += MOVE
     return World(
-        looks=looks,
+        shapes=shapes,
         features=features,
         before=_relation(old, encoded, RATE_BEFORE),
-        after=_relation(new, _encode(looks, features, latent), RATE_AFTER),
-        move={features[place]: MOVE for place in moved},
-        harmless={features[place]: MOVE for place in _harmless(looks, features, old, varied)},
-        leak=_leak(contract, looks, features, old, varied),
+        after=_relation(new, _encode(shapes, features, latent), RATE_AFTER),
+        relation_moves={features[place]: MOVE for place in moved},
+        covariate_moves={
+            features[place]: MOVE for place in _covariates(shapes, features, old, varied)
+        },
+        leak=_leak(contract, shapes, features, old, varied),
     )
 
 
-def tilted(chance: Floats, log_odds: float) -> Floats:
-    """The probabilities with so much added to everyone's log-odds; (n,) -> (n,)."""
-    odds = chance / (1 - chance) * np.exp(log_odds)
+def with_log_odds(chance: Floats, log_odds: float) -> Floats:
+    """The probabilities with `log_odds` added to everyone's log-odds; (n,) -> (n,)."""
     if log_odds == 0:
         return chance
+    odds = chance / (1 - chance) * np.exp(log_odds)
     return np.asarray(odds / (1 + odds))
 
 
-def leaking(latent: Floats, churned: Flags) -> Floats:
-    """The latent numbers of a feature as they are after churning: churners at the top, no one
-    else there; (n,).
-    """
+def leaked_feature(latent: Floats, churned: Flags) -> Floats:
+    """The latent numbers of a feature that reveals the label: churners above all others; (n,)."""
     return np.where(churned, LEAK + np.abs(latent), np.minimum(latent, 0.0))
 
 
-def _encode(looks: dict[Key, Look], features: tuple[Key, ...], latent: Floats) -> Floats:
+def _encode(shapes: dict[Key, ColumnShape], features: tuple[Key, ...], latent: Floats) -> Floats:
     return np.column_stack(
-        [looks[key].encoded(latent[:, place]) for place, key in enumerate(features)]
+        [shapes[key].encoded(latent[:, place]) for place, key in enumerate(features)]
     )
 
 
@@ -159,36 +151,38 @@ def _strong(weights: Floats) -> list[int]:
     return [int(place) for place in order if abs(weights[place]) >= STRONG * np.abs(weights).max()]
 
 
-def _harmless(
-    looks: dict[Key, Look], features: tuple[Key, ...], old: Floats, varied: np.ndarray
+def _numbers_first(
+    shapes: dict[Key, ColumnShape], features: tuple[Key, ...], places: Iterable[int]
 ) -> list[int]:
-    """The weakest driver and a feature without a part in the relation, numbers before others."""
-    by_kind = sorted(
-        varied.tolist(), key=lambda place: not isinstance(looks[features[place]], Numbers)
-    )
+    return sorted(places, key=lambda place: not isinstance(shapes[features[place]], Numbers))
+
+
+def _covariates(
+    shapes: dict[Key, ColumnShape], features: tuple[Key, ...], old: Floats, varied: np.ndarray
+) -> list[int]:
+    """The weakest driver and a feature that does not drive churn, numbers before others."""
+    candidates = _numbers_first(shapes, features, varied.tolist())
     strong = _strong(old)
-    weak = [place for place in by_kind if place in strong[1:]] or strong
-    return [weak[-1], *[place for place in by_kind if old[place] == 0][:1]]
+    weak = [place for place in candidates if place in strong[1:]] or strong
+    idle = [place for place in candidates if old[place] == 0]
+    return [weak[-1], *idle[:1]]
 
 
 def _leak(
     contract: Contract,
-    looks: dict[Key, Look],
+    shapes: dict[Key, ColumnShape],
     features: tuple[Key, ...],
     old: Floats,
     varied: np.ndarray,
 ) -> Key:
-    """A number that is never null and has no part in the relation, as far as there is one."""
+    """A number that is never null and does not drive churn, or the nearest to that."""
 
-    def unlikely(place: int) -> tuple[bool, bool, bool]:
-        table, name = features[place]
-        return (
-            not isinstance(looks[table, name], Numbers),
-            contract.features[name].nullable,
-            old[place] != 0,
-        )
+    def faults(place: int) -> tuple[bool, bool, bool]:
+        key = features[place]
+        nullable = contract.features[key[1]].nullable
+        return not isinstance(shapes[key], Numbers), nullable, old[place] != 0
 
-    return features[min(varied.tolist(), key=unlikely)]
+    return features[min(varied.tolist(), key=faults)]
 
 
 def _weights(
@@ -197,10 +191,9 @@ def _weights(
     """Old and new weights over `count` features, each of length 1, and the places that only the
     new ones use.
 
-    The strongest old feature changes its sign. What the new score would still share with the
-    old one is then taken out (Gram-Schmidt; the features are independent, so the scores
-    correlate as the weights do) but for a rest, so the old model falls to an AUC just above
-    0.5.
+    The strongest old feature changes its sign. The new score is then made nearly uncorrelated
+    with the old one (Gram-Schmidt; the features are independent, so scores correlate as the
+    weights do), so the old model falls to an AUC just above 0.5.
     """
     carriers = min(len(STRENGTHS), max(1, order.size // 2))
     first = order[:carriers]
@@ -230,9 +223,7 @@ def _relation(weights: Floats, encoded: Floats, rate: float) -> Relation:
 
 
 def _slope(score: Floats, rate: float) -> float:
-    """The slope on the sorted `score` at which the best AUC is `BEST_AUC`, or the steepest if
-    none is enough.
-    """
+    """The slope on the sorted `score` at which the best AUC is `BEST_AUC`, at most `STEEPEST`."""
     from scipy.optimize import brentq
 
     def above(slope: float) -> float:
@@ -244,17 +235,13 @@ def _slope(score: Floats, rate: float) -> float:
 
 
 def _expected_auc(chance: Floats) -> float:
-    """The AUC of ascending `chance` against labels drawn by it: P(a churner is above one who
-    stays), ties half.
-    """
+    """The expected AUC of ascending `chance` against labels drawn by it."""
     staying = np.cumsum(1 - chance)
     return float((chance * staying).sum() / (chance.sum() * staying[-1]))
 
 
 def _standard(encoded: Floats, centre: Floats, spread: Floats) -> Floats:
-    """Standardised features; nulls and constants have no effect, and the effect of an outlier
-    saturates.
-    """
+    """Standardised features; nulls and constants are 0, and outliers are clipped."""
     with np.errstate(invalid="ignore", divide="ignore"):
         scaled = (encoded - centre) / spread
     return np.clip(np.nan_to_num(scaled, nan=0.0), -SATURATION, SATURATION)

@@ -1,6 +1,4 @@
-"""A business with a known truth, made from a contract alone: drops whose best possible model is
-known.
-"""
+"""The months of a simulated business with their truth, and the files in which they arrive."""
 
 import calendar
 import datetime as dt
@@ -14,9 +12,10 @@ import pandas as pd
 
 from churn_platform.base.errors import DataError, UsageError
 from churn_platform.contract.model import Contract, Span
-from churn_platform.simulator.churn import World, build_world, leaking, tilted
-from churn_platform.simulator.people import People
-from churn_platform.simulator.scenarios import QUIET, Moment, Scenario
+from churn_platform.evaluation.statistics import auc
+from churn_platform.simulator.churn import World, build_world, leaked_feature, with_log_odds
+from churn_platform.simulator.population import Population
+from churn_platform.simulator.scenarios import QUIET, Conditions, Scenario
 from churn_platform.simulator.tables import Flags, Floats
 
 # With 50 entities and 22% churn a month without a churner comes once in 250,000.
@@ -26,11 +25,11 @@ FIRST = dt.date(2024, 1, 31)
 
 @dataclass(frozen=True)
 class MonthTruth:
-    """What only the simulator knows of a month.
+    """What only the simulator knows about a month.
 
-    `best_auc` is the AUC of the true probabilities against the drawn labels: no model is better
-    but by luck, or by a leak. `drivers` are the features that most of churn follows, strongest
-    first; `leak` is filled in after churning.
+    `best_auc` is the AUC of the true probabilities against the drawn labels: a model is better
+    only by luck, or by a leak. `drivers` are the features that drive churn, strongest first;
+    `leak` is the feature that is filled in after churning.
     """
 
     as_of: dt.date
@@ -43,10 +42,10 @@ class MonthTruth:
 
 @dataclass(frozen=True)
 class SimulatedMonth:
-    """One drop, the label's table included, and its truth.
+    """One drop, including the label's table, and its truth.
 
-    `chances` holds the true churn probability by entity, so `best_auc` of a part of the
-    entities can be told too, of a holdout for one.
+    `chances` is the true churn probability by entity, so the `best_auc` of a subset, such as a
+    holdout, can be computed.
     """
 
     as_of: dt.date
@@ -65,20 +64,20 @@ def simulate(
     first: dt.date = FIRST,
     people: int | None = None,
 ) -> Iterator[SimulatedMonth]:
-    """Months of a made-up business that fits `contract`, one at a time; the same seed gives the
+    """Months of a simulated business that fits `contract`, one at a time; the same seed gives the
     same months.
 
-    Neither more months nor what happens in a later one changes an earlier month.
+    An earlier month does not depend on the number of months or on later ones.
 
     Args:
         contract: tables, dtypes, ranges and categories; the only source of names.
         users: entities in every month, at least 50.
         months: how many steps of the contract's cadence, at least 1.
         seed: chooses the business and its people, at least 0.
-        scenario: what is different when.
-        first: as_of of the first month; where it is a month's end, so is every other of a
-            monthly cadence.
-        people: chooses other people of the same business, at least 0; None for those of `seed`.
+        scenario: what changes when.
+        first: as_of of the first month; if it is a month's end, so are all of a monthly cadence.
+        people: chooses other customers of the same business, at least 0; None for those of
+            `seed`.
 
     Raises:
         UsageError: a number below its minimum.
@@ -92,7 +91,7 @@ def simulate(
     if people is not None:
         people_seed = np.random.SeedSequence((seed, people))
     world = build_world(contract, np.random.default_rng(world_seed))
-    drawn = People(contract, world, users, np.random.default_rng(people_seed))
+    drawn = Population(contract, world, users, np.random.default_rng(people_seed))
     as_ofs = (as_of_at(contract, first, month) for month in range(1, months + 1))
     return _months(contract, world, drawn, as_ofs, scenario)
 
@@ -112,7 +111,7 @@ def as_of_at(contract: Contract, first: dt.date, month: int) -> dt.date:
 def _months(
     contract: Contract,
     world: World,
-    people: People,
+    people: Population,
     as_ofs: Iterable[dt.date],
     scenario: Scenario,
 ) -> Iterator[SimulatedMonth]:
@@ -120,9 +119,9 @@ def _months(
     for month, as_of in enumerate(as_ofs, start=1):
         now = scenario.at(month, as_of)
         latent = people.latent(world.distances(now.features, now.covariates))
-        chance = tilted(people.chance(latent, now.relation), now.log_odds)
-        people.join(as_of, (contract.step.after(as_of) - as_of).days, chance)
-        churned = people.draw(chance)
+        chance = with_log_odds(people.chance(latent, now.relation), now.log_odds)
+        people.set_start_days(as_of, (contract.step.after(as_of) - as_of).days, chance)
+        churned = people.draw_churners(chance)
         truth = MonthTruth(
             as_of,
             best_auc(churned, chance),
@@ -131,54 +130,45 @@ def _months(
             what_changed(world, before or now, now),
             world.leak[1] if now.leak else None,
         )
+        delivered = latent
         if now.leak:
-            told = {**latent, world.leak: leaking(latent[world.leak], churned)}
-        else:
-            told = latent
+            delivered = {**latent, world.leak: leaked_feature(latent[world.leak], churned)}
         chances = pd.Series(chance, index=people.entities()).sort_index()
-        yield SimulatedMonth(as_of, people.tables(told, churned), chances, truth)
-        people.leave(churned)
+        yield SimulatedMonth(as_of, people.tables(delivered, churned), chances, truth)
+        people.replace_churners(churned)
         before = now
 
 
-def what_changed(world: World, before: Moment, now: Moment) -> str:
+def what_changed(world: World, before: Conditions, now: Conditions) -> str:
     """The change of a month against the month before, in plain words."""
-    said = []
+    changes = []
     if now.relation != before.relation:
-        if now.relation == 1:
-            share = ""
-        else:
-            share = f" for {now.relation:.0%} of customers"
-        said.append(f"churn now follows {', '.join(world.drivers(1.0))}{share}")
+        share = "" if now.relation == 1 else f" for {now.relation:.0%} of customers"
+        changes.append(f"churn now follows {', '.join(world.drivers(1.0))}{share}")
     moved = world.distances(now.features - before.features, now.covariates - before.covariates)
     if moved:
-        said.append(f"distributed otherwise: {', '.join(name for _, name in moved)}")
+        changes.append(f"distributed otherwise: {', '.join(name for _, name in moved)}")
     if now.log_odds != before.log_odds:
-        said.append(
+        changes.append(
             f"everyone's odds to leave are {math.exp(now.log_odds - before.log_odds):.2f} times"
             " last month's"
         )
     if now.leak and not before.leak:
-        said.append(f"{world.leak[1]} is filled in after churning")
-    return "; ".join(said) or "nothing"
+        changes.append(f"{world.leak[1]} is filled in after churning")
+    return "; ".join(changes) or "nothing"
 
 
 def best_auc(churned: Flags, chance: Floats) -> float:
     """The AUC of the true probabilities `chance` against the drawn labels `churned`, both (n,).
 
-    By the rank sum of the churners (Mann and Whitney 1947), ties counted half.
-
     Raises:
         DataError: labels of one class only.
     """
-    churners = int(churned.sum())
-    staying = int((~churned).sum())
-    if not churners or not staying:
+    if churned.all() or not churned.any():
         raise DataError(
             f"simulate: {churned.size} entities drew labels of one class only; ask for more users."
         )
-    ranks = pd.Series(chance).rank().to_numpy()
-    return float((ranks[churned].sum() - churners * (churners + 1) / 2) / (churners * staying))
+    return auc(churned, chance)
 
 
 EVERY = 3
@@ -190,8 +180,8 @@ class Delivery:
     """Files that arrive together: tables of one as_of, in `folder` (relative, parts joined by
     /).
 
-    `truth` comes with the first delivery of a month, `note` describes what is peculiar about
-    this one.
+    `truth` comes with the first delivery of a month; `note` describes what is special about
+    this delivery.
     """
 
     folder: str
@@ -223,9 +213,7 @@ def deliver(
 def truth_json(
     scenario: Scenario, users: int, seed: int, deliveries: Iterable[Delivery]
 ) -> dict[str, Any]:
-    """Everything that only the simulator knows, as JSON values; the tables of `deliveries` are
-    not read.
-    """
+    """Everything that only the simulator knows, as JSON values, without the tables."""
     arrived = list(deliveries)
     return {
         "scenario": scenario.name,
@@ -254,7 +242,7 @@ def _month_json(truth: MonthTruth) -> dict[str, Any]:
 def _in_order(
     contract: Contract, scenario: Scenario, months: Iterable[SimulatedMonth]
 ) -> Iterator[Delivery]:
-    """Each month, then what was owed from the month before; a repair comes last of all.
+    """Each month, followed by the late files of the month before; repairs come last.
 
     The labels of the last month have not matured when the simulation ends, and never arrive.
     """
@@ -272,7 +260,7 @@ def _in_order(
 def _delivered(
     contract: Contract, scenario: Scenario, number: int, month: SimulatedMonth
 ) -> tuple[Delivery, list[Delivery]]:
-    """What arrives for a month at first, and what arrives later."""
+    """The first delivery of a month, and the later ones."""
     day = month.as_of.isoformat()
     tables = dict(month.tables)
     later = []
@@ -310,8 +298,8 @@ def _delivered(
 
 
 def _misplaced(frame: pd.DataFrame, column: str) -> pd.DataFrame:
-    """The table with the values of every third row dealt out to the next such row: valid
-    values, wrong customers.
+    """The table with the values of every third row moved to the next such row: valid values,
+    wrong customers.
     """
     places = np.arange(len(frame))
     rows = places[::EVERY]

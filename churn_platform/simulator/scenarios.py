@@ -1,4 +1,4 @@
-"""The scenarios by name: what is different when, as data made of a few pieces that combine."""
+"""The scenarios by name: what changes when, and what the loop should do about it."""
 
 import datetime as dt
 import math
@@ -8,7 +8,7 @@ from churn_platform.base.errors import UsageError
 from churn_platform.contract.model import Contract
 
 Course = tuple[float, ...]
-"""One number a month, the last one stays."""
+"""One number per month; the last one applies to all later months."""
 STEADY: Course = (0.0,)
 EVENT = 3
 """The month, counted from 1, in which something happens: two quiet ones before it."""
@@ -17,13 +17,12 @@ YEAR_DAYS = 365.25
 
 
 @dataclass(frozen=True)
-class Moment:
+class Conditions:
     """What is different in one month.
 
-    `relation` is the share of entities that churn by the new relation, `features` how far the
-    features of the new relation have moved and `covariates` how far others have, both 0 to 1;
-    `log_odds` is added to everyone's, and `leak` shows whether a feature is filled in after
-    churning.
+    `relation` is the share of churn that follows the new relation. `features` and `covariates`,
+    0 to 1, are how far the features of the new relation, or others, have moved. `log_odds` is
+    added to everyone's log-odds. `leak` is whether a feature is filled in after churning.
     """
 
     relation: float = 0.0
@@ -35,11 +34,11 @@ class Moment:
 
 @dataclass(frozen=True)
 class Scenario:
-    """What is different when, and what the loop should do about it.
+    """What changes when, and what the loop should do about it.
 
-    The courses are those of `Moment`; `season` is the swing of the log-odds through the year.
-    `leak_from`, `corrected` and `broken` are months, counted from 1: the first that leaks, the
-    one whose first delivery is wrong, the one whose file is broken. With `late_labels` a
+    The courses are those of `Conditions`; `season` is the amplitude of the log-odds through the
+    year. `leak_from`, `corrected` and `broken` are months, counted from 1: the first that leaks,
+    the one whose first delivery is wrong, the one whose file is broken. With `late_labels` a
     month's labels arrive one cadence later.
     """
 
@@ -56,10 +55,10 @@ class Scenario:
     corrected: int | None = None
     broken: int | None = None
 
-    def at(self, month: int, as_of: dt.date) -> Moment:
+    def at(self, month: int, as_of: dt.date) -> Conditions:
         """What is different in `month`, counted from 1, which ends at `as_of`."""
         turn = 2 * math.pi * as_of.timetuple().tm_yday / YEAR_DAYS
-        return Moment(
+        return Conditions(
             relation=self.relation[:month][-1],
             features=self.features[:month][-1],
             covariates=self.covariates[:month][-1],
@@ -73,8 +72,7 @@ class Scenario:
         """
         if not self.late_labels:
             return contract
-        # Not a copy with an update: that would keep the digests which the old one has already
-        # worked out.
+        # A copy with an update would keep cached digests of the old contract.
         declared = contract.model_dump(mode="json", exclude_unset=True)
         declared["label"]["horizon"] = contract.step.model_dump(exclude_defaults=True)
         declared["label"]["period"] = "after"
@@ -84,7 +82,7 @@ class Scenario:
 QUIET = Scenario(
     "quiet",
     "nothing changes but who comes and goes",
-    "promote the first model and nothing after it: what looks better by luck is refused",
+    "promote the first model and nothing after it: what shapes better by luck is refused",
 )
 SUDDEN_SHIFT = Scenario(
     "sudden-shift",
@@ -103,7 +101,7 @@ GRADUAL_SHIFT = Scenario(
 )
 COVARIATE_SHIFT = Scenario(
     "covariate-shift",
-    "from the third month on customers look different, what drives churn stays",
+    "from the third month on customers shape different, what drives churn stays",
     "raise a drift alarm, and refuse a candidate that is not better: the old model still knows"
     " what drives churn",
     covariates=FROM_EVENT,
@@ -147,7 +145,7 @@ LEAK = Scenario(
 BROKEN_FILE = Scenario(
     "broken-file",
     "a file of the third month lacks a column; the month is delivered again after the last one",
-    "refuse that month with a sentence publish nothing of it, and continue with the others",
+    "refuse that month, publish nothing of it, and continue with the others",
     broken=EVENT,
 )
 SCENARIOS: dict[str, Scenario] = {

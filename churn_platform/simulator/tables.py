@@ -1,4 +1,4 @@
-"""How a simulated column looks: one latent normal number an entity becomes a value that the
+"""How a simulated column is distributed: a latent normal number becomes a value that the
 contract allows.
 """
 
@@ -28,7 +28,7 @@ class Numbers:
     """A skewed amount or count above `start`: `start + median * exp(sigma * z)`, within the
     bounds.
 
-    The contract's maximum is a plausibility bound, so values stay near `start` and seldom meet
+    The contract's maximum is a plausibility bound, so values stay near `start` and rarely reach
     it.
     """
 
@@ -40,9 +40,7 @@ class Numbers:
     whole: bool
 
     def values(self, latent: Floats) -> Floats:
-        """The values of standard normal `latent`, same shape; floats to about four digits, as
-        in a file.
-        """
+        """The values of standard normal `latent`, same shape, with about four digits."""
         raw = self.start + self.median * np.exp(self.sigma * latent)
         digits = max(0, 3 - int(np.floor(np.log10(self.median))))
         rounded: Floats = np.floor(raw) if self.whole else np.round(raw, digits)
@@ -56,7 +54,7 @@ class Numbers:
 
 @dataclass(frozen=True)
 class Levels:
-    """Categories or a boolean: `latent` cut at `cuts`; `effects` says how each level acts on
+    """Categories or a boolean: `latent` cut at `cuts`; `effects` is the effect of each level on
     churn.
     """
 
@@ -72,19 +70,18 @@ class Levels:
         return np.array(self.effects)[self.values(latent).astype(np.intp)]
 
 
-Look = Numbers | Levels
+ColumnShape = Numbers | Levels
 
 
-def looks_of(contract: Contract, rng: np.random.Generator) -> dict[Key, Look]:
-    """A seeded look for each (table, column) with a distribution: all but key, label, dates,
-    free text.
+def shapes_of(contract: Contract, rng: np.random.Generator) -> dict[Key, ColumnShape]:
+    """A random shape for each (table, column) except key, label, dates and free text.
 
     Raises:
         ContractError: a column that no value can satisfy.
     """
     apart = {(contract.label.table, contract.label.column)}
     return {
-        (table_name, name): _look(f"{table_name}.{name}", column, rng)
+        (table_name, name): _shape(f"{table_name}.{name}", column, rng)
         for table_name, table in contract.tables.items()
         for name, column in table.columns.items()
         if column.dtype not in ("string", "date")
@@ -101,7 +98,7 @@ def categories_of(name: str, column: Column) -> tuple[str, ...]:
     return tuple(f"{name}_{number}" for number in range(1, UNLISTED_CATEGORIES + 1))
 
 
-def _look(where: str, column: Column, rng: np.random.Generator) -> Look:
+def _shape(where: str, column: Column, rng: np.random.Generator) -> ColumnShape:
     if column.dtype in ("integer", "float"):
         return _numbers(where, column, rng)
     if column.dtype == "boolean":
@@ -112,7 +109,7 @@ def _look(where: str, column: Column, rng: np.random.Generator) -> Look:
         raise ContractError(
             f"{where}: no value is allowed (values is empty); list at least one or leave it out."
         )
-    # No rare level: one of a few rows would be noise in every statistic of a small month.
+    # No rare level: in a small month it would be noise in every statistic.
     shares = rng.uniform(1.0, 2.0, count)
     inner = np.cumsum(shares / shares.sum())[:-1]
     cuts = tuple(NormalDist().inv_cdf(float(share)) for share in inner)
@@ -124,19 +121,12 @@ def _numbers(where: str, column: Column, rng: np.random.Generator) -> Numbers:
     low, high = _bounds(column, whole=whole)
     if low > high:
         raise ContractError(
-            f"{where}: no whole number lies between {column.min} and {column.max}; widen the"
-            " bounds."
+            f"{where}: no integer lies between {column.min} and {column.max}; widen the bounds."
         )
-    # A negative minimum allows negative numbers, it does not say that they are usual: start at
-    # 0.
+    # A negative minimum allows negative numbers but does not make them usual: start at 0.
     start = 0.0 if low < 0 < high else low
-    typical = float(
-        np.exp(
-            rng.uniform(np.log(1.5), np.log(10.0))
-            if whole
-            else rng.uniform(np.log(5.0), np.log(60.0))
-        )
-    )
+    least, most = (1.5, 10.0) if whole else (5.0, 60.0)
+    typical = float(np.exp(rng.uniform(np.log(least), np.log(most))))
     room = high - start + (1.0 if whole else 0.0)
     median = min(typical, 0.35 * room) if room > 0 else 1.0
     return Numbers(start, low, high, median, float(rng.uniform(0.35, 0.7)), whole)
@@ -163,7 +153,7 @@ def table_frame(
     Args:
         contract: names, order, dtypes and categories.
         table: which table.
-        keys: one key an entity, shape (n,).
+        keys: one key per entity, shape (n,).
         columns: raw values by column name, shape (n,); positions for categories.
         empty: where a nullable column is null, by column name, shape (n,).
     """

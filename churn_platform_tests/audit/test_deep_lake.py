@@ -58,7 +58,7 @@ def test_every_digest_that_a_receipt_names_is_among_those_recorded(home):
     assert {receipt.evidence["snapshot"], receipt.evidence["delivery"]} <= set(recorded.values())
     assert (
         recorded["2024-01-31/1 members"]
-        == home.lake.deliveries(JANUARY)[0]["tables"]["members"]["digest"]
+        == home.lake.deliveries(JANUARY)[0].tables["members"].digest
     )
 
 

@@ -33,7 +33,7 @@ def files_of(folder):
 @pytest.mark.parametrize("version", [1, 2])
 def test_each_version_is_reproduced_though_january_was_corrected_since(sound, version):
     deliveries = sound.lake.deliveries(JANUARY)
-    assert [delivery["kind"] for delivery in deliveries] == ["first", "correction"]
+    assert [delivery.kind for delivery in deliveries] == ["first", "correction"]
     found = sound.reproduction.reproduce(version)
     assert (found["reproduced"], found["changed"], found["noted"]) == (True, [], [])
     assert found["sentence"].startswith(f"Version {version} is reproduced")

@@ -29,7 +29,7 @@ def test_the_first_delivery_shows_its_tables_and_rows(home, shown):
     assert "| members | 1,500 |" in values["rows"]
     assert values["dagster/row_count"] == CUSTOMERS
     assert values["digest"] == home.lake.digest(JANUARY)
-    assert [d["kind"] for d in home.lake.deliveries(JANUARY)] == ["first"]
+    assert [d.kind for d in home.lake.deliveries(JANUARY)] == ["first"]
 
 
 def test_the_same_files_again_change_nothing(home, shown):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from churn_platform.base.errors import DataError
-from churn_platform.drift.page import PLOTTED, bare_page, drift_plot_png, page
+from churn_platform.drift.report import NO_FIGURES, PLOTTED, drift_plot_png, page
 from churn_platform.drift.result import ColumnDrift, DriftResult
 
 MOVED = ColumnDrift(
@@ -24,7 +24,7 @@ def _result(*columns, target=0.0239, prediction=None):
 
 def _page(result, month="2024-02-29"):
     return page(
-        bare_page(),
+        NO_FIGURES,
         result,
         month=month,
         reference_months=["2023-12-31", "2024-01-31"],

@@ -11,7 +11,7 @@ from churn_platform.base.errors import DataError
 from churn_platform.contract.model import Contract
 from churn_platform.contract.reading import default_contract_path, read_contract
 from churn_platform.drift.measure import Rows, measure
-from churn_platform.drift.report import LABEL, PREDICTION, DriftReporter
+from churn_platform.drift.report import LABEL, PREDICTION, write_report
 from churn_platform.drift.result import judge
 
 STREAMFLOW = Path(__file__).parents[3] / "shared" / "data" / "streamflow"
@@ -83,20 +83,17 @@ def _eventful_month():
     return Rows(now.features, now.labels, now.predictions + 0.1)
 
 
-def _run(folder, contract, before, now, reporter=None):
-    result = (reporter or DriftReporter()).run(
+def _run(folder, contract, before, now, **options):
+    result = write_report(
         contract,
-        before.features,
-        now.features,
+        before,
+        now,
         month="2024-02-29",
         reference_months=["2024-01-31"],
         html=folder / "reports" / "drift.html",
         json=folder / "reports" / "drift.json",
         seed=7,
-        reference_labels=before.labels,
-        current_labels=now.labels,
-        reference_predictions=before.predictions,
-        current_predictions=now.predictions,
+        **options,
     )
     html = (folder / "reports" / "drift.html").read_text(encoding="utf-8")
     return result, html, json.loads((folder / "reports" / "drift.json").read_text(encoding="utf-8"))
@@ -234,9 +231,7 @@ def test_the_json_holds_the_result_and_the_month(eventful):
 def test_many_rows_are_judged_whole_and_shown_from_a_stated_sample(tmp_path):
     columns = {name: COLUMNS[name] for name in ("fee", "plan", "paperless")}
     before, now = _month(1, rows=1500), _month(2, rows=1400)
-    result, html, told = _run(
-        tmp_path, _contract(columns), before, now, DriftReporter(evidently_rows=200)
-    )
+    result, html, told = _run(tmp_path, _contract(columns), before, now, evidently_rows=200)
     contract = _contract(columns)
     whole = measure(contract.features, contract.policy.drift, before, now, seed=7)
     assert [column.value for column in result.columns] == [
@@ -254,9 +249,7 @@ def test_neither_a_sample_that_loses_a_columns_only_values_nor_a_month_without_l
     for rows in (before, now):
         rows.features.loc[[3, 4], "empty"] = 1.0
     unlabelled = Rows(now.features, None, now.predictions)
-    result, _, told = _run(
-        tmp_path, _contract(columns), before, unlabelled, DriftReporter(evidently_rows=30)
-    )
+    result, _, told = _run(tmp_path, _contract(columns), before, unlabelled, evidently_rows=30)
     assert set(told["evidently"]["values"]) == {"fee", PREDICTION}
     assert result.target_drift is None
     assert [column.value is not None for column in result.columns] == [True, True]

@@ -208,9 +208,9 @@ def test_a_dataset_says_what_it_was_read_from_and_can_be_joined_again_after_a_co
     from churn_platform_tests.small_business import JANUARY, deliver, month_tables, open_home
 
     dataset = january_copy.training_datasets.load(JANUARY)
-    entries = january_copy.lake.deliveries(JANUARY)[0]["tables"]
+    entries = january_copy.lake.deliveries(JANUARY)[0].tables
     assert dataset.origin.tables == {
-        f"{name} 2024-01-31": entry["digest"] for name, entry in entries.items()
+        f"{name} 2024-01-31": entry.digest for name, entry in entries.items()
     }
     tables = month_tables(JANUARY)
     tables["leavers"]["has_left"] = ~tables["leavers"]["has_left"]

@@ -1,4 +1,4 @@
-"""What the first bytes and the header of a file tell, each as one sentence with the way out."""
+"""What the first bytes and the header of a file show, each as one fault."""
 
 import gzip
 import io
@@ -12,15 +12,14 @@ from churn_platform_tests.small_business import declared
 
 
 @pytest.fixture
-def said(tmp_path, small_contract):
-    """The sentences about a file of the table `visits` with some content."""
+def faults(tmp_path, small_contract):
+    """The faults of a file of the table `visits` with some content."""
 
-    def ask(content, *, contract=None, name="visits.csv"):
+    def ask(content, *, name="visits.csv", **files):
         path = tmp_path / name
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return [
-            fault.sentence() for fault in inspect(path, contract or small_contract, "visits")[1]
-        ]
+        contract = declared(files=files) if files else small_contract
+        return inspect(path, contract, "visits")[1]
 
     return ask
 
@@ -33,114 +32,85 @@ def workbook():
     return stream.getvalue()
 
 
-def test_a_sound_file_passes_with_and_without_a_byte_order_mark_and_blank_lines(said):
-    for text in (
+@pytest.mark.parametrize(
+    "text",
+    [
         "member,hours\nm1,1\n",
         "\ufeffmember,hours\nm1,1\n",
         "\n\nmember,hours\r\nm1,1\r\n",
         '"member","hours"\n',
-    ):
-        assert said(text) == []
+    ],
+)
+def test_a_valid_file_passes_with_and_without_a_byte_order_mark_and_blank_lines(faults, text):
+    assert faults(text) == []
 
 
-@pytest.mark.parametrize("content", [b"", b"\n \r\n", b"\xef\xbb\xbf\n"])
 @pytest.mark.parametrize("name", ["visits.csv", "visits.parquet"])
-def test_an_empty_file_is_said_to_be_empty(said, content, name):
-    assert said(content, name=name) == [f"{name}: the file is empty; deliver it again."]
+@pytest.mark.parametrize("content", [b"", b"\n \r\n", b"\xef\xbb\xbf\n"])
+def test_an_empty_file_is_recognised(faults, content, name):
+    [fault] = faults(content, name=name)
+    assert (fault.code, fault.where) == ("empty_file", name)
 
 
 @pytest.mark.parametrize(
-    "content", [workbook(), b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"], ids=["xlsx", "xls"]
+    ("content", "code", "fact"),
+    [
+        (workbook(), "excel_file", ""),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "excel_file", ""),
+        ("<!DOCTYPE html><p>Log in", "html_file", ""),
+        ("\n <html>", "html_file", ""),
+        ("\ufeff<table>", "html_file", ""),
+        ('<?xml version="1.0"?>', "html_file", ""),
+        (b"PAR1xx", "other_format", "Parquet"),
+        (gzip.compress(b"member", mtime=0), "other_format", "gzip"),
+        ("member,hours\nm1,1\nm\x002,2\n", "nul_bytes", "line 3"),
+        ("member;hours\nm1;1\n", "wrong_delimiter", '";"'),
+        ("member\thours\nm1\t1\n", "wrong_delimiter", '"\\t"'),
+        ("member|hours\nm1|1\n", "wrong_delimiter", '"|"'),
+        ("member hours\nm1 1\n", "wrong_delimiter", "a blank"),
+        ("m1,1.5\nm2,2\n", "no_header", "member, hours"),
+        ("member,hours,größe\n".encode("cp1252"), "wrong_encoding", "cp1252"),
+    ],
 )
-def test_an_excel_file_that_was_renamed_is_recognised(said, content):
-    assert said(content) == ["visits.csv: this is an Excel file; save the sheet as CSV."]
+def test_a_file_that_is_not_the_table_has_one_fault_with_what_it_is(faults, content, code, fact):
+    [fault] = faults(content)
+    assert fault.code == code
+    assert fact in f"{fault.says} {fault.remedy}"
 
 
-@pytest.mark.parametrize(
-    "content", ["<!DOCTYPE html><p>Log in", "\n <html>", "\ufeff<table>", '<?xml version="1.0"?>']
-)
-def test_a_web_page_is_recognised(said, content):
-    assert said(content) == [
-        "visits.csv: this is an HTML page; download the data itself; a login page often comes instead."
+def test_a_comma_where_the_contract_has_another_delimiter_is_found_too(faults):
+    [fault] = faults("member,hours\nm1,1\n", delimiter=";")
+    assert fault.code == "wrong_delimiter"
+    assert '","' in fault.remedy
+    assert '";"' in fault.remedy
+
+
+def test_every_fault_of_the_header_is_reported_at_once(faults):
+    found = faults("member,hour,hour\nm1,1,2\n")
+    assert [(fault.code, fault.column) for fault in found] == [
+        ("repeated_column", "hour"),
+        ("missing_column", "hours"),
     ]
 
 
-@pytest.mark.parametrize(
-    ("content", "form"), [(b"PAR1xx", "Parquet"), (gzip.compress(b"member", mtime=0), "gzip")]
-)
-def test_another_format_under_the_name_of_a_csv_is_named(said, content, form):
-    assert said(content) == [f"visits.csv: this is a {form} file; deliver it as csv."]
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_a_mark_shows_how_a_file_is_written(faults, encoding):
+    assert faults("member,hours\nm1,1\n".encode(encoding), encoding="cp1252") == []
 
 
-@pytest.mark.parametrize(
-    ("delimiter", "shown"), [(";", ";"), ("\t", "\\t"), ("|", "|"), (" ", "a blank")]
-)
-def test_another_delimiter_is_found_and_the_setting_named(said, delimiter, shown):
-    assert said(f"member{delimiter}hours\nm1{delimiter}1\n") == [
-        (
-            f"visits.csv: the header is one column that contains {shown} (found {f'member{delimiter}hours'!r}); set "
-            f'files.delimiter: "{shown}" in the contract (it is ",").'
-        )
-    ]
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+def test_without_a_mark_the_likely_encoding_is_named(faults, encoding):
+    content = "member,hours\nm1,1\n".encode(encoding)
+    [fault] = faults(content)
+    assert fault.remedy.endswith(encoding)
+    assert faults(content, encoding=encoding) == []
 
 
-def test_a_comma_where_the_contract_has_another_delimiter_is_found_too(said):
-    [sentence] = said("member,hours\nm1,1\n", contract=declared(files={"delimiter": ";"}))
-    assert sentence.endswith('set files.delimiter: "," in the contract (it is ";").')
-
-
-def test_a_file_without_a_header_is_recognised(said):
-    assert said("m1,1.5\nm2,2\n") == [
-        (
-            "visits.csv: the first line names no column of the contract (found 'm1, 1.5'); begin with a header line: "
-            "member, hours."
-        )
-    ]
-
-
-def test_every_fault_of_the_header_comes_at_once(said):
-    assert said("member,hour,hour\nm1,1,2\n") == [
-        "visits.csv, column 'hour': the header names this column twice; name every column once.",
-        "visits.csv, column 'hours': the column is missing; the file has the columns member, hour, hour: rename or add it.",
-    ]
-
-
-def test_a_header_in_another_encoding_is_said_to_be_in_the_header(said):
-    content = "member,hours,größe\nm1,1,2\n".encode("cp1252")
-    assert said(content) == [
-        (
-            "visits.csv: the text is not utf-8 in the header (found 'member,hours,größe'); set files.encoding in the contract, "
-            "likely to cp1252."
-        )
-    ]
-
-
-def test_a_mark_says_how_a_file_is_written_and_without_one_the_encoding_is_named(said):
-    for encoding in ("utf-8-sig", "utf-16", "utf-32"):
-        assert (
-            said(
-                "member,hours\nm1,1\n".encode(encoding),
-                contract=declared(files={"encoding": "cp1252"}),
-            )
-            == []
-        )
-    for encoding in ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"):
-        content = "member,hours\nm1,1\n".encode(encoding)
-        [sentence] = said(content)
-        assert sentence.endswith(f"likely to {encoding}.")
-        assert said(content, contract=declared(files={"encoding": encoding})) == []
-
-
-def test_nul_bytes_are_named_with_their_line(said):
-    [sentence] = said("member,hours\nm1,1\nm\x002,2\n")
-    assert "NUL bytes, the first in line 3" in sentence
-
-
-def test_a_character_that_the_head_cuts_in_two_is_no_fault():
+def test_a_character_that_the_head_cuts_in_two_is_not_a_fault():
     assert header_of("member,hours\né".encode()[:-1], "utf-8", ",") == ["member", "hours"]
 
 
-def test_a_folder_is_listed_for_whoever_looks_for_a_misnamed_file(tmp_path):
+def test_a_folder_is_listed_for_people_who_look_for_a_misnamed_file(tmp_path):
     for name in ("b.CSV", "a.xlsx", "_SUCCESS"):
         (tmp_path / name).touch()
     (tmp_path / "folder").mkdir()

@@ -1,5 +1,7 @@
 """Every warning has its code, and comes exactly when its record says so."""
 
+import json
+
 import pytest
 
 from churn_platform.contract.policy import IngestionPolicy
@@ -16,6 +18,7 @@ from churn_platform.ingestion.month_warnings import (
     repetition_sentence,
     same_warnings,
 )
+from churn_platform.lake.month_comparison import MonthComparison
 from churn_platform.lake.window import LabelCount
 from churn_platform.ledger.receipts import append
 
@@ -27,7 +30,7 @@ def compared(**changes):
         "count": 1000, "customers": None, "lacking": {}, "repeated": {}, "repeated_month": None,
         "extra_columns": {}, "new_columns": {},
     }  # fmt: skip
-    return {**found, **changes}
+    return MonthComparison.model_validate_json(json.dumps({**found, **changes}))
 
 
 def change(**changes):

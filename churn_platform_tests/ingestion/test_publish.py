@@ -92,9 +92,9 @@ def test_a_sound_drop_is_published_and_accepted_with_its_digest(home, tables):
     drop = open_drop(home.drops / "2024-01-31", JANUARY, home.contract)
     assert receipt.evidence == {
         "snapshot": publication.digest,
-        "delivery": digest_of(home.lake.deliveries(JANUARY)[0]),
+        "delivery": home.lake.deliveries(JANUARY)[0].record_digest,
         "fingerprint": drop.fingerprint,
-        "compared": home.lake.compared(JANUARY),
+        "compared": home.lake.compared(JANUARY).as_json(),
         "labelled": [12, 12],
         **provenance(),
     }
@@ -457,18 +457,15 @@ def test_faulty_rows_are_put_aside_counted_and_receipted_and_the_rest_is_publish
     ]
     found = home.lake.quarantines(JANUARY)
     assert list(found) == ["visits"]
-    assert (
-        found["visits"]["rows"],
-        found["visits"]["quarantined"],
-        found["visits"]["duplicates"],
-    ) == (401, 2, 1)
-    assert found["visits"]["file"] == "quarantine/2024-01-31/1/visits.csv"
+    visits = found["visits"]
+    assert (visits.rows, visits.quarantined, visits.duplicates) == (401, 2, 1)
+    assert visits.file == "quarantine/2024-01-31/1/visits.csv"
     (receipt,) = home.ledger.receipts()
     assert (
         receipt.reason
         == "First delivery of members, visits, leavers. 2 rows quarantined: visits 2."
     )
-    assert receipt.evidence["quarantine"] == {"visits": found["visits"]["digest"]}
+    assert receipt.evidence["quarantine"] == {"visits": visits.digest}
     assert (home.reports / "2024-01-31" / "drop.html").exists()
 
 
@@ -502,8 +499,8 @@ def test_other_faulty_rows_are_a_delivery_of_their_own_that_changes_no_table(hom
     assert list(home.lake.folder.rglob("*.parquet")) == before
     assert ("-1" in aside(home, 1).read_text(), "-2" in aside(home, 2).read_text()) == (True, True)
     assert [act for act, _ in acts(home)] == ["drop accepted", "drop corrected"]
-    one, two = (delivery["tables"]["visits"] for delivery in home.lake.deliveries(JANUARY))
-    assert (one["file"], one["created"]) == (two["file"], two["created"])
+    one, two = (delivery.tables["visits"] for delivery in home.lake.deliveries(JANUARY))
+    assert (one.file, one.created) == (two.file, two.created)
 
 
 def test_a_mended_row_is_a_correction_and_leaves_the_quarantine(home, many):
@@ -678,7 +675,7 @@ def test_a_delivery_arrives_when_the_clock_says(tmp_path, tables):
         {name: pd.DataFrame(table) for name, table in month_tables(FEBRUARY, 5).items()},
     )
     open_home(home.folder, lambda: now).ingestion.publish(FEBRUARY)
-    assert home.lake.deliveries(FEBRUARY)[0]["arrived"] == "2024-03-03T04:05:00+00:00"
+    assert home.lake.deliveries(FEBRUARY)[0].arrived == dt.datetime(2024, 3, 3, 4, 5, tzinfo=dt.UTC)
     assert home.ledger.receipts()[0].time == "2024-03-03T04:05:00.000000+00:00"
 
 

@@ -55,7 +55,7 @@ def test_a_fault_of_the_file_refuses_whatever_its_rows():
 
 def test_the_summary_counts_and_names_the_worst_reason_first():
     found = report(cells("empty", 3, column="tier"), cells("below_min", 3, 9), duplicates=4)
-    assert found.summary() == {
+    assert found.record().as_json() == {
         "rows": 200,
         "quarantined": 2,
         "duplicates": 4,

@@ -10,7 +10,7 @@ import pytest
 
 from churn_platform.base.errors import UsageError
 from churn_platform.ingestion.rules import conform
-from churn_platform.lake.deliveries import Quarantine
+from churn_platform.lake.deliveries import Quarantine, QuarantineRecord
 from churn_platform.lake.lake import Lake, instant
 from churn_platform_tests.small_business import FEBRUARY, JANUARY, declared, month_tables
 
@@ -113,13 +113,9 @@ def test_changed_tables_are_a_correction_with_its_arrival_beside_the_old_file(la
     kept = {path: content for path, content in before.items() if path.suffix == ".parquet"}
     assert kept.items() <= files(lake).items()
     one, two = lake.deliveries(JANUARY)
-    assert (one["number"], one["kind"], one["tables"]["visits"]["created"]) == (
-        1,
-        "first",
-        "2024-01-31T00:00:00+00:00",
-    )
-    assert (two["number"], two["kind"], two["arrived"]) == (2, "correction", later.isoformat())
-    assert two["tables"]["visits"]["created"] == later.isoformat()
+    assert (one.number, one.kind, one.tables["visits"].created) == (1, "first", instant(JANUARY))
+    assert (two.number, two.kind, two.arrived) == (2, "correction", later)
+    assert two.tables["visits"].created == later
     assert lake.tables(JANUARY)["visits"]["hours"].tolist() == [9.0] * 6
 
 
@@ -144,9 +140,9 @@ def test_a_correction_with_a_new_table_is_both(lake):
     lake.publish(JANUARY, only(delivered, "members", "visits"), ARRIVED, "f")
     both = lake.publish(JANUARY, only(tables(hours=9.0), "visits", "leavers"), ARRIVED, "g")
     assert (both.kind, both.tables) == ("correction", ("visits", "leavers"))
-    entries = lake.deliveries(JANUARY)[1]["tables"]
-    assert entries["visits"]["created"] == ARRIVED.isoformat()
-    assert entries["leavers"]["created"] == "2024-01-31T00:00:00+00:00"
+    entries = lake.deliveries(JANUARY)[1].tables
+    assert entries["visits"].created == ARRIVED
+    assert entries["leavers"].created == instant(JANUARY)
 
 
 @pytest.mark.parametrize(("days", "in_training"), [(2, True), (5, True), (6, False), (400, False)])
@@ -293,28 +289,29 @@ def test_an_unknown_month_has_no_fingerprint_and_no_labels(lake):
     assert lake.fingerprint(JANUARY) is None
     assert not lake.has_labels(JANUARY)
     assert lake.labels(JANUARY, FAR) is None
-    assert lake.deliveries(JANUARY) == []
+    assert lake.deliveries(JANUARY) == ()
 
 
 # Rows put aside
 
 ASIDE = Quarantine(
-    "row,reasons\n2,why\n", {"rows": 7, "quarantined": 1, "duplicates": 0, "reasons": ["why"]}
+    "row,reasons\n2,why\n",
+    QuarantineRecord(rows=7, quarantined=1, duplicates=0, reasons=("why",)),
 )
-REPEATED = Quarantine("", {"rows": 8, "quarantined": 0, "duplicates": 2, "reasons": []})
+REPEATED = Quarantine("", QuarantineRecord(rows=8, quarantined=0, duplicates=2, reasons=()))
 
 
 def test_rows_put_aside_are_named_by_the_delivery_and_by_the_newest_state(lake):
     lake.publish(JANUARY, tables(), ARRIVED, "f", {"visits": ASIDE, "members": REPEATED})
     [delivery] = lake.deliveries(JANUARY)
     path = "quarantine/2024-01-31/1/visits.csv"
-    assert delivery["tables"]["visits"]["quarantine"] == {
-        **ASIDE.summary,
+    assert delivery.tables["visits"].quarantine.as_json() == {
+        **ASIDE.record.as_json(),
         "file": path,
         "digest": ASIDE.digest,
     }
     assert (lake.folder.parent / path).read_text() == ASIDE.rows
-    assert {name: found["duplicates"] for name, found in lake.quarantines(JANUARY).items()} == {
+    assert {name: found.duplicates for name, found in lake.quarantines(JANUARY).items()} == {
         "visits": 0,
         "members": 2,
     }
@@ -331,14 +328,13 @@ def test_the_same_tables_and_rows_put_aside_again_change_nothing(lake):
 def test_other_rows_put_aside_leave_the_table_where_and_since_when_it_was(lake):
     first = lake.publish(JANUARY, tables(), ARRIVED, "f", {"visits": ASIDE})
     later = ARRIVED + dt.timedelta(days=90)
-    other = Quarantine("row,reasons\n3,other\n", ASIDE.summary)
+    other = Quarantine("row,reasons\n3,other\n", ASIDE.record)
     second = lake.publish(JANUARY, tables(), later, "g", {"visits": other})
     assert (second.kind, second.tables, second.digest) == ("correction", ("visits",), first.digest)
-    one, two = (delivery["tables"]["visits"] for delivery in lake.deliveries(JANUARY))
-    assert {part: one[part] for part in ("file", "created", "digest", "rows")} == {
-        part: two[part] for part in ("file", "created", "digest", "rows")
-    }
-    assert two["quarantine"]["digest"] == other.digest
+    one, two = (delivery.tables["visits"] for delivery in lake.deliveries(JANUARY))
+    changed = {"quarantine": None}
+    assert one.model_copy(update=changed) == two.model_copy(update=changed)
+    assert two.quarantine.digest == other.digest
     assert hours_known(lake, FAR, as_at_scoring=True) == hours_known(lake, FAR, as_at_scoring=False)
     assert lake.publish(JANUARY, tables(), later, "h").kind == "correction"
     assert lake.quarantines(JANUARY) == {}

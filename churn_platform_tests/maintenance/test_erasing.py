@@ -151,7 +151,7 @@ def test_counts_are_those_of_what_is_left(home):
     assert left["customers"] == record["customers"] - 1
     assert left["already_left"] == record["already_left"] - 1
     assert left["contacts"] == record["contacts"]
-    assert {entry["rows"] for entry in home.lake.deliveries(FEBRUARY)[0]["tables"].values()} == {
+    assert {entry.rows for entry in home.lake.deliveries(FEBRUARY)[0].tables.values()} == {
         len(labels) - 1
     }
 
@@ -175,7 +175,7 @@ def test_months_still_publish_train_and_score_after_it(home):
     tables = {name: table.iloc[::-1] for name, table in month_tables(FEBRUARY, 1400).items()}
     deliver(home, FEBRUARY, {**tables, "leavers": month_tables(FEBRUARY, 1400)["leavers"]})
     monthly(home, FEBRUARY)
-    assert home.lake.deliveries(FEBRUARY)[-1]["kind"] == "correction"
+    assert home.lake.deliveries(FEBRUARY)[-1].kind == "correction"
     assert score_month(home, FEBRUARY).customers == 1400
 
 
@@ -199,7 +199,7 @@ def test_rows_put_aside_and_what_was_said_of_them_go_too(tmp_path):
     assert places(home, key) == []
     home = open_home(home.folder)
     aside = home.lake.quarantines(JANUARY)["members"]
-    assert "(forgotten)" in aside["reasons"][0]
+    assert "(forgotten)" in aside.reasons[0]
     fingerprint = home.lake.fingerprint(JANUARY)
     assert home.ingestion.publish(JANUARY).kind in ("unchanged", "correction")
     assert home.lake.fingerprint(JANUARY) == fingerprint
@@ -250,8 +250,8 @@ def test_nobody_is_forgotten_without_a_trace(home):
 
 
 def test_a_changed_lake_is_not_covered_up(home):
-    entry = home.lake.deliveries(JANUARY)[0]["tables"]["visits"]
-    path = home.lake.folder / entry["file"]
+    entry = home.lake.deliveries(JANUARY)[0].tables["visits"]
+    path = home.lake.folder / entry.file
     table = pq.read_table(path)
     pq.write_table(table.slice(0, 1400), path)
     with pytest.raises(IntegrityError, match="is not what the lake published"):

@@ -241,7 +241,7 @@ def test_a_training_dataset_of_other_rows_is_made_again_too(home):
 
 
 def test_a_file_of_the_lake_that_is_gone_is_named_with_the_way_out(home):
-    (home.lake.folder / home.lake.deliveries(JANUARY)[0]["tables"]["visits"]["file"]).unlink()
+    (home.lake.folder / home.lake.deliveries(JANUARY)[0].tables["visits"].file).unlink()
     left(home, "lake", "churn restore")
 
 

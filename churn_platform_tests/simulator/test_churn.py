@@ -6,7 +6,7 @@ from sklearn.metrics import roc_auc_score
 
 from churn_platform.base.errors import ContractError
 from churn_platform.contract.model import Contract
-from churn_platform.simulator.churn import Relation, build_world, leaking, tilted
+from churn_platform.simulator.churn import Relation, build_world, leaked_feature, with_log_odds
 
 ROWS = 20_000
 
@@ -40,8 +40,8 @@ def population(world, *, moved):
     """Encoded features of people who were not used to build the world."""
     rng = np.random.default_rng(99)
     columns = [
-        world.looks[key].encoded(
-            rng.standard_normal(ROWS) + (world.move.get(key, 0.0) if moved else 0.0)
+        world.shapes[key].encoded(
+            rng.standard_normal(ROWS) + (world.relation_moves.get(key, 0.0) if moved else 0.0)
         )
         for key in world.features
     ]
@@ -71,7 +71,7 @@ def test_with_a_single_feature_the_shift_turns_the_relation_round():
     world = world_of(floats(1))
     after = population(world, moved=True)
     assert auc(world.after.probability(after), world.before.probability(after)) < 0.25
-    assert list(world.move) == [("facts", "x0")]
+    assert list(world.relation_moves) == [("facts", "x0")]
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -91,10 +91,10 @@ def test_both_signs_occur_and_a_shift_turns_some_of_them_round(seed):
 @pytest.mark.parametrize("seed", range(6))
 def test_what_moves_carries_the_new_relation_and_had_no_part_in_the_old_one(seed):
     world = world_of(floats(14), seed)
-    places = [world.features.index(key) for key in world.move]
+    places = [world.features.index(key) for key in world.relation_moves]
     assert len(places) == 2
     assert (world.before.weights[places] == 0).all()
-    assert {name for _, name in world.move} <= set(world.drivers(1.0))
+    assert {name for _, name in world.relation_moves} <= set(world.drivers(1.0))
     still, moved = population(world, moved=False), population(world, moved=True)
     assert world.before.probability(still).mean() == world.before.probability(moved).mean()
 
@@ -104,7 +104,9 @@ def test_numbers_move_before_categories_do():
         f"c{number}": {"dtype": "category", "values": ["a", "b", "c"]} for number in range(2)
     }
     kinds = {
-        name[0] for seed in range(6) for _, name in world_of(categories | floats(14), seed).move
+        name[0]
+        for seed in range(6)
+        for _, name in world_of(categories | floats(14), seed).relation_moves
     }
     assert kinds == {"x"}
 
@@ -142,7 +144,9 @@ def test_features_that_cannot_vary_carry_nothing():
 
 def test_what_moves_harmlessly_is_a_weak_driver_and_a_feature_without_a_part():
     world = world_of(floats(14))
-    weights = [abs(world.before.weights[world.features.index(key)]) for key in world.harmless]
+    weights = [
+        abs(world.before.weights[world.features.index(key)]) for key in world.covariate_moves
+    ]
     assert len(weights) == 2
     assert 0 < weights[0] < np.abs(world.before.weights).max()
     assert weights[1] == 0
@@ -151,22 +155,25 @@ def test_what_moves_harmlessly_is_a_weak_driver_and_a_feature_without_a_part():
 def test_distances_are_shares_of_the_whole_way_and_add_up():
     world = world_of(floats(14))
     assert world.distances(0.0, 0.0) == {}
-    assert world.distances(0.5, 0.0) == dict.fromkeys(world.move, 0.25)
-    assert world.distances(0.0, 1.0) == dict.fromkeys(world.harmless, 0.5)
+    assert world.distances(0.5, 0.0) == dict.fromkeys(world.relation_moves, 0.25)
+    assert world.distances(0.0, 1.0) == dict.fromkeys(world.covariate_moves, 0.5)
     both = world.distances(1.0, 1.0)
     assert sum(both.values()) == pytest.approx(2.0)
 
 
 def test_tilting_multiplies_the_odds_and_keeps_the_order():
     chance = np.array([0.1, 0.5, 0.9])
-    np.testing.assert_allclose(tilted(chance, np.log(3)), [0.25, 0.75, 27 / 28])
-    assert tilted(chance, 0.0) is chance
+    np.testing.assert_allclose(with_log_odds(chance, np.log(3)), [0.25, 0.75, 27 / 28])
+    assert with_log_odds(chance, 0.0) is chance
 
 
 def test_a_leaking_feature_puts_every_churner_above_all_others():
     latent, churned = np.array([-5.0, 5.0, 0.0, 1.0]), np.array([True, False, False, True])
-    assert leaking(latent, churned)[churned].min() > leaking(latent, churned)[~churned].max() + 3
-    assert np.array_equal(leaking(latent, churned)[~churned], [0.0, 0.0])
+    assert (
+        leaked_feature(latent, churned)[churned].min()
+        > leaked_feature(latent, churned)[~churned].max() + 3
+    )
+    assert np.array_equal(leaked_feature(latent, churned)[~churned], [0.0, 0.0])
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from churn_platform.simulator.scenarios import (
     EVENT,
     QUIET,
     SCENARIOS,
-    Moment,
+    Conditions,
     Scenario,
     find_scenario,
 )
@@ -52,7 +52,7 @@ def test_a_course_keeps_its_last_value():
 
 @pytest.mark.parametrize("name", ["quiet", "late-labels", "corrections", "broken-file"])
 def test_what_only_arrives_otherwise_changes_nothing_in_the_business(name):
-    assert set(moments(name)) == {Moment()}
+    assert set(moments(name)) == {Conditions()}
 
 
 def test_a_season_comes_back_after_a_year_and_turns_round_after_half_of_one():

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from churn_platform.base.errors import ContractError
 from churn_platform.contract.model import Column, Contract
-from churn_platform.simulator.tables import Levels, Numbers, categories_of, looks_of, table_frame
+from churn_platform.simulator.tables import Levels, Numbers, categories_of, shapes_of, table_frame
 
 LATENT = np.concatenate(
     [np.linspace(-8.0, 8.0, 81), np.random.default_rng(1).standard_normal(2_000)]
@@ -40,8 +40,8 @@ def contract_of(**columns):
     )
 
 
-def look_of(seed=1, **column):
-    return looks_of(contract_of(x=column), np.random.default_rng(seed))["facts", "x"]
+def shape_of(seed=1, **column):
+    return shapes_of(contract_of(x=column), np.random.default_rng(seed))["facts", "x"]
 
 
 @settings(max_examples=200, deadline=None)
@@ -56,10 +56,10 @@ def test_numbers_of_any_bounds_stay_within_them_and_integers_are_whole(dtype, lo
         and np.ceil(low) > np.floor(high)
     )
     if empty:
-        with pytest.raises(ContractError, match="no whole number lies between"):
-            look_of(seed, dtype=dtype, min=low, max=high)
+        with pytest.raises(ContractError, match="no integer lies between"):
+            shape_of(seed, dtype=dtype, min=low, max=high)
         return
-    values = look_of(seed, dtype=dtype, min=low, max=high).values(LATENT)
+    values = shape_of(seed, dtype=dtype, min=low, max=high).values(LATENT)
     assert np.isfinite(values).all()
     assert low is None or values.min() >= low
     assert high is None or values.max() <= high
@@ -68,8 +68,8 @@ def test_numbers_of_any_bounds_stay_within_them_and_integers_are_whole(dtype, lo
 
 @pytest.mark.parametrize("seed", range(8))
 def test_a_far_maximum_is_only_a_bound_and_counts_stay_moderate(seed):
-    counts = look_of(seed, dtype="integer", min=0, max=100_000).values(LATENT[81:])
-    amounts = look_of(seed, dtype="float", min=0, max=100_000).values(LATENT[81:])
+    counts = shape_of(seed, dtype="integer", min=0, max=100_000).values(LATENT[81:])
+    amounts = shape_of(seed, dtype="float", min=0, max=100_000).values(LATENT[81:])
     assert 1 <= np.median(counts) <= 10
     assert counts.max() < 200
     assert 5 <= np.median(amounts) <= 60
@@ -78,28 +78,28 @@ def test_a_far_maximum_is_only_a_bound_and_counts_stay_moderate(seed):
 
 @pytest.mark.parametrize("seed", range(8))
 def test_a_narrow_range_is_used_and_not_only_its_ends(seed):
-    share = look_of(seed, dtype="float", min=0, max=1).values(LATENT[81:])
+    share = shape_of(seed, dtype="float", min=0, max=1).values(LATENT[81:])
     assert 0.2 < np.median(share) < 0.5
     assert (share == 1).mean() < 0.1
-    flag = look_of(seed, dtype="integer", min=0, max=1).values(LATENT[81:])
+    flag = shape_of(seed, dtype="integer", min=0, max=1).values(LATENT[81:])
     assert 0.1 < flag.mean() < 0.5
 
 
 def test_a_negative_minimum_allows_negative_numbers_but_does_not_make_them_usual():
-    assert look_of(dtype="integer", min=-1_000, max=1_000).start == 0
-    assert look_of(dtype="integer", min=-20, max=-10).values(LATENT).max() <= -10
-    assert look_of(dtype="integer", max=-10).values(LATENT).max() <= -10
+    assert shape_of(dtype="integer", min=-1_000, max=1_000).start == 0
+    assert shape_of(dtype="integer", min=-20, max=-10).values(LATENT).max() <= -10
+    assert shape_of(dtype="integer", max=-10).values(LATENT).max() <= -10
 
 
 def test_a_number_with_one_possible_value_has_it():
-    assert set(look_of(dtype="float", min=3.5, max=3.5).values(LATENT)) == {3.5}
+    assert set(shape_of(dtype="float", min=3.5, max=3.5).values(LATENT)) == {3.5}
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 40])
 def test_every_listed_category_occurs_in_a_plausible_share(count):
-    look = look_of(dtype="category", values=[f"v{n}" for n in range(count)])
+    shape = shape_of(dtype="category", values=[f"v{n}" for n in range(count)])
     shares = (
-        np.bincount(look.values(np.random.default_rng(2).standard_normal(20_000)).astype(int))
+        np.bincount(shape.values(np.random.default_rng(2).standard_normal(20_000)).astype(int))
         / 20_000
     )
     assert shares.size == count
@@ -109,16 +109,16 @@ def test_every_listed_category_occurs_in_a_plausible_share(count):
 
 def test_the_order_in_which_categories_are_listed_says_nothing_about_their_effect():
     effects = {
-        look_of(seed, dtype="category", values=["a", "b", "c"]).effects for seed in range(30)
+        shape_of(seed, dtype="category", values=["a", "b", "c"]).effects for seed in range(30)
     }
     assert len(effects) == 6
-    look = Levels(cuts=(0.0,), effects=(5.0, 2.0))
-    assert look.encoded(np.array([-1.0, 1.0])).tolist() == [5.0, 2.0]
+    shape = Levels(cuts=(0.0,), effects=(5.0, 2.0))
+    assert shape.encoded(np.array([-1.0, 1.0])).tolist() == [5.0, 2.0]
 
 
 def test_an_empty_list_of_categories_is_refused_with_table_and_column():
     with pytest.raises(ContractError, match=r"^facts\.x: no value is allowed"):
-        look_of(dtype="category", values=[])
+        shape_of(dtype="category", values=[])
 
 
 def test_unlisted_categories_get_names_of_their_own():
@@ -134,18 +134,18 @@ def test_unlisted_categories_get_names_of_their_own():
 def test_label_dates_and_free_text_have_no_look():
     column = {"dtype": "integer"}
     contract = contract_of(n=column, day={"dtype": "date"}, note={"dtype": "string"})
-    assert list(looks_of(contract, np.random.default_rng(1))) == [("facts", "n")]
+    assert list(shapes_of(contract, np.random.default_rng(1))) == [("facts", "n")]
 
 
 def test_a_column_keeps_its_look_in_every_process():
-    assert look_of(3, dtype="float", min=0) == look_of(3, dtype="float", min=0)
-    assert isinstance(look_of(3, dtype="float", min=0), Numbers)
-    assert look_of(3, dtype="float", min=0) != look_of(4, dtype="float", min=0)
+    assert shape_of(3, dtype="float", min=0) == shape_of(3, dtype="float", min=0)
+    assert isinstance(shape_of(3, dtype="float", min=0), Numbers)
+    assert shape_of(3, dtype="float", min=0) != shape_of(4, dtype="float", min=0)
 
 
 def test_floats_are_rounded_to_about_four_digits_whatever_their_size():
     for high, digits in ((1_000_000, 2), (1, 4), (0.001, 7)):
-        values = look_of(dtype="float", min=0, max=high).values(LATENT)
+        values = shape_of(dtype="float", min=0, max=high).values(LATENT)
         assert (values == np.round(values, digits)).all()
         assert np.unique(values).size > 500
 

@@ -71,7 +71,7 @@ def test_late_labels_scores_come_first_then_performance_and_training_for_the_rig
 def test_a_correction_is_in_the_ledger_and_in_the_scores_and_rewrites_no_training_month(demo):
     home, found = demo("corrections", 4)
     march = home.lake.months()[2]
-    assert [delivery["kind"] for delivery in home.lake.deliveries(march)] == ["first", "correction"]
+    assert [delivery.kind for delivery in home.lake.deliveries(march)] == ["first", "correction"]
     [receipt] = home.ledger.receipts("drop corrected")
     assert receipt.subject == MARCH
     assert any("Correction delivery of " in said for said in row(found, MARCH)["deliveries"])
@@ -98,7 +98,7 @@ def test_a_broken_file_is_refused_with_a_sentence_and_the_other_months_go_on(dem
     home, found = demo("broken-file", 4)
     march = row(found, MARCH)
     assert "column" in march["refused"]
-    assert [delivery["kind"] for delivery in home.lake.deliveries(home.lake.months()[2])] == [
+    assert [delivery.kind for delivery in home.lake.deliveries(home.lake.months()[2])] == [
         "first"
     ]  # the repair
     published = [r.subject for r in home.ledger.receipts("drop accepted")]

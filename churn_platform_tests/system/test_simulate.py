@@ -92,7 +92,7 @@ def test_a_correction_can_be_ingested_over_what_it_corrects(tmp_path):
     after = (home.drops / "2024-03-31" / path.name).read_bytes()
     assert after == path.read_bytes() != before
     home.ingestion.publish(correction.as_of)
-    assert [one["kind"] for one in home.lake.deliveries(correction.as_of)] == [
+    assert [one.kind for one in home.lake.deliveries(correction.as_of)] == [
         "first",
         "correction",
     ]

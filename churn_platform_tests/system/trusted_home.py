@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from churn_platform.base.digests import digest_of
 from churn_platform.scoring.scoring import score_month
 from churn_platform.services import Services
 from churn_platform.training.candidate import MODEL_FILE
@@ -68,10 +67,10 @@ def recorded_digests(home: Services) -> dict[str, str]:
         for number, delivery in enumerate(home.lake.deliveries(as_of)):
             place = f"{as_of}/{number + 1}"
             found[f"{place} snapshot"] = home.lake.snapshots(as_of)[number]
-            found[f"{place} delivery"] = digest_of(delivery)
-            for table, entry in delivery["tables"].items():
-                found[f"{place} {table}"] = entry["digest"]
-                if aside := entry.get("quarantine", {}).get("digest"):
+            found[f"{place} delivery"] = delivery.record_digest
+            for table, entry in delivery.tables.items():
+                found[f"{place} {table}"] = entry.digest
+                if entry.quarantine and (aside := entry.quarantine.digest):
                     found[f"{place} {table} quarantine"] = aside
     return found
 

@@ -3,44 +3,42 @@
 import pytest
 
 from churn_platform.base import files
-from churn_platform.lake.deliveries import Quarantine, put_aside
+from churn_platform.lake.deliveries import Quarantine, QuarantineRecord, write_quarantines
 
-SUMMARY = {"rows": 3, "quarantined": 1, "duplicates": 0, "reasons": ["why"]}
+RECORD = QuarantineRecord(rows=3, quarantined=1, duplicates=0, reasons=("why",))
 ROWS = "row,reasons,member\n2,member: empty,\n"
 
 
 def test_rows_are_written_and_the_lake_is_told_where_with_their_digest(tmp_path):
-    made = put_aside(tmp_path, "2024-01-31/1", {"plans": Quarantine(ROWS, SUMMARY)})
+    made = write_quarantines(tmp_path, "2024-01-31/1", {"plans": Quarantine(ROWS, RECORD)})
     path = tmp_path / "quarantine" / "2024-01-31" / "1" / "plans.csv"
     assert path.read_text() == ROWS
-    assert made == {
-        "plans": {
-            **SUMMARY,
-            "file": "quarantine/2024-01-31/1/plans.csv",
-            "digest": Quarantine(ROWS, {}).digest,
-        }
+    assert made["plans"].as_json() == {
+        **RECORD.as_json(),
+        "file": "quarantine/2024-01-31/1/plans.csv",
+        "digest": Quarantine(ROWS, RECORD).digest,
     }
 
 
 def test_duplicates_alone_are_counted_and_write_no_file(tmp_path):
-    assert put_aside(tmp_path, "2024-01-31/1", {"plans": Quarantine("", SUMMARY)}) == {
-        "plans": SUMMARY
+    assert write_quarantines(tmp_path, "2024-01-31/1", {"plans": Quarantine("", RECORD)}) == {
+        "plans": RECORD
     }
     assert not (tmp_path / "quarantine").exists()
-    assert Quarantine("", SUMMARY).digest == ""
+    assert Quarantine("", RECORD).digest == ""
 
 
 def test_what_a_delivery_that_was_cut_off_left_goes_first(tmp_path):
-    put_aside(
+    write_quarantines(
         tmp_path,
         "2024-01-31/2",
-        {"plans": Quarantine(ROWS, SUMMARY), "visits": Quarantine(ROWS, SUMMARY)},
+        {"plans": Quarantine(ROWS, RECORD), "visits": Quarantine(ROWS, RECORD)},
     )
-    put_aside(tmp_path, "2024-01-31/1", {"plans": Quarantine(ROWS, SUMMARY)})
-    put_aside(
+    write_quarantines(tmp_path, "2024-01-31/1", {"plans": Quarantine(ROWS, RECORD)})
+    write_quarantines(
         tmp_path,
         "2024-01-31/2",
-        {"visits": Quarantine(ROWS, SUMMARY), "plans": Quarantine("", SUMMARY)},
+        {"visits": Quarantine(ROWS, RECORD), "plans": Quarantine("", RECORD)},
     )
     left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.csv"))
     assert left == ["quarantine/2024-01-31/1/plans.csv", "quarantine/2024-01-31/2/visits.csv"]
@@ -52,5 +50,5 @@ def test_a_file_that_cannot_be_finished_leaves_nothing(tmp_path, monkeypatch):
 
     monkeypatch.setattr(files, "fsync_file", full)
     with pytest.raises(OSError, match="No space left"):
-        put_aside(tmp_path, "2024-01-31/1", {"plans": Quarantine(ROWS, SUMMARY)})
+        write_quarantines(tmp_path, "2024-01-31/1", {"plans": Quarantine(ROWS, RECORD)})
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

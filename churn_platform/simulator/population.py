@@ -1,10 +1,9 @@
-"""The entities of a simulated business: their lasting traits, their keys, who leaves and who
+"""The customers of a simulated business: their lasting traits, their keys, who leaves and who
 comes.
 
-An entity has lasting traits, and for numbers a monthly wobble, all standard normal. Churners
-are gone next month; a newcomer with a new key takes over the traits of the one who left, as a
-market refills a segment. So a quiet month is quiet in every feature, without the drift that
-survival alone would make.
+A customer has lasting traits and, for numbers, a monthly variation, all standard normal. A
+churner is replaced next month by a new customer with a new key and the same traits. Without
+this, survival alone would make features drift.
 """
 
 import datetime as dt
@@ -22,15 +21,13 @@ from churn_platform.simulator.tables import Flags, Floats, Key, Numbers, table_f
 FIRST_KEY = 1_000_001
 # Two months of one entity correlate by 0.85, distant ones by 0.7: recognisable, yet changing.
 LASTING = 0.7
-WOBBLE_KEPT = 0.5
+VARIATION_KEPT = 0.5
 NULL_SHARE = 0.03
 LONGEST_STAY = 120
 
 
-class People:
-    """The entities of one world; row i is a place in the market, held by one entity until it
-    churns.
-    """
+class Population:
+    """The customers of one world; row i is one customer until it churns, then its successor."""
 
     def __init__(
         self, contract: Contract, world: World, users: int, rng: np.random.Generator
@@ -38,9 +35,9 @@ class People:
         self._contract = contract
         self._world = world
         self._rng = rng
-        self._traits = {key: rng.standard_normal(users) for key in world.looks}
-        numbers = [key for key, look in world.looks.items() if isinstance(look, Numbers)]
-        self._wobble = {key: rng.standard_normal(users) for key in numbers}
+        self._traits = {key: rng.standard_normal(users) for key in world.shapes}
+        numbers = [key for key, shape in world.shapes.items() if isinstance(shape, Numbers)]
+        self._variation = {key: rng.standard_normal(users) for key in numbers}
         label = (contract.label.table, contract.label.column)
         self._empty: dict[Key, Flags] = {
             (table_name, name): rng.random(users) < NULL_SHARE
@@ -56,32 +53,29 @@ class People:
         """The normal numbers behind this month's columns, each moved by its distance."""
         result = {}
         for key, trait in self._traits.items():
-            wobble = self._wobble.get(key)
-            if wobble is None:
-                number = trait
-            else:
-                number = np.sqrt(LASTING) * trait + np.sqrt(1 - LASTING) * wobble
+            number = trait
+            if key in self._variation:
+                number = np.sqrt(LASTING) * trait + np.sqrt(1 - LASTING) * self._variation[key]
             result[key] = number + distances.get(key, 0.0)
         return result
 
     def chance(self, latent: dict[Key, Floats], relation: float) -> Floats:
-        """The true churn probability of each entity, by the new relation to a share `relation`;
-        (users,).
+        """The true churn probability of each customer (users,); a share `relation` follows the
+        new relation.
         """
         encoded = np.column_stack(
-            [self._world.looks[key].encoded(latent[key]) for key in self._world.features]
+            [self._world.shapes[key].encoded(latent[key]) for key in self._world.features]
         )
         for place, key in enumerate(self._world.features):
             if key in self._empty:
                 encoded[self._empty[key], place] = np.nan
         return self._world.probability(encoded, relation)
 
-    def join(self, as_of: dt.date, step_days: int, chance: Floats) -> None:
-        """Give those without a past the day they joined: newcomers within the last step of
-        `step_days`.
+    def set_start_days(self, as_of: dt.date, step_days: int, chance: Floats) -> None:
+        """Draw the day on which new customers joined: within the last step of `step_days`.
 
-        The very first entities have stayed as long as their churn `chance` suggests (a
-        geometric number of steps), so the age of a customer base does not drift.
+        The customers of the first month have stayed as long as their churn `chance` suggests (a
+        geometric number of steps), so the age of the customer base does not drift.
         """
         days = self._rng.integers(0, step_days, chance.size)
         new = np.isnat(self._joined)
@@ -90,25 +84,23 @@ class People:
             days += step_days * (np.minimum(stay, LONGEST_STAY) - 1)
         self._joined[new] = np.datetime64(as_of, "D") - days[new]
 
-    def draw(self, chance: Floats) -> Flags:
+    def draw_churners(self, chance: Floats) -> Flags:
         """Who churns, drawn once by `chance`; (users,)."""
         return self._rng.random(chance.size) < chance
 
-    def leave(self, churned: Flags) -> None:
-        """Churners go, newcomers with keys that no one had take their places, and a month
-        passes for all.
-        """
+    def replace_churners(self, churned: Flags) -> None:
+        """Replace churners by new customers with new keys, and let a month pass for everyone."""
         arrivals = int(churned.sum())
         self._keys[churned] = self._next_key + np.arange(arrivals)
         self._next_key += arrivals
         self._joined[churned] = np.datetime64("NaT", "D")
-        for wobble in self._wobble.values():
-            fresh = self._rng.standard_normal(wobble.size)
-            wobble[:] = WOBBLE_KEPT * wobble + np.sqrt(1 - WOBBLE_KEPT**2) * fresh
+        for variation in self._variation.values():
+            fresh = self._rng.standard_normal(variation.size)
+            variation[:] = VARIATION_KEPT * variation + np.sqrt(1 - VARIATION_KEPT**2) * fresh
 
     def tables(self, latent: dict[Key, Floats], churned: Flags) -> dict[str, pd.DataFrame]:
         """Every table of the contract for this month, rows in the order of the keys."""
-        # By key, as newcomers would otherwise be told by the rows of those who left.
+        # In the order of the rows, new customers could be recognised by their position.
         order = np.argsort(self._keys)
         entities = self.entities()[order]
         return {
@@ -136,7 +128,7 @@ class People:
         if key == (self._contract.label.table, self._contract.label.column):
             return (~churned if self._contract.label.inverted else churned).astype(np.float64)
         if key in latent:
-            return self._world.looks[key].values(latent[key])
+            return self._world.shapes[key].values(latent[key])
         if self._contract.tables[key[0]].columns[key[1]].dtype == "date":
             return self._joined
         text: npt.NDArray[Any] = (f"{key[1]} " + pd.Series(self._keys).astype(str)).to_numpy(
