@@ -6,9 +6,8 @@ rewrites files, and its receipt maps each old digest to the new one.
 """
 
 import datetime as dt
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -17,6 +16,7 @@ from churn_platform.base.digests import digest_of
 from churn_platform.base.errors import ChurnError, IntegrityError, StoreDown
 from churn_platform.base.files import sha256_file
 from churn_platform.lake.arrow_tables import table_digest
+from churn_platform.lake.deliveries import TableEntry
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import KINDS, Records
 from churn_platform.ledger.acts import version_of
@@ -157,8 +157,8 @@ def check_lake(lake: Lake, folder: Path, receipts: Sequence[Receipt]) -> Iterato
         try:
             faults += _manifest_faults(lake, as_of, own, receipts)
             for delivery in lake.deliveries(as_of):
-                for table, entry in delivery["tables"].items():
-                    files += 1 + ("file" in entry.get("quarantine", {}))
+                for table, entry in delivery.tables.items():
+                    files += 1 + bool(entry.quarantine and entry.quarantine.file)
                     faults += file_faults(lake, folder, as_of, table, entry)
         except (
             IntegrityError,
@@ -191,7 +191,8 @@ def _manifest_faults(
         for r in own
         if r.act in DELIVERED
     }
-    standing = list(zip(lake.snapshots(as_of), map(digest_of, lake.deliveries(as_of)), strict=True))
+    deliveries = [delivery.record_digest for delivery in lake.deliveries(as_of)]
+    standing = list(zip(lake.snapshots(as_of), deliveries, strict=True))
     for number, pair in enumerate(standing, start=1):
         if pair not in published:
             yield (
@@ -217,27 +218,24 @@ def _manifest_faults(
 
 
 def file_faults(
-    lake: Lake, folder: Path, as_of: dt.date, table: str, entry: Mapping[str, Any]
+    lake: Lake, folder: Path, as_of: dt.date, table: str, entry: TableEntry
 ) -> Iterator[str]:
-    """What is wrong with a table's file, and with the rows that were put aside of it."""
-    path = lake.folder / entry["file"]
+    """What is wrong with a table's file, and with the rows that were quarantined from it."""
+    path = lake.folder / entry.file
     if not path.exists():
         yield f"{path} is gone: {table} of {as_of}"
-    elif (found := sha256_file(path)) != entry["sha256"]:
+    elif (found := sha256_file(path)) != entry.sha256:
         yield (
-            f"{path} is not what was published: sha256 {found[:12]}, recorded"
-            f" {entry['sha256'][:12]}"
+            f"{path} is not what was published: sha256 {found[:12]}, recorded {entry.sha256[:12]}"
         )
-    elif (content := _content(path)) != entry["digest"]:
-        yield (
-            f"{path}: its content has the digest {content[:12]}, recorded {entry['digest'][:12]}"
-        )
-    aside = entry.get("quarantine", {})
-    if "file" in aside:
-        rows = folder / aside["file"]
+    elif (content := _content(path)) != entry.digest:
+        yield f"{path}: its content has the digest {content[:12]}, recorded {entry.digest[:12]}"
+    aside = entry.quarantine
+    if aside is not None and aside.file:
+        rows = folder / aside.file
         if not rows.exists():
             yield f"{rows} is gone: the rows that were put aside of {table} of {as_of}"
-        elif digest_of(rows.read_text(encoding="utf-8")) != aside["digest"]:
+        elif digest_of(rows.read_text(encoding="utf-8")) != aside.digest:
             yield f"{rows} is not what was put aside"
 
 
