@@ -1,6 +1,6 @@
 """The composition root: every store and service of one home, built when first used."""
 
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,12 +29,22 @@ if TYPE_CHECKING:
     from churn_platform.audit.verifying import Verification
     from churn_platform.features.feature_store import FeatureStore
     from churn_platform.features.training_datasets import TrainingDatasets
+    from churn_platform.loop.home_month import HomeMonth
+    from churn_platform.loop.progress import Progress
+    from churn_platform.loop.start import RunStart
+    from churn_platform.loop.training import CandidateTraining, RetrainingRequests
+    from churn_platform.monitoring.drift import DriftMonitor
+    from churn_platform.monitoring.performance_monitor import PerformanceMonitor
+    from churn_platform.monitoring.stand_down import PerformanceHistory, StandDown
+    from churn_platform.monitoring.versions import Versions
     from churn_platform.promotion.approvals import Approvals
     from churn_platform.promotion.deciding import DecisionMaker
     from churn_platform.promotion.decisions import Decisions
     from churn_platform.promotion.promotions import Promotions
     from churn_platform.promotion.publishing import ReleasePublisher
     from churn_platform.promotion.rollbacks import Rollbacks
+    from churn_platform.replay.scoreboard_run import Scoreboard
+    from churn_platform.scoring.scoring import Scoring
     from churn_platform.serving.bento_build import Bundles
     from churn_platform.training.registry import ModelRegistry
 
@@ -209,6 +219,129 @@ class Services(Home):
             made_by=provenance,
             who=lambda: self.settings.who,
         )
+
+    def versions(self) -> "Versions":
+        """Every version, as it is now; each is read and verified once."""
+        from churn_platform.monitoring.versions import Versions
+
+        return Versions(self.releases, self.registry, self.contract)
+
+    @cached_property
+    def performance_history(self) -> "PerformanceHistory":
+        """What earlier runs measured."""
+        from churn_platform.monitoring.stand_down import PerformanceHistory
+
+        return PerformanceHistory(self.records, self.lake)
+
+    @cached_property
+    def stand_down(self) -> "StandDown":
+        """Whether the model in production must stand down."""
+        from churn_platform.monitoring.stand_down import StandDown
+
+        return StandDown(
+            self.contract, self.performance_history, self.releases, self.ledger,
+            self.decisions.all,
+        )  # fmt: skip
+
+    @cached_property
+    def drift_monitor(self) -> "DriftMonitor":
+        """Reports drift."""
+        from churn_platform.monitoring.drift import DriftMonitor
+
+        return DriftMonitor(
+            self.contract, self.lake, self.records, self.versions,
+            reports=self.reports, now=self.now,
+        )  # fmt: skip
+
+    @cached_property
+    def performance_monitor(self) -> "PerformanceMonitor":
+        """Measures performance."""
+        from churn_platform.monitoring.performance_monitor import PerformanceMonitor
+
+        return PerformanceMonitor(
+            self.contract, self.lake, self.records, self.ledger, self.versions, self.stand_down,
+            approve=self.approvals.approve, roll_back=self.rollbacks.roll_back,
+            predictions=self.predictions, now=self.now,
+        )  # fmt: skip
+
+    @cached_property
+    def scoring(self) -> "Scoring":
+        """Scores months."""
+        from churn_platform.scoring.scoring import Scoring
+
+        return Scoring(
+            self.contract, self.lake, self.records, self.releases, self.versions,
+            self.stand_down, reports=self.reports,
+        )  # fmt: skip
+
+    def progress(self) -> "Progress":
+        """How far the home is now."""
+        from churn_platform.loop.progress import Progress
+
+        return Progress(
+            self, self.contract, self.lake, self.records, self.releases, self.ledger,
+            self.performance_history, drop_digests=self.drop_digests, online=self.online,
+            decisions=self.decisions.all(), unfinished=self.decisions.unfinished(),
+        )  # fmt: skip
+
+    @cached_property
+    def run_start(self) -> "RunStart":
+        """What every run does first."""
+        from churn_platform.loop.start import RunStart
+        from churn_platform.maintenance import erasing, mlflow_move
+
+        return RunStart(
+            self.contract,
+            self.ledger,
+            [
+                partial(mlflow_move.finish, self),
+                self.promotions.recover,
+                partial(erasing.finish, self),
+            ],
+            self.approvals.record_lapse,
+        )
+
+    @cached_property
+    def candidate_training(self) -> "CandidateTraining":
+        """Trains candidates."""
+        from churn_platform.loop.training import CandidateTraining
+
+        return CandidateTraining(
+            self.contract, self.registry, self.ledger, self.training_datasets.load,
+        )  # fmt: skip
+
+    @cached_property
+    def retraining_requests(self) -> "RetrainingRequests":
+        """Takes requests for a retraining."""
+        from churn_platform.loop.training import RetrainingRequests
+
+        return RetrainingRequests(
+            self.contract, self.ledger, self.progress, self.training_datasets.load,
+            self.promotions.acting, who=self.settings.who,
+        )  # fmt: skip
+
+    @cached_property
+    def month(self) -> "HomeMonth":
+        """The steps of a month."""
+        from churn_platform.loop.home_month import HomeMonth
+
+        return HomeMonth(
+            self.drift_monitor, self.performance_monitor, self.candidate_training, self.scoring,
+            self.registry,
+            build_dataset=self.training_datasets.build,
+            decide=self.decision_maker.decide,
+            carry_out=self.decision_maker.carry_out,
+            ask_policy=lambda as_of: self.progress().retraining(as_of),
+        )  # fmt: skip
+
+    def scoreboard(self) -> "Scoreboard":
+        """Judges past decisions on the labels that matured since."""
+        from churn_platform.replay.scoreboard_run import Scoreboard
+
+        return Scoreboard(
+            self.contract, self.lake, self.ledger, self.versions(), self.decisions.all(),
+            now=self.now,
+        )  # fmt: skip
 
     @cached_property
     def bundles(self) -> "Bundles":

@@ -12,6 +12,7 @@ from churn_platform.lake.records import Records
 from churn_platform.ledger.store import LedgerStore
 from churn_platform.ledger.version_acts import DecisionMade
 from churn_platform.promotion.approvals import Approvals
+from churn_platform.promotion.attempts import attempt_on, holdout_name
 from churn_platform.promotion.decision import Decision, Trigger, decide
 from churn_platform.promotion.decisions import Decisions
 from churn_platform.promotion.gate import gather
@@ -80,7 +81,8 @@ class DecisionMaker:
                 " is: materialize candidate_model again."
             )
         contract = self._contract
-        attempt = self._attempt(dataset, candidate.digest)
+        holdout = holdout_name(contract.policy.training, dataset.window)
+        attempt = attempt_on(holdout, candidate.digest, self._decisions.all())
         decision = decide(
             gather(contract, dataset, candidate, production, attempt),
             shuffled_refit(contract, dataset),
@@ -91,7 +93,7 @@ class DecisionMaker:
             drift=drift_figures(self._records, as_of),
             digests={
                 "dataset": dataset.digest,
-                "holdout": self._holdout_name(dataset),
+                "holdout": holdout,
                 "contract": contract.model_hash,
             },
         )
@@ -218,21 +220,6 @@ class DecisionMaker:
                 "No version carries the alias `candidate`: materialize candidate_model first."
             )
         return version
-
-    def _holdout_name(self, dataset: TrainingDataset) -> str:
-        policy = self._contract.policy.training
-        months = ",".join(month.isoformat() for month in dataset.window.holdout)
-        return f"{policy.salt}:{policy.holdout_fraction:g}:{months}"
-
-    def _attempt(self, dataset: TrainingDataset, digest: str) -> int:
-        """One more than the other candidates that were judged on the same holdout."""
-        holdout = self._holdout_name(dataset)
-        others = {
-            decision.candidate_digest
-            for decision in self._decisions.all()
-            if decision.evidence["holdout"] == holdout
-        }
-        return len(others - {digest}) + 1
 
 
 def drift_figures(records: Records, as_of: dt.date) -> DriftFigures:

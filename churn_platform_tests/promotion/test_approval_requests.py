@@ -7,7 +7,6 @@ import sys
 import pytest
 
 from churn_platform.base.errors import UsageError
-from churn_platform.loop.progress import Progress
 from churn_platform.training.registry import CANDIDATE
 from churn_platform_tests.small_business import FEBRUARY, candidate, open_home, with_policy
 
@@ -46,7 +45,7 @@ def test_a_passing_candidate_is_asked_for_with_all_that_the_approval_is_bound_to
 def test_the_loop_waits_and_asks_only_once(february_pending_copy):
     home = february_pending_copy
     assert home.decisions.unfinished() is None
-    assert Progress(home).next_step() is None
+    assert home.progress().next_step() is None
     head = home.ledger.head()
     for said in (
         home.approvals.request(home.decisions.newest()),

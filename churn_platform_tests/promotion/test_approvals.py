@@ -5,7 +5,6 @@ import threading
 import pytest
 
 from churn_platform.base.errors import ContractError, HomeBusy, IntegrityError, UsageError
-from churn_platform.loop.progress import Progress
 from churn_platform.training.candidate import MODEL_FILE
 from churn_platform.training.registry import CANDIDATE, PRODUCTION
 from churn_platform_tests.promotion.test_promotions import STEPS, PowerCut, cut_at_receipt
@@ -89,7 +88,7 @@ def test_an_approved_candidate_is_in_production_in_the_name_of_who_approved_it(
     assert promoted.evidence["approval"] == approval.digest
     assert promoted.evidence["activate_at"] == home.releases.pointer().activate_at
     assert home.ledger.state().pending is None
-    assert Progress(home).next_step().kind == "scores"
+    assert home.progress().next_step().kind == "scores"
 
 
 def test_without_a_name_or_a_reason_nothing_is_approved(february_pending_copy):

@@ -6,7 +6,6 @@ import pytest
 
 from churn_platform.base.errors import IntegrityError
 from churn_platform.base.provenance import provenance
-from churn_platform.loop.progress import Progress
 from churn_platform.promotion.promotions import production_candidate, released
 from churn_platform.training.registry import PRODUCTION
 from churn_platform_tests.small_business import FEBRUARY, open_home, with_policy
@@ -85,7 +84,7 @@ def test_killed_before_any_step_and_run_again_there_is_one_production_and_one_de
 ):
     home = killed(february_decided_copy, step, monkeypatch)
     assert production_candidate(home.releases).version == (2 if step in ("alias", "done") else 1)
-    due = Progress(home).next_step()
+    due = home.progress().next_step()
     assert (due.kind, due.as_of, due.trigger) == ("retraining", FEBRUARY, "performance")
     assert home.decision_maker.decide(FEBRUARY, due.trigger) == home.decisions.newest()
     home.decision_maker.carry_out()
