@@ -283,9 +283,9 @@ def test_a_model_of_another_contract_is_not_approved_even_with_an_override(febru
 
 
 def test_a_home_that_a_run_holds_is_said_with_the_run(february_pending_copy, monkeypatch):
-    from churn_platform.promotion import approving as approval_requests
+    from churn_platform.promotion import promotions
 
-    monkeypatch.setattr(approval_requests, "PATIENCE", 0.1)
+    monkeypatch.setattr(promotions, "PATIENCE", 0.1)
     held, over = threading.Event(), threading.Event()
 
     def hold():

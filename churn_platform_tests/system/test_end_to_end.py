@@ -260,7 +260,7 @@ def test_killed_between_decision_and_promotion_the_next_run_completes_it(
     january_home: Services, tmp_path: Path, monkeypatch
 ):
     from churn_platform.defs.runner import StepFailed
-    from churn_platform.promotion import deciding
+    from churn_platform.promotion.promotions import Promotions
 
     home = copy_home(january_home, tmp_path / "home")
     take_in_month(home, FEBRUARY)
@@ -269,7 +269,7 @@ def test_killed_between_decision_and_promotion_the_next_run_completes_it(
         raise RuntimeError("cut off")
 
     with monkeypatch.context() as patched:
-        patched.setattr(deciding, "promote", die)
+        patched.setattr(Promotions, "promote", die)
         with pytest.raises(StepFailed, match="cut off"):
             run_all(home)
     assert home.releases.pointer().version == 1
