@@ -1,6 +1,7 @@
 """The composition root: every store and service of one home, built when first used."""
 
-from functools import cached_property, partial
+import datetime as dt
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,16 +24,25 @@ from churn_platform.maintenance.dagster_config import write_configuration
 from churn_platform.training.releases import Releases
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from churn_platform.alerting.alerts import Alerts
     from churn_platform.alerting.metrics import HomeMetrics
+    from churn_platform.audit.checks import CheckResult
     from churn_platform.audit.reproducing import Reproduction
     from churn_platform.audit.verifying import Verification
     from churn_platform.features.feature_store import FeatureStore
     from churn_platform.features.training_datasets import TrainingDatasets
+    from churn_platform.ledger.version_acts import PromotionDone
     from churn_platform.loop.home_month import HomeMonth
     from churn_platform.loop.progress import Progress
     from churn_platform.loop.start import RunStart
     from churn_platform.loop.training import CandidateTraining, RetrainingRequests
+    from churn_platform.maintenance.backup import Backup
+    from churn_platform.maintenance.checkup import Checkup
+    from churn_platform.maintenance.erasure import Erased, Erasure
+    from churn_platform.maintenance.mlflow_move import MlflowMove, Moved
+    from churn_platform.maintenance.repair import Repairs
     from churn_platform.monitoring.drift import DriftMonitor
     from churn_platform.monitoring.performance_monitor import PerformanceMonitor
     from churn_platform.monitoring.stand_down import PerformanceHistory, StandDown
@@ -44,6 +54,8 @@ if TYPE_CHECKING:
     from churn_platform.promotion.publishing import ReleasePublisher
     from churn_platform.promotion.rollbacks import Rollbacks
     from churn_platform.replay.scoreboard_run import Scoreboard
+    from churn_platform.reports.month_warnings import MonthWarnings
+    from churn_platform.reports.status import Status
     from churn_platform.scoring.scoring import Scoring
     from churn_platform.serving.bento_build import Bundles
     from churn_platform.training.registry import ModelRegistry
@@ -288,18 +300,13 @@ class Services(Home):
     def run_start(self) -> "RunStart":
         """What every run does first."""
         from churn_platform.loop.start import RunStart
-        from churn_platform.maintenance import erasing, mlflow_move
 
-        return RunStart(
-            self.contract,
-            self.ledger,
-            [
-                partial(mlflow_move.finish, self),
-                self.promotions.recover,
-                partial(erasing.finish, self),
-            ],
-            self.approvals.record_lapse,
-        )
+        completions: list[Callable[[], object]] = [
+            self.mlflow_move.finish,
+            self.promotions.recover,
+            self.erasure.finish,
+        ]
+        return RunStart(self.contract, self.ledger, completions, self.approvals.record_lapse)
 
     @cached_property
     def candidate_training(self) -> "CandidateTraining":
@@ -390,6 +397,162 @@ class Services(Home):
             alerts=self.alerts,
             verify_home=lambda: self.verification.verify(),  # noqa: PLW0108 - MLflow is loaded late
         )
+
+    @cached_property
+    def month_warnings(self) -> "MonthWarnings":
+        """The warnings of each month."""
+        from churn_platform.reports.month_warnings import MonthWarnings
+
+        return MonthWarnings(
+            self.contract,
+            self.lake,
+            self.records,
+            self.releases,
+            self.ledger,
+            self.performance_history,
+            self.progress,
+        )
+
+    @cached_property
+    def status(self) -> "Status":
+        """What the home knows about itself."""
+        from churn_platform.promotion.promotions import released
+        from churn_platform.reports.status import Status
+
+        return Status(
+            self,
+            self.contract,
+            self.contract_path,
+            self.lake,
+            self.records,
+            self.releases,
+            self.ledger,
+            self.alerts,
+            self.month_warnings,
+            self.performance_history,
+            self.stand_down,
+            progress=self.progress,
+            waiting=self.approvals.waiting,
+            released=lambda version: released(self.releases, version),
+        )
+
+    @cached_property
+    def backup(self) -> "Backup":
+        """Backing up and restoring."""
+        from churn_platform.maintenance.backup import Backup
+
+        return Backup(
+            self, self.ledger, self.releases, lambda folder: self.with_settings(home=folder).backup
+        )
+
+    @cached_property
+    def erasure(self) -> "Erasure":
+        """Erasing a customer."""
+        from churn_platform.features.online.upkeep import count_rows, delete_rows
+        from churn_platform.maintenance.erasure import Erasure
+
+        return Erasure(
+            self,
+            self.contract,
+            self.lake,
+            self.records,
+            self.releases,
+            self.registry,
+            self.ledger,
+            count_online_rows=lambda key: count_rows(self.feature_store, key),
+            delete_online_rows=lambda key: delete_rows(self.feature_store, key),
+        )
+
+    @cached_property
+    def mlflow_move(self) -> "MlflowMove":
+        """Moving the home to the servers of its settings."""
+        from churn_platform.audit.deep_checks import check_registry
+        from churn_platform.maintenance.mlflow_move import MlflowMove
+
+        def find_faults() -> "Iterator[CheckResult]":
+            before = self.with_settings(mlflow_uri="")
+            yield from before.verification.verify()
+            receipts = before.ledger.receipts()
+            yield from check_registry(before.registry, before.releases, receipts)
+
+        def fill_online_store() -> None:
+            months = self.lake.months()
+            own = not self.online.said
+            if own or not months or self.feature_store.online_as_of() is not None:
+                return
+            now = self.now()
+            self.feature_store.apply(self.lake.view(now, as_at_scoring=True))
+            self.feature_store.materialize(self.lake.view(now, as_at_scoring=False), months[-1])
+
+        return MlflowMove(
+            self,
+            self.contract.model_name,
+            self.ledger,
+            find_faults=find_faults,
+            own_store=lambda: self.with_settings(mlflow_uri="").registry.tracking_uri,
+            fill_online_store=fill_online_store,
+        )
+
+    @cached_property
+    def repairs(self) -> "Repairs":
+        """Repairing the home."""
+        from churn_platform.maintenance.repair import Completions, Repairs
+
+        def finish_erasure() -> "Erased | None":
+            return self.erasure.finish()
+
+        def finish_move() -> "Moved | None":
+            return self.mlflow_move.finish()
+
+        def load_dataset(as_of: dt.date) -> object:
+            return self.training_datasets.load(as_of)
+
+        def recover() -> str | None:
+            return self.promotions.recover()
+
+        def restore_alias() -> None:
+            self.promotions.restore_alias()
+
+        def publish(change: "PromotionDone") -> None:
+            self.publisher.publish(change)
+
+        completions = Completions(
+            recover=recover,
+            finish_erasure=finish_erasure,
+            finish_move=finish_move,
+            restore_alias=restore_alias,
+            publish=publish,
+            load_dataset=load_dataset,
+        )
+        return Repairs(
+            self,
+            lambda: self.lake,
+            self.records,
+            self.releases,
+            lambda: self.registry,
+            self.ledger,
+            completions,
+        )
+
+    @cached_property
+    def checkup(self) -> "Checkup":
+        """Checking the home."""
+        from churn_platform.maintenance.checkup import Checkup
+
+        return Checkup(
+            self,
+            self.contract_path,
+            lambda: self.contract,
+            lambda: self.lake,
+            lambda: self.registry,
+            self.releases,
+            self.ledger,
+            self.alerts,
+        )
+
+    def with_settings(self, **changed: object) -> "Services":
+        """The same home under other settings, or another home."""
+        return Services(self.settings.model_copy(update=changed), self.now)
 
     def create(self) -> None:
         """Make the folders, the Dagster configuration and the note of the layout; what exists
