@@ -3,7 +3,8 @@
 `python -m benchmarks.serving [--home HOME]`. One worker each; medians of 3 rounds in which every server has its turn;
 features are read from the online store (SQLite, Redis, Postgres: real ones, on this machine) on every request; the
 client is a process of its own. CPU a request is the server's alone, without the store's, and says more than requests a
-second on a busy machine.
+second on a busy machine. The ratio to the floor is that of each round, with its range. `--pairs N` measures single
+customers on SQLite alone, 16 connections, in N short rounds.
 """
 
 import argparse
@@ -192,6 +193,24 @@ def cases(home: Home) -> list[tuple[str, str, str, list[bytes]]]:
     return [*found, ("peer: the course's API", "peer", "/predict", single)]
 
 
+def pairs(home: Home, rounds: int) -> None:
+    """Single customers on SQLite and the floor by turns, 1 s each at 16 connections."""
+    names = ("floor: FastAPI, no-op", "SQLite: /predict without reasons", "SQLite: /predict with reasons")
+    found: dict[tuple[str, int], list[Measured]] = {(name, CONNECTIONS[-1]): [] for name in names}
+    asked = [case for case in cases(home) if case[0] in names]
+    servers = commands({"SQLite": home.folder})
+    with ExitStack() as stack:
+        running = {}
+        for name in ("floor", "SQLite"):
+            command, port = servers[name]
+            running[name], _ = stack.enter_context(started(command, port))
+        for _ in range(rounds):
+            for name, server, path, bodies in asked:
+                port = servers[server][1]
+                found[name, CONNECTIONS[-1]].append(measure(running[server], port, bodies, path, CONNECTIONS[-1], 1.0))
+    _show_table(found)
+
+
 def run(home: Home, seconds: float, rounds: int) -> None:
     """Measure everything and print the tables."""
     found: dict[tuple[str, int], list[Measured]] = {}
@@ -236,20 +255,30 @@ def bare_boot() -> float:
             return took
 
 
-def _show(found: dict[tuple[str, int], list[Measured]]) -> None:
-    middle = {
+def _middle(found: dict[tuple[str, int], list[Measured]]) -> dict[tuple[str, int], Measured]:
+    return {
         case: Measured(*(statistics.median(getattr(one, f) for one in rounds) for f in ("rate", "p50", "p99", "cpu")))
         for case, rounds in found.items()
     }
+
+
+def _show_table(found: dict[tuple[str, int], list[Measured]]) -> None:
     print("| case | connections | requests/s | p50 ms | p99 ms | p99 / p50 | CPU ms a request | x floor |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
-    for (name, connections), one in middle.items():
+    for (name, connections), one in _middle(found).items():
         times = CUSTOMERS if name.endswith("rows") else 1
-        ratio = times * one.rate / middle["floor: FastAPI, no-op", connections].rate
+        floors = found["floor: FastAPI, no-op", connections]
+        ratios = [times * a.rate / b.rate for a, b in zip(found[name, connections], floors, strict=True)]
         print(
             f"| {name} | {connections} | {times * one.rate:,.0f} | {one.p50:.2f} | {one.p99:.2f} | "
-            f"{one.p99 / one.p50:.1f} | {one.cpu / times:.4f} | {ratio:.2f} |"
+            f"{one.p99 / one.p50:.1f} | {one.cpu / times:.4f} | {statistics.median(ratios):.2f} "
+            f"({min(ratios):.2f} to {max(ratios):.2f}) |"
         )
+
+
+def _show(found: dict[tuple[str, int], list[Measured]]) -> None:
+    _show_table(found)
+    middle = _middle(found)
     for store in STORES:
         for connections in CONNECTIONS:
             rows = middle[f"{store}: /predict/batch without reasons, rows", connections]
@@ -268,6 +297,7 @@ def main() -> None:
     parser.add_argument("--home", type=Path, help="a home with a model in production (else a simulated one)")
     parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
     parser.add_argument("--quick", action="store_true", help="one short round, to try the script")
+    parser.add_argument("--pairs", type=int, help="so many short rounds of single customers on SQLite, nothing else")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         home = asked.home or Path(folder) / "home"
@@ -276,7 +306,11 @@ def main() -> None:
             subprocess.run([churn, "demo", "--home", home, "--users", "7000", "--months", "2", "--json"],
                 check=True, capture_output=True)  # fmt: skip
         prepare_environment(Settings(home=home))
-        run(Home(Settings(home=home)), 0.5 if asked.quick else asked.seconds, 1 if asked.quick else ROUNDS)
+        opened = Home(Settings(home=home))
+        if asked.pairs:
+            pairs(opened, asked.pairs)
+        else:
+            run(opened, 0.5 if asked.quick else asked.seconds, 1 if asked.quick else ROUNDS)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,9 @@ T = TypeVar("T")
 class Background(Generic[T]):
     """Hands queued items to `write` in lots; a full queue or a failed write drops items and counts them."""
 
-    def __init__(self, write: Callable[[Sequence[T]], None], *, limit: int, seconds: float) -> None:
+    def __init__(
+        self, write: Callable[[Sequence[T]], None], *, limit: int, seconds: float
+    ) -> None:
         self._write, self._limit, self._seconds = write, limit, seconds
         self._queue: deque[T] = deque()
         self._stop, self._wake = threading.Event(), threading.Event()

@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from bento.told import Told
+from bento.production_record import ProductionRecords
 from churn_platform.adapters.drops.ingestion import publish_drop
 from churn_platform.adapters.features.training_data import load_training_dataset
 from churn_platform.adapters.files import read_json, write_json
@@ -60,7 +60,7 @@ def test_a_receipt_is_written_once_for_the_same_warnings_and_once_when_they_are_
     for _ in range(2):
         record_warnings(home, FEBRUARY)
     assert len(home.ledger.receipts("warnings cleared")) == 1
-    assert Told(home.folder)(2)["warnings"] == []
+    assert ProductionRecords(home.folder).of(2)["warnings"] == []
 
 
 def test_alerts_status_terminal_and_server_show_the_same_warnings(home, capsys):
@@ -73,7 +73,7 @@ def test_alerts_status_terminal_and_server_show_the_same_warnings(home, capsys):
     found = status(open_home(home.folder))["warnings"]
     assert codes(found) == {"LABELS_UNLIKE_BEFORE"}
     assert all(warning["sentence"] in told[0].body for warning in found)
-    assert Told(home.folder)(2)["warnings"] == found
+    assert ProductionRecords(home.folder).of(2)["warnings"] == found
     show_status(Console(width=200), status(home))
     assert "LABELS_UNLIKE_BEFORE" in capsys.readouterr().out
 

@@ -17,7 +17,7 @@ BENTOFILE = ROOT / "bento" / "bentofile.yaml"
 SERVER = """
 import sys
 before = set(sys.modules)
-import bento.assembly, bento.front, bento.routes
+import bento.server
 print(" ".join(sorted({name.split(".")[0] for name in set(sys.modules) - before})))
 """
 

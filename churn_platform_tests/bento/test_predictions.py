@@ -1,4 +1,4 @@
-"""Answers about customers: the model's own figures, honest about what is unknown, missing, old or assumed."""
+"""Predictions: the model's own figures, and what is unknown, missing, old or assumed."""
 
 import json
 import sqlite3
@@ -209,7 +209,7 @@ def test_every_answer_goes_to_the_prediction_log(served_copy, api_on):
     single = api.post("/predict", {"member": KEY, "features": {"months": 1}}).json()
     api.post("/predict/batch", {"keys": ["m00002", "nobody", "m00003"]})
     assert not (served_copy.folder / "predictions").exists()
-    api.assembly.stop()
+    api.server.stop()
     rows = ds.dataset(served_copy.folder / "predictions", format="parquet").to_table().to_pylist()
     assert [(row["member"], row["what_if"]) for row in rows] == [(KEY, True), ("m00002", False), ("m00003", False)]
     assert rows[0]["probability"] == single["probability"]
