@@ -1,6 +1,7 @@
 """The FastAPI app of one contract: routes, errors, OpenAPI document."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -261,7 +262,10 @@ def _add_documents(app: FastAPI, backend: Backend) -> None:
             "key": {"type": "http", "scheme": "bearer"}
         }
         made["security"] = [{}, {"key": []}]
-        return made
+        # FastAPI keeps bounds as floats: 2**63 would be written as another integer, 9.2e18.
+        text = json.dumps(made)
+        plain: dict[str, Any] = json.loads(text, parse_float=_plain_number)
+        return plain
 
     @app.get("/openapi.json", summary="This document")
     async def openapi() -> dict[str, Any]:
@@ -276,6 +280,11 @@ def _add_documents(app: FastAPI, backend: Backend) -> None:
         if name not in PAGE_FILES:
             raise HTTPException(404)
         return FileResponse(PAGE / name, headers=PAGE_HEADERS)
+
+
+def _plain_number(text: str) -> float:
+    number = float(text)
+    return int(number) if number.is_integer() else number
 
 
 def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -91,19 +91,26 @@ class JsonRequest(Request):
 class ApiRoute(APIRoute):
     """A route that checks access and load before FastAPI reads the body."""
 
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Check access, also for a method that the route does not support."""
+        scope["app"].state.access.check(self.path_format, Request(scope))
+        await super().handle(scope, receive, send)
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """FastAPI's handler, after the checks."""
+        """FastAPI's handler, for a limited number of requests at a time."""
         handle = super().get_route_handler()
         path = self.path_format
 
-        async def checked(request: Request) -> Response:
+        async def limited(request: Request) -> Response:
             state = request.app.state
-            state.access.check(path, request)
             if state.in_flight >= MAX_IN_FLIGHT and path not in OPEN_PATHS:
                 message = f"{MAX_IN_FLIGHT} requests are being answered."
-                headers = {"Retry-After": "1"}
                 raise ApiError(
-                    429, "overload", message, "Try again in a second.", headers=headers
+                    429,
+                    "overload",
+                    message,
+                    "Try again in a second.",
+                    headers={"Retry-After": "1"},
                 )
             state.in_flight += 1
             try:
@@ -111,7 +118,7 @@ class ApiRoute(APIRoute):
             finally:
                 state.in_flight -= 1
 
-        return checked
+        return limited
 
 
 class RequestLog:

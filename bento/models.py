@@ -8,7 +8,7 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NotRequired, cast
 
-from annotated_types import Ge, Le
+from annotated_types import Ge, Le, Lt
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -33,7 +33,8 @@ from .schemas import (
 MAX_KEYS = 1000
 MAX_TOP = 1000
 KEY_LENGTH = 256
-LARGEST = 2**63 - 1
+INT64 = 2**63
+"""Integers lie below it. As an exclusive bound it survives OpenAPI, which holds floats."""
 EXACT_FLOAT = 2**53
 _typed_dict = cast("Any", TypedDict)
 
@@ -44,7 +45,7 @@ class Page(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     top: int = Field(50, ge=1, le=MAX_TOP)
-    offset: int = Field(0, ge=0, le=LARGEST)
+    offset: int = Field(0, ge=0, lt=INT64)
 
 
 @dataclass(frozen=True)
@@ -240,11 +241,10 @@ def _used_type(column: Column) -> Any:  # noqa: ANN401 - a type
     return Annotated[kind | None, Field(description=column.description)]
 
 
-def _int64(low: float | None = None, high: float | None = None) -> tuple[Ge, Le]:
+def _int64(low: float | None = None, high: float | None = None) -> tuple[Any, ...]:
     """Bounds of an integer: without them 400 digits would reach the model, which reads floats."""
-    least = -LARGEST - 1 if low is None else int(low)
-    most = LARGEST if high is None else int(high)
-    return Ge(least), Le(most)
+    least = Ge(-INT64 if low is None else int(low))
+    return (least, Lt(INT64)) if high is None else (least, Le(int(high)))
 
 
 def _whole(value: Any) -> Any:  # noqa: ANN401 - whatever JSON holds

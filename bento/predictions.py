@@ -21,18 +21,22 @@ from .errors import RETRY_SOON, ApiError
 from .schemas import ModelOfAnswer
 
 
-class Features(NamedTuple):
-    """What one customer is scored on.
+class Customer(NamedTuple):
+    """One customer who can be scored.
 
     Attributes:
+        key: The customer's key.
         values: Every feature of the contract.
-        behind: Features that are missing or of an older month.
-        as_of: Their month; None where the request gave all of them.
+        as_of: The month of the features; None where the request gave all of them.
+        stale: Whether a feature is missing or of an older month.
+        what_if: Whether the request gave features.
     """
 
+    key: Key
     values: Row
-    behind: list[str]
     as_of: dt.date | None
+    stale: bool
+    what_if: bool
 
 
 class Predictor:
@@ -72,34 +76,15 @@ class Predictor:
             request_id: goes into the answer.
         """
         loaded = self.loaded()
-        key = request[self.key]
         assumed = request.get("features", {})
-        features = await self._features(key, assumed)
-        values = features.values
-        stale = bool(features.behind)
-        version = loaded.manifest.version
-        probability = loaded.scorer.probability([values])[0]
-        served = Answered(
-            time.time(),
-            key,
-            version,
-            features.as_of,
-            probability,
-            values,
-            bool(assumed),
-            stale,
-        )
-        self._served([served])
-        answer = self._scored(loaded, key, probability, features.as_of)
+        customer = await self._customer(request[self.key], assumed)
+        [answer] = self._score(loaded, [customer])
         if request.get("reasons", True):
-            pushes = loaded.scorer.contributions([values]).tolist()[0]
+            [pushes] = self._explain(loaded, [customer], [answer])
             names = [name for name, _ in loaded.scorer.features]
-            answer["reasons"] = self._reasons(loaded, values, pushes)
             answer["contributions"] = dict(zip(names, pushes, strict=True))
         return answer | {
-            "features_used": values,
-            "features_as_of": features.as_of,
-            "stale": stale,
+            "features_used": customer.values,
             "what_if": sorted(assumed),
             "model": self.model(loaded),
             "request_id": request_id,
@@ -117,30 +102,27 @@ class Predictor:
             request_id: goes into the answer.
         """
         loaded = self.loaded()
-        keys = request["keys"]
         results: list[dict[str, Any]] = []
-        usable: list[tuple[int, OnlineRow]] = []
-        for number, row in enumerate(await self.rows(keys)):
-            if row is not None and (not row.behind or self.answers_stale):
-                usable.append((number, row))
+        customers: list[Customer] = []
+        places: list[int] = []
+        rows = await self.rows(request["keys"])
+        for place, (key, row) in enumerate(zip(request["keys"], rows, strict=True)):
+            found = self._usable(key, row, {})
+            if isinstance(found, Customer):
+                customers.append(found)
+                places.append(place)
                 results.append({})  # filled below, when all are scored together
-                continue
-            error = self._why_not_scored(keys[number], row)
-            results.append({self.key: keys[number], "error": error.item})
-        scored = self._scored_rows(loaded, [(keys[number], row) for number, row in usable])
-        if usable and request.get("reasons", False):
-            values = [row.values for _, row in usable]
-            contributions = loaded.scorer.contributions(values).tolist()
-            for answer, row_values, pushes in zip(
-                scored, values, contributions, strict=True
-            ):
-                answer["reasons"] = self._reasons(loaded, row_values, pushes)
-        for (number, _), answer in zip(usable, scored, strict=True):
-            results[number] = answer
+            else:
+                results.append({self.key: key, "error": found.item})
+        answers = self._score(loaded, customers) if customers else []
+        if customers and request.get("reasons", False):
+            self._explain(loaded, customers, answers)
+        for place, answer in zip(places, answers, strict=True):
+            results[place] = answer
         return {
             "results": results,
-            "answered": len(usable),
-            "failed": len(keys) - len(usable),
+            "answered": len(answers),
+            "failed": len(results) - len(answers),
             "model": self.model(loaded),
             "request_id": request_id,
         }
@@ -185,88 +167,86 @@ class Predictor:
         standing = self.history.standing()
         return standing.stand_down if standing.version == loaded.manifest.version else None
 
-    async def _features(self, key: Key, assumed: Mapping[str, Any]) -> Features:
+    async def _customer(self, key: Key, assumed: Mapping[str, Any]) -> Customer:
         if len(assumed) == len(self.contract.features):  # no need to ask the store
-            return Features(
-                {name: assumed[name] for name in self.contract.features}, [], None
-            )
+            values = {name: assumed[name] for name in self.contract.features}
+            return Customer(key, values, None, stale=False, what_if=True)
         [row] = await self.rows([key])
-        behind = [] if row is None else [name for name in row.behind if name not in assumed]
-        if row is None or (behind and not self.answers_stale):
-            raise self._why_not_scored(key, row, assumed)
-        values = {**row.values, **assumed} if assumed else row.values
-        return Features(values, behind, row.as_of)
+        found = self._usable(key, row, assumed)
+        if isinstance(found, ApiError):
+            raise found
+        return found
 
-    def _why_not_scored(
-        self, key: Key, row: OnlineRow | None, assumed: Mapping[str, Any] | None = None
-    ) -> ApiError:
+    def _usable(
+        self, key: Key, row: OnlineRow | None, assumed: Mapping[str, Any]
+    ) -> Customer | ApiError:
+        """The customer, or why there is no prediction."""
         if row is None:
             message = f"The online store has no customer {key!r}."
             return ApiError(404, "unknown_customer", message, f"Check the {self.key}.")
-        behind = [name for name in row.behind if name not in (assumed or {})]
-        return ApiError(
-            409,
-            "stale_features",
-            f"{len(behind)} features of customer {key!r} are missing or of a month before the "
-            f"newest (the customer's: {row.as_of}).",
-            "The customer may have left. Give the values in `features`, deliver a month with "
-            "this customer, or set policy.serving.stale_features to answer.",
-            missing_features=behind,
-            features_as_of=row.as_of,
-        )
+        behind = [name for name in row.behind if name not in assumed]
+        if behind and not self.answers_stale:
+            return ApiError(
+                409,
+                "stale_features",
+                f"{len(behind)} features of customer {key!r} are missing or older than the "
+                f"newest month (the customer's month: {row.as_of}).",
+                "The customer may have left. Give the values in `features`, deliver a month "
+                "with this customer, or set policy.serving.stale_features to answer.",
+                missing_features=behind,
+                features_as_of=row.as_of,
+            )
+        values = {**row.values, **assumed} if assumed else row.values
+        return Customer(key, values, row.as_of, stale=bool(behind), what_if=bool(assumed))
 
-    def _scored(
-        self, loaded: Loaded, key: Key, probability: float, as_of: dt.date | None
-    ) -> dict[str, Any]:
-        standing = self.history.standing()
-        return {
-            self.key: key,
-            "prediction": int(probability >= loaded.scorer.threshold),
-            "probability": probability,
-            "decile": standing.decile_of(key, as_of, loaded.manifest.version, probability),
-            "already_left": standing.has_left(key, as_of),
-        }
-
-    def _scored_rows(
-        self, loaded: Loaded, rows: Sequence[tuple[Key, OnlineRow]]
-    ) -> list[dict[str, Any]]:
-        """The answers of a batch, each as `_scored` gives it, and their log entries."""
-        if not rows:
-            return []
+    def _score(self, loaded: Loaded, customers: Sequence[Customer]) -> list[dict[str, Any]]:
+        """The part of the answer that `/predict` and `/predict/batch` share; it is logged."""
         version = loaded.manifest.version
+        standing = self.history.standing()
         now = time.time()
         answers = []
         served = []
-        probabilities = loaded.scorer.probability([row.values for _, row in rows])
-        for (key, row), probability in zip(rows, probabilities, strict=True):
-            stale = bool(row.behind)
-            answer = self._scored(loaded, key, probability, row.as_of)
-            answer["features_as_of"] = row.as_of
-            answer["stale"] = stale
-            answers.append(answer)
-            what_if = False
+        probabilities = loaded.scorer.probability([one.values for one in customers])
+        for customer, probability in zip(customers, probabilities, strict=True):
+            key, values, as_of, stale, what_if = customer
+            answers.append(
+                {
+                    self.key: key,
+                    "prediction": int(probability >= loaded.scorer.threshold),
+                    "probability": probability,
+                    "decile": standing.decile_of(key, as_of, version, probability),
+                    "already_left": standing.has_left(key, as_of),
+                    "features_as_of": as_of,
+                    "stale": stale,
+                }
+            )
             served.append(
-                Answered(
-                    now, key, version, row.as_of, probability, row.values, what_if, stale
-                )
+                Answered(now, key, version, as_of, probability, values, what_if, stale)
             )
         self._served(served)
         return answers
 
-    def _reasons(self, loaded: Loaded, values: Row, pushes: Sequence[float]) -> list[str]:
-        """The strongest reasons, in the contract's words."""
-        names = [name for name, _ in loaded.scorer.features]
-        strongest = sorted(zip(names, pushes, strict=True), key=lambda item: -abs(item[1]))
-        return [
-            sentence(
-                self.contract.features[name],
-                name,
-                values[name],
-                push,
-                seen=seen(loaded.scorer.categories.get(name), values[name]),
-            )
-            for name, push in strongest[: self._reason_count]
-        ]
+    def _explain(
+        self,
+        loaded: Loaded,
+        customers: Sequence[Customer],
+        answers: Sequence[dict[str, Any]],
+    ) -> list[list[float]]:
+        """Add the strongest reasons to the answers; returns all contributions."""
+        features = [name for name, _ in loaded.scorer.features]
+        rows = [customer.values for customer in customers]
+        contributions: list[list[float]] = loaded.scorer.contributions(rows).tolist()
+        for answer, values, pushes in zip(answers, rows, contributions, strict=True):
+            pairs = zip(features, pushes, strict=True)
+            strongest = sorted(pairs, key=lambda pair: -abs(pair[1]))[: self._reason_count]
+            answer["reasons"] = [
+                self._reason(loaded, name, values[name], push) for name, push in strongest
+            ]
+        return contributions
+
+    def _reason(self, loaded: Loaded, name: str, value: object, push: float) -> str:
+        trained_on = seen(loaded.scorer.categories.get(name), value)
+        return sentence(self.contract.features[name], name, value, push, seen=trained_on)
 
 
 def store_down(error: StoreDown) -> ApiError:

@@ -4,6 +4,7 @@ import datetime as dt
 from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import ConfigDict, Field, WithJsonSchema, with_config
+from pydantic.config import JsonDict
 from typing_extensions import TypedDict
 
 closed = with_config(ConfigDict(extra="forbid"))
@@ -14,7 +15,7 @@ Moment = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"}
 TrainedOn = Annotated[bool, Field(description="Whether the model was trained on this row.")]
 Reasons = Annotated[list[str], Field(description="Strongest first, in words.")]
 Decile = Annotated[int, Field(ge=1, le=10, description="1 is the highest risk.")]
-EXAMPLE_ERROR = {
+EXAMPLE_ERROR: JsonDict = {
     "code": "unknown_customer",
     "message": "The online store has no customer 'C-1001'.",
     "hint": "Check the key.",

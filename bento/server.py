@@ -1,11 +1,8 @@
-"""The API of one home in one process: contract, release watch, logs, and the app that answers."""
+"""The API of one home in one process: contract, release watch, and the app that answers."""
 
 import importlib
 import secrets
-import sys
 import threading
-import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -13,7 +10,6 @@ from typing import Any
 
 from fastapi import FastAPI
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import to_json
 from starlette.types import Receive, Scope, Send
 
 from churn_platform.adapters.contracts.file import default_contract_path, read_contract
@@ -24,7 +20,6 @@ from churn_platform.adapters.online.reader import (
     open_online_reader,
 )
 from churn_platform.adapters.serving.baked import NoCustomers, read_note
-from churn_platform.adapters.serving.prediction_log import Answered, PredictionLog
 from churn_platform.adapters.serving.release_watch import Held, ReleaseWatch
 from churn_platform.adapters.serving.releases import Releases
 from churn_platform.adapters.serving.score_history import ScoreHistory
@@ -33,18 +28,14 @@ from churn_platform.settings import Settings
 
 from .access import AccessPolicy
 from .app import Backend, create_app
-from .background import Background
 from .errors import malformed
 from .health import Health
+from .logs import ServerLogs
 from .metrics import Metrics
-from .models import Models, models_of
+from .models import models_of
 from .predictions import Predictor
 from .production_record import ProductionRecords
 
-PREDICTION_LIMIT = 50_000
-PREDICTION_SECONDS = 30.0
-LINE_LIMIT = 10_000
-LINE_SECONDS = 0.2
 PYARROW_SECONDS = 2.0
 """pyarrow takes 0.4 s to import: soon after the start, before the first list needs it."""
 
@@ -53,9 +44,7 @@ PYARROW_SECONDS = 2.0
 class ActiveContract:
     """All that is made from one contract; a request meets one from its first byte to its last."""
 
-    held: Held
-    models: Models
-    predictor: Predictor
+    backend: Backend
     app: FastAPI
 
 
@@ -67,13 +56,7 @@ class ApiServer:
         self._home = settings.home_folder
         self._metrics = metrics
         self._bundle = read_note(self._home)
-        self._prediction_logs: dict[str, PredictionLog] = {}
-        self._predictions: Background[tuple[str, Answered]] = Background(
-            self._write_predictions, limit=PREDICTION_LIMIT, seconds=PREDICTION_SECONDS
-        )
-        self._lines: Background[dict[str, Any]] = Background(
-            _print_lines, limit=LINE_LIMIT, seconds=LINE_SECONDS
-        )
+        self.logs = ServerLogs(self._prediction_folder(), metrics)
         self.watch = ReleaseWatch(
             Releases(self._home / "releases"),
             contract_in_use(settings),
@@ -87,7 +70,7 @@ class ApiServer:
             PYARROW_SECONDS, importlib.import_module, ["pyarrow.parquet"]
         )
         self._import_pyarrow.daemon = True
-        self.active = self._contract(self.watch.held)
+        self.active = self._build(self.watch.held)
         self._prepared = self.active
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -96,8 +79,7 @@ class ApiServer:
 
     def start(self) -> None:
         """Load the release in production and start the threads."""
-        self._predictions.start()
-        self._lines.start()
+        self.logs.start()
         self.watch.start()
         self._import_pyarrow.start()
 
@@ -105,8 +87,7 @@ class ApiServer:
         """Stop the threads and write what the logs still hold."""
         self._import_pyarrow.cancel()
         self.watch.stop()
-        self._predictions.stop()
-        self._lines.stop()
+        self.logs.stop()
 
     async def predict(self, body: object) -> dict[str, Any]:
         """What POST /predict answers, for a caller in Python.
@@ -114,9 +95,9 @@ class ApiServer:
         Raises:
             ApiError: the body is malformed, or there is no prediction.
         """
-        active = self.active
-        request = _validated(active.models.predict_request, body)
-        return await active.predictor.predict(request, secrets.token_hex(8))
+        backend = self.active.backend
+        request = _validated(backend.models.predict_request, body)
+        return await backend.predictor.predict(request, secrets.token_hex(8))
 
     async def predict_batch(self, body: object) -> dict[str, Any]:
         """What POST /predict/batch answers, for a caller in Python.
@@ -124,25 +105,24 @@ class ApiServer:
         Raises:
             ApiError: the body is malformed, or nothing can answer.
         """
-        active = self.active
-        request = _validated(active.models.batch_request, body)
-        return await active.predictor.predict_batch(request, secrets.token_hex(8))
+        backend = self.active.backend
+        request = _validated(backend.models.batch_request, body)
+        return await backend.predictor.predict_batch(request, secrets.token_hex(8))
 
-    def _contract(self, held: Held) -> ActiveContract:
+    def _build(self, held: Held) -> ActiveContract:
         contract = held.contract
         predictor = Predictor(
             contract,
             self._reader(contract),
             held,
             ScoreHistory(self._home, contract),
-            partial(self._log_predictions, contract.entity.column),
+            partial(self.logs.served, contract.entity.column),
         )
-        models = models_of(contract)
         lake = self._home / "lake"
         settings = self._settings
         backend = Backend(
             predictor=predictor,
-            models=models,
+            models=models_of(contract),
             records=ProductionRecords(self._home),
             health=Health(
                 predictor, self._metrics, self._bundle, partial(newest_published, lake)
@@ -153,9 +133,9 @@ class ApiServer:
                 metrics_keys=_split(settings.metrics_keys),
                 hosts=settings.served_names,
             ),
-            write_log=lambda line: self._lines.add([line]),
+            write_log=self.logs.request,
         )
-        return ActiveContract(held, models, predictor, create_app(backend))
+        return ActiveContract(backend, create_app(backend))
 
     def _reader(self, contract: Contract) -> OnlineReader:
         if self._bundle is not None and not self._bundle.store:
@@ -164,46 +144,26 @@ class ApiServer:
         return open_online_reader(self._home / "feast", contract, password)
 
     def _prepare(self, held: Held) -> None:
-        self._prepared = self._contract(held)
+        self._prepared = self._build(held)
 
     def _activate(self, held: Held) -> None:
-        if held is not self.active.held:
+        if held is not self.active.backend.predictor.held:
             self.active = self._prepared
         loaded = held.current
         assert loaded is not None  # noqa: S101 - it was activated
         version = loaded.manifest.version
         self._metrics.version.set(version)
-        self._log_event("release active", version=version, since=loaded.since)
+        self.logs.event("release active", version=version, since=loaded.since)
 
     def _refuse(self, version: int | None, reason: str) -> None:
         self._metrics.refused()
-        self._log_event("release refused", version=version, reason=reason)
+        self.logs.event("release refused", version=version, reason=reason)
 
-    def _log_event(self, event: str, **fields: object) -> None:
-        self._lines.add([{"event": event, "time": time.time(), **fields}])
-
-    def _log_predictions(self, entity: str, served: list[Answered]) -> None:
-        if self._prediction_folder is not None:
-            self._predictions.add([(entity, one) for one in served])
-        stale = sum(one.stale for one in served)
-        self._metrics.answered([one.probability for one in served], stale)
-        self._metrics.queue.set(len(self._predictions))
-        if self._predictions.dropped:
-            self._metrics.dropped(self._predictions.dropped)
-
-    @property
     def _prediction_folder(self) -> Path | None:
         """Where served predictions are logged; nothing is written into a Bento."""
         if self._settings.prediction_log or self._bundle is not None:
             return self._settings.prediction_log
         return self._home / "predictions"
-
-    def _write_predictions(self, entries: Sequence[tuple[str, Answered]]) -> None:
-        folder = self._prediction_folder
-        assert folder is not None  # noqa: S101 - nothing is queued then
-        for entity in dict.fromkeys(entity for entity, _ in entries):
-            log = self._prediction_logs.setdefault(entity, PredictionLog(folder, entity))
-            log.write([one for name, one in entries if name == entity])
 
 
 def contract_in_use(settings: Settings) -> Contract:
@@ -228,9 +188,3 @@ def _validated(kind: Any, body: object) -> dict[str, Any]:  # noqa: ANN401 - a t
 
 def _split(digests: str) -> tuple[str, ...]:
     return tuple(digest for digest in digests.split(",") if digest)
-
-
-def _print_lines(lines: Sequence[dict[str, Any]]) -> None:
-    """The request log: one JSON object per line on stdout."""
-    sys.stdout.write("".join(f"{to_json(line).decode()}\n" for line in lines))
-    sys.stdout.flush()

@@ -211,6 +211,10 @@ def test_without_a_key_of_their_own_the_metrics_ask_for_an_api_key(served, api_o
     assert api.get("/metrics", headers={"x-api-key": KEY}).status_code == 200
 
 
+def test_a_key_is_checked_before_the_method(locked, is_refused):
+    is_refused(locked.request("DELETE", "/predict"), 401, "wrong_key")
+
+
 def test_a_key_is_refused_before_the_body_is_read(locked, is_refused):
     async def never():
         pytest.fail("the body was read")
@@ -306,7 +310,7 @@ def test_a_fault_of_ours_has_the_envelope_and_says_nothing_of_its_inside(
     async def broken(*_):
         raise RuntimeError("a secret")
 
-    monkeypatch.setattr(api.server.active.predictor, "predict", broken)
+    monkeypatch.setattr(api.server.active.backend.predictor, "predict", broken)
     response = api.post("/predict", BODY)
     is_refused(response, 500, "internal")
     assert "secret" not in response.text

@@ -82,7 +82,7 @@ def test_the_document_names_the_key_and_the_features_of_the_contract(api, descri
     (home / "contract.yaml").write_text(yaml.safe_dump(NEWSPAPER))
     newspaper = api_on(Folder(home))
     for server, document in ((api, described), (newspaper, newspaper.get("/openapi.json").json())):
-        contract = server.server.active.predictor.contract
+        contract = server.server.active.backend.predictor.contract
         schemas = document["components"]["schemas"]
         features = list(contract.features)
         assert contract.entity.column in schemas["PredictRequest"]["required"]

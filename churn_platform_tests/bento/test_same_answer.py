@@ -56,7 +56,7 @@ def real(request, february_home, known, tmp_path_factory):
     with running(home) as made:
         api = Api(made)
         assert api.get("/readyz").status_code == 200
-        assert type(made.active.predictor.reader.reader) is READERS[request.param]
+        assert type(made.active.backend.predictor.reader.reader) is READERS[request.param]
         yield home, api, *known
 
 
@@ -106,7 +106,7 @@ def test_every_store_gives_the_very_values_of_the_lake(real):
     home, api, listed, _ = real
     rows = feature_frame(home.contract, home.lake.tables(FEBRUARY)).set_index(home.contract.entity.column)
     keys = list(listed.index)
-    found = asyncio.run(api.server.active.predictor.reader.read(keys))
+    found = asyncio.run(api.server.active.backend.predictor.reader.read(keys))
     for name in home.contract.features:
         column = rows.loc[keys, name].astype(object)
         assert [row.values[name] for row in found] == column.where(column.notna(), None).tolist()

@@ -58,11 +58,11 @@ def test_a_log_that_cannot_be_written_costs_no_answer_and_is_counted(served_copy
     (served_copy.folder / "predictions").write_text("a file where the folder should be")
     api = api_on(served_copy)
     assert api.post("/predict", {"member": "m00001"}).status_code == 200
-    api.server._predictions._empty()
-    assert api.server._predictions.dropped == 1
+    api.server.logs.predictions._empty()
+    assert api.server.logs.predictions.dropped == 1
     api.post("/predict", {"member": "m00001"})
     assert "churn_log_dropped_total 1.0" in api.get("/metrics").text
-    assert "1 log entries are lost" in capsys.readouterr().err
+    assert "1 log entries were dropped" in capsys.readouterr().err
 
 
 def test_nothing_is_written_before_it_is_started(served_copy):
