@@ -12,9 +12,8 @@ from fastapi import Body, FastAPI, Query, Request
 from fastapi import Path as PathParameter
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
-from fastapi.responses import FileResponse, HTMLResponse, PlainTextResponse
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
+from starlette.responses import FileResponse, Response
 
 from churn_platform import __version__
 
@@ -214,7 +213,12 @@ def _add_health(app: FastAPI, backend: Backend) -> None:
     async def ready(request: Request) -> Response:
         return JsonResponse(await backend.health.readiness(request.state.request_id))
 
-    @app.get("/metrics", summary="Prometheus metrics", response_class=PlainTextResponse)
+    @app.get(
+        "/metrics",
+        summary="Prometheus metrics",
+        response_class=Response,
+        responses=_text("text/plain"),
+    )
     async def metrics() -> Response:
         await backend.health.set_gauges()
         return Response(backend.metrics.text(), media_type=PROMETHEUS)
@@ -271,7 +275,12 @@ def _add_documents(app: FastAPI, backend: Backend) -> None:
     async def openapi() -> dict[str, Any]:
         return document()
 
-    @app.get("/", summary="The page for people", response_class=HTMLResponse)
+    @app.get(
+        "/",
+        summary="The page for people",
+        response_class=Response,
+        responses=_text("text/html"),
+    )
     async def page() -> Response:
         return FileResponse(PAGE / "index.html", headers=PAGE_HEADERS)
 
@@ -280,6 +289,11 @@ def _add_documents(app: FastAPI, backend: Backend) -> None:
         if name not in PAGE_FILES:
             raise HTTPException(404)
         return FileResponse(PAGE / name, headers=PAGE_HEADERS)
+
+
+def _text(media_type: str) -> dict[int | str, dict[str, Any]]:
+    """Not by the response class: FastAPI would describe errors in its media type."""
+    return {200: {"content": {media_type: {"schema": {"type": "string"}}}}}
 
 
 def _plain_number(text: str) -> float:

@@ -66,6 +66,8 @@ def test_every_route_is_described_with_every_refusal_it_can_make(api, described)
                 assert {"408", "413", "415", "422", "503"} <= statuses
                 assert operation["requestBody"]["required"]
             assert operation["summary"]
+            errors = [operation["responses"][status] for status in statuses - {"200"}]
+            assert all(list(error["content"]) == ["application/json"] for error in errors), path
 
 
 def test_the_examples_are_valid_by_their_own_schemas(described):
