@@ -97,7 +97,9 @@ def create_app(backend: Backend) -> FastAPI:
     _add_predictions(app, backend)
     _add_customers(app, backend)
     _add_health(app, backend)
-    _add_documents(app, backend)
+    _add_model(app, backend)
+    _add_openapi(app)
+    _add_page(app)
     return app
 
 
@@ -224,7 +226,7 @@ def _add_health(app: FastAPI, backend: Backend) -> None:
         return Response(backend.metrics.text(), media_type=PROMETHEUS)
 
 
-def _add_documents(app: FastAPI, backend: Backend) -> None:
+def _add_model(app: FastAPI, backend: Backend) -> None:
     predictor = backend.predictor
 
     @app.get(
@@ -254,6 +256,12 @@ def _add_documents(app: FastAPI, backend: Backend) -> None:
         }
         return JsonResponse(answer)
 
+
+def _add_openapi(app: FastAPI) -> None:
+    @app.get("/openapi.json", summary="This document")
+    async def openapi() -> dict[str, Any]:
+        return document()
+
     @cache
     def document() -> dict[str, Any]:
         made = get_openapi(
@@ -267,14 +275,11 @@ def _add_documents(app: FastAPI, backend: Backend) -> None:
         }
         made["security"] = [{}, {"key": []}]
         # FastAPI keeps bounds as floats: 2**63 would be written as another integer, 9.2e18.
-        text = json.dumps(made)
-        plain: dict[str, Any] = json.loads(text, parse_float=_plain_number)
+        plain: dict[str, Any] = json.loads(json.dumps(made), parse_float=_plain_number)
         return plain
 
-    @app.get("/openapi.json", summary="This document")
-    async def openapi() -> dict[str, Any]:
-        return document()
 
+def _add_page(app: FastAPI) -> None:
     @app.get(
         "/",
         summary="The page for people",

@@ -104,7 +104,7 @@ def test_a_customer_with_legal_nulls_gets_a_prediction_and_an_unknown_one_a_404(
     assert found.status_code == 200
     assert found.json()["features_used"]["has_app"] is None
     error = is_refused(api.post("/predict", {"member": "nobody"}), 404, "unknown_customer")
-    assert error["message"] == "The online store has no customer 'nobody'."
+    assert "'nobody'" in error["message"]
 
 
 def test_old_features_are_refused_with_their_names(served_copy, api_on, is_refused):
@@ -181,7 +181,7 @@ def test_without_a_model_nothing_is_answered(served_copy, api_on, is_refused):
     served_copy.releases.pointer_file.unlink()
     api = api_on(served_copy)
     response = api.post("/predict", {"member": KEY})
-    assert "nothing has been promoted yet" in is_refused(response, 503, "no_model")["message"]
+    is_refused(response, 503, "no_model")
     assert response.headers["retry-after"] == "5"
     for path in ("/readyz", "/model"):
         is_refused(api.get(path), 503, "no_model")
