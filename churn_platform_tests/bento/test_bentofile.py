@@ -45,7 +45,11 @@ def test_the_server_imports_nothing_that_the_bento_does_not_hold_and_nothing_hea
     heavy = {"pandas", "sklearn", "lightgbm", "scipy", "pyarrow", "skops", "feast", "mlflow", "dagster", "evidently"}
     assert loaded & heavy == set()
     named = {re.split("[=<>]", one)[0].replace("-", "_") for one in declared["python"]["packages"]}
-    outside = {name for name in loaded if name in ("fastapi", "pydantic_settings", "filelock", "starlette", "numpy", "pydantic")}
+    outside = {
+        name
+        for name in loaded
+        if name in ("fastapi", "pydantic_settings", "filelock", "starlette", "numpy", "pydantic")
+    }
     assert outside <= named
     assert {"bento", "churn_platform"} <= loaded
 
