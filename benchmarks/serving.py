@@ -6,7 +6,8 @@ every server has its turn; features are read from the online store (SQLite, Redi
 real ones, on this machine) on every request; the client is a process of its own. CPU a request
 is the server's alone, without the store's, and says more than requests a second on a busy
 machine. The ratio to the floor is that of each round, with its range. `--pairs N` measures
-single customers on SQLite alone, 16 connections, in N short rounds."""
+single customers on SQLite alone, 16 connections, in N short rounds.
+"""
 
 import argparse
 import asyncio
@@ -28,6 +29,7 @@ from churn_platform.alerting.dagster_ui import free_port
 from churn_platform.base.settings import Settings, prepare_environment
 from churn_platform.features.feature_store import FeatureStore
 from churn_platform.features.online.address import online_address
+from churn_platform.services import Services
 from churn_platform_tests.stores import PostgresServer, RedisServer
 
 ROUNDS, CONNECTIONS, CUSTOMERS = 3, (1, 16), 1000
