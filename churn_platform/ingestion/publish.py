@@ -28,8 +28,8 @@ from churn_platform.ingestion.drop import (
 )
 from churn_platform.ingestion.report_page import write_page
 from churn_platform.ingestion.validation import ValidatedDrop, ValidatedTable, validate
-from churn_platform.lake.deliveries import Quarantine, quarantined_in
-from churn_platform.lake.lake import Lake, Publication
+from churn_platform.lake.deliveries import Publication, Quarantine, quarantined_in
+from churn_platform.lake.lake import Lake
 from churn_platform.lake.tables import lake_tables
 from churn_platform.ledger.acts import DropAccepted, DropCorrected, DropRepeated, RefusedDrop
 from churn_platform.ledger.erasures import current
