@@ -21,9 +21,9 @@ from churn_platform.contract.model import Contract
 from churn_platform.contract.reading import default_contract_path, read_contract
 from churn_platform.ingestion.rules import conform
 from churn_platform.lake.tables import feature_frame
-from churn_platform.replay.history import History, Month
+from churn_platform.replay.backtest import Alternative
+from churn_platform.replay.history import PastMonth, PastMonths
 from churn_platform.replay.memory import Memory
-from churn_platform.replay.policies import Alternative
 from churn_platform.replay.result import replay
 from churn_platform.simulator import SCENARIOS, simulate
 from churn_platform.training.model import ChurnModel, Recipe
@@ -39,18 +39,18 @@ def _contract() -> Contract:
     return SCENARIO.contract(read_contract(default_contract_path()))
 
 
-def _history(contract: Contract, options: argparse.Namespace) -> History:
+def _history(contract: Contract, options: argparse.Namespace) -> PastMonths:
     months = {}
     for month in simulate(contract, options.customers, options.months, 1, scenario=SCENARIO):
         tables = {name: conform(contract, name, frame)[0] for name, frame in month.tables.items()}
         label = contract.label
         labels = tables[label.table].set_index(contract.entity.column)[label.column].astype(bool)
-        months[month.as_of] = Month(feature_frame(contract, tables), ((month.as_of, labels),))
+        months[month.as_of] = PastMonth(feature_frame(contract, tables), ((month.as_of, labels),))
     from sklearn import pipeline  # noqa: F401 - imported before the clock runs
 
     import churn_platform.training.estimator  # noqa: F401
 
-    return History(months)
+    return PastMonths(months)
 
 
 def _alternatives(contract: Contract) -> list[Alternative]:

@@ -9,7 +9,7 @@ from churn_platform.base.errors import StoreDown
 from churn_platform.contract.model import Contract
 from churn_platform.features.online.reader import OnlineReader
 from churn_platform.features.online.rows import Key, OnlineRow
-from churn_platform.monitoring.prediction_log import Answered
+from churn_platform.monitoring.prediction_log import ServedPrediction
 from churn_platform.scoring.reasons import sentence
 from churn_platform.serving.release_watch import Held
 from churn_platform.serving.score_history import ScoreHistory
@@ -30,7 +30,7 @@ class Answers:
         reader: OnlineReader,
         held: Held,
         history: ScoreHistory,
-        given: Callable[[list[Answered]], None] = lambda _: None,
+        given: Callable[[list[ServedPrediction]], None] = lambda _: None,
     ) -> None:
         self.contract, self.reader, self.held, self.history = contract, reader, held, history
         self._given = given
@@ -51,7 +51,7 @@ class Answers:
         probability, version = loaded.scorer.probability([values])[0], loaded.manifest.version
         self._given(
             [
-                Answered(
+                ServedPrediction(
                     time.time(),
                     key,
                     version,
@@ -222,7 +222,16 @@ class Answers:
                 }
             )
             log.append(
-                Answered(now, key, version, row.as_of, probability, row.values, False, stale)  # noqa: FBT003
+                ServedPrediction(
+                    now,
+                    key,
+                    version,
+                    row.as_of,
+                    probability,
+                    row.values,
+                    what_if=False,
+                    stale=stale,
+                )
             )
         self._given(log)
         return answers

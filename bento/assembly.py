@@ -18,7 +18,7 @@ from churn_platform.base.settings import Settings
 from churn_platform.contract.model import Contract
 from churn_platform.contract.reading import default_contract_path, read_contract
 from churn_platform.features.online.reader import OnlineReader, newest_published, open_online_reader
-from churn_platform.monitoring.prediction_log import Answered, PredictionLog
+from churn_platform.monitoring.prediction_log import PredictionLog, ServedPrediction
 from churn_platform.serving.bundle import NoCustomers, read_bundle
 from churn_platform.serving.release_watch import Held, ReleaseWatch
 from churn_platform.serving.score_history import ScoreHistory
@@ -56,7 +56,7 @@ class Assembly:
         self._baked = read_bundle(self._home)
         self._told = Told(self._home)
         self._logs: dict[str, PredictionLog] = {}
-        self._given: Background[tuple[str, Answered]] = Background(
+        self._given: Background[tuple[str, ServedPrediction]] = Background(
             self._log, limit=LOG_LIMIT, seconds=LOG_SECONDS
         )
         self._lines: Background[dict[str, Any]] = Background(
@@ -122,7 +122,7 @@ class Assembly:
         password = self._settings.online_password.get_secret_value()
         return open_online_reader(self._home / "feast", contract, password)
 
-    def _answered(self, entity: str, answers: list[Answered]) -> None:
+    def _answered(self, entity: str, answers: list[ServedPrediction]) -> None:
         if self._log_folder is not None:
             self._given.add([(entity, one) for one in answers])
         self._metrics.answered(
@@ -138,7 +138,7 @@ class Assembly:
         own = None if self._baked else self._home / "predictions"
         return self._settings.prediction_log or own
 
-    def _log(self, lot: Sequence[tuple[str, Answered]]) -> None:
+    def _log(self, lot: Sequence[tuple[str, ServedPrediction]]) -> None:
         assert self._log_folder is not None  # noqa: S101 - nothing is queued then
         for entity in dict.fromkeys(entity for entity, _ in lot):
             log = self._logs.setdefault(entity, PredictionLog(self._log_folder, entity))

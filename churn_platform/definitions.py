@@ -9,29 +9,26 @@ import dagster as dg
 
 from churn_platform.base.settings import dagster_is_temporary
 from churn_platform.defs import (
-    approval,
     automation,
     features,
     ingestion,
     monitoring,
-    progress_log,
+    people,
     promotion,
-    pulling,
     resources,
     scoring,
-    training,
 )
 
 TEMPORARY = (
-    "DAGSTER_HOME is not set, so this UI shows no runs of your home and forgets its own: run"
-    " `churn ui`, or set DAGSTER_HOME to the absolute path of churn_home/dagster."
+    "DAGSTER_HOME is not set, so this UI shows no runs of your home and does not keep its own."
+    " Run `churn ui`, or set DAGSTER_HOME to the absolute path of churn_home/dagster."
 )
 
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """Everything users see in the UI; runs in one process, because every process pays the
-    imports again.
+    """Everything that users see in the UI. A run uses one process, because each process would
+    pay for the imports again.
     """
     if dagster_is_temporary():
         dg.get_dagster_logger().warning(TEMPORARY)
@@ -40,7 +37,7 @@ def defs() -> dg.Definitions:
             ingestion.snapshot,
             features.feature_views,
             features.training_dataset,
-            training.candidate_model,
+            promotion.candidate_model,
             promotion.promotion_decision,
             promotion.production_model,
             monitoring.drift_report,
@@ -55,19 +52,19 @@ def defs() -> dg.Definitions:
         jobs=[
             automation.monthly,
             automation.retraining,
-            approval.approval_job,
-            approval.rejection_job,
-            approval.rollback_job,
-            approval.unblocking_job,
-            approval.retraining_request_job,
-            pulling.pull,
+            people.approval_job,
+            people.rejection_job,
+            people.rollback_job,
+            people.unblocking_job,
+            people.retraining_request_job,
+            automation.pull,
         ],
         sensors=[automation.drop_sensor, automation.drift_sensor, automation.alert_sensor],
-        schedules=[automation.monthly_schedule, pulling.pull_schedule],
+        schedules=[automation.monthly_schedule, automation.pull_schedule],
         resources={"home": resources.HomeResource(), "mlflow": resources.mlflow_tracking},
         loggers={
             "console": dg.colored_console_logger,
-            "progress": progress_log.progress_logger,
+            "progress": resources.progress_logger,
         },
         executor=dg.in_process_executor,
     )

@@ -1,6 +1,6 @@
 """The composition root: every store and service of one home, built when first used."""
 
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,16 @@ if TYPE_CHECKING:
     from churn_platform.alerting.metrics import HomeMetrics
     from churn_platform.features.feature_store import FeatureStore
     from churn_platform.features.training_datasets import TrainingDatasets
+    from churn_platform.loop.home_month import HomeMonth
+    from churn_platform.loop.progress import Progress
+    from churn_platform.loop.start import RunStart
+    from churn_platform.loop.training import CandidateTraining, RetrainingRequests
+    from churn_platform.monitoring.drift import DriftMonitor
+    from churn_platform.monitoring.performance_monitor import PerformanceMonitor
+    from churn_platform.monitoring.stand_down import PerformanceHistory, StandDown
+    from churn_platform.monitoring.versions import Versions
+    from churn_platform.replay.scoreboard_run import Scoreboard
+    from churn_platform.scoring.scoring import Scoring
     from churn_platform.serving.bento_build import Bundles
     from churn_platform.training.registry import ModelRegistry
 
@@ -117,6 +127,133 @@ class Services(Home):
             made_by=provenance,
             who=lambda: self.settings.who,
         )
+
+    def versions(self) -> "Versions":
+        """Every version, as it is now; each is read and verified once."""
+        from churn_platform.monitoring.versions import Versions
+
+        return Versions(self.releases, self.registry, self.contract)
+
+    @cached_property
+    def performance_history(self) -> "PerformanceHistory":
+        """What earlier runs measured."""
+        from churn_platform.monitoring.stand_down import PerformanceHistory
+
+        return PerformanceHistory(self.records, self.lake)
+
+    @cached_property
+    def stand_down(self) -> "StandDown":
+        """Whether the model in production must stand down."""
+        from churn_platform.monitoring.stand_down import StandDown
+        from churn_platform.promotion.decisions import decisions_of
+
+        return StandDown(
+            self.contract, self.performance_history, self.releases, self.ledger,
+            partial(decisions_of, self),
+        )  # fmt: skip
+
+    @cached_property
+    def drift_monitor(self) -> "DriftMonitor":
+        """Reports drift."""
+        from churn_platform.monitoring.drift import DriftMonitor
+
+        return DriftMonitor(
+            self.contract, self.lake, self.records, self.versions,
+            reports=self.reports, now=self.now,
+        )  # fmt: skip
+
+    @cached_property
+    def performance_monitor(self) -> "PerformanceMonitor":
+        """Measures performance."""
+        from churn_platform.monitoring.performance_monitor import PerformanceMonitor
+        from churn_platform.promotion.approving import approve
+        from churn_platform.promotion.rolling_back import roll_back
+
+        return PerformanceMonitor(
+            self.contract, self.lake, self.records, self.ledger, self.versions, self.stand_down,
+            approve=partial(approve, self), roll_back=partial(roll_back, self),
+            predictions=self.predictions, now=self.now,
+        )  # fmt: skip
+
+    @cached_property
+    def scoring(self) -> "Scoring":
+        """Scores months."""
+        from churn_platform.scoring.scoring import Scoring
+
+        return Scoring(
+            self.contract, self.lake, self.records, self.releases, self.versions,
+            self.stand_down, reports=self.reports,
+        )  # fmt: skip
+
+    def progress(self) -> "Progress":
+        """How far the home is now."""
+        from churn_platform.loop.progress import Progress
+        from churn_platform.promotion.decisions import decisions_of, unfinished
+
+        return Progress(
+            self, self.contract, self.lake, self.records, self.releases, self.ledger,
+            self.performance_history, drop_digests=self.drop_digests, online=self.online,
+            decisions=decisions_of(self), unfinished=unfinished(self),
+        )  # fmt: skip
+
+    @cached_property
+    def run_start(self) -> "RunStart":
+        """What every run does first."""
+        from churn_platform.loop.start import RunStart
+        from churn_platform.maintenance import erasing, mlflow_move
+        from churn_platform.promotion.approving import record_lapse
+        from churn_platform.promotion.promoting import recover
+
+        completions = [mlflow_move.finish, recover, erasing.finish]
+        return RunStart(
+            self.contract, self.ledger, [partial(complete, self) for complete in completions],
+            partial(record_lapse, self),
+        )  # fmt: skip
+
+    @cached_property
+    def candidate_training(self) -> "CandidateTraining":
+        """Trains candidates."""
+        from churn_platform.loop.training import CandidateTraining
+
+        return CandidateTraining(
+            self.contract, self.registry, self.ledger, self.training_datasets.load,
+        )  # fmt: skip
+
+    @cached_property
+    def retraining_requests(self) -> "RetrainingRequests":
+        """Takes requests for a retraining."""
+        from churn_platform.loop.training import RetrainingRequests
+        from churn_platform.promotion.approving import acting
+
+        return RetrainingRequests(
+            self.contract, self.ledger, self.progress, self.training_datasets.load,
+            partial(acting, self), who=self.settings.who,
+        )  # fmt: skip
+
+    @cached_property
+    def month(self) -> "HomeMonth":
+        """The steps of a month."""
+        from churn_platform.loop.home_month import HomeMonth
+        from churn_platform.promotion.deciding import carry_out, decide_candidate
+
+        return HomeMonth(
+            self.drift_monitor, self.performance_monitor, self.candidate_training, self.scoring,
+            self.registry,
+            build_dataset=self.training_datasets.build,
+            decide=partial(decide_candidate, self),
+            carry_out=partial(carry_out, self),
+            ask_policy=lambda as_of: self.progress().retraining(as_of),
+        )  # fmt: skip
+
+    def scoreboard(self) -> "Scoreboard":
+        """Judges past decisions on the labels that matured since."""
+        from churn_platform.promotion.decisions import decisions_of
+        from churn_platform.replay.scoreboard_run import Scoreboard
+
+        return Scoreboard(
+            self.contract, self.lake, self.ledger, self.versions(), decisions_of(self),
+            now=self.now,
+        )  # fmt: skip
 
     @cached_property
     def bundles(self) -> "Bundles":

@@ -171,7 +171,6 @@ def february_decided_copy(february_decided, tmp_path):
 @pytest.fixture(scope="session")
 def served(january, tmp_path_factory):
     """Version 2, boosted trees with a serving form, in production of the gym; January scored by it. Read only."""
-    from churn_platform.scoring.scoring import score_month
     from churn_platform_tests.api_client import boosted, point, publish
     from churn_platform_tests.small_business import JANUARY, copied, open_home
 
@@ -180,7 +179,7 @@ def served(january, tmp_path_factory):
         publish(home, 2, boosted(home))
         publish(home, 3, boosted(home, seed=8))
         point(home, 2)
-        score_month(home, JANUARY)
+        home.scoring.score(JANUARY)
 
     return open_home(made_once(tmp_path_factory, "served", make))
 

@@ -17,14 +17,9 @@ import yaml
 
 from churn_platform.base.settings import Settings
 from churn_platform.contract.model import Contract
-from churn_platform.features.training_dataset import LABEL
-from churn_platform.loop.progress import Progress
-from churn_platform.monitoring.monitoring import evaluate_versions, report_drift
 from churn_platform.promotion.deciding import carry_out, decide_candidate
 from churn_platform.promotion.decision import Trigger
-from churn_platform.scoring.scoring import score_month
 from churn_platform.services import Services
-from churn_platform.training.candidate import fit_candidate
 from churn_platform.training.mlflow_server import relocate
 
 JANUARY, FEBRUARY = dt.date(2024, 1, 31), dt.date(2024, 2, 29)
@@ -158,29 +153,21 @@ def monthly(home: Services, as_of: dt.date) -> None:
     home.feature_store.materialize(home.lake.view(now, as_at_scoring=False), as_of)
     home.training_datasets.build(as_of)
     if home.releases.pointer() is None:
-        report_drift(home, as_of)
+        home.drift_monitor.report(as_of)
     else:  # the real report costs seconds; what the loop reads of it is this record
         record = {
-            **Progress(home).made_from(as_of),
+            **home.progress().made_from(as_of),
             "production_version": home.releases.pointer().version,
         }
         home.records.write("drift_report", as_of, record | {"alarms": [], "result": None})
-    evaluate_versions(home, as_of)
-    score_month(home, as_of)
+    home.performance_monitor.measure(as_of)
+    home.scoring.score(as_of)
 
 
 def candidate(home: Services, as_of: dt.date, code: str | None = None) -> int:
     """Fit the month's candidate and register it; its version. Another `code` makes another version of the same data."""
-    from churn_platform.base.provenance import code_digest, made_with
-    from churn_platform.evaluation.plots import candidate_plots
-
-    home.registry.prepare()
-    dataset = home.training_datasets.load(as_of)
-    fitted = fit_candidate(home.contract, dataset, code or code_digest(), made_with())
-    holdout = dataset.holdout_rows()
-    plots = candidate_plots(holdout[LABEL].to_numpy(), fitted.model.probability(holdout))
-    with mlflow_run(home) as run_id:
-        return home.registry.register(fitted, dataset.training_rows(), plots, run_id)
+    with home.registry.run() as run_id:
+        return home.candidate_training.train(as_of, run_id, code).version
 
 
 def up_to_decision(home: Services, as_of: dt.date, trigger: Trigger) -> Services:
@@ -195,5 +182,5 @@ def up_to_decision(home: Services, as_of: dt.date, trigger: Trigger) -> Services
 def up_to_scores(home: Services, as_of: dt.date) -> Services:
     """Carry the month's decision out and score the month again."""
     carry_out(home)
-    score_month(home, as_of)
+    home.scoring.score(as_of)
     return open_home(home.folder)

@@ -34,9 +34,9 @@ PURE = (
     "drift/result.py", "drift/statistics.py", "training/model.py", "training/estimator.py", "training/candidate.py",
     "training/release.py", "training/scorer.py", "promotion/decision.py",
     "promotion/evidence.py", "promotion/gate.py", "promotion/criteria/*.py", "monitoring/performance.py",
-    "monitoring/served_performance.py", "monitoring/challenger_rule.py", "replay/scoreboard.py",
-    "replay/version_scores.py", "replay/history.py", "replay/memory.py", "replay/policies.py",
-    "replay/result.py", "loop/next_step.py", "loop/retraining.py", "scoring/ranking.py", "scoring/reasons.py", "audit/reproduction.py",
+    "promotion/attempts.py", "monitoring/served_performance.py", "monitoring/challengers.py",
+    "monitoring/comparison.py", "replay/scoreboard.py", "replay/history.py", "replay/memory.py", "replay/backtest.py",
+    "replay/result.py", "loop/next_step.py", "loop/retraining.py", "loop/run_month.py", "scoring/ranking.py", "scoring/reasons.py", "audit/reproduction.py",
     "alerting/messages.py", "simulator/*.py",
 )  # fmt: skip
 """The modules of rules: no files, no network, no clock."""

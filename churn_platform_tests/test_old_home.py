@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from churn_platform.loop.progress import Progress
 from churn_platform_tests.api_client import running
 from churn_platform_tests.loop_steps import run
 from churn_platform_tests.small_business import deliver, month_tables, open_home
@@ -96,7 +95,7 @@ def test_a_copy_that_lost_the_times_of_its_files_is_recognised_by_content(old):
     while (month := opened(old.folder).ingestion.recognise()) is not None:
         recognised.append(month.isoformat())
     assert recognised == ["2024-01-31", "2024-02-29", "2024-03-31"]
-    assert Progress(opened(old.folder)).next_step() is None
+    assert opened(old.folder).progress().next_step() is None
     assert verification(opened(old.folder), deep=True)["verified"]
 
 

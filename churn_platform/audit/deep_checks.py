@@ -20,7 +20,7 @@ from churn_platform.lake.records import KINDS
 from churn_platform.ledger.acts import version_of
 from churn_platform.ledger.receipts import Receipt
 from churn_platform.ledger.state import ProductionState
-from churn_platform.loop.progress import VERDICTS
+from churn_platform.loop.progress import ANSWERS
 from churn_platform.scoring.scoring import list_file
 from churn_platform.services import Services
 from churn_platform.training.candidate import FILES
@@ -107,7 +107,7 @@ def check_records(home: Services, receipts: Sequence[Receipt]) -> Iterator[Findi
     for as_of in home.records.months("scores"):
         recorded = (home.records.read("scores", as_of) or {}).get("list")
         if recorded is not None:
-            faults += _list_faults(list_file(home, as_of), recorded)
+            faults += _list_faults(list_file(home.reports, as_of), recorded)
     yield from (broken("records", fault) for fault in faults)
     if not faults:
         yield holds("records", f"{count} records with their rows", count)
@@ -117,7 +117,7 @@ def _missing(home: Services, receipts: Sequence[Receipt]) -> Iterator[str]:
     """Records of months that were whole when a receipt said whether to retrain, and that no
     repair removed since.
     """
-    processed = {r.subject: r for r in receipts if r.act in VERDICTS}
+    processed = {r.subject: r for r in receipts if r.act in ANSWERS}
     for month, receipt in processed.items():
         later = [
             r for r in receipts[receipt.sequence :] if r.act == "recovery" and r.subject == month

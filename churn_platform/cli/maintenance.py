@@ -148,11 +148,11 @@ def fixed(home: "Services", *, quiet: bool) -> list[dict[str, object]]:
     """Repair a home; what was done, one sentence per repair."""
     from dataclasses import asdict
 
-    from churn_platform.defs.runner import close_dead_runs
+    from churn_platform.defs.runner import close_runs_of_killed_commands
     from churn_platform.maintenance.repair import Repair, repair
 
     found = repair(home)
-    if dead := close_dead_runs(home):
+    if dead := close_runs_of_killed_commands(home):
         found.append(
             Repair(
                 "runs",

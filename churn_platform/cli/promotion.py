@@ -85,9 +85,7 @@ def retrain(
     as_json: JsonOption = False,
 ) -> None:
     """Request a new candidate now; `churn run` trains it."""
-    from churn_platform.loop.training_requests import request_retraining
-
-    said = request_retraining(open_home(home), by, reason)
+    said = open_home(home).retraining_requests.request(by, reason)
     if as_json:
         print_json({"says": said})
     else:

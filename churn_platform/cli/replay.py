@@ -52,7 +52,7 @@ def replay(
         def on_month(name: str, month: dt.date) -> None:
             shown.update(f"{name}: {month}")
 
-        replays = replay_home(opened, policy or [], on_month)
+        replays = replay_home(opened.contract, opened.lake, opened.now(), policy or [], on_month)
     if plot is not None:
         write_plot(replays, plot)
     if as_json:
@@ -114,9 +114,7 @@ def _did(decision: str | None) -> str:
 
 def scoreboard(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Judge every past decision by the labels that matured later."""
-    from churn_platform.replay.scoreboard_run import scoreboard as answers
-
-    found = answers(open_home(home))
+    found = open_home(home).scoreboard().judge().as_json()
     if as_json:
         print_json(found)
     else:

@@ -9,9 +9,10 @@ if TYPE_CHECKING:
 RESERVED = ("as_of", "label", "holdout", "event_timestamp", "created_timestamp")
 """Columns that the lake and the training dataset add."""
 ANSWERED = (
-    "prediction", "probability", "decile", "rank", "expected_loss", "reasons", "contributions", "features",
-    "features_used", "features_as_of", "stale", "what_if", "model", "version", "request_id", "error", "history",
-    "current", "no_current", "time", "answers", "already_left", "trained_on",
+    "prediction", "probability", "decile", "rank", "expected_loss", "reasons",
+    "contributions", "features", "features_used", "features_as_of", "stale", "what_if",
+    "model", "version", "request_id", "error", "history", "current", "no_current", "time",
+    "answers", "already_left", "trained_on",
 )  # fmt: skip
 """Other fields of requests, answers, lists and logs: the customer's key cannot have these names."""
 MODEL_DTYPES = ("category", "boolean", "integer", "float")

@@ -48,7 +48,7 @@ CADENCES: dict[str, Span] = {
 
 
 class Contract(BaseModel):
-    """The whole contract; every schema, view, model column and API field is derived from it."""
+    """A contract; every schema, view, model column and API field is derived from it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 

@@ -245,7 +245,7 @@ class FileFormat(ContractPart):
             )
         if self.delimiter == self.decimal:
             raise ValueError(
-                f"delimiter and decimal are both {self.decimal!r}: numbers could not be told apart"
+                f"delimiter and decimal are both {self.decimal!r}: numbers would be ambiguous"
             )
         try:
             "a".encode(self.encoding)

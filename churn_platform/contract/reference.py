@@ -43,7 +43,7 @@ EXAMPLE = " Example: `"
 
 
 @dataclass(frozen=True)
-class Entry:
+class ContractField:
     """One field of the contract: where it is, what it may be, and what it means."""
 
     section: str
@@ -70,7 +70,7 @@ class Entry:
         return _split(self.field.description or "")[1]
 
 
-def entries() -> list[Entry]:
+def entries() -> list[ContractField]:
     """Every field of the contract, section by section; a part used twice has one section."""
     return list(_entries(Contract, TOP, set()))
 
@@ -88,7 +88,7 @@ def meaning_at(where: Iterable[int | str]) -> str:
             field = model.model_fields.get(str(part))
         named = False
         if field is not None:
-            entry = Entry(TOP, str(part), field, _models(field.annotation))
+            entry = ContractField(TOP, str(part), field, _models(field.annotation))
             meaning = entry.meaning
             model = entry.parts[0] if entry.parts else None
             named = bool(_named(entry))
@@ -136,12 +136,14 @@ def write_schema(folder: Path) -> None:
         write_text(path, text)
 
 
-def _entries(model: type[BaseModel], section: str, seen: set[type[BaseModel]]) -> Iterator[Entry]:
+def _entries(
+    model: type[BaseModel], section: str, seen: set[type[BaseModel]]
+) -> Iterator[ContractField]:
     seen.add(model)
     below: list[tuple[type[BaseModel], str]] = []
     for name, field in model.model_fields.items():
         parts = _models(field.annotation)
-        entry = Entry(section, name, field, parts)
+        entry = ContractField(section, name, field, parts)
         yield entry
         below += [(part, f"{entry.place}{_named(entry)}") for part in parts]
     for part, place in below:
@@ -149,7 +151,7 @@ def _entries(model: type[BaseModel], section: str, seen: set[type[BaseModel]]) -
             yield from _entries(part, place, seen)
 
 
-def _sections(found: list[Entry]) -> dict[type[BaseModel], str]:
+def _sections(found: list[ContractField]) -> dict[type[BaseModel], str]:
     """Each model with the section that shows its fields."""
     sections: dict[type[BaseModel], str] = {}
     for entry in found:
@@ -158,7 +160,7 @@ def _sections(found: list[Entry]) -> dict[type[BaseModel], str]:
     return sections
 
 
-def _named(entry: Entry) -> str:
+def _named(entry: ContractField) -> str:
     if get_origin(entry.field.annotation) is dict:
         return ".NAME"
     return ""
@@ -170,7 +172,7 @@ def _models(annotation: Any) -> tuple[type[BaseModel], ...]:  # noqa: ANN401 - a
     return tuple(model for part in get_args(annotation) for model in _models(part))
 
 
-def _row(entry: Entry, sections: dict[type[BaseModel], str]) -> str:
+def _row(entry: ContractField, sections: dict[type[BaseModel], str]) -> str:
     example = f"`{entry.example}`" if entry.example else ""
     kind = _type(entry.field.annotation, entry.field.metadata, sections)
     cells = (f"`{entry.name}`", kind, _default(entry), entry.meaning, example)
@@ -209,7 +211,7 @@ def _link(section: str) -> str:
     return f"[{section}](#{section.lower().replace('.', '')})"
 
 
-def _default(entry: Entry) -> str:
+def _default(entry: ContractField) -> str:
     if entry.field.is_required():
         return "required"
     value = entry.field.get_default(call_default_factory=True)

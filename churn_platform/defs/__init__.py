@@ -1,4 +1,1 @@
-"""The Dagster shell: assets, checks, jobs, sensors.
-
-Each reads, makes one core call, writes, and says what it did.
-"""
+"""Everything that Dagster loads: assets, checks, jobs, sensors and schedules."""

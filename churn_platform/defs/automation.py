@@ -1,29 +1,30 @@
-"""Automation: the jobs, the sensors and the schedule.
-
-Every one asks the same pure rule what comes next.
+"""Automation: the jobs, the sensors and the schedules. They share one pure rule for what comes
+next, `loop.next_step`.
 """
 
 import dagster as dg
 
+from churn_platform.base.errors import ChurnError, DropRefused
 from churn_platform.defs.features import feature_views, training_dataset
 from churn_platform.defs.ingestion import snapshot
 from churn_platform.defs.monitoring import drift_report, performance
-from churn_platform.defs.partitions import as_of_partitions
-from churn_platform.defs.promotion import production_model, promotion_decision
-from churn_platform.defs.resources import HomeResource
+from churn_platform.defs.promotion import candidate_model, production_model, promotion_decision
+from churn_platform.defs.resources import GONE, HomeResource, as_of_partitions
 from churn_platform.defs.scoring import scores
-from churn_platform.defs.training import candidate_model
 from churn_platform.features.online.upkeep import notice_lost_rows
+from churn_platform.ingestion.database_source import due_pull
 from churn_platform.loop.next_step import Step
 from churn_platform.loop.progress import Progress
 from churn_platform.promotion.approving import record_lapse_if_free
+from churn_platform.reports.status import parse_as_of
 from churn_platform.services import Services
 
 EVIDENCE_TAG = "churn/evidence"
 ACTIVE = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
 BUSY = "Another run is active: one run at a time for a home."
 RECOGNISED = (
-    "The drop of {} has other times than at its publication and the same content: nothing is due."
+    "The drop of {} has other file times than at its publication but the same content: nothing"
+    " is due."
 )
 UNDER_WAY = [
     dg.DagsterRunStatus.STARTING,
@@ -38,27 +39,34 @@ RETRY_SECONDS = 60.0
 """Before the second attempt; twice as long before each further one."""
 LONGEST_WAIT = 5
 """Doublings: about half an hour."""
-EVERY_MORNING = "0 6 * * *"
-MEND = (
+PULL_TIME = "0 5 * * *"
+RUN_TIME = "0 6 * * *"
+REMEDY = (
     "Check its last run in Dagster and fix the problem, then type `churn run` or start the job"
     " there."
 )
 SERVERS = {"retraining": "The MLflow server", "monthly": "The database of Feast"}
-"""What a step waits for while it is away."""
+"""The server that a step waits for while it does not answer."""
+DATABASE = "The customers' database"
 
 monthly = dg.define_asset_job(
     "monthly",
     selection=dg.AssetSelection.assets(
         snapshot, feature_views, training_dataset, drift_report, performance, scores
     ),
-    description="For every drop, in order of as_of: publish, join, report drift, measure, score.",
+    description=(
+        "For every drop, in order of as_of: publish it, join the training dataset, report drift,"
+        " measure performance, score."
+    ),
 )  # fmt: skip
 retraining = dg.define_asset_job(
     "retraining",
     selection=dg.AssetSelection.assets(
         candidate_model, promotion_decision, production_model, scores
     ),
-    description="When the policy asks: fit a candidate, decide, promote or keep, score again.",
+    description=(
+        "When the policy asks: fit a candidate, decide, promote it or keep production, score again."
+    ),
 )
 
 
@@ -68,13 +76,11 @@ retraining = dg.define_asset_job(
     default_status=dg.DefaultSensorStatus.RUNNING,
     description=(
         "Requests the monthly job for the oldest drop that is complete and not yet processed,"
-        " one a tick."
+        " one per tick."
     ),
 )
 def drop_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> dg.SensorResult:
-    """A drop is due when `_SUCCESS` is there or its files have been unchanged for a few
-    seconds.
-    """
+    """A drop is due once `_SUCCESS` exists or its files were unchanged for a few seconds."""
     return _answer(context, home, ("monthly",))
 
 
@@ -88,7 +94,7 @@ def drop_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> dg.S
     ),
 )
 def drift_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> dg.SensorResult:
-    """One run for one piece of evidence."""
+    """One run per piece of evidence."""
     return _answer(context, home, ("retraining", "scores"))
 
 
@@ -96,28 +102,28 @@ def drift_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> dg.
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description=(
-        "Tells people what happened: promotions, refusals, refused drops and the like; requests"
-        " no run."
+        "Sends alerts about what happened, such as promotions, refusals and refused drops."
+        " Requests no run."
     ),
 )
 def alert_sensor(home: HomeResource) -> dg.SkipReason:
-    """Every event once, to the receivers of CHURN_ALERT_URLS; it follows the ledger, so failed
-    runs count too.
+    """Every event once per receiver of CHURN_ALERT_URLS. It follows the ledger, so failed runs
+    count too.
     """
     opened = home.open()
     if not opened.settings.alerts_wanted:
-        return dg.SkipReason("No receiver is set (CHURN_ALERT_URLS).")
+        return dg.SkipReason("No alert channels are configured (CHURN_ALERT_URLS).")
     done = opened.alerts.send()
     return dg.SkipReason(" ".join([f"{done.sent} sent.", *done.problems]))
 
 
 @dg.schedule(
     job=monthly,
-    cron_schedule=EVERY_MORNING,
+    cron_schedule=RUN_TIME,
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description=(
-        "The same as drop_sensor by the clock, every morning at six: for those who switch"
-        " sensors off."
+        "Requests the oldest due month every morning at six, as drop_sensor does: for"
+        " deployments without sensors."
     ),
 )
 def monthly_schedule(
@@ -128,7 +134,7 @@ def monthly_schedule(
     if _busy(opened, context.instance):
         return dg.SkipReason(BUSY)
     opened.ingestion.recognise_all()
-    step = Progress(opened).next_step()
+    step = opened.progress().next_step()
     if step is None or step.kind != "monthly":
         return dg.SkipReason(
             "No month is due." if step is None else f"First the {step.kind} of {step.as_of} is due."
@@ -142,13 +148,12 @@ def monthly_schedule(
 
 
 def run_request(step: Step, attempt: int) -> dg.RunRequest:
-    """The run of one step; the key carries the evidence and the attempt, for a key is never run
-    twice.
+    """The run of one step. Dagster never runs a key twice, so the key contains the evidence and
+    the attempt.
     """
+    config = {}
     if step.trigger:
         config = {"ops": {"promotion_decision": {"config": {"trigger": step.trigger}}}}
-    else:
-        config = {}
     return dg.RunRequest(
         run_key=f"{step.kind}:{step.as_of}:{step.key}:{attempt}",
         partition_key=step.as_of.isoformat(),
@@ -164,8 +169,8 @@ def _answer(
     opened = home.open()
     if (not_now := _why_not_now(opened, context.instance)) is not None:
         return dg.SensorResult(skip_reason=not_now)
-    progress = Progress(opened)
-    progress.record_verdict()
+    progress = opened.progress()
+    progress.record_retraining()
     step = progress.next_step()
     if step is None or step.kind not in kinds:
         return dg.SensorResult(skip_reason=_why_not(progress, step))
@@ -175,7 +180,7 @@ def _answer(
         what = f"{step.kind} of {step.as_of}"
         times = f"failed {failed} times"
         opened.alerts.gave_up(
-            f"the {what}", step.key, f"It {times} and is not tried again by itself. {MEND}"
+            f"the {what}", step.key, f"It {times} and is not tried again by itself. {REMEDY}"
         )
         return dg.SensorResult(skip_reason=f"The {what} {times}: look at its last run.")
     if (wait := _still_to_wait(runs, opened.now().timestamp())) > 0:
@@ -192,17 +197,16 @@ def _answer(
     if away is not None:
         return dg.SensorResult(skip_reason=f"{away} The {step.kind} of {step.as_of} waits for it.")
     return dg.SensorResult(
-        # Not `failed + 1`: a month that the online store has lost since has a good run already,
-        # and a key is never run
-        # twice.
+        # Not `failed + 1`: a month that the online store has lost since has a successful run
+        # already.
         run_requests=[run_request(step, len(runs) + 1)],
         dynamic_partitions_requests=[as_of_partitions.build_add_request([step.as_of.isoformat()])],
     )
 
 
 def _why_not_now(home: Services, instance: dg.DagsterInstance) -> str | None:
-    """Why this tick looks for no step; notes first what has changed in the home since the last
-    one.
+    """Why this tick looks for no step. Notes first what has changed in the home since the last
+    tick.
     """
     if _busy(home, instance):
         return BUSY
@@ -226,26 +230,27 @@ def _away(home: Services, step: Step) -> str | None:
 def _busy(home: Services, instance: dg.DagsterInstance) -> bool:
     """Whether a run is active.
 
-    One that was killed counts as started forever (Dagster never asks): it is closed.
+    Dagster counts a killed run as started forever, so it is closed here.
     """
     started = instance.get_run_records(dg.RunsFilter(statuses=UNDER_WAY))
-    for record in started if started and home.is_free() else []:
-        events = instance.get_records_for_run(
-            record.dagster_run.run_id, limit=1, ascending=False
-        ).records
-        if events:
-            last = events[0].event_log_entry.timestamp
-        else:
-            last = record.update_timestamp.timestamp()
-        if home.now().timestamp() - last > SILENT_SECONDS:
-            instance.report_run_canceled(
-                record.dagster_run, message="The process that ran it is gone."
-            )
+    if started and home.is_free():
+        for record in started:
+            if home.now().timestamp() - _last_sign(instance, record) > SILENT_SECONDS:
+                instance.report_run_canceled(record.dagster_run, message=GONE)
     return bool(instance.get_runs(dg.RunsFilter(statuses=ACTIVE), limit=1))
 
 
+def _last_sign(instance: dg.DagsterInstance, record: dg.RunRecord) -> float:
+    """When a run was last heard of, in seconds since 1970."""
+    run_id = record.dagster_run.run_id
+    events = instance.get_records_for_run(run_id, limit=1, ascending=False).records
+    if events:
+        return events[0].event_log_entry.timestamp
+    return record.update_timestamp.timestamp()
+
+
 def _ended_runs(instance: dg.DagsterInstance, step: Step) -> list[dg.RunRecord]:
-    """The runs of one step that have ended, well or not."""
+    """The runs of one step that have ended, successful or failed."""
     ended = [
         dg.DagsterRunStatus.FAILURE,
         dg.DagsterRunStatus.CANCELED,
@@ -255,9 +260,7 @@ def _ended_runs(instance: dg.DagsterInstance, step: Step) -> list[dg.RunRecord]:
 
 
 def _still_to_wait(runs: list[dg.RunRecord], now: float) -> float:
-    """Seconds until the step is run again: what failed for want of a server, or is due again,
-    later and later.
-    """
+    """Seconds until the step is run again; the wait doubles with each run."""
     if not runs:
         return 0.0
     since = max(record.update_timestamp.timestamp() for record in runs)
@@ -276,5 +279,58 @@ def _why_not(progress: Progress, step: Step | None) -> str:
         return f"The files of {waiting[0]} are still changing."
     processed = [month.as_of for month in progress.months() if month.processed]
     if processed:
-        return progress.verdict(processed[-1]).reason
+        return progress.retraining(processed[-1]).reason
     return "No drop has arrived yet."
+
+
+class PullConfig(dg.Config):
+    """Which month is read."""
+
+    as_of: str
+
+
+@dg.op(
+    description=(
+        "Read the contract's tables of one month from their databases and accept them as a drop."
+    )
+)
+def pull_month(context: dg.OpExecutionContext, config: PullConfig, home: HomeResource) -> None:
+    """Accept the drop only when every table was read and the drop is not refused."""
+    opened = home.open()
+    try:
+        target = opened.ingestion.pull(parse_as_of(config.as_of))
+    except DropRefused as refusal:
+        raise dg.Failure(description=str(refusal), allow_retries=False) from None
+    except ChurnError as error:
+        opened.alerts.seen(DATABASE, up=False, sentence=str(error))
+        raise dg.Failure(description=str(error)) from None
+    opened.alerts.seen(DATABASE, up=True, sentence=f"The drop of {config.as_of} was accepted.")
+    context.log.info("The drop of %s is in %s.", config.as_of, target)
+
+
+@dg.job(description="Read a month from the databases that the contract names.")
+def pull() -> None:
+    """One op."""
+    pull_month()
+
+
+@dg.schedule(
+    job=pull,
+    cron_schedule=PULL_TIME,
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description=(
+        "Reads a month that is over, or matured labels, from the customers' databases every"
+        " morning at five."
+    ),
+)
+def pull_schedule(home: HomeResource) -> dg.RunRequest | dg.SkipReason:
+    """One month per morning. A month that could not be read is tried again the next morning."""
+    opened = home.open()
+    today = opened.now().date()
+    as_of, why = due_pull(opened.contract, opened.lake.months(), opened.lake.labelled(), today)
+    if as_of is None:
+        return dg.SkipReason(why)
+    return dg.RunRequest(
+        run_key=f"pull:{as_of}:{today}",
+        run_config={"ops": {"pull_month": {"config": {"as_of": as_of.isoformat()}}}},
+    )

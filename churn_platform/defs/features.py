@@ -7,11 +7,9 @@ import dagster as dg
 import pandas as pd
 
 from churn_platform.defs.ingestion import snapshot
-from churn_platform.defs.partitions import as_of_partitions, month_of
-from churn_platform.defs.resources import HomeResource
+from churn_platform.defs.resources import HomeResource, as_of_partitions, month_of
 from churn_platform.evaluation.leaks import Alone, judge_alone
 from churn_platform.features.training_dataset import AS_OF, LABEL, TrainingDataset
-from churn_platform.loop.progress import Progress
 
 
 @dg.asset(
@@ -24,7 +22,7 @@ def feature_views(context: dg.AssetExecutionContext, home: HomeResource) -> dg.M
     """The Feast repository generated from the contract, and the month's features in the online
     store.
 
-    The online store never goes back in time: an older month leaves it alone.
+    The online store only moves forward in time: an older month does not change it.
     """
     opened = home.open()
     as_of = month_of(context)
@@ -55,12 +53,12 @@ def training_dataset(context: dg.AssetExecutionContext, home: HomeResource) -> d
     """Features as they were known when each month was scored, with matured labels and the
     stable holdout.
 
-    The holdout (a quarter of the customers, by a salted hash) never trains any model, in any
-    month.
+    The holdout is a quarter of the customers, chosen by a salted hash. It never trains a model,
+    in any month.
     """
     opened = home.open()
     as_of = month_of(context)
-    dataset = opened.training_datasets.build(as_of)
+    dataset = opened.month.training_dataset(as_of)
     if dataset is None:
         return dg.MaterializeResult(
             metadata={"note": "No labels have matured yet: nothing to train on."}
@@ -107,7 +105,7 @@ def training_dataset_checks(context: dg.AssetCheckExecutionContext, home: HomeRe
     as_of = month_of(context)  # type: ignore[arg-type]
     dataset = opened.training_datasets.load(as_of)
     month = {"as_of": as_of.isoformat()}
-    left_out = list(Progress(opened).left_out(as_of).values())
+    left_out = list(opened.progress().left_out(as_of).values())
     if dataset is None:
         note = " ".join(left_out) or "no matured labels yet"
         for spec in DATASET_CHECKS:

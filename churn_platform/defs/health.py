@@ -1,19 +1,18 @@
-"""What Dagster's storage records about daemon and jobs, as plain values for the exporter."""
+"""The state of the daemon and the jobs in Dagster's storage, for the metrics."""
 
 import threading
 
 import dagster as dg
 
 from churn_platform.alerting.metrics import DagsterState, JobState
-from churn_platform.defs.automation import monthly, retraining
-from churn_platform.defs.pulling import pull
+from churn_platform.defs.automation import monthly, pull, retraining
 from churn_platform.services import Services
 
 BROKEN = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
 
 class DagsterHealth:
-    """Reads one home's Dagster storage; the instance is opened at the first reading and kept."""
+    """Reads one home's Dagster storage. The instance is opened on first use and kept."""
 
     def __init__(self, home: Services) -> None:
         self._folder = home.folder / "dagster"
@@ -21,8 +20,8 @@ class DagsterHealth:
         self._opening = threading.Lock()
 
     def read(self) -> DagsterState:
-        """The state now; one query for the daemons and two a job."""
-        with self._opening:  # two first readers would make the storage of a new home at once
+        """The state now, by one query for the daemons and two per job."""
+        with self._opening:  # two first readers would create the storage of a new home twice
             if self._instance is None:
                 self._instance = dg.DagsterInstance.from_config(str(self._folder))
         beats = self._instance.get_daemon_heartbeats()

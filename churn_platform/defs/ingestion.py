@@ -6,8 +6,7 @@ import dagster as dg
 
 from churn_platform.alerting.dagster_ui import report_url
 from churn_platform.base.errors import DropRefused
-from churn_platform.defs.partitions import as_of_partitions, month_of
-from churn_platform.defs.resources import HomeResource
+from churn_platform.defs.resources import HomeResource, as_of_partitions, month_of
 from churn_platform.ingestion.comparing import comparison_warnings
 from churn_platform.ingestion.month_warnings import MonthWarning
 from churn_platform.lake.deliveries import Publication, QuarantineRecord, quarantined_in
@@ -35,11 +34,11 @@ NOTHING_FOUND = QuarantineRecord(rows=0, quarantined=0, duplicates=0, reasons=()
     ],
 )
 def snapshot(context: dg.AssetExecutionContext, home: HomeResource) -> dg.MaterializeResult:
-    """The month's tables, validated against the contract and published as typed Parquet, all or
-    nothing.
+    """The month's tables, validated against the contract and published as typed Parquet.
 
-    The same files again change nothing; changed files are a correction, kept beside what was
-    known before. Up to the contract's share of a table, rows with a fault are quarantined.
+    Publication is atomic. Files that were published before change nothing. Changed files are a
+    correction; what was known before is kept. Faulty rows are quarantined, up to the share of a
+    table that the contract allows.
     """
     opened = home.open()
     as_of = month_of(context)

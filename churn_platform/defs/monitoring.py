@@ -1,15 +1,19 @@
-"""Monitoring: what drifted since production was trained, and what production was really worth."""
+"""Monitoring: drift since production was trained, and realised performance."""
 
-from typing import Any
+from collections.abc import Sequence
 
 import dagster as dg
 
 from churn_platform.alerting.dagster_ui import report_url
 from churn_platform.defs.features import training_dataset
 from churn_platform.defs.ingestion import snapshot
-from churn_platform.defs.partitions import as_of_partitions, month_of
-from churn_platform.defs.resources import HomeResource
-from churn_platform.monitoring.monitoring import DriftOutcome, evaluate_versions, report_drift
+from churn_platform.defs.resources import HomeResource, as_of_partitions, month_of
+from churn_platform.monitoring.drift import DriftOutcome
+from churn_platform.monitoring.performance import (
+    MeasuredMetrics,
+    ServedPerformance,
+    VersionPerformance,
+)
 from churn_platform.services import Services
 
 
@@ -22,11 +26,11 @@ from churn_platform.services import Services
 def drift_report(context: dg.AssetExecutionContext, home: HomeResource) -> dg.MaterializeResult:
     """Evidently's report of this month against everything the production model was trained on.
 
-    Reference = all rows of those months; method and threshold by column, with a noise floor
-    from resampling.
+    The reference is every row of those months. Each column has its own method and threshold,
+    and a noise floor from resampling.
     """
     opened = home.open()
-    outcome = report_drift(opened, month_of(context))
+    outcome = opened.month.drift_report(month_of(context))
     return dg.MaterializeResult(metadata=_drift_metadata(opened, outcome))
 
 
@@ -37,53 +41,53 @@ def drift_report(context: dg.AssetExecutionContext, home: HomeResource) -> dg.Ma
     kinds={"sklearn"},
 )
 def performance(context: dg.AssetExecutionContext, home: HomeResource) -> dg.MaterializeResult:
-    """Realised performance of production and of the newest retired and refused versions, on the
-    newest matured labels.
+    """Realised performance of production and of the newest other versions, on the newest
+    matured labels.
 
-    When one of them beats production on rows that neither trained on, a rollback or promotion
-    is proposed.
+    A rollback or promotion is proposed when another version is better than production on rows
+    that neither was trained on.
     """
-    opened = home.open()
-    as_of = month_of(context)
-    measured = [
-        record for record in evaluate_versions(opened, as_of) if record["metrics"] is not None
-    ]
-    record = opened.records.read("performance", as_of) or {}
-    answered = record["answered"]
-    proposal = record["verdict"]["proposal"]
-    metadata: dict[str, object] = (
-        {"answered": dg.MetadataValue.md(_answered_table(answered))} if answered else {}
-    )
-    metadata["proposal"] = "none" if proposal is None else proposal["sentence"]
+    record = home.open().month.performance(month_of(context))
+    metadata: dict[str, object] = {}
+    if record.served:
+        metadata["answered"] = dg.MetadataValue.md(_served_table(record.served))
+    proposal = record.challengers.proposal
+    metadata["proposal"] = "none" if proposal is None else proposal.sentence
+    measured = [entry for entry in record.evaluated if entry.metrics is not None]
     if not measured:
-        metadata["note"] = "No version has matured labels to be judged on yet."
+        metadata["note"] = "No version has matured labels to be measured on yet."
         return dg.MaterializeResult(metadata=metadata)
     metadata["performance"] = dg.MetadataValue.md(_performance_table(measured))
-    production = [entry for entry in measured if entry["state"] == "production"]
-    if production:
-        metadata["realised AUC"] = production[-1]["metrics"]["auc"]
+    production = [entry.metrics for entry in measured if entry.state == "production"]
+    if production and production[-1] is not None:
+        metadata["realised AUC"] = production[-1].auc
     return dg.MaterializeResult(metadata=metadata)
 
 
-def _performance_table(measured: list[dict[str, Any]]) -> str:
+def _performance_table(measured: Sequence[VersionPerformance]) -> str:
     lines = [
         "| version | | month | rows | AUC | 95% interval | PR AUC | Brier |",
         "| ---: | --- | --- | ---: | ---: | --- | ---: | ---: |",
     ]
-    for record in measured:
-        m = record["metrics"]
-        low, high = m["auc_interval"]
-        lines.append(
-            f"| {record['version']} | {record['state']} | {record['as_of']} |"
-            f" {record['rows']:,} | {m['auc']:.3f} | [{low:.3f}, {high:.3f}] |"
-            f" {m['pr_auc']:.3f} | {m['brier']:.4f} |"
-        )
+    lines += [
+        f"| {entry.version} | {entry.state} | {entry.as_of} | {entry.rows:,} |"
+        f" {_cells(entry.metrics)} |"
+        for entry in measured
+        if entry.metrics is not None
+    ]
     return "\n".join(lines)
 
 
-def _answered_table(answered: list[dict[str, Any]]) -> str:
-    """What was answered through the API; a distance shows who was asked about as much as what
-    the model shows.
+def _cells(metrics: MeasuredMetrics) -> str:
+    low, high = metrics.auc_interval
+    return (
+        f"{metrics.auc:.3f} | [{low:.3f}, {high:.3f}] | {metrics.pr_auc:.3f} | {metrics.brier:.4f}"
+    )
+
+
+def _served_table(served: Sequence[ServedPerformance]) -> str:
+    """The served predictions. A distance shows which customers were asked about as much as what
+    the model predicts.
     """
     lines = [
         (
@@ -92,18 +96,13 @@ def _answered_table(answered: list[dict[str, Any]]) -> str:
         ),
         "| ---: | --- | ---: | ---: | ---: | ---: | ---: | --- |",
     ]
-    for one in answered:
-        if one["metrics"] is None:
-            auc = "-"
-        else:
-            auc = f"{one['metrics']['auc']:.3f}"
-        if one["distance"] is None:
-            distance = "-"
-        else:
-            distance = f"{one['distance']:.3f}"
+    for one in served:
+        auc = "-" if one.metrics is None else f"{one.metrics.auc:.3f}"
+        distance = "-" if one.distance is None else f"{one.distance:.3f}"
+        moved = "yes" if one.moved else "no"
         lines.append(
-            f"| {one['version']} | {one['as_of']} | {one['customers']:,} | {one['answers']:,} |"
-            f" {one['rows']:,} | {auc} | {distance} | {'yes' if one['moved'] else 'no'} |"
+            f"| {one.version} | {one.as_of} | {one.customers:,} | {one.answers:,} |"
+            f" {one.rows:,} | {auc} | {distance} | {moved} |"
         )
     return "\n".join(lines)
 

@@ -1,18 +1,75 @@
-"""Promotion: the decision, the checks that show it, and the production model that carries it
-out.
-"""
+"""Promotion: the candidate, the decision, the checks that show it, and the production model."""
+
+from collections.abc import Iterator
+from typing import Any
 
 import dagster as dg
 
-from churn_platform.defs.partitions import as_of_partitions, month_of
-from churn_platform.defs.resources import HomeResource
-from churn_platform.defs.training import candidate_model
+from churn_platform.defs.features import training_dataset
+from churn_platform.defs.resources import HomeResource, as_of_partitions, month_of
+from churn_platform.loop.run_month import RefusedTraining
+from churn_platform.loop.training import TrainedCandidate
 from churn_platform.promotion.approving import waiting
 from churn_platform.promotion.criteria import CRITERIA, Finding
-from churn_platform.promotion.deciding import carry_out, decide_candidate, newest_decision
+from churn_platform.promotion.deciding import newest_decision
 from churn_platform.promotion.decision import Decision, Trigger
 
 MARKS = {"pass": "pass", "fail": "**fail**", "warn": "warn", "not_applicable": "not applicable"}
+
+
+@dg.asset(
+    partitions_def=as_of_partitions,
+    group_name="training",
+    deps=[training_dataset],
+    kinds={"sklearn", "mlflow"},
+    output_required=False,
+)
+def candidate_model(
+    context: dg.AssetExecutionContext, home: HomeResource, mlflow: dg.ResourceParam[Any]
+) -> Iterator[dg.MaterializeResult]:
+    """One scikit-learn pipeline fitted on the training rows, registered in MLflow as
+    `candidate`.
+
+    The same data, recipe and code are registered once. When the data cannot support a training,
+    the reason is recorded, the run succeeds, and the assets that follow are skipped.
+    """
+    as_of = month_of(context)
+    run_id = mlflow.active_run().info.run_id
+    trained = home.open().month.candidate(as_of, run_id)
+    mlflow.end_run()
+    if isinstance(trained, RefusedTraining):
+        # Where people look for it in the UI: the run's log and the asset's events.
+        context.log.warning(trained.reason)
+        context.log_event(
+            dg.AssetObservation(
+                asset_key=context.asset_key,
+                partition=as_of.isoformat(),
+                description=trained.reason,
+            )
+        )
+        return
+    yield dg.MaterializeResult(metadata=_candidate_metadata(trained, run_id))
+
+
+def _candidate_metadata(trained: TrainedCandidate, run_id: str) -> dict[str, object]:
+    from churn_platform.evaluation.plots import markdown_image
+
+    card = trained.candidate.card
+    figures = {
+        name: round(value, 4) for name, value in card.metrics.items() if isinstance(value, float)
+    }
+    plots = "\n".join(markdown_image(png, name) for name, png in trained.plots.items())
+    earlier = "earlier: same data, recipe and code"
+    return {
+        "version": str(trained.version),
+        "registered": "now" if trained.fitted else earlier,
+        "algorithm": card.algorithm,
+        "threshold": card.threshold,
+        **figures,
+        "plots": dg.MetadataValue.md(plots),
+        "MLflow run": run_id,
+        "digest": trained.candidate.digest,
+    }
 
 
 class DecisionConfig(dg.Config):
@@ -30,12 +87,12 @@ class DecisionConfig(dg.Config):
 def promotion_decision(
     context: dg.AssetExecutionContext, config: DecisionConfig, home: HomeResource
 ) -> dg.MaterializeResult:
-    """Candidate and production scored on the same holdout rows: promoted or refused, one
-    finding a criterion.
+    """Candidate and production scored on the same holdout rows, with one result per criterion.
 
-    A refusal is a normal day: the run stays green, production stays as it is.
+    The candidate is promoted, refused, or waits for an approval. A refusal is a normal outcome:
+    the run succeeds and production stays as it is.
     """
-    decision = decide_candidate(home.open(), month_of(context), config.trigger)
+    decision = home.open().month.decision(month_of(context), config.trigger)
     return dg.MaterializeResult(metadata=_metadata(decision))
 
 
@@ -46,16 +103,16 @@ def promotion_decision(
             criterion.name,
             asset=promotion_decision,
             description=(
-                f"{criterion.code} {criterion.title}. Shows the decision; production_model"
-                " verifies it again."
+                f"{criterion.code} {criterion.title}. This check shows the decision;"
+                " production_model verifies it again."
             ),
         )
         for criterion in CRITERIA
     ],
 )
 def promotion_gate(home: HomeResource):  # noqa: ANN201 - a generator of results
-    """Show the newest decision, one check a criterion: WARN when refused, ERROR when the
-    comparison was unsound.
+    """Show the newest decision, one check per criterion: WARN when it refuses, ERROR when the
+    comparison was invalid.
     """
     opened = home.open()
     decision = newest_decision(opened)
@@ -83,14 +140,14 @@ def promotion_gate(home: HomeResource):  # noqa: ANN201 - a generator of results
     kinds={"mlflow", "python"},
 )
 def production_model(home: HomeResource) -> dg.MaterializeResult:
-    """Verifies the decision again for exactly this candidate: promoted, or production is kept
-    with the reason.
+    """Verifies the decision again for exactly this candidate, then promotes it or keeps
+    production, with the reason.
 
-    A promotion sets the alias `production`, publishes the release for serving and writes the
-    receipt.
+    A promotion publishes the release for serving, sets the alias `production` and records it in
+    the ledger.
     """
     opened = home.open()
-    outcome = carry_out(opened)
+    outcome = opened.month.production()
     request = waiting(opened)
     return dg.MaterializeResult(
         metadata={
@@ -109,7 +166,7 @@ def production_model(home: HomeResource) -> dg.MaterializeResult:
         dg.AssetCheckSpec(
             "nothing_waits_for_approval",
             asset=production_model,
-            description="WARN while a candidate that passed waits for a person's word.",
+            description="WARN while a candidate that passed the gate waits for an approval.",
         )
     ],
 )

@@ -1,9 +1,11 @@
-"""Resources: the home, held by one run at a time, and dagster-mlflow's tracking resource on the
-home's store.
+"""What assets, checks and jobs share: the home, MLflow's tracking, the partition, the logger of
+`churn run`.
 """
 
 import contextlib
-from collections.abc import Iterator
+import datetime as dt
+import logging
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,24 +13,37 @@ import dagster as dg
 from pydantic import Field, PrivateAttr
 
 from churn_platform.base.settings import load_settings, prepare_environment
-from churn_platform.loop.state_receipts import record_policy
-from churn_platform.maintenance.mlflow_move import finish as finish_move
-from churn_platform.promotion.approving import record_lapse
-from churn_platform.promotion.promoting import recover
 from churn_platform.services import Services
+
+as_of_partitions = dg.DynamicPartitionsDefinition(name="as_of")
+IN_PROCESS = {
+    "churn/in_process": "true",
+    ".dagster/repository": "__repository__@churn_platform",
+}
+"""The tags of a run of `churn run`."""
+GONE = "The process that ran it is gone."
+OnAsset = Callable[[str, str], None]
+"""Is called with the asset and "started" or "done"."""
+STATES = {"STEP_START": "started", "STEP_SUCCESS": "done"}
+_listeners: list[OnAsset] = []
+
+
+def month_of(context: dg.AssetExecutionContext) -> dt.date:
+    """The as_of of the run's partition."""
+    return dt.date.fromisoformat(context.partition_key)
 
 
 class HomeResource(dg.ConfigurableResource):
-    """The folder that holds everything the loop writes; one run at a time holds it."""
+    """The folder with everything that the loop writes. One run at a time uses it."""
 
-    folder: str = Field(default="", description="The home; empty: CHURN_HOME, else ./churn_home.")
+    folder: str = Field(
+        default="", description="Folder of the home; by default CHURN_HOME or ./churn_home."
+    )
     _home: Services | None = PrivateAttr(default=None)
 
     @contextlib.contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["HomeResource"]:
-        """Hold the home for the length of the run; a sensor or schedule only reads and never
-        waits.
-        """
+        """Hold the home while a run lasts. A sensor or schedule only reads, and never waits."""
         home = self.open()
         if context.run is None:
             yield self
@@ -36,18 +51,51 @@ class HomeResource(dg.ConfigurableResource):
         prepare_environment(home.settings)
         home.create()
         with home.exclusive():
-            finish_move(home)
-            recover(home)
-            record_policy(home)
-            record_lapse(home)
+            start_run(home, context.instance, context.run.run_id)
             yield self
 
     def open(self) -> Services:
-        """The home's adapters; nothing is read or written yet."""
+        """The services of the home; nothing is read or written yet."""
         if self._home is None:
             self._home = Services(load_settings(Path(self.folder) if self.folder else None))
             self._home.check_layout()
         return self._home
+
+
+def start_run(
+    home: Services, instance: dg.DagsterInstance | None, run_id: str | None = None
+) -> None:
+    """What every run does first, whether the daemon or a terminal started it: close dead runs,
+    then complete what they left.
+
+    The caller holds the home.
+
+    Args:
+        home: the home.
+        instance: the home's Dagster instance.
+        run_id: the run that starts; None before a terminal's first run.
+    """
+    if instance is not None:
+        close_dead_runs(instance, run_id)
+    home.run_start.complete()
+
+
+def close_dead_runs(instance: dg.DagsterInstance, run_id: str | None = None) -> int:
+    """Mark the runs that a killed `churn run` left behind as canceled; how many there were.
+
+    The caller holds the home, so no other run of a terminal is alive.
+    """
+    unfinished = [
+        dg.DagsterRunStatus.STARTED,
+        dg.DagsterRunStatus.STARTING,
+        dg.DagsterRunStatus.NOT_STARTED,
+    ]
+    tags = {"churn/in_process": IN_PROCESS["churn/in_process"]}
+    runs = instance.get_runs(dg.RunsFilter(tags=tags, statuses=unfinished))
+    dead = [run for run in runs if run.run_id != run_id]
+    for run in dead:
+        instance.report_run_canceled(run, message=GONE)
+    return len(dead)
 
 
 @dg.resource(
@@ -82,3 +130,29 @@ def mlflow_tracking(context: dg.InitResourceContext) -> Iterator[Any]:
         finally:
             if started.active_run() is not None:  # the asset ends it when it is done, so it failed
                 started.end_run("FAILED")
+
+
+@contextlib.contextmanager
+def listening(listener: OnAsset) -> Iterator[None]:
+    """Call `listener` for every asset of the runs inside the block."""
+    _listeners.append(listener)
+    try:
+        yield
+    finally:
+        _listeners.remove(listener)
+
+
+class _Handler(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        event = getattr(record, "dagster_meta", {}).get("dagster_event")
+        if event is not None and event.step_key is not None and event.event_type_value in STATES:
+            for listener in _listeners:
+                listener(event.step_key, STATES[event.event_type_value])
+
+
+@dg.logger(description="Shows `churn run` which asset runs; everything else is in the UI.")
+def progress_logger(_: dg.InitLoggerContext) -> logging.Logger:
+    """A logger that only passes on the starts and ends of assets."""
+    logger = logging.Logger("churn_progress", level=logging.DEBUG)
+    logger.addHandler(_Handler())
+    return logger

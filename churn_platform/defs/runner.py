@@ -14,15 +14,15 @@ from churn_platform.base.errors import ChurnError
 from churn_platform.base.library_errors import one_line
 from churn_platform.definitions import defs
 from churn_platform.defs.automation import run_request
-from churn_platform.defs.progress_log import OnAsset, listening
+from churn_platform.defs.resources import (
+    IN_PROCESS,
+    OnAsset,
+    close_dead_runs,
+    listening,
+    start_run,
+)
 from churn_platform.features.online.upkeep import notice_lost_rows
 from churn_platform.loop.next_step import Step
-from churn_platform.loop.progress import Progress
-from churn_platform.loop.state_receipts import record_policy
-from churn_platform.maintenance.erasing import finish as finish_forgetting
-from churn_platform.maintenance.mlflow_move import finish as finish_move
-from churn_platform.promotion.approving import record_lapse
-from churn_platform.promotion.promoting import recover
 from churn_platform.services import Services
 
 OURS = {
@@ -32,15 +32,11 @@ OURS = {
 }
 """The code of each error by the name of its class: Dagster keeps no more of an error."""
 INTERRUPTIONS = ("KeyboardInterrupt", "DagsterExecutionInterruptedError")
-IN_PROCESS = {
-    "churn/in_process": "true",
-    ".dagster/repository": "__repository__@churn_platform",
-}
 
 
 @dataclass(frozen=True)
-class Ran:
-    """A finished step."""
+class FinishedStep:
+    """A step that was run."""
 
     step: Step
     run_id: str
@@ -57,7 +53,7 @@ def run_due(
     on_step: Callable[[Step], None],
     on_asset: OnAsset,
     through: dt.date | None = None,
-) -> Iterator[Ran]:
+) -> Iterator[FinishedStep]:
     """Run what is due, oldest first, until nothing is.
 
     Args:
@@ -67,21 +63,16 @@ def run_due(
         through: the newest as_of to process; None for all.
 
     Raises:
-        StepFailed: a run failed; what was finished before stays.
+        StepFailed: a run failed; the runs before it stay.
     """
     home.create()
     with home.exclusive("`churn run`"), _instance(home) as instance:
-        _close_dead(instance)
         home.alerts.begin()
-        recover(home)
-        finish_forgetting(home)
-        finish_move(home)
-        record_policy(home)
-        record_lapse(home)
+        start_run(home, instance)
         while (step := _next(home)) is not None and (through is None or step.as_of <= through):
             on_step(step)
             try:
-                ran = Ran(step, run_step(home, step, instance, on_asset))
+                ran = FinishedStep(step, run_step(home, step, instance, on_asset))
             finally:
                 home.alerts.send()
             yield ran
@@ -103,8 +94,8 @@ def _instance(home: Services) -> dg.DagsterInstance:
 def _next(home: Services) -> Step | None:
     notice_lost_rows(home.feature_store, home.lake, home.now())
     home.ingestion.recognise_all()
-    progress = Progress(home)
-    progress.record_verdict()
+    progress = home.progress()
+    progress.record_retraining()
     return progress.next_step()
 
 
@@ -130,7 +121,7 @@ def run_step(home: Services, step: Step, instance: dg.DagsterInstance, on_asset:
         )
     if not result.success:
         raise _failure(result)
-    if Progress(home).next_step() == step:
+    if home.progress().next_step() == step:
         raise StepFailed(
             f"The {step.kind} of {step.as_of} ran but is still due: a record is missing; run"
             " `churn doctor`."
@@ -139,56 +130,47 @@ def run_step(home: Services, step: Step, instance: dg.DagsterInstance, on_asset:
 
 
 def _failure(result: dg.ExecuteInProcessResult) -> BaseException:
-    """The error that failed the run, with our own message where there is one; Ctrl-C stays
-    Ctrl-C.
+    """The error that failed the run, with our own message where there is one. An interrupt
+    stays an interrupt.
     """
     ended = [
         event for event in result.all_events if event.event_type is dg.DagsterEventType.RUN_FAILURE
     ]
-    for event in [
-        *result.get_step_failure_events(),
-        *ended,
-    ]:  # a resource that fails has no step to blame
+    # A resource that fails has no failed step.
+    for event in [*result.get_step_failure_events(), *ended]:
         data: Any = event.event_specific_data
         failure = getattr(data, "user_failure_data", None)
         if failure is not None and failure.description:
             code = failure.metadata.get("code")
             return StepFailed(failure.description, code=None if code is None else code.text)
-        chain = [data.error] if data.error else []
-        while chain and chain[-1].cause is not None:
-            chain.append(chain[-1].cause)
-        ours = [link for link in chain if link.cls_name in OURS]
-        error = next(iter([*ours, *chain[-1:]]), None)
-        if error is None or error.cls_name in INTERRUPTIONS:
-            continue
-        said = _said(error)
-        if not ours:
-            said = one_line(said)
-        failed = event.step_key or one_line(_said(chain[0]))
-        return StepFailed(f"{failed}: {said}", code=OURS.get(error.cls_name or ""))
+        chain = _causes(data.error)
+        ours = [error for error in chain if error.cls_name in OURS]
+        if ours:
+            place = event.step_key or one_line(_message(chain[0]))
+            code = OURS[ours[0].cls_name or ""]
+            return StepFailed(f"{place}: {_message(ours[0])}", code=code)
+        if chain and chain[-1].cls_name not in INTERRUPTIONS:
+            place = event.step_key or one_line(_message(chain[0]))
+            return StepFailed(f"{place}: {one_line(_message(chain[-1]))}")
     return KeyboardInterrupt()
 
 
-def _said(error: SerializableErrorInfo) -> str:
+def _causes(error: SerializableErrorInfo | None) -> list[SerializableErrorInfo]:
+    """The error, what caused it, and so on to the root."""
+    chain = []
+    while error is not None:
+        chain.append(error)
+        error = error.cause
+    return chain
+
+
+def _message(error: SerializableErrorInfo) -> str:
     return error.message.strip().split(": ", 1)[-1]
 
 
-def close_dead_runs(home: Services) -> int:
+def close_runs_of_killed_commands(home: Services) -> int:
     """Mark the runs that a killed `churn run` left behind as canceled; how many there were."""
     if not (home.folder / "dagster" / "history").exists():
         return 0
     with home.exclusive(), _instance(home) as instance:
-        return _close_dead(instance)
-
-
-def _close_dead(instance: dg.DagsterInstance) -> int:
-    """This process holds the home, so no run that a command of ours began lives."""
-    left = [
-        dg.DagsterRunStatus.STARTED,
-        dg.DagsterRunStatus.STARTING,
-        dg.DagsterRunStatus.NOT_STARTED,
-    ]
-    dead = instance.get_runs(dg.RunsFilter(tags={"churn/in_process": "true"}, statuses=left))
-    for run in dead:
-        instance.report_run_canceled(run, message="The process that ran it is gone.")
-    return len(dead)
+        return close_dead_runs(instance)

@@ -1,4 +1,4 @@
-"""Scoring: every customer of the month, ranked by whatever is in production."""
+"""Scoring: every customer of the month, ranked by the model in production."""
 
 import dagster as dg
 import pandas as pd
@@ -7,11 +7,10 @@ from churn_platform.alerting.dagster_ui import report_url
 from churn_platform.defs.features import feature_views
 from churn_platform.defs.ingestion import warnings_metadata
 from churn_platform.defs.monitoring import performance
-from churn_platform.defs.partitions import as_of_partitions, month_of
 from churn_platform.defs.promotion import production_model
-from churn_platform.defs.resources import HomeResource
+from churn_platform.defs.resources import HomeResource, as_of_partitions, month_of
 from churn_platform.reports.month_warnings import record_warnings
-from churn_platform.scoring.scoring import score_month
+from churn_platform.scoring.scoring import scores_record
 
 
 @dg.asset(
@@ -21,40 +20,37 @@ from churn_platform.scoring.scoring import score_month
     kinds={"parquet", "csv"},
 )
 def scores(context: dg.AssetExecutionContext, home: HomeResource) -> dg.MaterializeResult:
-    """Every customer with probability; who can still leave with rank and decile, the listed
-    ones with reasons in words.
+    """Every customer with a probability. Customers who can still leave have a rank and a decile,
+    and the listed ones have reasons.
 
-    A model that is no better than chance is never served silently: then every row carries
-    `stand_down`.
+    When the model is no better than chance, every row is marked `stand_down`.
     """
     opened = home.open()
     as_of = month_of(context)
-    scored = score_month(opened, as_of)
+    scored = opened.month.scores(as_of)
     warnings = warnings_metadata(record_warnings(opened, as_of))
     if scored is None:
-        record = opened.records.read("scores", as_of) or {}
-        note = record.get(
-            "not_scored", "There is no production model yet, so no customer was scored."
-        )
+        unscored = scores_record(opened.records, as_of)
+        note = "There is no production model yet, so no customer was scored."
+        if unscored is not None and unscored.not_scored:
+            note = unscored.not_scored
         return dg.MaterializeResult(metadata={"note": note, "warnings": warnings})
-    notes = {"note": scored.list_note} if scored.list_note else {}
-    if scored.already_left is None:
-        left = {}
-    else:
-        left = {"already left": scored.already_left}
+    record = scored.record
+    metadata: dict[str, object] = {"warnings": warnings}
+    if record.list_note:
+        metadata["note"] = record.list_note
+    if record.already_left is not None:
+        metadata["already left"] = record.already_left
+    top = _top(scored.listed.head(10), opened.contract.entity.column)
     return dg.MaterializeResult(
         metadata={
-            "warnings": warnings,
-            **notes,
-            **left,
-            "customers": scored.customers,
-            "dagster/row_count": scored.customers,
-            "model version": str(scored.version),
-            "stand down": scored.stand_down or "no",
-            "at or above the threshold": scored.contacts,
-            "top 10": dg.MetadataValue.md(
-                _top(scored.listed.head(10), opened.contract.entity.column)
-            ),
+            **metadata,
+            "customers": record.customers,
+            "dagster/row_count": record.customers,
+            "model version": str(record.version),
+            "stand down": record.stand_down or "no",
+            "at or above the threshold": record.contacts,
+            "top 10": dg.MetadataValue.md(top),
             "list": dg.MetadataValue.url(report_url(opened, scored.csv)),
             "list file": dg.MetadataValue.path(str(scored.csv)),
         }

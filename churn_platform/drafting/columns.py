@@ -21,7 +21,10 @@ FAR = 3
 """A high stand-in is more than this many times the largest other number."""
 FEWEST_OTHERS = 3
 DATE_STAND_INS = pd.to_datetime(
-    ["1753-01-01", "1899-12-30", "1899-12-31", "1900-01-01", "1901-01-01", "1970-01-01", "2099-12-31"]
+    [
+        "1753-01-01", "1899-12-30", "1899-12-31", "1900-01-01", "1901-01-01", "1970-01-01",
+        "2099-12-31",
+    ]
 ).astype("datetime64[s]")  # fmt: skip
 LAST_YEARS = (1, 2999, 9999)
 LONELY = pd.Timedelta(days=10 * 365).to_timedelta64().astype("timedelta64[s]")

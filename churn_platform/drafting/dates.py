@@ -27,14 +27,17 @@ FORMS = (
 CLOCK = " (?:[01]?[0-9]|2[0-3]):[0-5][0-9]"
 TIMES = (("", ""), (CLOCK, " %H:%M"), (f"{CLOCK}:[0-5][0-9]", " %H:%M:%S"))
 DATE_HINTS = frozenset({
-    "date", "day", "dt", "at", "on", "since", "joined", "start", "started", "begin", "created", "opened", "signup",
-    "registered", "registration", "birth", "birthday", "born", "dob", "renewal", "renewed", "updated", "upgraded",
-    "activated", "subscribed", "timestamp", "ts", "epoch", "excel", "expires", "expiry",
+    "date", "day", "dt", "at", "on", "since", "joined", "start", "started", "begin",
+    "created", "opened", "signup", "registered", "registration", "birth", "birthday",
+    "born", "dob", "renewal", "renewed", "updated", "upgraded", "activated", "subscribed",
+    "timestamp", "ts", "epoch", "excel", "expires", "expiry",
 })  # fmt: skip
 NUMBER_HINTS = frozenset({
-    "id", "key", "zip", "zipcode", "postal", "postcode", "plz", "code", "phone", "mobile", "salary", "income", "wage",
-    "amount", "balance", "price", "revenue", "spend", "fee", "cost", "total", "count", "number", "nr", "no", "points",
-    "views", "steps", "days", "km", "miles", "mileage", "credit", "limit", "bytes", "value", "sum", "sales", "turnover",
+    "id", "key", "zip", "zipcode", "postal", "postcode", "plz", "code", "phone", "mobile",
+    "salary", "income", "wage", "amount", "balance", "price", "revenue", "spend", "fee",
+    "cost", "total", "count", "number", "nr", "no", "points", "views", "steps", "days",
+    "km", "miles", "mileage", "credit", "limit", "bytes", "value", "sum", "sales",
+    "turnover",
 })  # fmt: skip
 DATE_NAMES = frozenset({"date", "timestamp", "epoch"})
 """Words that show a date, whatever else the name suggests."""

@@ -16,7 +16,7 @@ from churn_platform.contract.consistency import ANSWERED
 from churn_platform.contract.model import Contract, Entity, Span
 from churn_platform.contract.parts import ColumnCost, Costs, FileFormat, Label
 from churn_platform.contract.policy import IngestionPolicy, Policy
-from churn_platform.drafting.keys import Key, Sheet, guess_key, listed
+from churn_platform.drafting.keys import KeyColumn, Sheet, guess_key, listed
 from churn_platform.drafting.label import LabelColumn, guess_label, labels_of
 from churn_platform.drafting.tables import (
     LeftOut,
@@ -210,7 +210,7 @@ def guess_times(as_ofs: Sequence[dt.date], labelled: dt.date) -> Times:
     )
 
 
-def written_in(files: FileFormat, sheets: list[Sheet], key: Key, parts: Parts) -> FileFormat:
+def written_in(files: FileFormat, sheets: list[Sheet], key: KeyColumn, parts: Parts) -> FileFormat:
     """The files' format with the decimal sign of most columns; a column with the other sign has
     its own.
     """
@@ -239,7 +239,7 @@ def written_in(files: FileFormat, sheets: list[Sheet], key: Key, parts: Parts) -
     return files.model_copy(update={"decimal": usual})
 
 
-def _entity(key: Key, parts: Parts) -> Entity:
+def _entity(key: KeyColumn, parts: Parts) -> Entity:
     name = valid_name(key.header, "key")
     if name in ANSWERED:
         name = f"customer_{name}"

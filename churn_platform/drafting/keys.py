@@ -24,8 +24,8 @@ COMMON_SHARE = 0.5
 REPAIRED_SHARE = 0.5
 """If this share of the unmatched keys match after a repair, the files have the same customers."""
 TOTALS = frozenset({
-    "total", "totals", "grand total", "subtotal", "sum", "summe", "gesamt", "gesamtsumme", "total general",
-    "totale", "razem", "suma", "totaal", "average", "mean",
+    "total", "totals", "grand total", "subtotal", "sum", "summe", "gesamt", "gesamtsumme",
+    "total general", "totale", "razem", "suma", "totaal", "average", "mean",
 })  # fmt: skip
 
 
@@ -43,7 +43,7 @@ class Sheet:
 
 
 @dataclass(frozen=True)
-class Key:
+class KeyColumn:
     """The customer's key: its header, whether it is an integer, and why to confirm it."""
 
     header: str
@@ -51,7 +51,7 @@ class Key:
     doubt: str = ""
 
 
-def guess_key(sheets: Iterable[Sheet], wanted: str | None) -> Key:
+def guess_key(sheets: Iterable[Sheet], wanted: str | None) -> KeyColumn:
     """The column that is unique in most files and looks like a key.
 
     Args:
@@ -89,10 +89,12 @@ def guess_key(sheets: Iterable[Sheet], wanted: str | None) -> Key:
             code="KEY_NOT_FOUND",
         )
     header = best[0]
-    return Key(header, _integer(unique[header], header), _key_doubt(*scores[header], len(sheets)))
+    return KeyColumn(
+        header, _integer(unique[header], header), _key_doubt(*scores[header], len(sheets))
+    )
 
 
-def keys_of(sheet: Sheet, key: Key) -> pd.Series:
+def keys_of(sheet: Sheet, key: KeyColumn) -> pd.Series:
     """The key of each row (rows,) as text; integers without a fraction, however the file writes
     them.
     """
@@ -174,7 +176,7 @@ def why_no_match(keys: Mapping[str, pd.Series], header: str) -> str:
     return ""
 
 
-def without_repeated(sheet: Sheet, key: Key) -> Sheet:
+def without_repeated(sheet: Sheet, key: KeyColumn) -> Sheet:
     """The sheet without the few rows that repeat a key or lack it."""
     repeated = repeated_rows(sheet.frame[key.header]).to_numpy()
     if not repeated.any():
@@ -186,7 +188,7 @@ def without_repeated(sheet: Sheet, key: Key) -> Sheet:
     return replace(sheet, frame=sheet.frame[~repeated].reset_index(drop=True), guesses=guesses)
 
 
-def _given_key(sheets: list[Sheet], headers: Iterable[str], wanted: str) -> Key:
+def _given_key(sheets: list[Sheet], headers: Iterable[str], wanted: str) -> KeyColumn:
     header = next((h for h in headers if wanted in (h, valid_name(h))), None)
     if header is None:
         raise UsageError(
@@ -200,7 +202,7 @@ def _given_key(sheets: list[Sheet], headers: Iterable[str], wanted: str) -> Key:
             f"--entity {wanted}: {where[0].stem}: {why_not_one_row(where[0], header)}.",
             code="KEY_NOT_FOUND",
         )
-    return Key(header, _integer(unique, header))
+    return KeyColumn(header, _integer(unique, header))
 
 
 def _why_no_key(sheets: list[Sheet], elsewhere: list[str]) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from churn_platform.base.errors import UsageError
-from churn_platform.drafting.keys import Key, Sheet, keys_of, listed, why_not_one_row
+from churn_platform.drafting.keys import KeyColumn, Sheet, keys_of, listed, why_not_one_row
 from churn_platform.drafting.texts import is_null_word
 from churn_platform.drafting.words import (
     key_likeness,
@@ -88,7 +88,7 @@ class _Candidate:
         if missing:
             doubts.append(f"{missing[0]!r} is read as not known")
         if rate == 0:
-            doubts.append("nobody churned")
+            doubts.append("no customer churned")
         elif rate == 1:
             doubts.append(
                 "every customer in it churned: it must also list the customers who stayed"
@@ -98,7 +98,7 @@ class _Candidate:
         return LabelColumn(self.sheet.name, self.header, rate, "; ".join(doubts), inverted, missing)
 
 
-def guess_label(sheets: Iterable[Sheet], key: Key, wanted: str | None) -> LabelColumn:
+def guess_label(sheets: Iterable[Sheet], key: KeyColumn, wanted: str | None) -> LabelColumn:
     """The yes-or-no column whose name, or whose table's name, speaks most of churn.
 
     Args:
@@ -138,7 +138,7 @@ def guess_label(sheets: Iterable[Sheet], key: Key, wanted: str | None) -> LabelC
     return replace(found[0], doubt=doubts)
 
 
-def labels_of(sheet: Sheet, label: LabelColumn, key: Key) -> pd.Series:
+def labels_of(sheet: Sheet, label: LabelColumn, key: KeyColumn) -> pd.Series:
     """Who churned, by customer: true, false or null; sorted by the key as text."""
     truth = _churned(sheet.frame[label.header], inverted=label.inverted)
     truth.index = pd.Index(keys_of(sheet, key))
@@ -168,7 +168,7 @@ def _unknown(values: pd.Series) -> tuple[str, ...]:
     return tuple(sorted(others))
 
 
-def _label_score(sheet: Sheet, header: str, key: Key) -> int:
+def _label_score(sheet: Sheet, header: str, key: KeyColumn) -> int:
     """How much a column's name speaks of churn; the table's name counts, too.
 
     The table's name alone is enough if the table has no other column.

@@ -15,7 +15,7 @@ from churn_platform.contract.parts import AgeUnit, FeatureView
 from churn_platform.contract.policy import TrainingPolicy
 from churn_platform.drafting.columns import Guess, guess_column
 from churn_platform.drafting.keys import (
-    Key,
+    KeyColumn,
     Sheet,
     keys_of,
     why_no_customer,
@@ -100,7 +100,7 @@ def sheets_of(
     return sheets
 
 
-def one_row_a_customer(sheets: list[Sheet], key: Key, parts: Parts) -> list[Sheet]:
+def one_row_a_customer(sheets: list[Sheet], key: KeyColumn, parts: Parts) -> list[Sheet]:
     """The files with one row for each customer; the others are left out completely.
 
     Raises:
@@ -132,7 +132,7 @@ def one_row_a_customer(sheets: list[Sheet], key: Key, parts: Parts) -> list[Shee
     return distinct
 
 
-def _table_doubt(sheet: Sheet, key: Key, kept: int, customers: int) -> str:
+def _table_doubt(sheet: Sheet, key: KeyColumn, kept: int, customers: int) -> str:
     rows = len(sheet.frame)
     doubts = []
     if sum(letter.isdigit() for letter in sheet.stem) >= YEAR_DIGITS:
@@ -146,7 +146,7 @@ def _table_doubt(sheet: Sheet, key: Key, kept: int, customers: int) -> str:
 
 def reasons_left_out(
     sheet: Sheet,
-    key: Key,
+    key: KeyColumn,
     label: LabelColumn,
     labels: pd.Series,
     as_of: dt.date | None,
@@ -218,7 +218,7 @@ def _why_after(dates: pd.Series, as_of: dt.date) -> str:
 
 
 def _known_from_churn(
-    sheet: Sheet, key: Key, labels: pd.Series, headers: list[str]
+    sheet: Sheet, key: KeyColumn, labels: pd.Series, headers: list[str]
 ) -> dict[str, str]:
     """The columns that only churners have filled, and those that predict churn on their own."""
     known = labels.dropna().astype(bool)
@@ -243,7 +243,7 @@ def _known_from_churn(
 def add_table(
     parts: Parts,
     sheet: Sheet,
-    key: Key,
+    key: KeyColumn,
     label: LabelColumn,
     out: Mapping[str, str],
     as_of: dt.date | None,

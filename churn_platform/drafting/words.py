@@ -8,35 +8,37 @@ from churn_platform.contract.consistency import RESERVED
 
 WINDOW_UNITS = {"d": "day", "w": "week", "m": "month", "y": "year"}
 SHORT = {
-    "avg": "average", "num": "number of", "nr": "number of", "cnt": "count of", "qty": "quantity of",
-    "mins": "minutes", "min": "minutes", "hrs": "hours", "secs": "seconds", "amt": "amount", "pct": "percent",
-    "max": "largest", "std": "spread of",
+    "avg": "average", "num": "number of", "nr": "number of", "cnt": "count of",
+    "qty": "quantity of", "mins": "minutes", "min": "minutes", "hrs": "hours",
+    "secs": "seconds", "amt": "amount", "pct": "percent", "max": "largest",
+    "std": "spread of",
 }  # fmt: skip
 COUNT_WORDS = frozenset({"count", "cnt", "num", "number", "nr", "n", "qty", "quantity", "times"})
 IDENTIFIERS = frozenset({"id", "key", "uuid", "guid", "uid", "msisdn"})
 PEOPLE = frozenset({
-    "customer", "cust", "user", "account", "acct", "member", "client", "subscriber", "subscription", "household",
-    "person", "party", "patient", "player", "company",
+    "customer", "cust", "user", "account", "acct", "member", "client", "subscriber",
+    "subscription", "household", "person", "party", "patient", "player", "company",
 })  # fmt: skip
 NUMBERS = frozenset({"no", "nr", "num", "number", "code", "phone", "email", "iban"})
 JOINED_ID = re.compile(rf"({'|'.join(sorted(PEOPLE))})id")
 LABEL_WORDS = {
     "churn": 4, "churned": 4, "churner": 4, "churns": 4, "attrition": 4, "attrited": 4,
-    "label": 2, "labels": 2, "target": 2, "left": 2, "leaver": 2, "leavers": 2, "leaves": 2, "cancel": 2,
-    "cancels": 2, "cancelled": 2, "canceled": 2, "exited": 2, "lapsed": 2, "lost": 2, "terminated": 2, "quit": 2,
-    "gone": 2, "unsubscribed": 2, "outcome": 1, "outcomes": 1, "y": 1, "inactive": 1,
+    "label": 2, "labels": 2, "target": 2, "left": 2, "leaver": 2, "leavers": 2, "leaves": 2,
+    "cancel": 2, "cancels": 2, "cancelled": 2, "canceled": 2, "exited": 2, "lapsed": 2,
+    "lost": 2, "terminated": 2, "quit": 2, "gone": 2, "unsubscribed": 2, "outcome": 1,
+    "outcomes": 1, "y": 1, "inactive": 1,
 }  # fmt: skip
 STAY_WORDS = {
-    "retained": 2, "retention": 2, "stayed": 2, "stays": 2, "remained": 2, "remains": 2, "renewed": 2, "kept": 2,
-    "active": 1, "alive": 1, "loyal": 1, "current": 1,
+    "retained": 2, "retention": 2, "stayed": 2, "stays": 2, "remained": 2, "remains": 2,
+    "renewed": 2, "kept": 2, "active": 1, "alive": 1, "loyal": 1, "current": 1,
 }  # fmt: skip
-"""Words of a label that says the opposite of churn."""
+"""Words of a label that marks the opposite of churn."""
 NEGATIONS = frozenset({"not", "non", "never"})
 NEUTRAL_WORDS = frozenset({"label", "labels", "target", "outcome", "outcomes", "y"})
-"""Words of a label that say neither who left nor who stayed."""
+"""Words of a label about neither leaving nor staying."""
 LATE_STEMS = (
-    "cancel", "churn", "terminat", "reason", "refund", "attrit", "unsubscrib", "deactivat", "winback", "closure",
-    "offboard",
+    "cancel", "churn", "terminat", "reason", "refund", "attrit", "unsubscrib", "deactivat",
+    "winback", "closure", "offboard",
 )  # fmt: skip
 LATE_WORDS = frozenset({"left", "exit", "exited", "lapsed", "leaver", "quit"})
 END_WORDS = frozenset({"end", "ended", "closed"})
@@ -44,15 +46,16 @@ DATE_WORDS = frozenset({"date", "day", "at", "on", "dt", "month"})
 AGE_NOISE = frozenset({"date", "at", "on", "dt", "day", "time", "timestamp"})
 """Words of a date that the name of its age does not need."""
 PERSONAL_WORDS = frozenset({
-    "surname", "firstname", "lastname", "forename", "fullname", "email", "phone", "mobile", "iban", "address", "street",
+    "surname", "firstname", "lastname", "forename", "fullname", "email", "phone", "mobile",
+    "iban", "address", "street",
 })  # fmt: skip
 WHOSE_NAME = frozenset({"first", "last", "full", "family", "given", "middle", "maiden"})
 VALUE_WORDS = frozenset({
     "clv", "ltv", "cltv", "value", "revenue", "arpu", "mrr", "arr", "spend", "spending", "margin",
 })  # fmt: skip
 ROW_WORDS = frozenset({
-    "index", "idx", "row", "rows", "rownumber", "rownum", "rowid", "number", "num", "no", "nr", "line", "record", "x",
-    "lp",
+    "index", "idx", "row", "rows", "rownumber", "rownum", "rowid", "number", "num", "no",
+    "nr", "line", "record", "x", "lp",
 })  # fmt: skip
 COST_WORDS = frozenset({"cost", "costs", "fn", "fp"})
 
@@ -96,7 +99,7 @@ def plain_words(name: str) -> str:
 
 
 def description(name: str) -> str:
-    """The plain words as a description, empty where the name says nothing ("x12")."""
+    """The plain words as a description, empty if the name means nothing ("x12")."""
     words = plain_words(name)
     if re.search(r"[a-z]{3}", words):
         return words[:1].upper() + words[1:]
@@ -157,16 +160,16 @@ def label_likeness(name: str) -> int:
 
 
 def names_who_stayed(name: str) -> bool:
-    """Whether a label's name says who stayed: "retained", "is_active", "not_churned"; but not
-    "not_renewed".
+    """Whether a label's name is about who stayed: "retained", "is_active", "not_churned"; but
+    not "not_renewed".
 
-    A word for leaving takes precedence: "churned_active" and "left_current_month" say who left.
+    A word for leaving takes precedence, as in "churned_active" and "left_current_month".
     """
     words = tokens(name)
-    says_left = any(word in LABEL_WORDS and word not in NEUTRAL_WORDS for word in words)
-    says_stayed = not says_left and any(word in STAY_WORDS for word in words)
+    leaving = any(word in LABEL_WORDS and word not in NEUTRAL_WORDS for word in words)
+    staying = not leaving and any(word in STAY_WORDS for word in words)
     negated = words[:1] == ["no"] or not NEGATIONS.isdisjoint(words)
-    return says_stayed != negated
+    return staying != negated
 
 
 def known_late(name: str) -> bool:

@@ -40,7 +40,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class DriftEvidence:
     """What a result is judged from; `distances` has every column with values on both sides."""
 
     checks: tuple[ColumnCheck, ...]
@@ -67,7 +67,7 @@ def measure(
     current: Rows,
     *,
     seed: int,
-) -> Evidence:
+) -> DriftEvidence:
     """Check and measure every feature, the target and the predictions.
 
     A noise floor is drawn only if a distance reaches the policy's threshold.
@@ -103,7 +103,7 @@ def measure(
     checks = tuple(
         precheck(name, column, policy, *sides[name], level) for name, column in features.items()
     )
-    return Evidence(
+    return DriftEvidence(
         checks=checks,
         distances={
             check.column: _measured(

@@ -21,7 +21,7 @@ from churn_platform.base.pages import render
 from churn_platform.contract.model import Column, Contract
 from churn_platform.contract.policy import DriftPolicy
 from churn_platform.drift.columns import percent, plain_values
-from churn_platform.drift.measure import Evidence, Rows, measure
+from churn_platform.drift.measure import DriftEvidence, Rows, measure
 from churn_platform.drift.result import ColumnDrift, DriftResult, judge
 
 EVIDENTLY_ROWS = 20_000
@@ -252,7 +252,7 @@ def _sample(rows: Rows, size: int, rng: np.random.Generator) -> Rows:
 def _ask_evidently(
     policy: DriftPolicy,
     features: dict[str, Column],
-    evidence: Evidence,
+    evidence: DriftEvidence,
     reference: pd.DataFrame,
     current: pd.DataFrame,
 ) -> _Figures:
@@ -292,7 +292,7 @@ def _ask_evidently(
 
 
 def _metrics(
-    policy: DriftPolicy, evidence: Evidence, features: list[str], columns: list[str]
+    policy: DriftPolicy, evidence: DriftEvidence, features: list[str], columns: list[str]
 ) -> list[Any]:
     from evidently.metrics import ValueDrift
     from evidently.presets import DataDriftPreset

@@ -15,7 +15,7 @@ from churn_platform.contract.model import Contract
 from churn_platform.contract.parts import AgeUnit
 from churn_platform.contract.policy import DriftMethod, DriftPolicy
 from churn_platform.drift.columns import ColumnCheck
-from churn_platform.drift.measure import Evidence, Measured
+from churn_platform.drift.measure import DriftEvidence, Measured
 
 Floats = NDArray[np.float64]
 DAYS_A_MONTH = 365.25 / 12
@@ -181,7 +181,7 @@ class DriftResult:
 
 
 def judge(
-    policy: DriftPolicy, evidence: Evidence, values: Mapping[str, float] | None = None
+    policy: DriftPolicy, evidence: DriftEvidence, values: Mapping[str, float] | None = None
 ) -> DriftResult:
     """The result: a column has drifted if its distance reaches its threshold or a check has a
     reason.

@@ -1,5 +1,5 @@
-"""AUCs of several models when entities are drawn with replacement, for rows in which an entity
-repeats.
+"""AUCs of several models when entities are drawn with replacement, for rows in which entities
+repeat.
 """
 
 from dataclasses import dataclass
@@ -63,10 +63,9 @@ def entity_codes(entities: KeyArray, rows: int) -> IntArray:
     """
     if np.shape(entities) != (rows,):
         raise DataError(
-            f"entities have the shape {np.shape(entities)} for {rows} labels: pass one a label"
+            f"entities have the shape {np.shape(entities)} for {rows} labels: pass one per label"
         )
-    # Sorted, so that the draws do not depend on the order in which a join happened to return
-    # the rows.
+    # Sorted, so the draws do not depend on the order in which a join returns the rows.
     codes: IntArray = pd.factorize(np.asarray(entities), sort=True)[0].astype(np.int64)
     if codes.min() < 0:
         raise DataError(
@@ -76,9 +75,7 @@ def entity_codes(entities: KeyArray, rows: int) -> IntArray:
 
 
 def too_few(churned: BoolArray, codes: IntArray) -> bool:
-    """True when fewer than two entities churned, or fewer than two stayed: no variance can be
-    estimated.
-    """
+    """Whether fewer than two entities churned or stayed, so no variance can be estimated."""
     return min(np.unique(codes[churned]).size, np.unique(codes[~churned]).size) < FEWEST
 
 

@@ -1,6 +1,4 @@
-"""What wrong predictions cost: one figure for all, or one per customer, read from the
-contract's columns.
-"""
+"""The costs of wrong predictions: one figure for all, or one per customer from a column."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -23,15 +21,11 @@ class RowCosts:
 
     @classmethod
     def of(cls, costs: Costs, rows: pd.DataFrame) -> "RowCosts":
-        """The costs of (n,) rows that hold the costs' columns; a row without its figure costs
-        what the mean does.
-        """
+        """The costs of (n,) rows with the costs' columns; a row without a figure costs the mean."""
         return cls(_figures(costs.missed_churner, rows), _figures(costs.needless_contact, rows))
 
     def total(self, churned: Mask, contacted: Mask) -> float:
-        """What it costs to contact these rows: churners left alone, and others contacted for
-        nothing.
-        """
+        """The cost of contacting these rows: churners not contacted, and stayers contacted."""
         return float(
             self.missed[churned & ~contacted].sum() + self.needless[~churned & contacted].sum()
         )

@@ -1,9 +1,9 @@
-"""What one version gains over another in several months, on rows that neither trained on.
+"""The gain of one version over another in several months, on rows that neither trained on.
 
 A month's AUC ranks its own customers alone, so months with other churn rates do not mix; the
 months are averaged, each weighted by its churners. The same customers come every month, so
 their rows are not independent: the variance is that of sums over a customer's rows (Obuchowski
-1997, Biometrics 53). On one month it is DeLong's, to the last digit.
+1997, Biometrics 53). On one month it is DeLong's.
 """
 
 import math
@@ -32,9 +32,7 @@ FEWEST = 2  # a variance needs two of a kind
 
 @dataclass(frozen=True, eq=False)
 class AucParts:
-    """An AUC on one month's rows, and each row's part in its deviation from the truth, shape
-    (rows,).
-    """
+    """An AUC on one month's rows, and each row's part of its error, shape (rows,)."""
 
     auc: float
     parts: FloatArray
@@ -72,7 +70,7 @@ class AucParts:
         return cls(area, _parts(churned, values, area), churners)
 
     def of_chance(self) -> "AucParts":
-        """A model that knows nothing, on the same rows: what there is before the first version."""
+        """A model without information on the same rows: the state before the first version."""
         return AucParts(CHANCE, np.zeros_like(self.parts), self.churners)
 
 

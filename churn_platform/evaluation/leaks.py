@@ -1,4 +1,4 @@
-"""Leaks: does a column alone predict the label, as one known only after churning does?"""
+"""Leaks: columns that predict the label on their own, as one known only after churning does."""
 
 import math
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ MOST_ROWS = 200_000
 """Above it a random sample is as good: an AUC of 0.95 is then known to 0.002."""
 FOLDS = 5
 FEW_VALUES = 50
-"""Numbers with at most so many distinct values are judged as codes, too: 3 for "cancelled" is
+"""Numbers with at most this many distinct values are also judged as codes: 3 for "cancelled" is
 not an order.
 """
 HUGE = 1e300
@@ -34,8 +34,7 @@ PERFECT = 0.999
 class Alone:
     """How well each column alone predicts the label of some rows.
 
-    `limit` is the policy's, `certain` what an AUC must exceed to lie above it beyond the luck
-    of so few churners.
+    `limit` is the policy's; an AUC above `certain` is above it, however few churners there are.
     """
 
     aucs: dict[str, float]
@@ -44,7 +43,7 @@ class Alone:
 
     @property
     def leaks(self) -> dict[str, float]:
-        """The columns that tell the label, best first."""
+        """The columns that predict the label, best first."""
         return leaks(self.aucs, self.certain)
 
 
@@ -69,13 +68,13 @@ def judge_alone(contract: Contract, rows: pd.DataFrame, labels: pd.Series) -> Al
 def single_feature_aucs(
     frame: pd.DataFrame, features: Mapping[str, Column], labels: pd.Series | BoolArray
 ) -> dict[str, float]:
-    """The AUC of each column alone against the label, 0.5 to 1 but for noise; a null is a value
-    of its own.
+    """The AUC of each column alone against the label, 0.5 to 1 except for noise; a null is a
+    value of its own.
 
-    Numbers, booleans and dates count either way round, and by their emptiness too: an amount
-    that only churners have leaks through being there. Categories, texts and numbers of few
-    values count by the churn rate of each value, told from other rows: from the same rows a
-    column of unique keys would read 1.0.
+    Numbers, booleans and dates are judged in both directions, and by being empty: an amount
+    that only churners have leaks by being there. Categories, texts and numbers with few values
+    are judged by the churn rate of each value in other rows; in the same rows a column of
+    unique keys would reach 1.0.
 
     Args:
         frame: (rows, any columns) holding at least `features`.
@@ -100,10 +99,9 @@ def leaks(aucs: Mapping[str, float], limit: float) -> dict[str, float]:
 
 
 def beyond_luck(limit: float, churners: int, stayers: int, level: float) -> float:
-    """The AUC that a column worth `limit` exceeds on so few rows only as seldom as `level`
-    allows.
+    """The AUC that a column with a true AUC of `limit` exceeds only as rarely as `level` allows.
 
-    By the standard error of Hanley and McNeil (Radiology 143, 1982), which needs no scores; a
+    By the standard error of Hanley and McNeil (Radiology 143, 1982), which needs no scores. A
     perfect column is above it at any size.
     """
     of_churners = limit / (2 - limit) - limit**2
@@ -129,14 +127,12 @@ def _alone(values: pd.Series, column: Column, churned: BoolArray) -> float:
 
 
 def _places(numbers: FloatArray, empty: BoolArray) -> tuple[float, ...]:
-    """Where nulls are in the order: below all values and above them; anywhere where there are
-    none.
-    """
+    """The values that replace nulls: one below all others and one above; any without nulls."""
     if not empty.any() or empty.all():
         return (0.0,)
-    return float(np.nextafter(np.nanmin(numbers), -np.inf)), float(
-        np.nextafter(np.nanmax(numbers), np.inf)
-    )
+    below = float(np.nextafter(np.nanmin(numbers), -np.inf))
+    above = float(np.nextafter(np.nanmax(numbers), np.inf))
+    return below, above
 
 
 def _numbers(values: pd.Series, column: Column) -> FloatArray:
@@ -157,27 +153,26 @@ def _either_way(scores: FloatArray, churned: BoolArray) -> float:
 
 
 def _by_rates(values: pd.Series, churned: BoolArray) -> float:
-    """The AUC of each value's churn rate among the rows of the other folds; an unseen value has
-    the mean rate.
+    """The AUC of each value's churn rate in the rows of the other folds; an unseen value has the
+    mean rate.
 
-    One way round only: the rate has a direction, and told from other rows it errs downwards
-    where nothing is told.
+    In one direction only: the rate has a direction, and taken from other rows it falls below
+    0.5 for a column without information.
     """
     codes = pd.factorize(values.astype(object))[0].astype(np.int64) + 1  # null is -1
     folds = _folds(churned)
     rows = _counts(codes, folds, None)
     churners = _counts(codes, folds, churned)
     mean = churned.mean()
-    others, churned_others = (
-        whole.sum(axis=1, keepdims=True) - whole for whole in (rows, churners)
-    )
+    others = rows.sum(axis=1, keepdims=True) - rows
+    churned_others = churners.sum(axis=1, keepdims=True) - churners
     rates = (churned_others + mean) / (others + 1)
     return auc(churned, rates[codes, folds])
 
 
 def _folds(churned: BoolArray) -> IntArray:
-    """A fold for each row, as many churners in each: a fold short of them would read as a lower
-    rate of the others.
+    """A fold for each row, with equally many churners: a fold with fewer would raise the rates
+    of the others.
     """
     random = np.random.default_rng(0)
     folds = np.empty(churned.size, dtype=np.int64)
@@ -187,6 +182,6 @@ def _folds(churned: BoolArray) -> IntArray:
 
 
 def _counts(codes: IntArray, folds: IntArray, weights: Any) -> FloatArray:  # noqa: ANN401 - what bincount weighs by
-    """Rows (or their weights) a value and fold; (values, folds)."""
+    """Rows (or their weights) per value and fold; (values, folds)."""
     size = (int(codes.max()) + 1) * FOLDS
     return np.bincount(codes * FOLDS + folds, weights, size).reshape(-1, FOLDS).astype(np.float64)

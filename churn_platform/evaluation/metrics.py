@@ -138,8 +138,8 @@ def _checked_costs(of: str, cost: float | FloatArray, incurred: BoolArray) -> Fl
     """The cost of each row (n,) where it is incurred, else 0."""
     if np.ndim(cost) and np.shape(cost) != incurred.shape:
         raise DataError(
-            f"the costs of {of} are {np.size(cost):,} for {incurred.size:,} rows: one a row is"
-            " needed"
+            f"there are {np.size(cost):,} costs of {of} for {incurred.size:,} rows: pass one per"
+            " row"
         )
     costs = np.broadcast_to(np.asarray(cost, dtype=float), incurred.shape)
     if np.isnan(costs).any():

@@ -35,11 +35,11 @@ class Interval:
             )
 
     def above(self, value: float) -> bool:
-        """True when the whole interval lies strictly above `value`."""
+        """Whether the interval lies strictly above `value`."""
         return self.low > value
 
     def below(self, value: float) -> bool:
-        """True when the whole interval lies strictly below `value`."""
+        """Whether the interval lies strictly below `value`."""
         return self.high < value
 
     def as_list(self) -> list[float]:
@@ -80,7 +80,7 @@ def checked_labels(labels: LabelArray, *, two_classes: bool = True) -> BoolArray
 
 
 def checked_scores(name: str, scores: FloatArray, rows: int) -> FloatArray:
-    """Scores as finite float64 of shape (rows,); `name` says in an error whose they are.
+    """Scores as finite float64 of shape (rows,); an error calls them `name`.
 
     Raises:
         NotANumber: a score is NaN.
@@ -89,7 +89,7 @@ def checked_scores(name: str, scores: FloatArray, rows: int) -> FloatArray:
     values = np.asarray(scores, dtype=np.float64)
     if values.shape != (rows,):
         raise DataError(
-            f"{name} have the shape {values.shape} for {rows} labels: pass one score a label"
+            f"{name} have the shape {values.shape} for {rows} labels: pass one score per label"
         )
     if np.isnan(values).any():
         raise NotANumber(
@@ -115,7 +115,8 @@ def checked_probabilities(name: str, probabilities: FloatArray, rows: int) -> Fl
 
 
 def auc(labels: LabelArray, scores: FloatArray) -> float:
-    """Chance that a churner scores above a stayer, ties counting half (Mann and Whitney 1947).
+    """Probability that a churner scores above a stayer, ties counting half (Mann and Whitney
+    1947).
 
     Args:
         labels: shape (n,), 0 or 1, both classes present.
@@ -144,9 +145,7 @@ def quantile_of_normal(level: float) -> float:
 
 
 def two_sided_p(value: float, standard_error: float) -> float:
-    """Two-sided normal p-value of `value` against 0; with no error at all 1.0 for zero, else
-    0.0.
-    """
+    """Two-sided normal p-value of `value` against 0; without an error 1.0 for zero, else 0.0."""
     if standard_error == 0:
         if value == 0:
             return 1.0
@@ -155,12 +154,12 @@ def two_sided_p(value: float, standard_error: float) -> float:
 
 
 def detectable_difference(standard_error: float, power: float = 0.8, level: float = 0.95) -> float:
-    """Gain that is seen with chance `power`: (z of the two-sided level + z of the power)
-    standard errors.
+    """The gain that is detected with probability `power`: (z of the two-sided level + z of the
+    power) standard errors.
 
     Args:
         standard_error: of the difference, in its own unit, >= 0.
-        power: chance that the interval of a true gain of this size lies above 0.
+        power: probability that the interval of a true gain of this size lies above 0.
         level: of that interval.
 
     Raises:

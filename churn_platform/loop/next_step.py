@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from churn_platform.loop.retraining import Verdict
+from churn_platform.loop.retraining import RetrainingAnswer
 from churn_platform.promotion.decision import Trigger
 
 
@@ -63,7 +63,7 @@ class Step:
 
 def next_step(
     months: Sequence[MonthState],
-    verdict: Verdict | None,
+    answer: RetrainingAnswer | None,
     *,
     unfinished: Trigger | None,
     stale_scores: str,
@@ -72,7 +72,7 @@ def next_step(
 
     Args:
         months: every month, in any order.
-        verdict: the retraining policy's answer for the newest processed month; None before
+        answer: the retraining policy's answer for the newest processed month; None before
             there is one.
         unfinished: trigger of the newest decision when it was never carried out (a run was
             killed).
@@ -86,18 +86,18 @@ def next_step(
     # again without end.
     lost = any(month.absent_from and month.published is not None for month in due)
     if newest is not None and not behind and not lost:
-        if unfinished is not None and verdict is not None:
+        if unfinished is not None and answer is not None:
             return Step(
                 "retraining",
                 newest,
                 "The newest decision was not carried out.",
-                verdict.key,
+                answer.key,
                 unfinished,
             )
-        if verdict is not None and verdict.trigger is not None:
-            return Step("retraining", newest, verdict.reason, verdict.key, verdict.trigger)
+        if answer is not None and answer.trigger is not None:
+            return Step("retraining", newest, answer.reason, answer.key, answer.trigger)
         if stale_scores:
-            key = f"{newest}" if verdict is None else verdict.key
+            key = f"{newest}" if answer is None else answer.key
             return Step("scores", newest, stale_scores, key)
     if due:
         arriving = any(month.arriving and month.as_of < due[0].as_of for month in months)

@@ -3,21 +3,21 @@ out.
 """
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from churn_platform.base.digests import digest_of
 from churn_platform.base.text import ended
 from churn_platform.contract.model import Contract, Span
-from churn_platform.features.labels import turned_over
 from churn_platform.ingestion.month_warnings import refusal_sentence
+from churn_platform.lake.window import Window
 from churn_platform.ledger.receipts import Receipt
-from churn_platform.promotion.decision import Trigger
+from churn_platform.monitoring.performance import VersionPerformance
+from churn_platform.promotion.decision import Decision, Trigger
 
 
 @dataclass(frozen=True)
-class Asked:
+class ManualRequest:
     """A person's request for a retraining; `receipt` is its digest."""
 
     by: str
@@ -30,41 +30,101 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Signals:
+class ProductionModel:
+    """What the policy reads of the version in production."""
+
+    version: int
+    as_of: dt.date
+    """The month it was trained on."""
+    auc_interval: tuple[float, float]
+    """Of its AUC when it was promoted."""
+    algorithm: str | None = None
+
+
+@dataclass(frozen=True)
+class RetrainingInputs:
     """What is known when the policy is asked."""
 
     as_of: dt.date
     """The newest processed month."""
-    labelled: dt.date | None
-    """The newest month with matured labels."""
-    snapshot_digest: str
-    production_version: int | None
-    production_as_of: dt.date | None
-    promoted_interval: tuple[float, float] | None
-    """Interval of production's AUC when it was promoted."""
-    drift_alarms: tuple[str, ...]
-    realised: dict[str, Any] | None
-    """Production's newest performance record."""
-    last_decision: dt.date | None
-    """Training as_of of the newest decision."""
+    inputs: str
+    """Digest of the month's snapshots."""
+    labelled: dt.date | None = None
+    """The newest month with matured labels that can be trained on."""
     left_out: tuple[str, ...] = ()
-    algorithm: str | None = None
-    """The algorithm that production was trained with."""
     """Why matured months later than `labelled` cannot be trained on."""
+    production: ProductionModel | None = None
+    drift_alarms: tuple[str, ...] = ()
+    realised: VersionPerformance | None = None
+    """Production's performance on the newest month after its training."""
+    last_decision: dt.date | None = None
+    """Training as_of of the newest decision."""
     refused: str | None = None
     """Why a training on exactly this data under this policy could not be made; None when it was
     not tried.
     """
-    asked: Asked | None = None
-    """A person's request for a retraining that nothing has answered yet."""
+    request: ManualRequest | None = None
+    """A person's request for a retraining that is still unanswered."""
+
+    @classmethod
+    def gather(
+        cls,
+        as_of: dt.date,
+        inputs: str,
+        *,
+        window: Window | None,
+        left_out: Mapping[str, str],
+        production: ProductionModel | None,
+        drift_alarms: Sequence[str],
+        performance: Iterable[VersionPerformance],
+        decisions: Sequence[Decision],
+        refused: str | None = None,
+        request: ManualRequest | None = None,
+    ) -> "RetrainingInputs":
+        """Gather the inputs of a month, of a home or of a backtest.
+
+        Args:
+            as_of: the month.
+            inputs: digest of its snapshots.
+            window: the months a candidate would be made from; None without one.
+            left_out: the matured months that cannot be trained on, each with the reason.
+            production: the version in production; None before the first.
+            drift_alarms: of the month.
+            performance: what was measured so far, of any version, oldest run first.
+            decisions: every decision, oldest first.
+            refused: why this training was refused before.
+            request: a person's unanswered request.
+        """
+        labelled = None if window is None else window.training[-1]
+        newest = "" if labelled is None else labelled.isoformat()
+        later: list[VersionPerformance] = []
+        if production is not None:
+            trained = production.as_of.isoformat()
+            later = [
+                entry
+                for entry in performance
+                if entry.version == production.version and entry.as_of > trained
+            ]
+        return cls(
+            as_of=as_of,
+            inputs=inputs,
+            labelled=labelled,
+            left_out=tuple(why for month, why in left_out.items() if month > newest),
+            production=production,
+            drift_alarms=tuple(drift_alarms),
+            # Of one month the last measurement counts: its labels may have been corrected.
+            realised=max(reversed(later), key=lambda entry: entry.as_of, default=None),
+            last_decision=dt.date.fromisoformat(decisions[-1].as_of) if decisions else None,
+            refused=refused,
+            request=request,
+        )
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """Retrain with this trigger, or skip; the sentence explains why either way. `key` names the
-    evidence.
+class RetrainingAnswer:
+    """Retrain with this trigger, or skip; the reason explains either. `key` names the evidence.
 
-    `fallen` says how performance fell where that is news and still no candidate may be made.
+    `fallen` says how performance fell where that is new and no candidate can be made yet.
     """
 
     trigger: Trigger | None
@@ -78,21 +138,21 @@ class Verdict:
         return self.trigger is not None
 
 
-def should_retrain(contract: Contract, signals: Signals) -> Verdict:
+def should_retrain(contract: Contract, inputs: RetrainingInputs) -> RetrainingAnswer:
     """Ask the policy once; pure."""
-    key = evidence_key(contract, signals)
-    blocked = _blocked(contract, signals)
+    key = evidence_key(contract, inputs)
+    blocked = _blocked(contract, inputs)
     if blocked:
-        if _measured_since(signals):
-            fallen = _performance_fell(signals)
+        if _measured_since(inputs):
+            fallen = _performance_fell(inputs)
         else:
             fallen = None
         said = f"{fallen} {blocked}" if fallen else blocked
-        return Verdict(None, " ".join([said, *_notes(contract, signals)]), key, fallen)
-    trigger, reason = _asks_for_a_model(contract, signals)
-    return Verdict(
+        return RetrainingAnswer(None, " ".join([said, *_notes(contract, inputs)]), key, fallen)
+    trigger, reason = _asks_for_a_model(contract, inputs)
+    return RetrainingAnswer(
         trigger,
-        " ".join([reason, *_notes(contract, signals)]) if trigger is None else reason,
+        " ".join([reason, *_notes(contract, inputs)]) if trigger is None else reason,
         key,
     )
 
@@ -104,151 +164,144 @@ def training_key(dataset: str, policy: str) -> dict[str, str]:
     return {"dataset": dataset, "policy": policy}
 
 
-def open_request(receipts: Iterable[Receipt]) -> Asked | None:
+def open_request(receipts: Iterable[Receipt]) -> ManualRequest | None:
     """The newest request of a person that no decision and no refused training has answered."""
-    found: Asked | None = None
+    found: ManualRequest | None = None
     for receipt in receipts:
         if receipt.act == "manual retraining requested":
-            found = Asked(receipt.actor, receipt.reason, receipt.digest)
+            found = ManualRequest(receipt.actor, receipt.reason, receipt.digest)
         elif receipt.act in ("decision", "training refused"):
             found = None
     return found
 
 
-def evidence_key(contract: Contract, signals: Signals) -> str:
+def evidence_key(contract: Contract, inputs: RetrainingInputs) -> str:
     """Names one piece of evidence: the month, its content, the production model, the policy."""
     evidence = {
-        "as_of": signals.as_of.isoformat(),
-        "snapshot": signals.snapshot_digest,
-        "labelled": signals.labelled.isoformat() if signals.labelled else None,
-        "production": signals.production_version,
+        "as_of": inputs.as_of.isoformat(),
+        "snapshot": inputs.inputs,
+        "labelled": inputs.labelled.isoformat() if inputs.labelled else None,
+        "production": None if inputs.production is None else inputs.production.version,
         "policy": contract.policy_hash,
     }
-    if signals.refused is not None:
-        evidence["refused"] = signals.refused
-    if signals.asked is not None:
-        evidence["asked"] = signals.asked.receipt
+    if inputs.refused is not None:
+        evidence["refused"] = inputs.refused
+    if inputs.request is not None:
+        evidence["asked"] = inputs.request.receipt
     return digest_of(evidence)
 
 
-def _asks_for_a_model(contract: Contract, signals: Signals) -> tuple[Trigger | None, str]:
+def _asks_for_a_model(contract: Contract, inputs: RetrainingInputs) -> tuple[Trigger | None, str]:
     """The first trigger that applies, and the sentence why; None where nothing asks for a new
     model.
     """
-    fallen = _performance_fell(signals)
-    old = _too_old(contract, signals)
+    fallen = _performance_fell(inputs)
+    old = _too_old(contract, inputs)
     found: tuple[tuple[Trigger, str | None], ...] = (
-        ("manual", None if signals.asked is None else signals.asked.sentence()),
+        ("manual", None if inputs.request is None else inputs.request.sentence()),
         (
             "first",
-            "There is no production model yet." if signals.production_version is None else None,
+            "There is no production model yet." if inputs.production is None else None,
         ),
         ("performance", fallen),
-        ("drift", _sentence("; ".join(signals.drift_alarms)) if signals.drift_alarms else None),
+        ("drift", _sentence("; ".join(inputs.drift_alarms)) if inputs.drift_alarms else None),
         ("schedule", old),
     )
-    return next(((trigger, why) for trigger, why in found if why), (None, _quiet(signals)))
+    return next(((trigger, why) for trigger, why in found if why), (None, _quiet(inputs)))
 
 
-def _blocked(contract: Contract, signals: Signals) -> str | None:
+def _blocked(contract: Contract, inputs: RetrainingInputs) -> str | None:
     """Why no candidate can be made now, whatever the figures say."""
-    if signals.labelled is None and signals.left_out:
+    if inputs.labelled is None and inputs.left_out:
         return "No month can be trained on."
-    if signals.labelled is None:
+    if inputs.labelled is None:
         return "No month has matured labels yet, so nothing can be trained."
-    return _too_early(contract, signals, signals.labelled)
+    return _too_early(contract, inputs, inputs.labelled)
 
 
-def _too_early(contract: Contract, signals: Signals, labelled: dt.date) -> str | None:
+def _too_early(contract: Contract, inputs: RetrainingInputs, labelled: dt.date) -> str | None:
     """Why a candidate of the newest labels is not made yet; a person's request is never too
     early.
     """
-    if signals.asked is not None:
+    if inputs.request is not None:
         return None
-    if signals.refused is not None:
-        return f"{refusal_sentence(signals.refused)} It is tried again with the next labels."
-    if signals.production_as_of is not None and labelled < signals.production_as_of:
-        return (
-            f"The newest matured month {labelled} is older than production's"
-            f" {signals.production_as_of}."
-        )
-    if signals.last_decision is None:
+    if inputs.refused is not None:
+        return f"{refusal_sentence(inputs.refused)} It is tried again with the next labels."
+    production = inputs.production
+    if production is not None and labelled < production.as_of:
+        return f"The newest matured month {labelled} is older than production's {production.as_of}."
+    if inputs.last_decision is None:
         return None
     cooldown = contract.policy.retraining.cooldown_cadences
-    earliest = _times(contract.step, cooldown).after(signals.last_decision)
-    if labelled <= signals.last_decision:
-        return f"No labels have matured since the decision on {signals.last_decision}."
+    earliest = _times(contract.step, cooldown).after(inputs.last_decision)
+    if labelled <= inputs.last_decision:
+        return f"No labels have matured since the decision on {inputs.last_decision}."
     if labelled < earliest:
-        return f"Cooling down until {earliest} after the decision on {signals.last_decision}."
+        return f"Cooling down until {earliest} after the decision on {inputs.last_decision}."
     return None
 
 
-def _measured_since(signals: Signals) -> bool:
+def _measured_since(inputs: RetrainingInputs) -> bool:
     """Whether production was measured on a later month than the newest decision's: what is
     older was answered by it.
     """
-    if signals.realised is None or signals.last_decision is None:
+    if inputs.realised is None or inputs.last_decision is None:
         return False
-    return str(signals.realised["as_of"]) > signals.last_decision.isoformat()
+    return inputs.realised.as_of > inputs.last_decision.isoformat()
 
 
-def _performance_fell(signals: Signals) -> str | None:
+def _performance_fell(inputs: RetrainingInputs) -> str | None:
     """Realised AUC below the interval at promotion, and its own interval below the AUC then."""
-    if (
-        signals.realised is None
-        or signals.promoted_interval is None
-        or signals.realised["metrics"] is None
-    ):
+    realised = inputs.realised
+    production = inputs.production
+    if realised is None or realised.metrics is None or production is None:
         return None
-    auc = signals.realised["metrics"]["auc"]
-    interval = signals.realised["metrics"]["auc_interval"]
-    low, high = signals.promoted_interval
-    if turned_over(*interval):
+    metrics = realised.metrics
+    low, high = production.auc_interval
+    fell = metrics.auc < low and metrics.auc_interval[1] < (low + high) / 2
+    if metrics.inverted or not fell:
         return None
-    if not (auc < low and interval[1] < (low + high) / 2):
-        return None
-    repeated = signals.realised.get("warning")
-    return (
-        f"Realised AUC {auc:.3f} on {signals.realised['as_of']} is below the interval"
-        f" [{low:.3f}, {high:.3f}] version {signals.production_version} had when it was"
-        " promoted." + (f" {repeated}" if repeated else "")
+    sentence = (
+        f"Realised AUC {metrics.auc:.3f} on {realised.as_of} is below the interval"
+        f" [{low:.3f}, {high:.3f}] version {production.version} had when it was promoted."
     )
+    return f"{sentence} {realised.warning}" if realised.warning else sentence
 
 
-def _too_old(contract: Contract, signals: Signals) -> str | None:
+def _too_old(contract: Contract, inputs: RetrainingInputs) -> str | None:
     limit = contract.policy.retraining.max_age_cadences
-    if limit is None or signals.production_as_of is None:
+    production = inputs.production
+    if limit is None or production is None:
         return None
-    due = _times(contract.step, limit).after(signals.production_as_of)
-    if signals.as_of < due:
+    due = _times(contract.step, limit).after(production.as_of)
+    if inputs.as_of < due:
         return None
-    return f"Production was trained on {signals.production_as_of}, {limit} cadences ago or more."
+    return f"Production was trained on {production.as_of}, {limit} cadences ago or more."
 
 
-def _notes(contract: Contract, signals: Signals) -> list[str]:
+def _notes(contract: Contract, inputs: RetrainingInputs) -> list[str]:
     """What a reason to wait names too: wrong labels, and a policy that production was not
     trained under.
     """
     notes = []
-    if signals.realised is not None and signals.realised.get("doubt"):
-        notes.append(str(signals.realised["doubt"]))
-    notes += signals.left_out
+    if inputs.realised is not None and inputs.realised.doubt:
+        notes.append(inputs.realised.doubt)
+    notes += inputs.left_out
+    trained = None if inputs.production is None else inputs.production.algorithm
     wanted = contract.policy.training.algorithm
-    if signals.algorithm not in (None, wanted):
-        trained = (
-            f"The policy asks for {wanted}, and production was trained with {signals.algorithm}"
+    if trained not in (None, wanted):
+        notes.append(
+            f"The policy asks for {wanted}, and production was trained with {trained}:"
+            " `churn retrain` trains a candidate now."
         )
-        notes.append(f"{trained}: `churn retrain` trains a candidate now.")
     return notes
 
 
-def _quiet(signals: Signals) -> str:
+def _quiet(inputs: RetrainingInputs) -> str:
     realised = ""
-    if signals.realised is not None and signals.realised["metrics"] is not None:
-        realised = (
-            f", realised AUC {signals.realised['metrics']['auc']:.3f} on"
-            f" {signals.realised['as_of']}"
-        )
+    if inputs.realised is not None and inputs.realised.metrics is not None:
+        auc = inputs.realised.metrics.auc
+        realised = f", realised AUC {auc:.3f} on {inputs.realised.as_of}"
     return f"Nothing asks for a new model: no drift alarm{realised}."
 
 

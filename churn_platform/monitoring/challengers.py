@@ -1,204 +1,229 @@
-"""The verdict of time on a home: follows versions that are not in production, records what they
-would be worth now.
+"""Challenger evaluation: whether another version than production is better on later labels.
+
+Several versions are compared every month, and some would look better by chance. The error of
+the gate's level is therefore divided (Bonferroni) by the versions of an evaluation round and
+by `policy.verdict.looks` rounds. In so many rounds together, a false proposal is made at most
+that often, however many versions are evaluated.
 """
 
 import datetime as dt
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import pandas as pd
 
-from churn_platform.base.digests import digest_of
-from churn_platform.base.errors import IntegrityError, StoreDown, UsageError
-from churn_platform.evaluation.gain import AucParts, Gain, MonthPair, gain_over
+from churn_platform.base.stored import Stored
+from churn_platform.contract.model import Contract
+from churn_platform.contract.policy import PromotionPolicy, VerdictPolicy
+from churn_platform.evaluation.gain import Gain
+from churn_platform.evaluation.statistics import FloatArray
 from churn_platform.features.labels import turned_over
-from churn_platform.ledger.version_acts import PromotionProposed, RollbackProposed
-from churn_platform.monitoring.challenger_rule import (
-    Contender,
-    Proposal,
-    followed,
-    look_level,
-    propose,
+from churn_platform.monitoring.comparison import (
+    LabelledMonth,
+    LaterMonths,
+    later_than_both,
+    shown,
+    span,
 )
-from churn_platform.monitoring.versions import Versions
-from churn_platform.services import Services
 from churn_platform.training.candidate import Candidate
 
-BY_ITSELF = "policy.verdict.automatic"
-"""Who signs what the policy lets the loop do by itself."""
-Labelled = tuple[pd.DataFrame, pd.Series]
-"""A month's rows that have a label, and the labels (rows,) as booleans."""
+LabelledRows = tuple[pd.DataFrame, pd.Series]
+"""The rows of a month that have a label, and the labels (rows,) as booleans."""
 
 
-class Look:
-    """One look at the versions of a home: whom it follows (no one before the first promotion).
+class Proposal(Stored):
+    """A version that should be in production, with its figures."""
 
-    `versions` holds their candidates, `faults` why one could not be read.
+    act: Literal["rollback proposed", "promotion proposed"]
+    version: int
+    production: int
+    months: tuple[str, ...]
+    auc: float
+    production_auc: float
+    difference: float
+    interval: tuple[float, float]
+    level: float
+    """Level of the interval: the gate's, Bonferroni-adjusted."""
+    sentence: str
+
+
+class ComparedVersion(Stored):
+    """One version compared with production."""
+
+    version: int
+    blocked: bool
+    level: float
+    months: tuple[str, ...]
+    difference: float | None
+    interval: tuple[float, float] | None
+
+
+class ChallengerEvaluation(Stored):
+    """One evaluation round: every version compared, and the version it proposes, if any."""
+
+    compared: tuple[ComparedVersion, ...] = ()
+    proposal: Proposal | None = None
+
+
+@dataclass(frozen=True)
+class Challenger:
+    """A version that is not in production; `gain` is over production, None without a month."""
+
+    version: int
+    was_in_production: bool
+    blocked: bool
+    gain: Gain | None
+
+
+def evaluated_versions(versions: Collection[int], production: int | None, newest: int) -> list[int]:
+    """The versions of an evaluation round: production and the `newest` others, ascending.
+
+    Args:
+        versions: every version that was ever released or decided on.
+        production: the version in production.
+        newest: how many others.
     """
-
-    def __init__(self, home: Services) -> None:
-        self.home = home
-        pointer = home.releases.pointer()
-        self.production = None if pointer is None else pointer.version
-        known = Versions(home)
-        self.served = set(home.ledger.state().promotions)
-        decided = {int(record["candidate_version"]) for record in home.records.decisions()}
-        self.versions: dict[int, Candidate] = {}
-        self.faults: dict[int, str] = {}
-        newest = home.contract.policy.verdict.followed_versions
-        if pointer is None:
-            known_versions = set()
-        else:
-            known_versions = known.released | decided
-        for version in followed(known_versions, self.production, newest):
-            self._read(known, version)
-
-    def _read(self, known: Versions, version: int) -> None:
-        try:
-            candidate = known.load(version)
-        except (IntegrityError, StoreDown, UsageError) as error:
-            if version == self.production:
-                raise
-            # One that does not serve must not stop the month: its entry says what is wrong.
-            self.faults[version] = str(error)
-            return
-        if known.fits_contract(version):
-            self.versions[version] = candidate
-        else:
-            self.faults[version] = f"Version {version} was trained under another contract."
-
-    def state(self, version: int) -> str:
-        """What became of a version: production, retired or refused."""
-        if version == self.production:
-            return "production"
-        if version in self.served:
-            return "retired"
-        return "refused"
-
-    def verdict(self, months: Mapping[dt.date, Labelled]) -> tuple[dict[str, Any], Proposal | None]:
-        """Compare every followed version with production on these months; plain JSON values,
-        and the proposal.
-        """
-        policy, gate = self.home.contract.policy.verdict, self.home.contract.policy.promotion
-        production = self.versions.get(self.production or 0)
-        if production is None or self.production is None:
-            return {"compared": [], "proposal": None}, None
-        unwanted = self.home.ledger.state().barred()
-        ranked = _Ranked(self.home.contract.entity.column, months, gate.level)
-        contenders = [
-            Contender(
-                version,
-                version in self.served,
-                version in unwanted,
-                ranked.gain(candidate, production),
-            )
-            for version, candidate in self.versions.items()
-            if version != self.production
-        ]
-        proposal = propose(policy, gate, self.production, contenders)
-        measured = sum(one.gain is not None for one in contenders)
-        level = look_level(gate.level, max(measured, 1), policy.looks)
-        compared = [_compared(one, level) for one in contenders]
-        return {
-            "compared": compared,
-            "proposal": None if proposal is None else proposal.as_dict(),
-        }, proposal
+    others = sorted(version for version in versions if version != production)
+    kept = set(others[max(len(others) - newest, 0) :])
+    if production is not None:
+        kept.add(production)
+    return sorted(kept)
 
 
-class _Ranked:
-    """How each version ranked each month, once."""
-
-    def __init__(self, key: str, months: Mapping[dt.date, Labelled], level: float) -> None:
-        self.key = key
-        self.months = months
-        self.level = level
-        self._known: dict[tuple[int | None, dt.date], AucParts | None] = {}
-
-    def gain(self, candidate: Candidate, production: Candidate) -> Gain | None:
-        """The candidate over production on the months later than both trained on.
-
-        A month on which production ranks the wrong way round compares nothing: its labels look
-        turned over.
-        """
-        seen = max(candidate.card.as_of, production.card.as_of)
-        pairs = []
-        for month, (rows, _) in self.months.items():
-            ours = self._parts(candidate, month)
-            theirs = self._parts(production, month)
-            if month.isoformat() <= seen or ours is None or theirs is None:
-                continue
-            interval = theirs.interval(self.level)
-            if not turned_over(interval.low, interval.high):
-                pairs.append(
-                    MonthPair(
-                        month.isoformat(), rows[self.key].to_numpy(dtype=object), ours, theirs
-                    )
-                )
-        return gain_over(pairs)
-
-    def _parts(self, version: Candidate, month: dt.date) -> AucParts | None:
-        place = (version.version, month)
-        if place not in self._known:
-            rows, labels = self.months[month]
-            self._known[place] = AucParts.of(
-                labels.to_numpy(dtype=bool), version.model.probability(rows)
-            )
-        return self._known[place]
+def adjusted_level(level: float, versions: int, rounds: int) -> float:
+    """The Bonferroni-adjusted level of one comparison out of `versions` times `rounds`."""
+    return 1 - (1 - level) / (versions * rounds)
 
 
-def record_proposal(home: Services, proposal: Proposal | None, evidence: Mapping[str, Any]) -> None:
-    """Write a proposal to the ledger, once for each piece of evidence."""
-    if proposal is None:
-        return
-    key = digest_of({**evidence, "version": proposal.version, "production": proposal.production})
-    if key in {receipt.evidence.get("key") for receipt in home.ledger.receipts(proposal.act)}:
-        return
-    proposed = {"promotion proposed": PromotionProposed, "rollback proposed": RollbackProposed}
-    home.ledger.append(
-        proposed[proposal.act](
-            version=proposal.version,
-            before=proposal.production,
-            after=proposal.production,
-            reason=proposal.sentence,
-            key=key,
-            months=proposal.months,
-            difference=proposal.difference,
-            interval=proposal.interval,
-            level=proposal.level,
-        )
+def propose(
+    policy: VerdictPolicy,
+    gate: PromotionPolicy,
+    production: int,
+    challengers: Sequence[Challenger],
+) -> Proposal | None:
+    """The one proposal of an evaluation round: of the better challengers, the one whose
+    interval begins highest; None if no challenger is better.
+
+    A challenger that people blocked or rejected is compared, and counted, but never proposed.
+    """
+    measured = [one for one in challengers if _enough(one.gain, gate)]
+    level = adjusted_level(gate.level, max(len(measured), 1), policy.looks)
+    found = [
+        _proposal(challenger, challenger.gain, production, level)
+        for challenger in measured
+        if challenger.gain is not None
+        and not challenger.blocked
+        and shown(challenger.gain, gate, level=level) == "better"
+    ]
+    return max(found, key=lambda one: (one.interval[0], one.version), default=None)
+
+
+def evaluate_challengers(
+    contract: Contract,
+    versions: Mapping[int, Candidate],
+    production: int,
+    months: Mapping[dt.date, LabelledRows],
+    *,
+    served: Collection[int],
+    barred: Collection[int],
+) -> ChallengerEvaluation:
+    """Compare every version with production on these months.
+
+    Args:
+        contract: the contract.
+        versions: the versions of the round, production included.
+        production: the version in production.
+        months: the labelled rows of the newest matured months.
+        served: the versions that were ever in production.
+        barred: the versions that people blocked or rejected.
+    """
+    policy = contract.policy
+    later = _later_months(contract, months)
+    incumbent = versions[production]
+    usable = _not_inverted(later, incumbent, months, policy.promotion.level)
+    challengers = [
+        Challenger(number, number in served, number in barred, later.gain(one, incumbent, usable))
+        for number, one in versions.items()
+        if number != production
+    ]
+    measured = sum(one.gain is not None for one in challengers)
+    level = adjusted_level(policy.promotion.level, max(measured, 1), policy.verdict.looks)
+    return ChallengerEvaluation(
+        compared=tuple(_compared(one, level) for one in challengers),
+        proposal=propose(policy.verdict, policy.promotion, production, challengers),
     )
 
 
-def carry_out_proposal(home: Services, proposal: Proposal) -> str:
-    """Put the proposed version into production in the name of the policy; the sentence what was
-    done.
+def _later_months(contract: Contract, months: Mapping[dt.date, LabelledRows]) -> LaterMonths:
+    def labelled(month: dt.date) -> LabelledMonth:
+        rows, labels = months[month]
+        keys = rows[contract.entity.column].to_numpy(dtype=object)
+        return LabelledMonth(keys, labels.to_numpy(dtype=bool))
 
-    It is the same act as a person's, with the proposal as its reason; a version that was
-    refused stays marked as one that was promoted against its decision.
+    def probability(version: Candidate, month: dt.date) -> FloatArray:
+        return version.model.probability(months[month][0])
 
-    Raises:
-        ChurnError: as `roll_back` and `approve`.
+    return LaterMonths(labelled, probability)
+
+
+def _not_inverted(
+    later: LaterMonths, production: Candidate, months: Mapping[dt.date, LabelledRows], level: float
+) -> list[str]:
+    """The months whose labels do not look inverted: production does not rank them the wrong
+    way round.
     """
-    if proposal.act == "rollback proposed":
-        from churn_platform.promotion.rolling_back import roll_back
+    found = []
+    for month in later_than_both(production, None, [month.isoformat() for month in months]):
+        ranked = later.ranking(production, dt.date.fromisoformat(month))
+        if ranked is None:
+            continue
+        interval = ranked.interval(level)
+        if not turned_over(interval.low, interval.high):
+            found.append(month)
+    return found
 
-        return roll_back(home, BY_ITSELF, proposal.sentence, to=proposal.version)
-    from churn_platform.promotion.approving import approve
 
-    return approve(home, proposal.version, BY_ITSELF, proposal.sentence, override=True)
+def _enough(gain: Gain | None, gate: PromotionPolicy) -> bool:
+    return gain is not None and gain.churners >= gate.min_holdout_churners
 
 
-def _compared(contender: Contender, level: float) -> dict[str, Any]:
-    gain = contender.gain
-    found: dict[str, Any] = {
-        "version": contender.version,
-        "blocked": contender.blocked,
-        "level": level,
-    }
+def _proposal(challenger: Challenger, gain: Gain, production: int, level: float) -> Proposal:
+    interval = gain.interval(level)
+    act: Literal["rollback proposed", "promotion proposed"] = "promotion proposed"
+    what = "promotion of"
+    if challenger.was_in_production:
+        act = "rollback proposed"
+        what = "rollback to"
+    return Proposal(
+        act=act,
+        version=challenger.version,
+        production=production,
+        months=gain.months,
+        auc=gain.candidate_auc,
+        production_auc=gain.incumbent_auc,
+        difference=gain.difference,
+        interval=(interval.low, interval.high),
+        level=level,
+        sentence=(
+            f"A {what} version {challenger.version} is proposed: on {gain.rows:,} rows of"
+            f" {span(gain.months)}, which neither trained on, its AUC is"
+            f" {gain.candidate_auc:.3f} and that of version {production}, in production,"
+            f" {gain.incumbent_auc:.3f} ({gain.difference:+.3f}, {level:.2%} interval"
+            f" [{interval.low:+.3f}, {interval.high:+.3f}])."
+        ),
+    )
+
+
+def _compared(challenger: Challenger, level: float) -> ComparedVersion:
+    gain = challenger.gain
     if gain is None:
-        return found | {"months": [], "difference": None, "interval": None}
-    return found | {
-        "months": list(gain.months),
-        "difference": gain.difference,
-        "interval": gain.interval(level).as_list(),
-    }
+        return ComparedVersion(
+            version=challenger.version, blocked=challenger.blocked, level=level,
+            months=(), difference=None, interval=None,
+        )  # fmt: skip
+    interval = gain.interval(level)
+    return ComparedVersion(
+        version=challenger.version, blocked=challenger.blocked, level=level,
+        months=gain.months, difference=gain.difference, interval=(interval.low, interval.high),
+    )  # fmt: skip

@@ -1,27 +1,106 @@
-"""Realised performance: what a version was worth on labels that have matured, and when it must
-stand down.
+"""Performance on matured labels: its records, how it is measured, and when a model must stand
+down.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pydantic import Field
 
+from churn_platform.base.stored import Stored
 from churn_platform.contract.model import Contract
 from churn_platform.evaluation.curves import calibration_bins
-from churn_platform.evaluation.metrics import evaluate
+from churn_platform.evaluation.metrics import Metrics, evaluate
+from churn_platform.evaluation.statistics import BoolArray, FloatArray
 from churn_platform.features.labels import turned_over
 from churn_platform.features.training_dataset import trained_on
+from churn_platform.monitoring.challengers import ChallengerEvaluation
 from churn_platform.training.candidate import Candidate
 
 CHANCE = 0.5
+VersionState = Literal["production", "retired", "refused"]
+
+
+class MeasuredMetrics(Stored):
+    """The metrics of one version on one month. Early versions recorded fewer of them."""
+
+    rows: int | None = None
+    churners: int | None = None
+    auc: float
+    auc_interval: tuple[float, float]
+    pr_auc: float | None = None
+    f1: float | None = None
+    accuracy: float | None = None
+    brier: float | None = None
+    baseline_brier: float | None = None
+    log_loss: float | None = None
+    lift_at_10: float | None = None
+    recall_at_10: float | None = None
+
+    @classmethod
+    def of(cls, metrics: Metrics) -> "MeasuredMetrics":
+        """As recorded."""
+        return cls.model_validate(metrics.as_dict())
+
+    @property
+    def inverted(self) -> bool:
+        """Whether the AUC is so far below 0.5 that the labels look inverted."""
+        return turned_over(*self.auc_interval)
+
+
+class VersionPerformance(Stored):
+    """The realised performance of one version on one month."""
+
+    version: int | None
+    as_of: str
+    rows: int = 0
+    """How many customers it was measured on."""
+    metrics: MeasuredMetrics | None
+    doubt: str | None = None
+    """Why the labels of the month look inverted."""
+    calibration: tuple[dict[str, float], ...] | None = None
+    note: str | None = None
+    """Why there are no metrics."""
+    state: VersionState | None = None
+    warning: str | None = None
+    """Why the data of the month is in doubt."""
+
+
+class ServedPerformance(Stored):
+    """The predictions that the API served for one month by one version."""
+
+    version: int | None
+    as_of: str
+    customers: int
+    answers: int
+    rows: int
+    """How many of the customers have a label that the version did not learn from."""
+    distance: float | None
+    """Wasserstein distance from the predictions on the training rows, in standard deviations."""
+    distance_threshold: float | None
+    moved: bool
+    """Whether the distance is more than chance."""
+    metrics: MeasuredMetrics | None
+    note: str | None = None
+    """Why there are no metrics."""
+
+
+class PerformanceRecord(Stored):
+    """What one run measured: the record of the step `performance`."""
+
+    snapshot: str = ""
+    inputs: str = ""
+    evaluated: tuple[VersionPerformance, ...] = ()
+    challengers: ChallengerEvaluation = Field(ChallengerEvaluation(), alias="verdict")
+    served: tuple[ServedPerformance, ...] = Field((), alias="answered")
 
 
 def realised(
     contract: Contract, rows: pd.DataFrame, labels: pd.Series, version: Candidate, as_of: str
-) -> dict[str, Any]:
+) -> VersionPerformance:
     """One version's performance on one month.
 
     A month it was trained on counts only with customers it was not trained on; a later month
@@ -33,53 +112,62 @@ def realised(
         labels: (customers,) booleans indexed by entity.
         version: the version.
         as_of: the month, ISO date.
-
-    Returns:
-        version, as_of, rows, and either the metrics with calibration bins or the sentence why
-        there are none.
     """
     key = contract.entity.column
     known = rows[rows[key].isin(labels.index)]
-    record: dict[str, Any] = {
-        "version": version.version,
-        "as_of": as_of,
-        "rows": 0,
-        "metrics": None,
-    }
     if as_of <= version.card.as_of:
         if not len(version.training_entities):
-            return record | {
-                "note": (
-                    f"Version {version.version} does not say which customers of {as_of} it"
-                    " trained on."
-                )
-            }
+            note = (
+                f"Version {version.version} does not record which customers of {as_of} it was"
+                " trained on."
+            )
+            return VersionPerformance(
+                version=version.version, as_of=as_of, rows=0, metrics=None, note=note
+            )
         known = known[~seen_in_training(known[key], version, as_of)]
     truth = labels.reindex(known[key]).to_numpy(dtype=bool)
-    record["rows"] = len(known)
+    probability = version.model.probability(known) if len(known) else np.array([])
+    return measured(version, as_of, truth, probability)
+
+
+def measured(
+    version: Candidate, as_of: str, truth: BoolArray, probability: FloatArray
+) -> VersionPerformance:
+    """One version's performance on customers that it was not trained on.
+
+    Args:
+        version: the version.
+        as_of: the month, ISO date.
+        truth: (customers,) who churned.
+        probability: (customers,) of churn, by the version.
+    """
     if truth.all() or not truth.any():
-        if len(truth) and truth.all():
-            only = "churners"
-        else:
-            only = "churners missing"
-        return record | {
-            "note": (
-                f"The labels of {as_of} hold one class only ({only}): nothing can be measured."
-            )
-        }
-    probability = version.model.probability(known)
-    metrics = evaluate(truth, probability, version.model.threshold)
+        only = "churners" if len(truth) and truth.all() else "churners missing"
+        note = f"The labels of {as_of} contain one class only ({only}): nothing can be measured."
+        return VersionPerformance(
+            version=version.version, as_of=as_of, rows=len(truth), metrics=None, note=note
+        )
+    metrics = MeasuredMetrics.of(evaluate(truth, probability, version.model.threshold))
     bins = calibration_bins(truth, probability).to_dict("records")
-    if turned_over(metrics.auc_interval.low, metrics.auc_interval.high):
-        record["doubt"] = turned_over_sentence(version.version, as_of, metrics.as_dict())
-    return record | {"metrics": metrics.as_dict(), "calibration": [_plain(row) for row in bins]}
+    entry = VersionPerformance(
+        version=version.version,
+        as_of=as_of,
+        rows=len(truth),
+        metrics=metrics,
+        calibration=tuple(
+            {str(name): float(np.round(value, 6)) for name, value in row.items()} for row in bins
+        ),
+    )
+    if not metrics.inverted:
+        return entry
+    return entry.model_copy(update={"doubt": inverted_sentence(version.version, as_of, metrics)})
 
 
-def turned_over_sentence(version: int | None, as_of: str, metrics: Mapping[str, Any]) -> str:
+def inverted_sentence(version: int | None, as_of: str, metrics: MeasuredMetrics) -> str:
     """What an interval that is entirely below 0.5 means for the labels, and what to do."""
-    low, high = metrics["auc_interval"]
+    low, high = metrics.auc_interval
     return (
-        f"Version {version} has AUC {metrics['auc']:.3f} [{low:.3f}, {high:.3f}] on the labels"
+        f"Version {version} has AUC {metrics.auc:.3f} [{low:.3f}, {high:.3f}] on the labels"
         f" of {as_of}, below 0.5. The labels look inverted. Check the label column, and deliver"
         f" {as_of} again if they are wrong."
     )
@@ -89,8 +177,8 @@ def seen_in_training(keys: pd.Series, version: Candidate, as_of: str) -> NDArray
     """Which of these customers a version may have learnt this month's labels from, shape
     (customers,).
 
-    None of them in a month after its training; all of them where a version does not say whom it
-    was trained on.
+    None of them in a month after its training; every one where a version does not record whom
+    it was trained on.
     """
     if as_of > version.card.as_of:
         return np.zeros(len(keys), dtype=bool)
@@ -99,77 +187,54 @@ def seen_in_training(keys: pd.Series, version: Candidate, as_of: str) -> NDArray
     return trained_on(keys, version.training_entities)
 
 
-def measured(records: Sequence[dict[str, Any]], version: int) -> bool:
-    """Whether a version's realised performance is known at all."""
-    return any(record["version"] == version and record["metrics"] is not None for record in records)
-
-
 def stand_down_reason(
-    records: Sequence[dict[str, Any]], version: int, churners: int = 0
+    history: Sequence[VersionPerformance], version: int, churners: int = 0
 ) -> str | None:
     """Why a version must stand down: its newest realised AUC is no better than chance; None
     when it need not.
 
-    A month whose interval is entirely below 0.5 is left out: its labels are probably inverted.
+    A month whose interval is far below 0.5 is left out: its labels are probably inverted.
 
     Args:
-        records: performance records in any order; of one month the last counts.
+        history: measurements in any order; of one month the last counts.
         version: the version.
         churners: a newest month with fewer says little, so older ones are pooled with it until
             there are so many: the mean of their AUCs, weighted by churners, with the months
             taken as independent.
     """
-    own = {
-        str(r["as_of"]): r["metrics"]
-        for r in records
-        if r["version"] == version and r["metrics"] is not None
-    }
-    own = {
-        as_of: metrics
-        for as_of, metrics in own.items()
-        if not turned_over(*metrics["auc_interval"])
-    }
-    if not own:
+    own = [entry for entry in history if entry.version == version and entry.metrics is not None]
+    by_month = {entry.as_of: entry.metrics for entry in own if entry.metrics is not None}
+    by_month = {month: metrics for month, metrics in by_month.items() if not metrics.inverted}
+    if not by_month:
         return None
     pooled: list[str] = []
-    for as_of in sorted(own, reverse=True):
+    count = 0
+    for as_of in sorted(by_month, reverse=True):
         pooled.append(as_of)
-        if sum(own[month].get("churners", churners) for month in pooled) >= churners:
+        known = by_month[as_of].churners
+        count += churners if known is None else known
+        if count >= churners:
             break
-    auc, low, high = _pooled([own[month] for month in pooled])
+    auc, low, high = _pooled([by_month[month] for month in pooled])
     if low > CHANCE:
         return None
-    repeated = sorted(
-        {
-            str(r["warning"])
-            for r in records
-            if r["version"] == version and r.get("warning") and str(r["as_of"]) in pooled
-        }
+    months = pooled[0] if len(pooled) == 1 else f"{pooled[-1]} to {pooled[0]}"
+    warnings = sorted({entry.warning for entry in own if entry.warning and entry.as_of in pooled})
+    sentence = (
+        f"Version {version} is no better than chance on the matured labels of {months}:"
+        f" AUC {auc:.3f} [{low:.3f}, {high:.3f}]."
     )
-    if len(pooled) == 1:
-        months = pooled[0]
-    else:
-        months = f"{pooled[-1]} to {pooled[0]}"
-    return (
-        f"Version {version} is no better than chance on the matured labels of {months}: "
-        f"AUC {auc:.3f} [{low:.3f}, {high:.3f}]." + "".join(f" {sentence}" for sentence in repeated)
-    )
+    return " ".join([sentence, *warnings])
 
 
-def _pooled(metrics: Sequence[dict[str, Any]]) -> tuple[float, float, float]:
+def _pooled(metrics: Sequence[MeasuredMetrics]) -> tuple[float, float, float]:
     """AUC and interval of several months; of a single one its own."""
     if len(metrics) == 1:
-        low, high = metrics[0]["auc_interval"]
-        return metrics[0]["auc"], low, high
-    weights = np.array([found["churners"] for found in metrics], dtype=float)
+        return metrics[0].auc, *metrics[0].auc_interval
+    weights = np.array([found.churners for found in metrics], dtype=float)
     weights /= weights.sum()
-    auc = float(weights @ np.array([found["auc"] for found in metrics]))
-    halves = np.array(
-        [(found["auc_interval"][1] - found["auc_interval"][0]) / 2 for found in metrics]
-    )
+    auc = float(weights @ np.array([found.auc for found in metrics]))
+    intervals = np.array([found.auc_interval for found in metrics])
+    halves = (intervals[:, 1] - intervals[:, 0]) / 2
     half = float(np.sqrt((weights**2) @ (halves**2)))
     return auc, auc - half, auc + half
-
-
-def _plain(row: dict[Any, Any]) -> dict[str, float]:
-    return {str(name): float(np.round(value, 6)) for name, value in row.items()}

@@ -1,6 +1,4 @@
-"""The prediction log: what the API answered, as Parquet files that prediction drift and
-performance read.
-"""
+"""The prediction log: the served predictions as Parquet files."""
 
 import contextlib
 import datetime as dt
@@ -27,9 +25,9 @@ DAY_FILE = re.compile(rf"\d{{4}}-\d\d-\d\d{re.escape(SUFFIX)}")
 HOLDS = b"holds"
 
 
-class Answered(NamedTuple):
-    """One answer; `moment` in seconds since 1970, `as_of` the month of its features, None where
-    all were given.
+class ServedPrediction(NamedTuple):
+    """One prediction of the API: `moment` in seconds since 1970, `as_of` the month of its
+    features, None where the request contained them all.
     """
 
     moment: float
@@ -43,8 +41,8 @@ class Answered(NamedTuple):
 
 
 class PredictionLog:
-    """The log in `folder`: one sub-folder per day (UTC), later one file per day, each file
-    whole or not at all.
+    """The log in `folder`: one sub-folder per day (UTC), later one file per day. Files are
+    written atomically.
     """
 
     def __init__(self, folder: Path, entity: str) -> None:
@@ -53,7 +51,7 @@ class PredictionLog:
         self._hour = ""
         self._written = list[Path]()
 
-    def write(self, answers: Sequence[Answered]) -> None:
+    def write(self, answers: Sequence[ServedPrediction]) -> None:
         """Append a lot of answers: time, key, version, features_as_of, probability, sha256 of
         the features as JSON, what-if, stale. With the first lot of an hour this log's own files
         of the hour before become one.
@@ -97,7 +95,7 @@ class PredictionLog:
 
 
 def files(folder: Path, since: dt.date = dt.date.min) -> list[Path]:
-    """The files of the days from `since` on; what another file holds already is left out."""
+    """The files of the days from `since` on, without those that another file contains."""
     found: list[Path] = []
     for day, place in _days(folder):
         if day >= since:
@@ -126,9 +124,8 @@ def tidy(folder: Path, today: dt.date, keep_days: int) -> None:
             shutil.rmtree(place)
 
 
-def last_answers(folder: Path, entity: str, months: Sequence[dt.date]) -> "pd.DataFrame":
-    """The last answer that each customer was given about each month by each version; what-ifs
-    are not answers.
+def last_served(folder: Path, entity: str, months: Sequence[dt.date]) -> "pd.DataFrame":
+    """The last prediction of each customer, month and version; what-if requests do not count.
 
     Returns:
         version, features_as_of (date), the entity's column, probability, answers (how many

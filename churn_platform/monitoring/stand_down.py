@@ -1,131 +1,164 @@
-"""Performance as recorded, and when the model in production must stand down because of it."""
+"""What earlier runs measured, and whether the model in production must stand down: it is no
+better than chance.
+"""
 
 import datetime as dt
-from typing import Any
+from collections.abc import Callable, Sequence
 
-from churn_platform.features.labels import turned_over
+from pydantic import JsonValue
+
+from churn_platform.contract.model import Contract
 from churn_platform.ingestion.month_warnings import repetition_sentence
+from churn_platform.lake.lake import Lake
+from churn_platform.lake.records import Records
 from churn_platform.ledger.acts import StandDownBegan, StandDownEnded
 from churn_platform.ledger.state import stand_down_act
-from churn_platform.monitoring.performance import measured, stand_down_reason
-from churn_platform.promotion.decisions import decisions_of
-from churn_platform.services import Services
+from churn_platform.ledger.store import LedgerStore
+from churn_platform.monitoring.performance import (
+    PerformanceRecord,
+    ServedPerformance,
+    VersionPerformance,
+    stand_down_reason,
+)
+from churn_platform.promotion.decision import Decision
+from churn_platform.training.releases import Releases
 
 
-class PerformanceRecords:
+class PerformanceHistory:
     """What the runs of one home measured."""
 
-    def __init__(self, home: Services) -> None:
-        self.home = home
+    def __init__(self, records: Records, lake: Lake) -> None:
+        self._records = records
+        self._lake = lake
 
-    def all(self) -> list[dict[str, Any]]:
-        """Every performance record of every version and month, oldest run first."""
-        return [
-            entry
-            for month in self.home.records.months("performance")
-            for entry in self.measured_by(month)
-        ]
+    def all(self) -> list[VersionPerformance]:
+        """The performance of every version on every month, oldest run first."""
+        months = self._records.months("performance")
+        return [entry for month in months for entry in self.measured_by(month)]
 
-    def measured_by(self, as_of: dt.date) -> list[dict[str, Any]]:
-        """The performance records that the run of a month made."""
-        record = self.home.records.read("performance", as_of) or {}
-        return [self._without_old_doubt(entry) for entry in record.get("evaluated", ())]
+    def measured_by(self, as_of: dt.date) -> list[VersionPerformance]:
+        """What the run of a month measured."""
+        record = self._read(as_of)
+        return [self._without_old_warning(entry) for entry in record.evaluated]
 
-    def _without_old_doubt(self, entry: dict[str, Any]) -> dict[str, Any]:
+    def served(self) -> list[ServedPerformance]:
+        """The served predictions and what they were worth, as the newest run measured them."""
+        months = self._records.months("performance")
+        return list(self._read(months[-1]).served) if months else []
+
+    def _read(self, as_of: dt.date) -> PerformanceRecord:
+        fields = self._records.read("performance", as_of)
+        return PerformanceRecord.read(fields, f"The performance record of {as_of}")
+
+    def _without_old_warning(self, entry: VersionPerformance) -> VersionPerformance:
         """The entry without its warning of repeated data once its month repeats no other month."""
-        if "warning" not in entry:
+        if entry.warning is None:
             return entry
-        repeated = repetition_sentence(
-            self.home.lake.compared(dt.date.fromisoformat(entry["as_of"]))
-        )
-        if repeated:
+        month = dt.date.fromisoformat(entry.as_of)
+        if repetition_sentence(self._lake.compared(month)):
             return entry
-        return {name: value for name, value in entry.items() if name != "warning"}
+        fields = entry.as_json()
+        del fields["warning"]
+        return VersionPerformance.model_validate(fields)
 
-    def answered(self) -> list[dict[str, Any]]:
-        """What the API answered and what that was worth, as the newest run saw it."""
-        record = self.home.records.newest("performance")
-        if record is None:
-            return []
-        return list(record.get("answered", []))
 
-    def stand_down(self) -> str | None:
+class StandDown:
+    """Whether the model in production must stand down, and the receipts about it."""
+
+    def __init__(
+        self,
+        contract: Contract,
+        performance: PerformanceHistory,
+        releases: Releases,
+        ledger: LedgerStore,
+        decisions: Callable[[], Sequence[Decision]],
+    ) -> None:
+        self._contract = contract
+        self._performance = performance
+        self._releases = releases
+        self._ledger = ledger
+        self._decisions = decisions
+
+    def reason(self) -> str | None:
         """Why the model in production must stand down; None if it need not, or without one."""
-        pointer = self.home.releases.pointer()
-        if pointer is None:
+        version = self._version()
+        if version is None:
             return None
-        records = self.all()
-        churners = self.home.contract.policy.promotion.min_holdout_churners
-        decisions = decisions_of(self.home)
-        reason = stand_down_reason(records, pointer.version, churners)
+        history = self._performance.all()
         # A quarter of the customers may be too few to tell from chance what all of them show to
         # be better.
-        if not measured(records, pointer.version) and decisions:
-            newest = decisions[-1]
-            if newest.stand_down and newest.production_version == pointer.version:
-                better = f"version {newest.candidate_version}, which is better, is not approved"
-                if newest.passed:
-                    why = better
-                else:
-                    why = f"no candidate was better: {newest.reason}"
-                return f"Version {pointer.version} is no better than chance, and {why}"
-        return reason
+        if _newest(history, version) is None:
+            at_decision = self._at_the_newest_decision(version)
+            if at_decision is not None:
+                return at_decision
+        churners = self._contract.policy.promotion.min_holdout_churners
+        return stand_down_reason(history, version, churners)
 
-
-def record_stand_down(home: Services) -> None:
-    """After scoring or measuring: write a receipt when production began or ended to stand down,
-    once each.
-    """
-    pointer = home.releases.pointer()
-    reason = PerformanceRecords(home).stand_down()
-    states = [
-        r for r in home.ledger.receipts() if r.act in ("stand-down began", "stand-down ended")
-    ]
-    last = states[-1] if states else None
-    version = None if pointer is None else pointer.version
-    act = stand_down_act(last, version, reason)
-    if act is None:
-        return
-    # Ended also where another version took over: the receipt is about the one that stood down.
-    if act == "stand-down ended" and last is not None:
-        subject = last.subject
-    else:
+    def record(self) -> None:
+        """Record in the ledger that stand-down began or ended, once each; after a model was
+        scored or measured.
+        """
+        reason = self.reason()
+        acts = ("stand-down began", "stand-down ended")
+        states = [receipt for receipt in self._ledger.receipts() if receipt.act in acts]
+        last = states[-1] if states else None
+        version = self._version()
+        act = stand_down_act(last, version, reason)
+        if act is None:
+            return
         subject = f"version {version}"
-    measured = _measured(home, version)
-    recorded = {"stand-down began": StandDownBegan, "stand-down ended": StandDownEnded}
-    home.ledger.append(
-        recorded[act](
-            subject=subject,
-            reason=reason or _ended(subject, version, measured),
-            version=version,
-            performance=measured,
+        # Also where another version took over: the receipt is about the one that stood down.
+        if act == "stand-down ended" and last is not None:
+            subject = last.subject
+        newest = None if version is None else _newest(self._performance.all(), version)
+        recorded = StandDownBegan if act == "stand-down began" else StandDownEnded
+        self._ledger.append(
+            recorded(
+                subject=subject,
+                reason=reason or _why_ended(subject, version, newest),
+                version=version,
+                performance=_figures(newest),
+            )
         )
-    )
+
+    def _version(self) -> int | None:
+        pointer = self._releases.pointer()
+        return None if pointer is None else pointer.version
+
+    def _at_the_newest_decision(self, version: int) -> str | None:
+        """Why a version that was never measured stands down: it lost to chance on the holdout."""
+        decisions = self._decisions()
+        if not decisions:
+            return None
+        newest = decisions[-1]
+        if not newest.stand_down or newest.production_version != version:
+            return None
+        why = f"no candidate was better: {newest.reason}"
+        if newest.passed:
+            why = f"version {newest.candidate_version}, which is better, is not approved"
+        return f"Version {version} is no better than chance, and {why}"
 
 
-def _ended(subject: str, version: int | None, measured: dict[str, Any] | None) -> str:
-    if subject != f"version {version}":
-        return f"V{subject[1:]} is no longer in production: version {version} is."
-    if measured is not None and turned_over(*measured["interval"]):
-        return (
-            f"The labels of {measured['as_of']} may be inverted, so {subject} is not judged by"
-            " them."
-        )
-    return f"V{subject[1:]} is better than chance again on the newest matured labels."
+def _newest(history: Sequence[VersionPerformance], version: int) -> VersionPerformance | None:
+    """The newest measured month of a version; None where it was never measured."""
+    own = [entry for entry in history if entry.version == version and entry.metrics is not None]
+    return max(own, key=lambda entry: entry.as_of, default=None)
 
 
-def _measured(home: Services, version: int | None) -> dict[str, Any] | None:
-    """The newest realised performance of the version in production: its AUC with the interval."""
-    own = [
-        entry
-        for entry in PerformanceRecords(home).all()
-        if entry["version"] == version and entry["metrics"]
-    ]
-    if not own:
+def _figures(newest: VersionPerformance | None) -> dict[str, JsonValue] | None:
+    if newest is None or newest.metrics is None:
         return None
-    newest = max(own, key=lambda entry: str(entry["as_of"]))
     return {
-        "as_of": newest["as_of"],
-        "auc": newest["metrics"]["auc"],
-        "interval": newest["metrics"]["auc_interval"],
+        "as_of": newest.as_of,
+        "auc": newest.metrics.auc,
+        "interval": list(newest.metrics.auc_interval),
     }
+
+
+def _why_ended(subject: str, version: int | None, newest: VersionPerformance | None) -> str:
+    name = f"V{subject[1:]}"
+    if subject != f"version {version}":
+        return f"{name} is no longer in production: version {version} is."
+    if newest is not None and newest.metrics is not None and newest.metrics.inverted:
+        return f"The labels of {newest.as_of} may be inverted, so {subject} is not judged by them."
+    return f"{name} is better than chance again on the newest matured labels."

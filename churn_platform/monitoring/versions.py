@@ -1,19 +1,35 @@
-"""Any version's candidate, wherever it is kept: released ones on disk, refused ones in MLflow's
-registry.
-"""
+"""Any version of a home: released ones on disk, refused ones in MLflow's registry."""
 
-from churn_platform.promotion.promoting import released
-from churn_platform.services import Services
-from churn_platform.training.candidate import Candidate
+from churn_platform.contract.model import Contract
+from churn_platform.training.candidate import FILES, Candidate, candidate_of
+from churn_platform.training.registry import ModelRegistry
+from churn_platform.training.releases import Releases
 
 
 class Versions:
     """The versions of one home; each is read and verified once."""
 
-    def __init__(self, home: Services) -> None:
-        self.home = home
+    def __init__(self, releases: Releases, registry: ModelRegistry, contract: Contract) -> None:
+        self.releases = releases
+        self._registry = registry
+        self._contract = contract
         self._known = dict[int, Candidate]()
-        self.released = set(home.releases.versions())
+        self.released = set(releases.versions())
+
+    @property
+    def in_production(self) -> int | None:
+        """The number of the version in production; None before the first promotion."""
+        pointer = self.releases.pointer()
+        return None if pointer is None else pointer.version
+
+    def production(self) -> Candidate | None:
+        """The version in production, from its release; None before the first promotion."""
+        number = self.in_production
+        if number is None:
+            return None
+        if number not in self._known:
+            self._known[number] = _released(self.releases, number)
+        return self._known[number]
 
     def load(self, version: int) -> Candidate:
         """A version, its files verified.
@@ -23,12 +39,19 @@ class Versions:
             IntegrityError: a file was changed.
         """
         if version not in self._known:
-            here = version in self.released
-            self._known[version] = (
-                released(self.home, version) if here else self.home.registry.load(version)
-            )
+            if version in self.released:
+                self._known[version] = _released(self.releases, version)
+            else:
+                self._known[version] = self._registry.load(version)
         return self._known[version]
 
     def fits_contract(self, version: int) -> bool:
         """Whether the version reads the features of the contract as it now is."""
-        return bool(self.load(version).card.contract_hash == self.home.contract.model_hash)
+        return bool(self.load(version).card.contract_hash == self._contract.model_hash)
+
+
+def _released(releases: Releases, version: int) -> Candidate:
+    releases.verify(version)
+    return candidate_of(
+        {name: releases.path(version, name).read_bytes() for name in FILES}, version
+    )

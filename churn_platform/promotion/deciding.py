@@ -8,6 +8,7 @@ from churn_platform.drift.result import DriftFigures
 from churn_platform.features.training_dataset import TrainingDataset
 from churn_platform.ledger.version_acts import DecisionMade
 from churn_platform.promotion.approving import ask, kept_by_people, record_lapse
+from churn_platform.promotion.attempts import attempt_on, holdout_name
 from churn_platform.promotion.decision import Decision, Trigger, decide
 from churn_platform.promotion.decisions import decisions_of, unfinished
 from churn_platform.promotion.gate import gather
@@ -56,9 +57,9 @@ def decide_candidate(home: Services, as_of: dt.date, trigger: Trigger) -> Decisi
             " is: materialize candidate_model again."
         )
     contract = home.contract
-    evidence = gather(
-        contract, dataset, candidate, production, _attempt(home, dataset, candidate.digest)
-    )
+    holdout = holdout_name(contract.policy.training, dataset.window)
+    attempt = attempt_on(holdout, candidate.digest, decisions_of(home))
+    evidence = gather(contract, dataset, candidate, production, attempt)
     decision = decide(
         evidence,
         shuffled_refit(contract, dataset),
@@ -69,7 +70,7 @@ def decide_candidate(home: Services, as_of: dt.date, trigger: Trigger) -> Decisi
         drift=drift_figures(home, as_of),
         digests={
             "dataset": dataset.digest,
-            "holdout": _holdout_name(home, dataset),
+            "holdout": holdout,
             "contract": contract.model_hash,
         },
     )
@@ -232,20 +233,3 @@ def _candidate_version(home: Services) -> int:
             "No version carries the alias `candidate`: materialize candidate_model first."
         )
     return version
-
-
-def _holdout_name(home: Services, dataset: TrainingDataset) -> str:
-    policy = home.contract.policy.training
-    months = ",".join(month.isoformat() for month in dataset.window.holdout)
-    return f"{policy.salt}:{policy.holdout_fraction:g}:{months}"
-
-
-def _attempt(home: Services, dataset: TrainingDataset, digest: str) -> int:
-    """One more than the other candidates that were judged on the same holdout."""
-    holdout = _holdout_name(home, dataset)
-    others = {
-        record["candidate_digest"]
-        for record in home.records.decisions()
-        if record["evidence"]["holdout"] == holdout
-    }
-    return len(others - {digest}) + 1

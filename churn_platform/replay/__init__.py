@@ -1,1 +1,1 @@
-"""The loop's past once more under another policy."""
+"""Backtests: the past months under other policies, and past decisions judged."""

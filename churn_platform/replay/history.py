@@ -9,13 +9,14 @@ from dataclasses import dataclass
 import pandas as pd
 
 from churn_platform.contract.model import Contract
-from churn_platform.evaluation.statistics import BoolArray, KeyArray
+from churn_platform.evaluation.statistics import BoolArray
 from churn_platform.features.training_dataset import AS_OF, LABEL, TrainingDataset, assemble
 from churn_platform.lake.window import Classes, Window, choose_window, matured_months
+from churn_platform.monitoring.comparison import LabelledMonth
 
 
 @dataclass(frozen=True, eq=False)
-class Month:
+class PastMonth:
     """One month.
 
     `rows` has one row per customer as known at scoring (entity, features, carried columns).
@@ -28,20 +29,17 @@ class Month:
 
 
 @dataclass(frozen=True, eq=False)
-class Labelled:
-    """Which of a month's rows have a label, shape (rows,); those rows' customers and labels,
-    shape (known.sum(),).
-    """
+class PastLabels:
+    """The labelled customers of a month; `known` marks their rows, shape (rows,)."""
 
     known: BoolArray
-    entities: KeyArray
-    churned: BoolArray
+    labelled: LabelledMonth
 
 
-class History:
-    """All months of a business; what its policy was does not matter here."""
+class PastMonths:
+    """All months of a business, whatever its policy was."""
 
-    def __init__(self, months: Mapping[dt.date, Month]) -> None:
+    def __init__(self, months: Mapping[dt.date, PastMonth]) -> None:
         self.months = dict(sorted(months.items()))
 
     def rows(self, month: dt.date) -> pd.DataFrame:
@@ -55,9 +53,7 @@ class History:
             for since, labels in self.months[month].labels
             if cutoff is None or since <= cutoff
         ]
-        if known:
-            return known[-1]
-        return None
+        return known[-1] if known else None
 
     def matured(self, contract: Contract, cutoff: dt.date) -> list[dt.date]:
         """Months whose labels were known and had matured in the month `cutoff`, oldest first."""
@@ -70,7 +66,7 @@ class History:
 
     def labelled(
         self, contract: Contract, month: dt.date, cutoff: dt.date | None = None
-    ) -> Labelled | None:
+    ) -> PastLabels | None:
         """The month's labelled rows as known in the month `cutoff`, or today; None before there
         was a label.
         """
@@ -81,7 +77,8 @@ class History:
         keys = self.rows(month)[contract.entity.column].to_numpy(dtype=object)
         places = pd.Index(labels.index.to_numpy(dtype=object)).get_indexer(pd.Index(keys))
         known = places >= 0
-        return Labelled(known, keys[known], labels.to_numpy(dtype=bool)[places[known]])
+        churned = labels.to_numpy(dtype=bool)[places[known]]
+        return PastLabels(known, LabelledMonth(keys[known], churned))
 
     def known(
         self, contract: Contract, months: list[dt.date], cutoff: dt.date
@@ -96,26 +93,38 @@ class History:
             rows = self.rows(month)
             found = self.labels(month, cutoff)
             parts.append(rows)
-            labels.append(
-                pd.Series(pd.NA, index=rows.index, dtype="boolean")
-                if found is None
-                else rows[key].map(found)
-            )
-        return pd.concat(parts, ignore_index=True), pd.concat(labels, ignore_index=True).astype(
-            "boolean"
-        )
+            if found is None:
+                labels.append(pd.Series(pd.NA, index=rows.index, dtype="boolean"))
+            else:
+                labels.append(rows[key].map(found))
+        joined = pd.concat(labels, ignore_index=True).astype("boolean")
+        return pd.concat(parts, ignore_index=True), joined
+
+    def classes(self, contract: Contract, cutoff: dt.date) -> dict[dt.date, Classes]:
+        """The classes of the months that had matured in the month `cutoff`."""
+        found = {}
+        for month in self.matured(contract, cutoff):
+            labels = self.labels(month, cutoff)
+            churners = 0 if labels is None else int(labels.sum())
+            stayers = 0 if labels is None else len(labels) - churners
+            found[month] = Classes(churners, stayers)
+        return found
 
     def window(self, contract: Contract, cutoff: dt.date) -> Window | None:
         """The months that the month `cutoff` would have trained on; None before labels had
         matured.
         """
-        classes = {}
-        for month in self.matured(contract, cutoff):
-            labels = self.labels(month, cutoff)
-            churners = 0 if labels is None else int(labels.sum())
-            stayers = 0 if labels is None else len(labels) - churners
-            classes[month] = Classes(churners, stayers)
-        return choose_window(classes, contract.policy)
+        return choose_window(self.classes(contract, cutoff), contract.policy)
+
+    def left_out(self, contract: Contract, cutoff: dt.date) -> dict[str, str]:
+        """The matured months that the month `cutoff` could not have trained on, each with the
+        reason.
+        """
+        reasons = {
+            month.isoformat(): classes.why_not_trained(month)
+            for month, classes in self.classes(contract, cutoff).items()
+        }
+        return {month: why for month, why in reasons.items() if why is not None}
 
     def dataset(self, contract: Contract, cutoff: dt.date) -> TrainingDataset | None:
         """The training dataset that the month `cutoff` would have made; None before labels had

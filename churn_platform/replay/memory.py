@@ -1,5 +1,5 @@
-"""What policies of one replay share: datasets, fits, evidence and scores that would come out
-the same are made once.
+"""What the policies of one backtest share: equal datasets, fits, evidence and scores are made
+once.
 """
 
 import datetime as dt
@@ -12,9 +12,10 @@ import pandas as pd
 from churn_platform.base.digests import digest_of, frame_digest
 from churn_platform.contract.model import Contract
 from churn_platform.features.training_dataset import TrainingDataset
+from churn_platform.monitoring.comparison import LabelledMonth, LaterMonths
 from churn_platform.promotion.evidence import Evidence
 from churn_platform.promotion.gate import gather
-from churn_platform.replay.history import History, Labelled
+from churn_platform.replay.history import PastLabels, PastMonths
 from churn_platform.training.candidate import (
     Candidate,
     ShuffledRefit,
@@ -29,9 +30,9 @@ Made = TypeVar("Made")
 
 
 class Memory:
-    """One for all policies of a replay of one business."""
+    """One for all policies of a backtest of one business."""
 
-    def __init__(self, history: History, code_digest: str) -> None:
+    def __init__(self, history: PastMonths, code_digest: str) -> None:
         self.history = history
         self.code_digest = code_digest
         self.fits = 0
@@ -72,13 +73,10 @@ class Memory:
         production: Candidate | None,
         attempt: int,
     ) -> Evidence:
-        """The evidence of a decision; policies number their versions each for itself, so the
-        version counts too.
+        """The evidence of a decision. Each policy numbers its own versions, so the version of
+        production is part of the key.
         """
-        if production is None:
-            incumbent = None
-        else:
-            incumbent = (production.version, production.digest)
+        incumbent = None if production is None else (production.version, production.digest)
         training = contract.policy.training
         limits = [training.leak_auc, training.churn_rate_min, training.churn_rate_max]
         gate = digest_of([contract.policy.promotion.model_dump(mode="json"), limits])
@@ -101,13 +99,27 @@ class Memory:
 
     def labelled(
         self, contract: Contract, month: dt.date, cutoff: dt.date | None = None
-    ) -> Labelled | None:
-        """As `History.labelled`."""
+    ) -> PastLabels | None:
+        """As `PastMonths.labelled`."""
         labels = self.history.labels(month, cutoff)
         return self._once(
             ("labelled", month, id(labels)),
             lambda: self.history.labelled(contract, month, cutoff),
         )
+
+    def later_months(self, contract: Contract) -> LaterMonths:
+        """Compares versions on today's labels of later months."""
+
+        def labelled(month: dt.date) -> LabelledMonth | None:
+            found = self.labelled(contract, month)
+            return None if found is None else found.labelled
+
+        def probability(version: Candidate, month: dt.date) -> Floats:
+            found = self.labelled(contract, month)
+            scores = self.probability(version, month)
+            return scores if found is None else scores[found.known]
+
+        return LaterMonths(labelled, probability)
 
     def fit(
         self, recipe: Recipe, rows: pd.DataFrame, labels: pd.Series, entities: pd.Series

@@ -1,6 +1,4 @@
-"""Replays the past of a home under other policies: reads the lake and the policies, writes
-nothing.
-"""
+"""Backtests of a home: its past months under other policies. Reads only."""
 
 import datetime as dt
 from collections.abc import Sequence
@@ -10,31 +8,32 @@ import pandas as pd
 
 from churn_platform.base.errors import ContractError, UsageError
 from churn_platform.base.provenance import code_digest
+from churn_platform.contract.model import Contract
 from churn_platform.contract.reading import read_policy
-from churn_platform.lake.lake import instant
+from churn_platform.lake.lake import Lake, instant
 from churn_platform.lake.tables import feature_frame
-from churn_platform.replay.history import History, Month
-from churn_platform.replay.policies import Alternative, with_policy
+from churn_platform.replay.backtest import Alternative, with_policy
+from churn_platform.replay.history import PastMonth, PastMonths
 from churn_platform.replay.result import OnMonth, Replay, replay
-from churn_platform.services import Services
 
 THIS = "this policy"
 
 
 def replay_home(
-    home: Services, files: Sequence[Path], on_month: OnMonth = lambda _, __: None
+    contract: Contract,
+    lake: Lake,
+    known_at: dt.datetime,
+    files: Sequence[Path],
+    on_month: OnMonth = lambda _, __: None,
 ) -> list[Replay]:
     """The home's months under its own policy, never retraining, always retraining, and the
     policies in `files`.
-
-    Neither production nor anything else of the home is touched.
 
     Raises:
         UsageError: a file's name is taken, or there is no month.
         ContractError: a file holds no valid policy, or the lake was written under another
             contract.
     """
-    contract = home.contract
     alternatives = [
         Alternative(THIS, contract),
         Alternative.never(contract),
@@ -48,10 +47,11 @@ def replay_home(
                 " rename one."
             )
         alternatives.append(Alternative(file.stem, with_policy(contract, policy)))
-    return replay(alternatives, history_of(home), code_digest(), contract.policy, on_month)
+    history = history_of(contract, lake, known_at)
+    return replay(alternatives, history, code_digest(), contract.policy, on_month)
 
 
-def history_of(home: Services) -> History:
+def history_of(contract: Contract, lake: Lake, known_at: dt.datetime) -> PastMonths:
     """Every published month as it was known.
 
     A month's tables are those of its scoring: what came up to `delivery_days` after it. Labels
@@ -61,8 +61,6 @@ def history_of(home: Services) -> History:
         UsageError: no month was published.
         ContractError: the lake lacks columns of the contract.
     """
-    lake = home.lake
-    contract = home.contract
     months = lake.months()
     if not months:
         raise UsageError(
@@ -75,24 +73,23 @@ def history_of(home: Services) -> History:
             " under another contract, so they cannot be replayed under this one.",
             code="CONTRACT_CHANGED",
         )
-    view = lake.view(home.now(), as_at_scoring=True)
+    view = lake.view(known_at, as_at_scoring=True)
     found = {}
     for month in months:
         known = {name: files[month] for name, files in view.items() if month in files}
         tables = {name: lake.read(known[name]) for name in contract.feature_tables if name in known}
         if len(tables) == len(contract.feature_tables):
-            found[month] = Month(feature_frame(contract, tables), _labels(home, month, months))
-    return History(found)
+            labels = _labels(contract, lake, month, months)
+            found[month] = PastMonth(feature_frame(contract, tables), labels)
+    return PastMonths(found)
 
 
 def _labels(
-    home: Services, month: dt.date, months: Sequence[dt.date]
+    contract: Contract, lake: Lake, month: dt.date, months: Sequence[dt.date]
 ) -> tuple[tuple[dt.date, pd.Series], ...]:
     """Each delivery of the month's labels with the first month in which it was known; today's
     is known at the last.
     """
-    lake = home.lake
-    contract = home.contract
     found = []
     for delivery in lake.deliveries(month):
         entry = delivery.tables.get(contract.label_table)

@@ -1,5 +1,5 @@
-"""What became of a replay: the AUC of each month, and each decision judged by what matured
-since, side by side.
+"""The results of a backtest: the AUC of each month under each policy, and each decision judged
+on the labels that matured later.
 """
 
 import datetime as dt
@@ -11,13 +11,19 @@ import numpy as np
 
 from churn_platform.base.errors import DataError
 from churn_platform.contract.policy import Policy
-from churn_platform.replay.history import History
+from churn_platform.monitoring.comparison import LaterMonths
+from churn_platform.replay.backtest import (
+    Alternative,
+    BacktestedMonth,
+    BacktestSteps,
+    run_past_month,
+)
+from churn_platform.replay.history import PastMonths
 from churn_platform.replay.memory import Memory
-from churn_platform.replay.policies import Alternative, Lived, Loop
 from churn_platform.replay.scoreboard import (
     DECIDED,
     Event,
-    Judged,
+    JudgedDecision,
     Takeover,
     Totals,
     judge,
@@ -25,7 +31,6 @@ from churn_platform.replay.scoreboard import (
     takeovers,
     totals,
 )
-from churn_platform.replay.version_scores import Scores
 
 OnMonth = Callable[[str, dt.date], None]
 
@@ -47,11 +52,11 @@ class ReplayedMonth:
 
 @dataclass(frozen=True)
 class Replay:
-    """One policy's past."""
+    """The past under one policy."""
 
     name: str
     months: tuple[ReplayedMonth, ...]
-    judged: tuple[Judged, ...]
+    judged: tuple[JudgedDecision, ...]
     mean_auc: float | None
     """Over the months that every policy of the replay was measured on."""
 
@@ -62,7 +67,7 @@ class Replay:
 
     @property
     def totals(self) -> Totals:
-        """Right, wrong, needless and missed decisions."""
+        """Right and wrong decisions, false and missed promotions."""
         return totals(self.judged)
 
     def as_dict(self) -> dict[str, Any]:
@@ -79,19 +84,19 @@ class Replay:
 
 def replay(
     alternatives: Sequence[Alternative],
-    history: History,
+    history: PastMonths,
     code_digest: str,
     measure: Policy,
     on_month: OnMonth = lambda _, __: None,
 ) -> list[Replay]:
-    """Live through all months under each policy and judge every decision by the same measure.
+    """Run all months under each policy and judge every decision by the same measure.
 
     Args:
         alternatives: the policies, at least one, of one business.
         history: its months.
         code_digest: of the code that fits.
-        measure: the policy by whose thresholds decisions are judged afterwards, whichever made
-            them.
+        measure: the policy whose thresholds judge the decisions afterwards, whichever policy
+            made them.
         on_month: called with policy and month before each is replayed.
 
     Raises:
@@ -103,65 +108,78 @@ def replay(
             code="MONTH_UNKNOWN",
         )
     memory = Memory(history, code_digest)
-    scores = Scores(alternatives[0].contract, memory)
-    lives = []
+    later = memory.later_months(alternatives[0].contract)
+    runs: list[tuple[BacktestSteps, list[BacktestedMonth], list[ReplayedMonth]]] = []
     for alternative in alternatives:
-        loop = Loop(alternative, memory)
-        lived = list[Lived]()
+        steps = BacktestSteps(alternative, memory)
+        months = []
         for month in history.months:
             on_month(alternative.name, month)
-            lived.append(loop.live(month))
-        lives.append((loop, [_month(one, scores) for one in lived], takeovers(lived_events(lived))))
-    measured = [{m.as_of: m.auc for m in months if m.auc is not None} for _, months, _ in lives]
-    common = set.intersection(*(set(aucs) for aucs in measured))
+            months.append(run_past_month(steps, month))
+        runs.append((steps, months, [_replayed(month, later) for month in months]))
+    aucs = [{m.as_of: m.auc for m in shown if m.auc is not None} for _, _, shown in runs]
+    common = sorted(set.intersection(*(set(known) for known in aucs)))
     return [
         Replay(
-            loop.alternative.name,
-            tuple(months),
-            tuple(_judged(loop, later, history, scores, measure)),
-            float(np.mean([aucs[month] for month in sorted(common)])) if common else None,
+            name=steps.alternative.name,
+            months=tuple(shown),
+            judged=tuple(_judged(steps, takeovers(events_of(months)), history, later, measure)),
+            mean_auc=float(np.mean([known[month] for month in common])) if common else None,
         )
-        for (loop, months, later), aucs in zip(lives, measured, strict=True)
+        for (steps, months, shown), known in zip(runs, aucs, strict=True)
     ]
 
 
-def lived_events(lived: Iterable[Lived]) -> Iterator[Event]:
-    """What happened in a replayed life, as a ledger would say it."""
-    for one in lived:
-        yield Event(month=one.as_of.isoformat())
-        if one.decision is not None:
+def events_of(months: Iterable[BacktestedMonth]) -> Iterator[Event]:
+    """What happened in the months of a backtest, as a ledger would record it."""
+    for month in months:
+        yield Event(month=month.run.as_of.isoformat())
+        decision = month.run.decision
+        if decision is not None:
             yield DECIDED
-            if one.decision.approved:
-                yield Event(version=one.decision.candidate_version)
+            if decision.approved:
+                yield Event(version=decision.candidate_version)
 
 
-def _month(lived: Lived, scores: Scores) -> ReplayedMonth:
-    decision = lived.decision
-    production = lived.production
-    later = production is not None and production.card.as_of < lived.as_of.isoformat()
+def _replayed(month: BacktestedMonth, later: LaterMonths) -> ReplayedMonth:
+    run = month.run
+    decision = run.decision
+    production = month.production
+    auc = None
+    if production is not None and production.card.as_of < run.as_of.isoformat():
+        auc = later.auc(production, run.as_of)
+    reason = run.answer.reason
+    if run.refused is not None:
+        reason = run.refused.reason
+    elif decision is not None:
+        reason = decision.reason
     return ReplayedMonth(
-        as_of=lived.as_of.isoformat(),
+        as_of=run.as_of.isoformat(),
         version=None if production is None else production.version,
-        auc=scores.auc(production, lived.as_of) if later else None,
-        trigger=lived.verdict.trigger,
+        auc=auc,
+        trigger=None if run.refused is not None else run.answer.trigger,
         candidate=None if decision is None else decision.candidate_version,
         decision=None if decision is None else decision.decision,
-        reason=lived.verdict.reason if decision is None else decision.reason,
+        reason=reason,
     )
 
 
 def _judged(
-    loop: Loop, later: list[list[Takeover]], history: History, scores: Scores, measure: Policy
-) -> list[Judged]:
+    steps: BacktestSteps,
+    taken_over: list[list[Takeover]],
+    history: PastMonths,
+    later: LaterMonths,
+    measure: Policy,
+) -> list[JudgedDecision]:
     newest = max(history.months)
-    matured = [month.isoformat() for month in history.matured(loop.contract, newest)]
+    matured = [month.isoformat() for month in history.matured(steps.contract, newest)]
+    most = measure.verdict.judged_months
     found = []
-    for decision, after in zip(loop.decisions, later, strict=True):
-        months, final = judging_months(decision, after, matured, measure.verdict.judged_months)
-        if decision.production_version is None:
-            incumbent = None
-        else:
-            incumbent = loop.versions[decision.production_version]
-        gain = scores.gain(loop.versions[decision.candidate_version], incumbent, months)
+    for decision, after in zip(steps.decisions, taken_over, strict=True):
+        months, final = judging_months(decision, after, matured, most)
+        incumbent = None
+        if decision.production_version is not None:
+            incumbent = steps.versions[decision.production_version]
+        gain = later.gain(steps.versions[decision.candidate_version], incumbent, months)
         found.append(judge(decision, gain, measure.promotion, final=final))
     return found

@@ -1,9 +1,7 @@
-"""Was the gate right? Each decision judged by what labels that matured later say of both
-versions.
-"""
+"""Was the gate right? Each decision judged on the labels that matured after it."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Protocol
 
 from churn_platform.contract.policy import PromotionPolicy
@@ -11,15 +9,14 @@ from churn_platform.evaluation.gain import Gain
 from churn_platform.ledger.acts import version_of
 from churn_platform.ledger.receipts import DELIVERED, Receipt
 from churn_platform.ledger.state import DONE
-from churn_platform.promotion.criteria.beats_production import should_promote
+from churn_platform.monitoring.comparison import Shown, shown, span
 
 Judgement = Literal["right", "wrong", "open"]
-Shown = Literal["better", "not better", "open"]
 Takeover = tuple[str, int]
 """The newest month there was (an ISO date), and the version that came into production then."""
 
 
-class Decided(Protocol):
+class JudgeableDecision(Protocol):
     """What the scoreboard reads of a decision."""
 
     @property
@@ -40,9 +37,9 @@ class Decided(Protocol):
 
 
 @dataclass(frozen=True)
-class Judged:
-    """One decision in the light of later months; `gained` is what it was worth to follow it and
-    not its opposite.
+class JudgedDecision:
+    """One decision judged on later months; `gained` is what following it was worth, compared with
+    its opposite.
     """
 
     as_of: str
@@ -67,8 +64,8 @@ class Judged:
 
 @dataclass(frozen=True)
 class Totals:
-    """All decisions together; `needless` promoted no better model, `missed` refused a better
-    one.
+    """All decisions together. `needless` are false promotions: the candidate was not better.
+    `missed` are missed promotions: the refused candidate was better.
     """
 
     decisions: int
@@ -85,14 +82,13 @@ class Totals:
 
 
 def judging_months(
-    own: Decided, takeovers: Iterable[Takeover], matured: Iterable[str], most: int
+    own: JudgeableDecision, takeovers: Iterable[Takeover], matured: Iterable[str], most: int
 ) -> tuple[list[str], bool]:
     """The months that judge a decision, and whether no later one will.
 
-    The first `most` months after it, as long as nothing but its two versions was in production:
-    what a model is worth
-    after it was replaced for good is no longer that decision's matter. The month of the next
-    takeover still counts: its customers were scored before.
+    These are the first `most` months after it, while only its two versions were in production:
+    a model that was replaced for good no longer tells whether the decision was right. The month
+    of the next takeover still counts, because its customers were scored before.
 
     Args:
         own: the decision.
@@ -110,8 +106,8 @@ def judging_months(
 
 @dataclass(frozen=True)
 class Event:
-    """One thing that happened in a life of the loop, in order: a month came, a decision was
-    made, a version took over.
+    """One event of the loop, in order: a month came, a decision was made, or a version took
+    over.
 
     A takeover is dated by the newest month that had come, whatever month the version was
     trained on: where a label takes time, the old version has scored every month in between.
@@ -157,33 +153,14 @@ def takeovers(happened: Iterable[Event]) -> list[list[Takeover]]:
     return found
 
 
-def shown(gain: Gain | None, policy: PromotionPolicy, *, first: bool = False) -> Shown:
-    """What later months show of the candidate, by the gate's own measure: better by more than
-    delta.
-
-    Better: more than delta, and the interval lies above 0. Not better: the interval reaches
-    delta at most. Open: too few churners, or the interval holds both. A first model is measured
-    against chance, without delta.
-    """
-    if gain is None or gain.churners < policy.min_holdout_churners:
-        return "open"
-    delta = 0.0 if first else policy.delta
-    interval = gain.interval(policy.level)
-    if interval.above(0) and should_promote(gain.candidate_auc, gain.incumbent_auc, delta):
-        return "better"
-    if interval.high <= delta:
-        return "not better"
-    return "open"
-
-
 def judge(
-    decision: Decided,
+    decision: JudgeableDecision,
     gain: Gain | None,
     policy: PromotionPolicy,
     *,
     gained: float | None = None,
     final: bool = False,
-) -> Judged:
+) -> JudgedDecision:
     """Judge one decision.
 
     Args:
@@ -198,31 +175,43 @@ def judge(
     passed = decision.decision != "refused"
     first = decision.production_version is None
     found = shown(gain, policy, first=first)
-    judgement: Judgement = (
-        "open" if found == "open" else "right" if (found == "better") == passed else "wrong"
-    )
-    interval = None if gain is None else gain.interval(policy.level)
-    if gained is None and gain is not None:
-        gained = (1 if passed else -1) * gain.difference * len(gain.months)
-    return Judged(
+    judgement: Judgement = "open"
+    if found != "open":
+        judgement = "right" if (found == "better") == passed else "wrong"
+    judged = JudgedDecision(
         as_of=decision.as_of,
         candidate=decision.candidate_version,
         incumbent=decision.production_version,
         decision=decision.decision,
         judgement=judgement,
-        months=() if gain is None else gain.months,
-        candidate_auc=None if gain is None else gain.candidate_auc,
-        incumbent_auc=None if gain is None else gain.incumbent_auc,
-        difference=None if gain is None else gain.difference,
-        interval=None if interval is None else (interval.low, interval.high),
+        months=(),
+        candidate_auc=None,
+        incumbent_auc=None,
+        difference=None,
+        interval=None,
         gained=gained,
         final=final,
         sentence=_sentence(decision, gain, found, policy, final=final),
     )
+    if gain is None:
+        return judged
+    if gained is None:
+        sign = 1 if passed else -1
+        gained = sign * gain.difference * len(gain.months)
+    interval = gain.interval(policy.level)
+    return replace(
+        judged,
+        months=gain.months,
+        candidate_auc=gain.candidate_auc,
+        incumbent_auc=gain.incumbent_auc,
+        difference=gain.difference,
+        interval=(interval.low, interval.high),
+        gained=gained,
+    )
 
 
-def totals(judged: Iterable[Judged]) -> Totals:
-    """Counts, and what was gained where it is known."""
+def totals(judged: Iterable[JudgedDecision]) -> Totals:
+    """Counts, and the sum of what was gained where it is known."""
     found = list(judged)
     count = {
         name: sum(one.judgement == name for one in found) for name in ("right", "wrong", "open")
@@ -236,39 +225,30 @@ def totals(judged: Iterable[Judged]) -> Totals:
 
 
 def _sentence(
-    decision: Decided, gain: Gain | None, found: Shown, policy: PromotionPolicy, *, final: bool
+    decision: JudgeableDecision,
+    gain: Gain | None,
+    found: Shown,
+    policy: PromotionPolicy,
+    *,
+    final: bool,
 ) -> str:
+    first = decision.production_version is None
     ours = f"version {decision.candidate_version}"
-    if decision.production_version is None:
-        theirs = "chance"
-    else:
-        theirs = f"version {decision.production_version}"
+    theirs = "chance" if first else f"version {decision.production_version}"
     if gain is None:
-        if final:
-            never = " and none will: another version came into production."
-        else:
-            never = "."
+        never = " and none will: another version came into production." if final else "."
         return f"No later month has matured labels to compare {ours} with {theirs} on{never}"
     interval = gain.interval(policy.level)
-    months = gain.months
-    if len(months) == 1:
-        span = months[0]
-    else:
-        span = f"{months[0]} to {months[-1]}"
     figures = (
-        f"On {gain.rows:,} rows of {span} {ours} has AUC {gain.candidate_auc:.3f}, {theirs}"
+        f"On {gain.rows:,} rows of {span(gain.months)} {ours} has AUC {gain.candidate_auc:.3f}, {theirs}"
         f" {gain.incumbent_auc:.3f}: {gain.difference:+.3f} [{interval.low:+.3f},"
         f" {interval.high:+.3f}]"
     )
     if found == "open" and gain.churners < policy.min_holdout_churners:
         return f"{figures}, with {gain.churners} churners too few to tell."
-    if final:
-        untold = "this can no longer be decided"
-    else:
-        untold = "too early to tell"
-    says = {
+    conclusions = {
         "better": f"{ours} was better",
         "not better": f"{ours} was not better",
-        "open": untold,
+        "open": "this can no longer be decided" if final else "too early to tell",
     }
-    return f"{figures}; {says[found]}."
+    return f"{figures}; {conclusions[found]}."

@@ -34,7 +34,7 @@ def warnings_of(
     home: Services, as_of: dt.date, progress: Progress | None = None
 ) -> list[MonthWarning]:
     """Every warning of a published month, from the manifest and the records as they now are."""
-    progress = progress or Progress(home)
+    progress = progress or home.progress()
     training = home.records.read("training_dataset", as_of) or {}
     return [
         *comparison_warnings(home.lake, as_of, home.lake.compared(as_of)),
@@ -43,7 +43,7 @@ def warnings_of(
         *of_labels(training.get("labels")),
         *of_checks(training.get("failed_checks", {})),
         *_of_drift(home, as_of, progress),
-        *of_performance(progress.measured.measured_by(as_of)),
+        *of_performance(entry.as_json() for entry in home.performance_history.measured_by(as_of)),
         *of_scores(home.records.read("scores", as_of)),
         *_of_decision(home, as_of, progress),
     ]
@@ -53,7 +53,7 @@ def warnings_of_months(home: Services, months: Collection[dt.date] = ()) -> list
     """The warnings of these months and of the newest published one as plain JSON values, oldest
     month first.
     """
-    progress = Progress(home)
+    progress = home.progress()
     wanted = sorted({*months, *progress.published[-1:]} & set(progress.published))
     return [one for month in wanted for one in listed(month, warnings_of(home, month, progress))]
 
@@ -118,15 +118,15 @@ def _of_drift(home: Services, as_of: dt.date, progress: Progress) -> list[MonthW
 
 def _why_not_trained(home: Services, as_of: dt.date, progress: Progress) -> str:
     """Why no candidate answers the month; empty where one was or will be made."""
-    verdict = progress.verdict(as_of)
-    if verdict.retrain:
+    answer = progress.retraining(as_of)
+    if answer.retrain:
         return ""
     refused = progress.refused_training(as_of)
     if refused is not None:
         return refused
     if _requested(home, as_of):
         return ""
-    return verdict.reason
+    return answer.reason
 
 
 def _requested(home: Services, as_of: dt.date) -> bool:

@@ -9,7 +9,6 @@ from churn_platform.base.errors import ChurnError, ContractError, UsageError
 from churn_platform.lake.deliveries import quarantined_in
 from churn_platform.lake.tables import feature_frame
 from churn_platform.ledger.state import ProductionState
-from churn_platform.loop.progress import Progress
 from churn_platform.promotion.approving import how_to_answer, waiting
 from churn_platform.reports.month_warnings import warnings_of_months
 from churn_platform.services import Services
@@ -18,13 +17,13 @@ from churn_platform.training.release import why_not_scored
 
 def status(home: Services) -> dict[str, Any]:
     """Months, production, decisions, and what is due or why nothing is."""
-    progress = Progress(home)
+    progress = home.progress()
     step = progress.next_step()
     processed = [month.as_of for month in progress.months() if month.processed]
     if step:
         reason = step.reason
     elif processed:
-        reason = progress.verdict(processed[-1]).reason
+        reason = progress.retraining(processed[-1]).reason
     else:
         reason = "No drop has arrived yet."
     state = home.ledger.state()
@@ -32,7 +31,7 @@ def status(home: Services) -> dict[str, Any]:
         "home": str(home.folder),
         "contract": home.contract.name,
         "months": [month.isoformat() for month in progress.published],
-        "production": production(home, progress),
+        "production": production(home),
         "pending": pending(home),
         "blocked": {version: asdict(who) for version, who in state.blocked.items()},
         "decisions": [
@@ -40,8 +39,8 @@ def status(home: Services) -> dict[str, Any]:
         ],
         "quarantine": quarantine(home, progress.published[-1]) if progress.published else None,
         "warnings": warnings_of_months(home),
-        "performance": progress.measured.all(),
-        "answered": progress.measured.answered(),
+        "performance": [entry.as_json() for entry in home.performance_history.all()],
+        "answered": [entry.as_json() for entry in home.performance_history.served()],
         "proposal": proposal(home),
         "next": (
             None
@@ -111,13 +110,13 @@ def quarantine(home: Services, as_of: dt.date) -> dict[str, Any] | None:
     return None
 
 
-def production(home: Services, progress: Progress) -> dict[str, Any] | None:
+def production(home: Services) -> dict[str, Any] | None:
     """The version in production; its AUC is the one on the holdout at its decision."""
     pointer = home.releases.pointer()
     manifest = home.releases.production()
     if pointer is None or manifest is None:
         return None
-    reason = progress.measured.stand_down()
+    reason = home.stand_down.reason()
     forced = home.ledger.state().overridden.get(manifest.version)
     return {
         "version": manifest.version,

@@ -151,17 +151,25 @@ BROKEN_FILE = Scenario(
 SCENARIOS: dict[str, Scenario] = {
     scenario.name: scenario
     for scenario in (
-        QUIET, SUDDEN_SHIFT, GRADUAL_SHIFT, COVARIATE_SHIFT, SEASONAL, LEAVERS, LATE_LABELS, CORRECTIONS, LEAK,
+        QUIET,
+        SUDDEN_SHIFT,
+        GRADUAL_SHIFT,
+        COVARIATE_SHIFT,
+        SEASONAL,
+        LEAVERS,
+        LATE_LABELS,
+        CORRECTIONS,
+        LEAK,
         BROKEN_FILE,
     )
-}  # fmt: skip
+}
 
 
 def find_scenario(name: str) -> Scenario:
     """The scenario of that name.
 
     Raises:
-        UsageError: there is none; the message lists those there are.
+        UsageError: there is no such scenario; the message lists all.
     """
     if name not in SCENARIOS:
         raise UsageError(

@@ -1,8 +1,9 @@
 """MLflow: the tracking store, the registry, and the safe loading of a version."""
 
+import contextlib
 import hashlib
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -81,6 +82,17 @@ class ModelRegistry:
                 return
             self._check_place()
             prepare_store(self.home / "mlflow.db", self.model_name, self.home / "artifacts")
+
+    @contextlib.contextmanager
+    def run(self) -> Iterator[str]:
+        """An active MLflow run of the home's experiment, as Dagster starts one; its id."""
+        import mlflow
+
+        self.prepare()
+        mlflow.set_tracking_uri(self.tracking_uri)
+        mlflow.set_experiment(self.model_name)
+        with mlflow.start_run() as started:
+            yield started.info.run_id
 
     def find(self, digest: str) -> int | None:
         """The version that was made from the same data, recipe and code; None if absent."""

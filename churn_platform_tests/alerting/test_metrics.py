@@ -132,12 +132,11 @@ def test_drift_is_that_of_the_newest_report_that_compared(january_copy):
 
 
 def test_the_drift_record_of_the_loop_has_the_fields_that_are_read(january_copy):
-    from churn_platform.monitoring.monitoring import report_drift
 
     deliver(january_copy, FEBRUARY)
     monthly(january_copy, FEBRUARY)
     home = open_home(january_copy.folder)
-    report_drift(home, FEBRUARY)
+    home.drift_monitor.report(FEBRUARY)
     result = home.records.read("drift_report", FEBRUARY)["result"]
     assert values(home.metrics.drift())["churn_drift_share"] == result["share"]
 

@@ -6,7 +6,6 @@ import shutil
 
 import pytest
 
-from churn_platform.loop.progress import Progress
 from churn_platform.maintenance.repair import repair
 from churn_platform_tests.small_business import FEBRUARY, copied, open_home
 from churn_platform_tests.system.trusted_home import (
@@ -186,7 +185,7 @@ def test_a_record_that_is_gone_is_named_when_a_receipt_was_written_after_it_and_
     february_copy,
 ):
     home = february_copy
-    Progress(home).record_verdict()
+    home.progress().record_retraining()
     written = home.ledger.head().sequence
     for kind in ("scores", "drift_report"):
         home.records.path(kind, FEBRUARY, ".json").write_text("{")

@@ -15,7 +15,7 @@ from churn_platform.contract.model import Contract
 from churn_platform.contract.parts import Costs
 from churn_platform.contract.reading import default_contract_path, read_contract
 from churn_platform.contract.reference import (
-    Entry,
+    ContractField,
     entries,
     meaning_at,
     page,
@@ -29,7 +29,7 @@ WRITE = "write it with: uv run python docs/contract_reference.py"
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-def faults(entry: Entry) -> list[str]:
+def faults(entry: ContractField) -> list[str]:
     """What a field lacks: a meaning, and an example that it accepts or a section that shows it."""
     field, missing = entry.field, []
     if not entry.meaning.endswith("."):
@@ -61,7 +61,9 @@ def test_a_new_field_without_a_meaning_is_named():
     class Part(BaseModel):
         tempo: int = Field(default=3, json_schema_extra=ADDED)
 
-    [found] = [Entry("policy.drift", name, field, ()) for name, field in Part.model_fields.items()]
+    [found] = [
+        ContractField("policy.drift", name, field, ()) for name, field in Part.model_fields.items()
+    ]
     assert [fault.partition(" has no ")[::2] for fault in faults(found)] == [
         ("policy.drift.tempo", "meaning: write a sentence as a docstring below the field"),
         ("policy.drift.tempo", "example: end its docstring with: Example: `VALUE`"),

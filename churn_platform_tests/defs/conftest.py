@@ -11,8 +11,7 @@ import dagster as dg
 import pytest
 
 from churn_platform.base.settings import prepare_environment
-from churn_platform.defs.partitions import as_of_partitions
-from churn_platform.defs.resources import HomeResource, mlflow_tracking
+from churn_platform.defs.resources import HomeResource, as_of_partitions, mlflow_tracking
 from churn_platform.services import Services
 
 

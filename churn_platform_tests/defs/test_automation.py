@@ -31,7 +31,6 @@ from churn_platform.defs.automation import (
 )
 from churn_platform.defs.resources import HomeResource
 from churn_platform.loop.next_step import Step
-from churn_platform.loop.progress import Progress
 from churn_platform.promotion.deciding import carry_out
 from churn_platform_tests.small_business import (
     FEBRUARY,
@@ -319,7 +318,7 @@ def test_what_asks_for_a_model_is_requested_once_with_its_trigger(january_copy, 
     request = requested(tick(drift_sensor, january_copy))
     assert request.partition_key == "2024-02-29"
     assert request.run_config["ops"]["promotion_decision"]["config"] == {"trigger": "performance"}
-    verdict = Progress(january_copy).verdict(FEBRUARY)
+    verdict = january_copy.progress().retraining(FEBRUARY)
     assert request.run_key == f"retraining:2024-02-29:{verdict.key}:1"
     assert (
         skipped(tick(drop_sensor, january_copy))
@@ -496,7 +495,10 @@ def test_the_schedule_leaves_a_home_alone_on_which_a_run_is_active(empty_home, m
 
 
 def test_the_alert_sensor_says_that_nobody_is_to_be_told(january_copy, tick):
-    assert tick(alert_sensor, january_copy).skip_message == "No receiver is set (CHURN_ALERT_URLS)."
+    assert (
+        tick(alert_sensor, january_copy).skip_message
+        == "No alert channels are configured (CHURN_ALERT_URLS)."
+    )
 
 
 def test_the_alert_sensor_tells_what_happened_since_its_last_tick(january_copy, tick, monkeypatch):

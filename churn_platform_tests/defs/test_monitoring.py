@@ -11,7 +11,7 @@ def test_before_there_is_a_model_both_say_why_there_is_nothing_to_show(january_d
         "note": "There is no production model yet, so there is nothing to compare with."
     }
     assert shown(january_decided_copy, JANUARY, performance) == {
-        "note": "No version has matured labels to be judged on yet.",
+        "note": "No version has matured labels to be measured on yet.",
         "proposal": "none",
     }
 

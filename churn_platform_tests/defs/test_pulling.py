@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 
 from churn_platform.definitions import defs
-from churn_platform.defs.pulling import pull_schedule
+from churn_platform.defs.automation import pull_schedule
 from churn_platform.defs.resources import HomeResource
 from churn_platform_tests.databases import run_sql, store
 from churn_platform_tests.small_business import (

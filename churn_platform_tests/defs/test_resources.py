@@ -1,5 +1,6 @@
 """Resources: a run holds its home, a tick does not; one MLflow run for each Dagster run, in the home's store."""
 
+import datetime as dt
 import subprocess
 import sys
 
@@ -8,9 +9,18 @@ import pytest
 
 from churn_platform.base.errors import UsageError
 from churn_platform.base.settings import prepare_environment
+from churn_platform.definitions import defs
 from churn_platform.defs.automation import drop_sensor
 from churn_platform.defs.ingestion import snapshot
-from churn_platform.defs.resources import HomeResource, mlflow_tracking
+from churn_platform.defs.resources import (
+    IN_PROCESS,
+    HomeResource,
+    as_of_partitions,
+    listening,
+    mlflow_tracking,
+    month_of,
+    progress_logger,
+)
 from churn_platform_tests.small_business import JANUARY, deliver, make_home
 
 TRY = "import sys, filelock; filelock.FileLock(sys.argv[1], timeout=0).acquire()"
@@ -154,3 +164,94 @@ def test_a_run_first_completes_the_move_that_was_cut_off(february_copy, monkeypa
     result = dg.materialize([probe], resources={"home": resource})
     assert result.output_for_node("probe") == 1
     assert len(february_copy.ledger.receipts("recovery")) == 1
+
+
+def test_any_cadence_fits_because_the_partitions_are_dynamic():
+    assert isinstance(as_of_partitions, dg.DynamicPartitionsDefinition)
+    assert as_of_partitions.name == "as_of"
+
+
+def test_the_month_of_a_run_is_its_partition_as_a_date():
+    with dg.build_asset_context(partition_key="2024-02-29") as context:
+        assert month_of(context) == dt.date(2024, 2, 29)
+
+
+def test_a_partition_that_is_no_date_is_an_error():
+    with (
+        dg.build_asset_context(partition_key="february") as context,
+        pytest.raises(ValueError, match="february"),
+    ):
+        month_of(context)
+
+
+@dg.asset
+def sound(context: dg.AssetExecutionContext) -> None:
+    context.log.info("a line of its own")
+
+
+@dg.asset(deps=[sound])
+def broken() -> None:
+    raise ValueError("no")
+
+
+def run_both() -> bool:
+    job = dg.Definitions(
+        assets=[sound, broken], loggers={"progress": progress_logger}
+    ).resolve_implicit_global_asset_job_def()
+    config = {"loggers": {"progress": {"config": {}}}}
+    return job.execute_in_process(run_config=config, raise_on_error=False).success
+
+
+def test_a_listener_hears_each_asset_start_and_end_and_no_end_of_one_that_failed():
+    heard = []
+    with listening(lambda name, state: heard.append((name, state))):
+        assert not run_both()
+    assert heard == [("sound", "started"), ("sound", "done"), ("broken", "started")]
+
+
+def test_nobody_is_told_after_the_block():
+    heard = []
+    with listening(lambda name, state: heard.append(name)):
+        pass
+    run_both()
+    assert heard == []
+
+
+def test_every_listener_is_told():
+    one, other = [], []
+    with listening(lambda name, _: one.append(name)), listening(lambda name, _: other.append(name)):
+        run_both()
+    assert one == other == ["sound", "sound", "broken"]
+
+
+def test_a_run_first_completes_an_erasure_that_was_cut_off(february_copy, monkeypatch):
+    from churn_platform.maintenance import erasing
+
+    @dg.asset
+    def probe(home: HomeResource) -> None: ...
+
+    with monkeypatch.context() as patch:
+        patch.setattr(erasing, "_carry_out", lambda *_: None)
+        erasing.forget(february_copy, "m00004", "ann", "asked")
+    assert february_copy.ledger.receipts("customer forgotten") == []
+    resource = HomeResource(folder=str(february_copy.folder))
+    assert dg.materialize([probe], resources={"home": resource}).success
+    assert len(february_copy.ledger.receipts("customer forgotten")) == 1
+
+
+def test_a_run_closes_what_a_killed_command_left_and_not_itself(january_copy, instance):
+    @dg.asset
+    def probe(home: HomeResource) -> None: ...
+
+    job = defs().resolve_job_def("monthly")
+    started = dg.DagsterRunStatus.STARTED
+    dead = instance.create_run_for_job(job_def=job, tags=IN_PROCESS, status=started)
+    living = instance.create_run_for_job(job_def=job, status=started)
+    resource = HomeResource(folder=str(january_copy.folder))
+    result = dg.materialize(
+        [probe], instance=instance, resources={"home": resource}, tags=IN_PROCESS
+    )
+    assert result.success
+    assert instance.get_run_by_id(dead.run_id).status is dg.DagsterRunStatus.CANCELED
+    assert instance.get_run_by_id(living.run_id).status is started
+    assert instance.get_run_by_id(result.run_id).status is dg.DagsterRunStatus.SUCCESS

@@ -9,9 +9,8 @@ import pytest
 from churn_platform.base.errors import HomeBusy, IntegrityError, UsageError
 from churn_platform.base.settings import prepare_environment
 from churn_platform.definitions import defs
-from churn_platform.defs.runner import IN_PROCESS, StepFailed, _failure, run_due
-from churn_platform.loop.progress import Progress
-from churn_platform.loop.training_requests import request_retraining
+from churn_platform.defs.resources import IN_PROCESS
+from churn_platform.defs.runner import StepFailed, _failure, run_due
 from churn_platform_tests.small_business import (
     FEBRUARY,
     JANUARY,
@@ -64,7 +63,7 @@ def test_ctrl_c_is_ctrl_c_and_the_next_run_completes_what_was_cut_off(february_d
 
     home = open_home(home.folder)
     assert home.releases.pointer().version == home.records.read("scores", FEBRUARY)["version"] > 1
-    assert Progress(home).next_step() is None
+    assert home.progress().next_step() is None
     order = [
         "candidate_model",
         "promotion_decision",
@@ -182,8 +181,8 @@ def test_a_training_that_cannot_be_made_is_a_green_recorded_refusal_and_new_labe
         True,
     )
     assert (
-        Progress(home)
-        .verdict(JANUARY)
+        home.progress()
+        .retraining(JANUARY)
         .reason.startswith(f"No candidate can be trained: {refused.reason}")
     )
     assert home.records.decisions() == []
@@ -204,13 +203,13 @@ def test_a_retraining_that_a_person_asks_for_is_made_once_and_with_the_changed_a
     with pytest.raises(
         UsageError, match=r"Version 2 .* was made from the same data under the same policy"
     ):
-        request_retraining(home, "Ann", "Again.")
+        home.retraining_requests.request("Ann", "Again.")
     contract = home.folder / "contract.yaml"
     contract.write_text(contract.read_text().replace("logistic_regression", "random_forest"))
     home = open_home(home.folder)
-    request_retraining(home, "Ann", "Compare with a forest.")
+    home.retraining_requests.request("Ann", "Compare with a forest.")
     with pytest.raises(UsageError, match="Ann has asked for a retraining already"):
-        request_retraining(home, "Bob", "Me too.")
+        home.retraining_requests.request("Bob", "Me too.")
     assert run(home) == [("retraining", FEBRUARY)]
     home = open_home(home.folder)
     newest = home.records.decisions()[-1]

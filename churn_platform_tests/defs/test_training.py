@@ -3,8 +3,7 @@
 import pytest
 
 from churn_platform.base.errors import DataError, NotANumber
-from churn_platform.defs.training import candidate_model
-from churn_platform.loop.progress import Progress
+from churn_platform.defs.promotion import candidate_model
 from churn_platform_tests.small_business import FEBRUARY, JANUARY
 
 
@@ -85,6 +84,6 @@ def test_a_refused_training_holds_for_the_code_that_refused_it(
         seen.event_specific_data.asset_observation.description
         == "No candidate can be trained: Too few churners."
     )
-    assert Progress(home).refused_training(JANUARY) == "Too few churners."
+    assert home.progress().refused_training(JANUARY) == "Too few churners."
     monkeypatch.setattr("churn_platform.loop.progress.provenance", lambda: {"code": "2:fixed"})
-    assert Progress(home).refused_training(JANUARY) is None
+    assert home.progress().refused_training(JANUARY) is None

@@ -48,10 +48,9 @@ def test_without_a_file_there_is_one_sentence(tmp_path, name):
     (tmp_path / "empty").mkdir()
     (tmp_path / "text").mkdir()
     (tmp_path / "text" / "readme.md").write_text("hello")
-    with pytest.raises(
-        UsageError, match=f"{name} (is not a folder|(holds|contains) no CSV or Parquet file)"
-    ):
+    with pytest.raises(UsageError, match=name) as refused:
         drops_in(tmp_path / name)
+    assert refused.value.code == "DROP_MISSING"
 
 
 def test_the_tables_are_the_data_files_and_parquet_goes_before_csv(tmp_path):
@@ -91,7 +90,7 @@ def test_a_file_of_one_column_says_nothing_and_the_others_decide(write):
     [("id;fee\n1;2\n", "delimiter"), (b"id,fee\n1,2\n" + "2,é".encode("cp1252"), "encoding")],
 )
 def test_files_that_are_written_differently_are_refused_with_both_named(write, other, what):
-    with pytest.raises(UsageError, match=f"same {what}: .*[ab].csv has .*, [ab].csv has "):
+    with pytest.raises(UsageError, match=rf"{what}.*[ab]\.csv.*[ab]\.csv"):
         detect_format(write(a="id,name\n1,Zoë\n", b=other))
 
 
@@ -111,11 +110,9 @@ def test_a_byte_order_mark_is_no_part_of_the_first_header(write):
 
 def test_a_file_that_cannot_be_read_or_names_a_column_twice_is_named(write, tmp_path):
     twice, empty, ragged = write(twice="id,fee,fee\n1,2,3\n", empty="", ragged="id,fee\n1,2,3\n")
-    with pytest.raises(UsageError, match=r"twice.csv names the column 'fee' twice"):
-        read_tables({"twice": twice}, PLAIN)
-    for path in (empty, ragged):
-        with pytest.raises(UsageError, match=f"{path.name} cannot be read as csv"):
+    other = tmp_path / "p.parquet"
+    other.write_text("id,fee")
+    for path in (twice, empty, ragged, other):
+        with pytest.raises(UsageError, match=path.name) as refused:
             read_tables({path.stem: path}, PLAIN)
-    (tmp_path / "p.parquet").write_text("id,fee")
-    with pytest.raises(UsageError, match=r"p.parquet cannot be read as parquet"):
-        read_tables({"p": tmp_path / "p.parquet"}, PLAIN)
+        assert refused.value.code == "FILE_UNREADABLE"

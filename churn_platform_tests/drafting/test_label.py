@@ -5,7 +5,7 @@ import pytest
 
 from churn_platform.base.errors import UsageError
 from churn_platform.drafting.columns import guess_column
-from churn_platform.drafting.keys import Key, Sheet
+from churn_platform.drafting.keys import KeyColumn, Sheet
 from churn_platform.drafting.label import LabelColumn, NoLabelError, guess_label, labels_of, truths
 from churn_platform.ingestion.conversion import Writing, convert
 
@@ -22,11 +22,11 @@ def sheet(name, **columns):
 def refused(call, *arguments):
     with pytest.raises(UsageError) as refusal:
         call(*arguments)
-    assert str(refusal.value).count(". ") == 0
+    assert refusal.value.code == "LABEL_NOT_FOUND"
     return str(refusal.value)
 
 
-KEY = Key("who", integer=False)
+KEY = KeyColumn("who", integer=False)
 
 
 def test_the_label_is_a_yes_or_no_whose_name_speaks_of_churn():
@@ -60,18 +60,13 @@ def test_two_labels_that_say_the_same_are_one_and_two_that_differ_are_named():
     ]
     assert guess_label(same, KEY, None).table == "a"
     differ = [sheet("a", who=IDS, churned=FLAG), sheet("b", who=IDS, churned=FLAG[::-1])]
-    assert "--label with one of a.churned, b.churned." in refused(guess_label, differ, KEY, None)
+    assert "a.churned, b.churned" in refused(guess_label, differ, KEY, None)
 
 
 def test_without_a_label_the_columns_with_two_values_are_named():
     said = refused(guess_label, [sheet("a", who=IDS, is_senior=FLAG, fee=range(N))], KEY, None)
-    assert (
-        said
-        == "No label can be guessed: pass --label TABLE.COLUMN; the columns with two values are a.is_senior."
-    )
-    assert "no column holds yes and no" in refused(
-        guess_label, [sheet("a", who=IDS, fee=range(N))], KEY, None
-    )
+    assert "a.is_senior" in said
+    assert "a.fee" not in refused(guess_label, [sheet("a", who=IDS, fee=range(N))], KEY, None)
 
 
 def test_a_label_that_is_told_is_taken_without_a_doubt_but_an_odd_rate_is_said():
@@ -81,7 +76,7 @@ def test_a_label_that_is_told_is_taken_without_a_doubt_but_an_odd_rate_is_said()
     assert "75%" in found.doubt
     assert "guessed" not in found.doubt
     assert guess_label(sheets, KEY, "a.has_gone") == found
-    assert guess_label(sheets, KEY, "a.gone").doubt == "nobody churned"
+    assert guess_label(sheets, KEY, "a.gone").doubt == "no customer churned"
 
 
 def test_a_label_that_is_told_but_cannot_be_is_refused():
@@ -124,9 +119,7 @@ def test_truth_is_read_from_every_way_to_write_it():
 
 def test_a_tables_name_alone_makes_no_label_of_one_of_several_columns():
     sheets = [sheet("churn_info", who=IDS, is_senior=FLAG, fee=range(N))]
-    assert "the columns with two values are churn_info.is_senior." in refused(
-        guess_label, sheets, KEY, None
-    )
+    assert "churn_info.is_senior" in refused(guess_label, sheets, KEY, None)
 
 
 @pytest.mark.parametrize(
@@ -191,13 +184,13 @@ def test_a_log_whose_rows_have_a_key_of_their_own_is_named_with_the_query_to_wri
         KEY,
         None,
     )
-    assert "visits may be a log of events" in said
+    assert "visits" in said
     assert "`source:`" in said
 
 
 def test_columns_with_two_words_that_are_not_yes_and_no_are_named():
-    with pytest.raises(UsageError, match=r"two other values there are a\.gekuendigt"):
-        guess_label([sheet("a", who=IDS, gekuendigt=["ja", "nein"] * 20)], KEY, None)
+    words = sheet("a", who=IDS, gekuendigt=["ja", "nein"] * 20)
+    assert "a.gekuendigt" in refused(guess_label, [words], KEY, None)
 
 
 @pytest.mark.parametrize("wanted", [None, "a.Churn"])
@@ -208,5 +201,5 @@ def test_a_label_column_that_is_empty_in_the_newest_drop_is_looked_for_in_an_old
         "who": guess_column("who", newest["who"]),
         "Churn": guess_column("Churn", newest["Churn"], [older]),
     }
-    with pytest.raises(NoLabelError, match="empty"):
+    with pytest.raises(NoLabelError, match=r"a\.Churn"):
         guess_label([Sheet("a", "a", newest, guesses)], KEY, wanted)

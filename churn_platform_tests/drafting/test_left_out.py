@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from churn_platform.drafting.columns import guess_column
-from churn_platform.drafting.keys import Key, Sheet
+from churn_platform.drafting.keys import KeyColumn, Sheet
 from churn_platform.drafting.label import LabelColumn, labels_of
 from churn_platform.drafting.tables import reasons_left_out
 
@@ -15,7 +15,7 @@ AS_OF = dt.date(2024, 1, 31)
 N = 400
 RANDOM = np.random.default_rng(5)
 LEFT = RANDOM.random(N) < 0.25
-KEY, LABEL = Key("who", integer=True), LabelColumn("a", "left", 0.25)
+KEY, LABEL = KeyColumn("who", integer=True), LabelColumn("a", "left", 0.25)
 
 
 def reasons(name="a", *, as_of=AS_OF, only_table=True, labels=LEFT, **columns):

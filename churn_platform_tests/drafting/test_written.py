@@ -5,10 +5,10 @@ import pytest
 
 from churn_platform.contract.parts import FileFormat
 from churn_platform.drafting.draft import written_in
-from churn_platform.drafting.keys import Key, Sheet
+from churn_platform.drafting.keys import KeyColumn, Sheet
 from churn_platform.drafting.tables import Parts
 
-KEY = Key("id", integer=False)
+KEY = KeyColumn("id", integer=False)
 
 
 def doubt(encoding, *words):

@@ -7,7 +7,7 @@ import pytest
 
 from churn_platform.contract.policy import DriftPolicy
 from churn_platform.drift.columns import ColumnCheck
-from churn_platform.drift.measure import Evidence, Measured
+from churn_platform.drift.measure import DriftEvidence, Measured
 from churn_platform.drift.result import judge
 
 POLICY = DriftPolicy()
@@ -20,7 +20,7 @@ def _check(column="x", method="wasserstein", **changes):
 def _evidence(*pairs, target=None, prediction=None):
     checks = tuple(check for check, _ in pairs)
     distances = {check.column: measured for check, measured in pairs if measured is not None}
-    return Evidence(checks, distances, 7043, 6000, target, prediction)
+    return DriftEvidence(checks, distances, 7043, 6000, target, prediction)
 
 
 def _one(check, measured, values=None):

@@ -7,7 +7,6 @@ import pytest
 
 from churn_platform.base.errors import IntegrityError
 from churn_platform.features.training_dataset import in_holdout
-from churn_platform.loop.progress import Progress
 from churn_platform_tests.small_business import (
     CUSTOMERS,
     DECLARED,
@@ -94,7 +93,7 @@ def test_a_dataset_is_loaded_as_it_was_built_and_its_record_says_what_from(home)
     labels = record.pop("labels")
     assert (labels["as_of"], labels["rows"], labels["warnings"]) == ("2024-01-31", 60, [])
     assert record == {
-        **Progress(home).made_from(JANUARY),
+        **home.progress().made_from(JANUARY),
         "known_at": NOON.isoformat(),
         "digest": built.digest,
         "window": {"training": ["2024-01-31"], "holdout": ["2024-01-31"], "forward": []},

@@ -19,7 +19,6 @@ from churn_platform.ingestion.drop import Drop, FileDigests, find_drops, open_dr
 from churn_platform.ingestion.publish import Ingestion
 from churn_platform.lake.lake import Lake
 from churn_platform.ledger.store import LedgerStore
-from churn_platform.loop.progress import Progress
 from churn_platform_tests.small_business import (
     DECLARED,
     FEBRUARY,
@@ -695,16 +694,16 @@ def test_published_months_are_due_again_when_their_files_are_to_be_read_otherwis
         published(home, month, month_tables(month, 12))
     before = {month: churned(home, month) for month in (JANUARY, FEBRUARY)}
     inverted = rewritten(home, label={**DECLARED["label"], "inverted": True})
-    changed = [month.drop != month.published for month in Progress(inverted).months()]
+    changed = [month.drop != month.published for month in inverted.progress().months()]
     assert changed == [True, True]
     for month in (JANUARY, FEBRUARY):
-        step = Progress(inverted).next_step()
+        step = inverted.progress().next_step()
         assert (step.kind, step.as_of) == ("monthly", JANUARY)  # until its records are made as well
         assert inverted.ingestion.publish(month).kind == "correction"
         assert churned(inverted, month) == {
             member: not left for member, left in before[month].items()
         }
-    assert [month.drop == month.published for month in Progress(inverted).months()] == [True, True]
+    assert [month.drop == month.published for month in inverted.progress().months()] == [True, True]
 
 
 def test_a_declaration_that_changes_no_value_is_noted_and_publishes_nothing(home, tables):
@@ -730,7 +729,7 @@ def test_a_file_that_cannot_be_read_is_named_and_keeps_no_other_month_from_its_s
         return opened(path, *given, **named)
 
     monkeypatch.setattr(Path, "open", denied)
-    states = {month.as_of: month for month in Progress(open_home(home.folder)).months()}
+    states = {month.as_of: month for month in open_home(home.folder).progress().months()}
     assert states[JANUARY].drop == states[JANUARY].published
     with pytest.raises(DropRefused, match=r"visits\.csv: permission denied"):
         home.ingestion.publish(FEBRUARY)
@@ -749,10 +748,10 @@ def test_files_that_are_still_uploaded_are_not_hashed(of_before, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(FileDigests, "of", cut_off)
         assert home.ingestion.recognise() is None
-        assert [(month.settled, month.arriving) for month in Progress(home).months()] == [
+        assert [(month.settled, month.arriving) for month in home.progress().months()] == [
             (False, True)
         ] * 2
     for folder in home.drops.iterdir():
         (folder / "_SUCCESS").touch()
     assert home.ingestion.recognise() == JANUARY
-    assert [month.arriving for month in Progress(home).months()] == [False, False]
+    assert [month.arriving for month in home.progress().months()] == [False, False]

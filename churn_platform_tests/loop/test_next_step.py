@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from churn_platform.loop.next_step import MonthState, next_step
-from churn_platform.loop.retraining import Verdict
+from churn_platform.loop.retraining import RetrainingAnswer
 
 JANUARY, FEBRUARY, MARCH, APRIL = (
     dt.date(2024, m, d) for m, d in ((1, 31), (2, 29), (3, 31), (4, 30))
 )
 WAIT, DRIFT = (
-    Verdict(None, "Nothing asks for a new model.", "evidence"),
-    Verdict("drift", "Drift.", "evidence"),
+    RetrainingAnswer(None, "Nothing asks for a new model.", "evidence"),
+    RetrainingAnswer("drift", "Drift.", "evidence"),
 )
 
 
@@ -46,18 +46,18 @@ def copying(as_of):
     return dataclasses.replace(new(as_of), settled=False)
 
 
-def asked(*months, verdict=WAIT, unfinished=None, stale_scores=""):
-    return next_step(months, verdict, unfinished=unfinished, stale_scores=stale_scores)
+def asked(*months, answer=WAIT, unfinished=None, stale_scores=""):
+    return next_step(months, answer, unfinished=unfinished, stale_scores=stale_scores)
 
 
 def test_a_newest_month_that_the_online_store_has_lost_comes_before_an_older_months_scores_and_models():
     lost = dataclasses.replace(done(FEBRUARY), processed=False, absent_from="redis://host/0")
-    step = asked(done(JANUARY), lost, verdict=DRIFT, stale_scores="The list is old.")
+    step = asked(done(JANUARY), lost, answer=DRIFT, stale_scores="The list is old.")
     assert (step.kind, step.as_of) == ("monthly", FEBRUARY)
     assert asked(done(JANUARY), lost, unfinished="drift").as_of == FEBRUARY
     # What has not been published yet waits for the older month's model, as ever.
     new_one = dataclasses.replace(new(FEBRUARY), absent_from="redis://host/0")
-    assert asked(done(JANUARY), new_one, verdict=DRIFT).kind == "retraining"
+    assert asked(done(JANUARY), new_one, answer=DRIFT).kind == "retraining"
 
 
 STATES = st.builds(
@@ -81,7 +81,7 @@ VERDICTS = st.sampled_from([None, WAIT, DRIFT])
 
 
 def test_an_empty_home_has_nothing_to_do():
-    assert asked(verdict=None) is None
+    assert asked(answer=None) is None
 
 
 def test_a_finished_month_leaves_nothing_to_do():
@@ -93,13 +93,13 @@ def test_the_oldest_due_month_comes_first_whatever_the_order():
         (new(MARCH), new(JANUARY), new(FEBRUARY)),
         (new(JANUARY), new(FEBRUARY), new(MARCH)),
     ):
-        step = asked(*months, verdict=None)
+        step = asked(*months, answer=None)
         assert (step.kind, step.as_of, step.trigger) == ("monthly", JANUARY, None)
         assert step.reason == "The month 2024-01-31 has no snapshot yet."
 
 
 def test_a_retraining_of_the_newest_processed_month_comes_before_a_newer_month():
-    step = asked(done(JANUARY), new(FEBRUARY), verdict=DRIFT)
+    step = asked(done(JANUARY), new(FEBRUARY), answer=DRIFT)
     assert (step.kind, step.as_of, step.trigger, step.reason, step.key) == (
         "retraining", JANUARY, "drift", "Drift.", "evidence",
     )  # fmt: skip
@@ -111,7 +111,7 @@ def test_a_retraining_waits_for_an_older_month_that_is_due():
         step = asked(
             older,
             done(FEBRUARY),
-            verdict=DRIFT,
+            answer=DRIFT,
             unfinished="drift",
             stale_scores="The list is old.",
         )
@@ -126,7 +126,7 @@ def test_a_corrected_month_is_processed_again_and_only_that():
 
 
 def test_a_correction_of_the_newest_month_itself_comes_before_its_retraining():
-    step = asked(done(JANUARY), corrected(FEBRUARY), verdict=DRIFT)
+    step = asked(done(JANUARY), corrected(FEBRUARY), answer=DRIFT)
     assert (step.kind, step.as_of) == ("monthly", FEBRUARY)
 
 
@@ -139,37 +139,37 @@ def test_a_decision_that_was_not_carried_out_is_run_again_with_its_own_trigger()
         "evidence",
     )
     assert step.reason == "The newest decision was not carried out."
-    assert asked(done(JANUARY), verdict=DRIFT, unfinished="first").trigger == "first"
+    assert asked(done(JANUARY), answer=DRIFT, unfinished="first").trigger == "first"
 
 
 def test_scores_by_an_older_model_are_made_again_after_any_retraining():
     step = asked(done(JANUARY), done(FEBRUARY), new(MARCH), stale_scores="The list is old.")
     assert (step.kind, step.as_of, step.trigger) == ("scores", FEBRUARY, None)
     assert step.reason == "The list is old."
-    assert (
-        asked(done(FEBRUARY), verdict=DRIFT, stale_scores="The list is old.").kind == "retraining"
-    )
+    assert asked(done(FEBRUARY), answer=DRIFT, stale_scores="The list is old.").kind == "retraining"
 
 
 def test_the_key_of_scores_is_that_of_the_evidence_so_another_model_is_another_key():
     keys = {
-        asked(done(JANUARY), verdict=Verdict(None, "", key), stale_scores="The list is old.").key
+        asked(
+            done(JANUARY), answer=RetrainingAnswer(None, "", key), stale_scores="The list is old."
+        ).key
         for key in ("version 1", "version 2")
     }
     assert keys == {"version 1", "version 2"}
-    assert asked(done(JANUARY), verdict=None, stale_scores="The list is old.").key == "2024-01-31"
+    assert asked(done(JANUARY), answer=None, stale_scores="The list is old.").key == "2024-01-31"
 
 
 def test_before_any_month_is_processed_nothing_is_retrained_or_scored():
-    assert asked(verdict=DRIFT, unfinished="first", stale_scores="The list is old.") is None
+    assert asked(answer=DRIFT, unfinished="first", stale_scores="The list is old.") is None
     assert (
-        asked(new(JANUARY), verdict=DRIFT, unfinished="first", stale_scores="The list is old.").kind
+        asked(new(JANUARY), answer=DRIFT, unfinished="first", stale_scores="The list is old.").kind
         == "monthly"
     )
 
 
 def test_files_that_are_still_changing_are_not_due():
-    assert asked(copying(JANUARY), verdict=None) is None
+    assert asked(copying(JANUARY), answer=None) is None
     assert not dataclasses.replace(corrected(JANUARY), settled=False).due
     assert asked(done(JANUARY), dataclasses.replace(corrected(FEBRUARY), settled=False)) is None
 
@@ -202,8 +202,8 @@ def test_the_key_of_a_month_changes_with_its_files_and_its_inputs():
 
 
 @given(HISTORIES, VERDICTS, st.sampled_from([None, "drift"]), st.booleans())
-def test_no_older_month_that_is_due_is_ever_skipped(months, verdict, unfinished, stale_scores):
-    step = next_step(months, verdict, unfinished=unfinished, stale_scores=stale_scores)
+def test_no_older_month_that_is_due_is_ever_skipped(months, answer, unfinished, stale_scores):
+    step = next_step(months, answer, unfinished=unfinished, stale_scores=stale_scores)
     due = [month.as_of for month in months if month.due]
     processed = [month.as_of for month in months if month.processed]
     if step is None:
@@ -217,12 +217,12 @@ def test_no_older_month_that_is_due_is_ever_skipped(months, verdict, unfinished,
 
 @given(HISTORIES, VERDICTS, st.sampled_from([None, "drift"]), st.booleans())
 def test_the_answer_does_not_depend_on_the_order_of_the_months(
-    months, verdict, unfinished, stale_scores
+    months, answer, unfinished, stale_scores
 ):
     other = sorted(months, key=lambda month: month.as_of)
-    assert next_step(
-        months, verdict, unfinished=unfinished, stale_scores=stale_scores
-    ) == next_step(other, verdict, unfinished=unfinished, stale_scores=stale_scores)
+    assert next_step(months, answer, unfinished=unfinished, stale_scores=stale_scores) == next_step(
+        other, answer, unfinished=unfinished, stale_scores=stale_scores
+    )
 
 
 @given(HISTORIES)

@@ -7,12 +7,10 @@ import subprocess
 import pytest
 
 from churn_platform.loop.next_step import MonthState
-from churn_platform.loop.progress import Progress, auc_interval
-from churn_platform.monitoring.stand_down import PerformanceRecords
+from churn_platform.loop.progress import auc_interval
 from churn_platform.promotion.deciding import carry_out
 from churn_platform.promotion.decisions import unfinished
 from churn_platform.promotion.promoting import keep
-from churn_platform.scoring.scoring import score_month
 from churn_platform_tests.small_business import (
     DECLARED,
     FEBRUARY,
@@ -34,7 +32,7 @@ def home(tmp_path):
 
 def step(home):
     """Kind and month of the next step as a new process sees it; None when nothing is due."""
-    due = Progress(open_home(home.folder)).next_step()
+    due = open_home(home.folder).progress().next_step()
     return None if due is None else (due.kind, due.as_of)
 
 
@@ -43,9 +41,9 @@ def small(as_of):
 
 
 def test_before_any_drop_nothing_is_due(home):
-    assert Progress(home).months() == []
-    assert Progress(home).next_step() is None
-    assert PerformanceRecords(home).stand_down() is None
+    assert home.progress().months() == []
+    assert home.progress().next_step() is None
+    assert home.stand_down.reason() is None
 
 
 def test_a_drop_is_due_when_marked_complete_or_unchanged_for_the_quiet_seconds(home):
@@ -56,7 +54,7 @@ def test_a_drop_is_due_when_marked_complete_or_unchanged_for_the_quiet_seconds(h
 
     def at(seconds):
         now = dt.datetime.fromtimestamp(newest + seconds, dt.UTC)
-        return Progress(open_home(home.folder, lambda: now, quiet_seconds=5.0))
+        return open_home(home.folder, lambda: now, quiet_seconds=5.0).progress()
 
     assert at(4.9).next_step() is None
     assert [month.settled for month in at(4.9).months()] == [False]
@@ -79,7 +77,7 @@ def test_the_oldest_drop_goes_first(home):
     assert step(home) == ("monthly", JANUARY)
     assert [
         (m.as_of, m.published is not None, m.processed)
-        for m in Progress(open_home(home.folder)).months()
+        for m in open_home(home.folder).progress().months()
     ] == [
         (JANUARY, True, False),
         (FEBRUARY, False, False),
@@ -89,7 +87,7 @@ def test_the_oldest_drop_goes_first(home):
 def test_a_month_is_processed_when_every_record_was_made_from_its_inputs(home):
     deliver(home, JANUARY, small(JANUARY))
     monthly(home, JANUARY)
-    progress = Progress(home)
+    progress = home.progress()
     (month,) = progress.months()
     drop = home.lake.fingerprint(JANUARY)
     assert month == MonthState(
@@ -122,38 +120,38 @@ def test_nothing_is_due_in_a_copy_whose_files_have_other_times(january, tmp_path
         {file.stat().st_mtime_ns for file in home.glob("drops/*/*.csv")} for home in (here, there)
     ]
     assert not times[0] & times[1]
-    (month,) = Progress(open_home(there)).months()
+    (month,) = open_home(there).progress().months()
     assert (month.due, month.arriving, month.drop) == (False, False, month.published)
     assert step(open_home(there)) == step(january)
 
 
 def test_a_month_is_due_again_for_an_online_store_that_has_not_got_it(january):
     """Another store than before, or one that lost its rows: `churn run` brings the newest month there."""
-    assert all(month.processed for month in Progress(january).months())
+    assert all(month.processed for month in january.progress().months())
     address = "redis://127.0.0.1:1/0"
-    (moved,) = Progress(open_home(january.folder, online_store=address)).months()
+    (moved,) = open_home(january.folder, online_store=address).progress().months()
     assert (moved.due, moved.absent_from) == (True, address)
     assert moved.key.endswith(address)
 
 
 def test_a_month_is_due_again_when_nobody_knows_what_is_in_the_online_store(january_copy):
     (january_copy.folder / "feast" / "online.json").unlink()
-    (lost,) = Progress(january_copy).months()
+    (lost,) = january_copy.progress().months()
     assert (lost.due, lost.absent_from) == (True, "SQLite")
 
 
 def test_from_processed_to_promoted_to_scored_and_then_nothing(january_decided_copy):
     home = january_decided_copy
-    due = Progress(home).next_step()
+    due = home.progress().next_step()
     assert (due.kind, due.as_of, due.trigger) == ("retraining", JANUARY, "first")
     assert due.reason == "The newest decision was not carried out."
     carry_out(home)
     assert unfinished(open_home(home.folder)) is None
     assert step(home) == ("scores", JANUARY)
-    score_month(home, JANUARY)
+    home.scoring.score(JANUARY)
     assert step(home) is None
-    verdict = Progress(open_home(home.folder)).verdict(JANUARY)
-    assert (verdict.trigger, verdict.reason) == (
+    answer = open_home(home.folder).progress().retraining(JANUARY)
+    assert (answer.trigger, answer.reason) == (
         None,
         "No labels have matured since the decision on 2024-01-31.",
     )
@@ -163,7 +161,7 @@ def test_a_kept_decision_is_finished_and_a_decision_cut_off_is_not(february_deci
     home = february_decided_copy
     assert unfinished(home) == "performance"
     assert step(home) == ("retraining", FEBRUARY)
-    keep(home, Progress(home).decisions[-1], "Not today.")
+    keep(home, home.progress().decisions[-1], "Not today.")
     assert unfinished(open_home(home.folder)) is None
     assert step(home) is None
 
@@ -197,7 +195,7 @@ def test_a_rewritten_drop_with_the_same_content_is_due_once_and_changes_no_recor
 def test_a_month_stays_processed_when_its_drop_is_tidied_away(january_copy):
     for path in (january_copy.drops / "2024-01-31").iterdir():
         path.unlink()
-    (month,) = Progress(january_copy).months()
+    (month,) = january_copy.progress().months()
     assert (month.drop, month.processed, month.due) == (None, True, False)
 
 
@@ -208,20 +206,20 @@ def test_realised_performance_below_the_interval_at_promotion_asks_for_a_retrain
 
     home = copied(february_decided, tmp_path / "home")
     (home.folder / "ledger" / "decisions" / "000002.json").unlink()
-    progress = Progress(home)
-    verdict = progress.verdict(FEBRUARY)
+    progress = home.progress()
+    answer = progress.retraining(FEBRUARY)
     low, high = auc_interval(home.releases.production().metrics)
     assert 0.75 < low < 0.8462 < high < 0.95
-    assert verdict.trigger == "performance"
-    assert verdict.reason.startswith("Realised AUC 0.4")
+    assert answer.trigger == "performance"
+    assert answer.reason.startswith("Realised AUC 0.4")
     assert (
         f"is below the interval [{low:.3f}, {high:.3f}] version 1 had when it was promoted"
-        in verdict.reason
+        in answer.reason
     )
-    assert progress.measured.stand_down().startswith(
+    assert home.stand_down.reason().startswith(
         "Version 1 is no better than chance on the matured labels of 2024-02-29"
     )
-    assert [(entry["version"], entry["as_of"]) for entry in progress.measured.all()] == [
+    assert [(entry.version, entry.as_of) for entry in home.performance_history.all()] == [
         (1, "2024-02-29")
     ]
 
@@ -229,7 +227,7 @@ def test_realised_performance_below_the_interval_at_promotion_asks_for_a_retrain
 def test_the_verdict_is_recorded_once_for_each_piece_of_evidence(january_copy):
     def verdicts():
         home = open_home(january_copy.folder)
-        Progress(home).record_verdict()
+        home.progress().record_retraining()
         acts = ("retraining requested", "retraining skipped")
         return [
             (receipt.act, receipt.subject) for act in acts for receipt in home.ledger.receipts(act)
@@ -246,7 +244,7 @@ def test_the_verdict_is_recorded_once_for_each_piece_of_evidence(january_copy):
 
 
 def test_without_a_month_no_verdict_is_recorded(home):
-    Progress(home).record_verdict()
+    home.progress().record_retraining()
     assert home.ledger.head() is None
 
 
@@ -255,15 +253,15 @@ def test_labels_count_when_the_newest_month_shows_that_they_have_matured(tmp_pat
     home = make_home(tmp_path / "home", {**DECLARED, "label": label})
     deliver(home, JANUARY, small(JANUARY))
     home.ingestion.publish(JANUARY)
-    assert Progress(home).window(JANUARY) is None
-    before = Progress(home).inputs(JANUARY)
+    assert home.progress().window(JANUARY) is None
+    before = home.progress().inputs(JANUARY)
     tables = small(FEBRUARY)
     del tables["leavers"]
     deliver(home, FEBRUARY, tables)
     home.ingestion.publish(FEBRUARY)
-    progress = Progress(home)
+    progress = home.progress()
     assert progress.matured(FEBRUARY) == progress.matured(JANUARY) == [JANUARY]
     assert progress.window(FEBRUARY).training == (JANUARY,)
     assert progress.matured(MARCH) == [JANUARY]
-    assert Progress(home).inputs(JANUARY) == before
+    assert home.progress().inputs(JANUARY) == before
     assert progress.inputs(FEBRUARY) != progress.inputs(JANUARY)

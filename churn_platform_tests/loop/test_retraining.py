@@ -10,13 +10,15 @@ from hypothesis import strategies as st
 from churn_platform.drift.result import DriftFigures, Thresholds, drift_alarms
 from churn_platform.ledger.receipts import append
 from churn_platform.loop.retraining import (
-    Asked,
-    Signals,
-    Verdict,
+    ManualRequest,
+    ProductionModel,
+    RetrainingAnswer,
+    RetrainingInputs,
     evidence_key,
     open_request,
     should_retrain,
 )
+from churn_platform.monitoring.performance import VersionPerformance
 
 JANUARY, FEBRUARY, MARCH, APRIL, MAY = (
     dt.date(2024, month, day) for month, day in ((1, 31), (2, 29), (3, 31), (4, 30), (5, 31))
@@ -27,18 +29,23 @@ FIGURES = st.floats(0, 1)
 
 
 def performance(auc, low, high):
-    """A performance record of April."""
-    return {"as_of": "2024-04-30", "metrics": {"auc": auc, "auc_interval": [low, high]}}
+    """The performance of version 3 in April."""
+    metrics = {"auc": auc, "auc_interval": [low, high]}
+    return VersionPerformance(version=3, as_of="2024-04-30", metrics=metrics)
 
 
+def serving(**changes):
+    """Version 3, in production since January."""
+    return dataclasses.replace(ProductionModel(3, JANUARY, (0.75, 0.85)), **changes)
+
+
+UNMEASURED = VersionPerformance(version=3, as_of="2024-04-30", metrics=None)
 FALLEN = performance(0.6, 0.55, 0.65)
-QUIET = Signals(
+QUIET = RetrainingInputs(
     as_of=APRIL,
     labelled=APRIL,
-    snapshot_digest="s",
-    production_version=3,
-    production_as_of=JANUARY,
-    promoted_interval=(0.75, 0.85),
+    inputs="s",
+    production=serving(),
     drift_alarms=(),
     realised=performance(0.8, 0.76, 0.84),
     last_decision=JANUARY,
@@ -56,41 +63,41 @@ def aging(declare):
 
 
 def test_a_quiet_month_says_so_with_its_figures(gym):
-    verdict = asked(gym)
-    assert (verdict.trigger, verdict.retrain) == (None, False)
-    assert verdict.reason == (
+    answer = asked(gym)
+    assert (answer.trigger, answer.retrain) == (None, False)
+    assert answer.reason == (
         "Nothing asks for a new model: no drift alarm, realised AUC 0.800 on 2024-04-30."
     )
-    for realised in (None, {"as_of": "2024-04-30", "metrics": None}):
+    for realised in (None, UNMEASURED):
         assert (
             asked(gym, realised=realised).reason == "Nothing asks for a new model: no drift alarm."
         )
 
 
 def test_without_a_production_model_the_first_is_asked_for(gym):
-    verdict = asked(
+    answer = asked(
         gym,
-        production_version=None,
-        production_as_of=None,
-        promoted_interval=None,
+        production=None,
         last_decision=None,
     )
-    assert (verdict.trigger, verdict.retrain) == ("first", True)
-    assert verdict.reason == "There is no production model yet."
+    assert (answer.trigger, answer.retrain) == ("first", True)
+    assert answer.reason == "There is no production model yet."
 
 
 def test_a_fall_below_the_interval_at_promotion_is_the_trigger_performance(gym):
-    verdict = asked(gym, realised=FALLEN)
-    assert verdict.trigger == "performance"
-    assert verdict.reason == (
+    answer = asked(gym, realised=FALLEN)
+    assert answer.trigger == "performance"
+    assert answer.reason == (
         "Realised AUC 0.600 on 2024-04-30 is below the interval [0.750, 0.850] version 3 had when it was promoted."
     )
 
 
 def test_a_fall_on_data_that_came_again_says_so(gym):
-    verdict = asked(gym, realised={**FALLEN, "warning": "The data of 2024-04-30 is in doubt."})
-    assert verdict.trigger == "performance"
-    assert verdict.reason.endswith("when it was promoted. The data of 2024-04-30 is in doubt.")
+    answer = asked(
+        gym, realised=FALLEN.model_copy(update={"warning": "The data of 2024-04-30 is in doubt."})
+    )
+    assert answer.trigger == "performance"
+    assert answer.reason.endswith("when it was promoted. The data of 2024-04-30 is in doubt.")
 
 
 @pytest.mark.parametrize(
@@ -107,28 +114,26 @@ def test_performance_has_fallen_only_when_both_bounds_say_so(gym, realised, trig
     assert asked(gym, realised=realised).trigger == trigger
 
 
-@pytest.mark.parametrize("changes", [{"realised": None}, {"realised": {"as_of": "x", "metrics": None}},
-                                     {"realised": FALLEN, "promoted_interval": None}])  # fmt: skip
+@pytest.mark.parametrize("changes", [{"realised": None}, {"realised": UNMEASURED}])
 def test_performance_that_cannot_be_compared_triggers_nothing(gym, changes):
     assert asked(gym, **changes).trigger is None
 
 
 def test_a_drift_alarm_is_the_trigger_drift_with_its_figures(gym):
-    verdict = asked(gym, drift_alarms=(ALARM, "target drift 0.0700 is above 0.0500"))
-    assert verdict.trigger == "drift"
+    answer = asked(gym, drift_alarms=(ALARM, "target drift 0.0700 is above 0.0500"))
+    assert answer.trigger == "drift"
     assert (
-        verdict.reason
+        answer.reason
         == "Drift share 20.0% is above 5.0% (visits); target drift 0.0700 is above 0.0500."
     )
 
 
 def test_age_is_the_trigger_schedule_from_its_cadence_on(aging, gym):
     assert asked(aging, as_of=dt.date(2024, 4, 29)).trigger is None
-    verdict = asked(aging, as_of=APRIL)
-    assert verdict.trigger == "schedule"
-    assert verdict.reason == "Production was trained on 2024-01-31, 3 cadences ago or more."
+    answer = asked(aging, as_of=APRIL)
+    assert answer.trigger == "schedule"
+    assert answer.reason == "Production was trained on 2024-01-31, 3 cadences ago or more."
     assert asked(gym, as_of=dt.date(2030, 1, 31)).trigger is None
-    assert asked(aging, production_as_of=None).trigger is None
 
 
 def test_weeks_and_days_age_in_their_own_cadence(declare):
@@ -145,39 +150,38 @@ def test_weeks_and_days_age_in_their_own_cadence(declare):
 
 def test_the_first_trigger_that_applies_is_named(aging):
     everything = {"realised": FALLEN, "drift_alarms": (ALARM,), "as_of": MAY}
-    nothing_serves = {**everything, "production_version": None}
+    nothing_serves = {**everything, "production": None}
     assert asked(aging, **nothing_serves).trigger == "first"
     assert asked(aging, **everything).trigger == "performance"
     assert asked(aging, drift_alarms=(ALARM,), as_of=MAY).trigger == "drift"
     assert asked(aging, as_of=MAY).trigger == "schedule"
 
 
-@pytest.mark.parametrize(
-    "changes", [{}, {"production_version": None, "production_as_of": None, "last_decision": None}]
-)
+@pytest.mark.parametrize("changes", [{}, {"production": None, "last_decision": None}])
 def test_without_matured_labels_nothing_can_be_trained(gym, changes):
-    verdict = asked(gym, labelled=None, drift_alarms=(ALARM,), **changes)
-    assert verdict.trigger is None
-    assert verdict.reason == "No month has matured labels yet, so nothing can be trained."
+    answer = asked(gym, labelled=None, drift_alarms=(ALARM,), **changes)
+    assert answer.trigger is None
+    assert answer.reason == "No month has matured labels yet, so nothing can be trained."
 
 
 def test_labels_older_than_production_train_nothing(gym):
-    verdict = asked(gym, labelled=FEBRUARY, production_as_of=MARCH, drift_alarms=(ALARM,))
-    assert verdict.trigger is None
+    answer = asked(gym, labelled=FEBRUARY, production=serving(as_of=MARCH), drift_alarms=(ALARM,))
+    assert answer.trigger is None
     assert (
-        verdict.reason
+        answer.reason
         == "The newest matured month 2024-02-29 is older than production's 2024-03-31."
     )
     assert (
-        asked(gym, labelled=MARCH, production_as_of=MARCH, drift_alarms=(ALARM,)).trigger == "drift"
+        asked(gym, labelled=MARCH, production=serving(as_of=MARCH), drift_alarms=(ALARM,)).trigger
+        == "drift"
     )
 
 
 def test_nothing_is_decided_twice_on_the_same_labels(gym):
-    verdict = asked(gym, last_decision=APRIL, drift_alarms=(ALARM,))
-    assert verdict.trigger is None
-    assert verdict.reason == "No labels have matured since the decision on 2024-04-30."
-    first = asked(gym, last_decision=APRIL, production_version=None, production_as_of=None)
+    answer = asked(gym, last_decision=APRIL, drift_alarms=(ALARM,))
+    assert answer.trigger is None
+    assert answer.reason == "No labels have matured since the decision on 2024-04-30."
+    first = asked(gym, last_decision=APRIL, production=None)
     assert first.trigger is None
 
 
@@ -188,40 +192,40 @@ def test_nothing_is_decided_twice_on_the_same_labels(gym):
 )  # fmt: skip
 def test_cooling_down_lasts_calendar_months(declare, cadences, labelled, trigger):
     contract = declare(policy={"retraining": {"cooldown_cadences": cadences}})
-    verdict = asked(contract, labelled=labelled, drift_alarms=(ALARM,))
-    assert verdict.trigger == trigger
+    answer = asked(contract, labelled=labelled, drift_alarms=(ALARM,))
+    assert answer.trigger == trigger
     if trigger is None:
         end = {2: MARCH, 3: APRIL}[cadences]
-        assert verdict.reason == f"Cooling down until {end} after the decision on 2024-01-31."
+        assert answer.reason == f"Cooling down until {end} after the decision on 2024-01-31."
 
 
 def test_performance_that_fell_while_cooling_down_is_told_although_nothing_is_trained(declare):
     contract = declare(policy={"retraining": {"cooldown_cadences": 4}})
-    verdict = asked(contract, realised=FALLEN)
-    assert verdict.trigger is None
-    assert verdict.fallen == asked(declare(), realised=FALLEN).reason
+    answer = asked(contract, realised=FALLEN)
+    assert answer.trigger is None
+    assert answer.fallen == asked(declare(), realised=FALLEN).reason
     assert (
-        verdict.reason
-        == f"{verdict.fallen} Cooling down until 2024-05-31 after the decision on 2024-01-31."
+        answer.reason
+        == f"{answer.fallen} Cooling down until 2024-05-31 after the decision on 2024-01-31."
     )
     assert asked(contract).fallen is None
 
 
 def test_a_fall_that_the_newest_decision_answered_is_no_news(gym):
-    verdict = asked(gym, realised=FALLEN, last_decision=APRIL)
-    assert verdict.fallen is None
-    assert verdict.reason == "No labels have matured since the decision on 2024-04-30."
+    answer = asked(gym, realised=FALLEN, last_decision=APRIL)
+    assert answer.fallen is None
+    assert answer.reason == "No labels have matured since the decision on 2024-04-30."
 
 
 def test_cooling_down_is_over_before_the_end_of_a_longer_month(gym):
-    verdict = asked(
+    answer = asked(
         gym,
         last_decision=FEBRUARY,
-        production_as_of=FEBRUARY,
+        production=serving(as_of=FEBRUARY),
         labelled=MARCH,
         drift_alarms=(ALARM,),
     )
-    assert verdict.trigger == "drift"
+    assert answer.trigger == "drift"
 
 
 def test_the_key_is_the_same_for_the_same_evidence_and_in_the_verdict(gym):
@@ -230,8 +234,8 @@ def test_the_key_is_the_same_for_the_same_evidence_and_in_the_verdict(gym):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"as_of": MAY}, {"snapshot_digest": "t"}, {"labelled": MARCH}, {"labelled": None}, {"production_version": 4},
-     {"production_version": None}],
+    [{"as_of": MAY}, {"inputs": "t"}, {"labelled": MARCH}, {"labelled": None}, {"production": serving(version=4)},
+     {"production": None}],
 )  # fmt: skip
 def test_the_key_changes_with_month_content_labels_and_production(gym, changes):
     assert asked(gym, **changes).key != asked(gym).key
@@ -243,8 +247,8 @@ def test_the_key_changes_with_the_policy_and_not_with_the_features(gym, declare)
 
 
 def test_a_verdict_retrains_when_it_has_a_trigger():
-    assert Verdict("manual", "", "").retrain
-    assert not Verdict(None, "", "").retrain
+    assert RetrainingAnswer("manual", "", "").retrain
+    assert not RetrainingAnswer(None, "", "").retrain
 
 
 def test_each_drift_figure_raises_its_own_alarm_above_its_own_threshold():
@@ -302,7 +306,7 @@ def test_more_drift_never_silences_an_alarm_and_an_alarm_never_makes_the_next_ha
     assert count(0, standing=True) >= count(0, standing=False)
 
 
-ANN = Asked("Ann", "Another algorithm.", "receipt")
+ANN = ManualRequest("Ann", "Another algorithm.", "receipt")
 
 
 def test_a_persons_request_is_answered_before_any_other_trigger_and_without_a_cool_down(gym):
@@ -312,29 +316,24 @@ def test_a_persons_request_is_answered_before_any_other_trigger_and_without_a_co
         {"refused": "Too few."},
         {"drift_alarms": (ALARM,)},
     ):
-        verdict = asked(gym, asked=ANN, **changes)
-        assert (verdict.trigger, verdict.reason) == (
+        answer = asked(gym, request=ANN, **changes)
+        assert (answer.trigger, answer.reason) == (
             "manual",
             "Ann asked for a retraining: Another algorithm.",
         )
-    assert asked(gym, asked=ANN).key != asked(gym).key
+    assert asked(gym, request=ANN).key != asked(gym).key
 
 
 def test_a_request_without_anything_to_train_on_waits(gym):
-    assert asked(gym, asked=ANN, labelled=None, production_as_of=None).trigger is None
+    assert asked(gym, request=ANN, labelled=None).trigger is None
 
 
 def test_what_could_not_be_trained_is_not_tried_again_on_the_same_data(gym):
     said = "No candidate can be trained: too few churners."
     for why in ("too few churners.", said):  # earlier versions recorded the whole sentence
-        verdict = asked(
-            gym, production_version=None, production_as_of=None, last_decision=None, refused=why
-        )
-        assert (verdict.trigger, verdict.reason.startswith(f"{said} It is tried")) == (None, True)
-    assert (
-        asked(gym, production_version=None, production_as_of=None, last_decision=None).trigger
-        == "first"
-    )
+        answer = asked(gym, production=None, last_decision=None, refused=why)
+        assert (answer.trigger, answer.reason.startswith(f"{said} It is tried")) == (None, True)
+    assert asked(gym, production=None, last_decision=None).trigger == "first"
 
 
 def test_months_that_are_left_out_are_named_with_the_reason_to_wait(gym):
@@ -344,17 +343,15 @@ def test_months_that_are_left_out_are_named_with_the_reason_to_wait(gym):
     )
     quiet = asked(gym, left_out=(why,))
     assert (quiet.trigger, quiet.reason.endswith(f" {why}")) == (None, True)
-    nothing = asked(
-        gym, labelled=None, production_version=None, production_as_of=None, left_out=(why,)
-    )
+    nothing = asked(gym, labelled=None, production=None, left_out=(why,))
     assert nothing.reason == f"No month can be trained on. {why}"
 
 
 def test_turned_over_labels_are_not_a_fallen_model(gym):
-    turned = performance(0.18, 0.15, 0.21) | {"doubt": "The labels look inverted."}
-    verdict = asked(gym, realised=turned)
-    assert (verdict.trigger, verdict.fallen) == (None, None)
-    assert "The labels look inverted." in verdict.reason
+    turned = performance(0.18, 0.15, 0.21).model_copy(update={"doubt": "The labels look inverted."})
+    answer = asked(gym, realised=turned)
+    assert (answer.trigger, answer.fallen) == (None, None)
+    assert "The labels look inverted." in answer.reason
     assert asked(gym, realised=performance(0.5, 0.46, 0.54)).trigger == "performance"
 
 

@@ -9,10 +9,8 @@ import pytest
 
 from churn_platform.base.errors import DropRefused, HomeBusy, IntegrityError, UsageError
 from churn_platform.ledger.erasures import salted
-from churn_platform.loop.progress import Progress
 from churn_platform.maintenance.erasing import FOLDER, forget
-from churn_platform.monitoring.prediction_log import Answered, PredictionLog
-from churn_platform.scoring.scoring import score_month
+from churn_platform.monitoring.prediction_log import PredictionLog, ServedPrediction
 from churn_platform_tests.small_business import (
     DECLARED,
     FEBRUARY,
@@ -35,7 +33,7 @@ def lived_in(february_decided, tmp_path_factory):
         copied(february_decided, tmp_path_factory.mktemp("lived_in") / "home"), FEBRUARY
     )
     answers = [
-        Answered(1e9, key, 2, FEBRUARY, 0.5, {}, what_if=False, stale=False)
+        ServedPrediction(1e9, key, 2, FEBRUARY, 0.5, {}, what_if=False, stale=False)
         for key in ("m00004", "m00007", "m00004")
     ]
     PredictionLog(home.folder / "predictions", "member").write(answers)
@@ -83,7 +81,8 @@ def test_the_prediction_log_and_the_list_lose_the_rows_and_keep_the_others(home)
     listed = pd.read_parquet(home.reports / str(FEBRUARY) / "at_risk.parquet")
     key = listed["member"].iloc[3]
     answers = [
-        Answered(2e9, k, 2, FEBRUARY, 0.5, {}, what_if=False, stale=False) for k in (key, "m99999")
+        ServedPrediction(2e9, k, 2, FEBRUARY, 0.5, {}, what_if=False, stale=False)
+        for k in (key, "m99999")
     ]
     PredictionLog(home.folder / "predictions", "member").write(answers)
     found = forget(home, key, "ann", "asked")
@@ -109,7 +108,7 @@ def test_the_loop_has_nothing_to_do_and_everything_still_verifies(home, which):
     found = forget(home, key, "ann", "asked")
     home = open_home(home.folder)
     assert found.versions == ([1, 2] if which == 0 else [])
-    assert Progress(home).next_step() is None
+    assert home.progress().next_step() is None
     dataset = home.training_datasets.load(FEBRUARY)  # compares with its digest
     assert key not in set(dataset.frame["member"])
     assert home.training_datasets.mismatches(dataset, home.now()) == 0
@@ -176,7 +175,7 @@ def test_months_still_publish_train_and_score_after_it(home):
     deliver(home, FEBRUARY, {**tables, "leavers": month_tables(FEBRUARY, 1400)["leavers"]})
     monthly(home, FEBRUARY)
     assert home.lake.deliveries(FEBRUARY)[-1].kind == "correction"
-    assert score_month(home, FEBRUARY).customers == 1400
+    assert home.scoring.score(FEBRUARY).record.customers == 1400
 
 
 def test_rows_put_aside_and_what_was_said_of_them_go_too(tmp_path):

@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 
 from churn_platform.base.errors import IntegrityError, UsageError
-from churn_platform.loop.progress import Progress
 from churn_platform.maintenance import erasing as forgetting
 from churn_platform.maintenance.checkup import check_up
 from churn_platform.maintenance.erasing import FOLDER, forget
@@ -173,7 +172,7 @@ def test_rows_behind_a_link_go_and_the_link_stays(home, tmp_path):
         if key in path.read_text()
     ] == []
     assert file.is_symlink()
-    assert Progress(open_home(home.folder)).next_step() is None
+    assert open_home(home.folder).progress().next_step() is None
 
 
 def test_a_copy_in_a_database_that_0_1_0_made_is_dropped_by_its_owner_first(february_copy):

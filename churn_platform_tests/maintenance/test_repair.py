@@ -10,7 +10,6 @@ import pytest
 from churn_platform.audit.deep_checks import check_releases
 from churn_platform.base.errors import HomeBusy
 from churn_platform.ingestion.drop import INCOMING
-from churn_platform.loop.progress import Progress
 from churn_platform.maintenance.repair import repair
 from churn_platform.promotion.promoting import production_candidate
 from churn_platform.training.registry import PRODUCTION
@@ -230,7 +229,7 @@ def test_the_mark_of_a_drop_that_never_came_is_removed(home):
 def test_a_record_that_cannot_be_read_is_made_again_by_the_next_run(home, kind):
     home.records.path(kind, FEBRUARY, ".json").write_text("{")
     repaired(home, "record")
-    assert Progress(open_home(home.folder)).next_step().as_of == FEBRUARY
+    assert open_home(home.folder).progress().next_step().as_of == FEBRUARY
 
 
 def test_a_training_dataset_of_other_rows_is_made_again_too(home):

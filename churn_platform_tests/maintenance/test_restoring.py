@@ -7,7 +7,6 @@ import signal
 import pytest
 
 from churn_platform.base.errors import IntegrityError, UsageError
-from churn_platform.loop.progress import Progress
 from churn_platform.maintenance.backup import INSIDE, back_up, restore
 from churn_platform.reports.status import explain
 from churn_platform_tests.maintenance.test_backup import rewritten
@@ -33,7 +32,7 @@ def test_a_restored_home_explains_as_the_first_did_and_goes_on_where_it_stood(
     home = open_home(tmp_path / "new" / "home")
     restore(archive, home)
     home = open_home(home.folder)
-    assert Progress(home).next_step() is None, "nothing is to be processed a second time"
+    assert home.progress().next_step() is None, "nothing is to be processed a second time"
     assert explain(home, "m00001", None) == explain(january, "m00001", None)
     assert home.registry.load(1).digest == january.registry.load(1).digest
     deliver(home, FEBRUARY)

@@ -9,7 +9,11 @@ import pytest
 
 from churn_platform.evaluation.metrics import evaluate
 from churn_platform.features.training_dataset import entity_hashes
-from churn_platform.monitoring.performance import realised, stand_down_reason
+from churn_platform.monitoring.performance import (
+    VersionPerformance,
+    realised,
+    stand_down_reason,
+)
 
 
 @pytest.fixture(scope="module")
@@ -33,13 +37,13 @@ def test_the_month_it_was_trained_on_counts_only_customers_it_was_not_trained_on
 ):
     record = realised(gym, february, labels_of(february), version, "2024-02-29")
     holdout = two_months.holdout_rows()
-    assert (record["version"], record["as_of"], record["rows"]) == (3, "2024-02-29", len(holdout))
-    assert record["metrics"]["auc"] == pytest.approx(version.card.metrics["auc"], abs=1e-12)
+    assert (record.version, record.as_of, record.rows) == (3, "2024-02-29", len(holdout))
+    assert record.metrics.auc == pytest.approx(version.card.metrics["auc"], abs=1e-12)
 
 
 def test_an_earlier_month_counts_only_untrained_customers_too(gym, version, february):
     record = realised(gym, february, labels_of(february), version, "2024-01-31")
-    assert record["rows"] == len(february) - len(version.training_entities)
+    assert record.rows == len(february) - len(version.training_entities)
 
 
 def test_a_later_month_counts_every_customer(gym, version, month):
@@ -48,9 +52,9 @@ def test_a_later_month_counts_every_customer(gym, version, month):
     expected = evaluate(
         march["label"].to_numpy(), version.model.probability(march), version.model.threshold
     )
-    assert record["rows"] == 1000
-    assert record["metrics"] == expected.as_dict()
-    assert "note" not in record
+    assert record.rows == 1000
+    assert record.metrics.as_json() == expected.as_dict()
+    assert record.note is None
 
 
 def test_customers_without_a_label_are_left_out_and_labels_are_matched_by_entity(
@@ -63,18 +67,16 @@ def test_customers_without_a_label_are_left_out_and_labels_are_matched_by_entity
     expected = evaluate(
         known["label"].to_numpy(), version.model.probability(known), version.model.threshold
     )
-    assert record["rows"] == 500
-    assert record["metrics"]["auc"] == expected.auc
+    assert record.rows == 500
+    assert record.metrics.auc == expected.auc
 
 
 def test_the_record_is_plain_json_with_calibration_bins(gym, version, month):
     march = month(seed=6)
     record = realised(gym, march, labels_of(march), version, "2024-03-31")
-    assert json.loads(json.dumps(record)) == record
-    assert sum(bin_["rows"] for bin_ in record["calibration"]) == 1000
-    assert all(
-        isinstance(value, float) for bin_ in record["calibration"] for value in bin_.values()
-    )
+    assert VersionPerformance.read(json.loads(json.dumps(record.as_json())), "x") == record
+    assert sum(bin_["rows"] for bin_ in record.calibration) == 1000
+    assert all(isinstance(value, float) for bin_ in record.calibration for value in bin_.values())
 
 
 @pytest.mark.parametrize(("churned", "only"), [(True, "churners"), (False, "churners missing")])
@@ -82,16 +84,16 @@ def test_labels_of_one_class_are_a_note_and_no_metric(gym, version, month, churn
     march = month(seed=6, customers=30)
     labels = pd.Series(churned, index=march["member"])
     record = realised(gym, march, labels, version, "2024-03-31")
-    assert record == {
+    assert record.as_json() == {
         "version": 3, "as_of": "2024-03-31", "rows": 30, "metrics": None,
-        "note": f"The labels of 2024-03-31 hold one class only ({only}): nothing can be measured.",
+        "note": f"The labels of 2024-03-31 contain one class only ({only}): nothing can be measured.",
     }  # fmt: skip
 
 
 def test_no_labels_at_all_are_a_note_too(gym, version, month):
     march = month(seed=6, customers=30)
     record = realised(gym, march, pd.Series([], dtype=bool), version, "2024-03-31")
-    assert (record["rows"], record["metrics"]) == (0, None)
+    assert (record.rows, record.metrics) == (0, None)
 
 
 def test_a_version_that_does_not_know_its_training_entities_is_not_measured_on_its_own_month(
@@ -99,15 +101,17 @@ def test_a_version_that_does_not_know_its_training_entities_is_not_measured_on_i
 ):
     imported = dataclasses.replace(version, training_entities=entity_hashes([]))
     record = realised(gym, february, labels_of(february), imported, "2024-02-29")
-    assert (record["rows"], record["metrics"]) == (0, None)
-    assert record["note"] == "Version 3 does not say which customers of 2024-02-29 it trained on."
-    assert realised(gym, february, labels_of(february), imported, "2024-03-31")["rows"] == 1000
+    assert (record.rows, record.metrics) == (0, None)
+    assert record.note == (
+        "Version 3 does not record which customers of 2024-02-29 it was trained on."
+    )
+    assert realised(gym, february, labels_of(february), imported, "2024-03-31").rows == 1000
 
 
 def entry(low, as_of="2024-03-31", version=3):
     """A performance record whose interval starts at `low`; None has no metrics."""
     metrics = None if low is None else {"auc": low + 0.04, "auc_interval": [low, low + 0.08]}
-    return {"version": version, "as_of": as_of, "metrics": metrics}
+    return VersionPerformance(version=version, as_of=as_of, metrics=metrics)
 
 
 @pytest.mark.parametrize(
@@ -124,9 +128,9 @@ def test_the_reason_names_version_month_and_figures():
 
 
 def test_the_reason_names_data_that_came_again_in_the_months_that_decide():
-    doubt = {**entry(0.47), "warning": "The data of 2024-03-31 is in doubt."}
+    doubt = entry(0.47).model_copy(update={"warning": "The data of 2024-03-31 is in doubt."})
     assert stand_down_reason([doubt], 3).endswith("The data of 2024-03-31 is in doubt.")
-    older = {**entry(0.6, "2024-02-29"), "warning": "The data of 2024-02-29 is in doubt."}
+    older = entry(0.6, "2024-02-29").model_copy(update={"warning": "The data is in doubt."})
     assert "doubt" not in stand_down_reason([older, entry(0.47)], 3)
 
 
@@ -148,20 +152,20 @@ def test_a_month_below_one_half_speaks_of_its_labels_and_the_month_before_decide
 def test_labels_the_other_way_round_are_a_doubt_in_the_record(gym, version, month):
     march = month(seed=6)
     record = realised(gym, march, ~labels_of(march), version, "2024-03-31")
-    assert record["metrics"]["auc_interval"][1] < 0.5
-    assert "2024-03-31" in record["doubt"]
-    assert f"AUC {record['metrics']['auc']:.3f}" in record["doubt"]
-    assert "doubt" not in realised(gym, march, labels_of(march), version, "2024-03-31")
+    assert record.metrics.auc_interval[1] < 0.5
+    assert "2024-03-31" in record.doubt
+    assert f"AUC {record.metrics.auc:.3f}" in record.doubt
+    assert realised(gym, march, labels_of(march), version, "2024-03-31").doubt is None
 
 
 def months_of(*aucs, churners=20):
     """One record a month, oldest first, each with an interval of 0.1 either way."""
     return [
-        {
-            "version": 3,
-            "as_of": f"2024-0{n}-28",
-            "metrics": {"auc": auc, "auc_interval": [auc - 0.1, auc + 0.1], "churners": churners},
-        }
+        VersionPerformance(
+            version=3,
+            as_of=f"2024-0{n}-28",
+            metrics={"auc": auc, "auc_interval": [auc - 0.1, auc + 0.1], "churners": churners},
+        )
         for n, auc in enumerate(aucs, start=1)
     ]
 
@@ -203,5 +207,5 @@ def test_a_model_that_ranks_by_a_coin_stands_down_on_its_own_record(gym, version
     march = month(seed=6)
     coin = pd.Series(np.random.default_rng(1).random(1000) < 0.3, index=march["member"])
     record = realised(gym, march, coin, version, "2024-03-31")
-    assert 0.45 < record["metrics"]["auc"] < 0.55
+    assert 0.45 < record.metrics.auc < 0.55
     assert stand_down_reason([record], 3).startswith("Version 3 is no better than chance")

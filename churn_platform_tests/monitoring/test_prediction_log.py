@@ -8,10 +8,10 @@ import pytest
 from pyarrow.parquet import ParquetFile
 
 from churn_platform.monitoring.prediction_log import (
-    Answered,
     PredictionLog,
+    ServedPrediction,
     files,
-    last_answers,
+    last_served,
     tidy,
 )
 
@@ -30,7 +30,7 @@ def answered(**changes):
         "probability": 0.25,
         "features": FEATURES,
     }
-    return Answered(**{**fields, "what_if": False, "stale": False, **changes})
+    return ServedPrediction(**{**fields, "what_if": False, "stale": False, **changes})
 
 
 def test_answers_are_read_back_with_time_key_version_probability_and_digest(tmp_path):
@@ -156,7 +156,7 @@ def test_the_last_answer_of_each_customer_about_a_month_counts_and_a_what_if_doe
             answered(key="m00002", version=3, moment=at(1, 5)), answered(as_of=None, moment=at(1, 6)),
         ]
     )  # fmt: skip
-    found = last_answers(tmp_path, "member", [AS_OF])
+    found = last_served(tmp_path, "member", [AS_OF])
     assert found.to_dict("records") == [
         {
             "version": 2,
@@ -173,12 +173,12 @@ def test_the_last_answer_of_each_customer_about_a_month_counts_and_a_what_if_doe
             "answers": 1,
         },
     ]
-    assert len(last_answers(tmp_path, "member", [AS_OF, january])) == 3
+    assert len(last_served(tmp_path, "member", [AS_OF, january])) == 3
 
 
 def test_where_nothing_was_answered_there_is_nothing(tmp_path):
     for entity, months in (("member", [AS_OF]), ("member", []), ("reader_no", [AS_OF])):
-        assert last_answers(tmp_path / "none", entity, months).empty
+        assert last_served(tmp_path / "none", entity, months).empty
     PredictionLog(tmp_path, "member").write([answered()])
-    assert last_answers(tmp_path, "reader_no", [AS_OF]).empty  # of another contract
-    assert last_answers(tmp_path, "member", [dt.date(2024, 3, 31)]).empty
+    assert last_served(tmp_path, "reader_no", [AS_OF]).empty  # of another contract
+    assert last_served(tmp_path, "member", [dt.date(2024, 3, 31)]).empty

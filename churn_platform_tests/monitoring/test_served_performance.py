@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from churn_platform.monitoring.performance import realised
+from churn_platform.monitoring.performance import ServedPerformance, realised
 from churn_platform.monitoring.served_performance import review
 
 MARCH = "2024-03-31"
@@ -49,14 +49,14 @@ def test_when_everybody_was_asked_about_it_is_the_realised_performance(
         gym, answers_to(version, march, times=3), labels_of(march), version, MARCH, reference
     )
     expected = realised(gym, march, labels_of(march), version, MARCH)
-    assert found["metrics"] == expected["metrics"]
-    assert (found["version"], found["as_of"], found["customers"], found["answers"]) == (
+    assert found.metrics == expected.metrics
+    assert (found.version, found.as_of, found.customers, found.answers) == (
         3,
         MARCH,
         1000,
         3000,
     )
-    assert json.loads(json.dumps(found)) == found
+    assert ServedPerformance.read(json.loads(json.dumps(found.as_json())), "x") == found
 
 
 def test_of_a_month_it_was_trained_on_only_customers_it_never_saw_count(
@@ -67,15 +67,15 @@ def test_of_a_month_it_was_trained_on_only_customers_it_never_saw_count(
     found = review(
         gym, answers_to(version, rows), labels_of(rows), version, "2024-02-29", reference
     )
-    assert found["customers"] == len(rows)
+    assert found.customers == len(rows)
     assert (
-        found["rows"]
+        found.rows
         == len(rows) - rows["member"].isin(set(two_months.training_rows()["member"])).sum()
     )
     silent = dataclasses.replace(version, training_entities=version.training_entities[:0])
     found = review(gym, answers_to(version, rows), labels_of(rows), silent, "2024-02-29", reference)
-    assert (found["rows"], found["metrics"]) == (0, None)
-    assert "did not learn from" in found["note"]
+    assert (found.rows, found.metrics) == (0, None)
+    assert "did not learn from" in found.note
 
 
 @pytest.mark.parametrize(
@@ -88,8 +88,8 @@ def test_without_labels_of_both_kinds_there_is_a_note(
     rows = march[march["label"].astype(bool) == churned] if churned is not None else march
     labels = labels_of(rows) if churned is not None else labels_of(march).iloc[:0]
     found = review(gym, answers_to(version, rows), labels, version, MARCH, reference)
-    assert found["metrics"] is None
-    assert said in found["note"]
+    assert found.metrics is None
+    assert said in found.note
 
 
 @given(seed=st.integers(0, 2**32 - 1), asked=st.integers(1, 400))
@@ -100,15 +100,15 @@ def test_the_distance_is_that_of_the_drift_report_and_nobody_is_counted_who_was_
     chosen = march.sample(asked, random_state=seed)
     given_answers = answers_to(version, chosen)
     found = review(gym, given_answers, labels_of(march), version, MARCH, reference)
-    assert (found["customers"], found["rows"]) == (asked, asked)
+    assert (found.customers, found.rows) == (asked, asked)
     grid = np.linspace(0, 1, 20_001)
     below = [
         np.searchsorted(np.sort(side), grid, side="right") / len(side)
         for side in (reference, given_answers["probability"])
     ]
     area = np.trapezoid(np.abs(below[0] - below[1]), grid) / max(reference.std(), 0.001)
-    assert found["distance"] == pytest.approx(area, abs=0.01)
-    assert found["moved"] == (found["distance"] >= found["distance_threshold"])
+    assert found.distance == pytest.approx(area, abs=0.01)
+    assert found.moved == (found.distance >= found.distance_threshold)
 
 
 def test_answers_about_the_riskiest_customers_only_lie_far_from_what_was_learnt(
@@ -118,5 +118,5 @@ def test_answers_about_the_riskiest_customers_only_lie_far_from_what_was_learnt(
     riskiest = everybody.nlargest(100, "probability")
     near = review(gym, everybody, labels_of(march), version, MARCH, reference)
     far = review(gym, riskiest, labels_of(march), version, MARCH, reference)
-    assert (near["moved"], far["moved"]) == (False, True)
-    assert far["distance"] > 10 * near["distance"]
+    assert (near.moved, far.moved) == (False, True)
+    assert far.distance > 10 * near.distance

@@ -5,14 +5,13 @@ import shutil
 import pytest
 
 from churn_platform.base.errors import IntegrityError, UsageError
-from churn_platform.monitoring.versions import Versions
 from churn_platform_tests.small_business import open_home
 
 
 def test_a_released_version_is_read_from_its_release_and_one_that_waits_from_mlflow(
     february_decided,
 ):
-    versions = Versions(open_home(february_decided.folder))
+    versions = open_home(february_decided.folder).versions()
     assert versions.released == {1}
     first, second = versions.load(1), versions.load(2)
     assert (first.version, first.card.as_of) == (1, "2024-01-31")
@@ -23,25 +22,25 @@ def test_a_released_version_is_read_from_its_release_and_one_that_waits_from_mlf
 def test_a_released_version_needs_no_mlflow(february_decided_copy):
     (february_decided_copy.folder / "mlflow.db").unlink()
     shutil.rmtree(february_decided_copy.folder / "artifacts")
-    assert Versions(february_decided_copy).load(1).version == 1
+    assert february_decided_copy.versions().load(1).version == 1
 
 
 def test_an_unknown_version_and_a_changed_one_are_errors(february_decided_copy):
     with pytest.raises(UsageError, match="no version 9"):
-        Versions(february_decided_copy).load(9)
+        february_decided_copy.versions().load(9)
     model = february_decided_copy.releases.path(1, "model.skops")
     model.write_bytes(model.read_bytes() + b"x")
     with pytest.raises(IntegrityError):
-        Versions(february_decided_copy).load(1)
+        february_decided_copy.versions().load(1)
 
 
 def test_a_version_of_another_contract_is_told(february_decided_copy):
     home = february_decided_copy
-    assert Versions(home).fits_contract(1)
+    assert home.versions().fits_contract(1)
     path = home.folder / "contract.yaml"
     text = path.read_text(encoding="utf-8")
     path.write_text(
         text.replace("    - plan\n    - has_app\n", "    - plan\n", 1), encoding="utf-8"
     )
     assert path.read_text(encoding="utf-8") != text
-    assert not Versions(open_home(home.folder)).fits_contract(1)
+    assert not open_home(home.folder).versions().fits_contract(1)

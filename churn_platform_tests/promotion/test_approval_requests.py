@@ -7,7 +7,6 @@ import sys
 import pytest
 
 from churn_platform.base.errors import UsageError
-from churn_platform.loop.progress import Progress
 from churn_platform.promotion.approving import (
     approve,
     ask,
@@ -56,7 +55,7 @@ def test_a_passing_candidate_is_asked_for_with_all_that_the_approval_is_bound_to
 def test_the_loop_waits_and_asks_only_once(february_pending_copy):
     home = february_pending_copy
     assert unfinished(home) is None
-    assert Progress(home).next_step() is None
+    assert home.progress().next_step() is None
     head = home.ledger.head()
     for said in (ask(home, newest_decision(home)), carry_out(home).sentence):
         assert "Version 2 passed and waits for an approval until " in said

@@ -5,7 +5,6 @@ import threading
 import pytest
 
 from churn_platform.base.errors import ContractError, HomeBusy, IntegrityError, UsageError
-from churn_platform.loop.progress import Progress
 from churn_platform.promotion.approving import approve, reject
 from churn_platform.promotion.deciding import carry_out, decide_candidate, newest_decision
 from churn_platform.promotion.decisions import unfinished
@@ -95,7 +94,7 @@ def test_an_approved_candidate_is_in_production_in_the_name_of_who_approved_it(
     assert promoted.evidence["approval"] == approval.digest
     assert promoted.evidence["activate_at"] == home.releases.pointer().activate_at
     assert home.ledger.state().pending is None
-    assert Progress(home).next_step().kind == "scores"
+    assert home.progress().next_step().kind == "scores"
 
 
 def test_without_a_name_or_a_reason_nothing_is_approved(february_pending_copy):

@@ -6,7 +6,6 @@ from churn_platform.base.digests import digest_of
 from churn_platform.base.errors import DataError, IntegrityError
 from churn_platform.base.provenance import provenance
 from churn_platform.drift.result import DriftFigures
-from churn_platform.monitoring.stand_down import PerformanceRecords
 from churn_platform.promotion.criteria import CRITERIA
 from churn_platform.promotion.deciding import (
     carry_out,
@@ -154,7 +153,7 @@ def test_production_that_is_no_better_than_chance_stands_down_when_nothing_bette
 ):
     home = with_policy(february_decided_copy, delta=0.9)
     assert decide_candidate(home, FEBRUARY, "performance").stand_down
-    said = PerformanceRecords(home).stand_down()
+    said = home.stand_down.reason()
     assert said.startswith("Version 1 is no better than chance")
 
 

@@ -6,7 +6,6 @@ import pytest
 
 from churn_platform.base.errors import IntegrityError
 from churn_platform.base.provenance import provenance
-from churn_platform.loop.progress import Progress
 from churn_platform.promotion.deciding import carry_out, decide_candidate, newest_decision
 from churn_platform.promotion.decisions import unfinished
 from churn_platform.promotion.promoting import (
@@ -95,7 +94,7 @@ def test_killed_before_any_step_and_run_again_there_is_one_production_and_one_de
 ):
     home = killed(february_decided_copy, step, monkeypatch)
     assert production_candidate(home).version == (2 if step == "done" else 1)
-    due = Progress(home).next_step()
+    due = home.progress().next_step()
     assert (due.kind, due.as_of, due.trigger) == ("retraining", FEBRUARY, "performance")
     assert decide_candidate(home, FEBRUARY, due.trigger) == newest_decision(home)
     carry_out(home)

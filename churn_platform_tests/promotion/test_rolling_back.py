@@ -7,13 +7,11 @@ import pytest
 
 from churn_platform.audit.deep_checks import check_decisions
 from churn_platform.base.errors import IntegrityError, UsageError
-from churn_platform.loop.progress import Progress
 from churn_platform.promotion.approving import approve
 from churn_platform.promotion.deciding import carry_out, decide_candidate, newest_decision
 from churn_platform.promotion.decisions import unfinished
 from churn_platform.promotion.promoting import decision_digest, production_candidate, recover
 from churn_platform.promotion.rolling_back import roll_back, unblock
-from churn_platform.scoring.scoring import score_month
 from churn_platform.training.registry import PRODUCTION
 from churn_platform_tests.promotion.test_promoting import STEPS, PowerCut, cut_at_receipt
 from churn_platform_tests.servers import PROGRAMS, Running, load
@@ -32,7 +30,7 @@ MARCH = dt.date(2024, 3, 31)
 
 
 def step(home):
-    due = Progress(open_home(home.folder)).next_step()
+    due = open_home(home.folder).progress().next_step()
     return None if due is None else (due.kind, due.as_of)
 
 
@@ -75,7 +73,7 @@ def test_scores_are_remade_once_by_the_version_that_is_back(february_copy):
     roll_back(february_copy, *BOB)
     assert step(february_copy) == ("scores", FEBRUARY)
     home = open_home(february_copy.folder)
-    assert score_month(home, FEBRUARY).version == 1
+    assert home.scoring.score(FEBRUARY).record.version == 1
     assert step(home) is None
 
 
@@ -160,12 +158,12 @@ def test_after_a_rollback_the_next_month_compares_with_what_is_back_and_may_be_p
 ):
     home = february_copy
     roll_back(home, *BOB)
-    score_month(home, FEBRUARY)
+    home.scoring.score(FEBRUARY)
     deliver(home, MARCH, month_tables(MARCH))
     monthly(home, MARCH)
     home = open_home(home.folder)
     assert home.records.read("drift_report", MARCH)["production_version"] == 1
-    due = Progress(home).next_step()
+    due = home.progress().next_step()
     assert (due.kind, due.as_of, due.trigger) == ("retraining", MARCH, "performance")
     assert candidate(home, MARCH) == 3
     decision = decide_candidate(home, MARCH, due.trigger)

@@ -5,7 +5,7 @@ import datetime as dt
 import numpy as np
 import pytest
 
-from churn_platform.replay.history import History, Month
+from churn_platform.replay.history import PastMonth, PastMonths
 
 JANUARY, FEBRUARY, MARCH = dt.date(2024, 1, 31), dt.date(2024, 2, 29), dt.date(2024, 3, 31)
 
@@ -27,11 +27,13 @@ def january(month):
 def history(month, january):
     """January's labels are known at once and corrected in March, February's come in March."""
     february, corrected = month(FEBRUARY, seed=2), ~labels_of(january)
-    return History(
+    return PastMonths(
         {
-            FEBRUARY: Month(rows_of(february), ((MARCH, labels_of(february)),)),
-            JANUARY: Month(rows_of(january), ((JANUARY, labels_of(january)), (MARCH, corrected))),
-            MARCH: Month(rows_of(month(MARCH, seed=3))),
+            FEBRUARY: PastMonth(rows_of(february), ((MARCH, labels_of(february)),)),
+            JANUARY: PastMonth(
+                rows_of(january), ((JANUARY, labels_of(january)), (MARCH, corrected))
+            ),
+            MARCH: PastMonth(rows_of(month(MARCH, seed=3))),
         }
     )
 
@@ -67,15 +69,17 @@ def test_the_dataset_is_the_one_that_the_platform_assembles(
 
 
 def test_before_labels_there_is_no_dataset(month, gym):
-    assert History({JANUARY: Month(rows_of(month(JANUARY)))}).dataset(gym, JANUARY) is None
+    assert PastMonths({JANUARY: PastMonth(rows_of(month(JANUARY)))}).dataset(gym, JANUARY) is None
 
 
 def test_labelled_rows_are_matched_by_customer_whatever_the_order(month, gym, january):
     labels = labels_of(january).iloc[::-2]
-    history = History({JANUARY: Month(rows_of(january), ((JANUARY, labels),))})
+    history = PastMonths({JANUARY: PastMonth(rows_of(january), ((JANUARY, labels),))})
     found = history.labelled(gym, JANUARY)
-    assert found.known.sum() == len(labels) == found.entities.size
-    assert dict(zip(found.entities, found.churned, strict=True)) == labels.to_dict()
+    assert found.known.sum() == len(labels) == found.labelled.entities.size
+    assert (
+        dict(zip(found.labelled.entities, found.labelled.churned, strict=True)) == labels.to_dict()
+    )
     assert history.labelled(gym, JANUARY, dt.date(2023, 12, 31)) is None
 
 
@@ -88,7 +92,7 @@ def test_all_rows_of_some_months_come_with_the_labels_known_then(history, gym, j
 
 def test_a_labelled_customer_without_a_row_is_kept_with_nothing_known_of_them(month, gym, january):
     rows = rows_of(january)
-    history = History({JANUARY: Month(rows.iloc[1:], ((JANUARY, labels_of(january)),))})
+    history = PastMonths({JANUARY: PastMonth(rows.iloc[1:], ((JANUARY, labels_of(january)),))})
     frame = history.dataset(gym, JANUARY).frame
     assert len(frame) == 1000
     lost = frame[frame["member"] == rows["member"].iloc[0]]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from churn_platform.promotion.gate import gather
-from churn_platform.replay.history import History, Month
+from churn_platform.replay.history import PastMonth, PastMonths
 from churn_platform.replay.memory import Memory
 from churn_platform.training.candidate import fit_candidate, shuffled_refit
 from churn_platform.training.model import Recipe
@@ -21,8 +21,8 @@ def memory(month):
     for as_of, seed in ((JANUARY, 1), (FEBRUARY, 2)):
         drawn = month(as_of, seed=seed)
         labels = drawn.set_index("member")["label"].astype(bool)
-        months[as_of] = Month(drawn.drop(columns=["as_of", "label"]), ((as_of, labels),))
-    return Memory(History(months), "code")
+        months[as_of] = PastMonth(drawn.drop(columns=["as_of", "label"]), ((as_of, labels),))
+    return Memory(PastMonths(months), "code")
 
 
 def test_a_fit_is_that_of_the_recipe_and_made_once(memory, gym, two_months):

@@ -17,6 +17,14 @@ from churn_platform_tests.small_business import (
 )
 
 
+def backtests(home, files):
+    return replay_home(home.contract, home.lake, home.now(), files)
+
+
+def past_of(home):
+    return history_of(home.contract, home.lake, home.now())
+
+
 def content(home):
     return {path: sha256_file(path) for path in sorted(home.folder.rglob("*")) if path.is_file()}
 
@@ -24,7 +32,7 @@ def content(home):
 @pytest.fixture(scope="module")
 def replayed(february_decided):
     before = content(february_decided)
-    found = replay_home(open_home(february_decided.folder), [])
+    found = backtests(open_home(february_decided.folder), [])
     return before, {one.name: one for one in found}, content(february_decided)
 
 
@@ -52,7 +60,7 @@ def test_nothing_of_the_home_is_touched(replayed):
 
 def test_a_training_dataset_of_the_past_is_the_one_that_was_published(february_decided):
     home = open_home(february_decided.folder)
-    history = history_of(home)
+    history = past_of(home)
     for month in (JANUARY, FEBRUARY):
         published = home.records.read("training_dataset", month)["digest"]
         assert history.dataset(home.contract, month).digest == published
@@ -60,7 +68,7 @@ def test_a_training_dataset_of_the_past_is_the_one_that_was_published(february_d
 
 def test_a_policy_of_a_file_is_named_after_it_and_changes_what_it_says(february_decided, tmp_path):
     (tmp_path / "strict.yaml").write_text("policy: {promotion: {delta: 0.9}}", encoding="utf-8")
-    strict = replay_home(open_home(february_decided.folder), [tmp_path / "strict.yaml"])[-1]
+    strict = backtests(open_home(february_decided.folder), [tmp_path / "strict.yaml"])[-1]
     assert strict.name == "strict"
     assert [month.decision for month in strict.months] == ["promoted", "refused"]
     assert "not more than the policy's 0.9" in strict.months[1].reason
@@ -71,12 +79,12 @@ def test_two_policies_of_one_name_are_refused(february_decided, tmp_path):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "mine.yaml").write_text("policy: {}", encoding="utf-8")
     with pytest.raises(UsageError, match="Two policies are called 'mine'"):
-        replay_home(february_decided, [tmp_path / "a" / "mine.yaml", tmp_path / "b" / "mine.yaml"])
+        backtests(february_decided, [tmp_path / "a" / "mine.yaml", tmp_path / "b" / "mine.yaml"])
 
 
 def test_without_a_month_it_says_so(tmp_path):
     with pytest.raises(UsageError, match="no month to replay"):
-        replay_home(make_home(tmp_path / "home"), [])
+        backtests(make_home(tmp_path / "home"), [])
 
 
 def test_a_lake_of_another_contract_is_refused(february_decided_copy):
@@ -87,7 +95,7 @@ def test_a_lake_of_another_contract_is_refused(february_decided_copy):
     assert changed != text
     (february_decided_copy.folder / "contract.yaml").write_text(changed, encoding="utf-8")
     with pytest.raises(ContractError, match=r"lacks visits\.minutes"):
-        replay_home(open_home(february_decided_copy.folder), [])
+        backtests(open_home(february_decided_copy.folder), [])
 
 
 def corrected(home, month, arrived, **tables):
@@ -105,7 +113,7 @@ def test_a_correction_is_known_from_the_month_on_in_which_it_came_and_to_the_jud
     corrected(home, JANUARY, instant(FEBRUARY) + dt.timedelta(days=5), leavers=flipped)
     again = leavers.assign(has_left=True)
     corrected(home, JANUARY, instant(FEBRUARY) + dt.timedelta(days=6), leavers=again)
-    history = history_of(open_home(home.folder))
+    history = past_of(open_home(home.folder))
     before, then, now = (history.labels(JANUARY, at) for at in (JANUARY, FEBRUARY, None))
     assert before.tolist() == leavers["has_left"].tolist()
     assert then.tolist() == flipped["has_left"].tolist()
@@ -120,5 +128,5 @@ def test_features_corrected_after_scoring_are_not_those_of_the_past(january_copy
         instant(JANUARY) + dt.timedelta(days=6),
         visits=visits.assign(hours=0.0),
     )
-    rows = history_of(open_home(january_copy.folder)).rows(JANUARY)
+    rows = past_of(open_home(january_copy.folder)).rows(JANUARY)
     assert rows["hours"].max() > 1

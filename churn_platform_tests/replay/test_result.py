@@ -5,8 +5,8 @@ import pytest
 from churn_platform.base.errors import DataError
 from churn_platform.contract.policy import Policy
 from churn_platform.contract.reading import default_contract_path, read_contract
-from churn_platform.replay.history import History
-from churn_platform.replay.policies import Alternative, with_policy
+from churn_platform.replay.backtest import Alternative, with_policy
+from churn_platform.replay.history import PastMonths
 from churn_platform.replay.result import replay
 from churn_platform.simulator import SCENARIOS, simulate
 from churn_platform_tests.simulator.core_loop import lived_month
@@ -30,7 +30,7 @@ def contract():
 @pytest.fixture(scope="module")
 def history(contract):
     months = list(simulate(contract, 2_000, 6, 1, scenario=SHIFT))
-    return History({month.as_of: lived_month(contract, month) for month in months})
+    return PastMonths({month.as_of: lived_month(contract, month) for month in months})
 
 
 @pytest.fixture(scope="module")
@@ -119,4 +119,4 @@ def test_the_answer_is_plain_json(replays):
 
 def test_without_a_month_there_is_nothing_to_replay(contract):
     with pytest.raises(DataError, match="no month to replay"):
-        replay([Alternative("this", contract)], History({}), "code", contract.policy)
+        replay([Alternative("this", contract)], PastMonths({}), "code", contract.policy)

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from churn_platform.contract.policy import PromotionPolicy
 from churn_platform.evaluation.gain import Gain
 from churn_platform.ledger.receipts import append
-from churn_platform.replay.result import lived_events
+from churn_platform.monitoring.comparison import shown
+from churn_platform.replay.result import events_of
 from churn_platform.replay.scoreboard import (
     events,
     judge,
     judging_months,
-    shown,
     takeovers,
     totals,
 )
@@ -163,10 +163,14 @@ def test_what_came_into_production_is_read_from_the_ledger_whoever_brought_it():
 
 @dataclass(frozen=True)
 class Lived:
-    """A replayed month as `lived_events` reads it."""
+    """A backtested month as `events_of` reads it."""
 
     as_of: dt.date
     decision: object | None
+
+    @property
+    def run(self):
+        return self
 
 
 @dataclass(frozen=True)
@@ -217,7 +221,7 @@ def test_a_replay_under_the_same_policy_judges_the_same_decisions_on_the_same_mo
                     acts.append(("promotion done", f"version {production}"))
         lived.append(Lived(month, decision))
     matured = [month.isoformat() for month in months[: max(len(months) - horizon, 0)]]
-    by_ledger, by_replay = takeovers(events(receipts_of(acts))), takeovers(lived_events(lived))
+    by_ledger, by_replay = takeovers(events(receipts_of(acts))), takeovers(events_of(lived))
     assert len(by_ledger) == len(by_replay) == len(decisions)
     for decision, ours, theirs in zip(decisions, by_ledger, by_replay, strict=True):
         assert judging_months(decision, ours, matured, most) == judging_months(
@@ -233,7 +237,7 @@ def test_a_takeover_is_dated_by_the_newest_month_and_not_by_the_month_trained_on
         Lived(dt.date.fromisoformat(MONTHS[2]), first),
         Lived(dt.date.fromisoformat(MONTHS[3]), second),
     ]
-    months, final = judging_months(first, takeovers(lived_events(lived))[0], MONTHS, 99)
+    months, final = judging_months(first, takeovers(events_of(lived))[0], MONTHS, 99)
     assert (months, final) == (MONTHS[1:4], True)
 
 

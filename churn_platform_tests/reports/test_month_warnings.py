@@ -7,9 +7,6 @@ from bento.told import Told
 from churn_platform.base.files import read_json, write_json
 from churn_platform.cli.status import show_status
 from churn_platform.lake.window import LabelCount
-from churn_platform.loop.training_requests import record_refused_training
-from churn_platform.monitoring.monitoring import evaluate_versions
-from churn_platform.monitoring.stand_down import PerformanceRecords
 from churn_platform.reports.month_warnings import record_warnings, warnings_of, warnings_of_months
 from churn_platform.reports.status import status
 from churn_platform_tests.small_business import (
@@ -117,7 +114,7 @@ def test_drift_is_a_warning_where_the_training_that_should_answer_it_was_refused
     change_record(home, "drift_report", **alarmed)
     home.ledger.write(act="retraining requested", **subject)
     dataset = home.training_datasets.load(FEBRUARY)
-    record_refused_training(home, FEBRUARY, dataset, "The training rows hold 5 churners.")
+    home.candidate_training._record_refusal(FEBRUARY, dataset, "The training rows hold 5 churners.")
     (unanswered,) = [
         one for one in warnings_of(home, FEBRUARY) if one.code == "DRIFT_WITHOUT_LABELS"
     ]
@@ -167,7 +164,7 @@ def test_labels_of_some_customers_are_counted(home):
 
 def test_performance_on_repeated_data_carries_the_warning(home):
     change_comparison(home, FEBRUARY, repeated={"visits": "2024-01-31"})
-    entries = evaluate_versions(home, FEBRUARY)
+    entries = home.performance_monitor.measure(FEBRUARY).evaluated
     assert entries
     assert all("identical to the table of 2024-01-31" in entry["warning"] for entry in entries)
     assert {"TABLE_SAME_AS_BEFORE", "PERFORMANCE_ON_REPEATED_DATA"} <= {
@@ -175,7 +172,7 @@ def test_performance_on_repeated_data_carries_the_warning(home):
     }
     change_comparison(home, FEBRUARY, repeated={})  # as after a correction of January
     assert "PERFORMANCE_ON_REPEATED_DATA" not in {w.code for w in warnings_of(home, FEBRUARY)}
-    assert not any("warning" in entry for entry in PerformanceRecords(home).all())
+    assert not any("warning" in entry for entry in home.performance_history.all())
 
 
 def test_records_and_manifests_of_an_older_version_have_no_warnings(home):

@@ -209,9 +209,8 @@ def test_the_listed_customers_are_the_top_of_the_newest_scored_month(february_de
 
 
 def test_production_is_none_before_the_first_promotion(january_decided):
-    from churn_platform.loop.progress import Progress
 
-    assert production(january_decided, Progress(january_decided)) is None
+    assert production(january_decided, january_decided.progress()) is None
 
 
 def test_dates_are_read_as_people_write_them():

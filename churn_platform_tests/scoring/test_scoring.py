@@ -5,12 +5,10 @@ import pandas as pd
 import pytest
 
 from churn_platform.base.files import sha256_file
-from churn_platform.loop.progress import Progress
 from churn_platform.promotion.promoting import production_candidate
 from churn_platform.reports.month_warnings import warnings_of
 from churn_platform.reports.status import listed_scores
 from churn_platform.scoring.ranking import decile_floors
-from churn_platform.scoring.scoring import score_month
 from churn_platform.serving.score_history import ScoreHistory
 from churn_platform_tests.api_client import with_contract
 from churn_platform_tests.small_business import (
@@ -83,7 +81,7 @@ def test_the_record_says_by_whom_how_many_and_how_many_to_contact(january):
     assert 0 < contacts < CUSTOMERS - 500
     assert "already known" in record.pop("list_note")
     assert record == {
-        **Progress(january).made_from(JANUARY),
+        **january.progress().made_from(JANUARY),
         "features": january.lake.feature_digest(JANUARY),
         "version": 1,
         "stand_down": None,
@@ -124,7 +122,7 @@ def test_a_reason_speaks_of_the_customers_own_value(january):
 
 
 def test_before_there_is_a_model_nobody_is_scored_and_the_record_says_so(january_decided_copy):
-    assert score_month(january_decided_copy, JANUARY) is None
+    assert january_decided_copy.scoring.score(JANUARY) is None
     record = january_decided_copy.records.read("scores", JANUARY)
     assert (record["version"], record["customers"]) == (None, 0)
     assert not (january_decided_copy.reports / "2024-01-31" / "at_risk.csv").exists()
@@ -133,8 +131,13 @@ def test_before_there_is_a_model_nobody_is_scored_and_the_record_says_so(january
 def test_scoring_again_gives_the_same_list_byte_for_byte(january_copy):
     csv = january_copy.reports / "2024-01-31" / "at_risk.csv"
     before = csv.read_bytes()
-    scored = score_month(january_copy, JANUARY)
-    assert (scored.csv, scored.version, scored.customers, scored.stand_down) == (
+    scored = january_copy.scoring.score(JANUARY)
+    assert (
+        scored.csv,
+        scored.record.version,
+        scored.record.customers,
+        scored.record.stand_down,
+    ) == (
         csv,
         1,
         CUSTOMERS,
@@ -155,9 +158,13 @@ def test_late_labels_leave_the_list_of_an_older_month_as_it_was_and_other_featur
     tables["leavers"]["has_left"] = ~tables["leavers"]["has_left"]
     deliver(home, JANUARY, tables)
     home.ingestion.publish(JANUARY)
-    scored, record = score_month(home, JANUARY), home.records.read("scores", JANUARY)
-    assert (scored.version, scored.customers, len(scored.listed)) == (1, CUSTOMERS, 20)
-    assert record["snapshot"] == Progress(home).made_from(JANUARY)["snapshot"], (
+    scored, record = home.scoring.score(JANUARY), home.records.read("scores", JANUARY)
+    assert (scored.record.version, scored.record.customers, len(scored.listed)) == (
+        1,
+        CUSTOMERS,
+        20,
+    )
+    assert record["snapshot"] == home.progress().made_from(JANUARY)["snapshot"], (
         "it counts as processed"
     )
     assert set(home.records.frame("scores", JANUARY)["version"]) == {1}
@@ -165,7 +172,7 @@ def test_late_labels_leave_the_list_of_an_older_month_as_it_was_and_other_featur
     tables["visits"]["hours"] = 1.0
     deliver(home, JANUARY, tables)
     home.ingestion.publish(JANUARY)
-    assert score_month(open_home(home.folder), JANUARY).version == 2
+    assert open_home(home.folder).scoring.score(JANUARY).record.version == 2
 
 
 def test_a_model_no_better_than_chance_is_never_served_silently(january_copy):
@@ -175,11 +182,11 @@ def test_a_model_no_better_than_chance_is_never_served_silently(january_copy):
         "evaluated": [{"version": 1, "as_of": "2024-02-29", "rows": 9, "metrics": metrics}],
     }
     january_copy.records.write("performance", FEBRUARY, record)
-    scored = score_month(january_copy, JANUARY)
-    assert scored.stand_down == (
+    scored = january_copy.scoring.score(JANUARY)
+    assert scored.record.stand_down == (
         "Version 1 is no better than chance on the matured labels of 2024-02-29: AUC 0.510 [0.470, 0.550]."
     )
-    assert january_copy.records.read("scores", JANUARY)["stand_down"] == scored.stand_down
+    assert january_copy.records.read("scores", JANUARY)["stand_down"] == scored.record.stand_down
     assert january_copy.records.frame("scores", JANUARY)["stand_down"].all()
     assert pd.read_csv(scored.csv)["stand_down"].all()
 
@@ -189,8 +196,8 @@ def test_a_customer_in_one_table_alone_is_scored_too(january_copy):
     tables["members"], tables["visits"] = tables["members"].iloc[1:], tables["visits"].iloc[:-1]
     deliver(january_copy, JANUARY, tables)
     january_copy.ingestion.publish(JANUARY)
-    scored = score_month(january_copy, JANUARY)
-    assert scored.customers == 40
+    scored = january_copy.scoring.score(JANUARY)
+    assert scored.record.customers == 40
     listed = len(tables["leavers"]) - int(tables["leavers"]["has_left"].sum())
     assert len(scored.listed) == min(20, listed)
     assert january_copy.records.frame("scores", JANUARY)["probability"].notna().all()
@@ -207,22 +214,26 @@ def test_labels_of_the_newest_month_take_its_leavers_off_the_list_when_they_come
     deliver(home, FEBRUARY, without_labels(FEBRUARY))
     home.ingestion.publish(FEBRUARY)
     before, older = (
-        score_month(home, FEBRUARY),
+        home.scoring.score(FEBRUARY),
         (home.reports / "2024-01-31" / "at_risk.csv").read_bytes(),
     )
-    assert (before.already_left, before.list_note) == (0, None)
+    assert (before.record.already_left, before.record.list_note) == (0, None)
     leavers = month_tables(FEBRUARY)["leavers"]
     some = leavers[leavers["member"].isin(before.listed["member"].head(3))].assign(
         has_left=[True, True, False]
     )
     deliver(home, FEBRUARY, without_labels(FEBRUARY) | {"leavers": some})
     home.ingestion.publish(FEBRUARY)
-    after = score_month(home, FEBRUARY)
+    after = home.scoring.score(FEBRUARY)
     gone = set(some.loc[some["has_left"], "member"])
-    assert (after.already_left, after.list_note, after.customers) == (2, None, before.customers)
+    assert (after.record.already_left, after.record.list_note, after.record.customers) == (
+        2,
+        None,
+        before.record.customers,
+    )
     assert gone < set(before.listed["member"])
     assert not gone & set(after.listed["member"])
-    score_month(home, JANUARY)
+    home.scoring.score(JANUARY)
     assert (home.reports / "2024-01-31" / "at_risk.csv").read_bytes() == older
 
 
@@ -231,26 +242,26 @@ def test_other_words_in_the_contract_make_the_list_again_by_the_same_version(jan
     column = members["months"] | {"phrase": "{value} months with us"}
     tables = DECLARED["tables"] | {"members": {"columns": members | {"months": column}}}
     home = with_contract(january_copy, tables=tables)
-    step = Progress(home).next_step()
+    step = home.progress().next_step()
     assert (step.kind, step.as_of) == ("scores", JANUARY)
     assert "contract have changed" in step.reason
     before = pd.read_csv(home.reports / "2024-01-31" / "at_risk.csv")
-    scored = score_month(home, JANUARY)
+    scored = home.scoring.score(JANUARY)
     after = pd.read_csv(scored.csv)
-    assert scored.version == 1
+    assert scored.record.version == 1
     assert after["probability"].tolist() == before["probability"].tolist()
     assert after["reason_1"].tolist() == [
         said.replace("months as a member", "months with us") for said in before["reason_1"]
     ]
     assert after["reason_1"].str.contains("months with us").any()
-    assert Progress(home).next_step() is None
+    assert home.progress().next_step() is None
 
 
 def test_a_record_of_an_earlier_version_is_up_to_date_whatever_the_words(january_copy):
     record = january_copy.records.read("scores", JANUARY)
     del record["list_hash"]
     january_copy.records.write("scores", JANUARY, record)
-    assert Progress(january_copy).next_step() is None
+    assert january_copy.progress().next_step() is None
 
 
 def test_where_all_have_left_the_list_is_empty_and_says_so(january_copy):
@@ -258,21 +269,26 @@ def test_where_all_have_left_the_list_is_empty_and_says_so(january_copy):
     tables["leavers"]["has_left"] = True
     deliver(january_copy, FEBRUARY, tables)
     january_copy.ingestion.publish(FEBRUARY)
-    scored = score_month(january_copy, FEBRUARY)
-    assert (scored.customers, scored.already_left, scored.contacts, len(scored.listed)) == (
+    scored = january_copy.scoring.score(FEBRUARY)
+    assert (
+        scored.record.customers,
+        scored.record.already_left,
+        scored.record.contacts,
+        len(scored.listed),
+    ) == (
         30,
         30,
         0,
         0,
     )
-    assert "2024-02-29" in scored.list_note
+    assert "2024-02-29" in scored.record.list_note
     assert len(pd.read_csv(scored.csv)) == 0
 
 
 def test_costs_by_customer_put_the_highest_expected_loss_first_in_every_file(january_copy):
     home = with_contract(january_copy, costs={"missed_churner": {"column": "months", "times": 10}})
-    assert Progress(home).next_step().kind == "scores", "other costs are another list"
-    scored = score_month(home, JANUARY)
+    assert home.progress().next_step().kind == "scores", "other costs are another list"
+    scored = home.scoring.score(JANUARY)
     listed, everyone = pd.read_csv(scored.csv), home.records.frame("scores", JANUARY)
     at_risk = everyone[~everyone["already_left"]]
     assert listed["expected_loss"].tolist() == pytest.approx(
@@ -297,17 +313,17 @@ def without_visits(home):
 def test_a_removed_feature_leaves_the_list_and_lets_newer_months_through(january_copy):
     before = (january_copy.reports / "2024-01-31" / "at_risk.csv").read_bytes()
     home = without_visits(january_copy)
-    assert Progress(home).next_step() is None
-    scored = score_month(home, JANUARY)
-    assert (scored.version, scored.csv.read_bytes()) == (1, before)
+    assert home.progress().next_step() is None
+    scored = home.scoring.score(JANUARY)
+    assert (scored.record.version, scored.csv.read_bytes()) == (1, before)
     deliver(home, FEBRUARY)
-    assert Progress(home).next_step().kind == "monthly"
+    assert home.progress().next_step().kind == "monthly"
     monthly(home, FEBRUARY)
     record = home.records.read("scores", FEBRUARY)
     assert (record["version"], record["customers"]) == (None, 0)
     assert "another contract" in record["not_scored"]
     assert "MONTH_NOT_SCORED" in {warning.code for warning in warnings_of(home, FEBRUARY)}
-    step = Progress(open_home(home.folder)).next_step()
+    step = open_home(home.folder).progress().next_step()
     assert step is None or step.kind == "retraining"
     assert listed_scores(home, 1)[0] == JANUARY
 
@@ -315,5 +331,5 @@ def test_a_removed_feature_leaves_the_list_and_lets_newer_months_through(january
 def test_a_rollback_to_a_version_of_another_contract_is_no_reason_to_score_again(january_copy):
     record = january_copy.records.read("scores", JANUARY)
     january_copy.records.write("scores", JANUARY, record | {"version": 2})
-    assert Progress(january_copy).next_step().kind == "scores"
-    assert Progress(without_visits(january_copy)).next_step() is None
+    assert january_copy.progress().next_step().kind == "scores"
+    assert without_visits(january_copy).progress().next_step() is None

@@ -9,11 +9,11 @@ from churn_platform.contract.model import Contract
 from churn_platform.features.training_dataset import AS_OF, LABEL, TrainingDataset
 from churn_platform.ingestion.rules import conform
 from churn_platform.lake.tables import feature_frame
-from churn_platform.loop.retraining import Verdict
+from churn_platform.loop.retraining import RetrainingAnswer
 from churn_platform.promotion.decision import Decision
-from churn_platform.replay.history import History, Month
+from churn_platform.replay.backtest import Alternative, BacktestSteps, run_past_month
+from churn_platform.replay.history import PastMonth, PastMonths
 from churn_platform.replay.memory import Memory
-from churn_platform.replay.policies import Alternative, Loop
 from churn_platform.simulator import SimulatedMonth, best_auc
 
 
@@ -29,7 +29,7 @@ class Lived:
     realised_best: float | None
     """Best possible AUC of that month."""
     alarms: tuple[str, ...]
-    verdict: Verdict
+    answer: RetrainingAnswer
     decision: Decision | None
     candidate_best: float | None
     """Best possible AUC on the holdout rows that the decision compared on."""
@@ -40,12 +40,12 @@ class Lived:
         return self.decision is not None and self.decision.approved
 
 
-def lived_month(contract: Contract, month: SimulatedMonth) -> Month:
+def lived_month(contract: Contract, month: SimulatedMonth) -> PastMonth:
     """A simulated month as a replay reads it; its labels are known at once, and mature by the contract."""
     tables = {name: conform(contract, name, frame)[0] for name, frame in month.tables.items()}
     label = contract.label
     labels = tables[label.table].set_index(contract.entity.column)[label.column].astype(bool)
-    return Month(feature_frame(contract, tables), ((month.as_of, labels),))
+    return PastMonth(feature_frame(contract, tables), ((month.as_of, labels),))
 
 
 class CoreLoop:
@@ -54,29 +54,28 @@ class CoreLoop:
     def __init__(self, contract: Contract) -> None:
         self.contract = contract
         self.months: dict[dt.date, SimulatedMonth] = {}
-        self.history = History({})
-        self.loop = Loop(Alternative("this", contract), Memory(self.history, "code"))
+        self.history = PastMonths({})
+        self.loop = BacktestSteps(Alternative("this", contract), Memory(self.history, "code"))
 
     def live(self, month: SimulatedMonth) -> Lived:
         """Process a month and retrain where the policy asks."""
         as_of = month.as_of
         self.months[as_of] = month
         self.history.months[as_of] = lived_month(self.contract, month)
-        lived = self.loop.live(as_of)
-        measured = (
-            None
-            if lived.worth is None
-            else self.months[dt.date.fromisoformat(lived.worth["as_of"])]
-        )
+        lived = run_past_month(self.loop, as_of)
+        realised = lived.realised
+        if realised is not None and realised.metrics is None:
+            realised = None
+        measured = None if realised is None else self.months[dt.date.fromisoformat(realised.as_of)]
         return Lived(
             as_of=as_of,
             best=month.truth.best_auc,
-            realised=None if lived.worth is None else lived.worth["metrics"]["auc"],
+            realised=None if realised is None else realised.metrics.auc,
             realised_best=measured.truth.best_auc if measured else None,
             alarms=lived.alarms,
-            verdict=lived.verdict,
-            decision=lived.decision,
-            candidate_best=self._best_on_holdout(lived.decision),
+            answer=lived.run.answer,
+            decision=lived.run.decision,
+            candidate_best=self._best_on_holdout(lived.run.decision),
         )
 
     def dataset(self, as_of: dt.date) -> TrainingDataset:

@@ -35,11 +35,11 @@ def losses(months: list[Lived]) -> list[float]:
 
 def recovers_from_a_sudden_shift(months: list[Lived]) -> None:
     first, second, shifted, after = months
-    assert (first.promoted, first.verdict.trigger) == (True, "first")
+    assert (first.promoted, first.answer.trigger) == (True, "first")
     assert not second.promoted
     assert losses([second])[0] < NEAR
     assert losses([shifted])[0] > 0.2
-    assert (shifted.promoted, shifted.verdict.trigger) == (True, "performance")
+    assert (shifted.promoted, shifted.answer.trigger) == (True, "performance")
     assert shifted.candidate_best - shifted.decision.candidate_auc < NEAR
     assert losses([after])[0] < NEAR
     assert not after.promoted
@@ -62,7 +62,7 @@ def test_over_twenty_quiet_businesses_at_most_one_model_is_replaced_needlessly()
         months = lived("quiet", 2_000, 6, seed)
         assert months[0].promoted
         needless += [(seed, month.as_of) for month in months[1:] if month.promoted]
-        asked += sum(month.verdict.retrain for month in months[1:])
+        asked += sum(month.answer.retrain for month in months[1:])
     assert len(needless) <= 1, needless
     assert asked <= 20  # of 100 months: a candidate is fitted seldom, too
 
@@ -82,7 +82,7 @@ def test_a_gradual_shift_is_followed_with_new_models_to_near_the_best_possible(s
 def test_a_covariate_shift_alarms_and_the_old_model_stays_because_it_is_as_good_as_any(seed):
     months = lived("covariate-shift", 6_000, 4, seed)
     assert months[2].alarms
-    assert months[2].verdict.retrain
+    assert months[2].answer.retrain
     assert not any(month.promoted for month in months[1:])
     assert max(losses(months)) < NEAR
 
@@ -104,7 +104,7 @@ def test_with_high_turnover_customers_never_seen_before_are_scored_as_well():
 
 def test_with_late_labels_a_month_is_judged_when_they_have_matured_and_trains_the_right_month():
     first, second, third, fourth = lived("late-labels", 3_000, 4, 1)
-    assert (first.decision, first.verdict.reason) == (
+    assert (first.decision, first.answer.reason) == (
         None, "No month has matured labels yet, so nothing can be trained.",
     )  # fmt: skip
     assert second.promoted

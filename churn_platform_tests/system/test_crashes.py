@@ -17,7 +17,6 @@ import pytest
 from churn_platform.base.errors import UsageError
 from churn_platform.lake.records import KINDS
 from churn_platform.ledger.acts import version_of
-from churn_platform.loop.progress import Progress
 from churn_platform.maintenance.backup import back_up, copy_checked, opened, restore
 from churn_platform.maintenance.erasing import forget
 from churn_platform.maintenance.repair import repair
@@ -55,7 +54,7 @@ def sound(home: Services) -> None:
     assert pointer is not None
     assert production_candidate(home).version == pointer.version
     assert home.ledger.verify(pointer.ledger_head) is None
-    Progress(home).next_step()
+    home.progress().next_step()
     for month in home.lake.months():
         home.lake.tables(month)
     for kind in KINDS:
@@ -77,7 +76,7 @@ def story(home: Services) -> dict[str, Any]:
     moved = state.changes
     assert home.registry.alias(PRODUCTION) == pointer.version == version_of(moved[-1].after)
     assert state.open_intent is None
-    assert Progress(home).next_step() is None
+    assert home.progress().next_step() is None
     for version in home.releases.versions():
         home.releases.verify(version)
     return {

@@ -25,7 +25,6 @@ from churn_platform.alerting.dagster_ui import free_port, port_is_free
 from churn_platform.base.settings import prepare_environment
 from churn_platform.definitions import defs
 from churn_platform.defs.runner import run_due
-from churn_platform.loop.progress import Progress
 from churn_platform.promotion.criteria import CRITERIA
 from churn_platform_tests.small_business import (
     CUSTOMERS,
@@ -181,7 +180,7 @@ def test_a_drop_that_is_copied_in_becomes_a_model_in_production_and_a_ranked_lis
     scores = home.records.frame("scores", JANUARY)
     assert len(scores) == CUSTOMERS
     assert set(scores["version"]) == {1}
-    assert Progress(home).next_step() is None
+    assert home.progress().next_step() is None
 
 
 def test_the_sensors_requested_one_run_of_each_job(told):

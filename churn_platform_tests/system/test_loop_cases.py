@@ -7,9 +7,6 @@ import sys
 
 import pytest
 
-from churn_platform.loop.progress import Progress
-from churn_platform.monitoring.monitoring import report_drift
-from churn_platform.monitoring.stand_down import PerformanceRecords
 from churn_platform.promotion.approving import approve, record_lapse, reject
 from churn_platform.promotion.decisions import unfinished
 from churn_platform_tests.cases import BUSINESS, case
@@ -55,9 +52,9 @@ def test_labels_of_churners_only_train_nothing_and_stop_nothing(in_february):
     home = open_home(home.folder)
     assert home.records.read("scores", MARCH)["version"] == 1
     assert list(home.records.read("training_dataset", MARCH)["left_out"]) == ["2024-03-31"]
-    progress = Progress(home)
+    progress = home.progress()
     assert progress.window(MARCH).training == (FEBRUARY,)
-    assert "All 300 labels of 2024-03-31 are churners" in progress.verdict(MARCH).reason
+    assert "All 300 labels of 2024-03-31 are churners" in progress.retraining(MARCH).reason
 
 
 def test_labels_the_other_way_round_promote_nothing_by_themselves_and_a_person_answers(in_february):
@@ -68,11 +65,11 @@ def test_labels_the_other_way_round_promote_nothing_by_themselves_and_a_person_a
     [measured] = home.records.read("performance", MARCH)["evaluated"]
     assert measured["metrics"]["auc_interval"][1] < 0.3
     assert "2024-03-31" in measured["doubt"]
-    assert PerformanceRecords(home).stand_down() is None
+    assert home.stand_down.reason() is None
 
     retrain(home, MARCH, "drift")
     home = open_home(home.folder)
-    decision = Progress(home).decisions[-1]
+    decision = home.progress().decisions[-1]
     assert (decision.decision, decision.stand_down, home.contract.policy.promotion.mode) == (
         "pending",
         False,
@@ -94,7 +91,7 @@ def test_turned_over_labels_that_are_right_are_approved_by_a_person(in_february)
     home = open_home(home.folder)
     retrain(home, MARCH, "drift")
     home = open_home(home.folder)
-    version = Progress(home).decisions[-1].candidate_version
+    version = home.progress().decisions[-1].candidate_version
     approve(home, version, "Ann", "The business did turn over.")
     assert open_home(home.folder).releases.pointer().version == version
 
@@ -134,10 +131,10 @@ def test_too_few_churners_are_pooled_over_months_and_every_month_is_published_an
     [refused] = home.ledger.receipts("training refused")
     assert refused.subject == "2024-01-31"
     assert "hold 5 churners" in refused.reason
-    decisions = Progress(home).decisions
+    decisions = home.progress().decisions
     assert [decision.as_of for decision in decisions] == ["2024-02-29", "2024-03-31", "2024-04-30"]
     assert {decision.decision for decision in decisions} == {"refused"}
-    assert len(Progress(home).window(dt.date(2024, 4, 30)).training) == 4
+    assert len(home.progress().window(dt.date(2024, 4, 30)).training) == 4
 
 
 def test_half_a_year_in_which_nobody_comes_or_goes_raises_no_alarm_from_the_age(
@@ -149,7 +146,7 @@ def test_half_a_year_in_which_nobody_comes_or_goes_raises_no_alarm_from_the_age(
     biz.write(tmp_path / "months" / "2024-07-31", months["2024-07-31"])
     deliver(home, tmp_path / "months" / "2024-07-31")
     home.ingestion.publish(july)
-    outcome = report_drift(home, july)
+    outcome = home.drift_monitor.report(july)
     [age] = [column for column in outcome.result.columns if column.column == "months_since_joined"]
     assert (age.drifted, round(age.value, 6)) == (False, 0.0)
     assert outcome.alarms == ()

@@ -13,7 +13,6 @@ from typing import Any
 
 import pandas as pd
 
-from churn_platform.loop.progress import Progress
 from churn_platform.services import Services
 from churn_platform_tests.small_business import FEBRUARY, JANUARY, month_tables
 from churn_platform_tests.system.trust_model import Decided, Facts
@@ -138,7 +137,7 @@ def missing_or_changed(home: Path, files: Files) -> list[str]:
 
 def asked(home: Services, *, whole: bool, contents: bool) -> dict[str, Any]:
     """What the product says of its home; with `whole` of every digest too, with `contents` what each month holds."""
-    step = Progress(home).next_step()
+    step = home.progress().next_step()
     months = home.lake.months() if contents else []
     return {
         "policy": home.contract.policy_hash,

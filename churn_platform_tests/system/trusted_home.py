@@ -11,7 +11,6 @@ from typing import Any
 
 from churn_platform.audit.verifying import summary, verify_home
 from churn_platform.promotion.deciding import carry_out
-from churn_platform.scoring.scoring import score_month
 from churn_platform.services import Services
 from churn_platform.training.candidate import MODEL_FILE
 from churn_platform_tests.small_business import (
@@ -28,7 +27,7 @@ def whole_life(february_decided: Services, folder: Path) -> Services:
     """`february_decided` carried on: version 2 promoted, February scored, January corrected with a faulty row."""
     home = copied(february_decided, folder)
     carry_out(home)
-    score_month(open_home(folder), FEBRUARY)
+    open_home(folder).scoring.score(FEBRUARY)
     tables = month_tables(JANUARY)
     tables["visits"]["hours"] = tables["visits"]["hours"] + 1.0
     tables["visits"].loc[3, "hours"] = -5.0

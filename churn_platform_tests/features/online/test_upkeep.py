@@ -9,7 +9,6 @@ from churn_platform.alerting.dagster_ui import free_port
 from churn_platform.base.errors import IntegrityError, StoreDown, UsageError
 from churn_platform.features.online.reader import MARKER
 from churn_platform.features.online.upkeep import count_rows, delete_rows, notice_lost_rows
-from churn_platform.loop.progress import Progress
 from churn_platform.maintenance.erasing import forget
 from churn_platform_tests.small_business import JANUARY, copied, open_home
 
@@ -29,15 +28,15 @@ def on_redis(january_copy, redis_server):
 def test_rows_that_are_lost_make_the_month_due_again(on_redis):
     home, client = on_redis
     assert not lost(home)
-    assert Progress(home).next_step() is None
+    assert home.progress().next_step() is None
     client.flushdb()
-    assert Progress(home).next_step() is None  # only asking the store shows it
+    assert home.progress().next_step() is None  # only asking the store shows it
     assert lost(home)
-    step = Progress(home).next_step()
+    step = home.progress().next_step()
     assert (step.kind, step.as_of) == ("monthly", JANUARY)
     home.feature_store.materialize(home.lake.view(home.now(), as_at_scoring=False), JANUARY)
     assert not lost(home)
-    assert Progress(home).next_step() is None
+    assert home.progress().next_step() is None
 
 
 def test_a_store_that_does_not_answer_may_still_hold_them(january_copy):
@@ -66,7 +65,7 @@ def materialized(home):
 
 def test_a_store_that_holds_an_older_month_only_is_filled_again(restored):
     assert lost(restored)
-    step = Progress(open_home(restored.folder)).next_step()
+    step = open_home(restored.folder).progress().next_step()
     assert (step.kind, step.as_of) == ("monthly", JANUARY)
     assert materialized(restored)
     assert not lost(restored)

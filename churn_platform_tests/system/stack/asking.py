@@ -8,7 +8,6 @@ import urllib.request
 
 import httpx
 
-from churn_platform.loop.progress import Progress
 from churn_platform_tests.real_months import REAL
 
 MINUTES = 60
@@ -41,11 +40,11 @@ def promoted(home, version, month) -> bool:
         and scores is not None
         and scores["version"] == version
     )
-    return done and Progress(home).next_step() is None
+    return done and home.progress().next_step() is None
 
 
 def due(home) -> str:
-    return f"due: {Progress(home).next_step()}; production: {home.releases.pointer()}; months: {Progress(home).months()}"
+    return f"due: {home.progress().next_step()}; production: {home.releases.pointer()}; months: {home.progress().months()}"
 
 
 def graphql(stack, query):

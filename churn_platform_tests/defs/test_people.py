@@ -6,7 +6,6 @@ import pytest
 from churn_platform.base.settings import prepare_environment
 from churn_platform.definitions import defs
 from churn_platform.defs.promotion import approval, production_model
-from churn_platform.loop.progress import Progress
 from churn_platform_tests.small_business import FEBRUARY, open_home, with_policy
 
 JOBS = {
@@ -127,6 +126,6 @@ def test_a_retraining_asked_for_in_the_ui_is_the_next_step(run, february_copy):
             reason="Another delta.",
         )
     )
-    step = Progress(open_home(home.folder)).next_step()
+    step = open_home(home.folder).progress().next_step()
     assert (step.kind, step.as_of, step.trigger) == ("retraining", FEBRUARY, "manual")
     assert "Ann asked for a retraining: Another delta." in step.reason

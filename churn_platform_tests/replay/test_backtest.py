@@ -6,9 +6,14 @@ import pytest
 
 from churn_platform.contract.policy import Policy
 from churn_platform.contract.reading import default_contract_path, read_contract
-from churn_platform.replay.history import History
+from churn_platform.replay.backtest import (
+    Alternative,
+    BacktestSteps,
+    run_past_month,
+    with_policy,
+)
+from churn_platform.replay.history import PastMonths
 from churn_platform.replay.memory import Memory
-from churn_platform.replay.policies import Alternative, Loop, with_policy
 from churn_platform.simulator import SCENARIOS, simulate
 from churn_platform_tests.simulator.core_loop import lived_month
 
@@ -28,12 +33,12 @@ def contract():
 def shifted(contract):
     """Five months of 2,000 customers; from the third on others leave."""
     months = simulate(contract, 2_000, 5, 1, scenario=SHIFT)
-    return History({month.as_of: lived_month(contract, month) for month in months})
+    return PastMonths({month.as_of: lived_month(contract, month) for month in months})
 
 
 def lived(alternative, memory):
-    loop = Loop(alternative, memory)
-    return loop, [loop.live(month) for month in memory.history.months]
+    loop = BacktestSteps(alternative, memory)
+    return loop, [run_past_month(loop, month) for month in memory.history.months]
 
 
 @pytest.fixture(scope="module")
@@ -43,16 +48,18 @@ def memory(shifted):
 
 def test_this_policy_answers_the_shift_with_a_new_model(contract, memory):
     loop, months = lived(Alternative("this", contract), memory)
-    assert [month.verdict.trigger for month in months][:3] == ["first", None, "performance"]
-    assert [month.decision.decision if month.decision else None for month in months][:3] == [
+    assert [month.run.answer.trigger for month in months][:3] == ["first", None, "performance"]
+    assert [month.run.decision.decision if month.run.decision else None for month in months][
+        :3
+    ] == [
         "promoted",
         None,
         "promoted",
     ]
     assert months[0].production is None
-    assert months[1].worth["metrics"]["auc"] > 0.7 > months[2].worth["metrics"]["auc"]
+    assert months[1].realised.metrics.auc > 0.7 > months[2].realised.metrics.auc
     assert months[2].production.version == 1
-    assert months[3].production.version == 2 == loop.production.version
+    assert months[3].production.version == 2 == loop.in_production.version
 
 
 def test_where_people_are_asked_what_passed_is_taken_as_approved(contract, memory):
@@ -70,15 +77,15 @@ def test_where_people_are_asked_what_passed_is_taken_as_approved(contract, memor
 
 def test_never_keeps_the_first_model_and_says_so(contract, memory):
     loop, months = lived(Alternative.never(contract), memory)
-    assert [month.verdict.trigger for month in months] == ["first", None, None, None, None]
-    assert {month.verdict.reason for month in months[1:]} == {"This policy never retrains."}
-    assert loop.production.version == 1
+    assert [month.run.answer.trigger for month in months] == ["first", None, None, None, None]
+    assert {month.run.answer.reason for month in months[1:]} == {"This policy never retrains."}
+    assert loop.in_production.version == 1
     assert len(loop.decisions) == 1
 
 
 def test_always_asks_in_every_month_with_new_labels_and_lets_the_gate_decide(contract, memory):
     loop, months = lived(Alternative.always(contract), memory)
-    assert [month.verdict.trigger for month in months] == ["first", *["schedule"] * 4]
+    assert [month.run.answer.trigger for month in months] == ["first", *["schedule"] * 4]
     decided = [decision.decision for decision in loop.decisions]
     assert decided[:3] == ["promoted", "refused", "promoted"]
     assert loop.contract.policy.promotion == contract.policy.promotion
@@ -93,8 +100,8 @@ def test_a_policy_that_asks_for_more_refuses_what_this_one_promotes(contract, me
     )
     loop, months = lived(Alternative("strict", strict), memory)
     assert [decision.decision for decision in loop.decisions][:2] == ["promoted", "refused"]
-    assert loop.production.version == 1
-    assert months[2].decision.policy_hash == strict.policy_hash != contract.policy_hash
+    assert loop.in_production.version == 1
+    assert months[2].run.decision.policy_hash == strict.policy_hash != contract.policy_hash
 
 
 def test_policies_share_what_they_would_fit_alike_and_alone_fit_the_same(contract, shifted):
@@ -130,9 +137,9 @@ def test_with_late_labels_no_month_is_decided_on_before_they_have_matured():
     late = SCENARIOS["late-labels"]
     contract = late.contract(STREAMFLOW)
     months = list(simulate(contract, 1_500, 3, 1, scenario=late))
-    history = History({month.as_of: lived_month(contract, month) for month in months})
-    loop = Loop(Alternative.always(contract), Memory(history, "code"))
-    first, second = [loop.live(month.as_of) for month in months[:2]]
+    history = PastMonths({month.as_of: lived_month(contract, month) for month in months})
+    loop = BacktestSteps(Alternative.always(contract), Memory(history, "code"))
+    first, second = [run_past_month(loop, month.as_of).run for month in months[:2]]
     assert first.decision is None
     assert second.decision.as_of == "2024-01-31"
 

@@ -1,18 +1,15 @@
-"""How versions ranked later months: never on rows that either trained on, and costs counted as they would have been."""
+"""Two versions compared on later months, never on rows that either was trained on."""
 
 import dataclasses
 import datetime as dt
 
-import numpy as np
 import pytest
 
 from churn_platform.base.errors import DataError
-from churn_platform.contract.model import Costs
 from churn_platform.evaluation.comparison import paired_auc_difference
 from churn_platform.evaluation.statistics import auc
-from churn_platform.replay.history import History, Month
+from churn_platform.replay.history import PastMonth, PastMonths
 from churn_platform.replay.memory import Memory
-from churn_platform.replay.version_scores import Scores
 
 JANUARY, FEBRUARY, MARCH = dt.date(2024, 1, 31), dt.date(2024, 2, 29), dt.date(2024, 3, 31)
 
@@ -25,21 +22,25 @@ def drawn(month):
 
 
 @pytest.fixture(scope="module")
-def scores(drawn, gym):
+def memory(drawn):
     months = {
-        as_of: Month(
+        as_of: PastMonth(
             rows.drop(columns=["as_of", "label"]),
             ((as_of, rows.set_index("member")["label"].astype(bool)),),
         )
         for as_of, rows in drawn.items()
     }
-    return Scores(gym, Memory(History(months), "code"))
+    return Memory(PastMonths(months), "code")
 
 
 @pytest.fixture(scope="module")
-def versions(scores, gym):
+def scores(memory, gym):
+    return memory.later_months(gym)
+
+
+@pytest.fixture(scope="module")
+def versions(memory, gym):
     """Version 1 of January, version 2 of February."""
-    memory = scores.memory
     fitted = [memory.candidate(gym, memory.dataset(gym, as_of)) for as_of in (JANUARY, FEBRUARY)]
     return [dataclasses.replace(one, version=number) for number, one in enumerate(fitted, start=1)]
 
@@ -48,13 +49,12 @@ def test_a_versions_auc_is_that_of_all_customers_of_a_later_month(scores, versio
     march = drawn[MARCH]
     expected = auc(march["label"].to_numpy(), versions[0].model.probability(march))
     assert scores.auc(versions[0], MARCH) == expected
-    assert scores.auc(None, MARCH) is None
 
 
 @pytest.mark.parametrize("early", [JANUARY, FEBRUARY])
 def test_a_month_that_may_have_trained_a_version_is_an_error(scores, versions, early):
     with pytest.raises(DataError, match="Version 2 may have seen rows"):
-        scores.of(versions[1], early)
+        scores.ranking(versions[1], early)
 
 
 def test_a_gain_uses_only_months_later_than_both(scores, versions, drawn):
@@ -77,30 +77,10 @@ def test_without_an_incumbent_the_opponent_is_chance(scores, versions):
     assert found.incumbent_auc == 0.5
 
 
-def test_what_was_saved_is_the_difference_of_what_both_would_have_cost(scores, versions, drawn):
-    march = drawn[MARCH]
-    churned = march["label"].to_numpy()
-    spent = []
-    for version in (versions[0], versions[1]):
-        contacted = version.model.probability(march) >= version.model.threshold
-        spent.append(5 * (churned & ~contacted).sum() + (~churned & contacted).sum())
-    assert scores.saved(versions[1], versions[0], ["2024-03-31"]) == spent[0] - spent[1]
-    assert scores.saved(versions[0], versions[1], ["2024-03-31"]) == spent[1] - spent[0]
-    nobody = 5 * churned.sum()
-    assert scores.saved(versions[0], None, ["2024-03-31"]) == nobody - spent[0]
-
-
-def test_costs_are_those_of_the_contract(scores, versions, declare):
-    dear = Scores(declare(costs=Costs(missed_churner=50, needless_contact=10)), scores.memory)
-    ours, theirs = (one.saved(versions[1], None, ["2024-03-31"]) for one in (dear, scores))
-    assert ours == pytest.approx(10 * theirs)
-
-
 def test_a_month_of_one_class_says_nothing(gym, drawn, versions):
     rows = drawn[MARCH]
     stayed = rows.set_index("member")["label"].astype(bool) & False
-    history = History({MARCH: Month(rows.drop(columns=["as_of", "label"]), ((MARCH, stayed),))})
-    scores = Scores(gym, Memory(history, "code"))
+    past = PastMonth(rows.drop(columns=["as_of", "label"]), ((MARCH, stayed),))
+    scores = Memory(PastMonths({MARCH: past}), "code").later_months(gym)
     assert scores.auc(versions[0], MARCH) is None
     assert scores.gain(versions[1], versions[0], ["2024-03-31"]) is None
-    assert np.isfinite(scores.saved(versions[1], None, ["2024-03-31"]))

@@ -1,0 +1,277 @@
+"""Measures versions and served predictions on labels that have matured, and keeps the record."""
+
+import datetime as dt
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from churn_platform.base.digests import digest_of
+from churn_platform.base.errors import IntegrityError, StoreDown, UsageError
+from churn_platform.contract.model import Contract
+from churn_platform.ingestion.month_warnings import repetition_sentence
+from churn_platform.lake.lake import Lake
+from churn_platform.lake.records import Records
+from churn_platform.lake.window import Months
+from churn_platform.ledger.store import LedgerStore
+from churn_platform.ledger.version_acts import PromotionProposed, RollbackProposed
+from churn_platform.monitoring.challengers import (
+    ChallengerEvaluation,
+    LabelledRows,
+    Proposal,
+    evaluate_challengers,
+    evaluated_versions,
+)
+from churn_platform.monitoring.drift import feature_rows
+from churn_platform.monitoring.performance import (
+    PerformanceRecord,
+    ServedPerformance,
+    VersionPerformance,
+    VersionState,
+    realised,
+)
+from churn_platform.monitoring.stand_down import StandDown
+from churn_platform.monitoring.versions import Versions
+from churn_platform.training.candidate import Candidate
+
+BY_POLICY = "policy.verdict.automatic"
+"""Who signs what the policy lets the loop do by itself."""
+SERVED_MONTHS = 2
+"""Matured months of which served predictions are measured: labels come with the next drop at
+the earliest.
+"""
+
+
+class EvaluationRound:
+    """The versions that one run measures: production and the newest others.
+
+    `candidates` holds those that can be read, `faults` why another one cannot. Without a
+    production model there are none.
+    """
+
+    def __init__(
+        self, contract: Contract, versions: Versions, decided: set[int], promoted: set[int]
+    ) -> None:
+        self.production = versions.in_production
+        self.promoted = promoted
+        self.candidates: dict[int, Candidate] = {}
+        self.faults: dict[int, str] = {}
+        if self.production is None:
+            return
+        newest = contract.policy.verdict.followed_versions
+        for number in evaluated_versions(versions.released | decided, self.production, newest):
+            self._read(versions, number)
+
+    def _read(self, versions: Versions, number: int) -> None:
+        try:
+            candidate = versions.load(number)
+        except (IntegrityError, StoreDown, UsageError) as error:
+            if number == self.production:
+                raise
+            # A version that does not serve must not stop the month.
+            self.faults[number] = str(error)
+            return
+        if versions.fits_contract(number):
+            self.candidates[number] = candidate
+        else:
+            self.faults[number] = f"Version {number} was trained under another contract."
+
+    def state(self, version: int) -> VersionState:
+        """What became of a version."""
+        if version == self.production:
+            return "production"
+        return "retired" if version in self.promoted else "refused"
+
+
+class PerformanceMonitor:
+    """Measures the versions of one home on matured labels.
+
+    Args:
+        approve: promotes a version, as `approve` of `promotion`.
+        roll_back: puts an earlier version back into production, as `roll_back` of `promotion`.
+    """
+
+    def __init__(
+        self,
+        contract: Contract,
+        lake: Lake,
+        records: Records,
+        ledger: LedgerStore,
+        versions: Callable[[], Versions],
+        stand_down: StandDown,
+        *,
+        approve: Callable[..., str],
+        roll_back: Callable[..., str],
+        predictions: Path,
+        now: Callable[[], dt.datetime],
+    ) -> None:
+        self._contract = contract
+        self._lake = lake
+        self._records = records
+        self._ledger = ledger
+        self._versions = versions
+        self._stand_down = stand_down
+        self._approve = approve
+        self._roll_back = roll_back
+        self._predictions = predictions
+        self._now = now
+
+    def measure(self, as_of: dt.date) -> PerformanceRecord:
+        """Measure every version of the round on the newest matured month up to `as_of`, compare
+        it with production, and keep the record.
+        """
+        policy = self._contract.policy
+        months = Months(self._lake, self._contract)
+        matured = months.matured(as_of)
+        made_from = months.made_from(as_of)
+        versions = self._versions()
+        round_ = self._round(versions)
+        labelled = self._labelled(matured[-policy.verdict.months :])
+        evaluated: list[VersionPerformance] = []
+        if matured and matured[-1] in labelled:
+            evaluated = self._evaluated(round_, matured[-1], labelled[matured[-1]])
+        challengers = self._challengers(round_, labelled)
+        record = PerformanceRecord(
+            **made_from,
+            evaluated=tuple(evaluated),
+            challengers=challengers,
+            served=tuple(self._served(versions, matured[-SERVED_MONTHS:])),
+        )
+        self._records.write("performance", as_of, record.as_json())
+        if challengers.proposal is not None:
+            evidence = {**made_from, "policy": self._contract.policy_hash}
+            self._record_proposal(challengers.proposal, evidence)
+            if policy.verdict.automatic:
+                self._carry_out(challengers.proposal)
+        self._stand_down.record()
+        return record
+
+    def _round(self, versions: Versions) -> EvaluationRound:
+        decided = {int(record["candidate_version"]) for record in self._records.decisions()}
+        promoted = set(self._ledger.state().promotions)
+        return EvaluationRound(self._contract, versions, decided, promoted)
+
+    def _labelled(self, months: Sequence[dt.date]) -> dict[dt.date, LabelledRows]:
+        """The rows of each month that have a label; months without a label are left out."""
+        found = {}
+        for month in months:
+            rows, labels = self._rows([month])
+            if labels is not None:
+                known = labels.notna().to_numpy(dtype=bool)
+                found[month] = (
+                    rows[known].reset_index(drop=True),
+                    labels[known].astype(bool).reset_index(drop=True),
+                )
+        return found
+
+    def _evaluated(
+        self, round_: EvaluationRound, month: dt.date, labelled: LabelledRows
+    ) -> list[VersionPerformance]:
+        """One entry per version of the round, production's last.
+
+        Production is also measured on the month it was trained on.
+        """
+        rows, labels = labelled
+        truth = pd.Series(labels.to_numpy(), index=rows[self._contract.entity.column])
+        day = month.isoformat()
+        repetition = repetition_sentence(self._lake.compared(month))
+        warning = {}
+        if repetition:
+            warning = {"warning": f"The data of {day} is in doubt. {repetition}"}
+        entries = []
+        for number, version in round_.candidates.items():
+            trained = version.card.as_of
+            if trained < day or (number == round_.production and trained == day):
+                found = realised(self._contract, rows, truth, version, day)
+                entries.append(found.model_copy(update={"state": round_.state(number), **warning}))
+        for number, why in round_.faults.items():
+            entries.append(
+                VersionPerformance(
+                    version=number, as_of=day, rows=0, metrics=None, note=why,
+                    state=round_.state(number),
+                )
+            )  # fmt: skip
+        return sorted(entries, key=lambda entry: (entry.state == "production", entry.version))
+
+    def _challengers(
+        self, round_: EvaluationRound, months: Mapping[dt.date, LabelledRows]
+    ) -> ChallengerEvaluation:
+        if round_.production is None or round_.production not in round_.candidates:
+            return ChallengerEvaluation(compared=(), proposal=None)
+        return evaluate_challengers(
+            self._contract,
+            round_.candidates,
+            round_.production,
+            months,
+            served=round_.promoted,
+            barred=set(self._ledger.state().barred()),
+        )
+
+    def _served(self, versions: Versions, months: Sequence[dt.date]) -> list[ServedPerformance]:
+        """The predictions served for these months, by month and version. Tidies the log first."""
+        from churn_platform.monitoring.prediction_log import last_served, tidy
+        from churn_platform.monitoring.served_performance import not_reviewed, review
+
+        contract = self._contract
+        now = self._now()
+        tidy(self._predictions, now.date(), contract.policy.serving.keep_answers_days)
+        served = last_served(self._predictions, contract.entity.column, months)
+        pairs = zip(served["version"].astype(int), served["features_as_of"], strict=True)
+        found = []
+        for number, month in sorted({*pairs}):
+            labels = self._lake.labels(month, now)
+            if labels is None or number not in versions.released:
+                continue
+            rows = served[(served["version"] == number) & (served["features_as_of"] == month)]
+            day = month.isoformat()
+            try:
+                version = versions.load(number)
+            except IntegrityError as error:
+                # A version that does not serve must not stop the month.
+                found.append(not_reviewed(rows, number, day, str(error)))
+                continue
+            trained = [dt.date.fromisoformat(one) for one in version.card.months]
+            learnt, _ = self._rows(trained)
+            reference = version.model.probability(learnt)
+            truth = labels.dropna().astype(bool)
+            found.append(review(contract, rows, truth, version, day, reference))
+        return found
+
+    def _rows(self, months: Sequence[dt.date]) -> tuple[pd.DataFrame, pd.Series | None]:
+        return feature_rows(self._contract, self._lake, months, self._now())
+
+    def _carry_out(self, proposal: Proposal) -> None:
+        """Put the proposed version into production in the name of the policy.
+
+        It is the same act as a person's, with the proposal as its reason. A version that was
+        refused stays marked as promoted against its decision.
+        """
+        if proposal.act == "rollback proposed":
+            self._roll_back(BY_POLICY, proposal.sentence, to=proposal.version)
+        else:
+            self._approve(proposal.version, BY_POLICY, proposal.sentence, override=True)
+
+    def _record_proposal(self, proposal: Proposal, evidence: Mapping[str, Any]) -> None:
+        """Record a proposal in the ledger, once for each piece of evidence."""
+        key = digest_of(
+            {**evidence, "version": proposal.version, "production": proposal.production}
+        )
+        known = {receipt.evidence.get("key") for receipt in self._ledger.receipts(proposal.act)}
+        if key in known:
+            return
+        rollback = proposal.act == "rollback proposed"
+        proposed = RollbackProposed if rollback else PromotionProposed
+        self._ledger.append(
+            proposed(
+                version=proposal.version,
+                before=proposal.production,
+                after=proposal.production,
+                reason=proposal.sentence,
+                key=key,
+                months=proposal.months,
+                difference=proposal.difference,
+                interval=proposal.interval,
+                level=proposal.level,
+            )
+        )

@@ -1,0 +1,52 @@
+"""The start of a run: a changed policy is recorded once, by whichever run sees it first."""
+
+import yaml
+
+from churn_platform.base.provenance import provenance
+from churn_platform.loop.start import FIRST
+from churn_platform_tests.small_business import DECLARED, make_home, open_home
+
+
+def with_policy(home, **parts):
+    contract = {**DECLARED, "policy": {**DECLARED["policy"], **parts}}
+    (home.folder / "contract.yaml").write_text(
+        yaml.safe_dump(contract, sort_keys=False), encoding="utf-8"
+    )
+    return open_home(home.folder)
+
+
+def test_the_first_run_writes_the_policy_down_and_the_next_one_nothing(tmp_path):
+    home = make_home(tmp_path / "home")
+    home.run_start.record_policy()
+    [receipt] = home.ledger.receipts()
+    assert (receipt.act, receipt.before, receipt.after) == (
+        "policy changed",
+        None,
+        home.contract.policy_hash,
+    )
+    assert (receipt.reason, receipt.subject, receipt.actor) == (FIRST, "gym", "tester")
+    assert receipt.evidence["policy"] == home.contract.decided_by
+    assert receipt.evidence["contract"] == home.contract.model_hash
+    assert provenance().items() <= receipt.evidence.items()
+    open_home(home.folder).run_start.record_policy()
+    assert home.ledger.head() == receipt
+
+
+def test_a_changed_policy_is_a_receipt_with_every_field_and_both_values(tmp_path):
+    home = make_home(tmp_path / "home")
+    home.run_start.record_policy()
+    before = home.contract.policy_hash
+    home = with_policy(home, promotion={"min_holdout_churners": 40, "delta": 0.02})
+    home.run_start.record_policy()
+    receipt = home.ledger.head()
+    assert (receipt.before, receipt.after) == (before, home.contract.policy_hash)
+    assert receipt.reason == (
+        "policy.promotion.delta: 0.01 -> 0.02; policy.promotion.min_holdout_churners: 30 -> 40"
+    )
+    assert receipt.evidence["changed"] == {
+        "policy.promotion.delta": [0.01, 0.02],
+        "policy.promotion.min_holdout_churners": [30, 40],
+    }
+    back = with_policy(home, **DECLARED["policy"])
+    back.run_start.record_policy()
+    assert (back.ledger.head().before, back.ledger.head().after) == (receipt.after, before)
