@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from churn_platform.base.text import EXAMPLES
+from churn_platform.base.text import EXAMPLES, counted
 
 EXAMPLE_LENGTH = 60
 TEXT_LIMIT = 1000
@@ -221,38 +221,47 @@ class Fault:
     @property
     def problem(self) -> str:
         """How many values, and what is wrong with them."""
-        count = len(self.positions)
+        if not len(self.positions):
+            return self.says
         noun = "value" if self.of_cells else "row"
-        if count:
-            return f"{count:,} {noun}{'s' if count != 1 else ''} {self.says}"
-        return self.says
+        return f"{counted(len(self.positions), noun)} {self.says}"
 
     @property
     def where(self) -> str:
         """The file and the column."""
-        table = self.file or (f"table {self.table!r}" if self.table else "the drop")
-        return table + (f", column {self.column!r}" if self.column else "")
+        if self.file:
+            place = self.file
+        elif self.table:
+            place = f"table {self.table!r}"
+        else:
+            place = "the drop"
+        if self.column:
+            return f"{place}, column {self.column!r}"
+        return place
 
     @property
     def shown_rows(self) -> str:
         """The first row numbers."""
-        shown = ", ".join(str(row) for row in (self.positions[:EXAMPLES] + 1).tolist())
-        return shown + (", ..." if len(self.positions) > EXAMPLES else "")
+        shown = [str(row) for row in (self.positions[:EXAMPLES] + 1).tolist()]
+        if len(self.positions) > EXAMPLES:
+            shown.append("...")
+        return ", ".join(shown)
 
     def sentence(self, *, examples: bool = True) -> str:
         """The fault for a person: where, what, which values (unless without `examples`), what
         to do.
         """
-        if examples:
-            shown = ", ".join(repr(example) for example in self.examples)
-        else:
-            shown = ""
-        if len(self.positions):
-            rows = f"in row{'s' if len(self.positions) > 1 else ''} {self.shown_rows}"
-        else:
-            rows = ""
-        found = " ".join(part for part in (f"found {shown}" if shown else "", rows) if part)
-        return f"{self.where}: {self.problem}{f' ({found})' if found else ''}; {self.remedy}."
+        found = []
+        if examples and self.examples:
+            found.append(f"found {', '.join(map(repr, self.examples))}")
+        if len(self.positions) == 1:
+            found.append(f"in row {self.shown_rows}")
+        elif len(self.positions):
+            found.append(f"in rows {self.shown_rows}")
+        said = f"{self.where}: {self.problem}"
+        if found:
+            said += f" ({' '.join(found)})"
+        return f"{said}; {self.remedy}."
 
 
 def fault(

@@ -14,6 +14,7 @@ from churn_platform.base.digests import digest_of
 from churn_platform.base.errors import ContractError, DropRefused, HomeBusy, UsageError
 from churn_platform.base.files import replacing, sha256_file
 from churn_platform.base.home import Home
+from churn_platform.base.text import counted
 from churn_platform.contract.model import Contract
 from churn_platform.ingestion.comparing import compared
 from churn_platform.ingestion.delivered_file import stem_of, table_files
@@ -269,7 +270,7 @@ class Ingestion:
         """The refusal with every fault, and the page that shows them."""
         page = write_page(self._home.reports, found)
         listed = "\n".join(f"  - {fault}" for fault in found.sentences)
-        many = f"{len(found.sentences)} fault{'s' if len(found.sentences) > 1 else ''}"
+        many = counted(len(found.sentences), "fault")
         message = f"The drop of {found.as_of} is refused, nothing was published ({many}):\n{listed}"
         if page:
             message += f"\nAs a page: {page}"

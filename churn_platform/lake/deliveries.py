@@ -15,6 +15,7 @@ from pydantic import PlainSerializer, ValidationError
 from churn_platform.base.digests import digest_of
 from churn_platform.base.errors import IntegrityError
 from churn_platform.base.files import write_text
+from churn_platform.base.text import counted
 from churn_platform.lake.month_comparison import MonthComparison, StoredStrictly
 
 Kind = Literal["first", "addition", "correction", "unchanged"]
@@ -195,10 +196,8 @@ def quarantined_sentence(rows: Mapping[str, int]) -> str:
     total = sum(found.values())
     if not total:
         return ""
-    return (
-        f"{total:,} row{'s' if total > 1 else ''} quarantined:"
-        f" {', '.join(f'{t} {n:,}' for t, n in found.items())}."
-    )
+    tables = ", ".join(f"{table} {count:,}" for table, count in found.items())
+    return f"{counted(total, 'row')} quarantined: {tables}."
 
 
 def quarantined_in(records: Mapping[str, QuarantineRecord]) -> str:
