@@ -24,9 +24,9 @@ _SPELLINGS = [
 NULL_SPELLINGS = tuple(dict.fromkeys([*_SPELLINGS, "NaN", "-NaN", "+NaN"]))
 """As pyarrow needs them; another mix of cases is read by the slower way."""
 GAP_WORDS = frozenset({
-    "-", "--", "---", "?", ".", "*", "\\n", "#n/a", "#n/v", "#na", "#value!", "#div/0!", "#ref!", "<na>", "<null>",
-    "(null)", "(blank)", "n.a.", "n.v.", "k.a.", "nil", "nat", "unknown", "unbekannt", "missing", "not available",
-    "tbd",
+    "-", "--", "---", "?", ".", "*", "\\n", "#n/a", "#n/v", "#na", "#value!", "#div/0!",
+    "#ref!", "<na>", "<null>", "(null)", "(blank)", "n.a.", "n.v.", "k.a.", "nil", "nat",
+    "unknown", "unbekannt", "missing", "not available", "tbd",
 })  # fmt: skip
 """In lower case. What tools and people write where a number or a date is missing, next to
 `NULL_WORDS`.

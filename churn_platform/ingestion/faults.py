@@ -38,7 +38,8 @@ CELL_KINDS = (
     Kind(
         "date_in_another_form",
         "a date in another form",
-        "write it as 2024-01-31, or set date_format of the column in the contract, such as %d.%m.%Y",
+        "write it as 2024-01-31, or set date_format of the column in the contract, such "
+        "as %d.%m.%Y",
     ),
     Kind(
         "excel_date",
@@ -93,7 +94,8 @@ CELL_KINDS = (
     Kind(
         "label_not_binary",
         "other than 0 and 1 in the label",
-        'write 1 for churned and 0 for not, or list texts that mean "not known" under missing of the column '
+        'write 1 for churned and 0 for not, or list texts that mean "not known" '
+        "under missing of the column "
         'in the contract, such as missing: ["9"]',
     ),
     Kind(
@@ -156,7 +158,8 @@ STRUCTURAL_KINDS = (
     ),
     Kind(
         "unmatched_customers",
-        "{absent} of the month's {all} customers ({share}) are missing from it, more than the allowed {allowed}",
+        "{absent} of the month's {all} customers ({share}) are missing from it, more than"
+        " the allowed {allowed}",
         "deliver every table for the same customers, or raise policy.ingestion.unmatched_share",
     ),
     Kind(
@@ -167,18 +170,21 @@ STRUCTURAL_KINDS = (
     Kind(
         "keys_nearly_match",
         "{near} of the month's {all} keys match a key of {before} only after {how}",
-        "{repair}; if the keys of {before} were wrong, redeliver {before} first; if these are other "
+        "{repair}; if the keys of {before} were wrong, redeliver {before} first; "
+        "if these are other "
         "customers, raise policy.ingestion.near_key_share",
     ),
     Kind(
         "month_repeated",
         "every table is identical to the one of {same}",
-        "export the month again; if nothing has changed since {same}, set policy.ingestion.repeated_month: warn",
+        "export the month again; if nothing has changed since {same}, set "
+        "policy.ingestion.repeated_month: warn",
     ),
     Kind(
         "as_of_too_close",
         "the as_of {as_of} is {days} from the published month {other}; the cadence is a {cadence}",
-        "deliver it under {other} if it is the same {cadence}; otherwise correct the date, or set cadence in the "
+        "deliver it under {other} if it is the same {cadence}; otherwise correct the date, "
+        "or set cadence in the "
         "contract",
     ),
     Kind(

@@ -133,7 +133,8 @@ class Ingestion:
             stems = [self._contract.file_stem(name) for name in self._contract.tables]
             wanted = ", ".join(f"{stem}.csv" for stem in stems)
             raise UsageError(
-                f"{source} contains none of the contract's tables: expected {wanted} (or .parquet).",
+                f"{source} contains none of the contract's tables: expected {wanted} (or"
+                " .parquet).",
                 code="DROP_MISSING",
             )
         found = self.judge(drop)
