@@ -1,5 +1,6 @@
 """The composition root: every store and service of one home, built when first used."""
 
+import datetime as dt
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,19 +24,29 @@ from churn_platform.maintenance.dagster_config import write_configuration
 from churn_platform.training.releases import Releases
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from churn_platform.alerting.alerts import Alerts
     from churn_platform.alerting.metrics import HomeMetrics
+    from churn_platform.audit.findings import Finding
     from churn_platform.features.feature_store import FeatureStore
     from churn_platform.features.training_datasets import TrainingDatasets
     from churn_platform.loop.home_month import HomeMonth
     from churn_platform.loop.progress import Progress
     from churn_platform.loop.start import RunStart
     from churn_platform.loop.training import CandidateTraining, RetrainingRequests
+    from churn_platform.maintenance.backup import Backup
+    from churn_platform.maintenance.checkup import Checkup
+    from churn_platform.maintenance.erasure import Erased, Erasure
+    from churn_platform.maintenance.mlflow_move import MlflowMove, Moved
+    from churn_platform.maintenance.repair import Repairs
     from churn_platform.monitoring.drift import DriftMonitor
     from churn_platform.monitoring.performance_monitor import PerformanceMonitor
     from churn_platform.monitoring.stand_down import PerformanceHistory, StandDown
     from churn_platform.monitoring.versions import Versions
     from churn_platform.replay.scoreboard_run import Scoreboard
+    from churn_platform.reports.month_warnings import MonthWarnings
+    from churn_platform.reports.status import Status
     from churn_platform.scoring.scoring import Scoring
     from churn_platform.serving.bento_build import Bundles
     from churn_platform.training.registry import ModelRegistry
@@ -200,15 +211,15 @@ class Services(Home):
     def run_start(self) -> "RunStart":
         """What every run does first."""
         from churn_platform.loop.start import RunStart
-        from churn_platform.maintenance import erasing, mlflow_move
         from churn_platform.promotion.approving import record_lapse
         from churn_platform.promotion.promoting import recover
 
-        completions = [mlflow_move.finish, recover, erasing.finish]
-        return RunStart(
-            self.contract, self.ledger, [partial(complete, self) for complete in completions],
-            partial(record_lapse, self),
-        )  # fmt: skip
+        completions: list[Callable[[], object]] = [
+            self.mlflow_move.finish,
+            partial(recover, self),
+            self.erasure.finish,
+        ]
+        return RunStart(self.contract, self.ledger, completions, partial(record_lapse, self))
 
     @cached_property
     def candidate_training(self) -> "CandidateTraining":
@@ -285,6 +296,156 @@ class Services(Home):
             alerts=self.alerts,
             verify_home=lambda: verify_home(self),
         )
+
+    @cached_property
+    def month_warnings(self) -> "MonthWarnings":
+        """The warnings of each month."""
+        from churn_platform.reports.month_warnings import MonthWarnings
+
+        return MonthWarnings(
+            self.contract,
+            self.lake,
+            self.records,
+            self.releases,
+            self.ledger,
+            self.performance_history,
+            self.progress,
+        )
+
+    @cached_property
+    def status(self) -> "Status":
+        """What the home knows about itself."""
+        from churn_platform.promotion.approving import waiting
+        from churn_platform.promotion.promoting import released
+        from churn_platform.reports.status import Status
+
+        return Status(
+            self,
+            self.contract,
+            self.contract_path,
+            self.lake,
+            self.records,
+            self.releases,
+            self.ledger,
+            self.alerts,
+            self.month_warnings,
+            self.performance_history,
+            self.stand_down,
+            progress=self.progress,
+            waiting=lambda: waiting(self),
+            released=lambda version: released(self, version),
+        )
+
+    @cached_property
+    def backup(self) -> "Backup":
+        """Backing up and restoring."""
+        from churn_platform.maintenance.backup import Backup
+
+        return Backup(
+            self, self.ledger, self.releases, lambda folder: self.with_settings(home=folder).backup
+        )
+
+    @cached_property
+    def erasure(self) -> "Erasure":
+        """Erasing a customer."""
+        from churn_platform.features.online.upkeep import count_rows, delete_rows
+        from churn_platform.maintenance.erasure import Erasure
+
+        return Erasure(
+            self,
+            self.contract,
+            self.lake,
+            self.records,
+            self.releases,
+            self.registry,
+            self.ledger,
+            count_online_rows=lambda key: count_rows(self.feature_store, key),
+            delete_online_rows=lambda key: delete_rows(self.feature_store, key),
+        )
+
+    @cached_property
+    def mlflow_move(self) -> "MlflowMove":
+        """Moving the home to the servers of its settings."""
+        from churn_platform.audit.deep_checks import check_registry
+        from churn_platform.audit.verifying import verify_home
+        from churn_platform.maintenance.mlflow_move import MlflowMove
+
+        def find_faults() -> "Iterator[Finding]":
+            before = self.with_settings(mlflow_uri="")
+            yield from verify_home(before)
+            yield from check_registry(before, before.ledger.receipts())
+
+        def fill_online_store() -> None:
+            months = self.lake.months()
+            own = not self.online.said
+            if own or not months or self.feature_store.online_as_of() is not None:
+                return
+            now = self.now()
+            self.feature_store.apply(self.lake.view(now, as_at_scoring=True))
+            self.feature_store.materialize(self.lake.view(now, as_at_scoring=False), months[-1])
+
+        return MlflowMove(
+            self,
+            self.contract.model_name,
+            self.ledger,
+            find_faults=find_faults,
+            own_store=lambda: self.with_settings(mlflow_uri="").registry.tracking_uri,
+            fill_online_store=fill_online_store,
+        )
+
+    @cached_property
+    def repairs(self) -> "Repairs":
+        """Repairing the home."""
+        from churn_platform.maintenance.repair import Completions, Repairs
+        from churn_platform.promotion.promoting import recover, restore_alias
+        from churn_platform.promotion.publishing import publish
+
+        def finish_erasure() -> "Erased | None":
+            return self.erasure.finish()
+
+        def finish_move() -> "Moved | None":
+            return self.mlflow_move.finish()
+
+        def load_dataset(as_of: dt.date) -> object:
+            return self.training_datasets.load(as_of)
+
+        completions = Completions(
+            recover=lambda: recover(self),
+            finish_erasure=finish_erasure,
+            finish_move=finish_move,
+            restore_alias=lambda: restore_alias(self),
+            publish=lambda change: publish(self, change),
+            load_dataset=load_dataset,
+        )
+        return Repairs(
+            self,
+            lambda: self.lake,
+            self.records,
+            self.releases,
+            lambda: self.registry,
+            self.ledger,
+            completions,
+        )
+
+    @cached_property
+    def checkup(self) -> "Checkup":
+        """Checking the home."""
+        from churn_platform.maintenance.checkup import Checkup
+
+        return Checkup(
+            self,
+            self.contract_path,
+            lambda: self.contract,
+            lambda: self.lake,
+            lambda: self.registry,
+            self.releases,
+            self.ledger,
+            self.alerts,
+        )
+
+    def with_settings(self, **changed: object) -> "Services":
+        """The same home under other settings, or another home."""
+        return Services(self.settings.model_copy(update=changed), self.now)
 
     def create(self) -> None:
         """Make the folders, the Dagster configuration and the note of the layout; what exists

@@ -36,10 +36,9 @@ def old(tmp_path):
 
 
 def test_it_opens_with_what_it_knew_and_nothing_is_due(old):
-    from churn_platform.reports.status import explain, listed_scores, status
 
     before = (old.folder / LEDGER).read_bytes()
-    found = status(old)
+    found = old.status.now()
     assert found["months"] == ["2024-01-31", "2024-02-29", "2024-03-31"]
     assert found["production"]["version"] == 1
     assert (found["pending"]["version"], found["pending"]["lapsed"]) == (3, None)
@@ -52,9 +51,9 @@ def test_it_opens_with_what_it_knew_and_nothing_is_due(old):
     assert found["next"] is None
     # An interval wholly below 0.4 is now evidence of turned-over labels, not of a worthless model.
     assert not found["production"]["stand_down"]
-    month, record, rows = listed_scores(old, 5)
+    month, record, rows = old.status.scores(5)
     assert (month.isoformat(), record["version"], len(rows)) == ("2024-03-31", 1, 5)
-    assert explain(old, rows[0]["member"], None)["probability"] == rows[0]["probability"]
+    assert old.status.explain(rows[0]["member"], None)["probability"] == rows[0]["probability"]
     assert (old.folder / LEDGER).read_bytes() == before
 
 
@@ -120,12 +119,11 @@ def test_it_is_served_with_the_same_probabilities(old):
 
 
 def test_it_is_restored_from_a_backup_elsewhere(old, tmp_path):
-    from churn_platform.maintenance.backup import back_up, restore, verify_restored
 
     known = (old.folder / LEDGER).read_bytes()
-    back_up(old, tmp_path / "backup.zip")
+    old.backup.write(tmp_path / "backup.zip")
     target = opened(tmp_path / "restored")
-    said = restore(tmp_path / "backup.zip", target)
-    verify_restored(opened(target.folder), said)
+    said = target.backup.restore(tmp_path / "backup.zip")
+    opened(target.folder).backup.verify(said)
     assert (target.folder / LEDGER).read_bytes().startswith(known)
     assert verification(opened(target.folder), deep=True)["verified"]

@@ -10,7 +10,7 @@ from churn_platform.alerting.messages import Message
 SECONDS = 10.0
 """How long one channel may take; the loop waits for it."""
 LOGGERS = ("apprise", "urllib3", "requests_oauthlib")
-"""At level DEBUG they write whole URLs."""
+"""At level DEBUG they log complete URLs."""
 
 
 def names(urls: Sequence[str]) -> dict[str, str]:
@@ -45,7 +45,7 @@ def send(url: str, message: Message) -> str | None:
 
 
 def _why(result: object) -> str:
-    """Why Apprise failed; it says so only in its logs."""
+    """Why Apprise failed; only its logs explain it."""
     said = " ".join(
         str(line) for single in getattr(result, "_results", []) for line in single.logs()
     )

@@ -1,4 +1,4 @@
-"""Which receipts send an alert, what it says, and how often a failed one is tried."""
+"""Which receipts send an alert, its text, and how often a failed one is tried."""
 
 import datetime as dt
 import re

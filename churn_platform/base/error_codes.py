@@ -44,7 +44,7 @@ ERROR_CODES = {
         "Restore another backup.",
     ),
     "BACKUP_MISSING": ErrorCode(
-        "There is no backup at this path.",
+        "No backup was found at this path.",
         "Check the path.",
     ),
     "CONTRACT_CHANGED": ErrorCode(
@@ -60,7 +60,7 @@ ERROR_CODES = {
         "Fix the lines that the message names. `churn contract check` checks the file.",
     ),
     "CONTRACT_MISSING": ErrorCode(
-        "There is no contract or policy file at this path.",
+        "No contract or policy file was found at this path.",
         "Check the path, or write one with `churn init`.",
     ),
     "CUSTOMER_INVALID": ErrorCode(
@@ -80,7 +80,7 @@ ERROR_CODES = {
         "Write it as 2024-01-31.",
     ),
     "DECISION_MISSING": ErrorCode(
-        "There is no decision on this version or for this month.",
+        "No decision was made on this version or for this month.",
         DECIDED,
     ),
     "DISK_FULL": ErrorCode(
@@ -92,7 +92,7 @@ ERROR_CODES = {
         READ,
     ),
     "DROP_MISSING": ErrorCode(
-        "There are no files of the contract's tables at this place.",
+        "No files of the contract's tables were found.",
         "Check the path and the names of the files.",
     ),
     "DROP_REFUSED": ErrorCode(
@@ -125,7 +125,7 @@ ERROR_CODES = {
         "Use the version that wrote it.",
     ),
     "HOME_MISSING": ErrorCode(
-        "There is no home at this path.",
+        "No home was found at this path.",
         "Check `--home` and `CHURN_HOME`, or create one with `churn init`.",
     ),
     "HOME_NOT_EMPTY": ErrorCode(
@@ -154,7 +154,7 @@ ERROR_CODES = {
     ),
     "MLFLOW_ELSEWHERE": ErrorCode(
         "`CHURN_MLFLOW_URI` does not name the store with this home's models.",
-        "Set or unset it as the message says. `churn move` takes a home to a server.",
+        "Set or unset it. `churn move` moves a home to a server.",
     ),
     "MLFLOW_MISSING": ErrorCode(
         "`mlflow.db` is missing although a version is in production.",
@@ -173,7 +173,7 @@ ERROR_CODES = {
         "Run `churn run`.",
     ),
     "MONTH_NOT_SCORED": ErrorCode(
-        "There are no scores of this month.",
+        "The month was not scored.",
         "Run `churn run`, or name a scored month.",
     ),
     "MONTH_UNKNOWN": ErrorCode(
@@ -181,7 +181,7 @@ ERROR_CODES = {
         "Run `churn run`, or name a published month.",
     ),
     "MOVE_NOT_NEEDED": ErrorCode(
-        "There is no MLflow store to move.",
+        "The home has no MLflow store to move.",
         "Nothing needs to be done.",
     ),
     "NAME_TAKEN": ErrorCode(
@@ -221,7 +221,7 @@ ERROR_CODES = {
         "Deliver new data or change the policy, then ask again.",
     ),
     "SCENARIO_UNKNOWN": ErrorCode(
-        "There is no scenario of this name.",
+        "No scenario has this name.",
         "Use a scenario that the message lists.",
     ),
     "SETTING_FILE_UNREADABLE": ErrorCode(
@@ -289,7 +289,7 @@ ERROR_CODES = {
         "Nothing needs to be done.",
     ),
     "VERSION_NOT_PROMOTED": ErrorCode(
-        "There is no earlier version to roll back to, or this one never was in production.",
+        "The version was never in production, or it is the first one.",
         "Name a version that was in production: `churn history`.",
     ),
     "VERSION_NOT_REPRODUCIBLE": ErrorCode(

@@ -1,13 +1,15 @@
-"""Sentences made of parts that people wrote."""
+"""Texts that people write: dates, and parts of sentences."""
+
+import datetime as dt
+
+from churn_platform.base.errors import UsageError
 
 EXAMPLES = 3
-"""So many examples of a fault are shown."""
+"""The number of examples of a fault that are shown."""
 
 
 def ended(text: str) -> str:
-    """The text with a full stop at its end, unless it ends in a mark already, so another
-    sentence can follow.
-    """
+    """The text with a full stop at its end, unless it ends with a mark already."""
     stripped = text.rstrip()
     if stripped.endswith((".", "!", "?", "…")):
         return stripped
@@ -19,3 +21,17 @@ def counted(number: int, noun: str) -> str:
     if number == 1:
         return f"{number:,} {noun}"
     return f"{number:,} {noun}s"
+
+
+def parse_as_of(text: str) -> dt.date:
+    """An as_of as people type it.
+
+    Raises:
+        UsageError: it is not an ISO date.
+    """
+    try:
+        return dt.date.fromisoformat(text)
+    except ValueError:
+        raise UsageError(
+            f"{text!r} is not a date. Write it as 2024-01-31.", code="DATE_INVALID"
+        ) from None

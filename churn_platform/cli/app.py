@@ -58,7 +58,7 @@ def ingest(
     home: HomeOption = None,
 ) -> None:
     """Validate a month's files and database tables and accept them as a drop."""
-    from churn_platform.reports.status import parse_as_of
+    from churn_platform.base.text import parse_as_of
 
     month = parse_as_of(as_of)
     opened = open_home(home, must_exist=False)
@@ -92,16 +92,15 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Process what is due, oldest month first; retrain if the policy asks for it."""
+    from churn_platform.base.text import parse_as_of
     from churn_platform.cli.progress import RunProgress
-    from churn_platform.reports import status as reports
-    from churn_platform.reports.month_warnings import warnings_of_months
 
     if as_of is not None and every:
         raise UsageError(
             "--as-of and --all exclude each other: name a month or take all.",
             code="OPTIONS_CONFLICT",
         )
-    through = reports.parse_as_of(as_of) if as_of else None
+    through = parse_as_of(as_of) if as_of else None
     opened = open_home(home)
     with RunProgress(quiet=as_json) as progress:
         progress.note("Checking what is due ...")
@@ -111,11 +110,11 @@ def run(
             ran = list(run_due(opened, progress.step, progress.asset, through))
         except StepFailed:
             with contextlib.suppress(ChurnError):  # the step's own error is shown
-                found = warnings_of_months(opened, progress.months)
+                found = opened.month_warnings.of_months(progress.months)
                 status.show_warnings(progress.console, found)
             raise
-    state = reports.status(opened)
-    state["warnings"] = warnings_of_months(opened, {one.step.as_of for one in ran})
+    state = opened.status.now()
+    state["warnings"] = opened.month_warnings.of_months({one.step.as_of for one in ran})
     if as_json:
         steps = [
             {"job": one.step.kind, "as_of": one.step.as_of, "run_id": one.run_id} for one in ran

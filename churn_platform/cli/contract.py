@@ -109,7 +109,7 @@ def init(
     as_json: JsonOption = False,
 ) -> None:
     """Create a home with the contract to edit, or with a draft of it from your files."""
-    from churn_platform.reports.status import parse_as_of
+    from churn_platform.base.text import parse_as_of
 
     opened = open_home(home, must_exist=False)
     if from_drop is not None:

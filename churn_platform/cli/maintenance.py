@@ -30,14 +30,14 @@ def backup(
 ) -> None:
     """Write the complete home to one file, with a digest of every file."""
     from churn_platform.cli.progress import BytesProgress
-    from churn_platform.maintenance.backup import back_up, contents, free_target
+    from churn_platform.maintenance.backup import contents
 
     opened = open_home(home)
     begun = time.monotonic()
-    free_target(opened, file)
+    opened.backup.check_target(file)
     total = sum(path.stat().st_size for path in contents(opened.folder).values())
     with BytesProgress(f"Backing up {opened.folder}", total, quiet=as_json) as told:
-        made = back_up(opened, file, told)
+        made = opened.backup.write(file, told)
     if as_json:
         print_json({"file": str(file), **_figures(made)})
         return
@@ -62,7 +62,6 @@ def restore(
     from churn_platform.cli.progress import BytesProgress
     from churn_platform.maintenance.backup import free_place
     from churn_platform.maintenance.backup import opened as opened_archive
-    from churn_platform.maintenance.backup import restore as put_back
 
     new = open_home(home, must_exist=False)
     begun = time.monotonic()
@@ -70,7 +69,7 @@ def restore(
     with opened_archive(file) as (_, said):
         total = said.size
     with BytesProgress(f"Restoring {new.folder}", total, quiet=as_json) as told:
-        made = put_back(file, new, told)
+        made = new.backup.restore(file, told)
     if as_json:
         print_json({"home": str(new.folder), **_figures(made)})
         return
@@ -88,13 +87,11 @@ def move(home: HomeOption = None, as_json: JsonOption = False) -> None:
 
     from rich.console import Console
 
-    from churn_platform.maintenance.mlflow_move import move as move_to_server
-
     opened = open_home(home)
     begun = time.monotonic()
     with Console(stderr=True).status(f"Moving {opened.folder} ...") as shown:
-        moved = move_to_server(
-            opened, lambda done, all_: shown.update(f"{done} of {all_} runs and models copied")
+        moved = opened.mlflow_move.move(
+            lambda done, total: shown.update(f"{done} of {total} runs and models copied")
         )
     if as_json:
         print_json(asdict(moved))
@@ -121,10 +118,8 @@ def forget(
     """Erase a customer's rows from every file and store of the home."""
     from dataclasses import asdict
 
-    from churn_platform.maintenance.erasing import forget as forget_customer
-
     opened = open_home(home)
-    found = forget_customer(opened, user, by, reason)
+    found = opened.erasure.erase(user, by, reason)
     if as_json:
         print_json(asdict(found))
         return
@@ -149,9 +144,9 @@ def fixed(home: "Services", *, quiet: bool) -> list[dict[str, object]]:
     from dataclasses import asdict
 
     from churn_platform.defs.runner import close_runs_of_killed_commands
-    from churn_platform.maintenance.repair import Repair, repair
+    from churn_platform.maintenance.repair import Repair
 
-    found = repair(home)
+    found = home.repairs.run()
     if dead := close_runs_of_killed_commands(home):
         found.append(
             Repair(
@@ -193,10 +188,8 @@ def doctor(
     as_json: JsonOption = False,
 ) -> None:
     """Check versions, ports, write access and the state of the home; show remedies."""
-    from churn_platform.maintenance.checkup import check_up
-
     repairs = fixed(open_home(home), quiet=as_json) if fix else []
-    checks = check_up(open_home(home, must_exist=False))
+    checks = open_home(home, must_exist=False).checkup.run()
     if as_json:
         print_json({"repairs": repairs, "checks": checks} if fix else checks)
     else:

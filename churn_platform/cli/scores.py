@@ -25,12 +25,11 @@ def scores(
     as_json: JsonOption = False,
 ) -> None:
     """List the customers who are most likely to leave, with reasons."""
-    from churn_platform.reports.month_warnings import listed, warnings_of
-    from churn_platform.reports.status import listed_scores
+    from churn_platform.reports.month_warnings import listed
 
     opened = open_home(home)
-    month, record, rows = listed_scores(opened, top)
-    warnings = listed(month, warnings_of(opened, month))
+    month, record, rows = opened.status.scores(top)
+    warnings = listed(month, opened.month_warnings.of(month))
     if as_json:
         print_json({"as_of": month, **record, "listed": rows, "warnings": warnings})
         return
@@ -50,10 +49,8 @@ def explain(
     as_json: JsonOption = False,
 ) -> None:
     """Show a customer's probability, reasons, features and model version."""
-    from churn_platform.reports import status as answers
-
     opened = open_home(home)
-    found = answers.explain(opened, user, as_of)
+    found = opened.status.explain(user, as_of)
     if as_json:
         print_json(found)
     else:

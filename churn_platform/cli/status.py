@@ -33,9 +33,7 @@ STATES = {
 
 def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Show the months, the model in production, the decisions and what is due."""
-    from churn_platform.reports import status as answers
-
-    found = answers.status(open_home(home))
+    found = open_home(home).status.now()
     if as_json:
         print_json(found)
     else:
@@ -50,10 +48,10 @@ def decision(
     as_json: JsonOption = False,
 ) -> None:
     """Explain why a candidate was promoted or refused, criterion by criterion."""
-    from churn_platform.reports.status import find_decision, parse_as_of
+    from churn_platform.base.text import parse_as_of
 
     wanted = parse_as_of(as_of).isoformat() if as_of else None
-    found = find_decision(open_home(home), wanted)
+    found = open_home(home).status.decision(wanted)
     if as_json:
         print_json(found)
     else:

@@ -5,6 +5,7 @@ next, `loop.next_step`.
 import dagster as dg
 
 from churn_platform.base.errors import ChurnError, DropRefused
+from churn_platform.base.text import parse_as_of
 from churn_platform.defs.features import feature_views, training_dataset
 from churn_platform.defs.ingestion import snapshot
 from churn_platform.defs.monitoring import drift_report, performance
@@ -16,7 +17,6 @@ from churn_platform.ingestion.database_source import due_pull
 from churn_platform.loop.next_step import Step
 from churn_platform.loop.progress import Progress
 from churn_platform.promotion.approving import record_lapse_if_free
-from churn_platform.reports.status import parse_as_of
 from churn_platform.services import Services
 
 EVIDENCE_TAG = "churn/evidence"

@@ -9,7 +9,6 @@ from churn_platform.defs.ingestion import warnings_metadata
 from churn_platform.defs.monitoring import performance
 from churn_platform.defs.promotion import production_model
 from churn_platform.defs.resources import HomeResource, as_of_partitions, month_of
-from churn_platform.reports.month_warnings import record_warnings
 from churn_platform.scoring.scoring import scores_record
 
 
@@ -28,7 +27,7 @@ def scores(context: dg.AssetExecutionContext, home: HomeResource) -> dg.Material
     opened = home.open()
     as_of = month_of(context)
     scored = opened.month.scores(as_of)
-    warnings = warnings_metadata(record_warnings(opened, as_of))
+    warnings = warnings_metadata(opened.month_warnings.record(as_of))
     if scored is None:
         unscored = scores_record(opened.records, as_of)
         note = "There is no production model yet, so no customer was scored."

@@ -191,9 +191,9 @@ def judge(
         evidence: from `measure`.
         values: Evidently's distances by column, used instead of our own; a NaN is ignored.
     """
-    given = {name: value for name, value in (values or {}).items() if math.isfinite(value)}
-    target = evidence.target
-    prediction = evidence.prediction
+    given = {name: float(value) for name, value in (values or {}).items() if math.isfinite(value)}
+    target_drift, target_threshold = _figure(evidence.target, policy.target)
+    prediction_drift, prediction_threshold = _figure(evidence.prediction, policy.prediction)
     return DriftResult(
         columns=tuple(
             _judged(check, evidence.distances.get(check.column), given.get(check.column), policy)
@@ -202,11 +202,18 @@ def judge(
         rows_reference=evidence.rows_reference,
         rows_current=evidence.rows_current,
         share_threshold=policy.share,
-        target_drift=None if target is None else target.value,
-        target_threshold=policy.target if target is None else target.threshold,
-        prediction_drift=None if prediction is None else prediction.value,
-        prediction_threshold=policy.prediction if prediction is None else prediction.threshold,
+        target_drift=target_drift,
+        target_threshold=target_threshold,
+        prediction_drift=prediction_drift,
+        prediction_threshold=prediction_threshold,
     )
+
+
+def _figure(measured: Measured | None, threshold: float) -> tuple[float | None, float]:
+    """A value and its threshold; without a measurement, no value and the policy's threshold."""
+    if measured is None:
+        return None, threshold
+    return measured.value, measured.threshold
 
 
 def _judged(
@@ -221,8 +228,8 @@ def _judged(
     return ColumnDrift(
         column=check.column,
         method=check.method,
-        value=None if value is None else float(value),
-        threshold=float(threshold),
+        value=value,
+        threshold=threshold,
         drifted=reached or bool(check.reasons),
         reason=_reason(check, value, threshold, policy),
         null_share_reference=check.null_share_reference,
@@ -236,10 +243,10 @@ def _reason(check: ColumnCheck, value: float | None, threshold: float, policy: D
     reasons = list(check.reasons)
     if value is not None and check.method is not None and (value >= threshold or not reasons):
         by_noise = threshold > policy.column_threshold
-        if value >= threshold:
-            compared = f"is above {threshold:.3g}" + (
-                ", the noise of so few rows" if by_noise else ""
-            )
+        if value >= threshold and by_noise:
+            compared = f"is above {threshold:.3g}, the noise of so few rows"
+        elif value >= threshold:
+            compared = f"is above {threshold:.3g}"
         elif by_noise:
             compared = f"is within the noise of so few rows ({threshold:.3g})"
         else:

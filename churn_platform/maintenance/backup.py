@@ -1,6 +1,4 @@
-"""A complete home in one archive and back: every file with its sha256, nothing in place before
-all is verified.
-"""
+"""Backs up a complete home to one archive with the sha256 of every file, and restores it."""
 
 import contextlib
 import glob
@@ -18,11 +16,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from churn_platform.base.errors import IntegrityError, UsageError
 from churn_platform.base.files import fsync_file, fsync_folder, sha256_file
-from churn_platform.base.home import FOLDERS, HOLDER, LAYOUT
+from churn_platform.base.home import FOLDERS, HOLDER, LAYOUT, Home
 from churn_platform.ledger.acts import HomeRestored
 from churn_platform.ledger.receipts import Sha256, first_fault
-from churn_platform.services import Services
+from churn_platform.ledger.store import LedgerStore
 from churn_platform.training.mlflow_server import relocate
+from churn_platform.training.releases import Releases
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -30,18 +29,16 @@ INSIDE = "home/"
 PACKED = frozenset({".parquet", ".png", ".gz", ".zip"})
 """Compressed already."""
 NOT_KEPT = ("feast/offline/", "serving/", HOLDER)
-"""Links that Feast's next use makes again, the working files of running servers, and who holds
-the home right now.
-"""
+"""Links that Feast makes again, files of running servers, and the holder of the home."""
 SQLITE = b"SQLite format 3\0"
 CHUNK = 1 << 20
 
 OnFile = Callable[[str, int], None]
-"""Told each file and its bytes when it is done."""
+"""Called with each finished file and its bytes."""
 
 
 class Entry(BaseModel):
-    """One file of the home. The time of its last change is part of how a drop is recognised."""
+    """One file of the home. 0.1.0 recognises a drop by the time of its last change."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     sha256: Sha256
@@ -70,63 +67,167 @@ class Archive(BaseModel):
         return sum(entry.size for entry in self.files.values())
 
 
-def back_up(home: Services, target: Path, on_file: OnFile = lambda _name, _size: None) -> Archive:
-    """Write the complete home to one new file, between runs: the home is held, SQLite stores
-    are copied through SQLite.
+class Backup:
+    """Backs up one home, and restores a backup to its place."""
 
-    Raises:
-        UsageError: `target` exists or lies in the home, or a file has a name that no archive
-            can hold.
-        HomeBusy: a run holds the home.
-        IntegrityError: what was written does not read back.
-    """
-    target = free_target(home, target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with home.exclusive("`churn backup`"):
-            for leftover in target.parent.glob(
-                f".{glob.escape(target.name)}.*.tmp"
-            ):  # of a killed one
-                leftover.unlink()
-            written = _write(home, temporary, on_file)
-        fsync_file(temporary)
-        with opened(temporary) as (archive, found):
-            for name in found.files:
-                copy_checked(archive, found, name, None)
-        temporary.rename(target)
-        fsync_folder(target.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return written
+    def __init__(
+        self,
+        home: Home,
+        ledger: LedgerStore,
+        releases: Releases,
+        elsewhere: Callable[[Path], "Backup"],
+    ) -> None:
+        self.home = home
+        self.ledger = ledger
+        self.releases = releases
+        self.elsewhere = elsewhere
+        """The same for a home in another folder."""
 
+    def write(self, target: Path, on_file: OnFile = lambda _name, _size: None) -> Archive:
+        """Write the complete home to one new file, between runs.
 
-def free_target(home: Services, target: Path) -> Path:
-    """The archive's absolute path.
+        Raises:
+            UsageError: `target` exists or is inside the home, or a file has a name that no
+                archive can contain.
+            HomeBusy: a run holds the home.
+            IntegrityError: what was written cannot be read back.
+        """
+        target = self.check_target(target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
+        try:
+            with self.home.exclusive("`churn backup`"):
+                for leftover in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
+                    leftover.unlink()  # of a killed backup
+                written = self._write(temporary, on_file)
+            fsync_file(temporary)
+            with opened(temporary) as (archive, found):
+                for name in found.files:
+                    copy_checked(archive, found, name, None)
+            temporary.rename(target)
+            fsync_folder(target.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return written
 
-    Raises:
-        UsageError: it exists or lies in the home.
-    """
-    target = target.expanduser().resolve()
-    if target.exists():
-        raise UsageError(
-            f"{target} exists already: a backup never replaces another file; name a new one.",
-            code="TARGET_EXISTS",
-        )
-    if target.is_relative_to(home.folder):
-        raise UsageError(
-            f"{target} lies in the home that it would hold: name a file outside {home.folder}.",
-            code="TARGET_EXISTS",
-        )
-    return target
+    def check_target(self, target: Path) -> Path:
+        """The archive's absolute path.
+
+        Raises:
+            UsageError: it exists or is inside the home.
+        """
+        target = target.expanduser().resolve()
+        if target.exists():
+            raise UsageError(
+                f"{target} exists already. A backup never replaces a file. Name a new one.",
+                code="TARGET_EXISTS",
+            )
+        if target.is_relative_to(self.home.folder):
+            raise UsageError(
+                f"{target} is inside the home. Name a file outside {self.home.folder}.",
+                code="TARGET_EXISTS",
+            )
+        return target
+
+    def restore(self, file: Path, on_file: OnFile = lambda _name, _size: None) -> Archive:
+        """Restore the home in `file` to this home's folder.
+
+        Everything is verified before that folder changes: every file's sha256, the ledger's
+        chain with its head, every release's digests. The receipt "home restored" and the
+        artifacts' new addresses are written before the rename, so an interrupted restore leaves
+        no home without them.
+
+        Raises:
+            UsageError: there is a home already, no such backup, or no room.
+            IntegrityError: the backup or the home in it is damaged.
+        """
+        place = free_place(self.home.folder)
+        for leftover in place.parent.glob(f".{place.name}.*.restoring"):
+            shutil.rmtree(leftover)
+        staging = place.with_name(f".{place.name}.{uuid.uuid4().hex}.restoring")
+        try:
+            with opened(file) as (archive, said):
+                check_room(said, place.parent)
+                for folder in FOLDERS:
+                    (staging / folder).mkdir(parents=True)
+                for name, entry in said.files.items():
+                    target = staging / name
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    copy_checked(archive, said, name, target)
+                    on_file(name, entry.size)
+            unpacked = self.elsewhere(staging)
+            unpacked.verify(said)
+            relocate(staging / "mlflow.db", place / "artifacts")
+            unpacked.ledger.append(
+                HomeRestored(
+                    subject=str(place),
+                    before=said.home,
+                    after=str(place),
+                    reason=(
+                        f"Restored from the backup of {said.made_at[:19]}: {len(said.files)}"
+                        " files, all as recorded."
+                    ),
+                    archive=sha256_file(file),
+                    receipts=said.receipts,
+                    head=said.head,
+                )
+            )
+            for path in (*(entry for entry in staging.rglob("*") if entry.is_dir()), staging):
+                fsync_folder(path)
+            staging.rename(place)  # also over an empty folder
+            fsync_folder(place.parent)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+        return said
+
+    def verify(self, said: Archive) -> None:
+        """Verify the ledger and the releases of a home that was just unpacked.
+
+        Raises:
+            IntegrityError: the ledger's chain is broken or another one, or a release was
+                changed.
+        """
+        pointer = self.releases.pointer()
+        for anchor in (said.head, None if pointer is None else pointer.ledger_head):
+            if broken := self.ledger.verify(anchor):
+                raise IntegrityError(
+                    f"The ledger in the backup is damaged at receipt {broken.sequence}:"
+                    f" {broken.detail}. Nothing was restored. Use an older backup.",
+                    code="BACKUP_DAMAGED",
+                )
+        for version in self.releases.versions():
+            self.releases.verify(version)
+
+    def _write(self, temporary: Path, on_file: OnFile) -> Archive:
+        files: dict[str, Entry] = {}
+        head = self.ledger.head()
+        with zipfile.ZipFile(temporary, "x", compresslevel=1) as archive:
+            for name, path in contents(self.home.folder).items():
+                try:
+                    files[name] = _add(archive, name, path)
+                except FileNotFoundError:  # a running server or daemon deleted it
+                    continue
+                on_file(name, files[name].size)
+            said = Archive(
+                format=FORMAT,
+                layout=LAYOUT,
+                home=str(self.home.folder),
+                made_at=self.home.now().isoformat(),
+                receipts=0 if head is None else head.sequence,
+                head=None if head is None else head.digest,
+                files=files,
+            )
+            archive.writestr(MANIFEST, said.model_dump_json(indent=1), zipfile.ZIP_DEFLATED)
+        return said
 
 
 def contents(folder: Path) -> dict[str, Path]:
-    """Every file of a home that a backup keeps, by its name in the archive; links are followed,
-    once each folder.
+    """Every file of a home that a backup contains, by its name in the archive.
+
+    Links are followed, each folder once.
 
     Raises:
-        UsageError: a file has a name that no archive can hold.
+        UsageError: a file has a name that no archive can contain.
     """
     found: dict[str, Path] = {}
     seen: set[Path] = set()
@@ -146,8 +247,7 @@ def contents(folder: Path) -> dict[str, Path]:
 
 @contextlib.contextmanager
 def opened(file: Path) -> Iterator[tuple[zipfile.ZipFile, Archive]]:
-    """An archive and what it says it holds; the names in it are those and no others, and none
-    leads out of the home.
+    """Open an archive; it contains exactly the files of its manifest, all inside the home.
 
     Raises:
         UsageError: there is no such file.
@@ -160,16 +260,15 @@ def opened(file: Path) -> Iterator[tuple[zipfile.ZipFile, Archive]]:
             yield archive, _read_manifest(archive, file)
     except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
         raise IntegrityError(
-            f"{file} is damaged or no backup ({error}): take another one.", code="BACKUP_DAMAGED"
+            f"{file} is damaged or not a backup ({error}). Use another one.", code="BACKUP_DAMAGED"
         ) from None
 
 
 def copy_checked(archive: zipfile.ZipFile, said: Archive, name: str, target: Path | None) -> None:
-    """Read one file of an archive, to `target` where there is one; its bytes must be those of
-    its digest.
+    """Read one file of an archive, and write it to `target` if there is one.
 
     Raises:
-        IntegrityError: they are not.
+        IntegrityError: its bytes do not match its digest.
     """
     entry = said.files[name]
     digest = hashlib.sha256()
@@ -187,19 +286,17 @@ def copy_checked(archive: zipfile.ZipFile, said: Archive, name: str, target: Pat
                 if sink is not None:
                     sink.write(chunk)
         except (zipfile.BadZipFile, EOFError, OSError) as error:
-            if (
-                isinstance(error, OSError) and error.errno is not None
-            ):  # the disk's, not the archive's
-                raise
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # an error of the disk, not of the archive
             raise IntegrityError(
-                f"{archive.filename} is damaged at {name} ({error}): nothing was restored.",
+                f"{archive.filename} is damaged at {name} ({error}). Nothing was restored.",
                 code="BACKUP_DAMAGED",
             ) from None
     if size != entry.size or digest.hexdigest() != entry.sha256:
         raise IntegrityError(
             f"{archive.filename} is damaged: {name} does not match its digest (recorded"
-            f" {entry.sha256[:12]}, found {digest.hexdigest()[:12]}): nothing was restored,"
-            " take another backup.",
+            f" {entry.sha256[:12]}, found {digest.hexdigest()[:12]}). Nothing was restored. Use"
+            " another backup.",
             code="BACKUP_DAMAGED",
         )
     if target is not None:
@@ -211,8 +308,8 @@ def _writable(name: str, folder: Path) -> str:
     shown = os.fsencode(name).decode(errors="backslashreplace")
     if shown != name:
         raise UsageError(
-            f"{shown} in {folder} has a name that is not UTF-8, so it cannot be backed up:"
-            " rename it."
+            f"{shown} in {folder} has a name that is not UTF-8, so it cannot be backed up."
+            " Rename it."
         )
     return name
 
@@ -225,36 +322,15 @@ def _kept(name: str) -> bool:
     return not temporary and not name.startswith(NOT_KEPT)
 
 
-def _write(home: Services, temporary: Path, on_file: OnFile) -> Archive:
-    files: dict[str, Entry] = {}
-    head = home.ledger.head()
-    with zipfile.ZipFile(temporary, "x", compresslevel=1) as archive:
-        for name, path in contents(home.folder).items():
-            try:
-                files[name] = _add(archive, name, path)
-            except FileNotFoundError:  # a running server or daemon cleared it away
-                continue
-            on_file(name, files[name].size)
-        said = Archive(
-            format=FORMAT, layout=LAYOUT, home=str(home.folder), made_at=home.now().isoformat(),
-            receipts=0 if head is None else head.sequence, head=None if head is None else head.digest, files=files,
-        )  # fmt: skip
-        archive.writestr(MANIFEST, said.model_dump_json(indent=1), zipfile.ZIP_DEFLATED)
-    return said
-
-
 def _add(archive: zipfile.ZipFile, name: str, path: Path) -> Entry:
-    """Copy one file into the archive; a SQLite store as it was at one instant, whoever writes
-    to it meanwhile.
-    """
+    """Copy one file into the archive; of a SQLite store, a consistent copy."""
     changed = path.stat().st_mtime_ns
     with path.open("rb") as stream:
         database = stream.read(len(SQLITE)) == SQLITE
     if not database:
         return _stream(archive, name, path, changed)
-    copy = Path(
-        f"{archive.filename}.store.tmp"
-    )  # beside the archive: a home that cannot be written is backed up, too
+    # Next to the archive, because the home may be read-only.
+    copy = Path(f"{archive.filename}.store.tmp")
     try:
         with (
             contextlib.closing(
@@ -266,7 +342,7 @@ def _add(archive: zipfile.ZipFile, name: str, path: Path) -> Entry:
         return _stream(archive, name, copy, changed)
     except sqlite3.Error as error:
         raise IntegrityError(
-            f"{path} cannot be copied ({error}): try again when no process writes to it."
+            f"{path} cannot be copied ({error}). Try again when no process writes to it."
         ) from None
     finally:
         copy.unlink(missing_ok=True)
@@ -292,23 +368,22 @@ def _read_manifest(archive: zipfile.ZipFile, file: Path) -> Archive:
         said = Archive.model_validate_json(_read_all(archive))
     except KeyError:
         raise IntegrityError(
-            f"{file} has no {MANIFEST}: not a backup of a home.", code="BACKUP_DAMAGED"
+            f"{file} is not a backup of a home: it has no {MANIFEST}.", code="BACKUP_DAMAGED"
         ) from None
     except ValidationError as error:
         raise IntegrityError(
-            f"{file}: its {MANIFEST} has {first_fault(error)}: not a backup of a home.",
+            f"{file} is not a backup of a home: its {MANIFEST} has {first_fault(error)}.",
             code="BACKUP_DAMAGED",
         ) from None
     if (said.format, said.layout) != (FORMAT, LAYOUT):
         raise IntegrityError(
-            f"{file} is a backup in format {said.format} of a home with layout {said.layout};"
-            f" this version of the platform knows format {FORMAT} and layout {LAYOUT}: restore"
-            " it with the version that made it.",
+            f"{file} has format {said.format} and layout {said.layout}. This version knows"
+            f" format {FORMAT} and layout {LAYOUT}. Restore it with the version that made it.",
             code="BACKUP_DAMAGED",
         )
     if outside := [name for name in said.files if not _inside(name)]:
         raise IntegrityError(
-            f"{file} names {outside[0]!r}, which would lie outside the home: nothing was restored.",
+            f"{file} contains {outside[0]!r}, which is outside the home. Nothing was restored.",
             code="BACKUP_DAMAGED",
         )
     stored = sorted(archive.namelist())
@@ -318,7 +393,7 @@ def _read_manifest(archive: zipfile.ZipFile, file: Path) -> Archive:
             name for name in stored if stored.count(name) > 1
         ]
         raise IntegrityError(
-            f"{file} does not hold what its {MANIFEST} lists ({odd[0]}): nothing was restored.",
+            f"{file} does not contain what its {MANIFEST} lists ({odd[0]}). Nothing was restored.",
             code="BACKUP_DAMAGED",
         )
     return said
@@ -331,19 +406,18 @@ def _read_all(archive: zipfile.ZipFile) -> bytes:
 
 
 def _inside(name: str) -> bool:
-    path = PurePath(
-        name
-    )  # in the words of this system: a colon or backslash leads out of a folder on Windows only
+    # By this system's rules: a colon or a backslash leaves a folder only on Windows.
+    path = PurePath(name)
     return (
         path.as_posix() == name and not path.anchor and path.name != "" and ".." not in path.parts
     )
 
 
-def room_for(said: Archive, folder: Path) -> None:
-    """Refuse before anything is written when the disk cannot take all files.
+def check_room(said: Archive, folder: Path) -> None:
+    """Check before anything is written that the disk has room for all files.
 
     Raises:
-        UsageError: it cannot.
+        UsageError: it has not.
     """
     while not folder.exists():
         folder = folder.parent
@@ -356,90 +430,15 @@ def room_for(said: Archive, folder: Path) -> None:
         )
 
 
-def archive_digest(file: Path) -> str:
-    """The sha256 by which the ledger names an archive."""
-    return sha256_file(file)
-
-
-def restore(file: Path, home: Services, on_file: OnFile = lambda _name, _size: None) -> Archive:
-    """Put the home in `file` where `home` is to be; until everything is verified that place
-    stays as it is.
-
-    Verified: every file's sha256, the ledger's chain with its head, every release's digests.
-    The receipt "home restored" and the artifacts' new addresses are written before the rename,
-    so a kill leaves no home without them.
-
-    Raises:
-        UsageError: there is a home already, no such backup, or no room.
-        IntegrityError: the backup was damaged, or the home in it was.
-    """
-    place = free_place(home.folder)
-    for leftover in place.parent.glob(f".{place.name}.*.restoring"):
-        shutil.rmtree(leftover)
-    staging = place.with_name(f".{place.name}.{uuid.uuid4().hex}.restoring")
-    try:
-        with opened(file) as (archive, said):
-            room_for(said, place.parent)
-            for folder in FOLDERS:
-                (staging / folder).mkdir(parents=True)
-            for name, entry in said.files.items():
-                target = staging / name
-                target.parent.mkdir(parents=True, exist_ok=True)
-                copy_checked(archive, said, name, target)
-                on_file(name, entry.size)
-        unpacked = Services(home.settings.model_copy(update={"home": staging}), home.now)
-        verify_restored(unpacked, said)
-        relocate(staging / "mlflow.db", place / "artifacts")
-        unpacked.ledger.append(
-            HomeRestored(
-                subject=str(place),
-                before=said.home,
-                after=str(place),
-                reason=(
-                    f"Restored from the backup of {said.made_at[:19]}: {len(said.files)} files,"
-                    " all as recorded."
-                ),
-                archive=archive_digest(file),
-                receipts=said.receipts,
-                head=said.head,
-            )
-        )
-        for path in (*(entry for entry in staging.rglob("*") if entry.is_dir()), staging):
-            fsync_folder(path)
-        staging.rename(place)  # over an empty folder, too
-        fsync_folder(place.parent)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-    return said
-
-
 def free_place(place: Path) -> Path:
-    """The folder for a home, where there is none yet.
+    """The folder for a new home.
 
     Raises:
-        UsageError: something is there.
+        UsageError: it is not empty.
     """
     if place.exists() and (not place.is_dir() or any(place.iterdir())):
         raise UsageError(
-            f"{place} is not empty: a restore never replaces a home; name another with --home.",
+            f"{place} is not empty. A restore never replaces a home. Name another with --home.",
             code="HOME_NOT_EMPTY",
         )
     return place
-
-
-def verify_restored(home: Services, said: Archive) -> None:
-    """Compare what was unpacked with itself.
-
-    Raises:
-        IntegrityError: the ledger's chain is broken or another one, or a release was changed.
-    """
-    pointer = home.releases.pointer()
-    for anchor in (said.head, None if pointer is None else pointer.ledger_head):
-        if broken := home.ledger.verify(anchor):
-            raise IntegrityError(
-                f"The ledger in the backup does not hold, at receipt {broken.sequence}:"
-                f" {broken.detail}; nothing was restored, take an older backup.",
-                code="BACKUP_DAMAGED",
-            )
-    for version in home.releases.versions():
-        home.releases.verify(version)

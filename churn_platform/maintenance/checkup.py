@@ -1,17 +1,24 @@
-"""The check-up behind `churn doctor`: every check reports what it found and what to do."""
+"""The checks of `churn doctor`; each reports what it found and what to do."""
 
 import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
 from importlib import metadata
+from pathlib import Path
 from typing import Literal
 
+from churn_platform.alerting.alerts import Alerts
 from churn_platform.alerting.dagster_ui import HOST, port_is_free
+from churn_platform.base.home import Home
 from churn_platform.base.library_errors import sentence_of
+from churn_platform.contract.model import Contract
 from churn_platform.ingestion.drop import INCOMING
-from churn_platform.maintenance import erasing as forgetting
-from churn_platform.services import Services
+from churn_platform.lake.lake import Lake
+from churn_platform.ledger.store import LedgerStore
+from churn_platform.maintenance import erasure
+from churn_platform.training.registry import PRODUCTION, ModelRegistry
+from churn_platform.training.releases import Releases
 
 Check = dict[str, str]
 State = Literal["ok", "warn", "error"]
@@ -30,210 +37,207 @@ LEAST_FREE = 1_000_000_000
 """Bytes; a month of 10,000 customers takes about 30 MB with its reports."""
 
 
-def check_up(home: Services) -> list[Check]:
-    """Run every check; one that cannot run is an error of its own, and the others still run."""
-    found: list[Check] = []
-    for check in CHECKS:
-        try:
-            found += list(check(home))
-        except Exception as error:  # noqa: BLE001 - whatever a library raises, the other checks still run
-            name = check.__name__.strip("_").replace("_", " ")
-            found.append(
-                _check(name, "error", sentence_of(error), "fix the problem, then run this again")
-            )
-    return found
+class Checkup:
+    """Checks one home. What needs a valid contract is opened late, by the check that uses it."""
 
+    def __init__(
+        self,
+        home: Home,
+        contract_path: Path,
+        contract: Callable[[], Contract],
+        lake: Callable[[], Lake],
+        registry: Callable[[], ModelRegistry],
+        releases: Releases,
+        ledger: LedgerStore,
+        alerts: Alerts,
+    ) -> None:
+        self.home = home
+        self.contract_path = contract_path
+        self.contract = contract
+        self.lake = lake
+        self.registry = registry
+        self.releases = releases
+        self.ledger = ledger
+        self.alerts = alerts
 
-def _versions(_: Services) -> Iterator[Check]:
-    python = ".".join(str(part) for part in sys.version_info[:3])
-    sound = (3, 11) <= sys.version_info[:2] < (3, 13)
-    yield _check(
-        "python", "ok" if sound else "error", python, "" if sound else "use Python 3.11 or 3.12"
-    )
-    versions = {name: metadata.version(name) for name in LIBRARIES}
-    yield _check(
-        "libraries",
-        "ok",
-        ", ".join(f"{name} {version}" for name, version in versions.items()),
-        "",
-    )
-    release = versions["dagster"].split(".")
-    partner = versions["dagster-mlflow"].split(".")
-    if (partner[1], partner[2]) != (str(int(release[1]) + 16), release[2]):
+    def run(self) -> list[Check]:
+        """Run every check; one that cannot run is an error, and the others still run."""
+        checks: dict[str, Callable[[], Iterator[Check]]] = {
+            "versions": self._versions,
+            "port": self._port,
+            "write access": self._write_access,
+            "contract": self._contract,
+            "drops": self._drops,
+            "lake": self._lake,
+            "forgetting": self._erasure,
+            "ledger": self._ledger,
+            "production": self._production,
+            "alerts": self._alerts,
+        }
+        found: list[Check] = []
+        for name, check in checks.items():
+            try:
+                found += list(check())
+            except Exception as error:  # noqa: BLE001 - whatever a library raises, the other checks run
+                says = sentence_of(error)
+                found.append(_check(name, "error", says, "fix the problem, then run this again"))
+        return found
+
+    def _versions(self) -> Iterator[Check]:
+        python = ".".join(str(part) for part in sys.version_info[:3])
+        if (3, 11) <= sys.version_info[:2] < (3, 13):
+            yield _check("python", "ok", python, "")
+        else:
+            yield _check("python", "error", python, "use Python 3.11 or 3.12")
+        versions = {name: metadata.version(name) for name in LIBRARIES}
         yield _check(
-            "dagster-mlflow",
-            "error",
-            "not of Dagster's release",
-            "run `uv sync`: the two move together",
-        )
-
-
-def _port(home: Services) -> Iterator[Check]:
-    port = home.settings.ui_port
-    free = port_is_free(port)
-    if free:
-        remedy = ""
-    else:
-        remedy = "a running `churn ui`, or set CHURN_UI_PORT"
-    yield _check(
-        "port",
-        "ok" if free else "warn",
-        f"{HOST}:{port} is {'free' if free else 'taken'}",
-        remedy,
-    )
-
-
-def _write_access(home: Services) -> Iterator[Check]:
-    folder = home.folder
-    while not folder.exists():
-        folder = folder.parent
-    writable = os.access(folder, os.W_OK)
-    if writable:
-        remedy = ""
-    else:
-        remedy = f"make {folder} writable or choose another home"
-    yield _check("write access", "ok" if writable else "error", str(home.folder), remedy)
-    free = shutil.disk_usage(folder).free
-    enough = free >= LEAST_FREE
-    yield _check(
-        "disk",
-        "ok" if enough else "warn",
-        f"{free / 1e9:.1f} GB free",
-        "" if enough else "make room",
-    )
-
-
-def _contract(home: Services) -> Iterator[Check]:
-    contract = home.contract
-    yield _check(
-        "contract",
-        "ok",
-        f"{contract.name}: {len(contract.features)} features, {home.contract_path}",
-        "",
-    )
-
-
-def _drops(home: Services) -> Iterator[Check]:
-    entries = list(home.drops.iterdir()) if home.drops.is_dir() else []
-    cut = [entry.name for entry in entries if (entry / INCOMING).exists()]
-    if cut:
-        yield _check(
-            "drops",
-            "warn",
-            f"partly ingested: {', '.join(cut)}",
-            "run `churn ingest` for them again",
-        )
-    else:
-        yield _check("drops", "ok", f"{len(entries)} in {home.drops}", "")
-
-
-def _lake(home: Services) -> Iterator[Check]:
-    months = home.lake.months()
-    lost = [
-        f"{month} {table}"
-        for month in months
-        for delivery in home.lake.deliveries(month)
-        for table, entry in delivery.tables.items()
-        if not (home.lake.folder / entry.file).exists()
-    ]
-    if lost:
-        yield _check(
-            "lake",
-            "error",
-            f"files are gone: {', '.join(lost[:3])}",
-            "restore them from a backup",
-        )
-    else:
-        yield _check("lake", "ok", f"{len(months)} months", "")
-
-
-def _forgetting(home: Services) -> Iterator[Check]:
-    if (plan := home.folder / forgetting.FOLDER / forgetting.PLAN).exists():
-        found = f"a customer is not completely forgotten yet, and {plan} names the key"
-        yield _check(
-            "forgetting",
-            "error",
-            found,
-            "run `churn doctor --fix`, which completes it or reports why not",
-        )
-
-
-def _ledger(home: Services) -> Iterator[Check]:
-    pointer = home.releases.pointer()
-    broken = home.ledger.verify(None if pointer is None else pointer.ledger_head)
-    if broken is not None:
-        yield _check(
-            "ledger",
-            "error",
-            f"receipt {broken.sequence}: {broken.detail}",
-            "restore ledger/ from a backup",
-        )
-    else:
-        head = home.ledger.head()
-        yield _check(
-            "ledger", "ok", f"{0 if head is None else head.sequence} receipts, chain valid", ""
-        )
-
-
-def _production(home: Services) -> Iterator[Check]:
-    pointer = home.releases.pointer()
-    if pointer is None:
-        yield _check("production", "ok", "no model yet", "")
-        return
-    home.releases.verify(pointer.version)
-    from churn_platform.training.registry import PRODUCTION
-
-    alias = home.registry.alias(PRODUCTION)
-    if alias != pointer.version and not home.registry.has(pointer.version):
-        found = f"version {pointer.version} serves from its release; it was deleted in MLflow"
-        yield _check(
-            "production", "error", found, "`churn rollback`, or restore the home from a backup"
-        )
-    elif alias != pointer.version:
-        found = f"release says version {pointer.version}, MLflow's alias {alias}"
-        yield _check("production", "error", found, "run `churn doctor --fix`")
-    else:
-        yield _check(
-            "production",
+            "libraries",
             "ok",
-            f"version {pointer.version}: release, digests and alias agree",
+            ", ".join(f"{name} {version}" for name, version in versions.items()),
+            "",
+        )
+        release = versions["dagster"].split(".")
+        partner = versions["dagster-mlflow"].split(".")
+        if (partner[1], partner[2]) != (str(int(release[1]) + 16), release[2]):
+            yield _check(
+                "dagster-mlflow",
+                "error",
+                "not of Dagster's release",
+                "run `uv sync`: the two move together",
+            )
+
+    def _port(self) -> Iterator[Check]:
+        port = self.home.settings.ui_port
+        if port_is_free(port):
+            yield _check("port", "ok", f"{HOST}:{port} is free", "")
+        else:
+            remedy = "a running `churn ui`, or set CHURN_UI_PORT"
+            yield _check("port", "warn", f"{HOST}:{port} is taken", remedy)
+
+    def _write_access(self) -> Iterator[Check]:
+        folder = self.home.folder
+        while not folder.exists():
+            folder = folder.parent
+        if os.access(folder, os.W_OK):
+            yield _check("write access", "ok", str(self.home.folder), "")
+        else:
+            remedy = f"make {folder} writable or choose another home"
+            yield _check("write access", "error", str(self.home.folder), remedy)
+        free = shutil.disk_usage(folder).free
+        if free >= LEAST_FREE:
+            yield _check("disk", "ok", f"{free / 1e9:.1f} GB free", "")
+        else:
+            yield _check("disk", "warn", f"{free / 1e9:.1f} GB free", "free some space")
+
+    def _contract(self) -> Iterator[Check]:
+        contract = self.contract()
+        yield _check(
+            "contract",
+            "ok",
+            f"{contract.name}: {len(contract.features)} features, {self.contract_path}",
             "",
         )
 
-
-def _alerts(home: Services) -> Iterator[Check]:
-    receivers = home.alerts.waiting()
-    if not receivers:
-        yield _check("alerts", "ok", "no receiver is set (CHURN_ALERT_URLS)", "")
-    for receiver in receivers:
-        failed = (
-            f"it {receiver['error']} at {receiver['failures']} tries, {receiver['unsent']} wait"
-        )
-        if receiver["failures"]:
-            found = failed
+    def _drops(self) -> Iterator[Check]:
+        entries = list(self.home.drops.iterdir()) if self.home.drops.is_dir() else []
+        cut = [entry.name for entry in entries if (entry / INCOMING).exists()]
+        if cut:
+            yield _check(
+                "drops",
+                "warn",
+                f"partly ingested: {', '.join(cut)}",
+                "run `churn ingest` for them again",
+            )
         else:
-            found = f"{receiver['sent']} sent, {receiver['unsent']} wait"
-        lost = f", {receiver['lost']} given up" if receiver["lost"] else ""
-        if receiver["failures"]:
-            remedy = "try it with `churn alert --test`"
+            yield _check("drops", "ok", f"{len(entries)} in {self.home.drops}", "")
+
+    def _lake(self) -> Iterator[Check]:
+        lake = self.lake()
+        months = lake.months()
+        lost = [
+            f"{month} {table}"
+            for month in months
+            for delivery in lake.deliveries(month)
+            for table, entry in delivery.tables.items()
+            if not (lake.folder / entry.file).exists()
+        ]
+        if lost:
+            yield _check(
+                "lake",
+                "error",
+                f"files are missing: {', '.join(lost[:3])}",
+                "restore them from a backup",
+            )
         else:
-            remedy = ""
-        state: State = "warn" if receiver["failures"] else "ok"
-        yield _check("alerts", state, f"{receiver['receiver']}: {found}{lost}", remedy)
+            yield _check("lake", "ok", f"{len(months)} months", "")
 
+    def _erasure(self) -> Iterator[Check]:
+        if (plan := self.home.folder / erasure.FOLDER / erasure.PLAN).exists():
+            found = f"a customer is not completely erased yet, and {plan} contains the key"
+            yield _check(
+                "forgetting",
+                "error",
+                found,
+                "run `churn doctor --fix`: it completes the erasure or explains why not",
+            )
 
-CHECKS: tuple[Callable[[Services], Iterator[Check]], ...] = (
-    _versions,
-    _port,
-    _write_access,
-    _contract,
-    _drops,
-    _lake,
-    _forgetting,
-    _ledger,
-    _production,
-    _alerts,
-)
+    def _ledger(self) -> Iterator[Check]:
+        pointer = self.releases.pointer()
+        broken = self.ledger.verify(None if pointer is None else pointer.ledger_head)
+        if broken is not None:
+            yield _check(
+                "ledger",
+                "error",
+                f"receipt {broken.sequence}: {broken.detail}",
+                "restore ledger/ from a backup",
+            )
+        else:
+            head = self.ledger.head()
+            yield _check(
+                "ledger", "ok", f"{0 if head is None else head.sequence} receipts, chain valid", ""
+            )
+
+    def _production(self) -> Iterator[Check]:
+        pointer = self.releases.pointer()
+        if pointer is None:
+            yield _check("production", "ok", "no model yet", "")
+            return
+        self.releases.verify(pointer.version)
+        registry = self.registry()
+        alias = registry.alias(PRODUCTION)
+        if alias != pointer.version and not registry.has(pointer.version):
+            found = f"version {pointer.version} serves from its release, but was deleted in MLflow"
+            yield _check(
+                "production", "error", found, "`churn rollback`, or restore the home from a backup"
+            )
+        elif alias != pointer.version:
+            found = f"the pointer names version {pointer.version}, MLflow's alias {alias}"
+            yield _check("production", "error", found, "run `churn doctor --fix`")
+        else:
+            yield _check(
+                "production",
+                "ok",
+                f"version {pointer.version}: release, digests and alias agree",
+                "",
+            )
+
+    def _alerts(self) -> Iterator[Check]:
+        channels = self.alerts.waiting()
+        if not channels:
+            yield _check("alerts", "ok", "no alert channels are configured", "")
+        for channel in channels:
+            found = f"{channel['receiver']}: {channel['sent']} sent, {channel['unsent']} wait"
+            if channel["failures"]:
+                found = (
+                    f"{channel['receiver']}: it {channel['error']} at {channel['failures']} tries,"
+                    f" {channel['unsent']} wait"
+                )
+            if channel["lost"]:
+                found += f", {channel['lost']} given up"
+            if channel["failures"]:
+                yield _check("alerts", "warn", found, "try it with `churn alert --test`")
+            else:
+                yield _check("alerts", "ok", found, "")
 
 
 def _check(name: str, state: State, found: str, remedy: str) -> Check:

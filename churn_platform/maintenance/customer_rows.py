@@ -1,6 +1,4 @@
-"""One customer's rows in a CSV or Parquet file: the same file without them, all other rows as
-they were.
-"""
+"""A CSV or Parquet file without one customer's rows; all other rows stay as they were."""
 
 import csv
 import gzip
@@ -17,7 +15,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from churn_platform.base.digests import readable
-from churn_platform.base.errors import IntegrityError, UsageError
 from churn_platform.ingestion.conversion import TEXT, Writing, convert
 from churn_platform.ingestion.delivered_file import (
     PACKED_CSV,
@@ -28,31 +25,25 @@ from churn_platform.ingestion.delivered_file import (
 )
 from churn_platform.ingestion.encodings import marked_encoding
 from churn_platform.ingestion.table_reader import delivered_values
-from churn_platform.ledger.erasures import salted
-from churn_platform.services import Services
-from churn_platform.training.candidate import ENTITIES
 
 BYTE_ORDER_MARK = "\ufeff"
 
 
 @dataclass(frozen=True)
 class Key:
-    """The customer, how files name the column of the key, and how they write it."""
+    """The customer's key, the columns that contain it, and how files write it."""
 
     value: str | int
     columns: Collection[str]
     writing: Writing = field(default_factory=Writing)
     quarantined: bool = False
-    """Whether the file holds quarantined rows: those of a Parquet file have a whole float as
-    `7.0`.
-    """
+    """Whether the file contains quarantined rows: from Parquet, 7 may be written `7.0`."""
 
     def named_by(self, values: pd.Series) -> npt.NDArray[np.bool_]:
-        """Which values (rows,) are the key, by the rule that validation reads a key by; blanks
-        around it are ignored.
+        """Which values (rows,) are the key, read as validation reads it.
 
-        As text or as a whole number, never through a float: a key from 2**53 on would be that
-        of its neighbours, too.
+        As text or as a whole number, never as a float: from 2**53 on, a float is also the key
+        of the neighbours.
         """
         if isinstance(self.value, str):
             keys = convert(values, "string", self.writing)[0].str.strip()
@@ -64,29 +55,26 @@ class Key:
         return found
 
     def may_be_in(self, text: str) -> bool:
-        """False only where no cell can hold the key: quotes may stand anywhere in one, a number
-        has many forms.
-        """
-        return not isinstance(self.value, str) or self.value.replace('"', "") in text.replace(
-            '"', ""
-        )
+        """False only if no cell can contain the key; quotes may stand anywhere in a cell."""
+        if not isinstance(self.value, str):  # a number can be written in many ways
+            return True
+        return self.value.replace('"', "") in text.replace('"', "")
 
 
 def without_customer(
     path: Path, key: Key, *, delimiter: str, encoding: str
 ) -> tuple[bytes, int] | None:
-    """The file's bytes without the customer's rows, and how many rows that leaves out; None
-    when it has none.
+    """The file's bytes without the customer's rows, and how many rows; None if there are none.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is not a table (pyarrow's errors are ValueErrors), or a text in another
+        ValueError: it is not a table (pyarrow's errors are ValueErrors), or its text has another
             encoding.
     """
     if suffix_of(path) == PARQUET:
         return _parquet(path, key)
     content = bytes(raw_bytes(path))
-    # The mark stays a character of the text: it is written again as it stood.
+    # The mark stays a character of the text, so it is written again.
     _, encoding = marked_encoding(content, encoding)
     found = _csv(content, key, delimiter, encoding)
     if found is None or suffix_of(path) != PACKED_CSV:
@@ -133,9 +121,7 @@ def _cells(rows: Sequence[tuple[list[str], str]], place: int) -> pd.Series:
 
 
 def _records(text: str, delimiter: str) -> Iterator[tuple[list[str], str]]:
-    """Each record's cells, and its lines as they stand; a record with a line end within quotes
-    has several.
-    """
+    """Each record's cells, and its lines; a record with a quoted line end has several."""
     lines: list[str] = []
 
     def feed() -> Iterator[str]:
@@ -165,65 +151,3 @@ def _parquet(path: Path, key: Key) -> tuple[bytes, int] | None:
     sink = io.BytesIO()
     pq.write_table(kept, sink, compression="zstd")
     return sink.getvalue(), gone
-
-
-def key_of(home: Services, user: str) -> str | int:
-    """The key as files hold it.
-
-    Raises:
-        UsageError: it cannot be one.
-    """
-    if not user.strip() or readable(user) != user:
-        raise UsageError(
-            f"{readable(user)!r} is not a valid {home.contract.entity.column}: give non-empty"
-            " UTF-8 text.",
-            code="CUSTOMER_INVALID",
-        )
-    if home.contract.entity.dtype != "integer":
-        return user.strip()
-    try:
-        return int(user)
-    except ValueError:
-        raise UsageError(
-            f"{user!r} is not a valid {home.contract.entity.column}: it must be a whole number.",
-            code="CUSTOMER_INVALID",
-        ) from None
-
-
-def nobody(home: Services, key: str | int) -> str:
-    """Why nothing is to be done for a key that nothing holds."""
-    for receipt in home.ledger.receipts("customer forgotten"):
-        if receipt.evidence["customer"] == salted(str(receipt.evidence["salt"]), key):
-            return (
-                f"That {home.contract.entity.column} was forgotten on {receipt.time[:10]}, and"
-                " nothing holds it since."
-            )
-    return (
-        f"Nothing in {home.folder} holds a customer {key!r}: check the"
-        f" {home.contract.entity.column}."
-    )
-
-
-def trained_versions(home: Services, key: str | int) -> tuple[list[int], list[int]]:
-    """The versions whose training customers include this one, and those that cannot say."""
-    import numpy as np
-    import pandas as pd
-
-    from churn_platform.features.training_dataset import trained_on
-
-    found: list[int] = []
-    unknown: list[int] = []
-    released = home.releases.versions()
-    for version in sorted({*released, *home.registry.versions()}):
-        try:
-            if version in released:
-                content = home.releases.path(version, ENTITIES).read_bytes()
-            else:
-                content = home.registry.files(version)[ENTITIES]
-            hashes = np.load(io.BytesIO(content), allow_pickle=False)
-        except (IntegrityError, UsageError, OSError, ValueError):
-            unknown.append(version)
-            continue
-        if trained_on(pd.Series([key]), hashes)[0]:
-            found.append(version)
-    return found, unknown

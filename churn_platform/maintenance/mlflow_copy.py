@@ -1,6 +1,4 @@
-"""One model's MLflow history written to a server: runs, logged models, versions under their own
-numbers, aliases.
-"""
+"""Writes one model's MLflow history to a server: runs, logged models, versions, aliases."""
 
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
@@ -27,9 +25,7 @@ OnCopied = Callable[[int, int], None]
 
 
 class MlflowCopy:
-    """Writes the history of the model `name` to the store of `client`, in the name of a home
-    (`owner`).
-    """
+    """Writes the history of the model `name` to the store of `client`, for the home `owner`."""
 
     def __init__(self, client: "MlflowClient", name: str, owner: str) -> None:
         self.client = client
@@ -39,11 +35,10 @@ class MlflowCopy:
         """Old id -> new id of every run and logged model that was written."""
 
     def make_room(self) -> None:
-        """Make experiment and registered model, without what an earlier try of the same home
-        left there.
+        """Create experiment and registered model, and delete what an earlier try left.
 
         Raises:
-            UsageError: there are versions of another home.
+            UsageError: another home has versions there.
         """
         found = self.client.search_registered_models(f"name='{self.name}'")
         if found and found[0].tags.get(OWNER) != self.owner:
@@ -71,9 +66,8 @@ class MlflowCopy:
 
         Args:
             history: what to write.
-            last: the newest version's number, that of a deleted one too: it is never given
-                again.
-            on_copied: called with how many runs and logged models are written, of how many.
+            last: the highest version number, also of a deleted version: numbers are not reused.
+            on_copied: called with the number of written runs and models, and the total.
         """
         for one, run in sorted(history.runs.items(), key=lambda found: found[1].began):
             self.ids[one] = self._begin_run(one, run)
@@ -154,9 +148,7 @@ class MlflowCopy:
         return str(new)
 
     def _write_versions(self, versions: dict[int, VersionHistory], last: int) -> None:
-        """Every version under its number; what is missing in between was deleted, and is made
-        and deleted here.
-        """
+        """Write every version under its number; create and delete those that were deleted."""
         gaps = {*range(1, last + 1)} - {*versions}
         mine = {OWNER: self.owner}
         if gaps:
@@ -194,9 +186,7 @@ class MlflowCopy:
 
 
 def unknown_sources(history: History) -> Iterable[int]:
-    """The versions whose files are not of a run or logged model of this history: they cannot be
-    moved.
-    """
+    """The versions that cannot be moved: their files belong to no run or model of the history."""
     for number, version in sorted(history.versions.items()):
         one = version.source.partition(":/")[2].partition("/")[0]
         if one not in history.models and one not in history.runs:

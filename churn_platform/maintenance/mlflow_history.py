@@ -1,6 +1,4 @@
-"""What an MLflow store holds of one registered model, as plain values: read from one store,
-compared with another.
-"""
+"""The MLflow history of one registered model as plain values, to compare two stores."""
 
 import tempfile
 from collections.abc import Callable, Container, Iterator, Mapping
@@ -15,9 +13,7 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 OTHERS = ("churn.", "mlflow.modelVersions")
-"""Tags that begin so differ from store to store: ours say whose a thing is, MLflow's which
-versions it has there.
-"""
+"""Prefixes of tags that differ between stores: the owner, and MLflow's list of versions."""
 PAGE = 1000
 
 Ids = Mapping[str, str]
@@ -116,7 +112,7 @@ class History:
         )
 
     def first_difference(self, other: "History") -> str | None:
-        """Where another history is not the same, in words; None when it is."""
+        """The first difference from another history; None if they are equal."""
         for what in ("runs", "models", "versions"):
             mine = getattr(self, what)
             theirs = getattr(other, what)
@@ -183,7 +179,7 @@ def pages(search: Callable[..., Any], **asked: object) -> Iterator[Any]:
 
 
 def _runs(client: "MlflowClient", experiment: str) -> Iterator[Any]:
-    """Every run, deleted ones too, whole: a search leaves out what went in and came out."""
+    """Every run with its inputs and outputs, which a search leaves out; also deleted runs."""
     from mlflow.entities import ViewType
 
     everything = pages(
@@ -255,12 +251,12 @@ def _theirs(tags: Mapping[str, str]) -> dict[str, str]:
 
 
 def _renamed(tags: Mapping[str, str], ids: Ids) -> dict[str, str]:
-    """A tag whose value is only an id names a run or model: a parent, the run of a version."""
+    """A tag whose value is an id refers to a run or a model."""
     return {name: ids.get(value, value) for name, value in tags.items()}
 
 
 def _digests(client: "MlflowClient", place: str) -> dict[str, str]:
-    """sha256 of every artifact by its name; a server's are downloaded, one folder at a time."""
+    """sha256 of every artifact by its name; from a server, one folder at a time."""
     import mlflow.artifacts
 
     if place.startswith("file:"):

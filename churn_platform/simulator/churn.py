@@ -101,8 +101,12 @@ def build_world(contract: Contract, rng: np.random.Generator) -> World:
         ContractError: a column that no value can satisfy, or no feature that can vary.
     """
     shapes = shapes_of(contract, rng)
+    # An age follows from its date, so it has no shape and does not drive churn.
     features = tuple(
-        (view.table, name) for view in contract.feature_views.values() for name in view.features
+        (view.table, name)
+        for view in contract.feature_views.values()
+        for name in view.features
+        if (view.table, name) in shapes
     )
     latent = rng.standard_normal((REFERENCE_ROWS, len(features)))
     encoded = _encode(shapes, features, latent)
@@ -141,9 +145,10 @@ def leaked_feature(latent: Floats, churned: Flags) -> Floats:
 
 
 def _encode(shapes: dict[Key, ColumnShape], features: tuple[Key, ...], latent: Floats) -> Floats:
-    return np.column_stack(
-        [shapes[key].encoded(latent[:, place]) for place, key in enumerate(features)]
-    )
+    encoded = np.empty(latent.shape)
+    for place, key in enumerate(features):
+        encoded[:, place] = shapes[key].encoded(latent[:, place])
+    return encoded
 
 
 def _strong(weights: Floats) -> list[int]:

@@ -16,7 +16,6 @@ from churn_platform.alerting.metrics import (
 )
 from churn_platform.lake.lake import instant
 from churn_platform.ledger import receipts as ledger
-from churn_platform.reports.month_warnings import record_warnings
 from churn_platform_tests.small_business import (
     FEBRUARY,
     JANUARY,
@@ -205,7 +204,7 @@ def test_a_daemon_that_never_was_is_not_up_and_each_part_has_its_sign_of_life():
 def test_the_warnings_of_the_newest_month_are_counted_by_code(february_copy):
     watched = february_copy.metrics
     assert not [name for name in values(watched.ledger()) if "churn_month_warnings" in name]
-    record_warnings(february_copy, FEBRUARY)
+    february_copy.month_warnings.record(FEBRUARY)
     assert values(watched.ledger())["churn_month_warnings", "LABELS_UNLIKE_BEFORE"] == 2
 
 

@@ -6,7 +6,6 @@ import shutil
 
 import pytest
 
-from churn_platform.maintenance.repair import repair
 from churn_platform_tests.small_business import FEBRUARY, copied, open_home
 from churn_platform_tests.system.trusted_home import (
     assert_told,
@@ -51,10 +50,9 @@ def test_a_sound_home_holds_in_every_depth(sound):
 
 
 def test_a_home_that_forgot_customers_one_after_the_other_still_holds(home):
-    from churn_platform.maintenance.erasing import forget
 
     for customer in ("m00007", "m00003"):  # the second is among the quarantined rows
-        forget(open_home(home.folder), customer, "Ann", "Asked for it.")
+        open_home(home.folder).erasure.erase(customer, "Ann", "Asked for it.")
         assert verified(home)["breaks"] == []
     flip(home.folder / KINDS["corrected delivery"])
     assert not verified(home)["verified"]
@@ -189,7 +187,7 @@ def test_a_record_that_is_gone_is_named_when_a_receipt_was_written_after_it_and_
     written = home.ledger.head().sequence
     for kind in ("scores", "drift_report"):
         home.records.path(kind, FEBRUARY, ".json").write_text("{")
-    assert {one.what for one in repair(open_home(home.folder))} == {"record"}
+    assert {one.what for one in open_home(home.folder).repairs.run()} == {"record"}
     assert verified(home)["breaks"] == []
     home.records.path("performance", FEBRUARY, ".json").unlink()
     assert_told(

@@ -8,7 +8,6 @@ import yaml
 
 from churn_platform.features.online.rows import entity_key
 from churn_platform.promotion.promoting import released
-from churn_platform.reports.status import explain
 from churn_platform.serving import score_history
 from churn_platform_tests.api_client import point
 from churn_platform_tests.small_business import DECLARED, JANUARY
@@ -32,7 +31,7 @@ def make_stale(home, key=KEY):
 
 
 def test_an_answer_is_what_churn_explain_says(served, api):
-    found, said = api.post("/predict", {"member": KEY}).json(), explain(served, KEY, None)
+    found, said = api.post("/predict", {"member": KEY}).json(), served.status.explain(KEY, None)
     assert found["member"] == KEY
     assert found["probability"] == pytest.approx(said["probability"], abs=1e-12)
     assert found["prediction"] == said["prediction"]

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from churn_platform.features.online.network import PostgresReader, RedisReader
 from churn_platform.features.online.sqlite import SqliteReader
 from churn_platform.lake.tables import feature_frame
-from churn_platform.reports.status import explain
 from churn_platform.training.estimator import model_input
 from churn_platform_tests.api_client import running
 from churn_platform_tests.bento.conftest import Api
@@ -96,7 +95,7 @@ def test_any_customer_reads_the_same_one_by_one_as_in_a_batch_and_on_the_command
     )
     single = api.post("/predict", {key: chosen}).json()
     row = batch(api, [*before, chosen, *after], reasons=True)[len(before)]
-    said = explain(home, chosen, None)
+    said = home.status.explain(chosen, None)
     for probability in (
         row["probability"],
         said["probability"],

@@ -379,7 +379,7 @@ def test_ctrl_c_is_said_in_a_sentence_with_its_own_exit_code(churn, january, env
     def interrupted(_):
         raise KeyboardInterrupt
 
-    environ.setattr("churn_platform.reports.status.status", interrupted)
+    environ.setattr("churn_platform.reports.status.Status.now", interrupted)
     code, out, err = churn("status", home=january)
     assert (code, out) == (130, "")
     assert (

@@ -83,7 +83,7 @@ def test_doctor_repairs_says_what_and_a_second_time_has_nothing_to_do(churn, ans
     code, out, _ = churn("doctor", "--fix", home=january_copy)
     assert (code, out.splitlines()[0]) == (
         0,
-        "Repaired: Release 1: passport.json restored from the registry, as in its manifest.",
+        "Repaired: Release 1: passport.json restored from the registry.",
     )
     found = answer("doctor", "--fix", home=january_copy)
     assert found["repairs"] == []

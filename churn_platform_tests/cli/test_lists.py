@@ -5,7 +5,6 @@ from rich.console import Console
 
 from churn_platform.cli.scores import scores, show_explanation, show_scores
 from churn_platform.cli.status import show_status
-from churn_platform.reports.status import status
 from churn_platform_tests.small_business import FEBRUARY
 
 RECORD = {"version": 2, "customers": 1500, "stand_down": None}
@@ -53,7 +52,7 @@ def test_a_training_row_is_marked():
 
 
 def test_the_version_in_production_is_named_where_another_one_made_the_list():
-    assert "Version 3 is in production now, this list is by version 2" in list_of(
+    assert "Version 3 is in production now. This list is by version 2" in list_of(
         {"production_version": 3}
     )
     assert "in production" not in list_of({"production_version": 2})
@@ -75,7 +74,7 @@ def test_a_customer_who_has_left_and_a_training_row_are_marked():
 
 
 def test_the_status_names_quarantined_rows_of_a_month_once(february_copy):
-    found = status(february_copy)
+    found = february_copy.status.now()
     rows = {"code": "ROWS_QUARANTINED", "about": "rows", "sentence": "3 rows quarantined: usage 3."}
     found["warnings"] = [{"as_of": month, **rows} for month in ("2024-01-31", "2024-02-29")]
     found["quarantine"] = {

@@ -73,11 +73,9 @@ def test_a_taken_port_is_said_before_bentoml_starts(january, became):
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
-        with pytest.raises(
-            UsageError, match="is taken: stop what listens there or name another with --port"
-        ):
+        with pytest.raises(UsageError, match="--port") as refused:
             become_server(january, "127.0.0.1", other.getsockname()[1], 1, lambda _: None)
-    assert became == []
+    assert (refused.value.code, became) == ("PORT_TAKEN", [])
 
 
 def test_a_broken_contract_is_said_before_bentoml_starts(january_copy, became):

@@ -5,18 +5,19 @@ import sqlite3
 
 import pytest
 
-from churn_platform.maintenance.checkup import CHECKS, check_up
 from churn_platform.training.registry import PRODUCTION
 from churn_platform_tests.small_business import JANUARY, make_home, open_home
 
 
 def found(home):
     """State and finding of each check by name."""
-    return {check["check"]: (check["state"], check["found"]) for check in check_up(home)}
+    return {check["check"]: (check["state"], check["found"]) for check in home.checkup.run()}
 
 
 def states(home):
-    return {check["check"]: check["state"] for check in check_up(home) if check["state"] != "ok"}
+    return {
+        check["check"]: check["state"] for check in home.checkup.run() if check["state"] != "ok"
+    }
 
 
 @pytest.fixture
@@ -56,21 +57,21 @@ def test_a_sound_home_has_nothing_to_mend(january):
 def test_every_check_that_is_not_well_names_a_remedy(january_copy):
     (january_copy.folder / "mlflow.db").unlink()
     (january_copy.folder / "contract.yaml").write_text("name: 7")
-    for check in check_up(open_home(january_copy.folder)):
+    for check in open_home(january_copy.folder).checkup.run():
         assert set(check) == {"check", "state", "found", "remedy"}
         assert bool(check["remedy"]) == (check["state"] != "ok")
 
 
 def test_a_home_that_is_not_there_yet_is_no_error(tmp_path):
     home = open_home(tmp_path / "deep" / "home")
-    assert "error" not in {check["state"] for check in check_up(home)}
+    assert "error" not in {check["state"] for check in home.checkup.run()}
     assert not home.folder.exists()
 
 
 def test_a_taken_port_is_a_warning_with_the_way_out(tmp_path, port):
     home = make_home(tmp_path / "home")
     taken = open_home(home.folder, ui_port=port)
-    (check,) = [check for check in check_up(taken) if check["check"] == "port"]
+    (check,) = [check for check in taken.checkup.run() if check["check"] == "port"]
     assert (check["state"], check["found"]) == ("warn", f"127.0.0.1:{port} is taken")
     assert "CHURN_UI_PORT" in check["remedy"]
 
@@ -104,7 +105,7 @@ def test_a_changed_receipt_is_found(january_copy):
 def test_a_lake_file_that_is_gone_is_named(january_copy):
     (path,) = (january_copy.lake.folder / "visits").rglob("*.parquet")
     path.unlink()
-    assert found(january_copy)["lake"] == ("error", "files are gone: 2024-01-31 visits")
+    assert found(january_copy)["lake"] == ("error", "files are missing: 2024-01-31 visits")
 
 
 def test_a_broken_contract_is_an_error_and_the_other_checks_still_run(january_copy):
@@ -114,7 +115,7 @@ def test_a_broken_contract_is_an_error_and_the_other_checks_still_run(january_co
     assert said["contract"][0] == "error"
     assert f"{home.folder}/contract.yaml: not YAML" in said["contract"][1]
     assert said["ledger"][0] == said["drops"][0] == "ok"
-    assert len(said) >= len(CHECKS)
+    assert len(said) >= 10
 
 
 def test_a_file_that_is_no_json_any_more_is_an_error_and_no_traceback(january_copy):
@@ -129,7 +130,7 @@ def test_an_alias_that_says_otherwise_is_an_error(january_copy):
     client.delete_registered_model_alias("gym_churn", PRODUCTION)
     assert found(january_copy)["production"] == (
         "error",
-        "release says version 1, MLflow's alias None",
+        "the pointer names version 1, MLflow's alias None",
     )
 
 

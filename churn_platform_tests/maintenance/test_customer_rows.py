@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from churn_platform.contract.parts import FileFormat
@@ -50,6 +50,7 @@ def test_a_whole_number_is_the_key_in_every_form_that_is_read_as_it(tmp_path):
 
 
 # No lone carriage return: pandas' own parser ends some of those files with "Buffer overflow caught".
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from(["m1", "m2", "m3"]), st.text("ab,\"\n ;'", max_size=6)),
@@ -95,6 +96,7 @@ def marked(content, encoding, mark):
     return ((mark if name.startswith("utf") else "") + content).encode(name)
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(ENCODINGS),
     st.sampled_from(["", "\ufeff"]),
@@ -284,6 +286,7 @@ def check_erasure(path, contract, number):
 DTYPES = st.sampled_from(["string", "integer"])
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(WAYS),
     DTYPES,
@@ -320,6 +323,7 @@ def test_what_ingestion_reads_from_text_as_a_key_is_removed(
     check_erasure(path, contract, number)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(PARQUET_TYPES), DTYPES, st.sampled_from(NUMBERS), st.booleans())
 def test_what_ingestion_reads_from_parquet_as_a_key_is_removed(
     tmp_path_factory, kind, dtype, number, dictionary

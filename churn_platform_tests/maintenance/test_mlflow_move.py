@@ -14,7 +14,7 @@ from churn_platform.base.errors import IntegrityError, StoreDown, UsageError
 from churn_platform.base.files import write_json
 from churn_platform.features.online.upkeep import notice_lost_rows
 from churn_platform.maintenance.mlflow_copy import BEFORE
-from churn_platform.maintenance.mlflow_move import JOURNAL, finish, move
+from churn_platform.maintenance.mlflow_move import JOURNAL
 from churn_platform.promotion.approving import approve
 from churn_platform.promotion.rolling_back import roll_back
 from churn_platform.training.mlflow_server import MARKER, OWNER
@@ -127,18 +127,20 @@ def moved(lived_in, server, redis_server, tmp_path_factory):
 
     at(server).create_registered_model(NAME, tags={OWNER: "an empty home, as the stack makes one"})
     log = home.folder.parent / "log"
-    assert ended(forked(lambda: move(opened, die), log)) == -signal.SIGKILL, log.read_text()
+    assert ended(forked(lambda: opened.mlflow_move.move(die), log)) == -signal.SIGKILL, (
+        log.read_text()
+    )
     assert_still_at_home(home)
     with pytest.raises(
         IntegrityError,
-        match=r"is not what was sent \(files of run \w+\): nothing was switched over",
+        match=r"is not what was sent \(files of run \w+\)",
     ):
-        move(opened, change_an_artifact)
+        opened.mlflow_move.move(change_an_artifact)
     assert_still_at_home(home)
     with pytest.raises(IntegrityError, match=r"Another process wrote to .*mlflow\.db meanwhile"):
-        move(opened, write_at_home)
+        opened.mlflow_move.move(write_at_home)
     assert_still_at_home(home)
-    return opened, move(opened)
+    return opened, opened.mlflow_move.move()
 
 
 def test_versions_keep_their_numbers_tags_aliases_and_files(moved, lived_in, server):
@@ -225,8 +227,8 @@ def test_one_receipt_and_the_store_of_before_is_kept(moved, lived_in):
     assert not (home.folder / JOURNAL).exists()
     kept = MlflowClient(registry_uri=f"sqlite:///{home.folder / came.kept}")
     assert int(kept.get_model_version_by_alias(NAME, PRODUCTION).version) == 1
-    with pytest.raises(UsageError, match="on an MLflow server already: there is nothing to move"):
-        move(home)
+    with pytest.raises(UsageError, match="on an MLflow server already"):
+        home.mlflow_move.move()
     with pytest.raises(UsageError, match="CHURN_MLFLOW_URI is not set"):
         open_home(home.folder).registry.alias(PRODUCTION)
 
@@ -243,7 +245,7 @@ def test_a_server_that_has_versions_of_that_name_is_left_alone(moved, lived_in, 
     with pytest.raises(
         UsageError, match=r"The server already has versions of gym_churn\. .* Nothing was moved\."
     ):
-        move(to(home, server))
+        to(home, server).mlflow_move.move()
     assert_still_at_home(home)
     assert len(at(server).search_model_versions(f"name='{NAME}'")) == 3
 
@@ -279,17 +281,17 @@ def test_what_cannot_be_moved_is_one_sentence_and_stays(broken, kind, said, janu
     broken(january_copy)
     before = sorted(path for path in january_copy.folder.rglob("*") if path.suffix != ".lock")
     with pytest.raises(kind, match=said):
-        move(to(january_copy, server))
+        to(january_copy, server).mlflow_move.move()
     assert (
         sorted(path for path in january_copy.folder.rglob("*") if path.suffix != ".lock") == before
     )
 
 
 def test_no_server_in_the_settings_and_one_that_is_away(january):
-    with pytest.raises(UsageError, match="CHURN_MLFLOW_URI names none: set it"):
-        move(january)
+    with pytest.raises(UsageError, match="CHURN_MLFLOW_URI is not set"):
+        january.mlflow_move.move()
     with pytest.raises(StoreDown, match=r"does not answer .* Nothing was moved\."):
-        move(open_home(january.folder, mlflow_uri="http://127.0.0.1:9"))
+        open_home(january.folder, mlflow_uri="http://127.0.0.1:9").mlflow_move.move()
 
 
 def test_killed_after_the_switch_the_next_command_tidies_up_once(january_copy, tmp_path):
@@ -310,8 +312,8 @@ def test_killed_after_the_switch_the_next_command_tidies_up_once(january_copy, t
         home, log = copied(january_copy, tmp_path / str(point)), tmp_path / f"{point}.log"
         code = ended(forked(lambda home=home, point=point: tidy_and_die(home, point), log))
         assert code in (0, -signal.SIGKILL), log.read_text()
-        finish(open_home(home.folder))
-        assert finish(open_home(home.folder)) is None
+        open_home(home.folder).mlflow_move.finish()
+        assert open_home(home.folder).mlflow_move.finish() is None
         assert len(home.ledger.receipts("home moved")) == 1
         assert (home.folder / "mlflow-before.db").exists()
         assert home.ledger.verify(home.releases.pointer().ledger_head) is None
@@ -320,4 +322,4 @@ def test_killed_after_the_switch_the_next_command_tidies_up_once(january_copy, t
 
 def tidy_and_die(home, point):
     Counter(point).install()
-    finish(open_home(home.folder))
+    open_home(home.folder).mlflow_move.finish()

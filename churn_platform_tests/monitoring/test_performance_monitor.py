@@ -9,8 +9,6 @@ import yaml
 from bento.told import Told
 from churn_platform.lake.lake import instant
 from churn_platform.monitoring.challengers import adjusted_level
-from churn_platform.reports import status
-from churn_platform.reports.status import proposal
 from churn_platform_tests.small_business import (
     FEBRUARY,
     JANUARY,
@@ -99,14 +97,14 @@ def test_nothing_moves_by_itself(overtaken):
 
 
 def test_status_shows_it_with_the_command_that_carries_it_out(overtaken):
-    found = status.status(overtaken)["proposal"]
-    assert found == proposal(overtaken)
+    found = overtaken.status.now()["proposal"]
+    assert found == overtaken.status.proposal()
     assert found["command"] == "churn approve 2 --override --by NAME --reason TEXT"
     assert found["version"] == 2
 
 
 def test_the_api_says_it_of_the_version_in_production(overtaken):
-    found = proposal(overtaken)
+    found = overtaken.status.proposal()
     told = Told(overtaken.folder)
     assert told(1)["proposal"] == {name: found[name] for name in ("version", "sentence", "command")}
     assert told(2)["proposal"] is None
@@ -119,15 +117,15 @@ def test_a_proposal_lapses_when_production_has_changed_or_people_do_not_want_the
     home.ledger.write(
         actor="Ada", act="version blocked", subject="version 2", reason="It was wrong."
     )
-    assert proposal(home) is None
+    assert home.status.proposal() is None
     home.ledger.write(
         actor="Ada", act="version unblocked", subject="version 2", reason="It was not."
     )
-    assert proposal(home) is not None
+    assert home.status.proposal() is not None
     home = up_to_scores(home, FEBRUARY)
     assert home.releases.pointer().version == 2
-    assert proposal(home) is None
-    assert proposal(february_decided) is None
+    assert home.status.proposal() is None
+    assert february_decided.status.proposal() is None
 
 
 def test_a_blocked_version_is_compared_and_never_proposed(overtaken_copy):
@@ -149,7 +147,7 @@ def test_a_retired_version_that_is_better_again_is_proposed_for_a_rollback(
     made = home.records.read("performance", MARCH)["verdict"]["proposal"]
     assert (made["act"], made["version"], made["production"]) == ("rollback proposed", 1, 2)
     assert home.ledger.receipts("rollback proposed")[0].subject == "version 1"
-    assert proposal(home)["command"] == "churn rollback --to 1 --by NAME --reason TEXT"
+    assert home.status.proposal()["command"] == "churn rollback --to 1 --by NAME --reason TEXT"
     states = [entry["state"] for entry in home.records.read("performance", MARCH)["evaluated"]]
     assert states == ["retired", "production"]
 
@@ -182,7 +180,7 @@ def test_with_an_automatic_policy_a_promotion_is_carried_out_and_signed_by_the_p
     done = home.ledger.receipts("promotion done")[-1]
     assert (done.actor, done.subject) == ("policy.verdict.automatic", "version 2")
     assert "A promotion of version 2 is proposed" in done.reason
-    assert proposal(home) is None
+    assert home.status.proposal() is None
     home.performance_monitor.measure(MARCH)
     assert home.releases.pointer().version == 2
 
@@ -233,4 +231,4 @@ def test_a_month_of_turned_over_labels_proposes_nothing(february_decided, tmp_pa
     production = record["evaluated"][-1]
     assert production["metrics"]["auc_interval"][1] < 0.3
     assert "inverted" in production["doubt"]
-    assert status.status(home)["production"]["stand_down"] is False
+    assert home.status.now()["production"]["stand_down"] is False

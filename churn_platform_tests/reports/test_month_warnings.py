@@ -7,8 +7,6 @@ from bento.told import Told
 from churn_platform.base.files import read_json, write_json
 from churn_platform.cli.status import show_status
 from churn_platform.lake.window import LabelCount
-from churn_platform.reports.month_warnings import record_warnings, warnings_of, warnings_of_months
-from churn_platform.reports.status import status
 from churn_platform_tests.small_business import (
     DECLARED,
     FEBRUARY,
@@ -47,13 +45,15 @@ def test_what_the_label_check_found_is_in_the_record_and_a_warning(home):
     found = home.records.read("training_dataset", FEBRUARY)["labels"]
     assert found["as_of"] == "2024-02-29"
     assert found["returned"] > 0
-    assert codes(warnings_of_months(home)) == {"LABELS_UNLIKE_BEFORE"}
-    assert {warning["as_of"] for warning in warnings_of_months(home, [JANUARY])} == {"2024-02-29"}
+    assert codes(home.month_warnings.of_months()) == {"LABELS_UNLIKE_BEFORE"}
+    assert {warning["as_of"] for warning in home.month_warnings.of_months([JANUARY])} == {
+        "2024-02-29"
+    }
 
 
 def test_a_receipt_is_written_once_for_the_same_warnings_and_once_when_they_are_gone(home):
     for _ in range(2):
-        record_warnings(home, FEBRUARY)
+        home.month_warnings.record(FEBRUARY)
     (receipt,) = home.ledger.receipts("warnings raised")
     assert (receipt.subject, codes(receipt.evidence["warnings"])) == (
         "2024-02-29",
@@ -62,7 +62,7 @@ def test_a_receipt_is_written_once_for_the_same_warnings_and_once_when_they_are_
     labels = home.records.read("training_dataset", FEBRUARY)["labels"]
     change_record(home, "training_dataset", labels={**labels, "warnings": []})
     for _ in range(2):
-        record_warnings(home, FEBRUARY)
+        home.month_warnings.record(FEBRUARY)
     (receipt,) = home.ledger.receipts("warnings cleared")
     assert set(receipt.evidence) == {"warnings", "snapshot", "code", "lock"}
     assert Told(home.folder)(2)["warnings"] == []
@@ -72,14 +72,14 @@ def test_alerts_status_terminal_and_server_show_the_same_warnings(home, capsys):
     from rich.console import Console
 
     before = home.ledger.head().sequence
-    record_warnings(home, FEBRUARY)
+    home.month_warnings.record(FEBRUARY)
     told = [item.message for item in home.alerts.items(before, []) if item.message is not None]
-    assert [message.title for message in told] == ["gym: warnings of 2024-02-29"]
-    found = status(open_home(home.folder))["warnings"]
+    assert [message.title for message in told] == ["gym: warnings about 2024-02-29"]
+    found = open_home(home.folder).status.now()["warnings"]
     assert codes(found) == {"LABELS_UNLIKE_BEFORE"}
     assert all(warning["sentence"] in told[0].body for warning in found)
     assert Told(home.folder)(2)["warnings"] == found
-    show_status(Console(width=200), status(home))
+    show_status(Console(width=200), home.status.now())
     assert "LABELS_UNLIKE_BEFORE" in capsys.readouterr().out
 
 
@@ -92,13 +92,15 @@ def test_drift_that_no_candidate_can_answer_is_a_warning(home):
         "result": {"columns": [column]},
     }
     change_record(home, "drift_report", **drift)
-    found = warnings_of(home, FEBRUARY)
+    found = home.month_warnings.of(FEBRUARY)
     (unanswered,) = [warning for warning in found if warning.code == "DRIFT_WITHOUT_LABELS"]
     assert "No labels have matured since the decision on 2024-02-29" in unanswered.sentence
     assert "UNKNOWN_CATEGORY_SHARE" in {warning.code for warning in found}
     subject = {"actor": "tester", "subject": "2024-02-29", "reason": "Drift."}
     home.ledger.write(act="retraining requested", **subject)
-    assert "DRIFT_WITHOUT_LABELS" not in {warning.code for warning in warnings_of(home, FEBRUARY)}
+    assert "DRIFT_WITHOUT_LABELS" not in {
+        warning.code for warning in home.month_warnings.of(FEBRUARY)
+    }
 
 
 def test_drift_is_a_warning_where_the_training_that_should_answer_it_was_refused(home):
@@ -116,7 +118,7 @@ def test_drift_is_a_warning_where_the_training_that_should_answer_it_was_refused
     dataset = home.training_datasets.load(FEBRUARY)
     home.candidate_training._record_refusal(FEBRUARY, dataset, "The training rows hold 5 churners.")
     (unanswered,) = [
-        one for one in warnings_of(home, FEBRUARY) if one.code == "DRIFT_WITHOUT_LABELS"
+        one for one in home.month_warnings.of(FEBRUARY) if one.code == "DRIFT_WITHOUT_LABELS"
     ]
     assert unanswered.sentence.endswith(
         ". No candidate can be trained: The training rows hold 5 churners."
@@ -124,7 +126,7 @@ def test_drift_is_a_warning_where_the_training_that_should_answer_it_was_refused
 
 
 def test_a_record_is_read_by_its_own_words_after_the_policy_was_edited(home):
-    before = warnings_of(home, FEBRUARY)
+    before = home.month_warnings.of(FEBRUARY)
     policy = {
         **DECLARED["policy"],
         "training": {**DECLARED["policy"]["training"], "churn_rate_max": 0.02},
@@ -134,7 +136,7 @@ def test_a_record_is_read_by_its_own_words_after_the_policy_was_edited(home):
     )
     edited = open_home(home.folder)
     assert home.records.read("training_dataset", FEBRUARY)["labels"]["churn_rate"] > 0.02
-    assert warnings_of(edited, FEBRUARY) == before
+    assert edited.month_warnings.of(FEBRUARY) == before
 
 
 def test_failed_checks_and_a_list_of_the_past_are_warnings(home):
@@ -143,7 +145,7 @@ def test_failed_checks_and_a_list_of_the_past_are_warnings(home):
     )
     change_record(home, "scores", list_note="Every customer of the list has a label.")
     assert {"CHECK_FAILED", "LIST_OF_THE_PAST"} <= {
-        warning.code for warning in warnings_of(home, FEBRUARY)
+        warning.code for warning in home.month_warnings.of(FEBRUARY)
     }
 
 
@@ -154,7 +156,7 @@ def test_labels_of_some_customers_are_counted(home):
     home.ingestion.publish(FEBRUARY)
     assert home.lake.label_count(FEBRUARY) == LabelCount(800, 1500)
     (partial,) = [
-        warning for warning in warnings_of(home, FEBRUARY) if warning.code == "LABELS_PARTIAL"
+        warning for warning in home.month_warnings.of(FEBRUARY) if warning.code == "LABELS_PARTIAL"
     ]
     assert "800 of 1,500" in partial.sentence
     receipt = home.ledger.receipts("drop corrected")[-1]
@@ -166,13 +168,13 @@ def test_performance_on_repeated_data_carries_the_warning(home):
     change_comparison(home, FEBRUARY, repeated={"visits": "2024-01-31"})
     entries = home.performance_monitor.measure(FEBRUARY).evaluated
     assert entries
-    assert all("identical to the table of 2024-01-31" in entry["warning"] for entry in entries)
+    assert all("identical to the table of 2024-01-31" in entry.warning for entry in entries)
     assert {"TABLE_SAME_AS_BEFORE", "PERFORMANCE_ON_REPEATED_DATA"} <= {
-        w.code for w in warnings_of(home, FEBRUARY)
+        w.code for w in home.month_warnings.of(FEBRUARY)
     }
     change_comparison(home, FEBRUARY, repeated={})  # as after a correction of January
-    assert "PERFORMANCE_ON_REPEATED_DATA" not in {w.code for w in warnings_of(home, FEBRUARY)}
-    assert not any("warning" in entry for entry in home.performance_history.all())
+    assert "PERFORMANCE_ON_REPEATED_DATA" not in {w.code for w in home.month_warnings.of(FEBRUARY)}
+    assert not any(entry.warning for entry in home.performance_history.all())
 
 
 def test_records_and_manifests_of_an_older_version_have_no_warnings(home):
@@ -184,4 +186,4 @@ def test_records_and_manifests_of_an_older_version_have_no_warnings(home):
     home.records.write(
         "training_dataset", FEBRUARY, {k: v for k, v in record.items() if k != "labels"}
     )
-    assert warnings_of(home, FEBRUARY) == []
+    assert home.month_warnings.of(FEBRUARY) == []

@@ -6,8 +6,6 @@ import pytest
 
 from churn_platform.base.files import sha256_file
 from churn_platform.promotion.promoting import production_candidate
-from churn_platform.reports.month_warnings import warnings_of
-from churn_platform.reports.status import listed_scores
 from churn_platform.scoring.ranking import decile_floors
 from churn_platform.serving.score_history import ScoreHistory
 from churn_platform_tests.api_client import with_contract
@@ -322,10 +320,10 @@ def test_a_removed_feature_leaves_the_list_and_lets_newer_months_through(january
     record = home.records.read("scores", FEBRUARY)
     assert (record["version"], record["customers"]) == (None, 0)
     assert "another contract" in record["not_scored"]
-    assert "MONTH_NOT_SCORED" in {warning.code for warning in warnings_of(home, FEBRUARY)}
+    assert "MONTH_NOT_SCORED" in {warning.code for warning in home.month_warnings.of(FEBRUARY)}
     step = open_home(home.folder).progress().next_step()
     assert step is None or step.kind == "retraining"
-    assert listed_scores(home, 1)[0] == JANUARY
+    assert home.status.scores(1)[0] == JANUARY
 
 
 def test_a_rollback_to_a_version_of_another_contract_is_no_reason_to_score_again(january_copy):

@@ -453,6 +453,18 @@ def test_a_contract_without_a_feature_that_can_vary_is_refused():
         simulate(contract, 50, 1, 1)
 
 
+def test_a_contract_with_ages_is_simulated_by_its_dates():
+    declared = WEEKLY.model_dump(mode="json", exclude_unset=True)
+    declared["tables"]["members"]["ages"] = {"weeks_in": {"of": "joined", "unit": "weeks"}}
+    declared["feature_views"]["wide"]["features"] += ["weeks_in"]
+    contract = Contract.model_validate(declared)
+    [month], [plain] = simulate(contract, 60, 1, 1), simulate(WEEKLY, 60, 1, 1)
+    pd.testing.assert_frame_equal(month.tables["members"], plain.tables["members"])
+    declared["feature_views"]["wide"]["features"] = ["weeks_in"]
+    with pytest.raises(ContractError):
+        simulate(Contract.model_validate(declared), 60, 1, 1)
+
+
 def test_labels_of_one_class_have_no_auc():
     with pytest.raises(DataError, match="3 entities drew labels of one class only"):
         best_auc(np.zeros(3, dtype=bool), np.array([0.1, 0.2, 0.3]))

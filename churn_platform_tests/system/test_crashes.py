@@ -17,9 +17,7 @@ import pytest
 from churn_platform.base.errors import UsageError
 from churn_platform.lake.records import KINDS
 from churn_platform.ledger.acts import version_of
-from churn_platform.maintenance.backup import back_up, copy_checked, opened, restore
-from churn_platform.maintenance.erasing import forget
-from churn_platform.maintenance.repair import repair
+from churn_platform.maintenance.backup import copy_checked, opened
 from churn_platform.promotion.approving import approve, reject
 from churn_platform.promotion.deciding import carry_out, decide_candidate
 from churn_platform.promotion.promoting import production_candidate
@@ -121,7 +119,7 @@ def again(home: Services) -> None:
 
 
 def forgotten(home: Services) -> object:
-    return forget(home, KEY, "ann", "asked")
+    return home.erasure.erase(KEY, "ann", "asked")
 
 
 def rolled_back(home: Services) -> object:
@@ -145,7 +143,7 @@ def archive_of(home: Services) -> Path:
 
 
 def backed_up(home: Services) -> object:
-    return back_up(home, archive_of(home))
+    return home.backup.write(archive_of(home))
 
 
 def backed_up_again(home: Services) -> None:
@@ -224,7 +222,7 @@ def commands(january, tmp_path_factory):
     run(open_home(stages["unblock"].folder))
     stages["backup"] = stages["rollback"]
     stage("repair", "rollback", damaged)
-    back_up(stages["rollback"], folder / "home.zip")
+    stages["rollback"].backup.write(folder / "home.zip")
     stages["restore"] = open_home(folder / "nowhere")
     stages["restore"].folder.mkdir()
     acts = {
@@ -242,11 +240,14 @@ def commands(january, tmp_path_factory):
     )
     made["backup"] = Command("backup", stages["backup"], backed_up, backed_up_again)
     made["repair"] = Command(
-        "repair", stages["repair"], repair, lambda home: (repair(home), run(home))
+        "repair",
+        stages["repair"],
+        lambda home: home.repairs.run(),
+        lambda home: (home.repairs.run(), run(home)),
     )
 
     def restored(home: Services) -> object:
-        return restore(folder / "home.zip", home)
+        return home.backup.restore(folder / "home.zip")
 
     once = {
         "forget": forgotten, "rollback": rolled_back, "approve": approved, "reject": rejected, "unblock": unblocked,

@@ -11,7 +11,6 @@ import pytest
 
 from churn_platform.promotion.decision import Decision
 from churn_platform.promotion.decisions import unfinished
-from churn_platform.reports.status import status
 from churn_platform.services import Services
 from churn_platform_tests.real_months import FEBRUARY, JANUARY, copy_home, run_all, take_in_month
 
@@ -135,7 +134,6 @@ def test_batch_scores_explanation_release_and_mlflow_give_the_same_probability(
 
     from churn_platform.lake.tables import feature_frame
     from churn_platform.promotion.promoting import released
-    from churn_platform.reports.status import explain
     from churn_platform.training.estimator import model_input
 
     rows = feature_frame(february_home.contract, february_home.lake.tables(FEBRUARY))
@@ -148,7 +146,7 @@ def test_batch_scores_explanation_release_and_mlflow_give_the_same_probability(
     answered = registered.predict(model_input(model.features, rows))
     np.testing.assert_allclose(np.asarray(answered)[:, 1], expected, atol=1e-9)
     for user in rows["user_id"].sample(5, random_state=1):
-        assert explain(february_home, user, None)["probability"] == pytest.approx(
+        assert february_home.status.explain(user, None)["probability"] == pytest.approx(
             expected[user], abs=1e-9
         )
 
@@ -180,7 +178,7 @@ def test_a_refused_month_is_a_green_run_with_a_list_a_yellow_check_and_a_sentenc
     assert home.releases.pointer().version == 1
     assert len(home.records.frame("scores", FEBRUARY)) == 7043
     assert refused.stand_down, "production is at chance and nothing better passed"
-    assert status(home)["production"]["stand_down"]
+    assert home.status.now()["production"]["stand_down"]
     assert home.records.frame("scores", FEBRUARY)["stand_down"].all()
     with dg.DagsterInstance.from_config(str(home.folder / "dagster")) as instance:
         assert {run.status for run in instance.get_runs()} == {dg.DagsterRunStatus.SUCCESS}

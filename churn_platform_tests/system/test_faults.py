@@ -16,7 +16,6 @@ from pathlib import Path
 import pytest
 
 from churn_platform.base.errors import DropRefused, IntegrityError
-from churn_platform.maintenance.repair import repair
 from churn_platform.promotion.deciding import carry_out
 from churn_platform.promotion.promoting import production_candidate, recover
 from churn_platform.training.registry import PRODUCTION
@@ -70,7 +69,9 @@ def test_mlflows_store_gone_stops_the_promotion_and_not_the_model(february_decid
             IntegrityError, match=r"mlflow\.db is missing although a version is in production"
         ):
             act(open_home(home.folder))
-    assert [one.done for one in repair(open_home(home.folder))] == [False], "it is not guessed at"
+    assert [one.done for one in open_home(home.folder).repairs.run()] == [False], (
+        "it is not guessed at"
+    )
     serving(home, 1)
     assert not (home.folder / "mlflow.db").exists(), (
         "a new store would number its versions from 1 again"
@@ -136,7 +137,7 @@ def test_a_promotion_under_a_clock_set_back_is_in_the_ledger_in_its_order(februa
     home = february_decided_copy
     carry_out(open_home(home.folder, lambda: dt.datetime(2023, 6, 1, tzinfo=dt.UTC)))
     serving(home, 2)
-    assert repair(open_home(home.folder)) == []
+    assert open_home(home.folder).repairs.run() == []
 
 
 def test_one_flipped_bit_of_a_release_is_found_before_it_serves_and_mended(february_decided_copy):
@@ -148,8 +149,8 @@ def test_one_flipped_bit_of_a_release_is_found_before_it_serves_and_mended(febru
     path.write_bytes(bytes(content))
     with pytest.raises(IntegrityError, match=r"release 2 was changed: model\.skops"):
         production_candidate(open_home(home.folder))
-    assert [one.done for one in repair(open_home(home.folder))] == [True]
+    assert [one.done for one in open_home(home.folder).repairs.run()] == [True]
     serving(home, 2)
     shutil.rmtree(home.releases.folder / "2")
-    assert [one.what for one in repair(open_home(home.folder))] == ["release"]
+    assert [one.what for one in open_home(home.folder).repairs.run()] == ["release"]
     serving(home, 2)

@@ -6,7 +6,6 @@ import pytest
 
 from churn_platform.evaluation.costs import RowCosts
 from churn_platform.promotion.promoting import released
-from churn_platform.reports.status import explain, status
 from churn_platform_tests.other_businesses import (
     MONTHS,
     NEWSPAPER,
@@ -45,7 +44,7 @@ def eight_weeks(six_weeks, tmp_path_factory):
 
 
 def test_weeks_without_labels_are_taken_in_and_nobody_is_scored_before_there_is_a_model(six_weeks):
-    found = status(six_weeks)
+    found = six_weeks.status.now()
     assert found["months"] == [week.isoformat() for week in WEEKS[:6]]
     assert (found["production"], found["decisions"], found["next"]) == (None, [], None)
     assert found["reason"] == "No month has matured labels yet, so nothing can be trained."
@@ -66,7 +65,7 @@ def test_labels_that_arrive_alone_process_their_week_and_train_on_the_newest(eig
 
 def test_too_few_churners_are_told_in_plain_words_and_pooled_until_there_are_enough(eight_weeks):
     home, _ = eight_weeks
-    refused, promoted = status(home)["decisions"]
+    refused, promoted = home.status.now()["decisions"]
     assert (refused["as_of"], refused["decision"], refused["trigger"]) == (
         "2024-01-07",
         "refused",
@@ -105,7 +104,7 @@ def test_an_integer_key_an_age_and_a_category_of_many_values_reach_the_model(eig
     assert dataset.frame["reader_no"].min() >= 10_000_000_000
     assert dataset.frame["weeks_subscribed"].between(0, 299).all()
     assert dataset.frame["city"].nunique() > 150
-    found = explain(home, "10000000007", None)
+    found = home.status.explain("10000000007", None)
     assert set(found["features"]) == {"weeks_subscribed", "city", "late_papers"}
     assert (
         home.feature_store.online(10_000_000_007)["late_papers"] == found["features"]["late_papers"]
@@ -123,7 +122,7 @@ def phone(tmp_path_factory):
 
 
 def test_one_wide_table_is_enough(phone):
-    decisions = [(d["as_of"], d["trigger"], d["decision"]) for d in status(phone)["decisions"]]
+    decisions = [(d["as_of"], d["trigger"], d["decision"]) for d in phone.status.now()["decisions"]]
     assert decisions == [
         ("2024-01-31", "first", "promoted"),
         ("2024-02-29", "performance", "promoted"),

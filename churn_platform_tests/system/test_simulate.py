@@ -144,7 +144,7 @@ def test_a_folder_with_somebodys_own_files_is_refused_and_left_as_it_was(tmp_pat
 
 def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path):
     (tmp_path / "out").write_text("")
-    with pytest.raises(UsageError, match="out is a file: name a folder"):
+    with pytest.raises(UsageError, match="out is a file"):
         written(tmp_path / "out", "quiet")
 
 

@@ -7,9 +7,6 @@ from collections import Counter as Tally
 from dataclasses import replace
 from pathlib import Path
 
-from churn_platform.maintenance.backup import back_up, restore
-from churn_platform.maintenance.erasing import finish, forget
-from churn_platform.maintenance.repair import repair
 from churn_platform.promotion.approving import approve, reject
 from churn_platform.promotion.promoting import recover
 from churn_platform.promotion.rolling_back import roll_back, unblock
@@ -102,7 +99,7 @@ class Business(Driver):
         def job(home: Services) -> None:
             with home.exclusive():
                 recover(home)
-                finish(home)
+                home.erasure.finish()
                 retrain(home, newest, "manual")
 
         if self.do(Command("retrain", job, 130), death) == "done":
@@ -182,7 +179,7 @@ class Business(Driver):
             )
             return trust.counted("customer forgotten") if known else None
 
-        act = Command("forget", lambda home: forget(home, key, "ann", "asked"), 230, predict)
+        act = Command("forget", lambda home: home.erasure.erase(key, "ann", "asked"), 230, predict)
         self.do(replace(act, forgets=key), death)
 
     def change_policy(self, mode: str) -> None:
@@ -196,14 +193,14 @@ class Business(Driver):
 
     def repair(self, death: Death | None = None) -> None:
         """`churn doctor --fix`."""
-        if self.do(Command("repair", repair, 20), death) == "done":
+        if self.do(Command("repair", lambda home: home.repairs.run(), 20), death) == "done":
             self._complete()
             assert self.course.files.temporary == []
 
     def back_up(self, death: Death | None = None) -> None:
         """`churn backup`."""
         archive = self.work / f"{next(self._number)}.zip"
-        self.do(Command("back up", lambda home: back_up(home, archive), 4, unchanged), death)
+        self.do(Command("back up", lambda home: home.backup.write(archive), 4, unchanged), death)
         if archive.exists():
             self.kept = archive, self.course.copy(self.course.home)
 
@@ -213,9 +210,9 @@ class Business(Driver):
         place = self.work / f"home-{next(self._number)}"
 
         def act(home: Services) -> object:
-            return restore(
-                archive, Services(home.settings.model_copy(update={"home": place}), home.now)
-            )
+            return Services(
+                home.settings.model_copy(update={"home": place}), home.now
+            ).backup.restore(archive)
 
         end, _ = self._carry_out(
             Command("restore", act, 420), None if death is None else death.at * 420 // 1000

@@ -9,7 +9,6 @@ from churn_platform.alerting.dagster_ui import free_port
 from churn_platform.base.errors import IntegrityError, StoreDown, UsageError
 from churn_platform.features.online.reader import MARKER
 from churn_platform.features.online.upkeep import count_rows, delete_rows, notice_lost_rows
-from churn_platform.maintenance.erasing import forget
 from churn_platform_tests.small_business import JANUARY, copied, open_home
 
 
@@ -104,7 +103,7 @@ def test_the_note_of_a_copy_that_0_1_0_made_stays_when_the_file_is_gone(january_
     assert materialized(home)
     assert home.feature_store.online("m00001") is not None
     with pytest.raises(UsageError, match="churn_gym in postgresql://churn@db/feast"):
-        forget(home, "m00001", "ann", "asked")
+        home.erasure.erase("m00001", "ann", "asked")
 
 
 @pytest.mark.parametrize(("kind", "rows"), [("sqlite", 2), ("redis", 1), ("postgres", 2)])
