@@ -19,13 +19,11 @@ if TYPE_CHECKING:
     import feast
 
 APPLIED = "applied.json"
-"""What was registered last, and where."""
+"""The file with the last registration and its place."""
 COPIED = "offline"
-"""The key of applied.json under which 0.1.0 named the database that it copied the feature
-tables to.
-"""
+"""The key of applied.json that names the database to which 0.1.0 copied feature tables."""
 DUCKDB = "churn_platform.features.offline_store.SnapshotOfflineStore"
-FEATURES_PY = '''"""Feast definitions of {name}, generated from contract.json beside this file. Do not edit."""
+FEATURES_PY = '''"""Feast definitions of {name}, made from contract.json in this folder."""
 
 from pathlib import Path
 
@@ -41,9 +39,7 @@ TTL = {
     "week": dt.timedelta(days=6),
     "day": dt.timedelta(hours=23),
 }
-"""Below one cadence: a customer missing from a snapshot is missing, never silently last
-month's.
-"""
+"""Below one cadence, so a customer who is missing from a snapshot never gets older values."""
 
 STAMPS = {"timestamp_field": "event_timestamp", "created_timestamp_column": "created_timestamp"}
 
@@ -51,9 +47,7 @@ STAMPS = {"timestamp_field": "event_timestamp", "created_timestamp_column": "cre
 def repository_files(
     contract: Contract, online: OnlineAddress, registry: PostgresAddress | None
 ) -> dict[str, str]:
-    """Name -> text of feature_store.yaml, features.py and contract.json; without an address it
-    is in the home.
-    """
+    """Name -> text of feature_store.yaml, features.py and contract.json."""
     configuration = (
         f"# Generated from the contract of {contract.name}. Do not edit.\n"
         f"project: {contract.name}\n"
@@ -78,7 +72,7 @@ def _flow(values: dict[str, Any]) -> str:
 
 
 def feast_objects(contract: Contract, offline: Path) -> dict[str, Any]:
-    """The contract as Feast objects by variable name; the folder `offline` holds the snapshots."""
+    """The contract as Feast objects by variable name; the folder `offline` has the snapshots."""
     feast = import_feast()
     from feast import types, value_type
 
@@ -121,9 +115,7 @@ def _source(name: str, folder: Path) -> Any:  # noqa: ANN401 - Feast's
 
 
 def import_feast() -> Any:  # noqa: ANN401 - the module
-    """Import Feast without typeguard's decorator, which parses Feast's sources again: 2.4 s
-    instead of 7.4 s.
-    """
+    """Import Feast without typeguard's decorator: 2.4 s instead of 7.4 s."""
     if "feast" not in sys.modules:
         import typeguard
 
@@ -132,9 +124,8 @@ def import_feast() -> Any:  # noqa: ANN401 - the module
         checked = typeguard.typechecked
         typeguard.typechecked = _unchecked
         try:
-            with (
-                warnings.catch_warnings()
-            ):  # Feast turns deprecation warnings on for the whole process.
+            # Feast turns on deprecation warnings for the whole process.
+            with warnings.catch_warnings():
                 import feast  # noqa: F401
         finally:
             typeguard.typechecked = checked
@@ -142,9 +133,7 @@ def import_feast() -> Any:  # noqa: ANN401 - the module
 
 
 def _mute_interpreter_exit() -> None:
-    """DuckDB 2.0's binding prints 40 lines of "leaked" objects when the interpreter is torn
-    down; nothing is lost.
-    """
+    """Hide the harmless "leaked" objects that DuckDB 2.0 reports when Python exits."""
     sys.stderr.flush()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
@@ -156,12 +145,12 @@ def _unchecked(target: Any = None, **_: object) -> Any:  # noqa: ANN401 - stands
 
 
 def open_feast(folder: Path, address: OnlineAddress, **sections: Any) -> "feast.FeatureStore":  # noqa: ANN401
-    """Feast on a repository; the password of a network store is added here, no file has it.
+    """Feast on a repository, with the passwords that its files do not contain.
 
-    `sections` stand in place of other parts of feature_store.yaml, with their passwords.
+    `sections` replace parts of feature_store.yaml.
 
     Raises:
-        UsageError: what the store needs is not installed.
+        UsageError: a package of the store is not installed.
     """
     feast = import_feast()
     if address.kind != "sqlite":
@@ -191,8 +180,6 @@ def open_feast(folder: Path, address: OnlineAddress, **sections: Any) -> "feast.
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Feast prints a progress bar and coloured lines to stdout and stderr; ours is the only
-    progress shown.
-    """
+    """Silence Feast, which prints a progress bar and coloured lines."""
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         yield

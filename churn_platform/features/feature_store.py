@@ -35,7 +35,7 @@ OWNER_FILE = "owner.json"
 """Names the home as owner of its part of a shared Feast registry."""
 OWNER = "churn.home"
 ROW = "row asked"
-"""Feast answers in any order; no name of a contract holds a space."""
+"""Restores the order of rows, which Feast does not keep. No contract has a name with a space."""
 
 
 class FeatureStore:
@@ -59,9 +59,7 @@ class FeatureStore:
         self.registry = registry
 
     def generate(self) -> bool:
-        """Write the repository's files (feature_store.yaml, features.py, contract.json); True
-        if any changed.
-        """
+        """Write the repository's files; True if any changed."""
         wanted = repository_files(self.contract, self.address, self.registry)
         changed = [n for n, text in wanted.items() if not _holds(self.folder / n, text)]
         for name in changed:
@@ -69,8 +67,7 @@ class FeatureStore:
         return bool(changed)
 
     def apply(self, view: View) -> list[str]:
-        """Generate the repository, point its sources at `view` and register its objects when
-        they changed.
+        """Generate the repository, point its sources at `view`, and register what changed.
 
         Returns:
             The names of the feature views.
@@ -84,8 +81,8 @@ class FeatureStore:
     def historical(self, view: View, spine: pd.DataFrame) -> pd.DataFrame:
         """Point-in-time features for `spine` (rows,): entity and as_of (ISO date).
 
-        `view` already holds only what was known: Feast's own creation filter compares with the
-        entity's timestamp and would empty every row whose file arrived after as_of.
+        `view` already has only what was known then. Feast's own filter compares creation with
+        as_of, and would empty every row whose file arrived later.
 
         Returns:
             (rows, 2 + features) entity, as_of, features, in the order of `spine`.
@@ -109,8 +106,7 @@ class FeatureStore:
                 .get_historical_features(entity_df=asked, features=self._references())
                 .to_arrow()
             )
-        # Not to_df(): Feast's makes floats of integers and objects of booleans where a value is
-        # missing.
+        # to_df() would make floats of integers, and objects of booleans, with missing values.
         nullable = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
         frame: pd.DataFrame = answer.sort_by(ROW).to_pandas(types_mapper=nullable.get)
         codes, moments = pd.factorize(frame["event_timestamp"])
@@ -120,20 +116,15 @@ class FeatureStore:
         return frame[[key, "as_of", *self.contract.features]]
 
     def materialize(self, view: View, as_of: dt.date) -> bool:
-        """Write a month's features to the online store, unless a newer month is published or
-        already there.
+        """Write a month's features to the online store, unless there is a newer month.
 
-        An empty store waits for the newest month too: with an older one it would answer with
-        old features.
+        An empty store waits for the newest published month: it would answer with old features.
 
         Returns:
-            False when the online store was left alone.
+            False if the online store was not changed.
         """
-        newest = max(
-            [*self._months(view), *([online] if (online := self.online_as_of()) else [])],
-            default=as_of,
-        )
-        if as_of < newest:
+        online = self.online_as_of()
+        if any(month > as_of for month in self._months(view)) or (online and online > as_of):
             return False
         self.apply(view)
         moment = instant(as_of)
@@ -142,9 +133,7 @@ class FeatureStore:
         )
         with self._written():
             store = self._store()
-            for (
-                name
-            ) in self.contract.feature_views:  # as after Feast's own: its commands go on from here
+            for name in self.contract.feature_views:  # as Feast's own command does
                 one = store.get_feature_view(name)
                 store.registry.apply_materialization(
                     one, store.project, moment - dt.timedelta(hours=1), moment
@@ -154,7 +143,7 @@ class FeatureStore:
         return True
 
     def _months(self, view: View) -> set[dt.date]:
-        """The months that have a row of a feature table in `view`."""
+        """The months that a feature table has in `view`."""
         return {
             month
             for feature_view in self.contract.feature_views.values()
@@ -162,9 +151,7 @@ class FeatureStore:
         }
 
     def online_as_of(self) -> dt.date | None:
-        """The newest month in the online store; None too where that month went to another
-        store.
-        """
+        """The newest month in the online store; None if it was written to another store."""
         if not (self.folder / MARKER).exists():
             return None
         month = read_month(self.folder)
@@ -173,11 +160,10 @@ class FeatureStore:
         return None
 
     def online(self, entity: str | int) -> dict[str, Any] | None:
-        """The features of one customer in the newest month of the online store; None when that
-        month has no row of it.
+        """One customer's features in the newest online month; None if that month has no row.
 
-        The store ignores the TTL and keeps answering with an older month: such values are
-        missing, as they are in `historical`.
+        The store ignores the TTL and answers with older months: such values count as missing, as
+        in `historical`.
         """
         key = self.contract.entity.column
         newest = self.online_as_of()
@@ -199,10 +185,9 @@ class FeatureStore:
         }
 
     def _register(self) -> None:
-        """Register the objects where the registry does not hold them, or not as they are now."""
-        # The registry holds absolute paths: a copied home would go on reading the original's
-        # months. Written last, so
-        # that a kill before it registers again.
+        """Register the objects if the registry does not have them as they are now."""
+        # The registry has absolute paths: a copied home would keep reading the original. The
+        # marker is written last, so a kill before it registers again.
         marker = self.folder / APPLIED
         wanted = {
             "contract": digest_of(self.contract.as_mapping()),
@@ -218,7 +203,7 @@ class FeatureStore:
             return
         store = self._store()
         project = []
-        if self.registry is not None:  # others write there, too
+        if self.registry is not None:  # a shared database
             project = [claimed_project(store, owner_of(self.folder), self.registry.said)]
             if known == wanted | {"registered": registered(store)}:
                 return
@@ -233,9 +218,7 @@ class FeatureStore:
         write_json(marker, wanted | ({"registered": registered(store)} if project else {}))
 
     def away(self) -> str | None:
-        """Why Feast's registry cannot be used now, as a sentence; None when it answers or is a
-        file.
-        """
+        """Why Feast's registry cannot be used now, as a sentence; None if it can."""
         if self.registry is None:
             return None
         return self.registry.away()
@@ -255,19 +238,18 @@ class FeatureStore:
 
     @contextmanager
     def _written(self) -> Iterator[None]:
-        """What the clients of network stores raise, as one sentence."""
+        """Turn what the clients of network stores raise into our error."""
         try:
             yield
         except Exception as error:
             client = type(error).__module__.partition(".")[0]
             if client not in ("redis", "psycopg", "psycopg_pool", "sqlalchemy"):
                 raise
-            said = " ".join(
-                str(getattr(error, "orig", error)).split()
-            )  # without SQL and its parameters
+            original = getattr(error, "orig", error)  # without SQL and its parameters
+            said = " ".join(str(original).split())
             if client == "sqlalchemy" and self.registry is not None:
                 raise StoreDown(
-                    f"The Feast registry {self.registry.said} does not answer as it should"
+                    f"The Feast registry {self.registry.said} does not answer as expected"
                     f" ({said}): try again."
                 ) from None
             raise StoreDown(
@@ -275,7 +257,7 @@ class FeatureStore:
             ) from None
 
     def _link(self, view: View) -> None:
-        """Make offline/<table>/<as_of>.parquet point at the files of `view`, and nothing else."""
+        """Make offline/<table>/<as_of>.parquet link to the files of `view`, and no others."""
         for table in dict.fromkeys(v.table for v in self.contract.feature_views.values()):
             folder = self.folder / "offline" / table
             folder.mkdir(parents=True, exist_ok=True)
@@ -294,9 +276,7 @@ def _holds(path: Path, text: str) -> bool:
 
 
 def owner_of(folder: Path) -> str:
-    """The name under which the home of this Feast repository owns what it keeps in shared
-    databases; made once.
-    """
+    """The name under which this home owns its part of a shared Feast registry; made once."""
     marker = folder / OWNER_FILE
     if not marker.exists():
         write_json(marker, {"owner": secrets.token_hex(8)})
@@ -307,7 +287,7 @@ def claimed_project(store: "feast.FeatureStore", owner: str, said: str) -> Any: 
     """The project of the store's configuration with its owner's name, to be applied.
 
     Raises:
-        UsageError: the project there is another home's, or someone's who is not a home.
+        UsageError: the project belongs to another home, or was not made by a home.
     """
     feast = import_feast()
     name = store.config.project
@@ -327,9 +307,7 @@ def claimed_project(store: "feast.FeatureStore", owner: str, said: str) -> Any: 
 
 
 def clear_history(store: "feast.FeatureStore") -> None:
-    """Remove what deleting a project leaves of its views: Feast counts versions from 0 again,
-    and would fail there.
-    """
+    """Remove the history of deleted views, on which Feast fails when it numbers from 0 again."""
     from feast.infra.registry.sql import feature_view_version_history as history
 
     project = store.config.project
@@ -342,9 +320,7 @@ def clear_history(store: "feast.FeatureStore") -> None:
 
 
 def registered(store: "feast.FeatureStore") -> str:
-    """Digest of what the registry records of the store's project, without the times at which it
-    was written.
-    """
+    """Digest of the project's objects in the registry, without the times of writing."""
     registry = store.registry
     project = store.config.project
     parts = {
@@ -364,10 +340,7 @@ def registered(store: "feast.FeatureStore") -> str:
 def _said(found: Any) -> str:  # noqa: ANN401 - any object of Feast
     written = found.to_proto()
     spec = written.spec if hasattr(written, "spec") else written
-    for field in (
-        "meta",
-        "batch_source",
-    ):  # the source is told as one of its own, with its own times
+    for field in ("meta", "batch_source"):  # times; a source is listed as an object of its own
         if field in spec.DESCRIPTOR.fields_by_name:
             spec.ClearField(field)
     return str(spec)

@@ -9,32 +9,31 @@ from churn_platform.contract.policy import TrainingPolicy
 
 CHANCE = 0.5
 TURNED_OVER = 0.4
-"""An AUC whose interval lies below this ranks well the wrong way round."""
+"""An AUC whose interval is below this ranks well, but in reverse."""
 INDEPENDENT_P = 0.001
-"""Below this p-value two months of labels are taken as related."""
+"""Below this p-value, the labels of two months count as related."""
 
 
 @dataclass(frozen=True)
 class LabelPlausibility:
-    """Figures about a month's labels and a sentence for each thing that looks wrong."""
+    """Figures about a month's labels, with a warning for everything that looks wrong."""
 
     rows: int
     churners: int
     churn_rate: float
     returned: int | None
-    """Entities labelled churned the month before that are labelled not churned now; None
-    without such a month.
-    """
+    """Entities labelled churned in the month before and not churned now; None without one."""
     churned_before: int | None
     agreement: float | None
     chance: float | None
     """Agreement of two independent label sets with these churn rates."""
     warnings: tuple[str, ...]
     doubts: tuple[str, ...] = ()
-    """Those of the warnings that keep a model from being promoted by itself.
+    """The warnings that block an automatic promotion.
 
-    Churners who come back, or months that say nothing about each other, are normal in some
-    businesses. """
+    Churners who return, and months that do not predict each other, are normal in some
+    businesses.
+    """
 
     @property
     def plausible(self) -> bool:
@@ -45,7 +44,7 @@ class LabelPlausibility:
 def judge_labels(
     current: pd.Series, previous: pd.Series | None, policy: TrainingPolicy
 ) -> LabelPlausibility:
-    """Judge a month's labels by themselves and against the month before.
+    """Judge a month's labels alone and against the month before.
 
     Args:
         current: (entities,) booleans indexed by entity.
@@ -92,35 +91,31 @@ def judge_labels(
 
 
 def with_a_rate(labels: pd.Series | None) -> pd.Series | None:
-    """The labels (rows,), or None where every known one is a churner: a list of cancellations
-    has no churn rate.
-    """
+    """The labels (rows,), or None if all are churners: cancellations alone have no churn rate."""
     if labels is None or bool(labels.dropna().all()):
         return None
     return labels
 
 
 def below_chance(low: float, high: float) -> bool:
-    """Whether the interval of a fitted model's AUC on later labels lies below 0.5.
+    """Whether the interval of a model's AUC on later labels is below 0.5.
 
-    A model that knows nothing any more has 0.5. Below it, the labels may hold who stayed.
+    A model that has become useless has 0.5. Below it, the labels may mark who stayed.
     """
     return low <= high < CHANCE
 
 
 def turned_over(low: float, high: float) -> bool:
-    """Whether the AUC lies so far below 0.5 that it speaks of the labels and not of the model.
+    """Whether the AUC is so far below 0.5 that the labels must be inverted.
 
-    A model that has lost its value may lie surely below 0.5 by chance correlations (0.465 was
-    seen), a good one on labels that hold who stayed lies at 0.2.
+    A useless model may be significantly below 0.5 by chance correlations (0.465 was seen). A good
+    model on inverted labels is at 0.2.
     """
     return low <= high < TURNED_OVER
 
 
 def _agreement(both: pd.DataFrame) -> tuple[float | None, float | None, bool]:
-    """Observed agreement, agreement by chance, and whether the two are independent (chi-square,
-    1 df).
-    """
+    """Observed agreement, agreement by chance, and independence (chi-square, 1 df)."""
     now = both["now"].to_numpy()
     then = both["then"].to_numpy()
     if not len(both) or now.all() or not now.any() or then.all() or not then.any():

@@ -23,11 +23,10 @@ Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 def in_holdout(entities: Iterable[object], salt: str, fraction: float) -> Mask:
-    """Whether each entity belongs to the holdout, once and for all: sha256(salt + entity) <
-    fraction.
+    """Whether each entity is in the holdout, permanently: sha256(salt + entity) < fraction.
 
     Returns:
-        (entities,) booleans that depend on salt and entity alone.
+        (entities,) booleans that depend only on salt and entity.
     """
     hashes = _hashed(entities, salt)
     limit = int(fraction * 2**64)
@@ -37,9 +36,7 @@ def in_holdout(entities: Iterable[object], salt: str, fraction: float) -> Mask:
 
 
 def entity_hashes(entities: Iterable[object]) -> Hashes:
-    """The first 64 bits of each entity's sha256, sorted and unique: a digest that can be
-    intersected.
-    """
+    """The first 64 bits of each entity's sha256, sorted and unique, to be intersected."""
     return np.unique(_hashed(entities))
 
 
@@ -49,9 +46,7 @@ def trained_on(entities: pd.Series, hashes: Hashes) -> Mask:
 
 
 def _hashed(entities: Iterable[object], salt: str = "") -> Hashes:
-    """The first 64 bits of sha256(salt + entity), one an entity (rows,); each distinct entity
-    is hashed once.
-    """
+    """The first 64 bits of sha256(salt + entity) of each entity (rows,)."""
     if isinstance(entities, pd.Series):
         column = entities
     else:
@@ -68,9 +63,7 @@ def _hashed(entities: Iterable[object], salt: str = "") -> Hashes:
 
 @dataclass(frozen=True)
 class Origin:
-    """What a dataset was read from: the instant of knowledge (ISO, UTC), and the digest of each
-    table's month.
-    """
+    """What a dataset was read from: the knowledge time (ISO, UTC) and digests of the tables."""
 
     known_at: str
     tables: Mapping[str, str]
@@ -79,8 +72,9 @@ class Origin:
 
 @dataclass(frozen=True)
 class TrainingDataset:
-    """Features as they were known, and matured labels; `frame` has entity, as_of, features,
-    carried, label, holdout.
+    """Features as known at scoring, with matured labels.
+
+    `frame` has the columns entity, as_of, features, carried, label, holdout.
     """
 
     frame: pd.DataFrame
@@ -93,17 +87,15 @@ class TrainingDataset:
         return self._rows(self.window.training, holdout=False)
 
     def newest_rows(self) -> pd.DataFrame:
-        """The training rows of the newest month: a feature that leaks since then is diluted
-        among pooled months.
-        """
+        """The training rows of the newest month: pooled months would hide a recent leak."""
         return self._rows(self.window.training[-1:], holdout=False)
 
     def holdout_rows(self) -> pd.DataFrame:
-        """The rows both models are scored on."""
+        """The rows that both models are scored on."""
         return self._rows(self.window.holdout, holdout=True)
 
     def forward_rows(self) -> pd.DataFrame:
-        """The rows the same recipe would have been fitted on one month earlier."""
+        """The rows that the same recipe would have been fitted on one month earlier."""
         return self._rows(self.window.forward, holdout=False)
 
     def _rows(self, months: tuple[dt.date, ...], *, holdout: bool) -> pd.DataFrame:
@@ -115,22 +107,22 @@ class TrainingDataset:
 def assemble(
     contract: Contract, spine: pd.DataFrame, joined: pd.DataFrame, window: Window
 ) -> TrainingDataset:
-    """Bring the join's answer back onto the spine, row for row.
+    """Join the feature store's answer to the spine, row by row.
 
     Args:
         contract: the contract.
-        spine: (rows,) entity, as_of (ISO date), label, carried columns: what was asked.
-        joined: entity, as_of, features: what the feature store answered, in any order.
+        spine: (rows,) the request: entity, as_of (ISO date), label, carried columns.
+        joined: the answer of the feature store in any order: entity, as_of, features.
         window: the months.
 
     Raises:
-        IntegrityError: rows in are not rows out.
+        IntegrityError: the answer has other rows than the request.
     """
     key = [contract.entity.column, AS_OF]
     if len(joined) != len(spine) or joined.duplicated(key).any():
         raise IntegrityError(
-            f"The feature store was asked for {len(spine)} rows and answered {len(joined)} "
-            f"({int(joined.duplicated(key).sum())} repeated): the join cannot be trusted."
+            f"The feature store returned {len(joined)} rows for {len(spine)}"
+            f" ({int(joined.duplicated(key).sum())} repeated): the join cannot be trusted."
         )
     answered = joined[[*key, *contract.features]].astype(canonical_dtypes(contract))
     if all((answered[name].to_numpy() == spine[name].to_numpy()).all() for name in key):
@@ -139,8 +131,8 @@ def assemble(
         frame = spine.merge(answered, on=key, how="inner", validate="one_to_one")
     if len(frame) != len(spine):
         raise IntegrityError(
-            f"The feature store answered {len(spine) - len(frame)} of {len(spine)} rows for"
-            " others than were asked for: the join cannot be trusted."
+            f"The feature store returned {len(spine) - len(frame)} of {len(spine)} rows for"
+            " other customers or months: the join cannot be trusted."
         )
     policy = contract.policy.training
     frame[LABEL] = frame[LABEL].astype(bool)

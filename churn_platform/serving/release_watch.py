@@ -1,6 +1,4 @@
-"""Keeps a server on the release in production: watches the pointer, verifies, changes over at
-the named instant.
-"""
+"""Keeps a server on the release in production: watches the pointer, verifies, switches."""
 
 import datetime as dt
 import threading
@@ -15,16 +13,14 @@ from churn_platform.training.releases import Releases
 
 POLL_SECONDS = 0.25
 RETRY_SECONDS = 10.0
-"""A refused release is looked at again so often: it may have been restored."""
+"""How often a refused release is checked again: it may have been restored."""
 UNUSABLE = (ChurnError, OSError, ValueError, KeyError)
-"""What a damaged release can raise while it is read."""
+"""What reading a damaged release can raise."""
 
 
 @dataclass(eq=False)
 class Held:
-    """What answers under one contract: the release of now, None until one could be verified,
-    and why none newer.
-    """
+    """What answers under one contract: the current release, and why a newer one does not."""
 
     contract: Contract
     current: Loaded | None = None
@@ -34,9 +30,9 @@ class Held:
 class ReleaseWatch:
     """The release that answers now, in `held.current`.
 
-    A request reads `held` once and its release once, and keeps both: one answer is of one
-    contract and one model. A release of another contract than the one held has the contract
-    read again; fits it, then contract and release change at one instant, as `held` does.
+    A request reads `held` once and its release once, and keeps both, so one answer has one
+    contract and one model. For a release of another contract, the contract is read again, and
+    both change at the same instant.
     """
 
     def __init__(
@@ -50,15 +46,14 @@ class ReleaseWatch:
         activated: Callable[[Held], None] = lambda _: None,
         refused: Callable[[int | None, str], None] = lambda *_: None,
     ) -> None:
-        """Nothing is read yet.
+        """Read nothing yet.
 
         Args:
             releases: the releases of a home.
             contract: the contract in use.
             now: the clock.
-            reread: reads the contract in use anew.
-            prepared: called with another contract before its release is active: what can be
-                made ready may be.
+            reread: reads the contract in use again.
+            prepared: called with another contract before its release is active, to prepare.
             activated: called with what answers from now on.
             refused: called with a version that cannot serve, and why.
         """
@@ -82,11 +77,11 @@ class ReleaseWatch:
 
     @property
     def refusal(self) -> str | None:
-        """Why the release in production does not serve; None where it does."""
+        """Why the release in production does not serve; None if it does."""
         return self.held.refusal
 
     def start(self) -> None:
-        """Load what is in production now, then keep watching in a thread."""
+        """Load the release in production, then keep watching in a thread."""
         self.poll()
         self._thread = threading.Thread(target=self._run, name="release-watch", daemon=True)
         self._thread.start()
@@ -98,10 +93,7 @@ class ReleaseWatch:
             self._thread.join()
 
     def poll(self) -> float:
-        """Look once; seconds until the next look is worth while.
-
-        A look without news costs 2 microseconds.
-        """
+        """Check once; the seconds until the next check. Without news it takes 2 microseconds."""
         if self._changed() or self._due_again():
             self._take()
         left = POLL_SECONDS
@@ -121,7 +113,7 @@ class ReleaseWatch:
     def _changed(self) -> bool:
         try:
             found = self._releases.pointer_file.stat()
-        except OSError:  # no model yet, or the disk is away: what serves goes on serving
+        except OSError:  # no model yet, or the disk is unavailable: keep serving
             return False
         changed = (found.st_mtime_ns, found.st_ino) != self._seen
         self._seen = (found.st_mtime_ns, found.st_ino)
@@ -160,11 +152,9 @@ class ReleaseWatch:
             self._refused(version, reason)
 
     def _stand_in(self, pointer: Pointer) -> None:
-        """A worker that starts while a release is refused, or not yet active, answers as the
-        others do: with the last.
+        """Answer with the previous release in a worker that starts before the new one is active.
 
-        Nothing is active before its time, and without one a restarted worker would fail every
-        request.
+        The other workers still serve it, and a restarted one would fail every request.
         """
         active = self._pending is not None and self._now() >= dt.datetime.fromisoformat(
             pointer.activate_at
@@ -193,7 +183,7 @@ class ReleaseWatch:
 
 @dataclass(frozen=True)
 class _Pending:
-    """A verified release that waits for its instant, and what will hold it."""
+    """A verified release that waits for its instant, with its contract."""
 
     loaded: Loaded
     held: Held

@@ -1,8 +1,7 @@
-"""What batch scoring left in a home, as serving shows it: deciles, stand-down, the at-risk
-list, a customer's history.
+"""The scores of a home as serving shows them: deciles, stand-down, at-risk list, history.
 
-The server imports this module: pyarrow is imported where a Parquet file is read, and pandas
-never.
+The server imports this module, so it imports pyarrow only where it reads a Parquet file, and
+never pandas.
 """
 
 import datetime as dt
@@ -27,14 +26,13 @@ class Standing:
     Attributes:
         as_of: The month; None before the first.
         version: The version that scored it.
-        stand_down: Why that version must stand down; None when it need not.
-        floors: The lowest probability of deciles 9 to 1, ascending; empty where fewer than ten
-            were scored.
+        stand_down: Why that version must stand down; None if it need not.
+        floors: The lowest probability of deciles 9 to 1, ascending; empty if fewer than ten
+            customers were scored.
         customers: How many were scored.
         left: How many of them are known to have left; they have no rank and no decile.
-        already_left: Who they are; None where that is not known, as in a Bento without
-            customers.
-        list_note: A sentence for people who read the list; None for an ordinary one.
+        already_left: Their keys; None if unknown, as in a bundle without customers.
+        list_note: A sentence for readers of the list; None for an ordinary list.
     """
 
     as_of: dt.date | None = None
@@ -47,19 +45,17 @@ class Standing:
     list_note: str | None = None
 
     def decile(self, version: int, probability: float) -> int | None:
-        """1 (highest risk) to 10 among the customers that this version scored last; None before
-        it scored any.
-        """
+        """1 (highest risk) to 10 among the customers whom this version scored last; or None."""
         if version != self.version or not self.floors:
             return None
         return 10 - bisect_right(self.floors, probability)
 
     def has_left(self, key: str | int, as_of: dt.date | None) -> bool | None:
-        """Whether a customer is known to have left; None where it is not known here.
+        """Whether a customer is known to have left; None if that is unknown here.
 
         Args:
             key: the customer.
-            as_of: the month of the features; None where all were given.
+            as_of: the month of the features; None if the request gave all features.
         """
         if as_of not in (None, self.as_of):
             return False
@@ -70,9 +66,9 @@ class Standing:
     def decile_of(
         self, key: str | int, as_of: dt.date | None, version: int, probability: float
     ) -> int | None:
-        """A customer's decile; None for who has left, or may have left.
+        """A customer's decile; None for a customer who has left or may have left.
 
-        Where all features were given and nobody knows who has left, it is that of such a
+        If the request gave all features and it is unknown who has left, it is the decile of a
         customer who can still leave.
         """
         left = self.has_left(key, as_of)
@@ -93,8 +89,9 @@ class ScoreHistory:
         self._listed: tuple[tuple[int, int], list[dict[str, Any]]] = ((0, 0), [])
 
     def standing(self) -> Standing:
-        """The newest scored month, looked up at most once a second; what cannot be read leaves
-        the last one.
+        """The newest scored month, looked up at most once per second.
+
+        If it cannot be read, the last known month stays.
         """
         if time.monotonic() - self._looked >= LOOK_SECONDS:
             self._looked = time.monotonic()
@@ -105,9 +102,7 @@ class ScoreHistory:
         return self._standing
 
     def at_risk(self) -> list[dict[str, Any]]:
-        """The listed customers of the newest scored month with their reasons, most likely to
-        leave first.
-        """
+        """The at-risk list of the newest scored month with reasons, highest risk first."""
         import pyarrow.parquet as pq
 
         standing = self.standing()
@@ -153,7 +148,7 @@ class ScoreHistory:
         return {**plain, **more, "reasons": reasons}
 
     def _already_left(self, scores: Path) -> frozenset[str | int] | None:
-        """The customers of a scored month who had left; None where its rows are not there."""
+        """The customers of a scored month who had left; None if its rows are missing."""
         import pyarrow.parquet as pq
 
         if not scores.exists():
@@ -173,9 +168,7 @@ class ScoreHistory:
             record = read_json(path)
             if record.get("version") is None:  # before the first model
                 continue
-            left = (
-                record.get("already_left") or 0
-            )  # an earlier version of the platform did not know
+            left = record.get("already_left") or 0  # earlier versions did not record it
             self._standing = Standing(
                 as_of=dt.date.fromisoformat(path.stem),
                 version=int(record["version"]),

@@ -1,4 +1,4 @@
-"""A candidate: a fitted model with its identity and what it was trained on."""
+"""Candidates: fitted models with their model card and the entities they were trained on."""
 
 import io
 from collections.abc import Callable, Mapping
@@ -28,11 +28,11 @@ PASSPORT = "passport.json"
 ENTITIES = "training_entities.npy"
 SCHEMA = "feature_schema.json"
 FILES = (MODEL_FILE, PASSPORT, ENTITIES, SCHEMA)
-"""What a version consists of, in the registry and in a release."""
+"""The files of a version, in the registry and in a release."""
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Fit = Callable[[Recipe, pd.DataFrame, pd.Series, pd.Series], ChurnModel]
-"""`Recipe.fit`, or one that remembers what it has fitted before (`replay/policies.py`)."""
+"""`Recipe.fit`, or a version that caches fitted models (`replay/policies.py`)."""
 
 
 @dataclass(frozen=True)
@@ -92,14 +92,14 @@ def fit_candidate(
         contract: the contract.
         dataset: the training dataset.
         code_digest: digest of the code and libraries that fit.
-        made_with: what that digest is of, to name what changed when the version cannot be
+        made_with: the parts of that digest, to name what changed if the version cannot be
             reproduced.
         fit: fits the recipe.
 
     Raises:
-        DataError: the training rows or the holdout rows hold too few customers of one class.
+        DataError: the training or holdout rows have too few customers of one class.
     """
-    _require_two_classes(dataset.holdout_rows()[LABEL])
+    _check_two_classes(dataset.holdout_rows()[LABEL])
     recipe = Recipe.of(contract)
     rows = dataset.training_rows()
     key = contract.entity.column
@@ -124,22 +124,20 @@ def fit_candidate(
     return Candidate(model, card, entity_hashes(rows[key]))
 
 
-def _require_two_classes(labels: pd.Series) -> None:
+def _check_two_classes(labels: pd.Series) -> None:
     churners = int(labels.sum())
     stayers = len(labels) - churners
     if not churners or not stayers:
         held = f"{counted(churners, 'churner')} and {counted(stayers, 'other')}"
         raise DataError(
-            f"The holdout rows hold {held}, so a candidate cannot be measured. Older "
-            "months are pooled as labels mature, up to policy.training.pooled_months.",
+            f"The holdout rows have {held}, so a candidate cannot be measured. Older months are"
+            " pooled as labels mature, up to policy.training.pooled_months.",
             code="TOO_FEW_ROWS",
         )
 
 
 def made_from(contract: Contract, dataset: TrainingDataset) -> dict[str, Any]:
-    """What the same version can be made from again: recipe, holdout, months, and what the lake
-    was asked.
-    """
+    """What makes the same version again: recipe, holdout, months, and what was read."""
     window = dataset.window
     training = contract.policy.training
     return {
@@ -168,7 +166,7 @@ def forward_scores(
 ) -> Floats | None:
     """Scores of the same recipe, fitted one month earlier, on the holdout rows.
 
-    None for the first month, and when the earlier month cannot be fitted.
+    None for the first month, and if the earlier month cannot be fitted.
     """
     rows = dataset.forward_rows()
     if rows.empty:
@@ -177,9 +175,8 @@ def forward_scores(
         older = fit(Recipe.of(contract), rows, rows[LABEL], rows[contract.entity.column])
     except NotANumber:
         raise
-    except (
-        DataError
-    ):  # too few churners that month: a figure that only warns must not stop the decision
+    except DataError:
+        # Too few churners that month. The figure only warns, so it must not stop the decision.
         return None
     return older.probability(dataset.holdout_rows())
 
@@ -188,9 +185,8 @@ def forward_scores(
 class ShuffledRefit:
     """The recipe refitted on shuffled labels.
 
-    `scores` are its scores and `labels` the shuffled labels, both (rows,), of the holdout rows
-    of the evidence. Labels are shuffled row by row: then the test against chance holds where an
-    entity has several rows, too.
+    `scores` and the shuffled `labels` are those of the holdout rows, both (rows,). Labels are
+    shuffled by row, so the test against chance also holds if an entity has several rows.
     """
 
     scores: Floats
@@ -204,10 +200,9 @@ def shuffled_refit(
 ) -> ShuffledRefit:
     """Refit the recipe on labels shuffled over all customers; score the holdout.
 
-    A label is shuffled once for each (entity, as_of), so a holdout row that leaked into the
-    training rows carries its shuffled label there, is memorised, and shows. Where chance leaves
-    the training rows too few of one class, there is no refit and the self-test fails with the
-    reason.
+    Each (entity, as_of) gets one shuffled label. A holdout row that leaked into the training
+    rows has the same label there, is memorised, and shows. If chance leaves too few of one class
+    in the training rows, there is no refit and the self-test fails with the reason.
     """
     key = contract.entity.column
     recipe = Recipe.of(contract)

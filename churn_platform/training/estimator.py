@@ -1,6 +1,4 @@
-"""The candidate's estimator: one scikit-learn pipeline with all preprocessing, calibrated by a
-sigmoid.
-"""
+"""The estimator: a scikit-learn pipeline with all preprocessing and a sigmoid calibration."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Self, cast
@@ -27,13 +25,12 @@ MARGIN = 1e-6
 
 
 class SigmoidCalibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """A classifier fitted once on all rows, its log-odds mapped by a sigmoid fitted on
-    out-of-fold scores.
+    """A classifier fitted on all rows, calibrated by a sigmoid of its out-of-fold log-odds.
 
-    Platt (1999), "Probabilistic outputs for support vector machines", on the log-odds of 5
-    entity-disjoint folds. scikit-learn's CalibratedClassifierCV(ensemble=False) does the same
-    but keeps neither the out-of-fold scores (the threshold needs them) nor folds by entity.
-    `predict` answers at `threshold`.
+    Platt (1999), "Probabilistic outputs for support vector machines", with 5 entity-disjoint
+    folds. scikit-learn's CalibratedClassifierCV(ensemble=False) does the same, but keeps neither
+    the out-of-fold scores, which the threshold needs, nor folds by entity. `predict` uses
+    `threshold`.
     """
 
     def __init__(self, estimator: BaseEstimator, seed: int = 0, threshold: float = 0.5) -> None:
@@ -47,7 +44,7 @@ class SigmoidCalibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         scores = np.empty(len(labels))
         with _one_thread():
             for fit_rows, score_rows in self._folds(labels, groups):
-                _require_two_classes(labels[fit_rows])
+                _check_two_classes(labels[fit_rows])
                 fold = self._fitted(X[fit_rows], labels[fit_rows])
                 scores[score_rows] = log_odds(fold.predict_proba(X[score_rows])[:, 1])
             sigmoid = LogisticRegression(C=1e6).fit(scores[:, None], labels)
@@ -89,8 +86,7 @@ class SigmoidCalibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return np.asarray(values * self.slope_)
 
     def _fitted(self, X: Floats, labels: Floats) -> Any:  # noqa: ANN401, N803 - whichever classifier was given
-        # HistGradientBoosting cannot bin a column without a single value; as a constant it is
-        # never split on.
+        # HistGradientBoosting cannot bin an empty column; it never splits on a constant.
         empty = np.isnan(X).all(axis=0)
         return clone(self.estimator).fit(np.where(empty, 0.0, X) if empty.any() else X, labels)
 
@@ -117,37 +113,33 @@ class SigmoidCalibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         )
 
 
-def _require_two_classes(labels: Floats) -> None:
+def _check_two_classes(labels: Floats) -> None:
     churners = int(labels.sum())
     stayers = len(labels) - churners
     if not churners or not stayers:
         raise DataError(
-            f"A part of the training rows holds {churners} churners and {stayers} others, so"
-            " the model cannot be calibrated: a few customers have most of the rows of one"
-            " class. Pool more months.",
+            f"A fold of the training rows has {churners} churners and {stayers} others, so the"
+            " model cannot be calibrated: a few customers have most rows of one class. Pool more"
+            " months.",
             code="TOO_FEW_ROWS",
         )
 
 
 def _one_thread() -> threadpool_limits:
-    # HistGradientBoosting takes no number of threads: beside busy processes OpenMP's spinning
-    # made one fit take 7 s
-    # instead of 0.3 s, BLAS's a logistic regression four times as long.
+    # On a busy machine OpenMP's spinning made one fit of HistGradientBoosting, which has no
+    # setting for threads, take 7 s instead of 0.3 s, and BLAS's a logistic regression 4 times as
+    # long.
     return threadpool_limits(1)
 
 
 def log_odds(probability: Floats) -> Floats:
-    """ln(p / (1 - p)), with p kept a millionth away from 0 and 1 (a forest's leaves reach
-    both).
-    """
+    """ln(p / (1 - p)), with p kept a millionth away from 0 and 1, which forests reach."""
     p = np.clip(probability, MARGIN, 1 - MARGIN)
     return np.asarray(np.log(p / (1 - p)))
 
 
 class ReadRows(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """The first step of a pipeline: makes the columns of `model_input`, so MLflow's users can
-    give rows as they are.
-    """
+    """The first step of a pipeline: `model_input`, so users of MLflow can pass rows as read."""
 
     def __init__(self, features: tuple[tuple[str, str], ...] = ()) -> None:
         self.features = features
@@ -167,13 +159,12 @@ class ReadRows(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 def build_pipeline(
     algorithm: Algorithm, features: tuple[tuple[str, str], ...], seed: int
 ) -> Pipeline:
-    """An unfitted pipeline: rows read, one-hot categories, numbers as the algorithm needs them,
-    calibrated classifier.
+    """An unfitted pipeline: one-hot categories, prepared numbers, a calibrated classifier.
 
     Args:
         algorithm: one of the policy's.
         features: (name, dtype) of each.
-        seed: of whatever the fit draws.
+        seed: for all random draws of the fit.
     """
     categories = [name for name, dtype in features if dtype == "category"]
     numbers = [name for name, dtype in features if dtype != "category"]
@@ -190,10 +181,8 @@ def build_pipeline(
     return Pipeline([("read", ReadRows(features)), ("prepare", prepare), ("classify", classify)])
 
 
-def _numbers(
-    algorithm: Algorithm,
-) -> Any:  # noqa: ANN401 - a transformer or scikit-learn's word for none
-    """Boosted trees read a missing number as it is; the others get the median and a flag."""
+def _numbers(algorithm: Algorithm) -> Any:  # noqa: ANN401 - a transformer, or "passthrough"
+    """Boosted trees read missing numbers themselves; the others get the median and a flag."""
     if algorithm in ("lightgbm", "hist_gradient_boosting"):
         return "passthrough"
     impute = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
@@ -205,9 +194,8 @@ def _numbers(
 def _lightgbm(seed: int) -> BaseEstimator:
     from lightgbm import LGBMClassifier
 
-    # The library's 100 x 31 leaves overfit 5,300 rows (AUC 0.62-0.65 against 0.65-0.67). One
-    # thread: beside another
-    # busy process OpenMP's spinning made 6 small fits take 18 s instead of 1 s.
+    # The default of 100 x 31 leaves overfits 5,300 rows (AUC 0.62-0.65 against 0.65-0.67). One
+    # thread: on a busy machine OpenMP's spinning made 6 small fits take 18 s instead of 1 s.
     return LGBMClassifier(
         n_estimators=120, num_leaves=8, learning_rate=0.05, min_child_samples=40, random_state=seed,
         deterministic=True, force_row_wise=True, n_jobs=1, verbose=-1,
@@ -247,14 +235,13 @@ _ALGORITHMS: dict[Algorithm, Callable[[int], BaseEstimator]] = {
 
 
 def model_input(features: tuple[tuple[str, str], ...], rows: pd.DataFrame) -> pd.DataFrame:
-    """The columns that the encoder and the classifier read: numbers as float64 with NaN for
-    null, categories as text.
+    """The columns that the pipeline reads: float64 with NaN for null, and categories as text.
 
-    Rows are read as the lake holds them and as pandas reads a CSV file: booleans as text or
-    objects, whole numbers with gaps as floats. Columns that were made here pass as they are.
+    Accepts rows of the lake and rows that pandas read from a CSV file, with booleans as text or
+    objects and integers with gaps as floats. Columns made by this function pass unchanged.
 
     Raises:
-        DataError: a value of a number or boolean cannot be read as one.
+        DataError: a value cannot be read as a number or boolean.
     """
     columns: Mapping[str, Any] = {
         name: _category(rows[name]) if dtype == "category" else _number(rows[name], dtype)
@@ -281,8 +268,8 @@ def _number(values: pd.Series, dtype: str) -> Floats:
         for unreadable in faults.values():
             first = values[unreadable].iloc[0]
             raise DataError(
-                f"Column {values.name} holds {first!r}, which is not a value of {dtype}:"
-                " correct it."
+                f"Column {values.name} contains {first!r}, which is not a valid {dtype}: correct"
+                " it."
             )
         values = read
     return np.asarray(values.astype("Float64").to_numpy(dtype="float64", na_value=np.nan))

@@ -1,29 +1,21 @@
-"""MLflow as a server: whether it answers, and which home owns a registered model there."""
+"""Where a home's MLflow store is: a database in the home, or a server that homes share."""
 
 import contextlib
 import io
 import logging
+import secrets
+import sqlite3
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from churn_platform.base.files import replacing
+from churn_platform.base.errors import IntegrityError, StoreDown, UsageError
+from churn_platform.base.files import read_json, replacing, write_json
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
-import secrets
-import urllib.error
-import urllib.request
-from typing import TYPE_CHECKING
-
-from churn_platform.base.errors import StoreDown, UsageError
-from churn_platform.base.files import read_json, write_json
-
-if TYPE_CHECKING:
-    from mlflow.tracking import MlflowClient
-import sqlite3
-
-from churn_platform.base.errors import IntegrityError
 
 
 def client_of(uri: str) -> "MlflowClient":
@@ -34,12 +26,10 @@ def client_of(uri: str) -> "MlflowClient":
 
 
 def prepare_store(store: Path, model_name: str, artifacts: Path) -> None:
-    """Have the store with its experiment and registered model; the caller keeps others from
-    doing the same.
+    """Create the store, experiment and registered model; the caller holds a lock.
 
-    A new one is made next to its place: MLflow migrates an empty file in dozens of commits, and
-    a store that was cut off within them, or that a second process opened meanwhile, is broken
-    forever.
+    A new store is created under a temporary name: MLflow migrates an empty file in dozens of
+    commits, and a store that was interrupted there, or opened by a second process, stays broken.
     """
     if store.exists():
         _furnish(client_of(f"sqlite:///{store}"), model_name, artifacts)
@@ -51,7 +41,7 @@ def prepare_store(store: Path, model_name: str, artifacts: Path) -> None:
 
 
 def _furnish(client: "MlflowClient", model_name: str, artifacts: Path) -> None:
-    """Without an explicit location artifacts would go to ./mlruns of the working directory."""
+    """With an explicit location: otherwise artifacts go to ./mlruns of the working directory."""
     if client.get_experiment_by_name(model_name) is None:
         client.create_experiment(model_name, artifact_location=artifacts.as_uri())
     if not client.search_registered_models(f"name='{model_name}'"):
@@ -60,7 +50,7 @@ def _furnish(client: "MlflowClient", model_name: str, artifacts: Path) -> None:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """MLflow and alembic narrate every step on stdout and stderr."""
+    """Silence MLflow and alembic, which report every step on stdout and stderr."""
     loggers = [logging.getLogger(name) for name in ("mlflow", "alembic")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -77,8 +67,7 @@ def quiet() -> Iterator[None]:
 
 
 MARKER = "mlflow_server.json"
-"""In a home whose models are on a server: the name under which it owns them, not the address.
-"""
+"""The file of a home whose models are on a server: its name as owner, without the address."""
 OWNER = "churn.home"
 PATIENCE = 5.0
 
@@ -91,9 +80,7 @@ class MlflowServer:
         self._marker = home / MARKER
 
     def away(self) -> str | None:
-        """Why the server cannot be used now, as a sentence; None when it answers. Asks once,
-        for a few seconds.
-        """
+        """Why the server cannot be used now, as a sentence; None if it answers."""
         try:
             with urllib.request.urlopen(f"{self.uri}/health", timeout=PATIENCE):  # noqa: S310 - http(s) by the settings
                 return None
@@ -101,11 +88,9 @@ class MlflowServer:
             return f"MLflow at {self.uri} does not answer ({getattr(error, 'reason', error)})."
 
     def down(self, error: Exception) -> StoreDown:
-        """The error for a request that failed for another reason than that a thing is not
-        there.
-        """
+        """The error for a request that failed, unless because something does not exist."""
         return StoreDown(
-            f"MLflow at {self.uri} did not answer as it should"
+            f"MLflow at {self.uri} did not answer as expected"
             f" ({str(error).splitlines()[0][:200]}): check the server and its login, then run"
             " this again."
         )
@@ -114,16 +99,14 @@ class MlflowServer:
         """Create the experiment and the registered model of this home, once.
 
         Raises:
-            UsageError: the registered model there is another home's.
-            StoreDown: the server does not answer, or not to this login.
+            UsageError: the registered model belongs to another home.
+            StoreDown: the server does not answer, or refuses this login.
         """
         from mlflow.exceptions import MlflowException
 
         try:
             if client.get_experiment_by_name(model_name) is None:
-                client.create_experiment(
-                    model_name
-                )  # artifacts go through the server, wherever that keeps them
+                client.create_experiment(model_name)  # the server stores the artifacts
             found = client.search_registered_models(f"name='{model_name}'")
             owner = found[0].tags.get(OWNER) if found else None
             if self._marker.exists():
@@ -136,8 +119,7 @@ class MlflowServer:
                     " server of its own, or its contract another model name.",
                     code="NAME_TAKEN",
                 )
-            # The marker first: a kill after it leaves a home that is told where it belongs, not
-            # a model without owner.
+            # The marker comes first: a kill after it leaves no model without an owner.
             write_json(self._marker, {"owner": mine})
             if not found:
                 client.create_registered_model(model_name, tags={OWNER: mine})
@@ -148,10 +130,10 @@ class MlflowServer:
 
 
 def check_place(home: Path, *, on_server: bool) -> None:
-    """Refuse to look for a home's models where they are not.
+    """Check that the settings name the place where the models of a home are.
 
     Raises:
-        UsageError: they are in the home and the settings name a server, or the other way round.
+        UsageError: they are in the home but the settings name a server, or vice versa.
     """
     if on_server and (home / "mlflow.db").exists() and not (home / MARKER).exists():
         raise UsageError(
@@ -178,15 +160,16 @@ BUSY_SECONDS = 30.0
 
 
 def relocate(database: Path, artifacts: Path) -> bool:
-    """Let every address below another home's artifacts lead into this one's; whether any had
-    to.
+    """Point the addresses of a restored, copied or renamed home at its own artifacts.
 
-    A restored, copied or renamed home would keep reading and writing the artifacts of the place
-    it came from.
+    Otherwise it keeps reading and writing the artifacts of the home it came from.
 
     Args:
-        database: MLflow's SQLite store; one that is not there is left alone.
-        artifacts: the folder where the artifacts are now.
+        database: MLflow's SQLite store; nothing happens if it does not exist.
+        artifacts: the folder of the artifacts.
+
+    Returns:
+        Whether an address was changed.
 
     Raises:
         IntegrityError: the store cannot be read or written.
@@ -221,11 +204,10 @@ def relocate(database: Path, artifacts: Path) -> bool:
 
 
 def check_not_lost(home: Path, *, on_server: bool) -> None:
-    """Refuse a home whose store is gone: MLflow would begin a new one, and number its versions
-    from 1 again.
+    """Refuse a home whose store is missing: MLflow would create one and number from 1 again.
 
     Raises:
-        IntegrityError: there is no store while a version is in production.
+        IntegrityError: the store is missing while a version is in production.
     """
     if (
         not on_server

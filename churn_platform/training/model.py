@@ -1,6 +1,4 @@
-"""The model: fit a recipe on training rows, score rows, give reasons, and become bytes that
-cannot run code.
-"""
+"""The model: fitted from a recipe, scores rows, gives reasons, and is stored without code."""
 
 import zipfile
 from dataclasses import dataclass
@@ -24,9 +22,8 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 MIN_CLASS_ENTITIES = 10
 UNSEEN = "\x00 no category is called this"
 
-# The only types a model file may name. skops would build anything it is told to trust, so the
-# list is ours,
-# never the file's own.
+# The only types a model file may name. skops builds whatever it is told to trust, so the list is
+# ours and never the file's own.
 TRUSTED_TYPES = (
     "churn_platform.core.estimator.ReadRows",  # written before 0.2
     "churn_platform.core.estimator.SigmoidCalibrated",
@@ -43,7 +40,7 @@ TRUSTED_TYPES = (
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a candidate is made: everything but the data."""
+    """How a candidate is made: everything except the data."""
 
     algorithm: Algorithm
     seed: int
@@ -70,8 +67,7 @@ class Recipe:
         """Fit on training rows.
 
         Args:
-            rows: (rows, any columns) holding at least the features and the columns of the
-                costs.
+            rows: (rows, columns) with at least the features and the columns of the costs.
             labels: (rows,) booleans.
             entities: (rows,) keys; rows of one entity stay in one calibration fold.
 
@@ -80,15 +76,15 @@ class Recipe:
         """
         from churn_platform.training.estimator import build_pipeline, model_input
 
-        # Counted as entities: all rows of one entity lie in one fold, whose fit would then see
-        # one class only.
-        churners, stayers = (
-            entities[labels.astype(bool) == churned].nunique() for churned in (True, False)
-        )
+        # Entities are counted: all rows of one entity are in one fold, which could then have one
+        # class only.
+        churned = labels.astype(bool)
+        churners = entities[churned].nunique()
+        stayers = entities[~churned].nunique()
         if min(churners, stayers) < MIN_CLASS_ENTITIES:
             held = f"{counted(churners, 'churner')} and {counted(stayers, 'other')}"
             raise DataError(
-                f"The training rows hold {held}; at least {MIN_CLASS_ENTITIES} of each are"
+                f"The training rows have {held}; at least {MIN_CLASS_ENTITIES} of each are"
                 " needed. Older months are pooled as labels mature, up to"
                 " policy.training.pooled_months.",
                 code="TOO_FEW_ROWS",
@@ -116,7 +112,7 @@ class ChurnModel:
 
     @property
     def threshold(self) -> float:
-        """The probability from which a customer counts as leaving."""
+        """The probability from which a customer is predicted to churn."""
         return float(self.pipeline.named_steps["classify"].threshold)
 
     def probability(self, rows: pd.DataFrame) -> Floats:
@@ -144,9 +140,7 @@ class ChurnModel:
 
     @cached_property
     def categories(self) -> dict[str, frozenset[str]]:
-        """Category feature -> the values it was trained on, rare ones and `(none)` for null
-        included.
-        """
+        """Category feature -> the trained values, including rare ones and `(none)` for null."""
         names = [name for name, dtype in self.features if dtype == "category"]
         if not names:
             return {}
@@ -156,7 +150,7 @@ class ChurnModel:
         }
 
     def to_bytes(self) -> bytes:
-        """The model as a skops file: parameters and arrays, no code."""
+        """The model as a skops file: parameters and arrays without code."""
         import skops.io
 
         return bytes(skops.io.dumps(self.pipeline))
@@ -166,8 +160,8 @@ def load_model(content: bytes, features: tuple[tuple[str, str], ...]) -> ChurnMo
     """The model in a skops file whose digest the caller has verified.
 
     Raises:
-        IntegrityError: not a skops file, or one that names a type that is not on our list;
-            nothing of it was built.
+        IntegrityError: it is not a skops file, or names a type that is not allowed; no part of
+            it was built.
     """
     import skops.io
 
@@ -187,11 +181,8 @@ def load_model(content: bytes, features: tuple[tuple[str, str], ...]) -> ChurnMo
 
 
 def _sources(prepare: Any, features: tuple[tuple[str, str], ...]) -> list[str]:  # noqa: ANN401 - a ColumnTransformer
-    """The feature that each transformed column was made from: the categories first, as the
-    pipeline has them.
-    """
-    # Counted, not read from the columns' names: "plan_type_x" may be plan = "type_x" or
-    # plan_type = "x".
+    """The feature that each transformed column was made from, categories first."""
+    # Counted, not parsed from names: "plan_type_x" may be plan = "type_x" or plan_type = "x".
     sources = []
     categories = [name for name, dtype in features if dtype == "category"]
     encoder = prepare.named_transformers_["category"]
@@ -207,9 +198,7 @@ def _sources(prepare: Any, features: tuple[tuple[str, str], ...]) -> list[str]: 
 
 
 def serving_files(model: ChurnModel) -> dict[str, bytes]:
-    """The files that let serving answer without scikit-learn; none for an algorithm other than
-    LightGBM.
-    """
+    """The files for serving without scikit-learn; empty unless the algorithm is LightGBM."""
     booster = getattr(model.pipeline.named_steps["classify"].estimator_, "booster_", None)
     if booster is None:
         return {}
@@ -221,7 +210,7 @@ def serving_files(model: ChurnModel) -> dict[str, bytes]:
 
 
 def serving_form(model: ChurnModel) -> ServingForm:
-    """The preprocessing of a model whose numbers pass as they are (boosted trees)."""
+    """The preprocessing of boosted trees, whose numbers pass unchanged."""
     classify = model.pipeline.named_steps["classify"]
     return ServingForm(
         features=[FeatureSpec(name=name, dtype=dtype) for name, dtype in model.features],
@@ -233,11 +222,9 @@ def serving_form(model: ChurnModel) -> ServingForm:
 
 
 def _encodings(model: ChurnModel) -> dict[str, Encoding]:
-    """Each category's columns, found by encoding every known value and one that is surely
-    unknown.
+    """Each category's columns, found by encoding every known value and one unknown value.
 
-    Asked of the fitted encoder, not read from its attributes: how it folds rare and unknown
-    values together is its own.
+    The fitted encoder is queried because how it groups rare and unknown values is internal.
     """
     names = [name for name, dtype in model.features if dtype == "category"]
     if not names:

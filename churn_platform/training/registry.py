@@ -42,9 +42,7 @@ PRODUCTION = "production"
 
 
 class ModelRegistry:
-    """One registered model of one home: in the home's own MLflow store, or on the server at
-    `server`.
-    """
+    """The registered model of a home, in its own MLflow store or on an MLflow server."""
 
     def __init__(self, home: Path, model_name: str, server: str = "") -> None:
         self.home = home
@@ -54,15 +52,13 @@ class ModelRegistry:
 
     @property
     def tracking_uri(self) -> str:
-        """The store's address, as MLflow's own tools take it."""
+        """The store's address for MLflow's own tools."""
         if self.server:
             return self.server.uri
         return f"sqlite:///{self.home / 'mlflow.db'}"
 
     def away(self) -> str | None:
-        """Why the store cannot be used at this moment, as a sentence; None when it can be
-        tried.
-        """
+        """Why the store cannot be used now, as a sentence; None if it can be tried."""
         if self.server:
             return self.server.away()
         return None
@@ -95,7 +91,7 @@ class ModelRegistry:
             yield started.info.run_id
 
     def find(self, digest: str) -> int | None:
-        """The version that was made from the same data, recipe and code; None if absent."""
+        """The version made from the same data, recipe and code; None without one."""
         found = self._client().search_model_versions(
             f"name='{self.model_name}' and tags.digest='{digest}'"
         )
@@ -117,15 +113,14 @@ class ModelRegistry:
         plots: Mapping[str, bytes],
         run_id: str,
     ) -> int:
-        """Log a candidate to the MLflow run and register it under the alias `candidate`; the
-        version.
+        """Log a candidate to an MLflow run, register it under the alias `candidate`, and return
+        the version.
 
         Args:
             candidate: the fitted candidate.
-            sample: (rows, features) training rows, for the shape of the answer in the
-                signature.
+            sample: (rows, features) training rows, for the output's shape in the signature.
             plots: name -> PNG.
-            run_id: the MLflow run, given explicitly: an ambient run decides nothing.
+            run_id: the MLflow run, passed explicitly and never the ambient one.
         """
         client = self._client()
         figures = {k: v for k, v in candidate.card.metrics.items() if isinstance(v, int | float)}
@@ -155,19 +150,16 @@ class ModelRegistry:
         return version
 
     def load(self, version: int) -> Candidate:
-        """A version's candidate; its bytes are checked against the digest recorded at
-        registration.
+        """A version's candidate, verified by the digests recorded at registration.
 
         Raises:
             UsageError: there is no such version.
-            IntegrityError: a file does not match its digest, or names a type that is not
-                allowed.
+            IntegrityError: a file does not match its digest, or names a type that is not allowed.
         """
         return candidate_of(self.files(version), version)
 
     def files(self, version: int) -> dict[str, bytes]:
-        """A version's verified files by name: model, passport, training entities, feature
-        schema.
+        """A version's verified files by name: model, model card, training entities, schema.
 
         Raises:
             UsageError: there is no such version.
@@ -187,7 +179,7 @@ class ModelRegistry:
         return files
 
     def recorded(self, version: int) -> dict[str, str]:
-        """Name -> sha256 of a version's files, as MLflow's tags say since it was registered.
+        """Name -> sha256 of a version's files, from MLflow's tags set at registration.
 
         Raises:
             UsageError: there is no such version.
@@ -205,7 +197,7 @@ class ModelRegistry:
         return {name: str(tags[f"sha256.{name}"]) for name in FILES if f"sha256.{name}" in tags}
 
     def has(self, version: int) -> bool:
-        """Whether the registry knows the version, so an alias can point at it."""
+        """Whether the registry has the version, so an alias can point at it."""
         from mlflow.exceptions import MlflowException
 
         try:
@@ -217,8 +209,7 @@ class ModelRegistry:
         return True
 
     def tags(self) -> dict[int, dict[str, str]]:
-        """Every finished version's tags; a version that was cut off while it was registered has
-        no digest.
+        """The tags of every completely registered version: others have no digest yet.
 
         Raises:
             IntegrityError: the store cannot be read.
@@ -228,7 +219,7 @@ class ModelRegistry:
             return {}
         from mlflow.exceptions import MlflowException
 
-        self.alias(PRODUCTION)  # a store that cannot be read is told in our words
+        self.alias(PRODUCTION)  # raises our error if the store cannot be read
         try:
             found = self._client().search_model_versions(f"name='{self.model_name}'")
         except MlflowException as error:  # a server that went away since
@@ -240,21 +231,21 @@ class ModelRegistry:
         self._client().set_registered_model_alias(self.model_name, alias, str(version))
 
     def remove_alias(self, alias: str) -> None:
-        """Point an alias at nothing; no alias is not an error."""
+        """Remove an alias, if there is one."""
         if self.alias(alias) is not None:
             self._client().delete_registered_model_alias(self.model_name, alias)
 
     def alias(self, alias: str) -> int | None:
-        """The version an alias points at; None when there is no such alias.
+        """The version an alias points at; None if there is no such alias.
 
         Raises:
-            IntegrityError: the store cannot be read; that is not the same as no alias.
+            IntegrityError: the store cannot be read, which is not the same as no alias.
             StoreDown: the server does not answer.
         """
         if self.server is None and not any(
             (self.home / name).exists() for name in ("mlflow.db", MARKER)
         ):
-            # Asking MLflow would create the store, outside the lock.
+            # A query would make MLflow create the store outside the lock.
             return None
         from mlflow.exceptions import MlflowException
         from sqlalchemy.exc import SQLAlchemyError
@@ -275,7 +266,7 @@ class ModelRegistry:
             self._client().set_tag(run_id, name, value)
 
     def anchor(self, version: int, ledger_head: str) -> None:
-        """Record the ledger's head on a version, outside the chain: a cut tail is found."""
+        """Record the ledger's head on a version, so a truncated ledger is found."""
         self._client().set_model_version_tag(
             self.model_name, str(version), "ledger_head", ledger_head
         )
@@ -296,12 +287,12 @@ class ModelRegistry:
         check_not_lost(self.home, on_server=self.server is not None)
 
     def _relocate(self) -> None:
-        """Once a process: a home that was restored, copied or renamed since."""
+        """Once per process, for a home that was restored, copied or renamed."""
         if self.server is None and not self._at_home:
             self._at_home = relocate(self.home / "mlflow.db", self.home / "artifacts") or True
 
     def _side_files(self, candidate: Candidate, folder: Path) -> dict[str, Path]:
-        """Write the files that go next to the model."""
+        """Write the files next to the model."""
         schema = {
             "features": [feature.model_dump() for feature in candidate.card.features],
             "contract_hash": candidate.card.contract_hash,
@@ -329,8 +320,8 @@ class ModelRegistry:
             raise UsageError(
                 f"MLflow's active run is not {run_id}: the model would be logged to the wrong run."
             )
-        # Any type: MLflow would refuse a boolean or a whole number with gaps. The pipeline
-        # reads and checks the values.
+        # Any type: MLflow would refuse booleans and integers with gaps. The pipeline checks the
+        # values itself.
         inputs = Schema([ColSpec(AnyType(), name) for name, _ in candidate.model.features])
         outputs = infer_signature(sample, candidate.model.pipeline.predict_proba(sample)).outputs
         info = mlflow.sklearn.log_model(
@@ -349,16 +340,13 @@ class ModelRegistry:
         return int(info.registered_model_version)
 
     def _stored_files(self, version: int) -> dict[str, bytes]:
-        """The files as they are in MLflow now, unverified; a missing one is empty, also when
-        all of them are.
-        """
+        """The files in MLflow now, unverified; missing files are empty."""
         import mlflow.artifacts
         from mlflow.exceptions import MlflowException
 
         self._relocate()
         with quiet(), tempfile.TemporaryDirectory() as target:
-            # Not models:/name/version: that is looked up in the store the process last set,
-            # whatever is passed here.
+            # Not models:/name/version, which ignores the store passed here.
             uri = self._client().get_model_version_download_uri(self.model_name, str(version))
             try:
                 found = mlflow.artifacts.download_artifacts(
@@ -378,9 +366,7 @@ class ModelRegistry:
             }
 
     def _tag(self, version: int, candidate: Candidate, run_id: str) -> None:
-        """Digests last: a version without them was cut off in the middle and is never found
-        again.
-        """
+        """The digest is tagged last: a version without it is incomplete and is ignored."""
         client = self._client()
         tags = {
             "as_of": candidate.card.as_of,

@@ -1,6 +1,4 @@
-"""What a release contains about itself: the manifest of a version and the pointer to
-production.
-"""
+"""The records of a version: its model card, its release manifest, the production pointer."""
 
 import re
 from datetime import date
@@ -26,8 +24,8 @@ def iso_date(value: str) -> str:
 
 
 def file_name(value: str) -> str:
-    """`value` unchanged if it names a file of a release: no path, not hidden, not the
-    manifest's.
+    """`value` unchanged if it can name a file of a release: not a path, not hidden, not the
+    manifest.
 
     Raises:
         ValueError: it does not.
@@ -51,7 +49,7 @@ class _Frozen(BaseModel):
 
 
 class FeatureSpec(_Frozen):
-    """One feature as the model expects it: its name and its dtype in the contract's words."""
+    """One feature as the model expects it: its name and its dtype in the contract."""
 
     name: NonEmpty
     dtype: NonEmpty
@@ -93,18 +91,14 @@ class ModelCard(BaseModel):
 
 
 class GoldenPrediction(_Frozen):
-    """Features and the probability that the model gave for them; serving must reproduce it
-    exactly.
-    """
+    """Features and the model's probability for them, which serving must reproduce."""
 
     features: dict[str, JsonValue]
     probability: Probability
 
 
 class Manifest(_Frozen):
-    """What a release is: its files by sha256, the model's features in order, and where it comes
-    from.
-    """
+    """A release: its files by sha256, the model's features in order, and its origin."""
 
     model_name: NonEmpty
     version: int = Field(ge=1)
@@ -127,10 +121,10 @@ class Pointer(_Frozen):
     Attributes:
         version: The version that serves from `activate_at` on.
         previous_version: The version that it replaced; None for the first.
-        activate_at: The instant at which all servers change over.
-        ledger_head: Digest of the newest receipt when the pointer moved: an anchor of the
+        activate_at: The instant at which all servers switch.
+        ledger_head: Digest of the newest receipt when the pointer changed; an anchor of the
             ledger.
-        as_of: The month whose decision moved it.
+        as_of: The month whose decision changed it.
     """
 
     version: int = Field(ge=1)
@@ -141,9 +135,7 @@ class Pointer(_Frozen):
 
 
 def why_not_scored(manifest: Manifest, model_hash: str) -> str:
-    """Why a version cannot score customers under the contract of this `model_hash`; empty when
-    it can.
-    """
+    """Why a version cannot score under the contract of this hash; empty if it can."""
     if manifest.contract_hash == model_hash:
         return ""
     return (

@@ -1,8 +1,7 @@
-"""LightGBM's own C library, called directly: a row in 10 microseconds, without importing the
-Python package.
+"""Verifies a release and loads it for serving, without scikit-learn or LightGBM's package.
 
-`import lightgbm` brings scikit-learn, pandas and pyarrow: 3 seconds of start and 100 MB in
-every worker, of which predicting needs nothing.
+LightGBM's C library is called directly. A row takes 3 instead of 26 microseconds, and a worker
+starts 1.3 s sooner with 165 MB less than with `import lightgbm` (ADR 0041).
 """
 
 import ctypes
@@ -49,10 +48,7 @@ LIBRARIES = (
 
 
 class LightGBMBooster:
-    """A booster from its text.
-
-    Not for two threads at once: the single-row call keeps its own buffers.
-    """
+    """A booster loaded from its text, for one thread: the single-row call has one buffer."""
 
     def __init__(self, text: bytes) -> None:
         self._library = _library()
@@ -96,15 +92,14 @@ class LightGBMBooster:
         answer = np.empty((len(rows), columns))
         self._call(
             "LGBM_BoosterPredictForMat", self._handle, ctypes.c_void_p(rows.ctypes.data), FLOAT64,
-            ctypes.c_int32(len(rows)), ctypes.c_int32(self._width), ROW_MAJOR, kind, 0, ALL_TREES, PARAMETERS,
+            ctypes.c_int32(len(rows)), ctypes.c_int32(self._width), ROW_MAJOR, kind, 0, ALL_TREES,
+            PARAMETERS,
             ctypes.byref(self._length), ctypes.c_void_p(answer.ctypes.data),
         )  # fmt: skip
         return answer
 
     def _prepared_row(self, kind: int, answer: Floats) -> tuple[Any, ...]:
-        """The arguments of the single-row call: parameters are read once, not 1,000 times a
-        second.
-        """
+        """The arguments of the single-row call, whose parameters are parsed only once."""
         configuration = ctypes.c_void_p()
         self._call(
             "LGBM_BoosterPredictForMatSingleRowFastInit", self._handle, kind, 0, ALL_TREES, FLOAT64,
@@ -153,7 +148,7 @@ PASSPORT = "passport.json"
 
 @dataclass(frozen=True)
 class Loaded:
-    """A verified release that can answer."""
+    """A verified release, ready to answer."""
 
     manifest: Manifest
     scorer: Scorer
@@ -163,36 +158,32 @@ class Loaded:
     """The instant from which it serves."""
     previous_version: int | None
     threshold_given: bool = False
-    """Whether the threshold rests on the costs that the contract gives."""
+    """Whether the threshold was chosen by the costs that the contract gives."""
 
 
 def fits(manifest: Manifest, contract: Contract) -> bool:
-    """Whether a release was trained under a contract: entity, label, and features with dtypes
-    in order.
-    """
+    """Whether a release was trained under a contract: same entity, label and features."""
     return manifest.contract_hash == contract.model_hash and manifest.features == _features(
         contract
     )
 
 
 def load_release(releases: Releases, contract: Contract, version: int, pointer: Pointer) -> Loaded:
-    """Verify a release and load it: every digest, the contract, the features in order, the
-    golden predictions.
+    """Verify the digests, contract, features and golden predictions of a release; load it.
 
     Raises:
-        IntegrityError: it must not serve; explains why.
+        IntegrityError: it must not serve; the message gives the reason.
     """
     manifest = releases.verify(version)
     if manifest.contract_hash != contract.model_hash:
         raise IntegrityError(
             f"release {version} was trained under another contract: its entity, features or"
-            " label are not those of the contract in use; put the contract of the release in"
-            " place",
+            " label differ from the contract in use; restore the contract of the release",
             code="CONTRACT_CHANGED",
         )
     if manifest.features != _features(contract):
         raise IntegrityError(
-            f"release {version} reads the features in another order than the contract names them"
+            f"release {version} has its features in another order than the contract"
         )
     scorer = _scorer(manifest, lambda name: _verified(releases, manifest, name))
     check_golden(scorer, manifest.golden)
@@ -217,9 +208,7 @@ def _features(contract: Contract) -> list[FeatureSpec]:
 
 
 def _verified(releases: Releases, manifest: Manifest, name: str) -> bytes:
-    """A file's bytes, compared with the manifest as they are used: the file may have changed
-    since it was verified.
-    """
+    """A file's bytes, compared with the manifest again: it may have changed meanwhile."""
     content = (releases.folder / str(manifest.version) / name).read_bytes()
     if hashlib.sha256(content).hexdigest() != manifest.files[name]:
         raise IntegrityError(

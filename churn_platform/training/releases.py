@@ -1,4 +1,4 @@
-"""Releases on disk: what serving loads, and the pointer that shows which one is in production."""
+"""Releases on disk: what serving loads, and the pointer to the one in production."""
 
 import hashlib
 import json
@@ -24,9 +24,9 @@ _Model = TypeVar("_Model", bound=BaseModel)
 
 
 class Releases:
-    """The releases in `folder`: one sub-folder per version, and the pointer file `production`.
+    """The releases in `folder`: a sub-folder per version, and the pointer file `production`.
 
-    One publisher at a time; any number of readers, who see a version whole or not at all.
+    One publisher at a time, and any number of readers: a version appears atomically.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -36,20 +36,20 @@ class Releases:
     def publish(
         self, version: int, files: Mapping[str, bytes | Path], manifest: Mapping[str, Any]
     ) -> Manifest:
-        """Publish a version, or leave it alone where it stands with the same content.
+        """Publish a version; if it is already published with the same content, change nothing.
 
         Args:
             version: The version, from 1.
             files: Name -> content, or a path to copy it from.
-            manifest: The fields of `Manifest` but `files` and `version`.
+            manifest: The fields of `Manifest` except `files` and `version`.
 
         Returns:
-            The manifest as it stands. Publishing again keeps the first `created_at`: it is not
-            content.
+            The published manifest. Publishing again keeps the first `created_at`, which is not
+            part of the content.
 
         Raises:
-            DataError: the manifest has a wrong field, or a file a name that cannot be.
-            IntegrityError: the version stands with another content, or was changed.
+            DataError: a field of the manifest or the name of a file is invalid.
+            IntegrityError: the version is published with other content, or was changed.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         for leftover in self.folder.glob(f".{version}.*.tmp"):
@@ -65,13 +65,14 @@ class Releases:
         return self._same_content(built)
 
     def point(self, version: int, *, ledger_head: str, activate_at: str, as_of: str) -> Pointer:
-        """Put `version` into production by replacing the pointer; pointing again keeps what it
-        replaced.
+        """Put a version into production by replacing the pointer.
+
+        Pointing at the same version again keeps the previous version of the pointer.
 
         Raises:
             UsageError: the version has no release.
-            DataError: an argument has the wrong form.
-            IntegrityError: the release was changed, or the pointer in place cannot be read.
+            DataError: an argument is invalid.
+            IntegrityError: the release was changed, or the current pointer cannot be read.
         """
         self.verify(version)
         current = self.read_pointer()
@@ -105,18 +106,17 @@ class Releases:
         return pointer
 
     def repoint(self, fields: Mapping[str, Any]) -> Pointer:
-        """Write a lost pointer again, whole, as receipts say it was.
+        """Write a lost pointer again with the values that the receipts record.
 
         Raises:
-            DataError: a field has the wrong form.
+            DataError: a field is invalid.
         """
         pointer = _valid(Pointer, fields, "the pointer to production")
         write_json(self.pointer_file, pointer.model_dump())
         return pointer
 
     def read_pointer(self) -> Pointer | None:
-        """What the pointer records, whether or not the release is there; `pointer` asks for the
-        release too.
+        """The pointer's content; unlike `pointer`, it does not check that the release exists.
 
         Raises:
             IntegrityError: the pointer cannot be read.
@@ -169,10 +169,10 @@ class Releases:
         return manifest
 
     def path(self, version: int, name: str) -> Path:
-        """Where the file `name` of a version stands.
+        """The path of one file of a version.
 
         Raises:
-            UsageError: the version has no release, or the release no such file.
+            UsageError: the version has no release, or the release has no such file.
         """
         names = sorted(self.manifest(version).files)
         if name not in names:
@@ -184,7 +184,8 @@ class Releases:
 
         Raises:
             UsageError: the version has no release.
-            IntegrityError: a file was changed, removed or added; names it and both digests.
+            IntegrityError: a file was changed, removed or added; the message names it and both
+                digests.
         """
         manifest = self.manifest(version)
         found = {entry.name: _digest(entry) for entry in self._folder(version).iterdir()}
@@ -214,8 +215,7 @@ class Releases:
         manifest: Mapping[str, Any],
     ) -> Manifest:
         fields = {**manifest, "version": version, "files": dict.fromkeys(files, GENESIS)}
-        # names and fields are checked before anything is written: a name may be a path out of
-        # the folder
+        # Checked before the first write: a name could be a path out of the folder.
         draft = _valid(Manifest, fields, f"the manifest of version {version}")
         folder.mkdir()
         digests = {name: _put(folder / name, content) for name, content in files.items()}
@@ -226,17 +226,16 @@ class Releases:
         return built
 
     def _same_content(self, built: Manifest) -> Manifest:
-        standing = self.verify(built.version)
-        stands, offered = (
-            digest_of(one.model_dump(exclude={"created_at"})) for one in (standing, built)
-        )
-        if stands != offered:
+        published = self.verify(built.version)
+        known = digest_of(published.model_dump(exclude={"created_at"}))
+        offered = digest_of(built.model_dump(exclude={"created_at"}))
+        if known != offered:
             raise IntegrityError(
-                f"version {built.version} is published with another content (digest {stands},"
+                f"version {built.version} is published with other content (digest {known},"
                 f" offered {offered}); a version never changes: register a new one",
                 code="MODEL_CHANGED",
             )
-        return standing
+        return published
 
     def _fault(self, version: int, name: str, expected: str, found: str) -> IntegrityError:
         fault = f"release {version} was changed: {name} should be {expected} and is {found}"
@@ -247,7 +246,7 @@ class Releases:
 
 
 def _put(target: Path, content: bytes | Path) -> str:
-    """Write or copy a file to the disk; its sha256 is that of what stands there now."""
+    """Write or copy a file, flush it, and return the sha256 of what is on the disk."""
     if isinstance(content, Path):
         shutil.copyfile(content, target)
     else:

@@ -1,6 +1,4 @@
-"""Scores rows that are plain mappings, as serving needs it: one customer in microseconds, a
-thousand in milliseconds.
-"""
+"""Scores plain rows for serving: one customer in microseconds, a thousand in milliseconds."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
@@ -23,9 +21,7 @@ FORM_FILE = "serving.json"
 NONE = "(none)"
 MARGIN = 1e-6
 GOLDEN_TOLERANCE = 1e-12
-"""Probabilities agree to the last bits on one machine; another processor's logarithm may differ
-in the very last.
-"""
+"""Another processor's logarithm may differ in the last bit."""
 
 
 class Scorer(Protocol):
@@ -49,9 +45,7 @@ class Scorer(Protocol):
 
 
 def seen(known: Collection[str] | None, value: object) -> bool:
-    """Whether a value is among the trained ones; always true of a number, which has no list of
-    them.
-    """
+    """Whether a value was seen in training; numbers have no list of values and always pass."""
     return known is None or (NONE if value is None else str(value)) in known
 
 
@@ -68,11 +62,9 @@ class Booster(Protocol):
 
 
 class Encoding(BaseModel):
-    """One category as the fitted encoder has it: value -> its column, and the column of every
-    other value.
+    """A category as the fitted encoder has it: value -> column, and one for all other values.
 
-    `other` is None where the encoder has no column for rare values: an unknown one is then all
-    zeros.
+    `other` is None if the encoder has no column for rare values: unknown ones are all zeros.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -83,9 +75,7 @@ class Encoding(BaseModel):
 
 
 class ServingForm(BaseModel):
-    """The preprocessing of a model as plain values: categories in order, then numbers, then the
-    sigmoid.
-    """
+    """The preprocessing of a model as plain values: categories, numbers, then the sigmoid."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -117,8 +107,7 @@ class FormScorer:
         self._first_number = offset
         self._numbers = [name for name, dtype in self.features if dtype != "category"]
         self._width = offset + len(self._numbers)
-        # Where each feature's columns begin, and the features' places among them in the
-        # contract's order.
+        # The first column of each feature, and the features' order in the contract.
         self._starts = [
             *(start for _, start, _, _ in self._categories),
             *range(offset, self._width),
@@ -157,7 +146,7 @@ class FormScorer:
 
 
 class ModelScorer:
-    """Any fitted pipeline as a scorer: what serves an algorithm that has no serving form."""
+    """Any fitted pipeline as a scorer, for algorithms without a serving form."""
 
     def __init__(self, model: "ChurnModel") -> None:
         self.features = model.features
@@ -192,18 +181,18 @@ def check_golden(scorer: Scorer, golden: Sequence[GoldenPrediction]) -> None:
     """Reproduce a release's golden predictions before it is used.
 
     Raises:
-        IntegrityError: one differs, or there is none.
+        IntegrityError: one differs, or the release has none.
     """
     if not golden:
         raise IntegrityError(
-            "the release has no golden predictions: nothing shows that it answers as it was judged",
+            "the release has no golden predictions, so it cannot be checked before it serves",
             code="MODEL_UNREADABLE",
         )
     found = scorer.probability([one.features for one in golden])
     for number, (one, probability) in enumerate(zip(golden, found, strict=True), start=1):
         if not abs(one.probability - probability) <= GOLDEN_TOLERANCE:
             raise IntegrityError(
-                f"golden prediction {number} is {probability!r} here and was"
+                f"golden prediction {number} is {probability!r} here, but was"
                 f" {one.probability!r} when it was promoted",
                 code="MODEL_UNREADABLE",
             )

@@ -28,7 +28,7 @@ def test_no_answer_is_not_the_same_as_no_alias(tmp_path, nobody, monkeypatch):
     registry = ModelRegistry(tmp_path, "gym_churn", nobody)
     for ask in (lambda: registry.alias(PRODUCTION), lambda: registry.files(1), registry.prepare):
         with pytest.raises(
-            StoreDown, match=rf"^MLflow at {nobody} did not answer as it should \(.*\): check"
+            StoreDown, match=rf"^MLflow at {nobody} did not answer as expected \(.*\): check"
         ):
             ask()
     assert not (tmp_path / MARKER).exists()

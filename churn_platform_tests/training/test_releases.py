@@ -119,9 +119,7 @@ def test_the_same_content_again_is_left_alone(releases):
 )
 def test_a_version_never_changes_its_content(releases, files, fields):
     standing = releases.manifest(2)
-    with pytest.raises(
-        IntegrityError, match=r"version 2 is published with another content.*register a new one"
-    ):
+    with pytest.raises(IntegrityError, match=r"version 2 .*register a new one"):
         releases.publish(2, files, fields)
     assert releases.verify(2) == standing
     assert names(releases.folder) == ["1", "2", "3"]

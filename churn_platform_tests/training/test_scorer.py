@@ -155,7 +155,7 @@ def test_a_golden_prediction_that_differs_is_refused_with_both_figures(boosted, 
     [expected] = golden(scorer, shift)
     with pytest.raises(
         IntegrityError,
-        match=rf"golden prediction 1 is 0\.\d+ here and was {expected.probability!r}",
+        match=rf"golden prediction 1 is 0\.\d+ here, but was {expected.probability!r}",
     ):
         check_golden(scorer, [expected])
 

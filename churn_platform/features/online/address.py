@@ -31,7 +31,7 @@ class OnlineAddress:
     """One online store; SQLite is the file in the home.
 
     Attributes:
-        said: The address as it may be shown and written, without any secret; empty for SQLite.
+        said: The address without any secret, for messages and files; empty for SQLite.
         database: Redis: the number; Postgres: the name.
         tls: Redis: whether the connection is encrypted; Postgres has `sslmode`.
     """
@@ -47,13 +47,11 @@ class OnlineAddress:
     sslmode: str = "prefer"
 
     def configuration(self) -> dict[str, Any]:
-        """The `online_store` of feature_store.yaml, with the variable's name in place of the
-        password.
-        """
+        """The `online_store` of feature_store.yaml, with a variable in place of the password."""
         return self._section(SECRET if self.password else "")
 
     def with_secret(self) -> dict[str, Any]:
-        """The same with the password, for Feast in this process."""
+        """The same with the password, for Feast in this process only."""
         # Feast splits the string at commas and reads each value as JSON.
         if self.kind == "postgres":
             secret = self.password
@@ -62,14 +60,14 @@ class OnlineAddress:
         return self._section(secret if self.password else "")
 
     def postgres(self) -> dict[str, Any]:
-        """Where the database is and who asks, as keywords of psycopg.connect."""
+        """The database and user as keywords of psycopg.connect."""
         return {
             "host": self.host, "port": self.port, "dbname": self.database, "user": self.user,
             "password": self.password or None, "sslmode": self.sslmode,
         }  # fmt: skip
 
     def redis(self) -> dict[str, Any]:
-        """Where the database is and who asks, as keywords of a Redis connection."""
+        """The database and user as keywords of a Redis connection."""
         return {
             "host": self.host,
             "port": self.port,
@@ -83,21 +81,23 @@ class OnlineAddress:
             return {"type": "sqlite", "path": "online_store.db"}
         if self.kind == "postgres":
             return {
-                "type": "postgres", "host": self.host, "port": self.port, "database": self.database, "user": self.user,
-                "password": secret, "sslmode": self.sslmode, "db_schema": "public",
+                "type": "postgres", "host": self.host, "port": self.port,
+                "database": self.database, "user": self.user, "password": secret,
+                "sslmode": self.sslmode, "db_schema": "public",
             }  # fmt: skip
         parts = [
             f"{self.host}:{self.port}",
             f"db={self.database}",
             f"socket_timeout={WRITE_SECONDS}",
         ]
-        parts += [f"username={json.dumps(self.user)}"] if self.user else []
-        parts += [f"password={secret}"] if secret else []
-        parts += ["ssl=true"] if self.tls else []
-        # Without it Feast leaves out rows of the same instant: a correction of a month would
-        # never arrive. That an
-        # older month comes after a newer one, `FeatureStore.materialize` prevents for every
-        # store.
+        if self.user:
+            parts.append(f"username={json.dumps(self.user)}")
+        if secret:
+            parts.append(f"password={secret}")
+        if self.tls:
+            parts.append("ssl=true")
+        # Without skip_dedup, Feast skips rows of the same instant, so a correction would never
+        # arrive. `FeatureStore.materialize` keeps older months from overwriting newer ones.
         return {"type": "redis", "connection_string": ",".join(parts), "skip_dedup": True}
 
 
@@ -105,8 +105,7 @@ def online_address(text: str, password: str = "") -> OnlineAddress:
     """The store that a setting names.
 
     Raises:
-        UsageError: it cannot be read, or it holds a password; the message shows the allowed
-            forms, never the value.
+        UsageError: it is invalid or contains a password; the message never shows the value.
     """
     if not text:
         return OnlineAddress()
@@ -114,14 +113,14 @@ def online_address(text: str, password: str = "") -> OnlineAddress:
         parts = urlsplit(text)
         kind = KINDS.get(parts.scheme)
         port = parts.port
-    except ValueError:  # whose words may hold a part of a password
+    except ValueError:  # its text may contain a part of the password
         raise UsageError(
             f"CHURN_ONLINE_STORE cannot be read as an address: give {EXAMPLES}.",
             code="SETTING_INVALID",
         ) from None
     if parts.password is not None:
         raise UsageError(
-            "CHURN_ONLINE_STORE holds a password: put it into CHURN_ONLINE_PASSWORD instead.",
+            "CHURN_ONLINE_STORE contains a password: put it into CHURN_ONLINE_PASSWORD instead.",
             code="SETTING_INVALID",
         )
     options = dict(parse_qsl(parts.query))
@@ -137,7 +136,7 @@ def online_address(text: str, password: str = "") -> OnlineAddress:
         kind == "postgres" and not (database and user)
     ):
         raise UsageError(
-            f"CHURN_ONLINE_STORE names no database or no user: give {EXAMPLES}.",
+            f"CHURN_ONLINE_STORE has no database or no user: give {EXAMPLES}.",
             code="SETTING_INVALID",
         )
     return OnlineAddress(
@@ -147,7 +146,7 @@ def online_address(text: str, password: str = "") -> OnlineAddress:
 
 
 def names_store(configuration: Mapping[str, Any], address: OnlineAddress) -> bool:
-    """Whether a feature_store.yaml names the store of an address, as this platform writes it."""
+    """Whether a feature_store.yaml written by this platform names the store of an address."""
     named: Mapping[str, Any] = configuration.get("online_store") or {"type": "sqlite"}
     if address.kind == "sqlite":
         return named.get("type") == "sqlite"
@@ -179,21 +178,22 @@ class PostgresAddress:
 
     @property
     def said(self) -> str:
-        """The address as it may be shown and written."""
+        """The address without any secret."""
         return self.where.said
 
     def connection(self) -> dict[str, Any]:
-        """The keywords of psycopg.connect; times are UTC whatever the server's own zone."""
+        """The keywords of psycopg.connect; times are in UTC, whatever the server's time zone."""
         return self.where.postgres() | {
-            "connect_timeout": CONNECT_SECONDS, "options": "-c TimeZone=UTC", "application_name": "churn",
-        }  # fmt: skip
+            "connect_timeout": CONNECT_SECONDS,
+            "options": "-c TimeZone=UTC",
+            "application_name": "churn",
+        }
 
     def registry(self, *, secret: bool = False) -> dict[str, Any]:
-        """The `registry` of feature_store.yaml: with the password's variable, or for this
-        process with the password.
-        """
+        """The `registry` of feature_store.yaml, with the password or with its variable."""
         where = self.where
-        target = f"{quote(where.user)}@/{quote(where.database)}?host={quote(where.host)}&port={where.port}"
+        target = f"{quote(where.user)}@/{quote(where.database)}"
+        target += f"?host={quote(where.host)}&port={where.port}"
         arguments = {
             "sslmode": where.sslmode,
             "connect_timeout": CONNECT_SECONDS,
@@ -205,7 +205,7 @@ class PostgresAddress:
         }  # fmt: skip
 
     def away(self) -> str | None:
-        """Why the database cannot be used now, as a sentence; None when it answers.
+        """Why the database cannot be used now, as a sentence; None if it answers.
 
         Raises:
             UsageError: psycopg is not installed.
@@ -233,17 +233,17 @@ class PostgresAddress:
 def postgres_address(
     setting: str, text: str, variable: str, password: str
 ) -> PostgresAddress | None:
-    """The database that a setting names, with the password of another variable; None where it
-    is empty.
+    """The database that a setting names; None if the setting is empty.
 
     Raises:
-        UsageError: it is no such address, or it holds a password; nothing of it is shown.
+        UsageError: it is invalid or contains a password; the message never shows the value.
     """
     if not text:
         return None
     if PASSWORD.match(text):
         raise UsageError(
-            f"{setting} holds a password: put it into {variable} instead.", code="SETTING_INVALID"
+            f"{setting} contains a password: put it into {variable} instead.",
+            code="SETTING_INVALID",
         )
     try:
         where = online_address(text, password)

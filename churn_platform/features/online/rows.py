@@ -23,10 +23,9 @@ class OnlineRow(NamedTuple):
     """What the online store holds of one customer.
 
     Attributes:
-        values: Every feature of the contract in its order; None is a legal null or a row that
-            is not there.
+        values: Every feature of the contract in its order; None is a null or a missing row.
         as_of: The month of the oldest feature view's row.
-        behind: Features whose view has no row, or one of an older month than the newest.
+        behind: Features whose view has no row, or a row of an older month than the newest.
     """
 
     values: dict[str, Any]
@@ -35,22 +34,20 @@ class OnlineRow(NamedTuple):
 
 
 def all_older(rows: Sequence[OnlineRow | None], contract: Contract) -> bool:
-    """Whether every row is missing or of an older month in all of its views: the store lacks
-    the newest month.
-    """
+    """Whether no row is of the newest month: the store has lost it."""
     return all(row is None or len(row.behind) == len(contract.features) for row in rows)
 
 
 @dataclass(frozen=True)
 class Month:
-    """The newest month that was written completely, and the store that it was written to."""
+    """The newest month that was written completely, and the store that has it."""
 
     as_of: dt.date
     store: str
 
     @property
     def moment(self) -> int:
-        """The instant that its rows carry, in seconds since 1970."""
+        """The instant of its rows, in seconds since 1970."""
         return int(dt.datetime.combine(self.as_of, dt.time(), dt.UTC).timestamp())
 
 
@@ -58,9 +55,10 @@ Values = Callable[[Iterable[Any]], dict[str, Any]]
 
 
 def values_of(contract: Contract) -> Values:
-    """From a customer's values, view after view, to every feature in the contract's order."""
+    """Names a customer's values, given view by view, in the contract's order."""
     held = [feature for view in contract.feature_views.values() for feature in view.features]
-    features, places = tuple(contract.features), [held.index(name) for name in contract.features]
+    features = tuple(contract.features)
+    places = [held.index(name) for name in features]
     if list(features) == held:
         return lambda values: dict(zip(features, values, strict=True))
 
@@ -75,10 +73,9 @@ Ages = Callable[[tuple[int, ...], int], tuple[dt.date, tuple[str, ...]]]
 
 
 def ages_of(contract: Contract) -> Ages:
-    """How old a customer's rows are: from the moment of each view's row (0: none) and the
-    newest month's.
+    """Finds how old a customer's rows are, from the moment of each view's row (0: no row).
 
-    The answers are remembered: nearly all customers have the same moments.
+    The answers are cached: nearly all customers have the same moments.
     """
     views = tuple(tuple(view.features) for view in contract.feature_views.values())
 
@@ -97,9 +94,7 @@ def ages_of(contract: Contract) -> Ages:
 
 
 def entity_key(contract: Contract) -> Callable[[Key], bytes]:
-    """How Feast writes a customer's key (serialization version 3): the key's name, then its
-    value.
-    """
+    """Encodes a customer's key as Feast does (serialization version 3): name, then value."""
     name = contract.entity.column.encode()
     start = struct.pack("<III", 1, STRING, len(name)) + name
     if contract.entity.dtype == "integer":
@@ -116,8 +111,7 @@ def entity_key(contract: Contract) -> Callable[[Key], bytes]:
 
 @lru_cache(maxsize=REMEMBERED)
 def decoded(value: bytes | None) -> str | float | bool | None:
-    """One value of Feast's protobuf message `Value`: empty is null, else one field of the kinds
-    that features have.
+    """A value of Feast's protobuf message `Value`: one field, or empty for null.
 
     Raises:
         StoreDown: a field of another kind.
@@ -140,7 +134,7 @@ def decoded(value: bytes | None) -> str | float | bool | None:
             return number - (1 << 64)
         return number
     raise StoreDown(
-        f"the online store holds a value of an unknown kind ({value[:8]!r}): materialize the"
+        f"The online store contains a value of an unknown type ({value[:8]!r}): materialize the"
         " views again."
     )
 
@@ -154,9 +148,7 @@ def seconds_of(timestamp: bytes | None) -> int:
 
 
 def encoded(value: str | float | bool | None) -> bytes:  # noqa: FBT001 - any feature
-    """A value as Feast's protobuf message `Value`; null, and a float that is not a number, are
-    empty.
-    """
+    """A value as Feast's protobuf message `Value`; null and NaN are empty."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return b""
     if isinstance(value, bool):
@@ -179,9 +171,7 @@ def encoded_seconds(seconds: int) -> bytes:
 
 
 def field_name(view: str, feature: str) -> bytes:
-    """The field of a Redis hash that holds a feature: murmur3 of both names, 32 bits, little
-    endian.
-    """
+    """The field of a Redis hash for a feature: 32 bits of murmur3 of both names."""
     data = f"{view}:{feature}".encode()
     hashed = 0
     padded = data + bytes(-len(data) % 4)

@@ -1,6 +1,4 @@
-"""Feast's SQLite online store, read with one statement a call: a table a view, one row per
-feature.
-"""
+"""Reads Feast's SQLite online store with one statement per call."""
 
 import contextlib
 import datetime as dt
@@ -26,14 +24,11 @@ from churn_platform.features.online.rows import (
 LOCK_SECONDS = 1.0
 CACHE_KB = 32_768
 MANY = 20
-"""Customers from which columns are quicker than rows."""
+"""The number of customers from which reading by column is faster than by row."""
 
 
 class SqliteReader:
-    """The database of one home.
-
-    It never waits for longer than a lock, so it is read without a thread.
-    """
+    """The database of one home, read without a thread: only a lock can make it wait."""
 
     def __init__(self, contract: Contract, database: Path) -> None:
         self._database = database
@@ -55,8 +50,8 @@ class SqliteReader:
         found = self._select(wanted)
         if len(wanted) < MANY or not found:
             return self._few(wanted, found, month.moment)
-        # Column by column: a thousand customers are 14,000 rows, and a step in Python for each
-        # costs as much as SQLite.
+        # By column: a thousand customers are 14,000 rows, and one Python step for each takes as
+        # long as SQLite.
         numbers, owners, names, values, moments = zip(*found, strict=True)
         decoded_values = list(map(decoded, values))
         start = 0
@@ -82,7 +77,7 @@ class SqliteReader:
     def _few(
         self, wanted: list[bytes], found: list[tuple[int, bytes, str, bytes, Any]], newest: int
     ) -> list[OnlineRow | None]:
-        """Row by row: quicker for one customer."""
+        """By row, which is faster for few customers."""
         held: dict[bytes, tuple[dict[str, Any], list[int]]] = {}
         for view, owner, name, value, moment in found:
             values, moments = held.setdefault(
@@ -125,7 +120,8 @@ class SqliteReader:
     def _select(self, keys: Sequence[bytes]) -> list[tuple[int, bytes, str, bytes, Any]]:
         places = ",".join(f"?{number + 1}" for number in range(len(keys)))
         statement = " UNION ALL ".join(
-            f"SELECT {number}, entity_key, feature_name, value, event_ts FROM {table} WHERE entity_key IN ({places})"  # noqa: S608 - names of the contract
+            f"SELECT {number}, entity_key, feature_name, value, event_ts"  # noqa: S608 - names of the contract
+            f" FROM {table} WHERE entity_key IN ({places})"
             for number, table in enumerate(self._tables)
         )
         try:
@@ -141,7 +137,7 @@ class SqliteReader:
                 opened = sqlite3.connect(
                     address, uri=True, timeout=LOCK_SECONDS, check_same_thread=False
                 )
-                # Not mmap, as fast: a file that is truncated under it kills the process.
+                # mmap is not faster, and a truncated file would kill the process.
                 opened.execute(f"PRAGMA cache_size = -{CACHE_KB}")
                 self._connection = opened
             except sqlite3.Error as error:
@@ -158,9 +154,7 @@ def _by_customer(
     values: list[Any],
     moments: tuple[Any, ...],
 ) -> tuple[dict[bytes, tuple[Any, ...]], dict[bytes, int]]:
-    """One view's rows (one per customer and feature) as each customer's values, in the view's
-    order, and moment.
-    """
+    """A view's rows (one per customer and feature) as the values and moment of each customer."""
     width = next((number for number, owner in enumerate(owners) if owner != owners[0]), len(owners))
     first = names[:width]
     count = len(owners) // width if width else 0
@@ -177,8 +171,7 @@ def _by_customer(
             )
         )
         return own, dict(zip(own, map(_seconds, moments[::width]), strict=True))
-    # A view that was written in parts, or under another contract; a feature that it no longer
-    # names stays in the store.
+    # A view written in parts, or under another contract, whose old features stay in the store.
     mixed: dict[bytes, dict[str, Any]] = {}
     when: dict[bytes, int] = {}
     for owner, name, value, moment in zip(owners, names, values, moments, strict=True):

@@ -1,8 +1,7 @@
-"""Writes a month's features into the online store in Feast's own layout, in columns and bounded
-memory.
+"""Writes a month's features to the online store in Feast's layout, by column.
 
-Feast makes a protobuf message of every cell; this makes the same bytes once for each distinct
-value.
+Feast makes a protobuf message for every cell; this makes the same bytes once for each distinct
+value, in bounded memory.
 """
 
 import contextlib
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
 Cell = TypeVar("Cell")
 
 ROWS = 5_000
-"""Customers a batch: what is in memory at once, and what one answer of a store confirms."""
+"""Customers per batch: the unit of memory and of what a store confirms."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +41,10 @@ class Batch:
     """Some customers of one feature view.
 
     Attributes:
-        keys: The customers, as Feast writes them.
-        columns: A column a feature, in the view's order.
+        keys: The customers' encoded keys.
+        columns: One column per feature, in the view's order.
         event: The month's instant, the same for every row.
-        created: When the rows became known, the same for every row of a delivery.
+        created: When the delivery became known, the same for every row.
     """
 
     view: str
@@ -56,7 +55,7 @@ class Batch:
 
 
 def batches(contract: Contract, view: View, as_of: dt.date) -> Iterator[Batch]:
-    """The features of a month, view after view; a table that the month lacks has none."""
+    """The features of a month, view by view, without the tables that the month lacks."""
     import pyarrow.parquet as pq
 
     key = contract.entity.column
@@ -78,13 +77,11 @@ def batches(contract: Contract, view: View, as_of: dt.date) -> Iterator[Batch]:
 
 
 def cells(column: "pa.Array", cell: Callable[[bytes, str | None], Cell]) -> list[Cell]:
-    """What `cell` makes of each value's bytes and text (None: null), computed once for each
-    distinct value.
-    """
+    """What `cell` makes of each value's bytes and text (None: null), once per distinct value."""
     import pyarrow as pa
 
     floating = pa.types.is_floating(column.type)
-    # By their bits: Arrow may take the two zeros for one.
+    # By bits: Arrow may take the two zeros for one.
     found = (column.view(pa.int64()) if floating else column).dictionary_encode()
     if floating:
         distinct = found.dictionary.view(column.type)
@@ -106,20 +103,18 @@ UPDATES = ", ".join(
     f"{name} = excluded.{name}" for name in ("value", "value_text", "event_ts", "created_ts")
 )
 FILL = 50
-"""Percent of a Postgres page that rows take at first: the next month's version of each fits
-next to it, so no index changes (a heap-only update), and takes the place of the one before the
-month after."""
+"""Percent of a Postgres page filled at first. The next month's rows fit next to the old ones, so
+no index changes (a heap-only update)."""
 NULL = b"\xff\xff\xff\xff"
 POSTGRES_ZERO = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 
 
 def write_month(address: OnlineAddress, folder: Path, project: str, month: Iterator[Batch]) -> None:
-    """Write a month into the store at `address`; SQLite's file is in `folder`. Feast has made
-    the tables.
+    """Write a month to the store at `address`, whose tables Feast has made.
 
     Raises:
         StoreDown: the store cannot be written.
-        UsageError: what it needs is not installed.
+        UsageError: a package that it needs is not installed.
     """
     if address.kind == "redis":
         write_redis(address, project, month)
@@ -130,7 +125,7 @@ def write_month(address: OnlineAddress, folder: Path, project: str, month: Itera
 
 
 def write_sqlite(database: Path, project: str, month: Iterator[Batch]) -> None:
-    """Write to Feast's SQLite file, a transaction a batch: readers come in between.
+    """Write to Feast's SQLite file, one transaction per batch, so readers do not wait long.
 
     Raises:
         StoreDown: it cannot be written.
@@ -153,7 +148,8 @@ def write_sqlite(database: Path, project: str, month: Iterator[Batch]) -> None:
                 )
                 with store:
                     store.executemany(
-                        f'INSERT INTO "{project}_{batch.view}" ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?) '  # noqa: S608 - names of the contract
+                        f'INSERT INTO "{project}_{batch.view}" ({COLUMNS})'  # noqa: S608 - names of the contract
+                        " VALUES (?, ?, ?, ?, ?, ?) "
                         f"ON CONFLICT (entity_key, feature_name) DO UPDATE SET {UPDATES}",
                         rows,
                     )
@@ -164,7 +160,7 @@ def write_sqlite(database: Path, project: str, month: Iterator[Batch]) -> None:
 
 
 def write_redis(address: OnlineAddress, project: str, month: Iterator[Batch]) -> None:
-    """Write to Redis, a command a customer and view, a batch under way while the next is made.
+    """Write to Redis, one command per customer and view; a batch is made while one is sent.
 
     Raises:
         StoreDown: it cannot be written.
@@ -196,9 +192,7 @@ def write_redis(address: OnlineAddress, project: str, month: Iterator[Batch]) ->
 
 
 def redis_commands(project: str, batch: Batch) -> bytes:
-    """One HSET a customer, encoded: the view's moment and its features; what other views hold
-    there stays.
-    """
+    """One encoded HSET per customer: the view's moment and features; other views keep theirs."""
     name = f"_ts:{batch.view}".encode()
     moment = encoded_seconds(int(batch.event.timestamp()))
     head = b"*%d\r\n$4\r\nHSET\r\n" % (2 * len(batch.columns) + 4)
@@ -218,8 +212,7 @@ def redis_commands(project: str, batch: Batch) -> bytes:
 
 
 def write_postgres(address: OnlineAddress, project: str, month: Iterator[Batch]) -> None:
-    """Write to Postgres in one transaction: the complete month appears at once, and readers
-    never wait.
+    """Write to Postgres in one transaction: the month appears at once, and readers never wait.
 
     Raises:
         StoreDown: it cannot be written.
@@ -243,9 +236,7 @@ def write_postgres(address: OnlineAddress, project: str, month: Iterator[Batch])
 
 
 def _copy(store: "psycopg.Connection[Any]", table: str, parts: Iterator[Batch]) -> None:
-    """An empty table takes the rows themselves; else they are put aside and take the place of
-    the older ones.
-    """
+    """Copy into an empty table; otherwise copy to a temporary table and upsert from there."""
     filled = store.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone() is not None  # noqa: S608 - names of the contract
     fill = store.execute(
         "SELECT reloptions FROM pg_class WHERE oid = %s::regclass", (table,)
@@ -269,7 +260,7 @@ def _copy(store: "psycopg.Connection[Any]", table: str, parts: Iterator[Batch]) 
 
 
 def postgres_rows(batch: Batch) -> bytes:
-    """A row a customer and feature, as COPY reads them in its binary format."""
+    """One row per customer and feature in the binary format of COPY."""
     stamps = b"".join(
         _field(struct.pack(">q", _microseconds(moment))) for moment in (batch.event, batch.created)
     )

@@ -51,7 +51,7 @@ def test_values_are_read_as_feast_wrote_them(field, values):
 
 
 def test_a_value_of_an_unknown_kind_is_no_feature():
-    with pytest.raises(StoreDown, match="a value of an unknown kind"):
+    with pytest.raises(StoreDown):
         decoded(struct.pack("<B", 0x7A) + b"abc")
 
 
