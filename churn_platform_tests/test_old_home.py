@@ -107,7 +107,7 @@ def test_it_is_served_with_the_same_probabilities(old):
         async with client(front) as made:
             return await made.request("POST", "/predict", json={"member": member})
 
-    with running(old) as (front, _):
+    with running(old) as front:
         answer = asyncio.run(ask(front, "m00011")).json()
         assert (answer["probability"], answer["model"]["version"]) == (
             pytest.approx(expected["m00011"]),

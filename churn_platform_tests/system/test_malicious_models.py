@@ -121,7 +121,7 @@ def test_in_a_release_it_is_refused_and_a_server_goes_on_with_the_version_before
     january_copy, planted
 ):
     home = january_copy
-    with running(home) as (_, made):
+    with running(home) as made:
         forge(home, planted)
         made.watch.poll()
         assert made.watch.current.manifest.version == 1
