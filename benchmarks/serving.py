@@ -5,7 +5,8 @@ builds it).
 every server has its turn; features are read from the online store (SQLite, Redis, Postgres:
 real ones, on this machine) on every request; the client is a process of its own. CPU a request
 is the server's alone, without the store's, and says more than requests a second on a busy
-machine.
+machine. The ratio to the floor is that of each round, with its range. `--pairs N` measures
+single customers on SQLite alone, 16 connections, in N short rounds.
 """
 
 import argparse
@@ -85,10 +86,7 @@ def _load(
     port: int, bodies: list[bytes], path: str, connections: int, seconds: float
 ) -> tuple[float, list[float]]:
     """Requests without pause over kept connections; the seconds it took and the time of each."""
-    head = (
-        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type:"
-        " application/json\r\nContent-Length: "
-    )
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: "
     requests = [head.encode() + str(len(body)).encode() + b"\r\n\r\n" + body for body in bodies]
     times: list[float] = []
 
@@ -195,14 +193,7 @@ def commands(homes: dict[str, Path]) -> dict[str, tuple[list[str], int]]:
     ports = {name: free_port() for name in ("floor", *homes, "peer")}
     found = {"floor": ([python, "-c", FLOOR, str(ports["floor"])], ports["floor"])}
     for name, home in homes.items():
-        serve = [
-            str(Path(python).parent / "churn"),
-            "serve",
-            "--home",
-            str(home),
-            "--workers",
-            "1",
-        ]
+        serve = [str(Path(python).parent / "churn"), "serve", "--home", str(home), "--workers", "1"]
         found[name] = ([*serve, "--port", str(ports[name])], ports[name])
     peer = [python, str(here / "course_api.py"), str(homes["SQLite"]), str(ports["peer"])]
     return found | {"peer": (peer, ports["peer"])}
@@ -226,6 +217,30 @@ def cases(home: Services) -> list[tuple[str, str, str, list[bytes]]]:
             (f"{store}: /predict/batch without reasons, rows", store, "/predict/batch", lots),
         ]
     return [*found, ("peer: the course's API", "peer", "/predict", single)]
+
+
+def pairs(home: Services, rounds: int) -> None:
+    """Single customers on SQLite and the floor by turns, 1 s each at 16 connections."""
+    names = (
+        "floor: FastAPI, no-op",
+        "SQLite: /predict without reasons",
+        "SQLite: /predict with reasons",
+    )
+    found: dict[tuple[str, int], list[Measured]] = {(name, CONNECTIONS[-1]): [] for name in names}
+    asked = [case for case in cases(home) if case[0] in names]
+    servers = commands({"SQLite": home.folder})
+    with ExitStack() as stack:
+        running = {}
+        for name in ("floor", "SQLite"):
+            command, port = servers[name]
+            running[name], _ = stack.enter_context(started(command, port))
+        for _ in range(rounds):
+            for name, server, path, bodies in asked:
+                port = servers[server][1]
+                found[name, CONNECTIONS[-1]].append(
+                    measure(running[server], port, bodies, path, CONNECTIONS[-1], 1.0)
+                )
+    _show_table(found)
 
 
 def run(home: Services, seconds: float, rounds: int) -> None:
@@ -268,9 +283,8 @@ def run(home: Services, seconds: float, rounds: int) -> None:
             ours.append(took)
         bare.append(bare_boot())
     print(
-        f"boot to ready {statistics.median(ours):.2f} s; a bare BentoML service"
-        f" {statistics.median(bare):.2f} s:"
-        f" {statistics.median(ours) / statistics.median(bare):.2f} x (goal <= 1.6 x)"
+        f"boot to ready {statistics.median(ours):.2f} s; a bare BentoML service {statistics.median(bare):.2f} s: "
+        f"{statistics.median(ours) / statistics.median(bare):.2f} x (goal <= 1.6 x)"
     )
 
 
@@ -294,8 +308,8 @@ def bare_boot() -> float:
             return took
 
 
-def _show(found: dict[tuple[str, int], list[Measured]]) -> None:
-    middle = {
+def _middle(found: dict[tuple[str, int], list[Measured]]) -> dict[tuple[str, int], Measured]:
+    return {
         case: Measured(
             *(
                 statistics.median(getattr(one, f) for one in rounds)
@@ -304,30 +318,38 @@ def _show(found: dict[tuple[str, int], list[Measured]]) -> None:
         )
         for case, rounds in found.items()
     }
+
+
+def _show_table(found: dict[tuple[str, int], list[Measured]]) -> None:
     print(
-        "| case | connections | requests/s | p50 ms | p99 ms | p99 / p50 | CPU ms a request | x"
-        " floor |"
+        "| case | connections | requests/s | p50 ms | p99 ms | p99 / p50 | CPU ms a request | x floor |"
     )
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
-    for (name, connections), one in middle.items():
+    for (name, connections), one in _middle(found).items():
         times = CUSTOMERS if name.endswith("rows") else 1
-        ratio = times * one.rate / middle["floor: FastAPI, no-op", connections].rate
+        floors = found["floor: FastAPI, no-op", connections]
+        ratios = [
+            times * a.rate / b.rate for a, b in zip(found[name, connections], floors, strict=True)
+        ]
         print(
-            f"| {name} | {connections} | {times * one.rate:,.0f} | {one.p50:.2f} |"
-            f" {one.p99:.2f} | {one.p99 / one.p50:.1f} | {one.cpu / times:.4f} | {ratio:.2f} |"
+            f"| {name} | {connections} | {times * one.rate:,.0f} | {one.p50:.2f} | {one.p99:.2f} | "
+            f"{one.p99 / one.p50:.1f} | {one.cpu / times:.4f} | {statistics.median(ratios):.2f} "
+            f"({min(ratios):.2f} to {max(ratios):.2f}) |"
         )
+
+
+def _show(found: dict[tuple[str, int], list[Measured]]) -> None:
+    _show_table(found)
+    middle = _middle(found)
     for store in STORES:
         for connections in CONNECTIONS:
             rows = middle[f"{store}: /predict/batch without reasons, rows", connections]
             for kind in ("without", "with"):
                 single = middle[f"{store}: /predict {kind} reasons", connections]
-                ratio, cpu = (
-                    CUSTOMERS * rows.rate / single.rate,
-                    CUSTOMERS * single.cpu / rows.cpu,
-                )
+                ratio, cpu = CUSTOMERS * rows.rate / single.rate, CUSTOMERS * single.cpu / rows.cpu
                 print(
-                    f"{store}, {connections} connections: rows of a batch / single calls {kind}"
-                    f" reasons {ratio:.1f} x (by CPU {cpu:.1f} x; goal 20 x)"
+                    f"{store}, {connections} connections: rows of a batch / single calls {kind} reasons {ratio:.1f} x "
+                    f"(by CPU {cpu:.1f} x; goal 20 x)"
                 )
 
 
@@ -339,6 +361,9 @@ def main() -> None:
     )
     parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
     parser.add_argument("--quick", action="store_true", help="one short round, to try the script")
+    parser.add_argument(
+        "--pairs", type=int, help="so many short rounds of single customers on SQLite, nothing else"
+    )
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         home = asked.home or Path(folder) / "home"
@@ -347,11 +372,11 @@ def main() -> None:
             subprocess.run([churn, "demo", "--home", home, "--users", "7000", "--months", "2", "--json"],
                 check=True, capture_output=True)  # fmt: skip
         prepare_environment(Settings(home=home))
-        run(
-            Services(Settings(home=home)),
-            0.5 if asked.quick else asked.seconds,
-            1 if asked.quick else ROUNDS,
-        )
+        opened = Services(Settings(home=home))
+        if asked.pairs:
+            pairs(opened, asked.pairs)
+        else:
+            run(opened, 0.5 if asked.quick else asked.seconds, 1 if asked.quick else ROUNDS)
 
 
 if __name__ == "__main__":

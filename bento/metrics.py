@@ -1,8 +1,12 @@
-"""Prometheus metrics `churn_*`: units in the names, a bounded number of labels, all workers in one answer."""
+"""Prometheus metrics `churn_*`, of all workers together.
+
+prometheus_client is imported when the metrics are made: on import it looks for the folder
+that the processes share.
+"""
 
 import collections
-import contextlib
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,51 +20,52 @@ class Metrics:
     """The metrics of one process; with a `registry` of its own it shares them with no other."""
 
     def __init__(self, registry: "CollectorRegistry | None" = None) -> None:
-        from prometheus_client import REGISTRY, Counter, Gauge, Histogram, disable_created_metrics
+        from prometheus_client import (
+            REGISTRY,
+            Counter,
+            Gauge,
+            Histogram,
+            disable_created_metrics,
+        )
 
         disable_created_metrics()  # type: ignore[no-untyped-call]
-        self._own, where = registry, registry or REGISTRY
-        self._requests = Counter(
-            "churn_requests", "Answers by route and status.", ["route", "status"], registry=where
+        self._own = registry
+        counter = partial(Counter, registry=registry or REGISTRY)
+        gauge = partial(Gauge, registry=registry or REGISTRY, multiprocess_mode="mostrecent")
+        self._requests = counter(
+            "churn_requests", "Requests by route and status.", ["route", "status"]
         )
         self._latency = Histogram(
-            "churn_request_seconds", "Time to answer.", ["route"], buckets=LATENCY, registry=where
+            "churn_request_seconds",
+            "Time to answer.",
+            ["route"],
+            buckets=LATENCY,
+            registry=registry or REGISTRY,
         )
-        # Counters, not a histogram: that takes one probability at a time, 5 ms for a batch of a thousand.
-        tenths = Counter(
+        # Counters, not a histogram: that takes one probability at a time, 5 ms for 1,000.
+        tenths = counter(
             "churn_probabilities",
-            "Answers by the tenth that begins at `from`.",
+            "Predictions by the tenth that begins at `from`.",
             ["from"],
-            registry=where,
         )
         self._tenths = [tenths.labels(tenth) for tenth in TENTHS]
-        self._stale = Counter(
-            "churn_stale_answers", "Answers from missing or old features.", registry=where
-        )
-        self._refused = Counter(
-            "churn_refused_releases", "Releases that could not be verified.", registry=where
-        )
-        self._dropped = Counter(
-            "churn_log_dropped", "Entries of the prediction log that are lost.", registry=where
-        )
-
-        def gauge(name: str, text: str, mode: str = "max") -> Gauge:
-            return Gauge(name, text, multiprocess_mode=mode, registry=where)  # type: ignore[arg-type]
-
-        self.version = gauge("churn_model_version", "Version that answers.", "mostrecent")
-        self.model_age = gauge(
-            "churn_model_age_seconds", "Time since the model's training month.", "mostrecent"
-        )
+        self._stale = counter("churn_stale_answers", "Predictions from missing or old features.")
+        self._refused = counter("churn_refused_releases", "Releases that could not be verified.")
+        self._dropped = counter("churn_log_dropped", "Dropped entries of the prediction log.")
+        self.version = gauge("churn_model_version", "Version in production.")
+        self.model_age = gauge("churn_model_age_seconds", "Time since the model's training month.")
         self.features_age = gauge(
-            "churn_features_age_seconds", "Time since the newest month of features.", "mostrecent"
+            "churn_features_age_seconds", "Time since the newest month of features."
         )
-        self.stand_down = gauge(
-            "churn_stand_down", "1 when the model is no better than chance.", "mostrecent"
+        self.stand_down = gauge("churn_stand_down", "1 when the model is no better than chance.")
+        self.queue = gauge(
+            "churn_log_queue",
+            "Waiting entries of the prediction log.",
+            multiprocess_mode="livesum",
         )
-        self.queue = gauge("churn_log_queue", "Entries of the prediction log that wait.", "livesum")
         self._by_route: dict[tuple[str, int], Counter] = {}
         self._latency_of: dict[str, Histogram] = {}
-        self._lost = 0
+        self._dropped_so_far = 0
 
     def request(self, route: str, status: int, seconds: float) -> None:
         """Count one request; `route` is a route of ours, never a path."""
@@ -71,9 +76,10 @@ class Metrics:
         counter.inc()
         self._latency_of[route].observe(seconds)
 
-    def answered(self, probabilities: Sequence[float], stale: int) -> None:
-        """Count answers and those of them that were stale."""
-        for tenth, count in collections.Counter(min(int(p * 10), 9) for p in probabilities).items():
+    def served(self, probabilities: Sequence[float], stale: int) -> None:
+        """Count predictions, and those of them from missing or old features."""
+        tenths = collections.Counter(min(int(p * 10), 9) for p in probabilities)
+        for tenth, count in tenths.items():
             self._tenths[tenth].inc(count)
         if stale:
             self._stale.inc(stale)
@@ -83,9 +89,9 @@ class Metrics:
         self._refused.inc()
 
     def dropped(self, total: int) -> None:
-        """Bring the count of lost log entries up to `total` of this process."""
-        self._dropped.inc(total - self._lost)
-        self._lost = total
+        """Raise the count of dropped log entries to `total` of this process."""
+        self._dropped.inc(total - self._dropped_so_far)
+        self._dropped_so_far = total
 
     def text(self) -> bytes:
         """All metrics of all workers as Prometheus reads them."""
@@ -95,7 +101,8 @@ class Metrics:
         if self._own is not None:
             return generate_latest(self._own)
         shared = CollectorRegistry()
-        with contextlib.suppress(ValueError):  # one process alone: there is no shared folder
+        try:
             MultiProcessCollector(shared)  # type: ignore[no-untyped-call]
-            return generate_latest(shared)
-        return generate_latest()
+        except ValueError:  # one process alone has no shared folder
+            return generate_latest()
+        return generate_latest(shared)

@@ -9,14 +9,13 @@ import httpx
 import yaml
 from prometheus_client import CollectorRegistry
 
-from bento.assembly import Assembly
-from bento.front import Front, Holder
 from bento.metrics import Metrics
+from bento.server import ApiServer
 from churn_platform.base.digests import canonical_json
 from churn_platform.base.settings import Settings
 from churn_platform.features.training_dataset import LABEL
 from churn_platform.ledger.receipts import GENESIS
-from churn_platform.promotion.publishing import manifest_of
+from churn_platform.promotion.publishing import manifest_fields
 from churn_platform.services import Services
 from churn_platform.training.candidate import FILES, PASSPORT, Candidate
 from churn_platform.training.model import ChurnModel, Recipe, serving_files
@@ -51,7 +50,10 @@ def publish(home: Services, version: int, model: ChurnModel, **changes: Any) -> 
         }
     )
     rows = home.training_datasets.load(JANUARY).training_rows()
-    manifest = {**manifest_of(home, Candidate(model, card, None, version), rows), **changes}
+    manifest = {
+        **manifest_fields(Candidate(model, card, None, version), rows, home.now().isoformat()),
+        **changes,
+    }
     others = {
         name: (home.releases.folder / "1" / name).read_bytes()
         for name in FILES
@@ -80,23 +82,19 @@ def point(home: Services, version: int, activate_at: dt.datetime = PAST) -> None
 
 
 @contextlib.contextmanager
-def running(home: Services, **settings: Any) -> Iterator[tuple[Front, Assembly]]:
+def running(home: Services, **settings: Any) -> Iterator[ApiServer]:
     """The API on a home, in this process, without BentoML."""
-    made = Assembly(Settings(home=home.folder, **settings), Metrics(CollectorRegistry()))
-    made.start()
+    server = ApiServer(Settings(home=home.folder, **settings), Metrics(CollectorRegistry()))
+    server.start()
     try:
-        yield Front(_nothing, Holder(made.server)), made
+        yield server
     finally:
-        made.stop()
-
-
-async def _nothing(*_: object) -> None:
-    raise AssertionError("the front passed a request on")
+        server.stop()
 
 
 @contextlib.asynccontextmanager
-async def client(front: Front, address: str = "127.0.0.1") -> AsyncIterator[httpx.AsyncClient]:
-    """A client that is connected to a front; `address` is the server's own."""
-    transport = httpx.ASGITransport(front)
+async def client(server: ApiServer, address: str = "127.0.0.1") -> AsyncIterator[httpx.AsyncClient]:
+    """A client that is connected to a server in this process; `address` is the server's own."""
+    transport = httpx.ASGITransport(server)
     async with httpx.AsyncClient(transport=transport, base_url=f"http://{address}:3002") as made:
         yield made

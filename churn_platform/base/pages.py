@@ -30,6 +30,6 @@ def _environment(folder: Path) -> "jinja2.Environment":
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["count"] = "{:,}".format
+    environment.filters["grouped"] = "{:,}".format
     environment.filters["repr"] = repr
     return environment

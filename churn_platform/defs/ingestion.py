@@ -9,8 +9,7 @@ from churn_platform.base.errors import DropRefused
 from churn_platform.defs.resources import HomeResource, as_of_partitions, month_of
 from churn_platform.ingestion.comparing import comparison_warnings
 from churn_platform.ingestion.month_warnings import MonthWarning
-from churn_platform.lake.deliveries import QuarantineRecord, quarantined_in
-from churn_platform.lake.lake import Publication
+from churn_platform.lake.deliveries import Publication, QuarantineRecord, quarantined_in
 from churn_platform.services import Services
 
 WORST = 3

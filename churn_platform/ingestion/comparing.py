@@ -172,7 +172,7 @@ def _content(lake: Lake, as_of: dt.date, tables: Mapping[str, pd.DataFrame]) -> 
     own = {}
     for name, table in tables.items():
         # Only a table with as many rows can be equal, and hashing is most of the work.
-        sizes = {other[name].rows for other in [*others.values(), known] if name in other}
+        sizes = {other[name].rows for other in others.values() if name in other}
         if len(table) in sizes:
             delivered = to_arrow(table, lake.contract.published[name])
             own[name] = table_digest(_without_ages(lake.contract, name, delivered))
@@ -191,10 +191,9 @@ def _content(lake: Lake, as_of: dt.date, tables: Mapping[str, pd.DataFrame]) -> 
     for month, entries in others.items():
         stored[month] = {}
         for name, entry in entries.items():
-            may_be_equal = entry.rows == rows.get(name)
-            stored[month][name] = (
-                _stored_digest(lake, name, entry) if may_be_equal else entry.digest
-            )
+            stored[month][name] = entry.digest
+            if entry.rows == rows.get(name):
+                stored[month][name] = _stored_digest(lake, name, entry)
     return _Content(own, stored, unchanged)
 
 
@@ -216,7 +215,9 @@ def _without_ages(contract: Contract, name: str, table: "pa.Table") -> "pa.Table
 
 
 def _ages(contract: Contract, name: str) -> set[str]:
-    return set(contract.tables[name].ages) if name in contract.tables else set()
+    if name not in contract.tables:
+        return set()
+    return set(contract.tables[name].ages)
 
 
 def _mostly_numbers(contract: Contract, name: str) -> bool:
@@ -273,7 +274,9 @@ def _new_columns(
     """The extra columns that the month before did not have; none where its columns are not
     known.
     """
-    known = {} if before is None else before.extra_columns
+    if before is None:
+        return {}
+    known = before.extra_columns
     new = {
         table: tuple(sorted(set(names) - set(known[table])))
         for table, names in extra.items()

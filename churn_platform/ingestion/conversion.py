@@ -24,9 +24,9 @@ _SPELLINGS = [
 NULL_SPELLINGS = tuple(dict.fromkeys([*_SPELLINGS, "NaN", "-NaN", "+NaN"]))
 """As pyarrow needs them; another mix of cases is read by the slower way."""
 GAP_WORDS = frozenset({
-    "-", "--", "---", "?", ".", "*", "\\n", "#n/a", "#n/v", "#na", "#value!", "#div/0!", "#ref!", "<na>", "<null>",
-    "(null)", "(blank)", "n.a.", "n.v.", "k.a.", "nil", "nat", "unknown", "unbekannt", "missing", "not available",
-    "tbd",
+    "-", "--", "---", "?", ".", "*", "\\n", "#n/a", "#n/v", "#na", "#value!", "#div/0!",
+    "#ref!", "<na>", "<null>", "(null)", "(blank)", "n.a.", "n.v.", "k.a.", "nil", "nat",
+    "unknown", "unbekannt", "missing", "not available", "tbd",
 })  # fmt: skip
 """In lower case. What tools and people write where a number or a date is missing, next to
 `NULL_WORDS`.
@@ -228,13 +228,11 @@ def _from_numbers(values: pd.Series, dtype: Dtype) -> tuple[pd.Series, Masks]:
     if infinite.any():
         numbers = np.where(infinite, np.nan, numbers)
     if dtype == "float":
-        return pd.Series(numbers, index=values.index), (
-            {"infinite": infinite} if infinite.any() else {}
-        )
+        return pd.Series(numbers, index=values.index), _kind("infinite", infinite)
     whole, masks = _with_mask(
         _whole(pd.Series(numbers, index=values.index)), missing | infinite, "not_a_whole_number"
     )
-    return whole, masks | ({"infinite": infinite} if infinite.any() else {})
+    return whole, masks | _kind("infinite", infinite)
 
 
 def _floats(values: pd.Series) -> np.ndarray[Any, np.dtype[np.floating[Any]]]:
@@ -244,8 +242,14 @@ def _floats(values: pd.Series) -> np.ndarray[Any, np.dtype[np.floating[Any]]]:
 
 
 def _with_mask(converted: pd.Series, missing: Mask, code: str) -> tuple[pd.Series, Masks]:
-    bad = converted.isna().to_numpy() & ~missing
-    return converted, {code: bad} if bad.any() else {}
+    return converted, _kind(code, converted.isna().to_numpy() & ~missing)
+
+
+def _kind(code: str, mask: Mask) -> Masks:
+    """The mask under its code; nothing where no value has the fault."""
+    if mask.any():
+        return {code: mask}
+    return {}
 
 
 def _read_booleans(text: pd.Series) -> pd.Series:

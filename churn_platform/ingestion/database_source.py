@@ -255,11 +255,10 @@ def _column(values: Sequence[Any]) -> "pa.Array":
 
     kinds = {type(value) for value in values} - {type(None)}
     if decimal.Decimal in kinds:  # rounded by Python, as a number in a file is
-        whole = all(value is None or value == int(value) for value in values if not _is_nan(value))
-        whole = whole and not any(_is_nan(value) for value in values)
-        values = [
-            None if value is None else int(value) if whole else float(value) for value in values
-        ]
+        whole = not any(_is_nan(value) for value in values)
+        whole = whole and all(value == int(value) for value in values if value is not None)
+        number = int if whole else float
+        values = [None if value is None else number(value) for value in values]
         kinds = {type(value) for value in values} - {type(None)}
     plain = (
         kinds <= {bool}
@@ -298,6 +297,7 @@ def _joined(chunks: Sequence["pa.Table"]) -> "pa.Table":
 def _said(error: Exception, engine: "sa.Engine") -> str:
     """The first line of the database's message, without the password."""
     lines = str(getattr(error, "orig", None) or error).strip().splitlines()
-    said = (lines[0] if lines else type(error).__name__)[:SHOWN].rstrip(".")
-    password = engine.url.password
-    return (said.replace(str(password), "***") if password else said) + "."
+    said = (lines or [type(error).__name__])[0][:SHOWN].rstrip(".")
+    if password := engine.url.password:
+        said = said.replace(str(password), "***")
+    return f"{said}."

@@ -102,8 +102,9 @@ class FileDigests:
         if self._known is None:
             self._known = {}
             with contextlib.suppress(OSError, IntegrityError):
-                found = read_json(self._memory) if self._memory is not None else {}
-                self._known = found if isinstance(found, dict) else {}
+                found = {} if self._memory is None else read_json(self._memory)
+                if isinstance(found, dict):
+                    self._known = found
         return self._known
 
 

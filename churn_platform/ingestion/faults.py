@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from churn_platform.base.text import EXAMPLES
+from churn_platform.base.text import EXAMPLES, counted
 
 EXAMPLE_LENGTH = 60
 TEXT_LIMIT = 1000
@@ -30,79 +30,137 @@ CELL_KINDS = (
     Kind("not_a_number", "not a number", "fix the value"),
     Kind("not_a_whole_number", "not a whole number", "fix the value"),
     Kind("not_a_boolean", "not true or false", "fix the value"),
-    Kind("not_a_date", "not a date as {form}", "fix the value, or set date_format of the column in the contract"),
     Kind(
-        "date_in_another_form", "a date in another form",
-        "write it as 2024-01-31, or set date_format of the column in the contract, such as %d.%m.%Y",
+        "not_a_date",
+        "not a date as {form}",
+        "fix the value, or set date_format of the column in the contract",
     ),
     Kind(
-        "excel_date", "not a date: {first} looks like Excel's number for {date}",
+        "date_in_another_form",
+        "a date in another form",
+        "write it as 2024-01-31, or set date_format of the column in the contract, such "
+        "as %d.%m.%Y",
+    ),
+    Kind(
+        "excel_date",
+        "not a date: {first} is probably Excel's number for {date}",
         "save the column as text, or set date_format: excel of the column in the contract",
     ),
-    Kind("decimal_comma", "with a decimal comma", 'set files.decimal: "," in the contract or write a point'),
-    Kind("decimal_point", "with a decimal point", 'set files.decimal: "." in the contract or write a comma'),
     Kind(
-        "thousands_separator", "with a thousands separator",
-        "write the digits without one, or set thousands of the column in the contract",
+        "decimal_comma",
+        "written with a decimal comma",
+        'write a decimal point, or set files.decimal: "," in the contract',
     ),
-    Kind("infinite", "infinite or beyond what a number can hold", "write a finite number"),
-    Kind("empty", "empty", "fill them or set nullable: true in the contract"),
-    Kind("empty_key", "empty", "every row needs its key"),
-    Kind("unknown_category", "outside the allowed {values}", "add the value to the contract or fix the file"),
-    Kind("below_min", "below the minimum {bound}", "fix the file or widen min in the contract"),
-    Kind("above_max", "above the maximum {bound}", "fix the file or widen max in the contract"),
+    Kind(
+        "decimal_point",
+        "written with a decimal point",
+        'write a decimal comma, or set files.decimal: "." in the contract',
+    ),
+    Kind(
+        "thousands_separator",
+        "written with a thousands separator",
+        "write the digits without it, or set thousands of the column in the contract",
+    ),
+    Kind("infinite", "infinite or too large for a number", "write a finite number"),
+    Kind("empty", "empty", "fill in the value, or set nullable: true in the contract"),
+    Kind("empty_key", "empty", "give every row a key"),
+    Kind(
+        "unknown_category",
+        "outside the allowed {values}",
+        "fix the file, or add the value to the contract",
+    ),
+    Kind("below_min", "below the minimum {bound}", "fix the file, or lower min in the contract"),
+    Kind("above_max", "above the maximum {bound}", "fix the file, or raise max in the contract"),
     Kind("too_long", f"longer than {TEXT_LIMIT:,} characters", "fix the file"),
-    Kind("after_as_of", "after the as_of {as_of}: not known then", "deliver the values as they were at the as_of"),
-    Kind("key_with_spaces", "with spaces around the key", "write the key without them"),
     Kind(
-        "key_with_leading_zeros", "with leading zeros in a whole-number key",
-        "set entity.dtype: string in the contract or write them without",
+        "after_as_of", "after the as_of {as_of}", "deliver the values that were known at the as_of"
     ),
-    Kind("key_with_fraction", "of the key with a fraction", "write the key as text or a whole number"),
+    Kind("key_with_spaces", "with spaces around the key", "write the key without spaces"),
     Kind(
-        "key_with_lost_digits", "of the key that are too large for a floating-point number: digits are lost",
+        "key_with_leading_zeros",
+        "with leading zeros in a whole-number key",
+        "set entity.dtype: string in the contract, or write the key without the zeros",
+    ),
+    Kind(
+        "key_with_fraction",
+        "not a whole number in the key",
+        "write the key as text or as a whole number",
+    ),
+    Kind(
+        "key_with_lost_digits",
+        "too large for a key in floating point, which has lost digits",
         "write the key as text or as an integer",
     ),
     Kind(
-        "label_not_binary", "of the label other than 0 and 1",
-        'write 1 for churned and 0 for not, or list texts that mean "not known" under missing of the column '
+        "label_not_binary",
+        "other than 0 and 1 in the label",
+        'write 1 for churned and 0 for not, or list texts that mean "not known" '
+        "under missing of the column "
         'in the contract, such as missing: ["9"]',
     ),
-    Kind("conflicting_key", "of a key repeated with other values", "deliver one row per customer"),
-)  # fmt: skip
+    Kind(
+        "conflicting_key",
+        "of a key that is repeated with different values",
+        "deliver one row per customer",
+    ),
+)
 STRUCTURAL_KINDS = (
-    Kind("missing_table", "there is no file for this table", "deliver {stem}.csv or {stem}.parquet{found}"),
-    Kind("two_files", "there are two files of this table", "remove the one that is not meant"),
+    Kind(
+        "missing_table",
+        "there is no file for this table",
+        "deliver {stem}.csv or {stem}.parquet{found}",
+    ),
+    Kind("two_files", "this table has two files", "remove the outdated file"),
     Kind("empty_file", "the file is empty", "deliver it again"),
     Kind("no_rows", "the table has no rows", "deliver the month's rows"),
     Kind("excel_file", "this is an Excel file", "save the sheet as CSV"),
-    Kind("html_file", "this is an HTML page", "download the data itself; a login page often comes instead"),
+    Kind("html_file", "this is an HTML page", "sign in again and download the file"),
     Kind("other_format", "this is a {format} file", "deliver it as {suffix}"),
     Kind("unreadable", "the file cannot be read as {suffix}: {reason}", "deliver it again"),
-    Kind("no_permission", "permission denied", "check its owner and mode"),
-    Kind("wrong_encoding", "the text is not {encoding}{row}", "set files.encoding in the contract{likely}"),
+    Kind("no_permission", "permission denied", "check the owner and the mode of the file"),
+    Kind(
+        "wrong_encoding",
+        "the text is not {encoding}{row}",
+        "set files.encoding in the contract{likely}",
+    ),
     Kind("nul_bytes", "the text contains NUL bytes, the first in line {line}", "deliver it again"),
     Kind(
-        "open_quote", "the quote that opens in line {line} is not closed in its cell",
+        "open_quote",
+        "the quote that opens in line {line} is not closed in its cell",
         "close it, and double the quotes within quoted text",
     ),
     Kind(
-        "wrong_delimiter", "the header is one column that contains {found}",
+        "wrong_delimiter",
+        "the header is one column that contains {found}",
         'set files.delimiter: "{found}" in the contract (it is "{delimiter}")',
     ),
-    Kind("no_header", "the first line names no column of the contract", "begin with a header line: {wanted}"),
-    Kind("missing_column", "the column is missing", "the file has the columns {present}: rename or add it"),
-    Kind("repeated_column", "the header names this column twice", "name every column once"),
-    Kind("ragged_rows", "with more or fewer cells than the header", "quote cells that hold a delimiter or a line end"),
-    Kind("nested_column", "the column holds {type}", "deliver one plain value per row"),
     Kind(
-        "too_many_faulty_rows", "{faulty} of {rows} rows are faulty ({share}), more than the allowed {allowed}",
-        "fix the file or raise policy.ingestion.quarantine_share",
+        "no_header",
+        "the first line contains no column of the contract",
+        "begin the file with the header {wanted}",
+    ),
+    Kind(
+        "missing_column",
+        "the column is missing",
+        "the file has the columns {present}: rename or add it",
+    ),
+    Kind("repeated_column", "two columns have this name", "give every column its own name"),
+    Kind(
+        "ragged_rows",
+        "with more or fewer cells than the header",
+        "quote cells that contain a delimiter or a line end",
+    ),
+    Kind("nested_column", "the column contains {type}", "deliver one plain value per row"),
+    Kind(
+        "too_many_faulty_rows",
+        "{faulty} of {rows} rows are faulty ({share}), more than the allowed {allowed}",
+        "fix the file, or raise policy.ingestion.quarantine_share",
     ),
     Kind(
         "unmatched_customers",
-        "{absent} of the month's {all} customers ({share}) are not in it, more than the allowed {allowed}",
-        "deliver every table for the same customers or raise policy.ingestion.unmatched_share",
+        "{absent} of the month's {all} customers ({share}) are missing from it, more than"
+        " the allowed {allowed}",
+        "deliver every table for the same customers, or raise policy.ingestion.unmatched_share",
     ),
     Kind(
         "keys_differ_between_tables",
@@ -110,21 +168,31 @@ STRUCTURAL_KINDS = (
         "{repair}; if these are other customers, raise policy.ingestion.near_key_share",
     ),
     Kind(
-        "keys_nearly_match", "{near} of the month's {all} keys match a key of {before} only after {how}",
-        "{repair}; if the keys of {before} were wrong, redeliver {before} first; if these are other "
+        "keys_nearly_match",
+        "{near} of the month's {all} keys match a key of {before} only after {how}",
+        "{repair}; if the keys of {before} were wrong, redeliver {before} first; "
+        "if these are other "
         "customers, raise policy.ingestion.near_key_share",
     ),
     Kind(
-        "month_repeated", "every table is identical to the one of {same}",
-        "export the month again; if nothing has changed since {same}, set policy.ingestion.repeated_month: warn",
+        "month_repeated",
+        "every table is identical to the one of {same}",
+        "export the month again; if nothing has changed since {same}, set "
+        "policy.ingestion.repeated_month: warn",
     ),
     Kind(
-        "as_of_too_close", "the as_of {as_of} is {days} from the published month {other}; the cadence is a {cadence}",
-        "deliver it under {other} if it is the same {cadence}; otherwise correct the date, or set cadence in the "
+        "as_of_too_close",
+        "the as_of {as_of} is {days} from the published month {other}; the cadence is a {cadence}",
+        "deliver it under {other} if it is the same {cadence}; otherwise correct the date, "
+        "or set cadence in the "
         "contract",
     ),
-    Kind("future", "the as_of {as_of} is more than one {cadence} ahead", "correct the date: the year is {year}"),
-)  # fmt: skip
+    Kind(
+        "future",
+        "the as_of {as_of} is more than one {cadence} in the future",
+        "correct the date; its year is {year}",
+    ),
+)
 KINDS = {kind.code: kind for kind in (*CELL_KINDS, *STRUCTURAL_KINDS)}
 CELL_CODES = frozenset(kind.code for kind in CELL_KINDS)
 
@@ -159,38 +227,47 @@ class Fault:
     @property
     def problem(self) -> str:
         """How many values, and what is wrong with them."""
-        count = len(self.positions)
+        if not len(self.positions):
+            return self.says
         noun = "value" if self.of_cells else "row"
-        if count:
-            return f"{count:,} {noun}{'s' if count != 1 else ''} {self.says}"
-        return self.says
+        return f"{counted(len(self.positions), noun)} {self.says}"
 
     @property
     def where(self) -> str:
         """The file and the column."""
-        table = self.file or (f"table {self.table!r}" if self.table else "the drop")
-        return table + (f", column {self.column!r}" if self.column else "")
+        if self.file:
+            place = self.file
+        elif self.table:
+            place = f"table {self.table!r}"
+        else:
+            place = "the drop"
+        if self.column:
+            return f"{place}, column {self.column!r}"
+        return place
 
     @property
     def shown_rows(self) -> str:
         """The first row numbers."""
-        shown = ", ".join(str(row) for row in (self.positions[:EXAMPLES] + 1).tolist())
-        return shown + (", ..." if len(self.positions) > EXAMPLES else "")
+        shown = [str(row) for row in (self.positions[:EXAMPLES] + 1).tolist()]
+        if len(self.positions) > EXAMPLES:
+            shown.append("...")
+        return ", ".join(shown)
 
     def sentence(self, *, examples: bool = True) -> str:
         """The fault for a person: where, what, which values (unless without `examples`), what
         to do.
         """
-        if examples:
-            shown = ", ".join(repr(example) for example in self.examples)
-        else:
-            shown = ""
-        if len(self.positions):
-            rows = f"in row{'s' if len(self.positions) > 1 else ''} {self.shown_rows}"
-        else:
-            rows = ""
-        found = " ".join(part for part in (f"found {shown}" if shown else "", rows) if part)
-        return f"{self.where}: {self.problem}{f' ({found})' if found else ''}; {self.remedy}."
+        found = []
+        if examples and self.examples:
+            found.append(f"found {', '.join(map(repr, self.examples))}")
+        if len(self.positions) == 1:
+            found.append(f"in row {self.shown_rows}")
+        elif len(self.positions):
+            found.append(f"in rows {self.shown_rows}")
+        said = f"{self.where}: {self.problem}"
+        if found:
+            said += f" ({' '.join(found)})"
+        return f"{said}; {self.remedy}."
 
 
 def fault(

@@ -11,10 +11,11 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from churn_platform.contract.policy import IngestionPolicy
-from churn_platform.lake.month_comparison import CustomerChange, MonthComparison
 from churn_platform.ledger.receipts import DELIVERED, Act, Receipt
 
 if TYPE_CHECKING:
+    # The server reads warnings and has no pandas.
+    from churn_platform.lake.month_comparison import CustomerChange, MonthComparison
     from churn_platform.lake.window import LabelCount
 
 
@@ -80,8 +81,8 @@ class MonthWarning:
 
 
 def of_comparison(
-    compared: MonthComparison | None,
-    before: MonthComparison | None,
+    compared: "MonthComparison | None",
+    before: "MonthComparison | None",
     policy: IngestionPolicy,
 ) -> list[MonthWarning]:
     """Warnings of a month that was compared with the months before at its publication.
@@ -249,7 +250,7 @@ def of_decision(
     ]
 
 
-def repetition_sentence(compared: MonthComparison | None) -> str:
+def repetition_sentence(compared: "MonthComparison | None") -> str:
     """Which tables of a month equal another month's; empty where none does."""
     if compared:
         return " ".join(warning.sentence for warning in _of_repetition(compared))
@@ -291,7 +292,7 @@ def _contents(warnings: Sequence[Mapping[str, str]]) -> list[tuple[str, str, str
     return sorted((one["code"], one["about"], one["sentence"]) for one in warnings)
 
 
-def _of_customers(change: CustomerChange | None, policy: IngestionPolicy) -> list[MonthWarning]:
+def _of_customers(change: "CustomerChange | None", policy: IngestionPolicy) -> list[MonthWarning]:
     if change is None:
         return []
     found = []
@@ -315,7 +316,7 @@ def _of_customers(change: CustomerChange | None, policy: IngestionPolicy) -> lis
 
 
 def _of_lacking(
-    compared: MonthComparison, before: MonthComparison | None, policy: IngestionPolicy
+    compared: "MonthComparison", before: "MonthComparison | None", policy: IngestionPolicy
 ) -> list[MonthWarning]:
     """Tables that lack more customers than single faulty rows explain, and many more than in
     the month before.
@@ -336,13 +337,13 @@ def _of_lacking(
     return found
 
 
-def _lacking_share(compared: MonthComparison | None, table: str) -> float:
+def _lacking_share(compared: "MonthComparison | None", table: str) -> float:
     if compared is None or not compared.count:
         return 0.0
     return compared.lacking.get(table, 0) / compared.count
 
 
-def _of_repetition(compared: MonthComparison) -> list[MonthWarning]:
+def _of_repetition(compared: "MonthComparison") -> list[MonthWarning]:
     if compared.repeated_month is not None:
         month = compared.repeated_month.isoformat()
         said = (

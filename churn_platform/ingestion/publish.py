@@ -14,6 +14,7 @@ from churn_platform.base.digests import digest_of
 from churn_platform.base.errors import ContractError, DropRefused, HomeBusy, UsageError
 from churn_platform.base.files import replacing, sha256_file
 from churn_platform.base.home import Home
+from churn_platform.base.text import counted
 from churn_platform.contract.model import Contract
 from churn_platform.ingestion.comparing import compared
 from churn_platform.ingestion.delivered_file import stem_of, table_files
@@ -28,8 +29,8 @@ from churn_platform.ingestion.drop import (
 )
 from churn_platform.ingestion.report_page import write_page
 from churn_platform.ingestion.validation import ValidatedDrop, ValidatedTable, validate
-from churn_platform.lake.deliveries import Quarantine, quarantined_in
-from churn_platform.lake.lake import Lake, Publication
+from churn_platform.lake.deliveries import Publication, Quarantine, quarantined_in
+from churn_platform.lake.lake import Lake
 from churn_platform.lake.tables import lake_tables
 from churn_platform.ledger.acts import DropAccepted, DropCorrected, DropRepeated, RefusedDrop
 from churn_platform.ledger.erasures import current
@@ -132,7 +133,8 @@ class Ingestion:
             stems = [self._contract.file_stem(name) for name in self._contract.tables]
             wanted = ", ".join(f"{stem}.csv" for stem in stems)
             raise UsageError(
-                f"{source} contains none of the contract's tables: expected {wanted} (or .parquet).",
+                f"{source} contains none of the contract's tables: expected {wanted} (or"
+                " .parquet).",
                 code="DROP_MISSING",
             )
         found = self.judge(drop)
@@ -269,7 +271,7 @@ class Ingestion:
         """The refusal with every fault, and the page that shows them."""
         page = write_page(self._home.reports, found)
         listed = "\n".join(f"  - {fault}" for fault in found.sentences)
-        many = f"{len(found.sentences)} fault{'s' if len(found.sentences) > 1 else ''}"
+        many = counted(len(found.sentences), "fault")
         message = f"The drop of {found.as_of} is refused, nothing was published ({many}):\n{listed}"
         if page:
             message += f"\nAs a page: {page}"

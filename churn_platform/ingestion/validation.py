@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from churn_platform.base.text import counted
 from churn_platform.contract.model import Contract
 from churn_platform.ingestion.conversion import Writing, convert
 from churn_platform.ingestion.delivered_file import is_text
@@ -168,8 +169,7 @@ def _too_close(contract: Contract, drop: Drop, published: Collection[dt.date]) -
         other = contract.too_close(drop.as_of, published)
     if other is None:
         return []
-    days = abs((drop.as_of - other).days)
-    apart = f"{days} day{'s' if days != 1 else ''}"
+    apart = counted(abs((drop.as_of - other).days), "day")
     return [
         fault(
             "as_of_too_close",

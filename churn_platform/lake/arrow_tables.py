@@ -59,6 +59,18 @@ def write_stamped(
         pq.write_table(table, temporary, compression="zstd")
 
 
+def read_frame(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
+    """One Parquet file of the lake without its timestamps; integers and booleans are nullable."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pq.ParquetFile(path).read(columns=columns)
+    stamps = {"event_timestamp", "created_timestamp"} & set(table.column_names)
+    nullable = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
+    frame: pd.DataFrame = table.drop_columns(list(stamps)).to_pandas(types_mapper=nullable.get)
+    return frame
+
+
 def table_digest(table: "pa.Table") -> str:
     """Hex sha256 over names, types and values, row order included: equal content has an equal
     digest.

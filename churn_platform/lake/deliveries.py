@@ -5,7 +5,8 @@ absent, so every digest of a delivery stays as it is in its receipt.
 """
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,6 +15,7 @@ from pydantic import PlainSerializer, ValidationError
 from churn_platform.base.digests import digest_of
 from churn_platform.base.errors import IntegrityError
 from churn_platform.base.files import write_text
+from churn_platform.base.text import counted
 from churn_platform.lake.month_comparison import MonthComparison, StoredStrictly
 
 Kind = Literal["first", "addition", "correction", "unchanged"]
@@ -77,11 +79,7 @@ class DeliveryRecord(StoredStrictly):
     @property
     def quarantines(self) -> dict[str, QuarantineRecord]:
         """Table -> what validation found in it, where that is worth keeping."""
-        return {
-            name: entry.quarantine
-            for name, entry in self.tables.items()
-            if entry.quarantine is not None
-        }
+        return quarantines_of(self.tables)
 
 
 class Manifest(StoredStrictly):
@@ -119,9 +117,37 @@ class Manifest(StoredStrictly):
         return newest
 
 
+def quarantines_of(tables: Mapping[str, TableEntry]) -> dict[str, QuarantineRecord]:
+    """Table -> what validation found in it, where that is worth keeping."""
+    return {n: entry.quarantine for n, entry in tables.items() if entry.quarantine is not None}
+
+
 def content_digest(tables: Mapping[str, TableEntry]) -> str:
     """Digest of the content of some tables of a month."""
     return digest_of({name: entry.digest for name, entry in tables.items()})
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What one delivery changed."""
+
+    as_of: dt.date
+    kind: Kind
+    tables: tuple[str, ...]
+    rows: dict[str, int]
+    digest: str
+    """Digest of the snapshot as it now is."""
+
+
+def kind_of(changed: Collection[str], known: Collection[str]) -> Kind:
+    """The kind of a delivery that changes some tables of a month with known tables."""
+    if not changed:
+        return "unchanged"
+    if not known:
+        return "first"
+    if any(name in known for name in changed):
+        return "correction"
+    return "addition"
 
 
 class Quarantine:
@@ -170,10 +196,8 @@ def quarantined_sentence(rows: Mapping[str, int]) -> str:
     total = sum(found.values())
     if not total:
         return ""
-    return (
-        f"{total:,} row{'s' if total > 1 else ''} quarantined:"
-        f" {', '.join(f'{t} {n:,}' for t, n in found.items())}."
-    )
+    tables = ", ".join(f"{table} {count:,}" for table, count in found.items())
+    return f"{counted(total, 'row')} quarantined: {tables}."
 
 
 def quarantined_in(records: Mapping[str, QuarantineRecord]) -> str:

@@ -7,7 +7,6 @@ are never read, so a crash between two files publishes nothing.
 
 import datetime as dt
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -17,15 +16,17 @@ import pandas as pd
 from churn_platform.base.errors import UsageError
 from churn_platform.base.files import sha256_file, write_json
 from churn_platform.contract.model import Contract
-from churn_platform.lake.arrow_tables import table_digest, to_arrow, write_stamped
+from churn_platform.lake.arrow_tables import read_frame, table_digest, to_arrow, write_stamped
 from churn_platform.lake.deliveries import (
     DeliveryRecord,
-    Kind,
     Manifest,
+    Publication,
     Quarantine,
     QuarantineRecord,
     TableEntry,
     content_digest,
+    kind_of,
+    quarantines_of,
     write_quarantines,
 )
 from churn_platform.lake.keys import everyone, shared_keys
@@ -42,18 +43,8 @@ View = dict[str, dict[dt.date, Path]]
 """table -> as_of -> the file that was known."""
 
 
-@dataclass(frozen=True)
-class Publication:
-    """What one delivery changed."""
-
-    as_of: dt.date
-    kind: Kind
-    tables: tuple[str, ...]
-    rows: dict[str, int]
-    digest: str
-    """Digest of the snapshot as it now is."""
-
-
+OF_THE_FILE = ("file", "sha256", "digest", "rows", "created")
+"""What a table entry keeps when only the quarantined rows change."""
 NO_QUARANTINES: Mapping[str, Quarantine] = MappingProxyType({})
 
 
@@ -91,7 +82,7 @@ class Lake:
         changed = [
             name for name in tables if name not in known or known[name].content != content[name]
         ]
-        kind = _kind(changed, known)
+        kind = kind_of(changed, known)
         if changed:
             number = len(manifest.deliveries) + 1
             records = write_quarantines(
@@ -147,11 +138,7 @@ class Lake:
 
     def quarantines(self, as_of: dt.date) -> dict[str, QuarantineRecord]:
         """Table -> what validation quarantined or dropped of its newest delivery."""
-        return {
-            name: entry.quarantine
-            for name, entry in self.entries(as_of).items()
-            if entry.quarantine is not None
-        }
+        return quarantines_of(self.entries(as_of))
 
     def compared(self, as_of: dt.date) -> MonthComparison | None:
         """The comparison of a month with the months before, as its newest delivery recorded it.
@@ -218,9 +205,7 @@ class Lake:
         return self._manifest(as_of).deliveries
 
     def snapshots(self, as_of: dt.date) -> list[str]:
-        """Digest of the month's content after each delivery, oldest first: what the receipts of
-        drops name.
-        """
+        """Digest of the month's content after each delivery, as receipts of drops name it."""
         manifest = self._manifest(as_of)
         return [
             content_digest(manifest.newest(number + 1))
@@ -263,10 +248,7 @@ class Lake:
         do not count.
         """
         features = self.keys(as_of, self.contract.feature_tables)
-        if features:
-            customers = everyone(features)
-        else:
-            customers = pd.Series(dtype=object)
+        customers = everyone(features) if features else pd.Series(dtype=object)
         entry = self.entries(as_of).get(self.contract.label_table)
         if entry is None or not features:
             return LabelCount(0, len(customers))
@@ -332,21 +314,7 @@ class Lake:
             }
         return {name: self.read(files[as_of]) for name, files in view.items() if as_of in files}
 
-    def read(self, path: Path, columns: list[str] | None = None) -> pd.DataFrame:
-        """One Parquet file of the lake; integers and booleans nullable, the timestamps left
-        out.
-        """
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        table = pq.ParquetFile(path).read(columns=columns)
-        table = table.drop_columns(
-            [c for c in ("event_timestamp", "created_timestamp") if c in table.column_names]
-        )
-        frame: pd.DataFrame = table.to_pandas(
-            types_mapper={pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}.get
-        )
-        return frame
+    read = staticmethod(read_frame)
 
     def labels(self, as_of: dt.date, known_at: dt.datetime) -> pd.Series | None:
         """The month's labels (rows,) as booleans indexed by entity, as known at an instant;
@@ -384,11 +352,6 @@ class Lake:
             name: to_arrow(frame, self.contract.published[name]) for name, frame in tables.items()
         }
 
-    def _first_known(self, table: str, as_of: dt.date) -> dt.date:
-        if table == self.contract.label_table:
-            return self.contract.matures(as_of)
-        return as_of
-
     def _entry(
         self,
         as_of: dt.date,
@@ -401,20 +364,16 @@ class Lake:
     ) -> TableEntry:
         """Write a table; one whose rows are known already stays where and when it was."""
         if known is not None and known.digest == digest:
-            return TableEntry(
-                file=known.file,
-                sha256=known.sha256,
-                digest=digest,
-                rows=known.rows,
-                created=known.created,
-            )
+            return TableEntry(**{part: getattr(known, part) for part in OF_THE_FILE})
         # Ahead of the clock (a time zone, simulated months) is known when it arrives: no view
         # would show it.
         ahead = arrived < instant(as_of)
         if known is not None or ahead:
             created = arrived
+        elif name == self.contract.label_table:
+            created = instant(self.contract.matures(as_of))
         else:
-            created = instant(self._first_known(name, as_of))
+            created = instant(as_of)
         path = self.folder / name / f"as_of={as_of}" / f"delivery-{number:04d}.parquet"
         write_stamped(table, path, event=instant(as_of), created=created)
         return TableEntry(
@@ -425,24 +384,11 @@ class Lake:
             created=created,
         )
 
-    def _manifest_path(self, as_of: dt.date) -> Path:
-        return self.folder / "snapshots" / f"{as_of}.json"
-
     def _manifest(self, as_of: dt.date) -> Manifest:
-        return Manifest.of_file(self._manifest_path(as_of), as_of)
+        return Manifest.of_file(self.folder / "snapshots" / f"{as_of}.json", as_of)
 
     def _write(self, manifest: Manifest) -> None:
-        write_json(self._manifest_path(manifest.as_of), manifest.as_json())
-
-
-def _kind(changed: Collection[str], known: Collection[str]) -> Kind:
-    if not changed or not known:
-        if changed:
-            return "first"
-        return "unchanged"
-    if any(name in known for name in changed):
-        return "correction"
-    return "addition"
+        write_json(self.folder / "snapshots" / f"{manifest.as_of}.json", manifest.as_json())
 
 
 def _contents(

@@ -45,8 +45,8 @@ class Classes:
             return None
         if not self.churners:
             return (
-                f"No row of the labels of {month} says who churned, so the month is left out of"
-                " training: deliver its labels again with the outcome of every customer."
+                f"The labels of {month} contain no outcome, so the month is left out of training:"
+                " deliver its labels again with the outcome of every customer."
             )
         return (
             f"All {self.churners:,} labels of {month} are churners, so the month is left out of"

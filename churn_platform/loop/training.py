@@ -17,8 +17,8 @@ from churn_platform.ledger.store import LedgerStore
 from churn_platform.loop.progress import Progress
 from churn_platform.loop.retraining import open_request, training_key
 from churn_platform.loop.run_month import RefusedTraining
-from churn_platform.promotion.approving import signed
 from churn_platform.promotion.decision import Decision
+from churn_platform.promotion.promotions import signed
 from churn_platform.training.candidate import Candidate
 
 if TYPE_CHECKING:

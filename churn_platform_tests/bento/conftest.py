@@ -10,12 +10,12 @@ from churn_platform_tests.api_client import client, running
 class Api:
     """Requests to the API in this process, one after the other."""
 
-    def __init__(self, front, assembly):
-        self.front, self.assembly = front, assembly
+    def __init__(self, server):
+        self.server = server
 
     def request(self, method, path, address="127.0.0.1", **more):
         async def once():
-            async with client(self.front, address) as made:
+            async with client(self.server, address) as made:
                 return await made.request(method, path, **more)
 
         return asyncio.run(once())
@@ -31,7 +31,7 @@ class Api:
 def api(served):
     """The API on the gym with version 2 in production. Read only."""
     with running(served) as made:
-        yield Api(*made)
+        yield Api(made)
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def api_on():
     def on(home, **settings):
         context = running(home, **settings)
         opened.append(context)
-        return Api(*context.__enter__())
+        return Api(context.__enter__())
 
     yield on
     for context in opened:

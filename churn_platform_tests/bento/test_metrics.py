@@ -32,8 +32,8 @@ def test_requests_are_counted_by_route_and_status_with_their_time(metrics):
 
 
 def test_probabilities_are_counted_by_tenth_and_stale_answers_apart(metrics):
-    metrics.answered([0.05, 0.95, 1.0], stale=1)
-    metrics.answered([0.5], stale=0)
+    metrics.served([0.05, 0.95, 1.0], stale=1)
+    metrics.served([0.5], stale=0)
     found = read(metrics)
     tenths = {
         labels[0][1]: value

@@ -56,9 +56,9 @@ def real(request, february_home, known, tmp_path_factory):
             home.lake.view(home.now(), as_at_scoring=False), FEBRUARY
         )
     with running(home) as made:
-        api = Api(*made)
+        api = Api(made)
         assert api.get("/readyz").status_code == 200
-        assert type(made[1].view.answers.reader.reader) is READERS[request.param]
+        assert type(made.active.backend.predictor.reader.reader) is READERS[request.param]
         yield home, api, *known
 
 
@@ -126,7 +126,7 @@ def test_every_store_gives_the_very_values_of_the_lake(real):
         home.contract.entity.column
     )
     keys = list(listed.index)
-    found = asyncio.run(api.assembly.view.answers.reader.read(keys))
+    found = asyncio.run(api.server.active.backend.predictor.reader.read(keys))
     for name in home.contract.features:
         column = rows.loc[keys, name].astype(object)
         assert [row.values[name] for row in found] == column.where(column.notna(), None).tolist()

@@ -149,8 +149,7 @@ def test_each_dagster_run_is_one_mlflow_run_in_the_homes_store_also_after_one_th
 
 
 def test_a_run_first_completes_the_move_that_was_cut_off(february_copy, monkeypatch):
-    from churn_platform.promotion.rolling_back import roll_back
-    from churn_platform_tests.promotion.test_promoting import STEPS, PowerCut
+    from churn_platform_tests.promotion.test_promotions import STEPS, PowerCut
 
     @dg.asset
     def probe(home: HomeResource) -> int:
@@ -159,7 +158,7 @@ def test_a_run_first_completes_the_move_that_was_cut_off(february_copy, monkeypa
     with monkeypatch.context() as patch:
         patch.setattr(*STEPS["pointer"](february_copy))
         with pytest.raises(PowerCut):
-            roll_back(february_copy, "Bob", "Wrong.")
+            february_copy.rollbacks.roll_back("Bob", "Wrong.")
     resource = HomeResource(folder=str(february_copy.folder))
     result = dg.materialize([probe], resources={"home": resource})
     assert result.output_for_node("probe") == 1

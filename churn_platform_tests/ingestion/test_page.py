@@ -79,8 +79,7 @@ def test_a_refused_drop_shows_every_fault_once_those_that_refuse_first(found, tm
     html = page(refused)
     assert "<h1>2024-01-31: drop refused</h1>" in html
     assert "4 faults" in html
-    assert html.index("there is no file for this table") < html.index("10 of 400 rows are faulty")
-    assert html.index("10 of 400 rows are faulty") < html.index("9 values below the minimum 0")
+    assert html.index("<code>members</code>") < html.index("10 of 400") < html.index("9 values ")
     assert html.count('class="refuses"') == 2
     assert html.count('class="aside"') == 2
     assert len(refused.sentences) == 4
@@ -91,7 +90,7 @@ def test_a_file_that_could_not_be_read_says_so(home, found):
     (home.drops / "2024-01-31" / "visits.csv").write_bytes(b"PK\x03\x04")
     html = page(home.ingestion.judge(open_drop(home.drops / "2024-01-31", JANUARY, home.contract)))
     assert '<td>visits</td><td class="n">not read</td>' in html
-    assert "this is an Excel file" in html
+    assert "Excel" in html
 
 
 def test_the_page_needs_nothing_from_elsewhere(found):

@@ -62,6 +62,19 @@ def cut_off(*_):
     raise PowerCut
 
 
+def published(home, as_of, tables):
+    """A month's drop, delivered and published."""
+    deliver(home, as_of, tables)
+    return home.ingestion.publish(as_of)
+
+
+def refused(home, as_of, tables):
+    """The error of a drop that is refused."""
+    with pytest.raises(DropRefused) as caught:
+        published(home, as_of, tables)
+    return caught.value
+
+
 def published_until(home, monkeypatch, where, step):
     """January published up to a step, at which the process dies."""
     with monkeypatch.context() as patch:
@@ -75,8 +88,7 @@ def acts(home):
 
 
 def test_a_sound_drop_is_published_and_accepted_with_its_digest(home, tables):
-    deliver(home, JANUARY, tables)
-    publication = home.ingestion.publish(JANUARY)
+    publication = published(home, JANUARY, tables)
     assert (publication.kind, publication.rows) == (
         "first",
         {"members": 12, "visits": 12, "leavers": 12},
@@ -160,8 +172,7 @@ def test_a_drop_of_an_earlier_version_with_another_content_is_read_once_and_stay
 
 
 def test_labels_of_some_customers_are_counted_in_the_receipt(home, tables):
-    deliver(home, JANUARY, tables | {"leavers": tables["leavers"].head(6)})
-    home.ingestion.publish(JANUARY)
+    published(home, JANUARY, tables | {"leavers": tables["leavers"].head(6)})
     (receipt,) = home.ledger.receipts()
     assert receipt.evidence["labelled"] == [6, 12]
     assert "6 of 12 customers have a label" in receipt.reason
@@ -187,8 +198,7 @@ def test_the_same_drop_again_publishes_nothing_and_has_one_receipt(home, tables)
 def test_a_repetition_that_was_cut_off_comes_again_and_has_one_receipt(
     home, tables, monkeypatch, where, step
 ):
-    deliver(home, JANUARY, tables)
-    home.ingestion.publish(JANUARY)
+    published(home, JANUARY, tables)
     deliver(home, JANUARY, reordered(tables))
     before = home.lake.fingerprint(JANUARY)
     published_until(home, monkeypatch, where, step)
@@ -205,8 +215,7 @@ def test_a_delivery_whose_receipt_was_cut_off_gets_it_before_the_next_one(
     published_until(home, monkeypatch, LedgerStore, "append")
     first = home.lake.fingerprint(JANUARY)
     tables["visits"]["hours"] = 3.5
-    deliver(home, JANUARY, tables)
-    home.ingestion.publish(JANUARY)
+    published(home, JANUARY, tables)
     assert acts(home) == [("drop accepted", "2024-01-31"), ("drop corrected", "2024-01-31")]
     assert [r.evidence["fingerprint"] for r in home.ledger.receipts()] == [
         first,
@@ -227,21 +236,11 @@ def test_the_same_tables_as_parquet_and_in_another_order_are_the_same_snapshot(h
 
 
 def test_changed_files_are_a_correction_with_its_own_receipt(home, tables):
-    deliver(home, JANUARY, tables)
-    home.ingestion.publish(JANUARY)
+    published(home, JANUARY, tables)
     tables["visits"]["hours"] = 3.5
-    deliver(home, JANUARY, tables)
-    assert home.ingestion.publish(JANUARY).tables == ("visits",)
+    assert published(home, JANUARY, tables).tables == ("visits",)
     assert acts(home) == [("drop accepted", "2024-01-31"), ("drop corrected", "2024-01-31")]
     assert home.ledger.receipts()[1].reason == "Correction delivery of visits."
-
-
-def test_a_correction_that_is_taken_back_has_its_own_receipt(home, tables):
-    for hours in (1.0, 2.0, 1.0):
-        tables["visits"]["hours"] = hours
-        deliver(home, JANUARY, tables)
-        home.ingestion.publish(JANUARY)
-    assert [act for act, _ in acts(home)] == ["drop accepted", "drop corrected", "drop corrected"]
 
 
 def test_a_publication_whose_receipt_was_cut_off_gets_it_once(home, tables, monkeypatch):
@@ -260,10 +259,8 @@ def test_a_publication_whose_receipt_was_cut_off_gets_it_once(home, tables, monk
 
 def test_labels_that_come_later_are_accepted_by_themselves(home, tables):
     labels = {"leavers": tables.pop("leavers")}
-    deliver(home, JANUARY, tables)
-    assert home.ingestion.publish(JANUARY).tables == ("members", "visits")
-    deliver(home, JANUARY, labels)
-    assert home.ingestion.publish(JANUARY).kind == "addition"
+    assert published(home, JANUARY, tables).tables == ("members", "visits")
+    assert published(home, JANUARY, labels).kind == "addition"
     assert acts(home) == [("drop accepted", "2024-01-31")] * 2
     assert home.lake.labelled() == {JANUARY}
 
@@ -271,44 +268,33 @@ def test_labels_that_come_later_are_accepted_by_themselves(home, tables):
 def test_a_refused_drop_publishes_nothing_and_writes_one_receipt_with_every_fault(home, tables):
     del tables["members"]["town"]
     tables["visits"]["hours"] = ["-1", "many", *["2"] * 10]
-    deliver(home, JANUARY, {"members": tables["members"], "visits": tables["visits"]})
-    with pytest.raises(DropRefused) as caught:
-        home.ingestion.publish(JANUARY)
-    sentences = caught.value.faults
-    assert len(sentences) == 4
-    assert sentences[0].startswith(
-        "members.csv, column 'town': the column is missing; the file has the columns "
-    )
-    assert sentences[1].startswith(
-        "visits.csv: 2 of 12 rows are faulty (16.7%), more than the allowed 1%; fix the file"
-    )
-    assert sentences[2].startswith(
-        "visits.csv, column 'hours': 1 value not a number (found 'many' in row 2)"
-    )
-    assert sentences[3].startswith(
-        "visits.csv, column 'hours': 1 value below the minimum 0 (found '-1' in row 1)"
-    )
-    assert str(caught.value).startswith(
-        "The drop of 2024-01-31 is refused, nothing was published (4 faults):\n  - "
-    )
+    error = refused(home, JANUARY, {name: tables[name] for name in ("members", "visits")})
+    assert error.page == home.reports / "2024-01-31" / "drop.html"
+    assert str(error.page) in str(error)
+    facts = [
+        ("members.csv", "'town'"),
+        ("visits.csv", "16.7%"),
+        ("'hours'", "'many'"),
+        ("'hours'", "'-1'"),
+    ]
+    assert len(error.faults) == len(facts)
+    for sentence, (place, value) in zip(error.faults, facts, strict=True):
+        assert place in sentence
+        assert value in sentence
     assert home.lake.months() == []
     assert not list(home.lake.folder.rglob("*.parquet"))
     (receipt,) = home.ledger.receipts()
     assert (receipt.act, receipt.subject) == ("drop refused", "2024-01-31")
-    said = " ".join(sentences).replace("found 'many' in", "in").replace("found '-1' in", "in")
-    assert receipt.reason == said, (
-        "a value found may be a customer's key, and the ledger is for ever"
-    )
+    # A value may be a customer's key, and the ledger keeps it for ever.
+    assert "16.7%" in receipt.reason
+    assert "many" not in receipt.reason
+    assert "'-1'" not in receipt.reason
 
 
 def test_a_first_drop_without_a_feature_table_is_refused_and_without_labels_it_is_not(home, tables):
     del tables["visits"], tables["leavers"]
-    deliver(home, JANUARY, tables)
-    with pytest.raises(
-        DropRefused,
-        match=r"table 'visits': there is no file for this table; deliver visits\.csv or",
-    ):
-        home.ingestion.publish(JANUARY)
+    [fault] = refused(home, JANUARY, tables).faults
+    assert "visits.parquet" in fault
 
 
 def test_a_file_that_cannot_be_read_is_a_fault_beside_the_others(home, tables):
@@ -325,8 +311,7 @@ def test_a_file_that_cannot_be_read_is_a_fault_beside_the_others(home, tables):
 
 
 def test_a_refused_correction_leaves_the_snapshot_as_it_was(home, tables):
-    deliver(home, JANUARY, tables)
-    first = home.ingestion.publish(JANUARY)
+    first = published(home, JANUARY, tables)
     tables["visits"]["hours"] = -1.0
     deliver(home, JANUARY, tables)
     with pytest.raises(DropRefused):
@@ -336,11 +321,9 @@ def test_a_refused_correction_leaves_the_snapshot_as_it_was(home, tables):
 
 
 def test_a_month_without_a_drop_is_an_error_until_it_has_been_published(home, tables):
-    with pytest.raises(
-        UsageError,
-        match=r"There is no drop of 2024-01-31 in .*/drops: deliver it or use `churn ingest`",
-    ):
+    with pytest.raises(UsageError) as missing:
         home.ingestion.publish(JANUARY)
+    assert missing.value.code == "DROP_MISSING"
     folder = deliver(home, JANUARY, tables)
     first = home.ingestion.publish(JANUARY)
     for path in folder.iterdir():
@@ -379,13 +362,12 @@ def test_taking_in_a_parquet_file_replaces_the_csv_of_its_table(home, tables, so
 
 def test_taking_in_what_breaks_the_contract_copies_nothing(home, tables, source):
     tables["visits"]["hours"] = -1.0
-    with pytest.raises(DropRefused, match="below the minimum 0"):
+    with pytest.raises(DropRefused, match=r"visits\.csv.*'hours'"):
         home.ingestion.accept(source(tables), JANUARY)
     assert list(home.drops.iterdir()) == []
-    with pytest.raises(
-        UsageError, match=r"expected members\.csv, visits\.csv, leavers\.csv \(or \.parquet\)"
-    ):
+    with pytest.raises(UsageError, match=r"members\.csv, visits\.csv, leavers\.csv") as missing:
         home.ingestion.accept(source({}, "empty"), JANUARY)
+    assert missing.value.code == "DROP_MISSING"
     assert acts(home) == []
 
 
@@ -406,7 +388,7 @@ def test_half_of_a_drop_taken_in_is_no_drop_and_taking_in_again_completes_it(
         home.ingestion.accept(source(tables), JANUARY)
     monkeypatch.undo()
     assert find_drops(home.drops, home.contract) == []
-    with pytest.raises(UsageError, match="There is no drop of 2024-01-31"):
+    with pytest.raises(UsageError, match="2024-01-31"):
         home.ingestion.publish(JANUARY)
     home.ingestion.accept(source(tables), JANUARY)
     assert [drop.as_of for drop in find_drops(home.drops, home.contract)] == [JANUARY]
@@ -446,8 +428,7 @@ def aside(home, delivery=1, table="visits"):
 def test_faulty_rows_are_put_aside_counted_and_receipted_and_the_rest_is_published(home, many):
     many["visits"].loc[[3, 7], "hours"] = ["-1", "many"]
     many["visits"] = pd.concat([many["visits"], many["visits"][:1]])
-    deliver(home, JANUARY, many)
-    publication = home.ingestion.publish(JANUARY)
+    publication = published(home, JANUARY, many)
     assert publication.rows == {"members": 400, "visits": 398, "leavers": 400}
     assert aside(home).read_text().splitlines() == [
         "row,reasons,member,hours",
@@ -470,13 +451,11 @@ def test_faulty_rows_are_put_aside_counted_and_receipted_and_the_rest_is_publish
 
 def test_the_same_faulty_files_again_change_nothing_but_bring_back_a_lost_page(home, many):
     many["visits"].loc[3, "hours"] = "-1"
-    deliver(home, JANUARY, many)
-    first = home.ingestion.publish(JANUARY)
+    first = published(home, JANUARY, many)
     before = aside(home).read_bytes()
     page = home.reports / "2024-01-31" / "drop.html"
     page.unlink()
-    deliver(home, JANUARY, many)
-    again = home.ingestion.publish(JANUARY)
+    again = published(home, JANUARY, many)
     assert (again.kind, again.digest, aside(home).read_bytes()) == (
         "unchanged",
         first.digest,
@@ -488,12 +467,10 @@ def test_the_same_faulty_files_again_change_nothing_but_bring_back_a_lost_page(h
 
 def test_other_faulty_rows_are_a_delivery_of_their_own_that_changes_no_table(home, many):
     many["visits"].loc[3, "hours"] = "-1"
-    deliver(home, JANUARY, many)
-    first = home.ingestion.publish(JANUARY)
+    first = published(home, JANUARY, many)
     before = list(home.lake.folder.rglob("*.parquet"))
     many["visits"].loc[3, "hours"] = "-2"
-    deliver(home, JANUARY, many)
-    second = home.ingestion.publish(JANUARY)
+    second = published(home, JANUARY, many)
     assert (second.kind, second.tables, second.digest) == ("correction", ("visits",), first.digest)
     assert list(home.lake.folder.rglob("*.parquet")) == before
     assert ("-1" in aside(home, 1).read_text(), "-2" in aside(home, 2).read_text()) == (True, True)
@@ -504,11 +481,9 @@ def test_other_faulty_rows_are_a_delivery_of_their_own_that_changes_no_table(hom
 
 def test_a_mended_row_is_a_correction_and_leaves_the_quarantine(home, many):
     many["visits"].loc[3, "hours"] = "-1"
-    deliver(home, JANUARY, many)
-    home.ingestion.publish(JANUARY)
+    published(home, JANUARY, many)
     many["visits"].loc[3, "hours"] = "1"
-    deliver(home, JANUARY, many)
-    assert home.ingestion.publish(JANUARY).rows["visits"] == 400
+    assert published(home, JANUARY, many).rows["visits"] == 400
     assert home.lake.quarantines(JANUARY) == {}
     assert not (home.reports / "2024-01-31" / "drop.html").exists()
     assert aside(home).exists()  # of the first delivery: what was left out then
@@ -516,8 +491,7 @@ def test_a_mended_row_is_a_correction_and_leaves_the_quarantine(home, many):
 
 
 def test_a_receipt_of_rows_put_aside_that_was_cut_off_is_written_once(home, many, monkeypatch):
-    deliver(home, JANUARY, many)
-    home.ingestion.publish(JANUARY)
+    published(home, JANUARY, many)
     many["visits"] = pd.concat([many["visits"], pd.DataFrame({"member": ["n1"], "hours": ["-1"]})])
     deliver(home, JANUARY, many)
     published_until(home, monkeypatch, LedgerStore, "append")
@@ -531,21 +505,9 @@ def test_the_share_that_may_be_put_aside_is_the_contract_s(tmp_path, many):
         tmp_path / "strict", {**DECLARED, "policy": {"ingestion": {"quarantine_share": 0.0}}}
     )
     many["visits"].loc[3, "hours"] = "-1"
-    deliver(home, JANUARY, many)
-    with pytest.raises(
-        DropRefused,
-        match=r"visits\.csv: 1 of 400 rows are faulty \(0\.25%\), more than the allowed 0%",
-    ):
-        home.ingestion.publish(JANUARY)
-
-
-def test_a_refusal_names_its_page(home, tables):
-    tables["visits"]["hours"] = -1.0
-    deliver(home, JANUARY, tables)
-    with pytest.raises(DropRefused) as caught:
-        home.ingestion.publish(JANUARY)
-    assert caught.value.page == home.reports / "2024-01-31" / "drop.html"
-    assert str(caught.value).endswith(f"\nAs a page: {caught.value.page}")
+    faults = refused(home, JANUARY, many).faults
+    assert "0.25%" in faults[0]
+    assert "0%" in faults[0]
 
 
 def test_taking_in_says_what_will_be_put_aside_and_publishes_nothing_yet(home, many, source):
@@ -562,32 +524,25 @@ def test_a_month_far_ahead_of_the_clock_is_refused_wherever_it_comes_from(
 ):
     now = dt.datetime(2024, 3, 3, tzinfo=dt.UTC)
     home = make_home(tmp_path / "home", now=lambda: now)
-    said = rf"the as_of {typed} is more than one month ahead; correct the date: the year is {typed.year}\."
-    with pytest.raises(DropRefused, match=said):
+    with pytest.raises(DropRefused, match=str(typed)):
         home.ingestion.accept(source(tables), typed)
-    deliver(home, typed, tables)
-    with pytest.raises(DropRefused, match=said):
-        home.ingestion.publish(typed)
+    assert str(typed) in str(refused(home, typed, tables))
     assert home.lake.months() == []
 
 
 def test_an_older_month_than_the_newest_is_taken_as_history(home, tables):
-    deliver(home, FEBRUARY, month_tables(FEBRUARY, 12))
-    home.ingestion.publish(FEBRUARY)
-    deliver(home, JANUARY, tables)
-    assert home.ingestion.publish(JANUARY).kind == "first"
+    published(home, FEBRUARY, month_tables(FEBRUARY, 12))
+    assert published(home, JANUARY, tables).kind == "first"
     assert home.lake.months() == [JANUARY, FEBRUARY]
 
 
 def test_labels_of_one_class_none_at_all_and_a_single_customer_are_accepted(home, tables):
     tables["leavers"]["has_left"] = False
-    deliver(home, JANUARY, tables)
-    assert home.ingestion.publish(JANUARY).rows["leavers"] == 12
+    assert published(home, JANUARY, tables).rows["leavers"] == 12
     alone = {
         name: table[:1] for name, table in month_tables(FEBRUARY, 12).items() if name != "leavers"
     }
-    deliver(home, FEBRUARY, alone)
-    assert home.ingestion.publish(FEBRUARY).rows == {"members": 1, "visits": 1}
+    assert published(home, FEBRUARY, alone).rows == {"members": 1, "visits": 1}
 
 
 def full(*_, **__):
@@ -611,8 +566,7 @@ def test_a_full_disk_publishes_nothing_and_the_next_run_completes(
     home, many, monkeypatch, target, known
 ):
     if known:
-        deliver(home, JANUARY, many)
-        home.ingestion.publish(JANUARY)
+        published(home, JANUARY, many)
     months, digest = home.lake.months(), home.lake.digest(JANUARY)
     many["visits"].loc[3, "hours"] = "-1"
     folder = deliver(home, JANUARY, many)
@@ -656,7 +610,7 @@ def test_a_read_only_home_publishes_and_takes_in_nothing_and_still_names_the_fau
         home.ingestion.publish(JANUARY)
     with pytest.raises(OSError, match="Read-only file system"):
         home.ingestion.accept(sound, FEBRUARY)
-    with pytest.raises(DropRefused, match="below the minimum 0") as caught:
+    with pytest.raises(DropRefused, match=r"visits\.csv.*'hours'") as caught:
         home.ingestion.accept(broken, FEBRUARY)
     assert caught.value.page is None
     assert (home.lake.months(), [path.name for path in home.drops.iterdir()]) == (
@@ -686,7 +640,7 @@ def test_a_column_that_is_new_in_the_contract_is_refused_before_a_month_is_mixed
     tables = month_tables(FEBRUARY)
     tables["visits"]["lessons"] = 1
     deliver(home, FEBRUARY, tables)
-    with pytest.raises(ContractError, match=r"months published so far lack \(visits.lessons\)"):
+    with pytest.raises(ContractError, match=r"visits\.lessons"):
         home.ingestion.publish(FEBRUARY)
     assert home.lake.months() == [JANUARY]
 
@@ -710,17 +664,15 @@ def test_a_second_as_of_within_one_cadence_is_refused_and_a_correction_of_the_fi
         deliver(home, dt.date(2024, 1, day), month_tables(JANUARY, 40))
     first = dt.date(2024, 1, 30)
     home.ingestion.publish(first)
-    with pytest.raises(DropRefused) as refused:
+    with pytest.raises(DropRefused) as close:
         home.ingestion.publish(JANUARY)
-    [fault] = refused.value.faults
-    assert "2024-01-31" in fault
-    assert "1 day from the published month 2024-01-30" in fault
+    [fault] = close.value.faults
+    for fact in ("2024-01-31", "1 day", "2024-01-30"):
+        assert fact in fault
     assert home.lake.months() == [first]
     assert home.ledger.receipts("drop refused")[-1].subject == "2024-01-31"
-    deliver(home, first, month_tables(JANUARY, 41))
-    assert home.ingestion.publish(first).kind == "correction"
-    deliver(home, FEBRUARY, month_tables(FEBRUARY, 40))
-    home.ingestion.publish(FEBRUARY)
+    assert published(home, first, month_tables(JANUARY, 41)).kind == "correction"
+    published(home, FEBRUARY, month_tables(FEBRUARY, 40))
     assert home.lake.months() == [first, FEBRUARY]
 
 
@@ -739,8 +691,7 @@ def churned(home, as_of):
 
 def test_published_months_are_due_again_when_their_files_are_to_be_read_otherwise(home):
     for month in (JANUARY, FEBRUARY):
-        deliver(home, month, month_tables(month, 12))
-        home.ingestion.publish(month)
+        published(home, month, month_tables(month, 12))
     before = {month: churned(home, month) for month in (JANUARY, FEBRUARY)}
     inverted = rewritten(home, label={**DECLARED["label"], "inverted": True})
     changed = [month.drop != month.published for month in inverted.progress().months()]
@@ -756,8 +707,7 @@ def test_published_months_are_due_again_when_their_files_are_to_be_read_otherwis
 
 
 def test_a_declaration_that_changes_no_value_is_noted_and_publishes_nothing(home, tables):
-    deliver(home, JANUARY, tables)
-    home.ingestion.publish(JANUARY)
+    published(home, JANUARY, tables)
     before = home.lake.fingerprint(JANUARY)
     declared_again = rewritten(home, files={"missing": ["-"]})
     assert declared_again.ingestion.publish(JANUARY).kind == "unchanged"
@@ -781,9 +731,7 @@ def test_a_file_that_cannot_be_read_is_named_and_keeps_no_other_month_from_its_s
     monkeypatch.setattr(Path, "open", denied)
     states = {month.as_of: month for month in open_home(home.folder).progress().months()}
     assert states[JANUARY].drop == states[JANUARY].published
-    with pytest.raises(
-        DropRefused, match=r"visits\.csv: permission denied; check its owner and mode"
-    ):
+    with pytest.raises(DropRefused, match=r"visits\.csv: permission denied"):
         home.ingestion.publish(FEBRUARY)
     locked_state = states[FEBRUARY].drop
     monkeypatch.undo()

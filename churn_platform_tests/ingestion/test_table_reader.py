@@ -48,12 +48,12 @@ def read(path, contract, name, **options):
     return frame
 
 
-def sentence(path, contract, name):
+def refused(path, contract, name):
     """The one fault of a file that cannot."""
     frame, [fault] = read_table(path, contract, name)
     assert frame.empty
     assert not fault.of_cells
-    return fault.sentence()
+    return fault
 
 
 def with_files(**files):
@@ -199,17 +199,16 @@ def test_headers_of_their_own_stay_in_the_frame(csv):
 
 def test_ragged_rows_are_refused_with_their_numbers(csv, small_contract):
     text = 'member,hours\n"m\n1",1\nm2,2,3\n\nm3,3\nm4\n'
-    assert sentence(csv(text, "visits"), small_contract, "visits") == (
-        "visits.csv: 2 rows with more or fewer cells than the header (found 'm2,2,3', 'm4' in rows 2, 4); quote cells that "
-        "hold a delimiter or a line end."
-    )
+    fault = refused(csv(text, "visits"), small_contract, "visits")
+    assert (fault.code, fault.examples, fault.rows) == ("ragged_rows", ("m2,2,3", "m4"), (2, 4))
 
 
 def test_text_in_another_encoding_is_refused_where_it_begins(csv, small_contract):
     content = b'member,hours\nm1,1.5\n"m\n2",2\n' + "José,3\n".encode("cp1252")
-    assert sentence(csv(content, "visits"), small_contract, "visits") == (
-        "visits.csv: the text is not utf-8 in row 3 (found 'José,3'); set files.encoding in the contract, likely to cp1252."
-    )
+    fault = refused(csv(content, "visits"), small_contract, "visits")
+    assert (fault.code, fault.examples) == ("wrong_encoding", ("José,3",))
+    assert "row 3" in fault.says
+    assert "cp1252" in fault.remedy
 
 
 def test_a_csv_of_a_header_alone_has_no_rows(csv, small_contract):
@@ -220,22 +219,19 @@ def test_a_csv_of_a_header_alone_has_no_rows(csv, small_contract):
 def test_a_cut_parquet_file_is_refused(parquet, small_contract):
     path = parquet("visits", member=["m1"], hours=[1.5])
     path.write_bytes(path.read_bytes()[:-20])
-    assert sentence(path, small_contract, "visits").startswith(
-        "visits.parquet: the file cannot be read as parquet: "
-    )
+    assert refused(path, small_contract, "visits").code == "unreadable"
 
 
 def test_the_header_of_parquet_is_judged_like_that_of_csv(parquet, small_contract):
-    assert sentence(parquet("visits", member=["m1"]), small_contract, "visits").startswith(
-        "visits.parquet, column 'hours': the column is missing; the file has the columns member: "
-    )
+    fault = refused(parquet("visits", member=["m1"]), small_contract, "visits")
+    assert (fault.code, fault.column) == ("missing_column", "hours")
 
 
 def test_a_nested_column_of_parquet_is_refused(parquet, small_contract):
     path = parquet("visits", member=["m1"], hours=[[1.5, 2.5]])
-    assert sentence(path, small_contract, "visits") == (
-        "visits.parquet, column 'hours': the column holds list<element: double>; deliver one plain value per row."
-    )
+    fault = refused(path, small_contract, "visits")
+    assert (fault.code, fault.column) == ("nested_column", "hours")
+    assert "list<element: double>" in fault.says
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,13 @@
 """Rows put aside are files for people, whole or not there, the same for the same rows."""
 
+import datetime as dt
+import json
+
 import pytest
 
 from churn_platform.base import files
-from churn_platform.lake.deliveries import Quarantine, QuarantineRecord, write_quarantines
+from churn_platform.base.errors import IntegrityError
+from churn_platform.lake.deliveries import Manifest, Quarantine, QuarantineRecord, write_quarantines
 
 RECORD = QuarantineRecord(rows=3, quarantined=1, duplicates=0, reasons=("why",))
 ROWS = "row,reasons,member\n2,member: empty,\n"
@@ -52,3 +56,42 @@ def test_a_file_that_cannot_be_finished_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         write_quarantines(tmp_path, "2024-01-31/1", {"plans": Quarantine(ROWS, RECORD)})
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+ENTRY = {
+    "file": "visits/as_of=2024-01-31/delivery-0001.parquet",
+    "sha256": "a",
+    "digest": "b",
+    "rows": 3,
+    "created": "2024-01-31T00:00:00+00:00",
+}
+MANIFEST = {
+    "as_of": "2024-01-31",
+    "fingerprint": None,
+    "deliveries": [
+        {
+            "number": 1,
+            "arrived": "2024-02-01T10:00:00.000001+00:00",
+            "kind": "first",
+            "tables": {"visits": ENTRY | {"of a later version": [1]}},
+        }
+    ],
+}
+
+
+def read(tmp_path, manifest):
+    path = tmp_path / "2024-01-31.json"
+    path.write_text(json.dumps(manifest), encoding="utf-8")
+    return Manifest.of_file(path, dt.date(2024, 1, 31))
+
+
+def test_a_manifest_of_another_version_is_kept_as_it_is(tmp_path):
+    assert read(tmp_path, MANIFEST).as_json() == MANIFEST
+
+
+@pytest.mark.parametrize("change", [{"rows": "3"}, {"rows": None}, {"created": "yesterday"}])
+def test_a_wrong_field_of_a_manifest_is_named_with_its_file(tmp_path, change):
+    delivery = MANIFEST["deliveries"][0] | {"tables": {"visits": ENTRY | change}}
+    [field] = change
+    with pytest.raises(IntegrityError, match=rf"2024-01-31\.json.*deliveries\.0.*{field}"):
+        read(tmp_path, MANIFEST | {"deliveries": [delivery]})

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from churn_platform.contract.model import Contract
-from churn_platform.lake.tables import age, lake_tables
+from churn_platform.lake.tables import age, canonical_dtypes, feature_frame, lake_tables
 
 FEBRUARY = dt.date(2024, 2, 29)
 WIDE = Contract.model_validate(
@@ -107,3 +107,71 @@ def test_a_month_is_complete_when_the_calendar_says_so(one, other):
     assert expected.after(born) <= moment
     later = WIDE.label.horizon.model_copy(update={"months": int(months) + 1})
     assert later.after(born) > moment
+
+
+def test_the_key_comes_before_a_table_s_own_columns(gym):
+    columns = gym.delivered("plans")
+    assert list(columns) == ["member", "tier", "autopay", "monthly_fee"]
+    assert (columns["member"].dtype, columns["member"].nullable) == ("string", False)
+
+
+def test_every_feature_has_one_dtype_whichever_store_it_came_from(gym):
+    assert canonical_dtypes(gym) == {
+        "monthly_fee": "float64", "tier": "object", "autopay": "boolean", "visits": "Int64", "minutes": "float64",
+    }  # fmt: skip
+
+
+@pytest.fixture
+def tables():
+    """A month's published tables; a is missing in plans, b in visits, c in people."""
+    return {
+        "people": pd.DataFrame(
+            {"member": ["a", "b"], "joined": pd.NaT, "region": ["north", "south"]}
+        ),
+        "visits": pd.DataFrame(
+            {
+                "member": ["a", "c"],
+                "visits": pd.array([3, 4], dtype="Int64"),
+                "minutes": [30.0, 40.0],
+            }
+        ),
+        "plans": pd.DataFrame(
+            {
+                "member": ["c", "b"],
+                "tier": ["plus", "basic"],
+                "autopay": pd.array([True, None], dtype="boolean"),
+                "monthly_fee": [20.0, 10.0],
+            }
+        ),
+    }
+
+
+FEATURES = ["member", "monthly_fee", "tier", "autopay", "visits", "minutes"]
+
+
+def plain(values):
+    """Values with None for null."""
+    return [None if pd.isna(value) else value for value in values]
+
+
+def test_the_feature_frame_has_every_customer_and_null_where_a_table_lacks_one(gym, tables):
+    frame = feature_frame(gym, tables)
+    assert frame.columns.tolist() == [*FEATURES, "region"]
+    assert [plain(row) for row in frame.itertuples(index=False)] == [
+        ["a", None, None, None, 3, 30.0, "north"],
+        ["b", 10.0, "basic", None, None, None, "south"],
+        ["c", 20.0, "plus", True, 4, 40.0, None],
+    ]
+    assert (frame["autopay"].dtype, frame["visits"].dtype) == ("boolean", "Int64")
+
+
+def test_a_slice_that_is_a_feature_too_is_one_column_even_where_two_tables_have_the_name(
+    declared, declare, tables
+):
+    people = {"columns": {"tier": {"dtype": "category"}, "region": {"dtype": "category"}}}
+    contract = declare(tables={**declared["tables"], "people": people})
+    assert contract.carried == {"region": "people"}
+    frame = feature_frame(contract, {**tables, "people": tables["people"].assign(tier="other")})
+    assert frame.columns.tolist() == [*FEATURES, "region"]
+    assert plain(frame["tier"]) == [None, "basic", "plus"]
+    assert feature_frame(declare(slices=[]), tables).columns.tolist() == FEATURES

@@ -6,7 +6,7 @@ import json
 import pytest
 import yaml
 
-from bento.told import Told
+from bento.production_record import ProductionRecords
 from churn_platform.lake.lake import instant
 from churn_platform.monitoring.challengers import adjusted_level
 from churn_platform.monitoring.prediction_log import PredictionLog, ServedPrediction
@@ -108,7 +108,7 @@ def test_status_shows_it_with_the_command_that_carries_it_out(overtaken):
 
 def test_the_api_says_it_of_the_version_in_production(overtaken):
     found = overtaken.status.proposal()
-    told = Told(overtaken.folder)
+    told = ProductionRecords(overtaken.folder).of
     assert told(1)["proposal"] == {name: found[name] for name in ("version", "sentence", "command")}
     assert told(2)["proposal"] is None
 

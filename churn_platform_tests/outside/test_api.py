@@ -64,20 +64,20 @@ def ask(front: Any, *requests: tuple[str, str, dict[str, Any]]) -> list[Any]:
 def answers(served, tmp_path_factory):
     """Each answer by what was asked."""
     home = copied(served, tmp_path_factory.mktemp("asked") / "home")
-    with running(home) as (front, _):
+    with running(home) as front:
         return dict(zip(ASKED, ask(front, *ASKED.values()), strict=True))
 
 
 def test_answers_and_refusals(answers, served, tmp_path):
     found = {case: _answer(response) for case, response in answers.items()}
-    with running(served, api_keys=hashlib.sha256(KEY.encode()).hexdigest()) as (front, _):
+    with running(served, api_keys=hashlib.sha256(KEY.encode()).hexdigest()) as front:
         wrong, right = ask(
             front,
             ("GET", "/model", {}),
             ("GET", "/model", {"headers": {"authorization": f"Bearer {KEY}"}}),
         )
         found |= {"no API key": _answer(wrong), "an API key": _answer(right)}
-    with running(empty(tmp_path)) as (front, _):
+    with running(empty(tmp_path)) as front:
         cases = {"no model": ("GET", "/model", {}), "not ready": ("GET", "/readyz", {})}
         found |= {
             case: _answer(response)
@@ -107,7 +107,7 @@ def _answer(response: Any) -> dict[str, Any]:
 
 
 def test_openapi_of_the_shipped_contract(tmp_path):
-    with running(empty(tmp_path)) as (front, _):
+    with running(empty(tmp_path)) as front:
         [response] = ask(front, ("GET", "/openapi.json", {}))
     document = response.json()
     refusals: list[Any] = []

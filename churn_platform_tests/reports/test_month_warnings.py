@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from bento.told import Told
+from bento.production_record import ProductionRecords
 from churn_platform.base.files import read_json, write_json
 from churn_platform.cli.status import show_status
 from churn_platform.lake.window import LabelCount
@@ -65,7 +65,7 @@ def test_a_receipt_is_written_once_for_the_same_warnings_and_once_when_they_are_
         home.month_warnings.record(FEBRUARY)
     (receipt,) = home.ledger.receipts("warnings cleared")
     assert set(receipt.evidence) == {"warnings", "snapshot", "code", "lock"}
-    assert Told(home.folder)(2)["warnings"] == []
+    assert ProductionRecords(home.folder).of(2)["warnings"] == []
 
 
 def test_alerts_status_terminal_and_server_show_the_same_warnings(home, capsys):
@@ -78,7 +78,7 @@ def test_alerts_status_terminal_and_server_show_the_same_warnings(home, capsys):
     found = open_home(home.folder).status.now()["warnings"]
     assert codes(found) == {"LABELS_UNLIKE_BEFORE"}
     assert all(warning["sentence"] in told[0].body for warning in found)
-    assert Told(home.folder)(2)["warnings"] == found
+    assert ProductionRecords(home.folder).of(2)["warnings"] == found
     show_status(Console(width=200), home.status.now())
     assert "LABELS_UNLIKE_BEFORE" in capsys.readouterr().out
 

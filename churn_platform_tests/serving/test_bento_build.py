@@ -57,7 +57,7 @@ def live(served):
         async with client(front) as made:
             return (await made.request(method, path, **more)).json()
 
-    with running(served) as (front, _):
+    with running(served) as front:
         yield lambda method, path, **more: asyncio.run(once(front, method, path, more))
 
 
@@ -119,7 +119,7 @@ def test_a_store_with_an_address_is_read_where_it_is_and_its_password_is_not_bak
                 await made.get("/readyz")
             ).json()
 
-    with running(open_home(tmp_path / "baked")) as (front, _):
+    with running(open_home(tmp_path / "baked")) as front:
         found, ready = asyncio.run(asked(front))
     assert found["features_as_of"] == "2024-01-31"
     assert (ready["features_as_of"], ready["missing"]) == ("2024-01-31", [])

@@ -1,6 +1,8 @@
 """docker/Caddyfile in the real Caddy: what every answer carries, also those that no service gave."""
 
 import re
+import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -8,10 +10,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import pytest
+from churn_platform_tests.stack.native import CADDY
 
 from churn_platform.alerting.dagster_ui import free_ports
 from churn_platform_tests.system.compose import DOCKER
-from churn_platform_tests.system.stack.native import CADDY
 
 LOGIN = ("churn", "word")
 
@@ -61,6 +63,11 @@ def ask(tmp_path_factory):
         command = [CADDY, "run", "--config", folder / "Caddyfile", "--adapter", "caddyfile"]
         process = subprocess.Popen(command, env=environment, stderr=log)
 
+    def wire():
+        """A connection to the API's name, for bytes that no client library would send."""
+        plain = socket.create_connection(("127.0.0.1", https), timeout=20)
+        return ssl._create_unverified_context().wrap_socket(plain, server_hostname="api.localhost")
+
     def asked(name, path="/", **more):
         with httpx.Client(verify=False) as client:
             return client.get(
@@ -70,6 +77,7 @@ def ask(tmp_path_factory):
             )  # fmt: skip
 
     until_certified(process, asked, folder / "log")
+    asked.wire = wire
     yield asked
     process.terminate()
     process.wait()
@@ -124,3 +132,18 @@ def test_every_answer_carries_the_security_headers_and_names_no_server(
     assert (
         "alt-svc" not in answer.headers
     )  # HTTP/3 is another port, which compose.yaml does not publish
+
+
+def test_headers_that_do_not_arrive_in_5_seconds_close_the_connection(ask):
+    with ask.wire() as wire:
+        wire.sendall(b"GET /model HTTP/1.1\r\nHost: api.localhost\r\n")
+        started = time.monotonic()
+        assert wire.recv(1000) == b""
+        assert 4 < time.monotonic() - started < 10
+
+
+def test_headers_of_more_than_64_kilobytes_are_refused(ask):
+    with ask.wire() as wire:
+        wire.sendall(b"GET /model HTTP/1.1\r\nHost: api.localhost\r\nX-Padding: " + b"x" * 100_000)
+        assert wire.recv(1000).startswith(b"HTTP/1.1 431 ")
+    assert ask("api", "/model", headers={"X-Padding": "x" * 50_000}).status_code == 200

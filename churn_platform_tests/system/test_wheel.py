@@ -28,7 +28,7 @@ def installed(tmp_path_factory):
     [wheel] = folder.glob("*.whl")
     zipfile.ZipFile(wheel).extractall(folder / "installed")
     (folder / "installed" / "bento").mkdir()
-    for name in ("__init__", "service", "assembly"):
+    for name in ("__init__", "service", "server"):
         (folder / "installed" / "bento" / f"{name}.py").write_text(
             "raise ImportError('somebody else')\n"
         )

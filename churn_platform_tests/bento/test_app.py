@@ -6,7 +6,7 @@ import sqlite3
 import pytest
 import yaml
 
-from bento import routes as routes_module
+from bento.app import PAGE
 from churn_platform_tests.small_business import DECLARED, JANUARY
 
 
@@ -249,4 +249,4 @@ def test_the_page_is_ours_with_a_strict_policy_and_asks_nobody_else(api):
 )
 def test_no_other_file_is_given_out(api, is_refused, name):
     assert is_refused(api.get(f"/page/{name}"), 404, "unknown_path")
-    assert (routes_module.PAGE / "index.html").exists()
+    assert (PAGE / "index.html").exists()

@@ -1,4 +1,4 @@
-"""The API of a home put together."""
+"""The API of one home in one process."""
 
 import asyncio
 import json
@@ -6,9 +6,9 @@ import json
 import pytest
 import yaml
 
-from bento.assembly import Assembly, contract_in_use
-from bento.errors import Refusal
+from bento.errors import ApiError
 from bento.metrics import Metrics
+from bento.server import ApiServer, contract_in_use
 from churn_platform.base.settings import Settings
 from churn_platform.contract.reading import default_contract_path, read_contract
 from churn_platform_tests.api_client import boosted, client, point, publish, with_contract
@@ -26,13 +26,13 @@ def test_the_contract_is_that_of_the_settings_then_the_homes_then_the_packages(t
 
 
 def test_a_caller_in_python_gets_the_same_answer_and_the_same_refusals(api):
-    found = asyncio.run(api.assembly.predict({"member": "m00001"}))
+    found = asyncio.run(api.server.predict({"member": "m00001"}))
     assert found["probability"] == api.post("/predict", {"member": "m00001"}).json()["probability"]
-    many = asyncio.run(api.assembly.predict_batch({"keys": ["m00001", "x"]}))
+    many = asyncio.run(api.server.predict_batch({"keys": ["m00001", "x"]}))
     assert (many["answered"], many["failed"]) == (1, 1)
     for asked in ({"member": 1}, [], None, {"member": "nobody"}):
-        with pytest.raises(Refusal):
-            asyncio.run(api.assembly.predict(asked))
+        with pytest.raises(ApiError):
+            asyncio.run(api.server.predict(asked))
 
 
 def test_a_release_that_becomes_active_or_is_refused_is_counted_and_logged(
@@ -40,15 +40,15 @@ def test_a_release_that_becomes_active_or_is_refused_is_counted_and_logged(
 ):
     api = api_on(served_copy)
     point(served_copy, 3)
-    api.assembly.watch.poll()
+    api.server.watch.poll()
     (served_copy.releases.folder / "2" / "booster.txt").write_bytes(b"changed")
     pointer = json.loads(served_copy.releases.pointer_file.read_text())
     served_copy.releases.pointer_file.write_text(json.dumps(pointer | {"version": 2}))
-    api.assembly.watch.poll()
+    api.server.watch.poll()
     text = api.get("/metrics").text
     assert "churn_refused_releases_total 1.0" in text
     assert "churn_model_version 3.0" in text
-    api.assembly.stop()
+    api.server.stop()
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "event" in line]
     assert [(line["event"], line["version"]) for line in lines] == [
         ("release active", 2), ("release active", 3), ("release refused", 2),
@@ -60,18 +60,18 @@ def test_a_log_that_cannot_be_written_costs_no_answer_and_is_counted(served_copy
     (served_copy.folder / "predictions").write_text("a file where the folder should be")
     api = api_on(served_copy)
     assert api.post("/predict", {"member": "m00001"}).status_code == 200
-    api.assembly._given._empty()
-    assert api.assembly._given.dropped == 1
+    api.server.logs.predictions._empty()
+    assert api.server.logs.predictions.dropped == 1
     api.post("/predict", {"member": "m00001"})
     assert "churn_log_dropped_total 1.0" in api.get("/metrics").text
-    assert "1 log entries are lost" in capsys.readouterr().err
+    assert "1 log entries were dropped" in capsys.readouterr().err
 
 
 def test_nothing_is_written_before_it_is_started(served_copy):
     from prometheus_client import CollectorRegistry
 
     before = sorted(str(path) for path in served_copy.folder.rglob("*"))
-    made = Assembly(Settings(home=served_copy.folder), Metrics(CollectorRegistry()))
+    made = ApiServer(Settings(home=served_copy.folder), Metrics(CollectorRegistry()))
     assert made.watch.current is None
     assert sorted(str(path) for path in served_copy.folder.rglob("*")) == before
 
@@ -90,7 +90,7 @@ def test_a_promotion_under_another_contract_changes_schemas_document_and_model_a
     view = {"members_fv": {"table": "members", "features": ["months", "plan"]}}
     changed = with_contract(served_copy, feature_views=view)
     publish(changed, 4, boosted(changed))
-    earlier, front = api.assembly.view, api.front
+    earlier, front = api.server.active, api.server
 
     async def asked_before_answered_after():
         """A request whose body comes after the change: it meets the contract that its first byte met."""
@@ -99,7 +99,7 @@ def test_a_promotion_under_another_contract_changes_schemas_document_and_model_a
             yield b'{"member": "m00001", '
             point(changed, 4)
             async with asyncio.timeout(60):
-                while api.assembly.view is earlier:  # the server looks by itself
+                while api.server.active is earlier:  # the server looks by itself
                     await asyncio.sleep(0.01)
             yield b'"features": {"has_app": true}}'
 
@@ -114,7 +114,7 @@ def test_a_promotion_under_another_contract_changes_schemas_document_and_model_a
     assert (found["model"]["version"], list(found["features_used"])) == (4, ["months", "plan"])
     features = api.get("/openapi.json").json()["components"]["schemas"]["Features"]
     assert list(features["properties"]) == ["months", "plan"]
-    assert asyncio.run(api.assembly.predict({"member": "m00001"}))["model"]["version"] == 4
+    assert asyncio.run(api.server.predict({"member": "m00001"}))["model"]["version"] == 4
 
 
 def test_a_baked_home_logs_predictions_only_where_it_is_told_to(served_copy, api_on, tmp_path):
@@ -129,7 +129,7 @@ def test_a_baked_home_logs_predictions_only_where_it_is_told_to(served_copy, api
     for settings in ({}, {"prediction_log": tmp_path / "log"}):
         api = api_on(served_copy, **settings)
         assert api.post("/predict", {"member": "m00001"}).status_code == 200
-        api.assembly.stop()
+        api.server.stop()
     assert not (served_copy.folder / "predictions").exists()
     assert len(list((tmp_path / "log").rglob("*.parquet"))) == 1
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from bento.background import Background
+from bento.logs import Background
 
 
 def waited(condition):
@@ -80,4 +80,4 @@ def test_a_failed_write_is_counted_and_told_and_the_next_is_tried(capsys, error)
     queue.add([3])
     assert waited(lambda: written == [3])
     queue.stop()
-    assert f"2 log entries are lost: {error}" in capsys.readouterr().err
+    assert f"2 log entries were dropped: {error}" in capsys.readouterr().err

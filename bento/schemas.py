@@ -1,0 +1,159 @@
+"""The parts of responses that are the same for every contract."""
+
+import datetime as dt
+from typing import Annotated, Any, Literal, NotRequired
+
+from pydantic import ConfigDict, Field, WithJsonSchema, with_config
+from pydantic.config import JsonDict
+from typing_extensions import TypedDict
+
+closed = with_config(ConfigDict(extra="forbid"))
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+Day = Annotated[str, WithJsonSchema({"type": "string", "format": "date"})]
+Moment = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
+TrainedOn = Annotated[bool, Field(description="Whether the model was trained on this row.")]
+Reasons = Annotated[list[str], Field(description="Strongest first, in words.")]
+Decile = Annotated[int, Field(ge=1, le=10, description="1 is the highest risk.")]
+EXAMPLE_ERROR: JsonDict = {
+    "code": "unknown_customer",
+    "message": "The online store has no customer 'C-1001'.",
+    "hint": "Check the key.",
+    "request_id": "6f1c0a93d2b84e57",
+}
+
+
+@closed
+class ErrorItem(TypedDict):
+    """What is wrong, and what to do."""
+
+    code: str
+    message: str
+    hint: str
+    missing_features: NotRequired[list[str]]
+    features_as_of: NotRequired[dt.date]
+
+
+@closed
+class ErrorDetail(ErrorItem):
+    """The error of a request."""
+
+    request_id: str
+
+
+@with_config(ConfigDict(extra="forbid", json_schema_extra={"examples": [{"error": EXAMPLE_ERROR}]}))
+class Error(TypedDict):
+    """The envelope of every error."""
+
+    error: ErrorDetail
+
+
+@closed
+class Status(TypedDict):
+    """Whether the process is alive; `/readyz` adds what it can answer with."""
+
+    status: str
+    version: NotRequired[int]
+    features_as_of: NotRequired[dt.date | None]
+    published_as_of: NotRequired[dt.date | None]
+    stale: NotRequired[bool]
+    missing: NotRequired[list[str]]
+    baked_at: NotRequired[Moment | None]
+    request_id: str
+
+
+@closed
+class ModelOfAnswer(TypedDict):
+    """The model that answered."""
+
+    name: str
+    version: int
+    sha256: str
+    stand_down: bool
+    stand_down_reason: str | None
+
+
+@closed
+class EntityKey(TypedDict):
+    """The customer's key, as the contract declares it."""
+
+    name: str
+    dtype: Literal["string", "integer"]
+
+
+@closed
+class Override(TypedDict):
+    """Who promoted the version against its decision."""
+
+    by: str
+    reason: str
+    at: Moment
+
+
+@closed
+class PendingApproval(TypedDict):
+    """The candidate that waits for an approval."""
+
+    version: int
+    since: Moment
+    lapses: Moment
+
+
+@closed
+class Proposal(TypedDict):
+    """The version that did better on later labels."""
+
+    version: int
+    sentence: str
+    command: str
+
+
+@closed
+class MonthWarning(TypedDict):
+    """A warning of the newest month."""
+
+    as_of: Day
+    code: str
+    about: str
+    sentence: str
+
+
+@closed
+class ProductionRecord(TypedDict):
+    """What ledger and records hold about the version in production."""
+
+    receipt: dict[str, Any] | None
+    overridden: Override | None
+    pending: PendingApproval | None
+    proposal: Proposal | None
+    warnings: list[MonthWarning]
+
+
+@closed
+class Model(ModelOfAnswer, ProductionRecord):
+    """The model in production."""
+
+    entity: EntityKey
+    since: Moment
+    previous_version: int | None
+    algorithm: str
+    training_as_of: Day
+    training_months: list[Day]
+    threshold: Probability
+    costs_given: bool
+    metrics: dict[str, Any]
+    refused_release: str | None
+    request_id: str
+
+
+@closed
+class ScoredMonth(TypedDict):
+    """One customer as a month's scoring saw it."""
+
+    as_of: Day
+    probability: Probability
+    rank: int | None
+    decile: int | None
+    version: int
+    already_left: bool | None
+    trained_on: TrainedOn | None
