@@ -1,7 +1,7 @@
 """The composition root: every store and service of one home, built when first used."""
 
 import datetime as dt
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,9 +28,12 @@ if TYPE_CHECKING:
 
     from churn_platform.alerting.alerts import Alerts
     from churn_platform.alerting.metrics import HomeMetrics
-    from churn_platform.audit.findings import Finding
+    from churn_platform.audit.checks import CheckResult
+    from churn_platform.audit.reproducing import Reproduction
+    from churn_platform.audit.verifying import Verification
     from churn_platform.features.feature_store import FeatureStore
     from churn_platform.features.training_datasets import TrainingDatasets
+    from churn_platform.ledger.version_acts import PromotionDone
     from churn_platform.loop.home_month import HomeMonth
     from churn_platform.loop.progress import Progress
     from churn_platform.loop.start import RunStart
@@ -44,6 +47,12 @@ if TYPE_CHECKING:
     from churn_platform.monitoring.performance_monitor import PerformanceMonitor
     from churn_platform.monitoring.stand_down import PerformanceHistory, StandDown
     from churn_platform.monitoring.versions import Versions
+    from churn_platform.promotion.approvals import Approvals
+    from churn_platform.promotion.deciding import DecisionMaker
+    from churn_platform.promotion.decisions import Decisions
+    from churn_platform.promotion.promotions import Promotions
+    from churn_platform.promotion.publishing import ReleasePublisher
+    from churn_platform.promotion.rollbacks import Rollbacks
     from churn_platform.replay.scoreboard_run import Scoreboard
     from churn_platform.reports.month_warnings import MonthWarnings
     from churn_platform.reports.status import Status
@@ -117,6 +126,90 @@ class Services(Home):
         return TrainingDatasets(self.lake, self.feature_store, self.records, self.now)
 
     @cached_property
+    def decisions(self) -> "Decisions":
+        """The decisions on candidates."""
+        from churn_platform.promotion.decisions import Decisions
+
+        return Decisions(self.records, self.ledger)
+
+    @cached_property
+    def publisher(self) -> "ReleasePublisher":
+        """Makes releases."""
+        from churn_platform.promotion.publishing import ReleasePublisher
+
+        return ReleasePublisher(
+            self.ledger,
+            self.records,
+            self.releases,
+            self.registry,
+            self.training_datasets,
+            self.now,
+        )
+
+    @cached_property
+    def promotions(self) -> "Promotions":
+        """Changes of production."""
+        from churn_platform.promotion.promotions import Promotions
+
+        return Promotions(
+            self,
+            self.contract,
+            self.ledger,
+            self.releases,
+            self.registry,
+            self.decisions,
+            self.publisher,
+        )
+
+    @cached_property
+    def approvals(self) -> "Approvals":
+        """Manual approvals of candidates."""
+        from churn_platform.promotion.approvals import Approvals
+
+        return Approvals(
+            self,
+            self.contract,
+            self.ledger,
+            self.registry,
+            self.training_datasets,
+            self.decisions,
+            self.publisher,
+            self.promotions,
+        )
+
+    @cached_property
+    def rollbacks(self) -> "Rollbacks":
+        """Rollbacks of production."""
+        from churn_platform.promotion.rollbacks import Rollbacks
+
+        return Rollbacks(
+            self,
+            self.contract,
+            self.ledger,
+            self.releases,
+            self.registry,
+            self.promotions,
+            self.approvals,
+        )
+
+    @cached_property
+    def decision_maker(self) -> "DecisionMaker":
+        """Decides on candidates."""
+        from churn_platform.promotion.deciding import DecisionMaker
+
+        return DecisionMaker(
+            self.contract,
+            self.ledger,
+            self.records,
+            self.releases,
+            self.registry,
+            self.training_datasets,
+            self.decisions,
+            self.promotions,
+            self.approvals,
+        )
+
+    @cached_property
     def registry(self) -> "ModelRegistry":
         """MLflow's tracking store and registry."""
         from churn_platform.training.registry import ModelRegistry
@@ -156,11 +249,10 @@ class Services(Home):
     def stand_down(self) -> "StandDown":
         """Whether the model in production must stand down."""
         from churn_platform.monitoring.stand_down import StandDown
-        from churn_platform.promotion.decisions import decisions_of
 
         return StandDown(
             self.contract, self.performance_history, self.releases, self.ledger,
-            partial(decisions_of, self),
+            self.decisions.all,
         )  # fmt: skip
 
     @cached_property
@@ -177,12 +269,10 @@ class Services(Home):
     def performance_monitor(self) -> "PerformanceMonitor":
         """Measures performance."""
         from churn_platform.monitoring.performance_monitor import PerformanceMonitor
-        from churn_platform.promotion.approving import approve
-        from churn_platform.promotion.rolling_back import roll_back
 
         return PerformanceMonitor(
             self.contract, self.lake, self.records, self.ledger, self.versions, self.stand_down,
-            approve=partial(approve, self), roll_back=partial(roll_back, self),
+            approve=self.approvals.approve, roll_back=self.rollbacks.roll_back,
             predictions=self.predictions, now=self.now,
         )  # fmt: skip
 
@@ -199,27 +289,24 @@ class Services(Home):
     def progress(self) -> "Progress":
         """How far the home is now."""
         from churn_platform.loop.progress import Progress
-        from churn_platform.promotion.decisions import decisions_of, unfinished
 
         return Progress(
             self, self.contract, self.lake, self.records, self.releases, self.ledger,
             self.performance_history, drop_digests=self.drop_digests, online=self.online,
-            decisions=decisions_of(self), unfinished=unfinished(self),
+            decisions=self.decisions.all(), unfinished=self.decisions.unfinished(),
         )  # fmt: skip
 
     @cached_property
     def run_start(self) -> "RunStart":
         """What every run does first."""
         from churn_platform.loop.start import RunStart
-        from churn_platform.promotion.approving import record_lapse
-        from churn_platform.promotion.promoting import recover
 
         completions: list[Callable[[], object]] = [
             self.mlflow_move.finish,
-            partial(recover, self),
+            self.promotions.recover,
             self.erasure.finish,
         ]
-        return RunStart(self.contract, self.ledger, completions, partial(record_lapse, self))
+        return RunStart(self.contract, self.ledger, completions, self.approvals.record_lapse)
 
     @cached_property
     def candidate_training(self) -> "CandidateTraining":
@@ -234,35 +321,32 @@ class Services(Home):
     def retraining_requests(self) -> "RetrainingRequests":
         """Takes requests for a retraining."""
         from churn_platform.loop.training import RetrainingRequests
-        from churn_platform.promotion.approving import acting
 
         return RetrainingRequests(
             self.contract, self.ledger, self.progress, self.training_datasets.load,
-            partial(acting, self), who=self.settings.who,
+            self.promotions.acting, who=self.settings.who,
         )  # fmt: skip
 
     @cached_property
     def month(self) -> "HomeMonth":
         """The steps of a month."""
         from churn_platform.loop.home_month import HomeMonth
-        from churn_platform.promotion.deciding import carry_out, decide_candidate
 
         return HomeMonth(
             self.drift_monitor, self.performance_monitor, self.candidate_training, self.scoring,
             self.registry,
             build_dataset=self.training_datasets.build,
-            decide=partial(decide_candidate, self),
-            carry_out=partial(carry_out, self),
+            decide=self.decision_maker.decide,
+            carry_out=self.decision_maker.carry_out,
             ask_policy=lambda as_of: self.progress().retraining(as_of),
         )  # fmt: skip
 
     def scoreboard(self) -> "Scoreboard":
         """Judges past decisions on the labels that matured since."""
-        from churn_platform.promotion.decisions import decisions_of
         from churn_platform.replay.scoreboard_run import Scoreboard
 
         return Scoreboard(
-            self.contract, self.lake, self.ledger, self.versions(), decisions_of(self),
+            self.contract, self.lake, self.ledger, self.versions(), self.decisions.all(),
             now=self.now,
         )  # fmt: skip
 
@@ -281,10 +365,27 @@ class Services(Home):
         return Alerts(self, lambda: self.contract.name, self.ledger, self.records)
 
     @cached_property
+    def verification(self) -> "Verification":
+        """Verifies the home."""
+        from churn_platform.audit.verifying import Verification
+
+        return Verification(
+            self, self.ledger, self.releases, self.registry, self.records, self.lake
+        )
+
+    @cached_property
+    def reproduction(self) -> "Reproduction":
+        """Makes versions again."""
+        from churn_platform.audit.reproducing import Reproduction
+
+        return Reproduction(
+            self.folder, self.contract, self.lake, self.ledger, self.registry, self.releases
+        )
+
+    @cached_property
     def metrics(self) -> "HomeMetrics":
         """What the exporter serves."""
         from churn_platform.alerting.metrics import HomeMetrics
-        from churn_platform.audit.verifying import verify_home
 
         return HomeMetrics(
             now=self.now,
@@ -294,7 +395,7 @@ class Services(Home):
             releases=self.releases,
             ledger=self.ledger,
             alerts=self.alerts,
-            verify_home=lambda: verify_home(self),
+            verify_home=lambda: self.verification.verify(),  # noqa: PLW0108 - MLflow is loaded late
         )
 
     @cached_property
@@ -315,8 +416,7 @@ class Services(Home):
     @cached_property
     def status(self) -> "Status":
         """What the home knows about itself."""
-        from churn_platform.promotion.approving import waiting
-        from churn_platform.promotion.promoting import released
+        from churn_platform.promotion.promotions import released
         from churn_platform.reports.status import Status
 
         return Status(
@@ -332,8 +432,8 @@ class Services(Home):
             self.performance_history,
             self.stand_down,
             progress=self.progress,
-            waiting=lambda: waiting(self),
-            released=lambda version: released(self, version),
+            waiting=self.approvals.waiting,
+            released=lambda version: released(self.releases, version),
         )
 
     @cached_property
@@ -367,13 +467,13 @@ class Services(Home):
     def mlflow_move(self) -> "MlflowMove":
         """Moving the home to the servers of its settings."""
         from churn_platform.audit.deep_checks import check_registry
-        from churn_platform.audit.verifying import verify_home
         from churn_platform.maintenance.mlflow_move import MlflowMove
 
-        def find_faults() -> "Iterator[Finding]":
+        def find_faults() -> "Iterator[CheckResult]":
             before = self.with_settings(mlflow_uri="")
-            yield from verify_home(before)
-            yield from check_registry(before, before.ledger.receipts())
+            yield from before.verification.verify()
+            receipts = before.ledger.receipts()
+            yield from check_registry(before.registry, before.releases, receipts)
 
         def fill_online_store() -> None:
             months = self.lake.months()
@@ -397,8 +497,6 @@ class Services(Home):
     def repairs(self) -> "Repairs":
         """Repairing the home."""
         from churn_platform.maintenance.repair import Completions, Repairs
-        from churn_platform.promotion.promoting import recover, restore_alias
-        from churn_platform.promotion.publishing import publish
 
         def finish_erasure() -> "Erased | None":
             return self.erasure.finish()
@@ -409,12 +507,21 @@ class Services(Home):
         def load_dataset(as_of: dt.date) -> object:
             return self.training_datasets.load(as_of)
 
+        def recover() -> str | None:
+            return self.promotions.recover()
+
+        def restore_alias() -> None:
+            self.promotions.restore_alias()
+
+        def publish(change: "PromotionDone") -> None:
+            self.publisher.publish(change)
+
         completions = Completions(
-            recover=lambda: recover(self),
+            recover=recover,
             finish_erasure=finish_erasure,
             finish_move=finish_move,
-            restore_alias=lambda: restore_alias(self),
-            publish=lambda change: publish(self, change),
+            restore_alias=restore_alias,
+            publish=publish,
             load_dataset=load_dataset,
         )
         return Repairs(

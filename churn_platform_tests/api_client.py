@@ -15,7 +15,7 @@ from churn_platform.base.digests import canonical_json
 from churn_platform.base.settings import Settings
 from churn_platform.features.training_dataset import LABEL
 from churn_platform.ledger.receipts import GENESIS
-from churn_platform.promotion.publishing import manifest_of
+from churn_platform.promotion.publishing import manifest_fields
 from churn_platform.services import Services
 from churn_platform.training.candidate import FILES, PASSPORT, Candidate
 from churn_platform.training.model import ChurnModel, Recipe, serving_files
@@ -50,7 +50,10 @@ def publish(home: Services, version: int, model: ChurnModel, **changes: Any) -> 
         }
     )
     rows = home.training_datasets.load(JANUARY).training_rows()
-    manifest = {**manifest_of(home, Candidate(model, card, None, version), rows), **changes}
+    manifest = {
+        **manifest_fields(Candidate(model, card, None, version), rows, home.now().isoformat()),
+        **changes,
+    }
     others = {
         name: (home.releases.folder / "1" / name).read_bytes()
         for name in FILES

@@ -95,13 +95,12 @@ def february_decided(january, tmp_path_factory):
 @pytest.fixture(scope="session")
 def february_pending(february_decided, tmp_path_factory):
     """As `february_decided`, under a policy with approval: version 2 passed and waits. Read only."""
-    from churn_platform.promotion.deciding import carry_out, decide_candidate
     from churn_platform_tests.small_business import FEBRUARY, copied, open_home, with_policy
 
     def make(folder):
         home = with_policy(copied(february_decided, folder), mode="approval")
-        decide_candidate(home, FEBRUARY, "performance")
-        carry_out(home)
+        home.decision_maker.decide(FEBRUARY, "performance")
+        home.decision_maker.carry_out()
 
     return open_home(made_once(tmp_path_factory, "february_pending", make))
 

@@ -17,7 +17,6 @@ import yaml
 
 from churn_platform.base.settings import Settings
 from churn_platform.contract.model import Contract
-from churn_platform.promotion.deciding import carry_out, decide_candidate
 from churn_platform.promotion.decision import Trigger
 from churn_platform.services import Services
 from churn_platform.training.mlflow_server import relocate
@@ -175,12 +174,12 @@ def up_to_decision(home: Services, as_of: dt.date, trigger: Trigger) -> Services
     deliver(home, as_of)
     monthly(home, as_of)
     candidate(home, as_of)
-    decide_candidate(home, as_of, trigger)
+    home.decision_maker.decide(as_of, trigger)
     return open_home(home.folder)
 
 
 def up_to_scores(home: Services, as_of: dt.date) -> Services:
     """Carry the month's decision out and score the month again."""
-    carry_out(home)
+    home.decision_maker.carry_out()
     home.scoring.score(as_of)
     return open_home(home.folder)

@@ -65,12 +65,10 @@ def test_it_verifies_deeply_and_opening_changes_no_receipt(old):
 
 
 def test_the_approval_that_waits_is_given_and_rolled_back(old):
-    from churn_platform.promotion.approving import approve
-    from churn_platform.promotion.rolling_back import roll_back
 
-    approve(old, 3, "Ann", "Checked with the team.")
+    old.approvals.approve(3, "Ann", "Checked with the team.")
     assert opened(old.folder).releases.pointer().version == 3
-    roll_back(opened(old.folder), "Bob", "Back again.")
+    opened(old.folder).rollbacks.roll_back("Bob", "Back again.")
     assert opened(old.folder).releases.pointer().version == 1
     assert verification(opened(old.folder))["verified"]
 

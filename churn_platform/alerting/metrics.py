@@ -11,7 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
 from churn_platform.alerting.alerts import Alerts
-from churn_platform.audit.findings import Finding
+from churn_platform.audit.checks import CheckResult
 from churn_platform.base.errors import StoreDown
 from churn_platform.base.files import read_json
 from churn_platform.contract.model import Contract
@@ -153,7 +153,7 @@ class HomeMetrics:
         releases: Releases,
         ledger: LedgerStore,
         alerts: Alerts,
-        verify_home: Callable[[], list[Finding]],
+        verify_home: Callable[[], list[CheckResult]],
     ) -> None:
         self.now = now
         self.contract = contract

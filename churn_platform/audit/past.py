@@ -7,13 +7,16 @@ from typing import Any
 
 from churn_platform.base.digests import digest_of
 from churn_platform.base.errors import UsageError
+from churn_platform.lake.records import Records
 from churn_platform.ledger.history import instant
 from churn_platform.ledger.receipts import Receipt
 from churn_platform.ledger.state import InProduction, ProductionState, activation
-from churn_platform.services import Services
+from churn_platform.ledger.store import LedgerStore
 
 
-def was_in_production(home: Services, text: str) -> dict[str, Any]:
+def was_in_production(
+    ledger: LedgerStore, records: Records, now: dt.datetime, text: str
+) -> dict[str, Any]:
     """The answer for a date (its end, or now on the day itself) or an instant, as plain JSON
     values.
 
@@ -21,20 +24,19 @@ def was_in_production(home: Services, text: str) -> dict[str, Any]:
         UsageError: it is neither, or lies in the future.
         IntegrityError: the ledger's chain is broken.
     """
-    now = home.now()
     at = instant(text, end=True)
     if instant(text, end=False) > now:
         raise UsageError(f"{text} is in the future. Give a date in the past.", code="DATE_INVALID")
     at = min(at, now)
-    state = home.ledger.state()
+    state = ledger.state()
     found = state.in_production(at)
     answer: dict[str, Any] = {"at": at.isoformat(), "version": None, "sentence": ""}
     if found is None:
         return answer | {"sentence": _nothing(state, at)}
-    return answer | _described(home, state, found)
+    return answer | _described(records, state, found)
 
 
-def _described(home: Services, state: ProductionState, found: InProduction) -> dict[str, Any]:
+def _described(records: Records, state: ProductionState, found: InProduction) -> dict[str, Any]:
     move = found.receipt
     kind = found.receipt.act.split(" ")[0]
     digest = move.evidence.get("decision")
@@ -53,7 +55,7 @@ def _described(home: Services, state: ProductionState, found: InProduction) -> d
         "before": found.before,
         "by": move.actor,
         "reason": move.reason,
-        "decision": _decision(home, None if digest is None else str(digest)),
+        "decision": _decision(records, None if digest is None else str(digest)),
         "approval": _approval(state, move),
         "receipt": {
             "sequence": move.sequence,
@@ -68,13 +70,13 @@ def _described(home: Services, state: ProductionState, found: InProduction) -> d
     }
 
 
-def _decision(home: Services, digest: str | None) -> dict[str, Any] | None:
+def _decision(records: Records, digest: str | None) -> dict[str, Any] | None:
     """The decision behind a move, in a few fields; only its digest where its record is gone or
     was changed.
     """
     if digest is None:
         return None
-    for record in home.records.decisions():
+    for record in records.decisions():
         if digest_of(record) == digest:
             names = (
                 "as_of",

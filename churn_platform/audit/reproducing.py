@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from churn_platform.audit.deep_lake import file_faults
+from churn_platform.audit.deep_checks import file_faults
 from churn_platform.audit.reproduction import (
     Compared,
     changed_code,
@@ -25,58 +25,108 @@ from churn_platform.features.training_dataset import TrainingDataset
 from churn_platform.features.training_datasets import join
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.window import Window
-from churn_platform.promotion.promoting import released
-from churn_platform.services import Services
+from churn_platform.ledger.store import LedgerStore
+from churn_platform.promotion.promotions import released
 from churn_platform.training.candidate import Candidate, fit_candidate
+from churn_platform.training.registry import ModelRegistry
+from churn_platform.training.releases import Releases
 
 
-def reproduce(home: Services, version: int) -> dict[str, Any]:
-    """Make a version again and compare: dataset digest, identity, figures, and every prediction
-    bit for bit.
+class Reproduction:
+    """Makes versions of one home again."""
 
-    Returns:
-        Plain JSON values: reproduced, sentence, compared, changed (inputs that are not what
-        they were), noted (inputs that changed and do not matter, or did not).
+    def __init__(
+        self,
+        folder: Path,
+        contract: Contract,
+        lake: Lake,
+        ledger: LedgerStore,
+        registry: ModelRegistry,
+        releases: Releases,
+    ) -> None:
+        self._folder = folder
+        self._contract = contract
+        self._lake_folder = lake.folder
+        self._ledger = ledger
+        self._registry = registry
+        self._releases = releases
 
-    Raises:
-        UsageError: there is no such version.
-        IntegrityError: the version's own files were changed.
-        DataError: the version does not say what it was made from.
-    """
-    recorded = home.registry.load(version)
-    made_from = _made_from(recorded)
-    noted = [
-        f"{said} (it is made again with its own)"
-        for said in changed_policy(home.contract, made_from)
-    ]
-    code = _changed_code(recorded, made_from)
-    try:
-        contract = contract_as_then(home.contract, made_from)
-    except ContractError as error:
-        return _answer(version, [], [str(error), *code], noted)
-    lake = Lake(home.lake.folder, contract)
-    window = _window(made_from)
-    known_at = dt.datetime.fromisoformat(str(made_from["known_at"]))
-    if changed := _changed_lake(home, lake, window, known_at, made_from):
-        return _answer(version, [], [*changed, *code], noted)
-    with tempfile.TemporaryDirectory() as folder:
-        dataset = join(lake, FeatureStore(Path(folder), contract), window, known_at)
-    compared = [Compared("training dataset", recorded.card.dataset_digest, dataset.digest)]
-    if compared[0].same:
-        compared += _refitted(home, contract, dataset, recorded)
-    return _answer(version, compared, code, noted)
+    def reproduce(self, version: int) -> dict[str, Any]:
+        """Make a version again and compare: dataset digest, identity, figures, and every prediction
+        bit for bit.
 
+        Returns:
+            Plain JSON values: reproduced, sentence, compared, changed (inputs that are not what
+            they were), noted (inputs that changed and do not matter, or did not).
 
-def _refitted(
-    home: Services, contract: Contract, dataset: TrainingDataset, recorded: Candidate
-) -> list[Compared]:
-    again = fit_candidate(contract, dataset, code_digest(), made_with())
-    version = recorded.version or 0
-    if version in home.releases.versions():
-        release = released(home, version)
-    else:
-        release = None
-    return list(compare(contract, dataset, recorded, again, release))
+        Raises:
+            UsageError: there is no such version.
+            IntegrityError: the version's own files were changed.
+            DataError: the version does not say what it was made from.
+        """
+        recorded = self._registry.load(version)
+        made_from = _made_from(recorded)
+        noted = [
+            f"{said} (it is made again with its own)"
+            for said in changed_policy(self._contract, made_from)
+        ]
+        code = _changed_code(recorded, made_from)
+        try:
+            contract = contract_as_then(self._contract, made_from)
+        except ContractError as error:
+            return _answer(version, [], [str(error), *code], noted)
+        lake = Lake(self._lake_folder, contract)
+        window = _window(made_from)
+        known_at = dt.datetime.fromisoformat(str(made_from["known_at"]))
+        if changed := self._changed_lake(lake, window, known_at, made_from):
+            return _answer(version, [], [*changed, *code], noted)
+        with tempfile.TemporaryDirectory() as folder:
+            dataset = join(lake, FeatureStore(Path(folder), contract), window, known_at)
+        compared = [Compared("training dataset", recorded.card.dataset_digest, dataset.digest)]
+        if compared[0].same:
+            compared += self._refitted(contract, dataset, recorded)
+        return _answer(version, compared, code, noted)
+
+    def _refitted(
+        self, contract: Contract, dataset: TrainingDataset, recorded: Candidate
+    ) -> list[Compared]:
+        again = fit_candidate(contract, dataset, code_digest(), made_with())
+        version = recorded.version or 0
+        if version in self._releases.versions():
+            release = released(self._releases, version)
+        else:
+            release = None
+        return list(compare(contract, dataset, recorded, again, release))
+
+    def _changed_lake(
+        self, lake: Lake, window: Window, known_at: dt.datetime, made_from: Mapping[str, Any]
+    ) -> list[str]:
+        """What of the lake, as it was known then, is not what it was: by the manifests, and by the
+        files themselves.
+        """
+        view = lake.view(known_at, as_at_scoring=True)
+        changed = changed_tables(made_from["tables"], lake.digests(view, window.months))
+        forgotten = [
+            receipt
+            for receipt in self._ledger.receipts("customer forgotten")
+            if dt.datetime.fromisoformat(receipt.time) > known_at
+        ]
+        if changed and forgotten:
+            many = f"{len(forgotten)} customer{'s were' if len(forgotten) > 1 else ' was'} forgotten since"
+            changed.append(
+                f"{many} (receipt {forgotten[-1].sequence}): their rows are gone from the lake for good"
+            )
+        named = {
+            lake.folder / entry.file: (month, table, entry)
+            for month in window.months
+            for delivery in lake.deliveries(month)
+            for table, entry in delivery.tables.items()
+        }
+        for files in view.values():
+            for month in window.months:
+                if month in files:
+                    changed += file_faults(lake, self._folder, *named[files[month]])
+        return changed
 
 
 def _made_from(recorded: Candidate) -> dict[str, Any]:
@@ -105,39 +155,6 @@ def _changed_code(recorded: Candidate, made_from: Mapping[str, Any]) -> list[str
             return []
         return [f"the code that fitted it (digest {recorded.card.code_digest[:12]})"]
     return changed_code(made_from["with"], made_with())
-
-
-def _changed_lake(
-    home: Services, lake: Lake, window: Window, known_at: dt.datetime, made_from: Mapping[str, Any]
-) -> list[str]:
-    """What of the lake, as it was known then, is not what it was: by the manifests, and by the
-    files themselves.
-    """
-    view = lake.view(known_at, as_at_scoring=True)
-    changed = changed_tables(made_from["tables"], lake.digests(view, window.months))
-    forgotten = [
-        receipt
-        for receipt in home.ledger.receipts("customer forgotten")
-        if dt.datetime.fromisoformat(receipt.time) > known_at
-    ]
-    if changed and forgotten:
-        many = (
-            f"{len(forgotten)} customer{'s were' if len(forgotten) > 1 else ' was'} forgotten since"
-        )
-        changed.append(
-            f"{many} (receipt {forgotten[-1].sequence}): their rows are gone from the lake for good"
-        )
-    named = {
-        lake.folder / entry.file: (month, table, entry)
-        for month in window.months
-        for delivery in lake.deliveries(month)
-        for table, entry in delivery.tables.items()
-    }
-    for files in view.values():
-        for month in window.months:
-            if month in files:
-                changed += file_faults(home, *named[files[month]])
-    return changed
 
 
 def _answer(

@@ -46,7 +46,7 @@ def package_digest() -> str:
 
 @cache
 def lock_digest() -> str:
-    """`uv.lock:<sha256>` of the lock file beside the package, else `installed:<digest>` over
+    """`uv.lock:<sha256>` of the lock file next to the package, else `installed:<digest>` over
     all installed versions.
     """
     lock = PACKAGE.parent / "uv.lock"

@@ -66,7 +66,8 @@ def history(
             )
         from churn_platform.audit.past import was_in_production
 
-        found = was_in_production(open_home(home), at)
+        opened = open_home(home)
+        found = was_in_production(opened.ledger, opened.records, opened.now(), at)
         if as_json:
             print_json(found)
         else:
@@ -97,14 +98,14 @@ def verify(
     """Verify the ledger, MLflow, the releases and the server; exit 1 on a fault."""
     import re
 
-    from churn_platform.audit.verifying import LEAST_DIGITS, summary, verify_home
+    from churn_platform.audit.verifying import LEAST_DIGITS
 
     if anchor is not None and not re.fullmatch(f"[0-9a-f]{{{LEAST_DIGITS},64}}", anchor):
         raise UsageError(
             f"--anchor needs at least the first {LEAST_DIGITS} digits of a receipt's digest."
         )
-    opened = open_home(home)
-    found = summary(opened, verify_home(opened, anchor, deep=deep))
+    verification = open_home(home).verification
+    found = verification.summary(verification.verify(anchor, deep=deep))
     if as_json:
         print_json(found)
     else:
@@ -119,9 +120,7 @@ def reproduce(
     as_json: JsonOption = False,
 ) -> None:
     """Train a version again from the data known then; exit 1 if it differs."""
-    from churn_platform.audit.reproducing import reproduce as make_again
-
-    found = make_again(open_home(home), version)
+    found = open_home(home).reproduction.reproduce(version)
     if as_json:
         print_json(found)
     else:

@@ -28,9 +28,11 @@ def approve(
     as_json: JsonOption = False,
 ) -> None:
     """Promote a candidate that waits for approval, or a refused one with --override."""
-    from churn_platform.promotion.approving import approve as act
-
-    _say(version, act(open_home(home), version, by, reason, override=override), as_json=as_json)
+    _say(
+        version,
+        open_home(home).approvals.approve(version, by, reason, override=override),
+        as_json=as_json,
+    )
 
 
 def reject(
@@ -41,9 +43,7 @@ def reject(
     as_json: JsonOption = False,
 ) -> None:
     """Reject a candidate that waits for approval."""
-    from churn_platform.promotion.approving import reject as act
-
-    _say(version, act(open_home(home), version, by, reason), as_json=as_json)
+    _say(version, open_home(home).approvals.reject(version, by, reason), as_json=as_json)
 
 
 def rollback(
@@ -57,10 +57,8 @@ def rollback(
     as_json: JsonOption = False,
 ) -> None:
     """Put an earlier version back into production and block the current one."""
-    from churn_platform.promotion.rolling_back import roll_back
-
     opened = open_home(home)
-    said = roll_back(opened, by, reason, to)
+    said = opened.rollbacks.roll_back(by, reason, to)
     pointer = opened.releases.pointer()
     _say(None if pointer is None else pointer.version, said, as_json=as_json)
 
@@ -73,9 +71,7 @@ def unblock(
     as_json: JsonOption = False,
 ) -> None:
     """Allow a version that was rolled back to be promoted again."""
-    from churn_platform.promotion.rolling_back import unblock as act
-
-    _say(version, act(open_home(home), version, by, reason), as_json=as_json)
+    _say(version, open_home(home).rollbacks.unblock(version, by, reason), as_json=as_json)
 
 
 def retrain(

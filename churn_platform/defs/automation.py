@@ -16,7 +16,6 @@ from churn_platform.features.online.upkeep import notice_lost_rows
 from churn_platform.ingestion.database_source import due_pull
 from churn_platform.loop.next_step import Step
 from churn_platform.loop.progress import Progress
-from churn_platform.promotion.approving import record_lapse_if_free
 from churn_platform.services import Services
 
 EVIDENCE_TAG = "churn/evidence"
@@ -210,7 +209,7 @@ def _why_not_now(home: Services, instance: dg.DagsterInstance) -> str | None:
     """
     if _busy(home, instance):
         return BUSY
-    record_lapse_if_free(home)
+    home.approvals.record_lapse_if_free()
     notice_lost_rows(home.feature_store, home.lake, home.now())
     copied = home.ingestion.recognise()  # one a tick: reading a large drop takes a while
     if copied is None:

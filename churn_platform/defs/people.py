@@ -7,8 +7,6 @@ from pydantic import Field
 
 from churn_platform.base.errors import ChurnError
 from churn_platform.defs.resources import HomeResource
-from churn_platform.promotion.approving import approve, reject
-from churn_platform.promotion.rolling_back import roll_back, unblock
 
 ONCE = {"dagster/max_retries": "0"}
 """A refused job is not tried again: a person started it once."""
@@ -70,14 +68,16 @@ def approve_version(
     opened = home.open()
     _done(
         context,
-        lambda: approve(opened, config.version, config.by, config.reason, override=config.override),
+        lambda: opened.approvals.approve(
+            config.version, config.by, config.reason, override=config.override
+        ),
     )
 
 
 @dg.op(description="Reject the version that waits for an approval, in your name.")
 def reject_version(context: dg.OpExecutionContext, config: SignedAct, home: HomeResource) -> None:
     """Reject a version."""
-    _done(context, lambda: reject(home.open(), config.version, config.by, config.reason))
+    _done(context, lambda: home.open().approvals.reject(config.version, config.by, config.reason))
 
 
 @dg.op(
@@ -89,13 +89,13 @@ def roll_production_back(
     context: dg.OpExecutionContext, config: SignedRollback, home: HomeResource
 ) -> None:
     """Roll back."""
-    _done(context, lambda: roll_back(home.open(), config.by, config.reason, config.to))
+    _done(context, lambda: home.open().rollbacks.roll_back(config.by, config.reason, config.to))
 
 
 @dg.op(description="Allow a version that was rolled back to be promoted again, in your name.")
 def unblock_version(context: dg.OpExecutionContext, config: SignedAct, home: HomeResource) -> None:
     """Unblock a version."""
-    _done(context, lambda: unblock(home.open(), config.version, config.by, config.reason))
+    _done(context, lambda: home.open().rollbacks.unblock(config.version, config.by, config.reason))
 
 
 @dg.op(description="Ask for a new candidate in your name. The sensor starts the training.")
@@ -106,7 +106,7 @@ def ask_for_a_retraining(
     _done(context, lambda: home.open().retraining_requests.request(config.by, config.reason))
 
 
-@dg.job(tags=ONCE, description="Ask for a retraining now, whatever the policy says.")
+@dg.job(tags=ONCE, description="Ask for a retraining now, regardless of the retraining policy.")
 def retraining_request_job() -> None:
     """One op."""
     ask_for_a_retraining()

@@ -9,9 +9,7 @@ from churn_platform.defs.features import training_dataset
 from churn_platform.defs.resources import HomeResource, as_of_partitions, month_of
 from churn_platform.loop.run_month import RefusedTraining
 from churn_platform.loop.training import TrainedCandidate
-from churn_platform.promotion.approving import waiting
-from churn_platform.promotion.criteria import CRITERIA, Finding
-from churn_platform.promotion.deciding import newest_decision
+from churn_platform.promotion.criteria import CRITERIA, CriterionResult
 from churn_platform.promotion.decision import Decision, Trigger
 
 MARKS = {"pass": "pass", "fail": "**fail**", "warn": "warn", "not_applicable": "not applicable"}
@@ -115,7 +113,7 @@ def promotion_gate(home: HomeResource):  # noqa: ANN201 - a generator of results
     comparison was invalid.
     """
     opened = home.open()
-    decision = newest_decision(opened)
+    decision = opened.decisions.newest()
     for finding in decision.findings:
         yield dg.AssetCheckResult(
             check_name=finding.name,
@@ -148,7 +146,7 @@ def production_model(home: HomeResource) -> dg.MaterializeResult:
     """
     opened = home.open()
     outcome = opened.month.production()
-    request = waiting(opened)
+    request = opened.approvals.waiting()
     return dg.MaterializeResult(
         metadata={
             "outcome": outcome.sentence,
@@ -172,7 +170,7 @@ def production_model(home: HomeResource) -> dg.MaterializeResult:
 )
 def approval(home: HomeResource) -> dg.AssetCheckResult:
     """Whether no approval is pending; approval_job and rejection_job answer."""
-    request = waiting(home.open())
+    request = home.open().approvals.waiting()
     said = "No candidate waits for an approval."
     if request is not None:
         said = (
@@ -212,7 +210,7 @@ def _metadata(decision: Decision) -> dict[str, object]:
     }
 
 
-def findings_table(findings: tuple[Finding, ...]) -> str:
+def findings_table(findings: tuple[CriterionResult, ...]) -> str:
     """The findings as a Markdown table."""
     lines = ["| code | criterion | outcome | |", "| --- | --- | --- | --- |"]
     return "\n".join(

@@ -23,7 +23,7 @@ APPLIED = "applied.json"
 COPIED = "offline"
 """The key of applied.json that names the database to which 0.1.0 copied feature tables."""
 DUCKDB = "churn_platform.features.offline_store.SnapshotOfflineStore"
-FEATURES_PY = '''"""Feast definitions of {name}, generated from contract.json in this folder. Do not edit."""
+FEATURES_PY = '''"""Feast definitions of {name}, made from contract.json in this folder."""
 
 from pathlib import Path
 

@@ -131,12 +131,16 @@ class TrainingDatasets:
     def record(self, as_of: dt.date) -> DatasetRecord | None:
         """The record of a month's dataset; None before the month was processed."""
         found = self.records.read(KIND, as_of)
-        return None if found is None else DatasetRecord.model_validate(found)
+        if found is None:
+            return None
+        return DatasetRecord.model_validate(found)
 
     def known_at(self, as_of: dt.date) -> dt.datetime:
-        """The knowledge time of a month's dataset; now where there is none."""
+        """The knowledge time of a month's dataset; now if it has no dataset."""
         record = self.record(as_of)
-        return self.now() if record is None else dt.datetime.fromisoformat(record.known_at)
+        if record is None:
+            return self.now()
+        return dt.datetime.fromisoformat(record.known_at)
 
     def month_of(self, digest: str) -> dt.date | None:
         """The newest month whose dataset has this digest; None when no dataset has it any more.

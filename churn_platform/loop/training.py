@@ -17,8 +17,8 @@ from churn_platform.ledger.store import LedgerStore
 from churn_platform.loop.progress import Progress
 from churn_platform.loop.retraining import open_request, training_key
 from churn_platform.loop.run_month import RefusedTraining
-from churn_platform.promotion.approving import signed
 from churn_platform.promotion.decision import Decision
+from churn_platform.promotion.promotions import signed
 from churn_platform.training.candidate import Candidate
 
 if TYPE_CHECKING:
@@ -145,12 +145,14 @@ class RetrainingRequests:
         self._who = who
 
     def request(self, by: str, reason: str) -> str:
-        """Ask for a candidate of the newest month, whatever the policy says; the sentence that
-        it is recorded.
+        """Ask for a candidate of the newest month, regardless of the policy.
 
         Args:
             by: the name of the person.
             reason: why, for the ledger.
+
+        Returns:
+            What was recorded, and what happens next.
 
         Raises:
             UsageError: nothing can be trained, or the newest decision is about the same data

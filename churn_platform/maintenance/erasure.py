@@ -43,7 +43,7 @@ from churn_platform.maintenance.erasure_plan import (
     check_writable,
     dagster_databases,
 )
-from churn_platform.promotion.approving import signed
+from churn_platform.promotion.promotions import signed
 from churn_platform.training.candidate import ENTITIES
 from churn_platform.training.registry import ModelRegistry
 from churn_platform.training.releases import Releases

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from churn_platform.audit.findings import Finding
+from churn_platform.audit.checks import CheckResult
 from churn_platform.base.errors import IntegrityError, StoreDown, UsageError
 from churn_platform.base.files import fsync_folder, read_json, sha256_file, write_json
 from churn_platform.base.home import Home
@@ -57,7 +57,7 @@ class MlflowMove:
         model_name: str,
         ledger: LedgerStore,
         *,
-        find_faults: Callable[[], Iterable[Finding]],
+        find_faults: Callable[[], Iterable[CheckResult]],
         own_store: Callable[[], str],
         fill_online_store: Callable[[], None],
     ) -> None:

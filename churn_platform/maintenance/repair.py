@@ -25,7 +25,7 @@ from churn_platform.ledger.store import LedgerStore
 from churn_platform.ledger.version_acts import PromotionDone, ReleasePublished
 from churn_platform.maintenance.erasure import Erased
 from churn_platform.maintenance.mlflow_move import Moved
-from churn_platform.promotion.promoting import lost_version
+from churn_platform.promotion.promotions import lost_version
 from churn_platform.training import release
 from churn_platform.training.candidate import candidate_of
 from churn_platform.training.model import serving_files

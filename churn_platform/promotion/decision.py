@@ -12,7 +12,7 @@ from churn_platform.drift.result import DriftFigures
 from churn_platform.evaluation.statistics import Interval
 from churn_platform.features.labels import turned_over
 from churn_platform.ledger.acts import model_named
-from churn_platform.promotion.criteria import CRITERIA, Finding
+from churn_platform.promotion.criteria import CRITERIA, CriterionResult
 from churn_platform.promotion.criteria.beats_production import should_promote
 from churn_platform.promotion.criteria.forward_value import forward_auc
 from churn_platform.promotion.criteria.interval_above_zero import detectable_gain
@@ -52,11 +52,16 @@ class Decision(_Record):
     drifted_columns: tuple[str, ...]
     target_drift: float | None
     prediction_drift: float | None
-    findings: tuple[Finding, ...]
+    findings: tuple[CriterionResult, ...]
     stand_down: bool
     attempt: int
     policy_hash: str
     evidence: dict[str, str]
+
+    @property
+    def digest(self) -> str:
+        """The digest by which receipts name it."""
+        return digest_of(self.model_dump(mode="json"))
 
     @property
     def passed(self) -> bool:
@@ -67,7 +72,7 @@ class Decision(_Record):
     def doubted(self) -> bool:
         """Whether a criterion asks for a person's approval, whatever the policy's mode."""
         return any(
-            finding.code in NEED_APPROVAL and finding.outcome == "warn" for finding in self.findings
+            result.code in NEED_APPROVAL and result.outcome == "warn" for result in self.findings
         )
 
     @property
@@ -128,7 +133,7 @@ class Decision(_Record):
         return f"The decision was made with {then} in production, now it is {now}: decide again."
 
 
-def judge(evidence: Evidence) -> list[Finding]:
+def judge(evidence: Evidence) -> list[CriterionResult]:
     """Every criterion but the self-test, in order."""
     return [criterion.judge(evidence) for criterion in CRITERIA if criterion.name != "self_test"]
 
@@ -157,16 +162,14 @@ def decide(
     """
     unsound = evidence.unsound_scores()
     if unsound:
-        findings = _unsound_findings(unsound)
+        results = _unsound_results(unsound)
     else:
-        findings = _findings(evidence, refit, _seed(candidate_digest))
-    refusals = [finding for finding in findings if finding.refuses]
+        results = _results(evidence, refit, _seed(candidate_digest))
+    refusals = [result for result in results if result.refuses]
     figures = _Figures() if unsound else _Figures.of(evidence)
     at_chance = figures.production_interval is not None and _at_chance(figures.production_interval)
     doubted = [
-        finding
-        for finding in findings
-        if finding.code in NEED_APPROVAL and finding.outcome == "warn"
+        result for result in results if result.code in NEED_APPROVAL and result.outcome == "warn"
     ]
     asks = bool(doubted) or evidence.policy.mode == "approval"
     passed: Literal["promoted", "pending"] = "pending" if asks else "promoted"
@@ -177,7 +180,7 @@ def decide(
         production_version=evidence.production_version,
         decision="refused" if refusals else passed,
         trigger=trigger,
-        reason=" ".join(finding.detail for finding in refusals or doubted) or findings[0].detail,
+        reason=" ".join(result.detail for result in refusals or doubted) or results[0].detail,
         candidate_auc=figures.candidate_auc,
         candidate_interval=_pair(figures.candidate_interval),
         production_auc=figures.production_auc,
@@ -186,7 +189,7 @@ def decide(
         detectable_gain=figures.detectable_gain,
         forward_auc=figures.forward_auc,
         **drift.model_dump(),
-        findings=tuple(findings),
+        findings=tuple(results),
         stand_down=at_chance and (bool(refusals) or passed == "pending"),
         attempt=evidence.attempt,
         policy_hash=policy_hash,
@@ -203,19 +206,19 @@ def _seed(digest: str) -> int:
     return int(digest_of(digest)[:8], 16)
 
 
-def _findings(evidence: Evidence, refit: ShuffledRefit, seed: int) -> list[Finding]:
-    """All findings in the order of the criteria."""
-    by_name = {finding.name: finding for finding in judge(evidence)}
+def _results(evidence: Evidence, refit: ShuffledRefit, seed: int) -> list[CriterionResult]:
+    """All results in the order of the criteria."""
+    by_name = {result.name: result for result in judge(evidence)}
     by_name["self_test"] = judge_self(evidence, passes, refit, seed)
     return [by_name[criterion.name] for criterion in CRITERIA]
 
 
-def _unsound_findings(sentence: str) -> list[Finding]:
+def _unsound_results(sentence: str) -> list[CriterionResult]:
     return [
         (
-            criterion.finding("fail", sentence, unsound=True)
+            criterion.result("fail", sentence, unsound=True)
             if criterion.name == "comparable"
-            else criterion.finding(
+            else criterion.result(
                 "not_applicable", "The scores are invalid, so nothing was compared."
             )
         )

@@ -1,112 +1,132 @@
-"""Publishes a version for serving: its verified files, its manifest with golden predictions,
-its receipt.
+"""Publishes a version for serving: its verified files, a manifest with golden predictions, and a
+receipt.
 """
 
+import datetime as dt
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pandas as pd
 
 from churn_platform.base.digests import digest_of
 from churn_platform.base.errors import DataError, IntegrityError
+from churn_platform.features.training_datasets import TrainingDatasets
+from churn_platform.lake.records import Records
+from churn_platform.ledger.store import LedgerStore
 from churn_platform.ledger.version_acts import ProductionChange, ReleasePublished
-from churn_platform.services import Services
 from churn_platform.training.candidate import Candidate, candidate_of
 from churn_platform.training.model import serving_files
+from churn_platform.training.registry import ModelRegistry
+from churn_platform.training.releases import Releases
 
 GOLDEN_ROWS = 5
 
 
-def publish(home: Services, planned: ProductionChange) -> None:
-    """Have the version's release on the disk, verified, and its receipt in the ledger, once.
+class ReleasePublisher:
+    """Makes releases out of the registry's versions."""
 
-    A release that was lost is made as its receipt records it was, up to the moment of its
-    making.
-    """
-    version = planned.version
-    known = home.ledger.state().published.get(version)
-    if version in home.releases.versions():
-        manifest = home.releases.verify(version)
-        _check_judged(home, version, manifest.files)
-    else:
-        files = judged_version(home, version)
-        candidate = candidate_of(files, version)
-        files |= serving_files(candidate.model)
-        fields = manifest_of(home, candidate, _sample(home, candidate))
-        if known is not None:
-            fields["created_at"] = known.evidence.get("created_at", fields["created_at"])
-        manifest = home.releases.publish(version, files, fields)
-    if manifest.candidate_digest != planned.candidate:
-        raise IntegrityError(
-            f"Version {version} is not what its decision was about: its digest is"
-            f" {manifest.candidate_digest[:12]}.",
-            code="MODEL_CHANGED",
-        )
-    if known is None:
-        home.ledger.append(
-            ReleasePublished(
-                version=version,
-                after=version,
-                reason=(
-                    f"The release that serving loads, for the {planned.kind} of version {version}."
-                ),
-                candidate=manifest.candidate_digest,
-                manifest=digest_of(manifest.model_dump(mode="json")),
-                files=dict(manifest.files),
-                created_at=manifest.created_at,
-            )
-        )
+    def __init__(
+        self,
+        ledger: LedgerStore,
+        records: Records,
+        releases: Releases,
+        registry: ModelRegistry,
+        datasets: TrainingDatasets,
+        now: Callable[[], dt.datetime],
+    ) -> None:
+        self._ledger = ledger
+        self._records = records
+        self._releases = releases
+        self._registry = registry
+        self._datasets = datasets
+        self._now = now
 
+    def publish(self, planned: ProductionChange) -> None:
+        """Have the version's release on the disk, verified, and its receipt in the ledger, once.
 
-def judged_version(home: Services, version: int) -> dict[str, bytes]:
-    """A version's verified files out of MLflow, which are those that were judged.
-
-    Raises:
-        UsageError: there is no such version.
-        IntegrityError: a file is another one than was registered, or than the newest decision
-            on the version judged.
-    """
-    files = home.registry.files(version)
-    _check_judged(
-        home,
-        version,
-        {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
-    )
-    return files
-
-
-def _check_judged(home: Services, version: int, digests: Mapping[str, str]) -> None:
-    """The candidate's digest is of what it was made from; this is of the bytes: name -> sha256."""
-    for name, judged in home.ledger.state().judged_files(version).items():
-        if digests.get(name) != judged:
+        A release that was lost is made again as its receipt records it, including the time at
+        which it was made.
+        """
+        version = planned.version
+        known = self._ledger.state().published.get(version)
+        if version in self._releases.versions():
+            manifest = self._releases.verify(version)
+            self._check_judged(version, manifest.files)
+        else:
+            files = self.judged_version(version)
+            candidate = candidate_of(files, version)
+            files |= serving_files(candidate.model)
+            created_at = self._now().isoformat()
+            if known is not None:
+                created_at = ReleasePublished.of(known).created_at or created_at
+            fields = manifest_fields(candidate, self._sample(candidate), created_at)
+            manifest = self._releases.publish(version, files, fields)
+        if manifest.candidate_digest != planned.candidate:
             raise IntegrityError(
-                f"{name} of version {version} is not the file that was judged (sha256"
-                f" {str(digests.get(name))[:12]}, judged {judged[:12]}): train and decide"
-                " again.",
+                f"Version {version} is not what its decision was about: its digest is"
+                f" {manifest.candidate_digest[:12]}.",
                 code="MODEL_CHANGED",
             )
+        if known is None:
+            self._ledger.append(
+                ReleasePublished(
+                    version=version,
+                    after=version,
+                    reason=(
+                        f"The release that serving loads, for the {planned.kind} of version"
+                        f" {version}."
+                    ),
+                    candidate=manifest.candidate_digest,
+                    manifest=digest_of(manifest.model_dump(mode="json")),
+                    files=dict(manifest.files),
+                    created_at=manifest.created_at,
+                )
+            )
+
+    def judged_version(self, version: int) -> dict[str, bytes]:
+        """A version's verified files from MLflow, which are those that were judged.
+
+        Raises:
+            UsageError: there is no such version.
+            IntegrityError: a file is not the one that was registered, or that the newest
+                decision on the version judged.
+        """
+        files = self._registry.files(version)
+        digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+        self._check_judged(version, digests)
+        return files
+
+    def _check_judged(self, version: int, digests: Mapping[str, str]) -> None:
+        """Compare the bytes of the files with what was judged; the digest of a candidate covers
+        only what it was made from.
+        """
+        for name, judged in self._ledger.state().judged_files(version).items():
+            if digests.get(name) != judged:
+                raise IntegrityError(
+                    f"{name} of version {version} is not the file that was judged (sha256"
+                    f" {str(digests.get(name))[:12]}, judged {judged[:12]}): train and decide"
+                    " again.",
+                    code="MODEL_CHANGED",
+                )
+
+    def _sample(self, candidate: Candidate) -> pd.DataFrame:
+        """Rows for the golden predictions: preferably those that the version was trained on."""
+        own = self._datasets.month_of(candidate.card.dataset_digest)
+        for month in (own, *reversed(self._records.months("training_dataset"))):
+            if month is None:
+                continue
+            dataset = self._datasets.load(month)
+            if dataset is not None:
+                return dataset.training_rows()
+        raise DataError(
+            "There is no training dataset, and a release needs golden predictions: materialize it"
+            " first."
+        )
 
 
-def _sample(home: Services, candidate: Candidate) -> pd.DataFrame:
-    """Rows for the golden predictions: those it was trained on; any others show the model as
-    well.
-    """
-    months = home.records.months("training_dataset")
-    own = home.training_datasets.month_of(candidate.card.dataset_digest)
-    for month in (own, *reversed(months)):
-        if month is None:
-            dataset = None
-        else:
-            dataset = home.training_datasets.load(month)
-        if dataset is not None:
-            return dataset.training_rows()
-    raise DataError(
-        "There is no training dataset, and a release needs golden predictions: materialize it"
-        " first."
-    )
-
-
-def manifest_of(home: Services, candidate: Candidate, sample: pd.DataFrame) -> dict[str, object]:
+def manifest_fields(
+    candidate: Candidate, sample: pd.DataFrame, created_at: str
+) -> dict[str, object]:
     """The fields of a release's manifest; the first rows of `sample` (rows, features) become
     golden predictions.
     """
@@ -128,5 +148,5 @@ def manifest_of(home: Services, candidate: Candidate, sample: pd.DataFrame) -> d
         "metrics": card.metrics,
         "golden": golden,
         "candidate_digest": candidate.digest,
-        "created_at": home.now().isoformat(),
+        "created_at": created_at,
     }

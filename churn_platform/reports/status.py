@@ -21,7 +21,7 @@ from churn_platform.ledger.state import ProductionState
 from churn_platform.ledger.store import LedgerStore
 from churn_platform.loop.progress import Progress
 from churn_platform.monitoring.stand_down import PerformanceHistory, StandDown
-from churn_platform.promotion.approving import how_to_answer
+from churn_platform.promotion.approvals import how_to_answer
 from churn_platform.reports.month_warnings import MonthWarnings
 from churn_platform.training.candidate import Candidate
 from churn_platform.training.release import why_not_scored

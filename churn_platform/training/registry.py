@@ -91,7 +91,7 @@ class ModelRegistry:
             yield started.info.run_id
 
     def find(self, digest: str) -> int | None:
-        """The version made from the same data, recipe and code; None if there is no such version."""
+        """The version made from the same data, recipe and code; None without one."""
         found = self._client().search_model_versions(
             f"name='{self.model_name}' and tags.digest='{digest}'"
         )

@@ -92,7 +92,8 @@ class LightGBMBooster:
         answer = np.empty((len(rows), columns))
         self._call(
             "LGBM_BoosterPredictForMat", self._handle, ctypes.c_void_p(rows.ctypes.data), FLOAT64,
-            ctypes.c_int32(len(rows)), ctypes.c_int32(self._width), ROW_MAJOR, kind, 0, ALL_TREES, PARAMETERS,
+            ctypes.c_int32(len(rows)), ctypes.c_int32(self._width), ROW_MAJOR, kind, 0, ALL_TREES,
+            PARAMETERS,
             ctypes.byref(self._length), ctypes.c_void_p(answer.ctypes.data),
         )  # fmt: skip
         return answer

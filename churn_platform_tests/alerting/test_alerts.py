@@ -81,15 +81,16 @@ def test_a_decision_is_told_with_the_sentences_of_its_findings(february_decided_
     home = Services(
         Settings(home=february_decided_copy.folder, actor="ada", alert_urls=SecretStr(receiver.url))
     )
-    from churn_platform.promotion.deciding import carry_out, newest_decision
 
     alerter = home.alerts
     alerter.begin()
-    carry_out(home)
+    home.decision_maker.carry_out()
     alerter.send()
     assert receiver.titles == ["gym: promoted version 2"]
     findings = [
-        finding for finding in newest_decision(home).findings if finding.outcome != "not_applicable"
+        finding
+        for finding in home.decisions.newest().findings
+        if finding.outcome != "not_applicable"
     ]
     assert len(findings) > 5
     assert all(finding.detail in receiver.got[0]["body"] for finding in findings)

@@ -3,7 +3,7 @@
 import pyarrow.parquet as pq
 import pytest
 
-from churn_platform.audit.deep_lake import STAMPS, check_lake, current
+from churn_platform.audit.deep_checks import STAMPS, check_lake, current
 from churn_platform.base.files import sha256_file
 from churn_platform.ingestion.drop import open_drop
 from churn_platform.lake.arrow_tables import table_digest
@@ -45,7 +45,11 @@ def forget(home, rows):
 
 def faults(home):
     opened = open_home(home.folder)
-    return [f.detail for f in check_lake(opened, opened.ledger.receipts()) if f.state == "broken"]
+    return [
+        f.detail
+        for f in check_lake(opened.lake, opened.folder, opened.ledger.receipts())
+        if f.state == "broken"
+    ]
 
 
 def test_every_digest_that_a_receipt_names_is_among_those_recorded(home):

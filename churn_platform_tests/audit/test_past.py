@@ -6,8 +6,6 @@ import pytest
 
 from churn_platform.audit.past import was_in_production
 from churn_platform.base.errors import UsageError
-from churn_platform.promotion.deciding import carry_out, newest_decision
-from churn_platform.promotion.promoting import decision_digest
 from churn_platform_tests.small_business import open_home
 
 
@@ -17,22 +15,26 @@ def text(moment):
 
 @pytest.fixture
 def promoted_twice(february_decided_copy):
-    carry_out(february_decided_copy)
+    february_decided_copy.decision_maker.carry_out()
     return open_home(february_decided_copy.folder)
+
+
+def asked(home, moment):
+    return was_in_production(home.ledger, home.records, home.now(), moment)
 
 
 def test_each_version_answers_for_its_own_time_with_its_decision(promoted_twice):
     first, second = promoted_twice.ledger.receipts("promotion done")
     turned = dt.datetime.fromisoformat(second.evidence["activate_at"])
     home = open_home(promoted_twice.folder, now=lambda: turned + dt.timedelta(hours=1))
-    before = was_in_production(home, text(turned - dt.timedelta(microseconds=1)))
+    before = asked(home, text(turned - dt.timedelta(microseconds=1)))
     assert (before["version"], before["before"], before["until"]) == (1, None, turned.isoformat())
     assert before["receipt"]["digest"] == first.digest
     assert before["decision"]["as_of"] == "2024-01-31"
-    now = was_in_production(home, text(turned))
+    now = asked(home, text(turned))
     assert (now["version"], now["before"], now["until"], now["by"]) == (2, 1, None, "tester")
-    decision = newest_decision(home)
-    assert now["decision"]["digest"] == decision_digest(decision)
+    decision = home.decisions.newest()
+    assert now["decision"]["digest"] == decision.digest
     assert (now["decision"]["as_of"], now["reason"]) == ("2024-02-29", decision.reason)
     assert now["sentence"].startswith(
         "Version 2 was in production: tester put it there by a promotion"
@@ -41,12 +43,12 @@ def test_each_version_answers_for_its_own_time_with_its_decision(promoted_twice)
 
 
 def test_before_the_first_promotion_the_answer_is_that_nothing_was(january, january_decided):
-    found = was_in_production(january, "2024-02-15")
+    found = asked(january, "2024-02-15")
     assert found["version"] is None
     assert found["sentence"].startswith(
         "Nothing was in production on 2024-02-15 23:59:59 UTC: the first was version 1"
     )
-    never = was_in_production(january_decided, "2024-02-15")
+    never = asked(january_decided, "2024-02-15")
     assert never["sentence"].endswith("no model has ever been promoted in this home.")
 
 
@@ -55,10 +57,10 @@ def test_today_is_now_and_the_future_is_wrong_use(january):
         seconds=1
     )
     home = open_home(january.folder, now=lambda: moment)
-    found = was_in_production(home, moment.date().isoformat())
+    found = asked(home, moment.date().isoformat())
     assert (found["version"], found["at"]) == (1, moment.isoformat())
     with pytest.raises(UsageError, match="is in the future"):
-        was_in_production(home, (moment.date() + dt.timedelta(days=1)).isoformat())
+        asked(home, (moment.date() + dt.timedelta(days=1)).isoformat())
 
 
 def test_a_decision_whose_record_is_gone_is_named_by_its_digest_alone(promoted_twice):
@@ -68,7 +70,7 @@ def test_a_decision_whose_record_is_gone_is_named_by_its_digest_alone(promoted_t
         promoted_twice.releases.pointer().activate_at
     ) + dt.timedelta(seconds=1)
     home = open_home(promoted_twice.folder, now=lambda: moment)
-    assert list(was_in_production(home, moment.isoformat())["decision"]) == ["digest"]
+    assert list(asked(home, moment.isoformat())["decision"]) == ["digest"]
 
 
 def test_who_approved_the_decision_is_told(promoted_twice):
@@ -103,11 +105,8 @@ def test_who_approved_the_decision_is_told(promoted_twice):
         **done,
         evidence={"decision": second.evidence["decision"]},
     )
-    found = was_in_production(
-        open_home(promoted_twice.folder, now=lambda: moment), moment.isoformat()
-    )
+    home = open_home(promoted_twice.folder, now=lambda: moment)
+    found = asked(home, moment.isoformat())
     assert (found["approval"]["by"], found["approval"]["override"]) == ("Ann", True)
-    earlier = was_in_production(
-        open_home(promoted_twice.folder, now=lambda: moment), first.evidence["activate_at"]
-    )
+    earlier = asked(home, first.evidence["activate_at"])
     assert earlier["approval"] is None

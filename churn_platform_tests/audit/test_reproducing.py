@@ -6,7 +6,6 @@ import json
 import pytest
 import yaml
 
-from churn_platform.audit.reproducing import reproduce
 from churn_platform.base import provenance
 from churn_platform.base.errors import DataError, IntegrityError, UsageError
 from churn_platform_tests.small_business import DECLARED, JANUARY, copied, open_home
@@ -35,7 +34,7 @@ def files_of(folder):
 def test_each_version_is_reproduced_though_january_was_corrected_since(sound, version):
     deliveries = sound.lake.deliveries(JANUARY)
     assert [delivery.kind for delivery in deliveries] == ["first", "correction"]
-    found = reproduce(sound, version)
+    found = sound.reproduction.reproduce(version)
     assert (found["reproduced"], found["changed"], found["noted"]) == (True, [], [])
     assert found["sentence"].startswith(f"Version {version} is reproduced")
     assert json.loads(json.dumps(found)) == found
@@ -53,7 +52,7 @@ def test_each_version_is_reproduced_though_january_was_corrected_since(sound, ve
 
 def test_reproducing_leaves_the_home_as_it_is(home):
     before = files_of(home.folder)
-    reproduce(home, 1)
+    home.reproduction.reproduce(1)
     after = files_of(home.folder)
     assert {name: after[name] for name in before if not name.startswith("mlflow.db")} == {
         name: time for name, time in before.items() if not name.startswith("mlflow.db")
@@ -66,7 +65,7 @@ def test_another_policy_since_is_noted_and_the_version_is_made_again_with_its_ow
     changed = with_contract(
         home, policy={**DECLARED["policy"], "training": training}, slices=["plan"]
     )
-    found = reproduce(changed, 1)
+    found = changed.reproduction.reproduce(1)
     assert found["reproduced"]
     assert [said.partition(" (")[0] for said in found["noted"]] == [
         'policy.training.algorithm: "logistic_regression" -> "random_forest"',
@@ -81,7 +80,7 @@ def test_features_that_the_contract_has_no_longer_are_named(home):
         "members_fv": {"table": "members", "features": ["months", "plan"]},
         "visits_fv": {"table": "visits", "features": ["hours"]},
     }
-    found = reproduce(with_contract(home, feature_views=views), 1)
+    found = with_contract(home, feature_views=views).reproduction.reproduce(1)
     assert not found["reproduced"]
     assert "features of the contract have changed since" in found["sentence"]
     assert 'features.has_app: "boolean" -> null' in found["sentence"]
@@ -131,13 +130,13 @@ LAKES = {
 def test_what_changed_in_the_lake_since_is_named(home, name):
     change, sentence = LAKES[name]
     change(home)
-    found = reproduce(open_home(home.folder), 1)
+    found = open_home(home.folder).reproduction.reproduce(1)
     assert not found["reproduced"]
     assert any(sentence in said for said in found["changed"]), found
 
 
 def test_a_customer_who_was_forgotten_since_is_named_by_the_receipt(home):
-    from churn_platform.audit.deep_lake import STAMPS
+    from churn_platform.audit.deep_checks import STAMPS
     from churn_platform.base.files import sha256_file
     from churn_platform.lake.arrow_tables import table_digest
 
@@ -157,7 +156,7 @@ def test_a_customer_who_was_forgotten_since_is_named_by_the_receipt(home):
     receipt = home.ledger.write(
         actor="Ann", act="customer forgotten", subject="a customer", reason="Asked."
     )
-    found = reproduce(open_home(home.folder), 1)
+    found = open_home(home.folder).reproduction.reproduce(1)
     assert f"1 customer was forgotten since (receipt {receipt.sequence})" in found["sentence"]
     assert any("members 2024-01-31 holds other rows than then" in said for said in found["changed"])
 
@@ -166,7 +165,7 @@ def test_another_library_that_makes_no_difference_is_noted(sound, monkeypatch):
     parts = provenance.fitting_parts()
     parts["libraries"]["numpy"] = "1.0"
     monkeypatch.setattr(provenance, "fitting_parts", lambda: parts)
-    found = reproduce(sound, 1)
+    found = sound.reproduction.reproduce(1)
     assert found["reproduced"]
     [noted] = found["noted"]
     assert noted.startswith('numpy: "')
@@ -189,7 +188,7 @@ def test_a_changed_source_that_makes_a_difference_is_named(sound, monkeypatch):
         return fitted
 
     monkeypatch.setattr(reproducing, "fit_candidate", other_fit)
-    found = reproduce(sound, 1)
+    found = sound.reproduction.reproduce(1)
     assert not found["reproduced"]
     assert len(found["changed"]) == 1
     assert "recipe" in found["changed"][0]
@@ -203,7 +202,7 @@ def test_a_changed_source_that_makes_a_difference_is_named(sound, monkeypatch):
 def test_a_release_that_is_not_the_registered_model_is_an_error_or_a_difference(home):
     flip(home.releases.folder / "1" / "model.skops")
     with pytest.raises(IntegrityError, match=r"release 1 was changed: model\.skops"):
-        reproduce(home, 1)
+        home.reproduction.reproduce(1)
 
 
 def test_a_version_whose_own_files_were_changed_is_not_compared_with_anything(home):
@@ -212,7 +211,7 @@ def test_a_version_whose_own_files_were_changed_is_not_compared_with_anything(ho
     ]
     flip(model)
     with pytest.raises(IntegrityError, match=r"model\.skops does not match the digest recorded"):
-        reproduce(home, 1)
+        home.reproduction.reproduce(1)
 
 
 def _of_version(home, path, version):
@@ -229,9 +228,9 @@ def test_a_version_that_does_not_say_what_it_was_made_from_is_told_so(home, monk
 
     monkeypatch.setattr(home.registry, "load", older)
     with pytest.raises(DataError, match="Version 1 does not say what it was made from"):
-        reproduce(home, 1)
+        home.reproduction.reproduce(1)
 
 
 def test_an_unknown_version_is_wrong_use(sound):
     with pytest.raises(UsageError, match="has no version 9"):
-        reproduce(sound, 9)
+        sound.reproduction.reproduce(9)

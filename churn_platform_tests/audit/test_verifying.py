@@ -8,7 +8,6 @@ import threading
 
 import pytest
 
-from churn_platform.audit.verifying import verify_home
 from churn_platform.ledger.store import LedgerStore
 from churn_platform.ledger.version_acts import PromotionIntent
 from churn_platform.training.registry import PRODUCTION
@@ -199,7 +198,7 @@ def listening(answers):
 def about_server(home, answers, now=None):
     with listening(answers) as port:
         opened = open_home(home.folder, now, api_port=port)
-        [finding] = [f for f in verify_home(opened) if f.check == "server"]
+        [finding] = [f for f in opened.verification.verify() if f.check == "server"]
     return finding.state, finding.detail
 
 
@@ -226,7 +225,7 @@ def test_a_server_on_another_address_is_asked_there(sound):
     """In containers the API is not on this machine: CHURN_API_ADDRESS goes before the port."""
     with listening({"/model": {"version": 2}}) as port:
         opened = open_home(sound.folder, api_port=1, api_address=f"localhost:{port}")
-        [finding] = [f for f in verify_home(opened) if f.check == "server"]
+        [finding] = [f for f in opened.verification.verify() if f.check == "server"]
     assert finding.state == "holds"
     assert f"localhost:{port}" in finding.detail
 

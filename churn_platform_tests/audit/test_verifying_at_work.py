@@ -3,8 +3,7 @@
 import pytest
 
 from churn_platform.alerting.dagster_ui import free_port
-from churn_platform.audit.verifying import LOOKS, verify_home
-from churn_platform.promotion.deciding import carry_out
+from churn_platform.audit.verifying import LOOKS
 from churn_platform_tests.small_business import copied, make_home, open_home
 from churn_platform_tests.system.trusted_home import assert_told, edit_json, lines, verification
 
@@ -30,7 +29,7 @@ def while_looking(home, act, looks=1_000):
         return read()
 
     home.releases.pointer = pointer
-    return verify_home(home)
+    return home.verification.verify()
 
 
 def states(found):
@@ -52,14 +51,14 @@ def test_receipts_that_are_added_meanwhile_cut_no_tail(tmp_path):
         return taken
 
     looking.ledger.snapshot = and_then_another
-    found = [finding for _ in range(9) for finding in verify_home(looking)]
+    found = [finding for _ in range(9) for finding in looking.verification.verify()]
     assert [finding.detail for finding in found if finding.state in ("broken", "unseen")] == []
     assert home.ledger.head().sequence > 208
 
 
 def test_a_promotion_that_comes_meanwhile_is_looked_at_once_more_and_holds(february_decided_copy):
     folder = february_decided_copy.folder
-    found = while_looking(quiet_home(folder), lambda: carry_out(open_home(folder)), looks=1)
+    found = while_looking(quiet_home(folder), open_home(folder).decision_maker.carry_out, looks=1)
     assert states(found) == {}
     assert any(finding.detail.endswith("name version 2") for finding in found)
 

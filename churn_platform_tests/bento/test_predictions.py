@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from churn_platform.features.online.rows import entity_key
-from churn_platform.promotion.promoting import released
+from churn_platform.promotion.promotions import released
 from churn_platform.serving import score_history
 from churn_platform_tests.api_client import point
 from churn_platform_tests.small_business import DECLARED, JANUARY
@@ -85,7 +85,7 @@ def test_without_reasons_nothing_else_changes(api):
 
 
 def test_a_what_if_takes_the_given_values_and_says_so(served, api):
-    model = released(served, 2).model
+    model = released(served.releases, 2).model
     found = api.post("/predict", {"member": KEY, "features": {"months": 59, "hours": None}}).json()
     assert found["what_if"] == ["hours", "months"]
     assert (found["features_used"]["months"], found["features_used"]["hours"]) == (59, None)

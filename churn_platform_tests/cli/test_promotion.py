@@ -4,7 +4,6 @@ import re
 
 import pytest
 
-from churn_platform.promotion.deciding import decide_candidate
 from churn_platform_tests.cli.test_app import answer, churn, environ, failed, wrong
 from churn_platform_tests.small_business import FEBRUARY, open_home, with_policy
 
@@ -51,7 +50,7 @@ def test_programs_are_told_the_version_and_the_sentence(answer, february_pending
 
 def test_an_override_is_told_by_status_and_decision(churn, answer, february_decided_copy):
     home = with_policy(february_decided_copy, delta=0.9)
-    decide_candidate(home, FEBRUARY, "performance")
+    home.decision_maker.decide(FEBRUARY, "performance")
     found = churn("approve", "2", *ANN, home=home)
     assert wrong(found, "--override") == "APPROVAL_NOT_POSSIBLE"
     assert churn("approve", "2", "--override", *ANN, home=home)[0] == 0

@@ -31,7 +31,6 @@ from churn_platform.defs.automation import (
 )
 from churn_platform.defs.resources import HomeResource
 from churn_platform.loop.next_step import Step
-from churn_platform.promotion.deciding import carry_out
 from churn_platform_tests.small_business import (
     FEBRUARY,
     JANUARY,
@@ -361,7 +360,7 @@ def test_a_decision_that_was_not_carried_out_is_requested_with_its_own_trigger(
 
 
 def test_scores_of_the_model_before_are_made_again(february_decided_copy, tick):
-    carry_out(february_decided_copy)
+    february_decided_copy.decision_maker.carry_out()
     request = requested(tick(drift_sensor, february_decided_copy))
     assert request.run_key.startswith("scores:2024-02-29:")
     assert request.asset_selection == [dg.AssetKey("scores")]

@@ -95,10 +95,9 @@ def test_a_refusal_fails_the_run_with_its_sentence_and_is_not_tried_again(
 
 
 def test_the_asset_and_its_check_say_that_a_candidate_waits(materialize, february_decided_copy):
-    from churn_platform.promotion.deciding import decide_candidate
 
     home = with_policy(february_decided_copy, mode="approval")
-    decide_candidate(home, FEBRUARY, "performance")
+    home.decision_maker.decide(FEBRUARY, "performance")
     result = materialize(home, FEBRUARY, production_model, approval)
     [shown] = result.asset_materializations_for_node("production_model")
     assert shown.metadata["waits for approval"].value == "version 2"

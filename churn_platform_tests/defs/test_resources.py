@@ -149,8 +149,7 @@ def test_each_dagster_run_is_one_mlflow_run_in_the_homes_store_also_after_one_th
 
 
 def test_a_run_first_completes_the_move_that_was_cut_off(february_copy, monkeypatch):
-    from churn_platform.promotion.rolling_back import roll_back
-    from churn_platform_tests.promotion.test_promoting import STEPS, PowerCut
+    from churn_platform_tests.promotion.test_promotions import STEPS, PowerCut
 
     @dg.asset
     def probe(home: HomeResource) -> int:
@@ -159,7 +158,7 @@ def test_a_run_first_completes_the_move_that_was_cut_off(february_copy, monkeypa
     with monkeypatch.context() as patch:
         patch.setattr(*STEPS["pointer"](february_copy))
         with pytest.raises(PowerCut):
-            roll_back(february_copy, "Bob", "Wrong.")
+            february_copy.rollbacks.roll_back("Bob", "Wrong.")
     resource = HomeResource(folder=str(february_copy.folder))
     result = dg.materialize([probe], resources={"home": resource})
     assert result.output_for_node("probe") == 1
@@ -225,14 +224,14 @@ def test_every_listener_is_told():
 
 
 def test_a_run_first_completes_an_erasure_that_was_cut_off(february_copy, monkeypatch):
-    from churn_platform.maintenance import erasing
+    from churn_platform.maintenance.erasure import Erasure
 
     @dg.asset
     def probe(home: HomeResource) -> None: ...
 
     with monkeypatch.context() as patch:
-        patch.setattr(erasing, "_carry_out", lambda *_: None)
-        erasing.forget(february_copy, "m00004", "ann", "asked")
+        patch.setattr(Erasure, "carry_out", lambda *_: None)
+        february_copy.erasure.erase("m00004", "ann", "asked")
     assert february_copy.ledger.receipts("customer forgotten") == []
     resource = HomeResource(folder=str(february_copy.folder))
     assert dg.materialize([probe], resources={"home": resource}).success

@@ -8,9 +8,6 @@ import pytest
 
 from churn_platform.loop.next_step import MonthState
 from churn_platform.loop.progress import auc_interval
-from churn_platform.promotion.deciding import carry_out
-from churn_platform.promotion.decisions import unfinished
-from churn_platform.promotion.promoting import keep
 from churn_platform_tests.small_business import (
     DECLARED,
     FEBRUARY,
@@ -145,8 +142,8 @@ def test_from_processed_to_promoted_to_scored_and_then_nothing(january_decided_c
     due = home.progress().next_step()
     assert (due.kind, due.as_of, due.trigger) == ("retraining", JANUARY, "first")
     assert due.reason == "The newest decision was not carried out."
-    carry_out(home)
-    assert unfinished(open_home(home.folder)) is None
+    home.decision_maker.carry_out()
+    assert open_home(home.folder).decisions.unfinished() is None
     assert step(home) == ("scores", JANUARY)
     home.scoring.score(JANUARY)
     assert step(home) is None
@@ -159,10 +156,10 @@ def test_from_processed_to_promoted_to_scored_and_then_nothing(january_decided_c
 
 def test_a_kept_decision_is_finished_and_a_decision_cut_off_is_not(february_decided_copy):
     home = february_decided_copy
-    assert unfinished(home) == "performance"
+    assert home.decisions.unfinished() == "performance"
     assert step(home) == ("retraining", FEBRUARY)
-    keep(home, home.progress().decisions[-1], "Not today.")
-    assert unfinished(open_home(home.folder)) is None
+    home.promotions.keep(home.progress().decisions[-1], "Not today.")
+    assert open_home(home.folder).decisions.unfinished() is None
     assert step(home) is None
 
 

@@ -9,14 +9,11 @@ import mlflow
 import pytest
 from mlflow.tracking import MlflowClient
 
-from churn_platform.audit.reproducing import reproduce
 from churn_platform.base.errors import IntegrityError, StoreDown, UsageError
 from churn_platform.base.files import write_json
 from churn_platform.features.online.upkeep import notice_lost_rows
 from churn_platform.maintenance.mlflow_copy import BEFORE
 from churn_platform.maintenance.mlflow_move import JOURNAL
-from churn_platform.promotion.approving import approve
-from churn_platform.promotion.rolling_back import roll_back
 from churn_platform.training.mlflow_server import MARKER, OWNER
 from churn_platform.training.registry import CANDIDATE, PRODUCTION
 from churn_platform_tests.servers import PROGRAMS, Served
@@ -256,10 +253,10 @@ def test_people_and_the_loop_go_on_there(moved, server):
     settings = {"mlflow_uri": home.settings.mlflow_uri, "online_store": home.settings.online_store}
     found = verification(home, deep=True, **settings)
     assert found["verified"], found["breaks"]
-    assert reproduce(home, 1)["reproduced"]
-    approve(home, 2, "ann", "it is the better one")
+    assert home.reproduction.reproduce(1)["reproduced"]
+    home.approvals.approve(2, "ann", "it is the better one")
     assert int(at(server).get_model_version_by_alias(NAME, PRODUCTION).version) == 2
-    roll_back(open_home(home.folder, **settings), "ann", "it promised too much", to=1)
+    open_home(home.folder, **settings).rollbacks.roll_back("ann", "it promised too much", to=1)
     assert int(at(server).get_model_version_by_alias(NAME, PRODUCTION).version) == 1
     opened = open_home(home.folder, **settings)
     deliver(opened, MARCH)

@@ -7,10 +7,10 @@ import time
 
 import pytest
 
-from churn_platform.audit.deep_checks import check_releases
+from churn_platform.audit.checks import check_releases
 from churn_platform.base.errors import HomeBusy
 from churn_platform.ingestion.drop import INCOMING
-from churn_platform.promotion.promoting import production_candidate
+from churn_platform.promotion.promotions import production_candidate
 from churn_platform.training.registry import PRODUCTION
 from churn_platform_tests.small_business import FEBRUARY, JANUARY, copied, open_home, up_to_scores
 
@@ -36,7 +36,7 @@ def repaired(home, *whats):
     home = open_home(home.folder)
     assert len(home.ledger.receipts("recovery")) == before + len(whats)
     assert open_home(home.folder).repairs.run() == []
-    assert production_candidate(home).version == home.registry.alias(PRODUCTION)
+    assert production_candidate(home.releases).version == home.registry.alias(PRODUCTION)
     return found
 
 
@@ -115,7 +115,7 @@ def test_a_release_whose_golden_rows_are_gone_is_published_with_others_and_verif
         manifests.append(home.releases.manifest(2))
         assert [
             one.detail
-            for one in check_releases(home, home.ledger.receipts())
+            for one in check_releases(home.releases, home.ledger.receipts())
             if one.state != "holds"
         ] == []
         if len(manifests) == 3:

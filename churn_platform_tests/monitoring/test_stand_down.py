@@ -58,10 +58,9 @@ def test_labels_that_may_be_turned_over_end_it_without_a_claim_that_the_version_
 
 
 def test_another_version_in_production_ends_it_and_the_reason_says_so(february_decided_copy):
-    from churn_platform.promotion.deciding import carry_out
 
     measured(february_decided_copy, 0.45).stand_down.record()
-    carry_out(february_decided_copy)
+    february_decided_copy.decision_maker.carry_out()
     open_home(february_decided_copy.folder).stand_down.record()
     ended = february_decided_copy.ledger.head()
     assert (ended.act, ended.subject) == ("stand-down ended", "version 1")

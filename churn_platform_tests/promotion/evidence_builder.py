@@ -7,7 +7,7 @@ import pandas as pd
 
 from churn_platform.contract.policy import PromotionPolicy
 from churn_platform.drift.result import DriftFigures
-from churn_platform.promotion.criteria import Finding
+from churn_platform.promotion.criteria import CriterionResult
 from churn_platform.promotion.decision import Decision, decide, judge
 from churn_platform.promotion.evidence import Evidence
 from churn_platform.training.candidate import ShuffledRefit
@@ -104,7 +104,7 @@ def decided(evidence, refit=None, **changes) -> Decision:
     return decide(evidence, refit or refit_at_chance(evidence), **(arguments | changes))
 
 
-def finding(evidence, name) -> Finding:
+def result(evidence, name) -> CriterionResult:
     """What one criterion says."""
     return next(found for found in judge(evidence) if found.name == name)
 

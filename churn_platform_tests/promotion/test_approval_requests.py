@@ -7,16 +7,6 @@ import sys
 import pytest
 
 from churn_platform.base.errors import UsageError
-from churn_platform.promotion.approving import (
-    approve,
-    ask,
-    record_lapse,
-    record_lapse_if_free,
-    waiting,
-)
-from churn_platform.promotion.deciding import carry_out, newest_decision
-from churn_platform.promotion.decisions import unfinished
-from churn_platform.promotion.promoting import decision_digest
 from churn_platform.training.registry import CANDIDATE
 from churn_platform_tests.small_business import FEBRUARY, candidate, open_home, with_policy
 
@@ -24,7 +14,7 @@ ANN = ("Ann", "Looks right to me.")
 
 
 def test_a_passing_candidate_is_asked_for_with_all_that_the_approval_is_bound_to(february_pending):
-    home, decision = february_pending, newest_decision(february_pending)
+    home, decision = february_pending, february_pending.decisions.newest()
     (receipt,) = home.ledger.receipts("approval requested")
     assert decision.decision == "pending"
     assert (receipt.subject, receipt.before, receipt.after) == (
@@ -39,7 +29,7 @@ def test_a_passing_candidate_is_asked_for_with_all_that_the_approval_is_bound_to
     }
     assert bound == {
         "candidate": decision.candidate_digest,
-        "decision": decision_digest(decision),
+        "decision": decision.digest,
         "dataset": decision.evidence["dataset"],
         "policy": home.contract.policy_hash,
         "as_of": "2024-02-29",
@@ -54,10 +44,13 @@ def test_a_passing_candidate_is_asked_for_with_all_that_the_approval_is_bound_to
 
 def test_the_loop_waits_and_asks_only_once(february_pending_copy):
     home = february_pending_copy
-    assert unfinished(home) is None
+    assert home.decisions.unfinished() is None
     assert home.progress().next_step() is None
     head = home.ledger.head()
-    for said in (ask(home, newest_decision(home)), carry_out(home).sentence):
+    for said in (
+        home.approvals.request(home.decisions.newest()),
+        home.decision_maker.carry_out().sentence,
+    ):
         assert "Version 2 passed and waits for an approval until " in said
         assert said.endswith(
             "`churn approve 2 --by NAME --reason TEXT` promotes it, `churn reject 2 ...` does not."
@@ -66,26 +59,26 @@ def test_the_loop_waits_and_asks_only_once(february_pending_copy):
 
 
 def test_what_waits_is_told_with_why_it_has_lapsed(february_pending_copy):
-    request, why = waiting(february_pending_copy)
+    request, why = february_pending_copy.approvals.waiting()
     assert (request.version, request.state, why) == (2, "pending", None)
     home = with_policy(february_pending_copy, mode="approval", approval_days=3)
-    assert waiting(home)[1] == "The policy has changed since the decision."
+    assert home.approvals.waiting()[1] == "The policy has changed since the decision."
     assert home.ledger.receipts("approval lapsed") == []
 
 
 def test_only_a_deep_look_sees_that_the_candidate_is_another_one(february_pending_copy):
     home = february_pending_copy
-    assert waiting(home, deep=True)[1] is None
+    assert home.approvals.waiting(deep=True)[1] is None
     assert candidate(home, FEBRUARY, "other code") == 3
-    assert waiting(home)[1] is None
-    assert waiting(home, deep=True)[1] == "Version 3 is the candidate now."
+    assert home.approvals.waiting()[1] is None
+    assert home.approvals.waiting(deep=True)[1] == "Version 3 is the candidate now."
     home.registry.set_alias(CANDIDATE, 2)
-    assert waiting(home, deep=True)[1] is None
+    assert home.approvals.waiting(deep=True)[1] is None
 
 
 def test_where_nobody_was_asked_nothing_waits_and_nothing_lapses(february_decided):
-    assert waiting(february_decided) is None
-    assert record_lapse(february_decided, deep=True) is None
+    assert february_decided.approvals.waiting() is None
+    assert february_decided.approvals.record_lapse(deep=True) is None
 
 
 def test_a_request_lapses_after_the_policys_days_and_may_be_made_again(february_pending_copy):
@@ -95,14 +88,14 @@ def test_a_request_lapses_after_the_policys_days_and_may_be_made_again(february_
     def later(**span):
         return open_home(home.folder, lambda: asked + dt.timedelta(**span))
 
-    assert record_lapse(later(days=13, hours=23)) is None
-    assert "Nobody answered until " in record_lapse(later(days=14, seconds=1))
-    assert record_lapse(later(days=15)) is None
+    assert later(days=13, hours=23).approvals.record_lapse() is None
+    assert "Nobody answered until " in later(days=14, seconds=1).approvals.record_lapse()
+    assert later(days=15).approvals.record_lapse() is None
     with pytest.raises(UsageError, match="lapsed at"):
-        approve(later(days=15), 2, *ANN)
+        later(days=15).approvals.approve(2, *ANN)
     again = later(days=16)
-    assert "waits for an approval until" in carry_out(again).sentence
-    assert approve(again, 2, *ANN).startswith("Version 2 is in production")
+    assert "waits for an approval until" in again.decision_maker.carry_out().sentence
+    assert again.approvals.approve(2, *ANN).startswith("Version 2 is in production")
 
 
 def test_a_sensor_records_a_lapse_unless_somebody_holds_the_home(february_pending_copy):
@@ -112,12 +105,12 @@ def test_a_sensor_records_a_lapse_unless_somebody_holds_the_home(february_pendin
         [sys.executable, "-c", code, str(home.folder / "home.lock")], stdout=subprocess.PIPE
     )
     assert holder.stdout.readline() == b"held\n"
-    record_lapse_if_free(home)
+    home.approvals.record_lapse_if_free()
     assert home.ledger.receipts("approval lapsed") == []
     holder.kill()
     holder.wait()
     for _ in range(2):
-        record_lapse_if_free(home)
+        home.approvals.record_lapse_if_free()
     (receipt,) = home.ledger.receipts("approval lapsed")
     bound = {"candidate", "decision", "dataset", "policy"}
     assert set(receipt.evidence) == bound | {"request", "code", "lock"}

@@ -7,14 +7,6 @@ from churn_platform.base.errors import DataError, IntegrityError
 from churn_platform.base.provenance import provenance
 from churn_platform.drift.result import DriftFigures
 from churn_platform.promotion.criteria import CRITERIA
-from churn_platform.promotion.deciding import (
-    carry_out,
-    decide_candidate,
-    drift_figures,
-    newest_decision,
-)
-from churn_platform.promotion.decisions import unfinished
-from churn_platform.promotion.promoting import decision_digest
 from churn_platform.training.registry import CANDIDATE, PRODUCTION
 from churn_platform_tests.loop_steps import run
 from churn_platform_tests.small_business import (
@@ -34,7 +26,7 @@ def kept(home):
 
 
 def test_a_decision_holds_its_figures_and_a_finding_for_each_criterion(february_decided):
-    first = newest_decision(february_decided)
+    first = february_decided.decisions.newest()
     assert [record["decision"] for record in february_decided.records.decisions()] == [
         "promoted",
         "promoted",
@@ -60,11 +52,11 @@ def test_a_decision_holds_its_figures_and_a_finding_for_each_criterion(february_
 
 def test_the_decision_is_in_the_ledger_with_its_digest(february_decided):
     first, second = february_decided.ledger.receipts("decision")
-    decision = newest_decision(february_decided)
+    decision = february_decided.decisions.newest()
     assert (first.subject, first.before, first.after) == ("version 1", None, "promoted")
     assert (second.subject, second.before, second.after) == ("version 2", "version 1", "promoted")
     assert second.evidence == {
-        "decision": decision_digest(decision),
+        "decision": decision.digest,
         "trigger": "performance",
         "policy": decision.policy_hash,
         "candidate": decision.candidate_digest,
@@ -76,9 +68,9 @@ def test_the_decision_is_in_the_ledger_with_its_digest(february_decided):
 
 
 def test_deciding_again_is_the_same_decision_and_writes_nothing(february_decided_copy):
-    home, before = february_decided_copy, newest_decision(february_decided_copy)
+    home, before = february_decided_copy, february_decided_copy.decisions.newest()
     head = home.ledger.head()
-    assert decide_candidate(home, FEBRUARY, "performance") == before
+    assert home.decision_maker.decide(FEBRUARY, "performance") == before
     assert home.ledger.head() == head
     assert len(home.records.decisions()) == 2
 
@@ -92,13 +84,13 @@ def test_a_decision_whose_receipt_was_cut_off_gets_it_once(february_decided_copy
     with monkeypatch.context() as patch:
         patch.setattr(home.ledger, "append", cut)
         with pytest.raises(KeyboardInterrupt):
-            decide_candidate(home, FEBRUARY, "drift")
+            home.decision_maker.decide(FEBRUARY, "drift")
     assert (len(home.records.decisions()), len(home.ledger.receipts("decision"))) == (3, 2)
     home = open_home(home.folder)
-    decision = decide_candidate(home, FEBRUARY, unfinished(home))
-    decide_candidate(home, FEBRUARY, "drift")
+    decision = home.decision_maker.decide(FEBRUARY, home.decisions.unfinished())
+    home.decision_maker.decide(FEBRUARY, "drift")
     assert (len(home.records.decisions()), len(home.ledger.receipts("decision"))) == (3, 3)
-    assert home.ledger.receipts("decision")[-1].evidence["decision"] == decision_digest(decision)
+    assert home.ledger.receipts("decision")[-1].evidence["decision"] == decision.digest
 
 
 def test_a_decision_whose_receipt_was_cut_off_gets_it_though_its_data_are_others_by_now(
@@ -109,18 +101,18 @@ def test_a_decision_whose_receipt_was_cut_off_gets_it_though_its_data_are_others
     assert b'"act":"decision"' in lines[-1]
     home.ledger.file.write_bytes(b"".join(lines[:-1]))
     home.ledger.anchor_file.unlink()
-    cut_off, corrected = newest_decision(home), month_tables(FEBRUARY)
+    cut_off, corrected = home.decisions.newest(), month_tables(FEBRUARY)
     corrected["leavers"].loc[:200, "has_left"] = False
     deliver(home, FEBRUARY, corrected)
     assert run(open_home(home.folder)) == ["monthly 2024-02-29", "retraining 2024-02-29"]
     recorded = [receipt.evidence["decision"] for receipt in home.ledger.receipts("decision")]
     kept = [digest_of(record) for record in home.records.decisions()]
     assert recorded == kept
-    assert decision_digest(cut_off) == kept[1] != kept[2]
+    assert cut_off.digest == kept[1] != kept[2]
 
 
 def test_an_approved_candidate_is_promoted_and_the_outcome_says_so(february_decided_copy):
-    outcome = carry_out(february_decided_copy)
+    outcome = february_decided_copy.decision_maker.carry_out()
     assert outcome.sentence.startswith(
         "Promoted version 2: The candidate's AUC is 0.8275, production's 0.49"
     )
@@ -128,31 +120,31 @@ def test_an_approved_candidate_is_promoted_and_the_outcome_says_so(february_deci
         2,
         str(february_decided_copy.releases.folder / "2"),
     )
-    assert outcome.auc == newest_decision(february_decided_copy).candidate_auc
+    assert outcome.auc == february_decided_copy.decisions.newest().candidate_auc
     assert kept(february_decided_copy) == []
 
 
 def test_a_refused_decision_keeps_production_and_writes_why(february_decided_copy):
     home = with_policy(february_decided_copy, delta=0.9)
-    decision = decide_candidate(home, FEBRUARY, "performance")
+    decision = home.decision_maker.decide(FEBRUARY, "performance")
     assert (decision.decision, decision.approved) == ("refused", False)
     assert "is not more than the policy's 0.9" in decision.reason
     before = home.releases.pointer_file.read_bytes()
-    outcome = carry_out(home)
+    outcome = home.decision_maker.carry_out()
     assert outcome.sentence == f"Kept version 1: {decision.reason}"
     assert outcome.version == 1
     assert home.releases.pointer_file.read_bytes() == before
     assert home.registry.alias(PRODUCTION) == 1
     assert home.releases.versions() == [1]
     assert kept(home) == [decision.reason]
-    assert unfinished(home) is None
+    assert home.decisions.unfinished() is None
 
 
 def test_production_that_is_no_better_than_chance_stands_down_when_nothing_better_passes(
     february_decided_copy,
 ):
     home = with_policy(february_decided_copy, delta=0.9)
-    assert decide_candidate(home, FEBRUARY, "performance").stand_down
+    assert home.decision_maker.decide(FEBRUARY, "performance").stand_down
     said = home.stand_down.reason()
     assert said.startswith("Version 1 is no better than chance")
 
@@ -160,7 +152,7 @@ def test_production_that_is_no_better_than_chance_stands_down_when_nothing_bette
 def test_another_candidate_than_the_approved_one_is_not_promoted(february_decided_copy):
     home = february_decided_copy
     home.registry.set_alias(CANDIDATE, 1)
-    outcome = carry_out(home)
+    outcome = home.decision_maker.carry_out()
     assert outcome.sentence == "Kept version 1: The decision approved version 2, not version 1."
     assert home.releases.versions() == [1]
     assert kept(home) == ["The decision approved version 2, not version 1."]
@@ -169,11 +161,11 @@ def test_another_candidate_than_the_approved_one_is_not_promoted(february_decide
 def test_another_policy_than_the_decisions_is_not_carried_out(february_decided_copy):
     home = with_policy(february_decided_copy, min_holdout_churners=31)
     assert (
-        carry_out(home).sentence
+        home.decision_maker.carry_out().sentence
         == "Kept version 1: The policy has changed since the decision: decide again."
     )
     assert home.releases.pointer().version == 1
-    assert unfinished(home) is None
+    assert home.decisions.unfinished() is None
 
 
 def test_production_that_moved_since_the_decision_is_not_taken_back(february_decided_copy):
@@ -188,7 +180,7 @@ def test_production_that_moved_since_the_decision_is_not_taken_back(february_dec
         )
     pointer = home.releases.pointer().model_dump(include={"ledger_head", "activate_at", "as_of"})
     home.releases.point(3, **pointer)
-    assert carry_out(home).sentence == (
+    assert home.decision_maker.carry_out().sentence == (
         "Kept version 3: The decision was made with version 1 in production, now it is version 3: decide again."
     )
     assert home.registry.alias(PRODUCTION) == 3
@@ -196,19 +188,19 @@ def test_production_that_moved_since_the_decision_is_not_taken_back(february_dec
 
 def test_carrying_out_once_more_promotes_nothing_new(january_copy):
     before = january_copy.releases.pointer_file.read_bytes()
-    assert carry_out(january_copy).version == 1
+    assert january_copy.decision_maker.carry_out().version == 1
     assert january_copy.releases.pointer_file.read_bytes() == before
 
 
 def test_each_other_candidate_on_one_holdout_is_counted_as_an_attempt(january_decided_copy):
     home = january_decided_copy
-    assert newest_decision(home).attempt == 1
+    assert home.decisions.newest().attempt == 1
     assert candidate(home, JANUARY, code="another seed") == 2
-    second = decide_candidate(home, JANUARY, "manual")
+    second = home.decision_maker.decide(JANUARY, "manual")
     assert (second.candidate_version, second.attempt) == (2, 2)
-    assert decide_candidate(open_home(home.folder), JANUARY, "manual").attempt == 2
+    assert open_home(home.folder).decision_maker.decide(JANUARY, "manual").attempt == 2
     home.registry.set_alias(CANDIDATE, 1)
-    assert decide_candidate(home, JANUARY, "first").attempt == 2
+    assert home.decision_maker.decide(JANUARY, "first").attempt == 2
 
 
 def test_a_candidate_of_another_dataset_is_not_decided_on(february_decided_copy):
@@ -217,7 +209,7 @@ def test_a_candidate_of_another_dataset_is_not_decided_on(february_decided_copy)
         IntegrityError,
         match="Version 1 was not trained on the training dataset of 2024-02-29 as it now",
     ):
-        decide_candidate(february_decided_copy, FEBRUARY, "manual")
+        february_decided_copy.decision_maker.decide(FEBRUARY, "manual")
 
 
 def test_without_candidate_labels_or_decision_there_is_a_sentence(february_decided_copy, tmp_path):
@@ -228,12 +220,12 @@ def test_without_candidate_labels_or_decision_there_is_a_sentence(february_decid
         DataError,
         match="No version carries the alias `candidate`: materialize candidate_model first",
     ):
-        decide_candidate(home, FEBRUARY, "manual")
+        home.decision_maker.decide(FEBRUARY, "manual")
     new = make_home(tmp_path / "new")
     with pytest.raises(
         DataError, match="There is no decision yet: materialize promotion_decision first"
     ):
-        carry_out(new)
+        new.decision_maker.carry_out()
     tables = month_tables(JANUARY, 40)
     del tables["leavers"]
     deliver(new, JANUARY, tables)
@@ -242,7 +234,7 @@ def test_without_candidate_labels_or_decision_there_is_a_sentence(february_decid
     with pytest.raises(
         DataError, match="No labels have matured up to 2024-01-31: there is nothing to decide on"
     ):
-        decide_candidate(new, JANUARY, "manual")
+        new.decision_maker.decide(JANUARY, "manual")
 
 
 def test_a_tampered_candidate_is_neither_judged_nor_promoted(february_decided_copy):
@@ -252,18 +244,18 @@ def test_a_tampered_candidate_is_neither_judged_nor_promoted(february_decided_co
     with pytest.raises(
         IntegrityError, match=r"Version 2 of gym_churn: model\.skops does not match the digest"
     ):
-        carry_out(home)
+        home.decision_maker.carry_out()
     with pytest.raises(
         IntegrityError, match=r"Version 2 of gym_churn: model\.skops does not match the digest"
     ):
-        decide_candidate(home, FEBRUARY, "manual")
+        home.decision_maker.decide(FEBRUARY, "manual")
     assert home.releases.pointer().version == 1
 
 
 def test_the_drift_figures_are_those_of_the_months_report(january_copy):
     assert (
-        drift_figures(january_copy, JANUARY)
-        == drift_figures(january_copy, FEBRUARY)
+        january_copy.records.decision_maker._drift(JANUARY)
+        == january_copy.records.decision_maker._drift(FEBRUARY)
         == DriftFigures()
     )
     result = {
@@ -274,7 +266,7 @@ def test_the_drift_figures_are_those_of_the_months_report(january_copy):
         "columns": [],
     }
     january_copy.records.write("drift_report", FEBRUARY, {"result": result})
-    assert drift_figures(january_copy, FEBRUARY) == DriftFigures(
+    assert january_copy.records.decision_maker._drift(FEBRUARY) == DriftFigures(
         drift_share=0.25, drifted_columns=("months",), target_drift=0.02, prediction_drift=None
     )
 
@@ -288,18 +280,16 @@ def test_a_decision_whose_receipt_a_kill_took_gets_it_when_the_step_runs_again(
     home.ledger.file.write_bytes(b"".join(lines[:-1]))
     home.ledger.anchor_file.unlink()
     home = open_home(home.folder)
-    decided = decide_candidate(home, FEBRUARY, "performance")
-    assert [r.evidence["decision"] for r in home.ledger.receipts("decision")][
-        -1
-    ] == decision_digest(decided)
-    decide_candidate(home, FEBRUARY, "performance")
+    decided = home.decision_maker.decide(FEBRUARY, "performance")
+    assert [r.evidence["decision"] for r in home.ledger.receipts("decision")][-1] == decided.digest
+    home.decision_maker.decide(FEBRUARY, "performance")
     assert len(home.ledger.receipts("decision")) == 2
 
 
 def test_what_put_a_candidate_into_production_stands_when_it_is_decided_on_again(february_copy):
-    home, decision = february_copy, newest_decision(february_copy)
+    home, decision = february_copy, february_copy.decisions.newest()
     head = home.ledger.head()
-    assert decide_candidate(home, FEBRUARY, "manual") == decision
-    assert carry_out(home).sentence == f"Promoted version 2: {decision.reason}"
+    assert home.decision_maker.decide(FEBRUARY, "manual") == decision
+    assert home.decision_maker.carry_out().sentence == f"Promoted version 2: {decision.reason}"
     assert home.ledger.head() == head
     assert len(home.records.decisions()) == 2

@@ -4,15 +4,13 @@ import pytest
 
 from churn_platform.base.errors import DataError, IntegrityError
 from churn_platform.ledger.version_acts import PromotionIntent
-from churn_platform.promotion.deciding import carry_out, newest_decision
-from churn_platform.promotion.promoting import production_candidate
-from churn_platform.promotion.publishing import publish
+from churn_platform.promotion.promotions import production_candidate
 from churn_platform_tests.small_business import FEBRUARY, JANUARY
 
 
 def planned(home):
     """The promotion of the newest candidate, as its decision asks for it."""
-    decision = newest_decision(home)
+    decision = home.decisions.newest()
     return PromotionIntent(
         version=decision.candidate_version,
         before=decision.production_version,
@@ -25,7 +23,7 @@ def planned(home):
 
 
 def test_a_release_holds_all_that_serving_needs_and_reproduces_its_golden_predictions(january):
-    manifest, candidate = january.releases.verify(1), production_candidate(january)
+    manifest, candidate = january.releases.verify(1), production_candidate(january.releases)
     assert [(feature.name, feature.dtype) for feature in manifest.features] == [
         ("months", "integer"),
         ("plan", "category"),
@@ -55,10 +53,10 @@ def test_a_promoted_model_of_boosted_trees_is_published_with_its_serving_form(
 
     form = {"booster.txt": b"trees", "serving.json": b"{}"}
     monkeypatch.setattr(publishing, "serving_files", lambda model: form)
-    carry_out(january_decided_copy)
+    january_decided_copy.decision_maker.carry_out()
     manifest = january_decided_copy.releases.verify(1)
     assert set(form) < set(manifest.files)
-    assert production_candidate(january_decided_copy).version == 1
+    assert production_candidate(january_decided_copy.releases).version == 1
 
 
 def test_another_algorithm_is_published_without_one(january):
@@ -69,9 +67,9 @@ def test_another_algorithm_is_published_without_one(january):
 
 def test_publishing_again_is_one_release_and_one_receipt(january_decided_copy):
     home = january_decided_copy
-    publish(home, planned(home))
+    home.publisher.publish(planned(home))
     manifest, head = home.releases.manifest(1), home.ledger.head()
-    publish(home, planned(home))
+    home.publisher.publish(planned(home))
     assert (home.releases.manifest(1), home.ledger.head()) == (manifest, head)
     assert head.act == "release published"
     assert (head.subject, head.evidence["files"]) == ("version 1", manifest.files)
@@ -85,7 +83,7 @@ def test_the_golden_rows_are_found_where_labels_mature_in_a_later_month(january_
             home.records.path("training_dataset", FEBRUARY, suffix)
         )
     home.records.write("training_dataset", JANUARY, {"digest": None})
-    publish(home, planned(home))
+    home.publisher.publish(planned(home))
     golden = home.releases.verify(1).golden
     assert [one.probability for one in golden] == home.registry.load(1).model.probability(
         rows
@@ -95,7 +93,7 @@ def test_the_golden_rows_are_found_where_labels_mature_in_a_later_month(january_
 def test_golden_rows_of_other_data_show_the_model_where_its_own_were_remade(february_decided_copy):
     home = february_decided_copy
     home.records.path("training_dataset", FEBRUARY, ".json").unlink()
-    publish(home, planned(home))
+    home.publisher.publish(planned(home))
     rows = home.training_datasets.load(JANUARY).training_rows().head(5)
     probabilities = [one.probability for one in home.releases.verify(2).golden]
     assert probabilities == home.registry.load(2).model.probability(rows).tolist()
@@ -106,11 +104,11 @@ def test_without_any_rows_there_is_no_release(january_decided_copy):
     with pytest.raises(
         DataError, match="There is no training dataset, and a release needs golden predictions"
     ):
-        publish(january_decided_copy, planned(january_decided_copy))
+        january_decided_copy.publisher.publish(planned(january_decided_copy))
     assert january_decided_copy.releases.versions() == []
 
 
 def test_another_candidate_than_the_decisions_is_not_taken_for_it(january_copy):
     other = planned(january_copy).model_copy(update={"candidate": "0" * 64})
     with pytest.raises(IntegrityError, match="Version 1 is not what its decision was about"):
-        publish(january_copy, other)
+        january_copy.publisher.publish(other)

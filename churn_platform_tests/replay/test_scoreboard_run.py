@@ -10,7 +10,7 @@ from churn_platform.base.errors import UsageError
 from churn_platform.evaluation.comparison import paired_auc_difference
 from churn_platform.lake.lake import instant
 from churn_platform.lake.tables import feature_frame
-from churn_platform.promotion.promoting import released
+from churn_platform.promotion.promotions import released
 from churn_platform.replay.scoreboard_run import IN_AUC, IN_COSTS
 from churn_platform_tests.small_business import (
     FEBRUARY,
@@ -56,7 +56,9 @@ def test_the_figures_are_those_of_both_versions_on_the_same_rows_of_the_later_mo
         .reindex(rows["member"])
         .to_numpy()
     )
-    ours, theirs = (released(in_march, version).model.probability(rows) for version in (2, 1))
+    ours, theirs = (
+        released(in_march.releases, version).model.probability(rows) for version in (2, 1)
+    )
     expected = paired_auc_difference(truth, ours, theirs)
     second = in_march.scoreboard().judge().as_json()["decisions"][1]
     assert (second["candidate_auc"], second["incumbent_auc"]) == (
@@ -87,7 +89,7 @@ def test_without_costs_of_its_own_the_contract_counts_in_auc_and_with_them_in_co
         .to_numpy()
     )
     spent = []
-    for version in (released(home, 1), released(home, 2)):
+    for version in (released(home.releases, 1), released(home.releases, 2)):
         contacted = version.model.probability(rows) >= version.model.threshold
         spent.append(50 * (truth & ~contacted).sum() + 10 * (~truth & contacted).sum())
     assert found["decisions"][1]["gained"] == spent[0] - spent[1] > 0

@@ -7,9 +7,7 @@ import yaml
 
 from churn_platform.base.errors import ContractError, IntegrityError, UsageError
 from churn_platform.base.text import parse_as_of
-from churn_platform.promotion.approving import approve, reject
-from churn_platform.promotion.promoting import production_candidate
-from churn_platform.promotion.rolling_back import roll_back
+from churn_platform.promotion.promotions import production_candidate
 from churn_platform_tests.api_client import boosted, point, publish, with_contract
 from churn_platform_tests.small_business import (
     CUSTOMERS,
@@ -136,7 +134,7 @@ def test_one_customer_is_explained_by_the_version_that_scored_the_month(january)
     )  # one row or 1,500: BLAS rounds otherwise
     assert found["prediction"] == 1
     assert found["prediction"] == int(
-        first["probability"] >= production_candidate(january).model.threshold
+        first["probability"] >= production_candidate(january.releases).model.threshold
     )
     assert len(found["reasons"]) == 3
     known = {
@@ -256,14 +254,14 @@ def test_an_override_stays_with_version_and_decision_and_a_rollback_shows_what_i
     february_pending_copy,
 ):
     home = february_pending_copy
-    reject(home, 2, "Bob", "No.")
-    approve(home, 2, "Ann", "The board wants it.", override=True)
+    home.approvals.reject(2, "Bob", "No.")
+    home.approvals.approve(2, "Ann", "The board wants it.", override=True)
     home = open_home(home.folder)
     forced = home.status.now()["production"]["overridden"]
     assert (forced["by"], forced["reason"]) == ("Ann", "The board wants it.")
     decision = home.status.decision("2024-02-29")
     assert (decision["overridden"], decision["approval"]["state"]) == (forced, "rejected")
-    roll_back(home, "Bob", "I said so.")
+    home.rollbacks.roll_back("Bob", "I said so.")
     found = open_home(home.folder).status.now()
     assert found["production"]["overridden"] is None
     assert found["blocked"][2]["by"] == "Bob"
@@ -272,7 +270,7 @@ def test_an_override_stays_with_version_and_decision_and_a_rollback_shows_what_i
 
 def test_after_a_rollback_the_list_is_that_of_the_version_that_made_it(february, tmp_path):
     home = copied(february, tmp_path / "home")
-    roll_back(home, "Bob", "I said so.")
+    home.rollbacks.roll_back("Bob", "I said so.")
     home = open_home(home.folder)
     month, record, rows = home.status.scores(3)
     assert (month, record["version"], record["production_version"]) == (FEBRUARY, 2, 1)
@@ -307,9 +305,8 @@ def test_a_list_under_another_key_is_refused_with_both_files(january_copy):
 
 
 def test_a_first_version_that_was_approved_and_has_scored_nothing_is_named(january_decided_copy):
-    from churn_platform.promotion.deciding import carry_out
 
-    carry_out(january_decided_copy)
+    january_decided_copy.decision_maker.carry_out()
     with pytest.raises(
         UsageError,
         match=r"^No month has been scored yet\. Version 1 is in production: .*`churn run`",
@@ -364,7 +361,7 @@ def test_a_passport_says_by_which_costs_the_threshold_was_chosen(january):
     assert not declared().threshold_given(passport)
     assert not declared(costs=costs | {"missed_churner": 8}).threshold_given(passport)
     assert not given.threshold_given({})  # of an earlier platform
-    assert "costs" in production_candidate(january).card.made_from["recipe"]
+    assert "costs" in production_candidate(january.releases).card.made_from["recipe"]
 
 
 def test_a_list_of_a_version_that_cannot_score_any_more_says_so(january_copy):

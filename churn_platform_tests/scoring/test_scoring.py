@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from churn_platform.base.files import sha256_file
-from churn_platform.promotion.promoting import production_candidate
+from churn_platform.promotion.promotions import production_candidate
 from churn_platform.scoring.ranking import decile_floors
 from churn_platform.serving.score_history import ScoreHistory
 from churn_platform_tests.api_client import with_contract
@@ -36,7 +36,7 @@ def test_every_customer_is_scored_by_production_most_likely_first(january):
     assert not scored["stand_down"].any()
     wide = month_tables(JANUARY)["members"].merge(month_tables(JANUARY)["visits"], on="member")
     wide = wide.set_index("member").loc[scored["member"]].reset_index()
-    expected = production_candidate(january).model.probability(wide)
+    expected = production_candidate(january.releases).model.probability(wide)
     np.testing.assert_array_equal(scored["probability"], expected)
 
 
@@ -72,7 +72,7 @@ def test_the_record_says_by_whom_how_many_and_how_many_to_contact(january):
     record = january.records.read("scores", JANUARY)
     scored, threshold = (
         january.records.frame("scores", JANUARY),
-        production_candidate(january).model.threshold,
+        production_candidate(january.releases).model.threshold,
     )
     at_risk = scored[~scored["already_left"]]
     contacts = int((at_risk["probability"] >= threshold).sum())
@@ -148,10 +148,9 @@ def test_scoring_again_gives_the_same_list_byte_for_byte(january_copy):
 def test_late_labels_leave_the_list_of_an_older_month_as_it_was_and_other_features_do_not(
     february_decided, tmp_path
 ):
-    from churn_platform.promotion.deciding import carry_out
 
     home = copied(february_decided, tmp_path / "home")
-    carry_out(home)
+    home.decision_maker.carry_out()
     tables = month_tables(JANUARY)
     tables["leavers"]["has_left"] = ~tables["leavers"]["has_left"]
     deliver(home, JANUARY, tables)

@@ -8,8 +8,6 @@ import time
 import pytest
 
 from churn_platform.base.errors import UsageError
-from churn_platform.promotion.approving import approve, reject
-from churn_platform.promotion.rolling_back import roll_back
 from churn_platform.training.registry import PRODUCTION
 from churn_platform_tests.servers import PROGRAMS
 from churn_platform_tests.small_business import open_home
@@ -92,7 +90,7 @@ def test_of_two_processes_that_approve_at_once_one_wins_and_the_other_says_who_d
     home = february_pending_copy
     said = at_once(
         home, tmp_path,
-        Ann=lambda home: approve(home, 2, "Ann", "At once."), Bob=lambda home: approve(home, 2, "Bob", "At once."),
+        Ann=lambda home: home.approvals.approve(2, "Ann", "At once."), Bob=lambda home: home.approvals.approve(2, "Bob", "At once."),
     )  # fmt: skip
     [winner], [(loser, (_, refusal))] = (
         [name for name in said if said[name][0]],
@@ -108,7 +106,7 @@ def test_an_approval_and_a_rejection_at_once_are_one_answer(february_pending_cop
     home = february_pending_copy
     said = at_once(
         home, tmp_path,
-        Ann=lambda home: approve(home, 2, "Ann", "Yes."), Bob=lambda home: reject(home, 2, "Bob", "No."),
+        Ann=lambda home: home.approvals.approve(2, "Ann", "Yes."), Bob=lambda home: home.approvals.reject(2, "Bob", "No."),
     )  # fmt: skip
     answers = [
         receipt.actor for act in ("approval", "rejection") for receipt in home.ledger.receipts(act)
@@ -129,7 +127,7 @@ def test_an_approval_and_a_rollback_at_once_come_one_after_the_other(
     home = february_pending_copy
     said = at_once(
         home, tmp_path,
-        Ann=lambda home: approve(home, 2, "Ann", "Yes."), Bob=lambda home: roll_back(home, "Bob", "No."),
+        Ann=lambda home: home.approvals.approve(2, "Ann", "Yes."), Bob=lambda home: home.rollbacks.roll_back("Bob", "No."),
     )  # fmt: skip
     assert said["Ann"] == [True, "Version 2 is in production, approved by Ann: Yes."]
     if said["Bob"][0]:

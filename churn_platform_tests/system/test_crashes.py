@@ -18,10 +18,7 @@ from churn_platform.base.errors import UsageError
 from churn_platform.lake.records import KINDS
 from churn_platform.ledger.acts import version_of
 from churn_platform.maintenance.backup import copy_checked, opened
-from churn_platform.promotion.approving import approve, reject
-from churn_platform.promotion.deciding import carry_out, decide_candidate
-from churn_platform.promotion.promoting import production_candidate
-from churn_platform.promotion.rolling_back import roll_back, unblock
+from churn_platform.promotion.promotions import production_candidate
 from churn_platform.services import Services
 from churn_platform.training.registry import PRODUCTION
 from churn_platform_tests.loop_steps import run, train
@@ -50,7 +47,7 @@ def sound(home: Services) -> None:
     """What holds at every instant, between a kill and the next command too: one production version, and it serves."""
     pointer = home.releases.pointer()
     assert pointer is not None
-    assert production_candidate(home).version == pointer.version
+    assert production_candidate(home.releases).version == pointer.version
     assert home.ledger.verify(pointer.ledger_head) is None
     home.progress().next_step()
     for month in home.lake.months():
@@ -78,7 +75,7 @@ def story(home: Services) -> dict[str, Any]:
     for version in home.releases.versions():
         home.releases.verify(version)
     return {
-        "production": production_candidate(home).digest,
+        "production": production_candidate(home.releases).digest,
         "registered": sorted(
             home.registry.load(version).digest for version in home.registry.versions()
         ),
@@ -123,19 +120,19 @@ def forgotten(home: Services) -> object:
 
 
 def rolled_back(home: Services) -> object:
-    return roll_back(home, "ann", "it promised too much", to=1)
+    return home.rollbacks.roll_back("ann", "it promised too much", to=1)
 
 
 def approved(home: Services) -> object:
-    return approve(home, 2, "ann", "it is the better one")
+    return home.approvals.approve(2, "ann", "it is the better one")
 
 
 def rejected(home: Services) -> object:
-    return reject(home, 2, "ann", "not before the campaign")
+    return home.approvals.reject(2, "ann", "not before the campaign")
 
 
 def unblocked(home: Services) -> object:
-    return unblock(home, 2, "ann", "it was the data")
+    return home.rollbacks.unblock(2, "ann", "it was the data")
 
 
 def archive_of(home: Services) -> Path:
@@ -193,8 +190,8 @@ def again_unless_done(act: Any) -> Any:
 def waiting(home: Services) -> None:
     """February's candidate passes, and waits for a person's word."""
     home = with_policy(home, mode="approval")
-    decide_candidate(home, FEBRUARY, "performance")
-    carry_out(home)
+    home.decision_maker.decide(FEBRUARY, "performance")
+    home.decision_maker.carry_out()
 
 
 @pytest.fixture(scope="module")
@@ -213,7 +210,7 @@ def commands(january, tmp_path_factory):
     stage("monthly", "ingest", lambda home: home.ingestion.accept(folder / "february", FEBRUARY))
     stage("train", "monthly", lambda home: monthly(home, FEBRUARY))
     stage("decide", "train", lambda home: train(home, FEBRUARY))
-    stage("promote", "decide", lambda home: decide_candidate(home, FEBRUARY, "performance"))
+    stage("promote", "decide", lambda home: home.decision_maker.decide(FEBRUARY, "performance"))
     stage("forget", "promote", run)
     stages["rollback"] = stages["forget"]
     stage("approve", "decide", waiting)
@@ -228,8 +225,8 @@ def commands(january, tmp_path_factory):
     acts = {
         "monthly": lambda home: monthly(home, FEBRUARY),
         "train": lambda home: train(home, FEBRUARY),
-        "decide": lambda home: decide_candidate(home, FEBRUARY, "performance"),
-        "promote": carry_out,
+        "decide": lambda home: home.decision_maker.decide(FEBRUARY, "performance"),
+        "promote": lambda home: home.decision_maker.carry_out(),
     }
     made = {name: Command(name, stages[name], act, again) for name, act in acts.items()}
     made["ingest"] = Command(

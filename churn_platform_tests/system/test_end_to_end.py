@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 
 from churn_platform.promotion.decision import Decision
-from churn_platform.promotion.decisions import unfinished
 from churn_platform.services import Services
 from churn_platform_tests.real_months import FEBRUARY, JANUARY, copy_home, run_all, take_in_month
 
@@ -133,11 +132,11 @@ def test_batch_scores_explanation_release_and_mlflow_give_the_same_probability(
     import mlflow.pyfunc
 
     from churn_platform.lake.tables import feature_frame
-    from churn_platform.promotion.promoting import released
+    from churn_platform.promotion.promotions import released
     from churn_platform.training.estimator import model_input
 
     rows = feature_frame(february_home.contract, february_home.lake.tables(FEBRUARY))
-    model = released(february_home, 2).model
+    model = released(february_home.releases, 2).model
     expected = pd.Series(model.probability(rows), index=rows["user_id"])
     scores = february_home.records.frame("scores", FEBRUARY).set_index("user_id")["probability"]
     np.testing.assert_allclose(scores.reindex(expected.index), expected, atol=1e-9)
@@ -202,13 +201,13 @@ def test_an_incumbent_scored_on_rows_it_was_trained_on_is_not_applicable_never_a
     from churn_platform.features.training_dataset import entity_hashes
     from churn_platform.promotion.decision import decide
     from churn_platform.promotion.gate import gather
-    from churn_platform.promotion.promoting import production_candidate
+    from churn_platform.promotion.promotions import production_candidate
     from churn_platform.training.candidate import fit_candidate, shuffled_refit
 
     dataset = january_home.training_datasets.load(JANUARY)
     contract = january_home.contract
     everyone = entity_hashes(dataset.frame["user_id"])
-    incumbent = replace(production_candidate(january_home), training_entities=everyone)
+    incumbent = replace(production_candidate(january_home.releases), training_entities=everyone)
     candidate = fit_candidate(contract, dataset, "code")
     evidence = gather(contract, dataset, candidate, incumbent, attempt=1)
     found = decide(
@@ -259,7 +258,7 @@ def test_killed_between_decision_and_promotion_the_next_run_completes_it(
     january_home: Services, tmp_path: Path, monkeypatch
 ):
     from churn_platform.defs.runner import StepFailed
-    from churn_platform.promotion import deciding
+    from churn_platform.promotion.promotions import Promotions
 
     home = copy_home(january_home, tmp_path / "home")
     take_in_month(home, FEBRUARY)
@@ -268,11 +267,11 @@ def test_killed_between_decision_and_promotion_the_next_run_completes_it(
         raise RuntimeError("cut off")
 
     with monkeypatch.context() as patched:
-        patched.setattr(deciding, "promote", die)
+        patched.setattr(Promotions, "promote", die)
         with pytest.raises(StepFailed, match="cut off"):
             run_all(home)
     assert home.releases.pointer().version == 1
-    assert unfinished(home) == "performance"
+    assert home.decisions.unfinished() == "performance"
     assert run_all(home)[0] == ("retraining", "2024-02-29")
     assert home.releases.pointer().version == 2
     assert [d["candidate_version"] for d in home.records.decisions()] == [1, 2]

@@ -16,8 +16,7 @@ from pathlib import Path
 import pytest
 
 from churn_platform.base.errors import DropRefused, IntegrityError
-from churn_platform.promotion.deciding import carry_out
-from churn_platform.promotion.promoting import production_candidate, recover
+from churn_platform.promotion.promotions import production_candidate
 from churn_platform.training.registry import PRODUCTION
 from churn_platform_tests.small_business import FEBRUARY, JANUARY, copied, deliver, open_home
 from churn_platform_tests.system.crash_points import ended, forked
@@ -28,15 +27,15 @@ pytestmark = pytest.mark.slow
 def serving(home, version):
     """The version answers, from its release, and the ledger's chain holds."""
     fresh = open_home(home.folder)
-    assert production_candidate(fresh).version == version
+    assert production_candidate(fresh.releases).version == version
     assert fresh.ledger.verify(fresh.releases.pointer().ledger_head) is None
 
 
 def promoted_after_all(home):
     """The same command again: exactly one promotion of version 2."""
     fresh = open_home(home.folder)
-    recover(fresh)
-    carry_out(fresh)
+    fresh.promotions.recover()
+    fresh.decision_maker.carry_out()
     serving(home, 2)
     assert fresh.registry.alias(PRODUCTION) == 2
     assert [r.subject for r in fresh.ledger.receipts("promotion done")] == [
@@ -55,7 +54,7 @@ def test_mlflows_store_locked_by_another_process_stops_the_promotion_and_not_the
     ) as other:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(Exception, match=r"locked|cannot be read"):
-            carry_out(open_home(home.folder))
+            open_home(home.folder).decision_maker.carry_out()
         serving(home, 1)
         other.execute("ROLLBACK")
     promoted_after_all(home)
@@ -64,7 +63,7 @@ def test_mlflows_store_locked_by_another_process_stops_the_promotion_and_not_the
 def test_mlflows_store_gone_stops_the_promotion_and_not_the_model(february_decided_copy, tmp_path):
     home = february_decided_copy
     (home.folder / "mlflow.db").rename(tmp_path / "away.db")
-    for act in (carry_out, lambda home: home.registry.prepare()):
+    for act in (lambda home: home.decision_maker.carry_out(), lambda home: home.registry.prepare()):
         with pytest.raises(
             IntegrityError, match=r"mlflow\.db is missing although a version is in production"
         ):
@@ -90,7 +89,7 @@ def test_a_write_that_the_system_refuses_leaves_the_model_and_is_done_again(
     def limited():
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
         try:
-            carry_out(open_home(home.folder))
+            open_home(home.folder).decision_maker.carry_out()
         except Exception as error:
             if "File too large" in str(error) or "disk" in str(error) or "full" in str(error):
                 os._exit(7)
@@ -135,20 +134,22 @@ def test_a_clock_set_back_refuses_months_ahead_of_it_and_changes_nothing(january
 
 def test_a_promotion_under_a_clock_set_back_is_in_the_ledger_in_its_order(february_decided_copy):
     home = february_decided_copy
-    carry_out(open_home(home.folder, lambda: dt.datetime(2023, 6, 1, tzinfo=dt.UTC)))
+    open_home(
+        home.folder, lambda: dt.datetime(2023, 6, 1, tzinfo=dt.UTC)
+    ).decision_maker.carry_out()
     serving(home, 2)
     assert open_home(home.folder).repairs.run() == []
 
 
 def test_one_flipped_bit_of_a_release_is_found_before_it_serves_and_mended(february_decided_copy):
     home = february_decided_copy
-    carry_out(home)
+    home.decision_maker.carry_out()
     path = home.releases.folder / "2" / "model.skops"
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(bytes(content))
     with pytest.raises(IntegrityError, match=r"release 2 was changed: model\.skops"):
-        production_candidate(open_home(home.folder))
+        production_candidate(open_home(home.folder).releases)
     assert [one.done for one in open_home(home.folder).repairs.run()] == [True]
     serving(home, 2)
     shutil.rmtree(home.releases.folder / "2")

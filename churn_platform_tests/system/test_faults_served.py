@@ -19,8 +19,6 @@ import pytest
 
 from churn_platform.base.errors import DropRefused, IntegrityError
 from churn_platform.ledger.version_acts import PromotionIntent
-from churn_platform.promotion.deciding import carry_out
-from churn_platform.promotion.publishing import publish
 from churn_platform_tests.servers import BODY, Running
 from churn_platform_tests.small_business import FEBRUARY, copied, deliver, month_tables, open_home
 from churn_platform_tests.system.crash_points import ended, forked
@@ -124,7 +122,7 @@ def test_while_mlflows_store_is_gone(server, asked):
     store, away = server.home.folder / "mlflow.db", server.home.folder.parent / "away.db"
     store.rename(away)
     with pytest.raises(IntegrityError, match=r"mlflow\.db is missing"):
-        carry_out(open_home(server.home.folder))
+        open_home(server.home.folder).decision_maker.carry_out()
     asked.more()
     away.rename(store)
 
@@ -149,7 +147,7 @@ def test_while_no_file_may_grow(server, asked, tmp_path):
     def limited():
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
         with pytest.raises(Exception, match=r"File too large|disk|full"):
-            carry_out(open_home(server.home.folder))
+            open_home(server.home.folder).decision_maker.carry_out()
 
     assert ended(forked(limited, tmp_path / "log")) == 0, (tmp_path / "log").read_text()
     asked.more()
@@ -160,7 +158,7 @@ def test_while_the_disk_is_full_for_the_servers_own_logs_too(server, disk, asked
         pytest.skip("a full disk needs the right to mount one")
     with full(disk):
         with pytest.raises(Exception, match=r"No space|disk|full"):
-            carry_out(open_home(server.home.folder))
+            open_home(server.home.folder).decision_maker.carry_out()
         asked.more(200)
 
 
@@ -178,7 +176,7 @@ def test_while_one_bit_of_the_new_release_is_flipped(server, asked):
         candidate=home.registry.load(2).digest,
         as_of="2024-02-29",
     )
-    publish(home, planned)
+    home.publisher.publish(planned)
     flip(home.releases.folder / "2" / "model.skops")
     home.releases.repoint({**shown, "version": 2, "previous_version": 1})
     told(server, "release 2 was changed: model.skops")
@@ -196,7 +194,7 @@ def test_while_the_clock_is_set_back(server, asked):
 
 
 def test_after_all_of_it_the_promotion_is_carried_out_and_served(server):
-    carry_out(open_home(server.home.folder))
+    open_home(server.home.folder).decision_maker.carry_out()
     deadline = time.monotonic() + PATIENCE
     while httpx.post(f"{server.url}/predict", json=BODY).json()["model"]["version"] != 2:
         assert time.monotonic() < deadline

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from churn_platform.cli.app import main
-from churn_platform.promotion.promoting import production_candidate
+from churn_platform.promotion.promotions import production_candidate
 from churn_platform_tests.small_business import FEBRUARY, copied, deliver, open_home
 from churn_platform_tests.system.small_disk import full, small_disk
 from churn_platform_tests.system.trusted_home import verification
@@ -47,7 +47,7 @@ def test_a_full_disk_is_named_the_old_model_serves_and_with_room_the_same_comman
                 code, said = run(home)
                 assert (code, "Traceback" in said) == (1, False), (left, said)
                 assert re.search("disk is full|No space left", said.splitlines()[-1]), (left, said)
-                assert production_candidate(open_home(home.folder)).version == 1
+                assert production_candidate(open_home(home.folder).releases).version == 1
             assert verification(open_home(home.folder))["verified"], left
         assert run(home)[0] == 0
         fresh = open_home(home.folder)

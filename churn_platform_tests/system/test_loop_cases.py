@@ -7,8 +7,6 @@ import sys
 
 import pytest
 
-from churn_platform.promotion.approving import approve, record_lapse, reject
-from churn_platform.promotion.decisions import unfinished
 from churn_platform_tests.cases import BUSINESS, case
 from churn_platform_tests.loop_steps import retrain, run
 from churn_platform_tests.small_business import make_home, open_home
@@ -77,9 +75,9 @@ def test_labels_the_other_way_round_promote_nothing_by_themselves_and_a_person_a
     )
     assert decision.candidate_auc > 0.7
     assert decision.production_auc < 0.3
-    assert unfinished(home) is None
+    assert home.decisions.unfinished() is None
     assert run(home) == []
-    reject(home, decision.candidate_version, "Ann", "The column is the other way round.")
+    home.approvals.reject(decision.candidate_version, "Ann", "The column is the other way round.")
     assert home.releases.pointer().version == 1
     assert run(home) == []
 
@@ -92,7 +90,7 @@ def test_turned_over_labels_that_are_right_are_approved_by_a_person(in_february)
     retrain(home, MARCH, "drift")
     home = open_home(home.folder)
     version = home.progress().decisions[-1].candidate_version
-    approve(home, version, "Ann", "The business did turn over.")
+    home.approvals.approve(version, "Ann", "The business did turn over.")
     assert open_home(home.folder).releases.pointer().version == version
 
 
@@ -113,7 +111,7 @@ def test_corrected_labels_lapse_the_request_of_the_wrong_ones(in_february, tmp_p
     home = open_home(home.folder)
     assert run(home)[0] == "monthly 2024-03-31"
     home = open_home(home.folder)
-    assert "The data that version 2 was judged on has changed." in record_lapse(home)
+    assert "The data that version 2 was judged on has changed." in home.approvals.record_lapse()
     assert home.releases.pointer().version == 1
 
 

@@ -12,8 +12,7 @@ import pytest
 import skops.io
 
 from churn_platform.base.errors import IntegrityError
-from churn_platform.promotion.deciding import carry_out
-from churn_platform.promotion.promoting import production_candidate
+from churn_platform.promotion.promotions import production_candidate
 from churn_platform.training.candidate import FILES
 from churn_platform.training.release_loading import load_release
 from churn_platform_tests.api_client import running
@@ -100,8 +99,8 @@ def test_as_a_candidate_it_is_not_promoted(february_decided_copy, planted, known
     home = february_decided_copy
     plant(home, 2, planted, known=known)
     with pytest.raises(IntegrityError, match=r"not loaded|does not match"):
-        carry_out(open_home(home.folder))
-    assert production_candidate(open_home(home.folder)).version == 1
+        open_home(home.folder).decision_maker.carry_out()
+    assert production_candidate(open_home(home.folder).releases).version == 1
     assert open_home(home.folder).ledger.verify() is None
 
 
@@ -110,7 +109,7 @@ def test_as_the_version_in_production_the_release_goes_on_serving_and_a_deep_loo
 ):
     home = january_copy
     plant(home, 1, planted, known=True)
-    assert production_candidate(open_home(home.folder)).version == 1
+    assert production_candidate(open_home(home.folder).releases).version == 1
     with pytest.raises(IntegrityError, match="not loaded"):
         home.registry.load(1)
     assert any(
@@ -130,4 +129,4 @@ def test_in_a_release_it_is_refused_and_a_server_goes_on_with_the_version_before
     with pytest.raises(IntegrityError, match="not loaded"):
         load_release(home.releases, home.contract, 2, home.releases.read_pointer())
     with pytest.raises(IntegrityError, match="not loaded"):
-        production_candidate(open_home(home.folder))
+        production_candidate(open_home(home.folder).releases)

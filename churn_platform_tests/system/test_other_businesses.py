@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from churn_platform.evaluation.costs import RowCosts
-from churn_platform.promotion.promoting import released
+from churn_platform.promotion.promotions import released
 from churn_platform_tests.other_businesses import (
     MONTHS,
     NEWSPAPER,
@@ -146,8 +146,8 @@ def test_the_labels_of_a_wide_table_are_kept_apart_from_its_features(phone):
 def test_the_threshold_is_the_cheapest_by_each_customer_s_own_cost(phone):
     dataset = phone.training_datasets.load(MONTHS[1])
     assert "yearly_value" in dataset.frame
-    assert "yearly_value" not in dict(released(phone, 2).model.features)
-    rows, model = dataset.holdout_rows(), released(phone, 2).model
+    assert "yearly_value" not in dict(released(phone.releases, 2).model.features)
+    rows, model = dataset.holdout_rows(), released(phone.releases, 2).model
     costs = RowCosts.of(phone.contract.costs, rows)
     churned, probability = rows["label"].to_numpy(dtype=bool), model.probability(rows)
 

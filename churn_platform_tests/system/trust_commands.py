@@ -7,9 +7,6 @@ from collections import Counter as Tally
 from dataclasses import replace
 from pathlib import Path
 
-from churn_platform.promotion.approving import approve, reject
-from churn_platform.promotion.promoting import recover
-from churn_platform.promotion.rolling_back import roll_back, unblock
 from churn_platform.services import Services
 from churn_platform_tests.loop_steps import retrain, run
 from churn_platform_tests.small_business import with_policy
@@ -98,7 +95,7 @@ class Business(Driver):
 
         def job(home: Services) -> None:
             with home.exclusive():
-                recover(home)
+                home.promotions.recover()
                 home.erasure.finish()
                 retrain(home, newest, "manual")
 
@@ -112,8 +109,8 @@ class Business(Driver):
         self.do(
             Command(
                 "approve",
-                lambda home: approve(
-                    home, version, "ann", "it is the better one", override=override
+                lambda home: home.approvals.approve(
+                    version, "ann", "it is the better one", override=override
                 ),
                 140,
                 lambda trust, facts: trust.approved(version, facts, override=override),
@@ -127,7 +124,7 @@ class Business(Driver):
         version = self.course.version(which)
         act = Command(
             "reject",
-            lambda home: reject(home, version, "ann", "no"),
+            lambda home: home.approvals.reject(version, "ann", "no"),
             8,
             lambda t, f: t.rejected_by(version, f),
         )
@@ -138,7 +135,7 @@ class Business(Driver):
         version = None if to is None else self.course.version(to)
 
         def act(home: Services) -> str:
-            return roll_back(home, "ann", "it promised too much", to=version)
+            return home.rollbacks.roll_back("ann", "it promised too much", to=version)
 
         self.do(
             Command("roll back", act, 46, lambda trust, facts: trust.rolled_back(version, facts)),
@@ -150,7 +147,7 @@ class Business(Driver):
         version = self.course.version(which)
         act = Command(
             "unblock",
-            lambda home: unblock(home, version, "ann", "try"),
+            lambda home: home.rollbacks.unblock(version, "ann", "try"),
             8,
             lambda t, f: t.unblocked(version, f),
         )

@@ -9,8 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from churn_platform.audit.verifying import summary, verify_home
-from churn_platform.promotion.deciding import carry_out
 from churn_platform.services import Services
 from churn_platform.training.candidate import MODEL_FILE
 from churn_platform_tests.small_business import (
@@ -26,7 +24,7 @@ from churn_platform_tests.small_business import (
 def whole_life(february_decided: Services, folder: Path) -> Services:
     """`february_decided` carried on: version 2 promoted, February scored, January corrected with a faulty row."""
     home = copied(february_decided, folder)
-    carry_out(home)
+    home.decision_maker.carry_out()
     open_home(folder).scoring.score(FEBRUARY)
     tables = month_tables(JANUARY)
     tables["visits"]["hours"] = tables["visits"]["hours"] + 1.0
@@ -41,7 +39,7 @@ def verification(
 ) -> dict[str, Any]:
     """What `churn verify` finds, with no server beside it unless the settings name its port."""
     opened = open_home(home.folder, **({"api_port": 1} | settings))
-    return summary(opened, verify_home(opened, anchor, deep=deep))
+    return opened.verification.summary(opened.verification.verify(anchor, deep=deep))
 
 
 def exchange_model(home: Services, version: int, other: int) -> None:

@@ -11,13 +11,13 @@ ROW = {"months": 4, "plan": "plus", "has_app": None, "hours": 3.5}
 
 
 def test_a_release_with_a_serving_form_answers_without_its_pipeline_and_as_it(served):
-    from churn_platform.promotion.promoting import released
+    from churn_platform.promotion.promotions import released
 
     loaded = load_release(served.releases, served.contract, 2, served.releases.pointer())
     assert isinstance(loaded.scorer, FormScorer)
     assert loaded.sha256 == loaded.manifest.files["model.skops"]
     assert (loaded.since, loaded.previous_version) == ("2024-02-01T00:00:00+00:00", 1)
-    pipeline = ModelScorer(released(served, 2).model)
+    pipeline = ModelScorer(released(served.releases, 2).model)
     assert loaded.scorer.probability([ROW]) == pytest.approx(pipeline.probability([ROW]), abs=1e-12)
 
 

@@ -81,17 +81,21 @@ class OnlineAddress:
             return {"type": "sqlite", "path": "online_store.db"}
         if self.kind == "postgres":
             return {
-                "type": "postgres", "host": self.host, "port": self.port, "database": self.database, "user": self.user,
-                "password": secret, "sslmode": self.sslmode, "db_schema": "public",
+                "type": "postgres", "host": self.host, "port": self.port,
+                "database": self.database, "user": self.user, "password": secret,
+                "sslmode": self.sslmode, "db_schema": "public",
             }  # fmt: skip
         parts = [
             f"{self.host}:{self.port}",
             f"db={self.database}",
             f"socket_timeout={WRITE_SECONDS}",
         ]
-        parts += [f"username={json.dumps(self.user)}"] if self.user else []
-        parts += [f"password={secret}"] if secret else []
-        parts += ["ssl=true"] if self.tls else []
+        if self.user:
+            parts.append(f"username={json.dumps(self.user)}")
+        if secret:
+            parts.append(f"password={secret}")
+        if self.tls:
+            parts.append("ssl=true")
         # Without skip_dedup, Feast skips rows of the same instant, so a correction would never
         # arrive. `FeatureStore.materialize` keeps older months from overwriting newer ones.
         return {"type": "redis", "connection_string": ",".join(parts), "skip_dedup": True}
@@ -180,13 +184,16 @@ class PostgresAddress:
     def connection(self) -> dict[str, Any]:
         """The keywords of psycopg.connect; times are in UTC, whatever the server's time zone."""
         return self.where.postgres() | {
-            "connect_timeout": CONNECT_SECONDS, "options": "-c TimeZone=UTC", "application_name": "churn",
-        }  # fmt: skip
+            "connect_timeout": CONNECT_SECONDS,
+            "options": "-c TimeZone=UTC",
+            "application_name": "churn",
+        }
 
     def registry(self, *, secret: bool = False) -> dict[str, Any]:
         """The `registry` of feature_store.yaml, with the password or with its variable."""
         where = self.where
-        target = f"{quote(where.user)}@/{quote(where.database)}?host={quote(where.host)}&port={where.port}"
+        target = f"{quote(where.user)}@/{quote(where.database)}"
+        target += f"?host={quote(where.host)}&port={where.port}"
         arguments = {
             "sslmode": where.sslmode,
             "connect_timeout": CONNECT_SECONDS,

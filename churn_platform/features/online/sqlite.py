@@ -1,4 +1,4 @@
-"""Reads Feast's SQLite online store, one statement per call: a table per view, a row per feature."""
+"""Reads Feast's SQLite online store with one statement per call."""
 
 import contextlib
 import datetime as dt
@@ -120,7 +120,8 @@ class SqliteReader:
     def _select(self, keys: Sequence[bytes]) -> list[tuple[int, bytes, str, bytes, Any]]:
         places = ",".join(f"?{number + 1}" for number in range(len(keys)))
         statement = " UNION ALL ".join(
-            f"SELECT {number}, entity_key, feature_name, value, event_ts FROM {table} WHERE entity_key IN ({places})"  # noqa: S608 - names of the contract
+            f"SELECT {number}, entity_key, feature_name, value, event_ts"  # noqa: S608 - names of the contract
+            f" FROM {table} WHERE entity_key IN ({places})"
             for number, table in enumerate(self._tables)
         )
         try:

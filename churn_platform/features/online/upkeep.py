@@ -191,4 +191,6 @@ def _sample(lake: Lake, as_of: dt.date, known_at: dt.datetime) -> Sequence[Any]:
         return []
     key = lake.contract.entity.column
     batch = next(pq.ParquetFile(path).iter_batches(SAMPLE, columns=[key]), None)
-    return [] if batch is None else list(batch[key].to_pylist())
+    if batch is None:
+        return []
+    return list(batch[key].to_pylist())

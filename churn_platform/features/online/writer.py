@@ -148,7 +148,8 @@ def write_sqlite(database: Path, project: str, month: Iterator[Batch]) -> None:
                 )
                 with store:
                     store.executemany(
-                        f'INSERT INTO "{project}_{batch.view}" ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?) '  # noqa: S608 - names of the contract
+                        f'INSERT INTO "{project}_{batch.view}" ({COLUMNS})'  # noqa: S608 - names of the contract
+                        " VALUES (?, ?, ?, ?, ?, ?) "
                         f"ON CONFLICT (entity_key, feature_name) DO UPDATE SET {UPDATES}",
                         rows,
                     )

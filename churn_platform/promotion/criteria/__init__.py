@@ -14,7 +14,7 @@ from churn_platform.promotion.criteria import (
     self_test,
     stands_on_its_own,
 )
-from churn_platform.promotion.criteria.base import Criterion, Finding, Outcome
+from churn_platform.promotion.criteria.base import Criterion, CriterionResult, Outcome
 
 CRITERIA: tuple[Criterion, ...] = (
     beats_production.CRITERION,
@@ -31,4 +31,4 @@ CRITERIA: tuple[Criterion, ...] = (
     plausible_labels.CRITERION,
 )
 
-__all__ = ["CRITERIA", "Criterion", "Finding", "Outcome"]
+__all__ = ["CRITERIA", "Criterion", "CriterionResult", "Outcome"]

@@ -1,4 +1,4 @@
-"""What a criterion and a finding are."""
+"""A criterion and its result."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from churn_platform.promotion.evidence import Evidence
 Outcome = Literal["pass", "fail", "warn", "not_applicable"]
 
 
-class Finding(BaseModel):
+class CriterionResult(BaseModel):
     """The result of one criterion: a sentence with its figures.
 
-    `unsound` marks a finding that says the comparison itself cannot be trusted, not that the
+    `unsound` marks a result that says the comparison itself cannot be trusted, not that the
     candidate lost it.
     """
 
@@ -35,7 +35,7 @@ class Criterion:
     rule.
 
     `needs` says what must be there before the rule is asked: nothing, valid holdout rows, or
-    also a production model to compare with. Where it is not there the finding is "not
+    also a production model to compare with. Where it is not there the result is "not
     applicable", which refuses only for a criterion that `must_pass`. A warning lets the
     candidate pass; of a criterion whose `warning_needs_approval` it lets it pass only with a
     person's approval, whatever the policy's mode.
@@ -49,20 +49,20 @@ class Criterion:
     must_pass: bool = False
     warning_needs_approval: bool = False
 
-    def judge(self, evidence: Evidence) -> Finding:
+    def judge(self, evidence: Evidence) -> CriterionResult:
         """Apply the rule, or say why it does not apply."""
         if self.needs == "production" and not evidence.compares:
-            return self.finding("not_applicable", "There is no production model to compare with.")
+            return self.result("not_applicable", "There is no production model to compare with.")
         if self.needs != "nothing" and not evidence.comparable:
-            return self.finding(
+            return self.result(
                 "not_applicable", "The holdout rows allow no comparison, see GATE004."
             )
-        return self.finding(*self.rule(evidence))
+        return self.result(*self.rule(evidence))
 
-    def finding(self, outcome: Outcome, detail: str, *, unsound: bool = False) -> Finding:
-        """A finding of this criterion; a fail refuses."""
+    def result(self, outcome: Outcome, detail: str, *, unsound: bool = False) -> CriterionResult:
+        """A result of this criterion; a fail refuses."""
         refuses = outcome == "fail" or (self.must_pass and outcome != "pass")
-        return Finding(
+        return CriterionResult(
             code=self.code,
             name=self.name,
             title=self.title,

@@ -11,7 +11,7 @@ import numpy as np
 
 from churn_platform.evaluation.bootstrap import entity_codes
 from churn_platform.evaluation.statistics import auc, chance_p_value
-from churn_platform.promotion.criteria.base import Criterion, Finding, Outcome
+from churn_platform.promotion.criteria.base import Criterion, CriterionResult, Outcome
 from churn_platform.promotion.evidence import Evidence
 from churn_platform.training.candidate import ShuffledRefit
 
@@ -49,7 +49,7 @@ def _permuted(evidence: Evidence, random: np.random.Generator) -> Evidence:
     return evidence.with_scores(scores)
 
 
-def judge(evidence: Evidence, passes: Passes, refit: ShuffledRefit, seed: int) -> Finding:
+def judge(evidence: Evidence, passes: Passes, refit: ShuffledRefit, seed: int) -> CriterionResult:
     """Run the self-test.
 
     Args:
@@ -59,7 +59,7 @@ def judge(evidence: Evidence, passes: Passes, refit: ShuffledRefit, seed: int) -
         seed: of the permutations.
     """
     if not evidence.comparable:
-        return CRITERION.finding(
+        return CRITERION.result(
             "not_applicable", "Nothing could be compared, so nothing could be tested."
         )
     tried = list(impostors(evidence, seed))
@@ -74,11 +74,11 @@ def judge(evidence: Evidence, passes: Passes, refit: ShuffledRefit, seed: int) -
     if not sound:
         faults.append(sentence)
     if faults:
-        return CRITERION.finding(
+        return CRITERION.result(
             "fail", f"The gate cannot be trusted: {'; '.join(faults)}.", unsound=True
         )
     names = ", ".join(name for name, _ in tried)
-    return CRITERION.finding("pass", f"The gate refused what it must refuse: {names}; {sentence}.")
+    return CRITERION.result("pass", f"The gate refused what it must refuse: {names}; {sentence}.")
 
 
 def shuffled_labels(evidence: Evidence, refit: ShuffledRefit) -> tuple[bool, str]:

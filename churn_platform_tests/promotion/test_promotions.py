@@ -6,17 +6,7 @@ import pytest
 
 from churn_platform.base.errors import IntegrityError
 from churn_platform.base.provenance import provenance
-from churn_platform.promotion.deciding import carry_out, decide_candidate, newest_decision
-from churn_platform.promotion.decisions import unfinished
-from churn_platform.promotion.promoting import (
-    decision_digest,
-    keep,
-    production_candidate,
-    promote,
-    recover,
-    released,
-    restore_alias,
-)
+from churn_platform.promotion.promotions import production_candidate, released
 from churn_platform.training.registry import PRODUCTION
 from churn_platform_tests.small_business import FEBRUARY, open_home, with_policy
 
@@ -48,15 +38,15 @@ STEPS = {
     "intent": lambda home: cut_at_receipt(home, "promotion intent"),
     "release": lambda home: cut_at(home.releases, "publish"),
     "published": lambda home: cut_at_receipt(home, "release published"),
-    "alias": lambda home: cut_at(home.registry, "set_alias"),
     "pointer": lambda home: cut_at(home.releases, "point"),
+    "alias": lambda home: cut_at(home.registry, "set_alias"),
     "done": lambda home: cut_at_receipt(home, "promotion done"),
     "anchor": lambda home: cut_at(home.registry, "anchor"),
 }
 """What the process died before."""
 
 
-def killed(home, step, monkeypatch, act=carry_out):
+def killed(home, step, monkeypatch, act=lambda home: home.decision_maker.carry_out()):
     """Carry the newest decision out and die before `step`; the home as the next process finds it."""
     with monkeypatch.context() as patch:
         patch.setattr(*STEPS[step](home))
@@ -81,9 +71,9 @@ def assert_in_production(home, version, decisions):
         == version
     )
     assert home.releases.verify(version).candidate_digest == home.registry.load(version).digest
-    assert production_candidate(home).digest == newest_decision(home).candidate_digest
+    assert production_candidate(home.releases).digest == home.decisions.newest().candidate_digest
     assert home.ledger.verify(pointer.ledger_head) is None
-    assert unfinished(home) is None
+    assert home.decisions.unfinished() is None
     assert len(home.records.decisions()) == decisions
     assert len(receipts(home, "decision")) == decisions
 
@@ -93,11 +83,11 @@ def test_killed_before_any_step_and_run_again_there_is_one_production_and_one_de
     february_decided_copy, monkeypatch, step
 ):
     home = killed(february_decided_copy, step, monkeypatch)
-    assert production_candidate(home).version == (2 if step == "done" else 1)
+    assert production_candidate(home.releases).version == (2 if step in ("alias", "done") else 1)
     due = home.progress().next_step()
     assert (due.kind, due.as_of, due.trigger) == ("retraining", FEBRUARY, "performance")
-    assert decide_candidate(home, FEBRUARY, due.trigger) == newest_decision(home)
-    carry_out(home)
+    assert home.decision_maker.decide(FEBRUARY, due.trigger) == home.decisions.newest()
+    home.decision_maker.carry_out()
     home = open_home(home.folder)
     assert_in_production(home, 2, decisions=2)
     assert home.releases.pointer().previous_version == 1
@@ -110,8 +100,8 @@ def test_the_first_promotion_is_completed_by_carrying_out_alone(
     january_decided_copy, monkeypatch, step
 ):
     home = killed(january_decided_copy, step, monkeypatch)
-    assert unfinished(home) == "first"
-    carry_out(home)
+    assert home.decisions.unfinished() == "first"
+    home.decision_maker.carry_out()
     home = open_home(home.folder)
     assert_in_production(home, 1, decisions=1)
     assert home.releases.pointer().previous_version is None
@@ -120,7 +110,7 @@ def test_the_first_promotion_is_completed_by_carrying_out_alone(
 
 def test_killed_after_the_last_receipt_nothing_is_left_to_do(february_decided_copy, monkeypatch):
     home = killed(february_decided_copy, "anchor", monkeypatch)
-    assert recover(home) is None
+    assert home.promotions.recover() is None
     assert_in_production(home, 2, decisions=2)
     assert len(receipts(home, "promotion done")) == 2
 
@@ -128,15 +118,15 @@ def test_killed_after_the_last_receipt_nothing_is_left_to_do(february_decided_co
 @pytest.mark.parametrize("step", [step for step in STEPS if step not in ("intent", "anchor")])
 def test_recovery_alone_completes_a_move_and_says_so_once(february_decided_copy, monkeypatch, step):
     home = killed(february_decided_copy, step, monkeypatch)
-    said = recover(home)
-    place = "after" if step == "done" else "before"
+    said = home.promotions.recover()
+    place = "after" if step in ("alias", "done") else "before"
     assert (
         said
         == f"The promotion of version 2 was cut off {place} the pointer moved: it was completed."
     )
     home = open_home(home.folder)
     assert_in_production(home, 2, decisions=2)
-    assert recover(home) is None
+    assert home.promotions.recover() is None
     (recovery,) = home.ledger.receipts("recovery")
     assert (recovery.subject, recovery.before, recovery.after, recovery.reason) == (
         "version 2", "version 1", "version 2", said,
@@ -151,19 +141,19 @@ def test_killed_in_the_recovery_too_the_next_one_completes_it(
     february_decided_copy, monkeypatch, step
 ):
     home = killed(february_decided_copy, "release", monkeypatch)
-    home = killed(home, step, monkeypatch, act=recover)
-    assert recover(home) is not None
+    home = killed(home, step, monkeypatch, act=lambda home: home.promotions.recover())
+    assert home.promotions.recover() is not None
     assert_in_production(open_home(home.folder), 2, decisions=2)
     assert len(receipts(home, "promotion done")) == len(receipts(home, "promotion intent")) == 2
 
 
-@pytest.mark.parametrize("step", ["release", "alias", "pointer"])
+@pytest.mark.parametrize("step", ["release", "pointer"])
 def test_a_move_that_no_longer_holds_is_voided_while_the_pointer_has_not_moved(
     february_decided_copy, monkeypatch, step
 ):
     home = with_policy(killed(february_decided_copy, step, monkeypatch), delta=0.02)
-    assert home.registry.alias(PRODUCTION) == (2 if step == "pointer" else 1)
-    said = recover(home)
+    home.registry.set_alias(PRODUCTION, 2)  # as a version before 0.2 left it
+    said = home.promotions.recover()
     assert said == (
         "The promotion of version 2 was cut off before the pointer moved, and cannot be completed: "
         "The policy has changed since the decision: decide again."
@@ -173,7 +163,7 @@ def test_a_move_that_no_longer_holds_is_voided_while_the_pointer_has_not_moved(
     evidence = set(home.ledger.receipts("promotion void")[0].evidence)
     assert evidence == {"decision", "candidate", "as_of", "intent", "code", "lock"}
     assert len(receipts(home, "promotion done")) == 1
-    assert recover(home) is None
+    assert home.promotions.recover() is None
 
 
 def test_a_move_whose_pointer_has_moved_is_completed_whatever_changed_since(
@@ -181,7 +171,7 @@ def test_a_move_whose_pointer_has_moved_is_completed_whatever_changed_since(
 ):
     home = with_policy(killed(february_decided_copy, "done", monkeypatch), delta=0.02)
     assert (
-        recover(home)
+        home.promotions.recover()
         == "The promotion of version 2 was cut off after the pointer moved: it was completed."
     )
     assert_in_production(home, 2, decisions=2)
@@ -191,14 +181,17 @@ def test_a_move_whose_model_was_tampered_with_is_voided(february_decided_copy, m
     home = killed(february_decided_copy, "release", monkeypatch)
     for path in (home.folder / "artifacts").rglob("model.skops"):
         path.write_bytes(path.read_bytes()[:-1])
-    assert "model.skops does not match the digest recorded when it was registered" in recover(home)
+    assert (
+        "model.skops does not match the digest recorded when it was registered"
+        in home.promotions.recover()
+    )
     assert home.registry.alias(PRODUCTION) == home.releases.pointer().version == 1
 
 
 def test_a_first_promotion_that_is_voided_leaves_no_alias(january_decided_copy, monkeypatch):
     home = with_policy(killed(january_decided_copy, "pointer", monkeypatch), delta=0.02)
-    assert home.registry.alias(PRODUCTION) == 1
-    recover(home)
+    home.registry.set_alias(PRODUCTION, 1)  # as a version before 0.2 left it
+    home.promotions.recover()
     assert (home.registry.alias(PRODUCTION), home.releases.pointer()) == (None, None)
     assert receipts(home, "promotion void") == [("version 1", None, None)]
 
@@ -210,16 +203,16 @@ def test_a_store_that_cannot_be_read_gives_no_move_up(february_decided_copy, mon
     database.write_bytes(b"no database" * 1000)
     head = home.ledger.head()
     with pytest.raises(IntegrityError, match=r"mlflow\.db cannot be read"):
-        recover(open_home(home.folder))
+        open_home(home.folder).promotions.recover()
     assert home.ledger.head() == head
     database.write_bytes(kept)
-    recover(open_home(home.folder))
+    open_home(home.folder).promotions.recover()
     assert_in_production(open_home(home.folder), 2, decisions=2)
 
 
 def test_a_sound_home_has_nothing_to_recover(february_decided):
     head = february_decided.ledger.head()
-    assert recover(february_decided) is None
+    assert february_decided.promotions.recover() is None
     assert february_decided.ledger.head() == head
 
 
@@ -228,9 +221,9 @@ def test_the_receipts_tell_who_what_and_why_with_the_digests(january):
         january.ledger.receipts(act)[0]
         for act in ("promotion intent", "release published", "promotion done")
     )
-    decision, pointer = newest_decision(january), january.releases.pointer()
+    decision, pointer = january.decisions.newest(), january.releases.pointer()
     evidence = {
-        "decision": decision_digest(decision),
+        "decision": decision.digest,
         "candidate": decision.candidate_digest,
         "as_of": "2024-01-31",
         **provenance(),
@@ -259,12 +252,12 @@ def test_the_receipts_tell_who_what_and_why_with_the_digests(january):
 
 
 def test_promoting_twice_is_one_release_and_the_pointer_does_not_move_again(january_copy):
-    home, decision = january_copy, newest_decision(january_copy)
+    home, decision = january_copy, january_copy.decisions.newest()
     before = (
         home.releases.pointer_file.read_bytes(),
         (home.releases.folder / "1" / "manifest.json").read_bytes(),
     )
-    promote(home, decision)
+    home.promotions.promote(decision)
     assert (
         home.releases.pointer_file.read_bytes(),
         (home.releases.folder / "1" / "manifest.json").read_bytes(),
@@ -274,22 +267,22 @@ def test_promoting_twice_is_one_release_and_the_pointer_does_not_move_again(janu
 
 
 def test_before_the_first_promotion_there_is_no_production(january_decided):
-    assert production_candidate(january_decided) is None
+    assert production_candidate(january_decided.releases) is None
 
 
 def test_a_release_is_read_without_mlflow_and_never_when_it_was_changed(january_copy):
     (january_copy.folder / "mlflow.db").unlink()
-    assert released(january_copy, 1).version == 1
+    assert released(january_copy.releases, 1).version == 1
     path = january_copy.releases.path(1, "passport.json")
     path.write_text(json.dumps(json.loads(path.read_text()) | {"threshold": 0.99}))
     with pytest.raises(IntegrityError, match=r"release 1 was changed: passport\.json should be"):
-        production_candidate(january_copy)
+        production_candidate(january_copy.releases)
 
 
 def test_keeping_production_is_a_receipt_and_moves_nothing(february_decided_copy):
-    home, decision = february_decided_copy, newest_decision(february_decided_copy)
+    home, decision = february_decided_copy, february_decided_copy.decisions.newest()
     before = home.releases.pointer_file.read_bytes()
-    keep(home, decision, "Not today.")
+    home.promotions.keep(decision, "Not today.")
     (kept,) = home.ledger.receipts("production kept")
     assert (kept.subject, kept.before, kept.after, kept.reason) == (
         "version 1",
@@ -297,7 +290,7 @@ def test_keeping_production_is_a_receipt_and_moves_nothing(february_decided_copy
         "version 1",
         "Not today.",
     )
-    assert kept.evidence["decision"] == decision_digest(decision)
+    assert kept.evidence["decision"] == decision.digest
     assert home.releases.pointer_file.read_bytes() == before
     assert home.registry.alias(PRODUCTION) == 1
     assert home.releases.versions() == [1]
@@ -309,18 +302,18 @@ def test_the_alias_is_put_back_to_what_the_pointer_says(february_decided_copy, a
     home.registry.remove_alias(PRODUCTION) if alias is None else home.registry.set_alias(
         PRODUCTION, alias
     )
-    restore_alias(home)
+    home.promotions.restore_alias()
     assert home.registry.alias(PRODUCTION) == home.releases.pointer().version == 1
 
 
 def test_without_production_there_is_no_alias(january_decided_copy):
     january_decided_copy.registry.set_alias(PRODUCTION, 1)
-    restore_alias(january_decided_copy)
+    january_decided_copy.promotions.restore_alias()
     assert january_decided_copy.registry.alias(PRODUCTION) is None
 
 
 def test_with_nothing_in_production_no_model_is_what_is_kept(january_decided_copy):
-    keep(january_decided_copy, newest_decision(january_decided_copy), "Not yet.")
+    january_decided_copy.promotions.keep(january_decided_copy.decisions.newest(), "Not yet.")
     assert receipts(january_decided_copy, "production kept") == [
         ("no model", "no model", "no model")
     ]

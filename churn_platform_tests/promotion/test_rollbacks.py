@@ -5,15 +5,11 @@ import datetime as dt
 
 import pytest
 
-from churn_platform.audit.deep_checks import check_decisions
+from churn_platform.audit.checks import check_decisions
 from churn_platform.base.errors import IntegrityError, UsageError
-from churn_platform.promotion.approving import approve
-from churn_platform.promotion.deciding import carry_out, decide_candidate, newest_decision
-from churn_platform.promotion.decisions import unfinished
-from churn_platform.promotion.promoting import decision_digest, production_candidate, recover
-from churn_platform.promotion.rolling_back import roll_back, unblock
+from churn_platform.promotion.promotions import production_candidate
 from churn_platform.training.registry import PRODUCTION
-from churn_platform_tests.promotion.test_promoting import STEPS, PowerCut, cut_at_receipt
+from churn_platform_tests.promotion.test_promotions import STEPS, PowerCut, cut_at_receipt
 from churn_platform_tests.servers import PROGRAMS, Running, load
 from churn_platform_tests.small_business import (
     FEBRUARY,
@@ -48,7 +44,7 @@ def assert_in_production(home, version):
 
 def test_the_version_before_is_back_and_the_one_that_was_left_is_blocked(february_copy):
     home = february_copy
-    said = roll_back(home, *BOB)
+    said = home.rollbacks.roll_back(*BOB)
     assert said == (
         "Version 1 is in production again in place of version 2, by Bob: Retention complains. "
         "Version 2 is blocked: it is not promoted by itself until `churn unblock 2`."
@@ -70,7 +66,7 @@ def test_the_version_before_is_back_and_the_one_that_was_left_is_blocked(februar
 
 
 def test_scores_are_remade_once_by_the_version_that_is_back(february_copy):
-    roll_back(february_copy, *BOB)
+    february_copy.rollbacks.roll_back(*BOB)
     assert step(february_copy) == ("scores", FEBRUARY)
     home = open_home(february_copy.folder)
     assert home.scoring.score(FEBRUARY).record.version == 1
@@ -79,8 +75,8 @@ def test_scores_are_remade_once_by_the_version_that_is_back(february_copy):
 
 def test_forward_again_by_hand_unblocks_and_says_so(february_copy):
     home = february_copy
-    roll_back(home, *BOB)
-    said = roll_back(home, "Ann", "It was the campaign.", to=2)
+    home.rollbacks.roll_back(*BOB)
+    said = home.rollbacks.roll_back("Ann", "It was the campaign.", to=2)
     assert said.startswith(
         "Version 2 is in production again in place of version 1, by Ann: It was the campaign."
     )
@@ -89,15 +85,15 @@ def test_forward_again_by_hand_unblocks_and_says_so(february_copy):
     assert home.ledger.state().blocked == {}
     assert acts(home, "version unblocked") == [("version unblocked", "version 2", None, None)]
     with pytest.raises(UsageError, match=r"Version 2 is not blocked; blocked versions: none\."):
-        unblock(home, 2, *BOB)
+        home.rollbacks.unblock(2, *BOB)
 
 
 def test_a_decision_that_was_carried_out_is_not_carried_out_again_after_a_rollback(february_copy):
     home = february_copy
-    roll_back(home, *BOB)
-    assert "is in production since: decide again" in carry_out(home).sentence
-    unblock(home, 2, "Ann", "Fine again.")
-    assert "is in production since: decide again" in carry_out(home).sentence
+    home.rollbacks.roll_back(*BOB)
+    assert "is in production since: decide again" in home.decision_maker.carry_out().sentence
+    home.rollbacks.unblock(2, "Ann", "Fine again.")
+    assert "is in production since: decide again" in home.decision_maker.carry_out().sentence
     assert_in_production(home, 1)
 
 
@@ -105,51 +101,55 @@ def test_a_decision_that_was_carried_out_is_not_carried_out_again_after_a_rollba
 def test_once_it_is_free_again_the_same_decision_is_made_anew_and_carried_out(february_copy, mode):
     home = with_policy(february_copy, mode=mode)
     for _ in range(2):
-        roll_back(home, *BOB)
-        unblock(home, 2, "Ann", "Fine again.")
-        made = decide_candidate(home, FEBRUARY, "manual")
-        assert decide_candidate(home, FEBRUARY, "manual") == made
-        assert unfinished(home) == "manual"
-        said = carry_out(home).sentence
+        home.rollbacks.roll_back(*BOB)
+        home.rollbacks.unblock(2, "Ann", "Fine again.")
+        made = home.decision_maker.decide(FEBRUARY, "manual")
+        assert home.decision_maker.decide(FEBRUARY, "manual") == made
+        assert home.decisions.unfinished() == "manual"
+        said = home.decision_maker.carry_out().sentence
         if mode == "approval":
             assert "Version 2 passed and waits for an approval" in said
-            approve(home, 2, "Ann", "Once more.")
+            home.approvals.approve(2, "Ann", "Once more.")
         assert_in_production(home, 2)
-        assert unfinished(home) is None
+        assert home.decisions.unfinished() is None
     receipts = home.ledger.receipts()
     recorded = [r.evidence["decision"] for r in receipts if r.act == "decision"]
-    assert recorded[-1] == recorded[-2] == decision_digest(made)
-    assert [finding.state for finding in check_decisions(home, receipts)] == ["holds"]
+    assert recorded[-1] == recorded[-2] == made.digest
+    assert [finding.state for finding in check_decisions(home, home.records, receipts)] == ["holds"]
 
 
 def test_a_blocked_version_is_promoted_neither_by_itself_nor_by_an_approval(february_copy):
     home = february_copy
-    roll_back(home, *BOB)
+    home.rollbacks.roll_back(*BOB)
     home = with_policy(home, delta=0.02)
-    decide_candidate(home, FEBRUARY, "manual")
-    decision = newest_decision(home)
+    home.decision_maker.decide(FEBRUARY, "manual")
+    decision = home.decisions.newest()
     assert (decision.candidate_version, decision.production_version, decision.approved) == (
         2,
         1,
         True,
     )
-    said = carry_out(home).sentence
+    said = home.decision_maker.carry_out().sentence
     assert said.startswith("Kept version 1: Version 2 is blocked since Bob rolled it back at ")
     assert said.endswith("(Retention complains.): `churn unblock 2` allows it again.")
     for override in (False, True):
         with pytest.raises(UsageError, match=r"^Version 2 is blocked since Bob rolled it back at "):
-            approve(home, 2, "Ann", "I like it.", override=override)
-    assert unfinished(home) is None
-    assert unblock(home, 2, "Ann", "Checked.") == "Version 2 is no longer blocked: Checked."
-    assert carry_out(home).sentence.startswith("Promoted version 2: ")
+            home.approvals.approve(2, "Ann", "I like it.", override=override)
+    assert home.decisions.unfinished() is None
+    assert (
+        home.rollbacks.unblock(2, "Ann", "Checked.") == "Version 2 is no longer blocked: Checked."
+    )
+    assert home.decision_maker.carry_out().sentence.startswith("Promoted version 2: ")
     assert_in_production(home, 2)
 
 
 def test_under_approval_a_blocked_version_is_not_asked_for(february_copy):
-    roll_back(february_copy, *BOB)
+    february_copy.rollbacks.roll_back(*BOB)
     home = with_policy(february_copy, mode="approval")
-    decide_candidate(home, FEBRUARY, "manual")
-    assert carry_out(home).sentence.startswith("Kept version 1: Version 2 is blocked since Bob")
+    home.decision_maker.decide(FEBRUARY, "manual")
+    assert home.decision_maker.carry_out().sentence.startswith(
+        "Kept version 1: Version 2 is blocked since Bob"
+    )
     assert home.ledger.state().pending is None
 
 
@@ -157,7 +157,7 @@ def test_after_a_rollback_the_next_month_compares_with_what_is_back_and_may_be_p
     february_copy,
 ):
     home = february_copy
-    roll_back(home, *BOB)
+    home.rollbacks.roll_back(*BOB)
     home.scoring.score(FEBRUARY)
     deliver(home, MARCH, month_tables(MARCH))
     monthly(home, MARCH)
@@ -166,7 +166,7 @@ def test_after_a_rollback_the_next_month_compares_with_what_is_back_and_may_be_p
     due = home.progress().next_step()
     assert (due.kind, due.as_of, due.trigger) == ("retraining", MARCH, "performance")
     assert candidate(home, MARCH) == 3
-    decision = decide_candidate(home, MARCH, due.trigger)
+    decision = home.decision_maker.decide(MARCH, due.trigger)
     newer = next(
         finding for finding in decision.findings if finding.name == "newer_than_production"
     )
@@ -174,9 +174,9 @@ def test_after_a_rollback_the_next_month_compares_with_what_is_back_and_may_be_p
         "pass", "The candidate was trained on 2024-03-31, production on 2024-01-31.",
     )  # fmt: skip
     assert (decision.production_version, decision.decision) == (1, "promoted")
-    assert carry_out(home).sentence.startswith("Promoted version 3: ")
+    assert home.decision_maker.carry_out().sentence.startswith("Promoted version 3: ")
     assert_in_production(home, 3)
-    assert roll_back(home, *BOB).startswith(
+    assert home.rollbacks.roll_back(*BOB).startswith(
         "Version 1 is in production again in place of version 3"
     )
     assert set(home.ledger.state().blocked) == {2, 3}
@@ -184,26 +184,26 @@ def test_after_a_rollback_the_next_month_compares_with_what_is_back_and_may_be_p
 
 def test_a_candidate_of_the_same_month_may_replace_what_is_back(february_copy):
     home = february_copy
-    roll_back(home, *BOB)
+    home.rollbacks.roll_back(*BOB)
     assert candidate(home, FEBRUARY, "other code") == 3
-    decision = decide_candidate(home, FEBRUARY, "manual")
+    decision = home.decision_maker.decide(FEBRUARY, "manual")
     assert (decision.production_version, decision.decision) == (1, "promoted")
-    assert carry_out(home).sentence.startswith("Promoted version 3: ")
+    assert home.decision_maker.carry_out().sentence.startswith("Promoted version 3: ")
 
 
 def test_a_pending_approval_lapses_with_a_rollback(february_copy):
     home = with_policy(february_copy, mode="approval")
     assert candidate(home, FEBRUARY, "other code") == 3
-    decide_candidate(home, FEBRUARY, "manual")
+    home.decision_maker.decide(FEBRUARY, "manual")
     home.records.add_decision(
         home.records.decisions()[-1] | {"decision": "pending", "reason": "As if it were better."}
     )
-    assert "waits for an approval" in carry_out(home).sentence
-    roll_back(home, *BOB)
+    assert "waits for an approval" in home.decision_maker.carry_out().sentence
+    home.rollbacks.roll_back(*BOB)
     (lapsed,) = home.ledger.receipts("approval lapsed")
     assert lapsed.reason == "Production moved from version 2 to version 1."
     with pytest.raises(UsageError, match="lapsed at"):
-        approve(home, 3, "Ann", "Go.")
+        home.approvals.approve(3, "Ann", "Go.")
 
 
 @pytest.mark.parametrize("name", ["model.skops", "manifest.json"])
@@ -218,7 +218,7 @@ def test_a_damaged_release_is_refused_before_anything_moves(february_copy, name)
         IntegrityError,
         match=r"^Nothing was rolled back, for version 1 could not serve: release 1 was",
     ):
-        roll_back(home, *BOB)
+        home.rollbacks.roll_back(*BOB)
     assert (home.releases.pointer_file.read_bytes(), home.ledger.head()) == before
     assert home.registry.alias(PRODUCTION) == 2
 
@@ -230,13 +230,13 @@ def test_a_missing_release_and_a_version_that_mlflow_lost_are_refused_before_any
     home.registry._client().delete_model_version("gym_churn", "1")
     head = home.ledger.head()
     with pytest.raises(IntegrityError, match="gym_churn has no version 1 in MLflow any more"):
-        roll_back(home, *BOB)
+        home.rollbacks.roll_back(*BOB)
     (home.releases.folder / "1").rename(home.folder / "away")
     with pytest.raises(
         IntegrityError,
         match=r"^The release of version 1 is missing in .*: nothing was rolled back\.",
     ):
-        roll_back(home, *BOB)
+        home.rollbacks.roll_back(*BOB)
     assert home.ledger.head() == head
     assert_in_production(home, 2)
 
@@ -247,27 +247,27 @@ def test_production_whose_own_release_is_damaged_can_be_rolled_back(february_cop
     (folder / "model.skops").write_bytes(b"") if damage == "changed" else folder.rename(
         home.folder / "away"
     )
-    roll_back(home, *BOB)
+    home.rollbacks.roll_back(*BOB)
     assert_in_production(home, 1)
-    assert production_candidate(home).version == 1
+    assert production_candidate(home.releases).version == 1
 
 
 def test_there_must_be_something_to_roll_back_to(january_decided, january, february):
     with pytest.raises(
         UsageError, match=r"^No model is in production: there is nothing to roll back\."
     ):
-        roll_back(january_decided, *BOB)
+        january_decided.rollbacks.roll_back(*BOB)
     with pytest.raises(UsageError, match=r"^Version 1 is the first in production"):
-        roll_back(january, *BOB)
+        january.rollbacks.roll_back(*BOB)
     with pytest.raises(UsageError, match=r"^Version 2 is already in production\."):
-        roll_back(february, *BOB, to=2)
+        february.rollbacks.roll_back(*BOB, to=2)
     with pytest.raises(
         UsageError, match=r"^Version 9 was never in production, .* versions that were: 1, 2\."
     ):
-        roll_back(february, *BOB, to=9)
+        february.rollbacks.roll_back(*BOB, to=9)
     for by, reason in (("", "why"), ("Bob", " ")):
         with pytest.raises(UsageError, match="--by and --reason must not be empty"):
-            roll_back(february, by, reason)
+            february.rollbacks.roll_back(by, reason)
 
 
 CUTS = {
@@ -284,9 +284,9 @@ def test_a_rollback_that_was_cut_off_is_completed_once(february_copy, monkeypatc
     with monkeypatch.context() as patch:
         patch.setattr(*CUTS[cut](home))
         with pytest.raises(PowerCut):
-            roll_back(home, *BOB)
+            home.rollbacks.roll_back(*BOB)
     home = open_home(home.folder)
-    said = recover(home)
+    said = home.promotions.recover()
     assert (said is None) == (cut in ("intent", "anchor"))
     if cut == "intent":
         assert_in_production(home, 2)
@@ -295,7 +295,7 @@ def test_a_rollback_that_was_cut_off_is_completed_once(february_copy, monkeypatc
     assert [act for act, *_ in acts(home, "rollback intent", "version blocked", "rollback done", "rollback void")] == [
         "rollback intent", "version blocked", "rollback done",
     ]  # fmt: skip
-    assert recover(home) is None
+    assert home.promotions.recover() is None
 
 
 def test_a_rollback_that_was_cut_off_is_voided_when_its_release_was_lost_since(
@@ -305,10 +305,10 @@ def test_a_rollback_that_was_cut_off_is_voided_when_its_release_was_lost_since(
     with monkeypatch.context() as patch:
         patch.setattr(*CUTS["pointer"](home))
         with pytest.raises(PowerCut):
-            roll_back(home, *BOB)
+            home.rollbacks.roll_back(*BOB)
     (home.releases.folder / "1" / "model.skops").write_bytes(b"")
     home = open_home(home.folder)
-    assert "cannot be completed: release 1 was changed" in recover(home)
+    assert "cannot be completed: release 1 was changed" in home.promotions.recover()
     assert_in_production(home, 2)
     assert acts(home, "version blocked") == []
     assert acts(home, "rollback void") == [("rollback void", "version 1", "version 2", "version 2")]
