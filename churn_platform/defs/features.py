@@ -187,8 +187,8 @@ LABEL_FIGURES = {
 def _label_result(
     record: Mapping[str, Any], left_out: list[str], month: dict[str, str]
 ) -> dg.AssetCheckResult:
-    """What the record of the dataset says of its newest labels; a record of an older version
-    may say nothing.
+    """The plausibility of the newest labels, from the record of the dataset. A record of an
+    early version has none.
     """
     found = record.get("labels") or {}
     warnings = [*found.get("warnings", ()), *left_out]

@@ -106,7 +106,7 @@ def ask_for_a_retraining(
     _done(context, lambda: home.open().retraining_requests.request(config.by, config.reason))
 
 
-@dg.job(tags=ONCE, description="Ask for a retraining now, whatever the policy says.")
+@dg.job(tags=ONCE, description="Ask for a retraining now, regardless of the retraining policy.")
 def retraining_request_job() -> None:
     """One op."""
     ask_for_a_retraining()

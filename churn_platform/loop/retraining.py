@@ -124,7 +124,7 @@ class RetrainingInputs:
 class RetrainingAnswer:
     """Retrain with this trigger, or skip; the reason explains either. `key` names the evidence.
 
-    `fallen` says how performance fell where that is new and no candidate can be made yet.
+    `fallen` describes how performance fell where that is new and no candidate can be made yet.
     """
 
     trigger: Trigger | None
@@ -142,19 +142,16 @@ def should_retrain(contract: Contract, inputs: RetrainingInputs) -> RetrainingAn
     """Ask the policy once; pure."""
     key = evidence_key(contract, inputs)
     blocked = _blocked(contract, inputs)
-    if blocked:
-        if _measured_since(inputs):
-            fallen = _performance_fell(inputs)
-        else:
-            fallen = None
-        said = f"{fallen} {blocked}" if fallen else blocked
-        return RetrainingAnswer(None, " ".join([said, *_notes(contract, inputs)]), key, fallen)
+    if blocked is not None:
+        reasons = [blocked, *_notes(contract, inputs)]
+        fallen = _performance_fell(inputs) if _measured_since(inputs) else None
+        if fallen is not None:
+            reasons.insert(0, fallen)
+        return RetrainingAnswer(None, " ".join(reasons), key, fallen)
     trigger, reason = _asks_for_a_model(contract, inputs)
-    return RetrainingAnswer(
-        trigger,
-        " ".join([reason, *_notes(contract, inputs)]) if trigger is None else reason,
-        key,
-    )
+    if trigger is None:
+        reason = " ".join([reason, *_notes(contract, inputs)])
+    return RetrainingAnswer(trigger, reason, key)
 
 
 def training_key(dataset: str, policy: str) -> dict[str, str]:
@@ -195,19 +192,19 @@ def _asks_for_a_model(contract: Contract, inputs: RetrainingInputs) -> tuple[Tri
     """The first trigger that applies, and the sentence why; None where nothing asks for a new
     model.
     """
+    if inputs.request is not None:
+        return "manual", inputs.request.sentence()
+    if inputs.production is None:
+        return "first", "There is no production model yet."
     fallen = _performance_fell(inputs)
+    if fallen is not None:
+        return "performance", fallen
+    if inputs.drift_alarms:
+        return "drift", _sentence("; ".join(inputs.drift_alarms))
     old = _too_old(contract, inputs)
-    found: tuple[tuple[Trigger, str | None], ...] = (
-        ("manual", None if inputs.request is None else inputs.request.sentence()),
-        (
-            "first",
-            "There is no production model yet." if inputs.production is None else None,
-        ),
-        ("performance", fallen),
-        ("drift", _sentence("; ".join(inputs.drift_alarms)) if inputs.drift_alarms else None),
-        ("schedule", old),
-    )
-    return next(((trigger, why) for trigger, why in found if why), (None, _quiet(inputs)))
+    if old is not None:
+        return "schedule", old
+    return None, _quiet(inputs)
 
 
 def _blocked(contract: Contract, inputs: RetrainingInputs) -> str | None:

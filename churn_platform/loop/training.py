@@ -145,12 +145,14 @@ class RetrainingRequests:
         self._who = who
 
     def request(self, by: str, reason: str) -> str:
-        """Ask for a candidate of the newest month, whatever the policy says; the sentence that
-        it is recorded.
+        """Ask for a candidate of the newest month, regardless of the policy.
 
         Args:
             by: the name of the person.
             reason: why, for the ledger.
+
+        Returns:
+            What was recorded, and what happens next.
 
         Raises:
             UsageError: nothing can be trained, or the newest decision is about the same data

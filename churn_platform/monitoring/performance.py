@@ -198,8 +198,8 @@ def stand_down_reason(
     Args:
         history: measurements in any order; of one month the last counts.
         version: the version.
-        churners: a newest month with fewer says little, so older ones are pooled with it until
-            there are so many: the mean of their AUCs, weighted by churners, with the months
+        churners: a newest month with fewer is too small, so older ones are pooled with it
+            until there are as many: the mean of their AUCs, weighted by churners, with the months
             taken as independent.
     """
     own = [entry for entry in history if entry.version == version and entry.metrics is not None]

@@ -87,14 +87,14 @@ def judging_months(
     """The months that judge a decision, and whether no later one will.
 
     These are the first `most` months after it, while only its two versions were in production:
-    a model that was replaced for good no longer tells whether the decision was right. The month
+    a model that was replaced for good no longer shows whether the decision was right. The month
     of the next takeover still counts, because its customers were scored before.
 
     Args:
         own: the decision.
         takeovers: what came into production after it, oldest first.
         matured: months with matured labels, ISO dates.
-        most: so that judging does not grow with the history.
+        most: the limit, which keeps judging as fast when the history grows.
     """
     pair = {own.candidate_version, own.production_version}
     end = next((month for month, version in takeovers if version not in pair), None)

@@ -35,7 +35,7 @@ def _effect(push: float) -> str:
 
 
 def shown(column: Column, value: object) -> str:
-    """A value as a person writes it: yes or no, whole numbers whole, others to one decimal."""
+    """A value as a person writes it: yes or no, integers without decimals, others with one."""
     if column.dtype == "boolean":
         if value:
             return "yes"

@@ -224,14 +224,14 @@ def test_every_listener_is_told():
 
 
 def test_a_run_first_completes_an_erasure_that_was_cut_off(february_copy, monkeypatch):
-    from churn_platform.maintenance import erasing
+    from churn_platform.maintenance.erasure import Erasure
 
     @dg.asset
     def probe(home: HomeResource) -> None: ...
 
     with monkeypatch.context() as patch:
-        patch.setattr(erasing, "_carry_out", lambda *_: None)
-        erasing.forget(february_copy, "m00004", "ann", "asked")
+        patch.setattr(Erasure, "carry_out", lambda *_: None)
+        february_copy.erasure.erase("m00004", "ann", "asked")
     assert february_copy.ledger.receipts("customer forgotten") == []
     resource = HomeResource(folder=str(february_copy.folder))
     assert dg.materialize([probe], resources={"home": resource}).success

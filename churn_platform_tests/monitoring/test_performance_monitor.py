@@ -1,4 +1,4 @@
-"""Versions that are not in production are followed on a real home; one that turns out better is proposed."""
+"""Performance of versions and served predictions on a home; a version that is better is proposed."""
 
 import datetime as dt
 import json
@@ -9,7 +9,9 @@ import yaml
 from bento.production_record import ProductionRecords
 from churn_platform.lake.lake import instant
 from churn_platform.monitoring.challengers import adjusted_level
+from churn_platform.monitoring.prediction_log import PredictionLog, ServedPrediction
 from churn_platform_tests.small_business import (
+    CUSTOMERS,
     FEBRUARY,
     JANUARY,
     copied,
@@ -17,6 +19,7 @@ from churn_platform_tests.small_business import (
     open_home,
     up_to_scores,
 )
+from churn_platform_tests.system.trusted_home import flip
 
 MARCH = dt.date(2024, 3, 31)
 
@@ -232,3 +235,106 @@ def test_a_month_of_turned_over_labels_proposes_nothing(february_decided, tmp_pa
     assert production["metrics"]["auc_interval"][1] < 0.3
     assert "inverted" in production["doubt"]
     assert home.status.now()["production"]["stand_down"] is False
+
+
+def test_a_version_is_judged_on_the_newest_matured_month_with_all_its_customers(
+    february_decided_copy,
+):
+    (entry,) = february_decided_copy.performance_monitor.measure(FEBRUARY).evaluated
+    assert (entry.version, entry.as_of, entry.rows) == (1, "2024-02-29", CUSTOMERS)
+    low, high = entry.metrics.auc_interval
+    assert 0.4 < low < entry.metrics.auc < high < 0.55
+    record = february_decided_copy.records.read("performance", FEBRUARY)
+    assert entry.state == "production"
+    waiting = {"version": 2, "blocked": False, "level": record["verdict"]["compared"][0]["level"]}
+    nothing_later = waiting | {"months": [], "difference": None, "interval": None}
+    assert record == {
+        **february_decided_copy.progress().made_from(FEBRUARY),
+        "evaluated": [entry.as_json()],
+        "verdict": {"compared": [nothing_later], "proposal": None},
+        "answered": [],
+    }
+
+
+def test_the_month_it_was_trained_on_counts_with_the_customers_it_never_saw(january_copy):
+    (entry,) = january_copy.performance_monitor.measure(JANUARY).evaluated
+    assert (entry.as_of, entry.rows) == ("2024-01-31", 371)
+    assert entry.metrics.auc == january_copy.releases.production().metrics["auc"]
+
+
+def test_without_labels_or_without_a_version_nothing_is_measured(january_decided_copy):
+    assert january_decided_copy.performance_monitor.measure(JANUARY).evaluated == ()
+    assert january_decided_copy.records.read("performance", JANUARY)["evaluated"] == []
+
+
+def answer(home, as_of, keys, version=1, days_ago=0, probability=None):
+    """Log answers by the API about a month."""
+    scores = home.records.frame("scores", JANUARY).set_index("member")["probability"]
+    moment = home.now().timestamp() - 86_400 * days_ago
+    PredictionLog(home.predictions, "member").write(
+        [
+            ServedPrediction(
+                moment,
+                key,
+                version,
+                as_of,
+                probability or scores[key],
+                {},
+                what_if=False,
+                stale=False,
+            )
+            for key in keys
+        ]
+    )
+
+
+def test_what_the_api_answered_is_judged_on_the_labels_of_the_month_that_it_answered_about(
+    february_decided_copy,
+):
+    home = february_decided_copy
+    everybody = [f"m{number:05d}" for number in range(CUSTOMERS)]
+    answer(home, JANUARY, everybody)
+    answer(home, FEBRUARY, everybody[:200])
+    answer(home, FEBRUARY, everybody[:200], version=9)  # of no release
+    home.performance_monitor.measure(FEBRUARY)
+    january, february = home.records.read("performance", FEBRUARY)["answered"]
+    assert (january["version"], january["as_of"], january["customers"], january["rows"]) == (
+        1,
+        "2024-01-31",
+        1500,
+        371,
+    )
+    assert january["metrics"]["auc"] == pytest.approx(
+        home.releases.manifest(1).metrics["auc"], abs=1e-12
+    )
+    assert (february["as_of"], february["customers"], february["rows"]) == ("2024-02-29", 200, 200)
+    assert [entry.as_json() for entry in home.performance_history.served()] == [january, february]
+    assert not january["moved"]
+    json.dumps([january, february])
+
+
+def test_a_retired_release_that_was_damaged_does_not_stop_the_month(february_copy):
+    home = february_copy
+    assert home.releases.pointer().version == 2
+    answer(home, FEBRUARY, ["m00001", "m00002"])
+    flip(home.releases.path(1, "model.skops"))
+    home.performance_monitor.measure(FEBRUARY)
+    record = home.records.read("performance", FEBRUARY)
+    [answered] = record["answered"]
+    assert (answered["version"], answered["customers"], answered["metrics"]) == (1, 2, None)
+    assert "model.skops" in answered["note"]
+    assert (
+        "model.skops"
+        in next(entry for entry in record["evaluated"] if entry["version"] == 1)["note"]
+    )
+
+
+def test_the_prediction_log_is_tidied_by_the_run_and_kept_as_long_as_the_policy_says(january_copy):
+    answer(january_copy, JANUARY, ["m00001", "m00002"], days_ago=10)
+    answer(january_copy, JANUARY, ["m00001"], days_ago=10)
+    answer(january_copy, JANUARY, ["m00001"], days_ago=401)
+    january_copy.performance_monitor.measure(JANUARY)
+    day = (january_copy.now() - dt.timedelta(days=10)).date()
+    assert [path.name for path in january_copy.predictions.iterdir()] == [f"{day}.parquet"]
+    [answered] = january_copy.records.read("performance", JANUARY)["answered"]
+    assert (answered["customers"], answered["answers"]) == (2, 3)
