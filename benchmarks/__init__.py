@@ -1,4 +1,1 @@
-"""Benchmarks: one script a question, each with its floor.
-
-Nothing of the product belongs here, and no test.
-"""
+"""Benchmarks: one script per question, each with the floor that the result is compared with."""

@@ -1,1 +1,1 @@
-"""What every package uses: errors, settings, files, digests, provenance."""
+"""What every package uses: errors, settings, the home, files, digests, provenance."""

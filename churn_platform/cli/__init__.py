@@ -1,3 +1,1 @@
-"""The command line: `app` names the commands, each other file the arguments and words of some
-of them.
-"""
+"""The command line: `app` registers the commands, and the other modules define them."""

@@ -1,15 +1,9 @@
 """The commands demo and simulate: a business with a known truth, and the complete loop on it."""
 
-import concurrent.futures
-import contextlib
 import datetime as dt
 import json
-import multiprocessing
 import shutil
-import signal
 import sys
-import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -137,8 +131,7 @@ def run_demo(
                 source, scenario, home.contract_path, users=users, months=months, seed=SEED
             )
         home = _with_contract_of(home, source)
-        with _second_process(home):
-            _live(home, source, progress)
+        _live(home, source, progress)
     found = home.status.now()
     truth = read_truth(source)
     rows = story(home, found, truth, _marker(home).get("refused", {}))
@@ -151,36 +144,6 @@ def run_demo(
         return
     show_story(console, rows, truth)
     _what_next(console, home, found)
-
-
-@contextlib.contextmanager
-def _second_process(home: "Services") -> Iterator[None]:
-    """Create MLflow's store and import Evidently while this process imports Dagster and Feast.
-
-    Both take 10 to 20 seconds, and the loop needs them only later.
-    """
-    from churn_platform.drift.report import evidently_in
-
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(
-        1, mp_context=context, initializer=_be_quiet
-    ) as process:
-        process.submit(_prepare_registry, home.folder)
-        with evidently_in(process):
-            yield
-
-
-def _be_quiet() -> None:
-    """Leave Ctrl-C and warnings to the first process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    warnings.simplefilter("ignore")
-
-
-def _prepare_registry(folder: Path) -> None:
-    from churn_platform.base.settings import load_settings
-    from churn_platform.services import Services
-
-    Services(load_settings(folder)).registry.prepare()
 
 
 def _live(home: "Services", source: Path, progress: "RunProgress") -> None:

@@ -1,3 +1,1 @@
-"""The contract: the one file that knows the tables, columns, label, costs and policy of a
-business.
-"""
+"""The contract: the tables, columns, label, costs and policy of a business, read from YAML."""

@@ -1,3 +1,3 @@
-"""A contract drafted from the tables of a drop: every guess, each with what to confirm.
-`drafting` puts it together.
+"""A contract drafted from the files of a drop: every guess, and what to confirm. `draft` puts
+it together.
 """

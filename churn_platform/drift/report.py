@@ -3,13 +3,10 @@
 Evidently uses the method and the threshold of every column that we judge by.
 """
 
-import contextlib
 import io
 import json as json_text
 import re
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor
-from contextvars import ContextVar
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -43,25 +40,6 @@ STILL = "#7f8c9b"
 QUIET = "#27803b"
 PLOTTED = 30
 """Columns in the plot: more would not be readable at 700 pixels."""
-
-
-_process: ContextVar[Executor | None] = ContextVar("process", default=None)
-
-
-@contextlib.contextmanager
-def evidently_in(process: Executor) -> Iterator[None]:
-    """Run Evidently in another process, which imports it while this one does other work."""
-    process.submit(_import_evidently)
-    token = _process.set(process)
-    try:
-        yield
-    finally:
-        _process.reset(token)
-
-
-def _import_evidently() -> None:
-    import evidently
-    import evidently.presets  # noqa: F401
 
 
 @dataclass(frozen=True)
@@ -111,12 +89,7 @@ def write_report(
     rng = np.random.default_rng(seed)
     before = _frame(contract.features, _sample(reference, evidently_rows, rng))
     now = _frame(contract.features, _sample(current, evidently_rows, rng))
-    asked = (policy, contract.features, evidence, before, now)
-    process = _process.get()
-    if process is None:
-        figures = _ask_evidently(*asked)
-    else:
-        figures = process.submit(_ask_evidently, *asked).result()
+    figures = _ask_evidently(policy, contract.features, evidence, before, now)
     result = judge(policy, evidence, None if sampled else figures.values)
     shown = "from all rows."
     if sampled:

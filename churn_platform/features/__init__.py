@@ -1,1 +1,1 @@
-"""Features: the Feast repository, training datasets, and the offline store."""
+"""Features: the Feast repository, training datasets, the offline and the online store."""

@@ -1,3 +1,3 @@
-"""The ledger: receipts in a hash chain, and what they say about versions, approvals and
-production.
+"""The ledger: receipts in a hash chain, and the state of versions, approvals and production
+that follows from them.
 """

@@ -1,1 +1,1 @@
-"""What a home does next, and when a new model is trained."""
+"""The loop: what a home does next, the steps of a month, and when a new model is trained."""

@@ -1,1 +1,1 @@
-"""What people read: status and month warnings."""
+"""Answers for people: status, decisions, scores, and the warnings of each month."""

@@ -104,7 +104,7 @@ def decided(evidence, refit=None, **changes) -> Decision:
     return decide(evidence, refit or refit_at_chance(evidence), **(arguments | changes))
 
 
-def result(evidence, name) -> CriterionResult:
+def finding(evidence, name) -> CriterionResult:
     """What one criterion says."""
     return next(found for found in judge(evidence) if found.name == name)
 

@@ -7,6 +7,7 @@ from churn_platform.base.errors import DataError, IntegrityError
 from churn_platform.base.provenance import provenance
 from churn_platform.drift.result import DriftFigures
 from churn_platform.promotion.criteria import CRITERIA
+from churn_platform.promotion.deciding import drift_figures
 from churn_platform.training.registry import CANDIDATE, PRODUCTION
 from churn_platform_tests.loop_steps import run
 from churn_platform_tests.small_business import (
@@ -254,8 +255,8 @@ def test_a_tampered_candidate_is_neither_judged_nor_promoted(february_decided_co
 
 def test_the_drift_figures_are_those_of_the_months_report(january_copy):
     assert (
-        january_copy.records.decision_maker._drift(JANUARY)
-        == january_copy.records.decision_maker._drift(FEBRUARY)
+        drift_figures(january_copy.records, JANUARY)
+        == drift_figures(january_copy.records, FEBRUARY)
         == DriftFigures()
     )
     result = {
@@ -266,7 +267,7 @@ def test_the_drift_figures_are_those_of_the_months_report(january_copy):
         "columns": [],
     }
     january_copy.records.write("drift_report", FEBRUARY, {"result": result})
-    assert january_copy.records.decision_maker._drift(FEBRUARY) == DriftFigures(
+    assert drift_figures(january_copy.records, FEBRUARY) == DriftFigures(
         drift_share=0.25, drifted_columns=("months",), target_drift=0.02, prediction_drift=None
     )
 

@@ -23,7 +23,7 @@ COMPLETING = {
 LOOP = COMPLETING | {
     "drop accepted", "drop corrected", "drop repeated", "drop refused", "decision", "production kept", "approval requested",
     "promotion proposed", "rollback proposed", "stand-down began", "stand-down ended", "customer forgotten",
-    "warnings raised", "warnings cleared",
+    "warnings raised", "warnings cleared", "policy changed",
 }  # fmt: skip
 MAY = {
     "run": LOOP,
