@@ -96,9 +96,16 @@ def fitted(contract: Contract, rows: pd.DataFrame, labels: np.ndarray) -> tuple[
     words = [name for name, column in contract.features.items() if column.dtype == "category"]
     numbers = [name for name in contract.features if name not in words]
     booster = LGBMClassifier(
-        n_estimators=120, num_leaves=8, learning_rate=0.05, min_child_samples=40, random_state=0, n_jobs=1, verbose=-1,
-        deterministic=True, force_row_wise=True,
-    )  # fmt: skip
+        n_estimators=120,
+        num_leaves=8,
+        learning_rate=0.05,
+        min_child_samples=40,
+        random_state=0,
+        n_jobs=1,
+        verbose=-1,
+        deterministic=True,
+        force_row_wise=True,
+    )
     encode = OneHotEncoder(
         handle_unknown="infrequent_if_exist", min_frequency=10, sparse_output=False
     )
@@ -193,10 +200,14 @@ def logged(
             mlflow.log_artifact(str(png), "plots")
         prepared = _prepared(contract, sample)
         info = mlflow.sklearn.log_model(
-            model, name="model", signature=infer_signature(prepared, model.predict_proba(prepared)),
-            serialization_format="skops", skops_trusted_types=trusted, pip_requirements=["lightgbm", "scikit-learn"],
+            model,
+            name="model",
+            signature=infer_signature(prepared, model.predict_proba(prepared)),
+            serialization_format="skops",
+            skops_trusted_types=trusted,
+            pip_requirements=["lightgbm", "scikit-learn"],
             registered_model_name=contract.model_name,
-        )  # fmt: skip
+        )
     client = MlflowClient()
     client.set_registered_model_alias(
         contract.model_name, "production", str(info.registered_model_version)

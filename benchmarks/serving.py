@@ -369,8 +369,11 @@ def main() -> None:
         home = asked.home or Path(folder) / "home"
         if asked.home is None:
             churn = str(Path(sys.executable).parent / "churn")
-            subprocess.run([churn, "demo", "--home", home, "--users", "7000", "--months", "2", "--json"],
-                check=True, capture_output=True)  # fmt: skip
+            subprocess.run(
+                [churn, "demo", "--home", home, "--users", "7000", "--months", "2", "--json"],
+                check=True,
+                capture_output=True,
+            )
         prepare_environment(Settings(home=home))
         opened = Services(Settings(home=home))
         if asked.pairs:

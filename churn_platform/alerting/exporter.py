@@ -25,8 +25,12 @@ from churn_platform.base.errors import UsageError
 ROUND_SECONDS = 30.0
 VERIFY_SECONDS = 900.0
 SHARED = (
-    "alembic.config", "alembic.command", "sqlalchemy.orm", "sqlalchemy.dialects.sqlite", "sqlalchemy.dialects.mysql"
-)  # fmt: skip
+    "alembic.config",
+    "alembic.command",
+    "sqlalchemy.orm",
+    "sqlalchemy.dialects.sqlite",
+    "sqlalchemy.dialects.mysql",
+)
 """Imported before the threads start: SQLAlchemy's circular imports fail in two threads at once.
 """
 SILENT = (

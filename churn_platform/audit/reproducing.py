@@ -112,9 +112,13 @@ class Reproduction:
             if dt.datetime.fromisoformat(receipt.time) > known_at
         ]
         if changed and forgotten:
-            many = f"{len(forgotten)} customer{'s were' if len(forgotten) > 1 else ' was'} forgotten since"
+            many = (
+                f"{len(forgotten)} customer{'s were' if len(forgotten) > 1 else ' was'}"
+                " forgotten since"
+            )
             changed.append(
-                f"{many} (receipt {forgotten[-1].sequence}): their rows are gone from the lake for good"
+                f"{many} (receipt {forgotten[-1].sequence}): their rows are gone from the lake"
+                " for good"
             )
         named = {
             lake.folder / entry.file: (month, table, entry)

@@ -26,7 +26,8 @@ def canonical_json(value: Any) -> str:  # noqa: ANN401 - whatever json can hold
         text = json.dumps(
             value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
         )
-        text.encode()  # a lone surrogate has no UTF-8: refused here, before anything is half written
+        # A lone surrogate has no UTF-8: refused here, before anything is half written.
+        text.encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise DataError(
             f"the value has no canonical JSON ({error}); give plain, finite values"

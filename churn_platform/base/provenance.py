@@ -52,7 +52,8 @@ def lock_digest() -> str:
     lock = PACKAGE.parent / "uv.lock"
     if lock.is_file():
         return f"uv.lock:{sha256_file(lock)}"
-    return f"installed:{digest_of(sorted({f'{found.name}=={found.version}' for found in metadata.distributions()}))}"
+    installed = {f"{found.name}=={found.version}" for found in metadata.distributions()}
+    return f"installed:{digest_of(sorted(installed))}"
 
 
 def fitting_parts() -> dict[str, Any]:

@@ -150,8 +150,11 @@ def _show_verified(console: "Console", found: Mapping[str, Any]) -> None:
     from rich.text import Text
 
     words = {
-        "holds": ("holds", "green"), "broken": ("BROKEN", "red"), "unseen": ("unseen", "yellow"), "said": ("-", "dim"),
-    }  # fmt: skip
+        "holds": ("holds", "green"),
+        "broken": ("BROKEN", "red"),
+        "unseen": ("unseen", "yellow"),
+        "said": ("-", "dim"),
+    }
     if found["first_break"] is not None:
         console.print(Text(f"First break: {found['first_break']}", style="red"))
     for finding in found["findings"]:

@@ -64,8 +64,12 @@ def _decided(decision: Mapping[str, Any] | None, published: bool) -> Row:
             why = "nothing was published"
         return {
             "decision": "kept" if published else "no month",
-            "version": None, "candidate_auc": None, "production_auc": None, "forward_auc": None, "why": why,
-        }  # fmt: skip
+            "version": None,
+            "candidate_auc": None,
+            "production_auc": None,
+            "forward_auc": None,
+            "why": why,
+        }
     return {
         "decision": decision["decision"],
         "version": decision["candidate_version"],
@@ -191,7 +195,10 @@ def _in_the_end(rows: Sequence[Mapping[str, Any]]) -> str:
             f" {last['realised_auc']:.3f}{best}. Version {last['version']} replaced it, with"
             f" {last['candidate_auc']:.3f} on customers that neither was trained on."
         )
-    said = f"In {last['month']} the model in production has an AUC of {last['realised_auc']:.3f}{best}."
+    said = (
+        f"In {last['month']} the model in production has an AUC of"
+        f" {last['realised_auc']:.3f}{best}."
+    )
     if last["first_auc"] is None or last["first_auc"] == last["realised_auc"]:
         return f"{said} It is still the first one: no candidate was better."
     return (

@@ -120,9 +120,10 @@ def training_dataset_checks(context: dg.AssetCheckExecutionContext, home: HomeRe
         return
     wrong = opened.training_datasets.mismatches(dataset, opened.training_datasets.known_at(as_of))
     yield dg.AssetCheckResult(
-        passed=not wrong, check_name="no_feature_from_after_its_moment",
+        passed=not wrong,
+        check_name="no_feature_from_after_its_moment",
         metadata=month | {"rows compared": len(dataset.frame), "cells that differ": wrong},
-    )  # fmt: skip
+    )
     key = opened.contract.entity.column
     shared = set(dataset.training_rows()[key]) & set(dataset.holdout_rows()[key])
     yield dg.AssetCheckResult(
@@ -166,11 +167,16 @@ def _leak_result(alone: Alone, month: dict[str, str]) -> dg.AssetCheckResult:
     ]
     named = ", ".join(f"{name} (AUC {auc:.3f})" for name, auc in alone.leaks.items())
     return dg.AssetCheckResult(
-        passed=not alone.leaks, severity=dg.AssetCheckSeverity.WARN, check_name="no_feature_tells_the_label",
-        description=f"Known only after churning? {named}" if named else "No feature alone predicts churn.",
-        metadata=month | {"limit": alone.limit, "beyond luck above": alone.certain}
+        passed=not alone.leaks,
+        severity=dg.AssetCheckSeverity.WARN,
+        check_name="no_feature_tells_the_label",
+        description=f"Known only after churning? {named}"
+        if named
+        else "No feature alone predicts churn.",
+        metadata=month
+        | {"limit": alone.limit, "beyond luck above": alone.certain}
         | {"alone": dg.MetadataValue.md("\n".join(lines))},
-    )  # fmt: skip
+    )
 
 
 LABEL_FIGURES = {
@@ -197,10 +203,13 @@ def _label_result(
         " training_dataset again."
     )
     return dg.AssetCheckResult(
-        passed=not warnings, severity=dg.AssetCheckSeverity.WARN, check_name="labels_plausible",
+        passed=not warnings,
+        severity=dg.AssetCheckSeverity.WARN,
+        check_name="labels_plausible",
         description=" ".join(warnings) or ("Nothing looks wrong." if found else unknown),
-        metadata=month | {name: found[key] for name, key in LABEL_FIGURES.items() if found.get(key) is not None},
-    )  # fmt: skip
+        metadata=month
+        | {name: found[key] for name, key in LABEL_FIGURES.items() if found.get(key) is not None},
+    )
 
 
 def _metadata(dataset: TrainingDataset) -> dict[str, object]:

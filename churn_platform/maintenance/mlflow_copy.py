@@ -138,9 +138,13 @@ class MlflowCopy:
     def _write_model(self, one: str, model: ModelHistory) -> str:
         renamed = model.named_as(self.ids)
         new = self.client.create_logged_model(
-            self._experiment, name=model.name, source_run_id=renamed.run, tags=renamed.tags | self._marked(one),
-            params=model.params, model_type=model.kind,
-        ).model_id  # fmt: skip
+            self._experiment,
+            name=model.name,
+            source_run_id=renamed.run,
+            tags=renamed.tags | self._marked(one),
+            params=model.params,
+            model_type=model.kind,
+        ).model_id
         if model.files:
             self.client.log_model_artifacts(new, str(local_folder(model.place)))
         if model.ready:
@@ -166,9 +170,13 @@ class MlflowCopy:
             renamed = version.named_as(self.ids)
             scheme, _, model = renamed.source.partition(":/")
             self._write_version(
-                number, source=renamed.source, run_id=renamed.run, tags=renamed.tags,
-                description=renamed.description or None, model_id=model if scheme == "models" else None,
-            )  # fmt: skip
+                number,
+                source=renamed.source,
+                run_id=renamed.run,
+                tags=renamed.tags,
+                description=renamed.description or None,
+                model_id=model if scheme == "models" else None,
+            )
         if nothing is not None:
             self.client.delete_logged_model(nothing)
 

@@ -183,9 +183,12 @@ def _runs(client: "MlflowClient", experiment: str) -> Iterator[Any]:
     from mlflow.entities import ViewType
 
     everything = pages(
-        client.search_runs, experiment_ids=[experiment], run_view_type=ViewType.ALL, max_results=PAGE,
+        client.search_runs,
+        experiment_ids=[experiment],
+        run_view_type=ViewType.ALL,
+        max_results=PAGE,
         order_by=["attributes.start_time ASC"],
-    )  # fmt: skip
+    )
     return (client.get_run(run.info.run_id) for run in everything)
 
 

@@ -144,7 +144,9 @@ def last_served(folder: Path, entity: str, months: Sequence[dt.date]) -> "pd.Dat
     with duckdb.connect() as connection:
         try:
             found = connection.execute(
-                f'SELECT version, features_as_of, "{entity}", arg_max(probability, time) AS probability, '  # noqa: S608 - a name of the contract
+                # The name is the contract's.
+                f'SELECT version, features_as_of, "{entity}",'  # noqa: S608
+                " arg_max(probability, time) AS probability, "
                 "count(*) AS answers FROM read_parquet($paths, union_by_name = true) "
                 f'WHERE NOT what_if AND "{entity}" IS NOT NULL AND list_contains($months,'
                 " features_as_of) "

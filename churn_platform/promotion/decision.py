@@ -251,9 +251,14 @@ class _Figures:
             return alone
         difference = evidence.difference
         return cls(
-            alone.candidate_auc, alone.candidate_interval, difference.production_auc, evidence.production_interval,
-            difference.interval, detectable_gain(evidence), alone.forward_auc,
-        )  # fmt: skip
+            alone.candidate_auc,
+            alone.candidate_interval,
+            difference.production_auc,
+            evidence.production_interval,
+            difference.interval,
+            detectable_gain(evidence),
+            alone.forward_auc,
+        )
 
 
 def _pair(interval: Interval | None) -> tuple[float, float] | None:

@@ -240,7 +240,8 @@ def _sentence(
         return f"No later month has matured labels to compare {ours} with {theirs} on{never}"
     interval = gain.interval(policy.level)
     figures = (
-        f"On {gain.rows:,} rows of {span(gain.months)} {ours} has AUC {gain.candidate_auc:.3f}, {theirs}"
+        f"On {gain.rows:,} rows of {span(gain.months)} {ours} has AUC"
+        f" {gain.candidate_auc:.3f}, {theirs}"
         f" {gain.incumbent_auc:.3f}: {gain.difference:+.3f} [{interval.low:+.3f},"
         f" {interval.high:+.3f}]"
     )

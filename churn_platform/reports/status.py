@@ -110,7 +110,7 @@ class Status:
         return {**request.as_dict(), "lapsed": lapsed, "how": how_to_answer(request.version)}
 
     def proposal(self) -> dict[str, Any] | None:
-        """The proposal from later labels while it is valid, with the command that carries it out."""
+        """The proposal from later labels while it is valid, with the command for it."""
         pointer = self.releases.pointer()
         version = None if pointer is None else pointer.version
         return self.ledger.state().standing_proposal(self.records.newest("performance"), version)
@@ -180,7 +180,8 @@ class Status:
         if not decisions:
             known = ", ".join(d["as_of"] for d in self.records.decisions()) or "none yet"
             raise UsageError(
-                f"There is no decision{f' of {as_of}' if as_of else ''}; decisions so far: {known}.",
+                f"There is no decision{f' of {as_of}' if as_of else ''};"
+                f" decisions so far: {known}.",
                 code="DECISION_MISSING",
             )
         return with_answers(decisions[-1], self.ledger.state())

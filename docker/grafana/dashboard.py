@@ -30,29 +30,49 @@ SINGLE: tuple[tuple[str, str, str, float | None], ...] = (
 )
 """Title, expression, unit, from where it is red."""
 GRAPHS: tuple[tuple[str, str, dict[str, str]], ...] = (
-    ("AUC: promised and realised", "none", {
-        "at its decision": "max(churn_promoted_auc)",
-        "interval from": "max(churn_promoted_auc_low)",
-        "interval to": "max(churn_promoted_auc_high)",
-        "realised": "max(churn_realised_auc)",
-    }),
+    (
+        "AUC: promised and realised",
+        "none",
+        {
+            "at its decision": "max(churn_promoted_auc)",
+            "interval from": "max(churn_promoted_auc_low)",
+            "interval to": "max(churn_promoted_auc_high)",
+            "realised": "max(churn_realised_auc)",
+        },
+    ),
     ("Receipts by act", "none", {"{{act}}": "sum by (act) (churn_receipts_total)"}),
-    ("Answers a second by status", "reqps", {"{{status}}": "sum by (status) (rate(churn_requests_total[5m]))"}),
-    ("Time to predict", "s", {
-        "99 of 100": 'histogram_quantile(0.99, sum by (le) (rate(churn_request_seconds_bucket{route="/predict"}[5m])))',
-        "the middle": 'histogram_quantile(0.5, sum by (le) (rate(churn_request_seconds_bucket{route="/predict"}[5m])))',
-    }),
-    ("Answered probabilities by tenth", "none", {
-        "from {{from}}": "sum by (from) (increase(churn_probabilities_total[1h]))",
-    }),
+    (
+        "Answers a second by status",
+        "reqps",
+        {"{{status}}": "sum by (status) (rate(churn_requests_total[5m]))"},
+    ),
+    (
+        "Time to predict",
+        "s",
+        {
+            "99 of 100": 'histogram_quantile(0.99, sum by (le) (rate(churn_request_seconds_bucket{route="/predict"}[5m])))',
+            "the middle": 'histogram_quantile(0.5, sum by (le) (rate(churn_request_seconds_bucket{route="/predict"}[5m])))',
+        },
+    ),
+    (
+        "Answered probabilities by tenth",
+        "none",
+        {
+            "from {{from}}": "sum by (from) (increase(churn_probabilities_total[1h]))",
+        },
+    ),
     ("Version that answers", "none", {"version": "max(churn_model_version)"}),
-    ("Stale answers, refused releases, lost log entries", "none", {
-        "stale": "sum(increase(churn_stale_answers_total[1h]))",
-        "refused": "sum(increase(churn_refused_releases_total[1h]))",
-        "lost": "sum(increase(churn_log_dropped_total[1h]))",
-    }),
+    (
+        "Stale answers, refused releases, lost log entries",
+        "none",
+        {
+            "stale": "sum(increase(churn_stale_answers_total[1h]))",
+            "refused": "sum(increase(churn_refused_releases_total[1h]))",
+            "lost": "sum(increase(churn_log_dropped_total[1h]))",
+        },
+    ),
     ("Prediction log: entries that wait", "none", {"waiting": "sum(churn_log_queue)"}),
-)  # fmt: skip
+)
 
 
 def dashboard() -> dict[str, Any]:
@@ -62,9 +82,15 @@ def dashboard() -> dict[str, Any]:
     for number, panel in enumerate(panels, start=1):
         panel["id"] = number
     return {
-        "uid": "churn-loop", "title": "The loop", "tags": ["churn"], "timezone": "browser", "schemaVersion": 39,
-        "refresh": "30s", "time": {"from": "now-24h", "to": "now"}, "panels": panels,
-    }  # fmt: skip
+        "uid": "churn-loop",
+        "title": "The loop",
+        "tags": ["churn"],
+        "timezone": "browser",
+        "schemaVersion": 39,
+        "refresh": "30s",
+        "time": {"from": "now-24h", "to": "now"},
+        "panels": panels,
+    }
 
 
 def _single(
@@ -73,27 +99,32 @@ def _single(
     steps: list[dict[str, Any]] = [{"color": "green", "value": None}]
     steps += [{"color": "red", "value": red}] if red is not None else []
     return {
-        "type": "stat", "title": title, "datasource": {"type": "prometheus", "uid": "prometheus"},
+        "type": "stat",
+        "title": title,
+        "datasource": {"type": "prometheus", "uid": "prometheus"},
         "gridPos": {"h": 4, "w": 4, "x": 4 * (number % 6), "y": 4 * (number // 6)},
         "fieldConfig": {
-            "defaults": {"unit": unit, "thresholds": {"mode": "absolute", "steps": steps}}, "overrides": [],
+            "defaults": {"unit": unit, "thresholds": {"mode": "absolute", "steps": steps}},
+            "overrides": [],
         },
         "options": {"reduceOptions": {"calcs": ["lastNotNull"]}, "colorMode": "value"},
         "targets": [{"refId": "A", "expr": expression, "instant": True}],
-    }  # fmt: skip
+    }
 
 
 def _graph(number: int, title: str, unit: str, lines: dict[str, str]) -> dict[str, Any]:
     top = 4 * -(-len(SINGLE) // 6)
     return {
-        "type": "timeseries", "title": title, "datasource": {"type": "prometheus", "uid": "prometheus"},
+        "type": "timeseries",
+        "title": title,
+        "datasource": {"type": "prometheus", "uid": "prometheus"},
         "gridPos": {"h": 8, "w": 12, "x": 12 * (number % 2), "y": top + 8 * (number // 2)},
         "fieldConfig": {"defaults": {"unit": unit, "min": 0}, "overrides": []},
         "targets": [
             {"refId": chr(ord("A") + place), "expr": expression, "legendFormat": legend}
             for place, (legend, expression) in enumerate(lines.items())
         ],
-    }  # fmt: skip
+    }
 
 
 def text() -> str:
