@@ -25,12 +25,12 @@ from .errors import (
     validation_error_response,
 )
 from .health import Health
-from .metrics import Metrics
+from .metrics import ApiMetrics
 from .middleware import ApiRoute, RequestLog, unique_fields
 from .models import Models, Page
 from .predictions import Predictor
 from .production_record import ProductionRecords
-from .schemas import Error, Model, Status
+from .schemas import Error, HealthAnswer, Model
 
 PAGE = Path(__file__).parent / "page"
 PAGE_FILES = frozenset(path.name for path in PAGE.iterdir())
@@ -69,7 +69,7 @@ class Backend:
     models: Models
     records: ProductionRecords
     health: Health
-    metrics: Metrics
+    metrics: ApiMetrics
     access: AccessPolicy
     write_log: Callable[[dict[str, Any]], None]
 
@@ -201,15 +201,15 @@ def _add_customers(app: FastAPI, backend: Backend) -> None:
 
 
 def _add_health(app: FastAPI, backend: Backend) -> None:
-    @app.get("/health", summary="Whether the process is alive", response_model=Status)
-    @app.get("/livez", summary="Whether the process is alive", response_model=Status)
+    @app.get("/health", summary="Whether the process is alive", response_model=HealthAnswer)
+    @app.get("/livez", summary="Whether the process is alive", response_model=HealthAnswer)
     async def alive(request: Request) -> Response:
         return JsonResponse({"status": "alive", "request_id": request.state.request_id})
 
     @app.get(
         "/readyz",
         summary="Whether it can answer: a verified model, and features",
-        response_model=Status,
+        response_model=HealthAnswer,
         responses=_errors(503),
     )
     async def ready(request: Request) -> Response:

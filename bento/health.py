@@ -9,9 +9,9 @@ from churn_platform.features.online.rows import all_older
 from churn_platform.serving.bundle import Bundle
 
 from .errors import RETRY_SOON, ApiError
-from .metrics import Metrics
+from .metrics import ApiMetrics
 from .predictions import Predictor
-from .schemas import Status
+from .schemas import HealthAnswer
 
 SAMPLE = 20
 """So many listed customers are read to see whether the store has lost its newest month."""
@@ -23,7 +23,7 @@ class Health:
     def __init__(
         self,
         predictor: Predictor,
-        metrics: Metrics,
+        metrics: ApiMetrics,
         bundle: Bundle | None,
         newest_published: Callable[[], dt.date | None],
     ) -> None:
@@ -40,7 +40,7 @@ class Health:
         self._bundle = bundle
         self._newest_published = newest_published
 
-    async def readiness(self, request_id: str) -> Status:
+    async def readiness(self, request_id: str) -> HealthAnswer:
         """What the API answers with.
 
         Raises:

@@ -15,7 +15,7 @@ from pydantic_core import to_json
 
 from churn_platform.monitoring.prediction_log import PredictionLog, ServedPrediction
 
-from .metrics import Metrics
+from .metrics import ApiMetrics
 
 T = TypeVar("T")
 PREDICTION_LIMIT = 50_000
@@ -85,7 +85,7 @@ class Background(Generic[T]):
 class ServerLogs:
     """Both logs of one server, and the metrics of what they take."""
 
-    def __init__(self, folder: Path | None, metrics: Metrics) -> None:
+    def __init__(self, folder: Path | None, metrics: ApiMetrics) -> None:
         """Nothing is written yet.
 
         Args:

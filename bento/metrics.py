@@ -16,7 +16,7 @@ LATENCY = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 TENTHS = tuple(f"{number / 10:.1f}" for number in range(10))
 
 
-class Metrics:
+class ApiMetrics:
     """The metrics of one process; with a `registry` of its own it shares them with no other."""
 
     def __init__(self, registry: "CollectorRegistry | None" = None) -> None:

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .access import OPEN_PATHS
 from .errors import ApiError
-from .metrics import Metrics
+from .metrics import ApiMetrics
 
 MAX_BODY = 1_000_000
 BODY_SECONDS = 5.0
@@ -143,7 +143,7 @@ class RequestLog:
     """
 
     def __init__(
-        self, app: ASGIApp, metrics: Metrics, write: Callable[[dict[str, Any]], None]
+        self, app: ASGIApp, metrics: ApiMetrics, write: Callable[[dict[str, Any]], None]
     ) -> None:
         self._app = app
         self._metrics = metrics

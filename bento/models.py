@@ -23,10 +23,10 @@ from churn_platform.contract.model import Column, Contract
 from .schemas import (
     Decile,
     ErrorItem,
+    HistoryEntry,
     ModelOfAnswer,
     Probability,
     Reasons,
-    ScoredMonth,
     TrainedOn,
 )
 
@@ -108,7 +108,7 @@ def models_of(contract: Contract) -> Models:
             "Customer",
             {
                 name: key,
-                "history": list[ScoredMonth],
+                "history": list[HistoryEntry],
                 "current": answer | None,
                 "no_current": ErrorItem | None,
                 "request_id": str,

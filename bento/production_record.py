@@ -11,7 +11,7 @@ from churn_platform.lake.records import Records
 from churn_platform.ledger.state import ProductionState
 from churn_platform.ledger.store import LedgerStore
 
-from .schemas import ProductionRecord, Proposal
+from .schemas import ProductionRecord, ProposalPart
 
 RECEIPT_FIELDS = ("sequence", "time", "act", "actor", "reason", "digest")
 
@@ -54,7 +54,7 @@ class ProductionRecords:
         record["warnings"] = cast("Any", newest_warnings(receipts))
         return record
 
-    def _proposal(self, version: int, state: ProductionState) -> Proposal | None:
+    def _proposal(self, version: int, state: ProductionState) -> ProposalPart | None:
         try:
             performance = self._records.newest("performance")
         except (ChurnError, OSError):

@@ -49,7 +49,7 @@ class Error(TypedDict):
 
 
 @closed
-class Status(TypedDict):
+class HealthAnswer(TypedDict):
     """Whether the process is alive; `/readyz` adds what it can answer with."""
 
     status: str
@@ -100,7 +100,7 @@ class PendingApproval(TypedDict):
 
 
 @closed
-class Proposal(TypedDict):
+class ProposalPart(TypedDict):
     """The version that did better on later labels."""
 
     version: int
@@ -109,7 +109,7 @@ class Proposal(TypedDict):
 
 
 @closed
-class MonthWarning(TypedDict):
+class WarningPart(TypedDict):
     """A warning of the newest month."""
 
     as_of: Day
@@ -125,8 +125,8 @@ class ProductionRecord(TypedDict):
     receipt: dict[str, Any] | None
     overridden: Override | None
     pending: PendingApproval | None
-    proposal: Proposal | None
-    warnings: list[MonthWarning]
+    proposal: ProposalPart | None
+    warnings: list[WarningPart]
 
 
 @closed
@@ -147,7 +147,7 @@ class Model(ModelOfAnswer, ProductionRecord):
 
 
 @closed
-class ScoredMonth(TypedDict):
+class HistoryEntry(TypedDict):
     """One customer as a month's scoring saw it."""
 
     as_of: Day

@@ -27,7 +27,7 @@ from .app import Backend, create_app
 from .errors import malformed
 from .health import Health
 from .logs import ServerLogs
-from .metrics import Metrics
+from .metrics import ApiMetrics
 from .models import models_of
 from .predictions import Predictor
 from .production_record import ProductionRecords
@@ -47,7 +47,7 @@ class ActiveContract:
 class ApiServer:
     """An ASGI app that answers with the contract and the release in production."""
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, metrics: ApiMetrics) -> None:
         self._settings = settings
         self._home = settings.home_folder
         self._metrics = metrics

@@ -19,7 +19,7 @@ from churn_platform.base.settings import prepare_environment
 from churn_platform.serving.bundle import settings_in_use
 
 from .errors import ApiError, JsonResponse
-from .metrics import Metrics
+from .metrics import ApiMetrics
 from .server import ApiServer
 
 # `bentoml build` in any other folder would build an empty Bento.
@@ -65,7 +65,7 @@ class ChurnService:
     """Churn probabilities by the model in production."""
 
     def __init__(self) -> None:
-        self.server = ApiServer(_settings, Metrics())
+        self.server = ApiServer(_settings, ApiMetrics())
         self.server.start()
         # A batch makes 50,000 short-lived objects. With Python's defaults the garbage collector
         # walks all loaded objects again and again, a tenth of the batch's time.

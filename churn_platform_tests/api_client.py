@@ -9,7 +9,7 @@ import httpx
 import yaml
 from prometheus_client import CollectorRegistry
 
-from bento.metrics import Metrics
+from bento.metrics import ApiMetrics
 from bento.server import ApiServer
 from churn_platform.base.digests import canonical_json
 from churn_platform.base.settings import Settings
@@ -84,7 +84,7 @@ def point(home: Services, version: int, activate_at: dt.datetime = PAST) -> None
 @contextlib.contextmanager
 def running(home: Services, **settings: Any) -> Iterator[ApiServer]:
     """The API on a home, in this process, without BentoML."""
-    server = ApiServer(Settings(home=home.folder, **settings), Metrics(CollectorRegistry()))
+    server = ApiServer(Settings(home=home.folder, **settings), ApiMetrics(CollectorRegistry()))
     server.start()
     try:
         yield server

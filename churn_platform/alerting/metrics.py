@@ -30,7 +30,7 @@ ANSWERS = ("approval", "rejection", "approval lapsed", "promotion done")
 
 
 @dataclass
-class Standing:
+class LedgerTotals:
     """The state that follows from the receipts so far."""
 
     receipts: int = 0
@@ -163,7 +163,7 @@ class HomeMetrics:
         self.receipts = ledger
         self.alert_states = alerts
         self.verify_home = verify_home
-        self._standing = Standing()
+        self._standing = LedgerTotals()
         self._following = threading.Lock()
         self._verified: tuple[dt.datetime, str] | None = None
         self._missed = ""
@@ -396,12 +396,12 @@ class HomeMetrics:
                 family.add_metric([receiver["receiver"]], receiver[name])
         yield from (unsent, sent, lost)
 
-    def _followed(self) -> Standing:
+    def _followed(self) -> LedgerTotals:
         """The state with the receipts that were added since the last scrape."""
         with self._following:
             head = self.receipts.head()
             if head is None or head.sequence < self._standing.receipts:  # restored from a backup
-                self._standing = Standing()
+                self._standing = LedgerTotals()
             for receipt in self.receipts.since(self._standing.receipts):
                 self._standing.take(receipt)
             return self._standing

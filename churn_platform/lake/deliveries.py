@@ -1,6 +1,6 @@
 """What the lake keeps of each month: its deliveries, their tables and their quarantined rows.
 
-A manifest is the JSON of a `Manifest`. A field that an earlier version did not write stays
+A manifest is the JSON of a `SnapshotManifest`. A field that an earlier version did not write stays
 absent, so every digest of a delivery stays as it is in its receipt.
 """
 
@@ -82,7 +82,7 @@ class DeliveryRecord(StoredStrictly):
         return quarantines_of(self.tables)
 
 
-class Manifest(StoredStrictly):
+class SnapshotManifest(StoredStrictly):
     """Every delivery of one month, oldest first."""
 
     as_of: dt.date
@@ -91,7 +91,7 @@ class Manifest(StoredStrictly):
     deliveries: tuple[DeliveryRecord, ...] = ()
 
     @classmethod
-    def of_file(cls, path: Path, as_of: dt.date) -> "Manifest":
+    def of_file(cls, path: Path, as_of: dt.date) -> "SnapshotManifest":
         """The manifest in a file; an empty one where there is no file.
 
         Raises:

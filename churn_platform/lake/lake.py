@@ -19,10 +19,10 @@ from churn_platform.contract.model import Contract
 from churn_platform.lake.arrow_tables import read_frame, table_digest, to_arrow, write_stamped
 from churn_platform.lake.deliveries import (
     DeliveryRecord,
-    Manifest,
     Publication,
     Quarantine,
     QuarantineRecord,
+    SnapshotManifest,
     TableEntry,
     content_digest,
     kind_of,
@@ -384,10 +384,10 @@ class Lake:
             created=created,
         )
 
-    def _manifest(self, as_of: dt.date) -> Manifest:
-        return Manifest.of_file(self.folder / "snapshots" / f"{as_of}.json", as_of)
+    def _manifest(self, as_of: dt.date) -> SnapshotManifest:
+        return SnapshotManifest.of_file(self.folder / "snapshots" / f"{as_of}.json", as_of)
 
-    def _write(self, manifest: Manifest) -> None:
+    def _write(self, manifest: SnapshotManifest) -> None:
         write_json(self.folder / "snapshots" / f"{manifest.as_of}.json", manifest.as_json())
 
 

@@ -32,7 +32,7 @@ from churn_platform.loop.retraining import (
 from churn_platform.monitoring.drift import drift_record
 from churn_platform.monitoring.stand_down import PerformanceHistory
 from churn_platform.promotion.decision import Decision, Trigger
-from churn_platform.training.release import Manifest, why_not_scored
+from churn_platform.training.release import ReleaseManifest, why_not_scored
 from churn_platform.training.releases import Releases
 
 ANSWERS: tuple[Act, ...] = ("retraining requested", "retraining skipped")
@@ -207,7 +207,7 @@ class Progress(Months):
         )
 
 
-def in_production(manifest: Manifest) -> ProductionModel:
+def in_production(manifest: ReleaseManifest) -> ProductionModel:
     """What the retraining policy reads of the release in production."""
     return ProductionModel(
         version=manifest.version,

@@ -30,7 +30,7 @@ from churn_platform.training import release
 from churn_platform.training.candidate import candidate_of
 from churn_platform.training.model import serving_files
 from churn_platform.training.registry import PRODUCTION, ModelRegistry
-from churn_platform.training.release import Manifest
+from churn_platform.training.release import ReleaseManifest
 from churn_platform.training.releases import Releases
 
 RESTORE = "Restore the home from a backup: `churn restore FILE --home NEW`."
@@ -164,7 +164,7 @@ class Repairs:
         says = f"Release {version}: {', '.join(restored)} restored from the registry."
         return says, {}
 
-    def _restore_files(self, manifest: Manifest, content: Mapping[str, bytes]) -> list[str]:
+    def _restore_files(self, manifest: ReleaseManifest, content: Mapping[str, bytes]) -> list[str]:
         """Restore the files that do not match the manifest, each atomically."""
         folder = self.releases.folder / str(manifest.version)
         wrong = [

@@ -20,7 +20,7 @@ SCORES = Path("lake", "derived", "scores")
 
 
 @dataclass(frozen=True)
-class Standing:
+class ScoresSummary:
     """The newest scored month.
 
     Attributes:
@@ -85,10 +85,10 @@ class ScoreHistory:
         self._key = contract.entity
         self._looked = 0.0
         self._seen = (0, 0)
-        self._standing = Standing()
+        self._standing = ScoresSummary()
         self._listed: tuple[tuple[int, int], list[dict[str, Any]]] = ((0, 0), [])
 
-    def standing(self) -> Standing:
+    def standing(self) -> ScoresSummary:
         """The newest scored month, looked up at most once per second.
 
         If it cannot be read, the last known month stays.
@@ -169,7 +169,7 @@ class ScoreHistory:
             if record.get("version") is None:  # before the first model
                 continue
             left = record.get("already_left") or 0  # earlier versions did not record it
-            self._standing = Standing(
+            self._standing = ScoresSummary(
                 as_of=dt.date.fromisoformat(path.stem),
                 version=int(record["version"]),
                 stand_down=record["stand_down"],

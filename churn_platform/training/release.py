@@ -97,7 +97,7 @@ class GoldenPrediction(_Frozen):
     probability: Probability
 
 
-class Manifest(_Frozen):
+class ReleaseManifest(_Frozen):
     """A release: its files by sha256, the model's features in order, and its origin."""
 
     model_name: NonEmpty
@@ -134,7 +134,7 @@ class Pointer(_Frozen):
     as_of: IsoDate
 
 
-def why_not_scored(manifest: Manifest, model_hash: str) -> str:
+def why_not_scored(manifest: ReleaseManifest, model_hash: str) -> str:
     """Why a version cannot score under the contract of this hash; empty if it can."""
     if manifest.contract_hash == model_hash:
         return ""

@@ -19,7 +19,7 @@ import numpy as np
 
 from churn_platform.base.errors import IntegrityError
 from churn_platform.contract.model import Contract
-from churn_platform.training.release import FeatureSpec, Manifest, Pointer
+from churn_platform.training.release import FeatureSpec, Pointer, ReleaseManifest
 from churn_platform.training.releases import Releases
 from churn_platform.training.scorer import (
     BOOSTER_FILE,
@@ -150,7 +150,7 @@ PASSPORT = "passport.json"
 class Loaded:
     """A verified release, ready to answer."""
 
-    manifest: Manifest
+    manifest: ReleaseManifest
     scorer: Scorer
     sha256: str
     """Of the model file."""
@@ -161,7 +161,7 @@ class Loaded:
     """Whether the threshold was chosen by the costs that the contract gives."""
 
 
-def fits(manifest: Manifest, contract: Contract) -> bool:
+def fits(manifest: ReleaseManifest, contract: Contract) -> bool:
     """Whether a release was trained under a contract: same entity, label and features."""
     return manifest.contract_hash == contract.model_hash and manifest.features == _features(
         contract
@@ -207,7 +207,7 @@ def _features(contract: Contract) -> list[FeatureSpec]:
     ]
 
 
-def _verified(releases: Releases, manifest: Manifest, name: str) -> bytes:
+def _verified(releases: Releases, manifest: ReleaseManifest, name: str) -> bytes:
     """A file's bytes, compared with the manifest again: it may have changed meanwhile."""
     content = (releases.folder / str(manifest.version) / name).read_bytes()
     if hashlib.sha256(content).hexdigest() != manifest.files[name]:
@@ -218,7 +218,7 @@ def _verified(releases: Releases, manifest: Manifest, name: str) -> bytes:
     return content
 
 
-def _scorer(manifest: Manifest, read: Callable[[str], bytes]) -> Scorer:
+def _scorer(manifest: ReleaseManifest, read: Callable[[str], bytes]) -> Scorer:
     if FORM_FILE in manifest.files:
         return FormScorer(
             ServingForm.model_validate_json(read(FORM_FILE)),

@@ -16,9 +16,9 @@ from churn_platform.base.errors import DataError, IntegrityError, UsageError
 from churn_platform.base.files import fsync_file, fsync_folder, sha256_file, write_json
 from churn_platform.ledger.receipts import GENESIS, first_fault
 from churn_platform.training import release
-from churn_platform.training.release import FeatureSpec, GoldenPrediction, Manifest, Pointer
+from churn_platform.training.release import FeatureSpec, GoldenPrediction, Pointer, ReleaseManifest
 
-__all__ = ["FeatureSpec", "GoldenPrediction", "Manifest", "Pointer", "Releases"]
+__all__ = ["FeatureSpec", "GoldenPrediction", "Pointer", "ReleaseManifest", "Releases"]
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -35,13 +35,13 @@ class Releases:
 
     def publish(
         self, version: int, files: Mapping[str, bytes | Path], manifest: Mapping[str, Any]
-    ) -> Manifest:
+    ) -> ReleaseManifest:
         """Publish a version; if it is already published with the same content, change nothing.
 
         Args:
             version: The version, from 1.
             files: Name -> content, or a path to copy it from.
-            manifest: The fields of `Manifest` except `files` and `version`.
+            manifest: The fields of `ReleaseManifest` except `files` and `version`.
 
         Returns:
             The published manifest. Publishing again keeps the first `created_at`, which is not
@@ -127,7 +127,7 @@ class Releases:
         except FileNotFoundError:
             return None
 
-    def production(self) -> Manifest | None:
+    def production(self) -> ReleaseManifest | None:
         """The manifest of the version in production; None before the first promotion."""
         pointer = self.pointer()
         if pointer is None:
@@ -141,7 +141,7 @@ class Releases:
         names = (entry.name for entry in self.folder.iterdir() if entry.is_dir())
         return sorted(int(name) for name in names if re.fullmatch("[1-9][0-9]*", name))
 
-    def manifest(self, version: int) -> Manifest:
+    def manifest(self, version: int) -> ReleaseManifest:
         """The manifest of a version, checked against its own digest.
 
         Raises:
@@ -160,7 +160,7 @@ class Releases:
         if found != (expected := recorded.decode("ascii", "replace")):
             raise self._fault(version, release.MANIFEST, expected, found)
         manifest = _read(
-            Manifest, text, f"the manifest of version {version}", self._remedy(version)
+            ReleaseManifest, text, f"the manifest of version {version}", self._remedy(version)
         )
         if manifest.version != version:
             raise self._fault(
@@ -179,7 +179,7 @@ class Releases:
             raise UsageError(f"version {version} has no file {name!r}; it has {names}")
         return self._folder(version) / name
 
-    def verify(self, version: int) -> Manifest:
+    def verify(self, version: int) -> ReleaseManifest:
         """Compare every file of a version with its digest.
 
         Raises:
@@ -213,10 +213,10 @@ class Releases:
         version: int,
         files: Mapping[str, bytes | Path],
         manifest: Mapping[str, Any],
-    ) -> Manifest:
+    ) -> ReleaseManifest:
         fields = {**manifest, "version": version, "files": dict.fromkeys(files, GENESIS)}
         # Checked before the first write: a name could be a path out of the folder.
-        draft = _valid(Manifest, fields, f"the manifest of version {version}")
+        draft = _valid(ReleaseManifest, fields, f"the manifest of version {version}")
         folder.mkdir()
         digests = {name: _put(folder / name, content) for name, content in files.items()}
         built = draft.model_copy(update={"files": digests})
@@ -225,7 +225,7 @@ class Releases:
         fsync_folder(folder)
         return built
 
-    def _same_content(self, built: Manifest) -> Manifest:
+    def _same_content(self, built: ReleaseManifest) -> ReleaseManifest:
         published = self.verify(built.version)
         known = digest_of(published.model_dump(exclude={"created_at"}))
         offered = digest_of(built.model_dump(exclude={"created_at"}))

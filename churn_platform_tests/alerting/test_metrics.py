@@ -11,7 +11,7 @@ from churn_platform.alerting.metrics import (
     DAEMON_SILENT_SECONDS,
     DagsterState,
     JobState,
-    Standing,
+    LedgerTotals,
     daemon_metrics,
 )
 from churn_platform.lake.lake import instant
@@ -210,7 +210,7 @@ def test_the_warnings_of_the_newest_month_are_counted_by_code(february_copy):
 
 def standing(*acts):
     """The standing after (act, subject) receipts, one a day."""
-    found, head = Standing(), None
+    found, head = LedgerTotals(), None
     for day, (act, subject) in enumerate(acts):
         time = (START + dt.timedelta(days=day)).isoformat()
         head = ledger.append(head, time=time, actor="ada", act=act, subject=subject, reason="So.")

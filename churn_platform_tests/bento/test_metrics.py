@@ -4,12 +4,12 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
-from bento.metrics import Metrics
+from bento.metrics import ApiMetrics
 
 
 @pytest.fixture
 def metrics():
-    return Metrics(CollectorRegistry())
+    return ApiMetrics(CollectorRegistry())
 
 
 def read(metrics):

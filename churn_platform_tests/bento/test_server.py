@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from bento.errors import ApiError
-from bento.metrics import Metrics
+from bento.metrics import ApiMetrics
 from bento.server import ApiServer, contract_in_use
 from churn_platform.base.settings import Settings
 from churn_platform.contract.reading import default_contract_path, read_contract
@@ -71,7 +71,7 @@ def test_nothing_is_written_before_it_is_started(served_copy):
     from prometheus_client import CollectorRegistry
 
     before = sorted(str(path) for path in served_copy.folder.rglob("*"))
-    made = ApiServer(Settings(home=served_copy.folder), Metrics(CollectorRegistry()))
+    made = ApiServer(Settings(home=served_copy.folder), ApiMetrics(CollectorRegistry()))
     assert made.watch.current is None
     assert sorted(str(path) for path in served_copy.folder.rglob("*")) == before
 

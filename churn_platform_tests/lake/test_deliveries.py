@@ -7,7 +7,12 @@ import pytest
 
 from churn_platform.base import files
 from churn_platform.base.errors import IntegrityError
-from churn_platform.lake.deliveries import Manifest, Quarantine, QuarantineRecord, write_quarantines
+from churn_platform.lake.deliveries import (
+    Quarantine,
+    QuarantineRecord,
+    SnapshotManifest,
+    write_quarantines,
+)
 
 RECORD = QuarantineRecord(rows=3, quarantined=1, duplicates=0, reasons=("why",))
 ROWS = "row,reasons,member\n2,member: empty,\n"
@@ -82,7 +87,7 @@ MANIFEST = {
 def read(tmp_path, manifest):
     path = tmp_path / "2024-01-31.json"
     path.write_text(json.dumps(manifest), encoding="utf-8")
-    return Manifest.of_file(path, dt.date(2024, 1, 31))
+    return SnapshotManifest.of_file(path, dt.date(2024, 1, 31))
 
 
 def test_a_manifest_of_another_version_is_kept_as_it_is(tmp_path):

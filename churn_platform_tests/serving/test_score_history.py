@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from churn_platform.serving import score_history
-from churn_platform.serving.score_history import ScoreHistory, Standing
+from churn_platform.serving.score_history import ScoreHistory, ScoresSummary
 from churn_platform_tests.small_business import CUSTOMERS, JANUARY
 
 
@@ -86,7 +86,7 @@ def test_every_customer_has_the_decile_of_the_list(served, history):
 
 def test_a_version_that_scored_nothing_yet_has_no_deciles(history):
     assert history.standing().decile(3, 0.5) is None
-    assert Standing().decile(3, 0.5) is None
+    assert ScoresSummary().decile(3, 0.5) is None
 
 
 def test_a_new_month_and_its_stand_down_are_seen(served_copy, history):
@@ -109,7 +109,7 @@ def test_a_record_that_cannot_be_read_leaves_the_last_one(served_copy, history):
 
 def test_a_home_that_was_never_scored_has_an_empty_standing(served_copy, tmp_path):
     history = ScoreHistory(tmp_path, served_copy.contract)
-    assert history.standing() == Standing()
+    assert history.standing() == ScoresSummary()
     assert history.at_risk() == []
     assert history.customer("m00001") == []
 

@@ -65,9 +65,9 @@ def exported() -> frozenset[str]:
     from prometheus_client import CollectorRegistry
     from prometheus_client.parser import text_string_to_metric_families
 
-    from bento.metrics import Metrics
+    from bento.metrics import ApiMetrics
 
-    metrics = Metrics(CollectorRegistry())
+    metrics = ApiMetrics(CollectorRegistry())
     metrics.request("/predict", 200, 0.01)
     families = text_string_to_metric_families(metrics.text().decode())
     home = "".join(path.read_text(encoding="utf-8") for path in WATCHING.glob("*.py"))

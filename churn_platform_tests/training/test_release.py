@@ -5,7 +5,7 @@ import math
 import pytest
 from pydantic import ValidationError
 
-from churn_platform.training.release import Manifest, Pointer, file_name, iso_date
+from churn_platform.training.release import Pointer, ReleaseManifest, file_name, iso_date
 
 MANIFEST = {
     "model_name": "a_churn_model",
@@ -32,8 +32,8 @@ POINTER = {
 
 
 def test_a_manifest_survives_json_bit_for_bit_with_features_in_order():
-    manifest = Manifest.model_validate(MANIFEST)
-    again = Manifest.model_validate_json(manifest.model_dump_json())
+    manifest = ReleaseManifest.model_validate(MANIFEST)
+    again = ReleaseManifest.model_validate_json(manifest.model_dump_json())
     assert again == manifest
     assert [feature.name for feature in again.features] == ["b", "a"]
     assert again.golden[0].probability == 0.30000000000000004
@@ -58,13 +58,15 @@ def test_a_manifest_survives_json_bit_for_bit_with_features_in_order():
 )
 def test_a_manifest_refuses_a_wrong_field(wrong):
     with pytest.raises(ValidationError, match=next(iter(wrong))):
-        Manifest.model_validate(MANIFEST | wrong)
+        ReleaseManifest.model_validate(MANIFEST | wrong)
 
 
 @pytest.mark.parametrize("field", sorted(MANIFEST))
 def test_a_manifest_needs_every_field(field):
     with pytest.raises(ValidationError, match=f"{field}\n  Field required"):
-        Manifest.model_validate({name: value for name, value in MANIFEST.items() if name != field})
+        ReleaseManifest.model_validate(
+            {name: value for name, value in MANIFEST.items() if name != field}
+        )
 
 
 @pytest.mark.parametrize(

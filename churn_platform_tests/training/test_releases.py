@@ -14,7 +14,7 @@ import pytest
 
 from churn_platform.base.errors import DataError, IntegrityError, UsageError
 from churn_platform.base.files import sha256_file
-from churn_platform.training.releases import FeatureSpec, Manifest, Releases
+from churn_platform.training.releases import FeatureSpec, ReleaseManifest, Releases
 
 FILES = {"model.txt": b"tree\n", "calibration.json": b'{"a": -1.5, "b": 0.25}'}
 FIELDS = {
@@ -319,7 +319,7 @@ def test_the_caller_may_hand_over_objects_and_tuples(tmp_path):
     features = tuple(FeatureSpec(**feature) for feature in FIELDS["features"])
     published = Releases(tmp_path).publish(1, FILES, FIELDS | {"features": features})
     assert Releases(tmp_path).publish(1, FILES, FIELDS) == published
-    assert isinstance(published, Manifest)
+    assert isinstance(published, ReleaseManifest)
 
 
 def test_the_server_gets_pydantic_and_nothing_heavier():
