@@ -11,7 +11,7 @@ from churn_platform.base.files import read_json
 from churn_platform.base.settings import Settings
 
 HOLDER = "home.holder"
-"""Says who holds the home while it is held."""
+"""The file that names who holds the home while it is held."""
 LAYOUT = 1
 """Which files lie where in a home; another number is another layout. A home without `home.json`
 has the first.

@@ -113,7 +113,8 @@ def show_people(console: "Console", found: Mapping[str, Any]) -> None:
             f" {waits['lapsed']}"
         )
     elif waits:
-        console.print(f"[cyan]Waiting[/]     {waits['sentence']} {waits['how']}")
+        # Not wrapped: it holds commands to copy.
+        console.print(f"[cyan]Waiting[/]     {waits['sentence']} {waits['how']}", soft_wrap=True)
     for version, who in found["blocked"].items():
         console.print(
             f"[yellow]Blocked[/]     Version {version}, rolled back by {who['by']}: {who['reason']}"
@@ -210,7 +211,8 @@ def show_decision(console: "Console", d: Mapping[str, Any]) -> None:
     console.print(said_of(d) + d["reason"])
     if d["stand_down"]:
         console.print(
-            "[red]Production stands down: it is no better than chance, and no candidate passed.[/]"
+            "[red]Production stands down: it is no better than chance, and this decision did not"
+            " replace it.[/]"
         )
     made = table("", "code", "criterion", "outcome", "result")
     for f in d["findings"]:

@@ -92,7 +92,7 @@ def moment(instant: str) -> str:
 
 
 def until(asked: datetime, days: int) -> str:
-    """When a request lapses for want of an answer."""
+    """When a request without an answer lapses."""
     return (asked + timedelta(days=days)).isoformat()
 
 

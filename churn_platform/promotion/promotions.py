@@ -237,7 +237,7 @@ class Promotions:
     def restore_alias(self) -> None:
         """Set MLflow's alias to what the pointer names.
 
-        Somebody may have moved the alias by hand, and deleting a version deletes its alias
+        A person may have moved the alias by hand, and deleting a version deletes its alias
         silently. A deleted version cannot have one: its release keeps serving, and `churn
         verify` reports it.
         """

@@ -15,7 +15,16 @@ from churn_platform.replay.result import Replay
 COLOURS = ("#2563eb", "#9ca3af", "#d97706", "#059669", "#db2777", "#7c3aed", "#0891b2")
 INK = "#1f2937"
 SUFFIXES = (".png", ".html")
-COLUMNS = ("policy", "mean AUC", "promotions", "needless", "missed", "right", "wrong", "open")
+COLUMNS = (
+    "policy",
+    "mean AUC",
+    "promotions",
+    "false promotions",
+    "missed promotions",
+    "right",
+    "wrong",
+    "open",
+)
 
 
 def check_target(target: Path) -> None:
