@@ -10,10 +10,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import pytest
-from churn_platform_tests.system.stack.native import CADDY
 
 from churn_platform.alerting.dagster_ui import free_ports
 from churn_platform_tests.system.compose import DOCKER
+from churn_platform_tests.system.stack.native import CADDY
 
 LOGIN = ("churn", "word")
 
