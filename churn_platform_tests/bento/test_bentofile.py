@@ -101,4 +101,4 @@ def test_bentoml_builds_it_without_the_network_and_the_service_is_found(tmp_path
     assert yaml.safe_load(built.read_text())["service"] == "bento.service:ChurnService"
     source = built.parent / "src"
     assert (source / "bento" / "page" / "index.html").exists()
-    assert (source / "churn_platform" / "contracts").is_dir()
+    assert (source / "churn_platform" / "contract").is_dir()
