@@ -23,6 +23,11 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}s"
 
 
+def percent(share: float) -> str:
+    """A share as a percentage with at most three figures: "60%", "2.41%"."""
+    return f"{100 * share:.3g}%"
+
+
 def parse_as_of(text: str) -> dt.date:
     """An as_of as people type it.
 

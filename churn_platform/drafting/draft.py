@@ -12,6 +12,7 @@ from typing import Literal
 import pandas as pd
 
 from churn_platform.base.errors import UsageError
+from churn_platform.base.text import percent
 from churn_platform.contract.consistency import ANSWERED
 from churn_platform.contract.model import Contract, Entity, Span
 from churn_platform.contract.parts import ColumnCost, Costs, FileFormat, Label
@@ -36,7 +37,6 @@ from churn_platform.drafting.words import (
     valid_name,
 )
 from churn_platform.ingestion.conversion import TEXT
-from churn_platform.ingestion.faults import percent
 
 Cadence = Literal["month", "week", "day"]
 DAYS: dict[Cadence, int] = {"month": 5, "week": 2, "day": 0}

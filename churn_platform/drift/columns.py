@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from churn_platform.base.errors import ContractError, DataError
+from churn_platform.base.text import percent
 from churn_platform.contract.model import Column
 from churn_platform.contract.policy import DriftMethod, DriftPolicy
 from churn_platform.drift.statistics import (
@@ -141,11 +142,6 @@ def precheck(
         note=_note(column, reference.values, current.values),
         unknown=unknown,
     )
-
-
-def percent(share: float) -> str:
-    """A share as a percentage with at most three figures: "60%", "2.41%"."""
-    return f"{100 * share:.3g}%"
 
 
 def _null_move(policy: DriftPolicy, reference: Side, current: Side, level: float) -> list[str]:

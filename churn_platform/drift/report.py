@@ -18,9 +18,10 @@ import pandas as pd
 from churn_platform.base.errors import DataError
 from churn_platform.base.files import write_json, write_text
 from churn_platform.base.pages import render
+from churn_platform.base.text import percent
 from churn_platform.contract.model import Column, Contract
 from churn_platform.contract.policy import DriftPolicy
-from churn_platform.drift.columns import percent, plain_values
+from churn_platform.drift.columns import plain_values
 from churn_platform.drift.measure import DriftEvidence, Rows, measure
 from churn_platform.drift.result import ColumnDrift, DriftResult, judge
 

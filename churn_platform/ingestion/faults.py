@@ -291,8 +291,3 @@ def fault(
     if positions is None:
         return made
     return replace(made, positions=positions)
-
-
-def percent(share: float) -> str:
-    """A share for a person: 1%, 0.25%."""
-    return f"{100 * share:.3g}%"

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from churn_platform.base.text import EXAMPLES
-from churn_platform.ingestion.faults import EXAMPLE_LENGTH, Fault, Positions, fault, percent
+from churn_platform.base.text import EXAMPLES, percent
+from churn_platform.ingestion.faults import EXAMPLE_LENGTH, Fault, Positions, fault
 from churn_platform.lake.deliveries import QuarantineRecord
 from churn_platform.lake.keys import everyone, lacking, near_tables
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from churn_platform.base.files import write_text
 from churn_platform.base.pages import render
-from churn_platform.ingestion.faults import percent
+from churn_platform.base.text import percent
 from churn_platform.ingestion.validation import ValidatedDrop
 
 TEMPLATE = Path(__file__).with_name("drop.html.j2")

@@ -1,7 +1,8 @@
 """Any version of a home: released ones on disk, refused ones in MLflow's registry."""
 
 from churn_platform.contract.model import Contract
-from churn_platform.training.candidate import FILES, Candidate, candidate_of
+from churn_platform.promotion.promotions import released
+from churn_platform.training.candidate import Candidate
 from churn_platform.training.registry import ModelRegistry
 from churn_platform.training.releases import Releases
 
@@ -28,7 +29,7 @@ class Versions:
         if number is None:
             return None
         if number not in self._known:
-            self._known[number] = _released(self.releases, number)
+            self._known[number] = released(self.releases, number)
         return self._known[number]
 
     def load(self, version: int) -> Candidate:
@@ -40,7 +41,7 @@ class Versions:
         """
         if version not in self._known:
             if version in self.released:
-                self._known[version] = _released(self.releases, version)
+                self._known[version] = released(self.releases, version)
             else:
                 self._known[version] = self._registry.load(version)
         return self._known[version]
@@ -48,10 +49,3 @@ class Versions:
     def fits_contract(self, version: int) -> bool:
         """Whether the version reads the features of the contract as it now is."""
         return bool(self.load(version).card.contract_hash == self._contract.model_hash)
-
-
-def _released(releases: Releases, version: int) -> Candidate:
-    releases.verify(version)
-    return candidate_of(
-        {name: releases.path(version, name).read_bytes() for name in FILES}, version
-    )

@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 
 from churn_platform.base.errors import ContractError, DataError
+from churn_platform.base.text import percent
 from churn_platform.contract.model import Column
 from churn_platform.contract.policy import DriftPolicy
-from churn_platform.drift.columns import Side, column_method, percent, plain_values, precheck, side
+from churn_platform.drift.columns import Side, column_method, plain_values, precheck, side
 
 FLOAT, BOOLEAN, CATEGORY, INTEGER = (
     Column(dtype=d) for d in ("float", "boolean", "category", "integer")

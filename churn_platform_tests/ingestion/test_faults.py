@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from churn_platform.ingestion.faults import CELL_KINDS, KINDS, STRUCTURAL_KINDS, fault, percent
+from churn_platform.base.text import percent
+from churn_platform.ingestion.faults import CELL_KINDS, KINDS, STRUCTURAL_KINDS, fault
 
 DROPS = (Path(__file__).parents[2] / "docs" / "drops.md").read_text(encoding="utf-8")
 
