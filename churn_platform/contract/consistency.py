@@ -1,7 +1,10 @@
 """The rules that connect the parts of a contract: every name exists and fits where it is used."""
 
+import datetime as dt
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
 
 if TYPE_CHECKING:
     from churn_platform.contract.model import Contract
@@ -28,8 +31,25 @@ def faults_of(contract: "Contract") -> Iterator[str]:
         _view_faults,
         _slice_faults,
         _cost_faults,
+        _part_faults,
     ):
         yield from rule(contract)
+
+
+def month_faults(contract: "Contract") -> Iterator[str]:
+    """What is wrong in the months from one date of the contract to the next; months before the
+    first feature have no drop.
+    """
+    for start in (dt.date.min, *contract.boundaries):
+        places = [(v.table, f) for v in contract.feature_views.values() for f in v.features]
+        if not any(contract.has_column(table, feature, start) for table, feature in places):
+            continue
+        when = "before its first date" if start == dt.date.min else f"from {start} on"
+        try:
+            contract.delivery(start)
+        except ValidationError as error:
+            for fault in error.errors():
+                yield f"{when}: {fault['msg'].removeprefix('Value error, ')}"
 
 
 def _key_faults(contract: "Contract") -> list[str]:
@@ -163,4 +183,23 @@ def _cost_faults(contract: "Contract") -> list[str]:
             faults.append(
                 f"costs: {name!r} must be a number that is never empty, with a min of at least 0"
             )
+        elif column.since is not None or column.until is not None:
+            faults.append(f"costs: {name!r} must be in every month, without since and until")
+    return faults
+
+
+def _part_faults(contract: "Contract") -> list[str]:
+    stems = {contract.file_stem(name) for name in contract.tables} | set(contract.tables)
+    faults = []
+    for name, table in contract.tables.items():
+        held = {column for part in table.parts.values() for column in part.columns}
+        faults += [
+            f"tables.{name}.parts.{stem}: another table has this name or file"
+            for stem in table.parts
+            if stem in stems
+        ]
+        if held and held >= set(table.columns):
+            faults.append(f"tables.{name}.parts: at least one column stays in the table's own file")
+        if name == contract.label.table and contract.label.column in held:
+            faults.append(f"tables.{name}.parts: the label stays in the table's own file")
     return faults

@@ -1,5 +1,6 @@
 """The contract: what a drop looks like, and what the platform does with it."""
 
+import bisect
 import datetime as dt
 from collections.abc import Iterable, Mapping
 from functools import cached_property
@@ -8,7 +9,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from churn_platform.base.digests import digest_of, hashed_values
-from churn_platform.contract.consistency import faults_of
+from churn_platform.contract.consistency import faults_of, month_faults
 from churn_platform.contract.parts import (
     Age,
     Column,
@@ -25,6 +26,7 @@ from churn_platform.contract.parts import (
     Table,
 )
 from churn_platform.contract.policy import Policy
+from churn_platform.contract.views import as_delivered, boundaries, of_month
 
 __all__ = [
     "Age",
@@ -39,7 +41,8 @@ __all__ = [
 ]
 
 FILE_READING = ("thousands", "missing")
-COLUMN_READING = ("missing", "decimal", "thousands", "unit", "date_format")
+COLUMN_READING = ("missing", "decimal", "thousands", "unit", "date_format", "renamed")
+TABLE_READING = ("parts", "key_spellings")
 CADENCES: dict[str, Span] = {
     "month": Span(months=1),
     "week": Span(weeks=1),
@@ -87,10 +90,51 @@ class Contract(BaseModel):
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
-        faults = list(faults_of(self))
+        faults = list(faults_of(self)) or list(month_faults(self) if self.boundaries else ())
         if faults:
             raise ValueError("; ".join(faults))
         return self
+
+    def at(self, as_of: dt.date) -> "Contract":
+        """The contract of one month, without dates (`views.of_month`); itself if no part of it
+        has a date.
+        """
+        if not self.boundaries:
+            return self
+        place = bisect.bisect_right(self.boundaries, as_of)
+        if place not in self.months_known:
+            start = self.boundaries[place - 1] if place else dt.date.min
+            self.months_known[place] = of_month(self, start)
+        return self.months_known[place]
+
+    def delivery(self, as_of: dt.date) -> "Contract":
+        """The contract of one month as its drop has the tables (`views.as_delivered`)."""
+        month = self.at(as_of)
+        if any(table.parts for table in month.tables.values()):
+            return as_delivered(month)
+        return month
+
+    def has_column(self, table: str, column: str, as_of: dt.date) -> bool:
+        """Whether a month has a column or an age of a table."""
+        spec = self.tables[table]
+        own = spec.ages[column].of if column in spec.ages else column
+        return spec.active(as_of) and own in spec.columns and spec.columns[own].active(as_of)
+
+    def changed(self, **parts: object) -> "Contract":
+        """The contract with other parts; None leaves a part out, so it has its default."""
+        given = {name: getattr(self, name) for name in self.model_fields_set}
+        kept = {name: part for name, part in (given | parts).items() if part is not None}
+        return Contract.model_validate(kept)
+
+    @cached_property
+    def boundaries(self) -> list[dt.date]:
+        """The months from which on the contract describes other drops, ascending."""
+        return boundaries(self)
+
+    @cached_property
+    def months_known(self) -> dict[int, "Contract"]:
+        """The contracts of months that `at` has made, by the number of boundaries before."""
+        return {}
 
     def columns_of(self, table: str) -> dict[str, Column]:
         """The columns of a table, with its ages and the label, without the key."""
@@ -256,7 +300,17 @@ class Contract(BaseModel):
             for name, column in spec.columns.items()
             if (given := _given(column, COLUMN_READING))
         }
-        found = {"files": files, "columns": columns, "label": _given(self.label, ("inverted",))}
+        tables = {
+            name: given
+            for name, spec in self.tables.items()
+            if (given := _given(spec, TABLE_READING))
+        }
+        found = {
+            "files": files,
+            "columns": columns,
+            "label": _given(self.label, ("inverted",)),
+            "tables": tables,
+        }
         return {part: given for part, given in found.items() if given}
 
     @property
@@ -299,7 +353,7 @@ class Contract(BaseModel):
 
     def matures(self, as_of: dt.date) -> dt.date:
         """The date at which the label of `as_of` is known."""
-        return self.label.horizon.after(as_of)
+        return self.label.at(as_of).horizon.after(as_of)
 
     def as_mapping(self) -> dict[str, Any]:
         """The contract as plain JSON values."""

@@ -20,10 +20,30 @@ NUMBERED_DATES = ("excel", "epoch_seconds")
 AgeUnit = Literal["days", "weeks", "months", "years"]
 
 
+def active(since: dt.date | None, until: dt.date | None, as_of: dt.date) -> bool:
+    """Whether a month lies from `since` on and before `until`; None is no limit."""
+    return (since is None or as_of >= since) and (until is None or as_of < until)
+
+
+def check_order(since: dt.date | None, until: dt.date | None) -> None:
+    """Raise ValueError if no month lies between the two."""
+    if since is not None and until is not None and since >= until:
+        raise ValueError(f"since {since} is not before until {until}")
+
+
 class ContractPart(BaseModel):
     """A frozen part of the contract; an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Renamed(ContractPart):
+    """The earlier name of a value that files write differently from a month on."""
+
+    was: str = Field(min_length=1)
+    """The name that the value had before; the lake keeps it. Example: `Month-to-month`"""
+    since: dt.date
+    """The first as_of in which files write the new name. Example: `2026-07-31`"""
 
 
 class Column(ContractPart):
@@ -82,6 +102,49 @@ class Column(ContractPart):
 
     Example: `'%d.%m.%Y'`
     """
+    since: dt.date | None = Field(default=None, json_schema_extra=ADDED)
+    """The first as_of that has the column; in earlier months it is missing. By default every
+    month has it. Example: `2026-07-31`
+    """
+    until: dt.date | None = Field(default=None, json_schema_extra=ADDED)
+    """The first as_of without the column; by default it does not end. Example: `2027-01-31`"""
+    renamed: dict[str, str | Renamed] = Field(default={}, json_schema_extra=ADDED)
+    """Values of a `category` that have a new name: new name, and the name that the lake keeps,
+    with the month of the change if older files may be delivered again.
+
+    Example: `{Monthly: Month-to-month}`
+    """
+
+    def active(self, as_of: dt.date) -> bool:
+        """Whether the drop of a month has the column."""
+        return active(self.since, self.until, as_of)
+
+    def names_kept(self, as_of: dt.date) -> dict[str, str]:
+        """The new names of values in the files of a month -> the names that the lake keeps."""
+        kept = {}
+        for name, old in self.renamed.items():
+            if isinstance(old, str):
+                kept[name] = old
+            elif as_of >= old.since:
+                kept[name] = old.was
+        return kept
+
+    @model_validator(mode="after")
+    def _starts_before_it_ends(self) -> Self:
+        check_order(self.since, self.until)
+        return self
+
+    @model_validator(mode="after")
+    def _renames_values_it_keeps(self) -> Self:
+        if self.renamed and self.dtype != "category":
+            raise ValueError(f"renamed is for dtype category, not {self.dtype}")
+        for name, old in self.renamed.items():
+            kept = old if isinstance(old, str) else old.was
+            if kept in self.renamed:
+                raise ValueError(f"renamed: {kept!r} is renamed itself; give its earliest name")
+            if self.values is not None and kept not in self.values:
+                raise ValueError(f"renamed: {name!r} was {kept!r}, which is not one of the values")
+        return self
 
     @model_validator(mode="after")
     def _is_read_as_its_dtype(self) -> Self:
@@ -185,6 +248,41 @@ class DatabaseSource(ContractPart):
         return self
 
 
+class TablePart(ContractPart):
+    """Columns of a table that arrive in a file of their own from a month on."""
+
+    columns: tuple[Name, ...] = Field(min_length=1)
+    """The columns that the file holds, next to the key. Example: `[plan, fee]`"""
+    since: dt.date
+    """The first as_of with this file. Example: `2026-07-31`"""
+
+
+class KeySpelling(ContractPart):
+    """How a file writes the key from a month on, and how that is turned into the earlier
+    spelling.
+    """
+
+    since: dt.date
+    """The first as_of with this spelling. Example: `2026-07-31`"""
+    remove_prefix: str = ""
+    """Text at the start of each key that is removed. Example: `CUST-`"""
+    add_prefix: str = ""
+    """Text that is put before each key, last of all. Example: `C`"""
+    digits: int = Field(default=0, ge=0, le=64)
+    """Length to which the key is filled with leading zeros. Example: `8`"""
+    case: Literal["", "lower", "upper"] = ""
+    """Case that the key is turned into. Example: `upper`"""
+
+    def read(self, key: str) -> str:
+        """A key as the earlier months write it."""
+        key = key.removeprefix(self.remove_prefix)
+        if self.case == "lower":
+            key = key.lower()
+        elif self.case == "upper":
+            key = key.upper()
+        return self.add_prefix + key.zfill(self.digits)
+
+
 class Table(ContractPart):
     """One file of a drop, or one table of a database."""
 
@@ -209,6 +307,43 @@ class Table(ContractPart):
     """
     description: str = ""
     """What one row of the table is. Example: `One row per member`"""
+    since: dt.date | None = Field(default=None, json_schema_extra=ADDED)
+    """The first as_of with the table; by default every month has it. Example: `2026-07-31`"""
+    until: dt.date | None = Field(default=None, json_schema_extra=ADDED)
+    """The first as_of without the table; by default it does not end. Example: `2027-01-31`"""
+    parts: dict[Name, TablePart] = Field(default={}, json_schema_extra=ADDED)
+    """Files that hold some of the columns from a month on, by file name without suffix.
+
+    Example: `{plans: {columns: [plan, fee], since: 2026-07-31}}`
+    """
+    key_spellings: tuple[KeySpelling, ...] = Field(default=(), json_schema_extra=ADDED)
+    """How the file writes the key from a month on, oldest first, if not as in the first month.
+
+    Example: `[{since: 2026-07-31, remove_prefix: 'CUST-'}]`
+    """
+
+    def active(self, as_of: dt.date) -> bool:
+        """Whether the drop of a month has the table."""
+        return active(self.since, self.until, as_of)
+
+    def key_spelling(self, as_of: dt.date) -> KeySpelling | None:
+        """How the month's file writes the key; None if as in the first month."""
+        known = [spelling for spelling in self.key_spellings if as_of >= spelling.since]
+        return known[-1] if known else None
+
+    @model_validator(mode="after")
+    def _changes_in_order(self) -> Self:
+        check_order(self.since, self.until)
+        days = [spelling.since for spelling in self.key_spellings]
+        if days != sorted(set(days)):
+            raise ValueError("key_spellings must be in order of `since`, each with its own date")
+        held = [column for part in self.parts.values() for column in part.columns]
+        for column in held:
+            if column not in self.columns:
+                raise ValueError(f"parts: the table has no column {column!r}")
+            if held.count(column) > 1:
+                raise ValueError(f"parts: {column!r} is in two files")
+        return self
 
 
 class Entity(ContractPart):
@@ -275,6 +410,21 @@ class Span(ContractPart):
         return dt.date(year, month, day) + dt.timedelta(weeks=self.weeks, days=self.days)
 
 
+class EarlierLabel(ContractPart):
+    """A definition of the label that a later one has replaced."""
+
+    column: Name
+    """Column that marked who churned. Example: `has_left`"""
+    horizon: Span = Span()
+    """How long after the as_of the label was known. Example: `{months: 1}`"""
+    period: Literal["after", "before"] = "after"
+    """As `label.period`. Example: `before`"""
+    inverted: bool = False
+    """As `label.inverted`. Example: `true`"""
+    since: dt.date | None = None
+    """The first as_of with this definition; leave it out for the first. Example: `2026-01-31`"""
+
+
 class Label(ContractPart):
     """Where the label is, and how long after the as_of it is known."""
 
@@ -298,6 +448,33 @@ class Label(ContractPart):
     """Whether the column marks who stayed, as `is_active` does. Labels are inverted when they
     are published. Example: `true`
     """
+    since: dt.date | None = Field(default=None, json_schema_extra=ADDED)
+    """The first as_of with this definition of churn, if `earlier` has others. Models are not
+    compared on labels of another definition. Example: `2026-07-31`
+    """
+    earlier: tuple[EarlierLabel, ...] = Field(default=(), json_schema_extra=ADDED)
+    """The definitions before this one, oldest first.
+
+    Example: `[{column: has_left, horizon: {months: 2}}]`
+    """
+
+    def at(self, as_of: dt.date) -> "Label":
+        """The definition of a month, without the others."""
+        if not self.earlier or self.since is None or as_of >= self.since:
+            return self.model_copy(update={"earlier": ()})
+        valid = [one for one in self.earlier if one.since is None or as_of >= one.since]
+        return Label(table=self.table, **valid[-1].model_dump())
+
+    @model_validator(mode="after")
+    def _definitions_in_order(self) -> Self:
+        if self.earlier and self.since is None:
+            raise ValueError("earlier definitions need the `since` of this one")
+        days = [one.since or dt.date.min for one in self.earlier] + [self.since or dt.date.min]
+        if self.earlier and (self.earlier[0].since is not None or days != sorted(set(days))):
+            raise ValueError(
+                "earlier must be in order of `since`, the first without and each other with one"
+            )
+        return self
 
 
 class FeatureView(ContractPart):

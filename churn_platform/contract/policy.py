@@ -35,6 +35,10 @@ class IngestionPolicy(ContractPart):
     """
     changed_share: float = Field(default=0.3, ge=0, le=1, json_schema_extra=ADDED)
     """Share of new or missing customers above which a month is reported. Example: `0.5`"""
+    new_values: Literal["refuse", "accept"] = Field(default="refuse", json_schema_extra=ADDED)
+    """Whether a value that a category does not list is a fault, or is published as it is and
+    reported. Example: `accept`
+    """
 
 
 class TrainingPolicy(ContractPart):
@@ -79,6 +83,10 @@ class TrainingPolicy(ContractPart):
     """AUC of a single feature above which it counts as a leak; 1 switches the check off.
 
     Example: `0.9`
+    """
+    new_column_months: int = Field(default=1, ge=0, json_schema_extra=ADDED)
+    """Training months that must have a column with `since` before a candidate learns from it;
+    with 0 it does so at once, with missing values. Example: `3`
     """
 
 
@@ -177,6 +185,14 @@ class ScoringPolicy(ContractPart):
     """Number of customers on the ranked list. Example: `200`"""
     reasons: int = Field(default=3, ge=1)
     """Number of reasons per customer. Example: `5`"""
+    ended_columns: Literal["stand_down", "missing"] = Field(
+        default="stand_down", json_schema_extra=ADDED
+    )
+    """Whether production stands down when a column that it reads has ended, or continues with
+    missing values. A retraining without the column is requested in both cases.
+
+    Example: `missing`
+    """
 
 
 class ServingPolicy(ContractPart):

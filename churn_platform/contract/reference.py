@@ -4,6 +4,7 @@ editors.
 The meaning of a field is the docstring below it. It ends with an example, as YAML.
 """
 
+import datetime as dt
 import json
 import types
 from collections.abc import Iterable, Iterator
@@ -35,6 +36,7 @@ WORDS: dict[Any, str] = {
     int: "integer",
     float: "number",
     bool: "`true` or `false`",
+    dt.date: "date",
 }
 BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 TABLE = ["| field | type | default | meaning | example |", "| --- | --- | --- | --- | --- |"]
@@ -118,7 +120,7 @@ def schema_text() -> str:
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "Contract of Churn Platform",
     }
-    return json.dumps(schema | head, indent=2) + "\n"
+    return json.dumps(schema | head, indent=2, default=str) + "\n"
 
 
 def shipped_schema() -> str:

@@ -1,0 +1,264 @@
+"""The contract as it applies to one month, and as one version of the model reads it."""
+
+import datetime as dt
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING
+
+from churn_platform.contract.parts import FeatureView, Table, TablePart
+
+if TYPE_CHECKING:
+    from churn_platform.contract.model import Contract
+
+ALWAYS = dt.date.min
+"""The `since` of parts and spellings in the contract of one month, which has no dates."""
+MEANING = ("dtype", "values", "min", "max", "nullable", "description", "phrase")
+"""The fields of a column that a version keeps as they were when it was trained."""
+
+
+def boundaries(contract: "Contract") -> list[dt.date]:
+    """The months from which on the contract describes other drops, ascending."""
+    days: set[dt.date | None] = {contract.label.since}
+    days |= {one.since for one in contract.label.earlier}
+    for table in contract.tables.values():
+        days |= {table.since, table.until}
+        days |= {part.since for part in table.parts.values()}
+        days |= {spelling.since for spelling in table.key_spellings}
+        for column in table.columns.values():
+            days |= {column.since, column.until}
+            days |= {old.since for old in column.renamed.values() if not isinstance(old, str)}
+    return sorted(day for day in days - {None, ALWAYS} if day is not None)
+
+
+def of_month(contract: "Contract", as_of: dt.date) -> "Contract":
+    """The contract of one month, without dates: the tables and columns that its drop has, the
+    names that its files use, and its definition of the label.
+
+    Raises:
+        ValidationError: no consistent contract is left for the month.
+    """
+    tables = {
+        name: _of_month(table, as_of)
+        for name, table in contract.tables.items()
+        if table.active(as_of) and any(c.active(as_of) for c in table.columns.values())
+    }
+    views = {
+        name: view.model_copy(update={"features": kept})
+        for name, view in contract.feature_views.items()
+        if view.table in tables
+        and (
+            kept := tuple(
+                f
+                for f in view.features
+                if f in tables[view.table].columns or f in tables[view.table].ages
+            )
+        )
+    }
+    known = {name for table in tables.values() for name in (*table.columns, *table.ages)}
+    return contract.changed(
+        tables=tables,
+        label=contract.label.at(as_of).model_copy(update={"since": None}),
+        feature_views=views,
+        slices=tuple(name for name in contract.slices if name in known),
+    )
+
+
+def as_delivered(month: "Contract") -> "Contract":
+    """The contract of one month with each file that holds a part of a table as a table of its
+    own, as the drop has them.
+    """
+    tables = dict(month.tables)
+    views = dict(month.feature_views)
+    for name, table in month.tables.items():
+        for stem, part in table.parts.items():
+            tables[stem] = _part(table, part.columns)
+        if table.parts:
+            moved = {column for part in table.parts.values() for column in part.columns}
+            tables[name] = _part(table, [c for c in table.columns if c not in moved]).model_copy(
+                update={"file": table.file, "source": table.source}
+            )
+    for name, view in month.feature_views.items():
+        if not month.tables[view.table].parts:
+            continue
+        del views[name]
+        for place in (view.table, *month.tables[view.table].parts):
+            held = {*tables[place].columns, *tables[place].ages}
+            features = tuple(feature for feature in view.features if feature in held)
+            if features:
+                views[f"{name}_{place}"] = FeatureView(table=place, features=features)
+    return month.changed(tables=tables, feature_views=views)
+
+
+def of_version(contract: "Contract", as_of: dt.date, features: Collection[str]) -> "Contract":
+    """What a version reads and predicts: the entity, these features with their columns, and the
+    label as defined in its newest training month.
+    """
+    label = contract.label.at(as_of)
+    views = {
+        name: view.model_copy(update={"features": kept})
+        for name, view in contract.feature_views.items()
+        if (kept := tuple(f for f in view.features if f in features))
+    }
+    wanted: dict[str, set[str]] = {label.table: {label.column}}
+    for view in views.values():
+        wanted.setdefault(view.table, set()).update(view.features)
+    tables = {
+        name: _reduced(table, wanted[name])
+        for name, table in contract.tables.items()
+        if name in wanted
+    }
+    return contract.changed(
+        tables=tables, label=label, feature_views=views, slices=(), costs=None, policy=None
+    )
+
+
+def for_version(contract: "Contract", version: "Contract") -> "Contract":
+    """The contract in use with the features, their words and the label of a version."""
+    tables = dict(contract.tables)
+    for name, table in version.tables.items():
+        columns = dict(contract.tables[name].columns)
+        for own, column in table.columns.items():
+            meaning = {part: getattr(column, part) for part in MEANING}
+            columns[own] = columns[own].model_copy(update=meaning)
+        tables[name] = contract.tables[name].model_copy(
+            update={"columns": columns, "ages": {**contract.tables[name].ages, **table.ages}}
+        )
+    return contract.changed(tables=tables, label=version.label, feature_views=version.feature_views)
+
+
+def why_not_readable(contract: "Contract", version: "Contract") -> str:
+    """Why a version cannot be scored with the tables of the contract in use; empty if it can."""
+    if contract.entity.column != version.entity.column:
+        return f"its key is {version.entity.column!r}, now {contract.entity.column!r}"
+    if contract.entity.dtype != version.entity.dtype:
+        return f"its key is a {version.entity.dtype}, now a {contract.entity.dtype}"
+    for name, table in version.tables.items():
+        if name not in contract.tables:
+            return f"the contract no longer has its table {name!r}"
+        now = contract.tables[name]
+        for own, column in table.columns.items():
+            if own not in now.columns:
+                return f"the contract no longer has its column {name}.{own}"
+            if now.columns[own].dtype != column.dtype:
+                return (
+                    f"its column {name}.{own} is a {column.dtype}, now a {now.columns[own].dtype}"
+                )
+        for own, spec in table.ages.items():
+            if own in now.ages and (now.ages[own].of, now.ages[own].unit) != (spec.of, spec.unit):
+                return f"its age {name}.{own} is made in another way now"
+    return ""
+
+
+def with_versions(contract: "Contract", versions: Iterable["Contract"]) -> "Contract":
+    """The contract with the features of versions that it no longer names, so their values stay
+    available; the contract itself if it names all of them.
+    """
+    views = dict(contract.feature_views)
+    ages: dict[str, dict[str, object]] = {}
+    known = set(contract.features)
+    for version in versions:
+        if why_not_readable(contract, version):
+            continue
+        for name, view in version.feature_views.items():
+            added = tuple(f for f in view.features if f not in known)
+            if not added:
+                continue
+            known.update(added)
+            place = next((n for n, v in views.items() if v.table == view.table), None)
+            if place is None:
+                place = name if name not in views else f"{name}_{view.table}"
+                views[place] = view.model_copy(update={"features": added})
+            else:
+                features = (*views[place].features, *added)
+                views[place] = views[place].model_copy(update={"features": features})
+            table = version.tables[view.table]
+            ages.setdefault(view.table, {}).update(
+                {f: table.ages[f] for f in added if f in table.ages}
+            )
+    if views == contract.feature_views:
+        return contract
+    tables = {
+        name: table.model_copy(update={"ages": {**table.ages, **ages.get(name, {})}})
+        for name, table in contract.tables.items()
+    }
+    return contract.changed(tables=tables, feature_views=views)
+
+
+def learned_features(
+    contract: "Contract", newest: dt.date, matured: Collection[dt.date]
+) -> tuple[str, ...]:
+    """The features that a candidate learns from: those that the newest month has, and that
+    enough months have if they are new.
+
+    Args:
+        contract: the contract.
+        newest: the newest published month.
+        matured: the months with matured labels.
+    """
+    enough = contract.policy.training.new_column_months
+    chosen = []
+    for view in contract.feature_views.values():
+        for feature in view.features:
+            months = [m for m in matured if contract.has_column(view.table, feature, m)]
+            new = not all(contract.has_column(view.table, feature, m) for m in matured)
+            if contract.has_column(view.table, feature, newest) and (
+                not new or len(months) >= enough
+            ):
+                chosen.append(feature)
+    return tuple(chosen)
+
+
+def ended_features(contract: "Contract", features: Iterable[str], as_of: dt.date) -> list[str]:
+    """Those of a version's features that the drop of a month no longer has."""
+    places = {f: view.table for view in contract.feature_views.values() for f in view.features}
+    return [
+        feature
+        for feature in features
+        if feature in places and not contract.has_column(places[feature], feature, as_of)
+    ]
+
+
+def _of_month(table: Table, as_of: dt.date) -> Table:
+    columns = {
+        name: column.model_copy(
+            update={"since": None, "until": None, "renamed": column.names_kept(as_of)}
+        )
+        for name, column in table.columns.items()
+        if column.active(as_of)
+    }
+    parts = {
+        stem: TablePart(columns=held, since=ALWAYS)
+        for stem, part in table.parts.items()
+        if as_of >= part.since and (held := tuple(c for c in part.columns if c in columns))
+    }
+    spelling = table.key_spelling(as_of)
+    spellings = () if spelling is None else (spelling.model_copy(update={"since": ALWAYS}),)
+    return table.model_copy(
+        update={
+            "columns": columns,
+            "ages": {name: age for name, age in table.ages.items() if age.of in columns},
+            "since": None,
+            "until": None,
+            "parts": parts,
+            "key_spellings": spellings,
+        }
+    )
+
+
+def _reduced(table: Table, wanted: Collection[str]) -> Table:
+    """A table with the wanted columns and ages alone."""
+    ages = {name: age for name, age in table.ages.items() if name in wanted}
+    dates = {age.of for age in ages.values()}
+    return Table(
+        columns={n: c for n, c in table.columns.items() if n in wanted or n in dates},
+        ages=ages,
+        description=table.description,
+    )
+
+
+def _part(table: Table, columns: Iterable[str]) -> Table:
+    """Some columns of a table as a table of its own, with the ages made from them."""
+    held = {name: table.columns[name] for name in columns}
+    ages = {name: age for name, age in table.ages.items() if age.of in held}
+    return Table(
+        columns=held, ages=ages, description=table.description, key_spellings=table.key_spellings
+    )
