@@ -112,17 +112,30 @@ def of_version(contract: "Contract", as_of: dt.date, features: Collection[str]) 
 
 
 def for_version(contract: "Contract", version: "Contract") -> "Contract":
-    """The contract in use with the features, their words and the label of a version."""
+    """The contract in use, with the features and the label of a version in its own words.
+
+    Args:
+        contract: the contract in use, which has the features of the version
+            (`with_versions`); they stay in its views, where the online store has them.
+        version: what the version reads (`of_version`).
+
+    Raises:
+        ValidationError: the version cannot be read with this contract (`why_not_readable`).
+    """
     tables = dict(contract.tables)
     for name, table in version.tables.items():
         columns = dict(contract.tables[name].columns)
         for own, column in table.columns.items():
             meaning = {part: getattr(column, part) for part in MEANING}
             columns[own] = columns[own].model_copy(update=meaning)
-        tables[name] = contract.tables[name].model_copy(
-            update={"columns": columns, "ages": {**contract.tables[name].ages, **table.ages}}
-        )
-    return contract.changed(tables=tables, label=version.label, feature_views=version.feature_views)
+        ages = {**contract.tables[name].ages, **table.ages}
+        tables[name] = contract.tables[name].model_copy(update={"columns": columns, "ages": ages})
+    views = {
+        name: view.model_copy(update={"features": kept})
+        for name, view in contract.feature_views.items()
+        if (kept := tuple(f for f in view.features if f in version.features))
+    }
+    return contract.changed(tables=tables, label=version.label, feature_views=views)
 
 
 def why_not_readable(contract: "Contract", version: "Contract") -> str:

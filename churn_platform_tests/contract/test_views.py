@@ -183,14 +183,14 @@ def test_a_version_keeps_what_it_reads_whatever_the_contract_becomes():
         feature_views={"use": {"table": "visits", "features": ["visits"]}},
         policy={"scoring": {"listed": 3}},
     )
-    own = views.for_version(later, stored)
+    both = views.with_versions(later, [stored])
+    assert set(both.features) == {"visits", "plan", "months_member"}
+    assert views.with_versions(both, [stored]) is both
+    own = views.for_version(both, stored)
     assert list(own.features) == ["plan", "months_member"]
     assert own.features["plan"] == contract.features["plan"]
     assert own.policy == later.policy
     assert own.model_hash == version.model_hash
-    both = views.with_versions(later, [stored])
-    assert set(both.features) == {"visits", "plan", "months_member"}
-    assert views.with_versions(both, [stored]) is both
 
 
 def test_a_version_with_every_feature_has_the_hash_of_the_contract():
