@@ -100,7 +100,12 @@ def _table(name: str, old: Table, new: Table) -> Iterator[ContractChange]:
             yield from _column(where, f"{name}.{own}", before, after)
     yield from _ages(name, old, new)
     yield from _parts(name, old, new)
-    yield from _fields(f"tables.{name}", old, new, without={"columns", "ages", "parts"})
+    if old.key_spellings != new.key_spellings:
+        where = f"tables.{name}.key_spellings"
+        since = new.key_spellings[-1].since if new.key_spellings else None
+        yield ContractChange(where, f"the keys of {name} are written in another way{_from(since)}")
+    apart = {"columns", "ages", "parts", "key_spellings"}
+    yield from _fields(f"tables.{name}", old, new, without=apart)
 
 
 def _ages(name: str, old: Table, new: Table) -> Iterator[ContractChange]:
