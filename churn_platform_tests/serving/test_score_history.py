@@ -121,7 +121,14 @@ def test_the_at_risk_list_is_the_one_of_the_report_with_reasons(served_copy, his
     assert [item.key for item in found] == listed["member"].tolist()
     assert [item.probability for item in found] == listed["probability"].tolist()
     assert found[0].reasons == listed.loc[0, ["reason_1", "reason_2", "reason_3"]].tolist()
-    assert set(found[0].as_json("member")) == {"member", "rank", "probability", "decile", "trained_on", "reasons"}
+    assert set(found[0].as_json("member")) == {
+        "member",
+        "rank",
+        "probability",
+        "decile",
+        "trained_on",
+        "reasons",
+    }
 
 
 def test_a_list_that_was_written_anew_is_read_again_and_else_kept(served_copy, history):
