@@ -151,7 +151,7 @@ def test_a_customer_s_history_is_every_month_it_was_scored_in(served_copy, histo
         "rank": 1, "decile": 1, "already_left": False, "trained_on": scores.loc[member, "trained_on"],
     }  # fmt: skip
     left = scores.index[-1]
-    [gone] = history.customer(left)
+    gone = history.customer(left)[0]
     assert (gone.rank, gone.decile, gone.already_left) == (None, None, True)
     assert (second.as_of, second.rank) == ("2024-02-29", 1)
     assert [month.as_of for month in history.customer("m00002")] == ["2024-01-31"]
