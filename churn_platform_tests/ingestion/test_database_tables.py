@@ -12,7 +12,7 @@ from churn_platform.contract.model import Contract
 from churn_platform.ingestion import database_source as database_tables
 from churn_platform.ingestion.database_source import pull
 from churn_platform.ingestion.validation import DropRefused
-from churn_platform_tests.databases import PASSWORD, Postgres, store
+from churn_platform_tests.databases import PASSWORD, Postgres, run_sql, store
 from churn_platform_tests.small_business import (
     DECLARED,
     FEBRUARY,
