@@ -17,6 +17,7 @@ from churn_platform.features.online.address import (
 )
 from churn_platform.ingestion.drop import FileDigests
 from churn_platform.ingestion.publish import Ingestion
+from churn_platform.lake.contract_history import ContractHistory
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import Records
 from churn_platform.ledger.store import LedgerStore
@@ -92,7 +93,23 @@ class Services(Home):
     @cached_property
     def ingestion(self) -> Ingestion:
         """From drops to snapshots."""
-        return Ingestion(self, self.contract, self.lake, self.ledger, self.drop_digests)
+        return Ingestion(
+            self,
+            self.contract,
+            self.lake,
+            self.ledger,
+            self.drop_digests,
+            self.contract_history,
+        )
+
+    @cached_property
+    def contract_history(self) -> ContractHistory:
+        """The contracts of the home over time."""
+        return ContractHistory(self.contract, self.ledger, self.lake, self.release_contracts)
+
+    def release_contracts(self) -> "dict[int, Contract]":
+        """What each released version reads; a version that no longer says so is left out."""
+        return {}
 
     @cached_property
     def records(self) -> Records:
@@ -306,7 +323,13 @@ class Services(Home):
             self.promotions.recover,
             self.erasure.finish,
         ]
-        return RunStart(self.contract, self.ledger, completions, self.approvals.record_lapse)
+        return RunStart(
+            self.contract,
+            self.ledger,
+            self.contract_history,
+            completions,
+            self.approvals.record_lapse,
+        )
 
     @cached_property
     def candidate_training(self) -> "CandidateTraining":

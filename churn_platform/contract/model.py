@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from churn_platform.base.digests import digest_of, hashed_values
 from churn_platform.contract.consistency import faults_of, month_faults
@@ -354,6 +354,12 @@ class Contract(BaseModel):
     def matures(self, as_of: dt.date) -> dt.date:
         """The date at which the label of `as_of` is known."""
         return self.label.at(as_of).horizon.after(as_of)
+
+    def written(self) -> dict[str, JsonValue]:
+        """What the contract sets apart from policy and costs, as plain JSON values: two contracts
+        with equal values describe the same drops and features.
+        """
+        return self.model_dump(mode="json", exclude_defaults=True, exclude={"policy", "costs"})
 
     def as_mapping(self) -> dict[str, Any]:
         """The contract as plain JSON values."""

@@ -30,6 +30,7 @@ from churn_platform.ingestion.drop import (
 )
 from churn_platform.ingestion.faults import Fault
 from churn_platform.ingestion.validation import DropRefused, ValidatedDrop, ValidatedTable, validate
+from churn_platform.lake.contract_history import ContractHistory
 from churn_platform.lake.deliveries import Publication, Quarantine, quarantined_in
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.tables import lake_tables
@@ -53,11 +54,13 @@ class Ingestion:
         lake: Lake,
         ledger: LedgerStore,
         digests: FileDigests,
+        contract_history: ContractHistory,
     ) -> None:
         self._home = home
         self._contract = contract
         self._lake = lake
         self._ledger = ledger
+        self._contract_history = contract_history
         self._digests = digests
 
     def publish(self, as_of: dt.date) -> Publication:
@@ -68,6 +71,7 @@ class Ingestion:
             UsageError: there is no drop of that month and nothing was published earlier.
             DropRefused: the drop broke the contract.
         """
+        self._contract_history.record()
         drop = self._drop(as_of)
         published = as_of in self._lake.months()
         if published:  # a kill may have come between a publication and its receipt
@@ -103,13 +107,7 @@ class Ingestion:
         Raises:
             ContractError: the contract has columns that the published months lack.
         """
-        if lacking := self._lake.behind():
-            raise ContractError(
-                "The contract has columns that the months published so far lack"
-                f" ({', '.join(lacking)}): a model needs them in every month. Put the earlier"
-                " contract back, or make a new home and deliver the months there.",
-                code="CONTRACT_CHANGED",
-            )
+        self._contract_history.check()
         published = self._lake.months()
         known = self._lake.keys(drop.as_of) if drop.as_of in published else None
         today = self._home.now().date()

@@ -255,6 +255,16 @@ class PolicyChanged(SubjectAct):
     contract: str
 
 
+class ContractChanged(SubjectAct):
+    """The contract, apart from its policy and costs, is another one than the ledger records."""
+
+    name = "contract changed"
+    contract: dict[str, JsonValue]
+    """The whole contract that is in use from now on, as `Contract.written`."""
+    changes: dict[str, str]
+    """Part of the contract, as a path -> what changed."""
+
+
 class Recovered(SubjectAct):
     """Something that was cut off or damaged was completed or repaired."""
 

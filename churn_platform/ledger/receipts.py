@@ -41,6 +41,7 @@ StateAct = Literal[
     "warnings raised",
     "warnings cleared",
     "policy changed",
+    "contract changed",
     "recovery",
     "customer forgotten",
     "home restored",

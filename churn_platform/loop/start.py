@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from churn_platform.contract.model import Contract
+from churn_platform.lake.contract_history import ContractHistory
 from churn_platform.ledger.acts import PolicyChanged
 from churn_platform.ledger.policy_changes import changes
 from churn_platform.ledger.store import LedgerStore
@@ -16,6 +17,7 @@ class RunStart:
     Args:
         contract: the contract in use.
         ledger: the receipts.
+        contract_history: the contracts of the home over time.
         completions: each completes one kind of work that a kill may have cut off, in order.
         record_lapse: records that a request for approval has lapsed.
     """
@@ -24,11 +26,13 @@ class RunStart:
         self,
         contract: Contract,
         ledger: LedgerStore,
+        contract_history: ContractHistory,
         completions: Sequence[Callable[[], object]],
         record_lapse: Callable[[], object],
     ) -> None:
         self._contract = contract
         self._ledger = ledger
+        self._contract_history = contract_history
         self._completions = completions
         self._record_lapse = record_lapse
 
@@ -36,6 +40,7 @@ class RunStart:
         """Do it all. The caller holds the home."""
         for complete in self._completions:
             complete()
+        self._contract_history.record()
         self.record_policy()
         self._record_lapse()
 
