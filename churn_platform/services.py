@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from churn_platform.audit.checks import CheckResult
     from churn_platform.audit.reproducing import Reproduction
     from churn_platform.audit.verifying import Verification
+    from churn_platform.drafting.home_update import ContractUpdates
     from churn_platform.features.feature_store import FeatureStore
     from churn_platform.features.training_datasets import TrainingDatasets
     from churn_platform.ledger.version_acts import PromotionDone
@@ -106,6 +107,15 @@ class Services(Home):
     def contract_history(self) -> ContractHistory:
         """The contracts of the home over time."""
         return ContractHistory(self.contract, self.ledger, self.lake, self.release_contracts)
+
+    @cached_property
+    def contract_updates(self) -> "ContractUpdates":
+        """Changes of the contract."""
+        from churn_platform.drafting.home_update import ContractUpdates
+
+        return ContractUpdates(
+            self, self.contract, self.contract_path, self.lake, self.contract_history
+        )
 
     def release_contracts(self) -> "dict[int, Contract]":
         """What each released version reads; a version that no longer says so is left out."""

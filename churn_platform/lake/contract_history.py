@@ -39,6 +39,10 @@ class ContractHistory:
         self._lake = lake
         self._versions = versions
 
+    def of(self, contract: Contract) -> "ContractHistory":
+        """The same home with another contract in use."""
+        return ContractHistory(contract, self._ledger, self._lake, self._versions)
+
     def recorded(self) -> Contract | None:
         """The contract that was last recorded; None before the first run."""
         known = self._ledger.receipts("contract changed")
