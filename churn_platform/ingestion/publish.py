@@ -71,7 +71,6 @@ class Ingestion:
             UsageError: there is no drop of that month and nothing was published earlier.
             DropRefused: the drop broke the contract.
         """
-        self._contract_history.record()
         drop = self._drop(as_of)
         published = as_of in self._lake.months()
         if published:  # a kill may have come between a publication and its receipt
