@@ -11,6 +11,7 @@ import ibis
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from feast import types
 from feast.infra.offline_stores.duckdb import (
     DuckDBOfflineStore,
     DuckDBOfflineStoreConfig,
@@ -56,6 +57,13 @@ def _in_reach(age: pd.Timedelta, ttl: dt.timedelta | None) -> bool:
 FIRST = dt.date.min
 LAST = dt.date.max
 Files = dict[dt.date, Path]
+SQL_TYPES = {
+    types.Int64: "BIGINT",
+    types.Float64: "DOUBLE",
+    types.Bool: "BOOLEAN",
+    types.String: "VARCHAR",
+}
+"""DuckDB's type of a feature that no file in reach has."""
 
 
 class SnapshotOfflineStoreConfig(DuckDBOfflineStoreConfig):  # type: ignore[misc]
@@ -165,6 +173,7 @@ class _Join:
         self.keys = [column.name for column in view.entity_columns]
         self.timestamp = view.batch_source.timestamp_field
         self.features = features
+        self.kinds = {field.name: SQL_TYPES[field.dtype] for field in view.features}
         self.paths = [str(files[day]) for day in sorted(set(reach.values()))]
         moments = [pd.Timestamp(day, tz="UTC") for day in reach.values()]
         self.reach = pd.DataFrame({"asked": list(reach), "snapshot": moments}).astype(
@@ -237,12 +246,18 @@ def _joined(entities: Any, joins: Sequence[_Join]) -> pa.Table | None:  # noqa: 
             view = f"view_{number}"
             reach = f"reach_{number}"
             connection.register(reach, join.reach)
-            connection.read_parquet(join.paths).create_view(view)
+            files = connection.read_parquet(join.paths, union_by_name=True)
+            files.create_view(view)
             same = [f"{view}.{_quoted(key)} = asked.{_quoted(key)}" for key in join.keys]
             same.append(f"{view}.{_quoted(join.timestamp)} = {reach}.snapshot")
             tables.append(f"LEFT JOIN {reach} ON {reach}.asked = asked.event_timestamp")
             tables.append(f"LEFT JOIN {view} ON {' AND '.join(same)}")
-            columns += [f"{view}.{_quoted(feature)}" for feature in join.features]
+            columns += [
+                f"{view}.{_quoted(feature)}"
+                if feature in files.columns
+                else f"NULL::{join.kinds[feature]} AS {_quoted(feature)}"
+                for feature in join.features
+            ]
         query = f"SELECT {', '.join(columns)} FROM {' '.join(tables)}"  # noqa: S608 - names of the contract, quoted
         answer: pa.Table = connection.sql(query).to_arrow_table()
     if answer.num_rows == len(entities):
@@ -280,7 +295,7 @@ def _access(config: Any, first: dt.date, last: dt.date) -> dict[str, Any]:  # no
         files = _files(source)
         chosen = [str(path) for day, path in files.items() if first <= day <= last]
         if chosen:
-            return ibis.read_parquet(chosen)
+            return ibis.read_parquet(chosen, union_by_name=True)
         return ibis.read_parquet([str(path) for path in files.values()][:1] or source.path).limit(0)
 
     store = config.offline_store

@@ -167,7 +167,9 @@ class TrainingDatasets:
         for month in dataset.window.months:
             rows = dataset.frame[dataset.frame[AS_OF] == month.isoformat()]
             for spec in self.contract.feature_views.values():
-                truth = _looked_up(self.lake, view[spec.table].get(month), rows, spec.features)
+                truth = _looked_up(
+                    self.lake, spec.table, view[spec.table].get(month), rows, spec.features
+                )
                 for name in spec.features:
                     ours = rows[name].reset_index(drop=True)
                     theirs = truth[name].astype(dtypes[name])
@@ -210,7 +212,8 @@ def join(
 
 def typed(contract: Contract, frame: pd.DataFrame) -> pd.DataFrame:
     """The rows of a published dataset with the types that its digest covers."""
-    frame = frame.astype({**canonical_dtypes(contract), LABEL: "boolean"})
+    dtypes = {n: dtype for n, dtype in canonical_dtypes(contract).items() if n in frame}
+    frame = frame.astype({**dtypes, LABEL: "boolean"})
     for name in (LABEL, "holdout"):
         frame[name] = frame[name].astype(bool)
     return frame
@@ -224,7 +227,8 @@ def _spine(lake: Lake, month: dt.date, known_at: dt.datetime, view: View) -> pd.
     for name, table in lake.contract.carried.items():
         wanted.setdefault(table, []).append(name)
     parts = [
-        _looked_up(lake, view[table].get(month), spine, names) for table, names in wanted.items()
+        _looked_up(lake, table, view[table].get(month), spine, names)
+        for table, names in wanted.items()
     ]
     return pd.concat([spine, *parts], axis=1)
 
@@ -237,11 +241,11 @@ def _labels(lake: Lake, month: dt.date, known_at: dt.datetime) -> pd.Series:
 
 
 def _looked_up(
-    lake: Lake, file: Path | None, rows: pd.DataFrame, columns: Sequence[str]
+    lake: Lake, name: str, file: Path | None, rows: pd.DataFrame, columns: Sequence[str]
 ) -> pd.DataFrame:
     """Columns of a table's file for the entities of `rows` (rows,); null where it has none."""
     key = lake.contract.entity.column
     if file is None:
         return pd.DataFrame(None, index=range(len(rows)), columns=list(columns), dtype=object)
-    table = lake.read(file, [key, *columns])
+    table = lake.read_table(name, file, [key, *columns])
     return table.set_index(key).reindex(rows[key]).reset_index(drop=True)

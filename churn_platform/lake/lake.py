@@ -31,10 +31,8 @@ from churn_platform.lake.deliveries import (
 )
 from churn_platform.lake.keys import everyone, shared_keys
 from churn_platform.lake.month_comparison import MonthComparison
-from churn_platform.lake.window import (
-    Classes,
-    LabelCount,
-)
+from churn_platform.lake.tables import with_missing
+from churn_platform.lake.window import Classes, LabelCount
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -77,7 +75,7 @@ class Lake:
         """
         manifest = self._manifest(as_of)
         known = manifest.newest()
-        ready = self._typed(tables)
+        ready = self._typed(as_of, tables)
         content = _contents(ready, quarantines)
         changed = [
             name for name in tables if name not in known or known[name].content != content[name]
@@ -99,7 +97,8 @@ class Lake:
                 if name in records:
                     added["quarantine"] = records[name]
                 if name == self.contract.label_table:
-                    labels = tables[name][self.contract.label.column].astype("Float64")
+                    column = self.contract.label.at(as_of).column
+                    labels = tables[name][column].astype("Float64")
                     added |= {"churners": int(labels.sum()), "labels": int(labels.count())}
                 entries[name] = entry.model_copy(update=added)
             delivery = DeliveryRecord(number=number, arrived=arrived, kind=kind, tables=entries)
@@ -127,7 +126,7 @@ class Lake:
     ) -> bool:
         """Whether validated tables are those known of the month."""
         known = self.entries(as_of)
-        content = _contents(self._typed(tables), quarantines)
+        content = _contents(self._typed(as_of, tables), quarantines)
         return all(name in known and known[name].content == content[name] for name in tables)
 
     def acknowledge(self, as_of: dt.date, fingerprint: str) -> None:
@@ -183,12 +182,13 @@ class Lake:
         import pyarrow.parquet as pq
 
         months = self.months()
+        month = self.contract.at(months[-1]) if months else self.contract
         lacking = []
         for name, entry in self.entries(months[-1]).items() if months else ():
             written = set(pq.read_schema(self.folder / entry.file).names)
             lacking += [
                 f"{name}.{column}"
-                for column in self.contract.published.get(name, ())
+                for column in month.published.get(name, ())
                 if column not in written
             ]
         return lacking
@@ -253,9 +253,8 @@ class Lake:
         if entry is None or not features:
             return LabelCount(0, len(customers))
         known = self.keys(as_of, [self.contract.label_table])[self.contract.label_table]
-        labels = self.read(self.folder / entry.file, [self.contract.label.column])[
-            self.contract.label.column
-        ]
+        column = self.contract.label.at(as_of).column
+        labels = self.read(self.folder / entry.file, [column])[column]
         return LabelCount(shared_keys(known[labels.notna()], customers), len(customers))
 
     def view(self, known_at: dt.datetime, *, as_at_scoring: bool) -> View:
@@ -308,11 +307,24 @@ class Lake:
                 code="MONTH_UNKNOWN",
             )
         if view is None:
-            return {
-                name: self.read(self.folder / entry.file)
-                for name, entry in self.entries(as_of).items()
-            }
-        return {name: self.read(files[as_of]) for name, files in view.items() if as_of in files}
+            files = {n: self.folder / entry.file for n, entry in self.entries(as_of).items()}
+        else:
+            files = {name: known[as_of] for name, known in view.items() if as_of in known}
+        return {name: self.read_table(name, path) for name, path in files.items()}
+
+    def read_table(self, name: str, path: Path, columns: list[str] | None = None) -> pd.DataFrame:
+        """One file of a table without its timestamps; a column that its month lacks is null."""
+        if columns is None:
+            frame = read_frame(path)
+        else:
+            import pyarrow.parquet as pq
+
+            written = set(pq.read_schema(path).names)
+            frame = read_frame(path, [column for column in columns if column in written])
+        if name not in self.contract.published:
+            return frame
+        complete = with_missing(self.contract, name, frame)
+        return complete if columns is None else complete[columns]
 
     read = staticmethod(read_frame)
 
@@ -323,12 +335,14 @@ class Lake:
         path = self.view(known_at, as_at_scoring=False)[self.contract.label_table].get(as_of)
         if path is None:
             return None
-        return self.read_labels(path)
+        return self.read_labels(path, as_of)
 
-    def read_labels(self, path: Path) -> pd.Series:
-        """The labels (rows,) in one file of the label table, as booleans indexed by entity."""
+    def read_labels(self, path: Path, as_of: dt.date) -> pd.Series:
+        """The labels (rows,) in one file of the label table, as booleans indexed by entity, by
+        the month's definition of churn.
+        """
         key = self.contract.entity.column
-        column = self.contract.label.column
+        column = self.contract.label.at(as_of).column
         frame = self.read(path, [key, column]).dropna()
         return frame.set_index(key)[column].astype(float).astype(bool).rename(column)
 
@@ -347,10 +361,9 @@ class Lake:
     def _table_digests(self, as_of: dt.date) -> dict[str, str]:
         return {name: entry.digest for name, entry in self.entries(as_of).items()}
 
-    def _typed(self, tables: Mapping[str, pd.DataFrame]) -> "dict[str, pa.Table]":
-        return {
-            name: to_arrow(frame, self.contract.published[name]) for name, frame in tables.items()
-        }
+    def _typed(self, as_of: dt.date, tables: Mapping[str, pd.DataFrame]) -> "dict[str, pa.Table]":
+        published = self.contract.at(as_of).published
+        return {name: to_arrow(frame, published[name]) for name, frame in tables.items()}
 
     def _entry(
         self,

@@ -10,6 +10,9 @@ import pandas as pd
 from churn_platform.contract.model import Contract
 from churn_platform.contract.parts import AgeUnit
 
+CANONICAL = {"integer": "Int64", "float": "float64", "boolean": "boolean"}
+"""The one pandas dtype of a column by its dtype in the contract; object for the others."""
+
 
 def lake_tables(
     contract: Contract, tables: Mapping[str, pd.DataFrame], as_of: dt.date
@@ -57,10 +60,33 @@ def feature_frame(contract: Contract, tables: Mapping[str, pd.DataFrame]) -> pd.
         wanted.setdefault(view.table, []).extend(view.features)
     for name, table in contract.carried.items():
         wanted.setdefault(table, []).append(name)
-    parts = [tables[table].set_index(key)[names] for table, names in wanted.items()]
+    parts = [
+        with_missing(contract, table, tables[table]).set_index(key)[names]
+        for table, names in wanted.items()
+        if table in tables
+    ]
     joined = pd.concat(parts, axis=1, join="outer").sort_index()
+    for table, names in wanted.items():
+        if table not in tables:
+            joined = joined.assign(**{n: missing(contract, table, n, len(joined)) for n in names})
     joined.index.name = key
     return joined.reset_index()[[key, *contract.features, *contract.carried]]
+
+
+def with_missing(contract: Contract, table: str, frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a published table with every column that the contract names for any month;
+    null where the month does not have it.
+    """
+    absent = [name for name in contract.published[table] if name not in frame]
+    if not absent:
+        return frame
+    return frame.assign(**{name: missing(contract, table, name, len(frame)) for name in absent})
+
+
+def missing(contract: Contract, table: str, name: str, rows: int) -> pd.Series:
+    """A column (rows,) of missing values in its dtype."""
+    dtype = CANONICAL.get(contract.published[table][name].dtype, "object")
+    return pd.Series([None] * rows, dtype=dtype)
 
 
 def turned_over(labels: pd.Series) -> pd.Series:
@@ -98,5 +124,6 @@ def _with_ages(contract: Contract, name: str, table: pd.DataFrame, as_of: dt.dat
 
 def canonical_dtypes(contract: Contract) -> dict[str, str]:
     """The one pandas dtype of each feature, whichever store it was read from."""
-    kinds = {"integer": "Int64", "float": "float64", "boolean": "boolean"}
-    return {name: kinds.get(column.dtype, "object") for name, column in contract.features.items()}
+    return {
+        name: CANONICAL.get(column.dtype, "object") for name, column in contract.features.items()
+    }

@@ -70,15 +70,16 @@ def history_of(contract: Contract, lake: Lake, known_at: dt.datetime) -> PastMon
     if behind := lake.behind():
         raise ContractError(
             f"The lake lacks {behind[0]}, which the contract names: the months were published"
-            " under another contract, so they cannot be replayed under this one.",
+            " under another contract. Give the column `since:` with the first month that has it.",
             code="CONTRACT_CHANGED",
         )
     view = lake.view(known_at, as_at_scoring=True)
     found = {}
     for month in months:
         known = {name: files[month] for name, files in view.items() if month in files}
-        tables = {name: lake.read(known[name]) for name in contract.feature_tables if name in known}
-        if len(tables) == len(contract.feature_tables):
+        wanted = contract.at(month).feature_tables
+        tables = {name: lake.read_table(name, known[name]) for name in wanted if name in known}
+        if len(tables) == len(wanted):
             labels = _labels(contract, lake, month, months)
             found[month] = PastMonth(feature_frame(contract, tables), labels)
     return PastMonths(found)
@@ -96,5 +97,5 @@ def _labels(
         if entry is not None:
             wait = dt.timedelta(days=contract.delivery_days)
             since = next((m for m in months if entry.created <= instant(m) + wait), dt.date.max)
-            found.append((since, lake.read_labels(lake.folder / entry.file)))
+            found.append((since, lake.read_labels(lake.folder / entry.file, month)))
     return tuple(found)

@@ -167,7 +167,7 @@ class Scoring:
         entry = self._lake.entries(as_of).get(self._contract.label_table)
         if entry is None:
             return None
-        return self._lake.read_labels(self._lake.folder / entry.file)
+        return self._lake.read_labels(self._lake.folder / entry.file, as_of)
 
     def _listed(
         self, ranked: pd.DataFrame, rows: pd.DataFrame, production: Candidate

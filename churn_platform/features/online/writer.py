@@ -55,7 +55,10 @@ class Batch:
 
 
 def batches(contract: Contract, view: View, as_of: dt.date) -> Iterator[Batch]:
-    """The features of a month, view by view, without the tables that the month lacks."""
+    """The features of a month, view by view, without the tables that the month lacks; a column
+    that it lacks is null.
+    """
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     key = contract.entity.column
@@ -64,13 +67,16 @@ def batches(contract: Contract, view: View, as_of: dt.date) -> Iterator[Batch]:
         path = view[spec.table].get(as_of)
         if path is None:
             continue
-        columns = [key, *spec.features, "created_timestamp"]
-        for part in pq.ParquetFile(path).iter_batches(ROWS, columns=columns):
+        file = pq.ParquetFile(path)
+        held = [feature for feature in spec.features if feature in file.schema_arrow.names]
+        columns = [key, *held, "created_timestamp"]
+        for part in file.iter_batches(ROWS, columns=columns):
             if part.num_rows:
+                nulls = pa.nulls(part.num_rows, pa.string())
                 yield Batch(
                     name,
                     [written(one) for one in part.column(key).to_pylist()],
-                    {feature: part.column(feature) for feature in spec.features},
+                    {f: part.column(f) if f in held else nulls for f in spec.features},
                     instant(as_of),
                     part.column("created_timestamp")[0].as_py(),
                 )
