@@ -6,7 +6,7 @@ import pytest
 from churn_platform.base.errors import UsageError
 from churn_platform.drafting.columns import guess_column
 from churn_platform.drafting.keys import KeyColumn, Sheet
-from churn_platform.drafting.label import LabelColumn, NoLabelError, guess_label, labels_of, truths
+from churn_platform.drafting.label import LabelColumn, NoLabelError, guess_label, labels_of
 from churn_platform.ingestion.conversion import Writing, convert
 
 N = 40
@@ -94,27 +94,12 @@ def test_a_table_that_repeats_customers_holds_no_label():
 
 def test_labels_are_by_customer_whatever_their_order():
     found = labels_of(
-        sheet("a", who=["b", "a", "c"], churned=["yes", "no", ""]),
+        sheet("a", who=list("badcfe"), churned=["Yes", " n ", 1.0, "", "maybe", False]),
         LabelColumn("a", "churned", 0.5),
         KEY,
     )
-    assert found.index.tolist() == ["a", "b", "c"]
-    assert [None if pd.isna(v) else v for v in found] == [False, True, None]
-
-
-def test_truth_is_read_from_every_way_to_write_it():
-    said = pd.Series(["Yes", " n ", "1.0", "0", True, 0.0, None, "", "maybe"], dtype=object)
-    assert [None if pd.isna(v) else v for v in truths(said)] == [
-        True,
-        False,
-        True,
-        False,
-        True,
-        False,
-        None,
-        None,
-        None,
-    ]
+    assert found.index.tolist() == list("abcdef")
+    assert [None if pd.isna(v) else v for v in found] == [False, True, None, True, False, None]
 
 
 def test_a_tables_name_alone_makes_no_label_of_one_of_several_columns():
