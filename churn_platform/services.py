@@ -23,6 +23,7 @@ from churn_platform.lake.records import Records
 from churn_platform.ledger.store import LedgerStore
 from churn_platform.maintenance.dagster_config import write_configuration
 from churn_platform.training.releases import Releases
+from churn_platform.training.version_contracts import VersionContracts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -89,7 +90,7 @@ class Services(Home):
     @cached_property
     def lake(self) -> Lake:
         """Published snapshots."""
-        return Lake(self.folder / "lake", self.contract)
+        return Lake(self.folder / "lake", self.version_contracts.reading)
 
     @cached_property
     def ingestion(self) -> Ingestion:
@@ -106,7 +107,9 @@ class Services(Home):
     @cached_property
     def contract_history(self) -> ContractHistory:
         """The contracts of the home over time."""
-        return ContractHistory(self.contract, self.ledger, self.lake, self.release_contracts)
+        return ContractHistory(
+            self.contract, self.ledger, self.lake, lambda: self.version_contracts.released
+        )
 
     @cached_property
     def contract_updates(self) -> "ContractUpdates":
@@ -117,9 +120,10 @@ class Services(Home):
             self, self.contract, self.contract_path, self.lake, self.contract_history
         )
 
-    def release_contracts(self) -> "dict[int, Contract]":
-        """What each released version reads; a version that no longer says so is left out."""
-        return {}
+    @cached_property
+    def version_contracts(self) -> VersionContracts:
+        """What each version reads."""
+        return VersionContracts(self.contract, self.releases)
 
     @cached_property
     def records(self) -> Records:
@@ -136,7 +140,9 @@ class Services(Home):
             "CHURN_FEAST_REGISTRY", chosen.feast_registry,
             "CHURN_FEAST_REGISTRY_PASSWORD", chosen.feast_registry_password.get_secret_value(),
         )  # fmt: skip
-        return FeatureStore(self.folder / "feast", self.contract, self.online, registry)
+        return FeatureStore(
+            self.folder / "feast", self.version_contracts.reading, self.online, registry
+        )
 
     @cached_property
     def online(self) -> OnlineAddress:

@@ -14,6 +14,7 @@ from churn_platform.base.digests import digest_of
 from churn_platform.base.errors import DataError, IntegrityError, NotANumber
 from churn_platform.base.text import counted
 from churn_platform.contract.model import Contract
+from churn_platform.contract.views import of_version
 from churn_platform.evaluation.metrics import Metrics, evaluate
 from churn_platform.features.training_dataset import (
     AS_OF,
@@ -23,10 +24,9 @@ from churn_platform.features.training_dataset import (
     entity_hashes,
 )
 from churn_platform.training.model import ChurnModel, Recipe, load_model
-from churn_platform.training.release import FeatureSpec, HoldoutSplit, MadeFrom, ModelCard
+from churn_platform.training.release import PASSPORT, FeatureSpec, HoldoutSplit, MadeFrom, ModelCard
 
 MODEL_FILE = "model.skops"
-PASSPORT = "passport.json"
 ENTITIES = "training_entities.npy"
 SCHEMA = "feature_schema.json"
 FILES = (MODEL_FILE, PASSPORT, ENTITIES, SCHEMA)
@@ -123,6 +123,9 @@ def fit_candidate(
         threshold=model.threshold,
         features=[FeatureSpec(name=name, dtype=dtype) for name, dtype in recipe.features],
         metrics=metrics.as_dict(),
+        contract=of_version(
+            contract, dataset.window.training[-1], tuple(contract.features)
+        ).written(),
         made_from=MadeFrom(
             recipe=to_jsonable_python(recipe),
             holdout=HoldoutSplit(salt=training.salt, fraction=training.holdout_fraction),

@@ -16,7 +16,6 @@ from churn_platform.base.provenance import FITTING
 from churn_platform.training.candidate import (
     ENTITIES,
     FILES,
-    PASSPORT,
     SCHEMA,
     Candidate,
     candidate_of,
@@ -32,6 +31,7 @@ from churn_platform.training.mlflow_server import (
     relocate,
 )
 from churn_platform.training.model import TRUSTED_TYPES
+from churn_platform.training.release import PASSPORT
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,6 +11,8 @@ from churn_platform.ledger.receipts import NonEmpty, Sha256, UtcTime
 
 MANIFEST = "manifest.json"
 MANIFEST_DIGEST = "manifest.sha256"
+PASSPORT = "passport.json"
+"""The file of a version with its model card."""
 
 
 def iso_date(value: str) -> str:
@@ -92,6 +94,8 @@ class ModelCard(Stored):
         months: All months of its training rows.
         metrics: Its metrics on the holdout rows.
         made_from: What makes it again; None for a version of an earlier platform.
+        contract: What it reads and predicts, as `Contract.written` of `of_version`; None for a
+            version of an earlier platform.
     """
 
     digest: str
@@ -108,6 +112,7 @@ class ModelCard(Stored):
     features: list[FeatureSpec]
     metrics: dict[str, Any]
     made_from: MadeFrom | None = None
+    contract: dict[str, JsonValue] | None = None
 
 
 class GoldenPrediction(_Frozen):

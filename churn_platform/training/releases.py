@@ -16,7 +16,14 @@ from churn_platform.base.errors import DataError, IntegrityError, UsageError
 from churn_platform.base.files import fsync_file, fsync_folder, sha256_file, write_json
 from churn_platform.ledger.receipts import GENESIS, first_fault
 from churn_platform.training import release
-from churn_platform.training.release import FeatureSpec, GoldenPrediction, Pointer, ReleaseManifest
+from churn_platform.training.release import (
+    PASSPORT,
+    FeatureSpec,
+    GoldenPrediction,
+    ModelCard,
+    Pointer,
+    ReleaseManifest,
+)
 
 __all__ = ["FeatureSpec", "GoldenPrediction", "Pointer", "ReleaseManifest", "Releases"]
 
@@ -167,6 +174,31 @@ class Releases:
                 version, release.MANIFEST, f"of version {version}", f"of {manifest.version}"
             )
         return manifest
+
+    def card(self, version: int) -> ModelCard | ReleaseManifest:
+        """The model card of a version; its manifest if an earlier platform kept no card.
+
+        Raises:
+            UsageError: the version has no release.
+            IntegrityError: the manifest or the card was changed.
+        """
+        manifest = self.manifest(version)
+        if PASSPORT not in manifest.files:
+            return manifest
+        where = f"the model card of version {version}"
+        return _read(ModelCard, self.read(manifest, PASSPORT), where, self._remedy(version))
+
+    def read(self, manifest: ReleaseManifest, name: str) -> bytes:
+        """The bytes of a file of a version, compared with the manifest.
+
+        Raises:
+            IntegrityError: the file was changed.
+        """
+        content = (self._folder(manifest.version) / name).read_bytes()
+        found = hashlib.sha256(content).hexdigest()
+        if found != manifest.files[name]:
+            raise self._fault(manifest.version, name, manifest.files[name], found)
+        return content
 
     def path(self, version: int, name: str) -> Path:
         """The path of one file of a version.
