@@ -17,8 +17,7 @@ from churn_platform.replay.backtest import (
     BacktestSteps,
     run_past_month,
 )
-from churn_platform.replay.history import PastMonths
-from churn_platform.replay.memory import Memory
+from churn_platform.replay.history import Memory, PastMonths
 from churn_platform.replay.scoreboard import (
     DECIDED,
     Event,

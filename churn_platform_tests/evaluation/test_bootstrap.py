@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from churn_platform.base.errors import DataError, NotANumber
-from churn_platform.evaluation.bootstrap import (
+from churn_platform.evaluation.comparison import (
     bootstrap_aucs,
     draws_p_value,
     entity_codes,

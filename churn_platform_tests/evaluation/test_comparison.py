@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from scipy.stats import norm, ttest_rel
 
 from churn_platform.base.errors import DataError, NotANumber
-from churn_platform.evaluation.bootstrap import bootstrap_aucs, percentile_interval
 from churn_platform.evaluation.comparison import (
     auc_interval,
+    bootstrap_aucs,
     paired_auc_difference,
     paired_brier_difference,
+    percentile_interval,
 )
 from churn_platform.evaluation.statistics import Interval, auc
 

@@ -7,7 +7,7 @@ import pytest
 from churn_platform.base.errors import ContractError, UsageError
 from churn_platform.base.files import sha256_file
 from churn_platform.lake.lake import instant
-from churn_platform.replay.replaying import THIS, history_of, replay_home
+from churn_platform.replay.home_replay import THIS, history_of, replay_home
 from churn_platform_tests.small_business import (
     FEBRUARY,
     JANUARY,

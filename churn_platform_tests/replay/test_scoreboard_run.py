@@ -11,8 +11,8 @@ from churn_platform.evaluation.comparison import paired_auc_difference
 from churn_platform.lake.lake import instant
 from churn_platform.lake.tables import feature_frame
 from churn_platform.promotion.promotions import released
+from churn_platform.replay.home_replay import IN_AUC, IN_COSTS
 from churn_platform.replay.scoreboard import Totals
-from churn_platform.replay.scoreboard_run import IN_AUC, IN_COSTS
 from churn_platform_tests.small_business import (
     FEBRUARY,
     copied,
