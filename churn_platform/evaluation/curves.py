@@ -75,7 +75,8 @@ def lift_table(labels: LabelArray, probabilities: FloatArray) -> pd.DataFrame:
     Labels and probabilities are of shape (n,), both classes present.
 
     Returns:
-        Columns decile (from 1), lift (its churn rate over that of all rows) and cumulative_recall (share of all churners in this decile and those above it).
+        Columns decile (from 1), lift (its churn rate over that of all rows) and
+        cumulative_recall (share of all churners in this decile and those above it).
 
     Raises:
         NotANumber: a label or a probability is NaN.

@@ -63,21 +63,24 @@ class PastMonths:
 
     def labels(self, month: dt.date, cutoff: dt.date | None = None) -> pd.Series | None:
         """The month's labels as known in the month `cutoff`, or today; None before they were."""
-        known = [
-            labels
-            for since, labels in self.months[month].labels
-            if cutoff is None or since <= cutoff
-        ]
-        return known[-1] if known else None
+        newest = None
+        for since, labels in self.months[month].labels:
+            if cutoff is None or since <= cutoff:
+                newest = labels
+        return newest
 
     def matured(self, contract: Contract, cutoff: dt.date) -> list[dt.date]:
         """Months whose labels were known and had matured in the month `cutoff`, oldest first."""
-        known = {
-            month
-            for month in self.months
-            if month <= cutoff and self.labels(month, cutoff) is not None
-        }
-        return matured_months(self.months, known, contract, cutoff)
+        return list(self._matured_labels(contract, cutoff))
+
+    def _matured_labels(self, contract: Contract, cutoff: dt.date) -> dict[dt.date, pd.Series]:
+        known = {}
+        for month in self.months:
+            labels = self.labels(month, cutoff)
+            if month <= cutoff and labels is not None:
+                known[month] = labels
+        matured = matured_months(self.months, set(known), contract, cutoff)
+        return {month: known[month] for month in matured}
 
     def labelled(
         self, contract: Contract, month: dt.date, cutoff: dt.date | None = None
@@ -117,13 +120,10 @@ class PastMonths:
 
     def classes(self, contract: Contract, cutoff: dt.date) -> dict[dt.date, Classes]:
         """The classes of the months that had matured in the month `cutoff`."""
-        found = {}
-        for month in self.matured(contract, cutoff):
-            labels = self.labels(month, cutoff)
-            if labels is not None:
-                churners = int(labels.sum())
-                found[month] = Classes(churners, len(labels) - churners)
-        return found
+        return {
+            month: Classes(int(labels.sum()), len(labels) - int(labels.sum()))
+            for month, labels in self._matured_labels(contract, cutoff).items()
+        }
 
     def window(self, contract: Contract, cutoff: dt.date) -> Window | None:
         """The months that the month `cutoff` would have trained on; None before labels had
@@ -148,19 +148,21 @@ class PastMonths:
         window = self.window(contract, cutoff)
         if window is None:
             return None
-        spines = [self._spine(contract, month, cutoff) for month in window.months]
+        labels = self._matured_labels(contract, cutoff)
+        spines = [self._spine(contract, month, labels[month]) for month in window.months]
         spine = pd.concat(spines, ignore_index=True)
         key = [contract.entity.column, AS_OF]
         asked = [*key, *contract.carried, LABEL]
         return assemble(contract, spine[asked], spine[[*key, *contract.features]], window)
 
-    def _spine(self, contract: Contract, month: dt.date, cutoff: dt.date) -> pd.DataFrame:
+    def _spine(self, contract: Contract, month: dt.date, labels: pd.Series) -> pd.DataFrame:
         """Every labelled customer with the month's row; null where the snapshot had none."""
-        labels = self.labels(month, cutoff)
         rows = self.rows(month).set_index(contract.entity.column)
-        found = rows.reindex(pd.Series([], dtype=object) if labels is None else labels.index)
+        found = rows.reindex(labels.index)
         found.index.name = contract.entity.column
-        return found.assign(**{LABEL: labels, AS_OF: month.isoformat()}).reset_index()
+        found[LABEL] = labels
+        found[AS_OF] = month.isoformat()
+        return found.reset_index()
 
 
 class Memory:
@@ -251,9 +253,11 @@ class Memory:
             return None if found is None else found.labelled
 
         def probability(version: Candidate, month: dt.date) -> FloatArray:
-            found = self.labelled(contract, month)
             scores = self.probability(version, month)
-            return scores if found is None else scores[found.known]
+            found = self.labelled(contract, month)
+            if found is None:
+                return scores
+            return scores[found.known]
 
         return LaterMonths(labelled, probability)
 

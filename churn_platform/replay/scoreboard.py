@@ -159,8 +159,9 @@ def judge(
     if gain is None:
         return judged
     if gained is None:
-        sign = 1 if passed else -1
-        gained = sign * gain.difference * len(gain.months)
+        gained = gain.difference * len(gain.months)
+        if not passed:
+            gained = -gained
     interval = gain.interval(policy.level)
     return replace(
         judged,

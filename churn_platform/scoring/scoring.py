@@ -107,9 +107,8 @@ class Scoring:
         if manifest is not None:
             why_not = why_not_scored(manifest, self._contract.model_hash)
         kept = scores_record(self._records, as_of)
-        newest = as_of == months.published[-1]
-        same = kept is not None and kept.features == made_from["features"]
-        if kept is not None and kept.version and same and (why_not or not newest):
+        stays = why_not or as_of != months.published[-1]
+        if stays and kept is not None and kept.version and kept.features == made_from["features"]:
             kept = kept.model_copy(update=made_from)
             self._records.write("scores", as_of, kept.as_json())
             csv = list_file(self._reports, as_of)
