@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import BaseModel, Field, JsonValue, model_validator
 
 from churn_platform.base.digests import digest_of, hashed_values
 from churn_platform.contract.consistency import faults_of, month_faults
@@ -14,6 +14,7 @@ from churn_platform.contract.parts import (
     Age,
     Column,
     ColumnCost,
+    ContractPart,
     Costs,
     DatabaseSource,
     Dtype,
@@ -50,10 +51,8 @@ CADENCES: dict[str, Span] = {
 }
 
 
-class Contract(BaseModel):
+class Contract(ContractPart):
     """A contract; every schema, view, model column and API field is derived from it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     name: Name
     """Name of the business, part of the names in Feast. Example: `gym`"""
