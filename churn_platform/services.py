@@ -20,6 +20,7 @@ from churn_platform.ingestion.publish import Ingestion
 from churn_platform.lake.contract_history import ContractHistory
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import Records
+from churn_platform.lake.window import Months
 from churn_platform.ledger.store import LedgerStore
 from churn_platform.maintenance.dagster_config import write_configuration
 from churn_platform.training.releases import Releases
@@ -240,6 +241,7 @@ class Services(Home):
             self.decisions,
             self.promotions,
             self.approvals,
+            self.version_contracts,
         )
 
     @cached_property
@@ -315,8 +317,8 @@ class Services(Home):
         from churn_platform.scoring.scoring import Scoring
 
         return Scoring(
-            self.contract, self.lake, self.records, self.releases, self.versions,
-            self.stand_down, reports=self.reports,
+            self.contract, self.lake, self.records, self.versions, self.stand_down,
+            self.version_contracts, self.reports,
         )  # fmt: skip
 
     def progress(self) -> "Progress":
@@ -354,6 +356,7 @@ class Services(Home):
 
         return CandidateTraining(
             self.contract, self.registry, self.ledger, self.training_datasets.load,
+            self.version_contracts, lambda as_of: Months(self.lake, self.contract).matured(as_of),
         )  # fmt: skip
 
     @cached_property

@@ -1,7 +1,7 @@
 """Trains the candidate of a month, and records the requests and refusals of trainings."""
 
 import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ from churn_platform.loop.run_month import RefusedTraining
 from churn_platform.promotion.decision import Decision
 from churn_platform.promotion.promotions import signed
 from churn_platform.training.candidate import Candidate
+from churn_platform.training.version_contracts import VersionContracts
 
 if TYPE_CHECKING:
     from churn_platform.training.registry import ModelRegistry
@@ -48,11 +49,15 @@ class CandidateTraining:
         registry: "ModelRegistry",
         ledger: LedgerStore,
         load_dataset: LoadDataset,
+        version_contracts: VersionContracts,
+        matured: Callable[[dt.date], Collection[dt.date]],
     ) -> None:
         self._contract = contract
         self._registry = registry
         self._ledger = ledger
         self._load_dataset = load_dataset
+        self._version_contracts = version_contracts
+        self._matured = matured
 
     def train(
         self, as_of: dt.date, run_id: str, code: str | None = None
@@ -74,11 +79,13 @@ class CandidateTraining:
         from churn_platform.training.registry import CANDIDATE
 
         registry = self._registry
-        contract = self._contract
         fitting = code or code_digest()
         published = self._load_dataset(as_of)
         try:
             dataset = _required(published, as_of)
+            contract = self._version_contracts.of_candidate(
+                as_of, self._matured(as_of), dataset.window.training[-1]
+            )
             known = registry.find(candidate_digest(dataset, Recipe.of(contract), fitting))
             if known is None:
                 candidate = fit_candidate(contract, dataset, fitting, made_with())

@@ -20,6 +20,7 @@ from churn_platform.promotion.promotions import Promotions, production_candidate
 from churn_platform.training.candidate import Candidate, shuffled_refit
 from churn_platform.training.registry import CANDIDATE, ModelRegistry
 from churn_platform.training.releases import Releases
+from churn_platform.training.version_contracts import VersionContracts
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class DecisionMaker:
         decisions: Decisions,
         promotions: Promotions,
         approvals: Approvals,
+        version_contracts: VersionContracts,
     ) -> None:
         self._contract = contract
         self._ledger = ledger
@@ -58,6 +60,7 @@ class DecisionMaker:
         self._decisions = decisions
         self._promotions = promotions
         self._approvals = approvals
+        self._version_contracts = version_contracts
 
     def decide(self, as_of: dt.date, trigger: Trigger) -> Decision:
         """Judge the version behind the alias `candidate` against production; keep the decision
@@ -80,7 +83,7 @@ class DecisionMaker:
                 f"Version {version} was not trained on the training dataset of {as_of} as it now"
                 " is: materialize candidate_model again."
             )
-        contract = self._contract
+        contract = self._version_contracts.of(candidate.card)
         holdout = holdout_name(contract.policy.training, dataset.window)
         attempt = attempt_on(holdout, candidate.digest, self._decisions.all())
         decision = decide(

@@ -29,8 +29,7 @@ from churn_platform.scoring.ranking import (
     reasons,
 )
 from churn_platform.training.candidate import Candidate
-from churn_platform.training.release import why_not_scored
-from churn_platform.training.releases import Releases
+from churn_platform.training.version_contracts import VersionContracts
 
 
 class ScoresRecord(Stored):
@@ -73,9 +72,9 @@ class Scoring:
     contract: Contract
     lake: Lake
     records: Records
-    releases: Releases
     versions: Callable[[], Versions]
     stand_down: StandDown
+    version_contracts: VersionContracts
     reports: Path
 
     def score(self, as_of: dt.date) -> ScoredMonth | None:
@@ -85,17 +84,14 @@ class Scoring:
         The list of the newest month follows what is known: customers whose labels arrive later
         leave it. The list of an older month stays as it was while its features do, so late
         labels do not rank it by hindsight. A list that the version in production cannot make
-        again, because the contract has changed since its training, stays as well.
+        again, because the contract lacks what it reads, stays as well.
         """
         months = Months(self.lake, self.contract)
         made_from = {
             **months.made_from(as_of),
             "features": self.lake.feature_digest(as_of),
         }
-        manifest = self.releases.production()
-        why_not = ""
-        if manifest is not None:
-            why_not = why_not_scored(manifest, self.contract.model_hash)
+        why_not = self.version_contracts.why_not_scored()
         kept = scores_record(self.records, as_of)
         stays = why_not or as_of != months.published[-1]
         if stays and kept is not None and kept.version and kept.features == made_from["features"]:
@@ -115,7 +111,7 @@ class Scoring:
     def _score(
         self, as_of: dt.date, production: Candidate, made_from: dict[str, str]
     ) -> ScoredMonth:
-        contract = self.contract
+        contract = self.version_contracts.of(production.card)
         key = contract.entity.column
         rows = feature_frame(contract, self.lake.tables(as_of))
         known = outcomes(rows[key], self._labels(as_of))
@@ -128,7 +124,7 @@ class Scoring:
             version=production.version,
             stand_down=stand_down is not None,
         )
-        listed = self._listed(ranked, rows, production)
+        listed = self._listed(contract, ranked, rows, production)
         csv = self._write_list(as_of, listed)
         at_risk = ranked[~ranked["already_left"]]
         record = ScoresRecord(
@@ -157,15 +153,15 @@ class Scoring:
         return self.lake.read_labels(self.lake.folder / entry.file, as_of)
 
     def _listed(
-        self, ranked: pd.DataFrame, rows: pd.DataFrame, production: Candidate
+        self, contract: Contract, ranked: pd.DataFrame, rows: pd.DataFrame, production: Candidate
     ) -> pd.DataFrame:
-        """The top of the ranking with reasons."""
-        policy = self.contract.policy.scoring
-        key = self.contract.entity.column
+        """The top of the ranking with reasons, in the words of the version."""
+        policy = contract.policy.scoring
+        key = contract.entity.column
         top = ranked[~ranked["already_left"]].head(policy.listed).drop(columns="already_left")
         top = top.astype({"rank": "int64", "decile": "int64"})
         chosen = rows.set_index(key).loc[top[key]].reset_index()
-        why = reasons(self.contract, chosen, production.model, policy.reasons)
+        why = reasons(contract, chosen, production.model, policy.reasons)
         return pd.concat([top, why], axis=1)
 
     def _write_list(self, as_of: dt.date, listed: pd.DataFrame) -> Path:

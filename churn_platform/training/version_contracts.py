@@ -1,12 +1,14 @@
 """The contract of each version: what it reads and predicts, whatever the contract in use became."""
 
 import datetime as dt
+from collections.abc import Collection
 from functools import cached_property
 
 from churn_platform.base.errors import ContractError, DataError, IntegrityError
 from churn_platform.contract.model import Contract
 from churn_platform.contract.views import (
     for_version,
+    learned_features,
     of_version,
     why_not_readable,
     with_versions,
@@ -68,6 +70,22 @@ class VersionContracts:
             )
         return found
 
+    def of_candidate(
+        self, as_of: dt.date, matured: Collection[dt.date], trained_until: dt.date
+    ) -> Contract:
+        """The contract in use with the features that a candidate learns from.
+
+        Args:
+            as_of: the month that the candidate is made in.
+            matured: the months with matured labels.
+            trained_until: the newest training month, which defines churn.
+        """
+        if not self._contract.boundaries:
+            return self._contract
+        features = learned_features(self._contract, as_of, matured)
+        version = of_version(self._contract, trained_until, features)
+        return for_version(self.reading, version)
+
     def of(self, card: ModelCard | ReleaseManifest) -> Contract:
         """The contract in use with the features, words and label of a version.
 
@@ -90,3 +108,18 @@ class VersionContracts:
         except ContractError as error:
             return str(error)
         return ""
+
+    def why_not_scored(self) -> str:
+        """Why the version in production does not score the months, as a sentence; empty if it
+        does, and before the first promotion.
+        """
+        pointer = self._releases.pointer()
+        if pointer is None:
+            return ""
+        why_not = self.why_not(self._releases.card(pointer.version))
+        if not why_not:
+            return ""
+        return (
+            f"Version {pointer.version} is in production and cannot score. {why_not} Put it back,"
+            " or type `churn retrain --reason TEXT` and `churn run`."
+        )
