@@ -271,7 +271,7 @@ class Services(Home):
         """Every version, as it is now; each is read and verified once."""
         from churn_platform.monitoring.versions import Versions
 
-        return Versions(self.releases, self.registry, self.contract)
+        return Versions(self.releases, self.registry, self.version_contracts)
 
     @cached_property
     def performance_history(self) -> "PerformanceHistory":
@@ -327,7 +327,8 @@ class Services(Home):
 
         return Progress(
             self, self.contract, self.lake, self.records, self.releases, self.ledger,
-            self.performance_history, drop_digests=self.drop_digests, online=self.online,
+            self.performance_history, self.version_contracts,
+            drop_digests=self.drop_digests, online=self.online,
             decisions=self.decisions.all(), unfinished=self.decisions.unfinished(),
         )  # fmt: skip
 

@@ -166,7 +166,13 @@ class Months:
         return {"snapshot": self.lake.digest(as_of), "inputs": self.inputs(as_of)}
 
     def _classes(self, as_of: dt.date) -> dict[dt.date, Classes]:
-        return {month: self.lake.classes(month) for month in self.matured(as_of)}
+        """The matured months that define churn as the newest of them does."""
+        matured = self.matured(as_of)
+        return {
+            month: self.lake.classes(month)
+            for month in matured
+            if self.contract.label.at(month) == self.contract.label.at(matured[-1])
+        }
 
 
 def inputs_digest(snapshots: Mapping[dt.date, str]) -> str:

@@ -32,8 +32,9 @@ from churn_platform.loop.retraining import (
 from churn_platform.monitoring.drift import drift_record
 from churn_platform.monitoring.stand_down import PerformanceHistory
 from churn_platform.promotion.decision import Decision, Trigger
-from churn_platform.training.release import ReleaseManifest, why_not_scored
+from churn_platform.training.release import ReleaseManifest
 from churn_platform.training.releases import Releases
+from churn_platform.training.version_contracts import VersionContracts
 
 ANSWERS: tuple[Act, ...] = ("retraining requested", "retraining skipped")
 
@@ -50,6 +51,7 @@ class Progress(Months):
         releases: Releases,
         ledger: LedgerStore,
         performance: PerformanceHistory,
+        version_contracts: VersionContracts,
         *,
         drop_digests: FileDigests,
         online: OnlineAddress,
@@ -62,6 +64,7 @@ class Progress(Months):
         self._releases = releases
         self._ledger = ledger
         self._performance = performance
+        self._version_contracts = version_contracts
         self._drop_digests = drop_digests
         self._online = online
         self.decisions = decisions
@@ -178,9 +181,9 @@ class Progress(Months):
         """Why the month's list must be made again; empty when it need not."""
         production = self._releases.production()
         record = self._records.read("scores", as_of)
-        contract = self.contract
-        if production is None or record is None or why_not_scored(production, contract.model_hash):
+        if production is None or record is None or self._version_contracts.why_not_scored():
             return ""
+        contract = self._version_contracts.of(self._releases.card(production.version))
         if record["version"] != production.version:
             return "The newest month was not scored by the model in production."
         same_list = record.get("list_hash", contract.list_hash) == contract.list_hash

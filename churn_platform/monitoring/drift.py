@@ -129,7 +129,7 @@ class DriftMonitor:
         return before.production_version == version and bool(before.alarms)
 
     def _rows(self, months: Sequence[dt.date]) -> tuple[pd.DataFrame, pd.Series | None]:
-        return feature_rows(self._contract, self._lake, months, self._now())
+        return feature_rows(self._lake, months, self._now())
 
 
 def drift_record(records: Records, as_of: dt.date) -> DriftRecord:
@@ -149,12 +149,13 @@ def alarms_of(result: DriftResult, hysteresis: float, *, alarmed: bool) -> tuple
 
 
 def feature_rows(
-    contract: Contract, lake: Lake, months: Sequence[dt.date], known_at: dt.datetime
+    lake: Lake, months: Sequence[dt.date], known_at: dt.datetime
 ) -> tuple[pd.DataFrame, pd.Series | None]:
     """The feature rows of complete months with their labels, each of shape (rows,).
 
     A label is null where it is unknown; the labels are None where no month has any.
     """
+    contract = lake.contract
     key = contract.entity.column
     parts = []
     labels = []

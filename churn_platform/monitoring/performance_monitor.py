@@ -72,10 +72,11 @@ class EvaluationRound:
             # A version that does not serve must not stop the month.
             self.faults[number] = str(error)
             return
-        if versions.fits_contract(number):
-            self.candidates[number] = candidate
+        why_not = versions.why_not_scored(number)
+        if why_not:
+            self.faults[number] = f"Version {number}: {why_not}"
         else:
-            self.faults[number] = f"Version {number} was trained under another contract."
+            self.candidates[number] = candidate
 
     def state(self, version: int) -> VersionState:
         """What became of a version."""
@@ -239,7 +240,7 @@ class PerformanceMonitor:
         return found
 
     def _rows(self, months: Sequence[dt.date]) -> tuple[pd.DataFrame, pd.Series | None]:
-        return feature_rows(self._contract, self._lake, months, self._now())
+        return feature_rows(self._lake, months, self._now())
 
     def _carry_out(self, proposal: Proposal) -> None:
         """Put the proposed version into production in the name of the policy.

@@ -1,19 +1,21 @@
 """Any version of a home: released ones on disk, refused ones in MLflow's registry."""
 
-from churn_platform.contract.model import Contract
 from churn_platform.promotion.promotions import released
 from churn_platform.training.candidate import Candidate
 from churn_platform.training.registry import ModelRegistry
 from churn_platform.training.releases import Releases
+from churn_platform.training.version_contracts import VersionContracts
 
 
 class Versions:
     """The versions of one home; each is read and verified once."""
 
-    def __init__(self, releases: Releases, registry: ModelRegistry, contract: Contract) -> None:
+    def __init__(
+        self, releases: Releases, registry: ModelRegistry, contracts: VersionContracts
+    ) -> None:
         self.releases = releases
         self._registry = registry
-        self._contract = contract
+        self.contracts = contracts
         self._known = dict[int, Candidate]()
         self.released = set(releases.versions())
 
@@ -46,6 +48,11 @@ class Versions:
                 self._known[version] = self._registry.load(version)
         return self._known[version]
 
-    def fits_contract(self, version: int) -> bool:
-        """Whether the version reads the features of the contract as it now is."""
-        return bool(self.load(version).card.contract_hash == self._contract.model_hash)
+    def why_not_scored(self, version: int) -> str:
+        """Why the version cannot score under the contract in use; empty if it can.
+
+        Raises:
+            UsageError: there is no such version.
+            IntegrityError: a file was changed.
+        """
+        return self.contracts.why_not(self.load(version).card)

@@ -200,11 +200,10 @@ class Scoreboard:
     def _why_not_scored(self, version: int) -> str | None:
         """Why a version cannot be scored, which leaves its own decisions open; None when it can."""
         try:
-            if self._versions.fits_contract(version):
-                return None
+            why_not = self._versions.why_not_scored(version)
         except (UsageError, IntegrityError) as error:
             return str(error)
-        return f"version {version} was trained under another contract."
+        return f"version {version}: {why_not}" if why_not else None
 
     def _saved(
         self, candidate: Candidate, incumbent: Candidate | None, months: Sequence[str]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from churn_platform.base.errors import ChurnError
 from churn_platform.contract.model import Contract
 from churn_platform.training.release import Pointer
-from churn_platform.training.release_loading import Loaded, fits, load_release
+from churn_platform.training.release_loading import Loaded, load_release
 from churn_platform.training.releases import Releases
 
 POLL_SECONDS = 0.25
@@ -31,8 +31,8 @@ class ReleaseWatch:
     """The release that answers now, in `held.current`.
 
     A request reads `held` once and its release once, and keeps both, so one answer has one
-    contract and one model. For a release of another contract, the contract is read again, and
-    both change at the same instant.
+    contract and one model. Each release has its own contract (`VersionContracts.of`), and both
+    change at the same instant.
     """
 
     def __init__(
@@ -137,11 +137,10 @@ class ReleaseWatch:
             self._stand_in(pointer)
 
     def _load(self, version: int, pointer: Pointer) -> "_Pending":
+        loaded = load_release(self._releases, self._reread(), version, pointer)
         held = self.held
-        if not fits(self._releases.manifest(version), held.contract):
-            held = Held(self._reread())
-        loaded = load_release(self._releases, held.contract, version, pointer)
-        if held is not self.held:
+        if loaded.contract != held.contract:
+            held = Held(loaded.contract)
             self._prepared(held)
         return _Pending(loaded, held)
 

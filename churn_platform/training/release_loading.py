@@ -6,7 +6,6 @@ starts 1.3 s sooner with 165 MB less than with `import lightgbm` (ADR 0041).
 
 import ctypes
 import importlib.util
-import json
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,8 +20,7 @@ from churn_platform.contract.model import Contract
 from churn_platform.evaluation.statistics import FloatArray
 from churn_platform.training.release import (
     MODEL_FILE,
-    PASSPORT,
-    FeatureSpec,
+    ModelCard,
     Pointer,
     ReleaseManifest,
 )
@@ -36,6 +34,7 @@ from churn_platform.training.scorer import (
     ServingForm,
     check_golden,
 )
+from churn_platform.training.version_contracts import VersionContracts
 
 # The constants of LightGBM's c_api.h.
 FLOAT64 = 1
@@ -158,54 +157,41 @@ class Loaded:
     since: str
     """The instant from which it serves."""
     previous_version: int | None
-    threshold_given: bool = False
+    threshold_given: bool
     """Whether the threshold was chosen by the costs that the contract gives."""
-
-
-def fits(manifest: ReleaseManifest, contract: Contract) -> bool:
-    """Whether a release was trained under a contract: same entity, label and features."""
-    return manifest.contract_hash == contract.model_hash and manifest.features == _features(
-        contract
-    )
+    contract: Contract
+    """What it reads, in the contract in use."""
 
 
 def load_release(releases: Releases, contract: Contract, version: int, pointer: Pointer) -> Loaded:
-    """Verify the digests, contract, features and golden predictions of a release; load it.
+    """Verify the digests, features and golden predictions of a release; load it with its own
+    contract.
+
+    Args:
+        releases: the releases.
+        contract: the contract in use.
+        version: the version.
+        pointer: the pointer that made it current.
 
     Raises:
         IntegrityError: it must not serve; the message gives the reason.
+        ContractError: the contract in use lacks what it reads.
     """
     manifest = releases.verify(version)
-    if manifest.contract_hash != contract.model_hash:
-        raise IntegrityError(
-            f"release {version} was trained under another contract: its entity, features or"
-            " label differ from the contract in use; restore the contract of the release",
-            code="CONTRACT_CHANGED",
-        )
-    if manifest.features != _features(contract):
-        raise IntegrityError(
-            f"release {version} has its features in another order than the contract"
-        )
+    card = releases.card(version)
+    own = VersionContracts(contract, releases).of(card)
     scorer = _scorer(manifest, lambda name: releases.read(manifest, name))
     check_golden(scorer, manifest.golden)
-    if PASSPORT in manifest.files:
-        passport = json.loads(releases.read(manifest, PASSPORT))
-    else:
-        passport = {}
+    threshold_given = isinstance(card, ModelCard) and own.threshold_given(card.as_json())
     return Loaded(
         manifest,
         scorer,
         manifest.files[MODEL_FILE],
         pointer.activate_at,
         pointer.previous_version,
-        contract.threshold_given(passport),
+        threshold_given,
+        own,
     )
-
-
-def _features(contract: Contract) -> list[FeatureSpec]:
-    return [
-        FeatureSpec(name=name, dtype=column.dtype) for name, column in contract.features.items()
-    ]
 
 
 def _scorer(manifest: ReleaseManifest, read: Callable[[str], bytes]) -> Scorer:
