@@ -1,13 +1,11 @@
 """The Feast repository of a home: Feast imported and opened, and the contract in Feast's terms."""
 
 import atexit
-import contextlib
 import datetime as dt
-import io
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,14 +62,18 @@ def repository_files(
     }
 
 
-def _flow(values: dict[str, Any]) -> str:
+def _flow(values: Mapping[str, object]) -> str:
     """A mapping as YAML on one line."""
     import yaml
 
-    return str(yaml.safe_dump(values, default_flow_style=True, sort_keys=False, width=1000)).strip()
+    return str(
+        yaml.safe_dump({**values}, default_flow_style=True, sort_keys=False, width=1000)
+    ).strip()
 
 
-def feast_objects(contract: Contract, offline: Path) -> dict[str, Any]:
+def feast_objects(
+    contract: Contract, offline: Path
+) -> "dict[str, feast.Entity | feast.FeatureView | feast.FeatureService]":
     """The contract as Feast objects by variable name; the folder `offline` has the snapshots."""
     feast = import_feast()
     from feast import types, value_type
@@ -144,42 +146,36 @@ def _unchecked(target: Any = None, **_: object) -> Any:  # noqa: ANN401 - stands
     return lambda decorated: decorated
 
 
-def open_feast(folder: Path, address: OnlineAddress, **sections: Any) -> "feast.FeatureStore":  # noqa: ANN401
+def open_feast(
+    folder: Path, address: OnlineAddress, registry: PostgresAddress | None = None
+) -> "feast.FeatureStore":
     """Feast on a repository, with the passwords that its files do not contain.
-
-    `sections` replace parts of feature_store.yaml.
 
     Raises:
         UsageError: a package of the store is not installed.
     """
     feast = import_feast()
-    if address.kind != "sqlite":
-        sections["online_store"] = address.with_secret()
-    if not sections:
+    if address.kind == "sqlite" and registry is None:
         return feast.FeatureStore(repo_path=str(folder))
     import yaml
     from feast.repo_config import RepoConfig
 
     named = yaml.safe_load((folder / "feature_store.yaml").read_text(encoding="utf-8"))
+    what = f"The online store {address.url}"
+    extra = address.kind
+    if address.kind == "sqlite":
+        what = "Feast on Postgres"
+        extra = "postgres"
+    named["online_store"] = address.configuration(secret=True)
+    if registry is not None:
+        named["registry"] = registry.registry(secret=True)
     try:
-        configuration = RepoConfig(**{**named, **sections}, repo_path=folder)
+        configuration = RepoConfig(**named, repo_path=folder)
         _ = configuration.online_store, configuration.offline_store, configuration.registry
     except ImportError:  # also Feast's own kind
-        kind = address.kind if address.kind != "sqlite" else "postgres"
-        if address.said:
-            what = f"The online store {address.said}"
-        else:
-            what = "Feast on Postgres"
         raise UsageError(
-            f"{what} needs more packages: install churn-platform[{kind}].", code="PACKAGE_MISSING"
+            f"{what} needs more packages: install churn-platform[{extra}].", code="PACKAGE_MISSING"
         ) from None
     store = feast.FeatureStore(config=configuration)
     store.repo_path = folder
     return store
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Silence Feast, which prints a progress bar and coloured lines."""
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        yield

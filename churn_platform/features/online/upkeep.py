@@ -49,7 +49,7 @@ def notice_lost_rows(store: FeatureStore, lake: Lake, known_at: dt.datetime) -> 
         month = read_month(store.folder)
     except StoreDown:
         return False
-    if month.store != store.address.said:
+    if month.store != store.address.url:
         return False
     if not month.store and not (store.folder / "online_store.db").exists():
         _forget_registration(store.folder / APPLIED)
@@ -141,7 +141,7 @@ def _rows_in_postgres(store: FeatureStore, own: bytes, *, delete: bool) -> int:
     found = 0
     try:
         with psycopg.connect(
-            **store.address.postgres(), connect_timeout=int(BUSY_SECONDS)
+            store.address.postgres(connect_timeout=int(BUSY_SECONDS))
         ) as connection:
             for view in store.contract.feature_views:
                 table = sql.Identifier("public", f"{store.contract.name}_{view}")

@@ -14,9 +14,14 @@ from itertools import chain, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from churn_platform.base.errors import StoreDown, UsageError
+from churn_platform.base.errors import StoreDown
 from churn_platform.contract.model import Contract
-from churn_platform.features.online.address import WRITE_SECONDS, OnlineAddress
+from churn_platform.features.online.address import (
+    DATABASE,
+    WRITE_SECONDS,
+    OnlineAddress,
+    packages_of,
+)
 from churn_platform.features.online.rows import (
     encoded,
     encoded_seconds,
@@ -121,7 +126,7 @@ def write_month(address: OnlineAddress, folder: Path, project: str, month: Itera
     elif address.kind == "postgres":
         write_postgres(address, project, month)
     else:
-        write_sqlite(folder / "online_store.db", project, month)
+        write_sqlite(folder / DATABASE, project, month)
 
 
 def write_sqlite(database: Path, project: str, month: Iterator[Batch]) -> None:
@@ -165,12 +170,8 @@ def write_redis(address: OnlineAddress, project: str, month: Iterator[Batch]) ->
     Raises:
         StoreDown: it cannot be written.
     """
-    try:
+    with packages_of("redis"):
         import redis
-    except ModuleNotFoundError as error:
-        raise UsageError(
-            f"{error.name} is not installed: install churn-platform[redis].", code="PACKAGE_MISSING"
-        ) from None
     kind = redis.SSLConnection if address.tls else redis.Connection
     connection: Any = kind(**address.redis(), socket_timeout=WRITE_SECONDS)
     try:
@@ -185,7 +186,7 @@ def write_redis(address: OnlineAddress, project: str, month: Iterator[Batch]) ->
             connection.read_response()
     except redis.RedisError as error:
         raise StoreDown(
-            f"The online store {address.said} cannot be written ({error}): try again."
+            f"The online store {address.url} cannot be written ({error}): try again."
         ) from None
     finally:
         connection.disconnect()
@@ -217,21 +218,16 @@ def write_postgres(address: OnlineAddress, project: str, month: Iterator[Batch])
     Raises:
         StoreDown: it cannot be written.
     """
-    try:
+    with packages_of("postgres"):
         import psycopg
-    except ModuleNotFoundError as error:
-        raise UsageError(
-            f"{error.name} is not installed: install churn-platform[postgres].",
-            code="PACKAGE_MISSING",
-        ) from None
     try:
-        with psycopg.connect(**address.postgres(), connect_timeout=WRITE_SECONDS) as store:
+        with psycopg.connect(address.postgres(connect_timeout=WRITE_SECONDS)) as store:
             for view, parts in groupby(month, lambda batch: batch.view):
                 _copy(store, f'public."{project}_{view}"', parts)
     except psycopg.Error as error:
-        said = " ".join(str(error).split())
+        reason = " ".join(str(error).split())
         raise StoreDown(
-            f"The online store {address.said} cannot be written ({said}): try again."
+            f"The online store {address.url} cannot be written ({reason}): try again."
         ) from None
 
 
