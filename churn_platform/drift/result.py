@@ -18,6 +18,8 @@ from churn_platform.drift.measure import DriftEvidence, Measured
 
 Floats = NDArray[np.float64]
 DAYS_A_MONTH = 365.25 / 12
+DAYS = {"days": 1, "weeks": 7}
+MONTHS = {"months": 1, "years": 12}
 
 
 def age_units(contract: Contract) -> dict[str, AgeUnit]:
@@ -64,13 +66,12 @@ def aged_reference(
 
 def elapsed(start: dt.date, end: dt.date, unit: AgeUnit) -> float:
     """The units from `start` to `end`, at least 0; month ends are full months apart."""
-    if unit in ("days", "weeks"):
-        days = (end - start).days
-        return max(0.0, days if unit == "days" else days / 7)
-    both_month_ends = pd.Timestamp(start).is_month_end and pd.Timestamp(end).is_month_end
-    days = 0 if both_month_ends else end.day - start.day
-    months = (end.year - start.year) * 12 + end.month - start.month + days / DAYS_A_MONTH
-    return max(0.0, months if unit == "months" else months / 12)
+    if unit in DAYS:
+        return max(0.0, (end - start).days / DAYS[unit])
+    months = (end.year - start.year) * 12.0 + end.month - start.month
+    if not (pd.Timestamp(start).is_month_end and pd.Timestamp(end).is_month_end):
+        months += (end.day - start.day) / DAYS_A_MONTH
+    return max(0.0, months / MONTHS[unit])
 
 
 def _moved_on(ages: pd.Series, passed: Floats, current: pd.Series) -> pd.Series:
@@ -164,6 +165,8 @@ def judge(
     share = len(drifted) / len(columns)
     target = evidence.target
     prediction = evidence.prediction
+    target_drift, target_threshold = _figure(target, policy.target)
+    prediction_drift, prediction_threshold = _figure(prediction, policy.prediction)
     exceeded = {
         "share_exceeded": share > policy.share,
         "target_exceeded": target is not None and target.reached,
@@ -178,11 +181,18 @@ def judge(
         rows_reference=evidence.rows_reference,
         rows_current=evidence.rows_current,
         share_threshold=policy.share,
-        target_drift=None if target is None else target.value,
-        target_threshold=policy.target if target is None else target.threshold,
-        prediction_drift=None if prediction is None else prediction.value,
-        prediction_threshold=policy.prediction if prediction is None else prediction.threshold,
+        target_drift=target_drift,
+        target_threshold=target_threshold,
+        prediction_drift=prediction_drift,
+        prediction_threshold=prediction_threshold,
     )
+
+
+def _figure(measured: Measured | None, threshold: float) -> tuple[float | None, float]:
+    """A value and its threshold; without a measurement, no value and the policy's threshold."""
+    if measured is None:
+        return None, threshold
+    return measured.value, measured.threshold
 
 
 def _judged(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from churn_platform.base.errors import UsageError
+from churn_platform.base.files import read_json
 from churn_platform.contract.model import Contract
 from churn_platform.features.online.address import OnlineAddress, PostgresAddress
 
@@ -39,7 +40,12 @@ TTL = {
 }
 """Below one cadence, so a customer who is missing from a snapshot never gets older values."""
 
-STAMPS = {"timestamp_field": "event_timestamp", "created_timestamp_column": "created_timestamp"}
+
+def registration(applied: Path) -> dict[str, str]:
+    """What applied.json holds; empty before the first registration."""
+    if not applied.exists():
+        return {}
+    return dict(read_json(applied))
 
 
 def repository_files(
@@ -77,6 +83,7 @@ def feast_objects(
     """The contract as Feast objects by variable name; the folder `offline` has the snapshots."""
     feast = import_feast()
     from feast import types, value_type
+    from feast.data_format import ParquetFormat
 
     kinds = {
         "integer": types.Int64,
@@ -100,20 +107,15 @@ def feast_objects(
         ]
         views[name] = feast.FeatureView(
             name=name, entities=[entity], ttl=TTL[contract.cadence], schema=fields, online=True,
-            source=_source(name, offline / spec.table),
+            source=feast.FileSource(
+                name=f"{name}_source", path=str((offline / spec.table).resolve() / "*.parquet"),
+                file_format=ParquetFormat(), timestamp_field="event_timestamp",
+                created_timestamp_column="created_timestamp",
+            ),
             description=spec.description or contract.tables[spec.table].description,
         )  # fmt: skip
     service = feast.FeatureService(name=contract.model_name, features=list(views.values()))
     return {"entity": entity, **views, "service": service}
-
-
-def _source(name: str, folder: Path) -> Any:  # noqa: ANN401 - Feast's
-    from feast.data_format import ParquetFormat
-
-    path = str(folder.resolve() / "*.parquet")
-    return import_feast().FileSource(
-        name=f"{name}_source", path=path, file_format=ParquetFormat(), **STAMPS
-    )
 
 
 def import_feast() -> Any:  # noqa: ANN401 - the module

@@ -20,6 +20,7 @@ from churn_platform.features.feast_repository import (
     feast_objects,
     import_feast,
     open_feast,
+    registration,
     repository_files,
 )
 from churn_platform.features.online.address import OnlineAddress, PostgresAddress
@@ -173,7 +174,7 @@ class FeatureStore:
         }
         places = {"store": self.address, "registry": self.registry}
         wanted |= {name: place.url for name, place in places.items() if place and place.url}
-        known = read_json(marker) if marker.exists() else {}
+        known = registration(marker)
         if COPIED in known:
             wanted[COPIED] = known[COPIED]
         registry_file = self.folder / "registry.db"

@@ -41,7 +41,8 @@ def reached(
     known = [(day, pd.Timestamp(day, tz="UTC")) for day in days]
     found = {}
     for moment in moments:
-        own = [day for day, true in known if _in_reach(moment - true, ttl)]
+        # Feast's condition.
+        own = [day for day, true in known if true <= moment and (not ttl or moment - true <= ttl)]
         if len(own) > 1:
             return None
         if own:
@@ -49,13 +50,10 @@ def reached(
     return found
 
 
-def _in_reach(age: pd.Timedelta, ttl: dt.timedelta | None) -> bool:
-    """Feast's condition: not later than the moment, and not older than the time to live."""
-    return age >= pd.Timedelta(0) and (not ttl or age <= ttl)
-
-
-FIRST = dt.date.min
-LAST = dt.date.max
+BEGINNING = dt.datetime.min.replace(tzinfo=dt.UTC)
+END = dt.datetime.max.replace(tzinfo=dt.UTC)
+FIRST = BEGINNING.date()
+LAST = END.date()
 Files = dict[dt.date, Path]
 
 
@@ -130,13 +128,11 @@ class SnapshotOfflineStore(DuckDBOfflineStore):  # type: ignore[misc]
         **asked: Any,  # noqa: ANN401
     ) -> IbisRetrievalJob:
         """Every row between two instants; Feast's arguments and answer."""
-        first = _day(start_date) if start_date else FIRST
-        last = _day(end_date) if end_date else LAST
         return _reading(
             pull_all_from_table_or_query_ibis,
             config,
-            first,
-            last,
+            _day(start_date or BEGINNING),
+            _day(end_date or END),
             start_date=start_date,
             end_date=end_date,
             **asked,
@@ -265,12 +261,13 @@ def _reached(entities: pd.DataFrame | str, views: Sequence[Any]) -> tuple[dt.dat
     moments = pd.DatetimeIndex(
         pd.to_datetime(entities["event_timestamp"].dropna().unique(), utc=True)
     )
+    if moments.empty:
+        return FIRST, LAST
     lives = [view.ttl for view in views]
-    if not all(lives) or moments.empty:
-        first = FIRST
-    else:
-        first = (moments.min() - max(lives)).date()
-    return first, LAST if moments.empty else moments.max().date()
+    last = moments.max().date()
+    if all(lives):
+        return (moments.min() - max(lives)).date(), last
+    return FIRST, last
 
 
 def _reading(

@@ -178,7 +178,9 @@ class PerformanceMonitor:
         truth = pd.Series(labels.to_numpy(), index=rows[self._contract.entity.column])
         day = month.isoformat()
         repetition = repetition_sentence(self._lake.compared(month))
-        warning = {"warning": f"The data of {day} is in doubt. {repetition}"} if repetition else {}
+        warning = {}
+        if repetition:
+            warning = {"warning": f"The data of {day} is in doubt. {repetition}"}
         entries = []
         for number, version in round_.candidates.items():
             trained = version.card.as_of

@@ -85,22 +85,20 @@ def cells(column: "pa.Array", cell: Callable[[bytes, str | None], Cell]) -> list
     """What `cell` makes of each value's bytes and text (None: null), once per distinct value."""
     import pyarrow as pa
 
-    floating = pa.types.is_floating(column.type)
-    # By bits: Arrow may take the two zeros for one.
-    found = (column.view(pa.int64()) if floating else column).dictionary_encode()
-    if floating:
+    if pa.types.is_floating(column.type):
+        # By bits: Arrow may take the two zeros for one.
+        found = column.view(pa.int64()).dictionary_encode()
         distinct = found.dictionary.view(column.type)
     else:
+        found = column.dictionary_encode()
         distinct = found.dictionary
-    made = [_cell(value, cell) for value in distinct.to_pylist()]
+    made = []
+    for value in distinct.to_pylist():
+        written = encoded(value)
+        made.append(cell(written, str(value) if written else None))
     null = len(made)
     made.append(cell(b"", None))
     return [made[index] for index in found.indices.fill_null(null).to_pylist()]
-
-
-def _cell(value: str | float | bool, cell: Callable[[bytes, str | None], Cell]) -> Cell:  # noqa: FBT001
-    written = encoded(value)
-    return cell(written, str(value) if written else None)
 
 
 COLUMNS = "entity_key, feature_name, value, value_text, event_ts, created_ts"
@@ -111,6 +109,7 @@ FILL = 50
 """Percent of a Postgres page filled at first. The next month's rows fit next to the old ones, so
 no index changes (a heap-only update)."""
 NULL = b"\xff\xff\xff\xff"
+MICROSECOND = dt.timedelta(microseconds=1)
 POSTGRES_ZERO = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 
 
@@ -258,7 +257,8 @@ def _copy(store: "psycopg.Connection[Any]", table: str, parts: Iterator[Batch]) 
 def postgres_rows(batch: Batch) -> bytes:
     """One row per customer and feature in the binary format of COPY."""
     stamps = b"".join(
-        _field(struct.pack(">q", _microseconds(moment))) for moment in (batch.event, batch.created)
+        _field(struct.pack(">q", (moment - POSTGRES_ZERO) // MICROSECOND))
+        for moment in (batch.event, batch.created)
     )
     starts = [b"\x00\x06" + _field(key) for key in batch.keys]
     columns: list[list[bytes]] = []
@@ -278,7 +278,3 @@ def _bulk(value: bytes) -> bytes:
 
 def _field(value: bytes) -> bytes:
     return struct.pack(">i", len(value)) + value
-
-
-def _microseconds(moment: dt.datetime) -> int:
-    return (moment - POSTGRES_ZERO) // dt.timedelta(microseconds=1)
