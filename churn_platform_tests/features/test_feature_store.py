@@ -184,9 +184,7 @@ def test_the_generated_features_module_is_what_was_applied(business):
     assert store.get_feature_service("gym_churn") == module.service
     fields = [*module.members_fv.schema, *module.visits_fv.schema]
     kinds = {field.name: str(field.dtype) for field in fields if field.name != "member"}
-    assert list(zip(FEATURES, ["Int64", "String", "Bool", "Float64"], strict=True)) == [
-        *kinds.items()
-    ]
+    assert kinds == dict(zip(FEATURES, ["Int64", "String", "Bool", "Float64"], strict=True))
 
 
 def with_views(**views):
