@@ -28,11 +28,17 @@ from churn_platform.features.online.rows import encoded_seconds, field_name
 from churn_platform.features.online.writer import COLUMNS, Batch, batches, cells
 from churn_platform.lake.lake import Lake, View, instant
 
-CUSTOMERS, PEER_CUSTOMERS, QUICK_CUSTOMERS, GOAL = 1_000_000, 100_000, 5_000, 3.0
+CUSTOMERS = 1_000_000
+PEER_CUSTOMERS = 100_000
+QUICK_CUSTOMERS = 5_000
+GOAL = 3.0
 CONTRACT = read_contract(default_contract_path())
 MONTH = months_of(CONTRACT, 1)[0]
 STORES = ("sqlite", "redis", "postgres")
-FLOOR, OURS, AGAIN, PEER = "floor: bare pipeline", "ours", "ours again", "Feast's own"
+FLOOR = "floor: bare pipeline"
+OURS = "ours"
+AGAIN = "ours again"
+PEER = "Feast's own"
 
 
 def _opened(options: argparse.Namespace, kind: str) -> tuple[FeatureStore, View]:
@@ -131,7 +137,8 @@ def _bare_redis(store: FeatureStore, month: Iterator[Any], clock: harness.Clock)
             f"_ts:{batch.view}".encode(),
             *(field_name(batch.view, name) for name in batch.columns),
         ]
-        stamp, project = encoded_seconds(int(batch.event.timestamp())), CONTRACT.name.encode()
+        stamp = encoded_seconds(int(batch.event.timestamp()))
+        project = CONTRACT.name.encode()
         rows = [
             (
                 key + project,
