@@ -284,9 +284,7 @@ def test_an_alarm_goes_on_above_the_threshold_and_off_below_four_fifths_of_it(
 
 
 def test_a_standing_alarm_names_the_threshold_that_keeps_it():
-    assert drift_alarms(drift(0.045), 0.8, alarmed=True) == (
-        "drift share 4.5% is above 4.0%",
-    )
+    assert drift_alarms(drift(0.045), 0.8, alarmed=True) == ("drift share 4.5% is above 4.0%",)
 
 
 @given(FIGURES, FIGURES, FIGURES, FIGURES, st.floats(0.1, 1), st.booleans())
