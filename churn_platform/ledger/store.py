@@ -105,22 +105,7 @@ class LedgerStore:
         self._folded: tuple[list[Receipt], ProductionState] = ([], ProductionState())
 
     def append(self, act: LedgerAct) -> Receipt:
-        """Record one act; when this returns, the receipt is on the disk. Raises as `write`."""
-        fields = act.receipt_fields()
-        return self.write(**fields | {"actor": fields["actor"] or self._who()})
-
-    def write(
-        self,
-        *,
-        actor: str,
-        act: Act,
-        subject: str,
-        reason: str,
-        before: str | None = None,
-        after: str | None = None,
-        evidence: Mapping[str, JsonValue] | None = None,
-    ) -> Receipt:
-        """Record one act by its fields.
+        """Record one act; when this returns, the receipt is on the disk.
 
         Raises:
             DataError: a field has the wrong form, or the evidence is not plain, finite JSON.
@@ -133,24 +118,13 @@ class LedgerStore:
             last, end = _tail(descriptor)
             head = None if last is None else self._parsed(last)
             self._uncut(head)
-            receipt = ledger.append(
-                head,
-                time=self._now().astimezone(UTC).isoformat(timespec="microseconds"),
-                actor=actor,
-                act=act,
-                subject=subject,
-                reason=reason,
-                before=before,
-                after=after,
-                evidence={**self._made_by(), **(evidence or {})},
-            )
+            time = self._now().astimezone(UTC).isoformat(timespec="microseconds")
+            receipt = act.receipt(head, time, self._who(), self._made_by())
             _write_at(descriptor, end, ledger.to_line(receipt) + b"\n")
-            if (
-                self.anchor_file is not None
-            ):  # after the receipt: a kill between the two leaves the anchor one behind
-                write_anchor(
-                    self.anchor_file, Anchor(sequence=receipt.sequence, digest=receipt.digest)
-                )
+            # After the receipt: a kill between the two leaves the anchor one behind.
+            if self.anchor_file is not None:
+                anchor = Anchor(sequence=receipt.sequence, digest=receipt.digest)
+                write_anchor(self.anchor_file, anchor)
         if last is None:
             fsync_folder(self.folder)
             fsync_folder(self.folder.parent)

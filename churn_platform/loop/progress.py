@@ -22,10 +22,10 @@ from churn_platform.ledger.receipts import Act
 from churn_platform.ledger.store import LedgerStore
 from churn_platform.loop.next_step import MonthState, Step, next_step
 from churn_platform.loop.retraining import (
+    ManualRequest,
     ProductionModel,
     RetrainingAnswer,
     RetrainingInputs,
-    open_request,
     should_retrain,
     training_key,
 )
@@ -203,7 +203,7 @@ class Progress(Months):
             performance=self._performance.all(),
             decisions=self.decisions,
             refused=self.refused_training(as_of),
-            request=open_request(self._ledger.receipts()),
+            request=ManualRequest.open_in(self._ledger.state()),
         )
 
 

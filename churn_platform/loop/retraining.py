@@ -11,7 +11,7 @@ from churn_platform.base.text import ended
 from churn_platform.contract.model import Contract, Span
 from churn_platform.ingestion.month_warnings import refusal_sentence
 from churn_platform.lake.window import Window
-from churn_platform.ledger.receipts import Receipt
+from churn_platform.ledger.state import ProductionState
 from churn_platform.monitoring.performance import VersionPerformance
 from churn_platform.promotion.decision import Decision, Trigger
 
@@ -23,6 +23,14 @@ class ManualRequest:
     by: str
     reason: str
     receipt: str
+
+    @classmethod
+    def open_in(cls, state: ProductionState) -> "ManualRequest | None":
+        """The request that no decision and no refused training has answered."""
+        receipt = state.retraining_request
+        if receipt is None:
+            return None
+        return cls(receipt.actor, receipt.reason, receipt.digest)
 
     def sentence(self) -> str:
         """Who asked, and why."""
@@ -159,17 +167,6 @@ def training_key(dataset: str, policy: str) -> dict[str, str]:
     itself.
     """
     return {"dataset": dataset, "policy": policy}
-
-
-def open_request(receipts: Iterable[Receipt]) -> ManualRequest | None:
-    """The newest request of a person that no decision and no refused training has answered."""
-    found: ManualRequest | None = None
-    for receipt in receipts:
-        if receipt.act == "manual retraining requested":
-            found = ManualRequest(receipt.actor, receipt.reason, receipt.digest)
-        elif receipt.act in ("decision", "training refused"):
-            found = None
-    return found
 
 
 def evidence_key(contract: Contract, inputs: RetrainingInputs) -> str:

@@ -15,7 +15,7 @@ from churn_platform.ingestion.month_warnings import refusal_sentence
 from churn_platform.ledger.acts import ManualRetrainingRequested, TrainingRefused
 from churn_platform.ledger.store import LedgerStore
 from churn_platform.loop.progress import Progress
-from churn_platform.loop.retraining import open_request, training_key
+from churn_platform.loop.retraining import ManualRequest, training_key
 from churn_platform.loop.run_month import RefusedTraining
 from churn_platform.promotion.decision import Decision
 from churn_platform.promotion.promotions import signed
@@ -55,7 +55,7 @@ class CandidateTraining:
         self._load_dataset = load_dataset
 
     def train(
-        self, as_of: dt.date, run_id: str, code: str | None = None
+        self, as_of: dt.date, run_id: str | None = None, code: str | None = None
     ) -> TrainedCandidate | RefusedTraining:
         """Fit the candidate of a month's training dataset and register it as `candidate`.
 
@@ -64,7 +64,7 @@ class CandidateTraining:
 
         Args:
             as_of: the month.
-            run_id: the MLflow run to log to.
+            run_id: the MLflow run to log to; by default one of its own.
             code: digest of the code that fits; that of this code by default.
         """
         from churn_platform.base.provenance import code_digest, made_with
@@ -74,6 +74,9 @@ class CandidateTraining:
         from churn_platform.training.registry import CANDIDATE
 
         registry = self._registry
+        if run_id is None:
+            with registry.run() as own:
+                return self.train(as_of, own, code)
         contract = self._contract
         fitting = code or code_digest()
         published = self._load_dataset(as_of)
@@ -179,7 +182,7 @@ class RetrainingRequests:
         )
 
     def _check_trainable(self, progress: Progress, as_of: dt.date) -> None:
-        waiting = open_request(self._ledger.receipts())
+        waiting = ManualRequest.open_in(self._ledger.state())
         if waiting is not None:
             raise UsageError(
                 f"{waiting.by} has asked for a retraining already ({waiting.reason}): type"
@@ -193,8 +196,8 @@ class RetrainingRequests:
         same = _decided_on(progress.decisions, dataset.digest, self._contract.policy_hash)
         if same is not None:
             decision = digest_of(same.model_dump(mode="json"))
-            approval = self._ledger.state().answers(decision)["approval"]
-            became = approval["state"] if approval else same.decision
+            approval = self._ledger.state().answers(decision).approval
+            became = approval.state if approval else same.decision
             raise UsageError(
                 f"Version {same.candidate_version} ({became}) was made from the same data under"
                 " the same policy: deliver new data or change the policy in the contract, then"

@@ -1,19 +1,21 @@
 """Manual approval of candidates: requests, approvals and rejections."""
 
 import contextlib
+import datetime as dt
 from dataclasses import replace
-from typing import Any
+
+from pydantic import JsonValue
 
 from churn_platform.base.errors import ContractError, HomeBusy, IntegrityError, UsageError
 from churn_platform.base.home import Home
 from churn_platform.base.text import ended
 from churn_platform.contract.model import Contract
 from churn_platform.features.training_datasets import TrainingDatasets
-from churn_platform.ledger.approvals import Request, lapse, moment, until
-from churn_platform.ledger.receipts import Receipt
-from churn_platform.ledger.state import ProductionState
+from churn_platform.ledger.receipts import Receipt, model_named
+from churn_platform.ledger.state import ProductionState, Request, moment
 from churn_platform.ledger.store import LedgerStore
 from churn_platform.ledger.version_acts import (
+    AnyVersionAct,
     ApprovalLapsed,
     ApprovalRequested,
     Approved,
@@ -22,8 +24,7 @@ from churn_platform.ledger.version_acts import (
     Rejected,
 )
 from churn_platform.promotion.decision import Decision
-from churn_platform.promotion.decisions import Decisions
-from churn_platform.promotion.promotions import Promotions, signed
+from churn_platform.promotion.promotions import Decisions, Promotions, signed
 from churn_platform.promotion.publishing import ReleasePublisher
 from churn_platform.training.candidate import candidate_of
 from churn_platform.training.registry import CANDIDATE, ModelRegistry
@@ -86,9 +87,8 @@ class Approvals:
         if found is None or found[1] is None:
             return None
         request, why = found
-        self._ledger.append(
-            ApprovalLapsed(**request.bound.act_fields(), reason=str(why), request=request.receipt)
-        )
+        lapsed = request.bound.act(ApprovalLapsed, reason=why, request=request.receipt)
+        self._ledger.append(lapsed)
         return why
 
     def record_lapse_if_free(self) -> None:
@@ -107,10 +107,11 @@ class Approvals:
         already = self._ledger.state().standing_request(bound)
         if already is not None:
             return f"{already.sentence()} {how}"
-        lapses = until(self._home.now(), self._contract.policy.promotion.approval_days)
+        days = dt.timedelta(days=self._contract.policy.promotion.approval_days)
+        lapses = (self._home.now() + days).isoformat()
         receipt = self._ledger.append(
-            ApprovalRequested(
-                **bound.act_fields(),
+            bound.act(
+                ApprovalRequested,
                 after=decision.candidate_version,
                 reason=decision.reason,
                 as_of=decision.as_of,
@@ -164,8 +165,11 @@ class Approvals:
                     code="APPROVAL_NOT_POSSIBLE",
                 )
             approval = self._ledger.append(
-                Approved(
-                    **self._answer(decision, by, reason),
+                self._answer(
+                    Approved,
+                    decision,
+                    actor=by,
+                    reason=reason,
                     after=version,
                     override=against is not None,
                     against=against,
@@ -195,8 +199,10 @@ class Approvals:
             against = state.why_not_waiting(version)
             if against is not None:
                 raise UsageError(against, code="APPROVAL_NOT_POSSIBLE")
-            answer = self._answer(decision, by, reason)
-            self._ledger.append(Rejected(**answer, after=answer["before"]))
+            production = self._promotions.production
+            self._ledger.append(
+                self._answer(Rejected, decision, actor=by, reason=reason, after=production)
+            )
         return f"Version {version} is rejected by {by}, production stays as it is: {ended(reason)}"
 
     def _bound(self, decision: Decision) -> Bound:
@@ -266,19 +272,57 @@ class Approvals:
         if changed is not None:
             raise IntegrityError(changed)
 
-    def _answer(self, decision: Decision, by: str, reason: str) -> dict[str, Any]:
-        """The fields of an answer; `login` is who was logged in, whatever name was given."""
+    def _answer(
+        self, kind: type[AnyVersionAct], decision: Decision, **fields: JsonValue
+    ) -> AnyVersionAct:
+        """A person's answer; `login` is who was logged in, whatever name was given."""
         request = self._ledger.state().pending
         if request is not None and request.version != decision.candidate_version:
             request = None
-        return {
-            **self._bound(decision).act_fields(),
-            "actor": by,
-            "reason": reason,
-            "as_of": decision.as_of,
-            "request": None if request is None else request.receipt,
-            "login": self._home.settings.who,
-        }
+        return self._bound(decision).act(
+            kind,
+            as_of=decision.as_of,
+            request=None if request is None else request.receipt,
+            login=self._home.settings.who,
+            **fields,
+        )
+
+
+def lapse(request: Request, present: Bound, now: dt.datetime) -> str | None:
+    """None while a request holds; else the sentence why it lapses.
+
+    Args:
+        request: the request.
+        present: the newest candidate and what it stands on, as they are now.
+        now: an aware datetime.
+    """
+    asked = request.bound
+    moved = (
+        f"Production moved from {model_named(asked.production)} to"
+        f" {model_named(present.production)}."
+    )
+    changes = (
+        (present.version != asked.version, f"Version {present.version} is the candidate now."),
+        (present.production not in (asked.production, asked.version), moved),
+        (present.policy != asked.policy, "The policy has changed since the decision."),
+        (
+            present.candidate != asked.candidate,
+            f"The digest of version {asked.version} is no longer what was judged.",
+        ),
+        (
+            present.dataset != asked.dataset,
+            f"The data that version {asked.version} was judged on has changed.",
+        ),
+        (
+            present.decision != asked.decision,
+            f"The decision on version {asked.version} has changed.",
+        ),
+        (
+            now > dt.datetime.fromisoformat(request.until),
+            f"Nobody answered until {moment(request.until)}.",
+        ),
+    )
+    return next((sentence for changed, sentence in changes if changed), None)
 
 
 def _against(decision: Decision, state: ProductionState) -> str | None:

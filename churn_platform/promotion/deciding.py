@@ -12,11 +12,9 @@ from churn_platform.lake.records import Records
 from churn_platform.ledger.store import LedgerStore
 from churn_platform.ledger.version_acts import DecisionMade
 from churn_platform.promotion.approvals import Approvals
-from churn_platform.promotion.attempts import attempt_on, holdout_name
 from churn_platform.promotion.decision import Decision, Trigger, decide
-from churn_platform.promotion.decisions import Decisions
-from churn_platform.promotion.gate import gather
-from churn_platform.promotion.promotions import Promotions, production_candidate
+from churn_platform.promotion.gate import attempt_on, gather, holdout_name
+from churn_platform.promotion.promotions import Decisions, Promotions, production_candidate
 from churn_platform.training.candidate import Candidate, shuffled_refit
 from churn_platform.training.registry import CANDIDATE, ModelRegistry
 from churn_platform.training.releases import Releases

@@ -11,7 +11,7 @@ from churn_platform.base.digests import digest_of
 from churn_platform.drift.result import DriftFigures
 from churn_platform.evaluation.statistics import Interval
 from churn_platform.features.labels import turned_over
-from churn_platform.ledger.acts import model_named
+from churn_platform.ledger.receipts import model_named
 from churn_platform.promotion.criteria import CRITERIA, CriterionResult
 from churn_platform.promotion.criteria.beats_production import should_promote
 from churn_platform.promotion.criteria.forward_value import forward_auc

@@ -6,9 +6,8 @@ from churn_platform.base.errors import ChurnError, IntegrityError, UsageError
 from churn_platform.base.home import Home
 from churn_platform.base.text import ended
 from churn_platform.contract.model import Contract
-from churn_platform.ledger.acts import version_of
-from churn_platform.ledger.approvals import moment
-from churn_platform.ledger.state import ProductionState
+from churn_platform.ledger.receipts import version_of
+from churn_platform.ledger.state import ProductionState, moment
 from churn_platform.ledger.store import LedgerStore
 from churn_platform.ledger.version_acts import PromotionDone, RollbackIntent, VersionUnblocked
 from churn_platform.promotion.approvals import Approvals

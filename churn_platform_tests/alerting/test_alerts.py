@@ -14,6 +14,7 @@ from churn_platform.alerting.messages import MOST_TRIES, OLDEST
 from churn_platform.base.errors import DropRefused
 from churn_platform.base.settings import Settings
 from churn_platform.services import Services
+from churn_platform_tests.gym import record_act
 from churn_platform_tests.small_business import JANUARY, deliver, make_home, month_tables, open_home
 from churn_platform_tests.system.receiver import mute, receiving
 
@@ -57,7 +58,8 @@ def receiver():
 
 
 def promoted(alerter, version=1):
-    alerter.ledger.write(
+    record_act(
+        alerter.ledger,
         actor="ada",
         act="promotion done",
         subject=f"version {version}",
@@ -70,7 +72,9 @@ def test_every_event_is_told_once_in_order_also_by_the_next_process(watched, rec
     alerter = watched(receiver.url)
     alerter.begin()
     promoted(alerter)
-    alerter.ledger.write(actor="ada", act="drop accepted", subject="2024-01-31", reason="No news.")
+    record_act(
+        alerter.ledger, actor="ada", act="drop accepted", subject="2024-01-31", reason="No news."
+    )
     promoted(alerter, 2)
     assert alerter.send().sent == 2
     assert watched(receiver.url).send().sent == 0

@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from churn_platform.alerting.dagster_ui import DAEMON, free_port
 from churn_platform.alerting.exporter import HomeCollector, Watch
 from churn_platform.alerting.metrics import DagsterState, JobState
+from churn_platform_tests.gym import record_act
 from churn_platform_tests.small_business import open_home
 from churn_platform_tests.system.receiver import receiving
 
@@ -91,8 +92,12 @@ def test_every_metric_of_a_home_is_in_the_documents(exporter, february_decided):
 def test_a_change_of_the_home_is_in_the_next_scrape(exporter, january_copy):
     scrape, _ = exporter(january_copy)
     assert samples(scrape())["churn_production_stand_down"] == 0
-    january_copy.ledger.write(
-        actor="ada", act="stand-down began", subject="version 1", reason="It fell."
+    record_act(
+        january_copy.ledger,
+        actor="ada",
+        act="stand-down began",
+        subject="version 1",
+        reason="It fell.",
     )
     assert samples(scrape())["churn_production_stand_down"] == 1
 

@@ -16,6 +16,7 @@ from churn_platform.alerting.metrics import (
 )
 from churn_platform.lake.lake import instant
 from churn_platform.ledger import receipts as ledger
+from churn_platform_tests.gym import record_act
 from churn_platform_tests.small_business import (
     FEBRUARY,
     JANUARY,
@@ -145,13 +146,15 @@ def test_the_ledger_is_followed_receipt_by_receipt(january_copy):
     before = values(watched.ledger())
     assert before["churn_ledger_receipts"] == acts.head().sequence
     assert before["churn_receipts_total", "promotion done"] == 1
-    acts.write(actor="ada", act="approval requested", subject="version 2", reason="It passed.")
-    acts.write(actor="ada", act="stand-down began", subject="version 1", reason="It fell.")
+    record_act(
+        acts, actor="ada", act="approval requested", subject="version 2", reason="It passed."
+    )
+    record_act(acts, actor="ada", act="stand-down began", subject="version 1", reason="It fell.")
     found = values(watched.ledger())
     assert found["churn_ledger_receipts"] == before["churn_ledger_receipts"] + 2
     assert (found["churn_approvals_pending"], found["churn_production_stand_down"]) == (1, 1)
     assert "churn_approval_pending_since_timestamp_seconds" in found
-    acts.write(actor="ada", act="approval", subject="version 2", reason="Good.")
+    record_act(acts, actor="ada", act="approval", subject="version 2", reason="Good.")
     assert values(watched.ledger())["churn_approvals_pending"] == 0
 
 
@@ -159,7 +162,7 @@ def test_a_ledger_that_is_shorter_than_before_is_read_anew(january_copy, tmp_pat
     watched = january_copy.metrics
     shutil.copytree(january_copy.folder / "ledger", tmp_path / "kept")
     before = values(watched.ledger())
-    january_copy.ledger.write(actor="ada", act="decision", subject="version 2", reason="So.")
+    record_act(january_copy.ledger, actor="ada", act="decision", subject="version 2", reason="So.")
     assert values(watched.ledger()) != before
     shutil.rmtree(january_copy.folder / "ledger")
     shutil.copytree(tmp_path / "kept", january_copy.folder / "ledger")

@@ -4,14 +4,14 @@ import datetime as dt
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-from churn_platform.ledger import receipts as ledger
 from churn_platform.ledger.approvals import (
     lapse,
     until,
 )
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from churn_platform.ledger import receipts as ledger
 from churn_platform.ledger.state import ProductionState
 from churn_platform.ledger.version_acts import ApprovalRequested, Bound
 

@@ -6,7 +6,7 @@ import pytest
 
 from churn_platform.base.errors import UsageError
 from churn_platform.ledger import receipts as ledger
-from churn_platform.ledger.history import Filters, acts, instant
+from churn_platform.ledger.receipts import Filters, acts, instant
 
 START = dt.datetime(2024, 1, 31, 6, 0, tzinfo=dt.UTC)
 ACT = {"actor": "Ann", "subject": "version 1", "reason": "It is so."}

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from churn_platform.ledger import receipts as ledger
-from churn_platform.ledger.acts import named, version_of
+from churn_platform.ledger.receipts import named, version_of
 from churn_platform.ledger.state import ProductionState, done_of, intent_of, stand_down_act
 from churn_platform.ledger.version_acts import PromotionIntent, RollbackIntent
 from churn_platform_tests.ledger.test_approvals import Office

@@ -14,6 +14,7 @@ from churn_platform.base.errors import DataError, HomeBusy, IntegrityError
 from churn_platform.ledger import receipts as ledger
 from churn_platform.ledger import store as ledger_store
 from churn_platform.ledger.store import LedgerStore
+from churn_platform_tests.gym import record_act
 
 NOON = datetime(2024, 2, 29, 12, 0, tzinfo=UTC)
 
@@ -27,7 +28,7 @@ def store_in(folder):
 
 
 def record(store, subject="version 1", actor="monthly", act="decision", **more):
-    return store.write(actor=actor, act=act, subject=subject, reason="It is so.", **more)
+    return record_act(store, actor=actor, act=act, subject=subject, reason="It is so.", **more)
 
 
 def filled(folder, count):

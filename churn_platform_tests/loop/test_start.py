@@ -3,7 +3,7 @@
 import yaml
 
 from churn_platform.base.provenance import provenance
-from churn_platform.loop.start import FIRST
+from churn_platform.loop.home_run import FIRST
 from churn_platform_tests.small_business import DECLARED, make_home, open_home
 
 

@@ -10,6 +10,7 @@ from bento.production_record import ProductionRecords
 from churn_platform.lake.lake import instant
 from churn_platform.monitoring.challengers import adjusted_level
 from churn_platform.monitoring.prediction_log import PredictionLog, ServedPrediction
+from churn_platform_tests.gym import record_act
 from churn_platform_tests.small_business import (
     CUSTOMERS,
     FEBRUARY,
@@ -117,12 +118,12 @@ def test_a_proposal_lapses_when_production_has_changed_or_people_do_not_want_the
     overtaken_copy, february_decided
 ):
     home = overtaken_copy
-    home.ledger.write(
-        actor="Ada", act="version blocked", subject="version 2", reason="It was wrong."
+    record_act(
+        home.ledger, actor="Ada", act="version blocked", subject="version 2", reason="It was wrong."
     )
     assert home.status.proposal() is None
-    home.ledger.write(
-        actor="Ada", act="version unblocked", subject="version 2", reason="It was not."
+    record_act(
+        home.ledger, actor="Ada", act="version unblocked", subject="version 2", reason="It was not."
     )
     assert home.status.proposal() is not None
     home = up_to_scores(home, FEBRUARY)
@@ -132,8 +133,12 @@ def test_a_proposal_lapses_when_production_has_changed_or_people_do_not_want_the
 
 
 def test_a_blocked_version_is_compared_and_never_proposed(overtaken_copy):
-    overtaken_copy.ledger.write(
-        actor="Ada", act="version blocked", subject="version 2", reason="It was wrong."
+    record_act(
+        overtaken_copy.ledger,
+        actor="Ada",
+        act="version blocked",
+        subject="version 2",
+        reason="It was wrong.",
     )
     overtaken_copy.performance_monitor.measure(MARCH)
     verdict = overtaken_copy.records.read("performance", MARCH)["verdict"]

@@ -1,11 +1,24 @@
-"""What every run does first, whether the daemon or a terminal started it."""
+"""A run on a home: what it does first, and its steps of a month."""
 
+import datetime as dt
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from churn_platform.contract.model import Contract
-from churn_platform.ledger.acts import PolicyChanged
-from churn_platform.ledger.policy_changes import changes
+from churn_platform.features.training_dataset import TrainingDataset
+from churn_platform.ledger.acts import PolicyChanged, changes
 from churn_platform.ledger.store import LedgerStore
+from churn_platform.loop.retraining import RetrainingAnswer
+from churn_platform.loop.run_month import RefusedTraining
+from churn_platform.loop.training import TrainedCandidate
+from churn_platform.monitoring.drift import DriftOutcome
+from churn_platform.monitoring.performance import PerformanceRecord
+from churn_platform.promotion.decision import Decision, Trigger
+from churn_platform.scoring.scoring import ScoredMonth
+
+if TYPE_CHECKING:
+    from churn_platform.promotion.deciding import Outcome
 
 FIRST = "The policy of the first run."
 
@@ -64,3 +77,19 @@ class RunStart:
                 contract=contract.model_hash,
             )
         )
+
+
+@dataclass(frozen=True)
+class HomeMonth:
+    """The steps of a month on one home."""
+
+    training_dataset: Callable[[dt.date], TrainingDataset | None]
+    """None without matured labels."""
+    drift_report: Callable[[dt.date], DriftOutcome]
+    performance: Callable[[dt.date], PerformanceRecord]
+    scores: Callable[[dt.date], ScoredMonth | None]
+    """None where no version can score the month."""
+    retraining: Callable[[dt.date], RetrainingAnswer]
+    candidate: Callable[[dt.date], TrainedCandidate | RefusedTraining]
+    decision: Callable[[dt.date, Trigger], Decision]
+    production: Callable[[], "Outcome"]
