@@ -131,14 +131,14 @@ def test_what_could_not_be_sent_waits_and_is_sent_when_the_receiver_is_back(watc
     problem = "An alert did not reach json 1: it could not be reached. It is tried again later."
     assert alerter.send().problems == [problem]
     (state,) = alerter.waiting()
-    assert (state["unsent"], state["failures"], state["error"]) == (2, 1, "could not be reached")
-    assert state["next_try"] == "2024-02-01T06:01:00+00:00"
+    assert (state.unsent, state.failures, state.error) == (2, 1, "could not be reached")
+    assert state.next_try == "2024-02-01T06:01:00+00:00"
     with receiving(port) as back:
         assert watched(url).send().sent == 0  # its time has not come
         clock.forward(minutes=2)
         assert watched(url).send().sent == 2
         assert back.titles == ["gym: promoted version 1", "gym: promoted version 2"]
-    assert watched(url).waiting()[0]["error"] == ""
+    assert watched(url).waiting()[0].error == ""
 
 
 def test_asking_by_hand_does_not_wait(watched, receiver):
@@ -158,7 +158,7 @@ def test_one_receiver_that_fails_takes_nothing_from_the_others(watched, receiver
         promoted(alerter, version)
     done = alerter.send()
     assert (done.sent, len(done.problems)) == (3, 1)
-    assert [state["unsent"] for state in alerter.waiting()] == [3, 0]
+    assert [state.unsent for state in alerter.waiting()] == [3, 0]
 
 
 def test_a_message_that_is_never_taken_makes_way_after_a_bounded_number_of_tries(
@@ -169,7 +169,7 @@ def test_a_message_that_is_never_taken_makes_way_after_a_bounded_number_of_tries
     promoted(alerter)
     receiver.status = 400
     rounds = 0
-    while alerter.waiting()[0]["unsent"]:
+    while alerter.waiting()[0].unsent:
         alerter.send()
         clock.forward(hours=6)
         rounds += 1
@@ -179,7 +179,7 @@ def test_a_message_that_is_never_taken_makes_way_after_a_bounded_number_of_tries
     promoted(alerter, 2)
     alerter.send()
     assert receiver.titles == ["gym: promoted version 2"]
-    assert alerter.waiting()[0]["lost"] == 1
+    assert alerter.waiting()[0].lost == 1
 
 
 def test_what_is_older_than_a_week_is_no_news(watched, clock, receiver):
@@ -190,7 +190,7 @@ def test_what_is_older_than_a_week_is_no_news(watched, clock, receiver):
     promoted(alerter, 2)
     alerter.send()
     assert receiver.titles == ["gym: promoted version 2"]
-    assert alerter.waiting()[0]["lost"] == 1
+    assert alerter.waiting()[0].lost == 1
 
 
 def test_a_receiver_that_never_answers_costs_one_wait_and_then_none(watched, monkeypatch):
