@@ -243,7 +243,7 @@ class HomeMetrics:
         warnings = GaugeMetricFamily(
             "churn_month_warnings", "Warnings of the newest month.", labels=["code"]
         )
-        codes = Counter(str(one["code"]) for one in recorded(state.warnings.get(state.month)))
+        codes = Counter(warning.code for warning in recorded(state.warnings.get(state.month)))
         for code, count in codes.items():
             warnings.add_metric([code], count)
         yield warnings

@@ -170,7 +170,7 @@ def test_a_refused_decision_passes_only_with_an_override_and_its_reason_is_kept(
 def test_unknown_versions_and_production_itself_are_named(february_pending_copy):
     with pytest.raises(UsageError, match=r"version 9; versions decided on: 1, 2\."):
         february_pending_copy.approvals.approve(9, *ANN)
-    with pytest.raises(UsageError, match="Version 1 .*tester promoted it"):
+    with pytest.raises(UsageError, match=r"Version 1 .*tester promoted it"):
         february_pending_copy.approvals.approve(1, *ANN, override=True)
 
 
