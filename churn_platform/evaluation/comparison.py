@@ -79,7 +79,7 @@ def auc_interval(
     if _repeats(codes):
         draws = bootstrap_aucs(churned, (values,), codes, replicates=replicates, seed=seed)
         return percentile_interval(draws[:, 0], level)
-    error = _standard_error(*_placements(churned, values))
+    error = _standard_error(*placements(churned, values))
     return _normal_interval(auc(churned, values), error, level, least=0.0)
 
 
@@ -189,8 +189,8 @@ def _by_delong(
     level: float,
 ) -> AucDifference:
     gain = aucs[0] - aucs[1]
-    our_churners, our_stayers = _placements(churned, ours)
-    their_churners, their_stayers = _placements(churned, theirs)
+    our_churners, our_stayers = placements(churned, ours)
+    their_churners, their_stayers = placements(churned, theirs)
     # The variance of the paired differences contains the covariance of the two models.
     error = _standard_error(our_churners - their_churners, our_stayers - their_stayers)
     return AucDifference(
@@ -198,7 +198,7 @@ def _by_delong(
     )
 
 
-def _placements(churned: BoolArray, scores: FloatArray) -> tuple[FloatArray, FloatArray]:
+def placements(churned: BoolArray, scores: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Share of stayers below each churner, shape (n1,), and of churners above each stayer,
     shape (n0,).
 

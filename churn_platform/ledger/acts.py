@@ -83,7 +83,7 @@ class LedgerAct(BaseModel):
         Args:
             head: the newest receipt; None in an empty ledger.
             time: an instant in UTC.
-            actor: who acted, if the act names nobody.
+            actor: who acted, if the act names no actor.
             made_by: what the evidence records of the installation that acted.
 
         Raises:

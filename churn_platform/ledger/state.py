@@ -289,7 +289,7 @@ class ProductionState:
         """The request for the same candidate on the same evidence that waits or was rejected.
 
         None if a request may be made: a decision by another trigger asks no new question. What
-        lapsed may be asked again, since nobody refused it, and so may what was approved: an
+        lapsed may be asked again, since it was not refused, and so may what was approved: an
         approval is used once, and the version has left production since.
         """
         own = [r for r in self.requests if replace(r.bound, decision=present.decision) == present]

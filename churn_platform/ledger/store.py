@@ -44,7 +44,7 @@ def read_anchor(file: Path) -> Anchor | None:
 def write_anchor(file: Path, anchor: Anchor) -> None:
     """Have `anchor` in `file`.
 
-    In place and not flushed: a line of one sector is written whole or not at all, a kill loses
+    In place and not flushed: a line of one sector is written completely or not at all, a kill loses
     nothing, and a flush would double what an append costs. A power cut may leave an older
     anchor, which still holds.
     """
@@ -237,7 +237,7 @@ class LedgerStore:
             else:
                 ends = f"ends with receipt {head.sequence} ({head.digest[:12]})"
             raise IntegrityError(
-                f"{self.file} {ends}, but {self.anchor_file} says that receipt"
+                f"{self.file} {ends}, but {self.anchor_file} records that receipt"
                 f" {anchor.sequence} ({anchor.digest[:12]}) was written: the tail was cut or"
                 " rewritten; put the ledger back from a backup",
                 code="LEDGER_DAMAGED",

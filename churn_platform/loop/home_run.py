@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 FIRST = "The policy of the first run."
 
 
+@dataclass(frozen=True)
 class RunStart:
     """Completes what was cut off, and records what changed since the last run.
 
@@ -33,40 +34,34 @@ class RunStart:
         record_lapse: records that a request for approval has lapsed.
     """
 
-    def __init__(
-        self,
-        contract: Contract,
-        ledger: LedgerStore,
-        completions: Sequence[Callable[[], object]],
-        record_lapse: Callable[[], object],
-    ) -> None:
-        self._contract = contract
-        self._ledger = ledger
-        self._completions = completions
-        self._record_lapse = record_lapse
+    contract: Contract
+    ledger: LedgerStore
+    completions: Sequence[Callable[[], object]]
+    record_lapse: Callable[[], object]
 
     def complete(self) -> None:
         """Do it all. The caller holds the home."""
-        for complete in self._completions:
+        for complete in self.completions:
             complete()
         self.record_policy()
-        self._record_lapse()
+        self.record_lapse()
 
     def record_policy(self) -> None:
         """Write a receipt when the policy is not what the ledger records, with every changed
         field.
         """
-        contract = self._contract
-        known = self._ledger.receipts("policy changed")
-        before = known[-1].after if known else None
-        if before == contract.policy_hash:
-            return
+        contract = self.contract
+        known = self.ledger.receipts("policy changed")
+        before = None
         changed = []
         reason = FIRST
         if known:
+            before = known[-1].after
+            if before == contract.policy_hash:
+                return
             changed = changes(PolicyChanged.of(known[-1]).policy, contract.decided_by)
             reason = "; ".join(change.sentence() for change in changed)
-        self._ledger.append(
+        self.ledger.append(
             PolicyChanged(
                 subject=contract.name,
                 before=before,

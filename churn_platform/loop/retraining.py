@@ -103,8 +103,11 @@ class RetrainingInputs:
             refused: why this training was refused before.
             request: a person's unanswered request.
         """
-        labelled = None if window is None else window.training[-1]
-        newest = "" if labelled is None else labelled.isoformat()
+        labelled = None
+        newest = ""
+        if window is not None:
+            labelled = window.training[-1]
+            newest = labelled.isoformat()
         later: list[VersionPerformance] = []
         if production is not None:
             trained = production.as_of.isoformat()
@@ -152,8 +155,8 @@ def should_retrain(contract: Contract, inputs: RetrainingInputs) -> RetrainingAn
     blocked = _blocked(contract, inputs)
     if blocked is not None:
         reasons = [blocked, *_notes(contract, inputs)]
-        fallen = _performance_fell(inputs) if _measured_since(inputs) else None
-        if fallen is not None:
+        fallen = None
+        if _measured_since(inputs) and (fallen := _performance_fell(inputs)) is not None:
             reasons.insert(0, fallen)
         return RetrainingAnswer(None, " ".join(reasons), key, fallen)
     trigger, reason = _asks_for_a_model(contract, inputs)
@@ -174,8 +177,8 @@ def evidence_key(contract: Contract, inputs: RetrainingInputs) -> str:
     evidence = {
         "as_of": inputs.as_of.isoformat(),
         "snapshot": inputs.inputs,
-        "labelled": inputs.labelled.isoformat() if inputs.labelled else None,
-        "production": None if inputs.production is None else inputs.production.version,
+        "labelled": inputs.labelled and inputs.labelled.isoformat(),
+        "production": inputs.production and inputs.production.version,
         "policy": contract.policy_hash,
     }
     if inputs.refused is not None:
@@ -197,11 +200,15 @@ def _asks_for_a_model(contract: Contract, inputs: RetrainingInputs) -> tuple[Tri
     if fallen is not None:
         return "performance", fallen
     if inputs.drift_alarms:
-        return "drift", _sentence("; ".join(inputs.drift_alarms))
+        alarms = "; ".join(inputs.drift_alarms)
+        return "drift", f"{alarms[:1].upper()}{alarms[1:]}."
     old = _too_old(contract, inputs)
     if old is not None:
         return "schedule", old
-    return None, _quiet(inputs)
+    measured = ""
+    if inputs.realised is not None and inputs.realised.metrics is not None:
+        measured = f", realised AUC {inputs.realised.metrics.auc:.3f} on {inputs.realised.as_of}"
+    return None, f"Nothing asks for a new model: no drift alarm{measured}."
 
 
 def _blocked(contract: Contract, inputs: RetrainingInputs) -> str | None:
@@ -255,11 +262,11 @@ def _performance_fell(inputs: RetrainingInputs) -> str | None:
     fell = metrics.auc < low and metrics.auc_interval[1] < (low + high) / 2
     if metrics.inverted or not fell:
         return None
-    sentence = (
+    return (
         f"Realised AUC {metrics.auc:.3f} on {realised.as_of} is below the interval"
         f" [{low:.3f}, {high:.3f}] version {production.version} had when it was promoted."
-    )
-    return f"{sentence} {realised.warning}" if realised.warning else sentence
+        f" {realised.warning or ''}"
+    ).rstrip()
 
 
 def _too_old(contract: Contract, inputs: RetrainingInputs) -> str | None:
@@ -281,7 +288,7 @@ def _notes(contract: Contract, inputs: RetrainingInputs) -> list[str]:
     if inputs.realised is not None and inputs.realised.doubt:
         notes.append(inputs.realised.doubt)
     notes += inputs.left_out
-    trained = None if inputs.production is None else inputs.production.algorithm
+    trained = inputs.production and inputs.production.algorithm
     wanted = contract.policy.training.algorithm
     if trained not in (None, wanted):
         notes.append(
@@ -291,17 +298,5 @@ def _notes(contract: Contract, inputs: RetrainingInputs) -> list[str]:
     return notes
 
 
-def _quiet(inputs: RetrainingInputs) -> str:
-    realised = ""
-    if inputs.realised is not None and inputs.realised.metrics is not None:
-        auc = inputs.realised.metrics.auc
-        realised = f", realised AUC {auc:.3f} on {inputs.realised.as_of}"
-    return f"Nothing asks for a new model: no drift alarm{realised}."
-
-
 def _times(span: Span, count: int) -> Span:
     return Span(months=span.months * count, weeks=span.weeks * count, days=span.days * count)
-
-
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}."
