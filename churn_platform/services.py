@@ -393,8 +393,8 @@ class Services(Home):
             lake=self.lake,
             records=self.records,
             releases=self.releases,
-            ledger=self.ledger,
-            alerts=self.alerts,
+            receipts=self.ledger,
+            alert_channels=self.alerts,
             verify_home=lambda: self.verification.verify(),  # noqa: PLW0108 - MLflow is loaded late
         )
 

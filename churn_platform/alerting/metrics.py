@@ -4,7 +4,7 @@ import datetime as dt
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -100,33 +100,22 @@ def stamp(name: str, said: str, when: dt.datetime) -> Metric:
 Source = Callable[[], Iterable[Metric]]
 
 
+@dataclass(kw_only=True)
 class HomeMetrics:
     """The sources of one home. Between scrapes only new receipts of the ledger are read."""
 
-    def __init__(
-        self,
-        *,
-        now: Callable[[], dt.datetime],
-        contract: Contract,
-        lake: Lake,
-        records: Records,
-        releases: Releases,
-        ledger: LedgerStore,
-        alerts: Alerts,
-        verify_home: Callable[[], list[CheckResult]],
-    ) -> None:
-        self.now = now
-        self.contract = contract
-        self.lake = lake
-        self.records = records
-        self.releases = releases
-        self.receipts = ledger
-        self.alert_states = alerts
-        self.verify_home = verify_home
-        self._state = ProductionState()
-        self._following = threading.Lock()
-        self._verified: tuple[dt.datetime, str] | None = None
-        self._missed = ""
+    now: Callable[[], dt.datetime]
+    contract: Contract
+    lake: Lake
+    records: Records
+    releases: Releases
+    receipts: LedgerStore
+    alert_channels: Alerts
+    verify_home: Callable[[], list[CheckResult]]
+    _state: ProductionState = field(default_factory=ProductionState, init=False)
+    _following: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _verified: tuple[dt.datetime, str] | None = field(default=None, init=False)
+    _missed: str = field(default="", init=False)
 
     def sources(self, dagster: Callable[[], DagsterState]) -> dict[str, Source]:
         """Name -> source.
@@ -319,7 +308,7 @@ class HomeMetrics:
         lost = CounterMetricFamily(
             "churn_alerts_lost", "Alerts given up for a channel.", labels=["receiver"]
         )
-        for channel in self.alert_states.waiting():
+        for channel in self.alert_channels.waiting():
             unsent.add_metric([channel.receiver], channel.unsent)
             sent.add_metric([channel.receiver], channel.sent)
             lost.add_metric([channel.receiver], channel.lost)

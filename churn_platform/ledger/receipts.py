@@ -20,21 +20,31 @@ GENESIS = "0" * 64
 yet.
 """
 
-DropAct = Literal["drop accepted", "drop corrected", "drop repeated", "drop refused"]
-RetrainingAct = Literal[
+Act = Literal[
+    "drop accepted",
+    "drop corrected",
+    "drop repeated",
+    "drop refused",
     "retraining requested",
     "retraining skipped",
     "manual retraining requested",
     "training refused",
     "decision",
-]
-ApprovalAct = Literal["approval requested", "approval", "rejection", "approval lapsed"]
-PromotionAct = Literal["promotion intent", "promotion done", "production kept", "promotion void"]
-RollbackAct = Literal[
-    "rollback intent", "rollback done", "rollback void", "version blocked", "version unblocked"
-]
-ProposalAct = Literal["promotion proposed", "rollback proposed"]
-StateAct = Literal[
+    "approval requested",
+    "approval",
+    "rejection",
+    "approval lapsed",
+    "promotion intent",
+    "promotion done",
+    "production kept",
+    "promotion void",
+    "rollback intent",
+    "rollback done",
+    "rollback void",
+    "version blocked",
+    "version unblocked",
+    "promotion proposed",
+    "rollback proposed",
     "release published",
     "stand-down began",
     "stand-down ended",
@@ -46,7 +56,6 @@ StateAct = Literal[
     "home restored",
     "home moved",
 ]
-Act = Literal[DropAct, RetrainingAct, ApprovalAct, PromotionAct, RollbackAct, ProposalAct, StateAct]
 """What a receipt can record."""
 ACTS: tuple[str, ...] = get_args(Act)
 
