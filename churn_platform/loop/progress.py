@@ -162,7 +162,7 @@ class Progress(Months):
         """The online store that does not have the newest month yet: it is another store than
         before, or lost its rows.
         """
-        wanted = self._online.said
+        wanted = self._online.url
         with contextlib.suppress(StoreDown):
             month = read_month(self._home.folder / "feast")
             if month.store == wanted and month.as_of >= newest:

@@ -201,7 +201,7 @@ def test_realised_performance_below_the_interval_at_promotion_asks_for_a_retrain
     assert measured == [(1, "2024-02-29")]
 
 
-def test_the_policys_answer_is_recorded_once_for_each_piece_of_evidence(january_copy, home):
+def test_the_policys_answer_is_recorded_once_for_each_piece_of_evidence(january_copy, tmp_path):
     def answers():
         home = open_home(january_copy.folder)
         home.progress().record_retraining()
@@ -214,8 +214,9 @@ def test_the_policys_answer_is_recorded_once_for_each_piece_of_evidence(january_
     deliver(january_copy, FEBRUARY)
     monthly(january_copy, FEBRUARY)
     assert answers() == [skipped, ("retraining requested", "2024-02-29")]
-    home.progress().record_retraining()
-    assert home.ledger.head() is None  # without a month
+    new = make_home(tmp_path / "new")
+    new.progress().record_retraining()
+    assert new.ledger.head() is None
 
 
 def test_labels_count_when_the_newest_month_shows_that_they_have_matured(tmp_path):

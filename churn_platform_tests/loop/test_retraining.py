@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from churn_platform.drift.result import DriftFigures, Thresholds, drift_alarms
+from churn_platform.drift.result import DriftResult, drift_alarms
 from churn_platform.lake.window import Window
 from churn_platform.loop.retraining import (
     ManualRequest,
@@ -21,7 +21,6 @@ from churn_platform.monitoring.performance import VersionPerformance
 JANUARY, FEBRUARY, MARCH, APRIL, MAY = (
     dt.date(2024, month, day) for month, day in ((1, 31), (2, 29), (3, 31), (4, 30), (5, 31))
 )
-LIMITS = Thresholds(share=0.05, target=0.05, prediction=0.1)
 ALARM = "drift share 20.0% is above 5.0% (visits)"
 FIGURES = st.floats(0, 1)
 
@@ -191,17 +190,23 @@ def test_the_key_changes_with_the_evidence_and_the_policy_and_not_with_the_featu
     assert evidence_key(declare(slices=[]), QUIET) == evidence_key(gym, QUIET)
 
 
+def drift(share, target=None, prediction=None, **changes):
+    """A month's drift with these figures."""
+    figures = {"share": share, "target_drift": target, "prediction_drift": prediction}
+    limits = {"share_threshold": 0.05, "target_threshold": 0.05, "prediction_threshold": 0.1}
+    return DriftResult.model_construct(**{"drifted_columns": ()} | figures | limits | changes)
+
+
 def test_each_drift_figure_raises_its_own_alarm_above_its_own_threshold():
-    figures = {"drift_share": 0.2, "target_drift": 0.0701, "prediction_drift": 0.25}
-    drifted = DriftFigures(**figures, drifted_columns=("visits", "minutes"))
-    assert drift_alarms(drifted, LIMITS, 0.8, alarmed=False) == (
+    moved = drift(0.2, 0.0701, 0.25, drifted_columns=("visits", "minutes"))
+    assert drift_alarms(moved, 0.8, alarmed=False) == (
         "drift share 20.0% is above 5.0% (visits, minutes)",
         "target drift 0.0701 is above 0.0500",
         "prediction drift 0.250 is above 0.100",
     )
-    for name, value in figures.items():
-        assert len(drift_alarms(DriftFigures(**{name: value}), LIMITS, 0.8, alarmed=False)) == 1
-    assert drift_alarms(DriftFigures(), LIMITS, 0.8, alarmed=True) == ()
+    for figures in ((0.2, None, None), (0.0, 0.07, None), (0.0, None, 0.25)):
+        assert len(drift_alarms(drift(*figures), 0.8, alarmed=False)) == 1
+    assert drift_alarms(drift(0.0), 0.8, alarmed=True) == ()
 
 
 @pytest.mark.parametrize(
@@ -212,7 +217,7 @@ def test_each_drift_figure_raises_its_own_alarm_above_its_own_threshold():
 def test_an_alarm_begins_above_the_threshold_and_ends_below_four_fifths_of_it(
     share, alarmed, limit
 ):
-    found = drift_alarms(DriftFigures(drift_share=share), LIMITS, 0.8, alarmed=alarmed)
+    found = drift_alarms(drift(share), 0.8, alarmed=alarmed)
     assert bool(found) == (limit is not None)
     assert limit is None or f"above {limit}" in found[0]
 
@@ -222,12 +227,8 @@ def test_more_drift_never_silences_an_alarm_and_an_alarm_never_makes_the_next_ha
     share, target, prediction, more, hysteresis, alarmed
 ):
     def count(extra, *, standing):
-        figures = DriftFigures(
-            drift_share=share + extra,
-            target_drift=target + extra,
-            prediction_drift=prediction + extra,
-        )
-        return len(drift_alarms(figures, LIMITS, hysteresis, alarmed=standing))
+        figures = drift(share + extra, target + extra, prediction + extra)
+        return len(drift_alarms(figures, hysteresis, alarmed=standing))
 
     assert count(more, standing=alarmed) >= count(0, standing=alarmed)
     assert count(0, standing=True) >= count(0, standing=False)
