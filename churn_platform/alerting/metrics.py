@@ -15,6 +15,7 @@ from churn_platform.audit.checks import CheckResult
 from churn_platform.base.errors import StoreDown
 from churn_platform.base.files import read_json
 from churn_platform.contract.model import Contract
+from churn_platform.drift.result import DriftResult
 from churn_platform.ingestion.month_warnings import recorded
 from churn_platform.lake.lake import Lake, instant
 from churn_platform.lake.records import Records
@@ -325,22 +326,23 @@ class HomeMetrics:
             return self._state
 
 
-def _drift_metrics(month: dt.date, result: Mapping[str, Any], alarms: int) -> Iterator[Metric]:
+def _drift_metrics(month: dt.date, result: DriftResult, alarms: int) -> Iterator[Metric]:
     yield stamp("churn_drift_as_of", "The month of the newest drift report.", instant(month))
     yield gauge(
         "churn_drift_share",
         "Share of the features that drifted since training.",
-        result["share"],
+        result.share,
     )
     yield gauge(
         "churn_drift_share_threshold",
         "The share above which drift requests a candidate.",
-        result["share_threshold"],
+        result.share_threshold,
     )
     yield gauge("churn_drift_alarms", "Drift figures above their threshold.", alarms)
-    for name in ("target", "prediction"):
-        if result[f"{name}_drift"] is not None:
-            yield gauge(f"churn_drift_{name}", f"Drift of the {name}.", result[f"{name}_drift"])
+    if result.target_drift is not None:
+        yield gauge("churn_drift_target", "Drift of the target.", result.target_drift)
+    if result.prediction_drift is not None:
+        yield gauge("churn_drift_prediction", "Drift of the prediction.", result.prediction_drift)
 
 
 def _performance_metrics(as_of: str, metrics: MeasuredMetrics) -> Iterator[Metric]:
