@@ -73,7 +73,9 @@ def _comparison(lake: Lake, drop: Drop, found: ValidatedDrop) -> MonthComparison
     if before is not None and features:
         customers = _customers(lake, features, before)
     valid = {name: table.valid for name, table in found.tables.items()}
-    content = _content(lake, as_of, lake_tables(lake.contract, valid, as_of))
+    content = _content(
+        lake, as_of, lake_tables(lake.contract, valid, as_of, known_tables(lake, as_of))
+    )
     numeric = {name: _mostly_numbers(lake.contract, name) for name in content.own}
     repeated = repeated_tables(content.own, content.others, numeric)
     same_month = None
@@ -93,6 +95,17 @@ def _comparison(lake: Lake, drop: Drop, found: ValidatedDrop) -> MonthComparison
         without_line_end=_without_line_end(drop.files.values()),
         lacking_keys={name: tuple(map(str, keys.head(EXAMPLES))) for name, keys in absent.items()},
     )
+
+
+def known_tables(lake: Lake, as_of: dt.date) -> dict[str, pd.DataFrame]:
+    """The published tables of a month that consist of several files; empty for a new month."""
+    parted = [name for name, table in lake.contract.at(as_of).tables.items() if table.parts]
+    entries = lake.entries(as_of)
+    return {
+        name: lake.read_table(name, lake.folder / entries[name].file)
+        for name in parted
+        if name in entries
+    }
 
 
 def _compared_before(lake: Lake, as_of: dt.date) -> MonthComparison | None:
@@ -165,12 +178,13 @@ def _content(lake: Lake, as_of: dt.date, tables: Mapping[str, pd.DataFrame]) -> 
     """Digests without the ages, which change with the calendar."""
     others = {month: lake.entries(month) for month in lake.months() if month != as_of}
     known = lake.entries(as_of)
+    published = lake.contract.at(as_of).published
     own = {}
     for name, table in tables.items():
         # Only a table with as many rows can be equal, and hashing is most of the work.
         sizes = {other[name].rows for other in others.values() if name in other}
         if len(table) in sizes:
-            delivered = to_arrow(table, lake.contract.published[name])
+            delivered = to_arrow(table, published[name])
             own[name] = table_digest(_without_ages(lake.contract, name, delivered))
         else:
             own[name] = f"like no other {name}"
@@ -228,6 +242,7 @@ def _mostly_numbers(contract: Contract, name: str) -> bool:
 
 def _extra_columns(contract: Contract, drop: Drop) -> dict[str, tuple[str, ...]]:
     """Table -> the columns of its file that the contract does not name, sorted."""
+    contract = contract.delivery(drop.as_of)
     found = {}
     for name, path in drop.files.items():
         wanted = {spec.source or own for own, spec in contract.delivered(name).items()}
@@ -251,7 +266,7 @@ def _header(path: Path, contract: Contract) -> list[str]:
 def _without_line_end(files: Iterable[Path]) -> tuple[str, ...]:
     """The CSV files whose last row has no line end, where other CSV files of the drop have one.
 
-    A cut file cannot be told from a complete one by itself: many programs write no line end
+    A cut file looks like a complete one: many programs write no line end
     after the last row.
     """
     texts = [path for path in files if is_text(path)]

@@ -6,8 +6,9 @@ Text is held by Arrow: a million Python strings would cost more than everything 
 
 import datetime as dt
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -74,6 +75,8 @@ class Writing:
     date_format: str = ""
     missing: tuple[str, ...] = ()
     """Texts that mean no value, in addition to `NULL_WORDS` of all dtypes but text."""
+    renamed: Mapping[str, str] = MappingProxyType({})
+    """New names of a category -> the names that the lake keeps."""
 
     @classmethod
     def of(cls, files: FileFormat, column: Column) -> "Writing":
@@ -86,6 +89,7 @@ class Writing:
             unit=column.unit,
             date_format=column.date_format,
             missing=(*words, *column.missing),
+            renamed=column.names_kept(dt.date.max),
         )
 
 
@@ -111,6 +115,8 @@ def convert(
         text = _text(values)
         if writing.missing:
             text = text.mask(text.str.strip().isin(writing.missing), None)
+        if writing.renamed:
+            text = text.replace(dict(writing.renamed))
         return text, {}
     converted, masks = _converted(values, dtype, writing)
     if not writing.missing:

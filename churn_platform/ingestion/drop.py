@@ -220,6 +220,7 @@ def open_drop(
     folder: Path, as_of: dt.date, contract: Contract, digests: FileDigests | None = None
 ) -> Drop:
     """The drop in `folder`; files that are not of a table of the contract are ignored."""
+    contract = contract.delivery(as_of)
     found = table_files(folder)
     of_table = {table: found.get(contract.file_stem(table), []) for table in contract.deliverable}
     files = {table: paths[0] for table, paths in of_table.items() if paths}

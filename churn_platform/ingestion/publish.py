@@ -17,7 +17,7 @@ from churn_platform.base.home import Home
 from churn_platform.base.pages import render
 from churn_platform.base.text import counted, percent
 from churn_platform.contract.model import Contract
-from churn_platform.ingestion.comparing import compared
+from churn_platform.ingestion.comparing import compared, known_tables
 from churn_platform.ingestion.delivered_file import stem_of, table_files
 from churn_platform.ingestion.drop import (
     BY_CONTENT,
@@ -128,7 +128,8 @@ class Ingestion:
         """
         drop = open_drop(source, as_of, self._contract)
         if not (drop.files or drop.doubles):
-            stems = [self._contract.file_stem(name) for name in self._contract.tables]
+            month = self._contract.delivery(as_of)
+            stems = [month.file_stem(name) for name in month.tables]
             wanted = ", ".join(f"{stem}.csv" for stem in stems)
             raise UsageError(
                 f"{source} contains none of the contract's tables: expected {wanted} (or"
@@ -188,7 +189,12 @@ class Ingestion:
             if drop is not None:
                 for path in (*drop.files.values(), *drop.doubles.values()):
                     (staging / path.name).symlink_to(path.resolve())
-            pull(self._contract, as_of, staging, [table for table in pulled if table in delivered])
+            pull(
+                self._contract.delivery(as_of),
+                as_of,
+                staging,
+                [table for table in pulled if table in delivered],
+            )
             yield staging
 
     def pull(self, as_of: dt.date) -> Path:
@@ -262,7 +268,9 @@ class Ingestion:
         valid = {name: table.valid for name, table in found.tables.items()}
         quarantines = {name: _quarantine(table) for name, table in found.tables.items()}
         return (
-            lake_tables(self._contract, valid, found.as_of),
+            lake_tables(
+                self._lake.contract, valid, found.as_of, known_tables(self._lake, found.as_of)
+            ),
             {name: made for name, made in quarantines.items() if made is not None},
         )
 

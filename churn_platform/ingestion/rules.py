@@ -186,12 +186,13 @@ def conform(
     if raw.empty:
         return raw, [fault("no_rows", name, file=file)]
     values = _by_own_names(raw, columns)
+    key = contract.entity.column
+    values[key] = read_keys(contract, name, values[key])
     frame, broken = _converted(contract, values, columns)
     unreadable = {
         own: np.logical_or.reduce([m for (c, _), m in broken.items() if c == own])
         for own, _ in broken
     }
-    key = contract.entity.column
     with ThreadPoolExecutor(1) as thread:  # sorting text does not hold the interpreter
         sorting = thread.submit(frame[key].array.argsort)
         broken |= _readable_that_break_rules(broken_rules(contract, name, frame, as_of), unreadable)
@@ -209,6 +210,15 @@ def conform(
     valid = frame.take(order[~left_out[order]])
     valid.index = pd.RangeIndex(len(valid))
     return valid, faults
+
+
+def read_keys(contract: Contract, name: str, keys: pd.Series) -> pd.Series:
+    """The keys (rows,) of a month's file in the spelling of the months before."""
+    table = contract.tables[name if name in contract.tables else contract.label.table]
+    if not table.key_spellings:
+        return keys
+    [spelling] = table.key_spellings
+    return keys.astype(object).map(lambda key: spelling.read(str(key)), na_action="ignore")
 
 
 def _label_may_come_later(contract: Contract, name: str) -> bool:

@@ -17,7 +17,7 @@ from churn_platform.ingestion.delivered_file import is_text
 from churn_platform.ingestion.drop import Drop
 from churn_platform.ingestion.faults import EXAMPLE_LENGTH, Fault, Positions, fault
 from churn_platform.ingestion.month_warnings import MonthWarning
-from churn_platform.ingestion.rules import conform, missing_tables
+from churn_platform.ingestion.rules import conform, missing_tables, read_keys
 from churn_platform.ingestion.table_reader import listing, read_table
 from churn_platform.lake.deliveries import QuarantineRecord, quarantined_sentence
 from churn_platform.lake.keys import everyone, lacking, near_tables
@@ -171,13 +171,17 @@ def validate(
         published: the months that the lake holds; a new one may not lie within one cadence of
             another.
     """
+    month = contract.at(drop.as_of)
+    parts = {stem for table in month.tables.values() for stem in table.parts}
+    contract = contract.delivery(drop.as_of)
     of_the_drop = list(_of_the_as_of(contract, drop.as_of, today, published))
     if known is None:
         of_the_drop += missing_tables(contract, set(drop.files), listing(drop.folder))
     for name, other in drop.doubles.items():
         of_the_drop.append(fault("two_files", name, examples=[drop.files[name].name, other.name]))
     tables = {
-        name: _validated(contract, name, path, drop.as_of)
+        # Rows of a part are joined to those of another file, so none is set aside.
+        name: _validated(contract, name, path, drop.as_of, quarantines=name not in parts)
         for name, path in drop.files.items()
         if name not in drop.doubles
     }
@@ -221,9 +225,11 @@ def _of_the_as_of(
         yield fault("as_of_too_close", "", as_of=as_of, other=other, days=days, cadence=cadence)
 
 
-def _validated(contract: Contract, name: str, path: Path, as_of: dt.date) -> ValidatedTable:
+def _validated(
+    contract: Contract, name: str, path: Path, as_of: dt.date, *, quarantines: bool
+) -> ValidatedTable:
     raw, valid, faults = _conformed(contract, name, path, as_of)
-    allowed = contract.policy.ingestion.quarantine_share
+    allowed = contract.policy.ingestion.quarantine_share if quarantines else 0.0
     report = TableReport(name, path.name, len(raw), 0, tuple(faults), allowed)
     if not all(found.of_cells for found in faults):
         return ValidatedTable(report, valid, None, pd.Series(dtype=object))
@@ -232,7 +238,7 @@ def _validated(contract: Contract, name: str, path: Path, as_of: dt.date) -> Val
     quarantined = None
     if len(report.faulty):
         lost = raw[contract.key.source or contract.entity.column].iloc[report.faulty]
-        delivered = lost.reset_index(drop=True)
+        delivered = read_keys(contract, name, lost.reset_index(drop=True))
         readable = convert(
             delivered, contract.entity.dtype, Writing.of(contract.files, contract.key)
         )[0].dropna()

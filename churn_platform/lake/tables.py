@@ -4,6 +4,7 @@ apart.
 
 import datetime as dt
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import pandas as pd
 
@@ -15,11 +16,14 @@ CANONICAL = {"integer": "Int64", "float": "float64", "boolean": "boolean"}
 
 
 def lake_tables(
-    contract: Contract, tables: Mapping[str, pd.DataFrame], as_of: dt.date
+    contract: Contract,
+    tables: Mapping[str, pd.DataFrame],
+    as_of: dt.date,
+    known: Mapping[str, pd.DataFrame] = MappingProxyType({}),
 ) -> dict[str, pd.DataFrame]:
-    """The tables as the lake publishes them, columns as in `contract.published`.
+    """The tables as the lake publishes them, columns as in `contract.published` of the month.
 
-    Labels that are delivered alone replace those of a wide table; a wide table whose labels are
+    A table whose columns arrive in several files is put together by key. Labels that are delivered alone replace those of a wide table; a wide table whose labels are
     not known yet publishes none. Labels that say who stayed are turned over here, so all later
     steps read churn.
 
@@ -27,7 +31,10 @@ def lake_tables(
         contract: the contract.
         tables: validated tables of one drop, by name.
         as_of: the month.
+        known: the tables of the month as published before, for files that the drop lacks.
     """
+    month = contract.at(as_of)
+    contract = contract.delivery(as_of)
     published = {}
     for name, table in tables.items():
         complete = _with_ages(contract, name, table, as_of)
@@ -43,7 +50,34 @@ def lake_tables(
         published[name] = pd.DataFrame(
             {own: complete[own] for own in contract.published[name]}, copy=False
         )
+    if contract is not month:
+        for name, spec in month.tables.items():
+            if spec.parts:
+                _join_parts(month, name, published, known.get(name))
     return published
+
+
+def _join_parts(
+    month: Contract,
+    name: str,
+    published: dict[str, pd.DataFrame],
+    known: pd.DataFrame | None,
+) -> None:
+    """Put the files of one table together, by key; a file that was not delivered keeps what is
+    known.
+    """
+    key = month.entity.column
+    columns = list(month.published[name])
+    files = [name, *month.tables[name].parts]
+    delivered = [published.pop(file) for file in files if file in published]
+    if not delivered:
+        return
+    held = {column for part in delivered for column in part.columns}
+    if known is not None:
+        kept = [column for column in columns if column == key or column not in held]
+        delivered.append(known[kept])
+    joined = pd.concat([part.set_index(key) for part in delivered], axis=1, join="outer")
+    published[name] = joined.sort_index().reset_index(names=key)[columns]
 
 
 def feature_frame(contract: Contract, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
