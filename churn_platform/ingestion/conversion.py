@@ -7,8 +7,7 @@ Text is held by Arrow: a million Python strings would cost more than everything 
 import datetime as dt
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
-from types import MappingProxyType
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -75,7 +74,7 @@ class Writing:
     date_format: str = ""
     missing: tuple[str, ...] = ()
     """Texts that mean no value, in addition to `NULL_WORDS` of all dtypes but text."""
-    renamed: Mapping[str, str] = MappingProxyType({})
+    renamed: Mapping[str, str] = field(default_factory=dict)
     """New names of a category -> the names that the lake keeps."""
 
     @classmethod

@@ -23,8 +23,9 @@ def lake_tables(
 ) -> dict[str, pd.DataFrame]:
     """The tables as the lake publishes them, columns as in `contract.published` of the month.
 
-    A table whose columns arrive in several files is put together by key. Labels that are delivered alone replace those of a wide table; a wide table whose labels are
-    not known yet publishes none. Labels that say who stayed are turned over here, so all later
+    A table whose columns arrive in several files is put together by key. Labels that are
+    delivered alone replace those of a wide table; a wide table whose labels are not known yet
+    publishes none. Labels that say who stayed are turned over here, so all later
     steps read churn.
 
     Args:
