@@ -6,8 +6,8 @@ Text is held by Arrow: a million Python strings would cost more than everything 
 
 import datetime as dt
 import re
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -74,7 +74,7 @@ class Writing:
     date_format: str = ""
     missing: tuple[str, ...] = ()
     """Texts that mean no value, in addition to `NULL_WORDS` of all dtypes but text."""
-    renamed: Mapping[str, str] = field(default_factory=dict)
+    renamed: tuple[tuple[str, str], ...] = ()
     """New names of a category -> the names that the lake keeps."""
 
     @classmethod
@@ -88,7 +88,7 @@ class Writing:
             unit=column.unit,
             date_format=column.date_format,
             missing=(*words, *column.missing),
-            renamed=column.names_kept(dt.date.max),
+            renamed=tuple(column.names_kept(dt.date.max).items()),
         )
 
 
