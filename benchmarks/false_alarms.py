@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from churn_platform.contract.model import Contract
 from churn_platform.contract.reading import default_contract_path, read_contract
 from churn_platform.drift.measure import Rows, measure
-from churn_platform.drift.result import DriftFigures, Thresholds, drift_alarms, judge
+from churn_platform.drift.result import drift_alarms, judge
 from churn_platform.features.training_dataset import in_holdout
 from churn_platform.ingestion.rules import conform
 from churn_platform.lake.tables import feature_frame
@@ -108,12 +108,7 @@ def alarms_of(
         contract.features, policy.drift, reference, current, seed=policy.training.seed
     )
     result = judge(policy.drift, evidence)
-    return drift_alarms(
-        DriftFigures.of(result),
-        Thresholds.of(result),
-        policy.retraining.hysteresis,
-        alarmed=alarmed,
-    )
+    return drift_alarms(result, policy.retraining.hysteresis, alarmed=alarmed)
 
 
 def share_of(months: list[tuple[str, ...]]) -> float:
