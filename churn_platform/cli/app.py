@@ -113,7 +113,7 @@ def run(
                 found = opened.month_warnings.of_months(progress.months)
                 status.show_warnings(progress.console, found)
             raise
-    state = opened.status.now()
+    state = opened.status.now().as_json()
     state["warnings"] = opened.month_warnings.of_months({one.step.as_of for one in ran})
     if as_json:
         steps = [

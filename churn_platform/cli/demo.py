@@ -132,7 +132,7 @@ def run_demo(
             )
         home = _with_contract_of(home, source)
         _live(home, source, progress)
-    found = home.status.now()
+    found = home.status.now().as_json()
     truth = read_truth(source)
     rows = story(home, found, truth, _marker(home).get("refused", {}))
     if as_json:

@@ -67,7 +67,7 @@ def history(
         from churn_platform.audit.past import was_in_production
 
         opened = open_home(home)
-        found = was_in_production(opened.ledger, opened.records, opened.now(), at)
+        found = was_in_production(opened.ledger, opened.records, opened.now(), at).as_json()
         if as_json:
             print_json(found)
         else:
@@ -105,7 +105,7 @@ def verify(
             f"--anchor needs at least the first {LEAST_DIGITS} digits of a receipt's digest."
         )
     verification = open_home(home).verification
-    found = verification.summary(verification.verify(anchor, deep=deep))
+    found = verification.summary(verification.verify(anchor, deep=deep)).as_json()
     if as_json:
         print_json(found)
     else:
@@ -120,7 +120,7 @@ def reproduce(
     as_json: JsonOption = False,
 ) -> None:
     """Train a version again from the data known then; exit 1 if it differs."""
-    found = open_home(home).reproduction.reproduce(version)
+    found = open_home(home).reproduction.reproduce(version).as_json()
     if as_json:
         print_json(found)
     else:
@@ -141,9 +141,8 @@ def _show_reproduced(console: "Console", found: Mapping[str, Any]) -> None:
                 "same" if one["same"] else "[red]differs[/]",
             )
         console.print(made)
-    for name in ("changed", "noted"):
-        for sentence in found[name]:
-            console.print(f"{name.capitalize():9} {sentence}", markup=False)
+    for sentence in found["noted"]:
+        console.print(f"Noted     {sentence}", markup=False)
 
 
 def _show_verified(console: "Console", found: Mapping[str, Any]) -> None:

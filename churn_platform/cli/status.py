@@ -33,7 +33,7 @@ STATES = {
 
 def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Show the months, the model in production, the decisions and what is due."""
-    found = open_home(home).status.now()
+    found = open_home(home).status.now().as_json()
     if as_json:
         print_json(found)
     else:
@@ -51,7 +51,7 @@ def decision(
     from churn_platform.base.text import parse_as_of
 
     wanted = parse_as_of(as_of).isoformat() if as_of else None
-    found = open_home(home).status.decision(wanted)
+    found = open_home(home).status.decision(wanted).model_dump(mode="json")
     if as_json:
         print_json(found)
     else:

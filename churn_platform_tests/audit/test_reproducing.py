@@ -136,7 +136,7 @@ def test_what_changed_in_the_lake_since_is_named(home, name):
 
 
 def test_a_customer_who_was_forgotten_since_is_named_by_the_receipt(home):
-    from churn_platform.audit.deep_checks import STAMPS
+    from churn_platform.audit.checks import STAMPS
     from churn_platform.base.files import sha256_file
     from churn_platform.lake.arrow_tables import table_digest
 

@@ -33,10 +33,10 @@ def make_stale(home, key=KEY):
 def test_an_answer_is_what_churn_explain_says(served, api):
     found, said = api.post("/predict", {"member": KEY}).json(), served.status.explain(KEY, None)
     assert found["member"] == KEY
-    assert found["probability"] == pytest.approx(said["probability"], abs=1e-12)
-    assert found["prediction"] == said["prediction"]
-    assert found["reasons"] == said["reasons"]
-    assert found["features_used"] == said["features"]
+    assert found["probability"] == pytest.approx(said.probability, abs=1e-12)
+    assert found["prediction"] == said.prediction
+    assert found["reasons"] == said.reasons
+    assert found["features_used"] == said.features
     assert list(found["features_used"]) == list(served.contract.features)
     assert (found["features_as_of"], found["stale"], found["what_if"]) == ("2024-01-31", False, [])
 

@@ -100,14 +100,14 @@ def test_nothing_moves_by_itself(overtaken):
 
 
 def test_status_shows_it_with_the_command_that_carries_it_out(overtaken):
-    found = overtaken.status.now()["proposal"]
+    found = overtaken.status.now().proposal
     assert found == overtaken.status.proposal()
-    assert found["command"] == "churn approve 2 --override --by NAME --reason TEXT"
-    assert found["version"] == 2
+    assert found.command == "churn approve 2 --override --by NAME --reason TEXT"
+    assert found.version == 2
 
 
 def test_the_api_says_it_of_the_version_in_production(overtaken):
-    found = overtaken.status.proposal()
+    found = overtaken.status.proposal().as_json()
     told = ProductionRecords(overtaken.folder).of
     assert told(1)["proposal"] == {name: found[name] for name in ("version", "sentence", "command")}
     assert told(2)["proposal"] is None
@@ -150,7 +150,7 @@ def test_a_retired_version_that_is_better_again_is_proposed_for_a_rollback(
     made = home.records.read("performance", MARCH)["verdict"]["proposal"]
     assert (made["act"], made["version"], made["production"]) == ("rollback proposed", 1, 2)
     assert home.ledger.receipts("rollback proposed")[0].subject == "version 1"
-    assert home.status.proposal()["command"] == "churn rollback --to 1 --by NAME --reason TEXT"
+    assert home.status.proposal().command == "churn rollback --to 1 --by NAME --reason TEXT"
     states = [entry["state"] for entry in home.records.read("performance", MARCH)["evaluated"]]
     assert states == ["retired", "production"]
 
@@ -234,7 +234,7 @@ def test_a_month_of_turned_over_labels_proposes_nothing(february_decided, tmp_pa
     production = record["evaluated"][-1]
     assert production["metrics"]["auc_interval"][1] < 0.3
     assert "inverted" in production["doubt"]
-    assert home.status.now()["production"]["stand_down"] is False
+    assert home.status.now().production.stand_down is False
 
 
 def test_a_version_is_judged_on_the_newest_matured_month_with_all_its_customers(

@@ -75,7 +75,7 @@ def test_alerts_status_terminal_and_server_show_the_same_warnings(home, capsys):
     home.month_warnings.record(FEBRUARY)
     told = [item.message for item in home.alerts.items(before, []) if item.message is not None]
     assert [message.title for message in told] == ["gym: warnings about 2024-02-29"]
-    found = open_home(home.folder).status.now()["warnings"]
+    found = open_home(home.folder).status.now().warnings
     assert codes(found) == {"LABELS_UNLIKE_BEFORE"}
     assert all(warning["sentence"] in told[0].body for warning in found)
     assert ProductionRecords(home.folder).of(2)["warnings"] == found
