@@ -12,7 +12,7 @@ from mlflow.tracking import MlflowClient
 from churn_platform.base.errors import IntegrityError, StoreDown, UsageError
 from churn_platform.base.files import write_json
 from churn_platform.features.online.upkeep import notice_lost_rows
-from churn_platform.maintenance.mlflow_copy import BEFORE
+from churn_platform.maintenance.mlflow_history import BEFORE
 from churn_platform.maintenance.mlflow_move import JOURNAL
 from churn_platform.training.mlflow_server import MARKER, OWNER
 from churn_platform.training.registry import CANDIDATE, PRODUCTION
