@@ -1,6 +1,5 @@
 """The composition root: every store and service of one home, built when first used."""
 
-import datetime as dt
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -28,7 +27,6 @@ from churn_platform.ingestion.publish import Ingestion
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import Records
 from churn_platform.ledger.store import LedgerStore
-from churn_platform.ledger.version_acts import PromotionDone
 from churn_platform.loop.home_month import HomeMonth
 from churn_platform.loop.progress import Progress
 from churn_platform.loop.start import RunStart
@@ -36,9 +34,9 @@ from churn_platform.loop.training import CandidateTraining, RetrainingRequests
 from churn_platform.maintenance.backup import Backup
 from churn_platform.maintenance.checkup import Checkup
 from churn_platform.maintenance.dagster_config import write_configuration
-from churn_platform.maintenance.erasure import Erased, Erasure
-from churn_platform.maintenance.mlflow_move import MlflowMove, Moved
-from churn_platform.maintenance.repair import Completions, Repairs
+from churn_platform.maintenance.erasure import Erasure
+from churn_platform.maintenance.mlflow_move import MlflowMove
+from churn_platform.maintenance.repair import Repairs
 from churn_platform.monitoring.drift import DriftMonitor
 from churn_platform.monitoring.performance_monitor import PerformanceMonitor
 from churn_platform.monitoring.stand_down import PerformanceHistory, StandDown
@@ -434,41 +432,18 @@ class Services(Home):
     @cached_property
     def repairs(self) -> Repairs:
         """Repairing the home."""
-
-        def finish_erasure() -> Erased | None:
-            return self.erasure.finish()
-
-        def finish_move() -> Moved | None:
-            return self.mlflow_move.finish()
-
-        def load_dataset(as_of: dt.date) -> object:
-            return self.training_datasets.load(as_of)
-
-        def recover() -> str | None:
-            return self.promotions.recover()
-
-        def restore_alias() -> None:
-            self.promotions.restore_alias()
-
-        def publish(change: PromotionDone) -> None:
-            self.publisher.publish(change)
-
-        completions = Completions(
-            recover=recover,
-            finish_erasure=finish_erasure,
-            finish_move=finish_move,
-            restore_alias=restore_alias,
-            publish=publish,
-            load_dataset=load_dataset,
-        )
         return Repairs(
             self,
-            lambda: self.lake,
             self.records,
             self.releases,
-            lambda: self.registry,
             self.ledger,
-            completions,
+            lake=lambda: self.lake,
+            registry=lambda: self.registry,
+            training_datasets=lambda: self.training_datasets,
+            publisher=lambda: self.publisher,
+            promotions=lambda: self.promotions,
+            erasure=lambda: self.erasure,
+            mlflow_move=lambda: self.mlflow_move,
         )
 
     @cached_property

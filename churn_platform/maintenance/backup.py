@@ -9,6 +9,7 @@ import sqlite3
 import uuid
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
 from typing import IO, Annotated
 
@@ -67,21 +68,15 @@ class Archive(BaseModel):
         return sum(entry.size for entry in self.files.values())
 
 
+@dataclass(frozen=True)
 class Backup:
     """Backs up one home, and restores a backup to its place."""
 
-    def __init__(
-        self,
-        home: Home,
-        ledger: LedgerStore,
-        releases: Releases,
-        elsewhere: Callable[[Path], "Backup"],
-    ) -> None:
-        self.home = home
-        self.ledger = ledger
-        self.releases = releases
-        self.elsewhere = elsewhere
-        """The same for a home in another folder."""
+    home: Home
+    ledger: LedgerStore
+    releases: Releases
+    elsewhere: Callable[[Path], "Backup"]
+    """The same for a home in another folder."""
 
     def write(self, target: Path, on_file: OnFile = lambda _name, _size: None) -> Archive:
         """Write the complete home to one new file, between runs.

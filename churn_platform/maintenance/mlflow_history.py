@@ -124,13 +124,12 @@ class History(_Part):
         yield "description", self.description
 
     def unknown_sources(self) -> list[int]:
-        """The versions that cannot be moved: their files belong to no run or model of the
-        history.
-        """
+        """The versions whose files belong to no run or model of the history."""
         known = {*self.models, *self.runs}
-        sources = {number: version.source for number, version in sorted(self.versions.items())}
         return [
-            number for number, source in sources.items() if known.isdisjoint(ID.findall(source))
+            number
+            for number, version in sorted(self.versions.items())
+            if version.source.partition(":/")[2].partition("/")[0] not in known
         ]
 
 
@@ -145,9 +144,8 @@ def read_history(client: "MlflowClient", name: str, only: Container[str] | None 
     """
     from mlflow.entities import ViewType
 
-    experiments = [
-        one.experiment_id for one in client.search_experiments(filter_string=f"name = '{name}'")
-    ]
+    found = client.search_experiments(filter_string=f"name = '{name}'")
+    experiments = [experiment.experiment_id for experiment in found]
     runs: dict[str, RunHistory] = {}
     models: dict[str, ModelHistory] = {}
     for run in _pages(
@@ -168,17 +166,17 @@ def read_history(client: "MlflowClient", name: str, only: Container[str] | None 
         runs=runs,
         models=models,
         versions={
-            int(found.version): VersionHistory(
-                source=found.source,
-                run=found.run_id or None,
-                description=found.description or "",
-                tags=_theirs(found.tags),
+            int(version.version): VersionHistory(
+                source=version.source,
+                run=version.run_id or None,
+                description=version.description or "",
+                tags=_theirs(version.tags),
             )
-            for found in _pages(
+            for version in _pages(
                 client.search_model_versions, filter_string=f"name='{name}'", max_results=PAGE
             )
         },
-        aliases={alias: int(version) for alias, version in registered.aliases.items()},
+        aliases={alias: int(number) for alias, number in registered.aliases.items()},
         description=registered.description or "",
     )
 

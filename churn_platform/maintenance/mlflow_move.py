@@ -195,14 +195,15 @@ class MlflowMove:
                 " switched. Run this again."
             )
         versions = sorted(history.versions)
-        parts = [*history.runs.values(), *history.models.values()]
+        files = [run.files for run in history.runs.values()]
+        files += [model.files for model in history.models.values()]
         moved = Moved(
             server=server.uri,
             kept=f"mlflow-before-{self.home.now():%Y%m%dT%H%M%SZ}.db",
             versions=versions,
             deleted=sorted({*range(1, last + 1)} - {*versions}),
             runs=len(history.runs),
-            files=sum(len(part.files) for part in parts),
+            files=sum(map(len, files)),
             left=list(_left(source, name)),
         )
         return moved, store
